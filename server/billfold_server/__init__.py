@@ -1,0 +1,1 @@
+"""The Billfold reference server."""
