@@ -1,0 +1,70 @@
+"""Time as Billfold uses it: aware, in UTC, and always handed in from outside.
+
+Rules never read a clock; they are given ``now``. Two clocks exist: the real one (tokens, TLS, ``recorded_at``) and
+the tenant's, which a sandbox may freeze and advance (holds, schedules, ``effective_at``).
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+__all__ = ["Clock", "ManualClock", "SystemClock", "ensure_utc", "parse_instant"]
+
+
+class Clock(Protocol):
+    """Tells the time."""
+
+    def now(self) -> datetime:
+        """Return the present instant, aware and in UTC."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now(self) -> datetime:
+        """Return the machine's present instant, aware and in UTC."""
+        return datetime.now(UTC)
+
+
+class ManualClock:
+    """A clock that stands still until it is moved, for tests and simulations."""
+
+    def __init__(self, start: datetime) -> None:
+        self._now = ensure_utc(start)
+
+    def now(self) -> datetime:
+        """Return the instant at which the clock stands."""
+        return self._now
+
+    def advance(self, by: timedelta) -> datetime:
+        """Move the clock forward.
+
+        Raises:
+            ValueError: ``by`` is negative; time never runs backwards.
+        """
+        if by < timedelta(0):
+            msg = "a clock can't be moved backwards"
+            raise ValueError(msg)
+        self._now += by
+        return self._now
+
+
+def ensure_utc(instant: datetime) -> datetime:
+    """Return the same instant expressed in UTC.
+
+    Raises:
+        ValueError: The instant is naive, so nobody can say when it is.
+    """
+    if instant.tzinfo is None or instant.utcoffset() is None:
+        msg = "an instant needs an offset from UTC"
+        raise ValueError(msg)
+    return instant.astimezone(UTC)
+
+
+def parse_instant(text: str) -> datetime:
+    """Read an RFC 3339 date-time and return it in UTC.
+
+    Raises:
+        ValueError: The text is no RFC 3339 date-time, or has no offset.
+    """
+    return ensure_utc(datetime.fromisoformat(text))

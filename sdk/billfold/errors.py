@@ -1,0 +1,490 @@
+"""Every failure that Billfold has a name for.
+
+An error carries a stable ``code``, a ``title`` for people, and its facts as attributes; there is no HTTP in it. The
+server maps codes to statuses at its edge, and the client raises the same classes again, so that code which embeds the
+platform and code which calls it over the network handle one tree::
+
+    BillfoldError
+    ├── TransportError                    no answer: ConnectionFailed, TimedOut, MalformedAnswer
+    └── ProblemError                      an answer that says no
+        ├── InvalidRequest                the request itself is wrong, and sending it again won't help
+        ├── AuthenticationFailed          who is asking is not established
+        ├── PermissionDenied              who is asking may not
+        ├── NotFound                      there is no such thing, or not for this caller
+        ├── Conflict                      the state of things refuses it (insufficient funds, frozen wallet, …)
+        ├── PreconditionFailed            the object has changed since it was read
+        ├── Unprocessable                 well-formed, but it contradicts something
+        ├── RateLimited                   too much at once; ``retry_after_s`` says when to come back
+        └── Unavailable                   Billfold or what it leans on is away for now
+"""
+
+from typing import Any, ClassVar, Final
+
+__all__ = ["ERRORS", "BillfoldError", "Fact", "ProblemError"]
+
+Fact = str | int | bool | None
+"""What a fact about an error may be: small, plain and free of personal data."""
+
+ERRORS: Final[dict[str, "type[ProblemError]"]] = {}
+"""The registry: each stable code with its class."""
+
+
+class BillfoldError(Exception):
+    """The root of everything that Billfold raises on purpose."""
+
+
+class TransportError(BillfoldError):
+    """The server's answer didn't arrive, so the outcome of the request is unknown."""
+
+
+class ConnectionFailed(TransportError):
+    """No connection could be made, or it broke."""
+
+
+class TimedOut(TransportError):
+    """The answer didn't come within the time-out."""
+
+
+class MalformedAnswer(TransportError):
+    """Something answered, but not in the words of Billfold's contract."""
+
+
+class ProblemError(BillfoldError):
+    """A refusal with a stable code.
+
+    Attributes:
+        code: Stable, machine-readable name of the problem.
+        title: What the code means, the same at each occurrence.
+        detail: What happened this time; holds no secret and no personal data.
+        param: The field, header or parameter that is to blame, where there is one.
+        facts: Details for programs, by name; each is an attribute too.
+        request_id: The request in which it happened, where it came over the network.
+        status: The HTTP status under which it came, where it came over the network.
+    """
+
+    code: ClassVar[str] = "problem"
+    title: ClassVar[str] = "The request was refused"
+
+    def __init__(self, detail: str | None = None, *, param: str | None = None, **facts: Fact) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.param = param
+        self.facts = facts
+        self.request_id: str | None = None
+        self.status: int | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Enter the class into the registry under its code."""
+        super().__init_subclass__(**kwargs)
+        if "code" in cls.__dict__:
+            if cls.code in ERRORS:
+                msg = f"two errors share the code {cls.code}"
+                raise TypeError(msg)
+            ERRORS[cls.code] = cls
+
+    def __getattr__(self, name: str) -> Fact:
+        """Return a fact by its name."""
+        try:
+            return self.__dict__["facts"][name]  # type: ignore[no-any-return]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let the error cross a process boundary with its facts."""
+        return (_rebuild, (type(self), self.detail, self.param, self.facts, self.request_id, self.status))
+
+
+def _rebuild(
+    cls: type[ProblemError],
+    detail: str,
+    param: str | None,
+    facts: dict[str, Fact],
+    request_id: str | None,
+    status: int | None,
+) -> ProblemError:
+    error = cls(detail, param=param, **facts)
+    error.request_id, error.status = request_id, status
+    return error
+
+
+# The families. Each has a code of its own, for the cases that no narrower class names.
+
+
+class InvalidRequest(ProblemError):
+    """The request itself is wrong; sending it again won't help."""
+
+    code, title = "invalid_request", "The request is not valid"
+
+
+class AuthenticationFailed(ProblemError):
+    """It isn't established who is asking."""
+
+    code, title = "authentication_failed", "The caller is not authenticated"
+
+
+class PermissionDenied(ProblemError):
+    """Who is asking may not do this."""
+
+    code, title = "permission_denied", "The caller may not do this"
+
+
+class NotFound(ProblemError):
+    """There is no such thing, or not for this caller."""
+
+    code, title = "not_found", "There is no such resource"
+
+
+class Conflict(ProblemError):
+    """The state of things refuses the request."""
+
+    code, title = "conflict", "The present state refuses the request"
+
+
+class PreconditionFailed(ProblemError):
+    """The object has changed since the caller read it."""
+
+    code, title = "precondition_failed", "The resource has changed since it was read"
+
+
+class Unprocessable(ProblemError):
+    """The request is well-formed, but it contradicts something."""
+
+    code, title = "unprocessable", "The request can't be carried out as it stands"
+
+
+class RateLimited(ProblemError):
+    """Too much at once. ``retry_after_s`` says when to come back."""
+
+    code, title = "rate_limited", "Too many requests"
+    retry_after_s: int
+
+
+class Unavailable(ProblemError):
+    """Billfold, or what it leans on, is away for now. ``retry_after_s`` says when to come back."""
+
+    code, title = "unavailable", "The service is not available at the moment"
+    retry_after_s: int
+
+
+# The request.
+
+
+class MalformedBody(InvalidRequest):
+    """The body isn't JSON in UTF-8, or nests too deep."""
+
+    code, title = "malformed_body", "The body can't be read"
+
+
+class ValidationFailed(InvalidRequest):
+    """A field, parameter or header isn't of the documented form. ``param`` names it."""
+
+    code, title = "validation_failed", "A value is not of the documented form"
+
+
+class UnsupportedMediaType(InvalidRequest):
+    """The body's content type isn't one that the operation takes."""
+
+    code, title = "unsupported_media_type", "The content type is not supported"
+
+
+class BodyTooLarge(InvalidRequest):
+    """The body is larger than ``limit_bytes``."""
+
+    code, title = "body_too_large", "The body is too large"
+    limit_bytes: int
+
+
+class MethodNotAllowed(InvalidRequest):
+    """The resource doesn't know the method."""
+
+    code, title = "method_not_allowed", "The method is not allowed here"
+
+
+class InvalidCursor(InvalidRequest):
+    """The cursor isn't one that this list has handed out."""
+
+    code, title = "invalid_cursor", "The cursor is not valid here"
+
+
+class IdempotencyKeyMissing(InvalidRequest):
+    """An operation that moves money came without an ``Idempotency-Key``."""
+
+    code, title = "idempotency_key_missing", "An Idempotency-Key header is required"
+
+
+class InvalidToken(AuthenticationFailed):
+    """The access token is missing, expired, revoked, or not for this tenant (RFC 6750, section 3.1)."""
+
+    code, title = "invalid_token", "The access token is not valid"
+
+
+class InsufficientScope(PermissionDenied):
+    """The access token lacks ``scope`` (RFC 6750, section 3.1)."""
+
+    code, title = "insufficient_scope", "The access token lacks a scope"
+    scope: str
+
+
+class FeatureDisabled(PermissionDenied):
+    """The tenant's manifest doesn't turn the ``feature`` on."""
+
+    code, title = "feature_disabled", "The feature is not enabled for this tenant"
+    feature: str
+
+
+class TenantSuspended(PermissionDenied):
+    """The tenant is suspended by the platform's operators."""
+
+    code, title = "tenant_suspended", "The tenant is suspended"
+
+
+class UnknownTenant(NotFound):
+    """No tenant is served at this address."""
+
+    code, title = "unknown_tenant", "There is no such tenant"
+
+
+class IdempotencyKeyReused(Unprocessable):
+    """The key was used before, with another method, path or body."""
+
+    code, title = "idempotency_key_reused", "The idempotency key was used for another request"
+
+
+class RequestInFlight(Conflict):
+    """A request with the same idempotency key is still being worked on."""
+
+    code, title = "request_in_flight", "A request with this idempotency key is still in flight"
+
+
+class OutcomeUnknown(Unavailable):
+    """The answer to a commit was lost. Sending the request again with the same key tells what happened."""
+
+    code, title = "outcome_unknown", "The outcome is unknown; repeat the request with the same key"
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database can't be reached."""
+
+    code, title = "database_unavailable", "The database is not available"
+
+
+class Overloaded(Unavailable):
+    """The server has more work queued than it takes on."""
+
+    code, title = "overloaded", "The server is overloaded"
+
+
+class InternalError(ProblemError):
+    """A defect of the server. The request id leads operators to the cause."""
+
+    code, title = "internal_error", "The server failed"
+
+
+# Ledger and wallets.
+
+
+class InsufficientFunds(Conflict):
+    """The available balance of ``account_id`` doesn't cover the amount."""
+
+    code, title = "insufficient_funds", "The available balance does not cover the amount"
+    account_id: str
+    currency: str
+    available_minor: int
+    required_minor: int
+
+
+class WalletFrozen(Conflict):
+    """The wallet is frozen, so nothing leaves or enters it."""
+
+    code, title = "wallet_frozen", "The wallet is frozen"
+    wallet_id: str
+
+
+class WalletClosed(Conflict):
+    """The wallet is closed."""
+
+    code, title = "wallet_closed", "The wallet is closed"
+    wallet_id: str
+
+
+class WalletNotEmpty(Conflict):
+    """A wallet with a balance, a hold or a pending amount can't be closed."""
+
+    code, title = "wallet_not_empty", "The wallet is not empty"
+    wallet_id: str
+
+
+class WalletNotFrozen(Conflict):
+    """Only a frozen wallet can be unfrozen."""
+
+    code, title = "wallet_not_frozen", "The wallet is not frozen"
+    wallet_id: str
+
+
+class SameWallet(Conflict):
+    """A transfer needs two different wallets."""
+
+    code, title = "same_wallet", "Source and destination are the same"
+
+
+class CurrencyNotEnabled(Conflict):
+    """The tenant doesn't keep accounts in ``currency``."""
+
+    code, title = "currency_not_enabled", "The tenant does not use this currency"
+    currency: str
+
+
+class CurrencyMismatch(Conflict):
+    """An account is kept in another currency than the posting's."""
+
+    code, title = "currency_mismatch", "The account is kept in another currency"
+    account_id: str
+    currency: str
+
+
+class AccountNotUsable(Conflict):
+    """The account isn't of the kind that the operation needs."""
+
+    code, title = "account_not_usable", "The account is not of the kind that is needed"
+    account_id: str
+
+
+class AccountCodeTaken(Conflict):
+    """Another account has this code and currency."""
+
+    code, title = "account_code_taken", "The account code is taken"
+
+
+class UnbalancedEntry(Conflict):
+    """The postings of a journal entry don't sum to zero in ``currency``."""
+
+    code, title = "unbalanced_entry", "The postings do not balance"
+    currency: str
+    difference_minor: int
+
+
+class BalanceOutOfRange(Conflict):
+    """The posting would take a balance past what the ledger can count."""
+
+    code, title = "balance_out_of_range", "The balance would leave the ledger's range"
+    account_id: str
+
+
+class LimitExceeded(Conflict):
+    """A limit of the tenant's manifest refuses the amount."""
+
+    code, title = "limit_exceeded", "A limit refuses the amount"
+    limit: str
+    limit_minor: int
+    currency: str
+
+
+class EffectiveDateNotAllowed(Conflict):
+    """The effective time lies in the future, or further back than the tenant's policy allows."""
+
+    code, title = "effective_date_not_allowed", "The effective time is not allowed"
+
+
+class HoldNotOpen(Conflict):
+    """The hold has been captured, released or has expired already."""
+
+    code, title = "hold_not_open", "The hold is not open"
+    hold_id: str
+    status_of_hold: str
+
+
+class CaptureExceedsHold(Conflict):
+    """More was asked to be captured than the hold still reserves."""
+
+    code, title = "capture_exceeds_hold", "The capture exceeds what is held"
+    hold_id: str
+    remaining_minor: int
+
+
+class HoldHasNoDestination(Conflict):
+    """Neither the hold nor the capture says where the money goes."""
+
+    code, title = "hold_has_no_destination", "The hold names no destination"
+    hold_id: str
+
+
+class ReversalExceedsEntry(Conflict):
+    """More was asked to be reversed than remains of the original."""
+
+    code, title = "reversal_exceeds_entry", "The reversal exceeds what remains of the original"
+    journal_entry_id: str
+    remaining_minor: int
+
+
+class EntryNotReversible(Conflict):
+    """The journal entry can't be reversed: it is a reversing entry itself, or only reversible as a whole."""
+
+    code, title = "entry_not_reversible", "The journal entry can't be reversed like this"
+    journal_entry_id: str
+
+
+class AliasTaken(Conflict):
+    """Another wallet has this alias."""
+
+    code, title = "alias_taken", "The alias is taken"
+
+
+class ExternalIdTaken(Conflict):
+    """Another party has this external id."""
+
+    code, title = "external_id_taken", "The external id is taken"
+
+
+# Statements.
+
+
+class StatementUnreadable(Unprocessable):
+    """The file can't be read as a bank statement. ``line`` and ``reason`` say where and why; nothing was changed."""
+
+    code, title = "statement_unreadable", "The statement file can't be read"
+    line: int | None
+    reason: str
+
+
+class StatementEntryNotInSuspense(Conflict):
+    """Only an entry that lies in suspense can be assigned to a wallet."""
+
+    code, title = "statement_entry_not_in_suspense", "The statement entry is not in suspense"
+    statement_entry_id: str
+
+
+# Tenants and clocks.
+
+
+class ManifestInvalid(Unprocessable):
+    """A tenant's manifest is wrong. ``file``, ``key`` and ``reason`` say where and why."""
+
+    code, title = "manifest_invalid", "The tenant's manifest is not valid"
+    file: str
+    key: str
+    reason: str
+
+
+class TenantExists(Conflict):
+    """The slug or host belongs to another tenant."""
+
+    code, title = "tenant_exists", "The slug or host is taken"
+
+
+class TenantStateRefuses(Conflict):
+    """The tenant's state doesn't allow the step."""
+
+    code, title = "tenant_state_refuses", "The tenant's state does not allow this"
+    state: str
+
+
+class ClockNotControllable(Conflict):
+    """Only a tenant with a test clock can have its time moved."""
+
+    code, title = "clock_not_controllable", "The tenant has no test clock"
+
+
+class ClockMovesForward(Conflict):
+    """A test clock can only be moved forward."""
+
+    code, title = "clock_moves_forward", "A clock can't be moved backwards"
