@@ -1,0 +1,131 @@
+"""What every context of the contract uses: bases, texts, ids, pages and problems."""
+
+from datetime import datetime
+from typing import Annotated, Generic, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from billfold import ids
+from billfold.ids import Prefix
+
+__all__ = [
+    "AccountId",
+    "AliasId",
+    "AuditRecordId",
+    "ClientId",
+    "EventId",
+    "HoldId",
+    "Instant",
+    "JournalEntryId",
+    "LongText",
+    "Metadata",
+    "Page",
+    "PartyId",
+    "Problem",
+    "Reference",
+    "Request",
+    "Response",
+    "StatementEntryId",
+    "StatementImportId",
+    "Text",
+    "TopUpId",
+    "TransferId",
+    "Violation",
+    "WalletId",
+    "WithdrawalId",
+]
+
+T = TypeVar("T")
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The base of what a caller sends: closed, so that a misspelt field is refused, not ignored."""
+
+
+class Response(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The base of what the server answers."""
+
+
+# PostgreSQL can't store NUL in text, so the contract has no place for it.
+_NO_NUL = "^[^\\u0000]*$"
+
+Text = Annotated[str, Meta(min_length=1, max_length=200, pattern=_NO_NUL)]
+"""A short text for people or programs, such as a name or a label."""
+
+LongText = Annotated[str, Meta(min_length=1, max_length=2000, pattern=_NO_NUL)]
+"""A longer text for people, such as a reason."""
+
+Reference = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=140,
+        pattern=_NO_NUL,
+        description="Free reference that travels with the money (ISO 20022 unstructured remittance: 140 characters).",
+        examples=["Invoice 4711"],
+    ),
+]
+
+Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 date-time.", examples=["2026-11-20T12:00:00Z"])]
+
+_MetadataKey = Annotated[str, Meta(min_length=1, max_length=40, pattern="^[A-Za-z0-9_.:-]+$")]
+_MetadataValue = Annotated[str, Meta(max_length=500, pattern=_NO_NUL)]
+Metadata = Annotated[
+    dict[_MetadataKey, _MetadataValue],
+    Meta(max_length=50, description="The caller's own keys and values. No secrets or card data.", examples=[{}]),
+]
+
+
+def _id(prefix: Prefix, what: str) -> Meta:
+    return Meta(
+        pattern=ids.pattern(prefix),
+        description=f"Id of {what}.",
+        examples=[f"{prefix.value}_01m7w9tnzcejq9b78b81gh4nmw"],
+    )
+
+
+AccountId = Annotated[str, _id(Prefix.ACCOUNT, "a ledger account")]
+AliasId = Annotated[str, _id(Prefix.ALIAS, "a wallet's alias")]
+AuditRecordId = Annotated[str, _id(Prefix.AUDIT_RECORD, "an audit record")]
+ClientId = Annotated[str, _id(Prefix.CLIENT, "an API client")]
+EventId = Annotated[str, _id(Prefix.EVENT, "an event")]
+HoldId = Annotated[str, _id(Prefix.HOLD, "a hold")]
+JournalEntryId = Annotated[str, _id(Prefix.JOURNAL_ENTRY, "a journal entry")]
+PartyId = Annotated[str, _id(Prefix.PARTY, "a party")]
+StatementEntryId = Annotated[str, _id(Prefix.STATEMENT_ENTRY, "a statement entry")]
+StatementImportId = Annotated[str, _id(Prefix.STATEMENT_IMPORT, "a statement import")]
+TopUpId = Annotated[str, _id(Prefix.TOP_UP, "a top-up")]
+TransferId = Annotated[str, _id(Prefix.TRANSFER, "a transfer")]
+WalletId = Annotated[str, _id(Prefix.WALLET, "a wallet")]
+WithdrawalId = Annotated[str, _id(Prefix.WITHDRAWAL, "a withdrawal")]
+
+
+class Page(Response, Generic[T], frozen=True, kw_only=True):
+    """One page of a list. ``next_cursor`` is null on the last page."""
+
+    data: list[T]
+    next_cursor: str | None
+
+
+class Violation(Response, frozen=True, kw_only=True):
+    """One value that isn't of the documented form."""
+
+    param: str
+    reason: str
+
+
+class Problem(Response, frozen=True, kw_only=True):
+    """A refusal (RFC 9457), with a stable code."""
+
+    type: Annotated[str, Meta(description="URI reference that names the kind of problem; ends with the code.")]
+    title: str
+    status: Annotated[int, Meta(ge=400, le=599)]
+    code: Annotated[str, Meta(description="Stable, machine-readable name of the problem.", examples=["not_found"])]
+    detail: str
+    request_id: str
+    param: str | None = None
+    facts: Annotated[
+        dict[str, str | int | bool | None], Meta(description="Details of the problem for programs, by name.")
+    ] = {}
+    violations: Annotated[list[Violation], Meta(description="Every value that isn't of the documented form.")] = []

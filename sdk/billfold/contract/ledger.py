@@ -1,0 +1,236 @@
+"""The ledger: accounts, journal entries, postings and holds."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import UNSET, Meta, UnsetType
+
+from billfold.contract.common import (
+    AccountId,
+    HoldId,
+    Instant,
+    JournalEntryId,
+    LongText,
+    Metadata,
+    Reference,
+    Request,
+    Response,
+    Text,
+    WalletId,
+)
+from billfold.money import MAX_AMOUNT_MINOR, CurrencyCode, Money, PositiveMinor, SignedMinor
+
+__all__ = [
+    "Account",
+    "AccountType",
+    "Balance",
+    "CaptureHold",
+    "CreateAccount",
+    "CreateHold",
+    "CreateJournalEntry",
+    "Hold",
+    "HoldStatus",
+    "JournalEntry",
+    "NewPosting",
+    "NormalSide",
+    "Posting",
+    "ReverseJournalEntry",
+    "StatementLine",
+    "UpdateAccount",
+]
+
+AccountCode = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=80,
+        pattern="^[A-Za-z0-9][A-Za-z0-9_.:-]*$",
+        description="Name of the account in the chart of accounts, unique with its currency.",
+        examples=["fees"],
+    ),
+]
+OverdraftLimit = Annotated[
+    int,
+    Meta(ge=0, le=MAX_AMOUNT_MINOR, description="How far the balance may fall below zero; null is without limit."),
+]
+
+
+class NormalSide(StrEnum):
+    """The side on which an account's balance is shown as positive."""
+
+    DEBIT = "debit"
+    CREDIT = "credit"
+
+
+class AccountType(StrEnum):
+    """The five kinds of account of double-entry accounting. Assets and expenses are debit-normal, the rest credit-normal."""
+
+    ASSET = "asset"
+    LIABILITY = "liability"
+    EQUITY = "equity"
+    INCOME = "income"
+    EXPENSE = "expense"
+
+
+class Balance(Response, frozen=True, kw_only=True):
+    """An account's balance on its normal side, in minor units.
+
+    ``available_minor`` is posted less held. The overdraft limit isn't part of it.
+    """
+
+    account_id: AccountId
+    currency: str
+    posted_minor: Annotated[int, Meta(description="Booked.")]
+    pending_minor: Annotated[int, Meta(description="Expected by open holds, but not booked.")]
+    held_minor: Annotated[int, Meta(description="Reserved by open holds.")]
+    available_minor: Annotated[int, Meta(description="Posted less held.")]
+    overdraft_limit_minor: Annotated[int | None, Meta(description="How far it may fall below zero; null is unlimited.")]
+
+
+class CreateAccount(Request, frozen=True, kw_only=True):
+    """A new account in the tenant's chart of accounts."""
+
+    code: AccountCode
+    type: AccountType
+    currency: CurrencyCode
+    name: Text | None = None
+    overdraft_limit_minor: OverdraftLimit | None = None
+    metadata: Metadata = {}
+
+
+class UpdateAccount(Request, frozen=True, kw_only=True):
+    """Changes to an account. What is absent stays."""
+
+    name: Text | UnsetType | None = UNSET
+    overdraft_limit_minor: OverdraftLimit | UnsetType | None = UNSET
+    metadata: Metadata | UnsetType = UNSET
+
+
+class Account(Response, frozen=True, kw_only=True):
+    """An account of the ledger. One that belongs to a wallet has no code."""
+
+    id: AccountId
+    code: str | None
+    type: AccountType
+    normal_side: NormalSide
+    wallet_id: str | None
+    name: str | None
+    balance: Balance
+    metadata: dict[str, str]
+    version: int
+    created_at: Instant
+
+
+class NewPosting(Request, frozen=True, kw_only=True):
+    """One signed line on one account: positive is debit, negative is credit."""
+
+    account_id: AccountId
+    amount_minor: SignedMinor
+    currency: CurrencyCode
+
+
+class CreateJournalEntry(Request, frozen=True, kw_only=True):
+    """A balanced set of postings. In each currency the amounts sum to zero."""
+
+    postings: Annotated[list[NewPosting], Meta(min_length=2, max_length=100)]
+    description: Reference | None = None
+    effective_at: Instant | None = None
+    metadata: Metadata = {}
+
+
+class Posting(Response, frozen=True, kw_only=True):
+    """One signed line on one account: positive is debit, negative is credit."""
+
+    account_id: AccountId
+    amount_minor: int
+    currency: str
+    balance_after_minor: Annotated[int, Meta(description="The account's posted balance after it, on its normal side.")]
+
+
+class JournalEntry(Response, frozen=True, kw_only=True):
+    """A balanced, immutable set of postings."""
+
+    id: JournalEntryId
+    sequence: Annotated[int, Meta(description="Place in the tenant's journal; without gaps.")]
+    kind: Annotated[str, Meta(description="What kind of command made it.", examples=["transfer"])]
+    description: str | None
+    postings: list[Posting]
+    reverses: Annotated[str | None, Meta(description="The journal entry that this one undoes.")]
+    hold_id: str | None
+    effective_at: Annotated[Instant, Meta(description="When it happened, on the tenant's clock.")]
+    recorded_at: Annotated[Instant, Meta(description="When it was written.")]
+    metadata: dict[str, str]
+
+
+class ReverseJournalEntry(Request, frozen=True, kw_only=True):
+    """An order to undo a journal entry, whole or, where it has two postings, in part."""
+
+    amount_minor: PositiveMinor | None = None
+    reason: LongText | None = None
+    metadata: Metadata = {}
+
+
+class StatementLine(Response, frozen=True, kw_only=True):
+    """One posting as an account's statement shows it."""
+
+    sequence: int
+    journal_entry_id: JournalEntryId
+    kind: str
+    description: str | None
+    amount_minor: Annotated[int, Meta(description="On the account's normal side: positive raises the balance.")]
+    currency: str
+    balance_after_minor: int
+    effective_at: Instant
+    recorded_at: Instant
+
+
+class HoldStatus(StrEnum):
+    """Where a hold is in its life."""
+
+    OPEN = "open"
+    CAPTURED = "captured"
+    RELEASED = "released"
+    EXPIRED = "expired"
+
+
+class CreateHold(Request, frozen=True, kw_only=True):
+    """An order to reserve part of a wallet's balance, for a wallet or account that may take it later."""
+
+    wallet_id: WalletId
+    amount: Money
+    to_wallet_id: WalletId | None = None
+    to_account_id: AccountId | None = None
+    expires_at: Instant | None = None
+    description: Reference | None = None
+    metadata: Metadata = {}
+
+
+class CaptureHold(Request, frozen=True, kw_only=True):
+    """An order to settle a hold, whole or in part."""
+
+    amount_minor: PositiveMinor | None = None
+    to_wallet_id: WalletId | None = None
+    to_account_id: AccountId | None = None
+    final: Annotated[bool, Meta(description="Whether what isn't captured is released.")] = True
+
+
+class Hold(Response, frozen=True, kw_only=True):
+    """A reservation of part of a wallet's balance."""
+
+    id: HoldId
+    status: HoldStatus
+    wallet_id: str
+    account_id: AccountId
+    to_wallet_id: str | None
+    to_account_id: str | None
+    currency: str
+    amount_minor: int
+    captured_minor: int
+    released_minor: int
+    remaining_minor: int
+    expires_at: Instant | None
+    description: str | None
+    metadata: dict[str, str]
+    journal_entry_ids: Annotated[list[str], Meta(description="The journal entries that captured it, in order.")]
+    created_at: Instant
+    updated_at: Instant

@@ -1,0 +1,119 @@
+"""What a tenant shows of itself: brand and currencies, clock, events and audit; and what operators see of tenants."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from billfold.contract.common import AuditRecordId, EventId, Instant, LongText, Request, Response
+from billfold.money import CurrencyCode
+
+__all__ = [
+    "AdvanceClock",
+    "ApplyTenant",
+    "AuditRecord",
+    "ChangeTenantState",
+    "Event",
+    "Tenant",
+    "TenantClock",
+    "TenantInfo",
+    "TenantState",
+]
+
+Slug = Annotated[
+    str,
+    Meta(
+        min_length=2,
+        max_length=40,
+        pattern="^[a-z][a-z0-9_-]*[a-z0-9]$",
+        description="The tenant's name in addresses.",
+        examples=["demo_bank"],
+    ),
+]
+
+
+class TenantState(StrEnum):
+    """Whether a tenant is served."""
+
+    PROVISIONING = "provisioning"
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    DELETING = "deleting"
+
+
+class TenantInfo(Response, frozen=True, kw_only=True):
+    """What a tenant says about itself to its own clients."""
+
+    slug: str
+    name: str
+    brand: Annotated[dict[str, Any], Meta(description="Display name, colours and logo.")]
+    currencies: list[str]
+    features: list[str]
+    sandbox: bool
+
+
+class TenantClock(Response, frozen=True, kw_only=True):
+    """The tenant's time, which drives holds, schedules and effective times."""
+
+    now: Instant
+    controllable: Annotated[bool, Meta(description="Whether it is a test clock that can be advanced.")]
+    frozen: Annotated[bool, Meta(description="Whether it stands still between advances.")]
+
+
+class AdvanceClock(Request, frozen=True, kw_only=True):
+    """An order to move a test clock forward to an instant, and to freeze it there or let it run on."""
+
+    to: Instant
+    freeze: bool = True
+
+
+class Event(Response, frozen=True, kw_only=True):
+    """Something that happened, as others are told."""
+
+    id: EventId
+    sequence: Annotated[int, Meta(description="Place in the tenant's stream of events; without gaps.")]
+    type: Annotated[str, Meta(examples=["transfer.posted"])]
+    object_id: Annotated[str, Meta(description="Id of the object that it happened to.")]
+    data: Annotated[dict[str, Any], Meta(description="The object as it was after the event.")]
+    occurred_at: Instant
+
+
+class AuditRecord(Response, frozen=True, kw_only=True):
+    """Who did what, on which object, why, and in which request."""
+
+    id: AuditRecordId
+    actor: Annotated[str, Meta(description="The API client, operator or job that acted.")]
+    action: Annotated[str, Meta(examples=["wallet.frozen"])]
+    object_id: str
+    reason: str | None
+    request_id: str | None
+    facts: dict[str, Any]
+    recorded_at: Instant
+
+
+class ApplyTenant(Request, frozen=True, kw_only=True):
+    """A tenant's manifest: creates the tenant, or changes it to what the manifest says."""
+
+    slug: Slug
+    manifest: Annotated[dict[str, Any], Meta(description="As in ``tenant.toml``; its JSON Schema is published.")]
+
+
+class ChangeTenantState(Request, frozen=True, kw_only=True):
+    """Why a tenant is suspended or resumed."""
+
+    reason: LongText
+
+
+class Tenant(Response, frozen=True, kw_only=True):
+    """A tenant as the platform's operators see it."""
+
+    id: Annotated[str, Meta(examples=["ten_01m7w9tnzcejq9b78b81gh4nmw"])]
+    slug: str
+    name: str
+    state: TenantState
+    isolation: Annotated[str, Meta(description="``role`` or ``login``.")]
+    hosts: list[str]
+    currencies: list[CurrencyCode]
+    schema_version: Annotated[str | None, Meta(description="The newest migration that its schema has.")]
+    created_at: Instant
+    updated_at: Instant

@@ -1,0 +1,207 @@
+"""Wallets, their aliases, and the money that moves between them and the world."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import UNSET, Meta, UnsetType
+
+from billfold.contract.common import (
+    AccountId,
+    AliasId,
+    Instant,
+    JournalEntryId,
+    LongText,
+    Metadata,
+    PartyId,
+    Reference,
+    Request,
+    Response,
+    Text,
+    TopUpId,
+    TransferId,
+    WalletId,
+    WithdrawalId,
+)
+from billfold.contract.ledger import Balance
+from billfold.money import CurrencyCode, Money, PositiveMinor
+
+__all__ = [
+    "Alias",
+    "AliasScheme",
+    "ChangeWalletStatus",
+    "CreateAlias",
+    "CreateTopUp",
+    "CreateTransfer",
+    "CreateWallet",
+    "CreateWithdrawal",
+    "ReverseTransfer",
+    "TopUp",
+    "Transfer",
+    "UpdateWallet",
+    "Wallet",
+    "WalletStatus",
+    "Withdrawal",
+]
+
+
+class WalletStatus(StrEnum):
+    """Whether money can move in a wallet."""
+
+    ACTIVE = "active"
+    FROZEN = "frozen"
+    CLOSED = "closed"
+
+
+class AliasScheme(StrEnum):
+    """What kind of name an alias is."""
+
+    IBAN = "iban"
+    REFERENCE = "reference"
+    NAME = "name"
+
+
+class CreateWallet(Request, frozen=True, kw_only=True):
+    """A new wallet of a party. Currencies that aren't named here are opened by the first money that arrives."""
+
+    party_id: PartyId
+    label: Text | None = None
+    currencies: Annotated[list[CurrencyCode], Meta(max_length=20)] = []
+    metadata: Metadata = {}
+
+
+class UpdateWallet(Request, frozen=True, kw_only=True):
+    """Changes to a wallet. What is absent stays."""
+
+    label: Text | UnsetType | None = UNSET
+    metadata: Metadata | UnsetType = UNSET
+
+
+class ChangeWalletStatus(Request, frozen=True, kw_only=True):
+    """Why a wallet is frozen, unfrozen or closed."""
+
+    reason: LongText
+
+
+class Wallet(Response, frozen=True, kw_only=True):
+    """A party's wallet, with a balance per currency."""
+
+    id: WalletId
+    party_id: PartyId
+    status: WalletStatus
+    status_reason: str | None
+    label: str | None
+    balances: list[Balance]
+    metadata: dict[str, str]
+    version: Annotated[int, Meta(description="Counts up at each change; the ETag is made of it.")]
+    created_at: Instant
+    updated_at: Instant
+
+
+class CreateAlias(Request, frozen=True, kw_only=True):
+    """Another name by which money finds the wallet: an IBAN, a reference, or a counterparty's name."""
+
+    scheme: AliasScheme
+    value: Text
+
+
+class Alias(Response, frozen=True, kw_only=True):
+    """Another name by which money finds a wallet."""
+
+    id: AliasId
+    wallet_id: WalletId
+    scheme: AliasScheme
+    value: str
+    created_at: Instant
+
+
+class CreateTransfer(Request, frozen=True, kw_only=True):
+    """An order to move money from one wallet to another."""
+
+    from_wallet_id: WalletId
+    to_wallet_id: WalletId
+    amount: Money
+    description: Reference | None = None
+    effective_at: Instant | None = None
+    metadata: Metadata = {}
+
+
+class ReverseTransfer(Request, frozen=True, kw_only=True):
+    """An order to undo a transfer, top-up or withdrawal, whole or in part."""
+
+    amount_minor: PositiveMinor | None = None
+    reason: LongText | None = None
+
+
+class Transfer(Response, frozen=True, kw_only=True):
+    """Money moved from one wallet to another."""
+
+    id: TransferId
+    from_wallet_id: WalletId
+    to_wallet_id: WalletId
+    amount: Money
+    reversed_minor: Annotated[int, Meta(description="How much of it has been undone since.")]
+    from_balance_after_minor: Annotated[int, Meta(description="Posted balance of the source after it.")]
+    to_balance_after_minor: Annotated[int, Meta(description="Posted balance of the destination after it.")]
+    journal_entry_id: JournalEntryId
+    description: str | None
+    metadata: dict[str, str]
+    effective_at: Instant
+    recorded_at: Instant
+
+
+class CreateTopUp(Request, frozen=True, kw_only=True):
+    """An order to book money that came in from outside to a wallet, against a cash account."""
+
+    wallet_id: WalletId
+    amount: Money
+    cash_account_id: Annotated[
+        AccountId | None, Meta(description="The account where the money arrived; the tenant's default where absent.")
+    ] = None
+    description: Reference | None = None
+    effective_at: Instant | None = None
+    metadata: Metadata = {}
+
+
+class TopUp(Response, frozen=True, kw_only=True):
+    """Money that came into a wallet from outside."""
+
+    id: TopUpId
+    wallet_id: WalletId
+    cash_account_id: AccountId
+    amount: Money
+    reversed_minor: int
+    balance_after_minor: Annotated[int, Meta(description="Posted balance of the wallet after it.")]
+    journal_entry_id: JournalEntryId
+    description: str | None
+    metadata: dict[str, str]
+    effective_at: Instant
+    recorded_at: Instant
+
+
+class CreateWithdrawal(Request, frozen=True, kw_only=True):
+    """An order to book money that leaves a wallet for the outside, against a cash account."""
+
+    wallet_id: WalletId
+    amount: Money
+    cash_account_id: Annotated[
+        AccountId | None, Meta(description="The account that the money leaves from; the tenant's default where absent.")
+    ] = None
+    description: Reference | None = None
+    effective_at: Instant | None = None
+    metadata: Metadata = {}
+
+
+class Withdrawal(Response, frozen=True, kw_only=True):
+    """Money that left a wallet for the outside."""
+
+    id: WithdrawalId
+    wallet_id: WalletId
+    cash_account_id: AccountId
+    amount: Money
+    reversed_minor: int
+    balance_after_minor: Annotated[int, Meta(description="Posted balance of the wallet after it.")]
+    journal_entry_id: JournalEntryId
+    description: str | None
+    metadata: dict[str, str]
+    effective_at: Instant
+    recorded_at: Instant
