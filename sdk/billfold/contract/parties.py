@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated
 
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta, UnsetType, field
 
 from billfold.contract.common import Instant, Metadata, PartyId, Request, Response, Text
 
@@ -37,7 +37,9 @@ class CreateParty(Request, frozen=True, kw_only=True):
     name: Text
     external_id: ExternalId | None = None
     email: Email | None = None
-    roles: Annotated[list[PartyRole], Meta(min_length=1, max_length=2)] = [PartyRole.CUSTOMER]
+    roles: Annotated[list[PartyRole], Meta(min_length=1, max_length=2)] = field(
+        default_factory=lambda: [PartyRole.CUSTOMER]
+    )
     metadata: Metadata = {}
 
 
