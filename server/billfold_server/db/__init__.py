@@ -1,0 +1,1 @@
+"""The database: pools, the embedded PostgreSQL, jobs, outbox and relay."""

@@ -1,0 +1,49 @@
+"""Who is asking, and for which tenant: the two things that every service is told."""
+
+from uuid import UUID
+
+import msgspec
+
+from billfold_server.tenancy.manifest import Manifest
+
+__all__ = ["Caller", "TenantRef"]
+
+
+class TenantRef(msgspec.Struct, frozen=True, kw_only=True):
+    """A tenant as the registry knew it when the request came in.
+
+    Attributes:
+        id: The tenant's id; the names of its roles and schema are made of it, not of the slug.
+        slug: The tenant's name in addresses.
+        schema: Its PostgreSQL schema.
+        runtime_role: The role that may read and write its rows.
+        owner_role: The role that owns its tables.
+        state: ``active``, ``suspended`` and so on (``contract.platform.TenantState``).
+        manifest: The tenant as data.
+        revision: Counts up whenever the registry's row changes; caches compare it.
+    """
+
+    id: UUID
+    slug: str
+    schema: str
+    runtime_role: str
+    owner_role: str
+    state: str
+    manifest: Manifest
+    revision: int
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is acting.
+
+    Attributes:
+        actor: How the audit names it: ``cli_…`` for an API client, ``operator:…``, ``job:…`` or ``system``.
+        client_id: The API client, to which idempotency keys and rate limits belong; the nil UUID for jobs and the CLI.
+        request_id: The request in which it acts, ``req_…``, where there is one.
+        scopes: What its access token allows.
+    """
+
+    actor: str
+    client_id: UUID
+    request_id: str | None = None
+    scopes: frozenset[str] = frozenset()

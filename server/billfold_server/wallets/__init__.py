@@ -1,0 +1,1 @@
+"""Wallets, their aliases, transfers, top-ups and withdrawals."""
