@@ -1,0 +1,1 @@
+"""Tests; they mirror the rooms of the server and the modules of the SDK."""
