@@ -1,0 +1,133 @@
+"""What a contributor runs: ``nox`` alone does what CI does, ``nox -l`` lists the rest.
+
+Most sessions use the environment that nox itself is installed in, which the README's test line has just made from the
+locks; a second copy of the same packages would prove nothing and cost minutes. Only the sessions that are about
+installing make environments of their own.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+IN_SESSIONS_OF_THEIR_OWN = ["contract", "examples", "bench"]
+OPENAPI = "openapi/billfold.yaml"
+LOCKS = {
+    # Everything, for work on Billfold. The first, because the others take their versions from it.
+    "dev": ["--all-extras", "--group", "dev"],
+    # What the README's first line needs: the server with its database, and what builds the project itself.
+    "run": ["--extra", "server", "--extra", "postgres", "--group", "build"],
+    # What a plain install brings.
+    "sdk": [],
+}
+
+nox.needs_version = ">=2026.4"
+nox.options.sessions = ["lint", "types", "tests", "contract", "examples", "openapi", "sdk_alone"]
+
+
+def _python(session: nox.Session, *args: str, env: dict[str, str] | None = None) -> None:
+    session.run(sys.executable, *args, env=env, external=True)
+
+
+def _pytest(session: nox.Session, *args: str, folder: str | None = None) -> None:
+    """Run pytest; a folder that nobody has begun yet is skipped, one without a test in it fails."""
+    if folder is not None and not (ROOT / folder).is_dir():
+        session.skip(f"{folder} isn't there yet")
+    _python(session, "-m", "pytest", *([folder] if folder else []), *args, *session.posargs)
+
+
+def _in_parallel() -> list[str]:
+    """Spread tests over two processes, which is what CI's machines have cores for."""
+    return [
+        f"-n{os.environ.get('BILLFOLD_TEST_PROCESSES', '2')}",
+        "--dist=loadgroup",
+        *(f"--ignore=tests/{name}" for name in IN_SESSIONS_OF_THEIR_OWN),
+    ]
+
+
+@nox.session(venv_backend="none")
+def lint(session: nox.Session) -> None:
+    """Hold style, formatting and the direction of imports."""
+    _python(session, "-m", "ruff", "check", ".")
+    _python(session, "-m", "ruff", "format", "--check", ".")
+    path = os.pathsep.join(str(ROOT / part) for part in ("", "sdk", "server"))
+    check_imports = "from importlinter.cli import lint_imports_command as main; main(['--no-cache'])"
+    _python(session, "-c", check_imports, env={"PYTHONPATH": path})
+
+
+@nox.session(venv_backend="none")
+def types(session: nox.Session) -> None:
+    """Check types, strictly in the product."""
+    _python(session, "-m", "mypy")
+
+
+@nox.session(venv_backend="none")
+def tests(session: nox.Session) -> None:
+    """Run the tests, but for those that are sessions of their own."""
+    _pytest(session, *_in_parallel())
+
+
+@nox.session(venv_backend="none")
+def contract(session: nox.Session) -> None:
+    """Test every operation of the OpenAPI document against a running server."""
+    _pytest(session, folder="tests/contract")
+
+
+@nox.session(venv_backend="none")
+def examples(session: nox.Session) -> None:
+    """Run the examples and compare what they print."""
+    _pytest(session, folder="tests/examples")
+
+
+@nox.session(venv_backend="none")
+def bench(session: nox.Session) -> None:
+    """Measure; the numbers mean something on a quiet machine only, so this is not part of CI."""
+    _pytest(session, "-s", folder="tests/bench")
+
+
+@nox.session(venv_backend="none")
+def openapi(session: nox.Session) -> None:
+    """Compare the committed contract with the code and validate it; ``nox -s openapi -- --write`` exports it anew."""
+    if not session.posargs and not (ROOT / OPENAPI).is_file():
+        session.skip(f"{OPENAPI} isn't there yet")
+    mode = [] if "--write" in session.posargs else ["--check"]
+    _python(session, "-m", "billfold", "openapi", *mode, OPENAPI)
+    _python(session, "-m", "openapi_spec_validator", "--schema", "3.1", OPENAPI)
+
+
+@nox.session(venv_backend="virtualenv")
+def sdk_alone(session: nox.Session) -> None:
+    """Build sdist and wheel, install the wheel without extras, and import every module of the SDK.
+
+    With pip, not uv: the README asks for nothing but pip, and a mirror that only pip was told of must do.
+    """
+    dist = Path(session.create_tmp()) / "dist"
+    _python(session, "tests/repository/build_and_check.py", str(dist))
+    (wheel,) = dist.glob("*.whl")
+    session.install("-r", "requirements/sdk.txt")
+    session.install("--no-deps", "--force-reinstall", str(wheel))
+    session.run("pip", "check", silent=True)
+    session.run("python", "-I", str(ROOT / "tests/repository/import_every_module.py"))
+    session.run("billfold", "up", success_codes=[69])
+
+
+@nox.session(python=PYTHONS, venv_backend="uv")
+def tests_on(session: nox.Session) -> None:
+    """Run the tests on one of the Pythons that we promise; CI's matrix does the same with the README's test line."""
+    session.install("-r", "requirements/dev.txt")
+    session.install("--no-deps", "--no-build-isolation", "-e", ".")
+    session.run("python", "-m", "pytest", *_in_parallel(), *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def lock(session: nox.Session) -> None:
+    """Make the locks follow pyproject.toml; ``nox -s lock -- --upgrade`` also takes the newest of everything."""
+    for name, wanted in LOCKS.items():
+        out = f"requirements/{name}.txt"
+        follow = [] if name == "dev" else ["-c", "requirements/dev.txt"]
+        how = ["--universal", "--python-version", PYTHONS[0], "--generate-hashes", "--no-annotate", "--quiet"]
+        command = ["-m", "uv", "pip", "compile", "pyproject.toml", *wanted, *follow, *how, *session.posargs, "-o", out]
+        _python(session, *command, env={"UV_CUSTOM_COMPILE_COMMAND": "nox -s lock"})
