@@ -1,0 +1,1 @@
+"""Plugins for pytest that every run loads."""
