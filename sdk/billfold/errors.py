@@ -94,7 +94,7 @@ class ProblemError(BillfoldError):
         return (_rebuild, (type(self), self.detail, self.param, self.facts, self.request_id, self.status))
 
 
-def _rebuild(
+def _rebuild(  # noqa: PLR0917  # Pickle passes positions.
     cls: type[ProblemError],
     detail: str,
     param: str | None,

@@ -94,7 +94,8 @@ def encode(prefix: Prefix, value: UUID) -> str:
     """Return the wire form of an id: ``wal_`` and 26 characters of Crockford's base 32, lower case."""
     number = value.int
     characters = [
-        _ALPHABET[(number >> shift) & 0x1F] for shift in range(_BITS_PER_CHARACTER * (_LENGTH - 1), -1, -_BITS_PER_CHARACTER)
+        _ALPHABET[(number >> shift) & 0x1F]
+        for shift in range(_BITS_PER_CHARACTER * (_LENGTH - 1), -1, -_BITS_PER_CHARACTER)
     ]
     return f"{prefix.value}_{''.join(characters)}"
 

@@ -1,7 +1,7 @@
 """Money: a whole number of minor units and an ISO 4217 currency, never a float.
 
-The exponents are ISO 4217's own (list one of 2026-01-01). Funds codes and metals without a minor unit, and the codes for
-testing and for "no currency", aren't money that a wallet can hold, so they are left out.
+The exponents are ISO 4217's own (list one of 2026-01-01). Funds codes and metals without a minor unit, and the codes
+for testing and for "no currency", aren't money that a wallet can hold, so they are left out.
 """
 
 from decimal import Decimal, InvalidOperation
@@ -25,9 +25,7 @@ MAX_AMOUNT_MINOR = 10**15
 """The largest amount of one posting, hold or payment, in minor units."""
 
 _BY_EXPONENT = {
-    0: (
-        "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
-    ),
+    0: ("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"),
     2: (
         "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE "
         "CHF CHW CNY COP COU CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD "
@@ -36,17 +34,11 @@ _BY_EXPONENT = {
         "RUB SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH "
         "USD USN UYU UZS VED VES WST XAD XCD XCG YER ZAR ZMW ZWG"
     ),
-    3: (
-        "BHD IQD JOD KWD LYD OMR TND"
-    ),
-    4: (
-        "CLF UYW"
-    ),
+    3: ("BHD IQD JOD KWD LYD OMR TND"),
+    4: ("CLF UYW"),
 }
 
-CURRENCIES: dict[str, int] = {
-    code: exponent_ for exponent_, codes in _BY_EXPONENT.items() for code in codes.split()
-}
+CURRENCIES: dict[str, int] = {code: exponent_ for exponent_, codes in _BY_EXPONENT.items() for code in codes.split()}
 """Each ISO 4217 currency code with its exponent: the number of digits after the decimal point."""
 
 

@@ -63,7 +63,7 @@ class NormalSide(StrEnum):
 
 
 class AccountType(StrEnum):
-    """The five kinds of account of double-entry accounting. Assets and expenses are debit-normal, the rest credit-normal."""
+    """The five kinds of account; assets and expenses are debit-normal, the rest credit-normal."""
 
     ASSET = "asset"
     LIABILITY = "liability"

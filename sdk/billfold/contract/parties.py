@@ -12,7 +12,12 @@ __all__ = ["CreateParty", "Party", "PartyKind", "PartyRole", "UpdateParty"]
 Email = Annotated[str, Meta(min_length=3, max_length=254, pattern=r"^[^\s@\u0000]+@[^\s@\u0000]+$")]
 ExternalId = Annotated[
     str,
-    Meta(min_length=1, max_length=100, pattern=r"^[\x21-\x7e]+$", description="The caller's own id, unique in the tenant."),
+    Meta(
+        min_length=1,
+        max_length=100,
+        pattern=r"^[\x21-\x7e]+$",
+        description="The caller's own id, unique in the tenant.",
+    ),
 ]
 
 
