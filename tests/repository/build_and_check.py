@@ -1,8 +1,8 @@
 """Build the sdist and, from it alone, the wheel; check that both hold what they must. Run by ``nox -s sdk_alone``."""
 
+import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
@@ -37,8 +37,8 @@ def main() -> None:
     for old in out.iterdir():
         old.unlink()
     sdist = build(ROOT, "sdist", ".tar.gz", out)
-    with tempfile.TemporaryDirectory() as unpacked, tarfile.open(sdist) as archive:
-        archive.extractall(unpacked, filter="data")
+    with tempfile.TemporaryDirectory() as unpacked:
+        shutil.unpack_archive(sdist, unpacked)
         (source,) = Path(unpacked).iterdir()
         wheel = build(source, "wheel", ".whl", out)
     held = set(zipfile.ZipFile(wheel).namelist())
