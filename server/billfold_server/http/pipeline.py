@@ -1,0 +1,209 @@
+"""Runs one operation: from the request as it came in to the answer, in the one order that every operation has.
+
+Who is asking comes first (401), then what it may do (403), how often (429), and only then what it sent: parameters
+and headers (400), content type (415), size (413), body (400). So a stranger learns nothing about the form of requests,
+and an unpaid megabyte is never parsed.
+"""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from litestar import Request
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from billfold import errors
+from billfold_server.http import etags, problems, reading
+from billfold_server.http.context import RequestContext, context_of
+from billfold_server.http.routing import Call, IdempotencyRef, Operation, Reply
+from billfold_server.http.services import Services
+from billfold_server.tenancy.context import Caller
+
+__all__ = ["Answer", "internal_path", "problem_answer", "route_handler"]
+
+NOBODY: Final = Caller(actor="nobody", client_id=UUID(int=0))
+
+_INTERNAL_ROOTS: Final = {"tenant": "/tenant", "tenant-public": "/tenant"}
+_KEY = re.compile(r"[!-~]{1,255}")
+
+
+class Answer:
+    """A finished HTTP answer; an ASGI application that sends itself."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+        self.status = status
+        self.body = body
+        self.headers = headers
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """Send the answer."""
+        headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
+        if self.status != 204:  # noqa: PLR2004 - No Content has no length either (RFC 9110, section 8.6).
+            headers.append((b"content-length", str(len(self.body)).encode()))
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": False})
+
+
+def problem_answer(error: errors.ProblemError, request_id: str) -> Answer:
+    """Return the answer that an error makes."""
+    headers = {"Content-Type": problems.MEDIA_TYPE, "Cache-Control": "no-store", **problems.problem_headers(error)}
+    return Answer(problems.status_of(type(error)), problems.encode_problem(error, request_id), headers)
+
+
+def internal_path(operation: Operation) -> str:
+    """Return the path at which the router knows an operation, once the tenant has been taken off the address."""
+    path = re.sub(r"\{([a-z_]+)\}", r"{\1:str}", operation.path)
+    return _INTERNAL_ROOTS.get(operation.audience, "") + path
+
+
+def route_handler(operation: Operation, services: Services) -> HTTPRouteHandler:
+    """Return Litestar's handler for an operation."""
+
+    async def handle(request: Request[Any, Any, Any]) -> ASGIApp:
+        context = context_of(request.scope)
+        context.operation = operation
+        try:
+            call = await _read_call(operation, services, request, context)
+            values = _read_parameters(operation, request)
+            await _read_idempotency(operation, call)
+            if operation.takes_body:
+                values["body"] = await _read_body(operation, services, call, request)
+            _fingerprint(operation, services, call)
+            answer: ASGIApp = _answer(operation, call, await operation.handler(call, **values))
+        except errors.ProblemError as error:
+            context.problem = error
+            answer = problem_answer(error, context.request_id)
+        return answer
+
+    return HTTPRouteHandler(
+        internal_path(operation),
+        http_method=[operation.method],
+        name=operation.operation_id,
+        include_in_schema=False,
+        status_code=operation.status,
+    )(handle)
+
+
+async def _read_call(
+    operation: Operation, services: Services, request: Request[Any, Any, Any], context: RequestContext
+) -> Call:
+    """Establish who is asking and that it may."""
+    headers = _headers(request)
+    caller = NOBODY
+    if operation.needs_token:
+        caller = await services.identity.authenticate(context.tenant, headers.get("authorization"), context.request_id)
+        context.client = caller.actor
+        if operation.scope not in caller.scopes:
+            raise errors.InsufficientScope(f"the operation needs the scope {operation.scope}", scope=operation.scope)
+        context.rate_limit = services.limits.take(context.tenant, caller.client_id)
+    return Call(
+        services=services,
+        caller=caller,
+        request_id=context.request_id,
+        method=operation.method,
+        path=context.path,
+        headers=headers,
+        base_url=context.base_url,
+        tenant_or_none=context.tenant,
+        if_match=headers.get("if-match") if operation.if_match else None,
+    )
+
+
+def _headers(request: Request[Any, Any, Any]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in request.scope["headers"]:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+def _read_parameters(operation: Operation, request: Request[Any, Any, Any]) -> dict[str, Any]:
+    values = operation.path_parameters.read(request.scope["path_params"])
+    given = operation.query_parameters.read(reading.split_query(request.scope["query_string"]))
+    for name, python_name in operation.signature.python_names.items():
+        values[python_name] = given.get(name, operation.signature.query_defaults[name])
+    return values
+
+
+async def _read_idempotency(operation: Operation, call: Call) -> None:
+    """Check the idempotency key's form. The fingerprint waits for the body."""
+    if operation.idempotency == "none":
+        return
+    key = call.headers.get("idempotency-key")
+    if key is None:
+        if operation.idempotency == "required":
+            raise errors.IdempotencyKeyMissing(param="Idempotency-Key")
+        return
+    if not _KEY.fullmatch(key):
+        raise reading.validation_failed("Idempotency-Key", "must be 1 to 255 visible ASCII characters")
+
+
+async def _read_body(operation: Operation, services: Services, call: Call, request: Request[Any, Any, Any]) -> Any:
+    reading.check_content_type(call.headers.get("content-type"), operation.body_media_type)
+    if call.headers.get("content-encoding", "identity").lower() != "identity":
+        raise errors.UnsupportedMediaType("a compressed body isn't taken", param="Content-Encoding")
+    settings = services.settings
+    limit_bytes = settings.upload_limit_bytes if operation.upload else settings.body_limit_bytes
+    call.body = await reading.read_body(request.stream(), call.headers.get("content-length"), limit_bytes)
+    if operation.upload:
+        return call.body
+    return reading.decode_json(call.body, operation.decoder)
+
+
+def _fingerprint(operation: Operation, services: Services, call: Call) -> None:
+    key = call.headers.get("idempotency-key")
+    if operation.idempotency == "none" or key is None:
+        return
+    digest = hmac.new(services.idempotency_key, digestmod=hashlib.sha256)
+    for part in (call.method.encode(), call.path.encode(), call.body):
+        digest.update(len(part).to_bytes(8, "big") + part)
+    call.idempotency = IdempotencyRef(client_id=call.caller.client_id, key=key, fingerprint=digest.digest())
+
+
+class _Stored(msgspec.Struct):
+    """What of an answer's body goes into its headers as well."""
+
+    id: str | None = None
+    version: int | None = None
+
+
+_STORED = msgspec.json.Decoder(_Stored)
+
+
+def _answer(operation: Operation, call: Call, result: Any) -> Answer:
+    """Return the answer of a handler that succeeded."""
+    reply: Reply[Any] = result if isinstance(result, Reply) else Reply(body=result)
+    raw = isinstance(reply.body, bytes)
+    body: bytes = b"" if reply.body is None else reply.body if raw else msgspec.json.encode(reply.body)
+    headers = dict(reply.headers)
+    if body:
+        headers.setdefault("Content-Type", operation.response_media_type)
+    status = reply.status or operation.status
+    # An answer that was stored may be a refusal.
+    succeeded = status < 400  # noqa: PLR2004 - The first status of a refusal.
+    if not succeeded:
+        headers["Content-Type"] = problems.MEDIA_TYPE
+    elif operation.etag or operation.location is not None:
+        _describe(operation, call, reply, body, headers)
+    if operation.needs_token:
+        headers.setdefault("Cache-Control", "no-store")
+    if reply.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return Answer(status, body, headers)
+
+
+def _describe(operation: Operation, call: Call, reply: Reply[Any], body: bytes, headers: dict[str, str]) -> None:
+    """Add the headers that repeat what the body says of the resource: its version and its place."""
+    stored = _STORED.decode(body) if isinstance(reply.body, bytes) else reply.body
+    version = reply.version if reply.version is not None else getattr(stored, "version", None)
+    if operation.etag and version is not None:
+        headers["ETag"] = etags.etag(version)
+    if operation.location is not None:
+        headers["Location"] = call.base_url + operation.location.replace("{id}", str(getattr(stored, "id", "")))

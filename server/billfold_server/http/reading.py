@@ -1,0 +1,296 @@
+"""Reads what strangers send: bodies, parameters and headers, strictly and without ever failing with a 500.
+
+Everything that arrives is hostile until it has been read here. A body has a known content type, a size that was
+counted while it came in, and is one JSON text in UTF-8 without NUL, duplicate keys or deep nesting (RFC 8259 leaves
+these open, RFC 7493 closes them: two readers must not be able to read two different orders of payment out of one
+body). A parameter occurs once, is known, and is spelled in the one documented way. What was sent is never repeated
+in the refusal.
+"""
+
+import json
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+from msgspec import inspect as msgspec_inspect
+
+from billfold import errors
+from billfold.contract.common import Violation
+
+__all__ = [
+    "JSON",
+    "MAX_DEPTH",
+    "Parameters",
+    "check_content_type",
+    "decode_json",
+    "read_body",
+    "split_query",
+    "validation_failed",
+]
+
+JSON: Final = "application/json"
+
+MAX_DEPTH: Final = 32
+"""How deep a body may nest. The contract's deepest needs six; PostgreSQL and Python would take a thousand."""
+
+_BRACKETS_OR_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+
+def validation_failed(param: str, reason: str) -> errors.ValidationFailed:
+    """Return the error that blames one value. ``reason`` is ours; nothing of the value goes in."""
+    error = errors.ValidationFailed(f"{param}: {reason}", param=param)
+    error.__dict__["violations"] = [Violation(param=param, reason=reason)]
+    return error
+
+
+# The body.
+
+
+def check_content_type(header: str | None, expected: str) -> None:
+    """Refuse a body whose content type isn't the one that the operation takes.
+
+    ``charset`` may be given for JSON if it is UTF-8 (RFC 8259, section 8.1 knows no other); other parameters are
+    ignored.
+
+    Raises:
+        errors.UnsupportedMediaType: The header is absent or names something else.
+    """
+    media_type, *parameters = [part.strip() for part in (header or "").lower().split(";")]
+    if media_type != expected:
+        raise errors.UnsupportedMediaType(f"the body's content type must be {expected}", param="Content-Type")
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "charset" and value.strip().strip('"') not in {"utf-8", "utf8"}:
+            raise errors.UnsupportedMediaType("the body's charset must be utf-8", param="Content-Type")
+
+
+async def read_body(chunks: AsyncIterator[bytes], content_length: str | None, limit_bytes: int) -> bytes:
+    """Read a body and stop as soon as it is too large, whatever its announced length says.
+
+    Raises:
+        errors.BodyTooLarge: It is announced, or turns out, to be larger than ``limit_bytes``.
+    """
+    too_large = errors.BodyTooLarge(f"the body may have at most {limit_bytes} bytes", limit_bytes=limit_bytes)
+    # A length that is no number never gets here: the HTTP parser refuses it, since it decides where a request ends.
+    if content_length is not None and content_length.isascii() and content_length.isdigit():
+        digits = content_length.lstrip("0")
+        if len(digits) > len(str(limit_bytes)) or int(digits or "0") > limit_bytes:
+            raise too_large
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in chunks:
+        size += len(chunk)
+        if size > limit_bytes:
+            raise too_large
+        parts.append(chunk)
+    return b"".join(parts)
+
+
+def decode_json(body: bytes, decoder: "msgspec.json.Decoder[Any]") -> Any:
+    """Read one JSON text into the decoder's type.
+
+    Raises:
+        errors.MalformedBody: It is no JSON text in UTF-8 as RFC 7493 wants it, or nests too deep.
+        errors.ValidationFailed: It is one, but not of the documented form.
+    """
+    _check_text(body)
+    _check_duplicates(body)
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise _translated(error, "body") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
+        raise errors.MalformedBody("the body isn't valid JSON", param="body") from None
+
+
+def _check_text(body: bytes) -> None:
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError:
+        raise errors.MalformedBody("the body isn't valid UTF-8", param="body") from None
+    if b"\x00" in body or (b"\\u0000" in body and _ESCAPED_NUL.search(body)):
+        raise errors.MalformedBody("the body holds a NUL character", param="body")
+    # Counting is quick; only a body with very many brackets is looked at one by one.
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(body) > MAX_DEPTH:
+        raise errors.MalformedBody(f"the body nests deeper than {MAX_DEPTH} levels", param="body")
+
+
+def _depth(body: bytes) -> int:
+    depth = deepest = 0
+    for match in _BRACKETS_OR_STRINGS.finditer(body):
+        token = match.group()
+        if token in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif token in b"]}":
+            depth -= 1
+    return deepest
+
+
+class _DuplicateKeyError(ValueError):
+    """An object has two members of one name."""
+
+
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> None:
+    if len({name for name, _ in pairs}) != len(pairs):
+        raise _DuplicateKeyError
+
+
+def _check_duplicates(body: bytes) -> None:
+    try:
+        json.loads(body, object_pairs_hook=_refuse_duplicates, parse_int=_ignore, parse_float=_ignore)
+    except _DuplicateKeyError:
+        raise errors.MalformedBody("an object has two members of one name", param="body") from None
+    except (ValueError, RecursionError):
+        raise errors.MalformedBody("the body isn't valid JSON", param="body") from None
+
+
+def _ignore(_digits: str) -> None:
+    """Numbers are read by msgspec; here they would only cost time, or fail on 5,000 digits."""
+
+
+_AT = re.compile(r" - at `(?:key in )?(\$[^`]*)`$")
+_MAY_ECHO = (
+    (re.compile(r"^Object contains unknown field"), "unknown field"),
+    (re.compile(r"^Invalid enum value"), "is not one of the documented values"),
+    (re.compile(r"^Invalid value"), "is not one of the documented values"),
+    (re.compile(r"^Integer value out of range"), "is out of range"),
+)
+_BACKQUOTED_TYPE = re.compile(r"^Expected `[^`]*`, got `[^`]*`|^Expected `[^`]*`|^Invalid [A-Za-z0-9 ]+$")
+_MISSING = re.compile(r"^Object missing required field `([^`]*)`")
+
+
+def _translated(error: msgspec.ValidationError, root: str) -> errors.ValidationFailed:
+    """Return the refusal for what msgspec found, with the field's path, and without anything that the caller sent."""
+    message = str(error)
+    path = root
+    if (at := _AT.search(message)) is not None:
+        message = message[: at.start()]
+        # `$.a[0].b` becomes `a[0].b`; `[...]` stands for a key that the caller chose.
+        path = at.group(1).removeprefix("$").removeprefix(".") or root
+    if (missing := _MISSING.match(message)) is not None:
+        field = missing.group(1)
+        path = field if path == root else f"{path}.{field}"
+        return validation_failed(path, "is required")
+    for pattern, reason in _MAY_ECHO:
+        if pattern.match(message):
+            return validation_failed(path, reason)
+    if _BACKQUOTED_TYPE.match(message):
+        return validation_failed(path, message[0].lower() + message[1:].replace("`", ""))
+    return validation_failed(path, "is not of the documented form")
+
+
+# Parameters.
+
+_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
+_BOOLEANS: Final = {"true": True, "false": False}
+_PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})?")
+
+
+def split_query(query_string: bytes) -> dict[str, str]:
+    """Return the parameters of a query string, each of which may occur once.
+
+    Raises:
+        errors.ValidationFailed: A parameter is repeated, isn't UTF-8, or a percent sign stands alone.
+    """
+    parameters: dict[str, str] = {}
+    for part in query_string.split(b"&"):
+        if not part:
+            continue
+        raw_name, _, raw_value = part.partition(b"=")
+        name, value = _unquote(raw_name), _unquote(raw_value)
+        if name in parameters:
+            raise validation_failed("query", "a parameter may occur only once")
+        parameters[name] = value
+    return parameters
+
+
+def _unquote(raw: bytes) -> str:
+    def character(match: re.Match[bytes]) -> bytes:
+        digits = match.group(1)
+        if digits is None:
+            raise validation_failed("query", "holds a percent sign that stands alone")
+        return bytes([int(digits, 16)])
+
+    try:
+        text = _PERCENT.sub(character, raw.replace(b"+", b" ")).decode("utf-8")
+    except UnicodeDecodeError:
+        raise validation_failed("query", "isn't valid UTF-8") from None
+    if "\x00" in text:
+        raise validation_failed("query", "holds a NUL character")
+    return text
+
+
+def _read_integer(text: str) -> int:
+    # `int()` would also take " 1 ", "1_0" and the digits of every script.
+    if not _INTEGER.fullmatch(text):
+        msg = "Expected `int`"
+        raise msgspec.ValidationError(msg)
+    return int(text)
+
+
+def _read_boolean(text: str) -> bool:
+    if text not in _BOOLEANS:
+        msg = "Expected `bool`"
+        raise msgspec.ValidationError(msg)
+    return _BOOLEANS[text]
+
+
+def _reader(annotation: Any) -> Callable[[str], Any]:
+    """Return what turns a parameter's text into the JSON value that msgspec checks."""
+    kind = msgspec_inspect.type_info(annotation)
+    if isinstance(kind, msgspec_inspect.Metadata):
+        kind = kind.type
+    kinds = kind.types if isinstance(kind, msgspec_inspect.UnionType) else (kind,)
+    wanted = [each for each in kinds if not isinstance(each, msgspec_inspect.NoneType | msgspec_inspect.Metadata)]
+    if any(isinstance(each, msgspec_inspect.Metadata) for each in kinds):
+        wanted += [each.type for each in kinds if isinstance(each, msgspec_inspect.Metadata)]
+    if len(wanted) != 1:
+        msg = f"a parameter has one type, not {annotation}"
+        raise TypeError(msg)
+    if isinstance(wanted[0], msgspec_inspect.IntType):
+        return _read_integer
+    if isinstance(wanted[0], msgspec_inspect.BoolType):
+        return _read_boolean
+    text_types = (
+        msgspec_inspect.StrType,
+        msgspec_inspect.DateTimeType,
+        msgspec_inspect.DateType,
+        msgspec_inspect.EnumType,
+        msgspec_inspect.LiteralType,
+        msgspec_inspect.UUIDType,
+    )
+    if not isinstance(wanted[0], text_types):
+        msg = f"a parameter can't be {annotation}"
+        raise TypeError(msg)
+    return str
+
+
+class Parameters:
+    """Reads the parameters of one operation, from the path or from the query.
+
+    Args:
+        types: Each parameter's name with its type, as the handler's signature states it.
+    """
+
+    def __init__(self, types: Mapping[str, Any]) -> None:
+        self._readers = {name: (_reader(annotation), annotation) for name, annotation in types.items()}
+
+    def read(self, given: Mapping[str, str]) -> dict[str, Any]:
+        """Return the values of the parameters that were given.
+
+        Raises:
+            errors.ValidationFailed: One is unknown, or not of its documented form.
+        """
+        values: dict[str, Any] = {}
+        for name, text in given.items():
+            if name not in self._readers:
+                raise validation_failed("query", "holds a parameter that this operation doesn't know")
+            reader, annotation = self._readers[name]
+            try:
+                values[name] = msgspec.convert(reader(text), annotation)
+            except msgspec.ValidationError as error:
+                raise _translated(error, name) from None
+        return values

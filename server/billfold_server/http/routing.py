@@ -1,0 +1,398 @@
+"""How a room declares its routes: one decorated function per operation, from which all else comes.
+
+A room's ``routes.py`` makes one ``Routes`` and decorates functions with it::
+
+    routes = Routes(tag="Wallets", description="…")
+
+    @routes.get("/v1/wallets/{wallet_id}", scope="wallets:read", etag=True, errors=(errors.NotFound,))
+    async def get_wallet(call: Call, wallet_id: WalletId) -> Wallet:
+        \"\"\"Show a wallet.\"\"\"
+        async with call.tx() as tx:
+            return await service.get_wallet(tx, wallet_id)
+
+The signature is the contract. The first parameter is the ``Call``. A name that occurs in the path is a path parameter,
+``body`` is the request body, and every other parameter is a query parameter: keyword-only, with its default. The
+docstring is the operation's summary and description. Before the function runs, the caller is authenticated, its scope
+and rate limit are checked, and everything that it sent is read (``pipeline``). What it raises of ``billfold.errors``
+becomes a problem.
+"""
+
+import inspect
+import re
+import typing
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar, Unpack
+from uuid import UUID
+
+import msgspec
+
+from billfold import errors
+from billfold.contract.common import Page
+from billfold_server.http.pagination import Cursors
+from billfold_server.http.reading import JSON, Parameters
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from billfold_server.http.services import Services
+    from billfold_server.tenancy.context import Caller, TenantRef
+    from billfold_server.tenancy.transaction import TenantTx
+
+__all__ = ["Audience", "Call", "IdempotencyRef", "Link", "Need", "Operation", "Options", "Reply", "Routes", "Signature"]
+
+T = TypeVar("T")
+Row = TypeVar("Row")
+Handler = Callable[..., Awaitable[Any]]
+H = TypeVar("H", bound=Handler)
+Method = Literal["GET", "POST", "PATCH", "PUT", "DELETE"]
+Audience = Literal["tenant", "platform", "tenant-public", "platform-public", "host"]
+"""Where an operation lives: below a tenant, below the platform (each with a token or open), or at the host itself."""
+
+Need = Literal["none", "optional", "required"]
+"""Whether an operation takes an ``Idempotency-Key``."""
+
+
+class IdempotencyRef(msgspec.Struct, frozen=True, kw_only=True):
+    """Under which key a request may be repeated.
+
+    Attributes:
+        client_id: The client to which the key belongs.
+        key: The text of ``Idempotency-Key``.
+        fingerprint: Keyed digest of method, path and body; another one under the same key is refused.
+    """
+
+    client_id: UUID
+    key: str
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply(Generic[T]):
+    """An answer that says more than its body.
+
+    Attributes:
+        body: The answer as a Struct, or as JSON that the ledger's engine or the idempotency store kept; None is empty.
+        status: Where it isn't the operation's own.
+        version: Makes the ``ETag``; where absent, the body's ``version`` does.
+        replayed: Whether this is the stored answer to an earlier copy of the request.
+        headers: Further headers.
+    """
+
+    body: T | bytes | None = None
+    status: int | None = None
+    version: int | None = None
+    replayed: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """What an answer's values lead to: an operation, and where each of its parameters comes from.
+
+    Attributes:
+        operation_id: The operation that can follow.
+        parameters: Its parameters by name, each as a runtime expression such as ``$response.body#/id`` (OpenAPI 3.1,
+            section 4.8.20.3).
+        body: Members of its request body, by name, as runtime expressions.
+    """
+
+    operation_id: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """One request, as far as a handler needs to know of it.
+
+    Attributes:
+        services: What ``build_app`` has put together.
+        caller: Who is asking. On open operations it is nobody: the nil UUID without scopes.
+        request_id: ``req_…``, in logs, audit and the answer.
+        method: Upper-case HTTP method.
+        path: The path below the tenant's base.
+        headers: The request's headers by lower-case name; a header that came twice has its values joined by a comma.
+        body: The body as it came in.
+        idempotency: Under which key the request may be repeated, if it gave one.
+        if_match: The ``If-Match`` header, for ``etags.check_if_match``.
+        base_url: The tenant's or the platform's canonical base URL.
+    """
+
+    services: "Services"
+    caller: "Caller"
+    request_id: str
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    base_url: str
+    body: bytes = b""
+    idempotency: IdempotencyRef | None = None
+    if_match: str | None = None
+    tenant_or_none: "TenantRef | None" = None
+
+    @property
+    def tenant(self) -> "TenantRef":
+        """Return the tenant that the address names; every operation below a tenant has one."""
+        assert self.tenant_or_none is not None, "the operation isn't below a tenant"
+        return self.tenant_or_none
+
+    def tx(self) -> "AbstractAsyncContextManager[TenantTx]":
+        """Open the tenant's transaction, the only door to its tables."""
+        return self.services.database.tx(self.tenant)
+
+    @property
+    def cursors(self) -> Cursors:
+        """Return what makes and reads the cursors of this tenant's lists."""
+        owner = self.tenant_or_none.slug if self.tenant_or_none is not None else ""
+        return Cursors(self.services.cursor_key, owner)
+
+    def page(
+        self, kind: str, rows: Sequence[Row], limit: int, *, key: Callable[[Row], Sequence[str | int | None]]
+    ) -> Page[Row]:
+        """Cut a page from ``limit + 1`` rows; the one too many tells that there is a next page.
+
+        Args:
+            kind: The list's name, under which its cursors are valid.
+            rows: What the query found, at most ``limit + 1`` rows.
+            limit: How many the caller asked for.
+            key: Gives a row's sort key, which the next page's cursor holds.
+        """
+        shown = list(rows[:limit])
+        more = len(rows) > limit
+        return Page(data=shown, next_cursor=self.cursors.encode(kind, key(shown[-1])) if more else None)
+
+
+_PATH_PARAMETER: Final = re.compile(r"\{([a-z_]+)\}")
+_WITH_TOKEN: Final = ("tenant", "platform")
+
+
+class Options(typing.TypedDict, total=False):
+    """What a route may declare beside its method and path.
+
+    Attributes:
+        scope: What the access token must allow. Every operation that needs a token names one.
+        status: The status of success; 201 where ``location`` is given, 204 where nothing is returned, else 200.
+        errors: What it refuses for reasons of its own, for the document. What any operation may refuse (token, scope,
+            form, size, rate, database) is documented by itself.
+        idempotency: Whether it takes an ``Idempotency-Key``; ``required`` where money moves.
+        if_match: Whether it heeds ``If-Match``; the handler calls ``check_if_match(call.if_match, version)``.
+        etag: Whether answers carry an ``ETag`` made of their ``version``.
+        location: Path of what it creates, with ``{id}`` for the answer's id; becomes the ``Location`` header.
+        links: What its answer leads to.
+        examples: ``{"request": …}`` as JSON values, where the types' own examples don't make one.
+        operation_id: The handler's name in camel case, unless given.
+        body_media_type: ``application/octet-stream`` hands the handler the bytes.
+        response_media_type: Where it isn't JSON.
+        audience: Where it isn't the room's.
+        in_document: Whether the OpenAPI document shows it.
+    """
+
+    scope: str | None
+    status: int
+    errors: Sequence[type[errors.ProblemError]]
+    idempotency: Need
+    if_match: bool
+    etag: bool
+    location: str | None
+    links: Sequence[Link]
+    examples: Mapping[str, Any]
+    operation_id: str
+    body_media_type: str
+    response_media_type: str
+    audience: Audience
+    in_document: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """One operation, with everything that routing, checks and the OpenAPI document need to know.
+
+    The fields are those of ``Options``, those that the decorator's handler says by its name, docstring and signature,
+    and the readers made of that signature.
+    """
+
+    method: Method
+    path: str
+    operation_id: str
+    tag: str
+    audience: Audience
+    summary: str
+    description: str
+    handler: Handler
+    signature: "Signature"
+    status: int
+    scope: str | None = None
+    errors: Sequence[type[errors.ProblemError]] = ()
+    idempotency: Need = "none"
+    if_match: bool = False
+    etag: bool = False
+    location: str | None = None
+    links: Sequence[Link] = ()
+    examples: Mapping[str, Any] = field(default_factory=dict)
+    body_media_type: str = JSON
+    response_media_type: str = JSON
+    in_document: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse a declaration that forgets something."""
+        if self.needs_token and self.scope is None:
+            msg = f"{self.method} {self.path} needs a scope"
+            raise TypeError(msg)
+        if not self.summary:
+            msg = f"{self.handler.__name__} needs a docstring: it is the operation's summary"
+            raise TypeError(msg)
+
+    @property
+    def needs_token(self) -> bool:
+        """Tell whether the caller must show an access token."""
+        return self.audience in _WITH_TOKEN
+
+    @property
+    def takes_body(self) -> bool:
+        """Tell whether the operation reads a body."""
+        return self.signature.body_type is not None
+
+    @property
+    def upload(self) -> bool:
+        """Tell whether the body is a file, not JSON."""
+        return self.body_media_type != JSON
+
+    @cached_property
+    def path_parameters(self) -> Parameters:
+        """Return what reads the parameters of the path."""
+        return Parameters(self.signature.path_types)
+
+    @cached_property
+    def query_parameters(self) -> Parameters:
+        """Return what reads the parameters of the query."""
+        return Parameters(self.signature.query_types)
+
+    @cached_property
+    def decoder(self) -> "msgspec.json.Decoder[Any]":
+        """Return what reads the JSON body."""
+        return msgspec.json.Decoder(self.signature.body_type)
+
+
+class Routes:
+    """The operations of one room.
+
+    Args:
+        tag: The heading under which the document shows them.
+        description: What the room is about.
+        audience: Where they live, see ``Audience``.
+    """
+
+    def __init__(self, *, tag: str, description: str, audience: Audience = "tenant") -> None:
+        self.tag = tag
+        self.description = description
+        self.audience: Audience = audience
+        self.operations: list[Operation] = []
+
+    def operation(self, method: Method, path: str, **options: Unpack[Options]) -> Callable[[H], H]:
+        """Declare an operation; ``Options`` says what can be declared."""
+
+        def declare(handler: H) -> H:
+            signature = Signature.of(handler, path)
+            summary, _, description = inspect.cleandoc(handler.__doc__ or "").partition("\n\n")
+            said: dict[str, Any] = {
+                "operation_id": _camel_case(handler.__name__),
+                "status": _success_status(signature.response, options.get("location")),
+                "audience": self.audience,
+                **options,
+            }
+            self.operations.append(
+                Operation(
+                    method=method,
+                    path=path,
+                    tag=self.tag,
+                    summary=summary.rstrip("."),
+                    description=description.strip(),
+                    handler=handler,
+                    signature=signature,
+                    **said,
+                )
+            )
+            return handler
+
+        return declare
+
+    def get(self, path: str, **options: Unpack[Options]) -> Callable[[H], H]:
+        """Declare a GET."""
+        return self.operation("GET", path, **options)
+
+    def post(self, path: str, **options: Unpack[Options]) -> Callable[[H], H]:
+        """Declare a POST."""
+        return self.operation("POST", path, **options)
+
+    def patch(self, path: str, **options: Unpack[Options]) -> Callable[[H], H]:
+        """Declare a PATCH."""
+        return self.operation("PATCH", path, **options)
+
+    def delete(self, path: str, **options: Unpack[Options]) -> Callable[[H], H]:
+        """Declare a DELETE."""
+        return self.operation("DELETE", path, **options)
+
+
+def _success_status(response: Any, location: str | None) -> int:
+    if location is not None:
+        return 201
+    return 204 if response is None else 200
+
+
+def _camel_case(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(part.capitalize() for part in rest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """What a handler's signature says."""
+
+    path_types: Mapping[str, Any]
+    query_types: Mapping[str, Any]
+    query_defaults: Mapping[str, Any]
+    python_names: Mapping[str, str]
+    body_type: Any
+    response: Any
+
+    @classmethod
+    def of(cls, handler: Handler, path: str) -> "Signature":
+        """Read a handler's signature against its path."""
+        hints = typing.get_type_hints(handler, include_extras=True, localns={"Call": Call})
+        names = list(inspect.signature(handler).parameters.values())[1:]
+        in_path = set(_PATH_PARAMETER.findall(path))
+        path_types: dict[str, Any] = {}
+        query_types: dict[str, Any] = {}
+        query_defaults: dict[str, Any] = {}
+        python_names: dict[str, str] = {}
+        body_type = None
+        for parameter in names:
+            if parameter.name in in_path:
+                path_types[parameter.name] = hints[parameter.name]
+            elif parameter.name == "body":
+                body_type = hints["body"]
+            elif parameter.kind is parameter.KEYWORD_ONLY and parameter.default is not parameter.empty:
+                # `from_` and `type_` are `from` and `type` on the wire.
+                name = parameter.name.removesuffix("_")
+                python_names[name] = parameter.name
+                query_types[name] = hints[parameter.name]
+                query_defaults[name] = parameter.default
+            else:
+                msg = f"{handler.__name__}: {parameter.name} must be in the path, or keyword-only with a default"
+                raise TypeError(msg)
+        if missing := in_path - set(path_types):
+            msg = f"{handler.__name__} doesn't take {sorted(missing)} of its path"
+            raise TypeError(msg)
+        response = hints["return"]
+        if typing.get_origin(response) is Reply:
+            (response,) = typing.get_args(response)
+        return cls(
+            path_types=path_types,
+            query_types=query_types,
+            query_defaults=query_defaults,
+            python_names=python_names,
+            body_type=body_type,
+            response=None if response is type(None) else response,
+        )

@@ -1,0 +1,394 @@
+"""Settings: from a file and the environment, checked once at the start.
+
+Each setting is a field of ``Settings``. The environment says ``BILLFOLD_`` and the field's name in capitals, and wins
+over the TOML file that ``BILLFOLD_CONFIG`` names. A mistake is told in one sentence that says how to mend it, and all
+mistakes are told together. What is unsafe in production refuses to start.
+"""
+
+import difflib
+import ipaddress
+import os
+import re
+import tomllib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta
+
+__all__ = ["Mistake", "Secret", "Settings", "SettingsInvalid", "load_settings"]
+
+PREFIX: Final = "BILLFOLD_"
+CONFIG_VARIABLE: Final = "BILLFOLD_CONFIG"
+
+_NOT_OURS: Final = frozenset({"config", "base_url", "client_id", "client_secret", "token_url", "shared"})
+"""Names with our prefix that the SDK, the CLI or the tests read."""
+
+
+class Secret:
+    """A text that never shows itself, neither in logs nor in a traceback."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text, at the one place that needs it."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret('…')"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._text))
+
+
+_PRIVATE_NETWORKS: Final = ("127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+Positive = Annotated[int, Meta(ge=1)]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that a deployment can choose.
+
+    Attributes:
+        environment: ``production`` refuses what is only safe on a developer's machine.
+        deployment: Name of this deployment; the names of database roles begin with it.
+        host: Address to listen on.
+        port: Port to listen on; 0 takes a free one.
+        workers: How many processes serve.
+        data_dir: Folder for the embedded database and the keyring.
+        database_url: PostgreSQL to use; the embedded one where absent.
+        database_connections: How many connections all pools of one process may hold together.
+        isolation: How tenants are kept apart in the database, where a tenant doesn't say: by ``role``, or by a
+            ``login`` of its own (the production default).
+        public_url: How the world reaches the server; issuers and links are made of it.
+        trusted_proxies: Networks whose ``X-Forwarded-*`` headers count.
+        tls_certificate: PEM file with the server's certificate chain.
+        tls_key: PEM file with its private key.
+        keyring_file: Where the keyring lies; ``keyring.json`` in the data folder where absent.
+        keyring_passphrase: Opens the keyring.
+        access_token_ttl_s: How long an access token lives.
+        body_limit_bytes: Largest JSON body.
+        upload_limit_bytes: Largest uploaded file.
+        rate_limit_per_s: Requests per second that one client may make in the long run, where its tenant doesn't say.
+        rate_limit_burst: Requests that it may make at once.
+        token_rate_limit_per_min: Failed token requests per minute from one address.
+        metrics_networks: Networks that may read ``/metrics``.
+        log_level: Least severe level that is logged.
+        log_format: ``json``, or ``console`` for people.
+        shutdown_timeout_s: How long a stop waits for requests to end.
+    """
+
+    environment: Literal["development", "production"] = "development"
+    deployment: Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,15}$")] = "billfold"
+    host: str = "127.0.0.1"
+    port: Port = 8000
+    workers: Annotated[int, Meta(ge=1, le=256)] = 1
+    data_dir: str = ".billfold"
+    database_url: Secret | None = None
+    database_connections: Annotated[int, Meta(ge=2, le=10_000)] = 20
+    isolation: Literal["role", "login"] | None = None
+    public_url: str | None = None
+    trusted_proxies: list[str] = []
+    tls_certificate: str | None = None
+    tls_key: str | None = None
+    keyring_file: str | None = None
+    keyring_passphrase: Secret | None = None
+    access_token_ttl_s: Annotated[int, Meta(ge=10, le=600)] = 600
+    body_limit_bytes: Annotated[int, Meta(ge=1024, le=64 * 1024 * 1024)] = 1024 * 1024
+    upload_limit_bytes: Annotated[int, Meta(ge=1024, le=1024 * 1024 * 1024)] = 32 * 1024 * 1024
+    rate_limit_per_s: Positive = 100
+    rate_limit_burst: Positive = 200
+    token_rate_limit_per_min: Positive = 60
+    metrics_networks: list[str] = msgspec.field(default_factory=lambda: list(_PRIVATE_NETWORKS))
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = "json"
+    shutdown_timeout_s: Annotated[int, Meta(ge=1, le=600)] = 30
+
+    @property
+    def production(self) -> bool:
+        """Tell whether this deployment serves real money."""
+        return self.environment == "production"
+
+    @property
+    def base_url(self) -> str:
+        """Return how the world reaches the server, without a slash at the end."""
+        if self.public_url is not None:
+            return self.public_url.rstrip("/")
+        scheme = "https" if self.tls_certificate is not None else "http"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{scheme}://{host}:{self.port}"
+
+    @property
+    def default_isolation(self) -> Literal["role", "login"]:
+        """Return how tenants are kept apart where a tenant doesn't say."""
+        return self.isolation or ("login" if self.production else "role")
+
+    @property
+    def keyring_path(self) -> Path:
+        """Return where the keyring lies."""
+        return Path(self.keyring_file) if self.keyring_file is not None else Path(self.data_dir) / "keyring.json"
+
+
+class Mistake(msgspec.Struct, frozen=True):
+    """One setting that is wrong.
+
+    Attributes:
+        key: The setting's name.
+        sentence: What is wrong and how to mend it; holds no value of a secret.
+    """
+
+    key: str
+    sentence: str
+
+
+class SettingsInvalid(Exception):
+    """The settings can't be used. ``mistakes`` says why, one sentence each."""
+
+    def __init__(self, mistakes: Sequence[Mistake]) -> None:
+        super().__init__("\n".join(mistake.sentence for mistake in mistakes))
+        self.mistakes = list(mistakes)
+
+
+def load_settings(
+    environ: Mapping[str, str] | None = None, *, file: str | Path | None = None, **overrides: Any
+) -> Settings:
+    """Read and check the settings.
+
+    Args:
+        environ: The environment; the process's own where absent.
+        file: A TOML file; where absent, the one that ``BILLFOLD_CONFIG`` names.
+        overrides: Settings from the command line, which win; None stands for "not given".
+
+    Raises:
+        SettingsInvalid: Something is wrong or unsafe.
+    """
+    environ = os.environ if environ is None else environ
+    mistakes: list[Mistake] = []
+    path = file if file is not None else environ.get(CONFIG_VARIABLE)
+    values: dict[str, Any] = {}
+    if path is not None:
+        values |= _from_file(Path(path), mistakes)
+    values |= _from_environment(environ, mistakes)
+    values |= {name: value for name, value in overrides.items() if value is not None}
+    settings = _convert(values, mistakes)
+    mistakes += _inconsistent(settings)
+    if settings.production:
+        mistakes += _unsafe(settings)
+    if mistakes:
+        raise SettingsInvalid(mistakes)
+    return settings
+
+
+_FIELDS: Final = typing.get_type_hints(Settings, include_extras=True)
+
+
+def _from_file(path: Path, mistakes: list[Mistake]) -> dict[str, Any]:
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        mistakes.append(
+            Mistake(
+                "config",
+                f"The settings file {path} can't be read ({error.strerror}); create it or unset {CONFIG_VARIABLE}.",
+            )
+        )
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        mistakes.append(Mistake("config", f"The settings file {path} isn't valid TOML ({error}); mend it there."))
+        return {}
+    mistakes += [
+        Mistake(name, f"The settings file {path} has {name}, which is no setting{_meant(name)}; remove it.")
+        for name in table.keys() - _FIELDS.keys()
+    ]
+    return {name: value for name, value in table.items() if name in _FIELDS}
+
+
+def _from_environment(environ: Mapping[str, str], mistakes: list[Mistake]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for variable, text in environ.items():
+        if not variable.startswith(PREFIX):
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        if name in _FIELDS:
+            try:
+                values[name] = _from_text(_FIELDS[name], text)
+            except ValueError as error:
+                mistakes.append(Mistake(name, f"{variable} must be {error}; change or unset it."))
+        elif name not in _NOT_OURS and (meant := _meant(name)):
+            mistakes.append(Mistake(name, f"{variable} is no setting{meant}; rename or unset it."))
+    return values
+
+
+def _meant(name: str) -> str:
+    close = difflib.get_close_matches(name, _FIELDS, n=1, cutoff=0.8)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _from_text(annotation: Any, text: str) -> Any:
+    """Return the value that a variable's text stands for."""
+    kinds = {typing.get_origin(annotation) or annotation}
+    if typing.get_origin(annotation) in {typing.Union, types.UnionType}:
+        kinds = {typing.get_origin(each) or each for each in typing.get_args(annotation)}
+    if typing.get_origin(annotation) is Annotated:
+        kinds = {typing.get_args(annotation)[0]}
+    if list in kinds:
+        return [part.strip() for part in text.split(",") if part.strip()]
+    if int in kinds:
+        if not re.fullmatch(r"[0-9]{1,15}", text):
+            msg = "a whole number"
+            raise ValueError(msg)
+        return int(text)
+    if types.NoneType in kinds and not text:
+        return None
+    return text
+
+
+def _decode(kind: type, value: Any) -> Any:
+    if kind is Secret and isinstance(value, str):
+        return Secret(value)
+    if kind is Secret and isinstance(value, Secret):
+        return value
+    msg = f"can't be read as {kind.__name__}"
+    raise ValueError(msg)
+
+
+def _convert(values: Mapping[str, Any], mistakes: list[Mistake]) -> Settings:
+    """Return the settings made of what is right, and note what isn't."""
+    good: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in _FIELDS:
+            mistakes.append(Mistake(name, f"{name} is no setting{_meant(name)}; remove it."))
+            continue
+        try:
+            good[name] = msgspec.convert(value, _FIELDS[name], dec_hook=_decode)
+        except msgspec.ValidationError as error:
+            # msgspec repeats an enumeration's value, which no setting with choices keeps secret.
+            mistakes.append(
+                Mistake(name, f"{name} is wrong ({_expected(name, error)}); set {PREFIX}{name.upper()} right.")
+            )
+    return Settings(**good)
+
+
+def _expected(name: str, error: msgspec.ValidationError) -> str:
+    annotation = _FIELDS[name]
+    for each in (annotation, *typing.get_args(annotation)):
+        if typing.get_origin(each) is Literal:
+            return "choose " + " or ".join(str(choice) for choice in typing.get_args(each))
+    return str(error).replace("`", "")
+
+
+def _inconsistent(settings: Settings) -> list[Mistake]:
+    """Return what contradicts itself in any environment."""
+    mistakes: list[Mistake] = []
+    if (settings.tls_certificate is None) != (settings.tls_key is None):
+        mistakes.append(
+            Mistake(
+                "tls_certificate",
+                "TLS needs both BILLFOLD_TLS_CERTIFICATE and BILLFOLD_TLS_KEY; set the other one too.",
+            )
+        )
+    for name in ("tls_certificate", "tls_key"):
+        path = getattr(settings, name)
+        if path is not None and not Path(path).is_file():
+            mistakes.append(
+                Mistake(name, f"{name} names a file that isn't there; set {PREFIX}{name.upper()} to a PEM file.")
+            )
+    for name in ("trusted_proxies", "metrics_networks"):
+        for network in getattr(settings, name):
+            try:
+                ipaddress.ip_network(network)
+            except ValueError:
+                mistakes.append(
+                    Mistake(name, f"{name} holds {network!r}, which is no network; write it like 10.0.0.0/8.")
+                )
+    if settings.public_url is not None:
+        parts = urlsplit(settings.public_url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+            mistakes.append(
+                Mistake("public_url", "public_url must be like https://wallet.example; set BILLFOLD_PUBLIC_URL.")
+            )
+    if settings.database_url is not None and urlsplit(settings.database_url.reveal()).scheme not in {
+        "postgres",
+        "postgresql",
+    }:
+        mistakes.append(
+            Mistake("database_url", "database_url must begin with postgresql://; set BILLFOLD_DATABASE_URL.")
+        )
+    return mistakes
+
+
+_GUESSABLE: Final = frozenset(
+    {"passphrase", "password", "changeme", "secret", "billfold", "development", "example", "test"}
+)
+_LEAST_PASSPHRASE = 16
+
+
+def _guessable(secret: Secret) -> bool:
+    letters = re.sub(r"[^a-z]", "", secret.reveal().lower())
+    return len(secret.reveal()) < _LEAST_PASSPHRASE or letters in _GUESSABLE or len(set(secret.reveal())) < 6  # noqa: PLR2004 - Repeats of one word.
+
+
+def _unsafe(settings: Settings) -> list[Mistake]:
+    """Return what production refuses."""
+    mistakes: list[Mistake] = []
+
+    def refuse(key: str, sentence: str) -> None:
+        mistakes.append(Mistake(key, f"In production, {sentence}"))
+
+    if settings.database_url is None:
+        refuse(
+            "database_url", "the embedded database isn't used; set BILLFOLD_DATABASE_URL to a PostgreSQL of your own."
+        )
+    elif _password_of(settings.database_url) in {"postgres", "password", "billfold", "changeme"}:
+        refuse(
+            "database_url", "the database's password can't be a well-known one; change it and BILLFOLD_DATABASE_URL."
+        )
+    if settings.tls_certificate is None and not settings.trusted_proxies:
+        refuse(
+            "tls_certificate",
+            "TLS is needed; set BILLFOLD_TLS_CERTIFICATE and BILLFOLD_TLS_KEY, "
+            "or name the proxy that ends TLS in BILLFOLD_TRUSTED_PROXIES.",
+        )
+    if any(ipaddress.ip_network(each).prefixlen == 0 for each in settings.trusted_proxies if _is_network(each)):
+        refuse(
+            "trusted_proxies",
+            "the whole internet can't be trusted; name the proxy's own network in BILLFOLD_TRUSTED_PROXIES.",
+        )
+    if settings.public_url is None or not settings.public_url.startswith("https://"):
+        refuse("public_url", "the public address must be an https:// one; set BILLFOLD_PUBLIC_URL.")
+    if settings.keyring_passphrase is None:
+        refuse("keyring_passphrase", "the keyring needs a passphrase; set BILLFOLD_KEYRING_PASSPHRASE.")
+    elif _guessable(settings.keyring_passphrase):
+        refuse(
+            "keyring_passphrase",
+            f"the keyring's passphrase must have {_LEAST_PASSPHRASE} characters and not be a default; "
+            "set another BILLFOLD_KEYRING_PASSPHRASE.",
+        )
+    if settings.isolation == "role":
+        refuse("isolation", "tenants are kept apart by logins; set BILLFOLD_ISOLATION to login or unset it.")
+    return mistakes
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _password_of(url: Secret) -> str | None:
+    return urlsplit(url.reveal()).password

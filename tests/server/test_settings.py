@@ -1,0 +1,124 @@
+"""Settings: read strictly, told in sentences, and safe in production."""
+
+import traceback
+from pathlib import Path
+
+import pytest
+
+from billfold_server.settings import Secret, Settings, SettingsInvalid, load_settings
+
+SAFE = {
+    "BILLFOLD_ENVIRONMENT": "production",
+    "BILLFOLD_DATABASE_URL": "postgresql://app:q7Jd02kfh3@db.internal/billfold",
+    "BILLFOLD_PUBLIC_URL": "https://wallet.example",
+    "BILLFOLD_TRUSTED_PROXIES": "10.1.0.0/16, 10.2.0.1",
+    "BILLFOLD_KEYRING_PASSPHRASE": "nine tall ships sail at dawn",
+}
+
+
+def mistakes_in(environ: dict[str, str], *, file: Path | None = None) -> set[str]:
+    """Return the keys that are refused."""
+    with pytest.raises(SettingsInvalid) as caught:
+        load_settings(environ, file=file)
+    for mistake in caught.value.mistakes:
+        assert mistake.sentence.endswith("."), mistake
+        assert "\n" not in mistake.sentence
+    return {mistake.key for mistake in caught.value.mistakes}
+
+
+class TestSettings:
+    def test_have_defaults_fit_for_a_developer(self) -> None:
+        """Without environment or file, the server listens on loopback with the embedded database."""
+        assert load_settings({}) == Settings()
+        assert load_settings({}).base_url == "http://127.0.0.1:8000"
+
+    def test_read_the_environment_over_the_file_and_the_command_line_over_both(self, tmp_path: Path) -> None:
+        """The nearer source wins, setting by setting."""
+        file = tmp_path / "billfold.toml"
+        file.write_text('port = 1\nworkers = 2\nhost = "10.0.0.5"\ntrusted_proxies = ["10.0.0.0/8"]')
+        settings = load_settings({"BILLFOLD_CONFIG": str(file), "BILLFOLD_PORT": "3", "BILLFOLD_WORKERS": "4"}, port=5)
+        assert (settings.port, settings.workers, settings.host) == (5, 4, "10.0.0.5")
+        assert settings.trusted_proxies == ["10.0.0.0/8"]
+
+    def test_split_lists_at_commas(self) -> None:
+        """A list in the environment is written with commas."""
+        assert load_settings(SAFE).trusted_proxies == ["10.1.0.0/16", "10.2.0.1"]
+
+    @pytest.mark.parametrize(
+        ("environ", "key"),
+        [
+            ({"BILLFOLD_PORT": "80a"}, "port"),
+            ({"BILLFOLD_PORT": " 80"}, "port"),
+            ({"BILLFOLD_PORT": "٨٠"}, "port"),
+            ({"BILLFOLD_PORT": "70000"}, "port"),
+            ({"BILLFOLD_ENVIRONMENT": "staging"}, "environment"),
+            ({"BILLFOLD_ACCESS_TOKEN_TTL_S": "3600"}, "access_token_ttl_s"),
+            ({"BILLFOLD_DATABSE_URL": "postgresql://x"}, "databse_url"),
+            ({"BILLFOLD_DATABASE_URL": "mysql://x"}, "database_url"),
+            ({"BILLFOLD_TLS_KEY": "/nowhere.pem"}, "tls_key"),
+            ({"BILLFOLD_TRUSTED_PROXIES": "proxy"}, "trusted_proxies"),
+            ({"BILLFOLD_PUBLIC_URL": "wallet.example"}, "public_url"),
+            ({"BILLFOLD_CONFIG": "/nowhere.toml"}, "config"),
+        ],
+    )
+    def test_are_refused_with_their_name(self, environ: dict[str, str], key: str) -> None:
+        """Each mistake names its setting and ends as a sentence."""
+        assert key in mistakes_in(environ)
+
+    def test_are_refused_together(self) -> None:
+        """All mistakes are told at once, whichever source they come from."""
+        assert mistakes_in({"BILLFOLD_PORT": "x", "BILLFOLD_LOG_LEVEL": "loud"}) == {"port", "log_level"}
+
+    def test_in_a_file_are_refused_with_their_name(self, tmp_path: Path) -> None:
+        """An unknown key and a wrong type in the file are mistakes too."""
+        file = tmp_path / "billfold.toml"
+        file.write_text('prot = 1\nworkers = "2"')
+        assert mistakes_in({}, file=file) == {"prot", "workers"}
+
+
+class TestProduction:
+    def test_starts_when_everything_is_safe(self) -> None:
+        """With TLS at a trusted proxy, a database and a passphrase, production starts, isolated by login."""
+        settings = load_settings(SAFE)
+        assert settings.production
+        assert settings.default_isolation == "login"
+
+    @pytest.mark.parametrize(
+        ("change", "key"),
+        [
+            ({"BILLFOLD_DATABASE_URL": None}, "database_url"),
+            ({"BILLFOLD_DATABASE_URL": "postgresql://app:postgres@db/x"}, "database_url"),
+            ({"BILLFOLD_PUBLIC_URL": None}, "public_url"),
+            ({"BILLFOLD_PUBLIC_URL": "http://wallet.example"}, "public_url"),
+            ({"BILLFOLD_TRUSTED_PROXIES": None}, "tls_certificate"),
+            ({"BILLFOLD_TRUSTED_PROXIES": "0.0.0.0/0"}, "trusted_proxies"),
+            ({"BILLFOLD_KEYRING_PASSPHRASE": None}, "keyring_passphrase"),
+            ({"BILLFOLD_KEYRING_PASSPHRASE": "changeme"}, "keyring_passphrase"),
+            ({"BILLFOLD_KEYRING_PASSPHRASE": "change-me-12345678"}, "keyring_passphrase"),
+            ({"BILLFOLD_KEYRING_PASSPHRASE": "aaaaaaaaaaaaaaaaaaaa"}, "keyring_passphrase"),
+            ({"BILLFOLD_ISOLATION": "role"}, "isolation"),
+        ],
+    )
+    def test_refuses_what_is_unsafe(self, change: dict[str, str | None], key: str) -> None:
+        """Each unsafe setting is refused by itself, and development takes the same."""
+        environ = {name: value for name, value in (SAFE | change).items() if value is not None}
+        assert mistakes_in(environ) == {key}
+        load_settings(environ | {"BILLFOLD_ENVIRONMENT": "development"})
+
+
+class TestASecret:
+    def test_never_shows_itself(self) -> None:
+        """Neither the settings' text nor a traceback with them holds the secret."""
+        settings = load_settings(SAFE)
+        assert settings.keyring_passphrase == Secret("nine tall ships sail at dawn")
+        shown = "".join(traceback.format_exception(ValueError(settings)))
+        shown += repr(settings) + str(settings.keyring_passphrase)
+        assert "ships" not in shown
+        assert "q7Jd02kfh3" not in shown
+
+    def test_is_not_shown_by_a_mistake(self) -> None:
+        """A refused secret isn't repeated."""
+        with pytest.raises(SettingsInvalid) as caught:
+            load_settings(SAFE | {"BILLFOLD_KEYRING_PASSPHRASE": "hunter2", "BILLFOLD_DATABASE_URL": "http://s3cr3t@x"})
+        assert "hunter2" not in str(caught.value)
+        assert "s3cr3t" not in str(caught.value)
