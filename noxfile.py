@@ -111,7 +111,8 @@ def sdk_alone(session: nox.Session) -> None:
     session.install("--no-deps", "--force-reinstall", str(wheel))
     session.run("pip", "check", silent=True)
     session.run("python", "-I", str(ROOT / "tests/repository/import_every_module.py"))
-    session.run("billfold", "up", success_codes=[69])
+    if any((ROOT / "server/billfold_server").glob("cli*")):
+        session.run("billfold", "up", success_codes=[69])
 
 
 @nox.session(python=PYTHONS, venv_backend="uv")

@@ -1,8 +1,8 @@
 """Build the sdist and, from it alone, the wheel; check that both hold what they must. Run by ``nox -s sdk_alone``."""
 
+import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
@@ -12,11 +12,12 @@ MOVED = {"sdk/": "", "server/": "", "tenants/": "billfold_server/_tenants/"}
 """Where the folders of the checkout go in the wheel."""
 
 
-def build(source: Path, target: str, out: Path) -> Path:
+def build(source: Path, target: str, suffix: str, out: Path) -> Path:
     """Build one target of a source tree with the locked hatchling and return the file."""
     command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(out)]
-    printed = subprocess.run(command, cwd=source, check=True, capture_output=True, text=True).stdout
-    return out / Path(printed.split()[-1]).name
+    subprocess.run(command, cwd=source, check=True, stdout=subprocess.DEVNULL)
+    (file,) = out.glob(f"*{suffix}")
+    return file
 
 
 def expected() -> set[str]:
@@ -35,11 +36,11 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     for old in out.iterdir():
         old.unlink()
-    sdist = build(ROOT, "sdist", out)
-    with tempfile.TemporaryDirectory() as unpacked, tarfile.open(sdist) as archive:
-        archive.extractall(unpacked, filter="data")
+    sdist = build(ROOT, "sdist", ".tar.gz", out)
+    with tempfile.TemporaryDirectory() as unpacked:
+        shutil.unpack_archive(sdist, unpacked)
         (source,) = Path(unpacked).iterdir()
-        wheel = build(source, "wheel", out)
+        wheel = build(source, "wheel", ".whl", out)
     held = set(zipfile.ZipFile(wheel).namelist())
     missing = sorted(expected() - held)
     if missing:

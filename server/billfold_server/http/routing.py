@@ -28,8 +28,8 @@ from uuid import UUID
 
 import msgspec
 
-from billfold import errors
 from billfold.contract.common import Page
+from billfold.errors import ProblemError
 from billfold_server.http.pagination import Cursors
 from billfold_server.http.reading import JSON, Parameters
 
@@ -191,7 +191,7 @@ class Options(typing.TypedDict, total=False):
 
     scope: str | None
     status: int
-    errors: Sequence[type[errors.ProblemError]]
+    errors: Sequence[type[ProblemError]]
     idempotency: Need
     if_match: bool
     etag: bool
@@ -224,7 +224,7 @@ class Operation:
     signature: "Signature"
     status: int
     scope: str | None = None
-    errors: Sequence[type[errors.ProblemError]] = ()
+    errors: Sequence[type[ProblemError]] = ()
     idempotency: Need = "none"
     if_match: bool = False
     etag: bool = False
