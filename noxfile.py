@@ -115,7 +115,7 @@ def sdk_alone(session: nox.Session) -> None:
         session.run("billfold", "up", success_codes=[69])
 
 
-@nox.session(python=PYTHONS, venv_backend="uv")
+@nox.session(python=PYTHONS, venv_backend="virtualenv")
 def tests_on(session: nox.Session) -> None:
     """Run the tests on one of the Pythons that we promise; CI's matrix does the same with the README's test line."""
     session.install("-r", "requirements/dev.txt")
