@@ -1,9 +1,9 @@
 """Reading camt.053, ISO 20022's bank-to-customer statement, versions 02 and later.
 
 The parser is expat with our own thin tree. The package of ISO 20022 classes that would be the obvious choice can't be
-imported without a further library that it doesn't declare, has one set of classes per version, and loses line numbers,
-which a refusal needs. What the versions share is enough here: between 02 and 13 the elements used moved in a few places only
-(``Sts/Cd``, ``Dbtr/Pty``, ``TxDtls/Amt``), and each is looked for in all of them.
+imported without a further library that it doesn't declare, has one set of classes per version, and loses line
+numbers, which a refusal needs. What the versions share is enough here: between 02 and 13 the elements used moved in a
+few places only (``Sts/Cd``, ``Dbtr/Pty``, ``TxDtls/Amt``), and each is looked for in all of them.
 
 Safety: a document type declaration is refused as soon as it begins, so no entity is ever declared, expanded or fetched;
 depth and number of elements are bounded.
@@ -16,7 +16,7 @@ from typing import Final
 from xml.parsers import expat
 
 from billfold_server.reconciliation.model import (
-    BOOKED,
+    MAX_ENTRIES,
     Balance,
     Details,
     Statement,
@@ -182,6 +182,8 @@ def read(data: bytes) -> list[Statement]:
     statements = [_statement(element) for element in root.all("BkToCstmrStmt", "Stmt")]
     if not statements:
         raise unreadable(root.line, "the document holds no statement (Stmt)")
+    if sum(len(statement.entries) for statement in statements) > MAX_ENTRIES:
+        raise unreadable(root.line, f"the file has more than {MAX_ENTRIES} entries")
     return statements
 
 
@@ -244,7 +246,7 @@ def _balances(stmt: _Element, currency: str | None) -> tuple[Balance, Balance]:
 
 
 def _in_currency(balances: list[Balance], currency: str | None) -> list[Balance]:
-    """Prefer balances in the account's currency; a statement that has none keeps what it has, and says so as its verdict."""
+    """Prefer balances in the account's currency; where there are none, the statement keeps what it has."""
     return [balance for balance in balances if balance.currency == currency] or balances
 
 
@@ -281,9 +283,9 @@ def _amount(element: _Element, what: str, *path: str) -> tuple[int, str]:
 def _sign(element: _Element, what: str) -> int:
     """Return 1 for a credit and -1 for a debit.
 
-    ``CdtDbtInd`` says what the entry itself does to the account. ``RvslInd`` doesn't turn it round: ISO 20022 defines CRDT
-    with a true ``RvslInd`` as an entry that credits, and whose original was a debit. (MT940 is the other way: its ``RC`` is
-    the reversal *of* a credit, so a debit.)
+    ``CdtDbtInd`` says what the entry itself does to the account. ``RvslInd`` doesn't turn it round: ISO 20022 defines
+    CRDT with a true ``RvslInd`` as an entry that credits, and whose original was a debit. (MT940 is the other way:
+    its ``RC`` is the reversal *of* a credit, so a debit.)
     """
     sign = _SIGN.get(element.text("CdtDbtInd") or "")
     if sign is None:
@@ -313,7 +315,7 @@ def _entries(ntry: _Element, account: str, last_day: dt.date) -> Iterator[Statem
     booking_date = _date(ntry, "BookgDt", what) or value_date or last_day
     transactions = list(ntry.all("NtryDtls", "TxDtls"))
     parts = _split(transactions, amount_minor, currency)
-    for part, part_minor in parts or [(None, amount_minor)]:
+    for part, part_minor in parts:
         yield StatementEntry(
             entry_reference=_entry_reference(ntry, part),
             booking_date=booking_date,
@@ -322,19 +324,20 @@ def _entries(ntry: _Element, account: str, last_day: dt.date) -> Iterator[Statem
             currency=currency,
             status=_status(ntry),
             bank_transaction_code=_transaction_code(ntry, part),
-            position=(part or ntry).line,
-            **_details(ntry, [part] if part else transactions, account, part_minor)._asdict(),
+            position=ntry.line if part is None else part.line,
+            **_details(ntry, transactions if part is None else [part], account, part_minor)._asdict(),
         )
 
 
-def _split(transactions: list[_Element], amount_minor: int, currency: str) -> list[tuple[_Element, int]]:
-    """Pair the transactions of a batch with their signed amounts; nothing where those don't make up the entry's amount."""
+def _split(transactions: list[_Element], amount_minor: int, currency: str) -> list[tuple[_Element | None, int]]:
+    """Pair a batch's transactions with their signed amounts; where those don't make up the entry's, it stays whole."""
+    whole: list[tuple[_Element | None, int]] = [(None, amount_minor)]
     if len(transactions) < 2:  # noqa: PLR2004  # One transaction is no batch.
-        return []
+        return whole
     parts = [(one, _transaction_minor(one, amount_minor, currency)) for one in transactions]
     amounts = [part_minor for _, part_minor in parts if part_minor is not None]
     if len(amounts) < len(parts) or sum(amounts) != amount_minor:
-        return []
+        return whole
     return list(zip(transactions, amounts, strict=True))
 
 
@@ -353,7 +356,7 @@ def _status(ntry: _Element) -> str:
     status = ntry.any_text(("Sts", "Cd"), ("Sts",), ("Sts", "Prtry"))
     if status is None:
         raise unreadable(ntry.line, "an entry (Ntry) has no status (Sts)")
-    return BOOKED if status == BOOKED else status
+    return status
 
 
 def _entry_reference(ntry: _Element, part: _Element | None) -> str | None:
@@ -378,7 +381,7 @@ def _transaction_code(ntry: _Element, part: _Element | None) -> str | None:
 
 
 def _details(ntry: _Element, transactions: list[_Element], account: str, amount_minor: int) -> Details:
-    """Say who is behind an entry; a batch that isn't split has a counterparty only where all its parts have the same."""
+    """Say who is behind an entry; an unsplit batch has a counterparty only where all its parts have the same."""
     reversal = ntry.text("RvslInd") in {"true", "1"}
     parties = {_counterparty(one, account, amount_minor, reversal=reversal) for one in transactions}
     name, iban = parties.pop() if len(parties) == 1 else (None, None)
@@ -409,7 +412,11 @@ def _references(transaction: _Element) -> Iterator[str | None]:
     refs = transaction.first("Refs")
     for name in _PLACE_OF_REFERENCES if refs else ():
         yield refs.text(name) if refs else None
-    for path in (("Refs", "Prtry", "Ref"), ("RmtInf", "Strd", "CdtrRefInf", "Ref"), ("RmtInf", "Strd", "RfrdDocInf", "Nb")):
+    for path in (
+        ("Refs", "Prtry", "Ref"),
+        ("RmtInf", "Strd", "CdtrRefInf", "Ref"),
+        ("RmtInf", "Strd", "RfrdDocInf", "Nb"),
+    ):
         for element in transaction.all(*path):
             yield element.pieces
     for role in ("UltmtDbtr", "UltmtCdtr"):
@@ -425,8 +432,9 @@ def _counterparty(
 ) -> tuple[str | None, str | None]:
     """Return name and IBAN of the other side.
 
-    A credit comes from the debtor and a debit goes to the creditor. In a reversal the parties keep the roles they had in the
-    original, so it is the other way round. Where that side is absent or is the account itself, the other side is meant.
+    A credit comes from the debtor and a debit goes to the creditor. In a reversal the parties keep the roles they had
+    in the original, so it is the other way round. Where that side is absent or is the account itself, the other side
+    is meant.
     """
     roles = ["Dbtr", "Cdtr"] if (amount_minor >= 0) != reversal else ["Cdtr", "Dbtr"]
     for role in roles:

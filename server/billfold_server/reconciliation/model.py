@@ -1,7 +1,7 @@
 """The neutral model of a bank statement, whatever format the bank sent it in.
 
-Words follow ISO 20022: a statement has an opening and a closing balance and, between them, statement entries. All amounts
-are signed from the view of the account's holder: positive is money that the holder has or gets.
+Words follow ISO 20022: a statement has an opening and a closing balance and, between them, statement entries. All
+amounts are signed from the view of the account's holder: positive is money that the holder has or gets.
 """
 
 import dataclasses
@@ -20,6 +20,7 @@ from billfold import errors, money
 
 __all__ = [
     "BOOKED",
+    "MAX_ENTRIES",
     "Balance",
     "Details",
     "Statement",
@@ -37,6 +38,9 @@ StatementFormatName = Literal["camt.053", "mt940"]
 
 BOOKED: Final = "BOOK"
 """The one status of an entry that has moved money (ISO 20022 external code set, EntryStatus)."""
+
+MAX_ENTRIES: Final = 100_000
+"""The most entries that one file may have, so that reading one takes seconds and not minutes."""
 
 _IBAN_SHAPE = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")
 _SAYS_NOTHING = frozenset({"", "NONREF", "NOTPROVIDED", "NOT PROVIDED", "NOREF", "NONE", "EREF+", "KREF+", "MREF+"})
@@ -63,8 +67,8 @@ class Balance:
     """A booked balance at the start or the end of a statement.
 
     Attributes:
-        kind: As the file names it: ``OPBD``, ``PRCD``, ``CLBD`` or ``ITBD`` (ISO 20022), or ``60F``, ``60M``, ``62F``, ``62M``
-            (SWIFT), where M is an intermediate balance between the pages of one statement.
+        kind: As the file names it: ``OPBD``, ``PRCD``, ``CLBD`` or ``ITBD`` (ISO 20022), or ``60F``, ``60M``,
+            ``62F``, ``62M`` (SWIFT), where M is an intermediate balance between the pages of one statement.
         amount_minor: Signed; negative is an overdraft.
         currency: ISO 4217.
         date: The day whose start or end it is, as the bank gives it.
@@ -144,9 +148,9 @@ class Statement:
         bank_account: IBAN or another id, upper case, without blanks.
         bank_account_scheme: ``iban``, ``other``, or the ISO 20022 scheme code in lower case, such as ``bban``.
         bank_account_name: The account's name, or its owner's.
-        statement_id: Equal for the same statement sent again: format, account, the bank's id, sequence and period. A bank
-            that sends a corrected statement under the old numbers gives it the old id too, so an import that finds a known id
-            still has to look at the entries' keys.
+        statement_id: Equal for the same statement sent again: format, account, the bank's id, sequence and period. A
+            bank that sends a corrected statement under the old numbers gives it the old id too, so an import that
+            finds a known id still has to look at the entries' keys.
         currency: The account's.
         opening: The booked balance before the entries.
         closing: The booked balance after them.
@@ -166,8 +170,9 @@ class Statement:
     @property
     def foreign_currency(self) -> str | None:
         """The first currency in a balance or booked entry that isn't the statement's; None when there is but one."""
-        amounts = (self.opening, self.closing, *(entry for entry in self.entries if entry.booked))
-        return next((one.currency for one in amounts if one.currency != self.currency), None)
+        booked = (entry.currency for entry in self.entries if entry.booked)
+        currencies = (self.opening.currency, self.closing.currency, *booked)
+        return next((currency for currency in currencies if currency != self.currency), None)
 
     @property
     def difference_minor(self) -> int | None:
@@ -229,8 +234,8 @@ def iban_of(text: str | None) -> str | None:
 def account_of(text: str) -> tuple[str, str]:
     """Return a bank account's normalised id and its scheme, ``iban`` or ``other``.
 
-    Some banks write the currency behind the IBAN, with a blank or without. It's cut off where the rest is an IBAN and the
-    whole is not, so that one account keeps one name.
+    Some banks write the currency behind the IBAN, with a blank or without. It's cut off where the rest is an IBAN and
+    the whole is not, so that one account keeps one name.
     """
     compact = "".join(text.split()).upper()
     head, tail = compact[:-3], compact[-3:]
@@ -254,23 +259,26 @@ def minor_of(amount: str | Decimal, currency: str, *, line: int, what: str) -> i
 def with_dedup_keys(statements: Iterable[Statement], secret: bytes = b"") -> list[Statement]:
     """Give every entry the key by which an import knows it again.
 
-    Banks seldom number entries in a way that lasts, and they send files that overlap. The key is therefore a hash over what
-    the bank repeats unchanged: bank account, booking and value date, signed amount, currency, status, references,
-    counterparty and remittance. Two truly separate entries may agree in all of these (two tickets of one price, bought on one
-    day), so an ordinal is added: the first of them has 0, the next 1. As the ordinal counts among entries of one booking
-    date, and a file that shows a day shows the whole of it, the same entry gets the same ordinal in every file.
+    Banks seldom number entries in a way that lasts, and they send files that overlap. The key is therefore a hash
+    over what the bank repeats unchanged: bank account, booking and value date, signed amount, currency, status,
+    references, counterparty and remittance. Two truly separate entries may agree in all of these (two tickets of one
+    price, bought on one day), so an ordinal is added: the first of them has 0, the next 1. As the ordinal counts
+    among entries of one booking date, and a file that shows a day shows the whole of it, the same entry gets the same
+    ordinal in every file.
 
     The count goes on over statements that continue each other (the pages of one statement, or one day in several
-    statements), and starts anew with one that doesn't, so that a copy or an overlap inside one file isn't counted twice.
+    statements), and starts anew with one that doesn't, so that a copy or an overlap inside one file isn't counted
+    twice.
 
-    Limits: Where a file holds only part of a day, an entry equal in everything to one in the other part gets a key already
-    used, and is taken for a copy; the statement's own balances show it. The same movement told by two formats, or by a bank
-    that has changed its texts in between, has two keys. A pending entry's key isn't that of its booking.
+    Limits: Where a file holds only part of a day, an entry equal in everything to one in the other part gets a key
+    already used, and is taken for a copy; the statement's own balances show it. The same movement told by two formats,
+    or by a bank that has changed its texts in between, has two keys. A pending entry's key isn't that of its booking.
 
     Args:
         statements: In the file's order.
-        secret: At most 64 bytes, a tenant's own. With it the keys can't be computed from guessed names and texts, and once it
-            is destroyed they say nothing about a person. It must stay the same for as long as files may overlap.
+        secret: At most 64 bytes, a tenant's own. With it the keys can't be computed from guessed names and texts, and
+            once it is destroyed they say nothing about a person. It must stay the same for as long as files may
+            overlap.
     """
     last: dict[str, tuple[Statement, Counter[bytes]]] = {}
     keyed = []

@@ -1,15 +1,16 @@
 """Reading MT940, SWIFT's customer statement message, in the dialects that banks send.
 
-Of the ``mt-940`` library we use the signing of amounts (with all its options on: by default it gives the reversal of a
-credit the wrong sign) and its table of keywords in German structured ``:86:`` fields. The level below is our own, because
-the library
+Of the ``mt-940`` library we use the signing of amounts (with all its options on: by default it gives the reversal of
+a credit the wrong sign) and its table of keywords in German structured ``:86:`` fields. The level below is our own,
+because the library
 
 - gives no line numbers, and logs the contents of a field that it can't read;
 - takes a prefix of what it finds: ``:61:…D1.50…`` becomes a debit of 1, an overlong account id is cut;
 - hands an ``:86:`` that follows the closing balance to the last entry, and knows nothing of a missing closing balance;
-- clamps 30 February in value dates but not in entry dates, and finds the entry date's year only within 35 days of New Year;
-- glues the sub-fields of ``:86:`` together before it looks for keywords, so that a reference swallows the text behind it,
-  and keeps the last of a sub-field that occurs twice.
+- clamps 30 February in value dates but not in entry dates, and finds the entry date's year only within 35 days of New
+  Year;
+- glues the sub-fields of ``:86:`` together before it looks for keywords, so that a reference swallows the text behind
+  it, and keeps the last of a sub-field that occurs twice.
 
 Sources: SWIFT Standards MT Category 9, MT 940; DFÜ agreement of the German banks, annex 3, chapter 8.
 """
@@ -27,6 +28,7 @@ from mt940.processors import GVC_KEYS
 from stdnum import iban as stdnum_iban
 
 from billfold_server.reconciliation.model import (
+    MAX_ENTRIES,
     Balance,
     Details,
     Statement,
@@ -61,7 +63,7 @@ _OTHER_MESSAGES: Final = {"941": "a balance report", "942": "an interim report"}
 _LINE_BREAK = re.compile(r"\r\n|\n|\r")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _FRAMING: Final = "\x01\x03\x1a\ufeff"
-"""What surrounds messages on some routes: start and end of a SWIFT message, the end of an old DOS file, a byte order mark."""
+"""What surrounds messages on some routes: start and end of a message, end of a DOS file, byte order mark."""
 
 _BALANCE = re.compile(
     r"(?P<mark>[DC])(?P<date>[0-9]{6})(?P<currency>[A-Z]{3})(?P<amount>[0-9]{1,15},[0-9]{0,15})\s*", re.IGNORECASE
@@ -70,8 +72,8 @@ _LINE = re.compile(
     r"(?P<value>[0-9]{6})(?:(?P<entry>[0-9]{4})|[ ]{4})?"  # value date and, without its year, the entry date
     r"(?P<mark>R?[DC])(?P<funds>[A-Z])?[ ]?"  # debit or credit, or the reversal of one; third letter of the currency
     r"(?P<amount>[0-9]{1,15},[0-9]{0,15})"
-    r"(?P<code>[A-Z][A-Z0-9 ]{3})"  # transaction type
-    # The standard ends the customer reference after 16 characters; banks put whole IBANs there, so it ends at the slashes.
+    r"(?P<code>[FNS][A-Z0-9 ]{3})"  # transaction type
+    # The customer reference has 16 characters in the standard and whole IBANs in practice; it ends at the slashes.
     r"(?P<customer>(?:(?!//).)*)(?://(?P<bank>.*))?",
     re.IGNORECASE,
 )
@@ -137,22 +139,34 @@ class _Message:
 def read(data: bytes) -> list[Statement]:
     """Read all statements of an MT940 file.
 
-    Each message becomes a statement, also where a bank spreads one statement over several messages (``60M`` and ``62M``):
-    every message has balances of its own, and so stands or falls by itself.
+    Each message becomes a statement, also where a bank spreads one statement over several messages (``60M`` and
+    ``62M``): every message has balances of its own, and so stands or falls by itself.
 
     Raises:
         errors.StatementUnreadable: Not MT940, cut off, or a field is malformed.
     """
-    messages: list[_Message] = []
-    for one in _fields(_text(data)):
-        if one.tag == _START:
-            messages.append(_Message(one))
-        elif not messages:
-            raise unreadable(one.line, f"field :{one.tag}: stands before the first :20:, so the beginning is missing")
-        _sort_in(messages[-1], one)
-    if not messages:
+    statements = [_statement(message) for message in _messages(_text(data))]
+    if not statements:
         raise unreadable(1, "the file has no message that begins with :20:")
-    return [_statement(message) for message in messages]
+    return statements
+
+
+def _messages(text: str) -> Iterator[_Message]:
+    """Yield each message once it's complete, so that a broken one ends the reading of all that follow."""
+    message: _Message | None = None
+    entries = 0
+    for one in _fields(text):
+        if one.tag == _START:
+            if message:
+                yield message
+            message = _Message(one)
+        assert message is not None, "the first field is always a :20:"
+        entries += one.tag == _ENTRY
+        if entries > MAX_ENTRIES:
+            raise unreadable(one.line, f"the file has more than {MAX_ENTRIES} entries")
+        _sort_in(message, one)
+    if message:
+        yield message
 
 
 def _text(data: bytes) -> str:
@@ -169,7 +183,7 @@ def _text(data: bytes) -> str:
     control = _CONTROL.search(text)
     if control:
         line = len(_LINE_BREAK.findall(text, 0, control.start())) + 1
-        raise unreadable(line, "a control character: the file is binary, or in an encoding that isn't UTF-8 or Western 8-bit")
+        raise unreadable(line, "a control character: the file is binary, or neither UTF-8 nor Western 8-bit text")
     return text
 
 
@@ -178,24 +192,31 @@ def _fields(text: str) -> Iterator[_Field]:
     current: _Field | None = None
     for number, line in enumerate(_LINE_BREAK.split(text), start=1):
         tag = _FIELD.match(line)
-        known = tag[1].upper() if tag and tag[1].upper() in _KNOWN else None
-        if tag and known:
+        name = tag[1].upper() if tag else ""
+        if tag and name in _KNOWN and (current or name == _START):
             if current:
                 yield current
-            elif known != _START:
-                raise unreadable(number, f"field :{known}: stands outside of a message; one begins with :20:")
-            current = _Field(known, number, [line[tag.end() :]])
+            current = _Field(name, number, [line[tag.end() :]])
         elif _ends_message(line):
             if current:
                 yield current
             current = None
             _refuse_other_messages(line, number)
-        elif tag and current and current.tag not in _INFORMATION:
-            raise unreadable(number, f"field :{tag[1].upper()}: doesn't belong in an MT940")
-        elif current:
-            current.lines.append(line)
+        else:
+            _continue(current, line, number, name)
     if current:
         yield current
+
+
+def _continue(current: _Field | None, line: str, number: int, tag: str) -> None:
+    """Add a line to the field that it continues, and refuse a field where there can be none."""
+    if current is None:
+        if line.startswith(":"):
+            raise unreadable(number, f"field :{tag}: stands outside of a message, and one begins with :20:")
+    elif tag and current.tag not in _INFORMATION:
+        raise unreadable(number, f"field :{tag}: doesn't belong in an MT940")
+    else:
+        current.lines.append(line)
 
 
 def _ends_message(line: str) -> bool:
@@ -218,11 +239,11 @@ def _sort_in(message: _Message, one: _Field) -> None:
         message.number = message.number or one
     elif one.tag in _OPENINGS:
         if message.opening:
-            raise unreadable(one.line, "a second opening balance in one statement: a :20: or a whole message is missing")
+            raise unreadable(one.line, "a second opening balance in one statement: the :20: between them is missing")
         message.opening = one
     elif one.tag in _CLOSINGS:
         if message.closing:
-            raise unreadable(one.line, "a second closing balance in one statement: a :20: or a whole message is missing")
+            raise unreadable(one.line, "a second closing balance in one statement: the :20: between them is missing")
         message.closing = one
     elif one.tag == _ENTRY:
         if message.closing or not message.opening:
@@ -242,7 +263,7 @@ def _statement(message: _Message) -> Statement:
     if message.opening is None:
         raise unreadable(start.line, "the statement has no opening balance (:60F: or :60M:)")
     if message.closing is None:
-        raise unreadable(last.line, "the statement has no closing balance (:62F: or :62M:); the file may be cut off here")
+        raise unreadable(last.line, "the statement has no closing balance (:62F: or :62M:): is the file cut off?")
     opening, closing = _balance(message.opening), _balance(message.closing)
     account, scheme = account_of(message.account.text)
     number = message.number.text if message.number else ""
@@ -263,7 +284,7 @@ def _statement(message: _Message) -> Statement:
 def _balance(one: _Field) -> Balance:
     found = _BALANCE.fullmatch(one.text)
     if not found:
-        raise unreadable(one.line, f"field :{one.tag}: isn't a mark, a date, a currency and an amount with a decimal comma")
+        raise unreadable(one.line, f"field :{one.tag}: isn't mark, date, currency and an amount with a decimal comma")
     currency = found["currency"].upper()
     return Balance(
         kind=one.tag,
@@ -349,8 +370,8 @@ def _details(movement: _Movement, customer: str | None, account: str) -> Details
 def _unwrapped(lines: list[str]) -> str:
     """Join the lines of an ``:86:`` as they were before the bank cut them.
 
-    The cut is made after 65 characters, wherever that is. A shorter line has lost its blanks on the way or ended by itself,
-    so a blank stands between it and the next one, except before a sub-field of its own.
+    The cut is made after 65 characters, wherever that is. A shorter line has lost its blanks on the way or ended by
+    itself, so a blank stands between it and the next one, except before a sub-field of its own.
     """
     german = _GERMAN.match(lines[0]) if lines else None
     pieces: list[str] = []
@@ -411,18 +432,16 @@ def _keywords(purpose: str) -> tuple[dict[str, str], str]:
 def _slashes(text: str) -> Details:
     """Read ``/CODE/value`` pairs, as the Dutch banks write them."""
     _, *rest = _SLASH.split(text)
-    pairs = list(zip(rest[::2], rest[1::2], strict=True))
     keyed: dict[str, str] = {}
-    for code, value in pairs:
+    for code, value in zip(rest[::2], rest[1::2], strict=True):
         if value.strip(" /"):
             keyed.setdefault(code, value.strip(" /"))
-    # ING: /CNTP/account/bank/name/city/
-    counterparty = [part.strip() for part in keyed.get("CNTP", "").split("/")]
-    name = keyed.get("NAME") or (counterparty[2] if len(counterparty) > 2 else None)  # noqa: PLR2004  # The name's place.
+    # Some write the counterparty as one value: /CNTP/account/bank/name/city/.
+    _, _, counterparty_name, *_ = counterparty = [*keyed.get("CNTP", "").split("/"), "", ""]
     remittance = keyed.get("REMI", "")
     structured = _STRUCTURED_REFERENCE.match(remittance)
     return Details(
-        counterparty_name=squeeze(name),
+        counterparty_name=squeeze(keyed.get("NAME") or counterparty_name),
         counterparty_iban=iban_of(keyed.get("IBAN")) or iban_of(counterparty[0]),
         end_to_end_id=next(iter(reference_list(keyed.get("EREF"))), None),
         references=reference_list(
@@ -435,8 +454,9 @@ def _slashes(text: str) -> Details:
 def _free(lines: list[str], text: str, customer: str | None, account: str) -> Details:
     """Find the counterparty in free text.
 
-    Some banks begin the text with the account that ``:61:`` names as well, and the holder's name behind it. Otherwise an
-    IBAN counts only if its check digits are right and it's the only one, as any word of letters and digits might pass.
+    Some banks begin the text with the account that ``:61:`` names as well, and the holder's name behind it. Otherwise
+    an IBAN counts only if its check digits are right and it's the only one, as any word of letters and digits might
+    pass.
     """
     iban = iban_of(customer)
     head = lines[0].strip() if lines else ""

@@ -1,7 +1,8 @@
 """Which wallet a statement entry is for: the pure rule by which aliases match.
 
-An entry names wallets by the counterparty's IBAN, by references, and by the counterparty's name, in falling order of how far
-each can be trusted. All that an entry could match is listed first, so that one query fetches the aliases of a whole file.
+An entry names wallets by the counterparty's IBAN, by references, and by the counterparty's name, in falling order of
+how far each can be trusted. All that an entry could match is listed first, so that one query fetches the aliases of a
+whole file.
 """
 
 import re
@@ -24,7 +25,7 @@ _WORD = re.compile(r"[^\W_]+")
 _MAX_WORDS_IN_ALIAS: Final = 5
 _MAX_WORDS_IN_TEXT: Final = 160
 _MIN_CHARS_IN_TEXT: Final = 4
-"""A reference shorter than this must be a field of its own: two letters or a small number stand in many a text by chance."""
+"""A shorter reference must be a field of its own: a few letters stand in many a text by chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,8 @@ class AliasMatch(Generic[W]):
 def normalise_alias(scheme: str, value: str) -> str:
     """Bring an alias's value into the form in which it's stored and compared.
 
-    An IBAN is upper case without blanks. A reference or a name is case-folded, with compatible characters made equal (NFKC)
-    and each run of white space made one blank.
+    An IBAN is upper case without blanks. A reference or a name is case-folded, with compatible characters made equal
+    (NFKC) and each run of white space made one blank.
     """
     if scheme == AliasScheme.IBAN:
         return "".join(value.split()).upper()
@@ -57,8 +58,8 @@ def alias_candidates(entry: StatementEntry) -> list[AliasKey]:
     """List every alias that could name the entry's wallet, the strongest first, each once.
 
     A word counts as whole where no letter or digit touches it, so references are found inside texts such as
-    ``inv/2026-17, thanks``. A reference of several words is found up to five words long; of a text, the first 160 words are
-    looked at.
+    ``inv/2026-17, thanks``. A reference of several words is found up to five words long; of a text, the first 160
+    words are looked at.
 
     Returns:
         Keys for the one look-up of the whole file.
@@ -70,9 +71,9 @@ def match_alias(entry: StatementEntry, aliases: Mapping[AliasKey, W]) -> AliasMa
     """Return the alias that names the entry's wallet, or None.
 
     The levels are the counterparty's IBAN, other IBANs among the references, whole references, references inside of
-    references and remittance, and the counterparty's name. The first level that has a match decides. Where it names two
-    wallets nothing matches, since money in suspense can be moved and money in a stranger's wallet is gone; a match that is
-    only part of a longer one doesn't count, so that ``INV-1`` doesn't compete with ``INV-1-2``.
+    references and remittance, and the counterparty's name. The first level that has a match decides. Where it names
+    two wallets nothing matches, since money in suspense can be moved and money in a stranger's wallet is gone; a
+    match that is only part of a longer one doesn't count, so that ``INV-1`` doesn't compete with ``INV-1-2``.
 
     Args:
         entry: What the bank says.

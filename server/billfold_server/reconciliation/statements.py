@@ -54,8 +54,8 @@ _SWIFT_HEADER = re.compile(rb"\A[\x01\s]*\{1:")
 def read_statements(data: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES, dedup_secret: bytes = b"") -> list[Statement]:
     """Read all statements of a camt.053 or MT940 file.
 
-    The format is found in the contents, as file names and media types of bank files can't be trusted. A file is read whole
-    or refused whole: half a statement would be money lost.
+    The format is found in the contents, as file names and media types of bank files can't be trusted. A file is read
+    whole or refused whole: half a statement would be money lost.
 
     Args:
         data: The file as the bank sent it.
@@ -63,8 +63,8 @@ def read_statements(data: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES, dedup_se
         dedup_secret: The tenant's own key for the entries' dedup keys, at most 64 bytes; see ``model.with_dedup_keys``.
 
     Returns:
-        The statements in the file's order, at least one. Whether a statement's arithmetic closes is its own verdict, and
-        no reason to refuse it.
+        The statements in the file's order, at least one. Whether a statement's arithmetic closes is its own verdict,
+        and no reason to refuse it.
 
     Raises:
         StatementUnreadable: Not a statement file, or a broken one; ``line`` and ``reason`` say where and why.
@@ -81,7 +81,7 @@ def read_statements(data: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES, dedup_se
 
 
 def _read(data: bytes, head: bytes) -> list[Statement]:
-    # OFX may begin like any XML, and is told apart first; the other formats can't be mistaken for one of the two read here.
+    # OFX may begin like any XML, so it is told apart first; no other format can be mistaken for those read here.
     is_ofx = _OFX.match(head) is not None
     if not is_ofx and (head.startswith(b"<") or data.startswith(_UTF_16_XML)):
         return camt053.read(data)
@@ -89,5 +89,5 @@ def _read(data: bytes, head: bytes) -> list[Statement]:
         return mt940.read(data)
     named = next((name for pattern, name in _OTHERS if pattern.match(head)), None)
     if named:
-        raise unreadable(1, f"this is a {named} file, and only camt.053 and MT940 statements are read")
+        raise unreadable(1, f"the format is {named}, and only camt.053 and MT940 statements are read")
     raise unreadable(1, "this is neither a camt.053 nor an MT940 file")
