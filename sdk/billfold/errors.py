@@ -274,6 +274,12 @@ class Overloaded(Unavailable):
     code, title = "overloaded", "The server is overloaded"
 
 
+class Busy(Unavailable):
+    """Other work on the same rows took too long, or the two got in each other's way. Nothing was changed."""
+
+    code, title = "busy", "Other work on the same data is in the way"
+
+
 class InternalError(ProblemError):
     """A defect of the server. The request id leads operators to the cause."""
 

@@ -1,0 +1,233 @@
+"""A tenant as data: ``tenants/<slug>/tenant.toml``.
+
+The file is read strictly: an unknown key, a wrong type or two statements that contradict each other are reported with
+file, key and reason, before anything is changed.
+"""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from billfold import errors
+from billfold.contract.platform import Slug
+from billfold.money import CURRENCIES, MAX_AMOUNT_MINOR, CurrencyCode
+
+__all__ = ["FEATURES", "Brand", "Colors", "Limits", "Manifest", "json_schema", "load_manifest", "parse_manifest"]
+
+FEATURES = ("statements", "test_clock")
+"""What a manifest may turn on. ``test_clock`` needs ``sandbox = true``."""
+
+_FILE = "tenant.toml"
+_PLAIN = "^[^\\u0000-\\u001f]*$"
+_Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=_PLAIN)]
+_Color = Annotated[str, Meta(pattern="^#[0-9a-f]{6}$", description="An sRGB colour.", examples=["#0b5fff"])]
+_Host = Annotated[
+    str,
+    Meta(
+        max_length=253,
+        pattern=r"^(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))+$",
+        description="A host name of the tenant's own, lower case, without port.",
+        examples=["wallet.demo-bank.example"],
+    ),
+]
+_Asset = Annotated[
+    str,
+    Meta(max_length=200, pattern=r"^theme/[a-z0-9_-]+\.(svg|png|webp)$", description="A file beside the manifest."),
+]
+_AmountMinor = Annotated[int, Meta(ge=1, le=MAX_AMOUNT_MINOR)]
+_PerCurrency = Annotated[dict[CurrencyCode, _AmountMinor], Meta(description="Minor units by currency.")]
+
+
+class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The base of the manifest's parts: closed, so that a misspelt key is reported."""
+
+
+class Colors(_Part, frozen=True, kw_only=True):
+    """The brand's colours. ``primary`` with ``on_primary``, and ``background`` with ``text``, must be legible."""
+
+    primary: _Color = "#1d4ed8"
+    on_primary: _Color = "#ffffff"
+    background: _Color = "#ffffff"
+    text: _Color = "#111827"
+
+
+class Brand(_Part, frozen=True, kw_only=True):
+    """What a tenant's customers see."""
+
+    display_name: _Name
+    colors: Colors = Colors()
+    logo: _Asset | None = None
+    support_email: Annotated[str, Meta(max_length=254, pattern="^[^@\\s]+@[^@\\s]+$")] | None = None
+    support_url: Annotated[str, Meta(max_length=500, pattern="^https://[^\\s]+$")] | None = None
+
+
+class Limits(_Part, frozen=True, kw_only=True):
+    """What the tenant allows at most; no entry means no limit of the tenant's own."""
+
+    transfer_max_minor: _PerCurrency = {}
+    wallet_balance_max_minor: _PerCurrency = {}
+    backdate_days: Annotated[int, Meta(ge=0, le=3660, description="How far back an effective time may lie.")] = 30
+
+
+class Manifest(_Part, frozen=True, kw_only=True):
+    """Everything that makes one tenant different from another."""
+
+    slug: Slug
+    name: _Name
+    brand: Brand
+    currencies: Annotated[list[CurrencyCode], Meta(min_length=1, max_length=200)]
+    limits: Limits = Limits()
+    security_profile: Annotated[
+        Literal["baseline", "fapi2"], Meta(description="Which OAuth 2 profile the tenant's clients must meet.")
+    ] = "baseline"
+    features: list[Literal["statements", "test_clock"]] = []
+    isolation: Annotated[
+        Literal["role", "login"],
+        Meta(description="``login`` gives the tenant a database login of its own; ``role`` shares the server's."),
+    ] = "login"
+    hosts: Annotated[list[_Host], Meta(max_length=20)] = []
+    sandbox: Annotated[bool, Meta(description="Whether the tenant is for trying out, with a clock that can be moved.")] = (
+        False
+    )
+    rate_limit_per_s: Annotated[int, Meta(ge=1, le=100_000, description="Requests of one client per second.")] = 100
+    rate_limit_burst: Annotated[int, Meta(ge=1, le=1_000_000)] = 200
+
+
+_AT = re.compile(r" - at `(?P<path>[^`]+)`$")
+
+
+def load_manifest(folder: Path) -> Manifest:
+    """Read ``tenant.toml`` of a tenant's folder.
+
+    Raises:
+        errors.ManifestInvalid: The file is absent, no TOML, or says something that can't be.
+    """
+    path = folder / _FILE
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise _invalid(str(path), "", error.strerror or "can't be read") from error
+    except UnicodeDecodeError as error:
+        raise _invalid(str(path), "", "isn't UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise _invalid(str(path), "", f"isn't TOML: {error}") from error
+    manifest = parse_manifest(data, file=str(path))
+    if manifest.slug != folder.name:
+        raise _invalid(str(path), "slug", f"must be the folder's name, {folder.name}")
+    if manifest.brand.logo is not None and not (folder / manifest.brand.logo).is_file():
+        raise _invalid(str(path), "brand.logo", f"there is no file {manifest.brand.logo} beside the manifest")
+    return manifest
+
+
+def parse_manifest(data: dict[str, Any], *, file: str = _FILE) -> Manifest:
+    """Turn what a manifest holds into a ``Manifest``.
+
+    Args:
+        data: The keys and values, as from TOML or JSON.
+        file: How an error names the source.
+
+    Raises:
+        errors.ManifestInvalid: A value isn't of its form, or two contradict each other.
+    """
+    try:
+        manifest = msgspec.convert(data, Manifest)
+    except msgspec.ValidationError as error:
+        raise _from_validation(str(error), data, file) from error
+    for key, reason in _contradictions(manifest):
+        raise _invalid(file, key, reason)
+    return manifest
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the manifest's JSON Schema, which editors and ``tenants/manifest.schema.json`` use."""
+    schema = msgspec.json.schema(Manifest)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A Billfold tenant", **schema}
+
+
+def _contradictions(manifest: Manifest) -> list[tuple[str, str]]:
+    """Return each pair of statements that can't both be meant, as (key, reason)."""
+    found: list[tuple[str, str]] = []
+    for key, values in (("currencies", manifest.currencies), ("hosts", manifest.hosts), ("features", manifest.features)):
+        doubled = sorted({str(value) for value in values if values.count(value) > 1})
+        found += [(key, f"lists {value} twice") for value in doubled]
+    for name in ("transfer_max_minor", "wallet_balance_max_minor"):
+        strangers = sorted(set(getattr(manifest.limits, name)) - set(manifest.currencies))
+        found += [(f"limits.{name}.{code}", f"{code} isn't one of the tenant's currencies") for code in strangers]
+    if "test_clock" in manifest.features and not manifest.sandbox:
+        found.append(("features", "test_clock needs sandbox = true"))
+    if manifest.rate_limit_burst < manifest.rate_limit_per_s:
+        found.append(("rate_limit_burst", "must be at least rate_limit_per_s"))
+    colors = manifest.brand.colors
+    for name, front, back in (
+        ("on_primary", colors.on_primary, colors.primary),
+        ("text", colors.text, colors.background),
+    ):
+        if _contrast(front, back) < _LEGIBLE:
+            found.append((f"brand.colors.{name}", f"{front} on {back} has a contrast below 4.5:1 (WCAG 2.2, 1.4.3)"))
+    return found
+
+
+_LEGIBLE = 4.5
+_LINEAR_BELOW = 0.04045
+
+
+def _contrast(one: str, other: str) -> float:
+    """Return the contrast of two colours, 1 to 21 (WCAG 2.2, relative luminance)."""
+    darker, lighter = sorted((_luminance(one), _luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(color: str) -> float:
+    channels = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (c / 12.92 if c <= _LINEAR_BELOW else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _from_validation(message: str, data: dict[str, Any], file: str) -> errors.ManifestInvalid:
+    """Say which key msgspec refuses, and why, in the words of the file."""
+    match = _AT.search(message)
+    path = match["path"] if match else "$"
+    reason = _AT.sub("", message)
+    key = path.removeprefix("$").removeprefix(".")
+    named = re.search(r"(?:field|unknown field|required field) `([^`]+)`", reason)
+    if named and ("unknown field" in reason or "missing required field" in reason):
+        key = f"{key}.{named[1]}" if key else named[1]
+        reason = "isn't a key of the manifest" if "unknown" in reason else "is missing"
+    elif (value := _value_at(data, key)) is not None and "[...]" not in key and "matching regex" in reason:
+        reason = _said(key, value)
+    return _invalid(file, key, reason, offender=_offender(data, key))
+
+
+def _value_at(data: Any, key: str) -> Any:
+    for step in re.findall(r"[A-Za-z_]\w*|\[\d+\]", key):
+        try:
+            data = data[int(step[1:-1])] if step.startswith("[") else data[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return data
+
+
+def _offender(data: dict[str, Any], key: str) -> str | None:
+    """Return what stands in a currency's place without being one; msgspec shows such keys as ``[...]``."""
+    where = _value_at(data, key.removesuffix("[...]").removesuffix("."))
+    if isinstance(where, dict):
+        return next((str(name) for name in where if name not in CURRENCIES), None)
+    return None
+
+
+def _said(key: str, value: Any) -> str:
+    if key.startswith("currencies"):
+        return f"{value} isn't an ISO 4217 currency with a minor unit"
+    return f"{value!r} isn't of the form that the schema asks for"
+
+
+def _invalid(file: str, key: str, reason: str, *, offender: str | None = None) -> errors.ManifestInvalid:
+    if offender is not None and key.endswith("[...]"):
+        key = key.removesuffix("[...]") + f".{offender}"
+        reason = f"{offender} isn't an ISO 4217 currency with a minor unit, or its value isn't an amount"
+    where = f"{file}: {key}: {reason}" if key else f"{file}: {reason}"
+    return errors.ManifestInvalid(where, param=key or None, file=file, key=key, reason=reason)

@@ -1,0 +1,99 @@
+"""How a tenant's schema and roles are named, and which states follow which."""
+
+import re
+import secrets
+from uuid import UUID
+
+import msgspec
+
+from billfold import ids
+from billfold.contract.platform import TenantState
+from billfold.ids import Prefix
+
+__all__ = ["PLATFORM_SCHEMA", "TRANSITIONS", "Deployment", "TenantNames", "new_deployment_id", "quoted", "tenant_names"]
+
+PLATFORM_SCHEMA = "billfold_platform"
+"""The schema of what belongs to no single tenant."""
+
+_IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_DEPLOYMENT_LENGTH = 8
+
+TRANSITIONS: dict[tuple[TenantState, str], TenantState] = {
+    (TenantState.PROVISIONING, "finish"): TenantState.ACTIVE,
+    (TenantState.PROVISIONING, "delete"): TenantState.DELETING,
+    (TenantState.ACTIVE, "suspend"): TenantState.SUSPENDED,
+    (TenantState.SUSPENDED, "suspend"): TenantState.SUSPENDED,
+    (TenantState.SUSPENDED, "resume"): TenantState.ACTIVE,
+    (TenantState.ACTIVE, "resume"): TenantState.ACTIVE,
+    (TenantState.SUSPENDED, "delete"): TenantState.DELETING,
+    (TenantState.DELETING, "delete"): TenantState.DELETING,
+}
+"""(from, event) → to. Suspending twice and resuming twice change nothing; an active tenant is never deleted at once."""
+
+
+class Deployment(msgspec.Struct, frozen=True):
+    """One installation of Billfold in a PostgreSQL cluster.
+
+    Roles are shared by all databases of a cluster, so each name holds the deployment's id: two deployments, or a
+    production and a staging database side by side, never meet in a role.
+    """
+
+    id: str
+
+    @property
+    def app_login(self) -> str:
+        """The login that the server's shared pool uses. It inherits nothing, and becomes one role per transaction."""
+        return f"bf_{self.id}_app"
+
+    @property
+    def creator_role(self) -> str:
+        """The role that may create schemas in the database; owner roles are in it while they are provisioned."""
+        return f"bf_{self.id}_creator"
+
+    @property
+    def platform_owner(self) -> str:
+        """The owner of the platform's tables."""
+        return f"bf_{self.id}_platform_own"
+
+    @property
+    def platform_role(self) -> str:
+        """The role that reads and writes the platform's rows."""
+        return f"bf_{self.id}_platform_run"
+
+
+class TenantNames(msgspec.Struct, frozen=True):
+    """A tenant's names in PostgreSQL. They hold its id, never its slug, so that a slug can be given to another."""
+
+    schema: str
+    owner_role: str
+    runtime_role: str
+
+
+def new_deployment_id() -> str:
+    """Draw the id of a new deployment: 40 random bits as eight Crockford characters."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(_DEPLOYMENT_LENGTH))
+
+
+def tenant_names(deployment: Deployment, tenant_id: UUID) -> TenantNames:
+    """Return the names of a tenant's schema and roles. The longest has 42 characters; PostgreSQL takes 63."""
+    key = ids.encode(Prefix.TENANT, tenant_id).partition("_")[2]
+    return TenantNames(
+        schema=f"t_{key}",
+        owner_role=f"bf_{deployment.id}_{key}_own",
+        runtime_role=f"bf_{deployment.id}_{key}_run",
+    )
+
+
+def quoted(identifier: str) -> str:
+    """Return an identifier ready for SQL.
+
+    Only names that were made here get this far; anything else is a defect, and is refused rather than escaped.
+
+    Raises:
+        ValueError: The name isn't a plain lower-case identifier.
+    """
+    if not _IDENTIFIER.fullmatch(identifier):
+        msg = f"{identifier!r} is no identifier of Billfold's"
+        raise ValueError(msg)
+    return f'"{identifier}"'

@@ -1,0 +1,391 @@
+"""The one door to a tenant's tables.
+
+``Database.tx(tenant)`` begins a transaction in which role and search path are the tenant's, and nobody else's. Both are
+set locally, so PostgreSQL itself takes them back when the transaction ends, however it ends. Whoever forgets the door
+finds no tables (42P01), and whoever names another tenant's schema may not enter it (42501).
+
+What ``isolation = "role"`` doesn't stop: SQL injected into one tenant's transaction can say ``SET ROLE`` to another
+tenant's role, because the shared login may become each of them. With ``isolation = "login"`` the session belongs to the
+tenant's own login, which can become no one else.
+"""
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+from billfold import errors
+from billfold_server.db.engine import ENGINE, NoTransactionError
+from billfold_server.db.pools import CONNECTION_LOST, Lease, Login, Pools, PoolSettings, unavailable
+from billfold_server.tenancy import secret
+from billfold_server.tenancy.context import TenantRef
+from billfold_server.tenancy.rules import PLATFORM_SCHEMA, Deployment, quoted
+
+__all__ = ["Database", "PlatformTx", "TenantTx", "Tx"]
+
+T = TypeVar("T")
+TxT = TypeVar("TxT", bound="Tx")
+Connection = PoolConnectionProxy[asyncpg.Record]
+
+LOCK_TIMEOUT_MS = 2_000
+STATEMENT_TIMEOUT_MS = 15_000
+_END_TIMEOUT_S = 10.0
+
+# What a session could be left with by SQL that isn't local. RESET ALL leaves the role alone, so that comes first; prepared
+# statements stay, for they are the same in every tenant's schema.
+_CLEAN = (
+    "RESET SESSION AUTHORIZATION; RESET ALL; SELECT pg_catalog.pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; DISCARD TEMP"
+)
+# In a transaction that has failed COMMIT answers "ROLLBACK" and no error. SHOW raises there, so that a statement whose error
+# somebody has swallowed can't pass for a commit.
+_COMMIT = f"SHOW transaction_read_only; COMMIT; {_CLEAN}"
+_ROLLBACK = f"ROLLBACK; {_CLEAN}"
+
+
+class Tx:
+    """An open transaction. It is made by ``Database`` alone, and is of no use once it has ended."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.open = True
+
+    @property
+    def connection(self) -> Connection:
+        """The connection on which the transaction runs.
+
+        Raises:
+            NoTransactionError: The transaction has ended, so the connection is somebody else's.
+        """
+        if not self.open:
+            msg = "the transaction has ended"
+            raise NoTransactionError(msg)
+        return self._connection
+
+    async def fetch(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
+        """Run a query and return its rows."""
+        return await self.connection.fetch(sql, *arguments)
+
+    async def fetchrow(self, sql: str, *arguments: object) -> asyncpg.Record | None:
+        """Run a query and return its first row, or None."""
+        return await self.connection.fetchrow(sql, *arguments)
+
+    async def fetchval(self, sql: str, *arguments: object) -> Any:
+        """Run a query and return the first value of its first row, or None."""
+        return await self.connection.fetchval(sql, *arguments)
+
+    async def execute(self, sql: str, *arguments: object) -> str:
+        """Run a statement and return its command tag, such as ``INSERT 0 1``."""
+        return await self.connection.execute(sql, *arguments)
+
+    async def executemany(self, sql: str, rows: Iterable[Iterable[object]]) -> None:
+        """Run a statement once for each row of arguments."""
+        await self.connection.executemany(sql, rows)
+
+
+class TenantTx(Tx):
+    """An open transaction of one tenant."""
+
+    def __init__(self, connection: Connection, tenant: TenantRef) -> None:
+        super().__init__(connection)
+        self.tenant = tenant
+
+
+class PlatformTx(Tx):
+    """An open transaction on the platform's own tables, which belong to no tenant."""
+
+
+class Database:
+    """The database as one process sees it.
+
+    Args:
+        dsn: Where it is, and the shared login; TLS parameters are libpq's.
+        secret: The deployment's secret, from which the tenants' own logins derive their passwords. Without it, tenants
+            with ``isolation = "login"`` can't be served.
+        settings: Size of the pools.
+    """
+
+    def __init__(self, dsn: str, *, deployment_secret: bytes | None = None, settings: PoolSettings | None = None) -> None:
+        self.pools = Pools(dsn, settings)
+        self._secret = deployment_secret
+        self._deployment: Deployment | None = None
+        self._ending: set[asyncio.Task[None]] = set()
+
+    def tx(
+        self,
+        tenant: TenantRef,
+        *,
+        lock_timeout_ms: int = LOCK_TIMEOUT_MS,
+        statement_timeout_ms: int = STATEMENT_TIMEOUT_MS,
+        snapshot: bool = False,
+        begin_sql: str = "",
+    ) -> "_Scope[TenantTx]":
+        """Open a transaction of a tenant: ``async with database.tx(tenant) as tx``.
+
+        It commits when the block ends, and rolls back when an error or a cancel leaves it.
+
+        Args:
+            tenant: Whose tables are seen.
+            lock_timeout_ms: How long a statement waits for a lock.
+            statement_timeout_ms: How long a statement may run.
+            snapshot: Whether all queries see the database as of one moment; such a transaction only reads.
+            begin_sql: SQL without parameters that travels in the same round trip as BEGIN.
+
+        Raises:
+            NestedTransactionError: A transaction is open already.
+            errors.Overloaded: No connection became free in time.
+            errors.Busy: A lock or a statement took too long, or a deadlock was broken.
+            errors.DatabaseUnavailable: The connection was lost before anything was committed.
+            errors.OutcomeUnknown: The connection was lost during COMMIT.
+            asyncpg.PostgresError: Whatever else PostgreSQL refuses, with its SQLSTATE.
+        """
+        begin = _begin(
+            tenant.runtime_role, tenant.schema, lock_timeout_ms, statement_timeout_ms, snapshot=snapshot
+        )
+        return _Scope(
+            self,
+            functools.partial(self.acquire, tenant),
+            begin + begin_sql,
+            lambda connection: TenantTx(connection, tenant),
+        )
+
+    def platform_tx(
+        self, *, lock_timeout_ms: int = LOCK_TIMEOUT_MS, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS
+    ) -> "_Scope[PlatformTx]":
+        """Open a transaction on the platform's own tables. Errors are those of ``tx``."""
+        return _Scope(
+            self,
+            self._acquire_shared,
+            functools.partial(self._begin_platform, lock_timeout_ms, statement_timeout_ms),
+            PlatformTx,
+        )
+
+    async def run(
+        self, tenant: TenantRef, work: Callable[[TenantTx], Awaitable[T]], *, lock_timeout_ms: int = LOCK_TIMEOUT_MS
+    ) -> T:
+        """Do work in a transaction of a tenant, and do it once more if it failed for a reason that a second try cures.
+
+        Such reasons are a prepared statement that a migration has made stale (asyncpg can't prepare it again in the
+        transaction that has failed), a deadlock and a serialization failure. The work must not have effects elsewhere.
+
+        Raises:
+            asyncpg.InvalidCachedStatementError: Also the second time.
+            errors.BillfoldError: As ``tx``.
+        """
+        try:
+            async with self.tx(tenant, lock_timeout_ms=lock_timeout_ms) as tx:
+                return await work(tx)
+        except _CURABLE:
+            pass
+        except errors.Busy as error:
+            if not isinstance(error.__cause__, _CURABLE):
+                raise
+        async with self.tx(tenant, lock_timeout_ms=lock_timeout_ms) as tx:
+            return await work(tx)
+
+    async def acquire(self, tenant: TenantRef) -> Lease:
+        """Lend a connection on which this tenant's transactions can run.
+
+        This is the one place that knows where a tenant's data is; on a cluster of machines it can answer with a
+        connection to the tenant's own node. Only ``tx`` calls it.
+        """
+        share = tenant.id.hex
+        if tenant.manifest.isolation == "role":
+            return await self.pools.acquire(Login(share))
+        if self._secret is None:
+            msg = "a tenant with a login of its own can't be served without the deployment's secret"
+            raise RuntimeError(msg)
+        return await self.pools.acquire(Login(share, tenant.runtime_role, secret.password(self._secret, tenant.runtime_role)))
+
+    async def deployment(self) -> Deployment:
+        """Return which deployment this database belongs to. It is read once, and never changes."""
+        if self._deployment is None:
+            lease = await self._acquire_shared()
+            try:
+                row = await lease.connection.fetchval(f"SELECT id FROM {PLATFORM_SCHEMA}.deployment")  # noqa: S608
+            except CONNECTION_LOST as error:
+                raise unavailable() from error
+            finally:
+                await self.pools.release(lease)
+            self._deployment = Deployment(row)
+        return self._deployment
+
+    async def settle(self) -> None:
+        """Wait until the transactions that were cancelled have given back their connections."""
+        while self._ending:
+            await asyncio.wait(set(self._ending))
+
+    async def close(self) -> None:
+        """Finish what is ending, and close every connection."""
+        await self.settle()
+        await self.pools.close()
+
+    async def _acquire_shared(self) -> Lease:
+        return await self.pools.acquire(Login("platform"))
+
+    async def _begin_platform(self, lock_timeout_ms: int, statement_timeout_ms: int) -> str:
+        deployment = await self.deployment()
+        return _begin(
+            deployment.platform_role, PLATFORM_SCHEMA, lock_timeout_ms, statement_timeout_ms, snapshot=False
+        )
+
+    async def finish(self, lease: Lease, sql: str) -> None:
+        """End a transaction and give its connection back, also if the caller is cancelled meanwhile.
+
+        A cancelled COMMIT would leave its outcome open for no gain, so it runs to its end by itself.
+        """
+        task = asyncio.create_task(self._finish(lease, sql))
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+        task.add_done_callback(_observe)
+        await asyncio.shield(task)
+
+    async def _finish(self, lease: Lease, sql: str) -> None:
+        connection = lease.connection
+        try:
+            async with asyncio.timeout(_END_TIMEOUT_S):
+                try:
+                    await connection.execute(sql)
+                except asyncpg.PostgresError:
+                    if not connection.is_closed():
+                        await connection.execute(_ROLLBACK)
+                    raise
+        except asyncpg.PostgresError:
+            raise
+        except BaseException:
+            # A connection is worth less than the certainty that it is clean.
+            connection.terminate()
+            raise
+        finally:
+            await self.pools.release(lease)
+
+
+class _Scope(Generic[TxT]):
+    """The life of one transaction, from acquiring the connection to giving it back."""
+
+    def __init__(
+        self,
+        database: Database,
+        acquire: Callable[[], Coroutine[Any, Any, Lease]],
+        begin: str | Callable[[], Coroutine[Any, Any, str]],
+        make: Callable[[Connection], TxT],
+    ) -> None:
+        self._database = database
+        self._acquire = acquire
+        self._begin = begin
+        self._make = make
+
+    async def __aenter__(self) -> TxT:
+        ENGINE.refuse_nesting()
+        begin = self._begin if isinstance(self._begin, str) else await self._begin()
+        lease = await self._acquire()
+        try:
+            await self._start(lease, begin)
+        except _Stale:
+            # The pool lent a connection that had died while it was idle. Nothing has happened yet, so the next one may do.
+            lease = await self._acquire()
+            await self._start(lease, begin)
+        self._lease = lease
+        self._tx = self._make(lease.connection)
+        ENGINE.current_transaction.set(self._tx)
+        return self._tx
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._tx.open = False
+        ENGINE.current_transaction.set(None)
+        if error is None:
+            await self._commit()
+        else:
+            lost = _lost(error, self._lease.connection)
+            await self._abort(self._lease)
+            if (meaning := _meaning(error, lost=lost)) is not None:
+                raise meaning from error
+
+    async def _start(self, lease: Lease, begin: str) -> None:
+        try:
+            await lease.connection.execute(begin)
+        except BaseException as error:
+            lost = _lost(error, lease.connection)
+            await self._abort(lease)
+            if lost and not lease.fresh:
+                raise _Stale from error
+            if (meaning := _meaning(error, lost=lost)) is not None:
+                raise meaning from error
+            raise
+
+    async def _commit(self) -> None:
+        try:
+            await self._database.finish(self._lease, _COMMIT)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            raise _meaning_at_commit(error) from error
+
+    async def _abort(self, lease: Lease) -> None:
+        try:
+            await self._database.finish(lease, _ROLLBACK)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+            # The connection has been closed instead, which rolls back just as well. The first error is the one to tell.
+            pass
+
+
+class _Stale(Exception):  # noqa: N818 - it is never seen outside
+    """A connection from the pool turned out to be dead."""
+
+
+_CURABLE = (asyncpg.InvalidCachedStatementError, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+_GONE = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+)
+_BUSY = (
+    asyncpg.LockNotAvailableError,
+    asyncpg.QueryCanceledError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+)
+
+
+@functools.lru_cache(maxsize=4096)
+def _begin(role: str, schema: str, lock_timeout_ms: int, statement_timeout_ms: int, *, snapshot: bool) -> str:
+    mode = " ISOLATION LEVEL REPEATABLE READ, READ ONLY" if snapshot else ""
+    return (
+        f"BEGIN{mode}; SET LOCAL ROLE {quoted(role)}; SET LOCAL search_path TO {quoted(schema)}, pg_temp; "
+        f"SET LOCAL lock_timeout TO {int(lock_timeout_ms)}; SET LOCAL statement_timeout TO {int(statement_timeout_ms)}; "
+    )
+
+
+def _lost(error: BaseException, connection: Connection) -> bool:
+    """Tell whether an error comes from losing the connection; an OSError alone may be anybody's."""
+    return isinstance(error, _GONE) or (
+        isinstance(error, asyncpg.InterfaceError | OSError) and connection.is_closed()
+    )
+
+
+def _meaning(error: BaseException, *, lost: bool) -> errors.BillfoldError | None:
+    """Return what a failure before COMMIT means to the caller, or None if the error speaks for itself."""
+    if lost:
+        return unavailable()
+    if isinstance(error, _BUSY):
+        msg = "the database was too busy with other work on the same rows"
+        return errors.Busy(msg, retry_after_s=1)
+    return None
+
+
+def _meaning_at_commit(error: Exception) -> Exception:
+    """Return what a failure of COMMIT means: PostgreSQL's refusal as it is, anything else as an unknown outcome."""
+    refused = isinstance(error, asyncpg.PostgresError) and not isinstance(error, (*_GONE, asyncpg.QueryCanceledError))
+    if refused:
+        return _meaning(error, lost=False) or error
+    return errors.OutcomeUnknown("the connection was lost while the transaction was being committed", retry_after_s=1)
+
+
+def _observe(task: asyncio.Task[None]) -> None:
+    """Look at the result of an ending that nobody may wait for any longer."""
+    if not task.cancelled():
+        task.exception()
