@@ -1,18 +1,19 @@
 """The Piccolo engine: a query runs on the open transaction's connection, or not at all.
 
-Piccolo's own engine opens a connection wherever none is at hand, treats a nested transaction as nothing, and keeps the
-connection when a COMMIT fails. Here the tenant transaction (``tenancy.transaction``) owns the connection, and the engine
-only finds it. A query outside of it fails, so that no path leads around role and search path.
+Piccolo's own engine opens a connection wherever none is at hand, treats a nested transaction as nothing, and keeps
+the connection when a COMMIT fails. Here the tenant transaction (``tenancy.transaction``) owns the connection,
+and the engine only finds it. A query outside of it fails, so that no path leads around role and search path.
 """
 
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from contextvars import ContextVar
+from typing import Any, NoReturn, Protocol, Self
 
 from piccolo.engine.postgres import AsyncBatch, PostgresEngine
 from piccolo.query.base import Query
 from piccolo.querystring import QueryString
 
-__all__ = ["ENGINE", "NestedTransactionError", "NoTransactionError", "TransactionEngine"]
+__all__ = ["ENGINE", "NestedTransactionError", "NoTransactionError", "OpenTransaction", "TransactionEngine"]
 
 _OLDEST_POSTGRES = 16.0
 
@@ -25,10 +26,20 @@ class NestedTransactionError(RuntimeError):
     """A transaction was opened inside another one: a defect of the calling code."""
 
 
+class OpenTransaction(Protocol):
+    """What the engine needs to know of a transaction."""
+
+    open: bool
+
+    @property
+    def connection(self) -> Any:
+        """The connection on which it runs."""
+
+
 class _CursorBatch(AsyncBatch):
     """Rows of one query in portions, read through a cursor of the open transaction."""
 
-    async def __aenter__(self) -> "_CursorBatch":
+    async def __aenter__(self) -> Self:
         template, arguments = self.query.querystrings[0].compile_string()
         self._cursor = await self.connection.cursor(template, *arguments)
         return self
@@ -43,18 +54,29 @@ class TransactionEngine(PostgresEngine):
 
     def __init__(self) -> None:
         super().__init__(config={"database": "billfold"})
+        self._current: ContextVar[OpenTransaction | None] = ContextVar("billfold_transaction", default=None)
+        # Piccolo itself asks this variable whether it is inside a transaction.
+        self.current_transaction: Any = self._current
+
+    def enter(self, transaction: OpenTransaction) -> None:
+        """Make a transaction the one in which the caller runs."""
+        self._current.set(transaction)
+
+    def leave(self) -> None:
+        """Forget the caller's transaction. There is never an outer one to return to."""
+        self._current.set(None)
 
     async def get_version(self) -> float:
         """Return the oldest version that is supported; Piccolo asks at import, when no database is there yet."""
         return _OLDEST_POSTGRES
 
-    def open_transaction(self) -> Any:
+    def open_transaction(self) -> OpenTransaction:
         """Return the transaction in which the caller runs.
 
         Raises:
             NoTransactionError: There is none, or it has ended.
         """
-        current = self.current_transaction.get()
+        current = self._current.get()
         if current is None or not current.open:
             msg = "a query needs an open transaction: use Database.tx(tenant)"
             raise NoTransactionError(msg)
@@ -67,7 +89,7 @@ class TransactionEngine(PostgresEngine):
             NestedTransactionError: It is. A nested transaction would commit apart from the outer one, and take a
                 second connection while the first is held.
         """
-        current = self.current_transaction.get()
+        current = self._current.get()
         if current is not None and current.open:
             msg = "a transaction is open already; pass it on instead of opening another"
             raise NestedTransactionError(msg)

@@ -1,9 +1,9 @@
 """Connections to PostgreSQL: one pool per login, all of them under one budget.
 
-The server's shared login serves every tenant that is isolated by role; a tenant that is isolated by login has a pool of
-its own. PostgreSQL's ``max_connections`` is one number for all, so the pools share a budget: whoever needs a connection
-when the budget is spent takes the place of the one that has been idle for longest, and waits only when none is idle. One
-tenant alone can't use it up.
+The server's shared login serves every tenant that is isolated by role; a tenant that is isolated by login has a pool
+of its own. PostgreSQL's ``max_connections`` is one number for all, so the pools share a budget: whoever needs a
+connection when the budget is spent takes the place of the one that has been idle for longest, and waits only when none
+is idle. One tenant alone can't use it up.
 """
 
 import asyncio
@@ -81,7 +81,12 @@ class Lease:
     """
 
     def __init__(
-        self, connection: "PoolConnectionProxy[asyncpg.Record]", fresh: bool, login: Login, entry: "_Entry"  # noqa: FBT001
+        self,
+        connection: "PoolConnectionProxy[asyncpg.Record]",
+        login: Login,
+        entry: "_Entry",
+        *,
+        fresh: bool,
     ) -> None:
         self.connection = connection
         self.fresh = fresh
@@ -195,7 +200,7 @@ class Pools:
             raise
         finally:
             self._opening -= fresh
-        return Lease(connection, fresh, login, entry)
+        return Lease(connection, login, entry, fresh=fresh)
 
     async def _entry(self, login: Login) -> "_Entry":
         entry = self._pools.get(login.user)

@@ -6,6 +6,7 @@ file, key and reason, before anything is changed.
 
 import re
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -90,9 +91,9 @@ class Manifest(_Part, frozen=True, kw_only=True):
         Meta(description="``login`` gives the tenant a database login of its own; ``role`` shares the server's."),
     ] = "login"
     hosts: Annotated[list[_Host], Meta(max_length=20)] = []
-    sandbox: Annotated[bool, Meta(description="Whether the tenant is for trying out, with a clock that can be moved.")] = (
-        False
-    )
+    sandbox: Annotated[
+        bool, Meta(description="Whether the tenant is for trying out, with a clock that can be moved.")
+    ] = False
     rate_limit_per_s: Annotated[int, Meta(ge=1, le=100_000, description="Requests of one client per second.")] = 100
     rate_limit_burst: Annotated[int, Meta(ge=1, le=1_000_000)] = 200
 
@@ -151,7 +152,12 @@ def json_schema() -> dict[str, Any]:
 def _contradictions(manifest: Manifest) -> list[tuple[str, str]]:
     """Return each pair of statements that can't both be meant, as (key, reason)."""
     found: list[tuple[str, str]] = []
-    for key, values in (("currencies", manifest.currencies), ("hosts", manifest.hosts), ("features", manifest.features)):
+    lists: dict[str, Sequence[str]] = {
+        "currencies": manifest.currencies,
+        "hosts": manifest.hosts,
+        "features": manifest.features,
+    }
+    for key, values in lists.items():
         doubled = sorted({str(value) for value in values if values.count(value) > 1})
         found += [(key, f"lists {value} twice") for value in doubled]
     for name in ("transfer_max_minor", "wallet_balance_max_minor"):

@@ -41,6 +41,19 @@ class Deployment(msgspec.Struct, frozen=True):
 
     id: str
 
+    @classmethod
+    def of_platform_owner(cls, role: str) -> "Deployment":
+        """Return the deployment whose platform schema has this owner.
+
+        Raises:
+            ValueError: The role isn't such an owner.
+        """
+        match = re.fullmatch(r"bf_([0-9a-z]{8})_platform_own", role)
+        if match is None:
+            msg = f"the schema {PLATFORM_SCHEMA} belongs to {role}, so it isn't Billfold's"
+            raise ValueError(msg)
+        return cls(match[1])
+
     @property
     def app_login(self) -> str:
         """The login that the server's shared pool uses. It inherits nothing, and becomes one role per transaction."""

@@ -10,8 +10,8 @@ import secrets
 
 __all__ = ["fingerprint", "password", "scram_verifier"]
 
-# The password has 256 random bits, so no number of iterations makes guessing it harder; PostgreSQL's default is kept for
-# tools that look at the number.
+# The password has 256 random bits, so no number of iterations makes guessing it harder; PostgreSQL's default is kept
+# for tools that look at the number.
 _ITERATIONS = 4096
 
 

@@ -10,10 +10,11 @@ tenant's own login, which can become no one else.
 """
 
 import asyncio
+import contextlib
 import functools
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
@@ -25,23 +26,24 @@ from billfold_server.tenancy import secret
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.rules import PLATFORM_SCHEMA, Deployment, quoted
 
-__all__ = ["Database", "PlatformTx", "TenantTx", "Tx"]
+__all__ = ["Database", "PlatformTx", "TenantTx", "Tx", "find_deployment", "opening"]
 
 T = TypeVar("T")
 TxT = TypeVar("TxT", bound="Tx")
-Connection = PoolConnectionProxy[asyncpg.Record]
+Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
 
 LOCK_TIMEOUT_MS = 2_000
 STATEMENT_TIMEOUT_MS = 15_000
 _END_TIMEOUT_S = 10.0
 
-# What a session could be left with by SQL that isn't local. RESET ALL leaves the role alone, so that comes first; prepared
-# statements stay, for they are the same in every tenant's schema.
+# What a session could be left with by SQL that isn't local. RESET ALL leaves the role alone, so that comes first;
+# prepared statements stay, for they are the same in every tenant's schema.
 _CLEAN = (
-    "RESET SESSION AUTHORIZATION; RESET ALL; SELECT pg_catalog.pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; DISCARD TEMP"
+    "RESET SESSION AUTHORIZATION; RESET ALL; SELECT pg_catalog.pg_advisory_unlock_all(); "
+    "CLOSE ALL; UNLISTEN *; DISCARD TEMP"
 )
-# In a transaction that has failed COMMIT answers "ROLLBACK" and no error. SHOW raises there, so that a statement whose error
-# somebody has swallowed can't pass for a commit.
+# In a transaction that has failed COMMIT answers "ROLLBACK" and no error. SHOW raises there, so that a statement whose
+# error somebody has swallowed can't pass for a commit.
 _COMMIT = f"SHOW transaction_read_only; COMMIT; {_CLEAN}"
 _ROLLBACK = f"ROLLBACK; {_CLEAN}"
 
@@ -81,7 +83,7 @@ class Tx:
         """Run a statement and return its command tag, such as ``INSERT 0 1``."""
         return await self.connection.execute(sql, *arguments)
 
-    async def executemany(self, sql: str, rows: Iterable[Iterable[object]]) -> None:
+    async def executemany(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
         """Run a statement once for each row of arguments."""
         await self.connection.executemany(sql, rows)
 
@@ -108,7 +110,9 @@ class Database:
         settings: Size of the pools.
     """
 
-    def __init__(self, dsn: str, *, deployment_secret: bytes | None = None, settings: PoolSettings | None = None) -> None:
+    def __init__(
+        self, dsn: str, *, deployment_secret: bytes | None = None, settings: PoolSettings | None = None
+    ) -> None:
         self.pools = Pools(dsn, settings)
         self._secret = deployment_secret
         self._deployment: Deployment | None = None
@@ -142,9 +146,7 @@ class Database:
             errors.OutcomeUnknown: The connection was lost during COMMIT.
             asyncpg.PostgresError: Whatever else PostgreSQL refuses, with its SQLSTATE.
         """
-        begin = _begin(
-            tenant.runtime_role, tenant.schema, lock_timeout_ms, statement_timeout_ms, snapshot=snapshot
-        )
+        begin = opening(tenant.runtime_role, tenant.schema, lock_timeout_ms, statement_timeout_ms, snapshot=snapshot)
         return _Scope(
             self,
             functools.partial(self.acquire, tenant),
@@ -198,19 +200,23 @@ class Database:
         if self._secret is None:
             msg = "a tenant with a login of its own can't be served without the deployment's secret"
             raise RuntimeError(msg)
-        return await self.pools.acquire(Login(share, tenant.runtime_role, secret.password(self._secret, tenant.runtime_role)))
+        return await self.pools.acquire(
+            Login(share, tenant.runtime_role, secret.password(self._secret, tenant.runtime_role))
+        )
 
     async def deployment(self) -> Deployment:
         """Return which deployment this database belongs to. It is read once, and never changes."""
         if self._deployment is None:
             lease = await self._acquire_shared()
             try:
-                row = await lease.connection.fetchval(f"SELECT id FROM {PLATFORM_SCHEMA}.deployment")  # noqa: S608
+                self._deployment = await find_deployment(lease.connection)
             except CONNECTION_LOST as error:
                 raise unavailable() from error
             finally:
                 await self.pools.release(lease)
-            self._deployment = Deployment(row)
+        if self._deployment is None:
+            msg = "the database isn't set up for Billfold yet: run billfold database bootstrap"
+            raise errors.DatabaseUnavailable(msg, retry_after_s=5)
         return self._deployment
 
     async def settle(self) -> None:
@@ -228,9 +234,7 @@ class Database:
 
     async def _begin_platform(self, lock_timeout_ms: int, statement_timeout_ms: int) -> str:
         deployment = await self.deployment()
-        return _begin(
-            deployment.platform_role, PLATFORM_SCHEMA, lock_timeout_ms, statement_timeout_ms, snapshot=False
-        )
+        return opening(deployment.platform_role, PLATFORM_SCHEMA, lock_timeout_ms, statement_timeout_ms, snapshot=False)
 
     async def finish(self, lease: Lease, sql: str) -> None:
         """End a transaction and give its connection back, also if the caller is cancelled meanwhile.
@@ -263,6 +267,17 @@ class Database:
             await self.pools.release(lease)
 
 
+async def find_deployment(connection: Connection) -> Deployment | None:
+    """Return which deployment a database belongs to, or None before it was set up.
+
+    It is told by the owner of the platform's schema, which everybody may see, so nobody needs a privilege for it.
+    """
+    owner = await connection.fetchval(
+        "SELECT pg_get_userbyid(nspowner) FROM pg_catalog.pg_namespace WHERE nspname = $1", PLATFORM_SCHEMA
+    )
+    return None if owner is None else Deployment.of_platform_owner(owner)
+
+
 class _Scope(Generic[TxT]):
     """The life of one transaction, from acquiring the connection to giving it back."""
 
@@ -285,19 +300,19 @@ class _Scope(Generic[TxT]):
         try:
             await self._start(lease, begin)
         except _Stale:
-            # The pool lent a connection that had died while it was idle. Nothing has happened yet, so the next one may do.
+            # The pool lent a connection that had died while it was idle. Nothing has happened yet, so another will do.
             lease = await self._acquire()
             await self._start(lease, begin)
         self._lease = lease
         self._tx = self._make(lease.connection)
-        ENGINE.current_transaction.set(self._tx)
+        ENGINE.enter(self._tx)
         return self._tx
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._tx.open = False
-        ENGINE.current_transaction.set(None)
+        ENGINE.leave()
         if error is None:
             await self._commit()
         else:
@@ -325,14 +340,12 @@ class _Scope(Generic[TxT]):
             raise _meaning_at_commit(error) from error
 
     async def _abort(self, lease: Lease) -> None:
-        try:
+        # If this fails the connection is closed instead, which rolls back just as well; the first error is told.
+        with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
             await self._database.finish(lease, _ROLLBACK)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
-            # The connection has been closed instead, which rolls back just as well. The first error is the one to tell.
-            pass
 
 
-class _Stale(Exception):  # noqa: N818 - it is never seen outside
+class _Stale(Exception):
     """A connection from the pool turned out to be dead."""
 
 
@@ -352,19 +365,19 @@ _BUSY = (
 
 
 @functools.lru_cache(maxsize=4096)
-def _begin(role: str, schema: str, lock_timeout_ms: int, statement_timeout_ms: int, *, snapshot: bool) -> str:
+def opening(role: str, schema: str, lock_timeout_ms: int, statement_timeout_ms: int, *, snapshot: bool) -> str:
+    """Return the SQL that begins a transaction as a role in a schema, and in no other."""
     mode = " ISOLATION LEVEL REPEATABLE READ, READ ONLY" if snapshot else ""
     return (
         f"BEGIN{mode}; SET LOCAL ROLE {quoted(role)}; SET LOCAL search_path TO {quoted(schema)}, pg_temp; "
-        f"SET LOCAL lock_timeout TO {int(lock_timeout_ms)}; SET LOCAL statement_timeout TO {int(statement_timeout_ms)}; "
+        f"SET LOCAL lock_timeout TO {int(lock_timeout_ms)}; "
+        f"SET LOCAL statement_timeout TO {int(statement_timeout_ms)}; "
     )
 
 
 def _lost(error: BaseException, connection: Connection) -> bool:
     """Tell whether an error comes from losing the connection; an OSError alone may be anybody's."""
-    return isinstance(error, _GONE) or (
-        isinstance(error, asyncpg.InterfaceError | OSError) and connection.is_closed()
-    )
+    return isinstance(error, _GONE) or (isinstance(error, asyncpg.InterfaceError | OSError) and connection.is_closed())
 
 
 def _meaning(error: BaseException, *, lost: bool) -> errors.BillfoldError | None:

@@ -1,0 +1,1 @@
+"""The steps of each tenant's schema: one file per room."""

@@ -1,0 +1,339 @@
+"""What needs a database administrator's rights: setting the database up, and a tenant's roles and schema.
+
+Everything here can be repeated. A step looks at what is there and does what is missing, so a process that was killed in
+the middle is continued by the next one. Roles are committed before anything uses them, because on a cluster of machines
+they reach the other nodes with the commit.
+
+The administrator needs no superuser: CREATEROLE, and owning the database, are enough.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Literal, TypeAlias
+
+import asyncpg
+import msgspec
+
+from billfold import errors
+from billfold_server.db.engine import ENGINE
+from billfold_server.db.pools import CONNECTION_LOST, dsn_for, unavailable
+from billfold_server.tenancy import migrations, secret
+from billfold_server.tenancy.rules import (
+    PLATFORM_SCHEMA,
+    Deployment,
+    TenantNames,
+    new_deployment_id,
+    quoted,
+)
+from billfold_server.tenancy.transaction import Tx, find_deployment, opening
+
+__all__ = ["Administrator", "Bootstrapped", "DatabaseUnsuitable"]
+
+AdminConnection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Isolation = Literal["role", "login"]
+Progress = Callable[[str], None]
+
+_OLDEST = 160_000
+_OLDEST_NAME = "16"
+_LOCK_TIMEOUT_MS = 3_000
+_STATEMENT_TIMEOUT_MS = 600_000
+
+
+class DatabaseUnsuitable(errors.BillfoldError):
+    """The database can't carry Billfold. The message is one sentence that says what to do."""
+
+
+class Bootstrapped(msgspec.Struct, frozen=True):
+    """A database that is ready.
+
+    Attributes:
+        deployment: Which deployment it belongs to.
+        runtime_dsn: How the server reaches it; holds a password.
+    """
+
+    deployment: Deployment
+    runtime_dsn: str
+
+    def __repr__(self) -> str:
+        """Show the deployment, and not the password."""
+        return f"Bootstrapped({self.deployment.id})"
+
+
+class Administrator:
+    """The administrator's hands. One method is one step, and each step can be repeated."""
+
+    def __init__(self, admin_dsn: str, *, deployment_secret: bytes) -> None:
+        self._dsn = admin_dsn
+        self._secret = deployment_secret
+
+    async def bootstrap(self) -> Bootstrapped:
+        """Make the database ready for Billfold, or find that it is.
+
+        It gets the platform's schema and roles, and the login that the server uses. The login's password follows from
+        the deployment's secret; if that has changed, the passwords follow.
+
+        Raises:
+            DatabaseUnsuitable: PostgreSQL is too old, or the administrator lacks a right.
+            errors.DatabaseUnavailable: The database can't be reached.
+        """
+        async with self.connect() as connection, _locked(connection, "bootstrap"):
+            await _check(connection)
+            deployment = await find_deployment(connection)
+            if deployment is None:
+                deployment = await self._create(connection)
+            # A copy of a database doesn't inherit the privileges on the database itself.
+            database = await connection.fetchval("SELECT quote_ident(current_database())")
+            await connection.execute(f"GRANT CREATE ON DATABASE {database} TO {quoted(deployment.creator_role)}")
+            await self._migrate_platform(connection, deployment)
+            await self._follow_secret(connection, deployment)
+        password = secret.password(self._secret, deployment.app_login)
+        return Bootstrapped(deployment, dsn_for(self._dsn, user=deployment.app_login, password=password))
+
+    async def add_roles(self, deployment: Deployment, names: TenantNames, isolation: Isolation) -> None:
+        """Give a tenant its roles, and open the way to them that its isolation asks for."""
+        async with self.connect() as connection, _locked(connection, names.schema):
+            await _create_role(connection, names.owner_role)
+            await _create_role(connection, names.runtime_role)
+            if isolation == "login":
+                if not await _can_login(connection, names.runtime_role):
+                    await self._set_password(connection, names.runtime_role, "LOGIN NOINHERIT CONNECTION LIMIT -1")
+            elif not await _is_member(connection, deployment.app_login, names.runtime_role):
+                await connection.execute(
+                    f"GRANT {quoted(names.runtime_role)} TO {quoted(deployment.app_login)} WITH INHERIT FALSE, SET TRUE"
+                )
+
+    async def needs_closing(self, deployment: Deployment, names: TenantNames, isolation: Isolation) -> bool:
+        """Tell whether a way to the tenant's roles is open that its isolation doesn't ask for."""
+        async with self.connect() as connection:
+            if isolation == "login":
+                return await _is_member(connection, deployment.app_login, names.runtime_role)
+            return await _can_login(connection, names.runtime_role)
+
+    async def close_other_way(self, deployment: Deployment, names: TenantNames, isolation: Isolation) -> None:
+        """Close the way to the tenant's roles that its isolation doesn't ask for."""
+        async with self.connect() as connection, _locked(connection, names.schema):
+            if isolation == "login":
+                await connection.execute(f"REVOKE {quoted(names.runtime_role)} FROM {quoted(deployment.app_login)}")
+            else:
+                await connection.execute(f"ALTER ROLE {quoted(names.runtime_role)} NOLOGIN PASSWORD NULL")
+
+    async def add_schema(self, deployment: Deployment, names: TenantNames) -> None:
+        """Give a tenant its schema, which belongs to its owner role and which its runtime role may enter."""
+        async with self.connect() as connection, _locked(connection, names.schema):
+            if await connection.fetchval("SELECT to_regnamespace($1) IS NOT NULL", names.schema):
+                return
+            creator, owner = quoted(deployment.creator_role), quoted(names.owner_role)
+            await connection.execute(f"GRANT {creator} TO {owner} WITH INHERIT TRUE, SET FALSE")
+            async with connection.transaction():
+                await connection.execute(
+                    f"SET LOCAL ROLE {owner}; CREATE SCHEMA {quoted(names.schema)}; "
+                    f"GRANT USAGE ON SCHEMA {quoted(names.schema)} TO {quoted(names.runtime_role)}"
+                )
+            await connection.execute(f"REVOKE {creator} FROM {owner}")
+
+    async def migrate(self, names: TenantNames, *, progress: Progress | None = None) -> str | None:
+        """Bring a tenant's schema up to date, and return its version.
+
+        Each migration commits with the note that it was run, so whatever stops the work costs at most one of them.
+
+        Raises:
+            errors.Busy: A lock wasn't to be had in time; the migrations before are done.
+            asyncpg.PostgresError: PostgreSQL refuses a migration.
+        """
+        async with self.connect() as connection, _locked(connection, names.schema):
+            return await _migrate(
+                connection, "tenant", names.owner_role, names.runtime_role, names.schema, progress=progress
+            )
+
+    async def drop(self, names: TenantNames) -> None:
+        """Take a tenant's schema and roles away, with everything in them."""
+        async with self.connect() as connection, _locked(connection, names.schema):
+            roles = {
+                row["rolname"]
+                for row in await connection.fetch(
+                    "SELECT rolname FROM pg_catalog.pg_roles WHERE rolname = ANY($1)",
+                    [names.owner_role, names.runtime_role],
+                )
+            }
+            if names.runtime_role in roles:
+                await connection.execute(f"ALTER ROLE {quoted(names.runtime_role)} NOLOGIN")
+            if names.owner_role in roles:
+                async with connection.transaction():
+                    await connection.execute(
+                        f"SET LOCAL ROLE {quoted(names.owner_role)}; SET LOCAL lock_timeout TO {_LOCK_TIMEOUT_MS}; "
+                        f"DROP SCHEMA IF EXISTS {quoted(names.schema)} CASCADE"
+                    )
+            for role in sorted(roles):
+                await connection.execute(f"DROP ROLE IF EXISTS {quoted(role)}")
+
+    @asynccontextmanager
+    async def exclusively(self, name: str) -> AsyncIterator[None]:
+        """Let one process at a time do a kind of work; another one waits for its turn."""
+        async with self.connect() as connection, _locked(connection, name):
+            yield
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[AdminConnection]:
+        """Open a connection as the administrator."""
+        try:
+            connection: AdminConnection = await asyncpg.connect(
+                self._dsn, timeout=5, server_settings={"search_path": "", "application_name": "billfold admin"}
+            )
+        except (*CONNECTION_LOST, TimeoutError) as error:
+            raise unavailable() from error
+        try:
+            yield connection
+        except asyncpg.LockNotAvailableError as error:
+            msg = "a lock on the schema wasn't to be had in time"
+            raise errors.Busy(msg, retry_after_s=5) from error
+        except CONNECTION_LOST as error:
+            if connection.is_closed():
+                raise unavailable() from error
+            raise
+        finally:
+            # Closing also ends the locks of the session and whatever was left open.
+            connection.terminate() if connection.is_closed() else await connection.close(timeout=5)
+
+    async def _create(self, connection: AdminConnection) -> Deployment:
+        """Make roles and schema of a new deployment, all or none of them."""
+        deployment = Deployment(new_deployment_id())
+        owner, runtime, app = deployment.platform_owner, deployment.platform_role, deployment.app_login
+        async with connection.transaction():
+            for role in (deployment.creator_role, owner, runtime):
+                await _create_role(connection, role)
+            await _create_role(connection, app)
+            await self._set_password(connection, app, "LOGIN NOINHERIT")
+            await connection.execute(
+                f"GRANT {quoted(runtime)} TO {quoted(app)} WITH INHERIT FALSE, SET TRUE; "
+                f"CREATE SCHEMA {PLATFORM_SCHEMA} AUTHORIZATION {quoted(owner)}; "
+                f"SET LOCAL ROLE {quoted(owner)}; GRANT USAGE ON SCHEMA {PLATFORM_SCHEMA} TO {quoted(runtime)}"
+            )
+        return deployment
+
+    async def _migrate_platform(self, connection: AdminConnection, deployment: Deployment) -> None:
+        owner, runtime = deployment.platform_owner, deployment.platform_role
+        await _migrate(connection, "platform", owner, runtime, PLATFORM_SCHEMA)
+        async with _owner_tx(connection, owner, PLATFORM_SCHEMA) as tx:
+            await tx.execute(
+                "INSERT INTO deployment (id, secret_fingerprint, created_at) VALUES ($1, $2, $3) "
+                "ON CONFLICT DO NOTHING",
+                deployment.id,
+                secret.fingerprint(self._secret),
+                datetime.now(UTC),
+            )
+
+    async def _follow_secret(self, connection: AdminConnection, deployment: Deployment) -> None:
+        """Set every login's password anew if the deployment's secret has changed."""
+        fingerprint = secret.fingerprint(self._secret)
+        async with _owner_tx(connection, deployment.platform_owner, PLATFORM_SCHEMA) as tx:
+            if await tx.fetchval("SELECT secret_fingerprint FROM deployment") == fingerprint:
+                return
+        logins = await connection.fetch(
+            "SELECT rolname FROM pg_catalog.pg_roles WHERE rolcanlogin AND starts_with(rolname, $1)",
+            f"bf_{deployment.id}_",
+        )
+        for row in logins:
+            await self._set_password(connection, row["rolname"], "LOGIN")
+        async with _owner_tx(connection, deployment.platform_owner, PLATFORM_SCHEMA) as tx:
+            await tx.execute("UPDATE deployment SET secret_fingerprint = $1", fingerprint)
+
+    async def _set_password(self, connection: AdminConnection, role: str, options: str) -> None:
+        verifier = secret.scram_verifier(secret.password(self._secret, role))
+        await connection.execute(f"ALTER ROLE {quoted(role)} {options} PASSWORD '{verifier}'")
+
+
+async def _check(connection: AdminConnection) -> None:
+    """Make sure that the database can carry Billfold.
+
+    Raises:
+        DatabaseUnsuitable: It can't.
+    """
+    version, name = await connection.fetchval("SELECT current_setting('server_version_num')::int"), _OLDEST_NAME
+    if version < _OLDEST:
+        found = await connection.fetchval("SELECT current_setting('server_version')")
+        msg = f"PostgreSQL {found} is too old for Billfold: upgrade it to {name} or later."
+        raise DatabaseUnsuitable(msg)
+    row = await connection.fetchrow(
+        "SELECT rolsuper OR rolcreaterole AS roles, "
+        "has_database_privilege(current_database(), 'CREATE WITH GRANT OPTION') AS database, rolname, "
+        "current_database() AS name FROM pg_catalog.pg_roles WHERE rolname = current_user"
+    )
+    assert row is not None, "everybody has a row of their own"
+    if not row["roles"]:
+        msg = f"The role {row['rolname']} may not create roles: give it CREATEROLE, or use another administrator's URL."
+        raise DatabaseUnsuitable(msg)
+    if not row["database"]:
+        msg = f"The role {row['rolname']} doesn't own the database {row['name']}: make it the owner."
+        raise DatabaseUnsuitable(msg)
+
+
+async def _create_role(connection: AdminConnection, role: str) -> None:
+    """Make a role that inherits nothing but may be given something, and let the administrator become it."""
+    if await connection.fetchval("SELECT to_regrole($1) IS NULL", role):
+        await connection.execute(f"CREATE ROLE {quoted(role)} NOLOGIN; ALTER ROLE {quoted(role)} SET search_path TO ''")
+    if not await connection.fetchval("SELECT pg_has_role(current_user, $1, 'SET')", role):
+        await connection.execute(f"GRANT {quoted(role)} TO CURRENT_USER WITH INHERIT FALSE, SET TRUE")
+
+
+async def _can_login(connection: AdminConnection, role: str) -> bool:
+    return bool(await connection.fetchval("SELECT rolcanlogin FROM pg_catalog.pg_roles WHERE rolname = $1", role))
+
+
+async def _is_member(connection: AdminConnection, member: str, role: str) -> bool:
+    return bool(
+        await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM pg_catalog.pg_auth_members "
+            "WHERE member = to_regrole($1) AND roleid = to_regrole($2))",
+            member,
+            role,
+        )
+    )
+
+
+async def _migrate(
+    connection: AdminConnection,
+    app: migrations.App,
+    owner: str,
+    runtime: str,
+    schema: str,
+    *,
+    progress: Progress | None = None,
+) -> str | None:
+    async with _owner_tx(connection, owner, schema):
+        steps = await migrations.pending(app)
+    for step in steps:
+        async with _owner_tx(connection, owner, schema):
+            await step.apply(runtime)
+        if progress is not None:
+            progress(step.migration_id)
+    return migrations.newest(app)
+
+
+@asynccontextmanager
+async def _owner_tx(connection: AdminConnection, owner: str, schema: str) -> AsyncIterator[Tx]:
+    """Run a transaction as a schema's owner, in that schema alone; Piccolo's queries join it."""
+    ENGINE.refuse_nesting()
+    tx = Tx(connection)
+    try:
+        await connection.execute(opening(owner, schema, _LOCK_TIMEOUT_MS, _STATEMENT_TIMEOUT_MS, snapshot=False))
+        ENGINE.enter(tx)
+        yield tx
+        tx.open = False
+        await connection.execute("SHOW transaction_read_only; COMMIT")
+    except BaseException:
+        if not connection.is_closed():
+            await connection.execute("ROLLBACK")
+        raise
+    finally:
+        tx.open = False
+        ENGINE.leave()
+
+
+@asynccontextmanager
+async def _locked(connection: AdminConnection, name: str) -> AsyncIterator[None]:
+    """Let one process at a time work on a thing. The lock belongs to the session, and so ends with it."""
+    await connection.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", f"billfold {name}")
+    yield
+    if not connection.is_closed():
+        await connection.execute("SELECT pg_advisory_unlock(hashtextextended($1, 0))", f"billfold {name}")

@@ -1,0 +1,37 @@
+"""The registry's SQL. Every change of a tenant takes the registry's row first, so changes are one after the other."""
+
+NEXT_REVISION = "UPDATE registry SET revision = revision + 1 WHERE id = 1 RETURNING revision"
+"""Take the registry's row, and with it the right to change a tenant until the transaction ends."""
+
+REVISION = "SELECT revision FROM registry WHERE id = 1"
+
+_COLUMNS = "t.id, t.slug, t.state, t.manifest, t.schema_version, t.revision, t.created_at, t.updated_at"
+
+TENANT_BY_SLUG = f"SELECT {_COLUMNS} FROM tenants t WHERE t.slug = $1"  # noqa: S608
+
+TENANTS_CHANGED_AFTER = f"SELECT {_COLUMNS} FROM tenants t WHERE t.revision > $1"  # noqa: S608
+
+TENANTS_DELETED_AFTER = "SELECT id FROM deleted_tenants WHERE revision > $1"
+
+TENANTS_AFTER_SLUG = f"SELECT {_COLUMNS} FROM tenants t WHERE t.slug > $1 ORDER BY t.slug LIMIT $2"  # noqa: S608
+
+INSERT_TENANT = """
+INSERT INTO tenants (id, slug, state, manifest, revision, created_at, updated_at)
+VALUES ($1, $2, 'provisioning', $3, $4, $5, $5)
+"""
+
+UPDATE_MANIFEST = "UPDATE tenants SET manifest = $2, revision = $3, updated_at = $4 WHERE id = $1"
+
+UPDATE_STATE = "UPDATE tenants SET state = $2, state_reason = $3, revision = $4, updated_at = $5 WHERE id = $1"
+
+UPDATE_VERSION = "UPDATE tenants SET schema_version = $2, revision = $3, updated_at = $4 WHERE id = $1"
+
+HOSTS_OF_OTHERS = "SELECT host FROM tenant_hosts WHERE host = ANY($1) AND tenant_id <> $2 ORDER BY host"
+
+DELETE_HOSTS = "DELETE FROM tenant_hosts WHERE tenant_id = $1"
+
+INSERT_HOSTS = "INSERT INTO tenant_hosts (host, tenant_id) SELECT host, $2 FROM unnest($1::text[]) AS host"
+
+DELETE_TENANT = "DELETE FROM tenants WHERE id = $1"
+
+INSERT_DELETED = "INSERT INTO deleted_tenants (id, slug, reason, revision, deleted_at) VALUES ($1, $2, $3, $4, $5)"

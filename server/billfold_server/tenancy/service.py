@@ -1,0 +1,426 @@
+"""Tenants: found by slug or host, created, changed, suspended and deleted."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from billfold import errors, ids
+from billfold.contract.platform import Tenant, TenantState
+from billfold.ids import Prefix
+from billfold_server.tenancy import queries
+from billfold_server.tenancy.context import TenantRef
+from billfold_server.tenancy.manifest import Manifest
+from billfold_server.tenancy.provisioning import Administrator
+from billfold_server.tenancy.rules import TRANSITIONS, Deployment, TenantNames, tenant_names
+from billfold_server.tenancy.transaction import Database, PlatformTx
+
+__all__ = ["CACHE_S", "Applied", "Migrated", "Record", "Registry", "Tenants"]
+
+CACHE_S = 1.0
+"""For how long a worker may not know of a change to a tenant."""
+
+_PAGE = 100
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the registry."""
+
+    id: UUID
+    slug: str
+    state: TenantState
+    manifest: Manifest
+    schema_version: str | None
+    revision: int
+    created_at: datetime
+    updated_at: datetime
+
+    def names(self, deployment: Deployment) -> TenantNames:
+        """Return the tenant's names in PostgreSQL."""
+        return tenant_names(deployment, self.id)
+
+    def ref(self, deployment: Deployment) -> TenantRef:
+        """Return what services are told of the tenant."""
+        names = self.names(deployment)
+        return TenantRef(
+            id=self.id,
+            slug=self.slug,
+            schema=names.schema,
+            runtime_role=names.runtime_role,
+            owner_role=names.owner_role,
+            state=self.state.value,
+            manifest=self.manifest,
+            revision=self.revision,
+        )
+
+    def view(self) -> Tenant:
+        """Return the tenant as operators see it."""
+        return Tenant(
+            id=ids.encode(Prefix.TENANT, self.id),
+            slug=self.slug,
+            name=self.manifest.name,
+            state=self.state,
+            isolation=self.manifest.isolation,
+            hosts=list(self.manifest.hosts),
+            currencies=list(self.manifest.currencies),
+            schema_version=self.schema_version,
+            created_at=self.created_at,
+            updated_at=self.updated_at,
+        )
+
+
+Change = Literal["created", "changed", "unchanged"]
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """What ``apply`` did."""
+
+    tenant: Record
+    change: Change
+
+
+class Migrated(msgspec.Struct, frozen=True):
+    """What became of one tenant's migration: its version, or why it has none."""
+
+    slug: str
+    schema_version: str | None
+    error: str | None = None
+
+
+class Registry:
+    """Which tenants there are, as a worker knows it: at most ``CACHE_S`` old, for one query per worker and second."""
+
+    def __init__(self, database: Database, *, cache_s: float = CACHE_S) -> None:
+        self._database = database
+        self._cache_s = cache_s
+        self._refreshing = asyncio.Lock()
+        self._fresh_until = 0.0
+        self._revision = -1
+        self._tenants: dict[UUID, TenantRef] = {}
+        self._by_slug: dict[str, TenantRef] = {}
+        self._by_host: dict[str, TenantRef] = {}
+
+    async def find(self, slug: str) -> TenantRef | None:
+        """Return the tenant with this slug, in whatever state, or None."""
+        await self._refresh()
+        return self._by_slug.get(slug)
+
+    async def find_by_host(self, host: str) -> TenantRef | None:
+        """Return the tenant with this host name (lower case, no port), in whatever state, or None."""
+        await self._refresh()
+        return self._by_host.get(host)
+
+    async def get(self, slug: str) -> TenantRef:
+        """Return the tenant with this slug.
+
+        Raises:
+            errors.UnknownTenant: There is none.
+        """
+        found = await self.find(slug)
+        if found is None:
+            msg = "there is no tenant with this slug"
+            raise errors.UnknownTenant(msg)
+        return found
+
+    async def everyone(self) -> list[TenantRef]:
+        """Return every tenant, in order of slug; for jobs and relays that serve them all."""
+        await self._refresh()
+        return [self._by_slug[slug] for slug in sorted(self._by_slug)]
+
+    def expire(self) -> None:
+        """Read the registry again at the next look, because this process has just changed it."""
+        self._fresh_until = 0.0
+
+    async def _refresh(self) -> None:
+        if time.monotonic() < self._fresh_until:
+            return
+        async with self._refreshing:
+            if time.monotonic() < self._fresh_until:
+                return
+            # The answer is as old as the question, so its age counts from here.
+            asked = time.monotonic()
+            await self._read()
+            self._fresh_until = asked + self._cache_s
+
+    async def _read(self) -> None:
+        deployment = await self._database.deployment()
+        async with self._database.platform_tx() as tx:
+            revision = await tx.fetchval(queries.REVISION)
+            if revision == self._revision:
+                return
+            changed = await tx.fetch(queries.TENANTS_CHANGED_AFTER, self._revision)
+            deleted = await tx.fetch(queries.TENANTS_DELETED_AFTER, self._revision)
+        tenants = dict(self._tenants)
+        for row in deleted:
+            gone = tenants.pop(row["id"], None)
+            if gone is not None:
+                self._database.pools.forget(gone.runtime_role)
+        for row in changed:
+            tenants[row["id"]] = _record(row).ref(deployment)
+        self._tenants, self._revision = tenants, revision
+        self._by_slug = {tenant.slug: tenant for tenant in tenants.values()}
+        self._by_host = {host: tenant for tenant in tenants.values() for host in tenant.manifest.hosts}
+
+
+class Tenants:
+    """What operators do with tenants.
+
+    Args:
+        database: The database as the server uses it.
+        administrator: The administrator's hands, or None in a process that was given no administrator's URL; then
+            tenants can be shown, suspended and resumed, and nothing else.
+        registry: The process's own registry, which is told of changes at once.
+    """
+
+    def __init__(
+        self, database: Database, administrator: Administrator | None, registry: Registry | None = None
+    ) -> None:
+        self._database = database
+        self._admin = administrator
+        self._registry = registry or Registry(database)
+
+    async def apply(self, manifest: Manifest, *, progress: Callable[[str], None] | None = None) -> Applied:
+        """Create a tenant, or change it to what the manifest says; an unchanged one is left alone.
+
+        The tenant's row comes first, in state ``provisioning``, then roles, schema and migrations, and ``active`` comes
+        last. Whatever kills the process in between, applying again goes on from there.
+
+        Raises:
+            errors.TenantExists: A host belongs to another tenant.
+            errors.TenantStateRefuses: The tenant is being deleted.
+            errors.FeatureDisabled: This process has no administrator's URL.
+        """
+        admin, report = self._administrator(), progress or _silent
+        deployment = await self._database.deployment()
+        before = await self._find(manifest.slug)
+        if before is not None:
+            # The way that the new isolation needs is open before the workers are told to take it.
+            await self._prepare(admin, deployment, before, manifest)
+        record, change = await self._write(manifest)
+        names = record.names(deployment)
+        report("roles")
+        await admin.add_roles(deployment, names, manifest.isolation)
+        report("schema")
+        await admin.add_schema(deployment, names)
+        version = await admin.migrate(names, progress=report)
+        record = await self._finish(record, version)
+        await self._close_other_way(admin, deployment, record)
+        return Applied(record, change)
+
+    provision = apply
+
+    async def get(self, slug: str) -> Record:
+        """Return a tenant.
+
+        Raises:
+            errors.UnknownTenant: There is none with this slug.
+        """
+        found = await self._find(slug)
+        if found is None:
+            msg = "there is no tenant with this slug"
+            raise errors.UnknownTenant(msg)
+        return found
+
+    async def list_tenants(self, *, after: str = "", limit: int = _PAGE) -> list[Record]:
+        """Return tenants in order of slug, those after the given one."""
+        async with self._database.platform_tx() as tx:
+            return [_record(row) for row in await tx.fetch(queries.TENANTS_AFTER_SLUG, after, limit)]
+
+    async def suspend(self, slug: str, *, reason: str) -> Record:
+        """Stop serving a tenant. Workers follow within ``CACHE_S``; its data stays as it is."""
+        return await self._change_state(slug, "suspend", reason)
+
+    async def resume(self, slug: str, *, reason: str) -> Record:
+        """Serve a suspended tenant again."""
+        return await self._change_state(slug, "resume", reason)
+
+    async def delete(self, slug: str, *, confirm: str, reason: str | None = None) -> None:
+        """Delete a tenant with all of its data, for good. It must be suspended first.
+
+        Args:
+            slug: Which one.
+            confirm: The slug once more, so that nobody deletes a tenant by a slip.
+            reason: Why, for the platform's own records.
+
+        Raises:
+            errors.ValidationFailed: The confirmation isn't the slug.
+            errors.TenantStateRefuses: The tenant is active.
+            errors.Busy: Something still uses its tables; deleting again goes on.
+        """
+        admin = self._administrator()
+        if confirm != slug:
+            msg = "the confirmation must be the tenant's slug"
+            raise errors.ValidationFailed(msg, param="confirm")
+        record = await self._change_state(slug, "delete", reason)
+        deployment = await self._database.deployment()
+        names = record.names(deployment)
+        await admin.drop(names)
+        async with self._database.platform_tx() as tx:
+            revision = await tx.fetchval(queries.NEXT_REVISION)
+            await tx.execute(queries.DELETE_HOSTS, record.id)
+            await tx.execute(queries.DELETE_TENANT, record.id)
+            await tx.execute(queries.INSERT_DELETED, record.id, slug, reason, revision, _now())
+        self._registry.expire()
+        self._database.pools.forget(names.runtime_role)
+
+    async def migrate(
+        self,
+        slugs: Sequence[str] | None = None,
+        *,
+        concurrency: int = 4,
+        progress: Callable[[Migrated], None] | None = None,
+    ) -> list[Migrated]:
+        """Bring the schemas of tenants up to date, several at a time.
+
+        A tenant that fails doesn't hold the others up; run again, and those that are done are passed over.
+
+        Args:
+            slugs: Which ones; all of them where absent.
+            concurrency: How many at a time; each takes one connection of the administrator's.
+            progress: Called as each tenant is done.
+
+        Raises:
+            errors.UnknownTenant: There is no tenant with one of these slugs.
+        """
+        admin = self._administrator()
+        records = [await self.get(slug) for slug in slugs] if slugs is not None else await self._all()
+        deployment, turn = await self._database.deployment(), asyncio.Semaphore(concurrency)
+
+        async def one(record: Record) -> Migrated:
+            async with turn:
+                result = await self._migrate_one(admin, deployment, record)
+            if progress is not None:
+                progress(result)
+            return result
+
+        async with admin.exclusively("migrate"):
+            return list(await asyncio.gather(*(one(record) for record in records if _has_schema(record))))
+
+    async def _migrate_one(self, admin: Administrator, deployment: Deployment, record: Record) -> Migrated:
+        try:
+            version = await admin.migrate(record.names(deployment))
+            if version != record.schema_version:
+                await self._set_version(record, version)
+        except (errors.ProblemError, asyncpg.PostgresError) as error:
+            return Migrated(record.slug, record.schema_version, str(error))
+        return Migrated(record.slug, version)
+
+    async def _all(self) -> list[Record]:
+        records: list[Record] = []
+        while page := await self.list_tenants(after=records[-1].slug if records else ""):
+            records += page
+        return records
+
+    async def _write(self, manifest: Manifest) -> tuple[Record, Change]:
+        """Write what the manifest says into the registry."""
+        text = msgspec.json.encode(manifest, order="deterministic").decode()
+        async with self._database.platform_tx() as tx:
+            revision = await tx.fetchval(queries.NEXT_REVISION)
+            row = await tx.fetchrow(queries.TENANT_BY_SLUG, manifest.slug)
+            tenant_id = ids.uuid7() if row is None else row["id"]
+            await _claim_hosts(tx, tenant_id, manifest.hosts)
+            change: Change = "unchanged"
+            if row is None:
+                change = "created"
+                await tx.execute(queries.INSERT_TENANT, tenant_id, manifest.slug, text, revision, _now())
+            elif row["state"] == TenantState.DELETING:
+                msg = "the tenant is being deleted"
+                raise errors.TenantStateRefuses(msg, state=row["state"])
+            elif row["manifest"] != text:
+                change = "changed"
+                await tx.execute(queries.UPDATE_MANIFEST, tenant_id, text, revision, _now())
+            await tx.execute(queries.DELETE_HOSTS, tenant_id)
+            await tx.execute(queries.INSERT_HOSTS, manifest.hosts, tenant_id)
+            written = await tx.fetchrow(queries.TENANT_BY_SLUG, manifest.slug)
+        self._registry.expire()
+        return _record(written), change
+
+    async def _finish(self, record: Record, version: str | None) -> Record:
+        if record.state is TenantState.PROVISIONING or record.schema_version != version:
+            await self._set_version(record, version)
+        if record.state is TenantState.PROVISIONING:
+            return await self._change_state(record.slug, "finish", None)
+        return await self.get(record.slug)
+
+    async def _set_version(self, record: Record, version: str | None) -> None:
+        async with self._database.platform_tx() as tx:
+            revision = await tx.fetchval(queries.NEXT_REVISION)
+            await tx.execute(queries.UPDATE_VERSION, record.id, version, revision, _now())
+        self._registry.expire()
+
+    async def _change_state(self, slug: str, event: str, reason: str | None) -> Record:
+        async with self._database.platform_tx() as tx:
+            revision = await tx.fetchval(queries.NEXT_REVISION)
+            row = await tx.fetchrow(queries.TENANT_BY_SLUG, slug)
+            if row is None:
+                msg = "there is no tenant with this slug"
+                raise errors.UnknownTenant(msg)
+            target = TRANSITIONS.get((TenantState(row["state"]), event))
+            if target is None:
+                msg = f"a tenant that is {row['state']} can't be told to {event}"
+                raise errors.TenantStateRefuses(msg, state=row["state"])
+            await tx.execute(queries.UPDATE_STATE, row["id"], target.value, reason, revision, _now())
+            changed = await tx.fetchrow(queries.TENANT_BY_SLUG, slug)
+        self._registry.expire()
+        return _record(changed)
+
+    async def _find(self, slug: str) -> Record | None:
+        async with self._database.platform_tx() as tx:
+            row = await tx.fetchrow(queries.TENANT_BY_SLUG, slug)
+        return None if row is None else _record(row)
+
+    async def _prepare(self, admin: Administrator, deployment: Deployment, before: Record, manifest: Manifest) -> None:
+        if before.state is not TenantState.DELETING and before.manifest.isolation != manifest.isolation:
+            await admin.add_roles(deployment, before.names(deployment), manifest.isolation)
+
+    async def _close_other_way(self, admin: Administrator, deployment: Deployment, record: Record) -> None:
+        """Close the way of the former isolation, once no worker takes it any longer."""
+        names, isolation = record.names(deployment), record.manifest.isolation
+        if await admin.needs_closing(deployment, names, isolation):
+            await asyncio.sleep(CACHE_S)
+            await admin.close_other_way(deployment, names, isolation)
+
+    def _administrator(self) -> Administrator:
+        if self._admin is None:
+            msg = (
+                "this process was given no administrator's database URL, so it can't create, migrate or delete tenants"
+            )
+            raise errors.FeatureDisabled(msg, feature="tenant_administration")
+        return self._admin
+
+
+async def _claim_hosts(tx: PlatformTx, tenant_id: UUID, hosts: Sequence[str]) -> None:
+    taken = await tx.fetch(queries.HOSTS_OF_OTHERS, list(hosts), tenant_id)
+    if taken:
+        msg = f"the host {taken[0]['host']} belongs to another tenant"
+        raise errors.TenantExists(msg, param="hosts")
+
+
+def _has_schema(record: Record) -> bool:
+    return record.state in {TenantState.ACTIVE, TenantState.SUSPENDED}
+
+
+def _record(row: Any) -> Record:
+    return Record(
+        id=row["id"],
+        slug=row["slug"],
+        state=TenantState(row["state"]),
+        manifest=msgspec.json.decode(row["manifest"], type=Manifest),
+        schema_version=row["schema_version"],
+        revision=row["revision"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _silent(_: str) -> None:
+    """Report to nobody."""
