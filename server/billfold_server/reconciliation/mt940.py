@@ -462,5 +462,5 @@ def _free(lines: list[str], text: str, customer: str | None, account: str) -> De
     head = lines[0].strip() if lines else ""
     if iban and head.upper().startswith(iban):
         return Details(squeeze(head[len(iban) :]), iban, None, (), squeeze(text))
-    found = {one for one in _IBAN_IN_TEXT.findall(text.upper()) if one != account and stdnum_iban.is_valid(one)}
+    found = {one for one in set(_IBAN_IN_TEXT.findall(text.upper())) if one != account and stdnum_iban.is_valid(one)}
     return Details(None, iban or (found.pop() if len(found) == 1 else None), None, (), squeeze(text))
