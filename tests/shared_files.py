@@ -12,5 +12,5 @@ def shared_path(*parts: str) -> Path:
     """Return a path below the shared folder, which ``BILLFOLD_SHARED`` may name; skip the test where it isn't there."""
     path = Path(os.environ.get("BILLFOLD_SHARED") or _BESIDE_THE_CHECKOUT).joinpath(*parts)
     if not path.exists():
-        pytest.skip(f"{Path(*parts)} is not in the shared folder beside the checkout (BILLFOLD_SHARED names another)")
+        pytest.skip(f"needs {Path(*parts)} of the shared folder beside the checkout (BILLFOLD_SHARED names another)")
     return path
