@@ -34,7 +34,17 @@ class BillfoldError(Exception):
 
 
 class TransportError(BillfoldError):
-    """The server's answer didn't arrive, so the outcome of the request is unknown."""
+    """The server's answer didn't arrive, so the outcome of the request is unknown, unless it was never sent.
+
+    Attributes:
+        sent: Whether the request may have reached the server; False where it is certain that it hasn't.
+    """
+
+    sent: bool
+
+    def __init__(self, *args: object, sent: bool = True) -> None:
+        super().__init__(*args)
+        self.sent = sent
 
 
 class ConnectionFailed(TransportError):
@@ -60,6 +70,8 @@ class ProblemError(BillfoldError):
         facts: Details for programs, by name; each is an attribute too.
         request_id: The request in which it happened, where it came over the network.
         status: The HTTP status under which it came, where it came over the network.
+        violations: Every value that isn't of the documented form, each with ``param`` and ``reason``, where the server
+            lists them.
     """
 
     code: ClassVar[str] = "problem"
@@ -72,6 +84,7 @@ class ProblemError(BillfoldError):
         self.facts = facts
         self.request_id: str | None = None
         self.status: int | None = None
+        self.violations: tuple[Any, ...] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Enter the class into the registry under its code."""
@@ -90,20 +103,13 @@ class ProblemError(BillfoldError):
             raise AttributeError(name) from None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Let the error cross a process boundary with its facts."""
-        return (_rebuild, (type(self), self.detail, self.param, self.facts, self.request_id, self.status))
+        """Let the error cross a process boundary with its facts, and with a code that its class doesn't know."""
+        return (_rebuild, (type(self), self.__dict__))
 
 
-def _rebuild(  # noqa: PLR0917  # Pickle passes positions.
-    cls: type[ProblemError],
-    detail: str,
-    param: str | None,
-    facts: dict[str, Fact],
-    request_id: str | None,
-    status: int | None,
-) -> ProblemError:
-    error = cls(detail, param=param, **facts)
-    error.request_id, error.status = request_id, status
+def _rebuild(cls: type[ProblemError], attributes: dict[str, Any]) -> ProblemError:
+    error = cls(attributes["detail"])
+    error.__dict__.update(attributes)
     return error
 
 

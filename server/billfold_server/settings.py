@@ -25,7 +25,19 @@ __all__ = ["Mistake", "Secret", "Settings", "SettingsInvalid", "load_settings"]
 PREFIX: Final = "BILLFOLD_"
 CONFIG_VARIABLE: Final = "BILLFOLD_CONFIG"
 
-_NOT_OURS: Final = frozenset({"config", "base_url", "client_id", "client_secret", "token_url", "shared"})
+_NOT_OURS: Final = frozenset(
+    {
+        "config",
+        "base_url",
+        "client_id",
+        "client_secret",
+        "token_url",
+        "platform_url",
+        "platform_client_id",
+        "platform_client_secret",
+        "shared",
+    }
+)
 """Names with our prefix that the SDK, the CLI or the tests read."""
 
 

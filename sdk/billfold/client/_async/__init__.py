@@ -1,0 +1,1 @@
+"""The asynchronous client. From it, the synchronous one is generated."""

@@ -1,0 +1,210 @@
+"""The clients: ``AsyncBillfold`` for a tenant, ``AsyncBillfoldPlatform`` for the operators of a platform."""
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from billfold.auth import ClientCredentials
+from billfold.client import _options as options
+from billfold.client._async.backend import DefaultTransport
+from billfold.client._async.holds import AsyncHolds
+from billfold.client._async.ledger import AsyncAccounts, AsyncJournalEntries
+from billfold.client._async.parties import AsyncParties
+from billfold.client._async.platform import AsyncTenants
+from billfold.client._async.session import AsyncSession, AsyncTokens
+from billfold.client._async.statements import AsyncStatementEntries, AsyncStatements
+from billfold.client._async.tenant import AsyncAuditRecords, AsyncClock, AsyncEvents, AsyncTenant
+from billfold.client._async.transfers import AsyncTopUps, AsyncTransfers, AsyncWithdrawals
+from billfold.client._async.wallets import AsyncWallets
+from billfold.client._flow import Kit, Timeouts
+from billfold.client._message import AsyncTransport, Hooks
+from billfold.client._retry import RetryBudget
+
+__all__ = ["AsyncBillfold", "AsyncBillfoldPlatform"]
+
+
+class _AsyncClient:
+    """What both clients have in common: how they are made, changed and closed."""
+
+    _VARIABLES = ("BILLFOLD_BASE_URL", "BILLFOLD_CLIENT_ID", "BILLFOLD_CLIENT_SECRET")
+    _TOKEN_PATH = "/oauth/token"  # noqa: S105  # A path.
+
+    def __init__(
+        self,
+        *,
+        base_url: str | None = None,
+        client_id: str | None = None,
+        client_secret: str | None = None,
+        scopes: Sequence[str] | None = None,
+        timeout_s: float | Timeouts | None = None,
+        max_retries: int | None = None,
+        transport: AsyncTransport | None = None,
+        hooks: Hooks | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        url_variable, id_variable, secret_variable = self._VARIABLES
+        address = options.address(base_url, url_variable)
+        credentials = ClientCredentials(
+            options.required(client_id, id_variable, "client_id"),
+            options.required(client_secret, secret_variable, "client_secret"),
+            scopes=scopes,
+        )
+        self._open(
+            AsyncSession(
+                base_url=address,
+                transport=transport or DefaultTransport(),
+                tokens=AsyncTokens(credentials, f"{address}{self._TOKEN_PATH}"),
+                kit=Kit(policy=options.policy(max_retries), budget=RetryBudget(), hooks=hooks or Hooks()),
+                timeouts=options.timeouts(timeout_s),
+                headers=options.headers(headers),
+            )
+        )
+
+    def _open(self, session: AsyncSession) -> None:
+        """Set the resources up on a session."""
+        self._session = session
+
+    def with_options(
+        self,
+        *,
+        timeout_s: float | Timeouts | None = None,
+        max_retries: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Return the same client with other options for some calls: ``client.with_options(timeout_s=2).wallets…``.
+
+        It shares connections, access token and retry budget with the first, and closing either closes both.
+
+        Args:
+            timeout_s: Total time of a call in seconds, or ``Timeouts``.
+            max_retries: How often a call is repeated at most.
+            headers: What goes with every request besides what went before.
+        """
+        present = self._session
+        kit = present.kit
+        other = type(self).__new__(type(self))
+        other._open(  # noqa: SLF001  # Of the same class.
+            AsyncSession(
+                base_url=present.base_url,
+                transport=present.transport,
+                tokens=present.tokens,
+                kit=Kit(
+                    policy=options.policy(max_retries, kit.policy),
+                    budget=kit.budget,
+                    hooks=kit.hooks,
+                    monotonic=kit.monotonic,
+                    now=kit.now,
+                    chance=kit.chance,
+                ),
+                timeouts=options.timeouts(timeout_s, present.timeouts),
+                headers={**present.headers, **{name.lower(): value for name, value in (headers or {}).items()}},
+            )
+        )
+        return other
+
+    async def aclose(self) -> None:
+        """Give back connections. A later call opens new ones."""
+        await self._session.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(base_url={self._session.base_url!r})"
+
+
+class AsyncBillfold(_AsyncClient):
+    """A client of one tenant.
+
+    ::
+
+        async with AsyncBillfold(base_url="http://127.0.0.1:8000/t/sandbox") as billfold:
+            wallet = await billfold.wallets.create(party_id=party.id)
+            await billfold.top_ups.create(wallet_id=wallet.id, amount=Money(1250, "EUR"))
+            async for top_up in billfold.top_ups.list(wallet_id=wallet.id):
+                print(top_up.amount)
+
+    Every order carries an idempotency key that stays the same over retries, so a lost answer never moves money twice.
+    One client serves a whole program: it is safe to share and keeps connections and the access token.
+
+    Args:
+        base_url: Where the tenant is served; ``BILLFOLD_BASE_URL`` where absent.
+        client_id: The API client's id; ``BILLFOLD_CLIENT_ID`` where absent.
+        client_secret: Its secret; ``BILLFOLD_CLIENT_SECRET`` where absent.
+        scopes: What the access token shall allow; everything that the client may where absent.
+        timeout_s: Total time of a call in seconds with all retries, or ``Timeouts``. 45 seconds where absent.
+        max_retries: How often a call is repeated at most, where that is safe. 3 where absent.
+        transport: What carries requests, instead of httpx.
+        hooks: Functions to call around every exchange.
+        headers: What goes with every request besides.
+
+    Raises:
+        ValueError: Something isn't given, or not of the right form.
+
+    Attributes:
+        parties: The people and companies that own wallets.
+        wallets: Wallets, and under them their aliases.
+        transfers: Money from wallet to wallet.
+        top_ups: Money that comes in.
+        withdrawals: Money that goes out.
+        holds: Money that is reserved.
+        accounts: The chart of accounts.
+        journal_entries: The ledger's entries.
+        statements: Imports of bank statements.
+        statement_entries: Their entries.
+        tenant: Whom the client talks to.
+        clock: The tenant's time.
+        events: What happened.
+        audit_records: Who did it.
+    """
+
+    def _open(self, session: AsyncSession) -> None:
+        super()._open(session)
+        self.parties = AsyncParties(session)
+        self.wallets = AsyncWallets(session)
+        self.transfers = AsyncTransfers(session)
+        self.top_ups = AsyncTopUps(session)
+        self.withdrawals = AsyncWithdrawals(session)
+        self.holds = AsyncHolds(session)
+        self.accounts = AsyncAccounts(session)
+        self.journal_entries = AsyncJournalEntries(session)
+        self.statements = AsyncStatements(session)
+        self.statement_entries = AsyncStatementEntries(session)
+        self.tenant = AsyncTenant(session)
+        self.clock = AsyncClock(session)
+        self.events = AsyncEvents(session)
+        self.audit_records = AsyncAuditRecords(session)
+
+
+class AsyncBillfoldPlatform(_AsyncClient):
+    """A client for the operators of a platform, who look after its tenants.
+
+    Args:
+        base_url: Where the platform is served, without a tenant; ``BILLFOLD_PLATFORM_URL`` where absent.
+        client_id: The operator client's id; ``BILLFOLD_PLATFORM_CLIENT_ID`` where absent.
+        client_secret: Its secret; ``BILLFOLD_PLATFORM_CLIENT_SECRET`` where absent.
+        scopes: What the access token shall allow; everything that the client may where absent.
+        timeout_s: Total time of a call in seconds with all retries, or ``Timeouts``. 45 seconds where absent.
+        max_retries: How often a call is repeated at most, where that is safe. 3 where absent.
+        transport: What carries requests, instead of httpx.
+        hooks: Functions to call around every exchange.
+        headers: What goes with every request besides.
+
+    Raises:
+        ValueError: Something isn't given, or not of the right form.
+
+    Attributes:
+        tenants: The platform's tenants.
+    """
+
+    _VARIABLES = ("BILLFOLD_PLATFORM_URL", "BILLFOLD_PLATFORM_CLIENT_ID", "BILLFOLD_PLATFORM_CLIENT_SECRET")
+    _TOKEN_PATH = "/platform/oauth/token"  # noqa: S105  # A path.
+
+    def _open(self, session: AsyncSession) -> None:
+        super()._open(session)
+        self.tenants = AsyncTenants(session)

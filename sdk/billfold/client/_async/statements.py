@@ -1,0 +1,112 @@
+"""Bank statements: files that fund wallets, and the entries in them."""
+
+from os import PathLike
+from typing import BinaryIO, Literal
+
+from billfold.client import _encoding as encoding
+from billfold.client import _operations as operations
+from billfold.client._async.backend import read_file
+from billfold.client._async.resource import AsyncPages, AsyncResource
+from billfold.contract.statements import EntryOutcome, StatementEntry, StatementImport
+
+__all__ = ["AsyncStatementEntries", "AsyncStatements"]
+
+_Outcome = EntryOutcome | Literal["topped_up", "withdrawn", "suspense", "assigned", "duplicate", "not_booked"]
+
+
+class AsyncStatements(AsyncResource):
+    """Imports of bank statement files: ``billfold.statements``."""
+
+    __slots__ = ()
+
+    async def import_file(
+        self, source: str | PathLike[str] | bytes | BinaryIO, *, idempotency_key: str | None = None
+    ) -> StatementImport:
+        """Import a bank's statement file: camt.053 or MT940.
+
+        Credits top up the wallets that they name, debits are withdrawals, and what fits no wallet waits in suspense. A
+        file that was imported before changes nothing again.
+
+        Args:
+            source: A path, an open binary file, or the file's bytes.
+            idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
+
+        Raises:
+            OSError: The file can't be read.
+            errors.StatementUnreadable: It is no statement; ``line`` and ``reason`` say where and why. Nothing changed.
+        """
+        body = await read_file(source)
+        return await self._order(
+            operations.IMPORT_STATEMENTS,
+            body=body,
+            idempotency_key=idempotency_key,
+            content_type="application/octet-stream",
+        )
+
+    async def get(self, statement_import_id: str) -> StatementImport:
+        """Return what an import did.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+        """
+        return await self._ask(operations.GET_STATEMENT_IMPORT, statement_import_id)
+
+    def list(self, *, limit: int | None = None, cursor: str | None = None) -> AsyncPages[StatementImport]:
+        """List imports.
+
+        Args:
+            limit: How many a page has, 1 to 100.
+            cursor: Where to begin: ``next_cursor`` of a page.
+        """
+        return self._list(operations.LIST_STATEMENT_IMPORTS, query=encoding.query(limit=limit, cursor=cursor))
+
+
+class AsyncStatementEntries(AsyncResource):
+    """Entries of imported statements: ``billfold.statement_entries``."""
+
+    __slots__ = ()
+
+    async def get(self, statement_entry_id: str) -> StatementEntry:
+        """Return a statement entry.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+        """
+        return await self._ask(operations.GET_STATEMENT_ENTRY, statement_entry_id)
+
+    async def assign(
+        self, statement_entry_id: str, *, wallet_id: str, idempotency_key: str | None = None
+    ) -> StatementEntry:
+        """Move an entry from suspense to the wallet that it belongs to.
+
+        Args:
+            statement_entry_id: Which entry.
+            wallet_id: Which wallet.
+            idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
+
+        Raises:
+            errors.StatementEntryNotInSuspense: It doesn't lie in suspense.
+        """
+        body = encoding.fields(wallet_id=wallet_id)
+        return await self._order(
+            operations.ASSIGN_STATEMENT_ENTRY, statement_entry_id, body=body, idempotency_key=idempotency_key
+        )
+
+    def list(
+        self,
+        *,
+        statement_import_id: str | None = None,
+        outcome: _Outcome | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> AsyncPages[StatementEntry]:
+        """List statement entries.
+
+        Args:
+            statement_import_id: Only those of this import.
+            outcome: Only those that became this, such as ``suspense``.
+            limit: How many a page has, 1 to 100.
+            cursor: Where to begin: ``next_cursor`` of a page.
+        """
+        query = encoding.query(statement_import_id=statement_import_id, outcome=outcome, limit=limit, cursor=cursor)
+        return self._list(operations.LIST_STATEMENT_ENTRIES, query=query)

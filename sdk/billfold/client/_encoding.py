@@ -1,0 +1,110 @@
+"""Turns arguments of Python into what goes over the wire."""
+
+import re
+import urllib.parse
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET
+
+from billfold.clock import ensure_utc
+from billfold.contract.ledger import NewPosting
+from billfold.money import Money, from_decimal
+
+__all__ = ["Amount", "changes", "credit", "debit", "etag", "fields", "key", "money", "query", "segment"]
+
+Amount = Money | tuple[Decimal | str, str]
+"""Money as a caller may state it: ``Money(1250, "EUR")`` in minor units, or ``("12.50", "EUR")``. Never a float."""
+
+_encoder = msgspec.json.Encoder()
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_KEY: Final = re.compile(r"[!-~]{1,255}", re.ASCII)
+
+
+def money(amount: Amount) -> Money:
+    """Return an amount as the contract has it.
+
+    Raises:
+        TypeError: It is neither ``Money`` in whole minor units nor a decimal text or ``Decimal`` with a currency.
+        billfold.money.AmountError: The currency is unknown, or has fewer decimal places than the amount.
+    """
+    if isinstance(amount, Money):
+        # A Struct doesn't check what it is made of, and True or 12.5 would only be noticed by the server.
+        if type(amount.amount_minor) is not int:
+            raise TypeError("an amount of money is a whole number of minor units")
+        return amount
+    number, currency = amount
+    if not isinstance(number, str | Decimal):
+        raise TypeError('an amount of money is Money(1250, "EUR") or ("12.50", "EUR"), never a float')
+    return Money(from_decimal(number, currency), currency)
+
+
+def debit(account_id: str, amount: Amount) -> NewPosting:
+    """Return the posting that debits an account, for ``journal_entries.create``."""
+    value = money(amount)
+    return NewPosting(account_id=account_id, amount_minor=value.amount_minor, currency=value.currency)
+
+
+def credit(account_id: str, amount: Amount) -> NewPosting:
+    """Return the posting that credits an account, for ``journal_entries.create``."""
+    value = money(amount)
+    return NewPosting(account_id=account_id, amount_minor=-value.amount_minor, currency=value.currency)
+
+
+def fields(**values: Any) -> bytes:
+    """Return the body of an order. What is None is left out, so that an older server isn't told of newer fields."""
+    return _encoder.encode({name: _plain(value) for name, value in values.items() if value is not None})
+
+
+def changes(**values: Any) -> bytes:
+    """Return the body of a change. What is ``UNSET`` is left out and stays as it is; None clears."""
+    return _encoder.encode({name: _plain(value) for name, value in values.items() if value is not UNSET})
+
+
+def query(**values: Any) -> dict[str, str]:
+    """Return the parameters of a question. What is None is left out; an underscore at a name's end is dropped."""
+    return {name.rstrip("_"): _text(value) for name, value in values.items() if value is not None}
+
+
+def segment(value: str) -> str:
+    """Return an id as one segment of a path.
+
+    Raises:
+        ValueError: It is empty or made of dots, and would lead to another resource.
+    """
+    if _PLAIN.fullmatch(value):
+        return value
+    if not value.strip("."):
+        raise ValueError("an id is never empty")
+    return urllib.parse.quote(value, safe="")
+
+
+def key(value: str) -> str:
+    """Return an idempotency key of the caller's.
+
+    Raises:
+        ValueError: It isn't 1 to 255 visible ASCII characters.
+    """
+    if not _KEY.fullmatch(value):
+        raise ValueError("an idempotency key has 1 to 255 visible ASCII characters")
+    return value
+
+
+def etag(version: int | str) -> str:
+    """Return the entity tag of a version, as in ``if_match=wallet.version``; a tag in quotes is taken as it is."""
+    return f'"{version}"' if isinstance(version, int) else version
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return ensure_utc(value)
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, datetime):
+        return ensure_utc(value).isoformat().replace("+00:00", "Z")
+    return str(value)

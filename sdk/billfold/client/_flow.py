@@ -1,0 +1,234 @@
+"""One call from the first request to the answer, without input or output.
+
+``exchange`` is a generator that says what should be done next: fetch an access token, send a request, or wait. The
+driver (``AsyncSession``, and ``Session``, which is generated from it) does that and sends back what came of it. All
+decisions are therefore made in one place for both, and tests need neither network nor clock.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Generator
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from billfold import errors
+from billfold.client._message import Hooks, Request, Response
+from billfold.client._problems import error_of
+from billfold.client._retry import RetryBudget, RetryPolicy, is_worth_repeating, retry_after_s
+
+__all__ = ["Authorize", "Call", "Kit", "Send", "Step", "Timeouts", "Wait", "exchange"]
+
+_log = logging.getLogger("billfold")
+
+_SUCCESS: Final = range(200, 300)
+_UNAUTHENTICATED: Final = 401
+
+
+class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
+    """How long the client waits.
+
+    Attributes:
+        connect_s: For a connection.
+        read_s: For the server to say something, each time.
+        total_s: For the whole call, with all its attempts and the waits between them.
+    """
+
+    connect_s: float = 5.0
+    read_s: float = 15.0
+    total_s: float = 45.0
+
+
+class Call:
+    """What to ask the server.
+
+    Attributes:
+        method: The HTTP method.
+        url: The absolute address, with the query.
+        name: How logs call it: the method and the path, without the query, which may hold someone's name.
+        headers: By name in lower case, without the access token.
+        body: As it goes over the wire.
+        read: Turns the body of a success into what the caller gets.
+        fail: Turns a response that is no success into an error.
+        timeouts: How long to wait.
+        repeatable: Whether a copy of the request is answered as the first: a question, or an order with a key.
+        authorized: Whether it needs an access token.
+    """
+
+    __slots__ = ("authorized", "body", "fail", "headers", "method", "name", "read", "repeatable", "timeouts", "url")
+
+    def __init__(
+        self,
+        method: str,
+        url: str,
+        *,
+        name: str,
+        headers: dict[str, str],
+        read: Callable[[bytes], Any],
+        timeouts: Timeouts,
+        body: bytes | None = None,
+        repeatable: bool = True,
+        authorized: bool = True,
+        fail: Callable[[Response, float | None], errors.BillfoldError] = error_of,
+    ) -> None:
+        self.method = method
+        self.url = url
+        self.name = name
+        self.headers = headers
+        self.body = body
+        self.read = read
+        self.fail = fail
+        self.timeouts = timeouts
+        self.repeatable = repeatable
+        self.authorized = authorized
+
+
+class Authorize:
+    """Fetch an access token and send back its text. ``refused`` is one that the server no longer takes."""
+
+    __slots__ = ("refused",)
+
+    def __init__(self, refused: str | None) -> None:
+        self.refused = refused
+
+
+class Send:
+    """Send a request, and send back the ``Response`` or the ``TransportError`` that came of it."""
+
+    __slots__ = ("request",)
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+
+
+class Wait:
+    """Wait for so many seconds."""
+
+    __slots__ = ("seconds",)
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+
+Step = Authorize | Send | Wait
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Kit:
+    """What all calls of a client share.
+
+    Args:
+        policy: How often and how patiently to repeat.
+        budget: What repetitions draw from.
+        hooks: Functions of the caller's.
+        monotonic: A clock that only runs forward, in seconds.
+        now: The wall clock.
+        chance: A random number of [0, 1).
+    """
+
+    __slots__ = ("budget", "chance", "hooks", "monotonic", "now", "policy")
+
+    def __init__(
+        self,
+        *,
+        policy: RetryPolicy,
+        budget: RetryBudget,
+        hooks: Hooks,
+        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = _utc_now,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.policy = policy
+        self.budget = budget
+        self.hooks = hooks
+        self.monotonic = monotonic
+        self.now = now
+        self.chance = chance
+
+
+def exchange(call: Call, kit: Kit) -> Generator[Step, Any, Any]:
+    """Carry out a call, step by step, and return what ``call.read`` makes of the answer.
+
+    An access token that the server refuses is replaced once, which isn't counted as a repetition: the server refused
+    before it began.
+
+    Raises:
+        errors.ProblemError: The server says no.
+        errors.TransportError: No answer came, within the time and the attempts there are.
+    """
+    began_at = kit.monotonic()
+    deadline = began_at + call.timeouts.total_s
+    attempt = 0
+    refused: str | None = None
+    while True:
+        token: str | None = None
+        if call.authorized:
+            token = yield Authorize(refused)
+        attempt += 1
+        sent_at = kit.monotonic()
+        if sent_at >= deadline:
+            raise errors.TimedOut("the time was over before the request could be sent", sent=False)
+        request = _request(call, kit, deadline - sent_at)
+        if token is not None:
+            request.headers["authorization"] = f"Bearer {token}"
+        outcome: Response | errors.TransportError = yield Send(request)
+        request.headers.pop("authorization", None)
+        asked_s: float | None = None
+        if isinstance(outcome, Response):
+            _tell(call, kit, request, outcome, kit.monotonic() - sent_at)
+            if outcome.status in _SUCCESS:
+                kit.budget.earn()
+                return call.read(outcome.body)
+            asked_s = retry_after_s(outcome, kit.now())
+            error = call.fail(outcome, asked_s)
+            if token is not None and refused is None and outcome.status == _UNAUTHENTICATED:
+                refused = token
+                attempt -= 1
+                continue
+        else:
+            error = outcome
+        yield Wait(_pause(call, kit, error, attempt=attempt, asked_s=asked_s, deadline=deadline))
+
+
+def _request(call: Call, kit: Kit, left_s: float) -> Request:
+    timeouts = call.timeouts
+    request = Request(
+        call.method,
+        call.url,
+        headers=call.headers.copy(),
+        body=call.body,
+        connect_s=min(timeouts.connect_s, left_s),
+        read_s=min(timeouts.read_s, left_s),
+        total_s=left_s,
+    )
+    if kit.hooks.on_request is not None and call.authorized:
+        kit.hooks.on_request(request)
+    return request
+
+
+def _tell(call: Call, kit: Kit, request: Request, response: Response, took_s: float) -> None:
+    """Tell the log and the caller's hook of a response."""
+    if _log.isEnabledFor(logging.DEBUG):
+        request_id = response.headers.get("x-request-id", "-")
+        _log.debug("%s: %d in %.1f ms (%s)", call.name, response.status, took_s * 1000, request_id)
+    if kit.hooks.on_response is not None and call.authorized:
+        kit.hooks.on_response(request, response, took_s)
+
+
+def _pause(
+    call: Call, kit: Kit, error: errors.BillfoldError, *, attempt: int, asked_s: float | None, deadline: float
+) -> float:
+    """Return how long to wait before the next attempt, or raise the error when there is to be none."""
+    wait_s: float | None = None
+    if is_worth_repeating(error, repeatable=call.repeatable):
+        wait_s = kit.policy.wait_s(attempt, asked_s, kit.chance())
+    # A wait that outlasts the call's time would only delay the bad news.
+    if wait_s is None or kit.monotonic() + wait_s >= deadline or not kit.budget.spend():
+        raise error
+    _log.info("%s: attempt %d failed (%s), the next in %.2f s", call.name, attempt, type(error).__name__, wait_s)
+    return wait_s

@@ -1,0 +1,159 @@
+"""Every operation of the contract that the SDK calls: its method, its path, and what it answers with.
+
+The resources refer to these, and a test compares them with ``openapi/billfold.yaml``, so none can be missing.
+"""
+
+import functools
+import re
+from typing import Any, Final, Generic, TypeVar
+
+from billfold.client._open import Decode, decoder, page_type
+from billfold.contract import ledger, parties, platform, statements, wallets
+from billfold.contract.common import Page, Response
+
+__all__ = ["Operation", "paged"]
+
+T = TypeVar("T")
+R = TypeVar("R", bound=Response)
+
+_PLACEHOLDER = re.compile(r"\{[a-z_]+\}")
+_LONG: Final = 10
+
+
+class Operation(Generic[T]):
+    """One operation of the contract.
+
+    Args:
+        method: The HTTP method.
+        path: Below the tenant's base, with placeholders.
+        answer: The contract's type of a success, or None where a success has no body.
+        patience: By what the client's time-outs are multiplied, for operations that are known to take long.
+    """
+
+    def __init__(self, method: str, path: str, answer: "type[T] | None", *, patience: int = 1) -> None:
+        self.method = method
+        self.path = path
+        self.patience = patience
+        self._answer: Any = answer
+        self._parts = _PLACEHOLDER.split(path)
+
+    def __repr__(self) -> str:
+        return f"Operation({self.method} {self.path})"
+
+    def fill(self, *ids: str) -> str:
+        """Return the path with its placeholders filled."""
+        parts = self._parts
+        if len(ids) != len(parts) - 1:
+            raise TypeError(f"{self.path} takes {len(parts) - 1} ids")
+        filled = parts[0]
+        for value, part in zip(ids, parts[1:], strict=True):
+            filled += value + part
+        return filled
+
+    @functools.cached_property
+    def read(self) -> Decode:
+        """What reads the body of a success; made when the first one comes."""
+        return _nothing if self._answer is None else decoder(self._answer)
+
+
+def _nothing(_body: bytes) -> None:
+    return None
+
+
+def paged(path: str, item: type[R]) -> "Operation[Page[R]]":
+    """Return the operation that lists such items, page by page."""
+    return _PagedOperation("GET", path, item)
+
+
+class _PagedOperation(Operation[Page[R]]):
+    def __init__(self, method: str, path: str, item: type[R]) -> None:
+        super().__init__(method, path, None)
+        self._item = item
+
+    @functools.cached_property
+    def read(self) -> Decode:
+        return decoder(page_type(self._item))
+
+
+LIST_PARTIES: Final = paged("/v1/parties", parties.Party)
+CREATE_PARTY: Final = Operation("POST", "/v1/parties", parties.Party)
+GET_PARTY: Final = Operation("GET", "/v1/parties/{party_id}", parties.Party)
+UPDATE_PARTY: Final = Operation("PATCH", "/v1/parties/{party_id}", parties.Party)
+
+LIST_WALLETS: Final = paged("/v1/wallets", wallets.Wallet)
+CREATE_WALLET: Final = Operation("POST", "/v1/wallets", wallets.Wallet)
+GET_WALLET: Final = Operation("GET", "/v1/wallets/{wallet_id}", wallets.Wallet)
+UPDATE_WALLET: Final = Operation("PATCH", "/v1/wallets/{wallet_id}", wallets.Wallet)
+FREEZE_WALLET: Final = Operation("POST", "/v1/wallets/{wallet_id}/freeze", wallets.Wallet)
+UNFREEZE_WALLET: Final = Operation("POST", "/v1/wallets/{wallet_id}/unfreeze", wallets.Wallet)
+CLOSE_WALLET: Final = Operation("POST", "/v1/wallets/{wallet_id}/close", wallets.Wallet)
+LIST_WALLET_BALANCES: Final = paged("/v1/wallets/{wallet_id}/balances", ledger.Balance)
+LIST_WALLET_STATEMENT: Final = paged("/v1/wallets/{wallet_id}/statement", ledger.StatementLine)
+LIST_ALIASES: Final = paged("/v1/wallets/{wallet_id}/aliases", wallets.Alias)
+CREATE_ALIAS: Final = Operation("POST", "/v1/wallets/{wallet_id}/aliases", wallets.Alias)
+DELETE_ALIAS: Final = Operation[None]("DELETE", "/v1/wallets/{wallet_id}/aliases/{alias_id}", None)
+
+LIST_TRANSFERS: Final = paged("/v1/transfers", wallets.Transfer)
+CREATE_TRANSFER: Final = Operation("POST", "/v1/transfers", wallets.Transfer)
+GET_TRANSFER: Final = Operation("GET", "/v1/transfers/{transfer_id}", wallets.Transfer)
+REVERSE_TRANSFER: Final = Operation("POST", "/v1/transfers/{transfer_id}/reversals", ledger.JournalEntry)
+
+LIST_TOP_UPS: Final = paged("/v1/top-ups", wallets.TopUp)
+CREATE_TOP_UP: Final = Operation("POST", "/v1/top-ups", wallets.TopUp)
+GET_TOP_UP: Final = Operation("GET", "/v1/top-ups/{top_up_id}", wallets.TopUp)
+REVERSE_TOP_UP: Final = Operation("POST", "/v1/top-ups/{top_up_id}/reversals", ledger.JournalEntry)
+
+LIST_WITHDRAWALS: Final = paged("/v1/withdrawals", wallets.Withdrawal)
+CREATE_WITHDRAWAL: Final = Operation("POST", "/v1/withdrawals", wallets.Withdrawal)
+GET_WITHDRAWAL: Final = Operation("GET", "/v1/withdrawals/{withdrawal_id}", wallets.Withdrawal)
+REVERSE_WITHDRAWAL: Final = Operation("POST", "/v1/withdrawals/{withdrawal_id}/reversals", ledger.JournalEntry)
+
+LIST_HOLDS: Final = paged("/v1/holds", ledger.Hold)
+CREATE_HOLD: Final = Operation("POST", "/v1/holds", ledger.Hold)
+GET_HOLD: Final = Operation("GET", "/v1/holds/{hold_id}", ledger.Hold)
+CAPTURE_HOLD: Final = Operation("POST", "/v1/holds/{hold_id}/capture", ledger.Hold)
+RELEASE_HOLD: Final = Operation("POST", "/v1/holds/{hold_id}/release", ledger.Hold)
+
+LIST_ACCOUNTS: Final = paged("/v1/accounts", ledger.Account)
+CREATE_ACCOUNT: Final = Operation("POST", "/v1/accounts", ledger.Account)
+GET_ACCOUNT: Final = Operation("GET", "/v1/accounts/{account_id}", ledger.Account)
+UPDATE_ACCOUNT: Final = Operation("PATCH", "/v1/accounts/{account_id}", ledger.Account)
+GET_ACCOUNT_BALANCE: Final = Operation("GET", "/v1/accounts/{account_id}/balance", ledger.Balance)
+LIST_ACCOUNT_STATEMENT: Final = paged("/v1/accounts/{account_id}/statement", ledger.StatementLine)
+
+LIST_JOURNAL_ENTRIES: Final = paged("/v1/journal-entries", ledger.JournalEntry)
+CREATE_JOURNAL_ENTRY: Final = Operation("POST", "/v1/journal-entries", ledger.JournalEntry)
+GET_JOURNAL_ENTRY: Final = Operation("GET", "/v1/journal-entries/{journal_entry_id}", ledger.JournalEntry)
+REVERSE_JOURNAL_ENTRY: Final = Operation(
+    "POST", "/v1/journal-entries/{journal_entry_id}/reversals", ledger.JournalEntry
+)
+
+LIST_STATEMENT_IMPORTS: Final = paged("/v1/statement-imports", statements.StatementImport)
+IMPORT_STATEMENTS: Final = Operation("POST", "/v1/statement-imports", statements.StatementImport, patience=_LONG)
+GET_STATEMENT_IMPORT: Final = Operation(
+    "GET", "/v1/statement-imports/{statement_import_id}", statements.StatementImport
+)
+LIST_STATEMENT_ENTRIES: Final = paged("/v1/statement-entries", statements.StatementEntry)
+GET_STATEMENT_ENTRY: Final = Operation("GET", "/v1/statement-entries/{statement_entry_id}", statements.StatementEntry)
+ASSIGN_STATEMENT_ENTRY: Final = Operation(
+    "POST", "/v1/statement-entries/{statement_entry_id}/assign", statements.StatementEntry
+)
+
+GET_TENANT_INFO: Final = Operation("GET", "/v1/tenant", platform.TenantInfo)
+GET_CLOCK: Final = Operation("GET", "/v1/clock", platform.TenantClock)
+ADVANCE_CLOCK: Final = Operation("POST", "/v1/clock/advance", platform.TenantClock, patience=_LONG)
+LIST_EVENTS: Final = paged("/v1/events", platform.Event)
+LIST_AUDIT_RECORDS: Final = paged("/v1/audit-records", platform.AuditRecord)
+
+LIST_TENANTS: Final = paged("/platform/v1/tenants", platform.Tenant)
+APPLY_TENANT: Final = Operation("POST", "/platform/v1/tenants", platform.Tenant, patience=_LONG)
+GET_TENANT: Final = Operation("GET", "/platform/v1/tenants/{slug}", platform.Tenant)
+DELETE_TENANT: Final = Operation[None]("DELETE", "/platform/v1/tenants/{slug}", None, patience=_LONG)
+SUSPEND_TENANT: Final = Operation("POST", "/platform/v1/tenants/{slug}/suspend", platform.Tenant)
+RESUME_TENANT: Final = Operation("POST", "/platform/v1/tenants/{slug}/resume", platform.Tenant)
+MIGRATE_TENANT: Final = Operation("POST", "/platform/v1/tenants/{slug}/migrate", platform.Tenant, patience=_LONG)
+
+OPERATIONS: Final[tuple[Operation[object], ...]] = tuple(
+    value for value in list(globals().values()) if isinstance(value, Operation)
+)
+"""All of them."""

@@ -1,0 +1,145 @@
+"""When a request is sent again, and after how long. Pure: time and chance are arguments.
+
+The rules keep two promises. Nothing is ever done twice: what is sent again is either a question, or an order that
+carries its idempotency key, or something that the server certainly didn't begin with. And a server in trouble is never
+met by a storm: waits grow and are spread by full jitter, a wish to be left alone (``Retry-After``) is honoured, the
+whole call has a deadline, and all retries of a client draw from one budget which only successes fill again.
+"""
+
+import re
+import threading
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from billfold import errors
+from billfold.client import _forking as forking
+from billfold.client._message import Response
+
+__all__ = ["RetryBudget", "RetryPolicy", "is_worth_repeating", "retry_after_s"]
+
+_OVERLOADED: Final = frozenset({429, 503})
+"""The server said that it didn't begin."""
+
+_LOST: Final = frozenset({502, 504})
+"""A proxy said that it doesn't know."""
+
+_SECONDS = re.compile(r"[0-9]{1,9}", re.ASCII)
+
+
+class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """How often and how patiently a request is repeated.
+
+    Attributes:
+        max_retries: How often one call is repeated at most.
+        base_s: Upper bound of the first wait; it doubles with each further one.
+        cap_s: Upper bound of any wait that the server didn't ask for.
+        retry_after_cap_s: The longest ``Retry-After`` that is waited for; beyond it the caller gets the error at once.
+    """
+
+    max_retries: int = 3
+    base_s: float = 0.25
+    cap_s: float = 8.0
+    retry_after_cap_s: float = 60.0
+
+    def wait_s(self, attempt: int, asked_s: float | None, chance: float) -> float | None:
+        """Return how long to wait before the next attempt, or None to give up.
+
+        Args:
+            attempt: How many attempts have failed, from 1.
+            asked_s: What the server asked for, where it did.
+            chance: A random number of [0, 1).
+        """
+        if attempt > self.max_retries:
+            return None
+        # The exponent is bounded, because 2.0 ** 1024 is an OverflowError.
+        backoff_s: float = chance * min(self.cap_s, self.base_s * 2.0 ** min(attempt - 1, 32))
+        if asked_s is None:
+            return backoff_s
+        # All clients that were turned away in the same second shall not come back in the same second.
+        return asked_s + min(backoff_s, 1.0) if asked_s <= self.retry_after_cap_s else None
+
+
+class RetryBudget:
+    """What all retries of a client draw from, so that their number stays a fraction of its successes.
+
+    A retry costs one; ten successes earn one. First attempts are free, so an empty budget recovers as soon as the
+    server does. Safe in threads.
+
+    Args:
+        capacity: How many retries may be in store.
+    """
+
+    EARNED_BY_SUCCESS: Final = 0.1
+
+    def __init__(self, capacity: float = 20.0) -> None:
+        self._capacity = capacity
+        self._left = capacity
+        self._lock = threading.Lock()
+        forking.watch(self)
+
+    def spend(self) -> bool:
+        """Take one retry, and tell whether there was one."""
+        with self._lock:
+            if self._left < 1:
+                return False
+            self._left -= 1
+            return True
+
+    def earn(self) -> None:
+        """Book a success."""
+        # Reading without the lock is enough to see that a full budget stays full, which is nearly always.
+        if self._left < self._capacity:
+            with self._lock:
+                self._left = min(self._capacity, self._left + self.EARNED_BY_SUCCESS)
+
+    def after_fork(self) -> None:
+        """Replace the lock, which another thread may have held at that moment."""
+        self._lock = threading.Lock()
+
+
+def is_worth_repeating(error: errors.BillfoldError, *, repeatable: bool) -> bool:
+    """Tell whether sending the request again may succeed, and can't do anything twice.
+
+    Args:
+        error: How the attempt failed.
+        repeatable: Whether the server answers a copy of the request as it answers the first: true of questions and of
+            orders with an idempotency key, not of changes and deletions.
+    """
+    if isinstance(error, errors.MalformedAnswer):
+        return False
+    if isinstance(error, errors.TransportError):
+        return repeatable or not error.sent
+    if not isinstance(error, errors.ProblemError):
+        return False
+    if isinstance(error, errors.OutcomeUnknown | errors.RequestInFlight) or error.status in _LOST:
+        return repeatable
+    return error.status in _OVERLOADED
+
+
+def retry_after_s(response: Response, now: datetime) -> float | None:
+    """Return how many seconds the server asks to be left alone (RFC 9110, section 10.2.3), or None.
+
+    A date is compared with the server's own clock where the response tells it, because ours may be wrong.
+    """
+    text = response.headers.get("retry-after")
+    if text is None:
+        return None
+    if _SECONDS.fullmatch(text.strip()):
+        return float(text)
+    then, server_now = _http_date(text), _http_date(response.headers.get("date"))
+    return None if then is None else max(0.0, (then - (server_now or now)).total_seconds())
+
+
+def _http_date(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    # Only an unlucky few need it, and it takes as long to import as half of this package.
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415
+
+    try:
+        instant = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant

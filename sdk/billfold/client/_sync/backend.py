@@ -1,0 +1,20 @@
+"""The few things that differ between the asynchronous client and the synchronous one. Both are written by hand."""
+
+from os import PathLike
+from pathlib import Path
+from threading import Lock
+from time import sleep
+from typing import BinaryIO
+
+from billfold.client._transport import HttpxTransport as DefaultTransport
+
+__all__ = ["DefaultTransport", "Lock", "read_file", "sleep"]
+
+
+def read_file(source: str | PathLike[str] | bytes | BinaryIO) -> bytes:
+    """Return the bytes of a file that is named, open, or in memory already."""
+    if isinstance(source, bytes):
+        return source
+    if isinstance(source, str | PathLike):
+        return Path(source).read_bytes()
+    return source.read()

@@ -1,0 +1,212 @@
+# Generated from billfold/client/_async/client.py by tests/sdk/generate_sync.py. Change that one instead.
+
+"""The clients: ``Billfold`` for a tenant, ``BillfoldPlatform`` for the operators of a platform."""
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from billfold.auth import ClientCredentials
+from billfold.client import _options as options
+from billfold.client._flow import Kit, Timeouts
+from billfold.client._message import Hooks, Transport
+from billfold.client._retry import RetryBudget
+from billfold.client._sync.backend import DefaultTransport
+from billfold.client._sync.holds import Holds
+from billfold.client._sync.ledger import Accounts, JournalEntries
+from billfold.client._sync.parties import Parties
+from billfold.client._sync.platform import Tenants
+from billfold.client._sync.session import Session, Tokens
+from billfold.client._sync.statements import StatementEntries, Statements
+from billfold.client._sync.tenant import AuditRecords, Clock, Events, Tenant
+from billfold.client._sync.transfers import TopUps, Transfers, Withdrawals
+from billfold.client._sync.wallets import Wallets
+
+__all__ = ["Billfold", "BillfoldPlatform"]
+
+
+class _Client:
+    """What both clients have in common: how they are made, changed and closed."""
+
+    _VARIABLES = ("BILLFOLD_BASE_URL", "BILLFOLD_CLIENT_ID", "BILLFOLD_CLIENT_SECRET")
+    _TOKEN_PATH = "/oauth/token"  # noqa: S105  # A path.
+
+    def __init__(
+        self,
+        *,
+        base_url: str | None = None,
+        client_id: str | None = None,
+        client_secret: str | None = None,
+        scopes: Sequence[str] | None = None,
+        timeout_s: float | Timeouts | None = None,
+        max_retries: int | None = None,
+        transport: Transport | None = None,
+        hooks: Hooks | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        url_variable, id_variable, secret_variable = self._VARIABLES
+        address = options.address(base_url, url_variable)
+        credentials = ClientCredentials(
+            options.required(client_id, id_variable, "client_id"),
+            options.required(client_secret, secret_variable, "client_secret"),
+            scopes=scopes,
+        )
+        self._open(
+            Session(
+                base_url=address,
+                transport=transport or DefaultTransport(),
+                tokens=Tokens(credentials, f"{address}{self._TOKEN_PATH}"),
+                kit=Kit(policy=options.policy(max_retries), budget=RetryBudget(), hooks=hooks or Hooks()),
+                timeouts=options.timeouts(timeout_s),
+                headers=options.headers(headers),
+            )
+        )
+
+    def _open(self, session: Session) -> None:
+        """Set the resources up on a session."""
+        self._session = session
+
+    def with_options(
+        self,
+        *,
+        timeout_s: float | Timeouts | None = None,
+        max_retries: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Return the same client with other options for some calls: ``client.with_options(timeout_s=2).wallets…``.
+
+        It shares connections, access token and retry budget with the first, and closing either closes both.
+
+        Args:
+            timeout_s: Total time of a call in seconds, or ``Timeouts``.
+            max_retries: How often a call is repeated at most.
+            headers: What goes with every request besides what went before.
+        """
+        present = self._session
+        kit = present.kit
+        other = type(self).__new__(type(self))
+        other._open(  # noqa: SLF001  # Of the same class.
+            Session(
+                base_url=present.base_url,
+                transport=present.transport,
+                tokens=present.tokens,
+                kit=Kit(
+                    policy=options.policy(max_retries, kit.policy),
+                    budget=kit.budget,
+                    hooks=kit.hooks,
+                    monotonic=kit.monotonic,
+                    now=kit.now,
+                    chance=kit.chance,
+                ),
+                timeouts=options.timeouts(timeout_s, present.timeouts),
+                headers={**present.headers, **{name.lower(): value for name, value in (headers or {}).items()}},
+            )
+        )
+        return other
+
+    def close(self) -> None:
+        """Give back connections. A later call opens new ones."""
+        self._session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(base_url={self._session.base_url!r})"
+
+
+class Billfold(_Client):
+    """A client of one tenant.
+
+    ::
+
+        with Billfold(base_url="http://127.0.0.1:8000/t/sandbox") as billfold:
+            wallet = billfold.wallets.create(party_id=party.id)
+            billfold.top_ups.create(wallet_id=wallet.id, amount=Money(1250, "EUR"))
+            for top_up in billfold.top_ups.list(wallet_id=wallet.id):
+                print(top_up.amount)
+
+    Every order carries an idempotency key that stays the same over retries, so a lost answer never moves money twice.
+    One client serves a whole program: it is safe to share and keeps connections and the access token.
+
+    Args:
+        base_url: Where the tenant is served; ``BILLFOLD_BASE_URL`` where absent.
+        client_id: The API client's id; ``BILLFOLD_CLIENT_ID`` where absent.
+        client_secret: Its secret; ``BILLFOLD_CLIENT_SECRET`` where absent.
+        scopes: What the access token shall allow; everything that the client may where absent.
+        timeout_s: Total time of a call in seconds with all retries, or ``Timeouts``. 45 seconds where absent.
+        max_retries: How often a call is repeated at most, where that is safe. 3 where absent.
+        transport: What carries requests, instead of httpx.
+        hooks: Functions to call around every exchange.
+        headers: What goes with every request besides.
+
+    Raises:
+        ValueError: Something isn't given, or not of the right form.
+
+    Attributes:
+        parties: The people and companies that own wallets.
+        wallets: Wallets, and under them their aliases.
+        transfers: Money from wallet to wallet.
+        top_ups: Money that comes in.
+        withdrawals: Money that goes out.
+        holds: Money that is reserved.
+        accounts: The chart of accounts.
+        journal_entries: The ledger's entries.
+        statements: Imports of bank statements.
+        statement_entries: Their entries.
+        tenant: Whom the client talks to.
+        clock: The tenant's time.
+        events: What happened.
+        audit_records: Who did it.
+    """
+
+    def _open(self, session: Session) -> None:
+        super()._open(session)
+        self.parties = Parties(session)
+        self.wallets = Wallets(session)
+        self.transfers = Transfers(session)
+        self.top_ups = TopUps(session)
+        self.withdrawals = Withdrawals(session)
+        self.holds = Holds(session)
+        self.accounts = Accounts(session)
+        self.journal_entries = JournalEntries(session)
+        self.statements = Statements(session)
+        self.statement_entries = StatementEntries(session)
+        self.tenant = Tenant(session)
+        self.clock = Clock(session)
+        self.events = Events(session)
+        self.audit_records = AuditRecords(session)
+
+
+class BillfoldPlatform(_Client):
+    """A client for the operators of a platform, who look after its tenants.
+
+    Args:
+        base_url: Where the platform is served, without a tenant; ``BILLFOLD_PLATFORM_URL`` where absent.
+        client_id: The operator client's id; ``BILLFOLD_PLATFORM_CLIENT_ID`` where absent.
+        client_secret: Its secret; ``BILLFOLD_PLATFORM_CLIENT_SECRET`` where absent.
+        scopes: What the access token shall allow; everything that the client may where absent.
+        timeout_s: Total time of a call in seconds with all retries, or ``Timeouts``. 45 seconds where absent.
+        max_retries: How often a call is repeated at most, where that is safe. 3 where absent.
+        transport: What carries requests, instead of httpx.
+        hooks: Functions to call around every exchange.
+        headers: What goes with every request besides.
+
+    Raises:
+        ValueError: Something isn't given, or not of the right form.
+
+    Attributes:
+        tenants: The platform's tenants.
+    """
+
+    _VARIABLES = ("BILLFOLD_PLATFORM_URL", "BILLFOLD_PLATFORM_CLIENT_ID", "BILLFOLD_PLATFORM_CLIENT_SECRET")
+    _TOKEN_PATH = "/platform/oauth/token"  # noqa: S105  # A path.
+
+    def _open(self, session: Session) -> None:
+        super()._open(session)
+        self.tenants = Tenants(session)

@@ -1,0 +1,89 @@
+# Generated from billfold/client/_async/platform.py by tests/sdk/generate_sync.py. Change that one instead.
+
+"""Tenants as the operators of a platform see them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from billfold.client import _encoding as encoding
+from billfold.client import _operations as operations
+from billfold.client._sync.resource import Pages, Resource
+from billfold.contract.platform import Tenant
+
+__all__ = ["Tenants"]
+
+
+class Tenants(Resource):
+    """Tenants of a platform: ``platform.tenants``."""
+
+    __slots__ = ()
+
+    def apply(self, *, slug: str, manifest: Mapping[str, Any], idempotency_key: str | None = None) -> Tenant:
+        """Create a tenant, or change it to what its manifest says.
+
+        Args:
+            slug: Its name in addresses.
+            manifest: As in ``tenant.toml``.
+            idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
+
+        Raises:
+            errors.ManifestInvalid: ``key`` and ``reason`` say what is wrong with the manifest.
+        """
+        body = encoding.fields(slug=slug, manifest=manifest)
+        return self._order(operations.APPLY_TENANT, body=body, idempotency_key=idempotency_key)
+
+    def get(self, slug: str) -> Tenant:
+        """Return a tenant.
+
+        Raises:
+            errors.UnknownTenant: There is none of this name.
+        """
+        return self._ask(operations.GET_TENANT, slug)
+
+    def suspend(self, slug: str, *, reason: str, idempotency_key: str | None = None) -> Tenant:
+        """Stop serving a tenant; nothing of it is lost.
+
+        Args:
+            slug: Which one.
+            reason: Why; it is kept in the audit.
+            idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
+        """
+        body = encoding.fields(reason=reason)
+        return self._order(operations.SUSPEND_TENANT, slug, body=body, idempotency_key=idempotency_key)
+
+    def resume(self, slug: str, *, reason: str, idempotency_key: str | None = None) -> Tenant:
+        """Serve a suspended tenant again.
+
+        Args:
+            slug: Which one.
+            reason: Why; it is kept in the audit.
+            idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
+        """
+        body = encoding.fields(reason=reason)
+        return self._order(operations.RESUME_TENANT, slug, body=body, idempotency_key=idempotency_key)
+
+    def migrate(self, slug: str, *, idempotency_key: str | None = None) -> Tenant:
+        """Bring a tenant's schema up to the server's version.
+
+        Args:
+            slug: Which one.
+            idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
+        """
+        return self._order(operations.MIGRATE_TENANT, slug, body=None, idempotency_key=idempotency_key)
+
+    def delete(self, slug: str) -> None:
+        """Delete a tenant with everything in it.
+
+        Raises:
+            errors.UnknownTenant: There is none of this name.
+        """
+        self._change(operations.DELETE_TENANT, slug)
+
+    def list(self, *, limit: int | None = None, cursor: str | None = None) -> Pages[Tenant]:
+        """List tenants.
+
+        Args:
+            limit: How many a page has, 1 to 100.
+            cursor: Where to begin: ``next_cursor`` of a page.
+        """
+        return self._list(operations.LIST_TENANTS, query=encoding.query(limit=limit, cursor=cursor))

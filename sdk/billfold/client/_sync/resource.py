@@ -1,0 +1,146 @@
+# Generated from billfold/client/_async/resource.py by tests/sdk/generate_sync.py. Change that one instead.
+
+"""What all resources do: ask, order, change, delete and list."""
+
+import urllib.parse
+from collections.abc import Iterator
+from typing import Any, Generic, TypeVar
+from uuid import uuid4
+
+from billfold import errors
+from billfold.client import _encoding as encoding
+from billfold.client._flow import Call, Timeouts
+from billfold.client._operations import Operation
+from billfold.client._sync.session import Session
+from billfold.contract.common import Page
+
+__all__ = ["Pages", "Resource"]
+
+T = TypeVar("T")
+
+
+class Resource:
+    """A group of operations.
+
+    Args:
+        session: What carries them out.
+    """
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._session.base_url}>"
+
+    def _ask(self, operation: Operation[T], *ids: str, query: dict[str, str] | None = None) -> T:
+        answer: T = self._session.run(_call(self._session, operation, ids, query))
+        return answer
+
+    def _order(
+        self,
+        operation: Operation[T],
+        *ids: str,
+        body: bytes | None,
+        idempotency_key: str | None,
+        content_type: str = "application/json",
+    ) -> T:
+        """Send an order under a key that stays the same however often it is sent."""
+        call = _call(self._session, operation, ids)
+        call.headers["idempotency-key"] = uuid4().hex if idempotency_key is None else encoding.key(idempotency_key)
+        if body is not None:
+            call.headers["content-type"] = content_type
+            call.body = body
+        answer: T = self._session.run(call)
+        return answer
+
+    def _change(
+        self, operation: Operation[T], *ids: str, body: bytes | None = None, if_match: int | str | None = None
+    ) -> T:
+        """Send a change or a deletion, which is never repeated when the server may have begun with it."""
+        call = _call(self._session, operation, ids)
+        call.repeatable = False
+        if if_match is not None:
+            call.headers["if-match"] = encoding.etag(if_match)
+        if body is not None:
+            call.headers["content-type"] = "application/json"
+            call.body = body
+        answer: T = self._session.run(call)
+        return answer
+
+    def _list(self, operation: Operation[Page[T]], *ids: str, query: dict[str, str]) -> "Pages[T]":
+        return Pages(self._session, operation, ids, query)
+
+
+def _call(
+    session: Session, operation: Operation[Any], ids: tuple[str, ...], query: dict[str, str] | None = None
+) -> Call:
+    suffix = f"?{urllib.parse.urlencode(query)}" if query else ""
+    path = operation.fill(*map(encoding.segment, ids)) if ids else operation.path
+    timeouts = session.timeouts
+    if operation.patience != 1:
+        timeouts = Timeouts(
+            connect_s=timeouts.connect_s,
+            read_s=timeouts.read_s * operation.patience,
+            total_s=timeouts.total_s * operation.patience,
+        )
+    return Call(
+        operation.method,
+        f"{session.base_url}{path}{suffix}",
+        name=f"{operation.method} {path}",
+        headers=session.headers.copy(),
+        read=operation.read,
+        timeouts=timeouts,
+    )
+
+
+class Pages(Generic[T]):
+    """A list that fetches its pages as it is walked through.
+
+    ``for item in …`` goes through all items, ``.pages()`` through the pages, and ``….page()`` returns the
+    first page alone. Each starts from the beginning. Items are in the list's documented order, and what is added behind
+    the place that has been reached will be met.
+    """
+
+    __slots__ = ("_ids", "_operation", "_query", "_session")
+
+    def __init__(
+        self, session: Session, operation: Operation[Page[T]], ids: tuple[str, ...], query: dict[str, str]
+    ) -> None:
+        self._session = session
+        self._operation = operation
+        self._ids = ids
+        self._query = query
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._operation.path}>"
+
+    def __iter__(self) -> Iterator[T]:
+        for page in self.pages():
+            yield from page.data
+
+    def pages(self) -> Iterator[Page[T]]:
+        """Go through the list page by page.
+
+        Raises:
+            errors.MalformedAnswer: The server's cursor stands still, so the list would never end.
+        """
+        cursor = self._query.get("cursor")
+        while True:
+            page = self._fetch(cursor)
+            yield page
+            if page.next_cursor is None:
+                return
+            if page.next_cursor == cursor:
+                raise errors.MalformedAnswer("the list's cursor stands still")
+            cursor = page.next_cursor
+
+    def page(self) -> Page[T]:
+        """Return the first page alone. Its ``next_cursor`` goes into the list's ``cursor`` to continue."""
+        return self._fetch(self._query.get("cursor"))
+
+    def _fetch(self, cursor: str | None) -> Page[T]:
+        query = self._query if cursor is None else {**self._query, "cursor": cursor}
+        page: Page[T] = self._session.run(_call(self._session, self._operation, self._ids, query))
+        return page

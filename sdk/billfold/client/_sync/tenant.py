@@ -1,0 +1,109 @@
+# Generated from billfold/client/_async/tenant.py by tests/sdk/generate_sync.py. Change that one instead.
+
+"""What a tenant shows of itself: who it is, its clock, its events and its audit."""
+
+from datetime import datetime, timedelta
+
+from billfold.client import _encoding as encoding
+from billfold.client import _operations as operations
+from billfold.client._sync.resource import Pages, Resource
+from billfold.contract.platform import AuditRecord, Event, TenantClock, TenantInfo
+
+__all__ = ["AuditRecords", "Clock", "Events", "Tenant"]
+
+
+class Tenant(Resource):
+    """The tenant that the client talks to: ``billfold.tenant``."""
+
+    __slots__ = ()
+
+    def get(self) -> TenantInfo:
+        """Return the tenant's name, brand, currencies and features."""
+        return self._ask(operations.GET_TENANT_INFO)
+
+
+class Clock(Resource):
+    """The tenant's time, which drives holds and schedules: ``billfold.clock``."""
+
+    __slots__ = ()
+
+    def get(self) -> TenantClock:
+        """Return the tenant's time, and whether it can be moved."""
+        return self._ask(operations.GET_CLOCK)
+
+    def advance(
+        self,
+        by: timedelta | None = None,
+        *,
+        to: datetime | None = None,
+        freeze: bool | None = None,
+        idempotency_key: str | None = None,
+    ) -> TenantClock:
+        """Move a sandbox's clock forward; what falls due on the way happens.
+
+        Args:
+            by: How far, from what the clock shows now.
+            to: Until when, instead of how far.
+            freeze: Whether it stands still afterwards, which it does where absent.
+            idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
+
+        Raises:
+            TypeError: Not exactly one of ``by`` and ``to`` is given.
+            errors.ProblemError: The tenant's clock can't be moved, or not to there.
+        """
+        if (by is None) == (to is None):
+            raise TypeError("a clock is advanced by a while or to an instant")
+        if by is not None:
+            to = (self.get()).now + by
+        body = encoding.fields(to=to, freeze=freeze)
+        return self._order(operations.ADVANCE_CLOCK, body=body, idempotency_key=idempotency_key)
+
+
+class Events(Resource):
+    """What happened at the tenant, in order: ``billfold.events``."""
+
+    __slots__ = ()
+
+    def list(
+        self,
+        *,
+        type: str | None = None,
+        after: int | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Pages[Event]:
+        """List events in the order of their sequence.
+
+        Args:
+            type: Only those of this type, such as ``transfer.posted``.
+            after: Only those behind this sequence: that of the last event which was dealt with.
+            limit: How many a page has, 1 to 100.
+            cursor: Where to begin: ``next_cursor`` of a page.
+        """
+        query = encoding.query(type=type, after=after, limit=limit, cursor=cursor)
+        return self._list(operations.LIST_EVENTS, query=query)
+
+
+class AuditRecords(Resource):
+    """Who did what, and why: ``billfold.audit_records``."""
+
+    __slots__ = ()
+
+    def list(
+        self,
+        *,
+        object_id: str | None = None,
+        action: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Pages[AuditRecord]:
+        """List audit records.
+
+        Args:
+            object_id: Only those about this object.
+            action: Only those of this action, such as ``wallet.frozen``.
+            limit: How many a page has, 1 to 100.
+            cursor: Where to begin: ``next_cursor`` of a page.
+        """
+        query = encoding.query(object_id=object_id, action=action, limit=limit, cursor=cursor)
+        return self._list(operations.LIST_AUDIT_RECORDS, query=query)

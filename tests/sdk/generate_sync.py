@@ -1,0 +1,63 @@
+"""Generate the synchronous client from the asynchronous one: ``python -m tests.sdk.generate_sync``.
+
+Only words are replaced, in code and in docstrings alike; what really differs between the two is written by hand, in the
+``backend.py`` of each.
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+CLIENT = Path(__file__).parents[2] / "sdk" / "billfold" / "client"
+BY_HAND = {"__init__.py", "backend.py"}
+NOTE = "# Generated from billfold/client/_async/{name} by tests/sdk/generate_sync.py. Change that one instead.\n"
+
+WORDS = (
+    (r"\basync (def|for|with)\b", r"\1"),
+    (r"\bawait ", ""),
+    (r"\b_async\b", "_sync"),
+    (r"\basynchronous\b", "synchronous"),
+    (r"\b(_?)Async([A-Z]\w*)", r"\1\2"),
+    (r"\b__a(enter|exit|iter|next)__\b", r"__\1__"),
+    (r"\baclose\b", "close"),
+    (r"for (\w+) in ([\w.]+):\n +yield \1\n", r"yield from \2\n"),
+)
+
+
+def sources() -> list[Path]:
+    """Name the modules of the asynchronous client from which others are made."""
+    return sorted(path for path in (CLIENT / "_async").glob("*.py") if path.name not in BY_HAND)
+
+
+def generate(source: Path) -> str:
+    """Return the synchronous form of a module, formatted."""
+    text = source.read_text(encoding="utf-8")
+    for pattern, replacement in WORDS:
+        text = re.sub(pattern, replacement, text)
+    text = NOTE.format(name=source.name) + "\n" + text
+    # Fewer words make shorter lines, which the formatter then joins; imports change their order.
+    for command in (["check", "--select", "I", "--fix", "--exit-zero"], ["format"]):
+        text = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, "--quiet", "--stdin-filename", str(target(source)), "-"],
+            input=text,
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout
+    return text
+
+
+def target(source: Path) -> Path:
+    """Return where the synchronous form of a module lies."""
+    return CLIENT / "_sync" / source.name
+
+
+def main() -> None:
+    """Write all of them."""
+    for source in sources():
+        target(source).write_text(generate(source), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

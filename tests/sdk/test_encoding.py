@@ -1,0 +1,109 @@
+"""Arguments become what goes over the wire (billfold.client._encoding)."""
+
+import urllib.parse
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import UNSET
+
+from billfold import Money, credit, debit
+from billfold.client import _encoding as encoding
+from billfold.contract.ledger import NewPosting
+from billfold.money import AmountError
+
+
+class TestMoney:
+    @pytest.mark.parametrize(
+        "amount", [Money(1250, "EUR"), ("12.50", "EUR"), ("12.5", "EUR"), (Decimal("12.500"), "EUR")], ids=repr
+    )
+    def test_may_be_said_in_three_ways(self, amount: encoding.Amount):
+        """Minor units, decimal text and Decimal are the same money."""
+        assert encoding.money(amount) == Money(1250, "EUR")
+
+    @pytest.mark.parametrize("amount", [(12.5, "EUR"), (12, "EUR"), Money(12.5, "EUR"), Money(True, "EUR")], ids=repr)  # type: ignore[arg-type]  # noqa: FBT003
+    def test_is_never_a_float(self, amount: encoding.Amount):
+        """A float, or a bare number that could mean either unit, is refused before anything is sent."""
+        with pytest.raises(TypeError):
+            encoding.money(amount)
+
+    @pytest.mark.parametrize(
+        ("amount", "reason"),
+        [
+            (("12.505", "EUR"), "excess_precision"),
+            (("1.5", "JPY"), "excess_precision"),
+            (("1", "XXX"), "unknown_currency"),
+        ],
+    )
+    def test_is_never_rounded(self, amount: encoding.Amount, reason: str):
+        """More digits than the currency has are refused."""
+        with pytest.raises(AmountError) as caught:
+            encoding.money(amount)
+        assert caught.value.reason == reason
+
+    def test_is_debited_and_credited(self):
+        """A debit is positive, a credit negative."""
+        assert debit("acc_1", ("1", "EUR")) == NewPosting(account_id="acc_1", amount_minor=100, currency="EUR")
+        assert credit("acc_1", ("1", "EUR")) == NewPosting(account_id="acc_1", amount_minor=-100, currency="EUR")
+
+
+class TestABody:
+    def test_leaves_out_what_is_not_given(self):
+        """None in an order is absence, so that an older server isn't told of fields it doesn't know."""
+        assert msgspec.json.decode(encoding.fields(a=1, b=None, c="")) == {"a": 1, "c": ""}
+
+    def test_of_a_change_clears_with_none(self):
+        """None in a change clears, UNSET stays."""
+        assert msgspec.json.decode(encoding.changes(a=None, b=UNSET)) == {"a": None}
+
+    def test_says_instants_in_utc(self):
+        """An instant of another zone is the same instant."""
+        at = datetime(2026, 11, 20, 13, 0, tzinfo=timezone(timedelta(hours=1)))
+        assert encoding.fields(at=at) == b'{"at":"2026-11-20T12:00:00Z"}'
+
+    def test_refuses_instants_without_a_zone(self):
+        """Nobody can say when a naive instant is."""
+        with pytest.raises(ValueError, match="offset"):
+            encoding.fields(at=datetime(2026, 11, 20, 13, 0))  # noqa: DTZ001
+
+
+class TestAQuery:
+    def test_leaves_out_what_is_not_given(self):
+        """None is absence, and a name that Python reserves loses its underscore."""
+        at = datetime(2026, 11, 20, 12, 0, 0, 5, tzinfo=UTC)
+        assert encoding.query(a=None, from_=at, limit=5) == {"from": "2026-11-20T12:00:00.000005Z", "limit": "5"}
+
+
+class TestASegmentOfAPath:
+    @given(st.text(min_size=1).filter(lambda text: text.strip(".")))
+    def test_stays_one_segment(self, value):
+        """Whatever an id holds, it doesn't lead to another resource, and it arrives as it is."""
+        try:
+            quoted = encoding.segment(value)
+        except UnicodeEncodeError:
+            return  # Half a surrogate pair is no text.
+        assert not set(quoted) & set("/?#\\ ")
+        assert urllib.parse.unquote(quoted) == value
+
+    @pytest.mark.parametrize("value", ["", ".", ".."])
+    def test_is_never_empty_or_a_step(self, value: str):
+        """An empty id would be the list, two dots the parent."""
+        with pytest.raises(ValueError, match="empty"):
+            encoding.segment(value)
+
+
+class TestAnIdempotencyKey:
+    @pytest.mark.parametrize("value", ["", "a b", "ä", "a\r\nX-Evil: 1", "k" * 256])
+    def test_is_visible_ascii(self, value: str):
+        """What can't go into a header is refused before anything is sent."""
+        with pytest.raises(ValueError, match="idempotency key"):
+            encoding.key(value)
+
+
+class TestAnEntityTag:
+    def test_is_made_of_a_version(self):
+        """A version is quoted, a tag is taken as it is."""
+        assert (encoding.etag(3), encoding.etag('"3"'), encoding.etag("*")) == ('"3"', '"3"', "*")

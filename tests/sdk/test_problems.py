@@ -1,0 +1,159 @@
+"""Answers that say no become errors (billfold.client._problems), and errors form one tree (billfold.errors)."""
+
+import copy
+import pickle
+import re
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from billfold import errors
+from billfold.client._message import Response
+from billfold.client._problems import error_of, token_error_of
+from billfold.contract.common import Problem, Violation
+
+STATUSES = {
+    400: errors.InvalidRequest,
+    401: errors.AuthenticationFailed,
+    402: errors.InvalidRequest,
+    403: errors.PermissionDenied,
+    404: errors.NotFound,
+    409: errors.Conflict,
+    412: errors.PreconditionFailed,
+    413: errors.BodyTooLarge,
+    418: errors.InvalidRequest,
+    422: errors.Unprocessable,
+    429: errors.RateLimited,
+    500: errors.InternalError,
+    502: errors.Unavailable,
+    503: errors.Unavailable,
+    504: errors.Unavailable,
+}
+
+
+def answer(code: str, status: int = 409, **fields: object) -> Response:
+    """Return a refusal with a code of any kind."""
+    values: dict[str, object] = {
+        "type": f"urn:billfold:problem:{code}",
+        "title": "A title",
+        "status": status,
+        "code": code,
+        "detail": "A detail",
+        "request_id": "req_1",
+        **fields,
+    }
+    return Response(status, {"content-type": "application/problem+json"}, msgspec.json.encode(values))
+
+
+def refused(response: Response, asked_s: float | None = None) -> errors.ProblemError:
+    """Return the error of a refusal."""
+    error = error_of(response, asked_s)
+    assert isinstance(error, errors.ProblemError)
+    return error
+
+
+class TestAProblem:
+    @pytest.mark.parametrize("code", sorted(errors.ERRORS))
+    def test_becomes_the_class_of_its_code(self, code: str):
+        """Every registered code gives its own class."""
+        assert type(refused(answer(code))) is errors.ERRORS[code]
+
+    def test_carries_all_that_the_server_said(self):
+        """Status, request id, parameter, facts and violations are attributes."""
+        error = refused(
+            answer(
+                "insufficient_funds",
+                param="amount",
+                facts={"account_id": "acc_1", "available_minor": 5},
+                violations=[{"param": "amount", "reason": "too much"}],
+            )
+        )
+        assert isinstance(error, errors.InsufficientFunds)
+        assert (error.status, error.request_id, error.param, error.detail) == (409, "req_1", "amount", "A detail")
+        assert (error.account_id, error.available_minor) == ("acc_1", 5)
+        assert [(each.param, each.reason) for each in error.violations] == [("amount", "too much")]
+        assert isinstance(error.violations[0], Violation)
+
+    @pytest.mark.parametrize(("status", "family"), STATUSES.items())
+    def test_of_an_unknown_code_becomes_the_family_of_its_status(self, status: int, family: type):
+        """A newer server's code is caught by the family, and can be read."""
+        error = refused(answer("quota_of_tomorrow", status, unknown_field=1))
+        assert (type(error), error.code, error.title) == (family, "quota_of_tomorrow", "A title")
+
+    @pytest.mark.parametrize(("status", "family"), STATUSES.items())
+    def test_of_a_proxy_becomes_the_family_of_its_status(self, status: int, family: type):
+        """A page in HTML still tells what kind of trouble it is, and the request id if there is one."""
+        error = refused(Response(status, {"x-request-id": "req_2"}, b"<html>Oops</html>"))
+        assert (type(error), error.status, error.request_id) == (family, status, "req_2")
+
+    def test_tells_how_long_to_wait(self):
+        """The header becomes a fact where the body doesn't have it."""
+        assert refused(answer("rate_limited", 429), 7.0).facts["retry_after_s"] == 7
+
+    def test_survives_pickle_and_copy(self):
+        """An error crosses a process boundary with everything that it holds, an unknown code included."""
+        error = refused(answer("quota_of_tomorrow", 409, facts={"a": 1}, param="p"))
+        for other in (pickle.loads(pickle.dumps(error)), copy.copy(error)):  # noqa: S301  # Our own bytes.
+            assert (type(other), vars(other), str(other)) == (type(error), vars(error), str(error))
+
+    @given(st.integers(300, 599), st.binary(max_size=200))
+    def test_of_any_bytes_is_an_error_of_ours(self, status, body):
+        """Whatever answers, the caller catches a BillfoldError."""
+        assert isinstance(error_of(Response(status, {}, body)), errors.BillfoldError)
+
+    def test_is_read_with_every_field_of_the_contract(self):
+        """What the contract's Struct can say is read back as it was said."""
+        said = Problem(
+            type="t",
+            title="T",
+            status=404,
+            code="not_found",
+            detail="D",
+            request_id="req_3",
+            param="p",
+            facts={"n": None},
+        )
+        error = refused(Response(404, {}, msgspec.json.encode(said)))
+        assert (error.title, error.param, error.facts) == ("There is no such resource", "p", {"n": None})
+
+
+class TestARefusalOfTheTokenEndpoint:
+    @pytest.mark.parametrize(
+        ("status", "name", "family"),
+        [
+            (401, "invalid_client", errors.AuthenticationFailed),
+            (400, "invalid_grant", errors.AuthenticationFailed),
+            (400, "unauthorized_client", errors.AuthenticationFailed),
+            (400, "invalid_scope", errors.PermissionDenied),
+            (429, "slow_down", errors.RateLimited),
+            (503, "temporarily_unavailable", errors.Unavailable),
+        ],
+    )
+    def test_keeps_its_name(self, status: int, name: str, family: type):
+        """OAuth's own word is a fact, and the class says what kind it is."""
+        error = token_error_of(Response(status, {}, msgspec.json.encode({"error": name, "error_description": "D"})))
+        assert isinstance(error, errors.ProblemError)
+        assert (type(error), error.facts["oauth_error"], error.detail) == (family, name, "D")
+
+    def test_may_be_a_problem(self):
+        """What comes from before the token endpoint is worded as everywhere."""
+        assert isinstance(token_error_of(answer("unknown_tenant", 404)), errors.UnknownTenant)
+
+
+class TestTheTree:
+    def test_is_drawn_as_it_is(self):
+        """Every family in the docstring's drawing is a class there, below the parent that it is drawn under."""
+        drawn = re.findall(r"[├└]── (\w+) ", errors.__doc__ or "")
+        families = [name for name in drawn if name not in {"TransportError", "ProblemError"}]
+        assert [issubclass(getattr(errors, name), errors.ProblemError) for name in families] == [True] * 9
+        assert errors.TransportError.__bases__ == errors.ProblemError.__bases__ == (errors.BillfoldError,)
+        leaves = {cls.__name__ for cls in errors.TransportError.__subclasses__()}
+        assert leaves == {"ConnectionFailed", "TimedOut", "MalformedAnswer"}
+        assert all(name in (errors.__doc__ or "") for name in leaves)
+
+    def test_says_whether_a_request_may_have_arrived(self):
+        """A lost answer is in doubt unless it is known that nothing was sent; copies keep that."""
+        doubtful, certain = errors.ConnectionFailed("x"), errors.TimedOut("x", sent=False)
+        assert (doubtful.sent, copy.copy(certain).sent) == (True, False)

@@ -1,0 +1,45 @@
+"""What ``import billfold`` gives, and what it doesn't load."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import billfold
+
+SDK = Path(billfold.__file__).parents[1]
+
+
+def loaded_by(code: str) -> set[str]:
+    """Run code in a fresh interpreter and return the modules that it loaded."""
+    script = f"import sys; sys.path.insert(0, {str(SDK)!r}); {code}; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, check=True)
+    return set(run.stdout.split())
+
+
+class TestThePackage:
+    @pytest.mark.parametrize("name", billfold.__all__)
+    def test_has_every_name_that_it_promises(self, name: str):
+        """Each public name can be imported, and is listed for completion."""
+        assert getattr(billfold, name) is not None
+        assert name in dir(billfold)
+
+    def test_has_no_other_names(self):
+        """A name that isn't there is an AttributeError, as with any module."""
+        with pytest.raises(AttributeError):
+            billfold.Wallet  # noqa: B018
+
+
+class TestImporting:
+    def test_a_client_loads_neither_httpx_nor_the_other_mode(self):
+        """The transport is loaded with the first request, so that a program starts fast."""
+        make = "Billfold(base_url='http://127.0.0.1', client_id='i', client_secret='s')"
+        loaded = loaded_by(f"from billfold import Billfold, Money, errors; {make}")
+        assert "billfold.client._sync.client" in loaded
+        assert not loaded & {"httpx", "cryptography", "joserfc", "billfold.client._async.client", "billfold_server"}
+
+    def test_the_contract_loads_no_client(self):
+        """The server imports the contract and the primitives, and gets nothing else."""
+        loaded = loaded_by("import billfold.contract.wallets, billfold.errors, billfold.ids, billfold.clock")
+        assert not {name for name in loaded if name.startswith(("billfold.client", "billfold.auth"))}
