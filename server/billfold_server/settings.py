@@ -81,7 +81,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         port: Port to listen on; 0 takes a free one.
         workers: How many processes serve.
         data_dir: Folder for the embedded database and the keyring.
-        database_url: PostgreSQL to use; the embedded one where absent.
+        database_url: PostgreSQL to use, as the server's own login; the embedded one where absent.
+        admin_database_url: The same database as a role that may create roles and schemas, for who sets up and migrates;
+            a process without it serves tenants, but makes none.
         database_connections: How many connections all pools of one process may hold together.
         isolation: How tenants are kept apart in the database, where a tenant doesn't say: by ``role``, or by a
             ``login`` of its own (the production default).
@@ -110,6 +112,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     workers: Annotated[int, Meta(ge=1, le=256)] = 1
     data_dir: str = ".billfold"
     database_url: Secret | None = None
+    admin_database_url: Secret | None = None
     database_connections: Annotated[int, Meta(ge=2, le=10_000)] = 20
     isolation: Literal["role", "login"] | None = None
     public_url: str | None = None
@@ -318,28 +321,27 @@ def _inconsistent(settings: Settings) -> list[Mistake]:
             mistakes.append(
                 Mistake(name, f"{name} names a file that isn't there; set {PREFIX}{name.upper()} to a PEM file.")
             )
-    for name in ("trusted_proxies", "metrics_networks"):
-        for network in getattr(settings, name):
-            try:
-                ipaddress.ip_network(network)
-            except ValueError:
-                mistakes.append(
-                    Mistake(name, f"{name} holds {network!r}, which is no network; write it like 10.0.0.0/8.")
-                )
+    mistakes += _not_networks(settings)
     if settings.public_url is not None:
         parts = urlsplit(settings.public_url)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
             mistakes.append(
                 Mistake("public_url", "public_url must be like https://wallet.example; set BILLFOLD_PUBLIC_URL.")
             )
-    if settings.database_url is not None and urlsplit(settings.database_url.reveal()).scheme not in {
-        "postgres",
-        "postgresql",
-    }:
-        mistakes.append(
-            Mistake("database_url", "database_url must begin with postgresql://; set BILLFOLD_DATABASE_URL.")
-        )
+    for name in ("database_url", "admin_database_url"):
+        url = getattr(settings, name)
+        if url is not None and urlsplit(url.reveal()).scheme not in {"postgres", "postgresql"}:
+            mistakes.append(Mistake(name, f"{name} must begin with postgresql://; set {PREFIX}{name.upper()}."))
     return mistakes
+
+
+def _not_networks(settings: Settings) -> list[Mistake]:
+    return [
+        Mistake(name, f"{name} holds {network!r}, which is no network; write it like 10.0.0.0/8.")
+        for name in ("trusted_proxies", "metrics_networks")
+        for network in getattr(settings, name)
+        if not _is_network(network)
+    ]
 
 
 _GUESSABLE: Final = frozenset(

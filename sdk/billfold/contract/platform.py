@@ -1,7 +1,7 @@
 """What a tenant shows of itself: brand and currencies, clock, events and audit; and what operators see of tenants."""
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
@@ -14,6 +14,7 @@ __all__ = [
     "AuditRecord",
     "ChangeTenantState",
     "Event",
+    "Health",
     "Tenant",
     "TenantClock",
     "TenantInfo",
@@ -39,6 +40,12 @@ class TenantState(StrEnum):
     ACTIVE = "active"
     SUSPENDED = "suspended"
     DELETING = "deleting"
+
+
+class Health(Response, frozen=True, kw_only=True):
+    """That the server can be relied on."""
+
+    status: Literal["ok"]
 
 
 class TenantInfo(Response, frozen=True, kw_only=True):

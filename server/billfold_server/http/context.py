@@ -22,6 +22,9 @@ class RequestContext:
     Attributes:
         request_id: ``req_…``, or what the caller chose.
         path: The path below the tenant's base, as the caller sent it.
+        peer: The address from which it came, as far as trusted proxies tell.
+        host: The host and port that it was sent to.
+        client_request_id: What a stranger would like it to be called; goes into the log, nowhere else.
         base_url: The canonical base URL of the tenant or of the platform.
         tenant: The tenant that the address names.
         operation: What the router found.
@@ -32,6 +35,9 @@ class RequestContext:
 
     request_id: str
     path: str
+    peer: str = ""
+    host: str = ""
+    client_request_id: str | None = None
     base_url: str = ""
     tenant: "TenantRef | None" = None
     operation: "Operation | None" = None

@@ -8,59 +8,38 @@ and an unpaid megabyte is never parsed.
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 from litestar import Request
 from litestar.handlers import HTTPRouteHandler
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp
 
 from billfold import errors
 from billfold_server.http import etags, problems, reading
+from billfold_server.http.answers import Answer
 from billfold_server.http.context import RequestContext, context_of
-from billfold_server.http.routing import Call, IdempotencyRef, Operation, Reply
+from billfold_server.http.routing import Call, Operation, Reply
 from billfold_server.http.services import Services
-from billfold_server.tenancy.context import Caller
+from billfold_server.http.surfaces import refusal_on
+from billfold_server.tenancy.context import Caller, IdempotencyRef
 
-__all__ = ["Answer", "internal_path", "problem_answer", "route_handler"]
+__all__ = ["INTERNAL_ROOT", "allowed_methods", "internal_path", "options_handler", "route_handler"]
 
 NOBODY: Final = Caller(actor="nobody", client_id=UUID(int=0))
 
-_INTERNAL_ROOTS: Final = {"tenant": "/tenant", "tenant-public": "/tenant"}
+INTERNAL_ROOT: Final = "/tenant"
+"""Under which the router knows what lives below a tenant. No address from outside begins with it."""
+
 _KEY = re.compile(r"[!-~]{1,255}")
-
-
-class Answer:
-    """A finished HTTP answer; an ASGI application that sends itself."""
-
-    __slots__ = ("body", "headers", "status")
-
-    def __init__(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
-        self.status = status
-        self.body = body
-        self.headers = headers
-
-    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        """Send the answer."""
-        headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
-        if self.status != 204:  # noqa: PLR2004 - No Content has no length either (RFC 9110, section 8.6).
-            headers.append((b"content-length", str(len(self.body)).encode()))
-        await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        await send({"type": "http.response.body", "body": self.body, "more_body": False})
-
-
-def problem_answer(error: errors.ProblemError, request_id: str) -> Answer:
-    """Return the answer that an error makes."""
-    headers = {"Content-Type": problems.MEDIA_TYPE, "Cache-Control": "no-store", **problems.problem_headers(error)}
-    return Answer(problems.status_of(type(error)), problems.encode_problem(error, request_id), headers)
 
 
 def internal_path(operation: Operation) -> str:
     """Return the path at which the router knows an operation, once the tenant has been taken off the address."""
     path = re.sub(r"\{([a-z_]+)\}", r"{\1:str}", operation.path)
-    return _INTERNAL_ROOTS.get(operation.audience, "") + path
+    return (INTERNAL_ROOT if operation.audience.startswith("tenant") else "") + path
 
 
 def route_handler(operation: Operation, services: Services) -> HTTPRouteHandler:
@@ -79,7 +58,7 @@ def route_handler(operation: Operation, services: Services) -> HTTPRouteHandler:
             answer: ASGIApp = _answer(operation, call, await operation.handler(call, **values))
         except errors.ProblemError as error:
             context.problem = error
-            answer = problem_answer(error, context.request_id)
+            answer = refusal_on(operation.surface, error, context.request_id)
         return answer
 
     return HTTPRouteHandler(
@@ -87,8 +66,28 @@ def route_handler(operation: Operation, services: Services) -> HTTPRouteHandler:
         http_method=[operation.method],
         name=operation.operation_id,
         include_in_schema=False,
-        status_code=operation.status,
+        status_code=200,
     )(handle)
+
+
+def options_handler(path: str, operations: Sequence[Operation]) -> HTTPRouteHandler:
+    """Return the handler that tells which methods there are at a path; it needs no token (RFC 9110, section 9.3.7)."""
+    allow = allowed_methods(operation.method for operation in operations)
+
+    async def handle(request: Request[Any, Any, Any]) -> ASGIApp:
+        context_of(request.scope).operation = operations[0]
+        answer: ASGIApp = Answer(204, b"", {"Allow": allow})
+        return answer
+
+    return HTTPRouteHandler(
+        path, http_method=["OPTIONS"], name=f"options {path}", include_in_schema=False, status_code=200
+    )(handle)
+
+
+def allowed_methods(methods: Iterable[str]) -> str:
+    """Return the ``Allow`` header of a resource that has these methods of its own."""
+    own = set(methods) | {"OPTIONS"}
+    return ", ".join(sorted(own | {"HEAD"} if "GET" in own else own))
 
 
 async def _read_call(
@@ -111,6 +110,7 @@ async def _read_call(
         path=context.path,
         headers=headers,
         base_url=context.base_url,
+        peer=context.peer,
         tenant_or_none=context.tenant,
         if_match=headers.get("if-match") if operation.if_match else None,
     )
@@ -150,9 +150,9 @@ async def _read_body(operation: Operation, services: Services, call: Call, reque
     if call.headers.get("content-encoding", "identity").lower() != "identity":
         raise errors.UnsupportedMediaType("a compressed body isn't taken", param="Content-Encoding")
     settings = services.settings
-    limit_bytes = settings.upload_limit_bytes if operation.upload else settings.body_limit_bytes
+    limit_bytes = settings.upload_limit_bytes if operation.takes_upload else settings.body_limit_bytes
     call.body = await reading.read_body(request.stream(), call.headers.get("content-length"), limit_bytes)
-    if operation.upload:
+    if operation.takes_bytes:
         return call.body
     return reading.decode_json(call.body, operation.decoder)
 
@@ -183,14 +183,12 @@ def _answer(operation: Operation, call: Call, result: Any) -> Answer:
     raw = isinstance(reply.body, bytes)
     body: bytes = b"" if reply.body is None else reply.body if raw else msgspec.json.encode(reply.body)
     headers = dict(reply.headers)
-    if body:
-        headers.setdefault("Content-Type", operation.response_media_type)
     status = reply.status or operation.status
     # An answer that was stored may be a refusal.
     succeeded = status < 400  # noqa: PLR2004 - The first status of a refusal.
-    if not succeeded:
-        headers["Content-Type"] = problems.MEDIA_TYPE
-    elif operation.etag or operation.location is not None:
+    if body:
+        headers.setdefault("Content-Type", operation.response_media_type if succeeded else problems.MEDIA_TYPE)
+    if succeeded and (operation.etag or operation.location is not None):
         _describe(operation, call, reply, body, headers)
     if operation.needs_token:
         headers.setdefault("Cache-Control", "no-store")

@@ -24,7 +24,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar, Unpack
-from uuid import UUID
 
 import msgspec
 
@@ -32,6 +31,7 @@ from billfold.contract.common import Page
 from billfold.errors import ProblemError
 from billfold_server.http.pagination import Cursors
 from billfold_server.http.reading import JSON, Parameters
+from billfold_server.tenancy.context import IdempotencyRef
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -40,7 +40,19 @@ if TYPE_CHECKING:
     from billfold_server.tenancy.context import Caller, TenantRef
     from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["Audience", "Call", "IdempotencyRef", "Link", "Need", "Operation", "Options", "Reply", "Routes", "Signature"]
+__all__ = [
+    "Audience",
+    "Call",
+    "IdempotencyRef",
+    "Link",
+    "Need",
+    "Operation",
+    "Options",
+    "Reply",
+    "Routes",
+    "Signature",
+    "Surface",
+]
 
 T = TypeVar("T")
 Row = TypeVar("Row")
@@ -50,22 +62,11 @@ Method = Literal["GET", "POST", "PATCH", "PUT", "DELETE"]
 Audience = Literal["tenant", "platform", "tenant-public", "platform-public", "host"]
 """Where an operation lives: below a tenant, below the platform (each with a token or open), or at the host itself."""
 
+Surface = Literal["problem", "oauth"]
+"""How refusals look: RFC 9457, or RFC 6749, section 5.2."""
+
 Need = Literal["none", "optional", "required"]
 """Whether an operation takes an ``Idempotency-Key``."""
-
-
-class IdempotencyRef(msgspec.Struct, frozen=True, kw_only=True):
-    """Under which key a request may be repeated.
-
-    Attributes:
-        client_id: The client to which the key belongs.
-        key: The text of ``Idempotency-Key``.
-        fingerprint: Keyed digest of method, path and body; another one under the same key is refused.
-    """
-
-    client_id: UUID
-    key: str
-    fingerprint: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +115,7 @@ class Call:
         method: Upper-case HTTP method.
         path: The path below the tenant's base.
         headers: The request's headers by lower-case name; a header that came twice has its values joined by a comma.
+        peer: The address from which it came.
         body: The body as it came in.
         idempotency: Under which key the request may be repeated, if it gave one.
         if_match: The ``If-Match`` header, for ``etags.check_if_match``.
@@ -127,6 +129,7 @@ class Call:
     path: str
     headers: Mapping[str, str]
     base_url: str
+    peer: str = ""
     body: bytes = b""
     idempotency: IdempotencyRef | None = None
     if_match: str | None = None
@@ -184,7 +187,9 @@ class Options(typing.TypedDict, total=False):
         examples: ``{"request": …}`` as JSON values, where the types' own examples don't make one.
         operation_id: The handler's name in camel case, unless given.
         body_media_type: ``application/octet-stream`` hands the handler the bytes.
+        body_schema: What the body is, for the document, where the handler is handed the bytes.
         response_media_type: Where it isn't JSON.
+        surface: How refusals look.
         audience: Where it isn't the room's.
         in_document: Whether the OpenAPI document shows it.
     """
@@ -200,7 +205,9 @@ class Options(typing.TypedDict, total=False):
     examples: Mapping[str, Any]
     operation_id: str
     body_media_type: str
+    body_schema: Any
     response_media_type: str
+    surface: Surface
     audience: Audience
     in_document: bool
 
@@ -232,7 +239,9 @@ class Operation:
     links: Sequence[Link] = ()
     examples: Mapping[str, Any] = field(default_factory=dict)
     body_media_type: str = JSON
+    body_schema: Any = None
     response_media_type: str = JSON
+    surface: Surface = "problem"
     in_document: bool = True
 
     def __post_init__(self) -> None:
@@ -255,9 +264,14 @@ class Operation:
         return self.signature.body_type is not None
 
     @property
-    def upload(self) -> bool:
-        """Tell whether the body is a file, not JSON."""
+    def takes_bytes(self) -> bool:
+        """Tell whether the handler is handed the body as it came."""
         return self.body_media_type != JSON
+
+    @property
+    def takes_upload(self) -> bool:
+        """Tell whether the body is a file, which may be larger than a form or JSON."""
+        return self.body_media_type == "application/octet-stream"
 
     @cached_property
     def path_parameters(self) -> Parameters:

@@ -6,7 +6,7 @@ import msgspec
 
 from billfold_server.tenancy.manifest import Manifest
 
-__all__ = ["Caller", "TenantRef"]
+__all__ = ["Caller", "IdempotencyRef", "TenantRef"]
 
 
 class TenantRef(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,3 +47,17 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     client_id: UUID
     request_id: str | None = None
     scopes: frozenset[str] = frozenset()
+
+
+class IdempotencyRef(msgspec.Struct, frozen=True, kw_only=True):
+    """Under which key a request may be repeated.
+
+    Attributes:
+        client_id: The client to which the key belongs.
+        key: The text of ``Idempotency-Key``.
+        fingerprint: Keyed digest of method, path and body; another one under the same key is refused.
+    """
+
+    client_id: UUID
+    key: str
+    fingerprint: bytes

@@ -1,0 +1,181 @@
+"""Puts the server together. This is the only place that knows every part.
+
+``build_app`` makes the ASGI application that uvicorn serves; ``open_services`` makes the same parts for the command
+line and for the platform embedded in another process.
+"""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from litestar import Litestar, Request
+from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
+from litestar.handlers import HTTPRouteHandler
+from litestar.response import Response
+
+from billfold import errors
+from billfold.clock import Clock, SystemClock
+from billfold_server.db.pools import PoolSettings
+from billfold_server.http import health, problems
+from billfold_server.http.context import context_of
+from billfold_server.http.edge import Edge
+from billfold_server.http.limits import Buckets, ClientLimits
+from billfold_server.http.metrics import Metrics
+from billfold_server.http.pipeline import allowed_methods, internal_path, options_handler, route_handler
+from billfold_server.http.routing import Operation, Routes
+from billfold_server.http.services import Services
+from billfold_server.identity import routes as identity_routes
+from billfold_server.identity.service import Identity
+from billfold_server.keys.service import Keyring, open_keyring
+from billfold_server.settings import Mistake, Settings, SettingsInvalid
+from billfold_server.tenancy import routes as tenancy_routes
+from billfold_server.tenancy.provisioning import Administrator
+from billfold_server.tenancy.service import Registry, Tenants
+from billfold_server.tenancy.transaction import Database
+
+__all__ = ["ROOMS", "build_app", "build_services", "database_secret", "open_services", "operations"]
+
+_log = structlog.stdlib.get_logger("billfold")
+
+ROOMS: Final[tuple[Routes, ...]] = (
+    tenancy_routes.routes,
+    identity_routes.routes,
+    identity_routes.platform_routes,
+    health.routes,
+)
+"""The routes of every room, in the order in which the document shows them."""
+
+
+def operations(rooms: Sequence[Routes] = ROOMS) -> list[Operation]:
+    """Return every operation of the server."""
+    return [operation for room in rooms for operation in room.operations]
+
+
+def build_services(settings: Settings, *, clock: Clock | None = None) -> Services:
+    """Make the process's parts. Nothing connects before it is first used.
+
+    Raises:
+        SettingsInvalid: There is no database; whoever runs an embedded one says where it is.
+        KeyringUnusable: The keyring can't be opened.
+    """
+    if settings.database_url is None:
+        raise SettingsInvalid([Mistake("database_url", "There is no database; set BILLFOLD_DATABASE_URL.")])
+    clock = clock or SystemClock()
+    keyring = open_keyring(settings)
+    database = Database(
+        settings.database_url.reveal(),
+        deployment_secret=database_secret(keyring),
+        settings=PoolSettings(budget=settings.database_connections),
+    )
+    registry = Registry(database)
+    buckets = Buckets(Path(settings.data_dir) / "rate_limits", keyring.derive("rate limits"))
+    return Services(
+        settings=settings,
+        clock=clock,
+        database=database,
+        registry=registry,
+        tenants=Tenants(database, _administrator(settings, keyring), registry),
+        identity=Identity(
+            database=database,
+            keyring=keyring,
+            clock=clock,
+            base_url=settings.base_url,
+            token_ttl_s=settings.access_token_ttl_s,
+        ),
+        limits=ClientLimits(buckets, settings),
+        keyring=keyring,
+        cursor_key=keyring.derive("cursors"),
+        idempotency_key=keyring.derive("idempotency fingerprints"),
+        metrics=Metrics(),
+    )
+
+
+def _administrator(settings: Settings, keyring: Keyring) -> Administrator | None:
+    if settings.admin_database_url is None:
+        return None
+    return Administrator(settings.admin_database_url.reveal(), deployment_secret=database_secret(keyring))
+
+
+def database_secret(keyring: Keyring) -> bytes:
+    """Return the secret from which the passwords of database logins are derived."""
+    return keyring.derive("database logins")
+
+
+@asynccontextmanager
+async def open_services(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Services]:
+    """Make the process's parts, and close them in the end."""
+    services = build_services(settings, clock=clock)
+    try:
+        yield services
+    finally:
+        await services.database.close()
+
+
+def build_app(settings: Settings, *, clock: Clock | None = None) -> Litestar:
+    """Return the server as an ASGI application.
+
+    Args:
+        settings: As ``load_settings`` has validated them, with a database.
+        clock: The real clock, unless a test says otherwise.
+
+    Raises:
+        SettingsInvalid: There is no database.
+        KeyringUnusable: The keyring can't be opened.
+    """
+    services = build_services(settings, clock=clock)
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await services.database.close()
+
+    app = Litestar(
+        route_handlers=_handlers(services),
+        lifespan=[lifespan],
+        openapi_config=None,
+        logging_config=None,
+        exception_handlers={Exception: _refuse},
+        request_max_body_size=None,
+        debug=False,
+    )
+    app.state.services = services
+    # Outside of the router: what decides to which tenant a path belongs must come before the router looks at it.
+    app.asgi_handler = Edge(app.asgi_handler, services, services.metrics)
+    return app
+
+
+def _handlers(services: Services) -> list[HTTPRouteHandler]:
+    by_path: dict[str, list[Operation]] = defaultdict(list)
+    for operation in operations():
+        by_path[internal_path(operation)].append(operation)
+    # OPTIONS come first: otherwise Litestar adds answers of its own, each of which knows one method only.
+    handlers = [options_handler(path, each) for path, each in by_path.items()]
+    return handlers + [route_handler(operation, services) for each in by_path.values() for operation in each]
+
+
+def _refuse(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Answer what the router refuses, and what no handler expected."""
+    context = context_of(request.scope)
+    match error:
+        case MethodNotAllowedException():
+            present = (error.headers or {}).get("allow", "").split(", ")
+            problem: errors.ProblemError = errors.MethodNotAllowed(allowed=allowed_methods(filter(None, present)))
+        case NotFoundException():
+            problem = errors.NotFound("there is nothing at this address")
+        case HTTPException(status_code=status) if status < 500:  # noqa: PLR2004 - The first status of a failure.
+            problem = errors.InvalidRequest("the request can't be read")
+        case _:
+            _log.error("request failed", exc_info=error)
+            problem = errors.InternalError()
+    context.problem = problem
+    return Response(
+        problems.encode_problem(problem, context.request_id),
+        status_code=problems.status_of(type(problem)),
+        media_type=problems.MEDIA_TYPE,
+        headers={"Cache-Control": "no-store", **problems.problem_headers(problem)},
+    )

@@ -1,0 +1,52 @@
+"""Whether the server lives and is ready, and what it has counted."""
+
+import asyncio
+import ipaddress
+from typing import Final
+
+from billfold import errors
+from billfold.contract.platform import Health
+from billfold_server.http.routing import Call, Reply, Routes
+
+__all__ = ["routes"]
+
+routes = Routes(tag="Operations", description="For load balancers and monitoring.", audience="host")
+
+_PATIENCE_S: Final = 2.0
+
+
+@routes.get("/health/live")
+async def get_live(call: Call) -> Health:
+    """Tell that the process answers.
+
+    It says nothing of what the server leans on: a restart wouldn't bring back a database.
+    """
+    del call
+    return Health(status="ok")
+
+
+@routes.get("/health/ready", errors=(errors.DatabaseUnavailable,))
+async def get_ready(call: Call) -> Health:
+    """Tell whether requests can be served: the database answers, and its schema is there."""
+    try:
+        async with asyncio.timeout(_PATIENCE_S), call.services.database.platform_tx() as tx:
+            await tx.fetchval("SELECT revision FROM registry")
+    except (TimeoutError, errors.Overloaded):
+        raise errors.DatabaseUnavailable("the database doesn't answer in time") from None
+    return Health(status="ok")
+
+
+@routes.get("/metrics", response_media_type="text/plain; version=0.0.4; charset=utf-8", in_document=False)
+async def get_metrics(call: Call) -> Reply[str]:
+    """Show what was counted, in Prometheus's text form.
+
+    Only for the networks that the settings name; to others there is nothing here.
+    """
+    networks = [ipaddress.ip_network(each) for each in call.services.settings.metrics_networks]
+    try:
+        address = ipaddress.ip_address(call.peer)
+    except ValueError:
+        raise errors.NotFound from None
+    if not any(address in network for network in networks):
+        raise errors.NotFound
+    return Reply(body=call.services.metrics.exposition())

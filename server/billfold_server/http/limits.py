@@ -1,0 +1,142 @@
+"""How often a client may ask: a token bucket for each, shared by all workers of a machine.
+
+A bucket is the theoretical arrival time of the generic cell rate algorithm (ITU-T I.371): one number, so that counting
+is one read and one write. The numbers lie in a file that the workers map into memory, at a place chosen by a keyed hash
+of the client's id; two clients that share a place share a bucket, which with 65,536 places is rare and harmless.
+"""
+
+import fcntl
+import hashlib
+import math
+import mmap
+import os
+import struct
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+from billfold import errors
+from billfold_server.settings import Settings
+from billfold_server.tenancy.context import TenantRef
+
+__all__ = ["Buckets", "ClientLimits"]
+
+_SLOTS: Final = 65_536
+_SLOT = struct.Struct("=d")
+
+
+class Buckets:
+    """Token buckets in shared memory.
+
+    Args:
+        path: The file that all workers of one server map; None keeps the buckets to this process.
+        key: Keys the hash, so that nobody can choose whose bucket to share.
+        monotonic: Seconds from some fixed point, the same for all processes of the machine.
+    """
+
+    def __init__(self, path: Path | None, key: bytes, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._key = key[:64]
+        self._monotonic = monotonic
+        self._descriptor = self._open(path)
+        os.ftruncate(self._descriptor, _SLOTS * _SLOT.size)
+        self._memory = mmap.mmap(self._descriptor, _SLOTS * _SLOT.size)
+
+    @staticmethod
+    def _open(path: Path | None) -> int:
+        if path is None:
+            with tempfile.TemporaryFile() as file:
+                return os.dup(file.fileno())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def take(self, name: bytes, *, per_s: float, burst: float, cost: float = 1.0) -> tuple[float, float]:
+        """Take from a bucket, and return what is left in it and how long to wait if there wasn't enough.
+
+        Args:
+            name: Whose bucket.
+            per_s: How fast it fills.
+            burst: How much it holds.
+            cost: How much is taken; 0 only looks.
+        """
+        slot = int.from_bytes(hashlib.blake2b(name, key=self._key, digest_size=4).digest(), "big") % _SLOTS
+        offset, interval_s = slot * _SLOT.size, 1.0 / per_s
+        # A lock on these eight bytes only, and only against other workers.
+        fcntl.lockf(self._descriptor, fcntl.LOCK_EX, _SLOT.size, offset)
+        try:
+            now = self._monotonic()
+            (arrival,) = _SLOT.unpack_from(self._memory, offset)
+            # After the machine's restart an old file may speak of a time that is yet to come.
+            arrival = now if not now <= arrival <= now + burst * interval_s else arrival
+            wait_s = arrival + cost * interval_s - (now + burst * interval_s)
+            if wait_s > 0:
+                return 0.0, wait_s
+            _SLOT.pack_into(self._memory, offset, arrival + cost * interval_s)
+            return -wait_s / interval_s, 0.0
+        finally:
+            fcntl.lockf(self._descriptor, fcntl.LOCK_UN, _SLOT.size, offset)
+
+    def close(self) -> None:
+        """Let the memory go."""
+        self._memory.close()
+        os.close(self._descriptor)
+
+
+class ClientLimits:
+    """The limits of API clients, and of token requests that fail.
+
+    Args:
+        buckets: Where it is counted.
+        settings: The limits of clients of the platform, and of failed token requests.
+    """
+
+    def __init__(self, buckets: Buckets, settings: Settings) -> None:
+        self._buckets = buckets
+        self._settings = settings
+
+    def take(self, tenant: TenantRef | None, client_id: UUID) -> dict[str, str]:
+        """Count a request, and return the headers that say how much is left.
+
+        The headers are those of ``draft-ietf-httpapi-ratelimit-headers``.
+
+        Raises:
+            errors.RateLimited: It was one too many.
+        """
+        per_s = self._settings.rate_limit_per_s if tenant is None else tenant.manifest.rate_limit_per_s
+        burst = self._settings.rate_limit_burst if tenant is None else tenant.manifest.rate_limit_burst
+        owner = b"platform" if tenant is None else tenant.id.bytes
+        left, wait_s = self._buckets.take(owner + client_id.bytes, per_s=per_s, burst=burst)
+        if wait_s > 0:
+            raise _limited(wait_s)
+        window_s = math.ceil(burst / per_s)
+        return {
+            "RateLimit-Policy": f'"client";q={burst};w={window_s}',
+            "RateLimit": f'"client";r={int(left)};t={math.ceil((burst - left) / per_s)}',
+        }
+
+    def check_address(self, peer: str) -> None:
+        """Refuse a token request from an address that has failed too often.
+
+        Raises:
+            errors.RateLimited: It has.
+        """
+        self._address(peer, cost=0.0)
+
+    def count_failure(self, peer: str) -> None:
+        """Count a token request that failed."""
+        self._address(peer, cost=1.0)
+
+    def _address(self, peer: str, *, cost: float) -> None:
+        per_min = self._settings.token_rate_limit_per_min
+        name = b"address " + peer.encode()
+        left, wait_s = self._buckets.take(name, per_s=per_min / 60, burst=per_min, cost=cost)
+        if cost == 0.0 and left < 1.0:
+            raise _limited(60 / per_min)
+        if wait_s > 0:
+            raise _limited(wait_s)
+
+
+def _limited(wait_s: float) -> errors.RateLimited:
+    return errors.RateLimited("there were too many requests; come back later", retry_after_s=math.ceil(wait_s))

@@ -1,0 +1,42 @@
+"""How refusals look on each surface: problems on ours (RFC 9457), the codes of RFC 6749 on OAuth's endpoints."""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from billfold import errors
+from billfold.contract.oauth import OAuthError
+from billfold_server.http import problems
+from billfold_server.http.answers import Answer, problem_answer
+from billfold_server.http.routing import Surface
+
+__all__ = ["oauth_answer", "refusal_on"]
+
+_OAUTH_CODES: Final = {429: "temporarily_unavailable", 500: "server_error", 503: "temporarily_unavailable"}
+
+
+def oauth_answer(error: errors.ProblemError, _request_id: str) -> Answer:
+    """Return the answer of an OAuth endpoint to what any operation may refuse.
+
+    RFC 6749, section 5.2 has no code for an overloaded or failing server at the token endpoint; section 4.1.2.1 has.
+    """
+    status = problems.status_of(type(error))
+    body = OAuthError(error=_OAUTH_CODES.get(status, "invalid_request"), error_description=error.detail)
+    headers = {
+        "Content-Type": "application/json",
+        "Cache-Control": "no-store",
+        **problems.problem_headers(error),
+    }
+    return Answer(status, msgspec.json.encode(body), headers)
+
+
+_BY_SURFACE: Final[dict[Surface, Callable[[errors.ProblemError, str], Answer]]] = {
+    "problem": problem_answer,
+    "oauth": oauth_answer,
+}
+
+
+def refusal_on(surface: Surface, error: errors.ProblemError, request_id: str) -> Answer:
+    """Return the answer that an error makes on a surface."""
+    return _BY_SURFACE[surface](error, request_id)

@@ -1,0 +1,1 @@
+"""Identity: who may ask for what, at each tenant and at the platform."""

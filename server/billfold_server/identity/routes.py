@@ -1,0 +1,114 @@
+"""The OAuth 2 endpoints: tokens, keys and what the authorization server says about itself.
+
+A tenant and the platform are served by the same functions; the address says whose clients and keys are meant.
+"""
+
+import msgspec
+
+from billfold.contract.oauth import JwkSet, OAuthError, ServerMetadata, TokenRequest, TokenResponse
+from billfold_server.http.routing import Call, Reply, Routes
+from billfold_server.identity import rules
+from billfold_server.identity.rules import OAuthRefusal
+
+__all__ = ["platform_routes", "routes"]
+
+routes = Routes(
+    tag="Identity",
+    description="Access tokens by client credentials (RFC 6749), signed as ES256 JWTs (RFC 9068).",
+    audience="tenant-public",
+)
+platform_routes = Routes(
+    tag="Identity",
+    description="Access tokens of platform operators, by an issuer of their own.",
+    audience="platform-public",
+)
+
+_FORM = "application/x-www-form-urlencoded"
+_KEYS_MAX_AGE_S = 300
+
+
+async def _issue(call: Call, body: bytes) -> Reply[TokenResponse]:
+    services = call.services
+    services.limits.check_address(call.peer)
+    realm = services.identity.realm(call.tenant_or_none)
+    try:
+        token = await services.identity.issue(realm, rules.read_form(body), call.headers.get("authorization"))
+    except OAuthRefusal as refusal:
+        # Only what could be guessing is counted; a mistake in the form isn't.
+        if refusal.error == "invalid_client":
+            services.limits.count_failure(call.peer)
+        return _refused(refusal)
+    return Reply(body=token, headers={"Cache-Control": "no-store"})
+
+
+def _refused(refusal: OAuthRefusal) -> Reply[TokenResponse]:
+    headers = {"Cache-Control": "no-store", "Content-Type": "application/json"}
+    if refusal.status == 401:  # noqa: PLR2004 - Unauthorized always comes with a challenge (RFC 9110, section 11.6.1).
+        headers["WWW-Authenticate"] = 'Basic realm="billfold", charset="UTF-8"'
+    body = OAuthError(error=refusal.error, error_description=refusal.description)
+    return Reply(body=msgspec.json.encode(body), status=refusal.status, headers=headers)
+
+
+async def _keys(call: Call) -> Reply[JwkSet]:
+    identity = call.services.identity
+    keys = await identity.jwks(identity.realm(call.tenant_or_none))
+    return Reply(body=keys, headers={"Cache-Control": f"public, max-age={_KEYS_MAX_AGE_S}"})
+
+
+def _metadata(call: Call) -> Reply[ServerMetadata]:
+    platform = call.tenant_or_none is None
+    issuer = call.services.identity.realm(call.tenant_or_none).issuer
+    metadata = ServerMetadata(
+        issuer=issuer,
+        token_endpoint=f"{issuer}/oauth/token",
+        jwks_uri=f"{issuer}/.well-known/jwks.json",
+        scopes_supported=sorted(rules.PLATFORM_SCOPES if platform else rules.TENANT_SCOPES),
+        # Nothing is answered through a browser, so there is no response type to choose.
+        response_types_supported=[],
+        grant_types_supported=["client_credentials"],
+        token_endpoint_auth_methods_supported=["client_secret_basic", "client_secret_post"],
+        service_documentation=f"{issuer}/docs",
+    )
+    return Reply(body=metadata, headers={"Cache-Control": f"public, max-age={_KEYS_MAX_AGE_S}"})
+
+
+@routes.post("/oauth/token", surface="oauth", body_media_type=_FORM, body_schema=TokenRequest)
+async def create_token(call: Call, body: bytes) -> Reply[TokenResponse]:
+    """Issue an access token to a client.
+
+    By client credentials (RFC 6749, section 4.4). The client authenticates by HTTP Basic or in the form, not by both.
+    """
+    return await _issue(call, body)
+
+
+@routes.get("/.well-known/jwks.json")
+async def get_jwks(call: Call) -> Reply[JwkSet]:
+    """Show the public keys by which this tenant's access tokens can be verified."""
+    return await _keys(call)
+
+
+@routes.get("/.well-known/oauth-authorization-server")
+async def get_server_metadata(call: Call) -> Reply[ServerMetadata]:
+    """Show what this tenant's authorization server can do (RFC 8414)."""
+    return _metadata(call)
+
+
+@platform_routes.post("/platform/oauth/token", surface="oauth", body_media_type=_FORM, body_schema=TokenRequest)
+async def create_platform_token(call: Call, body: bytes) -> Reply[TokenResponse]:
+    """Issue an access token to a platform operator's client.
+
+    By client credentials (RFC 6749, section 4.4). The client authenticates by HTTP Basic or in the form, not by both.
+    """
+    return await _issue(call, body)
+
+
+@platform_routes.get("/platform/.well-known/jwks.json")
+async def get_platform_jwks(call: Call) -> Reply[JwkSet]:
+    """Show the public keys by which operators' access tokens can be verified."""
+    return await _keys(call)
+
+
+@platform_routes.get("/platform/.well-known/oauth-authorization-server")
+async def get_platform_server_metadata(call: Call) -> Reply[ServerMetadata]:
+    """Show what the platform's authorization server can do (RFC 8414)."""
+    return _metadata(call)

@@ -1,0 +1,161 @@
+"""Scopes, and how a token request is read (RFC 6749)."""
+
+import base64
+import binascii
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+from urllib.parse import unquote_plus
+
+import msgspec
+
+__all__ = [
+    "PLATFORM_SCOPES",
+    "TENANT_SCOPES",
+    "Credentials",
+    "OAuthRefusal",
+    "granted_scopes",
+    "read_credentials",
+    "read_form",
+    "unknown_scopes",
+]
+
+TENANT_SCOPES: Final[dict[str, str]] = {
+    "audit:read": "Read the audit records",
+    "clock:write": "Move a sandbox's clock",
+    "events:read": "Read the stream of events",
+    "holds:read": "Read holds",
+    "holds:write": "Create, capture and release holds",
+    "ledger:read": "Read accounts, journal entries and statements",
+    "ledger:write": "Open accounts, post and reverse journal entries",
+    "parties:read": "Read people and companies",
+    "parties:write": "Create and change people and companies",
+    "statements:read": "Read imported bank statements",
+    "statements:write": "Import bank statements and assign their entries",
+    "tenant:read": "Read the tenant's own settings and clock",
+    "transfers:read": "Read transfers, top-ups and withdrawals",
+    "transfers:write": "Move money between wallets, and in and out of them",
+    "wallets:read": "Read wallets, balances and aliases",
+    "wallets:write": "Open, change, freeze and close wallets",
+}
+"""What an API client of a tenant may be allowed."""
+
+PLATFORM_SCOPES: Final[dict[str, str]] = {
+    "platform:tenants:read": "Read the tenants of this deployment",
+    "platform:tenants:write": "Create, change, suspend and delete tenants",
+}
+"""What a platform operator may be allowed."""
+
+
+class OAuthRefusal(Exception):
+    """A refusal of the token endpoint (RFC 6749, section 5.2).
+
+    Attributes:
+        error: The code that the RFC names.
+        description: For the developer of the client; says nothing about who exists.
+        status: 401 for ``invalid_client``, else 400.
+        basic: Whether the client came with HTTP Basic, and so must be challenged by it.
+    """
+
+    def __init__(self, error: str, description: str, *, basic: bool = False) -> None:
+        super().__init__(error)
+        self.error = error
+        self.description = description
+        self.status = 401 if error == "invalid_client" else 400
+        self.basic = basic
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    """What a client showed of itself.
+
+    Attributes:
+        client_id: Who it says that it is.
+        secret: By what it wants to be believed.
+        basic: Whether they came by HTTP Basic.
+    """
+
+    client_id: str
+    secret: str
+    basic: bool
+
+    def __repr__(self) -> str:
+        return f"Credentials(client_id={self.client_id!r})"
+
+
+def read_form(body: bytes) -> dict[str, str]:
+    """Return the parameters of a form, each of which may occur once; empty ones count as absent (section 3.2).
+
+    Raises:
+        OAuthRefusal: ``invalid_request``: it is no form, or a parameter is repeated.
+    """
+    parameters: dict[str, str] = {}
+    seen: set[str] = set()
+    try:
+        text = body.decode("ascii")
+        for part in filter(None, text.split("&")):
+            name, _, value = (unquote_plus(each, errors="strict") for each in part.partition("="))
+            if name in seen:
+                raise OAuthRefusal("invalid_request", "a parameter occurs twice")
+            seen.add(name)
+            if value:
+                parameters[name] = value
+    except UnicodeDecodeError:
+        raise OAuthRefusal("invalid_request", "the form isn't valid") from None
+    return parameters
+
+
+_BASIC = re.compile(r"(?i:basic) +([A-Za-z0-9+/]+={0,2})")
+
+
+def read_credentials(authorization: str | None, form: Mapping[str, str]) -> Credentials:
+    """Return what the client showed: by HTTP Basic or in the form (section 2.3.1), but not by both.
+
+    Raises:
+        OAuthRefusal: ``invalid_client``: nothing was shown. ``invalid_request``: two ways at once.
+    """
+    if authorization is None:
+        if "client_id" not in form or "client_secret" not in form:
+            raise OAuthRefusal("invalid_client", "the client must authenticate")
+        return Credentials(form["client_id"], form["client_secret"], basic=False)
+    if "client_secret" in form:
+        raise OAuthRefusal("invalid_request", "the client authenticates in two ways at once")
+    refusal = OAuthRefusal("invalid_client", "the Authorization header isn't HTTP Basic", basic=True)
+    if (match := _BASIC.fullmatch(authorization)) is None:
+        raise refusal
+    try:
+        pair = base64.b64decode(match.group(1), validate=True).decode("utf-8")
+        client_id, colon, secret = pair.partition(":")
+        credentials = Credentials(
+            unquote_plus(client_id, errors="strict"), unquote_plus(secret, errors="strict"), basic=True
+        )
+    except (binascii.Error, ValueError):
+        raise refusal from None
+    if not colon or form.get("client_id", credentials.client_id) != credentials.client_id:
+        raise refusal
+    return credentials
+
+
+_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")
+
+
+def granted_scopes(asked: str | None, allowed: Iterable[str]) -> list[str]:
+    """Return the scopes that a token gets: those that were asked for, or all (section 3.3).
+
+    Raises:
+        OAuthRefusal: ``invalid_scope``: the text isn't a list of scopes, or one isn't allowed to this client.
+    """
+    allowed = frozenset(allowed)
+    if asked is None:
+        return sorted(allowed)
+    if not _SCOPE.fullmatch(asked):
+        raise OAuthRefusal("invalid_scope", "the scope isn't a list of scopes")
+    wanted = set(asked.split(" "))
+    if not wanted <= allowed:
+        raise OAuthRefusal("invalid_scope", "the client isn't allowed a scope that it asks for")
+    return sorted(wanted)
+
+
+def unknown_scopes(scopes: Iterable[str], *, platform: bool) -> list[str]:
+    """Return those of the scopes that no operation of the realm asks for."""
+    known = PLATFORM_SCOPES if platform else TENANT_SCOPES
+    return sorted(set(scopes) - known.keys())

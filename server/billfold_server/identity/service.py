@@ -1,0 +1,418 @@
+"""Clients, their access tokens, and the check of those on every request.
+
+A realm is who issues and accepts tokens: each tenant is one, and the platform is one. A token is good in its realm
+alone: realms share neither keys nor issuer nor audience.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import re
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Coroutine, Hashable, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from uuid import UUID
+
+import msgspec
+from joserfc.jwk import ECKey
+
+from billfold import errors, ids
+from billfold.clock import Clock
+from billfold.contract.oauth import Jwk, JwkSet, TokenResponse
+from billfold.ids import Prefix
+from billfold_server.identity import queries, rules, tokens
+from billfold_server.identity.queries import ClientRow, KeyRow, Tx
+from billfold_server.identity.rules import OAuthRefusal
+from billfold_server.identity.tokens import Claims
+from billfold_server.keys.service import Keyring
+from billfold_server.tenancy.context import Caller, TenantRef
+
+if TYPE_CHECKING:
+    from billfold_server.tenancy.transaction import Database
+
+__all__ = ["Client", "Identity", "Realm", "create_client", "list_clients", "realm_of", "set_client_state"]
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+_PLATFORM: Final = "platform"
+
+
+class Realm(msgspec.Struct, frozen=True):
+    """Who issues and accepts tokens.
+
+    Attributes:
+        owner: The tenant's id, or ``platform``; sealed keys are bound to it.
+        issuer: The canonical base URL, which is the tokens' ``iss``.
+        audience: The API's URL, which is their ``aud``.
+        tenant: The tenant; None is the platform.
+    """
+
+    owner: str
+    issuer: str
+    audience: str
+    tenant: TenantRef | None
+
+
+def realm_of(base_url: str, tenant: TenantRef | None) -> Realm:
+    """Return the realm of a tenant, or of the platform.
+
+    Args:
+        base_url: How the world reaches the server.
+        tenant: The tenant; None is the platform.
+    """
+    if tenant is None:
+        return Realm(_PLATFORM, f"{base_url}/platform", f"{base_url}/platform/v1", None)
+    issuer = f"{base_url}/t/{tenant.slug}"
+    return Realm(ids.encode(Prefix.TENANT, tenant.id), issuer, f"{issuer}/v1", tenant)
+
+
+class Client(msgspec.Struct, frozen=True, kw_only=True):
+    """An API client, without its secret."""
+
+    id: str
+    name: str
+    scopes: list[str]
+    state: str
+    created_at: datetime
+
+
+def _client(row: ClientRow) -> Client:
+    return Client(
+        id=ids.encode(Prefix.CLIENT, row.id),
+        name=row.name,
+        scopes=sorted(row.scopes),
+        state=row.state,
+        created_at=row.created_at,
+    )
+
+
+def _digest(keyring: Keyring, client_id: UUID, secret: str) -> bytes:
+    """Return what is kept of a secret. It has 256 random bits, so a keyed digest is as good as a slow one."""
+    return hmac.digest(keyring.derive("client secrets"), client_id.bytes + secret.encode(), "sha256")
+
+
+async def create_client(
+    tx: Tx, keyring: Keyring, *, name: str, scopes: Sequence[str], now: datetime, platform: bool = False
+) -> tuple[Client, str]:
+    """Register an API client, and return it with its secret, which is shown this once.
+
+    Args:
+        tx: An open transaction of the tenant, or of the platform.
+        keyring: Keys the digest that is kept.
+        name: For people.
+        scopes: What it may ask for.
+        now: The real time.
+        platform: Whether it is an operator of the platform.
+
+    Raises:
+        errors.ValidationFailed: There is no scope, or one that nothing asks for.
+    """
+    if strangers := rules.unknown_scopes(scopes, platform=platform):
+        raise errors.ValidationFailed(f"there is no scope {', '.join(strangers)}", param="scope")
+    if not scopes:
+        raise errors.ValidationFailed("a client needs at least one scope", param="scope")
+    client_id, secret = ids.uuid7(), f"bfs_{secrets.token_urlsafe(32)}"
+    row = ClientRow(
+        id=client_id,
+        name=name,
+        secret_digest=_digest(keyring, client_id, secret),
+        scopes=sorted(set(scopes)),
+        state="active",
+        created_at=now,
+        updated_at=now,
+    )
+    await queries.insert_client(tx, row)
+    return _client(row), secret
+
+
+async def list_clients(tx: Tx) -> list[Client]:
+    """Return the realm's clients, oldest first."""
+    return [_client(row) for row in await queries.list_clients(tx)]
+
+
+async def set_client_state(tx: Tx, client_id: str, *, enabled: bool, now: datetime) -> None:
+    """Enable or disable a client. Its tokens stop or begin to work within a second, on every worker.
+
+    Raises:
+        errors.NotFound: There is no such client.
+    """
+    try:
+        key = ids.decode(Prefix.CLIENT, client_id)
+    except ids.InvalidIdError:
+        raise errors.NotFound("there is no such client") from None
+    if not await queries.set_client_state(tx, key, "active" if enabled else "disabled", now):
+        raise errors.NotFound("there is no such client")
+
+
+class _Bounded(Generic[K, V]):
+    """A cache that forgets what wasn't asked for longest."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._entries: OrderedDict[K, V] = OrderedDict()
+
+    def get(self, key: K) -> V | None:
+        if (value := self._entries.get(key)) is not None:
+            self._entries.move_to_end(key)
+        return value
+
+    def put(self, key: K, value: V) -> None:
+        self._entries[key] = value
+        self._entries.move_to_end(key)
+        while len(self._entries) > self._size:
+            self._entries.popitem(last=False)
+
+    def drop(self, key: K) -> None:
+        self._entries.pop(key, None)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+class _Keys(msgspec.Struct, frozen=True):
+    """A realm's signing keys, as one worker knows them."""
+
+    signing: KeyRow
+    public: dict[str, ECKey]
+    jwks: JwkSet
+    read_at: float
+
+
+class _Standing(msgspec.Struct, frozen=True):
+    """What a client may do, as it was read at a moment."""
+
+    active: bool
+    scopes: frozenset[str]
+    read_at: float
+
+
+_BEARER = re.compile(r"(?i:bearer) +([A-Za-z0-9._~+/-]+=*)")
+_STANDING_S: Final = 0.7
+"""How long a client's standing is believed. With the query itself, a disabled client is out within a second."""
+
+_KEYS_S: Final = 30.0
+_KEYS_AGAIN_S: Final = 1.0
+
+
+class Identity:
+    """Issues and checks access tokens, for all realms of one process.
+
+    Args:
+        database: Where clients and keys are.
+        keyring: Opens the private keys.
+        clock: The real clock.
+        base_url: How the world reaches the server.
+        token_ttl_s: How long an access token lives.
+    """
+
+    def __init__(
+        self, *, database: "Database", keyring: Keyring, clock: Clock, base_url: str, token_ttl_s: int
+    ) -> None:
+        self._database = database
+        self._keyring = keyring
+        self._clock = clock
+        self._base_url = base_url
+        self._token_ttl_s = token_ttl_s
+        self._verified: _Bounded[tuple[str, bytes], Claims] = _Bounded(20_000)
+        self._standings: _Bounded[tuple[str, UUID], _Standing] = _Bounded(20_000)
+        self._keys: _Bounded[str, _Keys] = _Bounded(2_000)
+        self._private: _Bounded[tuple[str, UUID], ECKey] = _Bounded(2_000)
+        self._under_way: dict[Hashable, asyncio.Task[Any]] = {}
+
+    def realm(self, tenant: TenantRef | None) -> Realm:
+        """Return the realm of a tenant, or of the platform."""
+        return realm_of(self._base_url, tenant)
+
+    # The resource server.
+
+    async def authenticate(self, tenant: TenantRef | None, header: str | None, request_id: str) -> Caller:
+        """Return the caller that an ``Authorization`` header names, at a tenant or (None) at the platform.
+
+        Raises:
+            errors.InvalidToken: There is no token, or none that is valid there and now.
+        """
+        if header is None:
+            raise errors.InvalidToken("an access token is required", absent=True)
+        if (match := _BEARER.fullmatch(header)) is None:
+            raise errors.InvalidToken("the Authorization header isn't of the form Bearer <token>")
+        realm = self.realm(tenant)
+        claims = await self._verify(realm, match.group(1))
+        client_id = ids.decode(Prefix.CLIENT, claims.client_id)
+        standing = await self._standing(realm, client_id)
+        if not standing.active:
+            raise errors.InvalidToken("the access token isn't valid here and now")
+        return Caller(
+            actor=claims.client_id,
+            client_id=client_id,
+            request_id=request_id,
+            scopes=frozenset(claims.scope.split(" ")) & standing.scopes,
+        )
+
+    async def _verify(self, realm: Realm, token: str) -> Claims:
+        now_s = int(self._clock.now().timestamp())
+        # The key is a digest, so that the cache holds nothing that opens anything.
+        key = (realm.owner, hashlib.sha256(token.encode()).digest())
+        if (known := self._verified.get(key)) is not None:
+            if now_s < known.exp:
+                return known
+            self._verified.drop(key)
+            raise errors.InvalidToken("the access token isn't valid here and now")
+        public = await self._public_key(realm, tokens.key_id_of(token))
+        claims = tokens.verify(token, public, issuer=realm.issuer, audience=realm.audience, now_s=now_s)
+        self._verified.put(key, claims)
+        return claims
+
+    async def _public_key(self, realm: Realm, kid: str) -> ECKey:
+        keys = await self._realm_keys(realm)
+        # Another worker may have made a newer key; but whoever sends unknown ids can't make us look at each request.
+        if kid not in keys.public and time.monotonic() - keys.read_at > _KEYS_AGAIN_S:
+            keys = await self._realm_keys(realm, again=True)
+        if kid not in keys.public:
+            raise errors.InvalidToken("the access token isn't valid here and now")
+        return keys.public[kid]
+
+    async def _standing(self, realm: Realm, client_id: UUID) -> _Standing:
+        key = (realm.owner, client_id)
+        known = self._standings.get(key)
+        if known is not None and time.monotonic() - known.read_at < _STANDING_S:
+            return known
+        return await self._once(("standing", *key), self._read_standing(realm, client_id))
+
+    async def _read_standing(self, realm: Realm, client_id: UUID) -> _Standing:
+        read_at = time.monotonic()
+        async with self._tx(realm) as tx:
+            row = await queries.find_client(tx, client_id)
+        active = row is not None and row.state == "active"
+        standing = _Standing(active, frozenset(row.scopes) if row is not None else frozenset(), read_at)
+        self._standings.put((realm.owner, client_id), standing)
+        return standing
+
+    # The authorization server.
+
+    async def issue(self, realm: Realm, form: dict[str, str], authorization: str | None) -> TokenResponse:
+        """Return an access token to a client that has shown its secret (RFC 6749, section 4.4).
+
+        Raises:
+            OAuthRefusal: By the codes of section 5.2.
+        """
+        if "grant_type" not in form:
+            raise OAuthRefusal("invalid_request", "grant_type is required")
+        credentials = rules.read_credentials(authorization, form)
+        client = await self._authenticate_client(realm, credentials)
+        if form["grant_type"] != "client_credentials":
+            raise OAuthRefusal("unsupported_grant_type", "the grant type isn't supported")
+        scopes = rules.granted_scopes(form.get("scope"), client.scopes)
+        keys = await self._realm_keys(realm)
+        now_s = int(self._clock.now().timestamp())
+        wire_id = ids.encode(Prefix.CLIENT, client.id)
+        claims = Claims(
+            iss=realm.issuer,
+            sub=wire_id,
+            client_id=wire_id,
+            aud=realm.audience,
+            scope=" ".join(scopes),
+            jti=secrets.token_urlsafe(16),
+            iat=now_s,
+            exp=now_s + self._token_ttl_s,
+        )
+        kid = ids.encode(Prefix.SIGNING_KEY, keys.signing.id)
+        return TokenResponse(
+            access_token=tokens.sign(claims, self._private_key(realm, keys.signing), kid),
+            token_type="Bearer",  # noqa: S106 - the kind of token
+            expires_in=self._token_ttl_s,
+            scope=claims.scope,
+        )
+
+    async def _authenticate_client(self, realm: Realm, credentials: rules.Credentials) -> ClientRow:
+        """Return the client whose secret this is. Whether a client exists can't be told from answer or effort."""
+        try:
+            client_id = ids.decode(Prefix.CLIENT, credentials.client_id)
+        except ids.InvalidIdError:
+            client_id = UUID(int=0)
+        async with self._tx(realm) as tx:
+            row = await queries.find_client(tx, client_id)
+        shown = _digest(self._keyring, client_id, credentials.secret)
+        kept = row.secret_digest if row is not None else bytes(32)
+        matches = hmac.compare_digest(shown, kept)
+        if row is None or not matches or row.state != "active":
+            raise OAuthRefusal("invalid_client", "the client isn't authenticated", basic=credentials.basic)
+        return row
+
+    async def jwks(self, realm: Realm) -> JwkSet:
+        """Return the realm's public keys."""
+        return (await self._realm_keys(realm)).jwks
+
+    def _private_key(self, realm: Realm, row: KeyRow) -> ECKey:
+        known = self._private.get((realm.owner, row.id))
+        if known is None:
+            kid = ids.encode(Prefix.SIGNING_KEY, row.id)
+            known = ECKey.import_key(self._keyring.unseal(row.sealed_private, owner=realm.owner, kid=kid))
+            self._private.put((realm.owner, row.id), known)
+        return known
+
+    async def _realm_keys(self, realm: Realm, *, again: bool = False) -> _Keys:
+        known = self._keys.get(realm.owner)
+        if known is not None and not again and time.monotonic() - known.read_at < _KEYS_S:
+            return known
+        return await self._once(("keys", realm.owner), self._read_keys(realm))
+
+    async def _read_keys(self, realm: Realm) -> _Keys:
+        """Read the realm's keys, and make the first one where there is none."""
+        read_at = time.monotonic()
+        async with self._tx(realm) as tx:
+            rows = await queries.list_keys(tx)
+            if not any(row.state == "active" for row in rows):
+                await queries.insert_key(tx, self._new_key(realm))
+                rows = await queries.list_keys(tx)
+        public = [msgspec.json.decode(row.public_jwk, type=Jwk) for row in rows]
+        keys = _Keys(
+            signing=next(row for row in rows if row.state == "active"),
+            public={jwk.kid: ECKey.import_key(msgspec.to_builtins(jwk)) for jwk in public},
+            jwks=JwkSet(keys=public),
+            read_at=read_at,
+        )
+        self._keys.put(realm.owner, keys)
+        return keys
+
+    def _new_key(self, realm: Realm) -> KeyRow:
+        key_id = ids.uuid7()
+        kid = ids.encode(Prefix.SIGNING_KEY, key_id)
+        key = ECKey.generate_key("P-256")
+        coordinates = key.as_dict(private=False)
+        public = Jwk(
+            kty="EC",
+            crv="P-256",
+            x=str(coordinates["x"]),
+            y=str(coordinates["y"]),
+            kid=kid,
+            use="sig",
+            alg="ES256",
+        )
+        return KeyRow(
+            id=key_id,
+            algorithm=tokens.ALGORITHM,
+            public_jwk=msgspec.json.encode(public).decode(),
+            sealed_private=self._keyring.seal(key.as_pem(private=True), owner=realm.owner, kid=kid),
+            state="active",
+            created_at=self._clock.now(),
+        )
+
+    def _tx(self, realm: Realm) -> AbstractAsyncContextManager[Any]:
+        return self._database.platform_tx() if realm.tenant is None else self._database.tx(realm.tenant)
+
+    async def _once(self, key: Hashable, work: Coroutine[Any, Any, V]) -> V:
+        """Do work that several requests wait for only once at a time."""
+        task: asyncio.Task[V] | None = self._under_way.get(key)
+        if task is None:
+            task = asyncio.create_task(work)
+            self._under_way[key] = task
+            task.add_done_callback(lambda _: self._under_way.pop(key, None))
+        else:
+            work.close()
+        # The one who asked first may go away; the others still wait for the answer.
+        return await asyncio.shield(task)

@@ -1,0 +1,1 @@
+"""Keys: what this deployment keeps secret, and how private keys lie in the database."""

@@ -1,0 +1,151 @@
+"""A server for tests: real uvicorn on loopback, real PostgreSQL, an authenticated client.
+
+``live`` starts the application in a thread of the test's process, so that a test can look inside; what a test does over
+HTTP goes through sockets, parsers and the whole application all the same.
+"""
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import uvicorn
+import uvloop
+
+from billfold_server.app import build_app, database_secret
+from billfold_server.http.services import Services
+from billfold_server.identity.rules import PLATFORM_SCOPES, TENANT_SCOPES
+from billfold_server.identity.service import create_client
+from billfold_server.keys.service import open_keyring
+from billfold_server.settings import Secret, Settings
+from billfold_server.tenancy.manifest import Manifest
+from billfold_server.tenancy.provisioning import Administrator
+
+__all__ = ["Credentials", "LiveServer", "serve"]
+
+
+class Credentials(msgspec.Struct):
+    """By what a client gets its tokens."""
+
+    client_id: str
+    secret: str
+
+
+class LiveServer:
+    """A server that is up.
+
+    Attributes:
+        url: Its base URL.
+        services: Its parts, which live in its own thread's event loop.
+        settings: Its settings.
+    """
+
+    def __init__(self, app: Any, url: str, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
+        self.url = url
+        self.settings = settings
+        self.services: Services = app.state.services
+        self._loop = loop
+
+    def run(self, work: Any) -> Any:
+        """Run a coroutine in the server's own event loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
+
+    def add_tenant(self, manifest: Manifest) -> None:
+        """Provision a tenant."""
+        self.run(self.services.tenants.apply(manifest))
+
+    def add_client(self, slug: str | None, scopes: Sequence[str] | None = None) -> Credentials:
+        """Register an API client of a tenant, or (None) of the platform, with all scopes unless some are named."""
+
+        async def create() -> Credentials:
+            services, platform = self.services, slug is None
+            scopes_ = scopes if scopes is not None else list(PLATFORM_SCOPES if platform else TENANT_SCOPES)
+            scope = (
+                services.database.platform_tx()
+                if slug is None
+                else services.database.tx(await services.registry.get(slug))
+            )
+            async with scope as tx:
+                client, secret = await create_client(
+                    tx, services.keyring, name="test", scopes=scopes_, now=services.clock.now(), platform=platform
+                )
+            return Credentials(client.id, secret)
+
+        credentials = self.run(create())
+        assert isinstance(credentials, Credentials)
+        return credentials
+
+    def base(self, slug: str | None) -> str:
+        """Return the base URL of a tenant, or (None) of the platform."""
+        return f"{self.url}/platform" if slug is None else f"{self.url}/t/{slug}"
+
+    def token(self, slug: str | None, credentials: Credentials, scope: str | None = None) -> str:
+        """Return an access token."""
+        form = {"grant_type": "client_credentials"} | ({} if scope is None else {"scope": scope})
+        answer = httpx.post(
+            f"{self.base(slug)}/oauth/token", data=form, auth=(credentials.client_id, credentials.secret)
+        )
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["access_token"])
+
+    def client(self, slug: str | None, scopes: Sequence[str] | None = None) -> httpx.Client:
+        """Return an HTTP client that is authenticated at a tenant, with relative addresses below its base."""
+        token = self.token(slug, self.add_client(slug, scopes))
+        return httpx.Client(base_url=self.base(slug), headers={"Authorization": f"Bearer {token}"}, timeout=30)
+
+
+def settings_for(folder: Path, admin_dsn: str, **changes: Any) -> Settings:
+    """Return settings with a keyring of its own and a database that is set up for them."""
+    settings = Settings(
+        data_dir=str(folder), admin_database_url=Secret(admin_dsn), port=0, log_level="warning", **changes
+    )
+
+    async def bootstrap() -> str:
+        administrator = Administrator(admin_dsn, deployment_secret=database_secret(open_keyring(settings)))
+        return (await administrator.bootstrap()).runtime_dsn
+
+    return msgspec.structs.replace(settings, database_url=Secret(asyncio.run(bootstrap())))
+
+
+@contextlib.contextmanager
+def serve(settings: Settings, *, wrap: Any = None) -> Iterator[LiveServer]:
+    """Serve an application until the block ends.
+
+    Args:
+        settings: As ``settings_for`` makes them.
+        wrap: Puts another ASGI application around it.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        app = build_app(msgspec.structs.replace(settings, public_url=settings.public_url or url))
+        yield from _serve(app, app if wrap is None else wrap(app), listener, url, settings)
+
+
+def _serve(app: Any, outermost: Any, listener: socket.socket, url: str, settings: Settings) -> Iterator[LiveServer]:
+    config = uvicorn.Config(outermost, log_config=None, access_log=False, loop="uvloop")
+    server = uvicorn.Server(config)
+    loops: list[asyncio.AbstractEventLoop] = []
+    started = threading.Event()
+
+    async def run() -> None:
+        loops.append(asyncio.get_running_loop())
+        config.load()
+        server.lifespan = config.lifespan_class(config)
+        await server.startup(sockets=[listener])
+        started.set()
+        await server.main_loop()
+        await server.shutdown(sockets=[listener])
+
+    thread = threading.Thread(target=lambda: uvloop.new_event_loop().run_until_complete(run()), daemon=True)
+    thread.start()
+    assert started.wait(20), "the server didn't start"
+    try:
+        yield LiveServer(app, url, settings, loops[0])
+    finally:
+        server.should_exit = True
+        thread.join(20)

@@ -1,0 +1,33 @@
+"""Fixtures of the HTTP edge: a running server with two tenants."""
+
+import asyncio
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from tests.live import LiveServer, serve, settings_for
+from tests.tenants import in_database, manifest
+
+
+async def _execute(dsn: str, sql: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(sql)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture(scope="session")
+def live(postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """Serve two tenants, ``alpha`` and ``beta``; ``beta`` has a host name of its own."""
+    name = f"live_{secrets.token_hex(4)}"
+    asyncio.run(_execute(postgres_dsn, f"CREATE DATABASE {name}"))
+    settings = settings_for(Path(tmp_path_factory.mktemp("live")), in_database(postgres_dsn, name))
+    with serve(settings) as server:
+        server.add_tenant(manifest("alpha", rate_limit_per_s=100_000, rate_limit_burst=1_000_000))
+        server.add_tenant(manifest("beta", hosts=["wallet.beta.example"]))
+        yield server
+    asyncio.run(_execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)"))

@@ -1,0 +1,315 @@
+"""Identity: tokens by client credentials, and their check at the tenant that issued them."""
+
+import base64
+import hmac
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+from joserfc import jwt
+from joserfc.jwk import ECKey, KeySet
+
+from billfold import ids
+from billfold.ids import Prefix
+from billfold_server.identity.service import set_client_state
+from tests.live import Credentials, LiveServer
+from tests.tenants import manifest
+
+
+@pytest.fixture(scope="module")
+def credentials(live: LiveServer) -> Credentials:
+    """A client of alpha with two scopes."""
+    return live.add_client("alpha", ["tenant:read", "wallets:read"])
+
+
+def ask(live: LiveServer, form: dict[str, str] | bytes, auth: Any = None, slug: str | None = "alpha", **headers: str):
+    """Send a token request."""
+    content = form if isinstance(form, bytes) else None
+    data = None if isinstance(form, bytes) else form
+    headers = {"Content-Type": "application/x-www-form-urlencoded", **headers}
+    return httpx.post(f"{live.base(slug)}/oauth/token", data=data, content=content, auth=auth, headers=headers)
+
+
+GRANT = {"grant_type": "client_credentials"}
+
+
+class TestATokenRequest:
+    def test_is_answered_with_a_token_for_either_way_to_authenticate(self, live, credentials) -> None:
+        """HTTP Basic and the form are both taken (RFC 6749, section 2.3.1); the answer isn't cached."""
+        by_form = {**GRANT, "client_id": credentials.client_id, "client_secret": credentials.secret}
+        for answer in (ask(live, GRANT, (credentials.client_id, credentials.secret)), ask(live, by_form)):
+            assert answer.status_code == 200
+            assert answer.headers["cache-control"] == "no-store"
+            token = answer.json()
+            assert (token["token_type"], token["scope"], token["expires_in"]) == (
+                "Bearer",
+                "tenant:read wallets:read",
+                600,
+            )
+
+    def test_gets_the_scopes_that_it_asks_for(self, live, credentials) -> None:
+        """A part of what the client may can be asked for."""
+        answer = ask(live, {**GRANT, "scope": "tenant:read"}, (credentials.client_id, credentials.secret))
+        assert answer.json()["scope"] == "tenant:read"
+
+    @pytest.mark.parametrize(
+        ("form", "error", "status"),
+        [
+            ({}, "invalid_request", 400),
+            ({"grant_type": ""}, "invalid_request", 400),
+            ({"grant_type": "password"}, "unsupported_grant_type", 400),
+            ({**GRANT, "scope": "wallets:write"}, "invalid_scope", 400),
+            ({**GRANT, "scope": "tenant:read  wallets:read"}, "invalid_scope", 400),
+            ({**GRANT, "scope": 'x"y'}, "invalid_scope", 400),
+            ({**GRANT, "client_secret": "x"}, "invalid_request", 400),
+            ({**GRANT, "client_id": "cli_other"}, "invalid_client", 401),
+            (b"grant_type=client_credentials&grant_type=client_credentials", "invalid_request", 400),
+            (b"grant_type=client_credentials&scope=%ff", "invalid_request", 400),
+            (b"\xff\xfe", "invalid_request", 400),
+        ],
+    )
+    def test_is_refused_by_the_codes_of_the_rfc(self, live, credentials, form, error, status) -> None:
+        """RFC 6749, section 5.2 names each refusal."""
+        answer = ask(live, form, (credentials.client_id, credentials.secret))
+        assert (answer.status_code, answer.json()["error"]) == (status, error)
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.headers["cache-control"] == "no-store"
+
+    def test_doesnt_tell_whether_a_client_exists(self, live, credentials) -> None:
+        """Unknown client, wrong secret, no client id at all: the same answer, challenged where Basic was used."""
+        strangers = [
+            (credentials.client_id, "wrong"),
+            (credentials.client_id, ""),
+            (ids.new(Prefix.CLIENT), credentials.secret),
+            ("nobody", "x"),
+            ("", ""),
+        ]
+        answers = [ask(live, GRANT, pair) for pair in strangers]
+        assert {(answer.status_code, answer.text) for answer in answers} == {(401, answers[0].text)}
+        assert all(answer.headers["www-authenticate"].startswith("Basic ") for answer in answers)
+
+    @pytest.mark.parametrize(
+        "header", ["Bearer x", "Basic", "Basic !!!", "Basic eA==", "Basic " + "A" * 5000, "Basic /////w=="]
+    )
+    def test_with_another_authorization_is_refused(self, live, header) -> None:
+        """What isn't HTTP Basic is an unauthenticated client."""
+        answer = ask(live, GRANT, Authorization=header)
+        assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+
+    def test_needs_a_form(self, live) -> None:
+        """JSON isn't a form: 415, in the surface's own words."""
+        answer = httpx.post(f"{live.base('alpha')}/oauth/token", json=GRANT)
+        assert (answer.status_code, answer.json()["error"]) == (415, "invalid_request")
+
+
+def decoded(segment: str) -> dict[str, Any]:
+    """Return a segment of a JWT."""
+    value: dict[str, Any] = json.loads(base64.urlsafe_b64decode(segment + "==="))
+    return value
+
+
+def encoded(value: dict[str, Any]) -> str:
+    """Return a segment of a JWT."""
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+
+def mac_by(key: bytes, head: dict[str, Any], body: dict[str, Any]) -> str:
+    """Return a token under a MAC whose key is a public key, which joserfc itself won't make."""
+    signed = f"{encoded(head)}.{encoded(body)}"
+    tag = hmac.digest(key, signed.encode(), "sha256")
+    return f"{signed}.{base64.urlsafe_b64encode(tag).decode().rstrip('=')}"
+
+
+class TestAnAccessToken:
+    def test_is_a_jwt_of_rfc_9068(self, live, credentials) -> None:
+        """Its header has type, algorithm and key; its claims name issuer, audience, client, scope and a short life."""
+        token = live.token("alpha", credentials)
+        header, claims = (decoded(part) for part in token.split(".")[:2])
+        base = live.base("alpha")
+        assert (header["typ"], header["alg"]) == ("at+jwt", "ES256")
+        assert (claims["iss"], claims["aud"]) == (base, f"{base}/v1")
+        assert claims["sub"] == claims["client_id"] == credentials.client_id
+        assert 0 < claims["exp"] - claims["iat"] <= 600
+        assert claims["scope"] == "tenant:read wallets:read"
+        assert len(claims["jti"]) >= 22
+
+    def test_verifies_by_the_published_keys(self, live, credentials) -> None:
+        """The metadata leads to the keys, and these verify the token; nothing private is in them."""
+        metadata = httpx.get(f"{live.base('alpha')}/.well-known/oauth-authorization-server").json()
+        inserted = httpx.get(f"{live.url}/.well-known/oauth-authorization-server/t/alpha").json()
+        assert metadata == inserted
+        assert metadata["issuer"] == live.base("alpha")
+        keys = httpx.get(metadata["jwks_uri"]).json()
+        assert all("d" not in key for key in keys["keys"])
+        token = live.token("alpha", credentials)
+        assert (
+            jwt.decode(token, KeySet.import_key_set(keys), algorithms=["ES256"]).claims["sub"] == credentials.client_id
+        )
+
+
+class TestTheCheckOfATokenHere:
+    def test_lets_it_in_where_it_was_issued(self, live, credentials) -> None:
+        """The token opens its tenant, whatever the scheme's case."""
+        token = live.token("alpha", credentials)
+        for scheme in ("Bearer", "bearer", "BEARER"):
+            assert (
+                httpx.get(f"{live.base('alpha')}/v1/tenant", headers={"Authorization": f"{scheme} {token}"}).status_code
+                == 200
+            )
+
+    def test_keeps_it_out_elsewhere(self, live) -> None:
+        """A token of one tenant is worth nothing at another one or at the platform, and the reverse."""
+        tokens = {slug: live.token(slug, live.add_client(slug)) for slug in ("alpha", "beta", None)}
+        for owner, token in tokens.items():
+            for slug in ("alpha", "beta"):
+                answer = httpx.get(f"{live.base(slug)}/v1/tenant", headers={"Authorization": f"Bearer {token}"})
+                assert answer.status_code == (200 if slug == owner else 401)
+
+    def test_refuses_what_is_no_token(self, live, credentials) -> None:
+        """Without a token there is a bare challenge; with a bad one, its error (RFC 6750, section 3.1)."""
+        address = f"{live.base('alpha')}/v1/tenant"
+        bare = httpx.get(address)
+        assert (bare.status_code, bare.headers["www-authenticate"]) == (401, 'Bearer realm="billfold"')
+        token = live.token("alpha", credentials)
+        for header in (
+            "Bearer",
+            "Bearer\tx",
+            "Basic eDp5",
+            "Bearer a b",
+            "Bearer ..",
+            f"Bearer {token}, Bearer {token}",
+            "Bearer " + "a" * 9000,
+        ):
+            answer = httpx.get(address, headers={"Authorization": header})
+            assert answer.status_code == 401
+            assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+
+    def test_refuses_every_forgery(self, live, credentials) -> None:
+        """Changed claims, headers, signatures, algorithms and keys: none gets in, and none makes the server fail."""
+        token = live.token("alpha", credentials)
+        header, claims, signature = token.split(".")
+        head, body = decoded(header), decoded(claims)
+        public = httpx.get(f"{live.base('alpha')}/.well-known/jwks.json").json()["keys"][0]
+        own = ECKey.generate_key("P-256")
+        forged = [
+            f"{header}.{claims}.",
+            f"{header}.{claims}.{signature[:-2]}AA",
+            f"{header}.{encoded(body | {'scope': 'wallets:write'})}.{signature}",
+            *(f"{encoded(head | change)}.{claims}.{signature}" for change in HEADERS),
+            f"{encoded({'alg': 'none', 'typ': 'at+jwt'})}.{claims}.",
+            jwt.encode(head, body, own, algorithms=["ES256"]),
+            jwt.encode(head | {"jwk": own.as_dict(private=False)}, body, own, algorithms=["ES256"]),
+            mac_by(ECKey.import_key(public).as_pem(), head | {"alg": "HS256"}, body),
+        ]
+        for attempt in forged:
+            answer = httpx.get(f"{live.base('alpha')}/v1/tenant", headers={"Authorization": f"Bearer {attempt}"})
+            assert (answer.status_code, attempt) == (401, attempt)
+
+    def test_refuses_signed_claims_that_are_wrong(self, live, credentials) -> None:
+        """Even under the right key, another issuer, audience, type or time is refused."""
+        identity = live.services.identity
+        realm = identity.realm(live.run(live.services.registry.get("alpha")))
+        keys = live.run(identity._realm_keys(realm))
+        token = live.token("alpha", credentials)
+        head, body = (decoded(part) for part in token.split(".")[:2])
+        private = identity._private_key(realm, keys.signing)
+        now = int(time.time())
+        changes = [
+            {"iss": live.base("beta")},
+            {"aud": f"{live.base('beta')}/v1"},
+            {"aud": [f"{live.base('alpha')}/v1"]},
+            {"sub": ids.new(Prefix.CLIENT)},
+            {"exp": now - 1},
+            {"exp": "9999999999"},
+            {"iat": now + 60},
+            {"extra": 1},
+        ]
+        for change in changes:
+            attempt = jwt.encode(head, body | change, private, algorithms=["ES256"])
+            answer = httpx.get(f"{live.base('alpha')}/v1/tenant", headers={"Authorization": f"Bearer {attempt}"})
+            assert (answer.status_code, change) == (401, change)
+        good = jwt.encode(head, body, private, algorithms=["ES256"])
+        assert (
+            httpx.get(f"{live.base('alpha')}/v1/tenant", headers={"Authorization": f"Bearer {good}"}).status_code == 200
+        )
+
+    def test_asks_for_the_scope(self, live) -> None:
+        """A token without the operation's scope is 403, and the challenge names it."""
+        with live.client("alpha", ["wallets:read"]) as client:
+            answer = client.get("/v1/tenant")
+        assert (answer.status_code, answer.json()["code"], answer.json()["facts"]) == (
+            403,
+            "insufficient_scope",
+            {"scope": "tenant:read"},
+        )
+        assert 'scope="tenant:read"' in answer.headers["www-authenticate"]
+
+    def test_follows_a_disabled_client_within_a_second(self, live) -> None:
+        """Once a client is disabled, its token dies within a second and no new one is issued; enabling reverses it."""
+        credentials = live.add_client("alpha", ["tenant:read"])
+        token = live.token("alpha", credentials)
+
+        def status() -> int:
+            return httpx.get(
+                f"{live.base('alpha')}/v1/tenant", headers={"Authorization": f"Bearer {token}"}
+            ).status_code
+
+        async def switch(*, enabled: bool) -> None:
+            services = live.services
+            async with services.database.tx(await services.registry.get("alpha")) as tx:
+                await set_client_state(tx, credentials.client_id, enabled=enabled, now=services.clock.now())
+
+        assert status() == 200
+        live.run(switch(enabled=False))
+        switched = time.monotonic()
+        while status() != 401:
+            assert time.monotonic() - switched < 1.0
+        assert ask(live, GRANT, (credentials.client_id, credentials.secret)).status_code == 401
+        live.run(switch(enabled=True))
+        switched = time.monotonic()
+        while status() != 200:
+            assert time.monotonic() - switched < 1.0
+
+    def test_expires_to_the_second(self, live, credentials) -> None:
+        """A token that was let in a moment ago isn't let in past its end, though it is in the cache."""
+        identity = live.services.identity
+        realm = identity.realm(live.run(live.services.registry.get("alpha")))
+        keys = live.run(identity._realm_keys(realm))
+        head, body = (decoded(part) for part in live.token("alpha", credentials).split(".")[:2])
+        ends = int(time.time()) + 2
+        token = jwt.encode(head, body | {"exp": ends}, identity._private_key(realm, keys.signing), algorithms=["ES256"])
+        seen = set()
+        while time.time() < ends + 0.1:
+            before = time.time()
+            answer = httpx.get(f"{live.base('alpha')}/v1/tenant", headers={"Authorization": f"Bearer {token}"})
+            if time.time() < ends or before >= ends:
+                seen.add((before >= ends, answer.status_code))
+        assert seen == {(False, 200), (True, 401)}
+
+
+HEADERS: list[dict[str, Any]] = [
+    {"alg": "none"},
+    {"alg": "HS256"},
+    {"alg": "ES384"},
+    {"typ": "JWT"},
+    {"kid": "key_other"},
+    {"kid": "../../etc/passwd"},
+    {"kid": None},
+    {"jku": "https://attacker.example/jwks"},
+    {"x5u": "https://attacker.example/cert"},
+    {"crit": ["exp"]},
+    {"b64": False},
+]
+
+
+class TestTheFirstKeyOfARealm:
+    def test_is_one_for_all_who_ask_at_once(self, live) -> None:
+        """Many first requests at a new tenant agree on one signing key."""
+        live.add_tenant(manifest("gamma"))
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda _: httpx.get(f"{live.base('gamma')}/.well-known/jwks.json").text, range(16)))
+        assert len(set(answers)) == 1
+        assert len(json.loads(answers[0])["keys"]) == 1
