@@ -22,6 +22,7 @@ from asyncpg.pool import PoolConnectionProxy
 from billfold import errors
 from billfold_server.db.engine import ENGINE, NoTransactionError
 from billfold_server.db.pools import CONNECTION_LOST, Lease, Login, Pools, PoolSettings, unavailable
+from billfold_server.db.wakeups import Wakeups, Work
 from billfold_server.tenancy import secret
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.rules import PLATFORM_SCHEMA, Deployment, quoted
@@ -87,13 +88,27 @@ class Tx:
         """Run a statement once for each row of arguments."""
         await self.connection.executemany(sql, rows)
 
+    def ended(self) -> None:
+        """Do what is to be done once the transaction has been committed, or may have been."""
+
 
 class TenantTx(Tx):
     """An open transaction of one tenant."""
 
-    def __init__(self, connection: Connection, tenant: TenantRef) -> None:
+    def __init__(self, connection: Connection, tenant: TenantRef, wakeups: Wakeups) -> None:
         super().__init__(connection)
         self.tenant = tenant
+        self._wakeups = wakeups
+        self._left = Work(0)
+
+    def wake(self, work: Work) -> None:
+        """Ask for the background's visit once the transaction has ended."""
+        self._left |= work
+
+    def ended(self) -> None:
+        """Ask for the visit now. If nothing was committed after all, it finds nothing."""
+        if self._left:
+            self._wakeups.signal(self.tenant, self._left)
 
 
 class PlatformTx(Tx):
@@ -117,6 +132,7 @@ class Database:
         self._secret = deployment_secret
         self._deployment: Deployment | None = None
         self._ending: set[asyncio.Task[None]] = set()
+        self.wakeups = Wakeups()
 
     def tx(
         self,
@@ -151,7 +167,7 @@ class Database:
             self,
             functools.partial(self.acquire, tenant),
             begin + begin_sql,
-            lambda connection: TenantTx(connection, tenant),
+            lambda connection: TenantTx(connection, tenant, self.wakeups),
         )
 
     def platform_tx(
@@ -314,7 +330,11 @@ class _Scope(Generic[TxT]):
         self._tx.open = False
         ENGINE.leave()
         if error is None:
-            await self._commit()
+            try:
+                await self._commit()
+            finally:
+                # Also if the outcome is unknown or nobody waits for it any longer: it may have been committed.
+                self._tx.ended()
         else:
             lost = _lost(error, self._lease.connection)
             await self._abort(self._lease)
