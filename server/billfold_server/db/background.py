@@ -1,0 +1,164 @@
+"""The background of a server process: visits tenants that have events to number or jobs to do.
+
+Three things lead to a visit. A commit in this process that left something behind: at once. The agenda, which all
+processes share: when a tenant's next job is due. And a sweep over all tenants, now and then and at the start, which
+finds whatever the other two have lost; nothing depends on them but the delay.
+"""
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import structlog
+
+from billfold import errors
+from billfold_server.db import agenda
+from billfold_server.db.relay import Relay
+from billfold_server.db.runner import JobRunner
+from billfold_server.db.wakeups import Work
+from billfold_server.tenancy.context import TenantRef
+from billfold_server.tenancy.transaction import Database
+
+__all__ = ["Background"]
+
+log = structlog.get_logger(__name__)
+
+_AFTER_FAILURE_S = 1.0
+_CLAIM_AGAIN_MS = 30_000
+
+
+class Background:
+    """The visits of one process.
+
+    Args:
+        database: The door to the tenants' tables.
+        tenants: Lists the tenants that are served.
+        relay: Numbers and publishes events.
+        runner: Does jobs.
+        poll_s: How often the agenda is read.
+        sweep_s: How often every tenant is visited for no reason.
+        concurrency: How many tenants are visited at once.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        tenants: Callable[[], Awaitable[Sequence[TenantRef]]],
+        relay: Relay,
+        runner: JobRunner,
+        *,
+        poll_s: float = 1.0,
+        sweep_s: float = 30.0,
+        concurrency: int = 4,
+    ) -> None:
+        self._database = database
+        self._tenants = tenants
+        self._relay = relay
+        self._runner = runner
+        self._poll_s = poll_s
+        self._sweep_s = sweep_s
+        self._places = asyncio.Semaphore(concurrency)
+        self._visits: dict[UUID, asyncio.Task[None]] = {}
+        self._timers: dict[tuple[UUID, Work], asyncio.TimerHandle] = {}
+        self._planned: dict[UUID, datetime] = {}
+        self._from_agenda: set[UUID] = set()
+
+    async def run(self) -> None:
+        """Visit tenants until cancelled. What is being done then is given back, so that others take it up at once."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._dispatch())
+                group.create_task(self._repeat(self._read_agenda, self._poll_s))
+                group.create_task(self._repeat(self._sweep, self._sweep_s))
+        finally:
+            for timer in self._timers.values():
+                timer.cancel()
+            visits = list(self._visits.values())
+            for visit in visits:
+                visit.cancel()
+            await asyncio.gather(*visits, return_exceptions=True)
+
+    async def _dispatch(self) -> None:
+        while True:
+            if await self._database.wakeups.wait(self._poll_s):
+                for tenant, work in self._database.wakeups.take(busy=self._visits):
+                    visit = asyncio.create_task(self._visit(tenant, work), name=f"visit-{tenant.slug}")
+                    self._visits[tenant.id] = visit
+                    visit.add_done_callback(functools.partial(self._end_visit, tenant.id))
+
+    def _end_visit(self, tenant_id: UUID, _: "asyncio.Task[None]") -> None:
+        del self._visits[tenant_id]
+        self._database.wakeups.nudge()
+
+    async def _visit(self, tenant: TenantRef, work: Work) -> None:
+        async with self._places:
+            try:
+                if Work.EVENTS in work:
+                    self._come_again(tenant, Work.EVENTS, await self._relay.run(tenant))
+                if Work.JOBS in work:
+                    wait_s = await self._runner.run(tenant)
+                    self._come_again(tenant, Work.JOBS, wait_s)
+                    await self._plan(tenant.id, wait_s)
+            except errors.Unavailable:
+                self._come_again(tenant, work, _AFTER_FAILURE_S)
+            except Exception:
+                log.exception("visit_failed", tenant=tenant.slug)
+                self._come_again(tenant, work, _AFTER_FAILURE_S)
+
+    def _come_again(self, tenant: TenantRef, work: Work, wait_s: float | None) -> None:
+        """Set this process's own timer; a later visit than the sweep's needs none."""
+        if wait_s is None or wait_s > self._sweep_s:
+            return
+        loop = asyncio.get_running_loop()
+        before = self._timers.get((tenant.id, work))
+        if before is not None and not before.cancelled() and loop.time() < before.when() <= loop.time() + wait_s:
+            return
+        if before is not None:
+            before.cancel()
+        self._timers[tenant.id, work] = loop.call_later(wait_s, self._database.wakeups.signal, tenant, work)
+
+    async def _plan(self, tenant_id: UUID, wait_s: float | None) -> None:
+        """Tell the other processes when the tenant wants to be visited next, unless they know."""
+        wake_at = None if wait_s is None else datetime.now(UTC) + timedelta(seconds=wait_s)
+        if tenant_id in self._from_agenda:
+            self._from_agenda.discard(tenant_id)
+            async with self._database.platform_tx() as tx:
+                await agenda.plan_exactly(tx, tenant_id, wake_at)
+        elif wake_at is not None and not self._is_planned(tenant_id, wake_at):
+            async with self._database.platform_tx() as tx:
+                await agenda.plan(tx, tenant_id, wake_at)
+        else:
+            return
+        if wake_at is None:
+            self._planned.pop(tenant_id, None)
+        else:
+            self._planned[tenant_id] = wake_at
+
+    def _is_planned(self, tenant_id: UUID, wake_at: datetime) -> bool:
+        planned = self._planned.get(tenant_id)
+        return planned is not None and datetime.now(UTC) < planned <= wake_at + timedelta(seconds=1)
+
+    async def _read_agenda(self) -> None:
+        async with self._database.platform_tx() as tx:
+            due = set(await agenda.claim_due(tx, again_ms=_CLAIM_AGAIN_MS))
+        if due:
+            self._from_agenda |= due
+            for tenant in await self._tenants():
+                if tenant.id in due:
+                    self._database.wakeups.signal(tenant, Work.JOBS)
+
+    async def _sweep(self) -> None:
+        for tenant in await self._tenants():
+            self._database.wakeups.signal(tenant, Work.EVENTS | Work.JOBS)
+
+    async def _repeat(self, step: Callable[[], Awaitable[None]], every_s: float) -> None:
+        while True:
+            try:
+                await step()
+            except errors.Unavailable:
+                log.warning("background_waits_for_database", step=step.__name__)
+            except Exception:
+                log.exception("background_step_failed", step=step.__name__)
+            await asyncio.sleep(every_s)

@@ -1,0 +1,362 @@
+"""Jobs: what is to be done later, as rows that commit with the change that asks for it.
+
+A job is claimed under a lease and done outside of the claiming transaction, so a process that is killed loses no job:
+the lease ends, and another process takes it. What a job does inside the database it can make exactly once, by finishing
+in the same transaction (``JobRun.finish``); whatever it does outside happens at least once and needs an idempotency
+key of its own. A job that keeps failing becomes a dead letter, which is kept until somebody looks at it.
+
+``due_at`` and the waits between attempts are on the tenant's clock; leases are on the real one, because processes die in
+real time.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from billfold import errors
+from billfold_server.db.wakeups import Work
+from billfold_server.tenancy.context import TenantRef
+from billfold_server.tenancy.transaction import Database, TenantTx
+
+__all__ = [
+    "DeadLetter",
+    "Handler",
+    "Job",
+    "JobKind",
+    "JobKinds",
+    "JobRun",
+    "LeaseLostError",
+    "NewJob",
+    "RetryPolicy",
+    "backoff",
+    "claim",
+    "enqueue",
+    "fail",
+    "list_dead_letters",
+    "release",
+    "retry_dead_letter",
+]
+
+
+class NewJob(msgspec.Struct, frozen=True, kw_only=True):
+    """Something to be done.
+
+    Attributes:
+        id: UUIDv7.
+        kind: Under which its handler is registered.
+        due_at: When, on the tenant's clock.
+        payload: A JSON object; ids rather than copies of what they name.
+        dedup_key: While a job of this kind with this key is unfinished, no other is added. It is for what must be done
+            once, such as ending one hold; what has changed since a running job has begun isn't seen by that job.
+    """
+
+    id: UUID
+    kind: str
+    due_at: datetime
+    payload: bytes = b"{}"
+    dedup_key: str | None = None
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that was claimed.
+
+    Attributes:
+        attempt: The first is 1. An attempt counts when it begins, so that a job which kills its worker ends, too.
+        token: Names this claim. Nobody else's claim of the same job has it.
+    """
+
+    id: UUID
+    kind: str
+    due_at: datetime
+    payload: bytes
+    attempt: int
+    token: UUID
+
+    def read(self, payload_type: type[Any]) -> Any:
+        """Return the payload as a type."""
+        return msgspec.json.decode(self.payload, type=payload_type)
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that failed too often.
+
+    Attributes:
+        last_error: The kind of error that the last attempt ended with, without its message, which may hold what was
+            meant for the log alone.
+    """
+
+    id: UUID
+    kind: str
+    due_at: datetime
+    payload: bytes
+    attempts: int
+    last_error: str | None
+    died_at: datetime
+
+
+class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """How often a kind of job is tried, how long one attempt may take, and how long to wait in between.
+
+    Attributes:
+        attempts: After so many it is a dead letter.
+        first_wait_s: Wait after the first failure; it doubles with each further one. On the tenant's clock.
+        longest_wait_s: But never more than this.
+        timeout_s: An attempt that takes longer has failed. On the real clock.
+    """
+
+    attempts: int = 8
+    first_wait_s: float = 2.0
+    longest_wait_s: float = 3600.0
+    timeout_s: int = 30
+
+    @property
+    def lease_s(self) -> int:
+        """How long a claim lasts: the attempt, and time to write down how it went."""
+        return self.timeout_s + 10
+
+
+Handler = Callable[["JobRun"], Awaitable[None]]
+"""Does a job. Raising means "try again"; returning means "done", unless it has said so in a transaction already."""
+
+
+class JobKind(msgspec.Struct, frozen=True, kw_only=True):
+    """A kind of job: who does it, and how often it is tried."""
+
+    name: str
+    handler: Handler
+    retry: RetryPolicy = RetryPolicy()
+
+
+class JobKinds:
+    """The registry of kinds. A process claims only what it knows, so older code leaves newer jobs alone."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, JobKind] = {}
+
+    def register(self, name: str, handler: Handler, retry: RetryPolicy | None = None) -> None:
+        """Say who does a kind of job.
+
+        Raises:
+            ValueError: The kind has a handler already.
+        """
+        if name in self._kinds:
+            msg = f"two handlers for jobs of kind {name}"
+            raise ValueError(msg)
+        self._kinds[name] = JobKind(name=name, handler=handler, retry=retry or RetryPolicy())
+
+    def __getitem__(self, name: str) -> JobKind:
+        return self._kinds[name]
+
+    @property
+    def leases_s(self) -> Mapping[str, int]:
+        """How long a claim of each kind lasts."""
+        return {kind.name: kind.retry.lease_s for kind in self._kinds.values()}
+
+
+class LeaseLostError(Exception):
+    """The job has been claimed by another since; whatever was done for it in this transaction must not commit."""
+
+
+class JobRun:
+    """One attempt at a job, as its handler sees it."""
+
+    def __init__(self, database: Database, tenant: TenantRef, job: Job) -> None:
+        self.database = database
+        self.tenant = tenant
+        self.job = job
+        self.settled = False
+
+    def tx(self) -> AbstractAsyncContextManager[TenantTx]:
+        """Open a transaction of the job's tenant."""
+        return self.database.tx(self.tenant)
+
+    async def finish(self, tx: TenantTx) -> None:
+        """Finish the job in a transaction, so that what else is in it happens exactly once.
+
+        Raises:
+            LeaseLostError: Another has claimed the job since. Let it pass, so that the transaction rolls back.
+        """
+        self._check(await tx.fetchval(_FINISH, self.job.id, self.job.token))
+
+    async def postpone(self, tx: TenantTx, due_at: datetime) -> None:
+        """Put the job off in a transaction, as a new job with all its attempts.
+
+        Raises:
+            LeaseLostError: Another has claimed the job since. Let it pass, so that the transaction rolls back.
+        """
+        self._check(await tx.fetchval(_POSTPONE, self.job.id, self.job.token, due_at))
+        tx.wake(Work.JOBS)
+
+    def _check(self, found: UUID | None) -> None:
+        if found is None:
+            raise LeaseLostError
+        self.settled = True
+
+
+_ENQUEUE = """
+INSERT INTO jobs (id, kind, due_at, payload, dedup_key, status, attempts)
+SELECT j.id, j.kind, j.due_at, j.payload::json, j.dedup_key, 'waiting', 0
+FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::text[], $5::text[])
+    AS j (id, kind, due_at, payload, dedup_key)
+ON CONFLICT (kind, dedup_key) WHERE status = 'waiting' AND dedup_key IS NOT NULL DO NOTHING
+"""
+
+_FINISH = "DELETE FROM jobs WHERE id = $1 AND claimed_by = $2 RETURNING id"
+
+_POSTPONE = """
+UPDATE jobs SET due_at = $3, attempts = 0, claimed_by = NULL, claimed_until = NULL
+WHERE id = $1 AND claimed_by = $2
+RETURNING id
+"""
+
+_DUE = """
+SELECT id, kind FROM jobs
+WHERE status = 'waiting' AND due_at <= $1 AND kind = ANY($2::text[])
+  AND (claimed_until IS NULL OR claimed_until <= now())
+ORDER BY due_at, id
+LIMIT $3
+FOR UPDATE SKIP LOCKED
+"""
+
+_CLAIM = """
+UPDATE jobs AS j
+SET claimed_by = c.token, claimed_until = now() + c.lease_s * interval '1 second', attempts = j.attempts + 1
+FROM unnest($1::uuid[], $2::uuid[], $3::int[]) AS c (id, token, lease_s)
+WHERE j.id = c.id
+RETURNING j.id, j.kind, j.due_at, j.payload::text AS payload, j.attempts AS attempt, j.claimed_by AS token
+"""
+
+_RETRY = """
+UPDATE jobs SET due_at = $3, last_error = $4, claimed_by = NULL, claimed_until = NULL
+WHERE id = $1 AND claimed_by = $2
+"""
+
+_BURY = """
+UPDATE jobs SET status = 'dead', died_at = now(), last_error = $3, claimed_by = NULL, claimed_until = NULL
+WHERE id = $1 AND claimed_by = $2
+"""
+
+_RELEASE = """
+UPDATE jobs SET attempts = attempts - 1, claimed_by = NULL, claimed_until = NULL WHERE id = $1 AND claimed_by = $2
+"""
+
+_DEAD = """
+SELECT id, kind, due_at, payload::text AS payload, attempts, last_error, died_at
+FROM jobs
+WHERE status = 'dead' AND ($1::uuid IS NULL OR id > $1)
+ORDER BY id
+LIMIT $2
+"""
+
+_REVIVE = """
+UPDATE jobs SET status = 'waiting', attempts = 0, due_at = $2, died_at = NULL WHERE id = $1 AND status = 'dead'
+RETURNING id
+"""
+
+
+async def enqueue(tx: TenantTx, *jobs: NewJob) -> None:
+    """Write jobs in the transaction of the change that asks for them, with one statement."""
+    if not jobs:
+        return
+    await tx.execute(
+        _ENQUEUE,
+        [job.id for job in jobs],
+        [job.kind for job in jobs],
+        [job.due_at for job in jobs],
+        [job.payload.decode() for job in jobs],
+        [job.dedup_key for job in jobs],
+    )
+    tx.wake(Work.JOBS)
+
+
+async def claim(
+    tx: TenantTx, *, now: datetime, leases_s: Mapping[str, int], tokens: Callable[[], UUID], limit: int
+) -> list[Job]:
+    """Claim the jobs that fell due first and that nobody else has.
+
+    Args:
+        tx: The tenant's transaction; the claim holds once it has committed.
+        now: The tenant's time.
+        leases_s: The kinds to claim, and how long a claim of each lasts.
+        tokens: Makes a name for each claim.
+        limit: How many at most.
+    """
+    due = await tx.fetch(_DUE, now, list(leases_s), limit)
+    if not due:
+        return []
+    rows = await tx.fetch(
+        _CLAIM, [row["id"] for row in due], [tokens() for _ in due], [leases_s[row["kind"]] for row in due]
+    )
+    return sorted((_job(row) for row in rows), key=lambda job: (job.due_at, job.id))
+
+
+async def fail(tx: TenantTx, job: Job, *, retry_at: datetime | None, cause: str) -> None:
+    """Write down that an attempt failed: the job is tried again, or is a dead letter where ``retry_at`` is None.
+
+    Nothing happens if the job was finished, or was claimed by another since.
+    """
+    if retry_at is None:
+        await tx.execute(_BURY, job.id, job.token, cause)
+    else:
+        await tx.execute(_RETRY, job.id, job.token, retry_at, cause)
+        tx.wake(Work.JOBS)
+
+
+async def release(tx: TenantTx, job: Job) -> None:
+    """Give a claim back, as if it had not been made."""
+    await tx.execute(_RELEASE, job.id, job.token)
+    tx.wake(Work.JOBS)
+
+
+async def list_dead_letters(tx: TenantTx, *, after: UUID | None = None, limit: int = 100) -> list[DeadLetter]:
+    """Return jobs that failed too often, by id."""
+    rows = await tx.fetch(_DEAD, after, limit)
+    return [DeadLetter(**{**dict(row), "payload": row["payload"].encode()}) for row in rows]
+
+
+async def retry_dead_letter(tx: TenantTx, job_id: UUID, *, due_at: datetime) -> None:
+    """Let a dead letter be tried again, with all its attempts.
+
+    Raises:
+        errors.NotFound: There is no such dead letter.
+        errors.Conflict: A newer job with the same key waits already.
+    """
+    try:
+        revived = await tx.fetchval(_REVIVE, job_id, due_at)
+    except asyncpg.UniqueViolationError as error:
+        raise errors.Conflict("a newer job with the same key waits already") from error
+    if revived is None:
+        raise errors.NotFound("there is no such dead letter")
+    tx.wake(Work.JOBS)
+
+
+def backoff(policy: RetryPolicy, attempt: int, jitter: float) -> timedelta | None:
+    """Return how long to wait after a failed attempt, or None where it was the last one.
+
+    Half of the wait is fixed and half is chance, so that what failed together doesn't come back together.
+
+    Args:
+        policy: The kind's policy.
+        attempt: Which attempt failed; the first is 1.
+        jitter: Chance, from 0 to 1.
+    """
+    if attempt >= policy.attempts:
+        return None
+    whole_s = min(policy.first_wait_s * 2.0 ** min(attempt - 1, 40), policy.longest_wait_s)
+    return timedelta(seconds=whole_s * (0.5 + 0.5 * jitter))
+
+
+def _job(row: asyncpg.Record) -> Job:
+    return Job(
+        id=row["id"],
+        kind=row["kind"],
+        due_at=row["due_at"],
+        payload=row["payload"].encode(),
+        attempt=row["attempt"],
+        token=row["token"],
+    )

@@ -1,0 +1,237 @@
+"""The runner: does a tenant's jobs when they are due, and moves its test clock past them in order.
+
+Usually several jobs of a tenant run at once, in as many processes as there are. While a test clock is being moved, one
+driver alone does the tenant's jobs, one after the other: it stops the clock at the next thing that falls due, does it,
+lets the relay tell of it, and goes on. So ninety days of a sandbox happen in the same order each time.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID, uuid4
+
+import structlog
+from asyncpg import Record
+
+from billfold import errors
+from billfold.ids import uuid7
+from billfold_server.db import jobs, schedules
+from billfold_server.db.jobs import Job, JobKinds, JobRun, LeaseLostError
+from billfold_server.db.relay import BUSY_S, Relay
+from billfold_server.db.schedules import Schedule
+from billfold_server.db.wakeups import Work
+from billfold_server.tenancy import clock
+from billfold_server.tenancy.clock import ClockState
+from billfold_server.tenancy.context import TenantRef
+from billfold_server.tenancy.transaction import Database, TenantTx
+
+__all__ = ["JobRunner"]
+
+log = structlog.get_logger(__name__)
+
+STEADY_JITTER = 0.5
+"""What chance is under a test clock, so that each run is like the one before."""
+
+DRIVER_LEASE_S = 60
+"""How long a test clock waits for its driver before another one takes over."""
+
+_POLL_S = 0.02
+_RELAY_TRIES = 20
+
+# The first thing on the clock's way: a job, whether or not another process is at it, or a schedule.
+_NEXT_JOB = """
+SELECT id, kind, due_at, coalesce(claimed_until > now(), false) AS busy
+FROM jobs
+WHERE status = 'waiting' AND due_at <= $1 AND kind = ANY($2::text[])
+ORDER BY due_at, id
+LIMIT 1
+"""
+_NEXT_SCHEDULE = "SELECT min(next_at) FROM job_schedules WHERE next_at <= $1 AND kind = ANY($2::text[])"
+
+_NEXT = """
+SELECT
+    (SELECT min(due_at) FROM jobs
+     WHERE status = 'waiting' AND claimed_until IS NULL AND kind = ANY($1::text[])) AS due_at,
+    (SELECT min(next_at) FROM job_schedules WHERE kind = ANY($1::text[])) AS next_at,
+    (SELECT extract(epoch FROM min(claimed_until) - now())::float8 FROM jobs
+     WHERE status = 'waiting' AND claimed_until IS NOT NULL AND kind = ANY($1::text[])) AS lease_s
+"""
+
+
+class JobRunner:
+    """Does the jobs of any tenant.
+
+    Args:
+        database: The door to the tenants' tables.
+        kinds: Who does which kind of job.
+        schedules: What every tenant does again and again.
+        relay: Tells of what the jobs have done, while a test clock is being moved.
+        concurrency: How many jobs of one tenant run at once in this process.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        kinds: JobKinds,
+        *,
+        schedules: Sequence[Schedule] = (),
+        relay: Relay | None = None,
+        concurrency: int = 4,
+    ) -> None:
+        self._database = database
+        self._kinds = kinds
+        self._schedules = tuple(schedules)
+        self._relay = relay
+        self._concurrency = concurrency
+        self._scheduled: set[UUID] = set()
+
+    async def run(self, tenant: TenantRef) -> float | None:
+        """Do all that is due.
+
+        Returns:
+            Seconds after which there will be more; None where nothing waits, or the clock stands.
+        """
+        while True:
+            async with self._database.tx(tenant) as tx:
+                state = await clock.read_clock(tx)
+                await self._ensure_schedules(tx, state.now)
+                claimed = [] if state.advancing_to else await self._claim(tx, state.now, self._concurrency)
+                wait_s = None if claimed or state.advancing_to else await self._next_wait_s(tx, state)
+            if state.advancing_to is not None:
+                if state.driven:
+                    return 1.0
+                await self.drive(tenant)
+            elif not claimed:
+                return wait_s
+            await asyncio.gather(*(self._attempt(tenant, job) for job in claimed))
+
+    async def drive(self, tenant: TenantRef, *, timeout_s: float | None = None) -> bool:
+        """Bring a test clock to where it was sent, doing on the way what falls due.
+
+        Returns:
+            Whether it has arrived; if not, the time-out has passed, and whoever comes next goes on.
+        """
+        driver = uuid4()
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            async with self._database.tx(tenant) as tx:
+                state = await clock.lock_clock(tx)
+                mine = not state.driven or state.driver == driver
+                late = deadline is not None and time.monotonic() > deadline
+                job = None
+                if state.advancing_to is not None and mine:
+                    await clock.drive(tx, driver, 0 if late else DRIVER_LEASE_S)
+                    job, arrived = (None, False) if late else await self._step(tx, state)
+                else:
+                    arrived = state.advancing_to is None
+            if arrived:
+                self._database.wakeups.signal(tenant, Work.JOBS)
+                return True
+            if late:
+                return False
+            if job is None:
+                await asyncio.sleep(_POLL_S)
+            else:
+                await self._attempt(tenant, job)
+                await self._tell(tenant)
+
+    async def _step(self, tx: TenantTx, state: ClockState) -> tuple[Job | None, bool]:
+        """Move the clock to the next thing that falls due and claim it, or to where it was sent."""
+        kinds = list(self._kinds.leases_s)
+        now = state.now
+        while True:
+            first = await tx.fetchrow(_NEXT_JOB, state.advancing_to, kinds)
+            occurrence: datetime | None = await tx.fetchval(_NEXT_SCHEDULE, state.advancing_to, kinds)
+            if occurrence is None or (first is not None and first["due_at"] < occurrence):
+                break
+            now = max(now, occurrence)
+            await clock.step(tx, now)
+            await schedules.enqueue_due(tx, now=now, kinds=kinds, new_id=uuid7)
+        if first is None:
+            await clock.arrive(tx, state)
+            return None, True
+        if first["busy"]:
+            return None, False
+        await clock.step(tx, first["due_at"])
+        claimed = await jobs.claim(
+            tx, now=max(now, first["due_at"]), leases_s=self._kinds.leases_s, tokens=uuid4, limit=1
+        )
+        return (claimed[0] if claimed else None), False
+
+    async def _tell(self, tenant: TenantRef) -> None:
+        """Let publishers learn of what a job has done before the clock moves on, unless they are in trouble."""
+        for _ in range(_RELAY_TRIES):
+            wait_s = await self._relay.run(tenant) if self._relay else None
+            if wait_s is None or wait_s > BUSY_S:
+                return
+            await asyncio.sleep(wait_s)
+
+    async def _claim(self, tx: TenantTx, now: datetime, limit: int) -> list[Job]:
+        await schedules.enqueue_due(tx, now=now, kinds=list(self._kinds.leases_s), new_id=uuid7)
+        return await jobs.claim(tx, now=now, leases_s=self._kinds.leases_s, tokens=uuid4, limit=limit)
+
+    async def _ensure_schedules(self, tx: TenantTx, now: datetime) -> None:
+        if tx.tenant.id not in self._scheduled:
+            await schedules.ensure_schedules(tx, self._schedules, now=now)
+            self._scheduled.add(tx.tenant.id)
+
+    async def _next_wait_s(self, tx: TenantTx, state: ClockState) -> float | None:
+        row = await tx.fetchrow(_NEXT, list(self._kinds.leases_s))
+        assert row is not None
+        return _wait_s(row, state)
+
+    async def _attempt(self, tenant: TenantRef, job: Job) -> None:
+        """Do a job once, and write down how it went."""
+        kind = self._kinds[job.kind]
+        run = JobRun(self._database, tenant, job)
+        try:
+            async with asyncio.timeout(kind.retry.timeout_s):
+                await kind.handler(run)
+            if not run.settled:
+                async with run.tx() as tx:
+                    await run.finish(tx)
+        except asyncio.CancelledError:
+            await asyncio.shield(self._give_back(tenant, job))
+            raise
+        except LeaseLostError:
+            log.warning("job_lease_lost", kind=job.kind, job=str(job.id), tenant=tenant.slug)
+        except Exception as error:
+            log.exception("job_failed", kind=job.kind, job=str(job.id), tenant=tenant.slug, attempt=job.attempt)
+            await self._fail(tenant, job, _cause(error))
+
+    async def _fail(self, tenant: TenantRef, job: Job, cause: str) -> None:
+        policy = self._kinds[job.kind].retry
+        try:
+            async with self._database.tx(tenant) as tx:
+                state = await clock.read_clock(tx)
+                jitter = random.random() if state.is_real else STEADY_JITTER  # noqa: S311 - no secret
+                wait = jobs.backoff(policy, job.attempt, jitter)
+                await jobs.fail(tx, job, retry_at=None if wait is None else state.now + wait, cause=cause)
+        except Exception:
+            # The claim's lease brings the job back, once the database is there again. The other jobs go on.
+            log.exception("job_outcome_unwritten", kind=job.kind, job=str(job.id), tenant=tenant.slug)
+
+    async def _give_back(self, tenant: TenantRef, job: Job) -> None:
+        try:
+            async with self._database.tx(tenant) as tx:
+                await jobs.release(tx, job)
+        except Exception:
+            log.exception("job_not_released", kind=job.kind, job=str(job.id), tenant=tenant.slug)
+
+
+def _wait_s(row: Record, state: ClockState) -> float | None:
+    waits: list[float] = []
+    if row["lease_s"] is not None:
+        waits.append(row["lease_s"])
+    if not state.frozen:
+        waits += [(row[name] - state.now).total_seconds() for name in ("due_at", "next_at") if row[name] is not None]
+    return max(0.0, min(waits)) if waits else None
+
+
+def _cause(error: Exception) -> str:
+    """Name an error without its message, which may hold what doesn't belong in a table."""
+    if isinstance(error, errors.ProblemError):
+        return error.code
+    return f"{type(error).__module__}.{type(error).__qualname__}"

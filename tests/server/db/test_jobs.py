@@ -1,0 +1,351 @@
+"""Jobs against PostgreSQL: claimed once, retried, buried, and done in time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from billfold import errors, ids
+from billfold_server.db import jobs
+from billfold_server.db.jobs import JobKinds, JobRun, NewJob, RetryPolicy, backoff
+from billfold_server.db.runner import JobRunner
+from billfold_server.db.schedules import Schedule
+from billfold_server.tenancy.clock import read_clock, tenant_now
+from tests.apart import apart
+from tests.tenants import Tenancy
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+QUICK = RetryPolicy(attempts=3, first_wait_s=0, timeout_s=5)
+
+
+def job(kind: str = "note", *, due_at: datetime = LONG_AGO, payload: bytes = b"{}", key: str | None = None) -> NewJob:
+    """Return a job."""
+    return NewJob(id=ids.uuid7(), kind=kind, due_at=due_at, payload=payload, dedup_key=key)
+
+
+async def enqueue(tenancy: Tenancy, *new: NewJob) -> None:
+    """Commit jobs."""
+    async with tenancy.database.tx(tenancy.tenant) as tx:
+        await jobs.enqueue(tx, *new)
+
+
+async def enqueue_and_fail(tenancy: Tenancy, *new: NewJob) -> None:
+    """Enqueue jobs in a transaction that rolls back."""
+    async with tenancy.database.tx(tenancy.tenant) as tx:
+        await jobs.enqueue(tx, *new)
+        raise ZeroDivisionError
+
+
+async def remaining(tenancy: Tenancy) -> int:
+    """Return how many jobs there are, dead letters included."""
+    async with tenancy.database.tx(tenancy.tenant) as tx:
+        return int(await tx.fetchval("SELECT count(*) FROM jobs"))
+
+
+async def dead_letters(tenancy: Tenancy) -> list[jobs.DeadLetter]:
+    """Return the dead letters."""
+    async with tenancy.database.tx(tenancy.tenant) as tx:
+        return await jobs.list_dead_letters(tx)
+
+
+def runner(tenancy: Tenancy, handler: Callable[[JobRun], Awaitable[None]], retry: RetryPolicy = QUICK) -> JobRunner:
+    """Return a runner that knows jobs of kind ``note``."""
+    kinds = JobKinds()
+    kinds.register("note", handler, retry)
+    return JobRunner(tenancy.database, kinds)
+
+
+class Recorder:
+    """Notes which jobs were done."""
+
+    def __init__(self) -> None:
+        self.done: list[UUID] = []
+
+    async def __call__(self, run: JobRun) -> None:
+        """Note the job."""
+        self.done.append(run.job.id)
+
+
+class TestAJob:
+    async def test_is_done_once_and_gone(self, tenancy: Tenancy):
+        """A handler that returns has done the job."""
+        recorder = Recorder()
+        first, second = job(), job()
+        await enqueue(tenancy, first, second)
+        await runner(tenancy, recorder).run(tenancy.tenant)
+        assert sorted(recorder.done) == [first.id, second.id]
+        assert await remaining(tenancy) == 0
+
+    async def test_is_not_there_if_its_transaction_rolled_back(self, tenancy: Tenancy):
+        """A job commits with the change that asks for it."""
+        with pytest.raises(ZeroDivisionError):
+            await enqueue_and_fail(tenancy, job())
+        assert await remaining(tenancy) == 0
+
+    async def test_waits_until_it_is_due(self, tenancy: Tenancy):
+        """A job of the future isn't done, and the runner says when to come back."""
+        recorder = Recorder()
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            await jobs.enqueue(tx, job(due_at=await tenant_now(tx) + timedelta(seconds=60)))
+        wait_s = await runner(tenancy, recorder).run(tenancy.tenant)
+        assert recorder.done == []
+        assert wait_s == pytest.approx(60, abs=5)
+
+    async def test_is_left_alone_where_its_kind_is_unknown(self, tenancy: Tenancy):
+        """A process that is older than a kind of job leaves it to newer ones."""
+        await enqueue(tenancy, job("unheard_of"))
+        assert await runner(tenancy, Recorder()).run(tenancy.tenant) is None
+        assert await remaining(tenancy) == 1
+
+    async def test_with_a_key_is_added_once_while_unfinished(self, tenancy: Tenancy):
+        """A second job of the same kind and key is dropped; once the first is done there may be another."""
+        recorder = Recorder()
+        work = runner(tenancy, recorder)
+        await enqueue(tenancy, job(key="k"), job(key="k"), job(key="other"))
+        await enqueue(tenancy, job(key="k"))
+        await work.run(tenancy.tenant)
+        assert len(recorder.done) == 2
+        await enqueue(tenancy, job(key="k"))
+        await work.run(tenancy.tenant)
+        assert len(recorder.done) == 3
+
+    async def test_commits_with_what_its_handler_writes(self, tenancy: Tenancy):
+        """A handler that finishes in its transaction and then fails has neither written nor finished."""
+        attempts = 0
+
+        async def write_then_fail_once(run: JobRun) -> None:
+            nonlocal attempts
+            attempts += 1
+            async with run.tx() as tx:
+                await jobs.enqueue(tx, job("written"))
+                await run.finish(tx)
+                if attempts == 1:
+                    raise ZeroDivisionError
+
+        await enqueue(tenancy, job())
+        await runner(tenancy, write_then_fail_once).run(tenancy.tenant)
+        assert attempts == 2
+        assert await remaining(tenancy) == 1
+
+    async def test_can_put_itself_off(self, tenancy: Tenancy):
+        """A postponed job comes back later with all its attempts."""
+        later = datetime(2100, 1, 1, tzinfo=UTC)
+
+        async def postpone(run: JobRun) -> None:
+            async with run.tx() as tx:
+                await run.postpone(tx, later)
+
+        await enqueue(tenancy, job(key="k"))
+        await runner(tenancy, postpone).run(tenancy.tenant)
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            row = await tx.fetchrow("SELECT due_at, attempts, claimed_by FROM jobs")
+        assert row is not None
+        assert tuple(row) == (later, 0, None)
+
+
+class TestAFailingJob:
+    async def test_is_tried_again_and_then_buried(self, tenancy: Tenancy):
+        """After its last attempt it is a dead letter that names the error's kind, and is not tried any more."""
+        attempts = 0
+
+        async def fail(run: JobRun) -> None:
+            nonlocal attempts
+            attempts += 1
+            assert run.job.attempt == attempts
+            raise errors.WalletFrozen("names somebody", wallet_id="wal_x")
+
+        buried = job(payload=b'{"a":1}')
+        await enqueue(tenancy, buried)
+        work = runner(tenancy, fail)
+        await work.run(tenancy.tenant)
+        (letter,) = await dead_letters(tenancy)
+        assert (letter.id, letter.attempts, letter.last_error) == (buried.id, 3, "wallet_frozen")
+        assert letter.payload == b'{"a":1}'
+        await work.run(tenancy.tenant)
+        assert attempts == 3
+
+    async def test_can_be_revived(self, tenancy: Tenancy):
+        """A dead letter that somebody retries is a job again, with all its attempts."""
+        broken = True
+
+        async def fail_while_broken(_: JobRun) -> None:
+            if broken:
+                raise ZeroDivisionError
+
+        await enqueue(tenancy, job())
+        work = runner(tenancy, fail_while_broken)
+        await work.run(tenancy.tenant)
+        (letter,) = await dead_letters(tenancy)
+        broken = False
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            await jobs.retry_dead_letter(tx, letter.id, due_at=LONG_AGO)
+        await work.run(tenancy.tenant)
+        assert await remaining(tenancy) == 0
+
+    async def test_that_is_no_dead_letter_cannot_be_revived(self, tenancy: Tenancy):
+        """Only what is dead can be revived."""
+        with pytest.raises(errors.NotFound):
+            async with tenancy.database.tx(tenancy.tenant) as tx:
+                await jobs.retry_dead_letter(tx, uuid4(), due_at=LONG_AGO)
+
+    async def test_cannot_be_revived_beside_a_newer_one(self, tenancy: Tenancy):
+        """A dead letter whose key is in use again stays dead."""
+
+        async def fail(_: JobRun) -> None:
+            raise ZeroDivisionError
+
+        await enqueue(tenancy, job(key="k"))
+        await runner(tenancy, fail).run(tenancy.tenant)
+        (letter,) = await dead_letters(tenancy)
+        await enqueue(tenancy, job(key="k"))
+        with pytest.raises(errors.Conflict):
+            async with tenancy.database.tx(tenancy.tenant) as tx:
+                await jobs.retry_dead_letter(tx, letter.id, due_at=LONG_AGO)
+
+    async def test_does_not_hold_up_the_others(self, tenancy: Tenancy):
+        """While one job fails again and again, the others are done."""
+        done: list[UUID] = []
+        bad = job()
+
+        async def fail_one(run: JobRun) -> None:
+            if run.job.id == bad.id:
+                raise ZeroDivisionError
+            done.append(run.job.id)
+
+        good = [job() for _ in range(20)]
+        await enqueue(tenancy, bad, *good)
+        await runner(tenancy, fail_one).run(tenancy.tenant)
+        assert sorted(done) == [new.id for new in good]
+
+    async def test_that_hangs_is_given_up(self, tenancy: Tenancy):
+        """An attempt that takes longer than its kind may has failed."""
+
+        async def hang(_: JobRun) -> None:
+            await asyncio.Event().wait()
+
+        await enqueue(tenancy, job())
+        work = runner(tenancy, hang, RetryPolicy(attempts=1, timeout_s=0))
+        await work.run(tenancy.tenant)
+        (letter,) = await dead_letters(tenancy)
+        assert letter.last_error == "builtins.TimeoutError"
+
+
+class TestAClaim:
+    async def test_is_made_by_one_of_many(self, tenancy: Tenancy):
+        """Runners that compete do each job once."""
+        recorder = Recorder()
+        new = [job() for _ in range(100)]
+        await enqueue(tenancy, *new)
+        await asyncio.gather(*(runner(tenancy, recorder).run(tenancy.tenant) for _ in range(4)))
+        assert sorted(recorder.done) == [one.id for one in new]
+
+    async def test_keeps_the_late_one_from_finishing(self, tenancy: Tenancy):
+        """Who comes back after another has claimed the job can't commit anything for it."""
+
+        async def finish_late(run: JobRun) -> None:
+            await apart(claim_again())
+            async with run.tx() as tx:
+                await jobs.enqueue(tx, job("written"))
+                await run.finish(tx)
+
+        async def claim_again() -> None:
+            async with tenancy.database.tx(tenancy.tenant) as tx:
+                await tx.execute("UPDATE jobs SET claimed_by = $1", uuid4())
+
+        await enqueue(tenancy, job())
+        await runner(tenancy, finish_late).run(tenancy.tenant)
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            rows = await tx.fetch("SELECT kind FROM jobs")
+        assert [row["kind"] for row in rows] == ["note"]
+
+    async def test_is_given_back_when_the_runner_is_stopped(self, tenancy: Tenancy):
+        """A job that was interrupted is there for the next runner at once, with the attempt not counted."""
+        begun = asyncio.Event()
+
+        async def hang(_: JobRun) -> None:
+            begun.set()
+            await asyncio.Event().wait()
+
+        await enqueue(tenancy, job())
+        running = asyncio.create_task(runner(tenancy, hang).run(tenancy.tenant))
+        await begun.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        recorder = Recorder()
+        await runner(tenancy, recorder).run(tenancy.tenant)
+        assert len(recorder.done) == 1
+
+    async def test_ends_with_its_lease(self, tenancy: Tenancy):
+        """A claim whose holder never came back is made anew, and counts as an attempt."""
+        await enqueue(tenancy, job())
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            (lost,) = await jobs.claim(tx, now=await tenant_now(tx), leases_s={"note": -1}, tokens=uuid4, limit=1)
+        attempts: list[int] = []
+
+        async def note_attempt(run: JobRun) -> None:
+            attempts.append(run.job.attempt)
+
+        await runner(tenancy, note_attempt).run(tenancy.tenant)
+        assert (lost.attempt, attempts) == (1, [2])
+
+
+class TestASchedule:
+    async def test_makes_up_for_missed_occurrences_once(self, tenancy: Tenancy):
+        """After a long break one job is done, and the next occurrence lies ahead."""
+        recorder = Recorder()
+        kinds = JobKinds()
+        kinds.register("note", recorder)
+        work = JobRunner(tenancy.database, kinds, schedules=[Schedule(name="n", kind="note", rule="every 1h")])
+        await work.run(tenancy.tenant)
+        assert recorder.done == []
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            await tx.execute("UPDATE job_schedules SET next_at = $1", LONG_AGO)
+        await work.run(tenancy.tenant)
+        assert len(recorder.done) == 1
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            state = await read_clock(tx)
+            next_at = await tx.fetchval("SELECT next_at FROM job_schedules")
+        assert state.now < next_at <= state.now + timedelta(hours=1)
+
+    async def test_keeps_its_place_over_a_restart(self, tenancy: Tenancy):
+        """A process that starts leaves a schedule that is there as it is, and follows a changed rule."""
+        kinds = JobKinds()
+        kinds.register("note", Recorder())
+
+        async def start(rule: str) -> datetime:
+            await JobRunner(tenancy.database, kinds, schedules=[Schedule(name="n", kind="note", rule=rule)]).run(
+                tenancy.tenant
+            )
+            async with tenancy.database.tx(tenancy.tenant) as tx:
+                next_at: datetime = await tx.fetchval("SELECT next_at FROM job_schedules")
+                return next_at
+
+        first = await start("0 3 1 * *")
+        assert await start("0 3 1 * *") == first
+        assert await start("0 4 1 * *") == first + timedelta(hours=1)
+
+
+class TestTheWaitAfterAFailure:
+    @given(
+        attempt=st.integers(1, 100),
+        jitter=st.floats(0, 1),
+        first_wait_s=st.floats(0.1, 10),
+        longest_wait_s=st.floats(10, 10_000),
+    )
+    def test_grows_but_stays_within_bounds(
+        self, attempt: int, jitter: float, first_wait_s: float, longest_wait_s: float
+    ):
+        """It is between half and all of the doubled wait, never more than the longest, and none after the last one."""
+        policy = RetryPolicy(attempts=50, first_wait_s=first_wait_s, longest_wait_s=longest_wait_s)
+        wait = backoff(policy, attempt, jitter)
+        if attempt >= 50:
+            assert wait is None
+        else:
+            assert wait is not None
+            whole_s = min(first_wait_s * 2 ** (attempt - 1), longest_wait_s)
+            assert whole_s / 2 - 1e-6 <= wait.total_seconds() <= whole_s + 1e-6

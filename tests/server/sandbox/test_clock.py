@@ -1,0 +1,333 @@
+"""The tenant's clock, and what a test clock does on its way."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from billfold import errors, ids
+from billfold.contract.platform import AdvanceClock, Event, TenantClock
+from billfold_server.db import jobs
+from billfold_server.db.jobs import JobKinds, JobRun, NewJob, RetryPolicy
+from billfold_server.db.outbox import NewEvent, emit
+from billfold_server.db.relay import Relay
+from billfold_server.db.runner import JobRunner
+from billfold_server.db.schedules import Schedule
+from billfold_server.sandbox import service
+from billfold_server.tenancy import clock
+from billfold_server.tenancy.clock import tenant_now
+from billfold_server.tenancy.context import TenantRef
+from tests.apart import apart
+from tests.callers import CALLER
+from tests.tenants import Tenancy
+
+DAY = timedelta(days=1)
+
+
+class Diary:
+    """A job's handler that writes down what was done when, and may fail or make further jobs.
+
+    The payload says how often the job fails first, and after how many hours it makes a further job.
+    """
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[datetime, int]] = []
+
+    async def __call__(self, run: JobRun) -> None:
+        """Do the job as its payload says."""
+        plan = msgspec.json.decode(run.job.payload)
+        async with run.tx() as tx:
+            now = await tenant_now(tx)
+            self.entries.append((now, plan["n"]))
+            assert now >= run.job.due_at
+            if run.job.attempt <= plan.get("fails", 0):
+                raise ZeroDivisionError
+            if "then_h" in plan:
+                await jobs.enqueue(tx, planned(now + timedelta(hours=plan["then_h"]), n=plan["n"] + 1000))
+            await run.finish(tx)
+
+    @property
+    def numbers(self) -> list[int]:
+        """The numbers of the jobs that were done, in that order."""
+        return [number for _, number in self.entries]
+
+
+def planned(due_at: datetime, **plan: int) -> NewJob:
+    """Return a job for the diary."""
+    return NewJob(id=ids.uuid7(), kind="note", due_at=due_at, payload=msgspec.json.encode(plan))
+
+
+def work(
+    tenancy: Tenancy, diary: Diary, *, schedules: Sequence[Schedule] = (), relay: Relay | None = None
+) -> JobRunner:
+    """Return a runner whose jobs are written down."""
+    kinds = JobKinds()
+    kinds.register("note", diary, RetryPolicy(attempts=4, first_wait_s=3600, longest_wait_s=86_400))
+    return JobRunner(tenancy.database, kinds, schedules=schedules, relay=relay)
+
+
+async def now_of(tenancy: Tenancy) -> datetime:
+    """Return the tenant's time."""
+    async with tenancy.database.tx(tenancy.tenant) as tx:
+        return await tenant_now(tx)
+
+
+async def order(tenancy: Tenancy, to: datetime, *, freeze: bool = True) -> TenantClock:
+    """Order an advance, as the route does."""
+    async with tenancy.database.tx(tenancy.tenant) as tx:
+        return await service.order_advance(tx, CALLER, AdvanceClock(to=to, freeze=freeze))
+
+
+async def enqueue(tenancy: Tenancy, *new: NewJob) -> None:
+    """Commit jobs."""
+    async with tenancy.database.tx(tenancy.tenant) as tx:
+        await jobs.enqueue(tx, *new)
+
+
+async def shown(tenancy: Tenancy) -> TenantClock:
+    """Return the clock as clients see it."""
+    async with tenancy.database.tx(tenancy.tenant) as tx:
+        return await service.get_clock(tx)
+
+
+class TestATenantsClock:
+    async def test_is_the_real_one_at_first(self, tenancy: Tenancy):
+        """A new tenant lives in the present, and its time goes on within a transaction."""
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            first, second = await tenant_now(tx), await tenant_now(tx)
+        assert abs(first - datetime.now(UTC)) < timedelta(seconds=5)
+        assert first < second
+
+    async def test_cannot_be_moved_where_it_is_real(self, tenancy: Tenancy):
+        """Only a sandbox has a test clock."""
+        bank = await tenancy.add("bank", sandbox=False)
+        with pytest.raises(errors.ClockNotControllable):
+            async with tenancy.database.tx(bank) as tx:
+                await service.order_advance(tx, CALLER, AdvanceClock(to=datetime(2100, 1, 1, tzinfo=UTC)))
+        async with tenancy.database.tx(bank) as tx:
+            assert (await service.get_clock(tx)).controllable is False
+
+    async def test_never_goes_back(self, tenancy: Tenancy):
+        """An instant that has passed, or that the clock is on its way past, is refused."""
+        now = await now_of(tenancy)
+        with pytest.raises(errors.ClockMovesForward):
+            await order(tenancy, now - timedelta(seconds=1))
+        await order(tenancy, now + 2 * DAY)
+        with pytest.raises(errors.ClockMovesForward):
+            await order(tenancy, now + DAY)
+
+    async def test_stands_where_it_was_frozen(self, tenancy: Tenancy):
+        """A frozen clock shows the same instant until it is moved."""
+        target = await now_of(tenancy) + DAY
+        await order(tenancy, target)
+        assert await work(tenancy, Diary()).drive(tenancy.tenant)
+        assert await shown(tenancy) == TenantClock(now=target, controllable=True, frozen=True)
+        assert await now_of(tenancy) == target
+
+    async def test_runs_on_where_it_was_let_go(self, tenancy: Tenancy):
+        """A clock that is advanced without freezing goes on from there at the real pace."""
+        target = await now_of(tenancy) + DAY
+        await order(tenancy, target, freeze=False)
+        assert await work(tenancy, Diary()).drive(tenancy.tenant)
+        first, second = await now_of(tenancy), await now_of(tenancy)
+        assert target <= first < second < target + timedelta(seconds=5)
+        assert (await shown(tenancy)).frozen is False
+
+    async def test_can_be_frozen_where_it_is(self, tenancy: Tenancy):
+        """Advancing a frozen clock to its own instant is allowed, and lets it run."""
+        target = await now_of(tenancy) + DAY
+        runner = work(tenancy, Diary())
+        await order(tenancy, target)
+        await runner.drive(tenancy.tenant)
+        await order(tenancy, target, freeze=False)
+        await runner.drive(tenancy.tenant)
+        assert await now_of(tenancy) > target
+
+
+class TestAdvancing:
+    async def test_does_what_falls_due_at_its_instant(self, tenancy: Tenancy):
+        """Each job sees the clock at the moment for which it was planned, in that order."""
+        diary = Diary()
+        start = await now_of(tenancy)
+        await enqueue(tenancy, *(planned(start + DAY * n, n=n) for n in (5, 1, 3, 2, 4, 9)))
+        await order(tenancy, start + DAY * 6)
+        assert await work(tenancy, diary).drive(tenancy.tenant)
+        assert diary.entries == [(start + DAY * n, n) for n in (1, 2, 3, 4, 5)]
+        assert await now_of(tenancy) == start + DAY * 6
+
+    async def test_does_what_jobs_on_the_way_ask_for(self, tenancy: Tenancy):
+        """A job that is made on the way falls due on the way."""
+        diary = Diary()
+        start = await now_of(tenancy)
+        await enqueue(tenancy, planned(start + DAY, n=1, then_h=12), planned(start + 2 * DAY, n=2))
+        await order(tenancy, start + 3 * DAY)
+        await work(tenancy, diary).drive(tenancy.tenant)
+        assert diary.entries == [(start + DAY, 1), (start + 1.5 * DAY, 1001), (start + 2 * DAY, 2)]
+
+    async def test_retries_on_the_way(self, tenancy: Tenancy):
+        """A failure is tried again after its wait on the tenant's clock, without chance in it."""
+        diary = Diary()
+        start = await now_of(tenancy)
+        await enqueue(tenancy, planned(start + DAY, n=1, fails=2))
+        await order(tenancy, start + 3 * DAY)
+        await work(tenancy, diary).drive(tenancy.tenant)
+        waits = [timedelta(0), timedelta(hours=0.75), timedelta(hours=0.75 + 1.5)]
+        assert diary.entries == [(start + DAY + wait, 1) for wait in waits]
+
+    async def test_keeps_schedules(self, tenancy: Tenancy):
+        """Ninety days have ninety daily occurrences, each at its own time."""
+        diary = Diary()
+        daily = Schedule(name="daily", kind="note", rule="0 2 * * *", payload=b'{"n":7}')
+        runner = work(tenancy, diary, schedules=[daily])
+        await runner.run(tenancy.tenant)
+        start = await now_of(tenancy)
+        await order(tenancy, start + 90 * DAY)
+        assert await runner.drive(tenancy.tenant)
+        assert len(diary.entries) == 90
+        assert {(now.hour, now.minute, now.second) for now, _ in diary.entries} == {(2, 0, 0)}
+        assert [after - before for (before, _), (after, _) in zip(diary.entries, diary.entries[1:], strict=False)] == [
+            DAY
+        ] * 89
+
+    async def test_lets_publishers_follow(self, tenancy: Tenancy):
+        """What a job has emitted is published before the clock moves on."""
+        told: list[tuple[int, datetime]] = []
+        start = await now_of(tenancy)
+
+        class Watcher:
+            name = "watcher"
+
+            async def publish(self, _: TenantRef, events: Sequence[Event]) -> None:
+                told.extend([(event.sequence, await now_of(tenancy)) for event in events])
+
+        async def tell(run: JobRun) -> None:
+            async with run.tx() as tx:
+                now = await tenant_now(tx)
+                await emit(tx, NewEvent(id=ids.uuid7(), type="t", object_id="o", data=b"{}", occurred_at=now))
+
+        kinds = JobKinds()
+        kinds.register("note", tell)
+        runner = JobRunner(tenancy.database, kinds, relay=Relay(tenancy.database, [Watcher()]))
+        await enqueue(tenancy, *(planned(start + DAY * n, n=n) for n in (1, 2, 3)))
+        await order(tenancy, start + DAY * 9)
+        await runner.drive(tenancy.tenant)
+        assert told == [(n, start + DAY * n) for n in (1, 2, 3)]
+
+    async def test_is_the_business_of_one_driver(self, tenancy: Tenancy):
+        """Several drivers and runners at once do each job once, and still in order."""
+        diary = Diary()
+        start = await now_of(tenancy)
+        await enqueue(tenancy, *(planned(start + DAY * n, n=n) for n in range(1, 31)))
+        await order(tenancy, start + DAY * 31)
+        runners = [work(tenancy, diary) for _ in range(3)]
+        arrived = await asyncio.gather(
+            *(runner.drive(tenancy.tenant) for runner in runners), *(runner.run(tenancy.tenant) for runner in runners)
+        )
+        assert arrived[:3] == [True, True, True]
+        assert diary.numbers == list(range(1, 31))
+
+    async def test_goes_on_after_its_driver_is_gone(self, tenancy: Tenancy):
+        """A driver that stopped on the way is followed by whoever visits the tenant next."""
+        start = await now_of(tenancy)
+        stuck = asyncio.Event()
+
+        class Stopper(Diary):
+            async def __call__(self, run: JobRun) -> None:
+                if msgspec.json.decode(run.job.payload)["n"] == 3:
+                    stuck.set()
+                    await asyncio.Event().wait()
+                await super().__call__(run)
+
+        first, second = Stopper(), Diary()
+        await enqueue(tenancy, *(planned(start + DAY * n, n=n) for n in range(1, 6)))
+        await order(tenancy, start + DAY * 6)
+        driving = asyncio.create_task(work(tenancy, first).drive(tenancy.tenant))
+        await stuck.wait()
+        driving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await driving
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            # What the passing of real time does to the lease.
+            await tx.execute("UPDATE tenant_clock SET driver_until = driver_until - interval '1 day'")
+        await work(tenancy, second).run(tenancy.tenant)
+        assert (first.numbers, second.numbers) == ([1, 2], [3, 4, 5])
+        assert await now_of(tenancy) == start + DAY * 6
+
+    async def test_that_takes_too_long_stops_at_its_time_out(self, tenancy: Tenancy):
+        """A driver out of time says so, and leaves the rest to the next one."""
+        diary = Diary()
+        start = await now_of(tenancy)
+        await enqueue(tenancy, *(planned(start + DAY * n, n=n) for n in range(1, 6)))
+        await order(tenancy, start + DAY * 6)
+        runner = work(tenancy, diary)
+        assert await runner.drive(tenancy.tenant, timeout_s=-1) is False
+        assert await now_of(tenancy) < start + DAY
+        assert await runner.drive(tenancy.tenant) is True
+        assert diary.numbers == [1, 2, 3, 4, 5]
+
+    async def test_waits_for_a_job_that_another_process_has(self, tenancy: Tenancy):
+        """The clock doesn't pass a job that is still being done."""
+        start = await now_of(tenancy)
+        await enqueue(tenancy, planned(start, n=0), planned(start + DAY, n=1))
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            (held,) = await jobs.claim(tx, now=await tenant_now(tx), leases_s={"note": 60}, tokens=ids.uuid7, limit=1)
+        diary = Diary()
+        await order(tenancy, start + 2 * DAY)
+        driving = asyncio.create_task(work(tenancy, diary).drive(tenancy.tenant))
+        while not await driver_is_there(tenancy):
+            pass
+        assert diary.numbers == []
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            await JobRun(tenancy.database, tenancy.tenant, held).finish(tx)
+        assert await driving
+        assert diary.numbers == [1]
+
+    @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(
+        plans=st.lists(
+            st.tuples(st.integers(0, 200), st.integers(0, 3), st.none() | st.integers(0, 100)), min_size=1, max_size=12
+        ),
+        stops=st.lists(st.integers(1, 60), min_size=1, max_size=4),
+    )
+    async def test_is_in_order_however_the_way_is_cut(
+        self, tenancy: Tenancy, plans: list[tuple[int, int, int | None]], stops: list[int]
+    ):
+        """In one leap or in several, the same is done at the same instants in the same order."""
+
+        async def days(cuts: list[int]) -> list[tuple[timedelta, int]]:
+            tenant = await tenancy.add(f"s{ids.uuid7().hex}")
+            alone = msgspec.structs.replace(tenancy, tenant=tenant)
+            diary, origin = Diary(), datetime(2030, 1, 1, tzinfo=UTC)
+            runner = work(alone, diary)
+            await order(alone, origin)
+            await runner.drive(tenant)
+            await enqueue(alone, *(planned_after(origin, number, plan) for number, plan in enumerate(plans)))
+            at = origin
+            for cut in cuts:
+                at += timedelta(hours=cut)
+                await order(alone, at)
+                assert await runner.drive(tenant)
+                assert await now_of(alone) == at
+            return [(now - origin, number) for now, number in diary.entries]
+
+        leaps = await apart(days(stops))
+        whole = await apart(days([sum(stops)]))
+        assert leaps == whole
+        assert [now for now, _ in whole] == sorted(now for now, _ in whole)
+
+
+def planned_after(origin: datetime, number: int, plan: tuple[int, int, int | None]) -> NewJob:
+    """Return the job of a plan: due after so many hours, failing so often, followed by another."""
+    due_h, fails, then_h = plan
+    further = {} if then_h is None else {"then_h": then_h}
+    return planned(origin + timedelta(hours=due_h), n=number, fails=fails, **further)
+
+
+async def driver_is_there(tenancy: Tenancy) -> bool:
+    """Tell whether somebody drives the clock."""
+    async with tenancy.database.tx(tenancy.tenant) as tx:
+        return (await clock.read_clock(tx)).driven
