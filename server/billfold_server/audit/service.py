@@ -1,0 +1,116 @@
+"""Writes and reads the audit trail.
+
+A record is written by the transaction that changes what it tells of, so there is no change without its record and no
+record of a change that was rolled back. The role that serves requests may add records and read them, and nothing else.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from billfold import ids
+from billfold.clock import SystemClock
+from billfold.contract.platform import AuditRecord
+from billfold.ids import Prefix
+from billfold_server.audit import queries
+from billfold_server.tenancy.context import Caller
+from billfold_server.tenancy.transaction import TenantTx
+
+__all__ = ["NewAuditRecord", "list_records", "new_record", "record"]
+
+
+class NewAuditRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Who does what, on which object, why, and in which request.
+
+    Attributes:
+        id: UUIDv7.
+        actor: The API client, operator or job.
+        action: Object and what was done to it, such as ``wallet.frozen``.
+        object_id: Wire id of the object.
+        reason: Why, in words, where a reason was asked for.
+        request_id: The request in which it was done.
+        facts: A JSON object with what else must be known later. Names of changed fields, not personal data: records
+            are never deleted.
+        recorded_at: When, on the real clock.
+    """
+
+    id: UUID
+    actor: str
+    action: str
+    object_id: str
+    reason: str | None = None
+    request_id: str | None = None
+    facts: bytes = b"{}"
+    recorded_at: datetime
+
+
+def new_record(
+    caller: Caller,
+    action: str,
+    object_id: str,
+    *,
+    reason: str | None = None,
+    facts: Mapping[str, object] | None = None,
+) -> NewAuditRecord:
+    """Return the record of what a caller does now."""
+    return NewAuditRecord(
+        id=ids.uuid7(),
+        actor=caller.actor,
+        action=action,
+        object_id=object_id,
+        reason=reason,
+        request_id=caller.request_id,
+        facts=msgspec.json.encode(facts or {}),
+        recorded_at=SystemClock().now(),
+    )
+
+
+async def record(tx: TenantTx, *records: NewAuditRecord) -> None:
+    """Write records in the transaction of the change that they tell of, with one statement."""
+    if records:
+        await tx.execute(
+            queries.INSERT,
+            [record.id for record in records],
+            [record.actor for record in records],
+            [record.action for record in records],
+            [record.object_id for record in records],
+            [record.reason for record in records],
+            [record.request_id for record in records],
+            [record.facts.decode() for record in records],
+            [record.recorded_at for record in records],
+        )
+
+
+async def list_records(
+    tx: TenantTx,
+    *,
+    object_id: str | None = None,
+    action: str | None = None,
+    before: UUID | None = None,
+    limit: int = 100,
+) -> list[AuditRecord]:
+    """Return records, the newest first.
+
+    Args:
+        tx: The tenant's transaction.
+        object_id: Only what was done to this object.
+        action: Only what was done in this way.
+        before: The record after which to go on.
+        limit: How many at most.
+    """
+    rows = await tx.fetch(queries.LIST, object_id, action, before, limit)
+    return [
+        AuditRecord(
+            id=ids.encode(Prefix.AUDIT_RECORD, row["id"]),
+            actor=row["actor"],
+            action=row["action"],
+            object_id=row["object_id"],
+            reason=row["reason"],
+            request_id=row["request_id"],
+            facts=msgspec.json.decode(row["facts"]),
+            recorded_at=row["recorded_at"],
+        )
+        for row in rows
+    ]

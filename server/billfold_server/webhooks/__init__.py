@@ -1,0 +1,1 @@
+"""How others are told what happened: the stream of events, and later the endpoints to which it is delivered."""
