@@ -1,0 +1,196 @@
+"""Idempotency of what doesn't go through the ledger's engine: a request with a key is carried out once.
+
+The key's row is written first, in the transaction of the request itself. A copy that arrives meanwhile waits for that
+row and finds the answer there when the first one commits; if the first one fails for good, the row was never there and
+the copy is carried out instead. So what was done and what was answered are one thing, in every process and after every
+crash.
+
+Kept are successes and the refusals that depend on state; what such a refusal had begun is undone, while the refusal
+itself is kept. Anything else (a body that can't be read, a lack of rights, a failure of ours) may go differently next
+time.
+
+Source: IETF draft ``draft-ietf-httpapi-idempotency-key-header``, and RFC 8941, section 3.3.3, for the key's form.
+"""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+
+from billfold import errors
+from billfold.errors import ProblemError
+from billfold_server.http import problems
+from billfold_server.http.reading import validation_failed
+from billfold_server.http.routing import Call, IdempotencyRef, Reply
+from billfold_server.tenancy.transaction import TenantTx
+
+__all__ = ["HEADER", "KEPT_FOR", "KeptAnswer", "carry_out", "expire", "fingerprint", "is_kept", "once", "read_key"]
+
+HEADER: Final = "Idempotency-Key"
+
+KEPT_FOR: Final = timedelta(days=30)
+"""For how long a copy of a request gets the first one's answer."""
+
+Work = Callable[[TenantTx], Awaitable[Any]]
+"""Does what was asked for, and returns the answer as a Struct."""
+
+
+class KeptAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a request.
+
+    Attributes:
+        status: The HTTP status.
+        body: The JSON that was answered, to the byte.
+        replayed: Whether it is the answer to an earlier copy.
+        error: The refusal, where it was one and happened just now.
+    """
+
+    status: int
+    body: bytes
+    replayed: bool = False
+    error: ProblemError | None = None
+
+
+_BARE = re.compile(r"[!-~]{1,255}")
+_QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
+
+
+def read_key(header: str) -> str:
+    """Return the key that a header names, either as the draft's string in quotes or bare.
+
+    ``"8e03…"`` and ``8e03…`` are the same key.
+
+    Raises:
+        errors.ValidationFailed: It isn't of 1 to 255 visible ASCII characters, or its quotes don't match.
+    """
+    text = header.strip(" \t")
+    if text.startswith('"'):
+        match = _QUOTED.fullmatch(text)
+        text = re.sub(r"\\(.)", r"\1", match[1]) if match else ""
+    if not _BARE.fullmatch(text):
+        raise validation_failed(HEADER, "must be 1 to 255 visible ASCII characters, bare or as a string in quotes")
+    return text
+
+
+def fingerprint(secret: bytes, method: str, path: str, body: bytes) -> bytes:
+    """Return the keyed digest by which a copy of a request is told from another request (HMAC-SHA-256, 32 bytes).
+
+    It has a key, because what was asked for may be guessed and must not be confirmed by what the database holds.
+    """
+    digest = hmac.new(secret, digestmod=hashlib.sha256)
+    for part in (method.encode(), path.encode(), body):
+        # The length goes first, so that no two requests can be read as the same text.
+        digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.digest()
+
+
+def is_kept(error: ProblemError) -> bool:
+    """Tell whether a refusal is the answer to every later copy, too: it depends on state, and not on luck."""
+    return isinstance(error, errors.Conflict | errors.Unprocessable) and not isinstance(error, errors.RequestInFlight)
+
+
+_CLAIM = """
+INSERT INTO idempotency_keys (client_id, key, fingerprint, created_at) VALUES ($1, $2, $3, $4)
+ON CONFLICT (client_id, key) DO NOTHING
+RETURNING true
+"""
+_FIND = "SELECT fingerprint, status, body FROM idempotency_keys WHERE client_id = $1 AND key = $2"
+_KEEP = "UPDATE idempotency_keys SET status = $3, body = $4 WHERE client_id = $1 AND key = $2"
+_EXPIRE = """
+DELETE FROM idempotency_keys
+WHERE (client_id, key) IN (SELECT client_id, key FROM idempotency_keys WHERE created_at < $1 LIMIT $2)
+"""
+
+
+async def once(call: Call, work: Work, *, status: int = 200) -> Reply[Any]:
+    """Carry out a request in a transaction of the tenant, once per key where it has one.
+
+    Args:
+        call: The request.
+        work: Does what was asked for; it may be left undone if the answer is known already.
+        status: The HTTP status of success.
+
+    Raises:
+        errors.RequestInFlight: A copy is still being carried out.
+        errors.IdempotencyKeyReused: The key belongs to another request.
+        ProblemError: What the work refuses.
+    """
+    async with call.tx() as tx:
+        if call.idempotency is None:
+            return Reply(body=msgspec.json.encode(await work(tx)), status=status)
+        answer = await carry_out(
+            tx, call.idempotency, work, status=status, request_id=call.request_id, now=call.services.clock.now()
+        )
+    if answer.error is not None:
+        raise answer.error
+    return Reply(body=answer.body, status=answer.status, replayed=answer.replayed)
+
+
+async def carry_out(
+    tx: TenantTx, ref: IdempotencyRef, work: Work, *, status: int, request_id: str, now: datetime
+) -> KeptAnswer:
+    """Carry out a request under its key within a transaction, which must then commit, also if it was refused.
+
+    Args:
+        tx: The tenant's transaction, at its beginning: nothing else may be locked yet.
+        ref: The key and the request's fingerprint.
+        work: Does what was asked for.
+        status: The HTTP status of success.
+        request_id: The request, for the problem that a refusal makes.
+        now: The real time, from which the key's age counts.
+
+    Raises:
+        errors.RequestInFlight: A copy is still being carried out, for longer than the transaction waits for locks.
+        errors.IdempotencyKeyReused: The key belongs to another request.
+        ProblemError: What the work refuses and is not kept.
+    """
+    while not await _claim(tx, ref, now):
+        stored = await tx.fetchrow(_FIND, ref.client_id, ref.key)
+        # The row may have expired between the two statements; then the key is free again.
+        if stored is not None:
+            return _replay(ref, stored)
+    answer = await _attempt(tx, work, status, request_id)
+    await tx.execute(_KEEP, ref.client_id, ref.key, answer.status, answer.body)
+    return answer
+
+
+async def expire(tx: TenantTx, *, now: datetime, limit: int = 5000) -> int:
+    """Forget keys that have been kept for long enough, and return how many."""
+    tag = await tx.execute(_EXPIRE, now - KEPT_FOR, limit)
+    return int(tag.rpartition(" ")[2])
+
+
+async def _claim(tx: TenantTx, ref: IdempotencyRef, now: datetime) -> bool:
+    try:
+        return bool(await tx.fetchval(_CLAIM, ref.client_id, ref.key, ref.fingerprint, now))
+    except asyncpg.LockNotAvailableError as error:
+        raise errors.RequestInFlight("a request with this key is still being carried out", param=HEADER) from error
+
+
+def _replay(ref: IdempotencyRef, stored: asyncpg.Record) -> KeptAnswer:
+    if not hmac.compare_digest(stored["fingerprint"], ref.fingerprint):
+        raise errors.IdempotencyKeyReused(
+            "the key belongs to a request with another method, path or body", param=HEADER
+        )
+    assert stored["status"] is not None, "a request commits with its answer"
+    return KeptAnswer(status=stored["status"], body=stored["body"], replayed=True)
+
+
+async def _attempt(tx: TenantTx, work: Work, status: int, request_id: str) -> KeptAnswer:
+    """Do the work behind a savepoint, so that a refusal takes back what was begun but not the key."""
+    await tx.execute("SAVEPOINT attempt")
+    try:
+        result = await work(tx)
+    except ProblemError as error:
+        if not is_kept(error):
+            raise
+        await tx.execute("ROLLBACK TO SAVEPOINT attempt")
+        return KeptAnswer(
+            status=problems.status_of(type(error)), body=problems.encode_problem(error, request_id), error=error
+        )
+    return KeptAnswer(status=status, body=msgspec.json.encode(result))
