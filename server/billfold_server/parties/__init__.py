@@ -1,0 +1,1 @@
+"""Parties: the people and companies that own wallets, and the subjects of keys and erasure."""
