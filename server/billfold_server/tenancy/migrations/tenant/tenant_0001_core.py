@@ -1,10 +1,10 @@
-"""What every room uses: clock, outbox, audit, jobs, idempotency, API clients and signing keys."""
+"""What every room uses: clock, outbox, audit, jobs and idempotency."""
 
 from billfold_server.tenancy.migrations import SqlMigration
 
 ID = "tenant_0001_core"
 VERSION = "1.38.0"
-DESCRIPTION = "Clock, outbox and relay, audit, jobs and schedules, idempotency, API clients, signing keys"
+DESCRIPTION = "Clock, outbox and relay, audit, jobs and schedules, idempotency"
 
 
 async def forwards() -> SqlMigration:
@@ -150,31 +150,7 @@ _IDEMPOTENCY = (
     "CREATE INDEX idempotency_keys_created_at ON idempotency_keys USING brin (created_at) WITH (pages_per_range = 32)",
 )
 
-_IDENTITY = (
-    """
-    CREATE TABLE api_clients (
-        id uuid PRIMARY KEY,
-        name text NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
-        secret_digest bytea,
-        scopes text[] NOT NULL CHECK (array_position(scopes, NULL) IS NULL),
-        created_at timestamptz NOT NULL,
-        disabled_at timestamptz
-    )
-    """,
-    """
-    CREATE TABLE signing_keys (
-        id uuid PRIMARY KEY,
-        kid text NOT NULL UNIQUE,
-        algorithm text NOT NULL,
-        public_jwk jsonb NOT NULL,
-        sealed_private bytea NOT NULL,
-        created_at timestamptz NOT NULL,
-        retired_at timestamptz
-    )
-    """,
-)
-
-_STATEMENTS = _CLOCK + _OUTBOX + _AUDIT + _JOBS + _IDEMPOTENCY + _IDENTITY
+_STATEMENTS = _CLOCK + _OUTBOX + _AUDIT + _JOBS + _IDEMPOTENCY
 
 _GRANTS = {
     "tenant_clock": "SELECT, UPDATE",
@@ -186,6 +162,4 @@ _GRANTS = {
     "jobs": "SELECT, INSERT, UPDATE, DELETE",
     "job_schedules": "SELECT, INSERT, UPDATE, DELETE",
     "idempotency_keys": "SELECT, INSERT, UPDATE, DELETE",
-    "api_clients": "SELECT, INSERT, UPDATE",
-    "signing_keys": "SELECT, INSERT, UPDATE",
 }

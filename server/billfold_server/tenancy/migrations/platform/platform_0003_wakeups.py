@@ -2,7 +2,7 @@
 
 from billfold_server.tenancy.migrations import SqlMigration
 
-ID = "platform_0002_wakeups"
+ID = "platform_0003_wakeups"
 VERSION = "1.38.0"
 DESCRIPTION = "Wake-ups of tenants: an instant each, no payload"
 
