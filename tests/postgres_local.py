@@ -42,12 +42,23 @@ def _start(binaries: Path, folder: Path, port: int) -> "subprocess.Popen[bytes]"
     if os.geteuid() == 0:
         os.chown(folder, _NOBODY, _NOBODY)
         run |= {"user": _NOBODY, "group": _NOBODY, "extra_groups": []}
-    initdb = [binaries / "initdb", "-D", folder / "data", "-U", "postgres", "-A", "scram-sha-256", "-N"]
+    initdb: list[str | Path] = [
+        binaries / "initdb",
+        "-D",
+        folder / "data",
+        "-U",
+        "postgres",
+        "-A",
+        "scram-sha-256",
+        "-N",
+    ]
     subprocess.run([*initdb, f"--pwfile={folder}/password"], check=True, **run)
-    server = [binaries / "postgres", "-D", folder / "data", "-p", str(port), "-k", folder]
+    server: list[str | Path] = [binaries / "postgres", "-D", folder / "data", "-p", str(port), "-k", folder]
     options = ("listen_addresses=127.0.0.1", "fsync=off", "max_connections=200")
-    process = subprocess.Popen([*server, *(word for option in options for word in ("-c", option))], **run)
-    status = [binaries / "pg_isready", "-h", "127.0.0.1", "-p", str(port)]
+    process: subprocess.Popen[bytes] = subprocess.Popen(
+        [*server, *(word for option in options for word in ("-c", option))], **run
+    )
+    status: list[str | Path] = [binaries / "pg_isready", "-h", "127.0.0.1", "-p", str(port)]
     deadline = time.monotonic() + 20
     while subprocess.run(status, check=False, **run).returncode:
         assert time.monotonic() < deadline, "PostgreSQL didn't start"
