@@ -75,6 +75,7 @@ def manifest(slug: str, **changes: object) -> Manifest:
             "currencies": ["EUR", "USD", "JPY"],
             "isolation": "role",
             "sandbox": True,
+            "features": ["statements"],
             **changes,
         }
     )

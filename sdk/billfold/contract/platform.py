@@ -15,6 +15,7 @@ __all__ = [
     "ChangeTenantState",
     "Event",
     "Health",
+    "Slug",
     "Tenant",
     "TenantClock",
     "TenantInfo",

@@ -93,6 +93,15 @@ class Lease:
         self.login = login
         self.entry = entry
 
+    @property
+    def lost(self) -> bool:
+        """Tell whether the connection has been closed, by whichever side."""
+        try:
+            return self.connection.is_closed()
+        except asyncpg.InterfaceError:
+            # When a connection is closed asyncpg takes it from its borrower, who then can't even ask.
+            return True
+
 
 class Pools:
     """All connections of one process."""
@@ -147,6 +156,11 @@ class Pools:
                 await asyncio.wait_for(entry.pool.close(), timeout=_CLOSE_TIMEOUT_S)
             except TimeoutError:
                 entry.pool.terminate()
+
+    @property
+    def on_loan(self) -> int:
+        """Return how many connections are lent at the moment."""
+        return sum(entry.leases for entry in self._pools.values())
 
     def open_connections(self) -> dict[str | None, int]:
         """Return how many connections are open per login, for metrics and tests; None is the shared login."""

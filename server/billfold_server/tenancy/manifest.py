@@ -17,10 +17,10 @@ from billfold import errors
 from billfold.contract.platform import Slug
 from billfold.money import CURRENCIES, MAX_AMOUNT_MINOR, CurrencyCode
 
-__all__ = ["FEATURES", "Brand", "Colors", "Limits", "Manifest", "json_schema", "load_manifest", "parse_manifest"]
+__all__ = ["Brand", "Colors", "Feature", "Limits", "Manifest", "json_schema", "load_manifest", "parse_manifest"]
 
-FEATURES = ("statements", "test_clock")
-"""What a manifest may turn on. ``test_clock`` needs ``sandbox = true``."""
+Feature = Literal["statements"]
+"""What a manifest may turn on."""
 
 _FILE = "tenant.toml"
 _PLAIN = "^[^\\u0000-\\u001f]*$"
@@ -85,11 +85,14 @@ class Manifest(_Part, frozen=True, kw_only=True):
     security_profile: Annotated[
         Literal["baseline", "fapi2"], Meta(description="Which OAuth 2 profile the tenant's clients must meet.")
     ] = "baseline"
-    features: list[Literal["statements", "test_clock"]] = []
-    isolation: Annotated[
-        Literal["role", "login"],
-        Meta(description="``login`` gives the tenant a database login of its own; ``role`` shares the server's."),
-    ] = "login"
+    features: list[Feature] = []
+    isolation: (
+        Annotated[
+            Literal["role", "login"],
+            Meta(description="``login`` gives the tenant a database login of its own; ``role`` shares the server's."),
+        ]
+        | None
+    ) = None
     hosts: Annotated[list[_Host], Meta(max_length=20)] = []
     sandbox: Annotated[
         bool, Meta(description="Whether the tenant is for trying out, with a clock that can be moved.")
@@ -163,8 +166,6 @@ def _contradictions(manifest: Manifest) -> list[tuple[str, str]]:
     for name in ("transfer_max_minor", "wallet_balance_max_minor"):
         strangers = sorted(set(getattr(manifest.limits, name)) - set(manifest.currencies))
         found += [(f"limits.{name}.{code}", f"{code} isn't one of the tenant's currencies") for code in strangers]
-    if "test_clock" in manifest.features and not manifest.sandbox:
-        found.append(("features", "test_clock needs sandbox = true"))
     if manifest.rate_limit_burst < manifest.rate_limit_per_s:
         found.append(("rate_limit_burst", "must be at least rate_limit_per_s"))
     colors = manifest.brand.colors

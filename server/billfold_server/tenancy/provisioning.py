@@ -7,6 +7,7 @@ they reach the other nodes with the commit.
 The administrator needs no superuser: CREATEROLE, and owning the database, are enough.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -36,7 +37,8 @@ Progress = Callable[[str], None]
 
 _OLDEST = 160_000
 _OLDEST_NAME = "16"
-_LOCK_TIMEOUT_MS = 3_000
+_LOCK_TIMEOUT_MS = 2_000
+_PAUSES_S = (0.25, 0.5, 1.0, 2.0)
 _STATEMENT_TIMEOUT_MS = 600_000
 
 
@@ -303,11 +305,30 @@ async def _migrate(
     async with _owner_tx(connection, owner, schema):
         steps = await migrations.pending(app)
     for step in steps:
-        async with _owner_tx(connection, owner, schema):
-            await step.apply(runtime)
+        await _patiently(connection, owner, runtime, schema, step)
         if progress is not None:
             progress(step.migration_id)
     return migrations.newest(app)
+
+
+async def _patiently(
+    connection: AdminConnection, owner: str, runtime: str, schema: str, step: migrations.SqlMigration
+) -> None:
+    """Run a migration, and again if a lock isn't to be had.
+
+    While a migration waits for a lock, everybody else waits behind it. So it waits briefly, lets them pass, and comes
+    back.
+    """
+    for pause_s in _PAUSES_S:
+        try:
+            async with _owner_tx(connection, owner, schema):
+                await step.apply(runtime)
+        except asyncpg.LockNotAvailableError:
+            await asyncio.sleep(pause_s)
+        else:
+            return
+    async with _owner_tx(connection, owner, schema):
+        await step.apply(runtime)
 
 
 @asynccontextmanager

@@ -1,11 +1,18 @@
-"""What a tenant says about itself to its clients."""
+"""What a tenant says about itself to its clients, and what operators do with tenants."""
+
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
-from billfold.contract.platform import TenantInfo
+from billfold import errors
+from billfold.contract.common import Page
+from billfold.contract.platform import ApplyTenant, ChangeTenantState, Slug, Tenant, TenantInfo
 from billfold_server.http.routing import Call, Routes
+from billfold_server.tenancy.manifest import parse_manifest
+from billfold_server.tenancy.service import Tenants
 
-__all__ = ["routes"]
+__all__ = ["platform_routes", "routes"]
 
 routes = Routes(tag="Tenant", description="The tenant itself: its brand, its currencies and what is turned on.")
 
@@ -25,3 +32,88 @@ async def get_tenant(call: Call) -> TenantInfo:
         features=[str(feature) for feature in manifest.features],
         sandbox=manifest.sandbox,
     )
+
+
+platform_routes = Routes(
+    tag="Tenants", description="The tenants of this deployment, as its operators see them.", audience="platform"
+)
+_READ = "platform:tenants:read"
+_WRITE = "platform:tenants:write"
+_Limit = Annotated[int, Meta(ge=1, le=100, description="How many to return at most.")]
+
+
+@platform_routes.get("/v1/tenants", scope=_READ, errors=(errors.InvalidCursor,))
+async def list_tenants(call: Call, *, limit: _Limit = 25, cursor: str | None = None) -> Page[Tenant]:
+    """List the tenants, in order of their slugs."""
+    position = call.cursors.decode("tenants", cursor)
+    after = "" if position is None else str(position[0])
+    records = await _tenants(call).list_tenants(after=after, limit=limit + 1)
+    return call.page("tenants", [record.view() for record in records], limit, key=lambda tenant: (tenant.slug,))
+
+
+@platform_routes.post(
+    "/v1/tenants",
+    scope=_WRITE,
+    errors=(errors.ManifestInvalid, errors.TenantExists, errors.TenantStateRefuses, errors.FeatureDisabled),
+)
+async def apply_tenant(call: Call, body: ApplyTenant) -> Tenant:
+    """Create a tenant, or change it to what the manifest says.
+
+    Applying the same manifest again changes nothing. If it is cut short, applying again goes on from there.
+    """
+    manifest = parse_manifest(body.manifest, file="manifest")
+    if manifest.slug != body.slug:
+        msg = "the manifest's slug isn't the one of the request"
+        raise errors.ManifestInvalid(msg, param="slug", file="manifest", key="slug", reason=msg)
+    return (await _tenants(call).apply(manifest)).tenant.view()
+
+
+@platform_routes.get("/v1/tenants/{slug}", scope=_READ, errors=(errors.UnknownTenant,))
+async def get_tenant_record(call: Call, slug: Slug) -> Tenant:
+    """Show a tenant."""
+    return (await _tenants(call).get(slug)).view()
+
+
+@platform_routes.delete(
+    "/v1/tenants/{slug}",
+    scope=_WRITE,
+    errors=(errors.UnknownTenant, errors.TenantStateRefuses, errors.FeatureDisabled),
+)
+async def delete_tenant(call: Call, slug: Slug, *, confirm: str = "") -> None:
+    """Delete a tenant with all of its data, for good.
+
+    It must be suspended first, and `confirm` must repeat its slug.
+    """
+    await _tenants(call).delete(slug, confirm=confirm, reason=f"deleted by {call.caller.actor}")
+
+
+@platform_routes.post(
+    "/v1/tenants/{slug}/suspend", scope=_WRITE, errors=(errors.UnknownTenant, errors.TenantStateRefuses)
+)
+async def suspend_tenant(call: Call, slug: Slug, body: ChangeTenantState) -> Tenant:
+    """Stop serving a tenant. Its data stays as it is."""
+    return (await _tenants(call).suspend(slug, reason=body.reason)).view()
+
+
+@platform_routes.post(
+    "/v1/tenants/{slug}/resume", scope=_WRITE, errors=(errors.UnknownTenant, errors.TenantStateRefuses)
+)
+async def resume_tenant(call: Call, slug: Slug, body: ChangeTenantState) -> Tenant:
+    """Serve a suspended tenant again."""
+    return (await _tenants(call).resume(slug, reason=body.reason)).view()
+
+
+@platform_routes.post(
+    "/v1/tenants/{slug}/migrate",
+    scope=_WRITE,
+    errors=(errors.UnknownTenant, errors.TenantStateRefuses, errors.FeatureDisabled),
+)
+async def migrate_tenant(call: Call, slug: Slug) -> Tenant:
+    """Bring a tenant's schema up to date."""
+    return (await _tenants(call).migrate_tenant(slug)).view()
+
+
+def _tenants(call: Call) -> Tenants:
+    tenants = call.services.rooms["tenancy"]
+    assert isinstance(tenants, Tenants)
+    return tenants

@@ -13,10 +13,11 @@ import msgspec
 from billfold import errors, ids
 from billfold.contract.platform import Tenant, TenantState
 from billfold.ids import Prefix
-from billfold_server.tenancy import queries
+from billfold_server.db.engine import ENGINE
+from billfold_server.tenancy import migrations, queries
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.manifest import Manifest
-from billfold_server.tenancy.provisioning import Administrator
+from billfold_server.tenancy.provisioning import Administrator, Isolation
 from billfold_server.tenancy.rules import TRANSITIONS, Deployment, TenantNames, tenant_names
 from billfold_server.tenancy.transaction import Database, PlatformTx
 
@@ -24,6 +25,10 @@ __all__ = ["CACHE_S", "Applied", "Migrated", "Record", "Registry", "Tenants"]
 
 CACHE_S = 1.0
 """For how long a worker may not know of a change to a tenant."""
+
+# After this time no worker goes by what it knew before, and what had begun until then has ended or runs on a connection
+# that it has already.
+_FORGOTTEN_S = CACHE_S + 0.25
 
 _PAGE = 100
 
@@ -39,6 +44,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     revision: int
     created_at: datetime
     updated_at: datetime
+
+    @property
+    def isolation(self) -> Isolation:
+        """Return how the tenant is kept apart in the database."""
+        assert self.manifest.isolation is not None, "apply has settled it"
+        return self.manifest.isolation
 
     def names(self, deployment: Deployment) -> TenantNames:
         """Return the tenant's names in PostgreSQL."""
@@ -65,7 +76,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
             slug=self.slug,
             name=self.manifest.name,
             state=self.state,
-            isolation=self.manifest.isolation,
+            isolation=self.isolation,
             hosts=list(self.manifest.hosts),
             currencies=list(self.manifest.currencies),
             schema_version=self.schema_version,
@@ -137,6 +148,8 @@ class Registry:
         self._fresh_until = 0.0
 
     async def _refresh(self) -> None:
+        # Asked inside a transaction, this would work as long as nothing has to be read, and fail now and then.
+        ENGINE.refuse_nesting()
         if time.monotonic() < self._fresh_until:
             return
         async with self._refreshing:
@@ -175,11 +188,18 @@ class Tenants:
         administrator: The administrator's hands, or None in a process that was given no administrator's URL; then
             tenants can be shown, suspended and resumed, and nothing else.
         registry: The process's own registry, which is told of changes at once.
+        isolation: How a tenant is kept apart whose manifest doesn't say.
     """
 
     def __init__(
-        self, database: Database, administrator: Administrator | None, registry: Registry | None = None
+        self,
+        database: Database,
+        administrator: Administrator | None,
+        registry: Registry | None = None,
+        *,
+        isolation: Isolation = "login",
     ) -> None:
+        self._isolation: Isolation = isolation
         self._database = database
         self._admin = administrator
         self._registry = registry or Registry(database)
@@ -196,15 +216,17 @@ class Tenants:
             errors.FeatureDisabled: This process has no administrator's URL.
         """
         admin, report = self._administrator(), progress or _silent
+        isolation: Isolation = manifest.isolation or self._isolation
+        manifest = msgspec.structs.replace(manifest, isolation=isolation)
         deployment = await self._database.deployment()
         before = await self._find(manifest.slug)
         if before is not None:
             # The way that the new isolation needs is open before the workers are told to take it.
-            await self._prepare(admin, deployment, before, manifest)
+            await self._prepare(admin, deployment, before, isolation)
         record, change = await self._write(manifest)
         names = record.names(deployment)
         report("roles")
-        await admin.add_roles(deployment, names, manifest.isolation)
+        await admin.add_roles(deployment, names, isolation)
         report("schema")
         await admin.add_schema(deployment, names)
         version = await admin.migrate(names, progress=report)
@@ -288,7 +310,7 @@ class Tenants:
             errors.UnknownTenant: There is no tenant with one of these slugs.
         """
         admin = self._administrator()
-        records = [await self.get(slug) for slug in slugs] if slugs is not None else await self._all()
+        records = [await self.get(slug) for slug in slugs] if slugs is not None else await self.everyone()
         deployment, turn = await self._database.deployment(), asyncio.Semaphore(concurrency)
 
         async def one(record: Record) -> Migrated:
@@ -301,7 +323,26 @@ class Tenants:
         async with admin.exclusively("migrate"):
             return list(await asyncio.gather(*(one(record) for record in records if _has_schema(record))))
 
+    async def migrate_tenant(self, slug: str) -> Record:
+        """Bring one tenant's schema up to date.
+
+        Raises:
+            errors.UnknownTenant: There is none with this slug.
+            errors.TenantStateRefuses: It isn't provisioned, or is being deleted.
+            errors.Busy: A lock wasn't to be had; migrating again goes on.
+        """
+        admin = self._administrator()
+        record = await self.get(slug)
+        if not _has_schema(record):
+            msg = f"a tenant that is {record.state} can't be migrated"
+            raise errors.TenantStateRefuses(msg, state=record.state.value)
+        deployment = await self._database.deployment()
+        await self._set_version(record, await admin.migrate(record.names(deployment)))
+        return await self.get(slug)
+
     async def _migrate_one(self, admin: Administrator, deployment: Deployment, record: Record) -> Migrated:
+        if record.schema_version == migrations.newest("tenant"):
+            return Migrated(record.slug, record.schema_version)
         try:
             version = await admin.migrate(record.names(deployment))
             if version != record.schema_version:
@@ -310,7 +351,8 @@ class Tenants:
             return Migrated(record.slug, record.schema_version, str(error))
         return Migrated(record.slug, version)
 
-    async def _all(self) -> list[Record]:
+    async def everyone(self) -> list[Record]:
+        """Return every tenant, in order of slug."""
         records: list[Record] = []
         while page := await self.list_tenants(after=records[-1].slug if records else ""):
             records += page
@@ -374,15 +416,17 @@ class Tenants:
             row = await tx.fetchrow(queries.TENANT_BY_SLUG, slug)
         return None if row is None else _record(row)
 
-    async def _prepare(self, admin: Administrator, deployment: Deployment, before: Record, manifest: Manifest) -> None:
-        if before.state is not TenantState.DELETING and before.manifest.isolation != manifest.isolation:
-            await admin.add_roles(deployment, before.names(deployment), manifest.isolation)
+    async def _prepare(
+        self, admin: Administrator, deployment: Deployment, before: Record, isolation: Isolation
+    ) -> None:
+        if before.state is not TenantState.DELETING and before.isolation != isolation:
+            await admin.add_roles(deployment, before.names(deployment), isolation)
 
     async def _close_other_way(self, admin: Administrator, deployment: Deployment, record: Record) -> None:
         """Close the way of the former isolation, once no worker takes it any longer."""
-        names, isolation = record.names(deployment), record.manifest.isolation
+        names, isolation = record.names(deployment), record.isolation
         if await admin.needs_closing(deployment, names, isolation):
-            await asyncio.sleep(CACHE_S)
+            await asyncio.sleep(_FORGOTTEN_S)
             await admin.close_other_way(deployment, names, isolation)
 
     def _administrator(self) -> Administrator:

@@ -12,6 +12,7 @@ tenant's own login, which can become no one else.
 import asyncio
 import contextlib
 import functools
+import random
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -196,11 +197,13 @@ class Database:
         try:
             async with self.tx(tenant, lock_timeout_ms=lock_timeout_ms) as tx:
                 return await work(tx)
-        except _CURABLE:
+        except asyncpg.InvalidCachedStatementError:
             pass
         except errors.Busy as error:
             if not isinstance(error.__cause__, _CURABLE):
                 raise
+            # The other transaction has to get its lock first, or the two meet again.
+            await asyncio.sleep(random.uniform(0.02, 0.08))  # noqa: S311 - it only has to differ
         async with self.tx(tenant, lock_timeout_ms=lock_timeout_ms) as tx:
             return await work(tx)
 
@@ -270,14 +273,15 @@ class Database:
                 try:
                     await connection.execute(sql)
                 except asyncpg.PostgresError:
-                    if not connection.is_closed():
+                    if not lease.lost:
                         await connection.execute(_ROLLBACK)
                     raise
         except asyncpg.PostgresError:
             raise
         except BaseException:
             # A connection is worth less than the certainty that it is clean.
-            connection.terminate()
+            if not lease.lost:
+                connection.terminate()
             raise
         finally:
             await self.pools.release(lease)
@@ -312,13 +316,13 @@ class _Scope(Generic[TxT]):
     async def __aenter__(self) -> TxT:
         ENGINE.refuse_nesting()
         begin = self._begin if isinstance(self._begin, str) else await self._begin()
-        lease = await self._acquire()
-        try:
-            await self._start(lease, begin)
-        except _Stale:
-            # The pool lent a connection that had died while it was idle. Nothing has happened yet, so another will do.
+        while True:
             lease = await self._acquire()
-            await self._start(lease, begin)
+            # A connection may have died while it was idle. Nothing has happened yet, so another will do; a fresh one
+            # isn't passed over, so this ends.
+            with contextlib.suppress(_Stale):
+                await self._start(lease, begin)
+                break
         self._lease = lease
         self._tx = self._make(lease.connection)
         ENGINE.enter(self._tx)
@@ -336,7 +340,7 @@ class _Scope(Generic[TxT]):
                 # Also if the outcome is unknown or nobody waits for it any longer: it may have been committed.
                 self._tx.ended()
         else:
-            lost = _lost(error, self._lease.connection)
+            lost = _lost(error, self._lease)
             await self._abort(self._lease)
             if (meaning := _meaning(error, lost=lost)) is not None:
                 raise meaning from error
@@ -345,7 +349,7 @@ class _Scope(Generic[TxT]):
         try:
             await lease.connection.execute(begin)
         except BaseException as error:
-            lost = _lost(error, lease.connection)
+            lost = _lost(error, lease)
             await self._abort(lease)
             if lost and not lease.fresh:
                 raise _Stale from error
@@ -354,6 +358,10 @@ class _Scope(Generic[TxT]):
             raise
 
     async def _commit(self) -> None:
+        if self._lease.lost:
+            # COMMIT was never sent, so this outcome is known.
+            await self._abort(self._lease)
+            raise unavailable()
         try:
             await self._database.finish(self._lease, _COMMIT)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
@@ -369,7 +377,7 @@ class _Stale(Exception):
     """A connection from the pool turned out to be dead."""
 
 
-_CURABLE = (asyncpg.InvalidCachedStatementError, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+_CURABLE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 _GONE = (
     asyncpg.PostgresConnectionError,
     asyncpg.AdminShutdownError,
@@ -395,9 +403,9 @@ def opening(role: str, schema: str, lock_timeout_ms: int, statement_timeout_ms: 
     )
 
 
-def _lost(error: BaseException, connection: Connection) -> bool:
+def _lost(error: BaseException, lease: Lease) -> bool:
     """Tell whether an error comes from losing the connection; an OSError alone may be anybody's."""
-    return isinstance(error, _GONE) or (isinstance(error, asyncpg.InterfaceError | OSError) and connection.is_closed())
+    return isinstance(error, _GONE) or (isinstance(error, asyncpg.InterfaceError | OSError) and lease.lost)
 
 
 def _meaning(error: BaseException, *, lost: bool) -> errors.BillfoldError | None:

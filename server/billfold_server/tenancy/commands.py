@@ -1,0 +1,217 @@
+"""``billfold tenants``: what operators do with tenants, on the command line.
+
+The group asks its context for an ``OpenTenants``, which ``cli.py`` puts there: it knows the settings and the database.
+Results go to standard output, as a table or, with ``--json``, as one JSON document. Progress and refusals go to
+standard error, so that a script can read the one without the other.
+"""
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import click
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from billfold import errors
+from billfold.contract.platform import Tenant
+from billfold_server.tenancy.manifest import load_manifest
+from billfold_server.tenancy.provisioning import DatabaseUnsuitable
+from billfold_server.tenancy.service import Applied, Migrated, Tenants
+from billfold_server.tenancy.shipped import find_folder
+
+__all__ = ["OpenTenants", "tenants"]
+
+OpenTenants = Callable[[], AbstractAsyncContextManager[Tenants]]
+"""Opens the database for a command, and closes it after."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_FAILED = 1
+
+
+@click.group()
+def tenants() -> None:
+    """Create, show, change, suspend and delete tenants."""
+
+
+def _command(name: str) -> Callable[[Callable[Concatenate[Tenants, bool, P], Awaitable[None]]], click.Command]:
+    """Make a coroutine a command: open the database for it, and tell refusals in one sentence."""
+
+    def wrap(work: Callable[Concatenate[Tenants, bool, P], Awaitable[None]]) -> click.Command:
+        @functools.wraps(work)
+        def command(open_tenants: OpenTenants, as_json: bool, *args: P.args, **kwargs: P.kwargs) -> None:  # noqa: FBT001
+            async def run() -> None:
+                async with open_tenants() as opened:
+                    await work(opened, as_json, *args, **kwargs)
+
+            with _refusals(as_json=as_json):
+                asyncio.run(run())
+
+        option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
+        return tenants.command(name)(click.pass_obj(option(command)))
+
+    return wrap
+
+
+@_command("apply")
+@click.argument("folders", nargs=-1, required=True, metavar="FOLDER...")
+async def apply(opened: Tenants, as_json: bool, folders: Sequence[str]) -> None:  # noqa: FBT001
+    """Create tenants, or change them to what their tenant.toml says.
+
+    FOLDER is a tenant's folder, or the name of one that comes with Billfold. All of them are read before anything is
+    changed. What was cut short is continued by applying again.
+    """
+    manifests = [load_manifest(find_folder(folder)) for folder in folders]
+    done: list[Applied] = []
+    with _progress("Applying", len(manifests), shown=not as_json) as advance:
+        for manifest in manifests:
+            done.append(await opened.apply(manifest))
+            advance(manifest.slug)
+    if as_json:
+        _print_json([{"change": applied.change, **_plain(applied.tenant.view())} for applied in done])
+    else:
+        _print_tenants([applied.tenant.view() for applied in done], extra=("Change", [a.change for a in done]))
+
+
+@_command("list")
+async def list_all(opened: Tenants, as_json: bool) -> None:  # noqa: FBT001
+    """Show every tenant."""
+    views = [record.view() for record in await opened.everyone()]
+    if as_json:
+        _print_json([_plain(view) for view in views])
+    else:
+        _print_tenants(views)
+
+
+@_command("show")
+@click.argument("slug")
+async def show(opened: Tenants, as_json: bool, slug: str) -> None:  # noqa: FBT001
+    """Show one tenant with its manifest."""
+    record = await opened.get(slug)
+    document = {**_plain(record.view()), "manifest": _plain(record.manifest)}
+    if as_json:
+        _print_json(document)
+        return
+    table = Table("Key", "Value", title=f"Tenant {slug}")
+    for key, value in document.items():
+        text = value if isinstance(value, str) else msgspec.json.format(msgspec.json.encode(value)).decode()
+        table.add_row(key, text)
+    Console().print(table)
+
+
+@_command("migrate")
+@click.argument("slugs", nargs=-1, metavar="[SLUG]...")
+@click.option("--concurrency", type=click.IntRange(1, 64), default=4, show_default=True, help="Tenants at a time.")
+async def migrate(opened: Tenants, as_json: bool, slugs: Sequence[str], concurrency: int) -> None:  # noqa: FBT001
+    """Bring the schemas of all tenants, or of those that are named, up to date.
+
+    A tenant that fails doesn't hold the others up; run it again, and those that are done are passed over.
+    """
+    total = len(slugs) or len(await opened.everyone())
+    with _progress("Migrating", total, shown=not as_json) as advance:
+        results = await opened.migrate(
+            slugs or None, concurrency=concurrency, progress=lambda result: advance(result.slug)
+        )
+    if as_json:
+        _print_json([_plain(result) for result in results])
+    else:
+        _print_migrated(results)
+    if any(result.error is not None for result in results):
+        raise click.exceptions.Exit(_FAILED)
+
+
+@_command("suspend")
+@click.argument("slug")
+@click.option("--reason", required=True, help="Why, for the records.")
+async def suspend(opened: Tenants, as_json: bool, slug: str, reason: str) -> None:  # noqa: FBT001
+    """Stop serving a tenant. Its data stays as it is."""
+    _print_one((await opened.suspend(slug, reason=reason)).view(), as_json=as_json)
+
+
+@_command("resume")
+@click.argument("slug")
+@click.option("--reason", required=True, help="Why, for the records.")
+async def resume(opened: Tenants, as_json: bool, slug: str, reason: str) -> None:  # noqa: FBT001
+    """Serve a suspended tenant again."""
+    _print_one((await opened.resume(slug, reason=reason)).view(), as_json=as_json)
+
+
+@_command("delete")
+@click.argument("slug")
+@click.option("--confirm", help="The slug once more; asked for where it isn't given.")
+@click.option("--reason", help="Why, for the records.")
+async def delete(opened: Tenants, as_json: bool, slug: str, confirm: str | None, reason: str | None) -> None:  # noqa: FBT001
+    """Delete a suspended tenant with all of its data, for good."""
+    if confirm is None:
+        confirm = click.prompt(f"This deletes all data of {slug}. Type its slug to go on", err=True)
+    await opened.delete(slug, confirm=confirm, reason=reason)
+    if as_json:
+        _print_json({"slug": slug, "deleted": True})
+    else:
+        click.echo(f"Deleted {slug}.")
+
+
+@contextmanager
+def _refusals(*, as_json: bool) -> Iterator[None]:
+    """Tell what is refused in one sentence, and fail."""
+    try:
+        yield
+    except errors.ProblemError as error:
+        if as_json:
+            problem = {"code": error.code, "title": error.title, "detail": error.detail, "param": error.param}
+            click.echo(msgspec.json.encode({"error": {**problem, "facts": error.facts}}).decode(), err=True)
+        else:
+            click.echo(f"{error.title}: {error.detail}", err=True)
+        raise click.exceptions.Exit(_FAILED) from error
+    except DatabaseUnsuitable as error:
+        click.echo(msgspec.json.encode({"error": {"detail": str(error)}}).decode() if as_json else str(error), err=True)
+        raise click.exceptions.Exit(_FAILED) from error
+
+
+@contextmanager
+def _progress(what: str, total: int, *, shown: bool) -> Iterator[Callable[[str], None]]:
+    """Show how far a long command has come, where somebody looks."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda slug: bar.update(task, advance=1, description=f"{what} {slug}")
+
+
+def _plain(value: object) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(value)
+    return plain
+
+
+def _print_json(document: object) -> None:
+    click.echo(msgspec.json.format(msgspec.json.encode(document)).decode())
+
+
+def _print_one(view: Tenant, *, as_json: bool) -> None:
+    if as_json:
+        _print_json(_plain(view))
+    else:
+        _print_tenants([view])
+
+
+def _print_tenants(views: Sequence[Tenant], *, extra: tuple[str, Sequence[str]] | None = None) -> None:
+    table = Table("Slug", "Name", "State", "Isolation", "Version", "Hosts")
+    if extra is not None:
+        table.add_column(extra[0])
+    for number, view in enumerate(views):
+        row = [view.slug, view.name, view.state.value, view.isolation, view.schema_version or "-", " ".join(view.hosts)]
+        table.add_row(*row, *([extra[1][number]] if extra is not None else []))
+    Console().print(table)
+
+
+def _print_migrated(results: Sequence[Migrated]) -> None:
+    table = Table("Slug", "Version", "Error")
+    for result in results:
+        table.add_row(result.slug, result.schema_version or "-", result.error or "")
+    Console().print(table)
