@@ -109,7 +109,9 @@ class Server:
             self.tokens += 1
             if self.token_behaviours:
                 return self.token_behaviours.pop(0)
-            return says(200, b'{"access_token":"at-%d","token_type":"Bearer","expires_in":600}' % self.tokens)
+            return says(
+                200, b'{"access_token":"at-%d","token_type":"Bearer","expires_in":600,"scope":"x"}' % self.tokens
+            )
         self.requests.append(line)
         self.headers.append(headers)
         self.bodies.append(body)

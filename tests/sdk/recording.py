@@ -7,7 +7,7 @@ from billfold import AsyncBillfold, Billfold, Request, Response, errors
 
 Answer = Response | BaseException | Callable[[Request], Response]
 
-TOKEN = b'{"access_token":"at-%d","token_type":"Bearer","expires_in":600}'
+TOKEN = b'{"access_token":"at-%d","token_type":"Bearer","expires_in":600,"scope":"x"}'
 CREDENTIALS: dict[str, Any] = {
     "base_url": "http://127.0.0.1:1/t/sandbox",
     "client_id": "cli_1",

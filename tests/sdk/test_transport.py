@@ -245,7 +245,7 @@ class TestTheAsgiTransport:
             await receive()
             seen.append(scope["path"])
             token = scope["path"].endswith("/oauth/token")
-            body = b'{"access_token":"a","token_type":"Bearer"}' if token else TENANT
+            body = b'{"access_token":"a","token_type":"Bearer","expires_in":60,"scope":"x"}' if token else TENANT
             await send({"type": "http.response.start", "status": 200, "headers": []})
             await send({"type": "http.response.body", "body": body})
 

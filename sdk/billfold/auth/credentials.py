@@ -5,15 +5,14 @@ import urllib.parse
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
-
 from billfold import errors
+from billfold.client._open import decoder
+from billfold.contract.oauth import TokenResponse
 
 __all__ = ["AccessToken", "ClientCredentials", "TokenStore"]
 
 _EARLY_S: Final = 60.0
 _EARLY_SHARE: Final = 0.1
-_UNSTATED_LIFETIME_S: Final = 60.0
 
 
 class AccessToken:
@@ -33,14 +32,6 @@ class AccessToken:
 
     def __repr__(self) -> str:
         return "AccessToken(…)"
-
-
-class _Answer(msgspec.Struct):
-    """A success of the token endpoint (RFC 6749, section 5.1)."""
-
-    access_token: str
-    token_type: str
-    expires_in: float | None = None
 
 
 class ClientCredentials:
@@ -84,13 +75,10 @@ class ClientCredentials:
         Raises:
             errors.MalformedAnswer: It isn't the answer of a token endpoint, or the token is of another type.
         """
-        try:
-            answer = msgspec.json.decode(body, type=_Answer)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            raise errors.MalformedAnswer("the answer of the token endpoint can't be read") from None
+        answer: TokenResponse = decoder(TokenResponse)(body)
         if answer.token_type.lower() != "bearer" or not answer.access_token.isascii():
             raise errors.MalformedAnswer("the token endpoint issued a token of another type")
-        lifetime_s = _UNSTATED_LIFETIME_S if answer.expires_in is None else max(0.0, answer.expires_in)
+        lifetime_s = max(0, answer.expires_in)
         return AccessToken(answer.access_token, now + lifetime_s - min(_EARLY_S, lifetime_s * _EARLY_SHARE))
 
 

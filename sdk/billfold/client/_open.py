@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
 from types import UnionType
-from typing import Annotated, Any, Final, Union
+from typing import Annotated, Any, Final, Literal, Union
 
 import msgspec
 
@@ -28,7 +28,7 @@ __all__ = ["Decode", "decoder", "is_known", "open_type", "page_type"]
 Decode = Callable[[bytes], Any]
 """Reads the body of an answer."""
 
-_MODULES: Final = ("parties", "wallets", "ledger", "statements", "platform", "common")
+_MODULES: Final = ("parties", "wallets", "ledger", "statements", "platform", "oauth", "common")
 _PAGE: Final = "Page"
 _UNKNOWN: Final = "UNKNOWN"
 
@@ -107,6 +107,9 @@ def _opened(hint: Any) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in {Union, UnionType}:
         return functools.reduce(lambda left, right: Union[left, right], map(_opened, arguments))  # noqa: UP007  # Operands may be generic.
+    if origin is Literal:
+        # The contract's literals are texts, and a newer server may know more of them.
+        return str
     if origin is not None:
         return origin[tuple(map(_opened, arguments))]
     if hint is datetime:

@@ -3,12 +3,11 @@
 import functools
 from typing import Final
 
-import msgspec
-
 from billfold import errors
 from billfold.client._message import Response
 from billfold.client._open import Decode, decoder
 from billfold.contract.common import Problem
+from billfold.contract.oauth import OAuthError
 
 __all__ = ["error_of", "token_error_of"]
 
@@ -87,21 +86,14 @@ def _known(problem: Problem, status: int) -> errors.ProblemError:
     return error
 
 
-class _OAuthError(msgspec.Struct):
-    """A refusal of the token endpoint (RFC 6749, section 5.2)."""
-
-    error: str
-    error_description: str | None = None
-
-
 def token_error_of(response: Response, asked_s: float | None = None) -> errors.BillfoldError:
     """Return the error for a refusal of the token endpoint, with OAuth's own name for it as ``oauth_error``.
 
     Source: RFC 6749, section 5.2.
     """
     try:
-        refusal = msgspec.json.decode(response.body, type=_OAuthError)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+        refusal: OAuthError = decoder(OAuthError)(response.body)
+    except errors.MalformedAnswer:
         return error_of(response, asked_s)
     cls = _family(response.status)
     if cls is errors.InvalidRequest:

@@ -19,7 +19,8 @@ class TokenRequest(Response, frozen=True, kw_only=True):
     scope: Annotated[
         str | None,
         Meta(
-            description="Space-separated scopes; everything that the client may where absent.", examples=["wallets:read"]
+            description="Space-separated scopes; everything that the client may where absent.",
+            examples=["wallets:read"],
         ),
     ] = None
     client_id: Annotated[
