@@ -1,0 +1,168 @@
+"""The PostgreSQL that tests run on: one cluster per run, shared by its processes, and a database per test.
+
+The cluster gives up durability, so a test about crashes starts one of its own. ``BILLFOLD_TEST_POSTGRES`` chooses the
+major version (16 or 18; the wheel carries both).
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncpg
+import pytest
+
+from billfold_server.db.embedded import (
+    DEFAULT_MAJOR,
+    MAJORS,
+    BinariesMissing,
+    EmbeddedPostgres,
+    PlatformUnsupported,
+    find_binaries,
+    scratch_data_dir,
+)
+from billfold_server.db.embedded.locks import locked
+
+_T = TypeVar("_T")
+
+RUN = "BILLFOLD_TEST_RUN"
+"""The environment variable that tells the processes of one run which cluster is theirs."""
+_SCRATCH = "tests-"
+_ABANDONED_AFTER_S = 3600
+_PLENTY_BYTES = 2 * 1024**3
+_owns_run = pytest.StashKey[bool]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the run, in the process that everyone else's environment comes from."""
+    config.stash[_owns_run] = RUN not in os.environ
+    os.environ.setdefault(RUN, uuid.uuid4().hex)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove the run's cluster once every process is done with it, and those that killed runs left behind."""
+    if config.stash.get(_owns_run, default=False):
+        remove(_run_dir())
+        del os.environ[RUN]
+        for left in _in_memory(_SCRATCH).parent.glob(_in_memory(_SCRATCH).name + "*"):
+            if left.stat().st_mtime < time.time() - _ABANDONED_AFTER_S:
+                remove(left)
+
+
+def binaries(major: int) -> Path:
+    """Return the ``bin`` folder of a PostgreSQL version; skip the test where the wheel isn't installed."""
+    try:
+        return find_binaries(major)
+    except (BinariesMissing, PlatformUnsupported) as error:
+        pytest.skip(f"needs the extra [postgres]: {error.detail}")
+
+
+def own_data_dir() -> Path:
+    """Return the data folder for a cluster of a test's own; ``remove`` it at the end."""
+    return _in_memory(f"{_SCRATCH}{uuid.uuid4().hex}")
+
+
+def remove(data_dir: Path) -> None:
+    """Stop what runs in a data folder, unless someone uses it, and delete it."""
+    if EmbeddedPostgres(data_dir).discard():
+        for lock in data_dir.glob("*.lock"):
+            lock.unlink()
+        with contextlib.suppress(FileNotFoundError):
+            data_dir.rmdir()
+
+
+def _run_dir() -> Path:
+    return _in_memory(_SCRATCH + os.environ[RUN])
+
+
+def _in_memory(name: str) -> Path:
+    """Return a scratch folder in memory where there is plenty, so that tests don't wait for each other's disk."""
+    memory = Path("/dev/shm")  # noqa: S108 -- the names in it are ours and can't be guessed.
+    if memory.is_dir() and shutil.disk_usage(memory).free > _PLENTY_BYTES:
+        return memory / scratch_data_dir(name).name
+    return scratch_data_dir(name)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """The cluster that all processes of this run share."""
+    major = int(os.environ.get("BILLFOLD_TEST_POSTGRES") or DEFAULT_MAJOR)
+    assert major in MAJORS
+    server = EmbeddedPostgres(_run_dir(), binaries=binaries(major), max_connections=300, durable=False)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def database(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """The DSN of an empty database of the test's own."""
+    dsn = create_database(postgres)
+    yield dsn
+    drop_database(postgres, dsn)
+
+
+def create_database(server: EmbeddedPostgres, *, template: str = "template0") -> str:
+    """Create a database as a copy of a template, and return its DSN."""
+    name = f"test_{uuid.uuid4().hex[:16]}"
+    _execute(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    return server.dsn(name)
+
+
+def drop_database(server: EmbeddedPostgres, dsn: str) -> None:
+    """Drop a database by its DSN, and with it the connections that a test left open."""
+    _execute(server, f'DROP DATABASE "{_name(dsn)}" WITH (FORCE)')
+
+
+def template_database(server: EmbeddedPostgres, name: str, build: Callable[[str], Awaitable[None]]) -> str:
+    """Return the name of a template, which the first process that asks for it builds.
+
+    Args:
+        server: The shared cluster.
+        name: What the template is called; one name stands for one way to build it.
+        build: Fills the database of the DSN that it is given; it runs in an event loop of its own and closes every
+            connection that it opens. Until it is done the database has another name, so a failure leaves no template.
+    """
+    with locked(_run_dir() / f"{name}.lock", timeout_s=100):
+        if not _execute(server, "SELECT FROM pg_database WHERE datname = $1", name):
+            dsn = create_database(server)
+            in_own_loop(_built(build, dsn))
+            _execute(server, f'ALTER DATABASE "{_name(dsn)}" RENAME TO "{name}"')
+    return name
+
+
+async def _built(build: Callable[[str], Awaitable[None]], dsn: str) -> None:
+    await build(dsn)
+
+
+def _name(dsn: str) -> str:
+    return dsn.rpartition("/")[2].partition("?")[0]
+
+
+def _execute(server: EmbeddedPostgres, sql: str, *args: object) -> list[asyncpg.Record]:
+    return query(server.dsn("postgres"), sql, *args)
+
+
+def query(dsn: str, sql: str, *args: object) -> list[asyncpg.Record]:
+    """Run one statement on a connection of its own, from synchronous code, and return its rows."""
+
+    async def run() -> list[asyncpg.Record]:
+        connection = await asyncpg.connect(dsn)
+        try:
+            return await connection.fetch(sql, *args)
+        finally:
+            await connection.close()
+
+    return in_own_loop(run())
+
+
+def in_own_loop(work: Coroutine[Any, Any, _T]) -> _T:
+    """Run a coroutine to its end in a thread, so that fixtures of asynchronous tests can call this too."""
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(asyncio.run, work).result()
