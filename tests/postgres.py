@@ -100,6 +100,12 @@ def postgres() -> Iterator[EmbeddedPostgres]:
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def postgres_dsn(postgres: EmbeddedPostgres) -> str:
+    """The DSN by which the cluster's owner makes and drops databases."""
+    return postgres.dsn("postgres")
+
+
 @pytest.fixture
 def database(postgres: EmbeddedPostgres) -> Iterator[str]:
     """The DSN of an empty database of the test's own."""

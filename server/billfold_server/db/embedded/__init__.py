@@ -23,7 +23,7 @@ from billfold_server.db.embedded.errors import (
     StartTimedOut,
     StopTimedOut,
 )
-from billfold_server.db.embedded.folders import default_data_dir, scratch_data_dir
+from billfold_server.db.embedded.folders import default_data_dir, make_data_dir, scratch_data_dir
 from billfold_server.db.embedded.server import DATABASE, EmbeddedPostgres
 
 __all__ = [
@@ -47,5 +47,6 @@ __all__ = [
     "StopTimedOut",
     "default_data_dir",
     "find_binaries",
+    "make_data_dir",
     "scratch_data_dir",
 ]

@@ -63,6 +63,16 @@ def scratch_data_dir(name: str) -> Path:
     return Path(tempfile.gettempdir()).resolve() / f"billfold-{os.geteuid()}-{name}"
 
 
+def make_data_dir(data_dir: Path) -> None:
+    """Make the data folder as the embedded database needs it, for whoever keeps something there before it starts.
+
+    Raises:
+        EmbeddedPostgresError: It can't be made, or not used by PostgreSQL.
+    """
+    home = data_dir / "postgres"
+    prepare_home(home, runtime_user(home / "data"))
+
+
 def runtime_user(cluster: Path) -> RuntimeUser | None:
     """Choose the user to run PostgreSQL as; None is the one we are.
 
