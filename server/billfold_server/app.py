@@ -4,6 +4,7 @@
 line and for the platform embedded in another process.
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -18,8 +19,15 @@ from litestar.response import Response
 
 from billfold import errors
 from billfold.clock import Clock, SystemClock
+from billfold.contract.platform import TenantState
+from billfold_server.audit import routes as audit_routes
+from billfold_server.db.background import Background
+from billfold_server.db.jobs import JobKinds
 from billfold_server.db.pools import PoolSettings
+from billfold_server.db.relay import Relay
+from billfold_server.db.runner import JobRunner
 from billfold_server.http import health, problems
+from billfold_server.http import tasks as http_tasks
 from billfold_server.http.context import context_of
 from billfold_server.http.edge import Edge
 from billfold_server.http.limits import Buckets, ClientLimits
@@ -30,11 +38,15 @@ from billfold_server.http.services import Services
 from billfold_server.identity import routes as identity_routes
 from billfold_server.identity.service import Identity
 from billfold_server.keys.service import Keyring, open_keyring
+from billfold_server.parties import routes as parties_routes
+from billfold_server.sandbox import routes as sandbox_routes
 from billfold_server.settings import Mistake, Settings, SettingsInvalid
 from billfold_server.tenancy import routes as tenancy_routes
+from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.provisioning import Administrator
 from billfold_server.tenancy.service import Registry, Tenants
 from billfold_server.tenancy.transaction import Database
+from billfold_server.webhooks import routes as webhooks_routes
 
 __all__ = ["ROOMS", "build_app", "build_services", "database_secret", "open_services", "operations"]
 
@@ -42,6 +54,10 @@ _log = structlog.stdlib.get_logger("billfold")
 
 ROOMS: Final[tuple[Routes, ...]] = (
     tenancy_routes.routes,
+    sandbox_routes.routes,
+    parties_routes.routes,
+    webhooks_routes.routes,
+    audit_routes.routes,
     identity_routes.routes,
     identity_routes.platform_routes,
     health.routes,
@@ -72,7 +88,7 @@ def build_services(settings: Settings, *, clock: Clock | None = None) -> Service
     )
     registry = Registry(database)
     buckets = Buckets(Path(settings.data_dir) / "rate_limits", keyring.derive("rate limits"))
-    return Services(
+    services = Services(
         settings=settings,
         clock=clock,
         database=database,
@@ -91,6 +107,22 @@ def build_services(settings: Settings, *, clock: Clock | None = None) -> Service
         idempotency_key=keyring.derive("idempotency fingerprints"),
         metrics=Metrics(),
     )
+    _add_background(services)
+    return services
+
+
+def _add_background(services: Services) -> None:
+    """Make what works beside the requests. It doesn't begin before ``build_app``'s application starts."""
+    kinds = JobKinds()
+    http_tasks.register(kinds)
+    relay = Relay(services.database)
+    runner = JobRunner(services.database, kinds, schedules=http_tasks.SCHEDULES, relay=relay)
+
+    async def active() -> list[TenantRef]:
+        return [tenant for tenant in await services.registry.everyone() if tenant.state == TenantState.ACTIVE]
+
+    services.rooms["jobs"] = runner
+    services.rooms["background"] = Background(services.database, active, relay, runner)
 
 
 def _administrator(settings: Settings, keyring: Keyring) -> Administrator | None:
@@ -129,9 +161,12 @@ def build_app(settings: Settings, *, clock: Clock | None = None) -> Litestar:
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        background = asyncio.create_task(services.rooms["background"].run(), name="background")
         try:
             yield
         finally:
+            background.cancel()
+            await asyncio.wait([background])
             await services.database.close()
 
     app = Litestar(

@@ -5,8 +5,8 @@ the lease ends, and another process takes it. What a job does inside the databas
 in the same transaction (``JobRun.finish``); whatever it does outside happens at least once and needs an idempotency
 key of its own. A job that keeps failing becomes a dead letter, which is kept until somebody looks at it.
 
-``due_at`` and the waits between attempts are on the tenant's clock; leases are on the real one, because processes die in
-real time.
+``due_at`` and the waits between attempts are on the tenant's clock; leases are on the real one, because processes die
+in real time.
 """
 
 from collections.abc import Awaitable, Callable, Mapping

@@ -26,7 +26,8 @@ from billfold import errors
 from billfold.errors import ProblemError
 from billfold_server.http import problems
 from billfold_server.http.reading import validation_failed
-from billfold_server.http.routing import Call, IdempotencyRef, Reply
+from billfold_server.http.routing import Call, Reply
+from billfold_server.tenancy.context import IdempotencyRef
 from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = ["HEADER", "KEPT_FOR", "KeptAnswer", "carry_out", "expire", "fingerprint", "is_kept", "once", "read_key"]

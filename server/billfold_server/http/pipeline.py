@@ -5,8 +5,6 @@ and headers (400), content type (415), size (413), body (400). So a stranger lea
 and an unpaid megabyte is never parsed.
 """
 
-import hashlib
-import hmac
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -18,7 +16,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
 from billfold import errors
-from billfold_server.http import etags, problems, reading
+from billfold_server.http import etags, idempotency, problems, reading
 from billfold_server.http.answers import Answer
 from billfold_server.http.context import RequestContext, context_of
 from billfold_server.http.routing import Call, Operation, Reply
@@ -32,8 +30,6 @@ NOBODY: Final = Caller(actor="nobody", client_id=UUID(int=0))
 
 INTERNAL_ROOT: Final = "/tenant"
 """Under which the router knows what lives below a tenant. No address from outside begins with it."""
-
-_KEY = re.compile(r"[!-~]{1,255}")
 
 
 def internal_path(operation: Operation) -> str:
@@ -141,8 +137,7 @@ async def _read_idempotency(operation: Operation, call: Call) -> None:
         if operation.idempotency == "required":
             raise errors.IdempotencyKeyMissing(param="Idempotency-Key")
         return
-    if not _KEY.fullmatch(key):
-        raise reading.validation_failed("Idempotency-Key", "must be 1 to 255 visible ASCII characters")
+    idempotency.read_key(key)
 
 
 async def _read_body(operation: Operation, services: Services, call: Call, request: Request[Any, Any, Any]) -> Any:
@@ -161,10 +156,11 @@ def _fingerprint(operation: Operation, services: Services, call: Call) -> None:
     key = call.headers.get("idempotency-key")
     if operation.idempotency == "none" or key is None:
         return
-    digest = hmac.new(services.idempotency_key, digestmod=hashlib.sha256)
-    for part in (call.method.encode(), call.path.encode(), call.body):
-        digest.update(len(part).to_bytes(8, "big") + part)
-    call.idempotency = IdempotencyRef(client_id=call.caller.client_id, key=key, fingerprint=digest.digest())
+    call.idempotency = IdempotencyRef(
+        client_id=call.caller.client_id,
+        key=idempotency.read_key(key),
+        fingerprint=idempotency.fingerprint(services.idempotency_key, call.method, call.path, call.body),
+    )
 
 
 class _Stored(msgspec.Struct):
