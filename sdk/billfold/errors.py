@@ -420,6 +420,12 @@ class HoldHasNoDestination(Conflict):
     hold_id: str
 
 
+class HoldDestinationAmbiguous(Unprocessable):
+    """A hold names both a wallet and an account as its destination."""
+
+    code, title = "hold_destination_ambiguous", "The hold names two destinations"
+
+
 class ReversalExceedsEntry(Conflict):
     """More was asked to be reversed than remains of the original."""
 
@@ -439,6 +445,12 @@ class AliasTaken(Conflict):
     """Another wallet has this alias."""
 
     code, title = "alias_taken", "The alias is taken"
+
+
+class AliasInvalid(Unprocessable):
+    """The value can't be an alias of its scheme, such as an IBAN with wrong check digits."""
+
+    code, title = "alias_invalid", "The value can't be an alias of this scheme"
 
 
 class ExternalIdTaken(Conflict):

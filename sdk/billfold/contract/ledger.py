@@ -173,8 +173,10 @@ class ReverseJournalEntry(Request, frozen=True, kw_only=True):
 class StatementLine(Response, frozen=True, kw_only=True):
     """One posting as an account's statement shows it."""
 
-    sequence: int
+    sequence: Annotated[int, Meta(description="Place of its journal entry in the tenant's journal.")]
+    line: Annotated[int, Meta(description="Place of the posting in its journal entry.")]
     journal_entry_id: JournalEntryId
+    account_id: AccountId
     kind: str
     description: str | None
     amount_minor: Annotated[int, Meta(description="On the account's normal side: positive raises the balance.")]

@@ -60,7 +60,10 @@ class ImportedStatement(Response, frozen=True, kw_only=True):
     suspense: int
     duplicates: int
     not_booked: int
-    difference_minor: Annotated[int, Meta(description="Opening balance plus entries less closing balance; 0 closes.")]
+    difference_minor: Annotated[
+        int | None,
+        Meta(description="Opening balance plus entries less closing balance: 0 closes, null mixes currencies."),
+    ]
     cash_balance_minor: Annotated[int, Meta(description="Posted balance of the cash account after the statement.")]
     verdict: Annotated[str, Meta(description="One sentence on whether the statement's own arithmetic closes.")]
 

@@ -1,6 +1,6 @@
 """The queries on parties."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from billfold.contract.parties import Party, PartyKind, PartyRole
 from billfold.ids import Prefix
 from billfold_server.parties.tables import Parties
 
-__all__ = ["find", "insert", "list_page", "lock", "update"]
+__all__ = ["find", "find_existing", "insert", "list_page", "lock", "update"]
 
 _SHOWN = (
     Parties.id,
@@ -51,6 +51,12 @@ async def update(party_id: UUID, values: Mapping[str, Any]) -> None:
 async def find(party_id: UUID) -> Party | None:
     """Return a party, or None."""
     return _party(await _select().where(Parties.id == party_id).first())
+
+
+async def find_existing(party_ids: Sequence[UUID]) -> set[UUID]:
+    """Return which of these ids are parties."""
+    rows = await Parties.select(Parties.id).where(Parties.id.is_in(list(party_ids)))
+    return {row["id"] for row in rows}
 
 
 async def lock(party_id: UUID) -> Party | None:

@@ -1,6 +1,6 @@
 """Creates, changes and finds parties."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["CREATED", "UPDATED", "create_party", "get_party", "list_parties", "update_party"]
+__all__ = ["CREATED", "UPDATED", "create_party", "find_existing", "get_party", "list_parties", "update_party"]
 
 CREATED: Final = "party.created"
 UPDATED: Final = "party.updated"
@@ -52,6 +52,12 @@ async def create_party(tx: TenantTx, caller: Caller, body: CreateParty) -> Party
     given = [name for name in ("email", "external_id", "metadata") if getattr(body, name)]
     await _tell(tx, caller, CREATED, party, ["kind", "name", "roles", *given])
     return party
+
+
+async def find_existing(tx: TenantTx, party_ids: Sequence[UUID]) -> set[UUID]:
+    """Return which of these ids are parties of the tenant."""
+    assert tx.open
+    return await queries.find_existing(party_ids)
 
 
 async def get_party(tx: TenantTx, party_id: UUID) -> Party:

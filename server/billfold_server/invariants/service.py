@@ -1,0 +1,44 @@
+"""Checks a tenant's books against what must always hold."""
+
+import msgspec
+import structlog
+
+from billfold_server.invariants.queries import INVARIANTS
+from billfold_server.tenancy.context import TenantRef
+from billfold_server.tenancy.transaction import Database
+
+__all__ = ["Breach", "check"]
+
+log = structlog.get_logger(__name__)
+
+_STATEMENT_TIMEOUT_MS = 600_000
+
+
+class Breach(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that must hold and doesn't.
+
+    Attributes:
+        invariant: The name of what must hold.
+        object: What breaks it: an account, a place in the journal, a currency.
+        fact: What was found.
+    """
+
+    invariant: str
+    object: str
+    fact: str
+
+
+async def check(database: Database, tenant: TenantRef) -> list[Breach]:
+    """Return every breach of the tenant's invariants, at most a hundred of each; nothing where all hold.
+
+    All queries see the books as of one moment, so commands that go on meanwhile make no false alarm.
+    """
+    breaches: list[Breach] = []
+    async with database.tx(tenant, snapshot=True, statement_timeout_ms=_STATEMENT_TIMEOUT_MS) as tx:
+        for name, query in INVARIANTS.items():
+            breaches.extend(
+                Breach(invariant=name, object=row["object"], fact=row["fact"]) for row in await tx.fetch(query)
+            )
+    for breach in breaches:
+        log.error("invariant_broken", tenant=tenant.slug, invariant=breach.invariant, object=breach.object)
+    return breaches

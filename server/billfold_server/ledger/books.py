@@ -1,0 +1,585 @@
+"""The books as one batch of commands sees them: rows as loaded, and as the items before have left them.
+
+Everything here is pure. The engine loads rows into ``Books``; each command is decided on a ``Draft`` over them. A draft
+that is accepted is merged, so the next command sees its effects; one that is refused is dropped without a trace.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Protocol, TypeVar, cast
+from uuid import UUID
+
+import msgspec
+
+from billfold import errors, ids
+from billfold.contract.ledger import Account, AccountType, Balance, Hold, HoldStatus, JournalEntry, NormalSide, Posting
+from billfold.ids import Prefix
+from billfold_server.audit.service import NewAuditRecord
+from billfold_server.db.jobs import NewJob
+from billfold_server.db.outbox import NewEvent
+from billfold_server.ledger import rules
+from billfold_server.tenancy.context import Caller
+from billfold_server.tenancy.manifest import Manifest
+
+__all__ = [
+    "AccountRow",
+    "Books",
+    "CodeKey",
+    "Draft",
+    "EntryRow",
+    "HoldMovementRow",
+    "HoldRow",
+    "Line",
+    "PostingRow",
+    "ReversalRow",
+    "Row",
+    "WalletKey",
+]
+
+
+class Row(Protocol):
+    """A row of a room's own table, which the engine loads and writes on that room's behalf."""
+
+    @property
+    def key(self) -> Hashable:
+        """What the row is loaded by."""
+        ...
+
+
+R = TypeVar("R", bound=Row)
+
+
+class WalletKey(msgspec.Struct, frozen=True):
+    """The account of a wallet in one currency."""
+
+    wallet_id: UUID
+    currency: str
+
+
+class CodeKey(msgspec.Struct, frozen=True):
+    """The account of the chart of accounts with this code and currency."""
+
+    code: str
+    currency: str
+
+
+class AccountRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An account, with its running balances.
+
+    Attributes:
+        posted_minor: Signed; positive is debit.
+        pending_minor: What open holds are expected to bring, on the normal side; never negative.
+        held_minor: What open holds reserve, on the normal side; never negative.
+        status: ``active``, ``frozen`` or ``closed``.
+    """
+
+    id: UUID
+    code: str | None
+    type: AccountType
+    normal_side: NormalSide
+    currency: str
+    wallet_id: UUID | None
+    name: str | None
+    status: str = "active"
+    overdraft_limit_minor: int | None
+    posted_minor: int = 0
+    pending_minor: int = 0
+    held_minor: int = 0
+    metadata: dict[str, str]
+    version: int = 1
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def key(self) -> UUID:
+        """What the row is loaded by."""
+        return self.id
+
+    @property
+    def wire_id(self) -> str:
+        """The account's id as the API spells it."""
+        return ids.encode(Prefix.ACCOUNT, self.id)
+
+    @property
+    def balance_minor(self) -> int:
+        """The posted balance on the account's normal side."""
+        return rules.on_normal_side(self.posted_minor, self.normal_side)
+
+    @property
+    def available_minor(self) -> int:
+        """Posted less held, on the normal side."""
+        return self.balance_minor - self.held_minor
+
+    def to_balance(self) -> Balance:
+        """Return the balance as the API shows it."""
+        return Balance(
+            account_id=self.wire_id,
+            currency=self.currency,
+            posted_minor=self.balance_minor,
+            pending_minor=self.pending_minor,
+            held_minor=self.held_minor,
+            available_minor=self.available_minor,
+            overdraft_limit_minor=self.overdraft_limit_minor,
+        )
+
+    def to_response(self) -> Account:
+        """Return the account as the API shows it."""
+        return Account(
+            id=self.wire_id,
+            code=self.code,
+            type=self.type,
+            normal_side=self.normal_side,
+            wallet_id=None if self.wallet_id is None else ids.encode(Prefix.WALLET, self.wallet_id),
+            name=self.name,
+            balance=self.to_balance(),
+            metadata=self.metadata,
+            version=self.version,
+            created_at=self.created_at,
+        )
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One posting before it is posted: signed, positive is debit."""
+
+    account_id: UUID
+    amount_minor: int
+    currency: str
+
+
+class PostingRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One signed line on one account, with the account's posted balance after it (signed, positive is debit)."""
+
+    line: int
+    account_id: UUID
+    normal_side: NormalSide
+    amount_minor: int
+    currency: str
+    posted_after_minor: int
+
+
+class EntryRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A journal entry with its postings."""
+
+    id: UUID
+    sequence: int
+    kind: str
+    description: str | None
+    reverses: UUID | None
+    hold_id: UUID | None
+    effective_at: datetime
+    recorded_at: datetime
+    metadata: dict[str, str]
+    postings: tuple[PostingRow, ...]
+
+    @property
+    def key(self) -> UUID:
+        """What the row is loaded by."""
+        return self.id
+
+    @property
+    def wire_id(self) -> str:
+        """The journal entry's id as the API spells it."""
+        return ids.encode(Prefix.JOURNAL_ENTRY, self.id)
+
+    def balance_after(self, account_id: UUID) -> int:
+        """Return an account's posted balance after the entry, on its normal side."""
+        last = [posting for posting in self.postings if posting.account_id == account_id][-1]
+        return rules.on_normal_side(last.posted_after_minor, last.normal_side)
+
+    def to_response(self) -> JournalEntry:
+        """Return the journal entry as the API shows it."""
+        return JournalEntry(
+            id=self.wire_id,
+            sequence=self.sequence,
+            kind=self.kind,
+            description=self.description,
+            postings=[
+                Posting(
+                    account_id=ids.encode(Prefix.ACCOUNT, posting.account_id),
+                    amount_minor=posting.amount_minor,
+                    currency=posting.currency,
+                    balance_after_minor=rules.on_normal_side(posting.posted_after_minor, posting.normal_side),
+                )
+                for posting in self.postings
+            ],
+            reverses=None if self.reverses is None else ids.encode(Prefix.JOURNAL_ENTRY, self.reverses),
+            hold_id=None if self.hold_id is None else ids.encode(Prefix.HOLD, self.hold_id),
+            effective_at=self.effective_at,
+            recorded_at=self.recorded_at,
+            metadata=self.metadata,
+        )
+
+
+class Books:
+    """What a batch has loaded, and what its accepted items have changed since."""
+
+    def __init__(self, *, sequence: int, recorded_at: datetime) -> None:
+        self.sequence = sequence
+        self.recorded_at = recorded_at
+        self.rows: dict[type, dict[Hashable, Any]] = {}
+        self.account_keys: dict[WalletKey | CodeKey, UUID | None] = {}
+        self.changed: dict[type, dict[Hashable, Any]] = {}
+        self.entries: list[EntryRow] = []
+        self.events: list[NewEvent] = []
+        self.audit_records: list[NewAuditRecord] = []
+        self.jobs: list[NewJob] = []
+
+    def has(self, row_type: type, key: Hashable) -> bool:
+        """Tell whether the key has been looked up, found or not."""
+        if row_type is AccountRow and isinstance(key, WalletKey | CodeKey):
+            return key in self.account_keys
+        return key in self.rows.get(row_type, {})
+
+    def loaded(self, row_type: type, found: dict[Any, Any], keys: Sequence[Hashable]) -> None:
+        """Take in what a look-up of ``keys`` has found; the others are known to be absent."""
+        known = self.rows.setdefault(row_type, {})
+        for key in keys:
+            row = found.get(key)
+            if row_type is AccountRow and isinstance(key, WalletKey | CodeKey):
+                self.account_keys[key] = row.id if row is not None else None
+                if row is not None:
+                    known.setdefault(row.id, row)
+            else:
+                known.setdefault(key, row)
+
+    def merge(self, draft: "Draft") -> None:
+        """Make an accepted draft's changes visible to the items after it."""
+        for row_type, rows in draft.changed.items():
+            self.rows.setdefault(row_type, {}).update(rows)
+            self.changed.setdefault(row_type, {}).update(rows)
+        self.account_keys.update(draft.account_keys)
+        self.entries.extend(draft.entries)
+        self.events.extend(draft.events)
+        self.audit_records.extend(draft.audit_records)
+        self.jobs.extend(draft.jobs)
+        self.sequence, self.recorded_at = draft.sequence, draft.recorded_at
+
+
+class Draft:
+    """One command's view of the books, and all that it would change.
+
+    Attributes:
+        now: The tenant's time, which ``effective_at`` and expiries follow.
+        recorded_at: When this command is written: the real time, and later than every command before.
+        caller: Who gave the command.
+        manifest: The tenant as data: currencies and limits.
+    """
+
+    def __init__(
+        self,
+        books: Books,
+        *,
+        now: datetime,
+        clock_now: datetime,
+        caller: Caller,
+        manifest: Manifest,
+        new_id: Callable[[], UUID],
+    ) -> None:
+        self._books = books
+        self.now = now
+        self.recorded_at = max(clock_now, books.recorded_at + timedelta(microseconds=1))
+        self.caller = caller
+        self.manifest = manifest
+        self.new_id = new_id
+        self.sequence = books.sequence
+        self.account_keys: dict[WalletKey | CodeKey, UUID | None] = {}
+        self.changed: dict[type, dict[Hashable, Any]] = {}
+        self.entries: list[EntryRow] = []
+        self.events: list[NewEvent] = []
+        self.audit_records: list[NewAuditRecord] = []
+        self.jobs: list[NewJob] = []
+
+    # Rows.
+
+    def find(self, row_type: type[R], key: Hashable) -> R | None:
+        """Return a row as it stands after the items before, or None where there is none."""
+        changed = self.changed.get(row_type)
+        if changed is not None and key in changed:
+            return cast("R", changed[key])
+        return cast("R | None", self._books.rows[row_type][key])
+
+    def put(self, row: Row) -> None:
+        """Insert or replace a row."""
+        self.changed.setdefault(type(row), {})[row.key] = row
+
+    def find_account(self, key: UUID | WalletKey | CodeKey) -> AccountRow | None:
+        """Return an account by its id, by wallet and currency, or by code and currency."""
+        if isinstance(key, UUID):
+            return self.find(AccountRow, key)
+        account_id = self.account_keys[key] if key in self.account_keys else self._books.account_keys[key]
+        return None if account_id is None else self.find(AccountRow, account_id)
+
+    def get_account(self, key: UUID | WalletKey | CodeKey, param: str | None = None) -> AccountRow:
+        """Return an account.
+
+        Raises:
+            NotFound: There is none.
+        """
+        account = self.find_account(key)
+        if account is None:
+            detail = "There is no such account."
+            raise errors.NotFound(detail, param=param)
+        return account
+
+    def require_currency(self, currency: str) -> None:
+        """Refuse a currency that the tenant doesn't use.
+
+        Raises:
+            CurrencyNotEnabled: The tenant's manifest doesn't list it.
+        """
+        if currency not in self.manifest.currencies:
+            raise errors.CurrencyNotEnabled(f"This tenant keeps no accounts in {currency}.", currency=currency)
+
+    def open_account(
+        self,
+        *,
+        type: AccountType,
+        currency: str,
+        code: str | None = None,
+        wallet_id: UUID | None = None,
+        name: str | None = None,
+        overdraft_limit_minor: int | None = None,
+        metadata: dict[str, str] | None = None,
+    ) -> AccountRow:
+        """Open an account, either of a wallet or under a code of the chart of accounts.
+
+        Raises:
+            CurrencyNotEnabled: The tenant doesn't use the currency.
+        """
+        self.require_currency(currency)
+        row = AccountRow(
+            id=self.new_id(),
+            code=code,
+            type=type,
+            normal_side=rules.NORMAL_SIDES[type],
+            currency=currency,
+            wallet_id=wallet_id,
+            name=name,
+            overdraft_limit_minor=overdraft_limit_minor,
+            metadata=metadata or {},
+            created_at=self.now,
+            updated_at=self.now,
+        )
+        self.put(row)
+        if wallet_id is not None:
+            self.account_keys[WalletKey(wallet_id, currency)] = row.id
+        if code is not None:
+            self.account_keys[CodeKey(code, currency)] = row.id
+        return row
+
+    # What moves money.
+
+    def post(
+        self,
+        kind: str,
+        lines: Sequence[Line],
+        *,
+        effective_at: datetime | None = None,
+        description: str | None = None,
+        metadata: dict[str, str] | None = None,
+        reverses: UUID | None = None,
+        hold_id: UUID | None = None,
+        backdate: bool = False,
+    ) -> EntryRow:
+        """Post a journal entry on the accounts of the draft; a refusal leaves the draft as it was.
+
+        The checks come in this order, and the first that fails is the answer: effective time, account exists, closed,
+        frozen, currency, balance of the entry, range, funds.
+
+        Args:
+            kind: What kind of command makes it.
+            lines: The postings; each account must have been loaded.
+            effective_at: When it happened; the tenant's present where absent.
+            description: Free text for people.
+            metadata: The caller's own keys and values.
+            reverses: The journal entry that this one undoes.
+            hold_id: The hold that this one captures.
+            backdate: Whether any past time is allowed, as for a bank's own statement.
+
+        Raises:
+            Conflict: The narrower class says what refuses it.
+        """
+        effective = self.now if effective_at is None else effective_at
+        rules.check_effective(effective, self.now, None if backdate else self.manifest.limits.backdate_days)
+        accounts, postings = self._apply(lines)
+        for account in accounts.values():
+            rules.check_funds(account, before=self.get_account(account.id))
+        for account in accounts.values():
+            self.put(account)
+        if self.entries:
+            self.recorded_at += timedelta(microseconds=1)
+        self.sequence += 1
+        entry = EntryRow(
+            id=self.new_id(),
+            sequence=self.sequence,
+            kind=kind,
+            description=description,
+            reverses=reverses,
+            hold_id=hold_id,
+            effective_at=effective,
+            recorded_at=self.recorded_at,
+            metadata=metadata or {},
+            postings=tuple(postings),
+        )
+        self.entries.append(entry)
+        return entry
+
+    def _apply(self, lines: Sequence[Line]) -> tuple[dict[UUID, AccountRow], list[PostingRow]]:
+        """Return the accounts as the lines would leave them, and the postings with the balances after each."""
+        accounts = {line.account_id: self.get_account(line.account_id) for line in lines}
+        rules.check_usable(accounts.values())
+        rules.check_currencies(lines, accounts)
+        rules.check_balanced(lines)
+        postings: list[PostingRow] = []
+        for number, line in enumerate(lines):
+            account = accounts[line.account_id]
+            posted = account.posted_minor + line.amount_minor
+            accounts[account.id] = msgspec.structs.replace(account, posted_minor=posted, updated_at=self.now)
+            postings.append(
+                PostingRow(
+                    line=number,
+                    account_id=account.id,
+                    normal_side=account.normal_side,
+                    amount_minor=line.amount_minor,
+                    currency=line.currency,
+                    posted_after_minor=posted,
+                )
+            )
+        return accounts, postings
+
+    # What is said about it.
+
+    def event(self, kind: str, object_id: str, data: msgspec.Struct) -> None:
+        """Emit an event about an object, in the same transaction as the change."""
+        self.events.append(
+            NewEvent(
+                id=self.new_id(),
+                type=kind,
+                object_id=object_id,
+                data=msgspec.json.encode(data),
+                occurred_at=self.now,
+            )
+        )
+
+    def audit(
+        self, action: str, object_id: str, *, reason: str | None = None, facts: dict[str, Any] | None = None
+    ) -> None:
+        """Record who did what, in the same transaction as the change."""
+        self.audit_records.append(
+            NewAuditRecord(
+                id=self.new_id(),
+                actor=self.caller.actor,
+                action=action,
+                object_id=object_id,
+                reason=reason,
+                request_id=self.caller.request_id,
+                facts=msgspec.json.encode(facts or {}),
+                recorded_at=self.recorded_at,
+            )
+        )
+
+    def job(self, kind: str, due_at: datetime, payload: dict[str, Any], *, dedup_key: str | None = None) -> None:
+        """Put a job into the same transaction as the change."""
+        self.jobs.append(
+            NewJob(
+                id=self.new_id(),
+                kind=kind,
+                due_at=due_at,
+                payload=msgspec.json.encode(payload),
+                dedup_key=dedup_key,
+            )
+        )
+
+
+class HoldRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A reservation of part of a wallet's balance.
+
+    Attributes:
+        account_id: The wallet's account whose balance is reserved.
+        to_account_id: The account that expects it, where it is known already.
+        steps: How many movements it has had; the next one's number.
+    """
+
+    id: UUID
+    wallet_id: UUID
+    account_id: UUID
+    to_wallet_id: UUID | None
+    to_account_id: UUID | None
+    currency: str
+    amount_minor: int
+    captured_minor: int = 0
+    released_minor: int = 0
+    status: HoldStatus = HoldStatus.OPEN
+    expires_at: datetime | None
+    description: str | None
+    metadata: dict[str, str]
+    steps: int = 0
+    journal_entry_ids: tuple[UUID, ...] = ()
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def key(self) -> UUID:
+        """What the row is loaded by."""
+        return self.id
+
+    @property
+    def remaining_minor(self) -> int:
+        """What it still reserves."""
+        return self.amount_minor - self.captured_minor - self.released_minor
+
+    def to_response(self) -> Hold:
+        """Return the hold as the API shows it."""
+        return Hold(
+            id=ids.encode(Prefix.HOLD, self.id),
+            status=self.status,
+            wallet_id=ids.encode(Prefix.WALLET, self.wallet_id),
+            account_id=ids.encode(Prefix.ACCOUNT, self.account_id),
+            to_wallet_id=None if self.to_wallet_id is None else ids.encode(Prefix.WALLET, self.to_wallet_id),
+            to_account_id=None if self.to_account_id is None else ids.encode(Prefix.ACCOUNT, self.to_account_id),
+            currency=self.currency,
+            amount_minor=self.amount_minor,
+            captured_minor=self.captured_minor,
+            released_minor=self.released_minor,
+            remaining_minor=self.remaining_minor,
+            expires_at=self.expires_at,
+            description=self.description,
+            metadata=self.metadata,
+            journal_entry_ids=[ids.encode(Prefix.JOURNAL_ENTRY, entry) for entry in self.journal_entry_ids],
+            created_at=self.created_at,
+            updated_at=self.updated_at,
+        )
+
+
+class HoldMovementRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One change of what a hold reserves, kept so that held and pending balances can be told as of any time.
+
+    Attributes:
+        delta_minor: How much more (or, negative, less) is reserved and expected since.
+    """
+
+    hold_id: UUID
+    step: int
+    account_id: UUID
+    to_account_id: UUID | None
+    delta_minor: int
+    effective_at: datetime
+    recorded_at: datetime
+
+    @property
+    def key(self) -> tuple[UUID, int]:
+        """What the row is known by."""
+        return (self.hold_id, self.step)
+
+
+class ReversalRow(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of a journal entry has been undone."""
+
+    journal_entry_id: UUID
+    amount_minor: int
+    reversed_minor: int
+
+    @property
+    def key(self) -> UUID:
+        """What the row is loaded by."""
+        return self.journal_entry_id

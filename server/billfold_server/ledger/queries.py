@@ -1,0 +1,198 @@
+"""The ledger's SQL on the readers' side: accounts, entries, holds, statements and balances as of any time.
+
+Lists are keyset pages, newest first: ``before`` is the key of the last row of the page before.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from billfold_server.db.filters import Filter
+from billfold_server.ledger.books import AccountRow, EntryRow, HoldRow
+from billfold_server.ledger.stores import (
+    ACCOUNT_COLUMNS,
+    ENTRY_COLUMNS,
+    HOLD_COLUMNS,
+    to_account,
+    to_hold,
+    with_postings,
+)
+from billfold_server.tenancy.transaction import TenantTx
+
+__all__ = [
+    "balances_as_of",
+    "find_account",
+    "find_entry",
+    "find_hold",
+    "list_accounts",
+    "list_entries",
+    "list_holds",
+    "list_statement",
+    "list_wallet_accounts",
+]
+
+
+# S608 below: the texts are made of this module's constants and numbered parameters only.
+
+
+async def find_account(tx: TenantTx, account_id: UUID) -> AccountRow | None:
+    """Return an account, or None."""
+    row = await tx.fetchrow(f"SELECT {ACCOUNT_COLUMNS} FROM accounts AS a WHERE a.id = $1", account_id)  # noqa: S608
+    return None if row is None else to_account(row)
+
+
+async def list_wallet_accounts(tx: TenantTx, wallet_ids: Sequence[UUID]) -> list[AccountRow]:
+    """Return all accounts of these wallets, by currency."""
+    rows = await tx.fetch(
+        f"SELECT {ACCOUNT_COLUMNS} FROM accounts AS a WHERE a.wallet_id = ANY($1::uuid[]) ORDER BY a.currency",  # noqa: S608
+        list(wallet_ids),
+    )
+    return [to_account(row) for row in rows]
+
+
+async def list_accounts(
+    tx: TenantTx,
+    *,
+    limit: int,
+    before: UUID | None = None,
+    code: str | None = None,
+    type: str | None = None,
+    currency: str | None = None,
+) -> list[AccountRow]:
+    """Return accounts, newest first."""
+    where = Filter()
+    where.add("a.code = $", code)
+    where.add("a.type = $", type)
+    where.add("a.currency = $", currency)
+    where.add("a.id < $", before)
+    rows = await tx.fetch(
+        f"SELECT {ACCOUNT_COLUMNS} FROM accounts AS a WHERE {where} ORDER BY a.id DESC LIMIT {limit:d}",  # noqa: S608
+        *where.values,
+    )
+    return [to_account(row) for row in rows]
+
+
+async def find_entry(tx: TenantTx, entry_id: UUID) -> EntryRow | None:
+    """Return a journal entry with its postings, or None."""
+    heads = await tx.fetch(f"SELECT {ENTRY_COLUMNS} FROM journal_entries AS j WHERE j.id = $1", entry_id)  # noqa: S608
+    return (await with_postings(tx, heads))[0] if heads else None
+
+
+async def list_entries(
+    tx: TenantTx,
+    *,
+    limit: int,
+    before: int | None = None,
+    account_id: UUID | None = None,
+    kind: str | None = None,
+    from_: datetime | None = None,
+    to: datetime | None = None,
+) -> list[EntryRow]:
+    """Return journal entries with their postings, newest first; ``from_`` and ``to`` bound the effective time."""
+    where = Filter()
+    where.add("EXISTS (SELECT 1 FROM postings AS p WHERE p.sequence = j.sequence AND p.account_id = $)", account_id)
+    where.add("j.kind = $", kind)
+    where.add("j.effective_at >= $", from_)
+    where.add("j.effective_at < $", to)
+    where.add("j.sequence < $", before)
+    heads = await tx.fetch(
+        f"SELECT {ENTRY_COLUMNS} FROM journal_entries AS j WHERE {where} ORDER BY j.sequence DESC LIMIT {limit:d}",  # noqa: S608
+        *where.values,
+    )
+    return await with_postings(tx, heads)
+
+
+async def find_hold(tx: TenantTx, hold_id: UUID) -> HoldRow | None:
+    """Return a hold, or None."""
+    row = await tx.fetchrow(f"SELECT {HOLD_COLUMNS} FROM holds AS h WHERE h.id = $1", hold_id)  # noqa: S608
+    return None if row is None else to_hold(row)
+
+
+async def list_holds(
+    tx: TenantTx,
+    *,
+    limit: int,
+    before: UUID | None = None,
+    wallet_id: UUID | None = None,
+    status: str | None = None,
+) -> list[HoldRow]:
+    """Return holds, newest first."""
+    where = Filter()
+    where.add("h.wallet_id = $", wallet_id)
+    where.add("h.status = $", status)
+    where.add("h.id < $", before)
+    rows = await tx.fetch(
+        f"SELECT {HOLD_COLUMNS} FROM holds AS h WHERE {where} ORDER BY h.id DESC LIMIT {limit:d}",  # noqa: S608
+        *where.values,
+    )
+    return [to_hold(row) for row in rows]
+
+
+async def list_statement(
+    tx: TenantTx,
+    account_ids: Sequence[UUID],
+    *,
+    limit: int,
+    before: tuple[int, int] | None = None,
+    kind: str | None = None,
+    from_: datetime | None = None,
+    to: datetime | None = None,
+) -> list[asyncpg.Record]:
+    """Return postings of these accounts with what their entries say, newest first.
+
+    ``before`` is the sequence and line of the last posting of the page before.
+    """
+    where = Filter()
+    where.add("p.account_id = ANY($::uuid[])", list(account_ids))
+    where.add("j.kind = $", kind)
+    where.add("p.effective_at >= $", from_)
+    where.add("p.effective_at < $", to)
+    if before is not None:
+        where.add("(p.sequence, p.line) < ($, $)", *before)
+    return await tx.fetch(
+        f"""
+        SELECT p.sequence, p.line, p.account_id, a.normal_side, p.amount_minor, p.currency, p.posted_after_minor,
+            p.effective_at, p.recorded_at, j.id, j.kind, j.description
+        FROM postings AS p
+        JOIN journal_entries AS j ON j.sequence = p.sequence
+        JOIN accounts AS a ON a.id = p.account_id
+        WHERE {where}
+        ORDER BY p.sequence DESC, p.line DESC LIMIT {limit:d}
+        """,  # noqa: S608
+        *where.values,
+    )
+
+
+async def balances_as_of(
+    tx: TenantTx, account_ids: Sequence[UUID], *, effective_at: datetime, recorded_at: datetime
+) -> dict[UUID, tuple[int, int, int]]:
+    """Return posted (signed, positive is debit), pending and held balances as of two instants.
+
+    What is counted was recorded by ``recorded_at`` and took effect by ``effective_at``. The posted balance starts from
+    the running balance at ``recorded_at`` and takes away what took effect later, so the usual question reads few rows.
+    """
+    rows = await tx.fetch(
+        """
+        SELECT w.account_id,
+            coalesce((
+                SELECT p.posted_after_minor FROM postings AS p
+                WHERE p.account_id = w.account_id AND p.recorded_at <= $3
+                ORDER BY p.recorded_at DESC, p.sequence DESC, p.line DESC LIMIT 1), 0)
+            - coalesce((
+                SELECT sum(p.amount_minor) FROM postings AS p
+                WHERE p.account_id = w.account_id AND p.effective_at > $2 AND p.recorded_at <= $3), 0) AS posted,
+            coalesce((
+                SELECT sum(m.delta_minor) FROM hold_movements AS m
+                WHERE m.to_account_id = w.account_id AND m.effective_at <= $2 AND m.recorded_at <= $3), 0) AS pending,
+            coalesce((
+                SELECT sum(m.delta_minor) FROM hold_movements AS m
+                WHERE m.account_id = w.account_id AND m.effective_at <= $2 AND m.recorded_at <= $3), 0) AS held
+        FROM unnest($1::uuid[]) AS w (account_id)
+        """,
+        list(account_ids),
+        effective_at,
+        recorded_at,
+    )
+    return {row["account_id"]: (int(row["posted"]), int(row["pending"]), int(row["held"])) for row in rows}

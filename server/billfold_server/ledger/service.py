@@ -1,0 +1,240 @@
+"""The ledger as other rooms and the HTTP edge know it.
+
+Whoever moves money gives the engine a command, built from the pure parts that are named here; reading has functions of
+its own, each of which takes an open transaction.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from uuid import UUID
+
+from msgspec import Meta
+
+from billfold import errors
+from billfold.contract.ledger import Balance, NormalSide, StatementLine
+from billfold.ids import Prefix, encode
+from billfold_server.http.routing import Call
+from billfold_server.http.routing import Reply as HttpReply
+from billfold_server.ledger import queries, rules
+from billfold_server.ledger.books import (
+    AccountRow,
+    Books,
+    CodeKey,
+    Draft,
+    EntryRow,
+    HoldRow,
+    Line,
+    ReversalRow,
+    Row,
+    WalletKey,
+)
+from billfold_server.ledger.engine import Answer, Engine, Keys, Kind, Reply, Store
+from billfold_server.ledger.kinds import (
+    EXPIRE_HOLD,
+    EXPIRE_HOLD_JOB,
+    Capture,
+    Expiry,
+    HoldOrder,
+    Release,
+    capture_hold,
+    capture_keys,
+    entry_keys,
+    open_hold,
+    reverse,
+)
+from billfold_server.tenancy.transaction import TenantTx
+
+if TYPE_CHECKING:
+    import asyncpg
+
+__all__ = [
+    "EXPIRE_HOLD",
+    "EXPIRE_HOLD_JOB",
+    "MOVES_MONEY",
+    "AccountRow",
+    "Answer",
+    "Books",
+    "Capture",
+    "CodeKey",
+    "Draft",
+    "Engine",
+    "EntryKind",
+    "EntryRow",
+    "Expiry",
+    "HoldOrder",
+    "HoldRow",
+    "Keys",
+    "Kind",
+    "Line",
+    "Release",
+    "Reply",
+    "ReversalRow",
+    "Row",
+    "Store",
+    "WalletKey",
+    "balances_as_of",
+    "capture_hold",
+    "capture_keys",
+    "command",
+    "entry_keys",
+    "get_account",
+    "get_entry",
+    "get_hold",
+    "list_wallet_accounts",
+    "open_hold",
+    "position",
+    "reverse",
+    "statement",
+]
+
+B = TypeVar("B")
+
+EntryKind = Annotated[
+    str, Meta(min_length=1, max_length=40, pattern="^[a-z][a-z_.]*$", description="Kind of journal entry.")
+]
+
+MOVES_MONEY = (
+    errors.WalletClosed,
+    errors.WalletFrozen,
+    errors.InsufficientFunds,
+    errors.BalanceOutOfRange,
+    errors.NotFound,
+)
+"""What may refuse any command that moves money."""
+
+
+async def command(call: Call, kind: Kind[B], body: B) -> HttpReply[Any]:
+    """Give the engine a command on behalf of a request, and return its answer as HTTP has it.
+
+    Raises:
+        ProblemError: The request was wrong, or its outcome can't be told now.
+    """
+    engine: Engine = call.services.engine
+    answer = await engine.submit(call.tenant, call.caller, kind, body, call.idempotency)
+    return HttpReply(body=answer.body or None, status=answer.status, replayed=answer.replayed)
+
+
+async def get_account(tx: TenantTx, account_id: UUID) -> AccountRow:
+    """Return an account.
+
+    Raises:
+        NotFound: There is none.
+    """
+    account = await queries.find_account(tx, account_id)
+    if account is None:
+        detail = "There is no such account."
+        raise errors.NotFound(detail)
+    return account
+
+
+async def get_entry(tx: TenantTx, entry_id: UUID) -> EntryRow:
+    """Return a journal entry with its postings.
+
+    Raises:
+        NotFound: There is none.
+    """
+    entry = await queries.find_entry(tx, entry_id)
+    if entry is None:
+        detail = "There is no such journal entry."
+        raise errors.NotFound(detail)
+    return entry
+
+
+async def get_hold(tx: TenantTx, hold_id: UUID) -> HoldRow:
+    """Return a hold.
+
+    Raises:
+        NotFound: There is none.
+    """
+    hold = await queries.find_hold(tx, hold_id)
+    if hold is None:
+        detail = "There is no such hold."
+        raise errors.NotFound(detail)
+    return hold
+
+
+async def list_wallet_accounts(tx: TenantTx, wallet_ids: Sequence[UUID]) -> dict[UUID, list[AccountRow]]:
+    """Return the accounts of wallets, by wallet, each list by currency."""
+    accounts: dict[UUID, list[AccountRow]] = {wallet_id: [] for wallet_id in wallet_ids}
+    for account in await queries.list_wallet_accounts(tx, wallet_ids):
+        if account.wallet_id is not None:
+            accounts[account.wallet_id].append(account)
+    return accounts
+
+
+async def balances_as_of(
+    tx: TenantTx,
+    accounts: Sequence[AccountRow],
+    *,
+    effective_at: datetime | None,
+    recorded_at: datetime | None,
+) -> list[Balance]:
+    """Return balances as of two instants; the present where both are absent.
+
+    What is counted took effect by ``effective_at`` and was recorded by ``recorded_at``.
+    """
+    if effective_at is None and recorded_at is None:
+        return [account.to_balance() for account in accounts]
+    found = await queries.balances_as_of(
+        tx,
+        [account.id for account in accounts],
+        effective_at=effective_at or _END_OF_TIME,
+        recorded_at=recorded_at or _END_OF_TIME,
+    )
+    balances = []
+    for account in accounts:
+        posted, pending, held = found[account.id]
+        shown = rules.on_normal_side(posted, account.normal_side)
+        balances.append(
+            Balance(
+                account_id=account.wire_id,
+                currency=account.currency,
+                posted_minor=shown,
+                pending_minor=pending,
+                held_minor=held,
+                available_minor=shown - held,
+                overdraft_limit_minor=account.overdraft_limit_minor,
+            )
+        )
+    return balances
+
+
+_END_OF_TIME = datetime.fromisoformat("9999-12-31T00:00:00+00:00")
+
+
+async def statement(
+    tx: TenantTx,
+    account_ids: Sequence[UUID],
+    *,
+    limit: int,
+    before: tuple[int, int] | None,
+    kind: str | None,
+    from_: datetime | None,
+    to: datetime | None,
+) -> list[StatementLine]:
+    """Return an account's postings, newest first, each with the balance after it."""
+    rows = await queries.list_statement(tx, account_ids, limit=limit, before=before, kind=kind, from_=from_, to=to)
+    return [_line(row) for row in rows]
+
+
+def _line(row: "asyncpg.Record") -> StatementLine:
+    side = NormalSide(row["normal_side"])
+    return StatementLine(
+        sequence=row["sequence"],
+        line=row["line"],
+        journal_entry_id=encode(Prefix.JOURNAL_ENTRY, row["id"]),
+        account_id=encode(Prefix.ACCOUNT, row["account_id"]),
+        kind=row["kind"],
+        description=row["description"],
+        amount_minor=rules.on_normal_side(row["amount_minor"], side),
+        currency=row["currency"],
+        balance_after_minor=rules.on_normal_side(row["posted_after_minor"], side),
+        effective_at=row["effective_at"],
+        recorded_at=row["recorded_at"],
+    )
+
+
+def position(cursor: Sequence[str | int | None] | None) -> tuple[int, int] | None:
+    """Return the sequence and line that a statement's cursor holds."""
+    return None if cursor is None else (int(cursor[0] or 0), int(cursor[1] or 0))

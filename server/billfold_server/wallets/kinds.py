@@ -1,0 +1,526 @@
+"""The commands of the wallets room: wallets, aliases, transfers, top-ups, withdrawals and new holds. All pure.
+
+Whatever moves money, or is read by what moves money, changes here and nowhere else.
+"""
+
+from collections.abc import Hashable
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+from billfold import errors, ids
+from billfold.contract.ledger import AccountType, CreateHold, ReverseJournalEntry
+from billfold.contract.wallets import (
+    CreateAlias,
+    CreateTopUp,
+    CreateTransfer,
+    CreateWallet,
+    CreateWithdrawal,
+    UpdateWallet,
+    WalletStatus,
+)
+from billfold.ids import Prefix
+from billfold.money import Money
+from billfold_server.http.etags import check_if_match
+from billfold_server.ledger.service import (
+    AccountRow,
+    Books,
+    Capture,
+    CodeKey,
+    Draft,
+    HoldOrder,
+    HoldRow,
+    Keys,
+    Kind,
+    Line,
+    Reply,
+    WalletKey,
+    capture_hold,
+    capture_keys,
+    entry_keys,
+    open_hold,
+    reverse,
+)
+from billfold_server.wallets import rules
+from billfold_server.wallets.rows import AliasKey, AliasRow, PartyRow, TransferRow, WalletRow
+
+__all__ = [
+    "ADD_ALIAS",
+    "CAPTURE_HOLD",
+    "CHANGE_STATUS",
+    "CREATE_HOLD",
+    "CREATE_WALLET",
+    "REMOVE_ALIAS",
+    "REVERSE_TRANSFER",
+    "TOP_UP",
+    "TRANSFER",
+    "UPDATE_WALLET",
+    "WITHDRAW",
+    "Movement",
+    "NewAlias",
+    "StatusChange",
+    "TransferReversal",
+    "Update",
+    "cash_account",
+    "move",
+    "wallet_account",
+]
+
+_OK, _CREATED, _NO_CONTENT = 200, 201, 204
+CASH = "cash"
+"""The code of the account against which top-ups and withdrawals go where none is named."""
+
+
+# Wallets.
+
+
+class Update(msgspec.Struct, frozen=True):
+    """A change to a wallet, and the ``If-Match`` header that it is bound to, where there is one."""
+
+    wallet_id: UUID
+    change: UpdateWallet
+    if_match: str | None
+
+
+class StatusChange(msgspec.Struct, frozen=True):
+    """An order to freeze, unfreeze or close a wallet."""
+
+    wallet_id: UUID
+    step: Literal["freeze", "unfreeze", "close"]
+    reason: str
+
+
+def _get_wallet(draft: Draft, wallet_id: UUID, param: str | None = None) -> WalletRow:
+    wallet = draft.find(WalletRow, wallet_id)
+    if wallet is None:
+        detail = "There is no such wallet."
+        raise errors.NotFound(detail, param=param)
+    return wallet
+
+
+def _answer_wallet(draft: Draft, wallet: WalletRow, what: str, status: int, reason: str | None = None) -> Reply:
+    draft.put(wallet)
+    balances = [
+        draft.get_account(WalletKey(wallet.id, currency)).to_balance() for currency in sorted(wallet.currencies)
+    ]
+    response = wallet.to_response(balances)
+    draft.event(what, wallet.wire_id, response)
+    draft.audit(what, wallet.wire_id, reason=reason)
+    return Reply(status, response)
+
+
+def _create_wallet(draft: Draft, body: CreateWallet) -> Reply:
+    party_id = ids.decode(Prefix.PARTY, body.party_id)
+    if draft.find(PartyRow, party_id) is None:
+        detail = "There is no such party."
+        raise errors.NotFound(detail, param="party_id")
+    wallet = WalletRow(
+        id=draft.new_id(),
+        party_id=party_id,
+        label=body.label,
+        metadata=body.metadata,
+        created_at=draft.now,
+        updated_at=draft.now,
+    )
+    for currency in dict.fromkeys(body.currencies):
+        wallet = _open_currency(draft, wallet, currency)
+    return _answer_wallet(draft, wallet, "wallet.created", _CREATED)
+
+
+def _open_currency(draft: Draft, wallet: WalletRow, currency: str) -> WalletRow:
+    draft.open_account(type=AccountType.LIABILITY, currency=currency, wallet_id=wallet.id, overdraft_limit_minor=0)
+    wallet = msgspec.structs.replace(wallet, currencies=(*wallet.currencies, currency), updated_at=draft.now)
+    draft.put(wallet)
+    return wallet
+
+
+def _wallet_keys(books: Books, wallet_id: UUID) -> dict[type, list[Hashable]]:
+    wanted: dict[type, list[Hashable]] = {WalletRow: [wallet_id]}
+    wallet: WalletRow | None = books.rows.get(WalletRow, {}).get(wallet_id)
+    if wallet is not None:
+        wanted[AccountRow] = [WalletKey(wallet_id, currency) for currency in wallet.currencies]
+    return wanted
+
+
+def _update_wallet(draft: Draft, body: Update) -> Reply:
+    wallet = _get_wallet(draft, body.wallet_id)
+    check_if_match(body.if_match, wallet.version)
+    given = {
+        field: value for field in ("label", "metadata") if (value := getattr(body.change, field)) is not msgspec.UNSET
+    }
+    wallet = msgspec.structs.replace(wallet, **given, version=wallet.version + 1, updated_at=draft.now)
+    return _answer_wallet(draft, wallet, "wallet.updated", _OK)
+
+
+def _change_status(draft: Draft, body: StatusChange) -> Reply:
+    wallet = _get_wallet(draft, body.wallet_id)
+    status = rules.next_status(wallet.status, body.step, wallet.wire_id)
+    accounts = [draft.get_account(WalletKey(wallet.id, currency)) for currency in wallet.currencies]
+    if status is WalletStatus.CLOSED and any(a.posted_minor or a.held_minor or a.pending_minor for a in accounts):
+        raise errors.WalletNotEmpty(wallet_id=wallet.wire_id)
+    for account in accounts:
+        draft.put(msgspec.structs.replace(account, status=status.value, updated_at=draft.now))
+    wallet = msgspec.structs.replace(
+        wallet, status=status, status_reason=body.reason, version=wallet.version + 1, updated_at=draft.now
+    )
+    return _answer_wallet(draft, wallet, f"wallet.{_PAST[body.step]}", _OK, reason=body.reason)
+
+
+_PAST = {"freeze": "frozen", "unfreeze": "unfrozen", "close": "closed"}
+
+CREATE_WALLET: Kind[CreateWallet] = Kind(
+    "wallet.create", lambda _, body: {PartyRow: [ids.decode(Prefix.PARTY, body.party_id)]}, _create_wallet
+)
+UPDATE_WALLET: Kind[Update] = Kind(
+    "wallet.update", lambda books, body: _wallet_keys(books, body.wallet_id), _update_wallet
+)
+CHANGE_STATUS: Kind[StatusChange] = Kind(
+    "wallet.status", lambda books, body: _wallet_keys(books, body.wallet_id), _change_status
+)
+
+
+# Aliases.
+
+
+class NewAlias(msgspec.Struct, frozen=True):
+    """An order to give a wallet another name; ``key`` is the name in its normal form."""
+
+    wallet_id: UUID
+    alias: CreateAlias
+    key: AliasKey
+
+
+class AliasRemoval(msgspec.Struct, frozen=True):
+    """An order to take an alias away; ``key`` is what a look-up found under its id."""
+
+    wallet_id: UUID
+    alias_id: UUID
+    key: AliasKey
+
+
+def _add_alias(draft: Draft, body: NewAlias) -> Reply:
+    wallet = _get_wallet(draft, body.wallet_id)
+    if wallet.status is WalletStatus.CLOSED:
+        raise errors.WalletClosed(wallet_id=wallet.wire_id)
+    taken = draft.find(AliasRow, body.key)
+    if taken is not None and not taken.deleted:
+        raise errors.AliasTaken(param="value")
+    alias = AliasRow(
+        id=draft.new_id(),
+        wallet_id=wallet.id,
+        scheme=body.alias.scheme,
+        value=body.alias.value,
+        normal_value=body.key.normal_value,
+        created_at=draft.now,
+    )
+    draft.put(alias)
+    response = alias.to_response()
+    # An alias is often a person's name or IBAN, so the event and the audit say only that there is one.
+    draft.audit("alias.created", response.id, facts={"wallet_id": wallet.wire_id, "scheme": alias.scheme.value})
+    return Reply(_CREATED, response)
+
+
+def _remove_alias(draft: Draft, body: AliasRemoval) -> Reply:
+    alias = draft.find(AliasRow, body.key)
+    if alias is None or alias.deleted or alias.id != body.alias_id or alias.wallet_id != body.wallet_id:
+        detail = "There is no such alias."
+        raise errors.NotFound(detail)
+    draft.put(msgspec.structs.replace(alias, deleted=True))
+    draft.audit("alias.deleted", ids.encode(Prefix.ALIAS, alias.id), facts={"scheme": alias.scheme.value})
+    return Reply(_NO_CONTENT, None)
+
+
+ADD_ALIAS: Kind[NewAlias] = Kind(
+    "alias.add", lambda _, body: {WalletRow: [body.wallet_id], AliasRow: [body.key]}, _add_alias
+)
+REMOVE_ALIAS: Kind[AliasRemoval] = Kind("alias.remove", lambda _, body: {AliasRow: [body.key]}, _remove_alias)
+
+
+# Money that moves.
+
+
+class Movement(msgspec.Struct, frozen=True, kw_only=True):
+    """An order to move money between two wallets, or between a wallet and the outside.
+
+    Attributes:
+        cash: The cash account by id or code; absent for a transfer between wallets.
+        limited: Whether the tenant's limits apply. They don't to what a bank says has happened.
+    """
+
+    kind: Literal["transfer", "top_up", "withdrawal"]
+    from_wallet_id: UUID | None
+    to_wallet_id: UUID | None
+    cash: UUID | CodeKey | None
+    amount: Money
+    description: str | None
+    effective_at: datetime | None
+    metadata: dict[str, str]
+    limited: bool = True
+
+
+def transfer(body: CreateTransfer) -> Movement:
+    """Read a transfer's order."""
+    return Movement(
+        kind="transfer",
+        from_wallet_id=ids.decode(Prefix.WALLET, body.from_wallet_id),
+        to_wallet_id=ids.decode(Prefix.WALLET, body.to_wallet_id),
+        cash=None,
+        amount=body.amount,
+        description=body.description,
+        effective_at=body.effective_at,
+        metadata=body.metadata,
+    )
+
+
+def _cash_key(account_id: str | None, currency: str) -> UUID | CodeKey:
+    return CodeKey(CASH, currency) if account_id is None else ids.decode(Prefix.ACCOUNT, account_id)
+
+
+def top_up(body: CreateTopUp) -> Movement:
+    """Read a top-up's order."""
+    return Movement(
+        kind="top_up",
+        from_wallet_id=None,
+        to_wallet_id=ids.decode(Prefix.WALLET, body.wallet_id),
+        cash=_cash_key(body.cash_account_id, body.amount.currency),
+        amount=body.amount,
+        description=body.description,
+        effective_at=body.effective_at,
+        metadata=body.metadata,
+    )
+
+
+def withdrawal(body: CreateWithdrawal) -> Movement:
+    """Read a withdrawal's order."""
+    return Movement(
+        kind="withdrawal",
+        from_wallet_id=ids.decode(Prefix.WALLET, body.wallet_id),
+        to_wallet_id=None,
+        cash=_cash_key(body.cash_account_id, body.amount.currency),
+        amount=body.amount,
+        description=body.description,
+        effective_at=body.effective_at,
+        metadata=body.metadata,
+    )
+
+
+def movement_keys(_books: Books, body: Movement) -> Keys:
+    """Name the rows that a movement needs."""
+    wallets = [wallet for wallet in (body.from_wallet_id, body.to_wallet_id) if wallet is not None]
+    accounts: list[Hashable] = [WalletKey(wallet, body.amount.currency) for wallet in wallets]
+    if body.cash is not None:
+        accounts.append(body.cash)
+    return {WalletRow: wallets, AccountRow: accounts}
+
+
+def wallet_account(draft: Draft, wallet_id: UUID, currency: str, param: str | None = None) -> AccountRow:
+    """Return a wallet's account in a currency, opened by this command where there was none.
+
+    Raises:
+        NotFound: There is no such wallet.
+        WalletClosed: It is closed.
+        WalletFrozen: It is frozen.
+        CurrencyNotEnabled: The tenant doesn't use the currency.
+    """
+    wallet = _get_wallet(draft, wallet_id, param)
+    if wallet.status is WalletStatus.CLOSED:
+        raise errors.WalletClosed(wallet_id=wallet.wire_id)
+    if wallet.status is WalletStatus.FROZEN:
+        raise errors.WalletFrozen(wallet_id=wallet.wire_id)
+    account = draft.find_account(WalletKey(wallet_id, currency))
+    if account is None:
+        _open_currency(draft, wallet, currency)
+        account = draft.get_account(WalletKey(wallet_id, currency))
+    return account
+
+
+def cash_account(draft: Draft, key: UUID | CodeKey, currency: str) -> AccountRow:
+    """Return the cash account of a movement; one that is named by code is opened where there is none.
+
+    Raises:
+        NotFound: There is no account with this id.
+        AccountNotUsable: It is a wallet's, or no asset account.
+    """
+    account = draft.find_account(key)
+    if account is None and isinstance(key, CodeKey):
+        account = draft.open_account(type=AccountType.ASSET, currency=currency, code=key.code, name="Cash")
+    if account is None:
+        account = draft.get_account(key, "cash_account_id")
+    if account.type is not AccountType.ASSET:
+        detail = "A top-up or withdrawal goes against an asset account."
+        raise errors.AccountNotUsable(detail, param="cash_account_id", account_id=account.wire_id)
+    return account
+
+
+def _sides(draft: Draft, body: Movement) -> tuple[AccountRow, AccountRow]:
+    """Return the account that is debited and the one that is credited."""
+    currency = body.amount.currency
+    names = ("from_wallet_id", "to_wallet_id") if body.kind == "transfer" else ("wallet_id", "wallet_id")
+    if body.from_wallet_id is not None and body.from_wallet_id == body.to_wallet_id:
+        raise errors.SameWallet(param="to_wallet_id")
+    accounts = [
+        wallet_account(draft, wallet, currency, name)
+        for wallet, name in zip((body.from_wallet_id, body.to_wallet_id), names, strict=True)
+        if wallet is not None
+    ]
+    if body.cash is None:
+        return accounts[0], accounts[1]
+    cash = cash_account(draft, body.cash, currency)
+    return (cash, accounts[0]) if body.from_wallet_id is None else (accounts[0], cash)
+
+
+def move(draft: Draft, body: Movement) -> TransferRow:
+    """Move money and keep the record of it.
+
+    Raises:
+        ProblemError: The narrower class says what refuses it.
+    """
+    amount = body.amount
+    if body.limited:
+        rules.check_limit(
+            "transfer_max_minor", draft.manifest.limits.transfer_max_minor, amount.amount_minor, amount.currency
+        )
+    debited, credited = _sides(draft, body)
+    if body.limited and body.to_wallet_id is not None:
+        after = credited.balance_minor + credited.pending_minor + amount.amount_minor
+        rules.check_limit(
+            "wallet_balance_max_minor", draft.manifest.limits.wallet_balance_max_minor, after, amount.currency
+        )
+    entry = draft.post(
+        body.kind,
+        [
+            Line(debited.id, amount.amount_minor, amount.currency),
+            Line(credited.id, -amount.amount_minor, amount.currency),
+        ],
+        effective_at=body.effective_at,
+        description=body.description,
+        backdate=not body.limited,
+    )
+    row = TransferRow(
+        id=draft.new_id(),
+        kind=body.kind,
+        from_wallet_id=body.from_wallet_id,
+        to_wallet_id=body.to_wallet_id,
+        cash_account_id=None if body.cash is None else (credited if body.kind == "withdrawal" else debited).id,
+        amount_minor=amount.amount_minor,
+        currency=amount.currency,
+        from_balance_after_minor=None if body.from_wallet_id is None else entry.balance_after(debited.id),
+        to_balance_after_minor=None if body.to_wallet_id is None else entry.balance_after(credited.id),
+        journal_entry_id=entry.id,
+        description=body.description,
+        metadata=body.metadata,
+        effective_at=entry.effective_at,
+        recorded_at=entry.recorded_at,
+    )
+    draft.put(row)
+    return row
+
+
+def _move(draft: Draft, body: Movement) -> Reply:
+    row = move(draft, body)
+    response = row.to_response()
+    draft.event(f"{body.kind}.posted", row.wire_id, response)
+    draft.audit(f"{body.kind}.posted", row.wire_id)
+    return Reply(_CREATED, response)
+
+
+TRANSFER: Kind[Movement] = Kind("transfer", movement_keys, _move)
+TOP_UP: Kind[Movement] = Kind("top_up", movement_keys, _move)
+WITHDRAW: Kind[Movement] = Kind("withdrawal", movement_keys, _move)
+
+
+class TransferReversal(msgspec.Struct, frozen=True):
+    """An order to undo a transfer, top-up or withdrawal."""
+
+    kind: str
+    transfer_id: UUID
+    order: ReverseJournalEntry
+
+
+def _reversal_keys(books: Books, body: TransferReversal) -> Keys:
+    row: TransferRow | None = books.rows.get(TransferRow, {}).get(body.transfer_id)
+    wanted: Keys = {TransferRow: [body.transfer_id]}
+    return wanted if row is None else {**wanted, **entry_keys(books, row.journal_entry_id)}
+
+
+def _reverse_transfer(draft: Draft, body: TransferReversal) -> Reply:
+    row = draft.find(TransferRow, body.transfer_id)
+    if row is None or row.kind != body.kind:
+        detail = f"There is no such {body.kind.replace('_', '-')}."
+        raise errors.NotFound(detail)
+    entry = reverse(
+        draft,
+        row.journal_entry_id,
+        amount_minor=body.order.amount_minor,
+        reason=body.order.reason,
+        metadata=body.order.metadata,
+    )
+    response = entry.to_response()
+    draft.event(f"{body.kind}.reversed", row.wire_id, response)
+    return Reply(_CREATED, response)
+
+
+REVERSE_TRANSFER: Kind[TransferReversal] = Kind("transfer.reverse", _reversal_keys, _reverse_transfer)
+
+
+# Holds on wallets. What becomes of them afterwards is the ledger's.
+
+
+def _hold_keys(_books: Books, body: CreateHold) -> Keys:
+    currency = body.amount.currency
+    wallets: list[Hashable] = [ids.decode(Prefix.WALLET, body.wallet_id)]
+    if body.to_wallet_id is not None:
+        wallets.append(ids.decode(Prefix.WALLET, body.to_wallet_id))
+    accounts: list[Hashable] = [WalletKey(wallet, currency) for wallet in wallets if isinstance(wallet, UUID)]
+    if body.to_account_id is not None:
+        accounts.append(ids.decode(Prefix.ACCOUNT, body.to_account_id))
+    return {WalletRow: wallets, AccountRow: accounts}
+
+
+def _create_hold(draft: Draft, body: CreateHold) -> Reply:
+    amount = body.amount
+    if body.to_wallet_id is not None and body.to_account_id is not None:
+        detail = "A hold has one destination: a wallet or an account."
+        raise errors.HoldDestinationAmbiguous(detail, param="to_account_id")
+    if body.to_wallet_id == body.wallet_id:
+        raise errors.SameWallet(param="to_wallet_id")
+    rules.check_limit(
+        "transfer_max_minor", draft.manifest.limits.transfer_max_minor, amount.amount_minor, amount.currency
+    )
+    wallet_id = ids.decode(Prefix.WALLET, body.wallet_id)
+    account = wallet_account(draft, wallet_id, amount.currency, "wallet_id")
+    to_wallet_id = None if body.to_wallet_id is None else ids.decode(Prefix.WALLET, body.to_wallet_id)
+    to_account = None
+    if to_wallet_id is not None:
+        to_account = wallet_account(draft, to_wallet_id, amount.currency, "to_wallet_id")
+    elif body.to_account_id is not None:
+        to_account = draft.get_account(ids.decode(Prefix.ACCOUNT, body.to_account_id), "to_account_id")
+        if to_account.currency != amount.currency or to_account.id == account.id:
+            raise errors.CurrencyMismatch(account_id=to_account.wire_id, currency=to_account.currency)
+    return open_hold(
+        draft,
+        HoldOrder(account=account, wallet_id=wallet_id, to_account=to_account, to_wallet_id=to_wallet_id, order=body),
+    )
+
+
+CREATE_HOLD: Kind[CreateHold] = Kind("hold.create", _hold_keys, _create_hold)
+
+
+def _capture_keys(books: Books, body: Capture) -> Keys:
+    wanted = capture_keys(books, body)
+    if body.order.to_wallet_id is not None:
+        wanted[WalletRow] = [ids.decode(Prefix.WALLET, body.order.to_wallet_id)]
+    return wanted
+
+
+def _capture_hold(draft: Draft, body: Capture) -> Reply:
+    """Capture a hold; a wallet that it goes to is opened in the hold's currency where it has to be."""
+    hold = draft.find(HoldRow, body.hold_id)
+    if hold is not None and body.order.to_wallet_id is not None:
+        wallet_account(draft, ids.decode(Prefix.WALLET, body.order.to_wallet_id), hold.currency, "to_wallet_id")
+    return capture_hold(draft, body)
+
+
+CAPTURE_HOLD: Kind[Capture] = Kind("hold.capture", _capture_keys, _capture_hold)

@@ -1,0 +1,96 @@
+"""The SQL of the wallets room on the readers' side. Lists are keyset pages, newest first."""
+
+from typing import Final
+from uuid import UUID
+
+from billfold_server.db.filters import Filter
+from billfold_server.tenancy.transaction import TenantTx
+from billfold_server.wallets.rows import AliasRow, TransferRow, WalletRow
+from billfold_server.wallets.stores import (
+    ALIAS_COLUMNS,
+    TRANSFER_COLUMNS,
+    WALLET_COLUMNS,
+    to_alias,
+    to_transfer,
+    to_wallet,
+)
+
+__all__ = ["find_alias", "find_transfer", "find_wallet", "list_aliases", "list_transfers", "list_wallets"]
+
+# S608 below: the texts are made of constants and numbered parameters only.
+
+
+async def find_wallet(tx: TenantTx, wallet_id: UUID) -> WalletRow | None:
+    """Return a wallet, or None."""
+    row = await tx.fetchrow(f"SELECT {WALLET_COLUMNS} FROM wallets AS w WHERE w.id = $1", wallet_id)  # noqa: S608
+    return None if row is None else to_wallet(row)
+
+
+async def list_wallets(
+    tx: TenantTx,
+    *,
+    limit: int,
+    before: UUID | None = None,
+    party_id: UUID | None = None,
+    status: str | None = None,
+    alias: list[tuple[str, str]] | None = None,
+) -> list[WalletRow]:
+    """Return wallets, newest first; ``alias`` lists the schemes and normal forms of which one must be the wallet's."""
+    where = Filter()
+    where.add("w.party_id = $", party_id)
+    where.add("w.status = $", status)
+    where.add("w.id < $", before)
+    if alias is not None:
+        where.add(
+            "w.id IN (SELECT a.wallet_id FROM unnest($::text[], $::text[]) AS n (scheme, normal_value) "
+            "JOIN wallet_aliases AS a ON a.scheme = n.scheme AND a.normal_value = n.normal_value)",
+            [scheme for scheme, _ in alias],
+            [normal_value for _, normal_value in alias],
+        )
+    rows = await tx.fetch(
+        f"SELECT {WALLET_COLUMNS} FROM wallets AS w WHERE {where} ORDER BY w.id DESC LIMIT {limit:d}",  # noqa: S608
+        *where.values,
+    )
+    return [to_wallet(row) for row in rows]
+
+
+async def find_alias(tx: TenantTx, alias_id: UUID) -> AliasRow | None:
+    """Return an alias, or None."""
+    row = await tx.fetchrow(f"SELECT {ALIAS_COLUMNS} FROM wallet_aliases AS a WHERE a.id = $1", alias_id)  # noqa: S608
+    return None if row is None else to_alias(row)
+
+
+async def list_aliases(tx: TenantTx, wallet_id: UUID, *, limit: int, before: UUID | None = None) -> list[AliasRow]:
+    """Return a wallet's aliases, newest first."""
+    where = Filter()
+    where.add("a.wallet_id = $", wallet_id)
+    where.add("a.id < $", before)
+    rows = await tx.fetch(
+        f"SELECT {ALIAS_COLUMNS} FROM wallet_aliases AS a WHERE {where} ORDER BY a.id DESC LIMIT {limit:d}",  # noqa: S608
+        *where.values,
+    )
+    return [to_alias(row) for row in rows]
+
+
+_WITH_REVERSED: Final = (
+    f"SELECT {TRANSFER_COLUMNS}, coalesce(r.reversed_minor, 0) AS reversed_minor "  # noqa: S608
+    "FROM transfers AS t LEFT JOIN reversals AS r ON r.journal_entry_id = t.journal_entry_id"
+)
+
+
+async def find_transfer(tx: TenantTx, kind: str, transfer_id: UUID) -> TransferRow | None:
+    """Return a transfer, top-up or withdrawal with what has been undone of it, or None."""
+    row = await tx.fetchrow(f"{_WITH_REVERSED} WHERE t.id = $1 AND t.kind = $2", transfer_id, kind)
+    return None if row is None else to_transfer(row)
+
+
+async def list_transfers(
+    tx: TenantTx, kind: str, *, limit: int, before: UUID | None = None, wallet_id: UUID | None = None
+) -> list[TransferRow]:
+    """Return transfers, top-ups or withdrawals, newest first."""
+    where = Filter()
+    where.add("t.kind = $", kind)
+    where.add("$ IN (t.from_wallet_id, t.to_wallet_id)", wallet_id)
+    where.add("t.id < $", before)
+    rows = await tx.fetch(f"{_WITH_REVERSED} WHERE {where} ORDER BY t.id DESC LIMIT {limit:d}", *where.values)
+    return [to_transfer(row) for row in rows]

@@ -1,0 +1,183 @@
+"""The rows of the wallets room, as the ledger's engine loads and writes them. Pure data."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from billfold import ids
+from billfold.contract.ledger import Balance
+from billfold.contract.wallets import Alias, AliasScheme, TopUp, Transfer, Wallet, WalletStatus, Withdrawal
+from billfold.ids import Prefix
+from billfold.money import Money
+
+__all__ = ["AliasKey", "AliasRow", "MovementKind", "PartyRow", "TransferRow", "WalletRow"]
+
+MovementKind = str
+"""``transfer``, ``top_up`` or ``withdrawal``."""
+
+
+class PartyRow(msgspec.Struct, frozen=True):
+    """Word that a party exists."""
+
+    id: UUID
+
+    @property
+    def key(self) -> UUID:
+        """What the row is loaded by."""
+        return self.id
+
+
+class WalletRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A party's wallet.
+
+    Attributes:
+        currencies: The currencies in which it has an account, in the order in which they were opened.
+    """
+
+    id: UUID
+    party_id: UUID
+    status: WalletStatus = WalletStatus.ACTIVE
+    status_reason: str | None = None
+    label: str | None
+    currencies: tuple[str, ...] = ()
+    metadata: dict[str, str]
+    version: int = 1
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def key(self) -> UUID:
+        """What the row is loaded by."""
+        return self.id
+
+    @property
+    def wire_id(self) -> str:
+        """The wallet's id as the API spells it."""
+        return ids.encode(Prefix.WALLET, self.id)
+
+    def to_response(self, balances: list[Balance]) -> Wallet:
+        """Return the wallet as the API shows it."""
+        return Wallet(
+            id=self.wire_id,
+            party_id=ids.encode(Prefix.PARTY, self.party_id),
+            status=self.status,
+            status_reason=self.status_reason,
+            label=self.label,
+            balances=balances,
+            metadata=self.metadata,
+            version=self.version,
+            created_at=self.created_at,
+            updated_at=self.updated_at,
+        )
+
+
+class AliasKey(msgspec.Struct, frozen=True):
+    """An alias by what it says: its scheme and its value in normal form."""
+
+    scheme: AliasScheme
+    normal_value: str
+
+
+class AliasRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Another name by which money finds a wallet.
+
+    Attributes:
+        normal_value: The value in the form in which it is compared; unique with the scheme.
+        deleted: Whether the batch takes it away.
+    """
+
+    id: UUID
+    wallet_id: UUID
+    scheme: AliasScheme
+    value: str
+    normal_value: str
+    created_at: datetime
+    deleted: bool = False
+
+    @property
+    def key(self) -> AliasKey:
+        """What the row is loaded by."""
+        return AliasKey(self.scheme, self.normal_value)
+
+    def to_response(self) -> Alias:
+        """Return the alias as the API shows it."""
+        return Alias(
+            id=ids.encode(Prefix.ALIAS, self.id),
+            wallet_id=ids.encode(Prefix.WALLET, self.wallet_id),
+            scheme=self.scheme,
+            value=self.value,
+            created_at=self.created_at,
+        )
+
+
+class TransferRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Money that moved between wallets, into one from outside, or out of one. Never changed once written.
+
+    Attributes:
+        kind: ``transfer``, ``top_up`` or ``withdrawal``.
+        from_wallet_id: Absent for a top-up.
+        to_wallet_id: Absent for a withdrawal.
+        cash_account_id: Where the outside's money is kept; absent for a transfer.
+        reversed_minor: How much of it has been undone; read beside the row, not kept in it.
+    """
+
+    id: UUID
+    kind: MovementKind
+    from_wallet_id: UUID | None
+    to_wallet_id: UUID | None
+    cash_account_id: UUID | None
+    amount_minor: int
+    currency: str
+    from_balance_after_minor: int | None
+    to_balance_after_minor: int | None
+    journal_entry_id: UUID
+    description: str | None
+    metadata: dict[str, str]
+    effective_at: datetime
+    recorded_at: datetime
+    reversed_minor: int = 0
+
+    @property
+    def key(self) -> UUID:
+        """What the row is loaded by."""
+        return self.id
+
+    @property
+    def wire_id(self) -> str:
+        """The id as the API spells it; its prefix says which of the three it is."""
+        return ids.encode(_PREFIXES[self.kind], self.id)
+
+    def to_response(self) -> Transfer | TopUp | Withdrawal:
+        """Return the transfer, top-up or withdrawal as the API shows it."""
+        # Which of these are present follows from the kind, and the table's constraint holds it.
+        source: Any = self.from_wallet_id and ids.encode(Prefix.WALLET, self.from_wallet_id)
+        destination: Any = self.to_wallet_id and ids.encode(Prefix.WALLET, self.to_wallet_id)
+        cash: Any = self.cash_account_id and ids.encode(Prefix.ACCOUNT, self.cash_account_id)
+        source_after: Any = self.from_balance_after_minor
+        destination_after: Any = self.to_balance_after_minor
+        facts: dict[str, Any] = {
+            "id": self.wire_id,
+            "amount": Money(self.amount_minor, self.currency),
+            "reversed_minor": self.reversed_minor,
+            "journal_entry_id": ids.encode(Prefix.JOURNAL_ENTRY, self.journal_entry_id),
+            "description": self.description,
+            "metadata": self.metadata,
+            "effective_at": self.effective_at,
+            "recorded_at": self.recorded_at,
+        }
+        if self.kind == "top_up":
+            return TopUp(wallet_id=destination, cash_account_id=cash, balance_after_minor=destination_after, **facts)
+        if self.kind == "withdrawal":
+            return Withdrawal(wallet_id=source, cash_account_id=cash, balance_after_minor=source_after, **facts)
+        return Transfer(
+            from_wallet_id=source,
+            to_wallet_id=destination,
+            from_balance_after_minor=source_after,
+            to_balance_after_minor=destination_after,
+            **facts,
+        )
+
+
+_PREFIXES = {"transfer": Prefix.TRANSFER, "top_up": Prefix.TOP_UP, "withdrawal": Prefix.WITHDRAWAL}

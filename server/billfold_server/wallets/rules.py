@@ -1,0 +1,86 @@
+"""What is allowed with wallets: their states, their aliases and the tenant's limits. Pure."""
+
+import unicodedata
+from collections.abc import Mapping
+from typing import Final
+
+from stdnum import iban
+
+from billfold import errors
+from billfold.contract.wallets import AliasScheme, WalletStatus
+
+__all__ = ["WALLET_STATES", "check_limit", "new_alias", "next_status", "normalise_alias"]
+
+WALLET_STATES: Final[Mapping[tuple[WalletStatus, str], WalletStatus]] = {
+    (WalletStatus.ACTIVE, "freeze"): WalletStatus.FROZEN,
+    (WalletStatus.FROZEN, "unfreeze"): WalletStatus.ACTIVE,
+    (WalletStatus.ACTIVE, "close"): WalletStatus.CLOSED,
+    (WalletStatus.FROZEN, "close"): WalletStatus.CLOSED,
+}
+"""The life of a wallet. What isn't listed is refused by the error that names the state it is in."""
+
+
+def next_status(status: WalletStatus, step: str, wallet_id: str) -> WalletStatus:
+    """Return the state after a step.
+
+    Args:
+        status: The present state.
+        step: ``freeze``, ``unfreeze`` or ``close``.
+        wallet_id: The wallet's id on the wire, which a refusal names.
+
+    Raises:
+        WalletClosed: The wallet is closed, for good.
+        WalletFrozen: It is frozen already.
+        WalletNotFrozen: It isn't frozen, so there is nothing to unfreeze.
+    """
+    if (status, step) in WALLET_STATES:
+        return WALLET_STATES[status, step]
+    if status is WalletStatus.CLOSED:
+        raise errors.WalletClosed(wallet_id=wallet_id)
+    if step == "freeze":
+        raise errors.WalletFrozen(wallet_id=wallet_id)
+    raise errors.WalletNotFrozen(wallet_id=wallet_id)
+
+
+def normalise_alias(scheme: AliasScheme, value: str) -> str:
+    """Bring an alias's value into the form in which it is stored and compared.
+
+    An IBAN is upper case without blanks. A reference or a name is case-folded, with compatible characters made equal
+    (NFKC) and each run of white space made one blank.
+    """
+    if scheme is AliasScheme.IBAN:
+        return "".join(value.split()).upper()
+    return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", value).casefold()).split())
+
+
+def new_alias(scheme: AliasScheme, value: str) -> str:
+    """Return the normal form of an alias that is about to be given.
+
+    Raises:
+        AliasInvalid: An IBAN's country or check digits are wrong (ISO 13616), or nothing remains of the value.
+    """
+    normal = normalise_alias(scheme, value)
+    if scheme is AliasScheme.IBAN and not iban.is_valid(normal):
+        detail = "The value isn't an IBAN with right check digits."
+        raise errors.AliasInvalid(detail, param="value")
+    if not normal:
+        detail = "The value is empty."
+        raise errors.AliasInvalid(detail, param="value")
+    return normal
+
+
+def check_limit(limit: str, limits: Mapping[str, int], amount_minor: int, currency: str) -> None:
+    """Refuse an amount above one of the tenant's limits.
+
+    Args:
+        limit: The limit's name in the manifest.
+        limits: The limit by currency; a currency that isn't listed has none.
+        amount_minor: What the limit is compared with.
+        currency: ISO 4217 code.
+
+    Raises:
+        LimitExceeded: It is above.
+    """
+    limit_minor = limits.get(currency)
+    if limit_minor is not None and amount_minor > limit_minor:
+        raise errors.LimitExceeded(limit=limit, limit_minor=limit_minor, currency=currency)

@@ -1,0 +1,84 @@
+"""Wallets as other rooms and the HTTP edge know them."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from billfold import errors
+from billfold.contract.wallets import AliasScheme, Wallet
+from billfold_server.ledger import service as ledger
+from billfold_server.tenancy.transaction import TenantTx
+from billfold_server.wallets import queries
+from billfold_server.wallets.kinds import Movement, cash_account, move, wallet_account
+from billfold_server.wallets.rows import AliasKey, AliasRow, TransferRow, WalletRow
+from billfold_server.wallets.rules import normalise_alias
+from billfold_server.wallets.stores import STORES
+
+__all__ = [
+    "STORES",
+    "AliasKey",
+    "AliasRow",
+    "Movement",
+    "TransferRow",
+    "WalletRow",
+    "cash_account",
+    "find_alias",
+    "get_transfer",
+    "get_wallet",
+    "list_wallets",
+    "move",
+    "normalise_alias",
+    "wallet_account",
+    "with_balances",
+]
+
+
+async def get_wallet(tx: TenantTx, wallet_id: UUID) -> WalletRow:
+    """Return a wallet.
+
+    Raises:
+        NotFound: There is none.
+    """
+    wallet = await queries.find_wallet(tx, wallet_id)
+    if wallet is None:
+        detail = "There is no such wallet."
+        raise errors.NotFound(detail)
+    return wallet
+
+
+async def with_balances(tx: TenantTx, wallets: Sequence[WalletRow]) -> list[Wallet]:
+    """Return wallets as the API shows them, their balances read in one query."""
+    accounts = await ledger.list_wallet_accounts(tx, [wallet.id for wallet in wallets])
+    return [wallet.to_response([account.to_balance() for account in accounts[wallet.id]]) for wallet in wallets]
+
+
+async def list_wallets(
+    tx: TenantTx,
+    *,
+    limit: int,
+    before: UUID | None,
+    party_id: UUID | None,
+    status: str | None,
+    alias: str | None,
+) -> list[Wallet]:
+    """Return wallets, newest first; ``alias`` is compared as each of the schemes that it could be."""
+    names = None if alias is None else [(scheme.value, normalise_alias(scheme, alias)) for scheme in AliasScheme]
+    rows = await queries.list_wallets(tx, limit=limit, before=before, party_id=party_id, status=status, alias=names)
+    return await with_balances(tx, rows)
+
+
+async def find_alias(tx: TenantTx, alias_id: UUID) -> AliasRow | None:
+    """Return an alias, or None."""
+    return await queries.find_alias(tx, alias_id)
+
+
+async def get_transfer(tx: TenantTx, kind: str, transfer_id: UUID) -> TransferRow:
+    """Return a transfer, top-up or withdrawal with what has been undone of it.
+
+    Raises:
+        NotFound: There is none of this kind.
+    """
+    transfer = await queries.find_transfer(tx, kind, transfer_id)
+    if transfer is None:
+        detail = f"There is no such {kind.replace('_', '-')}."
+        raise errors.NotFound(detail)
+    return transfer
