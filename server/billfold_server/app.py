@@ -37,15 +37,22 @@ from billfold_server.http.routing import Operation, Routes
 from billfold_server.http.services import Services
 from billfold_server.identity import routes as identity_routes
 from billfold_server.identity.service import Identity
+from billfold_server.invariants import tasks as invariants_tasks
 from billfold_server.keys.service import Keyring, open_keyring
+from billfold_server.ledger import routes as ledger_routes
+from billfold_server.ledger import tasks as ledger_tasks
+from billfold_server.ledger.service import Engine
 from billfold_server.parties import routes as parties_routes
 from billfold_server.sandbox import routes as sandbox_routes
 from billfold_server.settings import Mistake, Settings, SettingsInvalid
 from billfold_server.tenancy import routes as tenancy_routes
+from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.provisioning import Administrator
 from billfold_server.tenancy.service import Registry, Tenants
 from billfold_server.tenancy.transaction import Database
+from billfold_server.wallets import routes as wallets_routes
+from billfold_server.wallets import service as wallets
 from billfold_server.webhooks import routes as webhooks_routes
 
 __all__ = ["ROOMS", "build_app", "build_services", "database_secret", "open_services", "operations"]
@@ -56,6 +63,8 @@ ROOMS: Final[tuple[Routes, ...]] = (
     tenancy_routes.routes,
     sandbox_routes.routes,
     parties_routes.routes,
+    wallets_routes.routes,
+    ledger_routes.routes,
     webhooks_routes.routes,
     audit_routes.routes,
     identity_routes.routes,
@@ -106,6 +115,9 @@ def build_services(settings: Settings, *, clock: Clock | None = None) -> Service
         cursor_key=keyring.derive("cursors"),
         idempotency_key=keyring.derive("idempotency fingerprints"),
         metrics=Metrics(),
+        engine=Engine(
+            database, clock=clock, tenant_now=tenant_now, render_refusal=_render_refusal, stores=wallets.STORES
+        ),
     )
     _add_background(services)
     return services
@@ -115,14 +127,21 @@ def _add_background(services: Services) -> None:
     """Make what works beside the requests. It doesn't begin before ``build_app``'s application starts."""
     kinds = JobKinds()
     http_tasks.register(kinds)
+    invariants_tasks.register(kinds)
+    ledger_tasks.register(kinds, services.engine)
+    schedules = (*http_tasks.SCHEDULES, *invariants_tasks.SCHEDULES)
     relay = Relay(services.database)
-    runner = JobRunner(services.database, kinds, schedules=http_tasks.SCHEDULES, relay=relay)
+    runner = JobRunner(services.database, kinds, schedules=schedules, relay=relay)
 
     async def active() -> list[TenantRef]:
         return [tenant for tenant in await services.registry.everyone() if tenant.state == TenantState.ACTIVE]
 
     services.rooms["jobs"] = runner
     services.rooms["background"] = Background(services.database, active, relay, runner)
+
+
+def _render_refusal(error: errors.ProblemError, request_id: str | None) -> tuple[int, bytes]:
+    return problems.status_of(type(error)), problems.encode_problem(error, request_id or "")
 
 
 def _administrator(settings: Settings, keyring: Keyring) -> Administrator | None:
@@ -143,6 +162,7 @@ async def open_services(settings: Settings, *, clock: Clock | None = None) -> As
     try:
         yield services
     finally:
+        await services.engine.close()
         await services.database.close()
 
 
@@ -167,6 +187,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None) -> Litestar:
         finally:
             background.cancel()
             await asyncio.wait([background])
+            await services.engine.close()
             await services.database.close()
 
     app = Litestar(
