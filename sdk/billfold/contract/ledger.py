@@ -125,8 +125,18 @@ class NewPosting(Request, frozen=True, kw_only=True):
     """One signed line on one account: positive is debit, negative is credit."""
 
     account_id: AccountId
-    amount_minor: SignedMinor
+    amount_minor: Annotated[SignedMinor, Meta(extra_json_schema={"not": {"const": 0}})]
     currency: CurrencyCode
+
+    def __post_init__(self) -> None:
+        """Refuse a posting that posts nothing.
+
+        Raises:
+            ValueError: The amount is zero.
+        """
+        if self.amount_minor == 0:
+            msg = "a posting's amount can't be zero"
+            raise ValueError(msg)
 
 
 class CreateJournalEntry(Request, frozen=True, kw_only=True):
