@@ -51,8 +51,11 @@ class Cluster:
         """The log since the last start; the one before has ``.1`` at its end."""
         return self.home / "postgres.log"
 
-    def ensure_made(self) -> None:
+    def ensure_made(self, starting_lock: int) -> None:
         """Make the cluster unless it exists; an attempt that was cut short leaves only rubbish, which goes first.
+
+        An initdb whose caller was killed goes on for a moment. It holds the caller's lock, so we are not here before
+        it has ended, and nothing is removed from under it.
 
         Raises:
             ClusterVersionMismatch: It exists, made by another major version.
@@ -60,11 +63,11 @@ class Cluster:
             DiskFull: No space is left for it.
         """
         for left_by_a_killed_one in self.home.glob("init-*"):
-            shutil.rmtree(left_by_a_killed_one, ignore_errors=True)
+            shutil.rmtree(left_by_a_killed_one)
         if self.data.exists():
             self._check_version()
         else:
-            self._make()
+            self._make(starting_lock)
 
     def _check_version(self) -> None:
         try:
@@ -85,7 +88,7 @@ class Cluster:
                 data=str(self.data),
             )
 
-    def _make(self) -> None:
+    def _make(self, starting_lock: int) -> None:
         """Run initdb in a folder of its own, and rename the result: that is the moment in which the cluster exists."""
         work = Path(tempfile.mkdtemp(prefix="init-", dir=self.home))
         try:
@@ -94,7 +97,8 @@ class Cluster:
             if self.user:
                 for path in (password_file, work):
                     os.chown(path, self.user.uid, self.user.gid)
-            answer = run_as(self.user, self._initdb_command(work / "data", password_file), timeout_s=_INITDB_TIMEOUT_S)
+            command = self._initdb_command(work / "data", password_file)
+            answer = run_as(self.user, command, timeout_s=_INITDB_TIMEOUT_S, lock=starting_lock)
             if answer.returncode:
                 raise self._init_failure(answer.stdout)
             (work / "data").rename(self.data)

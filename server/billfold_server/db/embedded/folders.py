@@ -100,10 +100,13 @@ def _user(entry: pwd.struct_passwd) -> RuntimeUser:
     return RuntimeUser(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
 
-def run_as(user: RuntimeUser | None, argv: list[str], *, timeout_s: float) -> subprocess.CompletedProcess[str]:
+def run_as(
+    user: RuntimeUser | None, argv: list[str], *, timeout_s: float, lock: int | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run a program of PostgreSQL's to its end, as that user and in an environment free of ours.
 
     Variables such as PGDATA or PGPORT would change what it does, and the folder we are in may be closed to the user.
+    The descriptor of a lock, if given, keeps it locked until the program has ended, even if we are killed meanwhile.
     """
     return subprocess.run(
         argv,
@@ -117,6 +120,7 @@ def run_as(user: RuntimeUser | None, argv: list[str], *, timeout_s: float) -> su
         cwd="/",
         env=clean_environment(),
         umask=0o077,
+        pass_fds=[] if lock is None else [lock],
         user=user.uid if user else None,
         group=user.gid if user else None,
         extra_groups=[] if user else None,

@@ -100,10 +100,10 @@ class EmbeddedPostgres:
         """
         with self._mutex, os_errors_explained(self._home):
             self._cluster = self._open_cluster()
-            with self._starting():
+            with self._starting() as lock:
                 self._join()
                 try:
-                    self._bring_up(self._cluster)
+                    self._bring_up(self._cluster, lock)
                 except BaseException:
                     self._leave()
                     raise
@@ -137,8 +137,8 @@ class EmbeddedPostgres:
             cluster = self._started()
             if self._is_up(cluster):
                 return False
-            with self._starting():
-                self._bring_up(cluster)
+            with self._starting() as lock:
+                self._bring_up(cluster, lock)
             return True
 
     def watch(self, stopping: threading.Event, *, interval_s: float = 0.2) -> None:
@@ -196,18 +196,18 @@ class EmbeddedPostgres:
         return self._cluster
 
     @contextlib.contextmanager
-    def _starting(self) -> Iterator[None]:
-        """Be the only one who starts or stops the server."""
+    def _starting(self) -> Iterator[int]:
+        """Be the only one who starts or stops the server, and yield the lock that says so."""
         with contextlib.ExitStack() as held:
             try:
-                held.enter_context(locked(self._home / "starting", timeout_s=self._start_timeout_s))
+                lock = held.enter_context(locked(self._home / "starting", timeout_s=self._start_timeout_s))
             except TimeoutError as error:
                 raise StartTimedOut(
                     f"Another process has been starting or stopping the database in {self._home} for "
                     f"{self._start_timeout_s:.0f} s: end that process, then try again.",
                     home=str(self._home),
                 ) from error
-            yield
+            yield lock
 
     def _join(self) -> None:
         """Be counted as a user. It never waits: who holds the lock exclusively holds the one for starting as well."""
@@ -243,9 +243,9 @@ class EmbeddedPostgres:
         self._users_fd = None
         self._started_in = None
 
-    def _bring_up(self, cluster: Cluster) -> None:
+    def _bring_up(self, cluster: Cluster, starting_lock: int) -> None:
         """Get the server to answer: wait for one that is on its way up or down, start one where there is none."""
-        cluster.ensure_made()
+        cluster.ensure_made(starting_lock)
         launched_on: int | None = None
         deadline = time.monotonic() + self._start_timeout_s
         while not self._is_up(cluster):
