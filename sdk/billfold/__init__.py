@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from billfold import errors
     from billfold.client._async.client import AsyncBillfold, AsyncBillfoldPlatform
     from billfold.client._async.resource import AsyncPages
+    from billfold.client._async.transport import AsyncHttpxTransport
     from billfold.client._encoding import credit, debit
     from billfold.client._flow import Timeouts
     from billfold.client._message import AsyncTransport, Hooks, Request, Response, Transport
     from billfold.client._open import is_known
     from billfold.client._sync.client import Billfold, BillfoldPlatform
     from billfold.client._sync.resource import Pages
-    from billfold.client._transport import AsyncHttpxTransport, HttpxTransport
+    from billfold.client._sync.transport import HttpxTransport
     from billfold.money import Money
 
 __all__ = [
@@ -54,13 +55,13 @@ __version__ = "0.1.0.dev0"
 _HOMES = {
     "AsyncBillfold": "billfold.client._async.client",
     "AsyncBillfoldPlatform": "billfold.client._async.client",
-    "AsyncHttpxTransport": "billfold.client._transport",
+    "AsyncHttpxTransport": "billfold.client._async.transport",
     "AsyncPages": "billfold.client._async.resource",
     "AsyncTransport": "billfold.client._message",
     "Billfold": "billfold.client._sync.client",
     "BillfoldPlatform": "billfold.client._sync.client",
     "Hooks": "billfold.client._message",
-    "HttpxTransport": "billfold.client._transport",
+    "HttpxTransport": "billfold.client._sync.transport",
     "Money": "billfold.money",
     "Pages": "billfold.client._sync.resource",
     "Request": "billfold.client._message",

@@ -1,7 +1,7 @@
 """Generate the synchronous client from the asynchronous one: ``python -m tests.sdk.generate_sync``.
 
 Only words are replaced, in code and in docstrings alike; what really differs between the two is written by hand, in the
-``backend.py`` of each.
+``backend.py`` and ``transport.py`` of each.
 """
 
 import re
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 CLIENT = Path(__file__).parents[2] / "sdk" / "billfold" / "client"
-BY_HAND = {"__init__.py", "backend.py"}
+BY_HAND = {"__init__.py", "backend.py", "transport.py"}
 NOTE = "# Generated from billfold/client/_async/{name} by tests/sdk/generate_sync.py. Change that one instead.\n"
 
 WORDS = (

@@ -6,7 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
 
-from billfold.client._transport import AsyncHttpxTransport as DefaultTransport
+from billfold.client._async.transport import AsyncHttpxTransport as DefaultTransport
 
 __all__ = ["DefaultTransport", "Lock", "read_file", "sleep"]
 

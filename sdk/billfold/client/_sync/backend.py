@@ -6,7 +6,7 @@ from threading import Lock
 from time import sleep
 from typing import BinaryIO
 
-from billfold.client._transport import HttpxTransport as DefaultTransport
+from billfold.client._sync.transport import HttpxTransport as DefaultTransport
 
 __all__ = ["DefaultTransport", "Lock", "read_file", "sleep"]
 

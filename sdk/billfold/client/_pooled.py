@@ -1,0 +1,103 @@
+"""What both transports that come with Billfold share: how httpx is used, and what its errors mean.
+
+They use httpx's transports and not its clients: what a client adds (redirects, cookies, authentication, a log line with
+the whole address) is either unwanted here or done by our own core. httpx is imported when the first request is sent, so
+that importing Billfold stays cheap.
+"""
+
+import ssl
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from billfold import errors
+from billfold.client._message import Request
+
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = ["MAX_CONNECTIONS", "MAX_RESPONSE_BYTES", "Pooled", "to_httpx", "too_large", "translated"]
+
+MAX_RESPONSE_BYTES: Final = 64 * 1024 * 1024
+"""More than any answer of Billfold has; what is larger comes from something else and shall not fill the memory."""
+
+MAX_CONNECTIONS: Final = 100
+_KEEPALIVE_S: Final = 30.0
+
+
+class Pooled:
+    """What both transports need to make a pool of connections.
+
+    Args:
+        proxy: Address of an HTTP proxy. Without it, ``HTTPS_PROXY``, ``HTTP_PROXY`` and ``NO_PROXY`` are heeded.
+        verify: How the server's certificate is checked, and which client certificate is shown; the default trusts
+            what httpx trusts.
+        max_connections: How many connections are open at a time at most.
+    """
+
+    def __init__(
+        self,
+        *,
+        proxy: str | None = None,
+        verify: ssl.SSLContext | None = None,
+        max_connections: int = MAX_CONNECTIONS,
+    ) -> None:
+        self._proxy = proxy
+        self._verify = verify
+        self._max_connections = max_connections
+
+    def _options(self, url: str) -> dict[str, Any]:
+        import httpx  # noqa: PLC0415  # It takes longer to import than the rest of the SDK together.
+
+        limits = httpx.Limits(
+            max_connections=self._max_connections,
+            max_keepalive_connections=self._max_connections,
+            keepalive_expiry=_KEEPALIVE_S,
+        )
+        verify: Any = True if self._verify is None else self._verify
+        return {"limits": limits, "verify": verify, "proxy": self._proxy or _proxy_from_environment(url)}
+
+
+def _proxy_from_environment(url: str) -> str | None:
+    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415  # Only needed once per pool, and slow to import.
+
+    parts = urlsplit(url)
+    if proxy_bypass(parts.hostname or ""):
+        return None
+    proxies = getproxies()
+    return proxies.get(parts.scheme) or proxies.get("all")
+
+
+def to_httpx(request: Request) -> "httpx.Request":
+    import httpx  # noqa: PLC0415
+
+    timeout = {
+        "connect": request.connect_s,
+        "pool": request.connect_s,
+        "read": request.read_s,
+        "write": request.read_s,
+    }
+    return httpx.Request(
+        request.method,
+        request.url,
+        headers=request.headers,
+        content=request.body,
+        extensions={"timeout": timeout},
+    )
+
+
+def translated(error: "httpx.TransportError") -> errors.TransportError:
+    """Return our error for httpx's. Only the name is told on, since a message may hold an address with a secret."""
+    import httpx  # noqa: PLC0415
+
+    name = type(error).__name__
+    if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
+        return errors.TimedOut(f"no connection in time ({name})", sent=False)
+    if isinstance(error, httpx.TimeoutException):
+        return errors.TimedOut(f"no answer in time ({name})")
+    if isinstance(error, httpx.ConnectError | httpx.ProxyError | httpx.UnsupportedProtocol | httpx.LocalProtocolError):
+        return errors.ConnectionFailed(f"no connection could be made ({name})", sent=False)
+    return errors.ConnectionFailed(f"the connection broke before the answer was complete ({name})")
+
+
+def too_large() -> errors.MalformedAnswer:
+    return errors.MalformedAnswer(f"the answer is larger than {MAX_RESPONSE_BYTES} bytes")
