@@ -53,7 +53,7 @@ def compare(name: str, bare: Callable[[], Any], ours: Callable[[], Any]) -> floa
     measured = [(times(bare), times(ours)) for _ in range(TURNS)]
     bare_us, ours_us = (statistics.median(column) for column in zip(*measured, strict=True))
     print(f"\n{name}: bare httpx {bare_us:.0f} µs, Billfold {ours_us:.0f} µs, {ours_us / bare_us:.2f} times")
-    return ours_us / bare_us
+    return float(ours_us / bare_us)
 
 
 class TestACall:

@@ -54,11 +54,26 @@ class AsyncResource:
         return answer
 
     async def _change(
-        self, operation: Operation[T], *ids: str, body: bytes | None = None, if_match: int | str | None = None
+        self,
+        operation: Operation[T],
+        *ids: str,
+        body: bytes | None = None,
+        if_match: int | str | None = None,
+        query: dict[str, str] | None = None,
+        repeatable: bool = False,
     ) -> T:
-        """Send a change or a deletion, which is never repeated when the server may have begun with it."""
-        call = _call(self._session, operation, ids)
-        call.repeatable = False
+        """Send a change, which has no key, and so isn't repeated when the server may have begun with it.
+
+        Args:
+            operation: Which one.
+            ids: What is changed.
+            body: To what.
+            if_match: The version that the caller has read.
+            query: Parameters.
+            repeatable: True where the change says what shall be, so that doing it twice is doing it once.
+        """
+        call = _call(self._session, operation, ids, query)
+        call.repeatable = repeatable
         if if_match is not None:
             call.headers["if-match"] = encoding.etag(if_match)
         if body is not None:

@@ -170,8 +170,6 @@ class AsyncWallets(AsyncResource):
         *,
         effective_at: datetime | None = None,
         recorded_at: datetime | None = None,
-        limit: int | None = None,
-        cursor: str | None = None,
     ) -> AsyncPages[Balance]:
         """List a wallet's balances, one per currency, now or as of any time.
 
@@ -179,10 +177,8 @@ class AsyncWallets(AsyncResource):
             wallet_id: Which one.
             effective_at: Count only what had happened by then.
             recorded_at: Count only what had been written by then.
-            limit: How many a page has, 1 to 100.
-            cursor: Where to begin: ``next_cursor`` of a page.
         """
-        query = encoding.query(effective_at=effective_at, recorded_at=recorded_at, limit=limit, cursor=cursor)
+        query = encoding.query(effective_at=effective_at, recorded_at=recorded_at)
         return self._list(operations.LIST_WALLET_BALANCES, wallet_id, query=query)
 
     def statement(

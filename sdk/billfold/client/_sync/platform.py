@@ -18,19 +18,18 @@ class Tenants(Resource):
 
     __slots__ = ()
 
-    def apply(self, *, slug: str, manifest: Mapping[str, Any], idempotency_key: str | None = None) -> Tenant:
+    def apply(self, *, slug: str, manifest: Mapping[str, Any]) -> Tenant:
         """Create a tenant, or change it to what its manifest says.
 
         Args:
             slug: Its name in addresses.
             manifest: As in ``tenant.toml``.
-            idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
 
         Raises:
             errors.ManifestInvalid: ``key`` and ``reason`` say what is wrong with the manifest.
         """
         body = encoding.fields(slug=slug, manifest=manifest)
-        return self._order(operations.APPLY_TENANT, body=body, idempotency_key=idempotency_key)
+        return self._change(operations.APPLY_TENANT, body=body, repeatable=True)
 
     def get(self, slug: str) -> Tenant:
         """Return a tenant.
@@ -40,44 +39,45 @@ class Tenants(Resource):
         """
         return self._ask(operations.GET_TENANT, slug)
 
-    def suspend(self, slug: str, *, reason: str, idempotency_key: str | None = None) -> Tenant:
+    def suspend(self, slug: str, *, reason: str) -> Tenant:
         """Stop serving a tenant; nothing of it is lost.
 
         Args:
             slug: Which one.
             reason: Why; it is kept in the audit.
-            idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
         """
         body = encoding.fields(reason=reason)
-        return self._order(operations.SUSPEND_TENANT, slug, body=body, idempotency_key=idempotency_key)
+        return self._change(operations.SUSPEND_TENANT, slug, body=body)
 
-    def resume(self, slug: str, *, reason: str, idempotency_key: str | None = None) -> Tenant:
+    def resume(self, slug: str, *, reason: str) -> Tenant:
         """Serve a suspended tenant again.
 
         Args:
             slug: Which one.
             reason: Why; it is kept in the audit.
-            idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
         """
         body = encoding.fields(reason=reason)
-        return self._order(operations.RESUME_TENANT, slug, body=body, idempotency_key=idempotency_key)
+        return self._change(operations.RESUME_TENANT, slug, body=body)
 
-    def migrate(self, slug: str, *, idempotency_key: str | None = None) -> Tenant:
+    def migrate(self, slug: str) -> Tenant:
         """Bring a tenant's schema up to the server's version.
 
         Args:
             slug: Which one.
-            idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
         """
-        return self._order(operations.MIGRATE_TENANT, slug, body=None, idempotency_key=idempotency_key)
+        return self._change(operations.MIGRATE_TENANT, slug, repeatable=True)
 
-    def delete(self, slug: str) -> None:
-        """Delete a tenant with everything in it.
+    def delete(self, slug: str, *, confirm: str) -> None:
+        """Delete a tenant with everything in it. It must be suspended before.
+
+        Args:
+            slug: Which one.
+            confirm: The same name again, so that no slip deletes a bank.
 
         Raises:
             errors.UnknownTenant: There is none of this name.
         """
-        self._change(operations.DELETE_TENANT, slug)
+        self._change(operations.DELETE_TENANT, slug, query=encoding.query(confirm=confirm))
 
     def list(self, *, limit: int | None = None, cursor: str | None = None) -> Pages[Tenant]:
         """List tenants.

@@ -172,8 +172,6 @@ class Wallets(Resource):
         *,
         effective_at: datetime | None = None,
         recorded_at: datetime | None = None,
-        limit: int | None = None,
-        cursor: str | None = None,
     ) -> Pages[Balance]:
         """List a wallet's balances, one per currency, now or as of any time.
 
@@ -181,10 +179,8 @@ class Wallets(Resource):
             wallet_id: Which one.
             effective_at: Count only what had happened by then.
             recorded_at: Count only what had been written by then.
-            limit: How many a page has, 1 to 100.
-            cursor: Where to begin: ``next_cursor`` of a page.
         """
-        query = encoding.query(effective_at=effective_at, recorded_at=recorded_at, limit=limit, cursor=cursor)
+        query = encoding.query(effective_at=effective_at, recorded_at=recorded_at)
         return self._list(operations.LIST_WALLET_BALANCES, wallet_id, query=query)
 
     def statement(
