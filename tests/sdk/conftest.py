@@ -1,0 +1,5 @@
+"""The fixtures of the SDK's tests."""
+
+from tests.sandbox import live
+
+__all__ = ["live"]
