@@ -82,7 +82,10 @@ class Event(Response, frozen=True, kw_only=True):
     sequence: Annotated[int, Meta(description="Place in the tenant's stream of events; without gaps.")]
     type: Annotated[str, Meta(examples=["transfer.posted"])]
     object_id: Annotated[str, Meta(description="Id of the object that it happened to.")]
-    data: Annotated[dict[str, Any], Meta(description="The object as it was after the event.")]
+    data: Annotated[
+        dict[str, Any],
+        Meta(description="What the event says of the object. Personal data is left out: read the object for it."),
+    ]
     occurred_at: Instant
 
 

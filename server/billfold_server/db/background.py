@@ -64,6 +64,7 @@ class Background:
         self._timers: dict[tuple[UUID, Work], asyncio.TimerHandle] = {}
         self._planned: dict[UUID, datetime] = {}
         self._from_agenda: set[UUID] = set()
+        self._sweeps = 0
 
     async def run(self) -> None:
         """Visit tenants until cancelled. What is being done then is given back, so that others take it up at once."""
@@ -152,6 +153,7 @@ class Background:
     async def _sweep(self) -> None:
         for tenant in await self._tenants():
             self._database.wakeups.signal(tenant, Work.EVENTS | Work.JOBS)
+        self._sweeps += 1
 
     async def _repeat(self, step: Callable[[], Awaitable[None]], every_s: float) -> None:
         while True:

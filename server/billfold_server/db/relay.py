@@ -25,10 +25,7 @@ __all__ = ["Publisher", "Relay", "number_events"]
 log = structlog.get_logger(__name__)
 
 BATCH = 1000
-"""How many events are numbered in one transaction at most."""
-
 PUBLISH_BATCH = 100
-"""How many events a publisher is given at once."""
 
 LEASE_S = 30
 """How long a publisher's place in a tenant's stream belongs to one process."""
@@ -87,11 +84,22 @@ class Relay:
     Args:
         database: The door to the tenants' tables.
         publishers: Who is told.
+        batch: How many events are numbered in one transaction at most.
+        publish_batch: How many events a publisher is given at once.
     """
 
-    def __init__(self, database: Database, publishers: Sequence[Publisher] = ()) -> None:
+    def __init__(
+        self,
+        database: Database,
+        publishers: Sequence[Publisher] = (),
+        *,
+        batch: int = BATCH,
+        publish_batch: int = PUBLISH_BATCH,
+    ) -> None:
         self._database = database
         self._publishers = tuple(publishers)
+        self._batch = batch
+        self._publish_batch = publish_batch
 
     async def run(self, tenant: TenantRef) -> float | None:
         """Give numbers to all that is there, and publish it.
@@ -107,10 +115,10 @@ class Relay:
     async def _number_all(self, tenant: TenantRef) -> float | None:
         while True:
             async with self._database.tx(tenant) as tx:
-                numbered = await number_events(tx)
+                numbered = await number_events(tx, self._batch)
             if numbered is None:
                 return BUSY_S
-            if numbered < BATCH:
+            if numbered < self._batch:
                 return None
 
     async def _publish_all(self, tenant: TenantRef, publisher: Publisher) -> float | None:
@@ -119,7 +127,7 @@ class Relay:
             async with self._database.tx(tenant) as tx:
                 behind = await tx.fetchval(_IS_BEHIND, publisher.name)
                 place = await _claim(tx, publisher.name, token) if behind else None
-                events = [] if place is None else await outbox.list_events(tx, after=place, limit=PUBLISH_BATCH)
+                events = [] if place is None else await outbox.list_events(tx, after=place, limit=self._publish_batch)
             if not behind:
                 return None
             if not events:

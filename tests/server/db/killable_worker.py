@@ -1,0 +1,91 @@
+"""A worker process for tests that kill it: ``python -m tests.server.db.killable_worker ROLE DSN FOLDER``.
+
+``relay`` numbers events a few at a time and publishes them to a file; ``jobs`` does jobs, each of which leaves a line
+in a file (an effect outside of the database) and a party (one inside); ``clock`` moves the test clock where it was sent.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from billfold.contract.parties import CreateParty, PartyKind
+from billfold.contract.platform import Event
+from billfold_server.db.jobs import JobKinds, JobRun, RetryPolicy
+from billfold_server.db.relay import Relay
+from billfold_server.db.runner import JobRunner
+from billfold_server.parties import service as parties
+from billfold_server.tenancy.context import TenantRef
+from billfold_server.tenancy.service import Registry
+from billfold_server.tenancy.transaction import Database
+from tests.callers import CALLER
+from tests.tenants import SECRET
+
+KIND = "visit"
+
+
+class FilePublisher:
+    """Publishes to a file, one id per line."""
+
+    name = "file"
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "published"
+
+    async def publish(self, _: TenantRef, events: Sequence[Event]) -> None:
+        """Append the events' numbers."""
+        for event in events:
+            append(self._file, str(event.sequence))
+            await asyncio.sleep(0)
+
+
+def append(file: Path, line: str) -> None:
+    """Add a line in one system call, so that a kill leaves it whole or not there."""
+    handle = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(handle, f"{line}\n".encode())
+    os.close(handle)
+
+
+def job_kinds(folder: Path) -> JobKinds:
+    """Return the kind of job that leaves a line in a file and a party in the database."""
+
+    async def visit(run: JobRun) -> None:
+        number = msgspec.json.decode(run.job.payload)["n"]
+        append(folder / "visited", str(number))
+        async with run.tx() as tx:
+            body = CreateParty(kind=PartyKind.PERSON, name="Visited", external_id=f"visit-{number}")
+            await parties.create_party(tx, CALLER, body)
+            await run.finish(tx)
+
+    kinds = JobKinds()
+    # Nobody but the test's kills makes an attempt fail, and there may be many of those.
+    kinds.register(KIND, visit, RetryPolicy(attempts=1000, timeout_s=30))
+    return kinds
+
+
+async def work(role: str, database: Database, tenant: TenantRef, folder: Path) -> None:
+    """Work for ever."""
+    relay = Relay(database, [FilePublisher(folder)], batch=4, publish_batch=3)
+    runner = JobRunner(database, job_kinds(folder))
+    print("ready", flush=True)
+    while True:
+        if role == "relay":
+            await relay.run(tenant)
+        elif role == "jobs":
+            await runner.run(tenant)
+        else:
+            await runner.drive(tenant)
+        await asyncio.sleep(0.001)
+
+
+async def main(role: str, dsn: str, folder: Path) -> None:
+    """Connect and work."""
+    database = Database(dsn, deployment_secret=SECRET)
+    await work(role, database, await Registry(database).get("testbank"), folder)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], sys.argv[2], Path(sys.argv[3])))

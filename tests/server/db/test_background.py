@@ -1,0 +1,192 @@
+"""The background of a server process: what leads to a visit."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from billfold import ids
+from billfold_server.db import agenda, jobs
+from billfold_server.db.background import Background
+from billfold_server.db.jobs import JobKinds, JobRun, NewJob
+from billfold_server.db.outbox import NewEvent, emit, list_events
+from billfold_server.db.relay import Relay
+from billfold_server.db.runner import JobRunner
+from billfold_server.tenancy.clock import tenant_now
+from billfold_server.tenancy.context import TenantRef
+from billfold_server.tenancy.transaction import Database
+from tests.tenants import SECRET, Tenancy
+
+NEVER_S = 3600.0
+
+
+class Server:
+    """A process's database and background."""
+
+    def __init__(self, dsn: str, tenant: TenantRef, *, poll_s: float = NEVER_S, sweep_s: float = NEVER_S) -> None:
+        self.database = Database(dsn, deployment_secret=SECRET)
+        self.tenant = tenant
+        self.done = asyncio.Event()
+        kinds = JobKinds()
+        kinds.register("note", self.note)
+        relay = Relay(self.database)
+        self.background = Background(
+            self.database,
+            self.tenants,
+            relay,
+            JobRunner(self.database, kinds, relay=relay),
+            poll_s=poll_s,
+            sweep_s=sweep_s,
+        )
+
+    async def tenants(self) -> list[TenantRef]:
+        """Return the one tenant."""
+        return [self.tenant]
+
+    async def note(self, _: JobRun) -> None:
+        """Do a job by saying so."""
+        self.done.set()
+
+
+@contextlib.asynccontextmanager
+async def running(server: Server) -> AsyncIterator[Server]:
+    """Run a server's background, from after its first sweep."""
+    task = asyncio.create_task(server.background.run())
+    try:
+        while server.background._sweeps == 0:
+            await asyncio.sleep(0)
+        yield server
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        await server.database.close()
+
+
+def idle(tenancy: Tenancy, *, poll_s: float = NEVER_S, sweep_s: float = NEVER_S) -> Server:
+    """Return a server that has nothing to do."""
+    return Server(tenancy.runtime_dsn, tenancy.tenant, poll_s=poll_s, sweep_s=sweep_s)
+
+
+async def numbered(database: Database, tenant: TenantRef) -> None:
+    """Wait until an event has its number."""
+    while True:
+        async with database.tx(tenant) as tx:
+            if await list_events(tx):
+                return
+
+
+async def emit_one(database: Database, tenant: TenantRef) -> None:
+    """Commit an event."""
+    async with database.tx(tenant) as tx:
+        now = await tenant_now(tx)
+        await emit(tx, NewEvent(id=ids.uuid7(), type="t", object_id="o", data=b"{}", occurred_at=now))
+
+
+async def enqueue_one(database: Database, tenant: TenantRef, *, in_s: float = 0) -> None:
+    """Commit a job that is due in some seconds."""
+    async with database.tx(tenant) as tx:
+        due_at = await tenant_now(tx) + timedelta(seconds=in_s)
+        await jobs.enqueue(tx, NewJob(id=ids.uuid7(), kind="note", due_at=due_at))
+
+
+class TestTheBackground:
+    async def test_numbers_an_event_as_soon_as_it_is_committed(self, tenancy: Tenancy):
+        """A commit of this process wakes the relay, without polling and sweeping."""
+        async with running(idle(tenancy)) as server, asyncio.timeout(5):
+            await emit_one(server.database, server.tenant)
+            await numbered(server.database, server.tenant)
+
+    async def test_does_a_job_as_soon_as_it_is_committed(self, tenancy: Tenancy):
+        """A commit of this process wakes the runner."""
+        async with running(idle(tenancy)) as server, asyncio.timeout(5):
+            await enqueue_one(server.database, server.tenant)
+            await server.done.wait()
+
+    async def test_does_a_job_when_it_falls_due(self, tenancy: Tenancy):
+        """A job of the near future is done at its time by a timer of this process."""
+        async with running(idle(tenancy)) as server, asyncio.timeout(5):
+            await enqueue_one(server.database, server.tenant, in_s=0.3)
+            await server.done.wait()
+
+    async def test_finds_what_another_process_left(self, tenancy: Tenancy):
+        """The sweep visits tenants of which nobody has said anything."""
+        async with running(idle(tenancy, sweep_s=0.1)) as server, asyncio.timeout(5):
+            await emit_one(tenancy.database, tenancy.tenant)
+            await enqueue_one(tenancy.database, tenancy.tenant)
+            await numbered(server.database, server.tenant)
+            await server.done.wait()
+
+    async def test_finds_the_jobs_of_a_process_that_has_ended(self, tenancy: Tenancy):
+        """When a job is due stands in the agenda, from which any other process takes it."""
+        async with running(idle(tenancy)) as first, asyncio.timeout(5):
+            await enqueue_one(first.database, first.tenant, in_s=0.6)
+            while not await agenda_of(tenancy):
+                pass
+        async with running(idle(tenancy, poll_s=0.05)) as second, asyncio.timeout(5):
+            await second.done.wait()
+        assert not first.done.is_set()
+
+    async def test_gives_the_agenda_to_one_process_at_a_time(self, tenancy: Tenancy):
+        """A tenant whose time has come is claimed once, and comes up again if its visitor is never heard of."""
+        async with tenancy.database.platform_tx() as tx:
+            await tx.execute(
+                "INSERT INTO tenant_wakeups (tenant_id, wake_at) VALUES ($1, now() - interval '1 s')", tenancy.tenant.id
+            )
+        claims = []
+        for _ in range(2):
+            async with tenancy.database.platform_tx() as tx:
+                claims.append(await agenda.claim_due(tx, again_ms=60_000))
+        assert claims == [[tenancy.tenant.id], []]
+
+    async def test_goes_on_after_the_database_was_away(self, tenancy: Tenancy):
+        """Connections that are cut cost a visit or two, and nothing else."""
+        async with running(idle(tenancy, poll_s=0.05, sweep_s=0.2)) as server, asyncio.timeout(10):
+            for _ in range(5):
+                await cut_connections(tenancy)
+            await enqueue_one(tenancy.database, tenancy.tenant)
+            await server.done.wait()
+
+    async def test_visits_a_tenant_that_was_busy_once_more(self, tenancy: Tenancy):
+        """What is committed during a visit isn't left until the next sweep."""
+        async with running(idle(tenancy)) as server, asyncio.timeout(20):
+            for _ in range(30):
+                await emit_one(server.database, server.tenant)
+            while True:
+                async with server.database.tx(server.tenant) as tx:
+                    if len(await list_events(tx)) == 30:
+                        break
+
+
+async def agenda_of(tenancy: Tenancy) -> int:
+    """Return how many tenants stand in the agenda."""
+    async with tenancy.database.platform_tx() as tx:
+        return int(await tx.fetchval("SELECT count(*) FROM tenant_wakeups"))
+
+
+async def cut_connections(tenancy: Tenancy) -> None:
+    """End every session of the server's login."""
+    async with tenancy.administrator.connect() as connection:
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
+@pytest.mark.parametrize("work", ["events", "jobs"])
+async def test_latency_is_small(tenancy: Tenancy, work: str) -> None:
+    """From commit to number, and from commit to the job's start, it takes well below a second."""
+    loop = asyncio.get_running_loop()
+    async with running(idle(tenancy)) as server, asyncio.timeout(20):
+        begun = loop.time()
+        if work == "events":
+            await emit_one(server.database, server.tenant)
+            await numbered(server.database, server.tenant)
+        else:
+            await enqueue_one(server.database, server.tenant)
+            await server.done.wait()
+        took_s = loop.time() - begun
+    print(f"\n{work}: {took_s * 1000:.1f} ms")
+    assert took_s < 1
