@@ -1,7 +1,7 @@
 """A worker process for tests that kill it: ``python -m tests.server.db.killable_worker ROLE DSN FOLDER``.
 
 ``relay`` numbers events a few at a time and publishes them to a file; ``jobs`` does jobs, each of which leaves a line
-in a file (an effect outside of the database) and a party (one inside); ``clock`` moves the test clock where it was sent.
+in a file (an effect outside of the database) and a party (one inside); ``clock`` moves the test clock.
 """
 
 import asyncio
