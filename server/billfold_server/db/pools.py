@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["CONNECTION_LOST", "Lease", "Login", "PoolSettings", "Pools", "dsn_for"]
 
 CONNECTION_LOST = (
+    asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
@@ -140,7 +141,7 @@ class Pools:
         """Take a connection back. It is closed if anything is left open on it."""
         try:
             await lease.entry.pool.release(lease.connection)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError):
             # asyncpg has terminated the connection when its release fails, and that is all that is wanted of it.
             pass
         finally:

@@ -364,12 +364,12 @@ class _Scope(Generic[TxT]):
             raise unavailable()
         try:
             await self._database.finish(self._lease, _COMMIT)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except _NO_ANSWER as error:
             raise _meaning_at_commit(error) from error
 
     async def _abort(self, lease: Lease) -> None:
         # If this fails the connection is closed instead, which rolls back just as well; the first error is told.
-        with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        with contextlib.suppress(*_NO_ANSWER):
             await self._database.finish(lease, _ROLLBACK)
 
 
@@ -379,11 +379,14 @@ class _Stale(Exception):
 
 _CURABLE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 _GONE = (
+    # asyncpg's word for an answer that breaks off in the middle of a conversation, as when PostgreSQL is killed.
+    asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.CannotConnectNowError,
 )
+_NO_ANSWER = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 _BUSY = (
     asyncpg.LockNotAvailableError,
     asyncpg.QueryCanceledError,
