@@ -1,5 +1,6 @@
 """Transports that answer from a list and note what they were asked, for both modes."""
 
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -58,7 +59,8 @@ class AsyncRecording(Recorder):
     """The asynchronous transport."""
 
     async def send(self, request: Request) -> Response:
-        """Answer a request."""
+        """Answer a request, after others have had their turn."""
+        await asyncio.sleep(0)
         return self.answer(request)
 
     async def aclose(self) -> None:

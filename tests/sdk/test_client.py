@@ -321,6 +321,18 @@ class TestAnAccessToken:
         await asyncio.gather(*(billfold.tenant.get() for _ in range(50)))
         assert len(transport.tokens) == 2
 
+    def test_is_asked_for_in_one_loop_after_the_other(self):
+        """Tasks of a second event loop wait for the token just as those of the first did."""
+
+        async def ask(billfold: AsyncBillfold) -> None:
+            billfold._session.tokens._store._token = None
+            await asyncio.gather(*(billfold.tenant.get() for _ in range(10)))
+
+        billfold, transport = async_client(sample("TenantInfo"))
+        for _ in range(2):
+            asyncio.run(ask(billfold))
+        assert (len(transport.tokens), len(transport.requests)) == (2, 20)
+
     def test_is_replaced_before_it_expires(self):
         """A token of ten minutes is used for nine."""
         now = 1000.0
