@@ -101,7 +101,7 @@ class Manifest(_Part, frozen=True, kw_only=True):
     rate_limit_burst: Annotated[int, Meta(ge=1, le=1_000_000)] = 200
 
 
-_AT = re.compile(r" - at `(?P<path>[^`]+)`$")
+_AT = re.compile(r" - at (?:`key` in )?`(?P<path>[^`]+)`$")
 
 
 def load_manifest(folder: Path) -> Manifest:
@@ -197,20 +197,29 @@ def _luminance(color: str) -> float:
 def _from_validation(message: str, data: dict[str, Any], file: str) -> errors.ManifestInvalid:
     """Say which key msgspec refuses, and why, in the words of the file."""
     match = _AT.search(message)
-    path = match["path"] if match else "$"
     reason = _AT.sub("", message)
-    key = path.removeprefix("$").removeprefix(".")
-    named = re.search(r"(?:field|unknown field|required field) `([^`]+)`", reason)
-    if named and ("unknown field" in reason or "missing required field" in reason):
-        key = f"{key}.{named[1]}" if key else named[1]
-        reason = "isn't a key of the manifest" if "unknown" in reason else "is missing"
-    elif (value := _value_at(data, key)) is not None and "[...]" not in key and "matching regex" in reason:
-        reason = _said(key, value)
-    return _invalid(file, key, reason, offender=_offender(data, key))
+    key = (match["path"] if match else "$").removeprefix("$").removeprefix(".").removesuffix("[...]")
+    value = _value_at(data, key)
+    if named := _NAMED.search(reason):
+        key = f"{key}.{named['name']}" if key else named["name"]
+        reason = "is missing" if "missing" in reason else "isn't a key of the manifest"
+    elif isinstance(value, dict) and (offender := _offender(value)) is not None:
+        # msgspec doesn't say which entry of a table it means.
+        name, reason = offender
+        key = f"{key}.{name}"
+    elif key.startswith("currencies["):
+        reason = f"{value} isn't an ISO 4217 currency with a minor unit"
+    elif "matching regex" in reason:
+        reason = f"{value!r} isn't of the form that the schema asks for"
+    return _invalid(file, key, reason)
+
+
+_NAMED = re.compile(r"(?:unknown field|required field) `(?P<name>[^`]+)`")
+_STEP = re.compile(r"[A-Za-z_]\w*|\[\d+\]")
 
 
 def _value_at(data: Any, key: str) -> Any:
-    for step in re.findall(r"[A-Za-z_]\w*|\[\d+\]", key):
+    for step in _STEP.findall(key):
         try:
             data = data[int(step[1:-1])] if step.startswith("[") else data[step]
         except (KeyError, IndexError, TypeError):
@@ -218,23 +227,18 @@ def _value_at(data: Any, key: str) -> Any:
     return data
 
 
-def _offender(data: dict[str, Any], key: str) -> str | None:
-    """Return what stands in a currency's place without being one; msgspec shows such keys as ``[...]``."""
-    where = _value_at(data, key.removesuffix("[...]").removesuffix("."))
-    if isinstance(where, dict):
-        return next((str(name) for name in where if name not in CURRENCIES), None)
+def _offender(table: dict[str, Any]) -> tuple[str, str] | None:
+    """Return the entry of a table of amounts that is wrong, and why."""
+    for name, value in table.items():
+        if name not in CURRENCIES:
+            return name, f"{name} isn't an ISO 4217 currency with a minor unit"
+        try:
+            msgspec.convert(value, _AmountMinor)
+        except msgspec.ValidationError as error:
+            return name, str(error)
     return None
 
 
-def _said(key: str, value: Any) -> str:
-    if key.startswith("currencies"):
-        return f"{value} isn't an ISO 4217 currency with a minor unit"
-    return f"{value!r} isn't of the form that the schema asks for"
-
-
-def _invalid(file: str, key: str, reason: str, *, offender: str | None = None) -> errors.ManifestInvalid:
-    if offender is not None and key.endswith("[...]"):
-        key = key.removesuffix("[...]") + f".{offender}"
-        reason = f"{offender} isn't an ISO 4217 currency with a minor unit, or its value isn't an amount"
+def _invalid(file: str, key: str, reason: str) -> errors.ManifestInvalid:
     where = f"{file}: {key}: {reason}" if key else f"{file}: {reason}"
     return errors.ManifestInvalid(where, param=key or None, file=file, key=key, reason=reason)

@@ -29,14 +29,15 @@ from billfold_server.tenancy.rules import (
 )
 from billfold_server.tenancy.transaction import Tx, find_deployment, opening
 
-__all__ = ["Administrator", "Bootstrapped", "DatabaseUnsuitable"]
+__all__ = ["OLDEST_POSTGRES", "Administrator", "Bootstrapped", "DatabaseUnsuitable"]
 
 AdminConnection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Isolation = Literal["role", "login"]
 Progress = Callable[[str], None]
 
-_OLDEST = 160_000
-_OLDEST_NAME = "16"
+OLDEST_POSTGRES = 16
+"""Before this version a grant couldn't say ``INHERIT FALSE, SET TRUE``, on which the isolation of tenants rests."""
+
 _LOCK_TIMEOUT_MS = 2_000
 _PAUSES_S = (0.25, 0.5, 1.0, 2.0)
 _STATEMENT_TIMEOUT_MS = 600_000
@@ -251,10 +252,9 @@ async def _check(connection: AdminConnection) -> None:
     Raises:
         DatabaseUnsuitable: It can't.
     """
-    version, name = await connection.fetchval("SELECT current_setting('server_version_num')::int"), _OLDEST_NAME
-    if version < _OLDEST:
-        found = await connection.fetchval("SELECT current_setting('server_version')")
-        msg = f"PostgreSQL {found} is too old for Billfold: upgrade it to {name} or later."
+    version = connection.get_server_version().major
+    if version < OLDEST_POSTGRES:
+        msg = f"PostgreSQL {version} is too old for Billfold: upgrade it to {OLDEST_POSTGRES} or later."
         raise DatabaseUnsuitable(msg)
     row = await connection.fetchrow(
         "SELECT rolsuper OR rolcreaterole AS roles, "
