@@ -21,6 +21,8 @@ _DEPLOYMENT_LENGTH = 8
 
 TRANSITIONS: dict[tuple[TenantState, str], TenantState] = {
     (TenantState.PROVISIONING, "finish"): TenantState.ACTIVE,
+    (TenantState.ACTIVE, "finish"): TenantState.ACTIVE,
+    (TenantState.SUSPENDED, "finish"): TenantState.SUSPENDED,
     (TenantState.PROVISIONING, "delete"): TenantState.DELETING,
     (TenantState.ACTIVE, "suspend"): TenantState.SUSPENDED,
     (TenantState.SUSPENDED, "suspend"): TenantState.SUSPENDED,
@@ -29,7 +31,7 @@ TRANSITIONS: dict[tuple[TenantState, str], TenantState] = {
     (TenantState.SUSPENDED, "delete"): TenantState.DELETING,
     (TenantState.DELETING, "delete"): TenantState.DELETING,
 }
-"""(from, event) → to. Suspending twice and resuming twice change nothing; an active tenant is never deleted at once."""
+"""(from, event) → to. What is done twice changes nothing the second time; an active tenant is never deleted at once."""
 
 
 class Deployment(msgspec.Struct, frozen=True):

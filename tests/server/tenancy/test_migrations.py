@@ -1,0 +1,184 @@
+"""Migrations of tenants' schemas: all of them, several at a time, and on from wherever they stopped."""
+
+import asyncio
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from billfold import errors
+from billfold_server.tenancy import migrations
+from billfold_server.tenancy.migrations import tenant as tenant_package
+from tests.tenants import Tenancy, manifest
+
+STEP = """
+from billfold_server.tenancy.migrations import SqlMigration
+
+async def forwards():
+    return SqlMigration(
+        migration_id="{name}", app_name="tenant", description="A step of a test",
+        statements={statements!r}, grants={grants!r},
+    )
+"""
+
+Write = Callable[..., None]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Iterator[Write]:
+    """Return a function that adds a migration of tenants, for as long as the test runs."""
+    names: list[str] = []
+
+    def add(name: str, *statements: str, **grants: str) -> None:
+        (tmp_path / f"{name}.py").write_text(STEP.format(name=name, statements=statements, grants=grants))
+        names.append(name)
+        sys.modules.pop(f"{tenant_package.__name__}.{name}", None)
+        importlib.invalidate_caches()
+        migrations.load.cache_clear()
+
+    tenant_package.__path__.append(str(tmp_path))
+    yield add
+    tenant_package.__path__.remove(str(tmp_path))
+    for name in names:
+        sys.modules.pop(f"{tenant_package.__name__}.{name}", None)
+    migrations.load.cache_clear()
+
+
+async def runs(tenancy: Tenancy, schema: str) -> list[str]:
+    """Return which migrations a schema says that it has, in the order in which they ran."""
+    connection = await asyncpg.connect(tenancy.admin_dsn)
+    try:
+        return [row["name"] for row in await connection.fetch(f"SELECT name FROM {schema}.migration ORDER BY id")]  # noqa: S608
+    finally:
+        await connection.close()
+
+
+class TestTheMigrations:
+    @pytest.mark.parametrize("app", ["platform", "tenant"])
+    def test_have_one_numbered_file_per_step(self, app: migrations.App) -> None:
+        """Numbers count up without a gap or a double, so that two rooms can't take the same place."""
+        numbers = [int(name.split("_")[1]) for name in migrations.load(app)]
+        assert numbers == sorted(set(numbers))
+
+    async def test_are_all_in_the_schema_of_a_new_tenant(self, tenancy: Tenancy) -> None:
+        """Its version is the newest, and the registry knows."""
+        assert await runs(tenancy, tenancy.tenant.schema) == list(migrations.load("tenant"))
+        assert (await tenancy.tenants.get("testbank")).schema_version == migrations.newest("tenant")
+
+    async def test_give_every_table_a_primary_key(self, tenancy: Tenancy) -> None:
+        """Replication and clusters need one on each table, also those of the platform."""
+        connection = await asyncpg.connect(tenancy.admin_dsn)
+        without = await connection.fetch(
+            "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+            "WHERE c.relkind IN ('r', 'p') AND n.nspname = ANY($1) "
+            "AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)",
+            [tenancy.tenant.schema, "billfold_platform"],
+        )
+        await connection.close()
+        assert without == []
+
+    async def test_use_nothing_that_a_cluster_of_machines_cannot_carry(self, tenancy: Tenancy) -> None:
+        """No trigger of our own, no deferred constraint, no SECURITY DEFINER function and no foreign schema."""
+        connection = await asyncpg.connect(tenancy.admin_dsn)
+        row = await connection.fetchrow(
+            "SELECT (SELECT count(*) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid "
+            "  WHERE NOT t.tgisinternal AND c.relnamespace = n.oid) AS triggers, "
+            "(SELECT count(*) FROM pg_constraint WHERE connamespace = n.oid AND condeferrable) AS deferrable, "
+            "(SELECT count(*) FROM pg_proc WHERE pronamespace = n.oid AND prosecdef) AS definers, "
+            "(SELECT count(*) FROM pg_constraint f JOIN pg_class c ON c.oid = f.confrelid "
+            "  WHERE f.connamespace = n.oid AND f.contype = 'f' AND c.relnamespace <> n.oid) AS outside "
+            "FROM pg_namespace n WHERE n.nspname = $1",
+            tenancy.tenant.schema,
+        )
+        await connection.close()
+        assert row is not None
+        assert dict(row) == {"triggers": 0, "deferrable": 0, "definers": 0, "outside": 0}
+
+    async def test_give_the_runtime_role_no_table_to_own(self, tenancy: Tenancy) -> None:
+        """Every table belongs to the owner role."""
+        connection = await asyncpg.connect(tenancy.admin_dsn)
+        owners = await connection.fetch(
+            "SELECT DISTINCT pg_get_userbyid(relowner) AS owner FROM pg_class WHERE relnamespace = to_regnamespace($1)",
+            tenancy.tenant.schema,
+        )
+        await connection.close()
+        assert [row["owner"] for row in owners] == [tenancy.tenant.owner_role]
+
+
+class TestMigratingAllTenants:
+    async def test_brings_each_to_the_newest_version(self, tenancy: Tenancy, write: Write) -> None:
+        """Each schema gets the step once, with its grants, and progress is told as it is made."""
+        for number in range(5):
+            await tenancy.add(f"bank{number}")
+        write("tenant_9001_more", "CREATE TABLE more (id integer PRIMARY KEY)", more="SELECT, INSERT")
+        told: list[str] = []
+        results = await tenancy.tenants.migrate(progress=lambda result: told.append(result.slug), concurrency=3)
+        assert {result.schema_version for result in results} == {"tenant_9001_more"}
+        assert sorted(told) == [record.slug for record in await tenancy.tenants.everyone()]
+        for record in await tenancy.tenants.everyone():
+            assert record.schema_version == "tenant_9001_more"
+            async with tenancy.database.tx(await tenancy.registry.get(record.slug)) as tx:
+                await tx.execute("INSERT INTO more (id) VALUES (1)")
+                with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                    await tx.execute("DELETE FROM more")
+                await tx.connection.execute("ROLLBACK; BEGIN")
+
+    async def test_goes_on_where_it_failed(self, tenancy: Tenancy, write: Write) -> None:
+        """One tenant fails in the second of three steps; the others are done, and its own first step stays."""
+        odd = await tenancy.add("odd")
+        await tenancy.add("even")
+        write("tenant_9001_first", "CREATE TABLE first (id integer PRIMARY KEY)")
+        write("tenant_9002_second", "CREATE TABLE half (id integer PRIMARY KEY)", "CREATE TABLE second (id integer)")
+        write("tenant_9003_third", "CREATE TABLE third (id integer PRIMARY KEY)")
+        await tenancy.as_owner(odd, "CREATE TABLE second (id integer)")
+        results = {result.slug: result for result in await tenancy.tenants.migrate()}
+        assert results["odd"].error is not None
+        assert {results[slug].schema_version for slug in ("even", "testbank")} == {"tenant_9003_third"}
+        # The failed step left nothing, not even the statement that had succeeded.
+        assert (await runs(tenancy, odd.schema))[-1] == "tenant_9001_first"
+        await tenancy.as_owner(odd, "DROP TABLE second")
+        again = {result.slug: result for result in await tenancy.tenants.migrate()}
+        assert {result.error for result in again.values()} == {None}
+        assert (await runs(tenancy, odd.schema))[-3:] == [
+            "tenant_9001_first",
+            "tenant_9002_second",
+            "tenant_9003_third",
+        ]
+
+    async def test_by_two_processes_at_once_runs_each_step_once(self, tenancy: Tenancy, write: Write) -> None:
+        """The second one waits, and finds nothing to do."""
+        write("tenant_9001_more", "CREATE TABLE more (id integer PRIMARY KEY)")
+        both = await asyncio.gather(tenancy.tenants.migrate(), tenancy.tenants.migrate())
+        assert [[result.error for result in results] for results in both] == [[None], [None]]
+        assert (await runs(tenancy, tenancy.tenant.schema)).count("tenant_9001_more") == 1
+
+    async def test_lets_readers_pass_while_it_waits_for_a_lock(self, tenancy: Tenancy, write: Write) -> None:
+        """A step that can't have its lock gives way again and again, and is done once the lock is free."""
+        write("tenant_9001_table", "CREATE TABLE busy (id integer PRIMARY KEY)", busy="SELECT")
+        await tenancy.tenants.migrate()
+        write("tenant_9002_column", "ALTER TABLE busy ADD COLUMN note text")
+        holder = await asyncpg.connect(tenancy.admin_dsn)
+        await holder.execute(f"BEGIN; LOCK TABLE {tenancy.tenant.schema}.busy IN ACCESS SHARE MODE")
+        migrating = asyncio.create_task(tenancy.tenants.migrate())
+        # A reader that comes while the step waits stands behind it, but not for longer than the step's time-out.
+        async with asyncio.timeout(10):
+            while not await holder.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+                await asyncio.sleep(0.01)
+        async with tenancy.database.tx(tenancy.tenant, lock_timeout_ms=8_000) as tx:
+            assert await tx.fetch("SELECT id FROM busy") == []
+        assert not migrating.done()
+        await holder.close()
+        assert [result.error for result in await migrating] == [None]
+
+    async def test_passes_over_tenants_without_a_schema(self, tenancy: Tenancy) -> None:
+        """What is still being provisioned gets its migrations then."""
+        await tenancy.tenants._write(manifest("unfinished"))
+        assert [result.slug for result in await tenancy.tenants.migrate()] == ["testbank"]
+
+    async def test_of_one_that_is_unknown_is_refused(self, tenancy: Tenancy) -> None:
+        """Before anything is changed."""
+        with pytest.raises(errors.UnknownTenant):
+            await tenancy.tenants.migrate(["testbank", "nobody"])

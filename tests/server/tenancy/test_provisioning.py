@@ -1,0 +1,335 @@
+"""Setting a database up, and bringing tenants into being and out of it, whatever happens on the way."""
+
+import asyncio
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from billfold import errors
+from billfold.contract.platform import TenantState
+from billfold_server.tenancy import migrations
+from billfold_server.tenancy.opening import open_database
+from billfold_server.tenancy.provisioning import Administrator, DatabaseUnsuitable
+from tests.tenants import SECRET, Tenancy, in_database, manifest
+
+ROOT = Path(__file__).parents[3]
+
+
+async def query(dsn: str, sql: str, *arguments: object) -> list[asyncpg.Record]:
+    """Run one query on a connection of its own."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        return await connection.fetch(sql, *arguments)
+    finally:
+        await connection.close()
+
+
+@pytest_asyncio.fixture
+async def empty(postgres_dsn: str) -> AsyncIterator[str]:
+    """Return the superuser's DSN of a database in which nothing is."""
+    name = f"empty_{secrets.token_hex(6)}"
+    await query(postgres_dsn, f"CREATE DATABASE {name}")
+    yield in_database(postgres_dsn, name)
+    await query(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest_asyncio.fixture
+async def modest(empty: str) -> AsyncIterator[str]:
+    """Return the DSN of an administrator who owns the database and may create roles, and is no superuser."""
+    role = f"dba_{secrets.token_hex(4)}"
+    await query(empty, f"CREATE ROLE {role} LOGIN CREATEROLE NOCREATEDB NOSUPERUSER PASSWORD 'modest'")
+    name = (await query(empty, "SELECT current_database() AS name"))[0]["name"]
+    await query(empty, f"ALTER DATABASE {name} OWNER TO {role}")
+    yield empty.replace("postgres:postgres@", f"{role}:modest@")
+
+
+class TestBootstrapping:
+    async def test_makes_an_empty_database_ready(self, empty: str) -> None:
+        """Afterwards the server's own login reaches the platform's tables."""
+        opened = await open_database(empty, deployment_secret=SECRET)
+        async with opened.database.platform_tx() as tx:
+            assert await tx.fetchval("SELECT count(*) FROM tenants") == 0
+        await opened.close()
+
+    async def test_changes_nothing_the_second_time(self, empty: str) -> None:
+        """The deployment stays the same, and so does every role."""
+        roles = "SELECT rolname, rolpassword, rolcanlogin FROM pg_authid WHERE rolname LIKE 'bf\\_%' ORDER BY rolname"
+        administrator = Administrator(empty, deployment_secret=SECRET)
+        first = await administrator.bootstrap()
+        before = await query(empty, roles)
+        second = await administrator.bootstrap()
+        assert second == first
+        assert await query(empty, roles) == before
+
+    async def test_by_several_processes_at_once_makes_one_deployment(self, empty: str) -> None:
+        """They wait for each other."""
+        ready = await asyncio.gather(*(Administrator(empty, deployment_secret=SECRET).bootstrap() for _ in range(4)))
+        assert len({each.deployment.id for each in ready}) == 1
+
+    async def test_gives_the_servers_login_nothing_by_itself(self, tenancy: Tenancy) -> None:
+        """The login inherits nothing, and may only become runtime roles."""
+        rows = await query(
+            tenancy.admin_dsn,
+            "SELECT r.rolname, m.inherit_option, m.set_option, m.admin_option, "
+            "l.rolinherit, l.rolsuper, l.rolcreaterole "
+            "FROM pg_auth_members m JOIN pg_roles l ON l.oid = m.member JOIN pg_roles r ON r.oid = m.roleid "
+            "WHERE l.rolname = $1",
+            (await tenancy.database.deployment()).app_login,
+        )
+        assert rows
+        for row in rows:
+            assert row["rolname"].endswith("_run")
+            assert [*row.values()][1:] == [False, True, False, False, False, False]
+
+    async def test_follows_a_changed_secret(self, tenancy: Tenancy) -> None:
+        """The logins get the passwords that follow from the new secret, also those of tenants."""
+        vault = await tenancy.add("vault", isolation="login")
+        await Administrator(tenancy.admin_dsn, deployment_secret=b"a new one").bootstrap()
+        renewed = await open_database(tenancy.admin_dsn, deployment_secret=b"a new one")
+        async with renewed.database.tx(vault) as tx:
+            assert await tx.fetchval("SELECT session_user::text") == vault.runtime_role
+        await renewed.close()
+        # The roles are the cluster's, and other tests use the same ones.
+        await Administrator(tenancy.admin_dsn, deployment_secret=SECRET).bootstrap()
+
+    async def test_is_refused_to_a_role_that_may_not_create_roles(self, empty: str, modest: str) -> None:
+        """One sentence says which right is missing."""
+        role = modest.split("//")[1].split(":", maxsplit=1)[0]
+        await query(empty, f"ALTER ROLE {role} NOCREATEROLE")
+        with pytest.raises(DatabaseUnsuitable) as caught:
+            await Administrator(modest, deployment_secret=SECRET).bootstrap()
+        assert "CREATEROLE" in str(caught.value)
+
+    async def test_is_refused_to_a_role_that_does_not_own_the_database(self, empty: str, modest: str) -> None:
+        """One sentence says which right is missing."""
+        name = empty.rpartition("/")[2]
+        await query(empty, f"ALTER DATABASE {name} OWNER TO postgres")
+        with pytest.raises(DatabaseUnsuitable) as caught:
+            await Administrator(modest, deployment_secret=SECRET).bootstrap()
+        assert name in str(caught.value)
+
+    async def test_of_a_database_that_is_away_says_unavailable(self) -> None:
+        """Nobody listens there."""
+        with pytest.raises(errors.DatabaseUnavailable):
+            await Administrator("postgresql://a:b@127.0.0.1:9/none", deployment_secret=SECRET).bootstrap()
+
+
+class TestAModestAdministrator:
+    async def test_can_do_everything(self, modest: str) -> None:
+        """CREATEROLE and owning the database suffice for both kinds of isolation, a change of it, and deleting."""
+        opened = await open_database(modest, deployment_secret=SECRET)
+        tenants, database = opened.tenants, opened.database
+        for isolation in ("role", "login"):
+            await tenants.apply(manifest(f"by_{isolation}", isolation=isolation))
+            async with database.tx(await opened.registry.get(f"by_{isolation}")) as tx:
+                assert await tx.fetchval("SELECT count(*) FROM pg_class WHERE relname = 'migration'")
+        await tenants.apply(manifest("by_role", isolation="login"))
+        await tenants.apply(manifest("by_login", isolation="role"))
+        for slug in ("by_role", "by_login"):
+            async with database.tx(await opened.registry.get(slug)) as tx:
+                assert await tx.fetchval("SELECT 1") == 1
+            await tenants.suspend(slug, reason="test")
+            await tenants.delete(slug, confirm=slug)
+        assert await tenants.everyone() == []
+        await opened.close()
+
+    async def test_is_not_needed_by_the_server(self, tenancy: Tenancy) -> None:
+        """With the server's own URL alone, requests are served, and what needs an administrator is refused."""
+        opened = await open_database(tenancy.runtime_dsn, deployment_secret=SECRET)
+        assert opened.administrator is None
+        async with opened.database.tx(await opened.registry.get("testbank")) as tx:
+            assert await tx.fetchval("SELECT 1") == 1
+        with pytest.raises(errors.FeatureDisabled):
+            await opened.tenants.apply(manifest("more"))
+        suspended = await opened.tenants.suspend("testbank", reason="test")
+        assert suspended.state is TenantState.SUSPENDED
+        await opened.close()
+
+
+class TestApplying:
+    async def test_twice_changes_nothing(self, tenancy: Tenancy) -> None:
+        """The second time says so, and writes nothing."""
+        first = await tenancy.tenants.apply(manifest("acme"))
+        second = await tenancy.tenants.apply(manifest("acme"))
+        assert (first.change, second.change) == ("created", "unchanged")
+        assert second.tenant == first.tenant
+
+    async def test_another_manifest_changes_the_tenant(self, tenancy: Tenancy) -> None:
+        """Workers see the new manifest, under the same id."""
+        before = await tenancy.add("acme")
+        applied = await tenancy.tenants.apply(manifest("acme", name="Acme Renamed", hosts=["pay.acme.example"]))
+        after = await tenancy.registry.find_by_host("pay.acme.example")
+        assert applied.change == "changed"
+        assert after is not None
+        assert (after.id, after.manifest.name) == (before.id, "Acme Renamed")
+        assert after.revision > before.revision
+
+    async def test_takes_no_host_from_another_tenant(self, tenancy: Tenancy) -> None:
+        """The host stays where it is, and nothing of the new tenant stays."""
+        await tenancy.add("acme", hosts=["pay.example"])
+        with pytest.raises(errors.TenantExists):
+            await tenancy.tenants.apply(manifest("other", hosts=["pay.example"]))
+        with pytest.raises(errors.UnknownTenant):
+            await tenancy.tenants.get("other")
+
+    async def test_settles_the_isolation_that_a_manifest_leaves_open(self, tenancy: Tenancy) -> None:
+        """The deployment's default, which is the safe one, becomes part of the tenant."""
+        applied = await tenancy.tenants.apply(manifest("acme", isolation=None))
+        assert applied.tenant.isolation == "login"
+
+    async def test_by_two_processes_at_once_makes_one_tenant(self, tenancy: Tenancy) -> None:
+        """Both succeed, with one tenant between them."""
+        both = await asyncio.gather(*(tenancy.tenants.apply(manifest("acme")) for _ in range(3)))
+        assert len({applied.tenant.id for applied in both}) == 1
+        assert {applied.tenant.state for applied in both} == {TenantState.ACTIVE}
+
+    async def test_leaves_the_owner_no_right_to_make_schemas(self, tenancy: Tenancy) -> None:
+        """The owner role has it for the one moment in which its own schema is made."""
+        acme = await tenancy.add("acme")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await tenancy.as_owner(acme, "CREATE SCHEMA another")
+
+
+KILLED = """
+import asyncio, os, signal, sys
+from billfold_server.tenancy.opening import open_database
+from tests.tenants import SECRET, manifest
+
+async def main(url, isolation, steps):
+    left = steps
+    def report(step):
+        nonlocal left
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+    opened = await open_database(url, deployment_secret=SECRET)
+    await opened.tenants.apply(manifest("acme", isolation=isolation), progress=report)
+    await opened.close()
+
+asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+"""
+
+
+class TestProvisioningThatIsCutShort:
+    async def test_by_a_kill_is_continued_by_applying_again(self, tenancy: Tenancy) -> None:
+        """The process is killed before each of its steps; in the end there is one tenant, and it works."""
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("sdk", "server", "."))}
+        codes: list[int] = []
+        for steps in range(30):
+            process = await asyncio.to_thread(
+                subprocess.run,
+                [sys.executable, "-c", KILLED, tenancy.admin_dsn, "role", str(steps)],
+                env=environment,
+                cwd=ROOT,
+                check=False,
+            )
+            codes.append(process.returncode)
+            if process.returncode == 0:
+                break
+            record = await tenancy.tenants.get("acme")
+            assert record.state is TenantState.PROVISIONING
+        # Before the roles, before the schema and after each migration it was killed, and then it went through.
+        assert codes == [-signal.SIGKILL] * (2 + len(migrations.load("tenant"))) + [0]
+        tenancy.registry.expire()
+        async with tenancy.database.tx(await tenancy.registry.get("acme")) as tx:
+            assert await tx.fetchval("SELECT 1") == 1
+
+    @pytest.mark.parametrize("isolation", ["role", "login"])
+    async def test_at_any_moment_is_continued_by_applying_again(self, tenancy: Tenancy, isolation: str) -> None:
+        """Cut short wherever the process waits for PostgreSQL, it goes on from there."""
+        cut = 0
+        for steps in range(0, 2000, 11):
+            task = asyncio.create_task(tenancy.tenants.apply(manifest("acme", isolation=isolation)))
+            for _ in range(steps):
+                await asyncio.sleep(0.0005 if steps > 300 else 0)
+                if task.done():
+                    break
+            if task.done():
+                break
+            task.cancel()
+            await asyncio.wait({task})
+            cut += 1
+        assert (await task).tenant.state is TenantState.ACTIVE
+        assert cut > 5
+        rows = await query(tenancy.admin_dsn, "SELECT count(*) AS n FROM billfold_platform.tenants WHERE slug = 'acme'")
+        assert rows[0]["n"] == 1
+        tenancy.registry.expire()
+        async with tenancy.database.tx(await tenancy.registry.get("acme")) as tx:
+            assert await tx.fetchval("SELECT 1") == 1
+
+
+class TestDeleting:
+    async def test_needs_the_tenant_to_be_suspended(self, tenancy: Tenancy) -> None:
+        """An active tenant isn't deleted."""
+        with pytest.raises(errors.TenantStateRefuses) as caught:
+            await tenancy.tenants.delete("testbank", confirm="testbank")
+        assert caught.value.state == "active"
+
+    async def test_needs_the_slug_twice(self, tenancy: Tenancy) -> None:
+        """A slip deletes nothing."""
+        await tenancy.tenants.suspend("testbank", reason="test")
+        with pytest.raises(errors.ValidationFailed) as caught:
+            await tenancy.tenants.delete("testbank", confirm="testbonk")
+        assert caught.value.param == "confirm"
+        assert (await tenancy.tenants.get("testbank")).state is TenantState.SUSPENDED
+
+    @pytest.mark.parametrize("isolation", ["role", "login"])
+    async def test_leaves_no_schema_role_or_row(self, tenancy: Tenancy, isolation: str) -> None:
+        """Nothing of the tenant is left but the note that it was there, and its slug and host are free."""
+        acme = await tenancy.add("acme", isolation=isolation, hosts=["pay.example"])
+        async with tenancy.database.tx(acme) as tx:
+            assert await tx.fetchval("SELECT 1") == 1
+        await tenancy.tenants.suspend("acme", reason="test")
+        await tenancy.tenants.delete("acme", confirm="acme", reason="test")
+        assert await tenancy.registry.find("acme") is None
+        assert await tenancy.registry.find_by_host("pay.example") is None
+        left = await query(
+            tenancy.admin_dsn,
+            "SELECT (SELECT count(*) FROM pg_roles WHERE rolname = ANY($1)) AS roles, to_regnamespace($2) AS schema",
+            [acme.owner_role, acme.runtime_role],
+            acme.schema,
+        )
+        assert dict(left[0]) == {"roles": 0, "schema": None}
+        again = await tenancy.add("acme", isolation=isolation, hosts=["pay.example"])
+        assert again.id != acme.id
+
+    async def test_that_was_cut_short_is_continued(self, tenancy: Tenancy) -> None:
+        """A tenant that is half deleted isn't served, applied or resumed, and deleting it again finishes the work."""
+        acme = await tenancy.add("acme")
+        await tenancy.tenants.suspend("acme", reason="test")
+        holder = await asyncpg.connect(tenancy.admin_dsn)
+        await holder.execute(f"BEGIN; LOCK TABLE {acme.schema}.migration")
+        with pytest.raises(errors.Busy):
+            await tenancy.tenants.delete("acme", confirm="acme")
+        await holder.close()
+        with pytest.raises(errors.TenantStateRefuses):
+            await tenancy.tenants.resume("acme", reason="test")
+        with pytest.raises(errors.TenantStateRefuses):
+            await tenancy.tenants.apply(manifest("acme"))
+        await tenancy.tenants.delete("acme", confirm="acme")
+        with pytest.raises(errors.UnknownTenant):
+            await tenancy.tenants.get("acme")
+
+
+class TestSuspending:
+    async def test_and_resuming_can_be_repeated(self, tenancy: Tenancy) -> None:
+        """A command that is sent twice isn't an error."""
+        for _ in range(2):
+            assert (await tenancy.tenants.suspend("testbank", reason="test")).state is TenantState.SUSPENDED
+        assert (await tenancy.registry.get("testbank")).state == "suspended"
+        for _ in range(2):
+            assert (await tenancy.tenants.resume("testbank", reason="test")).state is TenantState.ACTIVE
+        assert (await tenancy.registry.get("testbank")).state == "active"
+
+    async def test_of_nobody_is_refused(self, tenancy: Tenancy) -> None:
+        """There is no such tenant."""
+        with pytest.raises(errors.UnknownTenant):
+            await tenancy.tenants.suspend("nobody", reason="test")

@@ -1,0 +1,101 @@
+"""What workers know of tenants."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import pytest
+
+from billfold import errors
+from billfold_server.db.engine import NestedTransactionError
+from billfold_server.tenancy.context import TenantRef
+from billfold_server.tenancy.service import CACHE_S, Registry
+from billfold_server.tenancy.transaction import Database
+from tests.server.tenancy.line import Line
+from tests.tenants import SECRET, Tenancy, manifest
+
+
+class TestTheRegistry:
+    async def test_finds_a_tenant_by_slug_and_by_host(self, tenancy: Tenancy) -> None:
+        """Both lead to the same tenant, and another host to none."""
+        acme = await tenancy.add("acme", hosts=["pay.example", "wallet.example"])
+        for host in ("pay.example", "wallet.example"):
+            assert await tenancy.registry.find_by_host(host) == acme
+        assert await tenancy.registry.find("acme") == acme
+        assert await tenancy.registry.find_by_host("other.example") is None
+        assert await tenancy.registry.find("nobody") is None
+        with pytest.raises(errors.UnknownTenant):
+            await tenancy.registry.get("nobody")
+
+    async def test_lists_everyone_in_order(self, tenancy: Tenancy) -> None:
+        """Background work goes through all tenants."""
+        for slug in ("zeta", "alpha"):
+            await tenancy.add(slug)
+        assert [tenant.slug for tenant in await tenancy.registry.everyone()] == ["alpha", "testbank", "zeta"]
+
+    async def test_hears_of_another_workers_change_within_a_second(self, tenancy: Tenancy) -> None:
+        """A second worker sees creation, change and deletion without being told."""
+        other = Registry(Database(tenancy.runtime_dsn, deployment_secret=SECRET))
+        assert await other.find("acme") is None
+        await tenancy.tenants.apply(manifest("acme"))
+        await until(other, lambda found: found is not None)
+        await tenancy.tenants.suspend("acme", reason="test")
+        await until(other, lambda found: found is not None and found.state == "suspended")
+        await tenancy.tenants.delete("acme", confirm="acme")
+        await until(other, lambda found: found is None)
+        await other._database.close()
+
+    async def test_asks_the_database_once_a_second(self, tenancy: Tenancy) -> None:
+        """A thousand look-ups at once are one query, and without a change nothing else is read."""
+        registry = Registry(tenancy.database, cache_s=60)
+        await registry.find("testbank")
+        revision = registry._revision
+        reads = 0
+
+        async def counted() -> None:
+            nonlocal reads
+            reads += 1
+            await read()
+
+        read, registry._read = registry._read, counted  # type: ignore[method-assign]
+        await asyncio.gather(*(registry.find("testbank") for _ in range(1000)))
+        assert reads == 0
+        registry.expire()
+        await asyncio.gather(*(registry.find("testbank") for _ in range(1000)))
+        assert (reads, registry._revision) == (1, revision)
+
+    async def test_says_unavailable_while_the_database_is_away_and_recovers(self, tenancy: Tenancy) -> None:
+        """No restart is needed once connections are possible again, neither for look-ups nor for transactions."""
+        line = Line(tenancy.runtime_dsn)
+        await line.mend()
+        database = Database(line.dsn, deployment_secret=SECRET)
+        registry = Registry(database, cache_s=0)
+        for _ in range(3):
+            async with database.tx(await registry.get("testbank")) as tx:
+                assert await tx.fetchval("SELECT 1") == 1
+            await line.cut()
+            for _ in range(3):
+                with pytest.raises(errors.DatabaseUnavailable) as caught:
+                    await registry.get("testbank")
+                assert caught.value.retry_after_s >= 1
+                with pytest.raises(errors.DatabaseUnavailable):
+                    async with database.tx(tenancy.tenant):
+                        pass
+            await line.mend()
+        await database.close()
+        await line.cut()
+
+    async def test_is_not_asked_inside_a_transaction(self, tenancy: Tenancy) -> None:
+        """It would work as long as the answer is known, and fail now and then; so it always fails."""
+        await tenancy.registry.find("testbank")
+        async with tenancy.database.tx(tenancy.tenant):
+            with pytest.raises(NestedTransactionError):
+                await tenancy.registry.find("testbank")
+
+
+async def until(registry: Registry, holds: Callable[[TenantRef | None], bool]) -> None:
+    """Wait until a registry knows, for no longer than it may take."""
+    started = time.monotonic()
+    while not holds(await registry.find("acme")):
+        assert time.monotonic() - started < CACHE_S + 0.5
+        await asyncio.sleep(0.02)
