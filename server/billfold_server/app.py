@@ -69,6 +69,7 @@ ROOMS: Final[tuple[Routes, ...]] = (
     audit_routes.routes,
     identity_routes.routes,
     identity_routes.platform_routes,
+    tenancy_routes.platform_routes,
     health.routes,
 )
 """The routes of every room, in the order in which the document shows them."""
@@ -102,7 +103,7 @@ def build_services(settings: Settings, *, clock: Clock | None = None) -> Service
         clock=clock,
         database=database,
         registry=registry,
-        tenants=Tenants(database, _administrator(settings, keyring), registry),
+        tenants=Tenants(database, _administrator(settings, keyring), registry, isolation=settings.default_isolation),
         identity=Identity(
             database=database,
             keyring=keyring,

@@ -3,10 +3,12 @@
 from piccolo.columns import JSONB, UUID, Array, BigInt, Integer, SmallInt, Text, Timestamptz
 from piccolo.table import Table
 
+from billfold_server.db.engine import ENGINE
+
 __all__ = ["Accounts", "HoldMovements", "Holds", "JournalEntries", "LedgerHead", "Postings", "Reversals"]
 
 
-class LedgerHead(Table, tablename="ledger_head"):
+class LedgerHead(Table, tablename="ledger_head", db=ENGINE):
     """Where the tenant's journal ends; whoever locks its one row is the ledger's writer."""
 
     id = SmallInt(primary_key=True, default=None)
@@ -14,7 +16,7 @@ class LedgerHead(Table, tablename="ledger_head"):
     recorded_at = Timestamptz(default=None)
 
 
-class Accounts(Table, tablename="accounts"):
+class Accounts(Table, tablename="accounts", db=ENGINE):
     """Accounts with their running balances."""
 
     id = UUID(primary_key=True, default=None)
@@ -35,7 +37,7 @@ class Accounts(Table, tablename="accounts"):
     updated_at = Timestamptz(default=None)
 
 
-class JournalEntries(Table, tablename="journal_entries"):
+class JournalEntries(Table, tablename="journal_entries", db=ENGINE):
     """Journal entries, without gaps in ``sequence``; never changed once written."""
 
     sequence = BigInt(primary_key=True, default=None)
@@ -49,7 +51,7 @@ class JournalEntries(Table, tablename="journal_entries"):
     metadata = JSONB(default=None)
 
 
-class Postings(Table, tablename="postings"):
+class Postings(Table, tablename="postings", db=ENGINE):
     """Signed lines on accounts; never changed once written. The primary key is ``(sequence, line)``."""
 
     sequence = BigInt(primary_key=True, default=None)
@@ -62,7 +64,7 @@ class Postings(Table, tablename="postings"):
     recorded_at = Timestamptz(default=None)
 
 
-class Holds(Table, tablename="holds"):
+class Holds(Table, tablename="holds", db=ENGINE):
     """Reservations of parts of wallets' balances."""
 
     id = UUID(primary_key=True, default=None)
@@ -84,7 +86,7 @@ class Holds(Table, tablename="holds"):
     updated_at = Timestamptz(default=None)
 
 
-class HoldMovements(Table, tablename="hold_movements"):
+class HoldMovements(Table, tablename="hold_movements", db=ENGINE):
     """What each hold has come to reserve, step by step. The primary key is ``(hold_id, step)``."""
 
     hold_id = UUID(primary_key=True, default=None)
@@ -96,7 +98,7 @@ class HoldMovements(Table, tablename="hold_movements"):
     recorded_at = Timestamptz(default=None)
 
 
-class Reversals(Table, tablename="reversals"):
+class Reversals(Table, tablename="reversals", db=ENGINE):
     """How much of each journal entry has been undone."""
 
     journal_entry_id = UUID(primary_key=True, default=None)

@@ -1,7 +1,7 @@
 """``billfold tenants``: what operators do with tenants, on the command line.
 
-The group asks its context for an ``OpenTenants``, which ``cli.py`` puts there: it knows the settings and the database.
-Results go to standard output, as a table or, with ``--json``, as one JSON document. Progress and refusals go to
+The group finds an ``OpenTenants`` in its context, put there by ``cli.py``, which knows settings and database and
+tells refusals. Results go to standard output, as a table or, with ``--json``, as one JSON document; progress goes to
 standard error, so that a script can read the one without the other.
 """
 
@@ -17,10 +17,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from billfold import errors
 from billfold.contract.platform import Tenant
 from billfold_server.tenancy.manifest import load_manifest
-from billfold_server.tenancy.provisioning import DatabaseUnsuitable
 from billfold_server.tenancy.service import Applied, Migrated, Tenants
 from billfold_server.tenancy.shipped import find_folder
 
@@ -41,7 +39,7 @@ def tenants() -> None:
 
 
 def _command(name: str) -> Callable[[Callable[Concatenate[Tenants, bool, P], Awaitable[None]]], click.Command]:
-    """Make a coroutine a command: open the database for it, and tell refusals in one sentence."""
+    """Make a coroutine a command, which finds the database open."""
 
     def wrap(work: Callable[Concatenate[Tenants, bool, P], Awaitable[None]]) -> click.Command:
         @functools.wraps(work)
@@ -50,8 +48,7 @@ def _command(name: str) -> Callable[[Callable[Concatenate[Tenants, bool, P], Awa
                 async with open_tenants() as opened:
                     await work(opened, as_json, *args, **kwargs)
 
-            with _refusals(as_json=as_json):
-                asyncio.run(run())
+            asyncio.run(run())
 
         option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
         return tenants.command(name)(click.pass_obj(option(command)))
@@ -155,23 +152,6 @@ async def delete(opened: Tenants, as_json: bool, slug: str, confirm: str | None,
         _print_json({"slug": slug, "deleted": True})
     else:
         click.echo(f"Deleted {slug}.")
-
-
-@contextmanager
-def _refusals(*, as_json: bool) -> Iterator[None]:
-    """Tell what is refused in one sentence, and fail."""
-    try:
-        yield
-    except errors.ProblemError as error:
-        if as_json:
-            problem = {"code": error.code, "title": error.title, "detail": error.detail, "param": error.param}
-            click.echo(msgspec.json.encode({"error": {**problem, "facts": error.facts}}).decode(), err=True)
-        else:
-            click.echo(f"{error.title}: {error.detail}", err=True)
-        raise click.exceptions.Exit(_FAILED) from error
-    except DatabaseUnsuitable as error:
-        click.echo(msgspec.json.encode({"error": {"detail": str(error)}}).decode() if as_json else str(error), err=True)
-        raise click.exceptions.Exit(_FAILED) from error
 
 
 @contextmanager

@@ -8,6 +8,7 @@ The administrator needs no superuser: CREATEROLE, and owning the database, are e
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -168,7 +169,10 @@ class Administrator:
                         f"DROP SCHEMA IF EXISTS {quoted(names.schema)} CASCADE"
                     )
             for role in sorted(roles):
-                await connection.execute(f"DROP ROLE IF EXISTS {quoted(role)}")
+                # Roles are the whole cluster's: a copy of this database, made beside it for a trial, still needs them.
+                # What is left then can't log in, and has nothing here.
+                with contextlib.suppress(asyncpg.DependentObjectsStillExistError):
+                    await connection.execute(f"DROP ROLE IF EXISTS {quoted(role)}")
 
     @asynccontextmanager
     async def exclusively(self, name: str) -> AsyncIterator[None]:

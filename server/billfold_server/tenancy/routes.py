@@ -42,7 +42,7 @@ _WRITE = "platform:tenants:write"
 _Limit = Annotated[int, Meta(ge=1, le=100, description="How many to return at most.")]
 
 
-@platform_routes.get("/v1/tenants", scope=_READ, errors=(errors.InvalidCursor,))
+@platform_routes.get("/platform/v1/tenants", scope=_READ, errors=(errors.InvalidCursor,))
 async def list_tenants(call: Call, *, limit: _Limit = 25, cursor: str | None = None) -> Page[Tenant]:
     """List the tenants, in order of their slugs."""
     position = call.cursors.decode("tenants", cursor)
@@ -52,7 +52,7 @@ async def list_tenants(call: Call, *, limit: _Limit = 25, cursor: str | None = N
 
 
 @platform_routes.post(
-    "/v1/tenants",
+    "/platform/v1/tenants",
     scope=_WRITE,
     errors=(errors.ManifestInvalid, errors.TenantExists, errors.TenantStateRefuses, errors.FeatureDisabled),
 )
@@ -68,14 +68,14 @@ async def apply_tenant(call: Call, body: ApplyTenant) -> Tenant:
     return (await _tenants(call).apply(manifest)).tenant.view()
 
 
-@platform_routes.get("/v1/tenants/{slug}", scope=_READ, errors=(errors.UnknownTenant,))
+@platform_routes.get("/platform/v1/tenants/{slug}", scope=_READ, errors=(errors.UnknownTenant,))
 async def get_tenant_record(call: Call, slug: Slug) -> Tenant:
     """Show a tenant."""
     return (await _tenants(call).get(slug)).view()
 
 
 @platform_routes.delete(
-    "/v1/tenants/{slug}",
+    "/platform/v1/tenants/{slug}",
     scope=_WRITE,
     errors=(errors.UnknownTenant, errors.TenantStateRefuses, errors.FeatureDisabled),
 )
@@ -88,7 +88,7 @@ async def delete_tenant(call: Call, slug: Slug, *, confirm: str = "") -> None:
 
 
 @platform_routes.post(
-    "/v1/tenants/{slug}/suspend", scope=_WRITE, errors=(errors.UnknownTenant, errors.TenantStateRefuses)
+    "/platform/v1/tenants/{slug}/suspend", scope=_WRITE, errors=(errors.UnknownTenant, errors.TenantStateRefuses)
 )
 async def suspend_tenant(call: Call, slug: Slug, body: ChangeTenantState) -> Tenant:
     """Stop serving a tenant. Its data stays as it is."""
@@ -96,7 +96,7 @@ async def suspend_tenant(call: Call, slug: Slug, body: ChangeTenantState) -> Ten
 
 
 @platform_routes.post(
-    "/v1/tenants/{slug}/resume", scope=_WRITE, errors=(errors.UnknownTenant, errors.TenantStateRefuses)
+    "/platform/v1/tenants/{slug}/resume", scope=_WRITE, errors=(errors.UnknownTenant, errors.TenantStateRefuses)
 )
 async def resume_tenant(call: Call, slug: Slug, body: ChangeTenantState) -> Tenant:
     """Serve a suspended tenant again."""
@@ -104,7 +104,7 @@ async def resume_tenant(call: Call, slug: Slug, body: ChangeTenantState) -> Tena
 
 
 @platform_routes.post(
-    "/v1/tenants/{slug}/migrate",
+    "/platform/v1/tenants/{slug}/migrate",
     scope=_WRITE,
     errors=(errors.UnknownTenant, errors.TenantStateRefuses, errors.FeatureDisabled),
 )
@@ -114,6 +114,4 @@ async def migrate_tenant(call: Call, slug: Slug) -> Tenant:
 
 
 def _tenants(call: Call) -> Tenants:
-    tenants = call.services.rooms["tenancy"]
-    assert isinstance(tenants, Tenants)
-    return tenants
+    return call.services.tenants

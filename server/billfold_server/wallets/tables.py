@@ -3,10 +3,12 @@
 from piccolo.columns import JSONB, UUID, Array, BigInt, Text, Timestamptz
 from piccolo.table import Table
 
+from billfold_server.db.engine import ENGINE
+
 __all__ = ["Transfers", "WalletAliases", "Wallets"]
 
 
-class Wallets(Table, tablename="wallets"):
+class Wallets(Table, tablename="wallets", db=ENGINE):
     """Parties' wallets."""
 
     id = UUID(primary_key=True, default=None)
@@ -21,7 +23,7 @@ class Wallets(Table, tablename="wallets"):
     updated_at = Timestamptz(default=None)
 
 
-class WalletAliases(Table, tablename="wallet_aliases"):
+class WalletAliases(Table, tablename="wallet_aliases", db=ENGINE):
     """Other names by which money finds a wallet."""
 
     id = UUID(primary_key=True, default=None)
@@ -32,7 +34,7 @@ class WalletAliases(Table, tablename="wallet_aliases"):
     created_at = Timestamptz(default=None)
 
 
-class Transfers(Table, tablename="transfers"):
+class Transfers(Table, tablename="transfers", db=ENGINE):
     """Transfers, top-ups and withdrawals; never changed once written."""
 
     id = UUID(primary_key=True, default=None)
