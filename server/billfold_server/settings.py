@@ -20,6 +20,8 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from billfold_server.db.embedded.folders import default_data_dir
+
 __all__ = ["Mistake", "Secret", "Settings", "SettingsInvalid", "load_settings"]
 
 PREFIX: Final = "BILLFOLD_"
@@ -80,7 +82,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         host: Address to listen on.
         port: Port to listen on; 0 takes a free one.
         workers: How many processes serve.
-        data_dir: Folder for the embedded database and the keyring.
+        data_dir: Folder for the embedded database and the keyring; below the user's own folders where absent, and for
+            root /var/lib/billfold.
         database_url: PostgreSQL to use, as the server's own login; the embedded one where absent.
         admin_database_url: The same database as a role that may create roles and schemas, for who sets up and migrates;
             a process without it serves tenants, but makes none.
@@ -101,7 +104,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         token_rate_limit_per_min: Failed token requests per minute from one address.
         metrics_networks: Networks that may read ``/metrics``.
         log_level: Least severe level that is logged.
-        log_format: ``json``, or ``console`` for people.
+        log_format: ``json``, or ``console`` for people; ``auto`` is the latter where somebody looks on at a terminal.
         shutdown_timeout_s: How long a stop waits for requests to end.
     """
 
@@ -110,7 +113,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     host: str = "127.0.0.1"
     port: Port = 8000
     workers: Annotated[int, Meta(ge=1, le=256)] = 1
-    data_dir: str = ".billfold"
+    data_dir: str = msgspec.field(default_factory=lambda: str(default_data_dir()))
     database_url: Secret | None = None
     admin_database_url: Secret | None = None
     database_connections: Annotated[int, Meta(ge=2, le=10_000)] = 20
@@ -129,7 +132,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     token_rate_limit_per_min: Positive = 60
     metrics_networks: list[str] = msgspec.field(default_factory=lambda: list(_PRIVATE_NETWORKS))
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["json", "console"] = "json"
+    log_format: Literal["auto", "json", "console"] = "auto"
     shutdown_timeout_s: Annotated[int, Meta(ge=1, le=600)] = 30
 
     @property

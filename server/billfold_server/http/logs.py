@@ -49,7 +49,8 @@ def configure_logs(settings: Settings) -> None:
 
 
 def _rendering(settings: Settings) -> list[Any]:
-    if settings.log_format == "console":
+    watched = settings.log_format == "auto" and sys.stderr.isatty()
+    if watched or settings.log_format == "console":
         return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     # A traceback without the values of variables: those may be anybody's secrets.
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=True)]

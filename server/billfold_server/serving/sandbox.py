@@ -1,0 +1,108 @@
+"""The sandbox tenant and the API client that its developer uses, made on the first start.
+
+The client's secret is kept in a file that only its owner may read, so that later starts can show it again. That is for
+development alone: a production server makes no sandbox, and nothing keeps the secrets of its clients.
+"""
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+import msgspec
+
+from billfold import errors
+from billfold_server.http.services import Services
+from billfold_server.identity.rules import TENANT_SCOPES, OAuthRefusal
+from billfold_server.identity.service import create_client
+from billfold_server.serving.database import Step
+from billfold_server.tenancy.context import TenantRef
+from billfold_server.tenancy.manifest import load_manifest
+from billfold_server.tenancy.shipped import find_folder
+
+__all__ = ["SLUG", "Credentials", "ensure_sandbox"]
+
+SLUG = "sandbox"
+_FILE = "sandbox.env"
+_HEADING = "# How to reach the sandbox. The SDK reads these variables; `billfold up` rewrites the file.\n"
+
+
+class Credentials(msgspec.Struct, frozen=True, kw_only=True):
+    """By what a developer uses the sandbox.
+
+    Attributes:
+        base_url: The tenant's base URL.
+        client_id: The API client's id.
+        client_secret: Its secret.
+        file: Where these three lie, as lines for a shell.
+    """
+
+    base_url: str
+    client_id: str
+    client_secret: str
+    file: str
+
+    def __repr__(self) -> str:
+        """Show whose credentials they are, and not the secret."""
+        return f"Credentials({self.client_id})"
+
+
+async def ensure_sandbox(services: Services, *, step: Step) -> Credentials:
+    """Return the credentials of the sandbox, made with it where they aren't there or don't work (any longer)."""
+    try:
+        tenant = await services.registry.get(SLUG)
+    except errors.UnknownTenant:
+        tenant = None
+    if tenant is None or tenant.state == "provisioning":
+        step("Creating the sandbox")
+        await services.tenants.apply(load_manifest(find_folder(SLUG)))
+        tenant = await services.registry.get(SLUG)
+    base_url = f"{services.settings.base_url}/t/{SLUG}"
+    path = Path(services.settings.data_dir) / _FILE
+    found = _read(path)
+    if found is None or not await _works(services, tenant, *found):
+        found = await _new_client(services, tenant)
+    _write(path, base_url, *found)
+    return Credentials(base_url=base_url, client_id=found[0], client_secret=found[1], file=str(path))
+
+
+async def _works(services: Services, tenant: TenantRef, client_id: str, client_secret: str) -> bool:
+    """Tell whether the token endpoint takes these; another database or keyring may have come since."""
+    form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret}
+    try:
+        await services.identity.issue(services.identity.realm(tenant), form, None)
+    except OAuthRefusal:
+        return False
+    return True
+
+
+async def _new_client(services: Services, tenant: TenantRef) -> tuple[str, str]:
+    async with services.database.tx(tenant) as tx:
+        client, secret = await create_client(
+            tx, services.keyring, name="sandbox developer", scopes=sorted(TENANT_SCOPES), now=services.clock.now()
+        )
+    return client.id, secret
+
+
+def _read(path: Path) -> tuple[str, str] | None:
+    try:
+        pairs = dict(line.split("=", 1) for line in path.read_text().splitlines() if "=" in line and line[0] != "#")
+        return pairs["BILLFOLD_CLIENT_ID"], pairs["BILLFOLD_CLIENT_SECRET"]
+    except (OSError, KeyError, UnicodeDecodeError):
+        return None
+
+
+def _write(path: Path, base_url: str, client_id: str, client_secret: str) -> None:
+    """Write the file for its owner alone, whole or not at all."""
+    text = (
+        f"{_HEADING}BILLFOLD_BASE_URL={base_url}\n"
+        f"BILLFOLD_CLIENT_ID={client_id}\nBILLFOLD_CLIENT_SECRET={client_secret}\n"
+    )
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+            stream.write(text)
+        draft.replace(path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            draft.unlink()

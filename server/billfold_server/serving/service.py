@@ -1,0 +1,284 @@
+"""What ``billfold up`` does, from the first check to the last process that ends.
+
+The order is that of what depends on what. The data folder's one place comes first and is given up last. Workers end
+before the database does, so that what they have begun can finish. Whatever was begun is undone from wherever the start
+fails or is called off.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import msgspec
+from prometheus_client import multiprocess
+
+from billfold_server.app import open_services
+from billfold_server.db.embedded.folders import prepare_home, runtime_user
+from billfold_server.serving.database import Found, Step, find_database, follow_embedded
+from billfold_server.serving.failures import Exit, Failure
+from billfold_server.serving.instance import Place, Running, only_server, workers_remain
+from billfold_server.serving.listening import is_any, listen, reachable_host
+from billfold_server.serving.sandbox import Credentials, ensure_sandbox
+from billfold_server.serving.supervisor import Supervisor
+from billfold_server.serving.welcome import Welcome, curl_lines, python_lines
+from billfold_server.serving.worker import Orders, settings_sent
+from billfold_server.settings import Secret, Settings
+
+__all__ = ["Announce", "make_data_dir", "serve"]
+
+_log = logging.getLogger("billfold.server")
+
+T = TypeVar("T")
+Announce = Callable[[Welcome], None]
+
+_FOLLOW_S = 1.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SIGNALLED = 128
+"""What a shell adds to a signal's number where a signal ended a process."""
+
+
+class Signals:
+    """The wish that all this end: the first signal asks for it, the second insists.
+
+    Attributes:
+        stop: Is set by the first.
+        insist: Is set by the second.
+        last: The one that came last.
+    """
+
+    def __init__(self) -> None:
+        self.stop = asyncio.Event()
+        self.insist = asyncio.Event()
+        self.last: signal.Signals | None = None
+
+    def __enter__(self) -> Self:
+        for number in _SIGNALS:
+            asyncio.get_running_loop().add_signal_handler(number, self._came, number)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number in _SIGNALS:
+            asyncio.get_running_loop().remove_signal_handler(number)
+
+    def _came(self, number: signal.Signals) -> None:
+        self.last = number
+        (self.insist if self.stop.is_set() else self.stop).set()
+
+    async def unless_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """Return what some work yields, or None if it was called off before."""
+        task, stop = asyncio.create_task(work), asyncio.create_task(self.stop.wait())
+        try:
+            await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+                return None
+            return task.result()
+        finally:
+            stop.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A server that serves."""
+
+    supervisor: Supervisor
+    found: Found
+    orders: Orders
+
+
+async def serve(settings: Settings, *, step: Step, announce: Announce) -> int:
+    """Serve until a signal says to end, and return the exit code.
+
+    Args:
+        settings: As validated.
+        step: Is told what the start is doing.
+        announce: Is told when requests are served.
+
+    Raises:
+        Failure: Something foreseeable is in the way; further exceptions as ``failures.explain`` knows them.
+    """
+    with Signals() as signals:
+        async with AsyncExitStack() as stack:
+            ready = await signals.unless_stopped(_start(settings, stack, signals, step, announce))
+            if ready is not None:
+                await _run(ready, signals)
+    if signals.insist.is_set() and signals.last is not None:
+        return _SIGNALLED + signals.last
+    return Exit.OK
+
+
+async def _start(settings: Settings, stack: AsyncExitStack, signals: Signals, step: Step, announce: Announce) -> _Ready:
+    began = time.monotonic()
+    data_dir = make_data_dir(settings)
+    place = stack.enter_context(only_server(data_dir))
+    listener = listen(settings.host, settings.port, may_become_free=lambda: workers_remain(data_dir))
+    settings = _reached_at(settings, listener)
+    supervisor = Supervisor(listener, settings.workers, **_shared_metrics(settings))
+    try:
+        await supervisor.prepare()
+        found = await stack.enter_async_context(find_database(settings, step=step))
+    finally:
+        # Entered after the database, wherever that went, so that workers end before it does.
+        stack.push_async_callback(supervisor.stop, timeout_s=settings.shutdown_timeout_s, at_once=signals.insist)
+    settings = found.settings
+    credentials = await _make_current(settings, step)
+    step(f"Starting {settings.workers} worker{'s' if settings.workers > 1 else ''}")
+    orders = Orders(settings_sent(settings), owns_database=found.embedded is not None)
+    await supervisor.serve(orders)
+    _tell(place, settings, announce, _welcome(settings, found, credentials, time.monotonic() - began))
+    return _Ready(supervisor, found, orders)
+
+
+def make_data_dir(settings: Settings) -> Path:
+    """Return the data folder, made where it is missing.
+
+    Raises:
+        Failure: It can't be made, or we may not write to it.
+        EmbeddedPostgresError: The same, as seen by the embedded database.
+    """
+    folder = Path(settings.data_dir)
+    try:
+        if settings.database_url is None:
+            # Under root, the database's own user must be able to pass through what is made here.
+            home = folder / "postgres"
+            prepare_home(home, runtime_user(home / "data"))
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe = folder / f".writable-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise Failure(
+            "data_dir_unwritable",
+            f"Billfold can't write to its data folder {folder} ({error.strerror}): "
+            "name one that this user may write to with --data-dir.",
+            Exit.DATA_DIR,
+            data_dir=str(folder),
+        ) from error
+    return folder
+
+
+def _reached_at(settings: Settings, listener: socket.socket) -> Settings:
+    """Return settings that name the port we got, and an address that can be used, where ours only says "all"."""
+    port: int = listener.getsockname()[1]
+    settings = msgspec.structs.replace(settings, port=port)
+    if settings.public_url is None and is_any(settings.host):
+        scheme = "https" if settings.tls_certificate is not None else "http"
+        settings = msgspec.structs.replace(settings, public_url=f"{scheme}://{reachable_host(settings.host)}:{port}")
+    return settings
+
+
+def _shared_metrics(settings: Settings) -> dict[str, Any]:
+    """Return what lets several workers answer for the counts of all."""
+    if settings.workers == 1:
+        return {}
+    folder = Path(settings.data_dir) / "metrics"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+
+    def mourn(pid: int) -> None:
+        multiprocess.mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]
+
+    return {"environment": {"PROMETHEUS_MULTIPROC_DIR": str(folder)}, "mourn": mourn}
+
+
+async def _make_current(settings: Settings, step: Step) -> Credentials | None:
+    """Bring all schemas up to date, and return the sandbox's credentials where there is one."""
+    async with open_services(settings) as services:
+        if settings.admin_database_url is None:
+            return None
+        step("Migrating tenants")
+        migrated = await services.tenants.migrate()
+        for each in migrated:
+            if each.error is not None:
+                _log.error("tenant %s could not be migrated: %s", each.slug, each.error)
+        if settings.production:
+            return None
+        return await ensure_sandbox(services, step=step)
+
+
+def _welcome(settings: Settings, found: Found, credentials: Credentials | None, took_s: float) -> Welcome:
+    warnings: list[str] = []
+    if not settings.production and not settings.host.startswith("127.") and settings.host not in {"::1", "localhost"}:
+        warnings.append(
+            f"this is a development server, and listening on {settings.host} it is open to the network; "
+            "see BILLFOLD_ENVIRONMENT=production."
+        )
+    facts: dict[str, Any] = {}
+    if credentials is not None:
+        base = credentials.base_url
+        facts = {
+            "base_url": base,
+            "docs_url": f"{base}/docs",
+            "token_url": f"{base}/oauth/token",
+            "client_id": credentials.client_id,
+            "client_secret": credentials.client_secret,
+            "credentials_file": credentials.file,
+            "curl": curl_lines(credentials),
+            "python": python_lines(credentials),
+        }
+    return Welcome(
+        url=settings.base_url,
+        pid=os.getpid(),
+        workers=settings.workers,
+        data_dir=settings.data_dir,
+        postgres=found.facts.version,
+        embedded=found.embedded is not None,
+        started_in_s=round(took_s, 3),
+        warnings=warnings,
+        **facts,
+    )
+
+
+def _tell(place: Place, settings: Settings, announce: Announce, welcome: Welcome) -> None:
+    """Say that requests are served: to who asks for the data folder, to systemd, and to people or programs."""
+    place.announce(Running(os.getpid(), settings.base_url, settings.port))
+    _notify("READY=1")
+    announce(welcome)
+    _log.info("serving at %s with %d worker(s)", welcome.url, welcome.workers)
+
+
+async def _run(ready: _Ready, signals: Signals) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(ready.supervisor.keep())
+        following = group.create_task(_follow(ready))
+        await signals.stop.wait()
+        following.cancel()
+        _notify("STOPPING=1")
+        _log.info("stopping: requests under way are finished first")
+        timeout_s = ready.found.settings.shutdown_timeout_s
+        await ready.supervisor.stop(timeout_s=timeout_s, at_once=signals.insist)
+
+
+async def _follow(ready: _Ready) -> None:
+    """Send workers after the embedded database, should another program have taken its port while it was down."""
+    embedded, orders = ready.found.embedded, ready.orders
+    if embedded is None:
+        return
+    address = embedded.dsn()
+    while True:
+        await asyncio.sleep(_FOLLOW_S)
+        if (moved := embedded.dsn()) != address:
+            address = moved
+            settings = follow_embedded(ready.found.settings, Secret(moved))
+            ready.supervisor.renew(msgspec.structs.replace(orders, settings=settings_sent(settings)))
+
+
+def _notify(state: str) -> None:
+    """Tell systemd how far we are, where it asked to be told (``Type=notify``; sd_notify(3))."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if address:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifier:
+            notifier.connect(f"\0{address[1:]}" if address.startswith("@") else address)
+            notifier.send(state.encode())

@@ -1,0 +1,114 @@
+"""What ``billfold up`` says once it serves: where, for whom, and two things to paste."""
+
+import shlex
+import sys
+
+import click
+import msgspec
+
+from billfold_server.serving.sandbox import Credentials
+
+__all__ = ["Welcome", "curl_lines", "python_lines"]
+
+
+class Welcome(msgspec.Struct, frozen=True, kw_only=True):
+    """The facts of a server that is ready; ``--json`` prints them as one line.
+
+    Attributes:
+        event: Always ``ready``.
+        url: The server's own base URL.
+        base_url: The sandbox's base URL, which the SDK takes; None in production.
+        docs_url: Its documentation.
+        token_url: Where access tokens are had.
+        client_id: The sandbox's API client.
+        client_secret: Its secret.
+        credentials_file: Where these lie for later.
+        curl: Shell lines that read from the sandbox.
+        python: Shell lines that move money in it.
+        pid: The parent process.
+        workers: How many processes serve.
+        data_dir: The data folder.
+        postgres: The database's version.
+        embedded: Whether it is the one that came with the install.
+        started_in_s: How long the start took.
+        warnings: What is all right here and now only.
+    """
+
+    event: str = "ready"
+    url: str
+    base_url: str | None = None
+    docs_url: str | None = None
+    token_url: str | None = None
+    client_id: str | None = None
+    client_secret: str | None = None
+    credentials_file: str | None = None
+    curl: str | None = None
+    python: str | None = None
+    pid: int
+    workers: int
+    data_dir: str
+    postgres: str
+    embedded: bool
+    started_in_s: float
+    warnings: list[str] = []
+
+    def __repr__(self) -> str:
+        """Show where it is, and no secret."""
+        return f"Welcome({self.url})"
+
+    def text(self) -> str:
+        """Return it for people; nothing in it is wrapped, so that it can be pasted."""
+        rows = {
+            "Base URL": self.base_url or self.url,
+            "Docs": self.docs_url,
+            "Client id": self.client_id,
+            "Client secret": self.client_secret,
+            "Kept in": self.credentials_file,
+            "Data": self.data_dir,
+            "Database": f"PostgreSQL {self.postgres}{' (embedded)' if self.embedded else ''}",
+        }
+        facts = "\n".join(f"  {name:<14} {value}" for name, value in rows.items() if value is not None)
+        title = click.style(f"Billfold is ready, {self.started_in_s:.1f} s after its start.", bold=True)
+        parts = [title, facts, *(click.style(f"Warning: {warning}", fg="yellow") for warning in self.warnings)]
+        if self.curl is not None and self.python is not None:
+            parts += [
+                click.style("Move money with the SDK, from another terminal:", bold=True),
+                self.python,
+                click.style("Look at the wallets with curl:", bold=True),
+                self.curl,
+            ]
+        return "\n\n".join([*parts, "Ctrl-C stops it; the data stays."]) + "\n"
+
+
+def curl_lines(credentials: Credentials) -> str:
+    """Return shell lines that get a token and list the wallets with it."""
+    user = shlex.quote(f"{credentials.client_id}:{credentials.client_secret}")
+    base = credentials.base_url
+    return "\n".join(
+        [
+            f"TOKEN=$(curl -sS -u {user} -d grant_type=client_credentials {base}/oauth/token |",
+            """  sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')""",
+            f'curl -sS -H "Authorization: Bearer $TOKEN" {base}/v1/wallets; echo',
+        ]
+    )
+
+
+def python_lines(credentials: Credentials) -> str:
+    """Return shell lines in which this Python, which has the SDK, moves money between two wallets."""
+    return f"""{shlex.quote(sys.executable)} - <<'END'
+from billfold import Billfold, Money
+
+with Billfold(
+    base_url="{credentials.base_url}",
+    client_id="{credentials.client_id}",
+    client_secret="{credentials.client_secret}",
+) as billfold:
+    ada = billfold.parties.create(kind="person", name="Ada Lovelace")
+    everyday = billfold.wallets.create(party_id=ada.id, label="Everyday")
+    savings = billfold.wallets.create(party_id=ada.id, label="Savings")
+    billfold.top_ups.create(wallet_id=everyday.id, amount=Money(5000, "EUR"))
+    billfold.transfers.create(from_wallet_id=everyday.id, to_wallet_id=savings.id, amount=Money(1250, "EUR"))
+    for wallet in (everyday, savings):
+        for balance in billfold.wallets.balances(wallet.id):
+            print(wallet.label, Money(balance.available_minor, balance.currency))
+END"""

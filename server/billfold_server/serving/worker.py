@@ -1,0 +1,204 @@
+"""A process that serves: ``python -m billfold_server.serving.worker LISTENER CHANNEL``.
+
+It is started by a parent, which hands it two open descriptors: the socket to listen on, and its end of a channel. On
+the channel come the settings, as one line; back goes one line when it serves or can't. When the channel ends, the
+parent is gone, however it went: the worker then finishes what it has begun and ends too. That needs no polling, and
+can't be fooled by a process number that was given out again.
+
+It imports the application before it asks for the settings, so that a parent may start it while it still prepares the
+database.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import uvicorn
+
+from billfold_server.app import build_app
+from billfold_server.db.embedded import EmbeddedPostgres
+from billfold_server.http.logs import configure_logs
+from billfold_server.serving.failures import Exit, explain
+from billfold_server.serving.instance import is_last_worker, join_workers
+from billfold_server.settings import Secret, Settings, load_settings
+
+if TYPE_CHECKING:
+    from billfold_server.serving.failures import Failure
+
+__all__ = ["Orders", "Report", "main", "settings_of", "settings_sent"]
+
+_log = logging.getLogger("billfold.worker")
+
+KEEP_ALIVE_S = 75
+"""Longer than proxies keep their idle connections (nginx: 60), so that none sends a request into one we just closed."""
+
+
+class Orders(msgspec.Struct, frozen=True):
+    """What the parent says to a worker.
+
+    Attributes:
+        settings: All settings, secrets revealed; the channel is a socket between the two processes alone.
+        owns_database: Whether the database is the embedded one, so that the last worker of a killed parent stops it.
+    """
+
+    settings: dict[str, Any]
+    owns_database: bool
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What a worker says to its parent, once.
+
+    Attributes:
+        failure: Why it can't serve, or None as it does.
+        exit_code: With what the parent should end then.
+    """
+
+    failure: str | None = None
+    exit_code: int = 0
+
+
+def settings_sent(settings: Settings) -> dict[str, Any]:
+    """Return settings as they go through the channel."""
+    sent: dict[str, Any] = msgspec.to_builtins(settings, enc_hook=_reveal)
+    return sent
+
+
+def settings_of(orders: Orders) -> Settings:
+    """Return the settings that came through the channel, checked as at the start; the environment has no say."""
+    return load_settings({}, **orders.settings)
+
+
+def _reveal(value: Any) -> str:
+    if isinstance(value, Secret):
+        return value.reveal()
+    raise NotImplementedError
+
+
+class Server(uvicorn.Server):
+    """A server that is stopped by SIGTERM or by its parent's end, and by nothing else."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.serving = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and let it be known."""
+        await super().startup(sockets)
+        self.serving.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Drain on SIGTERM. A terminal's Ctrl-C reaches every process, and is the parent's to answer."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self.drain)
+        yield
+        loop.remove_signal_handler(signal.SIGTERM)
+
+    def drain(self) -> None:
+        """Accept nothing more, finish what is under way, and end."""
+        self.should_exit = True
+
+
+class Worker:
+    """One worker's life."""
+
+    def __init__(self, listener: socket.socket, channel: socket.socket, orders: Orders) -> None:
+        self._listener = listener
+        self._channel = channel
+        self._orders = orders
+        self._settings = settings_of(orders)
+        self._orphaned = False
+
+    def run(self) -> None:
+        """Serve until told to end."""
+        place = join_workers(Path(self._settings.data_dir))
+        server = Server(self._config())
+        with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+            runner.run(self._serve(server))
+        if self._orphaned and self._orders.owns_database and is_last_worker(place):
+            # Nobody else would stop it: the parent is dead, and a next one may never come. If one has come already, it
+            # uses the database, which is then left alone.
+            EmbeddedPostgres(Path(self._settings.data_dir)).stop()
+
+    def _config(self) -> uvicorn.Config:
+        settings = self._settings
+        return uvicorn.Config(
+            build_app(settings),
+            loop="uvloop",
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            # The edge decides whose forwarded headers count.
+            proxy_headers=False,
+            server_header=False,
+            backlog=2048,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=settings.shutdown_timeout_s,
+            ssl_certfile=settings.tls_certificate,
+            ssl_keyfile=settings.tls_key,
+        )
+
+    async def _serve(self, server: Server) -> None:
+        watching = asyncio.create_task(self._watch(server))
+        try:
+            await server.serve(sockets=[self._listener])
+        finally:
+            watching.cancel()
+
+    async def _watch(self, server: Server) -> None:
+        """Say when requests are served, and drain when the parent is gone."""
+        reader, writer = await asyncio.open_connection(sock=self._channel)
+        await server.serving.wait()
+        writer.write(msgspec.json.encode(Report()) + b"\n")
+        # Nothing more is said after the orders, so what comes is the end.
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        _log.warning("the parent process is gone; finishing what is under way")
+        self._orphaned = True
+        server.drain()
+
+
+def main() -> None:
+    """Take the parent's orders and serve."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    listener, channel = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
+    with channel.makefile("rb") as lines:
+        line = lines.readline()
+    channel.settimeout(0)
+    if not line:
+        return
+    try:
+        orders = msgspec.json.decode(line, type=Orders)
+        worker = Worker(listener, channel, orders)
+        configure_logs(settings_of(orders))
+        # What it says of its start and end is said by the parent, once for all workers.
+        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+        worker.run()
+    except Exception as error:  # noqa: BLE001 - The last place where the parent can be told.
+        failure = explain(error)
+        _tell(channel, failure)
+        if failure.exit_code is Exit.INTERNAL:
+            _log.exception("a worker ended by a mistake")
+        sys.exit(failure.exit_code)
+
+
+def _tell(channel: socket.socket, failure: "Failure") -> None:
+    report = Report(failure.sentence, failure.exit_code)
+    # The descriptor may have gone to the event loop and been closed with it; the exit code says enough then.
+    with contextlib.suppress(OSError):
+        os.write(channel.fileno(), msgspec.json.encode(report) + b"\n")
+
+
+if __name__ == "__main__":
+    main()

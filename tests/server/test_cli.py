@@ -1,0 +1,150 @@
+"""The ``billfold`` command: what every command has in common, and those that need no server."""
+
+import json
+import platform
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from billfold_server import cli
+from billfold_server.serving.failures import Exit
+from tests.server.upping import billfold, data_dirs, environment, refusal
+
+
+def commands(command: click.Command, ctx: click.Context, path: str) -> Iterator[tuple[str, click.Command]]:
+    """Yield every command that does something, with the words by which it is called."""
+    if isinstance(command, click.Group):
+        for name in command.list_commands(ctx):
+            inner = command.get_command(ctx, name)
+            assert inner is not None, name
+            yield from commands(inner, ctx, f"{path} {name}")
+    else:
+        yield path, command
+
+
+ALL = dict(commands(cli.billfold_command, click.Context(cli.billfold_command), "billfold"))
+
+
+class TestEveryCommand:
+    def test_is_found(self):
+        """The names that scripts rely on are there."""
+        assert {"billfold up", "billfold doctor", "billfold version", "billfold tenants apply"} <= ALL.keys()
+
+    @pytest.mark.parametrize("path", ALL)
+    def test_has_json(self, path: str):
+        """Whatever a command does, a program can read its result."""
+        options = {option for parameter in ALL[path].params for option in parameter.opts}
+        assert "--json" in options
+
+    @pytest.mark.parametrize("path", ALL)
+    def test_says_what_it_does(self, path: str):
+        """Its help begins with a sentence, and says of each option what it is for."""
+        command = ALL[path]
+        assert (command.help or "").splitlines()[0].endswith(".")
+        assert [each.name for each in command.params if isinstance(each, click.Option) and not each.help] == []
+
+    def test_is_listed_without_importing_the_rooms(self):
+        """The overview names every section, with the sentence that the section's own help begins with."""
+        shown = CliRunner().invoke(cli.billfold_command, ["--help"])
+        assert shown.exit_code == 0
+        for name, section in cli.SECTIONS.items():
+            group = cli.billfold_command.get_command(click.Context(cli.billfold_command), name)
+            assert group is not None
+            assert (group.help or "").splitlines()[0] == section.help
+            assert name in shown.output
+
+    def test_refuses_a_wrong_command_line_as_json_too(self):
+        """With --json, a mistake in the command line is a document on standard error, as every refusal."""
+        error = refusal(billfold("up", "--json", "--port=65536"))
+        assert (error["code"], error["exit_code"]) == ("usage", Exit.USAGE)
+
+    def test_imports_no_more_than_it_needs(self):
+        """A command that needs no server loads none of it, so that help comes at once."""
+        code = "import sys, billfold_server.cli; print(*{'litestar', 'uvicorn', 'piccolo'} & sys.modules.keys())"
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment(), capture_output=True, check=True, text=True
+        )
+        assert done.stdout.split() == []
+
+    def test_tells_its_version(self):
+        """The versions of what a report of a mistake should name."""
+        assert json.loads(billfold("version", "--json").stdout)["python"] == platform.python_version()
+
+
+class TestTheDoctor:
+    @pytest.fixture
+    def data_dir(self) -> Iterator[Path]:
+        """A data folder that isn't there yet."""
+        with data_dirs() as give:
+            yield give()
+
+    def test_finds_a_fresh_machine_fit(self, data_dir: Path):
+        """Before the first start nothing is missing, and looking makes nothing."""
+        done = billfold("doctor", "--json", f"--data-dir={data_dir}", "--port=0")
+        report = json.loads(done.stdout)
+        assert (done.returncode, report["healthy"]) == (0, True)
+        assert {"python", "extras", "settings", "data_dir", "disk", "keyring", "port", "database"} <= {
+            check["name"] for check in report["checks"]
+        }
+        assert not data_dir.exists()
+
+    def test_tells_people_one_line_a_check(self, data_dir: Path):
+        """Each line begins with the verdict and ends as a sentence."""
+        done = billfold("doctor", f"--data-dir={data_dir}", "--port=0")
+        lines = done.stdout.splitlines()
+        assert lines
+        assert {line.split()[0] for line in lines} <= {"ok", "warn"}
+        assert [line for line in lines if not line.endswith(".")] == []
+
+    @pytest.mark.parametrize(
+        ("variables", "failed"),
+        [
+            ({"BILLFOLD_DATA_DIR": "/dev/null/billfold"}, {"data_dir"}),
+            ({"BILLFOLD_DATABASE_URL": "postgresql://billfold@127.0.0.1:9/billfold"}, {"database"}),
+            ({"BILLFOLD_ENVIRONMENT": "production"}, {"settings"}),
+            ({"BILLFOLD_WORKERS": "many"}, {"settings"}),
+            ({"BILLFOLD_HOST": "192.0.2.1"}, {"port"}),
+        ],
+    )
+    def test_names_what_is_wrong(self, data_dir: Path, variables: dict[str, str], failed: set[str]):
+        """What stands in the way of a server fails, by its name, and the exit code says so."""
+        done = billfold("doctor", "--json", **{"BILLFOLD_DATA_DIR": str(data_dir), **variables})
+        checks = json.loads(done.stdout)["checks"]
+        assert done.returncode == Exit.REFUSED
+        assert failed <= {check["name"] for check in checks if check["verdict"] == "fail"}
+
+    def test_opens_the_keyring(self, data_dir: Path):
+        """A keyring that others may read is told, and one that is damaged fails."""
+        data_dir.mkdir(mode=0o711)
+        keyring = data_dir / "keyring.json"
+        keyring.write_text("{}")
+        keyring.chmod(0o644)
+        verdict = self._verdict("keyring", data_dir)
+        assert verdict == "fail"
+        keyring.unlink()
+        billfold(f"--data-dir={data_dir}", "tenants", "list")
+        assert stat.S_IMODE(keyring.stat().st_mode) == 0o600
+        keyring.chmod(0o644)
+        assert self._verdict("keyring", data_dir) == "warn"
+
+    def _verdict(self, name: str, data_dir: Path) -> str:
+        done = billfold("doctor", "--json", f"--data-dir={data_dir}", "--port=0")
+        (verdict,) = {check["verdict"] for check in json.loads(done.stdout)["checks"] if check["name"] == name}
+        return str(verdict)
+
+
+class TestTenants:
+    def test_start_the_database_for_as_long_as_they_need_it(self):
+        """Without a running server a command starts the embedded database, keeps what it did, and stops it again."""
+        with data_dirs() as give:
+            root = f"--data-dir={give()}"
+            applied = billfold(root, "tenants", "apply", "demo_bank", "--json")
+            assert applied.returncode == 0, applied.stderr
+            listed = billfold(root, "tenants", "list", "--json")
+            assert [tenant["slug"] for tenant in json.loads(listed.stdout)] == ["demo_bank"]

@@ -1,0 +1,300 @@
+"""``billfold up``, with real processes: what it starts, what it survives, and how it ends."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from billfold_server.db.embedded import EmbeddedPostgres
+from tests.postgres import binaries
+from tests.server.upping import SlowRequest, Up, billfold, data_dirs, environment, is_free, parents, refusal, until
+
+NOBODY = 65534
+Folders = Callable[[], Path]
+
+
+@pytest.fixture(scope="module")
+def folders() -> Iterator[Folders]:
+    """Data folders for this module's servers."""
+    binaries(18)
+    with data_dirs() as give:
+        yield give
+
+
+@pytest.fixture(scope="module")
+def up(folders: Folders) -> Iterator[Up]:
+    """A server with two workers that tests may hurt as long as it recovers."""
+    up = Up(folders(), "--port=0", "--workers=2").ready()
+    yield up
+    assert up.end() == 0, up.log()
+
+
+def reads_this_python(user: int) -> bool:
+    """Tell whether a user may run this Python with the packages that a server needs."""
+    command = [sys.executable, "-c", "import litestar, billfold_server.cli"]
+    try:
+        done = subprocess.run(
+            command, user=user, group=user, extra_groups=[], check=False, capture_output=True, env=environment()
+        )
+    except PermissionError:
+        return False
+    return done.returncode == 0
+
+
+def pasted(lines: str) -> "subprocess.CompletedProcess[str]":
+    """Run lines as somebody does who pastes them into a shell."""
+    shell = ["bash", "--noprofile", "--norc"]
+    return subprocess.run(
+        shell, input=lines + "\n", env=environment(), capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.xdist_group("up")
+class TestAServer:
+    def test_moves_money_by_the_snippet_that_it_shows(self, up: Up):
+        """The Python that is shown runs as pasted, and says what is in the two wallets after a transfer."""
+        done = pasted(up.welcome["python"])
+        assert done.stderr == ""
+        assert done.stdout.split() == ["Everyday", "37.50", "EUR", "Savings", "12.50", "EUR"]
+
+    def test_shows_wallets_by_the_curl_that_it_shows(self, up: Up):
+        """The curl that is shown runs as pasted."""
+        done = pasted(up.welcome["curl"])
+        assert done.stderr == ""
+        assert "data" in json.loads(done.stdout)
+
+    def test_names_itself_and_what_it_runs_on(self, up: Up):
+        """The one JSON line holds the facts that a program needs."""
+        assert up.welcome["event"] == "ready"
+        assert up.welcome["base_url"] == f"http://127.0.0.1:{up.port}/t/sandbox"
+        assert up.welcome["docs_url"] == f"http://127.0.0.1:{up.port}/t/sandbox/docs"
+        assert up.welcome["workers"] == 2
+        assert up.welcome["pid"] == up.process.pid
+        assert up.welcome["embedded"] is True
+        assert up.welcome["warnings"] == []
+
+    def test_keeps_the_credentials_for_its_owner_alone(self, up: Up):
+        """The file of the sandbox's credentials is closed to others, and reads as variables of a shell."""
+        file = Path(up.welcome["credentials_file"])
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        read = pasted(
+            f". {shlex.quote(str(file))}; echo $BILLFOLD_BASE_URL $BILLFOLD_CLIENT_ID $BILLFOLD_CLIENT_SECRET"
+        )
+        assert read.stdout.split() == [up.welcome[name] for name in ("base_url", "client_id", "client_secret")]
+
+    def test_is_the_only_one_on_its_data_folder(self, up: Up):
+        """A second one is told where the first is, whatever its port."""
+        error = refusal(billfold("up", "--json", f"--data-dir={up.data_dir}", "--port=0"))
+        assert (error["code"], error["exit_code"]) == ("already_running", 75)
+        assert (error["facts"]["url"], error["facts"]["pid"]) == (up.welcome["url"], up.process.pid)
+
+    def test_shares_its_database_with_other_commands(self, up: Up):
+        """A command joins the database that runs, and leaves it running."""
+        done = billfold(f"--data-dir={up.data_dir}", "tenants", "list", "--json")
+        assert [tenant["slug"] for tenant in json.loads(done.stdout)] == ["sandbox"]
+        assert up.answers()
+
+    def test_lets_in_a_client_that_a_command_has_made(self, up: Up):
+        """A client made beside the running server gets its token at the address that the command has printed."""
+        root = f"--data-dir={up.data_dir}"
+        made = billfold(root, "clients", "create", "--tenant=sandbox", "--scope=tenant:read", "--json")
+        client = json.loads(made.stdout)
+        answer = httpx.post(
+            client["token_url"],
+            data={"grant_type": "client_credentials"},
+            auth=(client["client_id"], client["client_secret"]),
+        )
+        assert (answer.status_code, answer.json()["scope"]) == (200, "tenant:read")
+
+    def test_is_healthy_to_the_doctor(self, up: Up):
+        """While it runs, its own port is no obstacle, and every schema is up to date."""
+        done = billfold("doctor", "--json", f"--data-dir={up.data_dir}", f"--port={up.port}")
+        found = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+        assert {name for name, check in found.items() if check["verdict"] == "fail"} == set()
+        assert {"database", "durability", "clock", "rights", "schemas", "keyring", "port", "disk"} <= found.keys()
+        assert up.welcome["url"] in found["port"]["sentence"]
+
+    def test_replaces_a_worker_that_is_killed(self, up: Up):
+        """After kill -9 of a worker there are two again, and requests never stop being answered."""
+        before = set(up.workers())
+        os.kill(min(before), signal.SIGKILL)
+        assert up.answers()
+        until(lambda: len(set(up.workers()) - {min(before)}) == 2)
+        assert up.answers()
+
+    def test_restarts_its_database_when_that_is_killed(self, up: Up):
+        """After kill -9 of PostgreSQL requests are answered again, by the same workers."""
+        workers, postmaster = set(up.workers()), up.postmaster()
+        os.kill(postmaster, signal.SIGKILL)
+        until(lambda: up.postmaster() != postmaster and up.answers())
+        assert set(up.workers()) == workers
+        assert up.get("/v1/tenant")["slug"] == "sandbox"
+
+
+@pytest.mark.xdist_group("up")
+class TestAStop:
+    def test_finishes_the_request_that_is_under_way(self, folders: Folders):
+        """SIGTERM closes the port at once, the request is still answered, and nothing is left; the data stays."""
+        up = Up(folders(), "--port=0").ready()
+        slow = SlowRequest(up)
+        up.process.send_signal(signal.SIGTERM)
+        until(lambda: is_free(up.port))
+        assert slow.finish() == 201
+        assert up.ended() == 0
+        assert not EmbeddedPostgres(up.data_dir).stop(), "PostgreSQL was left running"
+        again = Up(up.data_dir, f"--port={up.port}").ready()
+        assert [party["name"] for party in again.get("/v1/parties")["data"]] == ["Grace Hopper"]
+        assert again.welcome["client_secret"] == up.welcome["client_secret"]
+        assert again.end(signal.SIGINT) == 0
+
+    def test_waits_for_no_request_for_ever(self, folders: Folders):
+        """A request that doesn't end is cut off when its time is over."""
+        up = Up(folders(), "--port=0", BILLFOLD_SHUTDOWN_TIMEOUT_S="1").ready()
+        slow = SlowRequest(up)
+        assert up.end() == 0
+        assert slow.is_given_up()
+
+    def test_is_insisted_on_by_a_second_signal(self, folders: Folders):
+        """A second Ctrl-C waits for no request; PostgreSQL is stopped in good order all the same."""
+        up = Up(folders(), "--port=0", BILLFOLD_SHUTDOWN_TIMEOUT_S="600").ready()
+        slow = SlowRequest(up)
+        up.process.send_signal(signal.SIGINT)
+        until(lambda: is_free(up.port))
+        assert up.end(signal.SIGINT) == 128 + signal.SIGINT
+        assert slow.is_given_up()
+        assert not EmbeddedPostgres(up.data_dir).stop(), "PostgreSQL was left running"
+
+    def test_may_come_before_it_serves(self, folders: Folders):
+        """A start that is called off leaves nothing running."""
+        up = Up(folders(), "--port=0")
+        until(up.workers)
+        assert up.end() == 0
+        assert not up.welcome
+        assert not EmbeddedPostgres(up.data_dir).stop(), "PostgreSQL was left running"
+
+
+@pytest.mark.xdist_group("up")
+class TestAKilledParent:
+    def test_is_followed_by_the_next_start_at_once(self, folders: Folders):
+        """The next start takes the port over and adopts the database, while an old request is still being finished."""
+        up = Up(folders(), "--port=0").ready()
+        slow = SlowRequest(up)
+        workers, postmaster = up.workers(), up.postmaster()
+        up.end(signal.SIGKILL)
+        again = Up(up.data_dir, f"--port={up.port}").ready()
+        assert slow.finish() == 201
+        assert again.postmaster() == postmaster
+        until(lambda: not set(workers) & parents().keys())
+        assert [party["name"] for party in again.get("/v1/parties")["data"]] == ["Grace Hopper"]
+        assert again.end() == 0
+
+    def test_leaves_nothing_behind(self, folders: Folders):
+        """Its workers end by themselves, and the last one of them stops the database."""
+        up = Up(folders(), "--port=0", "--workers=2").ready()
+        workers, postmaster = up.workers(), up.postmaster()
+        up.end(signal.SIGKILL)
+        until(lambda: not {*workers, postmaster} & parents().keys())
+        assert is_free(up.port)
+
+
+class TestAStartThatCantBe:
+    def test_names_who_has_the_port(self, folders: Folders):
+        """A port in use is told with the process that has it."""
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            port = other.getsockname()[1]
+            error = refusal(billfold("up", "--json", f"--data-dir={folders()}", f"--port={port}"))
+        assert (error["code"], error["exit_code"], error["facts"]["port"]) == ("port_in_use", 71, port)
+        if sys.platform == "linux":
+            assert error["facts"]["holder"].startswith(f"{os.getpid()} ")
+
+    def test_names_the_folder_that_it_cant_write_to(self):
+        """A data folder that can't be made is told; /proc takes nobody's folders, not even root's."""
+        if not Path("/proc/self").exists():
+            pytest.skip("/proc is Linux's")
+        error = refusal(billfold("up", "--json", "--data-dir=/proc/billfold", "--port=0"))
+        assert (error["exit_code"], error["facts"]["data_dir"]) == (73, "/proc/billfold")
+
+    def test_says_it_in_one_sentence(self):
+        """People get one line, without a traceback."""
+        done = billfold("up", "--data-dir=/dev/null/billfold", "--port=0")
+        assert done.returncode == 73
+        assert done.stdout == ""
+        assert re.fullmatch(r"billfold: [^\n]+\.\n", done.stderr)
+
+    def test_shows_where_it_comes_from_on_demand(self):
+        """BILLFOLD_DEBUG=1 adds the traceback."""
+        done = billfold("up", "--data-dir=/dev/null/billfold", "--port=0", BILLFOLD_DEBUG="1")
+        assert done.returncode == 73
+        assert "Traceback" in done.stderr
+
+    def test_names_the_database_that_it_cant_reach(self, folders: Folders):
+        """A database that doesn't answer is told with its address."""
+        with socket.socket() as nobody_listens:
+            nobody_listens.bind(("127.0.0.1", 0))
+            where = f"127.0.0.1:{nobody_listens.getsockname()[1]}"
+            url = f"postgresql://billfold:secret@{where}/billfold"
+            done = billfold("up", "--json", f"--data-dir={folders()}", "--port=0", BILLFOLD_DATABASE_URL=url)
+        error = refusal(done)
+        assert (error["code"], error["exit_code"], error["facts"]["where"]) == ("database_unreachable", 69, where)
+        assert "secret" not in done.stderr
+
+    @pytest.mark.parametrize(
+        ("part", "other", "code"),
+        [(":secret@", ":wrong@", "database_login_refused"), ("/billfold?", "/elsewhere?", "database_missing")],
+    )
+    def test_names_what_the_database_refuses(
+        self, folders: Folders, postgres: EmbeddedPostgres, part: str, other: str, code: str
+    ):
+        """A wrong password and a missing database are told apart."""
+        url = re.sub(r":[^:@]+@", ":secret@", postgres.dsn()) if part == ":secret@" else postgres.dsn()
+        url = url.replace(part, other)
+        error = refusal(billfold("up", "--json", f"--data-dir={folders()}", "--port=0", BILLFOLD_DATABASE_URL=url))
+        assert (error["code"], error["exit_code"]) == (code, 69)
+
+    def test_counts_connections_before_it_serves(self, folders: Folders, database: str):
+        """Workers that would ask for more connections than the database has are refused."""
+        arguments = [f"--data-dir={folders()}", "--port=0", "--workers=200"]
+        error = refusal(billfold("up", "--json", *arguments, BILLFOLD_DATABASE_URL=database))
+        assert (error["code"], error["exit_code"]) == ("too_few_connections", 78)
+        assert error["facts"]["needed"] > error["facts"]["usable"] > 0
+
+    def test_leaves_data_of_another_major_version_alone(self, folders: Folders):
+        """Data made by PostgreSQL 16 isn't opened by 18."""
+        folder = folders()
+        with EmbeddedPostgres(folder, binaries=binaries(16), durable=False):
+            pass
+        error = refusal(billfold("up", "--json", f"--data-dir={folder}", "--port=0"))
+        assert (error["code"], error["exit_code"]) == ("postgres_version_mismatch", 65)
+
+    def test_tells_every_wrong_setting(self, folders: Folders):
+        """All mistakes come at once, and production refuses what is unsafe."""
+        done = billfold("up", "--json", f"--data-dir={folders()}", BILLFOLD_ENVIRONMENT="production")
+        error = refusal(done)
+        assert (error["code"], error["exit_code"]) == ("settings_invalid", 78)
+        assert {"database_url", "keyring_passphrase"} <= set(error["facts"]["keys"].split(", "))
+
+
+class TestAnOrdinaryUser:
+    def test_can_run_it_too(self, folders: Folders):
+        """Under another user than root everything is that user's, the database included."""
+        if os.geteuid() != 0:
+            pytest.skip("the other tests are run by an ordinary user already")
+        if not reads_this_python(NOBODY):
+            pytest.skip("this Python and its packages are closed to other users")
+        folder = folders()
+        folder.mkdir()
+        os.chown(folder, NOBODY, NOBODY)
+        up = Up(folder, "--port=0", user=NOBODY).ready()
+        assert up.answers()
+        assert {path.stat().st_uid for path in folder.rglob("*")} == {NOBODY}
+        assert up.end() == 0

@@ -1,0 +1,208 @@
+"""Servers as people start them: real processes of the command line, each on a data folder of its own."""
+
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from billfold_server.db.embedded import EmbeddedPostgres
+from tests.postgres import own_data_dir
+
+START_S = 60
+END_S = 30
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """Return an environment in which a Python finds what this one finds, and no setting of whoever runs the tests."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("BILLFOLD_")}
+    path = os.pathsep.join(each for each in sys.path if each)
+    return ours | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"} | changes
+
+
+def billfold(*args: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "billfold_server.cli", *args],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=START_S,
+        env=environment(**variables),
+    )
+
+
+def refusal(done: "subprocess.CompletedProcess[str]") -> dict[str, Any]:
+    """Return what a command with ``--json`` refused by."""
+    assert "Traceback" not in done.stderr, done.stderr
+    error: dict[str, Any] = json.loads(done.stderr.splitlines()[-1])["error"]
+    assert error["exit_code"] == done.returncode
+    return error
+
+
+class Up:
+    """A ``billfold up --json`` that runs.
+
+    Attributes:
+        process: The parent.
+        data_dir: Its data folder.
+        welcome: What it said when it was ready; empty before ``ready``.
+    """
+
+    def __init__(self, data_dir: Path, *args: str, user: int | None = None, **variables: str) -> None:
+        self.data_dir = data_dir
+        self.welcome: dict[str, Any] = {}
+        self._log = data_dir.with_name(f"{data_dir.name}.log")
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "billfold_server.cli", "up", "--json", f"--data-dir={data_dir}", *args],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=environment(**variables),
+                user=user,
+                group=user,
+                extra_groups=None if user is None else [],
+            )
+
+    def ready(self) -> "Up":
+        """Wait until it serves."""
+        guard = threading.Timer(START_S, self.process.kill)
+        guard.start()
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        guard.cancel()
+        assert line, self.log()
+        self.welcome = json.loads(line)
+        return self
+
+    def log(self) -> str:
+        """Return what it has logged."""
+        return self._log.read_text()
+
+    @property
+    def port(self) -> int:
+        """The port it serves on."""
+        return int(self.welcome["url"].rpartition(":")[2])
+
+    def workers(self) -> list[int]:
+        """Return the processes of its workers."""
+        return [pid for pid, parent in parents().items() if parent == self.process.pid]
+
+    def postmaster(self) -> int:
+        """Return the main process of its database."""
+        return int((self.data_dir / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
+
+    def answers(self) -> bool:
+        """Tell whether it can serve requests."""
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.get(f"{self.welcome['url']}/health/ready", timeout=5).status_code == 200
+        return False
+
+    def token(self) -> str:
+        """Return an access token of the sandbox's client."""
+        answer = httpx.post(
+            self.welcome["token_url"],
+            data={"grant_type": "client_credentials"},
+            auth=(self.welcome["client_id"], self.welcome["client_secret"]),
+        )
+        return str(answer.raise_for_status().json()["access_token"])
+
+    def get(self, path: str) -> Any:
+        """Return what the sandbox answers at a path."""
+        headers = {"Authorization": f"Bearer {self.token()}"}
+        return httpx.get(self.welcome["base_url"] + path, headers=headers).raise_for_status().json()
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal, wait for the end, and return the exit code."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(number)
+        return self.ended()
+
+    def ended(self) -> int:
+        """Wait for the end, and return the exit code."""
+        code = self.process.wait(END_S)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return code
+
+
+class SlowRequest:
+    """A request whose body is on its way for as long as a test wants, so that the server can't have answered it."""
+
+    def __init__(self, up: Up) -> None:
+        self._body = json.dumps({"kind": "person", "name": "Grace Hopper"}).encode()
+        self._connection = http.client.HTTPConnection("127.0.0.1", up.port, timeout=END_S)
+        self._connection.putrequest("POST", "/t/sandbox/v1/parties")
+        self._connection.putheader("Authorization", f"Bearer {up.token()}")
+        self._connection.putheader("Content-Type", "application/json")
+        self._connection.putheader("Content-Length", str(len(self._body)))
+        # The server says that it has begun with the request by asking for the rest of it.
+        self._connection.putheader("Expect", "100-continue")
+        self._connection.endheaders(self._body[:10])
+        assert self._connection.sock is not None
+        assert self._connection.sock.recv(64).startswith(b"HTTP/1.1 100")
+
+    def finish(self) -> int:
+        """Send the rest, and return the answer's status."""
+        self._connection.send(self._body[10:])
+        status = self._connection.getresponse().status
+        self._connection.close()
+        return status
+
+    def is_given_up(self) -> bool:
+        """Tell whether the server hung up, or at least said that it failed."""
+        try:
+            return self._connection.getresponse().status >= 500
+        except (ConnectionError, http.client.HTTPException):
+            return True
+        finally:
+            self._connection.close()
+
+
+def parents() -> dict[int, int]:
+    """Return the parent of each process that lives; a dead one that nobody has buried yet doesn't."""
+    answer = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,state="], check=True, capture_output=True, text=True).stdout
+    rows = (line.split() for line in answer.splitlines())
+    return {int(pid): int(parent) for pid, parent, state in rows if not state.startswith("Z")}
+
+
+def until(true: Callable[[], object], *, timeout_s: float = END_S) -> None:
+    """Wait until something holds, which is the fact to test or what a test needs to begin."""
+    deadline = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < deadline, "it did not come true"
+        threading.Event().wait(0.02)
+
+
+def is_free(port: int) -> bool:
+    """Tell whether nobody listens on a port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+@contextlib.contextmanager
+def data_dirs() -> Iterator[Callable[[], Path]]:
+    """Give out data folders, and remove them with whatever still runs on them."""
+    given: list[Path] = []
+
+    def give() -> Path:
+        given.append(own_data_dir())
+        return given[-1]
+
+    yield give
+    for folder in given:
+        EmbeddedPostgres(folder).discard()
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.with_name(f"{folder.name}.log").unlink(missing_ok=True)
