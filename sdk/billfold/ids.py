@@ -12,11 +12,18 @@ from uuid import UUID
 
 __all__ = ["InvalidIdError", "Prefix", "decode", "encode", "new", "pattern", "uuid7"]
 
-_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ".lower()
-_VALUES = {character: value for value, character in enumerate(_ALPHABET)}
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _LENGTH = 26
-_BITS_PER_CHARACTER = 5
 _UUID_BITS = 128
+# Two characters at a time, ten bits each: ids are made and read by the thousand, so both ways go by table.
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
+_PAIR_MASK = 0x3FF
+_PIECE_MASK = 0x3FFF_FFFF
+_PYTHON_DIGITS = b"0123456789abcdefghijklmnopqrstuv"
+# What is no character of ours becomes "!", which int() refuses; so do the blanks and underscores that it would take.
+_TO_PYTHON = bytes(
+    _PYTHON_DIGITS[_ALPHABET.index(chr(byte))] if chr(byte) in _ALPHABET else ord("!") for byte in range(256)
+)
 
 
 class Prefix(StrEnum):
@@ -58,9 +65,11 @@ _lock = threading.Lock()
 _last = 0
 _RANDOM_BITS = 74
 _RANDOM_MASK = (1 << _RANDOM_BITS) - 1
-_MILLISECONDS_SHIFT = _RANDOM_BITS
 _NANOSECONDS_PER_MILLISECOND = 1_000_000
 _RANDOM_B_BITS = 62
+_RANDOM_B_MASK = (1 << _RANDOM_B_BITS) - 1
+_VERSION = 0x7 << 76
+_VARIANT = 0b10 << 62
 
 
 def uuid7(now_ms: int | None = None) -> UUID:
@@ -76,13 +85,14 @@ def uuid7(now_ms: int | None = None) -> UUID:
     milliseconds = time.time_ns() // _NANOSECONDS_PER_MILLISECOND if now_ms is None else now_ms
     entropy = int.from_bytes(os.urandom(10), "big")
     with _lock:
-        fresh = (milliseconds << _MILLISECONDS_SHIFT) | (entropy & _RANDOM_MASK)
-        step = 1 + (entropy & 0xFFFF_FFFF)
-        _last = fresh if (fresh >> _MILLISECONDS_SHIFT) > (_last >> _MILLISECONDS_SHIFT) else _last + step
+        if milliseconds > _last >> _RANDOM_BITS:
+            _last = (milliseconds << _RANDOM_BITS) | (entropy & _RANDOM_MASK)
+        else:
+            _last += 1 + (entropy & 0xFFFF_FFFF)
         value = _last
-    milliseconds, random = value >> _MILLISECONDS_SHIFT, value & _RANDOM_MASK
-    random_a, random_b = random >> _RANDOM_B_BITS, random & ((1 << _RANDOM_B_BITS) - 1)
-    return UUID(int=(milliseconds << 80) | (0x7 << 76) | (random_a << 64) | (0b10 << 62) | random_b)
+    # What is left of the upper random bits is the time, which goes before the version.
+    upper = value >> _RANDOM_B_BITS
+    return UUID(int=(upper >> 12 << 80) | _VERSION | ((upper & 0xFFF) << 64) | _VARIANT | (value & _RANDOM_B_MASK))
 
 
 def new(prefix: Prefix) -> str:
@@ -93,11 +103,12 @@ def new(prefix: Prefix) -> str:
 def encode(prefix: Prefix, value: UUID) -> str:
     """Return the wire form of an id: ``wal_`` and 26 characters of Crockford's base 32, lower case."""
     number = value.int
-    characters = [
-        _ALPHABET[(number >> shift) & 0x1F]
-        for shift in range(_BITS_PER_CHARACTER * (_LENGTH - 1), -1, -_BITS_PER_CHARACTER)
-    ]
-    return f"{prefix.value}_{''.join(characters)}"
+    characters = _PAIRS[number >> 120]
+    # Arithmetic on numbers of up to 30 bits is Python's fastest.
+    for shift in (90, 60, 30, 0):
+        piece = (number >> shift) & _PIECE_MASK
+        characters += _PAIRS[piece >> 20] + _PAIRS[(piece >> 10) & _PAIR_MASK] + _PAIRS[piece & _PAIR_MASK]
+    return f"{prefix}_{characters}"
 
 
 def decode(prefix: Prefix, text: str) -> UUID:
@@ -109,14 +120,13 @@ def decode(prefix: Prefix, text: str) -> UUID:
         InvalidIdError: The text has another prefix, a wrong length or character, or more than 128 bits.
     """
     head, separator, body = text.partition("_")
-    if head != prefix.value or not separator or len(body) != _LENGTH:
+    if head != prefix or not separator or len(body) != _LENGTH:
         raise InvalidIdError(prefix)
-    number = 0
-    for character in body:
-        value = _VALUES.get(character)
-        if value is None:
-            raise InvalidIdError(prefix)
-        number = (number << _BITS_PER_CHARACTER) | value
+    try:
+        number = int(body.encode().translate(_TO_PYTHON), 32)
+    except ValueError:
+        # Characters of other scripts can't be encoded (lone surrogates) or have no place in the table.
+        raise InvalidIdError(prefix) from None
     if number >> _UUID_BITS:
         raise InvalidIdError(prefix)
     return UUID(int=number)
