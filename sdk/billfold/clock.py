@@ -53,12 +53,18 @@ def ensure_utc(instant: datetime) -> datetime:
     """Return the same instant expressed in UTC.
 
     Raises:
-        ValueError: The instant is naive, so nobody can say when it is.
+        ValueError: The instant is naive, so nobody can say when it is, or lies outside of the years 1 to 9999 in UTC.
     """
+    if instant.tzinfo is UTC:
+        return instant
     if instant.tzinfo is None or instant.utcoffset() is None:
         msg = "an instant needs an offset from UTC"
         raise ValueError(msg)
-    return instant.astimezone(UTC)
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        msg = "in UTC the instant lies outside of the years 1 to 9999"
+        raise ValueError(msg) from None
 
 
 def parse_instant(text: str) -> datetime:

@@ -1,12 +1,13 @@
 """What every context of the contract uses: bases, texts, ids, pages and problems."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Generic, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from billfold import ids
+from billfold.clock import ensure_utc
 from billfold.ids import Prefix
 
 __all__ = [
@@ -41,6 +42,16 @@ T = TypeVar("T")
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The base of what a caller sends: closed, so that a misspelt field is refused, not ignored."""
+
+    def _to_utc(self, field: str) -> None:
+        """Bring an instant to UTC, for ``__post_init__``; nothing behind the contract knows another zone.
+
+        Raises:
+            ValueError: In UTC it lies outside of the years that a calendar has.
+        """
+        instant: datetime | None = getattr(self, field)
+        if instant is not None and instant.tzinfo is not UTC:
+            msgspec.structs.force_setattr(self, field, ensure_utc(instant))
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -147,6 +147,10 @@ class CreateJournalEntry(Request, frozen=True, kw_only=True):
     effective_at: Instant | None = None
     metadata: Metadata = {}
 
+    def __post_init__(self) -> None:
+        """Bring the instant to UTC."""
+        self._to_utc("effective_at")
+
 
 class Posting(Response, frozen=True, kw_only=True):
     """One signed line on one account: positive is debit, negative is credit."""
@@ -215,6 +219,10 @@ class CreateHold(Request, frozen=True, kw_only=True):
     expires_at: Instant | None = None
     description: Reference | None = None
     metadata: Metadata = {}
+
+    def __post_init__(self) -> None:
+        """Bring the instant to UTC."""
+        self._to_utc("expires_at")
 
 
 class CaptureHold(Request, frozen=True, kw_only=True):

@@ -74,6 +74,10 @@ class AdvanceClock(Request, frozen=True, kw_only=True):
     to: Instant
     freeze: bool = True
 
+    def __post_init__(self) -> None:
+        """Bring the instant to UTC."""
+        self._to_utc("to")
+
 
 class Event(Response, frozen=True, kw_only=True):
     """Something that happened, as others are told."""

@@ -124,6 +124,10 @@ class CreateTransfer(Request, frozen=True, kw_only=True):
     effective_at: Instant | None = None
     metadata: Metadata = {}
 
+    def __post_init__(self) -> None:
+        """Bring the instant to UTC."""
+        self._to_utc("effective_at")
+
 
 class ReverseTransfer(Request, frozen=True, kw_only=True):
     """An order to undo a transfer, top-up or withdrawal, whole or in part."""
@@ -161,6 +165,10 @@ class CreateTopUp(Request, frozen=True, kw_only=True):
     effective_at: Instant | None = None
     metadata: Metadata = {}
 
+    def __post_init__(self) -> None:
+        """Bring the instant to UTC."""
+        self._to_utc("effective_at")
+
 
 class TopUp(Response, frozen=True, kw_only=True):
     """Money that came into a wallet from outside."""
@@ -189,6 +197,10 @@ class CreateWithdrawal(Request, frozen=True, kw_only=True):
     description: Reference | None = None
     effective_at: Instant | None = None
     metadata: Metadata = {}
+
+    def __post_init__(self) -> None:
+        """Bring the instant to UTC."""
+        self._to_utc("effective_at")
 
 
 class Withdrawal(Response, frozen=True, kw_only=True):

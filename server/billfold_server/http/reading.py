@@ -10,12 +10,14 @@ in the refusal.
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 from msgspec import inspect as msgspec_inspect
 
 from billfold import errors
+from billfold.clock import ensure_utc
 from billfold.contract.common import Violation
 
 __all__ = [
@@ -290,7 +292,10 @@ class Parameters:
                 raise validation_failed("query", "holds a parameter that this operation doesn't know")
             reader, annotation = self._readers[name]
             try:
-                values[name] = msgspec.convert(reader(text), annotation)
+                value = msgspec.convert(reader(text), annotation)
+                values[name] = ensure_utc(value) if isinstance(value, datetime) else value
             except msgspec.ValidationError as error:
                 raise _translated(error, name) from None
+            except ValueError:
+                raise validation_failed(name, "lies outside of the years 1 to 9999 in UTC") from None
         return values
