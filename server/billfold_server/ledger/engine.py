@@ -9,12 +9,15 @@ replayed one at a time, so that a bad item never fails its neighbours.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+import contextvars
+import copy
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
+import asyncpg
 import msgspec
 import structlog
 
@@ -22,6 +25,8 @@ from billfold import errors
 from billfold.clock import Clock
 from billfold.errors import ProblemError
 from billfold.ids import uuid7
+from billfold_server.db.engine import ENGINE
+from billfold_server.http import idempotency as keys_of_requests
 from billfold_server.http.routing import IdempotencyRef
 from billfold_server.ledger import stores as own
 from billfold_server.ledger.books import Books, Draft
@@ -38,7 +43,7 @@ Keys = Mapping[type, Sequence[Hashable]]
 """What a command needs to be loaded: keys by the type of row."""
 
 _MAX_LOADS = 5
-_SCOPE_ERRORS = (errors.Conflict, errors.Unprocessable)
+_RETRY_AFTER_S = 1
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -115,14 +120,45 @@ class _Item:
     def key(self) -> tuple[UUID, str] | None:
         return (self.idempotency.client_id, self.idempotency.key) if self.idempotency else None
 
+    def settle(self, answer: Answer | ProblemError) -> None:
+        if self.future.done():
+            return
+        if isinstance(answer, Answer):
+            self.future.set_result(answer)
+        else:
+            self.future.set_exception(answer)
+
+
+class _BlockedError(Exception):
+    """An idempotency key of the batch is held by a request that is carried out elsewhere."""
+
 
 class _Queue:
     """One tenant's commands that wait for a batch, and the task that works them off."""
 
-    def __init__(self) -> None:
-        self.tenant: TenantRef | None = None
+    def __init__(self, tenant: TenantRef) -> None:
+        self.tenant = tenant
         self.waiting: deque[_Item] = deque()
         self.worker: asyncio.Task[None] | None = None
+        self._in_flight: Counter[tuple[UUID, str]] = Counter()
+
+    def add(self, tenant: TenantRef, item: _Item) -> bool:
+        """Put a command in line, and tell whether one with the same idempotency key is in flight already."""
+        # A slow request may come with what the registry knew before.
+        if tenant.revision >= self.tenant.revision:
+            self.tenant = tenant
+        self.waiting.append(item)
+        key = item.key
+        if key is None:
+            return False
+        self._in_flight[key] += 1
+        item.future.add_done_callback(lambda _: self._landed(key))
+        return self._in_flight[key] > 1
+
+    def _landed(self, key: tuple[UUID, str]) -> None:
+        self._in_flight[key] -= 1
+        if not self._in_flight[key]:
+            del self._in_flight[key]
 
 
 class Engine:
@@ -135,6 +171,9 @@ class Engine:
         render_refusal: Encodes a refusal for the answer and for its idempotency record.
         max_batch: How many commands one transaction takes at most.
         max_waiting: How many commands of one tenant may wait; past it new ones are refused.
+        copy_wait_s: How long a copy of a request that is in flight waits for its answer.
+        timeout_s: How long one batch may take. PostgreSQL's own time-outs are shorter; this one is for a database that
+            has stopped answering at all.
     """
 
     def __init__(
@@ -147,6 +186,8 @@ class Engine:
         stores: Sequence[Store] = (),
         max_batch: int = 256,
         max_waiting: int = 10_000,
+        copy_wait_s: float = 2.0,
+        timeout_s: float = 60.0,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -156,6 +197,8 @@ class Engine:
         self._queues: dict[UUID, _Queue] = {}
         self._max_batch = max_batch
         self._max_waiting = max_waiting
+        self._copy_wait_s = copy_wait_s
+        self._timeout_s = timeout_s
         self._closed = False
         every: list[Store] = [*own.STORES, *stores]
         for store in every:
@@ -178,20 +221,23 @@ class Engine:
 
         Raises:
             ProblemError: The request was wrong, or the outcome can't be told now.
+            NestedTransactionError: The caller has a transaction open, for which its own command would wait.
         """
+        ENGINE.refuse_nesting()
         if self._closed:
-            detail = "The server is shutting down."
-            raise errors.Unavailable(detail, retry_after_s=1)
-        queue = self._queues.setdefault(tenant.id, _Queue())
+            raise _shutting_down()
+        queue = self._queues.setdefault(tenant.id, _Queue(tenant))
         if len(queue.waiting) >= self._max_waiting:
             detail = "Too many commands wait for this tenant's ledger."
-            raise errors.Overloaded(detail, retry_after_s=1)
+            raise errors.Overloaded(detail, retry_after_s=_RETRY_AFTER_S)
         item = _Item(kind, body, caller, idempotency)
-        queue.tenant = tenant
-        queue.waiting.append(item)
+        is_copy = queue.add(tenant, item)
         if queue.worker is None or queue.worker.done():
-            queue.worker = asyncio.create_task(self._work(queue), name=f"ledger-{tenant.slug}")
-        return await asyncio.shield(item.future)
+            # It works for many callers, so it has nothing of the one that happens to start it.
+            queue.worker = asyncio.get_running_loop().create_task(
+                self._work(queue), name=f"ledger-{tenant.slug}", context=contextvars.Context()
+            )
+        return await self._answer_to(item, is_copy=is_copy)
 
     async def close(self) -> None:
         """Take no further command, and wait until those taken are answered."""
@@ -199,38 +245,60 @@ class Engine:
         workers = [queue.worker for queue in self._queues.values() if queue.worker is not None]
         await asyncio.gather(*workers, return_exceptions=True)
 
+    async def _answer_to(self, item: _Item, *, is_copy: bool) -> Answer:
+        if not is_copy:
+            return await asyncio.shield(item.future)
+        try:
+            async with asyncio.timeout(self._copy_wait_s):
+                return await asyncio.shield(item.future)
+        except TimeoutError:
+            raise errors.RequestInFlight(param=keys_of_requests.HEADER) from None
+
     async def _work(self, queue: _Queue) -> None:
-        while queue.waiting:
-            tenant = queue.tenant
-            assert tenant is not None
-            batch = [queue.waiting.popleft() for _ in range(min(len(queue.waiting), self._max_batch))]
-            await self._settle(tenant, batch)
+        batch: list[_Item] = []
+        try:
+            while queue.waiting:
+                batch = [queue.waiting.popleft() for _ in range(min(len(queue.waiting), self._max_batch))]
+                await self._settle(queue.tenant, batch)
+        except BaseException:
+            # The event loop is ending. Nobody is left waiting for an answer that no one will give.
+            _fail(batch, errors.OutcomeUnknown(retry_after_s=_RETRY_AFTER_S))
+            _fail(queue.waiting, _shutting_down())
+            queue.waiting.clear()
+            raise
 
     async def _settle(self, tenant: TenantRef, batch: list[_Item]) -> None:
+        """Carry out a batch and answer it; if that fails for a reason of one item, carry out each by itself."""
         try:
             answers = await self._run(tenant, batch)
         except errors.Unavailable as error:
             _fail(batch, error)
-        except asyncio.CancelledError:
-            _fail(batch, errors.OutcomeUnknown(retry_after_s=1))
-            raise
         except Exception as error:
-            if len(batch) == 1:
+            if len(batch) > 1:
+                log.warning("ledger_batch_replayed", items=len(batch), tenant=tenant.slug, cause=type(error).__name__)
+                for item in batch:
+                    await self._settle(tenant, [item])
+            elif isinstance(error, _BlockedError):
+                _fail(batch, errors.RequestInFlight(param=keys_of_requests.HEADER))
+            else:
                 log.exception("ledger_command_failed", kind=batch[0].kind.name, tenant=tenant.slug)
                 _fail(batch, errors.InternalError())
-                return
-            log.warning("ledger_batch_replayed", items=len(batch), tenant=tenant.slug, cause=type(error).__name__)
-            for item in batch:
-                await self._settle(tenant, [item])
         else:
             for item, answer in zip(batch, answers, strict=True):
-                if not item.future.done():
-                    if isinstance(answer, Answer):
-                        item.future.set_result(answer)
-                    else:
-                        item.future.set_exception(answer)
+                item.settle(answer)
 
     async def _run(self, tenant: TenantRef, batch: list[_Item]) -> list[Answer | ProblemError]:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                try:
+                    return await self._attempt(tenant, batch)
+                except asyncpg.InvalidCachedStatementError:
+                    # A migration has changed the tables since they were last asked; asyncpg knows better by now.
+                    return await self._attempt(tenant, batch)
+        except TimeoutError as error:
+            raise errors.OutcomeUnknown(retry_after_s=_RETRY_AFTER_S) from error
+
+    async def _attempt(self, tenant: TenantRef, batch: list[_Item]) -> list[Answer | ProblemError]:
         async with self._database.tx(tenant, begin_sql=own.LOCK_HEAD) as tx:
             books = await own.load_head(tx)
             now = await self._tenant_now(tx)
@@ -301,28 +369,42 @@ class Engine:
     def _decide_one(self, item: _Item, draft: Draft) -> Answer | ProblemError:
         try:
             reply = item.kind.decide(draft, item.body)
-        except _SCOPE_ERRORS as error:
+        except ProblemError as error:
+            if not keys_of_requests.is_kept(error):
+                return error
             status, body = self._render_refusal(error, item.caller.request_id)
             return Answer(status=status, body=body, error=error)
-        except ProblemError as error:
-            return error
         body = b"" if reply.response is None else msgspec.json.encode(reply.response)
         return Answer(status=reply.status, body=body)
 
     async def _write(self, tx: TenantTx, books: Books, answers: Sequence[own.StoredAnswer]) -> None:
-        for row_type, rows in books.changed.items():
-            await self._stores[row_type].write(tx, list(rows.values()))
-        await own.write_ledger(tx, books, answers)
+        if answers:
+            try:
+                await own.write_answers(tx, answers)
+            except asyncpg.LockNotAvailableError as error:
+                raise _BlockedError from error
+        # In the order in which the stores were given, so that what refers to something comes after it.
+        for row_type, store in self._stores.items():
+            if rows := books.changed.get(row_type):
+                await store.write(tx, list(rows.values()))
+        await own.write_ledger(tx, books)
 
 
 def _replay(item: _Item, stored: own.StoredAnswer) -> Answer | ProblemError:
     """Return the stored answer, or refuse a key that was used for something else."""
     if item.idempotency is None or item.idempotency.fingerprint != stored.fingerprint:
-        return errors.IdempotencyKeyReused(param="Idempotency-Key")
+        return errors.IdempotencyKeyReused(param=keys_of_requests.HEADER)
     return Answer(status=stored.status, body=stored.body, replayed=True)
 
 
-def _fail(batch: Sequence[_Item], error: ProblemError) -> None:
-    for item in batch:
-        if not item.future.done():
-            item.future.set_exception(error)
+def _shutting_down() -> errors.Unavailable:
+    detail = "The server is shutting down."
+    return errors.Unavailable(detail, retry_after_s=_RETRY_AFTER_S)
+
+
+def _fail(items: Iterable[_Item], error: ProblemError) -> None:
+    """Answer all items with an error, each with one of its own: one that is raised in many tasks tangles tracebacks."""
+    for item in items:
+        own_error = copy.copy(error)
+        own_error.__cause__ = error.__cause__
+        item.settle(own_error)

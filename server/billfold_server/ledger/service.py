@@ -108,10 +108,13 @@ async def command(call: Call, kind: Kind[B], body: B) -> HttpReply[Any]:
     """Give the engine a command on behalf of a request, and return its answer as HTTP has it.
 
     Raises:
-        ProblemError: The request was wrong, or its outcome can't be told now.
+        ProblemError: It was refused, or its outcome can't be told now.
     """
     engine: Engine = call.services.engine
     answer = await engine.submit(call.tenant, call.caller, kind, body, call.idempotency)
+    if answer.error is not None:
+        # It looks just as the body that was kept, and logs and metrics learn its code.
+        raise answer.error
     return HttpReply(body=answer.body or None, status=answer.status, replayed=answer.replayed)
 
 

@@ -39,6 +39,7 @@ __all__ = [
     "to_account",
     "to_hold",
     "with_postings",
+    "write_answers",
     "write_ledger",
 ]
 
@@ -397,8 +398,8 @@ STORES: Final = (_Accounts(), _Entries(), _Holds(), _HoldMovements(), _Reversals
 """The ledger's own rows, as the engine loads and writes them."""
 
 
-async def write_ledger(tx: TenantTx, books: Books, answers: Sequence[StoredAnswer]) -> None:
-    """Write what a batch has added: entries, events, audit, jobs and answers; and move the head."""
+async def write_ledger(tx: TenantTx, books: Books) -> None:
+    """Write what a batch has added: entries, events, audit and jobs; and move the head."""
     if books.entries:
         await _write_entries(tx, books.entries)
     if books.events:
@@ -407,15 +408,14 @@ async def write_ledger(tx: TenantTx, books: Books, answers: Sequence[StoredAnswe
         await audit.record(tx, *books.audit_records)
     if books.jobs:
         await jobs.enqueue(tx, *books.jobs)
-    if answers:
-        await _write_answers(tx, answers)
     if books.changed or books.entries:
         await tx.execute(
             "UPDATE ledger_head SET sequence = $1, recorded_at = $2 WHERE id = 1", books.sequence, books.recorded_at
         )
 
 
-async def _write_answers(tx: TenantTx, answers: Sequence[StoredAnswer]) -> None:
+async def write_answers(tx: TenantTx, answers: Sequence[StoredAnswer]) -> None:
+    """Keep the answers under their keys. A key that is claimed by a request of another kind is waited for."""
     await tx.execute(
         """
         INSERT INTO idempotency_keys (client_id, key, fingerprint, status, body, created_at)
