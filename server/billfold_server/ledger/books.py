@@ -400,6 +400,7 @@ class Draft:
             Conflict: The narrower class says what refuses it.
         """
         effective = self.now if effective_at is None else effective_at
+        assert all(line.amount_minor for line in lines), "every line posts something"
         rules.check_effective(effective, self.now, None if backdate else self.manifest.limits.backdate_days)
         accounts, postings = self._apply(lines)
         for account in accounts.values():

@@ -229,7 +229,6 @@ class HoldOrder(msgspec.Struct, frozen=True):
     account: AccountRow
     wallet_id: UUID
     to_account: AccountRow | None
-    to_wallet_id: UUID | None
     order: CreateHold
 
 
@@ -266,7 +265,7 @@ def open_hold(draft: Draft, request: HoldOrder) -> Reply:
         id=draft.new_id(),
         wallet_id=request.wallet_id,
         account_id=request.account.id,
-        to_wallet_id=request.to_wallet_id,
+        to_wallet_id=None if request.to_account is None else request.to_account.wallet_id,
         to_account_id=None if request.to_account is None else request.to_account.id,
         currency=amount.currency,
         amount_minor=amount.amount_minor,

@@ -44,7 +44,7 @@ HOLD_STATES: Final[Mapping[tuple[HoldStatus, str], HoldStatus]] = {
     (HoldStatus.OPEN, "release"): HoldStatus.RELEASED,
     (HoldStatus.OPEN, "expire"): HoldStatus.EXPIRED,
 }
-"""The life of a hold. What isn't listed is refused; a hold that was captured in part and then released is captured."""
+"""The life of a hold. What isn't listed is refused. How much of it was captured, its amounts tell, not its state."""
 
 
 def on_normal_side(signed_minor: int, side: NormalSide) -> int:
@@ -118,10 +118,10 @@ def check_funds(account: "AccountRow", *, before: "AccountRow") -> None:
         before: The account as it is, whose available balance the refusal names.
 
     Raises:
-        BalanceOutOfRange: The posted balance would leave what the ledger counts.
+        BalanceOutOfRange: The posted, pending or held balance would leave what the ledger counts.
         InsufficientFunds: The available balance would fall below the limit.
     """
-    if abs(account.posted_minor) > MAX_BALANCE_MINOR or account.pending_minor > MAX_BALANCE_MINOR:
+    if max(abs(account.posted_minor), account.pending_minor, account.held_minor) > MAX_BALANCE_MINOR:
         raise errors.BalanceOutOfRange(account_id=account.wire_id)
     limit = account.overdraft_limit_minor
     if limit is not None and account.available_minor < -limit and account.available_minor < before.available_minor:

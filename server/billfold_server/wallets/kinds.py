@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from billfold import errors, ids
-from billfold.contract.ledger import AccountType, CreateHold, ReverseJournalEntry
+from billfold.contract.ledger import AccountType, CaptureHold, CreateHold, ReverseJournalEntry
 from billfold.contract.wallets import (
     CreateAlias,
     CreateTopUp,
@@ -384,10 +384,7 @@ def move(draft: Draft, body: Movement) -> TransferRow:
         )
     debited, credited = _sides(draft, body)
     if body.limited and body.to_wallet_id is not None:
-        after = credited.balance_minor + credited.pending_minor + amount.amount_minor
-        rules.check_limit(
-            "wallet_balance_max_minor", draft.manifest.limits.wallet_balance_max_minor, after, amount.currency
-        )
+        _check_balance_max(draft, credited, amount.amount_minor)
     entry = draft.post(
         body.kind,
         [
@@ -416,6 +413,13 @@ def move(draft: Draft, body: Movement) -> TransferRow:
     )
     draft.put(row)
     return row
+
+
+def _check_balance_max(draft: Draft, account: AccountRow, more_minor: int) -> None:
+    """Refuse to bring a wallet more than the tenant lets it hold, counting what open holds will bring."""
+    after = account.balance_minor + account.pending_minor + more_minor
+    limits = draft.manifest.limits.wallet_balance_max_minor
+    rules.check_limit("wallet_balance_max_minor", limits, after, account.currency)
 
 
 def _move(draft: Draft, body: Movement) -> Reply:
@@ -491,18 +495,24 @@ def _create_hold(draft: Draft, body: CreateHold) -> Reply:
     )
     wallet_id = ids.decode(Prefix.WALLET, body.wallet_id)
     account = wallet_account(draft, wallet_id, amount.currency, "wallet_id")
-    to_wallet_id = None if body.to_wallet_id is None else ids.decode(Prefix.WALLET, body.to_wallet_id)
-    to_account = None
-    if to_wallet_id is not None:
-        to_account = wallet_account(draft, to_wallet_id, amount.currency, "to_wallet_id")
-    elif body.to_account_id is not None:
-        to_account = draft.get_account(ids.decode(Prefix.ACCOUNT, body.to_account_id), "to_account_id")
-        if to_account.currency != amount.currency or to_account.id == account.id:
-            raise errors.CurrencyMismatch(account_id=to_account.wire_id, currency=to_account.currency)
-    return open_hold(
-        draft,
-        HoldOrder(account=account, wallet_id=wallet_id, to_account=to_account, to_wallet_id=to_wallet_id, order=body),
-    )
+    to_account = _hold_destination(draft, body, account)
+    if to_account is not None and to_account.wallet_id is not None:
+        _check_balance_max(draft, to_account, amount.amount_minor)
+    return open_hold(draft, HoldOrder(account=account, wallet_id=wallet_id, to_account=to_account, order=body))
+
+
+def _hold_destination(draft: Draft, body: CreateHold, account: AccountRow) -> AccountRow | None:
+    """Return the account that a hold is for, where it names one; it may be another wallet's, by either name."""
+    if body.to_wallet_id is not None:
+        return wallet_account(draft, ids.decode(Prefix.WALLET, body.to_wallet_id), body.amount.currency, "to_wallet_id")
+    if body.to_account_id is None:
+        return None
+    destination = draft.get_account(ids.decode(Prefix.ACCOUNT, body.to_account_id), "to_account_id")
+    if destination.id == account.id:
+        raise errors.SameWallet(param="to_account_id")
+    if destination.currency != body.amount.currency:
+        raise errors.CurrencyMismatch(account_id=destination.wire_id, currency=destination.currency)
+    return destination
 
 
 CREATE_HOLD: Kind[CreateHold] = Kind("hold.create", _hold_keys, _create_hold)
@@ -515,12 +525,36 @@ def _capture_keys(books: Books, body: Capture) -> Keys:
     return wanted
 
 
+def _capture_destination(draft: Draft, hold: HoldRow, order: CaptureHold) -> AccountRow | None:
+    """Return the account that a capture names itself, unless it is the one that the hold is for anyway."""
+    if order.to_wallet_id is not None:
+        wallet_id = ids.decode(Prefix.WALLET, order.to_wallet_id)
+        if wallet_id == hold.wallet_id:
+            raise errors.SameWallet(param="to_wallet_id")
+        account = wallet_account(draft, wallet_id, hold.currency, "to_wallet_id")
+    elif order.to_account_id is not None:
+        account = draft.get_account(ids.decode(Prefix.ACCOUNT, order.to_account_id), "to_account_id")
+        if account.id == hold.account_id:
+            raise errors.SameWallet(param="to_account_id")
+    else:
+        return None
+    return None if account.id == hold.to_account_id else account
+
+
 def _capture_hold(draft: Draft, body: Capture) -> Reply:
-    """Capture a hold; a wallet that it goes to is opened in the hold's currency where it has to be."""
+    """Capture a hold; a wallet that it goes to is opened in the hold's currency where it has to be.
+
+    What the hold's own destination may come to hold was checked when the hold was made; another one is checked now.
+    """
+    if body.order.to_wallet_id is not None and body.order.to_account_id is not None:
+        detail = "A capture has one destination: a wallet or an account."
+        raise errors.HoldDestinationAmbiguous(detail, param="to_account_id")
     hold = draft.find(HoldRow, body.hold_id)
-    if hold is not None and body.order.to_wallet_id is not None:
-        wallet_account(draft, ids.decode(Prefix.WALLET, body.order.to_wallet_id), hold.currency, "to_wallet_id")
-    return capture_hold(draft, body)
+    other = None if hold is None else _capture_destination(draft, hold, body.order)
+    reply = capture_hold(draft, body)
+    if other is not None and other.wallet_id is not None:
+        _check_balance_max(draft, draft.get_account(other.id), 0)
+    return reply
 
 
 CAPTURE_HOLD: Kind[Capture] = Kind("hold.capture", _capture_keys, _capture_hold)

@@ -468,6 +468,8 @@ async def create_hold(call: Call, body: CreateHold) -> Reply[Hold]:
     idempotency="required",
     errors=(
         *ledger.MOVES_MONEY,
+        errors.SameWallet,
+        errors.LimitExceeded,
         errors.CurrencyNotEnabled,
         errors.CurrencyMismatch,
         errors.HoldNotOpen,

@@ -11,6 +11,8 @@ from billfold.contract.wallets import AliasScheme, WalletStatus
 
 __all__ = ["WALLET_STATES", "check_limit", "new_alias", "next_status", "normalise_alias"]
 
+_MAX_ALIAS_BYTES: Final = 2000
+
 WALLET_STATES: Final[Mapping[tuple[WalletStatus, str], WalletStatus]] = {
     (WalletStatus.ACTIVE, "freeze"): WalletStatus.FROZEN,
     (WalletStatus.FROZEN, "unfreeze"): WalletStatus.ACTIVE,
@@ -57,7 +59,8 @@ def new_alias(scheme: AliasScheme, value: str) -> str:
     """Return the normal form of an alias that is about to be given.
 
     Raises:
-        AliasInvalid: An IBAN's country or check digits are wrong (ISO 13616), or nothing remains of the value.
+        AliasInvalid: An IBAN's country or check digits are wrong (ISO 13616), or nothing remains of the value, or its
+            compatible characters grow to more than PostgreSQL can keep in an index.
     """
     normal = normalise_alias(scheme, value)
     if scheme is AliasScheme.IBAN and not iban.is_valid(normal):
@@ -66,11 +69,17 @@ def new_alias(scheme: AliasScheme, value: str) -> str:
     if not normal:
         detail = "The value is empty."
         raise errors.AliasInvalid(detail, param="value")
+    if len(normal.encode()) > _MAX_ALIAS_BYTES:
+        detail = "The value is too long, once its compatible characters are spelled out."
+        raise errors.AliasInvalid(detail, param="value")
     return normal
 
 
 def check_limit(limit: str, limits: Mapping[str, int], amount_minor: int, currency: str) -> None:
     """Refuse an amount above one of the tenant's limits.
+
+    Limits bind what a wallet's holder orders: transfers, top-ups, withdrawals and holds. They don't bind the books' own
+    corrections (journal entries, reversing entries), nor what a bank's statement says has happened.
 
     Args:
         limit: The limit's name in the manifest.

@@ -171,12 +171,14 @@ class Model:
             self.pending[hold.target, hold.currency] -= amount
         hold.remaining -= amount
 
-    def _capture(self, order: Order) -> str:
+    def _capture(self, order: Order) -> str:  # noqa: PLR0911 - one for each refusal
         if not self.holds:
             return "not_found"
         hold = self.holds[order.source % len(self.holds)]
         # A destination that the capture names itself is looked at before the hold.
         named = order.target if hold.target is None else None
+        if named == hold.source:
+            return "same_wallet"
         if named is not None and (refusal := self._state(named)):
             return refusal
         if not hold.open:
