@@ -6,12 +6,11 @@
         async with tenancy.database.tx(tenancy.tenant) as tx:
             ...
 
-The database is a copy of a template that was migrated once per session, which takes some 50 ms.
+The database is a copy of a template that was migrated once per run, which takes some 50 ms.
 """
 
-import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -19,11 +18,13 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from billfold_server.db.embedded import EmbeddedPostgres
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.manifest import Manifest, parse_manifest
 from billfold_server.tenancy.provisioning import Administrator
 from billfold_server.tenancy.service import Registry, Tenants
 from billfold_server.tenancy.transaction import Database
+from tests.postgres import template_database
 
 SECRET = b"a secret of the tests, which is long enough"
 
@@ -87,12 +88,9 @@ def in_database(dsn: str, name: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def tenancy_template(postgres_dsn: str) -> Iterator[str]:
-    """Make a database with one migrated tenant, and return its name."""
-    name = f"template_{secrets.token_hex(4)}"
-    asyncio.run(_make_template(postgres_dsn, name))
-    yield name
-    asyncio.run(_execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)"))
+def tenancy_template(postgres: EmbeddedPostgres) -> str:
+    """Return the name of a database with one migrated tenant, which all processes of the run share."""
+    return template_database(postgres, "tenancy", _fill_template)
 
 
 @pytest_asyncio.fixture
@@ -125,11 +123,9 @@ async def open_tenancy(admin_dsn: str, *, slug: str = "testbank") -> Tenancy:
     )
 
 
-async def _make_template(dsn: str, name: str) -> None:
-    await _execute(dsn, f"CREATE DATABASE {name}")
-    administrator = Administrator(in_database(dsn, name), deployment_secret=SECRET)
-    ready = await administrator.bootstrap()
-    database = Database(ready.runtime_dsn, deployment_secret=SECRET)
+async def _fill_template(dsn: str) -> None:
+    administrator = Administrator(dsn, deployment_secret=SECRET)
+    database = Database((await administrator.bootstrap()).runtime_dsn, deployment_secret=SECRET)
     try:
         await Tenants(database, administrator).apply(manifest("testbank"))
     finally:

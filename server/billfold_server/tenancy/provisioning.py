@@ -26,18 +26,16 @@ from billfold_server.tenancy.rules import (
     Deployment,
     TenantNames,
     new_deployment_id,
+    objection,
     quoted,
 )
 from billfold_server.tenancy.transaction import Tx, find_deployment, opening
 
-__all__ = ["OLDEST_POSTGRES", "Administrator", "Bootstrapped", "DatabaseUnsuitable"]
+__all__ = ["Administrator", "Bootstrapped", "DatabaseUnsuitable", "Isolation", "Provisioned"]
 
 AdminConnection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Isolation = Literal["role", "login"]
 Progress = Callable[[str], None]
-
-OLDEST_POSTGRES = 16
-"""Before this version a grant couldn't say ``INHERIT FALSE, SET TRUE``, on which the isolation of tenants rests."""
 
 _LOCK_TIMEOUT_MS = 2_000
 _PAUSES_S = (0.25, 0.5, 1.0, 2.0)
@@ -62,6 +60,18 @@ class Bootstrapped(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         """Show the deployment, and not the password."""
         return f"Bootstrapped({self.deployment.id})"
+
+
+class Provisioned(msgspec.Struct, frozen=True):
+    """What ``provision`` has left behind.
+
+    Attributes:
+        schema_version: The newest migration that the schema has.
+        other_way_open: Whether the tenant's roles can still be reached in a way that its isolation doesn't ask for.
+    """
+
+    schema_version: str | None
+    other_way_open: bool
 
 
 class Administrator:
@@ -94,25 +104,28 @@ class Administrator:
         password = secret.password(self._secret, deployment.app_login)
         return Bootstrapped(deployment, dsn_for(self._dsn, user=deployment.app_login, password=password))
 
-    async def add_roles(self, deployment: Deployment, names: TenantNames, isolation: Isolation) -> None:
-        """Give a tenant its roles, and open the way to them that its isolation asks for."""
-        async with self.connect() as connection, _locked(connection, names.schema):
-            await _create_role(connection, names.owner_role)
-            await _create_role(connection, names.runtime_role)
-            if isolation == "login":
-                if not await _can_login(connection, names.runtime_role):
-                    await self._set_password(connection, names.runtime_role, "LOGIN NOINHERIT CONNECTION LIMIT -1")
-            elif not await _is_member(connection, deployment.app_login, names.runtime_role):
-                await connection.execute(
-                    f"GRANT {quoted(names.runtime_role)} TO {quoted(deployment.app_login)} WITH INHERIT FALSE, SET TRUE"
-                )
+    async def provision(
+        self, deployment: Deployment, names: TenantNames, isolation: Isolation, *, progress: Progress
+    ) -> Provisioned:
+        """Give a tenant what it lacks of roles, schema and migrations.
 
-    async def needs_closing(self, deployment: Deployment, names: TenantNames, isolation: Isolation) -> bool:
-        """Tell whether a way to the tenant's roles is open that its isolation doesn't ask for."""
-        async with self.connect() as connection:
-            if isolation == "login":
-                return await _is_member(connection, deployment.app_login, names.runtime_role)
-            return await _can_login(connection, names.runtime_role)
+        Raises:
+            errors.Busy: A lock wasn't to be had in time; the steps before are done.
+        """
+        async with self.connect() as connection, _locked(connection, names.schema):
+            progress("roles")
+            await self._add_roles(connection, deployment, names, isolation)
+            progress("schema")
+            await _add_schema(connection, deployment, names)
+            version = await _migrate(
+                connection, "tenant", names.owner_role, names.runtime_role, names.schema, progress=progress
+            )
+            return Provisioned(version, await _other_way_is_open(connection, deployment, names, isolation))
+
+    async def open_way(self, deployment: Deployment, names: TenantNames, isolation: Isolation) -> None:
+        """Open the way to the tenant's roles that an isolation asks for."""
+        async with self.connect() as connection, _locked(connection, names.schema):
+            await self._add_roles(connection, deployment, names, isolation)
 
     async def close_other_way(self, deployment: Deployment, names: TenantNames, isolation: Isolation) -> None:
         """Close the way to the tenant's roles that its isolation doesn't ask for."""
@@ -121,20 +134,6 @@ class Administrator:
                 await connection.execute(f"REVOKE {quoted(names.runtime_role)} FROM {quoted(deployment.app_login)}")
             else:
                 await connection.execute(f"ALTER ROLE {quoted(names.runtime_role)} NOLOGIN PASSWORD NULL")
-
-    async def add_schema(self, deployment: Deployment, names: TenantNames) -> None:
-        """Give a tenant its schema, which belongs to its owner role and which its runtime role may enter."""
-        async with self.connect() as connection, _locked(connection, names.schema):
-            if await connection.fetchval("SELECT to_regnamespace($1) IS NOT NULL", names.schema):
-                return
-            creator, owner = quoted(deployment.creator_role), quoted(names.owner_role)
-            await connection.execute(f"GRANT {creator} TO {owner} WITH INHERIT TRUE, SET FALSE")
-            async with connection.transaction():
-                await connection.execute(
-                    f"SET LOCAL ROLE {owner}; CREATE SCHEMA {quoted(names.schema)}; "
-                    f"GRANT USAGE ON SCHEMA {quoted(names.schema)} TO {quoted(names.runtime_role)}"
-                )
-            await connection.execute(f"REVOKE {creator} FROM {owner}")
 
     async def migrate(self, names: TenantNames, *, progress: Progress | None = None) -> str | None:
         """Bring a tenant's schema up to date, and return its version.
@@ -202,6 +201,19 @@ class Administrator:
             # Closing also ends the locks of the session and whatever was left open.
             connection.terminate() if connection.is_closed() else await connection.close(timeout=5)
 
+    async def _add_roles(
+        self, connection: AdminConnection, deployment: Deployment, names: TenantNames, isolation: Isolation
+    ) -> None:
+        await _create_role(connection, names.owner_role)
+        await _create_role(connection, names.runtime_role)
+        if isolation == "login":
+            if not await _can_login(connection, names.runtime_role):
+                await self._set_password(connection, names.runtime_role, "LOGIN NOINHERIT")
+        elif not await _is_member(connection, deployment.app_login, names.runtime_role):
+            await connection.execute(
+                f"GRANT {quoted(names.runtime_role)} TO {quoted(deployment.app_login)} WITH INHERIT FALSE, SET TRUE"
+            )
+
     async def _create(self, connection: AdminConnection) -> Deployment:
         """Make roles and schema of a new deployment, all or none of them."""
         deployment = Deployment(new_deployment_id())
@@ -256,22 +268,15 @@ async def _check(connection: AdminConnection) -> None:
     Raises:
         DatabaseUnsuitable: It can't.
     """
-    version = connection.get_server_version().major
-    if version < OLDEST_POSTGRES:
-        msg = f"PostgreSQL {version} is too old for Billfold: upgrade it to {OLDEST_POSTGRES} or later."
-        raise DatabaseUnsuitable(msg)
     row = await connection.fetchrow(
-        "SELECT rolsuper OR rolcreaterole AS roles, "
-        "has_database_privilege(current_database(), 'CREATE WITH GRANT OPTION') AS database, rolname, "
-        "current_database() AS name FROM pg_catalog.pg_roles WHERE rolname = current_user"
+        "SELECT rolsuper OR rolcreaterole AS creates_roles, rolname AS role, current_database() AS database, "
+        "has_database_privilege(current_database(), 'CREATE WITH GRANT OPTION') AS owns_database "
+        "FROM pg_catalog.pg_roles WHERE rolname = current_user"
     )
     assert row is not None, "everybody has a row of their own"
-    if not row["roles"]:
-        msg = f"The role {row['rolname']} may not create roles: give it CREATEROLE, or use another administrator's URL."
-        raise DatabaseUnsuitable(msg)
-    if not row["database"]:
-        msg = f"The role {row['rolname']} doesn't own the database {row['name']}: make it the owner."
-        raise DatabaseUnsuitable(msg)
+    found = objection(version=connection.get_server_version().major, **row)
+    if found is not None:
+        raise DatabaseUnsuitable(found)
 
 
 async def _create_role(connection: AdminConnection, role: str) -> None:
@@ -280,6 +285,29 @@ async def _create_role(connection: AdminConnection, role: str) -> None:
         await connection.execute(f"CREATE ROLE {quoted(role)} NOLOGIN; ALTER ROLE {quoted(role)} SET search_path TO ''")
     if not await connection.fetchval("SELECT pg_has_role(current_user, $1, 'SET')", role):
         await connection.execute(f"GRANT {quoted(role)} TO CURRENT_USER WITH INHERIT FALSE, SET TRUE")
+
+
+async def _add_schema(connection: AdminConnection, deployment: Deployment, names: TenantNames) -> None:
+    """Make a tenant's schema, which belongs to its owner role and which its runtime role may enter."""
+    if await connection.fetchval("SELECT to_regnamespace($1) IS NOT NULL", names.schema):
+        return
+    creator, owner = quoted(deployment.creator_role), quoted(names.owner_role)
+    await connection.execute(f"GRANT {creator} TO {owner} WITH INHERIT TRUE, SET FALSE")
+    async with connection.transaction():
+        await connection.execute(
+            f"SET LOCAL ROLE {owner}; CREATE SCHEMA {quoted(names.schema)}; "
+            f"GRANT USAGE ON SCHEMA {quoted(names.schema)} TO {quoted(names.runtime_role)}"
+        )
+    await connection.execute(f"REVOKE {creator} FROM {owner}")
+
+
+async def _other_way_is_open(
+    connection: AdminConnection, deployment: Deployment, names: TenantNames, isolation: Isolation
+) -> bool:
+    """Tell whether a way to the tenant's roles is open that its isolation doesn't ask for."""
+    if isolation == "login":
+        return await _is_member(connection, deployment.app_login, names.runtime_role)
+    return await _can_login(connection, names.runtime_role)
 
 
 async def _can_login(connection: AdminConnection, role: str) -> bool:

@@ -10,10 +10,23 @@ from billfold import ids
 from billfold.contract.platform import TenantState
 from billfold.ids import Prefix
 
-__all__ = ["PLATFORM_SCHEMA", "TRANSITIONS", "Deployment", "TenantNames", "new_deployment_id", "quoted", "tenant_names"]
+__all__ = [
+    "OLDEST_POSTGRES",
+    "PLATFORM_SCHEMA",
+    "TRANSITIONS",
+    "Deployment",
+    "TenantNames",
+    "new_deployment_id",
+    "objection",
+    "quoted",
+    "tenant_names",
+]
 
 PLATFORM_SCHEMA = "billfold_platform"
 """The schema of what belongs to no single tenant."""
+
+OLDEST_POSTGRES = 16
+"""Before this version a grant couldn't say ``INHERIT FALSE, SET TRUE``, on which the isolation of tenants rests."""
 
 _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -83,6 +96,17 @@ class TenantNames(msgspec.Struct, frozen=True):
     schema: str
     owner_role: str
     runtime_role: str
+
+
+def objection(*, version: int, role: str, database: str, creates_roles: bool, owns_database: bool) -> str | None:
+    """Return why a database can't be set up by a role, in one sentence that says what to do; None if it can."""
+    if version < OLDEST_POSTGRES:
+        return f"PostgreSQL {version} is too old for Billfold: upgrade it to {OLDEST_POSTGRES} or later."
+    if not creates_roles:
+        return f"The role {role} may not create roles: give it CREATEROLE, or use another administrator's URL."
+    if not owns_database:
+        return f"The role {role} doesn't own the database {database}: make it the owner."
+    return None
 
 
 def new_deployment_id() -> str:

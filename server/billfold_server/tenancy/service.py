@@ -225,16 +225,13 @@ class Tenants:
             await self._prepare(admin, deployment, before, isolation)
         record, change = await self._write(manifest)
         names = record.names(deployment)
-        report("roles")
-        await admin.add_roles(deployment, names, isolation)
-        report("schema")
-        await admin.add_schema(deployment, names)
-        version = await admin.migrate(names, progress=report)
-        record = await self._finish(record, version)
-        await self._close_other_way(admin, deployment, record)
+        provisioned = await admin.provision(deployment, names, isolation, progress=report)
+        record = await self._finish(record, provisioned.schema_version)
+        if provisioned.other_way_open:
+            # The former isolation's way is closed once no worker takes it any longer.
+            await asyncio.sleep(_FORGOTTEN_S)
+            await admin.close_other_way(deployment, names, isolation)
         return Applied(record, change)
-
-    provision = apply
 
     async def get(self, slug: str) -> Record:
         """Return a tenant.
@@ -420,14 +417,7 @@ class Tenants:
         self, admin: Administrator, deployment: Deployment, before: Record, isolation: Isolation
     ) -> None:
         if before.state is not TenantState.DELETING and before.isolation != isolation:
-            await admin.add_roles(deployment, before.names(deployment), isolation)
-
-    async def _close_other_way(self, admin: Administrator, deployment: Deployment, record: Record) -> None:
-        """Close the way of the former isolation, once no worker takes it any longer."""
-        names, isolation = record.names(deployment), record.isolation
-        if await admin.needs_closing(deployment, names, isolation):
-            await asyncio.sleep(_FORGOTTEN_S)
-            await admin.close_other_way(deployment, names, isolation)
+            await admin.open_way(deployment, before.names(deployment), isolation)
 
     def _administrator(self) -> Administrator:
         if self._admin is None:

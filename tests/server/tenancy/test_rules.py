@@ -1,6 +1,7 @@
 """Names and states of tenants."""
 
 from itertools import product
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from billfold import ids
 from billfold.contract.platform import TenantState
 from billfold.ids import Prefix
-from billfold_server.tenancy.rules import TRANSITIONS, Deployment, new_deployment_id, quoted, tenant_names
+from billfold_server.tenancy.rules import TRANSITIONS, Deployment, new_deployment_id, objection, quoted, tenant_names
 
 EVENTS = ("finish", "suspend", "resume", "delete")
 
@@ -62,3 +63,30 @@ class TestStates:
         """An operator's command can be repeated."""
         for (_, event), to in TRANSITIONS.items():
             assert TRANSITIONS[to, event] == to
+
+
+class TestADatabase:
+    @pytest.mark.parametrize(
+        ("changes", "named"),
+        [
+            ({"version": 15}, "15"),
+            ({"version": 9, "creates_roles": False}, "9"),
+            ({"creates_roles": False}, "dba"),
+            ({"owns_database": False}, "wallets"),
+        ],
+    )
+    def test_that_cannot_carry_billfold_is_told_in_one_sentence(self, changes: dict[str, Any], named: str) -> None:
+        """The sentence names what is wrong."""
+        good: dict[str, Any] = {
+            "version": 16,
+            "role": "dba",
+            "database": "wallets",
+            "creates_roles": True,
+            "owns_database": True,
+        }
+        assert objection(**good) is None
+        sentence = objection(**(good | changes))
+        assert sentence is not None
+        assert named in sentence
+        assert sentence.count(". ") == 0
+        assert sentence.endswith(".")
