@@ -15,7 +15,7 @@ import click
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from billfold.contract.platform import Tenant
 from billfold_server.tenancy.manifest import load_manifest
@@ -95,7 +95,7 @@ async def show(opened: Tenants, as_json: bool, slug: str) -> None:  # noqa: FBT0
     if as_json:
         _print_json(document)
         return
-    table = Table("Key", "Value", title=f"Tenant {slug}")
+    table = _table("Key", "Value")
     for key, value in document.items():
         text = value if isinstance(value, str) else msgspec.json.format(msgspec.json.encode(value)).decode()
         table.add_row(key, text)
@@ -180,10 +180,15 @@ def _print_one(view: Tenant, *, as_json: bool) -> None:
         _print_tenants([view])
 
 
+def _table(*names: str) -> Table:
+    """Make a table that breaks what is too long, instead of leaving half of it out."""
+    return Table(*(Column(name, overflow="fold") for name in names))
+
+
 def _print_tenants(views: Sequence[Tenant], *, extra: tuple[str, Sequence[str]] | None = None) -> None:
-    table = Table("Slug", "Name", "State", "Isolation", "Version", "Hosts")
+    table = _table("Slug", "Name", "State", "Isolation", "Version", "Hosts")
     if extra is not None:
-        table.add_column(extra[0])
+        table.add_column(extra[0], overflow="fold")
     for number, view in enumerate(views):
         row = [view.slug, view.name, view.state.value, view.isolation, view.schema_version or "-", " ".join(view.hosts)]
         table.add_row(*row, *([extra[1][number]] if extra is not None else []))
@@ -191,7 +196,7 @@ def _print_tenants(views: Sequence[Tenant], *, extra: tuple[str, Sequence[str]] 
 
 
 def _print_migrated(results: Sequence[Migrated]) -> None:
-    table = Table("Slug", "Version", "Error")
+    table = _table("Slug", "Version", "Error")
     for result in results:
         table.add_row(result.slug, result.schema_version or "-", result.error or "")
     Console().print(table)
