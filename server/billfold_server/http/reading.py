@@ -36,7 +36,9 @@ JSON: Final = "application/json"
 MAX_DEPTH: Final = 32
 """How deep a body may nest. The contract's deepest needs six; PostgreSQL and Python would take a thousand."""
 
-_BRACKETS_OR_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+# A string that never ends goes to the end of the body and gives nothing back (possessive), or a body of quotes would be
+# read once from each of them, and a megabyte would keep this process busy for hours.
+_BRACKETS_OR_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 

@@ -1,0 +1,48 @@
+"""Reading: what strangers send costs no more than its size."""
+
+import json
+import random
+import time
+from typing import Any
+
+import msgspec
+import pytest
+
+from billfold import errors
+from billfold_server.http import reading
+
+
+def nested(chance: random.Random, depth: int) -> Any:
+    """Return a random JSON value, whose texts are full of brackets, quotes and backslashes."""
+    if depth == 0 or chance.random() < 0.2:
+        return chance.choice(['a"[{', "\\", '\\"]}', 1, None, "é"])
+    if chance.random() < 0.5:
+        return [nested(chance, depth - 1) for _ in range(chance.randint(0, 3))]
+    return {chance.choice('["\\k') + str(number): nested(chance, depth - 1) for number in range(chance.randint(0, 3))}
+
+
+def depth_of(value: Any) -> int:
+    """Return how deep lists and objects nest."""
+    if isinstance(value, dict):
+        return 1 + max(map(depth_of, value.values()), default=0)
+    return 1 + max(map(depth_of, value), default=0) if isinstance(value, list) else 0
+
+
+class TestABody:
+    @pytest.mark.parametrize("repeated", [b'\\"', b'"', b'""', b'"\\', b"\\", b"\\\\u0000", b"[", b"{}", b'["'])
+    def test_of_quotes_and_brackets_is_refused_in_no_time(self, repeated: bytes) -> None:
+        """A string that never ends is read once, not once from each of its characters."""
+        body = b"[" * (reading.MAX_DEPTH + 1) + b'"' + repeated * 30_000
+        began = time.process_time()
+        with pytest.raises(errors.MalformedBody):
+            reading.decode_json(body, msgspec.json.Decoder(dict))
+        # It takes milliseconds; a reader that begins anew at each quote takes half a minute.
+        assert time.process_time() - began < 3
+
+    def test_nests_as_deep_as_its_brackets_outside_of_texts(self) -> None:
+        """The depth that is counted is the one that a parser finds."""
+        chance = random.Random(7)
+        values = [nested(chance, 6) for _ in range(500)]
+        assert {depth_of(value) for value in values} >= {0, 1, 3, 6}
+        for value in values:
+            assert reading._depth(json.dumps(value).encode()) == depth_of(value)
