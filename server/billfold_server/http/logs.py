@@ -2,8 +2,12 @@
 
 import logging
 import sys
+import traceback
+from collections.abc import Iterator
+from types import TracebackType
 from typing import Any
 
+import asyncpg
 import structlog
 
 from billfold_server.settings import Settings
@@ -49,8 +53,45 @@ def configure_logs(settings: Settings) -> None:
 
 
 def _rendering(settings: Settings) -> list[Any]:
+    exceptions = structlog.processors.ExceptionRenderer(traceback_of)
     watched = settings.log_format == "auto" and sys.stderr.isatty()
     if watched or settings.log_format == "console":
-        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
-    # A traceback without the values of variables: those may be anybody's secrets.
-    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=True)]
+        # Its own tracebacks would show the values of variables.
+        plain = structlog.dev.plain_traceback
+        return [exceptions, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
+    return [exceptions, structlog.processors.JSONRenderer(ensure_ascii=True)]
+
+
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
+
+
+def traceback_of(exc_info: ExcInfo) -> str:
+    """Return a traceback as logs may show it: where something failed and how, but no values.
+
+    The values of variables may be anybody's secrets. What PostgreSQL tells of the row or the value that it refuses
+    (``DETAIL: Failing row contains …``) is somebody's name or bank account, and logs are never erased.
+    """
+    refusals = [error for error in _chain(exc_info[1]) if isinstance(error, asyncpg.PostgresError)]
+    told = [(error, error.args, error.detail) for error in refusals]
+    try:
+        for error in refusals:
+            error.detail = None
+            if isinstance(error, asyncpg.DataError):
+                # Class 22 quotes the value in the message itself.
+                error.args = ("(the message holds a value, and is left out)",)
+        return "".join(traceback.format_exception(*exc_info)).rstrip("\n")
+    finally:
+        for error, args, detail in told:
+            error.args, error.detail = args, detail
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an exception with all from which it came."""
+    waiting, seen = [error], set[int]()
+    while waiting:
+        error = waiting.pop()
+        if error is None or id(error) in seen:
+            continue
+        seen.add(id(error))
+        yield error
+        waiting += [error.__cause__, error.__context__, *getattr(error, "exceptions", ())]
