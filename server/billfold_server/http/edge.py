@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import structlog
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,6 +20,7 @@ from billfold.ids import Prefix
 from billfold_server.http.answers import problem_answer
 from billfold_server.http.context import RequestContext
 from billfold_server.http.metrics import Metrics
+from billfold_server.http.peers import origin_of, read_address, within
 from billfold_server.http.pipeline import INTERNAL_ROOT
 from billfold_server.http.services import Services
 from billfold_server.tenancy.context import TenantRef
@@ -50,6 +52,7 @@ class Edge:
         self._services = services
         self._metrics = metrics
         self._proxies = [ipaddress.ip_network(each) for each in services.settings.trusted_proxies]
+        self._own_host = urlsplit(services.settings.base_url).hostname
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -82,9 +85,10 @@ class Edge:
             self._account(scope, context, answer, time.perf_counter() - started)
 
     def _context(self, scope: Any) -> RequestContext:
-        peer = scope["client"][0] if scope.get("client") else ""
+        connected = scope["client"][0] if scope.get("client") else ""
+        peer = read_address(connected)
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        behind_proxy = self._trusts(peer)
+        behind_proxy = peer is not None and within(peer, self._proxies)
         request_id = ids.new(Prefix.REQUEST)
         inbound = headers.get("x-request-id", "")
         inbound = inbound if _INBOUND_ID.fullmatch(inbound) else ""
@@ -94,25 +98,10 @@ class Edge:
         return RequestContext(
             request_id=request_id,
             path=scope["path"],
-            peer=self._origin(peer, headers.get("x-forwarded-for", "")) if behind_proxy else peer,
+            peer=connected if peer is None else str(origin_of(peer, _forwarded_for(scope), self._proxies)),
             host=headers.get("host", "").lower(),
             client_request_id=inbound or None,
         )
-
-    def _trusts(self, peer: str) -> bool:
-        try:
-            address = ipaddress.ip_address(peer)
-        except ValueError:
-            return False
-        return any(address in network for network in self._proxies)
-
-    def _origin(self, peer: str, forwarded_for: str) -> str:
-        """Return who asked the outermost proxy that is trusted: the last address that isn't one of them."""
-        for hop in reversed([each.strip() for each in forwarded_for.split(",") if each.strip()]):
-            peer = hop
-            if not self._trusts(hop):
-                break
-        return peer
 
     async def _route(self, scope: Any, context: RequestContext, receive: Receive, send: Send) -> None:
         """Take the tenant off the address, and hand the request to the router."""
@@ -161,8 +150,10 @@ class Edge:
 
     async def _tenant_of_host(self, host: str) -> TenantRef | None:
         match = _HOST.fullmatch(host)
-        # A deployment without tenants' own hosts isn't asked for each load balancer's look.
-        return None if match is None else await self._services.registry.find_by_host(match.group(1))
+        # The deployment's own host is no tenant's, whatever a manifest says: the operators would be locked out.
+        if match is None or match.group(1) == self._own_host:
+            return None
+        return await self._services.registry.find_by_host(match.group(1))
 
     async def _refuse(
         self, error: errors.ProblemError, context: RequestContext, scope: Scope, receive: Receive, answer: "_Answering"
@@ -191,6 +182,11 @@ class Edge:
         }
         log = _log.debug if quiet else _log.info
         log("request", **{name: value for name, value in facts.items() if value is not None})
+
+
+def _forwarded_for(scope: Any) -> str:
+    """Return all that proxies have said of where a request came from; each may have added a header of its own."""
+    return ",".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for")
 
 
 def _routed_method(method: str) -> str:

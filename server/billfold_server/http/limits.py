@@ -19,6 +19,7 @@ from typing import Final
 from uuid import UUID
 
 from billfold import errors
+from billfold_server.http.peers import share_of
 from billfold_server.settings import Settings
 from billfold_server.tenancy.context import TenantRef
 
@@ -130,7 +131,7 @@ class ClientLimits:
 
     def _address(self, peer: str, *, cost: float) -> None:
         per_min = self._settings.token_rate_limit_per_min
-        name = b"address " + peer.encode()
+        name = b"address " + share_of(peer).encode()
         left, wait_s = self._buckets.take(name, per_s=per_min / 60, burst=per_min, cost=cost)
         if cost == 0.0 and left < 1.0:
             raise _limited(60 / per_min)
