@@ -7,12 +7,36 @@ from typing import Final
 from billfold import errors
 from billfold.contract.platform import Health
 from billfold_server.http.routing import Call, Reply, Routes
+from billfold_server.tenancy.transaction import Database
 
 __all__ = ["routes"]
 
 routes = Routes(tag="Operations", description="For load balancers and monitoring.", audience="host")
 
 _PATIENCE_S: Final = 2.0
+
+
+class _Readiness:
+    """Asks the database, once for all who want to know at the same time.
+
+    Anybody may ask, without a token and as often as they like. They share one connection, and keep none from requests.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._asking: asyncio.Task[None] | None = None
+
+    async def ask(self) -> None:
+        """Return once the database has answered; whatever is raised says why it can't."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask())
+            # All who asked may have lost patience by then, and an error that nobody looks at would be logged.
+            self._asking.add_done_callback(lambda task: task.cancelled() or task.exception())
+        await asyncio.shield(self._asking)
+
+    async def _ask(self) -> None:
+        async with asyncio.timeout(_PATIENCE_S), self._database.platform_tx() as tx:
+            await tx.fetchval("SELECT revision FROM registry")
 
 
 @routes.get("/health/live")
@@ -28,9 +52,10 @@ async def get_live(call: Call) -> Health:
 @routes.get("/health/ready", errors=(errors.DatabaseUnavailable,))
 async def get_ready(call: Call) -> Health:
     """Tell whether requests can be served: the database answers, and its schema is there."""
+    readiness = call.services.rooms.setdefault("readiness", _Readiness(call.services.database))
     try:
-        async with asyncio.timeout(_PATIENCE_S), call.services.database.platform_tx() as tx:
-            await tx.fetchval("SELECT revision FROM registry")
+        async with asyncio.timeout(_PATIENCE_S):
+            await readiness.ask()
     except (TimeoutError, errors.Overloaded):
         raise errors.DatabaseUnavailable("the database doesn't answer in time") from None
     return Health(status="ok")

@@ -91,6 +91,13 @@ class TestATokenRequest:
         assert {(answer.status_code, answer.text) for answer in answers} == {(401, answers[0].text)}
         assert all(answer.headers["www-authenticate"].startswith("Basic ") for answer in answers)
 
+    def test_of_many_parameters_is_refused_unread(self, live) -> None:
+        """Taking a megabyte of parameters apart would cost everybody half a second, and strangers may send it."""
+        form = b"grant_type=client_credentials&" + b"&".join(b"%x=1" % number for number in range(10_000))
+        answer = ask(live, form)
+        assert (answer.status_code, answer.json()["error"]) == (413, "invalid_request")
+        assert ask(live, form[: form.index(b"&ff=")]).status_code == 401
+
     @pytest.mark.parametrize(
         "header", ["Bearer x", "Basic", "Basic !!!", "Basic eA==", "Basic " + "A" * 5000, "Basic /////w=="]
     )

@@ -1,0 +1,41 @@
+"""Health: what anybody may ask, without taking anything from those who are served."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import msgspec
+
+from billfold_server.app import build_app
+from billfold_server.settings import Secret
+from tests.live import LiveServer
+
+
+class TestReadiness:
+    async def test_asks_the_database_once_for_all_who_want_to_know(self, live: LiveServer) -> None:
+        """A hundred questions at a time take one connection, so that strangers can't keep requests from theirs."""
+        app: Any = build_app(live.settings)
+        pools, most = app.state.services.database.pools, 0
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
+            assert (await client.get("/health/ready")).status_code == 200
+            asking = [asyncio.create_task(client.get("/health/ready")) for _ in range(100)]
+            while not all(task.done() for task in asking):
+                await asyncio.sleep(0)
+                most = max(most, pools.on_loan)
+            assert {(await task).status_code for task in asking} == {200}
+        assert most == 1
+        await app.state.services.engine.close()
+        await app.state.services.database.close()
+
+    async def test_fails_with_the_database_and_comes_back_with_it(self, live: LiveServer) -> None:
+        """503 with a reason for everybody who asks meanwhile; nothing of it is remembered."""
+        settings = msgspec.structs.replace(live.settings, database_url=Secret("postgresql://nobody@127.0.0.1:1/none"))
+        app: Any = build_app(settings)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
+            answers = await asyncio.gather(*(client.get("/health/ready") for _ in range(5)))
+            assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {
+                (503, "database_unavailable")
+            }
+            assert (await client.get("/health/live")).status_code == 200
+        await app.state.services.engine.close()
+        await app.state.services.database.close()
