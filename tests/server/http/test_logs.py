@@ -100,7 +100,7 @@ class TestATraceback:
 class TestALine:
     def test_is_one_json_object_whatever_it_holds(self, logged: Callable[[], str]) -> None:
         """Line breaks and control characters of a caller's can't begin a line of their own."""
-        configure_logs(Settings())
+        configure_logs(Settings(log_format="json"))
         structlog.stdlib.get_logger("billfold").info("request", path='/t/a\n{"event": "forged"}\x1b[2J\u2028')
         (line,) = logged().splitlines()
         assert json.loads(line)["event"] == "request"
