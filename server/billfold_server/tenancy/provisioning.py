@@ -9,6 +9,7 @@ The administrator needs no superuser: CREATEROLE, and owning the database, are e
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from billfold_server.db.engine import ENGINE
 from billfold_server.db.pools import CONNECTION_LOST, dsn_for, unavailable
 from billfold_server.tenancy import migrations, secret
 from billfold_server.tenancy.rules import (
+    DEPLOYMENT_LENGTH,
     PLATFORM_SCHEMA,
     Deployment,
     TenantNames,
@@ -216,7 +218,7 @@ class Administrator:
 
     async def _create(self, connection: AdminConnection) -> Deployment:
         """Make roles and schema of a new deployment, all or none of them."""
-        deployment = Deployment(new_deployment_id())
+        deployment = Deployment(new_deployment_id(secrets.token_bytes(DEPLOYMENT_LENGTH)))
         owner, runtime, app = deployment.platform_owner, deployment.platform_role, deployment.app_login
         async with connection.transaction():
             for role in (deployment.creator_role, owner, runtime):

@@ -1,7 +1,6 @@
 """How a tenant's schema and roles are named, and which states follow which."""
 
 import re
-import secrets
 from uuid import UUID
 
 import msgspec
@@ -11,6 +10,7 @@ from billfold.contract.platform import TenantState
 from billfold.ids import Prefix
 
 __all__ = [
+    "DEPLOYMENT_LENGTH",
     "OLDEST_POSTGRES",
     "PLATFORM_SCHEMA",
     "TRANSITIONS",
@@ -30,7 +30,7 @@ OLDEST_POSTGRES = 16
 
 _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-_DEPLOYMENT_LENGTH = 8
+DEPLOYMENT_LENGTH = 8
 
 TRANSITIONS: dict[tuple[TenantState, str], TenantState] = {
     (TenantState.PROVISIONING, "finish"): TenantState.ACTIVE,
@@ -109,9 +109,12 @@ def objection(*, version: int, role: str, database: str, creates_roles: bool, ow
     return None
 
 
-def new_deployment_id() -> str:
-    """Draw the id of a new deployment: 40 random bits as eight Crockford characters."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(_DEPLOYMENT_LENGTH))
+def new_deployment_id(entropy: bytes) -> str:
+    """Return a deployment's id made of random bytes, of which it takes one for each of its characters.
+
+    The alphabet has 32 characters, so each is as likely as the others.
+    """
+    return "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in entropy[:DEPLOYMENT_LENGTH])
 
 
 def tenant_names(deployment: Deployment, tenant_id: UUID) -> TenantNames:

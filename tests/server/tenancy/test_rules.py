@@ -1,5 +1,6 @@
 """Names and states of tenants."""
 
+import secrets
 from itertools import product
 from typing import Any
 from uuid import UUID
@@ -26,7 +27,7 @@ class TestNames:
 
     def test_fit_into_an_identifier(self) -> None:
         """PostgreSQL cuts names at 63 bytes without an error, and two names could become one."""
-        names = tenant_names(Deployment(new_deployment_id()), UUID(int=2**128 - 1))
+        names = tenant_names(Deployment(new_deployment_id(secrets.token_bytes(8))), UUID(int=2**128 - 1))
         assert max(len(name) for name in (names.schema, names.owner_role, names.runtime_role)) <= 63
         assert quoted(names.runtime_role) == f'"{names.runtime_role}"'
 
@@ -38,7 +39,7 @@ class TestNames:
 
     def test_of_a_deployment_are_found_by_its_platforms_owner(self) -> None:
         """The owner of the platform's schema tells which deployment it is, and a stranger's schema isn't taken."""
-        deployment = Deployment(new_deployment_id())
+        deployment = Deployment(new_deployment_id(secrets.token_bytes(8)))
         assert Deployment.of_platform_owner(deployment.platform_owner) == deployment
         with pytest.raises(ValueError, match="belongs to"):
             Deployment.of_platform_owner("postgres")
