@@ -43,6 +43,8 @@ from billfold_server.ledger import routes as ledger_routes
 from billfold_server.ledger import tasks as ledger_tasks
 from billfold_server.ledger.service import Engine
 from billfold_server.parties import routes as parties_routes
+from billfold_server.reconciliation import routes as reconciliation_routes
+from billfold_server.reconciliation import service as reconciliation
 from billfold_server.sandbox import routes as sandbox_routes
 from billfold_server.settings import Mistake, Settings, SettingsInvalid
 from billfold_server.tenancy import routes as tenancy_routes
@@ -65,6 +67,7 @@ ROOMS: Final[tuple[Routes, ...]] = (
     parties_routes.routes,
     wallets_routes.routes,
     ledger_routes.routes,
+    reconciliation_routes.routes,
     webhooks_routes.routes,
     audit_routes.routes,
     identity_routes.routes,
@@ -117,7 +120,11 @@ def build_services(settings: Settings, *, clock: Clock | None = None) -> Service
         idempotency_key=keyring.derive("idempotency fingerprints"),
         metrics=Metrics(),
         engine=Engine(
-            database, clock=clock, tenant_now=tenant_now, render_refusal=_render_refusal, stores=wallets.STORES
+            database,
+            clock=clock,
+            tenant_now=tenant_now,
+            render_refusal=_render_refusal,
+            stores=(*wallets.STORES, *reconciliation.STORES),
         ),
     )
     _add_background(services)

@@ -20,6 +20,7 @@ from billfold.contract.common import (
 __all__ = [
     "AssignStatementEntry",
     "EntryOutcome",
+    "EntryReason",
     "ImportedStatement",
     "StatementEntry",
     "StatementFormat",
@@ -45,15 +46,34 @@ class EntryOutcome(StrEnum):
     NOT_BOOKED = "not_booked"
 
 
+class EntryReason(StrEnum):
+    """Why a statement entry moved no wallet when it was imported."""
+
+    NO_ALIAS = "no_alias"
+    AMBIGUOUS_ALIAS = "ambiguous_alias"
+    INSUFFICIENT_FUNDS = "insufficient_funds"
+    WALLET_FROZEN = "wallet_frozen"
+    WALLET_CLOSED = "wallet_closed"
+    BALANCE_OUT_OF_RANGE = "balance_out_of_range"
+    BANK_HAS_NOT_BOOKED = "bank_has_not_booked"
+    ZERO_AMOUNT = "zero_amount"
+
+
 class ImportedStatement(Response, frozen=True, kw_only=True):
-    """One statement of a file, and what its import did."""
+    """One statement of a file, and what its import did.
+
+    The cash account goes where the bank's statements lead. Where it stood elsewhere and no entry tells why, the
+    difference is ``break_minor``, and it was posted against the account ``breaks``.
+    """
 
     bank_account: str
     statement_id: str
     currency: str
     cash_account_id: AccountId
-    opening_balance_minor: int
-    closing_balance_minor: int
+    opening_date: date
+    closing_date: date
+    opening_balance_minor: Annotated[int | None, Meta(description="Null where it is in another currency.")]
+    closing_balance_minor: Annotated[int | None, Meta(description="Null where it is in another currency.")]
     entries: Annotated[int, Meta(description="How many entries the statement has.")]
     topped_up: int
     withdrawn: int
@@ -64,8 +84,14 @@ class ImportedStatement(Response, frozen=True, kw_only=True):
         int | None,
         Meta(description="Opening balance plus entries less closing balance: 0 closes, null mixes currencies."),
     ]
-    cash_balance_minor: Annotated[int, Meta(description="Posted balance of the cash account after the statement.")]
-    verdict: Annotated[str, Meta(description="One sentence on whether the statement's own arithmetic closes.")]
+    cash_before_minor: Annotated[int, Meta(description="Posted balance of the cash account before the statement.")]
+    cash_after_minor: Annotated[int, Meta(description="Posted balance of the cash account after the statement.")]
+    break_minor: Annotated[
+        int, Meta(description="What moved the cash account though no entry tells why; 0 is no break.")
+    ]
+    verdict: Annotated[
+        str, Meta(description="Whether the statement's own arithmetic closes, and whether it continues the books.")
+    ]
 
 
 class StatementImport(Response, frozen=True, kw_only=True):
@@ -78,7 +104,10 @@ class StatementImport(Response, frozen=True, kw_only=True):
 
 
 class StatementEntry(Response, frozen=True, kw_only=True):
-    """One entry of a bank's statement (ISO 20022 ``Ntry``)."""
+    """One entry of a bank's statement (ISO 20022 ``Ntry``).
+
+    A duplicate holds no texts of its own: ``duplicate_of`` names the entry that does.
+    """
 
     id: StatementEntryId
     statement_import_id: StatementImportId
@@ -87,14 +116,30 @@ class StatementEntry(Response, frozen=True, kw_only=True):
     value_date: date | None
     amount_minor: Annotated[int, Meta(description="Positive came in, negative went out.")]
     currency: str
+    status: Annotated[str, Meta(description="The bank's own word; only `BOOK` has moved money.")]
     counterparty_name: str | None
     counterparty_iban: str | None
     references: list[str]
     remittance: str | None
     outcome: EntryOutcome
+    reason: Annotated[EntryReason | None, Meta(description="Why it moved no wallet when it was imported.")]
     matched_by: Annotated[str | None, Meta(description="The scheme of the alias that named the wallet.")]
-    wallet_id: str | None
+    wallet_id: Annotated[
+        WalletId | None, Meta(description="The wallet that it moved, or that it names and couldn't move.")
+    ]
+    duplicate_of: StatementEntryId | None
+    movement_id: Annotated[str | None, Meta(description="The top-up or withdrawal that it became.")]
     journal_entry_id: Annotated[JournalEntryId | None, Meta(description="The journal entry that booked it.")]
+    assigning_journal_entry_id: Annotated[
+        JournalEntryId | None, Meta(description="The journal entry that moved it from suspense to a wallet.")
+    ]
+    effective_at: Annotated[
+        Instant | None,
+        Meta(description="When it took effect: noon of the booking date, or when it was imported if that is earlier."),
+    ]
+    booked_ahead: Annotated[
+        bool, Meta(description="Whether its booking date lay in the tenant's future, so that it took effect at once.")
+    ]
     created_at: Instant
 
 

@@ -97,5 +97,58 @@ INVARIANTS: Final[dict[str, str]] = {
         WHERE r.reversed_minor <> coalesce(s.total, 0)
         ORDER BY r.journal_entry_id LIMIT 100
     """,
+    "statement_entries_are_posted": """
+        SELECT e.id::text AS object,
+            'booked ' || e.amount_minor::text || ', but its journal entry moves the cash account by '
+                || coalesce(p.amount_minor::text, 'nothing') AS fact
+        FROM statement_entries AS e
+        LEFT JOIN bank_accounts AS b ON b.bank_account = e.bank_account AND b.currency = e.currency
+        LEFT JOIN journal_entries AS j ON j.id = e.journal_entry_id
+        LEFT JOIN postings AS p ON p.sequence = j.sequence AND p.account_id = b.cash_account_id
+        WHERE e.journal_entry_id IS NOT NULL AND p.amount_minor IS DISTINCT FROM e.amount_minor
+        ORDER BY e.id LIMIT 100
+    """,
+    "statement_entries_have_their_movement": """
+        SELECT e.id::text AS object, 'its top-up or withdrawal is missing, or another one''s' AS fact
+        FROM statement_entries AS e
+        LEFT JOIN transfers AS t ON t.id = e.movement_id AND t.journal_entry_id = e.journal_entry_id
+            AND e.wallet_id = coalesce(t.to_wallet_id, t.from_wallet_id) AND t.amount_minor = abs(e.amount_minor)
+        WHERE e.movement_id IS NOT NULL AND t.id IS NULL
+        ORDER BY e.id LIMIT 100
+    """,
+    "suspense_equals_unassigned_entries": """
+        SELECT coalesce(e.currency, p.currency) AS object,
+            'statements have left ' || coalesce(-p.total, 0)::text || ' in suspense, but unassigned entries make '
+                || coalesce(e.total, 0)::text AS fact
+        FROM (
+            SELECT currency, sum(amount_minor) AS total FROM statement_entries
+            WHERE outcome = 'suspense' GROUP BY currency) AS e
+        FULL JOIN (
+            SELECT p.currency, sum(p.amount_minor) AS total
+            FROM journal_entries AS j
+            JOIN postings AS p ON p.sequence = j.sequence
+            JOIN accounts AS a ON a.id = p.account_id AND a.code = 'suspense'
+            WHERE j.kind IN ('statement_suspense', 'statement_assignment') GROUP BY p.currency) AS p
+            ON p.currency = e.currency
+        WHERE coalesce(-p.total, 0) <> coalesce(e.total, 0)
+        ORDER BY 1 LIMIT 100
+    """,
+    "bank_accounts_equal_postings": """
+        SELECT b.bank_account || ' ' || b.currency AS object,
+            'opened with ' || coalesce(b.first_opening_minor, 0)::text || ' and breaks of ' || b.break_minor::text
+                || ', but its postings say ' || coalesce(p.opening_minor, 0)::text || ' and '
+                || coalesce(p.break_minor, 0)::text AS fact
+        FROM bank_accounts AS b
+        LEFT JOIN (
+            SELECT p.account_id,
+                sum(p.amount_minor) FILTER (WHERE j.kind = 'statement_opening') AS opening_minor,
+                sum(p.amount_minor) FILTER (WHERE j.kind = 'statement_break') AS break_minor
+            FROM journal_entries AS j JOIN postings AS p ON p.sequence = j.sequence
+            WHERE j.kind IN ('statement_opening', 'statement_break') GROUP BY p.account_id) AS p
+            ON p.account_id = b.cash_account_id
+        WHERE coalesce(b.first_opening_minor, 0) <> coalesce(p.opening_minor, 0)
+            OR b.break_minor <> coalesce(p.break_minor, 0)
+        ORDER BY 1 LIMIT 100
+    """,
 }
 """What must hold of every tenant's books, by name."""

@@ -1,11 +1,13 @@
 """The SQL of the wallets room on the readers' side. Lists are keyset pages, newest first."""
 
+from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
+from billfold.contract.wallets import AliasScheme
 from billfold_server.db.filters import Filter
 from billfold_server.tenancy.transaction import TenantTx
-from billfold_server.wallets.rows import AliasRow, TransferRow, WalletRow
+from billfold_server.wallets.rows import AliasKey, AliasRow, TransferRow, WalletRow
 from billfold_server.wallets.stores import (
     ALIAS_COLUMNS,
     TRANSFER_COLUMNS,
@@ -15,7 +17,15 @@ from billfold_server.wallets.stores import (
     to_wallet,
 )
 
-__all__ = ["find_alias", "find_transfer", "find_wallet", "list_aliases", "list_transfers", "list_wallets"]
+__all__ = [
+    "find_alias",
+    "find_alias_keys",
+    "find_transfer",
+    "find_wallet",
+    "list_aliases",
+    "list_transfers",
+    "list_wallets",
+]
 
 # S608 below: the texts are made of constants and numbered parameters only.
 
@@ -58,6 +68,19 @@ async def find_alias(tx: TenantTx, alias_id: UUID) -> AliasRow | None:
     """Return an alias, or None."""
     row = await tx.fetchrow(f"SELECT {ALIAS_COLUMNS} FROM wallet_aliases AS a WHERE a.id = $1", alias_id)  # noqa: S608
     return None if row is None else to_alias(row)
+
+
+async def find_alias_keys(tx: TenantTx, keys: Sequence[AliasKey]) -> set[AliasKey]:
+    """Return which of these names some wallet has."""
+    rows = await tx.fetch(
+        """
+        SELECT a.scheme, a.normal_value FROM unnest($1::text[], $2::text[]) AS n (scheme, normal_value)
+        JOIN wallet_aliases AS a ON a.scheme = n.scheme AND a.normal_value = n.normal_value
+        """,
+        [key.scheme.value for key in keys],
+        [key.normal_value for key in keys],
+    )
+    return {AliasKey(AliasScheme(row["scheme"]), row["normal_value"]) for row in rows}
 
 
 async def list_aliases(tx: TenantTx, wallet_id: UUID, *, limit: int, before: UUID | None = None) -> list[AliasRow]:

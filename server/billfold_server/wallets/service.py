@@ -22,6 +22,7 @@ __all__ = [
     "WalletRow",
     "cash_account",
     "find_alias",
+    "find_alias_keys",
     "get_transfer",
     "get_wallet",
     "list_wallets",
@@ -69,6 +70,11 @@ async def list_wallets(
 async def find_alias(tx: TenantTx, alias_id: UUID) -> AliasRow | None:
     """Return an alias, or None."""
     return await queries.find_alias(tx, alias_id)
+
+
+async def find_alias_keys(tx: TenantTx, keys: Sequence[AliasKey]) -> set[AliasKey]:
+    """Return which of these names some wallet has, in one query."""
+    return await queries.find_alias_keys(tx, keys)
 
 
 async def get_transfer(tx: TenantTx, kind: str, transfer_id: UUID) -> TransferRow:

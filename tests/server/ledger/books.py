@@ -19,6 +19,7 @@ from billfold_server.http.routing import IdempotencyRef
 from billfold_server.ledger import kinds as ledger_kinds
 from billfold_server.ledger.engine import Answer, Engine, Kind
 from billfold_server.parties import service as parties
+from billfold_server.reconciliation import service as reconciliation
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller, TenantRef
 from billfold_server.tenancy.transaction import Database
@@ -40,7 +41,7 @@ def open_engine(database: Database, **options: Any) -> Engine:
         clock=SystemClock(),
         tenant_now=tenant_now,
         render_refusal=render,
-        stores=service.STORES,
+        stores=(*service.STORES, *reconciliation.STORES),
         **options,
     )
 

@@ -1,0 +1,179 @@
+"""``billfold statements``: bank statements on the command line."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+import click
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from billfold import errors, money
+from billfold.contract.statements import ImportedStatement, StatementImport
+from billfold_server.reconciliation.service import dedup_secret, import_file
+from billfold_server.tenancy.context import Caller
+
+if TYPE_CHECKING:
+    from billfold_server.http.services import Services
+
+__all__ = ["ImportedFile", "RefusedFile", "statements", "table_of"]
+
+OpenServices = Callable[[], AbstractAsyncContextManager["Services"]]
+"""Opens the server's parts for a command, and closes them after."""
+
+_REFUSED: Final = 1
+_CALLER: Final = Caller(actor="operator:command line", client_id=UUID(int=0))
+_WIDTH_OF_A_FILE: Final = 240
+"""How wide the table is where it goes into a file or a pipe, and nobody's terminal sets a limit."""
+
+
+class ImportedFile(msgspec.Struct, frozen=True):
+    """A file that was imported."""
+
+    file: str
+    statement_import: StatementImport = msgspec.field(name="import")
+
+
+class RefusedFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that was refused, and changed nothing."""
+
+    file: str
+    code: str
+    detail: str
+    facts: dict[str, errors.Fact]
+
+
+class _Report(msgspec.Struct, frozen=True, kw_only=True):
+    tenant: str
+    imported: list[ImportedFile]
+    refused: list[RefusedFile]
+    entries: int
+    found_their_wallet: int
+
+
+@click.group()
+def statements() -> None:
+    """Import bank statements."""
+
+
+@statements.command("import")
+@click.option("--tenant", required=True, metavar="SLUG", help="The tenant whose bank statements they are.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
+@click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    metavar="FILE...",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+)
+@click.pass_obj
+def import_files(open_services: OpenServices, tenant: str, files: Sequence[Path], *, as_json: bool) -> None:
+    """Import bank statements: camt.053 (ISO 20022) or MT940 (SWIFT).
+
+    Credits top up the wallets that they name, debits are withdrawals, and what fits no wallet waits in suspense. Each
+    file is imported whole or not at all; one that is refused doesn't hold the others up. A file that was imported
+    before changes nothing. Exits with 1 where a file was refused.
+    """
+    with _progress(len(files), shown=not as_json) as advance:
+        outcomes = asyncio.run(_import_all(open_services, tenant, files, advance))
+    report = _report(tenant, outcomes)
+    if as_json:
+        click.echo(msgspec.json.encode(report).decode())
+    else:
+        _print(report)
+    if report.refused:
+        raise click.exceptions.Exit(_REFUSED)
+
+
+async def _import_all(
+    open_services: OpenServices, slug: str, files: Sequence[Path], advance: Callable[[str], None]
+) -> list[ImportedFile | RefusedFile]:
+    outcomes: list[ImportedFile | RefusedFile] = []
+    async with open_services() as services:
+        tenant = await services.registry.get(slug)
+        secret = dedup_secret(services.keyring, tenant)
+        for file in files:
+            data = await asyncio.to_thread(file.read_bytes)
+            try:
+                answer = await import_file(services.engine, services.database, tenant, _CALLER, data, secret=secret)
+            except (errors.StatementUnreadable, errors.Conflict) as error:
+                outcomes.append(_refused(file, error))
+            else:
+                done = msgspec.json.decode(answer.body, type=StatementImport) if answer.error is None else None
+                outcomes.append(ImportedFile(str(file), done) if done is not None else _refused(file, answer.error))
+            advance(file.name)
+    return outcomes
+
+
+def _refused(file: Path, error: errors.ProblemError | None) -> RefusedFile:
+    assert error is not None
+    return RefusedFile(file=str(file), code=error.code, detail=error.detail, facts=error.facts)
+
+
+def _report(tenant: str, outcomes: Sequence[ImportedFile | RefusedFile]) -> _Report:
+    imported = [outcome for outcome in outcomes if isinstance(outcome, ImportedFile)]
+    done = [statement for outcome in imported for statement in outcome.statement_import.statements]
+    found = sum(statement.topped_up + statement.withdrawn for statement in done)
+    return _Report(
+        tenant=tenant,
+        imported=imported,
+        refused=[outcome for outcome in outcomes if isinstance(outcome, RefusedFile)],
+        entries=found + sum(statement.suspense for statement in done),
+        found_their_wallet=found,
+    )
+
+
+def _print(report: _Report) -> None:
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDTH_OF_A_FILE)
+    if report.imported:
+        console.print(table_of(report.imported))
+    if report.entries:
+        share = 100 * report.found_their_wallet / report.entries
+        console.print(
+            f"{report.found_their_wallet} of {report.entries} new entries found their wallet ({share:.0f} %); "
+            "the others wait in suspense."
+        )
+    for refused in report.refused:
+        click.echo(f"{refused.file}: {refused.detail}; nothing was changed.", err=True)
+
+
+def table_of(imported: Sequence[ImportedFile]) -> Table:
+    """Return the table of imported files: a row per statement, with what it did to the cash account and its verdict."""
+    table = Table("File", "Bank account", "Period")
+    for heading in ("Entries", "Topped up", "Withdrawn", "Suspense", "Duplicate", "Not booked"):
+        table.add_column(heading, justify="right")
+    for heading in ("Opening", "Closing", "Cash before", "Cash after"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("Verdict", min_width=30)
+    for one in imported:
+        for statement in one.statement_import.statements:
+            table.add_row(Path(one.file).name, *_cells(statement))
+    return table
+
+
+def _cells(one: ImportedStatement) -> Iterator[str]:
+    yield one.bank_account
+    yield f"{one.opening_date} {one.closing_date}"
+    for number in (one.entries, one.topped_up, one.withdrawn, one.suspense, one.duplicates, one.not_booked):
+        yield str(number)
+    balances = (one.opening_balance_minor, one.closing_balance_minor, one.cash_before_minor, one.cash_after_minor)
+    for minor in balances:
+        yield "-" if minor is None else f"{money.to_decimal(minor, one.currency)} {one.currency}"
+    yield one.verdict
+
+
+@contextmanager
+def _progress(total: int, *, shown: bool) -> Iterator[Callable[[str], None]]:
+    """Show how far the files have come, where somebody looks."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as bar:
+        task = bar.add_task("Importing", total=total)
+        yield lambda name: bar.update(task, advance=1, description=f"Importing, {name} done")

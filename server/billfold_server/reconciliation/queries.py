@@ -1,0 +1,76 @@
+"""The SQL of the reconciliation room on the readers' side. Lists are keyset pages, newest first."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from billfold_server.db.filters import Filter
+from billfold_server.reconciliation.rows import ImportRow, StatementEntryRow, StatementRow
+from billfold_server.reconciliation.stores import (
+    ENTRY_COLUMNS,
+    IMPORT_COLUMNS,
+    STATEMENT_COLUMNS,
+    to_entry,
+    to_import,
+    to_statement,
+)
+from billfold_server.tenancy.transaction import TenantTx
+
+__all__ = ["find_entry", "find_import", "list_entries", "list_imports", "list_statements"]
+
+# S608 below: the texts are made of constants and numbered parameters only.
+
+
+async def find_import(tx: TenantTx, import_id: UUID) -> ImportRow | None:
+    """Return an import, or None."""
+    row = await tx.fetchrow(f"SELECT {IMPORT_COLUMNS} FROM statement_imports AS i WHERE i.id = $1", import_id)  # noqa: S608
+    return None if row is None else to_import(row)
+
+
+async def list_imports(tx: TenantTx, *, limit: int, before: UUID | None = None) -> list[ImportRow]:
+    """Return imports, newest first."""
+    where = Filter()
+    where.add("i.id < $", before)
+    rows = await tx.fetch(
+        f"SELECT {IMPORT_COLUMNS} FROM statement_imports AS i WHERE {where} ORDER BY i.id DESC LIMIT {limit:d}",  # noqa: S608
+        *where.values,
+    )
+    return [to_import(row) for row in rows]
+
+
+async def list_statements(tx: TenantTx, import_ids: Sequence[UUID]) -> dict[UUID, list[StatementRow]]:
+    """Return the statements of imports, by import, each list in the file's order."""
+    rows = await tx.fetch(
+        f"SELECT {STATEMENT_COLUMNS} FROM statements AS s "  # noqa: S608
+        "WHERE s.statement_import_id = ANY($1::uuid[]) ORDER BY s.statement_import_id, s.position",
+        list(import_ids),
+    )
+    found: dict[UUID, list[StatementRow]] = {import_id: [] for import_id in import_ids}
+    for row in map(to_statement, rows):
+        found[row.statement_import_id].append(row)
+    return found
+
+
+async def find_entry(tx: TenantTx, entry_id: UUID) -> StatementEntryRow | None:
+    """Return a statement entry, or None."""
+    row = await tx.fetchrow(f"SELECT {ENTRY_COLUMNS} FROM statement_entries AS e WHERE e.id = $1", entry_id)  # noqa: S608
+    return None if row is None else to_entry(row)
+
+
+async def list_entries(
+    tx: TenantTx,
+    *,
+    limit: int,
+    before: UUID | None = None,
+    import_id: UUID | None = None,
+    outcome: str | None = None,
+) -> list[StatementEntryRow]:
+    """Return statement entries, newest first."""
+    where = Filter()
+    where.add("e.statement_import_id = $", import_id)
+    where.add("e.outcome = $", outcome)
+    where.add("e.id < $", before)
+    rows = await tx.fetch(
+        f"SELECT {ENTRY_COLUMNS} FROM statement_entries AS e WHERE {where} ORDER BY e.id DESC LIMIT {limit:d}",  # noqa: S608
+        *where.values,
+    )
+    return [to_entry(row) for row in rows]

@@ -1,0 +1,168 @@
+"""Bank statements over HTTP."""
+
+from billfold import errors, ids
+from billfold.contract.common import Page, StatementEntryId, StatementImportId
+from billfold.contract.statements import AssignStatementEntry, EntryOutcome, StatementEntry, StatementImport
+from billfold.ids import Prefix
+from billfold_server.http.pagination import DEFAULT_LIMIT, Cursor, Limit
+from billfold_server.http.routing import Call, Link, Reply, Routes
+from billfold_server.ledger import service as ledger
+from billfold_server.reconciliation import service
+
+__all__ = ["routes"]
+
+routes = Routes(
+    tag="Statements",
+    description="Bank statements: files of entries, each of which moves a wallet or waits in suspense.",
+)
+
+_EXAMPLE = """:20:STATEMENT
+:25:NL26VAYB8060476890
+:28C:1/1
+:60F:C261119EUR100,00
+:61:2611191119C12,50NTRFNONREF
+:86:166?00TRANSFER?20SVWZ+Invoice 4711?32Grace Hopper
+:62F:C261119EUR112,50
+-
+"""
+
+
+@routes.post(
+    "/v1/statement-imports",
+    scope="statements:write",
+    idempotency="required",
+    location="/v1/statement-imports/{id}",
+    body_media_type="application/octet-stream",
+    errors=(
+        errors.FeatureDisabled,
+        errors.StatementUnreadable,
+        errors.CurrencyNotEnabled,
+        errors.AccountNotUsable,
+        errors.BalanceOutOfRange,
+    ),
+    links=(
+        Link(operation_id="getStatementImport", parameters={"statement_import_id": "$response.body#/id"}),
+        Link(operation_id="listStatementEntries", parameters={"statement_import_id": "$response.body#/id"}),
+        Link(
+            operation_id="getAccountStatement",
+            parameters={"account_id": "$response.body#/statements/0/cash_account_id"},
+        ),
+    ),
+    examples={"request": _EXAMPLE},
+)
+async def create_statement_import(call: Call, body: bytes) -> Reply[StatementImport]:
+    """Import a bank's statement file: camt.053 (ISO 20022) or MT940 (SWIFT).
+
+    Each credit tops up the wallet that its IBAN, reference or counterparty names by alias, each debit is a withdrawal.
+    What fits no wallet, or what the wallet can't bear, waits in suspense. A file is imported whole or not at all, and
+    statements and entries that were imported before change nothing again.
+
+    The bank account's cash account goes where the statements lead; what no entry explains of it is a break, which is
+    shown and posted apart.
+    """
+    service.require_feature(call.tenant)
+    secret = service.dedup_secret(call.services.keyring, call.tenant)
+    file = await service.prepare_file(call.services.database, call.tenant, body, secret=secret)
+    return await ledger.command(call, service.IMPORT_STATEMENTS, file)
+
+
+@routes.get("/v1/statement-imports", scope="statements:read", errors=(errors.FeatureDisabled,))
+async def list_statement_imports(
+    call: Call, *, limit: Limit = DEFAULT_LIMIT, cursor: Cursor | None = None
+) -> Page[StatementImport]:
+    """List statement imports, newest first."""
+    service.require_feature(call.tenant)
+    after = call.cursors.decode("statement-imports", cursor)
+    before = None if after is None else ids.decode(Prefix.STATEMENT_IMPORT, str(after[0]))
+    async with call.tx() as tx:
+        imports = await service.list_imports(tx, limit=limit + 1, before=before)
+    return call.page("statement-imports", imports, limit, key=lambda one: [one.id])
+
+
+@routes.get(
+    "/v1/statement-imports/{statement_import_id}",
+    scope="statements:read",
+    errors=(errors.FeatureDisabled, errors.NotFound),
+)
+async def get_statement_import(call: Call, statement_import_id: StatementImportId) -> StatementImport:
+    """Show what an import did, statement by statement."""
+    service.require_feature(call.tenant)
+    async with call.tx() as tx:
+        return await service.get_import(tx, ids.decode(Prefix.STATEMENT_IMPORT, statement_import_id))
+
+
+@routes.get(
+    "/v1/statement-entries",
+    scope="statements:read",
+    errors=(errors.FeatureDisabled,),
+    links=(
+        Link(operation_id="getStatementEntry", parameters={"statement_entry_id": "$response.body#/data/0/id"}),
+        Link(operation_id="assignStatementEntry", parameters={"statement_entry_id": "$response.body#/data/0/id"}),
+    ),
+)
+async def list_statement_entries(
+    call: Call,
+    *,
+    statement_import_id: StatementImportId | None = None,
+    outcome: EntryOutcome | None = None,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor | None = None,
+) -> Page[StatementEntry]:
+    """List statement entries, newest first."""
+    service.require_feature(call.tenant)
+    after = call.cursors.decode("statement-entries", cursor)
+    async with call.tx() as tx:
+        entries = await service.list_entries(
+            tx,
+            limit=limit + 1,
+            before=None if after is None else ids.decode(Prefix.STATEMENT_ENTRY, str(after[0])),
+            import_id=(
+                None if statement_import_id is None else ids.decode(Prefix.STATEMENT_IMPORT, statement_import_id)
+            ),
+            outcome=outcome,
+        )
+    return call.page("statement-entries", entries, limit, key=lambda entry: [entry.id])
+
+
+@routes.get(
+    "/v1/statement-entries/{statement_entry_id}",
+    scope="statements:read",
+    errors=(errors.FeatureDisabled, errors.NotFound),
+)
+async def get_statement_entry(call: Call, statement_entry_id: StatementEntryId) -> StatementEntry:
+    """Show a statement entry and what became of it."""
+    service.require_feature(call.tenant)
+    async with call.tx() as tx:
+        return await service.get_entry(tx, ids.decode(Prefix.STATEMENT_ENTRY, statement_entry_id))
+
+
+@routes.post(
+    "/v1/statement-entries/{statement_entry_id}/assign",
+    scope="statements:write",
+    idempotency="required",
+    errors=(
+        *ledger.MOVES_MONEY,
+        errors.FeatureDisabled,
+        errors.CurrencyNotEnabled,
+        errors.StatementEntryNotInSuspense,
+    ),
+    links=(
+        Link(operation_id="getStatementEntry", parameters={"statement_entry_id": "$response.body#/id"}),
+        Link(
+            operation_id="getJournalEntry",
+            parameters={"journal_entry_id": "$response.body#/assigning_journal_entry_id"},
+        ),
+    ),
+)
+async def assign_statement_entry(
+    call: Call, statement_entry_id: StatementEntryId, body: AssignStatementEntry
+) -> Reply[StatementEntry]:
+    """Move an entry from suspense to the wallet that it belongs to.
+
+    A credit tops the wallet up and a debit is taken from it, as of the day on which the bank booked the entry.
+    """
+    service.require_feature(call.tenant)
+    assignment = service.Assignment(
+        ids.decode(Prefix.STATEMENT_ENTRY, statement_entry_id), ids.decode(Prefix.WALLET, body.wallet_id)
+    )
+    return await ledger.command(call, service.ASSIGN_ENTRY, assignment)

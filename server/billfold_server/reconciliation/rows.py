@@ -1,0 +1,262 @@
+"""The rows of the reconciliation room, as the ledger's engine loads and writes them. Pure data."""
+
+from datetime import date, datetime
+from uuid import UUID
+
+import msgspec
+
+from billfold import ids
+from billfold.contract.statements import (
+    EntryOutcome,
+    EntryReason,
+    ImportedStatement,
+    StatementEntry,
+    StatementFormat,
+    StatementImport,
+)
+from billfold.ids import Prefix
+from billfold_server.reconciliation.rules import Span
+
+__all__ = [
+    "BankAccountKey",
+    "BankAccountRow",
+    "ImportRow",
+    "KnownStatementRow",
+    "SeenEntryRow",
+    "StatementEntryRow",
+    "StatementRow",
+]
+
+
+class BankAccountKey(msgspec.Struct, frozen=True):
+    """One currency of a bank account."""
+
+    bank_account: str
+    currency: str
+
+
+class BankAccountRow(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a bank account's statements have been imported, in one of its currencies.
+
+    Attributes:
+        first: The statement that begins earliest; its opening balance stands against equity.
+        last: The statement that reaches furthest; where it leads, the cash account stands.
+        break_minor: All that moved the cash account though no entry tells why, summed up.
+        break_at: When the latest of it took effect.
+    """
+
+    bank_account: str
+    currency: str
+    cash_account_id: UUID
+    first: Span | None = None
+    last: Span | None = None
+    break_minor: int = 0
+    break_at: datetime | None = None
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def key(self) -> BankAccountKey:
+        """What the row is loaded by."""
+        return BankAccountKey(self.bank_account, self.currency)
+
+
+class ImportRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The import of one file."""
+
+    id: UUID
+    format: StatementFormat
+    created_at: datetime
+
+    @property
+    def key(self) -> UUID:
+        """What the row is known by."""
+        return self.id
+
+    @property
+    def wire_id(self) -> str:
+        """The import's id as the API spells it."""
+        return ids.encode(Prefix.STATEMENT_IMPORT, self.id)
+
+    def to_response(self, statements: "list[StatementRow]") -> StatementImport:
+        """Return the import as the API shows it, with its statements in the file's order."""
+        return StatementImport(
+            id=self.wire_id,
+            format=self.format,
+            statements=[statement.to_response() for statement in statements],
+            created_at=self.created_at,
+        )
+
+
+class StatementRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One statement of an imported file, and what its import did. Never changed once written.
+
+    Attributes:
+        position: Its place in the file, from 0.
+        statement_key: Equal for the same statement sent again.
+        reached_minor: Where its booked entries lead from its opening balance.
+    """
+
+    id: UUID
+    statement_import_id: UUID
+    position: int
+    bank_account: str
+    statement_key: str
+    currency: str
+    cash_account_id: UUID
+    opening_date: date
+    closing_date: date
+    opening_minor: int | None
+    closing_minor: int | None
+    reached_minor: int | None
+    entries: int
+    topped_up: int
+    withdrawn: int
+    suspense: int
+    duplicates: int
+    not_booked: int
+    difference_minor: int | None
+    cash_before_minor: int
+    cash_after_minor: int
+    break_minor: int
+    verdict: str
+
+    @property
+    def key(self) -> UUID:
+        """What the row is known by."""
+        return self.id
+
+    def to_response(self) -> ImportedStatement:
+        """Return the statement as the API shows it."""
+        return ImportedStatement(
+            bank_account=self.bank_account,
+            statement_id=self.statement_key,
+            currency=self.currency,
+            cash_account_id=ids.encode(Prefix.ACCOUNT, self.cash_account_id),
+            opening_date=self.opening_date,
+            closing_date=self.closing_date,
+            opening_balance_minor=self.opening_minor,
+            closing_balance_minor=self.closing_minor,
+            entries=self.entries,
+            topped_up=self.topped_up,
+            withdrawn=self.withdrawn,
+            suspense=self.suspense,
+            duplicates=self.duplicates,
+            not_booked=self.not_booked,
+            difference_minor=self.difference_minor,
+            cash_before_minor=self.cash_before_minor,
+            cash_after_minor=self.cash_after_minor,
+            break_minor=self.break_minor,
+            verdict=self.verdict,
+        )
+
+
+class KnownStatementRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Word that a statement was imported before, and what it said the last time."""
+
+    statement_key: str
+    opening_minor: int | None
+    closing_minor: int | None
+    reached_minor: int | None
+
+    @property
+    def key(self) -> str:
+        """What the row is loaded by."""
+        return self.statement_key
+
+
+class SeenEntryRow(msgspec.Struct, frozen=True):
+    """Word that an entry was imported before."""
+
+    dedup_key: bytes
+    entry_id: UUID
+
+    @property
+    def key(self) -> bytes:
+        """What the row is loaded by."""
+        return self.dedup_key
+
+
+class StatementEntryRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of a bank's statement. A duplicate keeps no texts.
+
+    Attributes:
+        statement_id: The row of the statement in which it stood.
+        position: The line of the file where it begins.
+        dedup_key: The same for the same movement in every file that shows it.
+        status: The bank's own word; only ``BOOK`` has moved money.
+        movement_id: The top-up (of a positive amount) or withdrawal that it became.
+        journal_entry_id: What booked it, on the cash account and a wallet or suspense.
+        assigning_journal_entry_id: What moved it from suspense to a wallet.
+    """
+
+    id: UUID
+    statement_import_id: UUID
+    statement_id: UUID
+    position: int
+    bank_account: str
+    dedup_key: bytes
+    booking_date: date
+    value_date: date | None
+    amount_minor: int
+    currency: str
+    status: str
+    counterparty_name: str | None = None
+    counterparty_iban: str | None = None
+    references: tuple[str, ...] = ()
+    remittance: str | None = None
+    bank_transaction_code: str | None = None
+    outcome: EntryOutcome
+    reason: EntryReason | None = None
+    matched_by: str | None = None
+    wallet_id: UUID | None = None
+    duplicate_of: UUID | None = None
+    movement_id: UUID | None = None
+    journal_entry_id: UUID | None = None
+    assigning_journal_entry_id: UUID | None = None
+    effective_at: datetime | None = None
+    booked_ahead: bool = False
+    created_at: datetime
+
+    @property
+    def key(self) -> UUID:
+        """What the row is loaded by."""
+        return self.id
+
+    @property
+    def wire_id(self) -> str:
+        """The entry's id as the API spells it."""
+        return ids.encode(Prefix.STATEMENT_ENTRY, self.id)
+
+    def to_response(self) -> StatementEntry:
+        """Return the entry as the API shows it."""
+        movement = Prefix.TOP_UP if self.amount_minor > 0 else Prefix.WITHDRAWAL
+        return StatementEntry(
+            id=self.wire_id,
+            statement_import_id=ids.encode(Prefix.STATEMENT_IMPORT, self.statement_import_id),
+            bank_account=self.bank_account,
+            booking_date=self.booking_date,
+            value_date=self.value_date,
+            amount_minor=self.amount_minor,
+            currency=self.currency,
+            status=self.status,
+            counterparty_name=self.counterparty_name,
+            counterparty_iban=self.counterparty_iban,
+            references=list(self.references),
+            remittance=self.remittance,
+            outcome=self.outcome,
+            reason=self.reason,
+            matched_by=self.matched_by,
+            wallet_id=_wire(Prefix.WALLET, self.wallet_id),
+            duplicate_of=_wire(Prefix.STATEMENT_ENTRY, self.duplicate_of),
+            movement_id=_wire(movement, self.movement_id),
+            journal_entry_id=_wire(Prefix.JOURNAL_ENTRY, self.journal_entry_id),
+            assigning_journal_entry_id=_wire(Prefix.JOURNAL_ENTRY, self.assigning_journal_entry_id),
+            effective_at=self.effective_at,
+            booked_ahead=self.booked_ahead,
+            created_at=self.created_at,
+        )
+
+
+def _wire(prefix: Prefix, id_: UUID | None) -> str | None:
+    return None if id_ is None else ids.encode(prefix, id_)

@@ -1,0 +1,288 @@
+"""The SQL of the reconciliation room on the engine's side: what a batch loads, and what it writes as sets."""
+
+from collections.abc import Hashable, Sequence
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+
+from billfold.contract.statements import EntryOutcome, EntryReason, StatementFormat
+from billfold_server.reconciliation.rows import (
+    BankAccountKey,
+    BankAccountRow,
+    ImportRow,
+    KnownStatementRow,
+    SeenEntryRow,
+    StatementEntryRow,
+    StatementRow,
+)
+from billfold_server.reconciliation.rules import Span
+from billfold_server.tenancy.transaction import TenantTx
+
+__all__ = [
+    "ENTRY_COLUMNS",
+    "IMPORT_COLUMNS",
+    "STATEMENT_COLUMNS",
+    "STORES",
+    "to_entry",
+    "to_import",
+    "to_statement",
+]
+
+IMPORT_COLUMNS: Final = "i.id, i.format, i.created_at"
+STATEMENT_COLUMNS: Final = (
+    "s.id, s.statement_import_id, s.position, s.bank_account, s.statement_key, s.currency, s.cash_account_id, "
+    "s.opening_date, s.closing_date, s.opening_minor, s.closing_minor, s.reached_minor, s.entries, s.topped_up, "
+    "s.withdrawn, s.suspense, s.duplicates, s.not_booked, s.difference_minor, s.cash_before_minor, "
+    "s.cash_after_minor, s.break_minor, s.verdict"
+)
+ENTRY_COLUMNS: Final = (
+    "e.id, e.statement_import_id, e.statement_id, e.position, e.bank_account, e.dedup_key, e.booking_date, "
+    "e.value_date, e.amount_minor, e.currency, e.status, e.counterparty_name, e.counterparty_iban, e.reference_list, "
+    "e.remittance, e.bank_transaction_code, e.outcome, e.reason, e.matched_by, e.wallet_id, e.duplicate_of, "
+    "e.movement_id, e.journal_entry_id, e.assigning_journal_entry_id, e.effective_at, e.booked_ahead, e.created_at"
+)
+_SPAN: Final = ("statement_key", "opening_date", "closing_date", "opening_minor", "reached_minor")
+
+
+def to_import(row: asyncpg.Record) -> ImportRow:
+    """Return the import that a row of ``IMPORT_COLUMNS`` holds."""
+    return ImportRow(id=row["id"], format=StatementFormat(row["format"]), created_at=row["created_at"])
+
+
+def to_statement(row: asyncpg.Record) -> StatementRow:
+    """Return the statement that a row of ``STATEMENT_COLUMNS`` holds."""
+    return StatementRow(**dict(row))
+
+
+def to_entry(row: asyncpg.Record) -> StatementEntryRow:
+    """Return the entry that a row of ``ENTRY_COLUMNS`` holds."""
+    facts = dict(row)
+    facts["references"] = tuple(msgspec.json.decode(facts.pop("reference_list")))
+    facts["outcome"] = EntryOutcome(facts["outcome"])
+    facts["reason"] = None if facts["reason"] is None else EntryReason(facts["reason"])
+    return StatementEntryRow(**facts)
+
+
+def _span(row: asyncpg.Record, end: str) -> Span | None:
+    if row[f"{end}_statement_key"] is None:
+        return None
+    return Span(**{name: row[f"{end}_{name}"] for name in _SPAN})
+
+
+class _BankAccounts:
+    row_type = BankAccountRow
+
+    async def load(self, tx: TenantTx, keys: Sequence[Hashable]) -> dict[Any, Any]:
+        """Return how far these bank accounts have come."""
+        wanted = [key for key in keys if isinstance(key, BankAccountKey)]
+        rows = await tx.fetch(
+            """
+            SELECT b.bank_account, b.currency, b.cash_account_id, b.first_statement_key, b.first_opening_date,
+                b.first_closing_date, b.first_opening_minor, b.first_reached_minor, b.last_statement_key,
+                b.last_opening_date, b.last_closing_date, b.last_opening_minor, b.last_reached_minor, b.break_minor,
+                b.break_at, b.created_at, b.updated_at
+            FROM unnest($1::text[], $2::text[]) AS n (bank_account, currency)
+            JOIN bank_accounts AS b ON b.bank_account = n.bank_account AND b.currency = n.currency
+            """,
+            [key.bank_account for key in wanted],
+            [key.currency for key in wanted],
+        )
+        plain = ("bank_account", "currency", "cash_account_id", "break_minor", "break_at", "created_at", "updated_at")
+        found = [
+            BankAccountRow(**{name: row[name] for name in plain}, first=_span(row, "first"), last=_span(row, "last"))
+            for row in rows
+        ]
+        return {row.key: row for row in found}
+
+    async def write(self, tx: TenantTx, rows: Sequence[BankAccountRow]) -> None:
+        """Insert the new bank accounts, and set how far the others have come."""
+        spans = [
+            [getattr(span, name) if span is not None else None for span in (getattr(row, end) for row in rows)]
+            for end in ("first", "last")
+            for name in _SPAN
+        ]
+        await tx.execute(
+            """
+            INSERT INTO bank_accounts AS b (
+                bank_account, currency, cash_account_id, break_minor, break_at, created_at, updated_at,
+                first_statement_key, first_opening_date, first_closing_date, first_opening_minor, first_reached_minor,
+                last_statement_key, last_opening_date, last_closing_date, last_opening_minor, last_reached_minor)
+            SELECT n.bank_account, n.currency, n.cash_account_id, n.break_minor, n.break_at, n.created_at, n.updated_at,
+                n.first_statement_key, n.first_opening_date, n.first_closing_date, n.first_opening_minor,
+                n.first_reached_minor, n.last_statement_key, n.last_opening_date, n.last_closing_date,
+                n.last_opening_minor, n.last_reached_minor
+            FROM unnest(
+                $1::text[], $2::text[], $3::uuid[], $4::bigint[], $5::timestamptz[], $6::timestamptz[],
+                $7::timestamptz[], $8::text[], $9::date[], $10::date[], $11::bigint[], $12::bigint[], $13::text[],
+                $14::date[], $15::date[], $16::bigint[], $17::bigint[]
+            ) AS n (bank_account, currency, cash_account_id, break_minor, break_at, created_at, updated_at,
+                first_statement_key, first_opening_date, first_closing_date, first_opening_minor, first_reached_minor,
+                last_statement_key, last_opening_date, last_closing_date, last_opening_minor, last_reached_minor)
+            ON CONFLICT (bank_account, currency) DO UPDATE SET
+                break_minor = excluded.break_minor, break_at = excluded.break_at, updated_at = excluded.updated_at,
+                first_statement_key = excluded.first_statement_key, first_opening_date = excluded.first_opening_date,
+                first_closing_date = excluded.first_closing_date, first_opening_minor = excluded.first_opening_minor,
+                first_reached_minor = excluded.first_reached_minor, last_statement_key = excluded.last_statement_key,
+                last_opening_date = excluded.last_opening_date, last_closing_date = excluded.last_closing_date,
+                last_opening_minor = excluded.last_opening_minor, last_reached_minor = excluded.last_reached_minor
+            """,
+            [row.bank_account for row in rows],
+            [row.currency for row in rows],
+            [row.cash_account_id for row in rows],
+            [row.break_minor for row in rows],
+            [row.break_at for row in rows],
+            [row.created_at for row in rows],
+            [row.updated_at for row in rows],
+            *spans,
+        )
+
+
+class _Imports:
+    row_type = ImportRow
+
+    async def load(self, tx: TenantTx, keys: Sequence[Hashable]) -> dict[Any, Any]:
+        """Refuse: imports are only ever added."""
+        raise NotImplementedError
+
+    async def write(self, tx: TenantTx, rows: Sequence[ImportRow]) -> None:
+        """Add the new ones."""
+        await tx.execute(
+            """
+            INSERT INTO statement_imports (id, format, created_at)
+            SELECT n.id, n.format, n.created_at
+            FROM unnest($1::uuid[], $2::text[], $3::timestamptz[]) AS n (id, format, created_at)
+            """,
+            [row.id for row in rows],
+            [row.format.value for row in rows],
+            [row.created_at for row in rows],
+        )
+
+
+class _Statements:
+    row_type = StatementRow
+
+    async def load(self, tx: TenantTx, keys: Sequence[Hashable]) -> dict[Any, Any]:
+        """Refuse: statements are only ever added, and ``KnownStatementRow`` tells of them."""
+        raise NotImplementedError
+
+    async def write(self, tx: TenantTx, rows: Sequence[StatementRow]) -> None:
+        """Add the new ones; none is ever changed."""
+        await tx.execute(
+            """
+            INSERT INTO statements (
+                id, statement_import_id, position, bank_account, statement_key, currency, cash_account_id,
+                opening_date, closing_date, opening_minor, closing_minor, reached_minor, entries, topped_up, withdrawn,
+                suspense, duplicates, not_booked, difference_minor, cash_before_minor, cash_after_minor, break_minor,
+                verdict)
+            SELECT n.id, n.statement_import_id, n.position, n.bank_account, n.statement_key, n.currency,
+                n.cash_account_id, n.opening_date, n.closing_date, n.opening_minor, n.closing_minor, n.reached_minor,
+                n.entries, n.topped_up, n.withdrawn, n.suspense, n.duplicates, n.not_booked, n.difference_minor,
+                n.cash_before_minor, n.cash_after_minor, n.break_minor, n.verdict
+            FROM unnest(
+                $1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::text[], $6::text[], $7::uuid[], $8::date[],
+                $9::date[], $10::bigint[], $11::bigint[], $12::bigint[], $13::int[], $14::int[], $15::int[],
+                $16::int[], $17::int[], $18::int[], $19::bigint[], $20::bigint[], $21::bigint[], $22::bigint[],
+                $23::text[]
+            ) AS n (id, statement_import_id, position, bank_account, statement_key, currency, cash_account_id,
+                opening_date, closing_date, opening_minor, closing_minor, reached_minor, entries, topped_up, withdrawn,
+                suspense, duplicates, not_booked, difference_minor, cash_before_minor, cash_after_minor, break_minor,
+                verdict)
+            """,
+            *([getattr(row, name) for row in rows] for name in StatementRow.__struct_fields__),
+        )
+
+
+class _KnownStatements:
+    row_type = KnownStatementRow
+
+    async def load(self, tx: TenantTx, keys: Sequence[Hashable]) -> dict[Any, Any]:
+        """Return what these statements said when they were imported last."""
+        rows = await tx.fetch(
+            """
+            SELECT DISTINCT ON (s.statement_key) s.statement_key, s.opening_minor, s.closing_minor, s.reached_minor
+            FROM unnest($1::text[]) AS n (statement_key)
+            JOIN statements AS s ON md5(s.statement_key) = md5(n.statement_key) AND s.statement_key = n.statement_key
+            ORDER BY s.statement_key, s.id DESC
+            """,
+            list(keys),
+        )
+        return {row["statement_key"]: KnownStatementRow(**dict(row)) for row in rows}
+
+    async def write(self, tx: TenantTx, rows: Sequence[KnownStatementRow]) -> None:
+        """Write nothing: it is known from the statements that the same batch writes."""
+
+
+class _SeenEntries:
+    row_type = SeenEntryRow
+
+    async def load(self, tx: TenantTx, keys: Sequence[Hashable]) -> dict[Any, Any]:
+        """Return which of these entries were imported before."""
+        rows = await tx.fetch(
+            """
+            SELECT e.dedup_key, e.id FROM statement_entries AS e
+            WHERE e.dedup_key = ANY($1::bytea[]) AND e.duplicate_of IS NULL
+            """,
+            list(keys),
+        )
+        return {row["dedup_key"]: SeenEntryRow(row["dedup_key"], row["id"]) for row in rows}
+
+    async def write(self, tx: TenantTx, rows: Sequence[SeenEntryRow]) -> None:
+        """Write nothing: it is known from the entries that the same batch writes."""
+
+
+class _StatementEntries:
+    row_type = StatementEntryRow
+
+    async def load(self, tx: TenantTx, keys: Sequence[Hashable]) -> dict[Any, Any]:
+        """Return entries by id."""
+        rows = await tx.fetch(
+            f"SELECT {ENTRY_COLUMNS} FROM statement_entries AS e WHERE e.id = ANY($1::uuid[])",  # noqa: S608 - constant
+            list(keys),
+        )
+        return {entry.id: entry for entry in map(to_entry, rows)}
+
+    async def write(self, tx: TenantTx, rows: Sequence[StatementEntryRow]) -> None:
+        """Insert the new entries, and set what has become of the others."""
+        # References travel as JSON, because an array of arrays can't be unnested row by row.
+        references = [msgspec.json.encode(row.references).decode() for row in rows]
+        names = [name for name in StatementEntryRow.__struct_fields__ if name != "references"]
+        await tx.execute(
+            """
+            INSERT INTO statement_entries AS e (
+                id, statement_import_id, statement_id, position, bank_account, dedup_key, booking_date, value_date,
+                amount_minor, currency, status, counterparty_name, counterparty_iban, remittance, bank_transaction_code,
+                outcome, reason, matched_by, wallet_id, duplicate_of, movement_id, journal_entry_id,
+                assigning_journal_entry_id, effective_at, booked_ahead, created_at, reference_list)
+            SELECT n.id, n.statement_import_id, n.statement_id, n.position, n.bank_account, n.dedup_key, n.booking_date,
+                n.value_date, n.amount_minor, n.currency, n.status, n.counterparty_name, n.counterparty_iban,
+                n.remittance, n.bank_transaction_code, n.outcome, n.reason, n.matched_by, n.wallet_id, n.duplicate_of,
+                n.movement_id, n.journal_entry_id, n.assigning_journal_entry_id, n.effective_at, n.booked_ahead,
+                n.created_at, n.reference_list
+            FROM unnest(
+                $1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::text[], $6::bytea[], $7::date[], $8::date[],
+                $9::bigint[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[],
+                $17::text[], $18::text[], $19::uuid[], $20::uuid[], $21::uuid[], $22::uuid[], $23::uuid[],
+                $24::timestamptz[], $25::boolean[], $26::timestamptz[], $27::jsonb[]
+            ) AS n (id, statement_import_id, statement_id, position, bank_account, dedup_key, booking_date, value_date,
+                amount_minor, currency, status, counterparty_name, counterparty_iban, remittance, bank_transaction_code,
+                outcome, reason, matched_by, wallet_id, duplicate_of, movement_id, journal_entry_id,
+                assigning_journal_entry_id, effective_at, booked_ahead, created_at, reference_list)
+            ON CONFLICT (id) DO UPDATE SET
+                outcome = excluded.outcome, matched_by = excluded.matched_by, wallet_id = excluded.wallet_id,
+                assigning_journal_entry_id = excluded.assigning_journal_entry_id
+            """,
+            *([getattr(row, name) for row in rows] for name in names),
+            references,
+        )
+
+
+STORES: Final = (
+    _BankAccounts(),
+    _Imports(),
+    _Statements(),
+    _KnownStatements(),
+    _SeenEntries(),
+    _StatementEntries(),
+)
+"""The rows of this room, as the engine loads and writes them."""

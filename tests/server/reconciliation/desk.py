@@ -1,0 +1,136 @@
+"""What tests of statement imports share: an engine on a real database, wallets with aliases, and files to import."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from billfold import ids
+from billfold.contract.parties import CreateParty, PartyKind
+from billfold.contract.statements import EntryOutcome, StatementEntry, StatementImport
+from billfold.contract.wallets import AliasScheme, ChangeWalletStatus, CreateAlias, CreateTopUp, CreateWallet
+from billfold.ids import Prefix
+from billfold.money import Money
+from billfold_server.http.routing import IdempotencyRef
+from billfold_server.invariants.service import check
+from billfold_server.ledger.engine import Answer, Kind
+from billfold_server.ledger.service import list_wallet_accounts
+from billfold_server.parties import service as parties
+from billfold_server.reconciliation import service
+from billfold_server.reconciliation.rules import cash_code
+from billfold_server.tenancy.context import TenantRef
+from billfold_server.tenancy.transaction import Database
+from billfold_server.wallets import kinds
+from billfold_server.wallets.rows import AliasKey
+from billfold_server.wallets.rules import new_alias
+from tests.server.ledger.books import CALLER, open_engine
+
+SECRET = b"a tenant's secret of the tests"
+
+
+class Desk:
+    """Where a tenant's bank statements come in."""
+
+    def __init__(self, database: Database, tenant: TenantRef) -> None:
+        self.database = database
+        self.tenant = tenant
+        self.engine = open_engine(database)
+
+    async def submit(self, kind: Kind[Any], body: object) -> Any:
+        """Give a command, and return what it answers or raise what refuses it."""
+        answer = await self.engine.submit(self.tenant, CALLER, kind, body)
+        if answer.error is not None:
+            raise answer.error
+        return msgspec.json.decode(answer.body)
+
+    async def give(self, data: bytes, key: str | None = None) -> Answer:
+        """Import a file as a request does."""
+        file = await service.prepare_file(self.database, self.tenant, data, secret=SECRET)
+        reference = IdempotencyRef(client_id=CALLER.client_id, key=key, fingerprint=bytes(32)) if key else None
+        return await self.engine.submit(self.tenant, CALLER, service.IMPORT_STATEMENTS, file, reference)
+
+    async def take_in(self, data: bytes) -> StatementImport:
+        """Import a file, see that every invariant of the books holds, and return what was done."""
+        answer = await self.give(data)
+        if answer.error is not None:
+            raise answer.error
+        assert await check(self.database, self.tenant) == []
+        return msgspec.json.decode(answer.body, type=StatementImport)
+
+    async def add_wallet(self, *aliases: tuple[AliasScheme, str], funds_minor: int = 0, currency: str = "EUR") -> str:
+        """Open a wallet with aliases and, where wanted, money."""
+        async with self.database.tx(self.tenant) as tx:
+            party = await parties.create_party(tx, CALLER, CreateParty(kind=PartyKind.PERSON, name="Ada"))
+        wallet_id: str = (await self.submit(kinds.CREATE_WALLET, CreateWallet(party_id=party.id)))["id"]
+        await asyncio.gather(*(self.add_alias(wallet_id, scheme, value) for scheme, value in aliases))
+        if funds_minor:
+            order = CreateTopUp(wallet_id=wallet_id, amount=Money(funds_minor, currency))
+            await self.submit(kinds.TOP_UP, kinds.top_up(order))
+        return wallet_id
+
+    async def add_alias(self, wallet_id: str, scheme: AliasScheme, value: str) -> None:
+        """Give a wallet another name."""
+        key = AliasKey(scheme, new_alias(scheme, value))
+        alias = kinds.NewAlias(ids.decode(Prefix.WALLET, wallet_id), CreateAlias(scheme=scheme, value=value), key)
+        await self.submit(kinds.ADD_ALIAS, alias)
+
+    async def change(self, wallet_id: str, step: Any) -> None:
+        """Freeze, unfreeze or close a wallet."""
+        reason = ChangeWalletStatus(reason="test").reason
+        await self.submit(kinds.CHANGE_STATUS, kinds.StatusChange(ids.decode(Prefix.WALLET, wallet_id), step, reason))
+
+    async def assign(self, entry_id: str, wallet_id: str) -> StatementEntry:
+        """Move an entry from suspense to a wallet."""
+        order = service.Assignment(ids.decode(Prefix.STATEMENT_ENTRY, entry_id), ids.decode(Prefix.WALLET, wallet_id))
+        entry = msgspec.convert(await self.submit(service.ASSIGN_ENTRY, order), StatementEntry)
+        assert await check(self.database, self.tenant) == []
+        return entry
+
+    # What is in the books.
+
+    async def entries(self, outcome: EntryOutcome | None = None) -> list[StatementEntry]:
+        """Return the statement entries, oldest first."""
+        async with self.database.tx(self.tenant) as tx:
+            found = await service.list_entries(tx, limit=10_000, before=None, import_id=None, outcome=outcome)
+        return found[::-1]
+
+    async def wallet_minor(self, wallet_id: str, currency: str = "EUR") -> int:
+        """Return a wallet's balance."""
+        key = ids.decode(Prefix.WALLET, wallet_id)
+        async with self.database.tx(self.tenant) as tx:
+            accounts = (await list_wallet_accounts(tx, [key]))[key]
+        return sum(account.balance_minor for account in accounts if account.currency == currency)
+
+    async def account_minor(self, code: str, currency: str = "EUR", *, at: datetime | None = None) -> int:
+        """Return the balance of an account of the chart on its debit side, now or as of an effective time."""
+        async with self.database.tx(self.tenant) as tx:
+            rows = await tx.fetch(
+                """
+                SELECT coalesce(sum(p.amount_minor), 0)::bigint AS total
+                FROM accounts AS a JOIN postings AS p ON p.account_id = a.id
+                WHERE a.code = $1 AND a.currency = $2 AND p.effective_at <= $3
+                """,
+                code,
+                currency,
+                at or datetime(9999, 1, 1, tzinfo=UTC),
+            )
+        return int(rows[0]["total"])
+
+    async def cash_minor(self, bank_account: str, currency: str = "EUR", *, at: datetime | None = None) -> int:
+        """Return the balance of a bank account's cash account."""
+        return await self.account_minor(cash_code(bank_account), currency, at=at)
+
+    async def counts(self) -> dict[str, int]:
+        """Return how many rows each table of the tenant holds."""
+        async with self.database.tx(self.tenant) as tx:
+            names = await tx.fetch(
+                "SELECT c.relname FROM pg_catalog.pg_class AS c "
+                "WHERE c.relnamespace = $1::regnamespace AND c.relkind IN ('r', 'p') "
+                "AND has_table_privilege(c.oid, 'SELECT') ORDER BY 1",
+                self.tenant.schema,
+            )
+            return {
+                row["relname"]: int(await tx.fetchval(f'SELECT count(*) FROM "{row["relname"]}"'))  # noqa: S608
+                for row in names
+            }
