@@ -5,11 +5,13 @@ import secrets
 from collections.abc import Iterator
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from billfold import (
     AsyncBillfold,
     Billfold,
+    BillfoldPlatform,
     HttpxTransport,
     Money,
     Request,
@@ -20,9 +22,11 @@ from billfold import (
     is_known,
 )
 from billfold.contract.ledger import HoldStatus
+from billfold.contract.platform import TenantState
 from billfold.contract.wallets import Transfer, Wallet, WalletStatus
 from tests.live import LiveServer
 from tests.sandbox import options
+from tests.tenants import manifest
 
 TEN = Money(1000, "EUR")
 
@@ -203,6 +207,27 @@ class TestCredentials:
             with pytest.raises(errors.InsufficientScope) as caught:
                 list(billfold.wallets.list())
             assert caught.value.scope == "wallets:read"
+
+    def test_of_operators_open_the_platform(self, live: LiveServer):
+        """Another client looks after the tenants."""
+        with BillfoldPlatform(**options(live, None)) as platform:
+            assert platform.tenants.get("alpha").slug == "alpha"
+            assert "alpha" in [each.slug for each in platform.tenants.list()]
+            with pytest.raises(errors.UnknownTenant):
+                platform.tenants.get("nobody")
+
+    def test_of_operators_make_and_end_a_tenant(self, live: LiveServer):
+        """A tenant is applied, suspended, resumed, migrated and deleted, each by its name."""
+        slug = f"t{secrets.token_hex(4)}"
+        with BillfoldPlatform(**options(live, None)) as platform:
+            made = platform.tenants.apply(slug=slug, manifest=msgspec.to_builtins(manifest(slug)))
+            assert (made.slug, made.state) == (slug, TenantState.ACTIVE)
+            assert platform.tenants.suspend(slug, reason="A test").state is TenantState.SUSPENDED
+            assert platform.tenants.resume(slug, reason="Still a test").state is TenantState.ACTIVE
+            assert platform.tenants.migrate(slug).schema_version == made.schema_version
+            platform.tenants.suspend(slug, reason="The end")
+            platform.tenants.delete(slug, confirm=slug)
+            assert slug not in [each.slug for each in platform.tenants.list()]
 
 
 class TestTheOtherMode:
