@@ -12,7 +12,7 @@ import structlog
 
 from billfold_server.settings import Settings
 
-__all__ = ["configure_logs"]
+__all__ = ["configure_logs", "leave_logs_to_the_program"]
 
 
 def configure_logs(settings: Settings) -> None:
@@ -50,6 +50,25 @@ def configure_logs(settings: Settings) -> None:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
+
+
+def leave_logs_to_the_program() -> None:
+    """Send our logs to the standard library's loggers, where the program around us decides what becomes of them.
+
+    Unconfigured, structlog would print every line. What the program has configured itself is left as it is.
+    """
+    if structlog.is_configured():
+        return
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.format_exc_info,
+            structlog.stdlib.render_to_log_kwargs,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
 
 
 def _rendering(settings: Settings) -> list[Any]:

@@ -20,10 +20,10 @@ from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.manifest import load_manifest
 from billfold_server.tenancy.shipped import find_folder
 
-__all__ = ["SLUG", "Credentials", "ensure_sandbox"]
+__all__ = ["SANDBOX_FILE", "SLUG", "Credentials", "ensure_sandbox"]
 
 SLUG = "sandbox"
-_FILE = "sandbox.env"
+SANDBOX_FILE = "sandbox.env"
 _HEADING = "# How to reach the sandbox. The SDK reads these variables; `billfold up` rewrites the file.\n"
 
 
@@ -47,7 +47,7 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
         return f"Credentials({self.client_id})"
 
 
-async def ensure_sandbox(services: Services, *, step: Step) -> Credentials:
+async def ensure_sandbox(services: Services, *, step: Step, file: str = SANDBOX_FILE) -> Credentials:
     """Return the credentials of the sandbox, made with it where they aren't there or don't work (any longer)."""
     try:
         tenant = await services.registry.get(SLUG)
@@ -58,7 +58,7 @@ async def ensure_sandbox(services: Services, *, step: Step) -> Credentials:
         await services.tenants.apply(load_manifest(find_folder(SLUG)))
         tenant = await services.registry.get(SLUG)
     base_url = f"{services.settings.base_url}/t/{SLUG}"
-    path = Path(services.settings.data_dir) / _FILE
+    path = Path(services.settings.data_dir) / file
     found = _read(path)
     if found is None or not await _works(services, tenant, *found):
         found = await _new_client(services, tenant)

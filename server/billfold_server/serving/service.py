@@ -28,13 +28,13 @@ from billfold_server.serving.database import Found, Step, find_database, follow_
 from billfold_server.serving.failures import Exit, Failure
 from billfold_server.serving.instance import Place, Running, only_server, workers_remain
 from billfold_server.serving.listening import is_any, listen, reachable_host
-from billfold_server.serving.sandbox import Credentials, ensure_sandbox
+from billfold_server.serving.sandbox import SANDBOX_FILE, Credentials, ensure_sandbox
 from billfold_server.serving.supervisor import Supervisor
 from billfold_server.serving.welcome import Welcome, curl_lines, python_lines
 from billfold_server.serving.worker import Orders, settings_sent
 from billfold_server.settings import Secret, Settings
 
-__all__ = ["Announce", "make_data_dir", "serve"]
+__all__ = ["Announce", "make_current", "make_data_dir", "serve"]
 
 _log = logging.getLogger("billfold.server")
 
@@ -133,7 +133,7 @@ async def _start(settings: Settings, stack: AsyncExitStack, signals: Signals, st
         # Entered after the database, wherever that went, so that workers end before it does.
         stack.push_async_callback(supervisor.stop, timeout_s=settings.shutdown_timeout_s, at_once=signals.insist)
     settings = found.settings
-    credentials = await _make_current(settings, step)
+    credentials = await make_current(settings, step=step)
     step(f"Starting {settings.workers} worker{'s' if settings.workers > 1 else ''}")
     orders = Orders(settings_sent(settings), owns_database=found.embedded is not None)
     await supervisor.serve(orders)
@@ -193,8 +193,16 @@ def _shared_metrics(settings: Settings) -> dict[str, Any]:
     return {"environment": {"PROMETHEUS_MULTIPROC_DIR": str(folder)}, "mourn": mourn}
 
 
-async def _make_current(settings: Settings, step: Step) -> Credentials | None:
-    """Bring all schemas up to date, and return the sandbox's credentials where there is one."""
+async def make_current(
+    settings: Settings, *, step: Step = lambda _: None, file: str = SANDBOX_FILE
+) -> Credentials | None:
+    """Bring all schemas up to date, and return the sandbox's credentials where there is one.
+
+    Args:
+        settings: With a database.
+        step: Is told what is being done.
+        file: Where in the data folder the credentials are kept.
+    """
     async with open_services(settings) as services:
         if settings.admin_database_url is None:
             return None
@@ -205,7 +213,7 @@ async def _make_current(settings: Settings, step: Step) -> Credentials | None:
                 _log.error("tenant %s could not be migrated: %s", each.slug, each.error)
         if settings.production:
             return None
-        return await ensure_sandbox(services, step=step)
+        return await ensure_sandbox(services, step=step, file=file)
 
 
 def _welcome(settings: Settings, found: Found, credentials: Credentials | None, took_s: float) -> Welcome:
