@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from uuid import UUID
 
 import msgspec
+import structlog
 from joserfc.jwk import ECKey
 
 from billfold import errors, ids
@@ -28,13 +29,15 @@ from billfold_server.identity import queries, rules, tokens
 from billfold_server.identity.queries import ClientRow, KeyRow, Tx
 from billfold_server.identity.rules import OAuthRefusal
 from billfold_server.identity.tokens import Claims
-from billfold_server.keys.service import Keyring
+from billfold_server.keys.service import Keyring, SealBroken
 from billfold_server.tenancy.context import Caller, TenantRef
 
 if TYPE_CHECKING:
     from billfold_server.tenancy.transaction import Database
 
 __all__ = ["Client", "Identity", "Realm", "create_client", "list_clients", "realm_of", "set_client_state"]
+
+_log = structlog.stdlib.get_logger("billfold.identity")
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -147,6 +150,12 @@ async def set_client_state(tx: Tx, client_id: str, *, enabled: bool, now: dateti
         raise errors.NotFound("there is no such client") from None
     if not await queries.set_client_state(tx, key, "active" if enabled else "disabled", now):
         raise errors.NotFound("there is no such client")
+
+
+def _public_jwk(key: ECKey, kid: str) -> Jwk:
+    """Return the public half of a key, as others are shown it."""
+    point = key.as_dict(private=False)
+    return Jwk(kty="EC", crv="P-256", x=str(point["x"]), y=str(point["y"]), kid=kid, use="sig", alg="ES256")
 
 
 class _Bounded(Generic[K, V]):
@@ -369,34 +378,43 @@ class Identity:
             if not any(row.state == "active" for row in rows):
                 await queries.insert_key(tx, self._new_key(realm))
                 rows = await queries.list_keys(tx)
-        public = [msgspec.json.decode(row.public_jwk, type=Jwk) for row in rows]
+        ours = {row.id: jwk for row in rows if (jwk := self._vouched(realm, row)) is not None}
+        signing = next((row for row in rows if row.state == "active" and row.id in ours), None)
+        if signing is None:
+            raise errors.InternalError("no signing key of this realm opens by the deployment's keyring")
         keys = _Keys(
-            signing=next(row for row in rows if row.state == "active"),
-            public={jwk.kid: ECKey.import_key(msgspec.to_builtins(jwk)) for jwk in public},
-            jwks=JwkSet(keys=public),
+            signing=signing,
+            public={jwk.kid: ECKey.import_key(msgspec.to_builtins(jwk)) for jwk in ours.values()},
+            jwks=JwkSet(keys=list(ours.values())),
             read_at=read_at,
         )
         self._keys.put(realm.owner, keys)
         return keys
 
+    def _vouched(self, realm: Realm, row: KeyRow) -> Jwk | None:
+        """Return the public half of a key that this deployment has made for this realm.
+
+        A public half alone could be written by anybody who can write rows, by injected SQL or into a copy that is
+        restored, and would verify the tokens that they then sign. The sealed private half can be made by nobody without
+        the keyring, nor copied from another realm or key; so a public half is believed only if it belongs to that.
+        """
+        try:
+            jwk = _public_jwk(self._private_key(realm, row), ids.encode(Prefix.SIGNING_KEY, row.id))
+        except (SealBroken, ValueError):
+            jwk = None
+        if jwk is None or row.public_jwk != msgspec.json.encode(jwk).decode():
+            _log.error("a signing key isn't this deployment's, and is passed over", key=str(row.id), realm=realm.owner)
+            return None
+        return jwk
+
     def _new_key(self, realm: Realm) -> KeyRow:
         key_id = ids.uuid7()
         kid = ids.encode(Prefix.SIGNING_KEY, key_id)
         key = ECKey.generate_key("P-256")
-        coordinates = key.as_dict(private=False)
-        public = Jwk(
-            kty="EC",
-            crv="P-256",
-            x=str(coordinates["x"]),
-            y=str(coordinates["y"]),
-            kid=kid,
-            use="sig",
-            alg="ES256",
-        )
         return KeyRow(
             id=key_id,
             algorithm=tokens.ALGORITHM,
-            public_jwk=msgspec.json.encode(public).decode(),
+            public_jwk=msgspec.json.encode(_public_jwk(key, kid)).decode(),
             sealed_private=self._keyring.seal(key.as_pem(private=True), owner=realm.owner, kid=kid),
             state="active",
             created_at=self._clock.now(),

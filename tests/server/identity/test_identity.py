@@ -7,13 +7,16 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import asyncpg
 import httpx
+import msgspec
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet
 
 from billfold import ids
 from billfold.ids import Prefix
+from billfold_server.app import build_app
 from billfold_server.identity.service import set_client_state
 from tests.live import Credentials, LiveServer
 from tests.tenants import manifest
@@ -310,6 +313,72 @@ HEADERS: list[dict[str, Any]] = [
     {"crit": ["exp"]},
     {"b64": False},
 ]
+
+
+class TestASigningKey:
+    @pytest.mark.parametrize("sealed_by", ["nobody", "the key that signs", "another tenant"])
+    async def test_that_was_written_past_the_keyring_verifies_nothing(self, live, credentials, sealed_by) -> None:
+        """Who can write rows, but hasn't the keyring, can't make a key of the tenant's: its tokens are refused."""
+        services = live.services
+        mine, key_id = ECKey.generate_key("P-256"), ids.uuid7()
+        kid = ids.encode(Prefix.SIGNING_KEY, key_id)
+        public = {**mine.as_dict(private=False), "kid": kid, "use": "sig", "alg": "ES256"}
+
+        async def write() -> None:
+            rows = {}
+            for slug in ("alpha", "beta"):
+                realm = services.identity.realm(await services.registry.get(slug))
+                rows[slug] = (await services.identity._realm_keys(realm)).signing
+            sealed = {"the key that signs": rows["alpha"], "another tenant": rows["beta"]}
+            private = sealed[sealed_by].sealed_private if sealed_by in sealed else b"anything"
+            async with services.database.tx(await services.registry.get("alpha")) as tx:
+                await tx.execute(
+                    "INSERT INTO signing_keys (id, algorithm, public_jwk, sealed_private, state, created_at) "
+                    "VALUES ($1, 'ES256', $2, $3, 'retired', now())",
+                    key_id,
+                    json.dumps(public),
+                    private,
+                )
+
+        live.run(write())
+        # A worker that starts now has read no keys before.
+        app: Any = build_app(msgspec.structs.replace(live.settings, public_url=live.url))
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=live.base("alpha")) as client:
+            good = live.token("alpha", credentials)
+            head, body = (decoded(part) for part in good.split(".")[:2])
+            forged = jwt.encode(head | {"kid": kid}, body, mine, algorithms=["ES256"])
+            for token, status in ((good, 200), (forged, 401)):
+                answer = await client.get("/v1/tenant", headers={"Authorization": f"Bearer {token}"})
+                assert answer.status_code == status
+            assert kid not in {key["kid"] for key in (await client.get("/.well-known/jwks.json")).json()["keys"]}
+        await app.state.services.engine.close()
+        await app.state.services.database.close()
+
+    async def test_is_never_changed_by_those_who_serve(self, live) -> None:
+        """Neither keys, nor what a client may and by which secret, can be changed by the roles that serve requests."""
+        changes = [
+            "UPDATE signing_keys SET public_jwk = '{}'",
+            "UPDATE signing_keys SET state = 'retired'",
+            "DELETE FROM signing_keys",
+            "UPDATE api_clients SET scopes = '{}'",
+            "UPDATE api_clients SET secret_digest = ''",
+            "DELETE FROM api_clients",
+        ]
+
+        async def change(sql: str, *, platform: bool) -> None:
+            services = live.services
+            scope = (
+                services.database.platform_tx()
+                if platform
+                else services.database.tx(await services.registry.get("alpha"))
+            )
+            async with scope as tx:
+                await tx.execute(sql)
+
+        for sql in changes:
+            for platform in (False, True):
+                with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                    live.run(change(sql, platform=platform))
 
 
 class TestTheFirstKeyOfARealm:

@@ -41,4 +41,8 @@ _STATEMENTS = (
     "CREATE UNIQUE INDEX signing_keys_one_signs ON signing_keys (algorithm) WHERE state = 'active'",
 )
 
-_GRANTS = {"api_clients": "SELECT, INSERT, UPDATE", "signing_keys": "SELECT, INSERT, UPDATE"}
+_GRANTS = {
+    # What a client may, and by which secret, is settled when it is made.
+    "api_clients": "SELECT, INSERT, UPDATE (state, updated_at)",
+    "signing_keys": "SELECT, INSERT",
+}
