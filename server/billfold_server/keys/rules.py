@@ -34,7 +34,8 @@ _FORMAT: Final = 1
 # RFC 7914 calls r = 8 and p = 1 usual. With N = 2^16 one guess costs 64 MiB and about a fifth of a second; the start
 # of the server pays that once.
 _SCRYPT_N: Final = 2**16
-_SCRYPT_MEMORY_BYTES: Final = 256 * 1024 * 1024
+_SCRYPT_MEMORY_BYTES: Final = 320 * 1024 * 1024
+"""Enough for the largest N that a file may name, with what scrypt needs beside."""
 
 
 class SealBroken(Exception):
@@ -95,7 +96,12 @@ def open_file(file: KeyringFile, passphrase: str | None) -> bytes:
         return file.secret
     if passphrase is None:
         raise SealBroken
-    return unseal(_stretch(passphrase, file.scrypt), file.secret, _bound(file.scrypt))
+    try:
+        key = _stretch(passphrase, file.scrypt)
+    except ValueError:
+        # The file names parameters that scrypt doesn't have, such as an N that is no power of two.
+        raise SealBroken from None
+    return unseal(key, file.secret, _bound(file.scrypt))
 
 
 def _stretch(passphrase: str, scrypt: Scrypt) -> bytes:

@@ -49,10 +49,11 @@ class TestTheKeyring:
                 open_keyring(settings(tmp_path, passphrase))
         path = tmp_path / "keys" / "keyring.json"
         content = json.loads(path.read_text())
-        content["scrypt"]["n"] = 2**14
-        path.write_text(json.dumps(content))
-        with pytest.raises(KeyringUnusable):
-            open_keyring(settings(tmp_path, PASSPHRASE))
+        for n in (2**14, 2**18, 40_000, 2**40):
+            content["scrypt"]["n"] = n
+            path.write_text(json.dumps(content))
+            with pytest.raises(KeyringUnusable):
+                open_keyring(settings(tmp_path, PASSPHRASE))
 
     @pytest.mark.parametrize(
         "text", ["", "{}", '{"format": 2, "secret": "AAAA"}', '{"format": 1, "secret": "AAAA"}', "\xff"]
