@@ -12,10 +12,10 @@ import re
 import tomllib
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -365,14 +365,8 @@ def _unsafe(settings: Settings) -> list[Mistake]:
     def refuse(key: str, sentence: str) -> None:
         mistakes.append(Mistake(key, f"In production, {sentence}"))
 
-    if settings.database_url is None:
-        refuse(
-            "database_url", "the embedded database isn't used; set BILLFOLD_DATABASE_URL to a PostgreSQL of your own."
-        )
-    elif _password_of(settings.database_url) in {"postgres", "password", "billfold", "changeme"}:
-        refuse(
-            "database_url", "the database's password can't be a well-known one; change it and BILLFOLD_DATABASE_URL."
-        )
+    for key, sentence in _unsafe_databases(settings):
+        refuse(key, sentence)
     if settings.tls_certificate is None and not settings.trusted_proxies:
         refuse(
             "tls_certificate",
@@ -405,6 +399,48 @@ def _is_network(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _unsafe_databases(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield what production refuses in the databases' URLs, as (setting, sentence)."""
+    if settings.database_url is None:
+        sentence = "the embedded database isn't used; set BILLFOLD_DATABASE_URL to a PostgreSQL of your own."
+        yield "database_url", sentence
+    for name, url in (("database_url", settings.database_url), ("admin_database_url", settings.admin_database_url)):
+        variable = PREFIX + name.upper()
+        if url is not None and _password_of(url) in {"postgres", "password", "billfold", "changeme"}:
+            yield name, f"the database's password can't be a well-known one; change it and {variable}."
+        if url is not None and not _stays_private(url):
+            sentence = "what goes to the database over a network must be encrypted; "
+            yield name, f"{sentence}add sslmode=verify-full, or at least sslmode=require, to {variable}."
+
+
+_ENCRYPTED: Final = frozenset({"require", "verify-ca", "verify-full"})
+"""What libpq's ``sslmode`` must be. With ``prefer``, the default, whoever is in between can turn TLS off."""
+
+
+def _stays_private(url: Secret) -> bool:
+    """Tell whether nobody on a network can read what goes to a database: it is on this machine, or TLS is a must."""
+    parts = urlsplit(url.reveal())
+    query = parse_qs(parts.query)
+    hosts = query.get("host") or [host for each in parts.netloc.rpartition("@")[2].split(",") if (host := _host(each))]
+    return query.get("sslmode", ["prefer"])[-1] in _ENCRYPTED or all(map(_is_here, hosts))
+
+
+def _host(address: str) -> str:
+    """Return the host of ``host:port`` or ``[host]:port``."""
+    return address[1:].partition("]")[0] if address.startswith("[") else address.partition(":")[0]
+
+
+def _is_here(host: str) -> bool:
+    """Tell whether a host is this machine: a socket's folder, its name for itself, or a loopback address."""
+    host = unquote(host)
+    if host.startswith("/") or host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _password_of(url: Secret) -> str | None:

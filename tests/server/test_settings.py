@@ -9,7 +9,7 @@ from billfold_server.settings import Secret, Settings, SettingsInvalid, load_set
 
 SAFE = {
     "BILLFOLD_ENVIRONMENT": "production",
-    "BILLFOLD_DATABASE_URL": "postgresql://app:q7Jd02kfh3@db.internal/billfold",
+    "BILLFOLD_DATABASE_URL": "postgresql://app:q7Jd02kfh3@db.internal/billfold?sslmode=verify-full",
     "BILLFOLD_PUBLIC_URL": "https://wallet.example",
     "BILLFOLD_TRUSTED_PROXIES": "10.1.0.0/16, 10.2.0.1",
     "BILLFOLD_KEYRING_PASSPHRASE": "nine tall ships sail at dawn",
@@ -88,6 +88,15 @@ class TestProduction:
         [
             ({"BILLFOLD_DATABASE_URL": None}, "database_url"),
             ({"BILLFOLD_DATABASE_URL": "postgresql://app:postgres@db/x"}, "database_url"),
+            ({"BILLFOLD_DATABASE_URL": "postgresql://app:q7Jd02kfh3@db.internal/billfold"}, "database_url"),
+            ({"BILLFOLD_DATABASE_URL": "postgresql://app:q7Jd02kfh3@localhost,db.internal/x"}, "database_url"),
+            ({"BILLFOLD_DATABASE_URL": "postgresql://app:q7Jd02kfh3@/x?host=db.internal"}, "database_url"),
+            ({"BILLFOLD_DATABASE_URL": "postgresql://app:q7Jd02kfh3@[fd00::7]:5432/x?sslmode=prefer"}, "database_url"),
+            (
+                {"BILLFOLD_ADMIN_DATABASE_URL": "postgresql://boss:q7Jd02kfh3@db/x?sslmode=disable"},
+                "admin_database_url",
+            ),
+            ({"BILLFOLD_ADMIN_DATABASE_URL": "postgresql://boss:postgres@127.0.0.1/x"}, "admin_database_url"),
             ({"BILLFOLD_PUBLIC_URL": None}, "public_url"),
             ({"BILLFOLD_PUBLIC_URL": "http://wallet.example"}, "public_url"),
             ({"BILLFOLD_TRUSTED_PROXIES": None}, "tls_certificate"),
@@ -104,6 +113,21 @@ class TestProduction:
         environ = {name: value for name, value in (SAFE | change).items() if value is not None}
         assert mistakes_in(environ) == {key}
         load_settings(environ | {"BILLFOLD_ENVIRONMENT": "development"})
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "postgresql://app:q7Jd02kfh3@db.internal/x?sslmode=require",
+            "postgresql://app:q7Jd02kfh3@localhost/x",
+            "postgresql://app:q7Jd02kfh3@127.0.0.1:5433,[::1]:5434/x",
+            "postgresql://app:q7Jd02kfh3@/x",
+            "postgresql://app:q7Jd02kfh3@/x?host=/run/postgresql",
+            "postgresql://app:q7Jd02kfh3@%2Frun%2Fpostgresql/x",
+        ],
+    )
+    def test_takes_a_database_that_nobody_can_listen_to(self, url: str) -> None:
+        """TLS is needed over a network, and not on this machine."""
+        assert load_settings(SAFE | {"BILLFOLD_DATABASE_URL": url}).production
 
 
 class TestASecret:
