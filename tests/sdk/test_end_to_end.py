@@ -171,6 +171,37 @@ class TestAnObject:
         assert [len(each.data) for each in billfold.top_ups.list(wallet_id=wallet.id, limit=3).pages()] == [3, 3, 1]
 
 
+MT940 = b"""{1:F01BANKDEFFAXXX0000000000}{2:O9400000000000BANKDEFFXXXX00000000000000000000N}{4:
+:20:STARTUMS
+:25:10020030/1234567
+:28C:00001/001
+:60F:C261118EUR1000,00
+:61:2611191119C250,00NTRFNONREF
+:86:Invoice 4711
+:62F:C261119EUR1250,00
+-}"""
+
+
+class TestAStatement:
+    def test_waits_in_suspense_until_it_is_assigned(self, billfold: Billfold):
+        """An entry that names no wallet is assigned to one by hand, and the file a second time changes nothing."""
+        wallet = wallet_with(billfold)
+        imported = billfold.statements.import_file(MT940)
+        (statement,) = imported.statements
+        assert (statement.difference_minor, statement.suspense, statement.cash_after_minor) == (0, 1, 125_000)
+        (entry,) = billfold.statement_entries.list(statement_import_id=imported.id, outcome="suspense")
+        assert billfold.statement_entries.assign(entry.id, wallet_id=wallet.id).wallet_id == wallet.id
+        assert [each.available_minor for each in billfold.wallets.balances(wallet.id)] == [25_000]
+        (again,) = billfold.statements.import_file(MT940).statements
+        assert (again.duplicates, again.cash_after_minor) == (1, 125_000)
+
+    def test_that_is_none_says_where(self, billfold: Billfold):
+        """A file that can't be read is refused with line and reason."""
+        with pytest.raises(errors.StatementUnreadable) as caught:
+            billfold.statements.import_file(b"<Document>not a statement")
+        assert caught.value.reason
+
+
 class TestTheTenant:
     def test_tells_what_happened(self, billfold: Billfold):
         """Events come in order, and the audit knows who froze a wallet and why."""
