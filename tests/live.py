@@ -18,6 +18,7 @@ import uvicorn
 import uvloop
 
 from billfold_server.app import build_app, database_secret
+from billfold_server.http.protocol import BoundedProtocol
 from billfold_server.http.services import Services
 from billfold_server.identity.rules import PLATFORM_SCOPES, TENANT_SCOPES
 from billfold_server.identity.service import create_client
@@ -127,7 +128,15 @@ def serve(settings: Settings, *, wrap: Any = None) -> Iterator[LiveServer]:
 
 
 def _serve(app: Any, outermost: Any, listener: socket.socket, url: str, settings: Settings) -> Iterator[LiveServer]:
-    config = uvicorn.Config(outermost, log_config=None, access_log=False, loop="uvloop")
+    config = uvicorn.Config(
+        outermost,
+        log_config=None,
+        access_log=False,
+        loop="uvloop",
+        http=BoundedProtocol,
+        ws="none",
+        proxy_headers=False,
+    )
     server = uvicorn.Server(config)
     loops: list[asyncio.AbstractEventLoop] = []
     started = threading.Event()

@@ -26,6 +26,7 @@ import uvicorn
 from billfold_server.app import build_app
 from billfold_server.db.embedded import EmbeddedPostgres
 from billfold_server.http.logs import configure_logs
+from billfold_server.http.protocol import BoundedProtocol
 from billfold_server.serving.failures import Exit, explain
 from billfold_server.serving.instance import is_last_worker, join_workers
 from billfold_server.settings import Secret, Settings, load_settings
@@ -133,7 +134,7 @@ class Worker:
         return uvicorn.Config(
             build_app(settings),
             loop="uvloop",
-            http="httptools",
+            http=BoundedProtocol,
             ws="none",
             lifespan="on",
             log_config=None,
