@@ -292,7 +292,8 @@ class TestTheCheckOfATokenHere:
         ends = int(time.time()) + 2
         token = jwt.encode(head, body | {"exp": ends}, identity._private_key(realm, keys.signing), algorithms=["ES256"])
         seen = set()
-        while time.time() < ends + 0.1:
+        # However slow the machine is: until a request was begun after the end, and for no longer than anybody would wait.
+        while (True, 401) not in seen and time.time() < ends + 10:
             before = time.time()
             answer = httpx.get(f"{live.base('alpha')}/v1/tenant", headers={"Authorization": f"Bearer {token}"})
             if time.time() < ends or before >= ends:
