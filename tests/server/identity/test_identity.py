@@ -292,7 +292,7 @@ class TestTheCheckOfATokenHere:
         ends = int(time.time()) + 2
         token = jwt.encode(head, body | {"exp": ends}, identity._private_key(realm, keys.signing), algorithms=["ES256"])
         seen = set()
-        # However slow the machine is: until a request was begun after the end, and for no longer than anybody would wait.
+        # However slow the machine is, until a request was begun after the end.
         while (True, 401) not in seen and time.time() < ends + 10:
             before = time.time()
             answer = httpx.get(f"{live.base('alpha')}/v1/tenant", headers={"Authorization": f"Bearer {token}"})
