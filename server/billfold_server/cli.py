@@ -265,7 +265,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except Exception as error:  # noqa: BLE001 - The last place where it can be told in a sentence.
-        from billfold_server.serving.failures import explain  # noqa: PLC0415 - Costs half a second, see above.
+        from billfold_server.serving.explaining import explain  # noqa: PLC0415 - Costs half a second, see above.
 
         failure = explain(error)
         _tell(failure, as_json="--json" in arguments)

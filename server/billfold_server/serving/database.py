@@ -6,6 +6,7 @@ from which the server's own login follows.
 """
 
 import asyncio
+import importlib
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -18,12 +19,9 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import msgspec
 
-from billfold_server.app import database_secret
 from billfold_server.db.embedded import EmbeddedPostgres
-from billfold_server.keys.service import open_keyring
 from billfold_server.serving.failures import Exit, Failure, too_many_connections
 from billfold_server.settings import Secret, Settings
-from billfold_server.tenancy.provisioning import Administrator
 
 __all__ = ["Facts", "Found", "Step", "find_database", "follow_embedded", "look", "needed_connections", "unfit"]
 
@@ -217,7 +215,9 @@ async def find_database(settings: Settings, *, step: Step = lambda _: None) -> A
         return
     embedded = EmbeddedPostgres(Path(settings.data_dir), max_connections=max(100, needed_connections(settings)))
     step("Starting PostgreSQL")
+    loading = asyncio.create_task(_load())
     admin_url = Secret(await _finished(asyncio.to_thread(embedded.start), undo=embedded.stop))
+    await loading
     stopping = threading.Event()
     watch = threading.Thread(target=embedded.watch, args=[stopping], name="watch-postgres", daemon=True)
     watch.start()
@@ -244,8 +244,14 @@ def follow_embedded(settings: Settings, admin_url: Secret) -> Settings:
     return msgspec.structs.replace(settings, database_url=url, admin_database_url=admin_url)
 
 
+async def _load() -> None:
+    """Import the application, which takes longest of all, beside the start of PostgreSQL."""
+    await asyncio.to_thread(importlib.import_module, "billfold_server.app")
+
+
 async def _of_url(settings: Settings, url: Secret, step: Step) -> Found:
     step("Looking for the database")
+    await _load()
     if settings.admin_database_url is not None:
         return await _of_administrator(settings, settings.admin_database_url, url, None, step)
     facts = await look(url)
@@ -259,6 +265,10 @@ async def _of_administrator(
     settings: Settings, admin_url: Secret, url: Secret | None, embedded: EmbeddedPostgres | None, step: Step
 ) -> Found:
     """Set the database up, or find that it is; without a URL of its own, the server's login follows from that."""
+    from billfold_server.app import database_secret  # noqa: PLC0415 - Loaded beside, see _load.
+    from billfold_server.keys.service import open_keyring  # noqa: PLC0415
+    from billfold_server.tenancy.provisioning import Administrator  # noqa: PLC0415
+
     _insist(await look(admin_url), settings, connections=False)
     step("Preparing the database")
     secret = database_secret(open_keyring(settings))

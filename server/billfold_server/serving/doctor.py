@@ -30,7 +30,8 @@ from billfold_server.db.pools import dsn_for
 from billfold_server.keys.service import open_keyring
 from billfold_server.serving import rules
 from billfold_server.serving.database import Facts, Step, look, needed_connections, unfit
-from billfold_server.serving.failures import Failure, explain
+from billfold_server.serving.explaining import explain
+from billfold_server.serving.failures import Failure
 from billfold_server.serving.instance import find_running
 from billfold_server.serving.listening import listen
 from billfold_server.serving.rules import Check

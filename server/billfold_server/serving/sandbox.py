@@ -9,42 +9,20 @@ import os
 import secrets
 from pathlib import Path
 
-import msgspec
-
 from billfold import errors
 from billfold_server.http.services import Services
 from billfold_server.identity.rules import TENANT_SCOPES, OAuthRefusal
 from billfold_server.identity.service import create_client
 from billfold_server.serving.database import Step
+from billfold_server.serving.welcome import SANDBOX_FILE, Credentials
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.manifest import load_manifest
 from billfold_server.tenancy.shipped import find_folder
 
-__all__ = ["SANDBOX_FILE", "SLUG", "Credentials", "ensure_sandbox"]
+__all__ = ["SLUG", "ensure_sandbox"]
 
 SLUG = "sandbox"
-SANDBOX_FILE = "sandbox.env"
 _HEADING = "# How to reach the sandbox. The SDK reads these variables; `billfold up` rewrites the file.\n"
-
-
-class Credentials(msgspec.Struct, frozen=True, kw_only=True):
-    """By what a developer uses the sandbox.
-
-    Attributes:
-        base_url: The tenant's base URL.
-        client_id: The API client's id.
-        client_secret: Its secret.
-        file: Where these three lie, as lines for a shell.
-    """
-
-    base_url: str
-    client_id: str
-    client_secret: str
-    file: str
-
-    def __repr__(self) -> str:
-        """Show whose credentials they are, and not the secret."""
-        return f"Credentials({self.client_id})"
 
 
 async def ensure_sandbox(services: Services, *, step: Step, file: str = SANDBOX_FILE) -> Credentials:

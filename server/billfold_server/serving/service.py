@@ -20,18 +20,15 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import msgspec
-from prometheus_client import multiprocess
 
-from billfold_server.app import open_services
 from billfold_server.db.embedded.folders import prepare_home, runtime_user
 from billfold_server.serving.database import Found, Step, find_database, follow_embedded
 from billfold_server.serving.failures import Exit, Failure
 from billfold_server.serving.instance import Place, Running, only_server, workers_remain
 from billfold_server.serving.listening import is_any, listen, reachable_host
-from billfold_server.serving.sandbox import SANDBOX_FILE, Credentials, ensure_sandbox
+from billfold_server.serving.orders import Orders, settings_sent
 from billfold_server.serving.supervisor import Supervisor
-from billfold_server.serving.welcome import Welcome, curl_lines, python_lines
-from billfold_server.serving.worker import Orders, settings_sent
+from billfold_server.serving.welcome import SANDBOX_FILE, Credentials, Welcome, curl_lines, python_lines
 from billfold_server.settings import Secret, Settings
 
 __all__ = ["Announce", "make_current", "make_data_dir", "serve"]
@@ -188,6 +185,8 @@ def _shared_metrics(settings: Settings) -> dict[str, Any]:
     folder.mkdir(mode=0o700)
 
     def mourn(pid: int) -> None:
+        from prometheus_client import multiprocess  # noqa: PLC0415 - Needed when a worker has died, if ever.
+
         multiprocess.mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]
 
     return {"environment": {"PROMETHEUS_MULTIPROC_DIR": str(folder)}, "mourn": mourn}
@@ -203,6 +202,9 @@ async def make_current(
         step: Is told what is being done.
         file: Where in the data folder the credentials are kept.
     """
+    from billfold_server.app import open_services  # noqa: PLC0415 - Loaded while PostgreSQL started.
+    from billfold_server.serving.sandbox import ensure_sandbox  # noqa: PLC0415
+
     async with open_services(settings) as services:
         if settings.admin_database_url is None:
             return None

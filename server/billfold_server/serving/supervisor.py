@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from billfold_server.serving.failures import Exit, Failure
-from billfold_server.serving.worker import Orders, Report
+from billfold_server.serving.orders import Orders, Report
 
 __all__ = ["Supervisor", "Worker"]
 

@@ -6,9 +6,30 @@ import sys
 import click
 import msgspec
 
-from billfold_server.serving.sandbox import Credentials
+__all__ = ["SANDBOX_FILE", "Credentials", "Welcome", "curl_lines", "python_lines"]
 
-__all__ = ["Welcome", "curl_lines", "python_lines"]
+SANDBOX_FILE = "sandbox.env"
+"""Where in the data folder the sandbox's credentials are kept."""
+
+
+class Credentials(msgspec.Struct, frozen=True, kw_only=True):
+    """By what a developer uses the sandbox.
+
+    Attributes:
+        base_url: The tenant's base URL.
+        client_id: The API client's id.
+        client_secret: Its secret.
+        file: Where these three lie, as lines for a shell.
+    """
+
+    base_url: str
+    client_id: str
+    client_secret: str
+    file: str
+
+    def __repr__(self) -> str:
+        """Show whose credentials they are, and not the secret."""
+        return f"Credentials({self.client_id})"
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import uvicorn
@@ -27,60 +27,20 @@ from billfold_server.app import build_app
 from billfold_server.db.embedded import EmbeddedPostgres
 from billfold_server.http.logs import configure_logs
 from billfold_server.http.protocol import BoundedProtocol
-from billfold_server.serving.failures import Exit, explain
+from billfold_server.serving.explaining import explain
+from billfold_server.serving.failures import Exit
 from billfold_server.serving.instance import is_last_worker, join_workers
-from billfold_server.settings import Secret, Settings, load_settings
+from billfold_server.serving.orders import Orders, Report, settings_of
 
 if TYPE_CHECKING:
     from billfold_server.serving.failures import Failure
 
-__all__ = ["Orders", "Report", "main", "settings_of", "settings_sent"]
+__all__ = ["main"]
 
 _log = logging.getLogger("billfold.worker")
 
 KEEP_ALIVE_S = 75
 """Longer than proxies keep their idle connections (nginx: 60), so that none sends a request into one we just closed."""
-
-
-class Orders(msgspec.Struct, frozen=True):
-    """What the parent says to a worker.
-
-    Attributes:
-        settings: All settings, secrets revealed; the channel is a socket between the two processes alone.
-        owns_database: Whether the database is the embedded one, so that the last worker of a killed parent stops it.
-    """
-
-    settings: dict[str, Any]
-    owns_database: bool
-
-
-class Report(msgspec.Struct, frozen=True):
-    """What a worker says to its parent, once.
-
-    Attributes:
-        failure: Why it can't serve, or None as it does.
-        exit_code: With what the parent should end then.
-    """
-
-    failure: str | None = None
-    exit_code: int = 0
-
-
-def settings_sent(settings: Settings) -> dict[str, Any]:
-    """Return settings as they go through the channel."""
-    sent: dict[str, Any] = msgspec.to_builtins(settings, enc_hook=_reveal)
-    return sent
-
-
-def settings_of(orders: Orders) -> Settings:
-    """Return the settings that came through the channel, checked as at the start; the environment has no say."""
-    return load_settings({}, **orders.settings)
-
-
-def _reveal(value: Any) -> str:
-    if isinstance(value, Secret):
-        return value.reveal()
-    raise NotImplementedError
 
 
 class Server(uvicorn.Server):

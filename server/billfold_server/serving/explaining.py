@@ -1,0 +1,96 @@
+"""From an exception of any room to the one sentence and exit code that it means at a terminal."""
+
+import functools
+from collections.abc import Iterator
+
+import asyncpg
+
+from billfold import errors
+from billfold_server.db.embedded import errors as embedded
+from billfold_server.keys.service import KeyringUnusable
+from billfold_server.serving.failures import Exit, Failure, too_many_connections
+from billfold_server.settings import SettingsInvalid
+from billfold_server.tenancy.provisioning import DatabaseUnsuitable
+
+__all__ = ["explain"]
+
+_OF_EMBEDDED: dict[type[embedded.EmbeddedPostgresError], Exit] = {
+    embedded.BinariesMissing: Exit.UNAVAILABLE,
+    embedded.PlatformUnsupported: Exit.UNAVAILABLE,
+    embedded.NoUnprivilegedUser: Exit.NOT_ALLOWED,
+    embedded.DataDirUnwritable: Exit.DATA_DIR,
+    embedded.DataDirUnreachable: Exit.DATA_DIR,
+    embedded.DiskFull: Exit.DATA_DIR,
+    embedded.ClusterVersionMismatch: Exit.BAD_DATA,
+    embedded.InitFailed: Exit.UNAVAILABLE,
+    embedded.StartFailed: Exit.BAD_DATA,
+    embedded.StartTimedOut: Exit.TRY_AGAIN,
+    embedded.StopTimedOut: Exit.TRY_AGAIN,
+    embedded.NotStarted: Exit.INTERNAL,
+}
+
+
+def explain(error: BaseException) -> Failure:
+    """Return the failure that an exception means; one that nobody foresaw is a mistake of ours."""
+    for each in _leaves(error):
+        if (failure := _foreseen(each)) is not None:
+            return failure
+    return Failure(
+        "internal_error",
+        f"Billfold made a mistake ({type(error).__name__}: {error}); "
+        "run it again with BILLFOLD_DEBUG=1 and report what it shows.",
+        Exit.INTERNAL,
+    )
+
+
+@functools.singledispatch
+def _foreseen(error: BaseException) -> Failure | None:
+    """Return the failure that an exception of a kind that we know means."""
+    return error if isinstance(error, Failure) else None
+
+
+@_foreseen.register
+def _(error: SettingsInvalid) -> Failure:
+    sentences = "\n".join(mistake.sentence for mistake in error.mistakes)
+    keys = ", ".join(mistake.key for mistake in error.mistakes)
+    return Failure("settings_invalid", sentences, Exit.SETTINGS, keys=keys)
+
+
+@_foreseen.register
+def _(error: KeyringUnusable) -> Failure:
+    return Failure("keyring_unusable", str(error), Exit.SETTINGS)
+
+
+@_foreseen.register
+def _(error: DatabaseUnsuitable) -> Failure:
+    return Failure("database_unsuitable", str(error), Exit.SETTINGS)
+
+
+@_foreseen.register
+def _(error: embedded.EmbeddedPostgresError) -> Failure:
+    return Failure(error.code, error.detail, _OF_EMBEDDED[type(error)], **error.facts)
+
+
+@_foreseen.register
+def _(error: errors.ProblemError) -> Failure:
+    return Failure(error.code, f"{error.title}: {error.detail}.", Exit.REFUSED, **error.facts)
+
+
+@_foreseen.register
+def _(error: errors.Unavailable) -> Failure:
+    sentence = f"{error.title}: {error.detail}; try again, and see billfold doctor if it stays so."
+    return Failure(error.code, sentence, Exit.UNAVAILABLE, **error.facts)
+
+
+@_foreseen.register
+def _(_: asyncpg.TooManyConnectionsError) -> Failure:
+    return too_many_connections()
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception, or those inside it where it is a group."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error

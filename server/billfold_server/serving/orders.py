@@ -1,0 +1,50 @@
+"""What a parent and its workers say to each other."""
+
+from typing import Any
+
+import msgspec
+
+from billfold_server.settings import Secret, Settings, load_settings
+
+__all__ = ["Orders", "Report", "settings_of", "settings_sent"]
+
+
+class Orders(msgspec.Struct, frozen=True):
+    """What the parent says to a worker.
+
+    Attributes:
+        settings: All settings, secrets revealed; the channel is a socket between the two processes alone.
+        owns_database: Whether the database is the embedded one, so that the last worker of a killed parent stops it.
+    """
+
+    settings: dict[str, Any]
+    owns_database: bool
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What a worker says to its parent, once.
+
+    Attributes:
+        failure: Why it can't serve, or None as it does.
+        exit_code: With what the parent should end then.
+    """
+
+    failure: str | None = None
+    exit_code: int = 0
+
+
+def settings_sent(settings: Settings) -> dict[str, Any]:
+    """Return settings as they go through the channel."""
+    sent: dict[str, Any] = msgspec.to_builtins(settings, enc_hook=_reveal)
+    return sent
+
+
+def settings_of(orders: Orders) -> Settings:
+    """Return the settings that came through the channel, checked as at the start; the environment has no say."""
+    return load_settings({}, **orders.settings)
+
+
+def _reveal(value: Any) -> str:
+    if isinstance(value, Secret):
+        return value.reveal()
+    raise NotImplementedError
