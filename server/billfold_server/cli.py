@@ -99,6 +99,9 @@ SECTIONS = {
     "ledger": Section(
         "billfold_server.ledger.commands", "ledger", "Verify and export a tenant's books.", open_services
     ),
+    "statements": Section(
+        "billfold_server.reconciliation.commands", "statements", "Import bank statements.", open_services
+    ),
 }
 """The rooms' commands, by the name under which they are called."""
 

@@ -34,7 +34,19 @@ ALL = dict(commands(cli.billfold_command, click.Context(cli.billfold_command), "
 class TestEveryCommand:
     def test_is_found(self):
         """The names that scripts rely on are there."""
-        assert {"billfold up", "billfold doctor", "billfold version", "billfold tenants apply"} <= ALL.keys()
+        assert {
+            "billfold clients create",
+            "billfold doctor",
+            "billfold ledger export",
+            "billfold ledger verify",
+            "billfold statements import",
+            "billfold up",
+            "billfold version",
+            *(
+                f"billfold tenants {each}"
+                for each in ("apply", "list", "show", "migrate", "suspend", "resume", "delete")
+            ),
+        } <= ALL.keys()
 
     @pytest.mark.parametrize("path", ALL)
     def test_has_json(self, path: str):

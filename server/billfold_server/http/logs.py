@@ -46,6 +46,8 @@ def configure_logs(settings: Settings) -> None:
     root.setLevel(settings.log_level.upper())
     # Every request is logged here already, with more to it.
     logging.getLogger("uvicorn.access").disabled = True
+    # Piccolo tells at each start for which version of PostgreSQL it writes its SQL, as if that one were running.
+    logging.getLogger("piccolo").setLevel(logging.WARNING)
     for name in ("uvicorn", "uvicorn.error"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
