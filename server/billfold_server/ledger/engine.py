@@ -187,7 +187,7 @@ class Engine:
         max_batch: int = 256,
         max_waiting: int = 10_000,
         copy_wait_s: float = 2.0,
-        timeout_s: float = 60.0,
+        timeout_s: float = 30.0,
     ) -> None:
         self._database = database
         self._clock = clock

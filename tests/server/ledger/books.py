@@ -1,6 +1,8 @@
 """What tests of the ledger share: an engine on a real database, and wallets to move money between."""
 
 import asyncio
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -8,23 +10,23 @@ import msgspec
 
 from billfold import ids
 from billfold.clock import SystemClock
-from billfold.contract.ledger import CaptureHold, CreateHold, ReverseJournalEntry
 from billfold.contract.parties import CreateParty, PartyKind
-from billfold.contract.wallets import CreateTopUp, CreateTransfer, CreateWallet, CreateWithdrawal
+from billfold.contract.wallets import CreateTopUp, CreateTransfer, CreateWallet, UpdateWallet
 from billfold.errors import ProblemError
 from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.http.problems import encode_problem, status_of
 from billfold_server.http.routing import IdempotencyRef
-from billfold_server.ledger import kinds as ledger_kinds
+from billfold_server.ledger.books import AccountRow
 from billfold_server.ledger.engine import Answer, Engine, Kind
+from billfold_server.ledger.queries import list_accounts
+from billfold_server.ledger.service import list_wallet_accounts
 from billfold_server.parties import service as parties
 from billfold_server.reconciliation import service as reconciliation
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller, TenantRef
-from billfold_server.tenancy.transaction import Database
+from billfold_server.tenancy.transaction import Database, TenantTx
 from billfold_server.wallets import kinds, service
-from tests.server.ledger.model import Order
 
 CALLER = Caller(actor="cli_test", client_id=UUID(int=7), request_id="req_test")
 
@@ -38,7 +40,7 @@ def open_engine(database: Database, **options: Any) -> Engine:
     """Return an engine as ``build_app`` makes it."""
     return Engine(
         database,
-        clock=SystemClock(),
+        clock=options.pop("clock", SystemClock()),
         tenant_now=tenant_now,
         render_refusal=render,
         stores=(*service.STORES, *reconciliation.STORES),
@@ -47,17 +49,13 @@ def open_engine(database: Database, **options: Any) -> Engine:
 
 
 class Bench:
-    """An engine, a tenant, and the ids of what was made, by the numbers that the model gives them."""
+    """An engine, a tenant, and the ids of its wallets."""
 
     def __init__(self, engine: Engine, database: Database, tenant: TenantRef) -> None:
         self.engine = engine
         self.database = database
         self.tenant = tenant
         self.wallets: list[str] = []
-        self.entries: list[str] = []
-        self.holds: list[str] = []
-        # The numbers of the holds that name no destination.
-        self.open_ended: set[int] = set()
 
     async def submit(
         self, kind: Kind[Any], body: object, key: str | None = None, fingerprint: bytes = bytes(32)
@@ -68,14 +66,38 @@ class Bench:
             reference = IdempotencyRef(client_id=CALLER.client_id, key=key, fingerprint=fingerprint)
         return await self.engine.submit(self.tenant, CALLER, kind, body, reference)
 
-    async def add_wallets(self, number: int) -> None:
+    async def add_wallets(self, number: int, currencies: Sequence[str] = ()) -> None:
         """Open wallets of one new party."""
         async with self.database.tx(self.tenant) as tx:
             party = await parties.create_party(tx, CALLER, CreateParty(kind=PartyKind.PERSON, name="Ada"))
-        answers = await asyncio.gather(
-            *(self.submit(kinds.CREATE_WALLET, CreateWallet(party_id=party.id)) for _ in range(number))
-        )
+        body = CreateWallet(party_id=party.id, currencies=list(currencies))
+        answers = await asyncio.gather(*(self.submit(kinds.CREATE_WALLET, body) for _ in range(number)))
         self.wallets += [decoded(answer)["id"] for answer in answers]
+
+    async def chart(self, tx: TenantTx) -> dict[tuple[str, str], AccountRow]:
+        """Return the chart of accounts, by code and currency."""
+        rows = await list_accounts(tx, limit=100_000)
+        return {(row.code, row.currency): row for row in rows if row.code is not None}
+
+    async def balance(self, wallet: int, currency: str = "EUR") -> int:
+        """Return a wallet's posted balance."""
+        wallet_id = ids.decode(Prefix.WALLET, self.wallets[wallet])
+        async with self.database.tx(self.tenant) as tx:
+            found = (await list_wallet_accounts(tx, [wallet_id]))[wallet_id]
+        return next((account.balance_minor for account in found if account.currency == currency), 0)
+
+    async def now(self, tx: TenantTx) -> datetime:
+        """Return the tenant's time."""
+        return await tenant_now(tx)
+
+    async def rename(self, wallet: int, *, if_match: str, key: str) -> Answer:
+        """Give a wallet a label, if it hasn't changed meanwhile."""
+        wallet_id = ids.decode(Prefix.WALLET, self.wallets[wallet])
+        return await self.submit(kinds.UPDATE_WALLET, kinds.Update(wallet_id, UpdateWallet(label="x"), if_match), key)
+
+    def status(self, error: ProblemError) -> int:
+        """Return the HTTP status of a refusal."""
+        return status_of(type(error))
 
     async def top_up(self, wallet: int, amount_minor: int, currency: str = "EUR", key: str | None = None) -> Answer:
         """Fund a wallet."""
@@ -88,69 +110,6 @@ class Bench:
             from_wallet_id=self.wallets[source], to_wallet_id=self.wallets[target], amount=Money(amount_minor, "EUR")
         )
         return await self.submit(kinds.TRANSFER, kinds.transfer(body), key)
-
-    def command(self, order: Order) -> tuple[Kind[Any], object] | None:
-        """Return the command that an order of the model is; None where it names something that was never made."""
-        source = self.wallets[order.source % len(self.wallets)]
-        target = self.wallets[order.target % len(self.wallets)]
-        if order.what == "reverse":
-            return self._reversal(order)
-        if order.what in {"capture", "release"}:
-            return self._hold_step(order, target)
-        if order.what in {"freeze", "unfreeze", "close"}:
-            wallet_id = ids.decode(Prefix.WALLET, source)
-            step: Any = order.what
-            return kinds.CHANGE_STATUS, kinds.StatusChange(wallet_id, step, "test")
-        return self._movement(order, source, target)
-
-    def _movement(self, order: Order, source: str, target: str) -> tuple[Kind[Any], object]:
-        amount = Money(order.amount, order.currency)
-        if order.what == "transfer":
-            body = CreateTransfer(from_wallet_id=source, to_wallet_id=target, amount=amount)
-            return kinds.TRANSFER, kinds.transfer(body)
-        if order.what == "top_up":
-            return kinds.TOP_UP, kinds.top_up(CreateTopUp(wallet_id=target, amount=amount))
-        if order.what == "withdrawal":
-            return kinds.WITHDRAW, kinds.withdrawal(CreateWithdrawal(wallet_id=source, amount=amount))
-        hold = CreateHold(wallet_id=source, amount=amount, to_wallet_id=None if order.whole else target)
-        return kinds.CREATE_HOLD, hold
-
-    def _reversal(self, order: Order) -> tuple[Kind[Any], object] | None:
-        if not self.entries:
-            return None
-        entry_id = ids.decode(Prefix.JOURNAL_ENTRY, self.entries[order.source % len(self.entries)])
-        change = ReverseJournalEntry(amount_minor=None if order.whole else order.amount)
-        return ledger_kinds.REVERSE_JOURNAL_ENTRY, ledger_kinds.Reversal(entry_id, change)
-
-    def _hold_step(self, order: Order, target: str) -> tuple[Kind[Any], object] | None:
-        if not self.holds:
-            return None
-        number = order.source % len(self.holds)
-        hold_id = ids.decode(Prefix.HOLD, self.holds[number])
-        if order.what == "release":
-            return ledger_kinds.RELEASE_HOLD, ledger_kinds.Release(hold_id)
-        capture = CaptureHold(
-            amount_minor=None if order.whole else order.amount,
-            to_wallet_id=target if number in self.open_ended else None,
-            final=order.final,
-        )
-        return kinds.CAPTURE_HOLD, ledger_kinds.Capture(hold_id, capture)
-
-    def learn(self, order: Order, answer: Answer) -> None:
-        """Note the ids of what an order has made."""
-        if answer.error is not None:
-            return
-        body = decoded(answer)
-        if order.what == "hold":
-            if body["to_wallet_id"] is None:
-                self.open_ended.add(len(self.holds))
-            self.holds.append(body["id"])
-        elif order.what == "capture":
-            self.entries.append(body["journal_entry_ids"][-1])
-        elif order.what == "reverse":
-            self.entries.append(body["id"])
-        elif order.what in {"transfer", "top_up", "withdrawal"}:
-            self.entries.append(body["journal_entry_id"])
 
 
 def decoded(answer: Answer) -> Any:
