@@ -56,6 +56,57 @@ INVARIANTS: Final[dict[str, str]] = {
         WHERE a.pending_minor <> coalesce(h.total, 0)
         ORDER BY a.id LIMIT 100
     """,
+    "postings_are_in_their_accounts_currency": """
+        SELECT p.sequence::text || '/' || p.line::text AS object,
+            'posted in ' || p.currency || ' on an account in ' || a.currency AS fact
+        FROM postings AS p JOIN accounts AS a ON a.id = p.account_id
+        WHERE p.currency <> a.currency
+        ORDER BY p.sequence, p.line LIMIT 100
+    """,
+    "overdrafts_keep_within_their_limit": """
+        SELECT a.id::text AS object,
+            'available ' || a.available_minor::text || ', but the limit is ' || a.overdraft_limit_minor::text AS fact
+        FROM (
+            SELECT id, overdraft_limit_minor,
+                CASE normal_side WHEN 'debit' THEN posted_minor ELSE -posted_minor END - held_minor AS available_minor
+            FROM accounts) AS a
+        WHERE a.available_minor < -a.overdraft_limit_minor
+        ORDER BY a.id LIMIT 100
+    """,
+    "holds_equal_their_movements": """
+        SELECT h.id::text AS object,
+            'reserves ' || (h.amount_minor - h.captured_minor - h.released_minor)::text || ' after '
+                || h.steps::text || ' movements, but ' || count(m.hold_id)::text || ' movements make '
+                || coalesce(sum(m.delta_minor), 0)::text AS fact
+        FROM holds AS h LEFT JOIN hold_movements AS m ON m.hold_id = h.id
+        GROUP BY h.id
+        HAVING h.amount_minor - h.captured_minor - h.released_minor <> coalesce(sum(m.delta_minor), 0)
+            OR h.steps <> count(m.hold_id)
+        ORDER BY h.id LIMIT 100
+    """,
+    "captures_equal_their_entries": """
+        SELECT h.id::text AS object,
+            'captured ' || h.captured_minor::text || ', but its entries make ' || coalesce(c.total, 0)::text AS fact
+        FROM holds AS h
+        LEFT JOIN (
+            SELECT j.hold_id, sum(p.amount_minor) AS total
+            FROM journal_entries AS j JOIN postings AS p ON p.sequence = j.sequence
+            WHERE j.hold_id IS NOT NULL AND p.amount_minor > 0 GROUP BY j.hold_id) AS c ON c.hold_id = h.id
+        WHERE h.captured_minor <> coalesce(c.total, 0)
+        ORDER BY h.id LIMIT 100
+    """,
+    "wallets_and_their_accounts_agree": """
+        SELECT coalesce(w.id, a.wallet_id)::text AS object,
+            'the wallet is ' || coalesce(w.status, 'missing') || ', its account in '
+                || coalesce(a.currency, w.currency) || ' is ' || coalesce(a.status, 'missing') AS fact
+        FROM (
+            SELECT id, status, unnest(currencies) AS currency FROM wallets) AS w
+        FULL JOIN (
+            SELECT wallet_id, currency, status FROM accounts WHERE wallet_id IS NOT NULL) AS a
+            ON a.wallet_id = w.id AND a.currency = w.currency
+        WHERE w.status IS DISTINCT FROM a.status
+        ORDER BY 1, 2 LIMIT 100
+    """,
     "journal_has_no_gaps": """
         SELECT 'journal' AS object,
             'its head says ' || h.sequence::text || ', but it holds ' || count(j.sequence)::text || ' entries up to '

@@ -7,6 +7,7 @@ import pytest
 from billfold_server.invariants.service import check
 from billfold_server.ledger.export import export_ledger
 from tests.server.ledger.books import Bench, open_engine
+from tests.server.ledger.giving import capture, hold, reverse
 from tests.tenants import Tenancy
 
 
@@ -16,7 +17,6 @@ async def filled(tenancy: Tenancy) -> Bench:
     await bench.add_wallets(3)
     await bench.top_up(0, 1_000)
     await bench.transfer(0, 1, 250)
-    await bench.engine.close()
     return bench
 
 
@@ -57,6 +57,35 @@ class TestBrokenBooks:
             "postings_have_their_entry",
             "transfers_have_their_entry",
         }
+
+    @pytest.mark.parametrize(
+        ("statement", "invariant"),
+        [
+            ("UPDATE accounts SET currency = 'JPY' WHERE code = 'cash'", "postings_are_in_their_accounts_currency"),
+            ("UPDATE accounts SET held_minor = held_minor + 1 WHERE held_minor > 0", "held_equals_open_holds"),
+            (
+                "UPDATE accounts SET pending_minor = pending_minor + 1 WHERE pending_minor > 0",
+                "pending_equals_open_holds",
+            ),
+            ("UPDATE accounts SET held_minor = 9999 WHERE held_minor > 0", "overdrafts_keep_within_their_limit"),
+            ("DELETE FROM hold_movements WHERE step = 1", "holds_equal_their_movements"),
+            ("UPDATE holds SET captured_minor = captured_minor + 1", "captures_equal_their_entries"),
+            ("UPDATE accounts SET status = 'frozen' WHERE wallet_id IS NOT NULL", "wallets_and_their_accounts_agree"),
+            ("UPDATE wallets SET currencies = '{}'", "wallets_and_their_accounts_agree"),
+            ("UPDATE reversals SET reversed_minor = reversed_minor + 1", "reversals_equal_entries"),
+            ("UPDATE journal_entries SET recorded_at = '2000-01-02Z' WHERE sequence = 2", "recorded_in_order"),
+        ],
+    )
+    async def test_are_named_each_by_its_invariant(self, tenancy: Tenancy, statement: str, invariant: str) -> None:
+        """Each thing that must hold is found when it alone is broken, or with what follows from it."""
+        bench = await filled(tenancy)
+        made = await hold(bench, 100, to_wallet_id=bench.wallets[2])
+        captured = await capture(bench, made, amount_minor=40, final=False)
+        await reverse(bench, captured["journal_entry_ids"][0], 3)
+        await bench.engine.close()
+        assert await check(bench.database, bench.tenant) == []
+        await tenancy.as_owner(tenancy.tenant, "ALTER TABLE accounts DROP CONSTRAINT accounts_overdraft", statement)
+        assert invariant in {breach.invariant for breach in await check(bench.database, bench.tenant)}
 
     async def test_cant_be_made_by_the_server(self, tenancy: Tenancy) -> None:
         """The runtime role lacks the privilege to change or delete postings and entries."""
