@@ -133,11 +133,7 @@ class TestWhateverIsOrdered:
 
     @pytest.mark.parametrize("seed", range(4))
     async def test_ends_as_in_the_serial_model(self, bench: Bench, clock: Hands, seed: int) -> None:
-        """In batches of any size, each item gets the model's verdict, and the books are the model's at any time.
-
-        The orders are transfers, top-ups, withdrawals, journal entries, holds and what becomes of them, reversals,
-        wallets' states, limits, accounts and aliases; backdated, repeated, reused, expired, unbalanced and unknown.
-        """
+        """In batches of any size, each item gets the model's verdict, and the books are the model's at any time."""
         random_ = random.Random(seed)
         play = Play(bench, clock)
         await play.open()
