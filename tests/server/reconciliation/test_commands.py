@@ -1,0 +1,79 @@
+"""``billfold statements``, on the database of a server that runs."""
+
+import json
+import secrets
+from functools import partial
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from billfold_server.app import open_services
+from billfold_server.reconciliation.commands import statements
+from tests.live import LiveServer
+from tests.server.reconciliation.statement_files import Entry, Plan, camt053, mt940
+from tests.tenants import manifest
+
+PLAN = Plan([Entry(500, name="Ada"), Entry(-200, name="Bob")], opening_minor=1_000)
+
+
+@pytest.fixture
+def slug(live: LiveServer) -> str:
+    """Return the slug of a tenant of the test's own."""
+    name = f"bank_{secrets.token_hex(4)}"
+    live.add_tenant(manifest(name))
+    return name
+
+
+def invoke(live: LiveServer, *words: str | Path) -> Result:
+    """Call a command as ``billfold statements`` does."""
+    return CliRunner().invoke(statements, [str(word) for word in words], obj=partial(open_services, live.settings))
+
+
+class TestAnImportOnTheCommandLine:
+    """An import on the command line."""
+
+    def test_shows_a_row_per_statement(self, live: LiveServer, slug: str, tmp_path: Path) -> None:
+        """Entries, balances, the cash account before and after, the verdict, and how many found their wallet."""
+        file = tmp_path / "day.sta"
+        file.write_bytes(mt940(PLAN))
+        shown = invoke(live, "import", "--tenant", slug, file)
+        assert shown.exit_code == 0
+        row = next(line for line in shown.stdout.splitlines() if "day.sta" in line)
+        cells = [cell.strip() for cell in row.strip("│").split("│")]
+        assert cells[3:9] == ["2", "0", "0", "2", "0", "0"]
+        assert cells[9:13] == ["10.00 EUR", "13.00 EUR", "0.00 EUR", "13.00 EUR"]
+        assert cells[13].startswith("closes: ")
+        assert "0 of 2 new entries found their wallet (0 %)" in shown.stdout
+
+    def test_of_a_broken_file_holds_no_other_up(self, live: LiveServer, slug: str, tmp_path: Path) -> None:
+        """With --json there is one document with what was imported and what was refused, and 1 is the exit code."""
+        broken, sound = tmp_path / "broken.xml", tmp_path / "sound.xml"
+        broken.write_bytes(camt053(PLAN)[:700])
+        sound.write_bytes(camt053(PLAN))
+        shown = invoke(live, "import", "--tenant", slug, broken, sound, sound, "--json")
+        assert shown.exit_code == 1
+        report = json.loads(shown.stdout)
+        assert [one["code"] for one in report["refused"]] == ["statement_unreadable"]
+        assert report["refused"][0]["facts"]["line"] > 0
+        assert [one["import"]["statements"][0]["duplicates"] for one in report["imported"]] == [0, 2]
+        assert (report["entries"], report["found_their_wallet"]) == (2, 0)
+
+    def test_tells_in_one_sentence_why_a_file_was_refused(self, live: LiveServer, slug: str, tmp_path: Path) -> None:
+        """Standard error has file, line and reason."""
+        file = tmp_path / "foreign.xml"
+        file.write_bytes(camt053(Plan(currency="SEK")))
+        shown = invoke(live, "import", "--tenant", slug, file)
+        assert (shown.exit_code, shown.stdout) == (1, "")
+        assert str(file) in shown.stderr
+        assert "SEK" in shown.stderr
+
+    def test_shows_in_the_audit_trail(self, live: LiveServer, slug: str, tmp_path: Path) -> None:
+        """Who imported is the operator at the command line."""
+        file = tmp_path / "day.xml"
+        file.write_bytes(camt053(PLAN))
+        invoke(live, "import", "--tenant", slug, file)
+        with live.client(slug) as client:
+            [record] = client.get("/v1/audit-records", params={"action": "statement.imported"}).json()["data"]
+        assert record["actor"] == "operator:command line"
+        assert record["facts"] == {"statements": 1, "entries": 2, "duplicates": 0, "suspense": 2}

@@ -1,0 +1,137 @@
+"""Bank statements over HTTP (reconciliation.routes)."""
+
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.live import LiveServer
+from tests.server.reconciliation.statement_files import Entry, Plan, camt053, mt940
+from tests.tenants import manifest
+
+BYTES = "application/octet-stream"
+
+
+@pytest.fixture
+def client(live: LiveServer) -> Iterator[httpx.Client]:
+    """Return a client of a tenant of the test's own."""
+    slug = f"bank_{secrets.token_hex(4)}"
+    live.add_tenant(manifest(slug, rate_limit_per_s=100_000, rate_limit_burst=1_000_000))
+    with live.client(slug) as opened:
+        yield opened
+
+
+def send(client: httpx.Client, data: bytes, key: str | None = None, content_type: str = BYTES) -> httpx.Response:
+    """Import a file."""
+    headers = {"Content-Type": content_type, "Idempotency-Key": key or secrets.token_hex(8)}
+    return client.post("/v1/statement-imports", content=data, headers=headers)
+
+
+def listed(client: httpx.Client, **filters: str) -> list[dict[str, Any]]:
+    """Return statement entries, newest first."""
+    answer = client.get("/v1/statement-entries", params=filters)
+    assert answer.status_code == 200, answer.text
+    data: list[dict[str, Any]] = answer.json()["data"]
+    return data
+
+
+PLAN = Plan([Entry(500, name="Ada"), Entry(-200, name="Bob")], opening_minor=1_000)
+
+
+class TestAnImportOverHttp:
+    """An import over HTTP."""
+
+    def test_is_created_and_found_again(self, client: httpx.Client) -> None:
+        """201 with its place; it is in the list, and its entries are found by import and by outcome."""
+        answer = send(client, camt053(PLAN))
+        assert answer.status_code == 201
+        made = answer.json()
+        assert answer.headers["Location"].endswith(f"/v1/statement-imports/{made['id']}")
+        assert client.get(f"/v1/statement-imports/{made['id']}").json() == made
+        assert client.get("/v1/statement-imports").json() == {"data": [made], "next_cursor": None}
+        again = send(client, camt053(PLAN)).json()
+        assert [one["outcome"] for one in listed(client, statement_import_id=made["id"])] == ["suspense"] * 2
+        assert [one["outcome"] for one in listed(client, statement_import_id=again["id"])] == ["duplicate"] * 2
+        assert len(listed(client, outcome="suspense")) == 2
+        assert len(listed(client)) == 4
+
+    def test_is_replayed_under_its_key(self, client: httpx.Client) -> None:
+        """The same key and file give the same bytes; another file under it is refused."""
+        first = send(client, camt053(PLAN), "once")
+        second = send(client, camt053(PLAN), "once")
+        assert (second.content, second.headers["Idempotent-Replayed"]) == (first.content, "true")
+        other = send(client, mt940(PLAN), "once")
+        assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+
+    def test_of_a_broken_file_is_refused_with_line_and_reason(self, client: httpx.Client) -> None:
+        """422 with the facts that a program needs, and nothing is there."""
+        answer = send(client, camt053(PLAN)[:900])
+        assert (answer.status_code, answer.json()["code"]) == (422, "statement_unreadable")
+        assert answer.json()["facts"]["line"] > 0
+        assert answer.json()["facts"]["reason"]
+        assert client.get("/v1/statement-imports").json()["data"] == []
+
+    def test_needs_a_key_and_bytes(self, client: httpx.Client) -> None:
+        """Without a key it is 400, with another content type 415."""
+        answer = client.post("/v1/statement-imports", content=b"x", headers={"Content-Type": BYTES})
+        assert (answer.status_code, answer.json()["code"]) == (400, "idempotency_key_missing")
+        assert send(client, camt053(PLAN), content_type="application/xml").status_code == 415
+
+    def test_pages_through_entries(self, client: httpx.Client) -> None:
+        """A cursor leads to the older entries, and each comes once."""
+        send(client, camt053(Plan([Entry(amount) for amount in range(1, 8)])))
+        seen: list[int] = []
+        cursor: dict[str, str] = {}
+        while True:
+            page = client.get("/v1/statement-entries", params={"limit": "3", **cursor}).json()
+            seen += [one["amount_minor"] for one in page["data"]]
+            if page["next_cursor"] is None:
+                break
+            cursor = {"cursor": page["next_cursor"]}
+        assert sorted(seen) == list(range(1, 8))
+
+    def test_is_closed_to_a_tenant_without_statements(self, live: LiveServer) -> None:
+        """Where the manifest doesn't turn statements on, every operation is 403 with the feature's name."""
+        slug = f"bank_{secrets.token_hex(4)}"
+        live.add_tenant(manifest(slug, features=[]))
+        with live.client(slug) as client:
+            nothing = "ste_01m7w9tnzcejq9b78b81gh4nmw"
+            order = {"wallet_id": "wal_01m7w9tnzcejq9b78b81gh4nmw"}
+            for answer in (
+                send(client, camt053(PLAN)),
+                client.get("/v1/statement-imports"),
+                client.get("/v1/statement-imports/sti_01m7w9tnzcejq9b78b81gh4nmw"),
+                client.get("/v1/statement-entries"),
+                client.get(f"/v1/statement-entries/{nothing}"),
+                client.post(f"/v1/statement-entries/{nothing}/assign", json=order, headers={"Idempotency-Key": "k"}),
+            ):
+                assert (answer.status_code, answer.json()["facts"]) == (403, {"feature": "statements"})
+
+
+class TestAnEntryOverHttp:
+    """An entry over HTTP."""
+
+    def test_is_assigned_and_shown(self, client: httpx.Client) -> None:
+        """The answer is the entry as it is then; a repeat under the key is the same, a further one is 409."""
+        send(client, camt053(PLAN))
+        party = client.post("/v1/parties", json={"kind": "person", "name": "Ada"}).json()
+        wallet = client.post("/v1/wallets", json={"party_id": party["id"]}).json()
+        [waiting] = [one for one in listed(client, outcome="suspense") if one["amount_minor"] > 0]
+        path = f"/v1/statement-entries/{waiting['id']}"
+        assert client.get(path).json() == waiting
+        order = {"wallet_id": wallet["id"]}
+        done = client.post(f"{path}/assign", json=order, headers={"Idempotency-Key": "a"})
+        assert (done.status_code, done.json()["outcome"]) == (200, "assigned")
+        assert client.get(path).json() == done.json()
+        assert client.post(f"{path}/assign", json=order, headers={"Idempotency-Key": "a"}).content == done.content
+        refused = client.post(f"{path}/assign", json=order, headers={"Idempotency-Key": "b"})
+        assert (refused.status_code, refused.json()["code"]) == (409, "statement_entry_not_in_suspense")
+        shown = client.get(f"/v1/wallets/{wallet['id']}/statement").json()["data"]
+        assert [(line["kind"], line["amount_minor"]) for line in shown] == [("statement_assignment", 500)]
+
+    def test_that_is_not_there_is_404(self, client: httpx.Client) -> None:
+        """Imports and entries that don't exist are not found."""
+        assert client.get("/v1/statement-imports/sti_01m7w9tnzcejq9b78b81gh4nmw").status_code == 404
+        assert client.get("/v1/statement-entries/ste_01m7w9tnzcejq9b78b81gh4nmw").status_code == 404
