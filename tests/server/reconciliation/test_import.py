@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
+import asyncpg
 import msgspec
 import pytest
 import pytest_asyncio
@@ -433,3 +434,54 @@ class TestAnAnswer:
             shown = await service.get_import(tx, ids.decode(ids.Prefix.STATEMENT_IMPORT, done.id))
             [listed] = await service.list_imports(tx, limit=10, before=None)
         assert msgspec.json.encode(shown) == msgspec.json.encode(listed) == msgspec.json.encode(done)
+
+
+class TestTheBooksOfStatements:
+    """The books of statements."""
+
+    async def test_are_looked_after(self, desk: Desk, tenancy: Tenancy) -> None:
+        """What an owner of the tables changes behind the engine's back breaks the invariant that is about it."""
+        await desk.add_wallet((AliasScheme.IBAN, ADA))
+        await desk.take_in(camt053(WEEK))
+        await tenancy.as_owner(
+            tenancy.tenant,
+            "UPDATE statement_entries SET amount_minor = 499 WHERE amount_minor = 500",
+            "UPDATE statement_entries SET outcome = 'not_booked', journal_entry_id = NULL, effective_at = NULL "
+            "WHERE amount_minor = 250",
+            "UPDATE bank_accounts SET break_minor = 1",
+        )
+        breaches = await check(desk.database, desk.tenant)
+        assert {breach.invariant for breach in breaches} == {
+            "statement_entries_are_posted",
+            "statement_entries_have_their_movement",
+            "suspense_equals_unassigned_entries",
+            "bank_accounts_equal_postings",
+        }
+
+    async def test_cant_be_rewritten_by_the_server(self, desk: Desk) -> None:
+        """The runtime role can't change what the bank said, nor take anything away."""
+        await desk.take_in(camt053(WEEK))
+        for statement in (
+            "UPDATE statement_entries SET amount_minor = 0",
+            "UPDATE statement_entries SET remittance = 'x'",
+            "DELETE FROM statement_entries",
+            "UPDATE statements SET verdict = 'x'",
+            "DELETE FROM statement_imports",
+            "DELETE FROM bank_accounts",
+        ):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                async with desk.database.tx(desk.tenant) as tx:
+                    await tx.execute(statement)
+
+    async def test_hold_an_entry_once(self, desk: Desk) -> None:
+        """Even SQL that goes around the engine can't keep one entry as new twice."""
+        await desk.take_in(camt053(WEEK))
+        with pytest.raises(asyncpg.UniqueViolationError):
+            async with desk.database.tx(desk.tenant) as tx:
+                await tx.execute(
+                    "INSERT INTO statement_entries (id, statement_import_id, statement_id, position, bank_account, "
+                    "dedup_key, booking_date, amount_minor, currency, status, reference_list, outcome, booked_ahead, "
+                    "created_at) SELECT gen_random_uuid(), statement_import_id, statement_id, position, bank_account, "
+                    "dedup_key, booking_date, amount_minor, currency, status, reference_list, 'not_booked', FALSE, "
+                    "created_at FROM statement_entries LIMIT 1"
+                )
