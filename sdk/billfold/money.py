@@ -57,7 +57,7 @@ class AmountError(ValueError):
 CurrencyCode = Annotated[
     str,
     msgspec.Meta(
-        pattern=f"^({'|'.join(sorted(CURRENCIES))})$",
+        pattern=f"^({'|'.join(sorted(CURRENCIES))})$(?!\\n)",
         description="ISO 4217 alphabetic currency code.",
         examples=["EUR"],
     ),

@@ -80,7 +80,7 @@ Reference = Annotated[
 
 Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 date-time.", examples=["2026-11-20T12:00:00Z"])]
 
-_MetadataKey = Annotated[str, Meta(min_length=1, max_length=40, pattern="^[A-Za-z0-9_.:-]+$")]
+_MetadataKey = Annotated[str, Meta(min_length=1, max_length=40, pattern=r"^[A-Za-z0-9_.:-]+$(?!\n)")]
 _MetadataValue = Annotated[str, Meta(max_length=500, pattern=_NO_NUL)]
 Metadata = Annotated[
     dict[_MetadataKey, _MetadataValue],

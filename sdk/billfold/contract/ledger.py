@@ -44,7 +44,7 @@ AccountCode = Annotated[
     Meta(
         min_length=1,
         max_length=80,
-        pattern="^[A-Za-z0-9][A-Za-z0-9_.:-]*$",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$(?!\n)",
         description="Name of the account in the chart of accounts, unique with its currency.",
         examples=["fees"],
     ),

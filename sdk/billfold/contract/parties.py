@@ -9,13 +9,13 @@ from billfold.contract.common import Instant, Metadata, PartyId, Request, Respon
 
 __all__ = ["CreateParty", "Party", "PartyKind", "PartyRole", "UpdateParty"]
 
-Email = Annotated[str, Meta(min_length=3, max_length=254, pattern=r"^[^\s@\u0000]+@[^\s@\u0000]+$")]
+Email = Annotated[str, Meta(min_length=3, max_length=254, pattern=r"^[^\s@\u0000]+@[^\s@\u0000]+$(?!\n)")]
 ExternalId = Annotated[
     str,
     Meta(
         min_length=1,
         max_length=100,
-        pattern=r"^[\x21-\x7e]+$",
+        pattern=r"^[\x21-\x7e]+$(?!\n)",
         description="The caller's own id, unique in the tenant.",
     ),
 ]

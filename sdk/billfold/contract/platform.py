@@ -27,7 +27,7 @@ Slug = Annotated[
     Meta(
         min_length=2,
         max_length=40,
-        pattern="^[a-z][a-z0-9_-]*[a-z0-9]$",
+        pattern=r"^[a-z][a-z0-9_-]*[a-z0-9]$(?!\n)",
         description="The tenant's name in addresses.",
         examples=["demo_bank"],
     ),

@@ -20,11 +20,17 @@ routes = Routes(
 )
 
 _KIND = "audit_records"
-ObjectId = Annotated[str, Meta(min_length=1, max_length=100, pattern="^[!-~]+$", description="Id of the object.")]
+ObjectId = Annotated[
+    str, Meta(min_length=1, max_length=100, pattern=r"^[!-~]+$(?!\n)", description="Id of the object.")
+]
 Action = Annotated[
     str,
     Meta(
-        min_length=1, max_length=100, pattern="^[a-z0-9_.]+$", description="What was done.", examples=["party.updated"]
+        min_length=1,
+        max_length=100,
+        pattern=r"^[a-z0-9_.]+$(?!\n)",
+        description="What was done.",
+        examples=["party.updated"],
     ),
 ]
 

@@ -5,6 +5,7 @@ all answers have. Addresses below ``/t/{slug}`` and at a tenant's own host name 
 is taken off the address before the router sees it.
 """
 
+import asyncio
 import ipaddress
 import re
 import time
@@ -67,19 +68,20 @@ class Edge:
     async def _http(self, scope: Any, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         context = self._context(scope)
-        answer = _Answering(send, context, head=scope["method"] == "HEAD")
+        receiving = _Receiving(scope, receive)
+        answer = _Answering(send, context, receiving, head=scope["method"] == "HEAD")
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=context.request_id)
         self._metrics.in_flight.inc()
         try:
-            await self._route(scope, context, receive, answer)
+            await self._route(scope, context, receiving, answer)
         except errors.ProblemError as error:
             context.problem = error
-            await self._refuse(error, context, scope, receive, answer)
+            await self._refuse(error, context, scope, receiving, answer)
         except Exception:  # noqa: BLE001 - nothing may leave here but an answer
             # The last resort: whatever went wrong, the caller gets a problem and the operators a traceback.
             _log.exception("request failed")
-            await self._refuse(errors.InternalError(), context, scope, receive, answer)
+            await self._refuse(errors.InternalError(), context, scope, receiving, answer)
         finally:
             self._metrics.in_flight.dec()
             self._account(scope, context, answer, time.perf_counter() - started)
@@ -163,7 +165,7 @@ class Edge:
 
     def _account(self, scope: Any, context: RequestContext, answer: "_Answering", took_s: float) -> None:
         operation = context.operation
-        route = operation.path if operation is not None else "unmatched"
+        route = operation.full_path if operation is not None else "unmatched"
         self._metrics.observe(
             scope["method"], route, answer.status, took_s, context.problem.code if context.problem is not None else None
         )
@@ -201,12 +203,46 @@ _SECURITY_HEADERS: Final = (
 )
 
 
+_DRAINED_BYTES: Final = 256 * 1024
+_DRAINED_S: Final = 0.5
+
+
+class _Receiving:
+    """Receives a request's body, and knows whether all of it has come in."""
+
+    def __init__(self, scope: Any, receive: Receive) -> None:
+        self._receive = receive
+        self._complete = not any(name in {b"content-length", b"transfer-encoding"} for name, _ in scope["headers"])
+
+    async def __call__(self) -> Any:
+        """Receive one message."""
+        message = await self._receive()
+        self._complete = not message.get("more_body", False)
+        return message
+
+    async def drain(self) -> None:
+        """Take in what is left of a body that nobody wants, within reason.
+
+        Whoever is still sending when the connection shuts loses the answer that says why (RFC 9112, section 9.6).
+        """
+        size = 0
+        try:
+            async with asyncio.timeout(_DRAINED_S):
+                while not self._complete and size <= _DRAINED_BYTES:
+                    size += len((await self()).get("body", b""))
+        except TimeoutError:
+            pass
+
+
 class _Answering:
     """Sends an answer on, with the headers that every answer has."""
 
-    def __init__(self, send: Callable[[Message], Awaitable[None]], context: RequestContext, *, head: bool) -> None:
+    def __init__(
+        self, send: Callable[[Message], Awaitable[None]], context: RequestContext, receiving: _Receiving, *, head: bool
+    ) -> None:
         self._send = send
         self._context = context
+        self._receiving = receiving
         self._head = head
         self.status = 499
         self.started = False
@@ -214,6 +250,7 @@ class _Answering:
     async def __call__(self, message: Message) -> None:
         """Send one message."""
         if message["type"] == "http.response.start":
+            await self._receiving.drain()
             self.started = True
             self.status = message["status"]
             headers = [*message["headers"], *_SECURITY_HEADERS]

@@ -31,7 +31,7 @@ Cursor = Annotated[
     Meta(
         min_length=1,
         max_length=1000,
-        pattern="^[A-Za-z0-9_-]+$",
+        pattern=r"^[A-Za-z0-9_-]+$(?!\n)",
         description="Where the page begins: ``next_cursor`` of the page before.",
     ),
 ]

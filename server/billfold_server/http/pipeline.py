@@ -35,7 +35,7 @@ INTERNAL_ROOT: Final = "/tenant"
 
 def internal_path(operation: Operation) -> str:
     """Return the path at which the router knows an operation, once the tenant has been taken off the address."""
-    path = re.sub(r"\{([a-z_]+)\}", r"{\1:str}", operation.path)
+    path = re.sub(r"\{([a-z_]+)\}", r"{\1:str}", operation.full_path)
     return (INTERNAL_ROOT if operation.audience.startswith("tenant") else "") + path
 
 
@@ -48,10 +48,10 @@ def route_handler(operation: Operation, services: Services) -> HTTPRouteHandler:
         try:
             call = await _read_call(operation, services, request, context)
             values = _read_parameters(operation, request)
-            await _read_idempotency(operation, call)
+            _read_idempotency(operation, call)
             if operation.takes_body:
                 values["body"] = await _read_body(operation, services, call, request)
-            _fingerprint(operation, services, call)
+            _fingerprint(services, call)
             answer: ASGIApp = _answer(operation, call, await operation.handler(call, **values))
         except errors.ProblemError as error:
             context.problem = error
@@ -129,16 +129,15 @@ def _read_parameters(operation: Operation, request: Request[Any, Any, Any]) -> d
     return values
 
 
-async def _read_idempotency(operation: Operation, call: Call) -> None:
+def _read_idempotency(operation: Operation, call: Call) -> None:
     """Check the idempotency key's form. The fingerprint waits for the body."""
     if operation.idempotency == "none":
         return
-    key = call.headers.get("idempotency-key")
-    if key is None:
-        if operation.idempotency == "required":
-            raise errors.IdempotencyKeyMissing(param="Idempotency-Key")
-        return
-    idempotency.read_key(key)
+    header = call.headers.get("idempotency-key")
+    if header is not None:
+        call.idempotency_key = idempotency.read_key(header)
+    elif operation.idempotency == "required":
+        raise errors.IdempotencyKeyMissing(param=idempotency.HEADER)
 
 
 async def _read_body(operation: Operation, services: Services, call: Call, request: Request[Any, Any, Any]) -> Any:
@@ -165,13 +164,12 @@ def _limit_bytes(operation: Operation, settings: Settings) -> int:
     return min(settings.body_limit_bytes, _FORM_LIMIT_BYTES) if operation.takes_bytes else settings.body_limit_bytes
 
 
-def _fingerprint(operation: Operation, services: Services, call: Call) -> None:
-    key = call.headers.get("idempotency-key")
-    if operation.idempotency == "none" or key is None:
+def _fingerprint(services: Services, call: Call) -> None:
+    if call.idempotency_key is None:
         return
     call.idempotency = IdempotencyRef(
         client_id=call.caller.client_id,
-        key=idempotency.read_key(key),
+        key=call.idempotency_key,
         fingerprint=idempotency.fingerprint(services.idempotency_key, call.method, call.path, call.body),
     )
 

@@ -38,7 +38,8 @@ MAX_DEPTH: Final = 32
 
 # A string that never ends goes to the end of the body and gives nothing back (possessive), or a body of quotes would be
 # read once from each of them, and a megabyte would keep this process busy for hours.
-_BRACKETS_OR_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
+_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_NO_BRACKETS: Final = bytes(each for each in range(256) if each not in b"[]{}")
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -116,21 +117,20 @@ def _check_text(body: bytes) -> None:
         raise errors.MalformedBody("the body isn't valid UTF-8", param="body") from None
     if b"\x00" in body or (b"\\u0000" in body and _ESCAPED_NUL.search(body)):
         raise errors.MalformedBody("the body holds a NUL character", param="body")
-    # Counting is quick; only a body with very many brackets is looked at one by one.
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(body) > MAX_DEPTH:
+    # Counting is quick; only a body with very many brackets is looked at further.
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _is_deep(body):
         raise errors.MalformedBody(f"the body nests deeper than {MAX_DEPTH} levels", param="body")
 
 
-def _depth(body: bytes) -> int:
-    depth = deepest = 0
-    for match in _BRACKETS_OR_STRINGS.finditer(body):
-        token = match.group()
-        if token in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif token in b"]}":
-            depth -= 1
-    return deepest
+def _is_deep(body: bytes) -> bool:
+    """Tell whether a body nests too deep, or its brackets don't match: peel off the innermost pairs, level by level.
+
+    Looking at the brackets one by one would take a third of a second for a megabyte of them.
+    """
+    brackets = _STRINGS.sub(b"", body).translate(None, _NO_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+    return bool(brackets)
 
 
 class _DuplicateKeyError(ValueError):
@@ -188,7 +188,7 @@ def _translated(error: msgspec.ValidationError, root: str) -> errors.ValidationF
 
 # Parameters.
 
-_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
+_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
 _BOOLEANS: Final = {"true": True, "false": False}
 _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})?")
 

@@ -117,7 +117,8 @@ class Call:
         headers: The request's headers by lower-case name; a header that came twice has its values joined by a comma.
         peer: The address from which it came.
         body: The body as it came in.
-        idempotency: Under which key the request may be repeated, if it gave one.
+        idempotency_key: The key that it gave, if it did.
+        idempotency: Under which key, and with which fingerprint, the request may be repeated.
         if_match: The ``If-Match`` header, for ``etags.check_if_match``.
         base_url: The tenant's or the platform's canonical base URL.
     """
@@ -131,6 +132,7 @@ class Call:
     base_url: str
     peer: str = ""
     body: bytes = b""
+    idempotency_key: str | None = None
     idempotency: IdempotencyRef | None = None
     if_match: str | None = None
     tenant_or_none: "TenantRef | None" = None
@@ -252,6 +254,11 @@ class Operation:
         if not self.summary:
             msg = f"{self.handler.__name__} needs a docstring: it is the operation's summary"
             raise TypeError(msg)
+
+    @property
+    def full_path(self) -> str:
+        """Return the path below the tenant's base, or below the deployment's root."""
+        return f"/platform{self.path}" if self.audience.startswith("platform") else self.path
 
     @property
     def needs_token(self) -> bool:

@@ -157,6 +157,15 @@ async def get_account_statement(
         Link(operation_id="getJournalEntry", parameters={"journal_entry_id": "$response.body#/id"}),
         Link(operation_id="reverseJournalEntry", parameters={"journal_entry_id": "$response.body#/id"}),
     ),
+    examples={
+        "request": {
+            "postings": [
+                {"account_id": "acc_01m7w9tnzcejq9b78b81gh4nmw", "amount_minor": 1250, "currency": "EUR"},
+                {"account_id": "acc_01m7w9tnzcejq9b78b81gh4nmx", "amount_minor": -1250, "currency": "EUR"},
+            ],
+            "description": "Interest for November",
+        }
+    },
 )
 async def create_journal_entry(call: Call, body: CreateJournalEntry) -> Reply[JournalEntry]:
     """Post a journal entry.

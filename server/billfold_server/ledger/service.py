@@ -91,7 +91,7 @@ __all__ = [
 B = TypeVar("B")
 
 EntryKind = Annotated[
-    str, Meta(min_length=1, max_length=40, pattern="^[a-z][a-z_.]*$", description="Kind of journal entry.")
+    str, Meta(min_length=1, max_length=40, pattern=r"^[a-z][a-z_.]*$(?!\n)", description="Kind of journal entry.")
 ]
 
 MOVES_MONEY = (

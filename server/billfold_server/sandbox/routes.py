@@ -25,7 +25,7 @@ async def get_clock(call: Call) -> TenantClock:
     "/v1/clock/advance",
     scope="clock:write",
     idempotency="optional",
-    errors=(errors.ClockNotControllable, errors.ClockMovesForward),
+    errors=(errors.ClockNotControllable, errors.ClockMovesForward, errors.Unavailable),
 )
 async def advance_clock(call: Call, body: AdvanceClock) -> Reply[TenantClock]:
     """Move the test clock forward.

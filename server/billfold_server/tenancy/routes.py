@@ -37,6 +37,13 @@ async def get_tenant(call: Call) -> TenantInfo:
 platform_routes = Routes(
     tag="Tenants", description="The tenants of this deployment, as its operators see them.", audience="platform"
 )
+_EXAMPLE = {
+    "slug": "demo_bank",
+    "name": "Demo Bank",
+    "brand": {"display_name": "Demo Bank"},
+    "currencies": ["EUR", "USD"],
+    "isolation": "role",
+}
 _READ = "platform:tenants:read"
 _WRITE = "platform:tenants:write"
 _Limit = Annotated[int, Meta(ge=1, le=100, description="How many to return at most.")]
@@ -55,6 +62,7 @@ async def list_tenants(call: Call, *, limit: _Limit = 25, cursor: str | None = N
     "/platform/v1/tenants",
     scope=_WRITE,
     errors=(errors.ManifestInvalid, errors.TenantExists, errors.TenantStateRefuses, errors.FeatureDisabled),
+    examples={"request": {"slug": "demo_bank", "manifest": _EXAMPLE}},
 )
 async def apply_tenant(call: Call, body: ApplyTenant) -> Tenant:
     """Create a tenant, or change it to what the manifest says.

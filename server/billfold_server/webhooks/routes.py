@@ -19,7 +19,11 @@ _LARGEST = 2**63 - 1
 EventType = Annotated[
     str,
     Meta(
-        min_length=1, max_length=100, pattern="^[a-z0-9_.]+$", description="Only this type.", examples=["party.created"]
+        min_length=1,
+        max_length=100,
+        pattern=r"^[a-z0-9_.]+$(?!\n)",
+        description="Only this type.",
+        examples=["party.created"],
     ),
 ]
 Sequence = Annotated[

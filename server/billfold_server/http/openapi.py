@@ -1,0 +1,457 @@
+"""The OpenAPI document, made of the operations as the rooms have declared them.
+
+Nothing in it is written twice: paths, parameters, bodies and answers come from the handlers' signatures, constraints
+from msgspec, refusals from the registry of errors. ``python -m billfold_server.http.openapi`` exports it, and a test
+holds the committed file to the code.
+
+Litestar could make a document too, but it loses constraints on optional values and list items, doesn't say that
+objects are closed, and knows no links; what would remain of it are the paths.
+"""
+
+import argparse
+import importlib
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import yaml
+
+from billfold import errors
+from billfold.contract.common import Problem
+from billfold.contract.oauth import OAuthError
+from billfold_server.http import problems
+from billfold_server.http.etags import IF_MATCH_PATTERN
+from billfold_server.http.routing import Operation, Routes
+from billfold_server.http.schemas import Schemas, example_of
+
+__all__ = ["build_document", "dump_yaml", "implied_errors", "main", "statuses_of"]
+
+API_VERSION: Final = "1"
+TENANT_SERVER: Final = "/t/{slug}"
+KEY_PATTERN: Final = r'^("[!#-\[\]-~ ]{1,255}"|[!#-~][!-~]{0,254})$'
+_EXAMPLE_REQUEST_ID: Final = "req_01m7w9tnzcejq9b78b81gh4nmw"
+
+_ABOUT: Final = """\
+Wallets, and the ledger behind them.
+
+**Money** is a whole number of minor units with an ISO 4217 currency: `{"amount_minor": 1250, "currency": "EUR"}`.
+**Times** are RFC 3339 with an offset. **Ids** have a prefix that says what they name.
+**Lists** are pages: pass `next_cursor` as `cursor` until it is null.
+**Refusals** are problems (RFC 9457) with a stable `code`.
+**Repeating** a POST with the same `Idempotency-Key` within 30 days returns the first answer.
+Unknown query parameters and unknown members of a body are refused."""
+
+
+def implied_errors(operation: Operation) -> list[type[errors.ProblemError]]:
+    """Return what an operation may refuse because of what it is, whatever its handler does."""
+    implied: list[type[errors.ProblemError]] = []
+
+    def when(condition: bool, *classes: type[errors.ProblemError]) -> None:  # noqa: FBT001 - reads as a sentence
+        if condition:
+            implied.extend(classes)
+
+    parameters = operation.signature.query_types
+    when(operation.surface == "problem", errors.ValidationFailed)
+    when(operation.takes_body and not operation.takes_bytes, errors.MalformedBody)
+    when("cursor" in parameters, errors.InvalidCursor)
+    when(operation.idempotency == "required", errors.IdempotencyKeyMissing)
+    when(operation.needs_token, errors.InvalidToken, errors.InsufficientScope, errors.RateLimited)
+    when(operation.audience.startswith("tenant"), errors.TenantSuspended, errors.UnknownTenant)
+    when(operation.idempotency != "none", errors.RequestInFlight, errors.IdempotencyKeyReused)
+    when(operation.if_match, errors.PreconditionFailed)
+    when(operation.takes_body, errors.BodyTooLarge, errors.UnsupportedMediaType)
+    when(operation.surface == "oauth", errors.RateLimited)
+    leans_on_database = operation.needs_token or operation.audience.startswith(("tenant", "platform"))
+    when(leans_on_database, errors.DatabaseUnavailable, errors.Overloaded, errors.Busy)
+    when(operation.needs_token and operation.method != "GET", errors.OutcomeUnknown)
+    return implied
+
+
+def refusals_of(operation: Operation) -> dict[int, list[type[errors.ProblemError]]]:
+    """Return everything that an operation may refuse, by status."""
+    by_status: dict[int, list[type[errors.ProblemError]]] = defaultdict(list)
+    for error in dict.fromkeys([*implied_errors(operation), *operation.errors]):
+        by_status[problems.status_of(error)].append(error)
+    return dict(sorted(by_status.items()))
+
+
+def statuses_of(operation: Operation) -> list[int]:
+    """Return the statuses that the document lists for an operation."""
+    oauth = {400, 401} if operation.surface == "oauth" else set()
+    return sorted({operation.status, *refusals_of(operation), *oauth})
+
+
+def build_document(
+    rooms: Sequence[Routes],
+    *,
+    base_url: str | None = None,
+    title: str = "Billfold",
+    audiences: Sequence[str] = ("tenant", "tenant-public", "platform", "platform-public", "host"),
+) -> dict[str, Any]:
+    """Return the document of some rooms.
+
+    Args:
+        rooms: Whose operations.
+        base_url: The tenant's base URL; the document is the tenant's own then. Where absent, the tenant is a variable.
+        title: The document's title.
+        audiences: Which operations are shown.
+    """
+    shown = [
+        operation
+        for room in rooms
+        for operation in room.operations
+        if operation.in_document and operation.audience in audiences
+    ]
+    schemas = Schemas(_types(shown))
+    server = (
+        {"url": base_url}
+        if base_url is not None
+        else {
+            "url": TENANT_SERVER,
+            "description": "A tenant's base.",
+            "variables": {"slug": {"default": "sandbox", "description": "The tenant's name in addresses."}},
+        }
+    )
+    tags = {room.tag: room.description for room in reversed(rooms) if any(each in shown for each in room.operations)}
+    writer = _Writer(shown, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": title,
+            "version": API_VERSION,
+            "description": _ABOUT,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [server],
+        "tags": [{"name": name, "description": text} for name, text in reversed(tags.items())],
+        "paths": writer.paths(),
+        "components": {
+            "schemas": schemas.components,
+            "headers": _HEADERS,
+            "securitySchemes": _security_schemes(shown, base_url),
+        },
+    }
+
+
+def _types(shown: Iterable[Operation]) -> list[Any]:
+    types: list[Any] = [Problem, OAuthError]
+    for operation in shown:
+        signature = operation.signature
+        types += [*signature.path_types.values(), *signature.query_types.values()]
+        types += [each for each in (_body_type(operation), signature.response) if each not in {None, bytes, str}]
+    return types
+
+
+def _body_type(operation: Operation) -> Any:
+    if operation.body_schema is not None:
+        return operation.body_schema
+    return operation.signature.body_type
+
+
+def _security_schemes(shown: Iterable[Operation], base_url: str | None) -> dict[str, Any]:
+    """Return one scheme per realm, with the scopes that its operations ask for."""
+    scopes: dict[str, set[str]] = defaultdict(set)
+    for operation in shown:
+        if operation.needs_token and operation.scope is not None:
+            scopes[operation.audience].add(operation.scope)
+    token_urls = {
+        "tenant": f"{base_url if base_url is not None else '/t/sandbox'}/oauth/token",
+        "platform": "/platform/oauth/token",
+    }
+    schemes: dict[str, Any] = {
+        f"{realm}OAuth": {
+            "type": "oauth2",
+            "description": "Client credentials (RFC 6749, section 4.4); the token is a bearer token (RFC 6750).",
+            "flows": {
+                "clientCredentials": {
+                    "tokenUrl": token_urls[realm],
+                    "scopes": {scope: _scope_text(scope) for scope in sorted(each)},
+                }
+            },
+        }
+        for realm, each in sorted(scopes.items())
+    }
+    if any(operation.surface == "oauth" for operation in shown):
+        schemes["clientBasic"] = {
+            "type": "http",
+            "scheme": "basic",
+            "description": "The client's id and secret (RFC 6749, section 2.3.1).",
+        }
+    return schemes
+
+
+def _scope_text(scope: str) -> str:
+    *what, verb = scope.split(":")
+    return f"{'Change' if verb == 'write' else 'Read'} {' '.join(what)}"
+
+
+_HEADERS: Final[dict[str, Any]] = {
+    "X-Request-Id": {
+        "description": "The request's id; name it when you ask for help.",
+        "required": True,
+        "schema": {"type": "string", "examples": [_EXAMPLE_REQUEST_ID]},
+    },
+    "ETag": {
+        "description": "The version of what was answered, for `If-Match` (RFC 9110, section 8.8.3).",
+        "required": True,
+        "schema": {"type": "string", "pattern": '^"[0-9]+"$', "examples": ['"1"']},
+    },
+    "Location": {
+        "description": "Where what was created is.",
+        "required": True,
+        "schema": {"type": "string", "format": "uri"},
+    },
+    "Idempotent-Replayed": {
+        "description": "There, and `true`, when this is the stored answer to an earlier copy of the request.",
+        "schema": {"type": "string", "const": "true"},
+    },
+    "Retry-After": {
+        "description": "Seconds after which to come back (RFC 9110, section 10.2.3).",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "WWW-Authenticate": {
+        "description": "How to authenticate (RFC 6750, section 3; RFC 7617).",
+        "required": True,
+        "schema": {"type": "string", "examples": ['Bearer realm="billfold", error="invalid_token"']},
+    },
+    "RateLimit": {
+        "description": "How much may still be asked (draft-ietf-httpapi-ratelimit-headers).",
+        "schema": {"type": "string", "examples": ['"client";r=199;t=1']},
+    },
+    "RateLimit-Policy": {
+        "description": "How much may be asked at all (draft-ietf-httpapi-ratelimit-headers).",
+        "schema": {"type": "string", "examples": ['"client";q=200;w=2']},
+    },
+}
+
+
+def _headers(*names: str) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in ("X-Request-Id", *names)}
+
+
+class _Writer:
+    """Writes the paths of a document."""
+
+    def __init__(self, shown: Sequence[Operation], schemas: Schemas) -> None:
+        self._shown = shown
+        self._schemas = schemas
+        self._ids = {operation.operation_id for operation in shown}
+
+    def paths(self) -> dict[str, Any]:
+        """Return every path with its operations."""
+        paths: dict[str, Any] = {}
+        for operation in self._shown:
+            item = paths.setdefault(operation.full_path, {})
+            if not operation.audience.startswith("tenant"):
+                item["servers"] = [{"url": "/", "description": "The deployment itself."}]
+            item[operation.method.lower()] = self._operation(operation)
+        return paths
+
+    def _operation(self, operation: Operation) -> dict[str, Any]:
+        written: dict[str, Any] = {
+            "operationId": operation.operation_id,
+            "summary": operation.summary,
+            "description": operation.description,
+            "tags": [operation.tag],
+            "parameters": self._parameters(operation),
+            "requestBody": self._request(operation) if operation.takes_body else None,
+            "responses": self._responses(operation),
+        }
+        written = {key: value for key, value in written.items() if value}
+        written["security"] = _security(operation)
+        return written
+
+    def _parameters(self, operation: Operation) -> list[dict[str, Any]]:
+        signature = operation.signature
+        parameters = [
+            {"name": name, "in": "path", "required": True, **_described(self._schemas.of(kind))}
+            for name, kind in signature.path_types.items()
+        ]
+        for name, kind in signature.query_types.items():
+            schema = _without_null(self._schemas.of(kind))
+            if (default := signature.query_defaults[name]) is not None:
+                schema = {**schema, "default": msgspec.to_builtins(default)}
+            parameters.append({"name": name, "in": "query", **_described(schema)})
+        if operation.idempotency != "none":
+            parameters.append(
+                {
+                    "name": "Idempotency-Key",
+                    "in": "header",
+                    "required": operation.idempotency == "required",
+                    "description": "Makes it safe to send the request again: the first answer is kept for 30 days.",
+                    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": KEY_PATTERN},
+                    "example": "8e03978e-40d5-43dd-bc93-6894a57f9324",
+                }
+            )
+        if operation.if_match:
+            parameters.append(
+                {
+                    "name": "If-Match",
+                    "in": "header",
+                    "description": "The `ETag` that was read; the change is refused if it is no longer the present one.",
+                    "schema": {"type": "string", "pattern": IF_MATCH_PATTERN},
+                    "example": "*",
+                }
+            )
+        return parameters
+
+    def _request(self, operation: Operation) -> dict[str, Any]:
+        if _body_type(operation) is bytes:
+            content: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+        else:
+            schema = self._schemas.of(_body_type(operation))
+            example = operation.examples.get("request", example_of(self._schemas, schema, whole=False))
+            content = {"schema": schema, "example": example}
+        return {"required": True, "content": {operation.body_media_type: content}}
+
+    def _responses(self, operation: Operation) -> dict[str, Any]:
+        responses = {str(operation.status): self._success(operation)}
+        by_status = refusals_of(operation)
+        for status, classes in by_status.items():
+            responses[str(status)] = self._refusal(operation, status, classes)
+        if operation.surface == "oauth":
+            for status, code in ((400, "invalid_request"), (401, "invalid_client")):
+                responses[str(status)] = self._oauth_refusal(status, code)
+        return dict(sorted(responses.items()))
+
+    def _success(self, operation: Operation) -> dict[str, Any]:
+        names = [
+            *(["ETag"] if operation.etag else []),
+            *(["Location"] if operation.location is not None else []),
+            *(["Idempotent-Replayed"] if operation.idempotency != "none" else []),
+            *(["RateLimit", "RateLimit-Policy"] if operation.needs_token else []),
+        ]
+        written: dict[str, Any] = {"description": _SUCCESS[operation.status], "headers": _headers(*names)}
+        if operation.signature.response is not None:
+            schema = self._schemas.of(operation.signature.response)
+            example = operation.examples.get("response", example_of(self._schemas, schema, whole=True))
+            written["content"] = {operation.response_media_type: {"schema": schema, "example": example}}
+        links = {link.operation_id: _link(link) for link in operation.links if link.operation_id in self._ids}
+        return written | ({"links": links} if links else {})
+
+    def _refusal(
+        self, operation: Operation, status: int, classes: Sequence[type[errors.ProblemError]]
+    ) -> dict[str, Any]:
+        # What the edge refuses is a problem on every surface, because it happens before anyone knows which.
+        at_edge = all(issubclass(each, errors.TenantSuspended | errors.UnknownTenant) for each in classes)
+        if operation.surface == "oauth" and not at_edge:
+            return self._oauth_refusal(status, "temporarily_unavailable" if status in {429, 503} else "invalid_request")
+        codes = sorted(each.code for each in classes)
+        schema = {
+            "allOf": [
+                {"$ref": "#/components/schemas/Problem"},
+                {"properties": {"code": {"enum": codes}, "status": {"const": status}}},
+            ]
+        }
+        return {
+            "description": "; ".join(each.title for each in classes) + ".",
+            "headers": _headers(*_REFUSAL_HEADERS.get(status, ())),
+            "content": {
+                problems.MEDIA_TYPE: {
+                    "schema": schema,
+                    "examples": {each.code: _problem_example(each) for each in classes},
+                }
+            },
+        }
+
+    @staticmethod
+    def _oauth_refusal(status: int, code: str) -> dict[str, Any]:
+        return {
+            "description": "A refusal of RFC 6749, section 5.2.",
+            "headers": _headers(*_REFUSAL_HEADERS.get(status, ())),
+            "content": {
+                "application/json": {"schema": {"$ref": "#/components/schemas/OAuthError"}, "example": {"error": code}}
+            },
+        }
+
+
+_SUCCESS: Final = {200: "As asked.", 201: "Created.", 202: "Accepted.", 204: "Done; there is nothing to say."}
+_REFUSAL_HEADERS: Final[dict[int, tuple[str, ...]]] = {
+    401: ("WWW-Authenticate",),
+    429: ("Retry-After",),
+    503: ("Retry-After",),
+}
+
+
+def _security(operation: Operation) -> list[dict[str, list[str]]]:
+    if operation.needs_token:
+        return [{f"{operation.audience}OAuth": [operation.scope or ""]}]
+    # A client authenticates by HTTP Basic or in the form, so the header may be absent.
+    return [{"clientBasic": []}, {}] if operation.surface == "oauth" else []
+
+
+def _described(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a parameter's schema, its description and its example in the places where a parameter has them."""
+    inner = dict(schema)
+    described: dict[str, Any] = {}
+    if "description" in inner:
+        described["description"] = inner.pop("description")
+    if inner.get("examples"):
+        described["example"] = inner.pop("examples")[0]
+    return {**described, "schema": inner}
+
+
+def _without_null(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of a parameter that may be absent, which in a query is not the same as null."""
+    present = [each for each in schema.get("anyOf", [schema]) if each != {"type": "null"}]
+    assert len(present) == 1, "a parameter has one type"
+    return {**present[0], **{key: value for key, value in schema.items() if key != "anyOf"}}
+
+
+def _link(link: Any) -> dict[str, Any]:
+    written: dict[str, Any] = {"operationId": link.operation_id}
+    if link.parameters:
+        written["parameters"] = dict(link.parameters)
+    if link.body:
+        written["requestBody"] = dict(link.body)
+    return written
+
+
+def _problem_example(error: type[errors.ProblemError]) -> dict[str, Any]:
+    value: dict[str, Any] = msgspec.to_builtins(problems.problem_of(error(), _EXAMPLE_REQUEST_ID))
+    return {"summary": error.title, "value": value}
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes long texts as blocks and never refers back, so that a change shows where it is."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - yaml calls it so
+        return True
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def dump_yaml(document: Mapping[str, Any]) -> str:
+    """Return a document as YAML, the same for the same code."""
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Export the document, or compare a file with it."""
+    parser = argparse.ArgumentParser(prog="python -m billfold_server.http.openapi", description=main.__doc__)
+    parser.add_argument("file", nargs="?", type=Path, help="where the document is; standard output where absent")
+    parser.add_argument("--check", action="store_true", help="compare, and change nothing")
+    options = parser.parse_args(arguments)
+    # Found by name, because this module is below the application that it describes.
+    text = dump_yaml(build_document(importlib.import_module("billfold_server.app").ROOMS))
+    if options.file is None:
+        sys.stdout.write(text)
+    elif not options.check:
+        options.file.write_text(text, encoding="utf-8")
+    elif not options.file.is_file() or options.file.read_text(encoding="utf-8") != text:
+        sys.stderr.write(f"{options.file} isn't what the code says; export it anew with nox -s openapi -- --write\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

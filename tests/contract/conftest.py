@@ -1,0 +1,97 @@
+"""Fixtures: a server with a disposable tenant, full of what operations need, and the summary of what was seen."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+import structlog
+from _pytest.terminal import TerminalReporter
+
+from tests.contract.documents import read_document
+from tests.contract.preparing import Preparing
+from tests.contract.seeds import Seeds, Tenants
+from tests.live import LiveServer, serve, settings_for
+from tests.tenants import in_database, manifest
+
+SUMMARY: list[str] = []
+TENANT = "contract"
+UNLIMITED = {"rate_limit_per_s": 100_000, "rate_limit_burst": 1_000_000}
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """Print what the contract tests have seen."""
+    if SUMMARY:
+        terminalreporter.section("contract")
+        for line in SUMMARY:
+            terminalreporter.write_line(line)
+
+
+async def _execute(dsn: str, sql: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(sql)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quiet() -> None:
+    """Log what goes wrong only; there are thousands of requests."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+
+
+@pytest.fixture(scope="session")
+def document() -> dict[str, Any]:
+    """Return the exported document."""
+    return read_document()
+
+
+@pytest.fixture(scope="session")
+def live(postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """Serve a tenant that is made for these tests and thrown away after them."""
+    name = f"contract_{secrets.token_hex(4)}"
+    asyncio.run(_execute(postgres_dsn, f"CREATE DATABASE {name}"))
+    settings = settings_for(
+        tmp_path_factory.mktemp("contract"),
+        in_database(postgres_dsn, name),
+        rate_limit_per_s=100_000,
+        rate_limit_burst=1_000_000,
+        token_rate_limit_per_min=1_000_000,
+    )
+    with serve(settings) as server:
+        server.add_tenant(manifest(TENANT, **UNLIMITED))
+        yield server
+    asyncio.run(_execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture(scope="session")
+def client(live: LiveServer) -> Iterator[httpx.Client]:
+    """Return a client of the tenant with every scope."""
+    with live.client(TENANT) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def seeds(client: httpx.Client) -> Seeds:
+    """Return what the tenant holds."""
+    seeds = Seeds(client)
+    seeds.plant()
+    return seeds
+
+
+@pytest.fixture(scope="session")
+def operator(live: LiveServer) -> Iterator[httpx.Client]:
+    """Return a client of the platform with every scope."""
+    with live.client(None) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def preparing(seeds: Seeds, operator: httpx.Client) -> Preparing:
+    """Return what makes cases name things that exist."""
+    return Preparing(seeds, Tenants(operator))

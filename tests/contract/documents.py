@@ -1,0 +1,79 @@
+"""The exported document, cut into what lives below a tenant and what lives at the deployment itself."""
+
+import copy
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+__all__ = ["EXPORTED", "Operation", "deployment_part", "operations", "read_document", "tenant_part"]
+
+EXPORTED = Path(__file__).parents[2] / "openapi" / "billfold.yaml"
+METHODS = ("get", "post", "put", "patch", "delete")
+
+
+class Operation(NamedTuple):
+    """One operation of a document."""
+
+    operation_id: str
+    method: str
+    path: str
+    definition: dict[str, Any]
+    at_deployment: bool
+
+    @property
+    def statuses(self) -> list[int]:
+        """Return the statuses that the document lists."""
+        return sorted(int(status) for status in self.definition["responses"])
+
+    @property
+    def success(self) -> int:
+        """Return the status of success."""
+        return self.statuses[0]
+
+    @property
+    def media_type(self) -> str | None:
+        """Return the media type of the body, if there is one."""
+        body = self.definition.get("requestBody")
+        return None if body is None else str(next(iter(body["content"])))
+
+    @property
+    def needs_token(self) -> bool:
+        """Tell whether the operation asks for an access token."""
+        return any(name.endswith("OAuth") for each in self.definition["security"] for name in each)
+
+
+@functools.cache
+def read_document() -> dict[str, Any]:
+    """Read the exported document."""
+    document: dict[str, Any] = yaml.load(EXPORTED.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    return document
+
+
+def _part(document: dict[str, Any], *, deployment: bool, server: str) -> dict[str, Any]:
+    part = copy.deepcopy(document)
+    part["paths"] = {path: item for path, item in part["paths"].items() if ("servers" in item) == deployment}
+    for item in part["paths"].values():
+        item.pop("servers", None)
+    part["servers"] = [{"url": server}]
+    return part
+
+
+def tenant_part(document: dict[str, Any], base_url: str) -> dict[str, Any]:
+    """Return what lives below a tenant."""
+    return _part(document, deployment=False, server=base_url)
+
+
+def deployment_part(document: dict[str, Any], base_url: str) -> dict[str, Any]:
+    """Return what lives at the deployment itself."""
+    return _part(document, deployment=True, server=base_url)
+
+
+def operations(document: dict[str, Any]) -> Iterator[Operation]:
+    """Return every operation of a document."""
+    for path, item in document["paths"].items():
+        for method in METHODS:
+            if method in item:
+                yield Operation(item[method]["operationId"], method.upper(), path, item[method], "servers" in item)

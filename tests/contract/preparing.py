@@ -1,0 +1,103 @@
+"""Prepares schemathesis's cases: ids that exist, cursors that were handed out, clients that are known."""
+
+import secrets
+from datetime import datetime, timedelta
+from typing import Any
+
+from schemathesis import GenerationMode
+
+from tests.contract.seeds import FRESH, Seeds, Tenants
+
+__all__ = ["TOKENS", "Preparing", "whole_numbers"]
+
+
+TOKENS = frozenset({"createToken", "createPlatformToken"})
+"""The operations at which a client shows itself, not a token."""
+
+_LARGEST = 2**63 - 1
+
+
+def whole_numbers(value: Any) -> Any:
+    """Return a value in which whole numbers are written as such.
+
+    To JSON Schema ``219.0`` is an integer, and schemathesis sometimes writes one so. The API takes ``219`` alone: an
+    amount of money is never written as a decimal fraction. And JSON Schema's integers have no end, while RFC 7493, section
+    2.2 tells senders not to rely on more than what others can hold.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return max(-_LARGEST, min(value, _LARGEST))
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {name: whole_numbers(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [whole_numbers(each) for each in value]
+    return value
+
+
+class Preparing:
+    """Puts what exists into cases, and notes what answers tell.
+
+    Args:
+        seeds: What the tenant holds.
+        tenants: What operators may do things to.
+    """
+
+    def __init__(self, seeds: Seeds, tenants: Tenants) -> None:
+        self._seeds = seeds
+        self._tenants = tenants
+        self._cursors: dict[str, str | None] = {}
+
+    def prepare(self, case: Any) -> None:
+        """Make a case name what exists. What is malformed on purpose stays so."""
+        operation_id = case.operation.definition.raw["operationId"]
+        positive = case.meta is None or case.meta.generation.mode == GenerationMode.POSITIVE
+        if isinstance(case.path_parameters, dict):
+            case.path_parameters = self._seeds.real(case.path_parameters)
+        if isinstance(case.query, dict):
+            case.query = self._query(case, positive=positive)
+        if isinstance(case.body, dict | list):
+            case.body = self._seeds.real(case.body)
+        if positive:
+            case.body = whole_numbers(case.body)
+        if positive and operation_id in FRESH and case.method.upper() == case.operation.method.upper():
+            case.path_parameters = {**case.path_parameters, **FRESH[operation_id](self._seeds)}
+        if positive and operation_id in TOKENS:
+            # The client shows itself by HTTP Basic, which excludes showing itself in the form.
+            case.body = {"grant_type": "client_credentials"}
+        if positive:
+            self._tenants.prepare(case, operation_id)
+        if positive and operation_id == "advanceClock" and isinstance(case.body, dict) and "to" in case.body:
+            case.body["to"] = self._soon()
+        if positive and case.headers:
+            self._keep_keys_apart(case)
+
+    def _query(self, case: Any, *, positive: bool) -> dict[str, Any]:
+        query: dict[str, Any] = self._seeds.real(case.query)
+        if positive and "cursor" in query:
+            # Only the server can make a cursor, so a random one isn't valid data.
+            cursor = self._cursors.get(case.operation.path)
+            query = {name: value for name, value in query.items() if name != "cursor"}
+            if cursor is not None and set(query) <= {"limit"}:
+                query["cursor"] = cursor
+        return query
+
+    def _soon(self) -> str:
+        """Return an instant a little ahead of the tenant's clock; thousands of years would take it thousands of jobs."""
+        now = datetime.fromisoformat(self._seeds.client.get("/v1/clock").json()["now"])
+        return (now + timedelta(seconds=30)).isoformat()
+
+    def _keep_keys_apart(self, case: Any) -> None:
+        """Give each valid request an idempotency key of its own; otherwise short keys collide, which is a 422."""
+        for name in list(case.headers):
+            if name.lower() == "idempotency-key":
+                case.headers[name] = secrets.token_hex(12)
+
+    def learn(self, case: Any, response: Any) -> None:
+        """Note the ids and the cursor of an answer."""
+        if response.status_code >= 300 or "json" not in response.headers.get("content-type", [""])[0]:
+            return
+        body = response.json()
+        self._seeds.learn(body)
+        if isinstance(body, dict) and body.get("next_cursor"):
+            self._cursors[case.operation.path] = body["next_cursor"]

@@ -1,0 +1,211 @@
+"""What the disposable tenant holds, so that every operation can reach its 2xx.
+
+An id of the right form that names nothing would be a 404, which says little about the operation. So each well-formed id
+that a request carries and that doesn't exist is put in place of by one that does. ``SEEDS`` has an entry for each prefix
+and ``FRESH`` one for each operation that uses up what it is given.
+"""
+
+import re
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+__all__ = ["FRESH", "Seeds", "Tenants"]
+
+_ID = re.compile(r"([a-z]{3})_[0-7][0-9a-hjkmnp-tv-z]{25}")
+
+
+class Seeds:
+    """Objects of a tenant, by the prefix of their ids.
+
+    Args:
+        client: Authenticated at the tenant, with every scope.
+    """
+
+    def __init__(self, client: httpx.Client) -> None:
+        self.client = client
+        self.known: set[str] = set()
+        self._of: dict[str, list[str]] = {}
+
+    def plant(self) -> None:
+        """Make one or more of everything."""
+        for prefix, make in SEEDS.items():
+            self._of[prefix] = [make(self) for _ in range(3)]
+
+    def ids(self, prefix: str) -> list[str]:
+        """Return the ids that a prefix has."""
+        return self._of.get(prefix, [])
+
+    def learn(self, value: Any) -> None:
+        """Note every id of an answer; it exists, so links may use it."""
+        if isinstance(value, str) and _ID.fullmatch(value):
+            self.known.add(value)
+        elif isinstance(value, dict):
+            for each in value.values():
+                self.learn(each)
+        elif isinstance(value, list):
+            for each in value:
+                self.learn(each)
+
+    def real(self, value: Any, turn: int = 0) -> Any:
+        """Return a value in which every well-formed id names something, and neighbours name different things."""
+        if isinstance(value, str) and (match := _ID.fullmatch(value)) and value not in self.known:
+            choices = self.ids(match.group(1))
+            return choices[turn % len(choices)] if choices else value
+        if isinstance(value, dict):
+            return {name: self.real(each, turn + place) for place, (name, each) in enumerate(sorted(value.items()))}
+        if isinstance(value, list):
+            return [self.real(each, turn + place) for place, each in enumerate(value)]
+        return value
+
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Create something, and return it."""
+        answer = self.client.post(path, json=body, headers={"Idempotency-Key": secrets.token_hex(8)})
+        assert answer.status_code in {200, 201}, f"{path}: {answer.text}"
+        made: dict[str, Any] = answer.json()
+        self.learn(made)
+        return made
+
+    def first(self, path: str) -> str:
+        """Return the id of the first item of a list."""
+        items = self.client.get(path).json()["data"]
+        assert items, f"{path} is empty"
+        return str(items[0]["id"])
+
+
+def _party(seeds: Seeds) -> str:
+    return str(seeds.post("/v1/parties", {"kind": "person", "name": "Ada Lovelace"})["id"])
+
+
+def _wallet(seeds: Seeds) -> str:
+    wallet = seeds.post("/v1/wallets", {"party_id": _party(seeds), "currencies": ["EUR", "USD"]})["id"]
+    for currency in ("EUR", "USD"):
+        _top_up(seeds, wallet, currency)
+    return str(wallet)
+
+
+def _top_up(seeds: Seeds, wallet: str | None = None, currency: str = "EUR") -> str:
+    amount = {"amount_minor": 1_000_000, "currency": currency}
+    return str(seeds.post("/v1/top-ups", {"wallet_id": wallet or seeds.ids("wal")[0], "amount": amount})["id"])
+
+
+def _cents(amount_minor: int = 500) -> dict[str, Any]:
+    return {"amount_minor": amount_minor, "currency": "EUR"}
+
+
+def _transfer(seeds: Seeds) -> str:
+    source, target = seeds.ids("wal")[:2]
+    return str(
+        seeds.post("/v1/transfers", {"from_wallet_id": source, "to_wallet_id": target, "amount": _cents()})["id"]
+    )
+
+
+def _withdrawal(seeds: Seeds) -> str:
+    return str(seeds.post("/v1/withdrawals", {"wallet_id": seeds.ids("wal")[0], "amount": _cents()})["id"])
+
+
+def _hold(seeds: Seeds) -> str:
+    source, target = seeds.ids("wal")[:2]
+    return str(seeds.post("/v1/holds", {"wallet_id": source, "to_wallet_id": target, "amount": _cents()})["id"])
+
+
+def _account(seeds: Seeds) -> str:
+    body = {"code": f"test_{secrets.token_hex(6)}", "type": "asset", "currency": "EUR", "overdraft_limit_minor": None}
+    return str(seeds.post("/v1/accounts", body)["id"])
+
+
+def _journal_entry(seeds: Seeds) -> str:
+    debit, credit = seeds.ids("acc")[:2]
+    postings = [
+        {"account_id": debit, "amount_minor": 5, "currency": "EUR"},
+        {"account_id": credit, "amount_minor": -5, "currency": "EUR"},
+    ]
+    return str(seeds.post("/v1/journal-entries", {"postings": postings})["id"])
+
+
+def _alias(seeds: Seeds, wallet: str | None = None) -> str:
+    body = {"scheme": "reference", "value": f"REF {secrets.token_hex(6)}"}
+    return str(seeds.post(f"/v1/wallets/{wallet or seeds.ids('wal')[0]}/aliases", body)["id"])
+
+
+SEEDS: dict[str, Callable[[Seeds], str]] = {
+    "par": _party,
+    "wal": _wallet,
+    "acc": _account,
+    "als": _alias,
+    "trf": _transfer,
+    "top": _top_up,
+    "wdr": _withdrawal,
+    "hld": _hold,
+    "jrn": _journal_entry,
+}
+"""How one of each kind is made, in the order in which they lean on each other."""
+
+
+def _fresh_wallet(seeds: Seeds) -> dict[str, str]:
+    return {"wallet_id": str(seeds.post("/v1/wallets", {"party_id": seeds.ids("par")[0]})["id"])}
+
+
+def _frozen_wallet(seeds: Seeds) -> dict[str, str]:
+    wallet = _fresh_wallet(seeds)
+    seeds.post(f"/v1/wallets/{wallet['wallet_id']}/freeze", {"reason": "test"})
+    return wallet
+
+
+def _fresh_alias(seeds: Seeds) -> dict[str, str]:
+    wallet = seeds.ids("wal")[0]
+    return {"wallet_id": wallet, "alias_id": _alias(seeds, wallet)}
+
+
+FRESH: dict[str, Callable[[Seeds], dict[str, str]]] = {
+    "closeWallet": _fresh_wallet,
+    "freezeWallet": _fresh_wallet,
+    "unfreezeWallet": _frozen_wallet,
+    "deleteAlias": _fresh_alias,
+    "captureHold": lambda seeds: {"hold_id": _hold(seeds)},
+    "releaseHold": lambda seeds: {"hold_id": _hold(seeds)},
+    "reverseTransfer": lambda seeds: {"transfer_id": _transfer(seeds)},
+    "reverseTopUp": lambda seeds: {"top_up_id": _top_up(seeds)},
+    "reverseWithdrawal": lambda seeds: {"withdrawal_id": _withdrawal(seeds)},
+    "reverseJournalEntry": lambda seeds: {"journal_entry_id": _journal_entry(seeds)},
+}
+"""The path parameters of operations that use up what they are given, made anew for each request that is meant well."""
+
+
+class Tenants:
+    """Tenants that platform operations may do things to.
+
+    Args:
+        operator: Authenticated at the platform, with every scope.
+    """
+
+    def __init__(self, operator: httpx.Client) -> None:
+        self._operator = operator
+        for slug in ("spare_active", "spare_suspended"):
+            self._apply(slug)
+        self._suspend("spare_suspended")
+
+    def prepare(self, case: Any, operation_id: str) -> None:
+        """Put a tenant that exists, in the state that the operation needs, into a case that is meant well."""
+        if "slug" not in (case.path_parameters or {}):
+            return
+        slug = "spare_active"
+        if operation_id == "deleteTenant":
+            slug = f"doomed_{secrets.token_hex(4)}"
+            self._apply(slug)
+            self._suspend(slug)
+            case.query = {"confirm": slug}
+        elif operation_id == "resumeTenant":
+            slug = "spare_suspended"
+        case.path_parameters = {"slug": slug}
+
+    def _apply(self, slug: str) -> None:
+        brand = {"display_name": slug}
+        manifest = {"slug": slug, "name": slug, "brand": brand, "currencies": ["EUR"], "isolation": "role"}
+        answer = self._operator.post("/v1/tenants", json={"slug": slug, "manifest": manifest})
+        assert answer.status_code == 200, answer.text
+
+    def _suspend(self, slug: str) -> None:
+        assert self._operator.post(f"/v1/tenants/{slug}/suspend", json={"reason": "test"}).status_code == 200

@@ -1,0 +1,39 @@
+"""Patterns of the contract mean the same to Python, which checks, and to ECMA 262, by which the document is read."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from billfold_server.app import operations
+from billfold_server.http.openapi import _types
+from billfold_server.http.schemas import Schemas
+
+ROOT = Path(__file__).parents[2]
+
+
+def patterns(value: Any) -> set[str]:
+    """Return every pattern of a schema."""
+    if isinstance(value, list):
+        return {each for part in value for each in patterns(part)}
+    if not isinstance(value, dict):
+        return set()
+    own = {value["pattern"]} if isinstance(value.get("pattern"), str) else set()
+    return own | {each for part in value.values() for each in patterns(part)}
+
+
+def every_pattern() -> set[str]:
+    """Return every pattern that the server checks."""
+    types = _types(operations())
+    schemas = Schemas(types, tidy=False)
+    return patterns(schemas.components) | {each for kind in types for each in patterns(schemas.of(kind))}
+
+
+class TestEveryPattern:
+    @pytest.mark.parametrize("pattern", sorted(every_pattern()))
+    def test_does_not_overlook_a_newline_at_the_end(self, pattern: str) -> None:
+        """Python's ``$`` also matches before a last newline; the pattern takes a newline anywhere, or refuses it there."""
+        anywhere = pattern.startswith("^[^") and pattern.endswith("]*$")
+        assert anywhere or pattern.endswith("$(?!\\n)"), pattern
+        assert re.compile(pattern)
