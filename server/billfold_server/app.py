@@ -71,7 +71,6 @@ ROOMS: Final[tuple[Routes, ...]] = (
     webhooks_routes.routes,
     audit_routes.routes,
     identity_routes.routes,
-    tenancy_routes.platform_routes,
     identity_routes.platform_routes,
     tenancy_routes.platform_routes,
     health.routes,
@@ -145,7 +144,6 @@ def _add_background(services: Services) -> None:
     async def active() -> list[TenantRef]:
         return [tenant for tenant in await services.registry.everyone() if tenant.state == TenantState.ACTIVE]
 
-    services.rooms["tenancy"] = services.tenants
     services.rooms["jobs"] = runner
     services.rooms["background"] = Background(services.database, active, relay, runner)
 

@@ -64,7 +64,7 @@ def live(postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         token_rate_limit_per_min=1_000_000,
     )
     with serve(settings) as server:
-        server.add_tenant(manifest(TENANT, **UNLIMITED))
+        server.add_tenant(manifest(TENANT, features=["statements"], **UNLIMITED))
         yield server
     asyncio.run(_execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)"))
 

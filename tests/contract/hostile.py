@@ -1,8 +1,8 @@
 """Hostile requests, made from the document for every operation that takes a body.
 
 schemathesis varies what a body says; these vary what a body is: bytes that aren't text, text that isn't JSON, JSON that
-reads as two things, sizes, lengths and types that lie. Each comes with the statuses that it may be answered with. A 2xx is
-among them only where the body is harmless, and a 5xx never.
+reads as two things, sizes, lengths and types that lie. Each comes with the statuses that it may be answered with. A 2xx
+is among them only where the body is harmless, and a 5xx never.
 """
 
 import json
@@ -38,12 +38,11 @@ TOO_LARGE = frozenset({413})
 ANY_REFUSAL = frozenset({400, 404, 409, 412, 413, 415, 422})
 
 
-def hostile_bodies(operation: Operation, document: dict[str, Any], limit_bytes: int) -> Iterator[HostileBody]:
+def hostile_bodies(operation: Operation, limit_bytes: int) -> Iterator[HostileBody]:
     """Return hostile bodies for an operation.
 
     Args:
         operation: An operation that takes a body.
-        document: Where its schema's references lead.
         limit_bytes: The largest body that the server takes.
     """
     content = next(iter(operation.definition["requestBody"]["content"].values()))

@@ -6,7 +6,7 @@ from typing import Any
 
 from schemathesis import GenerationMode
 
-from tests.contract.seeds import FRESH, Seeds, Tenants
+from tests.contract.seeds import FRESH, Seeds, Tenants, statement
 
 __all__ = ["TOKENS", "Preparing", "whole_numbers"]
 
@@ -21,8 +21,8 @@ def whole_numbers(value: Any) -> Any:
     """Return a value in which whole numbers are written as such.
 
     To JSON Schema ``219.0`` is an integer, and schemathesis sometimes writes one so. The API takes ``219`` alone: an
-    amount of money is never written as a decimal fraction. And JSON Schema's integers have no end, while RFC 7493, section
-    2.2 tells senders not to rely on more than what others can hold.
+    amount of money is never written as a decimal fraction. And JSON Schema's integers have no end, while RFC 7493,
+    section 2.2 tells senders not to rely on more than what others can hold.
     """
     if isinstance(value, int) and not isinstance(value, bool):
         return max(-_LARGEST, min(value, _LARGEST))
@@ -59,18 +59,24 @@ class Preparing:
         if isinstance(case.body, dict | list):
             case.body = self._seeds.real(case.body)
         if positive:
-            case.body = whole_numbers(case.body)
-        if positive and operation_id in FRESH and case.method.upper() == case.operation.method.upper():
+            self._prepare_well_meant(case, operation_id)
+
+    def _prepare_well_meant(self, case: Any, operation_id: str) -> None:
+        """Give a case that is meant well what only this server, or only this operation, can be given."""
+        case.body = whole_numbers(case.body)
+        if operation_id in FRESH and case.method.upper() == case.operation.method.upper():
             case.path_parameters = {**case.path_parameters, **FRESH[operation_id](self._seeds)}
-        if positive and operation_id in TOKENS:
+        self._tenants.prepare(case, operation_id)
+        if case.headers:
+            self._keep_keys_apart(case)
+        if operation_id in TOKENS:
             # The client shows itself by HTTP Basic, which excludes showing itself in the form.
             case.body = {"grant_type": "client_credentials"}
-        if positive:
-            self._tenants.prepare(case, operation_id)
-        if positive and operation_id == "advanceClock" and isinstance(case.body, dict) and "to" in case.body:
+        elif operation_id == "createStatementImport" and secrets.randbelow(2):
+            # Random bytes are no statement, which is a 422; every second file is one.
+            case.body = statement()
+        elif operation_id == "advanceClock" and isinstance(case.body, dict) and "to" in case.body:
             case.body["to"] = self._soon()
-        if positive and case.headers:
-            self._keep_keys_apart(case)
 
     def _query(self, case: Any, *, positive: bool) -> dict[str, Any]:
         query: dict[str, Any] = self._seeds.real(case.query)
@@ -83,7 +89,7 @@ class Preparing:
         return query
 
     def _soon(self) -> str:
-        """Return an instant a little ahead of the tenant's clock; thousands of years would take it thousands of jobs."""
+        """Return an instant a little ahead of the tenant's clock; a thousand years would take it many thousand jobs."""
         now = datetime.fromisoformat(self._seeds.client.get("/v1/clock").json()["now"])
         return (now + timedelta(seconds=30)).isoformat()
 

@@ -48,13 +48,17 @@ class Seen(msgspec.Struct):
         every: Counter[int] = Counter()
         for each in self.statuses.values():
             every.update(each)
+        by_phase = ", ".join(f"{phase} {count}" for phase, count in self.cases.items())
+        total = f"operations {self.operations}, cases {sum(self.cases.values())} ({by_phase})"
         return [
-            f"{name}: operations {self.operations}, cases {sum(self.cases.values())} "
-            f"({', '.join(f'{phase} {count}' for phase, count in self.cases.items())}), failures {len(self.failures)}",
-            f"{name}: statuses seen {', '.join(f'{status}: {count}' for status, count in sorted(every.items()))}",
-            f"{name}: valid data refused by state "
-            f"{', '.join(f'{status}: {count}' for status, count in sorted(self.valid_refused.items())) or 'never'}",
+            f"{name}: {total}, failures {len(self.failures)}",
+            f"{name}: statuses seen {_counts(every)}",
+            f"{name}: valid data refused by state {_counts(self.valid_refused) or 'never'}",
         ]
+
+
+def _counts(counts: Counter[int]) -> str:
+    return ", ".join(f"{status}: {count}" for status, count in sorted(counts.items()))
 
 
 def run(
@@ -84,9 +88,8 @@ def run(
         seed: Makes a run repeatable.
         max_failures: After how many failures the run stops.
     """
-    schema = schemathesis.openapi.from_dict(
-        document, config=_config(base_url, token, client, phases, max_examples, seed, max_failures)
-    )
+    config = _config(base_url, token, client, phases=phases, max_examples=max_examples, seed=seed, stop=max_failures)
+    schema = schemathesis.openapi.from_dict(document, config=config)
     seen = Seen(operations=sum(1 for _ in operations(document)))
 
     with _told(prepare, learn):
@@ -125,10 +128,11 @@ def _config(
     base_url: str,
     token: str,
     client: Credentials,
+    *,
     phases: Sequence[str],
     max_examples: int,
     seed: int,
-    max_failures: int | None,
+    stop: int | None,
 ) -> Any:
     basic = base64.b64encode(f"{client.client_id}:{client.secret}".encode()).decode()
     settings: dict[str, Any] = {
@@ -143,7 +147,7 @@ def _config(
         "generation": {"max-examples": max_examples, "database": "none", "allow-x00": False},
         "checks": {"positive_data_acceptance": {"expected-statuses": ACCEPTED}},
         "phases": {name: {"enabled": name in phases} for name in PHASES},
-        **({} if max_failures is None else {"max-failures": max_failures}),
+        **({} if stop is None else {"max-failures": stop}),
     }
     if "stateful" in phases:
         settings["phases"]["stateful"]["generation"] = {"max-examples": max(2, max_examples // 2)}
@@ -170,6 +174,5 @@ def _count(seen: Seen, event: Any) -> None:
             if check.status == Status.FAILURE:
                 failure = check.failure_info.failure
                 label = recorder.cases[case_id].value.operation.label
-                seen.failures.append(
-                    f"{phase} {label}: {check.name}: {failure.title}: {failure.message}\n  {check.failure_info.code_sample}"
-                )
+                what = f"{phase} {label}: {check.name}: {failure.title}: {failure.message}"
+                seen.failures.append(f"{what}\n  {check.failure_info.code_sample}")

@@ -1,8 +1,8 @@
 """What the disposable tenant holds, so that every operation can reach its 2xx.
 
-An id of the right form that names nothing would be a 404, which says little about the operation. So each well-formed id
-that a request carries and that doesn't exist is put in place of by one that does. ``SEEDS`` has an entry for each prefix
-and ``FRESH`` one for each operation that uses up what it is given.
+An id of the right form that names nothing would be a 404, which says little about the operation. So each well-formed
+id that names nothing gives way to one that names something. ``SEEDS`` has an entry for each prefix, and ``FRESH`` one
+for each operation that uses up what it is given.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-__all__ = ["FRESH", "Seeds", "Tenants"]
+__all__ = ["FRESH", "Seeds", "Tenants", "statement"]
 
 _ID = re.compile(r"([a-z]{3})_[0-7][0-9a-hjkmnp-tv-z]{25}")
 
@@ -130,6 +130,36 @@ def _alias(seeds: Seeds, wallet: str | None = None) -> str:
     return str(seeds.post(f"/v1/wallets/{wallet or seeds.ids('wal')[0]}/aliases", body)["id"])
 
 
+def statement() -> bytes:
+    """Return an MT940 file of one entry, of a bank account that no other file knows."""
+    account, reference = f"{secrets.randbelow(10**10):010d}", secrets.token_hex(6).upper()
+    lines = [
+        f":20:{reference}",
+        f":25:{account}",
+        ":28C:1/1",
+        ":60F:C261119EUR100,00",
+        ":61:2611191119C12,50NTRFNONREF",
+        f":86:166?00TRANSFER?20SVWZ+{reference}?32Grace Hopper",
+        ":62F:C261119EUR112,50",
+        "-",
+    ]
+    return "\r\n".join([*lines, ""]).encode()
+
+
+def _statement_import(seeds: Seeds) -> str:
+    headers = {"Content-Type": "application/octet-stream", "Idempotency-Key": secrets.token_hex(8)}
+    answer = seeds.client.post("/v1/statement-imports", content=statement(), headers=headers)
+    assert answer.status_code == 201, answer.text
+    seeds.learn(answer.json())
+    return str(answer.json()["id"])
+
+
+def _statement_entry(seeds: Seeds) -> str:
+    entry = seeds.first(f"/v1/statement-entries?statement_import_id={_statement_import(seeds)}")
+    seeds.learn(entry)
+    return entry
+
+
 SEEDS: dict[str, Callable[[Seeds], str]] = {
     "par": _party,
     "wal": _wallet,
@@ -140,6 +170,8 @@ SEEDS: dict[str, Callable[[Seeds], str]] = {
     "wdr": _withdrawal,
     "hld": _hold,
     "jrn": _journal_entry,
+    "sti": _statement_import,
+    "ste": _statement_entry,
 }
 """How one of each kind is made, in the order in which they lean on each other."""
 
@@ -169,6 +201,7 @@ FRESH: dict[str, Callable[[Seeds], dict[str, str]]] = {
     "reverseTransfer": lambda seeds: {"transfer_id": _transfer(seeds)},
     "reverseTopUp": lambda seeds: {"top_up_id": _top_up(seeds)},
     "reverseWithdrawal": lambda seeds: {"withdrawal_id": _withdrawal(seeds)},
+    "assignStatementEntry": lambda seeds: {"statement_entry_id": _statement_entry(seeds)},
     "reverseJournalEntry": lambda seeds: {"journal_entry_id": _journal_entry(seeds)},
 }
 """The path parameters of operations that use up what they are given, made anew for each request that is meant well."""

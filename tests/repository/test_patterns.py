@@ -33,7 +33,7 @@ def every_pattern() -> set[str]:
 class TestEveryPattern:
     @pytest.mark.parametrize("pattern", sorted(every_pattern()))
     def test_does_not_overlook_a_newline_at_the_end(self, pattern: str) -> None:
-        """Python's ``$`` also matches before a last newline; the pattern takes a newline anywhere, or refuses it there."""
+        """Python's ``$`` also matches before a last newline; the pattern takes one anywhere, or refuses it there."""
         anywhere = pattern.startswith("^[^") and pattern.endswith("]*$")
         assert anywhere or pattern.endswith("$(?!\\n)"), pattern
         assert re.compile(pattern)

@@ -165,7 +165,7 @@ class Edge:
 
     def _account(self, scope: Any, context: RequestContext, answer: "_Answering", took_s: float) -> None:
         operation = context.operation
-        route = operation.full_path if operation is not None else "unmatched"
+        route = operation.path if operation is not None else "unmatched"
         self._metrics.observe(
             scope["method"], route, answer.status, took_s, context.problem.code if context.problem is not None else None
         )

@@ -245,7 +245,7 @@ class _Writer:
         """Return every path with its operations."""
         paths: dict[str, Any] = {}
         for operation in self._shown:
-            item = paths.setdefault(operation.full_path, {})
+            item = paths.setdefault(operation.path, {})
             if not operation.audience.startswith("tenant"):
                 item["servers"] = [{"url": "/", "description": "The deployment itself."}]
             item[operation.method.lower()] = self._operation(operation)
@@ -292,7 +292,7 @@ class _Writer:
                 {
                     "name": "If-Match",
                     "in": "header",
-                    "description": "The `ETag` that was read; the change is refused if it is no longer the present one.",
+                    "description": "The `ETag` that was read; the change is refused if it isn't the present one.",
                     "schema": {"type": "string", "pattern": IF_MATCH_PATTERN},
                     "example": "*",
                 }
@@ -302,6 +302,8 @@ class _Writer:
     def _request(self, operation: Operation) -> dict[str, Any]:
         if _body_type(operation) is bytes:
             content: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+            if "request" in operation.examples:
+                content["example"] = operation.examples["request"]
         else:
             schema = self._schemas.of(_body_type(operation))
             example = operation.examples.get("request", example_of(self._schemas, schema, whole=False))
@@ -339,7 +341,8 @@ class _Writer:
         # What the edge refuses is a problem on every surface, because it happens before anyone knows which.
         at_edge = all(issubclass(each, errors.TenantSuspended | errors.UnknownTenant) for each in classes)
         if operation.surface == "oauth" and not at_edge:
-            return self._oauth_refusal(status, "temporarily_unavailable" if status in {429, 503} else "invalid_request")
+            code = "temporarily_unavailable" if status in {429, 503} else "invalid_request"
+            return self._oauth_refusal(status, code)
         codes = sorted(each.code for each in classes)
         schema = {
             "allOf": [

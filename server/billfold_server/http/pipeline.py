@@ -35,7 +35,7 @@ INTERNAL_ROOT: Final = "/tenant"
 
 def internal_path(operation: Operation) -> str:
     """Return the path at which the router knows an operation, once the tenant has been taken off the address."""
-    path = re.sub(r"\{([a-z_]+)\}", r"{\1:str}", operation.full_path)
+    path = re.sub(r"\{([a-z_]+)\}", r"{\1:str}", operation.path)
     return (INTERNAL_ROOT if operation.audience.startswith("tenant") else "") + path
 
 

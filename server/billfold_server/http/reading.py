@@ -39,6 +39,7 @@ MAX_DEPTH: Final = 32
 # A string that never ends goes to the end of the body and gives nothing back (possessive), or a body of quotes would be
 # read once from each of them, and a megabyte would keep this process busy for hours.
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS: Final = bytes(each for each in range(256) if each not in b"[]{}")
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -118,18 +119,19 @@ def _check_text(body: bytes) -> None:
     if b"\x00" in body or (b"\\u0000" in body and _ESCAPED_NUL.search(body)):
         raise errors.MalformedBody("the body holds a NUL character", param="body")
     # Counting is quick; only a body with very many brackets is looked at further.
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _is_deep(body):
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _is_deeper(body, MAX_DEPTH):
         raise errors.MalformedBody(f"the body nests deeper than {MAX_DEPTH} levels", param="body")
 
 
-def _is_deep(body: bytes) -> bool:
-    """Tell whether a body nests too deep, or its brackets don't match: peel off the innermost pairs, level by level.
+def _is_deeper(body: bytes, levels: int) -> bool:
+    """Tell whether a body nests deeper, or its brackets don't match: peel off the innermost pairs, level by level.
 
     Looking at the brackets one by one would take a third of a second for a megabyte of them.
     """
-    brackets = _STRINGS.sub(b"", body).translate(None, _NO_BRACKETS)
-    for _ in range(MAX_DEPTH):
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+    # Which kind of bracket it is matters to the parser alone.
+    brackets = _STRINGS.sub(b"", body).translate(_ONE_KIND, _NO_BRACKETS)
+    for _ in range(levels):
+        brackets = brackets.replace(b"[]", b"")
     return bool(brackets)
 
 

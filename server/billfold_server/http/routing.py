@@ -256,11 +256,6 @@ class Operation:
             raise TypeError(msg)
 
     @property
-    def full_path(self) -> str:
-        """Return the path below the tenant's base, or below the deployment's root."""
-        return f"/platform{self.path}" if self.audience.startswith("platform") else self.path
-
-    @property
     def needs_token(self) -> bool:
         """Tell whether the caller must show an access token."""
         return self.audience in _WITH_TOKEN

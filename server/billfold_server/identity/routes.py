@@ -93,7 +93,7 @@ async def get_server_metadata(call: Call) -> Reply[ServerMetadata]:
     return _metadata(call)
 
 
-@platform_routes.post("/oauth/token", surface="oauth", body_media_type=_FORM, body_schema=TokenRequest)
+@platform_routes.post("/platform/oauth/token", surface="oauth", body_media_type=_FORM, body_schema=TokenRequest)
 async def create_platform_token(call: Call, body: bytes) -> Reply[TokenResponse]:
     """Issue an access token to a platform operator's client.
 
@@ -102,13 +102,13 @@ async def create_platform_token(call: Call, body: bytes) -> Reply[TokenResponse]
     return await _issue(call, body)
 
 
-@platform_routes.get("/.well-known/jwks.json")
+@platform_routes.get("/platform/.well-known/jwks.json")
 async def get_platform_jwks(call: Call) -> Reply[JwkSet]:
     """Show the public keys by which operators' access tokens can be verified."""
     return await _keys(call)
 
 
-@platform_routes.get("/.well-known/oauth-authorization-server")
+@platform_routes.get("/platform/.well-known/oauth-authorization-server")
 async def get_platform_server_metadata(call: Call) -> Reply[ServerMetadata]:
     """Show what the platform's authorization server can do (RFC 8414)."""
     return _metadata(call)

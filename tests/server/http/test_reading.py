@@ -45,4 +45,6 @@ class TestABody:
         values = [nested(chance, 6) for _ in range(500)]
         assert {depth_of(value) for value in values} >= {0, 1, 3, 6}
         for value in values:
-            assert reading._depth(json.dumps(value).encode()) == depth_of(value)
+            body, depth = json.dumps(value).encode(), depth_of(value)
+            assert not reading._is_deeper(body, depth)
+            assert depth == 0 or reading._is_deeper(body, depth - 1)
