@@ -6,6 +6,7 @@ record of a change that was rolled back. The role that serves requests may add r
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
@@ -16,7 +17,6 @@ from billfold.contract.platform import AuditRecord
 from billfold.ids import Prefix
 from billfold_server.audit import queries
 from billfold_server.tenancy.context import Caller
-from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = ["NewAuditRecord", "list_records", "new_record", "record"]
 
@@ -67,7 +67,19 @@ def new_record(
     )
 
 
-async def record(tx: TenantTx, *records: NewAuditRecord) -> None:
+class Tx(Protocol):
+    """An open transaction, of a tenant or of the platform: each has an audit trail of its own."""
+
+    async def execute(self, sql: str, *arguments: Any) -> str:
+        """Run a statement."""
+        ...
+
+    async def fetch(self, sql: str, *arguments: Any) -> Any:
+        """Return rows."""
+        ...
+
+
+async def record(tx: Tx, *records: NewAuditRecord) -> None:
     """Write records in the transaction of the change that they tell of, with one statement."""
     if records:
         await tx.execute(
@@ -84,7 +96,7 @@ async def record(tx: TenantTx, *records: NewAuditRecord) -> None:
 
 
 async def list_records(
-    tx: TenantTx,
+    tx: Tx,
     *,
     object_id: str | None = None,
     action: str | None = None,
@@ -94,7 +106,7 @@ async def list_records(
     """Return records, the newest first.
 
     Args:
-        tx: The tenant's transaction.
+        tx: The transaction of the tenant or of the platform.
         object_id: Only what was done to this object.
         action: Only what was done in this way.
         before: The record after which to go on.

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from billfold_server.identity.rules import PLATFORM_SCOPES, TENANT_SCOPES
 from billfold_server.identity.service import Client, create_client, list_clients, realm_of, set_client_state
+from billfold_server.tenancy.context import COMMAND_LINE
 
 if TYPE_CHECKING:
     from billfold_server.http.services import Services
@@ -79,7 +80,13 @@ def create(  # noqa: PLR0917 - click hands over one argument for each option
     async def run() -> dict[str, Any]:
         async with _realm(open_services, tenant, platform=platform) as (services, tx, issuer):
             client, secret = await create_client(
-                tx, services.keyring, name=name, scopes=wanted, now=services.clock.now(), platform=platform
+                tx,
+                services.keyring,
+                name=name,
+                scopes=wanted,
+                now=services.clock.now(),
+                platform=platform,
+                caller=COMMAND_LINE,
             )
         return {
             "client_id": client.id,
@@ -132,7 +139,7 @@ def _set_state(
 ) -> None:
     async def run() -> None:
         async with _realm(open_services, tenant, platform=platform) as (services, tx, _):
-            await set_client_state(tx, client_id, enabled=enabled, now=services.clock.now())
+            await set_client_state(tx, client_id, enabled=enabled, now=services.clock.now(), caller=COMMAND_LINE)
 
     asyncio.run(run())
 

@@ -90,10 +90,11 @@ async def list_keys(tx: Tx) -> Sequence[KeyRow]:
     return [KeyRow(**dict(row)) for row in rows]
 
 
-async def insert_key(tx: Tx, row: KeyRow) -> None:
-    """Write a new key, unless another worker has just written one that signs."""
-    await tx.execute(
+async def insert_key(tx: Tx, row: KeyRow) -> bool:
+    """Write a new key, unless another worker has just written one that signs; tell whether it was written."""
+    tag = await tx.execute(
         "INSERT INTO signing_keys (id, algorithm, public_jwk, sealed_private, state, created_at) "
         "VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
         row.id, row.algorithm, row.public_jwk, row.sealed_private, row.state, row.created_at,
     )  # fmt: skip
+    return tag == "INSERT 0 1"

@@ -25,12 +25,13 @@ from billfold import errors, ids
 from billfold.clock import Clock
 from billfold.contract.oauth import Jwk, JwkSet, TokenResponse
 from billfold.ids import Prefix
+from billfold_server.audit import service as audit
 from billfold_server.identity import queries, rules, tokens
 from billfold_server.identity.queries import ClientRow, KeyRow, Tx
 from billfold_server.identity.rules import OAuthRefusal
 from billfold_server.identity.tokens import Claims
 from billfold_server.keys.service import Keyring, SealBroken
-from billfold_server.tenancy.context import Caller, TenantRef
+from billfold_server.tenancy.context import SYSTEM, Caller, TenantRef
 
 if TYPE_CHECKING:
     from billfold_server.tenancy.transaction import Database
@@ -100,7 +101,14 @@ def _digest(keyring: Keyring, client_id: UUID, secret: str) -> bytes:
 
 
 async def create_client(
-    tx: Tx, keyring: Keyring, *, name: str, scopes: Sequence[str], now: datetime, platform: bool = False
+    tx: Tx,
+    keyring: Keyring,
+    *,
+    name: str,
+    scopes: Sequence[str],
+    now: datetime,
+    platform: bool = False,
+    caller: Caller = SYSTEM,
 ) -> tuple[Client, str]:
     """Register an API client, and return it with its secret, which is shown this once.
 
@@ -111,6 +119,7 @@ async def create_client(
         scopes: What it may ask for.
         now: The real time.
         platform: Whether it is an operator of the platform.
+        caller: Who asks for it.
 
     Raises:
         errors.ValidationFailed: There is no scope, or one that nothing asks for.
@@ -130,6 +139,8 @@ async def create_client(
         updated_at=now,
     )
     await queries.insert_client(tx, row)
+    wire_id = ids.encode(Prefix.CLIENT, client_id)
+    await audit.record(tx, audit.new_record(caller, "client.created", wire_id, facts={"scopes": row.scopes}))
     return _client(row), secret
 
 
@@ -138,7 +149,7 @@ async def list_clients(tx: Tx) -> list[Client]:
     return [_client(row) for row in await queries.list_clients(tx)]
 
 
-async def set_client_state(tx: Tx, client_id: str, *, enabled: bool, now: datetime) -> None:
+async def set_client_state(tx: Tx, client_id: str, *, enabled: bool, now: datetime, caller: Caller = SYSTEM) -> None:
     """Enable or disable a client. Its tokens stop or begin to work within a second, on every worker.
 
     Raises:
@@ -150,6 +161,7 @@ async def set_client_state(tx: Tx, client_id: str, *, enabled: bool, now: dateti
         raise errors.NotFound("there is no such client") from None
     if not await queries.set_client_state(tx, key, "active" if enabled else "disabled", now):
         raise errors.NotFound("there is no such client")
+    await audit.record(tx, audit.new_record(caller, f"client.{'enabled' if enabled else 'disabled'}", client_id))
 
 
 def _public_jwk(key: ECKey, kid: str) -> Jwk:
@@ -376,7 +388,10 @@ class Identity:
         async with self._tx(realm) as tx:
             rows = await queries.list_keys(tx)
             if not any(row.state == "active" for row in rows):
-                await queries.insert_key(tx, self._new_key(realm))
+                key = self._new_key(realm)
+                if await queries.insert_key(tx, key):
+                    kid = ids.encode(Prefix.SIGNING_KEY, key.id)
+                    await audit.record(tx, audit.new_record(SYSTEM, "signing_key.created", kid))
                 rows = await queries.list_keys(tx)
         ours = {row.id: jwk for row in rows if (jwk := self._vouched(realm, row)) is not None}
         signing = next((row for row in rows if row.state == "active" and row.id in ours), None)

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 
 from billfold.contract.platform import Tenant
+from billfold_server.tenancy.context import COMMAND_LINE
 from billfold_server.tenancy.manifest import load_manifest
 from billfold_server.tenancy.service import Applied, Migrated, Tenants
 from billfold_server.tenancy.shipped import find_folder
@@ -68,7 +69,7 @@ async def apply(opened: Tenants, as_json: bool, folders: Sequence[str]) -> None:
     done: list[Applied] = []
     with _progress("Applying", len(manifests), shown=not as_json) as advance:
         for manifest in manifests:
-            done.append(await opened.apply(manifest))
+            done.append(await opened.apply(manifest, caller=COMMAND_LINE))
             advance(manifest.slug)
     if as_json:
         _print_json([{"change": applied.change, **_plain(applied.tenant.view())} for applied in done])
@@ -113,7 +114,10 @@ async def migrate(opened: Tenants, as_json: bool, slugs: Sequence[str], concurre
     total = len(slugs) or len(await opened.everyone())
     with _progress("Migrating", total, shown=not as_json) as advance:
         results = await opened.migrate(
-            slugs or None, concurrency=concurrency, progress=lambda result: advance(result.slug)
+            slugs or None,
+            concurrency=concurrency,
+            progress=lambda result: advance(result.slug),
+            caller=COMMAND_LINE,
         )
     if as_json:
         _print_json([_plain(result) for result in results])
@@ -128,7 +132,7 @@ async def migrate(opened: Tenants, as_json: bool, slugs: Sequence[str], concurre
 @click.option("--reason", required=True, help="Why, for the records.")
 async def suspend(opened: Tenants, as_json: bool, slug: str, reason: str) -> None:  # noqa: FBT001
     """Stop serving a tenant. Its data stays as it is."""
-    _print_one((await opened.suspend(slug, reason=reason)).view(), as_json=as_json)
+    _print_one((await opened.suspend(slug, reason=reason, caller=COMMAND_LINE)).view(), as_json=as_json)
 
 
 @_command("resume")
@@ -136,7 +140,7 @@ async def suspend(opened: Tenants, as_json: bool, slug: str, reason: str) -> Non
 @click.option("--reason", required=True, help="Why, for the records.")
 async def resume(opened: Tenants, as_json: bool, slug: str, reason: str) -> None:  # noqa: FBT001
     """Serve a suspended tenant again."""
-    _print_one((await opened.resume(slug, reason=reason)).view(), as_json=as_json)
+    _print_one((await opened.resume(slug, reason=reason, caller=COMMAND_LINE)).view(), as_json=as_json)
 
 
 @_command("delete")
@@ -147,7 +151,7 @@ async def delete(opened: Tenants, as_json: bool, slug: str, confirm: str | None,
     """Delete a suspended tenant with all of its data, for good."""
     if confirm is None:
         confirm = click.prompt(f"This deletes all data of {slug}. Type its slug to go on", err=True)
-    await opened.delete(slug, confirm=confirm, reason=reason)
+    await opened.delete(slug, confirm=confirm, reason=reason, caller=COMMAND_LINE)
     if as_json:
         _print_json({"slug": slug, "deleted": True})
     else:

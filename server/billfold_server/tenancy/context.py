@@ -1,12 +1,13 @@
 """Who is asking, and for which tenant: the two things that every service is told."""
 
+from typing import Final
 from uuid import UUID
 
 import msgspec
 
 from billfold_server.tenancy.manifest import Manifest
 
-__all__ = ["Caller", "IdempotencyRef", "TenantRef"]
+__all__ = ["COMMAND_LINE", "SYSTEM", "Caller", "IdempotencyRef", "TenantRef"]
 
 
 class TenantRef(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +48,13 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     client_id: UUID
     request_id: str | None = None
     scopes: frozenset[str] = frozenset()
+
+
+SYSTEM: Final = Caller(actor="system", client_id=UUID(int=0))
+"""The server itself, where nobody has asked."""
+
+COMMAND_LINE: Final = Caller(actor="operator:command line", client_id=UUID(int=0))
+"""Whoever may run commands on the server's machine."""
 
 
 class IdempotencyRef(msgspec.Struct, frozen=True, kw_only=True):

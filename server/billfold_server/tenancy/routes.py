@@ -73,7 +73,7 @@ async def apply_tenant(call: Call, body: ApplyTenant) -> Tenant:
     if manifest.slug != body.slug:
         msg = "the manifest's slug isn't the one of the request"
         raise errors.ManifestInvalid(msg, param="slug", file="manifest", key="slug", reason=msg)
-    return (await _tenants(call).apply(manifest)).tenant.view()
+    return (await _tenants(call).apply(manifest, caller=call.caller)).tenant.view()
 
 
 @platform_routes.get("/platform/v1/tenants/{slug}", scope=_READ, errors=(errors.UnknownTenant,))
@@ -92,7 +92,8 @@ async def delete_tenant(call: Call, slug: Slug, *, confirm: str = "") -> None:
 
     It must be suspended first, and `confirm` must repeat its slug.
     """
-    await _tenants(call).delete(slug, confirm=confirm, reason=f"deleted by {call.caller.actor}")
+    reason = f"deleted by {call.caller.actor}"
+    await _tenants(call).delete(slug, confirm=confirm, reason=reason, caller=call.caller)
 
 
 @platform_routes.post(
@@ -100,7 +101,7 @@ async def delete_tenant(call: Call, slug: Slug, *, confirm: str = "") -> None:
 )
 async def suspend_tenant(call: Call, slug: Slug, body: ChangeTenantState) -> Tenant:
     """Stop serving a tenant. Its data stays as it is."""
-    return (await _tenants(call).suspend(slug, reason=body.reason)).view()
+    return (await _tenants(call).suspend(slug, reason=body.reason, caller=call.caller)).view()
 
 
 @platform_routes.post(
@@ -108,7 +109,7 @@ async def suspend_tenant(call: Call, slug: Slug, body: ChangeTenantState) -> Ten
 )
 async def resume_tenant(call: Call, slug: Slug, body: ChangeTenantState) -> Tenant:
     """Serve a suspended tenant again."""
-    return (await _tenants(call).resume(slug, reason=body.reason)).view()
+    return (await _tenants(call).resume(slug, reason=body.reason, caller=call.caller)).view()
 
 
 @platform_routes.post(
@@ -118,7 +119,7 @@ async def resume_tenant(call: Call, slug: Slug, body: ChangeTenantState) -> Tena
 )
 async def migrate_tenant(call: Call, slug: Slug) -> Tenant:
     """Bring a tenant's schema up to date."""
-    return (await _tenants(call).migrate_tenant(slug)).view()
+    return (await _tenants(call).migrate_tenant(slug, caller=call.caller)).view()
 
 
 def _tenants(call: Call) -> Tenants:

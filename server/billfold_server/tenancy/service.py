@@ -13,9 +13,10 @@ import msgspec
 from billfold import errors, ids
 from billfold.contract.platform import Tenant, TenantState
 from billfold.ids import Prefix
+from billfold_server.audit import service as audit
 from billfold_server.db.engine import ENGINE
 from billfold_server.tenancy import migrations, queries
-from billfold_server.tenancy.context import TenantRef
+from billfold_server.tenancy.context import SYSTEM, Caller, TenantRef
 from billfold_server.tenancy.manifest import Manifest
 from billfold_server.tenancy.provisioning import Administrator, Isolation
 from billfold_server.tenancy.rules import TRANSITIONS, Deployment, TenantNames, tenant_names
@@ -31,6 +32,7 @@ CACHE_S = 1.0
 _FORGOTTEN_S = CACHE_S + 0.25
 
 _PAGE = 100
+_REASON_LENGTH = 2000
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,7 +183,7 @@ class Registry:
 
 
 class Tenants:
-    """What operators do with tenants.
+    """What operators do with tenants. Every change stands in the platform's audit trail, with who made it.
 
     Args:
         database: The database as the server uses it.
@@ -204,7 +206,9 @@ class Tenants:
         self._admin = administrator
         self._registry = registry or Registry(database)
 
-    async def apply(self, manifest: Manifest, *, progress: Callable[[str], None] | None = None) -> Applied:
+    async def apply(
+        self, manifest: Manifest, *, caller: Caller = SYSTEM, progress: Callable[[str], None] | None = None
+    ) -> Applied:
         """Create a tenant, or change it to what the manifest says; an unchanged one is left alone.
 
         The tenant's row comes first, in state ``provisioning``, then roles, schema and migrations, and ``active`` comes
@@ -223,10 +227,10 @@ class Tenants:
         if before is not None:
             # The way that the new isolation needs is open before the workers are told to take it.
             await self._prepare(admin, deployment, before, isolation)
-        record, change = await self._write(manifest)
+        record, change = await self._write(manifest, caller)
         names = record.names(deployment)
         provisioned = await admin.provision(deployment, names, isolation, progress=report)
-        record = await self._finish(record, provisioned.schema_version)
+        record = await self._finish(record, provisioned.schema_version, caller)
         if provisioned.other_way_open:
             # The former isolation's way is closed once no worker takes it any longer.
             await asyncio.sleep(_FORGOTTEN_S)
@@ -250,21 +254,22 @@ class Tenants:
         async with self._database.platform_tx() as tx:
             return [_record(row) for row in await tx.fetch(queries.TENANTS_AFTER_SLUG, after, limit)]
 
-    async def suspend(self, slug: str, *, reason: str) -> Record:
+    async def suspend(self, slug: str, *, reason: str, caller: Caller = SYSTEM) -> Record:
         """Stop serving a tenant. Workers follow within ``CACHE_S``; its data stays as it is."""
-        return await self._change_state(slug, "suspend", reason)
+        return await self._change_state(slug, "suspend", reason, caller)
 
-    async def resume(self, slug: str, *, reason: str) -> Record:
+    async def resume(self, slug: str, *, reason: str, caller: Caller = SYSTEM) -> Record:
         """Serve a suspended tenant again."""
-        return await self._change_state(slug, "resume", reason)
+        return await self._change_state(slug, "resume", reason, caller)
 
-    async def delete(self, slug: str, *, confirm: str, reason: str | None = None) -> None:
+    async def delete(self, slug: str, *, confirm: str, reason: str | None = None, caller: Caller = SYSTEM) -> None:
         """Delete a tenant with all of its data, for good. It must be suspended first.
 
         Args:
             slug: Which one.
             confirm: The slug once more, so that nobody deletes a tenant by a slip.
             reason: Why, for the platform's own records.
+            caller: Who asks for it.
 
         Raises:
             errors.ValidationFailed: The confirmation isn't the slug.
@@ -275,7 +280,7 @@ class Tenants:
         if confirm != slug:
             msg = "the confirmation must be the tenant's slug"
             raise errors.ValidationFailed(msg, param="confirm")
-        record = await self._change_state(slug, "delete", reason)
+        record = await self._change_state(slug, "delete", reason, caller)
         deployment = await self._database.deployment()
         names = record.names(deployment)
         await admin.drop(names)
@@ -284,6 +289,7 @@ class Tenants:
             await tx.execute(queries.DELETE_HOSTS, record.id)
             await tx.execute(queries.DELETE_TENANT, record.id)
             await tx.execute(queries.INSERT_DELETED, record.id, slug, reason, revision, _now())
+            await _audit(tx, caller, "tenant.deleted", record.id, slug, reason=reason)
         self._registry.expire()
         self._database.pools.forget(names.runtime_role)
 
@@ -293,6 +299,7 @@ class Tenants:
         *,
         concurrency: int = 4,
         progress: Callable[[Migrated], None] | None = None,
+        caller: Caller = SYSTEM,
     ) -> list[Migrated]:
         """Bring the schemas of tenants up to date, several at a time.
 
@@ -302,6 +309,7 @@ class Tenants:
             slugs: Which ones; all of them where absent.
             concurrency: How many at a time; each takes one connection of the administrator's.
             progress: Called as each tenant is done.
+            caller: Who asks for it.
 
         Raises:
             errors.UnknownTenant: There is no tenant with one of these slugs.
@@ -312,7 +320,7 @@ class Tenants:
 
         async def one(record: Record) -> Migrated:
             async with turn:
-                result = await self._migrate_one(admin, deployment, record)
+                result = await self._migrate_one(admin, deployment, record, caller)
             if progress is not None:
                 progress(result)
             return result
@@ -320,7 +328,7 @@ class Tenants:
         async with admin.exclusively("migrate"):
             return list(await asyncio.gather(*(one(record) for record in records if _has_schema(record))))
 
-    async def migrate_tenant(self, slug: str) -> Record:
+    async def migrate_tenant(self, slug: str, *, caller: Caller = SYSTEM) -> Record:
         """Bring one tenant's schema up to date.
 
         Raises:
@@ -334,16 +342,18 @@ class Tenants:
             msg = f"a tenant that is {record.state} can't be migrated"
             raise errors.TenantStateRefuses(msg, state=record.state.value)
         deployment = await self._database.deployment()
-        await self._set_version(record, await admin.migrate(record.names(deployment)))
+        await self._set_version(record, await admin.migrate(record.names(deployment)), caller)
         return await self.get(slug)
 
-    async def _migrate_one(self, admin: Administrator, deployment: Deployment, record: Record) -> Migrated:
+    async def _migrate_one(
+        self, admin: Administrator, deployment: Deployment, record: Record, caller: Caller
+    ) -> Migrated:
         if record.schema_version == migrations.newest("tenant"):
             return Migrated(record.slug, record.schema_version)
         try:
             version = await admin.migrate(record.names(deployment))
             if version != record.schema_version:
-                await self._set_version(record, version)
+                await self._set_version(record, version, caller)
         except (errors.ProblemError, asyncpg.PostgresError) as error:
             return Migrated(record.slug, record.schema_version, str(error))
         return Migrated(record.slug, version)
@@ -355,7 +365,7 @@ class Tenants:
             records += page
         return records
 
-    async def _write(self, manifest: Manifest) -> tuple[Record, Change]:
+    async def _write(self, manifest: Manifest, caller: Caller) -> tuple[Record, Change]:
         """Write what the manifest says into the registry."""
         text = msgspec.json.encode(manifest, order="deterministic").decode()
         async with self._database.platform_tx() as tx:
@@ -376,23 +386,27 @@ class Tenants:
             await tx.execute(queries.DELETE_HOSTS, tenant_id)
             await tx.execute(queries.INSERT_HOSTS, manifest.hosts, tenant_id)
             written = await tx.fetchrow(queries.TENANT_BY_SLUG, manifest.slug)
+            if change != "unchanged":
+                fields = _differences(None if row is None else row["manifest"], text)
+                await _audit(tx, caller, f"tenant.{change}", tenant_id, manifest.slug, fields=fields)
         self._registry.expire()
         return _record(written), change
 
-    async def _finish(self, record: Record, version: str | None) -> Record:
+    async def _finish(self, record: Record, version: str | None, caller: Caller) -> Record:
         if record.state is TenantState.PROVISIONING or record.schema_version != version:
-            await self._set_version(record, version)
+            await self._set_version(record, version, caller)
         if record.state is TenantState.PROVISIONING:
-            return await self._change_state(record.slug, "finish", None)
+            return await self._change_state(record.slug, "finish", None, caller)
         return await self.get(record.slug)
 
-    async def _set_version(self, record: Record, version: str | None) -> None:
+    async def _set_version(self, record: Record, version: str | None, caller: Caller) -> None:
         async with self._database.platform_tx() as tx:
             revision = await tx.fetchval(queries.NEXT_REVISION)
             await tx.execute(queries.UPDATE_VERSION, record.id, version, revision, _now())
+            await _audit(tx, caller, "tenant.migrated", record.id, record.slug, schema_version=version)
         self._registry.expire()
 
-    async def _change_state(self, slug: str, event: str, reason: str | None) -> Record:
+    async def _change_state(self, slug: str, event: str, reason: str | None, caller: Caller) -> Record:
         async with self._database.platform_tx() as tx:
             revision = await tx.fetchval(queries.NEXT_REVISION)
             row = await tx.fetchrow(queries.TENANT_BY_SLUG, slug)
@@ -405,6 +419,7 @@ class Tenants:
                 raise errors.TenantStateRefuses(msg, state=row["state"])
             await tx.execute(queries.UPDATE_STATE, row["id"], target.value, reason, revision, _now())
             changed = await tx.fetchrow(queries.TENANT_BY_SLUG, slug)
+            await _audit(tx, caller, f"tenant.{target.value}", row["id"], slug, reason=reason, before=row["state"])
         self._registry.expire()
         return _record(changed)
 
@@ -433,6 +448,30 @@ async def _claim_hosts(tx: PlatformTx, tenant_id: UUID, hosts: Sequence[str]) ->
     if taken:
         msg = f"the host {taken[0]['host']} belongs to another tenant"
         raise errors.TenantExists(msg, param="hosts")
+
+
+async def _audit(
+    tx: PlatformTx,
+    caller: Caller,
+    action: str,
+    tenant_id: UUID,
+    slug: str,
+    *,
+    reason: str | None = None,
+    **facts: object,
+) -> None:
+    object_id = ids.encode(Prefix.TENANT, tenant_id)
+    # On the command line a reason may be of any length; the tenant's row keeps all of it.
+    reason = (reason or "")[:_REASON_LENGTH] or None
+    record = audit.new_record(caller, action, object_id, reason=reason, facts={"slug": slug, **facts})
+    await audit.record(tx, record)
+
+
+def _differences(before: str | None, after: str) -> list[str]:
+    """Return the keys of the manifest that are not as they were."""
+    old = {} if before is None else msgspec.json.decode(before, type=dict[str, object])
+    new = msgspec.json.decode(after, type=dict[str, object])
+    return sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
 
 
 def _has_schema(record: Record) -> bool:

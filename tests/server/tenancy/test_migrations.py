@@ -11,6 +11,7 @@ import pytest
 
 from billfold import errors
 from billfold_server.tenancy import migrations
+from billfold_server.tenancy.context import SYSTEM
 from billfold_server.tenancy.migrations import tenant as tenant_package
 from tests.tenants import Tenancy, manifest
 
@@ -175,7 +176,7 @@ class TestMigratingAllTenants:
 
     async def test_passes_over_tenants_without_a_schema(self, tenancy: Tenancy) -> None:
         """What is still being provisioned gets its migrations then."""
-        await tenancy.tenants._write(manifest("unfinished"))
+        await tenancy.tenants._write(manifest("unfinished"), SYSTEM)
         assert [result.slug for result in await tenancy.tenants.migrate()] == ["testbank"]
 
     async def test_of_one_that_is_unknown_is_refused(self, tenancy: Tenancy) -> None:
