@@ -215,6 +215,27 @@ def doctor(data_dir: str | None, port: int | None, workers: int | None, as_json:
     raise click.exceptions.Exit(0 if healthy else 1)
 
 
+@billfold_command.command("database-url")
+@json_option
+def database_url(as_json: bool) -> None:  # noqa: FBT001
+    """Show the URL by which a server serves that shall not administer.
+
+    Needs the administrator's URL, and sets the database up if it isn't yet. The login's password follows from the
+    keyring and is stored nowhere else; keep what is shown as you keep secrets.
+    """
+
+    async def find() -> str:
+        async with open_services() as services:
+            assert services.settings.database_url is not None, "it has been found"
+            return services.settings.database_url.reveal()
+
+    url = asyncio.run(find())
+    if as_json:
+        print_json({"database_url": url})
+    else:
+        click.echo(url)
+
+
 @billfold_command.command()
 @json_option
 def version(as_json: bool) -> None:  # noqa: FBT001

@@ -2,6 +2,7 @@
 
 import json
 import platform
+import re
 import stat
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 
 from billfold_server import cli
 from billfold_server.serving.failures import Exit
+from tests.server import settings_table
 from tests.server.upping import billfold, data_dirs, environment, refusal
 
 
@@ -149,6 +151,18 @@ class TestTheDoctor:
         done = billfold("doctor", "--json", f"--data-dir={data_dir}", "--port=0")
         (verdict,) = {check["verdict"] for check in json.loads(done.stdout)["checks"] if check["name"] == name}
         return str(verdict)
+
+
+class TestThePageOnDeploying:
+    def test_lists_every_setting_as_the_code_has_it(self):
+        """Names, defaults and meanings follow the code; ``python -m tests.server.settings_table`` writes them anew."""
+        text = settings_table.PAGE.read_text(encoding="utf-8")
+        assert settings_table.with_table(text) == text
+
+    def test_lists_every_exit_code(self):
+        """Whoever writes a unit file finds each code that a command may end with."""
+        text = settings_table.PAGE.read_text(encoding="utf-8")
+        assert set(re.findall(r"^\| (\d+) \| ", text, flags=re.MULTILINE)) == {str(int(code)) for code in Exit}
 
 
 class TestTenants:

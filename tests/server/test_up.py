@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from billfold_server.db.embedded import EmbeddedPostgres
-from tests.postgres import binaries
+from tests.postgres import binaries, query
 from tests.server.upping import SlowRequest, Up, billfold, data_dirs, environment, is_free, parents, refusal, until
 
 NOBODY = 65534
@@ -139,6 +139,28 @@ class TestAServer:
         until(lambda: up.postmaster() != postmaster and up.answers())
         assert set(up.workers()) == workers
         assert up.get("/v1/tenant")["slug"] == "sandbox"
+
+    def test_follows_its_database_to_another_port(self, up: Up):
+        """If another program has taken PostgreSQL's port while it was down, new workers find it at the new one."""
+        port = int((up.data_dir / "postgres" / "port").read_text())
+        # The parent is held, so that it can't start PostgreSQL before its port is taken.
+        up.process.send_signal(signal.SIGSTOP)
+        postmaster = up.postmaster()
+        os.kill(postmaster, signal.SIGKILL)
+        until(lambda: is_free(port))
+        with socket.create_server(("127.0.0.1", port)):
+            up.process.send_signal(signal.SIGCONT)
+            until(lambda: int((up.data_dir / "postgres" / "port").read_text()) != port)
+            until(up.answers)
+            assert up.get("/v1/tenant")["slug"] == "sandbox"
+
+    def test_warns_when_it_is_open_to_the_network(self, folders: Folders):
+        """A development server that others can reach says so, and names itself by an address that works here."""
+        up = Up(folders(), "--port=0", "--host=0.0.0.0").ready()
+        assert len(up.welcome["warnings"]) == 1
+        assert up.welcome["url"] == f"http://127.0.0.1:{up.port}"
+        assert up.answers()
+        assert up.end() == 0
 
 
 @pytest.mark.xdist_group("up")
@@ -282,6 +304,47 @@ class TestAStartThatCantBe:
         error = refusal(done)
         assert (error["code"], error["exit_code"]) == ("settings_invalid", 78)
         assert {"database_url", "keyring_passphrase"} <= set(error["facts"]["keys"].split(", "))
+
+
+class TestAProductionServer:
+    @pytest.fixture
+    def production(self, database: str) -> dict[str, str]:
+        """Settings that production accepts, on a database of its own."""
+        return {
+            "BILLFOLD_ENVIRONMENT": "production",
+            "BILLFOLD_DATABASE_URL": database,
+            "BILLFOLD_PUBLIC_URL": "https://wallet.example",
+            "BILLFOLD_TRUSTED_PROXIES": "127.0.0.1/32",
+            "BILLFOLD_KEYRING_PASSPHRASE": "nine tall ships sail at dawn",
+            "BILLFOLD_DATABASE_CONNECTIONS": "5",
+        }
+
+    def test_makes_no_sandbox_and_administers_nothing_without_the_right(
+        self, folders: Folders, production: dict[str, str]
+    ):
+        """Set up with the administrator's URL, it serves with its own login alone, and shows no secret."""
+        folder = folders()
+        login = billfold(f"--data-dir={folder}", "database-url", "--json", **production)
+        url = json.loads(login.stdout)["database_url"]
+        assert url.partition("@")[2] == production["BILLFOLD_DATABASE_URL"].partition("@")[2]
+        up = Up(folder, "--port=0", **production | {"BILLFOLD_DATABASE_URL": url}).ready()
+        assert up.welcome["url"] == "https://wallet.example"
+        assert {up.welcome[name] for name in ("base_url", "client_id", "client_secret", "python", "curl")} == {None}
+        assert not (folder / "sandbox.env").exists()
+        listed = billfold(f"--data-dir={folder}", "tenants", "list", "--json", **production)
+        assert json.loads(listed.stdout) == []
+        assert up.end() == 0
+
+    def test_refuses_a_database_that_nobody_has_set_up(self, folders: Folders, production: dict[str, str]):
+        """A login without rights on a database without Billfold is told what to do first."""
+        role = f"nobody_{os.getpid()}"
+        url = production["BILLFOLD_DATABASE_URL"]
+        query(url, f"CREATE ROLE {role} LOGIN PASSWORD 'q7Jd02kfh3'")
+        plain = re.sub(r"//[^@]+@", f"//{role}:q7Jd02kfh3@", url)
+        done = billfold("up", "--json", f"--data-dir={folders()}", **production | {"BILLFOLD_DATABASE_URL": plain})
+        query(url, f"DROP ROLE {role}")
+        error = refusal(done)
+        assert (error["code"], error["exit_code"]) == ("database_not_set_up", 78)
 
 
 class TestAnOrdinaryUser:

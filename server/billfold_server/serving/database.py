@@ -252,11 +252,12 @@ async def _load() -> None:
 async def _of_url(settings: Settings, url: Secret, step: Step) -> Found:
     step("Looking for the database")
     await _load()
-    if settings.admin_database_url is not None:
-        return await _of_administrator(settings, settings.admin_database_url, url, None, step)
     facts = await look(url)
-    if facts.creates_roles:
-        return await _of_administrator(settings, url, None, None, step)
+    # Nobody serves with an administrator's rights: where that is the URL, the server's own login follows from it.
+    own_url = None if facts.creates_roles else url
+    admin_url = settings.admin_database_url or (url if facts.creates_roles else None)
+    if admin_url is not None:
+        return await _of_administrator(settings, admin_url, own_url, None, step)
     _insist(facts, settings)
     return Found(settings, facts, None)
 

@@ -17,10 +17,12 @@ from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+import asyncpg
 import msgspec
 
+from billfold import errors
 from billfold_server.db.embedded.folders import prepare_home, runtime_user
 from billfold_server.serving.database import Found, Step, find_database, follow_embedded
 from billfold_server.serving.failures import Exit, Failure
@@ -30,6 +32,9 @@ from billfold_server.serving.orders import Orders, settings_sent
 from billfold_server.serving.supervisor import Supervisor
 from billfold_server.serving.welcome import SANDBOX_FILE, Credentials, Welcome, curl_lines, python_lines
 from billfold_server.settings import Secret, Settings
+
+if TYPE_CHECKING:
+    from billfold_server.http.services import Services
 
 __all__ = ["Announce", "make_current", "make_data_dir", "serve"]
 
@@ -207,6 +212,7 @@ async def make_current(
 
     async with open_services(settings) as services:
         if settings.admin_database_url is None:
+            await _tell_who_is_behind(services)
             return None
         step("Migrating tenants")
         migrated = await services.tenants.migrate()
@@ -216,6 +222,28 @@ async def make_current(
         if settings.production:
             return None
         return await ensure_sandbox(services, step=step, file=file)
+
+
+async def _tell_who_is_behind(services: "Services") -> None:
+    """Log which schemas need a migration that this process may not do; the others are served all the same.
+
+    Raises:
+        Failure: The database hasn't been set up at all.
+    """
+    from billfold_server.tenancy import migrations  # noqa: PLC0415 - Loaded while PostgreSQL started.
+
+    try:
+        everyone = await services.tenants.everyone()
+    except (errors.BillfoldError, asyncpg.PostgresError) as error:
+        raise Failure(
+            "database_not_set_up",
+            "The database isn't set up for this login: run billfold tenants list with BILLFOLD_ADMIN_DATABASE_URL, "
+            "and use the login that billfold database-url shows.",
+            Exit.SETTINGS,
+        ) from error
+    for each in everyone:
+        if each.schema_version != migrations.newest("tenant"):
+            _log.error("the schema of tenant %s is behind this version; run billfold tenants migrate", each.slug)
 
 
 def _welcome(settings: Settings, found: Found, credentials: Credentials | None, took_s: float) -> Welcome:

@@ -1,0 +1,75 @@
+"""What makes a database unfit to carry a server, and what it says of itself."""
+
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+
+from billfold_server.serving.database import Facts, follow_embedded, look, needed_connections, unfit
+from billfold_server.serving.failures import Exit
+from billfold_server.settings import Secret, Settings
+
+NOW = datetime(2026, 11, 20, tzinfo=UTC)
+FIT = Facts(
+    major=16,
+    version="16.0",
+    max_connections=100,
+    reserved=3,
+    role_limit=-1,
+    role="app",
+    database="billfold",
+    creates_roles=False,
+    owns_database=False,
+    fsync=True,
+    full_page_writes=True,
+    synchronous_commit=True,
+    encoding="UTF8",
+    standby=False,
+    now=NOW,
+    asked_at=NOW,
+)
+
+
+class TestADatabase:
+    def test_that_is_recent_and_large_enough_is_fit(self):
+        """PostgreSQL 16 with its default settings carries one worker."""
+        assert unfit(FIT, Settings()) is None
+
+    @pytest.mark.parametrize(
+        ("changes", "code"),
+        [
+            ({"major": 15, "version": "15.9"}, "database_too_old"),
+            ({"standby": True}, "database_read_only"),
+            ({"encoding": "SQL_ASCII"}, "database_encoding"),
+            ({"max_connections": 27}, "too_few_connections"),
+            ({"role_limit": 24}, "too_few_connections"),
+        ],
+    )
+    def test_that_is_unfit_is_told_why(self, changes: dict[str, object], code: str):
+        """Each reason has a code of its own, in one sentence, and is a matter of settings."""
+        failure = unfit(msgspec.structs.replace(FIT, **changes), Settings())
+        assert failure is not None
+        assert (failure.code, failure.exit_code) == (code, Exit.SETTINGS)
+        assert failure.sentence.endswith(".")
+        assert "\n" not in failure.sentence
+
+    def test_is_asked_for_as_many_connections_as_all_workers_may_want(self):
+        """Four workers with twenty each want more than eighty, with what the parent needs."""
+        assert needed_connections(Settings(workers=4)) - 4 * 20 == needed_connections(Settings()) - 20 > 0
+
+    async def test_says_what_it_is(self, database: str):
+        """The facts of a real one, which tests run without durability."""
+        facts = await look(Secret(database))
+        assert facts.major in {16, 18}
+        assert facts.version.startswith(str(facts.major))
+        assert (facts.creates_roles, facts.owns_database, facts.fsync, facts.encoding) == (True, True, False, "UTF8")
+        assert 0 < facts.usable_connections <= facts.max_connections
+        assert abs(facts.skew_s) < 1
+
+    def test_is_followed_to_another_port(self):
+        """The server's own login stays, and so does the database's name."""
+        before = Settings(database_url=Secret("postgresql://app:pw@127.0.0.1:20001/billfold?sslmode=disable"))
+        admin = Secret("postgresql://billfold:x@127.0.0.1:20002/billfold?sslmode=disable")
+        after = follow_embedded(before, admin)
+        assert after.database_url == Secret("postgresql://app:pw@127.0.0.1:20002/billfold?sslmode=disable")
+        assert after.admin_database_url == admin

@@ -1,0 +1,49 @@
+"""What an exception means at a terminal."""
+
+import asyncpg
+import pytest
+
+from billfold import errors
+from billfold_server.db import embedded
+from billfold_server.db.embedded import EmbeddedPostgresError
+from billfold_server.keys.service import KeyringUnusable
+from billfold_server.serving.explaining import explain
+from billfold_server.serving.failures import Exit, Failure
+from billfold_server.settings import Mistake, SettingsInvalid
+from billfold_server.tenancy.provisioning import DatabaseUnsuitable
+
+EMBEDDED = [
+    each for each in vars(embedded).values() if isinstance(each, type) and issubclass(each, EmbeddedPostgresError)
+]
+
+
+class TestAnException:
+    @pytest.mark.parametrize(
+        ("error", "exit_code"),
+        [
+            (Failure("x", "X.", Exit.PORT), Exit.PORT),
+            (SettingsInvalid([Mistake("port", "Wrong.")]), Exit.SETTINGS),
+            (KeyringUnusable("It doesn't open."), Exit.SETTINGS),
+            (DatabaseUnsuitable("Too old."), Exit.SETTINGS),
+            (errors.DatabaseUnavailable("gone"), Exit.UNAVAILABLE),
+            (errors.UnknownTenant("none"), Exit.REFUSED),
+            (asyncpg.TooManyConnectionsError("full"), Exit.UNAVAILABLE),
+        ],
+    )
+    def test_that_was_foreseen_has_an_exit_code(self, error: Exception, exit_code: Exit):
+        """Alone or in a group, it means the same."""
+        assert explain(error).exit_code is exit_code
+        assert explain(ExceptionGroup("tasks", [ExceptionGroup("more", [error])])).exit_code is exit_code
+
+    @pytest.mark.parametrize("kind", [each for each in EMBEDDED if each is not EmbeddedPostgresError])
+    def test_of_the_embedded_database_has_one_too(self, kind: type[EmbeddedPostgresError]):
+        """Each of its kinds is known, and keeps its code and facts."""
+        failure = explain(kind("It is so.", fact=1))
+        assert (failure.code, failure.sentence, failure.facts) == (kind.code, "It is so.", {"fact": 1})
+        assert failure.exit_code in set(Exit)
+
+    def test_that_nobody_foresaw_is_a_mistake_of_ours(self):
+        """It says how to see where it comes from."""
+        failure = explain(ZeroDivisionError("division by zero"))
+        assert (failure.code, failure.exit_code) == ("internal_error", Exit.INTERNAL)
+        assert "BILLFOLD_DEBUG=1" in failure.sentence

@@ -1,0 +1,66 @@
+"""The socket that all workers share."""
+
+import os
+import socket
+import sys
+import threading
+
+import pytest
+
+from billfold_server.serving.failures import Exit, Failure
+from billfold_server.serving.listening import holder_of, is_any, listen, reachable_host
+
+
+class TestListening:
+    def test_takes_a_free_port(self):
+        """Port 0 is any that is free, and connections are accepted from then on."""
+        with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+            accepted, _ = listener.accept()
+            accepted.close()
+
+    def test_tells_who_has_the_port(self):
+        """A port that is taken is refused, where the system tells with the process that has it."""
+        with listen("127.0.0.1", 0) as first:
+            port = first.getsockname()[1]
+            with pytest.raises(Failure) as caught:
+                listen("127.0.0.1", port)
+            assert (caught.value.code, caught.value.exit_code) == ("port_in_use", Exit.PORT)
+            if sys.platform == "linux":
+                assert (holder_of(port) or "").split()[0] == str(os.getpid())
+        assert holder_of(port) is None
+
+    def test_waits_for_who_is_about_to_go(self):
+        """A port that becomes free in time is taken."""
+        first = listen("127.0.0.1", 0)
+        port = first.getsockname()[1]
+        asked = threading.Event()
+
+        def about_to_go() -> bool:
+            asked.set()
+            return True
+
+        def leave() -> None:
+            asked.wait()
+            first.close()
+
+        leaving = threading.Thread(target=leave)
+        leaving.start()
+        with listen("127.0.0.1", port, may_become_free=about_to_go) as second:
+            assert second.getsockname()[1] == port
+        leaving.join()
+
+    @pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
+    def test_refuses_an_address_that_is_not_ours(self, host: str):
+        """An address of another machine, or of none, is told by its name."""
+        with pytest.raises(Failure) as caught:
+            listen(host, 0)
+        assert (caught.value.code, caught.value.facts["host"]) == ("address_unusable", host)
+
+    @pytest.mark.parametrize(
+        ("host", "reached"),
+        [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("::1", "[::1]"), ("localhost", "localhost")],  # noqa: S104
+    )
+    def test_knows_how_it_is_reached(self, host: str, reached: str):
+        """An address that stands for all is reached by loopback."""
+        assert reachable_host(host) == reached
+        assert is_any(host) is (host in {"0.0.0.0", "::"})  # noqa: S104

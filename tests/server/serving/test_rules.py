@@ -1,0 +1,97 @@
+"""What the doctor makes of what it finds."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from billfold_server.serving import rules
+
+NOW = datetime(2026, 11, 20, tzinfo=UTC)
+GIB = 1024**3
+
+
+class TestTheDoctor:
+    @pytest.mark.parametrize(
+        ("version", "verdict"), [((3, 10), "fail"), ((3, 11), "ok"), ((3, 14), "ok"), ((3, 15), "warn")]
+    )
+    def test_judges_python(self, version: tuple[int, int], verdict: str):
+        """Older than 3.11 can't be, and newer than 3.14 hasn't been tried."""
+        assert rules.judge_python(version).verdict == verdict
+
+    @pytest.mark.parametrize(("free", "verdict"), [(0.1 * GIB, "fail"), (1 * GIB, "warn"), (2 * GIB, "ok")])
+    def test_judges_space(self, free: float, verdict: str):
+        """A database needs some space to begin with, and more to live."""
+        assert rules.judge_disk("/data", int(free)).verdict == verdict
+
+    @pytest.mark.parametrize(("limit", "verdict"), [(256, "warn"), (1024, "ok")])
+    def test_judges_open_files(self, limit: int, verdict: str):
+        """Each connection is an open file."""
+        assert rules.judge_files(limit).verdict == verdict
+
+    @pytest.mark.parametrize(
+        ("mode", "ours", "production", "verdict"),
+        [
+            (None, True, True, "ok"),
+            (0o600, True, True, "ok"),
+            (0o600, False, True, "warn"),
+            (0o640, True, False, "warn"),
+            (0o640, True, True, "fail"),
+            (0o604, True, True, "fail"),
+        ],
+    )
+    def test_judges_who_may_read_the_keyring(self, mode: int | None, *, ours: bool, production: bool, verdict: str):
+        """Nobody but its owner may, and in production that is no mere advice."""
+        assert rules.judge_keyring("/keyring", mode=mode, ours=ours, production=production).verdict == verdict
+
+    @pytest.mark.parametrize(
+        ("skew_s", "verdict"), [(0.9, "ok"), (-0.9, "ok"), (1.5, "warn"), (-29, "warn"), (31, "fail"), (-31, "fail")]
+    )
+    def test_judges_clocks(self, skew_s: float, verdict: str):
+        """Ahead or behind, the database's clock should be ours."""
+        assert rules.judge_skew(skew_s).verdict == verdict
+
+    @pytest.mark.parametrize("off", ["fsync", "full_page_writes", "synchronous_commit"])
+    def test_insists_on_durability(self, off: str):
+        """Each of the three alone can lose what was acknowledged."""
+        settings = dict.fromkeys(("fsync", "full_page_writes", "synchronous_commit"), True)
+        assert rules.judge_durability(**settings).verdict == "ok"
+        found = rules.judge_durability(**settings | {off: False})
+        assert found.verdict == "fail"
+        assert off in found.sentence
+
+    @pytest.mark.parametrize(
+        ("creates_roles", "owns_database", "prepared", "verdict"),
+        [
+            (True, True, False, "ok"),
+            (True, True, True, "ok"),
+            (True, False, False, "fail"),
+            (True, False, True, "fail"),
+            (False, False, True, "ok"),
+            (False, False, False, "fail"),
+            (False, True, False, "fail"),
+            (False, True, True, "ok"),
+        ],
+    )
+    def test_judges_rights(self, *, creates_roles: bool, owns_database: bool, prepared: bool, verdict: str):
+        """Setting up needs both rights; a database that is set up can be served without either."""
+        found = rules.judge_rights(
+            role="app", creates_roles=creates_roles, owns_database=owns_database, prepared=prepared
+        )
+        assert found.verdict == verdict
+
+    @pytest.mark.parametrize(
+        ("platform", "tenants", "verdict"), [(0, [], "ok"), (1, [], "warn"), (0, ["alpha"], "warn")]
+    )
+    def test_judges_schemas(self, platform: int, tenants: list[str], verdict: str):
+        """A schema that is behind can be served from, and should be migrated."""
+        assert rules.judge_schemas(platform=platform, tenants=tenants).verdict == verdict
+
+    def test_names_few_of_many_schemas(self):
+        """With a thousand tenants behind, three are named and the rest is counted."""
+        found = rules.judge_schemas(platform=0, tenants=[f"t{number}" for number in range(1000)])
+        assert "t0, t1, t2, 997 more" in found.sentence
+
+    @pytest.mark.parametrize(("left", "verdict"), [(-1, "fail"), (0, "fail"), (20, "warn"), (22, "ok")])
+    def test_judges_certificates(self, left: int, verdict: str):
+        """A certificate is renewed before it ends."""
+        assert rules.judge_certificate(NOW + timedelta(days=left), NOW).verdict == verdict
