@@ -237,6 +237,37 @@ def database_url(as_json: bool) -> None:  # noqa: FBT001
 
 
 @billfold_command.command()
+@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--check", is_flag=True, help="Compare the file with the code, and change nothing.")
+@json_option
+def openapi(file: Path | None, check: bool, as_json: bool) -> None:  # noqa: FBT001
+    """Export the HTTP API as an OpenAPI document, to FILE or standard output.
+
+    As YAML, or with --json as JSON. With --check, exits with 1 if FILE isn't what the code says.
+    """
+    from billfold_server.app import ROOMS  # noqa: PLC0415 - Costs half a second, see above.
+    from billfold_server.http.openapi import build_document, dump_yaml  # noqa: PLC0415
+
+    document = build_document(ROOMS)
+    text = msgspec.json.format(msgspec.json.encode(document)).decode() + "\n" if as_json else dump_yaml(document)
+    if file is None and check:
+        raise click.UsageError("--check needs a FILE to compare with.")
+    if file is None:
+        click.echo(text, nl=False)
+    elif not check:
+        file.write_text(text, encoding="utf-8")
+    elif not file.is_file() or file.read_text(encoding="utf-8") != text:
+        from billfold_server.serving.failures import Exit, Failure  # noqa: PLC0415
+
+        raise Failure(
+            "openapi_differs",
+            f"{file} isn't what the code says: export it anew with billfold openapi {file}.",
+            Exit.REFUSED,
+            file=str(file),
+        )
+
+
+@billfold_command.command()
 @json_option
 def version(as_json: bool) -> None:  # noqa: FBT001
     """Show the version of Billfold and of what it runs on."""

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from billfold_server import cli
 from billfold_server.serving.failures import Exit
-from tests.server import settings_table
+from tests.server.settings_table import PAGE, with_table
 from tests.server.upping import billfold, data_dirs, environment, refusal
 
 
@@ -41,6 +41,7 @@ class TestEveryCommand:
             "billfold doctor",
             "billfold ledger export",
             "billfold ledger verify",
+            "billfold openapi",
             "billfold statements import",
             "billfold up",
             "billfold version",
@@ -156,13 +157,31 @@ class TestTheDoctor:
 class TestThePageOnDeploying:
     def test_lists_every_setting_as_the_code_has_it(self):
         """Names, defaults and meanings follow the code; ``python -m tests.server.settings_table`` writes them anew."""
-        text = settings_table.PAGE.read_text(encoding="utf-8")
-        assert settings_table.with_table(text) == text
+        text = PAGE.read_text(encoding="utf-8")
+        assert with_table(text) == text
 
     def test_lists_every_exit_code(self):
         """Whoever writes a unit file finds each code that a command may end with."""
-        text = settings_table.PAGE.read_text(encoding="utf-8")
+        text = PAGE.read_text(encoding="utf-8")
         assert set(re.findall(r"^\| (\d+) \| ", text, flags=re.MULTILINE)) == {str(int(code)) for code in Exit}
+
+
+class TestOpenapi:
+    def test_exports_what_is_committed(self, tmp_path: Path):
+        """The committed document is what the code says, and a file that isn't is refused."""
+        committed = PAGE.parents[1] / "openapi" / "billfold.yaml"
+        assert billfold("openapi", "--check", str(committed)).returncode == 0
+        other = tmp_path / "other.yaml"
+        error = refusal(billfold("openapi", "--check", "--json", str(other)))
+        assert (error["code"], error["exit_code"]) == ("openapi_differs", Exit.REFUSED)
+        assert billfold("openapi", str(other)).returncode == 0
+        assert other.read_bytes() == committed.read_bytes()
+
+    def test_exports_json_too(self):
+        """With --json the same document is JSON."""
+        document = json.loads(billfold("openapi", "--json").stdout)
+        assert document["openapi"].startswith("3.1")
+        assert "/v1/wallets" in document["paths"]
 
 
 class TestTenants:
