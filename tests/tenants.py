@@ -90,7 +90,7 @@ def in_database(dsn: str, name: str) -> str:
 @pytest.fixture(scope="session")
 def tenancy_template(postgres: EmbeddedPostgres) -> str:
     """Return the name of a database with one migrated tenant, which all processes of the run share."""
-    return template_database(postgres, "tenancy", _fill_template)
+    return template_database(postgres, "tenancy", fill_template)
 
 
 @pytest_asyncio.fixture
@@ -123,7 +123,8 @@ async def open_tenancy(admin_dsn: str, *, slug: str = "testbank") -> Tenancy:
     )
 
 
-async def _fill_template(dsn: str) -> None:
+async def fill_template(dsn: str) -> None:
+    """Set an empty database up for Billfold, with one migrated tenant: ``testbank``."""
     administrator = Administrator(dsn, deployment_secret=SECRET)
     database = Database((await administrator.bootstrap()).runtime_dsn, deployment_secret=SECRET)
     try:
