@@ -131,7 +131,7 @@ async def bench(tenancy: Tenancy, clock: Hands) -> AsyncIterator[Bench]:
 class TestWhateverIsOrdered:
     """Whatever is ordered."""
 
-    @pytest.mark.parametrize("seed", range(4))
+    @pytest.mark.parametrize("seed", range(6))
     async def test_ends_as_in_the_serial_model(self, bench: Bench, clock: Hands, seed: int) -> None:
         """In batches of any size, each item gets the model's verdict, and the books are the model's at any time."""
         random_ = random.Random(seed)
@@ -146,7 +146,7 @@ class TestWhateverIsOrdered:
         assert await check(bench.database, bench.tenant) == []
         assert len(play.verdicts) >= 100, sorted(play.verdicts)
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(batches=st.lists(st.lists(ORDERS, min_size=1, max_size=8), min_size=1, max_size=6), random_=st.randoms())
     async def test_ends_so_in_every_small_case(
         self, bench: Bench, clock: Hands, batches: list[list[Order]], random_: random.Random
