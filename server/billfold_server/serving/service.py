@@ -44,6 +44,7 @@ T = TypeVar("T")
 Announce = Callable[[Welcome], None]
 
 _FOLLOW_S = 1.0
+_TOGETHER_S = 0.5
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SIGNALLED = 128
 """What a shell adds to a signal's number where a signal ended a process."""
@@ -51,6 +52,9 @@ _SIGNALLED = 128
 
 class Signals:
     """The wish that all this end: the first signal asks for it, the second insists.
+
+    One Ctrl-C may come twice at once, from the terminal and from a program in between that hands it on. So what comes
+    with the first is no second.
 
     Attributes:
         stop: Is set by the first.
@@ -62,6 +66,7 @@ class Signals:
         self.stop = asyncio.Event()
         self.insist = asyncio.Event()
         self.last: signal.Signals | None = None
+        self._first_at = 0.0
 
     def __enter__(self) -> Self:
         for number in _SIGNALS:
@@ -71,10 +76,17 @@ class Signals:
     def __exit__(self, *_: object) -> None:
         for number in _SIGNALS:
             asyncio.get_running_loop().remove_signal_handler(number)
+            # All is closed and the exit code is known; what comes now has nothing left to hasten.
+            signal.signal(number, signal.SIG_IGN)
 
     def _came(self, number: signal.Signals) -> None:
         self.last = number
-        (self.insist if self.stop.is_set() else self.stop).set()
+        now = asyncio.get_running_loop().time()
+        if not self.stop.is_set():
+            self._first_at = now
+            self.stop.set()
+        elif now - self._first_at > _TOGETHER_S:
+            self.insist.set()
 
     async def unless_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
         """Return what some work yields, or None if it was called off before."""
