@@ -94,7 +94,7 @@ def openapi(session: nox.Session) -> None:
     if not session.posargs and not (ROOT / OPENAPI).is_file():
         session.skip(f"{OPENAPI} isn't there yet")
     mode = [] if "--write" in session.posargs else ["--check"]
-    _python(session, "-m", "billfold", "openapi", *mode, OPENAPI)
+    _python(session, "-m", "billfold_server.http.openapi", *mode, OPENAPI, env={"PYTHONPATH": "sdk:server"})
     _python(session, "-m", "openapi_spec_validator", "--schema", "3.1", OPENAPI)
 
 

@@ -44,9 +44,13 @@ class LiveServer:
         url: Its base URL.
         services: Its parts, which live in its own thread's event loop.
         settings: Its settings.
+        outermost: What was put around the application, or the application itself.
     """
 
-    def __init__(self, app: Any, url: str, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, app: Any, url: str, settings: Settings, loop: asyncio.AbstractEventLoop, outermost: Any = None
+    ) -> None:
+        self.outermost = app if outermost is None else outermost
         self.url = url
         self.settings = settings
         self.services: Services = app.state.services
@@ -154,7 +158,7 @@ def _serve(app: Any, outermost: Any, listener: socket.socket, url: str, settings
     thread.start()
     assert started.wait(20), "the server didn't start"
     try:
-        yield LiveServer(app, url, settings, loops[0])
+        yield LiveServer(app, url, settings, loops[0], outermost)
     finally:
         server.should_exit = True
         thread.join(20)

@@ -26,7 +26,7 @@ from billfold_server.db.jobs import JobKinds
 from billfold_server.db.pools import PoolSettings
 from billfold_server.db.relay import Relay
 from billfold_server.db.runner import JobRunner
-from billfold_server.http import health, problems
+from billfold_server.http import docs, health, problems
 from billfold_server.http import tasks as http_tasks
 from billfold_server.http.context import context_of
 from billfold_server.http.edge import Edge
@@ -73,6 +73,8 @@ ROOMS: Final[tuple[Routes, ...]] = (
     identity_routes.routes,
     identity_routes.platform_routes,
     tenancy_routes.platform_routes,
+    docs.routes,
+    docs.platform_routes,
     health.routes,
 )
 """The routes of every room, in the order in which the document shows them."""
@@ -145,6 +147,7 @@ def _add_background(services: Services) -> None:
         return [tenant for tenant in await services.registry.everyone() if tenant.state == TenantState.ACTIVE]
 
     services.rooms["jobs"] = runner
+    services.rooms[docs.DOCUMENTS] = docs.Documents(lambda: ROOMS)
     services.rooms["background"] = Background(services.database, active, relay, runner)
 
 

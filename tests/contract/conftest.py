@@ -12,6 +12,7 @@ import pytest
 import structlog
 from _pytest.terminal import TerminalReporter
 
+from tests.contract.deviations import Deviating
 from tests.contract.documents import read_document
 from tests.contract.preparing import Preparing
 from tests.contract.seeds import Seeds, Tenants
@@ -63,10 +64,17 @@ def live(postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         rate_limit_burst=1_000_000,
         token_rate_limit_per_min=1_000_000,
     )
-    with serve(settings) as server:
+    with serve(settings, wrap=Deviating) as server:
         server.add_tenant(manifest(TENANT, features=["statements"], **UNLIMITED))
         yield server
     asyncio.run(_execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture(scope="session")
+def deviating(live: LiveServer) -> Deviating:
+    """Return what can make the server deviate."""
+    assert isinstance(live.outermost, Deviating)
+    return live.outermost
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from typing import Any
 
 from schemathesis import GenerationMode
 
-from tests.contract.seeds import FRESH, Seeds, Tenants, statement
+from tests.contract.seeds import FRESH, Seeds, Tenants, is_id, statement
 
 __all__ = ["TOKENS", "Preparing", "whole_numbers"]
 
@@ -58,14 +58,17 @@ class Preparing:
             case.query = self._query(case, positive=positive)
         if isinstance(case.body, dict | list):
             case.body = self._seeds.real(case.body)
+        # Also a case that is wrong elsewhere may be carried out, and must not use up what other cases need.
+        if operation_id in FRESH and case.method.upper() == case.operation.method.upper():
+            fresh = FRESH[operation_id](self._seeds)
+            well_formed = {name for name, value in case.path_parameters.items() if is_id(value)}
+            case.path_parameters |= {name: value for name, value in fresh.items() if name in well_formed}
         if positive:
             self._prepare_well_meant(case, operation_id)
 
     def _prepare_well_meant(self, case: Any, operation_id: str) -> None:
         """Give a case that is meant well what only this server, or only this operation, can be given."""
         case.body = whole_numbers(case.body)
-        if operation_id in FRESH and case.method.upper() == case.operation.method.upper():
-            case.path_parameters = {**case.path_parameters, **FRESH[operation_id](self._seeds)}
         self._tenants.prepare(case, operation_id)
         if case.headers:
             self._keep_keys_apart(case)

@@ -150,7 +150,7 @@ def _config(
         **({} if stop is None else {"max-failures": stop}),
     }
     if "stateful" in phases:
-        settings["phases"]["stateful"]["generation"] = {"max-examples": max(2, max_examples // 2)}
+        settings["phases"]["stateful"]["generation"] = {"max-examples": 2 * max_examples}
     return schemathesis.Config.from_dict(settings)
 
 

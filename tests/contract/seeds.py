@@ -12,9 +12,14 @@ from typing import Any
 
 import httpx
 
-__all__ = ["FRESH", "Seeds", "Tenants", "statement"]
+__all__ = ["FRESH", "Seeds", "Tenants", "is_id", "statement"]
 
 _ID = re.compile(r"([a-z]{3})_[0-7][0-9a-hjkmnp-tv-z]{25}")
+
+
+def is_id(value: Any) -> bool:
+    """Tell whether a value is an id of the right form, whatever it names."""
+    return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
 class Seeds:
