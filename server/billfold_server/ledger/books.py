@@ -451,13 +451,17 @@ class Draft:
     # What is said about it.
 
     def event(self, kind: str, object_id: str, data: msgspec.Struct) -> None:
-        """Emit an event about an object, in the same transaction as the change."""
+        """Emit an event about an object, in the same transaction as the change.
+
+        Free text is left out, wherever it stands in the object: people write names into it, events are read by more
+        clients than the object is, and what was told can't be taken back.
+        """
         self.events.append(
             NewEvent(
                 id=self.new_id(),
                 type=kind,
                 object_id=object_id,
-                data=msgspec.json.encode(data),
+                data=msgspec.json.encode(_without_free_text(msgspec.to_builtins(data))),
                 occurred_at=self.now,
             )
         )
@@ -490,6 +494,31 @@ class Draft:
                 dedup_key=dedup_key,
             )
         )
+
+
+_FREE_TEXT = frozenset(
+    {
+        "counterparty_iban",
+        "counterparty_name",
+        "description",
+        "label",
+        "metadata",
+        "name",
+        "reason",
+        "references",
+        "remittance",
+        "status_reason",
+    }
+)
+"""The members of the contract's objects in which people write what they like."""
+
+
+def _without_free_text(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_free_text(each) for name, each in value.items() if name not in _FREE_TEXT}
+    if isinstance(value, list):
+        return [_without_free_text(each) for each in value]
+    return value
 
 
 class HoldRow(msgspec.Struct, frozen=True, kw_only=True):
