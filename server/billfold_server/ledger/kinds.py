@@ -18,11 +18,11 @@ from billfold.contract.ledger import (
 from billfold.ids import Prefix
 from billfold_server.http.etags import check_if_match
 from billfold_server.ledger import rules
-from billfold_server.ledger.books import (
+from billfold_server.ledger.books import Books, Draft
+from billfold_server.ledger.engine import Keys, Kind, Reply
+from billfold_server.ledger.rows import (
     AccountRow,
-    Books,
     CodeKey,
-    Draft,
     EntryRow,
     HoldMovementRow,
     HoldRow,
@@ -30,7 +30,6 @@ from billfold_server.ledger.books import (
     ReversalRow,
     WalletKey,
 )
-from billfold_server.ledger.engine import Keys, Kind, Reply
 
 __all__ = [
     "CREATE_ACCOUNT",

@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from billfold_server.db.filters import Filter
-from billfold_server.ledger.books import AccountRow, EntryRow, HoldRow
+from billfold_server.ledger.rows import AccountRow, EntryRow, HoldRow
 from billfold_server.ledger.stores import (
     ACCOUNT_COLUMNS,
     ENTRY_COLUMNS,

@@ -11,7 +11,7 @@ from billfold.contract.ledger import AccountType, HoldStatus, NormalSide
 from billfold.ids import Prefix
 
 if TYPE_CHECKING:
-    from billfold_server.ledger.books import AccountRow, EntryRow, Line, PostingRow
+    from billfold_server.ledger.rows import AccountRow, EntryRow, Line, PostingRow
 
 __all__ = [
     "HOLD_STATES",

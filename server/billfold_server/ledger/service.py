@@ -17,18 +17,7 @@ from billfold.ids import Prefix, encode
 from billfold_server.http.routing import Call
 from billfold_server.http.routing import Reply as HttpReply
 from billfold_server.ledger import queries, rules
-from billfold_server.ledger.books import (
-    AccountRow,
-    Books,
-    CodeKey,
-    Draft,
-    EntryRow,
-    HoldRow,
-    Line,
-    ReversalRow,
-    Row,
-    WalletKey,
-)
+from billfold_server.ledger.books import Books, Draft
 from billfold_server.ledger.engine import Answer, Engine, Keys, Kind, Reply, Store
 from billfold_server.ledger.kinds import (
     EXPIRE_HOLD,
@@ -43,6 +32,7 @@ from billfold_server.ledger.kinds import (
     open_hold,
     reverse,
 )
+from billfold_server.ledger.rows import AccountRow, CodeKey, EntryRow, HoldRow, Line, ReversalRow, Row, WalletKey
 from billfold_server.tenancy.transaction import TenantTx
 
 if TYPE_CHECKING:

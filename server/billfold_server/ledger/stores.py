@@ -14,9 +14,9 @@ import msgspec
 from billfold.contract.ledger import AccountType, HoldStatus, NormalSide
 from billfold_server.audit import service as audit
 from billfold_server.db import jobs, outbox
-from billfold_server.ledger.books import (
+from billfold_server.ledger.books import Books
+from billfold_server.ledger.rows import (
     AccountRow,
-    Books,
     CodeKey,
     EntryRow,
     HoldMovementRow,

@@ -2,10 +2,11 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from billfold import errors
-from billfold.contract.wallets import CreateTopUp
+from billfold.contract.wallets import CreateTopUp, CreateTransfer
 from billfold.money import Money
 from billfold_server.wallets import kinds
 from tests.server.ledger.books import Bench, decoded, open_engine
@@ -71,3 +72,25 @@ class TestAnIdempotencyKey:
         with pytest.raises(errors.IdempotencyKeyReused):
             await bench.submit(kinds.TOP_UP, kinds.top_up(body), key="a", fingerprint=bytes(31) + b"1")
         assert await bench.balance(0) == 1_000
+
+
+class TestAnEvent:
+    """An event."""
+
+    async def test_holds_no_free_text(self, bench: Bench) -> None:
+        """Names and what people write don't get into the stream, at any depth; amounts and ids do."""
+        body = CreateTransfer(
+            from_wallet_id=bench.wallets[0],
+            to_wallet_id=bench.wallets[1],
+            amount=Money(5, "EUR"),
+            description="For Ada Lovelace",
+            metadata={"who": "Ada Lovelace"},
+        )
+        await bench.top_up(0, 10)
+        await bench.submit(kinds.TRANSFER, kinds.transfer(body))
+        async with bench.database.tx(bench.tenant) as tx:
+            rows = await tx.fetch("SELECT type, data::text AS data FROM outbox_events")
+        assert "Lovelace" not in "".join(row["data"] for row in rows)
+        (posted,) = [msgspec.json.decode(row["data"]) for row in rows if row["type"] == "transfer.posted"]
+        assert posted["amount"] == {"amount_minor": 5, "currency": "EUR"}
+        assert not {"description", "metadata"} & set(posted)

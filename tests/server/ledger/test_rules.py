@@ -9,7 +9,7 @@ import pytest
 from billfold import errors
 from billfold.contract.ledger import AccountType, HoldStatus, NormalSide
 from billfold_server.ledger import rules
-from billfold_server.ledger.books import EntryRow, Line, PostingRow
+from billfold_server.ledger.rows import EntryRow, Line, PostingRow
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 STEPS = ("capture_part", "capture", "release", "expire")
