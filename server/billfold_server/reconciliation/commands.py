@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from uuid import UUID
 
 import click
 import msgspec
@@ -16,7 +15,7 @@ from rich.table import Table
 from billfold import errors, money
 from billfold.contract.statements import ImportedStatement, StatementImport
 from billfold_server.reconciliation.service import dedup_secret, import_file
-from billfold_server.tenancy.context import Caller
+from billfold_server.tenancy.context import COMMAND_LINE
 
 if TYPE_CHECKING:
     from billfold_server.http.services import Services
@@ -27,7 +26,6 @@ OpenServices = Callable[[], AbstractAsyncContextManager["Services"]]
 """Opens the server's parts for a command, and closes them after."""
 
 _REFUSED: Final = 1
-_CALLER: Final = Caller(actor="operator:command line", client_id=UUID(int=0))
 _WIDTH_OF_A_FILE: Final = 240
 """How wide the table is where it goes into a file or a pipe, and nobody's terminal sets a limit."""
 
@@ -100,7 +98,9 @@ async def _import_all(
         for file in files:
             data = await asyncio.to_thread(file.read_bytes)
             try:
-                answer = await import_file(services.engine, services.database, tenant, _CALLER, data, secret=secret)
+                answer = await import_file(
+                    services.engine, services.database, tenant, COMMAND_LINE, data, secret=secret
+                )
             except (errors.StatementUnreadable, errors.Conflict) as error:
                 outcomes.append(_refused(file, error))
             else:
