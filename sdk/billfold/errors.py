@@ -231,6 +231,12 @@ class InsufficientScope(PermissionDenied):
     scope: str
 
 
+class ProxyRequired(PermissionDenied):
+    """The request came to the server itself, in clear text, and not through the proxy that ends TLS before it."""
+
+    code, title = "proxy_required", "The server is reached through its proxy"
+
+
 class FeatureDisabled(PermissionDenied):
     """The tenant's manifest doesn't turn the ``feature`` on."""
 

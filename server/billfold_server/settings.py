@@ -67,7 +67,8 @@ class Secret:
         return hash((Secret, self._text))
 
 
-_PRIVATE_NETWORKS: Final = ("127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+_LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
+_PRIVATE_NETWORKS: Final = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -78,7 +79,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     Attributes:
         environment: ``production`` refuses what is only safe on a developer's machine.
-        deployment: Name of this deployment; the names of database roles begin with it.
         host: Address to listen on.
         port: Port to listen on; 0 takes a free one.
         workers: How many processes serve.
@@ -91,7 +91,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         isolation: How tenants are kept apart in the database, where a tenant doesn't say: by ``role``, or by a
             ``login`` of its own (the production default).
         public_url: How the world reaches the server; issuers and links are made of it.
-        trusted_proxies: Networks whose ``X-Forwarded-*`` headers count.
+        trusted_proxies: Networks whose ``X-Forwarded-*`` headers count. In production without a certificate of its own,
+            the server serves nobody else but this machine; health is told to everybody.
         tls_certificate: PEM file with the server's certificate chain.
         tls_key: PEM file with its private key.
         keyring_file: Where the keyring lies; ``keyring.json`` in the data folder where absent.
@@ -102,14 +103,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         rate_limit_per_s: Requests per second that one client may make in the long run, where its tenant doesn't say.
         rate_limit_burst: Requests that it may make at once.
         token_rate_limit_per_min: Failed token requests per minute from one address.
-        metrics_networks: Networks that may read ``/metrics``.
+        metrics_networks: Networks that may read ``/metrics``. Where absent, this machine alone in production, and
+            private networks, too, in development.
         log_level: Least severe level that is logged.
         log_format: ``json``, or ``console`` for people; ``auto`` is the latter where somebody looks on at a terminal.
         shutdown_timeout_s: How long a stop waits for requests to end.
     """
 
     environment: Literal["development", "production"] = "development"
-    deployment: Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,15}$")] = "billfold"
     host: str = "127.0.0.1"
     port: Port = 8000
     workers: Annotated[int, Meta(ge=1, le=256)] = 1
@@ -130,7 +131,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     rate_limit_per_s: Positive = 100
     rate_limit_burst: Positive = 200
     token_rate_limit_per_min: Positive = 60
-    metrics_networks: list[str] = msgspec.field(default_factory=lambda: list(_PRIVATE_NETWORKS))
+    metrics_networks: list[str] | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
     shutdown_timeout_s: Annotated[int, Meta(ge=1, le=600)] = 30
@@ -153,6 +154,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def default_isolation(self) -> Literal["role", "login"]:
         """Return how tenants are kept apart where a tenant doesn't say."""
         return self.isolation or ("login" if self.production else "role")
+
+    @property
+    def monitors(self) -> list[str]:
+        """Return the networks that may read ``/metrics``.
+
+        Neighbours on a network aren't trusted with what a bank's numbers tell; a monitor of one is named.
+        """
+        if self.metrics_networks is not None:
+            return self.metrics_networks
+        return [*_LOOPBACK, *(() if self.production else _PRIVATE_NETWORKS)]
 
     @property
     def keyring_path(self) -> Path:
@@ -342,7 +353,7 @@ def _not_networks(settings: Settings) -> list[Mistake]:
     return [
         Mistake(name, f"{name} holds {network!r}, which is no network; write it like 10.0.0.0/8.")
         for name in ("trusted_proxies", "metrics_networks")
-        for network in getattr(settings, name)
+        for network in getattr(settings, name) or ()
         if not _is_network(network)
     ]
 

@@ -11,7 +11,7 @@ from billfold_server.settings import Settings
 
 PAGE = Path(__file__).parents[2] / "server" / "DEPLOYING.md"
 BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"
-NOT_FIXED = {"data_dir": "the user's own", "metrics_networks": "loopback and private"}
+NOT_FIXED = {"data_dir": "the user's own", "metrics_networks": "see there"}
 """Defaults that depend on the machine, or are too long for a table."""
 
 

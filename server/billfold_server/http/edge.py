@@ -54,6 +54,8 @@ class Edge:
         self._metrics = metrics
         self._proxies = [ipaddress.ip_network(each) for each in services.settings.trusted_proxies]
         self._own_host = urlsplit(services.settings.base_url).hostname
+        settings = services.settings
+        self._in_clear = settings.production and settings.tls_certificate is None and bool(self._proxies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -74,6 +76,7 @@ class Edge:
         structlog.contextvars.bind_contextvars(request_id=context.request_id)
         self._metrics.in_flight.inc()
         try:
+            self._admit(scope)
             await self._route(scope, context, receiving, answer)
         except errors.ProblemError as error:
             context.problem = error
@@ -104,6 +107,23 @@ class Edge:
             host=headers.get("host", "").lower(),
             client_request_id=inbound or None,
         )
+
+    def _admit(self, scope: Any) -> None:
+        """Refuse what must get no further, whatever it asks for.
+
+        Two hosts may be two tenants, one for the proxy and another for us (RFC 9112, section 3.2). And where a proxy
+        ends TLS, whoever comes past it comes in clear text, with tokens that everybody in between can read.
+
+        Raises:
+            errors.InvalidRequest: It names several hosts.
+            errors.ProxyRequired: It didn't come through the proxy.
+        """
+        if sum(name == b"host" for name, _ in scope["headers"]) > 1:
+            raise errors.InvalidRequest("a request has one Host header", param="Host")
+        if self._in_clear and scope.get("client") and not scope["path"].startswith("/health/"):
+            peer = read_address(scope["client"][0])
+            if peer is None or not (peer.is_loopback or within(peer, self._proxies)):
+                raise errors.ProxyRequired
 
     async def _route(self, scope: Any, context: RequestContext, receive: Receive, send: Send) -> None:
         """Take the tenant off the address, and hand the request to the router."""

@@ -67,7 +67,7 @@ async def get_metrics(call: Call) -> Reply[str]:
 
     Only for the networks that the settings name; to others there is nothing here.
     """
-    networks = [ipaddress.ip_network(each) for each in call.services.settings.metrics_networks]
+    networks = [ipaddress.ip_network(each) for each in call.services.settings.monitors]
     try:
         address = ipaddress.ip_address(call.peer)
     except ValueError:

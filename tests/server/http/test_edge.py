@@ -1,6 +1,7 @@
 """The edge: addresses, tenants, request ids, methods and headers, over real sockets."""
 
 import http.client
+import json
 import re
 
 import httpx
@@ -72,6 +73,22 @@ class TestAnAddress:
             assert (client.get("/v1/tenant").status_code, code(client.get("/v1/tenant"))) == (403, "tenant_suspended")
             live.run(live.services.tenants.resume("beta", reason="test"))
             assert client.get("/v1/tenant").status_code == 200
+
+
+class TestAHost:
+    @pytest.mark.parametrize("path", ["/t/alpha/v1/tenant", "/health/live", "/nothing"])
+    @pytest.mark.parametrize("hosts", [["a.example", "b.example"], ["a.example", "a.example"]])
+    def test_is_named_once(self, live: LiveServer, path: str, hosts: list[str]) -> None:
+        """A proxy may have read the one, and we the other; both the same is refused as well (RFC 9112, 3.2)."""
+        connection = http.client.HTTPConnection(live.url.removeprefix("http://"))
+        connection.putrequest("GET", path, skip_host=True)
+        for host in hosts:
+            connection.putheader("Host", host)
+        connection.endheaders()
+        answer = connection.getresponse()
+        problem = json.loads(answer.read())
+        connection.close()
+        assert (answer.status, problem["code"], problem["param"]) == (400, "invalid_request", "Host")
 
 
 class TestARequestId:

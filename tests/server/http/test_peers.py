@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,7 +12,7 @@ import pytest
 from billfold import errors
 from billfold_server.app import build_app
 from billfold_server.http.limits import Buckets, ClientLimits
-from billfold_server.settings import Settings
+from billfold_server.settings import Secret, Settings
 from tests.live import LiveServer
 
 Asked = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
@@ -19,14 +20,18 @@ PROXY, MONITOR = "10.1.2.3", "198.51.100.7"
 
 
 @pytest.fixture
-def asked_from(live: LiveServer) -> Asked:
+def asked_from(live: LiveServer, tmp_path: Path) -> Asked:
     """Return what opens a client at an address, of a server that trusts 10.0.0.0/8 and shows its metrics to one."""
+    defaults = {"trusted_proxies": ["10.0.0.0/8"], "metrics_networks": [f"{MONITOR}/32"]}
+    sealed = {
+        "keyring_file": str(tmp_path / "keyring.json"),
+        "keyring_passphrase": Secret("nine tall ships sail at dawn"),
+    }
 
     @asynccontextmanager
     async def client(address: str, **changes: object) -> AsyncIterator[httpx.AsyncClient]:
-        settings = msgspec.structs.replace(
-            live.settings, trusted_proxies=["10.0.0.0/8"], metrics_networks=[f"{MONITOR}/32"], **changes
-        )
+        production = sealed if changes.get("environment") == "production" else {}
+        settings = msgspec.structs.replace(live.settings, **{**defaults, **production, **changes})
         app: Any = build_app(settings)
         transport = httpx.ASGITransport(app, client=(address, 4711))
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as opened:
@@ -74,6 +79,62 @@ class TestAPeer:
             assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
             answer = await client.get("/v1/tenant", headers={"Host": "wallet.beta.example"})
             assert answer.status_code == 401
+
+
+class TestAProxyThatEndsTls:
+    @pytest.mark.parametrize(
+        ("connected", "code"),
+        [
+            (PROXY, "invalid_token"),
+            (f"::ffff:{PROXY}", "invalid_token"),
+            ("127.0.0.1", "invalid_token"),
+            ("::1", "invalid_token"),
+            (MONITOR, "proxy_required"),
+            ("192.168.1.7", "proxy_required"),
+            ("2001:db8::7", "proxy_required"),
+            ("somewhere", "proxy_required"),
+        ],
+    )
+    async def test_is_not_walked_around_in_production(self, asked_from: Asked, connected: str, code: str) -> None:
+        """In clear text it alone is served, and this machine; what is said to be forwarded changes nothing."""
+        headers = {"X-Forwarded-For": PROXY}
+        async with asked_from(connected, environment="production") as client:
+            answer = await client.get("/t/beta/v1/tenant", headers=headers)
+            assert answer.json()["code"] == code
+            assert (answer.status_code == 403) == (code == "proxy_required")
+
+    async def test_is_not_needed_for_health_or_in_development(self, asked_from: Asked) -> None:
+        """Load balancers ask each machine by itself, and a developer has no proxy."""
+        async with asked_from("192.168.1.7", environment="production") as client:
+            assert (await client.get("/health/live")).status_code == 200
+        async with asked_from("192.168.1.7") as client:
+            assert (await client.get("/t/beta/v1/tenant")).status_code == 401
+
+    async def test_is_not_needed_where_the_server_speaks_tls(self, asked_from: Asked) -> None:
+        """Then nothing comes in clear text."""
+        changes = {"environment": "production", "tls_certificate": "cert.pem", "tls_key": "key.pem"}
+        async with asked_from("192.168.1.7", **changes) as client:
+            assert (await client.get("/t/beta/v1/tenant")).status_code == 401
+
+
+class TestMetrics:
+    @pytest.mark.parametrize(
+        ("environment", "connected", "status"),
+        [
+            ("development", "127.0.0.1", 200),
+            ("development", "192.168.1.7", 200),
+            ("development", "203.0.113.9", 404),
+            ("production", "127.0.0.1", 200),
+            ("production", "::1", 200),
+            ("production", PROXY, 404),
+        ],
+    )
+    async def test_are_for_this_machine_alone_in_production(
+        self, asked_from: Asked, environment: str, connected: str, status: int
+    ) -> None:
+        """Where nobody is named, neighbours on the network see them in development only."""
+        async with asked_from(connected, environment=environment, metrics_networks=None) as client:
+            assert (await client.get("/metrics")).status_code == status
 
 
 class TestTheDeploymentsOwnHost:
