@@ -13,7 +13,7 @@ import nox
 
 ROOT = Path(__file__).parent
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
-IN_SESSIONS_OF_THEIR_OWN = ["contract", "examples", "bench"]
+IN_SESSIONS_OF_THEIR_OWN = ["contract", "examples", "benchmarks"]
 OPENAPI = "openapi/billfold.yaml"
 LOCKS = {
     # Everything, for work on Billfold. The first, because the others take their versions from it.
@@ -25,7 +25,7 @@ LOCKS = {
 }
 
 nox.needs_version = ">=2026.4"
-nox.options.sessions = ["lint", "types", "tests", "contract", "examples", "openapi", "sdk_alone"]
+nox.options.sessions = ["lint", "types", "tests", "postgres_16", "contract", "examples", "openapi", "sdk_alone"]
 
 
 def _python(session: nox.Session, *args: str, env: dict[str, str] | None = None) -> None:
@@ -71,6 +71,14 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def postgres_16(session: nox.Session) -> None:
+    """Run the tests of the rooms that are mostly SQL on the oldest PostgreSQL that is supported."""
+    env = {"BILLFOLD_TEST_POSTGRES": "16"}
+    rooms = [f"tests/server/{room}" for room in ("tenancy", "ledger", "wallets", "parties", "sandbox", "audit")]
+    _python(session, "-m", "pytest", *_in_parallel(), *rooms, *session.posargs, env=env)
+
+
+@nox.session(venv_backend="none")
 def contract(session: nox.Session) -> None:
     """Test every operation of the OpenAPI document against a running server."""
     _pytest(session, folder="tests/contract")
@@ -85,7 +93,7 @@ def examples(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def bench(session: nox.Session) -> None:
     """Measure; the numbers mean something on a quiet machine only, so this is not part of CI."""
-    _pytest(session, "-s", folder="tests/bench")
+    _pytest(session, "-s", folder="tests/benchmarks")
 
 
 @nox.session(venv_backend="none")

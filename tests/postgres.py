@@ -5,7 +5,6 @@ major version (16 or 18; the wheel carries both).
 """
 
 import asyncio
-import contextlib
 import os
 import shutil
 import time
@@ -71,10 +70,8 @@ def own_data_dir() -> Path:
 def remove(data_dir: Path) -> None:
     """Stop what runs in a data folder, unless someone uses it, and delete it."""
     if EmbeddedPostgres(data_dir).discard():
-        for lock in data_dir.glob("*.lock"):
-            lock.unlink()
-        with contextlib.suppress(FileNotFoundError):
-            data_dir.rmdir()
+        # A server that ran there may have been killed before it could clear up after itself.
+        shutil.rmtree(data_dir, ignore_errors=True)
 
 
 def _run_dir() -> Path:
