@@ -109,7 +109,7 @@ class TestAClient:
             began = time.monotonic()
             with pytest.raises(errors.TimedOut):
                 get_tenant(mode, server, timeout_s=0.4, max_retries=5)
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 5
 
     def test_takes_no_more_than_it_can_hold(self, mode: str):
         """An answer without end is cut off."""
