@@ -236,6 +236,32 @@ def database_url(as_json: bool) -> None:  # noqa: FBT001
         click.echo(url)
 
 
+@billfold_command.command("adopt-keyring")
+@json_option
+def adopt_keyring(as_json: bool) -> None:  # noqa: FBT001
+    """Let the database follow this keyring, where the one that it was set up with is lost for good.
+
+    Every database login gets the password that follows from this one, so servers that still have the other can't
+    connect any longer. What else hung on it is lost: signing keys are made anew, repeated idempotency keys are taken
+    for other requests, cursors end, and bank statements that were imported before are no longer recognised.
+    """
+    from billfold_server.serving.database import find_database  # noqa: PLC0415 - Costs half a second, see above.
+    from billfold_server.serving.service import make_data_dir  # noqa: PLC0415
+
+    async def adopt() -> str:
+        settings = msgspec.structs.replace(settings_here(), workers=1)
+        make_data_dir(settings)
+        with progress(shown=not as_json) as step:
+            async with find_database(settings, step=step, adopt_keyring=True):
+                return str(settings.keyring_path)
+
+    keyring = asyncio.run(adopt())
+    if as_json:
+        print_json({"keyring": keyring, "adopted": True})
+    else:
+        click.echo(f"The database's logins follow {keyring}.")
+
+
 @billfold_command.command()
 @click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--check", is_flag=True, help="Compare the file with the code, and change nothing.")

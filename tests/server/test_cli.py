@@ -33,6 +33,13 @@ def commands(command: click.Command, ctx: click.Context, path: str) -> Iterator[
 ALL = dict(commands(cli.billfold_command, click.Context(cli.billfold_command), "billfold"))
 
 
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """A data folder that isn't there yet."""
+    with data_dirs() as give:
+        yield give()
+
+
 class TestEveryCommand:
     def test_is_found(self):
         """The names that scripts rely on are there."""
@@ -93,12 +100,6 @@ class TestEveryCommand:
 
 
 class TestTheDoctor:
-    @pytest.fixture
-    def data_dir(self) -> Iterator[Path]:
-        """A data folder that isn't there yet."""
-        with data_dirs() as give:
-            yield give()
-
     def test_finds_a_fresh_machine_fit(self, data_dir: Path):
         """Before the first start nothing is missing, and looking makes nothing."""
         done = billfold("doctor", "--json", f"--data-dir={data_dir}", "--port=0")
@@ -152,6 +153,41 @@ class TestTheDoctor:
         done = billfold("doctor", "--json", f"--data-dir={data_dir}", "--port=0")
         (verdict,) = {check["verdict"] for check in json.loads(done.stdout)["checks"] if check["name"] == name}
         return str(verdict)
+
+
+class TestALostKeyring:
+    def test_is_told_before_anything_is_changed(self, data_dir: Path):
+        """Commands refuse and doctor fails, with the way out, until the keyring is back or another one is adopted."""
+        assert billfold(f"--data-dir={data_dir}", "tenants", "list").returncode == 0
+        keyring = data_dir / "keyring.json"
+        kept = keyring.read_bytes()
+        keyring.unlink()
+        assert self._failed(data_dir) == ["logins"]
+        assert not keyring.exists()
+        for command in (["tenants", "list", "--json"], ["up", "--json", "--port=0"]):
+            error = refusal(billfold(f"--data-dir={data_dir}", *command))
+            assert (error["code"], error["exit_code"]) == ("keyring_differs", 78)
+            assert "billfold adopt-keyring" in error["detail"]
+        assert self._failed(data_dir) == ["logins"]
+        keyring.write_bytes(kept)
+        assert billfold(f"--data-dir={data_dir}", "tenants", "list").returncode == 0
+        assert self._failed(data_dir) == []
+        keyring.unlink()
+        adopted = billfold(f"--data-dir={data_dir}", "adopt-keyring", "--json")
+        assert json.loads(adopted.stdout) == {"keyring": str(keyring), "adopted": True}
+        assert billfold(f"--data-dir={data_dir}", "tenants", "list").returncode == 0
+        assert self._failed(data_dir) == []
+
+    def test_is_replaced_by_an_administrator_alone(self, data_dir: Path, database: str):
+        """The server's own login sets nobody's password."""
+        shown = billfold(f"--data-dir={data_dir}", "database-url", "--json", BILLFOLD_DATABASE_URL=database)
+        url = json.loads(shown.stdout)["database_url"]
+        error = refusal(billfold(f"--data-dir={data_dir}", "adopt-keyring", "--json", BILLFOLD_DATABASE_URL=url))
+        assert (error["code"], error["exit_code"]) == ("administrator_needed", 77)
+
+    def _failed(self, data_dir: Path) -> list[str]:
+        done = billfold("doctor", "--json", f"--data-dir={data_dir}", "--port=0")
+        return [check["name"] for check in json.loads(done.stdout)["checks"] if check["verdict"] == "fail"]
 
 
 class TestThePageOnDeploying:

@@ -202,16 +202,24 @@ def unfit(facts: Facts, settings: Settings) -> Failure | None:
 
 
 @asynccontextmanager
-async def find_database(settings: Settings, *, step: Step = lambda _: None) -> AsyncIterator[Found]:
+async def find_database(
+    settings: Settings, *, step: Step = lambda _: None, adopt_keyring: bool = False
+) -> AsyncIterator[Found]:
     """Have the database until the block ends, ready as far as the given URLs allow.
 
+    Args:
+        settings: Where it is.
+        step: Is told what is being done.
+        adopt_keyring: Let the passwords of all logins follow from this keyring, though they follow from another.
+
     Raises:
+        KeyringDiffers: The logins' passwords follow from another keyring.
         Failure: It can't be had, or can't carry a server with these settings.
         EmbeddedPostgresError: The embedded one can't be had.
         KeyringUnusable: The logins' passwords can't be derived.
     """
     if settings.database_url is not None:
-        yield await _of_url(settings, settings.database_url, step)
+        yield await _of_url(settings, settings.database_url, step, adopt_keyring=adopt_keyring)
         return
     embedded = EmbeddedPostgres(Path(settings.data_dir), max_connections=max(100, needed_connections(settings)))
     step("Starting PostgreSQL")
@@ -222,7 +230,7 @@ async def find_database(settings: Settings, *, step: Step = lambda _: None) -> A
     watch = threading.Thread(target=embedded.watch, args=[stopping], name="watch-postgres", daemon=True)
     watch.start()
     try:
-        yield await _of_administrator(settings, admin_url, None, embedded, step)
+        yield await _of_administrator(settings, admin_url, None, embedded, step, adopt_keyring=adopt_keyring)
     finally:
         stopping.set()
         await _finished(asyncio.to_thread(watch.join))
@@ -249,7 +257,7 @@ async def _load() -> None:
     await asyncio.to_thread(importlib.import_module, "billfold_server.app")
 
 
-async def _of_url(settings: Settings, url: Secret, step: Step) -> Found:
+async def _of_url(settings: Settings, url: Secret, step: Step, *, adopt_keyring: bool) -> Found:
     step("Looking for the database")
     await _load()
     facts = await look(url)
@@ -257,13 +265,24 @@ async def _of_url(settings: Settings, url: Secret, step: Step) -> Found:
     own_url = None if facts.creates_roles else url
     admin_url = settings.admin_database_url or (url if facts.creates_roles else None)
     if admin_url is not None:
-        return await _of_administrator(settings, admin_url, own_url, None, step)
+        # A URL with a password that followed from the former keyring leads nowhere once another one was adopted.
+        own_url = None if adopt_keyring else own_url
+        return await _of_administrator(settings, admin_url, own_url, None, step, adopt_keyring=adopt_keyring)
+    if adopt_keyring:
+        sentence = f"{facts.role} may not set passwords: give the administrator's URL in BILLFOLD_ADMIN_DATABASE_URL."
+        raise Failure("administrator_needed", sentence, Exit.NOT_ALLOWED, role=facts.role)
     _insist(facts, settings)
     return Found(settings, facts, None)
 
 
 async def _of_administrator(
-    settings: Settings, admin_url: Secret, url: Secret | None, embedded: EmbeddedPostgres | None, step: Step
+    settings: Settings,
+    admin_url: Secret,
+    url: Secret | None,
+    embedded: EmbeddedPostgres | None,
+    step: Step,
+    *,
+    adopt_keyring: bool,
 ) -> Found:
     """Set the database up, or find that it is; without a URL of its own, the server's login follows from that."""
     from billfold_server.app import database_secret  # noqa: PLC0415 - Loaded beside, see _load.
@@ -273,7 +292,7 @@ async def _of_administrator(
     _insist(await look(admin_url), settings, connections=False)
     step("Preparing the database")
     secret = database_secret(open_keyring(settings))
-    ready = await Administrator(admin_url.reveal(), deployment_secret=secret).bootstrap()
+    ready = await Administrator(admin_url.reveal(), deployment_secret=secret).bootstrap(adopt=adopt_keyring)
     url = url or Secret(ready.runtime_dsn)
     facts = await look(url)
     _insist(facts, settings)

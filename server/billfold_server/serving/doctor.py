@@ -37,6 +37,7 @@ from billfold_server.serving.listening import listen
 from billfold_server.serving.rules import Check
 from billfold_server.settings import Secret, Settings, SettingsInvalid
 from billfold_server.tenancy import migrations, secret
+from billfold_server.tenancy.provisioning import KeyringDiffers, find_fingerprint
 from billfold_server.tenancy.rules import PLATFORM_SCHEMA, Deployment, quoted
 from billfold_server.tenancy.transaction import find_deployment
 
@@ -200,9 +201,27 @@ async def _judged(settings: Settings, url: Secret, facts: Facts) -> list[Check]:
             prepared=deployment is not None,
         )
     )
-    if deployment is not None and settings.keyring_path.exists():
-        checks.append(await _schemas(settings, url, facts, deployment))
+    if deployment is not None:
+        followed = await _follows_keyring(settings, url, deployment)
+        if not followed:
+            checks.append(Check("logins", "fail", str(KeyringDiffers())))
+        elif settings.keyring_path.exists():
+            checks.append(await _schemas(settings, url, facts, deployment))
     return checks
+
+
+async def _follows_keyring(settings: Settings, url: Secret, deployment: Deployment) -> bool:
+    """Tell whether the database's logins follow from this keyring; one that isn't there yet would be another."""
+    connection = await asyncpg.connect(url.reveal(), timeout=5)
+    try:
+        fingerprint = await find_fingerprint(connection, deployment)
+    finally:
+        await connection.close(timeout=5)
+    if fingerprint is None:
+        return True
+    # Opening it would make one, and doctor changes nothing.
+    found = settings.keyring_path.exists()
+    return found and secret.fingerprint(database_secret(open_keyring(settings))) == fingerprint
 
 
 async def _deployment(url: Secret) -> Deployment | None:

@@ -10,7 +10,7 @@ from billfold_server.db.embedded import errors as embedded
 from billfold_server.keys.service import KeyringUnusable
 from billfold_server.serving.failures import Exit, Failure, too_many_connections
 from billfold_server.settings import SettingsInvalid
-from billfold_server.tenancy.provisioning import DatabaseUnsuitable
+from billfold_server.tenancy.provisioning import DatabaseUnsuitable, KeyringDiffers
 
 __all__ = ["explain"]
 
@@ -64,6 +64,11 @@ def _(error: KeyringUnusable) -> Failure:
 @_foreseen.register
 def _(error: DatabaseUnsuitable) -> Failure:
     return Failure("database_unsuitable", str(error), Exit.SETTINGS)
+
+
+@_foreseen.register
+def _(error: KeyringDiffers) -> Failure:
+    return Failure("keyring_differs", str(error), Exit.SETTINGS)
 
 
 @_foreseen.register

@@ -31,9 +31,17 @@ from billfold_server.tenancy.rules import (
     objection,
     quoted,
 )
-from billfold_server.tenancy.transaction import Tx, find_deployment, opening
+from billfold_server.tenancy.transaction import Connection, Tx, find_deployment, opening
 
-__all__ = ["Administrator", "Bootstrapped", "DatabaseUnsuitable", "Isolation", "Provisioned"]
+__all__ = [
+    "Administrator",
+    "Bootstrapped",
+    "DatabaseUnsuitable",
+    "Isolation",
+    "KeyringDiffers",
+    "Provisioned",
+    "find_fingerprint",
+]
 
 AdminConnection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Isolation = Literal["role", "login"]
@@ -46,6 +54,17 @@ _STATEMENT_TIMEOUT_MS = 600_000
 
 class DatabaseUnsuitable(errors.BillfoldError):
     """The database can't carry Billfold. The message is one sentence that says what to do."""
+
+
+class KeyringDiffers(errors.BillfoldError):
+    """The database's logins follow from another keyring. The message is one sentence that says what to do."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The database was set up with another keyring: bring that one back (BILLFOLD_KEYRING_FILE, or keyring.json "
+            "in the data folder), or, if it is lost for good, give every database login a new password with billfold "
+            "adopt-keyring, which locks out servers that still have the other one."
+        )
 
 
 class Bootstrapped(msgspec.Struct, frozen=True):
@@ -83,13 +102,18 @@ class Administrator:
         self._dsn = admin_dsn
         self._secret = deployment_secret
 
-    async def bootstrap(self) -> Bootstrapped:
+    async def bootstrap(self, *, adopt: bool = False) -> Bootstrapped:
         """Make the database ready for Billfold, or find that it is.
 
         It gets the platform's schema and roles, and the login that the server uses. The login's password follows from
-        the deployment's secret; if that has changed, the passwords follow.
+        the deployment's secret. Whoever comes with another secret changes nothing: it may be a laptop, or a server
+        whose volume was lost, and new passwords would lock out everybody who still has the right one.
+
+        Args:
+            adopt: Give every login the password that follows from another secret, on purpose.
 
         Raises:
+            KeyringDiffers: The database was set up with another secret.
             DatabaseUnsuitable: PostgreSQL is too old, or the administrator lacks a right.
             errors.DatabaseUnavailable: The database can't be reached.
         """
@@ -98,11 +122,14 @@ class Administrator:
             deployment = await find_deployment(connection)
             if deployment is None:
                 deployment = await self._create(connection)
-            # A copy of a database doesn't inherit the privileges on the database itself.
-            database = await connection.fetchval("SELECT quote_ident(current_database())")
-            await connection.execute(f"GRANT CREATE ON DATABASE {database} TO {quoted(deployment.creator_role)}")
-            await self._migrate_platform(connection, deployment)
-            await self._follow_secret(connection, deployment)
+            fingerprint = await find_fingerprint(connection, deployment)
+            ours = fingerprint == secret.fingerprint(self._secret)
+            if fingerprint is not None and not ours and not adopt:
+                raise KeyringDiffers
+            await _guard_database(connection, deployment)
+            await _migrate(connection, "platform", deployment.platform_owner, deployment.platform_role, PLATFORM_SCHEMA)
+            if not ours:
+                await self._key_logins(connection, deployment)
         password = secret.password(self._secret, deployment.app_login)
         return Bootstrapped(deployment, dsn_for(self._dsn, user=deployment.app_login, password=password))
 
@@ -211,6 +238,7 @@ class Administrator:
         if isolation == "login":
             if not await _can_login(connection, names.runtime_role):
                 await self._set_password(connection, names.runtime_role, "LOGIN NOINHERIT")
+            await _admit(connection, deployment, names.runtime_role)
         elif not await _is_member(connection, deployment.app_login, names.runtime_role):
             await connection.execute(
                 f"GRANT {quoted(names.runtime_role)} TO {quoted(deployment.app_login)} WITH INHERIT FALSE, SET TRUE"
@@ -221,7 +249,7 @@ class Administrator:
         deployment = Deployment(new_deployment_id(secrets.token_bytes(DEPLOYMENT_LENGTH)))
         owner, runtime, app = deployment.platform_owner, deployment.platform_role, deployment.app_login
         async with connection.transaction():
-            for role in (deployment.creator_role, owner, runtime):
+            for role in (deployment.creator_role, deployment.guest_role, owner, runtime):
                 await _create_role(connection, role)
             await _create_role(connection, app)
             await self._set_password(connection, app, "LOGIN NOINHERIT")
@@ -232,32 +260,19 @@ class Administrator:
             )
         return deployment
 
-    async def _migrate_platform(self, connection: AdminConnection, deployment: Deployment) -> None:
-        owner, runtime = deployment.platform_owner, deployment.platform_role
-        await _migrate(connection, "platform", owner, runtime, PLATFORM_SCHEMA)
-        async with _owner_tx(connection, owner, PLATFORM_SCHEMA) as tx:
-            await tx.execute(
-                "INSERT INTO deployment (id, secret_fingerprint, created_at) VALUES ($1, $2, $3) "
-                "ON CONFLICT DO NOTHING",
+    async def _key_logins(self, connection: AdminConnection, deployment: Deployment) -> None:
+        """Give every login the password that follows from the secret, and note which secret it is: all, or nothing."""
+        async with connection.transaction():
+            for login in await _logins(connection, deployment):
+                await self._set_password(connection, login, "LOGIN")
+            await connection.execute(f"SET LOCAL ROLE {quoted(deployment.platform_owner)}")
+            await connection.execute(
+                f"INSERT INTO {PLATFORM_SCHEMA}.deployment (id, secret_fingerprint, created_at) VALUES ($1, $2, $3) "  # noqa: S608 - A constant.
+                "ON CONFLICT (id) DO UPDATE SET secret_fingerprint = EXCLUDED.secret_fingerprint",
                 deployment.id,
                 secret.fingerprint(self._secret),
                 datetime.now(UTC),
             )
-
-    async def _follow_secret(self, connection: AdminConnection, deployment: Deployment) -> None:
-        """Set every login's password anew if the deployment's secret has changed."""
-        fingerprint = secret.fingerprint(self._secret)
-        async with _owner_tx(connection, deployment.platform_owner, PLATFORM_SCHEMA) as tx:
-            if await tx.fetchval("SELECT secret_fingerprint FROM deployment") == fingerprint:
-                return
-        logins = await connection.fetch(
-            "SELECT rolname FROM pg_catalog.pg_roles WHERE rolcanlogin AND starts_with(rolname, $1)",
-            f"bf_{deployment.id}_",
-        )
-        for row in logins:
-            await self._set_password(connection, row["rolname"], "LOGIN")
-        async with _owner_tx(connection, deployment.platform_owner, PLATFORM_SCHEMA) as tx:
-            await tx.execute("UPDATE deployment SET secret_fingerprint = $1", fingerprint)
 
     async def _set_password(self, connection: AdminConnection, role: str, options: str) -> None:
         verifier = secret.scram_verifier(secret.password(self._secret, role))
@@ -281,6 +296,64 @@ async def _check(connection: AdminConnection) -> None:
         raise DatabaseUnsuitable(found)
 
 
+async def find_fingerprint(connection: Connection, deployment: Deployment) -> str | None:
+    """Return the fingerprint of the secret from which a deployment's logins follow, or None before it is noted.
+
+    Args:
+        connection: Of the administrator's, or of the server's own login.
+        deployment: Which one.
+    """
+    async with connection.transaction():
+        await connection.execute(f"SET LOCAL ROLE {quoted(deployment.platform_role)}")
+        if await connection.fetchval("SELECT to_regclass($1) IS NULL", f"{PLATFORM_SCHEMA}.deployment"):
+            return None
+        found: str | None = await connection.fetchval(
+            f"SELECT secret_fingerprint FROM {PLATFORM_SCHEMA}.deployment WHERE id = $1",  # noqa: S608 - A constant.
+            deployment.id,
+        )
+        return found
+
+
+async def _logins(connection: AdminConnection, deployment: Deployment) -> list[str]:
+    rows = await connection.fetch(
+        "SELECT rolname FROM pg_catalog.pg_roles WHERE rolcanlogin AND starts_with(rolname, $1) ORDER BY rolname",
+        f"bf_{deployment.id}_",
+    )
+    return [row["rolname"] for row in rows]
+
+
+async def _guard_database(connection: AdminConnection, deployment: Deployment) -> None:
+    """Let the deployment's roles into the database, and nobody else.
+
+    PostgreSQL lets every login of the cluster connect to every database, and make temporary tables in it. Only the
+    database's owner can end that. A copy of a database doesn't inherit the privileges on the database itself, so this
+    is done at each start; a role stands between the logins and the database, because two sessions can't change a
+    database's privileges at a time.
+    """
+    await _create_role(connection, deployment.guest_role)
+    for login in await _logins(connection, deployment):
+        await _admit(connection, deployment, login)
+    database = await connection.fetchval("SELECT quote_ident(current_database())")
+    creator, guest = quoted(deployment.creator_role), quoted(deployment.guest_role)
+    await connection.execute(f"GRANT CREATE ON DATABASE {database} TO {creator}")
+    if await connection.fetchval(
+        "SELECT pg_has_role(current_user, datdba, 'USAGE') FROM pg_catalog.pg_database "
+        "WHERE datname = current_database()"
+    ):
+        await connection.execute(
+            f"GRANT CONNECT ON DATABASE {database} TO {guest}; "
+            f"REVOKE CONNECT, TEMPORARY ON DATABASE {database} FROM PUBLIC"
+        )
+
+
+async def _admit(connection: AdminConnection, deployment: Deployment, login: str) -> None:
+    """Let a login connect to the database."""
+    if not await _is_member(connection, login, deployment.guest_role):
+        await connection.execute(
+            f"GRANT {quoted(deployment.guest_role)} TO {quoted(login)} WITH INHERIT TRUE, SET FALSE"
+        )
+
+
 async def _create_role(connection: AdminConnection, role: str) -> None:
     """Make a role that inherits nothing but may be given something, and let the administrator become it."""
     if await connection.fetchval("SELECT to_regrole($1) IS NULL", role):
@@ -291,9 +364,12 @@ async def _create_role(connection: AdminConnection, role: str) -> None:
 
 async def _add_schema(connection: AdminConnection, deployment: Deployment, names: TenantNames) -> None:
     """Make a tenant's schema, which belongs to its owner role and which its runtime role may enter."""
-    if await connection.fetchval("SELECT to_regnamespace($1) IS NOT NULL", names.schema):
-        return
     creator, owner = quoted(deployment.creator_role), quoted(names.owner_role)
+    if await connection.fetchval("SELECT to_regnamespace($1) IS NOT NULL", names.schema):
+        if await _is_member(connection, names.owner_role, deployment.creator_role):
+            # Whoever made the schema was killed before it took the right to make schemas away again.
+            await connection.execute(f"REVOKE {creator} FROM {owner}")
+        return
     await connection.execute(f"GRANT {creator} TO {owner} WITH INHERIT TRUE, SET FALSE")
     async with connection.transaction():
         await connection.execute(

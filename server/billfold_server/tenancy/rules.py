@@ -80,6 +80,11 @@ class Deployment(msgspec.Struct, frozen=True):
         return f"bf_{self.id}_creator"
 
     @property
+    def guest_role(self) -> str:
+        """The role that may connect to the database, which is all that logins inherit; nobody else may, by default."""
+        return f"bf_{self.id}_guest"
+
+    @property
     def platform_owner(self) -> str:
         """The owner of the platform's tables."""
         return f"bf_{self.id}_platform_own"

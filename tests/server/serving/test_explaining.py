@@ -10,7 +10,7 @@ from billfold_server.keys.service import KeyringUnusable
 from billfold_server.serving.explaining import explain
 from billfold_server.serving.failures import Exit, Failure
 from billfold_server.settings import Mistake, SettingsInvalid
-from billfold_server.tenancy.provisioning import DatabaseUnsuitable
+from billfold_server.tenancy.provisioning import DatabaseUnsuitable, KeyringDiffers
 
 EMBEDDED = [
     each for each in vars(embedded).values() if isinstance(each, type) and issubclass(each, EmbeddedPostgresError)
@@ -25,6 +25,7 @@ class TestAnException:
             (SettingsInvalid([Mistake("port", "Wrong.")]), Exit.SETTINGS),
             (KeyringUnusable("It doesn't open."), Exit.SETTINGS),
             (DatabaseUnsuitable("Too old."), Exit.SETTINGS),
+            (KeyringDiffers(), Exit.SETTINGS),
             (errors.DatabaseUnavailable("gone"), Exit.UNAVAILABLE),
             (errors.UnknownTenant("none"), Exit.REFUSED),
             (asyncpg.TooManyConnectionsError("full"), Exit.UNAVAILABLE),

@@ -18,12 +18,13 @@ from billfold import errors
 from billfold.contract.platform import TenantState
 from billfold_server.db.pools import dsn_for
 from billfold_server.tenancy import migrations
-from billfold_server.tenancy.provisioning import Administrator, DatabaseUnsuitable
+from billfold_server.tenancy.provisioning import Administrator, DatabaseUnsuitable, KeyringDiffers
 from billfold_server.tenancy.service import Registry, Tenants
 from billfold_server.tenancy.transaction import Database
 from tests.tenants import SECRET, Tenancy, in_database, manifest
 
 ROOT = Path(__file__).parents[3]
+PASSWORDS = "SELECT rolname, rolpassword FROM pg_authid WHERE rolcanlogin ORDER BY rolname"
 
 
 async def query(dsn: str, sql: str, *arguments: object) -> list[asyncpg.Record]:
@@ -80,7 +81,7 @@ class TestBootstrapping:
         assert len({each.deployment.id for each in ready}) == 1
 
     async def test_gives_the_servers_login_nothing_by_itself(self, tenancy: Tenancy) -> None:
-        """The login inherits nothing, and may only become runtime roles."""
+        """The login inherits nothing but that it may connect, and may only become runtime roles."""
         rows = await query(
             tenancy.admin_dsn,
             "SELECT r.rolname, m.inherit_option, m.set_option, m.admin_option, "
@@ -89,21 +90,57 @@ class TestBootstrapping:
             "WHERE l.rolname = $1",
             (await tenancy.database.deployment()).app_login,
         )
-        assert rows
+        assert {row["rolname"].rpartition("_")[2] for row in rows} == {"run", "guest"}
         for row in rows:
-            assert row["rolname"].endswith("_run")
-            assert [*row.values()][1:] == [False, True, False, False, False, False]
+            # What it inherits from the guests is the way into the database.
+            guest = row["rolname"].endswith("_guest")
+            assert [*row.values()][1:] == [guest, not guest, False, False, False, False]
 
-    async def test_follows_a_changed_secret(self, tenancy: Tenancy) -> None:
+    async def test_is_refused_with_another_secret(self, tenancy: Tenancy) -> None:
+        """A laptop, or a server that lost its volume, changes no password, so nobody is locked out."""
+        await tenancy.add("vault", isolation="login")
+        before = await query(tenancy.admin_dsn, PASSWORDS)
+        with pytest.raises(KeyringDiffers):
+            await Administrator(tenancy.admin_dsn, deployment_secret=b"another one").bootstrap()
+        assert await query(tenancy.admin_dsn, PASSWORDS) == before
+
+    async def test_follows_another_secret_if_told_to(self, tenancy: Tenancy) -> None:
         """The logins get the passwords that follow from the new secret, also those of tenants."""
         vault = await tenancy.add("vault", isolation="login")
-        await Administrator(tenancy.admin_dsn, deployment_secret=b"a new one").bootstrap()
+        await Administrator(tenancy.admin_dsn, deployment_secret=b"a new one").bootstrap(adopt=True)
         renewed = Database(tenancy.runtime_dsn, deployment_secret=b"a new one")
         async with renewed.tx(vault) as tx:
             assert await tx.fetchval("SELECT session_user::text") == vault.runtime_role
         await renewed.close()
         # The roles are the cluster's, and other tests use the same ones.
-        await Administrator(tenancy.admin_dsn, deployment_secret=SECRET).bootstrap()
+        await Administrator(tenancy.admin_dsn, deployment_secret=SECRET).bootstrap(adopt=True)
+
+    async def test_that_was_cut_short_is_continued_with_another_secret(self, empty: str) -> None:
+        """Before it is noted from which secret the passwords follow, nobody relies on them."""
+        await Administrator(empty, deployment_secret=SECRET).bootstrap()
+        await query(empty, "DELETE FROM billfold_platform.deployment")
+        ready = await Administrator(empty, deployment_secret=b"a new one").bootstrap()
+        assert (await query(ready.runtime_dsn, "SELECT 1 AS one"))[0]["one"] == 1
+
+    @pytest.mark.parametrize("owner", [True, False], ids=["owner", "superuser"])
+    async def test_lets_no_other_login_of_the_cluster_in(self, empty: str, modest: str, *, owner: bool) -> None:
+        """Who has nothing to do with Billfold can't connect to its database."""
+        stranger = f"stranger_{secrets.token_hex(4)}"
+        await query(empty, f"CREATE ROLE {stranger} LOGIN PASSWORD 'strange'")
+        dsn = dsn_for(empty, user=stranger, password="strange")
+        assert await query(dsn, "SELECT 1")
+        await Administrator(modest if owner else empty, deployment_secret=SECRET).bootstrap()
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await query(dsn, "SELECT 1")
+        await query(empty, f"DROP ROLE {stranger}")
+
+    async def test_goes_on_where_the_administrator_may_not_close_the_database(self, empty: str, modest: str) -> None:
+        """Whoever may create schemas without owning the database sets it up, and leaves its doors as they are."""
+        database, role = urlsplit(empty).path.removeprefix("/"), urlsplit(modest).username
+        await query(empty, f"ALTER DATABASE {database} OWNER TO CURRENT_USER")
+        await query(empty, f"GRANT CREATE ON DATABASE {database} TO {role} WITH GRANT OPTION")
+        ready = await Administrator(modest, deployment_secret=SECRET).bootstrap()
+        assert await query(ready.runtime_dsn, "SELECT 1")
 
     async def test_is_refused_to_a_role_that_may_not_create_roles(self, empty: str, modest: str) -> None:
         """One sentence says which right is missing."""
@@ -164,6 +201,15 @@ class TestApplying:
         second = await tenancy.tenants.apply(manifest("acme"))
         assert (first.change, second.change) == ("created", "unchanged")
         assert second.tenant == first.tenant
+
+    async def test_again_takes_away_what_a_kill_has_left(self, tenancy: Tenancy) -> None:
+        """Whoever was killed between making the schema and taking the right to make schemas away is made up for."""
+        acme = await tenancy.add("acme")
+        creator = (await tenancy.database.deployment()).creator_role
+        await query(tenancy.admin_dsn, f"GRANT {creator} TO {acme.owner_role} WITH INHERIT TRUE, SET FALSE")
+        await tenancy.tenants.apply(manifest("acme"))
+        may = "SELECT has_database_privilege($1, current_database(), 'CREATE') AS may"
+        assert not (await query(tenancy.admin_dsn, may, acme.owner_role))[0]["may"]
 
     async def test_another_manifest_changes_the_tenant(self, tenancy: Tenancy) -> None:
         """Workers see the new manifest, under the same id."""
