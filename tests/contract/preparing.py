@@ -1,7 +1,6 @@
 """Prepares schemathesis's cases: ids that exist, cursors that were handed out, clients that are known."""
 
 import secrets
-from datetime import datetime, timedelta
 from typing import Any
 
 from schemathesis import GenerationMode
@@ -79,7 +78,7 @@ class Preparing:
             # Random bytes are no statement, which is a 422; every second file is one.
             case.body = statement()
         elif operation_id == "advanceClock" and isinstance(case.body, dict) and "to" in case.body:
-            case.body["to"] = self._soon()
+            case.body["to"] = self._seeds.soon()
 
     def _query(self, case: Any, *, positive: bool) -> dict[str, Any]:
         query: dict[str, Any] = self._seeds.real(case.query)
@@ -90,11 +89,6 @@ class Preparing:
             if cursor is not None and set(query) <= {"limit"}:
                 query["cursor"] = cursor
         return query
-
-    def _soon(self) -> str:
-        """Return an instant a little ahead of the tenant's clock; a thousand years would take it many thousand jobs."""
-        now = datetime.fromisoformat(self._seeds.client.get("/v1/clock").json()["now"])
-        return (now + timedelta(seconds=30)).isoformat()
 
     def _keep_keys_apart(self, case: Any) -> None:
         """Give each valid request an idempotency key of its own; otherwise short keys collide, which is a 422."""

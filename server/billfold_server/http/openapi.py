@@ -64,7 +64,7 @@ def implied_errors(operation: Operation) -> list[type[errors.ProblemError]]:
     when(operation.if_match, errors.PreconditionFailed)
     when(operation.takes_body, errors.BodyTooLarge, errors.UnsupportedMediaType)
     when(operation.surface == "oauth", errors.RateLimited)
-    leans_on_database = operation.needs_token or operation.audience.startswith(("tenant", "platform"))
+    leans_on_database = operation.audience != "host" and not operation.by_itself
     when(leans_on_database, errors.DatabaseUnavailable, errors.Overloaded, errors.Busy)
     when(operation.needs_token and operation.method != "GET", errors.OutcomeUnknown)
     return implied
@@ -339,10 +339,20 @@ class _Writer:
         self, operation: Operation, status: int, classes: Sequence[type[errors.ProblemError]]
     ) -> dict[str, Any]:
         # What the edge refuses is a problem on every surface, because it happens before anyone knows which.
-        at_edge = all(issubclass(each, errors.TenantSuspended | errors.UnknownTenant) for each in classes)
-        if operation.surface == "oauth" and not at_edge:
-            code = "temporarily_unavailable" if status in {429, 503} else "invalid_request"
-            return self._oauth_refusal(status, code)
+        at_edge = [each for each in classes if issubclass(each, _AT_EDGE)]
+        content: dict[str, Any] = {}
+        if operation.surface == "problem" or at_edge:
+            content |= self._problem_content(status, classes if operation.surface == "problem" else at_edge)
+        if operation.surface == "oauth" and not all(issubclass(each, _ONLY_AT_EDGE) for each in classes):
+            content |= self._oauth_content("temporarily_unavailable" if status in {429, 503} else "invalid_request")
+        return {
+            "description": "; ".join(each.title for each in classes) + ".",
+            "headers": _headers(*_REFUSAL_HEADERS.get(status, ())),
+            "content": content,
+        }
+
+    @staticmethod
+    def _problem_content(status: int, classes: Sequence[type[errors.ProblemError]]) -> dict[str, Any]:
         codes = sorted(each.code for each in classes)
         schema = {
             "allOf": [
@@ -350,26 +360,24 @@ class _Writer:
                 {"properties": {"code": {"enum": codes}, "status": {"const": status}}},
             ]
         }
-        return {
-            "description": "; ".join(each.title for each in classes) + ".",
-            "headers": _headers(*_REFUSAL_HEADERS.get(status, ())),
-            "content": {
-                problems.MEDIA_TYPE: {
-                    "schema": schema,
-                    "examples": {each.code: _problem_example(each) for each in classes},
-                }
-            },
-        }
+        examples = {each.code: _problem_example(each) for each in classes}
+        return {problems.MEDIA_TYPE: {"schema": schema, "examples": examples}}
 
     @staticmethod
-    def _oauth_refusal(status: int, code: str) -> dict[str, Any]:
+    def _oauth_content(code: str) -> dict[str, Any]:
+        return {"application/json": {"schema": {"$ref": "#/components/schemas/OAuthError"}, "example": {"error": code}}}
+
+    @classmethod
+    def _oauth_refusal(cls, status: int, code: str) -> dict[str, Any]:
         return {
             "description": "A refusal of RFC 6749, section 5.2.",
             "headers": _headers(*_REFUSAL_HEADERS.get(status, ())),
-            "content": {
-                "application/json": {"schema": {"$ref": "#/components/schemas/OAuthError"}, "example": {"error": code}}
-            },
+            "content": cls._oauth_content(code),
         }
+
+
+_ONLY_AT_EDGE: Final = (errors.TenantSuspended, errors.UnknownTenant)
+_AT_EDGE: Final = (*_ONLY_AT_EDGE, errors.DatabaseUnavailable, errors.Overloaded, errors.Busy)
 
 
 _SUCCESS: Final = {200: "As asked.", 201: "Created.", 202: "Accepted.", 204: "Done; there is nothing to say."}

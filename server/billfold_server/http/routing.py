@@ -194,6 +194,7 @@ class Options(typing.TypedDict, total=False):
         surface: How refusals look.
         audience: Where it isn't the room's.
         in_document: Whether the OpenAPI document shows it.
+        by_itself: Whether it is answered without the database.
     """
 
     scope: str | None
@@ -212,6 +213,7 @@ class Options(typing.TypedDict, total=False):
     surface: Surface
     audience: Audience
     in_document: bool
+    by_itself: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,6 +247,7 @@ class Operation:
     response_media_type: str = JSON
     surface: Surface = "problem"
     in_document: bool = True
+    by_itself: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a declaration that forgets something."""

@@ -108,7 +108,7 @@ async def get_platform_jwks(call: Call) -> Reply[JwkSet]:
     return await _keys(call)
 
 
-@platform_routes.get("/platform/.well-known/oauth-authorization-server")
+@platform_routes.get("/platform/.well-known/oauth-authorization-server", by_itself=True)
 async def get_platform_server_metadata(call: Call) -> Reply[ServerMetadata]:
     """Show what the platform's authorization server can do (RFC 8414)."""
     return _metadata(call)

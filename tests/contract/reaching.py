@@ -1,0 +1,220 @@
+"""How each documented status is reached, where generated data can't: a recipe per status, and per operation for 409.
+
+What an operation may always refuse is reached in the same way everywhere: no token, no scope, too many requests, a
+body of the wrong kind, a tenant that isn't there, a database that is away. What its own state refuses is told per
+operation in ``CONFLICTS``; a test sees that the table is complete.
+"""
+
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from tests.contract.documents import Operation
+from tests.contract.seeds import FRESH, Seeds, statement
+
+__all__ = ["CONFLICTS", "Reaching", "contradict"]
+
+TOO_MUCH = 900_000_000_000_000
+
+
+class Reaching:
+    """Sends well-formed requests of any operation.
+
+    Args:
+        seeds: What the tenant holds.
+        tenant: The tenant's base URL.
+        deployment: The deployment's base URL.
+        tokens: Access tokens with every scope, of the tenant and of the platform.
+        basics: The credentials of clients, for the operations that issue tokens.
+    """
+
+    def __init__(
+        self, seeds: Seeds, tenant: str, deployment: str, tokens: dict[bool, str], basics: dict[bool, tuple[str, str]]
+    ) -> None:
+        self.seeds = seeds
+        self._bases = {False: tenant, True: deployment}
+        self._tokens = tokens
+        self._basics = basics
+
+    def send(self, operation: Operation, **changes: Any) -> httpx.Response:
+        """Send the operation's example, with changes.
+
+        Args:
+            operation: The operation.
+            changes: ``base``, ``token`` (None sends none), ``path`` (parameters), ``query``, ``body`` (JSON),
+                ``content`` (bytes), ``content_type`` or ``headers``, in place of the example's.
+        """
+        headers: dict[str, str] = {}
+        token = changes.get("token", self._tokens[operation.at_deployment])
+        if operation.needs_token and token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        if any(each["name"] == "Idempotency-Key" for each in operation.definition.get("parameters", [])):
+            headers["Idempotency-Key"] = secrets.token_hex(8)
+        content = changes.get("content", self._content(operation, changes.get("body")))
+        if operation.media_type is not None:
+            headers["Content-Type"] = changes.get("content_type", operation.media_type)
+        auth = None if operation.needs_token else self._basics[operation.at_deployment]
+        return httpx.request(
+            operation.method,
+            changes.get("base", self._bases[operation.at_deployment]) + self._path(operation, changes.get("path")),
+            params=changes.get("query"),
+            headers={**headers, **changes.get("headers", {})},
+            content=content,
+            auth=changes.get("auth", auth if operation.media_type == "application/x-www-form-urlencoded" else None),
+            timeout=30,
+        )
+
+    def example(self, operation: Operation) -> Any:
+        """Return the example of the operation's body, with ids that name something."""
+        content = next(iter(operation.definition["requestBody"]["content"].values()))
+        return self.seeds.real(content.get("example", {}))
+
+    def _content(self, operation: Operation, body: Any) -> bytes | None:
+        if operation.media_type is None:
+            return None
+        if operation.media_type == "application/octet-stream":
+            return statement()
+        if operation.media_type == "application/x-www-form-urlencoded":
+            return b"grant_type=client_credentials"
+        return httpx.Request("POST", "http://x", json=self.example(operation) if body is None else body).content
+
+    def _path(self, operation: Operation, given: dict[str, str] | None) -> str:
+        path = operation.path
+        for parameter in operation.definition.get("parameters", []):
+            if parameter["in"] == "path":
+                name = parameter["name"]
+                value = (given or {}).get(name) or self.seeds.real(parameter.get("example", "nobody"))
+                path = path.replace(f"{{{name}}}", value)
+        return path
+
+    def fresh(self, operation: Operation) -> dict[str, str]:
+        """Return path parameters that nothing has used up."""
+        return FRESH[operation.operation_id](self.seeds) if operation.operation_id in FRESH else {}
+
+
+def _twice(reaching: Reaching, operation: Operation) -> httpx.Response:
+    """Do something again that can be done once."""
+    path = reaching.fresh(operation)
+    reaching.send(operation, path=path)
+    return reaching.send(operation, path=path)
+
+
+def _not_frozen(reaching: Reaching, operation: Operation) -> httpx.Response:
+    return reaching.send(operation, path=FRESH["freezeWallet"](reaching.seeds))
+
+
+def _with(name: str, value: Any) -> Callable[[Reaching, Operation], httpx.Response]:
+    """Change one member of the example's body; a callable is asked for its value."""
+
+    def recipe(reaching: Reaching, operation: Operation) -> httpx.Response:
+        body = reaching.example(operation) | {name: value(reaching) if callable(value) else value}
+        return reaching.send(operation, body=body, path=reaching.fresh(operation))
+
+    return recipe
+
+
+def _external_id(reaching: Reaching) -> str:
+    taken = secrets.token_hex(8)
+    reaching.seeds.post("/v1/parties", {"kind": "person", "name": "x", "external_id": taken})
+    return taken
+
+
+def _taken_alias(reaching: Reaching, operation: Operation) -> httpx.Response:
+    first, second = reaching.seeds.ids("wal")[:2]
+    body = {"scheme": "reference", "value": secrets.token_hex(8)}
+    reaching.send(operation, path={"wallet_id": first}, body=body)
+    return reaching.send(operation, path={"wallet_id": second}, body=body)
+
+
+def _taken_code(reaching: Reaching, operation: Operation) -> httpx.Response:
+    body = reaching.example(operation) | {"code": f"taken_{secrets.token_hex(4)}"}
+    reaching.send(operation, body=body)
+    return reaching.send(operation, body=body)
+
+
+def _unbalanced(reaching: Reaching, operation: Operation) -> httpx.Response:
+    body = reaching.example(operation)
+    body["postings"][0]["amount_minor"] += 1
+    return reaching.send(operation, body=body)
+
+
+def _overdrawn_limit(reaching: Reaching, operation: Operation) -> httpx.Response:
+    """Set a limit below what an account is overdrawn already."""
+    debit, credit = (reaching.seeds.post("/v1/accounts", _account()) for _ in range(2))
+    postings = [
+        {"account_id": debit["id"], "amount_minor": 100, "currency": "EUR"},
+        {"account_id": credit["id"], "amount_minor": -100, "currency": "EUR"},
+    ]
+    reaching.seeds.post("/v1/journal-entries", {"postings": postings})
+    return reaching.send(operation, path={"account_id": credit["id"]}, body={"overdraft_limit_minor": 0})
+
+
+def _account() -> dict[str, Any]:
+    return {"code": f"reach_{secrets.token_hex(6)}", "type": "asset", "currency": "EUR", "overdraft_limit_minor": None}
+
+
+def _currency_of_statement(reaching: Reaching, operation: Operation) -> httpx.Response:
+    return reaching.send(operation, content=statement().replace(b"EUR", b"CHF"))
+
+
+def _past(_: Reaching) -> str:
+    return "2001-01-01T00:00:00Z"
+
+
+def _euros(amount_minor: int) -> dict[str, Any]:
+    return {"amount_minor": amount_minor, "currency": "EUR"}
+
+
+Recipe = Callable[[Reaching, Operation], httpx.Response]
+
+CONFLICTS: dict[str, Recipe] = {
+    "advanceClock": _with("to", _past),
+    "createParty": _with("external_id", _external_id),
+    "updateParty": _with("external_id", _external_id),
+    "createWallet": _with("currencies", ["CHF"]),
+    "freezeWallet": _twice,
+    "unfreezeWallet": _not_frozen,
+    "closeWallet": _twice,
+    "createAlias": _taken_alias,
+    "createTransfer": _with("amount", _euros(TOO_MUCH)),
+    "reverseTransfer": _with("amount_minor", TOO_MUCH),
+    "createTopUp": _with("amount", {"amount_minor": 1, "currency": "CHF"}),
+    "reverseTopUp": _with("amount_minor", TOO_MUCH),
+    "createWithdrawal": _with("amount", _euros(TOO_MUCH)),
+    "reverseWithdrawal": _with("amount_minor", TOO_MUCH),
+    "createHold": _with("amount", _euros(TOO_MUCH)),
+    "captureHold": _twice,
+    "releaseHold": _twice,
+    "createAccount": _taken_code,
+    "updateAccount": _overdrawn_limit,
+    "createJournalEntry": _unbalanced,
+    "reverseJournalEntry": _with("amount_minor", TOO_MUCH),
+    "createStatementImport": _currency_of_statement,
+    "assignStatementEntry": _twice,
+}
+"""For each operation of a tenant whose state may refuse it: a request that it does refuse."""
+
+
+def _reused_key(reaching: Reaching, operation: Operation) -> httpx.Response:
+    """Send two different requests under one key."""
+    headers = {"Idempotency-Key": secrets.token_hex(8)}
+    body: dict[str, Any] | None = None
+    if operation.media_type == "application/json":
+        # What must be unique or lie ahead isn't the example's, which others send too.
+        body = reaching.example(operation)
+        unique = {"to": reaching.seeds.soon(), "code": f"once_{secrets.token_hex(4)}", "value": secrets.token_hex(8)}
+        body |= {name: value for name, value in unique.items() if name in body}
+    first = reaching.send(operation, headers=headers, path=reaching.fresh(operation), body=body)
+    assert first.status_code < 300, first.text
+    # The path differs where it was made anew, the body where it is a file, and a blank is enough for JSON.
+    changes = {} if body is None else {"content": b" " + httpx.Request("POST", "http://x", json=body).content}
+    return reaching.send(operation, headers=headers, path=reaching.fresh(operation), **changes)
+
+
+def contradict(reaching: Reaching, operation: Operation) -> httpx.Response:
+    """Send a request that contradicts something, which is a 422."""
+    if operation.operation_id == "applyTenant":
+        return reaching.send(operation, body={"slug": "demo_bank", "manifest": {}})
+    return _reused_key(reaching, operation)

@@ -1,0 +1,239 @@
+"""Each status that the document lists for an operation is seen at that operation."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from billfold_server.settings import Secret
+from tests.contract.conftest import SUMMARY, TENANT
+from tests.contract.documents import Operation, operations, read_document
+from tests.contract.reaching import CONFLICTS, Reaching, contradict
+from tests.contract.seeds import Seeds
+from tests.live import LiveServer, serve
+from tests.tenants import manifest
+
+EVERY = list(operations(read_document()))
+# Success is what test_contract reaches.
+PAIRS = [(each, status) for each in EVERY for status in each.statuses if status >= 400]
+REACHED: set[tuple[str, int]] = set()
+
+
+class Surroundings(msgspec.Struct):
+    """Servers and tenants in states that refuse.
+
+    Attributes:
+        reaching: Sends well-formed requests to the server that is well.
+        away: A server whose database can't be reached.
+        strict: A server that lets everybody ask once.
+        poor: Tokens without scopes that matter, of the tenant and of the platform.
+        once: Tokens of clients that may ask once, of the tenant ``reach_limited`` and of the platform.
+    """
+
+    reaching: Reaching
+    away: LiveServer
+    strict: LiveServer
+    poor: dict[bool, str]
+    once: dict[bool, str]
+    live: LiveServer
+
+
+@pytest.fixture(scope="module")
+def surroundings(
+    live: LiveServer,
+    seeds: Seeds,
+    client: httpx.Client,
+    operator: httpx.Client,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Surroundings]:
+    """Bring servers and tenants into states that refuse."""
+    live.add_tenant(manifest("reach_limited", rate_limit_per_s=1, rate_limit_burst=1))
+    live.add_tenant(manifest("reach_suspended"))
+    live.run(live.services.tenants.suspend("reach_suspended", reason="test"))
+    live.add_tenant(manifest("reach_plain", features=[]))
+    base = msgspec.structs.replace(
+        live.settings, public_url=live.url, keyring_file=str(Path(live.settings.data_dir) / "keyring.json")
+    )
+    away = msgspec.structs.replace(
+        base,
+        database_url=Secret("postgresql://nobody:x@127.0.0.1:1/nothing"),
+        admin_database_url=None,
+        data_dir=str(tmp_path_factory.mktemp("away")),
+    )
+    strict = msgspec.structs.replace(
+        base,
+        data_dir=str(tmp_path_factory.mktemp("strict")),
+        rate_limit_per_s=1,
+        rate_limit_burst=1,
+        token_rate_limit_per_min=1,
+    )
+    tokens = {False: client.headers["Authorization"][7:], True: operator.headers["Authorization"][7:]}
+    clients = {False: live.add_client(TENANT), True: live.add_client(None)}
+    reaching = Reaching(
+        seeds,
+        live.base(TENANT),
+        live.url,
+        tokens,
+        {key: (each.client_id, each.secret) for key, each in clients.items()},
+    )
+    with serve(away) as away_server, serve(strict) as strict_server:
+        yield Surroundings(
+            reaching=reaching,
+            away=away_server,
+            strict=strict_server,
+            poor={False: live.token(TENANT, live.add_client(TENANT, ["audit:read"])), True: ""},
+            once={False: live.token("reach_limited", live.add_client("reach_limited")), True: tokens[True]},
+            live=live,
+        )
+    SUMMARY.append(f"reach: {len(REACHED)} of {len(PAIRS)} pairs of operation and refusal seen")
+
+
+def _base(server: LiveServer, operation: Operation, slug: str = TENANT) -> str:
+    return server.url if operation.at_deployment else server.base(slug)
+
+
+def malformed(around: Surroundings, operation: Operation) -> httpx.Response:
+    """Ask for a parameter that no operation knows, or for a token without saying how."""
+    if operation.media_type == "application/x-www-form-urlencoded":
+        return around.reaching.send(operation, content=b"scope=x")
+    return around.reaching.send(operation, query={"unknown": "1"})
+
+
+def unauthenticated(around: Surroundings, operation: Operation) -> httpx.Response:
+    """Show no token, or a wrong secret."""
+    return around.reaching.send(operation, token=None, auth=None if operation.needs_token else ("nobody", "x"))
+
+
+def forbidden(around: Surroundings, operation: Operation) -> httpx.Response:
+    """Show a token that lacks the scope, or come to a suspended tenant."""
+    if not operation.at_deployment:
+        poor = operation.needs_token and operation.operation_id != "listAuditRecords"
+        if poor:
+            return around.reaching.send(operation, token=around.poor[False])
+        return around.reaching.send(operation, base=around.live.base("reach_suspended"))
+    (scopes,) = (scopes for each in operation.definition["security"] for scopes in each.values())
+    other = "platform:tenants:read" if scopes == ["platform:tenants:write"] else "platform:tenants:write"
+    return around.reaching.send(operation, token=around.live.token(None, around.live.add_client(None, [other])))
+
+
+def missing(around: Surroundings, operation: Operation) -> httpx.Response:
+    """Name a tenant that isn't there."""
+    if operation.at_deployment:
+        return around.reaching.send(operation, path={"slug": "nobody"}, query=_confirmed(operation, "nobody"))
+    return around.reaching.send(operation, base=f"{around.live.url}/t/nobody")
+
+
+def _confirmed(operation: Operation, slug: str) -> dict[str, str] | None:
+    return {"confirm": slug} if operation.operation_id == "deleteTenant" else None
+
+
+def conflicting(around: Surroundings, operation: Operation) -> httpx.Response:
+    """Ask for what the state of things refuses."""
+    if operation.operation_id in CONFLICTS:
+        return CONFLICTS[operation.operation_id](around.reaching, operation)
+    if operation.operation_id == "applyTenant":
+        hosts = {"hosts": ["taken.example.com"]}
+        around.live.add_tenant(manifest("reach_host", **hosts))
+        body = around.reaching.example(operation)
+        return around.reaching.send(operation, body={**body, "manifest": {**body["manifest"], **hosts}})
+    if operation.operation_id == "deleteTenant":
+        # It must be suspended first.
+        return around.reaching.send(operation, path={"slug": "reach_plain"}, query={"confirm": "reach_plain"})
+    around.live.run(_begin_to_delete(around.live, "reach_plain"))
+    try:
+        return around.reaching.send(operation, path={"slug": "reach_plain"})
+    finally:
+        around.live.run(_begin_to_delete(around.live, "reach_plain", state="active"))
+
+
+async def _begin_to_delete(live: LiveServer, slug: str, state: str = "deleting") -> None:
+    """Leave a tenant in a state in which a deletion that was cut short leaves it."""
+    async with live.services.database.platform_tx() as tx:
+        await tx.execute("UPDATE tenants SET state = $2 WHERE slug = $1", slug, state)
+
+
+def outdated(around: Surroundings, operation: Operation) -> httpx.Response:
+    """Change what has changed since."""
+    return around.reaching.send(operation, body={}, headers={"If-Match": '"999999"'})
+
+
+def too_large(around: Surroundings, operation: Operation) -> httpx.Response:
+    """Send more than the server takes."""
+    upload = operation.media_type == "application/octet-stream"
+    settings = around.live.settings
+    limit = settings.upload_limit_bytes if upload else settings.body_limit_bytes
+    return around.reaching.send(operation, content=b" " * (limit + 1))
+
+
+def of_wrong_type(around: Surroundings, operation: Operation) -> httpx.Response:
+    """Call the body something else."""
+    return around.reaching.send(operation, content_type="text/plain")
+
+
+def contradicting(around: Surroundings, operation: Operation) -> httpx.Response:
+    """Send what contradicts something."""
+    return contradict(around.reaching, operation)
+
+
+def too_often(around: Surroundings, operation: Operation) -> httpx.Response:
+    """Ask until it is too much."""
+    base = _base(around.strict, operation, "reach_limited")
+    changes: dict[str, Any] = {"token": around.once[operation.at_deployment]}
+    if not operation.needs_token:
+        changes = {"auth": ("nobody", "x")}
+    for _ in range(20):
+        answer = around.reaching.send(operation, base=base, **changes)
+        if answer.status_code == 429:
+            break
+    return answer
+
+
+def while_away(around: Surroundings, operation: Operation) -> httpx.Response:
+    """Ask a server whose database can't be reached."""
+    return around.reaching.send(operation, base=_base(around.away, operation))
+
+
+WAYS: dict[int, Callable[[Surroundings, Operation], httpx.Response]] = {
+    400: malformed,
+    401: unauthenticated,
+    403: forbidden,
+    404: missing,
+    409: conflicting,
+    412: outdated,
+    413: too_large,
+    415: of_wrong_type,
+    422: contradicting,
+    429: too_often,
+    503: while_away,
+}
+"""How each status is reached."""
+
+
+class TestEveryDocumentedStatus:
+    def test_has_a_way_to_be_reached(self) -> None:
+        """The table of ways has each status of the document, and the table of conflicts each operation that has one."""
+        assert {status for _, status in PAIRS} == set(WAYS)
+        tenants = {each.operation_id for each, status in PAIRS if status == 409 and not each.at_deployment}
+        assert tenants == set(CONFLICTS)
+
+    @pytest.mark.parametrize(
+        ("operation", "status"), PAIRS, ids=[f"{each.operation_id}-{status}" for each, status in PAIRS]
+    )
+    def test_is_seen(self, operation: Operation, status: int, surroundings: Surroundings) -> None:
+        """The operation answers with the status, in the documented form and with a documented code."""
+        answer = WAYS[status](surroundings, operation)
+        assert answer.status_code == status, answer.text
+        media_type = answer.headers["content-type"]
+        content = operation.definition["responses"][str(status)]["content"][media_type]
+        body = json.loads(answer.content)
+        if media_type == "application/problem+json":
+            assert body["code"] in content["examples"]
+            assert body["request_id"] == answer.headers["x-request-id"]
+        else:
+            assert set(body) == {"error", "error_description"}
+        assert status not in {429, 503} or int(answer.headers["retry-after"]) >= 0
+        REACHED.add((operation.operation_id, status))
