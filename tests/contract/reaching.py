@@ -204,7 +204,12 @@ def _reused_key(reaching: Reaching, operation: Operation) -> httpx.Response:
     if operation.media_type == "application/json":
         # What must be unique or lie ahead isn't the example's, which others send too.
         body = reaching.example(operation)
-        unique = {"to": reaching.seeds.soon(), "code": f"once_{secrets.token_hex(4)}", "value": secrets.token_hex(8)}
+        unique = {
+            "to": reaching.seeds.soon(),
+            "code": f"once_{secrets.token_hex(4)}",
+            "scheme": "reference",
+            "value": secrets.token_hex(8),
+        }
         body |= {name: value for name, value in unique.items() if name in body}
     first = reaching.send(operation, headers=headers, path=reaching.fresh(operation), body=body)
     assert first.status_code < 300, first.text
