@@ -73,6 +73,7 @@ ROOMS: Final[tuple[Routes, ...]] = (
     identity_routes.routes,
     identity_routes.platform_routes,
     tenancy_routes.platform_routes,
+    audit_routes.platform_routes,
     docs.routes,
     docs.platform_routes,
     health.routes,

@@ -259,6 +259,8 @@ class TestCredentials:
             platform.tenants.suspend(slug, reason="The end")
             platform.tenants.delete(slug, confirm=slug)
             assert slug not in [each.slug for each in platform.tenants.list()]
+            done = [each.action for each in platform.audit_records.list(object_id=made.id, limit=2)]
+            assert (done[0], done[-1]) == ("tenant.deleted", "tenant.created")
 
 
 class TestTheOtherMode:

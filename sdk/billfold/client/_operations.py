@@ -153,6 +153,8 @@ SUSPEND_TENANT: Final = Operation("POST", "/platform/v1/tenants/{slug}/suspend",
 RESUME_TENANT: Final = Operation("POST", "/platform/v1/tenants/{slug}/resume", platform.Tenant)
 MIGRATE_TENANT: Final = Operation("POST", "/platform/v1/tenants/{slug}/migrate", platform.Tenant, patience=_LONG)
 
+LIST_PLATFORM_AUDIT_RECORDS: Final = paged("/platform/v1/audit-records", platform.AuditRecord)
+
 OPERATIONS: Final[tuple[Operation[object], ...]] = tuple(
     value for value in list(globals().values()) if isinstance(value, Operation)
 )

@@ -1,4 +1,4 @@
-"""Shows a tenant's clients the audit trail."""
+"""Shows the audit trails: a tenant's to its clients, and the platform's to its operators."""
 
 from typing import Annotated
 from uuid import UUID
@@ -13,13 +13,19 @@ from billfold_server.audit import service
 from billfold_server.http.pagination import DEFAULT_LIMIT, Cursor, Limit
 from billfold_server.http.routing import Call, Routes
 
-__all__ = ["routes"]
+__all__ = ["platform_routes", "routes"]
 
 routes = Routes(
     tag="Audit", description="Who did what, on which object, why, and in which request. Records are never changed."
 )
+platform_routes = Routes(
+    tag="Platform audit",
+    description="What operators did with tenants and clients. Records are never changed.",
+    audience="platform",
+)
 
 _KIND = "audit_records"
+_PLATFORM_KIND = "platform_audit_records"
 ObjectId = Annotated[
     str, Meta(min_length=1, max_length=100, pattern=r"^[!-~]+$(?!\n)", description="Id of the object.")
 ]
@@ -53,4 +59,29 @@ async def list_audit_records(
         records = await service.list_records(
             tx, object_id=object_id, action=action, before=UUID(str(after[0])) if after else None, limit=limit + 1
         )
-    return call.page(_KIND, records, limit, key=lambda record: [str(ids.decode(Prefix.AUDIT_RECORD, record.id))])
+    return call.page(_KIND, records, limit, key=_position)
+
+
+@platform_routes.get("/platform/v1/audit-records", scope="platform:audit:read")
+async def list_platform_audit_records(
+    call: Call,
+    *,
+    object_id: ObjectId | None = None,
+    action: Action | None = None,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor | None = None,
+) -> Page[AuditRecord]:
+    """List what operators did with tenants and clients.
+
+    The newest comes first. What was done inside a tenant stands in the tenant's own audit trail.
+    """
+    after = call.cursors.decode(_PLATFORM_KIND, cursor)
+    async with call.services.database.platform_tx() as tx:
+        records = await service.list_records(
+            tx, object_id=object_id, action=action, before=UUID(str(after[0])) if after else None, limit=limit + 1
+        )
+    return call.page(_PLATFORM_KIND, records, limit, key=_position)
+
+
+def _position(record: AuditRecord) -> list[str]:
+    return [str(ids.decode(Prefix.AUDIT_RECORD, record.id))]

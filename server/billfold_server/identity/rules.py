@@ -41,6 +41,7 @@ TENANT_SCOPES: Final[dict[str, str]] = {
 """What an API client of a tenant may be allowed."""
 
 PLATFORM_SCOPES: Final[dict[str, str]] = {
+    "platform:audit:read": "Read what operators have done",
     "platform:tenants:read": "Read the tenants of this deployment",
     "platform:tenants:write": "Create, change, suspend and delete tenants",
 }

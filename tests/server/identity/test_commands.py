@@ -46,7 +46,7 @@ class TestAClientThatWasCreated:
     def test_may_be_an_operators(self, live: LiveServer) -> None:
         """With --platform it is a client of the platform, with its scopes."""
         made = json.loads(invoke(live, "create", "--platform", "--scope", "all", "--json").stdout)
-        assert made["scope"] == "platform:tenants:read platform:tenants:write"
+        assert made["scope"] == "platform:audit:read platform:tenants:read platform:tenants:write"
         assert ask(live, made).status_code == 200
 
     def test_is_shut_out_and_let_in_again(self, live: LiveServer) -> None:

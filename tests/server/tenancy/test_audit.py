@@ -114,6 +114,28 @@ class TestTheFirstSigningKey:
 
 
 class TestThePlatformsTrail:
+    def test_is_shown_to_operators_who_may_read_it(self, live: LiveServer) -> None:
+        """Newest first, page by page, by object and by action; and not with the scope for tenants."""
+        with live.client(None) as operator:
+            for event in ("suspend", "resume"):
+                tenant = operator.post(
+                    f"{live.url}/platform/v1/tenants/beta/{event}", json={"reason": "a drill"}
+                ).json()
+            address = f"{live.url}/platform/v1/audit-records"
+            first = operator.get(address, params={"object_id": tenant["id"], "limit": "1"}).json()
+            query = {"object_id": tenant["id"], "limit": "1", "cursor": first["next_cursor"]}
+            second = operator.get(address, params=query).json()
+            named = operator.get(address, params={"object_id": tenant["id"], "action": "tenant.suspended"}).json()
+        assert [(page["data"][0]["action"], page["data"][0]["reason"]) for page in (first, second)] == [
+            ("tenant.active", "a drill"),
+            ("tenant.suspended", "a drill"),
+        ]
+        assert named["data"][0] == second["data"][0]
+        assert {record["action"] for record in named["data"]} == {"tenant.suspended"}
+        with live.client(None, ["platform:tenants:read"]) as other:
+            refused = other.get(address)
+        assert (refused.status_code, refused.json()["facts"]) == (403, {"scope": "platform:audit:read"})
+
     @pytest.mark.parametrize(
         "sql", ["UPDATE audit_records SET actor = 'me'", "DELETE FROM audit_records", "TRUNCATE audit_records"]
     )

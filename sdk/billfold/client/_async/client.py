@@ -10,7 +10,7 @@ from billfold.client._async.backend import DefaultTransport
 from billfold.client._async.holds import AsyncHolds
 from billfold.client._async.ledger import AsyncAccounts, AsyncJournalEntries
 from billfold.client._async.parties import AsyncParties
-from billfold.client._async.platform import AsyncTenants
+from billfold.client._async.platform import AsyncPlatformAuditRecords, AsyncTenants
 from billfold.client._async.session import AsyncSession, AsyncTokens
 from billfold.client._async.statements import AsyncStatementEntries, AsyncStatements
 from billfold.client._async.tenant import AsyncAuditRecords, AsyncClock, AsyncEvents, AsyncTenant
@@ -200,6 +200,7 @@ class AsyncBillfoldPlatform(_AsyncClient):
 
     Attributes:
         tenants: The platform's tenants.
+        audit_records: What operators did with them.
     """
 
     _VARIABLES = ("BILLFOLD_PLATFORM_URL", "BILLFOLD_PLATFORM_CLIENT_ID", "BILLFOLD_PLATFORM_CLIENT_SECRET")
@@ -208,3 +209,4 @@ class AsyncBillfoldPlatform(_AsyncClient):
     def _open(self, session: AsyncSession) -> None:
         super()._open(session)
         self.tenants = AsyncTenants(session)
+        self.audit_records = AsyncPlatformAuditRecords(session)

@@ -1,4 +1,4 @@
-"""Tenants as the operators of a platform see them."""
+"""What the operators of a platform see: its tenants, and what was done with them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 from billfold.client import _encoding as encoding
 from billfold.client import _operations as operations
 from billfold.client._async.resource import AsyncPages, AsyncResource
-from billfold.contract.platform import Tenant
+from billfold.contract.platform import AuditRecord, Tenant
 
-__all__ = ["AsyncTenants"]
+__all__ = ["AsyncPlatformAuditRecords", "AsyncTenants"]
 
 
 class AsyncTenants(AsyncResource):
@@ -85,3 +85,28 @@ class AsyncTenants(AsyncResource):
             cursor: Where to begin: ``next_cursor`` of a page.
         """
         return self._list(operations.LIST_TENANTS, query=encoding.query(limit=limit, cursor=cursor))
+
+
+class AsyncPlatformAuditRecords(AsyncResource):
+    """What operators did with tenants and clients, and why: ``platform.audit_records``."""
+
+    __slots__ = ()
+
+    def list(
+        self,
+        *,
+        object_id: str | None = None,
+        action: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> AsyncPages[AuditRecord]:
+        """List audit records.
+
+        Args:
+            object_id: Only those about this tenant or client.
+            action: Only those of this action, such as ``tenant.suspended``.
+            limit: How many a page has, 1 to 100.
+            cursor: Where to begin: ``next_cursor`` of a page.
+        """
+        query = encoding.query(object_id=object_id, action=action, limit=limit, cursor=cursor)
+        return self._list(operations.LIST_PLATFORM_AUDIT_RECORDS, query=query)

@@ -15,7 +15,7 @@ from billfold.client._sync.backend import DefaultTransport
 from billfold.client._sync.holds import Holds
 from billfold.client._sync.ledger import Accounts, JournalEntries
 from billfold.client._sync.parties import Parties
-from billfold.client._sync.platform import Tenants
+from billfold.client._sync.platform import PlatformAuditRecords, Tenants
 from billfold.client._sync.session import Session, Tokens
 from billfold.client._sync.statements import StatementEntries, Statements
 from billfold.client._sync.tenant import AuditRecords, Clock, Events, Tenant
@@ -202,6 +202,7 @@ class BillfoldPlatform(_Client):
 
     Attributes:
         tenants: The platform's tenants.
+        audit_records: What operators did with them.
     """
 
     _VARIABLES = ("BILLFOLD_PLATFORM_URL", "BILLFOLD_PLATFORM_CLIENT_ID", "BILLFOLD_PLATFORM_CLIENT_SECRET")
@@ -210,3 +211,4 @@ class BillfoldPlatform(_Client):
     def _open(self, session: Session) -> None:
         super()._open(session)
         self.tenants = Tenants(session)
+        self.audit_records = PlatformAuditRecords(session)

@@ -1,6 +1,6 @@
 # Generated from billfold/client/_async/platform.py by tests/sdk/generate_sync.py. Change that one instead.
 
-"""Tenants as the operators of a platform see them."""
+"""What the operators of a platform see: its tenants, and what was done with them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,9 +8,9 @@ from typing import Any
 from billfold.client import _encoding as encoding
 from billfold.client import _operations as operations
 from billfold.client._sync.resource import Pages, Resource
-from billfold.contract.platform import Tenant
+from billfold.contract.platform import AuditRecord, Tenant
 
-__all__ = ["Tenants"]
+__all__ = ["PlatformAuditRecords", "Tenants"]
 
 
 class Tenants(Resource):
@@ -87,3 +87,28 @@ class Tenants(Resource):
             cursor: Where to begin: ``next_cursor`` of a page.
         """
         return self._list(operations.LIST_TENANTS, query=encoding.query(limit=limit, cursor=cursor))
+
+
+class PlatformAuditRecords(Resource):
+    """What operators did with tenants and clients, and why: ``platform.audit_records``."""
+
+    __slots__ = ()
+
+    def list(
+        self,
+        *,
+        object_id: str | None = None,
+        action: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Pages[AuditRecord]:
+        """List audit records.
+
+        Args:
+            object_id: Only those about this tenant or client.
+            action: Only those of this action, such as ``tenant.suspended``.
+            limit: How many a page has, 1 to 100.
+            cursor: Where to begin: ``next_cursor`` of a page.
+        """
+        query = encoding.query(object_id=object_id, action=action, limit=limit, cursor=cursor)
+        return self._list(operations.LIST_PLATFORM_AUDIT_RECORDS, query=query)
