@@ -200,6 +200,13 @@ class BodyTooLarge(InvalidRequest):
     limit_bytes: int
 
 
+class BodyTooSlow(InvalidRequest):
+    """The body didn't come in within ``limit_s`` seconds, and nothing was done with it."""
+
+    code, title = "body_too_slow", "The body took too long to come in"
+    limit_s: int
+
+
 class MethodNotAllowed(InvalidRequest):
     """The resource doesn't know the method."""
 

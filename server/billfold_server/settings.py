@@ -100,6 +100,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         access_token_ttl_s: How long an access token lives.
         body_limit_bytes: Largest JSON body.
         upload_limit_bytes: Largest uploaded file.
+        body_timeout_s: How long a JSON body may take to come in, from its first byte to its last.
+        upload_timeout_s: How long an uploaded file may take.
         rate_limit_per_s: Requests per second that one client may make in the long run, where its tenant doesn't say.
         rate_limit_burst: Requests that it may make at once.
         token_rate_limit_per_min: Failed token requests per minute from one address.
@@ -128,6 +130,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     access_token_ttl_s: Annotated[int, Meta(ge=10, le=600)] = 600
     body_limit_bytes: Annotated[int, Meta(ge=1024, le=64 * 1024 * 1024)] = 1024 * 1024
     upload_limit_bytes: Annotated[int, Meta(ge=1024, le=1024 * 1024 * 1024)] = 32 * 1024 * 1024
+    body_timeout_s: Annotated[int, Meta(ge=1, le=600)] = 30
+    upload_timeout_s: Annotated[int, Meta(ge=1, le=3600)] = 120
     rate_limit_per_s: Positive = 100
     rate_limit_burst: Positive = 200
     token_rate_limit_per_min: Positive = 60

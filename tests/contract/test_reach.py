@@ -1,6 +1,7 @@
 """Each status that the document lists for an operation is seen at that operation."""
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tests.tenants import manifest
 EVERY = list(operations(read_document()))
 # Success is what test_contract reaches.
 PAIRS = [(each, status) for each in EVERY for status in each.statuses if status >= 400]
+PATIENCE_S = 0.2
 REACHED: set[tuple[str, int]] = set()
 
 
@@ -30,6 +32,7 @@ class Surroundings(msgspec.Struct):
         reaching: Sends well-formed requests to the server that is well.
         away: A server whose database can't be reached.
         strict: A server that lets everybody ask once.
+        hasty: A server that doesn't wait for bodies.
         poor: Tokens without scopes that matter, of the tenant and of the platform.
         once: Tokens of clients that may ask once, of the tenant ``reach_limited`` and of the platform.
     """
@@ -37,6 +40,7 @@ class Surroundings(msgspec.Struct):
     reaching: Reaching
     away: LiveServer
     strict: LiveServer
+    hasty: LiveServer
     poor: dict[bool, str]
     once: dict[bool, str]
     live: LiveServer
@@ -71,6 +75,9 @@ def surroundings(
         rate_limit_burst=1,
         token_rate_limit_per_min=1,
     )
+    hasty = msgspec.structs.replace(
+        base, data_dir=str(tmp_path_factory.mktemp("hasty")), body_timeout_s=PATIENCE_S, upload_timeout_s=PATIENCE_S
+    )
     tokens = {False: client.headers["Authorization"][7:], True: operator.headers["Authorization"][7:]}
     clients = {False: live.add_client(TENANT), True: live.add_client(None)}
     reaching = Reaching(
@@ -80,11 +87,12 @@ def surroundings(
         tokens,
         {key: (each.client_id, each.secret) for key, each in clients.items()},
     )
-    with serve(away) as away_server, serve(strict) as strict_server:
+    with serve(away) as away_server, serve(strict) as strict_server, serve(hasty) as hasty_server:
         yield Surroundings(
             reaching=reaching,
             away=away_server,
             strict=strict_server,
+            hasty=hasty_server,
             poor={False: live.token(TENANT, live.add_client(TENANT, ["audit:read"])), True: ""},
             once={False: live.token("reach_limited", live.add_client("reach_limited")), True: tokens[True]},
             live=live,
@@ -161,6 +169,17 @@ def outdated(around: Surroundings, operation: Operation) -> httpx.Response:
     return around.reaching.send(operation, body={}, headers={"If-Match": '"999999"'})
 
 
+def too_slow(around: Surroundings, operation: Operation) -> httpx.Response:
+    """Send the first byte, and the next one when nobody waits for it any longer."""
+
+    def body() -> Iterator[bytes]:
+        yield b" "
+        threading.Event().wait(1.5 * PATIENCE_S)
+        yield b" "
+
+    return around.reaching.send(operation, base=_base(around.hasty, operation), content=body())
+
+
 def too_large(around: Surroundings, operation: Operation) -> httpx.Response:
     """Send more than the server takes."""
     upload = operation.media_type == "application/octet-stream"
@@ -202,6 +221,7 @@ WAYS: dict[int, Callable[[Surroundings, Operation], httpx.Response]] = {
     401: unauthenticated,
     403: forbidden,
     404: missing,
+    408: too_slow,
     409: conflicting,
     412: outdated,
     413: too_large,

@@ -20,6 +20,7 @@ STATUSES = {
     402: errors.InvalidRequest,
     403: errors.PermissionDenied,
     404: errors.NotFound,
+    408: errors.BodyTooSlow,
     409: errors.Conflict,
     412: errors.PreconditionFailed,
     413: errors.BodyTooLarge,

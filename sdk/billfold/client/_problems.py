@@ -16,6 +16,7 @@ _FAMILIES: Final[dict[int, type[errors.ProblemError]]] = {
     403: errors.PermissionDenied,
     404: errors.NotFound,
     405: errors.MethodNotAllowed,
+    408: errors.BodyTooSlow,
     409: errors.Conflict,
     410: errors.NotFound,
     412: errors.PreconditionFailed,

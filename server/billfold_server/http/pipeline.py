@@ -144,8 +144,13 @@ async def _read_body(operation: Operation, services: Services, call: Call, reque
     reading.check_content_type(call.headers.get("content-type"), operation.body_media_type)
     if call.headers.get("content-encoding", "identity").lower() != "identity":
         raise errors.UnsupportedMediaType("a compressed body isn't taken", param="Content-Encoding")
-    limit_bytes = _limit_bytes(operation, services.settings)
-    call.body = await reading.read_body(request.stream(), call.headers.get("content-length"), limit_bytes)
+    settings = services.settings
+    call.body = await reading.read_body(
+        request.stream(),
+        call.headers.get("content-length"),
+        _limit_bytes(operation, settings),
+        settings.upload_timeout_s if operation.takes_upload else settings.body_timeout_s,
+    )
     if operation.takes_bytes:
         return call.body
     return reading.decode_json(call.body, operation.decoder)

@@ -33,6 +33,7 @@ _FAMILIES: Final[dict[type[errors.ProblemError], int]] = {
 
 _NARROWER: Final[dict[type[errors.ProblemError], int]] = {
     errors.MethodNotAllowed: 405,
+    errors.BodyTooSlow: 408,
     errors.BodyTooLarge: 413,
     errors.UnsupportedMediaType: 415,
 }
@@ -98,6 +99,9 @@ def problem_headers(error: errors.ProblemError) -> dict[str, str]:
         headers["Retry-After"] = str(retry_after_s)
     elif isinstance(error, errors.Unavailable):
         headers["Retry-After"] = "1"
+    if isinstance(error, errors.BodyTooSlow):
+        # What is left of the body would keep the connection for as long as it comes (RFC 9110, section 15.5.9).
+        headers["Connection"] = "close"
     if isinstance(error, errors.MethodNotAllowed):
         headers["Allow"] = str(error.facts.get("allowed", ""))
     if isinstance(error, errors.AuthenticationFailed | errors.InsufficientScope):

@@ -7,6 +7,7 @@ body). A parameter occurs once, is known, and is spelled in the one documented w
 in the refusal.
 """
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -72,10 +73,13 @@ def check_content_type(header: str | None, expected: str) -> None:
             raise errors.UnsupportedMediaType("the body's charset must be utf-8", param="Content-Type")
 
 
-async def read_body(chunks: AsyncIterator[bytes], content_length: str | None, limit_bytes: int) -> bytes:
-    """Read a body and stop as soon as it is too large, whatever its announced length says.
+async def read_body(chunks: AsyncIterator[bytes], content_length: str | None, limit_bytes: int, limit_s: int) -> bytes:
+    """Read a body and stop as soon as it is too large, whatever its announced length says, or takes too long.
+
+    The time is for all of it: a byte now and then would keep a connection, and what waits behind it, for ever.
 
     Raises:
+        errors.BodyTooSlow: It hasn't all come in after ``limit_s`` seconds.
         errors.BodyTooLarge: It is announced, or turns out, to be larger than ``limit_bytes``.
     """
     too_large = errors.BodyTooLarge(f"the body may have at most {limit_bytes} bytes", limit_bytes=limit_bytes)
@@ -86,11 +90,15 @@ async def read_body(chunks: AsyncIterator[bytes], content_length: str | None, li
             raise too_large
     parts: list[bytes] = []
     size = 0
-    async for chunk in chunks:
-        size += len(chunk)
-        if size > limit_bytes:
-            raise too_large
-        parts.append(chunk)
+    try:
+        async with asyncio.timeout(limit_s):
+            async for chunk in chunks:
+                size += len(chunk)
+                if size > limit_bytes:
+                    raise too_large
+                parts.append(chunk)
+    except TimeoutError:
+        raise errors.BodyTooSlow(f"the body may take at most {limit_s} seconds", limit_s=limit_s) from None
     return b"".join(parts)
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+import msgspec
 import pytest
 
 from billfold_server.http.protocol import HEAD_LIMIT_BYTES, HEADERS_LIMIT, BoundedProtocol
@@ -79,3 +80,49 @@ class TestAHead:
             connection.sendall(begun)
             assert set(statuses(connection)) <= {400, 408}
             assert 0.2 < time.monotonic() - began < 5
+
+
+class TestABody:
+    @pytest.mark.parametrize(
+        ("path", "content_type"),
+        [
+            ("/t/alpha/v1/parties", "application/json"),
+            ("/t/alpha/v1/statement-imports", "application/octet-stream"),
+            ("/t/alpha/oauth/token", "application/x-www-form-urlencoded"),
+        ],
+    )
+    def test_that_drips_is_not_waited_for(
+        self, live: LiveServer, monkeypatch: pytest.MonkeyPatch, path: str, content_type: str
+    ) -> None:
+        """Its time is for all of it, so bytes that come now and then buy none, and the connection ends with it."""
+        with live.client("alpha") as client:
+            token = client.headers["Authorization"]
+        hasty = msgspec.structs.replace(live.services.settings, body_timeout_s=1, upload_timeout_s=1)
+        monkeypatch.setattr(live.services, "settings", hasty)
+        head = (
+            f"POST {path} HTTP/1.1\r\nHost: here\r\nAuthorization: {token}\r\nIdempotency-Key: {path}\r\n"
+            f"Content-Type: {content_type}\r\nContent-Length: 1000\r\n\r\n"
+        )
+        with connected(live) as connection:
+            began = time.monotonic()
+            connection.sendall(head.encode())
+            assert [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3})", drip(connection))] == [408]
+            assert 0.9 < time.monotonic() - began < 10
+
+
+def drip(connection: socket.socket) -> bytes:
+    """Send a byte whenever there is nothing to read, and return what the server says until it ends the connection."""
+    received = b""
+    connection.settimeout(0.1)
+    with contextlib.suppress(ConnectionError):
+        for _ in range(200):
+            try:
+                data = connection.recv(65_536)
+            except TimeoutError:
+                connection.sendall(b" ")
+                continue
+            if not data:
+                return received
+            received += data
+        pytest.fail("the server keeps the connection")
+    return received
