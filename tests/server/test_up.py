@@ -309,7 +309,7 @@ class TestAStartThatCantBe:
 
     def test_tells_every_wrong_setting(self, folders: Folders):
         """All mistakes come at once, and production refuses what is unsafe."""
-        done = billfold("up", "--json", f"--data-dir={folders()}", BILLFOLD_ENVIRONMENT="production")
+        done = billfold("up", "--json", f"--data-dir={folders()}", "--port=0", BILLFOLD_ENVIRONMENT="production")
         error = refusal(done)
         assert (error["code"], error["exit_code"]) == ("settings_invalid", 78)
         assert {"database_url", "keyring_passphrase"} <= set(error["facts"]["keys"].split(", "))
@@ -350,7 +350,9 @@ class TestAProductionServer:
         url = production["BILLFOLD_DATABASE_URL"]
         query(url, f"CREATE ROLE {role} LOGIN PASSWORD 'q7Jd02kfh3'")
         plain = re.sub(r"//[^@]+@", f"//{role}:q7Jd02kfh3@", url)
-        done = billfold("up", "--json", f"--data-dir={folders()}", **production | {"BILLFOLD_DATABASE_URL": plain})
+        done = billfold(
+            "up", "--json", f"--data-dir={folders()}", "--port=0", **production | {"BILLFOLD_DATABASE_URL": plain}
+        )
         query(url, f"DROP ROLE {role}")
         error = refusal(done)
         assert (error["code"], error["exit_code"]) == ("database_not_set_up", 78)
