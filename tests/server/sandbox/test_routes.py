@@ -78,14 +78,22 @@ class TestAParty:
         assert client.get(path).status_code == (404 if path.endswith("z") else 400)
 
 
+def created(client: httpx.Client) -> list[dict[str, Any]]:
+    """Return the events of parties that were created, as many as a page has."""
+    found: list[dict[str, Any]] = client.get("/v1/events", params={"type": "party.created", "limit": 100}).json()[
+        "data"
+    ]
+    return found
+
+
 class TestEvents:
     def test_follow_the_changes(self, client: httpx.Client, party: dict[str, Any]):
         """The background numbers what was committed, and the stream is read on by its numbers."""
         deadline = time.monotonic() + 10
-        while not (data := client.get("/v1/events", params={"type": "party.created"}).json()["data"]):
+        # Other tests may have created parties at this tenant before.
+        while not (told := [event for event in created(client) if event["object_id"] == party["id"]]):
             assert time.monotonic() < deadline
-        first = data[0]
-        assert (first["object_id"], first["sequence"]) == (party["id"], 1)
+        (first,) = told
         assert "Ada" not in str(first)
         later = client.get("/v1/events", params={"after": first["sequence"]}).json()["data"]
         assert all(event["sequence"] > first["sequence"] for event in later)
