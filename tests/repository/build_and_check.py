@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-MOVED = {"sdk/": "", "server/": "", "tenants/": "billfold_server/_tenants/"}
+MOVED = {"sdk/": "", "server/billfold_server/": "billfold_server/", "tenants/": "billfold_server/_tenants/"}
 """Where the folders of the checkout go in the wheel."""
 
 
