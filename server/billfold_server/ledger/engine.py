@@ -11,6 +11,7 @@ replayed one at a time, so that a bad item never fails its neighbours.
 import asyncio
 import contextvars
 import copy
+import hmac
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -392,7 +393,7 @@ class Engine:
 
 def _replay(item: _Item, stored: own.StoredAnswer) -> Answer | ProblemError:
     """Return the stored answer, or refuse a key that was used for something else."""
-    if item.idempotency is None or item.idempotency.fingerprint != stored.fingerprint:
+    if item.idempotency is None or not hmac.compare_digest(item.idempotency.fingerprint, stored.fingerprint):
         return errors.IdempotencyKeyReused(param=keys_of_requests.HEADER)
     return Answer(status=stored.status, body=stored.body, replayed=True)
 
