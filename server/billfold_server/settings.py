@@ -15,7 +15,7 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -348,8 +348,10 @@ def _inconsistent(settings: Settings) -> list[Mistake]:
             )
     for name in ("database_url", "admin_database_url"):
         url = getattr(settings, name)
-        if url is not None and urlsplit(url.reveal()).scheme not in {"postgres", "postgresql"}:
-            mistakes.append(Mistake(name, f"{name} must begin with postgresql://; set {PREFIX}{name.upper()}."))
+        if url is not None and _split(url).scheme not in {"postgres", "postgresql"}:
+            mistakes.append(
+                Mistake(name, f"{name} must be one address that begins with postgresql://; set {PREFIX}{name.upper()}.")
+            )
     return mistakes
 
 
@@ -436,10 +438,18 @@ _ENCRYPTED: Final = frozenset({"require", "verify-ca", "verify-full"})
 
 def _stays_private(url: Secret) -> bool:
     """Tell whether nobody on a network can read what goes to a database: it is on this machine, or TLS is a must."""
-    parts = urlsplit(url.reveal())
+    parts = _split(url)
     query = parse_qs(parts.query)
     hosts = query.get("host") or [host for each in parts.netloc.rpartition("@")[2].split(",") if (host := _host(each))]
     return query.get("sslmode", ["prefer"])[-1] in _ENCRYPTED or all(map(_is_here, hosts))
+
+
+def _split(url: Secret) -> SplitResult:
+    """Return the parts of a URL; no parts, where it can't be read, as several hosts with an IPv6 address among them."""
+    try:
+        return urlsplit(url.reveal())
+    except ValueError:
+        return urlsplit("")
 
 
 def _host(address: str) -> str:
@@ -459,4 +469,4 @@ def _is_here(host: str) -> bool:
 
 
 def _password_of(url: Secret) -> str | None:
-    return urlsplit(url.reveal()).password
+    return _split(url).password

@@ -119,7 +119,8 @@ class TestProduction:
         [
             "postgresql://app:q7Jd02kfh3@db.internal/x?sslmode=require",
             "postgresql://app:q7Jd02kfh3@localhost/x",
-            "postgresql://app:q7Jd02kfh3@127.0.0.1:5433,[::1]:5434/x",
+            "postgresql://app:q7Jd02kfh3@127.0.0.1:5433,localhost:5434/x",
+            "postgresql://app:q7Jd02kfh3@[::1]:5434/x",
             "postgresql://app:q7Jd02kfh3@/x",
             "postgresql://app:q7Jd02kfh3@/x?host=/run/postgresql",
             "postgresql://app:q7Jd02kfh3@%2Frun%2Fpostgresql/x",
