@@ -213,9 +213,16 @@ def _reused_key(reaching: Reaching, operation: Operation) -> httpx.Response:
         body |= {name: value for name, value in unique.items() if name in body}
     first = reaching.send(operation, headers=headers, path=reaching.fresh(operation), body=body)
     assert first.status_code < 300, first.text
-    # The path differs where it was made anew, the body where it is a file, and a blank is enough for JSON.
-    changes = {} if body is None else {"content": b" " + httpx.Request("POST", "http://x", json=body).content}
-    return reaching.send(operation, headers=headers, path=reaching.fresh(operation), **changes)
+    # The path differs where it was made anew, and the body where it is a file.
+    other = body if body is None or operation.operation_id in FRESH else body | _otherwise(reaching, body)
+    return reaching.send(operation, headers=headers, path=reaching.fresh(operation), body=other)
+
+
+def _otherwise(reaching: Reaching, body: dict[str, Any]) -> dict[str, Any]:
+    """Return a change to a body that makes another request of it."""
+    if "to" in body:
+        return {"to": reaching.seeds.soon()}
+    return {"value": secrets.token_hex(8)} if "value" in body else {"metadata": {"other": "yes"}}
 
 
 def contradict(reaching: Reaching, operation: Operation) -> httpx.Response:

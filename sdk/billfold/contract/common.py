@@ -40,8 +40,12 @@ __all__ = [
 T = TypeVar("T")
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The base of what a caller sends: closed, so that a misspelt field is refused, not ignored."""
+class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The base of what a caller sends: closed, so that a misspelt field is refused, not ignored.
+
+    Written out, it leaves out what is as if it were absent; so a member that a later version adds changes neither what
+    an older server is told nor what a request says that doesn't use it.
+    """
 
     def _to_utc(self, field: str) -> None:
         """Bring an instant to UTC, for ``__post_init__``; nothing behind the contract knows another zone.

@@ -12,7 +12,6 @@ time.
 Source: IETF draft ``draft-ietf-httpapi-idempotency-key-header``, and RFC 8941, section 3.3.3, for the key's form.
 """
 
-import hashlib
 import hmac
 import re
 from collections.abc import Awaitable, Callable
@@ -30,7 +29,18 @@ from billfold_server.http.routing import Call, Reply
 from billfold_server.tenancy.context import IdempotencyRef
 from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["HEADER", "KEPT_FOR", "KeptAnswer", "carry_out", "expire", "fingerprint", "is_kept", "once", "read_key"]
+__all__ = [
+    "HEADER",
+    "KEPT_FOR",
+    "KeptAnswer",
+    "canonical",
+    "carry_out",
+    "expire",
+    "fingerprint",
+    "is_kept",
+    "once",
+    "read_key",
+]
 
 HEADER: Final = "Idempotency-Key"
 
@@ -78,16 +88,35 @@ def read_key(header: str) -> str:
     return text
 
 
+_CANONICAL: Final = msgspec.json.Encoder(order="deterministic")
+
+
+def canonical(body: Any) -> bytes:
+    """Return what a body says, in the one way of writing it.
+
+    Spaces, the order of members, and whether a member is absent or given its default make no other request. So what is
+    asked for alone and what is asked for among others, in any program's JSON, are known as the same.
+
+    Args:
+        body: What was read from it: a ``Request`` of the contract, which leaves out its defaults.
+    """
+    return _CANONICAL.encode(body)
+
+
 def fingerprint(secret: bytes, method: str, path: str, body: bytes) -> bytes:
     """Return the keyed digest by which a copy of a request is told from another request (HMAC-SHA-256, 32 bytes).
 
     It has a key, because what was asked for may be guessed and must not be confirmed by what the database holds.
+
+    Args:
+        secret: The key.
+        method: Upper-case HTTP method.
+        path: The path below the tenant's base.
+        body: What it says: ``canonical`` of JSON, the bytes themselves of anything else.
     """
-    digest = hmac.new(secret, digestmod=hashlib.sha256)
-    for part in (method.encode(), path.encode(), body):
-        # The length goes first, so that no two requests can be read as the same text.
-        digest.update(len(part).to_bytes(8, "big") + part)
-    return digest.digest()
+    # The length goes first, so that no two requests can be read as the same text.
+    parts = (len(part).to_bytes(8, "big") + part for part in (method.encode(), path.encode(), body))
+    return hmac.digest(secret, b"".join(parts), "sha256")
 
 
 def is_kept(error: ProblemError) -> bool:

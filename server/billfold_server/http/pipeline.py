@@ -51,7 +51,7 @@ def route_handler(operation: Operation, services: Services) -> HTTPRouteHandler:
             _read_idempotency(operation, call)
             if operation.takes_body:
                 values["body"] = await _read_body(operation, services, call, request)
-            _fingerprint(services, call)
+            _fingerprint(operation, services, call, values.get("body"))
             answer: ASGIApp = _answer(operation, call, await operation.handler(call, **values))
         except errors.ProblemError as error:
             context.problem = error
@@ -169,13 +169,14 @@ def _limit_bytes(operation: Operation, settings: Settings) -> int:
     return min(settings.body_limit_bytes, _FORM_LIMIT_BYTES) if operation.takes_bytes else settings.body_limit_bytes
 
 
-def _fingerprint(services: Services, call: Call) -> None:
+def _fingerprint(operation: Operation, services: Services, call: Call, body: Any) -> None:
     if call.idempotency_key is None:
         return
+    said = call.body if body is None or operation.takes_bytes else idempotency.canonical(body)
     call.idempotency = IdempotencyRef(
         client_id=call.caller.client_id,
         key=call.idempotency_key,
-        fingerprint=idempotency.fingerprint(services.idempotency_key, call.method, call.path, call.body),
+        fingerprint=idempotency.fingerprint(services.idempotency_key, call.method, call.path, said),
     )
 
 

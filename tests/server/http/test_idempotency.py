@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billfold import errors
+from billfold.contract.common import Request
 from billfold_server.http import idempotency
-from billfold_server.http.idempotency import KeptAnswer, carry_out, expire, fingerprint, is_kept, read_key
+from billfold_server.http.idempotency import KeptAnswer, canonical, carry_out, expire, fingerprint, is_kept, read_key
 from billfold_server.tenancy.context import IdempotencyRef
 from billfold_server.tenancy.transaction import TenantTx
 from tests.apart import apart
@@ -264,6 +265,15 @@ class TestAKey:
         assert read_key(f'"{escaped}"') == key
 
 
+class Labelled(Request, frozen=True, kw_only=True):
+    """A body with members that may be absent."""
+
+    label: str
+    note: str | None = None
+    currencies: list[str] = []
+    metadata: dict[str, str] = {}
+
+
 class TestAFingerprint:
     def test_tells_requests_apart(self):
         """Method, path and body enter it, each for itself, and so does the secret."""
@@ -271,6 +281,20 @@ class TestAFingerprint:
         prints = {fingerprint(secret, *request_) for secret in (b"one", b"two") for request_ in asked}
         assert len(prints) == 8
         assert {len(one) for one in prints} == {32}
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            '{"note": null, "label": "Everyday", "currencies": [], "metadata": {"b": "2", "a": "1"}}',
+            '{"metadata":{"a":"1","b":"2"},"label":"Everyday"}',
+            '{"label":"\\u0045veryday","note":null,"metadata":{"a":"1","b":"2"}}',
+        ],
+    )
+    def test_is_of_what_a_body_says(self, text: str):
+        """Spaces, order, escapes and defaults that are spelled out make no other request."""
+        assert (
+            canonical(msgspec.json.decode(text, type=Labelled)) == b'{"label":"Everyday","metadata":{"a":"1","b":"2"}}'
+        )
 
 
 class TestARefusal:

@@ -1,6 +1,7 @@
 """Transfers over HTTP: idempotency, refusals and headers of what the ledger's engine answers."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -81,6 +82,15 @@ class TestATransfer:
         assert second.headers["idempotent-replayed"] == "true"
         assert first.headers["x-request-id"] != second.headers["x-request-id"]
         assert desk.client.get(first.headers["location"]).json() == first.json()
+        assert desk.balance(1) == 10
+
+    def test_is_the_same_however_it_is_written(self, desk: Desk) -> None:
+        """Spaces, the order of members and a default that is spelled out make no other request of it."""
+        first = desk.transfer(10, "k")
+        text = json.dumps(dict(reversed(desk.order(10, description=None, metadata={}).items())), indent=2)
+        headers = {"Idempotency-Key": "k", "Content-Type": "application/json"}
+        second = desk.client.post("/v1/transfers", content=text, headers=headers)
+        assert (second.content, second.headers["idempotent-replayed"]) == (first.content, "true")
         assert desk.balance(1) == 10
 
     @pytest.mark.parametrize("change", [{"description": "x"}, {"amount": euros(11)}], ids=repr)
