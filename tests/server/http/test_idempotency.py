@@ -270,8 +270,8 @@ class Labelled(Request, frozen=True, kw_only=True):
 
     label: str
     note: str | None = None
-    currencies: list[str] = []
-    metadata: dict[str, str] = {}
+    currencies: list[str] = msgspec.field(default_factory=list)
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class TestAFingerprint:
