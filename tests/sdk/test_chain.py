@@ -355,7 +355,7 @@ class TestAProof:
         proof = prove(head, number, 0, stored)
         place = data.draw(st.integers(0, len(proof.links) - 1))
         link = proof.links[place]
-        change = data.draw(
+        change: dict[str, Any] = data.draw(
             st.sampled_from(
                 [
                     {"number": link.number + 1},
