@@ -275,6 +275,16 @@ class RequestInFlight(Conflict):
     code, title = "request_in_flight", "A request with this idempotency key is still in flight"
 
 
+class BulkAborted(Conflict):
+    """Another item of an atomic request, the one at ``refused_item`` from 0, was refused, so none was carried out.
+
+    It is kept under no key: the item may be sent again under the same one.
+    """
+
+    code, title = "bulk_aborted", "Another item of the request was refused"
+    refused_item: int
+
+
 class OutcomeUnknown(Unavailable):
     """The answer to a commit was lost. Sending the request again with the same key tells what happened."""
 

@@ -121,7 +121,9 @@ def fingerprint(secret: bytes, method: str, path: str, body: bytes) -> bytes:
 
 def is_kept(error: ProblemError) -> bool:
     """Tell whether a refusal is the answer to every later copy, too: it depends on state, and not on luck."""
-    return isinstance(error, errors.Conflict | errors.Unprocessable) and not isinstance(error, errors.RequestInFlight)
+    if isinstance(error, errors.RequestInFlight | errors.BulkAborted):
+        return False
+    return isinstance(error, errors.Conflict | errors.Unprocessable)
 
 
 _CLAIM = """

@@ -13,7 +13,7 @@ import contextvars
 import copy
 import hmac
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
@@ -34,7 +34,7 @@ from billfold_server.ledger.books import Books, Draft
 from billfold_server.tenancy.context import Caller, TenantRef
 from billfold_server.tenancy.transaction import Database, TenantTx
 
-__all__ = ["Answer", "Engine", "Kind", "Reply", "Store"]
+__all__ = ["Answer", "Engine", "Kind", "Order", "Reply", "Store"]
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +43,10 @@ B = TypeVar("B")
 Keys = Mapping[type, Sequence[Hashable]]
 """What a command needs to be loaded: keys by the type of row."""
 
+_Key = tuple[UUID, str]
+"""An idempotency key, and the client whose it is."""
+
+_FIRST_REFUSAL = 400
 _MAX_LOADS = 5
 _RETRY_AFTER_S = 1
 
@@ -107,27 +111,85 @@ RenderRefusal = Callable[[ProblemError, str | None], tuple[int, bytes]]
 """Turns a refusal into the status and body that are answered and kept, given the request id."""
 
 
+Order = tuple[Kind[Any], Any, IdempotencyRef | None]
+"""A command to be given: its kind, its body, and under which key it may be repeated."""
+
+
+class _Ticket:
+    """What a caller waits for: the answers to the commands that it has given at once, with one future for all."""
+
+    def __init__(self, queue: "_Queue", size: int) -> None:
+        self.queue = queue
+        self._answers: list[Answer | ProblemError | None] = [None] * size
+        self._left = size
+        self._copies = 0
+        self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._all_but_copies: asyncio.Future[None] | None = None
+
+    def expect_copy(self) -> None:
+        """Note that one of the commands is a copy of one in flight, so that somebody else brings its answer."""
+        self._copies += 1
+
+    def settle(self, item: "_Item", answer: Answer | ProblemError) -> bool:
+        """Take in a command's answer, and tell whether it is the first."""
+        if self._answers[item.place] is not None:
+            return False
+        self._answers[item.place] = answer
+        self._left -= 1
+        self._copies -= item.is_copy
+        if not self._left:
+            self._done.set_result(None)
+        if self._left == self._copies and self._all_but_copies is not None and not self._all_but_copies.done():
+            self._all_but_copies.set_result(None)
+        return True
+
+    async def wait(self, copy_wait_s: float) -> list[Answer | ProblemError]:
+        """Return the answers. After ``copy_wait_s`` no copy is waited for any longer, but for the others it is."""
+        if not self._copies:
+            await asyncio.shield(self._done)
+        else:
+            try:
+                async with asyncio.timeout(copy_wait_s):
+                    await asyncio.shield(self._done)
+            except TimeoutError:
+                if self._left > self._copies:
+                    self._all_but_copies = asyncio.get_running_loop().create_future()
+                    await asyncio.shield(self._all_but_copies)
+        return [answer or errors.RequestInFlight(param=keys_of_requests.HEADER) for answer in self._answers]
+
+
 class _Item:
-    __slots__ = ("body", "caller", "future", "idempotency", "kind")
+    """One command in line.
 
-    def __init__(self, kind: Kind[Any], body: object, caller: Caller, idempotency: IdempotencyRef | None) -> None:
-        self.kind = kind
-        self.body = body
+    Attributes:
+        together: The commands, this one among them, of which either all are carried out or none; they follow one
+            another in line. None where it stands for itself.
+        is_copy: Whether one with the same idempotency key is in flight already.
+    """
+
+    __slots__ = ("body", "caller", "idempotency", "is_copy", "key", "kind", "place", "ticket", "together")
+
+    def __init__(self, order: Order, caller: Caller, ticket: _Ticket, place: int) -> None:
+        self.kind, self.body, self.idempotency = order
+        self.key = (self.idempotency.client_id, self.idempotency.key) if self.idempotency else None
         self.caller = caller
-        self.idempotency = idempotency
-        self.future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-
-    @property
-    def key(self) -> tuple[UUID, str] | None:
-        return (self.idempotency.client_id, self.idempotency.key) if self.idempotency else None
+        self.ticket = ticket
+        self.place = place
+        self.together: list[_Item] | None = None
+        self.is_copy = False
 
     def settle(self, answer: Answer | ProblemError) -> None:
-        if self.future.done():
-            return
-        if isinstance(answer, Answer):
-            self.future.set_result(answer)
-        else:
-            self.future.set_exception(answer)
+        if self.ticket.settle(self, answer) and self.key is not None:
+            self.ticket.queue.land(self.key)
+
+
+def _turns(batch: Sequence[_Item]) -> Iterator[list[_Item]]:
+    """Cut a batch into what is decided at once: single commands, and those that belong together."""
+    place = 0
+    while place < len(batch):
+        turn = batch[place].together or [batch[place]]
+        yield turn
+        place += len(turn)
 
 
 class _BlockedError(Exception):
@@ -141,25 +203,38 @@ class _Queue:
         self.tenant = tenant
         self.waiting: deque[_Item] = deque()
         self.worker: asyncio.Task[None] | None = None
-        self._in_flight: Counter[tuple[UUID, str]] = Counter()
+        self._in_flight: Counter[_Key] = Counter()
 
-    def add(self, tenant: TenantRef, item: _Item) -> bool:
-        """Put a command in line, and tell whether one with the same idempotency key is in flight already."""
+    def add(self, tenant: TenantRef, items: Sequence[_Item]) -> None:
+        """Put commands in line, and note which are copies of what is in flight already."""
         # A slow request may come with what the registry knew before.
         if tenant.revision >= self.tenant.revision:
             self.tenant = tenant
-        self.waiting.append(item)
-        key = item.key
-        if key is None:
-            return False
-        self._in_flight[key] += 1
-        item.future.add_done_callback(lambda _: self._landed(key))
-        return self._in_flight[key] > 1
+        self.waiting.extend(items)
+        for item in items:
+            if item.key is None:
+                continue
+            self._in_flight[item.key] += 1
+            if self._in_flight[item.key] > 1:
+                item.is_copy = True
+                item.ticket.expect_copy()
 
-    def _landed(self, key: tuple[UUID, str]) -> None:
+    def land(self, key: _Key) -> None:
+        """Note that one command with this key is answered."""
         self._in_flight[key] -= 1
         if not self._in_flight[key]:
             del self._in_flight[key]
+
+    def take(self, most: int) -> list[_Item]:
+        """Take the next batch out of the line; what belongs together isn't parted, even if it is more."""
+        batch: list[_Item] = []
+        while self.waiting:
+            together = self.waiting[0].together
+            size = 1 if together is None else len(together)
+            if batch and len(batch) + size > most:
+                break
+            batch.extend(self.waiting.popleft() for _ in range(size))
+        return batch
 
 
 class Engine:
@@ -224,21 +299,55 @@ class Engine:
             ProblemError: The request was wrong, or the outcome can't be told now.
             NestedTransactionError: The caller has a transaction open, for which its own command would wait.
         """
+        (answer,) = await self.submit_many(tenant, caller, [(kind, body, idempotency)])
+        if isinstance(answer, ProblemError):
+            raise answer
+        return answer
+
+    async def submit_many(
+        self, tenant: TenantRef, caller: Caller, orders: Sequence[Order], *, together: bool = False
+    ) -> list[Answer | ProblemError]:
+        """Give commands that follow one another in line, and wait until each is durable or refused.
+
+        They are taken all or not at all, but each has an answer of its own. Those that are given ``together`` are also
+        carried out all or not at all: they are decided in order, each on what the ones before would leave, and the
+        first refusal ends it. It is kept under its key, so that a late copy of the request can't be carried out after
+        all; nothing is kept under the keys of the others, which are answered with ``BulkAborted``. What is known under
+        its key from before counts as done and is answered as it was.
+
+        Args:
+            tenant: Whose ledger.
+            caller: Who gives them.
+            orders: The commands, at least one.
+            together: Whether all are carried out or none.
+
+        Returns:
+            The answers in order. A ``ProblemError`` among them is kept under no key: it may go differently next time.
+
+        Raises:
+            ProblemError: None of them was taken.
+            NestedTransactionError: The caller has a transaction open, for which its own commands would wait.
+        """
         ENGINE.refuse_nesting()
         if self._closed:
             raise _shutting_down()
         queue = self._queues.setdefault(tenant.id, _Queue(tenant))
-        if len(queue.waiting) >= self._max_waiting:
+        # More than what may wait is taken where nothing waits, or it never could be.
+        if queue.waiting and len(queue.waiting) + len(orders) > self._max_waiting:
             detail = "Too many commands wait for this tenant's ledger."
             raise errors.Overloaded(detail, retry_after_s=_RETRY_AFTER_S)
-        item = _Item(kind, body, caller, idempotency)
-        is_copy = queue.add(tenant, item)
+        ticket = _Ticket(queue, len(orders))
+        items = [_Item(order, caller, ticket, place) for place, order in enumerate(orders)]
+        if together:
+            for item in items:
+                item.together = items
+        queue.add(tenant, items)
         if queue.worker is None or queue.worker.done():
             # It works for many callers, so it has nothing of the one that happens to start it.
             queue.worker = asyncio.get_running_loop().create_task(
                 self._work(queue), name=f"ledger-{tenant.slug}", context=contextvars.Context()
             )
-        return await self._answer_to(item, is_copy=is_copy)
+        return await ticket.wait(self._copy_wait_s)
 
     async def close(self) -> None:
         """Take no further command, and wait until those taken are answered."""
@@ -246,20 +355,11 @@ class Engine:
         workers = [queue.worker for queue in self._queues.values() if queue.worker is not None]
         await asyncio.gather(*workers, return_exceptions=True)
 
-    async def _answer_to(self, item: _Item, *, is_copy: bool) -> Answer:
-        if not is_copy:
-            return await asyncio.shield(item.future)
-        try:
-            async with asyncio.timeout(self._copy_wait_s):
-                return await asyncio.shield(item.future)
-        except TimeoutError:
-            raise errors.RequestInFlight(param=keys_of_requests.HEADER) from None
-
     async def _work(self, queue: _Queue) -> None:
         batch: list[_Item] = []
         try:
             while queue.waiting:
-                batch = [queue.waiting.popleft() for _ in range(min(len(queue.waiting), self._max_batch))]
+                batch = queue.take(self._max_batch)
                 await self._settle(queue.tenant, batch)
         except BaseException:
             # The event loop is ending. Nobody is left waiting for an answer that no one will give.
@@ -269,16 +369,17 @@ class Engine:
             raise
 
     async def _settle(self, tenant: TenantRef, batch: list[_Item]) -> None:
-        """Carry out a batch and answer it; if that fails for a reason of one item, carry out each by itself."""
+        """Carry out a batch and answer it; if that fails for a reason of one item, carry out each turn by itself."""
         try:
             answers = await self._run(tenant, batch)
         except errors.Unavailable as error:
             _fail(batch, error)
         except Exception as error:
-            if len(batch) > 1:
+            turns = list(_turns(batch))
+            if len(turns) > 1:
                 log.warning("ledger_batch_replayed", items=len(batch), tenant=tenant.slug, cause=type(error).__name__)
-                for item in batch:
-                    await self._settle(tenant, [item])
+                for turn in turns:
+                    await self._settle(tenant, turn)
             elif isinstance(error, _BlockedError):
                 _fail(batch, errors.RequestInFlight(param=keys_of_requests.HEADER))
             else:
@@ -331,41 +432,69 @@ class Engine:
         tenant: TenantRef,
         books: Books,
         batch: Sequence[_Item],
-        known: dict[tuple[UUID, str], own.StoredAnswer],
+        known: dict[_Key, own.StoredAnswer],
         now: datetime,
     ) -> tuple[list[Answer | ProblemError], list[own.StoredAnswer]]:
         answers: list[Answer | ProblemError] = []
         fresh: list[own.StoredAnswer] = []
         recorded_at = self._clock.now()
-        for item in batch:
-            stored = known.get(item.key) if item.key is not None else None
-            if stored is not None:
-                answers.append(_replay(item, stored))
+        for turn in _turns(batch):
+            alone = turn[0] if turn[0].together is None else None
+            stored = known.get(alone.key) if alone is not None and alone.key is not None else None
+            if alone is not None and stored is not None:
+                answers.append(_replay(alone, stored))
                 continue
             draft = Draft(
                 books,
                 now=now,
                 clock_now=recorded_at,
-                caller=item.caller,
+                caller=turn[0].caller,
                 manifest=tenant.manifest,
                 new_id=uuid7,
             )
-            answer = self._decide_one(item, draft)
-            if isinstance(answer, Answer) and answer.error is None:
+            decided = [self._decide_one(alone, draft)] if alone else self._decide_together(turn, draft, known)
+            if not any(map(_refuses, decided)):
                 books.merge(draft)
-            if isinstance(answer, Answer) and item.key is not None and item.idempotency is not None:
-                record = own.StoredAnswer(
-                    client_id=item.idempotency.client_id,
-                    key=item.idempotency.key,
-                    fingerprint=item.idempotency.fingerprint,
-                    status=answer.status,
-                    body=answer.body,
-                    created_at=recorded_at,
-                )
-                known[item.key] = record
-                fresh.append(record)
-            answers.append(answer)
+            for item, answer in zip(turn, decided, strict=True):
+                record = _record(item, answer, recorded_at)
+                if record is not None:
+                    known[record.client_id, record.key] = record
+                    fresh.append(record)
+            answers += decided
         return answers, fresh
+
+    def _decide_together(
+        self, turn: Sequence[_Item], draft: Draft, known: Mapping[_Key, own.StoredAnswer]
+    ) -> list[Answer | ProblemError]:
+        """Decide commands on one draft, which is accepted if none of them is refused.
+
+        What is known from before is answered first, so that a request with a key that was refused moves nothing.
+        """
+        answers = {
+            place: _replay(item, known[item.key])
+            for place, item in enumerate(turn)
+            if item.key is not None and item.key in known
+        }
+        replays = dict(answers)
+        refused = next((place for place, answer in replays.items() if _refuses(answer)), None)
+        first: dict[_Key | None, own.StoredAnswer] = {}
+        for place, item in enumerate(turn):
+            if refused is not None:
+                break
+            if place in replays:
+                continue
+            copied = first.get(item.key)
+            answer = self._decide_one(item, draft) if copied is None else _replay(item, copied)
+            answers[place] = answer
+            if _refuses(answer):
+                refused = place
+            elif (record := _record(item, answer, draft.recorded_at)) is not None:
+                first[item.key] = record
+        if refused is None:
+            return [answers[place] for place in range(len(turn))]
+        aborted = errors.BulkAborted(refused_item=refused)
+        told = {**replays, refused: answers[refused]}
+        return [told.get(place, aborted) for place in range(len(turn))]
 
     def _decide_one(self, item: _Item, draft: Draft) -> Answer | ProblemError:
         try:
@@ -396,6 +525,24 @@ def _replay(item: _Item, stored: own.StoredAnswer) -> Answer | ProblemError:
     if item.idempotency is None or not hmac.compare_digest(item.idempotency.fingerprint, stored.fingerprint):
         return errors.IdempotencyKeyReused(param=keys_of_requests.HEADER)
     return Answer(status=stored.status, body=stored.body, replayed=True)
+
+
+def _refuses(answer: Answer | ProblemError) -> bool:
+    return isinstance(answer, ProblemError) or answer.status >= _FIRST_REFUSAL
+
+
+def _record(item: _Item, answer: Answer | ProblemError, now: datetime) -> own.StoredAnswer | None:
+    """Return what is to be kept of an answer; nothing of one that is kept already, or that may go differently."""
+    if item.idempotency is None or isinstance(answer, ProblemError) or answer.replayed:
+        return None
+    return own.StoredAnswer(
+        client_id=item.idempotency.client_id,
+        key=item.idempotency.key,
+        fingerprint=item.idempotency.fingerprint,
+        status=answer.status,
+        body=answer.body,
+        created_at=now,
+    )
 
 
 def _shutting_down() -> errors.Unavailable:

@@ -299,11 +299,12 @@ class TestAFingerprint:
 
 class TestARefusal:
     def test_is_kept_by_its_family(self):
-        """Of all errors there are, those that depend on state are kept, and a copy in flight is not."""
+        """Of all errors there are, those that depend on the state of what they name are kept."""
         kept = {code for code, error in errors.ERRORS.items() if is_kept(error())}
         families = (errors.Conflict, errors.Unprocessable)
         assert kept == {code for code, error in errors.ERRORS.items() if issubclass(error, families)} - {
-            "request_in_flight"
+            "request_in_flight",
+            "bulk_aborted",
         }
 
 
