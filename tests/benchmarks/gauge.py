@@ -1,0 +1,178 @@
+"""Measures beside TPC-B: each measurement stands between two runs of it, and counts only where they agree."""
+
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from tests.benchmarks.extent import Extent
+
+__all__ = ["Gauge", "Measured", "Report", "Row", "Sample"]
+
+AGREE = 1.15
+"""By how much two runs of TPC-B may differ, one before and one after what is measured."""
+
+
+@dataclass
+class Sample:
+    """What one measurement has found.
+
+    Attributes:
+        rate: How many per second.
+        mean_ms, p95_ms: How long each took.
+        facts: Further figures, by what they are, such as microseconds of a process for each.
+    """
+
+    rate: float
+    mean_ms: float = 0.0
+    p95_ms: float = 0.0
+    facts: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Measured:
+    """All measurements of one variant that count.
+
+    Attributes:
+        samples: In the order of the rounds.
+        multiples: Each sample's rate as a multiple of TPC-B's around it.
+        noisy: How many of them stood between runs of TPC-B that didn't agree.
+    """
+
+    samples: list[Sample] = field(default_factory=list)
+    multiples: list[float] = field(default_factory=list)
+    noisy: int = 0
+
+    @property
+    def rate(self) -> float:
+        """The median rate."""
+        return statistics.median(sample.rate for sample in self.samples)
+
+    def median(self, figure: Callable[[Sample], float]) -> float:
+        """Return the median of one of the samples' figures."""
+        return statistics.median(map(figure, self.samples))
+
+    def ratios(self, other: "Measured", figure: Callable[[Sample], float] = lambda each: each.rate) -> list[float]:
+        """Return this variant's figures as multiples of another's, round by round."""
+        pairs = zip(self.samples, other.samples, strict=True)
+        return [figure(ours) / figure(theirs) for ours, theirs in pairs]
+
+
+@dataclass
+class Row:
+    """A row of the table."""
+
+    what: str
+    figure: str
+    multiple: str = ""
+    latency: str = ""
+    asked: str = ""
+    note: str = ""
+
+
+class Report:
+    """The table of one run."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self.tpcb: list[float] = []
+
+    def variant(self, what: str, measured: Measured, *, unit: str = "/s", asked: str = "", note: str = "") -> None:
+        """Add what was measured of one variant."""
+        rates = [sample.rate for sample in measured.samples]
+        mean, p95 = measured.median(lambda each: each.mean_ms), measured.median(lambda each: each.p95_ms)
+        notes = [note] if note else []
+        notes += [
+            f"{name} {measured.median(lambda each, name=name: each.facts[name]):.0f}"  # type: ignore[misc]
+            for name in measured.samples[0].facts
+        ]
+        if measured.noisy:
+            notes.append(f"noisy: TPC-B changed by more than 15 % around {measured.noisy} of {len(rates)}")
+        latency = f"{mean:.1f} / {p95:.1f}" if mean else ""
+        self._add(
+            Row(what, f"{_spread(rates, 0)} {unit}", _spread(measured.multiples, 2), latency, asked, "; ".join(notes))
+        )
+
+    def ratio(self, what: str, ratios: Sequence[float], *, asked: str = "", note: str = "") -> None:
+        """Add how two variants compare, round by round."""
+        self._add(Row(what, f"{_spread(ratios, 2)} times", asked=asked, note=note))
+
+    def fact(self, what: str, figure: str, *, asked: str = "", note: str = "") -> None:
+        """Add a single figure."""
+        self._add(Row(what, figure, asked=asked, note=note))
+
+    def table(self) -> str:
+        """Return the table as Markdown."""
+        lines = [
+            "| What | Median (min to max) | Times TPC-B | Mean / p95, ms | To reach (aim) | Remarks |",
+            "|---|---|---|---|---|---|",
+        ]
+        lines += [
+            f"| {row.what} | {row.figure} | {row.multiple} | {row.latency} | {row.asked} | {row.note} |"
+            for row in self.rows
+        ]
+        return "\n".join(lines)
+
+    def _add(self, row: Row) -> None:
+        self.rows.append(row)
+        multiple = f"= {row.multiple} times TPC-B" if row.multiple else ""
+        say(f"  {row.what}: {row.figure} {multiple} {row.latency} {row.note}")
+
+
+class Gauge:
+    """Takes measurements, between runs of TPC-B.
+
+    Args:
+        extent: How many.
+        tpcb: Runs TPC-B, and returns its transactions per second.
+        report: Is told of each run of TPC-B.
+    """
+
+    def __init__(self, extent: Extent, tpcb: Callable[[], float], report: Report) -> None:
+        self._extent = extent
+        self._tpcb = tpcb
+        self._report = report
+
+    def interleave(self, block: str, variants: dict[str, Callable[[], Sample]]) -> dict[str, Measured]:
+        """Let variants take turns, round by round.
+
+        A measurement whose runs of TPC-B differ too much is done again, until the block's repeats are used up; from
+        then on it counts and is called noisy.
+        """
+        found = {name: Measured() for name in variants}
+        repeats = self._extent.repeats
+        before = self._run_tpcb(block)
+        for number in range(self._extent.rounds):
+            for name, measure in variants.items():
+                while True:
+                    sample = measure()
+                    after = self._run_tpcb(block)
+                    agree = max(before, after) <= AGREE * min(before, after)
+                    between, before = (before + after) / 2, after
+                    say(f"{block}, round {number + 1}, {name}: {sample.rate:,.0f}/s {'' if agree else '(noisy)'}")
+                    if agree or not repeats:
+                        break
+                    repeats -= 1
+                found[name].samples.append(sample)
+                found[name].multiples.append(sample.rate / between)
+                found[name].noisy += not agree
+        return found
+
+    def _run_tpcb(self, block: str) -> float:
+        rate = self._tpcb()
+        self._report.tpcb.append(rate)
+        say(f"{block}: TPC-B {rate:,.0f}/s")
+        return rate
+
+
+def say(line: str) -> None:
+    """Tell how far the run is, at once."""
+    sys.stdout.write(f"\n{line}")
+    sys.stdout.flush()
+
+
+def _spread(values: Sequence[float], digits: int) -> str:
+    middle = f"{statistics.median(values):,.{digits}f}"
+    if len(values) == 1:
+        return middle
+    return f"{middle} ({min(values):,.{digits}f} to {max(values):,.{digits}f})"

@@ -1,0 +1,130 @@
+"""What benchmarks stand on: a durable PostgreSQL on a disk, Billfold's database in it, and pgbench's beside that.
+
+The cluster has the settings that ``billfold up`` gives it. It lies in the system's temporary folder or below
+``BILLFOLD_BENCH_DIR``, which must be a disk: in memory a commit would cost nothing.
+"""
+
+import os
+import re
+import secrets
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from billfold_server.db.embedded import EmbeddedPostgres
+from billfold_server.settings import Settings
+from tests.benchmarks.extent import Extent
+from tests.live import settings_for
+from tests.postgres import binaries, query, remove
+from tests.server.upping import parents
+
+__all__ = ["Ground", "processor_s", "sweep"]
+
+_PREFIX = f"billfold-{os.geteuid()}-bench-"
+_TPCB = "tpcb"
+_CLIENTS = 8
+_IN_MEMORY = {"tmpfs", "ramfs"}
+_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+
+
+class Ground:
+    """A cluster of its own, which ``close`` removes.
+
+    Attributes:
+        folder: The data folder, which ``billfold up`` can serve from at the same time.
+        settings: Of a Billfold that is set up there.
+    """
+
+    def __init__(self, extent: Extent, major: int) -> None:
+        self._extent = extent
+        self._programs = binaries(major)
+        self.folder = _place() / f"{_PREFIX}{secrets.token_hex(6)}"
+        # As many connections as ``billfold up`` asks for, which joins this server.
+        self._server = EmbeddedPostgres(self.folder, binaries=self._programs, max_connections=100)
+        self._server.start()
+        self.settings: Settings = settings_for(self.folder, self._server.dsn())
+        query(self._server.dsn(), f"CREATE DATABASE {_TPCB}")
+        self._pgbench("-i", "-q", f"-s{extent.scale}")
+        self.version = str(query(self._server.dsn(), "SHOW server_version")[0][0])
+
+    def tpcb(self) -> float:
+        """Return how many transactions of TPC-B the machine does per second, as pgbench has them by itself."""
+        said = self._pgbench(f"-c{_CLIENTS}", f"-T{max(1, round(self._extent.seconds))}")
+        found = re.search(r"^tps = ([0-9.]+)", said, re.MULTILINE)
+        assert found is not None, said
+        return float(found[1])
+
+    def wal_bytes(self) -> int:
+        """Return how much write-ahead log the cluster has written since it was made."""
+        return int(query(self._server.dsn(), "SELECT pg_current_wal_lsn() - '0/0'::pg_lsn")[0][0])
+
+    def size_bytes(self, schema: str) -> int:
+        """Return what the tables of a tenant take, with indexes and all."""
+        sql = """
+            SELECT sum(pg_total_relation_size(c.oid))::bigint FROM pg_class AS c
+            WHERE c.relnamespace = $1::regnamespace AND c.relkind IN ('r', 'm')
+            """
+        return int(query(self._server.dsn(), sql, schema)[0][0])
+
+    def dsn(self) -> str:
+        """Return the owner's way into Billfold's database."""
+        return self._server.dsn()
+
+    def postgres_s(self) -> float:
+        """Return the processor time of PostgreSQL's processes that live."""
+        pid = int((self.folder / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
+        return sum(processor_s(child) for child, parent in parents().items() if parent == pid)
+
+    def close(self) -> None:
+        """Stop the cluster and remove it."""
+        self._server.stop()
+        remove(self.folder)
+
+    def _pgbench(self, *options: str) -> str:
+        done = subprocess.run(
+            [str(self._programs / "pgbench"), *options, self._server.dsn(_TPCB)],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+def processor_s(pid: int) -> float:
+    """Return the processor time of a process; nothing where the system doesn't tell, or the process is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0.0
+    user, system = stat.rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) * _TICK_S
+
+
+def sweep() -> None:
+    """Remove what killed runs have left behind; what a living run uses stays."""
+    for left in _place().glob(f"{_PREFIX}*"):
+        if left.is_dir():
+            remove(left)
+            left.with_name(f"{left.name}.log").unlink(missing_ok=True)
+
+
+def _place() -> Path:
+    """Return a folder on a disk."""
+    chosen = os.environ.get("BILLFOLD_BENCH_DIR")
+    places = [Path(chosen)] if chosen else [Path(tempfile.gettempdir()), Path("/var/tmp")]  # noqa: S108 - made unique
+    for place in places:
+        if place.is_dir() and _kind_of_disk(place.resolve()) not in _IN_MEMORY:
+            return place.resolve()
+    pytest.fail(f"{places[0]} is in memory: set BILLFOLD_BENCH_DIR to a folder on a disk")
+
+
+def _kind_of_disk(folder: Path) -> str:
+    try:
+        mounts = Path("/proc/mounts").read_text().splitlines()
+    except OSError:
+        return "unknown"
+    kinds = {Path(line.split()[1]): line.split()[2] for line in mounts}
+    return next(kinds[each] for each in (folder, *folder.parents) if each in kinds)

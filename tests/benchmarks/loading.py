@@ -1,0 +1,226 @@
+"""Load over HTTP, from a process of its own: ``python loading.py``, an order as JSON on its input, what it found out.
+
+A bare HTTP/1.1 client on sockets, because a comfortable one would take more of the processors than the server does.
+Each connection has one request under way at a time. It depends on nothing of ours.
+"""
+
+import asyncio
+import os
+import random
+import sys
+import time
+from array import array
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, cast
+from uuid import uuid4
+
+import msgspec
+import uvloop
+
+__all__ = ["Found", "Group", "Load"]
+
+
+class Group(msgspec.Struct, kw_only=True):
+    """Connections of one client.
+
+    Attributes:
+        base: The path of the tenant, such as ``/t/sandbox``.
+        token: An access token.
+        wallets: Between which money is moved; in the hot case the first is in every transfer.
+        connections: How many.
+        bulk: How many transfers one request carries; 0 is a single transfer.
+        pause_s: How long each connection waits between an answer and its next request, at random around this.
+    """
+
+    base: str
+    token: str
+    wallets: list[str]
+    connections: int
+    hot: bool = False
+    bulk: int = 0
+    pause_s: float = 0.0
+
+
+class Load(msgspec.Struct, kw_only=True):
+    """What to send.
+
+    Attributes:
+        seconds: How long answers count, after the warm-up.
+    """
+
+    port: int
+    groups: list[Group]
+    seconds: float
+    warm_up_s: float
+    seed: int = 1
+
+
+class Found(msgspec.Struct, kw_only=True):
+    """What became of it.
+
+    Attributes:
+        statuses: How many answers had which status, in all; 0 is a connection that was lost.
+        counted: How many answers came while they counted.
+        refused: An example of an answer that wasn't a success.
+    """
+
+    statuses: dict[int, int]
+    counted: int
+    mean_ms: float
+    p95_ms: float
+    processor_s: float
+    refused: str = ""
+
+
+class _Run:
+    """What all connections share."""
+
+    def __init__(self, load: Load) -> None:
+        self.begun = time.perf_counter()
+        self.counts_from = self.begun + load.warm_up_s
+        self.ends = self.counts_from + load.seconds
+        self.statuses: Counter[int] = Counter()
+        self.took = array("d")
+        self.refused = ""
+        self.random = random.Random(load.seed)
+
+    def answered(self, began: float, answer: bytes) -> None:
+        now, status = time.perf_counter(), int(answer[9:12])
+        self.statuses[status] += 1
+        if status >= 400 and not self.refused:
+            self.refused = answer.decode(errors="replace")
+        if self.counts_from <= now <= self.ends:
+            self.took.append(now - began)
+
+    def found(self) -> Found:
+        took = sorted(self.took)
+        return Found(
+            statuses=dict(self.statuses),
+            counted=len(took),
+            mean_ms=sum(took) / len(took) * 1000 if took else 0.0,
+            p95_ms=took[int(len(took) * 0.95)] * 1000 if took else 0.0,
+            processor_s=time.process_time(),
+            refused=self.refused,
+        )
+
+
+class _Connection(asyncio.Protocol):
+    """One keep-alive connection with one request under way."""
+
+    def __init__(self, run: _Run, group: Group, request: Callable[[], bytes], done: "asyncio.Future[None]") -> None:
+        self._run = run
+        self._pause_s = group.pause_s
+        self._request = request
+        self._done = done
+        self._received = b""
+        self._whole = 0
+        self._began = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are no subclasses of asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
+        self._next()
+
+    def _next(self) -> None:
+        if self._pause_s:
+            # At random, so that a hundred connections don't all come at the same moment again and again.
+            pause_s = self._pause_s * self._run.random.uniform(0.5, 1.5)
+            asyncio.get_running_loop().call_later(pause_s, self._send)
+        else:
+            self._send()
+
+    def _send(self) -> None:
+        self._began = time.perf_counter()
+        if self._began >= self._run.ends:
+            self._finish()
+            return
+        self._transport.write(self._request())
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        if not self._whole:
+            end = self._received.find(b"\r\n\r\n")
+            if end < 0:
+                return
+            head = self._received[: end + 2].lower()
+            at = head.index(b"\r\ncontent-length: ") + 18
+            self._whole = end + 4 + int(head[at : head.index(b"\r\n", at)])
+        if len(self._received) >= self._whole:
+            answer, self._received, self._whole = self._received, b"", 0
+            self._run.answered(self._began, answer)
+            self._next()
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        if not self._done.done():
+            self._run.statuses[0] += 1
+            self._done.set_result(None)
+
+    def _finish(self) -> None:
+        if not self._done.done():
+            self._done.set_result(None)
+        self._transport.close()
+
+
+def _requests(group: Group, port: int, random_: random.Random) -> Callable[[], bytes]:
+    """Return what writes a group's requests, each with a key of its own."""
+    wallets, hot = group.wallets, group.wallets[0]
+    choose, key = random_.choice, uuid4
+    path = f"{group.base}/v1/transfers{'/bulk' if group.bulk else ''}"
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {group.token}\r\n"
+        "Content-Type: application/json\r\n"
+    )
+
+    def transfer(more: str = "") -> str:
+        source, target = choose(wallets), choose(wallets)
+        while source == target or (group.hot and hot in {source, target}):
+            source, target = choose(wallets), choose(wallets)
+        if group.hot:
+            source, target = (source, hot) if random_.random() < 0.5 else (hot, target)
+        return (
+            f'{{{more}"from_wallet_id":"{source}","to_wallet_id":"{target}",'
+            f'"amount":{{"amount_minor":1,"currency":"EUR"}},"metadata":{{"order":"A-4711"}}}}'
+        )
+
+    def single() -> bytes:
+        body = transfer()
+        return f"{head}Idempotency-Key: {key().hex}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+
+    def bulk() -> bytes:
+        items = ",".join(transfer(f'"idempotency_key":"{key().hex}",') for _ in range(group.bulk))
+        body = f'{{"transfers":[{items}]}}'
+        return f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+
+    return bulk if group.bulk else single
+
+
+async def send(load: Load) -> Found:
+    """Send a load, and return what became of it."""
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_end)
+    run = _Run(load)
+    ends = []
+    for group in load.groups:
+        for _ in range(group.connections):
+            done: asyncio.Future[None] = loop.create_future()
+            ends.append(done)
+            request = _requests(group, load.port, run.random)
+            await loop.create_connection(
+                lambda group=group, request=request, done=done: _Connection(run, group, request, done),  # type: ignore[misc]
+                "127.0.0.1",
+                load.port,
+            )
+    await asyncio.gather(*ends)
+    return run.found()
+
+
+def _end(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """End at the first mistake in a callback, after which an answer might be waited for that never comes."""
+    loop.default_exception_handler(context)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    order = msgspec.json.decode(sys.stdin.buffer.read(), type=Load)
+    sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(send(order))))

@@ -1,0 +1,251 @@
+"""Money over HTTP: ``billfold up`` with one worker, and load from another process on the same processors.
+
+Nothing here fails because it is slow. What is asserted is that the answers are right, and that the books agree.
+"""
+
+import asyncio
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+
+from billfold_server.http.services import Services
+from billfold_server.identity.service import create_client
+from tests.benchmarks.bank import Bank, books_of, open_bank, opened
+from tests.benchmarks.extent import Extent
+from tests.benchmarks.gauge import Gauge, Report, Sample
+from tests.benchmarks.ground import Ground, processor_s
+from tests.benchmarks.loading import Found, Group, Load
+from tests.server.upping import Up, until
+
+pytestmark = pytest.mark.timeout(0)
+
+_LOADING = Path(__file__).parent / "loading.py"
+_WARM_UP = 0.15
+"""Which part of the time answers don't count."""
+_BULK = 100
+_PATIENCE_S = 60
+_SUCCESSES = {200, 201}
+
+
+class Client:
+    """An API client of one tenant, and how it gets its tokens."""
+
+    def __init__(self, up: Up, bank: Bank, client_id: str, secret: str) -> None:
+        self.bank = bank
+        self.base = f"/t/{bank.tenant.slug}"
+        self._token_url = f"{up.welcome['url']}{self.base}/oauth/token"
+        self._auth = (client_id, secret)
+
+    def is_known(self) -> bool:
+        """Tell whether the server knows the tenant."""
+        return self._ask().status_code != httpx.codes.NOT_FOUND
+
+    def token(self) -> str:
+        """Return a fresh access token, since they last for minutes only."""
+        return str(self._ask().raise_for_status().json()["access_token"])
+
+    def _ask(self) -> httpx.Response:
+        return httpx.post(self._token_url, data={"grant_type": "client_credentials"}, auth=self._auth)
+
+    def group(self, connections: int, *, hot: bool = False, bulk: int = 0, pause_s: float = 0.0) -> Group:
+        """Return connections of this client."""
+        return Group(
+            base=self.base,
+            token=self.token(),
+            wallets=self.bank.wallets,
+            connections=connections,
+            hot=hot,
+            bulk=bulk,
+            pause_s=pause_s,
+        )
+
+
+class Server:
+    """``billfold up``, and the server's parts in this process beside it, by which tests look into the books."""
+
+    def __init__(self, runner: asyncio.Runner, services: Services, ground: Ground, extent: Extent) -> None:
+        self.runner = runner
+        self.services = services
+        self.ground = ground
+        self.extent = extent
+        self.up = Up(ground.folder, "--port=0", "--workers=1")
+
+    def open_client(self, slug: str, wallets: int) -> Client:
+        """Open a tenant with wallets that have money, and register a client."""
+        bank = self.runner.run(open_bank(self.services, slug, wallets))
+        client = Client(self.up, bank, *self.runner.run(self._register(bank)))
+        # Workers learn of a new tenant within a second or so.
+        until(client.is_known)
+        return client
+
+    async def _register(self, bank: Bank) -> tuple[str, str]:
+        scopes = ["transfers:read", "transfers:write"]
+        async with self.services.database.tx(bank.tenant) as tx:
+            client, secret = await create_client(
+                tx, self.services.keyring, name="bench", scopes=scopes, now=self.services.clock.now()
+            )
+        return client.id, secret
+
+    def entries(self, clients: Sequence[Client]) -> int:
+        """Return how many journal entries the clients' tenants have, all of whose books must add up."""
+        books = [self.runner.run(books_of(self.services, client.bank.tenant)) for client in clients]
+        assert all(each.sum_minor == 0 for each in books)
+        return sum(each.entries for each in books)
+
+    def load(self, groups: list[Group]) -> "subprocess.Popen[bytes]":
+        """Begin to send load from a process of its own."""
+        order = Load(
+            port=self.up.port,
+            groups=groups,
+            seconds=self.extent.seconds * (1 - _WARM_UP),
+            warm_up_s=self.extent.seconds * _WARM_UP,
+        )
+        sender = subprocess.Popen([sys.executable, str(_LOADING)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert sender.stdin is not None
+        sender.stdin.write(msgspec.json.encode(order))
+        sender.stdin.close()
+        return sender
+
+    def found(self, sender: "subprocess.Popen[bytes]") -> Found:
+        """Return what became of a load."""
+        with sender:
+            assert sender.stdout is not None
+            guard = threading.Timer(self.extent.seconds + _PATIENCE_S, sender.kill)
+            guard.start()
+            said = sender.stdout.read()
+            guard.cancel()
+        assert sender.returncode == 0
+        return msgspec.json.decode(said, type=Found)
+
+    def measure(self, client: Client, *, hot: bool = False, bulk: int = 0) -> Sample:
+        """Send transfers for a while, and see that the books have gone on by what was answered."""
+        (worker,) = self.up.workers()
+        before, worker_s, postgres_s = self.entries([client]), processor_s(worker), self.ground.postgres_s()
+        found = self.found(self.load([client.group(self.extent.callers, hot=hot, bulk=bulk)]))
+        worker_s, postgres_s = processor_s(worker) - worker_s, self.ground.postgres_s() - postgres_s
+        assert set(found.statuses) <= _SUCCESSES, found.refused
+        answers, items = sum(found.statuses.values()), bulk or 1
+        assert self.entries([client]) - before == answers * items
+        return Sample(
+            rate=found.counted * items / (self.extent.seconds * (1 - _WARM_UP)),
+            mean_ms=found.mean_ms,
+            p95_ms=found.p95_ms,
+            facts={
+                "µs of the worker": worker_s / answers / items * 1e6,
+                "µs of PostgreSQL": postgres_s / answers / items * 1e6,
+                "µs of the load": found.processor_s / answers / items * 1e6,
+            },
+        )
+
+
+@pytest.fixture(scope="module")
+def server(runner: asyncio.Runner, ground: Ground, extent: Extent) -> Iterator[Server]:
+    """A server that is up."""
+    entered = opened(ground.settings)
+    services = runner.run(entered.__aenter__())
+    made = Server(runner, services, ground, extent)
+    try:
+        made.up.ready()
+        yield made
+    finally:
+        assert made.up.end() == 0, made.up.log()
+        ground.folder.with_name(f"{ground.folder.name}.log").unlink(missing_ok=True)
+        runner.run(entered.__aexit__(None, None, None))
+
+
+@pytest.fixture(scope="module")
+def client(server: Server) -> Client:
+    """A client of a tenant with wallets."""
+    made = server.open_client("over_http", server.extent.wallets)
+    server.measure(made)
+    return made
+
+
+class TestHttp:
+    """Over HTTP."""
+
+    def test_single_transfers_are_made(self, gauge: Gauge, report: Report, server: Server, client: Client) -> None:
+        """Each request is one transfer, at random or with one wallet in every transfer; all add up."""
+        found = gauge.interleave(
+            "http single",
+            {"random": lambda: server.measure(client), "hot": lambda: server.measure(client, hot=True)},
+        )
+        report.variant("HTTP single, random", found["random"], asked="1.5 (2.0)")
+        report.variant("HTTP single, one hot wallet", found["hot"], asked="1.5 (2.0)")
+        for name, measured in found.items():
+            ratios = [each.p95_ms / each.mean_ms for each in measured.samples]
+            report.ratio(f"… p95 against mean, {name}", ratios, asked="at most 2")
+
+    def test_bulk_transfers_are_made(self, gauge: Gauge, report: Report, server: Server, client: Client) -> None:
+        """Each request is a hundred transfers; all add up."""
+        if not _has_bulk(client, server):
+            pytest.skip("POST /v1/transfers/bulk isn't there yet")
+        found = gauge.interleave("http bulk", {"random": lambda: server.measure(client, bulk=_BULK)})
+        report.variant(f"HTTP bulk of {_BULK}, random", found["random"], unit="items/s", asked="3.5 (4.5)")
+
+
+def _has_bulk(client: Client, server: Server) -> bool:
+    document = httpx.get(f"{server.up.welcome['url']}{client.base}/openapi.json").raise_for_status().json()
+    return "/v1/transfers/bulk" in document["paths"]
+
+
+class TestManyTenants:
+    """Of many tenants."""
+
+    def test_one_that_floods_leaves_the_others_their_pace(
+        self, gauge: Gauge, report: Report, server: Server, many: list[Client]
+    ) -> None:
+        """All but one ask now and then; the last one does so, too, or asks without a pause on many connections."""
+        *others, last = many
+        found = gauge.interleave(
+            "tenants",
+            {
+                "normal": lambda: others_beside(server, others, last, flood=0),
+                "flood": lambda: others_beside(server, others, last, flood=4 * server.extent.callers),
+            },
+        )
+        report.variant(f"{len(many)} tenants, each with a pause", found["normal"], note="of the others")
+        report.variant("… one of them flooding", found["flood"], note="of the others")
+        ratios = found["flood"].ratios(found["normal"], lambda each: each.p95_ms)
+        report.ratio("… the others' p95 against normal", ratios, asked="at most 1.5")
+
+
+_PAUSE_S = 0.1
+"""How long a client waits between requests where it doesn't flood: some ten requests per second for each tenant."""
+
+
+def others_beside(server: Server, others: list[Client], last: Client, *, flood: int) -> Sample:
+    """Return how those fare that don't flood.
+
+    Args:
+        server: The server.
+        others: Those who ask now and then.
+        last: Who does so, too, or floods.
+        flood: On how many connections; 0 for none.
+    """
+    before = server.entries([*others, last])
+    # Each has a process of its own, so that who floods doesn't hold up the others on the client's side.
+    quiet = [client.group(1, pause_s=_PAUSE_S) for client in others]
+    rest = last.group(flood) if flood else last.group(1, pause_s=_PAUSE_S)
+    senders = server.load(quiet), server.load([rest])
+    found, flooded = (server.found(sender) for sender in senders)
+    assert set(found.statuses) <= _SUCCESSES, found.refused
+    # Too many at once are refused at once: as overloaded, or as too many requests of one client.
+    assert set(flooded.statuses) <= _SUCCESSES | {429, 503}, flooded.refused
+    accepted = sum(found.statuses.get(status, 0) + flooded.statuses.get(status, 0) for status in _SUCCESSES)
+    assert server.entries([*others, last]) - before == accepted
+    window_s = server.extent.seconds * (1 - _WARM_UP)
+    facts = {"answers/s to the last": flooded.counted / window_s}
+    return Sample(rate=found.counted / window_s, mean_ms=found.mean_ms, p95_ms=found.p95_ms, facts=facts)
+
+
+@pytest.fixture(scope="module")
+def many(server: Server) -> list[Client]:
+    """A client for each of many tenants."""
+    return [server.open_client(f"tenant_{number}", 10) for number in range(server.extent.tenants)]
