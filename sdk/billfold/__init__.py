@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from billfold.client._async.client import AsyncBillfold, AsyncBillfoldPlatform
     from billfold.client._async.resource import AsyncPages
     from billfold.client._async.transport import AsyncHttpxTransport
-    from billfold.client._encoding import credit, debit
+    from billfold.client._encoding import credit, debit, order
     from billfold.client._flow import Timeouts
     from billfold.client._message import AsyncTransport, Hooks, Request, Response, Transport
     from billfold.client._open import is_known
+    from billfold.client._problems import as_error
     from billfold.client._sync.client import Billfold, BillfoldPlatform
     from billfold.client._sync.resource import Pages
     from billfold.client._sync.transport import HttpxTransport
@@ -44,10 +45,12 @@ __all__ = [
     "Response",
     "Timeouts",
     "Transport",
+    "as_error",
     "credit",
     "debit",
     "errors",
     "is_known",
+    "order",
 ]
 
 __version__ = "0.1.0.dev0"
@@ -68,9 +71,11 @@ _HOMES = {
     "Response": "billfold.client._message",
     "Timeouts": "billfold.client._flow",
     "Transport": "billfold.client._message",
+    "as_error": "billfold.client._problems",
     "credit": "billfold.client._encoding",
     "debit": "billfold.client._encoding",
     "is_known": "billfold.client._open",
+    "order": "billfold.client._encoding",
 }
 
 

@@ -16,14 +16,16 @@ from billfold import (
     Money,
     Request,
     Response,
+    as_error,
     credit,
     debit,
     errors,
     is_known,
+    order,
 )
 from billfold.contract.ledger import HoldStatus
 from billfold.contract.platform import TenantState
-from billfold.contract.wallets import Transfer, Wallet, WalletStatus
+from billfold.contract.wallets import BulkMode, Transfer, Wallet, WalletStatus
 from tests.live import LiveServer
 from tests.sandbox import options
 from tests.tenants import manifest
@@ -94,6 +96,57 @@ class TestMoney:
         error = caught.value
         assert (error.status, error.available_minor, error.required_minor) == (409, 1000, 1001)
         assert (error.request_id or "").startswith("req_")
+
+    def test_moves_in_bulk(self, billfold: Billfold):
+        """Each item has its verdict, a problem in one becomes an error, and the same orders again move nothing."""
+        source, target = wallet_with(billfold, TEN), wallet_with(billfold)
+        orders = [
+            order(from_wallet_id=source.id, to_wallet_id=target.id, amount=(amount, "EUR"), description="Wages")
+            for amount in ("4", "7", "6")
+        ]
+        verdicts = billfold.transfers.bulk(orders)
+        assert [each.idempotency_key for each in verdicts.results] == [each.idempotency_key for each in orders]
+        assert (verdicts.carried_out, verdicts.refused, verdicts.replayed) == (2, 1, 0)
+        problem = verdicts.results[1].problem
+        assert problem is not None
+        error = as_error(problem)
+        assert isinstance(error, errors.InsufficientFunds)
+        assert (error.status, error.available_minor, error.request_id) == (409, 600, problem.request_id)
+        again = billfold.transfers.bulk(orders)
+        assert [each.transfer for each in again.results] == [each.transfer for each in verdicts.results]
+        assert (again.replayed, len(list(billfold.transfers.list(wallet_id=source.id)))) == (3, 2)
+
+    def test_moves_all_together_or_not_at_all(self, billfold: Billfold):
+        """In an atomic bulk a refused item takes the others along, and each says which one it was."""
+        source, target = wallet_with(billfold, TEN), wallet_with(billfold)
+        orders = [
+            order(from_wallet_id=source.id, to_wallet_id=target.id, amount=Money(amount, "EUR")) for amount in (1, 1001)
+        ]
+        aborted, refused = billfold.transfers.bulk(orders, mode=BulkMode.ATOMIC).results
+        assert aborted.problem is not None
+        assert refused.problem is not None
+        assert (aborted.problem.code, aborted.problem.facts) == ("bulk_aborted", {"refused_item": 1})
+        assert refused.problem.code == "insufficient_funds"
+        assert list(billfold.transfers.list(wallet_id=source.id)) == []
+
+    def test_moves_in_any_number(self, live: LiveServer):
+        """More than a request may hold goes out in several, and an answer that is lost on the way costs nothing."""
+        transport = LosesAnswers()
+        with Billfold(**options(live), transport=transport) as billfold:
+            source, target = wallet_with(billfold, Money(2_500, "EUR")), wallet_with(billfold)
+            transport.to_lose = 1
+            verdicts = list(
+                billfold.transfers.bulk_each(
+                    order(
+                        from_wallet_id=source.id, to_wallet_id=target.id, amount=Money(1, "EUR"), metadata={"n": f"{n}"}
+                    )
+                    for n in range(2_500)
+                )
+            )
+            made = [each.transfer for each in verdicts if each.transfer is not None]
+            assert [each.metadata["n"] for each in made] == [f"{n}" for n in range(2_500)]
+            assert [each.available_minor for each in billfold.wallets.balances(target.id)] == [2_500]
+            assert sum(each.replayed for each in verdicts) == 1_000
 
     def test_is_undone(self, billfold: Billfold):
         """A transfer is reversed in part, and what remains in a second step."""
@@ -264,6 +317,17 @@ class TestCredentials:
 
 
 class TestTheOtherMode:
+    async def test_moves_in_bulk(self, live: LiveServer):
+        """Items go out and verdicts come in, one after the other."""
+        async with AsyncBillfold(**options(live)) as billfold:
+            party = await billfold.parties.create(kind="person", name="Grace Hopper")
+            source, target = [await billfold.wallets.create(party_id=party.id) for _ in range(2)]
+            await billfold.top_ups.create(wallet_id=source.id, amount=TEN)
+            orders = [order(from_wallet_id=source.id, to_wallet_id=target.id, amount=("5", "EUR")) for _ in range(3)]
+            statuses = [each.status async for each in billfold.transfers.bulk_each(orders)]
+            assert statuses == [201, 201, 409]
+            assert (await billfold.transfers.bulk(orders)).replayed == 3
+
     async def test_does_the_same(self, live: LiveServer):
         """Fifty transfers at once, over one client, each booked once."""
         async with AsyncBillfold(**options(live)) as billfold:

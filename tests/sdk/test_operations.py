@@ -4,7 +4,7 @@ import inspect
 import json
 import re
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import AsyncIterable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from billfold import AsyncPages, BillfoldPlatform, Money, Pages, Response, debit, errors
+from billfold import BillfoldPlatform, Money, Response, debit, errors, order
 from billfold.client._async.resource import AsyncResource
 from billfold.client._operations import OPERATIONS
 from billfold.client._sync.resource import Resource
@@ -37,12 +37,14 @@ OWN_WORDS = {
     "limit": 25,
     "manifest": {},
     "metadata": {},
+    "mode": "atomic",
     "overdraft_limit_minor": 0,
     "postings": [debit("acc_1", ("1", "EUR"))],
     "recorded_at": AT,
     "roles": ["customer"],
     "source": b"bytes",
     "to": AT,
+    "transfers": [order(from_wallet_id="wal_1", to_wallet_id="wal_2", amount=("1", "EUR"))],
 }
 """Arguments that aren't text."""
 
@@ -97,7 +99,7 @@ def call(method: Any, *, every: bool = False, **more: Any) -> None:
 
 def consume(result: Any) -> Any:
     """Walk through what is a list."""
-    return list(result) if isinstance(result, Pages) else result
+    return list(result) if isinstance(result, Iterable) else result
 
 
 async def async_call(method: Any) -> None:
@@ -108,13 +110,16 @@ async def async_call(method: Any) -> None:
 
 async def async_consume(result: Any) -> Any:
     """Walk through what is a list, await what isn't."""
-    return [each async for each in result] if isinstance(result, AsyncPages) else await result
+    return [each async for each in result] if isinstance(result, AsyncIterable) else await result
 
 
 def platform(transport: Recording) -> BillfoldPlatform:
     """Return a client of the platform."""
     return BillfoldPlatform(base_url="http://127.0.0.1:1", client_id="i", client_secret="s", transport=transport)
 
+
+BULK = {"POST /v1/transfers/bulk"}
+"""Each item has a key of its own, so the request has none."""
 
 ADVANCE = {"POST /v1/clock/advance"}
 """Moving the clock by a while begins with a look at it, so this isn't the first request; test_client asks for it."""
@@ -169,7 +174,7 @@ class TestEveryMethod:
         assert {each[2]["idempotency-key"] for each in transport.requests} == {"order-1"}
         posts = {f"{each.method} {each.path}" for each in OPERATIONS if each.method == "POST"}
         asked = {template(method, url) for method, url, _, _ in transport.requests}
-        assert asked | ADVANCE == {each for each in posts if "/platform/" not in each}
+        assert asked | ADVANCE | BULK == {each for each in posts if "/platform/" not in each}
 
     def test_is_reached_by_public_names_alone(self):
         """The resources of a client are all public, so that an editor shows them."""

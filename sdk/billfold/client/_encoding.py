@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
+from uuid import uuid4
 
 import msgspec
 from msgspec import UNSET
 
 from billfold.clock import ensure_utc
 from billfold.contract.ledger import NewPosting
+from billfold.contract.wallets import KeyedTransfer
 from billfold.money import Money, from_decimal
 
-__all__ = ["Amount", "changes", "credit", "debit", "etag", "fields", "key", "money", "query", "segment"]
+__all__ = ["Amount", "changes", "credit", "debit", "etag", "fields", "key", "money", "order", "query", "segment"]
 
 Amount = Money | tuple[Decimal | str, str]
 """Money as a caller may state it: ``Money(1250, "EUR")`` in minor units, or ``("12.50", "EUR")``. Never a float."""
@@ -52,6 +54,31 @@ def credit(account_id: str, amount: Amount) -> NewPosting:
     """Return the posting that credits an account, for ``journal_entries.create``."""
     value = money(amount)
     return NewPosting(account_id=account_id, amount_minor=-value.amount_minor, currency=value.currency)
+
+
+def order(
+    *,
+    from_wallet_id: str,
+    to_wallet_id: str,
+    amount: Amount,
+    description: str | None = None,
+    effective_at: datetime | None = None,
+    metadata: Mapping[str, str] | None = None,
+    idempotency_key: str | None = None,
+) -> KeyedTransfer:
+    """Return the order of a transfer, for ``transfers.bulk``; the arguments are those of ``transfers.create``.
+
+    Where no key is given, one is made here and stays with the order: sent again, in any request, it is booked once.
+    """
+    return KeyedTransfer(
+        from_wallet_id=from_wallet_id,
+        to_wallet_id=to_wallet_id,
+        amount=money(amount),
+        description=description,
+        effective_at=effective_at,
+        metadata=dict(metadata or {}),
+        idempotency_key=uuid4().hex if idempotency_key is None else key(idempotency_key),
+    )
 
 
 def fields(**values: Any) -> bytes:

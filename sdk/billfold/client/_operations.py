@@ -95,6 +95,7 @@ DELETE_ALIAS: Final = Operation[None]("DELETE", "/v1/wallets/{wallet_id}/aliases
 
 LIST_TRANSFERS: Final = paged("/v1/transfers", wallets.Transfer)
 CREATE_TRANSFER: Final = Operation("POST", "/v1/transfers", wallets.Transfer)
+BULK_TRANSFER: Final = Operation("POST", "/v1/transfers/bulk", wallets.TransferVerdicts)
 GET_TRANSFER: Final = Operation("GET", "/v1/transfers/{transfer_id}", wallets.Transfer)
 REVERSE_TRANSFER: Final = Operation("POST", "/v1/transfers/{transfer_id}/reversals", ledger.JournalEntry)
 

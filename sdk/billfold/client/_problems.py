@@ -9,7 +9,7 @@ from billfold.client._open import Decode, decoder
 from billfold.contract.common import Problem
 from billfold.contract.oauth import OAuthError
 
-__all__ = ["error_of", "token_error_of"]
+__all__ = ["as_error", "error_of", "token_error_of"]
 
 _FAMILIES: Final[dict[int, type[errors.ProblemError]]] = {
     401: errors.AuthenticationFailed,
@@ -72,6 +72,16 @@ def _reader() -> Decode:
 def _foreign(response: Response) -> errors.ProblemError:
     """Return the error for an answer that isn't Billfold's, most likely a proxy's."""
     return _family(response.status)(f"something answered with status {response.status}, not in Billfold's words")
+
+
+def as_error(problem: Problem) -> errors.ProblemError:
+    """Return the error that a problem within an answer stands for, such as that of one item of a bulk.
+
+    ``raise as_error(verdict.problem)`` is what the item would have raised alone.
+    """
+    error = _known(problem, problem.status)
+    error.status = problem.status
+    return error
 
 
 def _known(problem: Problem, status: int) -> errors.ProblemError:

@@ -17,6 +17,7 @@ __all__ = [
     "ClientId",
     "EventId",
     "HoldId",
+    "IdempotencyKey",
     "Instant",
     "JournalEntryId",
     "LongText",
@@ -83,6 +84,17 @@ Reference = Annotated[
 ]
 
 Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 date-time.", examples=["2026-11-20T12:00:00Z"])]
+
+IdempotencyKey = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=255,
+        pattern=r"^[!-~]+$(?!\n)",
+        description="Makes it safe to send the item again: its first answer is kept for 30 days.",
+        examples=["8e03978e-40d5-43dd-bc93-6894a57f9324"],
+    ),
+]
 
 _MetadataKey = Annotated[str, Meta(min_length=1, max_length=40, pattern=r"^[A-Za-z0-9_.:-]+$(?!\n)")]
 _MetadataValue = Annotated[str, Meta(max_length=500, pattern=_NO_NUL)]

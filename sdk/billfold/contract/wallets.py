@@ -8,11 +8,13 @@ from msgspec import UNSET, Meta, UnsetType
 from billfold.contract.common import (
     AccountId,
     AliasId,
+    IdempotencyKey,
     Instant,
     JournalEntryId,
     LongText,
     Metadata,
     PartyId,
+    Problem,
     Reference,
     Request,
     Response,
@@ -28,15 +30,20 @@ from billfold.money import CurrencyCode, Money, PositiveMinor
 __all__ = [
     "Alias",
     "AliasScheme",
+    "BulkMode",
     "ChangeWalletStatus",
     "CreateAlias",
     "CreateTopUp",
     "CreateTransfer",
+    "CreateTransfers",
     "CreateWallet",
     "CreateWithdrawal",
+    "KeyedTransfer",
     "ReverseTransfer",
     "TopUp",
     "Transfer",
+    "TransferVerdict",
+    "TransferVerdicts",
     "UpdateWallet",
     "Wallet",
     "WalletStatus",
@@ -151,6 +158,49 @@ class Transfer(Response, frozen=True, kw_only=True):
     metadata: dict[str, str]
     effective_at: Instant
     recorded_at: Instant
+
+
+class BulkMode(StrEnum):
+    """Whether the items of one request stand for themselves (each), or are carried out all or none (atomic)."""
+
+    EACH = "each"
+    ATOMIC = "atomic"
+
+
+class KeyedTransfer(CreateTransfer, frozen=True, kw_only=True):
+    """An order to move money from one wallet to another, as one item of many.
+
+    Its key is one with those of transfers that are ordered alone: the same order under the same key is carried out
+    once, whichever way it comes, and another order under it is refused.
+    """
+
+    idempotency_key: IdempotencyKey
+
+
+class CreateTransfers(Request, frozen=True, kw_only=True):
+    """An order to make up to 1,000 transfers."""
+
+    mode: BulkMode
+    transfers: Annotated[list[KeyedTransfer], Meta(min_length=1, max_length=1000)]
+
+
+class TransferVerdict(Response, frozen=True, kw_only=True):
+    """What became of one item: a transfer where it was carried out, the problem where it was refused."""
+
+    idempotency_key: IdempotencyKey
+    status: Annotated[int, Meta(ge=200, le=499, description="The status that it would have been answered with alone.")]
+    replayed: Annotated[bool, Meta(description="Whether this is the stored answer to an earlier order under its key.")]
+    transfer: Transfer | None
+    problem: Problem | None
+
+
+class TransferVerdicts(Response, frozen=True, kw_only=True):
+    """What became of each item, in the order in which they were sent."""
+
+    carried_out: Annotated[int, Meta(description="How many items have their transfer, by this request or before.")]
+    refused: Annotated[int, Meta(description="How many items have a problem instead.")]
+    replayed: Annotated[int, Meta(description="How many of both were answered from the store.")]
+    results: list[TransferVerdict]
 
 
 class CreateTopUp(Request, frozen=True, kw_only=True):

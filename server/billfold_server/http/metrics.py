@@ -55,6 +55,10 @@ class Metrics:
         if code is not None:
             self._problems.labels(code).inc()
 
+    def refuse(self, code: str, times: int) -> None:
+        """Count refusals of items within a request that was answered as a whole."""
+        self._problems.labels(code).inc(times)
+
     def exposition(self) -> bytes:
         """Return everything in Prometheus's text form."""
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:

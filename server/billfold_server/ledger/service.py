@@ -4,6 +4,7 @@ Whoever moves money gives the engine a command, built from the pure parts that a
 its own, each of which takes an open transaction.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -13,8 +14,10 @@ from msgspec import Meta
 
 from billfold import errors
 from billfold.contract.ledger import Balance, NormalSide, StatementLine
+from billfold.errors import ProblemError
 from billfold.ids import Prefix, encode
-from billfold_server.http.routing import Call
+from billfold_server.http import idempotency, problems
+from billfold_server.http.routing import Call, IdempotencyRef
 from billfold_server.http.routing import Reply as HttpReply
 from billfold_server.ledger import queries, rules
 from billfold_server.ledger.books import Books, Draft
@@ -67,6 +70,7 @@ __all__ = [
     "capture_hold",
     "capture_keys",
     "command",
+    "commands",
     "entry_keys",
     "get_account",
     "get_entry",
@@ -106,6 +110,45 @@ async def command(call: Call, kind: Kind[B], body: B) -> HttpReply[Any]:
         # It looks just as the body that was kept, and logs and metrics learn its code.
         raise answer.error
     return HttpReply(body=answer.body or None, status=answer.status, replayed=answer.replayed)
+
+
+async def commands(
+    call: Call, orders: Sequence[tuple[Kind[B], B, IdempotencyRef | None]], *, together: bool
+) -> list[Answer]:
+    """Give the engine commands on behalf of one request, and return the answer of each.
+
+    Refusals are answers too, also those that are kept under no key. Only where it can't be told what became of a
+    command is the request as a whole refused: sent again with the same keys, it is answered exactly.
+
+    Raises:
+        ProblemError: Nothing was begun, or the outcome can't be told now.
+    """
+    engine: Engine = call.services.engine
+    answers = await engine.submit_many(call.tenant, call.caller, orders, together=together)
+    unknown = next((each for each in answers if isinstance(each, errors.Unavailable | errors.InternalError)), None)
+    if unknown is not None:
+        raise unknown
+    rendered = _Refusals(call.request_id)
+    given = [answer if isinstance(answer, Answer) else rendered[answer] for answer in answers]
+    for code, times in Counter(answer.error.code for answer in given if answer.error is not None).items():
+        call.services.metrics.refuse(code, times)
+    return given
+
+
+class _Refusals(dict[ProblemError, Answer]):
+    """Refusals that are kept nowhere, each rendered once: an atomic request has one for a thousand items."""
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__()
+        self._request_id = request_id
+
+    def __missing__(self, error: ProblemError) -> Answer:
+        if error.param == idempotency.HEADER:
+            # Among many, the key isn't a header's but the item's own.
+            error.param = "idempotency_key"
+        body = problems.encode_problem(error, self._request_id)
+        self[error] = answer = Answer(status=problems.status_of(type(error)), body=body, error=error)
+        return answer
 
 
 async def get_account(tx: TenantTx, account_id: UUID) -> AccountRow:

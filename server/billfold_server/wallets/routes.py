@@ -30,11 +30,13 @@ from billfold.contract.wallets import (
     CreateAlias,
     CreateTopUp,
     CreateTransfer,
+    CreateTransfers,
     CreateWallet,
     CreateWithdrawal,
     ReverseTransfer,
     TopUp,
     Transfer,
+    TransferVerdicts,
     UpdateWallet,
     Wallet,
     WalletStatus,
@@ -45,7 +47,7 @@ from billfold.money import CurrencyCode
 from billfold_server.http.pagination import DEFAULT_LIMIT, Cursor, Limit
 from billfold_server.http.routing import Call, Link, Reply, Routes
 from billfold_server.ledger import service as ledger
-from billfold_server.wallets import kinds, queries, service
+from billfold_server.wallets import examples, kinds, queries, service
 from billfold_server.wallets.rows import AliasKey
 from billfold_server.wallets.rules import new_alias
 
@@ -295,6 +297,27 @@ async def create_transfer(call: Call, body: CreateTransfer) -> Reply[Transfer]:
     The answer holds both wallets' balances after it.
     """
     return await ledger.command(call, kinds.TRANSFER, kinds.transfer(body))
+
+
+@routes.post("/v1/transfers/bulk", scope="transfers:write", examples=examples.BULK)
+async def create_transfers(call: Call, body: CreateTransfers) -> Reply[TransferVerdicts]:
+    """Make up to 1,000 transfers, each for itself or all together.
+
+    Each item has an idempotency key of its own, one with those of single transfers, and a verdict of its own, in the
+    order in which they were sent. What refuses an item is what `POST /v1/transfers` would refuse it for; its `param`
+    names a member of the item.
+
+    In mode `each`, the items are carried out one after the other, and a refused one fails none of its neighbours.
+
+    In mode `atomic`, all are carried out or none. The first item that is refused has its problem, which is kept under
+    its key; the others have `bulk_aborted`, nothing is kept for them, and they may be sent again under the same keys.
+    An item that was carried out before under its key counts as done, and has its transfer in any case; one that was
+    refused before is refused again, so none is carried out.
+
+    A request that isn't of the documented form is refused as a whole. After a 5xx or no answer at all, send the same
+    request again: what was carried out is answered from the store.
+    """
+    return Reply(body=await service.transfer_many(call, body))
 
 
 @routes.get("/v1/transfers", scope="transfers:read")

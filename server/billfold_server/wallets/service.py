@@ -3,11 +3,16 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+import msgspec
+
 from billfold import errors
-from billfold.contract.wallets import AliasScheme, Wallet
+from billfold.contract.wallets import AliasScheme, BulkMode, CreateTransfer, CreateTransfers, KeyedTransfer, Wallet
+from billfold_server.http import idempotency
+from billfold_server.http.routing import Call
 from billfold_server.ledger import service as ledger
+from billfold_server.tenancy.context import IdempotencyRef
 from billfold_server.tenancy.transaction import TenantTx
-from billfold_server.wallets import queries
+from billfold_server.wallets import kinds, queries
 from billfold_server.wallets.kinds import Movement, cash_account, move, wallet_account
 from billfold_server.wallets.rows import AliasKey, AliasRow, TransferRow, WalletRow
 from billfold_server.wallets.rules import normalise_alias
@@ -28,6 +33,7 @@ __all__ = [
     "list_wallets",
     "move",
     "normalise_alias",
+    "transfer_many",
     "wallet_account",
     "with_balances",
 ]
@@ -88,3 +94,70 @@ async def get_transfer(tx: TenantTx, kind: str, transfer_id: UUID) -> TransferRo
         detail = f"There is no such {kind.replace('_', '-')}."
         raise errors.NotFound(detail)
     return transfer
+
+
+# Many transfers at once.
+
+_FIRST_REFUSAL = 400
+
+
+class _Verdict(msgspec.Struct, frozen=True):
+    """``TransferVerdict`` as the server writes it: what was answered is encoded already, and goes in as it is."""
+
+    idempotency_key: str
+    status: int
+    replayed: bool
+    transfer: msgspec.Raw | None
+    problem: msgspec.Raw | None
+
+
+class _Verdicts(msgspec.Struct, frozen=True):
+    """``TransferVerdicts`` as the server writes it."""
+
+    carried_out: int
+    refused: int
+    replayed: int
+    results: list[_Verdict]
+
+
+async def transfer_many(call: Call, body: CreateTransfers) -> bytes:
+    """Carry out many transfers, and return the verdicts on them (``TransferVerdicts``) as JSON.
+
+    Raises:
+        ProblemError: Nothing was begun, or the outcome can't be told now.
+    """
+    orders = [(kinds.TRANSFER, kinds.transfer(item), _reference(call, item)) for item in body.transfers]
+    answers = await ledger.commands(call, orders, together=body.mode is BulkMode.ATOMIC)
+    results = [_verdict(item.idempotency_key, answer) for item, answer in zip(body.transfers, answers, strict=True)]
+    carried_out = sum(each.problem is None for each in results)
+    return msgspec.json.encode(
+        _Verdicts(
+            carried_out=carried_out,
+            refused=len(results) - carried_out,
+            replayed=sum(each.replayed for each in results),
+            results=results,
+        )
+    )
+
+
+def _verdict(key: str, answer: ledger.Answer) -> _Verdict:
+    said = msgspec.Raw(answer.body)
+    if answer.status < _FIRST_REFUSAL:
+        return _Verdict(key, answer.status, answer.replayed, said, None)
+    return _Verdict(key, answer.status, answer.replayed, None, said)
+
+
+def _reference(call: Call, item: KeyedTransfer) -> IdempotencyRef:
+    """Return under which key an item may be repeated: as if it had been ordered alone, so that the two are one."""
+    alone = CreateTransfer(
+        from_wallet_id=item.from_wallet_id,
+        to_wallet_id=item.to_wallet_id,
+        amount=item.amount,
+        description=item.description,
+        effective_at=item.effective_at,
+        metadata=item.metadata,
+    )
+    fingerprint = idempotency.fingerprint(
+        call.services.idempotency_key, "POST", "/v1/transfers", idempotency.canonical(alone)
+    )
+    return IdempotencyRef(client_id=call.caller.client_id, key=item.idempotency_key, fingerprint=fingerprint)

@@ -1,16 +1,29 @@
 """Money that moves: from wallet to wallet, into one from outside, and out of one."""
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import datetime
+from typing import Final, Literal
 
 from billfold.client import _encoding as encoding
 from billfold.client import _operations as operations
 from billfold.client._async.resource import AsyncPages, AsyncResource
 from billfold.client._encoding import Amount
 from billfold.contract.ledger import JournalEntry
-from billfold.contract.wallets import TopUp, Transfer, Withdrawal
+from billfold.contract.wallets import (
+    BulkMode,
+    KeyedTransfer,
+    TopUp,
+    Transfer,
+    TransferVerdict,
+    TransferVerdicts,
+    Withdrawal,
+)
 
 __all__ = ["AsyncTopUps", "AsyncTransfers", "AsyncWithdrawals"]
+
+_MOST_AT_ONCE: Final = 1000
+"""How many items one request may hold."""
 
 
 class AsyncTransfers(AsyncResource):
@@ -57,6 +70,43 @@ class AsyncTransfers(AsyncResource):
             metadata=metadata,
         )
         return await self._order(operations.CREATE_TRANSFER, body=body, idempotency_key=idempotency_key)
+
+    async def bulk(
+        self, transfers: Iterable[KeyedTransfer], *, mode: BulkMode | Literal["each", "atomic"] = "each"
+    ) -> TransferVerdicts:
+        """Make up to 1,000 transfers in one request, and return the verdict on each.
+
+        ``billfold.order(…)`` makes the items, each with a key of its own, so sending them again books none twice. A
+        refused item raises nothing: its verdict has a ``problem``, and ``billfold.as_error`` makes an error of that.
+
+        Args:
+            transfers: The orders, 1 to 1,000.
+            mode: ``each`` carries them out one after the other, whatever becomes of the others; ``atomic`` carries out
+                all or none.
+
+        Raises:
+            errors.ValidationFailed: An item isn't of the documented form, and nothing was carried out.
+        """
+        body = encoding.fields(mode=mode, transfers=list(transfers))
+        return await self._change(operations.BULK_TRANSFER, body=body, repeatable=True)
+
+    async def bulk_each(self, transfers: Iterable[KeyedTransfer]) -> AsyncIterator[TransferVerdict]:
+        """Make any number of transfers, a thousand per request, and go through the verdicts as they come.
+
+        The items stand for themselves. Whoever stops, or is stopped by an error, may begin again with the same items:
+        those that were carried out are answered as they were.
+
+        Args:
+            transfers: The orders; they are asked for as the requests go out, so they needn't fit into memory.
+
+        Raises:
+            errors.ValidationFailed: An item isn't of the documented form, and nothing of its thousand was carried out.
+        """
+        rest = iter(transfers)
+        while chunk := list(itertools.islice(rest, _MOST_AT_ONCE)):
+            verdicts = await self.bulk(chunk)
+            for verdict in verdicts.results:
+                yield verdict
 
     async def get(self, transfer_id: str) -> Transfer:
         """Return a transfer.
