@@ -32,7 +32,7 @@ from billfold_server.http.context import context_of
 from billfold_server.http.edge import Edge
 from billfold_server.http.limits import Buckets, ClientLimits
 from billfold_server.http.metrics import Metrics
-from billfold_server.http.pipeline import allowed_methods, internal_path, options_handler, route_handler
+from billfold_server.http.pipeline import Hot, Pipeline, allowed_methods, internal_path, options_handler, route_handler
 from billfold_server.http.routing import Operation, Routes
 from billfold_server.http.services import Services
 from billfold_server.identity import routes as identity_routes
@@ -202,8 +202,9 @@ def build_app(settings: Settings, *, clock: Clock | None = None) -> Litestar:
             await services.engine.close()
             await services.database.close()
 
+    pipelines = [Pipeline(operation, services) for operation in operations()]
     app = Litestar(
-        route_handlers=_handlers(services),
+        route_handlers=_handlers(pipelines),
         lifespan=[lifespan],
         openapi_config=None,
         logging_config=None,
@@ -213,17 +214,16 @@ def build_app(settings: Settings, *, clock: Clock | None = None) -> Litestar:
     )
     app.state.services = services
     # Outside of the router: what decides to which tenant a path belongs must come before the router looks at it.
-    app.asgi_handler = Edge(app.asgi_handler, services, services.metrics)
+    app.asgi_handler = Edge(app.asgi_handler, services, Hot(pipelines))
     return app
 
 
-def _handlers(services: Services) -> list[HTTPRouteHandler]:
+def _handlers(pipelines: Sequence[Pipeline]) -> list[HTTPRouteHandler]:
     by_path: dict[str, list[Operation]] = defaultdict(list)
-    for operation in operations():
-        by_path[internal_path(operation)].append(operation)
+    for each in pipelines:
+        by_path[internal_path(each.operation)].append(each.operation)
     # OPTIONS come first: otherwise Litestar adds answers of its own, each of which knows one method only.
-    handlers = [options_handler(path, each) for path, each in by_path.items()]
-    return handlers + [route_handler(operation, services) for each in by_path.values() for operation in each]
+    return [*(options_handler(path, each) for path, each in by_path.items()), *map(route_handler, pipelines)]
 
 
 def _refuse(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

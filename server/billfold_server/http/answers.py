@@ -1,34 +1,50 @@
 """Finished HTTP answers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from litestar.types import Receive, Scope, Send
 
 from billfold import errors
 from billfold_server.http import problems
 
-__all__ = ["Answer", "problem_answer"]
+__all__ = ["Answer", "Header", "problem_answer"]
 
-_NO_CONTENT = 204
+_NO_CONTENT: Final = 204
+
+Header = tuple[bytes, bytes]
+"""A header as it goes over the wire: its name in lower case, and its value."""
 
 
 class Answer:
-    """A finished HTTP answer; an ASGI application that sends itself."""
+    """A finished HTTP answer; an ASGI application that sends itself.
+
+    Args:
+        status: The HTTP status.
+        body: The body, to the byte.
+        headers: Headers by name.
+        raw_headers: Further headers that are bytes already.
+    """
 
     __slots__ = ("body", "headers", "status")
 
-    def __init__(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, status: int, body: bytes, headers: Mapping[str, str], raw_headers: Iterable[Header] = ()
+    ) -> None:
         self.status = status
         self.body = body
-        self.headers = headers
+        self.headers: list[Header] = [
+            *raw_headers,
+            *((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()),
+        ]
+        # No Content has no length either (RFC 9110, section 8.6).
+        if status != _NO_CONTENT:
+            self.headers.append((b"content-length", b"%d" % len(body)))
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         """Send the answer."""
-        headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
-        # No Content has no length either (RFC 9110, section 8.6).
-        if self.status != _NO_CONTENT:
-            headers.append((b"content-length", str(len(self.body)).encode()))
-        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        start: Any = {"type": "http.response.start", "status": self.status, "headers": self.headers}
+        await send(start)
         await send({"type": "http.response.body", "body": self.body, "more_body": False})
 
 

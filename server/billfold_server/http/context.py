@@ -1,29 +1,31 @@
 """What is known of a request while it is on its way through the server."""
 
-from collections.abc import MutableMapping
-from dataclasses import dataclass
+from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from billfold import errors
 
 if TYPE_CHECKING:
+    from billfold_server.http.receiving import Receiving
     from billfold_server.http.routing import Operation
     from billfold_server.tenancy.context import TenantRef
 
-__all__ = ["RequestContext", "context_of"]
+__all__ = ["RequestContext", "context_of", "read_headers"]
 
 _KEY = "billfold.request"
 
 
-@dataclass(slots=True, kw_only=True)
-class RequestContext:
+class RequestContext(msgspec.Struct, kw_only=True, eq=False):
     """One request, for those who handle, log and count it.
 
     Attributes:
         request_id: ``req_…``, or what the caller chose.
         path: The path below the tenant's base, as the caller sent it.
+        receiving: Receives its body.
+        headers: The request's headers by lower-case name; a header that came twice has its values joined by a comma.
         peer: The address from which it came, as far as trusted proxies tell.
-        host: The host and port that it was sent to.
         client_request_id: What a stranger would like it to be called; goes into the log, nowhere else.
         base_url: The canonical base URL of the tenant or of the platform.
         tenant: The tenant that the address names.
@@ -35,15 +37,21 @@ class RequestContext:
 
     request_id: str
     path: str
+    receiving: "Receiving"
+    headers: Mapping[str, str] = {}
     peer: str = ""
-    host: str = ""
     client_request_id: str | None = None
     base_url: str = ""
     tenant: "TenantRef | None" = None
     operation: "Operation | None" = None
     client: str | None = None
     problem: errors.ProblemError | None = None
-    rate_limit: dict[str, str] | None = None
+    rate_limit: tuple[tuple[bytes, bytes], ...] = ()
+
+    @property
+    def host(self) -> str:
+        """Return the host and port that the request was sent to."""
+        return self.headers.get("host", "").lower()
 
     def attach(self, scope: MutableMapping[str, Any]) -> None:
         """Put the context into the connection's scope."""
@@ -55,3 +63,17 @@ def context_of(scope: Any) -> RequestContext:
     context = scope["state"][_KEY]
     assert isinstance(context, RequestContext)
     return context
+
+
+def read_headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return headers by lower-case name; one that came several times has its values joined by commas, in their order.
+
+    Source: RFC 9110, section 5.2.
+    """
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in raw}
+    if len(headers) < len(raw):
+        headers = {}
+        for raw_name, raw_value in raw:
+            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers

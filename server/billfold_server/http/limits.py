@@ -19,6 +19,7 @@ from typing import Final
 from uuid import UUID
 
 from billfold import errors
+from billfold_server.http.answers import Header
 from billfold_server.http.peers import share_of
 from billfold_server.settings import Settings
 from billfold_server.tenancy.context import TenantRef
@@ -97,7 +98,7 @@ class ClientLimits:
         self._buckets = buckets
         self._settings = settings
 
-    def take(self, tenant: TenantRef | None, client_id: UUID) -> dict[str, str]:
+    def take(self, tenant: TenantRef | None, client_id: UUID) -> tuple[Header, ...]:
         """Count a request, and return the headers that say how much is left.
 
         The headers are those of ``draft-ietf-httpapi-ratelimit-headers``.
@@ -112,10 +113,10 @@ class ClientLimits:
         if wait_s > 0:
             raise _limited(wait_s)
         window_s = math.ceil(burst / per_s)
-        return {
-            "RateLimit-Policy": f'"client";q={burst};w={window_s}',
-            "RateLimit": f'"client";r={int(left)};t={math.ceil((burst - left) / per_s)}',
-        }
+        return (
+            (b"ratelimit-policy", b'"client";q=%d;w=%d' % (burst, window_s)),
+            (b"ratelimit", b'"client";r=%d;t=%d' % (left, math.ceil((burst - left) / per_s))),
+        )
 
     def check_address(self, peer: str) -> None:
         """Refuse a token request from an address that has failed too often.
