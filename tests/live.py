@@ -44,12 +44,14 @@ class LiveServer:
         url: Its base URL.
         services: Its parts, which live in its own thread's event loop.
         settings: Its settings.
-        outermost: What was put around the application, or the application itself.
+        app: The application.
+        outermost: What was put around it, or the application itself.
     """
 
     def __init__(
         self, app: Any, url: str, settings: Settings, loop: asyncio.AbstractEventLoop, outermost: Any = None
     ) -> None:
+        self.app = app
         self.outermost = app if outermost is None else outermost
         self.url = url
         self.settings = settings

@@ -221,7 +221,7 @@ class Hot:
         self._patterns: list[tuple[str, re.Pattern[str], Pipeline]] = []
         for each in pipelines:
             operation = each.operation
-            path = (INTERNAL_ROOT if operation.audience.startswith("tenant") else "") + operation.path
+            path = _rooted(operation)
             if "{" not in path:
                 # A fixed address that isn't hot is no value of a hot one's parameter either.
                 self._fixed[operation.method, path] = each if operation.hot else None
@@ -248,8 +248,11 @@ class Hot:
 
 def internal_path(operation: Operation) -> str:
     """Return the path at which the router knows an operation, once the tenant has been taken off the address."""
-    path = re.sub(r"\{([a-z_]+)\}", r"{\1:str}", operation.path)
-    return (INTERNAL_ROOT if operation.audience.startswith("tenant") else "") + path
+    return re.sub(r"\{([a-z_]+)\}", r"{\1:str}", _rooted(operation))
+
+
+def _rooted(operation: Operation) -> str:
+    return (INTERNAL_ROOT if operation.audience.startswith("tenant") else "") + operation.path
 
 
 def route_handler(pipeline: Pipeline) -> HTTPRouteHandler:
