@@ -300,7 +300,7 @@ async def create_transfer(call: Call, body: CreateTransfer) -> Reply[Transfer]:
     return await ledger.command(call, kinds.TRANSFER, kinds.transfer(body))
 
 
-@routes.post("/v1/transfers/bulk", scope="transfers:write", examples=examples.BULK)
+@routes.post("/v1/transfers/bulk", hot=True, scope="transfers:write", examples=examples.BULK)
 async def create_transfers(call: Call, body: CreateTransfers) -> Reply[TransferVerdicts]:
     """Make up to 1,000 transfers, each for itself or all together.
 
