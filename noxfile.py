@@ -97,6 +97,17 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def soak(session: nox.Session) -> None:
+    """Give the ledger a million random orders, and kill workers and PostgreSQL dozens of times; takes half an hour."""
+    ledger = [
+        "tests/server/ledger/test_model.py",
+        "tests/server/ledger/test_payments.py",
+        "tests/server/test_faults.py",
+    ]
+    _python(session, "-m", "pytest", *_in_parallel(), *(session.posargs or ledger), env={"BILLFOLD_SOAK": "1"})
+
+
+@nox.session(venv_backend="none")
 def openapi(session: nox.Session) -> None:
     """Compare the committed contract with the code and validate it; ``nox -s openapi -- --write`` exports it anew."""
     if not session.posargs and not (ROOT / OPENAPI).is_file():

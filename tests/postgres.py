@@ -27,6 +27,7 @@ from billfold_server.db.embedded import (
     scratch_data_dir,
 )
 from billfold_server.db.embedded.locks import locked
+from tests.soak import SOAK
 
 _T = TypeVar("_T")
 
@@ -63,8 +64,9 @@ def binaries(major: int) -> Path:
 
 
 def own_data_dir() -> Path:
-    """Return the data folder for a cluster of a test's own; ``remove`` it at the end."""
-    return _in_memory(f"{_SCRATCH}{uuid.uuid4().hex}")
+    """Return the data folder for a cluster of a test's own, in a soak on a disk; ``remove`` it at the end."""
+    name = f"{_SCRATCH}{uuid.uuid4().hex}"
+    return scratch_data_dir(name) if SOAK else _in_memory(name)
 
 
 def remove(data_dir: Path) -> None:

@@ -43,7 +43,7 @@ def open_engine(database: Database, **options: Any) -> Engine:
         clock=options.pop("clock", SystemClock()),
         tenant_now=tenant_now,
         render_refusal=render,
-        stores=(*service.STORES, *reconciliation.STORES),
+        stores=(*service.STORES, *reconciliation.STORES, *options.pop("stores", ())),
         **options,
     )
 
