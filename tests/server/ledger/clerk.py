@@ -23,10 +23,11 @@ from billfold.money import Money
 from billfold_server.ledger import kinds as ledger_kinds
 from billfold_server.ledger.engine import Answer, Kind
 from billfold_server.ledger.service import AccountRow, list_wallet_accounts
+from billfold_server.tenancy.context import IdempotencyRef
 from billfold_server.wallets import kinds
 from billfold_server.wallets.rows import AliasKey
 from billfold_server.wallets.rules import new_alias
-from tests.server.ledger.books import Bench, decoded
+from tests.server.ledger.books import CALLER, Bench, decoded
 from tests.server.ledger.model import FLOAT_LIMIT, Key
 from tests.server.ledger.orders import CHART, OPENED, UNKNOWN, WALLETS, Order, lines
 
@@ -95,7 +96,21 @@ class Clerk:
             orders: The batch.
             number: The number of the first one.
         """
-        answers = await asyncio.gather(*(self._submit(order) for order in orders))
+        return self._note(orders, await asyncio.gather(*(self._submit(order) for order in orders)), number)
+
+    async def give_many(self, orders: list[Order], number: int, *, together: bool = False) -> list[str]:
+        """Give orders in one request, each for itself or all together, and return each verdict."""
+        given = [(*self._command(order), self._reference(order)) for order in orders]
+        answers = await self._bench.engine.submit_many(self._bench.tenant, CALLER, given, together=together)
+        return self._note(orders, answers, number)
+
+    def _reference(self, order: Order) -> IdempotencyRef | None:
+        if order.key is None:
+            return None
+        fingerprint = hashlib.blake2b(repr(order).encode()).digest()[:32]
+        return IdempotencyRef(client_id=CALLER.client_id, key=f"{self._name}{order.key}", fingerprint=fingerprint)
+
+    def _note(self, orders: list[Order], answers: list[Answer | errors.ProblemError], number: int) -> list[str]:
         verdicts = []
         for place, (order, answer) in enumerate(zip(orders, answers, strict=True)):
             if isinstance(answer, Answer) and order.key is not None:
@@ -108,9 +123,8 @@ class Clerk:
 
     async def _submit(self, order: Order) -> Answer | errors.ProblemError:
         kind, body = self._command(order)
-        key = None if order.key is None else f"{self._name}{order.key}"
         try:
-            return await self._bench.submit(kind, body, key, hashlib.blake2b(repr(order).encode()).digest()[:32])
+            return await self._bench.engine.submit(self._bench.tenant, CALLER, kind, body, self._reference(order))
         except errors.ProblemError as error:
             return error
 
