@@ -20,6 +20,8 @@ import uvloop
 
 __all__ = ["Found", "Group", "Load"]
 
+_CREATED = 201
+
 
 class Group(msgspec.Struct, kw_only=True):
     """Connections of one client.
@@ -62,11 +64,13 @@ class Found(msgspec.Struct, kw_only=True):
     Attributes:
         statuses: How many answers had which status, in all; 0 is a connection that was lost.
         counted: How many answers came while they counted.
+        made: How many transfers were made, in all.
         refused: An example of an answer that wasn't a success.
     """
 
     statuses: dict[int, int]
     counted: int
+    made: int
     mean_ms: float
     p95_ms: float
     processor_s: float
@@ -81,13 +85,15 @@ class _Run:
         self.counts_from = self.begun + load.warm_up_s
         self.ends = self.counts_from + load.seconds
         self.statuses: Counter[int] = Counter()
+        self.made = 0
         self.took = array("d")
         self.refused = ""
         self.random = random.Random(load.seed)
 
-    def answered(self, began: float, answer: bytes) -> None:
+    def answered(self, began: float, answer: bytes, *, bulk: int) -> None:
         now, status = time.perf_counter(), int(answer[9:12])
         self.statuses[status] += 1
+        self.made += answer.count(b'"status":201') if bulk else status == _CREATED
         if status >= 400 and not self.refused:
             self.refused = answer.decode(errors="replace")
         if self.counts_from <= now <= self.ends:
@@ -98,6 +104,7 @@ class _Run:
         return Found(
             statuses=dict(self.statuses),
             counted=len(took),
+            made=self.made,
             mean_ms=sum(took) / len(took) * 1000 if took else 0.0,
             p95_ms=took[int(len(took) * 0.95)] * 1000 if took else 0.0,
             processor_s=time.process_time(),
@@ -111,6 +118,7 @@ class _Connection(asyncio.Protocol):
     def __init__(self, run: _Run, group: Group, request: Callable[[], bytes], done: "asyncio.Future[None]") -> None:
         self._run = run
         self._pause_s = group.pause_s
+        self._bulk = group.bulk
         self._request = request
         self._done = done
         self._received = b""
@@ -148,7 +156,7 @@ class _Connection(asyncio.Protocol):
             self._whole = end + 4 + int(head[at : head.index(b"\r\n", at)])
         if len(self._received) >= self._whole:
             answer, self._received, self._whole = self._received, b"", 0
-            self._run.answered(self._began, answer)
+            self._run.answered(self._began, answer, bulk=self._bulk)
             self._next()
 
     def connection_lost(self, _exc: Exception | None) -> None:
@@ -189,7 +197,7 @@ def _requests(group: Group, port: int, random_: random.Random) -> Callable[[], b
 
     def bulk() -> bytes:
         items = ",".join(transfer(f'"idempotency_key":"{key().hex}",') for _ in range(group.bulk))
-        body = f'{{"transfers":[{items}]}}'
+        body = f'{{"mode":"each","transfers":[{items}]}}'
         return f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
 
     return bulk if group.bulk else single
