@@ -32,6 +32,7 @@ from billfold_server.tenancy.transaction import TenantTx
 __all__ = [
     "HEADER",
     "KEPT_FOR",
+    "Fingerprints",
     "KeptAnswer",
     "canonical",
     "carry_out",
@@ -114,9 +115,32 @@ def fingerprint(secret: bytes, method: str, path: str, body: bytes) -> bytes:
         path: The path below the tenant's base.
         body: What it says: ``canonical`` of JSON, the bytes themselves of anything else.
     """
-    # The length goes first, so that no two requests can be read as the same text.
-    parts = (len(part).to_bytes(8, "big") + part for part in (method.encode(), path.encode(), body))
-    return hmac.digest(secret, b"".join(parts), "sha256")
+    return Fingerprints(secret, method, path).of(body)
+
+
+class Fingerprints:
+    """The fingerprints of requests of one method and path, which are digested once for all.
+
+    Args:
+        secret: As of ``fingerprint``.
+        method: As of ``fingerprint``.
+        path: As of ``fingerprint``.
+    """
+
+    def __init__(self, secret: bytes, method: str, path: str) -> None:
+        begun = _measured(method.encode()) + _measured(path.encode())
+        self._begun = hmac.new(secret, begun, "sha256")
+
+    def of(self, body: bytes) -> bytes:
+        """Return the fingerprint of a request with this body."""
+        digest = self._begun.copy()
+        digest.update(_measured(body))
+        return digest.digest()
+
+
+def _measured(part: bytes) -> bytes:
+    """Put a part's length before it, so that no two requests can be read as the same text."""
+    return len(part).to_bytes(8, "big") + part
 
 
 def is_kept(error: ProblemError) -> bool:

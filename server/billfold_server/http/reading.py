@@ -8,6 +8,7 @@ in the refusal.
 """
 
 import asyncio
+import functools
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -26,6 +27,7 @@ __all__ = [
     "JSON",
     "MAX_DEPTH",
     "Parameters",
+    "bounds_depth",
     "check_content_type",
     "decode_json",
     "read_body",
@@ -128,10 +130,16 @@ def decode_json(body: bytes, decoder: "msgspec.json.Decoder[Any]") -> Any:
         errors.ValidationFailed: It is one, but not of the documented form.
     """
     _check_text(body)
+    type_: Any = decoder.type
+    bounded = bounds_depth(type_)
+    if not bounded:
+        _check_depth(body)
     _check_duplicates(body)
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
+        if bounded:
+            _check_depth(body)
         raise _translated(error, "body") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
         raise errors.MalformedBody("the body isn't valid JSON", param="body") from None
@@ -144,6 +152,47 @@ def _check_text(body: bytes) -> None:
         raise errors.MalformedBody("the body isn't valid UTF-8", param="body") from None
     if b"\x00" in body or (b"\\u0000" in body and _ESCAPED_NUL.search(body)):
         raise errors.MalformedBody("the body holds a NUL character", param="body")
+
+
+@functools.cache
+def bounds_depth(type_: Any) -> bool:
+    """Tell whether what is of a type can't nest deeper than the type itself, so that nobody needs to look.
+
+    True of the contract's closed requests, where it saves a thousand items a look at each of their texts.
+    """
+    return _is_bounded(msgspec_inspect.type_info(type_), ())
+
+
+_PLAIN: Final = (
+    msgspec_inspect.BoolType,
+    msgspec_inspect.DateTimeType,
+    msgspec_inspect.DateType,
+    msgspec_inspect.EnumType,
+    msgspec_inspect.IntType,
+    msgspec_inspect.LiteralType,
+    msgspec_inspect.NoneType,
+    msgspec_inspect.StrType,
+)
+
+
+def _is_bounded(kind: msgspec_inspect.Type, within: tuple[type, ...]) -> bool:
+    """Look into a type; what isn't known to be bounded isn't, and neither is what holds itself."""
+    if isinstance(kind, msgspec_inspect.Metadata):
+        return _is_bounded(kind.type, within)
+    if isinstance(kind, msgspec_inspect.UnionType):
+        return all(_is_bounded(each, within) for each in kind.types)
+    if isinstance(kind, msgspec_inspect.ListType):
+        return _is_bounded(kind.item_type, within)
+    if isinstance(kind, msgspec_inspect.DictType):
+        return _is_bounded(kind.value_type, within)
+    if isinstance(kind, msgspec_inspect.StructType):
+        inside = (*within, kind.cls)
+        closed = kind.forbid_unknown_fields and kind.cls not in within
+        return closed and all(_is_bounded(field.type, inside) for field in kind.fields)
+    return isinstance(kind, _PLAIN)
+
+
+def _check_depth(body: bytes) -> None:
     # Counting is quick; only a body with very many brackets is looked at further.
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _is_deeper(body, MAX_DEPTH):
         raise errors.MalformedBody(f"the body nests deeper than {MAX_DEPTH} levels", param="body")

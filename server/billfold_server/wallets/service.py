@@ -126,7 +126,10 @@ async def transfer_many(call: Call, body: CreateTransfers) -> bytes:
     Raises:
         ProblemError: Nothing was begun, or the outcome can't be told now.
     """
-    orders = [(kinds.TRANSFER, kinds.transfer(item), _reference(call, item)) for item in body.transfers]
+    # As if each had been ordered alone, so that the two are one.
+    prints = idempotency.Fingerprints(call.services.idempotency_key, "POST", "/v1/transfers")
+    client = call.caller.client_id
+    orders = [(kinds.TRANSFER, kinds.transfer(item), _reference(client, item, prints)) for item in body.transfers]
     answers = await ledger.commands(call, orders, together=body.mode is BulkMode.ATOMIC)
     results = [_verdict(item.idempotency_key, answer) for item, answer in zip(body.transfers, answers, strict=True)]
     carried_out = sum(each.problem is None for each in results)
@@ -147,8 +150,8 @@ def _verdict(key: str, answer: ledger.Answer) -> _Verdict:
     return _Verdict(key, answer.status, answer.replayed, None, said)
 
 
-def _reference(call: Call, item: KeyedTransfer) -> IdempotencyRef:
-    """Return under which key an item may be repeated: as if it had been ordered alone, so that the two are one."""
+def _reference(client_id: UUID, item: KeyedTransfer, prints: idempotency.Fingerprints) -> IdempotencyRef:
+    """Return under which key an item may be repeated."""
     alone = CreateTransfer(
         from_wallet_id=item.from_wallet_id,
         to_wallet_id=item.to_wallet_id,
@@ -157,7 +160,5 @@ def _reference(call: Call, item: KeyedTransfer) -> IdempotencyRef:
         effective_at=item.effective_at,
         metadata=item.metadata,
     )
-    fingerprint = idempotency.fingerprint(
-        call.services.idempotency_key, "POST", "/v1/transfers", idempotency.canonical(alone)
-    )
-    return IdempotencyRef(client_id=call.caller.client_id, key=item.idempotency_key, fingerprint=fingerprint)
+    fingerprint = prints.of(idempotency.canonical(alone))
+    return IdempotencyRef(client_id=client_id, key=item.idempotency_key, fingerprint=fingerprint)

@@ -9,6 +9,10 @@ import msgspec
 import pytest
 
 from billfold import errors
+from billfold.contract.ledger import CreateJournalEntry
+from billfold.contract.parties import UpdateParty
+from billfold.contract.platform import ApplyTenant
+from billfold.contract.wallets import CreateTransfers, CreateWallet
 from billfold_server.http import reading
 
 
@@ -26,6 +30,34 @@ def depth_of(value: Any) -> int:
     if isinstance(value, dict):
         return 1 + max(map(depth_of, value.values()), default=0)
     return 1 + max(map(depth_of, value), default=0) if isinstance(value, list) else 0
+
+
+class Nested(msgspec.Struct, forbid_unknown_fields=True):
+    """A body that may hold itself."""
+
+    inner: "Nested | None" = None
+
+
+class TestATypeOfBodies:
+    @pytest.mark.parametrize("type_", [CreateTransfers, CreateJournalEntry, CreateWallet, UpdateParty])
+    def test_that_is_closed_bounds_the_depth(self, type_: Any) -> None:
+        """What can be of the type needn't be looked at for its depth."""
+        assert reading.bounds_depth(type_)
+
+    @pytest.mark.parametrize(
+        "type_", [dict, Any, dict[str, Any], list[Any], ApplyTenant, Nested, msgspec.Raw], ids=repr
+    )
+    def test_that_is_open_does_not(self, type_: Any) -> None:
+        """What may hold anything, or itself, is looked at."""
+        assert not reading.bounds_depth(type_)
+
+    def test_refuses_what_nests_too_deep_in_the_same_words(self) -> None:
+        """Whether the type bounds it or not, it is no body."""
+        body = b'{"a":' * 40 + b"1" + b"}" * 40
+        for type_ in (CreateWallet, dict):
+            with pytest.raises(errors.MalformedBody) as refused:
+                reading.decode_json(body, msgspec.json.Decoder(type_))
+            assert "deeper" in refused.value.detail
 
 
 class TestABody:
