@@ -188,7 +188,7 @@ class TransferVerdict(Response, frozen=True, kw_only=True):
     """What became of one item: a transfer where it was carried out, the problem where it was refused."""
 
     idempotency_key: IdempotencyKey
-    status: Annotated[int, Meta(ge=200, le=499, description="The status that it would have been answered with alone.")]
+    status: Annotated[int, Meta(ge=200, le=599, description="The status that it would have been answered with alone.")]
     replayed: Annotated[bool, Meta(description="Whether this is the stored answer to an earlier order under its key.")]
     transfer: Transfer | None
     problem: Problem | None

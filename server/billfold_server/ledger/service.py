@@ -117,17 +117,20 @@ async def commands(
 ) -> list[Answer]:
     """Give the engine commands on behalf of one request, and return the answer of each.
 
-    Refusals are answers too, also those that are kept under no key. Only where it can't be told what became of a
-    command is the request as a whole refused: sent again with the same keys, it is answered exactly.
+    Refusals are answers too, also those that are kept under no key, and a defect that one of them meets. Only where it
+    can't be told what became of a command is the request as a whole refused: sent again with the same keys, it is
+    answered exactly.
 
     Raises:
         ProblemError: Nothing was begun, or the outcome can't be told now.
     """
     engine: Engine = call.services.engine
     answers = await engine.submit_many(call.tenant, call.caller, orders, together=together)
-    unknown = next((each for each in answers if isinstance(each, errors.Unavailable | errors.InternalError)), None)
+    unknown = next((each for each in answers if isinstance(each, errors.Unavailable)), None)
     if unknown is not None:
         raise unknown
+    if all(isinstance(each, errors.InternalError) for each in answers):
+        raise errors.InternalError
     rendered = _Refusals(call.request_id)
     given = [answer if isinstance(answer, Answer) else rendered[answer] for answer in answers]
     for code, times in Counter(answer.error.code for answer in given if answer.error is not None).items():

@@ -315,7 +315,7 @@ async def create_transfers(call: Call, body: CreateTransfers) -> Reply[TransferV
     An item that was carried out before under its key counts as done, and has its transfer in any case; one that was
     refused before is refused again, so none is carried out.
 
-    A request that isn't of the documented form is refused as a whole. After a 5xx or no answer at all, send the same
+    A request that isn't of the documented form is refused as a whole. After a 503 or no answer at all, send the same
     request again: what was carried out is answered from the store.
     """
     return Reply(body=await service.transfer_many(call, body))

@@ -1,6 +1,8 @@
 """Many transfers in one request: verdicts, keys, and what single transfers know of them."""
 
+import asyncio
 import concurrent.futures
+import json
 import secrets
 from collections import Counter
 from collections.abc import Iterator
@@ -10,10 +12,15 @@ import httpx
 import msgspec
 import pytest
 
-from billfold import ids
-from billfold.contract.wallets import TransferVerdicts
+from billfold import errors, ids
+from billfold.contract.wallets import CreateTransfer, TransferVerdicts
 from billfold.ids import Prefix
+from billfold_server.http.routing import Call
+from billfold_server.ledger.service import Answer, commands
+from billfold_server.wallets import kinds
+from tests.callers import CALLER
 from tests.live import LiveServer
+from tests.server.ledger.test_failures import BUG
 from tests.server.wallets.test_transfers import Desk, euros
 
 NOBODY = "wal_" + "0" * 26
@@ -272,6 +279,54 @@ class TestCopiesOfABulk:
         assert len(set(made[0])) == 50
         assert Counter(each.replayed for copy in verdicts for each in copy.results)[True] >= 150
         assert desk.balance(1) == 50
+
+
+class TestABulkWhoseOutcomeCannotBeTold:
+    """A bulk whose outcome can't be told."""
+
+    @pytest.mark.parametrize("mode", ["each", "atomic"])
+    def test_is_refused_whole_and_exact_when_sent_again(self, live: LiveServer, desk: BulkDesk, mode: str) -> None:
+        """While the ledger is held by somebody else it is 503 with a time to come back, and then it is carried out."""
+        items = [desk.item(f"k{number}", 10) for number in range(3)]
+
+        async def while_locked() -> httpx.Response:
+            tenant = await live.services.registry.get("alpha")
+            async with live.services.database.tx(tenant) as tx:
+                await tx.execute("SELECT FROM ledger_head FOR UPDATE")
+                return await asyncio.to_thread(desk.send, *items, mode=mode)
+
+        answer = live.run(while_locked())
+        assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "busy", "1")
+        assert told(desk.bulk(*items, mode=mode)) == [(201, None, False)] * 3
+        assert desk.balance(1) == 30
+
+
+class TestADefectAtOneItem:
+    """A defect that one item of many meets."""
+
+    def test_is_that_items_alone(self, live: LiveServer, desk: BulkDesk) -> None:
+        """It has a 500 of its own among the verdicts; only where there is nothing else is the request's a 500."""
+        order = msgspec.convert(desk.order(10), CreateTransfer)
+
+        async def give(*orders: Any) -> list[Answer]:
+            tenant = await live.services.registry.get("alpha")
+            call = Call(
+                services=live.services,
+                caller=CALLER,
+                request_id="req_1",
+                method="POST",
+                path="/v1/transfers/bulk",
+                headers={},
+                base_url=live.base("alpha"),
+                tenant_or_none=tenant,
+            )
+            return await commands(call, orders, together=False)
+
+        good, bad = live.run(give((kinds.TRANSFER, kinds.transfer(order), None), (BUG, None, None)))
+        assert (good.status, bad.status, json.loads(bad.body)["code"]) == (201, 500, "internal_error")
+        with pytest.raises(errors.InternalError):
+            live.run(give((BUG, None, None), (BUG, None, None)))
+        assert desk.balance(1) == 10
 
 
 class TestABulkWithoutRights:
