@@ -5,8 +5,9 @@ payee, less a fee) and refunded, in parts; until it is captured it can be cancel
 batch may hold its whole life.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import datetime, timedelta
+from importlib import import_module
 from typing import Any, Final
 from uuid import UUID
 
@@ -193,8 +194,20 @@ KINDS: Final = {
 """The commands, by name; each takes a ``Payment``, of which a refund's amount is what is given back."""
 
 
+_WRITE: Final = """
+    INSERT INTO payments AS p (id, status, payer_id, payee_id, amount_minor, refunded_minor, updated_at)
+    SELECT n.id, n.status, n.payer_id, n.payee_id, n.amount_minor, n.refunded_minor, n.updated_at
+    FROM unnest(
+        $1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::bigint[], $6::bigint[], $7::timestamptz[]
+    ) AS n (id, status, payer_id, payee_id, amount_minor, refunded_minor, updated_at)
+    ON CONFLICT (id) DO UPDATE SET
+        status = excluded.status, refunded_minor = excluded.refunded_minor, updated_at = excluded.updated_at
+"""
+
+
 class _Payments:
     row_type = PaymentRow
+    cached = True
 
     async def load(self, tx: TenantTx, keys: Sequence[Hashable]) -> dict[Any, Any]:
         """Return payments by id."""
@@ -207,26 +220,25 @@ class _Payments:
         )
         return {row["id"]: PaymentRow(**dict(row)) for row in rows}
 
+    def writes(self, rows: Sequence[PaymentRow], _before: Mapping[Hashable, Any]) -> list[Any]:
+        """Return what inserts the new payments, and sets what has become of the others."""
+        return [import_module("billfold_server.db.sets").Write(_WRITE, _columns(rows))]
+
     async def write(self, tx: TenantTx, rows: Sequence[PaymentRow]) -> None:
         """Insert the new payments, and set what has become of the others."""
-        await tx.execute(
-            """
-            INSERT INTO payments AS p (id, status, payer_id, payee_id, amount_minor, refunded_minor, updated_at)
-            SELECT n.id, n.status, n.payer_id, n.payee_id, n.amount_minor, n.refunded_minor, n.updated_at
-            FROM unnest(
-                $1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::bigint[], $6::bigint[], $7::timestamptz[]
-            ) AS n (id, status, payer_id, payee_id, amount_minor, refunded_minor, updated_at)
-            ON CONFLICT (id) DO UPDATE SET
-                status = excluded.status, refunded_minor = excluded.refunded_minor, updated_at = excluded.updated_at
-            """,
-            [row.id for row in rows],
-            [row.status for row in rows],
-            [row.payer_id for row in rows],
-            [row.payee_id for row in rows],
-            [row.amount_minor for row in rows],
-            [row.refunded_minor for row in rows],
-            [row.updated_at for row in rows],
-        )
+        await tx.execute(_WRITE, *_columns(rows))
+
+
+def _columns(rows: Sequence[PaymentRow]) -> tuple[list[Any], ...]:
+    return (
+        [row.id for row in rows],
+        [row.status for row in rows],
+        [row.payer_id for row in rows],
+        [row.payee_id for row in rows],
+        [row.amount_minor for row in rows],
+        [row.refunded_minor for row in rows],
+        [row.updated_at for row in rows],
+    )
 
 
 STORE: Final = _Payments()
