@@ -1,5 +1,6 @@
 """Arguments become what goes over the wire (billfold.client._encoding)."""
 
+import json
 import urllib.parse
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from billfold import Money, credit, debit
+from billfold import Money, credit, debit, order
 from billfold.client import _encoding as encoding
 from billfold.contract.ledger import NewPosting
 from billfold.money import AmountError
@@ -48,6 +49,48 @@ class TestMoney:
         """A debit is positive, a credit negative."""
         assert debit("acc_1", ("1", "EUR")) == NewPosting(account_id="acc_1", amount_minor=100, currency="EUR")
         assert credit("acc_1", ("1", "EUR")) == NewPosting(account_id="acc_1", amount_minor=-100, currency="EUR")
+
+
+class TestAnOrder:
+    def test_has_a_key_of_its_own(self):
+        """One is made where none is given, another for each, and it is part of what is sent."""
+        orders = [order(from_wallet_id="wal_1", to_wallet_id="wal_2", amount=("1", "EUR")) for _ in range(2)]
+        assert orders[0].idempotency_key != orders[1].idempotency_key
+        sent = json.loads(encoding.fields(mode="each", transfers=orders))
+        assert sent["transfers"][0] == {
+            "from_wallet_id": "wal_1",
+            "to_wallet_id": "wal_2",
+            "amount": {"amount_minor": 100, "currency": "EUR"},
+            "idempotency_key": orders[0].idempotency_key,
+        }
+
+    def test_says_what_a_single_transfer_says(self):
+        """Text, time and the caller's own keys and values go along; the time in UTC."""
+        at = datetime(2026, 11, 20, 13, tzinfo=timezone(timedelta(hours=1)))
+        made = order(
+            from_wallet_id="wal_1",
+            to_wallet_id="wal_2",
+            amount=Money(100, "EUR"),
+            description="Lunch",
+            effective_at=at,
+            metadata={"a": "b"},
+            idempotency_key="order-1",
+        )
+        (sent,) = json.loads(encoding.fields(transfers=[made]))["transfers"]
+        assert (sent["description"], sent["effective_at"], sent["metadata"], sent["idempotency_key"]) == (
+            "Lunch",
+            "2026-11-20T12:00:00Z",
+            {"a": "b"},
+            "order-1",
+        )
+
+    def test_refuses_what_a_single_transfer_refuses(self):
+        """A key of another form, and an amount that is a fraction, are refused where they are written."""
+        for wrong in ("a b", ""):
+            with pytest.raises(ValueError, match="visible ASCII"):
+                order(from_wallet_id="wal_1", to_wallet_id="wal_2", amount=Money(1, "EUR"), idempotency_key=wrong)
+        with pytest.raises(TypeError):
+            order(from_wallet_id="wal_1", to_wallet_id="wal_2", amount=(1.5, "EUR"))  # type: ignore[arg-type]
 
 
 class TestABody:

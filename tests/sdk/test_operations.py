@@ -26,6 +26,7 @@ OWN_WORDS = {
     "after": 7,
     "amount": Money(1250, "EUR"),
     "amount_minor": 1250,
+    "at_once": 2,
     "by": timedelta(days=90),
     "currencies": ["EUR"],
     "effective_at": AT,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from billfold import errors
 from billfold.client._message import Response
-from billfold.client._problems import error_of, token_error_of
+from billfold.client._problems import as_error, error_of, token_error_of
 from billfold.contract.common import Problem, Violation
 
 STATUSES = {
@@ -60,6 +60,16 @@ class TestAProblem:
     def test_becomes_the_class_of_its_code(self, code: str):
         """Every registered code gives its own class."""
         assert type(refused(answer(code))) is errors.ERRORS[code]
+
+    @pytest.mark.parametrize("code", ["insufficient_funds", "of_tomorrow"])
+    def test_within_an_answer_becomes_the_same_error(self, code: str):
+        """What one item of a bulk was refused for is what it would have raised alone."""
+        alone = refused(answer(code, param="amount", facts={"available_minor": 5}))
+        among_others = as_error(
+            msgspec.json.decode(answer(code, param="amount", facts={"available_minor": 5}).body, type=Problem)
+        )
+        assert type(among_others) is type(alone)
+        assert (among_others.code, among_others.__dict__) == (alone.code, alone.__dict__)
 
     def test_carries_all_that_the_server_said(self):
         """Status, request id, parameter, facts and violations are attributes."""

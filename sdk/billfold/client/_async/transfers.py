@@ -90,20 +90,24 @@ class AsyncTransfers(AsyncResource):
         body = encoding.fields(mode=mode, transfers=list(transfers))
         return await self._change(operations.BULK_TRANSFER, body=body, repeatable=True)
 
-    async def bulk_each(self, transfers: Iterable[KeyedTransfer]) -> AsyncIterator[TransferVerdict]:
-        """Make any number of transfers, a thousand per request, and go through the verdicts as they come.
+    async def bulk_each(
+        self, transfers: Iterable[KeyedTransfer], *, at_once: int = _MOST_AT_ONCE
+    ) -> AsyncIterator[TransferVerdict]:
+        """Make any number of transfers, many per request, and go through the verdicts as they come.
 
         The items stand for themselves. Whoever stops, or is stopped by an error, may begin again with the same items:
         those that were carried out are answered as they were.
 
         Args:
             transfers: The orders; they are asked for as the requests go out, so they needn't fit into memory.
+            at_once: How many go out in one request, 1 to 1,000; fewer where each has much metadata.
 
         Raises:
-            errors.ValidationFailed: An item isn't of the documented form, and nothing of its thousand was carried out.
+            errors.ValidationFailed: An item isn't of the documented form, and nothing of its request was carried out.
+            errors.BodyTooLarge: So many don't fit into one request, and nothing of it was carried out.
         """
         rest = iter(transfers)
-        while chunk := list(itertools.islice(rest, _MOST_AT_ONCE)):
+        while chunk := list(itertools.islice(rest, at_once)):
             verdicts = await self.bulk(chunk)
             for verdict in verdicts.results:
                 yield verdict
