@@ -81,6 +81,10 @@ def uuid7(now_ms: int | None = None) -> UUID:
     Args:
         now_ms: Milliseconds since the Unix epoch; the machine's clock where absent.
     """
+    return UUID(int=_next(now_ms))
+
+
+def _next(now_ms: int | None = None) -> int:
     global _last  # noqa: PLW0603 - the order of ids is a property of the process
     milliseconds = time.time_ns() // _NANOSECONDS_PER_MILLISECOND if now_ms is None else now_ms
     entropy = int.from_bytes(os.urandom(10), "big")
@@ -92,17 +96,20 @@ def uuid7(now_ms: int | None = None) -> UUID:
         value = _last
     # What is left of the upper random bits is the time, which goes before the version.
     upper = value >> _RANDOM_B_BITS
-    return UUID(int=(upper >> 12 << 80) | _VERSION | ((upper & 0xFFF) << 64) | _VARIANT | (value & _RANDOM_B_MASK))
+    return (upper >> 12 << 80) | _VERSION | ((upper & 0xFFF) << 64) | _VARIANT | (value & _RANDOM_B_MASK)
 
 
 def new(prefix: Prefix) -> str:
     """Make a fresh id in its wire form."""
-    return encode(prefix, uuid7())
+    return _written(prefix, _next())
 
 
 def encode(prefix: Prefix, value: UUID) -> str:
     """Return the wire form of an id: ``wal_`` and 26 characters of Crockford's base 32, lower case."""
-    number = value.int
+    return _written(prefix, value.int)
+
+
+def _written(prefix: Prefix, number: int) -> str:
     characters = _PAIRS[number >> 120]
     # Arithmetic on numbers of up to 30 bits is Python's fastest.
     for shift in (90, 60, 30, 0):

@@ -103,7 +103,9 @@ def build_services(settings: Settings, *, clock: Clock | None = None) -> Service
         settings=PoolSettings(budget=settings.database_connections),
     )
     registry = Registry(database)
-    buckets = Buckets(Path(settings.data_dir) / "rate_limits", keyring.derive("rate limits"))
+    buckets = Buckets(
+        Path(settings.data_dir) / "rate_limits", keyring.derive("rate limits"), shared=settings.workers > 1
+    )
     services = Services(
         settings=settings,
         clock=clock,
@@ -199,6 +201,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None) -> Litestar:
         finally:
             background.cancel()
             await asyncio.wait([background])
+            services.metrics.report()
             await services.engine.close()
             await services.database.close()
 

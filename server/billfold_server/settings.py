@@ -108,6 +108,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         metrics_networks: Networks that may read ``/metrics``. Where absent, this machine alone in production, and
             private networks, too, in development.
         log_level: Least severe level that is logged.
+        access_log: Whether ``all`` requests are logged, or ``failures`` alone, which are answered 500 and above. A line
+            costs as much as serving the request; metrics count each of them, and the level ``debug`` logs all.
         log_format: ``json``, or ``console`` for people; ``auto`` is the latter where somebody looks on at a terminal.
         shutdown_timeout_s: How long a stop waits for requests to end.
     """
@@ -137,6 +139,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     token_rate_limit_per_min: Positive = 60
     metrics_networks: list[str] | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    access_log: Literal["all", "failures"] = "failures"
     log_format: Literal["auto", "json", "console"] = "auto"
     shutdown_timeout_s: Annotated[int, Meta(ge=1, le=600)] = 30
 

@@ -38,6 +38,7 @@ _AT_HOST: Final = ("/health/", "/metrics", "/platform/", "/.well-known/oauth-aut
 
 _INSERTED_METADATA = re.compile(r"/\.well-known/oauth-authorization-server/t/([a-z0-9_-]+)")
 _PEERS: Final = 4096
+_FIRST_FAILURE: Final = 500
 
 
 class _Peer(NamedTuple):
@@ -67,6 +68,7 @@ class Edge:
         self._proxies = [ipaddress.ip_network(each) for each in settings.trusted_proxies]
         self._own_host = urlsplit(settings.base_url).hostname
         self._in_clear = settings.production and settings.tls_certificate is None and bool(self._proxies)
+        self._logs_all = settings.access_log == "all" or settings.log_level == "debug"
         self._peers: dict[str, _Peer] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,7 +88,7 @@ class Edge:
         answering = _Answering(send, context, exchange, head=scope["method"] == "HEAD")
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=context.request_id)
-        self._metrics.in_flight.inc()
+        self._metrics.begin()
         try:
             self._admit(scope, context)
             await self._route(scope, context, answering)
@@ -98,7 +100,6 @@ class Edge:
             _log.exception("request failed")
             await self._refuse(errors.InternalError(), context, answering)
         finally:
-            self._metrics.in_flight.dec()
             self._account(scope, context, answering, time.perf_counter() - started)
 
     def _context(self, scope: Any, receive: Receive, exchange: Exchange | None) -> RequestContext:
@@ -228,6 +229,8 @@ class Edge:
         route = operation.path if operation is not None else "unmatched"
         code = context.problem.code if context.problem is not None else None
         self._metrics.observe(scope["method"], route, answering.status, took_s, code)
+        if not self._logs_all and answering.status < _FIRST_FAILURE:
+            return
         quiet = route.startswith(("/health", "/metrics"))
         # The query string may hold names and references of people, so the log keeps the path alone.
         facts = {

@@ -6,6 +6,7 @@ of the client's id; two clients that share a place share a bucket, which with 65
 """
 
 import fcntl
+import functools
 import hashlib
 import math
 import mmap
@@ -28,6 +29,7 @@ __all__ = ["Buckets", "ClientLimits"]
 
 _SLOTS: Final = 65_536
 _SLOT = struct.Struct("=d")
+_REMEMBERED: Final = 10_000
 
 
 class Buckets:
@@ -36,11 +38,21 @@ class Buckets:
     Args:
         path: The file that all workers of one server map; None keeps the buckets to this process.
         key: Keys the hash, so that nobody can choose whose bucket to share.
+        shared: Whether other processes take from the same buckets; locks cost more than all the rest.
         monotonic: Seconds from some fixed point, the same for all processes of the machine.
     """
 
-    def __init__(self, path: Path | None, key: bytes, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        key: bytes,
+        *,
+        shared: bool = True,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._key = key[:64]
+        self._shared = shared
+        self._offsets: dict[bytes, int] = {}
         self._monotonic = monotonic
         self._descriptor = self._open(path)
         os.ftruncate(self._descriptor, _SLOTS * _SLOT.size)
@@ -63,22 +75,35 @@ class Buckets:
             burst: How much it holds.
             cost: How much is taken; 0 only looks.
         """
-        slot = int.from_bytes(hashlib.blake2b(name, key=self._key, digest_size=4).digest(), "big") % _SLOTS
-        offset, interval_s = slot * _SLOT.size, 1.0 / per_s
+        offset = self._offsets.get(name)
+        if offset is None:
+            offset = self._find(name)
+        if not self._shared:
+            return self._take(offset, 1.0 / per_s, burst, cost)
         # A lock on these eight bytes only, and only against other workers.
         fcntl.lockf(self._descriptor, fcntl.LOCK_EX, _SLOT.size, offset)
         try:
-            now = self._monotonic()
-            (arrival,) = _SLOT.unpack_from(self._memory, offset)
-            # After the machine's restart an old file may speak of a time that is yet to come.
-            arrival = now if not now <= arrival <= now + burst * interval_s else arrival
-            wait_s = arrival + cost * interval_s - (now + burst * interval_s)
-            if wait_s > 0:
-                return 0.0, wait_s
-            _SLOT.pack_into(self._memory, offset, arrival + cost * interval_s)
-            return -wait_s / interval_s, 0.0
+            return self._take(offset, 1.0 / per_s, burst, cost)
         finally:
             fcntl.lockf(self._descriptor, fcntl.LOCK_UN, _SLOT.size, offset)
+
+    def _find(self, name: bytes) -> int:
+        slot = int.from_bytes(hashlib.blake2b(name, key=self._key, digest_size=4).digest(), "big") % _SLOTS
+        if len(self._offsets) >= _REMEMBERED:
+            self._offsets.clear()
+        self._offsets[name] = slot * _SLOT.size
+        return slot * _SLOT.size
+
+    def _take(self, offset: int, interval_s: float, burst: float, cost: float) -> tuple[float, float]:
+        now = self._monotonic()
+        (arrival,) = _SLOT.unpack_from(self._memory, offset)
+        full = now + burst * interval_s
+        # After the machine's restart an old file may speak of a time that is yet to come.
+        arrival = (arrival if now <= arrival <= full else now) + cost * interval_s
+        if arrival > full:
+            return 0.0, arrival - full
+        _SLOT.pack_into(self._memory, offset, arrival)
+        return (full - arrival) / interval_s, 0.0
 
     def close(self) -> None:
         """Let the memory go."""
@@ -112,9 +137,8 @@ class ClientLimits:
         left, wait_s = self._buckets.take(owner + client_id.bytes, per_s=per_s, burst=burst)
         if wait_s > 0:
             raise _limited(wait_s)
-        window_s = math.ceil(burst / per_s)
         return (
-            (b"ratelimit-policy", b'"client";q=%d;w=%d' % (burst, window_s)),
+            _policy(burst, per_s),
             (b"ratelimit", b'"client";r=%d;t=%d' % (left, math.ceil((burst - left) / per_s))),
         )
 
@@ -138,6 +162,11 @@ class ClientLimits:
             raise _limited(60 / per_min)
         if wait_s > 0:
             raise _limited(wait_s)
+
+
+@functools.lru_cache(maxsize=256)
+def _policy(burst: float, per_s: float) -> Header:
+    return b"ratelimit-policy", b'"client";q=%d;w=%d' % (burst, math.ceil(burst / per_s))
 
 
 def _limited(wait_s: float) -> errors.RateLimited:

@@ -212,6 +212,24 @@ class _Standing(msgspec.Struct, frozen=True):
     read_at: float
 
 
+class _Known(msgspec.Struct):
+    """A token that was found to be good, and what came of it.
+
+    Attributes:
+        claims: What it says.
+        client_id: Whose it is.
+        scopes: What it asks for.
+        standing: What its client could do when it was last shown.
+        allowed: What of its scopes that left.
+    """
+
+    claims: Claims
+    client_id: UUID
+    scopes: frozenset[str]
+    standing: _Standing | None = None
+    allowed: frozenset[str] = frozenset()
+
+
 _BEARER = re.compile(r"(?i:bearer) +([A-Za-z0-9._~+/-]+=*)")
 _STANDING_S: Final = 0.7
 """How long a client's standing is believed. With the query itself, a disabled client is out within a second."""
@@ -239,7 +257,8 @@ class Identity:
         self._clock = clock
         self._base_url = base_url
         self._token_ttl_s = token_ttl_s
-        self._verified: _Bounded[tuple[str, bytes], Claims] = _Bounded(20_000)
+        self._realms: _Bounded[str, Realm] = _Bounded(2_000)
+        self._verified: _Bounded[tuple[str, bytes], _Known] = _Bounded(20_000)
         self._standings: _Bounded[tuple[str, UUID], _Standing] = _Bounded(20_000)
         self._keys: _Bounded[str, _Keys] = _Bounded(2_000)
         self._private: _Bounded[tuple[str, UUID], ECKey] = _Bounded(2_000)
@@ -247,7 +266,12 @@ class Identity:
 
     def realm(self, tenant: TenantRef | None) -> Realm:
         """Return the realm of a tenant, or of the platform."""
-        return realm_of(self._base_url, tenant)
+        slug = "" if tenant is None else tenant.slug
+        realm = self._realms.get(slug)
+        if realm is None or realm.tenant is not tenant:
+            realm = realm_of(self._base_url, tenant)
+            self._realms.put(slug, realm)
+        return realm
 
     # The resource server.
 
@@ -259,34 +283,37 @@ class Identity:
         """
         if header is None:
             raise errors.InvalidToken("an access token is required", absent=True)
-        if (match := _BEARER.fullmatch(header)) is None:
-            raise errors.InvalidToken("the Authorization header isn't of the form Bearer <token>")
         realm = self.realm(tenant)
-        claims = await self._verify(realm, match.group(1))
-        client_id = ids.decode(Prefix.CLIENT, claims.client_id)
-        standing = await self._standing(realm, client_id)
-        if not standing.active:
-            raise errors.InvalidToken("the access token isn't valid here and now")
-        return Caller(
-            actor=claims.client_id,
-            client_id=client_id,
-            request_id=request_id,
-            scopes=frozenset(claims.scope.split(" ")) & standing.scopes,
-        )
-
-    async def _verify(self, realm: Realm, token: str) -> Claims:
-        now_s = int(self._clock.now().timestamp())
         # The key is a digest, so that the cache holds nothing that opens anything.
-        key = (realm.owner, hashlib.sha256(token.encode()).digest())
-        if (known := self._verified.get(key)) is not None:
-            if now_s < known.exp:
-                return known
+        key = (realm.owner, hashlib.sha256(header.encode()).digest())
+        known = self._verified.get(key)
+        now_s = int(self._clock.now().timestamp())
+        if known is None:
+            known = await self._verify(realm, header, now_s)
+            self._verified.put(key, known)
+        elif now_s >= known.claims.exp:
             self._verified.drop(key)
             raise errors.InvalidToken("the access token isn't valid here and now")
+        standing = self._standings.get((realm.owner, known.client_id))
+        if standing is None or time.monotonic() - standing.read_at >= _STANDING_S:
+            standing = await self._once(
+                ("standing", realm.owner, known.client_id), self._read_standing(realm, known.client_id)
+            )
+        if not standing.active:
+            raise errors.InvalidToken("the access token isn't valid here and now")
+        if known.standing is not standing:
+            known.standing, known.allowed = standing, known.scopes & standing.scopes
+        return Caller(
+            actor=known.claims.client_id, client_id=known.client_id, request_id=request_id, scopes=known.allowed
+        )
+
+    async def _verify(self, realm: Realm, header: str, now_s: int) -> _Known:
+        if (match := _BEARER.fullmatch(header)) is None:
+            raise errors.InvalidToken("the Authorization header isn't of the form Bearer <token>")
+        token = match.group(1)
         public = await self._public_key(realm, tokens.key_id_of(token))
         claims = tokens.verify(token, public, issuer=realm.issuer, audience=realm.audience, now_s=now_s)
-        self._verified.put(key, claims)
-        return claims
+        return _Known(claims, ids.decode(Prefix.CLIENT, claims.client_id), frozenset(claims.scope.split(" ")))
 
     async def _public_key(self, realm: Realm, kid: str) -> ECKey:
         keys = await self._realm_keys(realm)
@@ -296,13 +323,6 @@ class Identity:
         if kid not in keys.public:
             raise errors.InvalidToken("the access token isn't valid here and now")
         return keys.public[kid]
-
-    async def _standing(self, realm: Realm, client_id: UUID) -> _Standing:
-        key = (realm.owner, client_id)
-        known = self._standings.get(key)
-        if known is not None and time.monotonic() - known.read_at < _STANDING_S:
-            return known
-        return await self._once(("standing", *key), self._read_standing(realm, client_id))
 
     async def _read_standing(self, realm: Realm, client_id: UUID) -> _Standing:
         read_at = time.monotonic()
