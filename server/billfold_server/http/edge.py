@@ -83,7 +83,8 @@ class Edge:
 
     async def _http(self, scope: Any, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
-        exchange: Exchange | None = (scope.get("extensions") or {}).get(EXCHANGE)
+        # Taken out, or the two would refer to each other and wait for the garbage collector.
+        exchange: Exchange | None = (scope.get("extensions") or {}).pop(EXCHANGE, None)
         context = self._context(scope, receive, exchange)
         answering = _Answering(send, context, exchange, head=scope["method"] == "HEAD")
         structlog.contextvars.clear_contextvars()

@@ -3,13 +3,23 @@
 Between the first byte and the end of the headers nothing of ours runs, and the parser takes whatever comes, for as long
 as it comes: a header without end fills the memory, and costs the square of its length; a header that comes byte by byte
 keeps its connection for ever. Nobody needs a token for that.
+
+It is also made to cost little: one timer per connection that is seldom set anew instead of two per request, a scope
+that is made once all of it is known, and answers that go out in one piece (``receiving.Exchange``).
 """
 
 import asyncio
+import urllib.parse
+from collections.abc import Sequence
+from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any, Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from billfold_server.http.receiving import EXCHANGE
 
 __all__ = ["HEADERS_LIMIT", "HEAD_LIMIT_BYTES", "HEAD_PATIENCE_S", "BoundedProtocol"]
 
@@ -22,6 +32,80 @@ HEADERS_LIMIT: Final = 100
 HEAD_PATIENCE_S: Final = 20.0
 """How long a request's head may take, from the connection or from its first byte on."""
 
+_NO_CONTENT: Final = 204
+
+
+class _Cycle(RequestResponseCycle):
+    """One request and its answer; an ``Exchange``."""
+
+    # What nearly always stays as it is needn't be set for every request.
+    access_log = False
+    disconnected = False
+    more_body = True
+    response_started = False
+    response_complete = False
+    chunked_encoding = None
+    expected_content_length = 0
+
+    def __init__(self, protocol: "BoundedProtocol", scope: Any, *, keep_alive: bool) -> None:
+        self.scope = scope
+        self.transport = protocol.transport
+        self.flow: FlowControl = protocol.flow
+        self.logger = protocol.logger
+        self.default_headers = protocol.server_state.default_headers
+        self.message_event = asyncio.Event()
+        self.on_response = protocol.on_response_complete
+        self.keep_alive = keep_alive
+        self.waiting_for_100_continue = protocol.expect_100_continue
+        self.body = bytearray()
+
+    def body_at_hand(self) -> bytes | None:
+        """Return what is left of the body, if all of it has come in; then there is nothing to receive."""
+        if self.more_body or self.disconnected or self.response_complete:
+            return None
+        return bytes(self.body)
+
+    def answer(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
+        """Send a whole answer, and tell whether it was sent; if not, it goes by ASGI."""
+        if self.response_started or self.flow.write_paused:
+            return False
+        if self.disconnected:
+            return True
+        pieces = [STATUS_LINE[status]]
+        measured = False
+        for name, value in (*self.default_headers, *headers):
+            if name == b"content-length":
+                measured = int(value) == len(body)
+            elif name == b"connection":
+                self.keep_alive = self.keep_alive and value != b"close"
+                continue
+            pieces += (name, b": ", value, b"\r\n")
+        if not self.keep_alive:
+            pieces.append(b"connection: close\r\n")
+        head = b"".join(pieces)
+        lines = 1 + (len(pieces) - 1) // 4 + (not self.keep_alive)
+        # A value with a line break in it would be a header of somebody else's choice.
+        broken = head.count(b"\n") != lines or head.count(b"\r") != lines or b"\0" in head
+        if broken or not (measured or status == _NO_CONTENT):
+            return False
+        self.response_started = self.response_complete = True
+        if self.scope["method"] == "HEAD":
+            body = b""
+        self.transport.write(b"%b\r\n%b" % (head, body))
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
+        return True
+
+
+class _Awaited(Enum):
+    """For what the connection's timer runs."""
+
+    NOTHING = auto()
+    HEAD = auto()
+    NEXT = auto()
+
 
 class BoundedProtocol(HttpToolsProtocol):
     """One connection."""
@@ -31,18 +115,24 @@ class BoundedProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._in_body = False
-        self._heads = self._head_bytes = 0
+        self._heads = self._head_bytes = self._come_bytes = 0
         self._too_large = self._refused = False
-        self._patience: asyncio.TimerHandle | None = None
+        self._awaited = _Awaited.NOTHING
+        self._until = 0.0
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
         super().connection_made(transport)
-        self._wait()
+        self._await(_Awaited.HEAD, self.patience_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer."""
-        self._stop_waiting()
+        self._awaited = _Awaited.NOTHING
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -54,23 +144,68 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._refused:
             return
         in_head, heads = not self._in_body, self._heads
-        if in_head:
-            self._wait()
+        self._come_bytes = self._head_bytes + len(data)
         super().data_received(data)
         if in_head and heads == self._heads:
-            self._head_bytes += len(data)
+            self._head_bytes = self._come_bytes
+            if self._awaited is not _Awaited.HEAD:
+                self._await(_Awaited.HEAD, self.patience_s)
         if self._too_large or self._head_bytes > HEAD_LIMIT_BYTES:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+
     def on_headers_complete(self) -> None:
         """Take the request, if its head is within bounds."""
-        self._stop_waiting()
+        self._awaited = _Awaited.NOTHING
         self._in_body, self._head_bytes, self._heads = True, 0, self._heads + 1
-        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-        if len(self.headers) > HEADERS_LIMIT or size > HEAD_LIMIT_BYTES:
+        headers = self.headers
+        if len(headers) > HEADERS_LIMIT or (self._come_bytes > HEAD_LIMIT_BYTES and self._is_long()):
             self._too_large = True
+            return
+        version = self.parser.get_http_version()
+        scope = self._scope(version)
+        before: RequestResponseCycle | None = self.cycle
+        cycle = _Cycle(self, scope, keep_alive=version != "1.0" and self.parser.should_keep_alive())
+        scope["extensions"] = {EXCHANGE: cycle}
+        self.scope, self.cycle = scope, cycle
+        if before is None or before.response_complete:
+            self._start_asgi_task(cycle, self.app)
         else:
-            super().on_headers_complete()
+            # It waits for its turn, and the client with what may come behind it.
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))
+
+    def _is_long(self) -> bool:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEAD_LIMIT_BYTES
+
+    def _scope(self, version: str) -> Any:
+        url = self.url
+        if url.startswith(b"/") and not url.startswith(b"//") and b"#" not in url:
+            raw_path, _, query = url.partition(b"?")
+        else:
+            parsed = httptools.parse_url(url)
+            raw_path, query = parsed.path, parsed.query or b""
+        path = raw_path.decode("ascii")
+        return {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": "",
+            "headers": self.headers,
+            "state": self.app_state.copy(),
+            "method": self.parser.get_method().decode("ascii"),
+            "path": urllib.parse.unquote(path) if "%" in path else path,
+            "raw_path": raw_path,
+            "query_string": query,
+        }
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body."""
@@ -83,20 +218,44 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self._too_large:
             super().on_message_complete()
 
-    def _wait(self) -> None:
-        if self._patience is None:
-            self._patience = self.loop.call_later(self.patience_s, self._lose_patience)
+    def on_response_complete(self) -> None:
+        """Go on with the next request, or wait for it."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self._awaited is _Awaited.NOTHING:
+            self._await(_Awaited.NEXT, self.timeout_keep_alive)
 
-    def _stop_waiting(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+    def _await(self, what: _Awaited, seconds: float) -> None:
+        """Wait for something, for so long; the timer is only set anew if it would ring too late."""
+        self._awaited = what
+        self._until = self.loop.time() + seconds
+        if self._alarm is None or self._alarm_at > self._until:
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._set_alarm(seconds)
 
-    def _lose_patience(self) -> None:
-        self._patience = None
-        if self._answering():
+    def _set_alarm(self, seconds: float) -> None:
+        self._alarm_at = self._until
+        self._alarm = self.loop.call_later(seconds, self._ring)
+
+    def _ring(self) -> None:
+        """See whether what was waited for has come, or something else is waited for by now."""
+        self._alarm = None
+        if self._awaited is _Awaited.NOTHING:
+            return
+        left_s = self._until - self.loop.time()
+        # Timers count in milliseconds.
+        if left_s > 0.001:  # noqa: PLR2004
+            self._set_alarm(left_s)
+        elif self._awaited is _Awaited.NEXT:
+            self.timeout_keep_alive_handler()
+        elif self._answering():
             # The head of a next request may have to wait for that.
-            self._wait()
+            self._await(_Awaited.HEAD, self.patience_s)
         else:
             self._refuse(HTTPStatus.REQUEST_TIMEOUT)
 
@@ -107,7 +266,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _refuse(self, status: HTTPStatus) -> None:
         """Say why, unless that would end up in the middle of another answer, and close."""
         self._refused = True
-        self._stop_waiting()
+        self._awaited = _Awaited.NOTHING
         if self.transport.is_closing():
             return
         if not self._answering():

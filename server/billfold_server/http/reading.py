@@ -237,27 +237,31 @@ def _check_duplicates(body: bytes) -> None:
         raise errors.MalformedBody("the body isn't valid JSON", param="body") from None
 
 
+_FEW_COLONS: Final = 32
+"""Bodies with more are lists of many things, in which it can't be told so cheaply."""
+
+
 def _has_as_many_members_as_colons(body: bytes) -> bool:
-    """Tell whether that alone proves that no member is there twice; it takes a tenth of the time of looking.
+    """Tell whether that alone proves that no member is there twice; it takes a fifth of the time of looking.
 
     Each member has a colon, whether or not another one of its name follows; strings may have more. So there are at
     least as many colons as members in the text, and as members that are left once it is read. If these are all of the
-    colons, none was lost.
+    colons, none was lost. Members that lie deeper than two levels aren't counted, and so prove nothing.
     """
+    colons = body.count(b":")
+    if colons > _FEW_COLONS:
+        return False
     try:
         read = msgspec.json.decode(body)
     except (msgspec.DecodeError, ValueError, RecursionError, OverflowError):
         return False
-    return type(read) is dict and _members(read) == body.count(b":")
-
-
-def _members(members: dict[str, Any]) -> int:
-    """Count the members of an object, and of those in it; not of those in lists, which are looked at one by one."""
-    count = len(members)
-    for value in members.values():
+    if type(read) is not dict:
+        return False
+    count = len(read)
+    for value in read.values():
         if type(value) is dict:
-            count += _members(value)
-    return count
+            count += len(value)
+    return count == colons
 
 
 _AT = re.compile(r" - at `(?:key in )?(\$[^`]*)`$")

@@ -25,7 +25,7 @@ class Exchange(Protocol):
     """One request and its answer, as our own protocol knows them."""
 
     def body_at_hand(self) -> bytes | None:
-        """Return the whole body, if it has come in and nothing of it was received; then there is nothing to receive."""
+        """Return what is left of the body, if all of it has come in; then there is nothing to receive."""
 
     def answer(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
         """Send a whole answer, and tell whether it was sent; if not, it goes by ASGI."""
