@@ -52,6 +52,8 @@ class Pipeline:
         if operation.needs_token:
             self._headers.append(_NO_STORE)
         self._describes = operation.etag or operation.location is not None
+        # An address without parameters is nearly always the one that was declared.
+        self._prints = idempotency.Fingerprints(services.idempotency_key, operation.method, operation.path)
         self._has_parameters = bool(operation.signature.path_types or operation.signature.query_types)
 
     async def run(self, context: RequestContext, path: Mapping[str, str], query: bytes) -> Answer | None:
@@ -141,11 +143,14 @@ class Pipeline:
     def _fingerprint(self, call: Call, body: Any) -> None:
         if call.idempotency_key is None:
             return
+        prints = self._prints
+        if call.path != self.operation.path:
+            prints = idempotency.Fingerprints(self._services.idempotency_key, call.method, call.path)
         said = call.body if body is None or self.operation.takes_bytes else idempotency.canonical(body)
         call.idempotency = IdempotencyRef(
             client_id=call.caller.client_id,
             key=call.idempotency_key,
-            fingerprint=idempotency.fingerprint(self._services.idempotency_key, call.method, call.path, said),
+            fingerprint=prints.of(said),
         )
 
     def _answer(self, call: Call, result: Any) -> Answer:
