@@ -4,7 +4,7 @@ A record is written by the transaction that changes what it tells of, so there i
 record of a change that was rolled back. The role that serves requests may add records and read them, and nothing else.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
@@ -16,9 +16,10 @@ from billfold.clock import SystemClock
 from billfold.contract.platform import AuditRecord
 from billfold.ids import Prefix
 from billfold_server.audit import queries
+from billfold_server.db.sets import Write, instants, uuids, write_all
 from billfold_server.tenancy.context import Caller
 
-__all__ = ["NewAuditRecord", "list_records", "new_record", "record"]
+__all__ = ["NewAuditRecord", "list_records", "new_record", "record", "writes"]
 
 
 class NewAuditRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,29 +71,31 @@ def new_record(
 class Tx(Protocol):
     """An open transaction, of a tenant or of the platform: each has an audit trail of its own."""
 
-    async def execute(self, sql: str, *arguments: Any) -> str:
-        """Run a statement."""
-        ...
-
     async def fetch(self, sql: str, *arguments: Any) -> Any:
         """Return rows."""
         ...
 
 
+def writes(records: Sequence[NewAuditRecord]) -> list[Write]:
+    """Return what writes records."""
+    if not records:
+        return []
+    arguments = (
+        uuids([record.id for record in records]),
+        [record.actor for record in records],
+        [record.action for record in records],
+        [record.object_id for record in records],
+        [record.reason for record in records],
+        [record.request_id for record in records],
+        [record.facts.decode() for record in records],
+        instants([record.recorded_at for record in records]),
+    )
+    return [Write(queries.INSERT, arguments)]
+
+
 async def record(tx: Tx, *records: NewAuditRecord) -> None:
     """Write records in the transaction of the change that they tell of, with one statement."""
-    if records:
-        await tx.execute(
-            queries.INSERT,
-            [record.id for record in records],
-            [record.actor for record in records],
-            [record.action for record in records],
-            [record.object_id for record in records],
-            [record.reason for record in records],
-            [record.request_id for record in records],
-            [record.facts.decode() for record in records],
-            [record.recorded_at for record in records],
-        )
+    await write_all(tx, writes(records))
 
 
 async def list_records(

@@ -9,7 +9,7 @@ key of its own. A job that keeps failing becomes a dead letter, which is kept un
 in real time.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,6 +19,7 @@ import asyncpg
 import msgspec
 
 from billfold import errors
+from billfold_server.db.sets import Write, instants, uuids, write_all
 from billfold_server.db.wakeups import Work
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.transaction import Database, TenantTx
@@ -40,6 +41,7 @@ __all__ = [
     "list_dead_letters",
     "release",
     "retry_dead_letter",
+    "writes",
 ]
 
 
@@ -201,7 +203,7 @@ class JobRun:
 _ENQUEUE = """
 INSERT INTO jobs (id, kind, due_at, payload, dedup_key, status, attempts)
 SELECT j.id, j.kind, j.due_at, j.payload::json, j.dedup_key, 'waiting', 0
-FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::text[], $5::text[])
+FROM unnest($1::text::uuid[], $2::text[], $3::text::timestamptz[], $4::text[], $5::text[])
     AS j (id, kind, due_at, payload, dedup_key)
 ON CONFLICT (kind, dedup_key) WHERE status = 'waiting' AND dedup_key IS NOT NULL DO NOTHING
 """
@@ -259,18 +261,25 @@ RETURNING id
 """
 
 
+def writes(jobs: Sequence[NewJob]) -> list[Write]:
+    """Return what writes jobs."""
+    if not jobs:
+        return []
+    arguments = (
+        uuids([job.id for job in jobs]),
+        [job.kind for job in jobs],
+        instants([job.due_at for job in jobs]),
+        [job.payload.decode() for job in jobs],
+        [job.dedup_key for job in jobs],
+    )
+    return [Write(_ENQUEUE, arguments)]
+
+
 async def enqueue(tx: TenantTx, *jobs: NewJob) -> None:
     """Write jobs in the transaction of the change that asks for them, with one statement."""
     if not jobs:
         return
-    await tx.execute(
-        _ENQUEUE,
-        [job.id for job in jobs],
-        [job.kind for job in jobs],
-        [job.due_at for job in jobs],
-        [job.payload.decode() for job in jobs],
-        [job.dedup_key for job in jobs],
-    )
+    await write_all(tx, writes(jobs))
     tx.wake(Work.JOBS)
 
 

@@ -1,12 +1,13 @@
 """The outbox: what happened, written by the transaction in which it happened.
 
-An event is committed with the change that it tells of, or not at all. Its place in the tenant's stream is given
-afterwards by the relay (``db.relay``), because numbers that are taken before a commit become visible out of order and
-leave gaps when a transaction rolls back.
+An event is committed with the change that it tells of, or not at all, and so is its place in the tenant's stream. Its
+transaction takes the number from a row that it keeps locked until it has committed (ADR 8): so numbers become visible
+in their order, and a transaction that rolls back leaves no gap. Events come last in a transaction, which then ends soon.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -14,10 +15,11 @@ import msgspec
 from billfold import ids
 from billfold.contract.platform import Event
 from billfold.ids import Prefix
+from billfold_server.db.sets import Write, instants, uuids, write_all
 from billfold_server.db.wakeups import Work
 from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["NewEvent", "emit", "last_sequence", "list_events"]
+__all__ = ["NewEvent", "emit", "last_sequence", "list_events", "without_free_text", "writes"]
 
 
 class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,41 +40,45 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
     occurred_at: datetime
 
 
-# The column "position" is an identity: it is taken when the statement runs, so of two events the one whose transaction
-# saw the other's has the greater position, whatever the clocks of the processes say.
+_NUMBER = """
+UPDATE relay_head SET sequence = sequence + $1::bigint WHERE id = 1 RETURNING sequence - $1::bigint AS before
+"""
 _INSERT = """
-INSERT INTO outbox_events (id, type, object_id, data, occurred_at)
-SELECT e.id, e.type, e.object_id, e.data::json, e.occurred_at
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
+INSERT INTO outbox_events (sequence, id, type, object_id, data, occurred_at)
+SELECT numbers.before + e.place, e.id, e.type, e.object_id, e.data::json, e.occurred_at
+FROM numbers, unnest($1::text::uuid[], $2::text[], $3::text[], $4::text[], $5::text::timestamptz[])
     WITH ORDINALITY AS e (id, type, object_id, data, occurred_at, place)
-ORDER BY e.place
 """
 
-_LIST = """
-SELECT id, sequence, type, object_id, data::text AS data, occurred_at
-FROM outbox_events
-WHERE sequence > $1 AND ($2::text IS NULL OR type = $2)
-ORDER BY sequence
-LIMIT $3
-"""
+_COLUMNS = "id, sequence, type, object_id, data::text AS data, occurred_at"
+_LIST = f"SELECT {_COLUMNS} FROM outbox_events WHERE sequence > $1 ORDER BY sequence LIMIT $2"  # noqa: S608 - constants
+_LIST_TYPE = f"""
+SELECT {_COLUMNS} FROM outbox_events WHERE type = $3 AND sequence > $1 ORDER BY sequence LIMIT $2
+"""  # noqa: S608 - constants
 
 
-async def emit(tx: TenantTx, *events: NewEvent) -> None:
-    """Write events in the transaction of the change that they tell of, with one statement.
-
-    The relay is woken when the transaction has committed.
-    """
+def writes(events: Sequence[NewEvent]) -> list[Write]:
+    """Return what writes events and gives them the next numbers."""
     if not events:
-        return
-    await tx.execute(
-        _INSERT,
-        [event.id for event in events],
+        return []
+    arguments = (
+        uuids([event.id for event in events]),
         [event.type for event in events],
         [event.object_id for event in events],
         [event.data.decode() for event in events],
-        [event.occurred_at for event in events],
+        instants([event.occurred_at for event in events]),
     )
-    tx.wake(Work.EVENTS)
+    return [Write(_NUMBER, (len(events),), name="numbers"), Write(_INSERT, arguments)]
+
+
+async def emit(tx: TenantTx, *events: NewEvent) -> None:
+    """Write events in the transaction of the change that they tell of, with one statement, the last if possible.
+
+    Publishers are told when the transaction has committed.
+    """
+    if events:
+        await write_all(tx, writes(events))
+        tx.wake(Work.EVENTS)
 
 
 async def list_events(tx: TenantTx, *, after: int = 0, limit: int = 100, event_type: str | None = None) -> list[Event]:
@@ -87,13 +93,59 @@ async def list_events(tx: TenantTx, *, after: int = 0, limit: int = 100, event_t
         limit: How many at most.
         event_type: Only events of this type.
     """
-    rows = await tx.fetch(_LIST, after, event_type, limit)
+    if event_type is None:
+        rows = await tx.fetch(_LIST, after, limit)
+    else:
+        rows = await tx.fetch(_LIST_TYPE, after, limit, event_type)
     return [_event(row) for row in rows]
 
 
 async def last_sequence(tx: TenantTx) -> int:
     """Return the number of the newest numbered event, or 0."""
     return int(await tx.fetchval("SELECT sequence FROM relay_head WHERE id = 1"))
+
+
+_FREE_TEXT: Final = frozenset(
+    {
+        "counterparty_iban",
+        "counterparty_name",
+        "description",
+        "label",
+        "metadata",
+        "name",
+        "reason",
+        "references",
+        "remittance",
+        "status_reason",
+    }
+)
+"""The members of the contract's objects in which people write what they like."""
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+def without_free_text(data: S) -> S:
+    """Return an object as an event may tell of it: with its free text blank, wherever it stands.
+
+    People write names into such text, events are read by more clients than the object is, and what was told can't be
+    taken back. An object that has none is returned itself, so that whoever has encoded it needn't do so again.
+    """
+    changed: dict[str, Any] = {}
+    for name in data.__struct_fields__:
+        value = getattr(data, name)
+        if not value:
+            continue
+        if name in _FREE_TEXT:
+            changed[name] = type(value)() if isinstance(value, dict | list) else None
+        elif isinstance(value, msgspec.Struct):
+            blank = without_free_text(value)
+            if blank is not value:
+                changed[name] = blank
+        elif isinstance(value, list) and isinstance(value[0], msgspec.Struct):
+            blanks = [without_free_text(each) for each in value]
+            if any(blank is not each for blank, each in zip(blanks, value, strict=True)):
+                changed[name] = blanks
+    return msgspec.structs.replace(data, **changed) if changed else data
 
 
 def _event(row: Any) -> Event:

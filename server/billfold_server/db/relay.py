@@ -1,11 +1,8 @@
-"""The relay: gives committed events their numbers, and hands them to publishers in that order.
+"""The relay: hands events to publishers, in the order of their numbers.
 
-Any number of processes may run it. A tenant's numbers are given under the lock of one row; whoever finds it taken
-leaves, since its holder does the same work. Numbers are committed together with the head that counts them, so a relay
-that is killed has given none or all of a batch, never the same twice, and never leaves a gap.
-
-A publisher is called outside of any transaction and may be called again for what it has already sent: at least once,
-in order, and the receiver knows an event by its id.
+Any number of processes may run it. A publisher's place in a tenant's stream belongs to one of them at a time. It is
+called outside of any transaction and may be called again for what it has already sent: at least once, in order, and
+the receiver knows an event by its id.
 """
 
 import asyncio
@@ -20,11 +17,10 @@ from billfold_server.db import outbox
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.transaction import Database, TenantTx
 
-__all__ = ["Publisher", "Relay", "number_events"]
+__all__ = ["Publisher", "Relay"]
 
 log = structlog.get_logger(__name__)
 
-BATCH = 1000
 PUBLISH_BATCH = 100
 
 LEASE_S = 30
@@ -34,9 +30,6 @@ PUBLISH_TIMEOUT_S = 20
 """How long a publisher may take for a batch; shorter than the lease, so that two never send at once."""
 
 RETRY_FIRST_S, RETRY_LAST_S = 1.0, 300.0
-
-BUSY_S = 0.05
-"""After which time to look again where another relay was numbering: it may have begun too early to see all."""
 
 
 class Publisher(Protocol):
@@ -50,41 +43,12 @@ class Publisher(Protocol):
         ...
 
 
-_LOCK_HEAD = "SELECT sequence FROM relay_head WHERE id = 1 FOR UPDATE SKIP LOCKED"
-_PENDING = "SELECT id FROM outbox_events WHERE sequence IS NULL ORDER BY position LIMIT $1"
-_NUMBER = """
-UPDATE outbox_events AS e SET sequence = n.sequence
-FROM unnest($1::uuid[], $2::bigint[]) AS n (id, sequence)
-WHERE e.id = n.id
-"""
-_MOVE_HEAD = "UPDATE relay_head SET sequence = $1 WHERE id = 1"
-
-
-async def number_events(tx: TenantTx, limit: int = BATCH) -> int | None:
-    """Give the tenant's oldest unnumbered events the next numbers.
-
-    Returns:
-        How many were numbered; None where another relay is at it, so that nothing can be said.
-    """
-    head = await tx.fetchval(_LOCK_HEAD)
-    if head is None:
-        return None
-    # This statement's snapshot is taken after the lock, so it sees what the relay before has numbered.
-    pending = [row["id"] for row in await tx.fetch(_PENDING, limit)]
-    if pending:
-        last = head + len(pending)
-        await tx.execute(_NUMBER, pending, list(range(head + 1, last + 1)))
-        await tx.execute(_MOVE_HEAD, last)
-    return len(pending)
-
-
 class Relay:
-    """Numbers and publishes the events of any tenant.
+    """Publishes the events of any tenant.
 
     Args:
         database: The door to the tenants' tables.
         publishers: Who is told.
-        batch: How many events are numbered in one transaction at most.
         publish_batch: How many events a publisher is given at once.
     """
 
@@ -93,33 +57,20 @@ class Relay:
         database: Database,
         publishers: Sequence[Publisher] = (),
         *,
-        batch: int = BATCH,
         publish_batch: int = PUBLISH_BATCH,
     ) -> None:
         self._database = database
         self._publishers = tuple(publishers)
-        self._batch = batch
         self._publish_batch = publish_batch
 
     async def run(self, tenant: TenantRef) -> float | None:
-        """Give numbers to all that is there, and publish it.
+        """Publish all that is there.
 
         Returns:
             Seconds after which a further visit is wanted, because another process was at it or a publisher failed.
         """
-        waits = [await self._number_all(tenant)]
-        for publisher in self._publishers:
-            waits.append(await self._publish_all(tenant, publisher))  # noqa: PERF401 - one after the other
+        waits = [await self._publish_all(tenant, publisher) for publisher in self._publishers]
         return min((wait for wait in waits if wait is not None), default=None)
-
-    async def _number_all(self, tenant: TenantRef) -> float | None:
-        while True:
-            async with self._database.tx(tenant) as tx:
-                numbered = await number_events(tx, self._batch)
-            if numbered is None:
-                return BUSY_S
-            if numbered < self._batch:
-                return None
 
     async def _publish_all(self, tenant: TenantRef, publisher: Publisher) -> float | None:
         token = uuid4()

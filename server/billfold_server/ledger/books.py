@@ -4,37 +4,74 @@ Everything here is pure. The engine loads rows into ``Books``; each command is d
 that is accepted is merged, so the next command sees its effects; one that is refused is dropped without a trace.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypeVar, cast
+from typing import Any, Final, Protocol, TypeVar, cast
 from uuid import UUID
 
 import msgspec
 
-from billfold import errors
+from billfold import chain, errors
 from billfold.contract.ledger import AccountType
 from billfold_server.audit.service import NewAuditRecord
 from billfold_server.db.jobs import NewJob
-from billfold_server.db.outbox import NewEvent
+from billfold_server.db.outbox import NewEvent, without_free_text
 from billfold_server.ledger import rules
 from billfold_server.ledger.rows import AccountRow, CodeKey, EntryRow, Line, PostingRow, Row, WalletKey
 from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.manifest import Manifest
 
-__all__ = ["Books", "Draft"]
+__all__ = ["Books", "Chance", "Draft", "Happening", "Known"]
 
 R = TypeVar("R", bound=Row)
 
+_TICK: Final = timedelta(microseconds=1)
 
-class Books:
-    """What a batch has loaded, and what its accepted items have changed since."""
 
-    def __init__(self, *, sequence: int, recorded_at: datetime) -> None:
-        self.sequence = sequence
-        self.recorded_at = recorded_at
+class Known:
+    """What one process knows of a ledger's rows: loaded or written by a batch, and good as long as nobody else writes.
+
+    Attributes:
+        fence: The ledger's head when this was known last; another head means that somebody else has written since.
+        rows: By type and key; None is known to be absent.
+        account_keys: An account's id by its other names.
+    """
+
+    def __init__(self) -> None:
+        self.fence: tuple[int, bytes] | None = None
         self.rows: dict[type, dict[Hashable, Any]] = {}
         self.account_keys: dict[WalletKey | CodeKey, UUID | None] = {}
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.fence = None
+        self.rows = {}
+        self.account_keys = {}
+
+    def keep(self, kept: Collection[type], limit: int) -> None:
+        """Forget the rows of other types, and everything if it has become too much."""
+        for row_type in [each for each in self.rows if each not in kept]:
+            del self.rows[row_type]
+        if sum(len(rows) for rows in self.rows.values()) > limit:
+            self.clear()
+
+
+class Books:
+    """What is known to a batch, and what its accepted items have changed since.
+
+    Attributes:
+        before: The changed rows as they were before the batch, by type and key; None where there was none.
+    """
+
+    def __init__(self, known: Known, *, sequence: int, recorded_at: datetime, effective_high: datetime) -> None:
+        self._known = known
+        self.rows = known.rows
+        self.account_keys = known.account_keys
+        self.sequence = sequence
+        self.recorded_at = recorded_at
+        self.effective_high = effective_high
         self.changed: dict[type, dict[Hashable, Any]] = {}
+        self.before: dict[type, dict[Hashable, Any]] = {}
         self.entries: list[EntryRow] = []
         self.events: list[NewEvent] = []
         self.audit_records: list[NewAuditRecord] = []
@@ -44,7 +81,8 @@ class Books:
         """Tell whether the key has been looked up, found or not."""
         if row_type is AccountRow and isinstance(key, WalletKey | CodeKey):
             return key in self.account_keys
-        return key in self.rows.get(row_type, {})
+        known = self.rows.get(row_type)
+        return known is not None and key in known
 
     def loaded(self, row_type: type, found: dict[Any, Any], keys: Sequence[Hashable]) -> None:
         """Take in what a look-up of ``keys`` has found; the others are known to be absent."""
@@ -58,28 +96,79 @@ class Books:
             else:
                 known.setdefault(key, row)
 
-    def merge(self, draft: "Draft") -> None:
+    def merge(self, draft: "Draft", events: Iterable[NewEvent]) -> None:
         """Make an accepted draft's changes visible to the items after it."""
         for row_type, rows in draft.changed.items():
-            self.rows.setdefault(row_type, {}).update(rows)
+            known = self.rows.setdefault(row_type, {})
+            before = self.before.setdefault(row_type, {})
+            for key in rows:
+                if key not in before:
+                    before[key] = known.get(key)
+            known.update(rows)
             self.changed.setdefault(row_type, {}).update(rows)
-        self.account_keys.update(draft.account_keys)
+        if draft.account_keys:
+            self.account_keys.update(draft.account_keys)
         self.entries.extend(draft.entries)
-        self.events.extend(draft.events)
+        self.events.extend(events)
         self.audit_records.extend(draft.audit_records)
         self.jobs.extend(draft.jobs)
         self.sequence, self.recorded_at = draft.sequence, draft.recorded_at
+        self.effective_high = draft.effective_high
+
+
+class Happening(msgspec.Struct, frozen=True):
+    """An event before it is encoded; ``data`` is the object that it tells of, without its free text."""
+
+    id: UUID
+    type: str
+    object_id: str
+    data: msgspec.Struct
+
+
+class Chance(Protocol):
+    """Where a decision, which is pure, gets what is random."""
+
+    def new_id(self) -> UUID:
+        """Return a new id."""
+        ...
+
+    def id_at(self, instant: datetime) -> UUID:
+        """Return a new id that holds an instant."""
+        ...
+
+    def salt(self) -> bytes:
+        """Return 16 random bytes."""
+        ...
 
 
 class Draft:
     """One command's view of the books, and all that it would change.
 
     Attributes:
-        now: The tenant's time, which ``effective_at`` and expiries follow.
-        recorded_at: When this command is written: the real time, and later than every command before.
+        now: The tenant's time, which ``effective_at`` and expiries follow; it never goes back.
+        recorded_at: When the newest record of this command, or of all before, is written: the real time, and later
+            than every record before it.
         caller: Who gave the command.
         manifest: The tenant as data: currencies and limits.
     """
+
+    __slots__ = (
+        "_books",
+        "_chance",
+        "_clock_now",
+        "account_keys",
+        "audit_records",
+        "caller",
+        "changed",
+        "effective_high",
+        "entries",
+        "events",
+        "jobs",
+        "manifest",
+        "now",
+        "recorded_at",
+        "sequence",
+    )
 
     def __init__(
         self,
@@ -89,21 +178,32 @@ class Draft:
         clock_now: datetime,
         caller: Caller,
         manifest: Manifest,
-        new_id: Callable[[], UUID],
+        chance: Chance,
     ) -> None:
         self._books = books
-        self.now = now
-        self.recorded_at = max(clock_now, books.recorded_at + timedelta(microseconds=1))
+        self._chance = chance
+        self._clock_now = clock_now
+        self.effective_high = books.effective_high
+        self.now = max(now, books.effective_high)
+        self.recorded_at = books.recorded_at
         self.caller = caller
         self.manifest = manifest
-        self.new_id = new_id
         self.sequence = books.sequence
         self.account_keys: dict[WalletKey | CodeKey, UUID | None] = {}
         self.changed: dict[type, dict[Hashable, Any]] = {}
         self.entries: list[EntryRow] = []
-        self.events: list[NewEvent] = []
+        self.events: list[Happening] = []
         self.audit_records: list[NewAuditRecord] = []
         self.jobs: list[NewJob] = []
+
+    def new_id(self) -> UUID:
+        """Return a new id."""
+        return self._chance.new_id()
+
+    def record(self) -> datetime:
+        """Return the instant at which the next record is written; no two records of a ledger share one."""
+        self.recorded_at = max(self._clock_now, self.recorded_at + _TICK)
+        return self.recorded_at
 
     # Rows.
 
@@ -218,30 +318,36 @@ class Draft:
         effective = self.now if effective_at is None else effective_at
         assert all(line.amount_minor for line in lines), "every line posts something"
         rules.check_effective(effective, self.now, None if backdate else self.manifest.limits.backdate_days)
-        accounts, postings = self._apply(lines)
+        accounts, postings = self._apply(lines, rules.late_class(effective, self.effective_high))
         for account in accounts.values():
             rules.check_funds(account, before=self.get_account(account.id))
         for account in accounts.values():
             self.put(account)
-        if self.entries:
-            self.recorded_at += timedelta(microseconds=1)
         self.sequence += 1
+        self.effective_high = max(self.effective_high, effective)
+        recorded_at = self.record()
+        salt = self._chance.salt() if description is not None or metadata else None
         entry = EntryRow(
-            id=self.new_id(),
+            id=self._chance.id_at(recorded_at),
             sequence=self.sequence,
             kind=kind,
             description=description,
             reverses=reverses,
             hold_id=hold_id,
             effective_at=effective,
-            recorded_at=self.recorded_at,
+            effective_high=self.effective_high,
+            recorded_at=recorded_at,
             metadata=metadata or {},
+            text_salt=salt,
+            text_commitment=None if salt is None else chain.commitment(salt, description, metadata or {}),
             postings=tuple(postings),
         )
         self.entries.append(entry)
         return entry
 
-    def _apply(self, lines: Sequence[Line]) -> tuple[dict[UUID, AccountRow], list[PostingRow]]:
+    def _apply(
+        self, lines: Sequence[Line], late_class: int | None
+    ) -> tuple[dict[UUID, AccountRow], list[PostingRow]]:
         """Return the accounts as the lines would leave them, and the postings with the balances after each."""
         accounts = {line.account_id: self.get_account(line.account_id) for line in lines}
         rules.check_usable(accounts.values())
@@ -260,6 +366,7 @@ class Draft:
                     amount_minor=line.amount_minor,
                     currency=line.currency,
                     posted_after_minor=posted,
+                    late_class=late_class,
                 )
             )
         return accounts, postings
@@ -267,20 +374,8 @@ class Draft:
     # What is said about it.
 
     def event(self, kind: str, object_id: str, data: msgspec.Struct) -> None:
-        """Emit an event about an object, in the same transaction as the change.
-
-        Free text is left out, wherever it stands in the object: people write names into it, events are read by more
-        clients than the object is, and what was told can't be taken back.
-        """
-        self.events.append(
-            NewEvent(
-                id=self.new_id(),
-                type=kind,
-                object_id=object_id,
-                data=msgspec.json.encode(_without_free_text(msgspec.to_builtins(data))),
-                occurred_at=self.now,
-            )
-        )
+        """Emit an event about an object, in the same transaction as the change; its free text is left out."""
+        self.events.append(Happening(self.new_id(), kind, object_id, without_free_text(data)))
 
     def audit(
         self, action: str, object_id: str, *, reason: str | None = None, facts: dict[str, Any] | None = None
@@ -294,8 +389,8 @@ class Draft:
                 object_id=object_id,
                 reason=reason,
                 request_id=self.caller.request_id,
-                facts=msgspec.json.encode(facts or {}),
-                recorded_at=self.recorded_at,
+                facts=msgspec.json.encode(facts) if facts else b"{}",
+                recorded_at=self._clock_now,
             )
         )
 
@@ -310,28 +405,3 @@ class Draft:
                 dedup_key=dedup_key,
             )
         )
-
-
-_FREE_TEXT = frozenset(
-    {
-        "counterparty_iban",
-        "counterparty_name",
-        "description",
-        "label",
-        "metadata",
-        "name",
-        "reason",
-        "references",
-        "remittance",
-        "status_reason",
-    }
-)
-"""The members of the contract's objects in which people write what they like."""
-
-
-def _without_free_text(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _without_free_text(each) for name, each in value.items() if name not in _FREE_TEXT}
-    if isinstance(value, list):
-        return [_without_free_text(each) for each in value]
-    return value

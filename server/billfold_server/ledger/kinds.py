@@ -318,11 +318,11 @@ def _move_hold(draft: Draft, hold: HoldRow, delta_minor: int) -> HoldRow:
     held = msgspec.structs.replace(account, held_minor=account.held_minor + delta_minor, updated_at=draft.now)
     rules.check_funds(held, before=account)
     draft.put(held)
+    pending_after_minor = None
     if hold.to_account_id is not None:
         other = draft.get_account(hold.to_account_id)
-        expecting = msgspec.structs.replace(
-            other, pending_minor=other.pending_minor + delta_minor, updated_at=draft.now
-        )
+        pending_after_minor = other.pending_minor + delta_minor
+        expecting = msgspec.structs.replace(other, pending_minor=pending_after_minor, updated_at=draft.now)
         rules.check_funds(expecting, before=other)
         draft.put(expecting)
     draft.put(
@@ -332,8 +332,10 @@ def _move_hold(draft: Draft, hold: HoldRow, delta_minor: int) -> HoldRow:
             account_id=hold.account_id,
             to_account_id=hold.to_account_id,
             delta_minor=delta_minor,
+            held_after_minor=held.held_minor,
+            pending_after_minor=pending_after_minor,
             effective_at=draft.now,
-            recorded_at=draft.recorded_at,
+            recorded_at=draft.record(),
         )
     )
     return msgspec.structs.replace(hold, steps=hold.steps + 1, updated_at=draft.now)

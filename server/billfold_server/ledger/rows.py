@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from billfold import ids
+from billfold import chain, ids
 from billfold.contract.ledger import Account, AccountType, Balance, Hold, HoldStatus, JournalEntry, NormalSide, Posting
 from billfold.ids import Prefix
 from billfold_server.ledger import rules
@@ -133,7 +133,12 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class PostingRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One signed line on one account, with the account's posted balance after it (signed, positive is debit)."""
+    """One signed line on one account, with the account's posted balance after it (signed, positive is debit).
+
+    Attributes:
+        late_class: Absent where no entry before took effect later; else the binary logarithm of by how many seconds,
+            rounded down.
+    """
 
     line: int
     account_id: UUID
@@ -141,10 +146,18 @@ class PostingRow(msgspec.Struct, frozen=True, kw_only=True):
     amount_minor: int
     currency: str
     posted_after_minor: int
+    late_class: int | None = None
 
 
 class EntryRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A journal entry with its postings."""
+    """A journal entry with its postings.
+
+    Attributes:
+        id: Made of ``recorded_at``, to the microsecond.
+        effective_high: The latest time at which this entry or any before it took effect.
+        text_salt: What keeps the commitment from being guessed; absent where there is no text.
+        text_commitment: Stands in the chain for description and metadata, so that these may be erased.
+    """
 
     id: UUID
     sequence: int
@@ -153,9 +166,29 @@ class EntryRow(msgspec.Struct, frozen=True, kw_only=True):
     reverses: UUID | None
     hold_id: UUID | None
     effective_at: datetime
+    effective_high: datetime
     recorded_at: datetime
     metadata: dict[str, str]
+    text_salt: bytes | None = None
+    text_commitment: bytes | None = None
     postings: tuple[PostingRow, ...]
+
+    def leaf(self) -> bytes:
+        """Return the entry's digest in the chain."""
+        return chain.entry_leaf(
+            sequence=self.sequence,
+            id=self.id,
+            kind=self.kind,
+            reverses=self.reverses,
+            hold_id=self.hold_id,
+            effective_at=self.effective_at,
+            recorded_at=self.recorded_at,
+            commitment=self.text_commitment,
+            postings=[
+                (posting.line, posting.account_id, posting.amount_minor, posting.currency, posting.posted_after_minor)
+                for posting in self.postings
+            ],
+        )
 
     @property
     def key(self) -> UUID:
@@ -261,6 +294,8 @@ class HoldMovementRow(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         delta_minor: How much more (or, negative, less) is reserved and expected since.
+        held_after_minor: What all holds together reserve on ``account_id`` after it.
+        pending_after_minor: What all holds together are to bring ``to_account_id`` after it, where there is one.
     """
 
     hold_id: UUID
@@ -268,6 +303,8 @@ class HoldMovementRow(msgspec.Struct, frozen=True, kw_only=True):
     account_id: UUID
     to_account_id: UUID | None
     delta_minor: int
+    held_after_minor: int
+    pending_after_minor: int | None
     effective_at: datetime
     recorded_at: datetime
 
@@ -275,6 +312,20 @@ class HoldMovementRow(msgspec.Struct, frozen=True, kw_only=True):
     def key(self) -> tuple[UUID, int]:
         """What the row is known by."""
         return (self.hold_id, self.step)
+
+    def leaf(self) -> bytes:
+        """Return the movement's digest in the chain."""
+        return chain.movement_leaf(
+            hold_id=self.hold_id,
+            step=self.step,
+            account_id=self.account_id,
+            to_account_id=self.to_account_id,
+            delta_minor=self.delta_minor,
+            effective_at=self.effective_at,
+            recorded_at=self.recorded_at,
+            held_after_minor=self.held_after_minor,
+            pending_after_minor=self.pending_after_minor,
+        )
 
 
 class ReversalRow(msgspec.Struct, frozen=True, kw_only=True):

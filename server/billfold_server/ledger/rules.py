@@ -23,6 +23,7 @@ __all__ = [
     "check_funds",
     "check_hold_open",
     "check_usable",
+    "late_class",
     "on_normal_side",
     "reversal_lines",
 ]
@@ -69,6 +70,16 @@ def check_effective(effective_at: datetime, now: datetime, backdate_days: int | 
     if backdate_days is not None and effective_at < now - timedelta(days=backdate_days):
         detail = f"The effective time lies more than {backdate_days} days back."
         raise errors.EffectiveDateNotAllowed(detail, param="effective_at")
+
+
+def late_class(effective_at: datetime, effective_high: datetime) -> int | None:
+    """Return by how much an entry takes effect before the latest so far, as the binary logarithm of seconds.
+
+    What is late by less than a second counts as one. Absent where it isn't late.
+    """
+    if effective_at >= effective_high:
+        return None
+    return max(1, int((effective_high - effective_at).total_seconds())).bit_length() - 1
 
 
 def check_usable(accounts: Iterable["AccountRow"]) -> None:

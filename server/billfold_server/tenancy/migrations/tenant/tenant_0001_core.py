@@ -35,21 +35,19 @@ _CLOCK = (
 )
 
 _OUTBOX = (
-    # The position tells in which order the statements ran; the sequence, in which order the relay saw their commits.
+    # The sequence is given by the transaction that writes the event, which holds the relay's head until it has
+    # committed, so numbers become visible in order and without gaps.
     """
     CREATE TABLE outbox_events (
-        id uuid PRIMARY KEY,
-        position bigint GENERATED ALWAYS AS IDENTITY,
-        sequence bigint CHECK (sequence > 0),
+        sequence bigint PRIMARY KEY CHECK (sequence > 0),
+        id uuid NOT NULL UNIQUE,
         type text NOT NULL CHECK (length(type) BETWEEN 1 AND 100),
         object_id text NOT NULL CHECK (length(object_id) BETWEEN 1 AND 100),
         data json NOT NULL,
         occurred_at timestamptz NOT NULL
     )
     """,
-    "CREATE INDEX outbox_events_pending ON outbox_events (position) WHERE sequence IS NULL",
-    "CREATE UNIQUE INDEX outbox_events_sequence ON outbox_events (sequence) WHERE sequence IS NOT NULL",
-    "CREATE INDEX outbox_events_type ON outbox_events (type, sequence) WHERE sequence IS NOT NULL",
+    "CREATE INDEX outbox_events_type ON outbox_events (type, sequence)",
     """
     CREATE TABLE relay_head (
         id smallint PRIMARY KEY CHECK (id = 1),
@@ -154,8 +152,7 @@ _STATEMENTS = _CLOCK + _OUTBOX + _AUDIT + _JOBS + _IDEMPOTENCY
 
 _GRANTS = {
     "tenant_clock": "SELECT, UPDATE",
-    # Of an event that was written only its number may change, and that only the relay gives.
-    "outbox_events": "SELECT, INSERT, UPDATE (sequence)",
+    "outbox_events": "SELECT, INSERT",
     "relay_head": "SELECT, UPDATE",
     "publisher_cursors": "SELECT, INSERT, UPDATE",
     "audit_records": "SELECT, INSERT",

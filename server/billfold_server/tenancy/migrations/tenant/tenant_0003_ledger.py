@@ -1,7 +1,10 @@
-"""The ledger: head, accounts, journal entries, postings, holds and reversals.
+"""The ledger: head, chain, accounts, journal entries, postings, holds and reversals.
 
 There are no foreign keys from postings: they cost half of the write, and only the engine writes here. What the runtime
-role may not do, nobody can: journal entries, postings and hold movements are never updated or deleted.
+role may not do, nobody can: journal entries, postings, hold movements and links are never updated or deleted.
+
+Journal entries and postings are partitioned by month. An entry's id is made of the instant at which it was recorded, so
+it is the key of both, and its order is that of the journal.
 """
 
 from billfold_server.tenancy.migrations import SqlMigration
@@ -19,14 +22,33 @@ async def forwards() -> SqlMigration:
 
 
 _STATEMENTS = (
+    # The revision counts batches that changed anything; whoever has cached rows knows by it whether they still hold.
     """
     CREATE TABLE ledger_head (
         id smallint PRIMARY KEY CHECK (id = 1),
         sequence bigint NOT NULL CHECK (sequence >= 0),
-        recorded_at timestamptz NOT NULL
+        revision bigint NOT NULL CHECK (revision >= 0),
+        recorded_at timestamptz NOT NULL,
+        effective_high timestamptz NOT NULL,
+        link bigint NOT NULL CHECK (link >= 0),
+        hash bytea NOT NULL CHECK (length(hash) = 32),
+        skips bytea NOT NULL CHECK (length(skips) % 32 = 0)
+    ) WITH (fillfactor = 10)
+    """,
+    """
+    INSERT INTO ledger_head (id, sequence, revision, recorded_at, effective_high, link, hash, skips)
+    VALUES (1, 0, 0, '2000-01-01T00:00:00Z', '0001-01-01T00:00:00Z', 0, decode(repeat('00', 32), 'hex'), '')
+    """,
+    # One link for each batch that posted or reserved anything: the digests of its records, and the chain's after them.
+    """
+    CREATE TABLE ledger_links (
+        number bigint PRIMARY KEY CHECK (number >= 1),
+        recorded_at timestamptz NOT NULL UNIQUE,
+        leaves bytea NOT NULL CHECK (length(leaves) % 32 = 0 AND length(leaves) > 0),
+        hash bytea NOT NULL CHECK (length(hash) = 32)
     )
     """,
-    "INSERT INTO ledger_head (id, sequence, recorded_at) VALUES (1, 0, '2000-01-01T00:00:00Z')",
+    "ALTER TABLE ledger_links ALTER COLUMN leaves SET STORAGE EXTERNAL",
     """
     CREATE TABLE accounts (
         id uuid PRIMARY KEY,
@@ -56,22 +78,29 @@ _STATEMENTS = (
     """,
     "CREATE UNIQUE INDEX accounts_wallet ON accounts (wallet_id, currency) WHERE wallet_id IS NOT NULL",
     "CREATE UNIQUE INDEX accounts_code ON accounts (code, currency) WHERE code IS NOT NULL",
+    # The latest time at which any entry so far took effect goes with each, so that a search by time can be one by place.
     """
     CREATE TABLE journal_entries (
-        sequence bigint PRIMARY KEY CHECK (sequence >= 1),
-        id uuid NOT NULL UNIQUE,
+        id uuid PRIMARY KEY,
+        sequence bigint NOT NULL CHECK (sequence >= 1),
         kind text NOT NULL,
         description text,
         reverses uuid,
         hold_id uuid,
         effective_at timestamptz NOT NULL,
+        effective_high timestamptz NOT NULL CHECK (effective_high >= effective_at),
         recorded_at timestamptz NOT NULL,
-        metadata jsonb NOT NULL
-    )
+        metadata jsonb NOT NULL,
+        text_salt bytea,
+        text_commitment bytea CHECK (length(text_commitment) = 32)
+    ) PARTITION BY RANGE (id)
     """,
+    "CREATE INDEX journal_entries_effective ON journal_entries (effective_high DESC, id DESC)",
+    # Entries that took effect before another that was recorded earlier are late. They are few, and what sums them looks
+    # at each power of two of seconds by itself, so it reads no more than twice what it needs.
     """
     CREATE TABLE postings (
-        sequence bigint NOT NULL,
+        entry_id uuid NOT NULL,
         line smallint NOT NULL CHECK (line >= 0),
         account_id uuid NOT NULL,
         amount_minor bigint NOT NULL
@@ -79,15 +108,17 @@ _STATEMENTS = (
         currency text NOT NULL,
         posted_after_minor bigint NOT NULL,
         effective_at timestamptz NOT NULL,
-        recorded_at timestamptz NOT NULL,
-        PRIMARY KEY (sequence, line)
-    )
+        late_class smallint CHECK (late_class >= 0),
+        PRIMARY KEY (entry_id, line)
+    ) PARTITION BY RANGE (entry_id)
     """,
-    "CREATE INDEX postings_account_recorded ON postings (account_id, recorded_at DESC, sequence DESC, line DESC)",
+    "CREATE INDEX postings_account ON postings (account_id, entry_id DESC, line DESC)",
     """
-    CREATE INDEX postings_account_effective ON postings (account_id, effective_at DESC)
-        INCLUDE (recorded_at, amount_minor)
+    CREATE INDEX postings_late ON postings (account_id, late_class, effective_at)
+        INCLUDE (entry_id, amount_minor) WHERE late_class IS NOT NULL
     """,
+    "CREATE TABLE journal_entries_rest PARTITION OF journal_entries DEFAULT",
+    "CREATE TABLE postings_rest PARTITION OF postings DEFAULT",
     """
     CREATE TABLE holds (
         id uuid PRIMARY KEY,
@@ -119,18 +150,19 @@ _STATEMENTS = (
         account_id uuid NOT NULL,
         to_account_id uuid,
         delta_minor bigint NOT NULL CHECK (delta_minor <> 0),
+        held_after_minor bigint NOT NULL CHECK (held_after_minor >= 0),
+        pending_after_minor bigint CHECK (pending_after_minor >= 0),
         effective_at timestamptz NOT NULL,
-        recorded_at timestamptz NOT NULL,
-        PRIMARY KEY (hold_id, step)
+        recorded_at timestamptz NOT NULL UNIQUE,
+        PRIMARY KEY (hold_id, step),
+        CONSTRAINT hold_movements_pending CHECK ((to_account_id IS NULL) = (pending_after_minor IS NULL))
     )
     """,
+    "CREATE INDEX hold_movements_effective ON hold_movements (effective_at DESC, recorded_at DESC)",
+    "CREATE INDEX hold_movements_account ON hold_movements (account_id, recorded_at DESC)",
     """
-    CREATE INDEX hold_movements_account ON hold_movements (account_id, effective_at)
-        INCLUDE (recorded_at, delta_minor)
-    """,
-    """
-    CREATE INDEX hold_movements_to_account ON hold_movements (to_account_id, effective_at)
-        INCLUDE (recorded_at, delta_minor) WHERE to_account_id IS NOT NULL
+    CREATE INDEX hold_movements_to_account ON hold_movements (to_account_id, recorded_at DESC)
+        WHERE to_account_id IS NOT NULL
     """,
     """
     CREATE TABLE reversals (
@@ -144,6 +176,7 @@ _STATEMENTS = (
 
 _GRANTS = {
     "ledger_head": "SELECT, UPDATE",
+    "ledger_links": "SELECT, INSERT",
     "accounts": "SELECT, INSERT, UPDATE",
     "journal_entries": "SELECT, INSERT",
     "postings": "SELECT, INSERT",

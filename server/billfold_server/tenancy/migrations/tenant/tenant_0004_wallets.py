@@ -42,9 +42,10 @@ _STATEMENTS = (
     )
     """,
     "CREATE INDEX wallet_aliases_wallet ON wallet_aliases (wallet_id, id DESC)",
+    # A transfer has the id of its journal entry.
     """
     CREATE TABLE transfers (
-        id uuid PRIMARY KEY,
+        id uuid NOT NULL,
         kind text NOT NULL CHECK (kind IN ('transfer', 'top_up', 'withdrawal')),
         from_wallet_id uuid,
         to_wallet_id uuid,
@@ -53,11 +54,11 @@ _STATEMENTS = (
         currency text NOT NULL,
         from_balance_after_minor bigint,
         to_balance_after_minor bigint,
-        journal_entry_id uuid NOT NULL UNIQUE,
         description text,
         metadata jsonb NOT NULL,
         effective_at timestamptz NOT NULL,
         recorded_at timestamptz NOT NULL,
+        PRIMARY KEY (kind, id),
         CONSTRAINT transfers_sides CHECK (
             (from_wallet_id IS NOT NULL) = (kind IN ('transfer', 'withdrawal'))
             AND (to_wallet_id IS NOT NULL) = (kind IN ('transfer', 'top_up'))
@@ -65,9 +66,8 @@ _STATEMENTS = (
             AND from_wallet_id IS DISTINCT FROM to_wallet_id)
     )
     """,
-    "CREATE INDEX transfers_kind ON transfers (kind, id DESC)",
-    "CREATE INDEX transfers_from_wallet ON transfers (from_wallet_id, id DESC) WHERE from_wallet_id IS NOT NULL",
-    "CREATE INDEX transfers_to_wallet ON transfers (to_wallet_id, id DESC) WHERE to_wallet_id IS NOT NULL",
+    "CREATE INDEX transfers_from_wallet ON transfers (from_wallet_id, kind, id DESC) WHERE from_wallet_id IS NOT NULL",
+    "CREATE INDEX transfers_to_wallet ON transfers (to_wallet_id, kind, id DESC) WHERE to_wallet_id IS NOT NULL",
 )
 
 _GRANTS = {
