@@ -48,7 +48,6 @@ from billfold_server.reconciliation import service as reconciliation
 from billfold_server.sandbox import routes as sandbox_routes
 from billfold_server.settings import Mistake, Settings, SettingsInvalid
 from billfold_server.tenancy import routes as tenancy_routes
-from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.provisioning import Administrator
 from billfold_server.tenancy.service import Registry, Tenants
@@ -127,7 +126,6 @@ def build_services(settings: Settings, *, clock: Clock | None = None) -> Service
         engine=Engine(
             database,
             clock=clock,
-            tenant_now=tenant_now,
             render_refusal=_render_refusal,
             stores=(*wallets.STORES, *reconciliation.STORES),
         ),

@@ -1,4 +1,4 @@
-"""The background of a server process: visits tenants that have events to number or jobs to do.
+"""The background of a server process: visits tenants that have events to publish or jobs to do.
 
 Three things lead to a visit. A commit in this process that left something behind: at once. The agenda, which all
 processes share: when a tenant's next job is due. And a sweep over all tenants, now and then and at the start, which
@@ -35,7 +35,7 @@ class Background:
     Args:
         database: The door to the tenants' tables.
         tenants: Lists the tenants that are served.
-        relay: Numbers and publishes events.
+        relay: Publishes events.
         runner: Does jobs.
         poll_s: How often the agenda is read.
         sweep_s: How often every tenant is visited for no reason.

@@ -2,7 +2,7 @@
 
 An event is committed with the change that it tells of, or not at all, and so is its place in the tenant's stream. Its
 transaction takes the number from a row that it keeps locked until it has committed (ADR 8): so numbers become visible
-in their order, and a transaction that rolls back leaves no gap. Events come last in a transaction, which then ends soon.
+in their order, and a transaction that rolls back leaves no gap. Events come last in a transaction, which then ends.
 """
 
 from collections.abc import Sequence

@@ -19,7 +19,7 @@ from billfold import errors
 from billfold.ids import uuid7
 from billfold_server.db import jobs, schedules
 from billfold_server.db.jobs import Job, JobKinds, JobRun, LeaseLostError
-from billfold_server.db.relay import BUSY_S, Relay
+from billfold_server.db.relay import Relay
 from billfold_server.db.schedules import Schedule
 from billfold_server.db.wakeups import Work
 from billfold_server.tenancy import clock
@@ -38,7 +38,6 @@ DRIVER_LEASE_S = 60
 """How long a test clock waits for its driver before another one takes over."""
 
 _POLL_S = 0.02
-_RELAY_TRIES = 20
 
 # The first thing on the clock's way: a job, whether or not another process is at it, or a schedule.
 _NEXT_JOB = """
@@ -162,11 +161,8 @@ class JobRunner:
 
     async def _tell(self, tenant: TenantRef) -> None:
         """Let publishers learn of what a job has done before the clock moves on, unless they are in trouble."""
-        for _ in range(_RELAY_TRIES):
-            wait_s = await self._relay.run(tenant) if self._relay else None
-            if wait_s is None or wait_s > BUSY_S:
-                return
-            await asyncio.sleep(wait_s)
+        if self._relay is not None:
+            await self._relay.run(tenant)
 
     async def _claim(self, tx: TenantTx, now: datetime, limit: int) -> list[Job]:
         await schedules.enqueue_due(tx, now=now, kinds=list(self._kinds.leases_s), new_id=uuid7)

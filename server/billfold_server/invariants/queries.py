@@ -6,9 +6,9 @@ __all__ = ["INVARIANTS"]
 
 INVARIANTS: Final[dict[str, str]] = {
     "entries_balance": """
-        SELECT p.sequence::text AS object, p.currency || ' is off by ' || sum(p.amount_minor)::text AS fact
-        FROM postings AS p GROUP BY p.sequence, p.currency HAVING sum(p.amount_minor) <> 0
-        ORDER BY p.sequence LIMIT 100
+        SELECT p.entry_id::text AS object, p.currency || ' is off by ' || sum(p.amount_minor)::text AS fact
+        FROM postings AS p GROUP BY p.entry_id, p.currency HAVING sum(p.amount_minor) <> 0
+        ORDER BY p.entry_id LIMIT 100
     """,
     "books_balance": """
         SELECT a.currency AS object, 'all accounts together are off by ' || sum(a.posted_minor)::text AS fact
@@ -25,16 +25,16 @@ INVARIANTS: Final[dict[str, str]] = {
         ORDER BY a.id LIMIT 100
     """,
     "running_balances_add_up": """
-        SELECT r.sequence::text || '/' || r.line::text AS object,
+        SELECT r.entry_id::text || '/' || r.line::text AS object,
             'balance after it is ' || r.posted_after_minor::text || ', but the one before and it make '
                 || (r.before_minor + r.amount_minor)::text AS fact
         FROM (
-            SELECT sequence, line, amount_minor, posted_after_minor,
-                coalesce(lag(posted_after_minor) OVER (PARTITION BY account_id ORDER BY sequence, line), 0)
+            SELECT entry_id, line, amount_minor, posted_after_minor,
+                coalesce(lag(posted_after_minor) OVER (PARTITION BY account_id ORDER BY entry_id, line), 0)
                     AS before_minor
             FROM postings) AS r
         WHERE r.posted_after_minor <> r.before_minor + r.amount_minor
-        ORDER BY r.sequence, r.line LIMIT 100
+        ORDER BY r.entry_id, r.line LIMIT 100
     """,
     "held_equals_open_holds": """
         SELECT a.id::text AS object,
@@ -57,11 +57,11 @@ INVARIANTS: Final[dict[str, str]] = {
         ORDER BY a.id LIMIT 100
     """,
     "postings_are_in_their_accounts_currency": """
-        SELECT p.sequence::text || '/' || p.line::text AS object,
+        SELECT p.entry_id::text || '/' || p.line::text AS object,
             'posted in ' || p.currency || ' on an account in ' || a.currency AS fact
         FROM postings AS p JOIN accounts AS a ON a.id = p.account_id
         WHERE p.currency <> a.currency
-        ORDER BY p.sequence, p.line LIMIT 100
+        ORDER BY p.entry_id, p.line LIMIT 100
     """,
     "overdrafts_keep_within_their_limit": """
         SELECT a.id::text AS object,
@@ -90,7 +90,7 @@ INVARIANTS: Final[dict[str, str]] = {
         FROM holds AS h
         LEFT JOIN (
             SELECT j.hold_id, sum(p.amount_minor) AS total
-            FROM journal_entries AS j JOIN postings AS p ON p.sequence = j.sequence
+            FROM journal_entries AS j JOIN postings AS p ON p.entry_id = j.id
             WHERE j.hold_id IS NOT NULL AND p.amount_minor > 0 GROUP BY j.hold_id) AS c ON c.hold_id = h.id
         WHERE h.captured_minor <> coalesce(c.total, 0)
         ORDER BY h.id LIMIT 100
@@ -123,16 +123,16 @@ INVARIANTS: Final[dict[str, str]] = {
         ORDER BY r.sequence LIMIT 100
     """,
     "postings_have_their_entry": """
-        SELECT p.sequence::text AS object, 'postings without a journal entry or an account' AS fact
+        SELECT p.entry_id::text AS object, 'postings without a journal entry or an account' AS fact
         FROM postings AS p
-        LEFT JOIN journal_entries AS j ON j.sequence = p.sequence
+        LEFT JOIN journal_entries AS j ON j.id = p.entry_id
         LEFT JOIN accounts AS a ON a.id = p.account_id
-        WHERE j.sequence IS NULL OR a.id IS NULL
-        ORDER BY p.sequence LIMIT 100
+        WHERE j.id IS NULL OR a.id IS NULL
+        ORDER BY p.entry_id LIMIT 100
     """,
     "transfers_have_their_entry": """
         SELECT t.id::text AS object, 'its journal entry is missing' AS fact
-        FROM transfers AS t LEFT JOIN journal_entries AS j ON j.id = t.journal_entry_id
+        FROM transfers AS t LEFT JOIN journal_entries AS j ON j.id = t.id
         WHERE j.id IS NULL
         ORDER BY t.id LIMIT 100
     """,
@@ -143,7 +143,7 @@ INVARIANTS: Final[dict[str, str]] = {
         FROM reversals AS r
         LEFT JOIN (
             SELECT j.reverses, sum(p.amount_minor) FILTER (WHERE p.amount_minor > 0) AS total
-            FROM journal_entries AS j JOIN postings AS p ON p.sequence = j.sequence
+            FROM journal_entries AS j JOIN postings AS p ON p.entry_id = j.id
             WHERE j.reverses IS NOT NULL GROUP BY j.reverses) AS s ON s.reverses = r.journal_entry_id
         WHERE r.reversed_minor <> coalesce(s.total, 0)
         ORDER BY r.journal_entry_id LIMIT 100
@@ -155,14 +155,14 @@ INVARIANTS: Final[dict[str, str]] = {
         FROM statement_entries AS e
         LEFT JOIN bank_accounts AS b ON b.bank_account = e.bank_account AND b.currency = e.currency
         LEFT JOIN journal_entries AS j ON j.id = e.journal_entry_id
-        LEFT JOIN postings AS p ON p.sequence = j.sequence AND p.account_id = b.cash_account_id
+        LEFT JOIN postings AS p ON p.entry_id = j.id AND p.account_id = b.cash_account_id
         WHERE e.journal_entry_id IS NOT NULL AND p.amount_minor IS DISTINCT FROM e.amount_minor
         ORDER BY e.id LIMIT 100
     """,
     "statement_entries_have_their_movement": """
         SELECT e.id::text AS object, 'its top-up or withdrawal is missing, or another one''s' AS fact
         FROM statement_entries AS e
-        LEFT JOIN transfers AS t ON t.id = e.movement_id AND t.journal_entry_id = e.journal_entry_id
+        LEFT JOIN transfers AS t ON t.id = e.movement_id AND t.id = e.journal_entry_id
             AND e.wallet_id = coalesce(t.to_wallet_id, t.from_wallet_id) AND t.amount_minor = abs(e.amount_minor)
         WHERE e.movement_id IS NOT NULL AND t.id IS NULL
         ORDER BY e.id LIMIT 100
@@ -177,7 +177,7 @@ INVARIANTS: Final[dict[str, str]] = {
         FULL JOIN (
             SELECT p.currency, sum(p.amount_minor) AS total
             FROM journal_entries AS j
-            JOIN postings AS p ON p.sequence = j.sequence
+            JOIN postings AS p ON p.entry_id = j.id
             JOIN accounts AS a ON a.id = p.account_id AND a.code = 'suspense'
             WHERE j.kind IN ('statement_suspense', 'statement_assignment') GROUP BY p.currency) AS p
             ON p.currency = e.currency
@@ -194,7 +194,7 @@ INVARIANTS: Final[dict[str, str]] = {
             SELECT p.account_id,
                 sum(p.amount_minor) FILTER (WHERE j.kind = 'statement_opening') AS opening_minor,
                 sum(p.amount_minor) FILTER (WHERE j.kind = 'statement_break') AS break_minor
-            FROM journal_entries AS j JOIN postings AS p ON p.sequence = j.sequence
+            FROM journal_entries AS j JOIN postings AS p ON p.entry_id = j.id
             WHERE j.kind IN ('statement_opening', 'statement_break') GROUP BY p.account_id) AS p
             ON p.account_id = b.cash_account_id
         WHERE coalesce(b.first_opening_minor, 0) <> coalesce(p.opening_minor, 0)

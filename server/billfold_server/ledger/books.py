@@ -4,7 +4,7 @@ Everything here is pure. The engine loads rows into ``Books``; each command is d
 that is accepted is merged, so the next command sees its effects; one that is refused is dropped without a trace.
 """
 
-from collections.abc import Collection, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol, TypeVar, cast
 from uuid import UUID
@@ -96,7 +96,7 @@ class Books:
             else:
                 known.setdefault(key, row)
 
-    def merge(self, draft: "Draft", events: Iterable[NewEvent]) -> None:
+    def merge(self, draft: "Draft") -> None:
         """Make an accepted draft's changes visible to the items after it."""
         for row_type, rows in draft.changed.items():
             known = self.rows.setdefault(row_type, {})
@@ -109,7 +109,7 @@ class Books:
         if draft.account_keys:
             self.account_keys.update(draft.account_keys)
         self.entries.extend(draft.entries)
-        self.events.extend(events)
+        self.events.extend(draft.events)
         self.audit_records.extend(draft.audit_records)
         self.jobs.extend(draft.jobs)
         self.sequence, self.recorded_at = draft.sequence, draft.recorded_at
@@ -145,6 +145,7 @@ class Draft:
     """One command's view of the books, and all that it would change.
 
     Attributes:
+        clock_now: The real time.
         now: The tenant's time, which ``effective_at`` and expiries follow; it never goes back.
         recorded_at: When the newest record of this command, or of all before, is written: the real time, and later
             than every record before it.
@@ -155,11 +156,12 @@ class Draft:
     __slots__ = (
         "_books",
         "_chance",
-        "_clock_now",
+        "_happenings",
         "account_keys",
         "audit_records",
         "caller",
         "changed",
+        "clock_now",
         "effective_high",
         "entries",
         "events",
@@ -182,7 +184,7 @@ class Draft:
     ) -> None:
         self._books = books
         self._chance = chance
-        self._clock_now = clock_now
+        self.clock_now = clock_now
         self.effective_high = books.effective_high
         self.now = max(now, books.effective_high)
         self.recorded_at = books.recorded_at
@@ -192,7 +194,8 @@ class Draft:
         self.account_keys: dict[WalletKey | CodeKey, UUID | None] = {}
         self.changed: dict[type, dict[Hashable, Any]] = {}
         self.entries: list[EntryRow] = []
-        self.events: list[Happening] = []
+        self.events: list[NewEvent] = []
+        self._happenings: list[Happening] = []
         self.audit_records: list[NewAuditRecord] = []
         self.jobs: list[NewJob] = []
 
@@ -202,7 +205,7 @@ class Draft:
 
     def record(self) -> datetime:
         """Return the instant at which the next record is written; no two records of a ledger share one."""
-        self.recorded_at = max(self._clock_now, self.recorded_at + _TICK)
+        self.recorded_at = max(self.clock_now, self.recorded_at + _TICK)
         return self.recorded_at
 
     # Rows.
@@ -345,9 +348,7 @@ class Draft:
         self.entries.append(entry)
         return entry
 
-    def _apply(
-        self, lines: Sequence[Line], late_class: int | None
-    ) -> tuple[dict[UUID, AccountRow], list[PostingRow]]:
+    def _apply(self, lines: Sequence[Line], late_class: int | None) -> tuple[dict[UUID, AccountRow], list[PostingRow]]:
         """Return the accounts as the lines would leave them, and the postings with the balances after each."""
         accounts = {line.account_id: self.get_account(line.account_id) for line in lines}
         rules.check_usable(accounts.values())
@@ -375,7 +376,15 @@ class Draft:
 
     def event(self, kind: str, object_id: str, data: msgspec.Struct) -> None:
         """Emit an event about an object, in the same transaction as the change; its free text is left out."""
-        self.events.append(Happening(self.new_id(), kind, object_id, without_free_text(data)))
+        self._happenings.append(Happening(self.new_id(), kind, object_id, without_free_text(data)))
+
+    def encode(self, encode: Callable[[msgspec.Struct], bytes]) -> None:
+        """Encode the events that were emitted since the last time."""
+        self.events += [
+            NewEvent(id=one.id, type=one.type, object_id=one.object_id, data=encode(one.data), occurred_at=self.now)
+            for one in self._happenings
+        ]
+        self._happenings = []
 
     def audit(
         self, action: str, object_id: str, *, reason: str | None = None, facts: dict[str, Any] | None = None
@@ -390,7 +399,7 @@ class Draft:
                 reason=reason,
                 request_id=self.caller.request_id,
                 facts=msgspec.json.encode(facts) if facts else b"{}",
-                recorded_at=self._clock_now,
+                recorded_at=self.clock_now,
             )
         )
 

@@ -12,10 +12,11 @@ import asyncio
 import contextvars
 import copy
 import hmac
+import os
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 from uuid import UUID
 
 import asyncpg
@@ -25,16 +26,18 @@ import structlog
 from billfold import errors
 from billfold.clock import Clock
 from billfold.errors import ProblemError
-from billfold.ids import uuid7
+from billfold.ids import uuid7, uuid7_at
 from billfold_server.db.engine import ENGINE
+from billfold_server.db.sets import Write, write_all
+from billfold_server.db.wakeups import Work
 from billfold_server.http import idempotency as keys_of_requests
 from billfold_server.http.routing import IdempotencyRef
 from billfold_server.ledger import stores as own
-from billfold_server.ledger.books import Books, Draft
+from billfold_server.ledger.books import Books, Draft, Known
 from billfold_server.tenancy.context import Caller, TenantRef
 from billfold_server.tenancy.transaction import Database, TenantTx
 
-__all__ = ["Answer", "Engine", "Kind", "Order", "Reply", "Store"]
+__all__ = ["Answer", "Engine", "Kind", "Loader", "Order", "Reply", "Store", "Writer"]
 
 log = structlog.get_logger(__name__)
 
@@ -90,22 +93,46 @@ class Kind(Generic[B]):
         self.decide = decide
 
 
-class Store(Protocol):
-    """How the engine loads and writes one type of row on behalf of its room, set by set."""
+@runtime_checkable
+class Loader(Protocol):
+    """How the engine loads one type of row on behalf of its room, set by set."""
 
     @property
     def row_type(self) -> type:
         """The type of row."""
         ...
 
+    @property
+    def cached(self) -> bool:
+        """Whether rows once known stay known to the process: only commands change them, and they come up again."""
+        ...
+
     async def load(self, tx: TenantTx, keys: Sequence[Hashable]) -> dict[Any, Any]:
         """Return the rows that exist, by key, in one query."""
         ...
 
-    async def write(self, tx: TenantTx, rows: Sequence[Any]) -> None:
-        """Insert or update the rows, in one statement."""
+
+@runtime_checkable
+class Writer(Protocol):
+    """How the engine writes one type of row on behalf of its room, set by set."""
+
+    @property
+    def row_type(self) -> type:
+        """The type of row."""
         ...
 
+    def writes(self, rows: Sequence[Any], before: Mapping[Hashable, Any]) -> list[Write]:
+        """Return what inserts or updates the rows.
+
+        Args:
+            rows: As they are to be.
+            before: By key, as they were before the batch; None where there was none.
+        """
+        ...
+
+
+Store = Loader | Writer
+"""A type of row that the engine loads, writes, or both."""
 
 RenderRefusal = Callable[[ProblemError, str | None], tuple[int, bytes]]
 """Turns a refusal into the status and body that are answered and kept, given the request id."""
@@ -201,6 +228,7 @@ class _Queue:
 
     def __init__(self, tenant: TenantRef) -> None:
         self.tenant = tenant
+        self.known = Known()
         self.waiting: deque[_Item] = deque()
         self.worker: asyncio.Task[None] | None = None
         self._in_flight: Counter[_Key] = Counter()
@@ -243,10 +271,10 @@ class Engine:
     Args:
         database: The door to the tenants' tables.
         clock: The real clock, which ``recorded_at`` follows.
-        tenant_now: Reads the tenant's time within its transaction.
         render_refusal: Encodes a refusal for the answer and for its idempotency record.
         max_batch: How many commands one transaction takes at most.
         max_waiting: How many commands of one tenant may wait; past it new ones are refused.
+        max_known: How many rows of one tenant are remembered between batches, some 500 bytes each.
         copy_wait_s: How long a copy of a request that is in flight waits for its answer.
         timeout_s: How long one batch may take. PostgreSQL's own time-outs are shorter; this one is for a database that
             has stopped answering at all.
@@ -257,28 +285,28 @@ class Engine:
         database: Database,
         *,
         clock: Clock,
-        tenant_now: Callable[[TenantTx], Awaitable[datetime]],
         render_refusal: RenderRefusal,
         stores: Sequence[Store] = (),
-        max_batch: int = 256,
+        max_batch: int = 512,
         max_waiting: int = 10_000,
+        max_known: int = 200_000,
         copy_wait_s: float = 2.0,
         timeout_s: float = 30.0,
     ) -> None:
         self._database = database
         self._clock = clock
-        self._tenant_now = tenant_now
         self._render_refusal = render_refusal
-        self._stores: dict[type, Store] = {}
+        every: list[Store] = [*own.STORES, *stores]
+        self._loaders = {store.row_type: store for store in every if isinstance(store, Loader)}
+        self._writers = [store for store in every if isinstance(store, Writer)]
+        self._cached = {row_type for row_type, loader in self._loaders.items() if loader.cached}
+        self._max_known = max_known
         self._queues: dict[UUID, _Queue] = {}
         self._max_batch = max_batch
         self._max_waiting = max_waiting
         self._copy_wait_s = copy_wait_s
         self._timeout_s = timeout_s
         self._closed = False
-        every: list[Store] = [*own.STORES, *stores]
-        for store in every:
-            self._stores[store.row_type] = store
 
     async def submit(
         self,
@@ -360,7 +388,7 @@ class Engine:
         try:
             while queue.waiting:
                 batch = queue.take(self._max_batch)
-                await self._settle(queue.tenant, batch)
+                await self._settle(queue, batch)
         except BaseException:
             # The event loop is ending. Nobody is left waiting for an answer that no one will give.
             _fail(batch, errors.OutcomeUnknown(retry_after_s=_RETRY_AFTER_S))
@@ -368,47 +396,57 @@ class Engine:
             queue.waiting.clear()
             raise
 
-    async def _settle(self, tenant: TenantRef, batch: list[_Item]) -> None:
+    async def _settle(self, queue: _Queue, batch: list[_Item]) -> None:
         """Carry out a batch and answer it; if that fails for a reason of one item, carry out each turn by itself."""
         try:
-            answers = await self._run(tenant, batch)
+            answers = await self._run(queue, batch)
         except errors.Unavailable as error:
             _fail(batch, error)
         except Exception as error:
+            slug = queue.tenant.slug
             turns = list(_turns(batch))
             if len(turns) > 1:
-                log.warning("ledger_batch_replayed", items=len(batch), tenant=tenant.slug, cause=type(error).__name__)
+                log.warning("ledger_batch_replayed", items=len(batch), tenant=slug, cause=type(error).__name__)
                 for turn in turns:
-                    await self._settle(tenant, turn)
+                    await self._settle(queue, turn)
             elif isinstance(error, _BlockedError):
                 _fail(batch, errors.RequestInFlight(param=keys_of_requests.HEADER))
             else:
-                log.exception("ledger_command_failed", kind=batch[0].kind.name, tenant=tenant.slug)
+                log.exception("ledger_command_failed", kind=batch[0].kind.name, tenant=slug)
                 _fail(batch, errors.InternalError())
         else:
             for item, answer in zip(batch, answers, strict=True):
                 item.settle(answer)
 
-    async def _run(self, tenant: TenantRef, batch: list[_Item]) -> list[Answer | ProblemError]:
+    async def _run(self, queue: _Queue, batch: list[_Item]) -> list[Answer | ProblemError]:
         try:
             async with asyncio.timeout(self._timeout_s):
                 try:
-                    return await self._attempt(tenant, batch)
+                    return await self._attempt(queue, batch)
                 except asyncpg.InvalidCachedStatementError:
                     # A migration has changed the tables since they were last asked; asyncpg knows better by now.
-                    return await self._attempt(tenant, batch)
+                    return await self._attempt(queue, batch)
         except TimeoutError as error:
             raise errors.OutcomeUnknown(retry_after_s=_RETRY_AFTER_S) from error
 
-    async def _attempt(self, tenant: TenantRef, batch: list[_Item]) -> list[Answer | ProblemError]:
-        async with self._database.tx(tenant, begin_sql=own.LOCK_HEAD) as tx:
-            books = await own.load_head(tx)
-            now = await self._tenant_now(tx)
-            keys = [item.key for item in batch if item.key is not None]
-            known = await own.load_answers(tx, keys) if keys else {}
-            await self._load(tx, books, [item for item in batch if item.key not in known])
-            answers, fresh = self._decide(tenant, books, batch, known, now)
-            await self._write(tx, books, fresh)
+    async def _attempt(self, queue: _Queue, batch: list[_Item]) -> list[Answer | ProblemError]:
+        known = queue.known
+        try:
+            async with self._database.tx(queue.tenant, begin_sql=own.LOCK_HEAD) as tx:
+                opening = await own.open_books(tx, [item.key for item in batch if item.key is not None])
+                fence = (opening.revision, opening.head.hash)
+                if known.fence != fence:
+                    known.clear()
+                books = _books(known, opening)
+                await self._load(tx, books, [item for item in batch if item.key not in opening.answers])
+                answers, fresh = self._decide(queue.tenant, books, batch, opening)
+                fence = await self._write(tx, books, opening, fresh) or fence
+        except BaseException:
+            # Whatever was decided may not have come true.
+            known.clear()
+            raise
+        known.fence = fence
+        known.keep(self._cached, self._max_known)
         return answers
 
     async def _load(self, tx: TenantTx, books: Books, batch: Sequence[_Item]) -> None:
@@ -422,22 +460,18 @@ class Engine:
             if not wanted:
                 return
             for row_type, new_keys in wanted.items():
-                found = await self._stores[row_type].load(tx, list(new_keys))
+                found = await self._loaders[row_type].load(tx, list(new_keys))
                 books.loaded(row_type, found, list(new_keys))
         msg = "a kind of command keeps naming new keys"
         raise RuntimeError(msg)
 
     def _decide(
-        self,
-        tenant: TenantRef,
-        books: Books,
-        batch: Sequence[_Item],
-        known: dict[_Key, own.StoredAnswer],
-        now: datetime,
+        self, tenant: TenantRef, books: Books, batch: Sequence[_Item], opening: own.Opening
     ) -> tuple[list[Answer | ProblemError], list[own.StoredAnswer]]:
+        known = opening.answers
         answers: list[Answer | ProblemError] = []
         fresh: list[own.StoredAnswer] = []
-        recorded_at = self._clock.now()
+        clock_now = self._clock.now()
         for turn in _turns(batch):
             alone = turn[0] if turn[0].together is None else None
             stored = known.get(alone.key) if alone is not None and alone.key is not None else None
@@ -446,17 +480,17 @@ class Engine:
                 continue
             draft = Draft(
                 books,
-                now=now,
-                clock_now=recorded_at,
+                now=opening.now,
+                clock_now=clock_now,
                 caller=turn[0].caller,
                 manifest=tenant.manifest,
-                new_id=uuid7,
+                chance=_CHANCE,
             )
             decided = [self._decide_one(alone, draft)] if alone else self._decide_together(turn, draft, known)
             if not any(map(_refuses, decided)):
                 books.merge(draft)
             for item, answer in zip(turn, decided, strict=True):
-                record = _record(item, answer, recorded_at)
+                record = _record(item, answer, clock_now)
                 if record is not None:
                     known[record.client_id, record.key] = record
                     fresh.append(record)
@@ -488,7 +522,7 @@ class Engine:
             answers[place] = answer
             if _refuses(answer):
                 refused = place
-            elif (record := _record(item, answer, draft.recorded_at)) is not None:
+            elif (record := _record(item, answer, draft.clock_now)) is not None:
                 first[item.key] = record
         if refused is None:
             return [answers[place] for place in range(len(turn))]
@@ -504,20 +538,60 @@ class Engine:
                 return error
             status, body = self._render_refusal(error, item.caller.request_id)
             return Answer(status=status, body=body, error=error)
-        body = b"" if reply.response is None else msgspec.json.encode(reply.response)
+        body = b"" if reply.response is None else _encode(reply.response)
+        # Most events tell of what is answered, which is then encoded once.
+        draft.encode(lambda data: body if data is reply.response else _encode(data))
         return Answer(status=reply.status, body=body)
 
-    async def _write(self, tx: TenantTx, books: Books, answers: Sequence[own.StoredAnswer]) -> None:
-        if answers:
-            try:
-                await own.write_answers(tx, answers)
-            except asyncpg.LockNotAvailableError as error:
+    async def _write(
+        self, tx: TenantTx, books: Books, opening: own.Opening, answers: Sequence[own.StoredAnswer]
+    ) -> tuple[int, bytes] | None:
+        """Write all that the batch has changed, and return the fence after it, if it has changed any books."""
+        writes = own.answer_writes(answers)
+        for writer in self._writers:
+            if rows := books.changed.get(writer.row_type):
+                writes += writer.writes(list(rows.values()), books.before[writer.row_type])
+        more, head = own.ledger_writes(books, opening)
+        try:
+            await write_all(tx, writes + more)
+        except asyncpg.LockNotAvailableError as error:
+            if "idempotency_keys" in (error.as_dict().get("context") or ""):
                 raise _BlockedError from error
-        # In the order in which the stores were given, so that what refers to something comes after it.
-        for row_type, store in self._stores.items():
-            if rows := books.changed.get(row_type):
-                await store.write(tx, list(rows.values()))
-        await own.write_ledger(tx, books)
+            raise
+        if books.events:
+            tx.wake(Work.EVENTS)
+        if books.jobs:
+            tx.wake(Work.JOBS)
+        return (opening.revision + 1, head.hash) if books.changed or books.entries else None
+
+
+def _books(known: Known, opening: own.Opening) -> Books:
+    return Books(
+        known,
+        sequence=opening.sequence,
+        recorded_at=opening.recorded_at,
+        effective_high=opening.effective_high,
+    )
+
+
+class _Chance:
+    """Where decisions get what is random."""
+
+    def new_id(self) -> UUID:
+        """Return a new id."""
+        return uuid7()
+
+    def id_at(self, instant: datetime) -> UUID:
+        """Return a new id that holds an instant."""
+        return uuid7_at(instant)
+
+    def salt(self) -> bytes:
+        """Return 16 random bytes."""
+        return os.urandom(16)
+
+
+_CHANCE = _Chance()
+_encode = msgspec.json.Encoder().encode
 
 
 def _replay(item: _Item, stored: own.StoredAnswer) -> Answer | ProblemError:

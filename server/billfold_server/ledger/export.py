@@ -48,7 +48,7 @@ async def _records(tx: TenantTx) -> AsyncIterator[tuple[str, dict[str, Any]]]:
     async for rows in _batches(tx, accounts):
         for row in rows:
             yield "account", msgspec.to_builtins(to_account(row).to_response())
-    entries = f"SELECT {ENTRY_COLUMNS} FROM journal_entries AS j ORDER BY j.sequence"  # noqa: S608 - constants
+    entries = f"SELECT {ENTRY_COLUMNS} FROM journal_entries AS j ORDER BY j.id"  # noqa: S608 - constants
     async for rows in _batches(tx, entries):
         for entry in await with_postings(tx, rows):
             yield "journal_entry", msgspec.to_builtins(entry.to_response())

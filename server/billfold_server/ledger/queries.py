@@ -5,10 +5,12 @@ Lists are keyset pages, newest first: ``before`` is the key of the last row of t
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 import asyncpg
 
+from billfold import ids
 from billfold_server.db.filters import Filter
 from billfold_server.ledger.rows import AccountRow, EntryRow, HoldRow
 from billfold_server.ledger.stores import (
@@ -84,7 +86,7 @@ async def list_entries(
     tx: TenantTx,
     *,
     limit: int,
-    before: int | None = None,
+    before: UUID | None = None,
     account_id: UUID | None = None,
     kind: str | None = None,
     from_: datetime | None = None,
@@ -92,16 +94,37 @@ async def list_entries(
 ) -> list[EntryRow]:
     """Return journal entries with their postings, newest first; ``from_`` and ``to`` bound the effective time."""
     where = Filter()
-    where.add("EXISTS (SELECT 1 FROM postings AS p WHERE p.sequence = j.sequence AND p.account_id = $)", account_id)
+    place = "j.id"
+    if account_id is None:
+        source = "journal_entries AS j"
+    else:
+        place = "own.entry_id"
+        # The account's own postings lead, so that an account that rests is found as fast as one that doesn't.
+        source = (
+            "(SELECT DISTINCT p.entry_id FROM postings AS p WHERE p.account_id = $1 ORDER BY p.entry_id DESC) AS own "
+            "JOIN journal_entries AS j ON j.id = own.entry_id"
+        )
+        where.values.append(account_id)
     where.add("j.kind = $", kind)
     where.add("j.effective_at >= $", from_)
     where.add("j.effective_at < $", to)
-    where.add("j.sequence < $", before)
+    where.add(f"{place} < $", before)
+    if from_ is not None:
+        where.add(f"{place} > {_PLACE}", from_)
     heads = await tx.fetch(
-        f"SELECT {ENTRY_COLUMNS} FROM journal_entries AS j WHERE {where} ORDER BY j.sequence DESC LIMIT {limit:d}",  # noqa: S608
+        f"SELECT {ENTRY_COLUMNS} FROM {source} WHERE {where} ORDER BY {place} DESC LIMIT {limit:d}",  # noqa: S608
         *where.values,
     )
     return await with_postings(tx, heads)
+
+
+# Entries are in the order in which they were recorded, and ``effective_high`` only rises. So a time has a place: after
+# the last entry up to which nothing took effect at or after it. What took effect since stands behind that place.
+_PLACE: Final = """
+    coalesce((
+        SELECT h.id FROM journal_entries AS h WHERE h.effective_high < $
+        ORDER BY h.effective_high DESC, h.id DESC LIMIT 1), '00000000-0000-0000-0000-000000000000'::uuid)
+"""
 
 
 async def find_hold(tx: TenantTx, hold_id: UUID) -> HoldRow | None:
@@ -135,34 +158,70 @@ async def list_statement(
     account_ids: Sequence[UUID],
     *,
     limit: int,
-    before: tuple[int, int] | None = None,
+    before: tuple[UUID, int] | None = None,
     kind: str | None = None,
     from_: datetime | None = None,
     to: datetime | None = None,
 ) -> list[asyncpg.Record]:
     """Return postings of these accounts with what their entries say, newest first.
 
-    ``before`` is the sequence and line of the last posting of the page before.
+    ``before`` is the entry's id and the line of the last posting of the page before.
     """
     where = Filter()
     where.add("p.account_id = ANY($::uuid[])", list(account_ids))
     where.add("j.kind = $", kind)
     where.add("p.effective_at >= $", from_)
     where.add("p.effective_at < $", to)
+    if from_ is not None:
+        where.add(f"p.entry_id > {_PLACE}", from_)
     if before is not None:
-        where.add("(p.sequence, p.line) < ($, $)", *before)
+        where.add("(p.entry_id, p.line) < ($, $)", *before)
     return await tx.fetch(
         f"""
-        SELECT p.sequence, p.line, p.account_id, a.normal_side, p.amount_minor, p.currency, p.posted_after_minor,
-            p.effective_at, p.recorded_at, j.id, j.kind, j.description
+        SELECT j.sequence, p.line, p.account_id, a.normal_side, p.amount_minor, p.currency, p.posted_after_minor,
+            p.effective_at, j.recorded_at, j.id, j.kind, j.description
         FROM postings AS p
-        JOIN journal_entries AS j ON j.sequence = p.sequence
+        JOIN journal_entries AS j ON j.id = p.entry_id
         JOIN accounts AS a ON a.id = p.account_id
         WHERE {where}
-        ORDER BY p.sequence DESC, p.line DESC LIMIT {limit:d}
+        ORDER BY p.entry_id DESC, p.line DESC LIMIT {limit:d}
         """,  # noqa: S608
         *where.values,
     )
+
+
+_AS_OF: Final = """
+    WITH place AS (
+        SELECT
+            (SELECT j.id FROM journal_entries AS j WHERE j.effective_high <= $2
+             ORDER BY j.effective_high DESC, j.id DESC LIMIT 1) AS entry,
+            least($4::timestamptz, (
+                SELECT m.recorded_at FROM hold_movements AS m WHERE m.effective_at <= $2
+                ORDER BY m.effective_at DESC, m.recorded_at DESC LIMIT 1)) AS movement,
+            EXISTS (SELECT FROM hold_movements AS m WHERE m.effective_at <= $2) AS moved
+    )
+    SELECT w.account_id,
+        coalesce((
+            SELECT p.posted_after_minor FROM postings AS p
+            WHERE p.account_id = w.account_id AND p.entry_id <= least(place.entry, $3::uuid) AND place.entry IS NOT NULL
+            ORDER BY p.entry_id DESC, p.line DESC LIMIT 1), 0)
+        + coalesce((
+            SELECT sum(p.amount_minor)
+            FROM generate_series(0, 35) AS late (class)
+            JOIN postings AS p ON p.account_id = w.account_id AND p.late_class = late.class
+                AND p.effective_at <= $2 AND p.effective_at > $2 - interval '2 seconds' * (1::bigint << late.class)
+            WHERE p.entry_id > coalesce(place.entry, '00000000-0000-0000-0000-000000000000'::uuid)
+                AND p.entry_id <= $3), 0) AS posted,
+        coalesce((
+            SELECT m.pending_after_minor FROM hold_movements AS m
+            WHERE m.to_account_id = w.account_id AND m.recorded_at <= place.movement AND place.moved
+            ORDER BY m.recorded_at DESC LIMIT 1), 0) AS pending,
+        coalesce((
+            SELECT m.held_after_minor FROM hold_movements AS m
+            WHERE m.account_id = w.account_id AND m.recorded_at <= place.movement AND place.moved
+            ORDER BY m.recorded_at DESC LIMIT 1), 0) AS held
+    FROM unnest($1::uuid[]) AS w (account_id) CROSS JOIN place
+"""
 
 
 async def balances_as_of(
@@ -170,29 +229,10 @@ async def balances_as_of(
 ) -> dict[UUID, tuple[int, int, int]]:
     """Return posted (signed, positive is debit), pending and held balances as of two instants.
 
-    What is counted was recorded by ``recorded_at`` and took effect by ``effective_at``. The posted balance starts from
-    the running balance at ``recorded_at`` and takes away what took effect later, so the usual question reads few rows.
+    What is counted was recorded by ``recorded_at`` and took effect by ``effective_at``. The posted balance is the
+    running balance at the last place up to which nothing took effect later, and what was recorded behind that place but
+    took effect before. So what is read is one row and the late postings that straddle the instant, however long the
+    history is. Holds are never late: their movements are in the order of both times.
     """
-    rows = await tx.fetch(
-        """
-        SELECT w.account_id,
-            coalesce((
-                SELECT p.posted_after_minor FROM postings AS p
-                WHERE p.account_id = w.account_id AND p.recorded_at <= $3
-                ORDER BY p.recorded_at DESC, p.sequence DESC, p.line DESC LIMIT 1), 0)
-            - coalesce((
-                SELECT sum(p.amount_minor) FROM postings AS p
-                WHERE p.account_id = w.account_id AND p.effective_at > $2 AND p.recorded_at <= $3), 0) AS posted,
-            coalesce((
-                SELECT sum(m.delta_minor) FROM hold_movements AS m
-                WHERE m.to_account_id = w.account_id AND m.effective_at <= $2 AND m.recorded_at <= $3), 0) AS pending,
-            coalesce((
-                SELECT sum(m.delta_minor) FROM hold_movements AS m
-                WHERE m.account_id = w.account_id AND m.effective_at <= $2 AND m.recorded_at <= $3), 0) AS held
-        FROM unnest($1::uuid[]) AS w (account_id)
-        """,
-        list(account_ids),
-        effective_at,
-        recorded_at,
-    )
+    rows = await tx.fetch(_AS_OF, list(account_ids), effective_at, ids.last_at(recorded_at), recorded_at)
     return {row["account_id"]: (int(row["posted"]), int(row["pending"]), int(row["held"])) for row in rows}

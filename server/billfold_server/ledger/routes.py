@@ -144,7 +144,7 @@ async def get_account_statement(
         lines = await service.statement(
             tx, [account.id], limit=limit + 1, before=service.position(after), kind=kind, from_=from_, to=to
         )
-    return call.page("statement", lines, limit, key=lambda line: [line.sequence, line.line])
+    return call.page("statement", lines, limit, key=service.place)
 
 
 @routes.post(
@@ -195,13 +195,13 @@ async def list_journal_entries(
         rows = await queries.list_entries(
             tx,
             limit=limit + 1,
-            before=None if after is None else int(after[0] or 0),
+            before=None if after is None else ids.decode(Prefix.JOURNAL_ENTRY, str(after[0])),
             account_id=None if account_id is None else ids.decode(Prefix.ACCOUNT, account_id),
             kind=kind,
             from_=from_,
             to=to,
         )
-    return call.page("journal-entries", [row.to_response() for row in rows], limit, key=lambda entry: [entry.sequence])
+    return call.page("journal-entries", [row.to_response() for row in rows], limit, key=lambda entry: [entry.id])
 
 
 @routes.get("/v1/journal-entries/{journal_entry_id}", scope="ledger:read", errors=(errors.NotFound,))

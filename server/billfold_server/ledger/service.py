@@ -15,13 +15,13 @@ from msgspec import Meta
 from billfold import errors
 from billfold.contract.ledger import Balance, NormalSide, StatementLine
 from billfold.errors import ProblemError
-from billfold.ids import Prefix, encode
+from billfold.ids import Prefix, decode, encode
 from billfold_server.http import idempotency, problems
 from billfold_server.http.routing import Call, IdempotencyRef
 from billfold_server.http.routing import Reply as HttpReply
 from billfold_server.ledger import queries, rules
 from billfold_server.ledger.books import Books, Draft
-from billfold_server.ledger.engine import Answer, Engine, Keys, Kind, Reply, Store
+from billfold_server.ledger.engine import Answer, Engine, Keys, Kind, Loader, Reply, Store, Writer
 from billfold_server.ledger.kinds import (
     EXPIRE_HOLD,
     EXPIRE_HOLD_JOB,
@@ -60,12 +60,14 @@ __all__ = [
     "Keys",
     "Kind",
     "Line",
+    "Loader",
     "Release",
     "Reply",
     "ReversalRow",
     "Row",
     "Store",
     "WalletKey",
+    "Writer",
     "balances_as_of",
     "capture_hold",
     "capture_keys",
@@ -77,6 +79,7 @@ __all__ = [
     "get_hold",
     "list_wallet_accounts",
     "open_hold",
+    "place",
     "position",
     "reverse",
     "statement",
@@ -247,7 +250,7 @@ async def statement(
     account_ids: Sequence[UUID],
     *,
     limit: int,
-    before: tuple[int, int] | None,
+    before: tuple[UUID, int] | None,
     kind: str | None,
     from_: datetime | None,
     to: datetime | None,
@@ -274,6 +277,11 @@ def _line(row: "asyncpg.Record") -> StatementLine:
     )
 
 
-def position(cursor: Sequence[str | int | None] | None) -> tuple[int, int] | None:
-    """Return the sequence and line that a statement's cursor holds."""
-    return None if cursor is None else (int(cursor[0] or 0), int(cursor[1] or 0))
+def position(cursor: Sequence[str | int | None] | None) -> tuple[UUID, int] | None:
+    """Return the entry's id and the line that a statement's cursor holds."""
+    return None if cursor is None else (UUID(str(cursor[0])), int(cursor[1] or 0))
+
+
+def place(line: StatementLine) -> tuple[str, int]:
+    """Return what a statement's cursor holds to go on after a line."""
+    return str(decode(Prefix.JOURNAL_ENTRY, line.journal_entry_id)), line.line

@@ -1,11 +1,11 @@
 """The ledger's tables as Piccolo knows them. They are written by the engine's own SQL; these serve to read."""
 
-from piccolo.columns import JSONB, UUID, Array, BigInt, Integer, SmallInt, Text, Timestamptz
+from piccolo.columns import JSONB, UUID, Array, BigInt, Bytea, Integer, SmallInt, Text, Timestamptz
 from piccolo.table import Table
 
 from billfold_server.db.engine import ENGINE
 
-__all__ = ["Accounts", "HoldMovements", "Holds", "JournalEntries", "LedgerHead", "Postings", "Reversals"]
+__all__ = ["Accounts", "HoldMovements", "Holds", "JournalEntries", "LedgerHead", "LedgerLinks", "Postings", "Reversals"]
 
 
 class LedgerHead(Table, tablename="ledger_head", db=ENGINE):
@@ -13,7 +13,21 @@ class LedgerHead(Table, tablename="ledger_head", db=ENGINE):
 
     id = SmallInt(primary_key=True, default=None)
     sequence = BigInt(default=None)
+    revision = BigInt(default=None)
     recorded_at = Timestamptz(default=None)
+    effective_high = Timestamptz(default=None)
+    link = BigInt(default=None)
+    hash = Bytea(default=None)
+    skips = Bytea(default=None)
+
+
+class LedgerLinks(Table, tablename="ledger_links", db=ENGINE):
+    """The chain: for each batch, the digests of its records and the chain's after them; never changed once written."""
+
+    number = BigInt(primary_key=True, default=None)
+    recorded_at = Timestamptz(default=None)
+    leaves = Bytea(default=None)
+    hash = Bytea(default=None)
 
 
 class Accounts(Table, tablename="accounts", db=ENGINE):
@@ -40,28 +54,31 @@ class Accounts(Table, tablename="accounts", db=ENGINE):
 class JournalEntries(Table, tablename="journal_entries", db=ENGINE):
     """Journal entries, without gaps in ``sequence``; never changed once written."""
 
-    sequence = BigInt(primary_key=True, default=None)
-    id = UUID(default=None)
+    id = UUID(primary_key=True, default=None)
+    sequence = BigInt(default=None)
     kind = Text(default=None)
     description = Text(null=True, default=None)
     reverses = UUID(null=True, default=None)
     hold_id = UUID(null=True, default=None)
     effective_at = Timestamptz(default=None)
+    effective_high = Timestamptz(default=None)
     recorded_at = Timestamptz(default=None)
     metadata = JSONB(default=None)
+    text_salt = Bytea(null=True, default=None)
+    text_commitment = Bytea(null=True, default=None)
 
 
 class Postings(Table, tablename="postings", db=ENGINE):
-    """Signed lines on accounts; never changed once written. The primary key is ``(sequence, line)``."""
+    """Signed lines on accounts; never changed once written. The primary key is ``(entry_id, line)``."""
 
-    sequence = BigInt(primary_key=True, default=None)
+    entry_id = UUID(primary_key=True, default=None)
     line = SmallInt(default=None)
     account_id = UUID(default=None)
     amount_minor = BigInt(default=None)
     currency = Text(default=None)
     posted_after_minor = BigInt(default=None)
     effective_at = Timestamptz(default=None)
-    recorded_at = Timestamptz(default=None)
+    late_class = SmallInt(null=True, default=None)
 
 
 class Holds(Table, tablename="holds", db=ENGINE):
@@ -94,6 +111,8 @@ class HoldMovements(Table, tablename="hold_movements", db=ENGINE):
     account_id = UUID(default=None)
     to_account_id = UUID(null=True, default=None)
     delta_minor = BigInt(default=None)
+    held_after_minor = BigInt(default=None)
+    pending_after_minor = BigInt(null=True, default=None)
     effective_at = Timestamptz(default=None)
     recorded_at = Timestamptz(default=None)
 

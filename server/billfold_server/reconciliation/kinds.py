@@ -332,7 +332,7 @@ class _Statement:
                 row,
                 outcome=EntryOutcome.TOPPED_UP if entry.amount_minor > 0 else EntryOutcome.WITHDRAWN,
                 movement_id=moved.id,
-                journal_entry_id=moved.journal_entry_id,
+                journal_entry_id=moved.id,
             )
         else:
             posted = self.post("statement_suspense", SUSPENSE, cash, entry.amount_minor, effective_at)

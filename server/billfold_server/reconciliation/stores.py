@@ -1,12 +1,13 @@
 """The SQL of the reconciliation room on the engine's side: what a batch loads, and what it writes as sets."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Final
 
 import asyncpg
 import msgspec
 
 from billfold.contract.statements import EntryOutcome, EntryReason, StatementFormat
+from billfold_server.db.sets import Write
 from billfold_server.reconciliation.rows import (
     BankAccountKey,
     BankAccountRow,
@@ -72,6 +73,7 @@ def _span(row: asyncpg.Record, end: str) -> Span | None:
 
 class _BankAccounts:
     row_type = BankAccountRow
+    cached = False
 
     async def load(self, tx: TenantTx, keys: Sequence[Hashable]) -> dict[Any, Any]:
         """Return how far these bank accounts have come."""
@@ -95,15 +97,14 @@ class _BankAccounts:
         ]
         return {row.key: row for row in found}
 
-    async def write(self, tx: TenantTx, rows: Sequence[BankAccountRow]) -> None:
+    def writes(self, rows: Sequence[BankAccountRow], _before: Mapping[Hashable, BankAccountRow | None]) -> list[Write]:
         """Insert the new bank accounts, and set how far the others have come."""
         spans = [
             [getattr(span, name) if span is not None else None for span in (getattr(row, end) for row in rows)]
             for end in ("first", "last")
             for name in _SPAN
         ]
-        await tx.execute(
-            """
+        sql = """
             INSERT INTO bank_accounts AS b (
                 bank_account, currency, cash_account_id, break_minor, break_at, created_at, updated_at,
                 first_statement_key, first_opening_date, first_closing_date, first_opening_minor, first_reached_minor,
@@ -126,7 +127,8 @@ class _BankAccounts:
                 first_reached_minor = excluded.first_reached_minor, last_statement_key = excluded.last_statement_key,
                 last_opening_date = excluded.last_opening_date, last_closing_date = excluded.last_closing_date,
                 last_opening_minor = excluded.last_opening_minor, last_reached_minor = excluded.last_reached_minor
-            """,
+            """
+        arguments = (
             [row.bank_account for row in rows],
             [row.currency for row in rows],
             [row.cash_account_id for row in rows],
@@ -136,40 +138,33 @@ class _BankAccounts:
             [row.updated_at for row in rows],
             *spans,
         )
+        return [Write(sql, arguments)]
 
 
 class _Imports:
     row_type = ImportRow
 
-    async def load(self, tx: TenantTx, keys: Sequence[Hashable]) -> dict[Any, Any]:
-        """Refuse: imports are only ever added."""
-        raise NotImplementedError
-
-    async def write(self, tx: TenantTx, rows: Sequence[ImportRow]) -> None:
+    def writes(self, rows: Sequence[ImportRow], _before: Mapping[Hashable, ImportRow | None]) -> list[Write]:
         """Add the new ones."""
-        await tx.execute(
-            """
+        sql = """
             INSERT INTO statement_imports (id, format, created_at)
             SELECT n.id, n.format, n.created_at
             FROM unnest($1::uuid[], $2::text[], $3::timestamptz[]) AS n (id, format, created_at)
-            """,
+            """
+        arguments = (
             [row.id for row in rows],
             [row.format.value for row in rows],
             [row.created_at for row in rows],
         )
+        return [Write(sql, arguments)]
 
 
 class _Statements:
     row_type = StatementRow
 
-    async def load(self, tx: TenantTx, keys: Sequence[Hashable]) -> dict[Any, Any]:
-        """Refuse: statements are only ever added, and ``KnownStatementRow`` tells of them."""
-        raise NotImplementedError
-
-    async def write(self, tx: TenantTx, rows: Sequence[StatementRow]) -> None:
+    def writes(self, rows: Sequence[StatementRow], _before: Mapping[Hashable, StatementRow | None]) -> list[Write]:
         """Add the new ones; none is ever changed."""
-        await tx.execute(
-            """
+        sql = """
             INSERT INTO statements (
                 id, statement_import_id, position, bank_account, statement_key, currency, cash_account_id,
                 opening_date, closing_date, opening_minor, closing_minor, reached_minor, entries, topped_up, withdrawn,
@@ -188,13 +183,14 @@ class _Statements:
                 opening_date, closing_date, opening_minor, closing_minor, reached_minor, entries, topped_up, withdrawn,
                 suspense, duplicates, not_booked, difference_minor, cash_before_minor, cash_after_minor, break_minor,
                 verdict)
-            """,
-            *([getattr(row, name) for row in rows] for name in StatementRow.__struct_fields__),
-        )
+            """
+        arguments = (*([getattr(row, name) for row in rows] for name in StatementRow.__struct_fields__),)
+        return [Write(sql, arguments)]
 
 
 class _KnownStatements:
     row_type = KnownStatementRow
+    cached = False
 
     async def load(self, tx: TenantTx, keys: Sequence[Hashable]) -> dict[Any, Any]:
         """Return what these statements said when they were imported last."""
@@ -209,12 +205,10 @@ class _KnownStatements:
         )
         return {row["statement_key"]: KnownStatementRow(**dict(row)) for row in rows}
 
-    async def write(self, tx: TenantTx, rows: Sequence[KnownStatementRow]) -> None:
-        """Write nothing: it is known from the statements that the same batch writes."""
-
 
 class _SeenEntries:
     row_type = SeenEntryRow
+    cached = False
 
     async def load(self, tx: TenantTx, keys: Sequence[Hashable]) -> dict[Any, Any]:
         """Return which of these entries were imported before."""
@@ -227,12 +221,10 @@ class _SeenEntries:
         )
         return {row["dedup_key"]: SeenEntryRow(row["dedup_key"], row["id"]) for row in rows}
 
-    async def write(self, tx: TenantTx, rows: Sequence[SeenEntryRow]) -> None:
-        """Write nothing: it is known from the entries that the same batch writes."""
-
 
 class _StatementEntries:
     row_type = StatementEntryRow
+    cached = False
 
     async def load(self, tx: TenantTx, keys: Sequence[Hashable]) -> dict[Any, Any]:
         """Return entries by id."""
@@ -242,13 +234,14 @@ class _StatementEntries:
         )
         return {entry.id: entry for entry in map(to_entry, rows)}
 
-    async def write(self, tx: TenantTx, rows: Sequence[StatementEntryRow]) -> None:
+    def writes(
+        self, rows: Sequence[StatementEntryRow], _before: Mapping[Hashable, StatementEntryRow | None]
+    ) -> list[Write]:
         """Insert the new entries, and set what has become of the others."""
         # References travel as JSON, because an array of arrays can't be unnested row by row.
         references = [msgspec.json.encode(row.references).decode() for row in rows]
         names = [name for name in StatementEntryRow.__struct_fields__ if name != "references"]
-        await tx.execute(
-            """
+        sql = """
             INSERT INTO statement_entries AS e (
                 id, statement_import_id, statement_id, position, bank_account, dedup_key, booking_date, value_date,
                 amount_minor, currency, status, counterparty_name, counterparty_iban, remittance, bank_transaction_code,
@@ -271,10 +264,12 @@ class _StatementEntries:
             ON CONFLICT (id) DO UPDATE SET
                 outcome = excluded.outcome, matched_by = excluded.matched_by, wallet_id = excluded.wallet_id,
                 assigning_journal_entry_id = excluded.assigning_journal_entry_id
-            """,
+            """
+        arguments = (
             *([getattr(row, name) for row in rows] for name in names),
             references,
         )
+        return [Write(sql, arguments)]
 
 
 STORES: Final = (

@@ -396,7 +396,7 @@ def move(draft: Draft, body: Movement) -> TransferRow:
         backdate=not body.limited,
     )
     row = TransferRow(
-        id=draft.new_id(),
+        id=entry.id,
         kind=body.kind,
         from_wallet_id=body.from_wallet_id,
         to_wallet_id=body.to_wallet_id,
@@ -405,7 +405,6 @@ def move(draft: Draft, body: Movement) -> TransferRow:
         currency=amount.currency,
         from_balance_after_minor=None if body.from_wallet_id is None else entry.balance_after(debited.id),
         to_balance_after_minor=None if body.to_wallet_id is None else entry.balance_after(credited.id),
-        journal_entry_id=entry.id,
         description=body.description,
         metadata=body.metadata,
         effective_at=entry.effective_at,
@@ -446,7 +445,7 @@ class TransferReversal(msgspec.Struct, frozen=True):
 def _reversal_keys(books: Books, body: TransferReversal) -> Keys:
     row: TransferRow | None = books.rows.get(TransferRow, {}).get(body.transfer_id)
     wanted: Keys = {TransferRow: [body.transfer_id]}
-    return wanted if row is None else {**wanted, **entry_keys(books, row.journal_entry_id)}
+    return wanted if row is None else {**wanted, **entry_keys(books, row.id)}
 
 
 def _reverse_transfer(draft: Draft, body: TransferReversal) -> Reply:
@@ -456,7 +455,7 @@ def _reverse_transfer(draft: Draft, body: TransferReversal) -> Reply:
         raise errors.NotFound(detail)
     entry = reverse(
         draft,
-        row.journal_entry_id,
+        row.id,
         amount_minor=body.order.amount_minor,
         reason=body.order.reason,
         metadata=body.order.metadata,

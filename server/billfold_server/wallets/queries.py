@@ -97,8 +97,11 @@ async def list_aliases(tx: TenantTx, wallet_id: UUID, *, limit: int, before: UUI
 
 _WITH_REVERSED: Final = (
     f"SELECT {TRANSFER_COLUMNS}, coalesce(r.reversed_minor, 0) AS reversed_minor "  # noqa: S608
-    "FROM transfers AS t LEFT JOIN reversals AS r ON r.journal_entry_id = t.journal_entry_id"
+    "FROM transfers AS t LEFT JOIN reversals AS r ON r.journal_entry_id = t.id"
 )
+
+
+_SIDES: Final = ("from_wallet_id", "to_wallet_id")
 
 
 async def find_transfer(tx: TenantTx, kind: str, transfer_id: UUID) -> TransferRow | None:
@@ -111,9 +114,16 @@ async def list_transfers(
     tx: TenantTx, kind: str, *, limit: int, before: UUID | None = None, wallet_id: UUID | None = None
 ) -> list[TransferRow]:
     """Return transfers, top-ups or withdrawals, newest first."""
-    where = Filter()
-    where.add("t.kind = $", kind)
-    where.add("$ IN (t.from_wallet_id, t.to_wallet_id)", wallet_id)
-    where.add("t.id < $", before)
-    rows = await tx.fetch(f"{_WITH_REVERSED} WHERE {where} ORDER BY t.id DESC LIMIT {limit:d}", *where.values)
+    shown = Filter()
+    shown.add("t.kind = $", kind)
+    shown.add("t.id < $", before)
+    if wallet_id is None:
+        selects = [f"{_WITH_REVERSED} WHERE {shown}"]
+    else:
+        # Either side has an index of its own, whose end is the newest; one query over both would read all of them.
+        place = len(shown.values) + 1
+        selects = [f"{_WITH_REVERSED} WHERE {shown} AND t.{side} = ${place}" for side in _SIDES]
+        shown.values.append(wallet_id)
+    newest = " UNION ALL ".join(f"({select} ORDER BY t.id DESC LIMIT {limit:d})" for select in selects)
+    rows = await tx.fetch(f"{newest} ORDER BY id DESC LIMIT {limit:d}", *shown.values)
     return [to_transfer(row) for row in rows]

@@ -219,7 +219,7 @@ async def get_wallet_statement(
             from_=from_,
             to=to,
         )
-    return call.page("wallet-statement", lines, limit, key=lambda line: [line.sequence, line.line])
+    return call.page("wallet-statement", lines, limit, key=ledger.place)
 
 
 # Aliases.

@@ -116,6 +116,7 @@ class TransferRow(msgspec.Struct, frozen=True, kw_only=True):
     """Money that moved between wallets, into one from outside, or out of one. Never changed once written.
 
     Attributes:
+        id: That of its journal entry, too.
         kind: ``transfer``, ``top_up`` or ``withdrawal``.
         from_wallet_id: Absent for a top-up.
         to_wallet_id: Absent for a withdrawal.
@@ -132,7 +133,6 @@ class TransferRow(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     from_balance_after_minor: int | None
     to_balance_after_minor: int | None
-    journal_entry_id: UUID
     description: str | None
     metadata: dict[str, str]
     effective_at: datetime
@@ -161,7 +161,7 @@ class TransferRow(msgspec.Struct, frozen=True, kw_only=True):
             "id": self.wire_id,
             "amount": Money(self.amount_minor, self.currency),
             "reversed_minor": self.reversed_minor,
-            "journal_entry_id": ids.encode(Prefix.JOURNAL_ENTRY, self.journal_entry_id),
+            "journal_entry_id": ids.encode(Prefix.JOURNAL_ENTRY, self.id),
             "description": self.description,
             "metadata": self.metadata,
             "effective_at": self.effective_at,

@@ -1,6 +1,6 @@
 """The SQL of the wallets room on the engine's side: what a batch loads, and what it writes as sets."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -8,6 +8,7 @@ import asyncpg
 import msgspec
 
 from billfold.contract.wallets import AliasScheme, WalletStatus
+from billfold_server.db.sets import Write, documents, instants, integers, uuids
 from billfold_server.parties import service as parties
 from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.wallets.rows import AliasKey, AliasRow, PartyRow, TransferRow, WalletRow
@@ -29,7 +30,7 @@ WALLET_COLUMNS: Final = (
 ALIAS_COLUMNS: Final = "a.id, a.wallet_id, a.scheme, a.value, a.normal_value, a.created_at"
 TRANSFER_COLUMNS: Final = (
     "t.id, t.kind, t.from_wallet_id, t.to_wallet_id, t.cash_account_id, t.amount_minor, t.currency, "
-    "t.from_balance_after_minor, t.to_balance_after_minor, t.journal_entry_id, t.description, t.metadata, "
+    "t.from_balance_after_minor, t.to_balance_after_minor, t.description, t.metadata, "
     "t.effective_at, t.recorded_at"
 )
 
@@ -58,20 +59,19 @@ def to_transfer(row: asyncpg.Record) -> TransferRow:
 
 
 class _Parties:
+    # Parties are made by their own room, so that one isn't there now says nothing of the next moment.
     row_type = PartyRow
+    cached = False
 
     async def load(self, tx: TenantTx, keys: Sequence[Hashable]) -> dict[Any, Any]:
         """Return which of these parties exist."""
         existing = await parties.find_existing(tx, [key for key in keys if isinstance(key, UUID)])
         return {party_id: PartyRow(party_id) for party_id in existing}
 
-    async def write(self, tx: TenantTx, rows: Sequence[PartyRow]) -> None:
-        """Parties are written by their own room."""
-        raise NotImplementedError
-
 
 class _Wallets:
     row_type = WalletRow
+    cached = True
 
     async def load(self, tx: TenantTx, keys: Sequence[Hashable]) -> dict[Any, Any]:
         """Return wallets by id."""
@@ -81,39 +81,44 @@ class _Wallets:
         )
         return {wallet.id: wallet for wallet in map(to_wallet, rows)}
 
-    async def write(self, tx: TenantTx, rows: Sequence[WalletRow]) -> None:
+    def writes(self, rows: Sequence[WalletRow], _before: Mapping[Hashable, WalletRow | None]) -> list[Write]:
         """Insert the new wallets, and set what may change of the others."""
-        # The currencies travel as JSON, because an array of arrays can't be unnested row by row.
-        await tx.execute(
-            """
-            INSERT INTO wallets AS w (
-                id, party_id, status, status_reason, label, currencies, metadata, version, created_at, updated_at)
-            SELECT n.id, n.party_id, n.status, n.status_reason, n.label,
-                ARRAY(SELECT jsonb_array_elements_text(n.currencies)), n.metadata, n.version, n.created_at, n.updated_at
-            FROM unnest(
-                $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::jsonb[], $8::bigint[],
-                $9::timestamptz[], $10::timestamptz[]
-            ) AS n (id, party_id, status, status_reason, label, currencies, metadata, version, created_at, updated_at)
-            ON CONFLICT (id) DO UPDATE SET
-                status = excluded.status, status_reason = excluded.status_reason, label = excluded.label,
-                currencies = excluded.currencies, metadata = excluded.metadata, version = excluded.version,
-                updated_at = excluded.updated_at
-            """,
-            [row.id for row in rows],
-            [row.party_id for row in rows],
+        arguments = (
+            uuids([row.id for row in rows]),
+            uuids([row.party_id for row in rows]),
             [row.status.value for row in rows],
             [row.status_reason for row in rows],
             [row.label for row in rows],
             [msgspec.json.encode(row.currencies).decode() for row in rows],
-            [msgspec.json.encode(row.metadata).decode() for row in rows],
-            [row.version for row in rows],
-            [row.created_at for row in rows],
-            [row.updated_at for row in rows],
+            documents([row.metadata for row in rows]),
+            integers([row.version for row in rows]),
+            instants([row.created_at for row in rows]),
+            instants([row.updated_at for row in rows]),
         )
+        return [Write(_UPSERT_WALLETS, arguments)]
+
+
+# The currencies travel as JSON, because an array of arrays can't be unnested row by row.
+_UPSERT_WALLETS: Final = """
+    INSERT INTO wallets AS w (
+        id, party_id, status, status_reason, label, currencies, metadata, version, created_at, updated_at)
+    SELECT n.id, n.party_id, n.status, n.status_reason, n.label,
+        ARRAY(SELECT jsonb_array_elements_text(n.currencies::jsonb)), n.metadata::jsonb, n.version, n.created_at,
+        n.updated_at
+    FROM unnest(
+        $1::text::uuid[], $2::text::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+        $8::text::bigint[], $9::text::timestamptz[], $10::text::timestamptz[]
+    ) AS n (id, party_id, status, status_reason, label, currencies, metadata, version, created_at, updated_at)
+    ON CONFLICT (id) DO UPDATE SET
+        status = excluded.status, status_reason = excluded.status_reason, label = excluded.label,
+        currencies = excluded.currencies, metadata = excluded.metadata, version = excluded.version,
+        updated_at = excluded.updated_at
+"""
 
 
 class _Aliases:
     row_type = AliasRow
+    cached = False
 
     async def load(self, tx: TenantTx, keys: Sequence[Hashable]) -> dict[Any, Any]:
         """Return aliases by what they say."""
@@ -128,79 +133,105 @@ class _Aliases:
         )
         return {alias.key: alias for alias in map(to_alias, rows)}
 
-    async def write(self, tx: TenantTx, rows: Sequence[AliasRow]) -> None:
-        """Take away the aliases that were deleted, and add the new ones."""
-        # One name can be taken from one wallet and given to another in the same batch, so the old row goes first.
-        await tx.execute(
-            """
-            DELETE FROM wallet_aliases AS a USING unnest($1::text[], $2::text[]) AS n (scheme, normal_value)
-            WHERE a.scheme = n.scheme AND a.normal_value = n.normal_value
-            """,
-            [row.scheme.value for row in rows],
-            [row.normal_value for row in rows],
-        )
-        kept = [row for row in rows if not row.deleted]
-        await tx.execute(
-            """
-            INSERT INTO wallet_aliases (id, wallet_id, scheme, value, normal_value, created_at)
-            SELECT n.id, n.wallet_id, n.scheme, n.value, n.normal_value, n.created_at
-            FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])
-                AS n (id, wallet_id, scheme, value, normal_value, created_at)
-            """,
-            [row.id for row in kept],
-            [row.wallet_id for row in kept],
-            [row.scheme.value for row in kept],
-            [row.value for row in kept],
-            [row.normal_value for row in kept],
-            [row.created_at for row in kept],
-        )
+    def writes(self, rows: Sequence[AliasRow], before: Mapping[Hashable, AliasRow | None]) -> list[Write]:
+        """Take away the aliases that were deleted, give away those that moved, and add the new ones."""
+        # No part of a statement sees what another did, so a name that moves to another wallet is changed in its place.
+        old = [before[row.key] for row in rows]
+        moved = [(row, was) for row, was in zip(rows, old, strict=True) if was is not None and not row.deleted]
+        gone = [row for row, was in zip(rows, old, strict=True) if was is not None and row.deleted]
+        new = [row for row, was in zip(rows, old, strict=True) if was is None and not row.deleted]
+        writes = []
+        if gone:
+            writes.append(Write(_DELETE_ALIASES, _alias_keys(gone)))
+        if moved:
+            writes.append(Write(_REPLACE_ALIASES, _alias_columns([row for row, _ in moved])))
+        if new:
+            writes.append(Write(_INSERT_ALIASES, _alias_columns(new)))
+        return writes
+
+
+_DELETE_ALIASES: Final = """
+    DELETE FROM wallet_aliases AS a USING unnest($1::text[], $2::text[]) AS n (scheme, normal_value)
+    WHERE a.scheme = n.scheme AND a.normal_value = n.normal_value
+"""
+_REPLACE_ALIASES: Final = """
+    UPDATE wallet_aliases AS a SET
+        id = n.id, wallet_id = n.wallet_id, value = n.value, created_at = n.created_at
+    FROM unnest($1::text::uuid[], $2::text::uuid[], $3::text[], $4::text[], $5::text[], $6::text::timestamptz[])
+        AS n (id, wallet_id, scheme, value, normal_value, created_at)
+    WHERE a.scheme = n.scheme AND a.normal_value = n.normal_value
+"""
+_INSERT_ALIASES: Final = """
+    INSERT INTO wallet_aliases (id, wallet_id, scheme, value, normal_value, created_at)
+    SELECT n.id, n.wallet_id, n.scheme, n.value, n.normal_value, n.created_at
+    FROM unnest($1::text::uuid[], $2::text::uuid[], $3::text[], $4::text[], $5::text[], $6::text::timestamptz[])
+        AS n (id, wallet_id, scheme, value, normal_value, created_at)
+"""
+
+
+def _alias_keys(rows: Sequence[AliasRow]) -> tuple[Any, ...]:
+    return [row.scheme.value for row in rows], [row.normal_value for row in rows]
+
+
+def _alias_columns(rows: Sequence[AliasRow]) -> tuple[Any, ...]:
+    return (
+        uuids([row.id for row in rows]),
+        uuids([row.wallet_id for row in rows]),
+        [row.scheme.value for row in rows],
+        [row.value for row in rows],
+        [row.normal_value for row in rows],
+        instants([row.created_at for row in rows]),
+    )
 
 
 class _Transfers:
     row_type = TransferRow
+    cached = False
 
     async def load(self, tx: TenantTx, keys: Sequence[Hashable]) -> dict[Any, Any]:
         """Return transfers, top-ups and withdrawals by id."""
         rows = await tx.fetch(
-            f"SELECT {TRANSFER_COLUMNS} FROM transfers AS t WHERE t.id = ANY($1::uuid[])",  # noqa: S608 - constant
+            f"SELECT {TRANSFER_COLUMNS} FROM transfers AS t "  # noqa: S608 - constant
+            "WHERE t.kind = ANY($1::text[]) AND t.id = ANY($2::uuid[])",
+            ["transfer", "top_up", "withdrawal"],
             list(keys),
         )
         return {transfer.id: transfer for transfer in map(to_transfer, rows)}
 
-    async def write(self, tx: TenantTx, rows: Sequence[TransferRow]) -> None:
+    def writes(self, rows: Sequence[TransferRow], _before: Mapping[Hashable, TransferRow | None]) -> list[Write]:
         """Add the new ones; none is ever changed."""
-        await tx.execute(
-            """
-            INSERT INTO transfers (
-                id, kind, from_wallet_id, to_wallet_id, cash_account_id, amount_minor, currency,
-                from_balance_after_minor, to_balance_after_minor, journal_entry_id, description, metadata,
-                effective_at, recorded_at)
-            SELECT n.id, n.kind, n.from_wallet_id, n.to_wallet_id, n.cash_account_id, n.amount_minor, n.currency,
-                n.from_balance_after_minor, n.to_balance_after_minor, n.journal_entry_id, n.description, n.metadata,
-                n.effective_at, n.recorded_at
-            FROM unnest(
-                $1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::uuid[], $6::bigint[], $7::text[], $8::bigint[],
-                $9::bigint[], $10::uuid[], $11::text[], $12::jsonb[], $13::timestamptz[], $14::timestamptz[]
-            ) AS n (id, kind, from_wallet_id, to_wallet_id, cash_account_id, amount_minor, currency,
-                from_balance_after_minor, to_balance_after_minor, journal_entry_id, description, metadata,
-                effective_at, recorded_at)
-            """,
-            [row.id for row in rows],
+        arguments = (
+            uuids([row.id for row in rows]),
             [row.kind for row in rows],
-            [row.from_wallet_id for row in rows],
-            [row.to_wallet_id for row in rows],
-            [row.cash_account_id for row in rows],
-            [row.amount_minor for row in rows],
+            uuids([row.from_wallet_id for row in rows]),
+            uuids([row.to_wallet_id for row in rows]),
+            uuids([row.cash_account_id for row in rows]),
+            integers([row.amount_minor for row in rows]),
             [row.currency for row in rows],
-            [row.from_balance_after_minor for row in rows],
-            [row.to_balance_after_minor for row in rows],
-            [row.journal_entry_id for row in rows],
+            integers([row.from_balance_after_minor for row in rows]),
+            integers([row.to_balance_after_minor for row in rows]),
             [row.description for row in rows],
-            [msgspec.json.encode(row.metadata).decode() for row in rows],
-            [row.effective_at for row in rows],
-            [row.recorded_at for row in rows],
+            documents([row.metadata for row in rows]),
+            instants([row.effective_at for row in rows]),
+            instants([row.recorded_at for row in rows]),
         )
+        return [Write(_INSERT_TRANSFERS, arguments)]
 
+
+_INSERT_TRANSFERS: Final = """
+    INSERT INTO transfers (
+        id, kind, from_wallet_id, to_wallet_id, cash_account_id, amount_minor, currency, from_balance_after_minor,
+        to_balance_after_minor, description, metadata, effective_at, recorded_at)
+    SELECT n.id, n.kind, n.from_wallet_id, n.to_wallet_id, n.cash_account_id, n.amount_minor, n.currency,
+        n.from_balance_after_minor, n.to_balance_after_minor, n.description, n.metadata::jsonb, n.effective_at,
+        n.recorded_at
+    FROM unnest(
+        $1::text::uuid[], $2::text[], $3::text::uuid[], $4::text::uuid[], $5::text::uuid[], $6::text::bigint[],
+        $7::text[], $8::text::bigint[], $9::text::bigint[], $10::text[], $11::text[], $12::text::timestamptz[],
+        $13::text::timestamptz[]
+    ) AS n (id, kind, from_wallet_id, to_wallet_id, cash_account_id, amount_minor, currency, from_balance_after_minor,
+        to_balance_after_minor, description, metadata, effective_at, recorded_at)
+"""
 
 STORES: Final = (_Parties(), _Wallets(), _Aliases(), _Transfers())
 """The rows of this room, as the engine loads and writes them."""

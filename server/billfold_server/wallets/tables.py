@@ -46,7 +46,6 @@ class Transfers(Table, tablename="transfers", db=ENGINE):
     currency = Text(default=None)
     from_balance_after_minor = BigInt(null=True, default=None)
     to_balance_after_minor = BigInt(null=True, default=None)
-    journal_entry_id = UUID(default=None)
     description = Text(null=True, default=None)
     metadata = JSONB(default=None)
     effective_at = Timestamptz(default=None)

@@ -68,7 +68,7 @@ def job_kinds(folder: Path) -> JobKinds:
 
 async def work(role: str, database: Database, tenant: TenantRef, folder: Path) -> None:
     """Work for ever."""
-    relay = Relay(database, [FilePublisher(folder)], batch=4, publish_batch=3)
+    relay = Relay(database, [FilePublisher(folder)], publish_batch=3)
     runner = JobRunner(database, job_kinds(folder))
     print("ready", flush=True)
     while True:

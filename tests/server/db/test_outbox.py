@@ -1,4 +1,4 @@
-"""The outbox and the relay against PostgreSQL."""
+"""The outbox against PostgreSQL."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -9,7 +9,6 @@ import pytest
 
 from billfold import ids
 from billfold_server.db.outbox import NewEvent, emit, last_sequence, list_events
-from billfold_server.db.relay import Relay, number_events
 from billfold_server.db.wakeups import Work
 from tests.apart import apart
 from tests.tenants import Tenancy
@@ -37,10 +36,15 @@ async def emit_and_fail(tenancy: Tenancy, *events: NewEvent) -> None:
         raise ZeroDivisionError
 
 
-async def numbered(tenancy: Tenancy) -> int | None:
-    """Let a relay number events, and return what it says."""
-    async with tenancy.database.tx(tenancy.tenant) as tx:
-        return await number_events(tx)
+async def blocked(tenancy: Tenancy) -> None:
+    """Wait until a session of the test's database waits for another's lock."""
+    session = await asyncpg.connect(tenancy.admin_dsn)
+    async with asyncio.timeout(10):
+        while not await session.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        ):
+            await asyncio.sleep(0.005)
+    await session.close()
 
 
 async def seen(tenancy: Tenancy, **filters: object) -> list[tuple[int, int]]:
@@ -56,19 +60,12 @@ class TestAnEvent:
         with pytest.raises(ZeroDivisionError):
             await emit_and_fail(tenancy, event(1))
         await emit_committed(tenancy, event(2))
-        await Relay(tenancy.database).run(tenancy.tenant)
         assert await seen(tenancy) == [(1, 2)]
-
-    async def test_is_not_read_before_it_has_a_number(self, tenancy: Tenancy):
-        """Only the relay puts events into the stream."""
-        await emit_committed(tenancy, event(1))
-        assert await seen(tenancy) == []
 
     async def test_is_written_in_the_order_in_which_it_was_given(self, tenancy: Tenancy):
         """Events of one statement keep their order, whatever their ids."""
         events = [event(number) for number in range(500)]
         await emit_committed(tenancy, *reversed(events))
-        await Relay(tenancy.database).run(tenancy.tenant)
         assert [number for _, number in await seen(tenancy)] == list(reversed(range(500)))
 
     async def test_wakes_the_relay_of_this_process(self, tenancy: Tenancy):
@@ -98,60 +95,51 @@ class TestAnEvent:
     async def test_is_found_by_type_and_behind_a_place(self, tenancy: Tenancy):
         """The list goes on behind a sequence, and narrows to a type."""
         await emit_committed(tenancy, event(1), event(2, "other.made"), event(3), event(4, "other.made"))
-        await Relay(tenancy.database).run(tenancy.tenant)
         assert await seen(tenancy, after=2) == [(3, 3), (4, 4)]
         assert await seen(tenancy, event_type="other.made") == [(2, 2), (4, 4)]
         assert await seen(tenancy, after=2, event_type="other.made") == [(4, 4)]
 
 
-class TestTheRelay:
-    async def test_leaves_no_gap_for_a_transaction_that_commits_late(self, tenancy: Tenancy):
-        """An event that was written first but committed last comes last, and no number is left for it."""
+class TestANumber:
+    async def test_is_given_in_the_order_of_commits(self, tenancy: Tenancy):
+        """Whoever emits while another's events aren't committed waits, and comes behind."""
         async with tenancy.database.tx(tenancy.tenant) as tx:
             await emit(tx, event(1))
-            await apart(emit_committed(tenancy, event(2)))
-            await apart(Relay(tenancy.database).run(tenancy.tenant))
-        await Relay(tenancy.database).run(tenancy.tenant)
-        assert await seen(tenancy) == [(1, 2), (2, 1)]
+            second = apart(emit_committed(tenancy, event(2)))
+            await blocked(tenancy)
+            assert await apart(seen(tenancy)) == []
+        await second
+        assert await seen(tenancy) == [(1, 1), (2, 2)]
 
-    async def test_never_changes_a_number(self, tenancy: Tenancy):
-        """What was numbered keeps its place while more comes in."""
-        relay = Relay(tenancy.database)
-        await emit_committed(tenancy, event(1), event(2))
-        await relay.run(tenancy.tenant)
-        before = await seen(tenancy)
-        await emit_committed(tenancy, event(3))
-        await relay.run(tenancy.tenant)
-        assert await seen(tenancy) == [*before, (3, 3)]
+    async def test_is_given_anew_after_a_rollback(self, tenancy: Tenancy):
+        """A transaction that fails leaves no gap, also where another waited for it."""
+        with pytest.raises(ZeroDivisionError):
+            async with tenancy.database.tx(tenancy.tenant) as tx:
+                await emit(tx, event(1))
+                second = apart(emit_committed(tenancy, event(2)))
+                await blocked(tenancy)
+                raise ZeroDivisionError
+        await second
+        assert await seen(tenancy) == [(1, 2)]
 
-    async def test_leaves_when_another_one_is_at_it(self, tenancy: Tenancy):
-        """It says that it doesn't know, instead of waiting or of numbering beside the other."""
-        await emit_committed(tenancy, event(1))
-        async with tenancy.database.tx(tenancy.tenant) as tx:
-            assert await number_events(tx) == 1
-            assert await apart(numbered(tenancy)) is None
-        assert await seen(tenancy) == [(1, 1)]
-
-    async def test_competes_without_doubling_or_losing(self, tenancy: Tenancy):
-        """Many relays beside many writers give each event one number, without gaps."""
+    async def test_is_seen_by_a_reader_in_order_while_many_write(self, tenancy: Tenancy):
+        """A reader that goes on from the last number it has seen misses nothing, while writers commit beside it."""
         tenant, database = tenancy.tenant, tenancy.database
 
         async def write(begin: int) -> None:
             for number in range(begin, begin + 40):
                 await emit_committed(tenancy, event(number))
 
-        async def relay_until(done: asyncio.Event) -> None:
-            while not done.is_set():
-                await Relay(database).run(tenant)
+        async def read_on() -> list[int]:
+            found: list[int] = []
+            while len(found) < 200:
+                async with database.tx(tenant) as tx:
+                    events = await list_events(tx, after=found[-1] if found else 0)
+                found += [one.sequence for one in events]
+            return found
 
-        done = asyncio.Event()
-        relays = [asyncio.create_task(relay_until(done)) for _ in range(3)]
-        await asyncio.gather(*(write(begin * 40) for begin in range(5)))
-        done.set()
-        await asyncio.gather(*relays)
-        await Relay(database).run(tenant)
-        found = await seen(tenancy)
-        assert [sequence for sequence, _ in found] == list(range(1, 201))
-        assert sorted(number for _, number in found) == list(range(200))
+        read, *_ = await asyncio.gather(read_on(), *(write(begin * 40) for begin in range(5)))
+        assert read == list(range(1, 201))
+        assert sorted(number for _, number in await seen(tenancy)) == list(range(200))
         async with database.tx(tenant) as tx:
             assert await last_sequence(tx) == 200

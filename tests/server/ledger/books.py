@@ -41,7 +41,6 @@ def open_engine(database: Database, **options: Any) -> Engine:
     return Engine(
         database,
         clock=options.pop("clock", SystemClock()),
-        tenant_now=tenant_now,
         render_refusal=render,
         stores=(*service.STORES, *reconciliation.STORES, *options.pop("stores", ())),
         **options,

@@ -25,6 +25,7 @@ def entry(*amounts: int, reverses: UUID | None = None) -> EntryRow:
         reverses=reverses,
         hold_id=None,
         effective_at=NOW,
+        effective_high=NOW,
         recorded_at=NOW,
         metadata={},
         postings=tuple(

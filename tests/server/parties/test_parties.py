@@ -12,7 +12,6 @@ from billfold.contract.parties import CreateParty, Party, PartyKind, PartyRole, 
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.db.outbox import list_events
-from billfold_server.db.relay import number_events
 from billfold_server.http.etags import check_if_match, etag
 from billfold_server.parties import service
 from tests.callers import CALLER
@@ -65,7 +64,6 @@ async def found(tenancy: Tenancy, **filters: object) -> list[str]:
 async def told(tenancy: Tenancy) -> tuple[list[tuple[str, dict[str, object]]], list[tuple[str, dict[str, object]]]]:
     """Return type and data of all events, and action and facts of all audit records, in order."""
     async with tenancy.database.tx(tenancy.tenant) as tx:
-        await number_events(tx)
         events = await list_events(tx)
         records = await audit.list_records(tx)
     return [(one.type, one.data) for one in events], [(one.action, one.facts) for one in reversed(records)]

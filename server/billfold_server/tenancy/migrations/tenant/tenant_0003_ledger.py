@@ -37,7 +37,7 @@ _STATEMENTS = (
     """,
     """
     INSERT INTO ledger_head (id, sequence, revision, recorded_at, effective_high, link, hash, skips)
-    VALUES (1, 0, 0, '2000-01-01T00:00:00Z', '0001-01-01T00:00:00Z', 0, decode(repeat('00', 32), 'hex'), '')
+    VALUES (1, 0, 0, '2000-01-01T00:00:00Z', '1000-01-01T00:00:00Z', 0, decode(repeat('00', 32), 'hex'), '')
     """,
     # One link for each batch that posted or reserved anything: the digests of its records, and the chain's after them.
     """
@@ -78,7 +78,7 @@ _STATEMENTS = (
     """,
     "CREATE UNIQUE INDEX accounts_wallet ON accounts (wallet_id, currency) WHERE wallet_id IS NOT NULL",
     "CREATE UNIQUE INDEX accounts_code ON accounts (code, currency) WHERE code IS NOT NULL",
-    # The latest time at which any entry so far took effect goes with each, so that a search by time can be one by place.
+    # The latest time at which any entry so far took effect goes with each, so a search by time can be one by place.
     """
     CREATE TABLE journal_entries (
         id uuid PRIMARY KEY,

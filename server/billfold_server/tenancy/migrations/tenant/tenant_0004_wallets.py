@@ -72,6 +72,6 @@ _STATEMENTS = (
 
 _GRANTS = {
     "wallets": "SELECT, INSERT, UPDATE",
-    "wallet_aliases": "SELECT, INSERT, DELETE",
+    "wallet_aliases": "SELECT, INSERT, UPDATE, DELETE",
     "transfers": "SELECT, INSERT",
 }
