@@ -21,7 +21,8 @@ from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.app import open_services
 from billfold_server.http.services import Services
-from billfold_server.ledger.engine import Engine, Kind
+from billfold_server.ledger.engine import Engine
+from billfold_server.ledger.protocol import Kind
 from billfold_server.parties import service as parties
 from billfold_server.settings import Settings
 from billfold_server.tenancy.context import Caller, IdempotencyRef, TenantRef

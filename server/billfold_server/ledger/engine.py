@@ -13,10 +13,9 @@ import contextvars
 import copy
 import hmac
 import os
-from collections import Counter, deque
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -28,241 +27,34 @@ from billfold.clock import Clock
 from billfold.errors import ProblemError
 from billfold.ids import uuid7, uuid7_at
 from billfold_server.db.engine import ENGINE
-from billfold_server.db.sets import Write, write_all
+from billfold_server.db.sets import write_all
 from billfold_server.db.wakeups import Work
 from billfold_server.http import idempotency as keys_of_requests
 from billfold_server.http.routing import IdempotencyRef
 from billfold_server.ledger import stores as own
 from billfold_server.ledger.books import Books, Draft, Known
+from billfold_server.ledger.protocol import Answer, Kind, Loader, Order, Store, Writer
+from billfold_server.ledger.queue import Item, Key, Queue, Ticket, turns
 from billfold_server.tenancy.context import Caller, TenantRef
 from billfold_server.tenancy.transaction import Database, TenantTx
 
-__all__ = ["Answer", "Engine", "Kind", "Loader", "Order", "Reply", "Store", "Writer"]
+__all__ = ["Engine"]
 
 log = structlog.get_logger(__name__)
 
 B = TypeVar("B")
-
-Keys = Mapping[type, Sequence[Hashable]]
-"""What a command needs to be loaded: keys by the type of row."""
-
-_Key = tuple[UUID, str]
-"""An idempotency key, and the client whose it is."""
 
 _FIRST_REFUSAL = 400
 _MAX_LOADS = 5
 _RETRY_AFTER_S = 1
 
 
-class Reply(msgspec.Struct, frozen=True):
-    """What an accepted command answers."""
-
-    status: int
-    response: Any
-
-
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a command, encoded once.
-
-    Attributes:
-        status: The HTTP status that the idempotency record keeps.
-        body: The JSON that was answered, to the byte.
-        replayed: Whether it is the answer to an earlier request with the same key.
-        error: The refusal, where it was one and happened just now.
-    """
-
-    status: int
-    body: bytes
-    replayed: bool = False
-    error: ProblemError | None = None
-
-
-class Kind(Generic[B]):
-    """A kind of command.
-
-    Args:
-        name: What it is called in logs and metrics.
-        keys: Names the rows that a decision needs. It is asked again after each load, with a draft that knows what was
-            loaded, until it names nothing new; so a hold can name the accounts that it turned out to concern.
-        decide: Decides on a draft, or raises a ``ProblemError``. Pure.
-    """
-
-    def __init__(self, name: str, keys: Callable[[Books, B], Keys], decide: Callable[[Draft, B], Reply]) -> None:
-        self.name = name
-        self.keys = keys
-        self.decide = decide
-
-
-@runtime_checkable
-class Loader(Protocol):
-    """How the engine loads one type of row on behalf of its room, set by set."""
-
-    @property
-    def row_type(self) -> type:
-        """The type of row."""
-        ...
-
-    @property
-    def cached(self) -> bool:
-        """Whether rows once known stay known to the process: only commands change them, and they come up again."""
-        ...
-
-    async def load(self, tx: TenantTx, keys: Sequence[Hashable]) -> dict[Any, Any]:
-        """Return the rows that exist, by key, in one query."""
-        ...
-
-
-@runtime_checkable
-class Writer(Protocol):
-    """How the engine writes one type of row on behalf of its room, set by set."""
-
-    @property
-    def row_type(self) -> type:
-        """The type of row."""
-        ...
-
-    def writes(self, rows: Sequence[Any], before: Mapping[Hashable, Any]) -> list[Write]:
-        """Return what inserts or updates the rows.
-
-        Args:
-            rows: As they are to be.
-            before: By key, as they were before the batch; None where there was none.
-        """
-        ...
-
-
-Store = Loader | Writer
-"""A type of row that the engine loads, writes, or both."""
-
 RenderRefusal = Callable[[ProblemError, str | None], tuple[int, bytes]]
 """Turns a refusal into the status and body that are answered and kept, given the request id."""
 
 
-Order = tuple[Kind[Any], Any, IdempotencyRef | None]
-"""A command to be given: its kind, its body, and under which key it may be repeated."""
-
-
-class _Ticket:
-    """What a caller waits for: the answers to the commands that it has given at once, with one future for all."""
-
-    def __init__(self, queue: "_Queue", size: int) -> None:
-        self.queue = queue
-        self._answers: list[Answer | ProblemError | None] = [None] * size
-        self._left = size
-        self._copies = 0
-        self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._all_but_copies: asyncio.Future[None] | None = None
-
-    def expect_copy(self) -> None:
-        """Note that one of the commands is a copy of one in flight, so that somebody else brings its answer."""
-        self._copies += 1
-
-    def settle(self, item: "_Item", answer: Answer | ProblemError) -> bool:
-        """Take in a command's answer, and tell whether it is the first."""
-        if self._answers[item.place] is not None:
-            return False
-        self._answers[item.place] = answer
-        self._left -= 1
-        self._copies -= item.is_copy
-        if not self._left:
-            self._done.set_result(None)
-        if self._left == self._copies and self._all_but_copies is not None and not self._all_but_copies.done():
-            self._all_but_copies.set_result(None)
-        return True
-
-    async def wait(self, copy_wait_s: float) -> list[Answer | ProblemError]:
-        """Return the answers. After ``copy_wait_s`` no copy is waited for any longer, but for the others it is."""
-        if not self._copies:
-            await asyncio.shield(self._done)
-        else:
-            try:
-                async with asyncio.timeout(copy_wait_s):
-                    await asyncio.shield(self._done)
-            except TimeoutError:
-                if self._left > self._copies:
-                    self._all_but_copies = asyncio.get_running_loop().create_future()
-                    await asyncio.shield(self._all_but_copies)
-        return [answer or errors.RequestInFlight(param=keys_of_requests.HEADER) for answer in self._answers]
-
-
-class _Item:
-    """One command in line.
-
-    Attributes:
-        together: The commands, this one among them, of which either all are carried out or none; they follow one
-            another in line. None where it stands for itself.
-        is_copy: Whether one with the same idempotency key is in flight already.
-    """
-
-    __slots__ = ("body", "caller", "idempotency", "is_copy", "key", "kind", "place", "ticket", "together")
-
-    def __init__(self, order: Order, caller: Caller, ticket: _Ticket, place: int) -> None:
-        self.kind, self.body, self.idempotency = order
-        self.key = (self.idempotency.client_id, self.idempotency.key) if self.idempotency else None
-        self.caller = caller
-        self.ticket = ticket
-        self.place = place
-        self.together: list[_Item] | None = None
-        self.is_copy = False
-
-    def settle(self, answer: Answer | ProblemError) -> None:
-        if self.ticket.settle(self, answer) and self.key is not None:
-            self.ticket.queue.land(self.key)
-
-
-def _turns(batch: Sequence[_Item]) -> Iterator[list[_Item]]:
-    """Cut a batch into what is decided at once: single commands, and those that belong together."""
-    place = 0
-    while place < len(batch):
-        turn = batch[place].together or [batch[place]]
-        yield turn
-        place += len(turn)
-
-
 class _BlockedError(Exception):
     """An idempotency key of the batch is held by a request that is carried out elsewhere."""
-
-
-class _Queue:
-    """One tenant's commands that wait for a batch, and the task that works them off."""
-
-    def __init__(self, tenant: TenantRef) -> None:
-        self.tenant = tenant
-        self.known = Known()
-        self.waiting: deque[_Item] = deque()
-        self.worker: asyncio.Task[None] | None = None
-        self._in_flight: Counter[_Key] = Counter()
-
-    def add(self, tenant: TenantRef, items: Sequence[_Item]) -> None:
-        """Put commands in line, and note which are copies of what is in flight already."""
-        # A slow request may come with what the registry knew before.
-        if tenant.revision >= self.tenant.revision:
-            self.tenant = tenant
-        self.waiting.extend(items)
-        for item in items:
-            if item.key is None:
-                continue
-            self._in_flight[item.key] += 1
-            if self._in_flight[item.key] > 1:
-                item.is_copy = True
-                item.ticket.expect_copy()
-
-    def land(self, key: _Key) -> None:
-        """Note that one command with this key is answered."""
-        self._in_flight[key] -= 1
-        if not self._in_flight[key]:
-            del self._in_flight[key]
-
-    def take(self, most: int) -> list[_Item]:
-        """Take the next batch out of the line; what belongs together isn't parted, even if it is more."""
-        batch: list[_Item] = []
-        while self.waiting:
-            together = self.waiting[0].together
-            size = 1 if together is None else len(together)
-            if batch and len(batch) + size > most:
-                break
-            batch.extend(self.waiting.popleft() for _ in range(size))
-        return batch
 
 
 class Engine:
@@ -301,7 +93,7 @@ class Engine:
         self._writers = [store for store in every if isinstance(store, Writer)]
         self._cached = {row_type for row_type, loader in self._loaders.items() if loader.cached}
         self._max_known = max_known
-        self._queues: dict[UUID, _Queue] = {}
+        self._queues: dict[UUID, Queue] = {}
         self._max_batch = max_batch
         self._max_waiting = max_waiting
         self._copy_wait_s = copy_wait_s
@@ -359,13 +151,13 @@ class Engine:
         ENGINE.refuse_nesting()
         if self._closed:
             raise _shutting_down()
-        queue = self._queues.setdefault(tenant.id, _Queue(tenant))
+        queue = self._queues.setdefault(tenant.id, Queue(tenant))
         # More than what may wait is taken where nothing waits, or it never could be.
         if queue.waiting and len(queue.waiting) + len(orders) > self._max_waiting:
             detail = "Too many commands wait for this tenant's ledger."
             raise errors.Overloaded(detail, retry_after_s=_RETRY_AFTER_S)
-        ticket = _Ticket(queue, len(orders))
-        items = [_Item(order, caller, ticket, place) for place, order in enumerate(orders)]
+        ticket = Ticket(queue, len(orders))
+        items = [Item(order, caller, ticket, place) for place, order in enumerate(orders)]
         if together:
             for item in items:
                 item.together = items
@@ -383,8 +175,8 @@ class Engine:
         workers = [queue.worker for queue in self._queues.values() if queue.worker is not None]
         await asyncio.gather(*workers, return_exceptions=True)
 
-    async def _work(self, queue: _Queue) -> None:
-        batch: list[_Item] = []
+    async def _work(self, queue: Queue) -> None:
+        batch: list[Item] = []
         try:
             while queue.waiting:
                 batch = queue.take(self._max_batch)
@@ -396,7 +188,7 @@ class Engine:
             queue.waiting.clear()
             raise
 
-    async def _settle(self, queue: _Queue, batch: list[_Item]) -> None:
+    async def _settle(self, queue: Queue, batch: list[Item]) -> None:
         """Carry out a batch and answer it; if that fails for a reason of one item, carry out each turn by itself."""
         try:
             answers = await self._run(queue, batch)
@@ -404,10 +196,10 @@ class Engine:
             _fail(batch, error)
         except Exception as error:
             slug = queue.tenant.slug
-            turns = list(_turns(batch))
-            if len(turns) > 1:
+            each = list(turns(batch))
+            if len(each) > 1:
                 log.warning("ledger_batch_replayed", items=len(batch), tenant=slug, cause=type(error).__name__)
-                for turn in turns:
+                for turn in each:
                     await self._settle(queue, turn)
             elif isinstance(error, _BlockedError):
                 _fail(batch, errors.RequestInFlight(param=keys_of_requests.HEADER))
@@ -418,7 +210,7 @@ class Engine:
             for item, answer in zip(batch, answers, strict=True):
                 item.settle(answer)
 
-    async def _run(self, queue: _Queue, batch: list[_Item]) -> list[Answer | ProblemError]:
+    async def _run(self, queue: Queue, batch: list[Item]) -> list[Answer | ProblemError]:
         try:
             async with asyncio.timeout(self._timeout_s):
                 try:
@@ -429,7 +221,7 @@ class Engine:
         except TimeoutError as error:
             raise errors.OutcomeUnknown(retry_after_s=_RETRY_AFTER_S) from error
 
-    async def _attempt(self, queue: _Queue, batch: list[_Item]) -> list[Answer | ProblemError]:
+    async def _attempt(self, queue: Queue, batch: list[Item]) -> list[Answer | ProblemError]:
         known = queue.known
         try:
             async with self._database.tx(queue.tenant, begin_sql=own.LOCK_HEAD) as tx:
@@ -449,7 +241,7 @@ class Engine:
         known.keep(self._cached, self._max_known)
         return answers
 
-    async def _load(self, tx: TenantTx, books: Books, batch: Sequence[_Item]) -> None:
+    async def _load(self, tx: TenantTx, books: Books, batch: Sequence[Item]) -> None:
         for _ in range(_MAX_LOADS):
             wanted: dict[type, dict[Hashable, None]] = {}
             for item in batch:
@@ -466,13 +258,13 @@ class Engine:
         raise RuntimeError(msg)
 
     def _decide(
-        self, tenant: TenantRef, books: Books, batch: Sequence[_Item], opening: own.Opening
+        self, tenant: TenantRef, books: Books, batch: Sequence[Item], opening: own.Opening
     ) -> tuple[list[Answer | ProblemError], list[own.StoredAnswer]]:
         known = opening.answers
         answers: list[Answer | ProblemError] = []
         fresh: list[own.StoredAnswer] = []
         clock_now = self._clock.now()
-        for turn in _turns(batch):
+        for turn in turns(batch):
             alone = turn[0] if turn[0].together is None else None
             stored = known.get(alone.key) if alone is not None and alone.key is not None else None
             if alone is not None and stored is not None:
@@ -498,7 +290,7 @@ class Engine:
         return answers, fresh
 
     def _decide_together(
-        self, turn: Sequence[_Item], draft: Draft, known: Mapping[_Key, own.StoredAnswer]
+        self, turn: Sequence[Item], draft: Draft, known: Mapping[Key, own.StoredAnswer]
     ) -> list[Answer | ProblemError]:
         """Decide commands on one draft, which is accepted if none of them is refused.
 
@@ -511,7 +303,7 @@ class Engine:
         }
         replays = dict(answers)
         refused = next((place for place, answer in replays.items() if _refuses(answer)), None)
-        first: dict[_Key | None, own.StoredAnswer] = {}
+        first: dict[Key | None, own.StoredAnswer] = {}
         for place, item in enumerate(turn):
             if refused is not None:
                 break
@@ -530,7 +322,7 @@ class Engine:
         told = {**replays, refused: answers[refused]}
         return [told.get(place, aborted) for place in range(len(turn))]
 
-    def _decide_one(self, item: _Item, draft: Draft) -> Answer | ProblemError:
+    def _decide_one(self, item: Item, draft: Draft) -> Answer | ProblemError:
         try:
             reply = item.kind.decide(draft, item.body)
         except ProblemError as error:
@@ -594,7 +386,7 @@ _CHANCE = _Chance()
 _encode = msgspec.json.Encoder().encode
 
 
-def _replay(item: _Item, stored: own.StoredAnswer) -> Answer | ProblemError:
+def _replay(item: Item, stored: own.StoredAnswer) -> Answer | ProblemError:
     """Return the stored answer, or refuse a key that was used for something else."""
     if item.idempotency is None or not hmac.compare_digest(item.idempotency.fingerprint, stored.fingerprint):
         return errors.IdempotencyKeyReused(param=keys_of_requests.HEADER)
@@ -605,7 +397,7 @@ def _refuses(answer: Answer | ProblemError) -> bool:
     return isinstance(answer, ProblemError) or answer.status >= _FIRST_REFUSAL
 
 
-def _record(item: _Item, answer: Answer | ProblemError, now: datetime) -> own.StoredAnswer | None:
+def _record(item: Item, answer: Answer | ProblemError, now: datetime) -> own.StoredAnswer | None:
     """Return what is to be kept of an answer; nothing of one that is kept already, or that may go differently."""
     if item.idempotency is None or isinstance(answer, ProblemError) or answer.replayed:
         return None
@@ -624,7 +416,7 @@ def _shutting_down() -> errors.Unavailable:
     return errors.Unavailable(detail, retry_after_s=_RETRY_AFTER_S)
 
 
-def _fail(items: Iterable[_Item], error: ProblemError) -> None:
+def _fail(items: Iterable[Item], error: ProblemError) -> None:
     """Answer all items with an error, each with one of its own: one that is raised in many tasks tangles tracebacks."""
     for item in items:
         own_error = copy.copy(error)

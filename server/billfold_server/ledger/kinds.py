@@ -19,7 +19,7 @@ from billfold.ids import Prefix
 from billfold_server.http.etags import check_if_match
 from billfold_server.ledger import rules
 from billfold_server.ledger.books import Books, Draft
-from billfold_server.ledger.engine import Keys, Kind, Reply
+from billfold_server.ledger.protocol import Keys, Kind, Reply
 from billfold_server.ledger.rows import (
     AccountRow,
     CodeKey,

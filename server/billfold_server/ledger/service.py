@@ -21,7 +21,7 @@ from billfold_server.http.routing import Call, IdempotencyRef
 from billfold_server.http.routing import Reply as HttpReply
 from billfold_server.ledger import queries, rules
 from billfold_server.ledger.books import Books, Draft
-from billfold_server.ledger.engine import Answer, Engine, Keys, Kind, Loader, Reply, Store, Writer
+from billfold_server.ledger.engine import Engine
 from billfold_server.ledger.kinds import (
     EXPIRE_HOLD,
     EXPIRE_HOLD_JOB,
@@ -35,6 +35,7 @@ from billfold_server.ledger.kinds import (
     open_hold,
     reverse,
 )
+from billfold_server.ledger.protocol import Answer, Keys, Kind, Loader, Reply, Store, Writer
 from billfold_server.ledger.rows import AccountRow, CodeKey, EntryRow, HoldRow, Line, ReversalRow, Row, WalletKey
 from billfold_server.tenancy.transaction import TenantTx
 

@@ -17,7 +17,8 @@ from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.http.problems import encode_problem, status_of
 from billfold_server.http.routing import IdempotencyRef
-from billfold_server.ledger.engine import Answer, Engine, Kind
+from billfold_server.ledger.engine import Engine
+from billfold_server.ledger.protocol import Answer, Kind
 from billfold_server.ledger.queries import list_accounts
 from billfold_server.ledger.rows import AccountRow
 from billfold_server.ledger.service import list_wallet_accounts

@@ -21,7 +21,7 @@ from billfold.contract.wallets import AliasScheme, CreateAlias, CreateTopUp, Cre
 from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.ledger import kinds as ledger_kinds
-from billfold_server.ledger.engine import Answer, Kind
+from billfold_server.ledger.protocol import Answer, Kind
 from billfold_server.ledger.service import AccountRow, list_wallet_accounts
 from billfold_server.tenancy.context import IdempotencyRef
 from billfold_server.wallets import kinds

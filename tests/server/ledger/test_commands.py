@@ -15,7 +15,7 @@ from billfold.ids import Prefix
 from billfold.money import MAX_AMOUNT_MINOR, Money
 from billfold_server.invariants.service import check
 from billfold_server.ledger import kinds as ledger_kinds
-from billfold_server.ledger.engine import Answer
+from billfold_server.ledger.protocol import Answer
 from billfold_server.ledger.queries import list_entries
 from billfold_server.ledger.rules import MAX_BALANCE_MINOR
 from billfold_server.wallets import kinds

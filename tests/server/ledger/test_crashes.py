@@ -14,7 +14,7 @@ import pytest_asyncio
 from billfold import errors
 from billfold_server.db.embedded import DEFAULT_MAJOR, EmbeddedPostgres
 from billfold_server.invariants.service import check
-from billfold_server.ledger.engine import Answer
+from billfold_server.ledger.protocol import Answer
 from tests.postgres import binaries, create_database, own_data_dir, remove
 from tests.server.db.embedded.users import postmaster
 from tests.server.ledger.books import Bench, open_engine

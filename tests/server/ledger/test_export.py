@@ -44,7 +44,8 @@ class TestBrokenBooks:
         await tenancy.as_owner(
             tenancy.tenant,
             "UPDATE accounts SET posted_minor = posted_minor + 1 WHERE code = 'cash'",
-            "UPDATE postings SET amount_minor = amount_minor - 1 WHERE entry_id = (SELECT id FROM journal_entries WHERE sequence = 2) AND line = 0",
+            "UPDATE postings AS p SET amount_minor = p.amount_minor - 1 FROM journal_entries AS j "
+            "WHERE j.id = p.entry_id AND j.sequence = 2 AND p.line = 0",
             "DELETE FROM journal_entries WHERE sequence = 1",
         )
         broken = {breach.invariant for breach in await check(bench.database, bench.tenant)}

@@ -18,7 +18,7 @@ from billfold_server.db.engine import NestedTransactionError
 from billfold_server.http.idempotency import carry_out
 from billfold_server.invariants.service import check
 from billfold_server.ledger.books import Draft
-from billfold_server.ledger.engine import Answer, Kind, Reply
+from billfold_server.ledger.protocol import Answer, Kind, Reply
 from billfold_server.ledger.rows import AccountRow
 from billfold_server.tenancy import transaction
 from billfold_server.tenancy.context import IdempotencyRef

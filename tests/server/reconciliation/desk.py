@@ -14,7 +14,7 @@ from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.http.routing import IdempotencyRef
 from billfold_server.invariants.service import check
-from billfold_server.ledger.engine import Answer, Kind
+from billfold_server.ledger.protocol import Answer, Kind
 from billfold_server.ledger.service import list_wallet_accounts
 from billfold_server.parties import service as parties
 from billfold_server.reconciliation import service

@@ -1,0 +1,103 @@
+"""What rooms give the engine, and what they get: kinds of command, types of row, and answers."""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+
+import msgspec
+
+from billfold.errors import ProblemError
+from billfold_server.db.sets import Write
+from billfold_server.http.routing import IdempotencyRef
+from billfold_server.ledger.books import Books, Draft
+from billfold_server.tenancy.transaction import TenantTx
+
+__all__ = ["Answer", "Keys", "Kind", "Loader", "Order", "Reply", "Store", "Writer"]
+
+B = TypeVar("B")
+
+Keys = Mapping[type, Sequence[Hashable]]
+"""What a command needs to be loaded: keys by the type of row."""
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """What an accepted command answers."""
+
+    status: int
+    response: Any
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a command, encoded once.
+
+    Attributes:
+        status: The HTTP status that the idempotency record keeps.
+        body: The JSON that was answered, to the byte.
+        replayed: Whether it is the answer to an earlier request with the same key.
+        error: The refusal, where it was one and happened just now.
+    """
+
+    status: int
+    body: bytes
+    replayed: bool = False
+    error: ProblemError | None = None
+
+
+class Kind(Generic[B]):
+    """A kind of command.
+
+    Args:
+        name: What it is called in logs and metrics.
+        keys: Names the rows that a decision needs. It is asked again after each load, with a draft that knows what was
+            loaded, until it names nothing new; so a hold can name the accounts that it turned out to concern.
+        decide: Decides on a draft, or raises a ``ProblemError``. Pure.
+    """
+
+    def __init__(self, name: str, keys: Callable[[Books, B], Keys], decide: Callable[[Draft, B], Reply]) -> None:
+        self.name = name
+        self.keys = keys
+        self.decide = decide
+
+
+@runtime_checkable
+class Loader(Protocol):
+    """How the engine loads one type of row on behalf of its room, set by set."""
+
+    @property
+    def row_type(self) -> type:
+        """The type of row."""
+        ...
+
+    @property
+    def cached(self) -> bool:
+        """Whether rows once known stay known to the process: only commands change them, and they come up again."""
+        ...
+
+    async def load(self, tx: TenantTx, keys: Sequence[Hashable]) -> dict[Any, Any]:
+        """Return the rows that exist, by key, in one query."""
+        ...
+
+
+@runtime_checkable
+class Writer(Protocol):
+    """How the engine writes one type of row on behalf of its room, set by set."""
+
+    @property
+    def row_type(self) -> type:
+        """The type of row."""
+        ...
+
+    def writes(self, rows: Sequence[Any], before: Mapping[Hashable, Any]) -> list[Write]:
+        """Return what inserts or updates the rows.
+
+        Args:
+            rows: As they are to be.
+            before: By key, as they were before the batch; None where there was none.
+        """
+        ...
+
+
+Store = Loader | Writer
+"""A type of row that the engine loads, writes, or both."""
+
+Order = tuple[Kind[Any], Any, IdempotencyRef | None]
+"""A command to be given: its kind, its body, and under which key it may be repeated."""

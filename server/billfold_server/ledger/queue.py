@@ -1,0 +1,138 @@
+"""The line in which a tenant's commands wait for the engine, and what their callers wait for."""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from uuid import UUID
+
+from billfold import errors
+from billfold.errors import ProblemError
+from billfold_server.http import idempotency as keys_of_requests
+from billfold_server.ledger.books import Known
+from billfold_server.ledger.protocol import Answer, Order
+from billfold_server.tenancy.context import Caller, TenantRef
+
+__all__ = ["Item", "Key", "Queue", "Ticket", "turns"]
+
+Key = tuple[UUID, str]
+"""An idempotency key and whose it is."""
+
+
+class Ticket:
+    """What a caller waits for: the answers to the commands that it has given at once, with one future for all."""
+
+    def __init__(self, queue: "Queue", size: int) -> None:
+        self.queue = queue
+        self._answers: list[Answer | ProblemError | None] = [None] * size
+        self._left = size
+        self._copies = 0
+        self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._all_but_copies: asyncio.Future[None] | None = None
+
+    def expect_copy(self) -> None:
+        """Note that one of the commands is a copy of one in flight, so that somebody else brings its answer."""
+        self._copies += 1
+
+    def settle(self, item: "Item", answer: Answer | ProblemError) -> bool:
+        """Take in a command's answer, and tell whether it is the first."""
+        if self._answers[item.place] is not None:
+            return False
+        self._answers[item.place] = answer
+        self._left -= 1
+        self._copies -= item.is_copy
+        if not self._left:
+            self._done.set_result(None)
+        if self._left == self._copies and self._all_but_copies is not None and not self._all_but_copies.done():
+            self._all_but_copies.set_result(None)
+        return True
+
+    async def wait(self, copy_wait_s: float) -> list[Answer | ProblemError]:
+        """Return the answers. After ``copy_wait_s`` no copy is waited for any longer, but for the others it is."""
+        if not self._copies:
+            await asyncio.shield(self._done)
+        else:
+            try:
+                async with asyncio.timeout(copy_wait_s):
+                    await asyncio.shield(self._done)
+            except TimeoutError:
+                if self._left > self._copies:
+                    self._all_but_copies = asyncio.get_running_loop().create_future()
+                    await asyncio.shield(self._all_but_copies)
+        return [answer or errors.RequestInFlight(param=keys_of_requests.HEADER) for answer in self._answers]
+
+
+class Item:
+    """One command in line.
+
+    Attributes:
+        together: The commands, this one among them, of which either all are carried out or none; they follow one
+            another in line. None where it stands for itself.
+        is_copy: Whether one with the same idempotency key is in flight already.
+    """
+
+    __slots__ = ("body", "caller", "idempotency", "is_copy", "key", "kind", "place", "ticket", "together")
+
+    def __init__(self, order: Order, caller: Caller, ticket: Ticket, place: int) -> None:
+        self.kind, self.body, self.idempotency = order
+        self.key = (self.idempotency.client_id, self.idempotency.key) if self.idempotency else None
+        self.caller = caller
+        self.ticket = ticket
+        self.place = place
+        self.together: list[Item] | None = None
+        self.is_copy = False
+
+    def settle(self, answer: Answer | ProblemError) -> None:
+        """Give the command's answer to whoever waits for it."""
+        if self.ticket.settle(self, answer) and self.key is not None:
+            self.ticket.queue.land(self.key)
+
+
+def turns(batch: Sequence[Item]) -> Iterator[list[Item]]:
+    """Cut a batch into what is decided at once: single commands, and those that belong together."""
+    place = 0
+    while place < len(batch):
+        turn = batch[place].together or [batch[place]]
+        yield turn
+        place += len(turn)
+
+
+class Queue:
+    """One tenant's commands that wait for a batch, and the task that works them off."""
+
+    def __init__(self, tenant: TenantRef) -> None:
+        self.tenant = tenant
+        self.known = Known()
+        self.waiting: deque[Item] = deque()
+        self.worker: asyncio.Task[None] | None = None
+        self._in_flight: Counter[Key] = Counter()
+
+    def add(self, tenant: TenantRef, items: Sequence[Item]) -> None:
+        """Put commands in line, and note which are copies of what is in flight already."""
+        # A slow request may come with what the registry knew before.
+        if tenant.revision >= self.tenant.revision:
+            self.tenant = tenant
+        self.waiting.extend(items)
+        for item in items:
+            if item.key is None:
+                continue
+            self._in_flight[item.key] += 1
+            if self._in_flight[item.key] > 1:
+                item.is_copy = True
+                item.ticket.expect_copy()
+
+    def land(self, key: Key) -> None:
+        """Note that one command with this key is answered."""
+        self._in_flight[key] -= 1
+        if not self._in_flight[key]:
+            del self._in_flight[key]
+
+    def take(self, most: int) -> list[Item]:
+        """Take the next batch out of the line; what belongs together isn't parted, even if it is more."""
+        batch: list[Item] = []
+        while self.waiting:
+            together = self.waiting[0].together
+            size = 1 if together is None else len(together)
+            if batch and len(batch) + size > most:
+                break
+            batch.extend(self.waiting.popleft() for _ in range(size))
+        return batch
