@@ -7,15 +7,15 @@ batch may hold its whole life.
 
 from collections.abc import Hashable, Mapping, Sequence
 from datetime import datetime, timedelta
-from importlib import import_module
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
 from billfold import errors
+from billfold_server.db.sets import Write
 from billfold_server.ledger.books import Books, Draft
-from billfold_server.ledger.engine import Keys, Kind, Reply
+from billfold_server.ledger.protocol import Keys, Kind, Reply
 from billfold_server.ledger.rows import AccountRow, CodeKey, Line, WalletKey
 from billfold_server.tenancy.transaction import TenantTx
 
@@ -220,13 +220,9 @@ class _Payments:
         )
         return {row["id"]: PaymentRow(**dict(row)) for row in rows}
 
-    def writes(self, rows: Sequence[PaymentRow], _before: Mapping[Hashable, Any]) -> list[Any]:
+    def writes(self, rows: Sequence[PaymentRow], _before: Mapping[Hashable, Any]) -> list[Write]:
         """Return what inserts the new payments, and sets what has become of the others."""
-        return [import_module("billfold_server.db.sets").Write(_WRITE, _columns(rows))]
-
-    async def write(self, tx: TenantTx, rows: Sequence[PaymentRow]) -> None:
-        """Insert the new payments, and set what has become of the others."""
-        await tx.execute(_WRITE, *_columns(rows))
+        return [Write(_WRITE, _columns(rows))]
 
 
 def _columns(rows: Sequence[PaymentRow]) -> tuple[list[Any], ...]:

@@ -11,7 +11,7 @@ from billfold import errors
 from billfold.contract.wallets import CreateTransfer
 from billfold.money import Money
 from billfold_server.invariants.service import check
-from billfold_server.ledger.engine import Answer, Order
+from billfold_server.ledger.protocol import Answer, Order
 from billfold_server.tenancy.context import IdempotencyRef
 from billfold_server.wallets import kinds
 from tests.server.ledger import orders as modelled

@@ -18,7 +18,7 @@ from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.invariants.service import check
 from billfold_server.ledger import kinds as ledger_kinds
-from billfold_server.ledger.engine import Answer, Kind
+from billfold_server.ledger.protocol import Answer, Kind
 from billfold_server.ledger.service import list_wallet_accounts
 from billfold_server.wallets import kinds
 from tests.server.ledger.books import Bench, decoded, open_engine
