@@ -80,7 +80,7 @@ async def open_bank(services: Services, slug: str, wallets: int) -> Bank:
         manifest(
             slug,
             sandbox=False,
-            limits={"transfer_max_minor": {"EUR": 10**9}, "wallet_balance_max_minor": {"EUR": 10**14}},
+            limits={"transfer_max_minor": {"EUR": 10**14}, "wallet_balance_max_minor": {"EUR": 10**14}},
             rate_limit_per_s=100_000,
             rate_limit_burst=1_000_000,
         )
