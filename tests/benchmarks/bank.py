@@ -71,8 +71,8 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
         yield services
 
 
-async def open_bank(services: Services, slug: str, wallets: int) -> Bank:
-    """Provision a tenant with limits, and open wallets that have money.
+async def open_bank(services: Services, slug: str, wallets: int, *, funded: bool = True) -> Bank:
+    """Provision a tenant with limits, and open wallets that have money, unless that comes later.
 
     Its clients may ask as often as they like, within what a manifest can say.
     """
@@ -91,6 +91,8 @@ async def open_bank(services: Services, slug: str, wallets: int) -> Bank:
     wallet = CreateWallet(party_id=party.id, currencies=["EUR"])
     answers = await _all(services.engine, tenant, [(kinds.CREATE_WALLET, wallet)] * wallets)
     opened_ = [str(msgspec.json.decode(body)["id"]) for body in answers]
+    if not funded:
+        return Bank(tenant, opened_)
     top_ups = [
         CreateTopUp(wallet_id=each, amount=Money(FUNDS_MINOR * (1 if number else wallets), "EUR"))
         for number, each in enumerate(opened_)

@@ -13,10 +13,17 @@ import pytest
 import uvloop
 
 from billfold_server.db.embedded import DEFAULT_MAJOR
+from billfold_server.http.services import Services
+from billfold_server.invariants.service import check
+from tests.benchmarks.bank import FUNDS_MINOR, books_of, open_bank, opened
 from tests.benchmarks.extent import FULL, QUICK, Extent
+from tests.benchmarks.filling import fill
 from tests.benchmarks.gauge import Gauge, Report
 from tests.benchmarks.ground import Ground, sweep
+from tests.benchmarks.room import OpenRoom, Room
 
+_CHECKED_UP_TO = 100_000
+"""Up to how many postings a history that was written by SQL is checked like books that the engine has written."""
 README = Path(__file__).parent / "README.md"
 BEGIN, END = "<!-- measured -->\n", "<!-- /measured -->"
 _report = pytest.StashKey[Report]()
@@ -94,6 +101,31 @@ def runner() -> Iterator[asyncio.Runner]:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as made:
         yield made
     gc.unfreeze()
+
+
+@pytest.fixture(scope="module")
+def services(runner: asyncio.Runner, ground: Ground) -> Iterator[Services]:
+    """The server's parts, in this process."""
+    entered = opened(ground.settings)
+    yield runner.run(entered.__aenter__())
+    runner.run(entered.__aexit__(None, None, None))
+
+
+@pytest.fixture(scope="module")
+def open_room(runner: asyncio.Runner, services: Services, ground: Ground, extent: Extent) -> OpenRoom:
+    """Open a further tenant."""
+
+    def open_(slug: str, postings: int = 0) -> Room:
+        bank = runner.run(open_bank(services, slug, extent.wallets, funded=not postings))
+        if postings:
+            runner.run(fill(services, ground.dsn(), bank, postings))
+            if postings <= _CHECKED_UP_TO:
+                assert runner.run(check(services.database, bank.tenant)) == []
+        books = runner.run(books_of(services, bank.tenant))
+        assert books.in_wallets_minor == FUNDS_MINOR * (2 * extent.wallets - 1)
+        return Room(runner, services, bank, ground, extent)
+
+    return open_
 
 
 def _describe(ground: Ground, report: Report, extent: Extent) -> str:

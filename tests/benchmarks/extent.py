@@ -10,7 +10,8 @@ class Extent:
     """How much is measured.
 
     Attributes:
-        seconds: How long each measurement takes, and each run of TPC-B beside it (in whole seconds).
+        seconds: How long each measurement takes, and each run of TPC-B beside it, which takes whole seconds or is cut
+            short after a few transactions.
         rounds: How often each variant has its turn.
         repeats: How many measurements of a block are done again because TPC-B changed meanwhile.
         scale: TPC-B's size: times 100,000 accounts.

@@ -97,9 +97,9 @@ class Report:
         """Add how two variants compare, round by round."""
         self._add(Row(what, f"{_spread(ratios, 2)} times", asked=asked, note=note))
 
-    def fact(self, what: str, figure: str, *, asked: str = "", note: str = "") -> None:
-        """Add a single figure."""
-        self._add(Row(what, figure, asked=asked, note=note))
+    def latency(self, what: str, mean_ms: float, p95_ms: float, *, asked: str = "") -> None:
+        """Add how long something takes by itself."""
+        self._add(Row(what, "", latency=f"{mean_ms:.2f} / {p95_ms:.2f}", asked=asked))
 
     def table(self) -> str:
         """Return the table as Markdown."""

@@ -16,7 +16,7 @@ import pytest
 
 from billfold_server.http.services import Services
 from billfold_server.identity.service import create_client
-from tests.benchmarks.bank import Bank, books_of, open_bank, opened
+from tests.benchmarks.bank import Bank, books_of, open_bank
 from tests.benchmarks.extent import Extent
 from tests.benchmarks.gauge import Gauge, Report, Sample
 from tests.benchmarks.ground import Ground, processor_s
@@ -48,6 +48,8 @@ class Client:
 
     def token(self) -> str:
         """Return a fresh access token, since they last for minutes only."""
+        # Workers learn of a new tenant within a second or so.
+        until(self.is_known)
         return str(self._ask().raise_for_status().json()["access_token"])
 
     def _ask(self) -> httpx.Response:
@@ -79,10 +81,7 @@ class Server:
     def open_client(self, slug: str, wallets: int) -> Client:
         """Open a tenant with wallets that have money, and register a client."""
         bank = self.runner.run(open_bank(self.services, slug, wallets))
-        client = Client(self.up, bank, *self.runner.run(self._register(bank)))
-        # Workers learn of a new tenant within a second or so.
-        until(client.is_known)
-        return client
+        return Client(self.up, bank, *self.runner.run(self._register(bank)))
 
     async def _register(self, bank: Bank) -> tuple[str, str]:
         scopes = ["transfers:read", "transfers:write"]
@@ -145,10 +144,8 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def server(runner: asyncio.Runner, ground: Ground, extent: Extent) -> Iterator[Server]:
+def server(runner: asyncio.Runner, services: Services, ground: Ground, extent: Extent) -> Iterator[Server]:
     """A server that is up."""
-    entered = opened(ground.settings)
-    services = runner.run(entered.__aenter__())
     made = Server(runner, services, ground, extent)
     try:
         made.up.ready()
@@ -156,7 +153,6 @@ def server(runner: asyncio.Runner, ground: Ground, extent: Extent) -> Iterator[S
     finally:
         assert made.up.end() == 0, made.up.log()
         ground.folder.with_name(f"{ground.folder.name}.log").unlink(missing_ok=True)
-        runner.run(entered.__aexit__(None, None, None))
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from tests.postgres import binaries
 from tests.repository.tracked import ROOT
 from tests.server.upping import environment
 
-BENCHMARKS = ["tests/benchmarks/test_engine.py", "tests/benchmarks/test_http.py"]
+BENCHMARKS = [f"tests/benchmarks/test_{name}.py" for name in ("engine", "http", "large")]
 
 
 @pytest.mark.slow
@@ -30,5 +30,5 @@ class TestTheBenchmarks:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         table = [line for line in done.stdout.splitlines() if line.startswith("| ")]
-        assert any("HTTP single" in line for line in table)
-        assert any("Engine in process" in line for line in table)
+        for what in ("Engine in process", "HTTP single", "Balance as of a time"):
+            assert any(what in line for line in table), done.stdout

@@ -1,0 +1,110 @@
+"""The engine and one tenant that it works for, measured from within this process."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+
+import pytest
+
+from billfold import chain
+from billfold_server.db.sets import Write
+from billfold_server.http.services import Services
+from billfold_server.ledger import stores
+from billfold_server.ledger.books import Books
+from billfold_server.ledger.rows import EntryRow
+from tests.benchmarks.bank import Bank, Given, books_of, give, orders
+from tests.benchmarks.extent import Extent
+from tests.benchmarks.filling import fill_keys
+from tests.benchmarks.gauge import Sample
+from tests.benchmarks.ground import Ground
+
+__all__ = ["OpenRoom", "Room"]
+
+_FIRST_GUESS = 8_000
+_PLENTY = 1.3
+
+
+class Room:
+    """The engine, and a tenant that it works for.
+
+    Attributes:
+        accepted: How many transfers the tenant's clients were told of.
+    """
+
+    def __init__(self, runner: asyncio.Runner, services: Services, bank: Bank, ground: Ground, extent: Extent) -> None:
+        self.runner = runner
+        self.services = services
+        self.bank = bank
+        self.accepted = 0
+        self._ground = ground
+        self._extent = extent
+        self._rate = float(_FIRST_GUESS)
+
+    def measure(self, *, hot: bool = False, mixed: bool = False) -> Sample:
+        """Give orders for a while, and see that the books have gone on by what was answered."""
+        given = orders(self.bank, round(self._rate * _PLENTY * self._extent.seconds) + 100, hot=hot, mixed=mixed)
+        before = self.runner.run(books_of(self.services, self.bank.tenant))
+        wal, size, postgres_s = self._ground.wal_bytes(), self._size(), self._ground.postgres_s()
+        found = self.runner.run(self._give(given))
+        after = self.runner.run(books_of(self.services, self.bank.tenant))
+        self._check(found, after.entries - before.entries, mixed=mixed)
+        assert (after.sum_minor, after.in_wallets_minor) == (0, before.in_wallets_minor)
+        assert after.transfers - before.transfers == found.accepted
+        sample = found.sample()
+        self._rate = sample.rate
+        sample.facts["µs of PostgreSQL"] = (self._ground.postgres_s() - postgres_s) / len(found.took) * 1e6
+        sample.facts["bytes of tables"] = (self._size() - size) / found.accepted
+        sample.facts["bytes of WAL"] = (self._ground.wal_bytes() - wal) / found.accepted
+        return sample
+
+    def measure_unchained(self) -> Sample:
+        """Do the same without a hash chain, which nothing but a benchmark may."""
+        with unchained():
+            return self.measure()
+
+    def links(self) -> int:
+        """Return how many links the tenant's chain has."""
+        return self.runner.run(self._links())
+
+    async def _links(self) -> int:
+        async with self.services.database.tx(self.bank.tenant) as tx:
+            return int(await tx.fetchval("SELECT link FROM ledger_head WHERE id = 1"))
+
+    def remember(self, keys: int) -> None:
+        """Let the tenant have answered that many requests with idempotency keys."""
+        self.runner.run(fill_keys(self._ground.dsn(), self.bank, keys))
+
+    def _size(self) -> int:
+        return self._ground.size_bytes(self.bank.schema)
+
+    async def _give(self, given: list) -> Given:  # type: ignore[type-arg]
+        extent = self._extent
+        return await give(self.services.engine, self.bank.tenant, given, callers=extent.callers, seconds=extent.seconds)
+
+    @staticmethod
+    def _check(found: Given, entries: int, *, mixed: bool) -> None:
+        assert entries == found.accepted
+        if not mixed:
+            assert set(found.tally) == {(201, False)}
+        assert set(found.tally) <= {(201, False), (201, True), (409, False), (409, True)}
+
+
+@contextlib.contextmanager
+def unchained() -> Iterator[None]:
+    """Let the engine compute no digests and write no links, for as long as the block takes."""
+
+    def ledger_writes(books: Books, opening: stores.Opening) -> tuple[list[Write], chain.Head]:
+        writes, head = chained(books, opening)
+        return [each for each in writes if each.sql is not stores._INSERT_LINK], head
+
+    chained, nothing = stores.ledger_writes, bytes(32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stores, "ledger_writes", ledger_writes)
+        patch.setattr(EntryRow, "leaf", lambda _: nothing)
+        patch.setattr(chain, "commitment", lambda *_: nothing)
+        patch.setattr(chain.Head, "extend", lambda head, *_: (head, SimpleNamespace(number=0)))
+        yield
+
+
+OpenRoom = Callable[..., Room]
