@@ -117,13 +117,12 @@ async def list_transfers(
     shown = Filter()
     shown.add("t.kind = $", kind)
     shown.add("t.id < $", before)
-    if wallet_id is None:
-        selects = [f"{_WITH_REVERSED} WHERE {shown}"]
-    else:
+    newest = f"ORDER BY id DESC LIMIT {limit:d}"
+    select = f"{_WITH_REVERSED} WHERE {shown}"
+    if wallet_id is not None:
         # Either side has an index of its own, whose end is the newest; one query over both would read all of them.
         place = len(shown.values) + 1
-        selects = [f"{_WITH_REVERSED} WHERE {shown} AND t.{side} = ${place}" for side in _SIDES]
+        select = " UNION ALL ".join(f"({select} AND t.{side} = ${place} {newest})" for side in _SIDES)
         shown.values.append(wallet_id)
-    newest = " UNION ALL ".join(f"({select} ORDER BY t.id DESC LIMIT {limit:d})" for select in selects)
-    rows = await tx.fetch(f"{newest} ORDER BY id DESC LIMIT {limit:d}", *shown.values)
+    rows = await tx.fetch(f"{select} {newest}", *shown.values)
     return [to_transfer(row) for row in rows]
