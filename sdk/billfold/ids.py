@@ -32,6 +32,7 @@ _UUID_BITS = 128
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _PAIR_MASK = 0x3FF
 _PIECE_MASK = 0x3FFF_FFFF
+_LOWER_MASK = (1 << 60) - 1
 _PYTHON_DIGITS = b"0123456789abcdefghijklmnopqrstuv"
 # What is no character of ours becomes "!", which int() refuses; so do the blanks and underscores that it would take.
 _TO_PYTHON = bytes(
@@ -157,12 +158,17 @@ def encode(prefix: Prefix, value: UUID) -> str:
 
 
 def _written(prefix: Prefix, number: int) -> str:
-    characters = _PAIRS[number >> 120]
-    # Arithmetic on numbers of up to 30 bits is Python's fastest.
-    for shift in (90, 60, 30, 0):
-        piece = (number >> shift) & _PIECE_MASK
-        characters += _PAIRS[piece >> 20] + _PAIRS[(piece >> 10) & _PAIR_MASK] + _PAIRS[piece & _PAIR_MASK]
-    return f"{prefix}_{characters}"
+    # Arithmetic on numbers of up to 30 bits is Python's fastest, and one step after the other is faster than a loop.
+    pairs, mask = _PAIRS, _PAIR_MASK
+    upper, lower = number >> 60, number & _LOWER_MASK
+    a, b, c, d = upper >> 30 & _PIECE_MASK, upper & _PIECE_MASK, lower >> 30, lower & _PIECE_MASK
+    return "".join((
+        prefix, "_", pairs[upper >> 60],
+        pairs[a >> 20], pairs[a >> 10 & mask], pairs[a & mask],
+        pairs[b >> 20], pairs[b >> 10 & mask], pairs[b & mask],
+        pairs[c >> 20], pairs[c >> 10 & mask], pairs[c & mask],
+        pairs[d >> 20], pairs[d >> 10 & mask], pairs[d & mask],
+    ))  # fmt: skip
 
 
 def decode(prefix: Prefix, text: str) -> UUID:

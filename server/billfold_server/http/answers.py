@@ -1,6 +1,6 @@
 """Finished HTTP answers."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from litestar.types import Receive, Scope, Send
@@ -8,7 +8,7 @@ from litestar.types import Receive, Scope, Send
 from billfold import errors
 from billfold_server.http import problems
 
-__all__ = ["Answer", "Header", "problem_answer"]
+__all__ = ["Answer", "Header", "on_the_wire", "problem_answer"]
 
 _NO_CONTENT: Final = 204
 
@@ -22,24 +22,18 @@ class Answer:
     Args:
         status: The HTTP status.
         body: The body, to the byte.
-        headers: Headers by name.
-        raw_headers: Further headers that are bytes already.
+        headers: Its headers, but for its length.
     """
 
     __slots__ = ("body", "headers", "status")
 
-    def __init__(
-        self, status: int, body: bytes, headers: Mapping[str, str], raw_headers: Iterable[Header] = ()
-    ) -> None:
+    def __init__(self, status: int, body: bytes, headers: list[Header]) -> None:
         self.status = status
         self.body = body
-        self.headers: list[Header] = [
-            *raw_headers,
-            *((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()),
-        ]
+        self.headers = headers
         # No Content has no length either (RFC 9110, section 8.6).
         if status != _NO_CONTENT:
-            self.headers.append((b"content-length", b"%d" % len(body)))
+            headers.append((b"content-length", b"%d" % len(body)))
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         """Send the answer."""
@@ -51,4 +45,9 @@ class Answer:
 def problem_answer(error: errors.ProblemError, request_id: str) -> Answer:
     """Return the answer that an error makes."""
     headers = {"Content-Type": problems.MEDIA_TYPE, "Cache-Control": "no-store", **problems.problem_headers(error)}
-    return Answer(problems.status_of(type(error)), problems.encode_problem(error, request_id), headers)
+    return Answer(problems.status_of(type(error)), problems.encode_problem(error, request_id), on_the_wire(headers))
+
+
+def on_the_wire(headers: Mapping[str, str]) -> list[Header]:
+    """Return headers as they go over the wire."""
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]

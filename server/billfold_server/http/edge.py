@@ -188,7 +188,8 @@ class Edge:
             # RFC 8414, section 3.1 puts the well-known part before the issuer's path.
             below = _SLUG.fullmatch(f"/t/{inserted.group(1)}/.well-known/oauth-authorization-server")
         if below is not None:
-            tenant = await self._services.registry.find(below.group(1))
+            slug = below.group(1)
+            tenant = self._services.registry.at_hand(slug) or await self._services.registry.find(slug)
             context.path = below.group(2) or "/"
         else:
             tenant = await self._tenant_of_host(context.host)

@@ -18,7 +18,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from billfold import errors
 from billfold_server.http import etags, idempotency, problems, reading
-from billfold_server.http.answers import Answer, Header
+from billfold_server.http.answers import Answer, Header, on_the_wire
 from billfold_server.http.context import RequestContext, context_of
 from billfold_server.http.receiving import ClientGoneError
 from billfold_server.http.routing import Call, Operation, Reply
@@ -161,32 +161,39 @@ class Pipeline:
         status = reply.status or self.operation.status
         # An answer that was stored may be a refusal.
         succeeded = status < 400  # noqa: PLR2004 - The first status of a refusal.
-        headers = dict(reply.headers)
-        if reply.replayed:
-            headers["Idempotent-Replayed"] = "true"
+        headers = self._plain(reply, succeeded=succeeded, empty=not body)
         if succeeded and self._describes:
             self._describe(call, reply, body, headers)
-        if succeeded and body and not reply.headers:
-            return Answer(status, body, headers, self._headers)
-        if body:
+        if reply.replayed:
+            headers.append(_REPLAYED)
+        return Answer(status, body, headers)
+
+    def _plain(self, reply: Reply[Any], *, succeeded: bool, empty: bool) -> list[Header]:
+        """Return what the handler says itself, and what any answer of the operation has."""
+        if succeeded and not reply.headers and not empty:
+            return self._headers.copy()
+        headers = dict(reply.headers)
+        if not empty:
             media_type = self.operation.response_media_type if succeeded else problems.MEDIA_TYPE
             headers.setdefault("Content-Type", media_type)
         if self.operation.needs_token:
             headers.setdefault("Cache-Control", "no-store")
-        return Answer(status, body, headers)
+        return on_the_wire(headers)
 
-    def _describe(self, call: Call, reply: Reply[Any], body: bytes, headers: dict[str, str]) -> None:
+    def _describe(self, call: Call, reply: Reply[Any], body: bytes, headers: list[Header]) -> None:
         """Add the headers that repeat what the body says of the resource: its version and its place."""
         operation = self.operation
         stored = _STORED.decode(body) if isinstance(reply.body, bytes) else reply.body
         version = reply.version if reply.version is not None else getattr(stored, "version", None)
         if operation.etag and version is not None:
-            headers["ETag"] = etags.etag(version)
+            headers.append((b"etag", etags.etag(version).encode()))
         if operation.location is not None:
-            headers["Location"] = call.base_url + operation.location.replace("{id}", str(getattr(stored, "id", "")))
+            place = operation.location.replace("{id}", str(getattr(stored, "id", "")))
+            headers.append((b"location", (call.base_url + place).encode("latin-1")))
 
 
 _NO_STORE: Final = (b"cache-control", b"no-store")
+_REPLAYED: Final = (b"idempotent-replayed", b"true")
 
 
 class _Stored(msgspec.Struct):
@@ -288,7 +295,7 @@ def options_handler(path: str, operations: Sequence[Operation]) -> HTTPRouteHand
 
     async def handle(request: Request[Any, Any, Any]) -> ASGIApp:
         context_of(request.scope).operation = operations[0]
-        answer: ASGIApp = Answer(204, b"", {"Allow": allow})
+        answer: ASGIApp = Answer(204, b"", [(b"allow", allow.encode())])
         return answer
 
     return HTTPRouteHandler(

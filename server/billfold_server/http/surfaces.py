@@ -8,7 +8,7 @@ import msgspec
 from billfold import errors
 from billfold.contract.oauth import OAuthError
 from billfold_server.http import problems
-from billfold_server.http.answers import Answer, problem_answer
+from billfold_server.http.answers import Answer, on_the_wire, problem_answer
 from billfold_server.http.routing import Surface
 
 __all__ = ["oauth_answer", "refusal_on"]
@@ -28,7 +28,7 @@ def oauth_answer(error: errors.ProblemError, _request_id: str) -> Answer:
         "Cache-Control": "no-store",
         **problems.problem_headers(error),
     }
-    return Answer(status, msgspec.json.encode(body), headers)
+    return Answer(status, msgspec.json.encode(body), on_the_wire(headers))
 
 
 _BY_SURFACE: Final[dict[Surface, Callable[[errors.ProblemError, str], Answer]]] = {

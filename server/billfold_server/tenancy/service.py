@@ -123,6 +123,10 @@ class Registry:
         await self._refresh()
         return self._by_slug.get(slug)
 
+    def at_hand(self, slug: str) -> TenantRef | None:
+        """Return the tenant with this slug, if it is known without asking the database; if not, ``find`` says more."""
+        return self._by_slug.get(slug) if time.monotonic() < self._fresh_until else None
+
     async def find_by_host(self, host: str) -> TenantRef | None:
         """Return the tenant with this host name (lower case, no port), in whatever state, or None."""
         await self._refresh()
