@@ -180,7 +180,7 @@ class TestWhateverIsOrdered:
         assert await check(bench.database, bench.tenant) == []
         assert len(verdicts) >= 100, sorted(verdicts)
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=many(40, 400), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(batches=st.lists(st.lists(ORDERS, min_size=1, max_size=8), min_size=1, max_size=6), random_=st.randoms())
     async def test_ends_so_in_every_small_case(
         self, bench: Bench, clock: Hands, batches: list[list[Order]], random_: random.Random

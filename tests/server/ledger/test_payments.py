@@ -141,13 +141,13 @@ def _with(tenancy: Tenancy, tenant: Any) -> Tenancy:
 class TestAKindWithItsRoomsState:
     """A kind of command with its room's own state."""
 
-    @pytest.mark.parametrize("seed", range(many(2, 20)))
+    @pytest.mark.parametrize("seed", range(many(2, 8)))
     async def test_ends_as_in_the_serial_model(self, open_till: OpenTill, seed: int) -> None:
         """In batches of 256, of one worker or the other, each item gets the model's verdict, and all rows are there."""
         random_, model = random.Random(seed), Model()
         till = await open_till(engines=2)
         verdicts: set[tuple[str, str]] = set()
-        for number in range(many(12, 100)):
+        for number in range(many(12, 60)):
             # Some batches hold an item that fails in the database, after which each is carried out by itself.
             mistakes = 0.05 if number % 4 == 3 else 0.0
             orders = random_orders(random_, BATCH, mistakes=mistakes, first=number * BATCH)
