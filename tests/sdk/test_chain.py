@@ -22,6 +22,7 @@ from billfold.chain import (
     StoredLink,
     inclusion_path,
     inclusion_proof,
+    links,
     links_for_proof,
     root_of_path,
     skipped,
@@ -369,9 +370,9 @@ class TestAProof:
         )
         changed = (*proof.links[:place], msgspec.structs.replace(link, **change), *proof.links[place + 1 :])
         shorter = (*proof.links[:place], *proof.links[place + 1 :])
-        for links in (changed, shorter, ()):
+        for way in (changed, shorter, ()):
             with pytest.raises(InvalidProofError):
-                verify_inclusion(f"{number}-0", InclusionProof(proof.index, proof.path, links), head)
+                verify_inclusion(f"{number}-0", InclusionProof(proof.index, proof.path, way), head)
 
     def test_needs_the_head_that_it_was_made_for(self):
         """A proof against one ledger's head shows nothing against another's."""
@@ -385,14 +386,14 @@ class TestAProof:
         """From any head up to 700 back to any link, no more than three steps for each doubling."""
         for head in (*range(1, 260), 511, 512, 700):
             for number in range(1, head + 1):
-                steps = len(chain._way(head, number)) - 1
+                steps = len(links._way(head, number)) - 1
                 assert steps <= 3 * math.log2(head + 1)
 
     @given(st.integers(1, 10**12), st.data())
     def test_is_short_in_long_chains_too(self, head: int, data: st.DataObject):
         """In chains far longer than can be built here, the way is as short and needs at most three links a step."""
         number = data.draw(st.integers(1, head))
-        way = chain._way(head, number)
+        way = links._way(head, number)
         assert (way[0], way[-1]) == (head, number)
         assert len(way) - 1 <= 3 * math.log2(head + 1)
         assert len(links_for_proof(head, number)) <= 3 * len(way)

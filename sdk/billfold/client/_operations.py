@@ -125,9 +125,14 @@ LIST_ACCOUNT_STATEMENT: Final = paged("/v1/accounts/{account_id}/statement", led
 LIST_JOURNAL_ENTRIES: Final = paged("/v1/journal-entries", ledger.JournalEntry)
 CREATE_JOURNAL_ENTRY: Final = Operation("POST", "/v1/journal-entries", ledger.JournalEntry)
 GET_JOURNAL_ENTRY: Final = Operation("GET", "/v1/journal-entries/{journal_entry_id}", ledger.JournalEntry)
+GET_JOURNAL_ENTRY_PROOF: Final = Operation(
+    "GET", "/v1/journal-entries/{journal_entry_id}/proof", ledger.JournalEntryProof
+)
 REVERSE_JOURNAL_ENTRY: Final = Operation(
     "POST", "/v1/journal-entries/{journal_entry_id}/reversals", ledger.JournalEntry
 )
+
+GET_LEDGER_HEAD: Final = Operation("GET", "/v1/ledger/head", ledger.LedgerHead)
 
 LIST_STATEMENT_IMPORTS: Final = paged("/v1/statement-imports", statements.StatementImport)
 IMPORT_STATEMENTS: Final = Operation("POST", "/v1/statement-imports", statements.StatementImport, patience=_LONG)

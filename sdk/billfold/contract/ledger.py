@@ -1,8 +1,10 @@
 """The ledger: accounts, journal entries, postings and holds."""
 
+from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
+import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from billfold.contract.common import (
@@ -21,6 +23,7 @@ from billfold.contract.common import (
 from billfold.money import MAX_AMOUNT_MINOR, CurrencyCode, Money, PositiveMinor, SignedMinor
 
 __all__ = [
+    "LEDGER_HEAD_TYPE",
     "Account",
     "AccountType",
     "Balance",
@@ -31,9 +34,13 @@ __all__ = [
     "Hold",
     "HoldStatus",
     "JournalEntry",
+    "JournalEntryProof",
+    "LedgerHead",
+    "LedgerHeadClaims",
     "NewPosting",
     "NormalSide",
     "Posting",
+    "ProofLink",
     "ReverseJournalEntry",
     "StatementLine",
     "UpdateAccount",
@@ -53,6 +60,18 @@ OverdraftLimit = Annotated[
     int,
     Meta(ge=0, le=MAX_AMOUNT_MINOR, description="How far the balance may fall below zero; null is without limit."),
 ]
+
+
+Digest = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9a-f]{64}$(?!\n)",
+        description="SHA-256, in hexadecimal.",
+        examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
+    ),
+]
+LEDGER_HEAD_TYPE: Final = "ledger-head+jwt"
+"""The ``typ`` of a signed head's header, by which it is told from other things that the same key signs."""
 
 
 class NormalSide(StrEnum):
@@ -182,6 +201,64 @@ class ReverseJournalEntry(Request, frozen=True, kw_only=True):
     amount_minor: PositiveMinor | None = None
     reason: LongText | None = None
     metadata: Metadata = {}
+
+
+class LedgerHead(Response, frozen=True, kw_only=True):
+    """The newest link of the ledger's hash chain, signed: it stands for everything posted so far.
+
+    Keep it, or publish it: books that are changed later no longer lead to it.
+    """
+
+    number: Annotated[int, Meta(description="The link's number; 0 where nothing has been posted.")]
+    hash: Digest
+    sequence: Annotated[int, Meta(description="How many journal entries there are.")]
+    recorded_at: Annotated[Instant, Meta(description="When the newest record was written.")]
+    jws: Annotated[
+        str,
+        Meta(
+            description="A compact JWS (RFC 7515, ES256, `typ` ledger-head+jwt) of `iss` and the members above, by a "
+            "key of the tenant's JWKS."
+        ),
+    ]
+
+
+class LedgerHeadClaims(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a signed head says: the tenant's issuer, and the members of ``LedgerHead``."""
+
+    iss: str
+    number: int
+    hash: str
+    sequence: int
+    recorded_at: datetime
+
+
+class ProofLink(Response, frozen=True, kw_only=True):
+    """A link of the ledger's hash chain, as far as its own hash is made of it."""
+
+    number: int
+    previous: Annotated[Digest, Meta(description="The hash of the link before.")]
+    skip: Annotated[Digest, Meta(description="The hash of a link further back.")]
+    recorded_at: Instant
+    count: Annotated[int, Meta(description="How many records it holds.")]
+    root: Annotated[Digest, Meta(description="The root of the Merkle tree over them (RFC 9162, section 2.1).")]
+
+
+class JournalEntryProof(Response, frozen=True, kw_only=True):
+    """What shows that a journal entry is in the ledger that a signed head stands for.
+
+    The record's hash leads over `path` to the root of the last of `links`, and these lead back from the head.
+    """
+
+    journal_entry_id: JournalEntryId
+    head: LedgerHead
+    record: Annotated[str, Meta(description="The text by which the entry is in the chain, one fact a line.")]
+    text_salt: Annotated[
+        str | None,
+        Meta(description="The salt of the commitment to description and metadata, in hexadecimal; null without text."),
+    ]
+    index: Annotated[int, Meta(description="The record's place in its link, from 0 on.")]
+    path: Annotated[list[Digest], Meta(description="Hashes from the record up to the link's root.")]
+    links: Annotated[list[ProofLink], Meta(description="Links from the head back to the record's.")]
 
 
 class StatementLine(Response, frozen=True, kw_only=True):

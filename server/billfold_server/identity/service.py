@@ -388,6 +388,18 @@ class Identity:
         """Return the realm's public keys."""
         return (await self._realm_keys(realm)).jwks
 
+    async def attest(self, realm: Realm, type_: str, claims: msgspec.Struct) -> str:
+        """Return claims as a compact JWS, signed with the realm's key; anyone can verify it by the realm's JWKS.
+
+        Args:
+            realm: Whose key signs.
+            type_: The header's ``typ``, by which readers tell it from access tokens and other things that are signed.
+            claims: What is said.
+        """
+        keys = await self._realm_keys(realm)
+        kid = ids.encode(Prefix.SIGNING_KEY, keys.signing.id)
+        return tokens.sign(claims, self._private_key(realm, keys.signing), kid, type_=type_)
+
     def _private_key(self, realm: Realm, row: KeyRow) -> ECKey:
         known = self._private.get((realm.owner, row.id))
         if known is None:

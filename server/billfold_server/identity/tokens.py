@@ -49,9 +49,9 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 _HEADER = msgspec.json.Decoder(_Header)
 
 
-def sign(claims: Claims, key: ECKey, kid: str) -> str:
-    """Return the token that says so."""
-    header = {"alg": ALGORITHM, "typ": _TYPE, "kid": kid}
+def sign(claims: msgspec.Struct, key: ECKey, kid: str, *, type_: str = _TYPE) -> str:
+    """Return the token that says so; what isn't an access token has another type, and passes for none."""
+    header = {"alg": ALGORITHM, "typ": type_, "kid": kid}
     return jwt.encode(header, msgspec.to_builtins(claims), key, algorithms=[ALGORITHM])
 
 

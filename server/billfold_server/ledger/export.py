@@ -1,68 +1,346 @@
-"""A tenant's books as JSON lines: every account, journal entry and hold, as of one moment.
+"""A tenant's ledger read from end to end, as of one moment: what export and verification look at.
 
-Each line is an object with ``record`` (what it is) and that record's own fields. The first line is the head of the
-journal, the last one counts what came before, so that a file that was cut short shows.
+The records and their order are those of ``billfold.chain.records``. Entries are read in windows of a thousand along
+their ids, and whatever hangs on them (postings, transfers, reversals) by the same windows, so that what hangs on no
+entry shows at the place where its entry should be. Memory doesn't grow with the ledger.
 """
 
-from collections.abc import AsyncIterator
-from typing import Any, Final
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, Generic, TypeVar
+from uuid import UUID
 
+import asyncpg
 import msgspec
-from asyncpg import Record
 
-from billfold_server.ledger.stores import (
-    ACCOUNT_COLUMNS,
-    ENTRY_COLUMNS,
-    HOLD_COLUMNS,
-    to_account,
-    to_hold,
-    with_postings,
+from billfold import chain, ids
+from billfold.chain import Head, Verification
+from billfold.chain.records import (
+    FORMAT,
+    AccountRecord,
+    AliasRecord,
+    EndRecord,
+    HeadRecord,
+    HoldRecord,
+    IdempotencyKeyRecord,
+    JournalEntryRecord,
+    LinkRecord,
+    MovementRecord,
+    PartyRecord,
+    PostingOfEntry,
+    PostingRecord,
+    Record,
+    ReversalRecord,
+    RowRecord,
+    TransferRecord,
+    WalletRecord,
+    encode_record,
+    name_of,
 )
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.transaction import Database, TenantTx
 
-__all__ = ["export_ledger"]
+__all__ = ["BESIDE", "columns_of", "export_ledger", "read_ledger", "verify_ledger"]
 
-FORMAT: Final = "billfold.ledger/1"
-_BATCH: Final = 1000
-_STATEMENT_TIMEOUT_MS: Final = 3_600_000
+T = TypeVar("T")
+R = TypeVar("R", bound=msgspec.Struct)
+
+STATEMENT_TIMEOUT_MS: Final = 3_600_000
+_WINDOW: Final = 1000
+_LAST: Final = UUID(int=2**128 - 1)
+_END_OF_TIME: Final = datetime.max.replace(tzinfo=UTC)
+_FIRST_STEP: Final = 0
+
+BESIDE: Final = {
+    "bank_accounts": (
+        "bank_account, currency",
+        (
+            "bank_account, currency, cash_account_id, first_statement_key, first_opening_date, first_closing_date, "
+            "first_opening_minor, first_reached_minor, last_statement_key, last_opening_date, last_closing_date, "
+            "last_opening_minor, last_reached_minor, break_minor, break_at, created_at, updated_at"
+        ),
+    ),
+    "statement_imports": ("id", "id, format, created_at"),
+    "statements": (
+        "id",
+        (
+            "id, statement_import_id, position, bank_account, statement_key, currency, cash_account_id, opening_date, "
+            "closing_date, opening_minor, closing_minor, reached_minor, entries, topped_up, withdrawn, suspense, "
+            "duplicates, not_booked, difference_minor, cash_before_minor, cash_after_minor, break_minor, verdict"
+        ),
+    ),
+    "statement_entries": (
+        "id",
+        (
+            "id, statement_import_id, statement_id, position, bank_account, dedup_key, booking_date, value_date, "
+            "amount_minor, currency, status, counterparty_name, counterparty_iban, reference_list, remittance, "
+            "bank_transaction_code, outcome, reason, matched_by, wallet_id, duplicate_of, movement_id, journal_entry_id, "
+            "assigning_journal_entry_id, effective_at, booked_ahead, created_at"
+        ),
+    ),
+}
+"""Tables of other rooms that go with the ledger, by name: their key, and their columns."""
 
 
 async def export_ledger(database: Database, tenant: TenantRef) -> AsyncIterator[bytes]:
-    """Yield the tenant's books line by line, without line ends, all as of one moment.
+    """Yield the tenant's ledger line by line, without line ends, all as of one moment."""
+    async with database.tx(tenant, snapshot=True, statement_timeout_ms=STATEMENT_TIMEOUT_MS) as tx:
+        async for record in read_ledger(tx):
+            yield encode_record(record)
 
-    Memory stays bounded: rows are read a thousand at a time.
+
+async def verify_ledger(database: Database, tenant: TenantRef, *, trusted: Head | None = None) -> Verification:
+    """Verify the tenant's ledger as it lies in the database, by the same rules as an export.
+
+    Args:
+        database: Where it lies.
+        tenant: Whose ledger it is.
+        trusted: A head that is known from elsewhere.
     """
-    async with database.tx(tenant, snapshot=True, statement_timeout_ms=_STATEMENT_TIMEOUT_MS) as tx:
-        (head,) = await tx.fetch("SELECT sequence, recorded_at FROM ledger_head WHERE id = 1")
-        yield _line("head", {"format": FORMAT, "tenant": tenant.slug, **dict(head)})
-        counts = {"account": 0, "journal_entry": 0, "hold": 0}
-        async for kind, document in _records(tx):
-            counts[kind] += 1
-            yield _line(kind, document)
-        yield _line("end", counts)
+    verifier = chain.Verifier(trusted=trusted)
+    async with database.tx(tenant, snapshot=True, statement_timeout_ms=STATEMENT_TIMEOUT_MS) as tx:
+        async for record in read_ledger(tx):
+            verifier.take(record)
+    return verifier.finish()
 
 
-async def _records(tx: TenantTx) -> AsyncIterator[tuple[str, dict[str, Any]]]:
-    accounts = f"SELECT {ACCOUNT_COLUMNS} FROM accounts AS a ORDER BY a.id"  # noqa: S608 - constants
-    async for rows in _batches(tx, accounts):
-        for row in rows:
-            yield "account", msgspec.to_builtins(to_account(row).to_response())
-    entries = f"SELECT {ENTRY_COLUMNS} FROM journal_entries AS j ORDER BY j.id"  # noqa: S608 - constants
-    async for rows in _batches(tx, entries):
-        for entry in await with_postings(tx, rows):
-            yield "journal_entry", msgspec.to_builtins(entry.to_response())
-    holds = f"SELECT {HOLD_COLUMNS} FROM holds AS h ORDER BY h.id"  # noqa: S608 - constants
-    async for rows in _batches(tx, holds):
-        for row in rows:
-            yield "hold", msgspec.to_builtins(to_hold(row).to_response())
+async def read_ledger(tx: TenantTx) -> AsyncIterator[Record]:
+    """Yield the records of the tenant's ledger in the order of an export.
+
+    The transaction must see the database as of one moment.
+    """
+    counts: Counter[str] = Counter()
+    for part in (_people(tx), _timeline(tx), _beside(tx), _keys(tx)):
+        async for record in part:
+            counts[name_of(record)] += 1
+            yield record
+    yield EndRecord(counts=dict(counts))
 
 
-async def _batches(tx: TenantTx, query: str) -> AsyncIterator[list[Record]]:
+def columns_of(record_type: type[msgspec.Struct], *without: str) -> tuple[str, ...]:
+    """Return the columns that a record is made of, which are its members."""
+    return tuple(name for name in record_type.__struct_fields__ if name not in without)
+
+
+def _select(table: str, record_type: type[msgspec.Struct], rest: str, *without: str) -> str:
+    return f"SELECT {', '.join(columns_of(record_type, *without))} FROM {table} {rest}"  # noqa: S608 - constants
+
+
+def _made(record_type: type[R], row: asyncpg.Record, **further: Any) -> R:
+    facts = dict(row)
+    if "metadata" in facts:
+        facts["metadata"] = msgspec.json.decode(facts["metadata"])
+    return record_type(**facts, **further)
+
+
+async def _rows(tx: TenantTx, query: str) -> AsyncIterator[list[asyncpg.Record]]:
     cursor = await tx.connection.cursor(query)
-    while rows := await cursor.fetch(_BATCH):
+    while rows := await cursor.fetch(_WINDOW):
         yield rows
 
 
-def _line(record: str, document: dict[str, Any]) -> bytes:
-    return msgspec.json.encode({"record": record, **document})
+# Whom the books are about.
+
+
+async def _people(tx: TenantTx) -> AsyncIterator[Record]:
+    (row,) = await tx.fetch(_select("ledger_head", HeadRecord, "WHERE id = 1", "format", "tenant"))
+    yield HeadRecord(format=FORMAT, tenant=tx.tenant.slug, **dict(row))
+    tables: tuple[tuple[str, Any], ...] = (
+        ("parties", PartyRecord),
+        ("wallets", WalletRecord),
+        ("wallet_aliases", AliasRecord),
+        ("accounts", AccountRecord),
+    )
+    for table, record_type in tables:
+        async for rows in _rows(tx, _select(table, record_type, "ORDER BY id")):
+            for row in rows:
+                yield _made(record_type, row)
+
+
+# The timeline.
+
+
+class _Ahead(Generic[T]):
+    """An asynchronous iterator that can be looked into one step ahead."""
+
+    def __init__(self, source: AsyncIterator[T]) -> None:
+        self._source = source
+        self._next: T | None = None
+        self._ended = False
+
+    async def peek(self) -> T | None:
+        """Return what comes next, or None at the end."""
+        if self._next is None and not self._ended:
+            self._next = await anext(self._source, None)
+            self._ended = self._next is None
+        return self._next
+
+    async def pop(self) -> None:
+        """Go on."""
+        await self.peek()
+        self._next = None
+
+
+_Placed = tuple[datetime, Sequence[Record]]
+"""Records that belong together, and the instant that puts them in order."""
+
+
+async def _timeline(tx: TenantTx) -> AsyncIterator[Record]:
+    """Yield each link, and after it the records that are recorded by then."""
+    links = _Ahead(_links(tx))
+    reached: datetime | None = None
+    async for at, records in _merged(_Ahead(_entries(tx)), _Ahead(_movements(tx))):
+        while (reached is None or at > reached) and (link := await links.peek()) is not None:
+            reached = link.recorded_at
+            yield link
+            await links.pop()
+        for record in records:
+            yield record
+    while (link := await links.peek()) is not None:
+        yield link
+        await links.pop()
+    async for hold in _strange_holds(tx):
+        yield hold
+
+
+async def _merged(*sources: _Ahead[_Placed]) -> AsyncIterator[_Placed]:
+    while True:
+        heads = [(head[0], place) for place, source in enumerate(sources) if (head := await source.peek()) is not None]
+        if not heads:
+            return
+        source = sources[min(heads)[1]]
+        placed = await source.peek()
+        assert placed is not None
+        yield placed
+        await source.pop()
+
+
+async def _links(tx: TenantTx) -> AsyncIterator[LinkRecord]:
+    async for rows in _rows(tx, _select("ledger_links", LinkRecord, "ORDER BY number")):
+        for row in rows:
+            yield _made(LinkRecord, row)
+
+
+def _instant_of(entry_id: UUID) -> datetime:
+    """Return when an id was made; one that isn't made of a time belongs at the end."""
+    try:
+        return ids.instant_of(entry_id)
+    except OverflowError:
+        return _END_OF_TIME
+
+
+async def _entries(tx: TenantTx) -> AsyncIterator[_Placed]:
+    first: UUID | None = UUID(int=0)
+    while first is not None:
+        heads = await tx.fetch(
+            _select("journal_entries", JournalEntryRecord, f"WHERE id >= $1 ORDER BY id LIMIT {_WINDOW}", "postings"),
+            first,
+        )
+        last = heads[-1]["id"] if len(heads) == _WINDOW else _LAST
+        for placed in _assembled(heads, *[await tx.fetch(query, first, last) for query in _HANGING]):
+            yield placed
+        first = None if last == _LAST else UUID(int=last.int + 1)
+
+
+_HANGING: Final = (
+    """
+    SELECT entry_id, line, account_id, amount_minor, currency, posted_after_minor, effective_at, late_class
+    FROM postings WHERE entry_id >= $1 AND entry_id <= $2 ORDER BY entry_id, line
+    """,
+    _select("transfers", TransferRecord, "WHERE id >= $1 AND id <= $2 ORDER BY id, kind"),
+    _select(
+        "reversals", ReversalRecord, "WHERE journal_entry_id >= $1 AND journal_entry_id <= $2 ORDER BY journal_entry_id"
+    ),
+)
+
+
+def _assembled(
+    heads: Sequence[asyncpg.Record],
+    postings: Sequence[asyncpg.Record],
+    transfers: Sequence[asyncpg.Record],
+    reversals: Sequence[asyncpg.Record],
+) -> list[_Placed]:
+    """Put together what hangs on the same entry, also where there is none."""
+    lines = _by(postings, "entry_id")
+    entries = {head["id"]: _entry(head, lines.get(head["id"], ())) for head in heads}
+    further: defaultdict[UUID, list[Record]] = defaultdict(list)
+    for entry_id, stray in lines.items():
+        if entry_id not in entries:
+            further[entry_id] += [_stray(row) for row in stray]
+    for row in transfers:
+        further[row["id"]].append(_made(TransferRecord, row))
+    for row in reversals:
+        further[row["journal_entry_id"]].append(_made(ReversalRecord, row))
+    placed: list[_Placed] = []
+    for entry_id in sorted(entries.keys() | further.keys()):
+        entry = entries.get(entry_id)
+        placed.append((_instant_of(entry_id), [*([] if entry is None else [entry]), *further.get(entry_id, ())]))
+    return placed
+
+
+def _by(rows: Sequence[asyncpg.Record], column: str) -> dict[UUID, list[asyncpg.Record]]:
+    grouped: dict[UUID, list[asyncpg.Record]] = {}
+    for row in rows:
+        grouped.setdefault(row[column], []).append(row)
+    return grouped
+
+
+def _entry(head: asyncpg.Record, lines: Sequence[asyncpg.Record]) -> JournalEntryRecord:
+    postings = [
+        PostingOfEntry(
+            line=row["line"],
+            account_id=row["account_id"],
+            amount_minor=row["amount_minor"],
+            currency=row["currency"],
+            posted_after_minor=row["posted_after_minor"],
+            effective_at=None if row["effective_at"] == head["effective_at"] else row["effective_at"],
+            late_class=row["late_class"],
+        )
+        for row in lines
+    ]
+    return _made(JournalEntryRecord, head, postings=postings)
+
+
+def _stray(row: asyncpg.Record) -> PostingRecord:
+    return PostingRecord(**{name: row[name] for name in columns_of(PostingRecord)})
+
+
+async def _movements(tx: TenantTx) -> AsyncIterator[_Placed]:
+    async for rows in _rows(tx, _select("hold_movements", MovementRecord, "ORDER BY recorded_at")):
+        opened = [row["hold_id"] for row in rows if row["step"] == _FIRST_STEP]
+        holds = {
+            row["id"]: _made(HoldRecord, row)
+            for row in await tx.fetch(_select("holds", HoldRecord, "WHERE id = ANY($1::uuid[])"), opened)
+        }
+        for row in rows:
+            before = [holds[row["hold_id"]]] if row["step"] == _FIRST_STEP and row["hold_id"] in holds else []
+            yield row["recorded_at"], [*before, _made(MovementRecord, row)]
+
+
+async def _strange_holds(tx: TenantTx) -> AsyncIterator[Record]:
+    """Yield the holds that have no first movement."""
+    without = f"""
+        AS h WHERE NOT EXISTS (SELECT FROM hold_movements AS m WHERE m.hold_id = h.id AND m.step = {_FIRST_STEP})
+        ORDER BY h.id
+    """
+    async for rows in _rows(tx, _select("holds", HoldRecord, without)):
+        for row in rows:
+            yield _made(HoldRecord, row)
+
+
+# What goes with it.
+
+
+async def _beside(tx: TenantTx) -> AsyncIterator[Record]:
+    for table, (key, columns) in BESIDE.items():
+        query = f"SELECT to_jsonb(t)::text AS columns FROM (SELECT {columns} FROM {table}) AS t ORDER BY {key}"  # noqa: S608 - constants
+        async for rows in _rows(tx, query):
+            for row in rows:
+                yield RowRecord(table=table, columns=msgspec.json.decode(row["columns"]))
+
+
+async def _keys(tx: TenantTx) -> AsyncIterator[Record]:
+    async for rows in _rows(tx, _select("idempotency_keys", IdempotencyKeyRecord, "ORDER BY client_id, key")):
+        for row in rows:
+            yield _made(IdempotencyKeyRecord, row)

@@ -8,7 +8,7 @@ from billfold.auth import ClientCredentials
 from billfold.client import _options as options
 from billfold.client._async.backend import DefaultTransport
 from billfold.client._async.holds import AsyncHolds
-from billfold.client._async.ledger import AsyncAccounts, AsyncJournalEntries
+from billfold.client._async.ledger import AsyncAccounts, AsyncJournalEntries, AsyncLedger
 from billfold.client._async.parties import AsyncParties
 from billfold.client._async.platform import AsyncPlatformAuditRecords, AsyncTenants
 from billfold.client._async.session import AsyncSession, AsyncTokens
@@ -155,6 +155,7 @@ class AsyncBillfold(_AsyncClient):
         holds: Money that is reserved.
         accounts: The chart of accounts.
         journal_entries: The ledger's entries.
+        ledger: The ledger as a whole: its signed head.
         statements: Imports of bank statements.
         statement_entries: Their entries.
         tenant: Whom the client talks to.
@@ -173,6 +174,7 @@ class AsyncBillfold(_AsyncClient):
         self.holds = AsyncHolds(session)
         self.accounts = AsyncAccounts(session)
         self.journal_entries = AsyncJournalEntries(session)
+        self.ledger = AsyncLedger(session)
         self.statements = AsyncStatements(session)
         self.statement_entries = AsyncStatementEntries(session)
         self.tenant = AsyncTenant(session)

@@ -13,7 +13,7 @@ from billfold.client._message import Hooks, Transport
 from billfold.client._retry import RetryBudget
 from billfold.client._sync.backend import DefaultTransport
 from billfold.client._sync.holds import Holds
-from billfold.client._sync.ledger import Accounts, JournalEntries
+from billfold.client._sync.ledger import Accounts, JournalEntries, Ledger
 from billfold.client._sync.parties import Parties
 from billfold.client._sync.platform import PlatformAuditRecords, Tenants
 from billfold.client._sync.session import Session, Tokens
@@ -157,6 +157,7 @@ class Billfold(_Client):
         holds: Money that is reserved.
         accounts: The chart of accounts.
         journal_entries: The ledger's entries.
+        ledger: The ledger as a whole: its signed head.
         statements: Imports of bank statements.
         statement_entries: Their entries.
         tenant: Whom the client talks to.
@@ -175,6 +176,7 @@ class Billfold(_Client):
         self.holds = Holds(session)
         self.accounts = Accounts(session)
         self.journal_entries = JournalEntries(session)
+        self.ledger = Ledger(session)
         self.statements = Statements(session)
         self.statement_entries = StatementEntries(session)
         self.tenant = Tenant(session)

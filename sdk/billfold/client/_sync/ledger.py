@@ -11,9 +11,18 @@ from msgspec import UNSET, UnsetType
 from billfold.client import _encoding as encoding
 from billfold.client import _operations as operations
 from billfold.client._sync.resource import Pages, Resource
-from billfold.contract.ledger import Account, AccountType, Balance, JournalEntry, NewPosting, StatementLine
+from billfold.contract.ledger import (
+    Account,
+    AccountType,
+    Balance,
+    JournalEntry,
+    JournalEntryProof,
+    LedgerHead,
+    NewPosting,
+    StatementLine,
+)
 
-__all__ = ["Accounts", "JournalEntries"]
+__all__ = ["Accounts", "JournalEntries", "Ledger"]
 
 _Type = AccountType | Literal["asset", "liability", "equity", "income", "expense"]
 
@@ -192,6 +201,14 @@ class JournalEntries(Resource):
         """
         return self._ask(operations.GET_JOURNAL_ENTRY, journal_entry_id)
 
+    def proof(self, journal_entry_id: str) -> JournalEntryProof:
+        """Return what shows that a journal entry is in the ledger; ``billfold.proofs.verify_proof`` verifies it.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+        """
+        return self._ask(operations.GET_JOURNAL_ENTRY_PROOF, journal_entry_id)
+
     def reverse(
         self,
         journal_entry_id: str,
@@ -241,3 +258,16 @@ class JournalEntries(Resource):
         """
         query = encoding.query(account_id=account_id, kind=kind, from_=from_, to=to, limit=limit, cursor=cursor)
         return self._list(operations.LIST_JOURNAL_ENTRIES, query=query)
+
+
+class Ledger(Resource):
+    """The ledger as a whole: ``billfold.ledger``."""
+
+    __slots__ = ()
+
+    def head(self) -> LedgerHead:
+        """Return the signed head of the ledger's hash chain, which stands for everything posted so far.
+
+        Whoever keeps it notices books that are changed later; ``billfold.proofs.verify_head`` verifies it.
+        """
+        return self._ask(operations.GET_LEDGER_HEAD)

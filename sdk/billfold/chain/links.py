@@ -1,18 +1,4 @@
-"""The chain that makes a ledger tamper-evident: leaves, links, heads and short proofs.
-
-Every journal entry and every movement of a hold is a *record* with one text and a *leaf*, the text's hash. The records
-that were committed together are the leaves of a Merkle tree (RFC 9162, section 2.1), and the tree's root goes into a
-*link*, which names the hash of the link before and of one further back. The newest link's hash, the *head*, stands for
-everything ever posted: whoever keeps a head notices any later change to what it stands for.
-
-A link's second hash skips back as in a skew-binary list (E. W. Myers, "An applicative random-access stack", 1983), so
-any link is reached from any later one in fewer than 3 log2(n) steps, which keeps proofs short.
-
-Personal text never enters a record. It is committed to with a salt, so that erasing text and salt together leaves
-nothing to guess it by, and the chain whole.
-
-This module is pure: it knows neither files nor databases nor networks. All hashes are SHA-256, 32 bytes.
-"""
+"""Leaves, links, heads and proofs: the hashes of the chain (see ``billfold.chain``). Everything here is pure."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -81,7 +67,8 @@ class InvalidProofError(ValueError):
     """A proof doesn't lead from the record to the head.
 
     Attributes:
-        fact: What it breaks at: ``links`` (they don't lead to the head) or ``path`` (it doesn't lead to the link).
+        fact: What it breaks at: ``links`` (they don't lead to the head) or ``path`` (it doesn't lead to the link);
+            ``billfold.proofs`` looks at more.
         number: The link at which it breaks.
     """
 

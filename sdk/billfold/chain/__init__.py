@@ -1,0 +1,79 @@
+"""The chain that makes a ledger tamper-evident, and what verifies it without a server.
+
+Every journal entry and every movement of a hold is a *record* with one text and a *leaf*, the text's hash. The records
+that were committed together are the leaves of a Merkle tree (RFC 9162, section 2.1), and the tree's root goes into a
+*link*, which names the hash of the link before and of one further back. The newest link's hash, the *head*, stands for
+everything ever posted: whoever keeps a head notices any later change to what it stands for.
+
+A link's second hash skips back as in a skew-binary list (E. W. Myers, "An applicative random-access stack", 1983), so
+any link is reached from any later one in fewer than 3 log2(n) steps, which keeps proofs short.
+
+Personal text never enters a record. It is committed to with a salt, so that erasing text and salt together leaves
+nothing to guess it by, and the chain whole.
+
+``verify_export`` reads what ``billfold ledger export`` has written, and names the first record that isn't as it was::
+
+    from billfold.chain import verify_export
+
+    verification = verify_export("books.jsonl")
+    if not verification.ok:
+        print(verification.findings[0])
+
+All hashes are SHA-256, 32 bytes.
+"""
+
+from billfold.chain.links import (
+    HASH_BYTES,
+    NOTHING,
+    START,
+    BrokenLinkError,
+    Head,
+    InclusionProof,
+    InvalidProofError,
+    Link,
+    StoredLink,
+    commitment,
+    entry_leaf,
+    entry_text,
+    inclusion_path,
+    inclusion_proof,
+    leaf,
+    links_for_proof,
+    movement_leaf,
+    movement_text,
+    root_of_path,
+    skipped,
+    tree_root,
+    verify_inclusion,
+)
+from billfold.chain.verification import Damage, Finding, Verification, Verifier, verify_export
+
+__all__ = [
+    "HASH_BYTES",
+    "NOTHING",
+    "START",
+    "BrokenLinkError",
+    "Damage",
+    "Finding",
+    "Head",
+    "InclusionProof",
+    "InvalidProofError",
+    "Link",
+    "StoredLink",
+    "Verification",
+    "Verifier",
+    "commitment",
+    "entry_leaf",
+    "entry_text",
+    "inclusion_path",
+    "inclusion_proof",
+    "leaf",
+    "links_for_proof",
+    "movement_leaf",
+    "movement_text",
+    "root_of_path",
+    "skipped",
+    "tree_root",
+    "verify_export",
+    "verify_inclusion",
+]

@@ -1,0 +1,375 @@
+"""The lines of a ledger's export, one Struct for each kind of record.
+
+An export is a text of JSON lines (UTF-8). Each line is an object whose ``record`` says what it is; its other members
+are those of the Struct. Ids are UUIDs (``billfold.ids`` has their form on the wire), amounts integers in minor units,
+instants RFC 3339 in UTC, and bytes base64.
+
+The lines come in this order, so that a reader needs little memory:
+
+1. ``head``: what the ledger says of itself.
+2. ``party``, ``wallet``, ``alias`` and ``account``: whom the books are about, with the balances of the moment.
+3. The timeline. Each ``link`` is followed by its records in order: ``journal_entry`` (and after it, where there is one,
+   its ``transfer``, and its ``reversal`` if it was reversed later) and ``hold_movement`` (before a hold's first one
+   comes the ``hold``). What stands in the ledger without belonging there stands where its id puts it, also a
+   ``posting`` without an entry.
+4. ``row``: what other rooms keep beside, a table at a time, in the database's own JSON.
+5. ``idempotency_key``: the answers that are kept under their keys.
+6. ``end``: how many lines of each kind came before.
+
+An export holds personal data: names, addresses, what people wrote, and whole answers.
+"""
+
+from datetime import datetime
+from typing import Any, Final, TypeAlias
+from uuid import UUID
+
+import msgspec
+
+from billfold.chain.links import StoredLink, entry_leaf, movement_leaf
+
+__all__ = [
+    "FORMAT",
+    "AccountRecord",
+    "AliasRecord",
+    "EndRecord",
+    "HeadRecord",
+    "HoldRecord",
+    "IdempotencyKeyRecord",
+    "JournalEntryRecord",
+    "LinkRecord",
+    "MovementRecord",
+    "PartyRecord",
+    "PostingOfEntry",
+    "PostingRecord",
+    "Record",
+    "ReversalRecord",
+    "RowRecord",
+    "TransferRecord",
+    "WalletRecord",
+    "encode_record",
+    "name_of",
+    "read_record",
+]
+
+FORMAT: Final = "billfold.ledger/2"
+"""The version of these lines."""
+
+
+class _Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="record"):
+    pass
+
+
+class HeadRecord(_Line, frozen=True, kw_only=True, tag="head"):
+    """What the ledger says of itself, as its own row has it.
+
+    Attributes:
+        format: ``billfold.ledger/2``.
+        tenant: The tenant's slug.
+        sequence: How many journal entries there are.
+        revision: How many batches have changed anything.
+        recorded_at: When the newest record was written.
+        effective_high: The latest time at which any entry took effect.
+        link: The newest link's number.
+        hash: Its hash.
+        skips: What the next link needs of those before.
+    """
+
+    format: str
+    tenant: str
+    sequence: int
+    revision: int
+    recorded_at: datetime
+    effective_high: datetime
+    link: int
+    hash: bytes
+    skips: bytes
+
+
+class PartyRecord(_Line, frozen=True, kw_only=True, tag="party"):
+    """A person or company."""
+
+    id: UUID
+    kind: str
+    name: str
+    external_id: str | None
+    email: str | None
+    roles: list[str]
+    metadata: dict[str, str]
+    search_terms: list[str]
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class WalletRecord(_Line, frozen=True, kw_only=True, tag="wallet"):
+    """A party's wallet."""
+
+    id: UUID
+    party_id: UUID
+    status: str
+    status_reason: str | None
+    label: str | None
+    currencies: list[str]
+    metadata: dict[str, str]
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class AliasRecord(_Line, frozen=True, kw_only=True, tag="alias"):
+    """Another name by which money finds a wallet."""
+
+    id: UUID
+    wallet_id: UUID
+    scheme: str
+    value: str
+    normal_value: str
+    created_at: datetime
+
+
+class AccountRecord(_Line, frozen=True, kw_only=True, tag="account"):
+    """An account, with its balances of the moment; ``posted_minor`` is signed, positive is debit."""
+
+    id: UUID
+    code: str | None
+    type: str
+    normal_side: str
+    currency: str
+    wallet_id: UUID | None
+    name: str | None
+    status: str
+    overdraft_limit_minor: int | None
+    posted_minor: int
+    pending_minor: int
+    held_minor: int
+    metadata: dict[str, str]
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class LinkRecord(_Line, frozen=True, kw_only=True, tag="link"):
+    """A link of the chain; its records are the lines that follow."""
+
+    number: int
+    recorded_at: datetime
+    leaves: bytes
+    hash: bytes
+
+    def stored(self) -> StoredLink:
+        """Return the link without its place in the export."""
+        return StoredLink(self.number, self.recorded_at, self.leaves, self.hash)
+
+
+class PostingOfEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A line of a journal entry.
+
+    Attributes:
+        effective_at: Absent where it is the entry's, as it should be.
+        late_class: By how much the entry takes effect before another that was recorded earlier, as the binary logarithm
+            of seconds; absent where it doesn't.
+    """
+
+    line: int
+    account_id: UUID
+    amount_minor: int
+    currency: str
+    posted_after_minor: int
+    effective_at: datetime | None = None
+    late_class: int | None = None
+
+
+class JournalEntryRecord(_Line, frozen=True, kw_only=True, tag="journal_entry", omit_defaults=True):
+    """A journal entry with its postings.
+
+    Attributes:
+        effective_high: The latest time at which this entry or any before took effect.
+        text_salt: The salt of the commitment to its text; absent where there is no text, and once it is erased.
+        text_commitment: The commitment to description and metadata; absent where there never was such text.
+    """
+
+    id: UUID
+    sequence: int
+    kind: str
+    description: str | None = None
+    reverses: UUID | None = None
+    hold_id: UUID | None = None
+    effective_at: datetime
+    effective_high: datetime
+    recorded_at: datetime
+    metadata: dict[str, str] = {}
+    text_salt: bytes | None = None
+    text_commitment: bytes | None = None
+    postings: list[PostingOfEntry]
+
+    def leaf(self) -> bytes:
+        """Return the entry's leaf in the chain."""
+        return entry_leaf(
+            sequence=self.sequence,
+            id=self.id,
+            kind=self.kind,
+            reverses=self.reverses,
+            hold_id=self.hold_id,
+            effective_at=self.effective_at,
+            recorded_at=self.recorded_at,
+            commitment=self.text_commitment,
+            postings=[(p.line, p.account_id, p.amount_minor, p.currency, p.posted_after_minor) for p in self.postings],
+        )
+
+
+class PostingRecord(_Line, frozen=True, kw_only=True, tag="posting"):
+    """A posting whose journal entry isn't there."""
+
+    entry_id: UUID
+    line: int
+    account_id: UUID
+    amount_minor: int
+    currency: str
+
+
+class TransferRecord(_Line, frozen=True, kw_only=True, tag="transfer"):
+    """Money that moved between wallets, into one or out of one; it has the id of its journal entry."""
+
+    id: UUID
+    kind: str
+    from_wallet_id: UUID | None
+    to_wallet_id: UUID | None
+    cash_account_id: UUID | None
+    amount_minor: int
+    currency: str
+    from_balance_after_minor: int | None
+    to_balance_after_minor: int | None
+    description: str | None
+    metadata: dict[str, str]
+    effective_at: datetime
+    recorded_at: datetime
+
+
+class ReversalRecord(_Line, frozen=True, kw_only=True, tag="reversal"):
+    """How much of a journal entry has been undone by reversing entries, which come later."""
+
+    journal_entry_id: UUID
+    amount_minor: int
+    reversed_minor: int
+
+
+class HoldRecord(_Line, frozen=True, kw_only=True, tag="hold"):
+    """A hold as it has become; its movements follow."""
+
+    id: UUID
+    wallet_id: UUID
+    account_id: UUID
+    to_wallet_id: UUID | None
+    to_account_id: UUID | None
+    currency: str
+    amount_minor: int
+    captured_minor: int
+    released_minor: int
+    status: str
+    expires_at: datetime | None
+    description: str | None
+    metadata: dict[str, str]
+    steps: int
+    journal_entry_ids: list[UUID]
+    created_at: datetime
+    updated_at: datetime
+
+
+class MovementRecord(_Line, frozen=True, kw_only=True, tag="hold_movement"):
+    """A hold's movement: placed, captured, released or expired."""
+
+    hold_id: UUID
+    step: int
+    account_id: UUID
+    to_account_id: UUID | None
+    delta_minor: int
+    held_after_minor: int
+    pending_after_minor: int | None
+    effective_at: datetime
+    recorded_at: datetime
+
+    def leaf(self) -> bytes:
+        """Return the movement's leaf in the chain."""
+        return movement_leaf(
+            hold_id=self.hold_id,
+            step=self.step,
+            account_id=self.account_id,
+            to_account_id=self.to_account_id,
+            delta_minor=self.delta_minor,
+            effective_at=self.effective_at,
+            recorded_at=self.recorded_at,
+            held_after_minor=self.held_after_minor,
+            pending_after_minor=self.pending_after_minor,
+        )
+
+
+class RowRecord(_Line, frozen=True, kw_only=True, tag="row"):
+    """A row of another room's table, with the columns as the database spells them in JSON."""
+
+    table: str
+    columns: dict[str, Any]
+
+
+class IdempotencyKeyRecord(_Line, frozen=True, kw_only=True, tag="idempotency_key"):
+    """An answer that is kept under its key.
+
+    Attributes:
+        fingerprint: A digest of the request, keyed by the deployment, 32 bytes.
+        status: The answer's HTTP status.
+        body: The answer's body.
+    """
+
+    client_id: UUID
+    key: str
+    fingerprint: bytes
+    status: int | None
+    body: bytes | None
+    created_at: datetime
+
+
+class EndRecord(_Line, frozen=True, kw_only=True, tag="end"):
+    """How many lines of each kind came before, so that an export that was cut short shows."""
+
+    counts: dict[str, int]
+
+
+Record: TypeAlias = (
+    HeadRecord
+    | PartyRecord
+    | WalletRecord
+    | AliasRecord
+    | AccountRecord
+    | LinkRecord
+    | JournalEntryRecord
+    | PostingRecord
+    | TransferRecord
+    | ReversalRecord
+    | HoldRecord
+    | MovementRecord
+    | RowRecord
+    | IdempotencyKeyRecord
+    | EndRecord
+)
+"""Any line of an export."""
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
+
+
+def encode_record(record: Record) -> bytes:
+    """Return a record as its line, without the line's end."""
+    return _encoder.encode(record)
+
+
+def read_record(line: bytes | str) -> Record:
+    """Read a line.
+
+    Raises:
+        msgspec.DecodeError: It is no JSON, no record, or one with members that it can't have.
+    """
+    return _decoder.decode(line)
+
+
+def name_of(record: Record) -> str:
+    """Return what kind of record this is, as ``record`` says it on its line."""
+    return str(record.__struct_config__.tag)

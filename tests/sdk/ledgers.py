@@ -1,0 +1,344 @@
+"""A ledger in memory, which writes the lines of its own export; what tests of the verification tamper with."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from billfold import chain, ids
+from billfold.chain import records
+from billfold.chain.records import (
+    AccountRecord,
+    AliasRecord,
+    EndRecord,
+    HeadRecord,
+    HoldRecord,
+    IdempotencyKeyRecord,
+    JournalEntryRecord,
+    LinkRecord,
+    MovementRecord,
+    PartyRecord,
+    PostingOfEntry,
+    Record,
+    ReversalRecord,
+    RowRecord,
+    TransferRecord,
+    WalletRecord,
+)
+
+START = datetime(2026, 11, 20, 12, tzinfo=UTC)
+SALT = bytes(range(16))
+ADA = UUID(int=1)
+WALLETS = [UUID(int=11), UUID(int=12)]
+CASH, FIRST, SECOND = UUID(int=21), UUID(int=22), UUID(int=23)
+OWNERS = {FIRST: WALLETS[0], SECOND: WALLETS[1]}
+
+
+class Ledger:
+    """Three accounts: cash, and one for each of two wallets."""
+
+    def __init__(self) -> None:
+        self.posted = {CASH: 0, FIRST: 0, SECOND: 0}
+        self.held = {CASH: 0, FIRST: 0, SECOND: 0}
+        self.pending = {CASH: 0, FIRST: 0, SECOND: 0}
+        self.sequence = 0
+        self.now = START
+        self.high: datetime | None = None
+        self.head = chain.START
+        self.timeline: list[Record] = []
+        self.batch: list[Record] = []
+        self.holds: dict[UUID, HoldRecord] = {}
+        self.reversed: dict[UUID, ReversalRecord] = {}
+
+    def tick(self) -> datetime:
+        """Return the next instant."""
+        self.now += timedelta(microseconds=1)
+        return self.now
+
+    def post(
+        self,
+        kind: str,
+        debited: UUID,
+        credited: UUID,
+        amount: int,
+        *,
+        back: timedelta | None = None,
+        text: str | None = None,
+        **facts: Any,
+    ) -> JournalEntryRecord:
+        """Post an entry of two postings."""
+        self.sequence += 1
+        at = self.tick()
+        effective = at if back is None else at - back
+        late = None
+        if self.high is not None and effective < self.high:
+            late = max(1, int((self.high - effective).total_seconds())).bit_length() - 1
+        self.high = effective if self.high is None else max(self.high, effective)
+        postings = []
+        for line, (account, signed) in enumerate([(debited, amount), (credited, -amount)]):
+            self.posted[account] += signed
+            postings.append(
+                PostingOfEntry(
+                    line=line,
+                    account_id=account,
+                    amount_minor=signed,
+                    currency="EUR",
+                    posted_after_minor=self.posted[account],
+                    late_class=late,
+                )
+            )
+        entry = JournalEntryRecord(
+            id=ids.uuid7_at(at),
+            sequence=self.sequence,
+            kind=kind,
+            description=text,
+            effective_at=effective,
+            effective_high=self.high,
+            recorded_at=at,
+            text_salt=None if text is None else SALT,
+            text_commitment=None if text is None else chain.commitment(SALT, text, {}),
+            postings=postings,
+            **facts,
+        )
+        self.batch.append(entry)
+        return entry
+
+    def move(self, kind: str, debited: UUID, credited: UUID, amount: int, **facts: Any) -> JournalEntryRecord:
+        """Make a transfer, top-up or withdrawal, with its row."""
+        entry = self.post(kind, debited, credited, amount, **facts)
+        self.batch.append(
+            TransferRecord(
+                id=entry.id,
+                kind=kind,
+                from_wallet_id=OWNERS.get(debited),
+                to_wallet_id=OWNERS.get(credited),
+                cash_account_id=None if kind == "transfer" else CASH,
+                amount_minor=amount,
+                currency="EUR",
+                from_balance_after_minor=-self.posted[debited] if debited in OWNERS else None,
+                to_balance_after_minor=-self.posted[credited] if credited in OWNERS else None,
+                description=entry.description,
+                metadata={},
+                effective_at=entry.effective_at,
+                recorded_at=entry.recorded_at,
+            )
+        )
+        return entry
+
+    def reverse(self, entry: JournalEntryRecord, amount: int) -> JournalEntryRecord:
+        """Undo part of an entry."""
+        whole = entry.postings[0].amount_minor
+        before = self.reversed[entry.id].reversed_minor if entry.id in self.reversed else 0
+        self.reversed[entry.id] = ReversalRecord(
+            journal_entry_id=entry.id, amount_minor=whole, reversed_minor=before + amount
+        )
+        debited, credited = (posting.account_id for posting in entry.postings)
+        return self.post("reversal", credited, debited, amount, reverses=entry.id)
+
+    def hold(self, amount: int) -> UUID:
+        """Reserve for the second wallet what the first one has."""
+        hold_id = ids.uuid7()
+        self.holds[hold_id] = HoldRecord(
+            id=hold_id,
+            wallet_id=WALLETS[0],
+            account_id=FIRST,
+            to_wallet_id=WALLETS[1],
+            to_account_id=SECOND,
+            currency="EUR",
+            amount_minor=amount,
+            captured_minor=0,
+            released_minor=0,
+            status="open",
+            expires_at=None,
+            description=None,
+            metadata={},
+            steps=0,
+            journal_entry_ids=[],
+            created_at=self.now,
+            updated_at=self.now,
+        )
+        self._step(hold_id, amount)
+        return hold_id
+
+    def _step(self, hold_id: UUID, delta: int) -> None:
+        hold = self.holds[hold_id]
+        self.held[FIRST] += delta
+        self.pending[SECOND] += delta
+        at = self.tick()
+        self.batch.append(
+            MovementRecord(
+                hold_id=hold_id,
+                step=hold.steps,
+                account_id=FIRST,
+                to_account_id=SECOND,
+                delta_minor=delta,
+                held_after_minor=self.held[FIRST],
+                pending_after_minor=self.pending[SECOND],
+                effective_at=at,
+                recorded_at=at,
+            )
+        )
+        self.holds[hold_id] = msgspec.structs.replace(hold, steps=hold.steps + 1)
+
+    def capture(self, hold_id: UUID, amount: int, *, final: bool) -> JournalEntryRecord:
+        """Settle part of a hold, and give back the rest if it is final."""
+        hold = self.holds[hold_id]
+        rest = hold.amount_minor - hold.captured_minor - hold.released_minor
+        self._step(hold_id, -(rest if final else amount))
+        entry = self.post("capture", FIRST, SECOND, amount, hold_id=hold_id)
+        hold = self.holds[hold_id]
+        self.holds[hold_id] = msgspec.structs.replace(
+            hold,
+            captured_minor=hold.captured_minor + amount,
+            released_minor=rest - amount if final else 0,
+            status="captured" if final else "open",
+            journal_entry_ids=[*hold.journal_entry_ids, entry.id],
+        )
+        return entry
+
+    def commit(self) -> None:
+        """Close the batch with a link."""
+        chained = [record for record in self.batch if isinstance(record, JournalEntryRecord | MovementRecord)]
+        leaves = [record.leaf() for record in chained]
+        self.head, link = self.head.extend(leaves, self.now)
+        self.timeline.append(
+            LinkRecord(number=link.number, recorded_at=self.now, leaves=b"".join(leaves), hash=link.hash)
+        )
+        self.timeline += self.batch
+        self.batch = []
+
+    def export(self) -> list[Record]:
+        """Return the export's records."""
+        assert self.high is not None
+        lines: list[Record] = [
+            HeadRecord(
+                format=records.FORMAT,
+                tenant="alpha",
+                sequence=self.sequence,
+                revision=self.head.number,
+                recorded_at=self.now,
+                effective_high=self.high,
+                link=self.head.number,
+                hash=self.head.hash,
+                skips=self.head.skips,
+            ),
+            PartyRecord(
+                id=ADA,
+                kind="person",
+                name="Ada",
+                external_id=None,
+                email=None,
+                roles=["customer"],
+                metadata={},
+                search_terms=["ada"],
+                version=1,
+                created_at=START,
+                updated_at=START,
+            ),
+        ]
+        lines += [
+            WalletRecord(
+                id=wallet,
+                party_id=ADA,
+                status="active",
+                status_reason=None,
+                label=None,
+                currencies=["EUR"],
+                metadata={},
+                version=1,
+                created_at=START,
+                updated_at=START,
+            )
+            for wallet in WALLETS
+        ]
+        lines.append(
+            AliasRecord(
+                id=UUID(int=31),
+                wallet_id=WALLETS[0],
+                scheme="reference",
+                value="RF1",
+                normal_value="RF1",
+                created_at=START,
+            )
+        )
+        lines += [self._account(account) for account in (CASH, FIRST, SECOND)]
+        lines += self._placed()
+        lines.append(RowRecord(table="statements", columns={"id": "x"}))
+        lines += [
+            IdempotencyKeyRecord(
+                client_id=ADA, key=key, fingerprint=bytes(32), status=201, body=b"{}", created_at=START
+            )
+            for key in ("a", "b")
+        ]
+        return self.ended(lines)
+
+    @staticmethod
+    def ended(lines: list[Record]) -> list[Record]:
+        """Add the last line, with the right counts."""
+        counts: dict[str, int] = {}
+        for line in lines:
+            counts[records.name_of(line)] = counts.get(records.name_of(line), 0) + 1
+        return [*lines, EndRecord(counts=counts)]
+
+    def _account(self, account: UUID) -> AccountRecord:
+        cash = account == CASH
+        return AccountRecord(
+            id=account,
+            code="cash" if cash else None,
+            type="asset" if cash else "liability",
+            normal_side="debit" if cash else "credit",
+            currency="EUR",
+            wallet_id=OWNERS.get(account),
+            name=None,
+            status="active",
+            overdraft_limit_minor=None if cash else 0,
+            posted_minor=self.posted[account],
+            pending_minor=self.pending[account],
+            held_minor=self.held[account],
+            metadata={},
+            version=1,
+            created_at=START,
+            updated_at=START,
+        )
+
+    def _placed(self) -> list[Record]:
+        """Put each hold before its first movement, and each reversal's sum after its entry."""
+        lines: list[Record] = []
+        owed: ReversalRecord | None = None
+        for record in self.timeline:
+            if owed is not None and not isinstance(record, TransferRecord):
+                lines.append(owed)
+                owed = None
+            if isinstance(record, MovementRecord) and record.step == 0:
+                lines.append(self.holds[record.hold_id])
+            lines.append(record)
+            if isinstance(record, JournalEntryRecord):
+                owed = self.reversed.get(record.id)
+        return lines if owed is None else [*lines, owed]
+
+
+def some_books() -> Ledger:
+    """Return books in which something of everything has happened, in batches of one and of several."""
+    ledger = Ledger()
+    ledger.move("top_up", CASH, FIRST, 10_000)
+    ledger.commit()
+    first = ledger.move("transfer", FIRST, SECOND, 250, text="lunch")
+    ledger.move("transfer", FIRST, SECOND, 100)
+    ledger.move("transfer", SECOND, FIRST, 30, back=timedelta(days=3))
+    ledger.commit()
+    hold = ledger.hold(500)
+    ledger.commit()
+    ledger.capture(hold, 200, final=False)
+    ledger.reverse(first, 50)
+    ledger.commit()
+    ledger.capture(hold, 100, final=True)
+    ledger.hold(40)
+    ledger.move("withdrawal", SECOND, CASH, 10)
+    ledger.commit()
+    ledger.reverse(first, 20)
+    ledger.commit()
+    for _ in range(5):
+        ledger.move("transfer", FIRST, SECOND, 1)
+        ledger.commit()
+    return ledger

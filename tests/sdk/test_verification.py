@@ -1,0 +1,451 @@
+"""The verification of an export, which needs no server (billfold.chain.verify_export)."""
+
+import contextlib
+import tracemalloc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from billfold import chain
+from billfold.chain import Damage, Finding, Head, Verification, Verifier, records, verify_export
+from billfold.chain.records import (
+    AccountRecord,
+    HeadRecord,
+    HoldRecord,
+    IdempotencyKeyRecord,
+    JournalEntryRecord,
+    LinkRecord,
+    MovementRecord,
+    PostingRecord,
+    Record,
+    ReversalRecord,
+    TransferRecord,
+    WalletRecord,
+    encode_record,
+    read_record,
+)
+from tests.sdk.ledgers import CASH, FIRST, SECOND, Ledger, some_books
+
+NOBODY = UUID(int=99)
+CHAINED = JournalEntryRecord | MovementRecord
+
+
+def verify(lines: list[Record], trusted: Head | None = None) -> Verification:
+    """Verify records as their lines."""
+    return verify_export([encode_record(line) for line in lines], trusted=trusted)
+
+
+def places(lines: list[Record], kind: type[Record] | Any) -> list[int]:
+    """Return where the records of a kind stand."""
+    return [place for place, line in enumerate(lines) if isinstance(line, kind)]
+
+
+def edited(lines: list[Record], place: int, **facts: Any) -> list[Record]:
+    """Change facts of one record."""
+    return [*lines[:place], msgspec.structs.replace(lines[place], **facts), *lines[place + 1 :]]
+
+
+def with_posting(entry: Record, line: int, **facts: Any) -> dict[str, Any]:
+    """Return an entry's postings with one of them changed."""
+    assert isinstance(entry, JournalEntryRecord)
+    postings = list(entry.postings)
+    postings[line] = msgspec.structs.replace(postings[line], **facts)
+    return {"postings": postings}
+
+
+def first(lines: list[Record], trusted: Head | None = None) -> Finding:
+    """Return the first finding."""
+    verification = verify(lines, trusted)
+    assert not verification.ok
+    return verification.findings[0]
+
+
+class TestWholeBooks:
+    def test_are_found_whole(self):
+        """Transfers, holds, captures, reversals and backdated entries verify, and lead to the ledger's head."""
+        ledger = some_books()
+        verification = verify(ledger.export(), trusted=ledger.head)
+        assert verification.findings == []
+        assert verification.ok
+        assert verification.head == ledger.head
+        assert (verification.sequence, verification.further) == (ledger.sequence, 0)
+        assert verification.counts["journal_entry"] == ledger.sequence
+
+    def test_are_read_from_a_file(self, tmp_path: Path):
+        """A path does as well as lines, with line ends or without."""
+        path = tmp_path / "books.jsonl"
+        path.write_bytes(b"".join(encode_record(line) + b"\n" for line in some_books().export()))
+        assert verify_export(path).ok
+        assert verify_export(str(path)).ok
+
+    def test_survive_the_erasure_of_text(self):
+        """Where text and salt are erased the chain stays whole, because it only holds the commitment."""
+        lines = some_books().export()
+        (place,) = [at for at in places(lines, JournalEntryRecord) if getattr(lines[at], "text_salt", None)]
+        erased = edited(lines, place, description=None, text_salt=None)
+        assert verify(erased).ok
+
+    def test_are_the_same_lines_once_read(self):
+        """What is written is read, to the letter."""
+        lines = some_books().export()
+        assert [read_record(encode_record(line)) for line in lines] == lines
+
+    def test_need_little_memory(self):
+        """Ten times as many journal entries take no more memory while they are looked at."""
+        peaks = []
+        for number in (300, 3000):
+            tracemalloc.start()
+            assert verify_lines(many(number)).ok
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+        assert peaks[1] < 1.5 * peaks[0]
+
+
+def many(number: int) -> Iterator[Record]:
+    """Yield an export whose records are made while they are read."""
+    ledger = Ledger()
+    ledger.move("top_up", CASH, FIRST, number)
+    ledger.commit()
+    for at in range(number):
+        ledger.move("transfer", FIRST, SECOND, 1)
+        if at % 10 == 9:
+            ledger.commit()
+    lines = ledger.export()
+    encoded = b"\n".join(encode_record(line) for line in lines)
+    del lines, ledger
+    tracemalloc.clear_traces()
+    start = 0
+    while start < len(encoded):
+        end = encoded.find(b"\n", start)
+        end = len(encoded) if end < 0 else end
+        yield read_record(encoded[start:end])
+        start = end + 1
+
+
+def verify_lines(lines: Iterator[Record]) -> Verification:
+    """Verify records one by one."""
+    verifier = Verifier()
+    for line in lines:
+        verifier.take(line)
+    return verifier.finish()
+
+
+class TestTheFirstDamagedRecord:
+    @given(st.data())
+    def test_is_named_when_edited(self, data: st.DataObject):
+        """An amount that is changed anywhere names its entry or movement, and its line."""
+        lines = some_books().export()
+        place = data.draw(st.sampled_from(places(lines, CHAINED)))
+        record = lines[place]
+        if isinstance(record, JournalEntryRecord):
+            which = data.draw(st.integers(0, 1))
+            facts = with_posting(record, which, amount_minor=record.postings[which].amount_minor + 1)
+            name = str(record.id)
+        else:
+            assert isinstance(record, MovementRecord)
+            facts, name = {"delta_minor": record.delta_minor + 1}, f"{record.hold_id}/{record.step}"
+        found = first(edited(lines, place, **facts))
+        assert (found.damage, found.record, found.id) == (Damage.EDITED, records.name_of(record), name)
+        assert found.line == place + 1
+
+    @given(st.data())
+    def test_is_named_when_dropped(self, data: st.DataObject):
+        """A record that is taken out, with all that goes with it, is missed at its place; an entry by its sequence."""
+        lines = some_books().export()
+        place = data.draw(st.sampled_from(places(lines, JournalEntryRecord)))
+        record = lines[place]
+        assert isinstance(record, JournalEntryRecord)
+        end = place + 1
+        while isinstance(lines[end], TransferRecord | ReversalRecord):
+            end += 1
+        found = first(Ledger.ended([*lines[:place], *lines[end:-1]]))
+        assert (found.damage, found.link) == (Damage.DROPPED, link_of(lines, place))
+        later = any(isinstance(line, JournalEntryRecord) for line in lines[end:])
+        assert (found.record, found.sequence) == (("journal_entry", record.sequence) if later else ("record", None))
+
+    @given(st.data())
+    def test_is_named_when_a_movement_is_dropped(self, data: st.DataObject):
+        """A movement that is taken out is missed in its link."""
+        lines = some_books().export()
+        place = data.draw(st.sampled_from(places(lines, MovementRecord)))
+        found = first(Ledger.ended([*lines[:place], *lines[place + 1 : -1]]))
+        assert (found.damage, found.record, found.link) == (
+            Damage.DROPPED,
+            "hold_movement",
+            link_of(lines, place),
+        )
+
+    @given(st.data())
+    def test_is_named_when_inserted(self, data: st.DataObject):
+        """A record that was never committed is named, wherever it is put."""
+        lines = some_books().export()
+        place = data.draw(st.sampled_from(places(lines, JournalEntryRecord)))
+        where = data.draw(st.sampled_from(places(lines, LinkRecord)))
+        fake = msgspec.structs.replace(lines[place], id=NOBODY, kind="journal_entry")
+        found = first(Ledger.ended([*lines[: where + 1], fake, *lines[where + 1 : -1]]))
+        assert (found.damage, found.record, found.id, found.line) == (
+            Damage.INSERTED,
+            "journal_entry",
+            str(NOBODY),
+            where + 2,
+        )
+
+    def test_is_named_when_it_stands_twice(self):
+        """A copy of a record is one that was never committed."""
+        lines = some_books().export()
+        place = places(lines, JournalEntryRecord)[2]
+        found = first(Ledger.ended([*lines[: place + 1], lines[place], *lines[place + 1 : -1]]))
+        assert (found.damage, found.record, found.line) == (Damage.INSERTED, "journal_entry", place + 2)
+
+    def test_is_named_when_reordered(self):
+        """Of two records of a batch that have changed places, the one that comes first now is named."""
+        lines = some_books().export()
+        one, other = places(lines, JournalEntryRecord)[1:3]
+        assert link_of(lines, one) == link_of(lines, other)
+        swapped = [*lines[:one], *lines[other : other + 2], *lines[one:other], *lines[other + 2 :]]
+        found = first(swapped)
+        named = lines[other]
+        assert isinstance(named, JournalEntryRecord)
+        assert (found.damage, found.id) == (Damage.REORDERED, str(named.id))
+
+    @given(st.data())
+    def test_is_a_link_whose_leaves_or_hash_were_edited(self, data: st.DataObject):
+        """A link that doesn't follow from the ones before is named, whichever of its facts was changed."""
+        lines = some_books().export()
+        place = data.draw(st.sampled_from(places(lines, LinkRecord)))
+        link = lines[place]
+        assert isinstance(link, LinkRecord)
+        facts: dict[str, Any] = data.draw(
+            st.sampled_from(
+                [
+                    {"hash": bytes(32)},
+                    {"leaves": bytes(len(link.leaves))},
+                    {"leaves": link.leaves[:-1]},
+                    {"recorded_at": link.recorded_at.replace(year=2027)},
+                ]
+            )
+        )
+        found = first(edited(lines, place, **facts))
+        assert (found.damage, found.record, found.link) == (Damage.EDITED, "link", link.number)
+
+    def test_is_a_link_that_is_missing(self):
+        """A link that was taken out with its records is missed by its number."""
+        lines = some_books().export()
+        one, other = places(lines, LinkRecord)[6:8]
+        found = first(Ledger.ended([*lines[:one], *lines[other:-1]]))
+        assert (found.damage, found.record, found.link) == (Damage.DROPPED, "link", 7)
+
+    @pytest.mark.parametrize("name", ["sequence", "link", "hash", "skips", "recorded_at", "effective_high"])
+    def test_is_the_head_where_it_says_something_else(self, name: str):
+        """Each fact of the head must be what the records lead to."""
+        lines = some_books().export()
+        value = getattr(lines[0], name)
+        changes: dict[type, Callable[[Any], Any]] = {int: lambda old: old + 1, bytes: lambda old: bytes(len(old) + 32)}
+        change = changes.get(type(value), lambda old: old.replace(year=2027))
+        found = first(edited(lines, 0, **{name: change(value)}))
+        assert (found.damage, found.record) == (Damage.EDITED, "head")
+        assert name in found.fact
+
+
+def link_of(lines: list[Record], place: int) -> int:
+    """Return the number of the link that a record stands under."""
+    for line in reversed(lines[:place]):
+        if isinstance(line, LinkRecord):
+            return line.number
+    raise AssertionError(place)
+
+
+class TestAChainThatWasMadeAnew:
+    def test_contradicts_the_head_that_was_kept(self):
+        """Books that were written anew, links and all, are whole by themselves but not to who kept an old head."""
+        kept = some_books().head
+        other = some_books()
+        lines = other.export()
+        assert kept.hash != other.head.hash
+        assert verify(lines).ok
+        found = first(lines, trusted=kept)
+        assert (found.damage, found.record, found.link) == (Damage.EDITED, "link", kept.number)
+
+    def test_that_ends_before_the_head_that_was_kept_is_noticed(self):
+        """Books from which the newest batches were taken away are whole by themselves, too."""
+        ledger = some_books()
+        kept = Head(number=ledger.head.number + 1, hash=bytes(32))
+        found = first(ledger.export(), trusted=kept)
+        assert (found.damage, found.record, found.link) == (Damage.DROPPED, "link", kept.number)
+
+
+def entries(lines: list[Record]) -> list[int]:
+    """Return where the entries stand."""
+    return places(lines, JournalEntryRecord)
+
+
+def rechained(lines: list[Record]) -> list[Record]:
+    """Make the chain anew over changed records, so that only what the records say can betray them."""
+    head, out, group = chain.START, list[Record](), list[Record]()
+    stated = lines[0]
+    assert isinstance(stated, HeadRecord)
+
+    def close() -> None:
+        nonlocal head
+        if not group:
+            return
+        link = group[0]
+        assert isinstance(link, LinkRecord)
+        leaves = [record.leaf() for record in group if isinstance(record, CHAINED)]
+        head, made = head.extend(leaves, link.recorded_at)
+        out.append(msgspec.structs.replace(link, leaves=b"".join(leaves), hash=made.hash))
+        out.extend(group[1:])
+
+    for line in lines:
+        if isinstance(line, LinkRecord):
+            close()
+            group = [line]
+        elif group:
+            group.append(line)
+        else:
+            out.append(line)
+    close()
+    out[0] = msgspec.structs.replace(stated, link=head.number, hash=head.hash, skips=head.skips)
+    return out
+
+
+class TestBooksThatContradictThemselves:
+    """Even where the chain was made anew over them."""
+
+    @pytest.mark.parametrize(
+        ("kind", "facts", "damage", "record"),
+        [
+            (WalletRecord, {"party_id": NOBODY}, Damage.DANGLING, "wallet"),
+            (WalletRecord, {"currencies": []}, Damage.DANGLING, "account"),
+            (AccountRecord, {"id": NOBODY}, Damage.DANGLING, "journal_entry"),
+            (AccountRecord, {"currency": "JPY"}, Damage.INCONSISTENT, "journal_entry"),
+            (AccountRecord, {"posted_minor": 1}, Damage.WRONG_BALANCE, "account"),
+            (AccountRecord, {"held_minor": 1}, Damage.WRONG_BALANCE, "account"),
+            (AccountRecord, {"pending_minor": 1}, Damage.WRONG_BALANCE, "account"),
+            (JournalEntryRecord, {"description": "other"}, Damage.EDITED, "journal_entry"),
+            (JournalEntryRecord, {"metadata": {"a": "b"}}, Damage.EDITED, "journal_entry"),
+            (JournalEntryRecord, {"postings": []}, Damage.UNBALANCED, "journal_entry"),
+            (JournalEntryRecord, {"sequence": 7}, Damage.INCONSISTENT, "journal_entry"),
+            (JournalEntryRecord, {"id": NOBODY}, Damage.INCONSISTENT, "journal_entry"),
+            (JournalEntryRecord, {"reverses": NOBODY}, Damage.DANGLING, "journal_entry"),
+            (JournalEntryRecord, {"hold_id": NOBODY}, Damage.DANGLING, "journal_entry"),
+            (JournalEntryRecord, {"kind": "journal_entry"}, Damage.DANGLING, "transfer"),
+            (TransferRecord, {"id": NOBODY}, Damage.DANGLING, "transfer"),
+            (TransferRecord, {"description": "other"}, Damage.INCONSISTENT, "transfer"),
+            (TransferRecord, {"amount_minor": 1}, Damage.INCONSISTENT, "transfer"),
+            (TransferRecord, {"to_wallet_id": NOBODY}, Damage.INCONSISTENT, "transfer"),
+            (TransferRecord, {"to_balance_after_minor": 1}, Damage.INCONSISTENT, "transfer"),
+            (TransferRecord, {"cash_account_id": NOBODY}, Damage.INCONSISTENT, "transfer"),
+            (ReversalRecord, {"journal_entry_id": NOBODY}, Damage.DANGLING, "reversal"),
+            (ReversalRecord, {"amount_minor": 1}, Damage.INCONSISTENT, "reversal"),
+            (ReversalRecord, {"reversed_minor": 200}, Damage.INCONSISTENT, "reversal"),
+            (HoldRecord, {"id": NOBODY}, Damage.DANGLING, "hold_movement"),
+            (HoldRecord, {"to_account_id": NOBODY}, Damage.DANGLING, "hold"),
+            (HoldRecord, {"account_id": CASH}, Damage.INCONSISTENT, "hold_movement"),
+            (HoldRecord, {"captured_minor": 1}, Damage.INCONSISTENT, "hold"),
+            (HoldRecord, {"journal_entry_ids": []}, Damage.INCONSISTENT, "hold"),
+            (HoldRecord, {"steps": 4}, Damage.INCONSISTENT, "hold"),
+            (MovementRecord, {"delta_minor": 1}, Damage.WRONG_BALANCE, "hold_movement"),
+            (MovementRecord, {"account_id": NOBODY}, Damage.DANGLING, "hold_movement"),
+            (MovementRecord, {"step": 1}, Damage.INCONSISTENT, "hold_movement"),
+            (IdempotencyKeyRecord, {"fingerprint": b"x"}, Damage.MALFORMED, "idempotency_key"),
+            (IdempotencyKeyRecord, {"status": 199}, Damage.MALFORMED, "idempotency_key"),
+            (IdempotencyKeyRecord, {"body": None}, Damage.MALFORMED, "idempotency_key"),
+            (IdempotencyKeyRecord, {"body": b"{"}, Damage.MALFORMED, "idempotency_key"),
+            (IdempotencyKeyRecord, {"key": "c"}, Damage.REORDERED, "idempotency_key"),
+        ],
+    )
+    def test_are_named_by_what_contradicts(
+        self, kind: type[Record], facts: dict[str, Any], damage: Damage, record: str
+    ):
+        """Each reference, sum and running balance that is wrong names the record that it is wrong on."""
+        lines = some_books().export()
+        changed = rechained(edited(lines, places(lines, kind)[0], **facts))
+        found = first(changed)
+        assert (found.damage, found.record) == (damage, record)
+
+    def test_are_named_by_an_entry_that_does_not_balance(self):
+        """An entry that doesn't balance is named, and so is the running balance that doesn't follow."""
+        lines = some_books().export()
+        place = entries(lines)[4]
+        changed = rechained(edited(lines, place, **with_posting(lines[place], 0, amount_minor=7)))
+        damages = {finding.damage for finding in verify(changed).findings}
+        assert {Damage.UNBALANCED, Damage.WRONG_BALANCE} <= damages
+        assert first(changed).line == place + 1
+
+    def test_are_named_by_a_time_that_was_moved(self):
+        """What takes effect late is kept apart from the rest, and a wrong place there is found."""
+        lines = some_books().export()
+        (late,) = [at for at in entries(lines) if getattr(lines[at], "postings", [])[0].late_class is not None]
+        for facts in (
+            with_posting(lines[late], 0, late_class=None),
+            with_posting(lines[late], 1, late_class=3),
+            {"effective_high": lines[late].effective_at},  # type: ignore[union-attr]  # entries have one
+        ):
+            found = first(rechained(edited(lines, late, **facts)))
+            assert (found.damage, found.line) == (Damage.INCONSISTENT, late + 1)
+
+    def test_are_named_by_a_posting_of_no_entry(self):
+        """A posting whose entry is gone is named."""
+        lines = some_books().export()
+        stray = PostingRecord(entry_id=NOBODY, line=0, account_id=CASH, amount_minor=1, currency="EUR")
+        place = entries(lines)[3]
+        found = first(Ledger.ended([*lines[:place], stray, *lines[place:-1]]))
+        assert (found.damage, found.record, found.id) == (Damage.DANGLING, "posting", f"{NOBODY}/0")
+
+    def test_are_named_by_a_transfer_that_is_missing(self):
+        """An entry of a transfer without the transfer is named."""
+        lines = some_books().export()
+        place = places(lines, TransferRecord)[1]
+        found = first(Ledger.ended([*lines[:place], *lines[place + 1 : -1]]))
+        entry = lines[place - 1]
+        assert isinstance(entry, JournalEntryRecord)
+        assert (found.damage, found.record, found.id) == (Damage.DANGLING, "journal_entry", str(entry.id))
+
+
+class TestAnExportThatIsDamaged:
+    @given(st.data())
+    def test_is_incomplete_when_cut_short(self, data: st.DataObject):
+        """Wherever it ends too early, that is found."""
+        lines = some_books().export()
+        end = data.draw(st.integers(0, len(lines) - 1))
+        damages = {finding.damage for finding in verify(lines[:end]).findings}
+        assert Damage.INCOMPLETE in damages
+
+    def test_names_a_line_that_is_no_record(self):
+        """A line that is no JSON, has a strange member or is of an unknown kind is named by its number."""
+        lines = [encode_record(line) for line in some_books().export()]
+        for broken in (b"{", b'{"record":"unheard"}', lines[5][:-1] + b',"more":1}', b"\xff"):
+            found = verify_export([*lines[:5], broken, *lines[6:]]).findings[0]
+            assert (found.damage, found.line) == (Damage.MALFORMED, 6)
+
+    @given(st.data())
+    def test_never_breaks_the_verification(self, data: st.DataObject):
+        """Lines that are dropped, doubled and shuffled at will are found out, and nothing else is raised."""
+        lines = some_books().export()
+        order = data.draw(st.lists(st.integers(0, len(lines) - 1), max_size=2 * len(lines)))
+        assume(order != list(range(len(lines))))
+        verification = verify([lines[place] for place in order])
+        assert not verification.ok
+        assert len(verification.findings) <= 100
+
+    @given(st.data())
+    def test_does_not_hide_a_byte(self, data: st.DataObject):
+        """Change any one byte of a record of the timeline to another, and the verification isn't the same."""
+        lines = some_books().export()
+        place = data.draw(st.sampled_from(places(lines, CHAINED | LinkRecord | ReversalRecord)))
+        line = encode_record(lines[place])
+        at = data.draw(st.integers(0, len(line) - 1))
+        byte = data.draw(st.integers(32, 126))
+        changed = line[:at] + bytes([byte]) + line[at + 1 :]
+        with contextlib.suppress(msgspec.DecodeError):
+            assume(read_record(changed) != lines[place])
+        encoded = [encode_record(one) for one in lines]
+        verification = verify_export([*encoded[:place], changed, *encoded[place + 1 :]])
+        assert not verification.ok
