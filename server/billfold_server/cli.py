@@ -97,7 +97,7 @@ SECTIONS = {
         "billfold_server.identity.commands", "clients", "Create, list, enable and disable API clients.", open_services
     ),
     "ledger": Section(
-        "billfold_server.ledger.commands", "ledger", "Verify and export a tenant's books.", open_services
+        "billfold_server.ledger.commands", "ledger", "Verify, export and import a tenant's books.", open_services
     ),
     "statements": Section(
         "billfold_server.reconciliation.commands", "statements", "Import bank statements.", open_services

@@ -404,6 +404,13 @@ class Verifier:
         """Compare the records of a link with its leaves, and name what was edited, dropped, inserted or moved."""
         expected, found = self._leaves(), [record.leaf() for _, record in group]
         wanted, there = Counter(expected), Counter(found)
+        if _whole_but_for_edits(expected, found):
+            # As many are strange as are lost, and the others stand in order: nothing but edits.
+            for (line, record), each in zip(group, found, strict=True):
+                if not wanted[each]:
+                    self._name(Damage.EDITED, line, record)
+                self._note(record, strange=False)
+            return
         index = place = 0
         while index < len(expected) or place < len(found):
             lost = index < len(expected) and not there[expected[index]]
@@ -736,6 +743,12 @@ class Verifier:
                 if stated != found:
                     damage = Damage.INSERTED if found > stated else Damage.DROPPED
                     self._find(damage, name, None, f"there are {found} of them rather than {stated}")
+
+
+def _whole_but_for_edits(expected: Sequence[bytes], found: Sequence[bytes]) -> bool:
+    wanted, there = set(expected), set(found)
+    kept = [each for each in expected if each in there]
+    return len(expected) == len(found) and kept == [each for each in found if each in wanted]
 
 
 def _key(record: _Chained) -> str:

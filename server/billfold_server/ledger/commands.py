@@ -1,18 +1,27 @@
 """``billfold ledger``: a tenant's books on the command line."""
 
 import asyncio
+import os
 import sys
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, BinaryIO
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 import click
 import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from billfold import ids
+from billfold.chain import Head, Verification
+from billfold.contract.ledger import LEDGER_HEAD_TYPE, LedgerHead
+from billfold.ids import Prefix
+from billfold_server.audit import service as audit
 from billfold_server.invariants.service import Breach, check
-from billfold_server.ledger.export import export_ledger
+from billfold_server.ledger import queries, service
+from billfold_server.ledger.export import export_ledger, verify_ledger
+from billfold_server.ledger.importing import ImportRefusedError, import_ledger
+from billfold_server.tenancy.context import COMMAND_LINE
 
 if TYPE_CHECKING:
     from billfold_server.http.services import Services
@@ -22,66 +31,210 @@ __all__ = ["ledger"]
 OpenServices = Callable[[], AbstractAsyncContextManager["Services"]]
 """Opens the server's parts for a command, and closes them after."""
 
-_BROKEN = 1
+_BROKEN: Final = 1
+_PRIVATE: Final = 0o600
+_EVERY: Final = 10_000
 _tenant_option = click.option("--tenant", required=True, metavar="SLUG", help="The tenant whose books they are.")
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 
 
 @click.group()
 def ledger() -> None:
-    """Verify and export a tenant's books."""
+    """Verify, export and import a tenant's books."""
+
+
+@ledger.command()
+@_tenant_option
+@click.option("--trusted", metavar="NUMBER:HASH", help="A head that was kept earlier; the ledger must contain it.")
+@_json_option
+@click.pass_obj
+def verify(open_services: OpenServices, tenant: str, trusted: str | None, *, as_json: bool) -> None:
+    """Check that the books are as they were written, and that they balance.
+
+    Every record is compared with the hash chain, and the first one that was edited, dropped, inserted or reordered is
+    named; every entry, running balance, hold and reference is checked. Exits with 1 where something is broken.
+    """
+    kept = None if trusted is None else _read_head(trusted)
+
+    async def run() -> tuple[Verification, list[Breach]]:
+        async with open_services() as services:
+            found = await services.registry.get(tenant)
+            with _progress("Verifying …"):
+                verification = await verify_ledger(services.database, found, trusted=kept)
+            return verification, await check(services.database, found)
+
+    verification, breaches = asyncio.run(run())
+    ok = verification.ok and not breaches
+    if as_json:
+        document = {
+            "tenant": tenant,
+            "ok": ok,
+            "head": _head_of(verification),
+            "findings": verification.findings,
+            "further": verification.further,
+            "breaches": breaches,
+        }
+        click.echo(msgspec.json.encode(document).decode())
+    elif ok:
+        counts = f"{verification.sequence:,} journal entries in {verification.head.number:,} links"
+        click.echo(f"The books of {tenant} balance, and are as they were written: {counts}.")
+        click.echo(f"Head: {verification.head.number}:{verification.head.hash.hex()}")
+    else:
+        _print_findings(tenant, verification, breaches)
+    if not ok:
+        raise click.exceptions.Exit(_BROKEN)
+
+
+def _read_head(text: str) -> Head:
+    number, _, digest = text.partition(":")
+    try:
+        return Head(number=int(number), hash=bytes.fromhex(digest))
+    except ValueError:
+        raise click.BadParameter("it is a number, a colon and a hash in hexadecimal", param_hint="--trusted") from None
+
+
+def _head_of(verification: Verification) -> dict[str, object]:
+    head = verification.head
+    return {"number": head.number, "hash": head.hash.hex(), "sequence": verification.sequence}
+
+
+def _print_findings(tenant: str, verification: Verification, breaches: Sequence[Breach]) -> None:
+    table = Table("What", "Object", "What was found", title=f"Books of {tenant}")
+    for finding in verification.findings:
+        sequence = "" if finding.sequence is None else f" (number {finding.sequence})"
+        name = f"{finding.record.replace('_', ' ')} {finding.id or ''}{sequence}"
+        table.add_row(finding.damage.value, name, finding.fact)
+    if verification.further:
+        table.add_row("…", "", f"and {verification.further:,} more")
+    for breach in breaches:
+        table.add_row(breach.invariant, breach.object, breach.fact)
+    Console().print(table)
 
 
 @ledger.command()
 @_tenant_option
 @_json_option
 @click.pass_obj
-def verify(open_services: OpenServices, tenant: str, *, as_json: bool) -> None:
-    """Check that the books balance: every entry, every running balance, every hold, and no gap in the journal.
+def head(open_services: OpenServices, tenant: str, *, as_json: bool) -> None:
+    """Show the signed head of the ledger's hash chain, to be kept or published.
 
-    Exits with 1 where something is broken, and names it.
+    Books that are changed later no longer lead to it: billfold ledger verify --trusted NUMBER:HASH.
     """
 
-    async def run() -> list[Breach]:
+    async def run() -> LedgerHead:
         async with open_services() as services:
-            return await check(services.database, await services.registry.get(tenant))
+            found = await services.registry.get(tenant)
+            async with services.database.tx(found) as tx:
+                newest = await queries.get_head(tx)
+            realm = services.identity.realm(found)
+            claims = service.head_claims(newest, realm.issuer)
+            return service.signed_head(claims, await services.identity.attest(realm, LEDGER_HEAD_TYPE, claims))
 
-    breaches = asyncio.run(run())
+    signed = asyncio.run(run())
     if as_json:
-        document = {"tenant": tenant, "ok": not breaches, "breaches": breaches}
-        click.echo(msgspec.json.encode(document).decode())
-    elif breaches:
-        table = Table("Invariant", "Object", "What was found", title=f"Books of {tenant}")
-        for breach in breaches:
-            table.add_row(breach.invariant, breach.object, breach.fact)
-        Console().print(table)
+        click.echo(msgspec.json.encode(signed).decode())
     else:
-        click.echo(f"The books of {tenant} balance.")
-    if breaches:
-        raise SystemExit(_BROKEN)
+        click.echo(f"Head:      {signed.number}:{signed.hash}")
+        click.echo(f"Entries:   {signed.sequence:,}")
+        click.echo(f"Recorded:  {signed.recorded_at.isoformat()}")
+        click.echo(f"Signature: {signed.jws}")
 
 
 @ledger.command()
 @_tenant_option
-@click.option("--output", type=click.File("wb"), default="-", help="Where the lines go; standard output if absent.")
+@click.option(
+    "--output", type=click.Path(dir_okay=False), default="-", help="Where the lines go; standard output if absent."
+)
 @click.option("--json", "as_json", is_flag=True, help="Has no effect: the export is JSON lines anyway.")
 @click.pass_obj
-def export(open_services: OpenServices, tenant: str, output: BinaryIO, *, as_json: bool) -> None:
-    """Stream accounts, journal entries with their postings, and holds, as JSON lines and as of one moment.
+def export(open_services: OpenServices, tenant: str, output: str, *, as_json: bool) -> None:
+    """Stream the whole ledger as JSON lines, as of one moment: all that an import needs.
 
-    Progress goes to standard error. The last line counts the others, so that a file that was cut short shows.
+    That is parties, wallets, aliases and accounts, the chain with its journal entries, transfers, reversals, holds and
+    their movements, imported bank statements, and idempotency keys. It holds personal data, so a file is made readable
+    for its owner only. Progress goes to standard error. The last line counts the others, so that a file that was cut
+    short shows.
     """
     del as_json
 
-    async def run() -> None:
+    async def run(stream: BinaryIO) -> None:
         async with open_services() as services:
             found = await services.registry.get(tenant)
-            with Console(stderr=True).status("Exporting …") as status:
+            async with services.database.tx(found) as tx:
+                record = audit.new_record(COMMAND_LINE, "ledger.exported", ids.encode(Prefix.TENANT, found.id))
+                await audit.record(tx, record)
+            with _progress("Exporting …") as advance:
                 number = 0
                 async for line in export_ledger(services.database, found):
-                    output.write(line + b"\n")
+                    stream.write(line + b"\n")
                     number += 1
-                    if number % 10_000 == 0 and sys.stderr.isatty():
-                        status.update(f"Exporting … {number:,} lines")
+                    if number % _EVERY == 0:
+                        advance(number)
 
-    asyncio.run(run())
+    with _opened(output) as stream:
+        asyncio.run(run(stream))
+
+
+@contextmanager
+def _opened(output: str) -> Iterator[BinaryIO]:
+    """Open what is written to; a file belongs to its owner alone from its first byte on."""
+    if output == "-":
+        yield sys.stdout.buffer
+        return
+    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _PRIVATE)
+    with os.fdopen(descriptor, "wb") as stream:
+        os.fchmod(descriptor, _PRIVATE)
+        yield stream
+
+
+@ledger.command("import")
+@_tenant_option
+@_json_option
+@click.argument("file", type=click.File("rb"))
+@click.pass_obj
+def import_(open_services: OpenServices, tenant: str, file: BinaryIO, *, as_json: bool) -> None:
+    """Make an export the ledger of a tenant that is still empty; - reads from standard input.
+
+    Everything is verified while it is read, and written whole or not at all. The tenant's head is then that of the
+    export. Exits with 1, and says why, where the tenant isn't empty or the export isn't whole.
+    """
+
+    async def run() -> Verification:
+        async with open_services() as services:
+            found = await services.registry.get(tenant)
+            with _progress("Importing …", shown=not as_json) as advance:
+                return await import_ledger(services.database, found, file, caller=COMMAND_LINE, advance=advance)
+
+    try:
+        verification = asyncio.run(run())
+    except ImportRefusedError as refused:
+        if as_json:
+            refusal = {"tenant": tenant, "code": refused.reason, "detail": refused.fact, "finding": refused.finding}
+            click.echo(msgspec.json.encode(refusal).decode(), err=True)
+        else:
+            click.echo(f"Nothing was imported: {refused.fact}.", err=True)
+        raise click.exceptions.Exit(_BROKEN) from None
+    if as_json:
+        document = {"tenant": tenant, "head": _head_of(verification), "counts": verification.counts}
+        click.echo(msgspec.json.encode(document).decode())
+    else:
+        click.echo(f"Imported {verification.sequence:,} journal entries into {tenant}.")
+        click.echo(f"Head: {verification.head.number}:{verification.head.hash.hex()}")
+
+
+@contextmanager
+def _progress(what: str, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
+    """Show on standard error that something goes on, and how many lines it has come; on a terminal only."""
+    if not shown or not sys.stderr.isatty():
+        yield _pass
+        return
+    with Console(stderr=True).status(what) as status:
+
+        def advance(number: int) -> None:
+            status.update(f"{what} {number:,} lines")
+
+        yield advance
+
+
+def _pass(number: int) -> None:
+    """Show nothing."""

@@ -38,7 +38,7 @@ from billfold_server.ledger.kinds import EXPIRE_HOLD_JOB
 from billfold_server.tenancy.context import Caller, TenantRef
 from billfold_server.tenancy.transaction import Database, TenantTx
 
-__all__ = ["ImportRefusedError", "import_ledger"]
+__all__ = ["COLUMNS", "POSTINGS", "ImportRefusedError", "import_ledger"]
 
 _BATCH: Final = 1000
 _EVERY: Final = 10_000
@@ -58,7 +58,7 @@ _TABLES: Final[Mapping[type[msgspec.Struct], str]] = {
 }
 """Which table the rows of a record go to; those that refer to others come after them."""
 
-_POSTINGS: Final = (
+POSTINGS: Final = (
     "entry_id",
     "line",
     "account_id",
@@ -168,7 +168,7 @@ class _Import:
             lines = self._rows.setdefault("postings", [])
             for posting in record.postings:
                 at = posting.effective_at or record.effective_at
-                lines.append((record.id, *(getattr(posting, name) for name in _POSTINGS[1:-2]), at, posting.late_class))
+                lines.append((record.id, *(getattr(posting, name) for name in POSTINGS[1:-2]), at, posting.late_class))
         elif isinstance(record, HoldRecord) and record.status == "open" and record.expires_at is not None:
             # What ends a hold is a job, and jobs aren't part of the books.
             payload = msgspec.json.encode({"hold_id": ids.encode(Prefix.HOLD, record.id)})
@@ -184,7 +184,7 @@ class _Import:
     async def _write(self) -> None:
         for table in (*_TABLES.values(), "postings"):
             if rows := self._rows.get(table):
-                columns = _POSTINGS if table == "postings" else _COLUMNS[table]
+                columns = POSTINGS if table == "postings" else COLUMNS[table]
                 await self._tx.connection.copy_records_to_table(table, records=rows, columns=columns)
         for table, documents in self._beside.items():
             _, columns_text = BESIDE[table]
@@ -224,7 +224,7 @@ class _Import:
         return verification
 
 
-_COLUMNS: Final = {table: columns_of(record, "postings") for record, table in _TABLES.items()}
+COLUMNS: Final = {table: columns_of(record, "postings") for record, table in _TABLES.items()}
 
 
 def _values(record: msgspec.Struct) -> tuple[object, ...]:

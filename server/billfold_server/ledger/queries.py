@@ -9,8 +9,10 @@ from typing import Final
 from uuid import UUID
 
 import asyncpg
+import msgspec
 
 from billfold import ids
+from billfold.chain import StoredLink
 from billfold_server.db.filters import Filter
 from billfold_server.ledger.rows import AccountRow, EntryRow, HoldRow
 from billfold_server.ledger.stores import (
@@ -24,10 +26,14 @@ from billfold_server.ledger.stores import (
 from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = [
+    "HeadRow",
     "balances_as_of",
     "find_account",
     "find_entry",
     "find_hold",
+    "find_link_of",
+    "get_head",
+    "get_links",
     "list_accounts",
     "list_entries",
     "list_holds",
@@ -236,3 +242,44 @@ async def balances_as_of(
     """
     rows = await tx.fetch(_AS_OF, list(account_ids), effective_at, ids.last_at(recorded_at), recorded_at)
     return {row["account_id"]: (int(row["posted"]), int(row["pending"]), int(row["held"])) for row in rows}
+
+
+# The chain.
+
+
+class HeadRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest link, and how far the journal has come with it."""
+
+    number: int
+    hash: bytes
+    sequence: int
+    recorded_at: datetime
+
+
+async def get_head(tx: TenantTx) -> HeadRow:
+    """Return the ledger's head."""
+    (row,) = await tx.fetch(
+        "SELECT h.link AS number, h.hash, h.sequence, h.recorded_at FROM ledger_head AS h WHERE h.id = 1"
+    )
+    return HeadRow(**dict(row))
+
+
+async def find_link_of(tx: TenantTx, recorded_at: datetime) -> StoredLink | None:
+    """Return the link that holds what was recorded at an instant: the first that isn't older. None without any."""
+    row = await tx.fetchrow(
+        """
+        SELECT l.number, l.recorded_at, l.leaves, l.hash
+        FROM ledger_links AS l WHERE l.recorded_at >= $1 ORDER BY l.recorded_at LIMIT 1
+        """,
+        recorded_at,
+    )
+    return None if row is None else StoredLink(**dict(row))
+
+
+async def get_links(tx: TenantTx, numbers: Sequence[int]) -> dict[int, StoredLink]:
+    """Return links by their numbers."""
+    rows = await tx.fetch(
+        "SELECT l.number, l.recorded_at, l.leaves, l.hash FROM ledger_links AS l WHERE l.number = ANY($1::bigint[])",
+        list(numbers),
+    )
+    return {row["number"]: StoredLink(**dict(row)) for row in rows}

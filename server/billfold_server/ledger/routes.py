@@ -3,6 +3,7 @@
 from billfold import errors, ids
 from billfold.contract.common import AccountId, HoldId, Instant, JournalEntryId, Page, WalletId
 from billfold.contract.ledger import (
+    LEDGER_HEAD_TYPE,
     Account,
     AccountCode,
     AccountType,
@@ -12,6 +13,8 @@ from billfold.contract.ledger import (
     Hold,
     HoldStatus,
     JournalEntry,
+    JournalEntryProof,
+    LedgerHead,
     ReverseJournalEntry,
     StatementLine,
     UpdateAccount,
@@ -155,6 +158,7 @@ async def get_account_statement(
     errors=(*service.MOVES_MONEY, errors.UnbalancedEntry, errors.CurrencyMismatch, errors.EffectiveDateNotAllowed),
     links=(
         Link(operation_id="getJournalEntry", parameters={"journal_entry_id": "$response.body#/id"}),
+        Link(operation_id="getJournalEntryProof", parameters={"journal_entry_id": "$response.body#/id"}),
         Link(operation_id="reverseJournalEntry", parameters={"journal_entry_id": "$response.body#/id"}),
     ),
     examples={
@@ -227,6 +231,36 @@ async def reverse_journal_entry(
     """
     reversal = kinds.Reversal(ids.decode(Prefix.JOURNAL_ENTRY, journal_entry_id), body)
     return await service.command(call, kinds.REVERSE_JOURNAL_ENTRY, reversal)
+
+
+@routes.get("/v1/journal-entries/{journal_entry_id}/proof", scope="ledger:read", errors=(errors.NotFound,))
+async def get_journal_entry_proof(call: Call, journal_entry_id: JournalEntryId) -> JournalEntryProof:
+    """Show what proves that a journal entry is in the ledger.
+
+    Anyone can verify it by the tenant's JWKS alone; the SDK does so with `billfold.proofs.verify_proof`.
+    """
+    async with call.tx() as tx:
+        entry = await service.get_entry(tx, ids.decode(Prefix.JOURNAL_ENTRY, journal_entry_id))
+        head, proof = await service.prove(tx, entry)
+    return service.to_proof(entry, proof, await _signed(call, head))
+
+
+@routes.get("/v1/ledger/head", scope="ledger:read")
+async def get_ledger_head(call: Call) -> LedgerHead:
+    """Show the signed head of the ledger's hash chain.
+
+    It stands for everything posted so far. Whoever keeps it notices books that are changed later.
+    """
+    async with call.tx() as tx:
+        head = await queries.get_head(tx)
+    return await _signed(call, head)
+
+
+async def _signed(call: Call, head: queries.HeadRow) -> LedgerHead:
+    identity = call.services.identity
+    realm = identity.realm(call.tenant)
+    claims = service.head_claims(head, realm.issuer)
+    return service.signed_head(claims, await identity.attest(realm, LEDGER_HEAD_TYPE, claims))
 
 
 @routes.get("/v1/holds", scope="holds:read")

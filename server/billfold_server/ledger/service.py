@@ -12,8 +12,16 @@ from uuid import UUID
 
 from msgspec import Meta
 
-from billfold import errors
-from billfold.contract.ledger import Balance, NormalSide, StatementLine
+from billfold import chain, errors
+from billfold.contract.ledger import (
+    Balance,
+    JournalEntryProof,
+    LedgerHead,
+    LedgerHeadClaims,
+    NormalSide,
+    ProofLink,
+    StatementLine,
+)
 from billfold.errors import ProblemError
 from billfold.ids import Prefix, decode, encode
 from billfold_server.http import idempotency, problems
@@ -78,12 +86,16 @@ __all__ = [
     "get_account",
     "get_entry",
     "get_hold",
+    "head_claims",
     "list_wallet_accounts",
     "open_hold",
     "place",
     "position",
+    "prove",
     "reverse",
+    "signed_head",
     "statement",
+    "to_proof",
 ]
 
 B = TypeVar("B")
@@ -286,3 +298,71 @@ def position(cursor: Sequence[str | int | None] | None) -> tuple[UUID, int] | No
 def place(line: StatementLine) -> tuple[str, int]:
     """Return what a statement's cursor holds to go on after a line."""
     return str(decode(Prefix.JOURNAL_ENTRY, line.journal_entry_id)), line.line
+
+
+# The chain.
+
+
+def head_claims(head: queries.HeadRow, issuer: str) -> LedgerHeadClaims:
+    """Return what is signed of a head.
+
+    Args:
+        head: The head.
+        issuer: The tenant's base URL.
+    """
+    return LedgerHeadClaims(
+        iss=issuer, number=head.number, hash=head.hash.hex(), sequence=head.sequence, recorded_at=head.recorded_at
+    )
+
+
+def signed_head(claims: LedgerHeadClaims, jws: str) -> LedgerHead:
+    """Return a head as the API shows it.
+
+    Args:
+        claims: What was signed.
+        jws: The signature over it.
+    """
+    return LedgerHead(
+        number=claims.number, hash=claims.hash, sequence=claims.sequence, recorded_at=claims.recorded_at, jws=jws
+    )
+
+
+async def prove(tx: TenantTx, entry: EntryRow) -> tuple[queries.HeadRow, chain.InclusionProof]:
+    """Return the ledger's head, and what leads from an entry's record to it.
+
+    Raises:
+        InternalError: The entry isn't in the chain, so the books have been changed behind the engine's back.
+    """
+    # The entry was found, so a head that is read now stands for it; links are never changed.
+    head = await queries.get_head(tx)
+    link = await queries.find_link_of(tx, entry.recorded_at)
+    leaf = entry.leaf()
+    leaves = [] if link is None else link.split()
+    if link is None or leaf not in leaves:
+        detail = "The journal entry isn't in the ledger's chain."
+        raise errors.InternalError(detail)
+    links = await queries.get_links(tx, chain.links_for_proof(head.number, link.number))
+    return head, chain.inclusion_proof(head.number, link.number, leaves.index(leaf), links)
+
+
+def to_proof(entry: EntryRow, proof: chain.InclusionProof, head: LedgerHead) -> JournalEntryProof:
+    """Return a proof as the API shows it."""
+    return JournalEntryProof(
+        journal_entry_id=entry.wire_id,
+        head=head,
+        record=entry.text(),
+        text_salt=None if entry.text_salt is None else entry.text_salt.hex(),
+        index=proof.index,
+        path=[each.hex() for each in proof.path],
+        links=[
+            ProofLink(
+                number=link.number,
+                previous=link.previous.hex(),
+                skip=link.skip.hex(),
+                recorded_at=link.recorded_at,
+                count=link.count,
+                root=link.root.hex(),
+            )
+            for link in proof.links
+        ],
+    )

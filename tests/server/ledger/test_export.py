@@ -1,12 +1,20 @@
 """The export of a tenant's books, and what finds them broken."""
 
+import asyncio
+from pathlib import Path
+from typing import Any
+
 import asyncpg
 import msgspec
 import pytest
 
+from billfold.chain import Damage, verify_export
+from billfold.chain.records import HeadRecord
 from billfold_server.invariants.service import check
-from billfold_server.ledger.export import export_ledger
+from billfold_server.ledger.export import BESIDE, export_ledger, verify_ledger
+from billfold_server.ledger.importing import COLUMNS, POSTINGS
 from tests.server.ledger.books import Bench, open_engine
+from tests.server.ledger.full import full_books
 from tests.server.ledger.giving import capture, hold, reverse
 from tests.tenants import Tenancy
 
@@ -20,18 +28,98 @@ async def filled(tenancy: Tenancy) -> Bench:
     return bench
 
 
+async def exported(bench: Bench) -> list[dict[str, Any]]:
+    """Return the export's lines."""
+    return [msgspec.json.decode(line) async for line in export_ledger(bench.database, bench.tenant)]
+
+
 class TestAnExport:
     """An export."""
 
     async def test_holds_the_whole_books(self, tenancy: Tenancy) -> None:
-        """Head, accounts, entries with postings, and a last line that counts them."""
+        """Head, people, accounts, the chain with its entries, and a last line that counts them."""
         bench = await filled(tenancy)
-        lines = [msgspec.json.decode(line) async for line in export_ledger(bench.database, bench.tenant)]
+        lines = await exported(bench)
         assert lines[0]["record"] == "head"
-        assert lines[0]["sequence"] == 2
-        assert lines[-1] == {"record": "end", "account": 3, "journal_entry": 2, "hold": 0}
+        assert (lines[0]["sequence"], lines[0]["link"]) == (2, 2)
+        counts = {"head": 1, "party": 1, "wallet": 3, "account": 3, "link": 2, "journal_entry": 2, "transfer": 2}
+        assert lines[-1] == {"record": "end", "counts": counts}
         entries = [line for line in lines if line["record"] == "journal_entry"]
         assert [posting["amount_minor"] for posting in entries[1]["postings"]] == [250, -250]
+
+    async def test_puts_each_record_after_its_link(self, tenancy: Tenancy) -> None:
+        """So whoever reads it needs to remember no more than one batch."""
+        bench = await full_books(tenancy)
+        waiting = 0
+        for line in await exported(bench):
+            if line["record"] == "link":
+                assert waiting == 0
+                waiting = len(msgspec.convert(line["leaves"], bytes, strict=False)) // 32
+            elif line["record"] in {"journal_entry", "hold_movement"}:
+                waiting -= 1
+        assert waiting == 0
+        await bench.engine.close()
+
+    async def test_is_verified_without_a_server(self, tenancy: Tenancy, tmp_path: Path) -> None:
+        """The SDK alone finds it whole, and finds out a single digit that was changed in it."""
+        bench = await full_books(tenancy)
+        lines = [line async for line in export_ledger(bench.database, bench.tenant)]
+        path = tmp_path / "books.jsonl"
+        path.write_bytes(b"\n".join(lines))
+        verification = verify_export(path)
+        assert verification.findings == []
+        assert verification.head == (await verify_ledger(bench.database, bench.tenant)).head
+        (place,) = [at for at, line in enumerate(lines) if b'"amount_minor":25,' in line and b"journal_entry" in line]
+        lines[place] = lines[place].replace(b'"amount_minor":25,', b'"amount_minor":26,')
+        found = verify_export(lines).findings[0]
+        assert (found.damage, found.record, found.line) == (Damage.EDITED, "journal_entry", place + 1)
+        await bench.engine.close()
+
+    async def test_is_read_in_windows(self, tenancy: Tenancy) -> None:
+        """More entries than one window holds come all, each once and in order."""
+        bench = await filled(tenancy)
+        for _ in range(4):
+            await asyncio.gather(*(bench.top_up(wallet % 3, 1) for wallet in range(300)))
+        sequences = [line["sequence"] for line in await exported(bench) if line["record"] == "journal_entry"]
+        assert sequences == list(range(1, 1203))
+        assert (await verify_ledger(bench.database, bench.tenant)).ok
+        await bench.engine.close()
+
+    async def test_knows_every_table_and_column(self, tenancy: Tenancy) -> None:
+        """Each table of a tenant is exported with all its columns, or is known to be no part of the books."""
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            rows = await tx.fetch(
+                """
+                SELECT c.relname AS table, array_agg(a.attname::text) AS columns
+                FROM pg_class AS c
+                JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+                WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p')
+                    AND NOT c.relispartition
+                GROUP BY c.relname
+                """
+            )
+        columns = {row["table"]: set(row["columns"]) for row in rows}
+        ours = {table: set(names) for table, names in COLUMNS.items()} | {"postings": set(POSTINGS)}
+        ours |= {table: set(names.split(", ")) for table, (_, names) in BESIDE.items()}
+        head = columns.pop("ledger_head") - {"id"}
+        assert head == set(HeadRecord.__struct_fields__) - {"format", "tenant"}
+        assert {table: columns[table] for table in ours} == ours
+        assert columns.keys() - ours.keys() - NO_BOOKS == set()
+
+
+NO_BOOKS = {
+    "api_clients",
+    "audit_records",
+    "job_schedules",
+    "jobs",
+    "migration",
+    "outbox_events",
+    "publisher_cursors",
+    "relay_head",
+    "signing_keys",
+    "tenant_clock",
+}
+"""What a tenant has besides its books: its secrets and its clock, what was said and what is to be done."""
 
 
 class TestBrokenBooks:

@@ -1,0 +1,154 @@
+"""An export becomes the ledger of another tenant."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+import pytest_asyncio
+
+from billfold import ids
+from billfold.ids import Prefix
+from billfold_server.invariants.service import check
+from billfold_server.ledger import kinds
+from billfold_server.ledger.export import export_ledger, verify_ledger
+from billfold_server.ledger.importing import ImportRefusedError, import_ledger
+from billfold_server.reconciliation.service import import_file
+from billfold_server.tenancy.context import COMMAND_LINE
+from tests.server.ledger.books import CALLER, Bench, open_engine
+from tests.server.ledger.full import full_books
+from tests.server.ledger.giving import accepted
+from tests.tenants import Tenancy
+
+STATEMENT = Path(__file__).parents[3] / "examples" / "statement_import" / "monday.camt053.xml"
+
+
+@pytest_asyncio.fixture
+async def full(tenancy: Tenancy) -> AsyncIterator[Bench]:
+    """Return full books, with a bank statement that was imported."""
+    bench = await full_books(tenancy)
+    answer = await import_file(
+        bench.engine, bench.database, bench.tenant, CALLER, STATEMENT.read_bytes(), secret=bytes(32)
+    )
+    assert answer.error is None
+    yield bench
+    await bench.engine.close()
+
+
+async def lines_of(bench: Bench) -> list[bytes]:
+    """Return the export's lines."""
+    return [line async for line in export_ledger(bench.database, bench.tenant)]
+
+
+async def moved(tenancy: Tenancy, full: Bench) -> Bench:
+    """Return the same books at another tenant."""
+    other = Bench(full.engine, full.database, await tenancy.add("elsewhere"))
+    await import_ledger(other.database, other.tenant, await lines_of(full), caller=COMMAND_LINE)
+    other.wallets = full.wallets
+    return other
+
+
+class TestABookThatWasMoved:
+    """A book that was moved."""
+
+    async def test_has_the_same_head(self, tenancy: Tenancy, full: Bench) -> None:
+        """Number, hash, sequence and all else of the head are those of the export, and everything verifies."""
+        other = await moved(tenancy, full)
+        heads = []
+        for bench in (full, other):
+            async with bench.database.tx(bench.tenant) as tx:
+                heads.append(await tx.fetchrow("SELECT * FROM ledger_head"))
+        assert dict(heads[0]) == dict(heads[1])
+        assert (await verify_ledger(other.database, other.tenant)).findings == []
+        assert await check(other.database, other.tenant) == []
+
+    async def test_is_exported_as_the_same_lines(self, tenancy: Tenancy, full: Bench) -> None:
+        """An export of the import says the same to the letter, but for the tenant's name."""
+        other = await moved(tenancy, full)
+        first, *rest = await lines_of(other)
+        mine, *others = await lines_of(full)
+        assert rest == others
+        assert first == mine.replace(b'"testbank"', b'"elsewhere"')
+        assert any(b'"statement_entries"' in line for line in rest)
+
+    async def test_goes_on_where_it_was(self, tenancy: Tenancy, full: Bench) -> None:
+        """Wallets, holds and idempotency keys work, and the next batch extends the same chain."""
+        other = await moved(tenancy, full)
+        before = await verify_ledger(other.database, other.tenant)
+        again = await other.top_up(0, 10_000, key="first")
+        assert again.replayed
+        accepted(await other.transfer(0, 1, 5))
+        async with other.database.tx(other.tenant) as tx:
+            hold_id = await tx.fetchval("SELECT id FROM holds WHERE status = 'open'")
+        accepted(await other.submit(kinds.RELEASE_HOLD, kinds.Release(hold_id)))
+        after = await verify_ledger(other.database, other.tenant, trusted=before.head)
+        assert (after.findings, after.head.number) == ([], before.head.number + 2)
+        assert (await verify_ledger(full.database, full.tenant)).head == before.head
+
+    async def test_ends_its_holds_in_time(self, tenancy: Tenancy, full: Bench) -> None:
+        """An open hold with an end brings the job that ends it, though jobs aren't exported."""
+        other = await moved(tenancy, full)
+        async with other.database.tx(other.tenant) as tx:
+            (job,) = await tx.fetch("SELECT due_at, payload FROM jobs WHERE kind = $1", kinds.EXPIRE_HOLD_JOB)
+            (hold,) = await tx.fetch("SELECT id, expires_at FROM holds WHERE status = 'open'")
+        assert job["due_at"] == hold["expires_at"]
+        assert msgspec.json.decode(job["payload"]) == {"hold_id": ids.encode(Prefix.HOLD, hold["id"])}
+
+    async def test_is_told_in_the_audit(self, tenancy: Tenancy, full: Bench) -> None:
+        """Who has imported which head, and from where, is on record."""
+        other = await moved(tenancy, full)
+        async with other.database.tx(other.tenant) as tx:
+            rows = await tx.fetch("SELECT actor, facts FROM audit_records WHERE action = 'ledger.imported'")
+        head = (await verify_ledger(other.database, other.tenant)).head
+        ((actor, facts),) = [(row["actor"], msgspec.json.decode(row["facts"])) for row in rows]
+        assert actor == COMMAND_LINE.actor
+        assert (facts["from"], facts["link"], facts["hash"]) == ("testbank", head.number, head.hash.hex())
+
+
+class TestAnImport:
+    """An import."""
+
+    async def test_needs_an_empty_tenant(self, tenancy: Tenancy, full: Bench) -> None:
+        """A second time, or over a single wallet, nothing is imported."""
+        lines = await lines_of(full)
+        other = await moved(tenancy, full)
+        beginner = Bench(open_engine(tenancy.database), tenancy.database, await tenancy.add("beginner"))
+        await beginner.add_wallets(1)
+        for bench in (other, beginner):
+            before = await lines_of(bench)
+            with pytest.raises(ImportRefusedError) as refused:
+                await import_ledger(bench.database, bench.tenant, lines, caller=COMMAND_LINE)
+            assert refused.value.reason == "tenant_not_empty"
+            assert await lines_of(bench) == before
+        await beginner.engine.close()
+
+    async def test_writes_nothing_of_an_export_that_is_damaged(self, tenancy: Tenancy, full: Bench) -> None:
+        """Edited, cut short, or with a line too many: the tenant stays empty, and the first finding says why."""
+        lines = await lines_of(full)
+        other = Bench(full.engine, full.database, await tenancy.add("elsewhere"))
+        empty = await lines_of(other)
+        place = next(at for at, line in enumerate(lines) if line.startswith(b'{"record":"journal_entry"'))
+        edited = lines[place].replace(b'"amount_minor":10000', b'"amount_minor":10001')
+        assert edited != lines[place]
+        damaged = {
+            "edited": [*lines[:place], edited, *lines[place + 1 :]],
+            "incomplete": lines[:-1],
+            "malformed": [*lines[:place], b"{", *lines[place:]],
+        }
+        for damage, given in damaged.items():
+            with pytest.raises(ImportRefusedError) as refused:
+                await import_ledger(other.database, other.tenant, given, caller=COMMAND_LINE)
+            assert refused.value.reason == "export_damaged"
+            assert refused.value.finding is not None
+            assert refused.value.finding.damage == damage
+            assert await lines_of(other) == empty
+
+    async def test_of_what_the_database_refuses_is_refused(self, tenancy: Tenancy, full: Bench) -> None:
+        """What the verification knows nothing of, the tables' constraints still hold."""
+        lines = await lines_of(full)
+        other = Bench(full.engine, full.database, await tenancy.add("elsewhere"))
+        place = next(at for at, line in enumerate(lines) if line.startswith(b'{"record":"party"'))
+        lines[place] = lines[place].replace(b'"person"', b'"robot"')
+        with pytest.raises(ImportRefusedError) as refused:
+            await import_ledger(other.database, other.tenant, lines, caller=COMMAND_LINE)
+        assert refused.value.reason == "export_refused"
