@@ -1,0 +1,219 @@
+"""Signed heads and proofs over HTTP, and ``billfold ledger`` on the command line."""
+
+import json
+import stat
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+
+from billfold import ids
+from billfold.chain import Damage, Head, verify_export
+from billfold.contract.ledger import JournalEntry, JournalEntryProof, LedgerHead
+from billfold.contract.oauth import JwkSet
+from billfold.ids import Prefix
+from billfold.proofs import InvalidProofError, verify_head, verify_proof
+from billfold_server.app import open_services
+from billfold_server.identity.tokens import key_id_of
+from billfold_server.ledger.commands import ledger
+from tests.live import LiveServer
+from tests.tenants import manifest
+
+
+def invoke(live: LiveServer, *words: str, given: bytes | None = None) -> Result:
+    """Call a command as ``billfold ledger`` does, which knows the address of the server that runs."""
+    settings = msgspec.structs.replace(live.settings, public_url=live.url)
+    return CliRunner().invoke(ledger, words, obj=partial(open_services, settings), input=given)
+
+
+def keys_of(live: LiveServer, slug: str) -> JwkSet:
+    """Return a tenant's public keys."""
+    return msgspec.json.decode(httpx.get(f"{live.base(slug)}/.well-known/jwks.json").content, type=JwkSet)
+
+
+def asked(client: httpx.Client, path: str, type_: Any) -> Any:
+    """Return an answer."""
+    answer = client.get(path)
+    assert answer.status_code == 200, answer.text
+    return msgspec.json.decode(answer.content, type=type_)
+
+
+class Customer:
+    """A client that moves money at a tenant."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self.client = client
+        party = self._post("/v1/parties", {"kind": "person", "name": "Ada Lovelace"})
+        self.wallet = self._post("/v1/wallets", {"party_id": party["id"]})["id"]
+
+    def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        answer = self.client.post(path, json=body, headers={"Idempotency-Key": ids.new(Prefix.REQUEST)})
+        assert answer.status_code == 201, answer.text
+        return dict(answer.json())
+
+    def top_up(self, **facts: Any) -> str:
+        """Fund the wallet, and return the journal entry's id."""
+        body = {"wallet_id": self.wallet, "amount": {"amount_minor": 1250, "currency": "EUR"}, **facts}
+        return str(self._post("/v1/top-ups", body)["journal_entry_id"])
+
+
+@pytest.fixture
+def customer(live: LiveServer) -> Iterator[Customer]:
+    """Return a customer of ``alpha``."""
+    with live.client("alpha") as client:
+        yield Customer(client)
+
+
+class TestTheHead:
+    """The head."""
+
+    def test_is_signed_by_the_tenant(self, live: LiveServer, customer: Customer) -> None:
+        """It is verified by the tenant's JWKS, and stands for what has just been posted."""
+        customer.top_up()
+        before = asked(customer.client, "/v1/ledger/head", LedgerHead)
+        customer.top_up()
+        after = asked(customer.client, "/v1/ledger/head", LedgerHead)
+        keys, issuer = keys_of(live, "alpha"), live.base("alpha")
+        assert verify_head(after, keys, issuer=issuer) == Head(number=after.number, hash=bytes.fromhex(after.hash))
+        assert (after.sequence, after.number) == (before.sequence + 1, before.number + 1)
+        with pytest.raises(InvalidProofError):
+            verify_head(after, keys_of(live, "beta"), issuer=live.base("beta"))
+
+    def test_opens_nothing(self, live: LiveServer, customer: Customer) -> None:
+        """Its signature isn't an access token, though the same key signs both."""
+        jws = asked(customer.client, "/v1/ledger/head", LedgerHead).jws
+        answer = httpx.get(f"{live.base('alpha')}/v1/accounts", headers={"Authorization": f"Bearer {jws}"})
+        assert answer.status_code == 401
+        with pytest.raises(Exception, match="valid"):
+            key_id_of(jws)
+
+    def test_is_for_who_may_read_the_ledger(self, live: LiveServer) -> None:
+        """The scope is that of journal entries."""
+        with live.client("alpha", ["wallets:read"]) as client:
+            assert client.get("/v1/ledger/head").status_code == 403
+
+
+class TestAProof:
+    """A proof."""
+
+    def test_shows_that_an_entry_is_in_the_ledger(self, live: LiveServer, customer: Customer) -> None:
+        """The SDK verifies it by the public keys, and the entry's facts and text by what is committed to."""
+        entry_id = customer.top_up(description="Pocket money")
+        for _ in range(5):
+            customer.top_up()
+        entry = asked(customer.client, f"/v1/journal-entries/{entry_id}", JournalEntry)
+        proof = asked(customer.client, f"/v1/journal-entries/{entry_id}/proof", JournalEntryProof)
+        keys, issuer = keys_of(live, "alpha"), live.base("alpha")
+        proven = verify_proof(proof, keys, issuer=issuer, entry=entry)
+        assert (proven.id, proven.kind, proven.sequence) == (entry_id, "top_up", entry.sequence)
+        assert [posting.amount_minor for posting in proven.postings] == [1250, -1250]
+        other = msgspec.structs.replace(entry, description="Rent")
+        with pytest.raises(InvalidProofError) as refused:
+            verify_proof(proof, keys, issuer=issuer, entry=other)
+        assert refused.value.fact == "text"
+
+    def test_is_there_for_entries_that_are_there(self, customer: Customer) -> None:
+        """An entry that doesn't exist has none."""
+        nothing = ids.new(Prefix.JOURNAL_ENTRY)
+        assert customer.client.get(f"/v1/journal-entries/{nothing}/proof").status_code == 404
+
+    def test_is_not_made_for_an_entry_that_was_edited(self, live: LiveServer) -> None:
+        """Where the books were changed behind its back, the server fails rather than prove what isn't so."""
+        live.add_tenant(manifest("damaged"))
+        with live.client("damaged") as client:
+            entry_id = Customer(client).top_up()
+            edited = ids.decode(Prefix.JOURNAL_ENTRY, entry_id)
+            as_owner(live, "damaged", f"UPDATE journal_entries SET kind = 'x' WHERE id = '{edited}'")  # noqa: S608
+            assert client.get(f"/v1/journal-entries/{entry_id}/proof").status_code == 500
+        done = invoke(live, "verify", "--tenant", "damaged", "--json")
+        document = json.loads(done.stdout)
+        assert (done.exit_code, document["ok"]) == (1, False)
+        found = document["findings"][0]
+        assert (found["damage"], found["record"]) == (Damage.EDITED, "journal_entry")
+        assert found["id"] == str(edited)
+        assert "edited" in invoke(live, "verify", "--tenant", "damaged").stdout
+
+
+def as_owner(live: LiveServer, slug: str, statement: str) -> None:
+    """Run SQL as the owner of a tenant's tables."""
+
+    async def run() -> None:
+        tenant = await live.services.registry.get(slug)
+        assert live.settings.admin_database_url is not None
+        connection = await asyncpg.connect(live.settings.admin_database_url.reveal())
+        try:
+            await connection.execute(f"SET ROLE {tenant.owner_role}; SET search_path TO {tenant.schema}; {statement}")
+        finally:
+            await connection.close()
+
+    live.run(run())
+
+
+class TestTheCommandLine:
+    """The command line."""
+
+    def test_shows_the_head_that_the_api_shows(self, live: LiveServer, customer: Customer) -> None:
+        """And verifies the books against one that was kept."""
+        customer.top_up()
+        shown = msgspec.json.decode(invoke(live, "head", "--tenant", "alpha", "--json").stdout, type=LedgerHead)
+        assert shown.hash == asked(customer.client, "/v1/ledger/head", LedgerHead).hash
+        verify_head(shown, keys_of(live, "alpha"), issuer=live.base("alpha"))
+        assert f"{shown.number}:{shown.hash}" in invoke(live, "head", "--tenant", "alpha").stdout
+        customer.top_up()
+        words = ("verify", "--tenant", "alpha", "--json", "--trusted")
+        right = invoke(live, *words, f"{shown.number}:{shown.hash}")
+        assert (right.exit_code, json.loads(right.stdout)["ok"]) == (0, True)
+        wrong = invoke(live, *words, f"{shown.number}:{'11' * 32}")
+        assert (wrong.exit_code, json.loads(wrong.stdout)["findings"][0]["link"]) == (1, shown.number)
+        assert invoke(live, *words, "nonsense").exit_code == 2
+
+    def test_says_that_the_books_are_whole(self, live: LiveServer, customer: Customer) -> None:
+        """In a sentence, with the head to write down."""
+        customer.top_up()
+        done = invoke(live, "verify", "--tenant", "alpha")
+        assert done.exit_code == 0
+        assert asked(customer.client, "/v1/ledger/head", LedgerHead).hash in done.stdout
+
+    def test_moves_a_ledger_to_another_tenant(self, live: LiveServer, customer: Customer, tmp_path: Path) -> None:
+        """The export is a private file, the SDK verifies it, and the import has the same head."""
+        customer.top_up(description="Pocket money")
+        live.add_tenant(manifest("target"))
+        path = tmp_path / "books.jsonl"
+        path.touch(mode=0o644)
+        assert invoke(live, "export", "--tenant", "alpha", "--output", str(path)).exit_code == 0
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert verify_export(path).ok
+        assert invoke(live, "export", "--tenant", "alpha").stdout_bytes == path.read_bytes()
+        done = invoke(live, "import", "--tenant", "target", "--json", "-", given=path.read_bytes())
+        assert done.exit_code == 0, done.output
+        head = asked(customer.client, "/v1/ledger/head", LedgerHead)
+        assert json.loads(done.stdout)["head"] == {
+            "number": head.number,
+            "hash": head.hash,
+            "sequence": head.sequence,
+        }
+        again = invoke(live, "import", "--tenant", "target", "--json", str(path))
+        assert (again.exit_code, json.loads(again.stderr)["code"]) == (1, "tenant_not_empty")
+        assert json.loads(invoke(live, "verify", "--tenant", "target", "--json").stdout)["ok"]
+        with live.client("target") as client:
+            assert Customer(client).top_up()
+
+    def test_names_what_is_wrong_with_an_export(self, live: LiveServer, customer: Customer, tmp_path: Path) -> None:
+        """Nothing is imported, and the damaged record is named with its line."""
+        customer.top_up()
+        live.add_tenant(manifest("spared"))
+        path = tmp_path / "books.jsonl"
+        invoke(live, "export", "--tenant", "alpha", "--output", str(path))
+        path.write_bytes(path.read_bytes().replace(b'"amount_minor":1250', b'"amount_minor":1251'))
+        refused = invoke(live, "import", "--tenant", "spared", "--json", str(path))
+        document = json.loads(refused.stderr)
+        assert (refused.exit_code, document["code"], document["finding"]["damage"]) == (1, "export_damaged", "edited")
+        assert "is edited" in invoke(live, "import", "--tenant", "spared", str(path)).stderr
+        verified = json.loads(invoke(live, "verify", "--tenant", "spared", "--json").stdout)
+        assert (verified["ok"], verified["head"]["sequence"]) == (True, 0)
