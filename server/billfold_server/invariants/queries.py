@@ -201,5 +201,41 @@ INVARIANTS: Final[dict[str, str]] = {
             OR b.break_minor <> coalesce(p.break_minor, 0)
         ORDER BY 1 LIMIT 100
     """,
+    "reversing_entries_have_their_entry": """
+        SELECT j.id::text AS object, 'reverses ' || j.reverses::text || ', which is missing' AS fact
+        FROM journal_entries AS j LEFT JOIN journal_entries AS r ON r.id = j.reverses
+        WHERE j.reverses IS NOT NULL AND r.id IS NULL
+        ORDER BY j.id LIMIT 100
+    """,
+    "captures_have_their_hold": """
+        SELECT j.id::text AS object, 'captures ' || j.hold_id::text || ', which is missing' AS fact
+        FROM journal_entries AS j LEFT JOIN holds AS h ON h.id = j.hold_id
+        WHERE j.hold_id IS NOT NULL AND h.id IS NULL
+        ORDER BY j.id LIMIT 100
+    """,
+    "movements_have_their_hold": """
+        SELECT m.hold_id::text || '/' || m.step::text AS object,
+            'its hold is missing, or is one of other accounts' AS fact
+        FROM hold_movements AS m LEFT JOIN holds AS h ON h.id = m.hold_id
+        WHERE h.id IS NULL OR m.account_id <> h.account_id OR m.to_account_id IS DISTINCT FROM h.to_account_id
+        ORDER BY m.hold_id, m.step LIMIT 100
+    """,
+    "holds_have_their_accounts": """
+        SELECT h.id::text AS object, 'one of its accounts is missing' AS fact
+        FROM holds AS h
+        LEFT JOIN accounts AS a ON a.id = h.account_id
+        LEFT JOIN accounts AS t ON t.id = h.to_account_id
+        WHERE a.id IS NULL OR (h.to_account_id IS NOT NULL AND t.id IS NULL)
+        ORDER BY h.id LIMIT 100
+    """,
+    "chain_ends_at_the_head": """
+        SELECT h.link::text AS object,
+            'the head is link ' || h.link::text || ', but the newest link is ' || coalesce(l.number, 0)::text
+                || CASE WHEN l.number = h.link THEN ' with another hash' ELSE '' END AS fact
+        FROM ledger_head AS h
+        LEFT JOIN (
+            SELECT number, hash FROM ledger_links ORDER BY number DESC LIMIT 1) AS l ON TRUE
+        WHERE h.link <> coalesce(l.number, 0) OR (h.link > 0 AND h.hash IS DISTINCT FROM l.hash)
+    """,
 }
 """What must hold of every tenant's books, by name."""

@@ -163,6 +163,15 @@ class TestBrokenBooks:
             ("UPDATE wallets SET currencies = '{}'", "wallets_and_their_accounts_agree"),
             ("UPDATE reversals SET reversed_minor = reversed_minor + 1", "reversals_equal_entries"),
             ("UPDATE journal_entries SET recorded_at = '2000-01-02Z' WHERE sequence = 2", "recorded_in_order"),
+            (
+                "UPDATE journal_entries SET reverses = gen_random_uuid() WHERE reverses IS NOT NULL",
+                "reversing_entries_have_their_entry",
+            ),
+            ("DELETE FROM holds", "captures_have_their_hold"),
+            ("DELETE FROM holds", "movements_have_their_hold"),
+            ("UPDATE holds SET to_account_id = gen_random_uuid()", "holds_have_their_accounts"),
+            ("UPDATE ledger_head SET link = link - 1", "chain_ends_at_the_head"),
+            ("UPDATE ledger_head SET hash = decode(repeat('11', 32), 'hex')", "chain_ends_at_the_head"),
         ],
     )
     async def test_are_named_each_by_its_invariant(self, tenancy: Tenancy, statement: str, invariant: str) -> None:

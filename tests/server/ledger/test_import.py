@@ -57,7 +57,7 @@ class TestABookThatWasMoved:
         heads = []
         for bench in (full, other):
             async with bench.database.tx(bench.tenant) as tx:
-                heads.append(await tx.fetchrow("SELECT * FROM ledger_head"))
+                heads += await tx.fetch("SELECT * FROM ledger_head")
         assert dict(heads[0]) == dict(heads[1])
         assert (await verify_ledger(other.database, other.tenant)).findings == []
         assert await check(other.database, other.tenant) == []
