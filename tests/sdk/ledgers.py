@@ -223,6 +223,22 @@ class Ledger:
                 hash=self.head.hash,
                 skips=self.head.skips,
             ),
+        ]
+        lines += self._people()
+        lines += [self._account(account) for account in (CASH, FIRST, SECOND)]
+        lines += self._placed()
+        lines.append(RowRecord(table="statements", columns={"id": "x"}))
+        lines += [
+            IdempotencyKeyRecord(
+                client_id=ADA, key=key, fingerprint=bytes(32), status=201, body=b"{}", created_at=START
+            )
+            for key in ("a", "b")
+        ]
+        return self.ended(lines)
+
+    @staticmethod
+    def _people() -> list[Record]:
+        people: list[Record] = [
             PartyRecord(
                 id=ADA,
                 kind="person",
@@ -237,7 +253,7 @@ class Ledger:
                 updated_at=START,
             ),
         ]
-        lines += [
+        people += [
             WalletRecord(
                 id=wallet,
                 party_id=ADA,
@@ -252,7 +268,7 @@ class Ledger:
             )
             for wallet in WALLETS
         ]
-        lines.append(
+        people.append(
             AliasRecord(
                 id=UUID(int=31),
                 wallet_id=WALLETS[0],
@@ -262,16 +278,7 @@ class Ledger:
                 created_at=START,
             )
         )
-        lines += [self._account(account) for account in (CASH, FIRST, SECOND)]
-        lines += self._placed()
-        lines.append(RowRecord(table="statements", columns={"id": "x"}))
-        lines += [
-            IdempotencyKeyRecord(
-                client_id=ADA, key=key, fingerprint=bytes(32), status=201, body=b"{}", created_at=START
-            )
-            for key in ("a", "b")
-        ]
-        return self.ended(lines)
+        return people
 
     @staticmethod
     def ended(lines: list[Record]) -> list[Record]:

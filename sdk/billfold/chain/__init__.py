@@ -22,6 +22,7 @@ nothing to guess it by, and the chain whole.
 All hashes are SHA-256, 32 bytes.
 """
 
+from billfold.chain.findings import Damage, Finding
 from billfold.chain.links import (
     HASH_BYTES,
     NOTHING,
@@ -46,7 +47,7 @@ from billfold.chain.links import (
     tree_root,
     verify_inclusion,
 )
-from billfold.chain.verification import Damage, Finding, Verification, Verifier, verify_export
+from billfold.chain.verification import Verification, Verifier, verify_export
 
 __all__ = [
     "HASH_BYTES",

@@ -1,0 +1,177 @@
+"""The verification of the chain: links that follow from each other, and records that are those of their link."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final, TypeAlias
+
+import msgspec
+
+from billfold.chain.findings import Damage, Findings
+from billfold.chain.links import NOTHING, START, BrokenLinkError, Head, StoredLink
+from billfold.chain.records import JournalEntryRecord, LinkRecord, MovementRecord, name_of
+
+__all__ = ["Chained", "Linking"]
+
+Chained: TypeAlias = JournalEntryRecord | MovementRecord
+"""A record that is in the chain."""
+
+_MOST_MISSING: Final = 100
+_FACTS: Final = {
+    Damage.EDITED: "its hash isn't the one that was committed",
+    Damage.INSERTED: "no such record was committed there",
+    Damage.REORDERED: "it was committed at another place",
+}
+
+
+class Linking:
+    """Follows the links, and compares the records of each with its leaves.
+
+    Attributes:
+        head: The head that the links lead to.
+        number: The number of the newest link.
+
+    Args:
+        findings: Where to say what is wrong.
+        trusted: A head that is known from elsewhere; the ledger must contain it.
+    """
+
+    def __init__(self, findings: Findings, trusted: Head | None) -> None:
+        self.head: Head = START
+        self.number: int | None = None
+        self._findings = findings
+        self._trusted = trusted
+        self._link: StoredLink | None = None
+        self._linked_at: datetime | None = None
+        self._last_title: str | None = None
+        self._last_sequence = 0
+        self._unnamed: list[int] = []
+
+    def take(self, record: LinkRecord) -> None:
+        """Follow the next link."""
+        stored, expected = record.stored(), self.head.number + 1
+        if stored.number > expected:
+            for number in range(expected, min(stored.number, expected + _MOST_MISSING)):
+                self._findings.add(Damage.DROPPED, "link", str(number), "it is missing", link=number)
+            self._go_on_after(stored)
+        elif stored.number < expected:
+            fact = f"it stands after link {self.head.number}"
+            self._findings.add(Damage.REORDERED, "link", str(stored.number), fact, link=stored.number)
+        else:
+            self._follow(stored)
+        self._link, self.number, self._linked_at = stored, stored.number, stored.recorded_at
+        if self._trusted is not None and self._trusted.number == stored.number and self._trusted.hash != stored.hash:
+            fact = "its hash isn't that of the head which is trusted"
+            self._findings.add(Damage.EDITED, "link", str(stored.number), fact, link=stored.number)
+
+    def _follow(self, stored: StoredLink) -> None:
+        if self._linked_at is not None and stored.recorded_at <= self._linked_at:
+            fact = "it was recorded before the link that it follows"
+            self._findings.add(Damage.INCONSISTENT, "link", str(stored.number), fact, link=stored.number)
+        try:
+            self.head = self.head.follow(stored)
+        except BrokenLinkError as error:
+            fact = f"its {error.fact} doesn't follow from the links before"
+            self._findings.add(Damage.EDITED, "link", str(stored.number), fact, link=stored.number)
+            self._go_on_after(stored)
+
+    def _go_on_after(self, stored: StoredLink) -> None:
+        """Take a broken link's hash as it is stored, so that later links are judged by themselves."""
+        follower, _ = Head(number=stored.number - 1, hash=NOTHING, skips=self.head.skips).extend(
+            [NOTHING], stored.recorded_at
+        )
+        self.head = Head(number=stored.number, hash=stored.hash, skips=follower.skips)
+
+    def compare(self, group: Sequence[tuple[int | None, Chained]]) -> None:
+        """Compare the records of a link with its leaves, and name what was edited, dropped, inserted or moved."""
+        expected, found = self._leaves(), [record.leaf() for _, record in group]
+        wanted, there = Counter(expected), Counter(found)
+        if _whole_but_for_edits(expected, found):
+            # As many are strange as are lost, and the others stand in order: nothing but edits.
+            for (line, record), each in zip(group, found, strict=True):
+                if not wanted[each]:
+                    self._name(Damage.EDITED, line, record)
+                self._note(record, strange=False)
+            return
+        index = place = 0
+        while index < len(expected) or place < len(found):
+            lost = index < len(expected) and not there[expected[index]]
+            strange = place < len(found) and wanted[found[place]] <= 0
+            if place < len(found) and not (lost and not strange):
+                line, record = group[place]
+                damage = self._judge(found[place], expected[index : index + 1], lost=lost, strange=strange)
+                if damage is not None:
+                    self._name(damage, line, record)
+                self._note(record, strange=strange and not lost)
+                wanted[found[place]] -= 1
+                place += 1
+                index += damage is not Damage.INSERTED and index < len(expected)
+            else:
+                if lost:
+                    self._name_missing(index)
+                index += 1
+
+    @staticmethod
+    def _judge(found: bytes, expected: Sequence[bytes], *, lost: bool, strange: bool) -> Damage | None:
+        if [found] == expected:
+            return None
+        if strange:
+            return Damage.EDITED if lost else Damage.INSERTED
+        return Damage.REORDERED
+
+    def _leaves(self) -> list[bytes]:
+        # What still came before the next link would belong to none.
+        link, self._link = self._link, None
+        try:
+            return [] if link is None else link.split()
+        except BrokenLinkError:
+            # It has been named already, when it didn't follow.
+            return []
+
+    def _name(self, damage: Damage, line: int | None, record: Chained) -> None:
+        sequence = record.sequence if isinstance(record, JournalEntryRecord) else None
+        fact = _FACTS[damage]
+        self._findings.add(damage, name_of(record), _key(record), fact, sequence=sequence, link=self.number, line=line)
+
+    def _name_missing(self, index: int) -> None:
+        """Name a record of which only the leaf is left: by its place, until a later record tells which one it was."""
+        number, after = self.number, self._last_title
+        fact = f"record {index + 1} of link {number} is missing" + (f" after {after}" if after else "")
+        place = self._findings.add(Damage.DROPPED, "record", f"{number}/{index}", fact, link=number)
+        if place is not None:
+            self._unnamed.append(place)
+
+    def _note(self, record: Chained, *, strange: bool) -> None:
+        """Remember a record as the newest one, and name those that are missing before it by their sequence."""
+        self._last_title = _title(record)
+        if not isinstance(record, JournalEntryRecord) or strange:
+            return
+        gap, unnamed, kept = record.sequence - self._last_sequence - 1, self._unnamed, self._findings.kept
+        if gap == len(unnamed) or gap == 0:
+            for number, place in enumerate(unnamed, self._last_sequence + 1):
+                name = {"record": "journal_entry", "sequence": number} if gap else {"record": "hold_movement"}
+                kept[place] = msgspec.structs.replace(kept[place], **name)
+        self._last_sequence, self._unnamed = record.sequence, []
+
+    def finish(self) -> None:
+        """See that the links have come as far as the head that is trusted."""
+        if self._trusted is not None and self._trusted.number > self.head.number:
+            number, last = self.head.number + 1, self._trusted.number
+            fact = f"the ledger ends before link {last}, whose head is trusted"
+            self._findings.add(Damage.DROPPED, "link", str(number), fact, link=number)
+
+
+def _whole_but_for_edits(expected: Sequence[bytes], found: Sequence[bytes]) -> bool:
+    wanted, there = set(expected), set(found)
+    kept = [each for each in expected if each in there]
+    return len(expected) == len(found) and kept == [each for each in found if each in wanted]
+
+
+def _key(record: Chained) -> str:
+    return str(record.id) if isinstance(record, JournalEntryRecord) else f"{record.hold_id}/{record.step}"
+
+
+def _title(record: Chained) -> str:
+    if isinstance(record, JournalEntryRecord):
+        return f"journal entry {record.sequence}"
+    return f"hold movement {_key(record)}"
