@@ -124,13 +124,13 @@ def uuid7_at(instant: datetime) -> UUID:
 
 
 def first_at(instant: datetime) -> UUID:
-    """Return the smallest id that ``uuid7_at`` can make of an instant."""
-    return UUID(int=_at(instant) | _VARIANT)
+    """Return the smallest id that ``uuid7_at`` can make of an instant; before 1970 that of 1970."""
+    return UUID(int=_at(max(instant, _EPOCH)) | _VARIANT)
 
 
 def last_at(instant: datetime) -> UUID:
-    """Return the greatest id that ``uuid7_at`` can make of an instant."""
-    return UUID(int=_at(instant) | _VARIANT | _RANDOM_B_MASK)
+    """Return the greatest id that ``uuid7_at`` can make of an instant; before 1970 that of 1970."""
+    return UUID(int=_at(max(instant, _EPOCH)) | _VARIANT | _RANDOM_B_MASK)
 
 
 def instant_of(value: UUID) -> datetime:

@@ -1,10 +1,11 @@
 """Identifiers: UUIDv7, and their one spelling on the wire (billfold.ids)."""
 
 import time
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from billfold import ids
@@ -83,3 +84,36 @@ class TestAUuid:
         """A clock that is set back makes ids that go on from where they were."""
         ahead = ids.uuid7(time.time_ns() // 1_000_000 + 5)
         assert ids.uuid7(1_000) > ahead
+
+
+INSTANTS = st.datetimes(datetime(1970, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis adds the zone.
+
+
+class TestAnIdOfAnInstant:
+    @given(INSTANTS)
+    def test_gives_the_instant_back(self, instant: datetime):
+        """To the microsecond, and it is a UUID of version 7."""
+        value = ids.uuid7_at(instant)
+        assert ids.instant_of(value) == instant
+        assert (value.version, value.int >> 62 & 0b11) == (7, 0b10)
+
+    @given(INSTANTS, INSTANTS)
+    def test_is_ordered_as_the_instants_are(self, one: datetime, other: datetime):
+        """What was made of an earlier instant is smaller."""
+        assume(one != other)
+        assert (ids.uuid7_at(one) < ids.uuid7_at(other)) == (one < other)
+
+    @given(INSTANTS)
+    def test_lies_between_the_first_and_the_last(self, instant: datetime):
+        """The bounds hold every id of their instant, and none of the next."""
+        first, last = ids.first_at(instant), ids.last_at(instant)
+        assert first <= ids.uuid7_at(instant) <= last
+        assert ids.instant_of(first) == ids.instant_of(last) == instant
+        if instant < datetime.max.replace(tzinfo=UTC):
+            assert last < ids.first_at(instant + timedelta.resolution)
+
+    @given(st.datetimes(max_value=datetime(1970, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001 - as above.
+    def test_has_bounds_before_1970_too(self, instant: datetime):
+        """Nothing was made then, so a bound of any such instant lies before all that was made since."""
+        now = datetime(2026, 11, 20, tzinfo=UTC)
+        assert ids.first_at(instant) < ids.last_at(instant) < ids.uuid7_at(now)

@@ -333,6 +333,7 @@ class TestBooksThatContradictThemselves:
             (JournalEntryRecord, {"postings": []}, Damage.UNBALANCED, "journal_entry"),
             (JournalEntryRecord, {"sequence": 7}, Damage.INCONSISTENT, "journal_entry"),
             (JournalEntryRecord, {"id": NOBODY}, Damage.INCONSISTENT, "journal_entry"),
+            (JournalEntryRecord, {"id": UUID(int=2**128 - 1)}, Damage.INCONSISTENT, "journal_entry"),
             (JournalEntryRecord, {"reverses": NOBODY}, Damage.DANGLING, "journal_entry"),
             (JournalEntryRecord, {"hold_id": NOBODY}, Damage.DANGLING, "journal_entry"),
             (JournalEntryRecord, {"kind": "journal_entry"}, Damage.DANGLING, "transfer"),
