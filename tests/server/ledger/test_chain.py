@@ -250,7 +250,11 @@ class TestReferences:
         ("change", "record"),
         [
             ("DELETE FROM accounts WHERE code = 'cash' AND currency = 'EUR'", "journal_entry"),
-            ("UPDATE transfers SET id = gen_random_uuid() WHERE kind = 'transfer'", "journal_entry"),
+            (
+                "UPDATE transfers SET id = '00000000-0000-7000-8000-000000000000' "
+                "WHERE id = (SELECT id FROM transfers WHERE kind = 'transfer' ORDER BY id LIMIT 1)",
+                "transfer",
+            ),
             ("DELETE FROM transfers WHERE kind = 'top_up'", "journal_entry"),
             ("DELETE FROM reversals", "journal_entry"),
             ("UPDATE reversals SET journal_entry_id = gen_random_uuid()", "journal_entry"),
