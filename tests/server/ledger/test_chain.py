@@ -251,13 +251,15 @@ class TestReferences:
         [
             ("DELETE FROM accounts WHERE code = 'cash' AND currency = 'EUR'", "journal_entry"),
             (
-                "UPDATE transfers SET id = '00000000-0000-7000-8000-000000000000' "
-                "WHERE id = (SELECT id FROM transfers WHERE kind = 'transfer' ORDER BY id LIMIT 1)",
+                """
+                UPDATE transfers SET id = '00000000-0000-7000-8000-000000000000'
+                WHERE id = (SELECT id FROM transfers WHERE kind = 'transfer' ORDER BY id LIMIT 1)
+                """,
                 "transfer",
             ),
             ("DELETE FROM transfers WHERE kind = 'top_up'", "journal_entry"),
             ("DELETE FROM reversals", "journal_entry"),
-            ("UPDATE reversals SET journal_entry_id = gen_random_uuid()", "journal_entry"),
+            ("UPDATE reversals SET journal_entry_id = '00000000-0000-7000-8000-000000000000'", "reversal"),
             ("DELETE FROM holds WHERE status = 'captured'", "hold_movement"),
             ("UPDATE holds SET to_account_id = gen_random_uuid() WHERE status = 'open'", "hold"),
             ("ALTER TABLE wallets DROP CONSTRAINT wallets_party_id_fkey; DELETE FROM parties", "wallet"),
