@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from billfold_server.invariants.service import check
 from billfold_server.ledger.engine import Engine
+from billfold_server.ledger.export import verify_ledger
 from billfold_server.ledger.service import balances_as_of
 from tests.server.ledger.books import Bench, open_engine
 from tests.server.ledger.clerk import Clerk
@@ -178,6 +179,7 @@ class TestWhateverIsOrdered:
             verdicts |= play.verdicts
             now = play.model.now
         assert await check(bench.database, bench.tenant) == []
+        assert (await verify_ledger(bench.database, bench.tenant)).findings == []
         assert len(verdicts) >= 100, sorted(verdicts)
 
     @settings(max_examples=many(40, 400), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -18,6 +18,7 @@ from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.invariants.service import check
 from billfold_server.ledger import kinds as ledger_kinds
+from billfold_server.ledger.export import verify_ledger
 from billfold_server.ledger.protocol import Answer, Kind
 from billfold_server.ledger.service import list_wallet_accounts
 from billfold_server.wallets import kinds
@@ -101,6 +102,7 @@ class Till:
         assert Counter((UUID(row["object_id"]).int, row["action"]) for row in audit) == told
         assert sorted(UUID(row["dedup_key"]).int for row in jobs) == sorted(model.payments)
         assert await check(bench.database, bench.tenant) == []
+        assert (await verify_ledger(bench.database, bench.tenant)).findings == []
 
 
 def _verdict(answer: Answer | errors.ProblemError) -> str:
