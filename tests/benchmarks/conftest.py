@@ -15,6 +15,7 @@ import uvloop
 from billfold_server.db.embedded import DEFAULT_MAJOR
 from billfold_server.http.services import Services
 from billfold_server.invariants.service import check
+from billfold_server.ledger.export import verify_ledger
 from tests.benchmarks.bank import FUNDS_MINOR, books_of, open_bank, opened
 from tests.benchmarks.extent import FULL, QUICK, Extent
 from tests.benchmarks.filling import fill
@@ -121,6 +122,7 @@ def open_room(runner: asyncio.Runner, services: Services, ground: Ground, extent
             runner.run(fill(services, ground.dsn(), bank, postings))
             if postings <= _CHECKED_UP_TO:
                 assert runner.run(check(services.database, bank.tenant)) == []
+                assert runner.run(verify_ledger(services.database, bank.tenant)).findings == []
         books = runner.run(books_of(services, bank.tenant))
         assert books.in_wallets_minor == FUNDS_MINOR * (2 * extent.wallets - 1)
         return Room(runner, services, bank, ground, extent)

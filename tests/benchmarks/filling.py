@@ -10,6 +10,7 @@ from typing import Any
 
 import asyncpg
 
+from billfold import chain
 from billfold.contract.ledger import AccountType, CreateAccount
 from billfold_server.http.services import Services
 from billfold_server.ledger import kinds as ledger_kinds
@@ -22,10 +23,12 @@ _CHUNK = 200_000
 _LATEST = timedelta(minutes=1)
 _LONGEST = timedelta(days=20)
 
+_TABLE = "CREATE TEMPORARY TABLE scattered (n bigint, wallet_id uuid, account_id uuid, funds bigint)"
 _WALLETS = """
-CREATE TEMPORARY TABLE scattered AS
-SELECT (row_number() OVER (ORDER BY w.id) - 1)::bigint AS n, w.id AS wallet_id, a.id AS account_id
-FROM wallets AS w JOIN accounts AS a ON a.wallet_id = w.id AND a.currency = 'EUR'
+INSERT INTO scattered (n, wallet_id, account_id, funds)
+SELECT w.n, w.id, a.id, CASE w.n WHEN 0 THEN $1::bigint ELSE 1 END * $2::bigint
+FROM (SELECT row_number() OVER (ORDER BY w.id) - 1 AS n, w.id FROM wallets AS w) AS w
+JOIN accounts AS a ON a.wallet_id = w.id AND a.currency = 'EUR'
 """
 # In entry i, wallet i * 7919 pays to wallet (i + 1) * 7919, both modulo the number of wallets. It is funded before that
 # and has been paid as often as it has paid, or once less at the beginning of a round.
@@ -42,28 +45,26 @@ plan AS MATERIALIZED (
     FROM generate_series($3::bigint, $4::bigint) AS i, facts AS f
 ),
 entry AS MATERIALIZED (
-    SELECT p.i, p.recorded_at, p.wallets, p.i < p.wallets AS funding,
+    SELECT p.i, p.us, p.us - extract(epoch FROM p.late)::bigint * 1000000 AS effective_us, p.recorded_at,
         p.recorded_at - p.late AS effective_at, greatest(p.before_at, p.recorded_at - p.late) AS effective_high,
         CASE WHEN p.i % 100 = 50 AND p.before_at > p.recorded_at - p.late
             THEN floor(log(2, greatest(1, extract(epoch FROM p.before_at - (p.recorded_at - p.late)))))::smallint
         END AS late_class,
         (lpad(to_hex(p.us / 1000), 12, '0') || '7' || lpad(to_hex(p.us % 1000), 3, '0') || '8'
             || substr(md5(p.i::text), 1, 15))::uuid AS id,
-        CASE WHEN p.i < p.wallets THEN p.funds * CASE WHEN p.i = 0 THEN p.wallets ELSE 1 END ELSE 1 END AS amount,
-        s.wallet_id AS from_wallet_id, s.account_id AS from_account_id,
-        t.wallet_id AS to_wallet_id, t.account_id AS to_account_id,
-        p.funds * CASE WHEN p.source = 0 THEN p.wallets ELSE 1 END AS from_funds,
-        p.funds * CASE WHEN p.target = 0 THEN p.wallets ELSE 1 END AS to_funds,
-        CASE WHEN p.i % p.wallets = 0 THEN 1 ELSE 0 END AS from_paid_ahead,
-        CASE WHEN (p.i + 1) % p.wallets = 0 THEN 0 ELSE 1 END AS to_paid_ahead,
-        p.funds * (p.wallets + p.i) AS cash_after
+        CASE WHEN p.i < p.wallets THEN 'top_up' ELSE 'transfer' END AS kind,
+        CASE WHEN p.i < p.wallets THEN t.funds ELSE 1 END AS amount,
+        s.wallet_id AS from_wallet_id, t.wallet_id AS to_wallet_id,
+        CASE WHEN p.i < p.wallets THEN $7::uuid ELSE s.account_id END AS debit_id, t.account_id AS credit_id,
+        CASE WHEN p.i < p.wallets THEN p.funds * (p.wallets + p.i)
+            ELSE CASE WHEN p.i % p.wallets = 0 THEN 1 ELSE 0 END - s.funds END AS debit_after,
+        -t.funds - CASE WHEN p.i < p.wallets OR (p.i + 1) % p.wallets = 0 THEN 0 ELSE 1 END AS credit_after
     FROM plan AS p JOIN scattered AS s ON s.n = p.source JOIN scattered AS t ON t.n = p.target
 ),
 entries AS (
     INSERT INTO journal_entries (
         id, sequence, kind, description, reverses, hold_id, effective_at, effective_high, recorded_at, metadata)
-    SELECT e.id, e.i + 1, CASE WHEN e.funding THEN 'top_up' ELSE 'transfer' END, NULL, NULL, NULL, e.effective_at,
-        e.effective_high, e.recorded_at, '{}'
+    SELECT e.id, e.i + 1, e.kind, NULL, NULL, NULL, e.effective_at, e.effective_high, e.recorded_at, '{}'
     FROM entry AS e ORDER BY e.i
 ),
 lines AS (
@@ -71,31 +72,34 @@ lines AS (
         entry_id, line, account_id, amount_minor, currency, posted_after_minor, effective_at, late_class)
     SELECT e.id, l.line, l.account_id, l.amount_minor, 'EUR', l.after, e.effective_at, e.late_class
     FROM entry AS e CROSS JOIN LATERAL (VALUES
-        (0, CASE WHEN e.funding THEN $7::uuid ELSE e.from_account_id END, e.amount,
-            CASE WHEN e.funding THEN e.cash_after ELSE e.from_paid_ahead - e.from_funds END),
-        (1, e.to_account_id, -e.amount,
-            CASE WHEN e.funding THEN -e.amount ELSE -e.to_funds - e.to_paid_ahead END)
+        (0, e.debit_id, e.amount, e.debit_after), (1, e.credit_id, -e.amount, e.credit_after)
     ) AS l (line, account_id, amount_minor, after)
     ORDER BY e.i, l.line
+),
+moved AS (
+    INSERT INTO transfers (
+        id, kind, from_wallet_id, to_wallet_id, cash_account_id, amount_minor, currency, from_balance_after_minor,
+        to_balance_after_minor, description, metadata, effective_at, recorded_at)
+    SELECT e.id, e.kind, CASE e.kind WHEN 'transfer' THEN e.from_wallet_id END, e.to_wallet_id,
+        CASE e.kind WHEN 'top_up' THEN e.debit_id END, e.amount, 'EUR',
+        CASE e.kind WHEN 'transfer' THEN -e.debit_after END, -e.credit_after, NULL, '{}', e.effective_at, e.recorded_at
+    FROM entry AS e ORDER BY e.i
 )
-INSERT INTO transfers (
-    id, kind, from_wallet_id, to_wallet_id, cash_account_id, amount_minor, currency, from_balance_after_minor,
-    to_balance_after_minor, description, metadata, effective_at, recorded_at)
-SELECT e.id, CASE WHEN e.funding THEN 'top_up' ELSE 'transfer' END, CASE WHEN NOT e.funding THEN e.from_wallet_id END,
-    e.to_wallet_id, CASE WHEN e.funding THEN $7::uuid END, e.amount, 'EUR',
-    CASE WHEN NOT e.funding THEN e.from_funds - e.from_paid_ahead END,
-    CASE WHEN e.funding THEN e.amount ELSE e.to_funds + e.to_paid_ahead END,
-    NULL, '{}', e.effective_at, e.recorded_at
-FROM entry AS e ORDER BY e.i
+SELECT string_agg(sha256('\\x00'::bytea || convert_to(concat_ws(E'\\n',
+        'entry', e.i + 1, replace(e.id::text, '-', ''), e.kind, '-', '-', e.effective_us, e.us, '-',
+        concat_ws(' ', 0, replace(e.debit_id::text, '-', ''), e.amount, 'EUR', e.debit_after),
+        concat_ws(' ', 1, replace(e.credit_id::text, '-', ''), -e.amount, 'EUR', e.credit_after)), 'UTF8')),
+    ''::bytea ORDER BY e.i)
+FROM entry AS e
 """
-_BALANCES = """
-UPDATE accounts AS a SET posted_minor = -$2::bigint * CASE WHEN s.n = 0 THEN $1::bigint ELSE 1 END
-FROM scattered AS s WHERE a.id = s.account_id
-"""
+_LINK = "INSERT INTO ledger_links (number, recorded_at, leaves, hash) VALUES ($1, $2, $3, $4)"
+_BALANCES = "UPDATE accounts AS a SET posted_minor = -s.funds FROM scattered AS s WHERE a.id = s.account_id"
 _CASH = "UPDATE accounts AS a SET posted_minor = $1 WHERE a.id = $2"
 # The revision goes on, so that no process believes what it knew of the accounts before.
 _HEAD = """
-UPDATE ledger_head SET sequence = $1, revision = revision + 1, recorded_at = $2, effective_high = $2 WHERE id = 1
+UPDATE ledger_head SET sequence = $1, revision = revision + 1, recorded_at = $2, effective_high = $2, link = $3,
+    hash = $4, skips = $5
+WHERE id = 1
 """
 _KEYS = """
 INSERT INTO idempotency_keys (client_id, key, fingerprint, status, body, created_at)
@@ -125,15 +129,20 @@ async def fill(services: Services, dsn: str, bank: Bank, postings: int) -> int:
     connection = await _as_owner(dsn, bank)
     try:
         cash = await connection.fetchval("SELECT id FROM accounts WHERE code = 'cash'")
-        await connection.execute(_WALLETS)
-        for first in range(0, entries, _CHUNK):
-            last = min(first + _CHUNK, entries) - 1
+        await connection.execute(_TABLE)
+        await connection.execute(_WALLETS, wallets, FUNDS_MINOR)
+        head, last = chain.Head(number=0, hash=bytes(32), skips=b""), -1
+        while last < entries - 1:
+            first, last = last + 1, min(last + _CHUNK, entries - 1)
             at = _microseconds(start), step_us
-            await connection.execute(_HISTORY, wallets, FUNDS_MINOR, first, last, *at, cash, timeout=None)
+            leaves = await connection.fetchval(_HISTORY, wallets, FUNDS_MINOR, first, last, *at, cash, timeout=None)
+            recorded_at = start + step_us * last * timedelta(microseconds=1)
+            head, link = head.extend([leaves[place : place + 32] for place in range(0, len(leaves), 32)], recorded_at)
+            await connection.execute(_LINK, link.number, recorded_at, leaves, head.hash)
             say(f"filling: {2 * (last + 1):,} of {2 * entries:,} postings")
-        await connection.execute(_BALANCES, wallets, FUNDS_MINOR)
+        await connection.execute(_BALANCES)
         await connection.execute(_CASH, FUNDS_MINOR * (2 * wallets - 1), cash)
-        await connection.execute(_HEAD, entries, start + step_us * (entries - 1) * timedelta(microseconds=1))
+        await connection.execute(_HEAD, entries, recorded_at, head.number, head.hash, head.skips)
         await connection.execute("VACUUM (ANALYZE)", timeout=None)
     finally:
         await connection.close()
