@@ -36,7 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("benchmarks")
     group.addoption("--quick", action="store_true", help="measure next to nothing, to see that the benchmarks work")
     group.addoption("--large", action="store_true", help="also measure beside 20 million postings")
-    group.addoption("--write", action="store_true", help="write the table into tests/benchmarks/README.md")
+    group.addoption("--write", action="store_true", help="write the table into README.md here, unless it is --quick")
     group.addoption("--rounds", type=int, help="how often each variant has its turn")
     group.addoption("--seconds", type=float, help="how long each measurement takes")
     group.addoption("--postings", type=int, help="how many postings the large tables hold")
@@ -56,7 +56,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     text = f"{config.stash[_header]}\n\n{report.table()}\n"
     terminalreporter.section("benchmarks")
     terminalreporter.write(text)
-    if config.getoption("--write"):
+    if config.getoption("--write") and not config.getoption("--quick"):
         before, _, rest = README.read_text().partition(BEGIN)
         README.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}")
 
