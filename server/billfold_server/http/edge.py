@@ -19,6 +19,7 @@ from billfold import errors, ids
 from billfold.ids import Prefix
 from billfold_server.http.answers import Header, problem_answer
 from billfold_server.http.context import RequestContext, read_headers
+from billfold_server.http.logs import note_request
 from billfold_server.http.peers import Address, origin_of, read_address, within
 from billfold_server.http.pipeline import INTERNAL_ROOT, Hot
 from billfold_server.http.receiving import EXCHANGE, Exchange, Receiving
@@ -87,8 +88,7 @@ class Edge:
         exchange: Exchange | None = (scope.get("extensions") or {}).pop(EXCHANGE, None)
         context = self._context(scope, receive, exchange)
         answering = _Answering(send, context, exchange, head=scope["method"] == "HEAD")
-        structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=context.request_id)
+        note_request(context)
         self._metrics.begin()
         try:
             self._admit(scope, context)
@@ -207,7 +207,7 @@ class Edge:
     def _enter(self, tenant: TenantRef, base_url: str, context: RequestContext) -> str:
         context.tenant = tenant
         context.base_url = f"{base_url}/t/{tenant.slug}"
-        structlog.contextvars.bind_contextvars(tenant=tenant.slug)
+        note_request(context)
         if tenant.state == "suspended":
             raise errors.TenantSuspended
         if tenant.state != "active":

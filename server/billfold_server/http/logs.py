@@ -3,16 +3,42 @@
 import logging
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
 
 import asyncpg
 import structlog
 
+from billfold_server.http.context import RequestContext
 from billfold_server.settings import Settings
 
-__all__ = ["configure_logs", "leave_logs_to_the_program"]
+__all__ = ["add_request", "configure_logs", "leave_logs_to_the_program", "note_request"]
+
+_request: ContextVar[RequestContext | None] = ContextVar("billfold_request", default=None)
+
+
+def note_request(context: RequestContext) -> None:
+    """Let all log lines that a request causes have its id and tenant.
+
+    What logs is seldom, and what is noted here is read by ``add_request`` then. A program with a configuration of its
+    own, which hasn't that, finds the same in structlog's own variables, which cost some microseconds.
+    """
+    _request.set(context)
+    if add_request not in structlog.get_config()["processors"]:
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(**add_request(None, "", {}))
+
+
+def add_request(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Add the request's id and tenant to a line; one of structlog's processors."""
+    context = _request.get()
+    if context is not None:
+        event.setdefault("request_id", context.request_id)
+        if context.tenant is not None:
+            event.setdefault("tenant", context.tenant.slug)
+    return event
 
 
 def configure_logs(settings: Settings) -> None:
@@ -23,6 +49,7 @@ def configure_logs(settings: Settings) -> None:
     """
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        add_request,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -65,6 +92,7 @@ def leave_logs_to_the_program() -> None:
         processors=[
             structlog.stdlib.filter_by_level,
             structlog.contextvars.merge_contextvars,
+            add_request,
             structlog.processors.format_exc_info,
             structlog.stdlib.render_to_log_kwargs,
         ],

@@ -11,6 +11,7 @@ database.
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -53,6 +54,9 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and let it be known."""
         await super().startup(sockets)
+        # What has been loaded stays; the garbage collector needn't look at it again and again.
+        gc.collect()
+        gc.freeze()
         self.serving.set()
 
     @contextlib.contextmanager

@@ -1,17 +1,24 @@
 """Logs: one JSON object per line, and nothing in them that isn't for everybody's eyes."""
 
+import contextvars
 import json
 import logging
 import secrets
 from collections.abc import Callable, Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import asyncpg
+import httpx
+import msgspec
 import pytest
 import structlog
 
-from billfold_server.http.logs import configure_logs
+from billfold_server.app import build_app
+from billfold_server.http.context import RequestContext
+from billfold_server.http.logs import configure_logs, note_request
+from billfold_server.http.receiving import Receiving
 from billfold_server.settings import Settings
+from tests.live import LiveServer
 from tests.tenants import Tenancy
 
 Form = Literal["json", "console"]
@@ -104,3 +111,61 @@ class TestALine:
         structlog.stdlib.get_logger("billfold").info("request", path='/t/a\n{"event": "forged"}\x1b[2J\u2028')
         (line,) = logged().splitlines()
         assert json.loads(line)["event"] == "request"
+
+    def test_names_the_request_that_causes_it(self, logged: Callable[[], str]) -> None:
+        """Its id and its tenant, in whatever room it is logged, and nothing of it afterwards."""
+        configure_logs(Settings(log_format="json"))
+        log = structlog.stdlib.get_logger("billfold.somewhere")
+        contextvars.copy_context().run(_log_within, log)
+        log.info("without")
+        within, without = map(json.loads, logged().splitlines())
+        assert (within["event"], within["request_id"]) == ("within", "req_1")
+        assert "request_id" not in without
+
+    def test_names_the_request_where_a_program_has_a_configuration_of_its_own(self, logged: Callable[[], str]) -> None:
+        """It finds the same in structlog's own variables."""
+        lines = structlog.testing.LogCapture()
+        structlog.configure(processors=[structlog.contextvars.merge_contextvars, lines])
+        contextvars.copy_context().run(_log_within, structlog.get_logger("a program's"))
+        assert [line["request_id"] for line in lines.entries] == ["req_1"]
+        assert not logged()
+
+
+class TestARequest:
+    @pytest.mark.parametrize(
+        ("access_log", "expected"),
+        [("failures", {"/platform/broken": 500}), ("all", {"/t/nobody/v1/tenant": 404, "/platform/broken": 500})],
+    )
+    async def test_is_logged_if_it_fails_or_the_settings_ask_for_all(
+        self, logged: Callable[[], str], live: LiveServer, access_log: Any, expected: dict[str, int]
+    ) -> None:
+        """What monitoring asks for all day long is told at the level ``debug`` alone."""
+        app: Any = build_app(msgspec.structs.replace(live.settings, access_log=access_log))
+        edge = app.asgi_handler
+        router = edge.router
+
+        async def breaking(scope: Any, receive: Any, send: Any) -> None:
+            if scope["path"] == "/platform/broken":
+                raise LookupError
+            await router(scope, receive, send)
+
+        edge.router = breaking
+        configure_logs(Settings(log_format="json"))
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
+            for path in ("/health/live", "/t/nobody/v1/tenant", "/platform/broken"):
+                await client.get(path)
+        lines = [json.loads(line) for line in logged().splitlines()]
+        requests = [each for each in lines if each["event"] == "request"]
+        assert {each["path"]: each["status"] for each in requests} == expected
+        assert all(each["request_id"].startswith("req_") for each in requests)
+        await app.state.services.engine.close()
+        await app.state.services.database.close()
+
+
+def _log_within(log: Any) -> None:
+    note_request(RequestContext(request_id="req_1", path="/", receiving=Receiving(_nothing, None, has_body=False)))
+    log.info("within")
+
+
+async def _nothing() -> Any:
+    """Receive nothing."""
