@@ -19,7 +19,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import uvicorn
@@ -35,8 +35,9 @@ from billfold_server.serving.orders import Orders, Report, settings_of
 
 if TYPE_CHECKING:
     from billfold_server.serving.failures import Failure
+    from billfold_server.settings import Settings
 
-__all__ = ["main"]
+__all__ = ["main", "server_config"]
 
 _log = logging.getLogger("billfold.worker")
 
@@ -72,6 +73,27 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
+def server_config(app: Any, settings: "Settings") -> uvicorn.Config:
+    """Return how uvicorn serves an application."""
+    return uvicorn.Config(
+        app,
+        loop="uvloop",
+        http=BoundedProtocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        # The edge decides whose forwarded headers count.
+        proxy_headers=False,
+        server_header=False,
+        backlog=2048,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=settings.shutdown_timeout_s,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
+    )
+
+
 class Worker:
     """One worker's life."""
 
@@ -85,33 +107,13 @@ class Worker:
     def run(self) -> None:
         """Serve until told to end."""
         place = join_workers(Path(self._settings.data_dir))
-        server = Server(self._config())
+        server = Server(server_config(build_app(self._settings), self._settings))
         with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
             runner.run(self._serve(server))
         if self._orphaned and self._orders.owns_database and is_last_worker(place):
             # Nobody else would stop it: the parent is dead, and a next one may never come. If one has come already, it
             # uses the database, which is then left alone.
             EmbeddedPostgres(Path(self._settings.data_dir)).stop()
-
-    def _config(self) -> uvicorn.Config:
-        settings = self._settings
-        return uvicorn.Config(
-            build_app(settings),
-            loop="uvloop",
-            http=BoundedProtocol,
-            ws="none",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            # The edge decides whose forwarded headers count.
-            proxy_headers=False,
-            server_header=False,
-            backlog=2048,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=settings.shutdown_timeout_s,
-            ssl_certfile=settings.tls_certificate,
-            ssl_keyfile=settings.tls_key,
-        )
 
     async def _serve(self, server: Server) -> None:
         watching = asyncio.create_task(self._watch(server))
