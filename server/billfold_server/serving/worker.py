@@ -19,7 +19,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import uvicorn
@@ -41,6 +41,8 @@ __all__ = ["main", "server_config"]
 
 _log = logging.getLogger("billfold.worker")
 
+_GARBAGE: Final = (10_000, 50, 50)
+
 KEEP_ALIVE_S = 75
 """Longer than proxies keep their idle connections (nginx: 60), so that none sends a request into one we just closed."""
 
@@ -55,9 +57,11 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and let it be known."""
         await super().startup(sockets)
-        # What has been loaded stays; the garbage collector needn't look at it again and again.
+        # What has been loaded stays; the garbage collector needn't look at it again and again. And nearly all that a
+        # request leaves behind goes by itself: looking after every 700 objects finds little, and costs a tenth of it.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*_GARBAGE)
         self.serving.set()
 
     @contextlib.contextmanager
