@@ -7,10 +7,12 @@ in their order, and a transaction that rolls back leaves no gap. Events come las
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import msgspec
+import msgspec.inspect
 
 from billfold import ids
 from billfold.contract.platform import Event
@@ -130,22 +132,50 @@ def without_free_text(data: S) -> S:
     People write names into such text, events are read by more clients than the object is, and what was told can't be
     taken back. An object that has none is returned itself, so that whoever has encoded it needn't do so again.
     """
+    free, nested = _free_text_of(type(data))
     changed: dict[str, Any] = {}
-    for name in data.__struct_fields__:
-        value = getattr(data, name)
-        if not value:
-            continue
-        if name in _FREE_TEXT:
+    for name in free:
+        if value := getattr(data, name):
             changed[name] = type(value)() if isinstance(value, dict | list) else None
-        elif isinstance(value, msgspec.Struct):
+    for name in nested:
+        value = getattr(data, name)
+        blank: Any = value
+        if isinstance(value, list):
+            blank = [without_free_text(each) for each in value]
+            if all(one is each for one, each in zip(blank, value, strict=True)):
+                blank = value
+        elif value is not None:
             blank = without_free_text(value)
-            if blank is not value:
-                changed[name] = blank
-        elif isinstance(value, list) and isinstance(value[0], msgspec.Struct):
-            blanks = [without_free_text(each) for each in value]
-            if any(blank is not each for blank, each in zip(blanks, value, strict=True)):
-                changed[name] = blanks
+        if blank is not value:
+            changed[name] = blank
     return msgspec.structs.replace(data, **changed) if changed else data
+
+
+@cache
+def _free_text_of(kind: type[msgspec.Struct]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return which members of a type of object are free text, and which hold objects that have some."""
+    described = msgspec.inspect.type_info(kind)
+    assert isinstance(described, msgspec.inspect.StructType)
+    names = [field.name for field in described.fields]
+    nested = [
+        field.name
+        for field in described.fields
+        if field.name not in _FREE_TEXT and any(any(_free_text_of(each)) for each in _structs(field.type))
+    ]
+    return tuple(name for name in names if name in _FREE_TEXT), tuple(nested)
+
+
+def _structs(described: msgspec.inspect.Type) -> list[type[msgspec.Struct]]:
+    match described:
+        case msgspec.inspect.StructType(cls=kind):
+            return [kind]
+        case msgspec.inspect.UnionType(types=types):
+            return [each for one in types for each in _structs(one)]
+        case msgspec.inspect.ListType(item_type=item):
+            return _structs(item)
+        case msgspec.inspect.Metadata(type=inner):
+            return _structs(inner)
+    return []
 
 
 def _event(row: Any) -> Event:

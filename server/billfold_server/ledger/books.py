@@ -21,11 +21,13 @@ from billfold_server.ledger.rows import AccountRow, CodeKey, EntryRow, Line, Pos
 from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.manifest import Manifest
 
-__all__ = ["Books", "Chance", "Draft", "Happening", "Known"]
+__all__ = ["Books", "Chance", "Changes", "Draft", "Happening", "Known"]
 
 R = TypeVar("R", bound=Row)
 
 _TICK: Final = timedelta(microseconds=1)
+_NAMES: Final[frozenset[type]] = frozenset({WalletKey, CodeKey})
+"""By what an account is known besides its id."""
 
 
 class Known:
@@ -56,12 +58,28 @@ class Known:
             self.clear()
 
 
-class Books:
-    """What is known to a batch, and what its accepted items have changed since.
+class Changes:
+    """What a part of a batch has changed, and is to be written.
 
     Attributes:
-        before: The changed rows as they were before the batch, by type and key; None where there was none.
+        rows: The changed rows, by type and key.
+        before: The same as they were when the part began; None where there was none.
     """
+
+    def __init__(self) -> None:
+        self.rows: dict[type, dict[Hashable, Any]] = {}
+        self.before: dict[type, dict[Hashable, Any]] = {}
+        self.entries: list[EntryRow] = []
+        self.events: list[NewEvent] = []
+        self.audit_records: list[NewAuditRecord] = []
+        self.jobs: list[NewJob] = []
+
+    def __bool__(self) -> bool:
+        return bool(self.rows or self.entries)
+
+
+class Books:
+    """What is known to a batch, and what its accepted items have changed since it was written last."""
 
     def __init__(self, known: Known, *, sequence: int, recorded_at: datetime, effective_high: datetime) -> None:
         self._known = known
@@ -70,16 +88,16 @@ class Books:
         self.sequence = sequence
         self.recorded_at = recorded_at
         self.effective_high = effective_high
-        self.changed: dict[type, dict[Hashable, Any]] = {}
-        self.before: dict[type, dict[Hashable, Any]] = {}
-        self.entries: list[EntryRow] = []
-        self.events: list[NewEvent] = []
-        self.audit_records: list[NewAuditRecord] = []
-        self.jobs: list[NewJob] = []
+        self._changes = Changes()
+
+    def take_changes(self) -> Changes:
+        """Return what has been changed since the last time."""
+        changes, self._changes = self._changes, Changes()
+        return changes
 
     def has(self, row_type: type, key: Hashable) -> bool:
         """Tell whether the key has been looked up, found or not."""
-        if row_type is AccountRow and isinstance(key, WalletKey | CodeKey):
+        if type(key) in _NAMES:
             return key in self.account_keys
         known = self.rows.get(row_type)
         return known is not None and key in known
@@ -89,7 +107,7 @@ class Books:
         known = self.rows.setdefault(row_type, {})
         for key in keys:
             row = found.get(key)
-            if row_type is AccountRow and isinstance(key, WalletKey | CodeKey):
+            if isinstance(key, WalletKey | CodeKey):
                 self.account_keys[key] = row.id if row is not None else None
                 if row is not None:
                     known.setdefault(row.id, row)
@@ -98,20 +116,21 @@ class Books:
 
     def merge(self, draft: "Draft") -> None:
         """Make an accepted draft's changes visible to the items after it."""
+        changes = self._changes
         for row_type, rows in draft.changed.items():
             known = self.rows.setdefault(row_type, {})
-            before = self.before.setdefault(row_type, {})
+            before = changes.before.setdefault(row_type, {})
             for key in rows:
                 if key not in before:
                     before[key] = known.get(key)
             known.update(rows)
-            self.changed.setdefault(row_type, {}).update(rows)
+            changes.rows.setdefault(row_type, {}).update(rows)
         if draft.account_keys:
             self.account_keys.update(draft.account_keys)
-        self.entries.extend(draft.entries)
-        self.events.extend(draft.events)
-        self.audit_records.extend(draft.audit_records)
-        self.jobs.extend(draft.jobs)
+        changes.entries += draft.entries
+        changes.events += draft.events
+        changes.audit_records += draft.audit_records
+        changes.jobs += draft.jobs
         self.sequence, self.recorded_at = draft.sequence, draft.recorded_at
         self.effective_high = draft.effective_high
 

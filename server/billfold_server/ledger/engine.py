@@ -13,7 +13,7 @@ import contextvars
 import copy
 import hmac
 import os
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
@@ -22,17 +22,17 @@ import asyncpg
 import msgspec
 import structlog
 
-from billfold import errors
+from billfold import chain, errors
 from billfold.clock import Clock
 from billfold.errors import ProblemError
 from billfold.ids import uuid7, uuid7_at
 from billfold_server.db.engine import ENGINE
-from billfold_server.db.sets import write_all
+from billfold_server.db.sets import Write, write_all
 from billfold_server.db.wakeups import Work
 from billfold_server.http import idempotency as keys_of_requests
 from billfold_server.http.routing import IdempotencyRef
 from billfold_server.ledger import stores as own
-from billfold_server.ledger.books import Books, Draft, Known
+from billfold_server.ledger.books import Books, Changes, Draft, Known
 from billfold_server.ledger.protocol import Answer, Kind, Loader, Order, Store, Writer
 from billfold_server.ledger.queue import Item, Key, Queue, Ticket, turns
 from billfold_server.tenancy.context import Caller, TenantRef
@@ -46,6 +46,8 @@ B = TypeVar("B")
 
 _FIRST_REFUSAL = 400
 _MAX_LOADS = 5
+_LEAST_PART, _MOST_PARTS = 32, 4
+"""Each part costs a round trip, which a few commands aren't worth."""
 _RETRY_AFTER_S = 1
 
 
@@ -231,8 +233,9 @@ class Engine:
                     known.clear()
                 books = _books(known, opening)
                 await self._load(tx, books, [item for item in batch if item.key not in opening.answers])
-                answers, fresh = self._decide(queue.tenant, books, batch, opening)
-                fence = await self._write(tx, books, opening, fresh) or fence
+                answers, head = await self._carry_out(tx, queue.tenant, books, batch, opening)
+                if head is not None:
+                    fence = (opening.revision + 1, head.hash)
         except BaseException:
             # Whatever was decided may not have come true.
             known.clear()
@@ -335,26 +338,81 @@ class Engine:
         draft.encode(lambda data: body if data is reply.response else _encode(data))
         return Answer(status=reply.status, body=body)
 
-    async def _write(
-        self, tx: TenantTx, books: Books, opening: own.Opening, answers: Sequence[own.StoredAnswer]
-    ) -> tuple[int, bytes] | None:
-        """Write all that the batch has changed, and return the fence after it, if it has changed any books."""
-        writes = own.answer_writes(answers)
-        for writer in self._writers:
-            if rows := books.changed.get(writer.row_type):
-                writes += writer.writes(list(rows.values()), books.before[writer.row_type])
-        more, head = own.ledger_writes(books, opening)
+    async def _carry_out(
+        self, tx: TenantTx, tenant: TenantRef, books: Books, batch: Sequence[Item], opening: own.Opening
+    ) -> tuple[list[Answer | ProblemError], chain.Head | None]:
+        """Decide a batch and write it, part by part: while PostgreSQL writes one, the next is decided.
+
+        Returns:
+            The answers, and the chain's head after the batch if it has changed any books.
+        """
+        answers: list[Answer | ProblemError] = []
+        leaves: list[bytes] = []
+        writing: asyncio.Task[None] | None = None
+        changed, head, parts = False, None, list(_parts(batch))
         try:
-            await write_all(tx, writes + more)
-        except asyncpg.LockNotAvailableError as error:
-            if "idempotency_keys" in (error.as_dict().get("context") or ""):
-                raise _BlockedError from error
-            raise
-        if books.events:
-            tx.wake(Work.EVENTS)
-        if books.jobs:
-            tx.wake(Work.JOBS)
-        return (opening.revision + 1, head.hash) if books.changed or books.entries else None
+            for number, part in enumerate(parts):
+                decided, fresh = self._decide(tenant, books, part, opening)
+                answers += decided
+                changes = books.take_changes()
+                changed = changed or bool(changes)
+                writes = own.answer_writes(fresh) + self._writes(changes)
+                if is_last := number == len(parts) - 1:
+                    leaves += own.leaves_of(changes)
+                    if changed:
+                        more, head = own.head_writes(books, opening, leaves)
+                        writes += more
+                if writing is not None:
+                    await writing
+                writing = asyncio.create_task(_write(tx, writes))
+                # Lets it be sent, so that what follows takes place meanwhile.
+                await asyncio.sleep(0)
+                if not is_last:
+                    leaves += own.leaves_of(changes)
+                _wake(tx, changes)
+            if writing is not None:
+                await writing
+        finally:
+            if writing is not None and not writing.done():
+                writing.cancel()
+                await asyncio.wait([writing])
+        return answers, head
+
+    def _writes(self, changes: Changes) -> list[Write]:
+        writes = own.ledger_writes(changes)
+        for writer in self._writers:
+            if rows := changes.rows.get(writer.row_type):
+                writes += writer.writes(list(rows.values()), changes.before[writer.row_type])
+        return writes
+
+
+async def _write(tx: TenantTx, writes: Sequence[Write]) -> None:
+    try:
+        await write_all(tx, writes)
+    except asyncpg.LockNotAvailableError as error:
+        if "idempotency_keys" in (error.as_dict().get("context") or ""):
+            raise _BlockedError from error
+        raise
+
+
+def _wake(tx: TenantTx, changes: Changes) -> None:
+    if changes.events:
+        tx.wake(Work.EVENTS)
+    if changes.jobs:
+        tx.wake(Work.JOBS)
+
+
+def _parts(batch: Sequence[Item]) -> Iterator[list[Item]]:
+    """Cut a batch into a few parts, each of whole turns."""
+    size = max(_LEAST_PART, -(-len(batch) // _MOST_PARTS))
+    part: list[Item] = []
+    for turn in turns(batch):
+        part += turn
+        if len(part) >= size:
+            yield part
+            part = []
+    if part:
+        yield part
 
 
 def _books(known: Known, opening: own.Opening) -> Books:

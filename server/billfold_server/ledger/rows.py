@@ -35,14 +35,14 @@ class Row(Protocol):
         ...
 
 
-class WalletKey(msgspec.Struct, frozen=True):
+class WalletKey(msgspec.Struct, frozen=True, cache_hash=True):
     """The account of a wallet in one currency."""
 
     wallet_id: UUID
     currency: str
 
 
-class CodeKey(msgspec.Struct, frozen=True):
+class CodeKey(msgspec.Struct, frozen=True, cache_hash=True):
     """The account of the chart of accounts with this code and currency."""
 
     code: str

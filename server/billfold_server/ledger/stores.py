@@ -16,7 +16,7 @@ from billfold.contract.ledger import AccountType, HoldStatus, NormalSide
 from billfold_server.audit import service as audit
 from billfold_server.db import jobs, outbox
 from billfold_server.db.sets import Write, documents, instants, integers, uuids
-from billfold_server.ledger.books import Books
+from billfold_server.ledger.books import Books, Changes
 from billfold_server.ledger.rows import (
     AccountRow,
     CodeKey,
@@ -39,6 +39,8 @@ __all__ = [
     "Opening",
     "StoredAnswer",
     "answer_writes",
+    "head_writes",
+    "leaves_of",
     "ledger_writes",
     "open_books",
     "to_account",
@@ -523,23 +525,33 @@ STORES: Final = (_Accounts(), _Entries(), _Holds(), _HoldMovements(), _Reversals
 # What a batch adds besides rows.
 
 
-def ledger_writes(books: Books, opening: Opening) -> tuple[list[Write], chain.Head]:
-    """Return what writes a batch's entries, events, audit and jobs, its link in the chain, and the head after it."""
-    records: list[EntryRow | HoldMovementRow] = [*books.entries, *books.changed.get(HoldMovementRow, {}).values()]
-    writes = _entry_writes(books.entries) if books.entries else []
-    head = opening.head
-    if records:
-        if len(records) > len(books.entries):
-            records.sort(key=_recorded_at)
-        leaves = [record.leaf() for record in records]
+def ledger_writes(changes: Changes) -> list[Write]:
+    """Return what writes a part's entries, events, audit and jobs."""
+    return [
+        *(_entry_writes(changes.entries) if changes.entries else ()),
+        *outbox.writes(changes.events),
+        *audit.writes(changes.audit_records),
+        *jobs.writes(changes.jobs),
+    ]
+
+
+def leaves_of(changes: Changes) -> list[bytes]:
+    """Return the digests of a part's records, in the order in which they were recorded."""
+    movements = changes.rows.get(HoldMovementRow)
+    if not movements:
+        return [entry.leaf() for entry in changes.entries]
+    records: list[EntryRow | HoldMovementRow] = [*changes.entries, *movements.values()]
+    return [record.leaf() for record in sorted(records, key=_recorded_at)]
+
+
+def head_writes(books: Books, opening: Opening, leaves: Sequence[bytes]) -> tuple[list[Write], chain.Head]:
+    """Return what adds a batch's link to the chain and moves the ledger's head, and the chain's head after it."""
+    writes, head = [], opening.head
+    if leaves:
         head, link = head.extend(leaves, books.recorded_at)
         writes.append(Write(_INSERT_LINK, (link.number, books.recorded_at, b"".join(leaves), head.hash)))
-    writes += outbox.writes(books.events)
-    writes += audit.writes(books.audit_records)
-    writes += jobs.writes(books.jobs)
-    if books.changed or books.entries:
-        place = (books.sequence, opening.revision + 1, books.recorded_at, books.effective_high)
-        writes.append(Write(_MOVE_HEAD, (*place, head.number, head.hash, head.skips)))
+    place = (books.sequence, opening.revision + 1, books.recorded_at, books.effective_high)
+    writes.append(Write(_MOVE_HEAD, (*place, head.number, head.hash, head.skips)))
     return writes, head
 
 

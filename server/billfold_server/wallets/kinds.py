@@ -329,10 +329,11 @@ def wallet_account(draft: Draft, wallet_id: UUID, currency: str, param: str | No
         raise errors.WalletClosed(wallet_id=wallet.wire_id)
     if wallet.status is WalletStatus.FROZEN:
         raise errors.WalletFrozen(wallet_id=wallet.wire_id)
-    account = draft.find_account(WalletKey(wallet_id, currency))
+    key = WalletKey(wallet_id, currency)
+    account = draft.find_account(key)
     if account is None:
         _open_currency(draft, wallet, currency)
-        account = draft.get_account(WalletKey(wallet_id, currency))
+        account = draft.get_account(key)
     return account
 
 
