@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 
 import pytest
 
@@ -12,7 +11,6 @@ from billfold_server.db.sets import Write
 from billfold_server.http.services import Services
 from billfold_server.ledger import stores
 from billfold_server.ledger.books import Books
-from billfold_server.ledger.rows import EntryRow
 from tests.benchmarks.bank import Bank, Given, books_of, give, orders
 from tests.benchmarks.extent import Extent
 from tests.benchmarks.filling import fill_keys
@@ -94,16 +92,14 @@ class Room:
 def unchained() -> Iterator[None]:
     """Let the engine compute no digests and write no links, for as long as the block takes."""
 
-    def ledger_writes(books: Books, opening: stores.Opening) -> tuple[list[Write], chain.Head]:
-        writes, head = chained(books, opening)
-        return [each for each in writes if each.sql is not stores._INSERT_LINK], head
+    def head_writes(books: Books, opening: stores.Opening, _: object) -> tuple[list[Write], chain.Head]:
+        return chained(books, opening, [])
 
-    chained, nothing = stores.ledger_writes, bytes(32)
+    chained = stores.head_writes
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stores, "ledger_writes", ledger_writes)
-        patch.setattr(EntryRow, "leaf", lambda _: nothing)
-        patch.setattr(chain, "commitment", lambda *_: nothing)
-        patch.setattr(chain.Head, "extend", lambda head, *_: (head, SimpleNamespace(number=0)))
+        patch.setattr(stores, "head_writes", head_writes)
+        patch.setattr(stores, "leaves_of", lambda _: [])
+        patch.setattr(chain, "commitment", lambda *_: bytes(32))
         yield
 
 

@@ -136,15 +136,15 @@ class _Aliases:
     def writes(self, rows: Sequence[AliasRow], before: Mapping[Hashable, AliasRow | None]) -> list[Write]:
         """Take away the aliases that were deleted, give away those that moved, and add the new ones."""
         # No part of a statement sees what another did, so a name that moves to another wallet is changed in its place.
-        old = [before[row.key] for row in rows]
-        moved = [(row, was) for row, was in zip(rows, old, strict=True) if was is not None and not row.deleted]
-        gone = [row for row, was in zip(rows, old, strict=True) if was is not None and row.deleted]
-        new = [row for row, was in zip(rows, old, strict=True) if was is None and not row.deleted]
+        taken = {key for key, was in before.items() if was is not None and not was.deleted}
+        gone = [row for row in rows if row.key in taken and row.deleted]
+        moved = [row for row in rows if row.key in taken and not row.deleted]
+        new = [row for row in rows if row.key not in taken and not row.deleted]
         writes = []
         if gone:
             writes.append(Write(_DELETE_ALIASES, _alias_keys(gone)))
         if moved:
-            writes.append(Write(_REPLACE_ALIASES, _alias_columns([row for row, _ in moved])))
+            writes.append(Write(_REPLACE_ALIASES, _alias_columns(moved)))
         if new:
             writes.append(Write(_INSERT_ALIASES, _alias_columns(new)))
         return writes
