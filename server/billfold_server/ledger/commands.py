@@ -22,6 +22,7 @@ from billfold_server.ledger import queries, service
 from billfold_server.ledger.export import export_ledger, verify_ledger
 from billfold_server.ledger.importing import ImportRefusedError, import_ledger
 from billfold_server.tenancy.context import COMMAND_LINE
+from billfold_server.tenancy.service import AHEAD, Partitioned
 
 if TYPE_CHECKING:
     from billfold_server.http.services import Services
@@ -220,6 +221,41 @@ def import_(open_services: OpenServices, tenant: str, file: BinaryIO, *, as_json
     else:
         click.echo(f"Imported {verification.sequence:,} journal entries into {tenant}.")
         click.echo(f"Head: {verification.head.number}:{verification.head.hash.hex()}")
+
+
+@ledger.command("partitions")
+@click.option("--tenant", metavar="SLUG", help="The tenant whose ledger it is.")
+@click.option("--all", "everyone", is_flag=True, help="The ledgers of all tenants.")
+@click.option(
+    "--ahead", type=click.IntRange(1, 120), default=AHEAD, show_default=True, help="Months to make ahead of this one."
+)
+@_json_option
+@click.pass_obj
+def partitions_(open_services: OpenServices, tenant: str | None, ahead: int, *, everyone: bool, as_json: bool) -> None:
+    """Make the months of a ledger that are missing, and show what there is of each.
+
+    What was posted in a month that had no partitions yet is moved into them. A running embedded server does this every
+    day by itself. Needs the administrator's database URL.
+    """
+    if (tenant is None) != everyone:
+        message = "name a tenant, or say --all"
+        raise click.UsageError(message)
+
+    async def run() -> list[Partitioned]:
+        async with open_services() as services:
+            slugs = [tenant] if tenant is not None else await services.tenants.slugs_with_schema()
+            return [await services.tenants.partition(slug, ahead=ahead) for slug in slugs]
+
+    found = asyncio.run(run())
+    if as_json:
+        click.echo(msgspec.json.encode(found).decode())
+        return
+    table = Table("Tenant", "Month", "Journal entries", "Bytes", "")
+    for one in found:
+        for month in one.months:
+            new = "made now" if month.month in one.made else ""
+            table.add_row(one.slug, month.month, f"{month.journal_entries:,}", f"{month.bytes:,}", new)
+    Console().print(table)
 
 
 @contextmanager

@@ -206,7 +206,7 @@ async def _judged(settings: Settings, url: Secret, facts: Facts) -> list[Check]:
         if not followed:
             checks.append(Check("logins", "fail", str(KeyringDiffers())))
         elif settings.keyring_path.exists():
-            checks.append(await _schemas(settings, url, facts, deployment))
+            checks += await _schemas(settings, url, facts, deployment)
     return checks
 
 
@@ -232,8 +232,8 @@ async def _deployment(url: Secret) -> Deployment | None:
         await connection.close(timeout=5)
 
 
-async def _schemas(settings: Settings, url: Secret, facts: Facts, deployment: Deployment) -> Check:
-    """Compare the versions of all schemas with this code's."""
+async def _schemas(settings: Settings, url: Secret, facts: Facts, deployment: Deployment) -> list[Check]:
+    """Compare the versions of all schemas with this code's, and the months of their ledgers with the calendar."""
     lacking = 0
     if facts.creates_roles:
         lacking = await _platform_lacks(url, deployment)
@@ -242,7 +242,8 @@ async def _schemas(settings: Settings, url: Secret, facts: Facts, deployment: De
     newest = migrations.newest("tenant")
     async with open_app(msgspec.structs.replace(settings, database_url=url, admin_database_url=None)) as services:
         behind = [each.slug for each in await services.tenants.everyone() if each.schema_version != newest]
-    return rules.judge_schemas(platform=lacking, tenants=behind)
+        late = await services.tenants.without_next_month()
+    return [rules.judge_schemas(platform=lacking, tenants=behind), rules.judge_partitions(late)]
 
 
 async def _platform_lacks(url: Secret, deployment: Deployment) -> int:

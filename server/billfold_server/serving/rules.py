@@ -13,6 +13,7 @@ __all__ = [
     "judge_durability",
     "judge_files",
     "judge_keyring",
+    "judge_partitions",
     "judge_python",
     "judge_rights",
     "judge_schemas",
@@ -148,6 +149,19 @@ def judge_schemas(*, platform: int, tenants: Sequence[str]) -> Check:
     lacking += [*tenants[:_NAMED], *([f"{len(tenants) - _NAMED} more"] if len(tenants) > _NAMED else [])]
     sentence = f"Schemas are behind this version ({', '.join(lacking)}): run billfold tenants migrate, or billfold up."
     return Check("schemas", "warn", sentence)
+
+
+def judge_partitions(lacking: Sequence[str]) -> Check:
+    """Judge whether every tenant's ledger has partitions for the next month.
+
+    Args:
+        lacking: Slugs of the tenants whose ledger has none.
+    """
+    if not lacking:
+        return Check("partitions", "ok", "Every ledger has partitions for the next month.")
+    named = [*lacking[:_NAMED], *([f"{len(lacking) - _NAMED} more"] if len(lacking) > _NAMED else [])]
+    sentence = f"Ledgers have no partitions for the next month ({', '.join(named)}): run billfold tenants migrate."
+    return Check("partitions", "warn", sentence)
 
 
 def judge_certificate(ends_at: datetime, now: datetime) -> Check:

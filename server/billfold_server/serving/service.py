@@ -44,6 +44,7 @@ T = TypeVar("T")
 Announce = Callable[[Welcome], None]
 
 _FOLLOW_S = 1.0
+_DAY_S = 86_400.0
 _TOGETHER_S = 0.5
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SIGNALLED = 128
@@ -302,9 +303,10 @@ def _tell(place: Place, settings: Settings, announce: Announce, welcome: Welcome
 async def _run(ready: _Ready, signals: Signals) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(ready.supervisor.keep())
-        following = group.create_task(_follow(ready))
+        following = [group.create_task(_follow(ready)), group.create_task(_keep_months(ready))]
         await signals.stop.wait()
-        following.cancel()
+        for task in following:
+            task.cancel()
         _notify("STOPPING=1")
         _log.info("stopping: requests under way are finished first")
         timeout_s = ready.found.settings.shutdown_timeout_s
@@ -323,6 +325,27 @@ async def _follow(ready: _Ready) -> None:
             address = moved
             settings = follow_embedded(ready.found.settings, Secret(moved))
             ready.supervisor.renew(msgspec.structs.replace(orders, settings=settings_sent(settings)))
+
+
+async def _keep_months(ready: _Ready) -> None:
+    """Make the months of all ledgers ahead of time, every day, where we have the rights of the administrator."""
+    from billfold_server.app import open_services  # noqa: PLC0415 - It has been loaded by now.
+
+    while True:
+        await asyncio.sleep(_DAY_S)
+        settings = ready.found.settings
+        if ready.found.embedded is not None:
+            settings = follow_embedded(settings, Secret(ready.found.embedded.dsn()))
+        if settings.admin_database_url is None:
+            return
+        try:
+            async with open_services(settings) as services:
+                for each in await services.tenants.migrate():
+                    if each.error is not None:
+                        _log.error("the months of tenant %s could not be made: %s", each.slug, each.error)
+        except (errors.BillfoldError, asyncpg.PostgresError, OSError) as error:
+            # What is missing goes to the default partition meanwhile, and tomorrow we try again.
+            _log.error("the months of the ledgers could not be made: %s", error)
 
 
 def _notify(state: str) -> None:

@@ -9,10 +9,11 @@ The administrator needs no superuser: CREATEROLE, and owning the database, are e
 
 import asyncio
 import contextlib
+import functools
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Literal, TypeAlias
 
 import asyncpg
@@ -21,7 +22,8 @@ import msgspec
 from billfold import errors
 from billfold_server.db.engine import ENGINE
 from billfold_server.db.pools import CONNECTION_LOST, dsn_for, unavailable
-from billfold_server.tenancy import migrations, secret
+from billfold_server.tenancy import migrations, partitions, secret
+from billfold_server.tenancy.partitions import Partition
 from billfold_server.tenancy.rules import (
     DEPLOYMENT_LENGTH,
     PLATFORM_SCHEMA,
@@ -149,6 +151,7 @@ class Administrator:
             version = await _migrate(
                 connection, "tenant", names.owner_role, names.runtime_role, names.schema, progress=progress
             )
+            await _add_partitions(connection, names, ahead=partitions.AT_FIRST)
             return Provisioned(version, await _other_way_is_open(connection, deployment, names, isolation))
 
     async def open_way(self, deployment: Deployment, names: TenantNames, isolation: Isolation) -> None:
@@ -165,7 +168,7 @@ class Administrator:
                 await connection.execute(f"ALTER ROLE {quoted(names.runtime_role)} NOLOGIN PASSWORD NULL")
 
     async def migrate(self, names: TenantNames, *, progress: Progress | None = None) -> str | None:
-        """Bring a tenant's schema up to date, and return its version.
+        """Bring a tenant's schema up to date, months of the ledger included, and return its version.
 
         Each migration commits with the note that it was run, so whatever stops the work costs at most one of them.
 
@@ -174,9 +177,30 @@ class Administrator:
             asyncpg.PostgresError: PostgreSQL refuses a migration.
         """
         async with self.connect() as connection, _locked(connection, names.schema):
-            return await _migrate(
+            version = await _migrate(
                 connection, "tenant", names.owner_role, names.runtime_role, names.schema, progress=progress
             )
+            await _add_partitions(connection, names)
+            return version
+
+    async def partition(
+        self, names: TenantNames, *, ahead: int = partitions.AHEAD
+    ) -> tuple[list[date], list[Partition]]:
+        """Make the months of a tenant's ledger that are missing, and return them, and what there is of every month.
+
+        Raises:
+            errors.Busy: A lock wasn't to be had in time; the months before are done.
+        """
+        async with self.connect() as connection, _locked(connection, names.schema):
+            made = await _add_partitions(connection, names, ahead=ahead)
+            async with _owner_tx(connection, names.owner_role, names.schema) as tx:
+                return made, await partitions.list_partitions(tx)
+
+    async def schemas_without_months(self, schemas: Sequence[str]) -> set[str]:
+        """Return those of some tenants' schemas whose ledger isn't made as far ahead as it should be."""
+        months = partitions.months_from(partitions.month_of(datetime.now(UTC)), partitions.AHEAD)
+        async with self.connect() as connection:
+            return await partitions.schemas_lacking(connection, schemas, months)
 
     async def drop(self, names: TenantNames) -> None:
         """Take a tenant's schema and roles away, with everything in them."""
@@ -415,30 +439,57 @@ async def _migrate(
     async with _owner_tx(connection, owner, schema):
         steps = await migrations.pending(app)
     for step in steps:
-        await _patiently(connection, owner, runtime, schema, step)
+        await _patiently(connection, owner, schema, functools.partial(_apply, step=step, runtime=runtime))
         if progress is not None:
             progress(step.migration_id)
     return migrations.newest(app)
 
 
-async def _patiently(
-    connection: AdminConnection, owner: str, runtime: str, schema: str, step: migrations.SqlMigration
-) -> None:
-    """Run a migration, and again if a lock isn't to be had.
+async def _apply(_: Tx, *, step: migrations.SqlMigration, runtime: str) -> None:
+    await step.apply(runtime)
 
-    While a migration waits for a lock, everybody else waits behind it. So it waits briefly, lets them pass, and comes
+
+async def _patiently(
+    connection: AdminConnection, owner: str, schema: str, work: Callable[[Tx], Awaitable[None]]
+) -> None:
+    """Change a schema, and try again if a lock isn't to be had.
+
+    While a change waits for a lock, everybody else waits behind it. So it waits briefly, lets them pass, and comes
     back.
     """
     for pause_s in _PAUSES_S:
         try:
-            async with _owner_tx(connection, owner, schema):
-                await step.apply(runtime)
+            async with _owner_tx(connection, owner, schema) as tx:
+                await work(tx)
         except asyncpg.LockNotAvailableError:
             await asyncio.sleep(pause_s)
         else:
             return
-    async with _owner_tx(connection, owner, schema):
-        await step.apply(runtime)
+    async with _owner_tx(connection, owner, schema) as tx:
+        await work(tx)
+
+
+async def _add_partitions(
+    connection: AdminConnection, names: TenantNames, *, ahead: int = partitions.AHEAD
+) -> list[date]:
+    """Make the months of a ledger that are missing: the present one, some ahead, and those that were never made.
+
+    What is empty is made at once. What has rows in the default partition is moved a month at a time, each in a
+    transaction of its own.
+    """
+    present = partitions.month_of(datetime.now(UTC))
+    wanted = partitions.months_from(present, ahead)
+    async with _owner_tx(connection, names.owner_role, names.schema) as tx:
+        moved = await partitions.default_months(tx, until=wanted[-1])
+        lacking = await partitions.missing(tx, sorted({*wanted, *moved}))
+    empty = [month for month in lacking if month not in moved]
+    for some in ([empty] if empty else []) + [[month] for month in lacking if month in moved]:
+        await _patiently(connection, names.owner_role, names.schema, functools.partial(_make, months=some, moved=moved))
+    return lacking
+
+
+async def _make(tx: Tx, *, months: Sequence[date], moved: Sequence[date]) -> None:
+    await partitions.make(tx, months, moved=[month for month in months if month in moved])
 
 
 @asynccontextmanager

@@ -15,14 +15,15 @@ from billfold.contract.platform import Tenant, TenantState
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.db.engine import ENGINE
-from billfold_server.tenancy import migrations, queries
+from billfold_server.tenancy import migrations, partitions, queries
 from billfold_server.tenancy.context import SYSTEM, Caller, TenantRef
 from billfold_server.tenancy.manifest import Manifest
+from billfold_server.tenancy.partitions import AHEAD, Partition
 from billfold_server.tenancy.provisioning import Administrator, Isolation
 from billfold_server.tenancy.rules import TRANSITIONS, Deployment, TenantNames, tenant_names
 from billfold_server.tenancy.transaction import Database, PlatformTx
 
-__all__ = ["CACHE_S", "Applied", "Migrated", "Record", "Registry", "Tenants"]
+__all__ = ["AHEAD", "CACHE_S", "Applied", "Migrated", "Partitioned", "Record", "Registry", "Tenants"]
 
 CACHE_S = 1.0
 """For how long a worker may not know of a change to a tenant."""
@@ -103,6 +104,14 @@ class Migrated(msgspec.Struct, frozen=True):
     slug: str
     schema_version: str | None
     error: str | None = None
+
+
+class Partitioned(msgspec.Struct, frozen=True):
+    """The months of one tenant's ledger: those that were made now, and what there is of each."""
+
+    slug: str
+    made: list[str]
+    months: list[Partition]
 
 
 class Registry:
@@ -305,7 +314,7 @@ class Tenants:
         progress: Callable[[Migrated], None] | None = None,
         caller: Caller = SYSTEM,
     ) -> list[Migrated]:
-        """Bring the schemas of tenants up to date, several at a time.
+        """Bring the schemas of tenants up to date, several at a time; the months of their ledgers, too.
 
         A tenant that fails doesn't hold the others up; run again, and those that are done are passed over.
 
@@ -322,9 +331,13 @@ class Tenants:
         records = [await self.get(slug) for slug in slugs] if slugs is not None else await self.everyone()
         deployment, turn = await self._database.deployment(), asyncio.Semaphore(concurrency)
 
+        schemas = [record.names(deployment).schema for record in records]
+        lacking = await admin.schemas_without_months(schemas)
+
         async def one(record: Record) -> Migrated:
             async with turn:
-                result = await self._migrate_one(admin, deployment, record, caller)
+                late = record.names(deployment).schema in lacking
+                result = await self._migrate_one(admin, deployment, record, caller, late=late)
             if progress is not None:
                 progress(result)
             return result
@@ -341,18 +354,49 @@ class Tenants:
             errors.Busy: A lock wasn't to be had; migrating again goes on.
         """
         admin = self._administrator()
-        record = await self.get(slug)
-        if not _has_schema(record):
-            msg = f"a tenant that is {record.state} can't be migrated"
-            raise errors.TenantStateRefuses(msg, state=record.state.value)
+        record = await self._with_schema(slug)
         deployment = await self._database.deployment()
         await self._set_version(record, await admin.migrate(record.names(deployment)), caller)
         return await self.get(slug)
 
+    async def partition(self, slug: str, *, ahead: int = AHEAD) -> Partitioned:
+        """Make the months of a tenant's ledger that are missing, and tell what there is of each.
+
+        Raises:
+            errors.UnknownTenant: There is none with this slug.
+            errors.TenantStateRefuses: It isn't provisioned, or is being deleted.
+            errors.Busy: A lock wasn't to be had; doing it again goes on.
+        """
+        admin = self._administrator()
+        record = await self._with_schema(slug)
+        made, found = await admin.partition(record.names(await self._database.deployment()), ahead=ahead)
+        return Partitioned(slug, [f"{month:%Y-%m}" for month in made], found)
+
+    async def without_next_month(self) -> list[str]:
+        """Return the slugs of tenants whose ledger has no partitions for the next month."""
+        records = [each for each in await self.everyone() if _has_schema(each)]
+        deployment = await self._database.deployment()
+        schemas = {record.names(deployment).schema: record.slug for record in records}
+        async with self._database.platform_tx() as tx:
+            month = partitions.next_month(partitions.month_of(_now()))
+            lacking = await partitions.schemas_lacking(tx, list(schemas), [month])
+        return sorted(schemas[schema] for schema in lacking)
+
+    async def slugs_with_schema(self) -> list[str]:
+        """Return the slugs of tenants that have a ledger."""
+        return [each.slug for each in await self.everyone() if _has_schema(each)]
+
+    async def _with_schema(self, slug: str) -> Record:
+        record = await self.get(slug)
+        if not _has_schema(record):
+            msg = f"a tenant that is {record.state} can't be migrated"
+            raise errors.TenantStateRefuses(msg, state=record.state.value)
+        return record
+
     async def _migrate_one(
-        self, admin: Administrator, deployment: Deployment, record: Record, caller: Caller
+        self, admin: Administrator, deployment: Deployment, record: Record, caller: Caller, *, late: bool
     ) -> Migrated:
-        if record.schema_version == migrations.newest("tenant"):
+        if record.schema_version == migrations.newest("tenant") and not late:
             return Migrated(record.slug, record.schema_version)
         try:
             version = await admin.migrate(record.names(deployment))

@@ -91,6 +91,11 @@ class TestTheDoctor:
         found = rules.judge_schemas(platform=0, tenants=[f"t{number}" for number in range(1000)])
         assert "t0, t1, t2, 997 more" in found.sentence
 
+    @pytest.mark.parametrize(("lacking", "verdict"), [([], "ok"), (["alpha"], "warn")])
+    def test_judges_partitions(self, lacking: list[str], verdict: str):
+        """Without partitions for the next month everything goes on, and should be put right."""
+        assert rules.judge_partitions(lacking).verdict == verdict
+
     @pytest.mark.parametrize(("left", "verdict"), [(-1, "fail"), (0, "fail"), (20, "warn"), (22, "ok")])
     def test_judges_certificates(self, left: int, verdict: str):
         """A certificate is renewed before it ends."""
