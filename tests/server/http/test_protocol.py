@@ -1,16 +1,21 @@
 """The protocol: what a connection may send and how long it may take before it is a request."""
 
+import asyncio
 import contextlib
 import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
 from billfold_server.http.protocol import HEAD_LIMIT_BYTES, HEADERS_LIMIT, BoundedProtocol
+from billfold_server.http.receiving import EXCHANGE
 from tests.live import LiveServer
 
 START = b"GET /health/live HTTP/1.1\r\nHost: here\r\n"
@@ -80,6 +85,59 @@ class TestAHead:
             connection.sendall(begun)
             assert set(statuses(connection)) <= {400, 408}
             assert 0.2 < time.monotonic() - began < 5
+
+
+@contextlib.asynccontextmanager
+async def serving(app: Any, **options: Any) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Serve an application by the protocol, in this event loop, and connect to it."""
+    config = uvicorn.Config(app, http=BoundedProtocol, lifespan="off", log_config=None, ws="none", **options)
+    config.load()
+    state = ServerState()
+    server = await asyncio.get_running_loop().create_server(lambda: BoundedProtocol(config, state, {}), "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        server.close()
+        await server.wait_closed()
+
+
+ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+
+
+class TestAConnection:
+    async def test_is_kept_for_a_time_from_its_last_answer_on(self) -> None:
+        """Its timer isn't set anew for each request, and still counts from the last one."""
+
+        async def app(scope: Any, _receive: Any, _send: Any) -> None:
+            assert scope["extensions"][EXCHANGE].answer(200, [(b"content-length", b"2")], b"ok")
+
+        async with serving(app, timeout_keep_alive=1) as (reader, writer):
+            for pause_s in (0.6, 0.6, 0.0):
+                writer.write(START + b"\r\n")
+                assert await reader.readexactly(len(ANSWER)) == ANSWER
+                await asyncio.sleep(pause_s)
+            answered = time.monotonic()
+            assert await asyncio.wait_for(reader.read(), 10) == b""
+            assert time.monotonic() - answered > 0.8
+
+    @pytest.mark.parametrize("value", [b"a\r\nset-cookie: b", b"a\nb", b"a\rb", b"a\0b"])
+    async def test_takes_no_header_with_a_line_break_in_one_piece(self, value: bytes) -> None:
+        """Nor one whose length isn't the body's: such an answer goes by ASGI, where it fails."""
+        taken: list[bool] = []
+
+        async def app(scope: Any, _receive: Any, _send: Any) -> None:
+            answer = scope["extensions"][EXCHANGE].answer
+            taken.append(answer(200, [(b"content-length", b"2"), (b"x", value)], b"ok"))
+            taken.append(answer(200, [(b"content-length", b"1")], b"ok"))
+            taken.append(answer(200, [], b"ok"))
+            taken.append(answer(200, [(b"content-length", b"2")], b"ok"))
+
+        async with serving(app) as (reader, writer):
+            writer.write(START + b"\r\n")
+            assert await reader.readexactly(len(ANSWER)) == ANSWER
+        assert taken == [False, False, False, True]
 
 
 class TestABody:
