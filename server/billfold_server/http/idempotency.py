@@ -68,6 +68,7 @@ class KeptAnswer(msgspec.Struct, frozen=True, kw_only=True):
     error: ProblemError | None = None
 
 
+_PLAIN = re.compile(r"[!#-~][!-~]{0,254}")
 _BARE = re.compile(r"[!-~]{1,255}")
 _QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
 
@@ -80,6 +81,8 @@ def read_key(header: str) -> str:
     Raises:
         errors.ValidationFailed: It isn't of 1 to 255 visible ASCII characters, or its quotes don't match.
     """
+    if _PLAIN.fullmatch(header):
+        return header
     text = header.strip(" \t")
     if text.startswith('"'):
         match = _QUOTED.fullmatch(text)

@@ -52,6 +52,7 @@ class Pipeline:
         if operation.needs_token:
             self._headers.append(_NO_STORE)
         self._describes = operation.etag or operation.location is not None
+        self._place, _, self._place_end = (operation.location or "").partition("{id}")
         # An address without parameters is nearly always the one that was declared.
         self._prints = idempotency.Fingerprints(services.idempotency_key, operation.method, operation.path)
         self._has_parameters = bool(operation.signature.path_types or operation.signature.query_types)
@@ -188,8 +189,8 @@ class Pipeline:
         if operation.etag and version is not None:
             headers.append((b"etag", etags.etag(version).encode()))
         if operation.location is not None:
-            place = operation.location.replace("{id}", str(getattr(stored, "id", "")))
-            headers.append((b"location", (call.base_url + place).encode("latin-1")))
+            place = f"{call.base_url}{self._place}{getattr(stored, 'id', '')}{self._place_end}"
+            headers.append((b"location", place.encode("latin-1")))
 
 
 _NO_STORE: Final = (b"cache-control", b"no-store")

@@ -260,22 +260,22 @@ class Operation:
             msg = f"{self.handler.__name__} needs a docstring: it is the operation's summary"
             raise TypeError(msg)
 
-    @property
+    @cached_property
     def needs_token(self) -> bool:
         """Tell whether the caller must show an access token."""
         return self.audience in _WITH_TOKEN
 
-    @property
+    @cached_property
     def takes_body(self) -> bool:
         """Tell whether the operation reads a body."""
         return self.signature.body_type is not None
 
-    @property
+    @cached_property
     def takes_bytes(self) -> bool:
         """Tell whether the handler is handed the body as it came."""
         return self.body_media_type != JSON
 
-    @property
+    @cached_property
     def takes_upload(self) -> bool:
         """Tell whether the body is a file, which may be larger than a form or JSON."""
         return self.body_media_type == "application/octet-stream"

@@ -259,7 +259,7 @@ class Identity:
         self._token_ttl_s = token_ttl_s
         self._realms: _Bounded[str, Realm] = _Bounded(2_000)
         self._verified: _Bounded[tuple[str, bytes], _Known] = _Bounded(20_000)
-        self._standings: _Bounded[tuple[str, UUID], _Standing] = _Bounded(20_000)
+        self._standings: _Bounded[tuple[str, str], _Standing] = _Bounded(20_000)
         self._keys: _Bounded[str, _Keys] = _Bounded(2_000)
         self._private: _Bounded[tuple[str, UUID], ECKey] = _Bounded(2_000)
         self._under_way: dict[Hashable, asyncio.Task[Any]] = {}
@@ -294,7 +294,7 @@ class Identity:
         elif now_s >= known.claims.exp:
             self._verified.drop(key)
             raise errors.InvalidToken("the access token isn't valid here and now")
-        standing = self._standings.get((realm.owner, known.client_id))
+        standing = self._standings.get((realm.owner, known.claims.client_id))
         if standing is None or time.monotonic() - standing.read_at >= _STANDING_S:
             standing = await self._once(
                 ("standing", realm.owner, known.client_id), self._read_standing(realm, known.client_id)
@@ -330,7 +330,7 @@ class Identity:
             row = await queries.find_client(tx, client_id)
         active = row is not None and row.state == "active"
         standing = _Standing(active, frozenset(row.scopes) if row is not None else frozenset(), read_at)
-        self._standings.put((realm.owner, client_id), standing)
+        self._standings.put((realm.owner, ids.encode(Prefix.CLIENT, client_id)), standing)
         return standing
 
     # The authorization server.
