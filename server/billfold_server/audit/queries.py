@@ -8,7 +8,8 @@ INSERT: Final = """
 INSERT INTO audit_records (id, actor, action, object_id, reason, request_id, facts, recorded_at)
 SELECT r.id, r.actor, r.action, r.object_id, r.reason, r.request_id, r.facts::jsonb, r.recorded_at
 FROM unnest(
-    $1::text::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text::timestamptz[]
+    $1::text::uuid[], $2::text::text[], $3::text::text[], $4::text::text[], $5::text::text[], $6::text::text[],
+    $7::text::text[], $8::text::timestamptz[]
 ) AS r (id, actor, action, object_id, reason, request_id, facts, recorded_at)
 """
 

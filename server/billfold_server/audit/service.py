@@ -16,7 +16,7 @@ from billfold.clock import SystemClock
 from billfold.contract.platform import AuditRecord
 from billfold.ids import Prefix
 from billfold_server.audit import queries
-from billfold_server.db.sets import Write, instants, uuids, write_all
+from billfold_server.db.sets import Write, instants, texts, uuids, write_all
 from billfold_server.tenancy.context import Caller
 
 __all__ = ["NewAuditRecord", "list_records", "new_record", "record", "writes"]
@@ -82,12 +82,12 @@ def writes(records: Sequence[NewAuditRecord]) -> list[Write]:
         return []
     arguments = (
         uuids([record.id for record in records]),
-        [record.actor for record in records],
-        [record.action for record in records],
-        [record.object_id for record in records],
-        [record.reason for record in records],
-        [record.request_id for record in records],
-        [record.facts.decode() for record in records],
+        texts([record.actor for record in records]),
+        texts([record.action for record in records]),
+        texts([record.object_id for record in records]),
+        texts([record.reason for record in records]),
+        texts([record.request_id for record in records]),
+        texts([record.facts.decode() for record in records]),
         instants([record.recorded_at for record in records]),
     )
     return [Write(queries.INSERT, arguments)]

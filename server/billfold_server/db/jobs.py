@@ -19,7 +19,7 @@ import asyncpg
 import msgspec
 
 from billfold import errors
-from billfold_server.db.sets import Write, instants, uuids, write_all
+from billfold_server.db.sets import Write, instants, texts, uuids, write_all
 from billfold_server.db.wakeups import Work
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.transaction import Database, TenantTx
@@ -203,7 +203,7 @@ class JobRun:
 _ENQUEUE = """
 INSERT INTO jobs (id, kind, due_at, payload, dedup_key, status, attempts)
 SELECT j.id, j.kind, j.due_at, j.payload::json, j.dedup_key, 'waiting', 0
-FROM unnest($1::text::uuid[], $2::text[], $3::text::timestamptz[], $4::text[], $5::text[])
+FROM unnest($1::text::uuid[], $2::text::text[], $3::text::timestamptz[], $4::text::text[], $5::text::text[])
     AS j (id, kind, due_at, payload, dedup_key)
 ON CONFLICT (kind, dedup_key) WHERE status = 'waiting' AND dedup_key IS NOT NULL DO NOTHING
 """
@@ -267,10 +267,10 @@ def writes(jobs: Sequence[NewJob]) -> list[Write]:
         return []
     arguments = (
         uuids([job.id for job in jobs]),
-        [job.kind for job in jobs],
+        texts([job.kind for job in jobs]),
         instants([job.due_at for job in jobs]),
-        [job.payload.decode() for job in jobs],
-        [job.dedup_key for job in jobs],
+        texts([job.payload.decode() for job in jobs]),
+        texts([job.dedup_key for job in jobs]),
     )
     return [Write(_ENQUEUE, arguments)]
 

@@ -17,7 +17,7 @@ import msgspec.inspect
 from billfold import ids
 from billfold.contract.platform import Event
 from billfold.ids import Prefix
-from billfold_server.db.sets import Write, instants, uuids, write_all
+from billfold_server.db.sets import Write, instants, pieces, texts, uuids, write_all
 from billfold_server.db.wakeups import Work
 from billfold_server.tenancy.transaction import TenantTx
 
@@ -47,9 +47,11 @@ UPDATE relay_head SET sequence = sequence + $1::bigint WHERE id = 1 RETURNING se
 """
 _INSERT = """
 INSERT INTO outbox_events (sequence, id, type, object_id, data, occurred_at)
-SELECT numbers.before + e.place, e.id, e.type, e.object_id, e.data::json, e.occurred_at
-FROM numbers, unnest($1::text::uuid[], $2::text[], $3::text[], $4::text[], $5::text::timestamptz[])
-    WITH ORDINALITY AS e (id, type, object_id, data, occurred_at, place)
+SELECT numbers.before + e.place, e.id, e.type, e.object_id,
+    convert_from(substr($5::bytea, e.data_at, e.data_size), 'UTF8')::json, e.occurred_at
+FROM numbers, unnest(
+    $1::text::uuid[], $2::text::text[], $3::text::text[], $4::text::timestamptz[], $6::text::int[], $7::text::int[]
+) WITH ORDINALITY AS e (id, type, object_id, occurred_at, data_at, data_size, place)
 """
 
 _COLUMNS = "id, sequence, type, object_id, data::text AS data, occurred_at"
@@ -65,10 +67,10 @@ def writes(events: Sequence[NewEvent]) -> list[Write]:
         return []
     arguments = (
         uuids([event.id for event in events]),
-        [event.type for event in events],
-        [event.object_id for event in events],
-        [event.data.decode() for event in events],
+        texts([event.type for event in events]),
+        texts([event.object_id for event in events]),
         instants([event.occurred_at for event in events]),
+        *pieces([event.data for event in events]),
     )
     return [Write(_NUMBER, (len(events),), name="numbers"), Write(_INSERT, arguments)]
 

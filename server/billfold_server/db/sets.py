@@ -4,10 +4,11 @@ A batch writes to many tables. Sent one by one, each statement would cost a roun
 parts PostgreSQL runs against the same snapshot (data-modifying ``WITH``, PostgreSQL 7.8.4). No part sees what another
 has written, and their order is open, so none may build on another but by what that one returns under its name.
 
-Columns of numbers, ids and instants travel as the text of an array: that costs a third of what the driver's binary
-encoding of each element does. Columns of text stay arrays of the driver's, which has no quoting to get wrong.
+A column travels as the text of an array (PostgreSQL 8.15.2), or as one piece of bytes of which each row takes its own:
+either costs a fraction of what the driver's binary encoding of each element does.
 """
 
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -18,7 +19,7 @@ from uuid import UUID
 import msgspec
 from asyncpg.pgproto import pgproto
 
-__all__ = ["Write", "as_read", "documents", "instants", "integers", "uuids", "write_all"]
+__all__ = ["Write", "as_read", "documents", "instants", "integers", "pieces", "texts", "uuids", "write_all"]
 
 
 class Write(msgspec.Struct, frozen=True):
@@ -89,6 +90,29 @@ def instants(values: Iterable[datetime | None]) -> str:
 _isoformat = lru_cache(maxsize=4096)(datetime.isoformat)
 
 
-def documents(values: Iterable[dict[str, Any]]) -> list[str]:
-    """Return JSON objects for a parameter ``$1::text[]``, each of which the statement casts to ``jsonb``."""
-    return ["{}" if not value else msgspec.json.encode(value).decode() for value in values]
+def texts(values: Iterable[str | None]) -> str:
+    """Return texts for a parameter ``$1::text::text[]``."""
+    return "{" + ",".join(["NULL" if value is None else _quoted(value) for value in values]) + "}"
+
+
+def documents(values: Iterable[dict[str, Any]]) -> str:
+    """Return JSON objects for a parameter ``$1::text::text[]``, each of which the statement casts to ``jsonb``."""
+    return texts(["{}" if not value else msgspec.json.encode(value).decode() for value in values])
+
+
+def pieces(values: Sequence[bytes]) -> tuple[bytes, str, str]:
+    """Return pieces of bytes as one, with the place of each and its length.
+
+    They are for three parameters: ``$1::bytea``, and two to be unnested, ``$2::text::int[]`` and ``$3::text::int[]``;
+    a row's own is ``substr($1::bytea, place, length)``.
+    """
+    lengths = [len(value) for value in values]
+    places = itertools.accumulate(lengths[:-1], initial=1)
+    return b"".join(values), integers(places), integers(lengths)
+
+
+# Most are words that come up again and again: kinds, currencies, actors.
+@lru_cache(maxsize=4096)
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

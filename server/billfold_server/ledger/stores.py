@@ -15,7 +15,7 @@ from billfold import chain
 from billfold.contract.ledger import AccountType, HoldStatus, NormalSide
 from billfold_server.audit import service as audit
 from billfold_server.db import jobs, outbox
-from billfold_server.db.sets import Write, documents, instants, integers, uuids
+from billfold_server.db.sets import Write, documents, instants, integers, pieces, texts, uuids
 from billfold_server.ledger.books import Books, Changes
 from billfold_server.ledger.rows import (
     AccountRow,
@@ -85,7 +85,7 @@ _OPEN: Final = f"""
 SELECT h.sequence, h.revision, h.recorded_at, h.effective_high, h.link, h.hash, h.skips, ({TENANT_NOW}) AS now,
     ARRAY(
         SELECT ROW(i.client_id, i.key, i.fingerprint, i.status, i.body, i.created_at)
-        FROM unnest($1::text::uuid[], $2::text[]) AS wanted (client_id, key)
+        FROM unnest($1::text::uuid[], $2::text::text[]) AS wanted (client_id, key)
         JOIN idempotency_keys AS i ON i.client_id = wanted.client_id AND i.key = wanted.key
     ) AS answers
 FROM ledger_head AS h WHERE h.id = 1
@@ -94,7 +94,7 @@ FROM ledger_head AS h WHERE h.id = 1
 
 async def open_books(tx: TenantTx, keys: Sequence[tuple[UUID, str]]) -> Opening:
     """Return where the ledger stands, what time it is, and what requests with these keys were answered before."""
-    (row,) = await tx.fetch(_OPEN, uuids([client for client, _ in keys]), [key for _, key in keys])
+    (row,) = await tx.fetch(_OPEN, uuids([client for client, _ in keys]), texts([key for _, key in keys]))
     return Opening(
         sequence=row["sequence"],
         revision=row["revision"],
@@ -141,8 +141,9 @@ _INSERT_ACCOUNTS: Final = """
         n.overdraft_limit_minor, n.posted_minor, n.pending_minor, n.held_minor, n.metadata::jsonb, n.version,
         n.created_at, n.updated_at
     FROM unnest(
-        $1::text::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text::uuid[], $7::text[], $8::text[],
-        $9::text::bigint[], $10::text::bigint[], $11::text::bigint[], $12::text::bigint[], $13::text[],
+        $1::text::uuid[], $2::text::text[], $3::text::text[], $4::text::text[], $5::text::text[], $6::text::uuid[],
+        $7::text::text[], $8::text::text[],
+        $9::text::bigint[], $10::text::bigint[], $11::text::bigint[], $12::text::bigint[], $13::text::text[],
         $14::text::bigint[], $15::text::timestamptz[], $16::text::timestamptz[]
     ) AS n (id, code, type, normal_side, currency, wallet_id, name, status, overdraft_limit_minor,
         posted_minor, pending_minor, held_minor, metadata, version, created_at, updated_at)
@@ -153,8 +154,9 @@ _UPDATE_ACCOUNTS: Final = """
         posted_minor = n.posted_minor, pending_minor = n.pending_minor, held_minor = n.held_minor,
         metadata = n.metadata::jsonb, version = n.version, updated_at = n.updated_at
     FROM unnest(
-        $1::text::uuid[], $2::text[], $3::text[], $4::text::bigint[], $5::text::bigint[], $6::text::bigint[],
-        $7::text::bigint[], $8::text[], $9::text::bigint[], $10::text::timestamptz[]
+        $1::text::uuid[], $2::text::text[], $3::text::text[], $4::text::bigint[], $5::text::bigint[],
+        $6::text::bigint[],
+        $7::text::bigint[], $8::text::text[], $9::text::bigint[], $10::text::timestamptz[]
     ) AS n (id, name, status, overdraft_limit_minor, posted_minor, pending_minor, held_minor, metadata, version,
         updated_at)
     WHERE a.id = n.id
@@ -173,13 +175,13 @@ _MOVE_BALANCES: Final = """
 def _insert_accounts(rows: Sequence[AccountRow]) -> Write:
     arguments = (
         uuids([row.id for row in rows]),
-        [row.code for row in rows],
-        [row.type.value for row in rows],
-        [row.normal_side.value for row in rows],
-        [row.currency for row in rows],
+        texts([row.code for row in rows]),
+        texts([row.type.value for row in rows]),
+        texts([row.normal_side.value for row in rows]),
+        texts([row.currency for row in rows]),
         uuids([row.wallet_id for row in rows]),
-        [row.name for row in rows],
-        [row.status for row in rows],
+        texts([row.name for row in rows]),
+        texts([row.status for row in rows]),
         integers([row.overdraft_limit_minor for row in rows]),
         integers([row.posted_minor for row in rows]),
         integers([row.pending_minor for row in rows]),
@@ -195,8 +197,8 @@ def _insert_accounts(rows: Sequence[AccountRow]) -> Write:
 def _update_accounts(rows: Sequence[AccountRow]) -> Write:
     arguments = (
         uuids([row.id for row in rows]),
-        [row.name for row in rows],
-        [row.status for row in rows],
+        texts([row.name for row in rows]),
+        texts([row.status for row in rows]),
         integers([row.overdraft_limit_minor for row in rows]),
         integers([row.posted_minor for row in rows]),
         integers([row.pending_minor for row in rows]),
@@ -236,17 +238,17 @@ class _Accounts:
             f"""
             SELECT {ACCOUNT_COLUMNS} FROM unnest($1::text::uuid[]) AS n (id) JOIN accounts AS a ON a.id = n.id
             UNION ALL
-            SELECT {ACCOUNT_COLUMNS} FROM unnest($2::text::uuid[], $3::text[]) AS w (wallet_id, currency)
+            SELECT {ACCOUNT_COLUMNS} FROM unnest($2::text::uuid[], $3::text::text[]) AS w (wallet_id, currency)
             JOIN accounts AS a ON a.wallet_id = w.wallet_id AND a.currency = w.currency
             UNION ALL
-            SELECT {ACCOUNT_COLUMNS} FROM unnest($4::text[], $5::text[]) AS c (code, currency)
+            SELECT {ACCOUNT_COLUMNS} FROM unnest($4::text::text[], $5::text::text[]) AS c (code, currency)
             JOIN accounts AS a ON a.code = c.code AND a.currency = c.currency
             """,  # noqa: S608 - the columns are a constant of this module
             uuids(by_id),
             uuids([key.wallet_id for key in by_wallet]),
-            [key.currency for key in by_wallet],
-            [key.code for key in by_code],
-            [key.currency for key in by_code],
+            texts([key.currency for key in by_wallet]),
+            texts([key.code for key in by_code]),
+            texts([key.currency for key in by_code]),
         )
         found: dict[Any, Any] = {}
         for row in map(to_account, rows):
@@ -326,9 +328,10 @@ _INSERT_ENTRIES: Final = """
     SELECT n.id, n.sequence, n.kind, n.description, n.reverses, n.hold_id, n.effective_at, n.effective_high,
         n.recorded_at, n.metadata::jsonb, n.text_salt, n.text_commitment
     FROM unnest(
-        $1::text::uuid[], $2::text::bigint[], $3::text[], $4::text[], $5::text::uuid[], $6::text::uuid[],
-        $7::text::timestamptz[], $8::text::timestamptz[], $9::text::timestamptz[], $10::text[], $11::bytea[],
-        $12::bytea[]
+        $1::text::uuid[], $2::text::bigint[], $3::text::text[], $4::text::text[], $5::text::uuid[], $6::text::uuid[],
+        $7::text::timestamptz[], $8::text::timestamptz[], $9::text::timestamptz[], $10::text::text[],
+        $11::text::bytea[],
+        $12::text::bytea[]
     ) AS n (id, sequence, kind, description, reverses, hold_id, effective_at, effective_high, recorded_at, metadata,
         text_salt, text_commitment)
 """
@@ -338,26 +341,31 @@ _INSERT_POSTINGS: Final = """
     SELECT n.entry_id, n.line, n.account_id, n.amount_minor, n.currency, n.posted_after_minor, n.effective_at,
         n.late_class
     FROM unnest(
-        $1::text::uuid[], $2::text::smallint[], $3::text::uuid[], $4::text::bigint[], $5::text[], $6::text::bigint[],
+        $1::text::uuid[], $2::text::smallint[], $3::text::uuid[], $4::text::bigint[], $5::text::text[],
+        $6::text::bigint[],
         $7::text::timestamptz[], $8::text::smallint[]
     ) AS n (entry_id, line, account_id, amount_minor, currency, posted_after_minor, effective_at, late_class)
 """
+
+
+def _octets(values: Sequence[bytes | None]) -> str:
+    return texts([None if value is None else f"\\x{value.hex()}" for value in values])
 
 
 def _entry_writes(entries: Sequence[EntryRow]) -> list[Write]:
     heads = (
         uuids([entry.id for entry in entries]),
         integers([entry.sequence for entry in entries]),
-        [entry.kind for entry in entries],
-        [entry.description for entry in entries],
+        texts([entry.kind for entry in entries]),
+        texts([entry.description for entry in entries]),
         uuids([entry.reverses for entry in entries]),
         uuids([entry.hold_id for entry in entries]),
         instants([entry.effective_at for entry in entries]),
         instants([entry.effective_high for entry in entries]),
         instants([entry.recorded_at for entry in entries]),
         documents([entry.metadata for entry in entries]),
-        [entry.text_salt for entry in entries],
-        [entry.text_commitment for entry in entries],
+        _octets([entry.text_salt for entry in entries]),
+        _octets([entry.text_commitment for entry in entries]),
     )
     postings = [posting for entry in entries for posting in entry.postings]
     owners = [entry for entry in entries for _ in entry.postings]
@@ -366,7 +374,7 @@ def _entry_writes(entries: Sequence[EntryRow]) -> list[Write]:
         integers([posting.line for posting in postings]),
         uuids([posting.account_id for posting in postings]),
         integers([posting.amount_minor for posting in postings]),
-        [posting.currency for posting in postings],
+        texts([posting.currency for posting in postings]),
         integers([posting.posted_after_minor for posting in postings]),
         instants([entry.effective_at for entry in owners]),
         integers([posting.late_class for posting in postings]),
@@ -412,16 +420,16 @@ class _Holds:
             uuids([row.account_id for row in rows]),
             uuids([row.to_wallet_id for row in rows]),
             uuids([row.to_account_id for row in rows]),
-            [row.currency for row in rows],
+            texts([row.currency for row in rows]),
             integers([row.amount_minor for row in rows]),
             integers([row.captured_minor for row in rows]),
             integers([row.released_minor for row in rows]),
-            [row.status.value for row in rows],
+            texts([row.status.value for row in rows]),
             instants([row.expires_at for row in rows]),
-            [row.description for row in rows],
+            texts([row.description for row in rows]),
             documents([row.metadata for row in rows]),
             integers([row.steps for row in rows]),
-            [uuids(row.journal_entry_ids) for row in rows],
+            texts([uuids(row.journal_entry_ids) for row in rows]),
             instants([row.created_at for row in rows]),
             instants([row.updated_at for row in rows]),
         )
@@ -438,9 +446,10 @@ _UPSERT_HOLDS: Final = """
         n.captured_minor, n.released_minor, n.status, n.expires_at, n.description, n.metadata::jsonb, n.steps,
         n.entries::uuid[], n.created_at, n.updated_at
     FROM unnest(
-        $1::text::uuid[], $2::text::uuid[], $3::text::uuid[], $4::text::uuid[], $5::text::uuid[], $6::text[],
-        $7::text::bigint[], $8::text::bigint[], $9::text::bigint[], $10::text[], $11::text::timestamptz[], $12::text[],
-        $13::text[], $14::text::int[], $15::text[], $16::text::timestamptz[], $17::text::timestamptz[]
+        $1::text::uuid[], $2::text::uuid[], $3::text::uuid[], $4::text::uuid[], $5::text::uuid[], $6::text::text[],
+        $7::text::bigint[], $8::text::bigint[], $9::text::bigint[], $10::text::text[], $11::text::timestamptz[],
+        $12::text::text[],
+        $13::text::text[], $14::text::int[], $15::text::text[], $16::text::timestamptz[], $17::text::timestamptz[]
     ) AS n (id, wallet_id, account_id, to_wallet_id, to_account_id, currency, amount_minor, captured_minor,
         released_minor, status, expires_at, description, metadata, steps, entries, created_at, updated_at)
     ON CONFLICT (id) DO UPDATE SET
@@ -567,9 +576,12 @@ _MOVE_HEAD: Final = """
 """
 _INSERT_ANSWERS: Final = """
     INSERT INTO idempotency_keys (client_id, key, fingerprint, status, body, created_at)
-    SELECT n.client_id, n.key, n.fingerprint, n.status, n.body, n.created_at
-    FROM unnest($1::text::uuid[], $2::text[], $3::bytea[], $4::text::smallint[], $5::bytea[], $6::text::timestamptz[])
-        AS n (client_id, key, fingerprint, status, body, created_at)
+    SELECT n.client_id, n.key, substr($5::bytea, n.print_at, n.print_size), n.status,
+        substr($8::bytea, n.body_at, n.body_size), n.created_at
+    FROM unnest(
+        $1::text::uuid[], $2::text::text[], $3::text::smallint[], $4::text::timestamptz[], $6::text::int[],
+        $7::text::int[], $9::text::int[], $10::text::int[]
+    ) AS n (client_id, key, status, created_at, print_at, print_size, body_at, body_size)
 """
 
 
@@ -579,10 +591,10 @@ def answer_writes(answers: Sequence[StoredAnswer]) -> list[Write]:
         return []
     arguments = (
         uuids([answer.client_id for answer in answers]),
-        [answer.key for answer in answers],
-        [answer.fingerprint for answer in answers],
+        texts([answer.key for answer in answers]),
         integers([answer.status for answer in answers]),
-        [answer.body for answer in answers],
         instants([answer.created_at for answer in answers]),
+        *pieces([answer.fingerprint for answer in answers]),
+        *pieces([answer.body for answer in answers]),
     )
     return [Write(_INSERT_ANSWERS, arguments)]

@@ -8,7 +8,7 @@ import asyncpg
 import msgspec
 
 from billfold.contract.wallets import AliasScheme, WalletStatus
-from billfold_server.db.sets import Write, documents, instants, integers, uuids
+from billfold_server.db.sets import Write, documents, instants, integers, texts, uuids
 from billfold_server.parties import service as parties
 from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.wallets.rows import AliasKey, AliasRow, PartyRow, TransferRow, WalletRow
@@ -86,10 +86,10 @@ class _Wallets:
         arguments = (
             uuids([row.id for row in rows]),
             uuids([row.party_id for row in rows]),
-            [row.status.value for row in rows],
-            [row.status_reason for row in rows],
-            [row.label for row in rows],
-            [msgspec.json.encode(row.currencies).decode() for row in rows],
+            texts([row.status.value for row in rows]),
+            texts([row.status_reason for row in rows]),
+            texts([row.label for row in rows]),
+            texts([msgspec.json.encode(row.currencies).decode() for row in rows]),
             documents([row.metadata for row in rows]),
             integers([row.version for row in rows]),
             instants([row.created_at for row in rows]),
@@ -106,7 +106,8 @@ _UPSERT_WALLETS: Final = """
         ARRAY(SELECT jsonb_array_elements_text(n.currencies::jsonb)), n.metadata::jsonb, n.version, n.created_at,
         n.updated_at
     FROM unnest(
-        $1::text::uuid[], $2::text::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+        $1::text::uuid[], $2::text::uuid[], $3::text::text[], $4::text::text[], $5::text::text[], $6::text::text[],
+        $7::text::text[],
         $8::text::bigint[], $9::text::timestamptz[], $10::text::timestamptz[]
     ) AS n (id, party_id, status, status_reason, label, currencies, metadata, version, created_at, updated_at)
     ON CONFLICT (id) DO UPDATE SET
@@ -125,11 +126,11 @@ class _Aliases:
         wanted = [key for key in keys if isinstance(key, AliasKey)]
         rows = await tx.fetch(
             f"""
-            SELECT {ALIAS_COLUMNS} FROM unnest($1::text[], $2::text[]) AS n (scheme, normal_value)
+            SELECT {ALIAS_COLUMNS} FROM unnest($1::text::text[], $2::text::text[]) AS n (scheme, normal_value)
             JOIN wallet_aliases AS a ON a.scheme = n.scheme AND a.normal_value = n.normal_value
             """,  # noqa: S608 - constant
-            [key.scheme.value for key in wanted],
-            [key.normal_value for key in wanted],
+            texts([key.scheme.value for key in wanted]),
+            texts([key.normal_value for key in wanted]),
         )
         return {alias.key: alias for alias in map(to_alias, rows)}
 
@@ -151,35 +152,37 @@ class _Aliases:
 
 
 _DELETE_ALIASES: Final = """
-    DELETE FROM wallet_aliases AS a USING unnest($1::text[], $2::text[]) AS n (scheme, normal_value)
+    DELETE FROM wallet_aliases AS a USING unnest($1::text::text[], $2::text::text[]) AS n (scheme, normal_value)
     WHERE a.scheme = n.scheme AND a.normal_value = n.normal_value
 """
 _REPLACE_ALIASES: Final = """
     UPDATE wallet_aliases AS a SET
         id = n.id, wallet_id = n.wallet_id, value = n.value, created_at = n.created_at
-    FROM unnest($1::text::uuid[], $2::text::uuid[], $3::text[], $4::text[], $5::text[], $6::text::timestamptz[])
+    FROM unnest($1::text::uuid[], $2::text::uuid[], $3::text::text[], $4::text::text[], $5::text::text[],
+    $6::text::timestamptz[])
         AS n (id, wallet_id, scheme, value, normal_value, created_at)
     WHERE a.scheme = n.scheme AND a.normal_value = n.normal_value
 """
 _INSERT_ALIASES: Final = """
     INSERT INTO wallet_aliases (id, wallet_id, scheme, value, normal_value, created_at)
     SELECT n.id, n.wallet_id, n.scheme, n.value, n.normal_value, n.created_at
-    FROM unnest($1::text::uuid[], $2::text::uuid[], $3::text[], $4::text[], $5::text[], $6::text::timestamptz[])
+    FROM unnest($1::text::uuid[], $2::text::uuid[], $3::text::text[], $4::text::text[], $5::text::text[],
+    $6::text::timestamptz[])
         AS n (id, wallet_id, scheme, value, normal_value, created_at)
 """
 
 
 def _alias_keys(rows: Sequence[AliasRow]) -> tuple[Any, ...]:
-    return [row.scheme.value for row in rows], [row.normal_value for row in rows]
+    return texts([row.scheme.value for row in rows]), texts([row.normal_value for row in rows])
 
 
 def _alias_columns(rows: Sequence[AliasRow]) -> tuple[Any, ...]:
     return (
         uuids([row.id for row in rows]),
         uuids([row.wallet_id for row in rows]),
-        [row.scheme.value for row in rows],
-        [row.value for row in rows],
-        [row.normal_value for row in rows],
+        texts([row.scheme.value for row in rows]),
+        texts([row.value for row in rows]),
+        texts([row.normal_value for row in rows]),
         instants([row.created_at for row in rows]),
     )
 
@@ -202,15 +205,15 @@ class _Transfers:
         """Add the new ones; none is ever changed."""
         arguments = (
             uuids([row.id for row in rows]),
-            [row.kind for row in rows],
+            texts([row.kind for row in rows]),
             uuids([row.from_wallet_id for row in rows]),
             uuids([row.to_wallet_id for row in rows]),
             uuids([row.cash_account_id for row in rows]),
             integers([row.amount_minor for row in rows]),
-            [row.currency for row in rows],
+            texts([row.currency for row in rows]),
             integers([row.from_balance_after_minor for row in rows]),
             integers([row.to_balance_after_minor for row in rows]),
-            [row.description for row in rows],
+            texts([row.description for row in rows]),
             documents([row.metadata for row in rows]),
             instants([row.effective_at for row in rows]),
             instants([row.recorded_at for row in rows]),
@@ -226,8 +229,9 @@ _INSERT_TRANSFERS: Final = """
         n.from_balance_after_minor, n.to_balance_after_minor, n.description, n.metadata::jsonb, n.effective_at,
         n.recorded_at
     FROM unnest(
-        $1::text::uuid[], $2::text[], $3::text::uuid[], $4::text::uuid[], $5::text::uuid[], $6::text::bigint[],
-        $7::text[], $8::text::bigint[], $9::text::bigint[], $10::text[], $11::text[], $12::text::timestamptz[],
+        $1::text::uuid[], $2::text::text[], $3::text::uuid[], $4::text::uuid[], $5::text::uuid[], $6::text::bigint[],
+        $7::text::text[], $8::text::bigint[], $9::text::bigint[], $10::text::text[], $11::text::text[],
+        $12::text::timestamptz[],
         $13::text::timestamptz[]
     ) AS n (id, kind, from_wallet_id, to_wallet_id, cash_account_id, amount_minor, currency, from_balance_after_minor,
         to_balance_after_minor, description, metadata, effective_at, recorded_at)
