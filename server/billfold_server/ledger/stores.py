@@ -48,8 +48,16 @@ __all__ = [
     "with_postings",
 ]
 
-LOCK_HEAD: Final = "SET LOCAL plan_cache_mode TO force_generic_plan; SELECT 1 FROM ledger_head WHERE id = 1 FOR UPDATE"
-"""Takes the tenant's ledger for one batch; the last of the first round trip, so the next statement sees afresh."""
+LOCK_HEAD: Final = (
+    "SET LOCAL plan_cache_mode TO force_generic_plan; SET LOCAL enable_hashjoin TO off; "
+    "SET LOCAL enable_mergejoin TO off; SET LOCAL enable_seqscan TO off; "
+    "SELECT 1 FROM ledger_head WHERE id = 1 FOR UPDATE"
+)
+"""Takes the tenant's ledger for one batch; the last of the first round trip, so the next statement sees afresh.
+
+A batch looks its rows up by key, and few of many. A plan that reads a whole table instead is made while the table is
+small, and kept when it has grown.
+"""
 
 
 class StoredAnswer(msgspec.Struct, frozen=True, kw_only=True):
