@@ -5,6 +5,7 @@ what an id names before anyone looks it up, and lets a wrong kind of id be refus
 """
 
 import os
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -81,13 +82,27 @@ class InvalidIdError(ValueError):
 _lock = threading.Lock()
 _last = 0
 _RANDOM_BITS = 74
-_RANDOM_MASK = (1 << _RANDOM_BITS) - 1
 _NANOSECONDS_PER_MILLISECOND = 1_000_000
 _RANDOM_B_BITS = 62
 _RANDOM_B_MASK = (1 << _RANDOM_B_BITS) - 1
 _VERSION = 0x7 << 76
 _VARIANT = 0b10 << 62
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+# The kernel's randomness is fetched by the page: asking for each number costs more than the rest of an id.
+_pool: list[int] = []
+os.register_at_fork(after_in_child=_pool.clear)
+
+
+def _entropy() -> int:
+    """Return 64 random bits."""
+    try:
+        return _pool.pop()
+    except IndexError:
+        numbers: tuple[int, ...] = struct.unpack("512Q", os.urandom(4096))
+        _pool.extend(numbers[1:])
+        return numbers[0]
 
 
 def _plainly(number: int) -> UUID:
@@ -122,12 +137,11 @@ def uuid7(now_ms: int | None = None) -> UUID:
 def _next(now_ms: int | None = None) -> int:
     global _last  # noqa: PLW0603 - the order of ids is a property of the process
     milliseconds = time.time_ns() // _NANOSECONDS_PER_MILLISECOND if now_ms is None else now_ms
-    entropy = int.from_bytes(os.urandom(10), "big")
     with _lock:
         if milliseconds > _last >> _RANDOM_BITS:
-            _last = (milliseconds << _RANDOM_BITS) | (entropy & _RANDOM_MASK)
+            _last = (milliseconds << _RANDOM_BITS) | (_entropy() << 10) | (_entropy() & 0x3FF)
         else:
-            _last += 1 + (entropy & 0xFFFF_FFFF)
+            _last += 1 + (_entropy() & 0xFFFF_FFFF)
         value = _last
     # What is left of the upper random bits is the time, which goes before the version.
     upper = value >> _RANDOM_B_BITS
@@ -140,7 +154,7 @@ def uuid7_at(instant: datetime) -> UUID:
     Ids of different instants are ordered as these are (RFC 9562, section 6.2, method 3: the bits after the milliseconds
     hold the rest of the microseconds), and ``instant_of`` gives the instant back.
     """
-    return _made(_at(instant) | _VARIANT | int.from_bytes(os.urandom(8), "big") & _RANDOM_B_MASK)
+    return _made(_at(instant) | _VARIANT | (_entropy() & _RANDOM_B_MASK))
 
 
 def first_at(instant: datetime) -> UUID:
@@ -169,16 +183,12 @@ def _at(instant: datetime) -> int:
 
 def new(prefix: Prefix) -> str:
     """Make a fresh id in its wire form."""
-    return _written(prefix, _next())
+    return "".join((prefix, "_", _body(_next())))
 
 
 def encode(prefix: Prefix, value: UUID) -> str:
     """Return the wire form of an id: ``wal_`` and 26 characters of Crockford's base 32, lower case."""
-    return _written(prefix, value.int)
-
-
-def _written(prefix: Prefix, number: int) -> str:
-    return "".join((prefix, "_", _body(number)))
+    return "".join((prefix, "_", _body(value.int)))
 
 
 # What is known to many is written many times: a wallet that is paid into, an entry and all that tells of it.

@@ -6,7 +6,7 @@ that is accepted is merged, so the next command sees its effects; one that is re
 
 from collections.abc import Callable, Collection, Hashable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, Protocol, TypeVar, cast
+from typing import Any, Final, Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -233,8 +233,10 @@ class Draft:
         """Return a row as it stands after the items before, or None where there is none."""
         changed = self.changed.get(row_type)
         if changed is not None and key in changed:
-            return cast("R", changed[key])
-        return cast("R | None", self._books.rows[row_type][key])
+            row: R | None = changed[key]
+        else:
+            row = self._books.rows[row_type][key]
+        return row
 
     def put(self, row: Row) -> None:
         """Insert or replace a row."""

@@ -49,6 +49,10 @@ _MAX_LOADS = 5
 _LEAST_PART, _MOST_PARTS = 32, 4
 """Each part costs a round trip, which a few commands aren't worth."""
 _RETRY_AFTER_S = 1
+_TURNS = 4
+"""How many tenants' batches are under way at once; more would only share the same processors."""
+_SHARED_BATCH = 64
+"""How many commands a batch takes at most while other tenants wait: what they wait for must end soon."""
 
 
 RenderRefusal = Callable[[ProblemError, str | None], tuple[int, bytes]]
@@ -95,6 +99,8 @@ class Engine:
         self._writers = [store for store in every if isinstance(store, Writer)]
         self._cached = {row_type for row_type, loader in self._loaders.items() if loader.cached}
         self._max_known = max_known
+        # Whoever waits is served in the order of coming, so a tenant with a long line has one turn like everybody.
+        self._turns = asyncio.Semaphore(_TURNS)
         self._queues: dict[UUID, Queue] = {}
         self._max_batch = max_batch
         self._max_waiting = max_waiting
@@ -181,8 +187,9 @@ class Engine:
         batch: list[Item] = []
         try:
             while queue.waiting:
-                batch = queue.take(self._max_batch)
-                await self._settle(queue, batch)
+                async with self._turns:
+                    batch = queue.take(_SHARED_BATCH if self._turns.locked() else self._max_batch)
+                    await self._settle(queue, batch)
         except BaseException:
             # The event loop is ending. Nobody is left waiting for an answer that no one will give.
             _fail(batch, errors.OutcomeUnknown(retry_after_s=_RETRY_AFTER_S))
