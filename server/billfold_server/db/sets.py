@@ -107,8 +107,8 @@ def pieces(values: Sequence[bytes]) -> tuple[bytes, str, str]:
     a row's own is ``substr($1::bytea, place, length)``.
     """
     lengths = [len(value) for value in values]
-    places = itertools.accumulate(lengths[:-1], initial=1)
-    return b"".join(values), integers(places), integers(lengths)
+    ends = itertools.accumulate(lengths, initial=1)
+    return b"".join(values), integers(itertools.islice(ends, len(lengths))), integers(lengths)
 
 
 # Most are words that come up again and again: kinds, currencies, actors.
