@@ -25,7 +25,7 @@ from billfold_server.app import build_app
 from billfold_server.http.edge import Edge
 from billfold_server.http.logs import configure_logs
 from billfold_server.http.pipeline import Hot
-from billfold_server.http.receiving import EXCHANGE
+from billfold_server.http.receiving import exchange_of
 from billfold_server.ledger.service import Answer
 from billfold_server.serving.orders import Orders, settings_of
 from billfold_server.serving.worker import Server, server_config
@@ -62,9 +62,9 @@ class Ready:
         """Close nothing."""
 
 
-async def _ready(scope: Any, receive: Any, send: Any) -> None:
+async def _ready(_scope: Any, receive: Any, send: Any) -> None:
     """Answer with the same bytes, in the way that costs least."""
-    exchange = scope.get("extensions", {}).pop(EXCHANGE, None)
+    exchange = exchange_of(receive, send)
     if exchange is not None and exchange.body_at_hand() is not None and exchange.answer(201, _HEADERS, TRANSFER):
         return
     await receive()

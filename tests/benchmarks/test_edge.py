@@ -23,6 +23,7 @@ from billfold_server.app import build_app
 from billfold_server.http import context as contexts
 from billfold_server.http import logs, reading
 from billfold_server.http.edge import _Answering
+from billfold_server.http.receiving import Exchange
 from billfold_server.serving.orders import Orders, settings_sent
 from billfold_server.settings import Settings
 from tests.benchmarks.edging import CASES, TRANSFER
@@ -147,7 +148,7 @@ class TestATransferOverHttp:
         await app.state.services.database.close()
 
 
-class _Whole:
+class _Whole(Exchange):
     """An exchange whose body has come in, and whose answer goes nowhere."""
 
     def __init__(self, body: bytes) -> None:

@@ -22,7 +22,7 @@ from billfold_server.http.context import RequestContext, read_headers
 from billfold_server.http.logs import note_request
 from billfold_server.http.peers import Address, origin_of, read_address, within
 from billfold_server.http.pipeline import INTERNAL_ROOT, Hot
-from billfold_server.http.receiving import EXCHANGE, Exchange, Receiving
+from billfold_server.http.receiving import Exchange, Receiving, exchange_of
 from billfold_server.http.services import Services
 from billfold_server.tenancy.context import TenantRef
 
@@ -84,8 +84,7 @@ class Edge:
 
     async def _http(self, scope: Any, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
-        # Taken out, or the two would refer to each other and wait for the garbage collector.
-        exchange: Exchange | None = (scope.get("extensions") or {}).pop(EXCHANGE, None)
+        exchange = exchange_of(receive, send)
         context = self._context(scope, receive, exchange)
         answering = _Answering(send, context, exchange, head=scope["method"] == "HEAD")
         note_request(context)

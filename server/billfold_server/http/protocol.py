@@ -19,7 +19,7 @@ import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from billfold_server.http.receiving import EXCHANGE
+from billfold_server.http.receiving import Exchange
 
 __all__ = ["HEADERS_LIMIT", "HEAD_LIMIT_BYTES", "HEAD_PATIENCE_S", "BoundedProtocol"]
 
@@ -35,8 +35,8 @@ HEAD_PATIENCE_S: Final = 20.0
 _NO_CONTENT: Final = 204
 
 
-class _Cycle(RequestResponseCycle):
-    """One request and its answer; an ``Exchange``."""
+class _Cycle(RequestResponseCycle, Exchange):
+    """One request and its answer."""
 
     # What nearly always stays as it is needn't be set for every request.
     access_log = False
@@ -171,7 +171,6 @@ class BoundedProtocol(HttpToolsProtocol):
         scope = self._scope(version)
         before: RequestResponseCycle | None = self.cycle
         cycle = _Cycle(self, scope, keep_alive=version != "1.0" and self.parser.should_keep_alive())
-        scope["extensions"] = {EXCHANGE: cycle}
         self.scope, self.cycle = scope, cycle
         if before is None or before.response_complete:
             self._start_asgi_task(cycle, self.app)

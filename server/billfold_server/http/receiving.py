@@ -1,34 +1,42 @@
 """How a request comes in and its answer goes out, by ASGI or in fewer steps where our own protocol is at the other end.
 
 ASGI knows bodies and answers in pieces, each of which is a message that somebody may have to wait for. Nearly always a
-body has all come in before anybody asks for it, and an answer is ready as a whole. Our protocol (``protocol``) says so
-by an extension of ASGI: an ``Exchange`` in the connection's scope. Another server just doesn't have it.
+body has all come in before anybody asks for it, and an answer is ready as a whole. Our protocol (``protocol``) can say
+so: what it gives an application to receive and send by belongs to an ``Exchange``. Where something else stands between
+the two, be it another server or another application that looks at messages, there is none, and messages it is.
 """
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from litestar.types import Receive
 
-__all__ = ["EXCHANGE", "ClientGoneError", "Exchange", "Receiving"]
-
-EXCHANGE: Final = "billfold.exchange"
-"""The extension's name in ``scope["extensions"]``."""
+__all__ = ["ClientGoneError", "Exchange", "Receiving", "exchange_of"]
 
 
 class ClientGoneError(Exception):
     """Who was sending a request has gone, and nobody waits for an answer."""
 
 
-class Exchange(Protocol):
+class Exchange:
     """One request and its answer, as our own protocol knows them."""
 
     def body_at_hand(self) -> bytes | None:
         """Return what is left of the body, if all of it has come in; then there is nothing to receive."""
+        raise NotImplementedError
 
     def answer(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
         """Send a whole answer, and tell whether it was sent; if not, it goes by ASGI."""
+        raise NotImplementedError
+
+
+def exchange_of(receive: Any, send: Any) -> Exchange | None:
+    """Return the exchange to which both belong, where nothing stands between our protocol and the application."""
+    exchange = getattr(send, "__self__", None)
+    if isinstance(exchange, Exchange) and getattr(receive, "__self__", None) is exchange:
+        return exchange
+    return None
 
 
 _DRAINED_BYTES: Final = 256 * 1024

@@ -15,7 +15,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from billfold_server.http.protocol import HEAD_LIMIT_BYTES, HEADERS_LIMIT, BoundedProtocol
-from billfold_server.http.receiving import EXCHANGE
+from billfold_server.http.receiving import exchange_of
 from tests.live import LiveServer
 
 START = b"GET /health/live HTTP/1.1\r\nHost: here\r\n"
@@ -110,8 +110,10 @@ class TestAConnection:
     async def test_is_kept_for_a_time_from_its_last_answer_on(self) -> None:
         """Its timer isn't set anew for each request, and still counts from the last one."""
 
-        async def app(scope: Any, _receive: Any, _send: Any) -> None:
-            assert scope["extensions"][EXCHANGE].answer(200, [(b"content-length", b"2")], b"ok")
+        async def app(_scope: Any, receive: Any, send: Any) -> None:
+            exchange = exchange_of(receive, send)
+            assert exchange is not None
+            assert exchange.answer(200, [(b"content-length", b"2")], b"ok")
 
         async with serving(app, timeout_keep_alive=1) as (reader, writer):
             for pause_s in (0.6, 0.6, 0.0):
@@ -127,8 +129,10 @@ class TestAConnection:
         """Nor one whose length isn't the body's: such an answer goes by ASGI, where it fails."""
         taken: list[bool] = []
 
-        async def app(scope: Any, _receive: Any, _send: Any) -> None:
-            answer = scope["extensions"][EXCHANGE].answer
+        async def app(_scope: Any, receive: Any, send: Any) -> None:
+            exchange = exchange_of(receive, send)
+            assert exchange is not None
+            answer = exchange.answer
             taken.append(answer(200, [(b"content-length", b"2"), (b"x", value)], b"ok"))
             taken.append(answer(200, [(b"content-length", b"1")], b"ok"))
             taken.append(answer(200, [], b"ok"))
@@ -138,6 +142,26 @@ class TestAConnection:
             writer.write(START + b"\r\n")
             assert await reader.readexactly(len(ANSWER)) == ANSWER
         assert taken == [False, False, False, True]
+
+    async def test_is_spoken_to_by_messages_where_something_stands_between(self) -> None:
+        """An application around ours sees, and may change, all that is received and sent."""
+
+        async def app(_scope: Any, receive: Any, send: Any) -> None:
+            async def receiving() -> Any:
+                return await receive()
+
+            async def sending(message: Any) -> None:
+                await send(message)
+
+            between = (exchange_of(receiving, send), exchange_of(receive, sending), exchange_of(receiving, sending))
+            assert between == (None, None, None)
+            exchange = exchange_of(receive, send)
+            assert exchange is not None
+            assert exchange.answer(200, [(b"content-length", b"2")], b"ok")
+
+        async with serving(app) as (reader, writer):
+            writer.write(START + b"\r\n")
+            assert await reader.readexactly(len(ANSWER)) == ANSWER
 
 
 class TestABody:
