@@ -449,6 +449,18 @@ class HoldDestinationAmbiguous(Unprocessable):
     code, title = "hold_destination_ambiguous", "The hold names two destinations"
 
 
+class HistoryDetached(Conflict):
+    """What was asked for lies in months that have been taken out of the ledger.
+
+    Balances can be told as of ``effective_from`` and later, by what was recorded from ``recorded_from`` on; journal
+    entries are there if they were recorded after it.
+    """
+
+    code, title = "history_detached", "That part of the ledger's history has been detached"
+    effective_from: str
+    recorded_from: str
+
+
 class ReversalExceedsEntry(Conflict):
     """More was asked to be reversed than remains of the original."""
 

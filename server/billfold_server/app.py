@@ -41,6 +41,7 @@ from billfold_server.identity.service import Identity
 from billfold_server.invariants import tasks as invariants_tasks
 from billfold_server.keys.service import Keyring, open_keyring
 from billfold_server.ledger import routes as ledger_routes
+from billfold_server.ledger import service as ledger
 from billfold_server.ledger import tasks as ledger_tasks
 from billfold_server.ledger.service import Engine
 from billfold_server.parties import routes as parties_routes
@@ -130,7 +131,7 @@ def build_services(settings: Settings, *, clock: Clock | None = None) -> Service
             database,
             clock=clock,
             render_refusal=_render_refusal,
-            stores=(*wallets.STORES, *reconciliation.STORES),
+            stores=(*ledger.STORES, *wallets.STORES, *reconciliation.STORES),
         ),
     )
     _add_background(services)

@@ -9,11 +9,11 @@ import msgspec
 
 from billfold.chain.findings import Damage, Findings
 from billfold.chain.links import NOTHING, START, BrokenLinkError, Head, StoredLink
-from billfold.chain.records import JournalEntryRecord, LinkRecord, MovementRecord, name_of
+from billfold.chain.records import CheckpointRecord, JournalEntryRecord, LinkRecord, MovementRecord, name_of
 
 __all__ = ["Chained", "Linking"]
 
-Chained: TypeAlias = JournalEntryRecord | MovementRecord
+Chained: TypeAlias = JournalEntryRecord | MovementRecord | CheckpointRecord
 """A record that is in the chain."""
 
 _MOST_MISSING: Final = 100
@@ -46,6 +46,11 @@ class Linking:
         self._last_title: str | None = None
         self._last_sequence = 0
         self._unnamed: list[int] = []
+        self._detached = 0
+
+    def begin(self, detached: int) -> None:
+        """Take note that so many journal entries, the first ones, have been detached: only their leaves are here."""
+        self._detached = self._last_sequence = detached
 
     def take(self, record: LinkRecord) -> None:
         """Follow the next link."""
@@ -84,7 +89,10 @@ class Linking:
 
     def compare(self, group: Sequence[tuple[int | None, Chained]]) -> None:
         """Compare the records of a link with its leaves, and name what was edited, dropped, inserted or moved."""
-        expected, found = self._leaves(), [record.leaf() for _, record in group]
+        found = [record.leaf() for _, record in group]
+        expected = self._without_detached(self._leaves(), found)
+        if self._detached and any(isinstance(record, JournalEntryRecord) for _, record in group):
+            self._blame_checkpoint()
         wanted, there = Counter(expected), Counter(found)
         if _whole_but_for_edits(expected, found):
             # As many are strange as are lost, and the others stand in order: nothing but edits.
@@ -110,6 +118,23 @@ class Linking:
                 if lost:
                     self._name_missing(index)
                 index += 1
+
+    def _without_detached(self, expected: list[bytes], found: Sequence[bytes]) -> list[bytes]:
+        """Leave out the leaves of detached entries: as many as there are, since they come before all others."""
+        if not self._detached:
+            return expected
+        there, left = set(found), []
+        for each in expected:
+            if each in there or not self._detached:
+                left.append(each)
+            else:
+                self._detached -= 1
+        return left
+
+    def _blame_checkpoint(self) -> None:
+        fact = f"the chain holds {self._detached} fewer of the entries that it says were detached"
+        self._findings.add(Damage.INCONSISTENT, "checkpoint", None, fact)
+        self._detached = 0
 
     @staticmethod
     def _judge(found: bytes, expected: Sequence[bytes], *, lost: bool, strange: bool) -> Damage | None:
@@ -154,7 +179,9 @@ class Linking:
         self._last_sequence, self._unnamed = record.sequence, []
 
     def finish(self) -> None:
-        """See that the links have come as far as the head that is trusted."""
+        """See that the links hold what was detached, and have come as far as the head that is trusted."""
+        if self._detached:
+            self._blame_checkpoint()
         if self._trusted is not None and self._trusted.number > self.head.number:
             number, last = self.head.number + 1, self._trusted.number
             fact = f"the ledger ends before link {last}, whose head is trusted"
@@ -168,10 +195,12 @@ def _whole_but_for_edits(expected: Sequence[bytes], found: Sequence[bytes]) -> b
 
 
 def _key(record: Chained) -> str:
+    if isinstance(record, CheckpointRecord):
+        return str(record.number)
     return str(record.id) if isinstance(record, JournalEntryRecord) else f"{record.hold_id}/{record.step}"
 
 
 def _title(record: Chained) -> str:
     if isinstance(record, JournalEntryRecord):
         return f"journal entry {record.sequence}"
-    return f"hold movement {_key(record)}"
+    return f"{name_of(record).replace('_', ' ')} {_key(record)}"

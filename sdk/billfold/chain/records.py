@@ -7,7 +7,9 @@ instants RFC 3339 in UTC, and bytes base64.
 The lines come in this order, so that a reader needs little memory:
 
 1. ``head``: what the ledger says of itself.
-2. ``party``, ``wallet``, ``alias`` and ``account``: whom the books are about, with the balances of the moment.
+2. ``party``, ``wallet``, ``alias`` and ``account``: whom the books are about, with the balances of the moment. Then a
+   ``checkpoint`` for each time that months were detached, the newest with the balances at its place: the journal
+   entries up to there are in archives of their own, and what follows goes on from it.
 3. The timeline. Each ``link`` is followed by its records in order: ``journal_entry`` (and after it, where there is one,
    its ``transfer``, and its ``reversal`` if it was reversed later) and ``hold_movement`` (before a hold's first one
    comes the ``hold``). What stands in the ledger without belonging there stands where its id puts it, also a
@@ -25,12 +27,13 @@ from uuid import UUID
 
 import msgspec
 
-from billfold.chain.links import StoredLink, entry_leaf, movement_leaf
+from billfold.chain.links import StoredLink, checkpoint_leaf, entry_leaf, movement_leaf
 
 __all__ = [
     "FORMAT",
     "AccountRecord",
     "AliasRecord",
+    "CheckpointRecord",
     "EndRecord",
     "HeadRecord",
     "HoldRecord",
@@ -146,6 +149,45 @@ class AccountRecord(_Line, frozen=True, kw_only=True, tag="account"):
     version: int
     created_at: datetime
     updated_at: datetime
+
+
+class CheckpointRecord(_Line, frozen=True, kw_only=True, tag="checkpoint", omit_defaults=True):
+    """What a ledger has sealed of the months that were detached from it: where they end, and what they have led to.
+
+    Attributes:
+        number: From 1 on, without gaps.
+        month: The month that was detached with it, ``2024-01``; all before were detached earlier.
+        entry_id: The last journal entry of that month, or of one before.
+        sequence: Its place in the ledger: so many entries are detached.
+        effective_high: The latest time at which any of them took effect.
+        recorded_at: When the checkpoint was sealed; it is the only record of its link.
+        balances_digest: What ``balances_digest`` says of the posted balances at that place.
+        archive_digest: SHA-256 of the file in which the month is kept; absent where there is none.
+        balances: Account and signed posted balance, without those of zero, in order of account; the newest only.
+    """
+
+    number: int
+    month: str
+    entry_id: UUID
+    sequence: int
+    effective_high: datetime
+    recorded_at: datetime
+    balances_digest: bytes
+    archive_digest: bytes | None = None
+    balances: list[tuple[UUID, int]] = []
+
+    def leaf(self) -> bytes:
+        """Return the checkpoint's leaf in the chain."""
+        return checkpoint_leaf(
+            number=self.number,
+            month=self.month,
+            entry_id=self.entry_id,
+            sequence=self.sequence,
+            effective_high=self.effective_high,
+            recorded_at=self.recorded_at,
+            balances_digest=self.balances_digest,
+            archive_digest=self.archive_digest,
+        )
 
 
 class LinkRecord(_Line, frozen=True, kw_only=True, tag="link"):
@@ -339,6 +381,7 @@ Record: TypeAlias = (
     | WalletRecord
     | AliasRecord
     | AccountRecord
+    | CheckpointRecord
     | LinkRecord
     | JournalEntryRecord
     | PostingRecord

@@ -16,16 +16,15 @@ import msgspec
 
 from billfold.chain.bookkeeping import Bookkeeping
 from billfold.chain.findings import Damage, Finding, Findings
-from billfold.chain.linking import Linking
+from billfold.chain.linking import Chained, Linking
 from billfold.chain.links import Head
 from billfold.chain.records import (
     FORMAT,
+    CheckpointRecord,
     EndRecord,
     HeadRecord,
     IdempotencyKeyRecord,
-    JournalEntryRecord,
     LinkRecord,
-    MovementRecord,
     Record,
     RowRecord,
     name_of,
@@ -111,8 +110,12 @@ class Verifier:
         self._group: list[tuple[int | None, Record]] = []
         self._open = False
         self._last_key: tuple[bytes, bytes] | None = None
+        # Checkpoints come before the timeline; what seals them is a link in it.
+        self._checkpoints: list[tuple[int | None, CheckpointRecord]] = []
+        self._sealed = 0
         self._handlers: dict[type, Callable[[Any], None]] = {
             HeadRecord: self._take_head,
+            CheckpointRecord: self._take_checkpoint,
             LinkRecord: self._take_link,
             RowRecord: self._take_beside,
             IdempotencyKeyRecord: self._take_key,
@@ -145,7 +148,7 @@ class Verifier:
             self._findings.add(Damage.INSERTED, name_of(record), None, "it comes after the end")
             return
         self._counts[name_of(record)] += 1
-        if kind in self._books.timeline:
+        if kind in self._books.timeline and kind is not CheckpointRecord:
             self._group.append((line, record))
         else:
             self._handlers[kind](record)
@@ -161,6 +164,9 @@ class Verifier:
         self._findings.line = None
         if not self._ended:
             self._findings.add(Damage.INCOMPLETE, "end", None, "the export was cut short")
+        for line, checkpoint in self._checkpoints[self._sealed :]:
+            fact = "no such checkpoint was sealed"
+            self._findings.add(Damage.INSERTED, "checkpoint", str(checkpoint.number), fact, line=line)
         self._check_stated_head()
         self._linking.finish()
         self._books.finish()
@@ -181,10 +187,29 @@ class Verifier:
         if record.format != FORMAT:
             self._findings.add(Damage.MALFORMED, "head", None, f"the format isn't {FORMAT}")
 
+    def _take_checkpoint(self, record: CheckpointRecord) -> None:
+        before = self._checkpoints[-1][1] if self._checkpoints else None
+        number, sequence = (0, 0) if before is None else (before.number, before.sequence)
+        if self._linking.number is not None or record.number != number + 1 or record.sequence <= sequence:
+            fact = "it doesn't stand in its place"
+            self._findings.add(Damage.REORDERED, "checkpoint", str(record.number), fact)
+            return
+        self._checkpoints.append((self._findings.line, record))
+
     def _take_link(self, record: LinkRecord) -> None:
         self._close_link()
+        if self._linking.number is None and self._checkpoints:
+            newest = self._checkpoints[-1][1]
+            self._books.begin(newest)
+            self._linking.begin(newest.sequence)
         self._linking.take(record)
         self._open = True
+        if (
+            self._sealed < len(self._checkpoints)
+            and self._checkpoints[self._sealed][1].recorded_at == record.recorded_at
+        ):
+            self._group.append(self._checkpoints[self._sealed])
+            self._sealed += 1
 
     def _close_link(self) -> None:
         """Look at the records of the newest link, all of which have come."""
@@ -192,7 +217,7 @@ class Verifier:
             return
         group, self._group, self._open = self._group, [], False
         line = self._findings.line
-        chained = [(at, record) for at, record in group if isinstance(record, JournalEntryRecord | MovementRecord)]
+        chained = [(at, record) for at, record in group if isinstance(record, Chained)]
         self._linking.compare(chained)
         for self._findings.line, record in group:
             self._books.check(record, self._linking.number)

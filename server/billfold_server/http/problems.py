@@ -34,6 +34,7 @@ _FAMILIES: Final[dict[type[errors.ProblemError], int]] = {
 _NARROWER: Final[dict[type[errors.ProblemError], int]] = {
     errors.MethodNotAllowed: 405,
     errors.BodyTooSlow: 408,
+    errors.HistoryDetached: 410,
     errors.BodyTooLarge: 413,
     errors.UnsupportedMediaType: 415,
 }

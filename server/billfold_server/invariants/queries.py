@@ -4,6 +4,13 @@ from typing import Final
 
 __all__ = ["INVARIANTS"]
 
+# Journal entries up to this one have been detached; what refers to them refers to nothing that is here.
+_DETACHED: Final = """coalesce(
+            (SELECT c.entry_id FROM ledger_checkpoints AS c ORDER BY c.number DESC LIMIT 1),
+            '00000000-0000-0000-0000-000000000000'::uuid)"""
+
+# S608 below: the texts are made of this constant.
+
 INVARIANTS: Final[dict[str, str]] = {
     "entries_balance": """
         SELECT p.entry_id::text AS object, p.currency || ' is off by ' || sum(p.amount_minor)::text AS fact
@@ -17,11 +24,13 @@ INVARIANTS: Final[dict[str, str]] = {
     """,
     "balances_equal_postings": """
         SELECT a.id::text AS object,
-            'posted ' || a.posted_minor::text || ', but its postings sum to ' || coalesce(p.total, 0)::text AS fact
+            'posted ' || a.posted_minor::text || ', but its postings sum to '
+                || (coalesce(b.posted_minor, 0) + coalesce(p.total, 0))::text AS fact
         FROM accounts AS a
         LEFT JOIN (SELECT account_id, sum(amount_minor) AS total FROM postings GROUP BY account_id) AS p
             ON p.account_id = a.id
-        WHERE a.posted_minor <> coalesce(p.total, 0)
+        LEFT JOIN checkpoint_balances AS b ON b.account_id = a.id
+        WHERE a.posted_minor <> coalesce(b.posted_minor, 0) + coalesce(p.total, 0)
         ORDER BY a.id LIMIT 100
     """,
     "running_balances_add_up": """
@@ -29,10 +38,11 @@ INVARIANTS: Final[dict[str, str]] = {
             'balance after it is ' || r.posted_after_minor::text || ', but the one before and it make '
                 || (r.before_minor + r.amount_minor)::text AS fact
         FROM (
-            SELECT entry_id, line, amount_minor, posted_after_minor,
-                coalesce(lag(posted_after_minor) OVER (PARTITION BY account_id ORDER BY entry_id, line), 0)
-                    AS before_minor
-            FROM postings) AS r
+            SELECT p.entry_id, p.line, p.amount_minor, p.posted_after_minor,
+                coalesce(
+                    lag(p.posted_after_minor) OVER (PARTITION BY p.account_id ORDER BY p.entry_id, p.line),
+                    b.posted_minor, 0) AS before_minor
+            FROM postings AS p LEFT JOIN checkpoint_balances AS b ON b.account_id = p.account_id) AS r
         WHERE r.posted_after_minor <> r.before_minor + r.amount_minor
         ORDER BY r.entry_id, r.line LIMIT 100
     """,
@@ -84,7 +94,7 @@ INVARIANTS: Final[dict[str, str]] = {
             OR h.steps <> count(m.hold_id)
         ORDER BY h.id LIMIT 100
     """,
-    "captures_equal_their_entries": """
+    "captures_equal_their_entries": f"""
         SELECT h.id::text AS object,
             'captured ' || h.captured_minor::text || ', but its entries make ' || coalesce(c.total, 0)::text AS fact
         FROM holds AS h
@@ -93,8 +103,9 @@ INVARIANTS: Final[dict[str, str]] = {
             FROM journal_entries AS j JOIN postings AS p ON p.entry_id = j.id
             WHERE j.hold_id IS NOT NULL AND p.amount_minor > 0 GROUP BY j.hold_id) AS c ON c.hold_id = h.id
         WHERE h.captured_minor <> coalesce(c.total, 0)
+            AND NOT EXISTS (SELECT FROM unnest(h.journal_entry_ids) AS e (id) WHERE e.id <= {_DETACHED})
         ORDER BY h.id LIMIT 100
-    """,
+    """,  # noqa: S608
     "wallets_and_their_accounts_agree": """
         SELECT coalesce(w.id, a.wallet_id)::text AS object,
             'the wallet is ' || coalesce(w.status, 'missing') || ', its account in '
@@ -109,11 +120,14 @@ INVARIANTS: Final[dict[str, str]] = {
     """,
     "journal_has_no_gaps": """
         SELECT 'journal' AS object,
-            'its head says ' || h.sequence::text || ', but it holds ' || count(j.sequence)::text || ' entries up to '
-                || coalesce(max(j.sequence), 0)::text AS fact
-        FROM ledger_head AS h LEFT JOIN journal_entries AS j ON TRUE
-        GROUP BY h.sequence
-        HAVING count(j.sequence) <> h.sequence OR coalesce(max(j.sequence), 0) <> h.sequence
+            'its head says ' || h.sequence::text || ', but with ' || d.entries::text || ' detached it holds '
+                || (d.entries + count(j.sequence))::text || ' entries up to '
+                || coalesce(max(j.sequence), d.entries)::text AS fact
+        FROM ledger_head AS h
+        CROSS JOIN (SELECT coalesce(max(sequence), 0) AS entries FROM ledger_checkpoints) AS d
+        LEFT JOIN journal_entries AS j ON TRUE
+        GROUP BY h.sequence, d.entries
+        HAVING d.entries + count(j.sequence) <> h.sequence OR coalesce(max(j.sequence), d.entries) <> h.sequence
     """,
     "recorded_in_order": """
         SELECT r.sequence::text AS object, 'recorded before the entry that it follows' AS fact
@@ -130,13 +144,13 @@ INVARIANTS: Final[dict[str, str]] = {
         WHERE j.id IS NULL OR a.id IS NULL
         ORDER BY p.entry_id LIMIT 100
     """,
-    "transfers_have_their_entry": """
+    "transfers_have_their_entry": f"""
         SELECT t.id::text AS object, 'its journal entry is missing' AS fact
         FROM transfers AS t LEFT JOIN journal_entries AS j ON j.id = t.id
-        WHERE j.id IS NULL
+        WHERE j.id IS NULL AND t.id > {_DETACHED}
         ORDER BY t.id LIMIT 100
-    """,
-    "reversals_equal_entries": """
+    """,  # noqa: S608
+    "reversals_equal_entries": f"""
         SELECT r.journal_entry_id::text AS object,
             'reversed ' || r.reversed_minor::text || ', but its reversing entries make ' || coalesce(s.total, 0)::text
                 AS fact
@@ -146,9 +160,10 @@ INVARIANTS: Final[dict[str, str]] = {
             FROM journal_entries AS j JOIN postings AS p ON p.entry_id = j.id
             WHERE j.reverses IS NOT NULL GROUP BY j.reverses) AS s ON s.reverses = r.journal_entry_id
         WHERE r.reversed_minor <> coalesce(s.total, 0)
+            AND (r.journal_entry_id > {_DETACHED} OR r.reversed_minor < coalesce(s.total, 0))
         ORDER BY r.journal_entry_id LIMIT 100
-    """,
-    "statement_entries_are_posted": """
+    """,  # noqa: S608
+    "statement_entries_are_posted": f"""
         SELECT e.id::text AS object,
             'booked ' || e.amount_minor::text || ', but its journal entry moves the cash account by '
                 || coalesce(p.amount_minor::text, 'nothing') AS fact
@@ -157,8 +172,9 @@ INVARIANTS: Final[dict[str, str]] = {
         LEFT JOIN journal_entries AS j ON j.id = e.journal_entry_id
         LEFT JOIN postings AS p ON p.entry_id = j.id AND p.account_id = b.cash_account_id
         WHERE e.journal_entry_id IS NOT NULL AND p.amount_minor IS DISTINCT FROM e.amount_minor
+            AND e.journal_entry_id > {_DETACHED}
         ORDER BY e.id LIMIT 100
-    """,
+    """,  # noqa: S608
     "statement_entries_have_their_movement": """
         SELECT e.id::text AS object, 'its top-up or withdrawal is missing, or another one''s' AS fact
         FROM statement_entries AS e
@@ -181,7 +197,8 @@ INVARIANTS: Final[dict[str, str]] = {
             JOIN accounts AS a ON a.id = p.account_id AND a.code = 'suspense'
             WHERE j.kind IN ('statement_suspense', 'statement_assignment') GROUP BY p.currency) AS p
             ON p.currency = e.currency
-        WHERE coalesce(-p.total, 0) <> coalesce(e.total, 0)
+        -- What was detached may have gone into suspense, or come out of it; the accounts' own balances stay compared.
+        WHERE coalesce(-p.total, 0) <> coalesce(e.total, 0) AND NOT EXISTS (SELECT FROM ledger_checkpoints)
         ORDER BY 1 LIMIT 100
     """,
     "bank_accounts_equal_postings": """
@@ -197,16 +214,17 @@ INVARIANTS: Final[dict[str, str]] = {
             FROM journal_entries AS j JOIN postings AS p ON p.entry_id = j.id
             WHERE j.kind IN ('statement_opening', 'statement_break') GROUP BY p.account_id) AS p
             ON p.account_id = b.cash_account_id
-        WHERE coalesce(b.first_opening_minor, 0) <> coalesce(p.opening_minor, 0)
-            OR b.break_minor <> coalesce(p.break_minor, 0)
+        WHERE (coalesce(b.first_opening_minor, 0) <> coalesce(p.opening_minor, 0)
+                OR b.break_minor <> coalesce(p.break_minor, 0))
+            AND NOT EXISTS (SELECT FROM ledger_checkpoints)
         ORDER BY 1 LIMIT 100
     """,
-    "reversing_entries_have_their_entry": """
+    "reversing_entries_have_their_entry": f"""
         SELECT j.id::text AS object, 'reverses ' || j.reverses::text || ', which is missing' AS fact
         FROM journal_entries AS j LEFT JOIN journal_entries AS r ON r.id = j.reverses
-        WHERE j.reverses IS NOT NULL AND r.id IS NULL
+        WHERE j.reverses > {_DETACHED} AND r.id IS NULL
         ORDER BY j.id LIMIT 100
-    """,
+    """,  # noqa: S608
     "captures_have_their_hold": """
         SELECT j.id::text AS object, 'captures ' || j.hold_id::text || ', which is missing' AS fact
         FROM journal_entries AS j LEFT JOIN holds AS h ON h.id = j.hold_id

@@ -5,6 +5,8 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 import click
@@ -19,6 +21,7 @@ from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.invariants.service import Breach, check
 from billfold_server.ledger import queries, service
+from billfold_server.ledger.detaching import Detached, DetachRefusedError, detach
 from billfold_server.ledger.export import export_ledger, verify_ledger
 from billfold_server.ledger.importing import ImportRefusedError, import_ledger
 from billfold_server.tenancy.context import COMMAND_LINE
@@ -255,6 +258,60 @@ def partitions_(open_services: OpenServices, tenant: str | None, ahead: int, *, 
         for month in one.months:
             new = "made now" if month.month in one.made else ""
             table.add_row(one.slug, month.month, f"{month.journal_entries:,}", f"{month.bytes:,}", new)
+    Console().print(table)
+
+
+@ledger.command("detach")
+@_tenant_option
+@click.option(
+    "--before", required=True, type=click.DateTime(["%Y-%m"]), metavar="MONTH", help="The first month that stays."
+)
+@click.option(
+    "--archive",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder for the months' files; without it they stay in the database, where the server can't see them.",
+)
+@click.option("--reason", required=True, help="Why, for the audit.")
+@_json_option
+@click.pass_obj
+def detach_(
+    open_services: OpenServices, tenant: str, before: datetime, archive: Path | None, reason: str, *, as_json: bool
+) -> None:
+    """Take whole months out of a ledger, oldest first, and seal a checkpoint for each.
+
+    Balances, and what was posted since, stay as they are and can be verified as before. The tenant's manifest says how
+    many months must stay. The ledger is verified first, and each month is read back from its file before it goes. Needs
+    the administrator's database URL. Exits with 1, and says why, where something speaks against it.
+    """
+
+    async def run() -> list[Detached]:
+        async with open_services() as services:
+            found = await services.registry.get(tenant)
+            return await detach(
+                services.database,
+                services.tenants,
+                found,
+                before=before.date(),
+                archive=archive,
+                reason=reason,
+                caller=COMMAND_LINE,
+            )
+
+    try:
+        done = asyncio.run(run())
+    except DetachRefusedError as refused:
+        if as_json:
+            refusal = {"tenant": tenant, "code": refused.reason, "detail": refused.fact}
+            click.echo(msgspec.json.encode(refusal).decode(), err=True)
+        else:
+            click.echo(f"It wasn't detached: {refused.fact}.", err=True)
+        raise click.exceptions.Exit(_BROKEN) from None
+    if as_json:
+        click.echo(msgspec.json.encode(done).decode())
+        return
+    table = Table("Month", "Journal entries", "Checkpoint", "Archive")
+    for each in done:
+        table.add_row(each.month, f"{each.journal_entries:,}", str(each.checkpoint or "-"), each.archive or "-")
     Console().print(table)
 
 

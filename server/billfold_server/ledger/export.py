@@ -20,6 +20,7 @@ from billfold.chain.records import (
     FORMAT,
     AccountRecord,
     AliasRecord,
+    CheckpointRecord,
     EndRecord,
     HeadRecord,
     HoldRecord,
@@ -41,13 +42,14 @@ from billfold.chain.records import (
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.transaction import Database, TenantTx
 
-__all__ = ["BESIDE", "columns_of", "export_ledger", "read_ledger", "verify_ledger"]
+__all__ = ["BESIDE", "columns_of", "export_ledger", "read_entries", "read_ledger", "verify_ledger"]
 
 T = TypeVar("T")
 R = TypeVar("R", bound=msgspec.Struct)
 
 STATEMENT_TIMEOUT_MS: Final = 3_600_000
 _WINDOW: Final = 1000
+_FIRST: Final = UUID(int=0)
 _LAST: Final = UUID(int=2**128 - 1)
 _END_OF_TIME: Final = datetime.max.replace(tzinfo=UTC)
 _FIRST_STEP: Final = 0
@@ -105,13 +107,31 @@ async def verify_ledger(database: Database, tenant: TenantRef, *, trusted: Head 
     return verifier.finish()
 
 
+async def read_entries(tx: TenantTx, first: UUID, last: UUID) -> AsyncIterator[Record]:
+    """Yield the journal entries between two ids, both included, each after its link, with what hangs on them."""
+    reached: datetime | None = None
+    async for at, records in _entries(tx, first, last):
+        if not isinstance(records[0], JournalEntryRecord):
+            continue
+        if reached is None or at > reached:
+            (row,) = await tx.fetch(
+                _select("ledger_links", LinkRecord, "WHERE recorded_at >= $1 ORDER BY recorded_at LIMIT 1"), at
+            )
+            reached = row["recorded_at"]
+            yield _made(LinkRecord, row)
+        for record in records:
+            yield record
+
+
 async def read_ledger(tx: TenantTx) -> AsyncIterator[Record]:
     """Yield the records of the tenant's ledger in the order of an export.
 
     The transaction must see the database as of one moment.
     """
+    # Before the transaction's snapshot is taken, so that no month is detached between what it shows and what is there.
+    await tx.execute("LOCK TABLE journal_entries, postings IN ACCESS SHARE MODE")
     counts: Counter[str] = Counter()
-    for part in (_people(tx), _timeline(tx), _beside(tx), _keys(tx)):
+    for part in (_people(tx), _checkpoints(tx), _timeline(tx), _beside(tx), _keys(tx)):
         async for record in part:
             counts[name_of(record)] += 1
             yield record
@@ -156,6 +176,16 @@ async def _people(tx: TenantTx) -> AsyncIterator[Record]:
         async for rows in _rows(tx, _select(table, record_type, "ORDER BY id")):
             for row in rows:
                 yield _made(record_type, row)
+
+
+async def _checkpoints(tx: TenantTx) -> AsyncIterator[Record]:
+    rows = await tx.fetch(_select("ledger_checkpoints", CheckpointRecord, "ORDER BY number", "balances"))
+    for place, row in enumerate(rows, 1):
+        balances: list[tuple[UUID, int]] = []
+        if place == len(rows):
+            found = await tx.fetch("SELECT account_id, posted_minor FROM checkpoint_balances ORDER BY account_id")
+            balances = [(each["account_id"], each["posted_minor"]) for each in found]
+        yield _made(CheckpointRecord, row, balances=balances)
 
 
 # The timeline.
@@ -230,17 +260,18 @@ def _instant_of(entry_id: UUID) -> datetime:
         return _END_OF_TIME
 
 
-async def _entries(tx: TenantTx) -> AsyncIterator[_Placed]:
-    first: UUID | None = UUID(int=0)
-    while first is not None:
-        heads = await tx.fetch(
-            _select("journal_entries", JournalEntryRecord, f"WHERE id >= $1 ORDER BY id LIMIT {_WINDOW}", "postings"),
-            first,
-        )
-        last = heads[-1]["id"] if len(heads) == _WINDOW else _LAST
-        for placed in _assembled(heads, *[await tx.fetch(query, first, last) for query in _HANGING]):
+async def _entries(tx: TenantTx, first: UUID = _FIRST, end: UUID = _LAST) -> AsyncIterator[_Placed]:
+    query = _select(
+        "journal_entries", JournalEntryRecord, f"WHERE id >= $1 AND id <= $2 ORDER BY id LIMIT {_WINDOW}", "postings"
+    )
+    going = True
+    while going:
+        heads = await tx.fetch(query, first, end)
+        going = len(heads) == _WINDOW
+        last = heads[-1]["id"] if going else end
+        for placed in _assembled(heads, *[await tx.fetch(query_, first, last) for query_ in _HANGING]):
             yield placed
-        first = None if last == _LAST else UUID(int=last.int + 1)
+        first = UUID(int=min(last.int + 1, _LAST.int))
 
 
 _HANGING: Final = (

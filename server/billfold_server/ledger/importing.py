@@ -15,6 +15,7 @@ from billfold.chain import Finding, Verification, Verifier
 from billfold.chain.records import (
     AccountRecord,
     AliasRecord,
+    CheckpointRecord,
     HeadRecord,
     HoldRecord,
     IdempotencyKeyRecord,
@@ -38,7 +39,7 @@ from billfold_server.ledger.kinds import EXPIRE_HOLD_JOB
 from billfold_server.tenancy.context import Caller, TenantRef
 from billfold_server.tenancy.transaction import Database, TenantTx
 
-__all__ = ["COLUMNS", "POSTINGS", "ImportRefusedError", "import_ledger"]
+__all__ = ["BALANCES", "COLUMNS", "POSTINGS", "ImportRefusedError", "import_ledger"]
 
 _BATCH: Final = 1000
 _EVERY: Final = 10_000
@@ -48,6 +49,7 @@ _TABLES: Final[Mapping[type[msgspec.Struct], str]] = {
     WalletRecord: "wallets",
     AliasRecord: "wallet_aliases",
     AccountRecord: "accounts",
+    CheckpointRecord: "ledger_checkpoints",
     LinkRecord: "ledger_links",
     JournalEntryRecord: "journal_entries",
     TransferRecord: "transfers",
@@ -68,6 +70,11 @@ POSTINGS: Final = (
     "effective_at",
     "late_class",
 )
+
+BALANCES: Final = ("account_id", "posted_minor")
+
+_FURTHER: Final = {"postings": POSTINGS, "checkpoint_balances": BALANCES}
+"""Tables whose rows come inside of other records."""
 
 
 class ImportRefusedError(Exception):
@@ -122,7 +129,7 @@ async def import_ledger(
 async def _require_empty(tx: TenantTx) -> None:
     """Take the ledger's lock, and see that nothing is there."""
     await tx.execute("SELECT FROM ledger_head WHERE id = 1 FOR UPDATE")
-    for table in (*_TABLES.values(), "postings", *BESIDE):
+    for table in (*_TABLES.values(), *_FURTHER, *BESIDE):
         if await tx.fetchval(f"SELECT EXISTS (SELECT FROM {table})"):  # noqa: S608 - constants
             raise ImportRefusedError("tenant_not_empty", f"the tenant has {table.replace('_', ' ')} already")
 
@@ -169,6 +176,8 @@ class _Import:
             for posting in record.postings:
                 at = posting.effective_at or record.effective_at
                 lines.append((record.id, *(getattr(posting, name) for name in POSTINGS[1:-2]), at, posting.late_class))
+        elif isinstance(record, CheckpointRecord):
+            self._rows.setdefault("checkpoint_balances", []).extend(record.balances)
         elif isinstance(record, HoldRecord) and record.status == "open" and record.expires_at is not None:
             # What ends a hold is a job, and jobs aren't part of the books.
             payload = msgspec.json.encode({"hold_id": ids.encode(Prefix.HOLD, record.id)})
@@ -182,9 +191,9 @@ class _Import:
         self._beside.setdefault(record.table, []).append(record.columns)
 
     async def _write(self) -> None:
-        for table in (*_TABLES.values(), "postings"):
+        for table in (*_TABLES.values(), *_FURTHER):
             if rows := self._rows.get(table):
-                columns = POSTINGS if table == "postings" else COLUMNS[table]
+                columns = _FURTHER.get(table) or COLUMNS[table]
                 await self._tx.connection.copy_records_to_table(table, records=rows, columns=columns)
         for table, documents in self._beside.items():
             _, columns_text = BESIDE[table]
@@ -224,14 +233,14 @@ class _Import:
         return verification
 
 
-COLUMNS: Final = {table: columns_of(record, "postings") for record, table in _TABLES.items()}
+COLUMNS: Final = {table: columns_of(record, "postings", "balances") for record, table in _TABLES.items()}
 
 
 def _values(record: msgspec.Struct) -> tuple[object, ...]:
     """Return a record's columns as the database takes them."""
     return tuple(
         msgspec.json.encode(value).decode() if name == "metadata" else value
-        for name in columns_of(type(record), "postings")
+        for name in columns_of(type(record), "postings", "balances")
         for value in (getattr(record, name),)
     )
 

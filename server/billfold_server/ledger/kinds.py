@@ -19,6 +19,7 @@ from billfold.ids import Prefix
 from billfold_server.http.etags import check_if_match
 from billfold_server.ledger import rules
 from billfold_server.ledger.books import Books, Draft
+from billfold_server.ledger.checkpoints import NEWEST, CheckpointRow
 from billfold_server.ledger.protocol import Keys, Kind, Reply
 from billfold_server.ledger.rows import (
     AccountRow,
@@ -155,7 +156,11 @@ class Reversal(msgspec.Struct, frozen=True):
 
 def entry_keys(books: Books, journal_entry_id: UUID) -> dict[type, Sequence[Hashable]]:
     """Name the rows that reversing an entry needs: the entry, what was reversed of it, and then its accounts."""
-    wanted: dict[type, Sequence[Hashable]] = {EntryRow: [journal_entry_id], ReversalRow: [journal_entry_id]}
+    wanted: dict[type, Sequence[Hashable]] = {
+        EntryRow: [journal_entry_id],
+        ReversalRow: [journal_entry_id],
+        CheckpointRow: [NEWEST],
+    }
     entry: EntryRow | None = books.rows.get(EntryRow, {}).get(journal_entry_id)
     if entry is not None:
         wanted[AccountRow] = [posting.account_id for posting in entry.postings]
@@ -174,9 +179,13 @@ def reverse(
 
     Raises:
         NotFound: There is no such entry.
+        HistoryDetached: It is no longer in the ledger.
         Conflict: The narrower class says what refuses it.
     """
     entry = draft.find(EntryRow, journal_entry_id)
+    checkpoint = draft.find(CheckpointRow, NEWEST)
+    if entry is None and checkpoint is not None and checkpoint.covers(journal_entry_id):
+        raise checkpoint.refusal("The journal entry can't be reversed")
     if entry is None:
         detail = "There is no such journal entry."
         raise errors.NotFound(detail)

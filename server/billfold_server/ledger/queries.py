@@ -197,10 +197,15 @@ async def list_statement(
 
 
 _AS_OF: Final = """
-    WITH place AS (
+    WITH mark AS (
+        SELECT c.entry_id, c.effective_high FROM ledger_checkpoints AS c ORDER BY c.number DESC LIMIT 1),
+    place AS (
         SELECT
-            (SELECT j.id FROM journal_entries AS j WHERE j.effective_high <= $2
-             ORDER BY j.effective_high DESC, j.id DESC LIMIT 1) AS entry,
+            coalesce(
+                (SELECT j.id FROM journal_entries AS j WHERE j.effective_high <= $2
+                 ORDER BY j.effective_high DESC, j.id DESC LIMIT 1),
+                (SELECT mark.entry_id FROM mark)) AS entry,
+            EXISTS (SELECT FROM mark WHERE mark.effective_high > $2 OR mark.entry_id > $3) AS detached,
             least($4::timestamptz, (
                 SELECT m.recorded_at FROM hold_movements AS m WHERE m.effective_at <= $2
                 ORDER BY m.effective_at DESC, m.recorded_at DESC LIMIT 1)) AS movement,
@@ -210,7 +215,8 @@ _AS_OF: Final = """
         coalesce((
             SELECT p.posted_after_minor FROM postings AS p
             WHERE p.account_id = w.account_id AND p.entry_id <= least(place.entry, $3::uuid) AND place.entry IS NOT NULL
-            ORDER BY p.entry_id DESC, p.line DESC LIMIT 1), 0)
+            ORDER BY p.entry_id DESC, p.line DESC LIMIT 1),
+            (SELECT b.posted_minor FROM checkpoint_balances AS b WHERE b.account_id = w.account_id), 0)
         + coalesce((
             SELECT sum(p.amount_minor)
             FROM generate_series(0, 35) AS late (class)
@@ -225,15 +231,18 @@ _AS_OF: Final = """
         coalesce((
             SELECT m.held_after_minor FROM hold_movements AS m
             WHERE m.account_id = w.account_id AND m.recorded_at <= place.movement AND place.moved
-            ORDER BY m.recorded_at DESC LIMIT 1), 0) AS held
+            ORDER BY m.recorded_at DESC LIMIT 1), 0) AS held,
+        place.detached
     FROM unnest($1::uuid[]) AS w (account_id) CROSS JOIN place
 """
 
 
 async def balances_as_of(
     tx: TenantTx, account_ids: Sequence[UUID], *, effective_at: datetime, recorded_at: datetime
-) -> dict[UUID, tuple[int, int, int]]:
+) -> dict[UUID, tuple[int, int, int]] | None:
     """Return posted (signed, positive is debit), pending and held balances as of two instants.
+
+    None where one of them lies before the last checkpoint: what it takes to tell has been detached.
 
     What is counted was recorded by ``recorded_at`` and took effect by ``effective_at``. The posted balance is the
     running balance at the last place up to which nothing took effect later, and what was recorded behind that place but
@@ -241,6 +250,8 @@ async def balances_as_of(
     history is. Holds are never late: their movements are in the order of both times.
     """
     rows = await tx.fetch(_AS_OF, list(account_ids), effective_at, ids.last_at(recorded_at), recorded_at)
+    if any(row["detached"] for row in rows):
+        return None
     return {row["account_id"]: (int(row["posted"]), int(row["pending"]), int(row["held"])) for row in rows}
 
 

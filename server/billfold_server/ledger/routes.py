@@ -106,7 +106,7 @@ async def update_account(call: Call, account_id: AccountId, body: UpdateAccount)
 @routes.get(
     "/v1/accounts/{account_id}/balance",
     scope="ledger:read",
-    errors=(errors.NotFound,),
+    errors=(errors.NotFound, errors.HistoryDetached),
     operation_id="getAccountBalance",
 )
 async def get_account_balance(
@@ -208,7 +208,9 @@ async def list_journal_entries(
     return call.page("journal-entries", [row.to_response() for row in rows], limit, key=lambda entry: [entry.id])
 
 
-@routes.get("/v1/journal-entries/{journal_entry_id}", scope="ledger:read", errors=(errors.NotFound,))
+@routes.get(
+    "/v1/journal-entries/{journal_entry_id}", scope="ledger:read", errors=(errors.NotFound, errors.HistoryDetached)
+)
 async def get_journal_entry(call: Call, journal_entry_id: JournalEntryId) -> JournalEntry:
     """Show a journal entry with its postings."""
     async with call.tx() as tx:
@@ -220,7 +222,7 @@ async def get_journal_entry(call: Call, journal_entry_id: JournalEntryId) -> Jou
     scope="ledger:write",
     idempotency="required",
     location="/v1/journal-entries/{id}",
-    errors=(*service.MOVES_MONEY, errors.ReversalExceedsEntry, errors.EntryNotReversible),
+    errors=(*service.MOVES_MONEY, errors.HistoryDetached, errors.ReversalExceedsEntry, errors.EntryNotReversible),
 )
 async def reverse_journal_entry(
     call: Call, journal_entry_id: JournalEntryId, body: ReverseJournalEntry
@@ -233,7 +235,11 @@ async def reverse_journal_entry(
     return await service.command(call, kinds.REVERSE_JOURNAL_ENTRY, reversal)
 
 
-@routes.get("/v1/journal-entries/{journal_entry_id}/proof", scope="ledger:read", errors=(errors.NotFound,))
+@routes.get(
+    "/v1/journal-entries/{journal_entry_id}/proof",
+    scope="ledger:read",
+    errors=(errors.NotFound, errors.HistoryDetached),
+)
 async def get_journal_entry_proof(call: Call, journal_entry_id: JournalEntryId) -> JournalEntryProof:
     """Show what proves that a journal entry is in the ledger.
 

@@ -29,6 +29,7 @@ from billfold_server.http.routing import Call, IdempotencyRef
 from billfold_server.http.routing import Reply as HttpReply
 from billfold_server.ledger import queries, rules
 from billfold_server.ledger.books import Books, Draft
+from billfold_server.ledger.checkpoints import STORES, find_checkpoint
 from billfold_server.ledger.engine import Engine
 from billfold_server.ledger.kinds import (
     EXPIRE_HOLD,
@@ -54,6 +55,7 @@ __all__ = [
     "EXPIRE_HOLD",
     "EXPIRE_HOLD_JOB",
     "MOVES_MONEY",
+    "STORES",
     "AccountRow",
     "Answer",
     "Books",
@@ -188,9 +190,13 @@ async def get_entry(tx: TenantTx, entry_id: UUID) -> EntryRow:
 
     Raises:
         NotFound: There is none.
+        HistoryDetached: It is no longer in the ledger.
     """
     entry = await queries.find_entry(tx, entry_id)
     if entry is None:
+        checkpoint = await find_checkpoint(tx)
+        if checkpoint is not None and checkpoint.covers(entry_id):
+            raise checkpoint.refusal("The journal entry isn't in the ledger any more")
         detail = "There is no such journal entry."
         raise errors.NotFound(detail)
     return entry
@@ -228,6 +234,9 @@ async def balances_as_of(
     """Return balances as of two instants; the present where both are absent.
 
     What is counted took effect by ``effective_at`` and was recorded by ``recorded_at``.
+
+    Raises:
+        HistoryDetached: One of them lies before the last checkpoint, so that nobody can tell from what is here.
     """
     if effective_at is None and recorded_at is None:
         return [account.to_balance() for account in accounts]
@@ -237,6 +246,10 @@ async def balances_as_of(
         effective_at=effective_at or _END_OF_TIME,
         recorded_at=recorded_at or _END_OF_TIME,
     )
+    if found is None:
+        checkpoint = await find_checkpoint(tx)
+        assert checkpoint is not None, "there is one before which nothing can be told"
+        raise checkpoint.refusal("Balances can't be told as of that time")
     balances = []
     for account in accounts:
         posted, pending, held = found[account.id]

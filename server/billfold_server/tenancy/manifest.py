@@ -72,6 +72,9 @@ class Limits(_Part, frozen=True, kw_only=True):
     transfer_max_minor: _PerCurrency = {}
     wallet_balance_max_minor: _PerCurrency = {}
     backdate_days: Annotated[int, Meta(ge=0, le=3660, description="How far back an effective time may lie.")] = 30
+    retention_months: Annotated[
+        int, Meta(ge=1, le=1200, description="Months whose journal entries stay in the ledger, the present one apart.")
+    ] = 120
 
 
 class Manifest(_Part, frozen=True, kw_only=True):

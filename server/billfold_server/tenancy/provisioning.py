@@ -196,6 +196,20 @@ class Administrator:
             async with _owner_tx(connection, names.owner_role, names.schema) as tx:
                 return made, await partitions.list_partitions(tx)
 
+    @asynccontextmanager
+    async def owner_tx(self, names: TenantNames) -> AsyncIterator[Tx]:
+        """Open a transaction as the owner of a tenant's tables.
+
+        Raises:
+            errors.Busy: A lock wasn't to be had in time; nothing has changed.
+        """
+        async with (
+            self.connect() as connection,
+            _locked(connection, names.schema),
+            _owner_tx(connection, names.owner_role, names.schema) as tx,
+        ):
+            yield tx
+
     async def schemas_without_months(self, schemas: Sequence[str]) -> set[str]:
         """Return those of some tenants' schemas whose ledger isn't made as far ahead as it should be."""
         months = partitions.months_from(partitions.month_of(datetime.now(UTC)), partitions.AHEAD)

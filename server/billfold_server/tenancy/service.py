@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -18,12 +19,24 @@ from billfold_server.db.engine import ENGINE
 from billfold_server.tenancy import migrations, partitions, queries
 from billfold_server.tenancy.context import SYSTEM, Caller, TenantRef
 from billfold_server.tenancy.manifest import Manifest
-from billfold_server.tenancy.partitions import AHEAD, Partition
+from billfold_server.tenancy.partitions import AHEAD, Partition, bounds, month_of, partition_name
 from billfold_server.tenancy.provisioning import Administrator, Isolation
 from billfold_server.tenancy.rules import TRANSITIONS, Deployment, TenantNames, tenant_names
-from billfold_server.tenancy.transaction import Database, PlatformTx
+from billfold_server.tenancy.transaction import Database, PlatformTx, Tx
 
-__all__ = ["AHEAD", "CACHE_S", "Applied", "Migrated", "Partitioned", "Record", "Registry", "Tenants"]
+__all__ = [
+    "AHEAD",
+    "CACHE_S",
+    "Applied",
+    "Migrated",
+    "Partitioned",
+    "Record",
+    "Registry",
+    "Tenants",
+    "bounds",
+    "month_of",
+    "partition_name",
+]
 
 CACHE_S = 1.0
 """For how long a worker may not know of a change to a tenant."""
@@ -371,6 +384,20 @@ class Tenants:
         record = await self._with_schema(slug)
         made, found = await admin.partition(record.names(await self._database.deployment()), ahead=ahead)
         return Partitioned(slug, [f"{month:%Y-%m}" for month in made], found)
+
+    @asynccontextmanager
+    async def as_owner(self, slug: str) -> AsyncIterator[Tx]:
+        """Open a transaction as the owner of a tenant's tables, who may do with them what the server may not.
+
+        Raises:
+            errors.UnknownTenant: There is none with this slug.
+            errors.TenantStateRefuses: It isn't provisioned, or is being deleted.
+            errors.Busy: A lock wasn't to be had; nothing has changed.
+        """
+        admin = self._administrator()
+        record = await self._with_schema(slug)
+        async with admin.owner_tx(record.names(await self._database.deployment())) as tx:
+            yield tx
 
     async def without_next_month(self) -> list[str]:
         """Return the slugs of tenants whose ledger has no partitions for the next month."""

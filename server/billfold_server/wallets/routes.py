@@ -59,7 +59,7 @@ routes = Routes(
 )
 
 _MOVES = (*ledger.MOVES_MONEY, errors.CurrencyNotEnabled, errors.LimitExceeded, errors.EffectiveDateNotAllowed)
-_REVERSES = (*ledger.MOVES_MONEY, errors.ReversalExceedsEntry, errors.EntryNotReversible)
+_REVERSES = (*ledger.MOVES_MONEY, errors.HistoryDetached, errors.ReversalExceedsEntry, errors.EntryNotReversible)
 
 
 def _wallet_links(*operations: str) -> tuple[Link, ...]:
@@ -169,7 +169,7 @@ async def close_wallet(call: Call, wallet_id: WalletId, body: ChangeWalletStatus
     return await _change_status(call, wallet_id, "close", body)
 
 
-@routes.get("/v1/wallets/{wallet_id}/balances", scope="wallets:read", errors=(errors.NotFound,))
+@routes.get("/v1/wallets/{wallet_id}/balances", scope="wallets:read", errors=(errors.NotFound, errors.HistoryDetached))
 async def list_wallet_balances(
     call: Call,
     wallet_id: WalletId,

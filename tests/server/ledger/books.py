@@ -17,6 +17,7 @@ from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.http.problems import encode_problem, status_of
 from billfold_server.http.routing import IdempotencyRef
+from billfold_server.ledger import checkpoints
 from billfold_server.ledger.engine import Engine
 from billfold_server.ledger.protocol import Answer, Kind
 from billfold_server.ledger.queries import list_accounts
@@ -43,7 +44,7 @@ def open_engine(database: Database, **options: Any) -> Engine:
         database,
         clock=options.pop("clock", SystemClock()),
         render_refusal=render,
-        stores=(*service.STORES, *reconciliation.STORES, *options.pop("stores", ())),
+        stores=(*checkpoints.STORES, *service.STORES, *reconciliation.STORES, *options.pop("stores", ())),
         **options,
     )
 

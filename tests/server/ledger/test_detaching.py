@@ -1,0 +1,369 @@
+"""Months that leave the ledger, and all that must go on without them."""
+
+import stat
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from asyncpg import InsufficientPrivilegeError, UndefinedTableError
+
+from billfold import chain, errors, ids
+from billfold.chain import Damage, verify_export
+from billfold.chain.records import CheckpointRecord, JournalEntryRecord, LinkRecord, Record, read_record
+from billfold.clock import ManualClock
+from billfold.contract.wallets import CreateTopUp
+from billfold.ids import Prefix
+from billfold.money import Money
+from billfold_server.invariants.service import check
+from billfold_server.ledger import queries, service
+from billfold_server.ledger.detaching import Detached, DetachRefusedError, detach, kept_from
+from billfold_server.ledger.export import export_ledger, verify_ledger
+from billfold_server.ledger.importing import import_ledger
+from billfold_server.tenancy.context import COMMAND_LINE, TenantRef
+from billfold_server.wallets import kinds
+from tests.server.ledger.books import Bench, open_engine
+from tests.server.ledger.giving import accepted, capture, hold, reverse
+from tests.tenants import Tenancy
+
+JANUARY, FEBRUARY, MARCH = (datetime(2025, month, 10, tzinfo=UTC) for month in (1, 2, 3))
+SHORT = {"retention_months": 1}
+
+
+class Past:
+    """Books that were kept over three months that are long past.
+
+    Attributes:
+        bench: Engine and wallets.
+        first: A transfer of January.
+        last: One of March.
+        instants: When something had just been posted, and what the wallets then held.
+    """
+
+    def __init__(self, tenancy: Tenancy, tenant: TenantRef) -> None:
+        self.clock = ManualClock(JANUARY)
+        engine = open_engine(tenancy.database, clock=self.clock)
+        self.bench = Bench(engine, tenancy.database, tenant)
+        self.tenancy = tenancy
+        self.tenant = tenant
+        self.first: dict[str, Any] = {}
+        self.last: dict[str, Any] = {}
+        self.instants: list[tuple[datetime, list[int]]] = []
+
+    async def at(self, instant: datetime) -> None:
+        """Let it be another time, for the machine and for the tenant."""
+        self.clock.advance(instant - self.clock.now())
+        await self.tenancy.as_owner(self.tenant, f"UPDATE tenant_clock SET frozen_at = '{instant.isoformat()}'")  # noqa: S608
+
+    async def note(self) -> None:
+        """Remember what the wallets hold now."""
+        await self.at(self.clock.now() + timedelta(minutes=1))
+        self.instants.append((self.clock.now(), [await self.bench.balance(wallet) for wallet in range(3)]))
+        await self.at(self.clock.now() + timedelta(hours=1))
+
+    async def balances(self, effective_at: datetime | None, recorded_at: datetime | None = None) -> list[int]:
+        """Return what the wallets held as of a time."""
+        wallets = [ids.decode(Prefix.WALLET, wallet) for wallet in self.bench.wallets]
+        held = []
+        async with self.bench.database.tx(self.tenant) as tx:
+            found = await service.list_wallet_accounts(tx, wallets)
+            for wallet in wallets:
+                accounts = [account for account in found[wallet] if account.currency == "EUR"]
+                told = await service.balances_as_of(tx, accounts, effective_at=effective_at, recorded_at=recorded_at)
+                held.append(sum(balance.posted_minor for balance in told))
+        return held
+
+    async def detach(self, before: date, archive: Path | None = None) -> list[Detached]:
+        """Detach the months before one."""
+        return await detach(
+            self.bench.database,
+            self.tenancy.tenants,
+            self.tenant,
+            before=before,
+            archive=archive,
+            reason="ten years are over",
+            caller=COMMAND_LINE,
+        )
+
+    async def exported(self) -> list[bytes]:
+        """Return the export's lines."""
+        return [line async for line in export_ledger(self.bench.database, self.tenant)]
+
+    async def ok(self) -> bool:
+        """Tell whether verification, export and invariants find nothing."""
+        found = await verify_ledger(self.bench.database, self.tenant)
+        assert found.findings == []
+        assert verify_export(await self.exported()).ok
+        assert await check(self.bench.database, self.tenant) == []
+        return found.ok
+
+
+async def past(tenancy: Tenancy, **limits: int) -> Past:
+    """Return books in which something of everything has happened in January, February and March 2025."""
+    tenant = await tenancy.add("oldbank", limits={**SHORT, **limits})
+    books = Past(tenancy, tenant)
+    bench = books.bench
+    await books.at(JANUARY)
+    await bench.add_wallets(3, ["EUR"])
+    await bench.top_up(0, 10_000)
+    books.first = accepted(await bench.transfer(0, 1, 100))
+    reserved = await hold(bench, 500, to_wallet_id=bench.wallets[1])
+    await capture(bench, reserved, amount_minor=200, final=False)
+    await books.note()
+    await books.at(FEBRUARY)
+    await capture(bench, reserved, amount_minor=100, final=True)
+    await reverse(bench, books.first["journal_entry_id"], 30)
+    await books.note()
+    late = CreateTopUp(wallet_id=bench.wallets[1], amount=Money(11, "EUR"), effective_at=FEBRUARY - timedelta(days=20))
+    accepted(await bench.submit(kinds.TOP_UP, kinds.top_up(late)))
+    await books.note()
+    await books.at(MARCH)
+    books.last = accepted(await bench.transfer(1, 0, 7))
+    await books.note()
+    return books
+
+
+class TestADetachedMonth:
+    """A detached month."""
+
+    async def test_is_kept_in_a_file_of_its_owners(self, tenancy: Tenancy, tmp_path: Path) -> None:
+        """Nobody else may read it, and its digest stands in the checkpoint."""
+        books = await past(tenancy)
+        done = await books.detach(date(2025, 3, 1), tmp_path / "archive")
+        assert [(each.month, each.journal_entries, each.checkpoint) for each in done] == [
+            ("2025-01", 3, 1),
+            ("2025-02", 3, 2),
+        ]
+        assert done[0].archive is not None
+        file = Path(done[0].archive)
+        assert _mode(file) == 0o600
+        records = _read(file)
+        assert sum(isinstance(record, JournalEntryRecord) for record in records) == 3
+
+    async def test_leaves_all_balances_as_they_are(self, tenancy: Tenancy, tmp_path: Path) -> None:
+        """And verification, export and invariants find nothing wrong, after each further posting."""
+        books = await past(tenancy)
+        before = [await books.bench.balance(wallet) for wallet in range(3)]
+        for month in (date(2025, 2, 1), date(2025, 3, 1), date(2025, 4, 1)):
+            await books.detach(month, tmp_path)
+            assert [await books.bench.balance(wallet) for wallet in range(3)] == before
+            assert await books.ok()
+        await books.at(MARCH + timedelta(days=20))
+        accepted(await books.bench.transfer(0, 1, 5))
+        assert await books.bench.balance(1) == before[1] + 5
+        assert await books.ok()
+
+    async def test_stays_in_the_database_without_an_archive(self, tenancy: Tenancy) -> None:
+        """Its tables are still there for the owner, and the server may not see them."""
+        books = await past(tenancy)
+        (done,) = await books.detach(date(2025, 2, 1))
+        assert done.archive is None
+        assert await books.ok()
+        with pytest.raises(InsufficientPrivilegeError):
+            async with books.bench.database.tx(books.tenant) as tx:
+                await tx.fetch("SELECT entry_id FROM postings_2025_01")
+        await tenancy.as_owner(books.tenant, "SELECT entry_id FROM postings_2025_01")
+
+    async def test_is_dropped_once_it_is_archived(self, tenancy: Tenancy, tmp_path: Path) -> None:
+        """The file is what there is of it."""
+        books = await past(tenancy)
+        await books.detach(date(2025, 2, 1), tmp_path)
+        with pytest.raises(UndefinedTableError):
+            await tenancy.as_owner(books.tenant, "SELECT entry_id FROM postings_2025_01")
+
+    async def test_is_detached_once(self, tenancy: Tenancy, tmp_path: Path) -> None:
+        """Doing it again does nothing."""
+        books = await past(tenancy)
+        assert len(await books.detach(date(2025, 2, 1), tmp_path)) == 1
+        assert await books.detach(date(2025, 2, 1), tmp_path) == []
+
+    async def test_is_told_of_in_the_audit(self, tenancy: Tenancy, tmp_path: Path) -> None:
+        """With who did it and why."""
+        books = await past(tenancy)
+        await books.detach(date(2025, 2, 1), tmp_path)
+        async with books.bench.database.tx(books.tenant) as tx:
+            rows = await tx.fetch("SELECT actor, reason FROM audit_records WHERE action = 'ledger.detached'")
+        assert [(row["actor"], row["reason"]) for row in rows] == [(COMMAND_LINE.actor, "ten years are over")]
+
+    async def test_is_refused_within_the_tenants_retention(self, tenancy: Tenancy, tmp_path: Path) -> None:
+        """What the manifest says stays."""
+        books = await past(tenancy, retention_months=1200)
+        with pytest.raises(DetachRefusedError) as caught:
+            await books.detach(date(2025, 2, 1), tmp_path)
+        assert caught.value.reason == "retention"
+
+    async def test_is_refused_where_the_ledger_is_damaged(self, tenancy: Tenancy, tmp_path: Path) -> None:
+        """A checkpoint never covers what somebody has edited."""
+        books = await past(tenancy)
+        await tenancy.as_owner(books.tenant, "UPDATE journal_entries SET kind = 'top_up' WHERE sequence = 2")
+        with pytest.raises(DetachRefusedError) as caught:
+            await books.detach(date(2025, 2, 1), tmp_path)
+        assert caught.value.reason == "ledger_damaged"
+
+    @pytest.mark.parametrize(
+        ("now", "retention", "first"),
+        [
+            (datetime(2026, 11, 20, tzinfo=UTC), 1, date(2026, 10, 1)),
+            (datetime(2026, 11, 20, tzinfo=UTC), 120, date(2016, 11, 1)),
+            (datetime(2026, 1, 1, tzinfo=UTC), 1, date(2025, 12, 1)),
+        ],
+    )
+    def test_lies_before_what_is_kept(self, now: datetime, retention: int, first: date) -> None:
+        """The present month and so many before it stay."""
+        assert kept_from(now, retention) == first
+
+
+class TestHistory:
+    """History, once its beginning is detached."""
+
+    async def test_is_told_as_of_any_time_that_is_kept(self, tenancy: Tenancy, tmp_path: Path) -> None:
+        """Also by what was recorded then, with a late posting in between."""
+        books = await past(tenancy)
+        recorded = [(at, held) for at, held in books.instants if at > FEBRUARY - timedelta(days=1)]
+        now = [await books.balances(at) for at, _ in books.instants]
+        await books.detach(date(2025, 2, 1), tmp_path)
+        assert [await books.balances(None, at) for at, _ in recorded] == [held for _, held in recorded]
+        assert [await books.balances(at) for at, _ in recorded] == now[1:]
+        # Between the last entry of January and the first of February there is only what came late.
+        late = (FEBRUARY - timedelta(days=15), FEBRUARY - timedelta(days=25))
+        assert [held[1] for held in [await books.balances(at) for at in late]] == [311, 300]
+
+    @pytest.mark.parametrize("axis", ["effective_at", "recorded_at"])
+    async def test_is_refused_before_the_checkpoint(self, tenancy: Tenancy, tmp_path: Path, axis: str) -> None:
+        """Rather than told wrong; the error says from when on it can be told."""
+        books = await past(tenancy)
+        await books.detach(date(2025, 2, 1), tmp_path)
+        instants = {"effective_at": None, "recorded_at": None, axis: JANUARY - timedelta(hours=1)}
+        with pytest.raises(errors.HistoryDetached) as caught:
+            await books.balances(**instants)
+        for fact in (caught.value.effective_from, caught.value.recorded_from):
+            at = datetime.fromisoformat(str(fact))
+            assert JANUARY <= at < FEBRUARY
+        earliest = datetime.fromisoformat(str(caught.value.effective_from))
+        assert await books.balances(earliest) == [9_700, 300, 0]
+
+    async def test_ends_lists_at_the_checkpoint(self, tenancy: Tenancy, tmp_path: Path) -> None:
+        """Entries and statements hold what is kept, with the balances that follow."""
+        books = await past(tenancy)
+        await books.detach(date(2025, 2, 1), tmp_path)
+        async with books.bench.database.tx(books.tenant) as tx:
+            entries = await queries.list_entries(tx, limit=100)
+            (account,) = (
+                await service.list_wallet_accounts(tx, [ids.decode(Prefix.WALLET, books.bench.wallets[1])])
+            ).popitem()[1]
+            lines = await service.statement(tx, [account.id], limit=100, before=None, kind=None, from_=None, to=None)
+        assert [entry.sequence for entry in entries] == [7, 6, 5, 4]
+        assert [line.balance_after_minor for line in lines] == [374, 381, 370, 400]
+
+    async def test_has_no_detached_entry(self, tenancy: Tenancy, tmp_path: Path) -> None:
+        """Asking for one, or for its reversal, is refused by name; one that never was isn't there."""
+        books = await past(tenancy)
+        await books.detach(date(2025, 2, 1), tmp_path)
+        entry_id = books.first["journal_entry_id"]
+        async with books.bench.database.tx(books.tenant) as tx:
+            with pytest.raises(errors.HistoryDetached):
+                await service.get_entry(tx, ids.decode(Prefix.JOURNAL_ENTRY, entry_id))
+            with pytest.raises(errors.NotFound):
+                await service.get_entry(tx, ids.uuid7())
+        with pytest.raises(errors.HistoryDetached) as caught:
+            await reverse(books.bench, entry_id, 1)
+        assert books.bench.status(caught.value) == 410
+        reversing = await reverse(books.bench, books.last["journal_entry_id"], 1)
+        assert reversing["reverses"] == books.last["journal_entry_id"]
+        assert await books.ok()
+
+    async def test_is_still_proven_to_who_holds_the_archive(self, tenancy: Tenancy, tmp_path: Path) -> None:
+        """Links are never detached, so an archived record leads to today's head."""
+        books = await past(tenancy)
+        (done,) = await books.detach(date(2025, 2, 1), tmp_path)
+        assert done.archive is not None
+        records = _read(Path(done.archive))
+        link = next(record for record in records if isinstance(record, LinkRecord))
+        entry = next(record for record in records if isinstance(record, JournalEntryRecord))
+        async with books.bench.database.tx(books.tenant) as tx:
+            head = await queries.get_head(tx)
+            links = await queries.get_links(tx, chain.links_for_proof(head.number, link.number))
+        proof = chain.inclusion_proof(head.number, link.number, link.stored().split().index(entry.leaf()), links)
+        chain.verify_inclusion(entry.leaf(), proof, chain.Head(number=head.number, hash=head.hash))
+
+
+def forged(statement: str, damage: Damage, record: str) -> Any:
+    """Return what somebody does to a checkpoint, and what is found."""
+    return pytest.param(statement, damage, record, id=statement[:40])
+
+
+class TestACheckpoint:
+    """A checkpoint."""
+
+    @pytest.mark.parametrize(
+        ("statement", "damage", "record"),
+        [
+            forged("UPDATE checkpoint_balances SET posted_minor = posted_minor + 1", Damage.EDITED, "checkpoint"),
+            forged("UPDATE ledger_checkpoints SET sequence = 2", Damage.EDITED, "checkpoint"),
+            forged("UPDATE ledger_checkpoints SET archive_digest = NULL", Damage.EDITED, "checkpoint"),
+            forged(
+                "UPDATE ledger_checkpoints SET recorded_at = recorded_at + interval '1 second'",
+                Damage.INSERTED,
+                "checkpoint",
+            ),
+            forged(
+                "UPDATE ledger_checkpoints SET effective_high = effective_high - interval '1 day'",
+                Damage.EDITED,
+                "checkpoint",
+            ),
+            forged("DELETE FROM ledger_checkpoints", Damage.DROPPED, "journal_entry"),
+            forged("DELETE FROM journal_entries WHERE sequence = 4", Damage.DROPPED, "journal_entry"),
+        ],
+    )
+    async def test_is_sealed_by_the_chain(
+        self, tenancy: Tenancy, tmp_path: Path, statement: str, damage: Damage, record: str
+    ) -> None:
+        """Whoever changes one, or what stands behind it, is noticed."""
+        books = await past(tenancy)
+        await books.detach(date(2025, 2, 1), tmp_path)
+        await tenancy.as_owner(books.tenant, statement)
+        found = await verify_ledger(books.bench.database, books.tenant)
+        assert (damage, record) in {(each.damage, each.record) for each in found.findings}
+
+    async def test_cannot_be_made_up_in_an_export(self, tenancy: Tenancy, tmp_path: Path) -> None:
+        """With balances and digest that fit each other, it still isn't in the chain."""
+        books = await past(tenancy)
+        await books.detach(date(2025, 2, 1), tmp_path)
+
+        def forge(record: CheckpointRecord) -> CheckpointRecord:
+            balances = [(account, posted + 1) for account, posted in record.balances]
+            digest = chain.balances_digest(balances)
+            return msgspec.structs.replace(record, balances=balances, balances_digest=digest)
+
+        found = verify_export(_changed(await books.exported(), forge))
+        assert (Damage.EDITED, "checkpoint") in {(each.damage, each.record) for each in found.findings}
+
+    async def test_goes_with_an_export(self, tenancy: Tenancy, tmp_path: Path) -> None:
+        """The tenant that imports it has the same head, and the history from the checkpoint on."""
+        books = await past(tenancy)
+        await books.detach(date(2025, 3, 1), tmp_path)
+        lines = await books.exported()
+        other = await tenancy.add("newbank", limits=SHORT)
+        verification = await import_ledger(books.bench.database, other, lines, caller=COMMAND_LINE)
+        moved = Past(tenancy, other)
+        moved.bench.wallets = books.bench.wallets
+        assert verification.head == (await verify_ledger(books.bench.database, books.tenant)).head
+        assert await moved.balances(MARCH + timedelta(days=1)) == await books.balances(MARCH + timedelta(days=1))
+        with pytest.raises(errors.HistoryDetached):
+            await moved.balances(JANUARY)
+        assert await moved.ok()
+
+
+def _changed(lines: list[bytes], change: Callable[[CheckpointRecord], CheckpointRecord]) -> list[bytes]:
+    records = [read_record(line) for line in lines]
+    return [msgspec.json.encode(change(each) if isinstance(each, CheckpointRecord) else each) for each in records]
+
+
+def _read(file: Path) -> list[Record]:
+    return [read_record(line) for line in file.read_bytes().splitlines()]
+
+
+def _mode(file: Path) -> int:
+    return stat.S_IMODE(file.stat().st_mode)
