@@ -22,6 +22,7 @@ nothing to guess it by, and the chain whole.
 All hashes are SHA-256, 32 bytes.
 """
 
+from billfold.chain.checkpoints import balances_digest, checkpoint_leaf, checkpoint_text
 from billfold.chain.findings import Damage, Finding
 from billfold.chain.links import (
     HASH_BYTES,
@@ -33,9 +34,6 @@ from billfold.chain.links import (
     InvalidProofError,
     Link,
     StoredLink,
-    balances_digest,
-    checkpoint_leaf,
-    checkpoint_text,
     commitment,
     entry_leaf,
     entry_text,

@@ -7,8 +7,9 @@ from typing import Any, Final
 from uuid import UUID
 
 from billfold import ids
+from billfold.chain.checkpoints import balances_digest
 from billfold.chain.findings import Damage, Findings
-from billfold.chain.links import balances_digest, commitment
+from billfold.chain.links import commitment
 from billfold.chain.records import (
     AccountRecord,
     AliasRecord,

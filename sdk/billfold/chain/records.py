@@ -27,7 +27,8 @@ from uuid import UUID
 
 import msgspec
 
-from billfold.chain.links import StoredLink, checkpoint_leaf, entry_leaf, movement_leaf
+from billfold.chain.checkpoints import checkpoint_leaf
+from billfold.chain.links import StoredLink, entry_leaf, movement_leaf
 
 __all__ = [
     "FORMAT",

@@ -12,7 +12,7 @@ from billfold.chain import Damage, verify_export
 from billfold.chain.records import HeadRecord
 from billfold_server.invariants.service import check
 from billfold_server.ledger.export import BESIDE, export_ledger, verify_ledger
-from billfold_server.ledger.importing import COLUMNS, POSTINGS
+from billfold_server.ledger.importing import BALANCES, COLUMNS, POSTINGS
 from tests.server.ledger.books import Bench, open_engine
 from tests.server.ledger.full import full_books
 from tests.server.ledger.giving import capture, hold, reverse
@@ -99,7 +99,8 @@ class TestAnExport:
                 """
             )
         columns = {row["table"]: set(row["columns"]) for row in rows}
-        ours = {table: set(names) for table, names in COLUMNS.items()} | {"postings": set(POSTINGS)}
+        further = {"postings": set(POSTINGS), "checkpoint_balances": set(BALANCES)}
+        ours = {table: set(names) for table, names in COLUMNS.items()} | further
         ours |= {table: set(names.split(", ")) for table, (_, names) in BESIDE.items()}
         head = columns.pop("ledger_head") - {"id"}
         assert head == set(HeadRecord.__struct_fields__) - {"format", "tenant"}
