@@ -4,6 +4,7 @@ Everything here is pure. The engine loads rows into ``Books``; each command is d
 that is accepted is merged, so the next command sees its effects; one that is refused is dropped without a trace.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol, TypeVar
@@ -21,7 +22,7 @@ from billfold_server.ledger.rows import AccountRow, CodeKey, EntryRow, Line, Pos
 from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.manifest import Manifest
 
-__all__ = ["Books", "Chance", "Changes", "Draft", "Happening", "Known"]
+__all__ = ["Books", "Chance", "Changes", "Draft", "Happening", "Known", "Memory"]
 
 R = TypeVar("R", bound=Row)
 
@@ -50,12 +51,42 @@ class Known:
         self.rows = {}
         self.account_keys = {}
 
-    def keep(self, kept: Collection[type], limit: int) -> None:
-        """Forget the rows of other types, and everything if it has become too much."""
+    def keep(self, kept: Collection[type]) -> None:
+        """Forget the rows of other types."""
         for row_type in [each for each in self.rows if each not in kept]:
             del self.rows[row_type]
-        if sum(len(rows) for rows in self.rows.values()) > limit:
-            self.clear()
+
+    def __len__(self) -> int:
+        return sum(map(len, self.rows.values()))
+
+
+class Memory:
+    """What is known of each tenant's ledger, within a bound for all.
+
+    Args:
+        limit: How many rows are remembered at most; one takes about a kilobyte.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._sizes: OrderedDict[UUID, int] = OrderedDict()
+        self._known: dict[UUID, Known] = {}
+        self._total = 0
+
+    def of(self, tenant_id: UUID) -> Known:
+        """Return what is known of a tenant's ledger."""
+        return self._known.setdefault(tenant_id, Known())
+
+    def used(self, tenant_id: UUID) -> None:
+        """Note that a tenant's rows were used, and forget those of tenants that weren't for longest, if need be."""
+        size = len(self._known[tenant_id])
+        self._total += size - self._sizes.get(tenant_id, 0)
+        self._sizes[tenant_id] = size
+        self._sizes.move_to_end(tenant_id)
+        while self._total > self._limit:
+            oldest, freed = self._sizes.popitem(last=False)
+            self._known[oldest].clear()
+            self._total -= freed
 
 
 class Changes:

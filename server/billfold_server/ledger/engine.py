@@ -32,7 +32,7 @@ from billfold_server.db.wakeups import Work
 from billfold_server.http import idempotency as keys_of_requests
 from billfold_server.http.routing import IdempotencyRef
 from billfold_server.ledger import stores as own
-from billfold_server.ledger.books import Books, Changes, Draft, Known
+from billfold_server.ledger.books import Books, Changes, Draft, Known, Memory
 from billfold_server.ledger.protocol import Answer, Kind, Loader, Order, Store, Writer
 from billfold_server.ledger.queue import Item, Key, Queue, Ticket, turns
 from billfold_server.tenancy.context import Caller, TenantRef
@@ -72,7 +72,7 @@ class Engine:
         render_refusal: Encodes a refusal for the answer and for its idempotency record.
         max_batch: How many commands one transaction takes at most.
         max_waiting: How many commands of one tenant may wait; past it new ones are refused.
-        max_known: How many rows of one tenant are remembered between batches, some 500 bytes each.
+        max_known: How many rows of all tenants are remembered between batches; one takes about a kilobyte.
         copy_wait_s: How long a copy of a request that is in flight waits for its answer.
         timeout_s: How long one batch may take. PostgreSQL's own time-outs are shorter; this one is for a database that
             has stopped answering at all.
@@ -98,7 +98,7 @@ class Engine:
         self._loaders = {store.row_type: store for store in every if isinstance(store, Loader)}
         self._writers = [store for store in every if isinstance(store, Writer)]
         self._cached = {row_type for row_type, loader in self._loaders.items() if loader.cached}
-        self._max_known = max_known
+        self._memory = Memory(max_known)
         # Whoever waits is served in the order of coming, so a tenant with a long line has one turn like everybody.
         self._turns = asyncio.Semaphore(_TURNS)
         self._queues: dict[UUID, Queue] = {}
@@ -231,7 +231,7 @@ class Engine:
             raise errors.OutcomeUnknown(retry_after_s=_RETRY_AFTER_S) from error
 
     async def _attempt(self, queue: Queue, batch: list[Item]) -> list[Answer | ProblemError]:
-        known = queue.known
+        known = self._memory.of(queue.tenant.id)
         try:
             async with self._database.tx(queue.tenant, begin_sql=own.LOCK_HEAD) as tx:
                 opening = await own.open_books(tx, [item.key for item in batch if item.key is not None])
@@ -248,7 +248,8 @@ class Engine:
             known.clear()
             raise
         known.fence = fence
-        known.keep(self._cached, self._max_known)
+        known.keep(self._cached)
+        self._memory.used(queue.tenant.id)
         return answers
 
     async def _load(self, tx: TenantTx, books: Books, batch: Sequence[Item]) -> None:

@@ -8,7 +8,6 @@ from uuid import UUID
 from billfold import errors
 from billfold.errors import ProblemError
 from billfold_server.http import idempotency as keys_of_requests
-from billfold_server.ledger.books import Known
 from billfold_server.ledger.protocol import Answer, Order
 from billfold_server.tenancy.context import Caller, TenantRef
 
@@ -101,7 +100,6 @@ class Queue:
 
     def __init__(self, tenant: TenantRef) -> None:
         self.tenant = tenant
-        self.known = Known()
         self.waiting: deque[Item] = deque()
         self.worker: asyncio.Task[None] | None = None
         self._in_flight: Counter[Key] = Counter()

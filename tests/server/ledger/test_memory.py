@@ -1,0 +1,55 @@
+"""What a process remembers of ledgers between batches."""
+
+from uuid import UUID
+
+import pytest
+
+from billfold_server.ledger.books import Known, Memory
+from billfold_server.wallets.rows import PartyRow
+from tests.server.ledger.books import Bench, open_engine
+from tests.tenants import Tenancy
+
+A, B, C = (UUID(int=number) for number in range(3))
+
+
+def filled(memory: Memory, tenant: UUID, rows: int) -> Known:
+    """Let a tenant's ledger be known by so many rows."""
+    known = memory.of(tenant)
+    known.fence = (1, bytes(32))
+    known.rows[PartyRow] = {number: PartyRow(UUID(int=number)) for number in range(rows)}
+    memory.used(tenant)
+    return known
+
+
+class TestWhatIsRemembered:
+    """What is remembered."""
+
+    def test_is_forgotten_where_it_was_used_least_lately(self) -> None:
+        """A tenant that rests makes room for one that doesn't."""
+        memory = Memory(10)
+        a, b = filled(memory, A, 4), filled(memory, B, 4)
+        memory.used(A)
+        c = filled(memory, C, 4)
+        assert [len(known) for known in (a, b, c)] == [4, 0, 4]
+        assert b.fence is None
+
+    def test_is_never_more_than_the_limit(self) -> None:
+        """A tenant that alone is too large is forgotten, too."""
+        memory = Memory(10)
+        assert len(filled(memory, A, 11)) == 0
+        assert len(filled(memory, A, 10)) == 10
+        assert len(filled(memory, A, 3)) == 3
+        assert len(filled(memory, B, 7)) == 7
+        assert len(memory.of(A)) == 3
+
+    @pytest.mark.parametrize("limit", [0, 1, 3, 1000])
+    async def test_changes_no_answer(self, tenancy: Tenancy, limit: int) -> None:
+        """Whatever the process may remember, the books are the same."""
+        engine = open_engine(tenancy.database, max_known=limit)
+        bench = Bench(engine, tenancy.database, tenancy.tenant)
+        await bench.add_wallets(4)
+        await bench.top_up(0, 100)
+        for wallet in (1, 2, 3):
+            await bench.transfer(0, wallet, 10)
+        assert [await bench.balance(wallet) for wallet in range(4)] == [70, 10, 10, 10]
+        await engine.close()
