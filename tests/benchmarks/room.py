@@ -9,7 +9,7 @@ import pytest
 from billfold import chain
 from billfold_server.db.sets import Write
 from billfold_server.http.services import Services
-from billfold_server.ledger import stores
+from billfold_server.ledger import batches
 from billfold_server.ledger.books import Books
 from tests.benchmarks.bank import Bank, Given, books_of, give, orders
 from tests.benchmarks.extent import Extent
@@ -92,13 +92,13 @@ class Room:
 def unchained() -> Iterator[None]:
     """Let the engine compute no digests and write no links, for as long as the block takes."""
 
-    def head_writes(books: Books, opening: stores.Opening, _: object) -> tuple[list[Write], chain.Head]:
+    def head_writes(books: Books, opening: batches.Opening, _: object) -> tuple[list[Write], chain.Head]:
         return chained(books, opening, [])
 
-    chained = stores.head_writes
+    chained = batches.head_writes
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stores, "head_writes", head_writes)
-        patch.setattr(stores, "leaves_of", lambda _: [])
+        patch.setattr(batches, "head_writes", head_writes)
+        patch.setattr(batches, "leaves_of", lambda _: [])
         patch.setattr(chain, "commitment", lambda *_: bytes(32))
         yield
 

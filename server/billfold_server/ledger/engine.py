@@ -31,6 +31,7 @@ from billfold_server.db.sets import Write, write_all
 from billfold_server.db.wakeups import Work
 from billfold_server.http import idempotency as keys_of_requests
 from billfold_server.http.routing import IdempotencyRef
+from billfold_server.ledger import batches
 from billfold_server.ledger import stores as own
 from billfold_server.ledger.books import Books, Changes, Draft, Known, Memory
 from billfold_server.ledger.protocol import Answer, Kind, Loader, Order, Store, Writer
@@ -233,8 +234,8 @@ class Engine:
     async def _attempt(self, queue: Queue, batch: list[Item]) -> list[Answer | ProblemError]:
         known = self._memory.of(queue.tenant.id)
         try:
-            async with self._database.tx(queue.tenant, begin_sql=own.LOCK_HEAD) as tx:
-                opening = await own.open_books(tx, [item.key for item in batch if item.key is not None])
+            async with self._database.tx(queue.tenant, begin_sql=batches.LOCK_HEAD) as tx:
+                opening = await batches.open_books(tx, [item.key for item in batch if item.key is not None])
                 fence = (opening.revision, opening.head.hash)
                 if known.fence != fence:
                     known.clear()
@@ -269,11 +270,11 @@ class Engine:
         raise RuntimeError(msg)
 
     def _decide(
-        self, tenant: TenantRef, books: Books, batch: Sequence[Item], opening: own.Opening
-    ) -> tuple[list[Answer | ProblemError], list[own.StoredAnswer]]:
+        self, tenant: TenantRef, books: Books, batch: Sequence[Item], opening: batches.Opening
+    ) -> tuple[list[Answer | ProblemError], list[batches.StoredAnswer]]:
         known = opening.answers
         answers: list[Answer | ProblemError] = []
-        fresh: list[own.StoredAnswer] = []
+        fresh: list[batches.StoredAnswer] = []
         clock_now = self._clock.now()
         for turn in turns(batch):
             alone = turn[0] if turn[0].together is None else None
@@ -301,7 +302,7 @@ class Engine:
         return answers, fresh
 
     def _decide_together(
-        self, turn: Sequence[Item], draft: Draft, known: Mapping[Key, own.StoredAnswer]
+        self, turn: Sequence[Item], draft: Draft, known: Mapping[Key, batches.StoredAnswer]
     ) -> list[Answer | ProblemError]:
         """Decide commands on one draft, which is accepted if none of them is refused.
 
@@ -314,7 +315,7 @@ class Engine:
         }
         replays = dict(answers)
         refused = next((place for place, answer in replays.items() if _refuses(answer)), None)
-        first: dict[Key | None, own.StoredAnswer] = {}
+        first: dict[Key | None, batches.StoredAnswer] = {}
         for place, item in enumerate(turn):
             if refused is not None:
                 break
@@ -347,7 +348,7 @@ class Engine:
         return Answer(status=reply.status, body=body)
 
     async def _carry_out(
-        self, tx: TenantTx, tenant: TenantRef, books: Books, batch: Sequence[Item], opening: own.Opening
+        self, tx: TenantTx, tenant: TenantRef, books: Books, batch: Sequence[Item], opening: batches.Opening
     ) -> tuple[list[Answer | ProblemError], chain.Head | None]:
         """Decide a batch and write it, part by part: while PostgreSQL writes one, the next is decided.
 
@@ -364,11 +365,11 @@ class Engine:
                 answers += decided
                 changes = books.take_changes()
                 changed = changed or bool(changes)
-                writes = own.answer_writes(fresh) + self._writes(changes)
+                writes = batches.answer_writes(fresh) + self._writes(changes)
                 if is_last := number == len(parts) - 1:
-                    leaves += own.leaves_of(changes)
+                    leaves += batches.leaves_of(changes)
                     if changed:
-                        more, head = own.head_writes(books, opening, leaves)
+                        more, head = batches.head_writes(books, opening, leaves)
                         writes += more
                 if writing is not None:
                     await writing
@@ -376,7 +377,7 @@ class Engine:
                 # Lets it be sent, so that what follows takes place meanwhile.
                 await asyncio.sleep(0)
                 if not is_last:
-                    leaves += own.leaves_of(changes)
+                    leaves += batches.leaves_of(changes)
                 _wake(tx, changes)
             if writing is not None:
                 await writing
@@ -387,7 +388,7 @@ class Engine:
         return answers, head
 
     def _writes(self, changes: Changes) -> list[Write]:
-        writes = own.ledger_writes(changes)
+        writes = batches.ledger_writes(changes)
         for writer in self._writers:
             if rows := changes.rows.get(writer.row_type):
                 writes += writer.writes(list(rows.values()), changes.before[writer.row_type])
@@ -423,7 +424,7 @@ def _parts(batch: Sequence[Item]) -> Iterator[list[Item]]:
         yield part
 
 
-def _books(known: Known, opening: own.Opening) -> Books:
+def _books(known: Known, opening: batches.Opening) -> Books:
     return Books(
         known,
         sequence=opening.sequence,
@@ -452,7 +453,7 @@ _CHANCE = _Chance()
 _encode = msgspec.json.Encoder().encode
 
 
-def _replay(item: Item, stored: own.StoredAnswer) -> Answer | ProblemError:
+def _replay(item: Item, stored: batches.StoredAnswer) -> Answer | ProblemError:
     """Return the stored answer, or refuse a key that was used for something else."""
     if item.idempotency is None or not hmac.compare_digest(item.idempotency.fingerprint, stored.fingerprint):
         return errors.IdempotencyKeyReused(param=keys_of_requests.HEADER)
@@ -463,11 +464,11 @@ def _refuses(answer: Answer | ProblemError) -> bool:
     return isinstance(answer, ProblemError) or answer.status >= _FIRST_REFUSAL
 
 
-def _record(item: Item, answer: Answer | ProblemError, now: datetime) -> own.StoredAnswer | None:
+def _record(item: Item, answer: Answer | ProblemError, now: datetime) -> batches.StoredAnswer | None:
     """Return what is to be kept of an answer; nothing of one that is kept already, or that may go differently."""
     if item.idempotency is None or isinstance(answer, ProblemError) or answer.replayed:
         return None
-    return own.StoredAnswer(
+    return batches.StoredAnswer(
         client_id=item.idempotency.client_id,
         key=item.idempotency.key,
         fingerprint=item.idempotency.fingerprint,

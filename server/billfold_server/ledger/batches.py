@@ -1,0 +1,233 @@
+"""What a batch begins with, and what it adds besides the rooms' own rows: entries, answers, events, link and head.
+
+Writes are sets; the columns are always named.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from billfold import chain
+from billfold_server.audit import service as audit
+from billfold_server.db import jobs, outbox
+from billfold_server.db.sets import Write, documents, instants, integers, pieces, texts, uuids
+from billfold_server.ledger.books import Books, Changes
+from billfold_server.ledger.rows import EntryRow, HoldMovementRow
+from billfold_server.tenancy.clock import TENANT_NOW
+from billfold_server.tenancy.transaction import TenantTx
+
+__all__ = [
+    "LOCK_HEAD",
+    "Opening",
+    "StoredAnswer",
+    "answer_writes",
+    "head_writes",
+    "leaves_of",
+    "ledger_writes",
+    "open_books",
+]
+
+LOCK_HEAD: Final = (
+    "SET LOCAL plan_cache_mode TO force_generic_plan; SET LOCAL enable_hashjoin TO off; "
+    "SET LOCAL enable_mergejoin TO off; SET LOCAL enable_seqscan TO off; "
+    "SELECT 1 FROM ledger_head WHERE id = 1 FOR UPDATE"
+)
+"""Takes the tenant's ledger for one batch; the last of the first round trip, so the next statement sees afresh.
+
+A batch looks its rows up by key, and few of many. A plan that reads a whole table instead is made while the table is
+small, and kept when it has grown.
+"""
+
+
+class StoredAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request with an idempotency key was answered."""
+
+    client_id: UUID
+    key: str
+    fingerprint: bytes
+    status: int
+    body: bytes
+    created_at: datetime
+
+
+class Opening(msgspec.Struct, frozen=True, kw_only=True):
+    """What a batch begins with.
+
+    Attributes:
+        revision: Of the head; it counts the batches that changed anything.
+        now: The tenant's time.
+        answers: What was answered before under the batch's idempotency keys.
+    """
+
+    sequence: int
+    revision: int
+    recorded_at: datetime
+    effective_high: datetime
+    head: chain.Head
+    now: datetime
+    answers: dict[tuple[UUID, str], StoredAnswer]
+
+
+_OPEN: Final = f"""
+SELECT h.sequence, h.revision, h.recorded_at, h.effective_high, h.link, h.hash, h.skips, ({TENANT_NOW}) AS now,
+    ARRAY(
+        SELECT ROW(i.client_id, i.key, i.fingerprint, i.status, i.body, i.created_at)
+        FROM unnest($1::text::uuid[], $2::text::text[]) AS wanted (client_id, key)
+        JOIN idempotency_keys AS i ON i.client_id = wanted.client_id AND i.key = wanted.key
+    ) AS answers
+FROM ledger_head AS h WHERE h.id = 1
+"""  # noqa: S608 - constants
+
+
+async def open_books(tx: TenantTx, keys: Sequence[tuple[UUID, str]]) -> Opening:
+    """Return where the ledger stands, what time it is, and what requests with these keys were answered before."""
+    (row,) = await tx.fetch(_OPEN, uuids([client for client, _ in keys]), texts([key for _, key in keys]))
+    return Opening(
+        sequence=row["sequence"],
+        revision=row["revision"],
+        recorded_at=row["recorded_at"],
+        effective_high=row["effective_high"],
+        head=chain.Head(number=row["link"], hash=row["hash"], skips=row["skips"]),
+        now=row["now"],
+        answers={
+            (client_id, key): StoredAnswer(
+                client_id=client_id,
+                key=key,
+                fingerprint=fingerprint,
+                status=status,
+                body=body,
+                created_at=created_at,
+            )
+            for client_id, key, fingerprint, status, body, created_at in row["answers"]
+        },
+    )
+
+
+_INSERT_ENTRIES: Final = """
+    INSERT INTO journal_entries (
+        id, sequence, kind, description, reverses, hold_id, effective_at, effective_high, recorded_at, metadata,
+        text_salt, text_commitment)
+    SELECT n.id, n.sequence, n.kind, n.description, n.reverses, n.hold_id, n.effective_at, n.effective_high,
+        n.recorded_at, n.metadata::jsonb, n.text_salt, n.text_commitment
+    FROM unnest(
+        $1::text::uuid[], $2::text::bigint[], $3::text::text[], $4::text::text[], $5::text::uuid[], $6::text::uuid[],
+        $7::text::timestamptz[], $8::text::timestamptz[], $9::text::timestamptz[], $10::text::text[],
+        $11::text::bytea[],
+        $12::text::bytea[]
+    ) AS n (id, sequence, kind, description, reverses, hold_id, effective_at, effective_high, recorded_at, metadata,
+        text_salt, text_commitment)
+"""
+_INSERT_POSTINGS: Final = """
+    INSERT INTO postings (
+        entry_id, line, account_id, amount_minor, currency, posted_after_minor, effective_at, late_class)
+    SELECT n.entry_id, n.line, n.account_id, n.amount_minor, n.currency, n.posted_after_minor, n.effective_at,
+        n.late_class
+    FROM unnest(
+        $1::text::uuid[], $2::text::smallint[], $3::text::uuid[], $4::text::bigint[], $5::text::text[],
+        $6::text::bigint[],
+        $7::text::timestamptz[], $8::text::smallint[]
+    ) AS n (entry_id, line, account_id, amount_minor, currency, posted_after_minor, effective_at, late_class)
+"""
+
+
+def _octets(values: Sequence[bytes | None]) -> str:
+    return texts([None if value is None else f"\\x{value.hex()}" for value in values])
+
+
+def _entry_writes(entries: Sequence[EntryRow]) -> list[Write]:
+    heads = (
+        uuids([entry.id for entry in entries]),
+        integers([entry.sequence for entry in entries]),
+        texts([entry.kind for entry in entries]),
+        texts([entry.description for entry in entries]),
+        uuids([entry.reverses for entry in entries]),
+        uuids([entry.hold_id for entry in entries]),
+        instants([entry.effective_at for entry in entries]),
+        instants([entry.effective_high for entry in entries]),
+        instants([entry.recorded_at for entry in entries]),
+        documents([entry.metadata for entry in entries]),
+        _octets([entry.text_salt for entry in entries]),
+        _octets([entry.text_commitment for entry in entries]),
+    )
+    postings = [posting for entry in entries for posting in entry.postings]
+    owners = [entry for entry in entries for _ in entry.postings]
+    lines = (
+        uuids([entry.id for entry in owners]),
+        integers([posting.line for posting in postings]),
+        uuids([posting.account_id for posting in postings]),
+        integers([posting.amount_minor for posting in postings]),
+        texts([posting.currency for posting in postings]),
+        integers([posting.posted_after_minor for posting in postings]),
+        instants([entry.effective_at for entry in owners]),
+        integers([posting.late_class for posting in postings]),
+    )
+    return [Write(_INSERT_ENTRIES, heads), Write(_INSERT_POSTINGS, lines)]
+
+
+def ledger_writes(changes: Changes) -> list[Write]:
+    """Return what writes a part's entries, events, audit and jobs."""
+    return [
+        *(_entry_writes(changes.entries) if changes.entries else ()),
+        *outbox.writes(changes.events),
+        *audit.writes(changes.audit_records),
+        *jobs.writes(changes.jobs),
+    ]
+
+
+def leaves_of(changes: Changes) -> list[bytes]:
+    """Return the digests of a part's records, in the order in which they were recorded."""
+    movements = changes.rows.get(HoldMovementRow)
+    if not movements:
+        return [entry.leaf() for entry in changes.entries]
+    records: list[EntryRow | HoldMovementRow] = [*changes.entries, *movements.values()]
+    return [record.leaf() for record in sorted(records, key=_recorded_at)]
+
+
+def head_writes(books: Books, opening: Opening, leaves: Sequence[bytes]) -> tuple[list[Write], chain.Head]:
+    """Return what adds a batch's link to the chain and moves the ledger's head, and the chain's head after it."""
+    writes, head = [], opening.head
+    if leaves:
+        head, link = head.extend(leaves, books.recorded_at)
+        writes.append(Write(_INSERT_LINK, (link.number, books.recorded_at, b"".join(leaves), head.hash)))
+    place = (books.sequence, opening.revision + 1, books.recorded_at, books.effective_high)
+    writes.append(Write(_MOVE_HEAD, (*place, head.number, head.hash, head.skips)))
+    return writes, head
+
+
+def _recorded_at(record: EntryRow | HoldMovementRow) -> datetime:
+    return record.recorded_at
+
+
+_INSERT_LINK: Final = "INSERT INTO ledger_links (number, recorded_at, leaves, hash) VALUES ($1, $2, $3, $4)"
+_MOVE_HEAD: Final = """
+    UPDATE ledger_head SET
+        sequence = $1, revision = $2, recorded_at = $3, effective_high = $4, link = $5, hash = $6, skips = $7
+    WHERE id = 1
+"""
+_INSERT_ANSWERS: Final = """
+    INSERT INTO idempotency_keys (client_id, key, fingerprint, status, body, created_at)
+    SELECT n.client_id, n.key, substr($5::bytea, n.print_at, n.print_size), n.status,
+        substr($8::bytea, n.body_at, n.body_size), n.created_at
+    FROM unnest(
+        $1::text::uuid[], $2::text::text[], $3::text::smallint[], $4::text::timestamptz[], $6::text::int[],
+        $7::text::int[], $9::text::int[], $10::text::int[]
+    ) AS n (client_id, key, status, created_at, print_at, print_size, body_at, body_size)
+"""
+
+
+def answer_writes(answers: Sequence[StoredAnswer]) -> list[Write]:
+    """Return what keeps answers under their keys. A key that is claimed by a request of another kind is waited for."""
+    if not answers:
+        return []
+    arguments = (
+        uuids([answer.client_id for answer in answers]),
+        texts([answer.key for answer in answers]),
+        integers([answer.status for answer in answers]),
+        instants([answer.created_at for answer in answers]),
+        *pieces([answer.fingerprint for answer in answers]),
+        *pieces([answer.body for answer in answers]),
+    )
+    return [Write(_INSERT_ANSWERS, arguments)]
