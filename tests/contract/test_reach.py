@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,23 @@ import httpx
 import msgspec
 import pytest
 
+from billfold import ids
+from billfold.clock import ManualClock
+from billfold.contract.wallets import CreateWithdrawal
+from billfold.ids import Prefix
+from billfold.money import Money
+from billfold_server.ledger import service as ledger
+from billfold_server.ledger.detaching import detach
 from billfold_server.settings import Secret
+from billfold_server.tenancy.context import COMMAND_LINE
+from billfold_server.wallets import kinds as wallet_kinds
 from tests.contract.conftest import SUMMARY, TENANT
 from tests.contract.documents import Operation, operations, read_document
 from tests.contract.reaching import CONFLICTS, Reaching, contradict
 from tests.contract.seeds import Seeds
 from tests.live import LiveServer, serve
+from tests.server.ledger.books import Bench, open_engine
+from tests.server.ledger.giving import accepted
 from tests.tenants import manifest
 
 EVERY = list(operations(read_document()))
@@ -35,6 +47,8 @@ class Surroundings(msgspec.Struct):
         hasty: A server that doesn't wait for bodies.
         poor: Tokens without scopes that matter, of the tenant and of the platform.
         once: Tokens of clients that may ask once, of the tenant ``reach_limited`` and of the platform.
+        detached: A token of the tenant ``reach_detached``, and what its path parameters name: all of it was posted in a
+            month that has left the ledger.
     """
 
     reaching: Reaching
@@ -43,6 +57,7 @@ class Surroundings(msgspec.Struct):
     hasty: LiveServer
     poor: dict[bool, str]
     once: dict[bool, str]
+    detached: tuple[str, dict[str, str]]
     live: LiveServer
 
 
@@ -59,6 +74,8 @@ def surroundings(
     live.add_tenant(manifest("reach_suspended"))
     live.run(live.services.tenants.suspend("reach_suspended", reason="test"))
     live.add_tenant(manifest("reach_plain", features=[]))
+    live.add_tenant(manifest("reach_detached", limits={"retention_months": 1}))
+    detached = live.run(_detach(live, "reach_detached"))
     base = msgspec.structs.replace(
         live.settings, public_url=live.url, keyring_file=str(Path(live.settings.data_dir) / "keyring.json")
     )
@@ -94,10 +111,45 @@ def surroundings(
             strict=strict_server,
             hasty=hasty_server,
             poor={False: live.token(TENANT, live.add_client(TENANT, ["audit:read"])), True: ""},
+            detached=(live.token("reach_detached", live.add_client("reach_detached")), detached),
             once={False: live.token("reach_limited", live.add_client("reach_limited")), True: tokens[True]},
             live=live,
         )
     SUMMARY.append(f"reach: {len(REACHED)} of {len(PAIRS)} pairs of operation and refusal seen")
+
+
+async def _detach(live: LiveServer, slug: str) -> dict[str, str]:
+    """Post something in a month that is long past, let the month go, and return what names what was in it."""
+    services = live.services
+    tenant = await services.registry.get(slug)
+    engine = open_engine(services.database, clock=ManualClock(datetime(2025, 1, 10, tzinfo=UTC)))
+    bench = Bench(engine, services.database, tenant)
+    await bench.add_wallets(2, ["EUR"])
+    top_up = accepted(await bench.top_up(0, 1_000))
+    transfer = accepted(await bench.transfer(0, 1, 100))
+    out = CreateWithdrawal(wallet_id=bench.wallets[1], amount=Money(10, "EUR"))
+    withdrawal = accepted(await bench.submit(wallet_kinds.WITHDRAW, wallet_kinds.withdrawal(out)))
+    wallet_id = ids.decode(Prefix.WALLET, bench.wallets[0])
+    async with services.database.tx(tenant) as tx:
+        (account,) = (await ledger.list_wallet_accounts(tx, [wallet_id]))[wallet_id]
+    await engine.close()
+    await detach(
+        services.database,
+        services.tenants,
+        tenant,
+        before=date(2025, 2, 1),
+        archive=None,
+        reason="test",
+        caller=COMMAND_LINE,
+    )
+    return {
+        "account_id": account.wire_id,
+        "wallet_id": bench.wallets[0],
+        "journal_entry_id": transfer["journal_entry_id"],
+        "top_up_id": top_up["id"],
+        "transfer_id": transfer["id"],
+        "withdrawal_id": withdrawal["id"],
+    }
 
 
 def _base(server: LiveServer, operation: Operation, slug: str = TENANT) -> str:
@@ -164,6 +216,13 @@ async def _begin_to_delete(live: LiveServer, slug: str, state: str = "deleting")
         await tx.execute("UPDATE tenants SET state = $2 WHERE slug = $1", slug, state)
 
 
+def detached(around: Surroundings, operation: Operation) -> httpx.Response:
+    """Ask for what has left the ledger, or for balances as of a time before."""
+    token, path = around.detached
+    query = {"effective_at": "2024-12-01T00:00:00Z"} if operation.path.endswith(("/balance", "/balances")) else None
+    return around.reaching.send(operation, base=around.live.base("reach_detached"), token=token, path=path, query=query)
+
+
 def outdated(around: Surroundings, operation: Operation) -> httpx.Response:
     """Change what has changed since."""
     return around.reaching.send(operation, body={}, headers={"If-Match": '"999999"'})
@@ -223,6 +282,7 @@ WAYS: dict[int, Callable[[Surroundings, Operation], httpx.Response]] = {
     404: missing,
     408: too_slow,
     409: conflicting,
+    410: detached,
     412: outdated,
     413: too_large,
     415: of_wrong_type,
