@@ -1,0 +1,78 @@
+"""The months of a ledger on the command line."""
+
+from datetime import UTC, date, datetime
+from functools import partial
+from pathlib import Path
+
+import msgspec
+from click.testing import CliRunner, Result
+
+from billfold.clock import ManualClock
+from billfold_server.app import open_services
+from billfold_server.ledger.commands import ledger
+from tests.live import LiveServer
+from tests.server.ledger.books import Bench, open_engine
+from tests.tenants import manifest
+
+
+def invoke(live: LiveServer, *words: str) -> Result:
+    """Run a command with the server's own settings."""
+    settings = msgspec.structs.replace(
+        live.settings, public_url=live.url, keyring_file=str(Path(live.settings.data_dir) / "keyring.json")
+    )
+    return CliRunner().invoke(ledger, [*words], obj=partial(open_services, settings))
+
+
+async def post(live: LiveServer, slug: str) -> None:
+    """Post something in a month that is long past."""
+    tenant = await live.services.registry.get(slug)
+    clock = ManualClock(datetime(2025, 1, 10, tzinfo=UTC))
+    bench = Bench(open_engine(live.services.database, clock=clock), live.services.database, tenant)
+    await bench.add_wallets(1)
+    await bench.top_up(0, 100)
+    await bench.engine.close()
+
+
+class TestTheCommandLine:
+    """The command line."""
+
+    def test_makes_months_and_shows_them(self, live: LiveServer) -> None:
+        """For one tenant or for all, as a table or as JSON."""
+        live.add_tenant(manifest("months"))
+        made = invoke(live, "partitions", "--tenant", "months", "--ahead", "4", "--json")
+        assert made.exit_code == 0, made.output
+        (found,) = msgspec.json.decode(made.stdout)
+        assert found["slug"] == "months"
+        assert len(found["made"]) == 3
+        assert [each["journal_entries"] for each in found["months"]] == [0] * 6
+        shown = invoke(live, "partitions", "--all")
+        assert shown.exit_code == 0
+        assert found["made"][0] in shown.stdout
+
+    def test_asks_whose_months_they_are(self, live: LiveServer) -> None:
+        """One tenant's, or everyone's; neither is guessed."""
+        assert invoke(live, "partitions").exit_code == 2
+        assert invoke(live, "partitions", "--all", "--tenant", "x").exit_code == 2
+
+    def test_detaches_months(self, live: LiveServer, tmp_path: Path) -> None:
+        """Each into a file, and tells which checkpoint seals it."""
+        live.add_tenant(manifest("leaving", limits={"retention_months": 12}))
+        live.run(post(live, "leaving"))
+        words = ("--tenant", "leaving", "--reason", "test", "--archive", str(tmp_path), "--json")
+        gone = invoke(live, "detach", "--before", "2025-02", *words)
+        assert gone.exit_code == 0, gone.output
+        file = tmp_path / "leaving-2025-01.jsonl"
+        assert msgspec.json.decode(gone.stdout) == [
+            {"month": "2025-01", "journal_entries": 1, "checkpoint": 1, "archive": str(file)}
+        ]
+        assert file.exists()
+        assert invoke(live, "verify", "--tenant", "leaving").exit_code == 0
+
+    def test_says_why_months_stay(self, live: LiveServer) -> None:
+        """The tenant's retention is named, and nothing has changed."""
+        live.add_tenant(manifest("staying"))
+        words = ("--tenant", "staying", "--reason", "test", "--before", f"{date(2025, 2, 1):%Y-%m}")
+        refused = invoke(live, "detach", *words, "--json")
+        assert refused.exit_code == 1
+        assert msgspec.json.decode(refused.stderr)["code"] == "retention"
+        assert "limits.retention_months" in invoke(live, "detach", *words).stderr
