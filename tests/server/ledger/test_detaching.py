@@ -1,5 +1,6 @@
 """Months that leave the ledger, and all that must go on without them."""
 
+import asyncio
 import stat
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -186,6 +187,20 @@ class TestADetachedMonth:
         async with books.bench.database.tx(books.tenant) as tx:
             rows = await tx.fetch("SELECT actor, reason FROM audit_records WHERE action = 'ledger.detached'")
         assert [(row["actor"], row["reason"]) for row in rows] == [(COMMAND_LINE.actor, "ten years are over")]
+
+    async def test_leaves_while_the_ledger_goes_on(self, tenancy: Tenancy, tmp_path: Path) -> None:
+        """What is posted meanwhile is neither refused nor lost."""
+        books = await past(tenancy)
+        before = await books.bench.balance(1)
+
+        async def post() -> list[int]:
+            return [(await books.bench.transfer(0, 1, 1)).status for _ in range(40)]
+
+        posted, others, gone = await asyncio.gather(post(), post(), books.detach(date(2025, 3, 1), tmp_path))
+        assert {*posted, *others} == {201}
+        assert [each.month for each in gone] == ["2025-01", "2025-02"]
+        assert await books.bench.balance(1) == before + 80
+        assert await books.ok()
 
     async def test_is_refused_within_the_tenants_retention(self, tenancy: Tenancy, tmp_path: Path) -> None:
         """What the manifest says stays."""
