@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
+from uuid import UUID
 
 import pytest
 
@@ -92,8 +93,8 @@ class Room:
 def unchained() -> Iterator[None]:
     """Let the engine compute no digests and write no links, for as long as the block takes."""
 
-    def head_writes(books: Books, opening: batches.Opening, _: object) -> tuple[list[Write], chain.Head]:
-        return chained(books, opening, [])
+    def head_writes(books: Books, opening: batches.Opening, _: object, fence: UUID) -> list[Write]:
+        return chained(books, opening, [], fence)
 
     chained = batches.head_writes
     with pytest.MonkeyPatch.context() as patch:

@@ -330,6 +330,8 @@ class Bookkeeping:
     def _check_movement(self, record: MovementRecord) -> None:
         name = f"{record.hold_id}/{record.step}"
         self._check_recorded("hold_movement", name, record.recorded_at)
+        before = self.effective_high
+        self.effective_high = record.effective_at if before is None else max(before, record.effective_at)
         self._move(name, record)
         hold = self._holds.get(record.hold_id)
         if hold is None:
@@ -409,6 +411,10 @@ def _says_the_same(record: TransferRecord, entry: JournalEntryRecord) -> bool:
     return times and (erased or record.description == entry.description)
 
 
+_LATEST: Final = 35
+"""The last class of late entries."""
+
+
 def _late_class(effective_at: datetime, before: datetime) -> int:
     """Return the binary logarithm of by how many seconds something is late, rounded down; at least a second counts."""
-    return max(1, int((before - effective_at).total_seconds())).bit_length() - 1
+    return min(_LATEST, max(1, int((before - effective_at).total_seconds())).bit_length() - 1)

@@ -58,12 +58,14 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         revision: Of the head; it counts the batches that changed anything.
+        fence: Of the head; a new one after each of these.
         now: The tenant's time.
         answers: What was answered before under the batch's idempotency keys.
     """
 
     sequence: int
     revision: int
+    fence: UUID
     recorded_at: datetime
     effective_high: datetime
     head: chain.Head
@@ -72,7 +74,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _OPEN: Final = f"""
-SELECT h.sequence, h.revision, h.recorded_at, h.effective_high, h.link, h.hash, h.skips, ({TENANT_NOW}) AS now,
+SELECT h.sequence, h.revision, h.fence, h.recorded_at, h.effective_high, h.link, h.hash, h.skips, ({TENANT_NOW}) AS now,
     ARRAY(
         SELECT ROW(i.client_id, i.key, i.fingerprint, i.status, i.body, i.created_at)
         FROM unnest($1::text::uuid[], $2::text::text[]) AS wanted (client_id, key)
@@ -88,6 +90,7 @@ async def open_books(tx: TenantTx, keys: Sequence[tuple[UUID, str]]) -> Opening:
     return Opening(
         sequence=row["sequence"],
         revision=row["revision"],
+        fence=row["fence"],
         recorded_at=row["recorded_at"],
         effective_high=row["effective_high"],
         head=chain.Head(number=row["link"], hash=row["hash"], skips=row["skips"]),
@@ -186,15 +189,15 @@ def leaves_of(changes: Changes) -> list[bytes]:
     return [record.leaf() for record in sorted(records, key=_recorded_at)]
 
 
-def head_writes(books: Books, opening: Opening, leaves: Sequence[bytes]) -> tuple[list[Write], chain.Head]:
-    """Return what adds a batch's link to the chain and moves the ledger's head, and the chain's head after it."""
+def head_writes(books: Books, opening: Opening, leaves: Sequence[bytes], fence: UUID) -> list[Write]:
+    """Return what adds a batch's link to the chain and moves the ledger's head behind a new fence."""
     writes, head = [], opening.head
     if leaves:
         head, link = head.extend(leaves, books.recorded_at)
         writes.append(Write(_INSERT_LINK, (link.number, books.recorded_at, b"".join(leaves), head.hash)))
     place = (books.sequence, opening.revision + 1, books.recorded_at, books.effective_high)
-    writes.append(Write(_MOVE_HEAD, (*place, head.number, head.hash, head.skips)))
-    return writes, head
+    writes.append(Write(_MOVE_HEAD, (*place, head.number, head.hash, head.skips, fence)))
+    return writes
 
 
 def _recorded_at(record: EntryRow | HoldMovementRow) -> datetime:
@@ -204,7 +207,8 @@ def _recorded_at(record: EntryRow | HoldMovementRow) -> datetime:
 _INSERT_LINK: Final = "INSERT INTO ledger_links (number, recorded_at, leaves, hash) VALUES ($1, $2, $3, $4)"
 _MOVE_HEAD: Final = """
     UPDATE ledger_head SET
-        sequence = $1, revision = $2, recorded_at = $3, effective_high = $4, link = $5, hash = $6, skips = $7
+        sequence = $1, revision = $2, recorded_at = $3, effective_high = $4, link = $5, hash = $6, skips = $7,
+        fence = $8
     WHERE id = 1
 """
 _INSERT_ANSWERS: Final = """

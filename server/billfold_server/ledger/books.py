@@ -35,13 +35,13 @@ class Known:
     """What one process knows of a ledger's rows: loaded or written by a batch, and good as long as nobody else writes.
 
     Attributes:
-        fence: The ledger's head when this was known last; another head means that somebody else has written since.
+        fence: That of the ledger's head when this was known last; another means that somebody else has written since.
         rows: By type and key; None is known to be absent.
         account_keys: An account's id by its other names.
     """
 
     def __init__(self) -> None:
-        self.fence: tuple[int, bytes] | None = None
+        self.fence: UUID | None = None
         self.rows: dict[type, dict[Hashable, Any]] = {}
         self.account_keys: dict[WalletKey | CodeKey, UUID | None] = {}
 
@@ -57,7 +57,7 @@ class Known:
             del self.rows[row_type]
 
     def __len__(self) -> int:
-        return sum(map(len, self.rows.values()))
+        return sum(map(len, self.rows.values())) + len(self.account_keys)
 
 
 class Memory:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 
@@ -314,16 +314,18 @@ class _Leaving:
             checkpoint.balances_digest,
             digest,
         )
-        # The revision tells every process that what it remembers may no longer hold.
+        # The fence tells every process that what it remembers may no longer hold.
         await tx.execute(
             """
-            UPDATE ledger_head SET revision = revision + 1, recorded_at = $1, link = $2, hash = $3, skips = $4
+            UPDATE ledger_head SET revision = revision + 1, recorded_at = $1, link = $2, hash = $3, skips = $4,
+                fence = $5
             WHERE id = 1
             """,
             recorded_at,
             head.number,
             head.hash,
             head.skips,
+            uuid4(),
         )
 
 

@@ -13,16 +13,17 @@ import contextvars
 import copy
 import hmac
 import os
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import msgspec
 import structlog
 
-from billfold import chain, errors
+from billfold import errors
 from billfold.clock import Clock
 from billfold.errors import ProblemError
 from billfold.ids import uuid7, uuid7_at
@@ -88,7 +89,7 @@ class Engine:
         stores: Sequence[Store] = (),
         max_batch: int = 512,
         max_waiting: int = 10_000,
-        max_known: int = 200_000,
+        max_known: int = 100_000,
         copy_wait_s: float = 2.0,
         timeout_s: float = 30.0,
     ) -> None:
@@ -102,6 +103,7 @@ class Engine:
         self._memory = Memory(max_known)
         # Whoever waits is served in the order of coming, so a tenant with a long line has one turn like everybody.
         self._turns = asyncio.Semaphore(_TURNS)
+        self._in_line = 0
         self._queues: dict[UUID, Queue] = {}
         self._max_batch = max_batch
         self._max_waiting = max_waiting
@@ -188,8 +190,8 @@ class Engine:
         batch: list[Item] = []
         try:
             while queue.waiting:
-                async with self._turns:
-                    batch = queue.take(_SHARED_BATCH if self._turns.locked() else self._max_batch)
+                async with self._turn(queue):
+                    batch = queue.take(_SHARED_BATCH if self._in_line else self._max_batch)
                     await self._settle(queue, batch)
         except BaseException:
             # The event loop is ending. Nobody is left waiting for an answer that no one will give.
@@ -198,10 +200,28 @@ class Engine:
             queue.waiting.clear()
             raise
 
+    @asynccontextmanager
+    async def _turn(self, queue: Queue) -> AsyncIterator[None]:
+        """Wait for a turn, unless the tenant's last batch was held up: others needn't wait for what holds it up."""
+        if queue.is_held_up:
+            yield
+            return
+        self._in_line += 1
+        try:
+            await self._turns.acquire()
+        finally:
+            self._in_line -= 1
+        try:
+            yield
+        finally:
+            self._turns.release()
+
     async def _settle(self, queue: Queue, batch: list[Item]) -> None:
         """Carry out a batch and answer it; if that fails for a reason of one item, carry out each turn by itself."""
+        held_up = True
         try:
             answers = await self._run(queue, batch)
+            held_up = False
         except errors.Unavailable as error:
             _fail(batch, error)
         except Exception as error:
@@ -219,6 +239,8 @@ class Engine:
         else:
             for item, answer in zip(batch, answers, strict=True):
                 item.settle(answer)
+        finally:
+            queue.is_held_up = held_up
 
     async def _run(self, queue: Queue, batch: list[Item]) -> list[Answer | ProblemError]:
         try:
@@ -228,6 +250,11 @@ class Engine:
                 except asyncpg.InvalidCachedStatementError:
                     # A migration has changed the tables since they were last asked; asyncpg knows better by now.
                     return await self._attempt(queue, batch)
+                except errors.Busy as error:
+                    if not isinstance(error.__cause__, asyncpg.DeadlockDetectedError):
+                        raise
+                    # Another room's transaction and this one had each what the other wanted; the other goes on now.
+                    return await self._attempt(queue, batch)
         except TimeoutError as error:
             raise errors.OutcomeUnknown(retry_after_s=_RETRY_AFTER_S) from error
 
@@ -236,14 +263,12 @@ class Engine:
         try:
             async with self._database.tx(queue.tenant, begin_sql=batches.LOCK_HEAD) as tx:
                 opening = await batches.open_books(tx, [item.key for item in batch if item.key is not None])
-                fence = (opening.revision, opening.head.hash)
+                fence = opening.fence
                 if known.fence != fence:
                     known.clear()
                 books = _books(known, opening)
                 await self._load(tx, books, [item for item in batch if item.key not in opening.answers])
-                answers, head = await self._carry_out(tx, queue.tenant, books, batch, opening)
-                if head is not None:
-                    fence = (opening.revision + 1, head.hash)
+                answers, fence = await self._carry_out(tx, queue.tenant, books, batch, opening)
         except BaseException:
             # Whatever was decided may not have come true.
             known.clear()
@@ -349,28 +374,29 @@ class Engine:
 
     async def _carry_out(
         self, tx: TenantTx, tenant: TenantRef, books: Books, batch: Sequence[Item], opening: batches.Opening
-    ) -> tuple[list[Answer | ProblemError], chain.Head | None]:
+    ) -> tuple[list[Answer | ProblemError], UUID]:
         """Decide a batch and write it, part by part: while PostgreSQL writes one, the next is decided.
 
         Returns:
-            The answers, and the chain's head after the batch if it has changed any books.
+            The answers, and the ledger's fence after the batch.
         """
         answers: list[Answer | ProblemError] = []
         leaves: list[bytes] = []
         writing: asyncio.Task[None] | None = None
-        changed, head, parts = False, None, list(_parts(batch))
+        changed, fence, parts = False, opening.fence, list(_parts(batch))
         try:
             for number, part in enumerate(parts):
-                decided, fresh = self._decide(tenant, books, part, opening)
+                if any(item.kind.long for item in part):
+                    decided, changes, writes = await asyncio.to_thread(self._prepare, tenant, books, part, opening)
+                else:
+                    decided, changes, writes = self._prepare(tenant, books, part, opening)
                 answers += decided
-                changes = books.take_changes()
                 changed = changed or bool(changes)
-                writes = batches.answer_writes(fresh) + self._writes(changes)
                 if is_last := number == len(parts) - 1:
                     leaves += batches.leaves_of(changes)
                     if changed:
-                        more, head = batches.head_writes(books, opening, leaves)
-                        writes += more
+                        fence = uuid4()
+                        writes += batches.head_writes(books, opening, leaves, fence)
                 if writing is not None:
                     await writing
                 writing = asyncio.create_task(_write(tx, writes))
@@ -385,7 +411,15 @@ class Engine:
             if writing is not None and not writing.done():
                 writing.cancel()
                 await asyncio.wait([writing])
-        return answers, head
+        return answers, fence
+
+    def _prepare(
+        self, tenant: TenantRef, books: Books, part: Sequence[Item], opening: batches.Opening
+    ) -> tuple[list[Answer | ProblemError], Changes, list[Write]]:
+        """Decide a part, and return its answers, what it has changed, and what writes that."""
+        answers, fresh = self._decide(tenant, books, part, opening)
+        changes = books.take_changes()
+        return answers, changes, batches.answer_writes(fresh) + self._writes(changes)
 
     def _writes(self, changes: Changes) -> list[Write]:
         writes = batches.ledger_writes(changes)

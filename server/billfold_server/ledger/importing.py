@@ -6,6 +6,7 @@ memory doesn't grow with the export.
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
+from uuid import uuid4
 
 import asyncpg
 import msgspec
@@ -216,7 +217,7 @@ class _Import:
         await self._tx.execute(
             """
             UPDATE ledger_head SET sequence = $1, revision = $2, recorded_at = $3, effective_high = $4, link = $5,
-                hash = $6, skips = $7
+                hash = $6, skips = $7, fence = $8
             WHERE id = 1
             """,
             head.sequence,
@@ -226,6 +227,7 @@ class _Import:
             head.link,
             head.hash,
             head.skips,
+            uuid4(),
         )
         facts = {"from": head.tenant, "sequence": head.sequence, "link": head.link, "hash": head.hash.hex()}
         tenant_id = ids.encode(Prefix.TENANT, self._tx.tenant.id)

@@ -347,6 +347,7 @@ def _move_hold(draft: Draft, hold: HoldRow, delta_minor: int) -> HoldRow:
             recorded_at=draft.record(),
         )
     )
+    draft.effective_high = draft.now
     return msgspec.structs.replace(hold, steps=hold.steps + 1, updated_at=draft.now)
 
 

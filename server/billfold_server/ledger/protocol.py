@@ -50,10 +50,19 @@ class Kind(Generic[B]):
         keys: Names the rows that a decision needs. It is asked again after each load, with a draft that knows what was
             loaded, until it names nothing new; so a hold can name the accounts that it turned out to concern.
         decide: Decides on a draft, or raises a ``ProblemError``. Pure.
+        long: Whether a decision may take so long that it goes to a thread, where other tenants don't wait for it.
     """
 
-    def __init__(self, name: str, keys: Callable[[Books, B], Keys], decide: Callable[[Draft, B], Reply]) -> None:
+    def __init__(
+        self,
+        name: str,
+        keys: Callable[[Books, B], Keys],
+        decide: Callable[[Draft, B], Reply],
+        *,
+        long: bool = False,
+    ) -> None:
         self.name = name
+        self.long = long
         self.keys = keys
         self.decide = decide
 

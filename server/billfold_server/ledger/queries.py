@@ -113,19 +113,25 @@ async def list_entries(
         where.values.append(account_id)
     where.add("j.kind = $", kind)
     where.add("j.effective_at >= $", from_)
-    where.add("j.effective_at < $", to)
     where.add(f"{place} < $", before)
     if from_ is not None:
         where.add(f"{place} > {_PLACE}", from_)
-    heads = await tx.fetch(
-        f"SELECT {ENTRY_COLUMNS} FROM {source} WHERE {where} ORDER BY {place} DESC LIMIT {limit:d}",  # noqa: S608
-        *where.values,
+    spans = ["TRUE"]
+    if to is not None:
+        where.add("j.effective_at < $", to)
+        before_it = _PLACE.replace("$", f"${len(where.values)}")
+        spans = [f"{place} <= {before_it}", f"{place} > {before_it} AND j.effective_at < j.effective_high"]
+    newest = " UNION ALL ".join(
+        f"(SELECT {ENTRY_COLUMNS} FROM {source} WHERE {where} AND {span} ORDER BY {place} DESC LIMIT {limit:d})"  # noqa: S608
+        for span in spans
     )
+    heads = await tx.fetch(f"{newest} ORDER BY id DESC LIMIT {limit:d}", *where.values)
     return await with_postings(tx, heads)
 
 
 # Entries are in the order in which they were recorded, and ``effective_high`` only rises. So a time has a place: after
-# the last entry up to which nothing took effect at or after it. What took effect since stands behind that place.
+# the last entry up to which nothing took effect at or after it. What took effect since stands behind that place; what
+# took effect before stands there, too, or is late.
 _PLACE: Final = """
     coalesce((
         SELECT h.id FROM journal_entries AS h WHERE h.effective_high < $
@@ -177,38 +183,55 @@ async def list_statement(
     where.values.append(list(account_ids))
     where.add("j.kind = $", kind)
     where.add("p.effective_at >= $", from_)
-    where.add("p.effective_at < $", to)
     if from_ is not None:
         where.add(f"p.entry_id > {_PLACE}", from_)
     if before is not None:
         # The first condition says nothing new; by it the later months are left out.
         where.add("p.entry_id <= $", before[0])
         where.add("(p.entry_id, p.line) < ($, $)", *before)
+    spans = [("postings AS p", "TRUE")]
+    if to is not None:
+        where.add("p.effective_at < $", to)
+        end = f"${len(where.values)}"
+        place = _PLACE.replace("$", end)
+        spans = [
+            ("postings AS p", f"p.entry_id <= {place}"),
+            (_LATE, f"p.entry_id > {place} AND {_NOT_EARLIER.format(end=end)}"),
+        ]
     # Each account has an index whose end is the newest. One query over several would read the journal backwards until
     # it has met enough of theirs, and for an account that rests that is all of it. OFFSET keeps the planner from
     # reading the months' entries beside it, in the same order.
+    newest = " UNION ALL ".join(
+        f"""(
+            SELECT p.entry_id, p.line, p.account_id, p.amount_minor, p.currency, p.posted_after_minor, p.effective_at,
+                j.sequence, j.recorded_at, j.kind, j.description
+            FROM {source}
+            CROSS JOIN LATERAL (
+                SELECT j.sequence, j.recorded_at, j.kind, j.description
+                FROM journal_entries AS j WHERE j.id = p.entry_id OFFSET 0) AS j
+            WHERE p.account_id = w.account_id AND {where} AND {span}
+            ORDER BY p.entry_id DESC, p.line DESC LIMIT {limit:d})"""  # noqa: S608
+        for source, span in spans
+    )
     return await tx.fetch(
         f"""
         SELECT p.sequence, p.line, p.account_id, a.normal_side, p.amount_minor, p.currency, p.posted_after_minor,
             p.effective_at, p.recorded_at, p.entry_id AS id, p.kind, p.description
         FROM unnest($1::uuid[]) AS w (account_id)
         JOIN accounts AS a ON a.id = w.account_id
-        CROSS JOIN LATERAL (
-            SELECT p.entry_id, p.line, p.account_id, p.amount_minor, p.currency, p.posted_after_minor, p.effective_at,
-                j.sequence, j.recorded_at, j.kind, j.description
-            FROM postings AS p
-            CROSS JOIN LATERAL (
-                SELECT j.sequence, j.recorded_at, j.kind, j.description
-                FROM journal_entries AS j WHERE j.id = p.entry_id OFFSET 0) AS j
-            WHERE p.account_id = w.account_id AND {where}
-            ORDER BY p.entry_id DESC, p.line DESC LIMIT {limit:d}) AS p
+        CROSS JOIN LATERAL ({newest}) AS p
         ORDER BY p.entry_id DESC, p.line DESC LIMIT {limit:d}
         """,  # noqa: S608
         *where.values,
     )
 
 
-_AS_OF: Final = """
+# Late postings by how late they are. Each class is searched as far back as it can reach, and no further.
+_LATE: Final = "generate_series(0, 35) AS late (class) JOIN postings AS p ON p.late_class = late.class"
+_NOT_EARLIER: Final = (
+    "(late.class = 35 OR p.effective_at > {end}::timestamptz - interval '2 seconds' * (1::bigint << late.class))"
+)
+_AS_OF: Final = f"""
     WITH mark AS (
         SELECT c.entry_id, c.effective_high FROM ledger_checkpoints AS c ORDER BY c.number DESC LIMIT 1),
     place AS MATERIALIZED (
@@ -231,9 +254,8 @@ _AS_OF: Final = """
             (SELECT b.posted_minor FROM checkpoint_balances AS b WHERE b.account_id = w.account_id), 0)
         + coalesce((
             SELECT sum(p.amount_minor)
-            FROM generate_series(0, 35) AS late (class)
-            JOIN postings AS p ON p.account_id = w.account_id AND p.late_class = late.class
-                AND p.effective_at <= $2 AND p.effective_at > $2 - interval '2 seconds' * (1::bigint << late.class)
+            FROM {_LATE} AND p.account_id = w.account_id AND p.effective_at <= $2
+                AND {_NOT_EARLIER.format(end="$2")}
             WHERE p.entry_id > coalesce(place.entry, '00000000-0000-0000-0000-000000000000'::uuid)
                 AND p.entry_id <= $3), 0) AS posted,
         coalesce((
@@ -246,7 +268,7 @@ _AS_OF: Final = """
             ORDER BY m.recorded_at DESC LIMIT 1), 0) AS held,
         place.detached
     FROM unnest($1::uuid[]) AS w (account_id) CROSS JOIN place
-"""
+"""  # noqa: S608 - constants
 
 
 async def balances_as_of(

@@ -102,6 +102,7 @@ class Queue:
         self.tenant = tenant
         self.waiting: deque[Item] = deque()
         self.worker: asyncio.Task[None] | None = None
+        self.is_held_up = False
         self._in_flight: Counter[Key] = Counter()
 
     def add(self, tenant: TenantRef, items: Sequence[Item]) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HOLD_STATES",
+    "LATEST",
     "MAX_BALANCE_MINOR",
     "NORMAL_SIDES",
     "check_balanced",
@@ -30,6 +31,9 @@ __all__ = [
 
 MAX_BALANCE_MINOR: Final = 10**18
 """How far a balance may go on either side, so that sums of balances still fit PostgreSQL's bigint."""
+
+LATEST: Final = 35
+"""The last class of late entries, from 2^35 seconds on; PostgreSQL's instants don't reach much further back."""
 
 NORMAL_SIDES: Final[Mapping[AccountType, NormalSide]] = {
     AccountType.ASSET: NormalSide.DEBIT,
@@ -75,11 +79,12 @@ def check_effective(effective_at: datetime, now: datetime, backdate_days: int | 
 def late_class(effective_at: datetime, effective_high: datetime) -> int | None:
     """Return by how much an entry takes effect before the latest so far, as the binary logarithm of seconds.
 
-    What is late by less than a second counts as one. Absent where it isn't late.
+    What is late by less than a second counts as one, and what is late by more than a thousand years as that. Absent
+    where it isn't late.
     """
     if effective_at >= effective_high:
         return None
-    return max(1, int((effective_high - effective_at).total_seconds())).bit_length() - 1
+    return min(LATEST, max(1, int((effective_high - effective_at).total_seconds())).bit_length() - 1)
 
 
 def check_usable(accounts: Iterable["AccountRow"]) -> None:

@@ -14,6 +14,7 @@ class LedgerHead(Table, tablename="ledger_head", db=ENGINE):
     id = SmallInt(primary_key=True, default=None)
     sequence = BigInt(default=None)
     revision = BigInt(default=None)
+    fence = UUID(default=None)
     recorded_at = Timestamptz(default=None)
     effective_high = Timestamptz(default=None)
     link = BigInt(default=None)

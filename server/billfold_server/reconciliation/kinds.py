@@ -491,7 +491,7 @@ def _chart_account(draft: Draft, code: str, currency: str) -> AccountRow:
     return account
 
 
-IMPORT_STATEMENTS: Kind[StatementFile] = Kind("statement.import", _import_keys, _import)
+IMPORT_STATEMENTS: Kind[StatementFile] = Kind("statement.import", _import_keys, _import, long=True)
 
 
 # The assignment of an entry.

@@ -387,6 +387,9 @@ _GONE = (
     asyncpg.CannotConnectNowError,
 )
 _NO_ANSWER = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+# What COMMIT itself can raise: a constraint or trigger that was deferred, a conflict, a transaction that has failed
+# already. Anything else may have come after it, while the session was cleaned.
+_REFUSES_COMMIT = frozenset({"23", "25", "40", "P0"})
 _BUSY = (
     asyncpg.LockNotAvailableError,
     asyncpg.QueryCanceledError,
@@ -423,8 +426,7 @@ def _meaning(error: BaseException, *, lost: bool) -> errors.BillfoldError | None
 
 def _meaning_at_commit(error: Exception) -> Exception:
     """Return what a failure of COMMIT means: PostgreSQL's refusal as it is, anything else as an unknown outcome."""
-    refused = isinstance(error, asyncpg.PostgresError) and not isinstance(error, (*_GONE, asyncpg.QueryCanceledError))
-    if refused:
+    if isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "")[:2] in _REFUSES_COMMIT:
         return _meaning(error, lost=False) or error
     return errors.OutcomeUnknown("the connection was lost while the transaction was being committed", retry_after_s=1)
 

@@ -15,7 +15,7 @@ A, B, C = (UUID(int=number) for number in range(3))
 def filled(memory: Memory, tenant: UUID, rows: int) -> Known:
     """Let a tenant's ledger be known by so many rows."""
     known = memory.of(tenant)
-    known.fence = (1, bytes(32))
+    known.fence = UUID(int=1)
     known.rows[PartyRow] = {number: PartyRow(UUID(int=number)) for number in range(rows)}
     memory.used(tenant)
     return known

@@ -22,12 +22,14 @@ async def forwards() -> SqlMigration:
 
 
 _STATEMENTS = (
-    # The revision counts batches that changed anything; whoever has cached rows knows by it whether they still hold.
+    # The revision counts batches that changed anything. The fence is a new one after each; whoever remembers rows knows
+    # by it whether they still hold, also where the database has gone back to an earlier state.
     """
     CREATE TABLE ledger_head (
         id smallint PRIMARY KEY CHECK (id = 1),
         sequence bigint NOT NULL CHECK (sequence >= 0),
         revision bigint NOT NULL CHECK (revision >= 0),
+        fence uuid NOT NULL,
         recorded_at timestamptz NOT NULL,
         effective_high timestamptz NOT NULL,
         link bigint NOT NULL CHECK (link >= 0),
@@ -36,8 +38,9 @@ _STATEMENTS = (
     ) WITH (fillfactor = 10)
     """,
     """
-    INSERT INTO ledger_head (id, sequence, revision, recorded_at, effective_high, link, hash, skips)
-    VALUES (1, 0, 0, '2000-01-01T00:00:00Z', '1000-01-01T00:00:00Z', 0, decode(repeat('00', 32), 'hex'), '')
+    INSERT INTO ledger_head (id, sequence, revision, fence, recorded_at, effective_high, link, hash, skips)
+    VALUES (1, 0, 0, '00000000-0000-0000-0000-000000000000', '2000-01-01T00:00:00Z',
+        '1000-01-01T00:00:00Z', 0, decode(repeat('00', 32), 'hex'), '')
     """,
     # One link for each batch that posted or reserved anything: the digests of its records, and the chain's after them.
     """
@@ -96,6 +99,8 @@ _STATEMENTS = (
     ) PARTITION BY RANGE (id)
     """,
     "CREATE INDEX journal_entries_effective ON journal_entries (effective_high DESC, id DESC)",
+    "CREATE INDEX journal_entries_late ON journal_entries (effective_at DESC) WHERE effective_at < effective_high",
+    "CREATE INDEX journal_entries_kind ON journal_entries (kind, id DESC)",
     # Entries that took effect before another that was recorded earlier are late. They are few, and what sums them looks
     # at each power of two of seconds by itself, so it reads no more than twice what it needs.
     """
