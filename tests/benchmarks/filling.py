@@ -95,10 +95,10 @@ FROM entry AS e
 _LINK = "INSERT INTO ledger_links (number, recorded_at, leaves, hash) VALUES ($1, $2, $3, $4)"
 _BALANCES = "UPDATE accounts AS a SET posted_minor = -s.funds FROM scattered AS s WHERE a.id = s.account_id"
 _CASH = "UPDATE accounts AS a SET posted_minor = $1 WHERE a.id = $2"
-# The revision goes on, so that no process believes what it knew of the accounts before.
+# The fence is a new one, so that no process believes what it knew of the accounts before.
 _HEAD = """
-UPDATE ledger_head SET sequence = $1, revision = revision + 1, recorded_at = $2, effective_high = $2, link = $3,
-    hash = $4, skips = $5
+UPDATE ledger_head SET sequence = $1, revision = revision + 1, fence = gen_random_uuid(), recorded_at = $2,
+    effective_high = $2, link = $3, hash = $4, skips = $5
 WHERE id = 1
 """
 _KEYS = """

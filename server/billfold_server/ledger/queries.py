@@ -125,7 +125,10 @@ async def list_entries(
         f"(SELECT {ENTRY_COLUMNS} FROM {source} WHERE {where} AND {span} ORDER BY {place} DESC LIMIT {limit:d})"  # noqa: S608
         for span in spans
     )
-    heads = await tx.fetch(f"{newest} ORDER BY id DESC LIMIT {limit:d}", *where.values)
+    heads = await tx.fetch(
+        f"SELECT {ENTRY_COLUMNS} FROM ({newest}) AS j ORDER BY j.id DESC LIMIT {limit:d}",  # noqa: S608
+        *where.values,
+    )
     return await with_postings(tx, heads)
 
 
