@@ -18,6 +18,7 @@ import uvicorn
 import uvloop
 
 from billfold_server.app import build_app, database_secret
+from billfold_server.http.logs import leave_logs_to_the_program
 from billfold_server.http.protocol import BoundedProtocol
 from billfold_server.http.services import Services
 from billfold_server.identity.rules import PLATFORM_SCOPES, TENANT_SCOPES
@@ -127,6 +128,8 @@ def serve(settings: Settings, *, wrap: Any = None) -> Iterator[LiveServer]:
         settings: As ``settings_for`` makes them.
         wrap: Puts another ASGI application around it.
     """
+    # What is served in the test's own process must not print between the lines of what the test looks at.
+    leave_logs_to_the_program()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         app = build_app(msgspec.structs.replace(settings, public_url=settings.public_url or url))
