@@ -113,7 +113,6 @@ class Books:
     """What is known to a batch, and what its accepted items have changed since it was written last."""
 
     def __init__(self, known: Known, *, sequence: int, recorded_at: datetime, effective_high: datetime) -> None:
-        self._known = known
         self.rows = known.rows
         self.account_keys = known.account_keys
         self.sequence = sequence

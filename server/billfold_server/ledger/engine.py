@@ -218,11 +218,10 @@ class Engine:
 
     async def _settle(self, queue: Queue, batch: list[Item]) -> None:
         """Carry out a batch and answer it; if that fails for a reason of one item, carry out each turn by itself."""
-        held_up = True
         try:
             answers = await self._run(queue, batch)
-            held_up = False
         except errors.Unavailable as error:
+            queue.is_held_up = True
             _fail(batch, error)
         except Exception as error:
             slug = queue.tenant.slug
@@ -237,10 +236,9 @@ class Engine:
                 log.exception("ledger_command_failed", kind=batch[0].kind.name, tenant=slug)
                 _fail(batch, errors.InternalError())
         else:
+            queue.is_held_up = False
             for item, answer in zip(batch, answers, strict=True):
                 item.settle(answer)
-        finally:
-            queue.is_held_up = held_up
 
     async def _run(self, queue: Queue, batch: list[Item]) -> list[Answer | ProblemError]:
         try:

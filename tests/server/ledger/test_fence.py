@@ -4,6 +4,8 @@ import asyncio
 import contextvars
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
+
 from billfold import errors, ids
 from billfold.contract.ledger import CreateHold
 from billfold.contract.wallets import CreateWallet
@@ -97,7 +99,7 @@ class TestARoomThatWantsTheSame:
             won = True
             try:
                 await session.execute("UPDATE relay_head SET sequence = sequence WHERE id = 1")
-            except Exception:  # noqa: BLE001 - it is the victim then
+            except asyncpg.DeadlockDetectedError:
                 won = False
             await session.execute("COMMIT" if won else "ROLLBACK")
             answers = await batch
