@@ -104,6 +104,7 @@ class Pipeline:
             headers=headers,
             base_url=context.base_url,
             peer=context.peer,
+            certificate=context.certificate,
             tenant_or_none=context.tenant,
             if_match=headers.get("if-match") if operation.if_match else None,
         )

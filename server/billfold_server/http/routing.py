@@ -114,6 +114,7 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
         path: The path below the tenant's base.
         headers: The request's headers by lower-case name; a header that came twice has its values joined by a comma.
         peer: The address from which it came.
+        certificate: The client's TLS certificate as DER, where it has shown one that counts.
         body: The body as it came in.
         idempotency_key: The key that it gave, if it did.
         idempotency: Under which key, and with which fingerprint, the request may be repeated.
@@ -129,6 +130,7 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
     headers: Mapping[str, str]
     base_url: str
     peer: str = ""
+    certificate: bytes | None = None
     body: bytes = b""
     idempotency_key: str | None = None
     idempotency: IdempotencyRef | None = None

@@ -28,6 +28,7 @@ from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.identity import queries, rules, tokens
 from billfold_server.identity.queries import ClientRow, KeyRow, Tx
+from billfold_server.identity.realms import Realm, realm_of
 from billfold_server.identity.rules import OAuthRefusal
 from billfold_server.identity.tokens import Claims
 from billfold_server.keys.service import Keyring, SealBroken
@@ -42,37 +43,6 @@ _log = structlog.stdlib.get_logger("billfold.identity")
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
-
-_PLATFORM: Final = "platform"
-
-
-class Realm(msgspec.Struct, frozen=True):
-    """Who issues and accepts tokens.
-
-    Attributes:
-        owner: The tenant's id, or ``platform``; sealed keys are bound to it.
-        issuer: The canonical base URL, which is the tokens' ``iss``.
-        audience: The API's URL, which is their ``aud``.
-        tenant: The tenant; None is the platform.
-    """
-
-    owner: str
-    issuer: str
-    audience: str
-    tenant: TenantRef | None
-
-
-def realm_of(base_url: str, tenant: TenantRef | None) -> Realm:
-    """Return the realm of a tenant, or of the platform.
-
-    Args:
-        base_url: How the world reaches the server.
-        tenant: The tenant; None is the platform.
-    """
-    if tenant is None:
-        return Realm(_PLATFORM, f"{base_url}/platform", f"{base_url}/platform/v1", None)
-    issuer = f"{base_url}/t/{tenant.slug}"
-    return Realm(ids.encode(Prefix.TENANT, tenant.id), issuer, f"{issuer}/v1", tenant)
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,10 +17,23 @@ from billfold import errors
 from billfold.contract.platform import Slug
 from billfold.money import CURRENCIES, MAX_AMOUNT_MINOR, CurrencyCode
 
-__all__ = ["Brand", "Colors", "Feature", "Limits", "Manifest", "json_schema", "load_manifest", "parse_manifest"]
+__all__ = [
+    "Brand",
+    "Colors",
+    "Feature",
+    "Limits",
+    "Manifest",
+    "SecurityProfile",
+    "json_schema",
+    "load_manifest",
+    "parse_manifest",
+]
 
 Feature = Literal["statements"]
 """What a manifest may turn on."""
+
+SecurityProfile = Literal["fapi2", "fapi2-message-signing", "fapi1-advanced", "sandbox"]
+"""What a tenant's authorization server asks of clients; ``identity.profiles`` says what each means."""
 
 _FILE = "tenant.toml"
 _PLAIN = "^[^\\u0000-\\u001f]*$"
@@ -86,8 +99,8 @@ class Manifest(_Part, frozen=True, kw_only=True):
     currencies: Annotated[list[CurrencyCode], Meta(min_length=1, max_length=200)]
     limits: Limits = Limits()
     security_profile: Annotated[
-        Literal["baseline", "fapi2"], Meta(description="Which OAuth 2 profile the tenant's clients must meet.")
-    ] = "baseline"
+        SecurityProfile, Meta(description="Which OAuth 2 profile the tenant's clients must meet.")
+    ] = "fapi2"
     features: list[Feature] = []
     isolation: (
         Annotated[

@@ -1,0 +1,45 @@
+"""Realms: who issues and accepts tokens. Each tenant is one, and the platform is one.
+
+A token is good in its realm alone: realms share neither keys nor issuer nor audience.
+"""
+
+from typing import Final
+
+import msgspec
+
+from billfold import ids
+from billfold.ids import Prefix
+from billfold_server.tenancy.context import TenantRef
+
+__all__ = ["Realm", "realm_of"]
+
+_PLATFORM: Final = "platform"
+
+
+class Realm(msgspec.Struct, frozen=True):
+    """Who issues and accepts tokens.
+
+    Attributes:
+        owner: The tenant's id, or ``platform``; sealed keys are bound to it.
+        issuer: The canonical base URL, which is the tokens' ``iss``.
+        audience: The API's URL, which is their ``aud``.
+        tenant: The tenant; None is the platform.
+    """
+
+    owner: str
+    issuer: str
+    audience: str
+    tenant: TenantRef | None
+
+
+def realm_of(base_url: str, tenant: TenantRef | None) -> Realm:
+    """Return the realm of a tenant, or of the platform.
+
+    Args:
+        base_url: How the world reaches the server.
+        tenant: The tenant; None is the platform.
+    """
+    if tenant is None:
+        return Realm(_PLATFORM, f"{base_url}/platform", f"{base_url}/platform/v1", None)
+    issuer = f"{base_url}/t/{tenant.slug}"
+    return Realm(ids.encode(Prefix.TENANT, tenant.id), issuer, f"{issuer}/v1", tenant)
