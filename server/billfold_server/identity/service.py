@@ -26,11 +26,13 @@ from billfold.clock import Clock
 from billfold.contract.oauth import Jwk, JwkSet, TokenResponse
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
-from billfold_server.identity import queries, rules, tokens
+from billfold_server.identity import queries, rules
 from billfold_server.identity.queries import ClientRow, KeyRow, Tx
 from billfold_server.identity.realms import Realm, realm_of
 from billfold_server.identity.rules import OAuthRefusal
-from billfold_server.identity.tokens import Claims
+from billfold_server.identity.tokens import access_tokens as tokens
+from billfold_server.identity.tokens.access_tokens import Claims
+from billfold_server.identity.tokens.replay import Replay
 from billfold_server.keys.service import Keyring, SealBroken
 from billfold_server.tenancy.context import SYSTEM, Caller, TenantRef
 
@@ -233,6 +235,7 @@ class Identity:
         self._keys: _Bounded[str, _Keys] = _Bounded(2_000)
         self._private: _Bounded[tuple[str, UUID], ECKey] = _Bounded(2_000)
         self._under_way: dict[Hashable, asyncio.Task[Any]] = {}
+        self.replay = Replay(database, clock)
 
     def realm(self, tenant: TenantRef | None) -> Realm:
         """Return the realm of a tenant, or of the platform."""

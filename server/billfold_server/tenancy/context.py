@@ -42,12 +42,16 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         client_id: The API client, to which idempotency keys and rate limits belong; the nil UUID for jobs and the CLI.
         request_id: The request in which it acts, ``req_…``, where there is one.
         scopes: What its access token allows.
+        user_id: The user for whom the client acts, where one has allowed it something.
+        grant_id: What that user has allowed; ``Call.tx()`` sees that it still stands.
     """
 
     actor: str
     client_id: UUID
     request_id: str | None = None
     scopes: frozenset[str] = frozenset()
+    user_id: UUID | None = None
+    grant_id: UUID | None = None
 
 
 SYSTEM: Final = Caller(actor="system", client_id=UUID(int=0))

@@ -20,7 +20,7 @@ from billfold.contract.oauth import JwkSet
 from billfold.ids import Prefix
 from billfold.proofs import InvalidProofError, verify_head, verify_proof
 from billfold_server.app import open_services
-from billfold_server.identity.tokens import key_id_of
+from billfold_server.identity.tokens.access_tokens import key_id_of
 from billfold_server.ledger.commands import ledger
 from tests.live import LiveServer
 from tests.tenants import manifest

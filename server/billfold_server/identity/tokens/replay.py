@@ -1,0 +1,178 @@
+"""What may be shown once only: DPoP proofs, client assertions and request objects.
+
+Sources: RFC 9449, section 11.1; RFC 7523, section 3, item 7; RFC 9101, section 10.8.
+
+The table is the only memory. So workers share it, a restart forgets nothing, and of copies that come at the same
+instant PostgreSQL's primary key lets one in. Uses that come while an earlier statement is on its way are written
+together by the next one, so a busy realm pays for a commit once per batch and not once per request.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import structlog
+
+from billfold.clock import Clock
+from billfold_server.identity.queries import Tx
+from billfold_server.identity.realms import Realm
+
+if TYPE_CHECKING:
+    from billfold_server.tenancy.transaction import Database
+
+__all__ = ["Replay", "first_use"]
+
+_log = structlog.stdlib.get_logger("billfold.identity")
+
+_INSERT: Final = """
+INSERT INTO seen_tokens (digest, expires_at)
+SELECT * FROM unnest($1::bytea[], $2::timestamptz[])
+ON CONFLICT DO NOTHING
+RETURNING digest
+"""
+_SWEEP: Final = """
+DELETE FROM seen_tokens WHERE digest IN (
+    SELECT digest FROM seen_tokens WHERE expires_at < $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+"""
+_MARGIN: Final = timedelta(seconds=60)
+"""How much longer than it would be believed each use is remembered: clocks of two machines differ a little."""
+
+_LONGEST_BATCH: Final = 500
+_SWEEP_EVERY_S: Final = 5.0
+_SWEEP_ROWS: Final = 1_000
+_REALMS: Final = 10_000
+
+
+async def first_use(tx: Tx, purpose: str, owner: str, jti: str, expires_at: datetime) -> bool:
+    """Tell whether something is shown for the first time, and remember it, in an open transaction.
+
+    A copy that is being shown in another transaction is waited for. Where nothing else is written, ``Replay`` is
+    quicker.
+
+    Args:
+        tx: An open transaction of the realm.
+        purpose: What it is, such as ``dpop``; the same id may be used once for each purpose.
+        owner: Whose it is: the client's id, or the thumbprint of the key.
+        jti: Its id.
+        expires_at: Until when it would be believed, on the real clock.
+    """
+    digest = _digest(purpose, owner, jti)
+    return bool(await tx.fetch(_INSERT, [digest], [expires_at + _MARGIN]))
+
+
+def _digest(purpose: str, owner: str, jti: str) -> bytes:
+    parts = (purpose.encode(), owner.encode(), jti.encode())
+    return hashlib.sha256(b"".join(len(part).to_bytes(4, "big") + part for part in parts)).digest()
+
+
+class _Use(msgspec.Struct, eq=False):
+    digest: bytes
+    expires_at: datetime
+    answer: "asyncio.Future[bool]"
+
+
+class _Line(msgspec.Struct, eq=False):
+    """Those who wait at one realm, and who writes for them."""
+
+    waiting: deque[_Use] = msgspec.field(default_factory=deque)
+    writer: "asyncio.Task[None] | None" = None
+
+
+class Replay:
+    """Remembers what was shown, for all realms of one process.
+
+    Args:
+        database: Where it is remembered.
+        clock: The real clock.
+    """
+
+    def __init__(self, database: "Database", clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._lines: dict[str, _Line] = {}
+        self._swept: dict[str, float] = {}
+
+    async def first_use(self, realm: Realm, purpose: str, owner: str, jti: str, expires_at: datetime) -> bool:
+        """Tell whether something is shown for the first time, and remember it. The answer is on disk when it comes.
+
+        Must not be awaited inside of an open transaction; there, the function of the same name is meant. Arguments are
+        those of that function.
+
+        Raises:
+            errors.BillfoldError: The database didn't answer; then it isn't a first use either.
+        """
+        line = self._lines.get(realm.owner)
+        if line is None:
+            line = self._lines[realm.owner] = _Line()
+        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        line.waiting.append(_Use(_digest(purpose, owner, jti), expires_at + _MARGIN, answer))
+        if line.writer is None:
+            line.writer = asyncio.create_task(self._write(realm, line))
+        return await answer
+
+    async def _write(self, realm: Realm, line: _Line) -> None:
+        """Write batch after batch for as long as somebody waits."""
+        batch: list[_Use] = []
+        try:
+            while line.waiting:
+                batch = [line.waiting.popleft() for _ in range(min(len(line.waiting), _LONGEST_BATCH))]
+                try:
+                    fresh = await self._insert(realm, batch)
+                except Exception as error:  # noqa: BLE001 - each of those who wait is told
+                    _settle(batch, error)
+                else:
+                    _settle(batch, fresh)
+                    await self._sweep(realm)
+        finally:
+            line.writer = None
+            self._lines.pop(realm.owner, None)
+            # Only if this task itself was ended is there anybody left.
+            for use in (*batch, *line.waiting):
+                use.answer.cancel()
+
+    async def _insert(self, realm: Realm, batch: Sequence[_Use]) -> set[bytes]:
+        # Workers that write the same digests in another order would wait for each other in a circle.
+        rows = sorted({use.digest: use.expires_at for use in reversed(batch)}.items())
+        async with self._tx(realm) as tx:
+            fresh = await tx.fetch(_INSERT, [digest for digest, _ in rows], [expires_at for _, expires_at in rows])
+        return {row["digest"] for row in fresh}
+
+    async def _sweep(self, realm: Realm) -> None:
+        """Forget what has expired, a little now and then: whoever adds rows takes rows away, so they stay few."""
+        if time.monotonic() - self._swept.get(realm.owner, 0.0) < _SWEEP_EVERY_S:
+            return
+        try:
+            async with self._tx(realm) as tx:
+                tag = await tx.execute(_SWEEP, self._clock.now(), _SWEEP_ROWS)
+        except Exception:  # noqa: BLE001 - nobody's request depends on it, and the next batch tries again
+            _log.warning("what has expired couldn't be forgotten", realm=realm.owner, exc_info=True)
+            return
+        if tag != f"DELETE {_SWEEP_ROWS}":
+            if len(self._swept) >= _REALMS:
+                self._swept.clear()
+            self._swept[realm.owner] = time.monotonic()
+
+    def _tx(self, realm: Realm) -> AbstractAsyncContextManager[Any]:
+        return self._database.platform_tx() if realm.tenant is None else self._database.tx(realm.tenant)
+
+
+def _settle(batch: Sequence[_Use], outcome: set[bytes] | Exception) -> None:
+    """Answer everybody of a batch; of copies in one batch the one who came first is the first."""
+    for use in batch:
+        if use.answer.done():
+            # Whoever asked has gone away. What it showed counts as used.
+            pass
+        elif isinstance(outcome, Exception):
+            use.answer.set_exception(outcome)
+            continue
+        else:
+            use.answer.set_result(use.digest in outcome)
+        if isinstance(outcome, set):
+            outcome.discard(use.digest)
