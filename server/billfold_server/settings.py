@@ -95,6 +95,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             the server serves nobody else but this machine; health is told to everybody.
         tls_certificate: PEM file with the server's certificate chain.
         tls_key: PEM file with its private key.
+        mtls_port: Second port, on which HTTPS clients are asked for a certificate; 0 takes a free one.
+        mtls_public_url: How the world reaches what asks for client certificates: that port, or a proxy's. Where absent,
+            ``public_url`` with that port.
         keyring_file: Where the keyring lies; ``keyring.json`` in the data folder where absent.
         keyring_passphrase: Opens the keyring.
         access_token_ttl_s: How long an access token lives.
@@ -127,6 +130,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     trusted_proxies: list[str] = []
     tls_certificate: str | None = None
     tls_key: str | None = None
+    mtls_port: Port | None = None
+    mtls_public_url: str | None = None
     keyring_file: str | None = None
     keyring_passphrase: Secret | None = None
     access_token_ttl_s: Annotated[int, Meta(ge=10, le=600)] = 600
@@ -156,6 +161,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         scheme = "https" if self.tls_certificate is not None else "http"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{scheme}://{host}:{self.port}"
+
+    @property
+    def mtls_base_url(self) -> str | None:
+        """Return how the world reaches the server with a client certificate, or None where nobody asks for one.
+
+        No slash is at the end. The same paths are below it as below ``base_url``, which stays the canonical one.
+        """
+        if self.mtls_public_url is not None:
+            return self.mtls_public_url.rstrip("/")
+        if self.mtls_port is None:
+            return None
+        host = urlsplit(self.base_url).hostname or self.host
+        return f"https://{f'[{host}]' if ':' in host else host}:{self.mtls_port}"
 
     @property
     def default_isolation(self) -> Literal["role", "login"]:
@@ -275,11 +293,7 @@ def _meant(name: str) -> str:
 
 def _from_text(annotation: Any, text: str) -> Any:
     """Return the value that a variable's text stands for."""
-    kinds = {typing.get_origin(annotation) or annotation}
-    if typing.get_origin(annotation) in {typing.Union, types.UnionType}:
-        kinds = {typing.get_origin(each) or each for each in typing.get_args(annotation)}
-    if typing.get_origin(annotation) is Annotated:
-        kinds = {typing.get_args(annotation)[0]}
+    kinds = _kinds(annotation)
     if list in kinds:
         return [part.strip() for part in text.split(",") if part.strip()]
     if int in kinds:
@@ -290,6 +304,16 @@ def _from_text(annotation: Any, text: str) -> Any:
     if types.NoneType in kinds and not text:
         return None
     return text
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """Return the types that an annotation allows, without their parameters and bounds."""
+    origin = typing.get_origin(annotation)
+    if origin is Annotated:
+        return _kinds(typing.get_args(annotation)[0])
+    if origin in {typing.Union, types.UnionType}:
+        return set().union(*map(_kinds, typing.get_args(annotation)))
+    return {origin or annotation}
 
 
 def _decode(kind: type, value: Any) -> Any:
@@ -343,12 +367,13 @@ def _inconsistent(settings: Settings) -> list[Mistake]:
                 Mistake(name, f"{name} names a file that isn't there; set {PREFIX}{name.upper()} to a PEM file.")
             )
     mistakes += _not_networks(settings)
-    if settings.public_url is not None:
-        parts = urlsplit(settings.public_url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-            mistakes.append(
-                Mistake("public_url", "public_url must be like https://wallet.example; set BILLFOLD_PUBLIC_URL.")
-            )
+    if settings.public_url is not None and not _is_address(settings.public_url, "http", "https"):
+        mistakes.append(
+            Mistake("public_url", "public_url must be like https://wallet.example; set BILLFOLD_PUBLIC_URL.")
+        )
+    if settings.mtls_public_url is not None and not _is_address(settings.mtls_public_url, "https"):
+        sentence = "mtls_public_url must be like https://mtls.wallet.example; set BILLFOLD_MTLS_PUBLIC_URL."
+        mistakes.append(Mistake("mtls_public_url", sentence))
     for name in ("database_url", "admin_database_url"):
         url = getattr(settings, name)
         if url is not None and _split(url).scheme not in {"postgres", "postgresql"}:
@@ -356,6 +381,11 @@ def _inconsistent(settings: Settings) -> list[Mistake]:
                 Mistake(name, f"{name} must be one address that begins with postgresql://; set {PREFIX}{name.upper()}.")
             )
     return mistakes
+
+
+def _is_address(text: str, *schemes: str) -> bool:
+    parts = urlsplit(text)
+    return parts.scheme in schemes and bool(parts.hostname) and not parts.query and not parts.fragment
 
 
 def _not_networks(settings: Settings) -> list[Mistake]:

@@ -40,6 +40,23 @@ class TestSettings:
         assert (settings.port, settings.workers, settings.host) == (5, 4, "10.0.0.5")
         assert settings.trusted_proxies == ["10.0.0.0/8"]
 
+    @pytest.mark.parametrize(
+        ("environ", "address"),
+        [
+            ({}, None),
+            ({"BILLFOLD_MTLS_PORT": "8443"}, "https://127.0.0.1:8443"),
+            ({"BILLFOLD_MTLS_PORT": "8443", "BILLFOLD_HOST": "::1"}, "https://[::1]:8443"),
+            (
+                {"BILLFOLD_MTLS_PORT": "8443", "BILLFOLD_PUBLIC_URL": "https://wallet.example/"},
+                "https://wallet.example:8443",
+            ),
+            ({"BILLFOLD_MTLS_PUBLIC_URL": "https://mtls.wallet.example/"}, "https://mtls.wallet.example"),
+        ],
+    )
+    def test_say_where_client_certificates_are_asked_for(self, environ: dict[str, str], address: str | None) -> None:
+        """The address for client certificates follows from the port or is given; without either there is none."""
+        assert load_settings(environ).mtls_base_url == address
+
     def test_split_lists_at_commas(self) -> None:
         """A list in the environment is written with commas."""
         assert load_settings(SAFE).trusted_proxies == ["10.1.0.0/16", "10.2.0.1"]
@@ -58,6 +75,7 @@ class TestSettings:
             ({"BILLFOLD_TLS_KEY": "/nowhere.pem"}, "tls_key"),
             ({"BILLFOLD_TRUSTED_PROXIES": "proxy"}, "trusted_proxies"),
             ({"BILLFOLD_PUBLIC_URL": "wallet.example"}, "public_url"),
+            ({"BILLFOLD_MTLS_PUBLIC_URL": "http://mtls.wallet.example"}, "mtls_public_url"),
             ({"BILLFOLD_CONFIG": "/nowhere.toml"}, "config"),
         ],
     )

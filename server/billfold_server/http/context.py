@@ -26,7 +26,10 @@ class RequestContext(msgspec.Struct, kw_only=True, eq=False):
         receiving: Receives its body.
         headers: The request's headers by lower-case name; a header that came twice has its values joined by a comma.
         peer: The address from which it came, as far as trusted proxies tell.
-        certificate: The client's TLS certificate as DER, where it has shown one that counts.
+        certificate: The client's TLS certificate as DER, where it has shown one that counts. It is proven that the
+            client has the private key, not who the client is.
+        certificate_verified: Whether the certificate was issued for clients by an authority that the settings name, and
+            is valid now. A self-signed one never is.
         client_request_id: What a stranger would like it to be called; goes into the log, nowhere else.
         base_url: The canonical base URL of the tenant or of the platform.
         tenant: The tenant that the address names.
@@ -42,6 +45,7 @@ class RequestContext(msgspec.Struct, kw_only=True, eq=False):
     headers: Mapping[str, str] = {}
     peer: str = ""
     certificate: bytes | None = None
+    certificate_verified: bool = False
     client_request_id: str | None = None
     base_url: str = ""
     tenant: "TenantRef | None" = None

@@ -105,6 +105,7 @@ class Pipeline:
             base_url=context.base_url,
             peer=context.peer,
             certificate=context.certificate,
+            certificate_verified=context.certificate_verified,
             tenant_or_none=context.tenant,
             if_match=headers.get("if-match") if operation.if_match else None,
         )

@@ -114,7 +114,10 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
         path: The path below the tenant's base.
         headers: The request's headers by lower-case name; a header that came twice has its values joined by a comma.
         peer: The address from which it came.
-        certificate: The client's TLS certificate as DER, where it has shown one that counts.
+        certificate: The client's TLS certificate as DER, where it has shown one that counts. It is proven that the
+            client has the private key, not who the client is.
+        certificate_verified: Whether the certificate was issued for clients by an authority that the settings name, and
+            is valid now. A self-signed one never is.
         body: The body as it came in.
         idempotency_key: The key that it gave, if it did.
         idempotency: Under which key, and with which fingerprint, the request may be repeated.
@@ -131,6 +134,7 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
     base_url: str
     peer: str = ""
     certificate: bytes | None = None
+    certificate_verified: bool = False
     body: bytes = b""
     idempotency_key: str | None = None
     idempotency: IdempotencyRef | None = None
