@@ -82,7 +82,7 @@ class LiveServer:
                 client, secret = await create_client(
                     tx, services.keyring, name="test", scopes=scopes_, now=services.clock.now(), platform=platform
                 )
-            return Credentials(client.id, secret)
+            return Credentials(client.client_id, secret)
 
         credentials = self.run(create())
         assert isinstance(credentials, Credentials)

@@ -121,6 +121,7 @@ def build_services(settings: Settings, *, clock: Clock | None = None) -> Service
             clock=clock,
             base_url=settings.base_url,
             token_ttl_s=settings.access_token_ttl_s,
+            production=settings.production,
         ),
         limits=ClientLimits(buckets, settings),
         keyring=keyring,

@@ -89,7 +89,7 @@ class Server:
             client, secret = await create_client(
                 tx, self.services.keyring, name="bench", scopes=scopes, now=self.services.clock.now()
             )
-        return client.id, secret
+        return client.client_id, secret
 
     def entries(self, clients: Sequence[Client]) -> int:
         """Return how many journal entries the clients' tenants have, all of whose books must add up."""

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from billfold_server.identity.rules import PLATFORM_SCOPES, TENANT_SCOPES
-from billfold_server.identity.service import Client, create_client, list_clients, realm_of, set_client_state
+from billfold_server.identity.service import Client, create_client, list_clients, set_client_state
 from billfold_server.tenancy.context import COMMAND_LINE
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ async def _realm(
         found = None if tenant is None else await services.registry.get(tenant)
         scope = services.database.platform_tx() if found is None else services.database.tx(found)
         async with scope as tx:
-            yield services, tx, realm_of(services.settings.base_url, found).issuer
+            yield services, tx, services.identity.realm(found).issuer
 
 
 @click.group()
@@ -89,7 +89,7 @@ def create(  # noqa: PLR0917 - click hands over one argument for each option
                 caller=COMMAND_LINE,
             )
         return {
-            "client_id": client.id,
+            "client_id": client.client_id,
             "client_secret": secret,
             "token_url": f"{issuer}/oauth/token",
             "base_url": issuer,
@@ -118,20 +118,25 @@ def create(  # noqa: PLR0917 - click hands over one argument for each option
 def list_all(open_services: OpenServices, tenant: str | None, *, platform: bool, as_json: bool) -> None:
     """Show the API clients, without their secrets."""
 
-    async def run() -> list[Client]:
+    async def run() -> Sequence[Client]:
         async with _realm(open_services, tenant, platform=platform) as (_, tx, _issuer):
             return await list_clients(tx)
 
     found = asyncio.run(run())
     if as_json:
-        click.echo(msgspec.json.encode(found).decode())
+        click.echo(msgspec.json.encode([_shown(client) for client in found]).decode())
         return
     table = Table("Client id", "Name", "State", "Scopes", "Created")
     for client in found:
         table.add_row(
-            client.id, client.name, client.state, " ".join(client.scopes), f"{client.created_at:%Y-%m-%d %H:%M}"
+            client.client_id, client.name, client.state, " ".join(client.scopes), f"{client.created_at:%Y-%m-%d %H:%M}"
         )
     Console().print(table)
+
+
+def _shown(client: Client) -> dict[str, Any]:
+    """Return a client as JSON tells of it."""
+    return {**msgspec.to_builtins(client), "id": client.client_id}
 
 
 def _set_state(

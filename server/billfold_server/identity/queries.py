@@ -1,4 +1,4 @@
-"""The SQL of clients and signing keys. The same tables are in each tenant's schema and in the platform's."""
+"""The SQL of signing keys. The same tables are in each tenant's schema and in the platform's."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-__all__ = ["ClientRow", "KeyRow", "Tx"]
+__all__ = ["KeyRow", "Tx"]
 
 
 class Tx(Protocol):
@@ -27,21 +27,6 @@ class Tx(Protocol):
         ...
 
 
-class ClientRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An API client."""
-
-    id: UUID
-    name: str
-    secret_digest: bytes
-    scopes: list[str]
-    state: str
-    created_at: datetime
-    updated_at: datetime
-
-    def __repr__(self) -> str:
-        return f"ClientRow(id={self.id!s}, state={self.state!r})"
-
-
 class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
     """A signing key, its private half sealed."""
 
@@ -53,35 +38,7 @@ class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-_CLIENT = "id, name, secret_digest, scopes, state, created_at, updated_at"
 _KEY = "id, algorithm, public_jwk, sealed_private, state, created_at"
-
-
-async def insert_client(tx: Tx, row: ClientRow) -> None:
-    """Write a new client."""
-    await tx.execute(
-        "INSERT INTO api_clients (id, name, secret_digest, scopes, state, created_at, updated_at) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        row.id, row.name, row.secret_digest, row.scopes, row.state, row.created_at, row.updated_at,
-    )  # fmt: skip
-
-
-async def find_client(tx: Tx, client_id: UUID) -> ClientRow | None:
-    """Return a client, or None."""
-    row = await tx.fetchrow(f"SELECT {_CLIENT} FROM api_clients WHERE id = $1", client_id)  # noqa: S608 - a constant
-    return None if row is None else ClientRow(**dict(row))
-
-
-async def list_clients(tx: Tx) -> Sequence[ClientRow]:
-    """Return all clients, oldest first."""
-    rows = await tx.fetch(f"SELECT {_CLIENT} FROM api_clients ORDER BY id")  # noqa: S608 - a constant
-    return [ClientRow(**dict(row)) for row in rows]
-
-
-async def set_client_state(tx: Tx, client_id: UUID, state: str, now: datetime) -> bool:
-    """Change a client's state, and tell whether there is such a client."""
-    tag = await tx.execute("UPDATE api_clients SET state = $2, updated_at = $3 WHERE id = $1", client_id, state, now)
-    return tag == "UPDATE 1"
 
 
 async def list_keys(tx: Tx) -> Sequence[KeyRow]:

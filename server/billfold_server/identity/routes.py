@@ -3,12 +3,12 @@
 A tenant and the platform are served by the same functions; the address says whose clients and keys are meant.
 """
 
-import msgspec
-
-from billfold.contract.oauth import JwkSet, OAuthError, ServerMetadata, TokenRequest, TokenResponse
+from billfold.contract.oauth import JwkSet, ServerMetadata, TokenRequest, TokenResponse
 from billfold_server.http.routing import Call, Reply, Routes
 from billfold_server.identity import rules
+from billfold_server.identity.answers import refused
 from billfold_server.identity.rules import OAuthRefusal
+from billfold_server.identity.service import authenticate
 
 __all__ = ["platform_routes", "routes"]
 
@@ -28,25 +28,15 @@ _KEYS_MAX_AGE_S = 300
 
 
 async def _issue(call: Call, body: bytes) -> Reply[TokenResponse]:
-    services = call.services
-    services.limits.check_address(call.peer)
-    realm = services.identity.realm(call.tenant_or_none)
+    identity = call.services.identity
+    realm = identity.realm(call.tenant_or_none)
     try:
-        token = await services.identity.issue(realm, rules.read_form(body), call.headers.get("authorization"))
+        form = rules.read_form(body)
+        client = await authenticate(call.services, realm, call, form)
+        token = await identity.issue(realm, client, form)
     except OAuthRefusal as refusal:
-        # Only what could be guessing is counted; a mistake in the form isn't.
-        if refusal.error == "invalid_client":
-            services.limits.count_failure(call.peer)
-        return _refused(refusal)
+        return refused(refusal)
     return Reply(body=token, headers={"Cache-Control": "no-store"})
-
-
-def _refused(refusal: OAuthRefusal) -> Reply[TokenResponse]:
-    headers = {"Cache-Control": "no-store", "Content-Type": "application/json"}
-    if refusal.status == 401:  # noqa: PLR2004 - Unauthorized always comes with a challenge (RFC 9110, section 11.6.1).
-        headers["WWW-Authenticate"] = 'Basic realm="billfold", charset="UTF-8"'
-    body = OAuthError(error=refusal.error, error_description=refusal.description)
-    return Reply(body=msgspec.json.encode(body), status=refusal.status, headers=headers)
 
 
 async def _keys(call: Call) -> Reply[JwkSet]:

@@ -1,21 +1,15 @@
 """Scopes, and how a token request is read (RFC 6749)."""
 
-import base64
-import binascii
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 from urllib.parse import unquote_plus
-
-import msgspec
 
 __all__ = [
     "PLATFORM_SCOPES",
     "TENANT_SCOPES",
-    "Credentials",
     "OAuthRefusal",
     "granted_scopes",
-    "read_credentials",
     "read_form",
     "unknown_scopes",
 ]
@@ -66,23 +60,6 @@ class OAuthRefusal(Exception):
         self.basic = basic
 
 
-class Credentials(msgspec.Struct, frozen=True):
-    """What a client showed of itself.
-
-    Attributes:
-        client_id: Who it says that it is.
-        secret: By what it wants to be believed.
-        basic: Whether they came by HTTP Basic.
-    """
-
-    client_id: str
-    secret: str
-    basic: bool
-
-    def __repr__(self) -> str:
-        return f"Credentials(client_id={self.client_id!r})"
-
-
 def read_form(body: bytes) -> dict[str, str]:
     """Return the parameters of a form, each of which may occur once; empty ones count as absent (section 3.2).
 
@@ -103,37 +80,6 @@ def read_form(body: bytes) -> dict[str, str]:
     except UnicodeDecodeError:
         raise OAuthRefusal("invalid_request", "the form isn't valid") from None
     return parameters
-
-
-_BASIC = re.compile(r"(?i:basic) +([A-Za-z0-9+/]+={0,2})")
-
-
-def read_credentials(authorization: str | None, form: Mapping[str, str]) -> Credentials:
-    """Return what the client showed: by HTTP Basic or in the form (section 2.3.1), but not by both.
-
-    Raises:
-        OAuthRefusal: ``invalid_client``: nothing was shown. ``invalid_request``: two ways at once.
-    """
-    if authorization is None:
-        if "client_id" not in form or "client_secret" not in form:
-            raise OAuthRefusal("invalid_client", "the client must authenticate")
-        return Credentials(form["client_id"], form["client_secret"], basic=False)
-    if "client_secret" in form:
-        raise OAuthRefusal("invalid_request", "the client authenticates in two ways at once")
-    refusal = OAuthRefusal("invalid_client", "the Authorization header isn't HTTP Basic", basic=True)
-    if (match := _BASIC.fullmatch(authorization)) is None:
-        raise refusal
-    try:
-        pair = base64.b64decode(match.group(1), validate=True).decode("utf-8")
-        client_id, colon, secret = pair.partition(":")
-        credentials = Credentials(
-            unquote_plus(client_id, errors="strict"), unquote_plus(secret, errors="strict"), basic=True
-        )
-    except (binascii.Error, ValueError):
-        raise refusal from None
-    if not colon or form.get("client_id", credentials.client_id) != credentials.client_id:
-        raise refusal
-    return credentials
 
 
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")

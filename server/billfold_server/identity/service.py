@@ -1,4 +1,4 @@
-"""Clients, their access tokens, and the check of those on every request.
+"""Access tokens of clients, and the check of those on every request.
 
 A realm is who issues and accepts tokens: each tenant is one, and the platform is one. A token is good in its realm
 alone: realms share neither keys nor issuer nor audience.
@@ -6,14 +6,12 @@ alone: realms share neither keys nor issuer nor audience.
 
 import asyncio
 import hashlib
-import hmac
 import re
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Coroutine, Hashable, Sequence
+from collections.abc import Coroutine, Hashable, Mapping
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from uuid import UUID
 
@@ -27,7 +25,16 @@ from billfold.contract.oauth import Jwk, JwkSet, TokenResponse
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.identity import queries, rules
-from billfold_server.identity.queries import ClientRow, KeyRow, Tx
+from billfold_server.identity.clients import service as clients
+from billfold_server.identity.clients.service import (
+    Client,
+    authenticate,
+    create_client,
+    knows_secret,
+    list_clients,
+    set_client_state,
+)
+from billfold_server.identity.queries import KeyRow
 from billfold_server.identity.realms import Realm, realm_of
 from billfold_server.identity.rules import OAuthRefusal
 from billfold_server.identity.tokens import access_tokens as tokens
@@ -39,101 +46,22 @@ from billfold_server.tenancy.context import SYSTEM, Caller, TenantRef
 if TYPE_CHECKING:
     from billfold_server.tenancy.transaction import Database
 
-__all__ = ["Client", "Identity", "Realm", "create_client", "list_clients", "realm_of", "set_client_state"]
+__all__ = [
+    "Client",
+    "Identity",
+    "Realm",
+    "authenticate",
+    "create_client",
+    "knows_secret",
+    "list_clients",
+    "realm_of",
+    "set_client_state",
+]
 
 _log = structlog.stdlib.get_logger("billfold.identity")
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
-
-
-class Client(msgspec.Struct, frozen=True, kw_only=True):
-    """An API client, without its secret."""
-
-    id: str
-    name: str
-    scopes: list[str]
-    state: str
-    created_at: datetime
-
-
-def _client(row: ClientRow) -> Client:
-    return Client(
-        id=ids.encode(Prefix.CLIENT, row.id),
-        name=row.name,
-        scopes=sorted(row.scopes),
-        state=row.state,
-        created_at=row.created_at,
-    )
-
-
-def _digest(keyring: Keyring, client_id: UUID, secret: str) -> bytes:
-    """Return what is kept of a secret. It has 256 random bits, so a keyed digest is as good as a slow one."""
-    return hmac.digest(keyring.derive("client secrets"), client_id.bytes + secret.encode(), "sha256")
-
-
-async def create_client(
-    tx: Tx,
-    keyring: Keyring,
-    *,
-    name: str,
-    scopes: Sequence[str],
-    now: datetime,
-    platform: bool = False,
-    caller: Caller = SYSTEM,
-) -> tuple[Client, str]:
-    """Register an API client, and return it with its secret, which is shown this once.
-
-    Args:
-        tx: An open transaction of the tenant, or of the platform.
-        keyring: Keys the digest that is kept.
-        name: For people.
-        scopes: What it may ask for.
-        now: The real time.
-        platform: Whether it is an operator of the platform.
-        caller: Who asks for it.
-
-    Raises:
-        errors.ValidationFailed: There is no scope, or one that nothing asks for.
-    """
-    if strangers := rules.unknown_scopes(scopes, platform=platform):
-        raise errors.ValidationFailed(f"there is no scope {', '.join(strangers)}", param="scope")
-    if not scopes:
-        raise errors.ValidationFailed("a client needs at least one scope", param="scope")
-    client_id, secret = ids.uuid7(), f"bfs_{secrets.token_urlsafe(32)}"
-    row = ClientRow(
-        id=client_id,
-        name=name,
-        secret_digest=_digest(keyring, client_id, secret),
-        scopes=sorted(set(scopes)),
-        state="active",
-        created_at=now,
-        updated_at=now,
-    )
-    await queries.insert_client(tx, row)
-    wire_id = ids.encode(Prefix.CLIENT, client_id)
-    await audit.record(tx, audit.new_record(caller, "client.created", wire_id, facts={"scopes": row.scopes}))
-    return _client(row), secret
-
-
-async def list_clients(tx: Tx) -> list[Client]:
-    """Return the realm's clients, oldest first."""
-    return [_client(row) for row in await queries.list_clients(tx)]
-
-
-async def set_client_state(tx: Tx, client_id: str, *, enabled: bool, now: datetime, caller: Caller = SYSTEM) -> None:
-    """Enable or disable a client. Its tokens stop or begin to work within a second, on every worker.
-
-    Raises:
-        errors.NotFound: There is no such client.
-    """
-    try:
-        key = ids.decode(Prefix.CLIENT, client_id)
-    except ids.InvalidIdError:
-        raise errors.NotFound("there is no such client") from None
-    if not await queries.set_client_state(tx, key, "active" if enabled else "disabled", now):
-        raise errors.NotFound("there is no such client")
-    await audit.record(tx, audit.new_record(caller, f"client.{'enabled' if enabled else 'disabled'}", client_id))
 
 
 def _public_jwk(key: ECKey, kid: str) -> Jwk:
@@ -219,15 +147,24 @@ class Identity:
         clock: The real clock.
         base_url: How the world reaches the server.
         token_ttl_s: How long an access token lives.
+        production: Whether the deployment serves real money.
     """
 
     def __init__(
-        self, *, database: "Database", keyring: Keyring, clock: Clock, base_url: str, token_ttl_s: int
+        self,
+        *,
+        database: "Database",
+        keyring: Keyring,
+        clock: Clock,
+        base_url: str,
+        token_ttl_s: int,
+        production: bool = False,
     ) -> None:
         self._database = database
         self._keyring = keyring
         self._clock = clock
         self._base_url = base_url
+        self._production = production
         self._token_ttl_s = token_ttl_s
         self._realms: _Bounded[str, Realm] = _Bounded(2_000)
         self._verified: _Bounded[tuple[str, bytes], _Known] = _Bounded(20_000)
@@ -242,7 +179,7 @@ class Identity:
         slug = "" if tenant is None else tenant.slug
         realm = self._realms.get(slug)
         if realm is None or realm.tenant is not tenant:
-            realm = realm_of(self._base_url, tenant)
+            realm = realm_of(self._base_url, tenant, production=self._production)
             self._realms.put(slug, realm)
         return realm
 
@@ -300,34 +237,31 @@ class Identity:
     async def _read_standing(self, realm: Realm, client_id: UUID) -> _Standing:
         read_at = time.monotonic()
         async with self._tx(realm) as tx:
-            row = await queries.find_client(tx, client_id)
-        active = row is not None and row.state == "active"
-        standing = _Standing(active, frozenset(row.scopes) if row is not None else frozenset(), read_at)
+            client = await clients.find(tx, client_id)
+        active = client is not None and client.state == "active"
+        standing = _Standing(active, frozenset(client.scopes) if client is not None else frozenset(), read_at)
         self._standings.put((realm.owner, ids.encode(Prefix.CLIENT, client_id)), standing)
         return standing
 
     # The authorization server.
 
-    async def issue(self, realm: Realm, form: dict[str, str], authorization: str | None) -> TokenResponse:
-        """Return an access token to a client that has shown its secret (RFC 6749, section 4.4).
+    async def issue(self, realm: Realm, client: Client, form: Mapping[str, str]) -> TokenResponse:
+        """Return an access token to a client that has proven who it is (RFC 6749, section 4.4).
 
         Raises:
             OAuthRefusal: By the codes of section 5.2.
         """
         if "grant_type" not in form:
             raise OAuthRefusal("invalid_request", "grant_type is required")
-        credentials = rules.read_credentials(authorization, form)
-        client = await self._authenticate_client(realm, credentials)
         if form["grant_type"] != "client_credentials":
             raise OAuthRefusal("unsupported_grant_type", "the grant type isn't supported")
         scopes = rules.granted_scopes(form.get("scope"), client.scopes)
         keys = await self._realm_keys(realm)
         now_s = int(self._clock.now().timestamp())
-        wire_id = ids.encode(Prefix.CLIENT, client.id)
         claims = Claims(
             iss=realm.issuer,
-            sub=wire_id,
-            client_id=wire_id,
+            sub=client.client_id,
+            client_id=client.client_id,
             aud=realm.audience,
             scope=" ".join(scopes),
             jti=secrets.token_urlsafe(16),
@@ -341,21 +275,6 @@ class Identity:
             expires_in=self._token_ttl_s,
             scope=claims.scope,
         )
-
-    async def _authenticate_client(self, realm: Realm, credentials: rules.Credentials) -> ClientRow:
-        """Return the client whose secret this is. Whether a client exists can't be told from answer or effort."""
-        try:
-            client_id = ids.decode(Prefix.CLIENT, credentials.client_id)
-        except ids.InvalidIdError:
-            client_id = UUID(int=0)
-        async with self._tx(realm) as tx:
-            row = await queries.find_client(tx, client_id)
-        shown = _digest(self._keyring, client_id, credentials.secret)
-        kept = row.secret_digest if row is not None else bytes(32)
-        matches = hmac.compare_digest(shown, kept)
-        if row is None or not matches or row.state != "active":
-            raise OAuthRefusal("invalid_client", "the client isn't authenticated", basic=credentials.basic)
-        return row
 
     async def jwks(self, realm: Realm) -> JwkSet:
         """Return the realm's public keys."""

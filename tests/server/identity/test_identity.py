@@ -367,8 +367,8 @@ class TestASigningKey:
             "UPDATE signing_keys SET public_jwk = '{}'",
             "UPDATE signing_keys SET state = 'retired'",
             "DELETE FROM signing_keys",
-            "UPDATE api_clients SET scopes = '{}'",
-            "UPDATE api_clients SET secret_digest = ''",
+            "UPDATE api_clients SET id = gen_random_uuid()",
+            "UPDATE api_clients SET registered_by = 'operator'",
             "DELETE FROM api_clients",
         ]
 

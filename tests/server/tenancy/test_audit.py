@@ -92,12 +92,12 @@ class TestAnApiClient:
                 tx, KEYRING, name="n", scopes=wanted, now=now, platform=platform, caller=OPERATOR
             )
             for enabled in (False, True):
-                await set_client_state(tx, client.id, enabled=enabled, now=now, caller=OPERATOR)
+                await set_client_state(tx, client.client_id, enabled=enabled, now=now, caller=OPERATOR)
         async with scope() as tx:
-            records = list(reversed(await audit.list_records(tx, object_id=client.id)))
+            records = list(reversed(await audit.list_records(tx, object_id=client.client_id)))
         assert [record.action for record in records] == ["client.created", "client.disabled", "client.enabled"]
         assert {record.actor for record in records} == {"cli_operator"}
-        assert records[0].facts == {"scopes": wanted}
+        assert records[0].facts == {"scopes": wanted, "authentication": "client_secret_basic"}
         assert secret not in msgspec.json.encode(records).decode()
 
 

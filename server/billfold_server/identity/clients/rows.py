@@ -1,0 +1,212 @@
+"""A registered client, and the SQL of its table, which each tenant's schema and the platform's have.
+
+What is kept of secrets stands beside the client, not in it, so that whoever is handed a client can't show or log them.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final, Literal
+from uuid import UUID
+
+import msgspec
+
+from billfold import ids
+from billfold.ids import Prefix
+from billfold_server.identity.profiles import ClientAuthentication, SigningAlgorithm
+from billfold_server.identity.queries import Tx
+
+__all__ = [
+    "Client",
+    "ClientState",
+    "Kept",
+    "Registered",
+    "find_client",
+    "insert_client",
+    "list_clients",
+    "lock_client",
+    "update_client",
+]
+
+ClientState = Literal["active", "disabled", "deleted"]
+"""Whether a client is let in; one that is deleted stays as a row, because audit and consents name it."""
+
+
+class Client(msgspec.Struct, frozen=True, kw_only=True):
+    """A registered client (RFC 7591, section 2).
+
+    Attributes:
+        id: The row's id.
+        client_id: The same on the wire, ``cli_…``.
+        name: For people; what a consent page shows.
+        organisation: Who runs it, where a software statement or an operator said so.
+        state: Whether it is let in.
+        authentication: The one way in which it authenticates.
+        scopes: What it may ask for.
+        redirect_uris: Where answers may go, compared as exact texts.
+        post_logout_redirect_uris: Where a browser may go after sign-out.
+        grant_types: By which grants it may ask for tokens.
+        response_types: ``code``, where it sends people to sign in.
+        jwks: Its public keys, as it registered them.
+        tls_subject_dn: Its certificate's subject (RFC 4514), for ``tls_client_auth``; or one of the four that follow.
+        tls_san_dns: A DNS name in its certificate.
+        tls_san_uri: A URI in its certificate.
+        tls_san_ip: An IP address in its certificate.
+        tls_san_email: An e-mail address in its certificate.
+        request_object_alg: By which algorithm alone its request objects are signed; None is any of its keys'.
+        assertion_alg: By which algorithm alone its assertions are signed; None is any of its keys'.
+        id_token_alg: By which algorithm ID tokens for it are signed; None is the realm's first.
+        authorization_response_alg: The same for JARM.
+        introspection_alg: The same for signed introspection.
+        dpop_bound: Whether it always binds its tokens by DPoP (RFC 9449, section 5.2).
+        certificate_bound: Whether its tokens are bound to its certificate (RFC 8705, section 3.4).
+        authorization_details_types: Which types of RFC 9396 it may use.
+        contacts: Whom to write to about it.
+        client_uri: Its home page.
+        policy_uri: What it says about data.
+        tos_uri: Its terms.
+        software_id: Which software it is an instance of.
+        software_version: Of which version.
+        registered_by: ``operator``, ``open`` or the issuer of the software statement by which it came.
+        version: Counts its changes.
+        created_at: When it was registered.
+        updated_at: When it was changed last.
+    """
+
+    id: UUID
+    client_id: str
+    name: str
+    organisation: str | None = None
+    state: ClientState = "active"
+    authentication: ClientAuthentication
+    scopes: list[str]
+    redirect_uris: list[str] = []
+    post_logout_redirect_uris: list[str] = []
+    grant_types: list[str] = []
+    response_types: list[str] = []
+    jwks: dict[str, Any] | None = None
+    tls_subject_dn: str | None = None
+    tls_san_dns: str | None = None
+    tls_san_uri: str | None = None
+    tls_san_ip: str | None = None
+    tls_san_email: str | None = None
+    request_object_alg: SigningAlgorithm | None = None
+    assertion_alg: SigningAlgorithm | None = None
+    id_token_alg: SigningAlgorithm | None = None
+    authorization_response_alg: SigningAlgorithm | None = None
+    introspection_alg: SigningAlgorithm | None = None
+    dpop_bound: bool = False
+    certificate_bound: bool = False
+    authorization_details_types: list[str] = []
+    contacts: list[str] = []
+    client_uri: str | None = None
+    policy_uri: str | None = None
+    tos_uri: str | None = None
+    software_id: str | None = None
+    software_version: str | None = None
+    registered_by: str = "operator"
+    version: int = 1
+    created_at: datetime
+    updated_at: datetime
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """Keyed digests of what a client shows.
+
+    Attributes:
+        secret_digest: Of its secret, where it has one.
+        former_secret_digest: Of the secret before that, while both are taken.
+        former_secret_until: Until when the former one is taken.
+        registration_digest: Of its registration access token (RFC 7592), where it has one.
+    """
+
+    secret_digest: bytes | None = None
+    former_secret_digest: bytes | None = None
+    former_secret_until: datetime | None = None
+    registration_digest: bytes | None = None
+
+    def __repr__(self) -> str:
+        return "Kept(…)"
+
+
+class Registered(msgspec.Struct, frozen=True):
+    """A client with what is kept of its secrets.
+
+    Attributes:
+        client: The client.
+        kept: The digests.
+    """
+
+    client: Client
+    kept: Kept
+
+
+_OF_CLIENT: Final = tuple(name for name in Client.__struct_fields__ if name != "client_id")
+_OF_KEPT: Final = Kept.__struct_fields__
+_ALL: Final = (*_OF_CLIENT, *_OF_KEPT)
+_COLUMNS: Final = ", ".join(_ALL)
+_NEVER_CHANGED: Final = frozenset({"id", "created_at", "registered_by"})
+
+_INSERT: Final = (
+    f"INSERT INTO api_clients ({_COLUMNS}) "  # noqa: S608 - constants
+    f"VALUES ({', '.join(f'${at}' for at in range(1, len(_ALL) + 1))})"
+)
+_FIND: Final = f"SELECT {_COLUMNS} FROM api_clients WHERE id = $1"  # noqa: S608 - constants
+_LIST: Final = f"""
+SELECT {_COLUMNS} FROM api_clients
+WHERE state <> 'deleted' AND ($1::uuid IS NULL OR id > $1) ORDER BY id LIMIT $2
+"""  # noqa: S608 - constants
+_UPDATE: Final = (
+    "UPDATE api_clients SET "  # noqa: S608 - constants
+    + ", ".join(f"{name} = ${at}" for at, name in enumerate(_ALL, start=1) if name not in _NEVER_CHANGED)
+    # Every parameter must occur, and those of what never changes say what must still hold.
+    + " WHERE "
+    + " AND ".join(f"{name} = ${at}" for at, name in enumerate(_ALL, start=1) if name in _NEVER_CHANGED)
+)
+
+
+def _values(registered: Registered) -> list[Any]:
+    client = registered.client
+    values = [getattr(client, name) for name in _OF_CLIENT]
+    values[_OF_CLIENT.index("jwks")] = None if client.jwks is None else msgspec.json.encode(client.jwks).decode()
+    return values + [getattr(registered.kept, name) for name in _OF_KEPT]
+
+
+def _read(row: Any) -> Registered:
+    columns = dict(row)
+    kept = Kept(**{name: columns.pop(name) for name in _OF_KEPT})
+    if columns["jwks"] is not None:
+        columns["jwks"] = msgspec.json.decode(columns["jwks"])
+    return Registered(Client(client_id=ids.encode(Prefix.CLIENT, columns["id"]), **columns), kept)
+
+
+async def insert_client(tx: Tx, registered: Registered) -> None:
+    """Write a new client."""
+    await tx.execute(_INSERT, *_values(registered))
+
+
+async def find_client(tx: Tx, client_id: UUID) -> Registered | None:
+    """Return a client, whatever its state, or None."""
+    row = await tx.fetchrow(_FIND, client_id)
+    return None if row is None else _read(row)
+
+
+async def lock_client(tx: Tx, client_id: UUID) -> Registered | None:
+    """Return a client that nobody else changes until the transaction ends, or None."""
+    row = await tx.fetchrow(f"{_FIND} FOR UPDATE", client_id)
+    return None if row is None else _read(row)
+
+
+async def list_clients(tx: Tx, *, after: UUID | None = None, limit: int | None = None) -> Sequence[Client]:
+    """Return the clients that aren't deleted, the oldest first.
+
+    Args:
+        tx: An open transaction.
+        after: The client after which to go on.
+        limit: How many at most; None is all.
+    """
+    return [_read(row).client for row in await tx.fetch(_LIST, after, limit)]
+
+
+async def update_client(tx: Tx, registered: Registered) -> None:
+    """Write what has changed of a client that is locked."""
+    await tx.execute(_UPDATE, *_values(registered))

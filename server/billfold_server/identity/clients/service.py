@@ -1,0 +1,149 @@
+"""Registered clients: made, found, changed, and believed where they prove who they are."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import msgspec
+
+from billfold import errors, ids
+from billfold.ids import Prefix
+from billfold_server.audit import service as audit
+from billfold_server.identity import rules
+from billfold_server.identity.clients import authentication, client_secret, rows
+from billfold_server.identity.clients.authentication import Evidence, Parts
+from billfold_server.identity.clients.rows import Client, Kept, Registered
+from billfold_server.identity.queries import Tx
+from billfold_server.identity.realms import Realm
+from billfold_server.identity.rules import OAuthRefusal
+from billfold_server.keys.service import Keyring
+from billfold_server.tenancy.context import SYSTEM, Caller
+
+if TYPE_CHECKING:
+    from billfold_server.http.routing import Call
+    from billfold_server.http.services import Services
+
+__all__ = ["Client", "authenticate", "create_client", "find", "knows_secret", "list_clients", "set_client_state"]
+
+
+async def authenticate(services: "Services", realm: Realm, call: "Call", form: Mapping[str, str]) -> Client:
+    """Return the client that makes a request, once it has proven who it is.
+
+    What could be guessing is counted by the address that it comes from, and slowed down.
+
+    Args:
+        services: The process's parts.
+        realm: Whose client it must be.
+        call: The request.
+        form: Its parameters.
+
+    Raises:
+        OAuthRefusal: ``invalid_client``: it is none, or proves nothing; whether the client exists can't be told from
+            answer or effort. ``invalid_request``: it authenticates in two ways at once.
+        errors.RateLimited: Too many failed from there.
+    """
+    services.limits.check_address(call.peer)
+    evidence = Evidence(form=form, authorization=call.headers.get("authorization"), certificate=call.certificate)
+    try:
+        return await authentication.authenticate(services, realm, evidence)
+    except OAuthRefusal as refusal:
+        # Only what could be guessing is counted; a mistake in the form isn't.
+        if refusal.error == "invalid_client":
+            services.limits.count_failure(call.peer)
+        raise
+
+
+async def knows_secret(parts: Parts, realm: Realm, client_id: str, secret: str) -> bool:
+    """Tell whether a client would be let in by this secret."""
+    form = {"client_id": client_id, "client_secret": secret}
+    try:
+        await authentication.authenticate(parts, realm, Evidence(form=form))
+    except OAuthRefusal:
+        return False
+    return True
+
+
+async def find(tx: Tx, client_id: UUID) -> Client | None:
+    """Return a client, whatever its state, or None."""
+    found = await rows.find_client(tx, client_id)
+    return None if found is None else found.client
+
+
+async def create_client(
+    tx: Tx,
+    keyring: Keyring,
+    *,
+    name: str,
+    scopes: Sequence[str],
+    now: datetime,
+    platform: bool = False,
+    caller: Caller = SYSTEM,
+) -> tuple[Client, str]:
+    """Register an API client, and return it with its secret, which is shown this once.
+
+    Args:
+        tx: An open transaction of the tenant, or of the platform.
+        keyring: Keys the digest that is kept.
+        name: For people.
+        scopes: What it may ask for.
+        now: The real time.
+        platform: Whether it is an operator of the platform.
+        caller: Who asks for it.
+
+    Raises:
+        errors.ValidationFailed: There is no scope, or one that nothing asks for.
+    """
+    if strangers := rules.unknown_scopes(scopes, platform=platform):
+        raise errors.ValidationFailed(f"there is no scope {', '.join(strangers)}", param="scope")
+    if not scopes:
+        raise errors.ValidationFailed("a client needs at least one scope", param="scope")
+    client_id, secret = ids.uuid7(), f"bfs_{secrets.token_urlsafe(32)}"
+    client = Client(
+        id=client_id,
+        client_id=ids.encode(Prefix.CLIENT, client_id),
+        name=name,
+        authentication="client_secret_basic",
+        scopes=sorted(set(scopes)),
+        grant_types=["client_credentials"],
+        created_at=now,
+        updated_at=now,
+    )
+    kept = Kept(secret_digest=client_secret.digest(keyring, client_id, secret))
+    await rows.insert_client(tx, Registered(client, kept))
+    facts = {"scopes": client.scopes, "authentication": client.authentication}
+    await audit.record(tx, audit.new_record(caller, "client.created", client.client_id, facts=facts))
+    return client, secret
+
+
+async def list_clients(tx: Tx) -> Sequence[Client]:
+    """Return the realm's clients, the oldest first."""
+    return await rows.list_clients(tx)
+
+
+async def set_client_state(tx: Tx, client_id: str, *, enabled: bool, now: datetime, caller: Caller = SYSTEM) -> None:
+    """Enable or disable a client. Its tokens stop or begin to work within a second, on every worker.
+
+    Raises:
+        errors.NotFound: There is no such client.
+    """
+    found = await _lock(tx, client_id)
+    client = msgspec.structs.replace(
+        found.client,
+        state="active" if enabled else "disabled",
+        version=found.client.version + 1,
+        updated_at=now,
+    )
+    await rows.update_client(tx, Registered(client, found.kept))
+    await audit.record(tx, audit.new_record(caller, f"client.{'enabled' if enabled else 'disabled'}", client_id))
+
+
+async def _lock(tx: Tx, client_id: str) -> Registered:
+    try:
+        found = await rows.lock_client(tx, ids.decode(Prefix.CLIENT, client_id))
+    except ids.InvalidIdError:
+        found = None
+    if found is None or found.client.state == "deleted":
+        raise errors.NotFound("there is no such client")
+    return found
