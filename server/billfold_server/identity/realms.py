@@ -40,7 +40,7 @@ class Realm(msgspec.Struct, frozen=True):
         return self.tenant is None
 
 
-def realm_of(base_url: str, tenant: TenantRef | None, *, production: bool) -> Realm:
+def realm_of(base_url: str, tenant: TenantRef | None, *, production: bool = False) -> Realm:
     """Return the realm of a tenant, or of the platform.
 
     Args:
