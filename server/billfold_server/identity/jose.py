@@ -1,0 +1,167 @@
+"""Signing and verifying (RFC 7515), with the algorithm and the key always chosen on this side.
+
+Nothing that a token's header says is believed: it may name one of the keys that are known already, and no more. What
+says where to find a key (``jku``, ``x5u``), brings one (``jwk``) or changes how a token is read (``crit``, ``b64``) is
+refused, so that no later code can be tempted by it. Sources: RFC 8725, sections 3.1 and 3.5; FAPI 2.0 Security Profile,
+section 5.4.1.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+import msgspec
+from joserfc import jws
+from joserfc.errors import JoseError, UnsupportedAlgorithmError
+from joserfc.jwk import ECKey, OKPKey, RSAKey
+
+from billfold_server.identity.profiles import SigningAlgorithm
+
+__all__ = ["SignatureInvalid", "SigningKey", "Token", "algorithm_of", "import_key", "read", "sign", "verify"]
+
+SigningKey = RSAKey | ECKey | OKPKey
+"""A key that signs or verifies."""
+
+_LONGEST: Final = 16 * 1024
+_FORM: Final = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
+_HARMLESS: Final = frozenset({"alg", "kid", "typ", "x5t", "x5t#S256"})
+
+
+class SignatureInvalid(Exception):
+    """A text isn't a JWS of the form that is expected here, or isn't signed by the key."""
+
+
+class Token(msgspec.Struct, frozen=True, kw_only=True):
+    """A compact JWS whose header was read, and nothing was verified.
+
+    Attributes:
+        text: The whole of it.
+        alg: What it says about its algorithm. Only good for comparison with what is expected.
+        kid: Which key it names.
+        typ: What it says that it is.
+        claims: What it claims, unverified: good for finding out whose key must verify it.
+    """
+
+    text: str
+    alg: str
+    kid: str | None
+    typ: str | None
+    claims: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"Token(alg={self.alg!r}, kid={self.kid!r}, typ={self.typ!r})"
+
+
+class _Registry(jws.JWSRegistry):
+    """joserfc's registry, without its word about the name EdDSA, which FAPI 2.0 uses; only what is allowed is found."""
+
+    def get_alg(self, name: str) -> Any:
+        if name not in (self.allowed or ()):
+            raise UnsupportedAlgorithmError(name)
+        return self.algorithms[name]
+
+
+_BY_ALGORITHM: Final[dict[SigningAlgorithm, _Registry]] = {
+    "PS256": _Registry(algorithms=["PS256"]),
+    "ES256": _Registry(algorithms=["ES256"]),
+    "EdDSA": _Registry(algorithms=["EdDSA"]),
+}
+
+
+class _Header(msgspec.Struct):
+    alg: str
+    kid: str | None = None
+    typ: str | None = None
+
+
+_CLAIMS: Final = msgspec.json.Decoder(dict[str, Any])
+
+
+def algorithm_of(jwk: Mapping[str, Any]) -> SigningAlgorithm | None:
+    """Return the one algorithm by which a key may sign here, which its kind decides; None where it may not."""
+    match jwk.get("kty"), jwk.get("crv"):
+        case "RSA", _:
+            return "PS256"
+        case "EC", "P-256":
+            return "ES256"
+        case "OKP", "Ed25519":
+            return "EdDSA"
+    return None
+
+
+def import_key(jwk: Mapping[str, Any]) -> SigningKey:
+    """Return a key that was checked when it was registered or made. Only what is mathematics is taken from it.
+
+    Raises:
+        ValueError: It is no key of a kind that may sign here.
+    """
+    parts = {name: value for name, value in jwk.items() if name not in {"alg", "use", "key_ops", "kid", "x5c", "x5t"}}
+    try:
+        match algorithm_of(jwk):
+            case "PS256":
+                return RSAKey.import_key(parts)
+            case "ES256":
+                return ECKey.import_key(parts)
+            case "EdDSA":
+                return OKPKey.import_key(parts)
+    except (JoseError, TypeError, KeyError) as error:
+        msg = "the key can't be read"
+        raise ValueError(msg) from error
+    msg = "keys of this kind sign nothing here"
+    raise ValueError(msg)
+
+
+def sign(
+    claims: Mapping[str, Any] | msgspec.Struct, key: SigningKey, *, alg: SigningAlgorithm, kid: str, typ: str
+) -> str:
+    """Return claims as a compact JWS."""
+    header = {"alg": alg, "typ": typ, "kid": kid}
+    return jws.serialize_compact(header, msgspec.json.encode(claims), key, registry=_BY_ALGORITHM[alg])
+
+
+def read(text: str) -> Token:
+    """Return what a compact JWS says, before it is verified.
+
+    Raises:
+        SignatureInvalid: It isn't one, or its header says more than a header may here.
+    """
+    match = _FORM.fullmatch(text) if len(text) <= _LONGEST else None
+    if match is None:
+        raise SignatureInvalid
+    try:
+        header, claims = _decode(match.group(1)), _decode(match.group(2))
+        if not header.keys() <= _HARMLESS:
+            raise SignatureInvalid
+        head = msgspec.convert(header, _Header)
+    except (binascii.Error, ValueError, RecursionError, msgspec.MsgspecError):
+        raise SignatureInvalid from None
+    return Token(text=text, alg=head.alg, kid=head.kid, typ=head.typ, claims=claims)
+
+
+def _decode(segment: str) -> dict[str, Any]:
+    return _CLAIMS.decode(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
+
+
+def verify(token: Token, key: SigningKey, *, alg: SigningAlgorithm, types: Collection[str | None]) -> dict[str, Any]:
+    """Return what a token claims, if the key has signed it by this algorithm and it is of one of these types.
+
+    Args:
+        token: As ``read`` returned it.
+        key: The key, chosen on this side.
+        alg: The algorithm, chosen on this side.
+        types: Which ``typ`` it may have; compared without regard to case, and to a leading ``application/``
+            (RFC 7515, section 4.1.9). None stands for a header without one.
+
+    Raises:
+        SignatureInvalid: Anything of this doesn't hold.
+    """
+    typ = None if token.typ is None else token.typ.lower().removeprefix("application/")
+    if token.alg != alg or typ not in types:
+        raise SignatureInvalid
+    try:
+        jws.deserialize_compact(token.text.encode(), key, registry=_BY_ALGORITHM[alg])
+    except (JoseError, ValueError, TypeError):
+        raise SignatureInvalid from None
+    return token.claims
