@@ -45,6 +45,8 @@ from billfold_server.ledger import service as ledger
 from billfold_server.ledger import tasks as ledger_tasks
 from billfold_server.ledger.service import Engine
 from billfold_server.parties import routes as parties_routes
+from billfold_server.people import routes as people_routes
+from billfold_server.people.pages.kit import Pages
 from billfold_server.reconciliation import routes as reconciliation_routes
 from billfold_server.reconciliation import service as reconciliation
 from billfold_server.sandbox import routes as sandbox_routes
@@ -73,6 +75,8 @@ ROOMS: Final[tuple[Routes, ...]] = (
     audit_routes.routes,
     identity_routes.routes,
     identity_routes.platform_routes,
+    people_routes.routes,
+    people_routes.platform_routes,
     tenancy_routes.platform_routes,
     audit_routes.platform_routes,
     docs.routes,
@@ -153,6 +157,7 @@ def _add_background(services: Services) -> None:
         return [tenant for tenant in await services.registry.everyone() if tenant.state == TenantState.ACTIVE]
 
     services.rooms["jobs"] = runner
+    services.rooms["pages"] = Pages(services.keyring, services.clock, services.settings.base_url)
     services.rooms[docs.DOCUMENTS] = docs.Documents(lambda: ROOMS)
     services.rooms["background"] = Background(services.database, active, relay, runner)
 

@@ -32,6 +32,8 @@ class RequestContext(msgspec.Struct, kw_only=True, eq=False):
             is valid now. A self-signed one never is.
         client_request_id: What a stranger would like it to be called; goes into the log, nowhere else.
         base_url: The canonical base URL of the tenant or of the platform.
+        mount: What stands before the path in the address by which it came: ``/t/{slug}``, nothing at a tenant's own
+            host, or ``/platform``.
         tenant: The tenant that the address names.
         operation: What the router found.
         client: How logs name the authenticated caller.
@@ -48,6 +50,7 @@ class RequestContext(msgspec.Struct, kw_only=True, eq=False):
     certificate_verified: bool = False
     client_request_id: str | None = None
     base_url: str = ""
+    mount: str = ""
     tenant: "TenantRef | None" = None
     operation: "Operation | None" = None
     client: str | None = None

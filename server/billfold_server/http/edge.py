@@ -190,10 +190,14 @@ class Edge:
             slug = below.group(1)
             tenant = self._services.registry.at_hand(slug) or await self._services.registry.find(slug)
             context.path = below.group(2) or "/"
+            context.mount = f"/t/{slug}"
         else:
             tenant = await self._tenant_of_host(context.host)
             if tenant is None or path.startswith("/health/"):
-                context.base_url = f"{base_url}/platform" if path.startswith("/platform/") else base_url
+                if path.startswith("/platform/"):
+                    context.base_url, context.mount = f"{base_url}/platform", "/platform"
+                else:
+                    context.base_url = base_url
                 if path.startswith(_AT_HOST):
                     return path
                 if path.startswith("/t/"):

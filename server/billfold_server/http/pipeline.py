@@ -81,6 +81,9 @@ class Pipeline:
         except Exception:  # noqa: BLE001 - nothing may leave here but an answer
             _log.exception("request failed")
             context.problem = errors.InternalError()
+        if operation.surface == "page":
+            page: Answer = self._services.rooms["pages"].refusal(context, context.problem)
+            return page
         return refusal_on(operation.surface, context.problem, context.request_id)
 
     async def _call(self, context: RequestContext) -> Call:
@@ -103,6 +106,7 @@ class Pipeline:
             path=context.path,
             headers=headers,
             base_url=context.base_url,
+            mount=context.mount,
             peer=context.peer,
             certificate=context.certificate,
             certificate_verified=context.certificate_verified,
@@ -169,6 +173,7 @@ class Pipeline:
             self._describe(call, reply, body, headers)
         if reply.replayed:
             headers.append(_REPLAYED)
+        headers += [(b"set-cookie", cookie.encode("latin-1")) for cookie in reply.cookies]
         return Answer(status, body, headers)
 
     def _plain(self, reply: Reply[Any], *, succeeded: bool, empty: bool) -> list[Header]:

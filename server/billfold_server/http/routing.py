@@ -62,8 +62,8 @@ Method = Literal["GET", "POST", "PATCH", "PUT", "DELETE"]
 Audience = Literal["tenant", "platform", "tenant-public", "platform-public", "host"]
 """Where an operation lives: below a tenant, below the platform (each with a token or open), or at the host itself."""
 
-Surface = Literal["problem", "oauth"]
-"""How refusals look: RFC 9457, or RFC 6749, section 5.2."""
+Surface = Literal["problem", "oauth", "page"]
+"""How refusals look: RFC 9457; RFC 6749, section 5.2; or a page for people."""
 
 Need = Literal["none", "optional", "required"]
 """Whether an operation takes an ``Idempotency-Key``."""
@@ -78,6 +78,7 @@ class Reply(msgspec.Struct, Generic[T], frozen=True, kw_only=True, eq=False):
         version: Makes the ``ETag``; where absent, the body's ``version`` does.
         replayed: Whether this is the stored answer to an earlier copy of the request.
         headers: Further headers.
+        cookies: A ``Set-Cookie`` header each.
     """
 
     body: T | bytes | None = None
@@ -85,6 +86,7 @@ class Reply(msgspec.Struct, Generic[T], frozen=True, kw_only=True, eq=False):
     version: int | None = None
     replayed: bool = False
     headers: Mapping[str, str] = {}
+    cookies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +125,8 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
         idempotency: Under which key, and with which fingerprint, the request may be repeated.
         if_match: The ``If-Match`` header, for ``etags.check_if_match``.
         base_url: The tenant's or the platform's canonical base URL.
+        mount: What stands before the path in the address by which the request came: ``/t/{slug}``, nothing at a
+            tenant's own host, or ``/platform``.
     """
 
     services: "Services"
@@ -132,6 +136,7 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
     path: str
     headers: Mapping[str, str]
     base_url: str
+    mount: str = ""
     peer: str = ""
     certificate: bytes | None = None
     certificate_verified: bool = False

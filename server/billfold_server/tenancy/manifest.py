@@ -24,6 +24,7 @@ __all__ = [
     "Limits",
     "Manifest",
     "SecurityProfile",
+    "contrast",
     "json_schema",
     "load_manifest",
     "parse_manifest",
@@ -191,7 +192,7 @@ def _contradictions(manifest: Manifest) -> list[tuple[str, str]]:
         ("on_primary", colors.on_primary, colors.primary),
         ("text", colors.text, colors.background),
     ):
-        if _contrast(front, back) < _LEGIBLE:
+        if contrast(front, back) < _LEGIBLE:
             found.append((f"brand.colors.{name}", f"{front} on {back} has a contrast below 4.5:1 (WCAG 2.2, 1.4.3)"))
     return found
 
@@ -200,7 +201,7 @@ _LEGIBLE = 4.5
 _LINEAR_BELOW = 0.04045
 
 
-def _contrast(one: str, other: str) -> float:
+def contrast(one: str, other: str) -> float:
     """Return the contrast of two colours, 1 to 21 (WCAG 2.2, relative luminance)."""
     darker, lighter = sorted((_luminance(one), _luminance(other)))
     return (lighter + 0.05) / (darker + 0.05)

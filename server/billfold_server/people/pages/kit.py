@@ -1,0 +1,332 @@
+"""Renders pages: template, tenant's looks, language, and the headers that keep a page from being abused.
+
+A room shows a page by ``render`` and declares its routes with ``surface="page"``, so that what the pipeline refuses
+becomes a page as well. A form holds ``{{ csrf_field() }}``, and whoever takes it calls ``check_csrf`` first.
+
+The content security policy allows the kit's own style sheet and script files and nothing else: no inline script or
+style, no frame, no third party (CSP Level 3).
+"""
+
+import base64
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import jinja2
+import msgspec
+from markupsafe import Markup
+
+from billfold import errors
+from billfold.clock import Clock
+from billfold_server.http import problems
+from billfold_server.http.answers import Answer, on_the_wire
+from billfold_server.http.context import RequestContext
+from billfold_server.http.routing import Call, Reply
+from billfold_server.keys.service import Keyring
+from billfold_server.people.pages import brand, cookies, forms, words
+from billfold_server.tenancy.context import TenantRef
+
+__all__ = [
+    "MEDIA_TYPE",
+    "LoginRealm",
+    "Pages",
+    "check_csrf",
+    "language_of",
+    "login_realm_of",
+    "page_error",
+    "pages_of",
+    "render",
+    "root_of",
+    "session_cookie",
+]
+
+MEDIA_TYPE: Final = "text/html; charset=utf-8"
+LoginRealm = Literal["psu", "staff", "operator"]
+"""Whose sign-in it is: a payment service user's, a bank's staff's, or a platform operator's."""
+
+_FOLDER: Final = Path(__file__).parent
+_BROWSER: Final = "browser"
+_LANGUAGE: Final = "language"
+_LANGUAGE_AGE_S: Final = 365 * 24 * 3600
+_BROWSER_CHARACTERS: Final = 43
+_SPOKEN: Final = frozenset({400, 403, 404, 405, 408, 413, 415, 429, 503})
+_STAFF: Final = "/auth/staff"
+_HEADERS: Final = {
+    "Content-Type": MEDIA_TYPE,
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": (
+        "publickey-credentials-get=(self), publickey-credentials-create=(self), "
+        "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
+    ),
+}
+
+
+class Visit(msgspec.Struct, frozen=True, eq=False):
+    """A browser's request, as far as a page depends on it.
+
+    Attributes:
+        tenant: Whose page it is; None is the platform's.
+        headers: The request's headers.
+        mount: What stands before the paths of tenant or platform.
+        path: The path below that.
+    """
+
+    tenant: TenantRef | None
+    headers: Mapping[str, str]
+    mount: str
+    path: str
+
+    @classmethod
+    def of(cls, source: Call | RequestContext) -> "Visit":
+        """Return the visit that a request is."""
+        tenant = source.tenant_or_none if isinstance(source, Call) else source.tenant
+        # A page may be refused before the address was taken apart.
+        return cls(tenant, source.headers, source.mount, source.path)
+
+    @property
+    def realm(self) -> LoginRealm:
+        """Return whose sign-in the page belongs to."""
+        if self.tenant is None:
+            return "operator"
+        return "staff" if self.path.startswith(_STAFF) else "psu"
+
+    @property
+    def root(self) -> str:
+        """Return the path under which the pages of its realm lie."""
+        return self.mount + (_STAFF if self.realm == "staff" else "/auth")
+
+    @property
+    def owner(self) -> str:
+        """Return the name of tenant or platform, to which tokens are bound."""
+        return "platform" if self.tenant is None else self.tenant.id.hex
+
+
+class Pages:
+    """What all pages of a process are made with; ``build_app`` keeps it in ``Services.rooms["pages"]``.
+
+    Args:
+        keyring: Keys the tokens of forms.
+        clock: The real clock.
+        base_url: How the world reaches the server.
+    """
+
+    def __init__(self, keyring: Keyring, clock: Clock, base_url: str) -> None:
+        self._key = keyring.derive("forms of pages")
+        self._clock = clock
+        self.secure = base_url.startswith("https://")
+        self._templates = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(_FOLDER / "templates"),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._style = (_FOLDER / "assets" / "kit.css").read_text(encoding="utf-8")
+        self._script = (_FOLDER / "assets" / "passkeys.js").read_text(encoding="utf-8")
+
+    def cookie(self, visit: Visit, name: str) -> str | None:
+        """Return a cookie of ours, or None."""
+        wanted = cookies.named(name, mount=visit.mount, secure=self.secure)
+        return cookies.read(visit.headers.get("cookie")).get(wanted)
+
+    def written(self, visit: Visit, name: str, value: str, *, max_age_s: int | None = None) -> str:
+        """Return the header that sets a cookie of ours."""
+        return cookies.written(name, value, mount=visit.mount, secure=self.secure, max_age_s=max_age_s)
+
+    def style(self, tenant: TenantRef | None) -> bytes:
+        """Return the style sheet in a tenant's colours."""
+        return (brand.style_of(brand.brand_of(tenant).colors) + self._style).encode()
+
+    def script(self) -> bytes:
+        """Return the one script, which passkeys can't do without."""
+        return self._script.encode()
+
+    def language(self, visit: Visit, ui_locales: str | None = None, preferred: str | None = None) -> str:
+        """Return a page's language: as was asked, as was chosen before, as the person likes it, as the browser says."""
+        wishes = (ui_locales, self.cookie(visit, _LANGUAGE), preferred)
+        return words.choose(wishes, visit.headers.get("accept-language"))
+
+    def page(
+        self,
+        visit: Visit,
+        template: str,
+        view: Mapping[str, Any],
+        *,
+        status: int = 200,
+        ui_locales: str | None = None,
+        preferred: str | None = None,
+        form_to: Sequence[str] | None = (),
+        script: bool = False,
+    ) -> Reply[bytes]:
+        """Return a page; ``render`` says what is what."""
+        language = self.language(visit, ui_locales, preferred)
+        browser = self.cookie(visit, _BROWSER)
+        fresh: list[str] = []
+        if browser is None or len(browser) != _BROWSER_CHARACTERS:
+            browser = secrets.token_urlsafe(32)
+            fresh.append(self.written(visit, _BROWSER, browser))
+        if ui_locales is not None:
+            fresh.append(self.written(visit, _LANGUAGE, language, max_age_s=_LANGUAGE_AGE_S))
+
+        def csrf_field() -> Markup:
+            value = forms.token(self._key, *self._bound(visit, browser), now_s=self._now_s())
+            return Markup('<input type="hidden" name="{}" value="{}">').format(forms.FIELD, value)
+
+        def say(key: str, /, **values: object) -> str:
+            return words.text_of(language, key, **values)
+
+        own = self._surroundings(visit, language)
+        text = self._templates.get_template(template).render({**own, "t": say, "csrf_field": csrf_field, **view})
+        headers = {**_HEADERS, "Content-Language": language, "Content-Security-Policy": _policy(form_to, script=script)}
+        return Reply(body=text.encode(), status=status, headers=headers, cookies=tuple(fresh))
+
+    def _surroundings(self, visit: Visit, language: str) -> dict[str, Any]:
+        looks = brand.brand_of(visit.tenant)
+        return {
+            "language": language,
+            "languages": words.LANGUAGES,
+            "brand": looks,
+            "root": visit.root,
+            "mount": visit.mount,
+            "assets": f"{visit.mount}/auth/assets",
+            "version": hashlib.sha256(self.style(visit.tenant) + self.script()).hexdigest()[:12],
+            "realm": visit.realm,
+            "person": None,
+            "here": None,
+        }
+
+    def check(self, visit: Visit, form: Mapping[str, str]) -> None:
+        """Refuse a form that isn't ours; ``check_csrf`` says how."""
+        browser = self.cookie(visit, _BROWSER)
+        given = form.get(forms.FIELD, "")
+        elsewhere = visit.headers.get("sec-fetch-site", "same-origin") != "same-origin"
+        bound = self._bound(visit, browser or "")
+        if browser is None or elsewhere or not forms.stands(self._key, given, *bound, now_s=self._now_s()):
+            raise errors.PermissionDenied("the form was made for another visit", param=forms.FIELD)
+
+    def _bound(self, visit: Visit, browser: str) -> tuple[str, ...]:
+        session = self.cookie(visit, session_cookie(visit.realm)) or ""
+        return visit.owner, visit.realm, browser, base64.b64encode(hashlib.sha256(session.encode()).digest()).decode()
+
+    def _now_s(self) -> int:
+        return int(self._clock.now().timestamp())
+
+    def error(self, visit: Visit, key: str, status: int, *, headers: Mapping[str, str] | None = None) -> Reply[bytes]:
+        """Return an error page; ``page_error`` says what is what."""
+        view = {"title": f"{key}_title", "text": f"{key}_text", "request_id": None}
+        reply = self.page(visit, "error.html", view, status=status)
+        return msgspec.structs.replace(reply, headers={**reply.headers, **(headers or {})})
+
+    def refusal(self, context: RequestContext, problem: errors.ProblemError) -> Answer:
+        """Return the page for what any operation may refuse."""
+        status = problems.status_of(type(problem))
+        spoken = str(status) if status in _SPOKEN else "500"
+        key = "form" if isinstance(problem, errors.PermissionDenied) and problem.param == forms.FIELD else spoken
+        view = {"title": f"error.{key}_title", "text": f"error.{key}_text", "request_id": context.request_id}
+        reply = self.page(Visit.of(context), "error.html", view, status=status)
+        headers = {**reply.headers, **problems.problem_headers(problem)}
+        headers.pop("WWW-Authenticate", None)
+        set_cookies = [(b"set-cookie", each.encode("latin-1")) for each in reply.cookies]
+        assert isinstance(reply.body, bytes)
+        return Answer(status, reply.body, [*on_the_wire(headers), *set_cookies])
+
+
+def _policy(form_to: Sequence[str] | None, *, script: bool) -> str:
+    parts = ["default-src 'none'", "style-src 'self'", "img-src 'self'", "base-uri 'none'", "frame-ancestors 'none'"]
+    if form_to is not None:
+        parts.append(" ".join(["form-action 'self'", *form_to]))
+    if script:
+        parts.append("script-src 'self'")
+    return "; ".join([*parts, "require-trusted-types-for 'script'"])
+
+
+def session_cookie(realm: LoginRealm) -> str:
+    """Return the name of the cookie that holds a realm's session."""
+    return f"session-{realm}"
+
+
+def pages_of(call: Call) -> Pages:
+    """Return what makes the pages of this process."""
+    pages = call.services.rooms["pages"]
+    assert isinstance(pages, Pages)
+    return pages
+
+
+def login_realm_of(call: Call) -> LoginRealm:
+    """Return to whose sign-in a request belongs, by its address."""
+    return Visit.of(call).realm
+
+
+def root_of(call: Call) -> str:
+    """Return the path under which the pages of the request's realm lie, such as ``/t/sandbox/auth``."""
+    return Visit.of(call).root
+
+
+def language_of(call: Call, *, ui_locales: str | None = None, preferred: str | None = None) -> str:
+    """Return the language in which a page is shown to a visitor."""
+    return pages_of(call).language(Visit.of(call), ui_locales, preferred)
+
+
+def render(
+    call: Call,
+    template: str,
+    view: Mapping[str, Any],
+    *,
+    status: int = 200,
+    ui_locales: str | None = None,
+    preferred: str | None = None,
+    form_to: Sequence[str] | None = (),
+    script: bool = False,
+) -> Reply[bytes]:
+    """Return a page under the brand of the tenant, or of the platform.
+
+    In the template, ``t(key, **values)`` says a text in the page's language, ``csrf_field()`` stands in each form,
+    ``root``, ``mount`` and ``assets`` begin addresses, and ``brand``, ``language`` and ``realm`` are what they say.
+
+    Args:
+        call: The request.
+        template: A file of ``people/pages/templates``, which extends ``base.html``.
+        view: What it shows; everything is escaped.
+        status: The HTTP status.
+        ui_locales: Languages that were asked for just now; the choice is remembered.
+        preferred: The person's own language.
+        form_to: Origins to which a form's answer may redirect, beside our own; None for any, because browsers hold
+            the whole chain of redirects against ``form-action`` (CSP Level 3, section 6.4.2).
+        script: Whether the page loads ``passkeys.js``.
+    """
+    return pages_of(call).page(
+        Visit.of(call),
+        template,
+        view,
+        status=status,
+        ui_locales=ui_locales,
+        preferred=preferred,
+        form_to=form_to,
+        script=script,
+    )
+
+
+def page_error(call: Call, key: str, *, status: int = 400, headers: Mapping[str, str] | None = None) -> Reply[bytes]:
+    """Return an error page, which says what to do next and nothing about who exists.
+
+    Args:
+        call: The request.
+        key: ``topic.name``; the texts are ``topic.name_title`` and ``topic.name_text``.
+        status: The HTTP status.
+        headers: Further headers.
+    """
+    return pages_of(call).error(Visit.of(call), key, status, headers=headers)
+
+
+def check_csrf(call: Call, form: Mapping[str, str]) -> None:
+    """Refuse a form that wasn't made for this browser, session and realm, or was sent by another site.
+
+    Raises:
+        errors.PermissionDenied: Its ``param`` is ``csrf``.
+    """
+    pages_of(call).check(Visit.of(call), form)

@@ -1,0 +1,57 @@
+"""What pages say, in each language: plain TOML files beside this one, ``words/<language>/<topic>.toml``.
+
+A topic belongs to the room that shows it; a key is ``topic.name``. Every language says everything, which a test holds.
+"""
+
+import functools
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+__all__ = ["DEFAULT", "LANGUAGES", "choose", "text_of", "vocabulary"]
+
+DEFAULT: Final = "en"
+_FOLDER: Final = Path(__file__).parent / "words"
+LANGUAGES: Final[dict[str, str]] = {"en": "English", "de": "Deutsch"}
+"""Each language that pages speak, by its tag, and what it calls itself."""
+
+_RANGE: Final = re.compile(r"\s*([A-Za-z]{1,8}|\*)(?:-[A-Za-z0-9]{1,8})*\s*(?:;\s*q=([01](?:\.[0-9]{0,3})?))?\s*")
+
+
+@functools.cache
+def vocabulary(language: str) -> dict[str, str]:
+    """Return everything that is said in a language, by key."""
+    said: dict[str, str] = {}
+    for path in sorted((_FOLDER / language).glob("*.toml")):
+        said |= {f"{path.stem}.{name}": text for name, text in tomllib.loads(path.read_text(encoding="utf-8")).items()}
+    return said
+
+
+def text_of(language: str, key: str, **values: object) -> str:
+    """Return a text, with values in its places.
+
+    Raises:
+        KeyError: There is no such text.
+    """
+    return vocabulary(language)[key].format(**values)
+
+
+def choose(wishes: Sequence[str | None], accept_language: str | None) -> str:
+    """Return the language of a page.
+
+    Args:
+        wishes: What was said in so many words, the strongest first; each a list of tags with spaces in between, as
+            ``ui_locales`` is (OpenID Connect Core, section 3.1.2.1).
+        accept_language: What the browser prefers (RFC 9110, section 12.5.4).
+    """
+    for wish in wishes:
+        for tag in (wish or "").split():
+            if (language := tag.partition("-")[0].lower()) in LANGUAGES:
+                return language
+    ranges = []
+    for place, part in enumerate((accept_language or "")[:500].split(",")):
+        if (match := _RANGE.fullmatch(part)) is not None and match.group(1).lower() in LANGUAGES:
+            ranges.append((-float(match.group(2) or 1), place, match.group(1).lower()))
+    return next((language for quality, _, language in sorted(ranges) if quality), DEFAULT)
