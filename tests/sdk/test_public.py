@@ -1,5 +1,7 @@
 """What ``import billfold`` gives, and what it doesn't load."""
 
+import importlib
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,10 @@ import pytest
 import billfold
 
 SDK = Path(billfold.__file__).parents[1]
+PACKAGES = ["billfold.keys"]
+"""Packages beside the first whose names are for partners."""
+
+PUBLIC = [(package, name) for package in PACKAGES for name in importlib.import_module(package).__all__]
 
 
 def loaded_by(code: str) -> set[str]:
@@ -31,6 +37,34 @@ class TestThePackage:
             billfold.Wallet  # noqa: B018
 
 
+class TestAPackageBelow:
+    @pytest.mark.parametrize(("package", "name"), PUBLIC)
+    def test_has_every_name_that_it_promises(self, package: str, name: str):
+        """Each public name can be imported, is listed for completion, and says what it is."""
+        module = importlib.import_module(package)
+        value = getattr(module, name)
+        assert name in dir(module)
+        assert (not inspect.isroutine(value) and not inspect.isclass(value)) or inspect.getdoc(value)
+
+    @pytest.mark.parametrize(("package", "name"), PUBLIC)
+    def test_says_what_every_method_does(self, package: str, name: str):
+        """Every public method of a public class has a docstring that begins with one line."""
+        value = getattr(importlib.import_module(package), name)
+        members = vars(value).items() if inspect.isclass(value) else ()
+        methods = [
+            each for each in members if not each[0].startswith("_") and inspect.isroutine(inspect.unwrap(each[1]))
+        ]
+        assert [
+            each for each, method in methods if not (inspect.getdoc(method) or "").partition("\n")[0].endswith(".")
+        ] == []
+
+    @pytest.mark.parametrize("package", PACKAGES)
+    def test_has_no_other_names(self, package: str):
+        """A name that isn't there is an AttributeError, as with any module."""
+        with pytest.raises(AttributeError):
+            getattr(importlib.import_module(package), "Nothing")  # noqa: B009  # Its types know that it isn't there.
+
+
 class TestImporting:
     def test_a_client_loads_neither_httpx_nor_the_other_mode(self):
         """The transport is loaded with the first request, so that a program starts fast."""
@@ -44,3 +78,8 @@ class TestImporting:
         """The server imports the contract and the primitives, and gets nothing else."""
         loaded = loaded_by("import billfold.contract.wallets, billfold.errors, billfold.ids, billfold.clock")
         assert not {name for name in loaded if name.startswith(("billfold.client", "billfold.auth"))}
+
+    def test_keys_load_nothing_before_they_are_used(self):
+        """Neither cryptography nor Vault's client is loaded with the names."""
+        loaded = loaded_by("from billfold.keys import PemKey, VaultTransitKey, Signer")
+        assert not loaded & {"httpx", "cryptography", "joserfc", "hvac", "requests", "asyncio"}
