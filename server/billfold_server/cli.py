@@ -26,6 +26,7 @@ from billfold_server.settings import Settings, load_settings
 if TYPE_CHECKING:
     from billfold_server.http.services import Services
     from billfold_server.serving.failures import Failure
+    from billfold_server.serving.tls.authority import Authority
     from billfold_server.serving.welcome import Welcome
     from billfold_server.tenancy.service import Tenants
 
@@ -86,6 +87,27 @@ async def open_tenants() -> AsyncIterator["Tenants"]:
         yield services.tenants
 
 
+def open_authority() -> "Authority":
+    """Open the development authority of the data folder.
+
+    Raises:
+        Failure: The settings are those of production, or the folder can't be written to.
+    """
+    from billfold_server.serving.failures import Exit, Failure  # noqa: PLC0415 - Costs half a second, see above.
+    from billfold_server.serving.service import make_data_dir  # noqa: PLC0415
+    from billfold_server.serving.tls.authority import Authority  # noqa: PLC0415
+
+    settings = settings_here()
+    if settings.production:
+        raise Failure(
+            "certs_in_production",
+            "These certificates are for development: in production, have your own authority issue them, and name "
+            "them in BILLFOLD_TLS_CERTIFICATE, BILLFOLD_TLS_KEY and BILLFOLD_CLIENT_CA_FILE.",
+            Exit.SETTINGS,
+        )
+    return Authority(make_data_dir(settings))
+
+
 SECTIONS = {
     "tenants": Section(
         "billfold_server.tenancy.commands",
@@ -95,6 +117,9 @@ SECTIONS = {
     ),
     "clients": Section(
         "billfold_server.identity.commands", "clients", "Create, list, enable and disable API clients.", open_services
+    ),
+    "certs": Section(
+        "billfold_server.serving.tls.commands", "certs", "Make certificates for development.", open_authority
     ),
     "ledger": Section(
         "billfold_server.ledger.commands", "ledger", "Verify, export and import a tenant's books.", open_services
