@@ -1,0 +1,67 @@
+"""What each role of a bank's staff allows, by the scopes that operations ask for.
+
+Least privilege: a role has what its work needs, and nothing follows from being above somebody. Who hands out access
+moves no money, who moves money hands out no access, and who approves does neither; so two people are needed wherever
+the manifest names an approval, even at a bank of two. Sources: NIST SP 800-53, AC-5 (separation of duties) and AC-6
+(least privilege).
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from billfold.contract.roles import StaffRole
+
+__all__ = ["MANAGES_ROLES", "ROLES", "allowed_scopes"]
+
+_SEES_CUSTOMERS: Final = frozenset(
+    {"parties:read", "wallets:read", "transfers:read", "holds:read", "statements:read", "tenant:read"}
+)
+
+ROLES: Final[dict[StaffRole, frozenset[str]]] = {
+    # Who works here, and which programs may connect. Owners see what was done, but touch neither customers nor money.
+    StaffRole.OWNER: frozenset(
+        {
+            "approvals:decide",
+            "approvals:read",
+            "audit:read",
+            "clients:read",
+            "clients:write",
+            "events:read",
+            "tenant:read",
+            "users:read",
+            "users:write",
+        }
+    ),
+    # The daily work with customers and money.
+    StaffRole.OPERATOR: _SEES_CUSTOMERS
+    | {
+        "approvals:read",
+        "events:read",
+        "holds:write",
+        "ledger:read",
+        "ledger:write",
+        "parties:write",
+        "statements:write",
+        "transfers:write",
+        "wallets:write",
+    },
+    # The second pair of eyes: sees what it decides on, and changes nothing by itself.
+    StaffRole.APPROVER: _SEES_CUSTOMERS | {"approvals:decide", "approvals:read", "ledger:read"},
+    # Answers customers.
+    StaffRole.SUPPORT: _SEES_CUSTOMERS | {"users:read"},
+    # Reads everything.
+    StaffRole.AUDITOR: _SEES_CUSTOMERS
+    | {"approvals:read", "audit:read", "clients:read", "events:read", "ledger:read", "users:read"},
+    # Connects programs, and tries them out where the clock can be moved.
+    StaffRole.DEVELOPER: frozenset({"clients:read", "clients:write", "clock:write", "events:read", "tenant:read"}),
+}
+"""Every role with its scopes."""
+
+MANAGES_ROLES: Final = StaffRole.OWNER
+"""Who gives and takes roles, though never their own. A tenant whose staff has one keeps at least one."""
+
+
+def allowed_scopes(roles: Iterable[StaffRole | str]) -> frozenset[str]:
+    """Return what a member of staff with these roles may do; a role that isn't known allows nothing."""
+    known = [StaffRole(role) for role in roles if role in set(StaffRole)]
+    return frozenset().union(*(ROLES[role] for role in known))
