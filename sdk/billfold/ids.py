@@ -53,6 +53,7 @@ class Prefix(StrEnum):
     CLIENT = "cli"
     EVENT = "evt"
     FACTOR = "fac"
+    GRANT = "grt"
     HOLD = "hld"
     JOB = "job"
     JOURNAL_ENTRY = "jrn"

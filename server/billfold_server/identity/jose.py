@@ -19,10 +19,25 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from billfold_server.identity.profiles import SigningAlgorithm
 
-__all__ = ["SignatureInvalid", "SigningKey", "Token", "algorithm_of", "import_key", "read", "sign", "verify"]
+__all__ = [
+    "LONGEST_HEADER",
+    "SignatureInvalid",
+    "SigningKey",
+    "Token",
+    "algorithm_of",
+    "import_key",
+    "named",
+    "payload_of",
+    "read",
+    "sign",
+    "verify",
+]
 
 SigningKey = RSAKey | ECKey | OKPKey
 """A key that signs or verifies."""
+
+LONGEST_HEADER: Final = 2048
+"""Enough for a key of 4096 bits in it, in characters of base64url."""
 
 _LONGEST: Final = 16 * 1024
 _FORM: Final = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
@@ -57,6 +72,8 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
 class _Registry(jws.JWSRegistry):
     """joserfc's registry, without its word about the name EdDSA, which FAPI 2.0 uses; only what is allowed is found."""
 
+    max_header_length = LONGEST_HEADER
+
     def get_alg(self, name: str) -> Any:
         if name not in (self.allowed or ()):
             raise UnsupportedAlgorithmError(name)
@@ -64,9 +81,18 @@ class _Registry(jws.JWSRegistry):
 
 
 _BY_ALGORITHM: Final[dict[SigningAlgorithm, _Registry]] = {
-    "PS256": _Registry(algorithms=["PS256"]),
-    "ES256": _Registry(algorithms=["ES256"]),
-    "EdDSA": _Registry(algorithms=["EdDSA"]),
+    "PS256": _Registry(algorithms=["PS256"], strict_check_header=False),
+    "ES256": _Registry(algorithms=["ES256"], strict_check_header=False),
+    # Two names of the same thing: RFC 8037, and RFC 9864, section 2.2.
+    "EdDSA": _Registry(algorithms=["EdDSA", "Ed25519"], strict_check_header=False),
+}
+
+
+_BY_NAME: Final[dict[str, SigningAlgorithm]] = {
+    "PS256": "PS256",
+    "ES256": "ES256",
+    "EdDSA": "EdDSA",
+    "Ed25519": "EdDSA",
 }
 
 
@@ -89,6 +115,11 @@ def algorithm_of(jwk: Mapping[str, Any]) -> SigningAlgorithm | None:
         case "OKP", "Ed25519":
             return "EdDSA"
     return None
+
+
+def named(alg: str) -> SigningAlgorithm | None:
+    """Return the algorithm that a header's ``alg`` names, or None where it names none of ours."""
+    return _BY_NAME.get(alg)
 
 
 def import_key(jwk: Mapping[str, Any]) -> SigningKey:
@@ -158,10 +189,19 @@ def verify(token: Token, key: SigningKey, *, alg: SigningAlgorithm, types: Colle
         SignatureInvalid: Anything of this doesn't hold.
     """
     typ = None if token.typ is None else token.typ.lower().removeprefix("application/")
-    if token.alg != alg or typ not in types:
+    if named(token.alg) != alg or typ not in types:
         raise SignatureInvalid
+    payload_of(token.text, key, alg=alg)
+    return token.claims
+
+
+def payload_of(text: str, key: SigningKey, *, alg: SigningAlgorithm) -> bytes:
+    """Return what was signed, if the key has signed it by this algorithm; who calls has looked at the header.
+
+    Raises:
+        SignatureInvalid: It hasn't.
+    """
     try:
-        jws.deserialize_compact(token.text.encode(), key, registry=_BY_ALGORITHM[alg])
+        return jws.deserialize_compact(text.encode(), key, registry=_BY_ALGORITHM[alg]).payload
     except (JoseError, ValueError, TypeError):
         raise SignatureInvalid from None
-    return token.claims

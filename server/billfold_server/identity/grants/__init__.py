@@ -1,0 +1,1 @@
+"""Grants: what users have allowed, and the ways in which a client asks for tokens."""

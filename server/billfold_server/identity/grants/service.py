@@ -1,0 +1,173 @@
+"""What users have allowed clients: opened at an authorization, read with each token, ended once.
+
+Everything that is issued by a grant ends with it: its refresh tokens at once, its access tokens within a second on
+every worker, and in a transaction of the tenant's (``Call.tx()``) at once.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from billfold import ids
+from billfold.ids import Prefix
+from billfold_server.audit import service as audit
+from billfold_server.identity.queries import Tx
+from billfold_server.tenancy.context import SYSTEM, Caller
+
+__all__ = ["Grant", "find_grant", "list_grants", "open_grant", "revoke_grant", "revoke_grants"]
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
+    """What a user has allowed a client at one authorization.
+
+    Attributes:
+        id: The row's id; ``grt_…`` on the wire.
+        client_id: The client.
+        user_id: The user.
+        scopes: What was allowed; tokens may have less.
+        resources: For which of the tenant's resources (RFC 8707); all of them where empty.
+        details: What was allowed in particular (RFC 9396), as it was shown to the user.
+        acr: How strongly the user had signed in.
+        amr: By which means (RFC 8176).
+        auth_time: When.
+        created_at: When it was allowed.
+        revoked_at: When it ended.
+        reason: Why it ended.
+    """
+
+    id: UUID
+    client_id: UUID
+    user_id: UUID
+    scopes: list[str]
+    resources: list[str]
+    details: list[dict[str, Any]]
+    acr: str | None
+    amr: list[str]
+    auth_time: datetime
+    created_at: datetime
+    revoked_at: datetime | None = None
+    reason: str | None = None
+
+
+_COLUMNS: Final = (
+    "id, client_id, user_id, scopes, resources, details::text, acr, amr, auth_time, created_at, revoked_at, reason"
+)
+
+
+def _read(row: Any) -> Grant:
+    return Grant(**{**dict(row), "details": msgspec.json.decode(row["details"])})
+
+
+async def open_grant(
+    tx: Tx,
+    *,
+    client_id: UUID,
+    user_id: UUID,
+    scopes: Sequence[str],
+    auth_time: datetime,
+    now: datetime,
+    resources: Sequence[str] = (),
+    details: Sequence[Mapping[str, Any]] = (),
+    acr: str | None = None,
+    amr: Sequence[str] = (),
+    caller: Caller = SYSTEM,
+) -> UUID:
+    """Write down what a user allows a client, and return the grant's id. Arguments are ``Grant``'s.
+
+    Args:
+        tx: The transaction of the realm in which the user's decision is written.
+        client_id: The client.
+        user_id: The user.
+        scopes: What is allowed.
+        auth_time: When the user signed in.
+        now: The real time.
+        resources: For which resources.
+        details: What is allowed in particular.
+        acr: How strongly the user had signed in.
+        amr: By which means.
+        caller: Who acts, for the audit.
+    """
+    grant_id = ids.uuid7()
+    await tx.execute(
+        "INSERT INTO grants (id, client_id, user_id, scopes, resources, details, acr, amr, auth_time, created_at) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        grant_id, client_id, user_id, list(scopes), list(resources), msgspec.json.encode(list(details)).decode(),
+        acr, list(amr), auth_time, now,
+    )  # fmt: skip
+    facts = {"client_id": ids.encode(Prefix.CLIENT, client_id), "scopes": sorted(scopes)}
+    await audit.record(tx, audit.new_record(caller, "grant.opened", ids.encode(Prefix.GRANT, grant_id), facts=facts))
+    return grant_id
+
+
+async def find_grant(tx: Tx, grant_id: UUID) -> Grant | None:
+    """Return a grant, also one that has ended, or None."""
+    row = await tx.fetchrow(f"SELECT {_COLUMNS} FROM grants WHERE id = $1", grant_id)  # noqa: S608 - a constant
+    return None if row is None else _read(row)
+
+
+async def list_grants(tx: Tx, *, user_id: UUID) -> list[Grant]:
+    """Return what a user has allowed and not taken back, the oldest first."""
+    rows = await tx.fetch(
+        f"SELECT {_COLUMNS} FROM grants WHERE user_id = $1 AND revoked_at IS NULL ORDER BY id",  # noqa: S608 - a constant
+        user_id,
+    )
+    return [_read(row) for row in rows]
+
+
+async def revoke_grant(tx: Tx, grant_id: UUID, reason: str, *, now: datetime, caller: Caller = SYSTEM) -> bool:
+    """End a grant, and tell whether it had stood until now.
+
+    Args:
+        tx: The transaction of the realm.
+        grant_id: Which.
+        reason: Why, in a few words for the audit.
+        now: The real time.
+        caller: Who ends it.
+    """
+    return await _revoke(tx, {"id": grant_id}, reason, now, caller) > 0
+
+
+async def revoke_grants(
+    tx: Tx,
+    reason: str,
+    *,
+    now: datetime,
+    user_id: UUID | None = None,
+    client_id: UUID | None = None,
+    caller: Caller = SYSTEM,
+) -> int:
+    """End all grants of a user, of a client, or of that user to that client, and return how many stood until now.
+
+    Args:
+        tx: The transaction of the realm.
+        reason: Why.
+        now: The real time.
+        user_id: Whose grants.
+        client_id: To whom.
+        caller: Who ends them.
+    """
+    if user_id is None and client_id is None:
+        msg = "whose grants?"
+        raise TypeError(msg)
+    asked = {"user_id": user_id, "client_id": client_id}
+    return await _revoke(tx, {name: key for name, key in asked.items() if key is not None}, reason, now, caller)
+
+
+async def _revoke(tx: Tx, keys: Mapping[str, UUID], reason: str, now: datetime, caller: Caller) -> int:
+    condition = " AND ".join(f"{name} = ${at}" for at, name in enumerate(keys, start=3))
+    ended = await tx.fetch(
+        "UPDATE grants SET revoked_at = $1, reason = $2 "  # noqa: S608 - the columns are those above
+        f"WHERE {condition} AND revoked_at IS NULL RETURNING id",
+        now, reason, *keys.values(),
+    )  # fmt: skip
+    await audit.record(
+        tx,
+        *(
+            audit.new_record(caller, "grant.revoked", ids.encode(Prefix.GRANT, row["id"]), reason=reason)
+            for row in ended
+        ),
+    )
+    return len(ended)
