@@ -37,6 +37,7 @@ from billfold_server.http.pipeline import Hot, Pipeline, allowed_methods, intern
 from billfold_server.http.routing import Operation, Routes
 from billfold_server.http.services import Services
 from billfold_server.identity import routes as identity_routes
+from billfold_server.identity.authorization import routes as authorization_routes
 from billfold_server.identity.service import Identity
 from billfold_server.invariants import tasks as invariants_tasks
 from billfold_server.keys.service import Keyring, open_keyring
@@ -74,9 +75,11 @@ ROOMS: Final[tuple[Routes, ...]] = (
     webhooks_routes.routes,
     audit_routes.routes,
     identity_routes.routes,
+    authorization_routes.routes,
     identity_routes.platform_routes,
     people_routes.routes,
     people_routes.platform_routes,
+    authorization_routes.platform_routes,
     tenancy_routes.platform_routes,
     audit_routes.platform_routes,
     docs.routes,

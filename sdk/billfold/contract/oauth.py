@@ -6,7 +6,16 @@ from msgspec import Meta
 
 from billfold.contract.common import Response
 
-__all__ = ["Jwk", "JwkSet", "OAuthError", "ServerMetadata", "TokenRequest", "TokenResponse"]
+__all__ = [
+    "Jwk",
+    "JwkSet",
+    "OAuthError",
+    "PushedAuthorizationRequest",
+    "PushedAuthorizationResponse",
+    "ServerMetadata",
+    "TokenRequest",
+    "TokenResponse",
+]
 
 # RFC 6749, appendix A: VSCHAR, and a scope-token.
 _Visible = "^[\\x20-\\x7e]+$"
@@ -36,6 +45,53 @@ class TokenResponse(Response, frozen=True, kw_only=True):
     token_type: Literal["Bearer"]
     expires_in: Annotated[int, Meta(ge=1, le=600, description="Seconds that it lives.")]
     scope: Annotated[str, Meta(description="Space-separated scopes that it has.")]
+
+
+_CLIENT_ID = Annotated[str | None, Meta(description="Where the client shows it in the form.", examples=["cli_…"])]
+
+
+class PushedAuthorizationRequest(Response, frozen=True, kw_only=True):
+    """An authorization request, sent by the client itself (RFC 9126, section 2.1).
+
+    Beside these there are the parameters by which the client authenticates. What isn't known is ignored.
+    """
+
+    response_type: Annotated[Literal["code"] | None, Meta(description="Required, unless a request object says it.")] = (
+        None
+    )
+    redirect_uri: Annotated[str | None, Meta(description="Exactly as registered.")] = None
+    scope: Annotated[str | None, Meta(description="Space-separated scopes.", examples=["openid"])] = None
+    code_challenge: Annotated[str | None, Meta(description="Of the code's verifier (RFC 7636).")] = None
+    code_challenge_method: Literal["S256"] | None = None
+    state: Annotated[str, Meta(max_length=4096, description="Given back as it is.")] | None = None
+    nonce: Annotated[str, Meta(max_length=2048, description="Said by the ID token.")] | None = None
+    response_mode: Literal["query", "jwt", "query.jwt"] | None = None
+    authorization_details: Annotated[str | None, Meta(description="A JSON list (RFC 9396).")] = None
+    claims: Annotated[str | None, Meta(description="A JSON object (OpenID Connect Core, section 5.5).")] = None
+    resource: Annotated[str | None, Meta(description="An API; may occur often (RFC 8707).")] = None
+    dpop_jkt: Annotated[str | None, Meta(description="The key that alone may redeem the code (RFC 9449).")] = None
+    prompt: str | None = None
+    max_age: Annotated[str | None, Meta(description="Seconds since the person signed in, at most.")] = None
+    login_hint: str | None = None
+    acr_values: str | None = None
+    ui_locales: str | None = None
+    request: Annotated[
+        str | None, Meta(description="All of the above as a signed request object (RFC 9101), and nothing beside it.")
+    ] = None
+    client_id: _CLIENT_ID = None
+
+
+class PushedAuthorizationResponse(Response, frozen=True, kw_only=True):
+    """Where the browser finds a request that was pushed (RFC 9126, section 2.2)."""
+
+    request_uri: Annotated[
+        str,
+        Meta(
+            description="For the authorize endpoint, beside the client's id.",
+            examples=["urn:ietf:params:oauth:request_uri:6esc_11ACC5bwc014ltc14eY22c"],
+        ),
+    ]
+    expires_in: Annotated[int, Meta(ge=1, le=600, description="Seconds within which the browser must come.")]
 
 
 class OAuthError(Response, frozen=True, kw_only=True):
