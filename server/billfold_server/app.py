@@ -206,12 +206,13 @@ def build_app(settings: Settings, *, clock: Clock | None = None) -> Litestar:
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        background = asyncio.create_task(services.rooms["background"].run(), name="background")
+        tasks = [asyncio.create_task(services.rooms[each].run(), name=each) for each in ("background", "rotation")]
         try:
             yield
         finally:
-            background.cancel()
-            await asyncio.wait([background])
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
             services.metrics.report()
             await services.engine.close()
             await services.database.close()

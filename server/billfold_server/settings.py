@@ -93,8 +93,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         public_url: How the world reaches the server; issuers and links are made of it.
         trusted_proxies: Networks whose ``X-Forwarded-*`` headers count. In production without a certificate of its own,
             the server serves nobody else but this machine; health is told to everybody.
-        tls_certificate: PEM file with the server's certificate chain.
-        tls_key: PEM file with its private key.
+        tls: Whether to serve HTTPS though no certificate is named, by one that the server makes itself: in development
+            alone, and with a port for client certificates, too (8443).
+        tls_certificate: PEM file with the server's certificate chain; read anew whenever it changes.
+        tls_key: PEM file with its private key; read anew together with the certificate.
+        client_ca_file: PEM file with the authorities that issue client certificates; read anew whenever it changes.
+            Self-signed certificates need none.
+        client_crl_file: PEM file with these authorities' lists of what they have revoked, one of each; read anew
+            whenever it changes. Once one is out of date, no client of its authority is let in.
+        client_certificate_header: In which header trusted proxies hand on client certificates, and of which they let
+            nobody else's through: ``client-cert`` (RFC 9440) or ``x-ssl-client-cert`` (nginx's
+            ``$ssl_client_escaped_cert``).
         mtls_port: Second port, on which HTTPS clients are asked for a certificate; 0 takes a free one.
         mtls_public_url: How the world reaches what asks for client certificates: that port, or a proxy's. Where absent,
             ``public_url`` with that port.
@@ -128,8 +137,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     isolation: Literal["role", "login"] | None = None
     public_url: str | None = None
     trusted_proxies: list[str] = []
+    tls: bool = False
     tls_certificate: str | None = None
     tls_key: str | None = None
+    client_ca_file: str | None = None
+    client_crl_file: str | None = None
+    client_certificate_header: Literal["client-cert", "x-ssl-client-cert"] | None = None
     mtls_port: Port | None = None
     mtls_public_url: str | None = None
     keyring_file: str | None = None
@@ -154,11 +167,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.environment == "production"
 
     @property
+    def serves_tls(self) -> bool:
+        """Tell whether the server itself speaks HTTPS."""
+        return self.tls or self.tls_certificate is not None
+
+    @property
     def base_url(self) -> str:
         """Return how the world reaches the server, without a slash at the end."""
         if self.public_url is not None:
             return self.public_url.rstrip("/")
-        scheme = "https" if self.tls_certificate is not None else "http"
+        scheme = "https" if self.serves_tls else "http"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{scheme}://{host}:{self.port}"
 
@@ -291,11 +309,20 @@ def _meant(name: str) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
+_TRUE: Final = frozenset({"true", "yes", "on", "1"})
+_FALSE: Final = frozenset({"false", "no", "off", "0", ""})
+
+
 def _from_text(annotation: Any, text: str) -> Any:
     """Return the value that a variable's text stands for."""
     kinds = _kinds(annotation)
     if list in kinds:
         return [part.strip() for part in text.split(",") if part.strip()]
+    if bool in kinds:
+        if text.lower() not in _TRUE | _FALSE:
+            msg = "true or false"
+            raise ValueError(msg)
+        return text.lower() in _TRUE
     if int in kinds:
         if not re.fullmatch(r"[0-9]{1,15}", text):
             msg = "a whole number"
@@ -360,12 +387,13 @@ def _inconsistent(settings: Settings) -> list[Mistake]:
                 "TLS needs both BILLFOLD_TLS_CERTIFICATE and BILLFOLD_TLS_KEY; set the other one too.",
             )
         )
-    for name in ("tls_certificate", "tls_key"):
+    for name in ("tls_certificate", "tls_key", "client_ca_file", "client_crl_file"):
         path = getattr(settings, name)
         if path is not None and not Path(path).is_file():
             mistakes.append(
                 Mistake(name, f"{name} names a file that isn't there; set {PREFIX}{name.upper()} to a PEM file.")
             )
+    mistakes += [Mistake(key, sentence) for key, sentence in _unaskable(settings)]
     mistakes += _not_networks(settings)
     if settings.public_url is not None and not _is_address(settings.public_url, "http", "https"):
         mistakes.append(
@@ -381,6 +409,27 @@ def _inconsistent(settings: Settings) -> list[Mistake]:
                 Mistake(name, f"{name} must be one address that begins with postgresql://; set {PREFIX}{name.upper()}.")
             )
     return mistakes
+
+
+def _unaskable(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield what contradicts itself in how client certificates are asked for, as (setting, sentence)."""
+    header = settings.client_certificate_header
+    if settings.mtls_port is not None and not settings.serves_tls:
+        how = "set BILLFOLD_TLS_CERTIFICATE and BILLFOLD_TLS_KEY, or in development BILLFOLD_TLS=true."
+        yield "mtls_port", f"Client certificates need HTTPS; {how}"
+    if settings.mtls_port and settings.mtls_port == settings.port:
+        yield (
+            "mtls_port",
+            "Client certificates are asked for on a port of their own; set BILLFOLD_MTLS_PORT to another.",
+        )
+    if header is not None and not settings.trusted_proxies:
+        sentence = "Only a proxy's headers count; name the proxy in BILLFOLD_TRUSTED_PROXIES."
+        yield "client_certificate_header", sentence
+    if settings.mtls_public_url is not None and settings.mtls_port is None and header is None and not settings.tls:
+        how = "set BILLFOLD_MTLS_PORT, or BILLFOLD_CLIENT_CERTIFICATE_HEADER where a proxy does."
+        yield "mtls_public_url", f"Nobody asks for client certificates there; {how}"
+    if settings.client_crl_file is not None and settings.client_ca_file is None:
+        yield "client_crl_file", "Nobody's certificates can be revoked; set BILLFOLD_CLIENT_CA_FILE, too."
 
 
 def _is_address(text: str, *schemes: str) -> bool:
@@ -417,7 +466,10 @@ def _unsafe(settings: Settings) -> list[Mistake]:
 
     for key, sentence in _unsafe_databases(settings):
         refuse(key, sentence)
-    if settings.tls_certificate is None and not settings.trusted_proxies:
+    if settings.tls and settings.tls_certificate is None:
+        sentence = "no certificate is made by the server itself; set BILLFOLD_TLS_CERTIFICATE and BILLFOLD_TLS_KEY."
+        refuse("tls", sentence)
+    elif settings.tls_certificate is None and not settings.trusted_proxies:
         refuse(
             "tls_certificate",
             "TLS is needed; set BILLFOLD_TLS_CERTIFICATE and BILLFOLD_TLS_KEY, "

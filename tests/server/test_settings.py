@@ -44,13 +44,21 @@ class TestSettings:
         ("environ", "address"),
         [
             ({}, None),
-            ({"BILLFOLD_MTLS_PORT": "8443"}, "https://127.0.0.1:8443"),
-            ({"BILLFOLD_MTLS_PORT": "8443", "BILLFOLD_HOST": "::1"}, "https://[::1]:8443"),
+            ({"BILLFOLD_TLS": "true"}, None),
+            ({"BILLFOLD_TLS": "true", "BILLFOLD_MTLS_PORT": "8443"}, "https://127.0.0.1:8443"),
+            ({"BILLFOLD_TLS": "true", "BILLFOLD_MTLS_PORT": "8443", "BILLFOLD_HOST": "::1"}, "https://[::1]:8443"),
             (
-                {"BILLFOLD_MTLS_PORT": "8443", "BILLFOLD_PUBLIC_URL": "https://wallet.example/"},
+                {"BILLFOLD_TLS": "on", "BILLFOLD_MTLS_PORT": "8443", "BILLFOLD_PUBLIC_URL": "https://wallet.example/"},
                 "https://wallet.example:8443",
             ),
-            ({"BILLFOLD_MTLS_PUBLIC_URL": "https://mtls.wallet.example/"}, "https://mtls.wallet.example"),
+            (
+                {
+                    "BILLFOLD_TRUSTED_PROXIES": "10.0.0.0/8",
+                    "BILLFOLD_CLIENT_CERTIFICATE_HEADER": "client-cert",
+                    "BILLFOLD_MTLS_PUBLIC_URL": "https://mtls.wallet.example/",
+                },
+                "https://mtls.wallet.example",
+            ),
         ],
     )
     def test_say_where_client_certificates_are_asked_for(self, environ: dict[str, str], address: str | None) -> None:
@@ -76,6 +84,14 @@ class TestSettings:
             ({"BILLFOLD_TRUSTED_PROXIES": "proxy"}, "trusted_proxies"),
             ({"BILLFOLD_PUBLIC_URL": "wallet.example"}, "public_url"),
             ({"BILLFOLD_MTLS_PUBLIC_URL": "http://mtls.wallet.example"}, "mtls_public_url"),
+            ({"BILLFOLD_MTLS_PUBLIC_URL": "https://mtls.wallet.example"}, "mtls_public_url"),
+            ({"BILLFOLD_MTLS_PORT": "8443"}, "mtls_port"),
+            ({"BILLFOLD_TLS": "true", "BILLFOLD_MTLS_PORT": "8000"}, "mtls_port"),
+            ({"BILLFOLD_TLS": "maybe"}, "tls"),
+            ({"BILLFOLD_CLIENT_CA_FILE": "/nowhere.pem"}, "client_ca_file"),
+            ({"BILLFOLD_CLIENT_CRL_FILE": __file__}, "client_crl_file"),
+            ({"BILLFOLD_CLIENT_CERTIFICATE_HEADER": "client-cert"}, "client_certificate_header"),
+            ({"BILLFOLD_CLIENT_CERTIFICATE_HEADER": "x-forwarded-for"}, "client_certificate_header"),
             ({"BILLFOLD_CONFIG": "/nowhere.toml"}, "config"),
         ],
     )
@@ -118,6 +134,7 @@ class TestProduction:
             ({"BILLFOLD_PUBLIC_URL": None}, "public_url"),
             ({"BILLFOLD_PUBLIC_URL": "http://wallet.example"}, "public_url"),
             ({"BILLFOLD_TRUSTED_PROXIES": None}, "tls_certificate"),
+            ({"BILLFOLD_TLS": "true"}, "tls"),
             ({"BILLFOLD_TRUSTED_PROXIES": "0.0.0.0/0"}, "trusted_proxies"),
             ({"BILLFOLD_KEYRING_PASSPHRASE": None}, "keyring_passphrase"),
             ({"BILLFOLD_KEYRING_PASSPHRASE": "changeme"}, "keyring_passphrase"),

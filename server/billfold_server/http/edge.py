@@ -18,11 +18,13 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from billfold import errors, ids
 from billfold.ids import Prefix
 from billfold_server.http.answers import Header, problem_answer
+from billfold_server.http.certificates import ClientCertificates
 from billfold_server.http.context import RequestContext, read_headers
 from billfold_server.http.logs import note_request
 from billfold_server.http.peers import Address, origin_of, read_address, within
 from billfold_server.http.pipeline import INTERNAL_ROOT, Hot
 from billfold_server.http.receiving import Exchange, Receiving, exchange_of
+from billfold_server.http.rotation import Rotation
 from billfold_server.http.services import Services
 from billfold_server.tenancy.context import TenantRef
 
@@ -67,7 +69,9 @@ class Edge:
         settings = services.settings
         self._base_url = settings.base_url
         self._proxies = [ipaddress.ip_network(each) for each in settings.trusted_proxies]
-        self._own_host = urlsplit(settings.base_url).hostname
+        self._own_hosts = {urlsplit(each).hostname for each in (settings.base_url, settings.mtls_base_url) if each}
+        rotation = services.rooms.setdefault("rotation", Rotation(services.metrics))
+        self._certificates = ClientCertificates(settings, rotation)
         self._in_clear = settings.production and settings.tls_certificate is None and bool(self._proxies)
         self._logs_all = settings.access_log == "all" or settings.log_level == "debug"
         self._peers: dict[str, _Peer] = {}
@@ -145,7 +149,7 @@ class Edge:
         ends TLS, whoever comes past it comes in clear text, with tokens that everybody in between can read.
 
         Raises:
-            errors.InvalidRequest: It names several hosts, or one that can't be.
+            errors.InvalidRequest: It names several hosts, or one that can't be; its client certificate can't be read.
             errors.ProxyRequired: It didn't come through the proxy.
         """
         host = context.headers.get("host", "")
@@ -157,6 +161,7 @@ class Edge:
             peer = self._peer(scope)
             if peer.address is None or not (peer.address.is_loopback or peer.is_proxy):
                 raise errors.ProxyRequired
+        self._certificates.introduce(scope, context, by_proxy=bool(self._proxies) and self._peer(scope).is_proxy)
 
     async def _route(self, scope: Any, context: RequestContext, answering: "_Answering") -> None:
         """Take the tenant off the address, and run the operation, or hand the request to the router."""
@@ -220,7 +225,7 @@ class Edge:
     async def _tenant_of_host(self, host: str) -> TenantRef | None:
         match = _HOST.fullmatch(host)
         # The deployment's own host is no tenant's, whatever a manifest says: the operators would be locked out.
-        if match is None or match.group(1) == self._own_host:
+        if match is None or match.group(1) in self._own_hosts:
             return None
         return await self._services.registry.find_by_host(match.group(1))
 

@@ -80,6 +80,20 @@ class Metrics:
             registry=self.registry,
             multiprocess_mode="livesum",
         )
+        self._days_left = Gauge(
+            "billfold_tls_days_left",
+            "Days until a certificate or a revocation list ends.",
+            ["file"],
+            registry=self.registry,
+            multiprocess_mode="livemin",
+        )
+        self._unusable = Gauge(
+            "billfold_tls_changed_file_unusable",
+            "Whether a file was changed to what can't be used, so that what was there before is.",
+            ["file"],
+            registry=self.registry,
+            multiprocess_mode="livemax",
+        )
         self._together = _TOGETHER in os.environ
         self._tallies: dict[tuple[str, str, int], _Tally] = {}
         self._codes: Counts[str] = Counts()
@@ -107,6 +121,14 @@ class Metrics:
     def refuse(self, code: str, times: int) -> None:
         """Count refusals of items within a request that was answered as a whole."""
         self._codes[code] += times
+
+    def days_left(self, file: str, days: float) -> None:
+        """Note for how long a certificate or a revocation list is good; negative is over."""
+        self._days_left.labels(file).set(round(days, 3))
+
+    def file_usable(self, file: str, *, usable: bool) -> None:
+        """Note whether what lies in a file that may change is what is used."""
+        self._unusable.labels(file).set(0 if usable else 1)
 
     def report(self) -> None:
         """Add to Prometheus's counters what was counted since the last time."""
