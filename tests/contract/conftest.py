@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,15 +21,32 @@ from tests.live import LiveServer, serve, settings_for
 from tests.tenants import in_database, manifest
 
 SUMMARY: list[str] = []
+"""Lines about what this process has seen."""
+COUNTS: Counter[str] = Counter()
+"""How often it has seen what, where that is said once for all processes."""
 TENANT = "contract"
 UNLIMITED = {"rate_limit_per_s": 100_000, "rate_limit_burst": 1_000_000}
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand what one process of several has seen to the one that prints it."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["contract"] = (SUMMARY, dict(COUNTS))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take what another process has seen; one that died has nothing to hand over."""
+    lines, counts = getattr(node, "workeroutput", {}).get("contract", ([], {}))
+    SUMMARY.extend(lines)
+    COUNTS.update(counts)
+
+
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
     """Print what the contract tests have seen."""
-    if SUMMARY:
+    if SUMMARY or COUNTS:
         terminalreporter.section("contract")
-        for line in SUMMARY:
+        for line in [*sorted(SUMMARY), *(f"{what}: {count}" for what, count in sorted(COUNTS.items()))]:
             terminalreporter.write_line(line)
 
 

@@ -8,7 +8,16 @@ from typing import Any, NamedTuple
 
 import yaml
 
-__all__ = ["EXPORTED", "Operation", "deployment_part", "operations", "read_document", "tenant_part"]
+__all__ = [
+    "EXPORTED",
+    "Operation",
+    "about",
+    "collections",
+    "deployment_part",
+    "operations",
+    "read_document",
+    "tenant_part",
+]
 
 EXPORTED = Path(__file__).parents[2] / "openapi" / "billfold.yaml"
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -75,6 +84,22 @@ def tenant_part(document: dict[str, Any], base_url: str) -> dict[str, Any]:
 def deployment_part(document: dict[str, Any], base_url: str) -> dict[str, Any]:
     """Return what lives at the deployment itself."""
     return _part(document, deployment=True, server=base_url)
+
+
+def collections(document: dict[str, Any]) -> list[str]:
+    """Return by what a document's paths begin: the collections that they are about, such as ``/v1/wallets``."""
+    return sorted({_collection(path) for path in document["paths"]})
+
+
+def about(document: dict[str, Any], collection: str) -> dict[str, Any]:
+    """Return the part of a document that is about a collection."""
+    paths = {path: item for path, item in document["paths"].items() if _collection(path) == collection}
+    return {**document, "paths": paths}
+
+
+def _collection(path: str) -> str:
+    _, first, *rest = path.split("/")
+    return f"/{first}/{rest[0]}" if rest else f"/{first}"
 
 
 def operations(document: dict[str, Any]) -> Iterator[Operation]:

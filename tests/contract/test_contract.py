@@ -6,12 +6,16 @@ import httpx
 import pytest
 
 from tests.contract.conftest import SUMMARY, TENANT
-from tests.contract.documents import deployment_part, operations, tenant_part
+from tests.contract.documents import about, collections, deployment_part, operations, read_document, tenant_part
 from tests.contract.preparing import Preparing
 from tests.contract.runner import PHASES, Seen, run
 from tests.live import LiveServer
 
 pytestmark = pytest.mark.timeout(600)
+
+ALONE = tuple(phase for phase in PHASES if phase != "stateful")
+"""The phases that look at one path at a time, so that several processes can look at some each."""
+COLLECTIONS = collections(tenant_part(read_document(), ""))
 
 
 def told(seen: Seen) -> str:
@@ -19,12 +23,18 @@ def told(seen: Seen) -> str:
     return "\n".join(seen.failures[:20]) + f"\n… {len(seen.failures)} in all"
 
 
+def missed(part: dict[str, Any], seen: Seen) -> list[str]:
+    """Return the operations that were never answered with their own success."""
+    return [each.operation_id for each in operations(part) if not seen.statuses[each.operation_id][each.success]]
+
+
 class TestTheServer:
+    @pytest.mark.parametrize("collection", COLLECTIONS)
     def test_keeps_the_document_below_a_tenant(
-        self, document: dict[str, Any], live: LiveServer, client: httpx.Client, preparing: Preparing
+        self, collection: str, document: dict[str, Any], live: LiveServer, client: httpx.Client, preparing: Preparing
     ) -> None:
         """No check fails in any phase, and each operation is answered with its own success."""
-        part = tenant_part(document, live.base(TENANT))
+        part = about(tenant_part(document, live.base(TENANT)), collection)
         seen = run(
             part,
             live.base(TENANT),
@@ -32,12 +42,28 @@ class TestTheServer:
             client=live.add_client(TENANT),
             prepare=preparing.prepare,
             learn=preparing.learn,
+            phases=ALONE,
         )
-        SUMMARY.extend(seen.lines("tenant"))
-        assert set(seen.cases) == set(PHASES)
+        SUMMARY.extend(seen.lines(f"tenant, {collection}"))
         assert not seen.failures, told(seen)
-        missed = [each.operation_id for each in operations(part) if not seen.statuses[each.operation_id][each.success]]
-        assert missed == []
+        assert missed(part, seen) == []
+
+    def test_keeps_the_document_from_one_operation_to_the_next(
+        self, document: dict[str, Any], live: LiveServer, client: httpx.Client, preparing: Preparing
+    ) -> None:
+        """No check fails when operations are called with what others have answered, whatever their paths."""
+        seen = run(
+            tenant_part(document, live.base(TENANT)),
+            live.base(TENANT),
+            token=client.headers["Authorization"].removeprefix("Bearer "),
+            client=live.add_client(TENANT),
+            prepare=preparing.prepare,
+            learn=preparing.learn,
+            phases=["stateful"],
+        )
+        SUMMARY.extend(seen.lines("tenant, one after the other"))
+        assert set(seen.cases) == {"stateful"}
+        assert not seen.failures, told(seen)
 
     def test_keeps_the_document_at_the_deployment(
         self, document: dict[str, Any], live: LiveServer, operator: httpx.Client, preparing: Preparing
@@ -54,5 +80,4 @@ class TestTheServer:
         )
         SUMMARY.extend(seen.lines("deployment"))
         assert not seen.failures, told(seen)
-        missed = [each.operation_id for each in operations(part) if not seen.statuses[each.operation_id][each.success]]
-        assert missed == []
+        assert missed(part, seen) == []

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.contract.conftest import SUMMARY, TENANT
+from tests.contract.conftest import COUNTS, TENANT
 from tests.contract.deviations import DEVIATIONS, Deviating, Deviation, only
 from tests.contract.documents import tenant_part
 from tests.contract.preparing import Preparing
@@ -13,10 +13,16 @@ from tests.contract.runner import Seen, run
 from tests.live import LiveServer
 
 PHASES = ("examples", "coverage", "fuzzing")
-CAUGHT: list[str] = []
 
 
-def seen_of(part: dict[str, Any], live: LiveServer, client: httpx.Client, preparing: Preparing) -> Seen:
+def seen_of(
+    part: dict[str, Any],
+    live: LiveServer,
+    client: httpx.Client,
+    preparing: Preparing,
+    *,
+    max_failures: int | None = None,
+) -> Seen:
     """Run the contract tests over a small document."""
     return run(
         part,
@@ -27,6 +33,7 @@ def seen_of(part: dict[str, Any], live: LiveServer, client: httpx.Client, prepar
         learn=preparing.learn,
         phases=PHASES,
         max_examples=20,
+        max_failures=max_failures,
     )
 
 
@@ -58,11 +65,10 @@ class TestTheContractTests:
                         deviation.documented(operation)
         deviating.asked, deviating.answered = deviation.asked, deviation.answered
         try:
-            failures = seen_of(part, live, client, preparing).failures
+            # One failure is what is asked for; what else would fail is of no interest.
+            failures = seen_of(part, live, client, preparing, max_failures=1).failures
         finally:
             deviating.asked = deviating.answered = None
         assert failures
         assert not any("schemathesis itself failed" in each for each in failures), failures
-        CAUGHT.append(deviation.name)
-        if len(CAUGHT) == len(DEVIATIONS):
-            SUMMARY.append(f"deviations: {len(CAUGHT)} seeded, {len(CAUGHT)} noticed")
+        COUNTS["deviations noticed"] += 1
