@@ -13,6 +13,7 @@ BENCHMARKS = [f"tests/benchmarks/test_{name}.py" for name in ("engine", "http", 
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("benchmarks")
 @pytest.mark.timeout(400)
 class TestTheBenchmarks:
     """The benchmarks."""

@@ -11,6 +11,8 @@ from billfold.contract.ledger import AccountType, HoldStatus, NormalSide
 from billfold_server.ledger import rules
 from billfold_server.ledger.rows import EntryRow, Line, PostingRow
 
+pytestmark = pytest.mark.any_postgres
+
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 STEPS = ("capture_part", "capture", "release", "expire")
 

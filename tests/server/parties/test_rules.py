@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from billfold_server.parties.rules import search_query, search_terms
 
+pytestmark = pytest.mark.any_postgres
+
 
 class TestAWord:
     @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ import pytest
 from tests.live import LiveServer
 from tests.tenants import manifest
 
+pytestmark = pytest.mark.any_postgres
+
 
 @pytest.fixture(scope="module")
 def client(live: LiveServer) -> Iterator[httpx.Client]:

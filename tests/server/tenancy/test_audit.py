@@ -18,6 +18,8 @@ from billfold_server.tenancy.context import Caller
 from tests.live import LiveServer
 from tests.tenants import Tenancy, manifest
 
+pytestmark = pytest.mark.any_postgres
+
 OPERATOR = Caller(actor="cli_operator", client_id=UUID(int=7), request_id="req_seven")
 KEYRING = Keyring(b"k" * 32)
 

@@ -18,6 +18,8 @@ from billfold_server.tenancy.commands import tenants as group
 from billfold_server.tenancy.service import Tenants
 from tests.tenants import in_database, open_tenancy
 
+pytestmark = pytest.mark.any_postgres
+
 Run = Callable[..., Result]
 
 TOML = """

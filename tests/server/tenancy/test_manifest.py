@@ -13,6 +13,8 @@ from billfold import errors
 from billfold_server.tenancy.manifest import json_schema, load_manifest, parse_manifest
 from billfold_server.tenancy.shipped import find_folder, shipped_tenants
 
+pytestmark = pytest.mark.any_postgres
+
 TENANTS = Path(__file__).parents[3] / "tenants"
 SHIPPED = ["demo_bank", "sandbox"]
 

@@ -9,6 +9,8 @@ import pytest
 from tests.live import LiveServer
 from tests.tenants import manifest
 
+pytestmark = pytest.mark.any_postgres
+
 
 @pytest.fixture(scope="module")
 def operator(live: LiveServer) -> Iterator[httpx.Client]:

@@ -12,6 +12,8 @@ from billfold.contract.platform import TenantState
 from billfold.ids import Prefix
 from billfold_server.tenancy.rules import TRANSITIONS, Deployment, new_deployment_id, objection, quoted, tenant_names
 
+pytestmark = pytest.mark.any_postgres
+
 EVENTS = ("finish", "suspend", "resume", "delete")
 
 
