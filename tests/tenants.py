@@ -76,6 +76,7 @@ def manifest(slug: str, **changes: object) -> Manifest:
             "currencies": ["EUR", "USD", "JPY"],
             "isolation": "role",
             "sandbox": True,
+            "security_profile": "sandbox",
             "features": ["statements"],
             **changes,
         }

@@ -40,6 +40,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         signed_introspection: Whether a client may ask for a signed answer (RFC 9701).
         code_ttl_s: How long an authorization code lives at most.
         request_uri_ttl_s: How long a pushed request waits for the browser.
+        loopback_redirects: Whether an answer may go to a program on the developer's own machine, without TLS.
         refresh_rotation: Whether each use of a refresh token makes a new one. FAPI 2.0 (section 5.3.2.1) forbids that
             where tokens are bound to the client's key, because a lost answer would end the grant.
     """
@@ -54,6 +55,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     signed_introspection: bool = False
     code_ttl_s: int = 60
     request_uri_ttl_s: int = 90
+    loopback_redirects: bool = False
     refresh_rotation: bool = False
 
 
@@ -87,6 +89,7 @@ PROFILES: Final[dict[SecurityProfile, Profile]] = {
         request_object="allowed",
         response_modes=("query", "jwt", "query.jwt"),
         signed_introspection=True,
+        loopback_redirects=True,
     ),
 }
 """Every profile that a manifest can name."""

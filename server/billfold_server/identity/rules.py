@@ -6,6 +6,7 @@ from typing import Final
 from urllib.parse import unquote_plus
 
 __all__ = [
+    "OPENID_SCOPES",
     "PLATFORM_SCOPES",
     "TENANT_SCOPES",
     "OAuthRefusal",
@@ -40,6 +41,15 @@ PLATFORM_SCOPES: Final[dict[str, str]] = {
     "platform:tenants:write": "Create, change, suspend and delete tenants",
 }
 """What a platform operator may be allowed."""
+
+
+OPENID_SCOPES: Final[dict[str, str]] = {
+    "openid": "Sign people in",
+    "profile": "Read the name of whoever signs in",
+    "email": "Read the mail address of whoever signs in",
+    "offline_access": "Go on while nobody is signed in",
+}
+"""What a client may ask of people who sign in (OpenID Connect Core, sections 5.4 and 11); no operation asks for it."""
 
 
 class OAuthRefusal(Exception):
@@ -103,6 +113,6 @@ def granted_scopes(asked: str | None, allowed: Iterable[str]) -> list[str]:
 
 
 def unknown_scopes(scopes: Iterable[str], *, platform: bool) -> list[str]:
-    """Return those of the scopes that no operation of the realm asks for."""
+    """Return those of the scopes that there aren't in the realm."""
     known = PLATFORM_SCOPES if platform else TENANT_SCOPES
-    return sorted(set(scopes) - known.keys())
+    return sorted(set(scopes) - known.keys() - OPENID_SCOPES.keys())

@@ -19,6 +19,7 @@ from billfold.ids import Prefix
 from billfold_server.app import build_app
 from billfold_server.identity.service import set_client_state
 from tests.live import Credentials, LiveServer
+from tests.server.identity import clients_of
 from tests.tenants import manifest
 
 
@@ -41,8 +42,9 @@ GRANT = {"grant_type": "client_credentials"}
 
 class TestATokenRequest:
     def test_is_answered_with_a_token_for_either_way_to_authenticate(self, live, credentials) -> None:
-        """HTTP Basic and the form are both taken (RFC 6749, section 2.3.1); the answer isn't cached."""
-        by_form = {**GRANT, "client_id": credentials.client_id, "client_secret": credentials.secret}
+        """HTTP Basic or the form, as registered (RFC 6749, section 2.3.1); the answer isn't cached."""
+        other = clients_of.make(live, "alpha", "client_secret_post", scopes=["tenant:read", "wallets:read"])
+        by_form = {**GRANT, **other.form(live.base("alpha"))}
         for answer in (ask(live, GRANT, (credentials.client_id, credentials.secret)), ask(live, by_form)):
             assert answer.status_code == 200
             assert answer.headers["cache-control"] == "no-store"

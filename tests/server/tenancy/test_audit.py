@@ -99,7 +99,12 @@ class TestAnApiClient:
             records = list(reversed(await audit.list_records(tx, object_id=client.client_id)))
         assert [record.action for record in records] == ["client.created", "client.disabled", "client.enabled"]
         assert {record.actor for record in records} == {"cli_operator"}
-        assert records[0].facts == {"scopes": wanted, "authentication": "client_secret_basic"}
+        assert records[0].facts == {
+            "scopes": wanted,
+            "authentication": "client_secret_basic",
+            "grant_types": ["client_credentials"],
+            "registered_by": "operator",
+        }
         assert secret not in msgspec.json.encode(records).decode()
 
 

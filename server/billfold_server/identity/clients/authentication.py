@@ -6,33 +6,34 @@ wrong; and so is the effort.
 
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 import msgspec
+from cryptography import x509
 
 from billfold import ids
-from billfold.clock import Clock
 from billfold.ids import Prefix
-from billfold_server.identity.clients import client_secret, rows
-from billfold_server.identity.clients.rows import Client, Kept
+from billfold_server.identity.clients import (
+    client_secret,
+    private_key_jwt,
+    rows,
+    self_signed_tls_client_auth,
+    tls_client_auth,
+)
+from billfold_server.identity.clients.rows import Client, Kept, Registered
 from billfold_server.identity.profiles import ClientAuthentication
 from billfold_server.identity.realms import Realm
 from billfold_server.identity.rules import OAuthRefusal
-from billfold_server.keys.service import Keyring
-from billfold_server.tenancy.transaction import Database
 
-__all__ = ["Evidence", "Parts", "authenticate"]
+if TYPE_CHECKING:
+    from billfold_server.http.services import Services
+    from billfold_server.tenancy.transaction import Database
+
+__all__ = ["Evidence", "authenticate", "transaction"]
 
 _NOBODY: Final = UUID(int=0)
-
-
-class Parts(Protocol):
-    """What authentication works with; ``http.services.Services`` has it."""
-
-    database: Database
-    keyring: Keyring
-    clock: Clock
+_BY_CERTIFICATE: Final[frozenset[ClientAuthentication]] = frozenset({"tls_client_auth", "self_signed_tls_client_auth"})
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,50 +43,117 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         form: Its parameters.
         authorization: Its ``Authorization`` header.
         certificate: The client's TLS certificate as DER, where there is one.
+        certificate_verified: Whether an authority that the deployment names has issued it.
     """
 
     form: Mapping[str, str]
     authorization: str | None = None
     certificate: bytes | None = None
+    certificate_verified: bool = False
+
+
+class _Claim(msgspec.Struct, frozen=True):
+    """Who a request says that it is from, and the ways in which that could be proven.
+
+    Attributes:
+        client_id: The client's id.
+        ways: The methods whose evidence there is.
+        secret: The secret that was shown.
+        assertion: The assertion that was shown.
+        certificate: The certificate that was shown.
+        verified: Whether its chain was verified.
+    """
+
+    client_id: str
+    ways: frozenset[ClientAuthentication]
+    secret: str = ""
+    assertion: private_key_jwt.Assertion | None = None
+    certificate: x509.Certificate | None = None
+    verified: bool = False
+
+
+async def authenticate(services: "Services", realm: Realm, evidence: Evidence) -> Client:
+    """Return the client that the evidence proves.
+
+    Raises:
+        OAuthRefusal: ``invalid_client``: none is proven. ``invalid_request``: two ways at once.
+    """
+    claim = _read(evidence)
+    try:
+        client_id = ids.decode(Prefix.CLIENT, claim.client_id)
+    except ids.InvalidIdError:
+        client_id = _NOBODY
+    async with transaction(services.database, realm) as tx:
+        found = await rows.find_client(tx, client_id)
+    client = None if found is None else found.client
+    # Everything is calculated before anything is decided, so that neither answer nor effort tells what was wrong.
+    proven = await _prove(services, realm, claim, client_id, found)
+    usable = (
+        client is not None
+        and client.state == "active"
+        and client.authentication in claim.ways & realm.profile.client_authentication
+    )
+    if client is None or not usable or not proven:
+        raise _refusal(basic="client_secret_basic" in claim.ways)
+    return client
 
 
 def _refusal(*, basic: bool = False) -> OAuthRefusal:
     return OAuthRefusal("invalid_client", "the client isn't authenticated", basic=basic)
 
 
-async def authenticate(parts: Parts, realm: Realm, evidence: Evidence) -> Client:
-    """Return the client that the evidence proves.
-
-    Raises:
-        OAuthRefusal: ``invalid_client``: none is proven. ``invalid_request``: two ways at once.
-    """
-    form, authorization = evidence.form, evidence.authorization
-    if authorization is not None:
-        if "client_secret" in form:
-            raise OAuthRefusal("invalid_request", "the client authenticates in two ways at once")
-        shown = client_secret.read_basic(authorization, form)
-        return await _by_secret(parts, realm, shown, "client_secret_basic")
-    if "client_id" not in form or "client_secret" not in form:
+def _read(evidence: Evidence) -> _Claim:
+    """Return what a request shows, which must be one thing (RFC 6749, section 2.3)."""
+    form = evidence.form
+    shown = [
+        evidence.authorization is not None,
+        "client_secret" in form,
+        "client_assertion" in form or "client_assertion_type" in form,
+    ]
+    if sum(shown) > 1:
+        raise OAuthRefusal("invalid_request", "the client authenticates in two ways at once")
+    if evidence.authorization is not None:
+        basic = client_secret.read_basic(evidence.authorization, form)
+        return _Claim(basic.client_id, frozenset({"client_secret_basic"}), secret=basic.secret)
+    if shown[2]:
+        assertion = private_key_jwt.read(form)
+        return _Claim(assertion.client_id, frozenset({"private_key_jwt"}), assertion=assertion)
+    if "client_id" not in form:
         raise OAuthRefusal("invalid_client", "the client must authenticate")
-    shown = client_secret.Shown(form["client_id"], form["client_secret"])
-    return await _by_secret(parts, realm, shown, "client_secret_post")
-
-
-async def _by_secret(parts: Parts, realm: Realm, shown: client_secret.Shown, way: ClientAuthentication) -> Client:
+    if shown[1]:
+        return _Claim(form["client_id"], frozenset({"client_secret_post"}), secret=form["client_secret"])
+    if evidence.certificate is None:
+        raise OAuthRefusal("invalid_client", "the client must authenticate")
     try:
-        client_id = ids.decode(Prefix.CLIENT, shown.client_id)
-    except ids.InvalidIdError:
-        client_id = _NOBODY
-    async with transaction(parts, realm) as tx:
-        found = await rows.find_client(tx, client_id)
-    kept = Kept() if found is None else found.kept
-    digest = client_secret.digest(parts.keyring, client_id, shown.secret)
-    proven = client_secret.matches(digest, kept, parts.clock.now())
-    if found is None or not proven or found.client.state != "active":
-        raise _refusal(basic=way == "client_secret_basic")
-    return found.client
+        certificate = x509.load_der_x509_certificate(evidence.certificate)
+    except ValueError:
+        raise _refusal() from None
+    return _Claim(form["client_id"], _BY_CERTIFICATE, certificate=certificate, verified=evidence.certificate_verified)
 
 
-def transaction(parts: Parts, realm: Realm) -> AbstractAsyncContextManager[Any]:
+async def _prove(
+    services: "Services",
+    realm: Realm,
+    claim: _Claim,
+    client_id: UUID,
+    found: Registered | None,
+) -> bool:
+    client, now = None if found is None else found.client, services.clock.now()
+    if claim.assertion is not None:
+        used = private_key_jwt.check(
+            claim.assertion, client, issuer=realm.issuer, algorithms=realm.profile.algorithms, now=now
+        )
+        if used is None or client is None or client.authentication != "private_key_jwt" or client.state != "active":
+            return False
+        return await services.identity.replay.first_use(realm, "client assertion", client.client_id, *used)
+    if claim.certificate is not None:
+        if client is not None and client.authentication == "self_signed_tls_client_auth":
+            return self_signed_tls_client_auth.matches(claim.certificate, client)
+        return tls_client_auth.matches(claim.certificate, client, verified=claim.verified)
+    shown = client_secret.digest(services.keyring, client_id, claim.secret)
+    return client_secret.matches(shown, Kept() if found is None else found.kept, now)
+
+
+def transaction(database: "Database", realm: Realm) -> AbstractAsyncContextManager[Any]:
     """Open a transaction of a realm."""
-    return parts.database.platform_tx() if realm.tenant is None else parts.database.tx(realm.tenant)
+    return database.platform_tx() if realm.tenant is None else database.tx(realm.tenant)

@@ -3,18 +3,20 @@
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import msgspec
 
 from billfold import errors, ids
+from billfold.contract.clients import ClientMetadata
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
-from billfold_server.identity import rules
-from billfold_server.identity.clients import authentication, client_secret, rows
-from billfold_server.identity.clients.authentication import Evidence, Parts
+from billfold_server.identity.clients import authentication, client_secret, metadata, rows
+from billfold_server.identity.clients.authentication import Evidence
+from billfold_server.identity.clients.metadata import MetadataRefused
 from billfold_server.identity.clients.rows import Client, Kept, Registered
+from billfold_server.identity.profiles import PROFILES, Profile
 from billfold_server.identity.queries import Tx
 from billfold_server.identity.realms import Realm
 from billfold_server.identity.rules import OAuthRefusal
@@ -25,7 +27,16 @@ if TYPE_CHECKING:
     from billfold_server.http.routing import Call
     from billfold_server.http.services import Services
 
-__all__ = ["Client", "authenticate", "create_client", "find", "knows_secret", "list_clients", "set_client_state"]
+__all__ = [
+    "Client",
+    "authenticate",
+    "create_client",
+    "find",
+    "knows_secret",
+    "list_clients",
+    "register",
+    "set_client_state",
+]
 
 
 async def authenticate(services: "Services", realm: Realm, call: "Call", form: Mapping[str, str]) -> Client:
@@ -55,14 +66,18 @@ async def authenticate(services: "Services", realm: Realm, call: "Call", form: M
         raise
 
 
-async def knows_secret(parts: Parts, realm: Realm, client_id: str, secret: str) -> bool:
+async def knows_secret(services: "Services", realm: Realm, client_id: str, secret: str) -> bool:
     """Tell whether a client would be let in by this secret."""
-    form = {"client_id": client_id, "client_secret": secret}
     try:
-        await authentication.authenticate(parts, realm, Evidence(form=form))
-    except OAuthRefusal:
+        key = ids.decode(Prefix.CLIENT, client_id)
+    except ids.InvalidIdError:
         return False
-    return True
+    async with authentication.transaction(services.database, realm) as tx:
+        found = await rows.find_client(tx, key)
+    if found is None or found.client.state != "active":
+        return False
+    digest = client_secret.digest(services.keyring, key, secret)
+    return client_secret.matches(digest, found.kept, services.clock.now())
 
 
 async def find(tx: Tx, client_id: UUID) -> Client | None:
@@ -71,8 +86,58 @@ async def find(tx: Tx, client_id: UUID) -> Client | None:
     return None if found is None else found.client
 
 
-async def create_client(
+async def register(
     tx: Tx,
+    keyring: Keyring,
+    asked: ClientMetadata,
+    profile: Profile,
+    *,
+    now: datetime,
+    platform: bool = False,
+    caller: Caller = SYSTEM,
+    registered_by: str = "operator",
+    registration_token: str | None = None,
+) -> tuple[Client, str | None]:
+    """Register a client, and return it with its secret where it has one, which is shown this once.
+
+    Args:
+        tx: An open transaction of the realm.
+        keyring: Keys the digests that are kept.
+        asked: What is asked for.
+        profile: What the realm asks of its clients.
+        now: The real time.
+        platform: Whether it is an operator's client of the platform.
+        caller: Who asks for it.
+        registered_by: Who let it in.
+        registration_token: By what it may be managed later (RFC 7592), where it registers itself.
+
+    Raises:
+        MetadataRefused: Something of it is wrong.
+    """
+    client_id = ids.uuid7()
+    client = metadata.make_client(
+        asked, profile, client_id=client_id, now=now, platform=platform, registered_by=registered_by
+    )
+    secret = f"bfs_{secrets.token_urlsafe(32)}" if client.authentication in metadata.WITH_SECRET else None
+    kept = Kept(
+        secret_digest=None if secret is None else client_secret.digest(keyring, client_id, secret),
+        registration_digest=(
+            None if registration_token is None else client_secret.digest(keyring, client_id, registration_token)
+        ),
+    )
+    await rows.insert_client(tx, Registered(client, kept))
+    facts = {
+        "scopes": client.scopes,
+        "authentication": client.authentication,
+        "grant_types": client.grant_types,
+        "registered_by": registered_by,
+    }
+    await audit.record(tx, audit.new_record(caller, "client.created", client.client_id, facts=facts))
+    return client, secret
+
+
+async def create_client(
+    tx: Any,
     keyring: Keyring,
     *,
     name: str,
@@ -81,7 +146,7 @@ async def create_client(
     platform: bool = False,
     caller: Caller = SYSTEM,
 ) -> tuple[Client, str]:
-    """Register an API client, and return it with its secret, which is shown this once.
+    """Register a client of a sandbox that shows a secret by HTTP Basic and asks for tokens on its own behalf.
 
     Args:
         tx: An open transaction of the tenant, or of the platform.
@@ -95,25 +160,17 @@ async def create_client(
     Raises:
         errors.ValidationFailed: There is no scope, or one that nothing asks for.
     """
-    if strangers := rules.unknown_scopes(scopes, platform=platform):
-        raise errors.ValidationFailed(f"there is no scope {', '.join(strangers)}", param="scope")
-    if not scopes:
-        raise errors.ValidationFailed("a client needs at least one scope", param="scope")
-    client_id, secret = ids.uuid7(), f"bfs_{secrets.token_urlsafe(32)}"
-    client = Client(
-        id=client_id,
-        client_id=ids.encode(Prefix.CLIENT, client_id),
-        name=name,
-        authentication="client_secret_basic",
-        scopes=sorted(set(scopes)),
-        grant_types=["client_credentials"],
-        created_at=now,
-        updated_at=now,
+    asked = ClientMetadata(
+        client_name=name,
+        token_endpoint_auth_method="client_secret_basic",  # noqa: S106 - a method
+        scope=" ".join(scopes),
     )
-    kept = Kept(secret_digest=client_secret.digest(keyring, client_id, secret))
-    await rows.insert_client(tx, Registered(client, kept))
-    facts = {"scopes": client.scopes, "authentication": client.authentication}
-    await audit.record(tx, audit.new_record(caller, "client.created", client.client_id, facts=facts))
+    profile = PROFILES["sandbox" if platform else tx.tenant.manifest.security_profile]
+    try:
+        client, secret = await register(tx, keyring, asked, profile, now=now, platform=platform, caller=caller)
+    except MetadataRefused as refusal:
+        raise errors.ValidationFailed(str(refusal), param=refusal.param) from None
+    assert secret is not None
     return client, secret
 
 
