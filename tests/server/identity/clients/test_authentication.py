@@ -368,8 +368,8 @@ class TestACertificate:
         )
         names = tuple(name for name, _ in NAMES.values())
         mine = clients_of.certificate_for(subject, names=names)
-        registered = NAMES[member][1] if member in NAMES else subject.rfc4514_string()
-        client = clients_of.make(live, strict, "tls_client_auth", certificate=mine, **{member: registered})
+        registered: dict[str, Any] = {member: NAMES[member][1] if member in NAMES else subject.rfc4514_string()}
+        client = clients_of.make(live, strict, "tls_client_auth", certificate=mine, **registered)
         form, der = client.form(live.base(strict)), client.certificate_der
         assert shown(live, strict, form, certificate=der, certificate_verified=True) == client.client
         assert shown(live, strict, form, certificate=der) == "invalid_client"
