@@ -28,7 +28,6 @@ from billfold_server.identity.rules import OAuthRefusal
 
 if TYPE_CHECKING:
     from billfold_server.http.services import Services
-    from billfold_server.tenancy.transaction import Database
 
 __all__ = ["Evidence", "authenticate", "transaction"]
 
@@ -83,7 +82,7 @@ async def authenticate(services: "Services", realm: Realm, evidence: Evidence) -
         client_id = ids.decode(Prefix.CLIENT, claim.client_id)
     except ids.InvalidIdError:
         client_id = _NOBODY
-    async with transaction(services.database, realm) as tx:
+    async with transaction(services, realm) as tx:
         found = await rows.find_client(tx, client_id)
     client = None if found is None else found.client
     # Everything is calculated before anything is decided, so that neither answer nor effort tells what was wrong.
@@ -154,6 +153,6 @@ async def _prove(
     return client_secret.matches(shown, Kept() if found is None else found.kept, now)
 
 
-def transaction(database: "Database", realm: Realm) -> AbstractAsyncContextManager[Any]:
+def transaction(services: "Services", realm: Realm) -> AbstractAsyncContextManager[Any]:
     """Open a transaction of a realm."""
-    return database.platform_tx() if realm.tenant is None else database.tx(realm.tenant)
+    return services.database.platform_tx() if realm.tenant is None else services.database.tx(realm.tenant)

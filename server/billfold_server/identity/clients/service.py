@@ -72,7 +72,7 @@ async def knows_secret(services: "Services", realm: Realm, client_id: str, secre
         key = ids.decode(Prefix.CLIENT, client_id)
     except ids.InvalidIdError:
         return False
-    async with authentication.transaction(services.database, realm) as tx:
+    async with authentication.transaction(services, realm) as tx:
         found = await rows.find_client(tx, key)
     if found is None or found.client.state != "active":
         return False

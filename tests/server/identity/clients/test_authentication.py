@@ -411,7 +411,7 @@ def test_transactions_are_of_the_realm(live) -> None:
     client = clients_of.make(live, None)
 
     async def find() -> Registered | None:
-        async with transaction(live.services.database, live.services.identity.realm(None)) as tx:
+        async with transaction(live.services, live.services.identity.realm(None)) as tx:
             return await rows.find_client(tx, client.client.id)
 
     found = live.run(find())
