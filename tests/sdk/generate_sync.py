@@ -9,9 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-CLIENT = Path(__file__).parents[2] / "sdk" / "billfold" / "client"
+BILLFOLD = Path(__file__).parents[2] / "sdk" / "billfold"
+PACKAGES = (BILLFOLD / "auth", BILLFOLD / "client")
 BY_HAND = {"__init__.py", "backend.py", "transport.py"}
-NOTE = "# Generated from billfold/client/_async/{name} by tests/sdk/generate_sync.py. Change that one instead.\n"
+NOTE = "# Generated from billfold/{package}/_async/{name} by tests/sdk/generate_sync.py. Change that one instead.\n"
 
 WORDS = (
     (r"\basync (def|for|with)\b", r"\1"),
@@ -26,8 +27,9 @@ WORDS = (
 
 
 def sources() -> list[Path]:
-    """Name the modules of the asynchronous client from which others are made."""
-    return sorted(path for path in (CLIENT / "_async").glob("*.py") if path.name not in BY_HAND)
+    """Name the asynchronous modules from which others are made."""
+    found = (path for package in PACKAGES for path in (package / "_async").glob("*.py"))
+    return sorted(path for path in found if path.name not in BY_HAND)
 
 
 def generate(source: Path) -> str:
@@ -35,7 +37,7 @@ def generate(source: Path) -> str:
     text = source.read_text(encoding="utf-8")
     for pattern, replacement in WORDS:
         text = re.sub(pattern, replacement, text)
-    text = NOTE.format(name=source.name) + "\n" + text
+    text = NOTE.format(package=source.parents[1].name, name=source.name) + "\n" + text
     # Fewer words make shorter lines, which the formatter then joins; imports change their order.
     for command in (["check", "--select", "I", "--fix", "--exit-zero"], ["format"]):
         text = subprocess.run(
@@ -50,7 +52,7 @@ def generate(source: Path) -> str:
 
 def target(source: Path) -> Path:
     """Return where the synchronous form of a module lies."""
-    return CLIENT / "_sync" / source.name
+    return source.parents[1] / "_sync" / source.name
 
 
 def main() -> None:

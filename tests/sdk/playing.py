@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from billfold import errors
-from billfold.client._flow import Authorize, Call, Kit, Send, Timeouts, Wait, exchange
+from billfold.client._flow import Authorize, Call, Kit, Send, Shown, Timeouts, Wait, exchange
 from billfold.client._message import Hooks, Request, Response
 from billfold.client._retry import RetryBudget, RetryPolicy
 
@@ -50,6 +50,7 @@ class Play:
         self.now = 0.0
         self._outcomes = iter(outcomes)
         self._took_s = took_s
+        self._outdated = options.pop("outdated", lambda _: False)
         self.budget = options.pop("budget", None) or RetryBudget()
         self.kit = Kit(
             policy=options.pop("policy", RetryPolicy()),
@@ -81,7 +82,8 @@ class Play:
             return next(self._outcomes)
         if isinstance(step, Authorize):
             self.refused.append(step.refused)
-            return f"token-{len(self.refused)}"
+            token = f"token-{len(self.refused)}"
+            return Shown({"authorization": f"Bearer {token}"}, token=token, outdated=self._outdated)
         assert isinstance(step, Wait)
         self.waits.append(step.seconds)
         self.now += step.seconds

@@ -81,7 +81,7 @@ class TestMakingAClient:
         billfold, _ = client(sample("TenantInfo"))
         billfold.tenant.get()
         shown = [repr(billfold), repr(billfold.wallets), repr(billfold.wallets.list()), repr(vars(billfold))]
-        shown += [repr(billfold._session.tokens.credentials), repr(billfold._session.tokens._store._token)]
+        shown += [repr(billfold._session.tokens.auth), repr(billfold._session.tokens._store._token)]
         assert not any("s-e-c-r-e-t" in each or "at-1" in each for each in shown)
 
 

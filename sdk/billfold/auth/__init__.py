@@ -1,5 +1,85 @@
-"""The client side of OAuth 2: how a partner's program proves who it is."""
+"""The client side of OAuth 2 and FAPI 2.0: how a partner's program proves who it is, and signs users in.
 
-from billfold.auth.credentials import AccessToken, ClientCredentials, TokenStore
+Programs of their own (client credentials)::
 
-__all__ = ["AccessToken", "ClientCredentials", "TokenStore"]
+    from billfold import Billfold
+    from billfold.auth import MutualTLS, PrivateKeyJWT
+    from billfold.keys import PemKey
+
+    key = PemKey("client.pem")
+    billfold = Billfold(base_url="https://bank.example/t/bank", auth=PrivateKeyJWT("cli_…", key, dpop=key))
+    billfold = Billfold(base_url="https://bank.example/t/bank", auth=MutualTLS("cli_…", "client.crt", "client.key"))
+"""
+
+from typing import TYPE_CHECKING
+
+from billfold._lazy import lazy
+
+if TYPE_CHECKING:
+    from billfold.auth.certificates import ClientCertificate
+    from billfold.auth.credentials import (
+        AccessToken,
+        ClientAuthentication,
+        ClientCredentials,
+        MutualTLS,
+        PrivateKeyJWT,
+        TokenStore,
+    )
+    from billfold.auth.discovery import AuthorizationServer
+    from billfold.auth.refusals import (
+        AccessDenied,
+        AuthorizationFailed,
+        AuthorizationRefused,
+        CallbackInvalid,
+        DiscoveryFailed,
+        GrantInvalid,
+        IdTokenInvalid,
+        InteractionRequired,
+        IssuerMismatch,
+        ResponseInvalid,
+        ServerAway,
+        SignInExpired,
+        StateMismatch,
+    )
+
+__all__ = [
+    "AccessDenied",
+    "AccessToken",
+    "AuthorizationFailed",
+    "AuthorizationRefused",
+    "AuthorizationServer",
+    "CallbackInvalid",
+    "ClientAuthentication",
+    "ClientCertificate",
+    "ClientCredentials",
+    "DiscoveryFailed",
+    "GrantInvalid",
+    "IdTokenInvalid",
+    "InteractionRequired",
+    "IssuerMismatch",
+    "MutualTLS",
+    "PrivateKeyJWT",
+    "ResponseInvalid",
+    "ServerAway",
+    "SignInExpired",
+    "StateMismatch",
+    "TokenStore",
+]
+
+_HOMES = {
+    "AuthorizationServer": "discovery",
+    "ClientCertificate": "certificates",
+    **dict.fromkeys(
+        (
+            "AccessToken",
+            "ClientAuthentication",
+            "ClientCredentials",
+            "MutualTLS",
+            "PrivateKeyJWT",
+            "TokenStore",
+        ),
+        "credentials",
+    ),
+}
+
+__getattr__, __dir__ = lazy(globals(), {name: f"billfold.auth.{_HOMES.get(name, 'refusals')}" for name in __all__})

@@ -19,7 +19,7 @@ from billfold.client._message import Hooks, Request, Response
 from billfold.client._problems import error_of
 from billfold.client._retry import RetryBudget, RetryPolicy, is_worth_repeating, retry_after_s
 
-__all__ = ["Authorize", "Call", "Kit", "Send", "Step", "Timeouts", "Wait", "exchange"]
+__all__ = ["Authorize", "Call", "Kit", "Send", "Shown", "Step", "Timeouts", "Wait", "exchange"]
 
 _log = logging.getLogger("billfold")
 
@@ -55,9 +55,23 @@ class Call:
         timeouts: How long to wait.
         repeatable: Whether a copy of the request is answered as the first: a question, or an order with a key.
         authorized: Whether it needs an access token.
+        identity: What shows who is asking instead of the client's access token, such as the client's own credentials
+            at the token endpoint; it has the driver's method ``authorize``.
     """
 
-    __slots__ = ("authorized", "body", "fail", "headers", "method", "name", "read", "repeatable", "timeouts", "url")
+    __slots__ = (
+        "authorized",
+        "body",
+        "fail",
+        "headers",
+        "identity",
+        "method",
+        "name",
+        "read",
+        "repeatable",
+        "timeouts",
+        "url",
+    )
 
     def __init__(
         self,
@@ -72,6 +86,7 @@ class Call:
         repeatable: bool = True,
         authorized: bool = True,
         fail: Callable[[Response, float | None], errors.BillfoldError] = error_of,
+        identity: Any = None,
     ) -> None:
         self.method = method
         self.url = url
@@ -83,14 +98,55 @@ class Call:
         self.timeouts = timeouts
         self.repeatable = repeatable
         self.authorized = authorized
+        self.identity = identity
+
+
+def _never(_response: Response) -> bool:
+    return False
+
+
+class Shown:
+    """What one attempt shows of who is asking. Proofs are good once, so each attempt has its own.
+
+    Attributes:
+        token: The access token, where there is one.
+        headers: What is added to the request on its way, and taken away before anyone sees it again.
+        url: Where the request goes instead.
+        body: What it says instead.
+        outdated: Tells whether a refusal says what the proof lacked, such as a nonce, and so is worth another proof.
+    """
+
+    __slots__ = ("body", "headers", "outdated", "token", "url")
+
+    def __init__(
+        self,
+        headers: dict[str, str],
+        *,
+        token: str | None = None,
+        url: str | None = None,
+        body: bytes | None = None,
+        outdated: Callable[[Response], bool] = _never,
+    ) -> None:
+        self.headers = headers
+        self.token = token
+        self.url = url
+        self.body = body
+        self.outdated = outdated
+
+    def __repr__(self) -> str:
+        return "Shown(…)"
+
+
+_NOTHING: Final = Shown({})
 
 
 class Authorize:
-    """Fetch an access token and send back its text. ``refused`` is one that the server no longer takes."""
+    """Send back what the next attempt shows. ``refused`` is an access token that the server no longer takes."""
 
-    __slots__ = ("refused",)
+    __slots__ = ("call", "refused")
 
-    def __init__(self, refused: str | None) -> None:
+    def __init__(self, call: Call, refused: str | None) -> None:
+        self.call = call
         self.refused = refused
 
 
@@ -154,8 +210,8 @@ class Kit:
 def exchange(call: Call, kit: Kit) -> Generator[Step, Any, Any]:
     """Carry out a call, step by step, and return what ``call.read`` makes of the answer.
 
-    An access token that the server refuses is replaced once, which isn't counted as a repetition: the server refused
-    before it began.
+    An access token that the server refuses is replaced once, and a proof that lacks what the server wants is made once
+    more. Neither is counted as a repetition: the server refused before it began.
 
     Raises:
         errors.ProblemError: The server says no.
@@ -165,19 +221,20 @@ def exchange(call: Call, kit: Kit) -> Generator[Step, Any, Any]:
     deadline = began_at + call.timeouts.total_s
     attempt = 0
     refused: str | None = None
+    renewed = False
+    shown = _NOTHING
     while True:
-        token: str | None = None
-        if call.authorized:
-            token = yield Authorize(refused)
+        if call.authorized or call.identity is not None:
+            shown = yield Authorize(call, refused)
         attempt += 1
         sent_at = kit.monotonic()
         if sent_at >= deadline:
             raise errors.TimedOut("the time was over before the request could be sent", sent=False)
-        request = _request(call, kit, deadline - sent_at)
-        if token is not None:
-            request.headers["authorization"] = f"Bearer {token}"
+        request = _request(call, kit, shown, deadline - sent_at)
+        request.headers.update(shown.headers)
         outcome: Response | errors.TransportError = yield Send(request)
-        request.headers.pop("authorization", None)
+        for name in shown.headers:
+            request.headers.pop(name, None)
         asked_s: float | None = None
         if isinstance(outcome, Response):
             _tell(call, kit, request, outcome, kit.monotonic() - sent_at)
@@ -186,8 +243,12 @@ def exchange(call: Call, kit: Kit) -> Generator[Step, Any, Any]:
                 return call.read(outcome.body)
             asked_s = retry_after_s(outcome, kit.now())
             error = call.fail(outcome, asked_s)
-            if token is not None and refused is None and outcome.status == _UNAUTHENTICATED:
-                refused = token
+            if not renewed and shown.outdated(outcome):
+                renewed = True
+                attempt -= 1
+                continue
+            if shown.token is not None and refused is None and outcome.status == _UNAUTHENTICATED:
+                refused = shown.token
                 attempt -= 1
                 continue
         else:
@@ -195,13 +256,13 @@ def exchange(call: Call, kit: Kit) -> Generator[Step, Any, Any]:
         yield Wait(_pause(call, kit, error, attempt=attempt, asked_s=asked_s, deadline=deadline))
 
 
-def _request(call: Call, kit: Kit, left_s: float) -> Request:
+def _request(call: Call, kit: Kit, shown: Shown, left_s: float) -> Request:
     timeouts = call.timeouts
     request = Request(
         call.method,
-        call.url,
+        shown.url or call.url,
         headers=call.headers.copy(),
-        body=call.body,
+        body=call.body if shown.body is None else shown.body,
         connect_s=min(timeouts.connect_s, left_s),
         read_s=min(timeouts.read_s, left_s),
         total_s=left_s,

@@ -6,6 +6,7 @@ that importing Billfold stays cheap.
 """
 
 import ssl
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -15,7 +16,7 @@ from billfold.client._message import Request
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["MAX_CONNECTIONS", "MAX_RESPONSE_BYTES", "Pooled", "to_httpx", "too_large", "translated"]
+__all__ = ["MAX_CONNECTIONS", "MAX_RESPONSE_BYTES", "Pooled", "ended", "to_httpx", "too_large", "translated"]
 
 MAX_RESPONSE_BYTES: Final = 64 * 1024 * 1024
 """More than any answer of Billfold has; what is larger comes from something else and shall not fill the memory."""
@@ -29,8 +30,8 @@ class Pooled:
 
     Args:
         proxy: Address of an HTTP proxy. Without it, ``HTTPS_PROXY``, ``HTTP_PROXY`` and ``NO_PROXY`` are heeded.
-        verify: How the server's certificate is checked, and which client certificate is shown; the default trusts
-            what httpx trusts.
+        verify: How the server's certificate is checked, and which client certificate is shown, or what makes
+            that for each pool; the default trusts what httpx trusts.
         max_connections: How many connections are open at a time at most.
     """
 
@@ -38,7 +39,7 @@ class Pooled:
         self,
         *,
         proxy: str | None = None,
-        verify: ssl.SSLContext | None = None,
+        verify: ssl.SSLContext | Callable[[], ssl.SSLContext] | None = None,
         max_connections: int = MAX_CONNECTIONS,
     ) -> None:
         self._proxy = proxy
@@ -54,6 +55,8 @@ class Pooled:
             keepalive_expiry=_KEEPALIVE_S,
         )
         verify: Any = True if self._verify is None else self._verify
+        if callable(verify):
+            verify = verify()
         return {"limits": limits, "verify": verify, "proxy": self._proxy or _proxy_from_environment(url)}
 
 
@@ -97,6 +100,12 @@ def translated(error: "httpx.TransportError") -> errors.TransportError:
     if isinstance(error, httpx.ConnectError | httpx.ProxyError | httpx.UnsupportedProtocol | httpx.LocalProtocolError):
         return errors.ConnectionFailed(f"no connection could be made ({name})", sent=False)
     return errors.ConnectionFailed(f"the connection broke before the answer was complete ({name})")
+
+
+def ended() -> errors.ConnectionFailed:
+    # With TLS 1.3 a server refuses a client's certificate after the first request has been written, when httpx no
+    # longer expects an error of TLS.
+    return errors.ConnectionFailed("the server ended the TLS connection, perhaps because of the client's certificate")
 
 
 def too_large() -> errors.MalformedAnswer:

@@ -3,13 +3,48 @@
 import asyncio
 import weakref
 from asyncio import sleep
+from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
+from billfold.client import _forking as forking
 from billfold.client._async.transport import AsyncHttpxTransport as DefaultTransport
+from billfold.keys.signer import Signer
 
-__all__ = ["DefaultTransport", "Lock", "read_file", "sleep"]
+__all__ = ["DefaultTransport", "Lock", "read_file", "sign", "sleep"]
+
+
+class _Signing:
+    """The threads in which keys sign that wait for something, such as Vault.
+
+    They are threads of their own, so that a Vault that is silent doesn't hold up what else the program does in the
+    threads of its event loop.
+    """
+
+    _THREADS: Final = 8
+
+    def __init__(self) -> None:
+        self._threads: ThreadPoolExecutor | None = None
+        forking.watch(self)
+
+    def after_fork(self) -> None:
+        """Forget the threads, which aren't in the child."""
+        self._threads = None
+
+    async def sign(self, signer: Signer, data: bytes) -> bytes:
+        """Let a key sign in one of the threads."""
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(self._THREADS, thread_name_prefix="billfold-sign")
+        return await asyncio.get_running_loop().run_in_executor(self._threads, signer.sign, data)
+
+
+_signing = _Signing()
+
+
+async def sign(signer: Signer, data: bytes) -> bytes:
+    """Return a key's signature of some bytes, in a thread where the key waits for something."""
+    return await _signing.sign(signer, data) if signer.blocks else signer.sign(data)
 
 
 class Lock:

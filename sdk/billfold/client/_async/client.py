@@ -4,14 +4,16 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-from billfold.auth import ClientCredentials
+from billfold.auth._async.authority import AsyncAuthority
+from billfold.auth._async.tokens import AsyncTokens
+from billfold.auth.credentials import ClientAuthentication, ClientCredentials
 from billfold.client import _options as options
 from billfold.client._async.backend import DefaultTransport
 from billfold.client._async.holds import AsyncHolds
 from billfold.client._async.ledger import AsyncAccounts, AsyncJournalEntries, AsyncLedger
 from billfold.client._async.parties import AsyncParties
 from billfold.client._async.platform import AsyncPlatformAuditRecords, AsyncTenants
-from billfold.client._async.session import AsyncSession, AsyncTokens
+from billfold.client._async.session import AsyncSession
 from billfold.client._async.statements import AsyncStatementEntries, AsyncStatements
 from billfold.client._async.tenant import AsyncAuditRecords, AsyncClock, AsyncEvents, AsyncTenant
 from billfold.client._async.transfers import AsyncTopUps, AsyncTransfers, AsyncWithdrawals
@@ -27,7 +29,7 @@ class _AsyncClient:
     """What both clients have in common: how they are made, changed and closed."""
 
     _VARIABLES = ("BILLFOLD_BASE_URL", "BILLFOLD_CLIENT_ID", "BILLFOLD_CLIENT_SECRET")
-    _TOKEN_PATH = "/oauth/token"  # noqa: S105  # A path.
+    _ISSUER_PATH = ""
 
     def __init__(
         self,
@@ -41,19 +43,26 @@ class _AsyncClient:
         transport: AsyncTransport | None = None,
         hooks: Hooks | None = None,
         headers: Mapping[str, str] | None = None,
+        auth: ClientAuthentication | None = None,
     ) -> None:
         url_variable, id_variable, secret_variable = self._VARIABLES
         address = options.address(base_url, url_variable)
-        credentials = ClientCredentials(
-            options.required(client_id, id_variable, "client_id"),
-            options.required(client_secret, secret_variable, "client_secret"),
-            scopes=scopes,
-        )
+        if auth is None:
+            auth = ClientCredentials(
+                options.required(client_id, id_variable, "client_id"),
+                options.required(client_secret, secret_variable, "client_secret"),
+                scopes=scopes,
+            )
+        elif client_id is not None or client_secret is not None or scopes is not None:
+            raise ValueError("client_id, client_secret and scopes belong to auth where that is given")
+        base = f"{address}{self._ISSUER_PATH}"
+        authority = AsyncAuthority(auth.issuer or base, base)
+        certificate = auth.certificate
         self._open(
             AsyncSession(
                 base_url=address,
-                transport=transport or DefaultTransport(),
-                tokens=AsyncTokens(credentials, f"{address}{self._TOKEN_PATH}"),
+                transport=transport or DefaultTransport(verify=None if certificate is None else certificate.context),
+                tokens=AsyncTokens(auth, authority, f"{base}/oauth/token"),
                 kit=Kit(policy=options.policy(max_retries), budget=RetryBudget(), hooks=hooks or Hooks()),
                 timeouts=options.timeouts(timeout_s),
                 headers=options.headers(headers),
@@ -142,6 +151,8 @@ class AsyncBillfold(_AsyncClient):
         transport: What carries requests, instead of httpx.
         hooks: Functions to call around every exchange.
         headers: What goes with every request besides.
+        auth: How the client proves who it is, instead of by a secret: an object of ``billfold.auth``. A transport of
+            your own has to show the certificate itself.
 
     Raises:
         ValueError: Something isn't given, or not of the right form.
@@ -196,6 +207,8 @@ class AsyncBillfoldPlatform(_AsyncClient):
         transport: What carries requests, instead of httpx.
         hooks: Functions to call around every exchange.
         headers: What goes with every request besides.
+        auth: How the client proves who it is, instead of by a secret: an object of ``billfold.auth``. A transport of
+            your own has to show the certificate itself.
 
     Raises:
         ValueError: Something isn't given, or not of the right form.
@@ -206,7 +219,7 @@ class AsyncBillfoldPlatform(_AsyncClient):
     """
 
     _VARIABLES = ("BILLFOLD_PLATFORM_URL", "BILLFOLD_PLATFORM_CLIENT_ID", "BILLFOLD_PLATFORM_CLIENT_SECRET")
-    _TOKEN_PATH = "/platform/oauth/token"  # noqa: S105  # A path.
+    _ISSUER_PATH = "/platform"
 
     def _open(self, session: AsyncSession) -> None:
         super()._open(session)

@@ -1,83 +1,14 @@
-"""Drives calls: does what ``exchange`` asks for, and keeps the access token that they share."""
+"""Drives calls: does what ``exchange`` asks for."""
 
-import copy
 from typing import Any
 
 from billfold import errors
-from billfold.auth import ClientCredentials, TokenStore
-from billfold.client import _forking as forking
-from billfold.client._async.backend import Lock, sleep
+from billfold.auth._async.tokens import AsyncTokens
+from billfold.client._async.backend import sleep
 from billfold.client._flow import Authorize, Call, Kit, Send, Timeouts, exchange
 from billfold.client._message import AsyncTransport
-from billfold.client._problems import token_error_of
 
-__all__ = ["AsyncSession", "AsyncTokens"]
-
-
-class AsyncTokens:
-    """Fetches access tokens, one request at a time, however many calls wait for one.
-
-    Args:
-        credentials: What proves who is asking.
-        url: The token endpoint.
-    """
-
-    def __init__(self, credentials: ClientCredentials, url: str) -> None:
-        self.credentials = credentials
-        self._url = url
-        self._store = TokenStore()
-        self._lock = Lock()
-        forking.watch(self)
-
-    def after_fork(self) -> None:
-        """Replace the lock, which may have been held at that moment."""
-        self._lock = Lock()
-
-    async def get(self, session: "AsyncSession", refused: str | None) -> str:
-        """Return an access token that isn't the refused one.
-
-        Raises:
-            errors.AuthenticationFailed: The credentials aren't accepted.
-            errors.BillfoldError: The token endpoint can't be reached, or doesn't answer as it should.
-        """
-        kit, store = session.kit, self._store
-        token = store.current(refused, kit.monotonic())
-        if token is not None:
-            return token
-        turn = store.turn
-        async with self._lock:
-            token = store.current(refused, kit.monotonic())
-            if token is not None:
-                return token
-            error = store.failure_since(turn)
-            if error is not None:
-                # A copy, because each waiter adds its own traceback.
-                raise copy.copy(error)
-            return await self._fetch(session)
-
-    async def _fetch(self, session: "AsyncSession") -> str:
-        now = session.kit.monotonic()
-        call = Call(
-            "POST",
-            self._url,
-            name="POST /oauth/token",
-            headers={
-                "accept": "application/json",
-                "content-type": "application/x-www-form-urlencoded",
-                "user-agent": session.headers["user-agent"],
-                **self.credentials.headers(),
-            },
-            body=self.credentials.form(),
-            read=lambda body: self.credentials.read(body, now),
-            fail=token_error_of,
-            timeouts=session.timeouts,
-            authorized=False,
-        )
-        try:
-            return self._store.keep(await session.run(call))
-        except errors.BillfoldError as error:
-            self._store.fail(error)
-            raise
+__all__ = ["AsyncSession"]
 
 
 class AsyncSession:
@@ -115,6 +46,7 @@ class AsyncSession:
         Raises:
             errors.ProblemError: The server says no.
             errors.TransportError: No answer came.
+            errors.BillfoldError: A key can't sign, or the authorization server isn't what it should be.
         """
         steps = exchange(call, self.kit)
         step = next(steps)
@@ -124,10 +56,11 @@ class AsyncSession:
                 if isinstance(step, Send):
                     try:
                         outcome = await self.transport.send(step.request)
+                        self.tokens.authority.notice(step.request.url, outcome, self.kit)
                     except errors.TransportError as error:
                         outcome = error
                 elif isinstance(step, Authorize):
-                    outcome = await self.tokens.get(self, step.refused)
+                    outcome = await (step.call.identity or self.tokens).authorize(self, step)
                 else:
                     await sleep(step.seconds)
                 step = steps.send(outcome)

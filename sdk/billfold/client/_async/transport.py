@@ -3,12 +3,13 @@
 import asyncio
 import ssl
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from billfold import errors
 from billfold.client import _forking as forking
 from billfold.client._message import Request, Response
-from billfold.client._pooled import MAX_CONNECTIONS, MAX_RESPONSE_BYTES, Pooled, to_httpx, too_large, translated
+from billfold.client._pooled import MAX_CONNECTIONS, MAX_RESPONSE_BYTES, Pooled, ended, to_httpx, too_large, translated
 
 if TYPE_CHECKING:
     import httpx
@@ -31,7 +32,7 @@ class AsyncHttpxTransport(Pooled):
         *,
         app: Any = None,
         proxy: str | None = None,
-        verify: ssl.SSLContext | None = None,
+        verify: ssl.SSLContext | Callable[[], ssl.SSLContext] | None = None,
         max_connections: int = MAX_CONNECTIONS,
     ) -> None:
         super().__init__(proxy=proxy, verify=verify, max_connections=max_connections)
@@ -59,6 +60,8 @@ class AsyncHttpxTransport(Pooled):
             raise errors.TimedOut("the answer wasn't complete in time") from error
         except httpx.TransportError as error:
             raise translated(error) from error
+        except ssl.SSLError as error:
+            raise ended() from error
         except httpx.DecodingError as error:
             raise errors.MalformedAnswer("the answer's content coding is broken") from error
         return Response(response.status_code, response.headers, body)

@@ -7,8 +7,14 @@ from time import sleep
 from typing import BinaryIO
 
 from billfold.client._sync.transport import HttpxTransport as DefaultTransport
+from billfold.keys.signer import Signer
 
-__all__ = ["DefaultTransport", "Lock", "read_file", "sleep"]
+__all__ = ["DefaultTransport", "Lock", "read_file", "sign", "sleep"]
+
+
+def sign(signer: Signer, data: bytes) -> bytes:
+    """Return a key's signature of some bytes."""
+    return signer.sign(data)
 
 
 def read_file(source: str | PathLike[str] | bytes | BinaryIO) -> bytes:

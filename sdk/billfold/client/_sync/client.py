@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-from billfold.auth import ClientCredentials
+from billfold.auth._sync.authority import Authority
+from billfold.auth._sync.tokens import Tokens
+from billfold.auth.credentials import ClientAuthentication, ClientCredentials
 from billfold.client import _options as options
 from billfold.client._flow import Kit, Timeouts
 from billfold.client._message import Hooks, Transport
@@ -16,7 +18,7 @@ from billfold.client._sync.holds import Holds
 from billfold.client._sync.ledger import Accounts, JournalEntries, Ledger
 from billfold.client._sync.parties import Parties
 from billfold.client._sync.platform import PlatformAuditRecords, Tenants
-from billfold.client._sync.session import Session, Tokens
+from billfold.client._sync.session import Session
 from billfold.client._sync.statements import StatementEntries, Statements
 from billfold.client._sync.tenant import AuditRecords, Clock, Events, Tenant
 from billfold.client._sync.transfers import TopUps, Transfers, Withdrawals
@@ -29,7 +31,7 @@ class _Client:
     """What both clients have in common: how they are made, changed and closed."""
 
     _VARIABLES = ("BILLFOLD_BASE_URL", "BILLFOLD_CLIENT_ID", "BILLFOLD_CLIENT_SECRET")
-    _TOKEN_PATH = "/oauth/token"  # noqa: S105  # A path.
+    _ISSUER_PATH = ""
 
     def __init__(
         self,
@@ -43,19 +45,26 @@ class _Client:
         transport: Transport | None = None,
         hooks: Hooks | None = None,
         headers: Mapping[str, str] | None = None,
+        auth: ClientAuthentication | None = None,
     ) -> None:
         url_variable, id_variable, secret_variable = self._VARIABLES
         address = options.address(base_url, url_variable)
-        credentials = ClientCredentials(
-            options.required(client_id, id_variable, "client_id"),
-            options.required(client_secret, secret_variable, "client_secret"),
-            scopes=scopes,
-        )
+        if auth is None:
+            auth = ClientCredentials(
+                options.required(client_id, id_variable, "client_id"),
+                options.required(client_secret, secret_variable, "client_secret"),
+                scopes=scopes,
+            )
+        elif client_id is not None or client_secret is not None or scopes is not None:
+            raise ValueError("client_id, client_secret and scopes belong to auth where that is given")
+        base = f"{address}{self._ISSUER_PATH}"
+        authority = Authority(auth.issuer or base, base)
+        certificate = auth.certificate
         self._open(
             Session(
                 base_url=address,
-                transport=transport or DefaultTransport(),
-                tokens=Tokens(credentials, f"{address}{self._TOKEN_PATH}"),
+                transport=transport or DefaultTransport(verify=None if certificate is None else certificate.context),
+                tokens=Tokens(auth, authority, f"{base}/oauth/token"),
                 kit=Kit(policy=options.policy(max_retries), budget=RetryBudget(), hooks=hooks or Hooks()),
                 timeouts=options.timeouts(timeout_s),
                 headers=options.headers(headers),
@@ -144,6 +153,8 @@ class Billfold(_Client):
         transport: What carries requests, instead of httpx.
         hooks: Functions to call around every exchange.
         headers: What goes with every request besides.
+        auth: How the client proves who it is, instead of by a secret: an object of ``billfold.auth``. A transport of
+            your own has to show the certificate itself.
 
     Raises:
         ValueError: Something isn't given, or not of the right form.
@@ -198,6 +209,8 @@ class BillfoldPlatform(_Client):
         transport: What carries requests, instead of httpx.
         hooks: Functions to call around every exchange.
         headers: What goes with every request besides.
+        auth: How the client proves who it is, instead of by a secret: an object of ``billfold.auth``. A transport of
+            your own has to show the certificate itself.
 
     Raises:
         ValueError: Something isn't given, or not of the right form.
@@ -208,7 +221,7 @@ class BillfoldPlatform(_Client):
     """
 
     _VARIABLES = ("BILLFOLD_PLATFORM_URL", "BILLFOLD_PLATFORM_CLIENT_ID", "BILLFOLD_PLATFORM_CLIENT_SECRET")
-    _TOKEN_PATH = "/platform/oauth/token"  # noqa: S105  # A path.
+    _ISSUER_PATH = "/platform"
 
     def _open(self, session: Session) -> None:
         super()._open(session)

@@ -1,85 +1,16 @@
 # Generated from billfold/client/_async/session.py by tests/sdk/generate_sync.py. Change that one instead.
 
-"""Drives calls: does what ``exchange`` asks for, and keeps the access token that they share."""
+"""Drives calls: does what ``exchange`` asks for."""
 
-import copy
 from typing import Any
 
 from billfold import errors
-from billfold.auth import ClientCredentials, TokenStore
-from billfold.client import _forking as forking
+from billfold.auth._sync.tokens import Tokens
 from billfold.client._flow import Authorize, Call, Kit, Send, Timeouts, exchange
 from billfold.client._message import Transport
-from billfold.client._problems import token_error_of
-from billfold.client._sync.backend import Lock, sleep
+from billfold.client._sync.backend import sleep
 
-__all__ = ["Session", "Tokens"]
-
-
-class Tokens:
-    """Fetches access tokens, one request at a time, however many calls wait for one.
-
-    Args:
-        credentials: What proves who is asking.
-        url: The token endpoint.
-    """
-
-    def __init__(self, credentials: ClientCredentials, url: str) -> None:
-        self.credentials = credentials
-        self._url = url
-        self._store = TokenStore()
-        self._lock = Lock()
-        forking.watch(self)
-
-    def after_fork(self) -> None:
-        """Replace the lock, which may have been held at that moment."""
-        self._lock = Lock()
-
-    def get(self, session: "Session", refused: str | None) -> str:
-        """Return an access token that isn't the refused one.
-
-        Raises:
-            errors.AuthenticationFailed: The credentials aren't accepted.
-            errors.BillfoldError: The token endpoint can't be reached, or doesn't answer as it should.
-        """
-        kit, store = session.kit, self._store
-        token = store.current(refused, kit.monotonic())
-        if token is not None:
-            return token
-        turn = store.turn
-        with self._lock:
-            token = store.current(refused, kit.monotonic())
-            if token is not None:
-                return token
-            error = store.failure_since(turn)
-            if error is not None:
-                # A copy, because each waiter adds its own traceback.
-                raise copy.copy(error)
-            return self._fetch(session)
-
-    def _fetch(self, session: "Session") -> str:
-        now = session.kit.monotonic()
-        call = Call(
-            "POST",
-            self._url,
-            name="POST /oauth/token",
-            headers={
-                "accept": "application/json",
-                "content-type": "application/x-www-form-urlencoded",
-                "user-agent": session.headers["user-agent"],
-                **self.credentials.headers(),
-            },
-            body=self.credentials.form(),
-            read=lambda body: self.credentials.read(body, now),
-            fail=token_error_of,
-            timeouts=session.timeouts,
-            authorized=False,
-        )
-        try:
-            return self._store.keep(session.run(call))
-        except errors.BillfoldError as error:
-            self._store.fail(error)
-            raise
+__all__ = ["Session"]
 
 
 class Session:
@@ -117,6 +48,7 @@ class Session:
         Raises:
             errors.ProblemError: The server says no.
             errors.TransportError: No answer came.
+            errors.BillfoldError: A key can't sign, or the authorization server isn't what it should be.
         """
         steps = exchange(call, self.kit)
         step = next(steps)
@@ -126,10 +58,11 @@ class Session:
                 if isinstance(step, Send):
                     try:
                         outcome = self.transport.send(step.request)
+                        self.tokens.authority.notice(step.request.url, outcome, self.kit)
                     except errors.TransportError as error:
                         outcome = error
                 elif isinstance(step, Authorize):
-                    outcome = self.tokens.get(self, step.refused)
+                    outcome = (step.call.identity or self.tokens).authorize(self, step)
                 else:
                     sleep(step.seconds)
                 step = steps.send(outcome)

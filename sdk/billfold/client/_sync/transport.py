@@ -3,12 +3,13 @@
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from billfold import errors
 from billfold.client import _forking as forking
 from billfold.client._message import Request, Response
-from billfold.client._pooled import MAX_CONNECTIONS, MAX_RESPONSE_BYTES, Pooled, to_httpx, too_large, translated
+from billfold.client._pooled import MAX_CONNECTIONS, MAX_RESPONSE_BYTES, Pooled, ended, to_httpx, too_large, translated
 
 if TYPE_CHECKING:
     import httpx
@@ -23,7 +24,7 @@ class HttpxTransport(Pooled):
         self,
         *,
         proxy: str | None = None,
-        verify: ssl.SSLContext | None = None,
+        verify: ssl.SSLContext | Callable[[], ssl.SSLContext] | None = None,
         max_connections: int = MAX_CONNECTIONS,
     ) -> None:
         super().__init__(proxy=proxy, verify=verify, max_connections=max_connections)
@@ -45,6 +46,8 @@ class HttpxTransport(Pooled):
                 response.close()
         except httpx.TransportError as error:
             raise translated(error) from error
+        except ssl.SSLError as error:
+            raise ended() from error
         except httpx.DecodingError as error:
             raise errors.MalformedAnswer("the answer's content coding is broken") from error
         return Response(response.status_code, response.headers, body)

@@ -1,0 +1,1 @@
+"""The synchronous half of ``billfold.auth``, generated from the asynchronous one."""
