@@ -494,6 +494,22 @@ class ExternalIdTaken(Conflict):
     code, title = "external_id_taken", "The external id is taken"
 
 
+# People.
+
+
+class LoginNameTaken(Conflict):
+    """Another user of the realm signs in by this name."""
+
+    code, title = "login_name_taken", "The login name is taken"
+
+
+class UserStateRefuses(Conflict):
+    """The user's state doesn't allow that, such as a new enrolment of somebody who is disabled."""
+
+    code, title = "user_state_refuses", "The user's state doesn't allow this"
+    state: str
+
+
 # Statements.
 
 

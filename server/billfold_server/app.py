@@ -48,6 +48,7 @@ from billfold_server.ledger.service import Engine
 from billfold_server.parties import routes as parties_routes
 from billfold_server.people import routes as people_routes
 from billfold_server.people.pages.kit import Pages
+from billfold_server.people.service import People
 from billfold_server.reconciliation import routes as reconciliation_routes
 from billfold_server.reconciliation import service as reconciliation
 from billfold_server.sandbox import routes as sandbox_routes
@@ -160,6 +161,7 @@ def _add_background(services: Services) -> None:
         return [tenant for tenant in await services.registry.everyone() if tenant.state == TenantState.ACTIVE]
 
     services.rooms["jobs"] = runner
+    services.rooms["people"] = People(services.keyring)
     services.rooms["pages"] = Pages(services.keyring, services.clock, services.settings.base_url)
     services.rooms[docs.DOCUMENTS] = docs.Documents(lambda: ROOMS)
     services.rooms["background"] = Background(services.database, active, relay, runner)

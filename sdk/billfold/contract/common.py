@@ -33,6 +33,7 @@ __all__ = [
     "Text",
     "TopUpId",
     "TransferId",
+    "UserId",
     "Violation",
     "WalletId",
     "WithdrawalId",
@@ -124,6 +125,7 @@ StatementEntryId = Annotated[str, _id(Prefix.STATEMENT_ENTRY, "a statement entry
 StatementImportId = Annotated[str, _id(Prefix.STATEMENT_IMPORT, "a statement import")]
 TopUpId = Annotated[str, _id(Prefix.TOP_UP, "a top-up")]
 TransferId = Annotated[str, _id(Prefix.TRANSFER, "a transfer")]
+UserId = Annotated[str, _id(Prefix.USER, "a user")]
 WalletId = Annotated[str, _id(Prefix.WALLET, "a wallet")]
 WithdrawalId = Annotated[str, _id(Prefix.WITHDRAWAL, "a withdrawal")]
 

@@ -1,15 +1,15 @@
 """Pages for people: what all of them load."""
 
-from billfold_server.http.routing import Call, Reply, Routes
+from billfold_server.http.routing import Call, Reply
+from billfold_server.people import account, enrolling, signing_in
+from billfold_server.people.hosting import platform_routes, routes
 from billfold_server.people.pages import brand
 from billfold_server.people.pages.kit import pages_of
 
-__all__ = ["platform_routes", "routes"]
+__all__ = ["STEPS", "platform_routes", "routes"]
 
-routes = Routes(
-    tag="Pages", description="What a tenant's people see when they sign in and agree.", audience="tenant-public"
-)
-platform_routes = Routes(tag="Pages", description="What operators see when they sign in.", audience="platform-public")
+STEPS = (signing_in, enrolling, account)
+"""The modules whose pages these are; importing them has declared them."""
 
 _FOR_GOOD = "public, max-age=604800, immutable"
 """Addresses of assets change with what is there."""

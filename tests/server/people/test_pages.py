@@ -32,7 +32,11 @@ class TestEveryLanguage:
             for path in TEMPLATES.glob("*.html")
             for key in re.findall(r"""\bt\(["']([a-z0-9_.]+)["']""", path.read_text(encoding="utf-8"))
         }
-        assert named - words.vocabulary(words.DEFAULT).keys() == set()
+        said = words.vocabulary(words.DEFAULT).keys()
+        # A name that ends like this is completed by what the page shows.
+        begun = {key for key in named if key.endswith("_")}
+        assert named - begun - said == set()
+        assert {key for key in begun if not any(each.startswith(key) for each in said)} == set()
 
     @pytest.mark.parametrize(
         ("wishes", "header", "language"),

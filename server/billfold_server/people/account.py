@@ -1,0 +1,363 @@
+"""The pages of somebody who is signed in: factors, password and sessions. What changes them needs a fresh factor."""
+
+from typing import Any, Final
+
+from billfold import ids
+from billfold.ids import Prefix
+from billfold_server.http.routing import Call, Reply
+from billfold_server.people import factors, passkeys, queries, rules, sessions, strength
+from billfold_server.people.desk import Desk, tell
+from billfold_server.people.enrolling import codes_page, new_totp_of, refused_password, totp_view
+from billfold_server.people.hosting import form_of, go, page, signed_in
+from billfold_server.people.pages.kit import render
+from billfold_server.people.queries import UserRow
+from billfold_server.people.rules import Method
+from billfold_server.people.sessions import Session
+from billfold_server.people.signing_in import guess
+
+__all__: list[str] = []
+
+_WRONG: Final = 422
+_TOO_MANY: Final = 429
+_PLACES: Final = {
+    "account": "/account",
+    "password": "/account/password",
+    "app": "/account/app",
+    "passkey": "/account/passkey",
+    "codes": "/account/recovery-codes",
+}
+"""Where a step-up may lead: nowhere else, whatever an address says."""
+_NOTICES: Final = frozenset({"recovered", "password", "app", "passkey", "removed", "needed", "ended"})
+
+
+@page("GET", "/account")
+async def show_account(call: Call, *, notice: str | None = None, ui_locales: str | None = None) -> Reply[bytes]:
+    """Show factors and sessions."""
+    found = await signed_in(call)
+    if isinstance(found, Reply):
+        return found
+    desk, session, user = found
+    async with desk.tx() as tx:
+        theirs = await queries.list_factors(tx, user.id)
+        open_ = await queries.list_sessions(tx, user.id, desk.now)
+        left = await queries.count_recovery_codes(tx, user.id)
+    here = factors.held(user, theirs)
+    view = {
+        "person": session,
+        "user": user,
+        "notice": notice if notice in _NOTICES else None,
+        "here": f"{desk.visit.root}/account",
+        "factors": [
+            {
+                "id": ids.encode(Prefix.FACTOR, each.id),
+                "kind": each.kind,
+                "label": each.label,
+                "suspended": each.state == "suspended",
+                "added": each.created_at,
+                "used": each.last_used_at,
+                "removable": each.state == "suspended"
+                or rules.can_remove(here, "totp" if each.kind == "totp" else "passkey"),
+            }
+            for each in theirs
+        ],
+        "sessions": [
+            {
+                "id": ids.encode(Prefix.SESSION, each.id),
+                "device": each.device,
+                "since": each.created_at,
+                "present": each.id == session.id,
+            }
+            for each in open_
+            if not rules.is_over(desk.realm, last_seen_at=each.last_seen_at, ends_at=each.ends_at, now=desk.now)
+        ],
+        "codes_left": left,
+    }
+    return render(call, "account.html", view, ui_locales=ui_locales, preferred=user.language)
+
+
+# Step-up.
+
+
+async def _fresh(call: Call, to: str) -> tuple[Desk, Session, UserRow] | Reply[bytes]:
+    """Return who is signed in and has shown a second factor just now, or where to go instead."""
+    found = await signed_in(call)
+    if isinstance(found, Reply):
+        return found
+    if not rules.is_fresh(found[1].confirmed_at, found[0].now):
+        return go(call, f"/confirm?to={to}")
+    return found
+
+
+@page("GET", "/confirm")
+async def show_confirm(call: Call, *, to: str | None = None, ui_locales: str | None = None) -> Reply[bytes]:
+    """Ask for a second factor once more."""
+    found = await signed_in(call)
+    if isinstance(found, Reply):
+        return found
+    desk, session, user = found
+    return await _confirm_page(desk, session, user, to, ui_locales=ui_locales)
+
+
+async def _confirm_page(
+    desk: Desk,
+    session: Session,
+    user: UserRow,
+    to: str | None,
+    *,
+    wrong: str | None = None,
+    minutes: int = 0,
+    ui_locales: str | None = None,
+) -> Reply[bytes]:
+    async with desk.tx() as tx:
+        theirs = await queries.list_factors(tx, user.id)
+    place = to if to in _PLACES else "account"
+    with_passkey = any(each.rp_id == desk.place.rp_id and each.state == "active" for each in theirs)
+    view = {
+        "person": session,
+        "to": place,
+        "here": f"{desk.visit.root}/confirm?to={place}",
+        "wrong": wrong,
+        "minutes": minutes,
+        "totp": factors.held(user, theirs).totp > 0,
+        "options": passkeys.begin(desk, "confirm", user=user, factors=theirs) if with_passkey else None,
+    }
+    status = 200 if wrong is None else _TOO_MANY if minutes else _WRONG
+    return render(
+        desk.call,
+        "confirm.html",
+        view,
+        status=status,
+        ui_locales=ui_locales,
+        preferred=user.language,
+        script=with_passkey,
+    )
+
+
+@page("POST", "/confirm")
+async def take_confirmation(call: Call, body: bytes) -> Reply[bytes]:
+    """Check a second factor, and give the session a new cookie."""
+    found = await signed_in(call)
+    if isinstance(found, Reply):
+        return found
+    desk, session, user = found
+    form = form_of(call, body)
+    call.services.limits.check_address(call.peer)
+    place = _PLACES.get(form.get("to", ""), _PLACES["account"])
+    if "credential" in form:
+        async with desk.tx() as tx:
+            shown = await passkeys.show(desk, tx, "confirm", form.get("ticket"), form.get("credential"))
+            if shown is not None and shown.user.id == user.id:
+                return go(call, place, cookies=await sessions.elevate(desk, tx, session, [shown.method]))
+        call.services.limits.count_failure(call.peer)
+        return await _confirm_page(desk, session, user, form.get("to"), wrong="passkey")
+
+    async def elevate(tx: Any, method: Method) -> tuple[str, ...]:
+        return await sessions.elevate(desk, tx, session, [method])
+
+    result = await guess(desk, user, form.get("code", ""), recovery=True, then=elevate)
+    if result.method is None:
+        return await _confirm_page(desk, session, user, form.get("to"), wrong=result.wrong, minutes=result.minutes)
+    return go(call, place, cookies=result.cookies)
+
+
+# What changes something.
+
+
+@page("GET", "/account/password")
+async def show_password(call: Call, *, ui_locales: str | None = None) -> Reply[bytes]:
+    """Ask for a new password."""
+    found = await _fresh(call, "password")
+    return found if isinstance(found, Reply) else _password_page(*found, ui_locales=ui_locales)
+
+
+def _password_page(
+    desk: Desk, session: Session, user: UserRow, *, wrong: str | None = None, ui_locales: str | None = None
+) -> Reply[bytes]:
+    view = {
+        "person": session,
+        "user": user,
+        "wrong": wrong,
+        "shortest": strength.SHORTEST,
+        "here": f"{desk.visit.root}/account/password",
+        "enrolling": False,
+        "action": "/account/password",
+    }
+    status = 200 if wrong is None else _WRONG
+    return render(desk.call, "password.html", view, status=status, ui_locales=ui_locales, preferred=user.language)
+
+
+@page("POST", "/account/password")
+async def take_new_password(call: Call, body: bytes) -> Reply[bytes]:
+    """Set a new password, and end all other sessions."""
+    found = await _fresh(call, "password")
+    if isinstance(found, Reply):
+        return found
+    desk, session, user = found
+    form = form_of(call, body)
+    if (weak := refused_password(desk, user, form)) is not None:
+        return _password_page(desk, session, user, wrong=weak)
+    hashed = await desk.people.passwords.hash(form["password"])
+    async with desk.tx() as tx:
+        await queries.set_password(tx, user.id, hashed, desk.now)
+        await queries.end_sessions(tx, user.id, "password changed", desk.now, but=session.id)
+        await tell(tx, desk.caller(user.id), "user.password_changed", user)
+    return go(call, "/account?notice=password")
+
+
+@page("GET", "/account/app")
+async def show_app(call: Call, *, ui_locales: str | None = None) -> Reply[bytes]:
+    """Show a new secret for an authenticator app."""
+    found = await _fresh(call, "app")
+    return found if isinstance(found, Reply) else await _factor_page(*found, by="app", ui_locales=ui_locales)
+
+
+@page("GET", "/account/passkey")
+async def show_passkey(call: Call, *, ui_locales: str | None = None) -> Reply[bytes]:
+    """Offer to make a passkey."""
+    found = await _fresh(call, "passkey")
+    return found if isinstance(found, Reply) else await _factor_page(*found, by="passkey", ui_locales=ui_locales)
+
+
+async def _factor_page(
+    desk: Desk,
+    session: Session,
+    user: UserRow,
+    *,
+    by: str,
+    wrong: str | None = None,
+    ticket: str | None = None,
+    ui_locales: str | None = None,
+) -> Reply[bytes]:
+    async with desk.tx() as tx:
+        theirs = await queries.list_factors(tx, user.id)
+    view = {
+        "person": session,
+        "user": user,
+        "by": by,
+        "wrong": wrong,
+        "here": f"{desk.visit.root}/account/{by}",
+        "enrolling": False,
+        "options": passkeys.begin_registration(desk, user, theirs),
+        **totp_view(desk, user, ticket),
+    }
+    status = 200 if wrong is None else _WRONG
+    return render(
+        desk.call, "factor.html", view, status=status, ui_locales=ui_locales, preferred=user.language, script=True
+    )
+
+
+@page("POST", "/account/app")
+async def take_app(call: Call, body: bytes) -> Reply[bytes]:
+    """Enrol a further authenticator app."""
+    found = await _fresh(call, "app")
+    if isinstance(found, Reply):
+        return found
+    desk, session, user = found
+    form = form_of(call, body)
+    made = new_totp_of(desk, form.get("ticket"))
+    label = form.get("label", "").strip() or "Authenticator"
+    if made is not None:
+        async with desk.tx() as tx:
+            if await factors.add_totp(desk, tx, user, made, code=form.get("code", ""), label=label):
+                return go(call, "/account?notice=app")
+    return await _factor_page(desk, session, user, by="app", wrong="code", ticket=form.get("ticket"))
+
+
+@page("POST", "/account/passkey")
+async def take_new_passkey(call: Call, body: bytes) -> Reply[bytes]:
+    """Enrol a further passkey."""
+    found = await _fresh(call, "passkey")
+    if isinstance(found, Reply):
+        return found
+    desk, session, user = found
+    form = form_of(call, body)
+    label = form.get("label", "").strip() or "Passkey"
+    async with desk.tx() as tx:
+        if await passkeys.register(
+            desk, tx, user, ticket=form.get("ticket"), answer=form.get("credential"), label=label
+        ):
+            return go(call, "/account?notice=passkey")
+    return await _factor_page(desk, session, user, by="passkey", wrong="passkey")
+
+
+@page("POST", "/account/remove")
+async def remove_factor(call: Call, body: bytes) -> Reply[bytes]:
+    """Remove a factor, as long as enough is left."""
+    found = await _fresh(call, "account")
+    if isinstance(found, Reply):
+        return found
+    desk, _, user = found
+    form = form_of(call, body)
+    try:
+        factor_id = ids.decode(Prefix.FACTOR, form.get("factor", ""))
+    except ids.InvalidIdError:
+        return go(call, "/account")
+    async with desk.tx() as tx:
+        # Two removals at once must not each leave what the other takes.
+        locked = await queries.lock_user(tx, user.id)
+        theirs = await queries.list_factors(tx, user.id, lock=True)
+        factor = next((each for each in theirs if each.id == factor_id), None)
+        if locked is None or factor is None:
+            return go(call, "/account")
+        kind: Any = factor.kind
+        if factor.state == "active" and not rules.can_remove(factors.held(locked, theirs), kind):
+            return go(call, "/account?notice=needed")
+        await queries.delete_factor(tx, user.id, factor_id)
+        facts = {"factor_id": form["factor"], "kind": factor.kind}
+        await tell(tx, desk.caller(user.id), "user.factor_removed", user, facts=facts)
+    return go(call, "/account?notice=removed")
+
+
+@page("GET", "/account/recovery-codes")
+async def show_recovery_codes(call: Call, *, ui_locales: str | None = None) -> Reply[bytes]:
+    """Offer to make new recovery codes."""
+    found = await _fresh(call, "codes")
+    if isinstance(found, Reply):
+        return found
+    desk, session, user = found
+    view = {"person": session, "here": f"{desk.visit.root}/account/recovery-codes"}
+    return render(call, "new_codes.html", view, ui_locales=ui_locales, preferred=user.language)
+
+
+@page("POST", "/account/recovery-codes")
+async def make_recovery_codes(call: Call, body: bytes) -> Reply[bytes]:
+    """Make new recovery codes, and show them this once."""
+    found = await _fresh(call, "codes")
+    if isinstance(found, Reply):
+        return found
+    desk, _, user = found
+    form_of(call, body)
+    async with desk.tx() as tx:
+        codes = await factors.new_recovery_codes(desk, tx, user)
+    return codes_page(desk, user, codes)
+
+
+@page("POST", "/account/end-session")
+async def end_session(call: Call, body: bytes) -> Reply[bytes]:
+    """End another session of one's own."""
+    found = await signed_in(call)
+    if isinstance(found, Reply):
+        return found
+    desk, _, user = found
+    form = form_of(call, body)
+    try:
+        session_id = ids.decode(Prefix.SESSION, form.get("session", ""))
+    except ids.InvalidIdError:
+        return go(call, "/account")
+    async with desk.tx() as tx:
+        await queries.end_session(tx, user.id, session_id, "ended by its owner", desk.now)
+    return go(call, "/account?notice=ended")
+
+
+@page("POST", "/account/sign-out-everywhere")
+async def sign_out_everywhere(call: Call, body: bytes) -> Reply[bytes]:
+    """End all sessions, this one included."""
+    found = await signed_in(call)
+    if isinstance(found, Reply):
+        return found
+    desk, _, user = found
+    form_of(call, body)
+    async with desk.tx() as tx:
+        number = await queries.end_sessions(tx, user.id, "signed out everywhere", desk.now)
+        await tell(tx, desk.caller(user.id), "user.signed_out_everywhere", user, facts={"sessions": number})
+    return go(call, "/signed-out", cookies=sessions.end(desk))

@@ -1,0 +1,223 @@
+"""The pages of enrolment: by a one-time link to a password, a second factor and recovery codes."""
+
+from typing import Any, Final
+
+import msgspec
+from markupsafe import Markup
+
+from billfold_server.http.routing import Call, Reply
+from billfold_server.people import factors, passkeys, queries, sessions, strength
+from billfold_server.people.desk import Desk, digest_of, tell
+from billfold_server.people.factors import NewTotp
+from billfold_server.people.hosting import form_of, go, page
+from billfold_server.people.pages import brand
+from billfold_server.people.pages.kit import render
+from billfold_server.people.queries import UserRow
+from billfold_server.people.rules import Method
+from billfold_server.people.sessions import Session
+
+__all__ = ["codes_page", "new_totp_of", "refused_password", "totp_view"]
+
+_WRONG: Final = 422
+_NEW_TOTP: Final = "new totp"
+_TOTP_S: Final = 1800
+
+
+@page("GET", "/enrol")
+async def show_enrol(call: Call, *, code: str | None = None, ui_locales: str | None = None) -> Reply[bytes]:
+    """Ask to begin: a link is opened by mail filters and previews, too, and they mustn't spend it."""
+    return _begin_page(Desk(call), code or "", ui_locales=ui_locales)
+
+
+def _begin_page(desk: Desk, code: str, *, wrong: bool = False, ui_locales: str | None = None) -> Reply[bytes]:
+    code = code[:100]
+    here = f"{desk.visit.root}/enrol" + (f"?code={code}" if code and code.isascii() and code.isalnum() else "")
+    view = {"code": code, "wrong": wrong, "here": here}
+    return render(desk.call, "enrol_begin.html", view, status=_WRONG if wrong else 200, ui_locales=ui_locales)
+
+
+@page("POST", "/enrol")
+async def take_enrolment_code(call: Call, body: bytes) -> Reply[bytes]:
+    """Spend the one-time code."""
+    desk, form = Desk(call), form_of(call, body)
+    call.services.limits.check_address(call.peer)
+    code = "".join(form.get("code", "").split())
+    async with desk.tx() as tx:
+        user_id = await queries.use_enrolment_code(tx, digest_of(code), desk.now)
+        user = None if user_id is None else await queries.find_user(tx, user_id)
+        if user is not None and user.login_realm == desk.realm and user.state != "disabled":
+            cookies = await sessions.begin_enrolling(desk, tx, user)
+            await tell(tx, desk.caller(user.id), "user.enrolment_begun", user, event=False)
+            return go(call, "/enrol/steps", cookies=cookies)
+    call.services.limits.count_failure(call.peer)
+    return _begin_page(desk, code, wrong=True)
+
+
+async def _enrolling(call: Call) -> tuple[Desk, Session, UserRow] | Reply[bytes]:
+    desk = Desk(call)
+    async with desk.tx() as tx:
+        found = await sessions.current(desk, tx)
+    if found is None or found[0].stage != "enrolling":
+        return go(call, "/sign-in")
+    return desk, *found
+
+
+@page("GET", "/enrol/steps")
+async def show_enrolment_step(call: Call, *, by: str | None = None, ui_locales: str | None = None) -> Reply[bytes]:
+    """Show what is to be done next: a password, or a second factor."""
+    found = await _enrolling(call)
+    if isinstance(found, Reply):
+        return found
+    desk, session, user = found
+    if "pwd" not in session.amr:
+        return _password_page(desk, user, ui_locales=ui_locales)
+    return await _factor_page(desk, user, by=by, ui_locales=ui_locales)
+
+
+def _password_page(
+    desk: Desk, user: UserRow, *, wrong: str | None = None, ui_locales: str | None = None
+) -> Reply[bytes]:
+    view = {
+        "user": user,
+        "wrong": wrong,
+        "shortest": strength.SHORTEST,
+        "here": f"{desk.visit.root}/enrol/steps",
+        "enrolling": True,
+        "action": "/enrol/password",
+    }
+    status = 200 if wrong is None else _WRONG
+    return render(desk.call, "password.html", view, status=status, ui_locales=ui_locales, preferred=user.language)
+
+
+async def _factor_page(
+    desk: Desk,
+    user: UserRow,
+    *,
+    by: str | None,
+    wrong: str | None = None,
+    ticket: str | None = None,
+    ui_locales: str | None = None,
+) -> Reply[bytes]:
+    async with desk.tx() as tx:
+        theirs = await queries.list_factors(tx, user.id)
+    view: dict[str, Any] = {
+        "user": user,
+        "by": by if by == "app" else "passkey",
+        "wrong": wrong,
+        "here": f"{desk.visit.root}/enrol/steps" + ("?by=app" if by == "app" else ""),
+        "enrolling": True,
+        "options": passkeys.begin_registration(desk, user, theirs),
+        **totp_view(desk, user, ticket),
+    }
+    status = 200 if wrong is None else _WRONG
+    return render(
+        desk.call, "factor.html", view, status=status, ui_locales=ui_locales, preferred=user.language, script=True
+    )
+
+
+def totp_view(desk: Desk, user: UserRow, ticket: str | None = None) -> dict[str, Any]:
+    """Return what a page shows of a new secret, or of the one that is still being set up."""
+    made = desk.open(ticket, NewTotp, _NEW_TOTP) or factors.new_totp()
+    spaced = " ".join(made.secret[at : at + 4] for at in range(0, len(made.secret), 4))
+    return {
+        "totp_ticket": desk.seal(made, _NEW_TOTP, until_s=desk.now_s + _TOTP_S),
+        "totp_secret": spaced,
+        # Drawn by segno of our own text, without anything that a visitor typed but as modules of the picture.
+        "totp_qr": Markup(factors.qr_of(desk, user, made)),  # noqa: S704
+    }
+
+
+def new_totp_of(desk: Desk, ticket: str | None) -> NewTotp | None:
+    """Return the secret that a page has shown, or None where that is too long ago."""
+    return desk.open(ticket, NewTotp, _NEW_TOTP)
+
+
+def refused_password(desk: Desk, user: UserRow, form: dict[str, str]) -> str | None:
+    """Return why a new password is refused, or None; what belongs to the bank and the person is guessed first."""
+    password = form.get("password", "")
+    if password != form.get("again"):
+        return "different"
+    tenant = desk.call.tenant_or_none
+    looks = brand.brand_of(tenant)
+    context = [looks.display_name, user.login_name, user.display_name, "billfold", "wallet", "banking"]
+    if tenant is not None:
+        context += [tenant.slug, tenant.manifest.name]
+    return strength.weakness(password, context)
+
+
+@page("POST", "/enrol/password")
+async def take_first_password(call: Call, body: bytes) -> Reply[bytes]:
+    """Set the first password, or a new one of somebody who begins anew."""
+    found = await _enrolling(call)
+    if isinstance(found, Reply):
+        return found
+    desk, session, user = found
+    form = form_of(call, body)
+    # Hashing takes its time, which no transaction should wait for.
+    if (weak := refused_password(desk, user, form)) is not None:
+        return _password_page(desk, user, wrong=weak)
+    hashed = await desk.people.passwords.hash(form["password"])
+    async with desk.tx() as tx:
+        await queries.set_password(tx, user.id, hashed, desk.now)
+        await tell(tx, desk.caller(user.id), "user.password_changed", user)
+        await sessions.note_password(tx, session)
+    return go(call, "/enrol/steps")
+
+
+@page("POST", "/enrol/app")
+async def take_first_app(call: Call, body: bytes) -> Reply[bytes]:
+    """Enrol an authenticator app."""
+    found = await _enrolling(call)
+    if isinstance(found, Reply):
+        return found
+    desk, session, user = found
+    form = form_of(call, body)
+    if "pwd" not in session.amr:
+        return go(call, "/enrol/steps")
+    made = new_totp_of(desk, form.get("ticket"))
+    label = form.get("label", "").strip() or "Authenticator"
+    if made is not None:
+        async with desk.tx() as tx:
+            if await factors.add_totp(desk, tx, user, made, code=form.get("code", ""), label=label):
+                return await _finish(desk, tx, session, user, "otp")
+    return await _factor_page(desk, user, by="app", wrong="code", ticket=form.get("ticket"))
+
+
+@page("POST", "/enrol/passkey")
+async def take_first_passkey(call: Call, body: bytes) -> Reply[bytes]:
+    """Enrol a passkey."""
+    found = await _enrolling(call)
+    if isinstance(found, Reply):
+        return found
+    desk, session, user = found
+    form = form_of(call, body)
+    if "pwd" not in session.amr:
+        return go(call, "/enrol/steps")
+    label = form.get("label", "").strip() or "Passkey"
+    async with desk.tx() as tx:
+        if await passkeys.register(
+            desk, tx, user, ticket=form.get("ticket"), answer=form.get("credential"), label=label
+        ):
+            return await _finish(desk, tx, session, user, "hwk")
+    return await _factor_page(desk, user, by="passkey", wrong="passkey")
+
+
+async def _finish(desk: Desk, tx: Any, session: Session, user: UserRow, method: Method) -> Reply[bytes]:
+    """End the enrolment: whoever began anew has nothing left of before, and the recovery codes are shown."""
+    fresh = (await queries.list_factors(tx, user.id))[-1]
+    for old in await queries.list_factors(tx, user.id):
+        if old.id != fresh.id:
+            await queries.delete_factor(tx, user.id, old.id)
+    await queries.end_sessions(tx, user.id, "enrolled anew", desk.now, but=session.id)
+    await queries.set_state(tx, user.id, "active", desk.now)
+    await queries.set_signed_in(tx, user.id, desk.now)
+    codes = await factors.new_recovery_codes(desk, tx, user)
+    cookies = (*await sessions.elevate(desk, tx, session, [method]), *sessions.remember(desk, user))
+    await tell(tx, desk.caller(user.id), "user.enrolled", user)
+    reply = codes_page(desk, user, codes)
+    return msgspec.structs.replace(reply, cookies=(*reply.cookies, *cookies))
+
+
+def codes_page(desk: Desk, user: UserRow, codes: list[str]) -> Reply[bytes]:
+    """Return the page that shows recovery codes, this once."""
+    return render(desk.call, "recovery_codes.html", {"codes": codes}, preferred=user.language)

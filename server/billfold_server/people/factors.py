@@ -1,0 +1,154 @@
+"""Factors beside the password: authenticator apps and recovery codes (RFC 6238, NIST SP 800-63B-4, section 3.1)."""
+
+import base64
+import io
+import secrets
+from typing import Final
+from uuid import UUID
+
+import msgspec
+import pyotp
+import segno
+
+from billfold import ids
+from billfold.ids import Prefix
+from billfold_server.people import queries
+from billfold_server.people.desk import Desk, tell, user_id_of
+from billfold_server.people.pages import brand
+from billfold_server.people.queries import FactorRow, Tx, UserRow
+from billfold_server.people.rules import Held, Method
+
+__all__ = ["NewTotp", "add_totp", "held", "new_recovery_codes", "new_row", "new_totp", "qr_of", "use_code"]
+
+_STEP_S: Final = 30
+_WINDOW: Final = 1
+_DIGITS: Final = 6
+_CODES: Final = 10
+_GROUP: Final = 4
+_CODE_BYTES: Final = 10
+_CROCKFORD: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", "0123456789abcdefghjkmnpqrstvwxyz")
+_LOOKS_LIKE: Final = str.maketrans("iloILO", "110110", " -\t")
+
+
+class NewTotp(msgspec.Struct, frozen=True):
+    """A secret that has been shown, but not yet proved to have arrived."""
+
+    secret: str
+    factor_id: UUID
+
+
+def held(user: UserRow, factors: list[FactorRow]) -> Held:
+    """Return what somebody can prove it by."""
+    kinds = [factor.kind for factor in factors if factor.state == "active"]
+    return Held(user.password_hash is not None, kinds.count("totp"), kinds.count("passkey"))
+
+
+def new_totp() -> NewTotp:
+    """Return a new secret of 160 bits (RFC 4226, section 4)."""
+    return NewTotp(pyotp.random_base32(32), ids.uuid7())
+
+
+def qr_of(desk: Desk, user: UserRow, totp: NewTotp) -> str:
+    """Return the picture that an authenticator app reads, as SVG without style or script."""
+    name = brand.brand_of(desk.call.tenant_or_none).display_name
+    uri = pyotp.TOTP(totp.secret).provisioning_uri(name=user.login_name, issuer_name=name.replace(":", " "))
+    out = io.BytesIO()
+    segno.make(uri, error="m", micro=False).save(out, kind="svg", xmldecl=False, svgns=True, omitsize=True, border=2)
+    return out.getvalue().decode()
+
+
+def matching_step(secret: str, code: str, now_s: int) -> int | None:
+    """Return the time step whose code this is, from one before to one after the present, or None.
+
+    All are compared in any case, so that the time taken doesn't tell which one it was.
+    """
+    totp = pyotp.TOTP(secret, digits=_DIGITS, interval=_STEP_S)
+    present = now_s // _STEP_S
+    steps = range(present - _WINDOW, present + _WINDOW + 1)
+    matches = [step for step in steps if secrets.compare_digest(totp.generate_otp(step).encode(), code.encode())]
+    return matches[0] if matches else None
+
+
+async def add_totp(desk: Desk, tx: Tx, user: UserRow, totp: NewTotp, *, code: str, label: str) -> bool:
+    """Enrol an authenticator app that has shown its first code, and tell whether the code was right."""
+    step = matching_step(totp.secret, _digits(code), desk.now_s)
+    if step is None:
+        return False
+    wire_id = ids.encode(Prefix.FACTOR, totp.factor_id)
+    sealed = desk.people.keyring.seal(totp.secret.encode(), owner=desk.owner, kid=wire_id)
+    row = new_row(totp.factor_id, user, "totp", label, desk)
+    await queries.insert_factor(tx, msgspec.structs.replace(row, sealed_secret=sealed, last_step=step))
+    await tell(tx, desk.caller(user.id), "user.factor_enrolled", user, facts={"factor_id": wire_id, "kind": "totp"})
+    return True
+
+
+def new_row(factor_id: UUID, user: UserRow, kind: str, label: str, desk: Desk) -> FactorRow:
+    """Return a factor of which only the kind is known yet."""
+    return FactorRow(
+        id=factor_id,
+        user_id=user.id,
+        kind=kind,
+        label=label[:100] or kind,
+        state="active",
+        sealed_secret=None,
+        last_step=None,
+        credential_id=None,
+        public_key=None,
+        sign_count=None,
+        rp_id=None,
+        transports=None,
+        backed_up=None,
+        created_at=desk.now,
+        last_used_at=None,
+    )
+
+
+def _digits(code: str) -> str:
+    return "".join(code.split()).replace("-", "")
+
+
+async def use_code(desk: Desk, tx: Tx, user: UserRow, code: str, *, recovery: bool = True) -> Method | None:
+    """Spend a code of an authenticator app, or a recovery code, and return which it was; None where it is neither.
+
+    Args:
+        desk: The request.
+        tx: An open transaction, which must commit.
+        user: Who.
+        code: As it was typed.
+        recovery: Whether a recovery code will do.
+    """
+    typed = _digits(code)
+    if len(typed) == _DIGITS and typed.isascii() and typed.isdigit():
+        for factor in await queries.list_factors(tx, user.id, lock=True):
+            if factor.sealed_secret is None or factor.state != "active":
+                continue
+            kid = ids.encode(Prefix.FACTOR, factor.id)
+            secret = desk.people.keyring.unseal(factor.sealed_secret, owner=desk.owner, kid=kid).decode()
+            step = matching_step(secret, typed, desk.now_s)
+            if step is not None and await queries.use_totp(tx, factor.id, step, desk.now):
+                return "otp"
+        return None
+    if recovery and await queries.use_recovery_code(tx, user.id, _kept(desk, user, code), desk.now):
+        left = await queries.count_recovery_codes(tx, user.id)
+        await tell(tx, desk.caller(user.id), "user.recovery_code_used", user, facts={"left": left})
+        return "recovery"
+    return None
+
+
+async def new_recovery_codes(desk: Desk, tx: Tx, user: UserRow) -> list[str]:
+    """Make ten new recovery codes of 80 bits each, in place of all others, and return them, this once."""
+    codes = [_grouped(base64.b32encode(secrets.token_bytes(_CODE_BYTES)).decode()) for _ in range(_CODES)]
+    await queries.replace_recovery_codes(tx, user.id, [_kept(desk, user, code) for code in codes], desk.now)
+    await tell(tx, desk.caller(user.id), "user.recovery_codes_made", user, facts={"number": len(codes)})
+    return codes
+
+
+def _grouped(text: str) -> str:
+    spelled = text.translate(_CROCKFORD)
+    return "-".join(spelled[at : at + _GROUP] for at in range(0, len(spelled), _GROUP))[: 2 * _CODE_BYTES]
+
+
+def _kept(desk: Desk, user: UserRow, code: str) -> bytes:
+    """Return what is kept of a recovery code. It has 80 random bits, so a keyed digest does."""
+    typed = code.translate(_LOOKS_LIKE).lower()
+    return desk.people.digest("recovery codes", desk.owner, user_id_of(user.id), typed)

@@ -1,0 +1,88 @@
+"""How the room declares its pages: once, for each of the three sign-ins."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Literal, TypeVar
+
+from billfold_server.http.routing import Call, Reply, Routes
+from billfold_server.people import sessions
+from billfold_server.people.desk import Desk
+from billfold_server.people.pages import forms
+from billfold_server.people.pages.kit import MEDIA_TYPE, check_csrf, root_of
+from billfold_server.people.queries import UserRow
+from billfold_server.people.sessions import Session
+
+__all__ = ["form_of", "go", "page", "platform_routes", "routes", "signed_in"]
+
+routes = Routes(
+    tag="Pages", description="What a tenant's people see when they sign in and agree.", audience="tenant-public"
+)
+platform_routes = Routes(tag="Pages", description="What operators see when they sign in.", audience="platform-public")
+
+_FORM: Final = "application/x-www-form-urlencoded"
+H = TypeVar("H", bound=Callable[..., Awaitable[Reply[bytes]]])
+
+
+def page(method: Literal["GET", "POST"], path: str) -> Callable[[H], H]:
+    """Declare a page of all three sign-ins.
+
+    Args:
+        method: GET shows, POST takes a form.
+        path: Below the realm's root.
+    """
+
+    def declare(handler: H) -> H:
+        name = "".join(part.capitalize() for part in handler.__name__.split("_"))
+        for realm, room, root in (
+            ("psu", routes, "/auth"),
+            ("staff", routes, "/auth/staff"),
+            ("operator", platform_routes, "/platform/auth"),
+        ):
+            room.operation(
+                method,
+                root + path,
+                operation_id=f"{realm}{name}",
+                in_document=False,
+                surface="page",
+                body_media_type=_FORM if method == "POST" else "application/json",
+                response_media_type=MEDIA_TYPE,
+            )(handler)
+        return handler
+
+    return declare
+
+
+def form_of(call: Call, body: bytes) -> dict[str, str]:
+    """Return a form of ours.
+
+    Raises:
+        errors.MalformedBody: It is no form.
+        errors.PermissionDenied: It wasn't made for this visit.
+    """
+    form = forms.read(body)
+    check_csrf(call, form)
+    return form
+
+
+def go(call: Call, path: str, *, cookies: Sequence[str] = (), absolute: bool = False) -> Reply[bytes]:
+    """Send the browser to a page, by GET (RFC 9110, section 15.4.4).
+
+    Args:
+        call: The request.
+        path: Below the realm's root.
+        cookies: ``Set-Cookie`` headers.
+        absolute: Whether the path isn't below the root, but complete.
+    """
+    location = path if absolute else root_of(call) + path
+    return Reply(status=303, headers={"Location": location, "Cache-Control": "no-store"}, cookies=tuple(cookies))
+
+
+async def signed_in(call: Call) -> tuple[Desk, Session, UserRow] | Reply[bytes]:
+    """Return who is signed in at the address's realm, or where to go instead."""
+    desk = Desk(call)
+    async with desk.tx() as tx:
+        found = await sessions.current(desk, tx)
+    if found is None:
+        return go(call, "/sign-in")
+    if found[0].stage == "enrolling":
+        return go(call, "/enrol/steps")
+    return desk, *found

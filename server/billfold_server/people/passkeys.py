@@ -1,0 +1,254 @@
+"""Passkeys: registered and used by WebAuthn (Level 3), with user verification, each challenge once.
+
+A challenge travels in a ticket that is bound to realm and browser; whoever answers it spends it.
+"""
+
+import base64
+import json
+import secrets
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from webauthn import (
+    generate_authentication_options,
+    generate_registration_options,
+    options_to_json,
+    verify_authentication_response,
+    verify_registration_response,
+)
+from webauthn.helpers import parse_authentication_credential_json
+from webauthn.helpers.cose import COSEAlgorithmIdentifier as Alg
+from webauthn.helpers.exceptions import WebAuthnException
+from webauthn.helpers.structs import (
+    AuthenticatorSelectionCriteria,
+    AuthenticatorTransport,
+    PublicKeyCredentialDescriptor,
+    ResidentKeyRequirement,
+    UserVerificationRequirement,
+)
+
+from billfold import ids
+from billfold.ids import Prefix
+from billfold_server.people import queries
+from billfold_server.people.desk import TICKET_S, Desk, tell
+from billfold_server.people.factors import new_row
+from billfold_server.people.pages import brand
+from billfold_server.people.queries import FactorRow, Tx, UserRow
+from billfold_server.people.rules import Method
+
+__all__ = ["Options", "Shown", "begin", "begin_registration", "register", "show"]
+
+_ALGORITHMS: Final = [Alg.EDDSA, Alg.ECDSA_SHA_256, Alg.RSASSA_PKCS1_v1_5_SHA_256]
+_CHALLENGE_BYTES: Final = 32
+
+
+class Options(msgspec.Struct, frozen=True):
+    """What a page gives to the browser.
+
+    Attributes:
+        json: The options of ``navigator.credentials``.
+        ticket: Comes back with the answer.
+    """
+
+    json: str
+    ticket: str
+
+
+class _Challenge(msgspec.Struct, frozen=True):
+    """What was asked, and of whom, where that is known."""
+
+    challenge: str
+    user_id: UUID | None
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """A passkey that was shown.
+
+    Attributes:
+        user: Whose.
+        factor: Which.
+        method: What it is to tokens.
+    """
+
+    user: UserRow
+    factor: FactorRow
+    method: Method
+
+
+def _text(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def _raw(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def _described(factors: list[FactorRow], rp_id: str) -> list[PublicKeyCredentialDescriptor]:
+    known = {each.value for each in AuthenticatorTransport}
+    return [
+        PublicKeyCredentialDescriptor(
+            id=factor.credential_id,
+            transports=[AuthenticatorTransport(each) for each in factor.transports or () if each in known] or None,
+        )
+        for factor in factors
+        if factor.credential_id is not None and factor.rp_id == rp_id and factor.state == "active"
+    ]
+
+
+def begin(
+    desk: Desk,
+    purpose: str,
+    *,
+    user: UserRow | None = None,
+    factors: list[FactorRow] | None = None,
+    challenge: bytes | None = None,
+) -> Options:
+    """Ask for a passkey: for anyone's, or for one of somebody who is known.
+
+    Args:
+        desk: The request.
+        purpose: For which step.
+        user: Whose, where that is known.
+        factors: Theirs.
+        challenge: What is signed; random where absent.
+    """
+    asked = challenge or secrets.token_bytes(_CHALLENGE_BYTES)
+    rp_id = desk.place.rp_id
+    options = generate_authentication_options(
+        rp_id=rp_id,
+        challenge=asked,
+        timeout=TICKET_S * 1000,
+        allow_credentials=_described(factors or [], rp_id) or None,
+        user_verification=UserVerificationRequirement.REQUIRED,
+    )
+    ticket = desk.seal(_Challenge(_text(asked), None if user is None else user.id), f"passkey {purpose}")
+    return Options(options_to_json(options), ticket)
+
+
+async def show(desk: Desk, tx: Tx, purpose: str, ticket: str | None, answer: str | None) -> Shown | None:
+    """Check a passkey that was shown, and return whose it is; None where it isn't right.
+
+    A counter that doesn't go up tells of a copy (WebAuthn, section 6.1.1); the passkey is then suspended.
+
+    Args:
+        desk: The request.
+        tx: An open transaction, which must commit in any case.
+        purpose: For which step.
+        ticket: Of ``begin``.
+        answer: What the browser said, as JSON.
+    """
+    asked = desk.open(ticket, _Challenge, f"passkey {purpose}")
+    if asked is None or answer is None or not await _first_use(desk, tx, asked):
+        return None
+    try:
+        given = parse_authentication_credential_json(answer)
+    except (WebAuthnException, ValueError, TypeError, KeyError, AttributeError):
+        return None
+    factor = await queries.lock_passkey(tx, given.raw_id)
+    user = None if factor is None else await queries.find_user(tx, factor.user_id)
+    if factor is None or user is None or not _fits(desk, asked, user, factor, given.response.user_handle):
+        return None
+    assert factor.public_key is not None
+    assert factor.sign_count is not None
+    try:
+        verified = verify_authentication_response(
+            credential=given,
+            expected_challenge=_raw(asked.challenge),
+            expected_rp_id=desk.place.rp_id,
+            expected_origin=desk.place.origin,
+            credential_public_key=factor.public_key,
+            # The counter is compared below, where a copy has consequences.
+            credential_current_sign_count=0,
+            require_user_verification=True,
+        )
+    except (WebAuthnException, ValueError, TypeError):
+        return None
+    if (verified.new_sign_count or factor.sign_count) and verified.new_sign_count <= factor.sign_count:
+        await queries.suspend_factor(tx, factor.id)
+        facts = {"factor_id": ids.encode(Prefix.FACTOR, factor.id), "kind": "passkey"}
+        await tell(tx, desk.caller(user.id), "user.factor_suspended", user, facts=facts)
+        return None
+    backed_up = verified.credential_backed_up
+    await queries.use_passkey(tx, factor.id, verified.new_sign_count, desk.now, backed_up=backed_up)
+    return Shown(user, factor, "swk" if backed_up else "hwk")
+
+
+def _fits(desk: Desk, asked: _Challenge, user: UserRow, factor: FactorRow, handle: bytes | None) -> bool:
+    return (
+        user.login_realm == desk.realm
+        and user.state == "active"
+        and factor.state == "active"
+        and factor.rp_id == desk.place.rp_id
+        and (handle is None or secrets.compare_digest(handle, user.handle))
+        # Where nobody was named, the passkey itself must say whose it is.
+        and (handle is not None if asked.user_id is None else asked.user_id == user.id)
+    )
+
+
+async def _first_use(desk: Desk, tx: Tx, asked: _Challenge) -> bool:
+    digest = desk.people.digest("passkey challenges", asked.challenge)
+    return await queries.spend(tx, digest, desk.now + timedelta(seconds=2 * TICKET_S))
+
+
+def begin_registration(desk: Desk, user: UserRow, factors: list[FactorRow]) -> Options:
+    """Ask the browser to make a passkey for somebody."""
+    asked = secrets.token_bytes(_CHALLENGE_BYTES)
+    place = desk.place
+    options = generate_registration_options(
+        rp_id=place.rp_id,
+        rp_name=brand.brand_of(desk.call.tenant_or_none).display_name,
+        user_id=user.handle,
+        user_name=user.login_name,
+        user_display_name=user.display_name,
+        challenge=asked,
+        timeout=TICKET_S * 1000,
+        authenticator_selection=AuthenticatorSelectionCriteria(
+            resident_key=ResidentKeyRequirement.REQUIRED, user_verification=UserVerificationRequirement.REQUIRED
+        ),
+        exclude_credentials=_described(factors, place.rp_id),
+        supported_pub_key_algs=_ALGORITHMS,
+    )
+    return Options(options_to_json(options), desk.seal(_Challenge(_text(asked), user.id), "passkey registration"))
+
+
+async def register(desk: Desk, tx: Tx, user: UserRow, *, ticket: str | None, answer: str | None, label: str) -> bool:
+    """Enrol a passkey that the browser has made, and tell whether everything about it was right."""
+    asked = desk.open(ticket, _Challenge, "passkey registration")
+    if asked is None or answer is None or asked.user_id != user.id or not await _first_use(desk, tx, asked):
+        return False
+    place = desk.place
+    try:
+        made = verify_registration_response(
+            credential=answer,
+            expected_challenge=_raw(asked.challenge),
+            expected_rp_id=place.rp_id,
+            expected_origin=place.origin,
+            require_user_verification=True,
+            supported_pub_key_algs=_ALGORITHMS,
+        )
+        said: Any = json.loads(answer)["response"].get("transports") or []
+        transports = [each for each in msgspec.convert(said, list[str])[:8] if each.isascii() and len(each) <= 20]  # noqa: PLR2004
+    except (WebAuthnException, ValueError, TypeError, KeyError, AttributeError, msgspec.ValidationError):
+        return False
+    factor_id = ids.uuid7()
+    row = msgspec.structs.replace(
+        new_row(factor_id, user, "passkey", label, desk),
+        credential_id=made.credential_id,
+        public_key=made.credential_public_key,
+        sign_count=made.sign_count,
+        rp_id=place.rp_id,
+        transports=transports,
+        backed_up=made.credential_backed_up,
+    )
+    await tx.execute("SAVEPOINT passkey")
+    try:
+        await queries.insert_factor(tx, row)
+    except asyncpg.UniqueViolationError:
+        await tx.execute("ROLLBACK TO SAVEPOINT passkey")
+        return False
+    facts = {"factor_id": ids.encode(Prefix.FACTOR, factor_id), "kind": "passkey"}
+    await tell(tx, desk.caller(user.id), "user.factor_enrolled", user, facts=facts)
+    return True

@@ -1,0 +1,408 @@
+"""The SQL of people. The same tables are in each tenant's schema and in the platform's."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+__all__ = ["FactorRow", "SessionRow", "Tx", "UserRow"]
+
+
+class Tx(Protocol):
+    """An open transaction, of a tenant or of the platform."""
+
+    async def fetch(self, sql: str, *args: Any) -> list[asyncpg.Record]:
+        """Return rows."""
+        ...
+
+    async def fetchrow(self, sql: str, *args: Any) -> asyncpg.Record | None:
+        """Return a row."""
+        ...
+
+    async def fetchval(self, sql: str, *args: Any) -> Any:
+        """Return a value."""
+        ...
+
+    async def execute(self, sql: str, *args: Any) -> str:
+        """Run a statement."""
+        ...
+
+
+class UserRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody who signs in."""
+
+    id: UUID
+    login_realm: str
+    login_name: str
+    display_name: str
+    party_id: UUID | None
+    language: str | None
+    roles: list[str]
+    state: str
+    handle: bytes
+    password_hash: str | None
+    password_changed_at: datetime | None
+    last_sign_in_at: datetime | None
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+    def __repr__(self) -> str:
+        return f"UserRow(id={self.id!s}, state={self.state!r})"
+
+
+class FactorRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody proves it by, beside a password."""
+
+    id: UUID
+    user_id: UUID
+    kind: str
+    label: str
+    state: str
+    sealed_secret: bytes | None
+    last_step: int | None
+    credential_id: bytes | None
+    public_key: bytes | None
+    sign_count: int | None
+    rp_id: str | None
+    transports: list[str] | None
+    backed_up: bool | None
+    created_at: datetime
+    last_used_at: datetime | None
+
+    def __repr__(self) -> str:
+        return f"FactorRow(id={self.id!s}, kind={self.kind!r})"
+
+
+class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A session; of its cookie there is only a digest."""
+
+    id: UUID
+    digest: bytes
+    user_id: UUID
+    stage: str
+    amr: list[str]
+    acr: str
+    auth_time: datetime
+    confirmed_at: datetime | None
+    last_seen_at: datetime
+    ends_at: datetime
+    ended_at: datetime | None
+    end_reason: str | None
+    device: str
+    created_at: datetime
+
+
+_USER = ", ".join(UserRow.__struct_fields__)
+_FACTOR = ", ".join(FactorRow.__struct_fields__)
+_SESSION = ", ".join(SessionRow.__struct_fields__)
+
+
+def _places(row: type[msgspec.Struct]) -> str:
+    return ", ".join(f"${number}" for number in range(1, len(row.__struct_fields__) + 1))
+
+
+# Users.
+
+
+async def insert_user(tx: Tx, row: UserRow) -> None:
+    """Write a new user.
+
+    Raises:
+        asyncpg.UniqueViolationError: The realm has the login name already.
+        asyncpg.ForeignKeyViolationError: There is no such party.
+    """
+    await tx.execute(
+        f"INSERT INTO users ({_USER}) VALUES ({_places(UserRow)})",  # noqa: S608 - constants
+        *msgspec.structs.astuple(row),
+    )
+
+
+async def find_user(tx: Tx, user_id: UUID) -> UserRow | None:
+    """Return a user, or None."""
+    row = await tx.fetchrow(f"SELECT {_USER} FROM users WHERE id = $1", user_id)  # noqa: S608 - constants
+    return None if row is None else UserRow(**dict(row))
+
+
+async def lock_user(tx: Tx, user_id: UUID) -> UserRow | None:
+    """Return a user whose row nobody else may change meanwhile, or None."""
+    row = await tx.fetchrow(f"SELECT {_USER} FROM users WHERE id = $1 FOR UPDATE", user_id)  # noqa: S608 - constants
+    return None if row is None else UserRow(**dict(row))
+
+
+async def find_by_name(tx: Tx, login_realm: str, login_name: str) -> UserRow | None:
+    """Return the user of a realm who signs in by this name, or None."""
+    sql = f"SELECT {_USER} FROM users WHERE login_realm = $1 AND login_name = $2"  # noqa: S608 - constants
+    row = await tx.fetchrow(sql, login_realm, login_name)
+    return None if row is None else UserRow(**dict(row))
+
+
+async def list_users(
+    tx: Tx,
+    *,
+    login_realm: str | None,
+    state: str | None,
+    party_id: UUID | None,
+    login_name: str | None,
+    before: UUID | None,
+    limit: int,
+) -> list[UserRow]:
+    """Return users that meet all conditions given, the newest first."""
+    sql = f"""
+        SELECT {_USER} FROM users
+        WHERE ($1::text IS NULL OR login_realm = $1) AND ($2::text IS NULL OR state = $2)
+          AND ($3::uuid IS NULL OR party_id = $3) AND ($4::text IS NULL OR login_name = $4)
+          AND ($5::uuid IS NULL OR id < $5)
+        ORDER BY id DESC LIMIT $6
+    """  # noqa: S608 - constants
+    rows = await tx.fetch(sql, login_realm, state, party_id, login_name, before, limit)
+    return [UserRow(**dict(row)) for row in rows]
+
+
+async def set_state(tx: Tx, user_id: UUID, state: str, now: datetime) -> None:
+    """Change a user's state."""
+    sql = "UPDATE users SET state = $2, version = version + 1, updated_at = $3 WHERE id = $1"
+    await tx.execute(sql, user_id, state, now)
+
+
+async def set_password(tx: Tx, user_id: UUID, password_hash: str, now: datetime) -> None:
+    """Keep a new password's hash."""
+    sql = """
+        UPDATE users SET password_hash = $2, password_changed_at = $3, version = version + 1, updated_at = $3
+        WHERE id = $1
+    """
+    await tx.execute(sql, user_id, password_hash, now)
+
+
+async def set_signed_in(tx: Tx, user_id: UUID, now: datetime) -> None:
+    """Note when somebody signed in."""
+    await tx.execute("UPDATE users SET last_sign_in_at = $2 WHERE id = $1", user_id, now)
+
+
+# Factors and recovery codes.
+
+
+async def list_factors(tx: Tx, user_id: UUID, *, lock: bool = False) -> list[FactorRow]:
+    """Return a user's factors, oldest first."""
+    sql = f"SELECT {_FACTOR} FROM factors WHERE user_id = $1 ORDER BY id{' FOR UPDATE' if lock else ''}"  # noqa: S608
+    return [FactorRow(**dict(row)) for row in await tx.fetch(sql, user_id)]
+
+
+async def kinds_of_factors(tx: Tx, user_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
+    """Return which kinds of factor users have."""
+    sql = "SELECT user_id, kind FROM factors WHERE user_id = ANY($1) AND state = 'active' ORDER BY id"
+    kinds: dict[UUID, list[str]] = {}
+    for row in await tx.fetch(sql, user_ids):
+        kinds.setdefault(row["user_id"], []).append(row["kind"])
+    return kinds
+
+
+async def lock_passkey(tx: Tx, credential_id: bytes) -> FactorRow | None:
+    """Return the passkey of this credential, or None."""
+    sql = f"SELECT {_FACTOR} FROM factors WHERE credential_id = $1 FOR UPDATE"  # noqa: S608 - constants
+    row = await tx.fetchrow(sql, credential_id)
+    return None if row is None else FactorRow(**dict(row))
+
+
+async def insert_factor(tx: Tx, row: FactorRow) -> None:
+    """Write a new factor.
+
+    Raises:
+        asyncpg.UniqueViolationError: The credential is registered already.
+    """
+    await tx.execute(
+        f"INSERT INTO factors ({_FACTOR}) VALUES ({_places(FactorRow)})",  # noqa: S608 - constants
+        *msgspec.structs.astuple(row),
+    )
+
+
+async def use_totp(tx: Tx, factor_id: UUID, step: int, now: datetime) -> bool:
+    """Spend a time step of a TOTP secret, and tell whether it was unspent."""
+    sql = "UPDATE factors SET last_step = $2, last_used_at = $3 WHERE id = $1 AND last_step < $2"
+    return await tx.execute(sql, factor_id, step, now) == "UPDATE 1"
+
+
+async def use_passkey(tx: Tx, factor_id: UUID, sign_count: int, now: datetime, *, backed_up: bool) -> None:
+    """Note what a passkey said of itself when it was used."""
+    sql = "UPDATE factors SET sign_count = $2, backed_up = $3, last_used_at = $4 WHERE id = $1"
+    await tx.execute(sql, factor_id, sign_count, backed_up, now)
+
+
+async def suspend_factor(tx: Tx, factor_id: UUID) -> None:
+    """Let a factor prove nothing any more."""
+    await tx.execute("UPDATE factors SET state = 'suspended' WHERE id = $1", factor_id)
+
+
+async def delete_factor(tx: Tx, user_id: UUID, factor_id: UUID) -> FactorRow | None:
+    """Remove a factor of a user, and return what it was."""
+    sql = f"DELETE FROM factors WHERE id = $1 AND user_id = $2 RETURNING {_FACTOR}"  # noqa: S608 - constants
+    row = await tx.fetchrow(sql, factor_id, user_id)
+    return None if row is None else FactorRow(**dict(row))
+
+
+async def replace_recovery_codes(tx: Tx, user_id: UUID, digests: Sequence[bytes], now: datetime) -> None:
+    """Keep new recovery codes in place of all others."""
+    await tx.execute("DELETE FROM recovery_codes WHERE user_id = $1", user_id)
+    sql = "INSERT INTO recovery_codes (user_id, digest, created_at) SELECT $1, d, $3 FROM unnest($2::bytea[]) AS d"
+    await tx.execute(sql, user_id, digests, now)
+
+
+async def use_recovery_code(tx: Tx, user_id: UUID, digest: bytes, now: datetime) -> bool:
+    """Spend a recovery code, and tell whether it was there and unspent."""
+    sql = "UPDATE recovery_codes SET used_at = $3 WHERE user_id = $1 AND digest = $2 AND used_at IS NULL"
+    return await tx.execute(sql, user_id, digest, now) == "UPDATE 1"
+
+
+async def count_recovery_codes(tx: Tx, user_id: UUID) -> int:
+    """Return how many recovery codes are left."""
+    return int(await tx.fetchval("SELECT count(*) FROM recovery_codes WHERE user_id = $1 AND used_at IS NULL", user_id))
+
+
+# Sessions.
+
+
+async def insert_session(tx: Tx, row: SessionRow) -> None:
+    """Write a new session."""
+    await tx.execute(
+        f"INSERT INTO sessions ({_SESSION}) VALUES ({_places(SessionRow)})",  # noqa: S608 - constants
+        *msgspec.structs.astuple(row),
+    )
+
+
+async def find_session(tx: Tx, digest: bytes) -> tuple[SessionRow, UserRow] | None:
+    """Return the session of a cookie that hasn't been ended, with its user, or None."""
+    session = await tx.fetchrow(
+        f"SELECT {_SESSION} FROM sessions WHERE digest = $1 AND ended_at IS NULL",  # noqa: S608 - constants
+        digest,
+    )
+    user = None if session is None else await find_user(tx, session["user_id"])
+    return None if session is None or user is None else (SessionRow(**dict(session)), user)
+
+
+async def list_sessions(tx: Tx, user_id: UUID, now: datetime) -> list[SessionRow]:
+    """Return a user's sessions that haven't ended, the newest first."""
+    sql = f"""
+        SELECT {_SESSION} FROM sessions
+        WHERE user_id = $1 AND ended_at IS NULL AND ends_at > $2 AND stage = 'signed_in' ORDER BY id DESC
+    """  # noqa: S608 - constants
+    return [SessionRow(**dict(row)) for row in await tx.fetch(sql, user_id, now)]
+
+
+async def see_session(tx: Tx, session_id: UUID, now: datetime) -> None:
+    """Note a session's last request."""
+    await tx.execute("UPDATE sessions SET last_seen_at = $2 WHERE id = $1 AND last_seen_at < $2", session_id, now)
+
+
+async def elevate_session(
+    tx: Tx,
+    session_id: UUID,
+    digest: bytes,
+    *,
+    stage: str,
+    amr: Sequence[str],
+    acr: str,
+    ends_at: datetime,
+    now: datetime,
+) -> None:
+    """Give a session another cookie and more that it may."""
+    sql = """
+        UPDATE sessions SET digest = $2, stage = $3, amr = $4, acr = $5, ends_at = $6, confirmed_at = $7,
+            last_seen_at = $7, auth_time = CASE WHEN stage = 'enrolling' THEN $7 ELSE auth_time END
+        WHERE id = $1 AND ended_at IS NULL
+    """
+    await tx.execute(sql, session_id, digest, stage, amr, acr, ends_at, now)
+
+
+async def set_session_methods(tx: Tx, session_id: UUID, amr: Sequence[str]) -> None:
+    """Note by what a session's owner has shown who they are so far."""
+    await tx.execute("UPDATE sessions SET amr = $2 WHERE id = $1", session_id, amr)
+
+
+async def end_session(tx: Tx, user_id: UUID, session_id: UUID, reason: str, now: datetime) -> bool:
+    """End a session of a user, and tell whether it was open."""
+    sql = "UPDATE sessions SET ended_at = $4, end_reason = $3 WHERE id = $2 AND user_id = $1 AND ended_at IS NULL"
+    return await tx.execute(sql, user_id, session_id, reason, now) == "UPDATE 1"
+
+
+async def end_sessions(tx: Tx, user_id: UUID, reason: str, now: datetime, *, but: UUID | None = None) -> int:
+    """End all sessions of a user, or all but one, and return how many were open."""
+    sql = """
+        UPDATE sessions SET ended_at = $3, end_reason = $2
+        WHERE user_id = $1 AND ended_at IS NULL AND ($4::uuid IS NULL OR id <> $4)
+    """
+    return int((await tx.execute(sql, user_id, reason, now, but)).rpartition(" ")[2])
+
+
+# Enrolment codes, failures, and what may be used once.
+
+
+async def insert_enrolment_code(
+    tx: Tx, code_id: UUID, user_id: UUID, digest: bytes, *, now: datetime, expires_at: datetime
+) -> None:
+    """Keep a new enrolment code in place of earlier ones."""
+    await tx.execute("DELETE FROM enrolment_codes WHERE user_id = $1 AND used_at IS NULL", user_id)
+    sql = "INSERT INTO enrolment_codes (id, user_id, digest, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)"
+    await tx.execute(sql, code_id, user_id, digest, now, expires_at)
+
+
+async def use_enrolment_code(tx: Tx, digest: bytes, now: datetime) -> UUID | None:
+    """Spend an enrolment code, and return whose it is; None if there is none that is good."""
+    sql = """
+        UPDATE enrolment_codes SET used_at = $2 WHERE digest = $1 AND used_at IS NULL AND expires_at > $2
+        RETURNING user_id
+    """
+    found: UUID | None = await tx.fetchval(sql, digest, now)
+    return found
+
+
+async def count_attempt(
+    tx: Tx, account: bytes, source: bytes, now: datetime, *, forgotten_before: datetime
+) -> tuple[int, datetime | None]:
+    """Count an attempt, and return how many there were in a row and until when none is taken."""
+    sql = """
+        INSERT INTO sign_in_failures AS f (account, source, failures, last_at) VALUES ($1, $2, 1, $3)
+        ON CONFLICT (account, source) DO UPDATE SET
+            failures = CASE WHEN f.last_at < $4 THEN 1 ELSE f.failures + 1 END, last_at = $3
+        RETURNING failures, blocked_until
+    """
+    row = await tx.fetchrow(sql, account, source, now, forgotten_before)
+    assert row is not None
+    return row["failures"], row["blocked_until"]
+
+
+async def block(tx: Tx, account: bytes, source: bytes, until: datetime) -> None:
+    """Take no attempts until then."""
+    sql = "UPDATE sign_in_failures SET blocked_until = $3 WHERE account = $1 AND source = $2"
+    await tx.execute(sql, account, source, until)
+
+
+async def forget_attempts(tx: Tx, account: bytes, sources: Sequence[bytes] | None = None) -> None:
+    """Forget failures at an account, from some places or from all."""
+    sql = "DELETE FROM sign_in_failures WHERE account = $1 AND ($2::bytea[] IS NULL OR source = ANY($2))"
+    await tx.execute(sql, account, sources)
+
+
+async def blocked_until(tx: Tx, accounts: Sequence[bytes], now: datetime) -> dict[bytes, datetime]:
+    """Return which accounts are blocked at the moment, from anywhere, and until when."""
+    sql = """
+        SELECT account, max(blocked_until) AS until FROM sign_in_failures
+        WHERE account = ANY($1) AND blocked_until > $2 GROUP BY account
+    """
+    return {row["account"]: row["until"] for row in await tx.fetch(sql, accounts, now)}
+
+
+async def spend(tx: Tx, digest: bytes, expires_at: datetime) -> bool:
+    """Note that something has been used, and tell whether this was the first time."""
+    sql = "INSERT INTO spent_challenges (digest, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING"
+    return await tx.execute(sql, digest, expires_at) == "INSERT 0 1"
+
+
+async def sweep(tx: Tx, *, now: datetime, sessions_before: datetime, failures_before: datetime) -> None:
+    """Forget what has expired."""
+    await tx.execute("DELETE FROM spent_challenges WHERE expires_at < $1", now)
+    await tx.execute("DELETE FROM sign_in_failures WHERE last_at < $1", failures_before)
+    await tx.execute("DELETE FROM sessions WHERE ends_at < $1", sessions_before)
+    await tx.execute("DELETE FROM enrolment_codes WHERE expires_at < $1", sessions_before)

@@ -1,0 +1,299 @@
+"""People: made, disabled, unlocked and signed out by those who run a tenant or the platform; and who is signed in."""
+
+import secrets
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from billfold import errors, ids
+from billfold.contract.users import CreatedUser, CreateUser, EnrolmentCode, LoginRealm, StaffRole, User, UserState
+from billfold.ids import Prefix
+from billfold_server.http.routing import Call
+from billfold_server.people import queries, rules, sessions
+from billfold_server.people.desk import Desk, People, digest_of, tell, user_id_of
+from billfold_server.people.pages import kit
+from billfold_server.people.queries import Tx, UserRow
+from billfold_server.people.sessions import Session
+from billfold_server.tenancy.context import SYSTEM, Caller, TenantRef
+
+__all__ = [
+    "People",
+    "Session",
+    "create_user",
+    "current_session",
+    "get_user",
+    "list_users",
+    "new_enrolment_code",
+    "set_user_state",
+    "sign_out_everywhere",
+    "unlock_user",
+]
+
+ENROLMENT: Final = timedelta(days=7)
+"""How long a one-time link waits."""
+_CODE_BYTES: Final = 20
+
+
+async def current_session(call: Call, realm: kit.LoginRealm | None = None, *, tx: Any = None) -> Session | None:
+    """Return who is signed in with the browser that asks, at this very moment, or None.
+
+    Args:
+        call: The request.
+        realm: By whose sign-in; the address's own where absent.
+        tx: An open transaction of the tenant or the platform, where there is one.
+    """
+    desk = Desk(call, realm)
+    if tx is None:
+        async with desk.tx() as opened:
+            found = await sessions.current(desk, opened)
+    else:
+        found = await sessions.current(desk, tx)
+    return None if found is None or found[0].stage == "enrolling" else found[0]
+
+
+class Realm(msgspec.Struct, frozen=True):
+    """Where somebody is made.
+
+    Attributes:
+        people: What the room keeps.
+        tenant: The tenant; None is the platform.
+        base_url: Its canonical base URL.
+        now: The real time.
+    """
+
+    people: People
+    tenant: TenantRef | None
+    base_url: str
+    now: datetime
+
+    @classmethod
+    def of(cls, services: Any, tenant: TenantRef | None) -> "Realm":
+        """Return the realm of a tenant or (None) of the platform."""
+        base = services.settings.base_url
+        base_url = f"{base}/platform" if tenant is None else f"{base}/t/{tenant.slug}"
+        return cls(services.rooms["people"], tenant, base_url, services.clock.now())
+
+    def accounts(self, user: UserRow) -> list[bytes]:
+        """Return under which names attempts at somebody's account are counted."""
+        owner = "platform" if self.tenant is None else ids.encode(Prefix.TENANT, self.tenant.id)
+        names = (("password", user.login_name), ("second factor", str(user.id)))
+        return [self.people.digest("attempts", owner, user.login_realm, *name) for name in names]
+
+
+async def create_user(realm: Realm, tx: Tx, caller: Caller, body: CreateUser) -> CreatedUser:
+    """Create somebody who can enrol by a one-time link.
+
+    Raises:
+        errors.ValidationFailed: What was sent contradicts itself.
+        errors.LoginNameTaken: The name is taken.
+        errors.NotFound: There is no such party.
+    """
+    login_realm = body.login_realm.value
+    is_psu = body.login_realm is LoginRealm.PSU
+    if is_psu is not (body.party_id is not None):
+        raise errors.ValidationFailed("a payment service user is a party, and nobody else is", param="party_id")
+    if is_psu and body.roles:
+        raise errors.ValidationFailed("a payment service user has no roles", param="roles")
+    party_id = None if body.party_id is None else ids.decode(Prefix.PARTY, body.party_id)
+    row = _new(realm, login_realm, body.login_name, body.display_name, party_id=party_id)
+    row = msgspec.structs.replace(row, roles=sorted({role.value for role in body.roles}), language=body.language)
+    return await _create(realm, tx, caller, row)
+
+
+async def create_operator(realm: Realm, tx: Tx, *, login_name: str, display_name: str) -> tuple[str, EnrolmentCode]:
+    """Create an operator of the platform, and return id and enrolment.
+
+    Raises:
+        errors.LoginNameTaken: The name is taken.
+    """
+    row = _new(realm, "operator", login_name, display_name, party_id=None)
+    await _insert(tx, SYSTEM, row)
+    return user_id_of(row.id), await _new_code(realm, tx, row)
+
+
+def _new(realm: Realm, login_realm: str, name: str, display_name: str, *, party_id: UUID | None) -> UserRow:
+    login_name = rules.login_name(name)
+    if login_name is None:
+        raise errors.ValidationFailed("the name can't be a login name", param="login_name")
+    return UserRow(
+        id=ids.uuid7(),
+        login_realm=login_realm,
+        login_name=login_name,
+        display_name=display_name,
+        party_id=party_id,
+        language=None,
+        roles=[],
+        state="invited",
+        handle=secrets.token_bytes(32),
+        password_hash=None,
+        password_changed_at=None,
+        last_sign_in_at=None,
+        version=1,
+        created_at=realm.now,
+        updated_at=realm.now,
+    )
+
+
+async def _insert(tx: Tx, caller: Caller, row: UserRow) -> None:
+    try:
+        await queries.insert_user(tx, row)
+    except asyncpg.UniqueViolationError as error:
+        raise errors.LoginNameTaken("another user of the realm has this name", param="login_name") from error
+    except asyncpg.ForeignKeyViolationError as error:
+        raise errors.NotFound("there is no such party", param="party_id") from error
+    await tell(tx, caller, "user.created", row, facts={"roles": row.roles})
+
+
+async def _create(realm: Realm, tx: Tx, caller: Caller, row: UserRow) -> CreatedUser:
+    await _insert(tx, caller, row)
+    enrolment = await _new_code(realm, tx, row)
+    return CreatedUser(id=user_id_of(row.id), user=await _view(realm, tx, row), enrolment=enrolment)
+
+
+async def _new_code(realm: Realm, tx: Tx, user: UserRow) -> EnrolmentCode:
+    # Twenty random bytes as 32 characters of base 32: easy to type, and nothing in it needs quoting.
+    code = _spelled(secrets.token_bytes(_CODE_BYTES))
+    expires_at = realm.now + ENROLMENT
+    await queries.insert_enrolment_code(tx, ids.uuid7(), user.id, digest_of(code), now=realm.now, expires_at=expires_at)
+    staff = "/staff" if user.login_realm == "staff" else ""
+    return EnrolmentCode(url=f"{realm.base_url}/auth{staff}/enrol?code={code}", code=code, expires_at=expires_at)
+
+
+_CROCKFORD: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def _spelled(raw: bytes) -> str:
+    number = int.from_bytes(raw, "big")
+    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(len(raw) * 8 - 5, -1, -5))
+
+
+async def new_enrolment_code(realm: Realm, tx: Tx, caller: Caller, user_id: UUID) -> EnrolmentCode:
+    """Let somebody enrol, or enrol anew; what they had before holds until they have done so.
+
+    Raises:
+        errors.NotFound: There is no such user.
+        errors.UserStateRefuses: They are disabled.
+    """
+    user = _existing(await queries.lock_user(tx, user_id))
+    if user.state == "disabled":
+        raise errors.UserStateRefuses("a disabled user can't enrol", state=user.state)
+    enrolment = await _new_code(realm, tx, user)
+    await tell(tx, caller, "user.enrolment_offered", user)
+    return enrolment
+
+
+async def get_user(realm: Realm, tx: Tx, user_id: UUID) -> User:
+    """Return a user.
+
+    Raises:
+        errors.NotFound: There is no such user.
+    """
+    return await _view(realm, tx, _existing(await queries.find_user(tx, user_id)))
+
+
+async def list_users(
+    realm: Realm,
+    tx: Tx,
+    *,
+    login_realm: LoginRealm | None = None,
+    state: UserState | None = None,
+    party_id: UUID | None = None,
+    login_name: str | None = None,
+    before: UUID | None = None,
+    limit: int = 100,
+) -> list[User]:
+    """Return users that meet all conditions given, the newest first."""
+    rows = await queries.list_users(
+        tx,
+        login_realm=None if login_realm is None else login_realm.value,
+        state=None if state is None else state.value,
+        party_id=party_id,
+        login_name=None if login_name is None else rules.login_name(login_name) or "",
+        before=before,
+        limit=limit,
+    )
+    return await _views(realm, tx, rows)
+
+
+async def set_user_state(realm: Realm, tx: Tx, caller: Caller, user_id: UUID, *, enabled: bool) -> User:
+    """Enable or disable somebody. Whoever is disabled is signed out, from the next request on.
+
+    Raises:
+        errors.NotFound: There is no such user.
+    """
+    user = _existing(await queries.lock_user(tx, user_id))
+    wanted = ("active" if user.password_hash is not None else "invited") if enabled else "disabled"
+    if (user.state != "disabled") is enabled:
+        return await _view(realm, tx, user)
+    await queries.set_state(tx, user_id, wanted, realm.now)
+    if not enabled:
+        await queries.end_sessions(tx, user_id, "disabled", realm.now)
+    await tell(tx, caller, "user.enabled" if enabled else "user.disabled", user)
+    return await get_user(realm, tx, user_id)
+
+
+async def unlock_user(realm: Realm, tx: Tx, caller: Caller, user_id: UUID) -> User:
+    """Forget the failures at somebody's account, so that attempts are taken again.
+
+    Raises:
+        errors.NotFound: There is no such user.
+    """
+    user = _existing(await queries.find_user(tx, user_id))
+    for account in realm.accounts(user):
+        await queries.forget_attempts(tx, account)
+    await tell(tx, caller, "user.unlocked", user)
+    return await _view(realm, tx, user)
+
+
+async def sign_out_everywhere(realm: Realm, tx: Tx, caller: Caller, user_id: UUID) -> int:
+    """End all sessions of somebody, and return how many there were.
+
+    Raises:
+        errors.NotFound: There is no such user.
+    """
+    user = _existing(await queries.find_user(tx, user_id))
+    number = await queries.end_sessions(tx, user_id, "signed out by the bank", realm.now)
+    await tell(tx, caller, "user.signed_out_everywhere", user, facts={"sessions": number})
+    return number
+
+
+def _existing(user: UserRow | None) -> UserRow:
+    if user is None:
+        raise errors.NotFound("there is no such user", param="user_id")
+    return user
+
+
+async def _view(realm: Realm, tx: Tx, user: UserRow) -> User:
+    return (await _views(realm, tx, [user]))[0]
+
+
+async def _views(realm: Realm, tx: Tx, users: Sequence[UserRow]) -> list[User]:
+    kinds = await queries.kinds_of_factors(tx, [user.id for user in users])
+    accounts = {account: user.id for user in users for account in realm.accounts(user)}
+    locked: dict[UUID, datetime] = {}
+    for account, until in (await queries.blocked_until(tx, list(accounts), realm.now)).items():
+        owner = accounts[account]
+        locked[owner] = max(until, locked.get(owner, until))
+    return [
+        User(
+            id=user_id_of(user.id),
+            login_realm=LoginRealm(user.login_realm),
+            login_name=user.login_name,
+            display_name=user.display_name,
+            party_id=None if user.party_id is None else ids.encode(Prefix.PARTY, user.party_id),
+            roles=[StaffRole(role) for role in user.roles],
+            language=user.language,
+            state=UserState(user.state),
+            factors=[*(["password"] if user.password_hash else []), *kinds.get(user.id, [])],
+            locked_until=locked.get(user.id),
+            last_sign_in_at=user.last_sign_in_at,
+            version=user.version,
+            created_at=user.created_at,
+            updated_at=user.updated_at,
+        )
+        for user in users
+    ]
