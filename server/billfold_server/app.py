@@ -39,6 +39,7 @@ from billfold_server.http.services import Services
 from billfold_server.identity import routes as identity_routes
 from billfold_server.identity.authorization import routes as authorization_routes
 from billfold_server.identity.service import Identity
+from billfold_server.identity.signing import tasks as signing_tasks
 from billfold_server.invariants import tasks as invariants_tasks
 from billfold_server.keys.service import Keyring, open_keyring
 from billfold_server.ledger import routes as ledger_routes
@@ -153,7 +154,8 @@ def _add_background(services: Services) -> None:
     http_tasks.register(kinds)
     invariants_tasks.register(kinds)
     ledger_tasks.register(kinds, services.engine)
-    schedules = (*http_tasks.SCHEDULES, *invariants_tasks.SCHEDULES)
+    signing_tasks.register(kinds, services.identity)
+    schedules = (*http_tasks.SCHEDULES, *invariants_tasks.SCHEDULES, *signing_tasks.SCHEDULES)
     relay = Relay(services.database)
     runner = JobRunner(services.database, kinds, schedules=schedules, relay=relay)
 

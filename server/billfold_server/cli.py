@@ -118,6 +118,12 @@ SECTIONS = {
     "clients": Section(
         "billfold_server.identity.commands", "clients", "Create, list, enable and disable API clients.", open_services
     ),
+    "signing-keys": Section(
+        "billfold_server.identity.signing.commands",
+        "signing_keys",
+        "Show and replace the keys by which tokens are signed.",
+        open_services,
+    ),
     "certs": Section(
         "billfold_server.serving.tls.commands", "certs", "Make certificates for development.", open_authority
     ),

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from billfold.contract.common import Response
 
@@ -102,15 +102,17 @@ class OAuthError(Response, frozen=True, kw_only=True):
 
 
 class Jwk(Response, frozen=True, kw_only=True):
-    """A public signing key (RFC 7517)."""
+    """A public signing key (RFC 7517): elliptic curve, Edwards curve (RFC 8037) or RSA."""
 
-    kty: Literal["EC"]
-    crv: Literal["P-256"]
-    x: str
-    y: str
+    kty: Literal["EC", "OKP", "RSA"]
+    crv: Literal["P-256", "Ed25519"] | UnsetType = UNSET
+    x: str | UnsetType = UNSET
+    y: str | UnsetType = UNSET
+    n: str | UnsetType = UNSET
+    e: str | UnsetType = UNSET
     kid: str
     use: Literal["sig"]
-    alg: Literal["ES256"]
+    alg: Literal["PS256", "ES256", "EdDSA"]
 
 
 class JwkSet(Response, frozen=True, kw_only=True):

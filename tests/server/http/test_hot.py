@@ -11,10 +11,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from joserfc import jwt
 
 from billfold_server.app import operations
 from billfold_server.http.pipeline import Hot, Pipeline
+from billfold_server.identity import jose
 from tests.live import LiveServer
 from tests.server.http.both_ways import LIMIT_BYTES, Way, alike, send, serve_both
 from tests.tenants import manifest
@@ -91,11 +91,8 @@ def expired(way: Way) -> str:
     async def sign() -> str:
         services = way.live.services
         realm = services.identity.realm(await services.registry.get("alpha"))
-        keys = await services.identity._realm_keys(realm)
-        private = services.identity._private_key(realm, keys.signing)
-        read = jwt.decode(way.token, private, algorithms=["ES256"])
-        claims = read.claims | {"iat": int(time.time()) - 600, "exp": int(time.time()) - 1}
-        return jwt.encode(read.header, claims, private, algorithms=["ES256"])
+        claims = jose.read(way.token).claims | {"iat": int(time.time()) - 600, "exp": int(time.time()) - 1}
+        return await services.identity.signing.sign(realm, claims, typ="at+jwt")
 
     return str(way.live.run(sign()))
 

@@ -17,6 +17,7 @@ from joserfc.jwk import ECKey, KeySet
 from billfold import ids
 from billfold.ids import Prefix
 from billfold_server.app import build_app
+from billfold_server.identity.realms import Realm
 from billfold_server.identity.service import set_client_state
 from tests.live import Credentials, LiveServer
 from tests.server.identity import clients_of
@@ -224,10 +225,9 @@ class TestTheCheckOfATokenHere:
         """Even under the right key, another issuer, audience, type or time is refused."""
         identity = live.services.identity
         realm = identity.realm(live.run(live.services.registry.get("alpha")))
-        keys = live.run(identity._realm_keys(realm))
         token = live.token("alpha", credentials)
         head, body = (decoded(part) for part in token.split(".")[:2])
-        private = identity._private_key(realm, keys.signing)
+        private = signing_key(live, realm)
         now = int(time.time())
         changes = [
             {"iss": live.base("beta")},
@@ -295,10 +295,9 @@ class TestTheCheckOfATokenHere:
         """A token that was let in a moment ago isn't let in past its end, though it is in the cache."""
         identity = live.services.identity
         realm = identity.realm(live.run(live.services.registry.get("alpha")))
-        keys = live.run(identity._realm_keys(realm))
         head, body = (decoded(part) for part in live.token("alpha", credentials).split(".")[:2])
         ends = int(time.time()) + 2
-        token = jwt.encode(head, body | {"exp": ends}, identity._private_key(realm, keys.signing), algorithms=["ES256"])
+        token = jwt.encode(head, body | {"exp": ends}, signing_key(live, realm), algorithms=["ES256"])
         seen = set()
         # However slow the machine is, until a request was begun after the end.
         while (True, 401) not in seen and time.time() < ends + 10:
@@ -307,6 +306,13 @@ class TestTheCheckOfATokenHere:
             if time.time() < ends or before >= ends:
                 seen.add((before >= ends, answer.status_code))
         assert seen == {(False, 200), (True, 401)}
+
+
+def signing_key(live: LiveServer, realm: Realm) -> Any:
+    """Return the private key by which a realm signs access tokens."""
+    signing = live.services.identity.signing
+    keys = live.run(signing._keys(realm, ("tokens", "ES256")))
+    return signing._open(realm, keys.series["tokens", "ES256"][-1])[1]
 
 
 HEADERS: list[dict[str, Any]] = [
@@ -337,16 +343,18 @@ class TestASigningKey:
             rows = {}
             for slug in ("alpha", "beta"):
                 realm = services.identity.realm(await services.registry.get(slug))
-                rows[slug] = (await services.identity._realm_keys(realm)).signing
+                keys = await services.identity.signing._keys(realm, ("tokens", "ES256"))
+                rows[slug] = keys.series["tokens", "ES256"][-1]
             sealed = {"the key that signs": rows["alpha"], "another tenant": rows["beta"]}
             private = sealed[sealed_by].sealed_private if sealed_by in sealed else b"anything"
             async with services.database.tx(await services.registry.get("alpha")) as tx:
                 await tx.execute(
-                    "INSERT INTO signing_keys (id, algorithm, public_jwk, sealed_private, state, created_at) "
-                    "VALUES ($1, 'ES256', $2, $3, 'retired', now())",
+                    "INSERT INTO signing_keys (id, purpose, algorithm, generation, public_jwk, sealed_private, "
+                    "signs_from, created_at) VALUES ($1, 'tokens', 'ES256', $4, $2, $3, now(), now())",
                     key_id,
                     json.dumps(public),
                     private,
+                    100 + len(sealed_by),
                 )
 
         live.run(write())
@@ -367,7 +375,8 @@ class TestASigningKey:
         """Neither keys, nor what a client may and by which secret, can be changed by the roles that serve requests."""
         changes = [
             "UPDATE signing_keys SET public_jwk = '{}'",
-            "UPDATE signing_keys SET state = 'retired'",
+            "UPDATE signing_keys SET signs_from = now()",
+            "UPDATE signing_keys SET generation = 7",
             "DELETE FROM signing_keys",
             "UPDATE api_clients SET id = gen_random_uuid()",
             "UPDATE api_clients SET registered_by = 'operator'",

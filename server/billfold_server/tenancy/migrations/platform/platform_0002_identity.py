@@ -65,18 +65,22 @@ _STATEMENTS = (
             = CASE WHEN authentication = 'tls_client_auth' THEN 1 ELSE 0 END)
     )
     """,
-    # A private key is sealed by the deployment's keyring, and bound to its owner and id.
+    # A private key is sealed by the deployment's keyring, together with what it is for, and bound to its owner and id.
+    # Which key signs, and how long one verifies, follows from the generations and their times.
     """
     CREATE TABLE signing_keys (
         id uuid PRIMARY KEY,
-        algorithm text NOT NULL CHECK (algorithm IN ('ES256')),
+        purpose text NOT NULL CHECK (purpose IN ('tokens', 'records')),
+        algorithm text NOT NULL CHECK (algorithm IN ('PS256', 'ES256', 'EdDSA')),
+        generation integer NOT NULL CHECK (generation >= 1),
         public_jwk text NOT NULL,
         sealed_private bytea NOT NULL,
-        state text NOT NULL CHECK (state IN ('active', 'retired')),
-        created_at timestamptz NOT NULL
+        signs_from timestamptz NOT NULL,
+        withdrawn_at timestamptz,
+        created_at timestamptz NOT NULL,
+        UNIQUE (purpose, algorithm, generation)
     )
     """,
-    "CREATE UNIQUE INDEX signing_keys_one_signs ON signing_keys (algorithm) WHERE state = 'active'",
 )
 
 _GRANTS = {
@@ -89,5 +93,5 @@ _GRANTS = {
         "policy_uri, tos_uri, software_id, software_version, version, secret_digest, former_secret_digest, "
         "former_secret_until, registration_digest, updated_at)"
     ),
-    "signing_keys": "SELECT, INSERT",
+    "signing_keys": "SELECT, INSERT, UPDATE (withdrawn_at)",
 }

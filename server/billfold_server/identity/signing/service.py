@@ -1,0 +1,327 @@
+"""Signs for realms, and shows the keys by which anybody can verify it.
+
+A public half alone could be written by anybody who can write rows, by injected SQL or into a copy that is restored, and
+would verify the tokens that they then sign. What is sealed can be made by nobody without the keyring, nor copied from
+another realm or key, nor given another purpose or time; so a row is believed only as far as it agrees with that.
+"""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from uuid import UUID
+
+import msgspec
+import structlog
+from joserfc.jwk import ECKey, OKPKey, RSAKey
+
+from billfold import errors, ids
+from billfold.clock import Clock
+from billfold.contract.oauth import Jwk, JwkSet
+from billfold.ids import Prefix
+from billfold_server.audit import service as audit
+from billfold_server.identity import jose
+from billfold_server.identity.caching import Bounded, Once
+from billfold_server.identity.jose import SigningKey
+from billfold_server.identity.profiles import SigningAlgorithm
+from billfold_server.identity.realms import Realm
+from billfold_server.identity.signing import rows, rules
+from billfold_server.identity.signing.rows import KeyRow, Purpose
+from billfold_server.identity.signing.rules import Standing
+from billfold_server.keys.service import Keyring, SealBroken
+from billfold_server.tenancy.context import SYSTEM, Caller
+
+if TYPE_CHECKING:
+    from billfold_server.tenancy.transaction import Database
+
+__all__ = ["KeyState", "PublicKey", "Signing"]
+
+_log = structlog.stdlib.get_logger("billfold.identity")
+T = TypeVar("T")
+
+_KEYS_S: Final = 30.0
+_AGAIN_S: Final = 1.0
+_USUAL: Final[SigningAlgorithm] = "ES256"
+"""By what is signed where nobody asks for anything else: it is much quicker than RSA, and known everywhere."""
+
+Series = tuple[Purpose, SigningAlgorithm]
+
+
+class PublicKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key that verifies.
+
+    Attributes:
+        kid: Its id.
+        algorithm: The one algorithm by which it signs.
+        purpose: What it signs.
+        key: The key.
+    """
+
+    kid: str
+    algorithm: SigningAlgorithm
+    purpose: Purpose
+    key: SigningKey
+
+
+class KeyState(msgspec.Struct, frozen=True, kw_only=True):
+    """A key as operators see it."""
+
+    kid: str
+    purpose: Purpose
+    algorithm: SigningAlgorithm
+    generation: int
+    standing: Standing
+    signs_from: datetime
+    created_at: datetime
+
+
+class _Sealed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What lies under the seal: the private key, and what it is for."""
+
+    pem: str
+    purpose: Purpose
+    algorithm: SigningAlgorithm
+    generation: int
+    signs_from: datetime
+
+
+class _Keys(msgspec.Struct, frozen=True):
+    """A realm's keys, as one process knows them."""
+
+    series: dict[Series, list[KeyRow]]
+    public: dict[str, PublicKey]
+    jwks: JwkSet
+    read_at: float
+
+
+class Signing:
+    """Signs and publishes, for all realms of one process.
+
+    Args:
+        database: Where the keys are.
+        keyring: Opens their private halves.
+        clock: The real clock.
+    """
+
+    def __init__(self, database: "Database", keyring: Keyring, clock: Clock) -> None:
+        self._database = database
+        self._keyring = keyring
+        self._clock = clock
+        self._known: Bounded[str, _Keys] = Bounded(2_000)
+        self._private: Bounded[tuple[str, UUID], tuple[_Sealed, SigningKey]] = Bounded(4_000)
+        self._once = Once()
+
+    async def sign(
+        self,
+        realm: Realm,
+        claims: Mapping[str, Any] | msgspec.Struct,
+        *,
+        typ: str,
+        alg: SigningAlgorithm | None = None,
+        purpose: Purpose = "tokens",
+    ) -> str:
+        """Return claims as a compact JWS, which anybody can verify by the realm's JWKS.
+
+        Args:
+            realm: Whose key signs.
+            claims: What is said.
+            typ: The header's ``typ``, by which readers tell it from other things that are signed.
+            alg: By which algorithm; one of the realm's profile.
+            purpose: ``records`` for what must stay verifiable when the key has long been replaced.
+        """
+        alg = alg or _USUAL
+        keys = await self._keys(realm, (purpose, alg))
+        row = rules.signer(keys.series[purpose, alg], self._clock.now())
+        if row is None:
+            raise errors.InternalError("no signing key of this realm opens by the deployment's keyring")
+        return jose.sign(claims, self._open(realm, row)[1], alg=alg, kid=_kid(row), typ=typ)
+
+    async def jwks(self, realm: Realm) -> JwkSet:
+        """Return the realm's public keys: those that sign, those that will, and those whose tokens still live."""
+        return (await self._keys(realm, ("tokens", _USUAL))).jwks
+
+    async def public_key(self, realm: Realm, kid: str) -> PublicKey | None:
+        """Return the realm's key of this id, if what it signed is good now; otherwise None."""
+        keys = await self._keys(realm, ("tokens", _USUAL))
+        # Another worker may have made a newer key; but whoever sends unknown ids can't make us look at each request.
+        if kid not in keys.public and time.monotonic() - keys.read_at > _AGAIN_S:
+            keys = await self._read_once(realm, ("tokens", _USUAL))
+        return keys.public.get(kid)
+
+    async def states(self, realm: Realm) -> list[KeyState]:
+        """Return all keys of a realm that are this deployment's, for operators."""
+        keys = await self._read_once(realm, ("tokens", _USUAL))
+        now = self._clock.now()
+        return [
+            KeyState(
+                kid=_kid(row),
+                purpose=row.purpose,
+                algorithm=row.algorithm,
+                generation=row.generation,
+                standing=rules.standing(row, series, now),
+                signs_from=row.signs_from,
+                created_at=row.created_at,
+            )
+            for series in keys.series.values()
+            for row in series
+        ]
+
+    async def keep(self, realm: Realm) -> None:
+        """Make the successors that are due. Reading the keys does so too; this is for realms that nobody asks."""
+        await self._read_once(realm, ("tokens", _USUAL))
+
+    async def rotate(self, realm: Realm, *, withdraw: bool = False, caller: Caller = SYSTEM) -> None:
+        """Replace every key of a realm before its time.
+
+        Args:
+            realm: Whose keys.
+            withdraw: Whether the present ones are worth nothing at once, because somebody else may have them. What
+                they have signed is refused within half a minute, on every worker. Otherwise the new ones are published
+                for an hour before they sign, and nobody notices.
+            caller: Who asks for it.
+        """
+        keys = await self._read_once(realm, ("tokens", _USUAL))
+        now = self._clock.now()
+        signs_from = now if withdraw else now + rules.LEAD
+        made = [await self._make(realm, each, _next(series), signs_from) for each, series in keys.series.items()]
+        async with self._tx(realm) as tx:
+            if withdraw:
+                for row in (row for series in keys.series.values() for row in series):
+                    if await rows.withdraw_key(tx, row.id, now):
+                        await audit.record(tx, audit.new_record(caller, "signing_key.withdrawn", _kid(row)))
+            await self._write(tx, made, caller)
+        await self._read_once(realm, ("tokens", _USUAL))
+
+    async def _keys(self, realm: Realm, needed: Series) -> _Keys:
+        known = self._known.get(realm.owner)
+        if known is not None and needed in known.series and time.monotonic() - known.read_at < _KEYS_S:
+            return known
+        return await self._read_once(realm, needed)
+
+    async def _read_once(self, realm: Realm, needed: Series) -> _Keys:
+        return await self._once.do((realm.owner, needed), self._read(realm, needed))
+
+    async def _read(self, realm: Realm, needed: Series) -> _Keys:
+        """Read the realm's keys, and make those that are due or needed and not there."""
+        read_at = time.monotonic()
+        async with self._tx(realm) as tx:
+            found = await rows.list_keys(tx)
+        now = self._clock.now()
+        due = {}
+        for each, series in {needed: [], **self._series(realm, found)}.items():
+            if (signs_from := rules.successor_due(series, now)) is not None:
+                due[each] = signs_from
+        if due:
+            # Strangers' rows count here, so that they can't stand in the way of a new generation.
+            of = {each: [row for row in found if (row.purpose, row.algorithm) == each] for each in due}
+            made = [await self._make(realm, each, _next(of[each]), at) for each, at in due.items()]
+            async with self._tx(realm) as tx:
+                await self._write(tx, made, SYSTEM)
+                found = await rows.list_keys(tx)
+        keys = self._published(self._series(realm, found), needed, read_at)
+        self._known.put(realm.owner, keys)
+        return keys
+
+    def _series(self, realm: Realm, found: Sequence[KeyRow]) -> dict[Series, list[KeyRow]]:
+        """Return the keys that this deployment has made for this realm, by what they are for."""
+        series: dict[Series, list[KeyRow]] = defaultdict(list)
+        for row in found:
+            if self._vouched(realm, row):
+                series[row.purpose, row.algorithm].append(row)
+        return dict(series)
+
+    def _published(self, series: dict[Series, list[KeyRow]], needed: Series, read_at: float) -> _Keys:
+        now = self._clock.now()
+        public: dict[str, PublicKey] = {}
+        jwks: list[Jwk] = []
+        for (purpose, algorithm), found in series.items():
+            for row in reversed(found):
+                if rules.standing(row, found, now) not in {"ended", "withdrawn"}:
+                    jwk = msgspec.json.decode(row.public_jwk, type=Jwk)
+                    jwks.append(jwk)
+                    key = jose.import_key(msgspec.to_builtins(jwk))
+                    public[jwk.kid] = PublicKey(kid=jwk.kid, algorithm=algorithm, purpose=purpose, key=key)
+        return _Keys({needed: [], **series}, public, JwkSet(keys=jwks), read_at)
+
+    def _open(self, realm: Realm, row: KeyRow) -> tuple[_Sealed, SigningKey]:
+        known = self._private.get((realm.owner, row.id))
+        if known is None:
+            plain = self._keyring.unseal(row.sealed_private, owner=realm.owner, kid=_kid(row))
+            sealed = msgspec.json.decode(plain, type=_Sealed)
+            known = (sealed, _IMPORT[sealed.algorithm](sealed.pem))
+            self._private.put((realm.owner, row.id), known)
+        return known
+
+    def _vouched(self, realm: Realm, row: KeyRow) -> bool:
+        """Tell whether a row says what this deployment has sealed."""
+        try:
+            sealed, key = self._open(realm, row)
+            public = msgspec.json.encode(_public_jwk(key, sealed.algorithm, _kid(row))).decode()
+        except (SealBroken, ValueError, msgspec.MsgspecError):
+            ours = False
+        else:
+            said = (row.purpose, row.algorithm, row.generation, row.signs_from, row.public_jwk)
+            ours = said == (sealed.purpose, sealed.algorithm, sealed.generation, sealed.signs_from, public)
+        if not ours:
+            _log.error("a signing key isn't this deployment's, and is passed over", key=str(row.id), realm=realm.owner)
+        return ours
+
+    async def _make(self, realm: Realm, series: Series, generation: int, signs_from: datetime) -> KeyRow:
+        purpose, algorithm = series
+        key_id = ids.uuid7()
+        kid = ids.encode(Prefix.SIGNING_KEY, key_id)
+        # Primes are looked for elsewhere, so that nobody else waits for them.
+        key = await asyncio.to_thread(_GENERATE[algorithm])
+        pem = key.as_pem(private=True).decode()
+        sealed = msgspec.json.encode(_Sealed(pem, purpose, algorithm, generation, signs_from))
+        return KeyRow(
+            id=key_id,
+            purpose=purpose,
+            algorithm=algorithm,
+            generation=generation,
+            public_jwk=msgspec.json.encode(_public_jwk(key, algorithm, kid)).decode(),
+            sealed_private=self._keyring.seal(sealed, owner=realm.owner, kid=kid),
+            signs_from=signs_from,
+            created_at=self._clock.now(),
+        )
+
+    async def _write(self, tx: Any, made: Sequence[KeyRow], caller: Caller) -> None:
+        for row in made:
+            if await rows.insert_key(tx, row):
+                facts = {"purpose": row.purpose, "algorithm": row.algorithm, "generation": row.generation}
+                await audit.record(tx, audit.new_record(caller, "signing_key.created", _kid(row), facts=facts))
+
+    def _tx(self, realm: Realm) -> AbstractAsyncContextManager[Any]:
+        return self._database.platform_tx() if realm.tenant is None else self._database.tx(realm.tenant)
+
+
+def _kid(row: KeyRow) -> str:
+    return ids.encode(Prefix.SIGNING_KEY, row.id)
+
+
+def _next(series: Sequence[KeyRow]) -> int:
+    return max((row.generation for row in series), default=0) + 1
+
+
+_GENERATE: Final[dict[SigningAlgorithm, Callable[[], SigningKey]]] = {
+    "PS256": lambda: RSAKey.generate_key(3072),
+    "ES256": lambda: ECKey.generate_key("P-256"),
+    "EdDSA": lambda: OKPKey.generate_key("Ed25519"),
+}
+_IMPORT: Final[dict[SigningAlgorithm, Callable[[str], SigningKey]]] = {
+    "PS256": RSAKey.import_key,
+    "ES256": ECKey.import_key,
+    "EdDSA": OKPKey.import_key,
+}
+
+
+def _public_jwk(key: SigningKey, algorithm: SigningAlgorithm, kid: str) -> Jwk:
+    """Return the public half of a key, as others are shown it."""
+    numbers = {name: str(value) for name, value in key.as_dict(private=False).items() if name in _NUMBERS}
+    return Jwk(kid=kid, use="sig", alg=algorithm, **numbers)  # type: ignore[arg-type]
+
+
+_NUMBERS: Final = frozenset({"kty", "crv", "x", "y", "n", "e"})

@@ -1,0 +1,164 @@
+"""A realm's signing keys: which one signs, which are published, and what ends when."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import httpx
+import pytest
+from click.testing import CliRunner
+
+from billfold.clock import ManualClock
+from billfold_server.app import open_services
+from billfold_server.identity import jose
+from billfold_server.identity.profiles import SigningAlgorithm
+from billfold_server.identity.realms import Realm
+from billfold_server.identity.signing import rules
+from billfold_server.identity.signing.commands import signing_keys
+from billfold_server.identity.signing.service import Signing
+from tests.live import LiveServer
+from tests.tenants import manifest
+
+START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+
+
+class Bench:
+    """A tenant's signing, as workers of their own would do it, with a clock that can be moved."""
+
+    def __init__(self, live: LiveServer, slug: str) -> None:
+        live.add_tenant(manifest(slug))
+        self.live = live
+        self.clock = ManualClock(START)
+        self.realm: Realm = live.services.identity.realm(live.run(live.services.registry.get(slug)))
+
+    def worker(self) -> Signing:
+        """Return a worker that has just begun, and remembers nothing."""
+        return Signing(self.live.services.database, self.live.services.keyring, self.clock)
+
+    def signed(self, alg: SigningAlgorithm | None = None, **more: str) -> jose.Token:
+        """Return something that was signed now."""
+        work = self.worker().sign(self.realm, {"a": 1}, typ="x+jwt", alg=alg, **more)  # type: ignore[arg-type]
+        return jose.read(self.live.run(work))
+
+    def published(self) -> list[str]:
+        """Return the ids in the JWKS now."""
+        return [key.kid for key in self.live.run(self.worker().jwks(self.realm)).keys]
+
+    def verifies(self, token: jose.Token) -> bool:
+        """Tell whether what was signed is good now."""
+        public = self.live.run(self.worker().public_key(self.realm, token.kid or ""))
+        if public is None:
+            return False
+        return jose.verify(token, public.key, alg=public.algorithm, types={"x+jwt"}) == {"a": 1}
+
+
+@pytest.fixture
+def bench(live: LiveServer, request: pytest.FixtureRequest) -> Bench:
+    """A tenant of the test's own."""
+    return Bench(live, f"sign_{abs(hash(request.node.name)) % 10**8}")
+
+
+class TestSigning:
+    @pytest.mark.parametrize("alg", ["PS256", "ES256", "EdDSA"])
+    def test_makes_a_key_of_each_algorithm_when_it_is_first_needed(self, bench: Bench, alg: SigningAlgorithm) -> None:
+        """The first use makes the key, others use the same, and it is published."""
+        one, two = bench.signed(alg), bench.signed(alg)
+        assert (one.alg, one.kid) == (alg, two.kid)
+        assert one.kid in bench.published()
+        assert bench.verifies(one)
+
+    def test_keeps_records_apart_from_tokens(self, bench: Bench) -> None:
+        """What must be verifiable for years is signed by a key of its own."""
+        token, record = bench.signed(), bench.signed(purpose="records")
+        assert token.kid != record.kid
+        assert bench.published() == [token.kid, record.kid] or bench.published() == [record.kid, token.kid]
+
+
+class TestAKeyInTime:
+    def test_is_published_before_it_signs_and_removed_when_its_last_token_has_ended(self, bench: Bench) -> None:
+        """The whole life of two generations, minute by minute where it matters."""
+        first = bench.signed()
+        bench.clock.advance(rules.ROTATE_AFTER - rules.LEAD - timedelta(seconds=1))
+        assert bench.published() == [first.kid]
+        bench.clock.advance(timedelta(seconds=1))
+        waiting = bench.published()
+        assert (len(waiting), first.kid in waiting) == (2, True)
+        assert bench.signed().kid == first.kid
+        bench.clock.advance(rules.LEAD)
+        second = bench.signed()
+        assert second.kid in waiting
+        assert second.kid != first.kid
+        bench.clock.advance(rules.OVERLAP - timedelta(seconds=1))
+        assert bench.verifies(first)
+        bench.clock.advance(timedelta(seconds=1))
+        assert not bench.verifies(first)
+        assert bench.published() == [second.kid]
+        assert bench.verifies(second)
+
+    def test_for_records_verifies_for_good(self, bench: Bench) -> None:
+        """A signed head of the ledger is still good years and generations later, by a key that signs no more."""
+        first = bench.signed(purpose="records")
+        for _ in range(3):
+            bench.clock.advance(2 * rules.ROTATE_AFTER)
+            bench.live.run(bench.worker().keep(bench.realm))
+            bench.clock.advance(rules.LEAD)
+            assert bench.signed(purpose="records").kid != first.kid
+        assert bench.verifies(first)
+
+    def test_that_nobody_asked_for_is_replaced_when_somebody_asks(self, bench: Bench) -> None:
+        """After a year of rest the old key still signs while its successor is made known."""
+        first = bench.signed()
+        bench.clock.advance(4 * rules.ROTATE_AFTER)
+        assert bench.signed().kid == first.kid
+        assert len(bench.published()) == 2
+        bench.clock.advance(rules.LEAD)
+        assert bench.signed().kid != first.kid
+
+
+class TestRotation:
+    def test_is_noticed_by_nobody(self, bench: Bench) -> None:
+        """Replaced before its time, a key signs for another hour, and what it signed stays good."""
+        first = bench.signed()
+        bench.live.run(bench.worker().rotate(bench.realm))
+        assert bench.signed().kid == first.kid
+        bench.clock.advance(rules.LEAD)
+        assert bench.signed().kid != first.kid
+        assert bench.verifies(first)
+
+    def test_by_withdrawal_ends_what_was_signed(self, bench: Bench) -> None:
+        """A key that somebody else may have is worth nothing at once, also for records."""
+        tokens, records = bench.signed(), bench.signed(purpose="records")
+        bench.live.run(bench.worker().rotate(bench.realm, withdraw=True))
+        assert not bench.verifies(tokens)
+        assert not bench.verifies(records)
+        after = bench.signed()
+        assert bench.verifies(after)
+        assert not {tokens.kid, records.kid} & set(bench.published())
+
+
+class TestACommand:
+    def test_shows_and_replaces_the_keys(self, live: LiveServer) -> None:
+        """``billfold signing-keys list`` and ``rotate``, for a tenant and for the platform."""
+        given = partial(open_services, live.settings)
+
+        def run(*words: str) -> list[dict[str, str]]:
+            answer: list[dict[str, str]] = json.loads(
+                CliRunner().invoke(signing_keys, [*words, "--json"], obj=given).stdout
+            )
+            return answer
+
+        live.add_tenant(manifest("rotating"))
+        for whose in (["--tenant", "rotating"], ["--platform"]):
+            before = run("list", *whose)
+            after = run("rotate", *whose)
+            assert {each["standing"] for each in before} == {"signing"}
+            assert len(after) == 2 * len(before)
+            assert {each["standing"] for each in after} == {"signing", "waiting"}
+        published = httpx.get(f"{live.base('rotating')}/.well-known/jwks.json").json()["keys"]
+        assert {key["kid"] for key in published} == {each["kid"] for each in run("list", "--tenant", "rotating")}
+
+    def test_asks_whose_keys_are_meant(self, live: LiveServer) -> None:
+        """A tenant or the platform must be named, and not both."""
+        given = partial(open_services, live.settings)
+        for words in ([], ["--tenant", "alpha", "--platform"]):
+            assert CliRunner().invoke(signing_keys, ["list", *words], obj=given).exit_code == 2
