@@ -37,7 +37,9 @@ from billfold_server.http.pipeline import Hot, Pipeline, allowed_methods, intern
 from billfold_server.http.routing import Operation, Routes
 from billfold_server.http.services import Services
 from billfold_server.identity import routes as identity_routes
+from billfold_server.identity.authorization import details
 from billfold_server.identity.authorization import routes as authorization_routes
+from billfold_server.identity.authorization.wallet_access import WALLET_ACCESS
 from billfold_server.identity.service import Identity
 from billfold_server.identity.signing import tasks as signing_tasks
 from billfold_server.invariants import tasks as invariants_tasks
@@ -144,6 +146,7 @@ def build_services(settings: Settings, *, clock: Clock | None = None) -> Service
             stores=(*ledger.STORES, *wallets.STORES, *reconciliation.STORES),
         ),
     )
+    details.register(WALLET_ACCESS)
     _add_background(services)
     return services
 

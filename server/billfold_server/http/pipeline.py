@@ -81,7 +81,7 @@ class Pipeline:
         except Exception:  # noqa: BLE001 - nothing may leave here but an answer
             _log.exception("request failed")
             context.problem = errors.InternalError()
-        if operation.surface == "page":
+        if operation.surface == "page" and _takes_pages(context.headers.get("accept", "*/*")):
             page: Answer = self._services.rooms["pages"].refusal(context, context.problem)
             return page
         return refusal_on(operation.surface, context.problem, context.request_id)
@@ -117,7 +117,10 @@ class Pipeline:
     def _read_parameters(self, path: Mapping[str, str], query: bytes) -> dict[str, Any]:
         operation = self.operation
         values = operation.path_parameters.read(path)
-        given = operation.query_parameters.read(reading.split_query(query))
+        sent = reading.split_query(query)
+        if operation.open_query:
+            sent = {name: value for name, value in sent.items() if name in operation.signature.query_types}
+        given = operation.query_parameters.read(sent)
         for name, python_name in operation.signature.python_names.items():
             values[python_name] = given.get(name, operation.signature.query_defaults[name])
         return values
@@ -264,6 +267,11 @@ class Hot:
                     return pipeline, match.groupdict()
             return None
         return None if found is None else (found, {})
+
+
+def _takes_pages(accept: str) -> bool:
+    """Tell whether whoever asks can show a page; a program that says what it reads gets no HTML."""
+    return "text/html" in accept or "*/*" in accept
 
 
 def internal_path(operation: Operation) -> str:

@@ -201,6 +201,8 @@ class Options(typing.TypedDict, total=False):
         body_schema: What the body is, for the document, where the handler is handed the bytes.
         response_media_type: Where it isn't JSON.
         surface: How refusals look.
+        open_query: Whether parameters that it doesn't know are passed over, as OAuth wants it where browsers come from
+            elsewhere (RFC 6749, section 3.1); else they are refused.
         audience: Where it isn't the room's.
         in_document: Whether the OpenAPI document shows it.
         by_itself: Whether it is answered without the database.
@@ -223,6 +225,7 @@ class Options(typing.TypedDict, total=False):
     response_media_type: str
     surface: Surface
     audience: Audience
+    open_query: bool
     in_document: bool
     by_itself: bool
     hot: bool
@@ -258,6 +261,7 @@ class Operation:
     body_schema: Any = None
     response_media_type: str = JSON
     surface: Surface = "problem"
+    open_query: bool = False
     in_document: bool = True
     by_itself: bool = False
     hot: bool = False

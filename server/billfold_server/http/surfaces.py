@@ -34,6 +34,8 @@ def oauth_answer(error: errors.ProblemError, _request_id: str) -> Answer:
 _BY_SURFACE: Final[dict[Surface, Callable[[errors.ProblemError, str], Answer]]] = {
     "problem": problem_answer,
     "oauth": oauth_answer,
+    # Where a page can't be shown; pages are for signing in, so refusals look as they do there.
+    "page": oauth_answer,
 }
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.live import LiveServer
-from tests.server.identity.flows import App, add_app
+from tests.server.identity.flows import App, Person, add_app, add_person
 from tests.tenants import manifest
 
 PROFILES = ("sandbox", "fapi2", "fapi2-message-signing", "fapi1-advanced")
@@ -21,11 +21,17 @@ def profiled(live: LiveServer) -> LiveServer:
 
 @pytest.fixture(scope="session")
 def app(profiled: LiveServer) -> App:
-    """A client of the sandbox, which authenticates by a secret."""
-    return add_app(profiled, "sandbox")
+    """A client of the sandbox, which authenticates by a secret and signs by a key."""
+    return add_app(profiled, "sandbox", "client_secret_basic")
 
 
 @pytest.fixture(scope="session")
 def rival(profiled: LiveServer) -> App:
     """Another client of the sandbox, whose redirect URIs are its own."""
-    return add_app(profiled, "sandbox", redirect_uris=["https://rival.example/cb"])
+    return add_app(profiled, "sandbox", "client_secret_basic", redirect_uris=["https://rival.example/cb"])
+
+
+@pytest.fixture(scope="session")
+def person(profiled: LiveServer) -> Person:
+    """A customer of the sandbox."""
+    return add_person(profiled, "sandbox")

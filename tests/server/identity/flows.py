@@ -8,35 +8,46 @@ import base64
 import hashlib
 import secrets
 import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
 import httpx
 import msgspec
 from joserfc import jws
-from joserfc.jwk import ECKey, OKPKey, RSAKey
+from joserfc.jwk import KeySet
 
 from billfold import ids
 from billfold.ids import Prefix
-from billfold_server.identity.clients import client_secret
-from billfold_server.identity.clients.rows import Client, Kept, Registered, insert_client
+from billfold_server.identity.clients.rows import Client
+from billfold_server.identity.jose import SigningKey as Key
+from billfold_server.identity.profiles import ClientAuthentication, SigningAlgorithm
 from tests.live import LiveServer
+from tests.server.identity.clients_of import TestClient, make
+from tests.server.people.persons import Browser
 
-__all__ = ["App", "Key", "add_app", "challenge_of", "key_of", "sign"]
-
-Key = ECKey | OKPKey | RSAKey
-
-_MADE: dict[str, Any] = {
-    "ES256": lambda: ECKey.generate_key("P-256", {"kid": "es", "use": "sig"}),
-    "EdDSA": lambda: OKPKey.generate_key("Ed25519", {"kid": "ed", "use": "sig"}),
-    "PS256": lambda: RSAKey.generate_key(2048, {"kid": "ps", "use": "sig"}),
-}
-
-
-def key_of(algorithm: str) -> Key:
-    """Make a key that signs by an algorithm."""
-    key: Key = _MADE[algorithm]()
-    return key
+__all__ = [
+    "App",
+    "Key",
+    "Person",
+    "add_app",
+    "add_person",
+    "answer_of",
+    "ask",
+    "bring",
+    "challenge_of",
+    "code_of",
+    "decide",
+    "follow",
+    "later",
+    "sign",
+    "signed_answer",
+    "stranger",
+    "tx_of",
+]
 
 
 def challenge_of(verifier: str) -> str:
@@ -65,18 +76,14 @@ class App:
     Attributes:
         live: The server.
         slug: Whose client it is; None is the platform's.
-        client: What is registered.
-        secret: By which it authenticates.
-        key: By which it signs; the public half is registered.
+        made: What is registered, and by what it proves who it is.
         verifier: Of its codes.
     """
 
-    def __init__(self, live: LiveServer, slug: str | None, client: Client, secret: str, key: Key) -> None:
+    def __init__(self, live: LiveServer, slug: str | None, made: TestClient) -> None:
         self.live = live
         self.slug = slug
-        self.client = client
-        self.secret = secret
-        self.key = key
+        self.made = made
         self.verifier = secrets.token_urlsafe(32)
 
     @property
@@ -85,9 +92,14 @@ class App:
         return self.live.base(self.slug)
 
     @property
+    def client(self) -> Client:
+        """Return what is registered."""
+        return self.made.client
+
+    @property
     def client_id(self) -> str:
         """Return its id on the wire."""
-        return self.client.client_id
+        return self.made.client_id
 
     def request(self, **changes: Any) -> dict[str, Any]:
         """Return the parameters of a request that is right; None takes one away."""
@@ -95,7 +107,7 @@ class App:
             "client_id": self.client_id,
             "response_type": "code",
             "redirect_uri": self.client.redirect_uris[0],
-            "scope": "wallets:read",
+            "scope": "openid",
             "state": "s-1",
             "code_challenge": challenge_of(self.verifier),
             "code_challenge_method": "S256",
@@ -103,21 +115,25 @@ class App:
         }
         return {name: value for name, value in said.items() if value is not None}
 
-    def object(self, *, header: dict[str, Any] | None = None, key: Key | None = None, **changes: Any) -> str:
+    def object(
+        self, *, header: dict[str, Any] | None = None, key: Key | None = None, kid: str | None = None, **changes: Any
+    ) -> str:
         """Return a signed request object that is right, but for the changes."""
-        now = int(time.time())
+        now, key = int(time.time()), key or self.made.key
         times = {"iss": self.client_id, "aud": self.base, "nbf": now, "exp": now + 300}
-        key = key or self.key
         alg = {"EC": "ES256", "OKP": "EdDSA", "RSA": "PS256"}[key.key_type]
-        head = {"alg": alg, "kid": key.kid, "typ": "oauth-authz-req+jwt", **(header or {})}
+        head = {"alg": alg, "kid": kid or self.made.kid, "typ": "oauth-authz-req+jwt", **(header or {})}
         claims = self.request(**{**times, **changes})
         return sign(claims, key, {name: value for name, value in head.items() if value is not None})
 
     def post(self, path: str, form: dict[str, Any] | bytes, **headers: str) -> httpx.Response:
-        """Send a form, authenticated."""
-        headers = {"Content-Type": "application/x-www-form-urlencoded", **headers}
-        body: dict[str, Any] = {"content": form} if isinstance(form, bytes) else {"data": form}
-        return httpx.post(f"{self.base}{path}", auth=(self.client_id, self.secret), headers=headers, **body)
+        """Send a form, authenticated in the client's way."""
+        headers = {"Content-Type": "application/x-www-form-urlencoded", **self.made.headers(), **headers}
+        proof = self.made.form(self.base)
+        if isinstance(form, bytes):
+            content = form + b"".join(f"&{name}={value}".encode() for name, value in proof.items())
+            return httpx.post(f"{self.base}{path}", content=content, headers=headers)
+        return httpx.post(f"{self.base}{path}", data={**form, **proof}, headers=headers)
 
     def push(self, **changes: Any) -> httpx.Response:
         """Push a request that is right, but for the changes."""
@@ -129,39 +145,202 @@ class App:
         return self.post("/oauth/par", form)
 
     def uri(self, **changes: Any) -> str:
-        """Push a request, and return its address."""
-        answer = self.push(**changes)
+        """Push a request, signed where the profile wants it, and return its address."""
+        signs = self.live.services.identity.realm(self.tenant).profile.request_object == "required"
+        answer = self.push_signed(self.object(**changes)) if signs else self.push(**changes)
         assert answer.status_code == 201, answer.text
         return str(answer.json()["request_uri"])
 
+    @property
+    def tenant(self) -> Any:
+        """Return the tenant; None is the platform."""
+        return None if self.slug is None else self.live.run(self.live.services.registry.get(self.slug))
 
-def add_app(live: LiveServer, slug: str | None, *, algorithm: str = "ES256", **fields: Any) -> App:
-    """Register a client that asks people, with one key of each kind that it is told to sign by."""
-    services = live.services
-    key, secret, client_id = key_of(algorithm), secrets.token_urlsafe(32), ids.uuid7()
-    now = services.clock.now()
-    said = {
-        "id": client_id,
-        "client_id": ids.encode(Prefix.CLIENT, client_id),
-        "name": "An app",
-        "authentication": "client_secret_basic",
-        "scopes": ["tenant:read", "wallets:read"] if slug else ["platform:tenants:read"],
+
+def add_app(
+    live: LiveServer,
+    slug: str | None,
+    method: ClientAuthentication = "private_key_jwt",
+    *,
+    alg: SigningAlgorithm = "ES256",
+    **metadata: Any,
+) -> App:
+    """Register a client that asks people.
+
+    Args:
+        live: The server.
+        slug: The tenant; None is the platform.
+        method: How the client authenticates.
+        alg: By what its key signs.
+        metadata: Further metadata, as ``clients_of.make`` takes it.
+    """
+    said: dict[str, Any] = {
+        "scopes": ["openid", "profile", "email", "offline_access", "wallets:read" if slug else "platform:tenants:read"],
         "redirect_uris": ["https://app.example/cb", "https://app.example/cb?kept=1"],
         "grant_types": ["authorization_code", "refresh_token"],
         "response_types": ["code"],
-        "jwks": {"keys": [key.as_dict(private=False)]},
-        "created_at": now,
-        "updated_at": now,
-        **fields,
+        **metadata,
     }
-    client = Client(**said)
-    kept = Kept(secret_digest=client_secret.digest(services.keyring, UUID(int=client_id.int), secret))
+    return App(live, slug, make(live, slug, method, alg=alg, **said))
+
+
+class Person:
+    """Somebody who can be asked.
+
+    Attributes:
+        live: The server.
+        slug: Whose customer, or (None) an operator of the platform.
+        user_id: The row's id.
+        party_id: As whom a customer owns wallets.
+    """
+
+    def __init__(self, live: LiveServer, slug: str | None, user_id: UUID, party_id: UUID | None) -> None:
+        self.live = live
+        self.slug = slug
+        self.user_id = user_id
+        self.party_id = party_id
+
+    def browser(self, *, ago_s: float = 1, acr: str = "urn:openbanking:psd2:sca") -> Browser:
+        """Return a browser in which they have signed in so long ago."""
+        browser = stranger(self.live, self.slug)
+        self.sign_in(browser, ago_s=ago_s, acr=acr)
+        return browser
+
+    def sign_in(self, browser: Browser, *, ago_s: float = 0, acr: str = "urn:openbanking:psd2:sca") -> None:
+        """Sign in, as the pages do it, without their factors, which cost a test more than all the rest."""
+        cookie, now = secrets.token_urlsafe(32), self.live.services.clock.now()
+        then = now - timedelta(seconds=ago_s)
+
+        async def insert() -> None:
+            async with tx_of(self.live, self.slug) as tx:
+                await tx.execute(
+                    "INSERT INTO sessions (id, digest, user_id, stage, amr, acr, auth_time, confirmed_at, last_seen_at,"
+                    " ends_at, device, created_at) VALUES ($1, $2, $3, 'signed_in', $4, $5, $6, $6, $7, $8, '?', $6)",
+                    ids.uuid7(), hashlib.sha256(cookie.encode()).digest(), self.user_id, ["pwd", "otp", "mfa"], acr,
+                    then, now, now + timedelta(hours=1),
+                )  # fmt: skip
+
+        self.live.run(insert())
+        name = f"billfold-session-{'psu' if self.slug else 'operator'}"
+        browser.cookies.set(name, cookie, domain="127.0.0.1", path=urlsplit(self.live.base(self.slug)).path)
+
+
+def stranger(live: LiveServer, slug: str | None) -> Browser:
+    """Return a browser in which nobody has signed in. Its addresses begin at the realm's base."""
+    return Browser(live, slug, "")
+
+
+@asynccontextmanager
+async def tx_of(live: LiveServer, slug: str | None) -> AsyncIterator[Any]:
+    """Open a transaction of a tenant, or (None) of the platform; for ``live.run``."""
+    database = live.services.database
+    scope = database.platform_tx() if slug is None else database.tx(await live.services.registry.get(slug))
+    async with scope as tx:
+        yield tx
+
+
+def add_person(live: LiveServer, slug: str | None) -> Person:
+    """Make a customer of a tenant, or an operator of the platform."""
+    user_id, name, party_id = ids.uuid7(), secrets.token_hex(8), None
+    if slug is not None:
+        with live.client(slug) as client:
+            made = client.post("/v1/parties", json={"kind": "person", "name": "Ada", "roles": ["customer"]})
+        assert made.status_code == 201, made.text
+        party_id = ids.decode(Prefix.PARTY, made.json()["id"])
 
     async def insert() -> None:
-        database = services.database
-        scope = database.platform_tx() if slug is None else database.tx(await services.registry.get(slug))
-        async with scope as tx:
-            await insert_client(tx, Registered(client, kept))
+        now = live.services.clock.now()
+        async with tx_of(live, slug) as tx:
+            await tx.execute(
+                "INSERT INTO users (id, login_realm, login_name, display_name, party_id, roles, state, handle, version,"
+                " created_at, updated_at) VALUES ($1, $2, $3, 'Ada', $4, '{}', 'active', $5, 1, $6, $6)",
+                user_id, "psu" if slug else "operator", name, party_id, secrets.token_bytes(32), now,
+            )  # fmt: skip
 
     live.run(insert())
-    return App(live, slug, client, secret, key)
+    return Person(live, slug, user_id, party_id)
+
+
+class _Later:
+    """The real clock, so many seconds ahead."""
+
+    def __init__(self, by_s: float) -> None:
+        self._by = timedelta(seconds=by_s)
+
+    def now(self) -> datetime:
+        """Return the time."""
+        return datetime.now(UTC) + self._by
+
+
+@contextmanager
+def later(live: LiveServer, by_s: float) -> Iterator[None]:
+    """Let it be later for what looks at the clock by way of the request."""
+    before = live.services.clock
+    live.services.clock = _Later(by_s)
+    try:
+        yield
+    finally:
+        live.services.clock = before
+
+
+_PAGE = {"Accept": "text/html"}
+
+
+def bring(browser: Browser, app: App, uri: str | None = None, **beside: str) -> httpx.Response:
+    """Bring a pushed request to the authorize endpoint, and return its first answer."""
+    query = {"client_id": app.client_id, "request_uri": uri or app.uri(), **beside}
+    return browser.get("/oauth/authorize", params=query, headers=_PAGE)
+
+
+def follow(browser: Browser, answer: httpx.Response) -> httpx.Response:
+    """Follow redirects as long as they stay at the server."""
+    while answer.status_code == 303 and not answer.headers["location"].startswith("https://"):
+        answer = browser.get(browser.base_url.join(answer.headers["location"]), headers=_PAGE)
+    return answer
+
+
+def ask(browser: Browser, app: App, **changes: Any) -> httpx.Response:
+    """Push a request and bring it, as far as it goes without the person: to the consent page, or to sign-in."""
+    return follow(browser, bring(browser, app, app.uri(**changes)))
+
+
+def decide(browser: Browser, page: httpx.Response, decision: str = "approve", **fields: str) -> httpx.Response:
+    """Press a button of the consent page, and return the redirect to the client."""
+    assert page.status_code == 200, page.text
+    return browser.submit(page, "/oauth/authorize/decision", decision=decision, **fields)
+
+
+def answer_of(app: App, answer: httpx.Response) -> dict[str, str]:
+    """Return what a redirect tells the client, once everything has been checked that holds for any answer."""
+    assert answer.status_code == 303, answer.text
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    parts = urlsplit(answer.headers["location"])
+    said = dict(parse_qsl(parts.query, strict_parsing=True))
+    to = parts._replace(query="kept=1" if "kept" in said else "").geturl()
+    assert to in app.client.redirect_uris
+    said.pop("kept", None)
+    if "response" in said:
+        assert set(said) == {"response"}
+        said = signed_answer(app, said["response"])
+    assert said.pop("iss") == app.base
+    return said
+
+
+def signed_answer(app: App, text: str) -> dict[str, Any]:
+    """Return what a signed answer says (JARM, section 2.4), with its issuer, once it was checked."""
+    keys = KeySet.import_key_set(httpx.get(f"{app.base}/.well-known/jwks.json").json())
+    registry = _Anything(strict_check_header=False)
+    read = jws.deserialize_compact(text, keys, registry=registry)
+    assert read.protected["alg"] in {"ES256", "PS256", "EdDSA"}
+    claims: dict[str, Any] = msgspec.json.decode(read.payload)
+    assert claims.pop("aud") == app.client_id
+    assert time.time() < claims.pop("exp") <= time.time() + 600
+    return claims
+
+
+def code_of(app: App, person: Person, **changes: Any) -> str:
+    """Go through the whole flow, and return the code."""
+    browser = person.browser()
+    said = answer_of(app, decide(browser, ask(browser, app, **changes)))
+    return said["code"]

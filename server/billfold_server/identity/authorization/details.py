@@ -6,14 +6,15 @@ what the page can't show nobody can have allowed.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
+from uuid import UUID
 
 import msgspec
 
 from billfold_server.identity.rules import OAuthRefusal
 
-__all__ = ["Kind", "Line", "Payment", "describe", "kinds", "payment_of", "read", "register"]
+__all__ = ["Kind", "Line", "Owner", "Payment", "describe", "is_theirs", "kinds", "payment_of", "read", "register"]
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -50,6 +51,18 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     payee: str
 
 
+class Owner(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is to allow something.
+
+    Attributes:
+        user_id: Who has signed in.
+        party_id: As whom a customer owns things; None is one of the platform's operators.
+    """
+
+    user_id: UUID
+    party_id: UUID | None
+
+
 def _no_payment(_details: Any) -> None:
     return None
 
@@ -61,12 +74,15 @@ class Kind(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
         name: Its ``type`` on the wire.
         form: Its wire form: a closed Struct whose ``type`` is that name.
         describe: What the page says of one, line by line.
+        is_theirs: Tells, in the realm's transaction, whether one is about what is the person's own. What isn't, such as
+            another customer's wallet or another client's consent, nobody is even shown.
         payment: To what the approval of one is to be bound; None where it moves no money.
     """
 
     name: str
     form: type[T]
     describe: Callable[[T], Sequence[Line]]
+    is_theirs: Callable[[Any, Owner, T], Awaitable[bool]]
     payment: Callable[[T], Payment | None] = _no_payment
 
 
@@ -74,12 +90,12 @@ _KINDS: dict[str, Kind[Any]] = {}
 
 
 def register(kind: Kind[Any]) -> None:
-    """Let clients that are registered for it use a type.
+    """Let clients that are registered for it use a type. Saying so again changes nothing.
 
     Raises:
-        ValueError: There is one of that name already, or the name can't be one.
+        ValueError: There is another one of that name already, or the name can't be one.
     """
-    if kind.name in _KINDS or not _TYPE.fullmatch(kind.name):
+    if _KINDS.get(kind.name, kind) is not kind or not _TYPE.fullmatch(kind.name):
         msg = f"the type {kind.name} is registered already, or can't be"
         raise ValueError(msg)
     _KINDS[kind.name] = kind
@@ -135,6 +151,12 @@ def describe(given: Mapping[str, Any]) -> Sequence[Line]:
     """Return what the page says of details that ``read`` has checked."""
     kind, details = _of(given)
     return kind.describe(details)
+
+
+async def is_theirs(tx: Any, owner: Owner, given: Mapping[str, Any]) -> bool:
+    """Tell whether checked details are about what is a person's own."""
+    kind, details = _of(given)
+    return await kind.is_theirs(tx, owner, details)
 
 
 def payment_of(given: Mapping[str, Any]) -> Payment | None:

@@ -26,6 +26,7 @@ TTL: Final = timedelta(minutes=15)
 _BYTES: Final = 32
 _LENGTH: Final = 43
 _NAMED: Final = 8
+_MOST: Final = 30
 
 
 class Interaction(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,8 +66,14 @@ def cookie_of(interaction_id: str) -> str:
     return f"interaction-{interaction_id[:_NAMED]}"
 
 
-async def start(tx: Tx, pushed_digest: bytes, now: datetime) -> Started:
-    """Write a new interaction, and return both of its halves."""
+async def start(tx: Tx, pushed_digest: bytes, now: datetime) -> Started | None:
+    """Write a new interaction, and return both of its halves; None where a request was brought too often.
+
+    Whoever has a request's address can bring it as often as they like, and each time a row is written.
+    """
+    rows = await tx.fetch("SELECT digest FROM interactions WHERE request_digest = $1 LIMIT $2", pushed_digest, _MOST)
+    if len(rows) >= _MOST:
+        return None
     started = Started(secrets.token_urlsafe(_BYTES), secrets.token_urlsafe(_BYTES))
     await tx.execute(
         "INSERT INTO interactions (digest, browser_digest, request_digest, created_at, expires_at)"

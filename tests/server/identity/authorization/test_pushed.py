@@ -10,8 +10,10 @@ import pytest
 
 from billfold import ids
 from billfold.ids import Prefix
+from billfold_server.identity.profiles import SigningAlgorithm
 from tests.live import LiveServer
-from tests.server.identity.flows import App, add_app, key_of, sign
+from tests.server.identity.clients_of import key_for, make, public_jwk
+from tests.server.identity.flows import App, add_app, sign
 
 
 def refusal(answer: httpx.Response) -> tuple[int, str]:
@@ -49,8 +51,8 @@ class TestAPushedRequest:
             {"state": None, "nonce": None},
             {"nonce": "n" * 64},
             {"nonce": "n" * 2048, "state": "s" * 4096},
-            {"scope": "wallets:read tenant:read"},
-            {"scope": "tenant:read wallets:read"},
+            {"scope": "openid wallets:read"},
+            {"scope": "wallets:read openid"},
             {"response_mode": "query"},
             {"response_mode": "jwt"},
             {"response_mode": "query.jwt"},
@@ -92,7 +94,7 @@ class TestAPushedRequest:
             ({"nonce": "a\x00b"}, "invalid_request"),
             ({"scope": None}, "invalid_scope"),
             ({"scope": "wallets:write"}, "invalid_scope"),
-            ({"scope": "wallets:read  tenant:read"}, "invalid_scope"),
+            ({"scope": "openid  wallets:read"}, "invalid_scope"),
             ({"response_mode": "fragment"}, "invalid_request"),
             ({"response_mode": "form_post"}, "invalid_request"),
             ({"response_mode": "form_post.jwt"}, "invalid_request"),
@@ -179,7 +181,8 @@ class TestAPushedRequest:
     def test_needs_its_client_to_authenticate(self, app: App, rival: App) -> None:
         """Nobody, a wrong secret, another one's secret, a client that doesn't exist: one answer."""
         url = f"{app.base}/oauth/par"
-        pairs = [(app.client_id, "wrong"), (app.client_id, rival.secret), (ids.new(Prefix.CLIENT), app.secret)]
+        mine, theirs = app.made.secret or "", rival.made.secret or ""
+        pairs = [(app.client_id, "wrong"), (app.client_id, theirs), (ids.new(Prefix.CLIENT), mine)]
         answers = [httpx.post(url, data=app.request(client_id=pair[0]), auth=pair) for pair in pairs]
         assert {answer.text for answer in answers} == {answers[0].text}
         assert {refusal(answer) for answer in answers} == {(401, "invalid_client")}
@@ -191,18 +194,24 @@ class TestAPushedRequest:
 
     def test_needs_a_client_that_asks_people(self, profiled: LiveServer) -> None:
         """A client that isn't registered for authorization codes is told so (RFC 6749, section 4.1.2.1)."""
-        machine = add_app(profiled, "sandbox", grant_types=["client_credentials"])
-        assert refusal(machine.push()) == (400, "unauthorized_client")
+        alone: dict[str, Any] = {
+            "scopes": ["wallets:read"],
+            "grant_types": ["client_credentials"],
+            "response_types": [],
+        }
+        machine = App(profiled, "sandbox", make(profiled, "sandbox", "client_secret_basic", **alone))
+        request = {**add_app(profiled, "sandbox").request(), "client_id": machine.client_id}
+        assert refusal(machine.post("/oauth/par", request)) == (400, "unauthorized_client")
 
     @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "HEAD"])
     def test_is_posted(self, app: App, method: str) -> None:
         """Any other method is 405 (RFC 9126, section 2.3)."""
-        answer = httpx.request(method, f"{app.base}/oauth/par", auth=(app.client_id, app.secret))
+        answer = httpx.request(method, f"{app.base}/oauth/par", headers=app.made.headers())
         assert answer.status_code == 405
 
     def test_of_another_tenant_is_unknown_here(self, app: App, profiled: LiveServer) -> None:
         """A client of one tenant doesn't exist at another, whatever it shows."""
-        answer = httpx.post(f"{profiled.base('fapi2')}/oauth/par", data=app.request(), auth=(app.client_id, app.secret))
+        answer = httpx.post(f"{profiled.base('fapi2')}/oauth/par", data=app.request(), headers=app.made.headers())
         assert refusal(answer) == (401, "invalid_client")
 
 
@@ -210,9 +219,9 @@ class TestARequestObject:
     """A request object."""
 
     @pytest.mark.parametrize("algorithm", ["ES256", "EdDSA", "PS256"])
-    def test_is_taken_when_the_client_has_signed_it(self, profiled: LiveServer, algorithm: str) -> None:
+    def test_is_taken_when_the_client_has_signed_it(self, profiled: LiveServer, algorithm: SigningAlgorithm) -> None:
         """By each algorithm of FAPI 2.0 (section 5.4.1)."""
-        answer = add_app(profiled, "sandbox", algorithm=algorithm).push_signed()
+        answer = add_app(profiled, "sandbox", alg=algorithm).push_signed()
         assert answer.status_code == 201, answer.text
 
     @pytest.mark.parametrize(
@@ -278,7 +287,7 @@ class TestARequestObject:
             ({"code_challenge_method": "plain"}, "invalid_request"),
             ({"response_type": "code id_token"}, "unsupported_response_type"),
             ({"scope": "wallets:write"}, "invalid_scope"),
-            ({"scope": ["wallets:read"]}, "invalid_request"),
+            ({"scope": ["openid"]}, "invalid_request"),
             ({"state": 5}, "invalid_request"),
             ({"max_age": True}, "invalid_request"),
             ({"claims": []}, "invalid_request"),
@@ -312,16 +321,16 @@ class TestARequestObject:
         now = int(time.time())
         claims |= {"nbf": now, "exp": now + 60}
         head, body, tag = app.object().split(".")
-        rsa = key_of("PS256")
+        rsa = key_for("PS256")
         forged = [
-            app.object(key=rival.key),
-            app.object(key=key_of("EdDSA")),
-            app.object(key=key_of("ES256")),
-            sign(claims, rsa, {"alg": "RS256", "kid": app.key.kid}),
-            sign(claims, rsa, {"alg": "PS256", "kid": app.key.kid, "jwk": rsa.as_dict(private=False)}),
+            app.object(key=rival.made.key),
+            app.object(key=key_for("EdDSA")),
+            app.object(key=key_for("ES256")),
+            sign(claims, rsa, {"alg": "RS256", "kid": app.made.kid}),
+            sign(claims, rsa, {"alg": "PS256", "kid": app.made.kid, "jwk": rsa.as_dict(private=False)}),
             f"{unsigned({'alg': 'none'})}.{body}.",
             f"{unsigned({'alg': 'none'})}.{body}.{tag}",
-            f"{unsigned({'alg': 'HS256', 'kid': app.key.kid})}.{body}.{tag}",
+            f"{unsigned({'alg': 'HS256', 'kid': app.made.kid})}.{body}.{tag}",
             f"{head}.{body}.",
             f"{head}.{body}.{tag[:-4]}AAAA",
             f"{head}.{unsigned(claims)}.{tag}",
@@ -334,17 +343,20 @@ class TestARequestObject:
 
     def test_is_signed_by_the_algorithm_that_the_client_registered(self, profiled: LiveServer) -> None:
         """Where a client has settled on one, its other keys sign nothing."""
-        keys = [key_of("ES256"), key_of("PS256")]
-        jwks = {"keys": [key.as_dict(private=False) for key in keys]}
-        settled = add_app(profiled, "sandbox", jwks=jwks, request_object_alg="PS256")
-        assert settled.push_signed(settled.object(key=keys[1])).status_code == 201
-        assert refusal(settled.push_signed(settled.object(key=keys[0]))) == (400, "invalid_request_object")
+        key = key_for("PS256")
+        keys = [public_jwk(key, "ps")]
+        settled = add_app(profiled, "sandbox", further_keys=keys, request_object_signing_alg="PS256")
+        assert settled.push_signed(settled.object(key=key, kid="ps")).status_code == 201
+        assert refusal(settled.push_signed(settled.object())) == (400, "invalid_request_object")
 
     @pytest.mark.parametrize("profile", ["fapi2-message-signing", "fapi1-advanced"])
     def test_is_required_where_the_profile_says_so(self, profiled: LiveServer, profile: str) -> None:
         """An unsigned request is refused there; a signed one is taken."""
         strict = add_app(profiled, profile)
-        assert refusal(strict.push(response_mode="jwt"))[0] in {400, 401}
+        assert refusal(strict.push(response_mode="jwt")) == (400, "invalid_request")
+        assert strict.push_signed(strict.object(response_mode="jwt")).status_code == 201
+        assert strict.push_signed(strict.object()).status_code == 201
+        assert refusal(strict.push_signed(strict.object(response_mode="query"))) == (400, "invalid_request")
 
 
 def at_times(app: App, changes: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,49 @@
+"""What a person may allow a client: no more than is theirs (RFC 6749, section 3.3; RFC 9396, section 7).
+
+A client's registration says what it may ask for, and that isn't enough: the scopes of the API are about everything that
+a tenant has, and one customer can't give away the wallets of all others. What a person can't allow is left out of the
+grant, of which the token response tells the client.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from billfold_server.identity.authorization import details
+from billfold_server.identity.authorization.details import Owner
+from billfold_server.identity.authorization.parameters import AuthorizationRequest
+from billfold_server.identity.rules import OPENID_SCOPES, PLATFORM_SCOPES
+
+if TYPE_CHECKING:
+    from billfold_server.people.service import Session
+
+__all__ = ["allowed_scopes", "may_allow"]
+
+_OF_ANYBODY: Final = frozenset(OPENID_SCOPES)
+
+_BY_LOGIN_REALM: Final[Mapping[str, frozenset[str]]] = {
+    # Whose customer one is isn't a secret of the bank's; everything else at /v1 is about all customers.
+    "psu": _OF_ANYBODY | {"tenant:read"},
+    "operator": _OF_ANYBODY | frozenset(PLATFORM_SCOPES),
+}
+
+
+def allowed_scopes(request: AuthorizationRequest, session: "Session") -> list[str]:
+    """Return which of the scopes that are asked for are this person's to allow."""
+    theirs = _BY_LOGIN_REALM.get(session.login_realm, frozenset())
+    return [scope for scope in request.scopes if scope in theirs]
+
+
+async def may_allow(tx: Any, request: AuthorizationRequest, session: "Session") -> bool:
+    """Tell whether there is something that this person may allow, and every detail is theirs.
+
+    Args:
+        tx: The realm's transaction.
+        request: What is asked.
+        session: Who is to be asked.
+    """
+    owner = Owner(user_id=session.user_id, party_id=session.party_id)
+    for each in request.details:
+        # What moves money needs an approval that is bound to amount and payee, which nothing here can give.
+        if details.payment_of(each) is not None or not await details.is_theirs(tx, owner, each):
+            return False
+    return bool(request.details or allowed_scopes(request, session))

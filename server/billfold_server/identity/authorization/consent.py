@@ -1,0 +1,83 @@
+"""The consent page: what a client asks, in plain words and in the person's language."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+
+from billfold_server.http.routing import Reply
+from billfold_server.identity.authorization import authority, details
+from billfold_server.identity.authorization.interactions import Interaction
+from billfold_server.identity.authorization.parameters import AuthorizationRequest
+from billfold_server.identity.clients.rows import Client
+from billfold_server.people.pages.kit import language_of, render
+from billfold_server.people.pages.words import text_of, vocabulary
+from billfold_server.people.service import Session
+
+if TYPE_CHECKING:
+    from billfold_server.http.routing import Call
+
+__all__ = ["RESUME", "Asked", "address_of", "page"]
+
+RESUME: Final = "/oauth/authorize/resume"
+_DECISION: Final = "/oauth/authorize/decision"
+_OF_PEOPLE: Final = ("name", "given_name", "family_name", "birthdate", "email", "phone_number", "address")
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What a browser has brought, and for which client.
+
+    Attributes:
+        interaction_id: As it stands in addresses.
+        interaction: The interaction.
+        client: Who asks, trusted.
+    """
+
+    interaction_id: str
+    interaction: Interaction
+    client: Client
+
+    @property
+    def request(self) -> AuthorizationRequest:
+        """Return what is asked."""
+        return self.interaction.pushed.request
+
+
+def address_of(call: "Call", interaction_id: str) -> str:
+    """Return the address at which an interaction goes on."""
+    return f"{call.mount}{RESUME}?{urlencode({'interaction': interaction_id})}"
+
+
+def page(call: "Call", asked: Asked, session: Session, *, ui_locales: str | None) -> Reply[bytes]:
+    """Show what is asked, to who is to answer."""
+    request = asked.request
+    preferred = request.ui_locales or session.language
+    to = urlsplit(request.redirect_uri)
+    view = {
+        "interaction": asked.interaction_id,
+        "client": asked.client,
+        "place": to.hostname or f"{to.scheme}:",
+        "lines": lines_of(
+            request,
+            authority.allowed_scopes(request, session),
+            language_of(call, ui_locales=ui_locales, preferred=preferred),
+        ),
+        "payment": None,
+        "person": session,
+        "here": address_of(call, asked.interaction_id),
+        "decide": f"{call.mount}{_DECISION}",
+    }
+    # The client's page may send the browser on to anywhere, and browsers hold that against the form.
+    return render(call, "consent.html", view, ui_locales=ui_locales, preferred=preferred, form_to=None)
+
+
+def lines_of(request: AuthorizationRequest, allowed: Sequence[str], language: str) -> list[str]:
+    """Return what is asked in a language's words: what each scope allows, what is told of the person, and details."""
+    known = vocabulary(language)
+    scopes = [(f"consent.scope_{scope.replace(':', '_')}", scope) for scope in allowed if scope != "openid"]
+    lines = [known[key] if key in known else text_of(language, "consent.other", scope=scope) for key, scope in scopes]
+    claims = {**request.claims.userinfo, **request.claims.id_token}
+    lines += [text_of(language, f"consent.claim_{name}") for name in _OF_PEOPLE if name in claims]
+    lines += [text_of(language, line.text, **line.facts) for each in request.details for line in details.describe(each)]
+    return list(dict.fromkeys(lines))
