@@ -40,6 +40,7 @@ from billfold_server.identity import routes as identity_routes
 from billfold_server.identity.authorization import details
 from billfold_server.identity.authorization import routes as authorization_routes
 from billfold_server.identity.authorization.wallet_access import WALLET_ACCESS
+from billfold_server.identity.discovery import routes as discovery_routes
 from billfold_server.identity.service import Identity
 from billfold_server.identity.signing import tasks as signing_tasks
 from billfold_server.invariants import tasks as invariants_tasks
@@ -80,7 +81,9 @@ ROOMS: Final[tuple[Routes, ...]] = (
     audit_routes.routes,
     identity_routes.routes,
     authorization_routes.routes,
+    discovery_routes.routes,
     identity_routes.platform_routes,
+    discovery_routes.platform_routes,
     people_routes.routes,
     people_routes.platform_routes,
     authorization_routes.platform_routes,
@@ -166,6 +169,7 @@ def _add_background(services: Services) -> None:
         return [tenant for tenant in await services.registry.everyone() if tenant.state == TenantState.ACTIVE]
 
     services.rooms["jobs"] = runner
+    services.rooms[discovery_routes.SERVED] = frozenset(operation.path for operation in operations())
     services.rooms["people"] = People(services.keyring)
     services.rooms["pages"] = Pages(services.keyring, services.clock, services.settings.base_url)
     services.rooms[docs.DOCUMENTS] = docs.Documents(lambda: ROOMS)

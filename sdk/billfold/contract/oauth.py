@@ -9,6 +9,7 @@ from billfold.contract.common import Response
 __all__ = [
     "Jwk",
     "JwkSet",
+    "MtlsEndpoints",
     "OAuthError",
     "PushedAuthorizationRequest",
     "PushedAuthorizationResponse",
@@ -121,8 +122,18 @@ class JwkSet(Response, frozen=True, kw_only=True):
     keys: list[Jwk]
 
 
-class ServerMetadata(Response, frozen=True, kw_only=True):
-    """What an authorization server says about itself (RFC 8414, section 2)."""
+class MtlsEndpoints(Response, frozen=True, kw_only=True, omit_defaults=True):
+    """Where endpoints are for clients that show a certificate (RFC 8705, section 5)."""
+
+    token_endpoint: str | UnsetType = UNSET
+    pushed_authorization_request_endpoint: str | UnsetType = UNSET
+    introspection_endpoint: str | UnsetType = UNSET
+    revocation_endpoint: str | UnsetType = UNSET
+    userinfo_endpoint: str | UnsetType = UNSET
+
+
+class ServerMetadata(Response, frozen=True, kw_only=True, omit_defaults=True):
+    """What an authorization server says about itself (RFC 8414, section 2; OpenID Connect Discovery, section 3)."""
 
     issuer: str
     token_endpoint: str
@@ -131,4 +142,38 @@ class ServerMetadata(Response, frozen=True, kw_only=True):
     response_types_supported: list[str]
     grant_types_supported: list[str]
     token_endpoint_auth_methods_supported: list[str]
+    token_endpoint_auth_signing_alg_values_supported: list[str]
     service_documentation: str
+    authorization_endpoint: str | UnsetType = UNSET
+    pushed_authorization_request_endpoint: str | UnsetType = UNSET
+    require_pushed_authorization_requests: bool | UnsetType = UNSET
+    introspection_endpoint: str | UnsetType = UNSET
+    introspection_endpoint_auth_methods_supported: list[str] | UnsetType = UNSET
+    introspection_endpoint_auth_signing_alg_values_supported: list[str] | UnsetType = UNSET
+    introspection_signing_alg_values_supported: list[str] | UnsetType = UNSET
+    revocation_endpoint: str | UnsetType = UNSET
+    revocation_endpoint_auth_methods_supported: list[str] | UnsetType = UNSET
+    revocation_endpoint_auth_signing_alg_values_supported: list[str] | UnsetType = UNSET
+    userinfo_endpoint: str | UnsetType = UNSET
+    registration_endpoint: str | UnsetType = UNSET
+    mtls_endpoint_aliases: MtlsEndpoints | UnsetType = UNSET
+    tls_client_certificate_bound_access_tokens: bool
+    dpop_signing_alg_values_supported: list[str] | UnsetType = UNSET
+    response_modes_supported: list[str] | UnsetType = UNSET
+    code_challenge_methods_supported: list[str] | UnsetType = UNSET
+    authorization_response_iss_parameter_supported: bool | UnsetType = UNSET
+    authorization_signing_alg_values_supported: list[str] | UnsetType = UNSET
+    authorization_details_types_supported: list[str] | UnsetType = UNSET
+    request_parameter_supported: bool | UnsetType = UNSET
+    request_uri_parameter_supported: bool | UnsetType = UNSET
+    require_request_uri_registration: bool | UnsetType = UNSET
+    request_object_signing_alg_values_supported: list[str] | UnsetType = UNSET
+    require_signed_request_object: bool | UnsetType = UNSET
+    subject_types_supported: list[str] | UnsetType = UNSET
+    id_token_signing_alg_values_supported: list[str] | UnsetType = UNSET
+    acr_values_supported: list[str] | UnsetType = UNSET
+    claim_types_supported: list[str] | UnsetType = UNSET
+    claims_supported: list[str] | UnsetType = UNSET
+    claims_parameter_supported: bool | UnsetType = UNSET
+    prompt_values_supported: list[str] | UnsetType = UNSET
+    ui_locales_supported: list[str] | UnsetType = UNSET

@@ -40,6 +40,7 @@ _AT_HOST: Final = ("/health/", "/metrics", "/platform/", "/.well-known/oauth-aut
 """What lives at the host itself, outside of every tenant."""
 
 _INSERTED_METADATA = re.compile(r"/\.well-known/oauth-authorization-server/t/([a-z0-9_-]+)")
+_INSERTED_AT_PLATFORM: Final = "/.well-known/oauth-authorization-server/platform"
 _PEERS: Final = 4096
 _FIRST_FAILURE: Final = 500
 
@@ -191,6 +192,8 @@ class Edge:
         if below is None and (inserted := _INSERTED_METADATA.fullmatch(path)) is not None:
             # RFC 8414, section 3.1 puts the well-known part before the issuer's path.
             below = _SLUG.fullmatch(f"/t/{inserted.group(1)}/.well-known/oauth-authorization-server")
+        if path == _INSERTED_AT_PLATFORM:
+            path = "/platform/.well-known/oauth-authorization-server"
         if below is not None:
             slug = below.group(1)
             tenant = self._services.registry.at_hand(slug) or await self._services.registry.find(slug)

@@ -3,7 +3,7 @@
 A tenant and the platform are served by the same functions; the address says whose clients and keys are meant.
 """
 
-from billfold.contract.oauth import JwkSet, ServerMetadata, TokenRequest, TokenResponse
+from billfold.contract.oauth import JwkSet, TokenRequest, TokenResponse
 from billfold_server.http.routing import Call, Reply, Routes
 from billfold_server.identity import rules
 from billfold_server.identity.answers import refused
@@ -45,23 +45,6 @@ async def _keys(call: Call) -> Reply[JwkSet]:
     return Reply(body=keys, headers={"Cache-Control": f"public, max-age={_KEYS_MAX_AGE_S}"})
 
 
-def _metadata(call: Call) -> Reply[ServerMetadata]:
-    platform = call.tenant_or_none is None
-    issuer = call.services.identity.realm(call.tenant_or_none).issuer
-    metadata = ServerMetadata(
-        issuer=issuer,
-        token_endpoint=f"{issuer}/oauth/token",
-        jwks_uri=f"{issuer}/.well-known/jwks.json",
-        scopes_supported=sorted(rules.PLATFORM_SCOPES if platform else rules.TENANT_SCOPES),
-        # Nothing is answered through a browser, so there is no response type to choose.
-        response_types_supported=[],
-        grant_types_supported=["client_credentials"],
-        token_endpoint_auth_methods_supported=["client_secret_basic", "client_secret_post"],
-        service_documentation=f"{issuer}/docs",
-    )
-    return Reply(body=metadata, headers={"Cache-Control": f"public, max-age={_KEYS_MAX_AGE_S}"})
-
-
 @routes.post("/oauth/token", surface="oauth", body_media_type=_FORM, body_schema=TokenRequest)
 async def create_token(call: Call, body: bytes) -> Reply[TokenResponse]:
     """Issue an access token to a client.
@@ -77,12 +60,6 @@ async def get_jwks(call: Call) -> Reply[JwkSet]:
     return await _keys(call)
 
 
-@routes.get("/.well-known/oauth-authorization-server")
-async def get_server_metadata(call: Call) -> Reply[ServerMetadata]:
-    """Show what this tenant's authorization server can do (RFC 8414)."""
-    return _metadata(call)
-
-
 @platform_routes.post("/platform/oauth/token", surface="oauth", body_media_type=_FORM, body_schema=TokenRequest)
 async def create_platform_token(call: Call, body: bytes) -> Reply[TokenResponse]:
     """Issue an access token to a platform operator's client.
@@ -96,9 +73,3 @@ async def create_platform_token(call: Call, body: bytes) -> Reply[TokenResponse]
 async def get_platform_jwks(call: Call) -> Reply[JwkSet]:
     """Show the public keys by which operators' access tokens can be verified."""
     return await _keys(call)
-
-
-@platform_routes.get("/platform/.well-known/oauth-authorization-server", by_itself=True)
-async def get_platform_server_metadata(call: Call) -> Reply[ServerMetadata]:
-    """Show what the platform's authorization server can do (RFC 8414)."""
-    return _metadata(call)

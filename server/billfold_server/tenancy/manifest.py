@@ -23,7 +23,9 @@ __all__ = [
     "Feature",
     "Limits",
     "Manifest",
+    "Registration",
     "SecurityProfile",
+    "SoftwarePublisher",
     "contrast",
     "json_schema",
     "load_manifest",
@@ -91,6 +93,27 @@ class Limits(_Part, frozen=True, kw_only=True):
     ] = 120
 
 
+class SoftwarePublisher(_Part, frozen=True, kw_only=True):
+    """Whoever vouches for software by statements that it signs, such as a directory of licensed third parties."""
+
+    issuer: Annotated[str, Meta(min_length=1, max_length=500, pattern=_PLAIN, description="The statements' ``iss``.")]
+    jwks: Annotated[dict[str, Any], Meta(description="Its public keys as a JWK Set; an address isn't asked for them.")]
+
+
+class Registration(_Part, frozen=True, kw_only=True):
+    """Whether clients may register themselves (RFC 7591)."""
+
+    mode: Annotated[
+        Literal["closed", "statement", "open"],
+        Meta(description="Nobody; who has a software statement of a publisher below; or anybody, in sandboxes."),
+    ] = "closed"
+    publishers: Annotated[list[SoftwarePublisher], Meta(max_length=20)] = []
+    scopes: Annotated[
+        list[Annotated[str, Meta(max_length=100)]],
+        Meta(max_length=100, description="What a client that registers itself may ask for."),
+    ] = []
+
+
 class Manifest(_Part, frozen=True, kw_only=True):
     """Everything that makes one tenant different from another."""
 
@@ -102,6 +125,7 @@ class Manifest(_Part, frozen=True, kw_only=True):
     security_profile: Annotated[
         SecurityProfile, Meta(description="Which OAuth 2 profile the tenant's clients must meet.")
     ] = "fapi2"
+    registration: Registration = Registration()
     features: list[Feature] = []
     isolation: (
         Annotated[
@@ -185,6 +209,18 @@ def _contradictions(manifest: Manifest) -> list[tuple[str, str]]:
     for name in ("transfer_max_minor", "wallet_balance_max_minor"):
         strangers = sorted(set(getattr(manifest.limits, name)) - set(manifest.currencies))
         found += [(f"limits.{name}.{code}", f"{code} isn't one of the tenant's currencies") for code in strangers]
+    registration = manifest.registration
+    if registration.mode == "open" and manifest.security_profile != "sandbox":
+        found.append(("registration.mode", "can be open with the security profile sandbox alone"))
+    if registration.mode == "statement" and not registration.publishers:
+        found.append(("registration.publishers", "must name whose statements are believed"))
+    if registration.mode != "closed" and not registration.scopes:
+        found.append(("registration.scopes", "must say what such a client may ask for"))
+    found += [
+        (f"registration.publishers[{at}].jwks", "has no keys")
+        for at, publisher in enumerate(registration.publishers)
+        if not isinstance(publisher.jwks.get("keys"), list) or not publisher.jwks["keys"]
+    ]
     if manifest.rate_limit_burst < manifest.rate_limit_per_s:
         found.append(("rate_limit_burst", "must be at least rate_limit_per_s"))
     colors = manifest.brand.colors

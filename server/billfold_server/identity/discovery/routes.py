@@ -1,0 +1,62 @@
+"""What the authorization server says about itself, at each address where clients look for it."""
+
+from billfold.contract.oauth import ServerMetadata
+from billfold_server.http.routing import Call, Reply, Routes
+from billfold_server.identity.authorization import details
+from billfold_server.identity.discovery import documents
+from billfold_server.identity.discovery.documents import Deployment
+
+__all__ = ["SERVED", "platform_routes", "routes"]
+
+routes = Routes(tag="Identity", description="What an authorization server says about itself.", audience="tenant-public")
+platform_routes = Routes(
+    tag="Identity",
+    description="What the platform's authorization server says about itself.",
+    audience="platform-public",
+)
+
+SERVED = "served"
+"""Under which the process keeps the paths of all operations."""
+
+_MAX_AGE_S = 300
+_GRANTS = ("authorization_code", "client_credentials", "refresh_token")
+
+
+def _metadata(call: Call) -> Reply[ServerMetadata]:
+    services, tenant = call.services, call.tenant_or_none
+    settings = services.settings
+    deployment = Deployment(
+        served=services.rooms[SERVED],
+        mtls_base_url=settings.mtls_base_url,
+        certificates=settings.mtls_base_url is not None or bool(settings.trusted_proxies),
+        grant_types=_GRANTS,
+        details_types=list(details.kinds()),
+        languages=["en", "de"],
+        registration=tenant is not None and tenant.manifest.registration.mode != "closed",
+    )
+    document = documents.metadata(services.identity.realm(tenant), deployment)
+    return Reply(body=document, headers={"Cache-Control": f"public, max-age={_MAX_AGE_S}"})
+
+
+@routes.get("/.well-known/oauth-authorization-server")
+async def get_server_metadata(call: Call) -> Reply[ServerMetadata]:
+    """Show what this tenant's authorization server can do (RFC 8414)."""
+    return _metadata(call)
+
+
+@routes.get("/.well-known/openid-configuration")
+async def get_openid_configuration(call: Call) -> Reply[ServerMetadata]:
+    """Show the same as OpenID Connect clients look for it."""
+    return _metadata(call)
+
+
+@platform_routes.get("/platform/.well-known/oauth-authorization-server", by_itself=True)
+async def get_platform_server_metadata(call: Call) -> Reply[ServerMetadata]:
+    """Show what the platform's authorization server can do (RFC 8414)."""
+    return _metadata(call)
+
+
+@platform_routes.get("/platform/.well-known/openid-configuration", by_itself=True)
+async def get_platform_openid_configuration(call: Call) -> Reply[ServerMetadata]:
+    """Show the same as OpenID Connect clients look for it."""
+    return _metadata(call)
