@@ -43,6 +43,7 @@ from billfold_server.identity.authorization.wallet_access import WALLET_ACCESS
 from billfold_server.identity.discovery import routes as discovery_routes
 from billfold_server.identity.service import Identity
 from billfold_server.identity.signing import tasks as signing_tasks
+from billfold_server.identity.tokens import routes as tokens_routes
 from billfold_server.invariants import tasks as invariants_tasks
 from billfold_server.keys.service import Keyring, open_keyring
 from billfold_server.ledger import routes as ledger_routes
@@ -79,9 +80,11 @@ ROOMS: Final[tuple[Routes, ...]] = (
     reconciliation_routes.routes,
     webhooks_routes.routes,
     audit_routes.routes,
+    tokens_routes.routes,
     identity_routes.routes,
     authorization_routes.routes,
     discovery_routes.routes,
+    tokens_routes.platform_routes,
     identity_routes.platform_routes,
     discovery_routes.platform_routes,
     people_routes.routes,
@@ -136,6 +139,7 @@ def build_services(settings: Settings, *, clock: Clock | None = None) -> Service
             base_url=settings.base_url,
             token_ttl_s=settings.access_token_ttl_s,
             production=settings.production,
+            mtls_base_url=settings.mtls_base_url,
         ),
         limits=ClientLimits(buckets, settings),
         keyring=keyring,

@@ -204,7 +204,7 @@ class Steps:
         answering = _Answering(_send, context, self.exchange, head=False)
         reply = pipeline._answer(call, TRANSFER)
         limits, client_id = self.services.limits, call.caller.client_id
-        authorization, decoder = context.headers["authorization"], pipeline.operation.decoder
+        decoder = pipeline.operation.decoder
         return {
             "context": lambda: edge._context(self.scope, _receive, self.exchange),
             "  headers as text": lambda: contexts.read_headers(self.headers),
@@ -214,7 +214,7 @@ class Steps:
             "tenant": _driven(lambda: edge._take_tenant(self.scope["path"], context)),
             "operation": lambda: edge._hot.find("POST", "/tenant/v1/transfers"),
             "who, what scope, how often": _driven(lambda: pipeline._call(context)),
-            "  token": _driven(lambda: self.services.identity.authenticate(call.tenant, authorization, "req_1")),
+            "  token": _driven(lambda: self.services.identity.guard.admit(context, "/v1", "POST")),
             "  rate limit": lambda: limits.take(call.tenant, client_id),
             "idempotency key": lambda: pipeline._read_idempotency(call),
             "body": _driven(lambda: pipeline._read_body(call, context)),

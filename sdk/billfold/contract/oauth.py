@@ -1,6 +1,6 @@
 """OAuth 2: what the token endpoint is asked and answers, and what an authorization server says about itself."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
@@ -23,29 +23,53 @@ _Visible = "^[\\x20-\\x7e]+$"
 
 
 class TokenRequest(Response, frozen=True, kw_only=True):
-    """A request for an access token by client credentials (RFC 6749, section 4.4.2)."""
+    """A request for an access token (RFC 6749, sections 4.1.3, 4.4.2 and 6)."""
 
-    grant_type: Literal["client_credentials"]
+    grant_type: Literal["authorization_code", "client_credentials", "refresh_token"]
     scope: Annotated[
         str | None,
         Meta(
-            description="Space-separated scopes; everything that the client may where absent.",
+            description="Space-separated scopes; everything that was allowed, or the client may, where absent.",
             examples=["wallets:read"],
         ),
     ] = None
     client_id: Annotated[
         str | None, Meta(description="Where the client doesn't authenticate by HTTP Basic.", examples=["cli_…"])
     ] = None
-    client_secret: Annotated[str | None, Meta(description="Beside ``client_id``.")] = None
+    client_secret: Annotated[
+        str | None, Meta(description="Beside ``client_id``, where the security profile takes secrets.")
+    ] = None
+    client_assertion_type: Annotated[
+        str | None, Meta(examples=["urn:ietf:params:oauth:client-assertion-type:jwt-bearer"])
+    ] = None
+    client_assertion: Annotated[str | None, Meta(description="A JWT that the client has signed (RFC 7523).")] = None
+    code: Annotated[str | None, Meta(description="The authorization code.")] = None
+    redirect_uri: Annotated[str | None, Meta(description="The address to which the code was sent.")] = None
+    code_verifier: Annotated[str | None, Meta(description="What the code's challenge was made of (RFC 7636).")] = None
+    refresh_token: Annotated[str | None, Meta(description="The refresh token.")] = None
+    resource: Annotated[str | None, Meta(description="Which resource the token is for (RFC 8707).")] = None
+    authorization_details: Annotated[
+        str | None, Meta(description="JSON: which of the details that were allowed the token has (RFC 9396).")
+    ] = None
 
 
-class TokenResponse(Response, frozen=True, kw_only=True):
-    """An access token (RFC 6749, section 5.1)."""
+class TokenResponse(Response, frozen=True, kw_only=True, omit_defaults=True):
+    """An access token, and what comes with it (RFC 6749, section 5.1)."""
 
-    access_token: Annotated[str, Meta(description="A JWT (RFC 9068), for the bearer (RFC 6750).")]
-    token_type: Literal["Bearer"]
+    access_token: Annotated[str, Meta(description="A JWT (RFC 9068).")]
+    token_type: Annotated[
+        Literal["Bearer", "DPoP"],
+        Meta(description="``DPoP`` where it is bound to the key of a proof (RFC 9449); else RFC 6750 or RFC 8705."),
+    ]
     expires_in: Annotated[int, Meta(ge=1, le=600, description="Seconds that it lives.")]
     scope: Annotated[str, Meta(description="Space-separated scopes that it has.")]
+    refresh_token: str | None = None
+    id_token: Annotated[
+        str | None, Meta(description="Who has signed in (OpenID Connect Core, section 2), with the scope ``openid``.")
+    ] = None
+    authorization_details: Annotated[
+        list[dict[str, Any]] | None, Meta(description="What it allows in particular (RFC 9396, section 7).")
+    ] = None
 
 
 _CLIENT_ID = Annotated[str | None, Meta(description="Where the client shows it in the form.", examples=["cli_…"])]

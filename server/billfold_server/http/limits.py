@@ -112,7 +112,7 @@ class Buckets:
 
 
 class ClientLimits:
-    """The limits of API clients, and of token requests that fail.
+    """The limits of API clients, of their token requests, and of those that fail.
 
     Args:
         buckets: Where it is counted.
@@ -131,16 +131,33 @@ class ClientLimits:
         Raises:
             errors.RateLimited: It was one too many.
         """
-        per_s = self._settings.rate_limit_per_s if tenant is None else tenant.manifest.rate_limit_per_s
-        burst = self._settings.rate_limit_burst if tenant is None else tenant.manifest.rate_limit_burst
-        owner = b"platform" if tenant is None else tenant.id.bytes
-        left, wait_s = self._buckets.take(owner + client_id.bytes, per_s=per_s, burst=burst)
+        per_s, burst = self._pace(tenant)
+        left, wait_s = self._buckets.take(_name(tenant, client_id), per_s=per_s, burst=burst)
         if wait_s > 0:
             raise _limited(wait_s)
         return (
             _policy(burst, per_s),
             (b"ratelimit", b'"client";r=%d;t=%d' % (left, math.ceil((burst - left) / per_s))),
         )
+
+    def take_token(self, tenant: TenantRef | None, client_id: UUID) -> None:
+        """Count a token request of a client that has authenticated.
+
+        As many are let through as requests that use tokens, and by a count of their own: a client that has used up its
+        requests can still get a token, and one that asks for a token each time doesn't pay twice.
+
+        Raises:
+            errors.RateLimited: It was one too many.
+        """
+        per_s, burst = self._pace(tenant)
+        _, wait_s = self._buckets.take(b"token " + _name(tenant, client_id), per_s=per_s, burst=burst)
+        if wait_s > 0:
+            raise _limited(wait_s)
+
+    def _pace(self, tenant: TenantRef | None) -> tuple[float, float]:
+        if tenant is None:
+            return self._settings.rate_limit_per_s, self._settings.rate_limit_burst
+        return tenant.manifest.rate_limit_per_s, tenant.manifest.rate_limit_burst
 
     def check_address(self, peer: str) -> None:
         """Refuse a token request from an address that has failed too often.
@@ -162,6 +179,10 @@ class ClientLimits:
             raise _limited(60 / per_min)
         if wait_s > 0:
             raise _limited(wait_s)
+
+
+def _name(tenant: TenantRef | None, client_id: UUID) -> bytes:
+    return (b"platform" if tenant is None else tenant.id.bytes) + client_id.bytes
 
 
 @functools.lru_cache(maxsize=256)

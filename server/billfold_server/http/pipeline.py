@@ -90,14 +90,15 @@ class Pipeline:
         """Establish who is asking and that it may."""
         operation, services, headers, caller = self.operation, self._services, context.headers, NOBODY
         if operation.needs_token:
-            caller = await services.identity.authenticate(
-                context.tenant, headers.get("authorization"), context.request_id
-            )
+            caller = await services.identity.guard.admit(context, operation.resource, operation.method)
             context.client = caller.actor
             if operation.scope not in caller.scopes:
-                needed = operation.scope
-                raise errors.InsufficientScope(f"the operation needs the scope {needed}", scope=needed)
+                raise _lacks(operation.scope, headers)
+            if caller.grant_id is not None and not operation.users:
+                raise errors.PermissionDenied("a client may ask this on its own behalf alone, not on a user's")
             context.rate_limit = services.limits.take(context.tenant, caller.client_id)
+            if context.nonce is not None:
+                context.rate_limit = (*context.rate_limit, (b"dpop-nonce", context.nonce.encode()))
         return Call(
             services=services,
             caller=caller,
@@ -201,6 +202,14 @@ class Pipeline:
         if operation.location is not None:
             place = f"{call.base_url}{self._place}{getattr(stored, 'id', '')}{self._place_end}"
             headers.append((b"location", place.encode("latin-1")))
+
+
+def _lacks(scope: str | None, headers: Mapping[str, str]) -> errors.InsufficientScope:
+    """Return the refusal of a token without the operation's scope, with a challenge of the scheme that it came by."""
+    error = errors.InsufficientScope(f"the operation needs the scope {scope}", scope=scope)
+    if headers["authorization"][:4].lower() == "dpop":
+        error.__dict__["challenges"] = (f'DPoP error="insufficient_scope", scope="{scope}"',)
+    return error
 
 
 _NO_STORE: Final = (b"cache-control", b"no-store")

@@ -106,7 +106,10 @@ def problem_headers(error: errors.ProblemError) -> dict[str, str]:
     if isinstance(error, errors.MethodNotAllowed):
         headers["Allow"] = str(error.facts.get("allowed", ""))
     if isinstance(error, errors.AuthenticationFailed | errors.InsufficientScope):
-        headers["WWW-Authenticate"] = _challenge(error)
+        # Who refuses a token knows which schemes there are.
+        headers["WWW-Authenticate"] = ", ".join(error.__dict__.get("challenges", ())) or _challenge(error)
+    if (nonce := error.__dict__.get("nonce")) is not None:
+        headers["DPoP-Nonce"] = nonce
     return headers
 
 

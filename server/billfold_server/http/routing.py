@@ -21,6 +21,7 @@ import inspect
 import re
 import typing
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar, Unpack
@@ -28,12 +29,13 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar, Unpack
 import msgspec
 
 from billfold.contract.common import Page
-from billfold.errors import ProblemError
+from billfold.errors import InvalidToken, ProblemError
 from billfold_server.http.pagination import Cursors
 from billfold_server.http.reading import JSON, Parameters
 from billfold_server.tenancy.context import IdempotencyRef
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
 
     from billfold_server.http.services import Services
@@ -153,8 +155,26 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
         return self.tenant_or_none
 
     def tx(self) -> "AbstractAsyncContextManager[TenantTx]":
-        """Open the tenant's transaction, the only door to its tables."""
-        return self.services.database.tx(self.tenant)
+        """Open the tenant's transaction, the only door to its tables.
+
+        What a user has allowed is looked at in it: a grant that has ended by then opens nothing, however fresh the
+        token is that names it.
+
+        Raises:
+            errors.InvalidToken: It has ended; raised when the transaction is entered.
+        """
+        if self.caller.grant_id is None:
+            return self.services.database.tx(self.tenant)
+        return self._tx_of_grant()
+
+    @asynccontextmanager
+    async def _tx_of_grant(self) -> "AsyncIterator[TenantTx]":
+        async with self.services.database.tx(self.tenant) as tx:
+            # A lock would let nobody end the grant before this commits; but it may as well end a moment after.
+            stands = await tx.fetchval("SELECT revoked_at IS NULL FROM grants WHERE id = $1", self.caller.grant_id)
+            if not stands:
+                raise InvalidToken("the access token isn't valid here and now")
+            yield tx
 
     @property
     def cursors(self) -> Cursors:
@@ -187,6 +207,8 @@ class Options(typing.TypedDict, total=False):
 
     Attributes:
         scope: What the access token must allow. Every operation that needs a token names one.
+        resource: For which of the realm's resources the token must be (RFC 8707), below its issuer; empty is any.
+        users: Whether a token opens it that a user has allowed; otherwise a client may ask on its own behalf alone.
         status: The status of success; 201 where ``location`` is given, 204 where nothing is returned, else 200.
         errors: What it refuses for reasons of its own, for the document. What any operation may refuse (token, scope,
             form, size, rate, database) is documented by itself.
@@ -211,6 +233,8 @@ class Options(typing.TypedDict, total=False):
     """
 
     scope: str | None
+    resource: str
+    users: bool
     status: int
     errors: Sequence[type[ProblemError]]
     idempotency: Need
@@ -250,6 +274,8 @@ class Operation:
     signature: "Signature"
     status: int
     scope: str | None = None
+    resource: str = "/v1"
+    users: bool = False
     errors: Sequence[type[ProblemError]] = ()
     idempotency: Need = "none"
     if_match: bool = False

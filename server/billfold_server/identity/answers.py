@@ -13,7 +13,7 @@ __all__ = ["refused"]
 
 def refused(refusal: OAuthRefusal) -> Reply[Any]:
     """Return a refusal as an answer to an API client."""
-    headers = {"Cache-Control": "no-store", "Content-Type": "application/json"}
+    headers = {"Cache-Control": "no-store", "Content-Type": "application/json", **refusal.headers}
     if refusal.status == 401:  # noqa: PLR2004 - Unauthorized always comes with a challenge (RFC 9110, section 11.6.1).
         headers["WWW-Authenticate"] = 'Basic realm="billfold", charset="UTF-8"'
     body = OAuthError(error=refusal.error, error_description=refusal.description)

@@ -34,6 +34,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         algorithms: What may sign client assertions, request objects, DPoP proofs and what the server itself signs.
         bearer: Whether an access token may go unbound; otherwise each is bound by DPoP or mTLS.
         dpop: Whether a token may be bound to a DPoP key (RFC 9449).
+        dpop_nonce: Whether proofs must hold a nonce of the server's (section 8), so that none can be made beforehand.
         pushed: Whether authorization requests come by PAR alone (RFC 9126).
         request_object: Whether the request is a signed object (RFC 9101).
         response_modes: How the answer may come back; the first is meant where the request says nothing.
@@ -49,6 +50,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     algorithms: tuple[SigningAlgorithm, ...] = ("PS256", "ES256", "EdDSA")
     bearer: bool = False
     dpop: bool = True
+    dpop_nonce: bool = True
     pushed: bool = True
     request_object: Need = "refused"
     response_modes: tuple[ResponseMode, ...] = ("query",)
@@ -86,10 +88,12 @@ PROFILES: Final[dict[SecurityProfile, Profile]] = {
     "sandbox": Profile(
         client_authentication=_WITH_KEYS | _WITH_SECRETS,
         bearer=True,
+        dpop_nonce=False,
         request_object="allowed",
         response_modes=("query", "jwt", "query.jwt"),
         signed_introspection=True,
         loopback_redirects=True,
+        refresh_rotation=True,
     ),
 }
 """Every profile that a manifest can name."""

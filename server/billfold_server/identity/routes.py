@@ -1,20 +1,16 @@
-"""The OAuth 2 endpoints: tokens, keys and what the authorization server says about itself.
+"""The keys by which anybody can verify what a realm has signed.
 
-A tenant and the platform are served by the same functions; the address says whose clients and keys are meant.
+A tenant and the platform are served by the same functions; the address says whose keys are meant.
 """
 
-from billfold.contract.oauth import JwkSet, TokenRequest, TokenResponse
+from billfold.contract.oauth import JwkSet
 from billfold_server.http.routing import Call, Reply, Routes
-from billfold_server.identity import rules
-from billfold_server.identity.answers import refused
-from billfold_server.identity.rules import OAuthRefusal
-from billfold_server.identity.service import authenticate
 
 __all__ = ["platform_routes", "routes"]
 
 routes = Routes(
     tag="Identity",
-    description="Access tokens by client credentials (RFC 6749), signed as ES256 JWTs (RFC 9068).",
+    description="Access tokens (RFC 6749, RFC 9068), bound to the client's key (RFC 9449, RFC 8705) by most profiles.",
     audience="tenant-public",
 )
 platform_routes = Routes(
@@ -23,20 +19,7 @@ platform_routes = Routes(
     audience="platform-public",
 )
 
-_FORM = "application/x-www-form-urlencoded"
 _KEYS_MAX_AGE_S = 300
-
-
-async def _issue(call: Call, body: bytes) -> Reply[TokenResponse]:
-    identity = call.services.identity
-    realm = identity.realm(call.tenant_or_none)
-    try:
-        form = rules.read_form(body)
-        client = await authenticate(call.services, realm, call, form)
-        token = await identity.issue(realm, client, form)
-    except OAuthRefusal as refusal:
-        return refused(refusal)
-    return Reply(body=token, headers={"Cache-Control": "no-store"})
 
 
 async def _keys(call: Call) -> Reply[JwkSet]:
@@ -45,28 +28,10 @@ async def _keys(call: Call) -> Reply[JwkSet]:
     return Reply(body=keys, headers={"Cache-Control": f"public, max-age={_KEYS_MAX_AGE_S}"})
 
 
-@routes.post("/oauth/token", surface="oauth", body_media_type=_FORM, body_schema=TokenRequest)
-async def create_token(call: Call, body: bytes) -> Reply[TokenResponse]:
-    """Issue an access token to a client.
-
-    By client credentials (RFC 6749, section 4.4). The client authenticates by HTTP Basic or in the form, not by both.
-    """
-    return await _issue(call, body)
-
-
 @routes.get("/.well-known/jwks.json")
 async def get_jwks(call: Call) -> Reply[JwkSet]:
     """Show the public keys by which this tenant's access tokens can be verified."""
     return await _keys(call)
-
-
-@platform_routes.post("/platform/oauth/token", surface="oauth", body_media_type=_FORM, body_schema=TokenRequest)
-async def create_platform_token(call: Call, body: bytes) -> Reply[TokenResponse]:
-    """Issue an access token to a platform operator's client.
-
-    By client credentials (RFC 6749, section 4.4). The client authenticates by HTTP Basic or in the form, not by both.
-    """
-    return await _issue(call, body)
 
 
 @platform_routes.get("/platform/.well-known/jwks.json")

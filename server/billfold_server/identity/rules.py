@@ -1,7 +1,7 @@
 """Scopes, and how a token request is read (RFC 6749)."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import unquote_plus
 
@@ -60,14 +60,18 @@ class OAuthRefusal(Exception):
         description: For the developer of the client; says nothing about who exists.
         status: 401 for ``invalid_client``, else 400.
         basic: Whether the client came with HTTP Basic, and so must be challenged by it.
+        headers: Further headers of the answer.
     """
 
-    def __init__(self, error: str, description: str, *, basic: bool = False) -> None:
+    def __init__(
+        self, error: str, description: str, *, basic: bool = False, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(error)
         self.error = error
         self.description = description
         self.status = 401 if error == "invalid_client" else 400
         self.basic = basic
+        self.headers = headers or {}
 
 
 def read_form(body: bytes) -> dict[str, str]:

@@ -20,7 +20,7 @@ from msgspec import Meta
 from billfold_server.identity import jose
 from billfold_server.identity.profiles import SigningAlgorithm
 
-__all__ = ["AHEAD_S", "LIFE_S", "Keys", "Nonces", "Proof", "ProofRefused", "check_proof", "normalised"]
+__all__ = ["AHEAD_S", "LIFE_S", "Keys", "Nonces", "Proof", "ProofRefused", "ath_of", "check_proof", "normalised"]
 
 LIFE_S: Final = 60
 """How old a proof may be: clocks differ, and a request takes its time."""
@@ -165,7 +165,7 @@ def check_proof(
     urls: Collection[str],
     algorithms: Collection[str],
     now: datetime,
-    access_token: str | None = None,
+    ath: str | None = None,
 ) -> Proof:
     """Return what a proof proves, but for its being new and its nonce, which ``Nonces`` and ``replay`` tell.
 
@@ -176,7 +176,7 @@ def check_proof(
         urls: The addresses that the request may have been sent to, as ``normalised`` returns them.
         algorithms: What may sign here.
         now: The real time.
-        access_token: The token beside it, where there is one; the proof must be made for it.
+        ath: ``ath_of`` the access token beside it, where there is one; the proof must be made for it.
 
     Raises:
         ProofRefused: It doesn't hold.
@@ -193,11 +193,12 @@ def check_proof(
         raise _refusal("the proof's signature doesn't verify") from None
     except (ValueError, msgspec.DecodeError):
         raise _refusal("the proof's claims can't be read") from None
-    if claims.htm != method:
+    # HEAD is GET without the body, and is run as one.
+    if claims.htm != method and (claims.htm, method) != ("HEAD", "GET"):
         raise _refusal("the proof is for another method")
     if normalised(claims.htu) not in urls:
         raise _refusal("the proof is for another address")
-    if access_token is not None and not _same(claims.ath or "", _digest(access_token)):
+    if ath is not None and not _same(claims.ath or "", ath):
         raise _refusal("the proof is for another access token")
     _check_time(claims, now.timestamp())
     expires_at = datetime.fromtimestamp(claims.iat + LIFE_S, tz=UTC)
@@ -282,7 +283,7 @@ class Nonces:
 _REALMS: Final = 5_000
 
 
-def _digest(access_token: str) -> str:
+def ath_of(access_token: str) -> str:
     """Return the ``ath`` of a token (section 4.2)."""
     return base64.urlsafe_b64encode(hashlib.sha256(access_token.encode()).digest()).rstrip(b"=").decode()
 

@@ -196,7 +196,7 @@ class TestAnAssertion:
             {"iss": "cli_other"},
             {"iss": None},
             {"sub": None},
-            {"sub": ids.new(Prefix.CLIENT)},
+            {"sub": "cli_01m7x1s4fkf1wbnf9xbakptwq8"},
             {"jti": None},
             {"jti": ""},
             {"jti": 1},

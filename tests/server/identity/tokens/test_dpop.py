@@ -141,10 +141,10 @@ class TestAProof:
 
     def test_is_made_for_the_token_beside_it(self) -> None:
         """At a resource the proof holds the token's digest (section 4.3, item 12)."""
-        assert check(made(token="one"), access_token="one").jkt == PROVER.jkt
+        assert check(made(token="one"), ath=ath_of("one")).jkt == PROVER.jkt
         for proof in (made(), made(token="two"), made(ath=ath_of("one")[:-1]), made(ath="é")):
             with pytest.raises(ProofRefused):
-                check(proof, access_token="one")
+                check(proof, ath=ath_of("one"))
 
 
 class TestANonce:

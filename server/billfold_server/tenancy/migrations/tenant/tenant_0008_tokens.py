@@ -56,11 +56,9 @@ STATEMENTS: Final = (
         scopes text[] NOT NULL,
         resources text[] NOT NULL,
         jkt text CHECK (length(jkt) = 43),
-        x5t text CHECK (length(x5t) = 43),
         created_at timestamptz NOT NULL,
         expires_at timestamptz NOT NULL,
-        rotated_at timestamptz,
-        revoked_at timestamptz
+        rotated_at timestamptz
     )
     """,
     "CREATE INDEX refresh_tokens_grant_id ON refresh_tokens (grant_id)",
@@ -84,6 +82,6 @@ GRANTS: Final = {
     "seen_tokens": "SELECT, INSERT, UPDATE (expires_at), DELETE",
     # What was allowed doesn't change; only its end is added.
     "grants": "SELECT, INSERT, UPDATE (revoked_at, reason)",
-    "refresh_tokens": "SELECT, INSERT, UPDATE (rotated_at, revoked_at), DELETE",
+    "refresh_tokens": "SELECT, INSERT, UPDATE (rotated_at), DELETE",
     "revoked_tokens": "SELECT, INSERT, UPDATE (expires_at), DELETE",
 }

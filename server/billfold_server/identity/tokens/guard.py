@@ -1,0 +1,294 @@
+"""The resource server's check of access tokens, at every request of every route.
+
+A token that was found to be good is remembered by the digest of its header, so that its signature is verified once per
+worker. What can change is looked at each time: the end of its life, the standing of its client and its grant, and, of a
+bound token, the key that this very request shows. Sources: RFC 6750, RFC 8705, section 3; RFC 9068, section 4;
+RFC 9449, section 7.
+"""
+
+import hashlib
+import hmac
+import re
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from uuid import UUID
+
+import msgspec
+
+from billfold import errors, ids
+from billfold.clock import Clock
+from billfold.ids import Prefix
+from billfold_server.identity.caching import Bounded, Once
+from billfold_server.identity.realms import Realm
+from billfold_server.identity.signing.service import Signing
+from billfold_server.identity.tokens import access_tokens
+from billfold_server.identity.tokens.access_tokens import Claims, digest_of
+from billfold_server.identity.tokens.binding import PURPOSE, Addresses, check_nonce
+from billfold_server.identity.tokens.certificate_binding import is_bound_to
+from billfold_server.identity.tokens.dpop import Keys, Nonces, ProofRefused, ath_of, check_proof
+from billfold_server.identity.tokens.refusals import TokenRefused, challenges_of
+from billfold_server.identity.tokens.replay import Replay
+from billfold_server.identity.tokens.standings import (
+    STANDING_S,
+    GrantStanding,
+    Standing,
+    read_grant,
+    read_standing,
+)
+from billfold_server.tenancy.context import Caller, TenantRef
+
+if TYPE_CHECKING:
+    from billfold_server.tenancy.transaction import Database
+
+__all__ = ["Guard", "Request"]
+
+_FORM = re.compile(r"(?i:(bearer|dpop)) +([A-Za-z0-9._~+/-]+=*)")
+_TOLD: Final = "the access token isn't valid here and now"
+
+
+class Request(Protocol):
+    """A request, as far as its token is concerned; ``http.context.RequestContext`` is one."""
+
+    headers: Mapping[str, str]
+    path: str
+    tenant: TenantRef | None
+    certificate: bytes | None
+    request_id: str
+    nonce: str | None
+
+
+class _Known(msgspec.Struct, eq=False):
+    """A token that was found to be good, and what came of it.
+
+    Attributes:
+        ath: The token's digest, for which proofs must be made.
+        claims: What it says.
+        resource: What it opens, below the issuer.
+        digest: Under which it would be revoked.
+        client_id: Whose it is.
+        user_id: For whom it acts.
+        grant_id: By which grant.
+        scopes: What it asks for.
+        standing: What its client could do when it was last shown.
+        allowed: What of its scopes that left; None where it was revoked.
+    """
+
+    ath: str
+    claims: Claims
+    resource: str
+    digest: bytes
+    client_id: UUID
+    user_id: UUID | None
+    grant_id: UUID | None
+    scopes: frozenset[str]
+    standing: Standing | None = None
+    allowed: frozenset[str] | None = None
+
+
+class Guard:
+    """Lets in who shows a token that counts, for all realms of one process.
+
+    Args:
+        realm: Knows the realm of a tenant, or of the platform.
+        signing: Knows their keys.
+        database: Where standings are read.
+        clock: The real clock.
+        replay: Remembers proofs.
+        nonces: Those of the server.
+        addresses: Under which requests come.
+        proof_keys: Keys of proofs that are known already.
+    """
+
+    def __init__(
+        self,
+        *,
+        realm: Callable[[TenantRef | None], Realm],
+        signing: Signing,
+        database: "Database",
+        clock: Clock,
+        replay: Replay,
+        nonces: Nonces,
+        addresses: Addresses,
+        proof_keys: Keys,
+    ) -> None:
+        self._realm = realm
+        self._signing = signing
+        self._database = database
+        self._clock = clock
+        self._replay = replay
+        self._nonces = nonces
+        self._addresses = addresses
+        self._proof_keys = proof_keys
+        self._verified: Bounded[tuple[str, bytes], _Known] = Bounded(20_000)
+        self._standings: Bounded[tuple[str, UUID], Standing] = Bounded(20_000)
+        self._grants: Bounded[tuple[str, UUID], GrantStanding] = Bounded(20_000)
+        self._once = Once()
+
+    async def admit(self, request: Request, resource: str, method: str) -> Caller:
+        """Return the caller whom a request's token names.
+
+        Args:
+            request: The request.
+            resource: What it asks for, below the issuer, such as ``/v1``; empty is what any token of the realm opens.
+            method: Its method.
+
+        Raises:
+            TokenRefused: There is no token, or none that counts here, now and for who shows it.
+        """
+        realm = self._realm(request.tenant)
+        header = request.headers.get("authorization")
+        if header is None:
+            raise TokenRefused("an access token is required", challenges_of(realm.profile), absent=True)
+        # The key is a digest, so that the cache holds nothing that opens anything.
+        key = (realm.owner, hashlib.sha256(header.encode()).digest())
+        now = self._clock.now()
+        try:
+            known = self._verified.get(key)
+            if known is None:
+                known = await self._verify(realm, header, now)
+                self._verified.put(key, known)
+            allowed = await self._allowed(realm, known, now)
+        except errors.InvalidToken as error:
+            raise TokenRefused(str(error), challenges_of(realm.profile, error="invalid_token")) from None
+        if resource != known.resource and resource:
+            raise TokenRefused(_TOLD, challenges_of(realm.profile, error="invalid_token"))
+        if known.claims.cnf is not None:
+            await self._check_binding(realm, known, request, method, now)
+        elif not realm.profile.bearer:
+            raise TokenRefused("the access token isn't bound", challenges_of(realm.profile, error="invalid_token"))
+        return Caller(
+            actor=known.claims.client_id,
+            client_id=known.client_id,
+            request_id=request.request_id,
+            scopes=allowed,
+            user_id=known.user_id,
+            grant_id=known.grant_id,
+        )
+
+    async def inspect(self, realm: Realm, token: str) -> Claims | None:
+        """Return what a token of the realm says if it is good at this moment, whoever holds it, or None."""
+        try:
+            known = await self._read(realm, token, self._clock.now())
+            await self._allowed(realm, known, self._clock.now())
+        except errors.InvalidToken:
+            return None
+        return known.claims
+
+    async def _verify(self, realm: Realm, header: str, now: datetime) -> _Known:
+        """Check a token that wasn't shown to this worker before, and that its scheme fits."""
+        if (match := _FORM.fullmatch(header)) is None:
+            raise errors.InvalidToken("the Authorization header isn't of the form <scheme> <token>")
+        known = await self._read(realm, match[2], now)
+        bound = known.claims.cnf is not None and known.claims.cnf.jkt is not None
+        # A bound token isn't taken as a bearer's (RFC 9449, section 7.2), nor the reverse.
+        if bound is not (match[1].lower() == "dpop"):
+            raise errors.InvalidToken("the access token isn't of this scheme")
+        return known
+
+    async def _read(self, realm: Realm, token: str, now: datetime) -> _Known:
+        public = await self._signing.public_key(realm, access_tokens.key_id_of(token))
+        if public is None or public.purpose != "tokens":
+            raise errors.InvalidToken(_TOLD)
+        claims = access_tokens.verify(
+            token, public.key, alg=public.algorithm, issuer=realm.issuer, now_s=int(now.timestamp())
+        )
+        if not claims.aud.startswith(realm.issuer + "/"):
+            raise errors.InvalidToken(_TOLD)
+        return _Known(
+            ath="" if claims.cnf is None else ath_of(token),
+            claims=claims,
+            resource=claims.aud.removeprefix(realm.issuer),
+            digest=digest_of(claims.jti),
+            client_id=ids.decode(Prefix.CLIENT, claims.client_id),
+            user_id=None if claims.gid is None else ids.decode(Prefix.USER, claims.sub),
+            grant_id=None if claims.gid is None else ids.decode(Prefix.GRANT, claims.gid),
+            scopes=frozenset(claims.scope.split(" ")),
+        )
+
+    # What can have changed since it was issued.
+
+    async def _allowed(self, realm: Realm, known: _Known, now: datetime) -> frozenset[str]:
+        """Return what a token still allows.
+
+        Raises:
+            errors.InvalidToken: It has ended or was revoked, or its client or grant doesn't stand.
+        """
+        if now.timestamp() >= known.claims.exp:
+            raise errors.InvalidToken(_TOLD)
+        standing = self._standings.get((realm.owner, known.client_id))
+        if standing is None or time.monotonic() - standing.read_at >= STANDING_S:
+            work = self._read_standing(realm, known.client_id, standing)
+            standing = await self._once.do(("standing", realm.owner, known.client_id), work)
+        if known.standing is not standing:
+            stands = standing.active and known.digest not in standing.revoked
+            known.standing, known.allowed = standing, known.scopes & standing.scopes if stands else None
+        if known.allowed is None or (known.grant_id is not None and not await self._grant_stands(realm, known)):
+            raise errors.InvalidToken(_TOLD)
+        return known.allowed
+
+    async def _grant_stands(self, realm: Realm, known: _Known) -> bool:
+        assert known.grant_id is not None
+        standing = self._grants.get((realm.owner, known.grant_id))
+        if standing is None or time.monotonic() - standing.read_at >= STANDING_S:
+            work = self._read_grant(realm, known.grant_id, known.client_id)
+            standing = await self._once.do(("grant", realm.owner, known.grant_id), work)
+        return standing.stands
+
+    async def _read_standing(self, realm: Realm, client_id: UUID, former: Standing | None) -> Standing:
+        async with self._tx(realm) as tx:
+            standing = await read_standing(tx, client_id, former, self._clock.now())
+        self._standings.put((realm.owner, client_id), standing)
+        return standing
+
+    async def _read_grant(self, realm: Realm, grant_id: UUID, client_id: UUID) -> GrantStanding:
+        async with self._tx(realm) as tx:
+            standing = await read_grant(tx, grant_id, client_id)
+        self._grants.put((realm.owner, grant_id), standing)
+        return standing
+
+    # Who holds the key.
+
+    async def _check_binding(self, realm: Realm, known: _Known, request: Request, method: str, now: datetime) -> None:
+        """See that the request shows every key to which its token is bound."""
+        cnf = known.claims.cnf
+        assert cnf is not None
+        if cnf.x5t is not None and not is_bound_to(cnf.x5t, request.certificate):
+            raise TokenRefused(
+                "the access token is bound to another certificate", challenges_of(realm.profile, error="invalid_token")
+            )
+        if cnf.jkt is None:
+            return
+        try:
+            await self._check_proof(realm, known, request, method, now)
+        except ProofRefused as refusal:
+            challenges = challenges_of(realm.profile, error=refusal.error, scheme="DPoP")
+            nonce = self._nonces.current(realm.owner, now)
+            raise TokenRefused(refusal.description, challenges, nonce=nonce) from None
+
+    async def _check_proof(self, realm: Realm, known: _Known, request: Request, method: str, now: datetime) -> None:
+        header = request.headers.get("dpop")
+        if header is None:
+            raise ProofRefused("invalid_dpop_proof", "the access token is bound to a key, and there is no proof of it")
+        proof = check_proof(
+            header,
+            keys=self._proof_keys,
+            method=method,
+            urls=self._addresses.of(realm, request.path),
+            algorithms=realm.profile.algorithms,
+            now=now,
+            ath=known.ath,
+        )
+        cnf = known.claims.cnf
+        if cnf is None or cnf.jkt is None or not hmac.compare_digest(cnf.jkt, proof.jkt):
+            raise ProofRefused("invalid_dpop_proof", "the access token is bound to another key")
+        check_nonce(self._nonces, realm, proof.nonce, now)
+        current = self._nonces.current(realm.owner, now)
+        request.nonce = None if proof.nonce == current else current
+        if not await self._replay.first_use(realm, PURPOSE, proof.jkt, proof.jti, proof.expires_at):
+            raise ProofRefused("invalid_dpop_proof", "the proof was shown before")
+
+    def _tx(self, realm: Realm) -> AbstractAsyncContextManager[Any]:
+        return self._database.platform_tx() if realm.tenant is None else self._database.tx(realm.tenant)

@@ -1,0 +1,70 @@
+"""The endpoints of tokens: issued, looked into, ended; and who has signed in.
+
+A tenant and the platform are served by the same functions; the address says whose clients and keys are meant.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+from billfold.contract.oauth import TokenRequest, TokenResponse
+from billfold_server.http.routing import Call, Reply, Routes
+from billfold_server.identity import rules
+from billfold_server.identity.answers import refused
+from billfold_server.identity.clients.rows import Client
+from billfold_server.identity.grants.issuing import issue
+from billfold_server.identity.realms import Realm
+from billfold_server.identity.rules import OAuthRefusal
+from billfold_server.identity.service import authenticate
+
+__all__ = ["platform_routes", "routes"]
+
+routes = Routes(
+    tag="Identity",
+    description="Access tokens (RFC 6749, RFC 9068), bound to the client's key (RFC 9449, RFC 8705) by most profiles.",
+    audience="tenant-public",
+)
+platform_routes = Routes(
+    tag="Identity",
+    description="Access tokens of platform operators, by an issuer of their own.",
+    audience="platform-public",
+)
+
+_FORM: Final = "application/x-www-form-urlencoded"
+
+Endpoint = Callable[[Call, Realm, Client, Mapping[str, str]], Awaitable[Reply[Any]]]
+
+
+async def _asked(call: Call, body: bytes, endpoint: Endpoint) -> Reply[Any]:
+    """Run an endpoint for a client, once it has authenticated."""
+    realm = call.services.identity.realm(call.tenant_or_none)
+    try:
+        form = rules.read_form(body)
+        client = await authenticate(call.services, realm, call, form)
+        return await endpoint(call, realm, client, form)
+    except OAuthRefusal as refusal:
+        return refused(refusal)
+
+
+async def _issue(call: Call, realm: Realm, client: Client, form: Mapping[str, str]) -> Reply[TokenResponse]:
+    token, headers = await issue(call, realm, client, form)
+    return Reply(body=token, headers={"Cache-Control": "no-store", **headers})
+
+
+@routes.post("/oauth/token", surface="oauth", body_media_type=_FORM, body_schema=TokenRequest)
+async def create_token(call: Call, body: bytes) -> Reply[TokenResponse]:
+    """Issue an access token to a client.
+
+    By an authorization code, by client credentials or by a refresh token (RFC 6749, sections 4.1.3, 4.4 and 6). The
+    client authenticates in the one way that it is registered for, and shows the key to which its token will be bound.
+    """
+    return await _asked(call, body, _issue)
+
+
+@platform_routes.post("/platform/oauth/token", surface="oauth", body_media_type=_FORM, body_schema=TokenRequest)
+async def create_platform_token(call: Call, body: bytes) -> Reply[TokenResponse]:
+    """Issue an access token to a platform operator's client.
+
+    By an authorization code, by client credentials or by a refresh token (RFC 6749, sections 4.1.3, 4.4 and 6). The
+    client authenticates in the one way that it is registered for, and shows the key to which its token will be bound.
+    """
+    return await _asked(call, body, _issue)
