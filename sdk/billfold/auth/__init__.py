@@ -9,6 +9,9 @@ Programs of their own (client credentials)::
     key = PemKey("client.pem")
     billfold = Billfold(base_url="https://bank.example/t/bank", auth=PrivateKeyJWT("cli_…", key, dpop=key))
     billfold = Billfold(base_url="https://bank.example/t/bank", auth=MutualTLS("cli_…", "client.crt", "client.key"))
+
+Programs that act for users who sign in (authorization code) use ``AuthorizationFlow`` or ``AsyncAuthorizationFlow``,
+and then ``billfold.as_user(tokens)``. What can go wrong is drawn in ``billfold.auth.refusals``.
 """
 
 from typing import TYPE_CHECKING
@@ -16,6 +19,8 @@ from typing import TYPE_CHECKING
 from billfold._lazy import lazy
 
 if TYPE_CHECKING:
+    from billfold.auth._async.flow import AsyncAuthorizationFlow
+    from billfold.auth._sync.flow import AuthorizationFlow
     from billfold.auth.certificates import ClientCertificate
     from billfold.auth.credentials import (
         AccessToken,
@@ -41,12 +46,17 @@ if TYPE_CHECKING:
         SignInExpired,
         StateMismatch,
     )
+    from billfold.auth.sealing import Sealer
+    from billfold.auth.sign_in import AuthorizationRequest, Pending, UserTokens
 
 __all__ = [
     "AccessDenied",
     "AccessToken",
+    "AsyncAuthorizationFlow",
     "AuthorizationFailed",
+    "AuthorizationFlow",
     "AuthorizationRefused",
+    "AuthorizationRequest",
     "AuthorizationServer",
     "CallbackInvalid",
     "ClientAuthentication",
@@ -58,16 +68,23 @@ __all__ = [
     "InteractionRequired",
     "IssuerMismatch",
     "MutualTLS",
+    "Pending",
     "PrivateKeyJWT",
     "ResponseInvalid",
+    "Sealer",
     "ServerAway",
     "SignInExpired",
     "StateMismatch",
     "TokenStore",
+    "UserTokens",
 ]
 
 _HOMES = {
+    "AsyncAuthorizationFlow": "_async.flow",
+    "AuthorizationFlow": "_sync.flow",
     "AuthorizationServer": "discovery",
+    "Sealer": "sealing",
+    **dict.fromkeys(("AuthorizationRequest", "Pending", "UserTokens"), "sign_in"),
     "ClientCertificate": "certificates",
     **dict.fromkeys(
         (

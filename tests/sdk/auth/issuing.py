@@ -119,6 +119,7 @@ class AuthorizationServer:
         self.tokens: dict[str, Claims] = {}
         self.refresh_tokens: dict[str, Claims] = {}
         self.token_ttl_s = 300
+        self.renews_id_token = False
 
     @property
     def now(self) -> float:
@@ -251,6 +252,8 @@ class AuthorizationServer:
             if known is None or (known["client_id"], known["jkt"]) != (client.client_id, jkt):
                 raise Refused("invalid_grant")
             granted["sub"] = known["sub"]
+            if self.renews_id_token:
+                extra["id_claims"] = {"aud": client.client_id}
         token = secrets.token_urlsafe(16)
         self.tokens[token] = granted
         kind = "DPoP" if jkt else "Bearer"
@@ -273,7 +276,8 @@ class AuthorizationServer:
         self.refresh_tokens[refresh_token] = dict(granted)
         made: Claims = {"refresh_token": refresh_token}
         if "authorization_details" in asked:
-            made["authorization_details"] = json.loads(asked["authorization_details"])
+            details = asked["authorization_details"]
+            made["authorization_details"] = json.loads(details) if isinstance(details, str) else details
         if "openid" in asked.get("scope", "").split():
             wanted = {"nonce": asked["nonce"], "s_hash": half_hash(asked["state"])}
             made["id_claims"] = {"aud": client.client_id, **wanted}

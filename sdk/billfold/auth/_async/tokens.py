@@ -82,7 +82,7 @@ class AsyncCredentials:
     """
 
     def __init__(
-        self, auth: ClientAuthentication, authority: AsyncAuthority, fields: dict[str, str], *, bound: bool
+        self, auth: ClientAuthentication, authority: AsyncAuthority, fields: dict[str, Any], *, bound: bool
     ) -> None:
         self._auth = auth
         self._authority = authority
@@ -103,7 +103,7 @@ class AsyncCredentials:
         if self._bound and auth.dpop is not None:
             proven = True
             headers["dpop"] = await proof(session, authority, auth.dpop, step.call, step.call.url)
-        body = urlencode(fields).encode()
+        body = urlencode(fields, doseq=True).encode()
         return Shown(headers, body=body, outdated=tells) if proven else Shown(headers, body=body)
 
 

@@ -82,7 +82,7 @@ class Credentials:
     """
 
     def __init__(
-        self, auth: ClientAuthentication, authority: Authority, fields: dict[str, str], *, bound: bool
+        self, auth: ClientAuthentication, authority: Authority, fields: dict[str, Any], *, bound: bool
     ) -> None:
         self._auth = auth
         self._authority = authority
@@ -103,7 +103,7 @@ class Credentials:
         if self._bound and auth.dpop is not None:
             proven = True
             headers["dpop"] = proof(session, authority, auth.dpop, step.call, step.call.url)
-        body = urlencode(fields).encode()
+        body = urlencode(fields, doseq=True).encode()
         return Shown(headers, body=body, outdated=tells) if proven else Shown(headers, body=body)
 
 

@@ -1,18 +1,19 @@
 """The few things that differ between the asynchronous client and the synchronous one. Both are written by hand."""
 
 import asyncio
+import inspect
 import weakref
 from asyncio import sleep
 from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 from billfold.client import _forking as forking
 from billfold.client._async.transport import AsyncHttpxTransport as DefaultTransport
 from billfold.keys.signer import Signer
 
-__all__ = ["DefaultTransport", "Lock", "read_file", "sign", "sleep"]
+__all__ = ["DefaultTransport", "Lock", "read_file", "settle", "sign", "sleep"]
 
 
 class _Signing:
@@ -62,6 +63,12 @@ class Lock:
 
     async def __aexit__(self, *_: object) -> None:
         self._locks[asyncio.get_running_loop()].release()
+
+
+async def settle(outcome: Any) -> None:
+    """Wait for what a function of the caller's has returned, if there is something to wait for."""
+    if inspect.isawaitable(outcome):
+        await outcome
 
 
 async def read_file(source: str | PathLike[str] | bytes | BinaryIO) -> bytes:

@@ -9,12 +9,16 @@ from typing import BinaryIO
 from billfold.client._sync.transport import HttpxTransport as DefaultTransport
 from billfold.keys.signer import Signer
 
-__all__ = ["DefaultTransport", "Lock", "read_file", "sign", "sleep"]
+__all__ = ["DefaultTransport", "Lock", "read_file", "settle", "sign", "sleep"]
 
 
 def sign(signer: Signer, data: bytes) -> bytes:
     """Return a key's signature of some bytes."""
     return signer.sign(data)
+
+
+def settle(_outcome: object) -> None:
+    """Do nothing: a function of the caller's has done its work when it returns."""
 
 
 def read_file(source: str | PathLike[str] | bytes | BinaryIO) -> bytes:
