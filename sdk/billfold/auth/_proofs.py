@@ -157,9 +157,9 @@ class ServerClock:
         try:
             there = parsedate_to_datetime(text)
             age_s = float(response.headers.get("age", "0"))
+            off_s = there.replace(tzinfo=there.tzinfo or UTC).timestamp() + age_s - at
         except (ValueError, TypeError, IndexError, OverflowError):
             return
-        off_s = there.replace(tzinfo=there.tzinfo or UTC).timestamp() + age_s - at
         self._learned_at = at
         # A date has whole seconds and was on its way; and nobody's clock is a day off.
         self.off_s = off_s if _TRUE_S < abs(off_s) <= _MAX_OFF_S else 0.0

@@ -126,8 +126,9 @@ def retry_after_s(response: Response, now: datetime) -> float | None:
     text = response.headers.get("retry-after")
     if text is None:
         return None
-    if _SECONDS.fullmatch(text.strip()):
-        return float(text)
+    # Python strips more than HTTP has for white space, and its numbers take less.
+    if seconds := _SECONDS.fullmatch(text.strip()):
+        return float(seconds.group())
     then, server_now = _http_date(text), _http_date(response.headers.get("date"))
     return None if then is None else max(0.0, (then - (server_now or now)).total_seconds())
 
