@@ -23,7 +23,7 @@ from billfold.contract.platform import TenantState
 from billfold_server.audit import routes as audit_routes
 from billfold_server.db.background import Background
 from billfold_server.db.jobs import JobKinds
-from billfold_server.db.pools import PoolSettings
+from billfold_server.db.pools import CONNECTIONS, PoolSettings
 from billfold_server.db.relay import Relay
 from billfold_server.db.runner import JobRunner
 from billfold_server.db.sets import as_read
@@ -120,7 +120,7 @@ def build_services(settings: Settings, *, clock: Clock | None = None) -> Service
     database = Database(
         settings.database_url.reveal(),
         deployment_secret=database_secret(keyring),
-        settings=PoolSettings(budget=settings.database_connections),
+        settings=PoolSettings(budget=settings.database_connections or CONNECTIONS),
     )
     registry = Registry(database)
     buckets = Buckets(

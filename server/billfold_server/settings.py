@@ -87,7 +87,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         database_url: PostgreSQL to use, as the server's own login; the embedded one where absent.
         admin_database_url: The same database as a role that may create roles and schemas, for who sets up and migrates;
             a process without it serves tenants, but makes none.
-        database_connections: How many connections all pools of one process may hold together.
+        database_connections: How many connections one process may hold together. A tenant keeps one to itself while it
+            is busy; with fewer than there are such tenants, each change of hands costs more than a small transaction
+            does. Where absent, 120 with the embedded database, and 20 with another, of which others want some, too.
         isolation: How tenants are kept apart in the database, where a tenant doesn't say: by ``role``, or by a
             ``login`` of its own (the production default).
         public_url: How the world reaches the server; issuers and links are made of it.
@@ -133,7 +135,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     data_dir: str = msgspec.field(default_factory=lambda: str(default_data_dir()))
     database_url: Secret | None = None
     admin_database_url: Secret | None = None
-    database_connections: Annotated[int, Meta(ge=2, le=10_000)] = 20
+    database_connections: Annotated[int, Meta(ge=2, le=10_000)] | None = None
     isolation: Literal["role", "login"] | None = None
     public_url: str | None = None
     trusted_proxies: list[str] = []

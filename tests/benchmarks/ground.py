@@ -41,8 +41,8 @@ class Ground:
         self._extent = extent
         self._programs = binaries(major)
         self.folder = _place() / f"{_PREFIX}{secrets.token_hex(6)}"
-        # As many connections as ``billfold up`` asks for, which joins this server.
-        self._server = EmbeddedPostgres(self.folder, binaries=self._programs, max_connections=100)
+        # At least as many connections as ``billfold up`` asks for, which joins this server.
+        self._server = EmbeddedPostgres(self.folder, binaries=self._programs, max_connections=250)
         self._server.start()
         self.settings: Settings = settings_for(self.folder, self._server.dsn())
         query(self._server.dsn(), f"CREATE DATABASE {_TPCB}")

@@ -1,13 +1,18 @@
-"""Connections to PostgreSQL: one pool per login, all of them under one budget.
+"""Connections to PostgreSQL: all logins' under one budget, and each with the tenant that it has served last.
 
-The server's shared login serves every tenant that is isolated by role; a tenant that is isolated by login has a pool
-of its own. PostgreSQL's ``max_connections`` is one number for all, so the pools share a budget: whoever needs a
-connection when the budget is spent takes the place of the one that has been idle for longest, and waits only when none
-is idle. One tenant alone can't use it up.
+The server's shared login serves every tenant that is isolated by role; a tenant that is isolated by login has
+connections of its own. PostgreSQL's ``max_connections`` is one number for all, so they share a budget: whoever needs a
+connection when the budget is spent takes the one that has been idle for longest, and waits only when none is idle. One
+tenant alone can't use it up.
+
+A connection could serve any tenant of its login in the next transaction, and safely so. But PostgreSQL makes its plans
+anew whenever the search path has changed since, and keeps what it knows of every tenant's tables in the memory of each
+connection's process: that costs more than the work of a small transaction, and some 3 MB. So a tenant gets the
+connection back that it had before, as long as there are enough for all that are busy.
 """
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
@@ -19,7 +24,7 @@ from billfold import errors
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
-__all__ = ["CONNECTION_LOST", "Lease", "Login", "PoolSettings", "Pools", "dsn_for"]
+__all__ = ["CONNECTIONS", "CONNECTION_LOST", "Lease", "Login", "PoolSettings", "Pools", "dsn_for"]
 
 CONNECTION_LOST = (
     asyncpg.InternalClientError,
@@ -33,7 +38,11 @@ CONNECTION_LOST = (
 """What asyncpg raises when there is no (longer a) connection."""
 
 
+CONNECTIONS = 20
+"""How many connections a process may hold where nobody says."""
 _CLOSE_TIMEOUT_S = 5.0
+_MOST_SHARES = 20
+"""For how many tenants one connection is used, one after the other; then it is closed, and its memory with it."""
 
 
 class PoolSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +56,7 @@ class PoolSettings(msgspec.Struct, frozen=True, kw_only=True):
         idle_s: After how long an idle connection is closed.
     """
 
-    budget: int = 20
+    budget: int = CONNECTIONS
     per_tenant: int = 10
     acquire_timeout_s: float = 5.0
     connect_timeout_s: float = 5.0
@@ -85,14 +94,14 @@ class Lease:
         self,
         connection: "PoolConnectionProxy[asyncpg.Record]",
         login: Login,
-        entry: "_Entry",
+        place: "_Place",
         *,
         fresh: bool,
     ) -> None:
         self.connection = connection
         self.fresh = fresh
         self.login = login
-        self.entry = entry
+        self.place = place
 
     @property
     def lost(self) -> bool:
@@ -110,15 +119,16 @@ class Pools:
     def __init__(self, dsn: str, settings: PoolSettings | None = None) -> None:
         self._dsn = dsn
         self.settings = settings or PoolSettings()
-        self._pools: OrderedDict[str | None, _Entry] = OrderedDict()
+        # By their last use, the latest at the end.
+        self._places: OrderedDict[_Place, None] = OrderedDict()
+        self._resting: dict[tuple[str | None, str], list[_Place]] = {}
         self._budget = asyncio.Semaphore(self.settings.budget)
         self._shares: dict[str, asyncio.Semaphore] = {}
         self._waiting: dict[str, int] = {}
-        self._opening = 0
         self._closed = False
 
     async def acquire(self, login: Login) -> Lease:
-        """Lend a connection of a login.
+        """Lend a connection of a login, if possible one that has served the same share last.
 
         Raises:
             errors.Overloaded: None became free in time.
@@ -140,38 +150,38 @@ class Pools:
     async def release(self, lease: Lease) -> None:
         """Take a connection back. It is closed if anything is left open on it."""
         try:
-            await lease.entry.pool.release(lease.connection)
+            await lease.place.pool.release(lease.connection)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError):
             # asyncpg has terminated the connection when its release fails, and that is all that is wanted of it.
             pass
         finally:
-            lease.entry.leases -= 1
+            self._rest(lease.place)
             self._return_permits(lease.login.share)
 
     async def close(self) -> None:
         """Close every connection; those on loan are waited for, but not for long."""
         self._closed = True
-        entries, self._pools = list(self._pools.values()), OrderedDict()
-        for entry in entries:
-            try:
-                await asyncio.wait_for(entry.pool.close(), timeout=_CLOSE_TIMEOUT_S)
-            except TimeoutError:
-                entry.pool.terminate()
+        places, self._places, self._resting = list(self._places), OrderedDict(), {}
+        try:
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                await asyncio.gather(*(place.pool.close() for place in places))
+        except TimeoutError:
+            for place in places:
+                place.pool.terminate()
 
     @property
     def on_loan(self) -> int:
         """Return how many connections are lent at the moment."""
-        return sum(entry.leases for entry in self._pools.values())
+        return sum(place.lent for place in self._places)
 
     def open_connections(self) -> dict[str | None, int]:
         """Return how many connections are open per login, for metrics and tests; None is the shared login."""
-        return {user: entry.pool.get_size() for user, entry in self._pools.items() if entry.pool.get_size()}
+        return dict(Counter(place.user for place in self._places if place.pool.get_size()))
 
     def forget(self, user: str) -> None:
-        """Close the pool of a login that is going away, with whatever runs on it."""
-        entry = self._pools.pop(user, None)
-        if entry is not None:
-            entry.pool.terminate()
+        """Close the connections of a login that is going away, with whatever runs on them."""
+        for place in [place for place in self._places if place.user == user]:
+            self._drop(place)
 
     async def _take_permits(self, share: str) -> None:
         own = self._shares.setdefault(share, asyncio.Semaphore(self.settings.per_tenant))
@@ -202,31 +212,67 @@ class Pools:
             del self._waiting[share], self._shares[share]
 
     async def _connect(self, login: Login) -> Lease:
-        entry = await self._entry(login)
-        entry.leases += 1
-        fresh = not entry.pool.get_idle_size()
-        self._opening += fresh
+        place = self._find(login)
+        place.lent = True
+        self._places[place] = None
+        self._places.move_to_end(place)
         try:
-            if fresh:
-                await self._make_room()
-            connection = await entry.pool.acquire()
+            # This connects nothing, for the pool's min_size is 0; a pool that is ready returns at once.
+            await place.pool
+            fresh = not place.pool.get_idle_size()
+            connection = await place.pool.acquire()
         except BaseException:
-            entry.leases -= 1
+            self._rest(place)
             raise
-        finally:
-            self._opening -= fresh
-        return Lease(connection, login, entry, fresh=fresh)
+        return Lease(connection, login, place, fresh=fresh)
 
-    async def _entry(self, login: Login) -> "_Entry":
-        entry = self._pools.get(login.user)
-        if entry is None:
-            self._drop_empty_pools()
-            entry = self._pools[login.user] = _Entry(self._new_pool(login))
-        # Whoever was used last is the last to be robbed of its idle connections.
-        self._pools.move_to_end(login.user)
-        # This connects nothing, for the pool's min_size is 0; a pool that is ready returns at once.
-        await entry.pool
-        return entry
+    def _find(self, login: Login) -> "_Place":
+        """Choose a place for a loan: one that has served the share last, else a new one, else another's."""
+        resting = self._resting.get((login.user, login.share), [])
+        while resting:
+            place = resting.pop()
+            if place.is_open:
+                return place
+            # It was closed for idleness, or by the database.
+            self._drop(place)
+        for place in [place for place in self._places if not place.lent and not place.is_open]:
+            self._drop(place)
+        # Those that are lent include those that are only being opened.
+        if len(self._places) >= self.settings.budget:
+            # Whoever looks here holds a permit and has no connection, so one of the others is idle.
+            idle = [place for place in self._places if not place.lent]
+            taken = next((place for place in idle if place.user == login.user), idle[0])
+            self._take_from_rest(taken)
+            if taken.user == login.user and taken.shares < _MOST_SHARES:
+                taken.share = login.share
+                taken.shares += 1
+                return taken
+            self._drop(taken)
+        return _Place(self._new_pool(login), login)
+
+    def _rest(self, place: "_Place") -> None:
+        """Let a place rest after a loan, unless it is gone by now."""
+        place.lent = False
+        if place not in self._places:
+            return
+        if not place.is_open:
+            self._drop(place)
+            return
+        self._places.move_to_end(place)
+        self._resting.setdefault((place.user, place.share), []).append(place)
+
+    def _drop(self, place: "_Place") -> None:
+        """Close a place's connection, if there is one, and forget the place."""
+        self._places.pop(place, None)
+        self._take_from_rest(place)
+        place.pool.terminate()
+
+    def _take_from_rest(self, place: "_Place") -> None:
+        resting = self._resting.get((place.user, place.share), [])
+        if place in resting:
+            resting.remove(place)
+        if not resting:
+            self._resting.pop((place.user, place.share), None)
 
     def _new_pool(self, login: Login) -> "asyncpg.Pool[asyncpg.Record]":
         return asyncpg.create_pool(
@@ -234,7 +280,7 @@ class Pools:
             user=login.user,
             password=login.password,
             min_size=0,
-            max_size=self.settings.budget,
+            max_size=1,
             max_inactive_connection_lifetime=self.settings.idle_s,
             timeout=self.settings.connect_timeout_s,
             reset=_already_reset,
@@ -242,30 +288,27 @@ class Pools:
             server_settings={"search_path": "", "jit": "off", "application_name": "billfold"},
         )
 
-    async def _make_room(self) -> None:
-        """While the budget is spent, close an idle connection of the pool that has rested for longest."""
-        while sum(entry.pool.get_size() for entry in self._pools.values()) + self._opening > self.settings.budget:
-            victim = next((entry.pool for entry in self._pools.values() if entry.pool.get_idle_size()), None)
-            if victim is None:
-                return
-            connection = await victim.acquire()
-            connection.terminate()
-            await victim.release(connection)
 
-    def _drop_empty_pools(self) -> None:
-        """Forget the pools that nobody uses and whose connections have all been closed for idleness."""
-        for user, entry in list(self._pools.items()):
-            if not entry.leases and not entry.pool.get_size():
-                del self._pools[user]
-                entry.pool.terminate()
+class _Place:
+    """A pool of one connection, so that who borrows can choose which one.
 
+    Attributes:
+        share: For whom it was lent last.
+        shares: For how many it was lent by now; each leaves its tables in the memory of PostgreSQL's process.
+        lent: Whether it is lent, or about to be.
+    """
 
-class _Entry:
-    """A pool, and how many use it or are about to."""
-
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", login: Login) -> None:
         self.pool = pool
-        self.leases = 0
+        self.user = login.user
+        self.share = login.share
+        self.shares = 1
+        self.lent = False
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether it has a connection."""
+        return self.pool.get_size() > 0
 
 
 def unavailable() -> errors.DatabaseUnavailable:

@@ -20,10 +20,21 @@ import asyncpg
 import msgspec
 
 from billfold_server.db.embedded import EmbeddedPostgres
+from billfold_server.db.pools import CONNECTIONS
 from billfold_server.serving.failures import Exit, Failure, too_many_connections
 from billfold_server.settings import Secret, Settings
 
-__all__ = ["Facts", "Found", "Step", "find_database", "follow_embedded", "look", "needed_connections", "unfit"]
+__all__ = [
+    "Facts",
+    "Found",
+    "Step",
+    "embedded_for",
+    "find_database",
+    "follow_embedded",
+    "look",
+    "needed_connections",
+    "unfit",
+]
 
 T = TypeVar("T")
 Step = Callable[[str], None]
@@ -32,6 +43,10 @@ Step = Callable[[str], None]
 OLDEST_MAJOR = 16
 _OWN_CONNECTIONS = 5
 """What the parent and commands need beside the workers: preparing, migrating, doctor."""
+_EMBEDDED_CONNECTIONS = 120
+"""How many a worker may hold of an embedded database where nobody says, for it has hardly anyone else to serve."""
+_SPARE_CONNECTIONS = 50
+"""What an embedded database accepts beyond that: PostgreSQL keeps some to itself, and other programs may join."""
 _CONNECT_TIMEOUT_S = 5
 
 _FACTS = """
@@ -162,7 +177,15 @@ def _unreachable(url: Secret, error: Exception) -> Failure:
 
 def needed_connections(settings: Settings) -> int:
     """Return how many connections a server with these settings may want at once."""
-    return settings.workers * settings.database_connections + _OWN_CONNECTIONS
+    return settings.workers * (settings.database_connections or CONNECTIONS) + _OWN_CONNECTIONS
+
+
+def embedded_for(settings: Settings) -> tuple[Settings, EmbeddedPostgres]:
+    """Return the embedded database, not started yet, and the settings with their number of connections to it."""
+    connections = settings.database_connections or _EMBEDDED_CONNECTIONS
+    settings = msgspec.structs.replace(settings, database_connections=connections)
+    most = needed_connections(settings) + _SPARE_CONNECTIONS
+    return settings, EmbeddedPostgres(Path(settings.data_dir), max_connections=max(100, most))
 
 
 def unfit(facts: Facts, settings: Settings) -> Failure | None:
@@ -191,7 +214,8 @@ def unfit(facts: Facts, settings: Settings) -> Failure | None:
     if needed > usable:
         return Failure(
             "too_few_connections",
-            f"{settings.workers} workers with {settings.database_connections} connections each need {needed}, and "
+            f"{settings.workers} workers with {settings.database_connections or CONNECTIONS} connections each need "
+            f"{needed}, and "
             f"{facts.role} can have {usable} of the database's {facts.max_connections}: choose fewer --workers, "
             "lower BILLFOLD_DATABASE_CONNECTIONS, or raise the database's max_connections.",
             Exit.SETTINGS,
@@ -221,7 +245,7 @@ async def find_database(
     if settings.database_url is not None:
         yield await _of_url(settings, settings.database_url, step, adopt_keyring=adopt_keyring)
         return
-    embedded = EmbeddedPostgres(Path(settings.data_dir), max_connections=max(100, needed_connections(settings)))
+    settings, embedded = embedded_for(settings)
     step("Starting PostgreSQL")
     loading = asyncio.create_task(_load())
     admin_url = Secret(await _finished(asyncio.to_thread(embedded.start), undo=embedded.stop))

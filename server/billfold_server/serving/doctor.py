@@ -23,13 +23,13 @@ from cryptography import x509
 
 from billfold_server.app import database_secret
 from billfold_server.app import open_services as open_app
-from billfold_server.db.embedded import EmbeddedPostgres, find_binaries
+from billfold_server.db.embedded import find_binaries
 from billfold_server.db.embedded.binaries import runnable_binaries
 from billfold_server.db.embedded.folders import first_closed, runtime_user
 from billfold_server.db.pools import dsn_for
 from billfold_server.keys.service import open_keyring
 from billfold_server.serving import rules
-from billfold_server.serving.database import Facts, Step, look, needed_connections, unfit
+from billfold_server.serving.database import Facts, Step, embedded_for, look, unfit
 from billfold_server.serving.explaining import explain
 from billfold_server.serving.failures import Failure
 from billfold_server.serving.instance import find_running
@@ -165,7 +165,7 @@ async def _reachable(settings: Settings) -> AsyncIterator[Secret | None]:
     if not await asyncio.to_thread(_is_made, data_dir / "postgres" / "data"):
         yield None
         return
-    embedded = EmbeddedPostgres(data_dir, max_connections=max(100, needed_connections(settings)))
+    _, embedded = embedded_for(settings)
     url = Secret(await asyncio.to_thread(embedded.start))
     try:
         yield url

@@ -281,5 +281,5 @@ class TestAnIdlePool:
             while database.pools.open_connections():
                 await asyncio.sleep(0.01)
         await session(database, vaults[1])
-        assert set(database.pools._pools) == {vaults[1].runtime_role}
+        assert {place.user for place in database.pools._places} == {vaults[1].runtime_role}
         await database.close()

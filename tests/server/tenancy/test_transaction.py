@@ -34,7 +34,7 @@ async def leftovers(tenancy: Tenancy) -> dict[str, Any]:
     in_context = False
     with contextlib.suppress(NoTransactionError):
         in_context = ENGINE.open_transaction().open
-    lease = await tenancy.database.pools.acquire(Login("test"))
+    lease = await tenancy.database.pools.acquire(Login(tenancy.tenant.id.hex))
     try:
         row = await lease.connection.fetchrow(
             "SELECT current_user::text = session_user::text AS own_role, current_setting('search_path') AS path, "
@@ -139,7 +139,7 @@ class TestAForgottenTenant:
 
     async def test_finds_no_tables(self, bank: Tenancy) -> None:
         """Outside of a tenant's transaction the shared login sees no tenant's table (42P01)."""
-        lease = await bank.database.pools.acquire(Login("test"))
+        lease = await bank.database.pools.acquire(Login(bank.tenant.id.hex))
         try:
             with pytest.raises(asyncpg.UndefinedTableError) as caught:
                 await lease.connection.fetch("SELECT body FROM notes")
@@ -180,7 +180,7 @@ class TestAForeignSchema:
 
     async def test_may_not_be_entered_from_the_shared_login(self, bank: Tenancy) -> None:
         """The shared login inherits no tenant's rights, so outside of a transaction it may enter no schema."""
-        lease = await bank.database.pools.acquire(Login("test"))
+        lease = await bank.database.pools.acquire(Login(bank.tenant.id.hex))
         try:
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await lease.connection.fetch(f"TABLE {bank.tenant.schema}.notes")
