@@ -87,6 +87,7 @@ ROOMS: Final[tuple[Routes, ...]] = (
     tokens_routes.platform_routes,
     identity_routes.platform_routes,
     discovery_routes.platform_routes,
+    people_routes.user_routes,
     people_routes.routes,
     people_routes.platform_routes,
     authorization_routes.platform_routes,

@@ -130,6 +130,12 @@ SECTIONS = {
     "ledger": Section(
         "billfold_server.ledger.commands", "ledger", "Verify, export and import a tenant's books.", open_services
     ),
+    "users": Section(
+        "billfold_server.people.commands",
+        "users",
+        "Create, invite, list, disable and unlock the people who sign in.",
+        open_services,
+    ),
     "statements": Section(
         "billfold_server.reconciliation.commands", "statements", "Import bank statements.", open_services
     ),

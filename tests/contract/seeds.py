@@ -171,6 +171,11 @@ def _statement_entry(seeds: Seeds) -> str:
     return entry
 
 
+def _user(seeds: Seeds) -> str:
+    body = {"login_realm": "staff", "login_name": f"user.{secrets.token_hex(6)}", "display_name": "Grace Hopper"}
+    return str(seeds.post("/v1/users", body)["id"])
+
+
 SEEDS: dict[str, Callable[[Seeds], str]] = {
     "par": _party,
     "wal": _wallet,
@@ -183,6 +188,7 @@ SEEDS: dict[str, Callable[[Seeds], str]] = {
     "jrn": _journal_entry,
     "sti": _statement_import,
     "ste": _statement_entry,
+    "usr": _user,
 }
 """How one of each kind is made, in the order in which they lean on each other."""
 
@@ -202,10 +208,16 @@ def _fresh_alias(seeds: Seeds) -> dict[str, str]:
     return {"wallet_id": wallet, "alias_id": _alias(seeds, wallet)}
 
 
+def _fresh_user(seeds: Seeds) -> dict[str, str]:
+    return {"user_id": _user(seeds)}
+
+
 FRESH: dict[str, Callable[[Seeds], dict[str, str]]] = {
     "closeWallet": _fresh_wallet,
     "freezeWallet": _fresh_wallet,
     "unfreezeWallet": _frozen_wallet,
+    "createEnrolmentCode": _fresh_user,
+    "disableUser": _fresh_user,
     "deleteAlias": _fresh_alias,
     "captureHold": lambda seeds: {"hold_id": _hold(seeds)},
     "releaseHold": lambda seeds: {"hold_id": _hold(seeds)},

@@ -8,7 +8,7 @@ import re
 from typing import Any, Final, Generic, TypeVar
 
 from billfold.client._open import Decode, decoder, page_type
-from billfold.contract import ledger, parties, platform, statements, wallets
+from billfold.contract import ledger, parties, platform, statements, users, wallets
 from billfold.contract.common import Page, Response
 
 __all__ = ["Operation", "paged"]
@@ -79,6 +79,15 @@ LIST_PARTIES: Final = paged("/v1/parties", parties.Party)
 CREATE_PARTY: Final = Operation("POST", "/v1/parties", parties.Party)
 GET_PARTY: Final = Operation("GET", "/v1/parties/{party_id}", parties.Party)
 UPDATE_PARTY: Final = Operation("PATCH", "/v1/parties/{party_id}", parties.Party)
+
+LIST_USERS: Final = paged("/v1/users", users.User)
+CREATE_USER: Final = Operation("POST", "/v1/users", users.User)
+GET_USER: Final = Operation("GET", "/v1/users/{user_id}", users.User)
+CREATE_ENROLMENT_CODE: Final = Operation("POST", "/v1/users/{user_id}/enrolment-codes", users.EnrolmentCode)
+DISABLE_USER: Final = Operation("POST", "/v1/users/{user_id}/disable", users.User)
+ENABLE_USER: Final = Operation("POST", "/v1/users/{user_id}/enable", users.User)
+UNLOCK_USER: Final = Operation("POST", "/v1/users/{user_id}/unlock", users.User)
+SIGN_USER_OUT: Final = Operation("POST", "/v1/users/{user_id}/sign-out", users.SignedOut)
 
 LIST_WALLETS: Final = paged("/v1/wallets", wallets.Wallet)
 CREATE_WALLET: Final = Operation("POST", "/v1/wallets", wallets.Wallet)

@@ -6,15 +6,14 @@ from typing import Annotated
 from msgspec import Meta
 
 from billfold.contract.common import Instant, PartyId, Request, Response, Text, UserId
+from billfold.contract.roles import StaffRole
 
 __all__ = [
     "CreateUser",
-    "CreatedUser",
     "EnrolmentCode",
     "LoginName",
     "LoginRealm",
     "SignedOut",
-    "StaffRole",
     "User",
     "UserState",
 ]
@@ -37,17 +36,6 @@ class LoginRealm(StrEnum):
 
     PSU = "psu"
     STAFF = "staff"
-
-
-class StaffRole(StrEnum):
-    """What somebody does at the bank."""
-
-    OWNER = "owner"
-    OPERATOR = "operator"
-    APPROVER = "approver"
-    SUPPORT = "support"
-    AUDITOR = "auditor"
-    DEVELOPER = "developer"
 
 
 class UserState(StrEnum):
@@ -97,14 +85,6 @@ class User(Response, frozen=True, kw_only=True):
     version: Annotated[int, Meta(description="Counts up at each change.")]
     created_at: Instant
     updated_at: Instant
-
-
-class CreatedUser(Response, frozen=True, kw_only=True):
-    """A new user, and by what they enrol."""
-
-    id: UserId
-    user: User
-    enrolment: EnrolmentCode
 
 
 class SignedOut(Response, frozen=True, kw_only=True):

@@ -30,6 +30,8 @@ TENANT_SCOPES: Final[dict[str, str]] = {
     "tenant:read": "Read the tenant's own settings and clock",
     "transfers:read": "Read transfers, top-ups and withdrawals",
     "transfers:write": "Move money between wallets, and in and out of them",
+    "users:read": "Read who can sign in",
+    "users:write": "Let people in and out: create, invite, disable, unlock and sign out users",
     "wallets:read": "Read wallets, balances and aliases",
     "wallets:write": "Open, change, freeze and close wallets",
 }

@@ -1,12 +1,26 @@
-"""Pages for people: what all of them load."""
+"""Users over HTTP, and what all pages load."""
 
-from billfold_server.http.routing import Call, Reply
-from billfold_server.people import account, enrolling, signing_in
+from uuid import UUID
+
+from billfold import errors, ids
+from billfold.contract.common import Page, PartyId, UserId
+from billfold.contract.users import CreateUser, EnrolmentCode, LoginName, LoginRealm, SignedOut, User, UserState
+from billfold.ids import Prefix
+from billfold_server.http import idempotency
+from billfold_server.http.pagination import DEFAULT_LIMIT, Cursor, Limit
+from billfold_server.http.routing import Call, Link, Reply, Routes
+from billfold_server.people import account, enrolling, service, signing_in
 from billfold_server.people.hosting import platform_routes, routes
 from billfold_server.people.pages import brand
 from billfold_server.people.pages.kit import pages_of
+from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["STEPS", "platform_routes", "routes"]
+__all__ = ["STEPS", "platform_routes", "routes", "user_routes"]
+
+user_routes = Routes(
+    tag="Users",
+    description="The people who sign in at the tenant's pages: customers, who are parties, and the bank's staff.",
+)
 
 STEPS = (signing_in, enrolling, account)
 """The modules whose pages these are; importing them has declared them."""
@@ -65,3 +79,133 @@ for _name, _handler, _media_type in (
         surface="page",
         operation_id=f"getPlatform{_handler.__name__.removeprefix('get_').title().replace('_', '')}",
     )(_handler)
+
+
+_KIND = "users"
+_LED_TO = tuple(
+    Link(operation_id=name, parameters={"user_id": "$response.body#/id"})
+    for name in ("getUser", "createEnrolmentCode", "disableUser", "enableUser", "unlockUser", "signUserOut")
+)
+
+
+def _id(user_id: str) -> UUID:
+    return ids.decode(Prefix.USER, user_id)
+
+
+def _realm(call: Call) -> service.Realm:
+    return service.Realm.of(call.services, call.tenant)
+
+
+@user_routes.post(
+    "/v1/users",
+    scope="users:write",
+    idempotency="optional",
+    location="/v1/users/{id}",
+    errors=(errors.LoginNameTaken, errors.NotFound),
+    links=_LED_TO,
+)
+async def create_user(call: Call, body: CreateUser) -> Reply[User]:
+    """Create a user.
+
+    A payment service user (``psu``) is a party; staff has roles. Whoever was created signs in once they have enrolled,
+    by an enrolment code.
+    """
+    realm = _realm(call)
+    return await idempotency.once(call, lambda tx: service.create_user(realm, tx, call.caller, body), status=201)
+
+
+@user_routes.get("/v1/users", scope="users:read")
+async def list_users(
+    call: Call,
+    *,
+    login_realm: LoginRealm | None = None,
+    login_name: LoginName | None = None,
+    party_id: PartyId | None = None,
+    state: UserState | None = None,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor | None = None,
+) -> Page[User]:
+    """List users.
+
+    The newest comes first. Conditions narrow the list together.
+    """
+    after = call.cursors.decode(_KIND, cursor)
+    async with call.tx() as tx:
+        users = await service.list_users(
+            _realm(call),
+            tx,
+            login_realm=login_realm,
+            state=state,
+            party_id=None if party_id is None else ids.decode(Prefix.PARTY, party_id),
+            login_name=login_name,
+            before=UUID(str(after[0])) if after else None,
+            limit=limit + 1,
+        )
+    return call.page(_KIND, users, limit, key=lambda user: [str(_id(user.id))])
+
+
+@user_routes.get("/v1/users/{user_id}", scope="users:read", errors=(errors.NotFound,))
+async def get_user(call: Call, user_id: UserId) -> User:
+    """Show a user."""
+    async with call.tx() as tx:
+        return await service.get_user(_realm(call), tx, _id(user_id))
+
+
+@user_routes.post(
+    "/v1/users/{user_id}/enrolment-codes",
+    scope="users:write",
+    status=201,
+    errors=(errors.NotFound, errors.UserStateRefuses),
+)
+async def create_enrolment_code(call: Call, user_id: UserId) -> EnrolmentCode:
+    """Make a one-time code by which a user enrols.
+
+    It is good for seven days, and earlier ones end. Who has enrolled before begins anew by it: the factors and sessions
+    of before end once they have finished. The code is a secret that isn't kept, so there is no idempotency key; asking
+    again makes another.
+    """
+    async with call.tx() as tx:
+        return await service.new_enrolment_code(_realm(call), tx, call.caller, _id(user_id))
+
+
+async def _set_state(call: Call, user_id: str, *, enabled: bool) -> Reply[User]:
+    realm, key = _realm(call), _id(user_id)
+
+    async def work(tx: TenantTx) -> User:
+        await service.set_user_state(realm, tx, call.caller, key, enabled=enabled)
+        return await service.get_user(realm, tx, key)
+
+    return await idempotency.once(call, work)
+
+
+@user_routes.post("/v1/users/{user_id}/disable", scope="users:write", idempotency="optional", errors=(errors.NotFound,))
+async def disable_user(call: Call, user_id: UserId) -> Reply[User]:
+    """Disable a user, who is signed out everywhere from the next request on."""
+    return await _set_state(call, user_id, enabled=False)
+
+
+@user_routes.post("/v1/users/{user_id}/enable", scope="users:write", idempotency="optional", errors=(errors.NotFound,))
+async def enable_user(call: Call, user_id: UserId) -> Reply[User]:
+    """Let a disabled user in again."""
+    return await _set_state(call, user_id, enabled=True)
+
+
+@user_routes.post("/v1/users/{user_id}/unlock", scope="users:write", idempotency="optional", errors=(errors.NotFound,))
+async def unlock_user(call: Call, user_id: UserId) -> Reply[User]:
+    """Take attempts to sign in again, where too many have failed."""
+    realm, key = _realm(call), _id(user_id)
+
+    async def work(tx: TenantTx) -> User:
+        await service.unlock_user(realm, tx, call.caller, key)
+        return await service.get_user(realm, tx, key)
+
+    return await idempotency.once(call, work)
+
+
+@user_routes.post(
+    "/v1/users/{user_id}/sign-out", scope="users:write", idempotency="optional", errors=(errors.NotFound,)
+)
+async def sign_user_out(call: Call, user_id: UserId) -> Reply[SignedOut]:
+    """Sign a user out everywhere, from the next request on."""
+    realm = _realm(call)
+    return await idempotency.once(call, lambda tx: service.sign_out_everywhere(realm, tx, call.caller, _id(user_id)))

@@ -16,7 +16,6 @@ __all__ = [
     "ACR_CA",
     "ACR_SCA",
     "LIMITS",
-    "ROLES",
     "Held",
     "SessionLimits",
     "acr_of",
@@ -38,9 +37,6 @@ ACR_SCA: Final = "urn:openbanking:psd2:sca"
 """Two independent elements of knowledge, possession and inherence."""
 ACR_CA: Final = "urn:openbanking:psd2:ca"
 """Less than that: a recovery code stands in for the second element."""
-
-ROLES: Final = ("owner", "operator", "approver", "support", "auditor", "developer")
-"""What bank staff can be."""
 
 
 class SessionLimits(msgspec.Struct, frozen=True):

@@ -10,7 +10,8 @@ import asyncpg
 import msgspec
 
 from billfold import errors, ids
-from billfold.contract.users import CreatedUser, CreateUser, EnrolmentCode, LoginRealm, StaffRole, User, UserState
+from billfold.contract.roles import StaffRole
+from billfold.contract.users import CreateUser, EnrolmentCode, LoginRealm, SignedOut, User, UserState
 from billfold.ids import Prefix
 from billfold_server.http.routing import Call
 from billfold_server.people import queries, rules, sessions
@@ -18,14 +19,18 @@ from billfold_server.people.desk import Desk, People, digest_of, tell, user_id_o
 from billfold_server.people.pages import kit
 from billfold_server.people.queries import Tx, UserRow
 from billfold_server.people.sessions import Session
-from billfold_server.tenancy.context import SYSTEM, Caller, TenantRef
+from billfold_server.tenancy.context import Caller, TenantRef
 
 __all__ = [
+    "Listed",
     "People",
+    "Realm",
     "Session",
+    "create_operator",
     "create_user",
     "current_session",
     "get_user",
+    "list_briefly",
     "list_users",
     "new_enrolment_code",
     "set_user_state",
@@ -84,8 +89,8 @@ class Realm(msgspec.Struct, frozen=True):
         return [self.people.digest("attempts", owner, user.login_realm, *name) for name in names]
 
 
-async def create_user(realm: Realm, tx: Tx, caller: Caller, body: CreateUser) -> CreatedUser:
-    """Create somebody who can enrol by a one-time link.
+async def create_user(realm: Realm, tx: Tx, caller: Caller, body: CreateUser) -> User:
+    """Create somebody, who can sign in once they have enrolled.
 
     Raises:
         errors.ValidationFailed: What was sent contradicts itself.
@@ -101,18 +106,20 @@ async def create_user(realm: Realm, tx: Tx, caller: Caller, body: CreateUser) ->
     party_id = None if body.party_id is None else ids.decode(Prefix.PARTY, body.party_id)
     row = _new(realm, login_realm, body.login_name, body.display_name, party_id=party_id)
     row = msgspec.structs.replace(row, roles=sorted({role.value for role in body.roles}), language=body.language)
-    return await _create(realm, tx, caller, row)
+    await _insert(tx, caller, row)
+    return await _view(realm, tx, row)
 
 
-async def create_operator(realm: Realm, tx: Tx, *, login_name: str, display_name: str) -> tuple[str, EnrolmentCode]:
-    """Create an operator of the platform, and return id and enrolment.
+async def create_operator(realm: Realm, tx: Tx, caller: Caller, *, login_name: str, display_name: str) -> UUID:
+    """Create an operator of the platform, and return their id.
 
     Raises:
+        errors.ValidationFailed: The name can't be a login name.
         errors.LoginNameTaken: The name is taken.
     """
     row = _new(realm, "operator", login_name, display_name, party_id=None)
-    await _insert(tx, SYSTEM, row)
-    return user_id_of(row.id), await _new_code(realm, tx, row)
+    await _insert(tx, caller, row)
+    return row.id
 
 
 def _new(realm: Realm, login_realm: str, name: str, display_name: str, *, party_id: UUID | None) -> UserRow:
@@ -146,12 +153,6 @@ async def _insert(tx: Tx, caller: Caller, row: UserRow) -> None:
     except asyncpg.ForeignKeyViolationError as error:
         raise errors.NotFound("there is no such party", param="party_id") from error
     await tell(tx, caller, "user.created", row, facts={"roles": row.roles})
-
-
-async def _create(realm: Realm, tx: Tx, caller: Caller, row: UserRow) -> CreatedUser:
-    await _insert(tx, caller, row)
-    enrolment = await _new_code(realm, tx, row)
-    return CreatedUser(id=user_id_of(row.id), user=await _view(realm, tx, row), enrolment=enrolment)
 
 
 async def _new_code(realm: Realm, tx: Tx, user: UserRow) -> EnrolmentCode:
@@ -219,7 +220,28 @@ async def list_users(
     return await _views(realm, tx, rows)
 
 
-async def set_user_state(realm: Realm, tx: Tx, caller: Caller, user_id: UUID, *, enabled: bool) -> User:
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """A user as a list on the command line shows it, of whatever realm."""
+
+    id: str
+    login_realm: str
+    login_name: str
+    display_name: str
+    state: str
+    roles: list[str]
+    last_sign_in_at: datetime | None
+
+
+async def list_briefly(tx: Tx) -> list[Listed]:
+    """Return all users of a tenant or of the platform, the newest first."""
+    rows = await queries.list_users(
+        tx, login_realm=None, state=None, party_id=None, login_name=None, before=None, limit=10_000
+    )
+    names = [name for name in Listed.__struct_fields__ if name != "id"]
+    return [Listed(id=user_id_of(row.id), **{name: getattr(row, name) for name in names}) for row in rows]
+
+
+async def set_user_state(realm: Realm, tx: Tx, caller: Caller, user_id: UUID, *, enabled: bool) -> None:
     """Enable or disable somebody. Whoever is disabled is signed out, from the next request on.
 
     Raises:
@@ -228,15 +250,14 @@ async def set_user_state(realm: Realm, tx: Tx, caller: Caller, user_id: UUID, *,
     user = _existing(await queries.lock_user(tx, user_id))
     wanted = ("active" if user.password_hash is not None else "invited") if enabled else "disabled"
     if (user.state != "disabled") is enabled:
-        return await _view(realm, tx, user)
+        return
     await queries.set_state(tx, user_id, wanted, realm.now)
     if not enabled:
         await queries.end_sessions(tx, user_id, "disabled", realm.now)
     await tell(tx, caller, "user.enabled" if enabled else "user.disabled", user)
-    return await get_user(realm, tx, user_id)
 
 
-async def unlock_user(realm: Realm, tx: Tx, caller: Caller, user_id: UUID) -> User:
+async def unlock_user(realm: Realm, tx: Tx, caller: Caller, user_id: UUID) -> None:
     """Forget the failures at somebody's account, so that attempts are taken again.
 
     Raises:
@@ -246,11 +267,10 @@ async def unlock_user(realm: Realm, tx: Tx, caller: Caller, user_id: UUID) -> Us
     for account in realm.accounts(user):
         await queries.forget_attempts(tx, account)
     await tell(tx, caller, "user.unlocked", user)
-    return await _view(realm, tx, user)
 
 
-async def sign_out_everywhere(realm: Realm, tx: Tx, caller: Caller, user_id: UUID) -> int:
-    """End all sessions of somebody, and return how many there were.
+async def sign_out_everywhere(realm: Realm, tx: Tx, caller: Caller, user_id: UUID) -> SignedOut:
+    """End all sessions of somebody, and tell how many there were.
 
     Raises:
         errors.NotFound: There is no such user.
@@ -258,7 +278,7 @@ async def sign_out_everywhere(realm: Realm, tx: Tx, caller: Caller, user_id: UUI
     user = _existing(await queries.find_user(tx, user_id))
     number = await queries.end_sessions(tx, user_id, "signed out by the bank", realm.now)
     await tell(tx, caller, "user.signed_out_everywhere", user, facts={"sessions": number})
-    return number
+    return SignedOut(sessions=number)
 
 
 def _existing(user: UserRow | None) -> UserRow:

@@ -14,8 +14,11 @@ from typing import Any
 import httpx
 import pyotp
 
+from billfold import ids
 from billfold.contract.parties import CreateParty, PartyKind
-from billfold.contract.users import CreateUser, LoginRealm, StaffRole
+from billfold.contract.roles import StaffRole
+from billfold.contract.users import CreateUser, LoginRealm
+from billfold.ids import Prefix
 from billfold_server.parties.service import create_party
 from billfold_server.people import service
 from tests.callers import CALLER
@@ -138,17 +141,14 @@ def a_person(
                 party_id=None if party is None else party.id,
                 roles=[StaffRole(role) for role in roles],
             )
-            return await service.create_user(service.Realm.of(services, tenant), tx, CALLER, body)
+            home = service.Realm.of(services, tenant)
+            user = await service.create_user(home, tx, CALLER, body)
+            enrolment = await service.new_enrolment_code(home, tx, CALLER, ids.decode(Prefix.USER, user.id))
+            return user.id, enrolment.code
 
-    made = live.run(create())
-    return Person(
-        live,
-        slug,
-        "/auth/staff" if realm == "staff" else "/auth",
-        user_id=made.id,
-        name=name,
-        enrolment=made.enrolment.code,
-    )
+    user_id, code = live.run(create())
+    root = "/auth/staff" if realm == "staff" else "/auth"
+    return Person(live, slug, root, user_id=user_id, name=name, enrolment=code)
 
 
 def a_psu(live: LiveServer, slug: str = "alpha") -> Person:
@@ -165,9 +165,10 @@ def an_operator(live: LiveServer) -> Person:
     async def create() -> Any:
         services = live.services
         async with services.database.platform_tx() as tx:
-            return await service.create_operator(
-                service.Realm.of(services, None), tx, login_name=name, display_name="Grace Hopper"
-            )
+            home = service.Realm.of(services, None)
+            user_id = await service.create_operator(home, tx, CALLER, login_name=name, display_name="Grace Hopper")
+            enrolment = await service.new_enrolment_code(home, tx, CALLER, user_id)
+            return ids.encode(Prefix.USER, user_id), enrolment.code
 
-    user_id, enrolment = live.run(create())
-    return Person(live, None, "/auth", user_id=user_id, name=name, enrolment=enrolment.code)
+    user_id, code = live.run(create())
+    return Person(live, None, "/auth", user_id=user_id, name=name, enrolment=code)

@@ -17,6 +17,7 @@ from billfold.client._async.session import AsyncSession
 from billfold.client._async.statements import AsyncStatementEntries, AsyncStatements
 from billfold.client._async.tenant import AsyncAuditRecords, AsyncClock, AsyncEvents, AsyncTenant
 from billfold.client._async.transfers import AsyncTopUps, AsyncTransfers, AsyncWithdrawals
+from billfold.client._async.users import AsyncUsers
 from billfold.client._async.wallets import AsyncWallets
 from billfold.client._flow import Kit, Timeouts
 from billfold.client._message import AsyncTransport, Hooks
@@ -176,11 +177,13 @@ class AsyncBillfold(_AsyncClient):
         clock: The tenant's time.
         events: What happened.
         audit_records: Who did it.
+        users: The people who sign in at the tenant's pages.
     """
 
     def _open(self, session: AsyncSession) -> None:
         super()._open(session)
         self.parties = AsyncParties(session)
+        self.users = AsyncUsers(session)
         self.wallets = AsyncWallets(session)
         self.transfers = AsyncTransfers(session)
         self.top_ups = AsyncTopUps(session)

@@ -22,6 +22,7 @@ from billfold.client._sync.session import Session
 from billfold.client._sync.statements import StatementEntries, Statements
 from billfold.client._sync.tenant import AuditRecords, Clock, Events, Tenant
 from billfold.client._sync.transfers import TopUps, Transfers, Withdrawals
+from billfold.client._sync.users import Users
 from billfold.client._sync.wallets import Wallets
 
 if TYPE_CHECKING:
@@ -178,11 +179,13 @@ class Billfold(_Client):
         clock: The tenant's time.
         events: What happened.
         audit_records: Who did it.
+        users: The people who sign in at the tenant's pages.
     """
 
     def _open(self, session: Session) -> None:
         super()._open(session)
         self.parties = Parties(session)
+        self.users = Users(session)
         self.wallets = Wallets(session)
         self.transfers = Transfers(session)
         self.top_ups = TopUps(session)

@@ -1,0 +1,143 @@
+# Generated from billfold/client/_async/users.py by tests/sdk/generate_sync.py. Change that one instead.
+
+"""Users: the people who sign in at the tenant's pages."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from billfold.client import _encoding as encoding
+from billfold.client import _operations as operations
+from billfold.client._sync.resource import Pages, Resource
+from billfold.contract.roles import StaffRole
+from billfold.contract.users import EnrolmentCode, LoginRealm, SignedOut, User, UserState
+
+__all__ = ["Users"]
+
+_Realm = LoginRealm | Literal["psu", "staff"]
+_Role = StaffRole | Literal["owner", "operator", "approver", "support", "auditor", "developer"]
+_State = UserState | Literal["invited", "active", "disabled"]
+
+
+class Users(Resource):
+    """Customers and staff who sign in: ``billfold.users``."""
+
+    __slots__ = ()
+
+    def create(
+        self,
+        *,
+        login_realm: _Realm,
+        login_name: str,
+        display_name: str,
+        party_id: str | None = None,
+        roles: Sequence[_Role] | None = None,
+        language: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> User:
+        """Create somebody who can sign in once they have enrolled; ``invite`` makes what they enrol by.
+
+        Args:
+            login_realm: ``psu`` for a customer, ``staff`` for somebody who works at the bank.
+            login_name: What they type to sign in.
+            display_name: How pages address them.
+            party_id: The party that a customer is.
+            roles: What a member of staff does.
+            language: What they like to read, such as ``de``.
+            idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
+
+        Raises:
+            errors.LoginNameTaken: Another user of the realm has the name.
+            errors.NotFound: There is no such party.
+        """
+        body = encoding.fields(
+            login_realm=login_realm,
+            login_name=login_name,
+            display_name=display_name,
+            party_id=party_id,
+            roles=roles,
+            language=language,
+        )
+        return self._order(operations.CREATE_USER, body=body, idempotency_key=idempotency_key)
+
+    def invite(self, user_id: str) -> EnrolmentCode:
+        """Make the one-time code by which somebody enrols, or enrols anew. Earlier ones end.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+            errors.UserStateRefuses: They are disabled.
+        """
+        return self._change(operations.CREATE_ENROLMENT_CODE, user_id, repeatable=True)
+
+    def get(self, user_id: str) -> User:
+        """Return a user.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+        """
+        return self._ask(operations.GET_USER, user_id)
+
+    def list(
+        self,
+        *,
+        login_realm: _Realm | None = None,
+        login_name: str | None = None,
+        party_id: str | None = None,
+        state: _State | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Pages[User]:
+        """List users, the newest first.
+
+        Args:
+            login_realm: Only customers, or only staff.
+            login_name: Only whoever signs in by this name.
+            party_id: Only those who are this party.
+            state: Only those who are ``invited``, ``active`` or ``disabled``.
+            limit: How many a page has, 1 to 100.
+            cursor: Where to begin: ``next_cursor`` of a page.
+        """
+        query = encoding.query(
+            login_realm=login_realm,
+            login_name=login_name,
+            party_id=party_id,
+            state=state,
+            limit=limit,
+            cursor=cursor,
+        )
+        return self._list(operations.LIST_USERS, query=query)
+
+    def disable(self, user_id: str, *, idempotency_key: str | None = None) -> User:
+        """Disable somebody, who is signed out everywhere.
+
+        Args:
+            user_id: Who.
+            idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
+        """
+        return self._order(operations.DISABLE_USER, user_id, body=None, idempotency_key=idempotency_key)
+
+    def enable(self, user_id: str, *, idempotency_key: str | None = None) -> User:
+        """Let somebody in again.
+
+        Args:
+            user_id: Who.
+            idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
+        """
+        return self._order(operations.ENABLE_USER, user_id, body=None, idempotency_key=idempotency_key)
+
+    def unlock(self, user_id: str, *, idempotency_key: str | None = None) -> User:
+        """Take somebody's attempts again, where too many have failed.
+
+        Args:
+            user_id: Who.
+            idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
+        """
+        return self._order(operations.UNLOCK_USER, user_id, body=None, idempotency_key=idempotency_key)
+
+    def sign_out(self, user_id: str, *, idempotency_key: str | None = None) -> SignedOut:
+        """Sign somebody out everywhere, and tell how many sessions that were.
+
+        Args:
+            user_id: Who.
+            idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
+        """
+        return self._order(operations.SIGN_USER_OUT, user_id, body=None, idempotency_key=idempotency_key)
