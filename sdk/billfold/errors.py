@@ -503,6 +503,12 @@ class LoginNameTaken(Conflict):
     code, title = "login_name_taken", "The login name is taken"
 
 
+class UserInvalid(Unprocessable):
+    """What was said of a user contradicts itself, such as staff who are a party, or a name that can't be typed."""
+
+    code, title = "user_invalid", "There can't be such a user"
+
+
 class UserStateRefuses(Conflict):
     """The user's state doesn't allow that, such as a new enrolment of somebody who is disabled."""
 

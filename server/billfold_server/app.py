@@ -52,6 +52,7 @@ from billfold_server.ledger import tasks as ledger_tasks
 from billfold_server.ledger.service import Engine
 from billfold_server.parties import routes as parties_routes
 from billfold_server.people import routes as people_routes
+from billfold_server.people import tasks as people_tasks
 from billfold_server.people.pages.kit import Pages
 from billfold_server.people.service import People
 from billfold_server.reconciliation import routes as reconciliation_routes
@@ -165,8 +166,9 @@ def _add_background(services: Services) -> None:
     http_tasks.register(kinds)
     invariants_tasks.register(kinds)
     ledger_tasks.register(kinds, services.engine)
+    people_tasks.register(kinds)
     signing_tasks.register(kinds, services.identity)
-    schedules = (*http_tasks.SCHEDULES, *invariants_tasks.SCHEDULES, *signing_tasks.SCHEDULES)
+    schedules = (*http_tasks.SCHEDULES, *invariants_tasks.SCHEDULES, *signing_tasks.SCHEDULES, *people_tasks.SCHEDULES)
     relay = Relay(services.database)
     runner = JobRunner(services.database, kinds, schedules=schedules, relay=relay)
 

@@ -167,12 +167,26 @@ def _euros(amount_minor: int) -> dict[str, Any]:
     return {"amount_minor": amount_minor, "currency": "EUR"}
 
 
+def _taken_name(reaching: Reaching) -> str:
+    taken = f"taken.{secrets.token_hex(6)}"
+    reaching.seeds.post("/v1/users", {"login_realm": "staff", "login_name": taken, "display_name": "x"})
+    return taken
+
+
+def _disabled_user(reaching: Reaching, operation: Operation) -> httpx.Response:
+    path = reaching.fresh(operation)
+    assert reaching.seeds.client.post(f"/v1/users/{path['user_id']}/disable").status_code == 200
+    return reaching.send(operation, path=path)
+
+
 Recipe = Callable[[Reaching, Operation], httpx.Response]
 
 CONFLICTS: dict[str, Recipe] = {
     "advanceClock": _with("to", _past),
     "createParty": _with("external_id", _external_id),
     "updateParty": _with("external_id", _external_id),
+    "createUser": _with("login_name", _taken_name),
+    "createEnrolmentCode": _disabled_user,
     "createWallet": _with("currencies", ["CHF"]),
     "freezeWallet": _twice,
     "unfreezeWallet": _not_frozen,
@@ -207,6 +221,7 @@ def _reused_key(reaching: Reaching, operation: Operation) -> httpx.Response:
         unique = {
             "to": reaching.seeds.soon(),
             "code": f"once_{secrets.token_hex(4)}",
+            "login_name": f"once.{secrets.token_hex(4)}",
             "scheme": "reference",
             "value": secrets.token_hex(8),
         }
@@ -222,6 +237,8 @@ def _otherwise(reaching: Reaching, body: dict[str, Any]) -> dict[str, Any]:
     """Return a change to a body that makes another request of it."""
     if "to" in body:
         return {"to": reaching.seeds.soon()}
+    if "login_name" in body:
+        return {"login_name": f"other.{secrets.token_hex(4)}"}
     return {"value": secrets.token_hex(8)} if "value" in body else {"metadata": {"other": "yes"}}
 
 

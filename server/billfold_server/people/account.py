@@ -27,6 +27,8 @@ _PLACES: Final = {
     "codes": "/account/recovery-codes",
 }
 """Where a step-up may lead: nowhere else, whatever an address says."""
+_UNNAMED: Final = frozenset({"Authenticator", "Passkey"})
+"""What a factor is called where its owner has given it no name."""
 _NOTICES: Final = frozenset({"recovered", "password", "app", "passkey", "removed", "needed", "ended"})
 
 
@@ -51,7 +53,7 @@ async def show_account(call: Call, *, notice: str | None = None, ui_locales: str
             {
                 "id": ids.encode(Prefix.FACTOR, each.id),
                 "kind": each.kind,
-                "label": each.label,
+                "label": None if each.label in _UNNAMED else each.label,
                 "suspended": each.state == "suspended",
                 "added": each.created_at,
                 "used": each.last_used_at,

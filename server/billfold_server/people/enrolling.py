@@ -214,10 +214,11 @@ async def _finish(desk: Desk, tx: Any, session: Session, user: UserRow, method: 
     codes = await factors.new_recovery_codes(desk, tx, user)
     cookies = (*await sessions.elevate(desk, tx, session, [method]), *sessions.remember(desk, user))
     await tell(tx, desk.caller(user.id), "user.enrolled", user)
-    reply = codes_page(desk, user, codes)
+    reply = codes_page(desk, user, codes, enrolling=True)
     return msgspec.structs.replace(reply, cookies=(*reply.cookies, *cookies))
 
 
-def codes_page(desk: Desk, user: UserRow, codes: list[str]) -> Reply[bytes]:
+def codes_page(desk: Desk, user: UserRow, codes: list[str], *, enrolling: bool = False) -> Reply[bytes]:
     """Return the page that shows recovery codes, this once."""
-    return render(desk.call, "recovery_codes.html", {"codes": codes}, preferred=user.language)
+    view = {"codes": codes, "enrolling": enrolling}
+    return render(desk.call, "recovery_codes.html", view, preferred=user.language)

@@ -71,11 +71,13 @@ class Shown(msgspec.Struct, frozen=True):
         user: Whose.
         factor: Which.
         method: What it is to tokens.
+        challenge: What it has signed.
     """
 
     user: UserRow
     factor: FactorRow
     method: Method
+    challenge: bytes
 
 
 def _text(raw: bytes) -> str:
@@ -173,7 +175,7 @@ async def show(desk: Desk, tx: Tx, purpose: str, ticket: str | None, answer: str
         return None
     backed_up = verified.credential_backed_up
     await queries.use_passkey(tx, factor.id, verified.new_sign_count, desk.now, backed_up=backed_up)
-    return Shown(user, factor, "swk" if backed_up else "hwk")
+    return Shown(user, factor, "swk" if backed_up else "hwk", _raw(asked.challenge))
 
 
 def _fits(desk: Desk, asked: _Challenge, user: UserRow, factor: FactorRow, handle: bytes | None) -> bool:

@@ -9,11 +9,10 @@ from billfold.ids import Prefix
 from billfold_server.http import idempotency
 from billfold_server.http.pagination import DEFAULT_LIMIT, Cursor, Limit
 from billfold_server.http.routing import Call, Link, Reply, Routes
-from billfold_server.people import account, enrolling, service, signing_in
+from billfold_server.people import account, approving, enrolling, service, signing_in
 from billfold_server.people.hosting import platform_routes, routes
 from billfold_server.people.pages import brand
 from billfold_server.people.pages.kit import pages_of
-from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = ["STEPS", "platform_routes", "routes", "user_routes"]
 
@@ -22,7 +21,7 @@ user_routes = Routes(
     description="The people who sign in at the tenant's pages: customers, who are parties, and the bank's staff.",
 )
 
-STEPS = (signing_in, enrolling, account)
+STEPS = (signing_in, enrolling, account, approving)
 """The modules whose pages these are; importing them has declared them."""
 
 _FOR_GOOD = "public, max-age=604800, immutable"
@@ -101,8 +100,16 @@ def _realm(call: Call) -> service.Realm:
     scope="users:write",
     idempotency="optional",
     location="/v1/users/{id}",
-    errors=(errors.LoginNameTaken, errors.NotFound),
+    errors=(errors.LoginNameTaken, errors.NotFound, errors.UserInvalid),
     links=_LED_TO,
+    examples={
+        "request": {
+            "login_realm": "staff",
+            "login_name": "grace.hopper",
+            "display_name": "Grace Hopper",
+            "roles": ["operator"],
+        }
+    },
 )
 async def create_user(call: Call, body: CreateUser) -> Reply[User]:
     """Create a user.
@@ -168,44 +175,39 @@ async def create_enrolment_code(call: Call, user_id: UserId) -> EnrolmentCode:
         return await service.new_enrolment_code(_realm(call), tx, call.caller, _id(user_id))
 
 
-async def _set_state(call: Call, user_id: str, *, enabled: bool) -> Reply[User]:
+async def _set_state(call: Call, user_id: str, *, enabled: bool) -> User:
     realm, key = _realm(call), _id(user_id)
-
-    async def work(tx: TenantTx) -> User:
+    async with call.tx() as tx:
         await service.set_user_state(realm, tx, call.caller, key, enabled=enabled)
         return await service.get_user(realm, tx, key)
 
-    return await idempotency.once(call, work)
 
+@user_routes.post("/v1/users/{user_id}/disable", scope="users:write", errors=(errors.NotFound,))
+async def disable_user(call: Call, user_id: UserId) -> User:
+    """Disable a user, who is signed out everywhere from the next request on.
 
-@user_routes.post("/v1/users/{user_id}/disable", scope="users:write", idempotency="optional", errors=(errors.NotFound,))
-async def disable_user(call: Call, user_id: UserId) -> Reply[User]:
-    """Disable a user, who is signed out everywhere from the next request on."""
+    Whoever is disabled already stays so, so it may be sent again.
+    """
     return await _set_state(call, user_id, enabled=False)
 
 
-@user_routes.post("/v1/users/{user_id}/enable", scope="users:write", idempotency="optional", errors=(errors.NotFound,))
-async def enable_user(call: Call, user_id: UserId) -> Reply[User]:
+@user_routes.post("/v1/users/{user_id}/enable", scope="users:write", errors=(errors.NotFound,))
+async def enable_user(call: Call, user_id: UserId) -> User:
     """Let a disabled user in again."""
     return await _set_state(call, user_id, enabled=True)
 
 
-@user_routes.post("/v1/users/{user_id}/unlock", scope="users:write", idempotency="optional", errors=(errors.NotFound,))
-async def unlock_user(call: Call, user_id: UserId) -> Reply[User]:
+@user_routes.post("/v1/users/{user_id}/unlock", scope="users:write", errors=(errors.NotFound,))
+async def unlock_user(call: Call, user_id: UserId) -> User:
     """Take attempts to sign in again, where too many have failed."""
     realm, key = _realm(call), _id(user_id)
-
-    async def work(tx: TenantTx) -> User:
+    async with call.tx() as tx:
         await service.unlock_user(realm, tx, call.caller, key)
         return await service.get_user(realm, tx, key)
 
-    return await idempotency.once(call, work)
 
-
-@user_routes.post(
-    "/v1/users/{user_id}/sign-out", scope="users:write", idempotency="optional", errors=(errors.NotFound,)
-)
-async def sign_user_out(call: Call, user_id: UserId) -> Reply[SignedOut]:
+@user_routes.post("/v1/users/{user_id}/sign-out", scope="users:write", errors=(errors.NotFound,))
+async def sign_user_out(call: Call, user_id: UserId) -> SignedOut:
     """Sign a user out everywhere, from the next request on."""
-    realm = _realm(call)
-    return await idempotency.once(call, lambda tx: service.sign_out_everywhere(realm, tx, call.caller, _id(user_id)))
+    async with call.tx() as tx:
+        return await service.sign_out_everywhere(_realm(call), tx, call.caller, _id(user_id))

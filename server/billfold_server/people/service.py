@@ -35,6 +35,7 @@ __all__ = [
     "new_enrolment_code",
     "set_user_state",
     "sign_out_everywhere",
+    "sweep",
     "unlock_user",
 ]
 
@@ -93,16 +94,16 @@ async def create_user(realm: Realm, tx: Tx, caller: Caller, body: CreateUser) ->
     """Create somebody, who can sign in once they have enrolled.
 
     Raises:
-        errors.ValidationFailed: What was sent contradicts itself.
+        errors.UserInvalid: What was sent contradicts itself.
         errors.LoginNameTaken: The name is taken.
         errors.NotFound: There is no such party.
     """
     login_realm = body.login_realm.value
     is_psu = body.login_realm is LoginRealm.PSU
     if is_psu is not (body.party_id is not None):
-        raise errors.ValidationFailed("a payment service user is a party, and nobody else is", param="party_id")
+        raise errors.UserInvalid("a payment service user is a party, and nobody else is", param="party_id")
     if is_psu and body.roles:
-        raise errors.ValidationFailed("a payment service user has no roles", param="roles")
+        raise errors.UserInvalid("a payment service user has no roles", param="roles")
     party_id = None if body.party_id is None else ids.decode(Prefix.PARTY, body.party_id)
     row = _new(realm, login_realm, body.login_name, body.display_name, party_id=party_id)
     row = msgspec.structs.replace(row, roles=sorted({role.value for role in body.roles}), language=body.language)
@@ -114,7 +115,7 @@ async def create_operator(realm: Realm, tx: Tx, caller: Caller, *, login_name: s
     """Create an operator of the platform, and return their id.
 
     Raises:
-        errors.ValidationFailed: The name can't be a login name.
+        errors.UserInvalid: The name can't be a login name.
         errors.LoginNameTaken: The name is taken.
     """
     row = _new(realm, "operator", login_name, display_name, party_id=None)
@@ -125,7 +126,7 @@ async def create_operator(realm: Realm, tx: Tx, caller: Caller, *, login_name: s
 def _new(realm: Realm, login_realm: str, name: str, display_name: str, *, party_id: UUID | None) -> UserRow:
     login_name = rules.login_name(name)
     if login_name is None:
-        raise errors.ValidationFailed("the name can't be a login name", param="login_name")
+        raise errors.UserInvalid("the name can't be a login name", param="login_name")
     return UserRow(
         id=ids.uuid7(),
         login_realm=login_realm,
@@ -317,3 +318,14 @@ async def _views(realm: Realm, tx: Tx, users: Sequence[UserRow]) -> list[User]:
         )
         for user in users
     ]
+
+
+async def sweep(tx: Tx, *, now: datetime, kept: timedelta) -> None:
+    """Forget what has expired: what is used once at once, sessions after a while.
+
+    Args:
+        tx: The tenant's transaction.
+        now: The real time.
+        kept: How long it can be seen that there was a session.
+    """
+    await queries.sweep(tx, now=now, sessions_before=now - kept, failures_before=now - 2 * rules.FORGOTTEN)

@@ -23,7 +23,11 @@ __all__ = [
     "Feature",
     "Limits",
     "Manifest",
+<<<<<<< HEAD
     "Registration",
+=======
+    "Sca",
+>>>>>>> 989c0a6 (Link strong customer authentication to amount and payee, and exempt from it by policy alone)
     "SecurityProfile",
     "SoftwarePublisher",
     "contrast",
@@ -93,6 +97,7 @@ class Limits(_Part, frozen=True, kw_only=True):
     ] = 120
 
 
+<<<<<<< HEAD
 class SoftwarePublisher(_Part, frozen=True, kw_only=True):
     """Whoever vouches for software by statements that it signs, such as a directory of licensed third parties."""
 
@@ -112,6 +117,24 @@ class Registration(_Part, frozen=True, kw_only=True):
         list[Annotated[str, Meta(max_length=100)]],
         Meta(max_length=100, description="What a client that registers itself may ask for."),
     ] = []
+=======
+class Sca(_Part, frozen=True, kw_only=True):
+    """What needs no strong customer authentication (RTS on SCA, articles 13, 14 and 16); nothing, unless it is said."""
+
+    low_value_max_minor: Annotated[_PerCurrency, Meta(description="Largest payment that is exempt, by currency.")] = {}
+    low_value_total_minor: Annotated[
+        _PerCurrency, Meta(description="How much may be exempt between two authentications, by currency.")
+    ] = {}
+    low_value_count: Annotated[
+        int, Meta(ge=1, le=5, description="How many payments may be exempt between two authentications.")
+    ] = 5
+    trusted_beneficiaries: Annotated[
+        bool, Meta(description="Whether payments to payees that the payer has put on a list by SCA are exempt.")
+    ] = False
+    recurring: Annotated[
+        bool, Meta(description="Whether payments of a series after its first, with the same amount and payee, are.")
+    ] = False
+>>>>>>> 989c0a6 (Link strong customer authentication to amount and payee, and exempt from it by policy alone)
 
 
 class Manifest(_Part, frozen=True, kw_only=True):
@@ -122,6 +145,7 @@ class Manifest(_Part, frozen=True, kw_only=True):
     brand: Brand
     currencies: Annotated[list[CurrencyCode], Meta(min_length=1, max_length=200)]
     limits: Limits = Limits()
+    sca: Sca = Sca()
     security_profile: Annotated[
         SecurityProfile, Meta(description="Which OAuth 2 profile the tenant's clients must meet.")
     ] = "fapi2"
@@ -209,6 +233,7 @@ def _contradictions(manifest: Manifest) -> list[tuple[str, str]]:
     for name in ("transfer_max_minor", "wallet_balance_max_minor"):
         strangers = sorted(set(getattr(manifest.limits, name)) - set(manifest.currencies))
         found += [(f"limits.{name}.{code}", f"{code} isn't one of the tenant's currencies") for code in strangers]
+<<<<<<< HEAD
     registration = manifest.registration
     if registration.mode == "open" and manifest.security_profile != "sandbox":
         found.append(("registration.mode", "can be open with the security profile sandbox alone"))
@@ -221,6 +246,14 @@ def _contradictions(manifest: Manifest) -> list[tuple[str, str]]:
         for at, publisher in enumerate(registration.publishers)
         if not isinstance(publisher.jwks.get("keys"), list) or not publisher.jwks["keys"]
     ]
+=======
+    for name in ("low_value_max_minor", "low_value_total_minor"):
+        strangers = sorted(set(getattr(manifest.sca, name)) - set(manifest.currencies))
+        found += [(f"sca.{name}.{code}", f"{code} isn't one of the tenant's currencies") for code in strangers]
+    for code, most_minor in _ARTICLE_16_EUR_MINOR.items():
+        if getattr(manifest.sca, code).get("EUR", 0) > most_minor:
+            found.append((f"sca.{code}.EUR", f"article 16 of the RTS on SCA allows {most_minor} at most"))
+>>>>>>> 989c0a6 (Link strong customer authentication to amount and payee, and exempt from it by policy alone)
     if manifest.rate_limit_burst < manifest.rate_limit_per_s:
         found.append(("rate_limit_burst", "must be at least rate_limit_per_s"))
     colors = manifest.brand.colors
@@ -233,6 +266,7 @@ def _contradictions(manifest: Manifest) -> list[tuple[str, str]]:
     return found
 
 
+_ARTICLE_16_EUR_MINOR = {"low_value_max_minor": 3_000, "low_value_total_minor": 10_000}
 _LEGIBLE = 4.5
 _LINEAR_BELOW = 0.04045
 

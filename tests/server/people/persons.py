@@ -80,12 +80,24 @@ class Person:
         self.spent = 0
 
     def code(self) -> str:
-        """Return a code of the app that hasn't been used; where there is none left, wait for the next."""
+        """Return a code of the app that hasn't been used."""
         step = max(int(time.time()) // 30 - 1, self.spent + 1)
-        while step > int(time.time()) // 30 + 1:
-            time.sleep(0.2)
+        if step > int(time.time()) // 30 + 1:
+            # Rather than wait for half a minute, let the server forget that the present codes were used.
+            self.live.run(self._forget_codes())
+            step = int(time.time()) // 30 - 1
         self.spent = step
         return pyotp.TOTP(self.secret).generate_otp(step)
+
+    async def _forget_codes(self) -> None:
+        services = self.live.services
+        database = services.database
+        tenant = None if self.slug is None else await services.registry.get(self.slug)
+        async with database.platform_tx() if tenant is None else database.tx(tenant) as tx:
+            await tx.execute(
+                "UPDATE factors SET last_step = 0 WHERE user_id = $1 AND kind = 'totp'",
+                ids.decode(Prefix.USER, self.user_id),
+            )
 
     def browser(self) -> Browser:
         """Return a browser that has never been here."""

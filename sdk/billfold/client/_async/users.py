@@ -104,38 +104,34 @@ class AsyncUsers(AsyncResource):
         )
         return self._list(operations.LIST_USERS, query=query)
 
-    async def disable(self, user_id: str, *, idempotency_key: str | None = None) -> User:
+    async def disable(self, user_id: str) -> User:
         """Disable somebody, who is signed out everywhere.
 
-        Args:
-            user_id: Who.
-            idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
+        Raises:
+            errors.NotFound: There is none with this id.
         """
-        return await self._order(operations.DISABLE_USER, user_id, body=None, idempotency_key=idempotency_key)
+        return await self._change(operations.DISABLE_USER, user_id, repeatable=True)
 
-    async def enable(self, user_id: str, *, idempotency_key: str | None = None) -> User:
+    async def enable(self, user_id: str) -> User:
         """Let somebody in again.
 
-        Args:
-            user_id: Who.
-            idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
+        Raises:
+            errors.NotFound: There is none with this id.
         """
-        return await self._order(operations.ENABLE_USER, user_id, body=None, idempotency_key=idempotency_key)
+        return await self._change(operations.ENABLE_USER, user_id, repeatable=True)
 
-    async def unlock(self, user_id: str, *, idempotency_key: str | None = None) -> User:
+    async def unlock(self, user_id: str) -> User:
         """Take somebody's attempts again, where too many have failed.
 
-        Args:
-            user_id: Who.
-            idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
+        Raises:
+            errors.NotFound: There is none with this id.
         """
-        return await self._order(operations.UNLOCK_USER, user_id, body=None, idempotency_key=idempotency_key)
+        return await self._change(operations.UNLOCK_USER, user_id, repeatable=True)
 
-    async def sign_out(self, user_id: str, *, idempotency_key: str | None = None) -> SignedOut:
+    async def sign_out(self, user_id: str) -> SignedOut:
         """Sign somebody out everywhere, and tell how many sessions that were.
 
-        Args:
-            user_id: Who.
-            idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
+        Raises:
+            errors.NotFound: There is none with this id.
         """
-        return await self._order(operations.SIGN_USER_OUT, user_id, body=None, idempotency_key=idempotency_key)
+        return await self._change(operations.SIGN_USER_OUT, user_id, repeatable=True)

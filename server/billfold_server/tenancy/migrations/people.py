@@ -135,13 +135,16 @@ CREATE TABLE sca_challenges (
     amr text[],
     factor_id uuid,
     evidence json,
+    return_to text CHECK (return_to LIKE '/%' AND length(return_to) <= 500),
     created_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL,
     ended_at timestamptz,
+    used_at timestamptz,
     CHECK ((amount_minor IS NULL) = (currency IS NULL)),
     CHECK ((state = 'exempted') = (exemption IS NOT NULL)),
     CHECK ((state = 'exempted') = (reason IS NOT NULL)),
-    CHECK ((state = 'completed') = (amr IS NOT NULL)),
+    CHECK (state <> 'completed' OR amr IS NOT NULL),
+    CHECK (used_at IS NULL OR state IN ('completed', 'exempted')),
     CHECK ((state = 'open') = (ended_at IS NULL))
 )
 """

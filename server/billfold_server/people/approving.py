@@ -1,0 +1,133 @@
+"""The page of approval: what is agreed to is shown in full, and signed by a second factor."""
+
+import secrets
+from decimal import Decimal
+from typing import Final
+
+from billfold.money import to_decimal
+from billfold_server.http.routing import Call, Reply
+from billfold_server.people import attempts, factors, passkeys, queries, sca, sessions
+from billfold_server.people.attempts import Blocked
+from billfold_server.people.desk import Desk, in_minutes
+from billfold_server.people.hosting import form_of, go, page, signed_in
+from billfold_server.people.pages.kit import page_error, render
+from billfold_server.people.pages.words import text_of
+from billfold_server.people.queries import UserRow
+from billfold_server.people.sca_queries import ChallengeRow
+from billfold_server.people.sessions import Session
+
+__all__ = ["amount_text"]
+
+_WRONG: Final = 422
+_TOO_MANY: Final = 429
+_SALT_BYTES: Final = 16
+
+
+def amount_text(amount_minor: int, currency: str, language: str) -> str:
+    """Return an amount as people write it in a language."""
+    amount: Decimal = to_decimal(amount_minor, currency)
+    plain = f"{amount:,}"
+    point, group = text_of(language, "kit.decimal_point"), text_of(language, "kit.group")
+    spelled = plain.translate({ord(","): group, ord("."): point})
+    return text_of(language, "kit.amount", amount=spelled, currency=currency)
+
+
+async def _asked(call: Call, challenge: str) -> tuple[Desk, Session, UserRow, ChallengeRow] | Reply[bytes]:
+    found = await signed_in(call)
+    if isinstance(found, Reply):
+        return found
+    desk, session, user = found
+    if call.tenant_or_none is None:
+        return page_error(call, "approve.gone", status=404)
+    async with desk.tx() as tx:
+        row = await sca.find_open(desk, tx, challenge, user.id)
+    return page_error(call, "approve.gone", status=404) if row is None else (desk, session, user, row)
+
+
+@page("GET", "/approve")
+async def show_approval(call: Call, *, challenge: str = "", ui_locales: str | None = None) -> Reply[bytes]:
+    """Show what is to be agreed to."""
+    found = await _asked(call, challenge)
+    return found if isinstance(found, Reply) else await _page(*found, ui_locales=ui_locales)
+
+
+async def _page(
+    desk: Desk,
+    session: Session,
+    user: UserRow,
+    row: ChallengeRow,
+    *,
+    wrong: str | None = None,
+    minutes: int = 0,
+    ui_locales: str | None = None,
+) -> Reply[bytes]:
+    async with desk.tx() as tx:
+        theirs = await queries.list_factors(tx, user.id)
+    with_passkey = any(each.rp_id == desk.place.rp_id and each.state == "active" for each in theirs)
+    asked = sca.challenge_of(row)
+    # The authenticator signs the digest of what is shown; what follows it lets a second try be told from a replay.
+    signed = row.digest + secrets.token_bytes(_SALT_BYTES)
+    view = {
+        "challenge": asked,
+        "person": session,
+        "here": f"{desk.visit.root}/approve?challenge={asked.id}",
+        "amount": amount_text,
+        "totp": factors.held(user, theirs).totp > 0 and "pwd" in session.amr,
+        "options": passkeys.begin(desk, "approval", user=user, factors=theirs, challenge=signed)
+        if with_passkey
+        else None,
+        "wrong": wrong,
+        "minutes": minutes,
+    }
+    status = 200 if wrong is None else _TOO_MANY if minutes else _WRONG
+    return render(
+        desk.call,
+        "approve.html",
+        view,
+        status=status,
+        ui_locales=ui_locales,
+        preferred=user.language,
+        form_to=None if row.return_to else (),
+        script=with_passkey,
+    )
+
+
+@page("POST", "/approve")
+async def take_approval(call: Call, body: bytes) -> Reply[bytes]:
+    """Take the second factor, which agrees to exactly what was shown."""
+    form = form_of(call, body)
+    call.services.limits.check_address(call.peer)
+    found = await _asked(call, form.get("challenge", ""))
+    if isinstance(found, Reply):
+        return found
+    desk, session, user, row = found
+    try:
+        async with desk.tx() as tx:
+            account = desk.account("second factor", str(user.id))
+            attempt = await attempts.begin(desk, tx, account, sessions.known_device(desk, user))
+    except Blocked as blocked:
+        return await _page(desk, session, user, row, wrong="blocked", minutes=in_minutes(blocked.wait))
+    by_passkey = "credential" in form
+    async with desk.tx() as tx:
+        locked = await sca.find_open(desk, tx, form["challenge"], user.id)
+        if locked is None:
+            return page_error(call, "approve.gone", status=404)
+        if by_passkey:
+            shown = await passkeys.show(desk, tx, "approval", form.get("ticket"), form["credential"])
+            result = await sca.complete_with_passkey(desk, tx, locked, user, shown=shown, answer=form["credential"])
+        else:
+            result = await sca.complete_with_code(desk, tx, locked, user, session=session, code=form.get("code", ""))
+        if result is not None:
+            await attempts.succeed(tx, attempt)
+            return go(call, row.return_to or f"{desk.visit.root}/approved", absolute=True)
+    call.services.limits.count_failure(call.peer)
+    again = await _asked(call, form["challenge"])
+    if isinstance(again, Reply):
+        return again
+    return await _page(*again, wrong="passkey" if by_passkey else "code")
+
+
+@page("GET", "/approved")
+async def show_approved(call: Call, *, ui_locales: str | None = None) -> Reply[bytes]:
+    """Say that it was agreed to."""
+    return render(call, "approved.html", {"here": f"{Desk(call).visit.root}/approved"}, ui_locales=ui_locales)

@@ -1,0 +1,149 @@
+"""A person at a browser: types, presses keys, and looks at pages as axe-core does."""
+
+import base64
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.common.virtual_authenticator import VirtualAuthenticatorOptions
+from selenium.webdriver.support.ui import WebDriverWait
+
+from tests.live import LiveServer
+
+__all__ = ["SIZES", "Screen"]
+
+SIZES = {"narrow": (360, 740), "wide": (1280, 900)}
+_AXE = """
+const done = arguments[arguments.length - 1];
+axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]})
+  .then((found) => done(found.violations.map((each) => [each.id, each.nodes.map((node) => node.html)])));
+"""
+
+
+class Screen:
+    """A browser at one tenant.
+
+    Args:
+        driver: Chromium.
+        live: The server.
+        slug: The tenant.
+        root: Below which the pages lie.
+    """
+
+    def __init__(self, driver: Chrome, live: LiveServer, slug: str, root: str = "/auth") -> None:
+        self.driver = driver
+        # Passkeys need a host with a name.
+        self.base = live.base(slug).replace("127.0.0.1", "localhost") + root
+        driver.get(f"{self.base}/assets/logo".replace("/staff", ""))
+        driver.delete_all_cookies()
+
+    def open(self, path: str) -> None:
+        """Go to a page."""
+        self.driver.get(self.base + path)
+
+    @property
+    def path(self) -> str:
+        """Return where the browser is, below the root."""
+        return str(self.driver.current_url).removeprefix(self.base)
+
+    def wait_for(self, path: str) -> None:
+        """Wait until the browser is at a page."""
+        WebDriverWait(self.driver, 10).until(lambda _: self.path.partition("?")[0] == path)
+
+    def wait_until_there(self, selector: str) -> None:
+        """Wait until something is shown."""
+        WebDriverWait(self.driver, 10).until(
+            lambda driver: any(each.is_displayed() for each in driver.find_elements(By.CSS_SELECTOR, selector))
+        )
+
+    def fill(self, **fields: str) -> None:
+        """Type into fields by their ids."""
+        for name, text in fields.items():
+            field = self.driver.find_element(By.ID, name)
+            field.clear()
+            field.send_keys(text)
+
+    def click(self, selector: str) -> None:
+        """Click what is shown of something."""
+        next(each for each in self.driver.find_elements(By.CSS_SELECTOR, selector) if each.is_displayed()).click()
+
+    def text(self, selector: str) -> str:
+        """Return what something says."""
+        return str(self.driver.find_element(By.CSS_SELECTOR, selector).get_attribute("textContent")).strip()
+
+    # By keyboard alone.
+
+    def tab_to(self, selector: str) -> None:
+        """Press Tab until something has the focus, which then must be visible."""
+        for _ in range(40):
+            if self.driver.execute_script("return document.activeElement.matches(arguments[0])", selector):
+                outline = self.driver.execute_script(
+                    "const s = getComputedStyle(document.activeElement); return s.outlineStyle + s.outlineWidth"
+                )
+                assert outline == "solid3px", f"the focus on {selector} can't be seen: {outline}"
+                return
+            self.driver.switch_to.active_element.send_keys(Keys.TAB)
+        msg = f"Tab doesn't lead to {selector}"
+        raise AssertionError(msg)
+
+    def type_into(self, selector: str, text: str) -> None:
+        """Reach a field by Tab, and type."""
+        self.tab_to(selector)
+        self.driver.switch_to.active_element.send_keys(text)
+
+    def press_enter(self) -> None:
+        """Press Enter on what has the focus."""
+        self.driver.switch_to.active_element.send_keys(Keys.ENTER)
+
+    # What others see.
+
+    def give_authenticator(self) -> None:
+        """Let the device keep passkeys and know its owner."""
+        options = VirtualAuthenticatorOptions()
+        options.protocol = VirtualAuthenticatorOptions.Protocol.CTAP2
+        options.transport = VirtualAuthenticatorOptions.Transport.INTERNAL
+        options.has_resident_key = True
+        options.has_user_verification = True
+        options.is_user_verified = True
+        self.driver.add_virtual_authenticator(options)
+
+    def violations(self, axe: str) -> list[Any]:
+        """Return what axe-core finds against WCAG 2.2 AA, and its best practices."""
+        self.driver.execute_script(axe)
+        found: list[Any] = self.driver.execute_async_script(_AXE)
+        return found
+
+    def strangers(self) -> list[str]:
+        """Return what the page has loaded from elsewhere."""
+        loaded = self.driver.execute_script("return performance.getEntriesByType('resource').map((each) => each.name)")
+        own = urlsplit(self.base).netloc
+        return [each for each in loaded if urlsplit(each).netloc != own]
+
+    def complaints(self) -> list[str]:
+        """Return what the browser's console says of mistakes, such as breaches of the page's policy."""
+        entries = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
+        return [
+            each["message"]
+            for each in entries
+            if each["level"] in {"SEVERE", "WARNING"} and "422" not in each["message"]
+        ]
+
+    def overflows(self) -> bool:
+        """Tell whether the page must be scrolled sideways."""
+        return bool(self.driver.execute_script("return document.documentElement.scrollWidth > innerWidth"))
+
+    def resize(self, size: str) -> None:
+        """Make the page as wide as a phone or a desk's screen."""
+        width, height = SIZES[size]
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": size == "narrow"}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+    def picture(self, name: str) -> None:
+        """Keep a picture of the page in the folder that ``BILLFOLD_SCREENSHOTS`` names, if it does."""
+        if folder := os.environ.get("BILLFOLD_SCREENSHOTS"):
+            shot = self.driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True})
+            Path(folder, f"{name}.png").write_bytes(base64.b64decode(shot["data"]))

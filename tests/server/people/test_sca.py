@@ -1,0 +1,218 @@
+"""Strong customer authentication: linked to amount and payee, once, for five minutes; exempt only by policy."""
+
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from billfold import ids
+from billfold.ids import Prefix
+from billfold_server.http.routing import Call
+from billfold_server.people import sca
+from billfold_server.people.desk import Desk
+from billfold_server.people.exemptions import History, Linked, exemption_for
+from billfold_server.tenancy.manifest import Sca
+from tests.callers import CALLER
+from tests.live import LiveServer
+from tests.server.people.persons import Browser, Person, a_psu
+from tests.tenants import manifest
+
+PAYMENT = Linked(kind="payment", object_id="trf_x", amount_minor=12_345_678, currency="EUR", payee="Café Zwölf, AT61 …")
+POLICY = Sca(
+    low_value_max_minor={"EUR": 3_000},
+    low_value_total_minor={"EUR": 10_000},
+    low_value_count=5,
+    trusted_beneficiaries=True,
+    recurring=True,
+)
+LINKED = st.builds(
+    Linked,
+    kind=st.sampled_from(["payment", "recurring_payment", "consent"]),
+    object_id=st.none() | st.text(max_size=5),
+    amount_minor=st.none() | st.integers(0, 10**6),
+    currency=st.none() | st.sampled_from(["EUR", "USD"]),
+    payee=st.none() | st.text(max_size=5),
+)
+SOMEBODY = {"owner": "ten_x", "user_id": UUID(int=1), "challenge_id": UUID(int=2), "nonce": bytes(32)}
+
+
+class TestTheDigest:
+    @given(LINKED, LINKED)
+    def test_is_that_of_one_action_alone(self, one: Linked, other: Linked) -> None:
+        """Two actions have one digest only if they are the same in everything that is shown (article 5(1)(d))."""
+        digests = [sca.digest_of(bytes(32), each, **SOMEBODY) for each in (one, other)]
+        assert (digests[0] == digests[1]) is (one == other)
+
+    @pytest.mark.parametrize(
+        "change",
+        [{"owner": "ten_y"}, {"user_id": UUID(int=9)}, {"challenge_id": UUID(int=9)}, {"nonce": b"1" * 32}],
+        ids=lambda change: next(iter(change)),
+    )
+    def test_is_one_persons_and_one_times(self, change: dict[str, Any]) -> None:
+        """Neither tenant, person nor challenge can be exchanged."""
+        first = sca.digest_of(bytes(32), PAYMENT, **SOMEBODY)
+        assert sca.digest_of(bytes(32), PAYMENT, **{**SOMEBODY, **change}) != first
+
+
+class TestAnExemption:
+    @given(LINKED, st.builds(History, exempted=st.integers(0, 9), exempted_minor=st.integers(0, 20_000)))
+    def test_is_never_made_without_a_policy(self, action: Linked, history: History) -> None:
+        """A manifest that says nothing exempts nothing."""
+        assert exemption_for(Sca(), action, history) is None
+
+    @given(st.integers(1, 5_000), st.integers(0, 9), st.integers(0, 20_000))
+    def test_for_low_value_keeps_within_all_three_bounds(self, amount: int, number: int, total: int) -> None:
+        """Article 16: at most 30 euros, five payments, and 100 euros since the last authentication."""
+        action = Linked(kind="payment", amount_minor=amount, currency="EUR", payee="x")
+        found = exemption_for(POLICY, action, History(exempted=number, exempted_minor=total))
+        assert (found is not None) is (amount <= 3_000 and number < 5 and total + amount <= 10_000)
+
+    def test_for_a_series_or_a_trusted_payee_needs_an_authentication_before(self) -> None:
+        """Articles 13 and 14: the list and the first payment of a series are authenticated."""
+        series = Linked(kind="recurring_payment", amount_minor=90_000, currency="EUR", payee="x")
+        known = exemption_for(POLICY, series, History(series_is_known=True))
+        trusted = exemption_for(POLICY, PAYMENT, History(payee_is_trusted=True))
+        assert known is not None
+        assert trusted is not None
+        assert (known.kind, trusted.kind) == ("recurring", "trusted_beneficiary")
+        assert exemption_for(POLICY, series, History()) is None
+        assert exemption_for(POLICY, PAYMENT, History(series_is_known=True)) is None
+
+
+@pytest.fixture(scope="module")
+def bank(live: LiveServer) -> LiveServer:
+    """Serve a bank that exempts what it may."""
+    policy = {
+        "low_value_max_minor": {"EUR": 3_000},
+        "low_value_total_minor": {"EUR": 5_000},
+        "low_value_count": 5,
+        "trusted_beneficiaries": True,
+    }
+    live.add_tenant(manifest("sca_bank", sca=policy))
+    return live
+
+
+class Payments:
+    """What a room does that needs people to agree."""
+
+    def __init__(self, live: LiveServer, person: Person) -> None:
+        self.live, self.person = live, person
+        self.user_id = ids.decode(Prefix.USER, person.user_id)
+
+    def run(self, work: Any) -> Any:
+        """Do something in a transaction of the tenant, with a desk."""
+
+        async def inside() -> Any:
+            services = self.live.services
+            tenant = await services.registry.get("sca_bank")
+            call = Call(
+                services=services,
+                caller=CALLER,
+                request_id="req_x",
+                method="POST",
+                path="/v1/payments",
+                headers={},
+                base_url=self.live.base("sca_bank"),
+                mount="/t/sca_bank",
+                tenant_or_none=tenant,
+            )
+            async with services.database.tx(tenant) as tx:
+                return await work(Desk(call, "psu"), tx)
+
+        return self.live.run(inside())
+
+    def begin(self, action: Linked = PAYMENT, **more: str) -> sca.Challenge:
+        """Ask for agreement."""
+        found = self.run(lambda desk, tx: sca.begin(desk, tx, self.user_id, action, **more))
+        assert isinstance(found, sca.Challenge)
+        return found
+
+    def use(self, reference: str, action: Linked = PAYMENT) -> bool:
+        """Carry out what was agreed to."""
+        return bool(self.run(lambda desk, tx: sca.use(desk, tx, reference, self.user_id, action)))
+
+
+@pytest.fixture(scope="module")
+def person(bank: LiveServer) -> Person:
+    """Somebody who pays."""
+    return a_psu(bank, "sca_bank")
+
+
+@pytest.fixture(scope="module")
+def browser(person: Person) -> Browser:
+    """Their browser, signed in."""
+    return person.sign_in()
+
+
+@pytest.fixture(scope="module")
+def payments(bank: LiveServer, person: Person) -> Payments:
+    """The room that pays."""
+    return Payments(bank, person)
+
+
+def approve(browser: Browser, challenge: sca.Challenge, code: str) -> httpx.Response:
+    """Open the page of approval, and send a code."""
+    page = browser.get("/approve", params={"challenge": challenge.id})
+    assert page.status_code == 200, page.text
+    return browser.submit(page, "/approve", code=code)
+
+
+class TestAnAgreement:
+    def test_shows_amount_and_payee_and_holds_once(self, payments, person, browser) -> None:
+        """The payer is made aware of both (article 5(1)(a)); what was agreed to can be done once."""
+        challenge = payments.begin(return_to="/t/sca_bank/auth/account")
+        page = browser.get("/approve", params={"challenge": challenge.id}, headers={"Accept-Language": "de"})
+        assert "123.456,78\u00a0EUR" in page.text
+        assert "Café Zwölf, AT61 …" in page.text
+        assert not payments.use(challenge.id), "nobody has agreed yet"
+        answer = approve(browser, challenge, person.code())
+        assert (answer.status_code, answer.headers["location"]) == (303, "/t/sca_bank/auth/account")
+        assert payments.use(challenge.id)
+        assert not payments.use(challenge.id)
+        assert browser.get("/approve", params={"challenge": challenge.id}).status_code == 404
+
+    @pytest.mark.parametrize("change", [{"amount_minor": 12_345_679}, {"payee": "Mallory"}], ids=["amount", "payee"])
+    def test_is_void_once_something_has_changed(self, payments, person, browser, change) -> None:
+        """A change of amount or payee invalidates the code (article 5(1)(d)), also for what was agreed to."""
+        challenge = payments.begin()
+        assert approve(browser, challenge, person.code()).status_code == 303
+        changed = {**{name: getattr(PAYMENT, name) for name in PAYMENT.__struct_fields__}, **change}
+        assert not payments.use(challenge.id, Linked(**changed))
+        assert not payments.use(challenge.id)
+
+    def test_is_void_after_five_failures(self, payments, browser) -> None:
+        """No more than five wrong codes are taken (article 4(3)(b))."""
+        challenge = payments.begin()
+        answers = [approve(browser, challenge, "000000").status_code for _ in range(4)]
+        assert answers == [422] * 4
+        page = browser.get("/approve", params={"challenge": challenge.id})
+        last = browser.submit(page, "/approve", code="000000")
+        assert last.status_code == 404
+        assert not payments.use(challenge.id)
+        assert browser.get("/approve", params={"challenge": challenge.id}).status_code == 404
+
+    def test_is_nobody_elses(self, bank, payments) -> None:
+        """Another customer of the bank neither sees it nor agrees to it."""
+        challenge = payments.begin()
+        stranger = a_psu(bank, "sca_bank").sign_in()
+        assert stranger.get("/approve", params={"challenge": challenge.id}).status_code == 404
+
+
+class TestAnExemptPayment:
+    def test_needs_no_code_and_leaves_a_reason(self, bank) -> None:
+        """It can be used at once; the reason is in the audit, and the third one is too much."""
+        payer = Payments(bank, a_psu(bank, "sca_bank"))
+        small = Linked(kind="payment", amount_minor=2_000, currency="EUR", payee="Kiosk")
+        first, second, third = (payer.begin(small) for _ in range(3))
+        assert [each.exemption for each in (first, second, third)] == ["low_value", "low_value", None]
+        assert payer.use(first.id, small)
+        assert not payer.use(third.id, small)
+        with bank.client("sca_bank", ["audit:read"]) as client:
+            query = {"object_id": payer.person.user_id, "action": "user.sca_exempted"}
+            records = client.get("/v1/audit-records", params=query).json()["data"]
+        assert [record["facts"]["exemption"] for record in records] == ["low_value"] * 2
+        assert all("article 16" in record["reason"] for record in records)
+        assert "Kiosk" not in str(records)
