@@ -23,11 +23,8 @@ __all__ = [
     "Feature",
     "Limits",
     "Manifest",
-<<<<<<< HEAD
     "Registration",
-=======
     "Sca",
->>>>>>> 989c0a6 (Link strong customer authentication to amount and payee, and exempt from it by policy alone)
     "SecurityProfile",
     "SoftwarePublisher",
     "contrast",
@@ -97,7 +94,6 @@ class Limits(_Part, frozen=True, kw_only=True):
     ] = 120
 
 
-<<<<<<< HEAD
 class SoftwarePublisher(_Part, frozen=True, kw_only=True):
     """Whoever vouches for software by statements that it signs, such as a directory of licensed third parties."""
 
@@ -117,7 +113,8 @@ class Registration(_Part, frozen=True, kw_only=True):
         list[Annotated[str, Meta(max_length=100)]],
         Meta(max_length=100, description="What a client that registers itself may ask for."),
     ] = []
-=======
+
+
 class Sca(_Part, frozen=True, kw_only=True):
     """What needs no strong customer authentication (RTS on SCA, articles 13, 14 and 16); nothing, unless it is said."""
 
@@ -134,7 +131,6 @@ class Sca(_Part, frozen=True, kw_only=True):
     recurring: Annotated[
         bool, Meta(description="Whether payments of a series after its first, with the same amount and payee, are.")
     ] = False
->>>>>>> 989c0a6 (Link strong customer authentication to amount and payee, and exempt from it by policy alone)
 
 
 class Manifest(_Part, frozen=True, kw_only=True):
@@ -233,7 +229,6 @@ def _contradictions(manifest: Manifest) -> list[tuple[str, str]]:
     for name in ("transfer_max_minor", "wallet_balance_max_minor"):
         strangers = sorted(set(getattr(manifest.limits, name)) - set(manifest.currencies))
         found += [(f"limits.{name}.{code}", f"{code} isn't one of the tenant's currencies") for code in strangers]
-<<<<<<< HEAD
     registration = manifest.registration
     if registration.mode == "open" and manifest.security_profile != "sandbox":
         found.append(("registration.mode", "can be open with the security profile sandbox alone"))
@@ -246,14 +241,12 @@ def _contradictions(manifest: Manifest) -> list[tuple[str, str]]:
         for at, publisher in enumerate(registration.publishers)
         if not isinstance(publisher.jwks.get("keys"), list) or not publisher.jwks["keys"]
     ]
-=======
     for name in ("low_value_max_minor", "low_value_total_minor"):
         strangers = sorted(set(getattr(manifest.sca, name)) - set(manifest.currencies))
         found += [(f"sca.{name}.{code}", f"{code} isn't one of the tenant's currencies") for code in strangers]
     for code, most_minor in _ARTICLE_16_EUR_MINOR.items():
         if getattr(manifest.sca, code).get("EUR", 0) > most_minor:
             found.append((f"sca.{code}.EUR", f"article 16 of the RTS on SCA allows {most_minor} at most"))
->>>>>>> 989c0a6 (Link strong customer authentication to amount and payee, and exempt from it by policy alone)
     if manifest.rate_limit_burst < manifest.rate_limit_per_s:
         found.append(("rate_limit_burst", "must be at least rate_limit_per_s"))
     colors = manifest.brand.colors
