@@ -241,12 +241,7 @@ def _contradictions(manifest: Manifest) -> list[tuple[str, str]]:
         for at, publisher in enumerate(registration.publishers)
         if not isinstance(publisher.jwks.get("keys"), list) or not publisher.jwks["keys"]
     ]
-    for name in ("low_value_max_minor", "low_value_total_minor"):
-        strangers = sorted(set(getattr(manifest.sca, name)) - set(manifest.currencies))
-        found += [(f"sca.{name}.{code}", f"{code} isn't one of the tenant's currencies") for code in strangers]
-    for code, most_minor in _ARTICLE_16_EUR_MINOR.items():
-        if getattr(manifest.sca, code).get("EUR", 0) > most_minor:
-            found.append((f"sca.{code}.EUR", f"article 16 of the RTS on SCA allows {most_minor} at most"))
+    found += _unlawful(manifest)
     if manifest.rate_limit_burst < manifest.rate_limit_per_s:
         found.append(("rate_limit_burst", "must be at least rate_limit_per_s"))
     colors = manifest.brand.colors
@@ -256,6 +251,18 @@ def _contradictions(manifest: Manifest) -> list[tuple[str, str]]:
     ):
         if contrast(front, back) < _LEGIBLE:
             found.append((f"brand.colors.{name}", f"{front} on {back} has a contrast below 4.5:1 (WCAG 2.2, 1.4.3)"))
+    return found
+
+
+def _unlawful(manifest: Manifest) -> list[tuple[str, str]]:
+    """Return what the exemptions from SCA may not say, as (key, reason)."""
+    found: list[tuple[str, str]] = []
+    for name in ("low_value_max_minor", "low_value_total_minor"):
+        strangers = sorted(set(getattr(manifest.sca, name)) - set(manifest.currencies))
+        found += [(f"sca.{name}.{code}", f"{code} isn't one of the tenant's currencies") for code in strangers]
+    for code, most_minor in _ARTICLE_16_EUR_MINOR.items():
+        if getattr(manifest.sca, code).get("EUR", 0) > most_minor:
+            found.append((f"sca.{code}.EUR", f"article 16 of the RTS on SCA allows {most_minor} at most"))
     return found
 
 

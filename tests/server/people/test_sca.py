@@ -36,7 +36,7 @@ LINKED = st.builds(
     currency=st.none() | st.sampled_from(["EUR", "USD"]),
     payee=st.none() | st.text(max_size=5),
 )
-SOMEBODY = {"owner": "ten_x", "user_id": UUID(int=1), "challenge_id": UUID(int=2), "nonce": bytes(32)}
+SOMEBODY: dict[str, Any] = {"owner": "ten_x", "user_id": UUID(int=1), "challenge_id": UUID(int=2), "nonce": bytes(32)}
 
 
 class TestTheDigest:
