@@ -199,8 +199,12 @@ def settings_here(**overrides: Any) -> Settings:
 @click.option("--port", type=click.IntRange(0, 65_535), help="Port to listen on; 0 takes a free one.  [default: 8000]")
 @data_dir_option
 @click.option("--workers", type=click.IntRange(1, 256), help="How many processes serve.  [default: 1]")
+@click.option("--tls", is_flag=True, default=None, help="Serve HTTPS; in development, with a certificate made here.")
+@click.option(
+    "--mtls-port", type=click.IntRange(0, 65_535), help="Port that asks for client certificates.  [--tls: 8443]"
+)
 @json_option
-def up(host: str | None, port: int | None, data_dir: str | None, workers: int | None, as_json: bool) -> None:  # noqa: FBT001
+def up(as_json: bool, **given: Any) -> None:  # noqa: FBT001
     """Run the server, with everything that it needs.
 
     Starts the embedded PostgreSQL, or uses the one that BILLFOLD_DATABASE_URL names; brings the schemas up to date;
@@ -210,7 +214,7 @@ def up(host: str | None, port: int | None, data_dir: str | None, workers: int | 
     from billfold_server.http.logs import configure_logs  # noqa: PLC0415 - Costs half a second, see above.
     from billfold_server.serving.service import serve  # noqa: PLC0415
 
-    settings = settings_here(host=host, port=port, data_dir=data_dir, workers=workers)
+    settings = settings_here(**given)
     configure_logs(settings)
     with progress(shown=not as_json) as step:
 

@@ -47,6 +47,10 @@ class Health(Response, frozen=True, kw_only=True):
     """That the server can be relied on."""
 
     status: Literal["ok"]
+    warnings: Annotated[
+        list[str],
+        Meta(description="What should be seen to soon, though all is served: certificates that end, for one."),
+    ] = []
 
 
 class TenantInfo(Response, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ from urllib.parse import unquote_to_bytes
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import crypto
 
@@ -47,6 +48,9 @@ _CARRIERS_RAW: Final = frozenset(each.encode() for each in _CARRIERS)
 LIMIT_BYTES: Final = 8 * 1024
 """How long a certificate may be; those of banks, with all that eIDAS puts into them, have a third of it."""
 
+RSA_LEAST_BITS: Final = 2048
+"""How long an RSA key must be (FAPI 2.0 Security Profile, section 5.4.1)."""
+
 CHAIN_LIMIT: Final = 5
 """How many further certificates a chain may have."""
 
@@ -70,16 +74,18 @@ def read_shown(certificate: bytes, chain: Sequence[bytes] = ()) -> Shown:
     """Return what was shown, once it is known that its certificate can be read whenever somebody wants to.
 
     Raises:
-        ValueError: It can't.
+        ValueError: It can't, or its key is so short that others may have it, too.
     """
     if not 0 < len(certificate) <= LIMIT_BYTES or len(chain) > CHAIN_LIMIT:
         raise ValueError("too large")
     try:
         found = x509.load_der_x509_certificate(certificate)
         # Each of these is read when it is first asked for, and has its own ways to be wrong.
-        found.subject, found.issuer, found.extensions, found.public_key()
+        _, _, _, key = found.subject, found.issuer, found.extensions, found.public_key()
     except (UnsupportedAlgorithm, x509.DuplicateExtension, TypeError) as error:
         raise ValueError("not readable") from error
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size < RSA_LEAST_BITS:
+        raise ValueError("too short a key")
     return Shown(certificate, tuple(chain))
 
 
@@ -250,7 +256,7 @@ class ClientCertificates:
             context.certificate = shown.certificate
             context.certificate_verified = self._verified(shown)
         elif shown is UNREADABLE:
-            raise errors.InvalidRequest("the client certificate can't be read")
+            raise errors.InvalidRequest("the client certificate can't be read, or its key is too short")
 
     def _of_header(self, headers: Any) -> Shown | None:
         if self._header is None:
@@ -323,4 +329,4 @@ def _checked(certificate: bytes, chain: Sequence[bytes], name: str) -> Shown:
     try:
         return read_shown(certificate, chain)
     except ValueError:
-        raise errors.InvalidRequest(f"{name} holds no certificate that can be read", param=name) from None
+        raise errors.InvalidRequest(f"{name} holds no certificate that can be used", param=name) from None

@@ -51,14 +51,18 @@ async def get_live(call: Call) -> Health:
 
 @routes.get("/health/ready", errors=(errors.DatabaseUnavailable,))
 async def get_ready(call: Call) -> Health:
-    """Tell whether requests can be served: the database answers, and its schema is there."""
+    """Tell whether requests can be served: the database answers, and its schema is there.
+
+    Warnings make no difference to who asks; they are for monitoring.
+    """
     readiness = call.services.rooms.setdefault("readiness", _Readiness(call.services.database))
     try:
         async with asyncio.timeout(_PATIENCE_S):
             await readiness.ask()
     except (TimeoutError, errors.Overloaded):
         raise errors.DatabaseUnavailable("the database doesn't answer in time") from None
-    return Health(status="ok")
+    rotation = call.services.rooms.get("rotation")
+    return Health(status="ok", warnings=[] if rotation is None else rotation.warnings(call.services.clock.now()))
 
 
 @routes.get("/metrics", response_media_type="text/plain; version=0.0.4; charset=utf-8", in_document=False)

@@ -29,13 +29,19 @@ def reachable_host(host: str) -> str:
 
 
 def listen(
-    host: str, port: int, *, may_become_free: Callable[[], bool] = lambda: False, patience_s: float = 30.0
+    host: str,
+    port: int,
+    *,
+    option: str = "--port",
+    may_become_free: Callable[[], bool] = lambda: False,
+    patience_s: float = 30.0,
 ) -> socket.socket:
     """Return a listening socket.
 
     Args:
         host: An address or a name of this machine.
         port: The port; 0 takes a free one.
+        option: Where another one can be chosen.
         may_become_free: Tells whether whoever has the port is about to go, so that waiting makes sense.
         patience_s: How long to wait then.
 
@@ -50,7 +56,7 @@ def listen(
             if error.errno == errno.EADDRINUSE and may_become_free() and time.monotonic() < deadline:
                 time.sleep(_POLL_S)
                 continue
-            raise _explained(error, host, port) from error
+            raise _explained(error, host, port, option) from error
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -70,13 +76,13 @@ def _bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _explained(error: OSError, host: str, port: int) -> Failure:
+def _explained(error: OSError, host: str, port: int, option: str) -> Failure:
     if error.errno == errno.EADDRINUSE:
         holder = holder_of(port)
         who = f"process {holder}" if holder is not None else f"another program (lsof -i :{port} names it)"
         return Failure(
             "port_in_use",
-            f"Port {port} is in use by {who}: stop it, or choose another port with --port.",
+            f"Port {port} is in use by {who}: stop it, or choose another port with {option}.",
             Exit.PORT,
             port=port,
             holder=holder,
@@ -84,7 +90,7 @@ def _explained(error: OSError, host: str, port: int) -> Failure:
     if error.errno in {errno.EACCES, errno.EPERM}:
         return Failure(
             "port_not_allowed",
-            f"This user may not listen on port {port}: choose one above 1023 with --port.",
+            f"This user may not listen on port {port}: choose one above 1023 with {option}.",
             Exit.NOT_ALLOWED,
             port=port,
         )

@@ -7,6 +7,7 @@ fails or is called off.
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import shutil
@@ -30,7 +31,15 @@ from billfold_server.serving.instance import Place, Running, only_server, worker
 from billfold_server.serving.listening import is_any, listen, reachable_host
 from billfold_server.serving.orders import Orders, settings_sent
 from billfold_server.serving.supervisor import Supervisor
-from billfold_server.serving.welcome import SANDBOX_FILE, Credentials, Welcome, curl_lines, python_lines
+from billfold_server.serving.tls.setting_up import DevelopmentFiles, ensure_certificates, with_certificates
+from billfold_server.serving.welcome import (
+    SANDBOX_FILE,
+    Credentials,
+    Welcome,
+    curl_lines,
+    mtls_curl_lines,
+    python_lines,
+)
 from billfold_server.settings import Secret, Settings
 
 if TYPE_CHECKING:
@@ -111,6 +120,7 @@ class _Ready:
     supervisor: Supervisor
     found: Found
     orders: Orders
+    files: DevelopmentFiles | None
 
 
 async def serve(settings: Settings, *, step: Step, announce: Announce) -> int:
@@ -138,9 +148,10 @@ async def _start(settings: Settings, stack: AsyncExitStack, signals: Signals, st
     began = time.monotonic()
     data_dir = make_data_dir(settings)
     place = stack.enter_context(only_server(data_dir))
-    listener = listen(settings.host, settings.port, may_become_free=lambda: workers_remain(data_dir))
-    settings = _reached_at(settings, listener)
-    supervisor = Supervisor(listener, settings.workers, **_shared_metrics(settings))
+    settings, files = with_certificates(settings)
+    listeners = _listen(settings, data_dir)
+    settings = _reached_at(settings, *listeners)
+    supervisor = Supervisor(listeners, settings.workers, **_shared_metrics(settings))
     try:
         await supervisor.prepare()
         found = await stack.enter_async_context(find_database(settings, step=step))
@@ -152,8 +163,8 @@ async def _start(settings: Settings, stack: AsyncExitStack, signals: Signals, st
     step(f"Starting {settings.workers} worker{'s' if settings.workers > 1 else ''}")
     orders = Orders(settings_sent(settings), owns_database=found.embedded is not None)
     await supervisor.serve(orders)
-    _tell(place, settings, announce, _welcome(settings, found, credentials, time.monotonic() - began))
-    return _Ready(supervisor, found, orders)
+    _tell(place, settings, announce, _welcome(settings, found, credentials, files, time.monotonic() - began))
+    return _Ready(supervisor, found, orders, files)
 
 
 def make_data_dir(settings: Settings) -> Path:
@@ -184,12 +195,27 @@ def make_data_dir(settings: Settings) -> Path:
     return folder
 
 
-def _reached_at(settings: Settings, listener: socket.socket) -> Settings:
-    """Return settings that name the port we got, and an address that can be used, where ours only says "all"."""
+def _listen(settings: Settings, data_dir: Path) -> list[socket.socket]:
+    """Return the sockets to listen on: one for everybody, and one for who is asked for a certificate, where we ask."""
+    free = functools.partial(workers_remain, data_dir)
+    first = listen(settings.host, settings.port, may_become_free=free)
+    if settings.mtls_port is None:
+        return [first]
+    try:
+        return [first, listen(settings.host, settings.mtls_port, option="--mtls-port", may_become_free=free)]
+    except BaseException:
+        first.close()
+        raise
+
+
+def _reached_at(settings: Settings, listener: socket.socket, asking: socket.socket | None = None) -> Settings:
+    """Return settings that name the ports we got, and an address that can be used, where ours only says "all"."""
     port: int = listener.getsockname()[1]
     settings = msgspec.structs.replace(settings, port=port)
+    if asking is not None:
+        settings = msgspec.structs.replace(settings, mtls_port=asking.getsockname()[1])
     if settings.public_url is None and is_any(settings.host):
-        scheme = "https" if settings.tls_certificate is not None else "http"
+        scheme = "https" if settings.serves_tls else "http"
         settings = msgspec.structs.replace(settings, public_url=f"{scheme}://{reachable_host(settings.host)}:{port}")
     return settings
 
@@ -259,7 +285,13 @@ async def _tell_who_is_behind(services: "Services") -> None:
             _log.error("the schema of tenant %s is behind this version; run billfold tenants migrate", each.slug)
 
 
-def _welcome(settings: Settings, found: Found, credentials: Credentials | None, took_s: float) -> Welcome:
+def _welcome(
+    settings: Settings,
+    found: Found,
+    credentials: Credentials | None,
+    files: DevelopmentFiles | None,
+    took_s: float,
+) -> Welcome:
     warnings: list[str] = []
     if not settings.production and not settings.host.startswith("127.") and settings.host not in {"::1", "localhost"}:
         warnings.append(
@@ -276,11 +308,16 @@ def _welcome(settings: Settings, found: Found, credentials: Credentials | None, 
             "client_id": credentials.client_id,
             "client_secret": credentials.client_secret,
             "credentials_file": credentials.file,
-            "curl": curl_lines(credentials),
-            "python": python_lines(credentials),
+            "curl": curl_lines(credentials, files),
+            "python": python_lines(credentials, files),
         }
+    if files is not None:
+        facts |= msgspec.structs.asdict(files)
+        if settings.mtls_base_url is not None:
+            facts["mtls_curl"] = mtls_curl_lines(settings.mtls_base_url, files)
     return Welcome(
         url=settings.base_url,
+        mtls_url=settings.mtls_base_url,
         pid=os.getpid(),
         workers=settings.workers,
         data_dir=settings.data_dir,
@@ -303,7 +340,7 @@ def _tell(place: Place, settings: Settings, announce: Announce, welcome: Welcome
 async def _run(ready: _Ready, signals: Signals) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(ready.supervisor.keep())
-        following = [group.create_task(_follow(ready)), group.create_task(_keep_months(ready))]
+        following = [group.create_task(work(ready)) for work in (_follow, _keep_months, _keep_certificates)]
         await signals.stop.wait()
         for task in following:
             task.cancel()
@@ -346,6 +383,16 @@ async def _keep_months(ready: _Ready) -> None:
         except (errors.BillfoldError, asyncpg.PostgresError, OSError) as error:
             # What is missing goes to the default partition meanwhile, and tomorrow we try again.
             _log.error("the months of the ledgers could not be made: %s", error)
+
+
+async def _keep_certificates(ready: _Ready) -> None:
+    """Renew the certificates for development in time, every day; workers see by themselves that they have changed."""
+    while ready.files is not None:
+        await asyncio.sleep(_DAY_S)
+        try:
+            await asyncio.to_thread(ensure_certificates, ready.found.settings)
+        except (Failure, OSError) as error:
+            _log.error("the certificates for development could not be renewed: %s", error)
 
 
 def _notify(state: str) -> None:

@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -42,7 +42,7 @@ class Worker:
         self.started_at = asyncio.get_running_loop().time()
 
     @classmethod
-    async def spawn(cls, listener: socket.socket, environment: dict[str, str]) -> "Worker":
+    async def spawn(cls, listeners: Sequence[socket.socket], environment: dict[str, str]) -> "Worker":
         """Start a process that imports the application and waits for orders.
 
         ``-P`` keeps the folder that we happen to be in off its path. Its standard output is our standard error, since
@@ -50,16 +50,16 @@ class Worker:
         """
         ours, theirs = socket.socketpair()
         with theirs:
+            handed = [theirs.fileno(), *(each.fileno() for each in listeners)]
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-P",
                 "-m",
                 _MODULE,
-                str(listener.fileno()),
-                str(theirs.fileno()),
+                *map(str, handed),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=sys.stderr,
-                pass_fds=[listener.fileno(), theirs.fileno()],
+                pass_fds=handed,
                 env=os.environ | environment,
             )
         ours.settimeout(0)
@@ -118,7 +118,7 @@ class Supervisor:
     """All workers of one server.
 
     Args:
-        listener: The socket that they share.
+        listeners: The sockets that they share.
         count: How many there are.
         environment: What their environment has beside ours.
         mourn: Is told the number of each process that has ended.
@@ -126,13 +126,13 @@ class Supervisor:
 
     def __init__(
         self,
-        listener: socket.socket,
+        listeners: Sequence[socket.socket],
         count: int,
         *,
         environment: dict[str, str] | None = None,
         mourn: Callable[[int], None] = lambda _: None,
     ) -> None:
-        self._listener = listener
+        self._listeners = listeners
         self._count = count
         self._environment = environment or {}
         self._mourn = mourn
@@ -178,8 +178,9 @@ class Supervisor:
             at_once: Is set when somebody loses patience.
         """
         self._stopping = True
-        # First our own copy: as long as one is open, the system takes connections that nobody would answer.
-        self._listener.close()
+        # First our own copies: as long as one is open, the system takes connections that nobody would answer.
+        for listener in self._listeners:
+            listener.close()
         workers = list(self._workers)
         for worker in workers:
             worker.drain()
@@ -200,7 +201,7 @@ class Supervisor:
         self._mourn(worker.process.pid)
 
     async def _spawn(self) -> Worker:
-        worker = await Worker.spawn(self._listener, self._environment)
+        worker = await Worker.spawn(self._listeners, self._environment)
         if self._stopping:
             # All the others were told while this one was on its way.
             worker.kill()

@@ -6,7 +6,9 @@ import sys
 import click
 import msgspec
 
-__all__ = ["SANDBOX_FILE", "Credentials", "Welcome", "curl_lines", "python_lines"]
+from billfold_server.serving.tls.setting_up import DevelopmentFiles
+
+__all__ = ["SANDBOX_FILE", "Credentials", "Welcome", "curl_lines", "mtls_curl_lines", "python_lines"]
 
 SANDBOX_FILE = "sandbox.env"
 """Where in the data folder the sandbox's credentials are kept."""
@@ -38,6 +40,7 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         event: Always ``ready``.
         url: The server's own base URL.
+        mtls_url: The same for clients that show a certificate; None where nobody is asked for one.
         base_url: The sandbox's base URL, which the SDK takes; None in production.
         docs_url: Its documentation.
         token_url: Where access tokens are had.
@@ -46,6 +49,10 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
         credentials_file: Where these lie for later.
         curl: Shell lines that read from the sandbox.
         python: Shell lines that move money in it.
+        mtls_curl: Shell lines that show a certificate.
+        ca_file: The authority to trust, where the certificates are for development.
+        client_certificate: A client's certificate to show.
+        client_key: Its key.
         pid: The parent process.
         workers: How many processes serve.
         data_dir: The data folder.
@@ -57,6 +64,7 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
 
     event: str = "ready"
     url: str
+    mtls_url: str | None = None
     base_url: str | None = None
     docs_url: str | None = None
     token_url: str | None = None
@@ -65,6 +73,10 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
     credentials_file: str | None = None
     curl: str | None = None
     python: str | None = None
+    mtls_curl: str | None = None
+    ca_file: str | None = None
+    client_certificate: str | None = None
+    client_key: str | None = None
     pid: int
     workers: int
     data_dir: str
@@ -81,6 +93,8 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
         """Return it for people; nothing in it is wrapped, so that it can be pasted."""
         rows = {
             "Base URL": self.base_url or self.url,
+            "mTLS": self.mtls_url and self.mtls_url + (self.base_url or "").removeprefix(self.url),
+            "Trust": self.ca_file,
             "Docs": self.docs_url,
             "Client id": self.client_id,
             "Client secret": self.client_secret,
@@ -98,31 +112,47 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
                 click.style("Look at the wallets with curl:", bold=True),
                 self.curl,
             ]
+        if self.mtls_curl is not None:
+            heading = "Show the server a client's certificate, which it asks for on its second port only:"
+            parts += [click.style(heading, bold=True), self.mtls_curl]
         return "\n\n".join([*parts, "Ctrl-C stops it; the data stays."]) + "\n"
 
 
-def curl_lines(credentials: Credentials) -> str:
+def curl_lines(credentials: Credentials, files: DevelopmentFiles | None = None) -> str:
     """Return shell lines that get a token and list the wallets with it."""
+    curl = "curl -sS" if files is None else f"curl -sS --cacert {shlex.quote(files.ca_file)}"
     user = shlex.quote(f"{credentials.client_id}:{credentials.client_secret}")
     base = credentials.base_url
     return "\n".join(
         [
-            f"TOKEN=$(curl -sS -u {user} -d grant_type=client_credentials {base}/oauth/token |",
+            f"TOKEN=$({curl} -u {user} -d grant_type=client_credentials {base}/oauth/token |",
             """  sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')""",
-            f'curl -sS -H "Authorization: Bearer $TOKEN" {base}/v1/wallets; echo',
+            f'{curl} -H "Authorization: Bearer $TOKEN" {base}/v1/wallets; echo',
         ]
     )
 
 
-def python_lines(credentials: Credentials) -> str:
+def mtls_curl_lines(mtls_url: str, files: DevelopmentFiles) -> str:
+    """Return shell lines that show the server a client's certificate."""
+    given = {"--cacert": files.ca_file, "--cert": files.client_certificate, "--key": files.client_key}
+    options = " ".join(f"{name} {shlex.quote(file)}" for name, file in given.items())
+    return f"curl -sS {options} {mtls_url}/health/ready; echo"
+
+
+def python_lines(credentials: Credentials, files: DevelopmentFiles | None = None) -> str:
     """Return shell lines in which this Python, which has the SDK, moves money between two wallets."""
+    imports, names, transport = "", "Billfold, Money", ""
+    if files is not None:
+        imports, names = "import ssl\n\n", "Billfold, HttpxTransport, Money"
+        trusted = f"ssl.create_default_context(cafile={files.ca_file!r})"
+        transport = f"\n    transport=HttpxTransport(verify={trusted}),"
     return f"""{shlex.quote(sys.executable)} - <<'END'
-from billfold import Billfold, Money
+{imports}from billfold import {names}
 
 with Billfold(
     base_url="{credentials.base_url}",
     client_id="{credentials.client_id}",
-    client_secret="{credentials.client_secret}",
+    client_secret="{credentials.client_secret}",{transport}
 ) as billfold:
     ada = billfold.parties.create(kind="person", name="Ada Lovelace")
     everyday = billfold.wallets.create(party_id=ada.id, label="Everyday")

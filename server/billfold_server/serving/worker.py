@@ -1,9 +1,9 @@
-"""A process that serves: ``python -m billfold_server.serving.worker LISTENER CHANNEL``.
+"""A process that serves: ``python -m billfold_server.serving.worker CHANNEL LISTENER...``.
 
-It is started by a parent, which hands it two open descriptors: the socket to listen on, and its end of a channel. On
-the channel come the settings, as one line; back goes one line when it serves or can't. When the channel ends, the
-parent is gone, however it went: the worker then finishes what it has begun and ends too. That needs no polling, and
-can't be fooled by a process number that was given out again.
+It is started by a parent, which hands it open descriptors: its end of a channel, the socket to listen on, and where
+clients are asked for certificates a second one. On the channel come the settings, as one line; back goes one line when
+it serves or can't. When the channel ends, the parent is gone, however it went: the worker then finishes what it has
+begun and ends too. That needs no polling, and can't be fooled by a process number that was given out again.
 
 It imports the application before it asks for the settings, so that a parent may start it while it still prepares the
 database.
@@ -16,8 +16,9 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,12 +33,14 @@ from billfold_server.serving.explaining import explain
 from billfold_server.serving.failures import Exit
 from billfold_server.serving.instance import is_last_worker, join_workers
 from billfold_server.serving.orders import Orders, Report, settings_of
+from billfold_server.serving.tls.asking import AskingContext, AskingProtocol
+from billfold_server.serving.tls.contexts import asking_context, following_context, kept_side
 
 if TYPE_CHECKING:
     from billfold_server.serving.failures import Failure
     from billfold_server.settings import Settings
 
-__all__ = ["main", "server_config"]
+__all__ = ["Server", "main", "server_config"]
 
 _log = logging.getLogger("billfold.worker")
 
@@ -47,22 +50,58 @@ KEEP_ALIVE_S = 75
 """Longer than proxies keep their idle connections (nginx: 60), so that none sends a request into one we just closed."""
 
 
-class Server(uvicorn.Server):
-    """A server that is stopped by SIGTERM or by its parent's end, and by nothing else."""
+HANDSHAKE_S = 20.0
+"""How long a TLS handshake may take, which is as long as a request's head may (``protocol.HEAD_PATIENCE_S``)."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+CLOSING_S = 5.0
+"""How long a client may take to say that it has heard the end of a TLS connection."""
+
+
+class Server(uvicorn.Server):
+    """A server that is stopped by SIGTERM or by its parent's end, and by nothing else.
+
+    Args:
+        config: How uvicorn serves.
+        plain: The side of TLS on the first port, where it speaks TLS.
+        asking: The one on the second port, where there is one.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, plain: ssl.SSLContext | None = None, asking: AskingContext | None = None
+    ) -> None:
         super().__init__(config)
         self.serving = asyncio.Event()
+        self._contexts = (plain, asking)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and let it be known."""
-        await super().startup(sockets)
+        await super().startup([])
+        for listener, context in zip(sockets or [], self._contexts, strict=False):
+            await self._listen(listener, context)
         # What has been loaded stays; the garbage collector needn't look at it again and again. And nearly all that a
         # request leaves behind goes by itself: looking after every 700 objects finds little, and costs a tenth of it.
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_GARBAGE)
         self.serving.set()
+
+    async def _listen(self, listener: socket.socket, context: ssl.SSLContext | None) -> None:
+        """Take the connections of one socket."""
+        kind = AskingProtocol if isinstance(context, AskingContext) else BoundedProtocol
+        loop = asyncio.get_running_loop()
+
+        def protocol() -> BoundedProtocol:
+            return kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state, _loop=loop)
+
+        server = await loop.create_server(
+            protocol,
+            sock=listener,
+            ssl=context,
+            backlog=self.config.backlog,
+            ssl_handshake_timeout=None if context is None else HANDSHAKE_S,
+            ssl_shutdown_timeout=None if context is None else CLOSING_S,
+        )
+        self.servers.append(server)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -93,16 +132,14 @@ def server_config(app: Any, settings: "Settings") -> uvicorn.Config:
         backlog=2048,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=settings.shutdown_timeout_s,
-        ssl_certfile=settings.tls_certificate,
-        ssl_keyfile=settings.tls_key,
     )
 
 
 class Worker:
     """One worker's life."""
 
-    def __init__(self, listener: socket.socket, channel: socket.socket, orders: Orders) -> None:
-        self._listener = listener
+    def __init__(self, listeners: Sequence[socket.socket], channel: socket.socket, orders: Orders) -> None:
+        self._listeners = list(listeners)
         self._channel = channel
         self._orders = orders
         self._settings = settings_of(orders)
@@ -111,7 +148,7 @@ class Worker:
     def run(self) -> None:
         """Serve until told to end."""
         place = join_workers(Path(self._settings.data_dir))
-        server = Server(server_config(build_app(self._settings), self._settings))
+        server = self._server()
         with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
             runner.run(self._serve(server))
         if self._orphaned and self._orders.owns_database and is_last_worker(place):
@@ -119,10 +156,19 @@ class Worker:
             # uses the database, which is then left alone.
             EmbeddedPostgres(Path(self._settings.data_dir)).stop()
 
+    def _server(self) -> Server:
+        settings = self._settings
+        app = build_app(settings)
+        config = server_config(app, settings)
+        if settings.tls_certificate is None:
+            return Server(config)
+        kept = app.state.services.rooms["rotation"].keep(kept_side(settings))
+        return Server(config, following_context(kept), asking_context(kept))
+
     async def _serve(self, server: Server) -> None:
         watching = asyncio.create_task(self._watch(server))
         try:
-            await server.serve(sockets=[self._listener])
+            await server.serve(sockets=self._listeners)
         finally:
             watching.cancel()
 
@@ -143,7 +189,7 @@ def main() -> None:
     """Take the parent's orders and serve."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    listener, channel = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
+    channel, *listeners = (socket.socket(fileno=int(number)) for number in sys.argv[1:])
     with channel.makefile("rb") as lines:
         line = lines.readline()
     channel.settimeout(0)
@@ -151,7 +197,7 @@ def main() -> None:
         return
     try:
         orders = msgspec.json.decode(line, type=Orders)
-        worker = Worker(listener, channel, orders)
+        worker = Worker(listeners, channel, orders)
         configure_logs(settings_of(orders))
         # What it says of its start and end is said by the parent, once for all workers.
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)

@@ -12,6 +12,7 @@ import httpx
 import msgspec
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from billfold_server.app import build_app
 from billfold_server.http.certificates import EXTENSION, UNREADABLE, ClientTrust, Shown, read_shown
@@ -264,6 +265,7 @@ class TestAProxysHeader:
             [("Client-Cert", field(GOOD.der[:-1]))],
             [("Client-Cert", field(GOOD.der + SELF_SIGNED.der))],
             [("Client-Cert", field(bytes(9000)))],
+            [("Client-Cert", field(issue("weak", key=rsa.generate_private_key(65537, 1024)).der))],  # noqa: S505
             [("Client-Cert", field(b"\x30\x03\x02\x01\x01"))],
             [("Client-Cert", f":{'A' * 5}=A:")],
             [("Client-Cert-Chain", field(ROOT.der))],
