@@ -494,6 +494,15 @@ class ExternalIdTaken(Conflict):
     code, title = "external_id_taken", "The external id is taken"
 
 
+# API clients.
+
+
+class ClientMetadataRefused(Unprocessable):
+    """A client can't be registered so, under the tenant's security profile. ``param`` names what is wrong."""
+
+    code, title = "client_metadata_refused", "The client can't be registered so"
+
+
 # People.
 
 

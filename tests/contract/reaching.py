@@ -244,6 +244,21 @@ def _otherwise(reaching: Reaching, body: dict[str, Any]) -> dict[str, Any]:
 
 def contradict(reaching: Reaching, operation: Operation) -> httpx.Response:
     """Send a request that contradicts something, which is a 422."""
-    if operation.operation_id == "applyTenant":
-        return reaching.send(operation, body={"slug": "demo_bank", "manifest": {}})
-    return _reused_key(reaching, operation)
+    return CONTRADICTIONS.get(operation.operation_id, _reused_key)(reaching, operation)
+
+
+def _secret_of_none(reaching: Reaching, operation: Operation) -> httpx.Response:
+    """Ask for another secret of a client that has none."""
+    certificate = {"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": "client.bank.example"}
+    made = reaching.seeds.post("/v1/clients", {**certificate, "scope": "wallets:read"})
+    return reaching.send(operation, path={"client_id": made["id"]})
+
+
+CONTRADICTIONS: dict[str, Recipe] = {
+    "applyTenant": lambda reaching, operation: reaching.send(operation, body={"slug": "demo_bank", "manifest": {}}),
+    "createClient": _with("redirect_uris", ["http://bank.example/#a"]),
+    "updateClient": _with("redirect_uris", ["http://bank.example/#a"]),
+    "rotateClientKeys": _with("jwks", {"keys": []}),
+    "rotateClientSecret": _secret_of_none,
+}
+"""For each operation that refuses otherwise than by a key that was used before: what contradicts something."""

@@ -176,6 +176,11 @@ def _user(seeds: Seeds) -> str:
     return str(seeds.post("/v1/users", body)["id"])
 
 
+def _client(seeds: Seeds) -> str:
+    body = {"token_endpoint_auth_method": "client_secret_basic", "scope": "wallets:read"}
+    return str(seeds.post("/v1/clients", body)["id"])
+
+
 SEEDS: dict[str, Callable[[Seeds], str]] = {
     "par": _party,
     "wal": _wallet,
@@ -189,6 +194,7 @@ SEEDS: dict[str, Callable[[Seeds], str]] = {
     "sti": _statement_import,
     "ste": _statement_entry,
     "usr": _user,
+    "cli": _client,
 }
 """How one of each kind is made, in the order in which they lean on each other."""
 
@@ -224,6 +230,11 @@ FRESH: dict[str, Callable[[Seeds], dict[str, str]]] = {
     "reverseTransfer": lambda seeds: {"transfer_id": _transfer(seeds)},
     "reverseTopUp": lambda seeds: {"top_up_id": _top_up(seeds)},
     "reverseWithdrawal": lambda seeds: {"withdrawal_id": _withdrawal(seeds)},
+    # Nobody's own client may be stopped on the way.
+    **{
+        name: lambda seeds: {"client_id": _client(seeds)}
+        for name in ("disableClient", "enableClient", "rotateClientKeys", "rotateClientSecret", "updateClient")
+    },
     "assignStatementEntry": lambda seeds: {"statement_entry_id": _statement_entry(seeds)},
     "reverseJournalEntry": lambda seeds: {"journal_entry_id": _journal_entry(seeds)},
 }

@@ -28,7 +28,17 @@ OWN_WORDS = {
     "amount_minor": 1250,
     "at_once": 2,
     "by": timedelta(days=90),
+    "authorization_details_types": ["wallet_access"],
+    "contacts": ["ops@bank.example"],
     "currencies": ["EUR"],
+    "dpop_bound_access_tokens": True,
+    "grant_types": ["client_credentials"],
+    "jwks": {"keys": []},
+    "overlap_s": 60,
+    "post_logout_redirect_uris": ["https://app.example/"],
+    "redirect_uris": ["https://app.example/"],
+    "response_types": ["code"],
+    "tls_client_certificate_bound_access_tokens": True,
     "effective_at": AT,
     "expires_at": AT,
     "final": True,
@@ -124,8 +134,13 @@ BULK = {"POST /v1/transfers/bulk"}
 
 WITHOUT_KEY = {
     # What is answered is a secret, which no key may keep; asking again makes another one.
+    "POST /v1/clients",
+    "POST /v1/clients/{client_id}/rotate-secret",
     "POST /v1/users/{user_id}/enrolment-codes",
     # They say what shall be, so doing them twice is doing them once.
+    "POST /v1/clients/{client_id}/rotate-keys",
+    "POST /v1/clients/{client_id}/disable",
+    "POST /v1/clients/{client_id}/enable",
     "POST /v1/users/{user_id}/disable",
     "POST /v1/users/{user_id}/enable",
     "POST /v1/users/{user_id}/unlock",

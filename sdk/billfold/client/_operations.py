@@ -8,7 +8,7 @@ import re
 from typing import Any, Final, Generic, TypeVar
 
 from billfold.client._open import Decode, decoder, page_type
-from billfold.contract import ledger, parties, platform, statements, users, wallets
+from billfold.contract import clients, ledger, parties, platform, statements, users, wallets
 from billfold.contract.common import Page, Response
 
 __all__ = ["Operation", "paged"]
@@ -88,6 +88,15 @@ DISABLE_USER: Final = Operation("POST", "/v1/users/{user_id}/disable", users.Use
 ENABLE_USER: Final = Operation("POST", "/v1/users/{user_id}/enable", users.User)
 UNLOCK_USER: Final = Operation("POST", "/v1/users/{user_id}/unlock", users.User)
 SIGN_USER_OUT: Final = Operation("POST", "/v1/users/{user_id}/sign-out", users.SignedOut)
+
+LIST_CLIENTS: Final = paged("/v1/clients", clients.Client)
+CREATE_CLIENT: Final = Operation("POST", "/v1/clients", clients.ClientCreated)
+GET_CLIENT: Final = Operation("GET", "/v1/clients/{client_id}", clients.Client)
+UPDATE_CLIENT: Final = Operation("PATCH", "/v1/clients/{client_id}", clients.Client)
+ROTATE_CLIENT_KEYS: Final = Operation("POST", "/v1/clients/{client_id}/rotate-keys", clients.Client)
+ROTATE_CLIENT_SECRET: Final = Operation("POST", "/v1/clients/{client_id}/rotate-secret", clients.ClientSecret)
+DISABLE_CLIENT: Final = Operation("POST", "/v1/clients/{client_id}/disable", clients.Client)
+ENABLE_CLIENT: Final = Operation("POST", "/v1/clients/{client_id}/enable", clients.Client)
 
 LIST_WALLETS: Final = paged("/v1/wallets", wallets.Wallet)
 CREATE_WALLET: Final = Operation("POST", "/v1/wallets", wallets.Wallet)

@@ -17,6 +17,8 @@ __all__ = [
 
 TENANT_SCOPES: Final[dict[str, str]] = {
     "audit:read": "Read the audit records",
+    "clients:read": "Read API clients",
+    "clients:write": "Register and change API clients, within one's own scopes",
     "clock:write": "Move a sandbox's clock",
     "events:read": "Read the stream of events",
     "holds:read": "Read holds",

@@ -9,6 +9,7 @@ from billfold.auth._async.tokens import AsyncTokens
 from billfold.auth.credentials import ClientAuthentication, ClientCredentials
 from billfold.client import _options as options
 from billfold.client._async.backend import DefaultTransport
+from billfold.client._async.clients import AsyncClients
 from billfold.client._async.holds import AsyncHolds
 from billfold.client._async.ledger import AsyncAccounts, AsyncJournalEntries, AsyncLedger
 from billfold.client._async.parties import AsyncParties
@@ -178,6 +179,7 @@ class AsyncBillfold(_AsyncClient):
         events: What happened.
         audit_records: Who did it.
         users: The people who sign in at the tenant's pages.
+        clients: Who may ask for access tokens.
     """
 
     def _open(self, session: AsyncSession) -> None:
@@ -198,6 +200,7 @@ class AsyncBillfold(_AsyncClient):
         self.clock = AsyncClock(session)
         self.events = AsyncEvents(session)
         self.audit_records = AsyncAuditRecords(session)
+        self.clients = AsyncClients(session)
 
     def as_user(self, tokens: "UserTokens", *, on_refresh: "Callable[[UserTokens], Any] | None" = None) -> Self:
         """Return the same client acting for a user who has signed in: ``client.as_user(tokens).wallets…``.

@@ -14,6 +14,7 @@ from billfold.client._flow import Kit, Timeouts
 from billfold.client._message import Hooks, Transport
 from billfold.client._retry import RetryBudget
 from billfold.client._sync.backend import DefaultTransport
+from billfold.client._sync.clients import Clients
 from billfold.client._sync.holds import Holds
 from billfold.client._sync.ledger import Accounts, JournalEntries, Ledger
 from billfold.client._sync.parties import Parties
@@ -180,6 +181,7 @@ class Billfold(_Client):
         events: What happened.
         audit_records: Who did it.
         users: The people who sign in at the tenant's pages.
+        clients: Who may ask for access tokens.
     """
 
     def _open(self, session: Session) -> None:
@@ -200,6 +202,7 @@ class Billfold(_Client):
         self.clock = Clock(session)
         self.events = Events(session)
         self.audit_records = AuditRecords(session)
+        self.clients = Clients(session)
 
     def as_user(self, tokens: "UserTokens", *, on_refresh: "Callable[[UserTokens], Any] | None" = None) -> Self:
         """Return the same client acting for a user who has signed in: ``client.as_user(tokens).wallets…``.

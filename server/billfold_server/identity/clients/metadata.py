@@ -7,9 +7,9 @@ FAPI 2.0 Security Profile, sections 5.3.2 and 5.4.
 import ipaddress
 import re
 import unicodedata
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
@@ -25,7 +25,7 @@ from billfold_server.identity.clients.keys import check_jwks, signing_keys
 from billfold_server.identity.clients.rows import Client
 from billfold_server.identity.profiles import ClientAuthentication, Profile
 
-__all__ = ["WITH_SECRET", "MetadataRefused", "described", "make_client", "metadata_of", "shown"]
+__all__ = ["WITH_SECRET", "MetadataRefused", "change_client", "described", "make_client", "metadata_of", "shown"]
 
 WITH_SECRET: Final = frozenset({"client_secret_basic", "client_secret_post"})
 _WITH_KEYS: Final = frozenset({"private_key_jwt", "self_signed_tls_client_auth"})
@@ -123,14 +123,37 @@ def make_client(
         updated_at=now,
         **members,
     )
-    _check_scopes(scopes, grants, platform=platform)
+    _check(client, profile, platform=platform)
+    return client
+
+
+def change_client(client: Client, changes: Mapping[str, Any], profile: Profile, *, platform: bool = False) -> Client:
+    """Return a client with changes, once it is as right as a new one would have to be.
+
+    Args:
+        client: As it is.
+        changes: Members of RFC 7591 that are replaced.
+        profile: What the realm asks of its clients.
+        platform: Whether it is an operator's client of the platform.
+
+    Raises:
+        MetadataRefused: Something is wrong.
+    """
+    asked = msgspec.structs.replace(metadata_of(client), **changes)
+    changed = make_client(asked, profile, client_id=client.id, now=client.created_at, platform=platform)
+    return msgspec.structs.replace(
+        changed, state=client.state, registered_by=client.registered_by, version=client.version
+    )
+
+
+def _check(client: Client, profile: Profile, *, platform: bool) -> None:
+    _check_scopes(client.scopes, client.grant_types, platform=platform)
     _check_redirects(client, profile)
     _check_keys(client, profile)
     _check_certificate_names(client)
     _check_algorithms(client, profile)
     _check_binding(client, profile)
     _check_presentation(client)
-    return client
 
 
 def _refuse_unless(holds: bool, param: str, reason: str) -> None:  # noqa: FBT001 - what must hold

@@ -1,0 +1,218 @@
+"""What a tenant's own programs do with its clients: register, change, stop, and give new keys.
+
+Nobody hands out more than it has: whoever manages a client must itself be allowed everything that the client may,
+before and after the change. Otherwise ``clients:write`` alone would open everything.
+"""
+
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from billfold import errors
+from billfold.contract import clients as contract
+from billfold.contract.clients import CreateClient, SetClientKeys, UpdateClient
+from billfold_server.audit import service as audit
+from billfold_server.identity.clients import client_secret, metadata, rows, service
+from billfold_server.identity.clients.metadata import MetadataRefused
+from billfold_server.identity.clients.rows import Client, Kept, Registered
+from billfold_server.identity.profiles import Profile
+from billfold_server.identity.queries import Tx
+from billfold_server.identity.rules import OPENID_SCOPES
+from billfold_server.keys.service import Keyring
+from billfold_server.tenancy.context import Caller
+
+__all__ = [
+    "create_client",
+    "get_client",
+    "list_clients",
+    "rotate_keys",
+    "rotate_secret",
+    "set_state",
+    "update_client",
+]
+
+CheckVersion = Callable[[int], None]
+"""Refuses a change to what is no longer what the caller read."""
+
+
+async def create_client(
+    tx: Tx, keyring: Keyring, profile: Profile, caller: Caller, body: CreateClient, *, now: datetime
+) -> contract.ClientCreated:
+    """Register a client.
+
+    Raises:
+        errors.ClientMetadataRefused: It can't be registered so.
+        errors.InsufficientScope: It would be allowed what the caller isn't.
+    """
+    _check_within(caller, [] if body.scope is None else body.scope.split(" "))
+    try:
+        client, secret = await service.register(tx, keyring, body, profile, now=now, caller=caller)
+    except MetadataRefused as refusal:
+        raise _refused(refusal) from None
+    return contract.ClientCreated(**msgspec.structs.asdict(metadata.shown(client)), client_secret=secret)
+
+
+async def get_client(tx: Tx, client_id: UUID) -> contract.Client:
+    """Return a client.
+
+    Raises:
+        errors.NotFound: There is no such client.
+    """
+    found = await service.find(tx, client_id)
+    if found is None or found.state == "deleted":
+        raise errors.NotFound("there is no such client")
+    return metadata.shown(found)
+
+
+async def list_clients(tx: Tx, *, after: UUID | None, limit: int) -> Sequence[contract.Client]:
+    """Return clients, the oldest first."""
+    return [metadata.shown(client) for client in await rows.list_clients(tx, after=after, limit=limit)]
+
+
+async def update_client(
+    tx: Tx,
+    profile: Profile,
+    caller: Caller,
+    client_id: UUID,
+    body: UpdateClient,
+    *,
+    now: datetime,
+    check_version: CheckVersion,
+) -> contract.Client:
+    """Change what is registered of a client.
+
+    Raises:
+        errors.NotFound: There is no such client.
+        errors.PreconditionFailed: It was changed since the caller read it.
+        errors.ClientMetadataRefused: It can't be registered so.
+        errors.InsufficientScope: It is or would be allowed what the caller isn't.
+    """
+    found = await _lock(tx, caller, client_id)
+    check_version(found.client.version)
+    changes = {name: value for name, value in msgspec.structs.asdict(body).items() if value is not msgspec.UNSET}
+    if "grant_types" in changes:
+        changes["response_types"] = None
+    changed = await _replace(tx, found, changes, profile, caller, now=now, action="client.changed")
+    return metadata.shown(changed)
+
+
+async def rotate_keys(
+    tx: Tx, profile: Profile, caller: Caller, client_id: UUID, body: SetClientKeys, *, now: datetime
+) -> contract.Client:
+    """Replace the keys, or the certificate's name, by which a client proves who it is.
+
+    Raises:
+        errors.NotFound: There is no such client.
+        errors.ClientMetadataRefused: It can't be registered so.
+        errors.InsufficientScope: It is allowed what the caller isn't.
+    """
+    found = await _lock(tx, caller, client_id)
+    given = msgspec.structs.asdict(body)
+    names = {name: value for name, value in given.items() if name != "jwks"}
+    changes = {} if body.jwks is None else {"jwks": body.jwks}
+    if any(value is not None for value in names.values()):
+        changes |= names
+    if not changes:
+        raise errors.ClientMetadataRefused("there are no keys in it", param="jwks")
+    return metadata.shown(await _replace(tx, found, changes, profile, caller, now=now, action="client.keys_rotated"))
+
+
+async def rotate_secret(
+    tx: Tx, keyring: Keyring, caller: Caller, client_id: UUID, *, overlap_s: int, now: datetime
+) -> contract.ClientSecret:
+    """Give a client another secret. The former one is taken as well for a while, and one before that no more.
+
+    Raises:
+        errors.NotFound: There is no such client.
+        errors.ClientMetadataRefused: It has no secret.
+        errors.InsufficientScope: It is allowed what the caller isn't.
+    """
+    found = await _lock(tx, caller, client_id)
+    if found.kept.secret_digest is None:
+        method = found.client.authentication
+        raise errors.ClientMetadataRefused(f"the client authenticates by {method}", param="client_id")
+    secret, until = f"bfs_{secrets.token_urlsafe(32)}", now + timedelta(seconds=overlap_s)
+    kept = msgspec.structs.replace(
+        found.kept,
+        secret_digest=client_secret.digest(keyring, client_id, secret),
+        former_secret_digest=found.kept.secret_digest,
+        former_secret_until=until,
+    )
+    await _write(
+        tx, found.client, kept, caller, now=now, action="client.secret_rotated", facts={"overlap_s": overlap_s}
+    )
+    return contract.ClientSecret(client_id=found.client.client_id, client_secret=secret, former_secret_until=until)
+
+
+async def set_state(tx: Tx, caller: Caller, client_id: UUID, *, enabled: bool, now: datetime) -> contract.Client:
+    """Let a client in, or keep it out, within a second on every worker.
+
+    Raises:
+        errors.NotFound: There is no such client.
+        errors.InsufficientScope: It is allowed what the caller isn't.
+    """
+    found = await _lock(tx, caller, client_id)
+    client = msgspec.structs.replace(found.client, state="active" if enabled else "disabled")
+    action = "client.enabled" if enabled else "client.disabled"
+    return metadata.shown(await _write(tx, client, found.kept, caller, now=now, action=action))
+
+
+async def _lock(tx: Tx, caller: Caller, client_id: UUID) -> Registered:
+    found = await rows.lock_client(tx, client_id)
+    if found is None or found.client.state == "deleted":
+        raise errors.NotFound("there is no such client")
+    _check_within(caller, found.client.scopes)
+    return found
+
+
+def _check_within(caller: Caller, scopes: Iterable[str]) -> None:
+    """Refuse to manage a client that is allowed more than the caller."""
+    beyond = sorted(set(scopes) - caller.scopes - OPENID_SCOPES.keys())
+    if beyond:
+        raise errors.InsufficientScope(
+            f"who manages a client must have its scopes itself, such as {beyond[0]}", scope=beyond[0]
+        )
+
+
+async def _replace(
+    tx: Tx,
+    found: Registered,
+    changes: dict[str, Any],
+    profile: Profile,
+    caller: Caller,
+    *,
+    now: datetime,
+    action: str,
+) -> Client:
+    """Check a client with changes as if it were new, and write it."""
+    _check_within(caller, (changes.get("scope") or "").split())
+    try:
+        client = metadata.change_client(found.client, changes, profile)
+    except MetadataRefused as refusal:
+        raise _refused(refusal) from None
+    facts = {"changed": sorted(changes)}
+    return await _write(tx, client, found.kept, caller, now=now, action=action, facts=facts)
+
+
+async def _write(
+    tx: Tx,
+    client: Client,
+    kept: Kept,
+    caller: Caller,
+    *,
+    now: datetime,
+    action: str,
+    facts: Mapping[str, object] | None = None,
+) -> Client:
+    changed = msgspec.structs.replace(client, version=client.version + 1, updated_at=now)
+    await rows.update_client(tx, Registered(changed, kept))
+    await audit.record(tx, audit.new_record(caller, action, client.client_id, facts=facts))
+    return changed
+
+
+def _refused(refusal: MetadataRefused) -> errors.ClientMetadataRefused:
+    return errors.ClientMetadataRefused(str(refusal), param=refusal.param)

@@ -1,0 +1,177 @@
+"""API clients over HTTP, for a tenant's own programs."""
+
+import functools
+from uuid import UUID
+
+from billfold import errors, ids
+from billfold.contract.clients import (
+    Client,
+    ClientCreated,
+    ClientSecret,
+    CreateClient,
+    RotateClientSecret,
+    SetClientKeys,
+    UpdateClient,
+)
+from billfold.contract.common import ClientId, Page
+from billfold.ids import Prefix
+from billfold_server.http.etags import check_if_match
+from billfold_server.http.pagination import DEFAULT_LIMIT, Cursor, Limit
+from billfold_server.http.routing import Call, Link, Routes
+from billfold_server.identity.clients import management
+from billfold_server.identity.profiles import Profile
+
+__all__ = ["routes"]
+
+routes = Routes(
+    tag="API clients",
+    description=("Who may ask for access tokens, how each proves who it is, and what each may."),
+)
+
+_KIND = "clients"
+_KEYS = {
+    "keys": [
+        {"kty": "OKP", "crv": "Ed25519", "kid": "2026-11", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
+    ],
+}
+_BY_KEY = {"token_endpoint_auth_method": "private_key_jwt"}
+_LED_TO = tuple(
+    Link(operation_id=name, parameters={"client_id": "$response.body#/id"})
+    for name in ("getClient", "updateClient", "rotateClientKeys", "rotateClientSecret", "disableClient", "enableClient")
+)
+
+
+def _id(client_id: str) -> UUID:
+    return ids.decode(Prefix.CLIENT, client_id)
+
+
+def _profile(call: Call) -> Profile:
+    return call.services.identity.realm(call.tenant).profile
+
+
+@routes.post(
+    "/v1/clients",
+    scope="clients:write",
+    etag=True,
+    location="/v1/clients/{id}",
+    errors=(errors.ClientMetadataRefused,),
+    links=_LED_TO,
+    examples={"request": {"client_name": "Payouts", "scope": "transfers:write wallets:read", "jwks": _KEYS, **_BY_KEY}},
+)
+async def create_client(call: Call, body: CreateClient) -> ClientCreated:
+    """Register an API client.
+
+    Its secret, where it has one, is in this answer and nowhere else; so there is no idempotency key, by which answers
+    are kept. Clients with keys or certificates have none.
+    """
+    services = call.services
+    async with call.tx() as tx:
+        return await management.create_client(
+            tx, services.keyring, _profile(call), call.caller, body, now=services.clock.now()
+        )
+
+
+@routes.get("/v1/clients", scope="clients:read")
+async def list_clients(call: Call, *, limit: Limit = DEFAULT_LIMIT, cursor: Cursor | None = None) -> Page[Client]:
+    """List API clients.
+
+    The oldest comes first.
+    """
+    place = call.cursors.decode(_KIND, cursor)
+    async with call.tx() as tx:
+        clients = await management.list_clients(tx, after=UUID(str(place[0])) if place else None, limit=limit + 1)
+    return call.page(_KIND, clients, limit, key=lambda client: [str(_id(client.id))])
+
+
+@routes.get("/v1/clients/{client_id}", scope="clients:read", etag=True, errors=(errors.NotFound,))
+async def get_client(call: Call, client_id: ClientId) -> Client:
+    """Show an API client."""
+    async with call.tx() as tx:
+        return await management.get_client(tx, _id(client_id))
+
+
+@routes.patch(
+    "/v1/clients/{client_id}",
+    scope="clients:write",
+    if_match=True,
+    etag=True,
+    errors=(errors.NotFound, errors.ClientMetadataRefused),
+)
+async def update_client(call: Call, client_id: ClientId, body: UpdateClient) -> Client:
+    """Change what is registered of an API client.
+
+    What is absent stays, and null clears what may be empty. With ``If-Match`` it is changed only if nobody has changed
+    it since you read it.
+    """
+    check = functools.partial(check_if_match, call.if_match)
+    now = call.services.clock.now()
+    async with call.tx() as tx:
+        return await management.update_client(
+            tx, _profile(call), call.caller, _id(client_id), body, now=now, check_version=check
+        )
+
+
+@routes.post(
+    "/v1/clients/{client_id}/rotate-keys",
+    scope="clients:write",
+    status=200,
+    etag=True,
+    errors=(errors.NotFound, errors.ClientMetadataRefused),
+    examples={"request": {"jwks": _KEYS}},
+)
+async def rotate_client_keys(call: Call, client_id: ClientId, body: SetClientKeys) -> Client:
+    """Replace the keys, or the certificate's name, by which an API client proves who it is.
+
+    What was registered before is worth nothing from then on. To change keys without a pause, set the old and the new
+    ones together first.
+    """
+    now = call.services.clock.now()
+    async with call.tx() as tx:
+        return await management.rotate_keys(tx, _profile(call), call.caller, _id(client_id), body, now=now)
+
+
+@routes.post(
+    "/v1/clients/{client_id}/rotate-secret",
+    scope="clients:write",
+    status=200,
+    errors=(errors.NotFound, errors.ClientMetadataRefused),
+)
+async def rotate_client_secret(call: Call, client_id: ClientId, body: RotateClientSecret) -> ClientSecret:
+    """Give an API client another secret.
+
+    The former one is taken as well for as long as you say, so that nothing stands still. The new one is in this answer
+    and nowhere else; so there is no idempotency key, by which answers are kept.
+    """
+    services = call.services
+    async with call.tx() as tx:
+        return await management.rotate_secret(
+            tx, services.keyring, call.caller, _id(client_id), overlap_s=body.overlap_s, now=services.clock.now()
+        )
+
+
+@routes.post(
+    "/v1/clients/{client_id}/disable",
+    scope="clients:write",
+    status=200,
+    etag=True,
+    errors=(errors.NotFound,),
+)
+async def disable_client(call: Call, client_id: ClientId) -> Client:
+    """Keep an API client out: within a second its tokens open nothing any more."""
+    now = call.services.clock.now()
+    async with call.tx() as tx:
+        return await management.set_state(tx, call.caller, _id(client_id), enabled=False, now=now)
+
+
+@routes.post(
+    "/v1/clients/{client_id}/enable",
+    scope="clients:write",
+    status=200,
+    etag=True,
+    errors=(errors.NotFound,),
+)
+async def enable_client(call: Call, client_id: ClientId) -> Client:
+    """Let a disabled API client in again."""
+    now = call.services.clock.now()
+    async with call.tx() as tx:
+        return await management.set_state(tx, call.caller, _id(client_id), enabled=True, now=now)
