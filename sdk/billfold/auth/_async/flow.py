@@ -18,7 +18,7 @@ from billfold.client._message import Response
 from billfold.client._problems import token_error_of
 
 if TYPE_CHECKING:
-    from billfold.client._async.client import AsyncBillfold
+    from billfold.client._async.client import AsyncBillfold, AsyncBillfoldPlatform
     from billfold.client._async.session import AsyncSession
 
 __all__ = ["AsyncAuthorizationFlow", "refresh"]
@@ -53,7 +53,7 @@ class AsyncAuthorizationFlow:
 
     def __init__(
         self,
-        client: "AsyncBillfold",
+        client: "AsyncBillfold | AsyncBillfoldPlatform",
         *,
         redirect_uri: str | None = None,
         response_mode: ResponseMode = "query",

@@ -20,7 +20,7 @@ from billfold.client._message import Response
 from billfold.client._problems import token_error_of
 
 if TYPE_CHECKING:
-    from billfold.client._sync.client import Billfold
+    from billfold.client._sync.client import Billfold, BillfoldPlatform
     from billfold.client._sync.session import Session
 
 __all__ = ["AuthorizationFlow", "refresh"]
@@ -55,7 +55,7 @@ class AuthorizationFlow:
 
     def __init__(
         self,
-        client: "Billfold",
+        client: "Billfold | BillfoldPlatform",
         *,
         redirect_uri: str | None = None,
         response_mode: ResponseMode = "query",

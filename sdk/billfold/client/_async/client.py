@@ -116,6 +116,35 @@ class _AsyncClient:
         )
         return other
 
+    def as_user(self, tokens: "UserTokens", *, on_refresh: "Callable[[UserTokens], Any] | None" = None) -> Self:
+        """Return the same client acting for a user who has signed in: ``client.as_user(tokens).wallets…``.
+
+        Keep it as long as the tokens, since it refreshes them when they end, by one request for all calls that wait.
+        It shares connections and retry budget with the first, and closing either closes both.
+
+        Args:
+            tokens: What ``AuthorizationFlow.complete`` has returned, or ``UserTokens.load`` has read.
+            on_refresh: Called with fresh tokens, so that they can be kept instead of the former.
+
+        Raises:
+            ValueError: The tokens were issued to another client, by another server, or are bound to another key.
+        """
+        from billfold.auth._async.users import AsyncUserAccess  # noqa: PLC0415  # Most programs act for themselves.
+
+        present = self._session
+        other = type(self).__new__(type(self))
+        other._open(  # noqa: SLF001  # Of the same class.
+            AsyncSession(
+                base_url=present.base_url,
+                transport=present.transport,
+                tokens=AsyncUserAccess(present.tokens, present, tokens, on_refresh),
+                kit=present.kit,
+                timeouts=present.timeouts,
+                headers=present.headers,
+            )
+        )
+        return other
+
     async def aclose(self) -> None:
         """Give back connections. A later call opens new ones."""
         await self._session.aclose()
@@ -201,35 +230,6 @@ class AsyncBillfold(_AsyncClient):
         self.events = AsyncEvents(session)
         self.audit_records = AsyncAuditRecords(session)
         self.clients = AsyncClients(session)
-
-    def as_user(self, tokens: "UserTokens", *, on_refresh: "Callable[[UserTokens], Any] | None" = None) -> Self:
-        """Return the same client acting for a user who has signed in: ``client.as_user(tokens).wallets…``.
-
-        Keep it as long as the tokens, since it refreshes them when they end, by one request for all calls that wait.
-        It shares connections and retry budget with the first, and closing either closes both.
-
-        Args:
-            tokens: What ``AuthorizationFlow.complete`` has returned, or ``UserTokens.load`` has read.
-            on_refresh: Called with fresh tokens, so that they can be kept instead of the former.
-
-        Raises:
-            ValueError: The tokens were issued to another client, by another server, or are bound to another key.
-        """
-        from billfold.auth._async.users import AsyncUserAccess  # noqa: PLC0415  # Most programs act for themselves.
-
-        present = self._session
-        other = type(self).__new__(type(self))
-        other._open(  # noqa: SLF001  # Of the same class.
-            AsyncSession(
-                base_url=present.base_url,
-                transport=present.transport,
-                tokens=AsyncUserAccess(present.tokens, present, tokens, on_refresh),
-                kit=present.kit,
-                timeouts=present.timeouts,
-                headers=present.headers,
-            )
-        )
-        return other
 
 
 class AsyncBillfoldPlatform(_AsyncClient):

@@ -118,6 +118,35 @@ class _Client:
         )
         return other
 
+    def as_user(self, tokens: "UserTokens", *, on_refresh: "Callable[[UserTokens], Any] | None" = None) -> Self:
+        """Return the same client acting for a user who has signed in: ``client.as_user(tokens).wallets…``.
+
+        Keep it as long as the tokens, since it refreshes them when they end, by one request for all calls that wait.
+        It shares connections and retry budget with the first, and closing either closes both.
+
+        Args:
+            tokens: What ``AuthorizationFlow.complete`` has returned, or ``UserTokens.load`` has read.
+            on_refresh: Called with fresh tokens, so that they can be kept instead of the former.
+
+        Raises:
+            ValueError: The tokens were issued to another client, by another server, or are bound to another key.
+        """
+        from billfold.auth._sync.users import UserAccess  # noqa: PLC0415  # Most programs act for themselves.
+
+        present = self._session
+        other = type(self).__new__(type(self))
+        other._open(  # noqa: SLF001  # Of the same class.
+            Session(
+                base_url=present.base_url,
+                transport=present.transport,
+                tokens=UserAccess(present.tokens, present, tokens, on_refresh),
+                kit=present.kit,
+                timeouts=present.timeouts,
+                headers=present.headers,
+            )
+        )
+        return other
+
     def close(self) -> None:
         """Give back connections. A later call opens new ones."""
         self._session.close()
@@ -203,35 +232,6 @@ class Billfold(_Client):
         self.events = Events(session)
         self.audit_records = AuditRecords(session)
         self.clients = Clients(session)
-
-    def as_user(self, tokens: "UserTokens", *, on_refresh: "Callable[[UserTokens], Any] | None" = None) -> Self:
-        """Return the same client acting for a user who has signed in: ``client.as_user(tokens).wallets…``.
-
-        Keep it as long as the tokens, since it refreshes them when they end, by one request for all calls that wait.
-        It shares connections and retry budget with the first, and closing either closes both.
-
-        Args:
-            tokens: What ``AuthorizationFlow.complete`` has returned, or ``UserTokens.load`` has read.
-            on_refresh: Called with fresh tokens, so that they can be kept instead of the former.
-
-        Raises:
-            ValueError: The tokens were issued to another client, by another server, or are bound to another key.
-        """
-        from billfold.auth._sync.users import UserAccess  # noqa: PLC0415  # Most programs act for themselves.
-
-        present = self._session
-        other = type(self).__new__(type(self))
-        other._open(  # noqa: SLF001  # Of the same class.
-            Session(
-                base_url=present.base_url,
-                transport=present.transport,
-                tokens=UserAccess(present.tokens, present, tokens, on_refresh),
-                kit=present.kit,
-                timeouts=present.timeouts,
-                headers=present.headers,
-            )
-        )
-        return other
 
 
 class BillfoldPlatform(_Client):
