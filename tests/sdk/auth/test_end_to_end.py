@@ -13,7 +13,6 @@ from billfold.auth import (
     AsyncAuthorizationFlow,
     AuthorizationFlow,
     ClientCredentials,
-    GrantInvalid,
     Pending,
     PrivateKeyJWT,
     Sealer,
