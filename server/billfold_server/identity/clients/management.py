@@ -21,7 +21,7 @@ from billfold_server.identity.clients.metadata import MetadataRefused
 from billfold_server.identity.clients.rows import Client, Kept, Registered
 from billfold_server.identity.profiles import Profile
 from billfold_server.identity.queries import Tx
-from billfold_server.identity.rules import OPENID_SCOPES
+from billfold_server.identity.rules import TENANT_SCOPES
 from billfold_server.keys.service import Keyring
 from billfold_server.tenancy.context import Caller
 
@@ -170,8 +170,8 @@ async def _lock(tx: Tx, caller: Caller, client_id: UUID) -> Registered:
 
 
 def _check_within(caller: Caller, scopes: Iterable[str]) -> None:
-    """Refuse to manage a client that is allowed more than the caller."""
-    beyond = sorted(set(scopes) - caller.scopes - OPENID_SCOPES.keys())
+    """Refuse to manage a client that is allowed more than the caller. What there isn't is refused elsewhere."""
+    beyond = sorted(TENANT_SCOPES.keys() & set(scopes) - caller.scopes)
     if beyond:
         raise errors.InsufficientScope(
             f"who manages a client must have its scopes itself, such as {beyond[0]}", scope=beyond[0]
