@@ -52,6 +52,9 @@ class Preparing:
         operation_id = case.operation.definition.raw["operationId"]
         positive = case.meta is None or case.meta.generation.mode == GenerationMode.POSITIVE
         if isinstance(case.path_parameters, dict):
+            if case.path_parameters.get("wallet_id", "") in {None, "None"}:
+                # An account that belongs to no wallet says so by null, which leads nowhere.
+                case.path_parameters["wallet_id"] = self._seeds.ids("wal")[0]
             case.path_parameters = self._seeds.real(case.path_parameters)
         if isinstance(case.query, dict):
             case.query = self._query(case, positive=positive)
