@@ -40,6 +40,7 @@ from billfold_server.identity import routes as identity_routes
 from billfold_server.identity.authorization import details
 from billfold_server.identity.authorization import routes as authorization_routes
 from billfold_server.identity.authorization.wallet_access import WALLET_ACCESS
+from billfold_server.identity.clients import registration_routes
 from billfold_server.identity.clients import routes as clients_routes
 from billfold_server.identity.discovery import routes as discovery_routes
 from billfold_server.identity.service import Identity
@@ -84,6 +85,7 @@ ROOMS: Final[tuple[Routes, ...]] = (
     audit_routes.routes,
     tokens_routes.routes,
     clients_routes.routes,
+    registration_routes.routes,
     identity_routes.routes,
     authorization_routes.routes,
     discovery_routes.routes,

@@ -1,0 +1,217 @@
+"""Clients that register themselves, and look after their own registration (RFC 7591; RFC 7592).
+
+Who may do so, the tenant's manifest says: nobody, whoever has a software statement of a publisher that it names, or, in
+a sandbox, anybody. Each gets a registration access token, of which only a keyed digest is kept, and which is good for
+its own registration and nothing else.
+"""
+
+import hmac
+import re
+import secrets
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+import msgspec
+
+from billfold import ids
+from billfold.contract.clients import ClientMetadata
+from billfold.ids import Prefix
+from billfold_server.audit import service as audit
+from billfold_server.identity.clients import client_secret, metadata, rows, service, software_statements
+from billfold_server.identity.clients.metadata import MetadataRefused
+from billfold_server.identity.clients.rows import Client, Registered
+from billfold_server.identity.clients.software_statements import StatementRefused
+from billfold_server.identity.realms import Realm
+from billfold_server.identity.rules import OPENID_SCOPES, OAuthRefusal
+from billfold_server.tenancy.context import Caller
+from billfold_server.tenancy.manifest import Registration
+
+if TYPE_CHECKING:
+    from billfold_server.http.routing import Call
+
+__all__ = ["RegistrationTokenInvalid", "deregister", "read_registration", "register", "update_registration"]
+
+_KNOWN: Final = frozenset(ClientMetadata.__struct_fields__)
+_BEARER: Final = re.compile(r"(?i:bearer) +(bfr_[A-Za-z0-9_-]{20,100})")
+_NOTHING: Final = bytes(32)
+
+
+class RegistrationTokenInvalid(Exception):
+    """The registration access token isn't that of the registration (RFC 7592, section 2; RFC 6750, section 3.1)."""
+
+
+async def register(call: "Call", realm: Realm, said: dict[str, Any]) -> dict[str, Any]:
+    """Register the client that asks for it, and return its client information response (RFC 7591, section 3.2.1).
+
+    Raises:
+        OAuthRefusal: By the codes of RFC 7591, section 3.2.2; ``access_denied`` where nobody may register.
+    """
+    services, now = call.services, call.services.clock.now()
+    asked, registered_by = _asked(realm, said, now)
+    token = f"bfr_{secrets.token_urlsafe(32)}"
+    try:
+        async with call.tx() as tx:
+            client, secret = await service.register(
+                tx,
+                services.keyring,
+                asked,
+                realm.profile,
+                now=now,
+                caller=Caller(actor="client:itself", client_id=UUID(int=0), request_id=call.request_id),
+                registered_by=registered_by,
+                registration_token=token,
+            )
+    except MetadataRefused as refusal:
+        raise OAuthRefusal(refusal.error, str(refusal)) from None
+    return _information(call, client) | {"registration_access_token": token} | _secret(secret)
+
+
+async def read_registration(call: "Call", client_id: str) -> dict[str, Any]:
+    """Return a client's own registration (RFC 7592, section 2.1).
+
+    Raises:
+        RegistrationTokenInvalid: The token isn't the registration's.
+    """
+    async with call.tx() as tx:
+        found = await _own(call, tx, client_id)
+    return _information(call, found.client)
+
+
+async def update_registration(call: "Call", realm: Realm, client_id: str, said: dict[str, Any]) -> dict[str, Any]:
+    """Replace a client's registration by what it sends, with a new token for it (RFC 7592, section 2.2).
+
+    Raises:
+        RegistrationTokenInvalid: The token isn't the registration's.
+        OAuthRefusal: By the codes of RFC 7591, section 3.2.2.
+    """
+    now = call.services.clock.now()
+    async with call.tx() as tx:
+        found = await _own(call, tx, client_id, lock=True)
+        if said.get("client_id") != client_id or any(
+            name in said
+            for name in ("registration_access_token", "registration_client_uri", "client_secret_expires_at")
+        ):
+            raise OAuthRefusal("invalid_request", "the client must name itself, and not what the server alone decides")
+        asked, registered_by = _asked(realm, said, now)
+        client = _replaced(found.client, asked, realm, registered_by)
+        if (client.authentication in metadata.WITH_SECRET) is not (found.kept.secret_digest is not None):
+            raise OAuthRefusal(
+                "invalid_client_metadata", "token_endpoint_auth_method can't begin or end to be a secret"
+            )
+        token = f"bfr_{secrets.token_urlsafe(32)}"
+        digest = client_secret.digest(call.services.keyring, client.id, token)
+        changed = msgspec.structs.replace(client, version=client.version + 1, updated_at=now)
+        kept = msgspec.structs.replace(found.kept, registration_digest=digest)
+        await rows.update_client(tx, Registered(changed, kept))
+        await audit.record(tx, audit.new_record(_itself(call, client), "client.changed", client_id))
+    return _information(call, changed) | {"registration_access_token": token}
+
+
+async def deregister(call: "Call", client_id: str) -> None:
+    """End a client's registration; its tokens are worth nothing within a second (RFC 7592, section 2.3).
+
+    Raises:
+        RegistrationTokenInvalid: The token isn't the registration's.
+    """
+    now = call.services.clock.now()
+    async with call.tx() as tx:
+        found = await _own(call, tx, client_id, lock=True)
+        version = found.client.version + 1
+        client = msgspec.structs.replace(found.client, state="deleted", version=version, updated_at=now)
+        kept = msgspec.structs.replace(found.kept, registration_digest=None)
+        await rows.update_client(tx, Registered(client, kept))
+        await audit.record(tx, audit.new_record(_itself(call, client), "client.deleted", client_id))
+
+
+def _asked(realm: Realm, said: dict[str, Any], now: datetime) -> tuple[ClientMetadata, str]:
+    """Return what is asked for, what a statement says of it before what the client says, and who vouches for it."""
+    rules = _rules(realm)
+    statement = said.get("software_statement")
+    registered_by = "open"
+    if statement is not None:
+        if not isinstance(statement, str):
+            raise OAuthRefusal("invalid_software_statement", "the software statement isn't a text")
+        try:
+            believed = software_statements.read(statement, rules.publishers, realm.profile, now)
+        except StatementRefused as refusal:
+            raise OAuthRefusal(refusal.error, refusal.reason) from None
+        said, registered_by = {**said, **believed.metadata}, believed.issuer
+    elif rules.mode == "statement":
+        raise OAuthRefusal("invalid_software_statement", "a software statement is needed")
+    return _metadata(said, rules), registered_by
+
+
+def _rules(realm: Realm) -> Registration:
+    """Return who may register at a realm. Without a tenant, or where it is closed, nobody may."""
+    rules = Registration() if realm.tenant is None else realm.tenant.manifest.registration
+    if rules.mode == "closed":
+        raise OAuthRefusal("access_denied", "clients don't register themselves here")
+    return rules
+
+
+def _metadata(said: dict[str, Any], rules: Registration) -> ClientMetadata:
+    if "jwks_uri" in said:
+        raise OAuthRefusal(
+            "invalid_client_metadata", "jwks_uri can't be taken, because no address is asked from here; send jwks"
+        )
+    # What the server doesn't understand it must ignore (RFC 7591, section 2), and null counts as absent.
+    known = {name: value for name, value in said.items() if name in _KNOWN and value is not None}
+    known.setdefault("scope", " ".join(sorted(rules.scopes)))
+    try:
+        asked = msgspec.convert(known, ClientMetadata)
+    except msgspec.ValidationError as error:
+        raise OAuthRefusal(_error_of(str(error)), f"the metadata isn't of its form: {error}") from None
+    beyond = sorted(set((asked.scope or "").split()) - set(rules.scopes) - OPENID_SCOPES.keys())
+    if beyond:
+        raise OAuthRefusal("invalid_client_metadata", "scope has one that clients who register themselves don't get")
+    return asked
+
+
+def _error_of(text: str) -> str:
+    return "invalid_redirect_uri" if "`$.redirect_uris" in text else "invalid_client_metadata"
+
+
+def _replaced(client: Client, asked: ClientMetadata, realm: Realm, registered_by: str) -> Client:
+    if registered_by != client.registered_by:
+        raise OAuthRefusal("unapproved_software_statement", "the registration was vouched for by somebody else")
+    try:
+        return metadata.change_client(client, msgspec.structs.asdict(asked), realm.profile)
+    except MetadataRefused as refusal:
+        raise OAuthRefusal(refusal.error, str(refusal)) from None
+
+
+async def _own(call: "Call", tx: Any, client_id: str, *, lock: bool = False) -> Registered:
+    """Return the registration whose token is shown. Whether there is such a client can't be told from the answer."""
+    match = _BEARER.fullmatch(call.headers.get("authorization", ""))
+    try:
+        key = ids.decode(Prefix.CLIENT, client_id)
+    except ids.InvalidIdError:
+        key = UUID(int=0)
+    found = await (rows.lock_client if lock else rows.find_client)(tx, key)
+    shown = client_secret.digest(call.services.keyring, key, match.group(1) if match is not None else "")
+    kept = _NOTHING if found is None else found.kept.registration_digest or _NOTHING
+    matches = hmac.compare_digest(shown, kept)
+    if match is None or found is None or not matches or found.client.state != "active":
+        raise RegistrationTokenInvalid
+    return found
+
+
+def _itself(call: "Call", client: Client) -> Caller:
+    return Caller(actor=client.client_id, client_id=client.id, request_id=call.request_id)
+
+
+def _information(call: "Call", client: Client) -> dict[str, Any]:
+    """Return all that is registered of a client, and where it looks after that (RFC 7591, section 3.2.1)."""
+    registered = {name: value for name, value in metadata.described(client).items() if value is not None}
+    return {
+        "client_id": client.client_id,
+        "client_id_issued_at": int(client.created_at.timestamp()),
+        "registration_client_uri": f"{call.base_url}/oauth/register/{client.client_id}",
+        **registered,
+    }
+
+
+def _secret(secret: str | None) -> dict[str, Any]:
+    # 0 says that it doesn't expire, and must be there where there is a secret.
+    return {} if secret is None else {"client_secret": secret, "client_secret_expires_at": 0}
