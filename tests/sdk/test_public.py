@@ -79,6 +79,14 @@ class TestImporting:
         loaded = loaded_by("import billfold.contract.wallets, billfold.errors, billfold.ids, billfold.clock")
         assert not {name for name in loaded if name.startswith(("billfold.client", "billfold.auth"))}
 
+    def test_ways_to_authenticate_load_nothing_before_they_are_used(self):
+        """Neither cryptography nor httpx is loaded by making a client, or by any public name of either package."""
+        make = "Billfold(base_url='http://127.0.0.1', auth=PrivateKeyJWT('i', key=None, dpop=None))"
+        every = "import billfold.auth as a, billfold.keys as k; [getattr(p, n) for p in (a, k) for n in p.__all__]"
+        loaded = loaded_by(f"from billfold import Billfold; from billfold.auth import PrivateKeyJWT; {make}")
+        assert not loaded & {"httpx", "cryptography", "joserfc", "hvac", "requests", "asyncio", "authlib"}
+        assert not loaded_by(every) & {"httpx", "cryptography", "joserfc", "hvac", "requests", "billfold_server"}
+
     def test_keys_load_nothing_before_they_are_used(self):
         """Neither cryptography nor Vault's client is loaded with the names."""
         loaded = loaded_by("from billfold.keys import PemKey, VaultTransitKey, Signer")

@@ -4,7 +4,17 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from billfold.keys.signer import ALGORITHMS, Algorithm, Signer, algorithm_of, b64url, unb64url
+from billfold.keys.signer import (
+    ALGORITHMS,
+    MIN_RSA_BITS,
+    Algorithm,
+    KeyUnusable,
+    Signer,
+    algorithm_of,
+    b64url,
+    bare,
+    unb64url,
+)
 
 __all__ = ["Rejected", "compact", "is_time", "signing_input", "unverified_header", "verified"]
 
@@ -54,16 +64,16 @@ def unverified_header(token: str) -> dict[str, Any]:
     """
     if len(token) > _MAX_BYTES or token.count(".") != _PARTS - 1:
         raise Rejected("it isn't a signed token in compact form")
-    return _object(token.partition(".")[0])
+    return _object(token.partition(".")[0], "header isn't")
 
 
-def _object(part: str) -> dict[str, Any]:
+def _object(part: str, what: str) -> dict[str, Any]:
     try:
         value = json.loads(unb64url(part), object_pairs_hook=_no_twins, parse_constant=_no_constant)
     except (ValueError, RecursionError):
-        raise Rejected("a part of it isn't JSON in base64") from None
+        raise Rejected(f"its {what} JSON in base64") from None
     if not isinstance(value, dict):
-        raise Rejected("a part of it isn't an object")
+        raise Rejected(f"its {what} an object")
     return value
 
 
@@ -103,7 +113,7 @@ def verified(
         raise Rejected("it is a token of another kind")
     jwk, algorithm = _key_for(header, keys, algorithms)
     _check_signature(token, jwk, algorithm)
-    return _object(token.split(".")[1])
+    return _object(token.split(".")[1], "claims aren't")
 
 
 def _key_for(
@@ -135,17 +145,15 @@ def _check_signature(token: str, jwk: Mapping[str, Any], algorithm: Algorithm) -
     from joserfc import errors, jws  # noqa: PLC0415  # Costs more than the rest of the SDK, and few programs need it.
     from joserfc.jwk import import_key  # noqa: PLC0415
 
-    from billfold.keys.signer import MIN_RSA_BITS, bare  # noqa: PLC0415
-
-    members = bare(jwk)
-    if algorithm == "PS256" and len(unb64url(members["n"])) * 8 < MIN_RSA_BITS:
-        raise Rejected("its issuer's key is too small")
     data, _, signature = token.rpartition(".")
     try:
+        members = bare(jwk)
+        if algorithm == "PS256" and int.from_bytes(unb64url(members["n"]), "big").bit_length() < MIN_RSA_BITS:
+            raise Rejected("its issuer's key is too small")
         key = import_key({**members})
         # joserfc's registry would warn that RFC 9864 has a new name for EdDSA, on each call and in the user's program.
         fine = jws.JWSRegistry.algorithms[algorithm].verify(data.encode("ascii"), unb64url(signature), key)
-    except (errors.JoseError, ValueError):
+    except (errors.JoseError, KeyUnusable, ValueError):
         fine = False
     if not fine:
         raise Rejected("its signature is wrong")
