@@ -56,6 +56,9 @@ class Background:
         self._database = database
         self._tenants = tenants
         self._relay = relay
+        if not relay.has_publishers:
+            # Each transfer leaves an event, and a visit for nothing would cost as much as its HTTP does.
+            database.wakeups.unheard |= Work.EVENTS
         self._runner = runner
         self._poll_s = poll_s
         self._sweep_s = sweep_s

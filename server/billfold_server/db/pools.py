@@ -184,8 +184,15 @@ class Pools:
             self._drop(place)
 
     async def _take_permits(self, share: str) -> None:
-        own = self._shares.setdefault(share, asyncio.Semaphore(self.settings.per_tenant))
+        own = self._shares.get(share)
+        if own is None:
+            own = self._shares[share] = asyncio.Semaphore(self.settings.per_tenant)
         self._waiting[share] = self._waiting.get(share, 0) + 1
+        if not own.locked() and not self._budget.locked():
+            # Neither waits then, so there is nothing to time.
+            await own.acquire()
+            await self._budget.acquire()
+            return
         taken = False
         try:
             async with asyncio.timeout(self.settings.acquire_timeout_s):

@@ -63,6 +63,11 @@ class Relay:
         self._publishers = tuple(publishers)
         self._publish_batch = publish_batch
 
+    @property
+    def has_publishers(self) -> bool:
+        """Tell whether anybody is told."""
+        return bool(self._publishers)
+
     async def run(self, tenant: TenantRef) -> float | None:
         """Publish all that is there.
 

@@ -23,14 +23,22 @@ class Work(Flag):
 
 
 class Wakeups:
-    """The tenants that want to be visited by this process, each at most once at a time."""
+    """The tenants that want to be visited by this process, each at most once at a time.
+
+    Attributes:
+        unheard: What nobody here does anything about; nobody is woken for it.
+    """
 
     def __init__(self) -> None:
+        self.unheard = Work(0)
         self._wanted: dict[UUID, tuple[TenantRef, Work]] = {}
         self._arrived = asyncio.Event()
 
     def signal(self, tenant: TenantRef, work: Work) -> None:
         """Ask for a visit. Asking twice before it begins asks once."""
+        work &= ~self.unheard
+        if not work:
+            return
         _, before = self._wanted.get(tenant.id, (tenant, Work(0)))
         self._wanted[tenant.id] = (tenant, before | work)
         self._arrived.set()

@@ -14,6 +14,7 @@ from billfold_server.db.jobs import JobKinds, JobRun, NewJob
 from billfold_server.db.outbox import NewEvent, emit, list_events
 from billfold_server.db.relay import Relay
 from billfold_server.db.runner import JobRunner
+from billfold_server.db.wakeups import Work
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.transaction import Database
@@ -190,3 +191,19 @@ async def test_latency_is_small(tenancy: Tenancy, work: str) -> None:
         took_s = loop.time() - begun
     print(f"\n{work}: {took_s * 1000:.1f} ms")
     assert took_s < 5
+
+
+class TestAnEventThatNobodyIsToldOf:
+    async def test_wakes_nobody(self, tenancy: Tenancy) -> None:
+        """A process without publishers isn't woken by events, but by jobs."""
+        server = idle(tenancy)
+        wakeups = server.database.wakeups
+        async with server.database.tx(tenancy.tenant) as tx:
+            tx.wake(Work.EVENTS)
+        assert not await wakeups.wait(0)
+        async with server.database.tx(tenancy.tenant) as tx:
+            tx.wake(Work.EVENTS)
+            tx.wake(Work.JOBS)
+        assert await wakeups.wait(0)
+        assert wakeups.take() == [(tenancy.tenant, Work.JOBS)]
+        await server.database.close()
