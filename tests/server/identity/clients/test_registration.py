@@ -210,7 +210,8 @@ class TestARegistration:
             ({"token_endpoint_auth_method": "private_key_jwt", "jwks": JWKS}, "invalid_client_metadata"),
             ({"redirect_uris": ["https://x.example/#"]}, "invalid_redirect_uri"),
         ],
-        ids=str,
+        # Not by what is sent: keys are made anew in each process, and all of them must know a test by the same name.
+        ids=lambda each: " and ".join(each) if isinstance(each, dict) else each,
     )
     def test_isnt_replaced_by_what_is_wrong(self, live: LiveServer, changes: dict[str, Any], error: str) -> None:
         """A refused change leaves all as it was, and its token too."""
