@@ -143,7 +143,8 @@ def clock() -> Hands:
 @pytest_asyncio.fixture
 async def bench(tenancy: Tenancy, clock: Hands) -> AsyncIterator[Bench]:
     """Return an engine."""
-    engine = open_engine(tenancy.database, clock=clock)
+    # On a busy machine a batch may take longer than a copy waits otherwise.
+    engine = open_engine(tenancy.database, clock=clock, copy_wait_s=60)
     yield Bench(engine, tenancy.database, tenancy.tenant)
     await engine.close()
 
@@ -151,7 +152,7 @@ async def bench(tenancy: Tenancy, clock: Hands) -> AsyncIterator[Bench]:
 @pytest_asyncio.fixture
 async def engines(bench: Bench, clock: Hands) -> AsyncIterator[list[Engine]]:
     """Return the engines of two workers."""
-    other = open_engine(bench.database, clock=clock)
+    other = open_engine(bench.database, clock=clock, copy_wait_s=60)
     yield [bench.engine, other]
     await other.close()
 
