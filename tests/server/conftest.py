@@ -25,7 +25,9 @@ def live(postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """Serve two tenants, ``alpha`` and ``beta``; ``beta`` has a host name of its own."""
     name = f"live_{secrets.token_hex(4)}"
     asyncio.run(_execute(postgres_dsn, f"CREATE DATABASE {name}"))
-    settings = settings_for(Path(tmp_path_factory.mktemp("live")), in_database(postgres_dsn, name))
+    # All tests come from one address, and many of them fail on purpose.
+    folder = Path(tmp_path_factory.mktemp("live"))
+    settings = settings_for(folder, in_database(postgres_dsn, name), token_rate_limit_per_min=100_000)
     with serve(settings) as server:
         server.add_tenant(manifest("alpha", rate_limit_per_s=100_000, rate_limit_burst=1_000_000))
         server.add_tenant(manifest("beta", hosts=["wallet.beta.example"]))

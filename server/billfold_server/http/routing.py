@@ -129,6 +129,7 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
         base_url: The tenant's or the platform's canonical base URL.
         mount: What stands before the path in the address by which the request came: ``/t/{slug}``, nothing at a
             tenant's own host, or ``/platform``.
+        memo: What one part of the handling of this request leaves for another.
     """
 
     services: "Services"
@@ -147,6 +148,7 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
     idempotency: IdempotencyRef | None = None
     if_match: str | None = None
     tenant_or_none: "TenantRef | None" = None
+    memo: dict[str, Any] = {}
 
     @property
     def tenant(self) -> "TenantRef":

@@ -126,7 +126,7 @@ class Desk:
         return self.people.tickets.open(ticket or "", kind, purpose, *self._bound(), now_s=self.now_s)
 
     def _bound(self) -> tuple[str, str, str]:
-        return self.owner, self.realm, self.cookie("browser") or ""
+        return self.owner, self.realm, pages_of(self.call).browser(self.visit)
 
     # Where it comes from.
 

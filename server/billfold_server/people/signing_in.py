@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 
+from billfold_server.audit import service as audit
 from billfold_server.http.routing import Call, Reply
 from billfold_server.people import attempts, factors, passkeys, queries, rules, sessions
 from billfold_server.people.attempts import Attempt, Blocked
@@ -114,9 +115,11 @@ async def take_password(call: Call, body: bytes) -> Reply[bytes]:
 
 
 async def _tell_failure(desk: Desk, user: UserRow | None, attempt: Attempt, step: str) -> None:
-    if user is None:
-        return
+    """Record a failure; one at a name that nobody has costs as much, and tells the bank of guessing all the same."""
     async with desk.tx() as tx:
+        if user is None:
+            await audit.record(tx, audit.new_record(desk.caller(), "user.sign_in_failed", "nobody"))
+            return
         await tell(tx, desk.caller(), "user.sign_in_failed", user, facts={"step": step}, event=not attempt.locks)
         if attempt.locks:
             await tell(tx, desk.caller(), "user.locked", user, facts={"step": step})

@@ -8,19 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billfold import ids
-from billfold.ids import Prefix
-from billfold_server.http.routing import Call
 from billfold_server.people import sca
-from billfold_server.people.desk import Desk
 from billfold_server.people.exemptions import History, Linked, exemption_for
 from billfold_server.tenancy.manifest import Sca
-from tests.callers import CALLER
 from tests.live import LiveServer
+from tests.server.people.paying import PAYMENT, Payments
 from tests.server.people.persons import Browser, Person, a_psu
 from tests.tenants import manifest
 
-PAYMENT = Linked(kind="payment", object_id="trf_x", amount_minor=12_345_678, currency="EUR", payee="Café Zwölf, AT61 …")
 POLICY = Sca(
     low_value_max_minor={"EUR": 3_000},
     low_value_total_minor={"EUR": 10_000},
@@ -93,46 +88,6 @@ def bank(live: LiveServer) -> LiveServer:
     }
     live.add_tenant(manifest("sca_bank", sca=policy))
     return live
-
-
-class Payments:
-    """What a room does that needs people to agree."""
-
-    def __init__(self, live: LiveServer, person: Person) -> None:
-        self.live, self.person = live, person
-        self.user_id = ids.decode(Prefix.USER, person.user_id)
-
-    def run(self, work: Any) -> Any:
-        """Do something in a transaction of the tenant, with a desk."""
-
-        async def inside() -> Any:
-            services = self.live.services
-            tenant = await services.registry.get("sca_bank")
-            call = Call(
-                services=services,
-                caller=CALLER,
-                request_id="req_x",
-                method="POST",
-                path="/v1/payments",
-                headers={},
-                base_url=self.live.base("sca_bank"),
-                mount="/t/sca_bank",
-                tenant_or_none=tenant,
-            )
-            async with services.database.tx(tenant) as tx:
-                return await work(Desk(call, "psu"), tx)
-
-        return self.live.run(inside())
-
-    def begin(self, action: Linked = PAYMENT, **more: str) -> sca.Challenge:
-        """Ask for agreement."""
-        found = self.run(lambda desk, tx: sca.begin(desk, tx, self.user_id, action, **more))
-        assert isinstance(found, sca.Challenge)
-        return found
-
-    def use(self, reference: str, action: Linked = PAYMENT) -> bool:
-        """Carry out what was agreed to."""
-        return bool(self.run(lambda desk, tx: sca.use(desk, tx, reference, self.user_id, action)))
 
 
 @pytest.fixture(scope="module")

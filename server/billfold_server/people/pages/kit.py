@@ -73,19 +73,21 @@ class Visit(msgspec.Struct, frozen=True, eq=False):
         headers: The request's headers.
         mount: What stands before the paths of tenant or platform.
         path: The path below that.
+        memo: The request's own notes.
     """
 
     tenant: TenantRef | None
     headers: Mapping[str, str]
     mount: str
     path: str
+    memo: dict[str, Any]
 
     @classmethod
     def of(cls, source: Call | RequestContext) -> "Visit":
         """Return the visit that a request is."""
         tenant = source.tenant_or_none if isinstance(source, Call) else source.tenant
-        # A page may be refused before the address was taken apart.
-        return cls(tenant, source.headers, source.mount, source.path)
+        memo = source.memo if isinstance(source, Call) else {}
+        return cls(tenant, source.headers, source.mount, source.path, memo)
 
     @property
     def realm(self) -> LoginRealm:
@@ -138,6 +140,14 @@ class Pages:
         """Return the header that sets a cookie of ours."""
         return cookies.written(name, value, mount=visit.mount, secure=self.secure, max_age_s=max_age_s)
 
+    def browser(self, visit: Visit) -> str:
+        """Return by what the browser is told from others; one that is new here is given it with the page."""
+        known = self.cookie(visit, _BROWSER)
+        if known is not None and len(known) == _BROWSER_CHARACTERS:
+            return known
+        fresh: str = visit.memo.setdefault(_BROWSER, secrets.token_urlsafe(32))
+        return fresh
+
     def style(self, tenant: TenantRef | None) -> bytes:
         """Return the style sheet in a tenant's colours."""
         return (brand.style_of(brand.brand_of(tenant).colors) + self._style).encode()
@@ -165,10 +175,9 @@ class Pages:
     ) -> Reply[bytes]:
         """Return a page; ``render`` says what is what."""
         language = self.language(visit, ui_locales, preferred)
-        browser = self.cookie(visit, _BROWSER)
+        browser = self.browser(visit)
         fresh: list[str] = []
-        if browser is None or len(browser) != _BROWSER_CHARACTERS:
-            browser = secrets.token_urlsafe(32)
+        if browser != self.cookie(visit, _BROWSER):
             fresh.append(self.written(visit, _BROWSER, browser))
         if ui_locales is not None:
             fresh.append(self.written(visit, _LANGUAGE, language, max_age_s=_LANGUAGE_AGE_S))

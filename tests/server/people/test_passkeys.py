@@ -1,0 +1,176 @@
+"""Passkeys: what is signed, where, by whom and how often (WebAuthn, sections 7.1 and 7.2)."""
+
+import re
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.live import LiveServer
+from tests.server.people.authenticator import Authenticator, options_of, text
+from tests.server.people.paying import Payments
+from tests.server.people.persons import Browser, Person, a_person, a_psu
+
+
+def with_passkey(live: LiveServer, slug: str = "alpha") -> tuple[Person, Authenticator, Browser]:
+    """Return somebody who has enrolled with a passkey, and the browser in which they have done so."""
+    person = a_person(live, slug)
+    # A passkey belongs to a host with a name.
+    browser = named(Browser(live, slug))
+    device = Authenticator(origin_of(browser))
+    browser.submit(browser.get("/enrol", params={"code": person.enrolment}), "/enrol")
+    page = browser.get("/enrol/steps")
+    browser.submit(page, "/enrol/password", password=person.password, again=person.password)
+    page = browser.get("/enrol/steps")
+    page = browser.submit(page, "/enrol/passkey", credential=device.make(options_of(page)))
+    assert page.status_code == 200, page.text
+    person.codes = re.findall(r"<li><code>([0-9a-z-]+)</code></li>", page.text)
+    return person, device, browser
+
+
+def named(browser: Browser) -> Browser:
+    """Let a browser come to localhost rather than to an address."""
+    browser.base_url = str(browser.base_url).replace("127.0.0.1", "localhost")
+    return browser
+
+
+def origin_of(browser: Browser) -> str:
+    """Return the origin that a browser is at."""
+    return f"http://localhost:{browser.base_url.port}"
+
+
+def show(browser: Browser, device: Authenticator, **changes: Any) -> httpx.Response:
+    """Sign in by a passkey, without a name."""
+    page = browser.get("/sign-in")
+    return browser.submit(page, "/sign-in/passkey", credential=device.show(options_of(page), **changes))
+
+
+@pytest.fixture(scope="module")
+def owner(live: LiveServer) -> tuple[Person, Authenticator, Browser]:
+    """Somebody at alpha with a passkey."""
+    return with_passkey(live)
+
+
+class TestAPasskey:
+    def test_signs_in_by_itself_or_after_a_password(self, live: LiveServer, owner) -> None:
+        """It says itself whose it is; after a password, only the person's own are asked for."""
+        person, device, _ = owner
+        browser = named(Browser(live, "alpha"))
+        assert show(browser, device).status_code == 303
+        assert browser.get("/account").status_code == 200
+        browser = named(Browser(live, "alpha"))
+        page = person.give_password(browser)
+        options = options_of(page)
+        assert [each["id"] for each in options["allowCredentials"]] == [text(device.credential_id)]
+        answer = browser.submit(page, "/sign-in/passkey", credential=device.show(options))
+        assert answer.status_code == 303
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"challenge": "AAAA"},
+            {"rpId": "evil.example"},
+            {"handle": b"somebody else"},
+            {"handle": b""},
+            {"signature": b"\x30\x06\x02\x01\x01\x02\x01\x01"},
+        ],
+        ids=["challenge", "host", "handle", "no handle", "signature"],
+    )
+    def test_isnt_taken_if_anything_is_wrong(self, live: LiveServer, owner, change) -> None:
+        """Another challenge, host, person or signature is refused."""
+        browser = named(Browser(live, "alpha"))
+        assert show(browser, owner[1], **change).status_code == 422
+        assert not any("session" in name for name in browser.cookies)
+
+    def test_isnt_taken_from_another_origin_or_unverified(self, live: LiveServer, owner) -> None:
+        """What a fraudulent page has got, or a device that nobody has unlocked, is refused."""
+        _, device, _ = owner
+        browser, origin = named(Browser(live, "alpha")), device.origin
+        for wrong in ("https://alpha.evil.example", "http://localhost", origin.replace("localhost", "127.0.0.1")):
+            device.origin = wrong
+            assert show(browser, device).status_code == 422
+        device.origin, device.verifies = origin, False
+        assert show(browser, device).status_code == 422
+        device.verifies = True
+        assert show(browser, device).status_code == 303
+
+    def test_answers_a_challenge_once(self, live: LiveServer, owner) -> None:
+        """The same answer, and another one to the same challenge, are refused; so is another browser."""
+        _, device, _ = owner
+        browser, other = named(Browser(live, "alpha")), named(Browser(live, "alpha"))
+        page = browser.get("/sign-in")
+        answer = device.show(options_of(page))
+        form = dict(re.findall(r'name="(ticket|csrf)" value="([^"]*)"', page.text))
+        (csrf,) = set(re.findall(r'name="csrf" value="([^"]+)"', other.get("/sign-in").text))
+        stolen = other.post("/sign-in/passkey", data={**form, "csrf": csrf, "credential": answer})
+        assert stolen.status_code == 422
+        assert browser.post("/sign-in/passkey", data={**form, "credential": answer}).status_code == 303
+        (csrf,) = set(re.findall(r'name="csrf" value="([^"]+)"', browser.get("/sign-in?interaction=x").text))
+        for again in (answer, device.show(options_of(page))):
+            data = {**form, "csrf": csrf, "credential": again}
+            assert browser.post("/sign-in/passkey", data=data).status_code == 422
+
+    @pytest.mark.parametrize("answer", ["", "{}", "null", "[]", '{"id": 1}', "\u00e9", '{"rawId":"AA","id":"AA"}'])
+    def test_that_is_nonsense_is_refused(self, live: LiveServer, answer: str) -> None:
+        """Whatever isn't a browser's answer is one that isn't taken."""
+        browser = named(Browser(live, "alpha"))
+        assert browser.submit(browser.get("/sign-in"), "/sign-in/passkey", credential=answer).status_code == 422
+
+    def test_that_was_copied_is_suspended(self, live: LiveServer) -> None:
+        """A counter that doesn't go up tells of two devices with one key; neither is good from then on."""
+        person, device, _ = with_passkey(live)
+        browser = named(Browser(live, "alpha"))
+        assert show(browser, device).status_code == 303
+        browser = named(Browser(live, "alpha"))
+        device.count = 0
+        assert show(browser, device).status_code == 422
+        device.count = 100
+        assert show(browser, device).status_code == 422
+        with live.client("alpha", ["audit:read", "users:read"]) as client:
+            query = {"object_id": person.user_id, "action": "user.factor_suspended"}
+            assert len(client.get("/v1/audit-records", params=query).json()["data"]) == 1
+            assert client.get(f"/v1/users/{person.user_id}").json()["factors"] == ["password"]
+        # A recovery code still lets its owner in, to replace it.
+        answer = browser.submit(person.give_password(browser), "/sign-in/code", code=person.codes[0])
+        assert answer.headers["location"].endswith("/account?notice=recovered")
+        assert "suspended" in browser.get("/account").text
+
+    def test_is_of_one_tenant_and_one_realm(self, live: LiveServer, owner) -> None:
+        """At another tenant of the same host, or where staff sign in, nobody knows it."""
+        for slug, root in (("beta", "/auth"), ("alpha", "/auth/staff"), (None, "/auth")):
+            assert show(named(Browser(live, slug, root)), owner[1]).status_code == 422
+
+    def test_is_enrolled_once(self, live: LiveServer, owner) -> None:
+        """One that somebody else has registered isn't taken, and neither is one that wasn't verified."""
+        _, device, _ = owner
+        other = a_psu(live)
+        browser = named(other.sign_in(named(other.browser())))
+        page = browser.get("/account/passkey")
+        assert browser.submit(page, "/account/passkey", credential=device.make(options_of(page))).status_code == 422
+        fresh = Authenticator(origin_of(browser))
+        fresh.verifies = False
+        page = browser.get("/account/passkey")
+        assert browser.submit(page, "/account/passkey", credential=fresh.make(options_of(page))).status_code == 422
+        fresh.verifies = True
+        page = browser.get("/account/passkey")
+        assert browser.submit(page, "/account/passkey", credential=fresh.make(options_of(page))).status_code == 303
+
+
+class TestAnApproval:
+    def test_is_signed_by_the_passkey_itself(self, live: LiveServer) -> None:
+        """What the passkey signs begins with the digest of what is shown, and is of no use for another agreement."""
+        person, device, _ = with_passkey(live)
+        payments = Payments(live, person)
+        browser = named(Browser(live, "alpha"))
+        assert show(browser, device).status_code == 303
+        first, second = payments.begin(), payments.begin()
+        page = browser.get("/approve", params={"challenge": first.id})
+        answer = device.show(options_of(page))
+        # The answer to the first page, sent with the form of the second.
+        form = dict(re.findall(r'name="(ticket|csrf)" value="([^"]*)"', page.text))
+        swapped = browser.post("/approve", data={**form, "challenge": second.id, "credential": answer})
+        assert swapped.status_code == 422
+        assert not payments.use(second.id)
+        page = browser.get("/approve", params={"challenge": first.id})
+        assert browser.submit(page, "/approve", credential=device.show(options_of(page))).status_code == 303
+        assert payments.use(first.id)
