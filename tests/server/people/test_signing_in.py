@@ -127,12 +127,12 @@ class TestARecoveryCode:
         assert (answer.status_code, answer.headers["location"]) == (303, "/t/alpha/auth/account?notice=recovered")
         again = person.browser()
         assert again.submit(person.give_password(again), "/sign-in/code", code=typed).status_code == 422
-        with live.client("alpha", ["events:read"]) as client:
-            query = {"type": "user.signed_in", "limit": 100}
-            events = client.get("/v1/events", params=query).json()["data"]
-        (last,) = [each["data"] for each in events if each["object_id"] == person.user_id]
-        assert (last["acr"], last["amr"]) == (rules.ACR_CA, ["pwd", "recovery", "mfa"])
-        assert person.name not in str(events)
+        with live.client("alpha", ["audit:read"]) as client:
+            query = {"object_id": person.user_id, "action": "user.signed_in"}
+            (record,) = client.get("/v1/audit-records", params=query).json()["data"]
+        assert record["facts"]["acr"] == rules.ACR_CA
+        assert record["facts"]["amr"] == ["pwd", "recovery", "mfa"]
+        assert person.name not in str(record)
 
 
 class TestWhoeverGuesses:
