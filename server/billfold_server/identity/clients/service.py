@@ -56,7 +56,12 @@ async def authenticate(services: "Services", realm: Realm, call: "Call", form: M
         errors.RateLimited: Too many failed from there.
     """
     services.limits.check_address(call.peer)
-    evidence = Evidence(form=form, authorization=call.headers.get("authorization"), certificate=call.certificate)
+    evidence = Evidence(
+        form=form,
+        authorization=call.headers.get("authorization"),
+        certificate=call.certificate,
+        certificate_verified=call.certificate_verified,
+    )
     try:
         return await authentication.authenticate(services, realm, evidence)
     except OAuthRefusal as refusal:
