@@ -5,12 +5,19 @@ from typing import Any
 
 from schemathesis import GenerationMode
 
+from tests.contract.clients import REDIRECT_URI
 from tests.contract.seeds import FRESH, Seeds, Tenants, is_id, statement
 
 __all__ = ["TOKENS", "Preparing", "whole_numbers"]
 
 
-TOKENS = frozenset({"createToken", "createPlatformToken"})
+PUSHED = {
+    "pushAuthorizationRequest": "tenant:read",
+    "pushPlatformAuthorizationRequest": "platform:tenants:read",
+}
+"""The operations that take an authorization request, with a scope that it may ask for."""
+
+TOKENS = frozenset({"createToken", "createPlatformToken", *PUSHED})
 """The operations at which a client shows itself, not a token."""
 
 _LARGEST = 2**63 - 1
@@ -74,7 +81,16 @@ class Preparing:
         self._tenants.prepare(case, operation_id)
         if case.headers:
             self._keep_keys_apart(case)
-        if operation_id in TOKENS:
+        if operation_id in PUSHED:
+            # Only this client's address and scopes, and a challenge that a hash has made, are valid data.
+            case.body = {
+                "response_type": "code",
+                "redirect_uri": REDIRECT_URI,
+                "scope": PUSHED[operation_id],
+                "code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+                "code_challenge_method": "S256",
+            }
+        elif operation_id in TOKENS:
             # The client shows itself by HTTP Basic, which excludes showing itself in the form.
             case.body = {"grant_type": "client_credentials"}
         elif operation_id == "createStatementImport" and secrets.randbelow(2):

@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.contract.clients import add_asking_client
 from tests.contract.conftest import SUMMARY, TENANT
 from tests.contract.documents import about, collections, deployment_part, operations, read_document, tenant_part
 from tests.contract.preparing import Preparing
@@ -39,7 +40,7 @@ class TestTheServer:
             part,
             live.base(TENANT),
             token=client.headers["Authorization"].removeprefix("Bearer "),
-            client=live.add_client(TENANT),
+            client=add_asking_client(live, TENANT),
             prepare=preparing.prepare,
             learn=preparing.learn,
             phases=ALONE,
@@ -56,7 +57,7 @@ class TestTheServer:
             tenant_part(document, live.base(TENANT)),
             live.base(TENANT),
             token=client.headers["Authorization"].removeprefix("Bearer "),
-            client=live.add_client(TENANT),
+            client=add_asking_client(live, TENANT),
             prepare=preparing.prepare,
             learn=preparing.learn,
             phases=["stateful"],
@@ -74,7 +75,7 @@ class TestTheServer:
             part,
             live.url,
             token=operator.headers["Authorization"].removeprefix("Bearer "),
-            client=live.add_client(None),
+            client=add_asking_client(live, None),
             prepare=preparing.prepare,
             learn=preparing.learn,
         )

@@ -180,6 +180,7 @@ class ServerMetadata(Response, frozen=True, kw_only=True, omit_defaults=True):
     revocation_endpoint_auth_signing_alg_values_supported: list[str] | UnsetType = UNSET
     userinfo_endpoint: str | UnsetType = UNSET
     registration_endpoint: str | UnsetType = UNSET
+    end_session_endpoint: str | UnsetType = UNSET
     mtls_endpoint_aliases: MtlsEndpoints | UnsetType = UNSET
     tls_client_certificate_bound_access_tokens: bool
     dpop_signing_alg_values_supported: list[str] | UnsetType = UNSET

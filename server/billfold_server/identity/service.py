@@ -11,6 +11,11 @@ import msgspec
 
 from billfold.clock import Clock
 from billfold.contract.oauth import JwkSet
+from billfold_server.identity.authorization.details import Kind as DetailsKind
+from billfold_server.identity.authorization.details import Line as DetailsLine
+from billfold_server.identity.authorization.details import Owner as DetailsOwner
+from billfold_server.identity.authorization.details import Payment as DetailsPayment
+from billfold_server.identity.authorization.details import register as register_details
 from billfold_server.identity.caching import Bounded
 from billfold_server.identity.clients.service import (
     Client,
@@ -42,6 +47,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Client",
+    "DetailsKind",
+    "DetailsLine",
+    "DetailsOwner",
+    "DetailsPayment",
     "Grant",
     "Identity",
     "Realm",
@@ -53,6 +62,7 @@ __all__ = [
     "list_grants",
     "open_grant",
     "realm_of",
+    "register_details",
     "revoke_grant",
     "revoke_grants",
     "set_client_state",

@@ -1,35 +1,22 @@
 """The page of approval: what is agreed to is shown in full, and signed by a second factor."""
 
 import secrets
-from decimal import Decimal
 from typing import Final
 
-from billfold.money import to_decimal
 from billfold_server.http.routing import Call, Reply
 from billfold_server.people import attempts, factors, passkeys, queries, sca, sessions
 from billfold_server.people.attempts import Blocked
 from billfold_server.people.desk import Desk, in_minutes
 from billfold_server.people.hosting import form_of, go, page, signed_in
 from billfold_server.people.pages.kit import page_error, render
-from billfold_server.people.pages.words import text_of
+from billfold_server.people.pages.words import amount_text
 from billfold_server.people.queries import UserRow
 from billfold_server.people.sca_queries import ChallengeRow
 from billfold_server.people.sessions import Session
 
-__all__ = ["amount_text"]
-
 _WRONG: Final = 422
 _TOO_MANY: Final = 429
 _SALT_BYTES: Final = 16
-
-
-def amount_text(amount_minor: int, currency: str, language: str) -> str:
-    """Return an amount as people write it in a language."""
-    amount: Decimal = to_decimal(amount_minor, currency)
-    plain = f"{amount:,}"
-    point, group = text_of(language, "kit.decimal_point"), text_of(language, "kit.group")
-    spelled = plain.translate({ord(","): group, ord("."): point})
-    return text_of(language, "kit.amount", amount=spelled, currency=currency)
 
 
 async def _asked(call: Call, challenge: str) -> tuple[Desk, Session, UserRow, ChallengeRow] | Reply[bytes]:

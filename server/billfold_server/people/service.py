@@ -14,21 +14,26 @@ from billfold.contract.roles import StaffRole
 from billfold.contract.users import CreateUser, EnrolmentCode, LoginRealm, SignedOut, User, UserState
 from billfold.ids import Prefix
 from billfold_server.http.routing import Call
-from billfold_server.people import queries, rules, sessions
+from billfold_server.people import queries, rules, sca, sessions
 from billfold_server.people.desk import Desk, People, digest_of, tell, user_id_of
 from billfold_server.people.pages import kit
 from billfold_server.people.queries import Tx, UserRow
+from billfold_server.people.sca import Challenge, LinkedAction
 from billfold_server.people.sessions import Session
 from billfold_server.tenancy.context import Caller, TenantRef
 
 __all__ = [
+    "Challenge",
+    "LinkedAction",
     "Listed",
     "People",
     "Realm",
     "Session",
+    "begin_sca",
     "create_operator",
     "create_user",
     "current_session",
+    "end_current_session",
     "get_user",
     "list_briefly",
     "list_users",
@@ -37,6 +42,7 @@ __all__ = [
     "sign_out_everywhere",
     "sweep",
     "unlock_user",
+    "use_sca",
 ]
 
 ENROLMENT: Final = timedelta(days=7)
@@ -59,6 +65,48 @@ async def current_session(call: Call, realm: kit.LoginRealm | None = None, *, tx
     else:
         found = await sessions.current(desk, tx)
     return None if found is None or found[0].stage == "enrolling" else found[0]
+
+
+async def end_current_session(call: Call, realm: kit.LoginRealm | None = None) -> tuple[str, ...]:
+    """Sign out who is signed in with the browser that asks, and return the headers that take its cookie back.
+
+    Args:
+        call: The request.
+        realm: Of whose sign-in; the address's own where absent.
+    """
+    desk = Desk(call, realm)
+    async with desk.tx() as tx:
+        found = await sessions.current(desk, tx)
+        if found is not None:
+            await queries.end_session(tx, found[1].id, found[0].id, "signed out", desk.now)
+            await tell(tx, desk.caller(found[1].id), "user.signed_out", found[1], event=False)
+    return sessions.end(desk)
+
+
+async def begin_sca(call: Call, tx: Tx, user_id: UUID, action: LinkedAction, *, return_to: str) -> Challenge:
+    """Ask somebody to approve an action by strong authentication, at ``approve?challenge=…``; ``sca.begin`` says more.
+
+    Args:
+        call: The request.
+        tx: The tenant's transaction.
+        user_id: Whom.
+        action: What is to be done, to which the authentication is linked.
+        return_to: Our own path to which the page of approval leads in the end.
+    """
+    return await sca.begin(Desk(call), tx, user_id, action, return_to=return_to)
+
+
+async def use_sca(call: Call, tx: Tx, reference: str, user_id: UUID, action: LinkedAction) -> bool:
+    """Use an approval for what is really being done, once, and tell whether it holds; ``sca.use`` says more.
+
+    Args:
+        call: The request.
+        tx: The transaction in which the action is done.
+        reference: The challenge's id.
+        user_id: Who has approved.
+        action: What is being done.
+    """
+    return await sca.use(Desk(call), tx, reference, user_id, action)
 
 
 class Realm(msgspec.Struct, frozen=True):

@@ -21,12 +21,16 @@ from joserfc import jws
 from joserfc.jwk import KeySet
 
 from billfold import ids
+from billfold.contract.parties import CreateParty, PartyKind
 from billfold.ids import Prefix
 from billfold_server.identity.clients.rows import Client
 from billfold_server.identity.jose import SigningKey as Key
 from billfold_server.identity.profiles import ClientAuthentication, SigningAlgorithm
+from billfold_server.parties.service import create_party
+from tests.callers import CALLER
 from tests.live import LiveServer
 from tests.server.identity.clients_of import TestClient, make
+from tests.server.identity.tokens.proofs import Prover
 from tests.server.people.persons import Browser
 
 __all__ = [
@@ -43,6 +47,8 @@ __all__ = [
     "decide",
     "follow",
     "later",
+    "proven",
+    "redeem",
     "sign",
     "signed_answer",
     "stranger",
@@ -241,24 +247,22 @@ async def tx_of(live: LiveServer, slug: str | None) -> AsyncIterator[Any]:
 
 def add_person(live: LiveServer, slug: str | None) -> Person:
     """Make a customer of a tenant, or an operator of the platform."""
-    user_id, name, party_id = ids.uuid7(), secrets.token_hex(8), None
-    if slug is not None:
-        with live.client(slug) as client:
-            made = client.post("/v1/parties", json={"kind": "person", "name": "Ada", "roles": ["customer"]})
-        assert made.status_code == 201, made.text
-        party_id = ids.decode(Prefix.PARTY, made.json()["id"])
+    user_id, name = ids.uuid7(), secrets.token_hex(8)
 
-    async def insert() -> None:
-        now = live.services.clock.now()
+    async def insert() -> UUID | None:
+        now, party_id = live.services.clock.now(), None
         async with tx_of(live, slug) as tx:
+            if slug is not None:
+                party = await create_party(tx, CALLER, CreateParty(kind=PartyKind.PERSON, name="Ada"))
+                party_id = ids.decode(Prefix.PARTY, party.id)
             await tx.execute(
                 "INSERT INTO users (id, login_realm, login_name, display_name, party_id, roles, state, handle, version,"
                 " created_at, updated_at) VALUES ($1, $2, $3, 'Ada', $4, '{}', 'active', $5, 1, $6, $6)",
                 user_id, "psu" if slug else "operator", name, party_id, secrets.token_bytes(32), now,
             )  # fmt: skip
+        return party_id
 
-    live.run(insert())
-    return Person(live, slug, user_id, party_id)
+    return Person(live, slug, user_id, live.run(insert()))
 
 
 class _Later:
@@ -332,11 +336,45 @@ def signed_answer(app: App, text: str) -> dict[str, Any]:
     keys = KeySet.import_key_set(httpx.get(f"{app.base}/.well-known/jwks.json").json())
     registry = _Anything(strict_check_header=False)
     read = jws.deserialize_compact(text, keys, registry=registry)
-    assert read.protected["alg"] in {"ES256", "PS256", "EdDSA"}
+    assert read.protected["alg"] == (app.client.authorization_response_alg or "ES256")
     claims: dict[str, Any] = msgspec.json.decode(read.payload)
     assert claims.pop("aud") == app.client_id
     assert time.time() < claims.pop("exp") <= time.time() + 600
     return claims
+
+
+def proven(app: App, prover: Prover, method: str, path: str, send: Any, **claims: Any) -> httpx.Response:
+    """Send a request with a proof of possession, and once more where the server wants its nonce in it.
+
+    Args:
+        app: Whose realm it goes to.
+        prover: The key.
+        method: HTTP.
+        path: Below the realm's base.
+        send: Sends it, given the header's value.
+        claims: Of the proof, where they are to be others.
+    """
+    for _ in range(2):
+        answer: httpx.Response = send(prover.proof(method, app.base + path, **claims))
+        prover.nonce = answer.headers.get("DPoP-Nonce", prover.nonce)
+        if "use_dpop_nonce" not in answer.text + answer.headers.get("WWW-Authenticate", ""):
+            break
+    return answer
+
+
+def redeem(app: App, code: str, prover: Prover | None = None, **changes: Any) -> httpx.Response:
+    """Redeem a code, with a proof of possession where a key is given; None takes a parameter away."""
+    said = {
+        "grant_type": "authorization_code",
+        "code": code,
+        "redirect_uri": app.client.redirect_uris[0],
+        "code_verifier": app.verifier,
+        **changes,
+    }
+    form = {name: value for name, value in said.items() if value is not None}
+    if prover is None:
+        return app.post("/oauth/token", form)
+    return proven(app, prover, "POST", "/oauth/token", lambda proof: app.post("/oauth/token", form, DPoP=proof))
 
 
 def code_of(app: App, person: Person, **changes: Any) -> str:

@@ -21,8 +21,7 @@ __all__ = ["allowed_scopes", "may_allow"]
 _OF_ANYBODY: Final = frozenset(OPENID_SCOPES)
 
 _BY_LOGIN_REALM: Final[Mapping[str, frozenset[str]]] = {
-    # Whose customer one is isn't a secret of the bank's; everything else at /v1 is about all customers.
-    "psu": _OF_ANYBODY | {"tenant:read"},
+    "psu": _OF_ANYBODY,
     "operator": _OF_ANYBODY | frozenset(PLATFORM_SCOPES),
 }
 
@@ -43,7 +42,9 @@ async def may_allow(tx: Any, request: AuthorizationRequest, session: "Session") 
     """
     owner = Owner(user_id=session.user_id, party_id=session.party_id)
     for each in request.details:
-        # What moves money needs an approval that is bound to amount and payee, which nothing here can give.
-        if details.payment_of(each) is not None or not await details.is_theirs(tx, owner, each):
+        # What moves money needs an approval that is linked to amount and payee, which customers alone can give.
+        if details.payment_of(each) is not None and session.party_id is None:
+            return False
+        if not await details.is_theirs(tx, owner, each):
             return False
     return bool(request.details or allowed_scopes(request, session))

@@ -1,7 +1,7 @@
 """The consent page: what a client asks, in plain words and in the person's language."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Container, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
@@ -12,13 +12,13 @@ from billfold_server.identity.authorization.interactions import Interaction
 from billfold_server.identity.authorization.parameters import AuthorizationRequest
 from billfold_server.identity.clients.rows import Client
 from billfold_server.people.pages.kit import language_of, render
-from billfold_server.people.pages.words import text_of, vocabulary
+from billfold_server.people.pages.words import amount_text, text_of, vocabulary
 from billfold_server.people.service import Session
 
 if TYPE_CHECKING:
     from billfold_server.http.routing import Call
 
-__all__ = ["RESUME", "Asked", "address_of", "page"]
+__all__ = ["RESUME", "Asked", "address_of", "page", "words_for"]
 
 RESUME: Final = "/oauth/authorize/resume"
 _DECISION: Final = "/oauth/authorize/decision"
@@ -58,12 +58,14 @@ def page(call: "Call", asked: Asked, session: Session, *, ui_locales: str | None
         "interaction": asked.interaction_id,
         "client": asked.client,
         "place": to.hostname or f"{to.scheme}:",
-        "lines": lines_of(
-            request,
+        "lines": words_for(
             authority.allowed_scopes(request, session),
+            request.details,
+            {**request.claims.userinfo, **request.claims.id_token},
             language_of(call, ui_locales=ui_locales, preferred=preferred),
         ),
-        "payment": None,
+        "payment": details.payment_among(request.details),
+        "amount": amount_text,
         "person": session,
         "here": address_of(call, asked.interaction_id),
         "decide": f"{call.mount}{_DECISION}",
@@ -72,12 +74,21 @@ def page(call: "Call", asked: Asked, session: Session, *, ui_locales: str | None
     return render(call, "consent.html", view, ui_locales=ui_locales, preferred=preferred, form_to=None)
 
 
-def lines_of(request: AuthorizationRequest, allowed: Sequence[str], language: str) -> list[str]:
-    """Return what is asked in a language's words: what each scope allows, what is told of the person, and details."""
+def words_for(
+    scopes: Iterable[str], given: Iterable[Mapping[str, Any]], claims: Container[str], language: str
+) -> list[str]:
+    """Return what is asked in a language's words: what scopes allow, what is told of the person, and details.
+
+    Args:
+        scopes: As they stand in the grant.
+        given: Authorization details that were checked once; a type that is no longer there is passed over.
+        claims: Claims that are asked for by name.
+        language: Of the page.
+    """
     known = vocabulary(language)
-    scopes = [(f"consent.scope_{scope.replace(':', '_')}", scope) for scope in allowed if scope != "openid"]
-    lines = [known[key] if key in known else text_of(language, "consent.other", scope=scope) for key, scope in scopes]
-    claims = {**request.claims.userinfo, **request.claims.id_token}
+    keys = [(f"consent.scope_{scope.replace(':', '_')}", scope) for scope in scopes if scope != "openid"]
+    lines = [known[key] if key in known else text_of(language, "consent.other", scope=scope) for key, scope in keys]
     lines += [text_of(language, f"consent.claim_{name}") for name in _OF_PEOPLE if name in claims]
-    lines += [text_of(language, line.text, **line.facts) for each in request.details for line in details.describe(each)]
+    there = [each for each in given if each["type"] in details.kinds()]
+    lines += [text_of(language, line.text, **line.facts) for each in there for line in details.describe(each)]
     return list(dict.fromkeys(lines))

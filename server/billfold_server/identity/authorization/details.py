@@ -14,7 +14,19 @@ import msgspec
 
 from billfold_server.identity.rules import OAuthRefusal
 
-__all__ = ["Kind", "Line", "Owner", "Payment", "describe", "is_theirs", "kinds", "payment_of", "read", "register"]
+__all__ = [
+    "Kind",
+    "Line",
+    "Owner",
+    "Payment",
+    "describe",
+    "is_theirs",
+    "kinds",
+    "payment_among",
+    "payment_of",
+    "read",
+    "register",
+]
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -43,12 +55,14 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
         amount_minor: In minor units.
         currency: ISO 4217.
         payee: As the page shows it.
+        object_id: What it is about, as wire id, where there is one.
     """
 
     kind: str
     amount_minor: int
     currency: str
     payee: str
+    object_id: str | None = None
 
 
 class Owner(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,7 +140,11 @@ def read(asked: object, allowed: Sequence[str]) -> list[dict[str, Any]]:
         raise refusal from None
     if not 1 <= len(given) <= _MOST:
         raise refusal
-    return [_read_one(each, allowed) for each in given]
+    checked = [_read_one(each, allowed) for each in given]
+    if sum(payment_of(each) is not None for each in checked) > 1:
+        # An approval is linked to one amount and one payee.
+        raise OAuthRefusal("invalid_authorization_details", "one request can ask for one payment")
+    return checked
 
 
 def _read_one(given: dict[str, Any], allowed: Sequence[str]) -> dict[str, Any]:
@@ -157,6 +175,11 @@ async def is_theirs(tx: Any, owner: Owner, given: Mapping[str, Any]) -> bool:
     """Tell whether checked details are about what is a person's own."""
     kind, details = _of(given)
     return await kind.is_theirs(tx, owner, details)
+
+
+def payment_among(given: Sequence[Mapping[str, Any]]) -> Payment | None:
+    """Return to what the approval of checked details is to be bound, where one of them moves money."""
+    return next((payment for each in given if (payment := payment_of(each)) is not None), None)
 
 
 def payment_of(given: Mapping[str, Any]) -> Payment | None:

@@ -7,6 +7,7 @@ with something else than a request that stands gets a page of ours (RFC 6749, se
 
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
+from uuid import UUID
 
 import msgspec
 
@@ -15,8 +16,18 @@ from billfold.contract.oauth import OAuthError
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.http.routing import Reply
-from billfold_server.identity.authorization import authority, codes, consent, interactions, pushed, responses, sign_in
+from billfold_server.identity.authorization import (
+    authority,
+    codes,
+    consent,
+    details,
+    interactions,
+    pushed,
+    responses,
+    sign_in,
+)
 from billfold_server.identity.authorization.consent import Asked
+from billfold_server.identity.authorization.details import Payment
 from billfold_server.identity.authorization.pushed import Pushed
 from billfold_server.identity.clients.authentication import transaction
 from billfold_server.identity.clients.rows import Client
@@ -24,7 +35,7 @@ from billfold_server.identity.clients.service import find as find_client
 from billfold_server.identity.grants.service import open_grant
 from billfold_server.identity.realms import Realm
 from billfold_server.people.pages.kit import Visit, check_csrf, page_error, pages_of, root_of
-from billfold_server.people.service import Session, current_session
+from billfold_server.people.service import LinkedAction, Session, begin_sca, current_session, use_sca
 from billfold_server.tenancy.context import Caller
 
 if TYPE_CHECKING:
@@ -81,16 +92,15 @@ async def resume(call: "Call", interaction_id: str, ui_locales: str | None = Non
         may = session is not None and verdict == "enough" and await authority.may_allow(tx, asked.request, session)
         if session is not None and may:
             await interactions.note_user(tx, asked.interaction, session.user_id)
-    if verdict == "unmet":
-        return await _refuse(call, asked, "access_denied", "the sign-in isn't of a class that is asked for")
-    if "none" in asked.request.prompt:
-        # Whoever must not be shown anything can't have agreed to anything, for nothing is remembered silently.
-        error = "consent_required" if verdict == "enough" else "login_required"
-        return await _refuse(call, asked, error, "nothing may be shown")
+    if (why := _why_not(asked, verdict, may=may)) is not None:
+        return await _refuse(call, asked, *why)
     if session is None or verdict != "enough":
         return _go(_sign_in_at(call, asked))
-    if not may:
-        return await _refuse(call, asked, "access_denied", "the person may not allow what is asked")
+    if asked.interaction.challenge_id is not None and asked.interaction.user_id == session.user_id:
+        # They come back from having approved a payment, or from not having done so: then they are asked again.
+        answered = await _approve(call, asked, session, by=asked.interaction.challenge_id)
+        if answered is not None:
+            return answered
     return consent.page(call, asked, session, ui_locales=ui_locales)
 
 
@@ -115,15 +125,52 @@ async def decide(call: "Call", form: dict[str, str]) -> Reply[bytes]:
         # Somebody else has signed in meanwhile, or nobody is any more: what was shown was shown to another.
         return _go(consent.address_of(call, interaction_id))
     if form.get("decision") == "approve":
-        return await _approve(call, asked, session)
+        if (payment := details.payment_among(asked.request.details)) is not None:
+            return await _link(call, asked, session, payment)
+        return await _approve(call, asked, session) or _gone(call)
     return await _refuse(call, asked, "access_denied", "the person has refused")
 
 
-async def _approve(call: "Call", asked: Asked, session: Session) -> Reply[bytes]:
-    """Write down what is allowed, and send the client a code, once."""
+async def _link(call: "Call", asked: Asked, session: Session, payment: Payment) -> Reply[bytes]:
+    """Have a person approve a payment by strong authentication, linked to amount and payee (RTS on SCA, article 5)."""
+    async with transaction(call.services, _realm(call)) as tx:
+        back = consent.address_of(call, asked.interaction_id)
+        challenge = await begin_sca(call, tx, session.user_id, _action_of(payment), return_to=back)
+        key = ids.decode(Prefix.SCA_CHALLENGE, challenge.id)
+        await interactions.note_challenge(tx, asked.interaction, key)
+    if challenge.state == "open":
+        return _go(f"{root_of(call)}/approve?{urlencode({'challenge': challenge.id})}")
+    return await _approve(call, asked, session, by=key) or _gone(call)
+
+
+def _action_of(payment: Payment) -> LinkedAction:
+    return LinkedAction(
+        kind=payment.kind,
+        object_id=payment.object_id,
+        amount_minor=payment.amount_minor,
+        currency=payment.currency,
+        payee=payment.payee,
+    )
+
+
+async def _approve(call: "Call", asked: Asked, session: Session, *, by: UUID | None = None) -> Reply[bytes] | None:
+    """Write down what is allowed, and send the client a code, once.
+
+    Args:
+        call: The request.
+        asked: What is allowed.
+        session: By whom.
+        by: The strong authentication of a payment. It is used up here, and holds only for what was asked.
+
+    Returns:
+        The answer; None where a payment isn't approved.
+    """
     realm, client, request, now = _realm(call), asked.client, asked.request, call.services.clock.now()
     actor, scopes = ids.encode(Prefix.USER, session.user_id), authority.allowed_scopes(request, session)
+    payment = details.payment_among(request.details)
     async with transaction(call.services, realm) as tx:
+        if payment is not None and not await _holds(call, tx, session, payment, by):
+            return None
         if not await pushed.complete(tx, asked.interaction.pushed.digest, now):
             return _gone(call)
         grant_id = await open_grant(
@@ -156,6 +203,14 @@ async def _approve(call: "Call", asked: Asked, session: Session) -> Reply[bytes]
     return await _answer(call, asked, responses.parameters_of(request, code=code))
 
 
+async def _holds(call: "Call", tx: Any, session: Session, payment: Payment, by: UUID | None) -> bool:
+    """Use a strong authentication up for a payment, and tell whether it was made for this one."""
+    if by is None:
+        return False
+    reference = ids.encode(Prefix.SCA_CHALLENGE, by)
+    return await use_sca(call, tx, reference, session.user_id, _action_of(payment))
+
+
 async def _refuse(call: "Call", asked: Asked, error: str, description: str) -> Reply[bytes]:
     """Tell the client that it gets nothing, once."""
     client, now = asked.client, call.services.clock.now()
@@ -179,6 +234,18 @@ async def _answer(call: "Call", asked: Asked, parameters: dict[str, str]) -> Rep
     location = responses.location_of(asked.request, parameters, issuer=realm.issuer, signed=signed)
     name = interactions.cookie_of(asked.interaction_id)
     return _go(location, cookies=(pages_of(call).written(Visit.of(call), name, "", max_age_s=0),))
+
+
+def _why_not(asked: Asked, verdict: sign_in.Verdict, *, may: bool) -> tuple[str, str] | None:
+    """Return error and description where there is nothing to ask anybody."""
+    if verdict == "unmet":
+        return "access_denied", "the sign-in isn't of a class that is asked for"
+    if "none" in asked.request.prompt:
+        # Whoever must not be shown anything can't have agreed to anything, for nothing is remembered silently.
+        return "consent_required" if verdict == "enough" else "login_required", "nothing may be shown"
+    if verdict == "enough" and not may:
+        return "access_denied", "the person may not allow what is asked"
+    return None
 
 
 def _sign_in_at(call: "Call", asked: Asked) -> str:

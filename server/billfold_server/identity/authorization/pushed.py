@@ -25,6 +25,7 @@ from billfold_server.identity.clients.service import authenticate
 from billfold_server.identity.queries import Tx
 from billfold_server.identity.realms import Realm
 from billfold_server.identity.rules import OAuthRefusal
+from billfold_server.identity.tokens.binding import prove
 
 if TYPE_CHECKING:
     from billfold_server.http.routing import Call
@@ -67,8 +68,10 @@ def read_form(body: bytes) -> tuple[dict[str, str], list[str]]:
     return form, [each for each in (*resources, form.pop("resource", "")) if each]
 
 
-async def push(call: "Call", body: bytes) -> PushedAuthorizationResponse:
-    """Check a client's request, keep it, and return the address under which its browser finds it.
+async def push(call: "Call", body: bytes) -> tuple[PushedAuthorizationResponse, dict[str, str]]:
+    """Check a client's request, keep it, and return the address under which its browser finds it, and headers.
+
+    A proof of possession binds the code that is to come to its key (RFC 9449, section 10.1).
 
     Raises:
         OAuthRefusal: By the codes that the RFCs name.
@@ -81,7 +84,12 @@ async def push(call: "Call", body: bytes) -> PushedAuthorizationResponse:
     services.limits.take(call.tenant_or_none, client.id)
     if "request_uri" in form:
         raise OAuthRefusal("invalid_request", "request_uri can't be pushed")
+    binding = await prove(call, realm)
     request = await _read(call, realm, client, form, resources)
+    if binding.jkt is not None:
+        if request.dpop_jkt not in {None, binding.jkt}:
+            raise OAuthRefusal("invalid_request", "dpop_jkt isn't the key that the request proves")
+        request = msgspec.structs.replace(request, dpop_jkt=binding.jkt)
     uri, now, ttl_s = _PREFIX + secrets.token_urlsafe(_BYTES), services.clock.now(), realm.profile.request_uri_ttl_s
     async with transaction(services, realm) as tx:
         await tx.execute(
@@ -90,7 +98,7 @@ async def push(call: "Call", body: bytes) -> PushedAuthorizationResponse:
             digest_of(uri), client.id, msgspec.json.encode(request).decode(), now, now + timedelta(seconds=ttl_s),
         )  # fmt: skip
         await _sweep(services.rooms.setdefault("authorization swept", {}), realm, tx, now)
-    return PushedAuthorizationResponse(request_uri=uri, expires_in=ttl_s)
+    return PushedAuthorizationResponse(request_uri=uri, expires_in=ttl_s), binding.headers
 
 
 async def _read(

@@ -11,7 +11,7 @@ from billfold_server.http.reading import JSON
 from billfold_server.http.routing import Call, Reply, Routes
 from billfold_server.identity import rules
 from billfold_server.identity.answers import refused
-from billfold_server.identity.authorization import endpoint, pushed
+from billfold_server.identity.authorization import apps, endpoint, pushed, sign_out
 from billfold_server.identity.rules import OAuthRefusal
 from billfold_server.people.pages import forms
 from billfold_server.people.pages.kit import MEDIA_TYPE
@@ -32,12 +32,24 @@ platform_routes = Routes(
 _FORM: Final = "application/x-www-form-urlencoded"
 
 
+_EXAMPLE: Final = {
+    "request": {
+        "response_type": "code",
+        "redirect_uri": "https://app.example/cb",
+        "scope": "openid",
+        "code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+        "code_challenge_method": "S256",
+        "state": "af0ifjsldkj",
+    }
+}
+
+
 async def _push(call: Call, body: bytes) -> Reply[PushedAuthorizationResponse]:
     try:
-        answer = await pushed.push(call, body)
+        answer, headers = await pushed.push(call, body)
     except OAuthRefusal as refusal:
         return refused(refusal)
-    return Reply(body=answer, headers={"Cache-Control": "no-store"})
+    return Reply(body=answer, headers={"Cache-Control": "no-store", **headers})
 
 
 @routes.post(
@@ -46,7 +58,7 @@ async def _push(call: Call, body: bytes) -> Reply[PushedAuthorizationResponse]:
     status=201,
     body_media_type=_FORM,
     body_schema=PushedAuthorizationRequest,
-    in_document=False,
+    examples=_EXAMPLE,
 )
 async def push_authorization_request(call: Call, body: bytes) -> Reply[PushedAuthorizationResponse]:
     """Take an authorization request from its client.
@@ -63,7 +75,7 @@ async def push_authorization_request(call: Call, body: bytes) -> Reply[PushedAut
     status=201,
     body_media_type=_FORM,
     body_schema=PushedAuthorizationRequest,
-    in_document=False,
+    examples=_EXAMPLE,
 )
 async def push_platform_authorization_request(call: Call, body: bytes) -> Reply[PushedAuthorizationResponse]:
     """Take an authorization request from a client of the platform's operators.
@@ -98,11 +110,54 @@ async def decide_authorization(call: Call, body: bytes) -> Reply[bytes]:
     return await endpoint.decide(call, forms.read(body))
 
 
+async def end_session(
+    call: Call,
+    *,
+    id_token_hint: str | None = None,
+    client_id: str | None = None,
+    post_logout_redirect_uri: str | None = None,
+    state: str | None = None,
+) -> Reply[bytes]:
+    """Ask a person whether to sign out, as an app wishes."""
+    given = (
+        ("id_token_hint", id_token_hint),
+        ("client_id", client_id),
+        ("post_logout_redirect_uri", post_logout_redirect_uri),
+        ("state", state),
+    )
+    return await sign_out.ask(call, {name: value for name, value in given if value is not None})
+
+
+async def end_session_by_form(call: Call, body: bytes) -> Reply[bytes]:
+    """Ask a person whether to sign out, as an app wishes by a form."""
+    return await sign_out.ask(call, forms.read(body))
+
+
+async def decide_end_session(call: Call, body: bytes) -> Reply[bytes]:
+    """Take a person's answer to whether to sign out."""
+    return await sign_out.decide(call, forms.read(body))
+
+
+async def show_apps(call: Call, *, ui_locales: str | None = None) -> Reply[bytes]:
+    """Show what a person has allowed apps."""
+    return await apps.show(call, ui_locales)
+
+
+async def end_app(call: Call, body: bytes) -> Reply[bytes]:
+    """Take back what a person has allowed an app."""
+    return await apps.end(call, forms.read(body))
+
+
 _BROWSERS: Final[tuple[tuple[Literal["GET", "POST"], str, Callable[..., Awaitable[Reply[bytes]]]], ...]] = (
-    ("GET", "", authorize),
-    ("POST", "", authorize_by_form),
-    ("GET", "/resume", resume_authorization),
-    ("POST", "/decision", decide_authorization),
+    ("GET", "/authorize", authorize),
+    ("POST", "/authorize", authorize_by_form),
+    ("GET", "/authorize/resume", resume_authorization),
+    ("POST", "/authorize/decision", decide_authorization),
+    ("GET", "/end-session", end_session),
+    ("POST", "/end-session", end_session_by_form),
+    ("POST", "/end-session/decision", decide_end_session),
+    ("GET", "/apps", show_apps),
+    ("POST", "/apps/end", end_app),
 )
 
 
@@ -111,7 +166,7 @@ def _declare(room: Routes, below: str, prefix: str) -> None:
     for method, path, handler in _BROWSERS:
         room.operation(
             method,
-            f"{below}/oauth/authorize{path}",
+            f"{below}/oauth{path}",
             operation_id=f"{prefix}{handler.__name__}",
             body_media_type=_FORM if method == "POST" else JSON,
             response_media_type=MEDIA_TYPE,

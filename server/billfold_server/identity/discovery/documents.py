@@ -2,7 +2,7 @@
 
 Sources: RFC 8414, section 2; OpenID Connect Discovery, section 3; and of what stands in it, RFC 8705 (section 5), RFC
 9101 (section 10.5), RFC 9126 (section 5), RFC 9207 (section 3), RFC 9396 (section 10), RFC 9449 (section 5.1), RFC 9701
-(section 7) and JARM (section 3). What isn't served isn't said.
+(section 7), JARM (section 3) and OpenID Connect RP-Initiated Logout (section 2.1). What isn't served isn't said.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -26,6 +26,7 @@ _ENDPOINTS: Final[Mapping[str, str]] = {
     "revocation_endpoint": "/oauth/revoke",
     "userinfo_endpoint": "/oauth/userinfo",
     "registration_endpoint": "/oauth/register",
+    "end_session_endpoint": "/oauth/end-session",
 }
 """Where each endpoint is, below the issuer."""
 

@@ -7,10 +7,13 @@ import functools
 import re
 import tomllib
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
-__all__ = ["DEFAULT", "LANGUAGES", "choose", "text_of", "vocabulary"]
+from billfold.money import to_decimal
+
+__all__ = ["DEFAULT", "LANGUAGES", "amount_text", "choose", "text_of", "vocabulary"]
 
 DEFAULT: Final = "en"
 _FOLDER: Final = Path(__file__).parent / "words"
@@ -36,6 +39,15 @@ def text_of(language: str, key: str, **values: object) -> str:
         KeyError: There is no such text.
     """
     return vocabulary(language)[key].format(**values)
+
+
+def amount_text(amount_minor: int, currency: str, language: str) -> str:
+    """Return an amount as people write it in a language."""
+    amount: Decimal = to_decimal(amount_minor, currency)
+    plain = f"{amount:,}"
+    point, group = text_of(language, "kit.decimal_point"), text_of(language, "kit.group")
+    spelled = plain.translate({ord(","): group, ord("."): point})
+    return text_of(language, "kit.amount", amount=spelled, currency=currency)
 
 
 def choose(wishes: Sequence[str | None], accept_language: str | None) -> str:

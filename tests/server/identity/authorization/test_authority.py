@@ -59,7 +59,7 @@ class TestACustomer:
         """A scope of the API is about all customers: it isn't shown to one, and isn't in the grant."""
         browser = person.browser()
         page = ask(browser, app, scope="openid wallets:read")
-        assert text_of("en", "consent.scope_wallets_read") not in page.text
+        assert "wallets:read" not in page.text
         assert granted(app, answer_of(app, decide(browser, page))["code"]).scopes == ["openid"]
 
     def test_isnt_asked_where_nothing_is_theirs_to_allow(self, app: App, person: Person) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from billfold_server.identity.authorization import codes
 from billfold_server.identity.authorization.codes import Code
-from billfold_server.identity.rules import PLATFORM_SCOPES, TENANT_SCOPES
+from billfold_server.identity.rules import OPENID_SCOPES, PLATFORM_SCOPES
 from billfold_server.people.pages.words import LANGUAGES, vocabulary
 from tests.live import LiveServer
 from tests.server.identity.flows import (
@@ -82,6 +82,13 @@ class TestAPersonWhoAllows:
             said = answer_of(app, answer)
             assert name in said
             assert said["state"] == "s-1"
+
+    @pytest.mark.parametrize("alg", ["ES256", "PS256", "EdDSA"])
+    def test_sends_it_signed_by_the_algorithm_that_the_client_registered(self, profiled, person: Person, alg) -> None:
+        """Each of FAPI 2.0's algorithms (JARM, section 3)."""
+        app = add_app(profiled, "sandbox", authorization_signed_response_alg=alg)
+        browser = person.browser()
+        assert "code" in answer_of(app, decide(browser, ask(browser, app, response_mode="jwt")))
 
     def test_has_allowed_what_the_code_then_brings(self, app: App, person: Person) -> None:
         """Code and grant hold what was asked and who has allowed it, in one transaction."""
@@ -167,8 +174,8 @@ class TestTheConsentPage:
 
     @pytest.mark.parametrize("language", LANGUAGES)
     def test_has_words_for_every_scope(self, language: str) -> None:
-        """Each scope that there is can be told to people in each language."""
-        scopes = {**TENANT_SCOPES, **PLATFORM_SCOPES}
+        """Each scope that somebody can allow is told in plain words in each language."""
+        scopes = {**OPENID_SCOPES, **PLATFORM_SCOPES}
         wanted = {f"consent.scope_{scope.replace(':', '_')}" for scope in scopes}
         assert wanted - vocabulary(language).keys() == set()
 

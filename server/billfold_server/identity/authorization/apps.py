@@ -1,0 +1,95 @@
+"""What a person has allowed apps, and how they take it back (RFC 9700, section 4.15; PSD2, article 64(3))."""
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from billfold import ids
+from billfold.ids import Prefix
+from billfold_server.http.routing import Reply
+from billfold_server.identity.authorization import responses
+from billfold_server.identity.authorization.consent import words_for
+from billfold_server.identity.clients.authentication import transaction
+from billfold_server.identity.clients.service import find as find_client
+from billfold_server.identity.grants.service import find_grant, list_grants, revoke_grant
+from billfold_server.people.pages.kit import check_csrf, language_of, render, root_of
+from billfold_server.people.service import current_session
+from billfold_server.tenancy.context import Caller
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from billfold_server.http.routing import Call
+
+__all__ = ["END_REASON", "end", "show"]
+
+END_REASON = "taken back by the user"
+
+
+class _Allowed(msgspec.Struct, frozen=True):
+    """One consent, as the page shows it."""
+
+    id: str
+    app: str
+    day: str
+    lines: list[str]
+
+
+async def show(call: "Call", ui_locales: str | None = None) -> Reply[bytes]:
+    """Show a person what they have allowed, and to whom.
+
+    Args:
+        call: The request.
+        ui_locales: The language that was chosen on the page.
+    """
+    realm = call.services.identity.realm(call.tenant_or_none)
+    async with transaction(call.services, realm) as tx:
+        session = await current_session(call, tx=tx)
+        if session is None:
+            return _go(f"{root_of(call)}/sign-in")
+        grants = await list_grants(tx, user_id=session.user_id)
+        clients = {key: await find_client(tx, key) for key in {grant.client_id for grant in grants}}
+    language = language_of(call, ui_locales=ui_locales, preferred=session.language)
+    allowed = [
+        _Allowed(
+            ids.encode(Prefix.GRANT, grant.id),
+            client.name,
+            f"{grant.created_at:%Y-%m-%d}",
+            words_for(grant.scopes, grant.details, (), language),
+        )
+        for grant in reversed(grants)
+        if (client := clients[grant.client_id]) is not None
+    ]
+    view = {"person": session, "apps": allowed, "here": f"{call.mount}/oauth/apps"}
+    return render(call, "apps.html", view, ui_locales=ui_locales, preferred=session.language)
+
+
+async def end(call: "Call", form: "Mapping[str, str]") -> Reply[bytes]:
+    """Take a consent back, with everything that was issued by it.
+
+    Args:
+        call: The request.
+        form: What the page's form holds.
+
+    Raises:
+        errors.PermissionDenied: The form isn't of a page that we have shown in this browser to this person.
+    """
+    check_csrf(call, form)
+    realm, now = call.services.identity.realm(call.tenant_or_none), call.services.clock.now()
+    try:
+        grant_id = ids.decode(Prefix.GRANT, form.get("grant", ""))
+    except ids.InvalidIdError:
+        return _go(f"{call.mount}/oauth/apps")
+    async with transaction(call.services, realm) as tx:
+        session = await current_session(call, tx=tx)
+        grant = await find_grant(tx, grant_id)
+        # Somebody else's is as unknown as one that never was.
+        if session is not None and grant is not None and grant.user_id == session.user_id:
+            actor = ids.encode(Prefix.USER, session.user_id)
+            caller = Caller(actor=actor, client_id=grant.client_id, request_id=call.request_id)
+            await revoke_grant(tx, grant_id, END_REASON, now=now, caller=caller)
+    return _go(f"{call.mount}/oauth/apps")
+
+
+def _go(location: str) -> Reply[bytes]:
+    return Reply(status=303, headers={**responses.HEADERS, "Location": location})
