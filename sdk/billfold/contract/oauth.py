@@ -7,6 +7,7 @@ from msgspec import UNSET, Meta, UnsetType
 from billfold.contract.common import Response
 
 __all__ = [
+    "Introspection",
     "Jwk",
     "JwkSet",
     "MtlsEndpoints",
@@ -14,8 +15,10 @@ __all__ = [
     "PushedAuthorizationRequest",
     "PushedAuthorizationResponse",
     "ServerMetadata",
+    "TokenQuestion",
     "TokenRequest",
     "TokenResponse",
+    "UserInfo",
 ]
 
 # RFC 6749, appendix A: VSCHAR, and a scope-token.
@@ -117,6 +120,41 @@ class PushedAuthorizationResponse(Response, frozen=True, kw_only=True):
         ),
     ]
     expires_in: Annotated[int, Meta(ge=1, le=600, description="Seconds within which the browser must come.")]
+
+
+class TokenQuestion(Response, frozen=True, kw_only=True):
+    """A request about a token: what it is worth (RFC 7662), or that it ends (RFC 7009)."""
+
+    token: Annotated[str, Meta(description="An access token or a refresh token of the client's own.")]
+    token_type_hint: Annotated[str | None, Meta(description="Isn't needed.", examples=["access_token"])] = None
+
+
+class Introspection(Response, frozen=True, kw_only=True, omit_defaults=True):
+    """What a token is worth (RFC 7662, section 2.2). Of one that is worth nothing, nothing else is said."""
+
+    active: bool
+    token_type: Literal["Bearer", "DPoP"] | None = None
+    iss: str | None = None
+    sub: str | None = None
+    client_id: str | None = None
+    aud: str | None = None
+    scope: str | None = None
+    jti: str | None = None
+    iat: int | None = None
+    exp: int | None = None
+    cnf: Annotated[dict[str, str] | None, Meta(description="To which key it is bound (RFC 9449, RFC 8705).")] = None
+    auth_time: int | None = None
+    acr: str | None = None
+    amr: list[str] | None = None
+    authorization_details: list[dict[str, Any]] | None = None
+
+
+class UserInfo(Response, frozen=True, kw_only=True, omit_defaults=True):
+    """Who has signed in (OpenID Connect Core, section 5.3.2), as far as the token's scopes ask for it."""
+
+    sub: Annotated[str, Meta(examples=["usr_…"])]
+    name: Annotated[str | None, Meta(description="With the scope ``profile``.")] = None
+    updated_at: Annotated[int | None, Meta(description="With the scope ``profile``: seconds since the epoch.")] = None
 
 
 class OAuthError(Response, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from billfold_server.http.routing import Call, Reply, Routes
 from billfold_server.identity.authorization import details
 from billfold_server.identity.discovery import documents
 from billfold_server.identity.discovery.documents import Deployment
+from billfold_server.identity.grants.issuing import FRAME
 
 __all__ = ["SERVED", "platform_routes", "routes"]
 
@@ -19,7 +20,6 @@ SERVED = "served"
 """Under which the process keeps the paths of all operations."""
 
 _MAX_AGE_S = 300
-_GRANTS = ("authorization_code", "client_credentials", "refresh_token")
 
 
 def _metadata(call: Call) -> Reply[ServerMetadata]:
@@ -29,7 +29,7 @@ def _metadata(call: Call) -> Reply[ServerMetadata]:
         served=services.rooms[SERVED],
         mtls_base_url=settings.mtls_base_url,
         certificates=settings.mtls_base_url is not None or bool(settings.trusted_proxies),
-        grant_types=_GRANTS,
+        grant_types=FRAME.grant_types,
         details_types=list(details.kinds()),
         languages=["en", "de"],
         registration=tenant is not None and tenant.manifest.registration.mode != "closed",

@@ -131,6 +131,8 @@ def verify(token: str, key: jose.SigningKey, *, alg: SigningAlgorithm, issuer: s
         raise _refusal() from None
     if claims.iss != issuer or (claims.sub == claims.client_id) is not (claims.gid is None):
         raise _refusal()
+    if claims.cnf == Confirmation():
+        raise _refusal()
     if not claims.iat - _SKEW_S <= now_s < claims.exp:
         raise _refusal()
     return claims

@@ -1,0 +1,36 @@
+"""Who has signed in, told to the holder of an access token (OpenID Connect Core, section 5.3)."""
+
+from typing import TYPE_CHECKING
+
+from billfold import errors, ids
+from billfold.contract.oauth import UserInfo
+from billfold.ids import Prefix
+from billfold_server.people import service as people
+
+if TYPE_CHECKING:
+    from billfold_server.http.routing import Call
+
+__all__ = ["userinfo"]
+
+
+async def userinfo(call: "Call") -> UserInfo:
+    """Return the claims that the token's scopes ask for (section 5.4).
+
+    Raises:
+        errors.InvalidToken: No user stands behind the token, or not any more.
+    """
+    user_id, grant_id = call.caller.user_id, call.caller.grant_id
+    if user_id is None or grant_id is None:
+        raise errors.InvalidToken("no user stands behind the access token")
+    realm = people.Realm.of(call.services, call.tenant_or_none)
+    async with call.services.identity.tx(call.services.identity.realm(call.tenant_or_none)) as tx:
+        try:
+            user = await people.get_user(realm, tx, user_id)
+        except errors.NotFound:
+            raise errors.InvalidToken("the access token isn't valid here and now") from None
+    if user.state != "active":
+        raise errors.InvalidToken("the access token isn't valid here and now")
+    sub = ids.encode(Prefix.USER, user_id)
+    if "profile" not in call.caller.scopes:
+        return UserInfo(sub=sub)
+    return UserInfo(sub=sub, name=user.display_name, updated_at=int(user.updated_at.timestamp()))
