@@ -5,6 +5,8 @@ server maps codes to statuses at its edge, and the client raises the same classe
 platform and code which calls it over the network handle one tree::
 
     BillfoldError
+    ├── KeyProblem                        a key can't sign (``billfold.keys``)
+    ├── AuthorizationFailed               nobody was signed in (``billfold.auth``)
     ├── TransportError                    no answer: ConnectionFailed, TimedOut, MalformedAnswer
     └── ProblemError                      an answer that says no
         ├── InvalidRequest                the request itself is wrong, and sending it again won't help

@@ -13,6 +13,7 @@ import msgspec
 
 from billfold import errors
 from billfold.auth.certificates import ClientCertificate
+from billfold.keys.signer import thumbprint
 
 if TYPE_CHECKING:
     from billfold.keys.signer import Signer
@@ -114,6 +115,11 @@ class ClientAuthentication:
     def discovers(self) -> bool:
         """Whether the authorization server is asked what it is before anything else."""
         return self.key is not None or self.certificate is not None
+
+    @property
+    def dpop_jkt(self) -> str | None:
+        """The thumbprint of the key that access tokens are bound to, whatever its name, or None."""
+        return None if self.dpop is None else thumbprint(self.dpop.public_jwk)
 
     def headers(self) -> dict[str, str]:
         """Return the headers that prove the client's identity."""
@@ -231,7 +237,8 @@ class PrivateKeyJWT(ClientAuthentication):
 class MutualTLS(ClientAuthentication):
     """A client whose TLS certificate says who it is (RFC 8705, section 2), issued by a CA or registered itself.
 
-    Access tokens are bound to the certificate, or to a key where ``dpop`` is given.
+    Access tokens are bound to the certificate, or to a key where ``dpop`` is given. The files are read when connections
+    are opened: after they were renewed, close the client, whose next call opens new ones.
 
     Args:
         client_id: ``cli_…``.

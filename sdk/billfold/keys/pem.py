@@ -29,6 +29,7 @@ class PemKey:
     Args:
         source: The file, or what it holds (as bytes).
         passphrase: What the file is encrypted with, if it is.
+        kid: The key's name where it is registered, if a directory has given it one; its thumbprint where absent.
 
     Raises:
         KeyUnusable: There is no such key in it, the passphrase is wrong, or the key is too small.
@@ -37,9 +38,15 @@ class PemKey:
 
     __slots__ = ("_algorithm", "_key", "_public")
 
-    def __init__(self, source: str | PathLike[str] | bytes, *, passphrase: str | bytes | None = None) -> None:
+    def __init__(
+        self,
+        source: str | PathLike[str] | bytes,
+        *,
+        passphrase: str | bytes | None = None,
+        kid: str | None = None,
+    ) -> None:
         pem = source if isinstance(source, bytes) else _read(Path(fspath(source)))
-        self._adopt(_load(pem, passphrase))
+        self._adopt(_load(pem, passphrase), kid)
 
     @classmethod
     def generate(cls, algorithm: Algorithm = "ES256") -> Self:
@@ -52,10 +59,10 @@ class PemKey:
         made._adopt(_make(algorithm))  # noqa: SLF001  # Of the same class.
         return made
 
-    def _adopt(self, key: "PrivateKeyTypes") -> None:
+    def _adopt(self, key: "PrivateKeyTypes", kid: str | None = None) -> None:
         self._algorithm, jwk = _described(key)
         self._key: Any = key
-        self._public = finished(jwk, self._algorithm)
+        self._public = finished(jwk, self._algorithm, kid)
 
     @property
     def algorithm(self) -> Algorithm:
@@ -64,7 +71,7 @@ class PemKey:
 
     @property
     def kid(self) -> str:
-        """The key's name: the thumbprint of its public half."""
+        """The key's name where it is registered: the thumbprint of its public half, if none was given."""
         return self._public["kid"]
 
     @property

@@ -84,7 +84,7 @@ class Signer(Protocol):
 
     Attributes:
         algorithm: By which algorithm.
-        kid: The key's name: the thumbprint of its public half (RFC 7638).
+        kid: The key's name where it is registered: the thumbprint of its public half (RFC 7638), if none was given.
         public_jwk: The public half (RFC 7517), with ``kid``, ``alg`` and ``use``.
         blocks: Whether ``sign`` waits for something outside of the process. The asynchronous client then calls it in a
             thread.
@@ -97,7 +97,7 @@ class Signer(Protocol):
 
     @property
     def kid(self) -> str:
-        """The thumbprint of the public half."""
+        """The key's name where it is registered."""
         ...
 
     @property
@@ -175,6 +175,6 @@ def algorithm_of(jwk: Mapping[str, Any]) -> Algorithm | None:
     return "PS256" if kind == "RSA" else None
 
 
-def finished(jwk: Mapping[str, Any], algorithm: Algorithm) -> dict[str, str]:
-    """Return a public key as it is registered: with its name, its algorithm and its use."""
-    return {**bare(jwk), "kid": thumbprint(jwk), "alg": algorithm, "use": "sig"}
+def finished(jwk: Mapping[str, Any], algorithm: Algorithm, kid: str | None = None) -> dict[str, str]:
+    """Return a public key as it is registered: with its name (its thumbprint where absent), algorithm and use."""
+    return {**bare(jwk), "kid": kid or thumbprint(jwk), "alg": algorithm, "use": "sig"}

@@ -73,6 +73,7 @@ class VaultTransitKey:
         version: Which version signs; the latest where absent.
         login: Logs the client in again when its token is no longer good. Called by one thread at a time.
         timeout_s: How long Vault may take to answer.
+        kid: The key's name where it is registered, if a directory has given it one; its thumbprint where absent.
 
     Raises:
         KeyUnusable: There is no such key, or it is of another type.
@@ -90,6 +91,7 @@ class VaultTransitKey:
         version: int | None = None,
         login: Callable[[Any], object] | None = None,
         timeout_s: float = 2.0,
+        kid: str | None = None,
     ) -> None:
         try:
             import hvac  # noqa: F401, PLC0415  # Whether it is there; its errors are told apart when they come.
@@ -107,6 +109,7 @@ class VaultTransitKey:
         self._timeout_s = timeout_s
         self._lock = threading.Lock()
         forking.watch(self)
+        self._kid = kid
         self._version, self._algorithm, self._public = self._look_up(version)
 
     @property
@@ -116,7 +119,7 @@ class VaultTransitKey:
 
     @property
     def kid(self) -> str:
-        """The key's name towards servers: the thumbprint of its public half."""
+        """The key's name where it is registered: the thumbprint of its public half, if none was given."""
         return self._public["kid"]
 
     @property
@@ -177,7 +180,7 @@ class VaultTransitKey:
         chosen = version or found.get("latest_version")
         try:
             public = found["keys"][str(chosen)]["public_key"]
-            return int(str(chosen)), algorithm, finished(_public_members(algorithm, public), algorithm)
+            return int(str(chosen)), algorithm, finished(_public_members(algorithm, public), algorithm, self._kid)
         except (KeyError, TypeError, ValueError):
             raise KeyUnusable("Vault has no such version of the key") from None
 

@@ -483,6 +483,16 @@ class TestMakingAFlow:
         with pytest.raises(DiscoveryFailed):
             driver.sign_out_url(driver.sign_in())
 
+    def test_binds_to_a_key_whatever_its_name(self, mode: str, issuer: AuthorizationServer, tmp_path: Path):
+        """The thumbprint binds tokens, also of a key that a directory has named, under which it is registered."""
+        key = PemKey(KEY.save(tmp_path / "key.pem"), kid="directory-7")
+        issuer.clients["cli_1"] = Client("cli_1", [key.public_jwk])
+        driver = Driver(mode, issuer, auth=PrivateKeyJWT("cli_1", key, dpop=key), signed_request=True)
+        tokens = driver.sign_in()
+        assert tokens.dpop_jkt == KEY.kid
+        assert driver.run(driver.client.as_user(tokens).tenant.get).slug == "sandbox"
+        driver.close()
+
     def test_takes_any_key(self, mode: str, issuer: AuthorizationServer):
         """Another key for DPoP than for the assertion, and one for each algorithm."""
         for algorithm in ("PS256", "EdDSA"):

@@ -77,6 +77,13 @@ class TestAKey:
         assert copy.deepcopy({"key": key})["key"] is key
 
 
+class TestAKeyOfADirectory:
+    def test_goes_by_the_name_that_it_was_given(self, tmp_path: Path):
+        """Where keys are registered under names of a directory's, these are shown, and not the thumbprint."""
+        key = PemKey(KEYS["ES256"].save(tmp_path / "key.pem"), kid="directory-7")
+        assert (key.kid, key.public_jwk["kid"]) == ("directory-7", "directory-7")
+
+
 class TestSaving:
     def test_overwrites_nothing(self, tmp_path: Path):
         """A file that is there may be the only copy of another key."""

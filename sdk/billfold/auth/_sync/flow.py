@@ -117,7 +117,7 @@ class AuthorizationFlow:
             lifetime_s=self._lifetime_s,
             scope=scope,
             response_mode=self._response_mode,
-            dpop_jkt=None if auth.dpop is None else auth.dpop.kid,
+            dpop_jkt=auth.dpop_jkt,
             max_age_s=max_age_s,
             acr_values=acr_values,
         )
@@ -171,8 +171,7 @@ class AuthorizationFlow:
 
     def _check_ours(self, pending: Pending) -> None:
         """See that what was kept was begun by this client, with the key that it still has."""
-        dpop = self._auth.dpop
-        present = (self._authority.issuer, self._auth.client_id, None if dpop is None else dpop.kid)
+        present = (self._authority.issuer, self._auth.client_id, self._auth.dpop_jkt)
         if (pending.issuer, pending.client_id, pending.dpop_jkt) != present:
             raise ResponseInvalid("the sign-in was begun by another client, or with another key")
 

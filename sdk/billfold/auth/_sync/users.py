@@ -43,8 +43,7 @@ class UserAccess(Tokens):
         on_refresh: Callable[[UserTokens], Any] | None,
     ) -> None:
         auth, authority = client.auth, client.authority
-        jkt = None if auth.dpop is None else auth.dpop.kid
-        if (tokens.issuer, tokens.client_id, tokens.dpop_jkt) != (authority.issuer, auth.client_id, jkt):
+        if (tokens.issuer, tokens.client_id, tokens.dpop_jkt) != (authority.issuer, auth.client_id, auth.dpop_jkt):
             raise ValueError("the tokens were issued to another client, by another server, or for another key")
         super().__init__(auth, authority, "")
         self.present = tokens
