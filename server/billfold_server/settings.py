@@ -89,7 +89,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             a process without it serves tenants, but makes none.
         database_connections: How many connections one process may hold together. A tenant keeps one to itself while it
             is busy; with fewer than there are such tenants, each change of hands costs more than a small transaction
-            does. Where absent, 120 with the embedded database, and 20 with another, of which others want some, too.
+            does. Where absent, 20; with the embedded database, of which nobody else wants any, up to 120.
         isolation: How tenants are kept apart in the database, where a tenant doesn't say: by ``role``, or by a
             ``login`` of its own (the production default).
         public_url: How the world reaches the server; issuers and links are made of it.

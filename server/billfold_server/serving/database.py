@@ -43,8 +43,9 @@ Step = Callable[[str], None]
 OLDEST_MAJOR = 16
 _OWN_CONNECTIONS = 5
 """What the parent and commands need beside the workers: preparing, migrating, doctor."""
-_EMBEDDED_CONNECTIONS = 120
-"""How many a worker may hold of an embedded database where nobody says, for it has hardly anyone else to serve."""
+_EMBEDDED_CONNECTIONS, _EMBEDDED_ALTOGETHER = 120, 240
+"""How many a worker may hold of an embedded database where nobody says, for it has hardly anyone else to serve, and all
+of them together, unless that leaves one with fewer than of another database."""
 _SPARE_CONNECTIONS = 50
 """What an embedded database accepts beyond that: PostgreSQL keeps some to itself, and other programs may join."""
 _CONNECT_TIMEOUT_S = 5
@@ -182,7 +183,8 @@ def needed_connections(settings: Settings) -> int:
 
 def embedded_for(settings: Settings) -> tuple[Settings, EmbeddedPostgres]:
     """Return the embedded database, not started yet, and the settings with their number of connections to it."""
-    connections = settings.database_connections or _EMBEDDED_CONNECTIONS
+    fair = min(_EMBEDDED_CONNECTIONS, _EMBEDDED_ALTOGETHER // settings.workers)
+    connections = settings.database_connections or max(CONNECTIONS, fair)
     settings = msgspec.structs.replace(settings, database_connections=connections)
     most = needed_connections(settings) + _SPARE_CONNECTIONS
     return settings, EmbeddedPostgres(Path(settings.data_dir), max_connections=max(100, most))

@@ -1,11 +1,12 @@
 """What makes a database unfit to carry a server, and what it says of itself."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 import pytest
 
-from billfold_server.serving.database import Facts, follow_embedded, look, needed_connections, unfit
+from billfold_server.serving.database import Facts, embedded_for, follow_embedded, look, needed_connections, unfit
 from billfold_server.serving.failures import Exit
 from billfold_server.settings import Secret, Settings
 
@@ -56,6 +57,14 @@ class TestADatabase:
     def test_is_asked_for_as_many_connections_as_all_workers_may_want(self):
         """Four workers with twenty each want more than eighty, with what the parent needs."""
         assert needed_connections(Settings(workers=4)) - 4 * 20 == needed_connections(Settings()) - 20 > 0
+
+    @pytest.mark.parametrize(("workers", "connections"), [(1, 120), (2, 120), (8, 30), (100, 20)])
+    def test_that_is_embedded_has_room_for_many_tenants(self, tmp_path: Path, workers: int, connections: int):
+        """Each worker may hold many connections, all of them together not too many, and what it is told where it is."""
+        settings, _ = embedded_for(Settings(workers=workers, data_dir=str(tmp_path)))
+        assert settings.database_connections == connections
+        chosen, _ = embedded_for(Settings(workers=workers, data_dir=str(tmp_path), database_connections=7))
+        assert chosen.database_connections == 7
 
     async def test_says_what_it_is(self, database: str):
         """The facts of a real one, which tests run without durability."""
