@@ -8,6 +8,7 @@ import pytest
 
 from billfold_server.identity.authorization.codes import digest_of
 from tests.live import LiveServer
+from tests.server.identity.clients_of import make
 from tests.server.identity.flows import (
     App,
     Person,
@@ -169,3 +170,29 @@ class TestACode:
 
         assert refresh(Prover()).status_code == 400
         assert refresh(prover).status_code == 200
+
+    def test_is_redeemed_whatever_the_client_wants_to_be_told(self, strict: App, customer: Person) -> None:
+        """Identity claims may be asked for by name; what isn't known of a person is left out (OpenID Connect, 5.5)."""
+        claims = '{"id_token":{"name":{"essential":true},"birthdate":null},"userinfo":{"email":null,"address":null}}'
+        answer = redeem(strict, code_of(strict, customer, claims=claims), Prover())
+        assert answer.status_code == 200
+        assert answer.json()["id_token"]
+
+
+class TestATokensScheme:
+    """A token's scheme."""
+
+    @pytest.mark.parametrize("scheme", ["DPoP", "dpop", "DPOP", "dPoP"])
+    def test_may_be_spelled_in_any_case(self, profiled: LiveServer, scheme: str) -> None:
+        """Schemes are compared without regard to case (RFC 9110, section 11.1)."""
+        machine = App(profiled, "fapi2", make(profiled, "fapi2", scopes=["tenant:read"]))
+        prover, form = Prover(), {"grant_type": "client_credentials"}
+        path = "/oauth/token"
+        answer = proven(machine, prover, "POST", path, lambda proof: machine.post(path, form, DPoP=proof))
+        token = answer.json()["access_token"]
+
+        def read(proof: str) -> httpx.Response:
+            headers = {"Authorization": f"{scheme} {token}", "DPoP": proof}
+            return httpx.get(f"{machine.base}/v1/tenant", headers=headers)
+
+        assert proven(machine, prover, "GET", "/v1/tenant", read, token=token).status_code == 200
