@@ -9,17 +9,16 @@ import importlib.util
 import os
 import resource
 import shutil
-import ssl
 import stat
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import msgspec
-from cryptography import x509
 
 from billfold_server.app import database_secret
 from billfold_server.app import open_services as open_app
@@ -27,6 +26,7 @@ from billfold_server.db.embedded import find_binaries
 from billfold_server.db.embedded.binaries import runnable_binaries
 from billfold_server.db.embedded.folders import first_closed, runtime_user
 from billfold_server.db.pools import dsn_for
+from billfold_server.http.certificates import read_trust
 from billfold_server.keys.service import open_keyring
 from billfold_server.serving import rules
 from billfold_server.serving.database import Facts, Step, embedded_for, look, unfit
@@ -35,6 +35,8 @@ from billfold_server.serving.failures import Failure
 from billfold_server.serving.instance import find_running
 from billfold_server.serving.listening import listen
 from billfold_server.serving.rules import Check
+from billfold_server.serving.tls.contexts import server_side
+from billfold_server.serving.tls.identity import read_identity
 from billfold_server.settings import Secret, Settings, SettingsInvalid
 from billfold_server.tenancy import migrations, secret
 from billfold_server.tenancy.provisioning import KeyringDiffers, find_fingerprint
@@ -62,6 +64,7 @@ async def examine(settings: Callable[[], Settings], *, step: Step) -> list[Check
         ("the keyring", _keyring),
         ("the port", _port),
         ("the certificate", _certificate),
+        ("the authorities of clients", _client_trust),
     ):
         step(f"Looking at {what}")
         checks += _guarded(what, look_at, found)
@@ -128,20 +131,45 @@ def _port(settings: Settings) -> list[Check]:
     running = find_running(Path(settings.data_dir))
     if running is not None and running.port == settings.port:
         return [Check("port", "ok", f"Billfold is running at {running.url} (process {running.pid}).")]
-    with closing(listen(settings.host, settings.port)):
-        return [Check("port", "ok", f"{settings.host}:{settings.port} is free.")]
+    found = [(settings.port, "--port"), *([] if settings.mtls_port is None else [(settings.mtls_port, "--mtls-port")])]
+    for port, option in found:
+        listen(settings.host, port, option=option).close()
+    free = " and ".join(f"{settings.host}:{port}" for port, _ in found)
+    return [Check("port", "ok", f"{free} {'is' if len(found) == 1 else 'are'} free.")]
 
 
 def _certificate(settings: Settings) -> list[Check]:
     if settings.tls_certificate is None or settings.tls_key is None:
+        if not settings.tls:
+            return []
+        return [Check("tls", "ok", "The start makes a certificate for development, and renews it.")]
+    try:
+        identity = read_identity(settings)
+        server_side(identity)
+    except SettingsInvalid as error:
+        return [Check("tls", "fail", mistake.sentence) for mistake in error.mistakes]
+    host = urlsplit(settings.base_url).hostname or settings.host
+    mode = stat.S_IMODE(Path(settings.tls_key).stat().st_mode)
+    return [
+        rules.judge_certificate(identity.ends_at, datetime.now(UTC)),
+        rules.judge_key(settings.tls_key, mode, production=settings.production),
+        rules.judge_hosts(host, identity.hosts()),
+    ]
+
+
+def _client_trust(settings: Settings) -> list[Check]:
+    if settings.client_ca_file is None:
         return []
     try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(settings.tls_certificate, settings.tls_key)
-        certificate = x509.load_pem_x509_certificates(Path(settings.tls_certificate).read_bytes())[0]
-    except (OSError, ValueError) as error:
-        sentence = f"The certificate or its key can't be used ({error}): name PEM files that belong together."
-        return [Check("tls", "fail", sentence)]
-    return [rules.judge_certificate(certificate.not_valid_after_utc, datetime.now(UTC))]
+        trust = read_trust(settings)
+    except SettingsInvalid as error:
+        return [Check("client_ca", "fail", mistake.sentence) for mistake in error.mistakes]
+    what = {"client_ca": "The authority of clients", "client_crl": "The authority's revocation list"}
+    now = datetime.now(UTC)
+    return [
+        rules.judge_certificate(end.at, now, name=name, what=what[name], notice=end.notice)
+        for name, end in trust.ends().items()
+    ]
 
 
 async def _database(settings: Settings) -> list[Check]:

@@ -12,6 +12,8 @@ __all__ = [
     "judge_disk",
     "judge_durability",
     "judge_files",
+    "judge_hosts",
+    "judge_key",
     "judge_keyring",
     "judge_partitions",
     "judge_python",
@@ -31,6 +33,7 @@ COMFORTABLE_SKEW_S = 1.0
 LARGEST_SKEW_S = 30.0
 CERTIFICATE_NOTICE = timedelta(days=21)
 _OTHERS = 0o077
+_EVERYBODY = 0o007
 _NAMED = 3
 
 
@@ -164,10 +167,53 @@ def judge_partitions(lacking: Sequence[str]) -> Check:
     return Check("partitions", "warn", sentence)
 
 
-def judge_certificate(ends_at: datetime, now: datetime) -> Check:
-    """Judge how long the server's certificate is good for."""
+def judge_certificate(
+    ends_at: datetime,
+    now: datetime,
+    *,
+    name: str = "tls",
+    what: str = "The certificate",
+    notice: timedelta = CERTIFICATE_NOTICE,
+) -> Check:
+    """Judge how long a certificate is good for.
+
+    Args:
+        ends_at: Until when it is.
+        now: The time.
+        name: The check's name.
+        what: Whose certificate it is, as a sentence begins.
+        notice: How long before its end to warn.
+    """
     if ends_at <= now:
-        return Check("tls", "fail", f"The certificate ended on {ends_at:%Y-%m-%d}: renew it and start again.")
-    if ends_at - now < CERTIFICATE_NOTICE:
-        return Check("tls", "warn", f"The certificate ends on {ends_at:%Y-%m-%d}: renew it and start again.")
-    return Check("tls", "ok", f"The certificate is good until {ends_at:%Y-%m-%d}.")
+        return Check(name, "fail", f"{what} ended on {ends_at:%Y-%m-%d}: renew it; that needs no restart.")
+    if ends_at - now < notice:
+        return Check(name, "warn", f"{what} ends on {ends_at:%Y-%m-%d}: renew it; that needs no restart.")
+    return Check(name, "ok", f"{what} is good until {ends_at:%Y-%m-%d}.")
+
+
+def judge_key(path: str, mode: int, *, production: bool) -> Check:
+    """Judge who may read the private key of the server's certificate; a group of its own may.
+
+    Args:
+        path: Where it lies.
+        mode: Its permission bits.
+        production: Whether anybody depends on it.
+    """
+    if mode & _EVERYBODY:
+        verdict: Verdict = "fail" if production else "warn"
+        return Check("tls_key", verdict, f"Everybody on this machine may read the TLS key {path}: run chmod o= on it.")
+    return Check("tls_key", "ok", f"{path} is closed to others.")
+
+
+def judge_hosts(host: str, names: Sequence[str]) -> Check:
+    """Judge whether a certificate is for the host by which the world reaches the server (RFC 6125, section 6.4).
+
+    Args:
+        host: That host, or an address.
+        names: What the certificate says that it is for.
+    """
+    above = host.partition(".")[2]
+    if host in names or (above and f"*.{above}" in names):
+        return Check("tls_host", "ok", f"The certificate is for {host}.")
+    sentence = f"The certificate isn't for {host}, by which the server is to be reached: get one that names it."
+    return Check("tls_host", "warn", sentence)

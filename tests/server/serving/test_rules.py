@@ -100,3 +100,32 @@ class TestTheDoctor:
     def test_judges_certificates(self, left: int, verdict: str):
         """A certificate is renewed before it ends."""
         assert rules.judge_certificate(NOW + timedelta(days=left), NOW).verdict == verdict
+
+    @pytest.mark.parametrize(
+        ("mode", "production", "verdict"),
+        [
+            (0o600, True, "ok"),
+            (0o640, True, "ok"),
+            (0o644, True, "fail"),
+            (0o644, False, "warn"),
+            (0o602, True, "fail"),
+        ],
+    )
+    def test_judges_keys(self, mode: int, production: bool, verdict: str):  # noqa: FBT001
+        """A group may share the server's key, and everybody may not."""
+        assert rules.judge_key("/key.pem", mode, production=production).verdict == verdict
+
+    @pytest.mark.parametrize(
+        ("host", "verdict"),
+        [
+            ("wallet.example", "ok"),
+            ("a.wallets.example", "ok"),
+            ("127.0.0.1", "ok"),
+            ("wallets.example", "warn"),
+            ("b.a.wallets.example", "warn"),
+            ("127.0.0.2", "warn"),
+        ],
+    )
+    def test_judges_hosts(self, host: str, verdict: str):
+        """A certificate names the host by which the server is reached, or all that are one label below another."""
+        assert rules.judge_hosts(host, ["wallet.example", "*.wallets.example", "127.0.0.1"]).verdict == verdict

@@ -82,7 +82,7 @@ class AskingConnection:
         wanted = size if buffer is None else min(size, len(buffer))
         try:
             data = self._carry(lambda: self._receive(wanted))
-        except SSL.ZeroReturnError:
+        except ssl.SSLZeroReturnError:
             data = b""
         if buffer is None:
             return data
@@ -104,8 +104,10 @@ class AskingConnection:
 
     def getpeercert(self, binary_form: bool = False) -> Any:  # noqa: FBT001, FBT002 - So it is called.
         """Return the client's certificate as DER, or None. In its other form nobody has verified it, so it is empty."""
+        if not binary_form:
+            return {}
         shown = self.shown()
-        return (shown.certificate if isinstance(shown, Shown) else None) if binary_form else {}
+        return shown.certificate if isinstance(shown, Shown) else None
 
     def shown(self) -> object:
         """Return what the client has shown: a ``Shown``, None, or ``UNREADABLE``."""
@@ -156,7 +158,7 @@ class AskingConnection:
 
         Raises:
             ssl.SSLWantReadError: More has to come first.
-            SSL.ZeroReturnError: The client has said that nothing more will come.
+            ssl.SSLZeroReturnError: The client has said that nothing more will come.
             ssl.SSLError: This isn't TLS, or not as we speak it.
         """
         try:
@@ -168,7 +170,7 @@ class AskingConnection:
                         self._fed = False
                         raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "more has to come first") from None
         except SSL.ZeroReturnError:
-            raise
+            raise ssl.SSLZeroReturnError(ssl.SSL_ERROR_ZERO_RETURN, "nothing more will come") from None
         except SSL.SysCallError as error:
             raise ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "the connection ended without saying so") from error
         except SSL.Error as error:
