@@ -7,6 +7,7 @@ HTTP goes through sockets, parsers and the whole application all the same.
 import asyncio
 import contextlib
 import socket
+import ssl
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,11 +25,14 @@ from billfold_server.http.services import Services
 from billfold_server.identity.rules import PLATFORM_SCOPES, TENANT_SCOPES
 from billfold_server.identity.service import create_client
 from billfold_server.keys.service import open_keyring
+from billfold_server.serving.tls.contexts import asking_context, following_context, kept_side
+from billfold_server.serving.tls.setting_up import with_certificates
+from billfold_server.serving.worker import Server, server_config
 from billfold_server.settings import Secret, Settings
 from billfold_server.tenancy.manifest import Manifest
 from billfold_server.tenancy.provisioning import Administrator
 
-__all__ = ["Credentials", "LiveServer", "serve"]
+__all__ = ["Credentials", "LiveServer", "SharingServer", "serve", "serve_tls"]
 
 
 class Credentials(msgspec.Struct):
@@ -47,7 +51,12 @@ class LiveServer:
         settings: Its settings.
         app: The application.
         outermost: What was put around it, or the application itself.
+        mtls_url: Its base URL for clients that show a certificate, where it speaks TLS.
+        trust: By what a client knows it, for ``httpx``'s ``verify``.
     """
+
+    mtls_url: str | None = None
+    trust: ssl.SSLContext | bool = True
 
     def __init__(
         self, app: Any, url: str, settings: Settings, loop: asyncio.AbstractEventLoop, outermost: Any = None
@@ -96,7 +105,10 @@ class LiveServer:
         """Return an access token."""
         form = {"grant_type": "client_credentials"} | ({} if scope is None else {"scope": scope})
         answer = httpx.post(
-            f"{self.base(slug)}/oauth/token", data=form, auth=(credentials.client_id, credentials.secret)
+            f"{self.base(slug)}/oauth/token",
+            data=form,
+            auth=(credentials.client_id, credentials.secret),
+            verify=self.trust,
         )
         assert answer.status_code == 200, answer.text
         return str(answer.json()["access_token"])
@@ -104,7 +116,8 @@ class LiveServer:
     def client(self, slug: str | None, scopes: Sequence[str] | None = None) -> httpx.Client:
         """Return an HTTP client that is authenticated at a tenant, with relative addresses below its base."""
         token = self.token(slug, self.add_client(slug, scopes))
-        return httpx.Client(base_url=self.base(slug), headers={"Authorization": f"Bearer {token}"}, timeout=30)
+        headers = {"Authorization": f"Bearer {token}"}
+        return httpx.Client(base_url=self.base(slug), headers=headers, timeout=30, verify=self.trust)
 
 
 def settings_for(folder: Path, admin_dsn: str, **changes: Any) -> Settings:
@@ -118,6 +131,36 @@ def settings_for(folder: Path, admin_dsn: str, **changes: Any) -> Settings:
         return (await administrator.bootstrap()).runtime_dsn
 
     return msgspec.structs.replace(settings, database_url=Secret(asyncio.run(bootstrap())))
+
+
+class SharingServer(Server):
+    """A worker's server in a process that has other things to do."""
+
+    def settle(self) -> None:
+        """Leave the garbage collector as it is."""
+
+
+@contextlib.contextmanager
+def serve_tls(settings: Settings) -> Iterator[LiveServer]:
+    """Serve the application by HTTPS until the block ends, with certificates for development and both ports.
+
+    Args:
+        settings: As ``settings_for`` makes them.
+    """
+    leave_logs_to_the_program()
+    with contextlib.ExitStack() as stack:
+        plain, asking = (stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2))
+        port, mtls_port = (each.getsockname()[1] for each in (plain, asking))
+        asked = msgspec.structs.replace(settings, tls=True, port=port, mtls_port=mtls_port)
+        settings, files = with_certificates(asked)
+        assert files is not None, "certificates for development were asked for"
+        app = build_app(settings)
+        kept = app.state.services.rooms["rotation"].keep(kept_side(settings))
+        server = SharingServer(server_config(app, settings), following_context(kept), asking_context(kept))
+        for live in _run(server, app, [plain, asking], settings.base_url, settings):
+            live.mtls_url = settings.mtls_base_url
+            live.trust = ssl.create_default_context(cafile=files.ca_file)
+            yield live
 
 
 @contextlib.contextmanager
@@ -146,7 +189,19 @@ def _serve(app: Any, outermost: Any, listener: socket.socket, url: str, settings
         ws="none",
         proxy_headers=False,
     )
-    server = uvicorn.Server(config)
+    yield from _run(uvicorn.Server(config), app, [listener], url, settings, outermost=outermost)
+
+
+def _run(
+    server: uvicorn.Server,
+    app: Any,
+    listeners: list[socket.socket],
+    url: str,
+    settings: Settings,
+    *,
+    outermost: Any = None,
+) -> Iterator[LiveServer]:
+    config = server.config
     loops: list[asyncio.AbstractEventLoop] = []
     started = threading.Event()
 
@@ -154,10 +209,10 @@ def _serve(app: Any, outermost: Any, listener: socket.socket, url: str, settings
         loops.append(asyncio.get_running_loop())
         config.load()
         server.lifespan = config.lifespan_class(config)
-        await server.startup(sockets=[listener])
+        await server.startup(sockets=listeners)
         started.set()
         await server.main_loop()
-        await server.shutdown(sockets=[listener])
+        await server.shutdown(sockets=listeners)
 
     thread = threading.Thread(target=lambda: uvloop.new_event_loop().run_until_complete(run()), daemon=True)
     thread.start()

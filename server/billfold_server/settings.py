@@ -183,6 +183,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return f"{scheme}://{host}:{self.port}"
 
     @property
+    def takes_certificates(self) -> bool:
+        """Tell whether a client can show a certificate at all: to the server itself, or to a proxy before it."""
+        return self.mtls_base_url is not None or self.client_certificate_header is not None
+
+    @property
     def mtls_base_url(self) -> str | None:
         """Return how the world reaches the server with a client certificate, or None where nobody asks for one.
 

@@ -78,12 +78,18 @@ class Server(uvicorn.Server):
         await super().startup([])
         for listener, context in zip(sockets or [], self._contexts, strict=False):
             await self._listen(listener, context)
-        # What has been loaded stays; the garbage collector needn't look at it again and again. And nearly all that a
-        # request leaves behind goes by itself: looking after every 700 objects finds little, and costs a tenth of it.
+        self.settle()
+        self.serving.set()
+
+    def settle(self) -> None:
+        """Let the garbage collector leave alone what has been loaded, which stays.
+
+        And nearly all that a request leaves behind goes by itself: looking after every 700 objects finds little, and
+        costs a tenth of it.
+        """
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_GARBAGE)
-        self.serving.set()
 
     async def _listen(self, listener: socket.socket, context: ssl.SSLContext | None) -> None:
         """Take the connections of one socket."""

@@ -28,7 +28,7 @@ def _metadata(call: Call) -> Reply[ServerMetadata]:
     deployment = Deployment(
         served=services.rooms[SERVED],
         mtls_base_url=settings.mtls_base_url,
-        certificates=settings.mtls_base_url is not None or bool(settings.trusted_proxies),
+        certificates=settings.takes_certificates,
         grant_types=FRAME.grant_types,
         details_types=list(details.kinds()),
         languages=["en", "de"],

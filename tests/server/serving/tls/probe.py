@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import contextlib
-import gc
 import json
 import socket
 import ssl
@@ -19,8 +18,9 @@ from cryptography import x509
 from billfold_server.http.certificates import EXTENSION, Shown
 from billfold_server.http.rotation import Kept
 from billfold_server.serving.tls.contexts import ServerSide, asking_context, following_context, kept_side
-from billfold_server.serving.worker import Server, server_config
+from billfold_server.serving.worker import server_config
 from billfold_server.settings import Settings
+from tests.live import SharingServer
 from tests.server.certificates import SERVER, Pair, authority, client_side, issue
 
 TRUSTED = authority("Server's authority")
@@ -108,7 +108,7 @@ class Probe:
             await self.application(scope, receive, send)
 
         config = server_config(application, self.settings)
-        server = Server(config, following_context(self.kept), asking_context(self.kept))
+        server = SharingServer(config, following_context(self.kept), asking_context(self.kept))
         sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
         self.port, self.asking_port = (each.getsockname()[1] for each in sockets)
         started = threading.Event()
@@ -125,7 +125,6 @@ class Probe:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(run())
 
-        threshold = gc.get_threshold()
         thread = threading.Thread(target=live, daemon=True)
         thread.start()
         assert started.wait(20), "the server didn't start"
@@ -134,6 +133,3 @@ class Probe:
         finally:
             server.should_exit = True
             thread.join(20)
-            # A worker has its process for itself.
-            gc.unfreeze()
-            gc.set_threshold(*threshold)
