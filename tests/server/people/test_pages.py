@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from billfold_server.people.pages import brand, cookies, forms, kit, words
 from billfold_server.tenancy.manifest import Colors, contrast
 from tests.live import LiveServer
+from tests.server.people.authenticator import options_of
 
 TEMPLATES = Path(kit.__file__).parent / "templates"
 KEY = b"k" * 32
@@ -123,3 +124,14 @@ class TestAPage:
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith(kind)
         assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+    def test_at_a_tenants_own_host_stays_there(self, live: LiveServer) -> None:
+        """Addresses, forms and cookies are of the host by which the browser came, and passkeys belong to it."""
+        answer = httpx.get(f"{live.url}/auth/sign-in", headers={"Host": "wallet.beta.example"})
+        assert answer.status_code == 200
+        assert 'action="/auth/sign-in"' in answer.text
+        assert "/t/beta" not in answer.text
+        assert "Path=/;" in answer.headers["set-cookie"]
+        assert options_of(answer)["rpId"] == "wallet.beta.example"
+        elsewhere = httpx.get(f"{live.base('beta')}/auth/sign-in", headers={"Host": "evil.example"})
+        assert options_of(elsewhere)["rpId"] == "127.0.0.1"

@@ -35,7 +35,7 @@ class Screen:
     """
 
     def __init__(self, driver: Chrome, live: LiveServer, slug: str, root: str = "/auth") -> None:
-        self.driver = driver
+        self.driver, self.live = driver, live
         # Passkeys need a host with a name.
         self.base = live.base(slug).replace("127.0.0.1", "localhost") + root
         driver.get(f"{self.base}/assets/logo".replace("/staff", ""))

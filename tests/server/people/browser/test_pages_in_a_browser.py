@@ -8,6 +8,7 @@ from selenium.webdriver import Chrome
 from tests.live import LiveServer
 from tests.server.people.browser.conftest import BRANDS
 from tests.server.people.browser.pages import SIZES, Screen
+from tests.server.people.paying import Payments
 from tests.server.people.persons import Person, a_person
 
 pytestmark = pytest.mark.xdist_group("chromium")
@@ -149,6 +150,8 @@ def visit_everything(screen: Screen, person: Person, look) -> None:
     screen.click("a.button")
     screen.wait_for("/account")
     look("account")
+    screen.open(f"/approve?challenge={Payments(screen.live, person).begin().id}")
+    look("approve")
     screen.open("/confirm?to=password")
     look("confirm")
     screen.open("/account/password")
