@@ -13,6 +13,7 @@ from billfold.auth import (
     AsyncAuthorizationFlow,
     AuthorizationFlow,
     ClientCredentials,
+    GrantInvalid,
     Pending,
     PrivateKeyJWT,
     Sealer,
@@ -190,6 +191,18 @@ class TestAPerson:
         fresh = partner.do("refresh", tokens)
         assert fresh.access_token != tokens.access_token
         assert fresh.subject == tokens.subject
+
+    def test_is_told_about_until_their_tokens_are_revoked(self, site: tuple[str, Site], people: dict[str, Person]):
+        """Userinfo, introspection (signed where the profile has it), and the end of it all."""
+        slug, partner = site
+        tokens = partner.sign_in(people[slug])
+        assert partner.do("userinfo", tokens)["sub"] == tokens.subject
+        told = partner.do("introspect", tokens.access_token, signed_answer=slug == "fapi2-message-signing")
+        assert (told["active"], told["client_id"]) == (True, tokens.client_id)
+        partner.do("revoke", tokens)
+        assert partner.do("introspect", tokens.refresh_token) == {"active": False}
+        with pytest.raises(GrantInvalid):
+            partner.do("refresh", tokens)
 
     def test_may_say_no(self, site: tuple[str, Site], people: dict[str, Person]):
         """Their refusal is a typed error."""
