@@ -13,6 +13,17 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 CLIENT, SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
 DAY = timedelta(days=1)
+SIGNS_CERTIFICATES = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
@@ -93,6 +104,8 @@ def issue(
         builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    if ca:
+        builder = builder.add_extension(SIGNS_CERTIFICATES, critical=True)
     for extension, critical in extra:
         builder = builder.add_extension(extension, critical=critical)
     above = [] if issuer is None else [issuer, *issuer.above]
@@ -125,6 +138,8 @@ def revocation_list(issuer: Pair, revoked: Sequence[Pair] = (), *, ends: datetim
 def client_side(authority_file: str, shown: tuple[str, str] | None = None) -> ssl.SSLContext:
     """Return a client's side of TLS, which trusts an authority and may show a certificate."""
     context = ssl.create_default_context(cafile=authority_file)
+    # As Python's default has it from 3.13 on.
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
     if shown is not None:
         context.load_cert_chain(*shown)
     return context

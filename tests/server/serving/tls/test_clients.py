@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from billfold_server.serving.tls.authority import Authority
 from tests.live import LiveServer, serve_tls, settings_for
-from tests.server.certificates import DAY, Pair, authority, issue
+from tests.server.certificates import DAY, Pair, authority, client_side, issue
 from tests.server.identity import clients_of
 from tests.tenants import in_database, manifest
 
@@ -80,10 +80,7 @@ def ask(tls: LiveServer, client_id: str, shown: Named | None, *, asking: bool = 
 
 def trusting(tls: LiveServer, shown: Named | None = None) -> ssl.SSLContext:
     """Return a client's side of TLS."""
-    context = ssl.create_default_context(cafile=str(Authority(Path(tls.settings.data_dir)).file))
-    if shown is not None:
-        context.load_cert_chain(*shown.files)
-    return context
+    return client_side(str(Authority(Path(tls.settings.data_dir)).file), None if shown is None else shown.files)
 
 
 def claims_of(token: str) -> Any:
