@@ -3,15 +3,12 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
-from uuid import UUID
 
 import pytest
 
 from billfold import chain
-from billfold_server.db.sets import Write
 from billfold_server.http.services import Services
 from billfold_server.ledger import batches
-from billfold_server.ledger.books import Books
 from tests.benchmarks.bank import Bank, Given, books_of, give, orders
 from tests.benchmarks.extent import Extent
 from tests.benchmarks.filling import fill_keys
@@ -92,13 +89,7 @@ class Room:
 @contextlib.contextmanager
 def unchained() -> Iterator[None]:
     """Let the engine compute no digests and write no links, for as long as the block takes."""
-
-    def head_writes(books: Books, opening: batches.Opening, _: object, fence: UUID) -> list[Write]:
-        return chained(books, opening, [], fence)
-
-    chained = batches.head_writes
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batches, "head_writes", head_writes)
         patch.setattr(batches, "leaves_of", lambda _: [])
         patch.setattr(chain, "commitment", lambda *_: bytes(32))
         yield

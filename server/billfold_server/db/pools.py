@@ -13,7 +13,7 @@ connection back that it had before, as long as there are enough for all that are
 
 import asyncio
 from collections import Counter, OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import asyncpg
@@ -24,7 +24,7 @@ from billfold import errors
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
-__all__ = ["CONNECTIONS", "CONNECTION_LOST", "Lease", "Login", "PoolSettings", "Pools", "dsn_for"]
+__all__ = ["CONNECTIONS", "CONNECTION_LOST", "Lease", "Login", "PoolSettings", "Pools", "Session", "dsn_for"]
 
 CONNECTION_LOST = (
     asyncpg.InternalClientError,
@@ -79,6 +79,14 @@ class Login(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         """Show whose login it is, and not its password."""
         return f"Login(share={self.share!r}, user={self.user!r})"
+
+
+class Session(asyncpg.Connection):
+    """A connection that remembers which statements it knows by a name of ours, in the order in which they came."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.prepared: dict[str, None] = {}
 
 
 class Lease:
@@ -291,6 +299,7 @@ class Pools:
             max_inactive_connection_lifetime=self.settings.idle_s,
             timeout=self.settings.connect_timeout_s,
             reset=_already_reset,
+            connection_class=Session,
             # What isn't qualified is found in the tenant's schema or not at all. JIT never pays for such queries.
             server_settings={"search_path": "", "jit": "off", "application_name": "billfold"},
         )

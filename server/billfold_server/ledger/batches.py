@@ -3,43 +3,54 @@
 Writes are sets; the columns are always named.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final
-from uuid import UUID
+from typing import Any, Final
+from uuid import UUID, uuid4
 
 import msgspec
 
 from billfold import chain
 from billfold_server.audit import service as audit
 from billfold_server.db import jobs, outbox
-from billfold_server.db.sets import Write, documents, instants, integers, pieces, texts, uuids
-from billfold_server.ledger.books import Books, Changes
+from billfold_server.db.sets import Write, call, documents, instants, integers, pieces, texts, uuids
+from billfold_server.ledger.books import Books, Changes, Place
 from billfold_server.ledger.rows import EntryRow, HoldMovementRow
 from billfold_server.tenancy.clock import TENANT_NOW
 from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = [
     "LOCK_HEAD",
+    "PLANS",
+    "Key",
     "Opening",
     "StoredAnswer",
     "answer_writes",
     "head_writes",
     "leaves_of",
     "ledger_writes",
+    "next_place",
+    "open_ahead",
     "open_books",
+    "script",
 ]
 
-LOCK_HEAD: Final = (
+PLANS: Final = (
     "SET LOCAL plan_cache_mode TO force_generic_plan; SET LOCAL enable_hashjoin TO off; "
     "SET LOCAL enable_mergejoin TO off; SET LOCAL enable_seqscan TO off; "
-    "SELECT 1 FROM ledger_head WHERE id = 1 FOR UPDATE"
 )
-"""Takes the tenant's ledger for one batch; the last of the first round trip, so the next statement sees afresh.
+"""How a batch's statements are planned.
 
 A batch looks its rows up by key, and few of many. A plan that reads a whole table instead is made while the table is
 small, and kept when it has grown.
 """
+
+LOCK_HEAD: Final = "SELECT 1 FROM ledger_head WHERE id = 1 FOR UPDATE"
+"""Takes the tenant's ledger for one batch; the last of a round trip, so the next statement sees afresh."""
+
+
+Key = tuple[UUID, str]
+"""An idempotency key and whose it is."""
 
 
 class StoredAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,56 +68,69 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
     """What a batch begins with.
 
     Attributes:
-        revision: Of the head; it counts the batches that changed anything.
-        fence: Of the head; a new one after each of these.
+        place: Where the ledger stands.
         now: The tenant's time.
         answers: What was answered before under the batch's idempotency keys.
     """
 
-    sequence: int
-    revision: int
-    fence: UUID
-    recorded_at: datetime
-    effective_high: datetime
-    head: chain.Head
+    place: Place
     now: datetime
     answers: dict[tuple[UUID, str], StoredAnswer]
 
 
-_OPEN: Final = f"""
-SELECT h.sequence, h.revision, h.fence, h.recorded_at, h.effective_high, h.link, h.hash, h.skips, ({TENANT_NOW}) AS now,
+_ANSWERS: Final = f"""
+({TENANT_NOW}) AS now,
     ARRAY(
         SELECT ROW(i.client_id, i.key, i.fingerprint, i.status, i.body, i.created_at)
         FROM unnest($1::text::uuid[], $2::text::text[]) AS wanted (client_id, key)
         JOIN idempotency_keys AS i ON i.client_id = wanted.client_id AND i.key = wanted.key
     ) AS answers
+"""  # noqa: S608 - constants
+_OPEN: Final = f"""
+SELECT h.sequence, h.revision, h.fence, h.recorded_at, h.effective_high, h.link, h.hash, h.skips, {_ANSWERS}
 FROM ledger_head AS h WHERE h.id = 1
 """  # noqa: S608 - constants
+_OPEN_AHEAD: Final = f"SELECT {_ANSWERS}"
 
 
-async def open_books(tx: TenantTx, keys: Sequence[tuple[UUID, str]]) -> Opening:
+async def open_books(tx: TenantTx, keys: Sequence[Key]) -> Opening:
     """Return where the ledger stands, what time it is, and what requests with these keys were answered before."""
-    (row,) = await tx.fetch(_OPEN, uuids([client for client, _ in keys]), texts([key for _, key in keys]))
-    return Opening(
+    (row,) = await tx.fetch(_OPEN, *_columns(keys))
+    place = Place(
         sequence=row["sequence"],
         revision=row["revision"],
         fence=row["fence"],
         recorded_at=row["recorded_at"],
         effective_high=row["effective_high"],
         head=chain.Head(number=row["link"], hash=row["hash"], skips=row["skips"]),
-        now=row["now"],
-        answers={
-            (client_id, key): StoredAnswer(
-                client_id=client_id,
-                key=key,
-                fingerprint=fingerprint,
-                status=status,
-                body=body,
-                created_at=created_at,
-            )
-            for client_id, key, fingerprint, status, body, created_at in row["answers"]
-        },
     )
+    return Opening(place=place, now=row["now"], answers=_stored(row["answers"]))
+
+
+async def open_ahead(tx: TenantTx, keys: Sequence[Key], place: Place, flying: Mapping[Key, StoredAnswer]) -> Opening:
+    """Return the same for a ledger that stands, or soon will, where this process has left it.
+
+    Args:
+        tx: A transaction that doesn't have the ledger.
+        keys: The batch's idempotency keys.
+        place: Where the batch before leaves the ledger.
+        flying: What the batch before has answered, which may not be committed yet.
+    """
+    (row,) = await tx.fetch(_OPEN_AHEAD, *_columns(keys))
+    return Opening(place=place, now=row["now"], answers={**_stored(row["answers"]), **flying})
+
+
+def _columns(keys: Sequence[Key]) -> tuple[str, str]:
+    return uuids([client for client, _ in keys]), texts([key for _, key in keys])
+
+
+def _stored(rows: Sequence[tuple[Any, ...]]) -> dict[Key, StoredAnswer]:
+    return {
+        (client_id, key): StoredAnswer(
+            client_id=client_id, key=key, fingerprint=fingerprint, status=status, body=body, created_at=created_at
+        )
+        for client_id, key, fingerprint, status, body, created_at in rows
+    }
 
 
 _INSERT_ENTRIES: Final = """
@@ -189,15 +213,42 @@ def leaves_of(changes: Changes) -> list[bytes]:
     return [record.leaf() for record in sorted(records, key=_recorded_at)]
 
 
-def head_writes(books: Books, opening: Opening, leaves: Sequence[bytes], fence: UUID) -> list[Write]:
-    """Return what adds a batch's link to the chain and moves the ledger's head behind a new fence."""
-    writes, head = [], opening.head
-    if leaves:
-        head, link = head.extend(leaves, books.recorded_at)
-        writes.append(Write(_INSERT_LINK, (link.number, books.recorded_at, b"".join(leaves), head.hash)))
-    place = (books.sequence, opening.revision + 1, books.recorded_at, books.effective_high)
-    writes.append(Write(_MOVE_HEAD, (*place, head.number, head.hash, head.skips, fence)))
+def head_writes(place: Place, leaves: Sequence[bytes], link: chain.Link | None) -> list[Write]:
+    """Return what adds a batch's link to the chain, if it has one, and moves the ledger's head to its new place."""
+    writes, head = [], place.head
+    if link is not None:
+        writes.append(Write(_INSERT_LINK, (link.number, place.recorded_at, b"".join(leaves), head.hash)))
+    where = (place.sequence, place.revision, place.recorded_at, place.effective_high)
+    writes.append(Write(_MOVE_HEAD, (*where, head.number, head.hash, head.skips, place.fence)))
     return writes
+
+
+def next_place(books: Books, place: Place, leaves: Sequence[bytes]) -> tuple[Place, chain.Link | None]:
+    """Return where a batch that has changed something leaves the ledger, and its link in the chain if it has one."""
+    head, link = place.head.extend(leaves, books.recorded_at) if leaves else (place.head, None)
+    return (
+        Place(
+            sequence=books.sequence,
+            revision=place.revision + 1,
+            fence=uuid4(),
+            recorded_at=books.recorded_at,
+            effective_high=books.effective_high,
+            head=head,
+        ),
+        link,
+    )
+
+
+def script(name: str, writes: Sequence[Write], place: Place) -> str:
+    """Return the text that takes the ledger, makes sure that it stands at a place, and writes a batch.
+
+    Args:
+        name: Of the statement that has been prepared for these writes.
+        writes: What is written.
+        place: Where the ledger has to stand. If it doesn't, a division by zero ends the transaction.
+    """
+    fenced = f"SELECT 1 / count(*) FROM ledger_head WHERE id = 1 AND fence = '{place.fence.hex}'"  # noqa: S608 - hexadecimal
+    return f"{LOCK_HEAD}; {fenced}; {call(name, writes)}"
 
 
 def _recorded_at(record: EntryRow | HoldMovementRow) -> datetime:

@@ -22,7 +22,7 @@ from billfold_server.ledger.rows import AccountRow, CodeKey, EntryRow, Line, Pos
 from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.manifest import Manifest
 
-__all__ = ["Books", "Chance", "Changes", "Draft", "Happening", "Known", "Memory"]
+__all__ = ["Books", "Chance", "Changes", "Draft", "Happening", "Known", "Memory", "Place"]
 
 R = TypeVar("R", bound=Row)
 
@@ -31,23 +31,42 @@ _NAMES: Final[frozenset[type]] = frozenset({WalletKey, CodeKey})
 """By what an account is known besides its id."""
 
 
-class Known:
-    """What one process knows of a ledger's rows: loaded or written by a batch, and good as long as nobody else writes.
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a ledger stands: what its head says.
 
     Attributes:
-        fence: That of the ledger's head when this was known last; another means that somebody else has written since.
+        revision: Counts the batches that changed anything.
+        fence: A new one after each of these. Who meets it again knows that nobody else has written since.
+        recorded_at: When the newest record was written.
+        effective_high: The latest time at which any entry took effect.
+        head: Of the chain.
+    """
+
+    sequence: int
+    revision: int
+    fence: UUID
+    recorded_at: datetime
+    effective_high: datetime
+    head: chain.Head
+
+
+class Known:
+    """What one process knows of a ledger: loaded or decided by a batch, and good where the ledger stands at ``place``.
+
+    Attributes:
+        place: Where the last batch has left the ledger, or will once it is committed. None if nothing is known.
         rows: By type and key; None is known to be absent.
         account_keys: An account's id by its other names.
     """
 
     def __init__(self) -> None:
-        self.fence: UUID | None = None
+        self.place: Place | None = None
         self.rows: dict[type, dict[Hashable, Any]] = {}
         self.account_keys: dict[WalletKey | CodeKey, UUID | None] = {}
 
     def clear(self) -> None:
         """Forget everything."""
-        self.fence = None
+        self.place = None
         self.rows = {}
         self.account_keys = {}
 
@@ -112,12 +131,12 @@ class Changes:
 class Books:
     """What is known to a batch, and what its accepted items have changed since it was written last."""
 
-    def __init__(self, known: Known, *, sequence: int, recorded_at: datetime, effective_high: datetime) -> None:
+    def __init__(self, known: Known, place: Place) -> None:
         self.rows = known.rows
         self.account_keys = known.account_keys
-        self.sequence = sequence
-        self.recorded_at = recorded_at
-        self.effective_high = effective_high
+        self.sequence = place.sequence
+        self.recorded_at = place.recorded_at
+        self.effective_high = place.effective_high
         self._changes = Changes()
 
     def take_changes(self) -> Changes:

@@ -13,11 +13,10 @@ import contextvars
 import copy
 import hmac
 import os
-from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TypeVar
-from uuid import UUID, uuid4
+from typing import Any, TypeVar
+from uuid import UUID
 
 import asyncpg
 import msgspec
@@ -28,15 +27,15 @@ from billfold.clock import Clock
 from billfold.errors import ProblemError
 from billfold.ids import uuid7, uuid7_at
 from billfold_server.db.engine import ENGINE
-from billfold_server.db.sets import Write, write_all
+from billfold_server.db.sets import Write, joined, write_all
 from billfold_server.db.wakeups import Work
 from billfold_server.http import idempotency as keys_of_requests
 from billfold_server.http.routing import IdempotencyRef
 from billfold_server.ledger import batches
 from billfold_server.ledger import stores as own
-from billfold_server.ledger.books import Books, Changes, Draft, Known, Memory
+from billfold_server.ledger.books import Books, Changes, Draft, Known, Memory, Place
 from billfold_server.ledger.protocol import Answer, Kind, Loader, Order, Store, Writer
-from billfold_server.ledger.queue import Item, Key, Queue, Ticket, turns
+from billfold_server.ledger.queue import Item, Queue, Run, Ticket, turns
 from billfold_server.tenancy.context import Caller, TenantRef
 from billfold_server.tenancy.transaction import Database, TenantTx
 
@@ -45,11 +44,12 @@ __all__ = ["Engine"]
 log = structlog.get_logger(__name__)
 
 B = TypeVar("B")
+T = TypeVar("T")
+
+Answers = list[Answer | ProblemError]
 
 _FIRST_REFUSAL = 400
 _MAX_LOADS = 5
-_LEAST_PART, _MOST_PARTS = 32, 4
-"""Each part costs a round trip, which a few commands aren't worth."""
 _RETRY_AFTER_S = 1
 _TURNS = 4
 """How many tenants' batches are under way at once; more would only share the same processors."""
@@ -187,39 +187,58 @@ class Engine:
         await asyncio.gather(*workers, return_exceptions=True)
 
     async def _work(self, queue: Queue) -> None:
-        batch: list[Item] = []
         try:
-            while queue.waiting:
-                async with self._turn(queue):
-                    batch = queue.take(_SHARED_BATCH if self._in_line else self._max_batch)
-                    await self._settle(queue, batch)
+            while queue.waiting or queue.runs:
+                if queue.may_begin():
+                    await self._begin(queue)
+                else:
+                    queue.stirred.clear()
+                    await queue.stirred.wait()
         except BaseException:
             # The event loop is ending. Nobody is left waiting for an answer that no one will give.
-            _fail(batch, errors.OutcomeUnknown(retry_after_s=_RETRY_AFTER_S))
+            for run in queue.runs:
+                assert run.task is not None
+                run.task.cancel()
             _fail(queue.waiting, _shutting_down())
             queue.waiting.clear()
             raise
 
-    @asynccontextmanager
-    async def _turn(self, queue: Queue) -> AsyncIterator[None]:
-        """Wait for a turn, unless the tenant's last batch was held up: others needn't wait for what holds it up."""
-        if queue.is_held_up:
-            yield
-            return
-        self._in_line += 1
-        try:
-            await self._turns.acquire()
-        finally:
-            self._in_line -= 1
-        try:
-            yield
-        finally:
-            self._turns.release()
+    async def _begin(self, queue: Queue) -> None:
+        """Begin a batch when it is the tenant's turn.
 
-    async def _settle(self, queue: Queue, batch: list[Item]) -> None:
-        """Carry out a batch and answer it; if that fails for a reason of one item, carry out each turn by itself."""
+        A tenant whose last batch was held up takes none: others needn't wait for what holds it up.
+        """
+        has_turn = not queue.is_held_up
+        if has_turn:
+            self._in_line += 1
+            try:
+                await self._turns.acquire()
+            finally:
+                self._in_line -= 1
+        before = queue.runs[-1] if queue.runs else None
+        run = Run(queue.take(_SHARED_BATCH if self._in_line else self._max_batch), before)
+        queue.runs.append(run)
+        run.task = asyncio.get_running_loop().create_task(self._see_through(queue, run, has_turn=has_turn))
+
+    async def _see_through(self, queue: Queue, run: Run, *, has_turn: bool) -> None:
         try:
-            answers = await self._run(queue, batch)
+            await self._settle(queue, run)
+        except BaseException:
+            _fail(run.batch, errors.OutcomeUnknown(retry_after_s=_RETRY_AFTER_S))
+            raise
+        finally:
+            run.before = None
+            queue.runs.remove(run)
+            run.over.set_result(None)
+            queue.stirred.set()
+            if has_turn:
+                self._turns.release()
+
+    async def _settle(self, queue: Queue, run: Run) -> None:
+        """Carry out a batch and answer it; if that fails for a reason of one item, carry out each turn by itself."""
+        batch = run.batch
+        try:
+            answers = await self._run(queue, run)
         except errors.Unavailable as error:
             queue.is_held_up = True
             _fail(batch, error)
@@ -229,7 +248,7 @@ class Engine:
             if len(each) > 1:
                 log.warning("ledger_batch_replayed", items=len(batch), tenant=slug, cause=type(error).__name__)
                 for turn in each:
-                    await self._settle(queue, turn)
+                    await self._settle(queue, Run(turn))
             elif isinstance(error, _BlockedError):
                 _fail(batch, errors.RequestInFlight(param=keys_of_requests.HEADER))
             else:
@@ -240,50 +259,113 @@ class Engine:
             for item, answer in zip(batch, answers, strict=True):
                 item.settle(answer)
 
-    async def _run(self, queue: Queue, batch: list[Item]) -> list[Answer | ProblemError]:
+    async def _run(self, queue: Queue, run: Run) -> Answers:
+        answers = await self._in_time(self._run_ahead(queue, run))
+        if answers is not None:
+            return answers
+        if run.before is not None:
+            await run.before.over
+        try:
+            return await self._in_time(self._run_behind(queue, run))
+        except asyncpg.InvalidCachedStatementError:
+            # A migration has changed the tables since they were last asked; asyncpg knows better by now.
+            return await self._in_time(self._run_behind(queue, run))
+        except errors.Busy as error:
+            if not isinstance(error.__cause__, asyncpg.DeadlockDetectedError):
+                raise
+            # Another room's transaction and this one had each what the other wanted; the other goes on now.
+            return await self._in_time(self._run_behind(queue, run))
+
+    async def _in_time(self, attempt: Coroutine[Any, Any, T]) -> T:
         try:
             async with asyncio.timeout(self._timeout_s):
-                try:
-                    return await self._attempt(queue, batch)
-                except asyncpg.InvalidCachedStatementError:
-                    # A migration has changed the tables since they were last asked; asyncpg knows better by now.
-                    return await self._attempt(queue, batch)
-                except errors.Busy as error:
-                    if not isinstance(error.__cause__, asyncpg.DeadlockDetectedError):
-                        raise
-                    # Another room's transaction and this one had each what the other wanted; the other goes on now.
-                    return await self._attempt(queue, batch)
+                return await attempt
         except TimeoutError as error:
             raise errors.OutcomeUnknown(retry_after_s=_RETRY_AFTER_S) from error
 
-    async def _attempt(self, queue: Queue, batch: list[Item]) -> list[Answer | ProblemError]:
-        known = self._memory.of(queue.tenant.id)
+    async def _run_ahead(self, queue: Queue, run: Run) -> Answers | None:
+        """Decide a batch on what the one before it leaves, while that is still being written.
+
+        It is committed only if the ledger then stands where it was supposed to.
+
+        Returns:
+            The answers; or None if that can't be done, or has turned out to be wrong. Then nothing has happened.
+        """
+        known, before = self._memory.of(queue.tenant.id), run.before
+        if not self._knows_all(known, run.batch):
+            return None
         try:
-            async with self._database.tx(queue.tenant, begin_sql=batches.LOCK_HEAD) as tx:
+            prepared = await self._follow(queue, run, known)
+        except BaseException as error:
+            self._forget(known, run)
+            is_over = isinstance(error, errors.Unavailable) and not isinstance(error, errors.Busy)
+            if is_over or not isinstance(error, Exception):
+                raise
+            return None
+        if prepared is None:
+            return None
+        if not prepared.writes and before is not None:
+            await before.over
+            if before.has_failed:
+                return None
+        return prepared.answers
+
+    async def _follow(self, queue: Queue, run: Run, known: Known) -> "_Prepared | None":
+        before = run.before
+        keys = [item.key for item in run.batch if item.key is not None]
+        async with self._database.tx(queue.tenant, begin_sql=batches.PLANS) as tx:
+            place = known.place
+            if place is None:
+                return None
+            opening = await batches.open_ahead(tx, keys, place, {} if before is None else before.answered)
+            if known.place is not place or (before is not None and before.has_failed):
+                return None
+            prepared = self._prepare(queue, run.batch, known, opening)
+            self._is_decided(queue, run, known, prepared)
+            tx.wake(prepared.work)
+            if prepared.writes:
+                name = await tx.prepare(joined(prepared.writes))
+                tx.end_with(batches.script(name, prepared.writes, place))
+            return prepared
+
+    def _knows_all(self, known: Known, batch: Sequence[Item]) -> bool:
+        """Tell whether a batch can be decided on what is known, at once."""
+        if known.place is None:
+            return False
+        books = Books(known, known.place)
+        return not any(item.kind.long for item in batch) and not self._wanted(books, batch)
+
+    def _forget(self, known: Known, run: Run) -> None:
+        """Forget what is known: what was decided may not have come true."""
+        run.has_failed = True
+        known.clear()
+
+    async def _run_behind(self, queue: Queue, run: Run) -> Answers:
+        """Take the ledger, then load what isn't known, decide and write."""
+        known, batch = self._memory.of(queue.tenant.id), run.batch
+        try:
+            async with self._database.tx(queue.tenant, begin_sql=batches.PLANS + batches.LOCK_HEAD) as tx:
                 opening = await batches.open_books(tx, [item.key for item in batch if item.key is not None])
-                fence = opening.fence
-                if known.fence != fence:
+                if known.place is None or known.place.fence != opening.place.fence:
                     known.clear()
-                books = _books(known, opening)
+                known.place = opening.place
+                books = Books(known, opening.place)
                 await self._load(tx, books, [item for item in batch if item.key not in opening.answers])
-                answers, fence = await self._carry_out(tx, queue.tenant, books, batch, opening)
+                if any(item.kind.long for item in batch):
+                    prepared = await asyncio.to_thread(self._prepare, queue, batch, known, opening)
+                else:
+                    prepared = self._prepare(queue, batch, known, opening)
+                self._is_decided(queue, run, known, prepared)
+                tx.wake(prepared.work)
+                await _write(tx, prepared.writes)
         except BaseException:
-            # Whatever was decided may not have come true.
-            known.clear()
+            self._forget(known, run)
             raise
-        known.fence = fence
-        known.keep(self._cached)
-        self._memory.used(queue.tenant.id)
-        return answers
+        return prepared.answers
 
     async def _load(self, tx: TenantTx, books: Books, batch: Sequence[Item]) -> None:
         for _ in range(_MAX_LOADS):
-            wanted: dict[type, dict[Hashable, None]] = {}
-            for item in batch:
-                for row_type, keys in item.kind.keys(books, item.body).items():
-                    for key in keys:
-                        if not books.has(row_type, key):
-                            wanted.setdefault(row_type, {})[key] = None
+            wanted = self._wanted(books, batch)
             if not wanted:
                 return
             for row_type, new_keys in wanted.items():
@@ -291,6 +373,17 @@ class Engine:
                 books.loaded(row_type, found, list(new_keys))
         msg = "a kind of command keeps naming new keys"
         raise RuntimeError(msg)
+
+    @staticmethod
+    def _wanted(books: Books, batch: Sequence[Item]) -> dict[type, dict[Hashable, None]]:
+        """Return the keys of rows that a batch needs and that aren't known yet."""
+        wanted: dict[type, dict[Hashable, None]] = {}
+        for item in batch:
+            for row_type, keys in item.kind.keys(books, item.body).items():
+                for key in keys:
+                    if not books.has(row_type, key):
+                        wanted.setdefault(row_type, {})[key] = None
+        return wanted
 
     def _decide(
         self, tenant: TenantRef, books: Books, batch: Sequence[Item], opening: batches.Opening
@@ -325,7 +418,7 @@ class Engine:
         return answers, fresh
 
     def _decide_together(
-        self, turn: Sequence[Item], draft: Draft, known: Mapping[Key, batches.StoredAnswer]
+        self, turn: Sequence[Item], draft: Draft, known: Mapping[batches.Key, batches.StoredAnswer]
     ) -> list[Answer | ProblemError]:
         """Decide commands on one draft, which is accepted if none of them is refused.
 
@@ -338,7 +431,7 @@ class Engine:
         }
         replays = dict(answers)
         refused = next((place for place, answer in replays.items() if _refuses(answer)), None)
-        first: dict[Key | None, batches.StoredAnswer] = {}
+        first: dict[batches.Key | None, batches.StoredAnswer] = {}
         for place, item in enumerate(turn):
             if refused is not None:
                 break
@@ -370,54 +463,27 @@ class Engine:
         draft.encode(lambda data: body if data is reply.response else _encode(data))
         return Answer(status=reply.status, body=body)
 
-    async def _carry_out(
-        self, tx: TenantTx, tenant: TenantRef, books: Books, batch: Sequence[Item], opening: batches.Opening
-    ) -> tuple[list[Answer | ProblemError], UUID]:
-        """Decide a batch and write it, part by part: while PostgreSQL writes one, the next is decided.
-
-        Returns:
-            The answers, and the ledger's fence after the batch.
-        """
-        answers: list[Answer | ProblemError] = []
-        leaves: list[bytes] = []
-        writing: asyncio.Task[None] | None = None
-        changed, fence, parts = False, opening.fence, list(_parts(batch))
-        try:
-            for number, part in enumerate(parts):
-                if any(item.kind.long for item in part):
-                    decided, changes, writes = await asyncio.to_thread(self._prepare, tenant, books, part, opening)
-                else:
-                    decided, changes, writes = self._prepare(tenant, books, part, opening)
-                answers += decided
-                changed = changed or bool(changes)
-                if is_last := number == len(parts) - 1:
-                    leaves += batches.leaves_of(changes)
-                    if changed:
-                        fence = uuid4()
-                        writes += batches.head_writes(books, opening, leaves, fence)
-                if writing is not None:
-                    await writing
-                writing = asyncio.create_task(_write(tx, writes))
-                # Lets it be sent, so that what follows takes place meanwhile.
-                await asyncio.sleep(0)
-                if not is_last:
-                    leaves += batches.leaves_of(changes)
-                _wake(tx, changes)
-            if writing is not None:
-                await writing
-        finally:
-            if writing is not None and not writing.done():
-                writing.cancel()
-                await asyncio.wait([writing])
-        return answers, fence
-
-    def _prepare(
-        self, tenant: TenantRef, books: Books, part: Sequence[Item], opening: batches.Opening
-    ) -> tuple[list[Answer | ProblemError], Changes, list[Write]]:
-        """Decide a part, and return its answers, what it has changed, and what writes that."""
-        answers, fresh = self._decide(tenant, books, part, opening)
+    def _prepare(self, queue: Queue, batch: Sequence[Item], known: Known, opening: batches.Opening) -> "_Prepared":
+        """Decide a batch on what is known."""
+        books = Books(known, opening.place)
+        answers, kept = self._decide(queue.tenant, books, batch, opening)
         changes = books.take_changes()
-        return answers, changes, batches.answer_writes(fresh) + self._writes(changes)
+        writes = batches.answer_writes(kept) + self._writes(changes)
+        place = opening.place
+        if changes:
+            leaves = batches.leaves_of(changes)
+            place, link = batches.next_place(books, place, leaves)
+            writes += batches.head_writes(place, leaves, link)
+        return _Prepared(answers=answers, kept=kept, writes=writes, place=place, work=_work_of(changes))
+
+    def _is_decided(self, queue: Queue, run: Run, known: Known, prepared: "_Prepared") -> None:
+        """Remember what a batch leaves, so that the next can follow."""
+        known.keep(self._cached)
+        known.place = prepared.place
+        self._memory.used(queue.tenant.id)
+        run.answered = {(answer.client_id, answer.key): answer for answer in prepared.kept}
+        run.is_decided = True
+        queue.stirred.set()
 
     def _writes(self, changes: Changes) -> list[Write]:
         writes = batches.ledger_writes(changes)
@@ -436,33 +502,29 @@ async def _write(tx: TenantTx, writes: Sequence[Write]) -> None:
         raise
 
 
-def _wake(tx: TenantTx, changes: Changes) -> None:
+def _work_of(changes: Changes) -> Work:
+    work = Work(0)
     if changes.events:
-        tx.wake(Work.EVENTS)
+        work |= Work.EVENTS
     if changes.jobs:
-        tx.wake(Work.JOBS)
+        work |= Work.JOBS
+    return work
 
 
-def _parts(batch: Sequence[Item]) -> Iterator[list[Item]]:
-    """Cut a batch into a few parts, each of whole turns."""
-    size = max(_LEAST_PART, -(-len(batch) // _MOST_PARTS))
-    part: list[Item] = []
-    for turn in turns(batch):
-        part += turn
-        if len(part) >= size:
-            yield part
-            part = []
-    if part:
-        yield part
+class _Prepared(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch that is decided.
 
+    Attributes:
+        kept: The answers that are kept under idempotency keys.
+        place: Where it leaves the ledger.
+        work: What it leaves to the background.
+    """
 
-def _books(known: Known, opening: batches.Opening) -> Books:
-    return Books(
-        known,
-        sequence=opening.sequence,
-        recorded_at=opening.recorded_at,
-        effective_high=opening.effective_high,
-    )
+    answers: Answers
+    kept: list[batches.StoredAnswer]
+    writes: list[Write]
+    place: Place
+    work: Work
 
 
 class _Chance:

@@ -3,18 +3,20 @@
 import asyncio
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from uuid import UUID
 
 from billfold import errors
 from billfold.errors import ProblemError
 from billfold_server.http import idempotency as keys_of_requests
+from billfold_server.ledger.batches import Key, StoredAnswer
 from billfold_server.ledger.protocol import Answer, Order
 from billfold_server.tenancy.context import Caller, TenantRef
 
-__all__ = ["Item", "Key", "Queue", "Ticket", "turns"]
+__all__ = ["Item", "Queue", "Run", "Ticket", "turns"]
 
-Key = tuple[UUID, str]
-"""An idempotency key and whose it is."""
+_MOST_RUNS = 2
+_WORTH = 0.5
+_LEAST = 16
+"""Fewer commands than this are never parted: each batch has its own costs."""
 
 
 class Ticket:
@@ -95,14 +97,42 @@ def turns(batch: Sequence[Item]) -> Iterator[list[Item]]:
         place += len(turn)
 
 
+class Run:
+    """A batch under way.
+
+    Attributes:
+        before: The one before it, for as long as that isn't over.
+        answered: What it keeps under its idempotency keys, once it is decided.
+        is_decided: Whether it is, so that what it leaves is known and the next may begin.
+        has_failed: Whether it has come to something else than was decided first, which the next may have built on.
+        over: Done when all its commands are answered.
+    """
+
+    def __init__(self, batch: list[Item], before: "Run | None" = None) -> None:
+        self.batch = batch
+        self.before = before
+        self.answered: dict[Key, StoredAnswer] = {}
+        self.is_decided = False
+        self.has_failed = False
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.task: asyncio.Task[None] | None = None
+
+
 class Queue:
-    """One tenant's commands that wait for a batch, and the task that works them off."""
+    """One tenant's commands that wait for a batch, the batches under way, and the task that begins them.
+
+    Attributes:
+        runs: The batches under way: at most one that is being written, and one that follows on what it will leave.
+        stirred: Set when it may be time to begin a batch.
+    """
 
     def __init__(self, tenant: TenantRef) -> None:
         self.tenant = tenant
         self.waiting: deque[Item] = deque()
         self.worker: asyncio.Task[None] | None = None
         self.is_held_up = False
+        self.runs: list[Run] = []
+        self.stirred = asyncio.Event()
         self._in_flight: Counter[Key] = Counter()
 
     def add(self, tenant: TenantRef, items: Sequence[Item]) -> None:
@@ -111,6 +141,7 @@ class Queue:
         if tenant.revision >= self.tenant.revision:
             self.tenant = tenant
         self.waiting.extend(items)
+        self.stirred.set()
         for item in items:
             if item.key is None:
                 continue
@@ -125,8 +156,24 @@ class Queue:
         if not self._in_flight[key]:
             del self._in_flight[key]
 
+    def may_begin(self) -> bool:
+        """Tell whether to begin a batch now.
+
+        One that follows another waits until it is worth a transaction of its own.
+        """
+        if not self.runs:
+            return bool(self.waiting)
+        last = self.runs[-1]
+        worth = _WORTH * len(last.batch)
+        return len(self.runs) < _MOST_RUNS and last.is_decided and not self.is_held_up and len(self.waiting) >= worth
+
     def take(self, most: int) -> list[Item]:
-        """Take the next batch out of the line; what belongs together isn't parted, even if it is more."""
+        """Take the next batch out of the line, half of what is under way at most: so while one is written, one follows.
+
+        What belongs together isn't parted, even if it is more.
+        """
+        under_way = len(self.waiting) + sum(len(run.batch) for run in self.runs)
+        most = min(most, max(_LEAST, -(-under_way // _MOST_RUNS)))
         batch: list[Item] = []
         while self.waiting:
             together = self.waiting[0].together

@@ -12,17 +12,18 @@ tenant's own login, which can become no one else.
 import asyncio
 import contextlib
 import functools
+import hashlib
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from types import TracebackType
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from billfold import errors
 from billfold_server.db.engine import ENGINE, NoTransactionError
-from billfold_server.db.pools import CONNECTION_LOST, Lease, Login, Pools, PoolSettings, unavailable
+from billfold_server.db.pools import CONNECTION_LOST, Lease, Login, Pools, PoolSettings, Session, unavailable
 from billfold_server.db.wakeups import Wakeups, Work
 from billfold_server.tenancy import secret
 from billfold_server.tenancy.context import TenantRef
@@ -37,6 +38,8 @@ Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record] | asyncpg.Connectio
 LOCK_TIMEOUT_MS = 2_000
 STATEMENT_TIMEOUT_MS = 15_000
 _END_TIMEOUT_S = 10.0
+_MOST_PREPARED = 50
+"""Of one connection, under names of ours; each plan takes some hundred kilobytes of PostgreSQL's memory."""
 
 # What a session could be left with by SQL that isn't local. RESET ALL leaves the role alone, so that comes first;
 # prepared statements stay, for they are the same in every tenant's schema.
@@ -56,6 +59,7 @@ class Tx:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.open = True
+        self.last_sql = ""
 
     @property
     def connection(self) -> Connection:
@@ -89,8 +93,36 @@ class Tx:
         """Run a statement once for each row of arguments."""
         await self.connection.executemany(sql, rows)
 
+    async def prepare(self, sql: str) -> str:
+        """Return the name under which the connection knows a statement, for ``EXECUTE``.
+
+        It is known there for as long as the connection lives, whatever becomes of the transaction.
+        """
+        name = _name_of(sql)
+        prepared = cast("Session", self.connection).prepared
+        if name not in prepared:
+            if len(prepared) >= _MOST_PREPARED:
+                oldest = next(iter(prepared))
+                await self.execute(f"DEALLOCATE {oldest}")
+                del prepared[oldest]
+            await self.execute(f"PREPARE {name} AS {sql}")
+            prepared[name] = None
+        return name
+
+    def end_with(self, sql: str) -> None:
+        """Let statements without parameters travel in the same round trip as COMMIT, right before it.
+
+        Where one of them fails, nothing is committed, and its error leaves the block as if it had run inside.
+        """
+        self.last_sql = f"{sql}; "
+
     def ended(self) -> None:
         """Do what is to be done once the transaction has been committed, or may have been."""
+
+
+@functools.lru_cache(maxsize=1024)
+def _name_of(sql: str) -> str:
+    return f"billfold_{hashlib.sha256(sql.encode()).hexdigest()[:24]}"
 
 
 class TenantTx(Tx):
@@ -272,11 +304,16 @@ class Database:
             async with asyncio.timeout(_END_TIMEOUT_S):
                 try:
                     await connection.execute(sql)
-                except asyncpg.PostgresError:
-                    if not lease.lost:
-                        await connection.execute(_ROLLBACK)
+                except asyncpg.PostgresError as error:
+                    if lease.lost:
+                        raise
+                    # COMMIT ends a transaction also when it fails; one that is still open never came to it.
+                    is_open = connection.is_in_transaction()
+                    await connection.execute(_ROLLBACK)
+                    if is_open:
+                        raise _BeforeCommit from error
                     raise
-        except asyncpg.PostgresError:
+        except (asyncpg.PostgresError, _BeforeCommit):
             raise
         except BaseException:
             # A connection is worth less than the certainty that it is clean.
@@ -363,7 +400,13 @@ class _Scope(Generic[TxT]):
             await self._abort(self._lease)
             raise unavailable()
         try:
-            await self._database.finish(self._lease, _COMMIT)
+            await self._database.finish(self._lease, self._tx.last_sql + _COMMIT)
+        except _BeforeCommit as failure:
+            error = failure.__cause__
+            assert error is not None
+            if (meaning := _meaning(error, lost=False)) is not None:
+                raise meaning from error
+            raise error from None
         except _NO_ANSWER as error:
             raise _meaning_at_commit(error) from error
 
@@ -375,6 +418,10 @@ class _Scope(Generic[TxT]):
 
 class _Stale(Exception):
     """A connection from the pool turned out to be dead."""
+
+
+class _BeforeCommit(Exception):
+    """A statement failed that was sent together with COMMIT, which therefore wasn't carried out."""
 
 
 _CURABLE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)

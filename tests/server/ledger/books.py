@@ -112,6 +112,18 @@ class Bench:
         )
         return await self.submit(kinds.TRANSFER, kinds.transfer(body), key)
 
+    async def described_transfer(
+        self, source: int, target: int, amount_minor: int, text: str, key: str | None = None
+    ) -> Answer:
+        """Move money between wallets, with a description."""
+        body = CreateTransfer(
+            from_wallet_id=self.wallets[source],
+            to_wallet_id=self.wallets[target],
+            amount=Money(amount_minor, "EUR"),
+            description=text,
+        )
+        return await self.submit(kinds.TRANSFER, kinds.transfer(body), key)
+
 
 def decoded(answer: Answer) -> Any:
     """Return an answer's body."""

@@ -1,21 +1,25 @@
 """What a process remembers of ledgers between batches."""
 
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
 
-from billfold_server.ledger.books import Known, Memory
+from billfold import chain
+from billfold_server.ledger.books import Known, Memory, Place
 from billfold_server.wallets.rows import PartyRow
 from tests.server.ledger.books import Bench, open_engine
 from tests.tenants import Tenancy
 
 A, B, C = (UUID(int=number) for number in range(3))
+THEN = datetime(2026, 1, 1, tzinfo=UTC)
+PLACE = Place(sequence=1, revision=1, fence=UUID(int=1), recorded_at=THEN, effective_high=THEN, head=chain.START)
 
 
 def filled(memory: Memory, tenant: UUID, rows: int) -> Known:
     """Let a tenant's ledger be known by so many rows."""
     known = memory.of(tenant)
-    known.fence = UUID(int=1)
+    known.place = PLACE
     known.rows[PartyRow] = {number: PartyRow(UUID(int=number)) for number in range(rows)}
     memory.used(tenant)
     return known
@@ -31,7 +35,7 @@ class TestWhatIsRemembered:
         memory.used(A)
         c = filled(memory, C, 4)
         assert [len(known) for known in (a, b, c)] == [4, 0, 4]
-        assert b.fence is None
+        assert b.place is None
 
     def test_is_never_more_than_the_limit(self) -> None:
         """A tenant that alone is too large is forgotten, too."""

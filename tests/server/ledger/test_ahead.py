@@ -1,0 +1,203 @@
+"""A batch that is decided while the one before it is still being committed, whatever becomes of that one."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from billfold import errors
+from billfold_server.invariants.service import check
+from billfold_server.ledger.protocol import Answer
+from tests.server.ledger.books import Bench, decoded, open_engine
+from tests.server.ledger.test_failures import HEAD, WAIT_AT_COMMIT, another_session, locked, settled, terminate
+from tests.tenants import Tenancy
+
+COMMIT = "SELECT pg_advisory_xact_lock(4711)"
+REFUSE_AT_COMMIT = (
+    """
+    CREATE FUNCTION refuse_at_commit() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$ BEGIN
+        PERFORM pg_advisory_xact_lock(4711);
+        IF new.description = 'refused' THEN RAISE EXCEPTION 'refused' USING ERRCODE = 'check_violation'; END IF;
+        RETURN NULL;
+    END $$
+    """,
+    """
+    CREATE CONSTRAINT TRIGGER refuse_at_commit AFTER INSERT ON journal_entries
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse_at_commit()
+    """,
+    "GRANT EXECUTE ON FUNCTION refuse_at_commit TO {runtime}",
+)
+"""Makes COMMIT wait for a lock of the test's, and then fail for an entry with a certain description."""
+
+
+@pytest_asyncio.fixture
+async def small(tenancy: Tenancy, bench: Bench) -> AsyncIterator[Bench]:
+    """Return an engine with batches of two that knows its three wallets, of which the first has money."""
+    made = Bench(open_engine(tenancy.database, max_batch=2), tenancy.database, tenancy.tenant)
+    made.wallets = bench.wallets
+    for wallet in (0, 1, 2):
+        await made.top_up(wallet, 100 if wallet == 0 else 1)
+    yield made
+    await made.engine.close()
+
+
+async def blocked(tenancy: Tenancy, number: int) -> list[int]:
+    """Wait until that many sessions wait for a lock, and return their processes: first those that wait at COMMIT."""
+    async with another_session(tenancy) as session:
+        while True:
+            found = await session.fetch(
+                "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' "
+                "ORDER BY wait_event <> 'advisory', query_start"
+            )
+            if len(found) >= number:
+                return [row["pid"] for row in found]
+
+
+def start(*orders: Any) -> "list[asyncio.Task[Answer]]":
+    """Give orders at once, in this order."""
+    return [asyncio.create_task(order) for order in orders]
+
+
+def kept(bench: Bench) -> list[int]:
+    """Return how many commands each batch under way has."""
+    return [len(run.batch) for run in bench.engine._queues[bench.tenant.id].runs]
+
+
+class TestABatchThatFollowsAnother:
+    """A batch that follows another."""
+
+    async def test_is_decided_before_the_other_is_committed(self, tenancy: Tenancy, small: Bench) -> None:
+        """Both are with the database at once; nobody is answered before COMMIT, and the second builds on the first."""
+        await tenancy.as_owner(tenancy.tenant, *WAIT_AT_COMMIT)
+        async with locked(tenancy, COMMIT):
+            orders = start(*(small.transfer(0, 1, 30) for _ in range(4)))
+            await blocked(tenancy, 2)
+            assert kept(small) == [2, 2]
+            assert not any(order.done() for order in orders)
+        answers = await asyncio.gather(*orders)
+        assert [answer.status for answer in answers] == [201, 201, 201, 409]
+        assert (await small.balance(0), await small.balance(1)) == (10, 91)
+        assert await check(small.database, small.tenant) == []
+
+    async def test_is_decided_again_where_the_other_fails(self, tenancy: Tenancy, small: Bench) -> None:
+        """What COMMIT refuses takes nobody else along: neither its neighbour nor the batch that had built on it."""
+        await tenancy.as_owner(tenancy.tenant, *REFUSE_AT_COMMIT)
+        bad = small.described_transfer(0, 1, 90, "refused")
+        async with locked(tenancy, COMMIT):
+            orders = start(bad, small.transfer(0, 2, 5), small.transfer(0, 1, 90), small.transfer(1, 2, 91))
+            await blocked(tenancy, 2)
+        found = await settled(*orders)
+        assert [type(answer) for answer in found] == [errors.InternalError, Answer, Answer, Answer]
+        assert [answer.status for answer in found[1:]] == [201, 201, 201]
+        assert [await small.balance(wallet) for wallet in (0, 1, 2)] == [5, 0, 97]
+        assert await check(small.database, small.tenant) == []
+
+    async def test_is_decided_again_where_the_other_is_lost(self, tenancy: Tenancy, small: Bench) -> None:
+        """Who was in the lost batch doesn't know; the next is answered by what is there, and the copies tell."""
+        await tenancy.as_owner(tenancy.tenant, *WAIT_AT_COMMIT)
+        async with locked(tenancy, COMMIT):
+            orders = start(*(small.transfer(0, 1, 30, key=f"k{number}") for number in range(4)))
+            await terminate(tenancy, (await blocked(tenancy, 2))[0])
+            assert [type(each) for each in await settled(*orders[:2])] == [errors.OutcomeUnknown] * 2
+        answers = await asyncio.gather(*orders[2:])
+        assert [decoded(answer)["from_balance_after_minor"] for answer in answers] == [70, 40]
+        again = await asyncio.gather(*(small.transfer(0, 1, 30, key=f"k{number}") for number in range(4)))
+        assert [(answer.status, answer.replayed) for answer in again] == [
+            (201, False),
+            (409, False),
+            (201, True),
+            (201, True),
+        ]
+        assert await check(small.database, small.tenant) == []
+
+    async def test_is_lost_alone(self, tenancy: Tenancy, small: Bench) -> None:
+        """Where the connection of the one that follows dies, the one before is answered all the same."""
+        await tenancy.as_owner(tenancy.tenant, *WAIT_AT_COMMIT)
+        async with locked(tenancy, COMMIT):
+            orders = start(*(small.transfer(0, 1, 30, key=f"k{number}") for number in range(4)))
+            await terminate(tenancy, (await blocked(tenancy, 2))[1])
+            assert [type(each) for each in await settled(*orders[2:])] == [errors.OutcomeUnknown] * 2
+        assert [answer.status for answer in await asyncio.gather(*orders[:2])] == [201, 201]
+        again = await asyncio.gather(*(small.transfer(0, 1, 10, key=f"n{number}") for number in range(5)))
+        assert [answer.status for answer in again] == [201, 201, 201, 201, 409]
+        assert await check(small.database, small.tenant) == []
+
+    async def test_waits_where_it_has_only_copies(self, tenancy: Tenancy, small: Bench) -> None:
+        """A copy of what isn't committed yet is answered after COMMIT, with the same bytes."""
+        await tenancy.as_owner(tenancy.tenant, *WAIT_AT_COMMIT)
+        async with locked(tenancy, COMMIT):
+            orders = start(*(small.transfer(0, 1, 30, key=key) for key in ("a", "b", "b", "a")))
+            await blocked(tenancy, 1)
+            while kept(small) != [2, 2] or not small.engine._queues[small.tenant.id].runs[1].is_decided:
+                await asyncio.sleep(0.001)
+            assert not any(order.done() for order in orders)
+        answers = await asyncio.gather(*orders)
+        assert [answer.replayed for answer in answers] == [False, False, True, True]
+        assert [answer.body for answer in answers[2:]] == [answers[1].body, answers[0].body]
+
+    async def test_carries_out_a_copy_of_what_failed(self, tenancy: Tenancy, small: Bench) -> None:
+        """A copy of what COMMIT has refused isn't answered by what never happened."""
+        await tenancy.as_owner(tenancy.tenant, *REFUSE_AT_COMMIT)
+        async with locked(tenancy, COMMIT):
+            first = start(small.described_transfer(0, 1, 90, "refused", key="a"), small.transfer(0, 1, 1))
+            copies = start(small.transfer(0, 2, 90, key="a"), small.transfer(0, 2, 90, key="a"))
+            await blocked(tenancy, 1)
+            while kept(small) != [2, 2] or not small.engine._queues[small.tenant.id].runs[1].is_decided:
+                await asyncio.sleep(0.001)
+        found = await settled(*first, *copies)
+        assert [type(each) for each in found] == [errors.InternalError, Answer, Answer, Answer]
+        assert [(each.status, each.replayed) for each in found[1:]] == [(201, False), (201, False), (201, True)]
+        assert [await small.balance(wallet) for wallet in (0, 1, 2)] == [9, 2, 91]
+
+
+class TestAnotherWorker:
+    """Another worker."""
+
+    async def test_that_takes_the_ledger_between_is_heeded(self, tenancy: Tenancy, small: Bench) -> None:
+        """A batch that was decided on what is no longer so is decided again."""
+        async with locked(tenancy, HEAD) as session:
+            (order,) = start(small.transfer(0, 1, 30))
+            await blocked(tenancy, 1)
+            # This is what a batch of another worker leaves.
+            await session.execute("UPDATE wallets SET status = 'frozen'")
+            await session.execute("UPDATE ledger_head SET revision = revision + 1, fence = gen_random_uuid()")
+            await session.execute("COMMIT; BEGIN")
+            answer = await order
+        assert isinstance(answer.error, errors.WalletFrozen)
+        assert await small.balance(0) == 100
+
+    async def test_on_the_same_wallets_loses_nothing(self, tenancy: Tenancy, small: Bench) -> None:
+        """Two engines move the same money to and fro, each behind the other's back; all of it is still there."""
+        other = Bench(open_engine(tenancy.database, max_batch=5), tenancy.database, tenancy.tenant)
+        other.wallets = small.wallets
+        benches = (small, other)
+        await small.top_up(0, 400)
+        answers = await asyncio.gather(
+            *(benches[number % 2].transfer(number % 3, (number + 1) % 3, 1 + number % 7) for number in range(300))
+        )
+        assert {answer.status for answer in answers} <= {201, 409}
+        assert sum([await small.balance(wallet) for wallet in (0, 1, 2)]) == 502
+        assert await check(small.database, small.tenant) == []
+        await other.engine.close()
+
+
+class TestATextThatNoTextMayBe:
+    """A text that no text may be."""
+
+    @pytest.mark.parametrize("text", ["\0", "\ud800"])
+    async def test_fails_alone(self, small: Bench, text: str) -> None:
+        """What PostgreSQL can't keep is its own caller's trouble."""
+        orders = [small.transfer(0, 1, 1), small.described_transfer(0, 1, 1, text), small.transfer(0, 1, 1)]
+        found = await settled(*orders)
+        assert [type(each) for each in found] == [Answer, errors.InternalError, Answer]
+        assert await small.balance(0) == 98
+
+    @pytest.mark.parametrize("text", ["$$; DROP TABLE postings; --", "'); --", "\\", '"', "{NULL}", "$t$", "ä€😀"])
+    async def test_is_kept_as_it_is(self, small: Bench, text: str) -> None:
+        """Whatever else people write is kept, and does nothing."""
+        answer = await small.described_transfer(0, 1, 1, text)
+        assert decoded(answer)["description"] == text
+        async with small.database.tx(small.tenant) as tx:
+            assert await tx.fetchval("SELECT description FROM transfers ORDER BY id DESC LIMIT 1") == text
