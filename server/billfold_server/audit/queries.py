@@ -2,16 +2,26 @@
 
 from typing import Final
 
-__all__ = ["INSERT", "LIST"]
+from billfold_server.db.sets import Columns
 
-INSERT: Final = """
-INSERT INTO audit_records (id, actor, action, object_id, reason, request_id, facts, recorded_at)
-SELECT r.id, r.actor, r.action, r.object_id, r.reason, r.request_id, r.facts::jsonb, r.recorded_at
-FROM unnest(
-    $1::text::uuid[], $2::text::text[], $3::text::text[], $4::text::text[], $5::text::text[], $6::text::text[],
-    $7::text::text[], $8::text::timestamptz[]
-) AS r (id, actor, action, object_id, reason, request_id, facts, recorded_at)
-"""
+__all__ = ["INSERT", "LIST", "RECORDS"]
+
+_PLAIN: Final = ("actor", "action", "object_id", "reason", "request_id", "recorded_at")
+
+RECORDS: Final = Columns(
+    id="uuid",
+    actor="text",
+    action="text",
+    object_id="text",
+    reason="text",
+    request_id="text",
+    facts="text",
+    recorded_at="timestamptz",
+)
+INSERT: Final = f"""
+INSERT INTO audit_records (id, actor, action, object_id, reason, request_id, recorded_at, facts)
+SELECT n.id, {", ".join(RECORDS.value[name] for name in _PLAIN)}, {RECORDS.value["facts"]}::jsonb FROM {RECORDS.rows}
+"""  # noqa: S608 - constants
 
 LIST: Final = """
 SELECT id, actor, action, object_id, reason, request_id, facts::text AS facts, recorded_at

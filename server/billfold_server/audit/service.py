@@ -16,7 +16,7 @@ from billfold.clock import SystemClock
 from billfold.contract.platform import AuditRecord
 from billfold.ids import Prefix
 from billfold_server.audit import queries
-from billfold_server.db.sets import Write, instants, texts, uuids, write_all
+from billfold_server.db.sets import Write, write_all
 from billfold_server.tenancy.context import Caller
 
 __all__ = ["NewAuditRecord", "list_records", "new_record", "record", "writes"]
@@ -80,15 +80,15 @@ def writes(records: Sequence[NewAuditRecord]) -> list[Write]:
     """Return what writes records."""
     if not records:
         return []
-    arguments = (
-        uuids([record.id for record in records]),
-        texts([record.actor for record in records]),
-        texts([record.action for record in records]),
-        texts([record.object_id for record in records]),
-        texts([record.reason for record in records]),
-        texts([record.request_id for record in records]),
-        texts([record.facts.decode() for record in records]),
-        instants([record.recorded_at for record in records]),
+    arguments = queries.RECORDS.arguments(
+        [record.id for record in records],
+        [record.actor for record in records],
+        [record.action for record in records],
+        [record.object_id for record in records],
+        [record.reason for record in records],
+        [record.request_id for record in records],
+        [record.facts.decode() for record in records],
+        [record.recorded_at for record in records],
     )
     return [Write(queries.INSERT, arguments)]
 

@@ -17,7 +17,7 @@ import msgspec.inspect
 from billfold import ids
 from billfold.contract.platform import Event
 from billfold.ids import Prefix
-from billfold_server.db.sets import Write, instants, pieces, texts, uuids, write_all
+from billfold_server.db.sets import PIECES, Columns, Write, write_all
 from billfold_server.db.wakeups import Work
 from billfold_server.tenancy.transaction import TenantTx
 
@@ -45,14 +45,13 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
 _NUMBER = """
 UPDATE relay_head SET sequence = sequence + $1::bigint WHERE id = 1 RETURNING sequence - $1::bigint AS before
 """
-_INSERT = """
-INSERT INTO outbox_events (sequence, id, type, object_id, data, occurred_at)
-SELECT numbers.before + e.place, e.id, e.type, e.object_id,
-    convert_from(substr($5::bytea, e.data_at, e.data_size), 'UTF8')::json, e.occurred_at
-FROM numbers, unnest(
-    $1::text::uuid[], $2::text::text[], $3::text::text[], $4::text::timestamptz[], $6::text::int[], $7::text::int[]
-) WITH ORDINALITY AS e (id, type, object_id, occurred_at, data_at, data_size, place)
-"""
+_EVENTS = Columns(id="uuid", type="text", object_id="text", occurred_at="timestamptz", data=PIECES)
+_INSERT = f"""
+INSERT INTO outbox_events (sequence, id, type, object_id, occurred_at, data)
+SELECT numbers.before + n.place, n.id, {_EVENTS.value["type"]}, {_EVENTS.value["object_id"]},
+    {_EVENTS.value["occurred_at"]}, convert_from({_EVENTS.value["data"]}, 'UTF8')::json
+FROM numbers, {_EVENTS.numbered}
+"""  # noqa: S608 - constants
 
 _COLUMNS = "id, sequence, type, object_id, data::text AS data, occurred_at"
 _LIST = f"SELECT {_COLUMNS} FROM outbox_events WHERE sequence > $1 ORDER BY sequence LIMIT $2"  # noqa: S608 - constants
@@ -65,12 +64,12 @@ def writes(events: Sequence[NewEvent]) -> list[Write]:
     """Return what writes events and gives them the next numbers."""
     if not events:
         return []
-    arguments = (
-        uuids([event.id for event in events]),
-        texts([event.type for event in events]),
-        texts([event.object_id for event in events]),
-        instants([event.occurred_at for event in events]),
-        *pieces([event.data for event in events]),
+    arguments = _EVENTS.arguments(
+        [event.id for event in events],
+        [event.type for event in events],
+        [event.object_id for event in events],
+        [event.occurred_at for event in events],
+        [event.data for event in events],
     )
     return [Write(_NUMBER, (len(events),), name="numbers"), Write(_INSERT, arguments)]
 

@@ -4,23 +4,26 @@ A batch writes to many tables. Sent one by one, each statement would cost a roun
 parts PostgreSQL runs against the same snapshot (data-modifying ``WITH``, PostgreSQL 7.8.4). No part sees what another
 has written, and their order is open, so none may build on another but by what that one returns under its name.
 
-A column travels as the text of an array (PostgreSQL 8.15.2), or as one piece of bytes of which each row takes its own:
-either costs a fraction of what the driver's binary encoding of each element does.
+A column travels as the text of an array (PostgreSQL 8.15.2), or as one text of which each row takes its own piece:
+either costs a fraction of what the driver's binary encoding of each element does. A column in which all rows have the
+same travels as that one value, and most columns of most batches are of this kind.
 """
 
 import itertools
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 import msgspec
 from asyncpg.pgproto import pgproto
 
 __all__ = [
+    "PIECES",
+    "Columns",
     "Write",
     "as_read",
     "call",
@@ -28,6 +31,7 @@ __all__ = [
     "instants",
     "integers",
     "joined",
+    "octets",
     "pieces",
     "texts",
     "uuids",
@@ -152,15 +156,89 @@ def documents(values: Iterable[dict[str, Any]]) -> str:
     return texts(["{}" if not value else msgspec.json.encode(value).decode() for value in values])
 
 
-def pieces(values: Sequence[bytes]) -> tuple[bytes, str, str]:
-    """Return pieces of bytes as one, with the place of each and its length.
+def octets(values: Iterable[bytes | None]) -> str:
+    """Return bytes for a parameter ``$1::text::bytea[]``."""
+    return "{" + ",".join(["NULL" if value is None else f'"\\\\x{value.hex()}"' for value in values]) + "}"
 
-    They are for three parameters: ``$1::bytea``, and two to be unnested, ``$2::text::int[]`` and ``$3::text::int[]``;
-    a row's own is ``substr($1::bytea, place, length)``.
+
+def pieces(values: Sequence[bytes]) -> tuple[str, str, str]:
+    """Return texts in UTF-8 as one, with the place of each and its length in bytes.
+
+    They are for three parameters: ``$1::text``, and two to be unnested, ``$2::text::int[]`` and ``$3::text::int[]``.
     """
     lengths = [len(value) for value in values]
     ends = itertools.accumulate(lengths, initial=1)
-    return b"".join(values), integers(itertools.islice(ends, len(lengths))), integers(lengths)
+    return b"".join(values).decode(), integers(itertools.islice(ends, len(lengths))), integers(lengths)
+
+
+_ARRAYS: Final[Mapping[str, Callable[[Sequence[Any]], str]]] = {
+    "bigint": integers,
+    "bytea": octets,
+    "integer": integers,
+    "jsonb": documents,
+    "smallint": integers,
+    "text": texts,
+    "timestamptz": instants,
+    "uuid": uuids,
+}
+PIECES: Final = "pieces"
+"""The type of a column whose values are long: UTF-8, and read as ``bytea``."""
+
+
+class Columns:
+    """The columns in which a set of rows travels, and the SQL that reads them as ``n``.
+
+    The first column always travels whole, for by it the rows are counted.
+
+    Attributes:
+        names: The columns' names, as a list.
+        values: Their values in a row, as a list in the same order.
+        value: The same, by name.
+        rows: What to select from.
+        numbered: The same, where each row also knows its ``place``, from 1.
+
+    Args:
+        types: The columns' types by name: those of PostgreSQL, or ``PIECES``.
+    """
+
+    def __init__(self, **types: str) -> None:
+        self._types = tuple(types.values())
+        self.value: dict[str, str] = {}
+        arrays, names = [], []
+        number = 0
+        for name, kind in types.items():
+            if kind == PIECES:
+                arrays += [f"${number + 2}::text::int[]", f"${number + 3}::text::int[]"]
+                names += [f"{name}_at", f"{name}_size"]
+                whole = f"(SELECT convert_to(${number + 1}::text, 'UTF8'))"
+                self.value[name] = f"substr({whole}, n.{name}_at, n.{name}_size)"
+                number += 3
+                continue
+            travels = "text" if kind == "jsonb" else kind
+            arrays.append(f"${number + 1}::text::{travels}[]")
+            names.append(name)
+            # Where all have the same the array is empty, so the row's own is null.
+            shared = f"coalesce(n.{name}, ${number + 2}::{travels})" if number else f"n.{name}"
+            self.value[name] = f"{shared}::jsonb" if kind == "jsonb" else shared
+            number += 2 if number else 1
+        self.names = ", ".join(types)
+        self.values = ", ".join(self.value.values())
+        self.rows = f"unnest({', '.join(arrays)}) AS n ({', '.join(names)})"
+        self.numbered = f"unnest({', '.join(arrays)}) WITH ORDINALITY AS n ({', '.join(names)}, place)"
+
+    def arguments(self, *columns: list[Any]) -> tuple[Any, ...]:
+        """Return the parameters for the values of each column, of at least one row."""
+        arguments: list[Any] = []
+        for kind, values in zip(self._types, columns, strict=True):
+            if kind == PIECES:
+                arguments += pieces(values)
+            elif not arguments:
+                arguments.append(_ARRAYS[kind](values))
+            elif values.count(first := values[0]) == len(values):
+                arguments += ("{}", msgspec.json.encode(first).decode() if kind == "jsonb" else first)
+            else:
+                arguments += (_ARRAYS[kind](values), None)
+        return tuple(arguments)
 
 
 # Most are words that come up again and again: kinds, currencies, actors.

@@ -13,7 +13,7 @@ import msgspec
 from billfold import chain
 from billfold_server.audit import service as audit
 from billfold_server.db import jobs, outbox
-from billfold_server.db.sets import Write, call, documents, instants, integers, pieces, texts, uuids
+from billfold_server.db.sets import PIECES, Columns, Write, texts, uuids
 from billfold_server.ledger.books import Books, Changes, Place
 from billfold_server.ledger.rows import EntryRow, HoldMovementRow
 from billfold_server.tenancy.clock import TENANT_NOW
@@ -32,7 +32,7 @@ __all__ = [
     "next_place",
     "open_ahead",
     "open_books",
-    "script",
+    "take_at",
 ]
 
 PLANS: Final = (
@@ -133,63 +133,60 @@ def _stored(rows: Sequence[tuple[Any, ...]]) -> dict[Key, StoredAnswer]:
     }
 
 
-_INSERT_ENTRIES: Final = """
-    INSERT INTO journal_entries (
-        id, sequence, kind, description, reverses, hold_id, effective_at, effective_high, recorded_at, metadata,
-        text_salt, text_commitment)
-    SELECT n.id, n.sequence, n.kind, n.description, n.reverses, n.hold_id, n.effective_at, n.effective_high,
-        n.recorded_at, n.metadata::jsonb, n.text_salt, n.text_commitment
-    FROM unnest(
-        $1::text::uuid[], $2::text::bigint[], $3::text::text[], $4::text::text[], $5::text::uuid[], $6::text::uuid[],
-        $7::text::timestamptz[], $8::text::timestamptz[], $9::text::timestamptz[], $10::text::text[],
-        $11::text::bytea[],
-        $12::text::bytea[]
-    ) AS n (id, sequence, kind, description, reverses, hold_id, effective_at, effective_high, recorded_at, metadata,
-        text_salt, text_commitment)
-"""
-_INSERT_POSTINGS: Final = """
-    INSERT INTO postings (
-        entry_id, line, account_id, amount_minor, currency, posted_after_minor, effective_at, late_class)
-    SELECT n.entry_id, n.line, n.account_id, n.amount_minor, n.currency, n.posted_after_minor, n.effective_at,
-        n.late_class
-    FROM unnest(
-        $1::text::uuid[], $2::text::smallint[], $3::text::uuid[], $4::text::bigint[], $5::text::text[],
-        $6::text::bigint[],
-        $7::text::timestamptz[], $8::text::smallint[]
-    ) AS n (entry_id, line, account_id, amount_minor, currency, posted_after_minor, effective_at, late_class)
-"""
-
-
-def _octets(values: Sequence[bytes | None]) -> str:
-    return texts([None if value is None else f"\\x{value.hex()}" for value in values])
+_ENTRIES: Final = Columns(
+    id="uuid",
+    sequence="bigint",
+    kind="text",
+    description="text",
+    reverses="uuid",
+    hold_id="uuid",
+    effective_at="timestamptz",
+    effective_high="timestamptz",
+    recorded_at="timestamptz",
+    metadata="jsonb",
+    text_salt="bytea",
+    text_commitment="bytea",
+)
+_INSERT_ENTRIES: Final = f"INSERT INTO journal_entries ({_ENTRIES.names}) SELECT {_ENTRIES.values} FROM {_ENTRIES.rows}"  # noqa: S608 - constants
+_POSTINGS: Final = Columns(
+    entry_id="uuid",
+    line="smallint",
+    account_id="uuid",
+    amount_minor="bigint",
+    currency="text",
+    posted_after_minor="bigint",
+    effective_at="timestamptz",
+    late_class="smallint",
+)
+_INSERT_POSTINGS: Final = f"INSERT INTO postings ({_POSTINGS.names}) SELECT {_POSTINGS.values} FROM {_POSTINGS.rows}"  # noqa: S608 - constants
 
 
 def _entry_writes(entries: Sequence[EntryRow]) -> list[Write]:
-    heads = (
-        uuids([entry.id for entry in entries]),
-        integers([entry.sequence for entry in entries]),
-        texts([entry.kind for entry in entries]),
-        texts([entry.description for entry in entries]),
-        uuids([entry.reverses for entry in entries]),
-        uuids([entry.hold_id for entry in entries]),
-        instants([entry.effective_at for entry in entries]),
-        instants([entry.effective_high for entry in entries]),
-        instants([entry.recorded_at for entry in entries]),
-        documents([entry.metadata for entry in entries]),
-        _octets([entry.text_salt for entry in entries]),
-        _octets([entry.text_commitment for entry in entries]),
+    heads = _ENTRIES.arguments(
+        [entry.id for entry in entries],
+        [entry.sequence for entry in entries],
+        [entry.kind for entry in entries],
+        [entry.description for entry in entries],
+        [entry.reverses for entry in entries],
+        [entry.hold_id for entry in entries],
+        [entry.effective_at for entry in entries],
+        [entry.effective_high for entry in entries],
+        [entry.recorded_at for entry in entries],
+        [entry.metadata for entry in entries],
+        [entry.text_salt for entry in entries],
+        [entry.text_commitment for entry in entries],
     )
     postings = [posting for entry in entries for posting in entry.postings]
     owners = [entry for entry in entries for _ in entry.postings]
-    lines = (
-        uuids([entry.id for entry in owners]),
-        integers([posting.line for posting in postings]),
-        uuids([posting.account_id for posting in postings]),
-        integers([posting.amount_minor for posting in postings]),
-        texts([posting.currency for posting in postings]),
-        integers([posting.posted_after_minor for posting in postings]),
-        instants([entry.effective_at for entry in owners]),
-        integers([posting.late_class for posting in postings]),
+    lines = _POSTINGS.arguments(
+        [entry.id for entry in owners],
+        [posting.line for posting in postings],
+        [posting.account_id for posting in postings],
+        [posting.amount_minor for posting in postings],
+        [posting.currency for posting in postings],
+        [posting.posted_after_minor for posting in postings],
+        [entry.effective_at for entry in owners],
+        [posting.late_class for posting in postings],
     )
     return [Write(_INSERT_ENTRIES, heads), Write(_INSERT_POSTINGS, lines)]
 
@@ -239,16 +236,9 @@ def next_place(books: Books, place: Place, leaves: Sequence[bytes]) -> tuple[Pla
     )
 
 
-def script(name: str, writes: Sequence[Write], place: Place) -> str:
-    """Return the text that takes the ledger, makes sure that it stands at a place, and writes a batch.
-
-    Args:
-        name: Of the statement that has been prepared for these writes.
-        writes: What is written.
-        place: Where the ledger has to stand. If it doesn't, a division by zero ends the transaction.
-    """
-    fenced = f"SELECT 1 / count(*) FROM ledger_head WHERE id = 1 AND fence = '{place.fence.hex}'"  # noqa: S608 - hexadecimal
-    return f"{LOCK_HEAD}; {fenced}; {call(name, writes)}"
+def take_at(place: Place) -> str:
+    """Return the SQL that takes the ledger, and ends the transaction (division by zero) if it stands elsewhere."""
+    return f"{LOCK_HEAD}; SELECT 1 / count(*) FROM ledger_head WHERE id = 1 AND fence = '{place.fence.hex}'"  # noqa: S608 - hexadecimal
 
 
 def _recorded_at(record: EntryRow | HoldMovementRow) -> datetime:
@@ -262,27 +252,27 @@ _MOVE_HEAD: Final = """
         fence = $8
     WHERE id = 1
 """
-_INSERT_ANSWERS: Final = """
-    INSERT INTO idempotency_keys (client_id, key, fingerprint, status, body, created_at)
-    SELECT n.client_id, n.key, substr($5::bytea, n.print_at, n.print_size), n.status,
-        substr($8::bytea, n.body_at, n.body_size), n.created_at
-    FROM unnest(
-        $1::text::uuid[], $2::text::text[], $3::text::smallint[], $4::text::timestamptz[], $6::text::int[],
-        $7::text::int[], $9::text::int[], $10::text::int[]
-    ) AS n (client_id, key, status, created_at, print_at, print_size, body_at, body_size)
-"""
+_STORED: Final = Columns(
+    key="text",
+    client_id="uuid",
+    fingerprint="bytea",
+    status="smallint",
+    body=PIECES,
+    created_at="timestamptz",
+)
+_INSERT_ANSWERS: Final = f"INSERT INTO idempotency_keys ({_STORED.names}) SELECT {_STORED.values} FROM {_STORED.rows}"  # noqa: S608 - constants
 
 
 def answer_writes(answers: Sequence[StoredAnswer]) -> list[Write]:
     """Return what keeps answers under their keys. A key that is claimed by a request of another kind is waited for."""
     if not answers:
         return []
-    arguments = (
-        uuids([answer.client_id for answer in answers]),
-        texts([answer.key for answer in answers]),
-        integers([answer.status for answer in answers]),
-        instants([answer.created_at for answer in answers]),
-        *pieces([answer.fingerprint for answer in answers]),
-        *pieces([answer.body for answer in answers]),
+    arguments = _STORED.arguments(
+        [answer.key for answer in answers],
+        [answer.client_id for answer in answers],
+        [answer.fingerprint for answer in answers],
+        [answer.status for answer in answers],
+        [answer.body for answer in answers],
+        [answer.created_at for answer in answers],
     )
     return [Write(_INSERT_ANSWERS, arguments)]

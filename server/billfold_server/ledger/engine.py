@@ -27,7 +27,7 @@ from billfold.clock import Clock
 from billfold.errors import ProblemError
 from billfold.ids import uuid7, uuid7_at
 from billfold_server.db.engine import ENGINE
-from billfold_server.db.sets import Write, joined, write_all
+from billfold_server.db.sets import Write, call, joined, write_all
 from billfold_server.db.wakeups import Work
 from billfold_server.http import idempotency as keys_of_requests
 from billfold_server.http.routing import IdempotencyRef
@@ -291,7 +291,7 @@ class Engine:
         Returns:
             The answers; or None if that can't be done, or has turned out to be wrong. Then nothing has happened.
         """
-        known, before = self._memory.of(queue.tenant.id), run.before
+        known = self._memory.of(queue.tenant.id)
         if not self._knows_all(known, run.batch):
             return None
         try:
@@ -302,13 +302,7 @@ class Engine:
             if is_over or not isinstance(error, Exception):
                 raise
             return None
-        if prepared is None:
-            return None
-        if not prepared.writes and before is not None:
-            await before.over
-            if before.has_failed:
-                return None
-        return prepared.answers
+        return None if prepared is None else prepared.answers
 
     async def _follow(self, queue: Queue, run: Run, known: Known) -> "_Prepared | None":
         before = run.before
@@ -323,9 +317,12 @@ class Engine:
             prepared = self._prepare(queue, run.batch, known, opening)
             self._is_decided(queue, run, known, prepared)
             tx.wake(prepared.work)
+            # Also refusals hold only if the ledger stands where they were decided.
+            script = batches.take_at(place)
             if prepared.writes:
                 name = await tx.prepare(joined(prepared.writes))
-                tx.end_with(batches.script(name, prepared.writes, place))
+                script += f"; {call(name, prepared.writes)}"
+            tx.end_with(script)
             return prepared
 
     def _knows_all(self, known: Known, batch: Sequence[Item]) -> bool:

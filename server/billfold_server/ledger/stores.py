@@ -11,7 +11,7 @@ import asyncpg
 import msgspec
 
 from billfold.contract.ledger import AccountType, HoldStatus, NormalSide
-from billfold_server.db.sets import Write, documents, instants, integers, texts, uuids
+from billfold_server.db.sets import Columns, Write, documents, instants, integers, texts, uuids
 from billfold_server.ledger.rows import (
     AccountRow,
     CodeKey,
@@ -79,15 +79,15 @@ _UPDATE_ACCOUNTS: Final = """
         updated_at)
     WHERE a.id = n.id
 """
-_MOVE_BALANCES: Final = """
+_MOVED: Final = Columns(
+    id="uuid", posted_minor="bigint", pending_minor="bigint", held_minor="bigint", updated_at="timestamptz"
+)
+_MOVE_BALANCES: Final = f"""
     UPDATE accounts AS a SET
-        posted_minor = n.posted_minor, pending_minor = n.pending_minor, held_minor = n.held_minor,
-        updated_at = n.updated_at
-    FROM unnest(
-        $1::text::uuid[], $2::text::bigint[], $3::text::bigint[], $4::text::bigint[], $5::text::timestamptz[]
-    ) AS n (id, posted_minor, pending_minor, held_minor, updated_at)
-    WHERE a.id = n.id
-"""
+        posted_minor = {_MOVED.value["posted_minor"]}, pending_minor = {_MOVED.value["pending_minor"]},
+        held_minor = {_MOVED.value["held_minor"]}, updated_at = {_MOVED.value["updated_at"]}
+    FROM {_MOVED.rows} WHERE a.id = n.id
+"""  # noqa: S608 - constants
 
 
 def _insert_accounts(rows: Sequence[AccountRow]) -> Write:
@@ -129,12 +129,12 @@ def _update_accounts(rows: Sequence[AccountRow]) -> Write:
 
 
 def _move_balances(rows: Sequence[AccountRow]) -> Write:
-    arguments = (
-        uuids([row.id for row in rows]),
-        integers([row.posted_minor for row in rows]),
-        integers([row.pending_minor for row in rows]),
-        integers([row.held_minor for row in rows]),
-        instants([row.updated_at for row in rows]),
+    arguments = _MOVED.arguments(
+        [row.id for row in rows],
+        [row.posted_minor for row in rows],
+        [row.pending_minor for row in rows],
+        [row.held_minor for row in rows],
+        [row.updated_at for row in rows],
     )
     return Write(_MOVE_BALANCES, arguments)
 

@@ -8,7 +8,7 @@ import asyncpg
 import msgspec
 
 from billfold.contract.wallets import AliasScheme, WalletStatus
-from billfold_server.db.sets import Write, documents, instants, integers, texts, uuids
+from billfold_server.db.sets import Columns, Write, documents, instants, integers, texts, uuids
 from billfold_server.parties import service as parties
 from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.wallets.rows import AliasKey, AliasRow, PartyRow, TransferRow, WalletRow
@@ -203,39 +203,42 @@ class _Transfers:
 
     def writes(self, rows: Sequence[TransferRow], _before: Mapping[Hashable, TransferRow | None]) -> list[Write]:
         """Add the new ones; none is ever changed."""
-        arguments = (
-            uuids([row.id for row in rows]),
-            texts([row.kind for row in rows]),
-            uuids([row.from_wallet_id for row in rows]),
-            uuids([row.to_wallet_id for row in rows]),
-            uuids([row.cash_account_id for row in rows]),
-            integers([row.amount_minor for row in rows]),
-            texts([row.currency for row in rows]),
-            integers([row.from_balance_after_minor for row in rows]),
-            integers([row.to_balance_after_minor for row in rows]),
-            texts([row.description for row in rows]),
-            documents([row.metadata for row in rows]),
-            instants([row.effective_at for row in rows]),
-            instants([row.recorded_at for row in rows]),
+        arguments = _TRANSFERS.arguments(
+            [row.id for row in rows],
+            [row.kind for row in rows],
+            [row.from_wallet_id for row in rows],
+            [row.to_wallet_id for row in rows],
+            [row.cash_account_id for row in rows],
+            [row.amount_minor for row in rows],
+            [row.currency for row in rows],
+            [row.from_balance_after_minor for row in rows],
+            [row.to_balance_after_minor for row in rows],
+            [row.description for row in rows],
+            [row.metadata for row in rows],
+            [row.effective_at for row in rows],
+            [row.recorded_at for row in rows],
         )
         return [Write(_INSERT_TRANSFERS, arguments)]
 
 
-_INSERT_TRANSFERS: Final = """
-    INSERT INTO transfers (
-        id, kind, from_wallet_id, to_wallet_id, cash_account_id, amount_minor, currency, from_balance_after_minor,
-        to_balance_after_minor, description, metadata, effective_at, recorded_at)
-    SELECT n.id, n.kind, n.from_wallet_id, n.to_wallet_id, n.cash_account_id, n.amount_minor, n.currency,
-        n.from_balance_after_minor, n.to_balance_after_minor, n.description, n.metadata::jsonb, n.effective_at,
-        n.recorded_at
-    FROM unnest(
-        $1::text::uuid[], $2::text::text[], $3::text::uuid[], $4::text::uuid[], $5::text::uuid[], $6::text::bigint[],
-        $7::text::text[], $8::text::bigint[], $9::text::bigint[], $10::text::text[], $11::text::text[],
-        $12::text::timestamptz[],
-        $13::text::timestamptz[]
-    ) AS n (id, kind, from_wallet_id, to_wallet_id, cash_account_id, amount_minor, currency, from_balance_after_minor,
-        to_balance_after_minor, description, metadata, effective_at, recorded_at)
-"""
+_TRANSFERS: Final = Columns(
+    id="uuid",
+    kind="text",
+    from_wallet_id="uuid",
+    to_wallet_id="uuid",
+    cash_account_id="uuid",
+    amount_minor="bigint",
+    currency="text",
+    from_balance_after_minor="bigint",
+    to_balance_after_minor="bigint",
+    description="text",
+    metadata="jsonb",
+    effective_at="timestamptz",
+    recorded_at="timestamptz",
+)
+_INSERT_TRANSFERS: Final = (
+    f"INSERT INTO transfers ({_TRANSFERS.names}) SELECT {_TRANSFERS.values} FROM {_TRANSFERS.rows}"  # noqa: S608 - constants
+)
 
 STORES: Final = (_Parties(), _Wallets(), _Aliases(), _Transfers())
 """The rows of this room, as the engine loads and writes them."""

@@ -1,15 +1,31 @@
 """Sets of rows in one statement, against PostgreSQL."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import asyncpg
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from billfold import ids
-from billfold_server.db.sets import Write, as_read, documents, instants, integers, pieces, texts, uuids, write_all
+from billfold_server.db.sets import (
+    PIECES,
+    Columns,
+    Write,
+    as_read,
+    call,
+    documents,
+    instants,
+    integers,
+    joined,
+    octets,
+    texts,
+    uuids,
+    write_all,
+)
 from tests.tenants import Tenancy
 
 TEXTS = st.lists(st.none() | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20))
@@ -58,15 +74,55 @@ class TestAColumn:
         assert [(row["a"], row["b"]) for row in found] == [(None, None), ('it"s', None), (None, "\\")]
 
     @SETTINGS
-    @given(values=st.lists(st.binary(max_size=30)))
-    async def test_of_bytes_is_cut_where_each_begins(self, tenancy: Tenancy, values: list[bytes]) -> None:
-        """Each row takes its own piece, and empty ones take none of their neighbours'."""
-        sql = """
-            SELECT substr($1::bytea, n.place, n.size) AS piece
-            FROM unnest($2::text::int[], $3::text::int[]) AS n (place, size)
-            """
+    @given(values=st.lists(st.none() | st.binary(max_size=20)))
+    async def test_of_bytes_arrives_as_it_was(self, tenancy: Tenancy, values: list[bytes | None]) -> None:
+        """Any bytes may be in it."""
         async with tenancy.database.tx(tenancy.tenant) as tx:
-            assert [row["piece"] for row in await tx.fetch(sql, *pieces(values))] == values
+            assert await tx.fetchval("SELECT $1::text::bytea[]", octets(values)) == values
+
+
+ROWS = Columns(key="bigint", word="text", size="integer", at="timestamptz", owner="uuid", facts="jsonb", body=PIECES)
+WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=5)
+FACTS = st.dictionaries(st.sampled_from("ab"), WORDS, max_size=1)
+ROW = st.tuples(
+    st.none() | WORDS, st.none() | st.integers(0, 9), st.none() | INSTANTS, st.none() | st.uuids(), FACTS, WORDS
+)
+
+
+class TestColumns:
+    """Columns that travel together."""
+
+    @SETTINGS
+    @given(rows=st.lists(ROW, min_size=1, max_size=5), copies=st.integers(1, 3))
+    async def test_arrive_as_they_were(self, tenancy: Tenancy, rows: list[tuple[Any, ...]], copies: int) -> None:
+        """Whether all rows have the same, some, none or nothing at all, each has its own; also in a prepared text."""
+        rows = [(key, *row) for key, row in enumerate(rows * copies)]
+        arguments = ROWS.arguments(
+            *(list(column) for column in zip(*((*r[:-1], r[-1].encode()) for r in rows), strict=True))
+        )
+        sql = f"SELECT {ROWS.values} FROM {ROWS.rows}"  # noqa: S608 - constants
+        await tenancy.as_owner(
+            tenancy.tenant,
+            "DROP TABLE IF EXISTS kept",
+            "CREATE TABLE kept (k bigint, w text, s int, a timestamptz, o uuid, f jsonb, b bytea)",
+            "GRANT SELECT, INSERT ON kept TO {runtime}",
+        )
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            found = await tx.fetch(sql, *arguments)
+            write = Write(f"INSERT INTO kept {sql}", arguments)
+            name = await tx.prepare(joined([write]))
+            tx.end_with(call(name, [write]))
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            kept = await tx.fetch("SELECT k, w, s, a, o, f, b FROM kept ORDER BY k")
+        for each in (found, kept):
+            assert [(*row[:5], msgspec.json.decode(row[5]), row[6].decode()) for row in map(tuple, each)] == rows
+
+    async def test_know_their_place(self, tenancy: Tenancy) -> None:
+        """Rows can be numbered in the order in which they were given."""
+        arguments = ROWS.arguments([7, 7, 5], ["a"] * 3, [1] * 3, [None] * 3, [None] * 3, [{}] * 3, [b"x"] * 3)
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            found = await tx.fetch(f"SELECT n.place, {ROWS.values} FROM {ROWS.numbered}", *arguments)  # noqa: S608 - constants
+        assert [tuple(row)[:3] for row in found] == [(1, 7, "a"), (2, 7, "a"), (3, 5, "a")]
 
 
 class TestWrites:

@@ -40,7 +40,7 @@ _OUTBOX = (
     """
     CREATE TABLE outbox_events (
         sequence bigint PRIMARY KEY CHECK (sequence > 0),
-        id uuid NOT NULL UNIQUE,
+        id uuid NOT NULL,
         type text NOT NULL CHECK (length(type) BETWEEN 1 AND 100),
         object_id text NOT NULL CHECK (length(object_id) BETWEEN 1 AND 100),
         data json NOT NULL,
