@@ -16,6 +16,7 @@ from billfold_server.db.embedded import DEFAULT_MAJOR
 from billfold_server.http.services import Services
 from billfold_server.invariants.service import check
 from billfold_server.ledger.export import verify_ledger
+from billfold_server.serving.worker import GARBAGE
 from tests.benchmarks.bank import FUNDS_MINOR, books_of, open_bank, opened
 from tests.benchmarks.extent import FULL, QUICK, Extent
 from tests.benchmarks.filling import fill
@@ -99,8 +100,11 @@ def runner() -> Iterator[asyncio.Runner]:
     # What pytest and its plugins have loaded is no business of the collector while it is measured.
     gc.collect()
     gc.freeze()
+    threshold = gc.get_threshold()
+    gc.set_threshold(*GARBAGE)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as made:
         yield made
+    gc.set_threshold(*threshold)
     gc.unfreeze()
 
 

@@ -82,11 +82,11 @@ class Login(msgspec.Struct, frozen=True):
 
 
 class Session(asyncpg.Connection):
-    """A connection that remembers which statements it knows by a name of ours, in the order in which they came."""
+    """A connection that remembers the names under which it knows statements, in the order in which they came."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.prepared: dict[str, None] = {}
+        self.prepared: dict[str, str] = {}
 
 
 class Lease:

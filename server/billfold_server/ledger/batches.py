@@ -90,7 +90,7 @@ _OPEN: Final = f"""
 SELECT h.sequence, h.revision, h.fence, h.recorded_at, h.effective_high, h.link, h.hash, h.skips, {_ANSWERS}
 FROM ledger_head AS h WHERE h.id = 1
 """  # noqa: S608 - constants
-_OPEN_AHEAD: Final = f"SELECT {_ANSWERS}"
+_OPEN_AHEAD: Final = f"SELECT pg_current_xact_id()::text AS transaction, {_ANSWERS}"
 
 
 async def open_books(tx: TenantTx, keys: Sequence[Key]) -> Opening:
@@ -107,8 +107,12 @@ async def open_books(tx: TenantTx, keys: Sequence[Key]) -> Opening:
     return Opening(place=place, now=row["now"], answers=_stored(row["answers"]))
 
 
-async def open_ahead(tx: TenantTx, keys: Sequence[Key], place: Place, flying: Mapping[Key, StoredAnswer]) -> Opening:
+async def open_ahead(
+    tx: TenantTx, keys: Sequence[Key], place: Place, flying: Mapping[Key, StoredAnswer]
+) -> tuple[str, Opening]:
     """Return the same for a ledger that stands, or soon will, where this process has left it.
+
+    The transaction's number comes with it: by that PostgreSQL tells later what has become of it.
 
     Args:
         tx: A transaction that doesn't have the ledger.
@@ -117,7 +121,8 @@ async def open_ahead(tx: TenantTx, keys: Sequence[Key], place: Place, flying: Ma
         flying: What the batch before has answered, which may not be committed yet.
     """
     (row,) = await tx.fetch(_OPEN_AHEAD, *_columns(keys))
-    return Opening(place=place, now=row["now"], answers={**_stored(row["answers"]), **flying})
+    opening = Opening(place=place, now=row["now"], answers={**_stored(row["answers"]), **flying})
+    return row["transaction"], opening
 
 
 def _columns(keys: Sequence[Key]) -> tuple[str, str]:

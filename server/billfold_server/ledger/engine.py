@@ -9,6 +9,7 @@ replayed one at a time, so that a bad item never fails its neighbours.
 """
 
 import asyncio
+import contextlib
 import contextvars
 import copy
 import hmac
@@ -51,6 +52,8 @@ Answers = list[Answer | ProblemError]
 _FIRST_REFUSAL = 400
 _MAX_LOADS = 5
 _RETRY_AFTER_S = 1
+_ASK_S, _ASK_AGAIN_S = 2.0, 0.02
+_NOTHING = "the connection was lost before anything was committed"
 _TURNS = 4
 """How many tenants' batches are under way at once; more would only share the same processors."""
 _SHARED_BATCH = 64
@@ -130,7 +133,8 @@ class Engine:
             ProblemError: The request was wrong, or the outcome can't be told now.
             NestedTransactionError: The caller has a transaction open, for which its own command would wait.
         """
-        (answer,) = await self.submit_many(tenant, caller, [(kind, body, idempotency)])
+        ticket = self._take(tenant, caller, ((kind, body, idempotency),), together=False)
+        (answer,) = await ticket.wait(self._copy_wait_s)
         if isinstance(answer, ProblemError):
             raise answer
         return answer
@@ -159,6 +163,10 @@ class Engine:
             ProblemError: None of them was taken.
             NestedTransactionError: The caller has a transaction open, for which its own commands would wait.
         """
+        return await self._take(tenant, caller, orders, together=together).wait(self._copy_wait_s)
+
+    def _take(self, tenant: TenantRef, caller: Caller, orders: Sequence[Order], *, together: bool) -> Ticket:
+        """Put commands in line."""
         ENGINE.refuse_nesting()
         if self._closed:
             raise _shutting_down()
@@ -178,7 +186,7 @@ class Engine:
             queue.worker = asyncio.get_running_loop().create_task(
                 self._work(queue), name=f"ledger-{tenant.slug}", context=contextvars.Context()
             )
-        return await ticket.wait(self._copy_wait_s)
+        return ticket
 
     async def close(self) -> None:
         """Take no further command, and wait until those taken are answered."""
@@ -298,6 +306,8 @@ class Engine:
             prepared = await self._follow(queue, run, known)
         except BaseException as error:
             self._forget(known, run)
+            if isinstance(error, errors.OutcomeUnknown) and await self._came_to_nothing(queue.tenant, run):
+                raise errors.DatabaseUnavailable(_NOTHING, retry_after_s=_RETRY_AFTER_S) from error
             is_over = isinstance(error, errors.Unavailable) and not isinstance(error, errors.Busy)
             if is_over or not isinstance(error, Exception):
                 raise
@@ -311,7 +321,9 @@ class Engine:
             place = known.place
             if place is None:
                 return None
-            opening = await batches.open_ahead(tx, keys, place, {} if before is None else before.answered)
+            run.transaction, opening = await batches.open_ahead(
+                tx, keys, place, {} if before is None else before.answered
+            )
             if known.place is not place or (before is not None and before.has_failed):
                 return None
             prepared = self._prepare(queue, run.batch, known, opening)
@@ -320,10 +332,25 @@ class Engine:
             # Also refusals hold only if the ledger stands where they were decided.
             script = batches.take_at(place)
             if prepared.writes:
-                name = await tx.prepare(joined(prepared.writes))
-                script += f"; {call(name, prepared.writes)}"
+                name, preparation = tx.statement(joined(prepared.writes))
+                script += f"; {preparation}{call(name, prepared.writes)}"
             tx.end_with(script)
             return prepared
+
+    async def _came_to_nothing(self, tenant: TenantRef, run: Run) -> bool:
+        """Tell whether a batch whose COMMIT had no answer is known to have failed, as PostgreSQL remembers."""
+        with contextlib.suppress(errors.BillfoldError, asyncpg.PostgresError, TimeoutError):
+            async with asyncio.timeout(_ASK_S):
+                # Whoever is told to end says so to its client first, and ends then.
+                while (status := await self._status(tenant, run.transaction)) == "in progress":  # noqa: ASYNC110 - it is elsewhere
+                    await asyncio.sleep(_ASK_AGAIN_S)
+                return status == "aborted"
+        return False
+
+    async def _status(self, tenant: TenantRef, transaction: str) -> str | None:
+        async with self._database.tx(tenant) as tx:
+            status: str | None = await tx.fetchval("SELECT pg_xact_status($1::text::xid8)", transaction)
+            return status
 
     def _knows_all(self, known: Known, batch: Sequence[Item]) -> bool:
         """Tell whether a batch can be decided on what is known, at once."""

@@ -1,7 +1,7 @@
 """The line in which a tenant's commands wait for the engine, and what their callers wait for."""
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator, Sequence
 
 from billfold import errors
@@ -41,7 +41,7 @@ class Ticket:
         self._answers[item.place] = answer
         self._left -= 1
         self._copies -= item.is_copy
-        if not self._left:
+        if not self._left and not self._done.done():
             self._done.set_result(None)
         if self._left == self._copies and self._all_but_copies is not None and not self._all_but_copies.done():
             self._all_but_copies.set_result(None)
@@ -50,7 +50,7 @@ class Ticket:
     async def wait(self, copy_wait_s: float) -> list[Answer | ProblemError]:
         """Return the answers. After ``copy_wait_s`` no copy is waited for any longer, but for the others it is."""
         if not self._copies:
-            await asyncio.shield(self._done)
+            await self._done
         else:
             try:
                 async with asyncio.timeout(copy_wait_s):
@@ -102,6 +102,7 @@ class Run:
 
     Attributes:
         before: The one before it, for as long as that isn't over.
+        transaction: PostgreSQL's number of its transaction.
         answered: What it keeps under its idempotency keys, once it is decided.
         is_decided: Whether it is, so that what it leaves is known and the next may begin.
         has_failed: Whether it has come to something else than was decided first, which the next may have built on.
@@ -111,6 +112,7 @@ class Run:
     def __init__(self, batch: list[Item], before: "Run | None" = None) -> None:
         self.batch = batch
         self.before = before
+        self.transaction = ""
         self.answered: dict[Key, StoredAnswer] = {}
         self.is_decided = False
         self.has_failed = False
@@ -133,7 +135,7 @@ class Queue:
         self.is_held_up = False
         self.runs: list[Run] = []
         self.stirred = asyncio.Event()
-        self._in_flight: Counter[Key] = Counter()
+        self._in_flight: dict[Key, int] = {}
 
     def add(self, tenant: TenantRef, items: Sequence[Item]) -> None:
         """Put commands in line, and note which are copies of what is in flight already."""
@@ -145,16 +147,17 @@ class Queue:
         for item in items:
             if item.key is None:
                 continue
-            self._in_flight[item.key] += 1
-            if self._in_flight[item.key] > 1:
+            copies = self._in_flight.get(item.key, 0)
+            self._in_flight[item.key] = copies + 1
+            if copies:
                 item.is_copy = True
                 item.ticket.expect_copy()
 
     def land(self, key: Key) -> None:
         """Note that one command with this key is answered."""
-        self._in_flight[key] -= 1
-        if not self._in_flight[key]:
-            del self._in_flight[key]
+        left = self._in_flight.pop(key) - 1
+        if left:
+            self._in_flight[key] = left
 
     def may_begin(self) -> bool:
         """Tell whether to begin a batch now.
@@ -175,10 +178,14 @@ class Queue:
         under_way = len(self.waiting) + sum(len(run.batch) for run in self.runs)
         most = min(most, max(_LEAST, -(-under_way // _MOST_RUNS)))
         batch: list[Item] = []
-        while self.waiting:
-            together = self.waiting[0].together
+        waiting = self.waiting
+        while waiting:
+            together = waiting[0].together
             size = 1 if together is None else len(together)
             if batch and len(batch) + size > most:
                 break
-            batch.extend(self.waiting.popleft() for _ in range(size))
+            if together is None:
+                batch.append(waiting.popleft())
+            else:
+                batch += [waiting.popleft() for _ in together]
         return batch

@@ -40,11 +40,11 @@ if TYPE_CHECKING:
     from billfold_server.serving.failures import Failure
     from billfold_server.settings import Settings
 
-__all__ = ["Server", "main", "server_config"]
+__all__ = ["GARBAGE", "Server", "main", "server_config"]
 
 _log = logging.getLogger("billfold.worker")
 
-_GARBAGE: Final = (10_000, 50, 50)
+GARBAGE: Final = (10_000, 50, 50)
 
 KEEP_ALIVE_S = 75
 """Longer than proxies keep their idle connections (nginx: 60), so that none sends a request into one we just closed."""
@@ -89,7 +89,7 @@ class Server(uvicorn.Server):
         """
         gc.collect()
         gc.freeze()
-        gc.set_threshold(*_GARBAGE)
+        gc.set_threshold(*GARBAGE)
 
     async def _listen(self, listener: socket.socket, context: ssl.SSLContext | None) -> None:
         """Take the connections of one socket."""

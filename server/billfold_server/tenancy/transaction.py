@@ -12,7 +12,7 @@ tenant's own login, which can become no one else.
 import asyncio
 import contextlib
 import functools
-import hashlib
+import itertools
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from types import TracebackType
@@ -38,6 +38,7 @@ Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record] | asyncpg.Connectio
 LOCK_TIMEOUT_MS = 2_000
 STATEMENT_TIMEOUT_MS = 15_000
 _END_TIMEOUT_S = 10.0
+_NUMBERS = itertools.count(1)
 _MOST_PREPARED = 50
 """Of one connection, under names of ours; each plan takes some hundred kilobytes of PostgreSQL's memory."""
 
@@ -60,6 +61,7 @@ class Tx:
         self._connection = connection
         self.open = True
         self.last_sql = ""
+        self._prepared: Callable[[], None] = _nothing
 
     @property
     def connection(self) -> Connection:
@@ -93,22 +95,6 @@ class Tx:
         """Run a statement once for each row of arguments."""
         await self.connection.executemany(sql, rows)
 
-    async def prepare(self, sql: str) -> str:
-        """Return the name under which the connection knows a statement, for ``EXECUTE``.
-
-        It is known there for as long as the connection lives, whatever becomes of the transaction.
-        """
-        name = _name_of(sql)
-        prepared = cast("Session", self.connection).prepared
-        if name not in prepared:
-            if len(prepared) >= _MOST_PREPARED:
-                oldest = next(iter(prepared))
-                await self.execute(f"DEALLOCATE {oldest}")
-                del prepared[oldest]
-            await self.execute(f"PREPARE {name} AS {sql}")
-            prepared[name] = None
-        return name
-
     def end_with(self, sql: str) -> None:
         """Let statements without parameters travel in the same round trip as COMMIT, right before it.
 
@@ -116,13 +102,31 @@ class Tx:
         """
         self.last_sql = f"{sql}; "
 
+    def statement(self, sql: str) -> tuple[str, str]:
+        """Return the name by which ``EXECUTE`` finds a statement in ``end_with``, and what has to go before it.
+
+        The connection knows a statement for as long as it lives. One that it doesn't know yet is prepared only then,
+        for that locks tables, and whoever ends with a statement may want another lock first.
+        """
+        known = cast("Session", self.connection).prepared
+        if (name := known.get(sql)) is not None:
+            return name, ""
+        # Whether a statement that failed has left its name behind isn't known, so no name is given twice.
+        name = f"billfold_{next(_NUMBERS)}"
+        forgotten = f"DEALLOCATE {known.pop(next(iter(known)))}; " if len(known) >= _MOST_PREPARED else ""
+        self._prepared = lambda: known.update({sql: name})
+        return name, f"{forgotten}PREPARE {name} AS {sql}; "
+
+    def committed(self) -> None:
+        """Note that what was sent together with COMMIT has been carried out."""
+        self._prepared()
+
     def ended(self) -> None:
         """Do what is to be done once the transaction has been committed, or may have been."""
 
 
-@functools.lru_cache(maxsize=1024)
-def _name_of(sql: str) -> str:
-    return f"billfold_{hashlib.sha256(sql.encode()).hexdigest()[:24]}"
+def _nothing() -> None:
+    """Do nothing."""
 
 
 class TenantTx(Tx):
@@ -409,6 +413,7 @@ class _Scope(Generic[TxT]):
             raise error from None
         except _NO_ANSWER as error:
             raise _meaning_at_commit(error) from error
+        self._tx.committed()
 
     async def _abort(self, lease: Lease) -> None:
         # If this fails the connection is closed instead, which rolls back just as well; the first error is told.

@@ -422,11 +422,15 @@ def _check_balance_max(draft: Draft, account: AccountRow, more_minor: int) -> No
     rules.check_limit("wallet_balance_max_minor", limits, after, account.currency)
 
 
+_POSTED = {"transfer": "transfer.posted", "top_up": "top_up.posted", "withdrawal": "withdrawal.posted"}
+
+
 def _move(draft: Draft, body: Movement) -> Reply:
     row = move(draft, body)
     response = row.to_response()
-    draft.event(f"{body.kind}.posted", row.wire_id, response)
-    draft.audit(f"{body.kind}.posted", row.wire_id)
+    what = _POSTED[body.kind]
+    draft.event(what, response.id, response)
+    draft.audit(what, response.id)
     return Reply(_CREATED, response)
 
 

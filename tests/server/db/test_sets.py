@@ -110,8 +110,8 @@ class TestColumns:
         async with tenancy.database.tx(tenancy.tenant) as tx:
             found = await tx.fetch(sql, *arguments)
             write = Write(f"INSERT INTO kept {sql}", arguments)
-            name = await tx.prepare(joined([write]))
-            tx.end_with(call(name, [write]))
+            name, preparation = tx.statement(joined([write]))
+            tx.end_with(preparation + call(name, [write]))
         async with tenancy.database.tx(tenancy.tenant) as tx:
             kept = await tx.fetch("SELECT k, w, s, a, o, f, b FROM kept ORDER BY k")
         for each in (found, kept):

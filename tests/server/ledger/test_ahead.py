@@ -95,12 +95,12 @@ class TestABatchThatFollowsAnother:
         assert await check(small.database, small.tenant) == []
 
     async def test_is_decided_again_where_the_other_is_lost(self, tenancy: Tenancy, small: Bench) -> None:
-        """Who was in the lost batch doesn't know; the next is answered by what is there, and the copies tell."""
+        """Who was in the lost batch hears that nothing has happened; the next is answered by what is there."""
         await tenancy.as_owner(tenancy.tenant, *WAIT_AT_COMMIT)
         async with locked(tenancy, COMMIT):
             orders = start(*(small.transfer(0, 1, 30, key=f"k{number}") for number in range(4)))
             await terminate(tenancy, (await blocked(tenancy, 2))[0])
-            assert [type(each) for each in await settled(*orders[:2])] == [errors.OutcomeUnknown] * 2
+            assert [type(each) for each in await settled(*orders[:2])] == [errors.DatabaseUnavailable] * 2
         answers = await asyncio.gather(*orders[2:])
         assert [decoded(answer)["from_balance_after_minor"] for answer in answers] == [70, 40]
         again = await asyncio.gather(*(small.transfer(0, 1, 30, key=f"k{number}") for number in range(4)))
@@ -118,7 +118,7 @@ class TestABatchThatFollowsAnother:
         async with locked(tenancy, COMMIT):
             orders = start(*(small.transfer(0, 1, 30, key=f"k{number}") for number in range(4)))
             await terminate(tenancy, (await blocked(tenancy, 2))[1])
-            assert [type(each) for each in await settled(*orders[2:])] == [errors.OutcomeUnknown] * 2
+            assert [type(each) for each in await settled(*orders[2:])] == [errors.DatabaseUnavailable] * 2
         assert [answer.status for answer in await asyncio.gather(*orders[:2])] == [201, 201]
         again = await asyncio.gather(*(small.transfer(0, 1, 10, key=f"n{number}") for number in range(5)))
         assert [answer.status for answer in again] == [201, 201, 201, 201, 409]
