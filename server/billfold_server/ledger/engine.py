@@ -12,10 +12,7 @@ import asyncio
 import contextlib
 import contextvars
 import copy
-import hmac
-import os
-from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Coroutine, Hashable, Iterable, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -26,7 +23,6 @@ import structlog
 from billfold import errors
 from billfold.clock import Clock
 from billfold.errors import ProblemError
-from billfold.ids import uuid7, uuid7_at
 from billfold_server.db.engine import ENGINE
 from billfold_server.db.sets import Write, call, joined, write_all
 from billfold_server.db.wakeups import Work
@@ -34,7 +30,8 @@ from billfold_server.http import idempotency as keys_of_requests
 from billfold_server.http.routing import IdempotencyRef
 from billfold_server.ledger import batches
 from billfold_server.ledger import stores as own
-from billfold_server.ledger.books import Books, Changes, Draft, Known, Memory, Place
+from billfold_server.ledger.books import Books, Changes, Known, Memory, Place
+from billfold_server.ledger.deciding import Answers, Decider, RenderRefusal
 from billfold_server.ledger.protocol import Answer, Kind, Loader, Order, Store, Writer
 from billfold_server.ledger.queue import Item, Queue, Run, Ticket, turns
 from billfold_server.tenancy.context import Caller, TenantRef
@@ -47,9 +44,7 @@ log = structlog.get_logger(__name__)
 B = TypeVar("B")
 T = TypeVar("T")
 
-Answers = list[Answer | ProblemError]
 
-_FIRST_REFUSAL = 400
 _MAX_LOADS = 5
 _RETRY_AFTER_S = 1
 _ASK_S, _ASK_AGAIN_S = 2.0, 0.02
@@ -58,10 +53,6 @@ _TURNS = 4
 """How many tenants' batches are under way at once; more would only share the same processors."""
 _SHARED_BATCH = 64
 """How many commands a batch takes at most while other tenants wait: what they wait for must end soon."""
-
-
-RenderRefusal = Callable[[ProblemError, str | None], tuple[int, bytes]]
-"""Turns a refusal into the status and body that are answered and kept, given the request id."""
 
 
 class _BlockedError(Exception):
@@ -97,8 +88,7 @@ class Engine:
         timeout_s: float = 30.0,
     ) -> None:
         self._database = database
-        self._clock = clock
-        self._render_refusal = render_refusal
+        self._decider = Decider(clock, render_refusal)
         every: list[Store] = [*own.STORES, *stores]
         self._loaders = {store.row_type: store for store in every if isinstance(store, Loader)}
         self._writers = [store for store in every if isinstance(store, Writer)]
@@ -409,88 +399,10 @@ class Engine:
                         wanted.setdefault(row_type, {})[key] = None
         return wanted
 
-    def _decide(
-        self, tenant: TenantRef, books: Books, batch: Sequence[Item], opening: batches.Opening
-    ) -> tuple[list[Answer | ProblemError], list[batches.StoredAnswer]]:
-        known = opening.answers
-        answers: list[Answer | ProblemError] = []
-        fresh: list[batches.StoredAnswer] = []
-        clock_now = self._clock.now()
-        for turn in turns(batch):
-            alone = turn[0] if turn[0].together is None else None
-            stored = known.get(alone.key) if alone is not None and alone.key is not None else None
-            if alone is not None and stored is not None:
-                answers.append(_replay(alone, stored))
-                continue
-            draft = Draft(
-                books,
-                now=opening.now,
-                clock_now=clock_now,
-                caller=turn[0].caller,
-                manifest=tenant.manifest,
-                chance=_CHANCE,
-            )
-            decided = [self._decide_one(alone, draft)] if alone else self._decide_together(turn, draft, known)
-            if not any(map(_refuses, decided)):
-                books.merge(draft)
-            for item, answer in zip(turn, decided, strict=True):
-                record = _record(item, answer, clock_now)
-                if record is not None:
-                    known[record.client_id, record.key] = record
-                    fresh.append(record)
-            answers += decided
-        return answers, fresh
-
-    def _decide_together(
-        self, turn: Sequence[Item], draft: Draft, known: Mapping[batches.Key, batches.StoredAnswer]
-    ) -> list[Answer | ProblemError]:
-        """Decide commands on one draft, which is accepted if none of them is refused.
-
-        What is known from before is answered first, so that a request with a key that was refused moves nothing.
-        """
-        answers = {
-            place: _replay(item, known[item.key])
-            for place, item in enumerate(turn)
-            if item.key is not None and item.key in known
-        }
-        replays = dict(answers)
-        refused = next((place for place, answer in replays.items() if _refuses(answer)), None)
-        first: dict[batches.Key | None, batches.StoredAnswer] = {}
-        for place, item in enumerate(turn):
-            if refused is not None:
-                break
-            if place in replays:
-                continue
-            copied = first.get(item.key)
-            answer = self._decide_one(item, draft) if copied is None else _replay(item, copied)
-            answers[place] = answer
-            if _refuses(answer):
-                refused = place
-            elif (record := _record(item, answer, draft.clock_now)) is not None:
-                first[item.key] = record
-        if refused is None:
-            return [answers[place] for place in range(len(turn))]
-        aborted = errors.BulkAborted(refused_item=refused)
-        told = {**replays, refused: answers[refused]}
-        return [told.get(place, aborted) for place in range(len(turn))]
-
-    def _decide_one(self, item: Item, draft: Draft) -> Answer | ProblemError:
-        try:
-            reply = item.kind.decide(draft, item.body)
-        except ProblemError as error:
-            if not keys_of_requests.is_kept(error):
-                return error
-            status, body = self._render_refusal(error, item.caller.request_id)
-            return Answer(status=status, body=body, error=error)
-        body = b"" if reply.response is None else _encode(reply.response)
-        # Most events tell of what is answered, which is then encoded once.
-        draft.encode(lambda data: body if data is reply.response else _encode(data))
-        return Answer(status=reply.status, body=body)
-
     def _prepare(self, queue: Queue, batch: Sequence[Item], known: Known, opening: batches.Opening) -> "_Prepared":
         """Decide a batch on what is known."""
         books = Books(known, opening.place)
-        answers, kept = self._decide(queue.tenant, books, batch, opening)
+        answers, kept = self._decider.decide(queue.tenant, books, batch, opening)
         changes = books.take_changes()
         writes = batches.answer_writes(kept) + self._writes(changes)
         place = opening.place
@@ -549,51 +461,6 @@ class _Prepared(msgspec.Struct, frozen=True, kw_only=True):
     writes: list[Write]
     place: Place
     work: Work
-
-
-class _Chance:
-    """Where decisions get what is random."""
-
-    def new_id(self) -> UUID:
-        """Return a new id."""
-        return uuid7()
-
-    def id_at(self, instant: datetime) -> UUID:
-        """Return a new id that holds an instant."""
-        return uuid7_at(instant)
-
-    def salt(self) -> bytes:
-        """Return 16 random bytes."""
-        return os.urandom(16)
-
-
-_CHANCE = _Chance()
-_encode = msgspec.json.Encoder().encode
-
-
-def _replay(item: Item, stored: batches.StoredAnswer) -> Answer | ProblemError:
-    """Return the stored answer, or refuse a key that was used for something else."""
-    if item.idempotency is None or not hmac.compare_digest(item.idempotency.fingerprint, stored.fingerprint):
-        return errors.IdempotencyKeyReused(param=keys_of_requests.HEADER)
-    return Answer(status=stored.status, body=stored.body, replayed=True)
-
-
-def _refuses(answer: Answer | ProblemError) -> bool:
-    return isinstance(answer, ProblemError) or answer.status >= _FIRST_REFUSAL
-
-
-def _record(item: Item, answer: Answer | ProblemError, now: datetime) -> batches.StoredAnswer | None:
-    """Return what is to be kept of an answer; nothing of one that is kept already, or that may go differently."""
-    if item.idempotency is None or isinstance(answer, ProblemError) or answer.replayed:
-        return None
-    return batches.StoredAnswer(
-        client_id=item.idempotency.client_id,
-        key=item.idempotency.key,
-        fingerprint=item.idempotency.fingerprint,
-        status=answer.status,
-        body=answer.body,
-        created_at=now,
-    )
 
 
 def _shutting_down() -> errors.Unavailable:
