@@ -316,7 +316,7 @@ class Engine:
             )
             if known.place is not place or (before is not None and before.has_failed):
                 return None
-            prepared = self._prepare(queue, run.batch, known, opening)
+            prepared = self._prepare(queue, run.batch, Books(known, place), opening)
             self._is_decided(queue, run, known, prepared)
             tx.wake(prepared.work)
             # Also refusals hold only if the ledger stands where they were decided.
@@ -366,9 +366,9 @@ class Engine:
                 books = Books(known, opening.place)
                 await self._load(tx, books, [item for item in batch if item.key not in opening.answers])
                 if any(item.kind.long for item in batch):
-                    prepared = await asyncio.to_thread(self._prepare, queue, batch, known, opening)
+                    prepared = await asyncio.to_thread(self._prepare, queue, batch, books, opening)
                 else:
-                    prepared = self._prepare(queue, batch, known, opening)
+                    prepared = self._prepare(queue, batch, books, opening)
                 self._is_decided(queue, run, known, prepared)
                 tx.wake(prepared.work)
                 await _write(tx, prepared.writes)
@@ -399,9 +399,8 @@ class Engine:
                         wanted.setdefault(row_type, {})[key] = None
         return wanted
 
-    def _prepare(self, queue: Queue, batch: Sequence[Item], known: Known, opening: batches.Opening) -> "_Prepared":
-        """Decide a batch on what is known."""
-        books = Books(known, opening.place)
+    def _prepare(self, queue: Queue, batch: Sequence[Item], books: Books, opening: batches.Opening) -> "_Prepared":
+        """Decide a batch on the books."""
         answers, kept = self._decider.decide(queue.tenant, books, batch, opening)
         changes = books.take_changes()
         writes = batches.answer_writes(kept) + self._writes(changes)
