@@ -390,7 +390,8 @@ class Draft:
         """
         effective = self.now if effective_at is None else effective_at
         assert all(line.amount_minor for line in lines), "every line posts something"
-        rules.check_effective(effective, self.now, None if backdate else self.manifest.limits.backdate_days)
+        if effective_at is not None:
+            rules.check_effective(effective, self.now, None if backdate else self.manifest.limits.backdate_days)
         accounts, postings = self._apply(lines, rules.late_class(effective, self.effective_high))
         for account in accounts.values():
             rules.check_funds(account, before=self.get_account(account.id))

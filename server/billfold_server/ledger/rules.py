@@ -94,8 +94,11 @@ def check_usable(accounts: Iterable["AccountRow"]) -> None:
         WalletClosed: One belongs to a closed wallet.
         WalletFrozen: One belongs to a frozen wallet.
     """
+    unusable = [account for account in accounts if account.status != "active"]
+    if not unusable:
+        return
     for status, error in (("closed", errors.WalletClosed), ("frozen", errors.WalletFrozen)):
-        for account in accounts:
+        for account in unusable:
             if account.status == status and account.wallet_id is not None:
                 raise error(wallet_id=ids.encode(Prefix.WALLET, account.wallet_id))
 
@@ -140,12 +143,14 @@ def check_funds(account: "AccountRow", *, before: "AccountRow") -> None:
     if max(abs(account.posted_minor), account.pending_minor, account.held_minor) > MAX_BALANCE_MINOR:
         raise errors.BalanceOutOfRange(account_id=account.wire_id)
     limit = account.overdraft_limit_minor
-    if limit is not None and account.available_minor < -limit and account.available_minor < before.available_minor:
+    if limit is None or (available_minor := account.available_minor) >= -limit:
+        return
+    if available_minor < before.available_minor:
         raise errors.InsufficientFunds(
             account_id=account.wire_id,
             currency=account.currency,
             available_minor=before.available_minor,
-            required_minor=before.available_minor - account.available_minor,
+            required_minor=before.available_minor - available_minor,
         )
 
 
