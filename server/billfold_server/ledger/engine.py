@@ -291,7 +291,7 @@ class Engine:
             The answers; or None if that can't be done, or has turned out to be wrong. Then nothing has happened.
         """
         known = self._memory.of(queue.tenant.id)
-        if not self._knows_all(known, run.batch):
+        if not queue.is_alone or not self._knows_all(known, run.batch):
             return None
         try:
             prepared = await self._follow(queue, run, known)
@@ -302,6 +302,8 @@ class Engine:
             is_over = isinstance(error, errors.Unavailable) and not isinstance(error, errors.Busy)
             if is_over or not isinstance(error, Exception):
                 raise
+            # Where another worker is busy with this ledger, it would come between again.
+            queue.is_alone = False
             return None
         return None if prepared is None else prepared.answers
 
@@ -361,7 +363,9 @@ class Engine:
         try:
             async with self._database.tx(queue.tenant, begin_sql=batches.PLANS + batches.LOCK_HEAD) as tx:
                 opening = await batches.open_books(tx, [item.key for item in batch if item.key is not None])
-                if known.place is None or known.place.fence != opening.place.fence:
+                if known.place is not None:
+                    queue.is_alone = known.place.fence == opening.place.fence
+                if not queue.is_alone:
                     known.clear()
                 known.place = opening.place
                 books = Books(known, opening.place)

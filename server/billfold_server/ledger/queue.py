@@ -124,6 +124,7 @@ class Queue:
     """One tenant's commands that wait for a batch, the batches under way, and the task that begins them.
 
     Attributes:
+        is_alone: Whether the ledger was found where it had been left, so that nobody else seems to work on it.
         runs: The batches under way: at most one that is being written, and one that follows on what it will leave.
         stirred: Set when it may be time to begin a batch.
     """
@@ -133,6 +134,7 @@ class Queue:
         self.waiting: deque[Item] = deque()
         self.worker: asyncio.Task[None] | None = None
         self.is_held_up = False
+        self.is_alone = True
         self.runs: list[Run] = []
         self.stirred = asyncio.Event()
         self._in_flight: dict[Key, int] = {}
