@@ -121,7 +121,7 @@ SECTIONS = {
     "signing-keys": Section(
         "billfold_server.identity.signing.commands",
         "signing_keys",
-        "Show and replace the keys by which tokens are signed.",
+        "Show and replace the keys by which tokens and records are signed.",
         open_services,
     ),
     "certs": Section(

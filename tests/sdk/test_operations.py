@@ -16,29 +16,54 @@ from billfold import BillfoldPlatform, Money, Response, debit, errors, order
 from billfold.client._async.resource import AsyncResource
 from billfold.client._operations import OPERATIONS
 from billfold.client._sync.resource import Resource
+from billfold.contract.clients import CreateClient, SetClientKeys, UpdateClient
 from tests.sdk.recording import Recording, async_client, client
 
 ROOT = Path(__file__).parents[2]
 OPENAPI = ROOT / "openapi" / "billfold.yaml"
 KNOWN = {f"{operation.method} {operation.path}" for operation in OPERATIONS}
 AT = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+TLS_NAMES = {f"tls_client_auth_{name}": "x" for name in ("subject_dn", "san_dns", "san_uri", "san_ip", "san_email")}
+CHANGES: dict[str, Any] = {
+    "client_name": "x",
+    "organisation": "x",
+    "scope": "x",
+    "grant_types": ["client_credentials"],
+    "redirect_uris": ["https://app.example/"],
+    "post_logout_redirect_uris": ["https://app.example/"],
+    "request_object_signing_alg": "ES256",
+    "id_token_signed_response_alg": "ES256",
+    "authorization_signed_response_alg": "ES256",
+    "introspection_signed_response_alg": "ES256",
+    "dpop_bound_access_tokens": True,
+    "tls_client_certificate_bound_access_tokens": True,
+    "authorization_details_types": ["wallet_access"],
+    "contacts": ["ops@bank.example"],
+    "client_uri": "https://app.example/",
+    "policy_uri": "https://app.example/",
+    "tos_uri": "https://app.example/",
+}
+REGISTRATION: dict[str, Any] = {
+    **CHANGES,
+    **TLS_NAMES,
+    "token_endpoint_auth_method": "private_key_jwt",
+    "response_types": ["code"],
+    "jwks": {"keys": []},
+    "token_endpoint_auth_signing_alg": "ES256",
+    "software_id": "x",
+    "software_version": "x",
+}
 OWN_WORDS = {
     "after": 7,
     "amount": Money(1250, "EUR"),
     "amount_minor": 1250,
     "at_once": 2,
     "by": timedelta(days=90),
-    "authorization_details_types": ["wallet_access"],
-    "contacts": ["ops@bank.example"],
+    "changes": UpdateClient(**CHANGES),
     "currencies": ["EUR"],
-    "dpop_bound_access_tokens": True,
-    "grant_types": ["client_credentials"],
-    "jwks": {"keys": []},
+    "keys": SetClientKeys(jwks={"keys": []}, **TLS_NAMES),
+    "registration": CreateClient(**REGISTRATION),
     "overlap_s": 60,
-    "post_logout_redirect_uris": ["https://app.example/"],
-    "redirect_uris": ["https://app.example/"],
-    "response_types": ["code"],
-    "tls_client_certificate_bound_access_tokens": True,
     "effective_at": AT,
     "expires_at": AT,
     "final": True,

@@ -62,7 +62,7 @@ Jwks = Annotated[
         ],
     ),
 ]
-Subject = Annotated[str, Meta(min_length=1, max_length=1000, pattern="^[^\\u0000]+$")]
+Subject = Annotated[str, Meta(min_length=1, max_length=1000, pattern="^[^\\u0000]*$")]
 Software = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$(?!\n)")]
 
 

@@ -156,6 +156,17 @@ def self_signed(common_name: str) -> tuple[x509.Certificate, Any]:
     return certificate_for(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)]))
 
 
+def _certified(certificate: tuple[x509.Certificate, Any], kid: str) -> dict[str, Any]:
+    """Return a certificate's key with the certificate, as it is registered (RFC 8705, section 2.2.2)."""
+    der = certificate[0].public_bytes(serialization.Encoding.DER)
+    public = (
+        certificate[1]
+        .public_key()
+        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    )
+    return public_jwk(ECKey.import_key(public), kid, x5c=[base64.b64encode(der).decode()])
+
+
 def make(
     live: LiveServer,
     slug: str | None,
@@ -186,14 +197,7 @@ def make(
         certificate = self_signed(f"client {kid}")
     if method == "self_signed_tls_client_auth":
         assert certificate is not None
-        der = certificate[0].public_bytes(serialization.Encoding.DER)
-        public = (
-            certificate[1]
-            .public_key()
-            .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-        )
-        x5c = [base64.b64encode(der).decode()]
-        keys.append(public_jwk(ECKey.import_key(public), f"{kid}-tls", x5c=x5c))
+        keys.append(_certified(certificate, f"{kid}-tls"))
     if method == "tls_client_auth" and not any(name.startswith("tls_client_auth_") for name in more):
         assert certificate is not None
         more["tls_client_auth_subject_dn"] = certificate[0].subject.rfc4514_string()

@@ -1,6 +1,7 @@
 """A realm's signing keys: which one signs, which are published, and what ends when."""
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -13,7 +14,7 @@ from billfold_server.app import open_services
 from billfold_server.identity import jose
 from billfold_server.identity.profiles import SigningAlgorithm
 from billfold_server.identity.realms import Realm
-from billfold_server.identity.signing import rules
+from billfold_server.identity.signing import rules, service
 from billfold_server.identity.signing.commands import signing_keys
 from billfold_server.identity.signing.service import Signing
 from tests.live import LiveServer
@@ -134,6 +135,26 @@ class TestRotation:
         after = bench.signed()
         assert bench.verifies(after)
         assert not {tokens.kid, records.kid} & set(bench.published())
+
+
+class TestATokenInUse:
+    def test_ends_with_the_key_that_signed_it(self, live: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A token that was let in a moment ago isn't let in once its key was withdrawn, though it is remembered."""
+        monkeypatch.setattr(service, "_KEYS_S", 0.5)
+        live.add_tenant(manifest("withdrawing"))
+        token = live.token("withdrawing", live.add_client("withdrawing", ["tenant:read"]))
+
+        def status() -> int:
+            bearer = {"Authorization": f"Bearer {token}"}
+            return httpx.get(f"{live.base('withdrawing')}/v1/tenant", headers=bearer).status_code
+
+        assert status() == 200
+        words = ["rotate", "--withdraw", "--tenant", "withdrawing"]
+        # Another process than the one that serves.
+        assert CliRunner().invoke(signing_keys, words, obj=partial(open_services, live.settings)).exit_code == 0
+        deadline = time.monotonic() + 10
+        while status() != 401:
+            assert time.monotonic() < deadline
 
 
 class TestACommand:

@@ -66,6 +66,7 @@ class _Known(msgspec.Struct, eq=False):
     Attributes:
         ath: The token's digest, for which proofs must be made.
         claims: What it says.
+        kid: By which key it was signed.
         resource: What it opens, below the issuer.
         digest: Under which it would be revoked.
         client_id: Whose it is.
@@ -78,6 +79,7 @@ class _Known(msgspec.Struct, eq=False):
 
     ath: str
     claims: Claims
+    kid: str
     resource: str
     digest: bytes
     client_id: UUID
@@ -200,6 +202,7 @@ class Guard:
         return _Known(
             ath="" if claims.cnf is None else ath_of(token),
             claims=claims,
+            kid=public.kid,
             resource=claims.aud.removeprefix(realm.issuer),
             digest=digest_of(claims.jti),
             client_id=ids.decode(Prefix.CLIENT, claims.client_id),
@@ -223,7 +226,9 @@ class Guard:
             work = self._read_standing(realm, known.client_id, standing)
             standing = await self._once.do(("standing", realm.owner, known.client_id), work)
         if known.standing is not standing:
-            stands = standing.active and known.digest not in standing.revoked
+            # A key may have been withdrawn since; then nothing that it has signed counts.
+            key_stands = await self._signing.public_key(realm, known.kid) is not None
+            stands = key_stands and standing.active and known.digest not in standing.revoked
             known.standing, known.allowed = standing, known.scopes & standing.scopes if stands else None
         if known.allowed is None or (known.grant_id is not None and not await self._grant_stands(realm, known)):
             raise errors.InvalidToken(_TOLD)
