@@ -26,15 +26,16 @@ GOOD = clients_of.public_jwk(clients_of.key_for("ES256"), "good")
 STRICT: list[SecurityProfile] = ["fapi2", "fapi2-message-signing", "fapi1-advanced"]
 
 
-def made(profile: SecurityProfile = "fapi2", *, platform: bool = False, **said: Any) -> Client:
+def made(profile: SecurityProfile = "fapi2", /, **said: Any) -> Client:
     """Return the client that is asked for, with a key unless something else is said."""
+    platform = said.pop("platform", False)
     if "jwks" not in said:
         said["jwks"] = {"keys": [GOOD]}
     asked = msgspec.convert({"scope": "wallets:read", **said}, ClientMetadata)
     return make_client(asked, PROFILES[profile], client_id=ids.uuid7(), now=NOW, platform=platform)
 
 
-def refused(profile: SecurityProfile = "fapi2", **said: Any) -> str:
+def refused(profile: SecurityProfile = "fapi2", /, **said: Any) -> str:
     """Return the member that is refused."""
     with pytest.raises(MetadataRefused) as caught:
         made(profile, **said)
