@@ -17,6 +17,7 @@ from billfold_server.identity.authorization.details import Owner as DetailsOwner
 from billfold_server.identity.authorization.details import Payment as DetailsPayment
 from billfold_server.identity.authorization.details import register as register_details
 from billfold_server.identity.caching import Bounded
+from billfold_server.identity.clients.lookups import Lookups
 from billfold_server.identity.clients.service import (
     Client,
     authenticate,
@@ -74,6 +75,7 @@ class Identity:
 
     Attributes:
         signing: Signs for realms, and shows their keys.
+        lookups: Finds clients, many at a time.
         replay: Remembers what may be shown once.
         nonces: What DPoP proofs must hold.
         proof_keys: Keys of DPoP proofs that are known already.
@@ -108,6 +110,7 @@ class Identity:
         self._realms: Bounded[str, Realm] = Bounded(2_000)
         self.token_ttl_s = token_ttl_s
         self.signing = Signing(database, keyring, clock)
+        self.lookups = Lookups(database)
         self.replay = Replay(database, clock)
         self.nonces = Nonces(keyring.derive("dpop nonces"))
         self.proof_keys = Keys()

@@ -17,7 +17,6 @@ from billfold.ids import Prefix
 from billfold_server.identity.clients import (
     client_secret,
     private_key_jwt,
-    rows,
     self_signed_tls_client_auth,
     tls_client_auth,
 )
@@ -82,8 +81,7 @@ async def authenticate(services: "Services", realm: Realm, evidence: Evidence) -
         client_id = ids.decode(Prefix.CLIENT, claim.client_id)
     except ids.InvalidIdError:
         client_id = _NOBODY
-    async with transaction(services, realm) as tx:
-        found = await rows.find_client(tx, client_id)
+    found = await services.identity.lookups.find(realm, client_id)
     client = None if found is None else found.client
     # Everything is calculated before anything is decided, so that neither answer nor effort tells what was wrong.
     proven = await _prove(services, realm, claim, client_id, found)

@@ -21,6 +21,7 @@ __all__ = [
     "Kept",
     "Registered",
     "find_client",
+    "find_clients",
     "insert_client",
     "list_clients",
     "lock_client",
@@ -151,6 +152,7 @@ _INSERT: Final = (
     f"VALUES ({', '.join(f'${at}' for at in range(1, len(_ALL) + 1))})"
 )
 _FIND: Final = f"SELECT {_COLUMNS} FROM api_clients WHERE id = $1"  # noqa: S608 - constants
+_FIND_ALL: Final = f"SELECT {_COLUMNS} FROM api_clients WHERE id = ANY($1::uuid[])"  # noqa: S608 - constants
 _LIST: Final = f"""
 SELECT {_COLUMNS} FROM api_clients
 WHERE state <> 'deleted' AND ($1::uuid IS NULL OR id > $1) ORDER BY id LIMIT $2
@@ -188,6 +190,11 @@ async def find_client(tx: Tx, client_id: UUID) -> Registered | None:
     """Return a client, whatever its state, or None."""
     row = await tx.fetchrow(_FIND, client_id)
     return None if row is None else _read(row)
+
+
+async def find_clients(tx: Tx, client_ids: Sequence[UUID]) -> list[Registered]:
+    """Return those of the clients that there are, whatever their state."""
+    return [_read(row) for row in await tx.fetch(_FIND_ALL, list(client_ids))]
 
 
 async def lock_client(tx: Tx, client_id: UUID) -> Registered | None:
