@@ -5,8 +5,6 @@ server maps codes to statuses at its edge, and the client raises the same classe
 platform and code which calls it over the network handle one tree::
 
     BillfoldError
-    ├── KeyProblem                        a key can't sign (``billfold.keys``)
-    ├── AuthorizationFailed               nobody was signed in (``billfold.auth``)
     ├── TransportError                    no answer: ConnectionFailed, TimedOut, MalformedAnswer
     └── ProblemError                      an answer that says no
         ├── InvalidRequest                the request itself is wrong, and sending it again won't help
@@ -18,6 +16,8 @@ platform and code which calls it over the network handle one tree::
         ├── Unprocessable                 well-formed, but it contradicts something
         ├── RateLimited                   too much at once; ``retry_after_s`` says when to come back
         └── Unavailable                   Billfold or what it leans on is away for now
+
+``billfold.keys`` and ``billfold.auth`` have trees of their own below the root: ``KeyProblem`` and ``AuthorizationFailed``.
 """
 
 from typing import Any, ClassVar, Final
