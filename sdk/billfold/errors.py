@@ -17,7 +17,8 @@ platform and code which calls it over the network handle one tree::
         ├── RateLimited                   too much at once; ``retry_after_s`` says when to come back
         └── Unavailable                   Billfold or what it leans on is away for now
 
-``billfold.keys`` and ``billfold.auth`` have trees of their own below the root: ``KeyProblem`` and ``AuthorizationFailed``.
+``billfold.keys`` and ``billfold.auth`` have trees of their own below the root: ``KeyProblem`` and
+``AuthorizationFailed``.
 """
 
 from typing import Any, ClassVar, Final
