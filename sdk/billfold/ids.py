@@ -49,6 +49,7 @@ class Prefix(StrEnum):
 
     ACCOUNT = "acc"
     ALIAS = "als"
+    APPROVAL = "apr"
     AUDIT_RECORD = "aud"
     CLIENT = "cli"
     EVENT = "evt"

@@ -20,6 +20,9 @@ from litestar.response import Response
 from billfold import errors, ids
 from billfold.clock import Clock, SystemClock
 from billfold.contract.platform import TenantState
+from billfold_server.approvals import routes as approvals_routes
+from billfold_server.approvals import tasks as approvals_tasks
+from billfold_server.approvals.service import Approvals
 from billfold_server.audit import routes as audit_routes
 from billfold_server.db.background import Background
 from billfold_server.db.jobs import JobKinds
@@ -82,6 +85,7 @@ ROOMS: Final[tuple[Routes, ...]] = (
     ledger_routes.routes,
     reconciliation_routes.routes,
     webhooks_routes.routes,
+    approvals_routes.routes,
     audit_routes.routes,
     tokens_routes.routes,
     clients_routes.routes,
@@ -160,6 +164,7 @@ def build_services(settings: Settings, *, clock: Clock | None = None) -> Service
         ),
     )
     details.register(WALLET_ACCESS)
+    services.approvals = Approvals(services)
     _add_background(services)
     return services
 
@@ -172,6 +177,7 @@ def _add_background(services: Services) -> None:
     ledger_tasks.register(kinds, services.engine)
     people_tasks.register(kinds)
     signing_tasks.register(kinds, services.identity)
+    approvals_tasks.register(kinds, services.approvals)
     schedules = (*http_tasks.SCHEDULES, *invariants_tasks.SCHEDULES, *signing_tasks.SCHEDULES, *people_tasks.SCHEDULES)
     relay = Relay(services.database)
     runner = JobRunner(services.database, kinds, schedules=schedules, relay=relay)
@@ -240,6 +246,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None) -> Litestar:
             await services.database.close()
 
     pipelines = [Pipeline(operation, services) for operation in operations()]
+    services.approvals.bind({each.operation.operation_id: each for each in pipelines})
     app = Litestar(
         route_handlers=_handlers(pipelines),
         lifespan=[lifespan],

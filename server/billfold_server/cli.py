@@ -133,7 +133,7 @@ SECTIONS = {
     "users": Section(
         "billfold_server.people.commands",
         "users",
-        "Create, invite, list, disable and unlock the people who sign in.",
+        "Create, invite, list, disable, enable, unlock and sign out the people who sign in.",
         open_services,
     ),
     "statements": Section(

@@ -13,11 +13,14 @@ import pytest
 import structlog
 from _pytest.terminal import TerminalReporter
 
+from billfold.contract.roles import StaffRole
+from billfold_server.identity.rules import TENANT_SCOPES
 from tests.contract.deviations import Deviating
 from tests.contract.documents import read_document
 from tests.contract.preparing import Preparing
 from tests.contract.seeds import Seeds, Tenants
 from tests.live import LiveServer, serve, settings_for
+from tests.server.identity.flows import add_app, add_person, tokens_of
 from tests.tenants import in_database, manifest
 
 SUMMARY: list[str] = []
@@ -83,7 +86,8 @@ def live(postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         token_rate_limit_per_min=1_000_000,
     )
     with serve(settings, wrap=Deviating) as server:
-        server.add_tenant(manifest(TENANT, features=["statements"], **UNLIMITED))
+        approvals = {"always": ["overdraft_limit"]}
+        server.add_tenant(manifest(TENANT, features=["statements"], approvals=approvals, **UNLIMITED))
         yield server
     asyncio.run(_execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)"))
 
@@ -97,17 +101,23 @@ def deviating(live: LiveServer) -> Deviating:
 
 @pytest.fixture(scope="session")
 def client(live: LiveServer) -> Iterator[httpx.Client]:
-    """Return a client of the tenant with every scope."""
-    with live.client(TENANT) as client:
+    """Return a client with every scope, in the name of a member of staff: some things only a person may do."""
+    scopes = sorted(TENANT_SCOPES)
+    app = add_app(live, TENANT, "client_secret_basic", login_realm="staff", scopes=scopes)
+    tokens = tokens_of(app, add_person(live, TENANT, roles=[*StaffRole]), scope=" ".join(scopes))
+    assert sorted(tokens["scope"].split(" ")) == scopes, "every scope is some role's"
+    headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+    with httpx.Client(base_url=live.base(TENANT), headers=headers, timeout=30) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
-def seeds(client: httpx.Client) -> Seeds:
-    """Return what the tenant holds."""
-    seeds = Seeds(client)
-    seeds.plant()
-    return seeds
+def seeds(live: LiveServer) -> Iterator[Seeds]:
+    """Return what the tenant holds, made by a program: what waits for approval is nobody's own."""
+    with live.client(TENANT) as maker:
+        seeds = Seeds(maker)
+        seeds.plant()
+        yield seeds
 
 
 @pytest.fixture(scope="session")

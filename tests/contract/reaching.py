@@ -203,6 +203,8 @@ CONFLICTS: dict[str, Recipe] = {
     "releaseHold": _twice,
     "createAccount": _taken_code,
     "updateAccount": _overdrawn_limit,
+    "approveApproval": _twice,
+    "rejectApproval": _twice,
     "createJournalEntry": _unbalanced,
     "reverseJournalEntry": _with("amount_minor", TOO_MUCH),
     "createStatementImport": _currency_of_statement,

@@ -181,6 +181,15 @@ def _client(seeds: Seeds) -> str:
     return str(seeds.post("/v1/clients", body)["id"])
 
 
+def _approval(seeds: Seeds) -> str:
+    """Ask for what the tenant's manifest lets wait for a second person."""
+    answer = seeds.client.patch(f"/v1/accounts/{seeds.ids('acc')[0]}", json={"overdraft_limit_minor": 5})
+    assert answer.json()["code"] == "approval_required", answer.text
+    approval: str = answer.json()["facts"]["approval_id"]
+    seeds.learn(approval)
+    return approval
+
+
 SEEDS: dict[str, Callable[[Seeds], str]] = {
     "par": _party,
     "wal": _wallet,
@@ -191,6 +200,7 @@ SEEDS: dict[str, Callable[[Seeds], str]] = {
     "wdr": _withdrawal,
     "hld": _hold,
     "jrn": _journal_entry,
+    "apr": _approval,
     "sti": _statement_import,
     "ste": _statement_entry,
     "usr": _user,
@@ -225,6 +235,8 @@ FRESH: dict[str, Callable[[Seeds], dict[str, str]]] = {
     "createEnrolmentCode": _fresh_user,
     "disableUser": _fresh_user,
     "deleteAlias": _fresh_alias,
+    "approveApproval": lambda seeds: {"approval_id": _approval(seeds)},
+    "rejectApproval": lambda seeds: {"approval_id": _approval(seeds)},
     "captureHold": lambda seeds: {"hold_id": _hold(seeds)},
     "releaseHold": lambda seeds: {"hold_id": _hold(seeds)},
     "reverseTransfer": lambda seeds: {"transfer_id": _transfer(seeds)},

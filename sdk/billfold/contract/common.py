@@ -13,6 +13,7 @@ from billfold.ids import Prefix
 __all__ = [
     "AccountId",
     "AliasId",
+    "ApprovalId",
     "AuditRecordId",
     "ClientId",
     "EventId",
@@ -115,6 +116,7 @@ def _id(prefix: Prefix, what: str) -> Meta:
 
 AccountId = Annotated[str, _id(Prefix.ACCOUNT, "a ledger account")]
 AliasId = Annotated[str, _id(Prefix.ALIAS, "a wallet's alias")]
+ApprovalId = Annotated[str, _id(Prefix.APPROVAL, "an approval")]
 AuditRecordId = Annotated[str, _id(Prefix.AUDIT_RECORD, "an audit record")]
 ClientId = Annotated[str, _id(Prefix.CLIENT, "an API client")]
 EventId = Annotated[str, _id(Prefix.EVENT, "an event")]

@@ -62,6 +62,7 @@ def implied_errors(operation: Operation) -> list[type[errors.ProblemError]]:
     when(operation.audience.startswith("tenant"), errors.TenantSuspended, errors.UnknownTenant)
     when(operation.idempotency != "none", errors.RequestInFlight, errors.IdempotencyKeyReused)
     when(operation.if_match, errors.PreconditionFailed)
+    when(operation.approval is not None, errors.ApprovalRequired, errors.ApprovalRefused)
     when(operation.takes_body, errors.BodyTooSlow, errors.BodyTooLarge, errors.UnsupportedMediaType)
     when(operation.surface == "oauth", errors.RateLimited)
     leans_on_database = operation.audience != "host" and not operation.by_itself

@@ -21,7 +21,7 @@ from billfold_server.http import etags, idempotency, problems, reading
 from billfold_server.http.answers import Answer, Header, on_the_wire
 from billfold_server.http.context import RequestContext, context_of
 from billfold_server.http.receiving import ClientGoneError
-from billfold_server.http.routing import Call, Operation, Reply
+from billfold_server.http.routing import Call, Operation, Reply, StoredRequest
 from billfold_server.http.services import Services
 from billfold_server.http.surfaces import refusal_on
 from billfold_server.settings import Settings
@@ -73,6 +73,8 @@ class Pipeline:
             if operation.takes_body:
                 values["body"] = await self._read_body(call, context)
             self._fingerprint(call, values.get("body"))
+            if operation.approval is not None and (known := await self._admit(call, path, query, values)) is not None:
+                return self._answer(call, known)
             return self._answer(call, await operation.handler(call, **values))
         except errors.ProblemError as error:
             context.problem = error
@@ -86,6 +88,42 @@ class Pipeline:
             return page
         return refusal_on(operation.surface, context.problem, context.request_id)
 
+    async def again(self, call: Call, path: Mapping[str, str], query: bytes) -> Answer:
+        """Carry out a request that has waited for approval, and return its answer.
+
+        Args:
+            call: The request, as who asked for it.
+            path: The parameters that stood in its path.
+            query: Its query string.
+        """
+        operation = self.operation
+        try:
+            values = self._read_parameters(path, query)
+            if operation.takes_body:
+                values["body"] = (
+                    call.body if operation.takes_bytes else reading.decode_json(call.body, operation.decoder)
+                )
+            return self._answer(call, await operation.handler(call, **values))
+        except errors.ProblemError as error:
+            return refusal_on(operation.surface, error, call.request_id)
+
+    async def _admit(
+        self, call: Call, path: Mapping[str, str], query: bytes, values: Mapping[str, Any]
+    ) -> Reply[Any] | None:
+        """See that a second person has agreed where one must, and return the answer if it is known by then."""
+        rule = self.operation.approval
+        if rule is None or not await rule.when(call, values):
+            return None
+        request = StoredRequest(
+            operation_id=self.operation.operation_id,
+            path=dict(path),
+            query=query,
+            body=call.body,
+            if_match=call.if_match,
+        )
+        reply: Reply[Any] = await self._services.approvals.admit(call, rule.kind, request)
+        return reply
+
     async def _call(self, context: RequestContext) -> Call:
         """Establish who is asking and that it may."""
         operation, services, headers, caller = self.operation, self._services, context.headers, NOBODY
@@ -94,8 +132,8 @@ class Pipeline:
             context.client = caller.actor
             if operation.scope not in caller.scopes:
                 raise _lacks(operation.scope, headers)
-            if caller.grant_id is not None and not operation.users:
-                raise errors.PermissionDenied("a client may ask this on its own behalf alone, not on a user's")
+            if caller.own is not None and not operation.customers:
+                raise errors.PermissionDenied("a client may not ask this in a customer's name")
             context.rate_limit = services.limits.take(context.tenant, caller.client_id)
             if context.nonce is not None:
                 context.rate_limit = (*context.rate_limit, (b"dpop-nonce", context.nonce.encode()))

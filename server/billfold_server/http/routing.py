@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from billfold_server.http.services import Services
     from billfold_server.tenancy.context import Caller, TenantRef
+    from billfold_server.tenancy.manifest import ApprovalKind
     from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = [
@@ -48,11 +49,13 @@ __all__ = [
     "IdempotencyRef",
     "Link",
     "Need",
+    "NeedsApproval",
     "Operation",
     "Options",
     "Reply",
     "Routes",
     "Signature",
+    "StoredRequest",
     "Surface",
 ]
 
@@ -105,6 +108,37 @@ class Link:
     operation_id: str
     parameters: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, str] = field(default_factory=dict)
+
+
+class StoredRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request as it waits for a second person, to be carried out later.
+
+    Attributes:
+        operation_id: What is asked for.
+        path: The parameters in the address, as text.
+        query: The query string.
+        body: The body as it came.
+        if_match: The ``If-Match`` header.
+    """
+
+    operation_id: str
+    path: dict[str, str]
+    query: bytes
+    body: bytes
+    if_match: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsApproval:
+    """When an operation is only carried out once a second person has agreed to it.
+
+    Attributes:
+        kind: The name that the manifest and the approval have for it.
+        when: Tells of a request, by what was read from it, whether it needs that here and now.
+    """
+
+    kind: "ApprovalKind"
+    when: "Callable[[Call, Mapping[str, Any]], Awaitable[bool]]"
 
 
 class Call(msgspec.Struct, kw_only=True, eq=False):
@@ -210,7 +244,7 @@ class Options(typing.TypedDict, total=False):
     Attributes:
         scope: What the access token must allow. Every operation that needs a token names one.
         resource: For which of the realm's resources the token must be (RFC 8707), below its issuer; empty is any.
-        users: Whether a token opens it that a user has allowed; otherwise a client may ask on its own behalf alone.
+        customers: Whether it may be asked in a customer's name, which the handler holds to what is ``caller.own``.
         status: The status of success; 201 where ``location`` is given, 204 where nothing is returned, else 200.
         errors: What it refuses for reasons of its own, for the document. What any operation may refuse (token, scope,
             form, size, rate, database) is documented by itself.
@@ -232,11 +266,12 @@ class Options(typing.TypedDict, total=False):
         by_itself: Whether it is answered without the database.
         hot: Whether the edge runs it by itself, without the router, which costs as much as everything else together.
             Nothing else changes by that.
+        approval: When a second person must agree first.
     """
 
     scope: str | None
     resource: str
-    users: bool
+    customers: bool
     status: int
     errors: Sequence[type[ProblemError]]
     idempotency: Need
@@ -255,6 +290,7 @@ class Options(typing.TypedDict, total=False):
     in_document: bool
     by_itself: bool
     hot: bool
+    approval: NeedsApproval | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,7 +313,7 @@ class Operation:
     status: int
     scope: str | None = None
     resource: str = "/v1"
-    users: bool = False
+    customers: bool = False
     errors: Sequence[type[ProblemError]] = ()
     idempotency: Need = "none"
     if_match: bool = False
@@ -293,11 +329,15 @@ class Operation:
     in_document: bool = True
     by_itself: bool = False
     hot: bool = False
+    approval: NeedsApproval | None = None
 
     def __post_init__(self) -> None:
         """Refuse a declaration that forgets something."""
         if self.needs_token and self.scope is None:
             msg = f"{self.method} {self.path} needs a scope"
+            raise TypeError(msg)
+        if self.approval is not None and self.idempotency == "none" and self.method == "POST":
+            msg = f"{self.method} {self.path} waits for approval, so carrying it out must be safe to repeat"
             raise TypeError(msg)
         if not self.summary:
             msg = f"{self.handler.__name__} needs a docstring: it is the operation's summary"

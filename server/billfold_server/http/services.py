@@ -34,6 +34,7 @@ class Services:
         idempotency_key: Keys the fingerprints of requests.
         metrics: What is counted.
         engine: The ledger's engine, to which commands are submitted.
+        approvals: Where requests wait for a second person.
         rooms: What else a room keeps for the life of the process, by the room's name.
     """
 
@@ -49,4 +50,5 @@ class Services:
     idempotency_key: bytes
     metrics: Metrics
     engine: Any = None
+    approvals: Any = None
     rooms: dict[str, Any] = field(default_factory=dict)

@@ -18,6 +18,10 @@ class Tx(Protocol):
         """Return a row."""
         ...
 
+    async def fetchval(self, sql: str, *args: Any) -> Any:
+        """Return the first column of the first row."""
+        ...
+
     async def execute(self, sql: str, *args: Any) -> str:
         """Run a statement."""
         ...

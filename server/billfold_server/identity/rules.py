@@ -16,6 +16,8 @@ __all__ = [
 ]
 
 TENANT_SCOPES: Final[dict[str, str]] = {
+    "approvals:decide": "Approve and reject what waits for a second person",
+    "approvals:read": "Read what waits for a second person",
     "audit:read": "Read the audit records",
     "clients:read": "Read API clients",
     "clients:write": "Register and change API clients, within one's own scopes",

@@ -23,7 +23,7 @@ from billfold.ids import Prefix
 from billfold.money import CurrencyCode
 from billfold_server.http.pagination import DEFAULT_LIMIT, Cursor, Limit
 from billfold_server.http.routing import Call, Link, Reply, Routes
-from billfold_server.ledger import kinds, queries, service
+from billfold_server.ledger import approving, kinds, queries, service
 
 __all__ = ["routes"]
 
@@ -93,6 +93,7 @@ async def get_account(call: Call, account_id: AccountId) -> Account:
     etag=True,
     if_match=True,
     errors=(errors.NotFound, errors.InsufficientFunds),
+    approval=approving.OVERDRAFT_LIMIT,
 )
 async def update_account(call: Call, account_id: AccountId, body: UpdateAccount) -> Reply[Account]:
     """Change an account's name, metadata or overdraft limit."""
@@ -223,6 +224,7 @@ async def get_journal_entry(call: Call, journal_entry_id: JournalEntryId) -> Jou
     idempotency="required",
     location="/v1/journal-entries/{id}",
     errors=(*service.MOVES_MONEY, errors.HistoryDetached, errors.ReversalExceedsEntry, errors.EntryNotReversible),
+    approval=approving.refund("journal_entry_id", Prefix.JOURNAL_ENTRY),
 )
 async def reverse_journal_entry(
     call: Call, journal_entry_id: JournalEntryId, body: ReverseJournalEntry

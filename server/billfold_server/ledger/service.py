@@ -28,6 +28,7 @@ from billfold_server.http import idempotency, problems
 from billfold_server.http.routing import Call, IdempotencyRef
 from billfold_server.http.routing import Reply as HttpReply
 from billfold_server.ledger import queries, rules
+from billfold_server.ledger.approving import refund
 from billfold_server.ledger.books import Books, Draft
 from billfold_server.ledger.checkpoints import STORES, find_checkpoint
 from billfold_server.ledger.engine import Engine
@@ -94,6 +95,7 @@ __all__ = [
     "place",
     "position",
     "prove",
+    "refund",
     "reverse",
     "signed_head",
     "statement",

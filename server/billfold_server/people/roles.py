@@ -11,7 +11,7 @@ from typing import Final
 
 from billfold.contract.roles import StaffRole
 
-__all__ = ["MANAGES_ROLES", "ROLES", "allowed_scopes"]
+__all__ = ["CUSTOMER_SCOPES", "MANAGES_ROLES", "ROLES", "allowed_scopes"]
 
 _SEES_CUSTOMERS: Final = frozenset(
     {"parties:read", "wallets:read", "transfers:read", "holds:read", "statements:read", "tenant:read"}
@@ -56,6 +56,9 @@ ROLES: Final[dict[StaffRole, frozenset[str]]] = {
     StaffRole.DEVELOPER: frozenset({"clients:read", "clients:write", "clock:write", "events:read", "tenant:read"}),
 }
 """Every role with its scopes."""
+
+CUSTOMER_SCOPES: Final = frozenset({"tenant:read", "wallets:read"})
+"""What a payment service user may allow an app: to look at what is their own, and no more than that."""
 
 MANAGES_ROLES: Final = StaffRole.OWNER
 """Who gives and takes roles, though never their own. A tenant whose staff has one keeps at least one."""

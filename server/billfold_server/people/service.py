@@ -20,6 +20,7 @@ from billfold_server.people.pages import kit
 from billfold_server.people.queries import Tx, UserRow
 from billfold_server.people.sca import Challenge, LinkedAction
 from billfold_server.people.sessions import Session
+from billfold_server.people.standing import UserStanding, scopes_of, standing_of
 from billfold_server.tenancy.context import Caller, TenantRef
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "People",
     "Realm",
     "Session",
+    "UserStanding",
     "begin_sca",
     "create_operator",
     "create_user",
@@ -38,8 +40,10 @@ __all__ = [
     "list_briefly",
     "list_users",
     "new_enrolment_code",
+    "scopes_of",
     "set_user_state",
     "sign_out_everywhere",
+    "standing_of",
     "sweep",
     "unlock_user",
     "use_sca",

@@ -7,7 +7,7 @@ import msgspec
 
 from billfold_server.tenancy.manifest import Manifest
 
-__all__ = ["COMMAND_LINE", "SYSTEM", "Caller", "IdempotencyRef", "TenantRef"]
+__all__ = ["COMMAND_LINE", "SYSTEM", "Caller", "IdempotencyRef", "Own", "TenantRef"]
 
 
 class TenantRef(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +34,25 @@ class TenantRef(msgspec.Struct, frozen=True, kw_only=True):
     revision: int
 
 
+class Own(msgspec.Struct, frozen=True, kw_only=True):
+    """What is a customer's own, beyond which no client may look in their name.
+
+    Attributes:
+        party_id: The party that they are.
+        wallet_ids: Those of its wallets that they have chosen; None is all of them.
+        entries_of: Those of which they also let be seen what has happened; None is all of them.
+    """
+
+    party_id: UUID
+    wallet_ids: frozenset[UUID] | None = None
+    entries_of: frozenset[UUID] | None = None
+
+    def has_wallet(self, wallet_id: UUID, party_id: UUID, *, entries: bool = False) -> bool:
+        """Tell whether a party's wallet is among them, and whether its entries may be seen where they are meant."""
+        chosen = self.entries_of if entries else self.wallet_ids
+        return party_id == self.party_id and (chosen is None or wallet_id in chosen)
+
+
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """Who is acting.
 
@@ -44,6 +63,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         scopes: What its access token allows.
         user_id: The user for whom the client acts, where one has allowed it something.
         grant_id: What that user has allowed; ``Call.tx()`` sees that it still stands.
+        own: What is that user's own, where it is a customer; staff works with everybody's, as far as its roles allow.
     """
 
     actor: str
@@ -52,6 +72,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     scopes: frozenset[str] = frozenset()
     user_id: UUID | None = None
     grant_id: UUID | None = None
+    own: Own | None = None
 
 
 SYSTEM: Final = Caller(actor="system", client_id=UUID(int=0))

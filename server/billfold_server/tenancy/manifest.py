@@ -133,6 +133,19 @@ class Sca(_Part, frozen=True, kw_only=True):
     ] = False
 
 
+ApprovalKind = Literal["client_keys", "overdraft_limit", "refund", "roles", "wallet_unfreeze", "withdrawal"]
+"""What may need a second person."""
+
+
+class Approvals(_Part, frozen=True, kw_only=True):
+    """What is only done once a second person has agreed to it."""
+
+    always: Annotated[list[ApprovalKind], Meta(max_length=20, description="Whatever the amount.")] = []
+    refund_from_minor: Annotated[_PerCurrency, Meta(description="Reversals of so much and more.")] = {}
+    withdrawal_from_minor: Annotated[_PerCurrency, Meta(description="Withdrawals of so much and more.")] = {}
+    expire_after_hours: Annotated[int, Meta(ge=1, le=24 * 90, description="How long a request waits.")] = 72
+
+
 class Manifest(_Part, frozen=True, kw_only=True):
     """Everything that makes one tenant different from another."""
 
@@ -142,6 +155,7 @@ class Manifest(_Part, frozen=True, kw_only=True):
     currencies: Annotated[list[CurrencyCode], Meta(min_length=1, max_length=200)]
     limits: Limits = Limits()
     sca: Sca = Sca()
+    approvals: Approvals = Approvals()
     security_profile: Annotated[
         SecurityProfile, Meta(description="Which OAuth 2 profile the tenant's clients must meet.")
     ] = "fapi2"
@@ -222,6 +236,7 @@ def _contradictions(manifest: Manifest) -> list[tuple[str, str]]:
         "currencies": manifest.currencies,
         "hosts": manifest.hosts,
         "features": manifest.features,
+        "approvals.always": manifest.approvals.always,
     }
     for key, values in lists.items():
         doubled = sorted({str(value) for value in values if values.count(value) > 1})
@@ -242,6 +257,9 @@ def _contradictions(manifest: Manifest) -> list[tuple[str, str]]:
         if not isinstance(publisher.jwks.get("keys"), list) or not publisher.jwks["keys"]
     ]
     found += _unlawful(manifest)
+    for name in ("refund_from_minor", "withdrawal_from_minor"):
+        strangers = sorted(set(getattr(manifest.approvals, name)) - set(manifest.currencies))
+        found += [(f"approvals.{name}.{code}", f"{code} isn't one of the tenant's currencies") for code in strangers]
     if manifest.rate_limit_burst < manifest.rate_limit_per_s:
         found.append(("rate_limit_burst", "must be at least rate_limit_per_s"))
     colors = manifest.brand.colors

@@ -17,7 +17,7 @@ __all__ = ["platform_routes", "routes"]
 routes = Routes(tag="Tenant", description="The tenant itself: its brand, its currencies and what is turned on.")
 
 
-@routes.get("/v1/tenant", scope="tenant:read")
+@routes.get("/v1/tenant", scope="tenant:read", customers=True)
 async def get_tenant(call: Call) -> TenantInfo:
     """Show the tenant.
 

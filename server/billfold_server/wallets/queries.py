@@ -1,6 +1,6 @@
 """The SQL of the wallets room on the readers' side. Lists are keyset pages, newest first."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -44,12 +44,18 @@ async def list_wallets(
     party_id: UUID | None = None,
     status: str | None = None,
     alias: list[tuple[str, str]] | None = None,
+    chosen: Collection[UUID] | None = None,
 ) -> list[WalletRow]:
-    """Return wallets, newest first; ``alias`` lists the schemes and normal forms of which one must be the wallet's."""
+    """Return wallets, newest first.
+
+    ``alias`` lists the schemes and normal forms of which one must be the wallet's, ``chosen`` the wallets beside which
+    there are no others.
+    """
     where = Filter()
     where.add("w.party_id = $", party_id)
     where.add("w.status = $", status)
     where.add("w.id < $", before)
+    where.add("w.id = ANY($::uuid[])", None if chosen is None else list(chosen))
     if alias is not None:
         where.add(
             "w.id IN (SELECT a.wallet_id FROM unnest($::text[], $::text[]) AS n (scheme, normal_value) "

@@ -47,7 +47,7 @@ from billfold.money import CurrencyCode
 from billfold_server.http.pagination import DEFAULT_LIMIT, Cursor, Limit
 from billfold_server.http.routing import Call, Link, Reply, Routes
 from billfold_server.ledger import service as ledger
-from billfold_server.wallets import examples, kinds, queries, service
+from billfold_server.wallets import approving, examples, kinds, queries, service
 from billfold_server.wallets.rows import AliasKey
 from billfold_server.wallets.rules import new_alias
 
@@ -86,7 +86,7 @@ async def create_wallet(call: Call, body: CreateWallet) -> Reply[Wallet]:
     return await ledger.command(call, kinds.CREATE_WALLET, body)
 
 
-@routes.get("/v1/wallets", scope="wallets:read")
+@routes.get("/v1/wallets", scope="wallets:read", customers=True)
 async def list_wallets(
     call: Call,
     *,
@@ -106,15 +106,16 @@ async def list_wallets(
             party_id=None if party_id is None else ids.decode(Prefix.PARTY, party_id),
             status=status,
             alias=alias,
+            own=call.caller.own,
         )
     return call.page("wallets", wallets, limit, key=lambda wallet: [wallet.id])
 
 
-@routes.get("/v1/wallets/{wallet_id}", scope="wallets:read", etag=True, errors=(errors.NotFound,))
+@routes.get("/v1/wallets/{wallet_id}", scope="wallets:read", customers=True, etag=True, errors=(errors.NotFound,))
 async def get_wallet(call: Call, wallet_id: WalletId) -> Wallet:
     """Show a wallet with its balances."""
     async with call.tx() as tx:
-        wallet = await service.get_wallet(tx, ids.decode(Prefix.WALLET, wallet_id))
+        wallet = await service.get_wallet(tx, ids.decode(Prefix.WALLET, wallet_id), own=call.caller.own)
         (shown,) = await service.with_balances(tx, [wallet])
     return shown
 
@@ -151,6 +152,7 @@ async def freeze_wallet(call: Call, wallet_id: WalletId, body: ChangeWalletStatu
     idempotency="optional",
     etag=True,
     errors=(errors.NotFound, errors.WalletNotFrozen, errors.WalletClosed),
+    approval=approving.UNFREEZE,
 )
 async def unfreeze_wallet(call: Call, wallet_id: WalletId, body: ChangeWalletStatus) -> Reply[Wallet]:
     """Let money move in a frozen wallet again."""
@@ -169,7 +171,12 @@ async def close_wallet(call: Call, wallet_id: WalletId, body: ChangeWalletStatus
     return await _change_status(call, wallet_id, "close", body)
 
 
-@routes.get("/v1/wallets/{wallet_id}/balances", scope="wallets:read", errors=(errors.NotFound, errors.HistoryDetached))
+@routes.get(
+    "/v1/wallets/{wallet_id}/balances",
+    scope="wallets:read",
+    customers=True,
+    errors=(errors.NotFound, errors.HistoryDetached),
+)
 async def list_wallet_balances(
     call: Call,
     wallet_id: WalletId,
@@ -183,13 +190,13 @@ async def list_wallet_balances(
     """
     key = ids.decode(Prefix.WALLET, wallet_id)
     async with call.tx() as tx:
-        await service.get_wallet(tx, key)
+        await service.get_wallet(tx, key, own=call.caller.own)
         accounts = (await ledger.list_wallet_accounts(tx, [key]))[key]
         balances = await ledger.balances_as_of(tx, accounts, effective_at=effective_at, recorded_at=recorded_at)
     return Page(data=balances, next_cursor=None)
 
 
-@routes.get("/v1/wallets/{wallet_id}/statement", scope="wallets:read", errors=(errors.NotFound,))
+@routes.get("/v1/wallets/{wallet_id}/statement", scope="wallets:read", customers=True, errors=(errors.NotFound,))
 async def get_wallet_statement(
     call: Call,
     wallet_id: WalletId,
@@ -208,7 +215,7 @@ async def get_wallet_statement(
     after = call.cursors.decode("wallet-statement", cursor)
     key = ids.decode(Prefix.WALLET, wallet_id)
     async with call.tx() as tx:
-        await service.get_wallet(tx, key)
+        await service.get_wallet(tx, key, own=call.caller.own, entries=True)
         accounts = (await ledger.list_wallet_accounts(tx, [key]))[key]
         lines = await ledger.statement(
             tx,
@@ -341,6 +348,7 @@ async def get_transfer(call: Call, transfer_id: TransferId) -> Reply[Transfer]:
     idempotency="required",
     location="/v1/journal-entries/{id}",
     errors=_REVERSES,
+    approval=ledger.refund("transfer_id", Prefix.TRANSFER),
 )
 async def reverse_transfer(call: Call, transfer_id: TransferId, body: ReverseTransfer) -> Reply[JournalEntry]:
     """Undo a transfer, whole or in part; never more than the original."""
@@ -383,6 +391,7 @@ async def get_top_up(call: Call, top_up_id: TopUpId) -> Reply[TopUp]:
     idempotency="required",
     location="/v1/journal-entries/{id}",
     errors=_REVERSES,
+    approval=ledger.refund("top_up_id", Prefix.TOP_UP),
 )
 async def reverse_top_up(call: Call, top_up_id: TopUpId, body: ReverseTransfer) -> Reply[JournalEntry]:
     """Undo a top-up, whole or in part; never more than the original."""
@@ -395,6 +404,7 @@ async def reverse_top_up(call: Call, top_up_id: TopUpId, body: ReverseTransfer) 
     idempotency="required",
     location="/v1/withdrawals/{id}",
     errors=(*_MOVES, errors.AccountNotUsable, errors.CurrencyMismatch),
+    approval=approving.WITHDRAWAL,
     links=(
         Link(operation_id="getWithdrawal", parameters={"withdrawal_id": "$response.body#/id"}),
         Link(operation_id="reverseWithdrawal", parameters={"withdrawal_id": "$response.body#/id"}),
@@ -425,6 +435,7 @@ async def get_withdrawal(call: Call, withdrawal_id: WithdrawalId) -> Reply[Withd
     idempotency="required",
     location="/v1/journal-entries/{id}",
     errors=_REVERSES,
+    approval=ledger.refund("withdrawal_id", Prefix.WITHDRAWAL),
 )
 async def reverse_withdrawal(call: Call, withdrawal_id: WithdrawalId, body: ReverseTransfer) -> Reply[JournalEntry]:
     """Undo a withdrawal, whole or in part; never more than the original."""

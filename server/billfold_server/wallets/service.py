@@ -10,7 +10,7 @@ from billfold.contract.wallets import AliasScheme, BulkMode, CreateTransfer, Cre
 from billfold_server.http import idempotency
 from billfold_server.http.routing import Call
 from billfold_server.ledger import service as ledger
-from billfold_server.tenancy.context import IdempotencyRef
+from billfold_server.tenancy.context import IdempotencyRef, Own
 from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.wallets import kinds, queries
 from billfold_server.wallets.kinds import Movement, cash_account, move, wallet_account
@@ -39,14 +39,20 @@ __all__ = [
 ]
 
 
-async def get_wallet(tx: TenantTx, wallet_id: UUID) -> WalletRow:
+async def get_wallet(tx: TenantTx, wallet_id: UUID, *, own: Own | None = None, entries: bool = False) -> WalletRow:
     """Return a wallet.
+
+    Args:
+        tx: The tenant's transaction.
+        wallet_id: Which one.
+        own: What is a customer's own, where it is asked in their name; what isn't doesn't exist for them.
+        entries: Whether it is about what has happened on it.
 
     Raises:
         NotFound: There is none.
     """
     wallet = await queries.find_wallet(tx, wallet_id)
-    if wallet is None:
+    if wallet is None or (own is not None and not own.has_wallet(wallet.id, wallet.party_id, entries=entries)):
         detail = "There is no such wallet."
         raise errors.NotFound(detail)
     return wallet
@@ -66,10 +72,21 @@ async def list_wallets(
     party_id: UUID | None,
     status: str | None,
     alias: str | None,
+    own: Own | None = None,
 ) -> list[Wallet]:
-    """Return wallets, newest first; ``alias`` is compared as each of the schemes that it could be."""
+    """Return wallets, newest first; ``alias`` is compared as each of the schemes that it could be.
+
+    Where it is asked in a customer's name, there are no other wallets than their ``own``.
+    """
+    chosen = None
+    if own is not None:
+        if party_id not in {None, own.party_id}:
+            return []
+        party_id, chosen = own.party_id, own.wallet_ids
     names = None if alias is None else [(scheme.value, normalise_alias(scheme, alias)) for scheme in AliasScheme]
-    rows = await queries.list_wallets(tx, limit=limit, before=before, party_id=party_id, status=status, alias=names)
+    rows = await queries.list_wallets(
+        tx, limit=limit, before=before, party_id=party_id, status=status, alias=names, chosen=chosen
+    )
     return await with_balances(tx, rows)
 
 

@@ -24,7 +24,7 @@ from billfold.contract.clients import ClientMetadata
 from billfold_server.identity import jose
 from billfold_server.identity.clients import service
 from billfold_server.identity.clients.private_key_jwt import TYPE
-from billfold_server.identity.clients.rows import Client
+from billfold_server.identity.clients.rows import Client, LoginRealm
 from billfold_server.identity.profiles import ClientAuthentication, SigningAlgorithm
 from tests.live import LiveServer
 
@@ -167,6 +167,25 @@ def _certified(certificate: tuple[x509.Certificate, Any], kid: str) -> dict[str,
     return public_jwk(ECKey.import_key(public), kid, x5c=[base64.b64encode(der).decode()])
 
 
+async def _register(
+    live: LiveServer, slug: str | None, asked: ClientMetadata, login_realm: LoginRealm
+) -> tuple[Client, str | None]:
+    services = live.services
+    tenant = None if slug is None else await services.registry.get(slug)
+    realm = services.identity.realm(tenant)
+    scope = services.database.platform_tx() if tenant is None else services.database.tx(tenant)
+    async with scope as tx:
+        return await service.register(
+            tx,
+            services.keyring,
+            asked,
+            realm.profile,
+            now=services.clock.now(),
+            platform=realm.platform,
+            login_realm=login_realm,
+        )
+
+
 def make(
     live: LiveServer,
     slug: str | None,
@@ -176,6 +195,7 @@ def make(
     scopes: list[str] | None = None,
     certificate: tuple[x509.Certificate, Any] | None = None,
     further_keys: Sequence[dict[str, Any]] = (),
+    login_realm: LoginRealm = "psu",
     **more: Any,
 ) -> TestClient:
     """Register a client at a tenant, or (None) at the platform.
@@ -189,6 +209,7 @@ def make(
         certificate: Its certificate with its key, for example one that an authority has issued; otherwise one of its
             own making, where it needs one.
         further_keys: Public keys that it registers as well.
+        login_realm: Whom it asks to sign in, at a tenant.
         more: Further metadata under the names of RFC 7591.
     """
     key, kid = key_for(alg), secrets.token_hex(4)
@@ -207,18 +228,7 @@ def make(
         jwks={"keys": keys},
         **{"client_name": f"client {kid}", **more},
     )
-
-    async def register() -> tuple[Client, str | None]:
-        services = live.services
-        tenant = None if slug is None else await services.registry.get(slug)
-        realm = services.identity.realm(tenant)
-        scope = services.database.platform_tx() if tenant is None else services.database.tx(tenant)
-        async with scope as tx:
-            return await service.register(
-                tx, services.keyring, asked, realm.profile, now=services.clock.now(), platform=realm.platform
-            )
-
-    client, secret = live.run(register())
+    client, secret = live.run(_register(live, slug, asked, login_realm))
     cert, cert_key = certificate or (None, None)
     return TestClient(
         client=client, key=key, kid=kid, alg=alg, secret=secret, certificate=cert, certificate_key=cert_key

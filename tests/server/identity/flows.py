@@ -8,7 +8,7 @@ import base64
 import hashlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,7 +23,7 @@ from joserfc.jwk import KeySet
 from billfold import ids
 from billfold.contract.parties import CreateParty, PartyKind
 from billfold.ids import Prefix
-from billfold_server.identity.clients.rows import Client
+from billfold_server.identity.clients.rows import Client, LoginRealm
 from billfold_server.identity.jose import SigningKey as Key
 from billfold_server.identity.profiles import ClientAuthentication, SigningAlgorithm
 from billfold_server.parties.service import create_party
@@ -52,6 +52,7 @@ __all__ = [
     "sign",
     "signed_answer",
     "stranger",
+    "tokens_of",
     "tx_of",
 ]
 
@@ -169,6 +170,7 @@ def add_app(
     method: ClientAuthentication = "private_key_jwt",
     *,
     alg: SigningAlgorithm = "ES256",
+    login_realm: LoginRealm = "psu",
     **metadata: Any,
 ) -> App:
     """Register a client that asks people.
@@ -178,16 +180,23 @@ def add_app(
         slug: The tenant; None is the platform.
         method: How the client authenticates.
         alg: By what its key signs.
+        login_realm: Whom it asks to sign in, at a tenant.
         metadata: Further metadata, as ``clients_of.make`` takes it.
     """
     said: dict[str, Any] = {
-        "scopes": ["openid", "profile", "email", "offline_access", "wallets:read" if slug else "platform:tenants:read"],
+        "scopes": [
+            "openid",
+            "profile",
+            "email",
+            "offline_access",
+            *(["wallets:read", "holds:read"] if slug else ["platform:tenants:read"]),
+        ],
         "redirect_uris": ["https://app.example/cb", "https://app.example/cb?kept=1"],
         "grant_types": ["authorization_code", "refresh_token"],
         "response_types": ["code"],
         **metadata,
     }
-    return App(live, slug, make(live, slug, method, alg=alg, **said))
+    return App(live, slug, make(live, slug, method, alg=alg, login_realm=login_realm, **said))
 
 
 class Person:
@@ -198,13 +207,22 @@ class Person:
         slug: Whose customer, or (None) an operator of the platform.
         user_id: The row's id.
         party_id: As whom a customer owns wallets.
+        login_realm: Whose sign-in they have.
     """
 
-    def __init__(self, live: LiveServer, slug: str | None, user_id: UUID, party_id: UUID | None) -> None:
+    def __init__(
+        self,
+        live: LiveServer,
+        slug: str | None,
+        user_id: UUID,
+        party_id: UUID | None,
+        login_realm: LoginRealm = "psu",
+    ) -> None:
         self.live = live
         self.slug = slug
         self.user_id = user_id
         self.party_id = party_id
+        self.login_realm = login_realm
 
     def browser(self, *, ago_s: float = 1, acr: str = "urn:openbanking:psd2:sca") -> Browser:
         """Return a browser in which they have signed in so long ago."""
@@ -227,7 +245,7 @@ class Person:
                 )  # fmt: skip
 
         self.live.run(insert())
-        name = f"billfold-session-{'psu' if self.slug else 'operator'}"
+        name = f"billfold-session-{self.login_realm}"
         browser.cookies.set(name, cookie, domain="127.0.0.1", path=urlsplit(self.live.base(self.slug)).path)
 
 
@@ -245,24 +263,35 @@ async def tx_of(live: LiveServer, slug: str | None) -> AsyncIterator[Any]:
         yield tx
 
 
-def add_person(live: LiveServer, slug: str | None) -> Person:
-    """Make a customer of a tenant, or an operator of the platform."""
+def add_person(live: LiveServer, slug: str | None, *, roles: Sequence[str] = ()) -> Person:
+    """Make a customer of a tenant, a member of its staff where there are roles, or an operator of the platform."""
     user_id, name = ids.uuid7(), secrets.token_hex(8)
+    login_realm: LoginRealm = "operator" if slug is None else "staff" if roles else "psu"
 
     async def insert() -> UUID | None:
         now, party_id = live.services.clock.now(), None
         async with tx_of(live, slug) as tx:
-            if slug is not None:
+            if login_realm == "psu":
                 party = await create_party(tx, CALLER, CreateParty(kind=PartyKind.PERSON, name="Ada"))
                 party_id = ids.decode(Prefix.PARTY, party.id)
             await tx.execute(
                 "INSERT INTO users (id, login_realm, login_name, display_name, party_id, roles, state, handle, version,"
-                " created_at, updated_at) VALUES ($1, $2, $3, 'Ada', $4, '{}', 'active', $5, 1, $6, $6)",
-                user_id, "psu" if slug else "operator", name, party_id, secrets.token_bytes(32), now,
+                " created_at, updated_at) VALUES ($1, $2, $3, 'Ada', $4, $7, 'active', $5, 1, $6, $6)",
+                user_id, login_realm, name, party_id, secrets.token_bytes(32), now, list(roles),
             )  # fmt: skip
         return party_id
 
-    return Person(live, slug, user_id, live.run(insert()))
+    return Person(live, slug, user_id, live.run(insert()), login_realm)
+
+
+def tokens_of(app: App, person: Person, **changes: Any) -> dict[str, Any]:
+    """Let a person allow what an app asks, and return what the token endpoint gives it for the code."""
+    browser = person.browser()
+    said = answer_of(app, decide(browser, ask(browser, app, **changes)))
+    form = {"grant_type": "authorization_code", "code": said["code"], "code_verifier": app.verifier}
+    answer = app.post("/oauth/token", {**form, "redirect_uri": app.client.redirect_uris[0]})
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
 
 
 class _Later:

@@ -64,10 +64,7 @@ class TestACommitWhoseAnswerIsLost:
 
     @pytest.mark.parametrize("known", [False, True])
     async def test_is_told_by_the_key(self, server: EmbeddedPostgres, bench: Bench, *, known: bool) -> None:
-        """Who asked hears that nobody knows, and a copy gets the answer that was kept with the money.
-
-        That is so whether the batch has taken the ledger first, or was decided on what the engine knew.
-        """
+        """Who asked hears that nobody knows, and a copy gets the answer that was kept, on either path."""
         if known:
             await bench.top_up(1, 1)
         administrator = await asyncpg.connect(server.dsn("postgres"))

@@ -110,17 +110,33 @@ class TestAnExport:
 
 NO_BOOKS = {
     "api_clients",
+    "approvals",
     "audit_records",
+    "authorization_codes",
+    "enrolment_codes",
+    "factors",
+    "grants",
+    "interactions",
     "job_schedules",
     "jobs",
     "migration",
     "outbox_events",
     "publisher_cursors",
+    "pushed_requests",
+    "recovery_codes",
+    "refresh_tokens",
     "relay_head",
+    "revoked_tokens",
+    "sca_challenges",
+    "seen_tokens",
+    "sessions",
+    "sign_in_failures",
     "signing_keys",
+    "spent_challenges",
     "tenant_clock",
+    "users",
 }
-"""What a tenant has besides its books: its secrets and its clock, what was said and what is to be done."""
+"""What a tenant has besides its books: people and what they allow, its secrets, its clock, what is said and to be done."""
 
 
 class TestBrokenBooks:

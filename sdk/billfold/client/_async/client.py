@@ -8,6 +8,7 @@ from billfold.auth._async.authority import AsyncAuthority
 from billfold.auth._async.tokens import AsyncTokens
 from billfold.auth.credentials import ClientAuthentication, ClientCredentials
 from billfold.client import _options as options
+from billfold.client._async.approvals import AsyncApprovals
 from billfold.client._async.backend import DefaultTransport
 from billfold.client._async.clients import AsyncClients
 from billfold.client._async.holds import AsyncHolds
@@ -209,6 +210,7 @@ class AsyncBillfold(_AsyncClient):
         audit_records: Who did it.
         users: The people who sign in at the tenant's pages.
         clients: Who may ask for access tokens.
+        approvals: What waits for a second person.
     """
 
     def _open(self, session: AsyncSession) -> None:
@@ -230,6 +232,7 @@ class AsyncBillfold(_AsyncClient):
         self.events = AsyncEvents(session)
         self.audit_records = AsyncAuditRecords(session)
         self.clients = AsyncClients(session)
+        self.approvals = AsyncApprovals(session)
 
 
 class AsyncBillfoldPlatform(_AsyncClient):

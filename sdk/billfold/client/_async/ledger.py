@@ -95,6 +95,7 @@ class AsyncAccounts(AsyncResource):
 
         Raises:
             errors.PreconditionFailed: The account has changed since that version.
+            errors.ApprovalRequired: Another person must approve the overdraft limit first.
         """
         body = encoding.changes(name=name, overdraft_limit_minor=overdraft_limit_minor, metadata=metadata)
         return await self._change(operations.UPDATE_ACCOUNT, account_id, body=body, if_match=if_match)

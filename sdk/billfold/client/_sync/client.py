@@ -13,6 +13,7 @@ from billfold.client import _options as options
 from billfold.client._flow import Kit, Timeouts
 from billfold.client._message import Hooks, Transport
 from billfold.client._retry import RetryBudget
+from billfold.client._sync.approvals import Approvals
 from billfold.client._sync.backend import DefaultTransport
 from billfold.client._sync.clients import Clients
 from billfold.client._sync.holds import Holds
@@ -211,6 +212,7 @@ class Billfold(_Client):
         audit_records: Who did it.
         users: The people who sign in at the tenant's pages.
         clients: Who may ask for access tokens.
+        approvals: What waits for a second person.
     """
 
     def _open(self, session: Session) -> None:
@@ -232,6 +234,7 @@ class Billfold(_Client):
         self.events = Events(session)
         self.audit_records = AuditRecords(session)
         self.clients = Clients(session)
+        self.approvals = Approvals(session)
 
 
 class BillfoldPlatform(_Client):

@@ -55,7 +55,7 @@ async def show(call: "Call", ui_locales: str | None = None) -> Reply[bytes]:
             ids.encode(Prefix.GRANT, grant.id),
             client.name,
             f"{grant.created_at:%Y-%m-%d}",
-            words_for(grant.scopes, grant.details, (), language),
+            words_for(grant.scopes, grant.details, (), language, of_their_own=session.login_realm == "psu"),
         )
         for grant in reversed(grants)
         if (client := clients[grant.client_id]) is not None

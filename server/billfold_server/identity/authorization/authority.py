@@ -5,13 +5,13 @@ a tenant has, and one customer can't give away the wallets of all others. What a
 grant, of which the token response tells the client.
 """
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from billfold_server.identity.authorization import details
 from billfold_server.identity.authorization.details import Owner
 from billfold_server.identity.authorization.parameters import AuthorizationRequest
-from billfold_server.identity.rules import OPENID_SCOPES, PLATFORM_SCOPES
+from billfold_server.identity.rules import OPENID_SCOPES
+from billfold_server.people.service import scopes_of
 
 if TYPE_CHECKING:
     from billfold_server.people.service import Session
@@ -20,16 +20,11 @@ __all__ = ["allowed_scopes", "may_allow"]
 
 _OF_ANYBODY: Final = frozenset(OPENID_SCOPES)
 
-_BY_LOGIN_REALM: Final[Mapping[str, frozenset[str]]] = {
-    "psu": _OF_ANYBODY,
-    "operator": _OF_ANYBODY | frozenset(PLATFORM_SCOPES),
-}
-
 
 def allowed_scopes(request: AuthorizationRequest, session: "Session") -> list[str]:
     """Return which of the scopes that are asked for are this person's to allow."""
-    theirs = _BY_LOGIN_REALM.get(session.login_realm, frozenset())
-    return [scope for scope in request.scopes if scope in theirs]
+    theirs = scopes_of(session.login_realm, session.roles)
+    return [scope for scope in request.scopes if theirs is None or scope in theirs or scope in _OF_ANYBODY]
 
 
 async def may_allow(tx: Any, request: AuthorizationRequest, session: "Session") -> bool:

@@ -63,6 +63,7 @@ def page(call: "Call", asked: Asked, session: Session, *, ui_locales: str | None
             request.details,
             {**request.claims.userinfo, **request.claims.id_token},
             language_of(call, ui_locales=ui_locales, preferred=preferred),
+            of_their_own=session.login_realm == "psu",
         ),
         "payment": details.payment_among(request.details),
         "amount": amount_text,
@@ -75,20 +76,36 @@ def page(call: "Call", asked: Asked, session: Session, *, ui_locales: str | None
 
 
 def words_for(
-    scopes: Iterable[str], given: Iterable[Mapping[str, Any]], claims: Container[str], language: str
+    scopes: Iterable[str],
+    given: Iterable[Mapping[str, Any]],
+    claims: Container[str],
+    language: str,
+    *,
+    of_their_own: bool,
 ) -> list[str]:
     """Return what is asked in a language's words: what scopes allow, what is told of the person, and details.
+
+    A customer's scopes open what is their own alone, and say so; where details choose wallets, those are said instead.
 
     Args:
         scopes: As they stand in the grant.
         given: Authorization details that were checked once; a type that is no longer there is passed over.
         claims: Claims that are asked for by name.
         language: Of the page.
+        of_their_own: Whether the person is a customer.
     """
-    known = vocabulary(language)
-    keys = [(f"consent.scope_{scope.replace(':', '_')}", scope) for scope in scopes if scope != "openid"]
-    lines = [known[key] if key in known else text_of(language, "consent.other", scope=scope) for key, scope in keys]
+    known, given = vocabulary(language), list(given)
+    chosen = of_their_own and any(each["type"] == "wallet_access" for each in given)
+    shown = [scope for scope in scopes if scope != "openid" and not (chosen and scope == "wallets:read")]
+    lines = [_words_of(known, language, scope, of_their_own=of_their_own) for scope in shown]
     lines += [text_of(language, f"consent.claim_{name}") for name in _OF_PEOPLE if name in claims]
     there = [each for each in given if each["type"] in details.kinds()]
     lines += [text_of(language, line.text, **line.facts) for each in there for line in details.describe(each)]
     return list(dict.fromkeys(lines))
+
+
+def _words_of(known: Mapping[str, str], language: str, scope: str, *, of_their_own: bool) -> str:
+    name = scope.replace(":", "_")
+    keys = [f"consent.own_{name}"] if of_their_own else []
+    found = next((known[key] for key in (*keys, f"consent.scope_{name}") if key in known), None)
+    return text_of(language, "consent.other", scope=scope) if found is None else found

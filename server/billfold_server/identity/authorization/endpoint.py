@@ -87,7 +87,7 @@ async def resume(call: "Call", interaction_id: str, ui_locales: str | None = Non
         asked = await _find(call, tx, interaction_id)
         if asked is None:
             return _gone(call)
-        session = await current_session(call, tx=tx)
+        session = await current_session(call, asked.client.login_realm, tx=tx)
         verdict = _judge(call, asked, session)
         may = session is not None and verdict == "enough" and await authority.may_allow(tx, asked.request, session)
         if session is not None and may:
@@ -118,9 +118,9 @@ async def decide(call: "Call", form: dict[str, str]) -> Reply[bytes]:
     interaction_id = form.get("interaction", "")
     async with transaction(call.services, _realm(call)) as tx:
         asked = await _find(call, tx, interaction_id)
-        session = await current_session(call, tx=tx)
-    if asked is None:
-        return _gone(call)
+        if asked is None:
+            return _gone(call)
+        session = await current_session(call, asked.client.login_realm, tx=tx)
     if session is None or _judge(call, asked, session) != "enough" or session.user_id != asked.interaction.user_id:
         # Somebody else has signed in meanwhile, or nobody is any more: what was shown was shown to another.
         return _go(consent.address_of(call, interaction_id))
@@ -253,7 +253,7 @@ def _sign_in_at(call: "Call", asked: Asked) -> str:
     query = {"interaction": asked.interaction_id}
     if asked.request.ui_locales is not None:
         query["ui_locales"] = asked.request.ui_locales
-    return f"{root_of(call)}/sign-in?{urlencode(query)}"
+    return f"{root_of(call, asked.client.login_realm)}/sign-in?{urlencode(query)}"
 
 
 def _judge(call: "Call", asked: Asked, session: Session | None) -> sign_in.Verdict:

@@ -22,7 +22,7 @@ from billfold.ids import Prefix
 from billfold_server.identity import rules
 from billfold_server.identity.clients import names
 from billfold_server.identity.clients.keys import check_jwks, signing_keys
-from billfold_server.identity.clients.rows import Client
+from billfold_server.identity.clients.rows import Client, LoginRealm
 from billfold_server.identity.profiles import ClientAuthentication, Profile
 
 __all__ = ["WITH_SECRET", "MetadataRefused", "change_client", "described", "make_client", "metadata_of", "shown"]
@@ -83,6 +83,7 @@ def make_client(
     now: datetime,
     platform: bool = False,
     registered_by: str = "operator",
+    login_realm: LoginRealm = "psu",
     default_scopes: Collection[str] = (),
 ) -> Client:
     """Return the client that is asked for, once all of it is right and fits together.
@@ -94,6 +95,7 @@ def make_client(
         now: The real time.
         platform: Whether it is an operator's client of the platform.
         registered_by: Who let it in.
+        login_realm: Whom it asks to sign in, at a tenant.
         default_scopes: What it may ask for, where it says nothing of that.
 
     Raises:
@@ -119,6 +121,7 @@ def make_client(
         grant_types=grants,
         response_types=["code"] if "authorization_code" in grants else [],
         registered_by=registered_by,
+        login_realm="operator" if platform else login_realm,
         created_at=now,
         updated_at=now,
         **members,

@@ -19,6 +19,7 @@ __all__ = [
     "Client",
     "ClientState",
     "Kept",
+    "LoginRealm",
     "Registered",
     "find_client",
     "find_clients",
@@ -27,6 +28,9 @@ __all__ = [
     "lock_client",
     "update_client",
 ]
+
+LoginRealm = Literal["psu", "staff", "operator"]
+"""Whose sign-in it is, as people's pages have them."""
 
 ClientState = Literal["active", "disabled", "deleted"]
 """Whether a client is let in; one that is deleted stays as a row, because audit and consents name it."""
@@ -68,6 +72,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
         software_id: Which software it is an instance of.
         software_version: Of which version.
         registered_by: ``operator``, ``open`` or the issuer of the software statement by which it came.
+        login_realm: Whom it asks to sign in: customers, the bank's staff, or operators of the platform.
         version: Counts its changes.
         created_at: When it was registered.
         updated_at: When it was changed last.
@@ -105,6 +110,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     software_id: str | None = None
     software_version: str | None = None
     registered_by: str = "operator"
+    login_realm: LoginRealm = "psu"
     version: int = 1
     created_at: datetime
     updated_at: datetime
@@ -145,7 +151,7 @@ _OF_CLIENT: Final = tuple(name for name in Client.__struct_fields__ if name != "
 _OF_KEPT: Final = Kept.__struct_fields__
 _ALL: Final = (*_OF_CLIENT, *_OF_KEPT)
 _COLUMNS: Final = ", ".join(_ALL)
-_NEVER_CHANGED: Final = frozenset({"id", "created_at", "registered_by"})
+_NEVER_CHANGED: Final = frozenset({"id", "created_at", "registered_by", "login_realm"})
 
 _INSERT: Final = (
     f"INSERT INTO api_clients ({_COLUMNS}) "  # noqa: S608 - constants

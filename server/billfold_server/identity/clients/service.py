@@ -15,7 +15,7 @@ from billfold_server.audit import service as audit
 from billfold_server.identity.clients import authentication, client_secret, metadata, rows
 from billfold_server.identity.clients.authentication import Evidence
 from billfold_server.identity.clients.metadata import MetadataRefused
-from billfold_server.identity.clients.rows import Client, Kept, Registered
+from billfold_server.identity.clients.rows import Client, Kept, LoginRealm, Registered
 from billfold_server.identity.profiles import PROFILES, Profile
 from billfold_server.identity.queries import Tx
 from billfold_server.identity.realms import Realm
@@ -101,6 +101,7 @@ async def register(
     platform: bool = False,
     caller: Caller = SYSTEM,
     registered_by: str = "operator",
+    login_realm: LoginRealm = "psu",
     registration_token: str | None = None,
 ) -> tuple[Client, str | None]:
     """Register a client, and return it with its secret where it has one, which is shown this once.
@@ -114,6 +115,7 @@ async def register(
         platform: Whether it is an operator's client of the platform.
         caller: Who asks for it.
         registered_by: Who let it in.
+        login_realm: Whom it asks to sign in, at a tenant.
         registration_token: By what it may be managed later (RFC 7592), where it registers itself.
 
     Raises:
@@ -121,7 +123,13 @@ async def register(
     """
     client_id = ids.uuid7()
     client = metadata.make_client(
-        asked, profile, client_id=client_id, now=now, platform=platform, registered_by=registered_by
+        asked,
+        profile,
+        client_id=client_id,
+        now=now,
+        platform=platform,
+        registered_by=registered_by,
+        login_realm=login_realm,
     )
     secret = f"bfs_{secrets.token_urlsafe(32)}" if client.authentication in metadata.WITH_SECRET else None
     kept = Kept(

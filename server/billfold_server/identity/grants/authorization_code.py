@@ -17,7 +17,7 @@ from billfold_server.identity.authorization.codes import Code, Used
 from billfold_server.identity.grants import refresh_tokens
 from billfold_server.identity.grants.frame import Asking, Decision, OAuthClient
 from billfold_server.identity.grants.narrowing import narrowed_details
-from billfold_server.identity.grants.service import find_grant, revoke_grant
+from billfold_server.identity.grants.service import revoke_grant, usable_grant
 from billfold_server.identity.queries import Tx
 from billfold_server.identity.rules import granted_scopes
 from billfold_server.identity.tokens import resources
@@ -102,7 +102,7 @@ class AuthorizationCode:
             caller = Caller(actor=client.client_id, client_id=client.id)
             await revoke_grant(tx, found.grant_id, REUSED, now=asking.now, caller=caller)
         elif found is not None:
-            asking.loaded, asking.grant = found, await find_grant(tx, found.grant_id)
+            asking.loaded, asking.grant = found, await usable_grant(tx, found.grant_id)
 
     async def write(self, tx: Tx, asking: Asking, decision: Decision) -> None:
         """Write the refresh token."""

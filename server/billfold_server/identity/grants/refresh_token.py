@@ -14,7 +14,7 @@ from billfold_server.identity.grants import refresh_tokens
 from billfold_server.identity.grants.frame import Asking, Decision, OAuthClient
 from billfold_server.identity.grants.narrowing import narrowed_details
 from billfold_server.identity.grants.refresh_tokens import RefreshToken
-from billfold_server.identity.grants.service import find_grant, revoke_grant
+from billfold_server.identity.grants.service import revoke_grant, usable_grant
 from billfold_server.identity.queries import Tx
 from billfold_server.identity.rules import granted_scopes
 from billfold_server.identity.tokens import resources
@@ -50,7 +50,7 @@ class _Grant(RefreshTokenGrant):
         grant = asking.grant
         if row is None or row.rotated_at is not None or row.expires_at <= asking.now:
             return None
-        if grant is None or grant.revoked_at is not None:
+        if grant is None:
             return None
         if row.jkt is not None and not hmac.compare_digest(row.jkt, asking.binding.jkt or ""):
             return None
@@ -95,7 +95,7 @@ class RefreshTokens:
             caller = Caller(actor=client.client_id, client_id=client.id)
             await revoke_grant(tx, row.grant_id, REUSED, now=asking.now, caller=caller)
             return
-        asking.loaded, asking.grant = row, await find_grant(tx, row.grant_id)
+        asking.loaded, asking.grant = row, await usable_grant(tx, row.grant_id)
 
     async def write(self, tx: Tx, asking: Asking, decision: Decision) -> None:
         """Let a new token take the place of the one that was shown, where the profile rotates."""

@@ -15,9 +15,10 @@ from billfold import ids
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.identity.queries import Tx
+from billfold_server.people import service as people
 from billfold_server.tenancy.context import SYSTEM, Caller
 
-__all__ = ["Grant", "find_grant", "list_grants", "open_grant", "revoke_grant", "revoke_grants"]
+__all__ = ["Grant", "find_grant", "list_grants", "open_grant", "revoke_grant", "revoke_grants", "usable_grant"]
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +107,15 @@ async def find_grant(tx: Tx, grant_id: UUID) -> Grant | None:
     """Return a grant, also one that has ended, or None."""
     row = await tx.fetchrow(f"SELECT {_COLUMNS} FROM grants WHERE id = $1", grant_id)  # noqa: S608 - a constant
     return None if row is None else _read(row)
+
+
+async def usable_grant(tx: Tx, grant_id: UUID) -> Grant | None:
+    """Return a grant by which something may be issued, or None: it stands, and so does who has allowed it."""
+    grant = await find_grant(tx, grant_id)
+    if grant is None or grant.revoked_at is not None:
+        return None
+    user = await people.standing_of(tx, grant.user_id)
+    return grant if user is not None and user.active else None
 
 
 async def list_grants(tx: Tx, *, user_id: UUID) -> list[Grant]:

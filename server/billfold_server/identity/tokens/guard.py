@@ -23,6 +23,7 @@ from billfold.clock import Clock
 from billfold.ids import Prefix
 from billfold_server.identity.caching import Bounded, Once
 from billfold_server.identity.realms import Realm
+from billfold_server.identity.rules import OPENID_SCOPES
 from billfold_server.identity.signing.service import Signing
 from billfold_server.identity.tokens import access_tokens
 from billfold_server.identity.tokens.access_tokens import Claims, digest_of
@@ -38,7 +39,7 @@ from billfold_server.identity.tokens.standings import (
     read_grant,
     read_standing,
 )
-from billfold_server.tenancy.context import Caller, TenantRef
+from billfold_server.tenancy.context import Caller, Own, TenantRef
 
 if TYPE_CHECKING:
     from billfold_server.tenancy.transaction import Database
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = ["Guard", "Request"]
 
 _FORM = re.compile(r"(?i:(bearer|dpop)) +([A-Za-z0-9._~+/-]+=*)")
+_OF_ANYBODY: Final = frozenset(OPENID_SCOPES)
 _TOLD: Final = "the access token isn't valid here and now"
 
 
@@ -152,7 +154,7 @@ class Guard:
             if known is None:
                 known = await self._verify(realm, header, now)
                 self._verified.put(key, known)
-            allowed = await self._allowed(realm, known, now)
+            allowed, own = await self._allowed(realm, known, now)
         except errors.InvalidToken as error:
             raise TokenRefused(str(error), challenges_of(realm.profile, error="invalid_token")) from None
         if resource != known.resource and resource:
@@ -168,6 +170,7 @@ class Guard:
             scopes=allowed,
             user_id=known.user_id,
             grant_id=known.grant_id,
+            own=own,
         )
 
     async def inspect(self, realm: Realm, token: str) -> Claims | None:
@@ -213,8 +216,8 @@ class Guard:
 
     # What can have changed since it was issued.
 
-    async def _allowed(self, realm: Realm, known: _Known, now: datetime) -> frozenset[str]:
-        """Return what a token still allows.
+    async def _allowed(self, realm: Realm, known: _Known, now: datetime) -> tuple[frozenset[str], Own | None]:
+        """Return what a token still allows, and what is its customer's own.
 
         Raises:
             errors.InvalidToken: It has ended or was revoked, or its client or grant doesn't stand.
@@ -230,17 +233,22 @@ class Guard:
             key_stands = await self._signing.public_key(realm, known.kid) is not None
             stands = key_stands and standing.active and known.digest not in standing.revoked
             known.standing, known.allowed = standing, known.scopes & standing.scopes if stands else None
-        if known.allowed is None or (known.grant_id is not None and not await self._grant_stands(realm, known)):
+        if known.allowed is None:
             raise errors.InvalidToken(_TOLD)
-        return known.allowed
+        if known.grant_id is None:
+            return known.allowed, None
+        grant = await self._grant(realm, known)
+        if not grant.stands:
+            raise errors.InvalidToken(_TOLD)
+        return known.allowed if grant.scopes is None else known.allowed & (grant.scopes | _OF_ANYBODY), grant.own
 
-    async def _grant_stands(self, realm: Realm, known: _Known) -> bool:
+    async def _grant(self, realm: Realm, known: _Known) -> GrantStanding:
         assert known.grant_id is not None
         standing = self._grants.get((realm.owner, known.grant_id))
         if standing is None or time.monotonic() - standing.read_at >= STANDING_S:
             work = self._read_grant(realm, known.grant_id, known.client_id)
             standing = await self._once.do(("grant", realm.owner, known.grant_id), work)
-        return standing.stands
+        return standing
 
     async def _read_standing(self, realm: Realm, client_id: UUID, former: Standing | None) -> Standing:
         async with self._tx(realm) as tx:

@@ -117,14 +117,14 @@ async def revoke_platform_token(call: Call, body: bytes) -> Reply[None]:
     return await _asked(call, body, revoke)
 
 
-@routes.get("/oauth/userinfo", audience="tenant", scope="openid", resource="", users=True, in_document=False)
+@routes.get("/oauth/userinfo", audience="tenant", scope="openid", resource="", customers=True, in_document=False)
 async def get_userinfo(call: Call) -> UserInfo:
     """Show who has signed in (OpenID Connect Core, section 5.3)."""
     return await userinfo(call)
 
 
 @routes.post(
-    "/oauth/userinfo", audience="tenant", status=200, scope="openid", resource="", users=True, in_document=False
+    "/oauth/userinfo", audience="tenant", status=200, scope="openid", resource="", customers=True, in_document=False
 )
 async def post_userinfo(call: Call) -> UserInfo:
     """Show who has signed in (OpenID Connect Core, section 5.3)."""
@@ -132,7 +132,7 @@ async def post_userinfo(call: Call) -> UserInfo:
 
 
 @platform_routes.get(
-    "/platform/oauth/userinfo", audience="platform", scope="openid", resource="", users=True, in_document=False
+    "/platform/oauth/userinfo", audience="platform", scope="openid", resource="", customers=True, in_document=False
 )
 async def get_platform_userinfo(call: Call) -> UserInfo:
     """Show which operator has signed in (OpenID Connect Core, section 5.3)."""

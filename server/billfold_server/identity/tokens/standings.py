@@ -12,7 +12,11 @@ from uuid import UUID
 
 import msgspec
 
+from billfold import ids
+from billfold.ids import Prefix
 from billfold_server.identity.clients import service as clients
+from billfold_server.people import service as people
+from billfold_server.tenancy.context import Own
 
 __all__ = ["STANDING_S", "GrantStanding", "Standing", "read_grant", "read_standing"]
 
@@ -28,13 +32,17 @@ _REVOKED: Final = """
 SELECT digest, revoked_at, expires_at FROM revoked_tokens
 WHERE client_id = $1 AND revoked_at > $2 AND expires_at > $3
 """
-_STANDS: Final = "SELECT revoked_at IS NULL AS stands FROM grants WHERE id = $1 AND client_id = $2"
+_GRANT: Final = """
+SELECT revoked_at IS NULL AS stands, user_id, details::text AS details FROM grants WHERE id = $1 AND client_id = $2
+"""
 
 
 class _Tx(Protocol):
     async def fetch(self, sql: str, *arguments: Any) -> Any: ...
 
     async def fetchrow(self, sql: str, *arguments: Any) -> Any: ...
+
+    async def fetchval(self, sql: str, *arguments: Any) -> Any: ...
 
     async def execute(self, sql: str, *arguments: Any) -> str: ...
 
@@ -57,10 +65,19 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     read_at: float
 
 
-class GrantStanding(msgspec.Struct, frozen=True):
-    """Whether a grant stood at a moment of the monotonic clock."""
+class GrantStanding(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """What a grant allowed at a moment of the monotonic clock.
+
+    Attributes:
+        stands: Whether it had not ended, and its user was let in.
+        scopes: What its user could allow; None is everything.
+        own: What is a customer's own.
+        read_at: When.
+    """
 
     stands: bool
+    scopes: frozenset[str] | None = None
+    own: Own | None = None
     read_at: float
 
 
@@ -91,7 +108,30 @@ async def read_standing(tx: _Tx, client_id: UUID, former: Standing | None, now: 
 
 
 async def read_grant(tx: _Tx, grant_id: UUID, client_id: UUID) -> GrantStanding:
-    """Tell whether a grant to a client stands."""
+    """Return what a grant to a client allows, as its user stands."""
     read_at = time.monotonic()
-    row = await tx.fetchrow(_STANDS, grant_id, client_id)
-    return GrantStanding(row is not None and row["stands"], read_at)
+    row = await tx.fetchrow(_GRANT, grant_id, client_id)
+    user = await people.standing_of(tx, row["user_id"]) if row is not None and row["stands"] else None
+    if row is None or user is None or not user.active:
+        return GrantStanding(stands=False, read_at=read_at)
+    own = None
+    if user.party_id is not None:
+        own = _own(user.party_id, msgspec.json.decode(row["details"]))
+    return GrantStanding(stands=True, scopes=user.scopes, own=own, read_at=read_at)
+
+
+def _own(party_id: UUID, details: list[dict[str, Any]]) -> Own:
+    """Return what is a customer's own, narrowed to the wallets that the details of a grant choose, if they do."""
+    chosen = [
+        (ids.decode(Prefix.WALLET, wallet_id), each["actions"])
+        for each in details
+        if each["type"] == "wallet_access"
+        for wallet_id in each["wallet_ids"]
+    ]
+    if not chosen:
+        return Own(party_id=party_id)
+    return Own(
+        party_id=party_id,
+        wallet_ids=frozenset(wallet_id for wallet_id, _ in chosen),
+        entries_of=frozenset(wallet_id for wallet_id, actions in chosen if "entries" in actions),
+    )

@@ -99,7 +99,11 @@ class Visit(msgspec.Struct, frozen=True, eq=False):
     @property
     def root(self) -> str:
         """Return the path under which the pages of its realm lie."""
-        return self.mount + (_STAFF if self.realm == "staff" else "/auth")
+        return self.root_of(self.realm)
+
+    def root_of(self, realm: LoginRealm) -> str:
+        """Return the path under which the pages of a realm lie."""
+        return self.mount + (_STAFF if realm == "staff" else "/auth")
 
     @property
     def owner(self) -> str:
@@ -271,9 +275,10 @@ def login_realm_of(call: Call) -> LoginRealm:
     return Visit.of(call).realm
 
 
-def root_of(call: Call) -> str:
-    """Return the path under which the pages of the request's realm lie, such as ``/t/sandbox/auth``."""
-    return Visit.of(call).root
+def root_of(call: Call, realm: LoginRealm | None = None) -> str:
+    """Return the path under which the pages of a realm lie, such as ``/t/sandbox/auth``; the request's where absent."""
+    visit = Visit.of(call)
+    return visit.root_of(realm or visit.realm)
 
 
 def language_of(call: Call, *, ui_locales: str | None = None, preferred: str | None = None) -> str:

@@ -58,13 +58,13 @@ class TestACustomer:
     def test_cant_give_away_what_is_everybodys(self, app: App, person: Person) -> None:
         """A scope of the API is about all customers: it isn't shown to one, and isn't in the grant."""
         browser = person.browser()
-        page = ask(browser, app, scope="openid wallets:read")
-        assert "wallets:read" not in page.text
+        page = ask(browser, app, scope="openid holds:read")
+        assert "holds:read" not in page.text
         assert granted(app, answer_of(app, decide(browser, page))["code"]).scopes == ["openid"]
 
     def test_isnt_asked_where_nothing_is_theirs_to_allow(self, app: App, person: Person) -> None:
         """If nothing is left, the client is told that it is denied."""
-        assert answer_of(app, ask(person.browser(), app, scope="wallets:read"))["error"] == "access_denied"
+        assert answer_of(app, ask(person.browser(), app, scope="holds:read"))["error"] == "access_denied"
 
     def test_may_let_others_look_at_their_own_wallets(self, looker: App, person: Person) -> None:
         """What is asked in detail is shown, and is in the grant as it was shown (RFC 9396)."""

@@ -9,11 +9,10 @@ from uuid import UUID
 import httpx
 from joserfc import jws
 
-from billfold import ids
 from billfold_server.identity.authorization import codes
 from billfold_server.identity.grants.service import open_grant
 from tests.live import LiveServer
-from tests.server.identity.flows import App, add_app, challenge_of, tx_of
+from tests.server.identity.flows import App, add_app, add_person, challenge_of, tx_of
 from tests.server.identity.tokens.proofs import Prover
 
 __all__ = ["Asker", "claims_of", "new_asker"]
@@ -25,7 +24,7 @@ class Asker:
     def __init__(self, app: App, prover: Prover | None = None) -> None:
         self.app = app
         self.prover = prover or Prover()
-        self.user_id = ids.uuid7()
+        self.user_id = add_person(app.live, app.slug).user_id
 
     @property
     def live(self) -> LiveServer:

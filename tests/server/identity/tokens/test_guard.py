@@ -201,7 +201,7 @@ class TestAToken:
     def test_of_a_user_opens_only_what_is_meant_for_users(self, asker) -> None:
         """A client can't do on a user's behalf what it may do itself, unless the operation says so."""
         token = asker.redeem(asker.code()).json()["access_token"]
-        answer = asker.get(token, "/v1/wallets")
+        answer = asker.get(token, "/v1/clock")
         assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied")
 
     def test_without_the_scope_is_told_so_in_its_scheme(self, asker) -> None:

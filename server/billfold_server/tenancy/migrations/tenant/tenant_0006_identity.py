@@ -52,6 +52,7 @@ _STATEMENTS = (
         software_id text,
         software_version text,
         registered_by text NOT NULL,
+        login_realm text NOT NULL CHECK (login_realm IN ('psu', 'staff')),
         version integer NOT NULL CHECK (version >= 1),
         secret_digest bytea CHECK (length(secret_digest) = 32),
         former_secret_digest bytea CHECK (length(former_secret_digest) = 32),

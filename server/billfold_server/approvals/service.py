@@ -1,0 +1,290 @@
+"""Keeps requests until a second person has decided, and then carries them out.
+
+A request that needs approval is written down as it came, and refused with the approval's id. Once another person has
+agreed, it runs through the same handler as if it came then, in the name of who has asked and under the same idempotency
+key: so it happens once, however often processes die meanwhile, and who sends it again gets its answer.
+"""
+
+import asyncio
+import hmac
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+import msgspec
+
+from billfold import errors, ids
+from billfold.contract.approvals import Approval, ApprovalStatus, RequestedOperation
+from billfold.ids import Prefix
+from billfold_server.approvals import queries, rules
+from billfold_server.approvals.queries import ApprovalRow
+from billfold_server.approvals.rules import Decision
+from billfold_server.audit import service as audit
+from billfold_server.db.jobs import NewJob, enqueue
+from billfold_server.db.outbox import NewEvent, emit
+from billfold_server.http import idempotency
+from billfold_server.http.routing import Call, IdempotencyRef, Reply, StoredRequest
+from billfold_server.tenancy.clock import tenant_now
+from billfold_server.tenancy.context import Caller, TenantRef
+from billfold_server.tenancy.manifest import ApprovalKind
+from billfold_server.tenancy.transaction import TenantTx
+
+if TYPE_CHECKING:
+    from billfold_server.http.pipeline import Pipeline
+    from billfold_server.http.services import Services
+
+__all__ = ["EXECUTE_JOB", "Approvals", "get_approval", "list_approvals"]
+
+EXECUTE_JOB: Final = "approval.execute"
+
+_RETRIED_FROM: Final = 500
+_RATE_LIMITED: Final = 429
+
+
+class Approvals:
+    """What waits for a second person, at all tenants of a process.
+
+    Args:
+        services: With what requests are carried out.
+    """
+
+    def __init__(self, services: "Services") -> None:
+        self._services = services
+        self._pipelines: Mapping[str, Pipeline] = {}
+
+    def bind(self, pipelines: Mapping[str, "Pipeline"]) -> None:
+        """Say what carries out each operation, by its id."""
+        self._pipelines = pipelines
+
+    async def admit(self, call: Call, kind: ApprovalKind, request: StoredRequest) -> Reply[Any]:
+        """Return the answer of a request that was approved and carried out; every other one is refused.
+
+        Args:
+            call: The request, whose caller is known and may do it.
+            kind: Why it needs a second person.
+            request: What to carry out.
+
+        Raises:
+            errors.ApprovalRequired: It waits from now on, or did already.
+            errors.ApprovalRefused: It was rejected, or its time has run out.
+            errors.RequestInFlight: It is approved, and being carried out.
+            errors.IdempotencyKeyReused: The key belongs to another request.
+        """
+        fresh = self._fresh(call, kind, request)
+        async with call.tx() as tx:
+            now = await tenant_now(tx)
+            lasting = timedelta(hours=call.tenant.manifest.approvals.expire_after_hours)
+            fresh = msgspec.structs.replace(fresh, requested_at=now, expires_at=now + lasting)
+            await queries.insert(tx, fresh)
+            row = await queries.find_by_key(tx, fresh.client_id, fresh.idempotency_key)
+            assert row is not None, "it was just written, or stood there"
+            if row.id == fresh.id:
+                await _tell(tx, call.caller, "approval.requested", row)
+        if not hmac.compare_digest(row.fingerprint, fresh.fingerprint):
+            raise errors.IdempotencyKeyReused("the key belongs to another request", param=idempotency.HEADER)
+        return _known(row, rules.status_at(row.state, row.expires_at, now))
+
+    def _fresh(self, call: Call, kind: ApprovalKind, request: StoredRequest) -> ApprovalRow:
+        approval_id = ids.uuid7()
+        secret = self._services.idempotency_key
+        now = self._services.clock.now()
+        return ApprovalRow(
+            id=approval_id,
+            kind=kind,
+            request=msgspec.json.encode(request),
+            made_by=call.caller.actor,
+            client_id=call.caller.client_id,
+            user_id=call.caller.user_id,
+            # A request without a key gets one for the time when it is carried out.
+            idempotency_key=call.idempotency_key or f"approval:{ids.encode(Prefix.APPROVAL, approval_id)}",
+            fingerprint=(
+                call.idempotency.fingerprint
+                if call.idempotency is not None
+                else idempotency.fingerprint(secret, call.method, call.path, call.body)
+            ),
+            request_id=call.request_id,
+            requested_at=now,
+            expires_at=now,
+            state=ApprovalStatus.PENDING.value,
+        )
+
+    async def decide(self, call: Call, approval_id: UUID, decision: Decision, reason: str | None) -> Reply[Any]:
+        """Approve or reject, as a person other than who has asked; what is approved is carried out at once.
+
+        Raises:
+            errors.NotFound: There is no such approval.
+            errors.PersonRequired: The caller is a program.
+            errors.MakerMayNotDecide: The caller has asked for it.
+            errors.ApprovalNotPending: It is decided, or its time has run out.
+        """
+
+        async def write(tx: TenantTx) -> Approval:
+            await _decide(tx, call.caller, approval_id, decision, reason)
+            return await get_approval(tx, approval_id)
+
+        reply = await idempotency.once(call, write)
+        # The request is carried out also if the approver doesn't wait for it; what isn't approved is left alone.
+        await asyncio.shield(self._try(call.tenant, approval_id))
+        async with call.tx() as tx:
+            shown = await get_approval(tx, approval_id)
+        return msgspec.structs.replace(reply, body=shown)
+
+    async def _try(self, tenant: TenantRef, approval_id: UUID) -> None:
+        """Carry an approved request out, unless that fails for now; then the job does."""
+        try:
+            await self.execute(tenant, approval_id)
+        except errors.ProblemError:
+            return
+
+    async def execute(self, tenant: TenantRef, approval_id: UUID) -> None:
+        """Carry an approved request out, and write down what came of it.
+
+        Raises:
+            errors.Unavailable: It can't be carried out now; nothing is lost by trying again.
+        """
+        async with self._services.database.tx(tenant) as tx:
+            row = _existing(await queries.find(tx, approval_id))
+        if row.state != ApprovalStatus.APPROVED.value:
+            return
+        request = msgspec.json.decode(row.request, type=StoredRequest)
+        pipeline = self._pipelines[request.operation_id]
+        call = self._call(tenant, row, request, pipeline)
+        answer = await pipeline.again(call, request.path, request.query)
+        if answer.status >= _RETRIED_FROM or answer.status == _RATE_LIMITED:
+            raise errors.Unavailable("an approved request can't be carried out now", retry_after_s=1)
+        async with self._services.database.tx(tenant) as tx:
+            now = await tenant_now(tx)
+            if await queries.execute(tx, row.id, at=now, status=answer.status, body=answer.body):
+                await _tell(tx, call.caller, "approval.executed", row, outcome_status=answer.status)
+
+    def _call(self, tenant: TenantRef, row: ApprovalRow, request: StoredRequest, pipeline: "Pipeline") -> Call:
+        """Return the request as it would come from who has asked for it."""
+        services, operation = self._services, pipeline.operation
+        scopes = frozenset({operation.scope}) if operation.scope is not None else frozenset()
+        path = operation.path
+        for name, value in request.path.items():
+            path = path.replace(f"{{{name}}}", value)
+        return Call(
+            services=services,
+            caller=Caller(
+                actor=row.made_by,
+                client_id=row.client_id,
+                user_id=row.user_id,
+                request_id=row.request_id,
+                scopes=scopes,
+            ),
+            request_id=row.request_id or "",
+            method=operation.method,
+            path=path,
+            headers={},
+            base_url=services.identity.realm(tenant).issuer,
+            body=request.body,
+            idempotency_key=row.idempotency_key,
+            idempotency=IdempotencyRef(client_id=row.client_id, key=row.idempotency_key, fingerprint=row.fingerprint),
+            if_match=request.if_match,
+            tenant_or_none=tenant,
+        )
+
+
+def _known(row: ApprovalRow, status: ApprovalStatus) -> Reply[Any]:
+    wire_id = ids.encode(Prefix.APPROVAL, row.id)
+    match status:
+        case ApprovalStatus.EXECUTED:
+            return Reply(body=row.outcome, status=row.outcome_status, replayed=True)
+        case ApprovalStatus.PENDING:
+            raise errors.ApprovalRequired("another person must approve this first", approval_id=wire_id)
+        case ApprovalStatus.APPROVED:
+            raise errors.RequestInFlight("the request is approved, and being carried out")
+    raise errors.ApprovalRefused(f"the request's approval is {status.value}", approval_id=wire_id, outcome=status.value)
+
+
+async def _decide(tx: TenantTx, caller: Caller, approval_id: UUID, decision: Decision, reason: str | None) -> None:
+    row = _existing(await queries.lock(tx, approval_id))
+    decider = rules.check_decider(caller.user_id, row.user_id)
+    now = await tenant_now(tx)
+    status = rules.decided(rules.status_at(row.state, row.expires_at, now), decision)
+    await queries.decide(
+        tx, approval_id, status.value, decided_by=caller.actor, decider_id=decider, decided_at=now, reason=reason
+    )
+    await _tell(tx, caller, f"approval.{status.value}", row, reason=reason)
+    if status is ApprovalStatus.APPROVED:
+        # Should this process die before it has carried the request out, another one does.
+        wire_id = ids.encode(Prefix.APPROVAL, approval_id)
+        payload = msgspec.json.encode({"approval_id": wire_id})
+        await enqueue(tx, NewJob(id=ids.uuid7(), kind=EXECUTE_JOB, due_at=now, payload=payload, dedup_key=wire_id))
+
+
+async def get_approval(tx: TenantTx, approval_id: UUID) -> Approval:
+    """Return an approval.
+
+    Raises:
+        errors.NotFound: The tenant has no such approval.
+    """
+    return _shown(_existing(await queries.find(tx, approval_id)), await tenant_now(tx))
+
+
+async def list_approvals(
+    tx: TenantTx, *, status: ApprovalStatus | None = None, before: UUID | None = None, limit: int = 100
+) -> list[Approval]:
+    """Return approvals, the newest first.
+
+    Args:
+        tx: The tenant's transaction.
+        status: Only those that stand there.
+        before: The approval after which to go on.
+        limit: How many at most.
+    """
+    now = await tenant_now(tx)
+    state = ApprovalStatus.PENDING if status is ApprovalStatus.EXPIRED else status
+    rows = await queries.list_page(
+        tx,
+        before=before,
+        state=None if state is None else state.value,
+        open_at=now if status is ApprovalStatus.PENDING else None,
+        over_at=now if status is ApprovalStatus.EXPIRED else None,
+        limit=limit,
+    )
+    return [_shown(row, now) for row in rows]
+
+
+def _shown(row: ApprovalRow, now: Any) -> Approval:
+    request = msgspec.json.decode(row.request, type=StoredRequest)
+    return Approval(
+        id=ids.encode(Prefix.APPROVAL, row.id),
+        kind=row.kind,
+        status=rules.status_at(row.state, row.expires_at, now),
+        requested=RequestedOperation(
+            operation_id=request.operation_id,
+            path=request.path,
+            body=msgspec.json.decode(request.body) if request.body else None,
+        ),
+        requested_by=row.made_by,
+        requested_at=row.requested_at,
+        expires_at=row.expires_at,
+        decided_by=row.decided_by,
+        decided_at=row.decided_at,
+        reason=row.reason,
+        executed_at=row.executed_at,
+        outcome_status=row.outcome_status,
+        outcome=msgspec.json.decode(row.outcome) if row.outcome else None,
+    )
+
+
+def _existing(row: ApprovalRow | None) -> ApprovalRow:
+    if row is None:
+        raise errors.NotFound("there is no such approval", param="approval_id")
+    return row
+
+
+async def _tell(
+    tx: TenantTx, caller: Caller, happened: str, row: ApprovalRow, *, reason: str | None = None, **facts: int
+) -> None:
+    """Emit the event and record the audit of a step. Neither repeats what the request says."""
+    wire_id = ids.encode(Prefix.APPROVAL, row.id)
+    data = msgspec.json.encode({"id": wire_id, "kind": row.kind, **facts})
+    now = await tenant_now(tx)
+    await emit(tx, NewEvent(id=ids.uuid7(), type=happened, object_id=wire_id, data=data, occurred_at=now))
+    await audit.record(
+        tx, audit.new_record(caller, happened, wire_id, reason=reason, facts={"kind": row.kind, **facts})
+    )

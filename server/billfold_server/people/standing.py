@@ -1,0 +1,45 @@
+"""What somebody may do at this moment, or let an app do in their name."""
+
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from billfold_server.people import queries
+from billfold_server.people.queries import Tx
+from billfold_server.people.roles import CUSTOMER_SCOPES, allowed_scopes
+
+__all__ = ["UserStanding", "scopes_of", "standing_of"]
+
+_ACTIVE: Final = "active"
+
+
+class UserStanding(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody may do.
+
+    Attributes:
+        active: Whether they are let in.
+        party_id: The party that a payment service user is.
+        scopes: What they may allow; None is everything, which is an operator's.
+    """
+
+    active: bool
+    party_id: UUID | None
+    scopes: frozenset[str] | None
+
+
+def scopes_of(login_realm: str, roles: list[str]) -> frozenset[str] | None:
+    """Return what somebody may allow an app, by whose sign-in they have; None is everything of their realm."""
+    if login_realm == "operator":
+        return None
+    return CUSTOMER_SCOPES if login_realm == "psu" else allowed_scopes(roles)
+
+
+async def standing_of(tx: Tx, user_id: UUID) -> UserStanding | None:
+    """Return what somebody may do at this moment, or None where there is nobody of that id."""
+    user = await queries.find_user(tx, user_id)
+    if user is None:
+        return None
+    return UserStanding(
+        active=user.state == _ACTIVE, party_id=user.party_id, scopes=scopes_of(user.login_realm, user.roles)
+    )

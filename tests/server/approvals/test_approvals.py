@@ -1,0 +1,314 @@
+"""Requests that wait for a second person: what is held back, who may decide, and that it happens once."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import httpx
+import pytest
+
+from billfold import errors, ids
+from billfold.contract.approvals import ApprovalStatus
+from billfold.ids import Prefix
+from billfold_server.approvals import rules
+from billfold_server.approvals.rules import DECISIONS
+from billfold_server.http.routing import Call
+from billfold_server.tenancy.context import Caller
+from tests.live import LiveServer
+from tests.tenants import manifest
+
+SLUG = "four_eyes"
+APPROVALS = {
+    "always": ["wallet_unfreeze", "overdraft_limit"],
+    "refund_from_minor": {"EUR": 500},
+    "withdrawal_from_minor": {"EUR": 800},
+}
+APPROVER = UUID("019a0000-0000-7000-8000-000000000001")
+
+
+class Bank:
+    """A tenant that asks for a second person, a client of it, and a wallet with money."""
+
+    def __init__(self, live: LiveServer, client: httpx.Client) -> None:
+        self.live = live
+        self.client = client
+        party = self.post("/v1/parties", {"kind": "person", "name": "Ada"}).json()["id"]
+        self.wallets = [self.post("/v1/wallets", {"party_id": party}).json()["id"] for _ in range(2)]
+        self.post("/v1/top-ups", {"wallet_id": self.wallets[0], "amount": euros(1_000_000)}, uuid4().hex)
+
+    def post(self, path: str, body: dict[str, Any], key: str | None = None) -> httpx.Response:
+        """Post JSON, under a key where one is given."""
+        return self.client.post(path, json=body, headers={} if key is None else {"Idempotency-Key": key})
+
+    def transfer(self, amount_minor: int) -> str:
+        """Make a transfer, and return its id."""
+        body = {"from_wallet_id": self.wallets[0], "to_wallet_id": self.wallets[1], "amount": euros(amount_minor)}
+        made = self.post("/v1/transfers", body, uuid4().hex)
+        assert made.status_code == 201, made.text
+        return str(made.json()["id"])
+
+    def refund(self, transfer_id: str, key: str, **body: Any) -> httpx.Response:
+        """Undo a transfer."""
+        return self.post(f"/v1/transfers/{transfer_id}/reversals", body, key)
+
+    def balance(self) -> int:
+        """Return what the first wallet has."""
+        (shown,) = self.client.get(f"/v1/wallets/{self.wallets[0]}/balances").json()["data"]
+        return int(shown["posted_minor"])
+
+    def decide(self, approval_id: str, decision: Any = "approve", user_id: UUID | None = APPROVER) -> Any:
+        """Decide as a person."""
+
+        async def run() -> Any:
+            services = self.live.services
+            tenant = await services.registry.get(SLUG)
+            call = Call(
+                services=services,
+                caller=Caller(actor="person", client_id=uuid4(), user_id=user_id),
+                request_id="req_test",
+                method="POST",
+                path="",
+                headers={},
+                base_url="",
+                tenant_or_none=tenant,
+            )
+            approval = ids.decode(Prefix.APPROVAL, approval_id)
+            return (await services.approvals.decide(call, approval, decision, "looked")).body
+
+        return self.live.run(run())
+
+    def shown(self, approval_id: str) -> dict[str, Any]:
+        """Return an approval as the API shows it."""
+        answer = self.client.get(f"/v1/approvals/{approval_id}")
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+
+def euros(amount: int) -> dict[str, Any]:
+    """Return an amount of euros."""
+    return {"amount_minor": amount, "currency": "EUR"}
+
+
+def waits(answer: httpx.Response) -> str:
+    """Return the approval that a refused request waits for."""
+    assert (answer.status_code, answer.json()["code"]) == (409, "approval_required"), answer.text
+    return str(answer.json()["facts"]["approval_id"])
+
+
+@pytest.fixture(scope="module")
+def bank(live: LiveServer) -> Iterator[Bank]:
+    """Serve a tenant whose manifest names what needs a second person."""
+    live.add_tenant(manifest(SLUG, approvals=APPROVALS, rate_limit_per_s=100_000, rate_limit_burst=1_000_000))
+    with live.client(SLUG) as client:
+        yield Bank(live, client)
+
+
+class TestARequest:
+    def test_below_the_threshold_is_carried_out_at_once(self, bank: Bank) -> None:
+        """Who makes a small refund waits for nobody."""
+        assert bank.refund(bank.transfer(499), "small").status_code == 201
+
+    def test_that_needs_approval_changes_nothing(self, bank: Bank) -> None:
+        """It is kept with its body, and no money has moved."""
+        transfer = bank.transfer(500)
+        before = bank.balance()
+        approval = bank.shown(waits(bank.refund(transfer, "held", reason="a gift")))
+        assert bank.balance() == before
+        assert approval["requested"] == {
+            "operation_id": "reverseTransfer",
+            "path": {"transfer_id": transfer},
+            "body": {"reason": "a gift"},
+        }
+        assert (approval["status"], approval["kind"], approval["outcome"]) == ("pending", "refund", None)
+
+    def test_that_gives_back_a_small_part_needs_none(self, bank: Bank) -> None:
+        """What counts is what the reversal moves, not what the transfer moved."""
+        assert bank.refund(bank.transfer(600), "part", amount_minor=100).status_code == 201
+
+    def test_has_one_approval_under_its_key(self, bank: Bank) -> None:
+        """Copies, also at the same time, wait for the same one; another body under the key is refused."""
+        transfer = bank.transfer(500)
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda _: bank.refund(transfer, "copied"), range(4)))
+        assert len({waits(answer) for answer in answers}) == 1
+        assert bank.refund(transfer, "copied", reason="other").json()["code"] == "idempotency_key_reused"
+
+    def test_for_what_isnt_there_is_refused_by_its_handler(self, bank: Bank) -> None:
+        """Nobody is asked to approve what can't be done."""
+        assert bank.refund(ids.new(Prefix.TRANSFER), "none").status_code == 404
+
+    @pytest.mark.parametrize("kind", ["withdrawal", "unfreeze", "overdraft"])
+    def test_of_each_kind_that_the_manifest_names_waits(self, bank: Bank, kind: str) -> None:
+        """Large withdrawals, unfreezing and overdraft limits wait like refunds."""
+        wallet = bank.wallets[1]
+        if kind == "withdrawal":
+            answer = bank.post("/v1/withdrawals", {"wallet_id": wallet, "amount": euros(800)}, uuid4().hex)
+        elif kind == "unfreeze":
+            answer = bank.post(f"/v1/wallets/{wallet}/unfreeze", {"reason": "x"})
+        else:
+            account = bank.client.get("/v1/accounts").json()["data"][0]["id"]
+            answer = bank.client.patch(f"/v1/accounts/{account}", json={"overdraft_limit_minor": 5})
+            assert bank.client.patch(f"/v1/accounts/{account}", json={"metadata": {"a": "b"}}).status_code == 200
+        waits(answer)
+
+
+class TestAnApprovedRequest:
+    def test_is_carried_out_once_and_answers_its_maker(self, bank: Bank) -> None:
+        """The maker's copy of the request has the answer; the money moved once."""
+        transfer = bank.transfer(700)
+        before = bank.balance()
+        approval_id = waits(bank.refund(transfer, "approved"))
+        decided = bank.decide(approval_id)
+        assert decided.status is ApprovalStatus.EXECUTED
+        assert (decided.outcome_status, decided.outcome["kind"]) == (201, "reversal")
+        copy = bank.refund(transfer, "approved")
+        assert (copy.status_code, copy.headers["idempotent-replayed"]) == (201, "true")
+        assert copy.json() == decided.outcome
+        assert bank.balance() == before + 700
+
+    def test_is_carried_out_in_its_makers_name(self, bank: Bank) -> None:
+        """The audit names who asked for the reversal, and who agreed."""
+        approval_id = waits(bank.refund(bank.transfer(700), "audited"))
+        bank.decide(approval_id)
+        maker = bank.shown(approval_id)["requested_by"]
+        records = bank.client.get("/v1/audit-records", params={"object_id": approval_id}).json()["data"]
+        assert [(each["action"], each["actor"]) for each in records] == [
+            ("approval.executed", maker),
+            ("approval.approved", "person"),
+            ("approval.requested", maker),
+        ]
+
+    def test_that_fails_tells_what_refused_it(self, bank: Bank) -> None:
+        """The present state has the last word, as it would for any request."""
+        transfer = bank.transfer(700)
+        first, second = (waits(bank.refund(transfer, key)) for key in ("twice-a", "twice-b"))
+        assert bank.decide(first).outcome_status == 201
+        refused = bank.decide(second)
+        assert (refused.status, refused.outcome_status) == (ApprovalStatus.EXECUTED, 409)
+        assert refused.outcome["code"] == "reversal_exceeds_entry"
+        assert bank.refund(transfer, "twice-b").json()["code"] == "reversal_exceeds_entry"
+
+    def test_is_carried_out_by_a_job_if_its_approver_dies(self, bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A process that ends between the decision and the deed leaves both done."""
+        transfer = bank.transfer(700)
+        before = bank.balance()
+        approval_id = waits(bank.refund(transfer, "died"))
+        approvals = bank.live.services.approvals
+        with monkeypatch.context() as patch:
+
+            async def die(*_: Any) -> None:
+                """End before anything is done."""
+
+            patch.setattr(approvals, "_try", die)
+            bank.decide(approval_id)
+        deadline = datetime.now(UTC).timestamp() + 30
+        while bank.shown(approval_id)["status"] != "executed" and datetime.now(UTC).timestamp() < deadline:
+            pass
+        assert bank.balance() == before + 700
+
+    def test_without_a_key_is_carried_out_too(self, bank: Bank) -> None:
+        """Where a key is optional, the approval brings one."""
+        wallet = bank.wallets[1]
+        bank.post(f"/v1/wallets/{wallet}/freeze", {"reason": "x"})
+        approval_id = waits(bank.post(f"/v1/wallets/{wallet}/unfreeze", {"reason": "x"}))
+        assert bank.decide(approval_id).outcome["status"] == "active"
+
+
+class TestARejectedRequest:
+    def test_never_happens(self, bank: Bank) -> None:
+        """Its key is refused from then on."""
+        transfer = bank.transfer(700)
+        before = bank.balance()
+        approval_id = waits(bank.refund(transfer, "rejected"))
+        assert bank.decide(approval_id, "reject").status is ApprovalStatus.REJECTED
+        answer = bank.refund(transfer, "rejected")
+        assert (answer.status_code, answer.json()["code"]) == (409, "approval_refused")
+        assert answer.json()["facts"]["outcome"] == "rejected"
+        assert bank.balance() == before
+        with pytest.raises(errors.ApprovalNotPending):
+            bank.decide(approval_id)
+
+    def test_is_one_that_nobody_approved_in_time(self, bank: Bank) -> None:
+        """The tenant's clock ends the wait."""
+        approval_id = waits(bank.refund(bank.transfer(700), "late"))
+        expires_at = bank.shown(approval_id)["expires_at"]
+        bank.post("/v1/clock/advance", {"to": expires_at, "freeze": False})
+        assert bank.shown(approval_id)["status"] == "expired"
+        listed = bank.client.get("/v1/approvals", params={"status": "expired"}).json()["data"]
+        assert approval_id in [each["id"] for each in listed]
+        pending = bank.client.get("/v1/approvals", params={"status": "pending"}).json()["data"]
+        assert approval_id not in [each["id"] for each in pending]
+        with pytest.raises(errors.ApprovalNotPending):
+            bank.decide(approval_id)
+
+
+class TestADecision:
+    def test_needs_a_person(self, bank: Bank) -> None:
+        """A client by itself may be anybody's, its maker's too."""
+        approval_id = waits(bank.refund(bank.transfer(700), "program"))
+        answer = bank.post(f"/v1/approvals/{approval_id}/approve", {})
+        assert (answer.status_code, answer.json()["code"]) == (403, "person_required")
+
+    def test_is_never_its_makers(self) -> None:
+        """The same person is refused, whichever client they use."""
+        with pytest.raises(errors.MakerMayNotDecide):
+            rules.check_decider(APPROVER, APPROVER)
+        assert rules.check_decider(APPROVER, None) == APPROVER
+        assert rules.check_decider(APPROVER, uuid4()) == APPROVER
+
+    def test_of_two_at_once_is_one(self, bank: Bank) -> None:
+        """The second one finds nothing pending."""
+        approval_id = waits(bank.refund(bank.transfer(700), "race"))
+
+        def decide(decision: str) -> str:
+            try:
+                return str(bank.decide(approval_id, decision).status)
+            except errors.ApprovalNotPending:
+                return "late"
+
+        with ThreadPoolExecutor(2) as pool:
+            outcomes = list(pool.map(decide, ["approve", "reject"]))
+        assert outcomes.count("late") == 1
+
+    def test_is_foreseen_for_every_status(self) -> None:
+        """Only what is pending can be decided on."""
+        for status in ApprovalStatus:
+            for decision in ("approve", "reject"):
+                if (status, decision) in DECISIONS:
+                    assert status is ApprovalStatus.PENDING
+                    continue
+                with pytest.raises(errors.ApprovalNotPending):
+                    rules.decided(status, decision)
+
+
+class TestTheDatabase:
+    def test_refuses_a_maker_who_decides(self, live: LiveServer, bank: Bank) -> None:
+        """Four eyes are a constraint of the table, too."""
+        approval_id = waits(bank.refund(bank.transfer(700), "constraint"))
+        key = ids.decode(Prefix.APPROVAL, approval_id)
+
+        async def run() -> None:
+            services = live.services
+            async with services.database.tx(await services.registry.get(SLUG)) as tx:
+                await tx.execute(
+                    "INSERT INTO approvals (id, kind, request, made_by, client_id, user_id, idempotency_key, "
+                    "fingerprint, requested_at, expires_at, state, decided_by, decider_id, decided_at) "
+                    "SELECT gen_random_uuid(), kind, request, made_by, client_id, $2, 'own', fingerprint, "
+                    "requested_at, expires_at, 'approved', 'x', $2, requested_at FROM approvals WHERE id = $1",
+                    key,
+                    APPROVER,
+                )
+
+        with pytest.raises(asyncpg.CheckViolationError):
+            live.run(run())
+
+    def test_keeps_no_bodies_in_events(self, bank: Bank) -> None:
+        """Events name the approval and its kind alone."""
+        waits(bank.refund(bank.transfer(700), "quiet", reason="Ada's secret"))
+        events = bank.client.get("/v1/events", params={"type": "approval.requested", "limit": 100}).json()["data"]
+        assert events
+        assert all("secret" not in json.dumps(event) for event in events)
