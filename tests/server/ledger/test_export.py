@@ -136,7 +136,7 @@ NO_BOOKS = {
     "tenant_clock",
     "users",
 }
-"""What a tenant has besides its books: people and what they allow, its secrets, its clock, what is said and to be done."""
+"""What a tenant has besides its books: people, what they allow, secrets, its clock, what is said and to be done."""
 
 
 class TestBrokenBooks:

@@ -43,7 +43,7 @@ class Browser(httpx.Client):
     def __init__(self, live: LiveServer, slug: str | None, root: str = "/auth") -> None:
         # Nobody closes browsers, so they keep no connection.
         limits = httpx.Limits(max_keepalive_connections=0)
-        super().__init__(base_url=live.base(slug) + root, timeout=30, limits=limits)
+        super().__init__(base_url=live.base(slug) + root, timeout=30, limits=limits, verify=live.trust)
 
     def submit(self, page: httpx.Response, path: str, **fields: str) -> httpx.Response:
         """Send the form of a page that goes to a path, with its hidden fields and these."""

@@ -101,9 +101,10 @@ class TestOpenRegistration:
 
     def test_is_slowed_down(self, live: LiveServer) -> None:
         """One address doesn't fill the table."""
-        statuses = [post(live, "openreg", client_name=7).status_code for _ in range(70)]
+        # The allowance grows while a slow machine asks, by less than each request takes.
+        slowed = any(post(live, "openreg", client_name=7).status_code == 429 for _ in range(300))
         forgive(live)
-        assert statuses[-1] == 429
+        assert slowed
 
 
 class TestAStatement:
