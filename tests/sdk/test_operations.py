@@ -62,7 +62,7 @@ OWN_WORDS = {
     "changes": UpdateClient(**CHANGES),
     "currencies": ["EUR"],
     "keys": SetClientKeys(jwks={"keys": []}, **TLS_NAMES),
-    "registration": CreateClient(**REGISTRATION),
+    "registration": CreateClient(**REGISTRATION, login_realm="staff"),
     "overlap_s": 60,
     "effective_at": AT,
     "expires_at": AT,

@@ -104,6 +104,10 @@ class ClientMetadata(Request, frozen=True, kw_only=True):
 class CreateClient(ClientMetadata, frozen=True, kw_only=True):
     """A new API client."""
 
+    login_realm: Annotated[
+        Literal["psu", "staff"], Meta(description="Whom it asks to sign in: customers, or the bank's staff.")
+    ] = "psu"
+
 
 class UpdateClient(Request, frozen=True, kw_only=True):
     """Changes to a client. What is absent stays; null clears what may be empty.
@@ -188,6 +192,10 @@ class Client(Response, frozen=True, kw_only=True):
     registered_by: Annotated[
         str,
         Meta(description="``operator``, ``open``, or the issuer of the software statement by which it came."),
+    ]
+    login_realm: Annotated[
+        Literal["psu", "staff", "operator"],
+        Meta(description="Whom it asks to sign in: customers, the bank's staff, or operators of the platform."),
     ]
     version: Annotated[int, Meta(description="Counts up at each change; the ETag is made of it.")]
     created_at: Instant

@@ -79,6 +79,7 @@ def _metadata_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--certificate-uri", "san_uri", help="A URI in its certificate."),
         click.option("--certificate-ip", "san_ip", help="An IP address in its certificate."),
         click.option("--certificate-email", "san_email", help="A mail address in its certificate."),
+        click.option("--staff", is_flag=True, help="It asks the bank's staff to sign in, not customers."),
         click.option("--dpop-bound", is_flag=True, help="It always binds its tokens by DPoP."),
     ):
         command = option(command)
@@ -139,6 +140,7 @@ def create(
                     now=services.clock.now(),
                     platform=platform,
                     caller=COMMAND_LINE,
+                    login_realm="staff" if given["staff"] else "psu",
                 )
             except MetadataRefused as refusal:
                 raise errors.ClientMetadataRefused(str(refusal), param=refusal.param) from None

@@ -19,6 +19,7 @@ from billfold_server.approvals.rules import DECISIONS
 from billfold_server.http.routing import Call
 from billfold_server.tenancy.context import Caller
 from tests.live import LiveServer
+from tests.server.identity.flows import add_app, add_person, tokens_of
 from tests.tenants import manifest
 
 SLUG = "four_eyes"
@@ -259,6 +260,23 @@ class TestADecision:
             rules.check_decider(APPROVER, APPROVER)
         assert rules.check_decider(APPROVER, None) == APPROVER
         assert rules.check_decider(APPROVER, uuid4()) == APPROVER
+
+    def test_isnt_had_by_who_has_asked_whatever_their_roles(self, live: LiveServer, bank: Bank) -> None:
+        """One who may do both makes a refund wait, can't approve it, and another can: with tokens of their own."""
+        scopes = ["transfers:write", "approvals:decide", "approvals:read"]
+        app = add_app(live, SLUG, "client_secret_basic", login_realm="staff", scopes=scopes)
+        staff = [add_person(live, SLUG, roles=["operator", "approver"]) for _ in range(2)]
+        tokens = [tokens_of(app, person, scope=" ".join(scopes))["access_token"] for person in staff]
+        maker, other = ({"Authorization": f"Bearer {token}"} for token in tokens)
+        base, transfer = live.base(SLUG), bank.transfer(700)
+        asked = httpx.post(
+            f"{base}/v1/transfers/{transfer}/reversals", json={}, headers={**maker, "Idempotency-Key": uuid4().hex}
+        )
+        approve = f"{base}/v1/approvals/{waits(asked)}/approve"
+        own = httpx.post(approve, json={}, headers=maker)
+        assert (own.status_code, own.json()["code"]) == (403, "maker_may_not_decide")
+        decided = httpx.post(approve, json={"reason": "seen"}, headers=other)
+        assert (decided.status_code, decided.json()["outcome_status"]) == (200, 201)
 
     def test_of_two_at_once_is_one(self, bank: Bank) -> None:
         """The second one finds nothing pending."""

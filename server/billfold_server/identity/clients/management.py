@@ -50,7 +50,9 @@ async def create_client(
     """
     _check_within(caller, [] if body.scope is None else body.scope.split(" "))
     try:
-        client, secret = await service.register(tx, keyring, body, profile, now=now, caller=caller)
+        client, secret = await service.register(
+            tx, keyring, body, profile, now=now, caller=caller, login_realm=body.login_realm
+        )
     except MetadataRefused as refusal:
         raise _refused(refusal) from None
     return contract.ClientCreated(**msgspec.structs.asdict(metadata.shown(client)), client_secret=secret)

@@ -145,7 +145,11 @@ def change_client(client: Client, changes: Mapping[str, Any], profile: Profile, 
     asked = msgspec.structs.replace(metadata_of(client), **changes)
     changed = make_client(asked, profile, client_id=client.id, now=client.created_at, platform=platform)
     return msgspec.structs.replace(
-        changed, state=client.state, registered_by=client.registered_by, version=client.version
+        changed,
+        state=client.state,
+        registered_by=client.registered_by,
+        login_realm=client.login_realm,
+        version=client.version,
     )
 
 
@@ -376,5 +380,6 @@ def metadata_of(client: Client) -> ClientMetadata:
 
 def shown(client: Client) -> contract.Client:
     """Return a client as the API shows it."""
-    rest = {name: getattr(client, name) for name in ("state", "registered_by", "version", "created_at", "updated_at")}
+    names = ("state", "registered_by", "login_realm", "version", "created_at", "updated_at")
+    rest = {name: getattr(client, name) for name in names}
     return contract.Client(id=client.client_id, **described(client), **rest)  # type: ignore[arg-type]
