@@ -46,6 +46,7 @@ from billfold_server.identity.authorization.wallet_access import WALLET_ACCESS
 from billfold_server.identity.clients import registration_routes
 from billfold_server.identity.clients import routes as clients_routes
 from billfold_server.identity.discovery import routes as discovery_routes
+from billfold_server.identity.grants.service import revoke_grants
 from billfold_server.identity.service import Identity
 from billfold_server.identity.signing import tasks as signing_tasks
 from billfold_server.identity.tokens import routes as tokens_routes
@@ -187,7 +188,7 @@ def _add_background(services: Services) -> None:
 
     services.rooms["jobs"] = runner
     services.rooms[discovery_routes.SERVED] = frozenset(operation.path for operation in operations())
-    services.rooms["people"] = People(services.keyring)
+    services.rooms["people"] = People(services.keyring, revoke_grants)
     services.rooms["pages"] = Pages(services.keyring, services.clock, services.settings.base_url)
     services.rooms[docs.DOCUMENTS] = docs.Documents(lambda: ROOMS)
     services.rooms["background"] = Background(services.database, active, relay, runner)

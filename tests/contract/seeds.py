@@ -44,6 +44,10 @@ class Seeds:
         """Return the ids that a prefix has."""
         return self._of.get(prefix, [])
 
+    def replace(self, prefix: str, ids: list[str]) -> None:
+        """Use these from now on."""
+        self._of[prefix] = ids
+
     def learn(self, value: Any) -> None:
         """Note every id of an answer; it exists, so links may use it."""
         if isinstance(value, str) and _ID.fullmatch(value):
@@ -99,15 +103,23 @@ def _wallet(seeds: Seeds) -> str:
 
 def _top_up(seeds: Seeds, wallet: str | None = None, currency: str = "EUR") -> str:
     amount = {"amount_minor": 1_000_000, "currency": currency}
-    return str(seeds.post("/v1/top-ups", {"wallet_id": wallet or seeds.ids("wal")[0], "amount": amount})["id"])
+    return str(seeds.post("/v1/top-ups", {"wallet_id": wallet or _open_wallets(seeds)[0], "amount": amount})["id"])
 
 
 def _cents(amount_minor: int = 500) -> dict[str, Any]:
     return {"amount_minor": amount_minor, "currency": "EUR"}
 
 
+def _open_wallets(seeds: Seeds) -> tuple[str, str]:
+    """Return two wallets in which money moves, new ones where a case has frozen or closed what there was."""
+    pair = seeds.ids("wal")[:2]
+    if any(seeds.client.get(f"/v1/wallets/{wallet}").json()["status"] != "active" for wallet in pair):
+        seeds.replace("wal", pair := [_wallet(seeds) for _ in range(3)])
+    return pair[0], pair[1]
+
+
 def _transfer(seeds: Seeds) -> str:
-    source, target = seeds.ids("wal")[:2]
+    source, target = _open_wallets(seeds)
     return str(
         seeds.post("/v1/transfers", {"from_wallet_id": source, "to_wallet_id": target, "amount": _cents()})["id"]
     )
@@ -118,7 +130,7 @@ def _withdrawal(seeds: Seeds) -> str:
 
 
 def _hold(seeds: Seeds) -> str:
-    source, target = seeds.ids("wal")[:2]
+    source, target = _open_wallets(seeds)
     return str(seeds.post("/v1/holds", {"wallet_id": source, "to_wallet_id": target, "amount": _cents()})["id"])
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 import msgspec
+import structlog
 
 from billfold import errors, ids
 from billfold.contract.approvals import Approval, ApprovalStatus, RequestedOperation
@@ -38,6 +39,9 @@ __all__ = ["EXECUTE_JOB", "Approvals", "get_approval", "list_approvals"]
 
 EXECUTE_JOB: Final = "approval.execute"
 
+_log = structlog.stdlib.get_logger("billfold.approvals")
+
+_REFUSED_FROM: Final = 400
 _RETRIED_FROM: Final = 500
 _RATE_LIMITED: Final = 429
 
@@ -124,6 +128,9 @@ class Approvals:
             return await get_approval(tx, approval_id)
 
         reply = await idempotency.once(call, write)
+        if (reply.status or 0) >= _REFUSED_FROM:
+            # A copy of a decision that was refused.
+            return reply
         # The request is carried out also if the approver doesn't wait for it; what isn't approved is left alone.
         await asyncio.shield(self._try(call.tenant, approval_id))
         async with call.tx() as tx:
@@ -134,8 +141,8 @@ class Approvals:
         """Carry an approved request out, unless that fails for now; then the job does."""
         try:
             await self.execute(tenant, approval_id)
-        except errors.ProblemError:
-            return
+        except Exception:  # noqa: BLE001 - the decision stands, and the job tries again
+            _log.warning("an approved request couldn't be carried out at once", exc_info=True)
 
     async def execute(self, tenant: TenantRef, approval_id: UUID) -> None:
         """Carry an approved request out, and write down what came of it.

@@ -82,7 +82,7 @@ def read_shown(certificate: bytes, chain: Sequence[bytes] = ()) -> Shown:
         found = x509.load_der_x509_certificate(certificate)
         # Each of these is read when it is first asked for, and has its own ways to be wrong.
         _, _, _, key = found.subject, found.issuer, found.extensions, found.public_key()
-    except (UnsupportedAlgorithm, x509.DuplicateExtension, TypeError) as error:
+    except (UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion, TypeError) as error:
         raise ValueError("not readable") from error
     if isinstance(key, rsa.RSAPublicKey) and key.key_size < RSA_LEAST_BITS:
         raise ValueError("too short a key")
@@ -132,7 +132,7 @@ class ClientTrust:
                 and all(map(_lets_clients_be, above))
                 and not any((each.issuer, each.serial_number) in self._revoked for each in (own, *above[:-1]))
             )
-        except (crypto.Error, crypto.X509StoreContextError, ValueError, x509.DuplicateExtension):
+        except (crypto.Error, crypto.X509StoreContextError, ValueError, x509.DuplicateExtension, x509.InvalidVersion):
             return False
 
     def ends(self) -> Ends:

@@ -1,4 +1,7 @@
-"""What of the ledger's operations needs a second person: large refunds and changed overdraft limits."""
+"""What of the ledger's operations needs a second person: large refunds and entries, and changed overdraft limits.
+
+What the wallets' operations do can be done by journal entries and holds, too, so these are held to the same amounts.
+"""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -7,14 +10,14 @@ from typing import Any
 from msgspec import UNSET
 
 from billfold import ids
-from billfold.contract.ledger import ReverseJournalEntry, UpdateAccount
+from billfold.contract.ledger import CreateJournalEntry, ReverseJournalEntry, UpdateAccount
 from billfold.contract.wallets import ReverseTransfer
 from billfold.ids import Prefix
 from billfold_server.http.routing import Call, NeedsApproval
 from billfold_server.ledger import queries
 from billfold_server.ledger.rows import EntryRow
 
-__all__ = ["OVERDRAFT_LIMIT", "refund"]
+__all__ = ["JOURNAL_ENTRY", "OVERDRAFT_LIMIT", "is_large_withdrawal", "refund"]
 
 
 def refund(parameter: str, prefix: Prefix) -> NeedsApproval:
@@ -33,23 +36,50 @@ def refund(parameter: str, prefix: Prefix) -> NeedsApproval:
             return False
         async with call.tx() as tx:
             entry = await queries.find_entry(tx, ids.decode(prefix, values[parameter]))
+            before = 0 if entry is None else await queries.reversed_so_far(tx, entry.id)
         if entry is None:
             # The handler refuses it, with a reason.
             return False
-        amounts = _given_back(entry, values["body"])
+        amounts = _given_back(entry, values["body"], before)
         return any(amounts[currency] >= least for currency, least in rules.refund_from_minor.items())
 
     return NeedsApproval("refund", when)
 
 
-def _given_back(entry: EntryRow, body: ReverseJournalEntry | ReverseTransfer) -> Mapping[str, int]:
-    """Return how much a reversal gives back, in minor units by currency."""
+def _given_back(entry: EntryRow, body: ReverseJournalEntry | ReverseTransfer, before: int) -> Mapping[str, int]:
+    """Return how much is given back by then, this time and before: many small parts are as much as one large one."""
     amounts: defaultdict[str, int] = defaultdict(int)
     for posting in entry.postings:
         amounts[posting.currency] += max(0, posting.amount_minor)
     if body.amount_minor is not None:
-        return defaultdict(int, {currency: min(amount, body.amount_minor) for currency, amount in amounts.items()})
+        by_then = before + body.amount_minor
+        return defaultdict(int, {currency: min(amount, by_then) for currency, amount in amounts.items()})
     return amounts
+
+
+async def _posts_much(call: Call, values: Mapping[str, Any]) -> bool:
+    rules = call.tenant.manifest.approvals
+    body: CreateJournalEntry = values["body"]
+    if "withdrawal" in rules.always or "refund" in rules.always:
+        return True
+    limits = (rules.withdrawal_from_minor, rules.refund_from_minor)
+    return any(
+        abs(posting.amount_minor) >= limit[posting.currency]
+        for posting in body.postings
+        for limit in limits
+        if posting.currency in limit
+    )
+
+
+JOURNAL_ENTRY = NeedsApproval("withdrawal", _posts_much)
+"""When an entry that is posted by hand needs a second person."""
+
+
+def is_large_withdrawal(call: Call, amount_minor: int, currency: str) -> bool:
+    """Tell whether so much may leave a wallet for no other wallet only if a second person agrees."""
+    rules = call.tenant.manifest.approvals
+    least = rules.withdrawal_from_minor.get(currency)
+    return "withdrawal" in rules.always or (least is not None and amount_minor >= least)
 
 
 async def _changes_overdraft_limit(call: Call, values: Mapping[str, Any]) -> bool:

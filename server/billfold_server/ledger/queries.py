@@ -39,6 +39,7 @@ __all__ = [
     "list_holds",
     "list_statement",
     "list_wallet_accounts",
+    "reversed_so_far",
 ]
 
 
@@ -140,6 +141,12 @@ _PLACE: Final = """
         SELECT h.id FROM journal_entries AS h WHERE h.effective_high < $
         ORDER BY h.effective_high DESC, h.id DESC LIMIT 1), '00000000-0000-0000-0000-000000000000'::uuid)
 """
+
+
+async def reversed_so_far(tx: TenantTx, entry_id: UUID) -> int:
+    """Return how much of a journal entry has been undone, in minor units."""
+    found: int | None = await tx.fetchval("SELECT reversed_minor FROM reversals WHERE journal_entry_id = $1", entry_id)
+    return found or 0
 
 
 async def find_hold(tx: TenantTx, hold_id: UUID) -> HoldRow | None:

@@ -171,6 +171,7 @@ async def get_account_statement(
             "description": "Interest for November",
         }
     },
+    approval=approving.JOURNAL_ENTRY,
 )
 async def create_journal_entry(call: Call, body: CreateJournalEntry) -> Reply[JournalEntry]:
     """Post a journal entry.

@@ -28,7 +28,7 @@ from billfold_server.http import idempotency, problems
 from billfold_server.http.routing import Call, IdempotencyRef
 from billfold_server.http.routing import Reply as HttpReply
 from billfold_server.ledger import queries, rules
-from billfold_server.ledger.approving import refund
+from billfold_server.ledger.approving import is_large_withdrawal, refund
 from billfold_server.ledger.books import Books, Draft
 from billfold_server.ledger.checkpoints import STORES, find_checkpoint
 from billfold_server.ledger.engine import Engine
@@ -90,6 +90,7 @@ __all__ = [
     "get_entry",
     "get_hold",
     "head_claims",
+    "is_large_withdrawal",
     "list_wallet_accounts",
     "open_hold",
     "place",
@@ -125,6 +126,10 @@ async def command(call: Call, kind: Kind[B], body: B) -> HttpReply[Any]:
         ProblemError: It was refused, or its outcome can't be told now.
     """
     engine: Engine = call.services.engine
+    if call.caller.grant_id is not None:
+        # The engine's transaction is shared with others; so what a user allows is looked at just before it.
+        async with call.tx():
+            pass
     answer = await engine.submit(call.tenant, call.caller, kind, body, call.idempotency)
     if answer.error is not None:
         # It looks just as the body that was kept, and logs and metrics learn its code.

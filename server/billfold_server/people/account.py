@@ -6,7 +6,7 @@ from billfold import ids
 from billfold.ids import Prefix
 from billfold_server.http.routing import Call, Reply
 from billfold_server.people import factors, passkeys, queries, rules, sessions, strength
-from billfold_server.people.desk import Desk, tell
+from billfold_server.people.desk import Desk, end_grants, tell
 from billfold_server.people.enrolling import codes_page, new_totp_of, refused_password, totp_view
 from billfold_server.people.hosting import form_of, go, page, signed_in
 from billfold_server.people.pages.kit import render
@@ -202,6 +202,7 @@ async def take_new_password(call: Call, body: bytes) -> Reply[bytes]:
     async with desk.tx() as tx:
         await queries.set_password(tx, user.id, hashed, desk.now)
         await queries.end_sessions(tx, user.id, "password changed", desk.now, but=session.id)
+        await end_grants(desk, tx, user, "password changed")
         await tell(tx, desk.caller(user.id), "user.password_changed", user)
     return go(call, "/account?notice=password")
 
@@ -361,5 +362,6 @@ async def sign_out_everywhere(call: Call, body: bytes) -> Reply[bytes]:
     form_of(call, body)
     async with desk.tx() as tx:
         number = await queries.end_sessions(tx, user.id, "signed out everywhere", desk.now)
+        await end_grants(desk, tx, user, "signed out everywhere")
         await tell(tx, desk.caller(user.id), "user.signed_out_everywhere", user, facts={"sessions": number})
     return go(call, "/signed-out", cookies=sessions.end(desk))

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -27,11 +27,19 @@ from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["Desk", "People", "Place", "caller_of", "tell", "user_id_of"]
+__all__ = ["Desk", "EndGrants", "People", "Place", "caller_of", "end_grants", "tell", "user_id_of"]
 
 T = TypeVar("T")
 TICKET_S: Final = 300
 """How long one step of a sign-in waits for the next."""
+
+
+class EndGrants(Protocol):
+    """Ends what somebody has allowed apps; the authorization server brings it."""
+
+    async def __call__(self, tx: Any, reason: str, *, now: datetime, user_id: UUID, caller: Caller) -> int:
+        """End all grants of a user in an open transaction, and return how many stood until then."""
+        ...
 
 
 class People:
@@ -39,10 +47,12 @@ class People:
 
     Args:
         keyring: Keys digests and seals secrets.
+        end_grants: Ends what somebody has allowed apps: whoever is signed out everywhere, apps included.
     """
 
-    def __init__(self, keyring: Keyring) -> None:
+    def __init__(self, keyring: Keyring, end_grants: EndGrants) -> None:
         self.keyring = keyring
+        self.end_grants = end_grants
         self.passwords = Passwords(keyring)
         self.tickets = Tickets(keyring)
         self._key = keyring.derive("digests of people")
@@ -201,3 +211,8 @@ async def tell(
 def in_minutes(wait: timedelta) -> int:
     """Return a wait in whole minutes, as people are told it."""
     return max(1, -(-int(wait.total_seconds()) // 60))
+
+
+async def end_grants(desk: Desk, tx: Any, user: UserRow, reason: str) -> None:
+    """End what somebody has allowed apps, in the transaction that ends their sessions."""
+    await desk.people.end_grants(tx, reason, now=desk.now, user_id=user.id, caller=desk.caller(user.id))

@@ -1,13 +1,14 @@
 """The pages of enrolment: by a one-time link to a password, a second factor and recovery codes."""
 
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 from markupsafe import Markup
 
 from billfold_server.http.routing import Call, Reply
 from billfold_server.people import factors, passkeys, queries, sessions, strength
-from billfold_server.people.desk import Desk, digest_of, tell
+from billfold_server.people.desk import Desk, digest_of, end_grants, tell
 from billfold_server.people.factors import NewTotp
 from billfold_server.people.hosting import form_of, go, page
 from billfold_server.people.pages import brand
@@ -179,7 +180,7 @@ async def take_first_app(call: Call, body: bytes) -> Reply[bytes]:
     if made is not None:
         async with desk.tx() as tx:
             if await factors.add_totp(desk, tx, user, made, code=form.get("code", ""), label=label):
-                return await _finish(desk, tx, session, user, "otp")
+                return await _finish(desk, tx, session, user, "otp", fresh=made.factor_id)
     return await _factor_page(desk, user, by="app", wrong="code", ticket=form.get("ticket"))
 
 
@@ -202,13 +203,23 @@ async def take_first_passkey(call: Call, body: bytes) -> Reply[bytes]:
     return await _factor_page(desk, user, by="passkey", wrong="passkey")
 
 
-async def _finish(desk: Desk, tx: Any, session: Session, user: UserRow, method: Method) -> Reply[bytes]:
-    """End the enrolment: whoever began anew has nothing left of before, and the recovery codes are shown."""
-    fresh = (await queries.list_factors(tx, user.id))[-1]
-    for old in await queries.list_factors(tx, user.id):
-        if old.id != fresh.id:
+async def _finish(
+    desk: Desk, tx: Any, session: Session, user: UserRow, method: Method, *, fresh: UUID | None = None
+) -> Reply[bytes]:
+    """End the enrolment: whoever began anew has nothing left of before, and the recovery codes are shown.
+
+    ``fresh`` is the factor that stays; a passkey's id is made with its row, so where absent it is the last one.
+    """
+    locked = await queries.lock_user(tx, user.id)
+    if locked is None or locked.state == "disabled":
+        return go(desk.call, "/sign-in")
+    theirs = await queries.list_factors(tx, user.id)
+    kept = fresh or theirs[-1].id
+    for old in theirs:
+        if old.id != kept:
             await queries.delete_factor(tx, user.id, old.id)
     await queries.end_sessions(tx, user.id, "enrolled anew", desk.now, but=session.id)
+    await end_grants(desk, tx, user, "enrolled anew")
     await queries.set_state(tx, user.id, "active", desk.now)
     await queries.set_signed_in(tx, user.id, desk.now)
     codes = await factors.new_recovery_codes(desk, tx, user)

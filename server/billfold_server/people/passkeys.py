@@ -147,7 +147,7 @@ async def show(desk: Desk, tx: Tx, purpose: str, ticket: str | None, answer: str
         return None
     try:
         given = parse_authentication_credential_json(answer)
-    except (WebAuthnException, ValueError, TypeError, KeyError, AttributeError):
+    except (WebAuthnException, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
     factor = await queries.lock_passkey(tx, given.raw_id)
     user = None if factor is None else await queries.find_user(tx, factor.user_id)
@@ -233,7 +233,7 @@ async def register(desk: Desk, tx: Tx, user: UserRow, *, ticket: str | None, ans
         )
         said: Any = json.loads(answer)["response"].get("transports") or []
         transports = [each for each in msgspec.convert(said, list[str])[:8] if each.isascii() and len(each) <= 20]  # noqa: PLR2004
-    except (WebAuthnException, ValueError, TypeError, KeyError, AttributeError, msgspec.ValidationError):
+    except (WebAuthnException, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return False
     factor_id = ids.uuid7()
     row = msgspec.structs.replace(

@@ -21,7 +21,6 @@ ROLES: Final[dict[StaffRole, frozenset[str]]] = {
     # Who works here, and which programs may connect. Owners see what was done, but touch neither customers nor money.
     StaffRole.OWNER: frozenset(
         {
-            "approvals:decide",
             "approvals:read",
             "audit:read",
             "clients:read",

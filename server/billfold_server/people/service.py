@@ -307,6 +307,7 @@ async def set_user_state(realm: Realm, tx: Tx, caller: Caller, user_id: UUID, *,
     await queries.set_state(tx, user_id, wanted, realm.now)
     if not enabled:
         await queries.end_sessions(tx, user_id, "disabled", realm.now)
+        await realm.people.end_grants(tx, "the user was disabled", now=realm.now, user_id=user_id, caller=caller)
     await tell(tx, caller, "user.enabled" if enabled else "user.disabled", user)
 
 
@@ -330,6 +331,7 @@ async def sign_out_everywhere(realm: Realm, tx: Tx, caller: Caller, user_id: UUI
     """
     user = _existing(await queries.find_user(tx, user_id))
     number = await queries.end_sessions(tx, user_id, "signed out by the bank", realm.now)
+    await realm.people.end_grants(tx, "signed out by the bank", now=realm.now, user_id=user_id, caller=caller)
     await tell(tx, caller, "user.signed_out_everywhere", user, facts={"sessions": number})
     return SignedOut(sessions=number)
 

@@ -237,7 +237,8 @@ async def take_passkey(call: Call, body: bytes) -> Reply[bytes]:
     purpose = "sign-in" if passed is None else "second factor"
     async with desk.tx() as tx:
         shown = await passkeys.show(desk, tx, purpose, form.get("ticket"), form.get("credential"))
-        if shown is not None:
+        # Two people's factors are no two factors of one.
+        if shown is not None and (passed is None or passed.user_id == shown.user.id):
             methods: list[Method] = [shown.method] if passed is None else ["pwd", shown.method]
             cookies = await sessions.begin(desk, tx, shown.user, methods)
             return arrive(desk, interaction, cookies)

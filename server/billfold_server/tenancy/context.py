@@ -39,17 +39,17 @@ class Own(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         party_id: The party that they are.
-        wallet_ids: Those of its wallets that they have chosen; None is all of them.
-        entries_of: Those of which they also let be seen what has happened; None is all of them.
+        balances_of: Those of its wallets of which balances may be seen; None is all of them.
+        entries_of: Those of which may be seen what has happened; None is all of them.
     """
 
     party_id: UUID
-    wallet_ids: frozenset[UUID] | None = None
+    balances_of: frozenset[UUID] | None = None
     entries_of: frozenset[UUID] | None = None
 
     def has_wallet(self, wallet_id: UUID, party_id: UUID, *, entries: bool = False) -> bool:
-        """Tell whether a party's wallet is among them, and whether its entries may be seen where they are meant."""
-        chosen = self.entries_of if entries else self.wallet_ids
+        """Tell whether a party's wallet is among those of which balances, or entries, may be seen."""
+        chosen = self.entries_of if entries else self.balances_of
         return party_id == self.party_id and (chosen is None or wallet_id in chosen)
 
 

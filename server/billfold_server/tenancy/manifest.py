@@ -133,7 +133,7 @@ class Sca(_Part, frozen=True, kw_only=True):
     ] = False
 
 
-ApprovalKind = Literal["client_keys", "overdraft_limit", "refund", "roles", "wallet_unfreeze", "withdrawal"]
+ApprovalKind = Literal["overdraft_limit", "refund", "wallet_unfreeze", "withdrawal"]
 """What may need a second person."""
 
 

@@ -477,6 +477,7 @@ async def _reverse(call: Call, kind: str, prefix: Prefix, wire_id: str, body: Re
     scope="holds:write",
     idempotency="required",
     location="/v1/holds/{id}",
+    approval=approving.HOLD,
     errors=(
         *_MOVES,
         errors.SameWallet,
@@ -501,6 +502,7 @@ async def create_hold(call: Call, body: CreateHold) -> Reply[Hold]:
     "/v1/holds/{hold_id}/capture",
     scope="holds:write",
     idempotency="required",
+    approval=approving.CAPTURE,
     errors=(
         *ledger.MOVES_MONEY,
         errors.SameWallet,

@@ -82,7 +82,7 @@ async def list_wallets(
     if own is not None:
         if party_id not in {None, own.party_id}:
             return []
-        party_id, chosen = own.party_id, own.wallet_ids
+        party_id, chosen = own.party_id, own.balances_of
     names = None if alias is None else [(scheme.value, normalise_alias(scheme, alias)) for scheme in AliasScheme]
     rows = await queries.list_wallets(
         tx, limit=limit, before=before, party_id=party_id, status=status, alias=names, chosen=chosen

@@ -130,6 +130,25 @@ class TestARequest:
         """What counts is what the reversal moves, not what the transfer moved."""
         assert bank.refund(bank.transfer(600), "part", amount_minor=100).status_code == 201
 
+    def test_in_parts_is_as_much_as_the_parts_together(self, bank: Bank) -> None:
+        """Whoever gives back a large transfer little by little waits once the parts are large together."""
+        transfer = bank.transfer(900)
+        assert bank.refund(transfer, "part-1", amount_minor=400).status_code == 201
+        waits(bank.refund(transfer, "part-2", amount_minor=400))
+
+    def test_waits_whatever_way_the_money_would_leave(self, bank: Bank) -> None:
+        """Holds for an account and entries by hand are held to the amount of withdrawals."""
+        account = bank.client.get("/v1/accounts").json()["data"][0]["id"]
+        wallet = bank.wallets[0]
+        hold = {"wallet_id": wallet, "amount": euros(800), "to_account_id": account}
+        waits(bank.post("/v1/holds", hold, uuid4().hex))
+        open_hold = bank.post("/v1/holds", {"wallet_id": wallet, "amount": euros(900)}, uuid4().hex)
+        assert open_hold.status_code == 201, open_hold.text
+        capture = f"/v1/holds/{open_hold.json()['id']}/capture"
+        waits(bank.post(capture, {"to_account_id": account}, uuid4().hex))
+        postings = [{"account_id": account, "amount_minor": sign * 800, "currency": "EUR"} for sign in (1, -1)]
+        waits(bank.post("/v1/journal-entries", {"postings": postings}, uuid4().hex))
+
     def test_has_one_approval_under_its_key(self, bank: Bank) -> None:
         """Copies, also at the same time, wait for the same one; another body under the key is refused."""
         transfer = bank.transfer(500)

@@ -10,7 +10,6 @@ ignored (RFC 6749, section 3.1); what is known must be right, even where nothing
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -250,7 +249,6 @@ def _resources(asked: Sequence[str], audiences: frozenset[str]) -> list[str]:
     if len(asked) > _MOST_RESOURCES:
         raise OAuthRefusal("invalid_target", "there are too many resources")
     for each in asked:
-        parts = urlsplit(each)
-        if not parts.scheme or parts.fragment or each not in audiences:
+        if each not in audiences:
             raise OAuthRefusal("invalid_target", "resource isn't an API of this server")
     return list(dict.fromkeys(asked))

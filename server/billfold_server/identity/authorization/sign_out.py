@@ -61,9 +61,10 @@ async def ask(call: "Call", parameters: "Mapping[str, str]") -> Reply[bytes]:
         leaving = await _read(call, parameters)
     except _Refused:
         return page_error(call, "consent.out_link", status=400)
-    session = await current_session(call)
+    realm = None if leaving.client is None else leaving.client.login_realm
+    session = await current_session(call, realm)
     if session is None:
-        return _go(leaving.to or f"{root_of(call)}/signed-out")
+        return _go(leaving.to or f"{root_of(call, realm)}/signed-out")
     view = {
         "person": session,
         "client": leaving.client,
@@ -89,9 +90,10 @@ async def decide(call: "Call", form: "Mapping[str, str]") -> Reply[bytes]:
         leaving = await _read(call, form)
     except _Refused:
         return page_error(call, "consent.out_link", status=400)
+    realm = None if leaving.client is None else leaving.client.login_realm
     if form.get("decision") != "leave":
-        return _go(f"{root_of(call)}/account")
-    return _go(leaving.to or f"{root_of(call)}/signed-out", cookies=await end_current_session(call))
+        return _go(f"{root_of(call, realm)}/account")
+    return _go(leaving.to or f"{root_of(call, realm)}/signed-out", cookies=await end_current_session(call, realm))
 
 
 async def _read(call: "Call", parameters: "Mapping[str, str]") -> _Leaving:

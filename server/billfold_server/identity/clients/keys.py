@@ -5,6 +5,7 @@ import binascii
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
 from cryptography import x509
 
 from billfold_server.identity import jose
@@ -17,6 +18,7 @@ _LEAST_RSA_BITS: Final = 2048
 _MOST_RSA_BITS: Final = 8192
 _LEAST_EXPONENT: Final = 65_537
 _MOST_KEYS: Final = 20
+_LONGEST: Final = 32 * 1024
 _LONGEST_KID: Final = 200
 
 
@@ -25,6 +27,8 @@ def check_jwks(jwks: Mapping[str, Any]) -> str | None:
     keys = jwks.get("keys")
     if not isinstance(keys, list) or not 1 <= len(keys) <= _MOST_KEYS or not all(isinstance(key, dict) for key in keys):
         return f"needs a list of 1 to {_MOST_KEYS} keys"
+    if len(msgspec.json.encode(jwks)) > _LONGEST:
+        return f"has more than {_LONGEST} bytes"
     kids = [key.get("kid") for key in keys]
     if not all(isinstance(kid, str) and 1 <= len(kid) <= _LONGEST_KID for kid in kids):
         return "every key needs a kid"

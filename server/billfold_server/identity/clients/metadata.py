@@ -354,10 +354,17 @@ def _check_presentation(client: Client) -> None:
     for param in ("client_uri", "policy_uri", "tos_uri"):
         uri = getattr(client, param)
         _refuse_unless(
-            uri is None or (uri.startswith("https://") and bool(urlsplit(uri).hostname)),
+            uri is None or (uri.startswith("https://") and _has_host(uri)),
             param,
             "must begin with https://",
         )
+
+
+def _has_host(uri: str) -> bool:
+    try:
+        return bool(urlsplit(uri).hostname)
+    except ValueError:
+        return False
 
 
 def _is_plain(text: str) -> bool:

@@ -42,7 +42,9 @@ class _Grant(RefreshTokenGrant):
     @property
     def INCLUDE_NEW_REFRESH_TOKEN(self) -> bool:  # noqa: N802 - Authlib's
         asking: Asking = self.request
-        return asking.realm.profile.refresh_rotation and asking.binding.jkt is None
+        row: RefreshToken | None = asking.loaded
+        # What counts is to what the token is bound, not what this request shows.
+        return asking.realm.profile.refresh_rotation and row is not None and row.jkt is None
 
     def authenticate_refresh_token(self, refresh_token: str) -> _Shown | None:  # noqa: ARG002 - it is loaded
         asking: Asking = self.request

@@ -36,6 +36,7 @@ from billfold_server.identity.tokens.standings import (
     STANDING_S,
     GrantStanding,
     Standing,
+    narrowed,
     read_grant,
     read_standing,
 )
@@ -240,7 +241,8 @@ class Guard:
         grant = await self._grant(realm, known)
         if not grant.stands:
             raise errors.InvalidToken(_TOLD)
-        return known.allowed if grant.scopes is None else known.allowed & (grant.scopes | _OF_ANYBODY), grant.own
+        allowed = known.allowed if grant.scopes is None else known.allowed & (grant.scopes | _OF_ANYBODY)
+        return allowed, narrowed(grant.own, known.claims.authorization_details or ())
 
     async def _grant(self, realm: Realm, known: _Known) -> GrantStanding:
         assert known.grant_id is not None

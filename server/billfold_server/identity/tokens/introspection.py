@@ -14,7 +14,7 @@ from billfold.ids import Prefix
 from billfold_server.http.routing import Reply
 from billfold_server.identity.clients.rows import Client
 from billfold_server.identity.grants import refresh_tokens
-from billfold_server.identity.grants.service import find_grant
+from billfold_server.identity.grants.service import usable_grant
 from billfold_server.identity.realms import Realm
 from billfold_server.identity.rules import OAuthRefusal
 
@@ -82,8 +82,8 @@ async def _refresh_token(call: "Call", realm: Realm, client: Client, token: str)
         row = await refresh_tokens.find(tx, token)
         if row is None or row.client_id != client.id or row.rotated_at is not None or row.expires_at <= now:
             return None
-        grant = await find_grant(tx, row.grant_id)
-    if grant is None or grant.revoked_at is not None:
+        grant = await usable_grant(tx, row.grant_id)
+    if grant is None:
         return None
     return {
         "active": True,

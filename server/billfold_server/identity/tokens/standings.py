@@ -6,6 +6,7 @@ that were revoked since the last reading, and beside it the grant of a user's to
 """
 
 import time
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -18,7 +19,7 @@ from billfold_server.identity.clients import service as clients
 from billfold_server.people import service as people
 from billfold_server.tenancy.context import Own
 
-__all__ = ["STANDING_S", "GrantStanding", "Standing", "read_grant", "read_standing"]
+__all__ = ["STANDING_S", "GrantStanding", "Standing", "narrowed", "read_grant", "read_standing"]
 
 STANDING_S: Final = 0.7
 """How long a standing is believed. With the query itself, what is revoked is out within a second."""
@@ -120,8 +121,8 @@ async def read_grant(tx: _Tx, grant_id: UUID, client_id: UUID) -> GrantStanding:
     return GrantStanding(stands=True, scopes=user.scopes, own=own, read_at=read_at)
 
 
-def _own(party_id: UUID, details: list[dict[str, Any]]) -> Own:
-    """Return what is a customer's own, narrowed to the wallets that the details of a grant choose, if they do."""
+def _own(party_id: UUID, details: Sequence[Mapping[str, Any]]) -> Own:
+    """Return what is a customer's own, narrowed to the wallets that details choose, if they do."""
     chosen = [
         (ids.decode(Prefix.WALLET, wallet_id), each["actions"])
         for each in details
@@ -132,6 +133,24 @@ def _own(party_id: UUID, details: list[dict[str, Any]]) -> Own:
         return Own(party_id=party_id)
     return Own(
         party_id=party_id,
-        wallet_ids=frozenset(wallet_id for wallet_id, _ in chosen),
+        balances_of=frozenset(wallet_id for wallet_id, actions in chosen if "balances" in actions),
         entries_of=frozenset(wallet_id for wallet_id, actions in chosen if "entries" in actions),
     )
+
+
+def narrowed(own: Own | None, details: Sequence[Mapping[str, Any]]) -> Own | None:
+    """Return what of a customer's own a token opens, whose details may be fewer than its grant's (RFC 9396, 6)."""
+    if own is None or not details:
+        return own
+    of_token = _own(own.party_id, details)
+    return Own(
+        party_id=own.party_id,
+        balances_of=_both(own.balances_of, of_token.balances_of),
+        entries_of=_both(own.entries_of, of_token.entries_of),
+    )
+
+
+def _both(one: frozenset[UUID] | None, other: frozenset[UUID] | None) -> frozenset[UUID] | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return one & other

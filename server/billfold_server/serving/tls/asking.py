@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any, Final, Self, TypeVar
 
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 
@@ -117,7 +118,7 @@ class AskingConnection:
             if own is None:
                 return None
             return read_shown(own.public_bytes(Encoding.DER), [each.public_bytes(Encoding.DER) for each in chain])
-        except ValueError:
+        except (ValueError, x509.InvalidVersion):
             return UNREADABLE
 
     def cipher(self) -> tuple[str | None, str | None, int | None]:

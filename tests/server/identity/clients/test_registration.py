@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from billfold_server.identity import jose
@@ -30,7 +31,7 @@ def tenants(live: LiveServer) -> None:
 
 def forgive(live: LiveServer) -> None:
     """Let this address try again: each try at registering counts against it."""
-    live.services.limits._address("127.0.0.1", cost=-60.0)
+    live.services.limits._address("127.0.0.1", cost=-float(live.settings.token_rate_limit_per_min))
 
 
 def post(live: LiveServer, slug: str, **said: Any) -> httpx.Response:
@@ -99,8 +100,10 @@ class TestOpenRegistration:
         answer = post(live, "openreg", **said)
         assert (answer.status_code, answer.json()["error"]) == (400, error)
 
-    def test_is_slowed_down(self, live: LiveServer) -> None:
+    def test_is_slowed_down(self, live: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
         """One address doesn't fill the table."""
+        few = msgspec.structs.replace(live.settings, token_rate_limit_per_min=20)
+        monkeypatch.setattr(live.services.limits, "_settings", few)
         # The allowance grows while a slow machine asks, by less than each request takes.
         slowed = any(post(live, "openreg", client_name=7).status_code == 429 for _ in range(300))
         forgive(live)

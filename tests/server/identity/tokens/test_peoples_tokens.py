@@ -91,7 +91,12 @@ class TestACustomersToken:
             assert [each["id"] for each in client.get("/v1/wallets").json()["data"]] == [chosen]
             assert client.get(f"/v1/wallets/{chosen}/balances").status_code == 200
             assert client.get(f"/v1/wallets/{chosen}/statement").status_code == 404
-            assert client.get(f"/v1/wallets/{other}/balances").status_code == 404
+        details = details.replace("balances", "entries")
+        tokens = tokens_of(customers_app, ada, scope="wallets:read", authorization_details=details)
+        with acting(profiled, tokens) as client:
+            assert client.get(f"/v1/wallets/{chosen}/statement").status_code == 200
+            assert client.get(f"/v1/wallets/{chosen}").status_code == 404
+            assert client.get(f"/v1/wallets/{other}/statement").status_code == 404
 
     def test_has_no_scope_that_isnt_theirs_to_give(self, profiled: LiveServer, customers_app: App, ada: Person) -> None:
         """What is about all customers is left out of the grant, though the client may ask for it."""
@@ -126,8 +131,9 @@ class TestACustomersToken:
 class TestAStaffToken:
     """A token of bank staff."""
 
-    def test_has_what_their_roles_allow(self, profiled: LiveServer, back_office: App) -> None:
+    def test_has_what_their_roles_allow(self, profiled: LiveServer, back_office: App, ada: Person) -> None:
         """An operator works with customers, and doesn't read the audit."""
+        open_wallet(profiled, ada)
         person = add_person(profiled, SLUG, roles=["operator"])
         tokens = tokens_of(back_office, person, scope="wallets:read wallets:write audit:read")
         assert set(tokens["scope"].split()) == {"wallets:read", "wallets:write"}
