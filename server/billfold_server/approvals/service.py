@@ -8,7 +8,7 @@ key: so it happens once, however often processes die meanwhile, and who sends it
 import asyncio
 import hmac
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -255,7 +255,7 @@ async def list_approvals(
     return [_shown(row, now) for row in rows]
 
 
-def _shown(row: ApprovalRow, now: Any) -> Approval:
+def _shown(row: ApprovalRow, now: datetime) -> Approval:
     request = msgspec.json.decode(row.request, type=StoredRequest)
     return Approval(
         id=ids.encode(Prefix.APPROVAL, row.id),

@@ -1,9 +1,8 @@
 """What each role of a bank's staff allows, by the scopes that operations ask for.
 
 Least privilege: a role has what its work needs, and nothing follows from being above somebody. Who hands out access
-moves no money, who moves money hands out no access, and who approves does neither; so two people are needed wherever
-the manifest names an approval, even at a bank of two. Sources: NIST SP 800-53, AC-5 (separation of duties) and AC-6
-(least privilege).
+moves no money, who moves money hands out no access, and who approves does neither. Sources: NIST SP 800-53, AC-5
+(separation of duties) and AC-6 (least privilege).
 """
 
 from collections.abc import Iterable
@@ -11,7 +10,7 @@ from typing import Final
 
 from billfold.contract.roles import StaffRole
 
-__all__ = ["CUSTOMER_SCOPES", "MANAGES_ROLES", "ROLES", "allowed_scopes"]
+__all__ = ["CUSTOMER_SCOPES", "ROLES", "allowed_scopes"]
 
 _SEES_CUSTOMERS: Final = frozenset(
     {"parties:read", "wallets:read", "transfers:read", "holds:read", "statements:read", "tenant:read"}
@@ -58,9 +57,6 @@ ROLES: Final[dict[StaffRole, frozenset[str]]] = {
 
 CUSTOMER_SCOPES: Final = frozenset({"tenant:read", "wallets:read"})
 """What a payment service user may allow an app: to look at what is their own, and no more than that."""
-
-MANAGES_ROLES: Final = StaffRole.OWNER
-"""Who gives and takes roles, though never their own. A tenant whose staff has one keeps at least one."""
 
 
 def allowed_scopes(roles: Iterable[StaffRole | str]) -> frozenset[str]:

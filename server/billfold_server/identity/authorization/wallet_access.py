@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from billfold import errors, ids
+from billfold import ids
 from billfold.contract.common import WalletId
 from billfold.ids import Prefix
 from billfold_server.identity.authorization.details import Kind, Line, Owner
+from billfold_server.tenancy.context import Own
 from billfold_server.wallets import service as wallets
 
 if TYPE_CHECKING:
@@ -48,14 +49,10 @@ def _describe(details: WalletAccess) -> "Sequence[Line]":
 async def _is_theirs(tx: Any, owner: Owner, details: WalletAccess) -> bool:
     if owner.party_id is None:
         return False
-    for wallet_id in dict.fromkeys(details.wallet_ids):
-        try:
-            wallet = await wallets.get_wallet(tx, ids.decode(Prefix.WALLET, wallet_id))
-        except errors.NotFound:
-            return False
-        if wallet.party_id != owner.party_id:
-            return False
-    return True
+    asked = frozenset(ids.decode(Prefix.WALLET, wallet_id) for wallet_id in details.wallet_ids)
+    own = Own(party_id=owner.party_id, balances_of=asked)
+    theirs = await wallets.list_wallets(tx, limit=_MOST, before=None, party_id=None, status=None, alias=None, own=own)
+    return len(theirs) == len(asked)
 
 
 WALLET_ACCESS: Final = Kind(name="wallet_access", form=WalletAccess, describe=_describe, is_theirs=_is_theirs)

@@ -112,6 +112,7 @@ class TestAPushedRequest:
             ({"claims": "[" * 4000}, "invalid_request"),
             ({"resource": "https://elsewhere.example"}, "invalid_target"),
             ({"resource": "not a uri"}, "invalid_target"),
+            ({"resource": "http://["}, "invalid_target"),
             ({"authorization_details": "[]"}, "invalid_authorization_details"),
             ({"authorization_details": "{}"}, "invalid_authorization_details"),
             ({"authorization_details": '[{"type":"unheard_of"}]'}, "invalid_authorization_details"),

@@ -89,6 +89,7 @@ class TestOpenRegistration:
             ({"grant_types": ["password"]}, "invalid_client_metadata"),
             ({"grant_types": ["refresh_token"]}, "invalid_client_metadata"),
             ({"client_name": 7}, "invalid_client_metadata"),
+            ({"client_uri": "https://["}, "invalid_client_metadata"),
             ({"software_statement": "x.y.z"}, "invalid_software_statement"),
             ({"software_statement": 1}, "invalid_software_statement"),
         ],

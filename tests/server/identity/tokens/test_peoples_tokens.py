@@ -2,12 +2,15 @@
 
 import time
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 
 from billfold import ids
 from billfold.ids import Prefix
+from billfold_server.identity.tokens.standings import narrowed
+from billfold_server.tenancy.context import Own
 from tests.live import LiveServer
 from tests.server.identity.flows import App, Person, add_app, add_person, bring, follow, tokens_of, tx_of
 
@@ -126,6 +129,31 @@ class TestACustomersToken:
         form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
         refused = customers_app.post("/oauth/token", form)
         assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
+
+    def test_ends_for_good_when_they_are_signed_out_everywhere(self, profiled: LiveServer, customers_app: App) -> None:
+        """What they had allowed ends with their sessions, and doesn't come back."""
+        person = add_person(profiled, SLUG)
+        tokens = tokens_of(customers_app, person, scope="wallets:read offline_access")
+        user = ids.encode(Prefix.USER, person.user_id)
+        with profiled.client(SLUG) as bank, acting(profiled, tokens) as client:
+            assert client.get("/v1/wallets").status_code == 200
+            assert bank.post(f"/v1/users/{user}/sign-out").status_code == 200
+            assert status_within(client, "/v1/wallets", 401) == 401
+            # Nor does it after a while in which they couldn't sign in at all.
+            assert bank.post(f"/v1/users/{user}/disable").status_code == 200
+            assert bank.post(f"/v1/users/{user}/enable").status_code == 200
+        form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+        assert customers_app.post("/oauth/token", form).json()["error"] == "invalid_grant"
+
+    def test_opens_no_more_than_its_own_details_say(self) -> None:
+        """A token may be for less than its grant (RFC 9396, section 6), and never for more."""
+        one, two, party = uuid4(), uuid4(), uuid4()
+        granted = Own(party_id=party, balances_of=frozenset({one}), entries_of=frozenset({one, two}))
+        wire = [ids.encode(Prefix.WALLET, wallet) for wallet in (one, two)]
+        details = [{"type": "wallet_access", "actions": ["balances"], "wallet_ids": wire}]
+        assert narrowed(granted, details) == Own(party_id=party, balances_of=frozenset({one}), entries_of=frozenset())
+        assert narrowed(granted, []) == granted
+        assert narrowed(None, details) is None
 
 
 class TestAStaffToken:
