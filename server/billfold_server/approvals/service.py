@@ -28,7 +28,7 @@ from billfold_server.http import idempotency
 from billfold_server.http.routing import Call, IdempotencyRef, Reply, StoredRequest
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller, TenantRef
-from billfold_server.tenancy.manifest import ApprovalKind
+from billfold_server.tenancy.manifest import ApprovalKind, RequiredKind
 from billfold_server.tenancy.transaction import TenantTx
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Approvals:
         """Say what carries out each operation, by its id."""
         self._pipelines = pipelines
 
-    async def admit(self, call: Call, kind: ApprovalKind, request: StoredRequest) -> Reply[Any]:
+    async def admit(self, call: Call, kind: ApprovalKind | RequiredKind, request: StoredRequest) -> Reply[Any]:
         """Return the answer of a request that was approved and carried out; every other one is refused.
 
         Args:
@@ -89,7 +89,7 @@ class Approvals:
             raise errors.IdempotencyKeyReused("the key belongs to another request", param=idempotency.HEADER)
         return _known(row, rules.status_at(row.state, row.expires_at, now))
 
-    def _fresh(self, call: Call, kind: ApprovalKind, request: StoredRequest) -> ApprovalRow:
+    def _fresh(self, call: Call, kind: ApprovalKind | RequiredKind, request: StoredRequest) -> ApprovalRow:
         approval_id = ids.uuid7()
         secret = self._services.idempotency_key
         now = self._services.clock.now()

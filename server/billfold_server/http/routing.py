@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from billfold_server.http.services import Services
     from billfold_server.tenancy.context import Caller, TenantRef
-    from billfold_server.tenancy.manifest import ApprovalKind
+    from billfold_server.tenancy.manifest import ApprovalKind, RequiredKind
     from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = [
@@ -133,11 +133,11 @@ class NeedsApproval:
     """When an operation is only carried out once a second person has agreed to it.
 
     Attributes:
-        kind: The name that the manifest and the approval have for it.
+        kind: The name that the approval has for it, and the manifest where it is the manifest's to ask for it.
         when: Tells of a request, by what was read from it, whether it needs that here and now.
     """
 
-    kind: "ApprovalKind"
+    kind: "ApprovalKind | RequiredKind"
     when: "Callable[[Call, Mapping[str, Any]], Awaitable[bool]]"
 
 

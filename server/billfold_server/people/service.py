@@ -16,6 +16,7 @@ from billfold.ids import Prefix
 from billfold_server.http.routing import Call
 from billfold_server.people import queries, rules, sca, sessions
 from billfold_server.people.desk import Desk, People, digest_of, tell, user_id_of
+from billfold_server.people.identifying import Identified, identify
 from billfold_server.people.pages import kit
 from billfold_server.people.queries import Tx, UserRow
 from billfold_server.people.sca import Challenge, LinkedAction
@@ -25,6 +26,7 @@ from billfold_server.tenancy.context import Caller, TenantRef
 
 __all__ = [
     "Challenge",
+    "Identified",
     "LinkedAction",
     "Listed",
     "People",
@@ -37,6 +39,7 @@ __all__ = [
     "current_session",
     "end_current_session",
     "get_user",
+    "identify",
     "list_briefly",
     "list_users",
     "new_enrolment_code",

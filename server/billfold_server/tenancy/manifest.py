@@ -24,6 +24,7 @@ __all__ = [
     "Limits",
     "Manifest",
     "Registration",
+    "RequiredKind",
     "Sca",
     "SecurityProfile",
     "SoftwarePublisher",
@@ -135,6 +136,9 @@ class Sca(_Part, frozen=True, kw_only=True):
 
 ApprovalKind = Literal["overdraft_limit", "refund", "wallet_unfreeze", "withdrawal"]
 """What may need a second person."""
+
+RequiredKind = Literal["key_destruction"]
+"""What always needs a second person, which is why no manifest can name it."""
 
 
 class Approvals(_Part, frozen=True, kw_only=True):
