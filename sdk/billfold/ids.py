@@ -54,6 +54,7 @@ class Prefix(StrEnum):
     CLIENT = "cli"
     EVENT = "evt"
     FACTOR = "fac"
+    FINGERPRINT = "fpr"
     GRANT = "grt"
     HOLD = "hld"
     JOB = "job"
@@ -69,6 +70,7 @@ class Prefix(StrEnum):
     TOP_UP = "top"
     TRANSFER = "trf"
     USER = "usr"
+    VAULT_TOKEN = "tok"  # noqa: S105 - No secret: what every vault token begins with.
     WALLET = "wal"
     WITHDRAWAL = "wdr"
 

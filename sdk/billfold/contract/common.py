@@ -17,6 +17,7 @@ __all__ = [
     "AuditRecordId",
     "ClientId",
     "EventId",
+    "FingerprintId",
     "HoldId",
     "IdempotencyKey",
     "Instant",
@@ -35,6 +36,7 @@ __all__ = [
     "TopUpId",
     "TransferId",
     "UserId",
+    "VaultTokenId",
     "Violation",
     "WalletId",
     "WithdrawalId",
@@ -120,6 +122,7 @@ ApprovalId = Annotated[str, _id(Prefix.APPROVAL, "an approval")]
 AuditRecordId = Annotated[str, _id(Prefix.AUDIT_RECORD, "an audit record")]
 ClientId = Annotated[str, _id(Prefix.CLIENT, "an API client")]
 EventId = Annotated[str, _id(Prefix.EVENT, "an event")]
+FingerprintId = Annotated[str, _id(Prefix.FINGERPRINT, "a value that vault tokens stand for")]
 HoldId = Annotated[str, _id(Prefix.HOLD, "a hold")]
 JournalEntryId = Annotated[str, _id(Prefix.JOURNAL_ENTRY, "a journal entry")]
 PartyId = Annotated[str, _id(Prefix.PARTY, "a party")]
@@ -128,6 +131,7 @@ StatementImportId = Annotated[str, _id(Prefix.STATEMENT_IMPORT, "a statement imp
 TopUpId = Annotated[str, _id(Prefix.TOP_UP, "a top-up")]
 TransferId = Annotated[str, _id(Prefix.TRANSFER, "a transfer")]
 UserId = Annotated[str, _id(Prefix.USER, "a user")]
+VaultTokenId = Annotated[str, _id(Prefix.VAULT_TOKEN, "a vault token")]
 WalletId = Annotated[str, _id(Prefix.WALLET, "a wallet")]
 WithdrawalId = Annotated[str, _id(Prefix.WITHDRAWAL, "a withdrawal")]
 

@@ -16,18 +16,25 @@ from msgspec import Meta
 from billfold import errors
 from billfold.contract.platform import Slug
 from billfold.money import CURRENCIES, MAX_AMOUNT_MINOR, CurrencyCode
+from billfold_server.tenancy import tokenization
+from billfold_server.tenancy.tokenization import CardField, PersonalRule, Purpose, Tokenization, TokenRetention
 
 __all__ = [
     "Brand",
+    "CardField",
     "Colors",
     "Feature",
     "Limits",
     "Manifest",
+    "PersonalRule",
+    "Purpose",
     "Registration",
     "RequiredKind",
     "Sca",
     "SecurityProfile",
     "SoftwarePublisher",
+    "TokenRetention",
+    "Tokenization",
     "contrast",
     "json_schema",
     "load_manifest",
@@ -160,6 +167,7 @@ class Manifest(_Part, frozen=True, kw_only=True):
     limits: Limits = Limits()
     sca: Sca = Sca()
     approvals: Approvals = Approvals()
+    tokenization: Tokenization = Tokenization()
     security_profile: Annotated[
         SecurityProfile, Meta(description="Which OAuth 2 profile the tenant's clients must meet.")
     ] = "fapi2"
@@ -261,6 +269,7 @@ def _contradictions(manifest: Manifest) -> list[tuple[str, str]]:
         if not isinstance(publisher.jwks.get("keys"), list) or not publisher.jwks["keys"]
     ]
     found += _unlawful(manifest)
+    found += tokenization.contradictions(manifest.tokenization)
     for name in ("refund_from_minor", "withdrawal_from_minor"):
         strangers = sorted(set(getattr(manifest.approvals, name)) - set(manifest.currencies))
         found += [(f"approvals.{name}.{code}", f"{code} isn't one of the tenant's currencies") for code in strangers]
@@ -309,7 +318,10 @@ def _from_validation(message: str, data: dict[str, Any], file: str) -> errors.Ma
     """Say which key msgspec refuses, and why, in the words of the file."""
     match = _AT.search(message)
     reason = _AT.sub("", message)
-    key = (match["path"] if match else "$").removeprefix("$").removeprefix(".").removesuffix("[...]")
+    whole = (match["path"] if match else "$").removeprefix("$").removeprefix(".")
+    if (entry := _entry(data, whole)) is not None:
+        whole, reason = entry
+    key = whole.removesuffix("[...]")
     value = _value_at(data, key)
     if named := _NAMED.search(reason):
         key = f"{key}.{named['name']}" if key else named["name"]
@@ -327,6 +339,26 @@ def _from_validation(message: str, data: dict[str, Any], file: str) -> errors.Ma
 
 _NAMED = re.compile(r"(?:unknown field|required field) `(?P<name>[^`]+)`")
 _STEP = re.compile(r"[A-Za-z_]\w*|\[\d+\]")
+
+
+_TABLES: dict[str, Any] = {
+    "tokenization.personal": dict[tokenization.Name, PersonalRule],
+    "tokenization.purposes": dict[tokenization.Name, Purpose],
+}
+
+
+def _entry(data: dict[str, Any], key: str) -> tuple[str, str] | None:
+    """Return the key of what is wrong in an entry of a table that has entries by name, and what msgspec says of it."""
+    table, _, rest = key.partition("[...]")
+    entries = _value_at(data, table)
+    if table not in _TABLES or not isinstance(entries, dict):
+        return None
+    for name, value in entries.items():
+        try:
+            msgspec.convert({name: value}, _TABLES[table])
+        except msgspec.ValidationError as error:
+            return f"{table}.{name}{rest}", _AT.sub("", str(error))
+    return None
 
 
 def _value_at(data: Any, key: str) -> Any:
