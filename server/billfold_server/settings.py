@@ -20,6 +20,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 import msgspec
 from msgspec import Meta
 
+from billfold_server import vault_settings
 from billfold_server.db.embedded.folders import default_data_dir
 
 __all__ = ["Mistake", "Secret", "Settings", "SettingsInvalid", "load_settings"]
@@ -74,8 +75,8 @@ Port = Annotated[int, Meta(ge=0, le=65_535)]
 Positive = Annotated[int, Meta(ge=1)]
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything that a deployment can choose.
+class Settings(vault_settings.VaultSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that a deployment can choose; what it can of Vault stands in the class above.
 
     Attributes:
         environment: ``production`` refuses what is only safe on a developer's machine.
@@ -138,7 +139,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     database_connections: Annotated[int, Meta(ge=2, le=10_000)] | None = None
     isolation: Literal["role", "login"] | None = None
     public_url: str | None = None
-    trusted_proxies: list[str] = []
+    trusted_proxies: list[str] = msgspec.field(default_factory=list)
     tls: bool = False
     tls_certificate: str | None = None
     tls_key: str | None = None
@@ -400,7 +401,7 @@ def _inconsistent(settings: Settings) -> list[Mistake]:
             mistakes.append(
                 Mistake(name, f"{name} names a file that isn't there; set {PREFIX}{name.upper()} to a PEM file.")
             )
-    mistakes += [Mistake(key, sentence) for key, sentence in _unaskable(settings)]
+    mistakes += [Mistake(*each) for each in (*_unaskable(settings), *vault_settings.contradictions(settings))]
     mistakes += _not_networks(settings)
     if settings.public_url is not None and not _is_address(settings.public_url, "http", "https"):
         mistakes.append(
@@ -471,7 +472,7 @@ def _unsafe(settings: Settings) -> list[Mistake]:
     def refuse(key: str, sentence: str) -> None:
         mistakes.append(Mistake(key, f"In production, {sentence}"))
 
-    for key, sentence in _unsafe_databases(settings):
+    for key, sentence in (*_unsafe_databases(settings), *vault_settings.unsafe(settings)):
         refuse(key, sentence)
     if settings.tls and settings.tls_certificate is None:
         sentence = "no certificate is made by the server itself; set BILLFOLD_TLS_CERTIFICATE and BILLFOLD_TLS_KEY."

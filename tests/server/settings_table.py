@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from billfold_server.settings import Settings
+from billfold_server.vault_settings import VaultSettings
 
 PAGE = Path(__file__).parents[2] / "server" / "DEPLOYING.md"
 BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"
@@ -17,7 +18,8 @@ NOT_FIXED = {"data_dir": "the user's own", "metrics_networks": "see there"}
 
 def descriptions() -> dict[str, str]:
     """Return what the class says of each setting."""
-    attributes = inspect.getdoc(Settings).partition("Attributes:\n")[2]  # type: ignore[union-attr]
+    docs = [inspect.cleandoc(each.__doc__ or "") for each in (Settings, VaultSettings)]
+    attributes = "\n".join(doc.partition("Attributes:\n")[2] for doc in docs)
     entries = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", attributes, flags=re.MULTILINE)
     return {name: re.sub(r"\s+", " ", text).replace("``", "`") for name, text in entries}
 
@@ -33,10 +35,9 @@ def default_of(field: msgspec.structs.FieldInfo) -> str:
 def table() -> str:
     """Return the table."""
     said = descriptions()
-    rows = [
-        f"| `BILLFOLD_{field.name.upper()}` | {default_of(field)} | {said[field.name]} |"
-        for field in msgspec.structs.fields(Settings)
-    ]
+    # What is inherited comes last.
+    fields = sorted(msgspec.structs.fields(Settings), key=lambda field: field.name in VaultSettings.__struct_fields__)
+    rows = [f"| `BILLFOLD_{field.name.upper()}` | {default_of(field)} | {said[field.name]} |" for field in fields]
     return "\n".join(["| Variable | Default | |", "|---|---|---|", *rows])
 
 
