@@ -20,17 +20,22 @@ from litestar.response import Response
 from billfold import errors, ids
 from billfold.clock import Clock, SystemClock
 from billfold.contract.platform import TenantState
+from billfold_server.approvals import inventory as approvals_inventory
 from billfold_server.approvals import routes as approvals_routes
 from billfold_server.approvals import tasks as approvals_tasks
 from billfold_server.approvals.service import Approvals
+from billfold_server.audit import inventory as audit_inventory
 from billfold_server.audit import routes as audit_routes
+from billfold_server.db import inventory as db_inventory
 from billfold_server.db.background import Background
 from billfold_server.db.jobs import JobKinds
+from billfold_server.db.personal import Inventory
 from billfold_server.db.pools import CONNECTIONS, PoolSettings
 from billfold_server.db.relay import Relay
 from billfold_server.db.runner import JobRunner
 from billfold_server.db.sets import as_read
 from billfold_server.http import docs, health, problems
+from billfold_server.http import inventory as http_inventory
 from billfold_server.http import tasks as http_tasks
 from billfold_server.http.context import context_of
 from billfold_server.http.edge import Edge
@@ -39,6 +44,7 @@ from billfold_server.http.metrics import Metrics
 from billfold_server.http.pipeline import Hot, Pipeline, allowed_methods, internal_path, options_handler, route_handler
 from billfold_server.http.routing import Operation, Routes
 from billfold_server.http.services import Services
+from billfold_server.identity import inventory as identity_inventory
 from billfold_server.identity import routes as identity_routes
 from billfold_server.identity.authorization import details
 from billfold_server.identity.authorization import routes as authorization_routes
@@ -52,29 +58,37 @@ from billfold_server.identity.signing import tasks as signing_tasks
 from billfold_server.identity.tokens import routes as tokens_routes
 from billfold_server.invariants import tasks as invariants_tasks
 from billfold_server.keys.service import Keyring, open_keyring
+from billfold_server.ledger import inventory as ledger_inventory
 from billfold_server.ledger import routes as ledger_routes
 from billfold_server.ledger import service as ledger
 from billfold_server.ledger import tasks as ledger_tasks
 from billfold_server.ledger.service import Engine
+from billfold_server.parties import inventory as parties_inventory
 from billfold_server.parties import routes as parties_routes
+from billfold_server.people import inventory as people_inventory
 from billfold_server.people import routes as people_routes
 from billfold_server.people import tasks as people_tasks
 from billfold_server.people.pages.kit import Pages
 from billfold_server.people.service import People
+from billfold_server.privacy import routes as privacy_routes
+from billfold_server.privacy.service import Privacy
+from billfold_server.reconciliation import inventory as reconciliation_inventory
 from billfold_server.reconciliation import routes as reconciliation_routes
 from billfold_server.reconciliation import service as reconciliation
 from billfold_server.sandbox import routes as sandbox_routes
 from billfold_server.settings import Mistake, Settings, SettingsInvalid
+from billfold_server.tenancy import inventory as tenancy_inventory
 from billfold_server.tenancy import routes as tenancy_routes
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.provisioning import Administrator
 from billfold_server.tenancy.service import Registry, Tenants
 from billfold_server.tenancy.transaction import Database
+from billfold_server.wallets import inventory as wallets_inventory
 from billfold_server.wallets import routes as wallets_routes
 from billfold_server.wallets import service as wallets
 from billfold_server.webhooks import routes as webhooks_routes
 
-__all__ = ["ROOMS", "build_app", "build_services", "database_secret", "open_services", "operations"]
+__all__ = ["INVENTORIES", "ROOMS", "build_app", "build_services", "database_secret", "open_services", "operations"]
 
 _log = structlog.stdlib.get_logger("billfold")
 
@@ -86,6 +100,7 @@ ROOMS: Final[tuple[Routes, ...]] = (
     ledger_routes.routes,
     reconciliation_routes.routes,
     webhooks_routes.routes,
+    privacy_routes.routes,
     approvals_routes.routes,
     audit_routes.routes,
     tokens_routes.routes,
@@ -108,6 +123,21 @@ ROOMS: Final[tuple[Routes, ...]] = (
     health.routes,
 )
 """The routes of every room, in the order in which the document shows them."""
+
+INVENTORIES: Final[tuple[Inventory, ...]] = (
+    parties_inventory.INVENTORY,
+    people_inventory.INVENTORY,
+    wallets_inventory.INVENTORY,
+    ledger_inventory.INVENTORY,
+    reconciliation_inventory.INVENTORY,
+    identity_inventory.INVENTORY,
+    approvals_inventory.INVENTORY,
+    audit_inventory.INVENTORY,
+    http_inventory.INVENTORY,
+    db_inventory.INVENTORY,
+    tenancy_inventory.INVENTORY,
+)
+"""What every room keeps of people, column by column; a column that no room classifies fails a test."""
 
 
 def operations(rooms: Sequence[Routes] = ROOMS) -> list[Operation]:
@@ -189,6 +219,7 @@ def _add_background(services: Services) -> None:
     services.rooms["jobs"] = runner
     services.rooms[discovery_routes.SERVED] = frozenset(operation.path for operation in operations())
     services.rooms["people"] = People(services.keyring, revoke_grants)
+    services.rooms["privacy"] = Privacy(INVENTORIES)
     services.rooms["pages"] = Pages(services.keyring, services.clock, services.settings.base_url)
     services.rooms[docs.DOCUMENTS] = docs.Documents(lambda: ROOMS)
     services.rooms["background"] = Background(services.database, active, relay, runner)

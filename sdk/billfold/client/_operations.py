@@ -8,7 +8,7 @@ import re
 from typing import Any, Final, Generic, TypeVar
 
 from billfold.client._open import Decode, decoder, page_type
-from billfold.contract import approvals, clients, ledger, parties, platform, statements, users, wallets
+from billfold.contract import approvals, clients, ledger, parties, platform, privacy, statements, users, wallets
 from billfold.contract.common import Page, Response
 
 __all__ = ["Operation", "paged"]
@@ -170,6 +170,8 @@ LIST_APPROVALS: Final = paged("/v1/approvals", approvals.Approval)
 GET_APPROVAL: Final = Operation("GET", "/v1/approvals/{approval_id}", approvals.Approval)
 APPROVE_APPROVAL: Final = Operation("POST", "/v1/approvals/{approval_id}/approve", approvals.Approval)
 REJECT_APPROVAL: Final = Operation("POST", "/v1/approvals/{approval_id}/reject", approvals.Approval)
+
+GET_DATA_INVENTORY: Final = Operation("GET", "/v1/data-inventory", privacy.DataInventory)
 
 LIST_EVENTS: Final = paged("/v1/events", platform.Event)
 LIST_AUDIT_RECORDS: Final = paged("/v1/audit-records", platform.AuditRecord)

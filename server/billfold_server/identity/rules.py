@@ -29,6 +29,8 @@ TENANT_SCOPES: Final[dict[str, str]] = {
     "ledger:write": "Open accounts, post and reverse journal entries",
     "parties:read": "Read people and companies",
     "parties:write": "Create and change people and companies",
+    "privacy:read": "Read where personal data lies",
+    "privacy:write": "Read all that is known of a person, and forget them",
     "statements:read": "Read imported bank statements",
     "statements:write": "Import bank statements and assign their entries",
     "tenant:read": "Read the tenant's own settings and clock",

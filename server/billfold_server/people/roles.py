@@ -39,6 +39,7 @@ ROLES: Final[dict[StaffRole, frozenset[str]]] = {
         "ledger:read",
         "ledger:write",
         "parties:write",
+        "privacy:write",
         "statements:write",
         "transfers:write",
         "wallets:write",
@@ -49,7 +50,7 @@ ROLES: Final[dict[StaffRole, frozenset[str]]] = {
     StaffRole.SUPPORT: _SEES_CUSTOMERS | {"users:read"},
     # Reads everything.
     StaffRole.AUDITOR: _SEES_CUSTOMERS
-    | {"approvals:read", "audit:read", "clients:read", "events:read", "ledger:read", "users:read"},
+    | {"approvals:read", "audit:read", "clients:read", "events:read", "ledger:read", "privacy:read", "users:read"},
     # Connects programs, and tries them out where the clock can be moved.
     StaffRole.DEVELOPER: frozenset({"clients:read", "clients:write", "clock:write", "events:read", "tenant:read"}),
 }

@@ -30,6 +30,7 @@ __all__ = [
     "Purpose",
     "Registration",
     "RequiredKind",
+    "Retention",
     "Sca",
     "SecurityProfile",
     "SoftwarePublisher",
@@ -157,6 +158,33 @@ class Approvals(_Part, frozen=True, kw_only=True):
     expire_after_hours: Annotated[int, Meta(ge=1, le=24 * 90, description="How long a request waits.")] = 72
 
 
+_Days = Annotated[int, Meta(ge=1, le=36_525)]
+
+
+class Retention(_Part, frozen=True, kw_only=True):
+    """For how many days what is no longer needed is kept; after that it is deleted by itself."""
+
+    customer_days: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=36_525,
+            description="How long customers must be known after their last wallet was closed (in the EU: five years, "
+            "Directive (EU) 2015/849, article 40). Until then nobody is forgotten.",
+        ),
+    ] = 1_826
+    audit_days: Annotated[int, Meta(ge=365, le=36_525, description="Audit records.")] = 3_653
+    events_days: Annotated[_Days, Meta(description="Events that every publisher has seen.")] = 365
+    idempotent_answers_days: Annotated[
+        int, Meta(ge=1, le=3_660, description="Answers to requests with an idempotency key.")
+    ] = 30
+    approvals_days: Annotated[_Days, Meta(description="Requests for approval, once decided or expired.")] = 1_826
+    dead_jobs_days: Annotated[_Days, Meta(description="Jobs that failed for good.")] = 90
+    sessions_days: Annotated[_Days, Meta(description="Sessions that have ended, and where they were.")] = 90
+    sca_days: Annotated[_Days, Meta(description="Evidence of what payers agreed to.")] = 1_826
+    grants_days: Annotated[_Days, Meta(description="What users had allowed apps, once it has ended.")] = 1_826
+
+
 class Manifest(_Part, frozen=True, kw_only=True):
     """Everything that makes one tenant different from another."""
 
@@ -168,6 +196,7 @@ class Manifest(_Part, frozen=True, kw_only=True):
     sca: Sca = Sca()
     approvals: Approvals = Approvals()
     tokenization: Tokenization = Tokenization()
+    retention: Retention = Retention()
     security_profile: Annotated[
         SecurityProfile, Meta(description="Which OAuth 2 profile the tenant's clients must meet.")
     ] = "fapi2"

@@ -15,6 +15,7 @@ from billfold.client._async.holds import AsyncHolds
 from billfold.client._async.ledger import AsyncAccounts, AsyncJournalEntries, AsyncLedger
 from billfold.client._async.parties import AsyncParties
 from billfold.client._async.platform import AsyncPlatformAuditRecords, AsyncTenants
+from billfold.client._async.privacy import AsyncPrivacy
 from billfold.client._async.session import AsyncSession
 from billfold.client._async.statements import AsyncStatementEntries, AsyncStatements
 from billfold.client._async.tenant import AsyncAuditRecords, AsyncClock, AsyncEvents, AsyncTenant
@@ -211,6 +212,7 @@ class AsyncBillfold(_AsyncClient):
         users: The people who sign in at the tenant's pages.
         clients: Who may ask for access tokens.
         approvals: What waits for a second person.
+        privacy: What is kept of people and where.
     """
 
     def _open(self, session: AsyncSession) -> None:
@@ -233,6 +235,7 @@ class AsyncBillfold(_AsyncClient):
         self.audit_records = AsyncAuditRecords(session)
         self.clients = AsyncClients(session)
         self.approvals = AsyncApprovals(session)
+        self.privacy = AsyncPrivacy(session)
 
 
 class AsyncBillfoldPlatform(_AsyncClient):

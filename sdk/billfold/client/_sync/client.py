@@ -20,6 +20,7 @@ from billfold.client._sync.holds import Holds
 from billfold.client._sync.ledger import Accounts, JournalEntries, Ledger
 from billfold.client._sync.parties import Parties
 from billfold.client._sync.platform import PlatformAuditRecords, Tenants
+from billfold.client._sync.privacy import Privacy
 from billfold.client._sync.session import Session
 from billfold.client._sync.statements import StatementEntries, Statements
 from billfold.client._sync.tenant import AuditRecords, Clock, Events, Tenant
@@ -213,6 +214,7 @@ class Billfold(_Client):
         users: The people who sign in at the tenant's pages.
         clients: Who may ask for access tokens.
         approvals: What waits for a second person.
+        privacy: What is kept of people and where.
     """
 
     def _open(self, session: Session) -> None:
@@ -235,6 +237,7 @@ class Billfold(_Client):
         self.audit_records = AuditRecords(session)
         self.clients = Clients(session)
         self.approvals = Approvals(session)
+        self.privacy = Privacy(session)
 
 
 class BillfoldPlatform(_Client):

@@ -1,0 +1,185 @@
+"""What rooms keep of people, said column by column, and what a room does for one person who asks.
+
+Every room that has tables has an ``inventory.py`` beside them. A column is either personal, and then it says under
+which key it lies or why it lies plain, or it says why it isn't. A column that nobody has classified fails a test that
+reads the catalog of a migrated tenant.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+from uuid import UUID
+
+import msgspec
+
+if TYPE_CHECKING:
+    from billfold_server.http.routing import Call
+    from billfold_server.tenancy.context import Caller
+    from billfold_server.tenancy.transaction import TenantTx
+
+__all__ = [
+    "Category",
+    "Erasing",
+    "ExportedRecord",
+    "Inventory",
+    "Kept",
+    "NotPersonal",
+    "Owner",
+    "PersonalColumn",
+    "SubjectProvider",
+]
+
+Category = Literal[
+    "account_number", "card", "contact", "credential", "device", "evidence", "free_text", "identifier", "name"
+]
+"""What kind of personal data it is."""
+
+Owner = Literal["client", "counterparty", "party", "staff", "user"]
+"""Whom it tells of: a party, the users of parties or of the bank, people at a client's, or whom a bank's file names."""
+
+Kept = Literal[
+    "approvals_days",
+    "audit_days",
+    "clients",
+    "dead_jobs_days",
+    "events_days",
+    "grants_days",
+    "idempotent_answers_days",
+    "ledger",
+    "minutes",
+    "party",
+    "sca_days",
+    "sessions_days",
+    "tenant",
+    "tokens",
+    "user",
+]
+"""How long it is kept: as a key of the manifest's ``[retention]`` says, or for as long as what it belongs to."""
+
+
+class PersonalColumn(msgspec.Struct, frozen=True, kw_only=True):
+    """A column that tells something of a person, or of a card.
+
+    Attributes:
+        table: The table.
+        column: The column.
+        category: What it is.
+        owner: Of whom.
+        domain: The domain of the keys under which it is sealed; None where it isn't.
+        plain_because: Why it isn't sealed.
+        kept: For how long.
+        index: Whether it is a keyed digest by which sealed data is found.
+    """
+
+    table: str
+    column: str
+    category: Category
+    owner: Owner
+    domain: Literal["data", "cards"] | None = None
+    plain_because: str | None = None
+    kept: Kept
+    index: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a column that is neither sealed nor says why not, or both.
+
+        Raises:
+            ValueError: It is one of these.
+        """
+        if (self.domain is None) is (self.plain_because is None):
+            msg = f"{self.table}.{self.column} is sealed under a domain, or says why it is plain"
+            raise ValueError(msg)
+
+
+class NotPersonal(msgspec.Struct, frozen=True, kw_only=True):
+    """Columns of a table that tell nothing of anybody.
+
+    Attributes:
+        table: The table.
+        because: Why not.
+        columns: Their names, with spaces between.
+    """
+
+    table: str
+    because: str
+    columns: str
+
+
+class Inventory(msgspec.Struct, frozen=True, kw_only=True):
+    """Every column of a room's tables, in each tenant's schema.
+
+    Attributes:
+        room: The room.
+        personal: What is personal.
+        others: What isn't.
+    """
+
+    room: str
+    personal: Sequence[PersonalColumn] = ()
+    others: Sequence[NotPersonal] = ()
+
+    def classified(self) -> list[tuple[str, str]]:
+        """Return each column that the room classifies, as often as it does."""
+        columns = [(each.table, each.column) for each in self.personal]
+        return columns + [(each.table, name) for each in self.others for name in each.columns.split()]
+
+
+class ExportedRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a room knows of a person.
+
+    Attributes:
+        kind: What it is, such as ``party`` or ``wallet_alias``.
+        key: Its place among what the room knows of the person; what follows is asked for by it.
+        data: What it says, in plain, as JSON has it.
+    """
+
+    kind: str
+    key: str
+    data: Mapping[str, Any]
+
+
+class Erasing(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody who is being forgotten.
+
+    Attributes:
+        party_id: Who.
+        caller: In whose name.
+        now: The tenant's time.
+        real_now: The real time.
+    """
+
+    party_id: UUID
+    caller: "Caller"
+    now: datetime
+    real_now: datetime
+
+
+class SubjectProvider(Protocol):
+    """What a room does for a person who asks what is known of them, or to be forgotten."""
+
+    @property
+    def room(self) -> str:
+        """The room, as its inventory names it."""
+        ...
+
+    async def export_subject(
+        self, call: "Call", party_id: UUID, *, after: str | None, limit: int
+    ) -> list[ExportedRecord]:
+        """Return what the room knows of a person, in the order of keys.
+
+        No transaction is open: the room reads in one of its own, and opens what is sealed after it.
+
+        Args:
+            call: The request.
+            party_id: Whose data.
+            after: The key behind which to go on.
+            limit: How many at most.
+        """
+        ...
+
+    async def erase_subject(self, tx: "TenantTx", erasing: Erasing) -> Mapping[str, int]:
+        """Remove or blank what the room keeps of a person in plain, and return how many rows of each table that was.
+
+        It is part of one transaction with what all rooms do. Sealed data goes with its keys, after that.
+        """
+        ...
