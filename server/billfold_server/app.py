@@ -21,17 +21,21 @@ from billfold import errors, ids
 from billfold.clock import Clock, SystemClock
 from billfold.contract.platform import TenantState
 from billfold_server.approvals import inventory as approvals_inventory
+from billfold_server.approvals import queries as approvals_queries
 from billfold_server.approvals import routes as approvals_routes
 from billfold_server.approvals import tasks as approvals_tasks
 from billfold_server.approvals.service import Approvals
 from billfold_server.audit import inventory as audit_inventory
 from billfold_server.audit import routes as audit_routes
+from billfold_server.audit import service as audit
 from billfold_server.db import inventory as db_inventory
+from billfold_server.db import jobs, outbox
 from billfold_server.db.background import Background
 from billfold_server.db.jobs import JobKinds
 from billfold_server.db.personal import Inventory
 from billfold_server.db.pools import CONNECTIONS, PoolSettings
 from billfold_server.db.relay import Relay
+from billfold_server.db.retention import Sweep
 from billfold_server.db.runner import JobRunner
 from billfold_server.db.sets import as_read
 from billfold_server.http import docs, health, problems
@@ -52,6 +56,8 @@ from billfold_server.identity.authorization.wallet_access import WALLET_ACCESS
 from billfold_server.identity.clients import registration_routes
 from billfold_server.identity.clients import routes as clients_routes
 from billfold_server.identity.discovery import routes as discovery_routes
+from billfold_server.identity.grants import refresh_tokens
+from billfold_server.identity.grants import service as grants
 from billfold_server.identity.grants.service import revoke_grants
 from billfold_server.identity.service import Identity
 from billfold_server.identity.signing import tasks as signing_tasks
@@ -67,10 +73,12 @@ from billfold_server.parties import inventory as parties_inventory
 from billfold_server.parties import routes as parties_routes
 from billfold_server.people import inventory as people_inventory
 from billfold_server.people import routes as people_routes
+from billfold_server.people import sca_queries
 from billfold_server.people import tasks as people_tasks
 from billfold_server.people.pages.kit import Pages
 from billfold_server.people.service import People
 from billfold_server.privacy import routes as privacy_routes
+from billfold_server.privacy import tasks as privacy_tasks
 from billfold_server.privacy.service import Privacy
 from billfold_server.reconciliation import inventory as reconciliation_inventory
 from billfold_server.reconciliation import routes as reconciliation_routes
@@ -88,7 +96,16 @@ from billfold_server.wallets import routes as wallets_routes
 from billfold_server.wallets import service as wallets
 from billfold_server.webhooks import routes as webhooks_routes
 
-__all__ = ["INVENTORIES", "ROOMS", "build_app", "build_services", "database_secret", "open_services", "operations"]
+__all__ = [
+    "INVENTORIES",
+    "ROOMS",
+    "SWEEPS",
+    "build_app",
+    "build_services",
+    "database_secret",
+    "open_services",
+    "operations",
+]
 
 _log = structlog.stdlib.get_logger("billfold")
 
@@ -138,6 +155,17 @@ INVENTORIES: Final[tuple[Inventory, ...]] = (
     tenancy_inventory.INVENTORY,
 )
 """What every room keeps of people, column by column; a column that no room classifies fails a test."""
+
+SWEEPS: Final[tuple[Sweep, ...]] = (
+    Sweep(name="audit records", kept="audit_days", clock="real", work=audit.sweep),
+    Sweep(name="events", kept="events_days", clock="tenant", work=outbox.sweep),
+    Sweep(name="dead jobs", kept="dead_jobs_days", clock="real", work=jobs.sweep),
+    Sweep(name="approvals", kept="approvals_days", clock="tenant", work=approvals_queries.sweep),
+    Sweep(name="evidence of SCA", kept="sca_days", clock="real", work=sca_queries.sweep),
+    Sweep(name="grants", kept="grants_days", clock="real", work=grants.sweep),
+    Sweep(name="refresh tokens", kept="minutes", clock="real", work=refresh_tokens.sweep),
+)
+"""What is deleted by itself. Answers under idempotency keys and sessions have jobs of their own."""
 
 
 def operations(rooms: Sequence[Routes] = ROOMS) -> list[Operation]:
@@ -209,7 +237,9 @@ def _add_background(services: Services) -> None:
     people_tasks.register(kinds)
     signing_tasks.register(kinds, services.identity)
     approvals_tasks.register(kinds, services.approvals)
-    schedules = (*http_tasks.SCHEDULES, *invariants_tasks.SCHEDULES, *signing_tasks.SCHEDULES, *people_tasks.SCHEDULES)
+    privacy_tasks.register(kinds, SWEEPS)
+    rooms = (http_tasks, invariants_tasks, signing_tasks, people_tasks, privacy_tasks)
+    schedules = [schedule for room in rooms for schedule in room.SCHEDULES]
     relay = Relay(services.database)
     runner = JobRunner(services.database, kinds, schedules=schedules, relay=relay)
 

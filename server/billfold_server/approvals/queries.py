@@ -6,9 +6,10 @@ from uuid import UUID
 
 import msgspec
 
+from billfold_server.db.retention import deleted
 from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["ApprovalRow", "decide", "execute", "find", "find_by_key", "insert", "list_page", "lock"]
+__all__ = ["ApprovalRow", "decide", "execute", "find", "find_by_key", "insert", "list_page", "lock", "sweep"]
 
 
 class ApprovalRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +68,13 @@ UPDATE approvals SET state = $2, decided_by = $3, decider_id = $4, decided_at = 
 _EXECUTE: Final = """
 UPDATE approvals SET state = 'executed', executed_at = $2, outcome_status = $3, outcome = $4
 WHERE id = $1 AND state = 'approved'
+"""
+
+# What is approved and not carried out yet is never over.
+_SWEEP: Final = """
+DELETE FROM approvals WHERE id IN (
+    SELECT id FROM approvals WHERE expires_at < $1 AND state <> 'approved' ORDER BY id LIMIT $2
+)
 """
 
 
@@ -129,6 +137,11 @@ async def decide(
 async def execute(tx: TenantTx, approval_id: UUID, *, at: datetime, status: int, body: bytes) -> bool:
     """Write down what came of an approved request, and tell whether nobody had."""
     return await tx.execute(_EXECUTE, approval_id, at, status, body) == "UPDATE 1"
+
+
+async def sweep(tx: TenantTx, before: datetime, limit: int) -> int:
+    """Delete approvals that were over before an instant, and return how many."""
+    return deleted(await tx.execute(_SWEEP, before, limit))
 
 
 def _row(record: Any) -> ApprovalRow | None:

@@ -4,7 +4,7 @@ from typing import Final
 
 from billfold_server.db.sets import Columns
 
-__all__ = ["INSERT", "LIST", "RECORDS"]
+__all__ = ["DELETE", "INSERT", "LIST", "RECORDS"]
 
 _PLAIN: Final = ("actor", "action", "object_id", "reason", "request_id", "recorded_at")
 
@@ -31,4 +31,11 @@ WHERE ($1::text IS NULL OR object_id = $1)
   AND ($3::uuid IS NULL OR id < $3)
 ORDER BY id DESC
 LIMIT $4
+"""
+
+# Ids are made of the real time, so the oldest records come first along them.
+DELETE: Final = """
+DELETE FROM audit_records WHERE recorded_at < $1 AND id IN (
+    SELECT id FROM audit_records WHERE id < $2 ORDER BY id LIMIT $3
+)
 """

@@ -1,7 +1,8 @@
 """Writes and reads the audit trail.
 
 A record is written by the transaction that changes what it tells of, so there is no change without its record and no
-record of a change that was rolled back. The role that serves requests may add records and read them, and nothing else.
+record of a change that was rolled back. The role that serves requests may add records and read them, and nothing else;
+what is more than a year old it may delete, which the tenant's retention does.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from billfold_server.audit import queries
 from billfold_server.db.sets import Write, write_all
 from billfold_server.tenancy.context import Caller
 
-__all__ = ["NewAuditRecord", "list_records", "new_record", "record", "writes"]
+__all__ = ["NewAuditRecord", "list_records", "new_record", "record", "sweep", "writes"]
 
 
 class NewAuditRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,3 +130,11 @@ async def list_records(
         )
         for row in rows
     ]
+
+
+async def sweep(tx: Tx, before: datetime, limit: int) -> int:
+    """Delete the oldest records that were written before an instant, and return how many.
+
+    The database lets nobody who serves requests delete what is younger than a year.
+    """
+    return len(await tx.fetch(f"{queries.DELETE} RETURNING id", before, ids.uuid7_at(before), limit))

@@ -19,6 +19,7 @@ import asyncpg
 import msgspec
 
 from billfold import errors
+from billfold_server.db.retention import deleted
 from billfold_server.db.sets import Write, instants, texts, uuids, write_all
 from billfold_server.db.wakeups import Work
 from billfold_server.tenancy.context import TenantRef
@@ -41,6 +42,7 @@ __all__ = [
     "list_dead_letters",
     "release",
     "retry_dead_letter",
+    "sweep",
     "writes",
 ]
 
@@ -342,6 +344,16 @@ async def retry_dead_letter(tx: TenantTx, job_id: UUID, *, due_at: datetime) -> 
     if revived is None:
         raise errors.NotFound("there is no such dead letter")
     tx.wake(Work.JOBS)
+
+
+_SWEEP = """
+DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE status = 'dead' AND died_at < $1 ORDER BY id LIMIT $2)
+"""
+
+
+async def sweep(tx: TenantTx, before: datetime, limit: int) -> int:
+    """Delete dead letters that nobody has looked at since before an instant, and return how many."""
+    return deleted(await tx.execute(_SWEEP, before, limit))
 
 
 def backoff(policy: RetryPolicy, attempt: int, jitter: float) -> timedelta | None:

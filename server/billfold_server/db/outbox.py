@@ -17,11 +17,12 @@ import msgspec.inspect
 from billfold import ids
 from billfold.contract.platform import Event
 from billfold.ids import Prefix
+from billfold_server.db.retention import deleted
 from billfold_server.db.sets import PIECES, Columns, Write, write_all
 from billfold_server.db.wakeups import Work
 from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["NewEvent", "emit", "last_sequence", "list_events", "without_free_text", "writes"]
+__all__ = ["NewEvent", "emit", "last_sequence", "list_events", "sweep", "without_free_text", "writes"]
 
 
 class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +107,23 @@ async def list_events(tx: TenantTx, *, after: int = 0, limit: int = 100, event_t
 async def last_sequence(tx: TenantTx) -> int:
     """Return the number of the newest numbered event, or 0."""
     return int(await tx.fetchval("SELECT sequence FROM relay_head WHERE id = 1"))
+
+
+# The oldest come first, and whatever a publisher hasn't seen stays, as does the newest of all.
+_SWEEP = """
+DELETE FROM outbox_events WHERE sequence IN (
+    SELECT oldest.sequence
+    FROM (SELECT sequence, occurred_at FROM outbox_events ORDER BY sequence LIMIT $2) AS oldest
+    WHERE oldest.occurred_at < $1
+      AND oldest.sequence < (SELECT sequence FROM relay_head WHERE id = 1)
+      AND oldest.sequence <= ALL (SELECT sequence FROM publisher_cursors)
+)
+"""
+
+
+async def sweep(tx: TenantTx, before: datetime, limit: int) -> int:
+    """Delete the oldest events that happened before an instant and that every publisher has seen; return how many."""
+    return deleted(await tx.execute(_SWEEP, before, limit))
 
 
 _FREE_TEXT: Final = frozenset(

@@ -15,7 +15,7 @@ Source: IETF draft ``draft-ietf-httpapi-idempotency-key-header``, and RFC 8941, 
 import hmac
 import re
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 import asyncpg
@@ -23,6 +23,7 @@ import msgspec
 
 from billfold import errors
 from billfold.errors import ProblemError
+from billfold_server.db.retention import deleted
 from billfold_server.http import problems
 from billfold_server.http.reading import validation_failed
 from billfold_server.http.routing import Call, Reply
@@ -31,7 +32,6 @@ from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = [
     "HEADER",
-    "KEPT_FOR",
     "Fingerprints",
     "KeptAnswer",
     "canonical",
@@ -44,9 +44,6 @@ __all__ = [
 ]
 
 HEADER: Final = "Idempotency-Key"
-
-KEPT_FOR: Final = timedelta(days=30)
-"""For how long a copy of a request gets the first one's answer."""
 
 Work = Callable[[TenantTx], Awaitable[Any]]
 """Does what was asked for, and returns the answer as a Struct."""
@@ -218,10 +215,9 @@ async def carry_out(
     return answer
 
 
-async def expire(tx: TenantTx, *, now: datetime, limit: int = 5000) -> int:
-    """Forget keys that have been kept for long enough, and return how many."""
-    tag = await tx.execute(_EXPIRE, now - KEPT_FOR, limit)
-    return int(tag.rpartition(" ")[2])
+async def expire(tx: TenantTx, before: datetime, limit: int) -> int:
+    """Forget keys that were first used before an instant, and return how many."""
+    return deleted(await tx.execute(_EXPIRE, before, limit))
 
 
 async def _claim(tx: TenantTx, ref: IdempotencyRef, now: datetime) -> bool:

@@ -1,6 +1,6 @@
 """Jobs of the HTTP edge."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from billfold_server.db.jobs import JobKinds, JobRun
@@ -26,9 +26,10 @@ async def expire_keys(run: JobRun) -> None:
     Their age counts in real time, also where a test clock says that the job is due: copies of a request travel in real
     time.
     """
+    before = datetime.now(UTC) - timedelta(days=run.tenant.manifest.retention.idempotent_answers_days)
     while True:
         async with run.tx() as tx:
-            expired = await idempotency.expire(tx, now=datetime.now(UTC), limit=_BATCH)
+            expired = await idempotency.expire(tx, before, _BATCH)
             if expired < _BATCH:
                 await run.finish(tx)
                 return

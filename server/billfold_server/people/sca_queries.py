@@ -6,9 +6,10 @@ from uuid import UUID
 
 import msgspec
 
+from billfold_server.db.retention import deleted
 from billfold_server.people.queries import Tx
 
-__all__ = ["ChallengeRow"]
+__all__ = ["ChallengeRow", "sweep"]
 
 
 class ChallengeRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,3 +126,16 @@ async def is_known_series(tx: Tx, user_id: UUID, *, kind: str, payee: str, amoun
             AND amount_minor = $4 AND currency = $5 AND state = 'completed')
     """
     return bool(await tx.fetchval(sql, user_id, kind, payee, amount_minor, currency))
+
+
+async def sweep(tx: Tx, before: datetime, limit: int) -> int:
+    """Delete the oldest challenges that were made before an instant, and return how many.
+
+    They go in the order in which they came: a payee that was taken off the list of trusted ones is never back on it.
+    """
+    sql = """
+        DELETE FROM sca_challenges WHERE id IN (
+            SELECT id FROM sca_challenges WHERE created_at < $1 ORDER BY id LIMIT $2
+        )
+    """
+    return deleted(await tx.execute(sql, before, limit))

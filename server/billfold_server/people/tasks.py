@@ -10,9 +10,6 @@ from billfold_server.people import service
 __all__ = ["SCHEDULES", "register"]
 
 SWEEP: Final = "people.sweep"
-KEPT: Final = timedelta(days=90)
-"""How long it can be seen that there was a session."""
-
 SCHEDULES: Final = (Schedule(name=SWEEP, kind=SWEEP, rule="every 6h"),)
 
 
@@ -24,5 +21,6 @@ def register(kinds: JobKinds) -> None:
 async def sweep(run: JobRun) -> None:
     """Forget sessions, challenges, codes and failures that have long expired, which are all on the real clock."""
     async with run.tx() as tx:
-        await service.sweep(tx, now=datetime.now(UTC), kept=KEPT)
+        kept = timedelta(days=run.tenant.manifest.retention.sessions_days)
+        await service.sweep(tx, now=datetime.now(UTC), kept=kept)
         await run.finish(tx)

@@ -1,10 +1,13 @@
 """The audit trail against PostgreSQL."""
 
+from datetime import timedelta
+
 import asyncpg
 import msgspec
 import pytest
 
 from billfold import ids
+from billfold.clock import SystemClock
 from billfold.contract.platform import AuditRecord
 from billfold.ids import Prefix
 from billfold_server.audit import service
@@ -59,7 +62,6 @@ class TestAnAuditRecord:
     @pytest.mark.parametrize(
         "sql",
         [
-            "DELETE FROM audit_records",
             "UPDATE audit_records SET actor = 'nobody'",
             "TRUNCATE audit_records",
             "ALTER TABLE audit_records ADD COLUMN x text",
@@ -72,6 +74,17 @@ class TestAnAuditRecord:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             async with tenancy.database.tx(tenancy.tenant) as tx:
                 await tx.execute(sql)
+
+    async def test_of_the_last_year_cannot_be_deleted_either(self, tenancy: Tenancy):
+        """What asks for all of them reaches those alone that are older than a year, by a policy of the table."""
+        old = msgspec.structs.replace(
+            new_record(CALLER, "wallet.closed", "wal_1"), recorded_at=SystemClock().now() - timedelta(days=366)
+        )
+        await record(tenancy, old)
+        await record(tenancy, new_record(CALLER, "wallet.frozen", "wal_1"))
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            assert await tx.execute("DELETE FROM audit_records") == "DELETE 1"
+        assert [each.action for each in await listed(tenancy)] == ["wallet.frozen"]
 
 
 class TestTheTrail:

@@ -152,7 +152,7 @@ class TestARequestWithAKey:
         await request(tenancy, doing(count), ref("old"), now=NOW - timedelta(days=30, seconds=1))
         await request(tenancy, doing(count), ref("young"), now=NOW - timedelta(days=29))
         async with tenancy.database.tx(tenancy.tenant) as tx:
-            assert await expire(tx, now=NOW) == 1
+            assert await expire(tx, NOW - timedelta(days=30), 100) == 1
         assert (await request(tenancy, doing(count), ref("old"))).replayed is False
         assert (await request(tenancy, doing(count), ref("young"))).replayed is True
 

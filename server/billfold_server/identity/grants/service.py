@@ -14,11 +14,12 @@ import msgspec
 from billfold import ids
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
+from billfold_server.db.retention import deleted
 from billfold_server.identity.queries import Tx
 from billfold_server.people import service as people
 from billfold_server.tenancy.context import SYSTEM, Caller
 
-__all__ = ["Grant", "find_grant", "list_grants", "open_grant", "revoke_grant", "revoke_grants", "usable_grant"]
+__all__ = ["Grant", "find_grant", "list_grants", "open_grant", "revoke_grant", "revoke_grants", "sweep", "usable_grant"]
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,3 +182,14 @@ async def _revoke(tx: Tx, keys: Mapping[str, UUID], reason: str, now: datetime, 
         ),
     )
     return len(ended)
+
+
+async def sweep(tx: Tx, before: datetime, limit: int) -> int:
+    """Delete grants that ended before an instant, with what is left of their refresh tokens, and return how many."""
+    return deleted(
+        await tx.execute(
+            "DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE revoked_at < $1 ORDER BY id LIMIT $2)",
+            before,
+            limit,
+        )
+    )

@@ -181,5 +181,5 @@ def grants(*, tenant: bool) -> dict[str, str]:
         "sign_in_failures": "SELECT, INSERT, UPDATE, DELETE",
         "spent_challenges": "SELECT, INSERT, DELETE",
     }
-    # What was agreed to stays as evidence.
-    return rights | ({"sca_challenges": "SELECT, INSERT, UPDATE"} if tenant else {})
+    # What was agreed to stays as evidence, until it is old enough.
+    return rights | ({"sca_challenges": "SELECT, INSERT, UPDATE, DELETE"} if tenant else {})

@@ -83,6 +83,15 @@ _AUDIT = (
     """,
     "CREATE INDEX audit_records_object_id ON audit_records (object_id, id)",
     "CREATE INDEX audit_records_action ON audit_records (action, id)",
+    # Whoever serves requests may add and read, and may delete what nobody has to keep any more. So a record of the last
+    # year can't be removed by them, whatever a manifest says or a statement of theirs asks for.
+    "ALTER TABLE audit_records ENABLE ROW LEVEL SECURITY",
+    "CREATE POLICY audit_records_read ON audit_records FOR SELECT USING (true)",
+    "CREATE POLICY audit_records_add ON audit_records FOR INSERT WITH CHECK (true)",
+    """
+    CREATE POLICY audit_records_remove ON audit_records FOR DELETE
+        USING (recorded_at < now() - interval '365 days')
+    """,
 )
 
 _JOBS = (
@@ -152,10 +161,10 @@ _STATEMENTS = _CLOCK + _OUTBOX + _AUDIT + _JOBS + _IDEMPOTENCY
 
 _GRANTS = {
     "tenant_clock": "SELECT, UPDATE",
-    "outbox_events": "SELECT, INSERT",
+    "outbox_events": "SELECT, INSERT, DELETE",
     "relay_head": "SELECT, UPDATE",
     "publisher_cursors": "SELECT, INSERT, UPDATE",
-    "audit_records": "SELECT, INSERT",
+    "audit_records": "SELECT, INSERT, DELETE",
     "jobs": "SELECT, INSERT, UPDATE, DELETE",
     "job_schedules": "SELECT, INSERT, UPDATE, DELETE",
     "idempotency_keys": "SELECT, INSERT, UPDATE, DELETE",

@@ -81,7 +81,7 @@ GRANTS: Final = {
     # To skip what another worker is taking away, PostgreSQL asks for the right to change a column.
     "seen_tokens": "SELECT, INSERT, UPDATE (expires_at), DELETE",
     # What was allowed doesn't change; only its end is added.
-    "grants": "SELECT, INSERT, UPDATE (revoked_at, reason)",
+    "grants": "SELECT, INSERT, UPDATE (revoked_at, reason), DELETE",
     "refresh_tokens": "SELECT, INSERT, UPDATE (rotated_at), DELETE",
     "revoked_tokens": "SELECT, INSERT, UPDATE (expires_at), DELETE",
 }

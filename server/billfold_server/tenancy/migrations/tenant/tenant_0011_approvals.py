@@ -47,6 +47,6 @@ _STATEMENTS = (
 
 _GRANTS = {
     # What was asked for, by whom and until when is settled when it is asked.
-    "approvals": "SELECT, INSERT, UPDATE (state, decided_by, decider_id, decided_at, reason, executed_at, "
+    "approvals": "SELECT, INSERT, DELETE, UPDATE (state, decided_by, decider_id, decided_at, reason, executed_at, "
     "outcome_status, outcome)",
 }

@@ -1,0 +1,139 @@
+"""What is deleted by itself once it has been kept for long enough."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from billfold import ids
+from billfold_server.app import SWEEPS
+from billfold_server.db.jobs import Job, JobKinds, JobRun
+from billfold_server.privacy import tasks
+from billfold_server.tenancy.manifest import Retention
+from tests.tenants import Tenancy
+
+NOBODY = UUID(int=0)
+AGED = {
+    "audit_records": (
+        "INSERT INTO audit_records (id, actor, action, object_id, facts, recorded_at) "
+        "VALUES ($1, 'system', 'test.done', 'x', '{}', $2)"
+    ),
+    "jobs": (
+        "INSERT INTO jobs (id, kind, due_at, payload, status, attempts, died_at) "
+        "VALUES ($1, 'test', $2, '{}', 'dead', 8, $2)"
+    ),
+    "approvals": (
+        "INSERT INTO approvals (id, kind, request, made_by, client_id, idempotency_key, fingerprint, requested_at, "
+        "expires_at, state) VALUES ($1, 'refund', '', 'x', $1, 'x', '', $2, $2, 'pending')"
+    ),
+    "grants": (
+        "INSERT INTO grants (id, client_id, user_id, scopes, resources, details, amr, auth_time, created_at, "
+        "revoked_at, reason) VALUES ($1, $1, $1, '{}', '{}', '[]', '{}', $2, $2, $2, 'over')"
+    ),
+}
+"""How a row of each table is made that ages from an instant on."""
+
+
+async def sweep(tenancy: Tenancy, *, batch: int = 2) -> None:
+    """Run the job, with transactions of a few rows."""
+    kinds = JobKinds()
+    tasks.register(kinds, SWEEPS, batch=batch)
+    now = datetime.now(UTC)
+    job = Job(id=ids.uuid7(), kind=tasks.SWEEP, due_at=now, payload=b"{}", attempt=1, token=ids.uuid7())
+    await kinds[tasks.SWEEP].handler(JobRun(tenancy.database, tenancy.tenant, job))
+
+
+async def insert(tenancy: Tenancy, table: str, at: datetime, number: int) -> list[UUID]:
+    """Write rows that are as old as an instant."""
+    made = [ids.uuid7_at(at + timedelta(milliseconds=each)) for each in range(number)]
+    async with tenancy.database.tx(tenancy.tenant) as tx:
+        await tx.executemany(AGED[table], [(each, at) for each in made])
+    return made
+
+
+async def rows(tenancy: Tenancy, table: str) -> set[UUID]:
+    """Return the ids that a table has."""
+    async with tenancy.database.tx(tenancy.tenant) as tx:
+        return {row["id"] for row in await tx.fetch(f"SELECT id FROM {table}")}  # noqa: S608 - a name of the test's
+
+
+class TestWhatIsOld:
+    """What is old."""
+
+    @pytest.mark.parametrize("table", AGED)
+    async def test_is_deleted_and_what_is_younger_stays(self, tenancy: Tenancy, table: str):
+        """Both sides of the manifest's number of days, in more than one batch."""
+        (kept,) = {each.kept for each in SWEEPS if each.name.endswith(table.removeprefix("audit_").replace("_", " "))}
+        days = timedelta(days=getattr(Retention(), kept))
+        now = datetime.now(UTC)
+        old = await insert(tenancy, table, now - days - timedelta(hours=1), 5)
+        young = await insert(tenancy, table, now - days + timedelta(hours=1), 3)
+        await sweep(tenancy)
+        left = await rows(tenancy, table)
+        assert left & set(old) == set()
+        assert left >= set(young)
+
+    async def test_is_kept_for_as_long_as_the_manifest_says(self, tenancy: Tenancy):
+        """Another number of days is another end."""
+        manifest = msgspec.structs.replace(tenancy.tenant.manifest, retention=Retention(dead_jobs_days=1))
+        other = msgspec.structs.replace(tenancy, tenant=msgspec.structs.replace(tenancy.tenant, manifest=manifest))
+        await insert(tenancy, "jobs", datetime.now(UTC) - timedelta(days=2), 1)
+        await sweep(tenancy)
+        assert len(await rows(tenancy, "jobs")) == 1
+        await sweep(other)
+        assert await rows(tenancy, "jobs") == set()
+
+
+class TestAnEvent:
+    """An event."""
+
+    async def test_waits_for_every_publisher_and_the_newest_stays(self, tenancy: Tenancy):
+        """What a publisher hasn't seen is deleted by no age, and numbers go on where they were."""
+        old = datetime.now(UTC) - timedelta(days=400)
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            await tx.execute(
+                "INSERT INTO outbox_events (sequence, id, type, object_id, data, occurred_at) "
+                "SELECT n, gen_random_uuid(), 'test.done', 'x', '{}', $1 FROM generate_series(1, 10) AS n",
+                old,
+            )
+            await tx.execute("UPDATE relay_head SET sequence = 10")
+            await tx.execute("INSERT INTO publisher_cursors (publisher, sequence, failures) VALUES ('slow', 4, 0)")
+        await sweep(tenancy)
+        assert await _sequences(tenancy) == [5, 6, 7, 8, 9, 10]
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            await tx.execute("UPDATE publisher_cursors SET sequence = 10")
+        await sweep(tenancy)
+        assert await _sequences(tenancy) == [10]
+
+
+async def _sequences(tenancy: Tenancy) -> list[int]:
+    async with tenancy.database.tx(tenancy.tenant) as tx:
+        return [row["sequence"] for row in await tx.fetch("SELECT sequence FROM outbox_events ORDER BY sequence")]
+
+
+class TestEvidence:
+    """Evidence of what payers agreed to."""
+
+    async def test_goes_with_its_time(self, tenancy: Tenancy):
+        """A challenge is kept for the days that the manifest says."""
+        user, now = ids.uuid7(), datetime.now(UTC)
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            await tx.execute(
+                "INSERT INTO users (id, login_realm, login_name, display_name, roles, state, handle, version, "
+                "created_at, updated_at) VALUES ($1, 'staff', 'ada', 'Ada', '{}', 'invited', $2, 1, $3, $3)",
+                user,
+                bytes(32),
+                now,
+            )
+            for age in (1_800, 1_850):
+                await tx.execute(
+                    "INSERT INTO sca_challenges (id, user_id, kind, nonce, digest, state, failures, created_at, "
+                    "expires_at) VALUES ($1, $2, 'payment', $3, $3, 'open', 0, $4, $4)",
+                    ids.uuid7(),
+                    user,
+                    bytes(32),
+                    now - timedelta(days=age),
+                )
+        await sweep(tenancy)
+        assert len(await rows(tenancy, "sca_challenges")) == 1
