@@ -68,9 +68,15 @@ async def write_all(tx: Tx, writes: Sequence[Write]) -> None:
         await tx.fetch(joined(writes), *arguments)
 
 
-def joined(writes: Sequence[Write]) -> str:
-    """Return one statement that runs all writes, its parameters those of the writes in order."""
-    return _joined(tuple((write.name, write.sql, len(write.arguments)) for write in writes))
+def joined(writes: Sequence[Write], guard: Write | None = None) -> str:
+    """Return one statement that runs all writes, its parameters those of the writes in order.
+
+    Args:
+        writes: What it writes.
+        guard: A query that runs first, and stops all by an error of its own; its parameters come last.
+    """
+    parts = tuple((write.name, write.sql, len(write.arguments)) for write in writes)
+    return _joined(parts, "SELECT 1" if guard is None else guard.sql)
 
 
 def call(name: str, writes: Sequence[Write]) -> str:
@@ -111,14 +117,15 @@ _PARAMETER = re.compile(r"\$(\d+)")
 
 
 @lru_cache(maxsize=1024)
-def _joined(parts: tuple[tuple[str | None, str, int], ...]) -> str:
+def _joined(parts: tuple[tuple[str | None, str, int], ...], guard: str) -> str:
     """Return one statement made of several, with their parameters numbered anew."""
     texts, before = [], 0
     for number, (name, sql, arguments) in enumerate(parts):
         moved = _PARAMETER.sub(lambda match, before=before: f"${int(match[1]) + before}", sql)  # type: ignore[misc]
         texts.append(f"{name or f'w{number}'} AS ({moved})")
         before += arguments
-    return "WITH " + ",\n".join(texts) + "\nSELECT 1"
+    moved = _PARAMETER.sub(lambda match: f"${int(match[1]) + before}", guard)
+    return "WITH " + ",\n".join(texts) + "\n" + moved if texts else moved
 
 
 def as_read(number: int) -> UUID:

@@ -3,10 +3,11 @@
 Writes are sets; the columns are always named.
 """
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import msgspec
 
@@ -14,25 +15,25 @@ from billfold import chain
 from billfold_server.audit import service as audit
 from billfold_server.db import jobs, outbox
 from billfold_server.db.sets import PIECES, Columns, Write, texts, uuids
-from billfold_server.ledger.books import Books, Changes, Place
+from billfold_server.ledger.books import Books, Changes, Key, Place, StoredAnswer
 from billfold_server.ledger.rows import EntryRow, HoldMovementRow
-from billfold_server.tenancy.clock import TENANT_NOW
+from billfold_server.tenancy.clock import READING, ClockReading
 from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = [
     "LOCK_HEAD",
     "PLANS",
-    "Key",
     "Opening",
-    "StoredAnswer",
     "answer_writes",
+    "find_answers",
+    "guard",
+    "has_come_true",
     "head_writes",
+    "is_served",
     "leaves_of",
     "ledger_writes",
     "next_place",
-    "open_ahead",
     "open_books",
-    "take_at",
 ]
 
 PLANS: Final = (
@@ -49,53 +50,39 @@ LOCK_HEAD: Final = "SELECT 1 FROM ledger_head WHERE id = 1 FOR UPDATE"
 """Takes the tenant's ledger for one batch; the last of a round trip, so the next statement sees afresh."""
 
 
-Key = tuple[UUID, str]
-"""An idempotency key and whose it is."""
-
-
-class StoredAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request with an idempotency key was answered."""
-
-    client_id: UUID
-    key: str
-    fingerprint: bytes
-    status: int
-    body: bytes
-    created_at: datetime
-
-
 class Opening(msgspec.Struct, frozen=True, kw_only=True):
     """What a batch begins with.
 
     Attributes:
         place: Where the ledger stands.
+        clock: What the tenant's clock has shown.
         now: The tenant's time.
         answers: What was answered before under the batch's idempotency keys.
     """
 
     place: Place
+    clock: ClockReading
     now: datetime
-    answers: dict[tuple[UUID, str], StoredAnswer]
+    answers: dict[Key, StoredAnswer]
 
 
-_ANSWERS: Final = f"""
-({TENANT_NOW}) AS now,
-    ARRAY(
-        SELECT ROW(i.client_id, i.key, i.fingerprint, i.status, i.body, i.created_at)
-        FROM unnest($1::text::uuid[], $2::text::text[]) AS wanted (client_id, key)
-        JOIN idempotency_keys AS i ON i.client_id = wanted.client_id AND i.key = wanted.key
-    ) AS answers
-"""  # noqa: S608 - constants
+_FIND_ANSWERS: Final = """
+SELECT i.client_id, i.key, i.fingerprint, i.status, i.body, i.created_at
+FROM unnest($1::text::uuid[], $2::text::text[]) AS wanted (client_id, key)
+JOIN idempotency_keys AS i ON i.client_id = wanted.client_id AND i.key = wanted.key
+"""
 _OPEN: Final = f"""
-SELECT h.sequence, h.revision, h.fence, h.recorded_at, h.effective_high, h.link, h.hash, h.skips, {_ANSWERS}
+SELECT h.sequence, h.revision, h.fence, h.recorded_at, h.effective_high, h.link, h.hash, h.skips, {READING} AS clock,
+    ARRAY(SELECT ROW(found.*) FROM ({_FIND_ANSWERS}) AS found) AS answers
 FROM ledger_head AS h WHERE h.id = 1
 """  # noqa: S608 - constants
-_OPEN_AHEAD: Final = f"SELECT pg_current_xact_id()::text AS transaction, {_ANSWERS}"
 
 
 async def open_books(tx: TenantTx, keys: Sequence[Key]) -> Opening:
     """Return where the ledger stands, what time it is, and what requests with these keys were answered before."""
     (row,) = await tx.fetch(_OPEN, *_columns(keys))
+    offset_us, frozen_at, real_at = row["clock"]
+    clock = ClockReading(offset_us, frozen_at, real_at, time.monotonic())
     place = Place(
         sequence=row["sequence"],
         revision=row["revision"],
@@ -104,32 +91,48 @@ async def open_books(tx: TenantTx, keys: Sequence[Key]) -> Opening:
         effective_high=row["effective_high"],
         head=chain.Head(number=row["link"], hash=row["hash"], skips=row["skips"]),
     )
-    return Opening(place=place, now=row["now"], answers=_stored(row["answers"]))
+    return Opening(place=place, clock=clock, now=clock.now(clock.read_s), answers=_stored(row["answers"]))
 
 
-async def open_ahead(
-    tx: TenantTx, keys: Sequence[Key], place: Place, flying: Mapping[Key, StoredAnswer]
-) -> tuple[str, Opening]:
-    """Return the same for a ledger that stands, or soon will, where this process has left it.
+async def find_answers(tx: TenantTx, keys: Sequence[Key]) -> dict[Key, StoredAnswer]:
+    """Return what requests with these keys were answered before."""
+    return _stored(await tx.fetch(_FIND_ANSWERS, *_columns(keys)))
 
-    The transaction's number comes with it: by that PostgreSQL tells later what has become of it.
 
-    Args:
-        tx: A transaction that doesn't have the ledger.
-        keys: The batch's idempotency keys.
-        place: Where the batch before leaves the ledger.
-        flying: What the batch before has answered, which may not be committed yet.
-    """
-    (row,) = await tx.fetch(_OPEN_AHEAD, *_columns(keys))
-    opening = Opening(place=place, now=row["now"], answers={**_stored(row["answers"]), **flying})
-    return row["transaction"], opening
+def guard(place: Place, clock: ClockReading) -> Write:
+    """Return what ends a transaction (division by zero) if the ledger or the clock isn't as it is thought to be."""
+    return Write(_GUARD, (place.fence, clock.offset_us, clock.frozen_at))
+
+
+_GUARD: Final = """
+SELECT 1 / count(*) FROM ledger_head AS h, tenant_clock AS c
+WHERE h.id = 1 AND h.fence = $1::uuid
+    AND c.id = 1 AND c.offset_us = $2::bigint AND c.frozen_at IS NOT DISTINCT FROM $3::timestamptz
+"""
+
+
+async def is_served(tx: TenantTx, backend: int) -> bool:
+    """Tell whether one of PostgreSQL's processes still serves a session, and so may still commit something."""
+    served: bool = await tx.fetchval("SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE pid = $1)", backend)
+    return served
+
+
+async def has_come_true(tx: TenantTx, writes: Sequence[Write]) -> bool | None:
+    """Tell whether what was to be written is there; None where nothing of it can be looked for."""
+    for write in writes:
+        if write.sql == _INSERT_LINK:
+            number, _, _, digest = write.arguments
+            query = "SELECT EXISTS (SELECT FROM ledger_links WHERE number = $1 AND hash = $2)"
+            there: bool = await tx.fetchval(query, number, digest)
+            return there
+    return None
 
 
 def _columns(keys: Sequence[Key]) -> tuple[str, str]:
     return uuids([client for client, _ in keys]), texts([key for _, key in keys])
 
 
-def _stored(rows: Sequence[tuple[Any, ...]]) -> dict[Key, StoredAnswer]:
+def _stored(rows: Iterable[Iterable[Any]]) -> dict[Key, StoredAnswer]:
     return {
         (client_id, key): StoredAnswer(
             client_id=client_id, key=key, fingerprint=fingerprint, status=status, body=body, created_at=created_at
@@ -239,11 +242,6 @@ def next_place(books: Books, place: Place, leaves: Sequence[bytes]) -> tuple[Pla
         ),
         link,
     )
-
-
-def take_at(place: Place) -> str:
-    """Return the SQL that takes the ledger, and ends the transaction (division by zero) if it stands elsewhere."""
-    return f"{LOCK_HEAD}; SELECT 1 / count(*) FROM ledger_head WHERE id = 1 AND fence = '{place.fence.hex}'"  # noqa: S608 - hexadecimal
 
 
 def _recorded_at(record: EntryRow | HoldMovementRow) -> datetime:

@@ -4,6 +4,7 @@ Everything here is pure. The engine loads rows into ``Books``; each command is d
 that is accepted is merged, so the next command sees its effects; one that is refused is dropped without a trace.
 """
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Sequence
 from datetime import datetime, timedelta
@@ -19,16 +20,45 @@ from billfold_server.db.jobs import NewJob
 from billfold_server.db.outbox import NewEvent, without_free_text
 from billfold_server.ledger import rules
 from billfold_server.ledger.rows import AccountRow, CodeKey, EntryRow, Line, PostingRow, Row, WalletKey
+from billfold_server.tenancy.clock import ClockReading
 from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.manifest import Manifest
 
-__all__ = ["Books", "Chance", "Changes", "Draft", "Happening", "Known", "Memory", "Place"]
+__all__ = [
+    "Books",
+    "Chance",
+    "Changes",
+    "Draft",
+    "Happening",
+    "Key",
+    "Known",
+    "Memory",
+    "Place",
+    "StoredAnswer",
+]
 
 R = TypeVar("R", bound=Row)
 
 _TICK: Final = timedelta(microseconds=1)
+_ANSWERS: Final = 4096
+"""How many answers are remembered of each tenant's; a request is mostly sent again within seconds."""
 _NAMES: Final[frozenset[type]] = frozenset({WalletKey, CodeKey})
 """By what an account is known besides its id."""
+
+
+Key = tuple[UUID, str]
+"""An idempotency key and whose it is."""
+
+
+class StoredAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request with an idempotency key was answered."""
+
+    client_id: UUID
+    key: str
+    fingerprint: bytes
+    status: int
+    body: bytes
+    created_at: datetime
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,20 +85,39 @@ class Known:
 
     Attributes:
         place: Where the last batch has left the ledger, or will once it is committed. None if nothing is known.
+        clock: What the tenant's clock has shown last.
         rows: By type and key; None is known to be absent.
         account_keys: An account's id by its other names.
+        answers: The latest that are kept under idempotency keys, or will be once they are committed.
     """
 
     def __init__(self) -> None:
         self.place: Place | None = None
+        self.clock: ClockReading | None = None
         self.rows: dict[type, dict[Hashable, Any]] = {}
         self.account_keys: dict[WalletKey | CodeKey, UUID | None] = {}
+        self.answers: dict[Key, StoredAnswer] = {}
 
     def clear(self) -> None:
         """Forget everything."""
         self.place = None
+        self.clock = None
         self.rows = {}
         self.account_keys = {}
+        self.answers = {}
+
+    def remember(self, answers: Sequence[StoredAnswer]) -> None:
+        """Note what is kept under idempotency keys, in the place of what has been kept for longer."""
+        known = self.answers
+        for answer in answers:
+            known[answer.client_id, answer.key] = answer
+        for oldest in list(itertools.islice(known, max(0, len(known) - _ANSWERS))):
+            del known[oldest]
+
+    def answers_to(self, keys: Collection[Key], since: datetime) -> dict[Key, StoredAnswer]:
+        """Return what is known to be kept under these keys, and for no longer than since some time."""
+        known = self.answers
+        return {key: known[key] for key in keys if key in known and known[key].created_at >= since}
 
     def keep(self, kept: Collection[type]) -> None:
         """Forget the rows of other types."""
@@ -76,7 +125,7 @@ class Known:
             del self.rows[row_type]
 
     def __len__(self) -> int:
-        return sum(map(len, self.rows.values())) + len(self.account_keys)
+        return sum(map(len, self.rows.values())) + len(self.account_keys) + len(self.answers)
 
 
 class Memory:

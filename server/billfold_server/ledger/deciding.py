@@ -17,7 +17,7 @@ from billfold.errors import ProblemError
 from billfold.ids import uuid7, uuid7_at
 from billfold_server.http import idempotency as keys_of_requests
 from billfold_server.ledger import batches
-from billfold_server.ledger.books import Books, Draft
+from billfold_server.ledger.books import Books, Draft, Key, StoredAnswer
 from billfold_server.ledger.protocol import Answer
 from billfold_server.ledger.queue import Item, turns
 from billfold_server.tenancy.context import TenantRef
@@ -46,11 +46,11 @@ class Decider:
 
     def decide(
         self, tenant: TenantRef, books: Books, batch: Sequence[Item], opening: batches.Opening
-    ) -> tuple[Answers, list[batches.StoredAnswer]]:
+    ) -> tuple[Answers, list[StoredAnswer]]:
         """Return a batch's answers, and which of them are to be kept under their keys."""
         known = opening.answers
         answers: list[Answer | ProblemError] = []
-        fresh: list[batches.StoredAnswer] = []
+        fresh: list[StoredAnswer] = []
         clock_now = self._clock.now()
         for turn in turns(batch):
             alone = turn[0] if turn[0].together is None else None
@@ -78,7 +78,7 @@ class Decider:
         return answers, fresh
 
     def _decide_together(
-        self, turn: Sequence[Item], draft: Draft, known: Mapping[batches.Key, batches.StoredAnswer]
+        self, turn: Sequence[Item], draft: Draft, known: Mapping[Key, StoredAnswer]
     ) -> list[Answer | ProblemError]:
         """Decide commands on one draft, which is accepted if none of them is refused.
 
@@ -91,7 +91,7 @@ class Decider:
         }
         replays = dict(answers)
         refused = next((place for place, answer in replays.items() if _refuses(answer)), None)
-        first: dict[batches.Key | None, batches.StoredAnswer] = {}
+        first: dict[Key | None, StoredAnswer] = {}
         for place, item in enumerate(turn):
             if refused is not None:
                 break
@@ -144,7 +144,7 @@ _CHANCE = _Chance()
 _encode = msgspec.json.Encoder().encode
 
 
-def _replay(item: Item, stored: batches.StoredAnswer) -> Answer | ProblemError:
+def _replay(item: Item, stored: StoredAnswer) -> Answer | ProblemError:
     """Return the stored answer, or refuse a key that was used for something else."""
     if item.idempotency is None or not hmac.compare_digest(item.idempotency.fingerprint, stored.fingerprint):
         return errors.IdempotencyKeyReused(param=keys_of_requests.HEADER)
@@ -155,11 +155,11 @@ def _refuses(answer: Answer | ProblemError) -> bool:
     return isinstance(answer, ProblemError) or answer.status >= _FIRST_REFUSAL
 
 
-def _record(item: Item, answer: Answer | ProblemError, now: datetime) -> batches.StoredAnswer | None:
+def _record(item: Item, answer: Answer | ProblemError, now: datetime) -> StoredAnswer | None:
     """Return what is to be kept of an answer; nothing of one that is kept already, or that may go differently."""
     if item.idempotency is None or isinstance(answer, ProblemError) or answer.replayed:
         return None
-    return batches.StoredAnswer(
+    return StoredAnswer(
         client_id=item.idempotency.client_id,
         key=item.idempotency.key,
         fingerprint=item.idempotency.fingerprint,

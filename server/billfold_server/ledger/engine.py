@@ -12,7 +12,9 @@ import asyncio
 import contextlib
 import contextvars
 import copy
-from collections.abc import Coroutine, Hashable, Iterable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Sequence
+from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -30,7 +32,7 @@ from billfold_server.http import idempotency as keys_of_requests
 from billfold_server.http.routing import IdempotencyRef
 from billfold_server.ledger import batches
 from billfold_server.ledger import stores as own
-from billfold_server.ledger.books import Books, Changes, Known, Memory, Place
+from billfold_server.ledger.books import Books, Changes, Known, Memory, Place, StoredAnswer
 from billfold_server.ledger.deciding import Answers, Decider, RenderRefusal
 from billfold_server.ledger.protocol import Answer, Kind, Loader, Order, Store, Writer
 from billfold_server.ledger.queue import Item, Queue, Run, Ticket, turns
@@ -48,6 +50,12 @@ T = TypeVar("T")
 _MAX_LOADS = 5
 _RETRY_AFTER_S = 1
 _ASK_S, _ASK_AGAIN_S = 2.0, 0.02
+_CLOCK_S = 10.0
+"""For how long the tenant's time is told from what its clock has shown."""
+_REMEMBERED = timedelta(hours=1)
+"""For how long answers are told from memory; kept they are for much longer."""
+_LOOKS_BACK = 64
+"""For how many batches copies of earlier requests are expected once there has been one."""
 _NOTHING = "the connection was lost before anything was committed"
 _TURNS = 4
 """How many tenants' batches are under way at once; more would only share the same processors."""
@@ -88,6 +96,7 @@ class Engine:
         timeout_s: float = 30.0,
     ) -> None:
         self._database = database
+        self._clock = clock
         self._decider = Decider(clock, render_refusal)
         every: list[Store] = [*own.STORES, *stores]
         self._loaders = {store.row_type: store for store in every if isinstance(store, Loader)}
@@ -302,52 +311,72 @@ class Engine:
             is_over = isinstance(error, errors.Unavailable) and not isinstance(error, errors.Busy)
             if is_over or not isinstance(error, Exception):
                 raise
+            if isinstance(error, asyncpg.UniqueViolationError):
+                # A key has an answer already, and more copies may come.
+                queue.looks_back = _LOOKS_BACK
+                return None
             # Where another worker is busy with this ledger, it would come between again.
             queue.is_alone = False
             return None
         return None if prepared is None else prepared.answers
 
     async def _follow(self, queue: Queue, run: Run, known: Known) -> "_Prepared | None":
-        before = run.before
+        place, clock, before = known.place, known.clock, run.before
+        assert place is not None
+        assert clock is not None
         keys = [item.key for item in run.batch if item.key is not None]
-        async with self._database.tx(queue.tenant, begin_sql=batches.PLANS) as tx:
-            place = known.place
-            if place is None:
-                return None
-            run.transaction, opening = await batches.open_ahead(
-                tx, keys, place, {} if before is None else before.answered
-            )
+        answers = known.answers_to(keys, self._clock.now() - _REMEMBERED)
+        if queue.looks_back:
+            queue.looks_back -= 1
+            async with self._database.tx(queue.tenant, begin_sql=batches.PLANS) as tx:
+                answers |= await batches.find_answers(tx, [key for key in keys if key not in answers])
             if known.place is not place or (before is not None and before.has_failed):
                 return None
-            prepared = self._prepare(queue, run.batch, Books(known, place), opening)
-            self._is_decided(queue, run, known, prepared)
+        opening = batches.Opening(place=place, clock=clock, now=clock.now(time.monotonic()), answers=answers)
+        prepared = self._prepare(queue, run.batch, Books(known, place), opening)
+        self._is_decided(queue, run, known, prepared)
+        # Also refusals hold only if the ledger stands where they were decided.
+        guard = batches.guard(place, clock)
+        try:
+            await self._send(queue, run, prepared, guard)
+        except asyncpg.DivisionByZeroError:
+            if before is None:
+                raise
+            # It may have got the ledger sooner than the one before, and finds it as it should be after that.
+            await before.over
+            if before.has_failed:
+                raise
+            await self._send(queue, run, prepared, guard)
+        return prepared
+
+    async def _send(self, queue: Queue, run: Run, prepared: "_Prepared", guard: Write) -> None:
+        """Send a decided batch as one text: take the ledger, see that it stands where it should, write, commit."""
+        run.writes = prepared.writes
+        async with self._database.tx(queue.tenant, begin_sql=batches.PLANS, at_once=True) as tx:
+            run.backend = tx.connection.get_server_pid()
             tx.wake(prepared.work)
-            # Also refusals hold only if the ledger stands where they were decided.
-            script = batches.take_at(place)
-            if prepared.writes:
-                name, preparation = tx.statement(joined(prepared.writes))
-                script += f"; {preparation}{call(name, prepared.writes)}"
-            tx.end_with(script)
-            return prepared
+            lock, lock_first = tx.statement(batches.LOCK_HEAD)
+            name, first = tx.statement(joined(prepared.writes, guard))
+            tx.end_with(f"{lock_first}EXECUTE {lock}; {first}{call(name, [*prepared.writes, guard])}")
 
     async def _came_to_nothing(self, tenant: TenantRef, run: Run) -> bool:
-        """Tell whether a batch whose COMMIT had no answer is known to have failed, as PostgreSQL remembers."""
+        """Tell whether a batch whose COMMIT had no answer is known to have failed: who was told to write it is gone."""
         with contextlib.suppress(errors.BillfoldError, asyncpg.PostgresError, TimeoutError):
             async with asyncio.timeout(_ASK_S):
                 # Whoever is told to end says so to its client first, and ends then.
-                while (status := await self._status(tenant, run.transaction)) == "in progress":  # noqa: ASYNC110 - it is elsewhere
+                while await self._ask(tenant, lambda tx: batches.is_served(tx, run.backend)):  # noqa: ASYNC110 - it is elsewhere
                     await asyncio.sleep(_ASK_AGAIN_S)
-                return status == "aborted"
+                return await self._ask(tenant, lambda tx: batches.has_come_true(tx, run.writes)) is False
         return False
 
-    async def _status(self, tenant: TenantRef, transaction: str) -> str | None:
+    async def _ask(self, tenant: TenantRef, question: Callable[[TenantTx], Awaitable[T]]) -> T:
+        # What PostgreSQL says of its processes stays the same within a transaction.
         async with self._database.tx(tenant) as tx:
-            status: str | None = await tx.fetchval("SELECT pg_xact_status($1::text::xid8)", transaction)
-            return status
+            return await question(tx)
 
     def _knows_all(self, known: Known, batch: Sequence[Item]) -> bool:
         """Tell whether a batch can be decided on what is known, at once."""
-        if known.place is None:
+        if known.place is None or known.clock is None or time.monotonic() - known.clock.read_s > _CLOCK_S:
             return False
         books = Books(known, known.place)
         return not any(item.kind.long for item in batch) and not self._wanted(books, batch)
@@ -367,7 +396,7 @@ class Engine:
                     queue.is_alone = known.place.fence == opening.place.fence
                 if not queue.is_alone:
                     known.clear()
-                known.place = opening.place
+                known.place, known.clock = opening.place, opening.clock
                 books = Books(known, opening.place)
                 await self._load(tx, books, [item for item in batch if item.key not in opening.answers])
                 if any(item.kind.long for item in batch):
@@ -420,8 +449,8 @@ class Engine:
         """Remember what a batch leaves, so that the next can follow."""
         known.keep(self._cached)
         known.place = prepared.place
+        known.remember(prepared.kept)
         self._memory.used(queue.tenant.id)
-        run.answered = {(answer.client_id, answer.key): answer for answer in prepared.kept}
         run.is_decided = True
         queue.stirred.set()
 
@@ -461,7 +490,7 @@ class _Prepared(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     answers: Answers
-    kept: list[batches.StoredAnswer]
+    kept: list[StoredAnswer]
     writes: list[Write]
     place: Place
     work: Work

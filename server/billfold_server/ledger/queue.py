@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from billfold import errors
 from billfold.errors import ProblemError
+from billfold_server.db.sets import Write
 from billfold_server.http import idempotency as keys_of_requests
-from billfold_server.ledger.batches import Key, StoredAnswer
+from billfold_server.ledger.books import Key
 from billfold_server.ledger.protocol import Answer, Order
 from billfold_server.tenancy.context import Caller, TenantRef
 
@@ -102,8 +103,8 @@ class Run:
 
     Attributes:
         before: The one before it, for as long as that isn't over.
-        transaction: PostgreSQL's number of its transaction.
-        answered: What it keeps under its idempotency keys, once it is decided.
+        backend: PostgreSQL's process that was told to write it.
+        writes: What that was told to write.
         is_decided: Whether it is, so that what it leaves is known and the next may begin.
         has_failed: Whether it has come to something else than was decided first, which the next may have built on.
         over: Done when all its commands are answered.
@@ -112,8 +113,8 @@ class Run:
     def __init__(self, batch: list[Item], before: "Run | None" = None) -> None:
         self.batch = batch
         self.before = before
-        self.transaction = ""
-        self.answered: dict[Key, StoredAnswer] = {}
+        self.backend = 0
+        self.writes: list[Write] = []
         self.is_decided = False
         self.has_failed = False
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -125,6 +126,8 @@ class Queue:
 
     Attributes:
         is_alone: Whether the ledger was found where it had been left, so that nobody else seems to work on it.
+        looks_back: For how many more batches earlier answers are looked up first. Without it a copy is only met when
+            its key is written, and its batch is carried out once more.
         runs: The batches under way: at most one that is being written, and one that follows on what it will leave.
         stirred: Set when it may be time to begin a batch.
     """
@@ -135,6 +138,7 @@ class Queue:
         self.worker: asyncio.Task[None] | None = None
         self.is_held_up = False
         self.is_alone = True
+        self.looks_back = 0
         self.runs: list[Run] = []
         self.stirred = asyncio.Event()
         self._in_flight: dict[Key, int] = {}

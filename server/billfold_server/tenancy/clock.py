@@ -5,7 +5,7 @@ has a test clock: it runs beside the real one at some distance, or stands still,
 it stops at everything that falls due, which whoever drives it then does (``db.runner``).
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import msgspec
@@ -17,6 +17,8 @@ from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = [
+    "READING",
+    "ClockReading",
     "ClockState",
     "arrive",
     "drive",
@@ -32,6 +34,9 @@ _NOW = "coalesce(frozen_at, clock_timestamp() + offset_us * interval '1 microsec
 
 TENANT_NOW = f"SELECT {_NOW} FROM tenant_clock WHERE id = 1"  # noqa: S608 - made of constants
 """One row by its primary key: to be read in every transaction that asks what time it is."""
+
+READING = "(SELECT ROW(offset_us, frozen_at, clock_timestamp()) FROM tenant_clock WHERE id = 1)"
+"""What ``ClockReading`` is made of, as one column of a query."""
 
 _READ = f"""
 SELECT {_NOW} AS now, frozen_at IS NOT NULL AS frozen, offset_us, advancing_to, advancing_freeze, driver,
@@ -63,6 +68,32 @@ UPDATE tenant_clock
 SET frozen_at = NULL, offset_us = $1, advancing_to = NULL, advancing_freeze = NULL, driver = NULL, driver_until = NULL
 WHERE id = 1
 """
+
+
+class ClockReading(msgspec.Struct, frozen=True):
+    """What a tenant's clock has shown, from which can be told for a while what it shows.
+
+    Attributes:
+        offset_us: How far a running clock is from the real one, in microseconds.
+        frozen_at: Where it stands, if it does.
+        real_at: The database's time when it was read.
+        read_s: The process's own monotonic clock just after that, in seconds. So what is told is never too late.
+    """
+
+    offset_us: int
+    frozen_at: datetime | None
+    real_at: datetime
+    read_s: float
+
+    def now(self, monotonic_s: float) -> datetime:
+        """Return the tenant's time, unless the clock has been moved since.
+
+        Args:
+            monotonic_s: The process's monotonic clock now, in seconds.
+        """
+        if self.frozen_at is not None:
+            return self.frozen_at
+        return self.real_at + timedelta(microseconds=self.offset_us, seconds=monotonic_s - self.read_s)
 
 
 class ClockState(msgspec.Struct, frozen=True, kw_only=True):

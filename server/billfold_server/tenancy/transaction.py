@@ -61,7 +61,8 @@ class Tx:
         self._connection = connection
         self.open = True
         self.last_sql = ""
-        self._prepared: Callable[[], None] = _nothing
+        self._known: dict[str, str] = {}
+        self._prepared: dict[str, str] = {}
 
     @property
     def connection(self) -> Connection:
@@ -108,25 +109,21 @@ class Tx:
         The connection knows a statement for as long as it lives. One that it doesn't know yet is prepared only then,
         for that locks tables, and whoever ends with a statement may want another lock first.
         """
-        known = cast("Session", self.connection).prepared
+        known = self._known = cast("Session", self.connection).prepared
         if (name := known.get(sql)) is not None:
             return name, ""
         # Whether a statement that failed has left its name behind isn't known, so no name is given twice.
         name = f"billfold_{next(_NUMBERS)}"
         forgotten = f"DEALLOCATE {known.pop(next(iter(known)))}; " if len(known) >= _MOST_PREPARED else ""
-        self._prepared = lambda: known.update({sql: name})
+        self._prepared[sql] = name
         return name, f"{forgotten}PREPARE {name} AS {sql}; "
 
     def committed(self) -> None:
         """Note that what was sent together with COMMIT has been carried out."""
-        self._prepared()
+        self._known.update(self._prepared)
 
     def ended(self) -> None:
         """Do what is to be done once the transaction has been committed, or may have been."""
-
-
-def _nothing() -> None:
-    """Do nothing."""
 
 
 class TenantTx(Tx):
@@ -179,6 +176,7 @@ class Database:
         statement_timeout_ms: int = STATEMENT_TIMEOUT_MS,
         snapshot: bool = False,
         begin_sql: str = "",
+        at_once: bool = False,
     ) -> "_Scope[TenantTx]":
         """Open a transaction of a tenant: ``async with database.tx(tenant) as tx``.
 
@@ -190,6 +188,8 @@ class Database:
             statement_timeout_ms: How long a statement may run.
             snapshot: Whether all queries see the database as of one moment; such a transaction only reads.
             begin_sql: SQL without parameters that travels in the same round trip as BEGIN.
+            at_once: Whether the whole of it travels in one round trip when the block ends: nothing can be asked in
+                the block, and what it does is what it ends with.
 
         Raises:
             NestedTransactionError: A transaction is open already.
@@ -205,6 +205,7 @@ class Database:
             functools.partial(self.acquire, tenant),
             begin + begin_sql,
             lambda connection: TenantTx(connection, tenant, self.wakeups),
+            at_once=at_once,
         )
 
     def platform_tx(
@@ -348,11 +349,15 @@ class _Scope(Generic[TxT]):
         acquire: Callable[[], Coroutine[Any, Any, Lease]],
         begin: str | Callable[[], Coroutine[Any, Any, str]],
         make: Callable[[Connection], TxT],
+        *,
+        at_once: bool = False,
     ) -> None:
         self._database = database
         self._acquire = acquire
         self._begin = begin
         self._make = make
+        self._at_once = at_once
+        self._first_sql = ""
 
     async def __aenter__(self) -> TxT:
         ENGINE.refuse_nesting()
@@ -362,7 +367,10 @@ class _Scope(Generic[TxT]):
             # A connection may have died while it was idle. Nothing has happened yet, so another will do; a fresh one
             # isn't passed over, so this ends.
             with contextlib.suppress(_Stale):
-                await self._start(lease, begin)
+                if self._at_once:
+                    self._first_sql = begin
+                else:
+                    await self._start(lease, begin)
                 break
         self._lease = lease
         self._tx = self._make(lease.connection)
@@ -404,7 +412,7 @@ class _Scope(Generic[TxT]):
             await self._abort(self._lease)
             raise unavailable()
         try:
-            await self._database.finish(self._lease, self._tx.last_sql + _COMMIT)
+            await self._database.finish(self._lease, self._first_sql + self._tx.last_sql + _COMMIT)
         except _BeforeCommit as failure:
             error = failure.__cause__
             assert error is not None

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ import pytest_asyncio
 from billfold import errors
 from billfold_server.invariants.service import check
 from billfold_server.ledger.protocol import Answer
-from tests.server.ledger.books import Bench, decoded, open_engine
+from billfold_server.tenancy.clock import arrive, lock_clock, request_advance, tenant_now
+from tests.server.ledger.books import CALLER, Bench, decoded, open_engine
 from tests.server.ledger.test_failures import HEAD, WAIT_AT_COMMIT, another_session, locked, settled, terminate
 from tests.tenants import Tenancy
 
@@ -146,6 +148,38 @@ class TestABatchThatFollowsAnother:
         assert [type(each) for each in found] == [errors.InternalError, Answer, Answer, Answer]
         assert [(each.status, each.replayed) for each in found[1:]] == [(201, False), (201, False), (201, True)]
         assert [await small.balance(wallet) for wallet in (0, 1, 2)] == [9, 2, 91]
+
+
+class TestWhatIsNotLookedUp:
+    """What a batch that follows another doesn't look up."""
+
+    async def test_is_met_when_it_is_written(self, small: Bench) -> None:
+        """A key that was answered elsewhere has the same answer here, and its neighbour isn't hurt."""
+        await small.transfer(0, 1, 1)
+        async with small.database.tx(small.tenant) as tx:
+            await tx.execute(
+                "INSERT INTO idempotency_keys (client_id, key, fingerprint, status, body, created_at) "
+                "VALUES ($1, 'elsewhere', $2, 201, $3, $4)",
+                CALLER.client_id,
+                bytes(32),
+                b"{}",
+                await small.now(tx),
+            )
+        for _ in range(2):
+            copy, neighbour = await asyncio.gather(small.transfer(0, 1, 5, key="elsewhere"), small.transfer(0, 1, 2))
+            assert (copy.status, copy.replayed, copy.body) == (201, True, b"{}")
+            assert neighbour.status == 201
+        assert await small.balance(0) == 95
+
+    async def test_is_the_clock_unless_it_was_moved(self, small: Bench) -> None:
+        """A clock that was moved meanwhile is looked at again."""
+        await small.transfer(0, 1, 1)
+        async with small.database.tx(small.tenant) as tx:
+            to = await tenant_now(tx) + timedelta(days=3)
+            await request_advance(tx, to, freeze=True)
+            await arrive(tx, await lock_clock(tx))
+        answers = [decoded(await small.transfer(0, 1, 1)) for _ in range(2)]
+        assert [datetime.fromisoformat(answer["effective_at"]) for answer in answers] == [to, to]
 
 
 class TestAnotherWorker:
