@@ -79,7 +79,12 @@ class User(Response, frozen=True, kw_only=True):
     factors: Annotated[list[str], Meta(description="Kinds: ``password``, ``totp``, ``passkey``.")]
     locked_until: Annotated[
         Instant | None,
-        Meta(description="Guesses are being refused until then; known devices may be let in all the same."),
+        Meta(
+            description=(
+                "Guesses are being refused until then; known devices may be let in all the same. The end of 9999 is "
+                "until somebody unlocks the user, or they get in by another way."
+            )
+        ),
     ]
     last_sign_in_at: Instant | None
     version: Annotated[int, Meta(description="Counts up at each change.")]

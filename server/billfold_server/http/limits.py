@@ -171,6 +171,10 @@ class ClientLimits:
         """Count a token request that failed."""
         self._address(peer, cost=1.0)
 
+    def forgive(self, peer: str) -> None:
+        """Take a failure back that was counted before it was known to be none."""
+        self._address(peer, cost=-1.0)
+
     def _address(self, peer: str, *, cost: float) -> None:
         per_min = self._settings.token_rate_limit_per_min
         name = b"address " + share_of(peer).encode()

@@ -1,19 +1,21 @@
 """The pages of somebody who is signed in: factors, password and sessions. What changes them needs a fresh factor."""
 
+from datetime import datetime
 from typing import Any, Final
+
+import msgspec
 
 from billfold import ids
 from billfold.ids import Prefix
 from billfold_server.http.routing import Call, Reply
-from billfold_server.people import factors, passkeys, queries, rules, sessions, strength
-from billfold_server.people.desk import Desk, end_grants, tell
+from billfold_server.people import attempts, factors, passkeys, queries, rules, sessions, strength
+from billfold_server.people.attempts import Blocked
+from billfold_server.people.desk import Desk, end_grants, in_minutes, tell
 from billfold_server.people.enrolling import codes_page, new_totp_of, refused_password, totp_view
 from billfold_server.people.hosting import form_of, go, page, signed_in
 from billfold_server.people.pages.kit import render
 from billfold_server.people.queries import UserRow
-from billfold_server.people.rules import Method
 from billfold_server.people.sessions import Session
-from billfold_server.people.signing_in import guess
 
 __all__: list[str] = []
 
@@ -29,7 +31,9 @@ _PLACES: Final = {
 """Where a step-up may lead: nowhere else, whatever an address says."""
 _UNNAMED: Final = frozenset({"Authenticator", "Passkey"})
 """What a factor is called where its owner has given it no name."""
-_NOTICES: Final = frozenset({"recovered", "password", "app", "passkey", "removed", "needed", "ended"})
+_NOTICES: Final = frozenset(
+    {"recovered", "limited", "waits", "password", "app", "passkey", "removed", "needed", "ended"}
+)
 
 
 @page("GET", "/account")
@@ -43,7 +47,7 @@ async def show_account(call: Call, *, notice: str | None = None, ui_locales: str
         theirs = await queries.list_factors(tx, user.id)
         open_ = await queries.list_sessions(tx, user.id, desk.now)
         left = await queries.count_recovery_codes(tx, user.id)
-    here = factors.held(user, theirs)
+    here = factors.held(user, theirs, desk.now)
     view = {
         "person": session,
         "user": user,
@@ -55,9 +59,10 @@ async def show_account(call: Call, *, notice: str | None = None, ui_locales: str
                 "kind": each.kind,
                 "label": None if each.label in _UNNAMED else each.label,
                 "suspended": each.state == "suspended",
+                "waits": each.good_from if each.good_from > desk.now else None,
                 "added": each.created_at,
                 "used": each.last_used_at,
-                "removable": each.state == "suspended"
+                "removable": not each.is_good(desk.now)
                 or rules.can_remove(here, "totp" if each.kind == "totp" else "passkey"),
             }
             for each in theirs
@@ -80,14 +85,63 @@ async def show_account(call: Call, *, notice: str | None = None, ui_locales: str
 # Step-up.
 
 
-async def _fresh(call: Call, to: str) -> tuple[Desk, Session, UserRow] | Reply[bytes]:
-    """Return who is signed in and has shown a second factor just now, or where to go instead."""
+async def _fresh(call: Call, to: str, *, recovering: bool = False) -> tuple[Desk, Session, UserRow] | Reply[bytes]:
+    """Return who is signed in and has shown a second factor just now, or where to go instead.
+
+    Args:
+        call: The request.
+        to: Where a step-up leads back.
+        recovering: Whether somebody may do it who came by a recovery code, which is no step-up for anything else.
+    """
     found = await signed_in(call)
     if isinstance(found, Reply):
         return found
-    if not rules.is_fresh(found[1].confirmed_at, found[0].now):
-        return go(call, f"/confirm?to={to}")
-    return found
+    desk, session, _ = found
+    if session.is_recovered:
+        return found if recovering else go(call, "/account?notice=limited")
+    return found if rules.is_fresh(session.confirmed_at, desk.now) else go(call, f"/confirm?to={to}")
+
+
+def _good_from(desk: Desk, session: Session) -> datetime:
+    """Return from when a factor counts that is enrolled now: later, for whoever came by a recovery code."""
+    return desk.now + rules.RECOVERED_FACTORS_WAIT if session.is_recovered else desk.now
+
+
+class _Guess(msgspec.Struct, frozen=True):
+    """What came of a code.
+
+    Attributes:
+        cookies: Of the session that it has elevated; None where it was wrong or not looked at.
+        wrong: Which text tells what was wrong.
+        minutes: How long no further code is taken.
+    """
+
+    cookies: tuple[str, ...] | None = None
+    wrong: str | None = None
+    minutes: int = 0
+
+
+async def _guess(desk: Desk, session: Session, user: UserRow, code: str) -> _Guess:
+    """Check an app's code, count it, and elevate the session if it is right. A recovery code never does."""
+    account = desk.account("second factor", str(user.id))
+    try:
+        async with desk.tx() as tx:
+            attempt = await attempts.begin(desk, tx, account, sessions.known_device(desk, user))
+    except Blocked as blocked:
+        desk.call.services.limits.count_failure(desk.call.peer)
+        if blocked.wait is None:
+            return _Guess(wrong="stopped")
+        return _Guess(wrong="blocked", minutes=in_minutes(blocked.wait))
+    async with desk.tx() as tx:
+        used = await factors.use_code(desk, tx, user, code, recovery=False)
+        if used is not None and used.factor_id is not None:
+            await attempts.succeed(tx, attempt)
+            return _Guess(await sessions.elevate(desk, tx, session, used.method, used.factor_id))
+        await tell(tx, desk.caller(), "user.sign_in_failed", user, facts={"step": "second factor"}, event=False)
+        if attempt.locks:
+            await tell(tx, desk.caller(), "user.locked", user, facts={"step": "second factor"})
+    desk.call.services.limits.count_failure(desk.call.peer)
+    return _Guess(wrong="code")
 
 
 @page("GET", "/confirm")
@@ -113,17 +167,17 @@ async def _confirm_page(
     async with desk.tx() as tx:
         theirs = await queries.list_factors(tx, user.id)
     place = to if to in _PLACES else "account"
-    with_passkey = any(each.rp_id == desk.place.rp_id and each.state == "active" for each in theirs)
+    with_passkey = any(each.rp_id == desk.place.rp_id and each.is_good(desk.now) for each in theirs)
     view = {
         "person": session,
         "to": place,
         "here": f"{desk.visit.root}/confirm?to={place}",
         "wrong": wrong,
         "minutes": minutes,
-        "totp": factors.held(user, theirs).totp > 0,
+        "totp": factors.held(user, theirs, desk.now).totp > 0,
         "options": passkeys.begin(desk, "confirm", user=user, factors=theirs) if with_passkey else None,
     }
-    status = 200 if wrong is None else _TOO_MANY if minutes else _WRONG
+    status = 200 if wrong is None else _TOO_MANY if wrong in {"blocked", "stopped"} else _WRONG
     return render(
         desk.call,
         "confirm.html",
@@ -149,15 +203,13 @@ async def take_confirmation(call: Call, body: bytes) -> Reply[bytes]:
         async with desk.tx() as tx:
             shown = await passkeys.show(desk, tx, "confirm", form.get("ticket"), form.get("credential"))
             if shown is not None and shown.user.id == user.id:
-                return go(call, place, cookies=await sessions.elevate(desk, tx, session, [shown.method]))
+                cookies = await sessions.elevate(desk, tx, session, shown.method, shown.factor.id)
+                return go(call, place, cookies=cookies)
         call.services.limits.count_failure(call.peer)
         return await _confirm_page(desk, session, user, form.get("to"), wrong="passkey")
 
-    async def elevate(tx: Any, method: Method) -> tuple[str, ...]:
-        return await sessions.elevate(desk, tx, session, [method])
-
-    result = await guess(desk, user, form.get("code", ""), recovery=True, then=elevate)
-    if result.method is None:
+    result = await _guess(desk, session, user, form.get("code", ""))
+    if result.cookies is None:
         return await _confirm_page(desk, session, user, form.get("to"), wrong=result.wrong, minutes=result.minutes)
     return go(call, place, cookies=result.cookies)
 
@@ -210,14 +262,14 @@ async def take_new_password(call: Call, body: bytes) -> Reply[bytes]:
 @page("GET", "/account/app")
 async def show_app(call: Call, *, ui_locales: str | None = None) -> Reply[bytes]:
     """Show a new secret for an authenticator app."""
-    found = await _fresh(call, "app")
+    found = await _fresh(call, "app", recovering=True)
     return found if isinstance(found, Reply) else await _factor_page(*found, by="app", ui_locales=ui_locales)
 
 
 @page("GET", "/account/passkey")
 async def show_passkey(call: Call, *, ui_locales: str | None = None) -> Reply[bytes]:
     """Offer to make a passkey."""
-    found = await _fresh(call, "passkey")
+    found = await _fresh(call, "passkey", recovering=True)
     return found if isinstance(found, Reply) else await _factor_page(*found, by="passkey", ui_locales=ui_locales)
 
 
@@ -241,7 +293,7 @@ async def _factor_page(
         "here": f"{desk.visit.root}/account/{by}",
         "enrolling": False,
         "options": passkeys.begin_registration(desk, user, theirs),
-        **totp_view(desk, user, ticket),
+        **(await totp_view(desk, user, ticket) if by == "app" else {}),
     }
     status = 200 if wrong is None else _WRONG
     return render(
@@ -252,7 +304,7 @@ async def _factor_page(
 @page("POST", "/account/app")
 async def take_app(call: Call, body: bytes) -> Reply[bytes]:
     """Enrol a further authenticator app."""
-    found = await _fresh(call, "app")
+    found = await _fresh(call, "app", recovering=True)
     if isinstance(found, Reply):
         return found
     desk, session, user = found
@@ -261,15 +313,18 @@ async def take_app(call: Call, body: bytes) -> Reply[bytes]:
     label = form.get("label", "").strip() or "Authenticator"
     if made is not None:
         async with desk.tx() as tx:
-            if await factors.add_totp(desk, tx, user, made, code=form.get("code", ""), label=label):
-                return go(call, "/account?notice=app")
+            good_from = _good_from(desk, session)
+            if await factors.add_totp(
+                desk, tx, user, made, code=form.get("code", ""), label=label, good_from=good_from
+            ):
+                return go(call, f"/account?notice={'waits' if session.is_recovered else 'app'}")
     return await _factor_page(desk, session, user, by="app", wrong="code", ticket=form.get("ticket"))
 
 
 @page("POST", "/account/passkey")
 async def take_new_passkey(call: Call, body: bytes) -> Reply[bytes]:
     """Enrol a further passkey."""
-    found = await _fresh(call, "passkey")
+    found = await _fresh(call, "passkey", recovering=True)
     if isinstance(found, Reply):
         return found
     desk, session, user = found
@@ -277,9 +332,15 @@ async def take_new_passkey(call: Call, body: bytes) -> Reply[bytes]:
     label = form.get("label", "").strip() or "Passkey"
     async with desk.tx() as tx:
         if await passkeys.register(
-            desk, tx, user, ticket=form.get("ticket"), answer=form.get("credential"), label=label
+            desk,
+            tx,
+            user,
+            ticket=form.get("ticket"),
+            answer=form.get("credential"),
+            label=label,
+            good_from=_good_from(desk, session),
         ):
-            return go(call, "/account?notice=passkey")
+            return go(call, f"/account?notice={'waits' if session.is_recovered else 'passkey'}")
     return await _factor_page(desk, session, user, by="passkey", wrong="passkey")
 
 
@@ -303,11 +364,12 @@ async def remove_factor(call: Call, body: bytes) -> Reply[bytes]:
         if locked is None or factor is None:
             return go(call, "/account")
         kind: Any = factor.kind
-        if factor.state == "active" and not rules.can_remove(factors.held(locked, theirs), kind):
+        if factor.is_good(desk.now) and not rules.can_remove(factors.held(locked, theirs, desk.now), kind):
             return go(call, "/account?notice=needed")
         await queries.delete_factor(tx, user.id, factor_id)
         facts = {"factor_id": form["factor"], "kind": factor.kind}
         await tell(tx, desk.caller(user.id), "user.factor_removed", user, facts=facts)
+        await sessions.end_with_factor(desk, tx, user, factor_id, "a factor was removed")
     return go(call, "/account?notice=removed")
 
 

@@ -50,7 +50,7 @@ async def _page(
 ) -> Reply[bytes]:
     async with desk.tx() as tx:
         theirs = await queries.list_factors(tx, user.id)
-    with_passkey = any(each.rp_id == desk.place.rp_id and each.state == "active" for each in theirs)
+    with_passkey = any(each.rp_id == desk.place.rp_id and each.is_good(desk.now) for each in theirs)
     asked = sca.challenge_of(row)
     # The authenticator signs the digest of what is shown; what follows it lets a second try be told from a replay.
     signed = row.digest + secrets.token_bytes(_SALT_BYTES)
@@ -59,14 +59,14 @@ async def _page(
         "person": session,
         "here": f"{desk.visit.root}/approve?challenge={asked.id}",
         "amount": amount_text,
-        "totp": factors.held(user, theirs).totp > 0 and "pwd" in session.amr,
+        "totp": factors.held(user, theirs, desk.now).totp > 0 and "pwd" in session.amr,
         "options": passkeys.begin(desk, "approval", user=user, factors=theirs, challenge=signed)
         if with_passkey
         else None,
         "wrong": wrong,
         "minutes": minutes,
     }
-    status = 200 if wrong is None else _TOO_MANY if minutes else _WRONG
+    status = 200 if wrong is None else _TOO_MANY if wrong in {"blocked", "stopped"} else _WRONG
     return render(
         desk.call,
         "approve.html",
@@ -93,7 +93,8 @@ async def take_approval(call: Call, body: bytes) -> Reply[bytes]:
             account = desk.account("second factor", str(user.id))
             attempt = await attempts.begin(desk, tx, account, sessions.known_device(desk, user))
     except Blocked as blocked:
-        return await _page(desk, session, user, row, wrong="blocked", minutes=in_minutes(blocked.wait))
+        wrong, minutes = ("stopped", 0) if blocked.wait is None else ("blocked", in_minutes(blocked.wait))
+        return await _page(desk, session, user, row, wrong=wrong, minutes=minutes)
     by_passkey = "credential" in form
     async with desk.tx() as tx:
         locked = await sca.find_open(desk, tx, form["challenge"], user.id)

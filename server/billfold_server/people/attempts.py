@@ -1,28 +1,39 @@
-"""Attempts: counted before they are looked at, so that a thousand at once are a thousand."""
+"""Attempts: counted before they are looked at, so that a thousand at once are a thousand.
+
+Each is counted where it comes from, which slows it down, and in a sum over all such places, which stops for good: never
+more than a hundred consecutive failures at one account (NIST SP 800-63B-4, section 3.2.2). The sum over strangers'
+places is apart from that over devices on which the account's owner has signed in before. So strangers can use up their
+own share, and the owner still gets in on a device of theirs, or with a passkey, which nobody guesses; whoever gets in
+ends both sums. At names that nobody has it is the same.
+"""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
 
 from billfold_server.people import queries, rules
 from billfold_server.people.desk import Desk
-from billfold_server.people.queries import Tx
+from billfold_server.people.queries import Tx, UserRow
 
-__all__ = ["Attempt", "Blocked", "begin", "succeed"]
+__all__ = ["FOR_GOOD", "Attempt", "Blocked", "accounts_of", "begin", "forget", "succeed"]
 
-_ANYWHERE: Final = bytes(32)
+FOR_GOOD: Final = datetime.max.replace(microsecond=0, tzinfo=UTC)
+"""Until when no attempt is taken where only the bank, or who gets in by another way, can end it."""
+
+_STRANGERS: Final = bytes(32)
+_OWN_DEVICES: Final = bytes([1]) * 32
 
 
 class Blocked(Exception):
     """No attempt is taken for now.
 
     Attributes:
-        wait: For how long.
+        wait: For how long; None is until the account is unlocked.
     """
 
-    def __init__(self, wait: timedelta) -> None:
+    def __init__(self, wait: timedelta | None) -> None:
         super().__init__()
         self.wait = wait
 
@@ -32,12 +43,10 @@ class Attempt(msgspec.Struct, frozen=True):
 
     Attributes:
         account: At which account.
-        sources: From where.
         locks: Whether its failure begins a block.
     """
 
     account: bytes
-    sources: Sequence[bytes]
     locks: bool
 
 
@@ -53,21 +62,39 @@ async def begin(desk: Desk, tx: Tx, account: bytes, device: str | None) -> Attem
     Raises:
         Blocked: There were too many. Let it pass, so that this one isn't counted.
     """
-    sources = [desk.source(device), *([] if device else [_ANYWHERE])]
-    locks = False
-    for source in sources:
-        failures, until = await queries.count_attempt(
-            tx, account, source, desk.now, forgotten_before=desk.now - rules.FORGOTTEN
-        )
-        if until is not None and until > desk.now:
-            raise Blocked(until - desk.now)
-        wait = rules.blocked_for(failures, anywhere=source == _ANYWHERE)
-        if wait is not None:
-            locks = True
-            await queries.block(tx, account, source, desk.now + wait)
-    return Attempt(account, sources, locks)
+    now = desk.now
+    failures, until = await queries.count_attempt(
+        tx, account, desk.source(device), now, forgotten_before=now - rules.FORGOTTEN
+    )
+    _check(until, now)
+    wait = rules.blocked_for(failures)
+    if wait is not None:
+        await queries.block(tx, account, desk.source(device), now + wait)
+    total = _STRANGERS if device is None else _OWN_DEVICES
+    failures, until = await queries.count_attempt(tx, account, total, now, forgotten_before=None)
+    _check(until, now)
+    last = failures >= rules.bound(own_device=device is not None)
+    if last:
+        await queries.block(tx, account, total, FOR_GOOD)
+    return Attempt(account, wait is not None or last)
+
+
+def _check(until: datetime | None, now: datetime) -> None:
+    if until is not None and until > now:
+        raise Blocked(None if until >= FOR_GOOD else until - now)
 
 
 async def succeed(tx: Tx, attempt: Attempt) -> None:
-    """Forget the failures from here: whoever guessed has been right."""
-    await queries.forget_attempts(tx, attempt.account, attempt.sources)
+    """Forget the failures: whoever guessed has been right, and consecutive failures begin anew."""
+    await queries.forget_attempts(tx, attempt.account)
+
+
+def accounts_of(desk: Desk, user: UserRow) -> Sequence[bytes]:
+    """Return under which names attempts at somebody's account are counted."""
+    return desk.account("password", user.login_name), desk.account("second factor", str(user.id))
+
+
+async def forget(desk: Desk, tx: Tx, user: UserRow) -> None:
+    """Forget all failures at somebody's account: they have got in, or have begun anew."""
+    for account in accounts_of(desk, user):
+        await queries.forget_attempts(tx, account)

@@ -37,8 +37,10 @@ TICKET_S: Final = 300
 class EndGrants(Protocol):
     """Ends what somebody has allowed apps; the authorization server brings it."""
 
-    async def __call__(self, tx: Any, reason: str, *, now: datetime, user_id: UUID, caller: Caller) -> int:
-        """End all grants of a user in an open transaction, and return how many stood until then."""
+    async def __call__(
+        self, tx: Any, reason: str, *, now: datetime, user_id: UUID, caller: Caller, factor_id: UUID | None = None
+    ) -> int:
+        """End a user's grants, or those that rest on one factor, and return how many stood until then."""
         ...
 
 
@@ -153,16 +155,19 @@ class Desk:
     def place(self) -> Place:
         """Return to which host passkeys of this visit belong.
 
-        The host that the browser names counts if it is the tenant's or the deployment's own.
+        The host that the browser names counts if it is the tenant's or the deployment's own; of its port nothing is
+        taken, since whoever runs another server on the machine could be there (WebAuthn, section 13.4.9).
         """
         base = urlsplit(self.call.services.settings.base_url)
         host = self.call.headers.get("host", "").lower()
         name = urlsplit(f"//{host}").hostname or ""
         tenant = self.call.tenant_or_none
         own = tenant is not None and name in tenant.manifest.hosts
-        if own or name == base.hostname or (name == "localhost" and _is_loopback(base.hostname or "")):
-            return Place(name, f"{base.scheme}://{host}")
-        return Place(base.hostname or "", f"{base.scheme}://{base.netloc}")
+        known = own or name == base.hostname or (name == "localhost" and _is_loopback(base.hostname or ""))
+        rp_id = name if known else base.hostname or ""
+        # A tenant's own host is reached where the deployment is: at the scheme's own port, or at the one it names.
+        port = "" if base.port is None else f":{base.port}"
+        return Place(rp_id, f"{base.scheme}://{rp_id}{port}")
 
 
 def _is_loopback(host: str) -> bool:
@@ -213,6 +218,7 @@ def in_minutes(wait: timedelta) -> int:
     return max(1, -(-int(wait.total_seconds()) // 60))
 
 
-async def end_grants(desk: Desk, tx: Any, user: UserRow, reason: str) -> None:
-    """End what somebody has allowed apps, in the transaction that ends their sessions."""
-    await desk.people.end_grants(tx, reason, now=desk.now, user_id=user.id, caller=desk.caller(user.id))
+async def end_grants(desk: Desk, tx: Any, user: UserRow, reason: str, *, factor_id: UUID | None = None) -> None:
+    """End what somebody has allowed apps, or what they allowed by one factor, in the transaction that ends sessions."""
+    caller = desk.caller(user.id)
+    await desk.people.end_grants(tx, reason, now=desk.now, user_id=user.id, caller=caller, factor_id=factor_id)

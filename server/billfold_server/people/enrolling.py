@@ -1,20 +1,19 @@
 """The pages of enrolment: by a one-time link to a password, a second factor and recovery codes."""
 
+import asyncio
 from typing import Any, Final
-from uuid import UUID
 
 import msgspec
 from markupsafe import Markup
 
 from billfold_server.http.routing import Call, Reply
-from billfold_server.people import factors, passkeys, queries, sessions, strength
+from billfold_server.people import attempts, factors, passkeys, queries, sessions, strength
 from billfold_server.people.desk import Desk, digest_of, end_grants, tell
-from billfold_server.people.factors import NewTotp
+from billfold_server.people.factors import NewTotp, Used
 from billfold_server.people.hosting import form_of, go, page
 from billfold_server.people.pages import brand
 from billfold_server.people.pages.kit import render
 from billfold_server.people.queries import UserRow
-from billfold_server.people.rules import Method
 from billfold_server.people.sessions import Session
 
 __all__ = ["codes_page", "new_totp_of", "refused_password", "totp_view"]
@@ -108,7 +107,7 @@ async def _factor_page(
         "here": f"{desk.visit.root}/enrol/steps" + ("?by=app" if by == "app" else ""),
         "enrolling": True,
         "options": passkeys.begin_registration(desk, user, theirs),
-        **totp_view(desk, user, ticket),
+        **(await totp_view(desk, user, ticket) if by == "app" else {}),
     }
     status = 200 if wrong is None else _WRONG
     return render(
@@ -116,7 +115,7 @@ async def _factor_page(
     )
 
 
-def totp_view(desk: Desk, user: UserRow, ticket: str | None = None) -> dict[str, Any]:
+async def totp_view(desk: Desk, user: UserRow, ticket: str | None = None) -> dict[str, Any]:
     """Return what a page shows of a new secret, or of the one that is still being set up."""
     made = desk.open(ticket, NewTotp, _NEW_TOTP) or factors.new_totp()
     spaced = " ".join(made.secret[at : at + 4] for at in range(0, len(made.secret), 4))
@@ -124,7 +123,8 @@ def totp_view(desk: Desk, user: UserRow, ticket: str | None = None) -> dict[str,
         "totp_ticket": desk.seal(made, _NEW_TOTP, until_s=desk.now_s + _TOTP_S),
         "totp_secret": spaced,
         # Drawn by segno of our own text, without anything that a visitor typed but as modules of the picture.
-        "totp_qr": Markup(factors.qr_of(desk, user, made)),  # noqa: S704
+        # It takes milliseconds, in which others are served.
+        "totp_qr": Markup(await asyncio.to_thread(factors.qr_of, desk, user, made)),  # noqa: S704
     }
 
 
@@ -148,7 +148,7 @@ def refused_password(desk: Desk, user: UserRow, form: dict[str, str]) -> str | N
 
 @page("POST", "/enrol/password")
 async def take_first_password(call: Call, body: bytes) -> Reply[bytes]:
-    """Set the first password, or a new one of somebody who begins anew."""
+    """Keep the password that somebody has chosen, until everything else is there: it takes effect with that."""
     found = await _enrolling(call)
     if isinstance(found, Reply):
         return found
@@ -159,9 +159,7 @@ async def take_first_password(call: Call, body: bytes) -> Reply[bytes]:
         return _password_page(desk, user, wrong=weak)
     hashed = await desk.people.passwords.hash(form["password"])
     async with desk.tx() as tx:
-        await queries.set_password(tx, user.id, hashed, desk.now)
-        await tell(tx, desk.caller(user.id), "user.password_changed", user)
-        await sessions.note_password(tx, session)
+        await queries.keep_new_password(tx, session.id, hashed)
     return go(call, "/enrol/steps")
 
 
@@ -179,8 +177,10 @@ async def take_first_app(call: Call, body: bytes) -> Reply[bytes]:
     label = form.get("label", "").strip() or "Authenticator"
     if made is not None:
         async with desk.tx() as tx:
+            if (hashed := await _chosen(tx, session, user)) is None:
+                return go(call, "/enrol/steps")
             if await factors.add_totp(desk, tx, user, made, code=form.get("code", ""), label=label):
-                return await _finish(desk, tx, session, user, "otp", fresh=made.factor_id)
+                return await _finish(desk, tx, session, user, hashed, Used("otp", made.factor_id))
     return await _factor_page(desk, user, by="app", wrong="code", ticket=form.get("ticket"))
 
 
@@ -196,34 +196,47 @@ async def take_first_passkey(call: Call, body: bytes) -> Reply[bytes]:
         return go(call, "/enrol/steps")
     label = form.get("label", "").strip() or "Passkey"
     async with desk.tx() as tx:
-        if await passkeys.register(
+        if (hashed := await _chosen(tx, session, user)) is None:
+            return go(call, "/enrol/steps")
+        made = await passkeys.register(
             desk, tx, user, ticket=form.get("ticket"), answer=form.get("credential"), label=label
-        ):
-            return await _finish(desk, tx, session, user, "hwk")
+        )
+        if made is not None:
+            return await _finish(desk, tx, session, user, hashed, made)
     return await _factor_page(desk, user, by="passkey", wrong="passkey")
 
 
-async def _finish(
-    desk: Desk, tx: Any, session: Session, user: UserRow, method: Method, *, fresh: UUID | None = None
-) -> Reply[bytes]:
-    """End the enrolment: whoever began anew has nothing left of before, and the recovery codes are shown.
-
-    ``fresh`` is the factor that stays; a passkey's id is made with its row, so where absent it is the last one.
-    """
+async def _chosen(tx: Any, session: Session, user: UserRow) -> str | None:
+    """Return the new password's hash of somebody whom nobody else changes meanwhile; None where they can't go on."""
     locked = await queries.lock_user(tx, user.id)
     if locked is None or locked.state == "disabled":
-        return go(desk.call, "/sign-in")
-    theirs = await queries.list_factors(tx, user.id)
-    kept = fresh or theirs[-1].id
-    for old in theirs:
-        if old.id != kept:
+        return None
+    return await queries.find_new_password(tx, session.id)
+
+
+async def _finish(  # noqa: PLR0917 - what an enrolment consists of
+    desk: Desk, tx: Any, session: Session, user: UserRow, hashed: str, used: Used
+) -> Reply[bytes]:
+    """End the enrolment: all that is new takes the place of all that was before, in one transaction.
+
+    Until then whoever begins anew has what they had, and an enrolment that is given up has changed nothing.
+    """
+    assert used.factor_id is not None
+    await queries.set_password(tx, user.id, hashed, desk.now)
+    for old in await queries.list_factors(tx, user.id):
+        if old.id != used.factor_id:
             await queries.delete_factor(tx, user.id, old.id)
     await queries.end_sessions(tx, user.id, "enrolled anew", desk.now, but=session.id)
     await end_grants(desk, tx, user, "enrolled anew")
     await queries.set_state(tx, user.id, "active", desk.now)
     await queries.set_signed_in(tx, user.id, desk.now)
+    await attempts.forget(desk, tx, user)
     codes = await factors.new_recovery_codes(desk, tx, user)
-    cookies = (*await sessions.elevate(desk, tx, session, [method]), *sessions.remember(desk, user))
+    cookies = (
+        *await sessions.elevate(desk, tx, session, used.method, used.factor_id),
+        *sessions.remember(desk, user),
+    )
+    await tell(tx, desk.caller(user.id), "user.password_changed", user)
     await tell(tx, desk.caller(user.id), "user.enrolled", user)
     reply = codes_page(desk, user, codes, enrolling=True)
     return msgspec.structs.replace(reply, cookies=(*reply.cookies, *cookies))

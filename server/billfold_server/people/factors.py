@@ -3,6 +3,7 @@
 import base64
 import io
 import secrets
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -18,7 +19,23 @@ from billfold_server.people.pages import brand
 from billfold_server.people.queries import FactorRow, Tx, UserRow
 from billfold_server.people.rules import Held, Method
 
-__all__ = ["NewTotp", "add_totp", "held", "new_recovery_codes", "new_row", "new_totp", "qr_of", "use_code"]
+__all__ = [
+    "NOBODY",
+    "NewTotp",
+    "Used",
+    "add_totp",
+    "held",
+    "new_recovery_codes",
+    "new_row",
+    "new_totp",
+    "qr_of",
+    "tell_enrolled",
+    "use_code",
+]
+
+NOBODY: Final = UUID(int=0)
+"""Nobody's id."""
+_NOBODYS: Final = pyotp.random_base32(32)
 
 _STEP_S: Final = 30
 _WINDOW: Final = 1
@@ -37,9 +54,21 @@ class NewTotp(msgspec.Struct, frozen=True):
     factor_id: UUID
 
 
-def held(user: UserRow, factors: list[FactorRow]) -> Held:
+class Used(msgspec.Struct, frozen=True):
+    """A code that was right.
+
+    Attributes:
+        method: Which kind of code it was.
+        factor_id: Of which app; None is a recovery code.
+    """
+
+    method: Method
+    factor_id: UUID | None
+
+
+def held(user: UserRow, factors: list[FactorRow], now: datetime) -> Held:
     """Return what somebody can prove it by."""
-    kinds = [factor.kind for factor in factors if factor.state == "active"]
+    kinds = [factor.kind for factor in factors if factor.is_good(now)]
     return Held(user.password_hash is not None, kinds.count("totp"), kinds.count("passkey"))
 
 
@@ -69,20 +98,42 @@ def matching_step(secret: str, code: str, now_s: int) -> int | None:
     return matches[0] if matches else None
 
 
-async def add_totp(desk: Desk, tx: Tx, user: UserRow, totp: NewTotp, *, code: str, label: str) -> bool:
-    """Enrol an authenticator app that has shown its first code, and tell whether the code was right."""
+async def add_totp(
+    desk: Desk, tx: Tx, user: UserRow, totp: NewTotp, *, code: str, label: str, good_from: datetime | None = None
+) -> bool:
+    """Enrol an authenticator app that has shown its first code, and tell whether the code was right.
+
+    Args:
+        desk: The request.
+        tx: An open transaction.
+        user: Whose app.
+        totp: Its secret.
+        code: The code that it has shown.
+        label: What its owner calls it.
+        good_from: From when it counts; from now on where absent.
+    """
     step = matching_step(totp.secret, _digits(code), desk.now_s)
     if step is None:
         return False
     wire_id = ids.encode(Prefix.FACTOR, totp.factor_id)
     sealed = desk.people.keyring.seal(totp.secret.encode(), owner=desk.owner, kid=wire_id)
-    row = new_row(totp.factor_id, user, "totp", label, desk)
+    row = new_row(totp.factor_id, user, "totp", label, desk, good_from)
     await queries.insert_factor(tx, msgspec.structs.replace(row, sealed_secret=sealed, last_step=step))
-    await tell(tx, desk.caller(user.id), "user.factor_enrolled", user, facts={"factor_id": wire_id, "kind": "totp"})
+    await tell_enrolled(desk, tx, user, row)
     return True
 
 
-def new_row(factor_id: UUID, user: UserRow, kind: str, label: str, desk: Desk) -> FactorRow:
+async def tell_enrolled(desk: Desk, tx: Tx, user: UserRow, row: FactorRow) -> None:
+    """Tell of a new factor, and from when it counts where it waits: so that the bank can notify its owner."""
+    facts: dict[str, str | int | list[str]] = {"factor_id": ids.encode(Prefix.FACTOR, row.id), "kind": row.kind}
+    if not row.is_good(desk.now):
+        facts["good_from"] = row.good_from.isoformat()
+    await tell(tx, desk.caller(user.id), "user.factor_enrolled", user, facts=facts)
+
+
+def new_row(  # noqa: PLR0917 - what is known of it
+    factor_id: UUID, user: UserRow, kind: str, label: str, desk: Desk, good_from: datetime | None
+) -> FactorRow:
     """Return a factor of which only the kind is known yet."""
     return FactorRow(
         id=factor_id,
@@ -98,6 +149,7 @@ def new_row(factor_id: UUID, user: UserRow, kind: str, label: str, desk: Desk) -
         rp_id=None,
         transports=None,
         backed_up=None,
+        good_from=good_from or desk.now,
         created_at=desk.now,
         last_used_at=None,
     )
@@ -107,38 +159,43 @@ def _digits(code: str) -> str:
     return "".join(code.split()).replace("-", "")
 
 
-async def use_code(desk: Desk, tx: Tx, user: UserRow, code: str, *, recovery: bool = True) -> Method | None:
+async def use_code(desk: Desk, tx: Tx, user: UserRow | None, code: str, *, recovery: bool) -> Used | None:
     """Spend a code of an authenticator app, or a recovery code, and return which it was; None where it is neither.
 
     Args:
         desk: The request.
         tx: An open transaction, which must commit.
-        user: Who.
+        user: Who; None is nobody, for whom as much is done.
         code: As it was typed.
         recovery: Whether a recovery code will do.
     """
     typed = _digits(code)
     if len(typed) == _DIGITS and typed.isascii() and typed.isdigit():
-        for factor in await queries.list_factors(tx, user.id, lock=True):
-            if factor.sealed_secret is None or factor.state != "active":
+        theirs = await queries.list_factors(tx, NOBODY if user is None else user.id, lock=True)
+        if user is None:
+            matching_step(_NOBODYS, typed, desk.now_s)
+        for factor in theirs:
+            if factor.sealed_secret is None or not factor.is_good(desk.now):
                 continue
             kid = ids.encode(Prefix.FACTOR, factor.id)
             secret = desk.people.keyring.unseal(factor.sealed_secret, owner=desk.owner, kid=kid).decode()
             step = matching_step(secret, typed, desk.now_s)
             if step is not None and await queries.use_totp(tx, factor.id, step, desk.now):
-                return "otp"
+                return Used("otp", factor.id)
         return None
-    if recovery and await queries.use_recovery_code(tx, user.id, _kept(desk, user, code), desk.now):
+    user_id = NOBODY if user is None else user.id
+    if recovery and await queries.use_recovery_code(tx, user_id, _kept(desk, user_id, code), desk.now):
+        assert user is not None
         left = await queries.count_recovery_codes(tx, user.id)
         await tell(tx, desk.caller(user.id), "user.recovery_code_used", user, facts={"left": left})
-        return "recovery"
+        return Used("recovery", None)
     return None
 
 
 async def new_recovery_codes(desk: Desk, tx: Tx, user: UserRow) -> list[str]:
     """Make ten new recovery codes of 80 bits each, in place of all others, and return them, this once."""
     codes = [_grouped(base64.b32encode(secrets.token_bytes(_CODE_BYTES)).decode()) for _ in range(_CODES)]
-    await queries.replace_recovery_codes(tx, user.id, [_kept(desk, user, code) for code in codes], desk.now)
+    await queries.replace_recovery_codes(tx, user.id, [_kept(desk, user.id, code) for code in codes], desk.now)
     await tell(tx, desk.caller(user.id), "user.recovery_codes_made", user, facts={"number": len(codes)})
     return codes
 
@@ -148,7 +205,7 @@ def _grouped(text: str) -> str:
     return "-".join(spelled[at : at + _GROUP] for at in range(0, len(spelled), _GROUP))[: 2 * _CODE_BYTES]
 
 
-def _kept(desk: Desk, user: UserRow, code: str) -> bytes:
+def _kept(desk: Desk, user_id: UUID, code: str) -> bytes:
     """Return what is kept of a recovery code. It has 80 random bits, so a keyed digest does."""
     typed = code.translate(_LOOKS_LIKE).lower()
-    return desk.people.digest("recovery codes", desk.owner, user_id_of(user.id), typed)
+    return desk.people.digest("recovery codes", desk.owner, user_id_of(user_id), typed)

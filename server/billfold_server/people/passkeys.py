@@ -6,7 +6,7 @@ A challenge travels in a ticket that is bound to realm and browser; whoever answ
 import base64
 import json
 import secrets
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -25,6 +25,7 @@ from webauthn.helpers.exceptions import WebAuthnException
 from webauthn.helpers.structs import (
     AuthenticatorSelectionCriteria,
     AuthenticatorTransport,
+    CredentialDeviceType,
     PublicKeyCredentialDescriptor,
     ResidentKeyRequirement,
     UserVerificationRequirement,
@@ -32,9 +33,9 @@ from webauthn.helpers.structs import (
 
 from billfold import ids
 from billfold.ids import Prefix
-from billfold_server.people import queries
+from billfold_server.people import queries, sessions
 from billfold_server.people.desk import TICKET_S, Desk, tell
-from billfold_server.people.factors import new_row
+from billfold_server.people.factors import Used, new_row, tell_enrolled
 from billfold_server.people.pages import brand
 from billfold_server.people.queries import FactorRow, Tx, UserRow
 from billfold_server.people.rules import Method
@@ -88,7 +89,7 @@ def _raw(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-def _described(factors: list[FactorRow], rp_id: str) -> list[PublicKeyCredentialDescriptor]:
+def _described(factors: list[FactorRow], rp_id: str, now: datetime) -> list[PublicKeyCredentialDescriptor]:
     known = {each.value for each in AuthenticatorTransport}
     return [
         PublicKeyCredentialDescriptor(
@@ -96,7 +97,7 @@ def _described(factors: list[FactorRow], rp_id: str) -> list[PublicKeyCredential
             transports=[AuthenticatorTransport(each) for each in factor.transports or () if each in known] or None,
         )
         for factor in factors
-        if factor.credential_id is not None and factor.rp_id == rp_id and factor.state == "active"
+        if factor.credential_id is not None and factor.rp_id == rp_id and factor.is_good(now)
     ]
 
 
@@ -123,7 +124,7 @@ def begin(
         rp_id=rp_id,
         challenge=asked,
         timeout=TICKET_S * 1000,
-        allow_credentials=_described(factors or [], rp_id) or None,
+        allow_credentials=_described(factors or [], rp_id, desk.now) or None,
         user_verification=UserVerificationRequirement.REQUIRED,
     )
     ticket = desk.seal(_Challenge(_text(asked), None if user is None else user.id), f"passkey {purpose}")
@@ -172,17 +173,24 @@ async def show(desk: Desk, tx: Tx, purpose: str, ticket: str | None, answer: str
         await queries.suspend_factor(tx, factor.id)
         facts = {"factor_id": ids.encode(Prefix.FACTOR, factor.id), "kind": "passkey"}
         await tell(tx, desk.caller(user.id), "user.factor_suspended", user, facts=facts)
+        await sessions.end_with_factor(desk, tx, user, factor.id, "a passkey may have been copied")
         return None
     backed_up = verified.credential_backed_up
     await queries.use_passkey(tx, factor.id, verified.new_sign_count, desk.now, backed_up=backed_up)
-    return Shown(user, factor, "swk" if backed_up else "hwk", _raw(asked.challenge))
+    method = _method_of(verified.credential_device_type, backed_up=backed_up)
+    return Shown(user, factor, method, _raw(asked.challenge))
+
+
+def _method_of(kind: CredentialDeviceType, *, backed_up: bool) -> Method:
+    """Return what a passkey is to tokens: one that can leave its device is no hardware key (RFC 8176, section 2)."""
+    return "swk" if backed_up or kind is CredentialDeviceType.MULTI_DEVICE else "hwk"
 
 
 def _fits(desk: Desk, asked: _Challenge, user: UserRow, factor: FactorRow, handle: bytes | None) -> bool:
     return (
         user.login_realm == desk.realm
         and user.state == "active"
-        and factor.state == "active"
+        and factor.is_good(desk.now)
         and factor.rp_id == desk.place.rp_id
         and (handle is None or secrets.compare_digest(handle, user.handle))
         # Where nobody was named, the passkey itself must say whose it is.
@@ -210,17 +218,37 @@ def begin_registration(desk: Desk, user: UserRow, factors: list[FactorRow]) -> O
         authenticator_selection=AuthenticatorSelectionCriteria(
             resident_key=ResidentKeyRequirement.REQUIRED, user_verification=UserVerificationRequirement.REQUIRED
         ),
-        exclude_credentials=_described(factors, place.rp_id),
+        # One that still waits is on the device all the same.
+        exclude_credentials=_described(factors, place.rp_id, datetime.max.replace(tzinfo=UTC)),
         supported_pub_key_algs=_ALGORITHMS,
     )
     return Options(options_to_json(options), desk.seal(_Challenge(_text(asked), user.id), "passkey registration"))
 
 
-async def register(desk: Desk, tx: Tx, user: UserRow, *, ticket: str | None, answer: str | None, label: str) -> bool:
-    """Enrol a passkey that the browser has made, and tell whether everything about it was right."""
+async def register(
+    desk: Desk,
+    tx: Tx,
+    user: UserRow,
+    *,
+    ticket: str | None,
+    answer: str | None,
+    label: str,
+    good_from: datetime | None = None,
+) -> Used | None:
+    """Enrol a passkey that the browser has made, and return it, or None where anything about it was wrong.
+
+    Args:
+        desk: The request.
+        tx: An open transaction.
+        user: Whose passkey.
+        ticket: Of ``begin_registration``.
+        answer: What the browser said, as JSON.
+        label: What its owner calls it.
+        good_from: From when it counts; from now on where absent.
+    """
     asked = desk.open(ticket, _Challenge, "passkey registration")
     if asked is None or answer is None or asked.user_id != user.id or not await _first_use(desk, tx, asked):
-        return False
+        return None
     place = desk.place
     try:
         made = verify_registration_response(
@@ -234,10 +262,10 @@ async def register(desk: Desk, tx: Tx, user: UserRow, *, ticket: str | None, ans
         said: Any = json.loads(answer)["response"].get("transports") or []
         transports = [each for each in msgspec.convert(said, list[str])[:8] if each.isascii() and len(each) <= 20]  # noqa: PLR2004
     except (WebAuthnException, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return False
+        return None
     factor_id = ids.uuid7()
     row = msgspec.structs.replace(
-        new_row(factor_id, user, "passkey", label, desk),
+        new_row(factor_id, user, "passkey", label, desk, good_from),
         credential_id=made.credential_id,
         public_key=made.credential_public_key,
         sign_count=made.sign_count,
@@ -250,7 +278,6 @@ async def register(desk: Desk, tx: Tx, user: UserRow, *, ticket: str | None, ans
         await queries.insert_factor(tx, row)
     except asyncpg.UniqueViolationError:
         await tx.execute("ROLLBACK TO SAVEPOINT passkey")
-        return False
-    facts = {"factor_id": ids.encode(Prefix.FACTOR, factor_id), "kind": "passkey"}
-    await tell(tx, desk.caller(user.id), "user.factor_enrolled", user, facts=facts)
-    return True
+        return None
+    await tell_enrolled(desk, tx, user, row)
+    return Used(_method_of(made.credential_device_type, backed_up=made.credential_backed_up), factor_id)

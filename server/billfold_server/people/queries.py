@@ -70,8 +70,13 @@ class FactorRow(msgspec.Struct, frozen=True, kw_only=True):
     rp_id: str | None
     transports: list[str] | None
     backed_up: bool | None
+    good_from: datetime
     created_at: datetime
     last_used_at: datetime | None
+
+    def is_good(self, now: datetime) -> bool:
+        """Tell whether it proves anything: it isn't suspended, and doesn't wait any more."""
+        return self.state == "active" and now >= self.good_from
 
     def __repr__(self) -> str:
         return f"FactorRow(id={self.id!s}, kind={self.kind!r})"
@@ -86,6 +91,8 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     stage: str
     amr: list[str]
     acr: str
+    factor_ids: list[UUID]
+    new_password_hash: str | None
     auth_time: datetime
     confirmed_at: datetime | None
     last_seen_at: datetime
@@ -94,6 +101,9 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     end_reason: str | None
     device: str
     created_at: datetime
+
+    def __repr__(self) -> str:
+        return f"SessionRow(id={self.id!s}, stage={self.stage!r})"
 
 
 _USER = ", ".join(UserRow.__struct_fields__)
@@ -191,11 +201,13 @@ async def list_factors(tx: Tx, user_id: UUID, *, lock: bool = False) -> list[Fac
     return [FactorRow(**dict(row)) for row in await tx.fetch(sql, user_id)]
 
 
-async def kinds_of_factors(tx: Tx, user_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
-    """Return which kinds of factor users have."""
-    sql = "SELECT user_id, kind FROM factors WHERE user_id = ANY($1) AND state = 'active' ORDER BY id"
+async def kinds_of_factors(tx: Tx, user_ids: Sequence[UUID], now: datetime) -> dict[UUID, list[str]]:
+    """Return which kinds of factor users have that are good by now."""
+    sql = """
+        SELECT user_id, kind FROM factors WHERE user_id = ANY($1) AND state = 'active' AND good_from <= $2 ORDER BY id
+    """
     kinds: dict[UUID, list[str]] = {}
-    for row in await tx.fetch(sql, user_ids):
+    for row in await tx.fetch(sql, user_ids, now):
         kinds.setdefault(row["user_id"], []).append(row["kind"])
     return kinds
 
@@ -304,21 +316,31 @@ async def elevate_session(
     stage: str,
     amr: Sequence[str],
     acr: str,
+    factor_ids: Sequence[UUID],
     ends_at: datetime,
     now: datetime,
 ) -> None:
     """Give a session another cookie and more that it may."""
     sql = """
-        UPDATE sessions SET digest = $2, stage = $3, amr = $4, acr = $5, ends_at = $6, confirmed_at = $7,
-            last_seen_at = $7, auth_time = CASE WHEN stage = 'enrolling' THEN $7 ELSE auth_time END
+        UPDATE sessions SET digest = $2, stage = $3, amr = $4, acr = $5, factor_ids = $6, ends_at = $7,
+            confirmed_at = $8, last_seen_at = $8, new_password_hash = NULL,
+            auth_time = CASE WHEN stage = 'enrolling' THEN $8 ELSE auth_time END
         WHERE id = $1 AND ended_at IS NULL
     """
-    await tx.execute(sql, session_id, digest, stage, amr, acr, ends_at, now)
+    await tx.execute(sql, session_id, digest, stage, amr, acr, factor_ids, ends_at, now)
 
 
-async def set_session_methods(tx: Tx, session_id: UUID, amr: Sequence[str]) -> None:
-    """Note by what a session's owner has shown who they are so far."""
-    await tx.execute("UPDATE sessions SET amr = $2 WHERE id = $1", session_id, amr)
+async def keep_new_password(tx: Tx, session_id: UUID, password_hash: str) -> None:
+    """Keep the password that somebody who enrols has chosen, with the session until they have finished."""
+    sql = "UPDATE sessions SET amr = '{pwd}', new_password_hash = $2 WHERE id = $1 AND stage = 'enrolling'"
+    await tx.execute(sql, session_id, password_hash)
+
+
+async def find_new_password(tx: Tx, session_id: UUID) -> str | None:
+    """Return the password's hash that somebody who enrols has chosen, or None."""
+    sql = "SELECT new_password_hash FROM sessions WHERE id = $1 AND ended_at IS NULL AND stage = 'enrolling' FOR UPDATE"
+    found: str | None = await tx.fetchval(sql, session_id)
+    return found
 
 
 async def end_session(tx: Tx, user_id: UUID, session_id: UUID, reason: str, now: datetime) -> bool:
@@ -334,6 +356,24 @@ async def end_sessions(tx: Tx, user_id: UUID, reason: str, now: datetime, *, but
         WHERE user_id = $1 AND ended_at IS NULL AND ($4::uuid IS NULL OR id <> $4)
     """
     return int((await tx.execute(sql, user_id, reason, now, but)).rpartition(" ")[2])
+
+
+async def end_sessions_of_factor(tx: Tx, user_id: UUID, factor_id: UUID, reason: str, now: datetime) -> int:
+    """End all sessions of a user that rest on a factor, and return how many were open."""
+    sql = """
+        UPDATE sessions SET ended_at = $4, end_reason = $3
+        WHERE user_id = $1 AND ended_at IS NULL AND $2 = ANY(factor_ids)
+    """
+    return int((await tx.execute(sql, user_id, factor_id, reason, now)).rpartition(" ")[2])
+
+
+async def end_enrolments(tx: Tx, user_id: UUID, now: datetime) -> None:
+    """End what a user has begun by an earlier enrolment code."""
+    sql = """
+        UPDATE sessions SET ended_at = $2, end_reason = 'another code was made'
+        WHERE user_id = $1 AND ended_at IS NULL AND stage = 'enrolling'
+    """
+    await tx.execute(sql, user_id, now)
 
 
 # Enrolment codes, failures, and what may be used once.
@@ -359,13 +399,13 @@ async def use_enrolment_code(tx: Tx, digest: bytes, now: datetime) -> UUID | Non
 
 
 async def count_attempt(
-    tx: Tx, account: bytes, source: bytes, now: datetime, *, forgotten_before: datetime
+    tx: Tx, account: bytes, source: bytes, now: datetime, *, forgotten_before: datetime | None
 ) -> tuple[int, datetime | None]:
     """Count an attempt, and return how many there were in a row and until when none is taken."""
     sql = """
         INSERT INTO sign_in_failures AS f (account, source, failures, last_at) VALUES ($1, $2, 1, $3)
         ON CONFLICT (account, source) DO UPDATE SET
-            failures = CASE WHEN f.last_at < $4 THEN 1 ELSE f.failures + 1 END, last_at = $3
+            failures = CASE WHEN f.last_at < $4::timestamptz THEN 1 ELSE f.failures + 1 END, last_at = $3
         RETURNING failures, blocked_until
     """
     row = await tx.fetchrow(sql, account, source, now, forgotten_before)
@@ -379,10 +419,9 @@ async def block(tx: Tx, account: bytes, source: bytes, until: datetime) -> None:
     await tx.execute(sql, account, source, until)
 
 
-async def forget_attempts(tx: Tx, account: bytes, sources: Sequence[bytes] | None = None) -> None:
-    """Forget failures at an account, from some places or from all."""
-    sql = "DELETE FROM sign_in_failures WHERE account = $1 AND ($2::bytea[] IS NULL OR source = ANY($2))"
-    await tx.execute(sql, account, sources)
+async def forget_attempts(tx: Tx, account: bytes) -> None:
+    """Forget failures at an account."""
+    await tx.execute("DELETE FROM sign_in_failures WHERE account = $1", account)
 
 
 async def blocked_until(tx: Tx, accounts: Sequence[bytes], now: datetime) -> dict[bytes, datetime]:

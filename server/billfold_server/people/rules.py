@@ -16,15 +16,18 @@ __all__ = [
     "ACR_CA",
     "ACR_SCA",
     "LIMITS",
+    "RECOVERED_FACTORS_WAIT",
     "Held",
     "SessionLimits",
     "acr_of",
     "amr_of",
     "blocked_for",
+    "bound",
     "can_remove",
     "device_of",
     "is_fresh",
     "is_over",
+    "is_recovered",
     "login_name",
     "suffices",
 ]
@@ -66,29 +69,52 @@ SEEN_EVERY: Final = timedelta(seconds=15)
 """How exactly a session's last request is remembered, which saves a write with each of them."""
 
 _FREE_FAILURES: Final = 5
-_FREE_FAILURES_ANYWHERE: Final = 100
 _FIRST_BLOCK: Final = timedelta(seconds=30)
 _LONGEST_BLOCK: Final = timedelta(minutes=15)
 FORGOTTEN: Final = timedelta(hours=24)
-"""After such a time without a failure, earlier ones no longer count."""
+"""After such a time without a failure from one place, earlier ones there slow nobody down."""
+
+_MOST_OF_STRANGERS: Final = 70
+_MOST_ON_OWN_DEVICES: Final = 30
+
+RECOVERED_FACTORS_WAIT: Final = timedelta(hours=24)
+"""How long a factor waits that was enrolled after a recovery code, so that its owner can object.
+
+Whoever has a password and a list of codes may be a thief. So nothing that they enrol is good at once, everybody
+concerned is told, and until then a sign-in with a factor of before, or the bank, can take it away (NIST SP 800-63B-4,
+sections 4.2 and 4.6; RTS on SCA, article 24).
+"""
 
 
-def blocked_for(failures: int, *, anywhere: bool) -> timedelta | None:
-    """Return how long no further guess is taken after so many failures in a row, or None.
+def blocked_for(failures: int) -> timedelta | None:
+    """Return how long no further guess is taken from a place after so many failures in a row there, or None.
 
-    Guesses from one place are slowed down soon. Guesses at one account from everywhere are bounded as well, at the
-    hundred of NIST SP 800-63B-4, section 3.2.2; but whoever has signed in on a device before is counted by that device
-    alone, so strangers can't lock somebody out. No block is longer than a quarter of an hour.
+    Guesses from one place are slowed down soon, and never for more than a quarter of an hour: what stops for good is
+    the ``bound`` over all places.
 
     Args:
         failures: In a row, this one included.
-        anywhere: Whether failures from all places are counted together.
     """
-    beyond = failures - (_FREE_FAILURES_ANYWHERE if anywhere else _FREE_FAILURES)
+    beyond = failures - _FREE_FAILURES
     if beyond < 0:
         return None
-    doublings = min(beyond, 20)
-    return min(_FIRST_BLOCK * (1 << doublings), _LONGEST_BLOCK)
+    return min(_FIRST_BLOCK * (1 << min(beyond, 20)), _LONGEST_BLOCK)
+
+
+def bound(*, own_device: bool) -> int:
+    """Return after how many consecutive failures at an account no further guess is taken, until it is unlocked.
+
+    Both together are the hundred of NIST SP 800-63B-4, section 3.2.2.
+
+    Args:
+        own_device: Whether devices are meant on which the account's owner has signed in before, or all other places.
+    """
+    return _MOST_ON_OWN_DEVICES if own_device else _MOST_OF_STRANGERS
+
+
+def is_recovered(acr: str) -> bool:
+    """Tell whether somebody is in by a recovery code, which restores access and is good for nothing else."""
+    return acr != ACR_SCA
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -96,8 +122,8 @@ class Held(msgspec.Struct, frozen=True):
 
     Attributes:
         password: Whether there is one.
-        totp: How many authenticator apps.
-        passkeys: How many passkeys that aren't suspended.
+        totp: How many authenticator apps that are good by now.
+        passkeys: How many passkeys that are good by now.
     """
 
     password: bool

@@ -202,12 +202,13 @@ async def complete_with_code(
     """Take an app's code beside the session's password, and return what came of it; None where it isn't right."""
     if "pwd" not in session.amr or session.acr != rules.ACR_SCA:
         return None
-    if await factors.use_code(desk, tx, user, code, recovery=False) != "otp":
+    used = await factors.use_code(desk, tx, user, code, recovery=False)
+    if used is None:
         await _fail(desk, tx, row, user)
         return None
     made = hmac.digest(_key(desk), row.digest + b"\0" + hashlib.sha256(str(session.id).encode()).digest(), "sha256")
     evidence = {"authentication_code": made.hex(), "session_id": ids.encode(Prefix.SESSION, session.id)}
-    return await _complete(desk, tx, row, user, ["pwd", "otp"], None, evidence)
+    return await _complete(desk, tx, row, user, ["pwd", "otp"], used.factor_id, evidence)
 
 
 async def _complete(  # noqa: PLR0917 - what evidence consists of

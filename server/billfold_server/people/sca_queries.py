@@ -85,6 +85,15 @@ async def void(tx: Tx, challenge_id: UUID, now: datetime) -> None:
     await tx.execute(sql, challenge_id, now)
 
 
+async def void_of_factor(tx: Tx, user_id: UUID, factor_id: UUID, now: datetime) -> None:
+    """Let what was agreed to with a factor, and not yet used, hold for nothing any more."""
+    sql = """
+        UPDATE sca_challenges SET state = 'voided', ended_at = $3
+        WHERE user_id = $1 AND factor_id = $2 AND state = 'completed' AND used_at IS NULL AND expires_at > $3
+    """
+    await tx.execute(sql, user_id, factor_id, now)
+
+
 async def use(tx: Tx, challenge_id: UUID, now: datetime) -> None:
     """Note that it was used."""
     await tx.execute("UPDATE sca_challenges SET used_at = $2 WHERE id = $1", challenge_id, now)

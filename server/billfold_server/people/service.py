@@ -214,6 +214,7 @@ async def _insert(tx: Tx, caller: Caller, row: UserRow) -> None:
 async def _new_code(realm: Realm, tx: Tx, user: UserRow) -> EnrolmentCode:
     # Twenty random bytes as 32 characters of base 32: easy to type, and nothing in it needs quoting.
     code = _spelled(secrets.token_bytes(_CODE_BYTES))
+    await queries.end_enrolments(tx, user.id, realm.now)
     expires_at = realm.now + ENROLMENT
     await queries.insert_enrolment_code(tx, ids.uuid7(), user.id, digest_of(code), now=realm.now, expires_at=expires_at)
     staff = "/staff" if user.login_realm == "staff" else ""
@@ -350,7 +351,7 @@ async def _view(realm: Realm, tx: Tx, user: UserRow) -> User:
 
 
 async def _views(realm: Realm, tx: Tx, users: Sequence[UserRow]) -> list[User]:
-    kinds = await queries.kinds_of_factors(tx, [user.id for user in users])
+    kinds = await queries.kinds_of_factors(tx, [user.id for user in users], realm.now)
     accounts = {account: user.id for user in users for account in realm.accounts(user)}
     locked: dict[UUID, datetime] = {}
     for account, until in (await queries.blocked_until(tx, list(accounts), realm.now)).items():

@@ -8,13 +8,13 @@ from uuid import UUID
 import msgspec
 
 from billfold import ids
-from billfold_server.people import queries, rules
-from billfold_server.people.desk import Desk, digest_of, tell
+from billfold_server.people import attempts, queries, rules, sca_queries
+from billfold_server.people.desk import Desk, digest_of, end_grants, tell
 from billfold_server.people.pages.kit import LoginRealm
 from billfold_server.people.queries import SessionRow, Tx, UserRow
 from billfold_server.people.rules import Method
 
-__all__ = ["Session", "begin", "current", "elevate", "end"]
+__all__ = ["Session", "begin", "current", "elevate", "end", "end_with_factor"]
 
 _DEVICE: Final = "device"
 _DEVICE_AGE: Final = timedelta(days=365)
@@ -35,6 +35,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         confirmed_at: When they last showed a second factor.
         amr: How (RFC 8176).
         acr: What that amounts to: ``urn:openbanking:psd2:sca`` or ``…:ca``.
+        factor_ids: With which passkeys and apps; the session ends with any of them.
         language: What they like to read.
         stage: ``enrolling`` for whoever has come by an enrolment link, else ``signed_in``.
         ends_at: When it ends, whatever happens.
@@ -50,9 +51,15 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     confirmed_at: datetime | None
     amr: list[str]
     acr: str
+    factor_ids: list[UUID]
     language: str | None
     stage: str
     ends_at: datetime
+
+    @property
+    def is_recovered(self) -> bool:
+        """Tell whether it was begun by a recovery code, and does nothing but to restore access."""
+        return rules.is_recovered(self.acr)
 
 
 def _session(row: SessionRow, user: UserRow) -> Session:
@@ -67,6 +74,7 @@ def _session(row: SessionRow, user: UserRow) -> Session:
         confirmed_at=row.confirmed_at,
         amr=row.amr,
         acr=row.acr,
+        factor_ids=row.factor_ids,
         language=user.language,
         stage=row.stage,
         ends_at=row.ends_at,
@@ -93,25 +101,36 @@ async def current(desk: Desk, tx: Tx) -> tuple[Session, UserRow] | None:
     return _session(row, user), user
 
 
-async def begin(desk: Desk, tx: Tx, user: UserRow, methods: list[Method]) -> tuple[str, ...]:
-    """Begin a session of somebody who has shown enough, and return the headers that set its cookies."""
+async def begin(desk: Desk, tx: Tx, user: UserRow, methods: list[Method], *, factor_id: UUID | None) -> tuple[str, ...]:
+    """Begin a session of somebody who has shown enough, and return the headers that set its cookies.
+
+    Args:
+        desk: The request.
+        tx: An open transaction.
+        user: Who.
+        methods: How they have shown it.
+        factor_id: With which passkey or app; None is a recovery code.
+    """
     cookie = secrets.token_urlsafe(32)
     await _end_present(desk, tx)
-    await queries.insert_session(tx, _new(desk, user, cookie, "signed_in", methods))
+    await queries.insert_session(tx, _new(desk, user, cookie, "signed_in", methods, factor_id))
     await queries.set_signed_in(tx, user.id, desk.now)
+    await attempts.forget(desk, tx, user)
     if desk.call.tenant_or_none is None:
         # Jobs are tenants'; the platform's few rows are looked after on the way.
         await queries.sweep(tx, now=desk.now, sessions_before=desk.now - _KEPT, failures_before=desk.now - _KEPT)
     facts: dict[str, str | int | list[str]] = {"amr": rules.amr_of(methods), "acr": rules.acr_of(methods)}
     await tell(tx, desk.caller(user.id), "user.signed_in", user, facts=facts)
-    return (desk.written(desk.session_cookie, cookie), *remember(desk, user))
+    cookies = (desk.written(desk.session_cookie, cookie),)
+    # A device that is known has a share of attempts of its own, which no recovery code opens.
+    return cookies if rules.is_recovered(rules.acr_of(methods)) else (*cookies, *remember(desk, user))
 
 
 async def begin_enrolling(desk: Desk, tx: Tx, user: UserRow) -> tuple[str, ...]:
     """Begin the session in which somebody who came by a link enrols."""
     cookie = secrets.token_urlsafe(32)
     await _end_present(desk, tx)
-    await queries.insert_session(tx, _new(desk, user, cookie, "enrolling", []))
+    await queries.insert_session(tx, _new(desk, user, cookie, "enrolling", [], None))
     return (desk.written(desk.session_cookie, cookie),)
 
 
@@ -123,7 +142,9 @@ async def _end_present(desk: Desk, tx: Tx) -> None:
         await queries.end_session(tx, found[1].id, found[0].id, "replaced", desk.now)
 
 
-def _new(desk: Desk, user: UserRow, cookie: str, stage: str, methods: list[Method]) -> SessionRow:
+def _new(  # noqa: PLR0917 - what a session begins with
+    desk: Desk, user: UserRow, cookie: str, stage: str, methods: list[Method], factor_id: UUID | None
+) -> SessionRow:
     enrolling = stage == "enrolling"
     return SessionRow(
         id=ids.uuid7(),
@@ -132,6 +153,8 @@ def _new(desk: Desk, user: UserRow, cookie: str, stage: str, methods: list[Metho
         stage=stage,
         amr=rules.amr_of(methods),
         acr=rules.acr_of(methods),
+        factor_ids=[] if factor_id is None else [factor_id],
+        new_password_hash=None,
         auth_time=desk.now,
         confirmed_at=None if enrolling else desk.now,
         last_seen_at=desk.now,
@@ -143,13 +166,12 @@ def _new(desk: Desk, user: UserRow, cookie: str, stage: str, methods: list[Metho
     )
 
 
-async def elevate(desk: Desk, tx: Tx, session: Session, methods: list[Method]) -> tuple[str, ...]:
+async def elevate(desk: Desk, tx: Tx, session: Session, method: Method, factor_id: UUID) -> tuple[str, ...]:
     """Note that a second factor was shown, under a new cookie, so that one that was seen before opens nothing more."""
     cookie = secrets.token_urlsafe(32)
     enrolled = session.stage == "enrolling"
-    before = [method for method in session.amr if method != "mfa"]
-    known = [*before, *(method for method in methods if method not in before)]
-    shown: list[Method] = msgspec.convert(known, list[Method])
+    before = [each for each in session.amr if each != "mfa"]
+    shown: list[Method] = msgspec.convert(list(dict.fromkeys([*before, method])), list[Method])
     await queries.elevate_session(
         tx,
         session.id,
@@ -157,15 +179,19 @@ async def elevate(desk: Desk, tx: Tx, session: Session, methods: list[Method]) -
         stage="signed_in",
         amr=rules.amr_of(shown),
         acr=rules.acr_of(shown),
+        factor_ids=list({*session.factor_ids, factor_id}),
         ends_at=desk.now + rules.LIMITS[desk.realm].whole if enrolled else session.ends_at,
         now=desk.now,
     )
     return (desk.written(desk.session_cookie, cookie),)
 
 
-async def note_password(tx: Tx, session: Session) -> None:
-    """Note that whoever enrols has a password by now."""
-    await queries.set_session_methods(tx, session.id, ["pwd"])
+async def end_with_factor(desk: Desk, tx: Tx, user: UserRow, factor_id: UUID, reason: str) -> None:
+    """End what rests on a factor that is gone or can't be trusted: sessions, what apps were allowed, and agreements."""
+    await queries.end_sessions_of_factor(tx, user.id, factor_id, reason, desk.now)
+    await end_grants(desk, tx, user, reason, factor_id=factor_id)
+    if desk.call.tenant_or_none is not None:
+        await sca_queries.void_of_factor(tx, user.id, factor_id, desk.now)
 
 
 def end(desk: Desk) -> tuple[str, ...]:
@@ -174,22 +200,31 @@ def end(desk: Desk) -> tuple[str, ...]:
 
 
 class _Device(msgspec.Struct, frozen=True):
-    """Somebody who has signed in on this device before."""
+    """Somebody who has signed in on this device before, and by what the device is told from others."""
 
     user_id: UUID
+    device: str
 
 
 def remember(desk: Desk, user: UserRow) -> tuple[str, ...]:
     """Return the header by which the device is known again, so that strangers' guesses don't lock its owner out."""
     until_s = int((desk.now + _DEVICE_AGE).timestamp())
-    value = desk.people.tickets.seal(_Device(user.id), _DEVICE, desk.owner, desk.realm, until_s=until_s)
+    made = _Device(user.id, _device_of(desk, user) or secrets.token_urlsafe(16))
+    value = desk.people.tickets.seal(made, _DEVICE, desk.owner, desk.realm, until_s=until_s)
     return (desk.written(f"{_DEVICE}-{desk.realm}", value, max_age_s=int(_DEVICE_AGE.total_seconds())),)
 
 
 def known_device(desk: Desk, user: UserRow | None) -> str | None:
-    """Return the device's name if this user has signed in on it before, else None."""
+    """Return the device's name if this user has signed in on it before, else None.
+
+    The name is what the cookie says, not how it is written, so that no other spelling of it begins a new count.
+    """
+    return None if user is None else _device_of(desk, user)
+
+
+def _device_of(desk: Desk, user: UserRow) -> str | None:
     cookie = desk.cookie(f"{_DEVICE}-{desk.realm}")
-    if user is None or cookie is None:
+    if cookie is None:
         return None
     known = desk.people.tickets.open(cookie, _Device, _DEVICE, desk.owner, desk.realm, now_s=desk.now_s)
-    return cookie if known is not None and known.user_id == user.id else None
+    return known.device if known is not None and known.user_id == user.id else None

@@ -1,6 +1,7 @@
 """The pages of signing in: name and password, then a second factor; or a passkey, which is both."""
 
 import re
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -10,13 +11,13 @@ from billfold_server.audit import service as audit
 from billfold_server.http.routing import Call, Reply
 from billfold_server.people import attempts, factors, passkeys, queries, rules, sessions
 from billfold_server.people.attempts import Attempt, Blocked
-from billfold_server.people.desk import Desk, in_minutes, tell
+from billfold_server.people.desk import TICKET_S, Desk, in_minutes, tell
 from billfold_server.people.hosting import form_of, go, page
 from billfold_server.people.pages.kit import render
-from billfold_server.people.queries import FactorRow, UserRow
+from billfold_server.people.queries import Tx, UserRow
 from billfold_server.people.rules import Method
 
-__all__ = ["Guess", "arrive", "guess"]
+__all__ = ["arrive"]
 
 _PASSED: Final = "password passed"
 _INTERACTION: Final = re.compile(r"[A-Za-z0-9_-]{1,200}")
@@ -25,7 +26,7 @@ _WRONG: Final = 422
 
 
 class _Passed(msgspec.Struct, frozen=True):
-    """Somebody whose password was right."""
+    """Somebody who has typed a password: who, where it was right, else nobody. Both are of the same length."""
 
     user_id: UUID
     interaction: str | None
@@ -74,7 +75,7 @@ def _sign_in_page(
         "here": here,
         "options": passkeys.begin(desk, "sign-in"),
     }
-    status = 200 if wrong is None else _TOO_MANY if minutes else _WRONG
+    status = 200 if wrong is None else _TOO_MANY if wrong in {"blocked", "stopped"} else _WRONG
     # Where it goes on to a client, the chain of redirects leaves this origin.
     form_to = () if interaction is None else None
     reply = render(desk.call, "sign_in.html", view, status=status, ui_locales=ui_locales, form_to=form_to, script=True)
@@ -89,10 +90,17 @@ def _later(reply: Reply[bytes], minutes: int) -> Reply[bytes]:
 
 @page("POST", "/sign-in")
 async def take_password(call: Call, body: bytes) -> Reply[bytes]:
-    """Check name and password. Whether there is such a person can't be told from answer or effort."""
+    """Check name and password, and ask for the second factor whatever came of that.
+
+    Neither answer nor effort tells whether there is such a person, or whether the password was right: that is told
+    together with the second factor's, so that nobody can guess at one by itself.
+    """
     desk, form = Desk(call), form_of(call, body)
     interaction, typed = _interaction(form.get("interaction")), form.get("name", "")
-    call.services.limits.check_address(call.peer)
+    limits = call.services.limits
+    limits.check_address(call.peer)
+    # Each that isn't finished is a failure; one that is is taken back.
+    limits.count_failure(call.peer)
     name = rules.login_name(typed)
     try:
         async with desk.tx() as tx:
@@ -100,148 +108,106 @@ async def take_password(call: Call, body: bytes) -> Reply[bytes]:
             device = sessions.known_device(desk, user)
             attempt = await attempts.begin(desk, tx, desk.account("password", name or ""), device)
     except Blocked as blocked:
-        call.services.limits.count_failure(call.peer)
-        return _sign_in_page(desk, interaction, name=typed, wrong="blocked", minutes=in_minutes(blocked.wait))
+        return _blocked(desk, interaction, typed, blocked)
     kept = user.password_hash if user is not None and user.state == "active" else None
-    if not await call.services.rooms["people"].passwords.verify(form.get("password", ""), kept):
-        call.services.limits.count_failure(call.peer)
-        await _tell_failure(desk, user, attempt, "password")
-        return _sign_in_page(desk, interaction, name=typed, wrong="password")
-    assert user is not None
+    right = await call.services.rooms["people"].passwords.verify(form.get("password", ""), kept)
     async with desk.tx() as tx:
-        await attempts.succeed(tx, attempt)
-        theirs = await queries.list_factors(tx, user.id)
-    return _second_page(desk, user, theirs, interaction)
+        await _note_password(desk, tx, user, attempt, right=right)
+    passed = user.id if user is not None and right else factors.NOBODY
+    return _second_page(desk, _Passed(passed, interaction))
 
 
-async def _tell_failure(desk: Desk, user: UserRow | None, attempt: Attempt, step: str) -> None:
-    """Record a failure; one at a name that nobody has costs as much, and tells the bank of guessing all the same."""
-    async with desk.tx() as tx:
-        if user is None:
-            await audit.record(tx, audit.new_record(desk.caller(), "user.sign_in_failed", "nobody"))
-            return
-        await tell(tx, desk.caller(), "user.sign_in_failed", user, facts={"step": step}, event=not attempt.locks)
-        if attempt.locks:
-            await tell(tx, desk.caller(), "user.locked", user, facts={"step": step})
+def _blocked(desk: Desk, interaction: str | None, typed: str, blocked: Blocked) -> Reply[bytes]:
+    if blocked.wait is None:
+        return _sign_in_page(desk, interaction, name=typed, wrong="stopped")
+    return _sign_in_page(desk, interaction, name=typed, wrong="blocked", minutes=in_minutes(blocked.wait))
 
 
-def _second_page(
-    desk: Desk,
-    user: UserRow,
-    theirs: list[FactorRow],
-    interaction: str | None,
-    *,
-    wrong: str | None = None,
-    minutes: int = 0,
-) -> Reply[bytes]:
-    here = factors.held(user, theirs)
-    place = desk.place.rp_id
-    with_passkey = any(each.rp_id == place and each.state == "active" for each in theirs)
+async def _note_password(desk: Desk, tx: Tx, user: UserRow | None, attempt: Attempt, *, right: bool) -> None:
+    """Record a password that was typed, right or wrong; one at a name that nobody has costs as much."""
+    action = "user.password_passed" if right else "user.sign_in_failed"
+    if user is None:
+        await audit.record(tx, audit.new_record(desk.caller(), action, "nobody"))
+        return
+    await tell(tx, desk.caller(), action, user, facts={"step": "password"}, event=False)
+    if attempt.locks:
+        await tell(tx, desk.caller(), "user.locked", user, facts={"step": "password"})
+
+
+def _second_page(desk: Desk, passed: _Passed) -> Reply[bytes]:
+    """Ask for a second factor: for any, because which ones somebody has would tell that the password was right."""
     view: dict[str, Any] = {
-        "ticket": desk.seal(_Passed(user.id, interaction), _PASSED),
-        "wrong": wrong,
-        "minutes": minutes,
-        "totp": here.totp > 0,
-        "interaction": interaction,
-        "options": passkeys.begin(desk, "second factor", user=user, factors=theirs) if with_passkey else None,
+        "ticket": desk.seal(passed, _PASSED),
+        "interaction": passed.interaction,
+        "options": passkeys.begin(desk, "second factor"),
     }
-    status = 200 if wrong is None else _TOO_MANY if minutes else _WRONG
-    form_to = () if interaction is None else None
-    reply = render(
-        desk.call,
-        "second_factor.html",
-        view,
-        status=status,
-        form_to=form_to,
-        preferred=user.language,
-        script=with_passkey,
-    )
-    return _later(reply, minutes)
+    form_to = () if passed.interaction is None else None
+    return render(desk.call, "second_factor.html", view, form_to=form_to, script=True)
 
 
-class Guess(msgspec.Struct, frozen=True):
-    """What came of a code.
-
-    Attributes:
-        method: Which kind of code was right; None where it was wrong or not looked at.
-        wrong: Which text tells what was wrong.
-        minutes: How long no further code is taken.
-        cookies: Of the session that it has begun or elevated.
-    """
-
-    method: Method | None = None
-    wrong: str | None = None
-    minutes: int = 0
-    cookies: tuple[str, ...] = ()
-
-
-async def guess(desk: Desk, user: UserRow, code: str, *, recovery: bool, then: Any) -> Guess:
-    """Check a code of somebody who is known, count it, and do what follows from its being right.
-
-    Args:
-        desk: The request.
-        user: Who.
-        code: As it was typed.
-        recovery: Whether a recovery code will do.
-        then: Called with the transaction and the method; its result are cookies.
-    """
-    account = desk.account("second factor", str(user.id))
-    try:
-        async with desk.tx() as tx:
-            attempt = await attempts.begin(desk, tx, account, sessions.known_device(desk, user))
-    except Blocked as blocked:
-        desk.call.services.limits.count_failure(desk.call.peer)
-        return Guess(wrong="blocked", minutes=in_minutes(blocked.wait))
-    async with desk.tx() as tx:
-        method = await factors.use_code(desk, tx, user, code, recovery=recovery)
-        if method is not None:
-            await attempts.succeed(tx, attempt)
-            return Guess(method=method, cookies=await then(tx, method))
-    desk.call.services.limits.count_failure(desk.call.peer)
-    await _tell_failure(desk, user, attempt, "second factor")
-    return Guess(wrong="code")
+async def _spend(desk: Desk, tx: Tx, ticket: str | None) -> _Passed | None:
+    """Return who has typed a password, once: each guess at the second factor needs the first again."""
+    passed = desk.open(ticket, _Passed, _PASSED)
+    if passed is None:
+        return None
+    digest = desk.people.digest("passed passwords", ticket or "")
+    return passed if await queries.spend(tx, digest, desk.now + timedelta(seconds=2 * TICKET_S)) else None
 
 
 @page("POST", "/sign-in/code")
 async def take_code(call: Call, body: bytes) -> Reply[bytes]:
-    """Check the code of an authenticator app, or a recovery code, of somebody whose password was right."""
+    """Check the code of an authenticator app, or a recovery code, and tell what came of both steps together."""
     desk, form = Desk(call), form_of(call, body)
-    call.services.limits.check_address(call.peer)
-    passed = desk.open(form.get("ticket"), _Passed, _PASSED)
-    if passed is None:
-        return _sign_in_page(desk, None, wrong="late")
     async with desk.tx() as tx:
+        passed = await _spend(desk, tx, form.get("ticket"))
+        if passed is None:
+            return _sign_in_page(desk, None, wrong="late")
         user = await queries.find_user(tx, passed.user_id)
-        theirs = [] if user is None else await queries.list_factors(tx, user.id)
-    if user is None or user.state != "active":
-        return _sign_in_page(desk, passed.interaction, wrong="late")
+        user = user if user is not None and user.state == "active" else None
+        used = await factors.use_code(desk, tx, user, form.get("code", ""), recovery=True)
+        if user is not None and used is not None:
+            cookies = await sessions.begin(desk, tx, user, ["pwd", used.method], factor_id=used.factor_id)
+            call.services.limits.forgive(call.peer)
+            if used.method == "recovery":
+                # It does nothing for a client: whoever has lost a factor restores it first.
+                return go(call, "/account?notice=recovered", cookies=cookies)
+            return arrive(desk, passed.interaction, cookies)
+        await _note_factor(desk, tx, user)
+    return _sign_in_page(desk, passed.interaction, wrong="either")
 
-    async def begin(tx: Any, method: Method) -> tuple[str, ...]:
-        return await sessions.begin(desk, tx, user, ["pwd", method])
 
-    result = await guess(desk, user, form.get("code", ""), recovery=True, then=begin)
-    if result.method is None:
-        return _second_page(desk, user, theirs, passed.interaction, wrong=result.wrong, minutes=result.minutes)
-    if result.method == "recovery" and passed.interaction is None:
-        return go(call, "/account?notice=recovered", cookies=result.cookies)
-    return arrive(desk, passed.interaction, result.cookies)
+async def _note_factor(desk: Desk, tx: Tx, user: UserRow | None) -> None:
+    """Record a second factor that was wrong, or came after a wrong password."""
+    if user is None:
+        await audit.record(tx, audit.new_record(desk.caller(), "user.sign_in_failed", "nobody"))
+    else:
+        await tell(tx, desk.caller(), "user.sign_in_failed", user, facts={"step": "second factor"}, event=False)
 
 
 @page("POST", "/sign-in/passkey")
 async def take_passkey(call: Call, body: bytes) -> Reply[bytes]:
     """Check a passkey: of anybody, or of somebody whose password was right."""
     desk, form = Desk(call), form_of(call, body)
-    call.services.limits.check_address(call.peer)
-    passed = desk.open(form.get("passed"), _Passed, _PASSED)
-    interaction = _interaction(form.get("interaction")) if passed is None else passed.interaction
-    purpose = "sign-in" if passed is None else "second factor"
+    after_password = "passed" in form
+    if not after_password:
+        call.services.limits.check_address(call.peer)
+    interaction = _interaction(form.get("interaction"))
     async with desk.tx() as tx:
+        passed = await _spend(desk, tx, form["passed"]) if after_password else None
+        if after_password and passed is None:
+            return _sign_in_page(desk, None, wrong="late")
+        interaction = interaction if passed is None else passed.interaction
+        purpose = "sign-in" if passed is None else "second factor"
         shown = await passkeys.show(desk, tx, purpose, form.get("ticket"), form.get("credential"))
         # Two people's factors are no two factors of one.
         if shown is not None and (passed is None or passed.user_id == shown.user.id):
             methods: list[Method] = [shown.method] if passed is None else ["pwd", shown.method]
-            cookies = await sessions.begin(desk, tx, shown.user, methods)
+            cookies = await sessions.begin(desk, tx, shown.user, methods, factor_id=shown.factor.id)
+            if passed is not None:
+                call.services.limits.forgive(call.peer)
             return arrive(desk, interaction, cookies)
+    if passed is not None:
+        return _sign_in_page(desk, interaction, wrong="either")
     call.services.limits.count_failure(call.peer)
     return _sign_in_page(desk, interaction, wrong="passkey")
 

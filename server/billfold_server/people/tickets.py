@@ -45,7 +45,7 @@ class Tickets:
         nonce = secrets.token_bytes(_NONCE_BYTES)
         plain = until_s.to_bytes(5, "big") + msgspec.json.encode(content)
         sealed = self._cipher.encrypt(nonce, plain, _bound(purpose, bound_to))
-        return base64.urlsafe_b64encode(nonce + sealed).decode().rstrip("=")
+        return _text(nonce + sealed)
 
     def open(self, ticket: str, kind: type[T], purpose: str, *bound_to: str, now_s: int) -> T | None:
         """Return what a ticket says, or None where it isn't one for this step, or no longer."""
@@ -54,9 +54,16 @@ class Tickets:
             plain = self._cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], _bound(purpose, bound_to))
         except (binascii.Error, ValueError, InvalidTag):
             return None
+        if _text(raw) != ticket:
+            # One ticket has one spelling: whoever counts or spends tickets must not meet the same one as another.
+            return None
         if now_s >= int.from_bytes(plain[:5], "big"):
             return None
         return msgspec.json.decode(plain[5:], type=kind)
+
+
+def _text(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
 def _bound(purpose: str, bound_to: tuple[str, ...]) -> bytes:

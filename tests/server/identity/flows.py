@@ -238,8 +238,9 @@ class Person:
         async def insert() -> None:
             async with tx_of(self.live, self.slug) as tx:
                 await tx.execute(
-                    "INSERT INTO sessions (id, digest, user_id, stage, amr, acr, auth_time, confirmed_at, last_seen_at,"
-                    " ends_at, device, created_at) VALUES ($1, $2, $3, 'signed_in', $4, $5, $6, $6, $7, $8, '?', $6)",
+                    "INSERT INTO sessions (id, digest, user_id, stage, amr, acr, factor_ids, auth_time, confirmed_at,"
+                    " last_seen_at, ends_at, device, created_at)"
+                    " VALUES ($1, $2, $3, 'signed_in', $4, $5, '{}', $6, $6, $7, $8, '?', $6)",
                     ids.uuid7(), hashlib.sha256(cookie.encode()).digest(), self.user_id, ["pwd", "otp", "mfa"], acr,
                     then, now, now + timedelta(hours=1),
                 )  # fmt: skip

@@ -94,9 +94,10 @@ class TestAChange:
         assert went(browser.submit(page, "/account/password", password=NEW, again=NEW)) == "/account?notice=password"
         assert went(other.get("/account")) == "/sign-in"
         assert browser.get("/account").status_code == 200
-        assert person.give_password(person.browser()).status_code == 422
+        thief = person.browser()
+        assert thief.submit(person.give_password(thief), "/sign-in/code", code=person.code()).status_code == 422
         person.password = NEW
-        assert person.give_password(person.browser()).status_code == 200
+        person.sign_in()
 
     def test_removes_no_factor_that_is_needed(self, live: LiveServer) -> None:
         """The only app stays; with a second one, one of them goes."""
@@ -115,11 +116,15 @@ class TestAChange:
         assert went(browser.submit(page, "/account/app", code=second.code())) == "/account?notice=app"
         page = browser.get("/account")
         assert went(browser.submit(page, "/account/remove", factor=first[0])) == "/account?notice=removed"
+        # What was begun with it has ended with it, this session too.
+        assert went(browser.get("/account")) == "/sign-in"
         # What is gone signs nobody in.
         thief = person.browser()
         assert thief.submit(person.give_password(thief), "/sign-in/code", code=person.code()).status_code == 422
         stranger = a_psu(live)
         theirs = live.run(_factor_ids(stranger))[0]
+        browser = second.sign_in()
+        (csrf,) = set(re.findall(r'name="csrf" value="([^"]+)"', browser.get("/account").text))
         assert went(browser.post("/account/remove", data={"csrf": csrf, "factor": theirs})) == "/account"
         assert live.run(_factor_ids(stranger)) == [theirs]
 
@@ -241,6 +246,26 @@ class TestAnEnrolment:
         (csrf,) = set(re.findall(r'name="csrf" value="([^"]+)"', page.text))
         assert went(browser.post("/enrol/app", data={"csrf": csrf, "code": "000000"})) == "/enrol/steps"
         assert browser.submit(page, "/enrol/password", password="short", again="short").status_code == 422
+
+    def test_anew_changes_nothing_until_it_is_finished(self, live: LiveServer) -> None:
+        """A new password without a new factor is none: what was before holds, and another code ends the attempt."""
+        person = a_psu(live)
+        with live.client("alpha", ["users:write"]) as client:
+            begun = client.post(f"/v1/users/{person.user_id}/enrolment-codes").json()
+            browser = person.browser()
+            browser.submit(browser.get("/enrol", params={"code": begun["code"]}), "/enrol")
+            page = browser.get("/enrol/steps")
+            assert went(browser.submit(page, "/enrol/password", password=NEW, again=NEW)) == "/enrol/steps"
+            page = browser.get("/enrol/steps", params={"by": "app"})
+            assert browser.submit(page, "/enrol/app", code="000000").status_code == 422
+            person.sign_in()
+            assert live.run(_factor_ids(person))
+            client.post(f"/v1/users/{person.user_id}/enrolment-codes")
+        (spaced,) = re.findall(r"<code>([A-Z2-7 ]{20,})</code>", page.text)
+        person.secret, former = spaced.replace(" ", ""), person.secret
+        assert went(browser.submit(page, "/enrol/app", code=person.code())) == "/sign-in"
+        person.secret = former
+        person.sign_in()
 
     def test_anew_replaces_everything(self, live: LiveServer) -> None:
         """Who lost everything begins anew by a code of the bank's; nothing of before is good any more."""

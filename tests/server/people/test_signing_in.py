@@ -11,9 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billfold_server.people import rules
+from billfold import ids
+from billfold.ids import Prefix
+from billfold_server.http.routing import Call
+from billfold_server.people import attempts, rules
+from billfold_server.people.desk import Desk
 from billfold_server.people.factors import matching_step
+from billfold_server.people.service import Realm, unlock_user
+from tests.callers import CALLER
 from tests.live import LiveServer
+from tests.server.people.authenticator import options_of
 from tests.server.people.persons import Browser, Person, a_person, a_psu, an_operator, enrol
 
 
@@ -28,15 +35,34 @@ def try_password(person: Person, name: str, password: str, browser: Browser | No
     return browser.submit(browser.get("/sign-in"), "/sign-in", name=name, password=password)
 
 
+def try_both(person: Person, name: str, password: str, code: str, browser: Browser | None = None) -> httpx.Response:
+    """Type a name, a password and a code, whatever came of the password."""
+    browser = browser or person.browser()
+    return browser.submit(try_password(person, name, password, browser), "/sign-in/code", code=code)
+
+
 def fail_often(person: Person, name: str, times: int = 6) -> httpx.Response:
     """Type a wrong password some times, and return the last answer."""
     return [try_password(person, name, "not the right one") for _ in range(times)][-1]
 
 
 @pytest.fixture(scope="module")
-def ada(live: LiveServer) -> Person:
+def enrolled(live: LiveServer) -> Person:
     """A payment service user of alpha."""
     return a_psu(live, "alpha")
+
+
+@pytest.fixture
+def ada(enrolled: Person) -> Person:
+    """The same one each time, with whose account nobody has failed so far."""
+    enrolled.live.run(_forget_failures(enrolled))
+    return enrolled
+
+
+async def _forget_failures(person: Person) -> None:
+    home = Realm.of(person.live.services, await person.live.services.registry.get("alpha"))
+    async with person.live.services.database.tx(home.tenant) as tx:
+        await unlock_user(home, tx, CALLER, ids.decode(Prefix.USER, person.user_id))
 
 
 class TestSigningIn:
@@ -58,7 +84,7 @@ class TestSigningIn:
 
     def test_takes_the_name_in_any_case(self, ada: Person) -> None:
         """Names that look alike are alike."""
-        assert try_password(ada, f" {ada.name.upper()} ", ada.password).status_code == 200
+        assert try_both(ada, f" {ada.name.upper()} ", ada.password, ada.code()).status_code == 303
 
     def test_leads_back_to_the_clients_request(self, ada: Person) -> None:
         """An interaction is carried through both steps; what isn't one is dropped."""
@@ -71,7 +97,7 @@ class TestSigningIn:
     @pytest.mark.parametrize("name", ["x" * 255, "", "a b", "\u202ex", "x' OR 1=1 --", "<script>alert(1)</script>"])
     def test_takes_any_text_for_a_name(self, ada: Person, name: str) -> None:
         """What can't be a name is a name that nobody has, and is shown as text."""
-        answer = try_password(ada, name, ada.password)
+        answer = try_both(ada, name, ada.password, "000000")
         assert answer.status_code == 422
         assert "<script>alert" not in answer.text
 
@@ -101,7 +127,8 @@ class TestACode:
         """A ticket is good in one browser only, and for the tenant and realm that made it."""
         browser = ada.browser()
         page = ada.give_password(browser)
-        (ticket,) = re.findall(r'name="ticket" value="([^"]+)"', page.text)
+        # The first is the passkey's.
+        ticket = re.findall(r'name="ticket" value="([^"]+)"', page.text)[-1]
         for other in (ada.browser(), Browser(live, "beta"), Browser(live, "alpha", "/auth/staff")):
             (csrf,) = set(re.findall(r'name="csrf" value="([^"]+)"', other.get("/sign-in").text))
             answer = other.post("/sign-in/code", data={"csrf": csrf, "ticket": ticket, "code": ada.code()})
@@ -118,6 +145,40 @@ class TestACode:
 
 
 class TestARecoveryCode:
+    def test_restores_access_and_nothing_else(self, live: LiveServer) -> None:
+        """Nothing changes by it, and what is enrolled by it waits for a day, in which its owner can take it away."""
+        person = a_psu(live)
+        thief, owner = person.browser(), person.sign_in()
+        answer = thief.submit(person.give_password(thief, interaction="abc"), "/sign-in/code", code=person.codes[0])
+        # No client gets anything of it, and it isn't a device that is known from now on.
+        assert answer.headers["location"] == "/t/alpha/auth/account?notice=recovered"
+        assert not any("device" in name for name in thief.cookies)
+        for path in ("/account/password", "/account/recovery-codes"):
+            assert thief.get(path).headers["location"].endswith("/account?notice=limited")
+        page = thief.get("/confirm", params={"to": "password"})
+        assert thief.submit(page, "/confirm", code=person.codes[1]).status_code == 422
+        page = thief.get("/account/app")
+        (spaced,) = re.findall(r"<code>([A-Z2-7 ]{20,})</code>", page.text)
+        new = Person(live, "alpha", "/auth", user_id=person.user_id, name=person.name, enrolment="")
+        new.secret = spaced.replace(" ", "")
+        answer = thief.submit(page, "/account/app", code=new.code())
+        assert answer.headers["location"].endswith("/account?notice=waits")
+        # It signs nobody in yet, steps nothing up and approves nothing; the bank and the owner see it.
+        assert try_both(new, person.name, person.password, new.code()).status_code == 422
+        confirm = thief.get("/confirm", params={"to": "password"})
+        assert "action" in confirm.text
+        assert thief.submit(confirm, "/confirm", code=new.code()).status_code == 422
+        with live.client("alpha", ["audit:read", "users:read"]) as client:
+            query = {"object_id": person.user_id, "action": "user.factor_enrolled"}
+            records = client.get("/v1/audit-records", params=query).json()["data"]
+            assert client.get(f"/v1/users/{person.user_id}").json()["factors"] == ["password", "totp"]
+        assert ["good_from" in each["facts"] for each in records].count(True) == 1
+        page = owner.get("/account")
+        assert "good from" in page.text
+        assert "If it wasn" in page.text
+        live.run(_wait_is_over(person))
+        assert try_both(new, person.name, person.password, new.code()).status_code == 303
+
     def test_signs_in_once_and_is_no_strong_authentication(self, live: LiveServer) -> None:
         """It works once, however it is typed, and the session says that it was no SCA."""
         person = a_psu(live)
@@ -135,9 +196,16 @@ class TestARecoveryCode:
         assert person.name not in str(record)
 
 
+async def _wait_is_over(person: Person) -> None:
+    tenant = await person.live.services.registry.get("alpha")
+    async with person.live.services.database.tx(tenant) as tx:
+        sql = "UPDATE factors SET good_from = created_at WHERE user_id = $1"
+        await tx.execute(sql, ids.decode(Prefix.USER, person.user_id))
+
+
 class TestWhoeverGuesses:
     def test_isnt_told_whether_there_is_such_a_person(self, live: LiveServer, ada: Person) -> None:
-        """Unknown, not yet enrolled, disabled, or a wrong password: the same page."""
+        """Unknown, not yet enrolled, disabled, a wrong password or a wrong code: the same pages, and the same words."""
         invited, disabled = a_person(live, "alpha"), a_psu(live, "alpha")
         with live.client("alpha", ["users:write"]) as client:
             assert client.post(f"/v1/users/{disabled.user_id}/disable").status_code == 200
@@ -146,24 +214,48 @@ class TestWhoeverGuesses:
             "unknown": ("nobody.at.all", ada.password),
             "invited": (invited.name, ada.password),
             "disabled": (disabled.name, ada.password),
+            "right, but for the code": (ada.name, ada.password),
         }
-        answers = {who: try_password(ada, *typed) for who, typed in attempts.items()}
+        browsers = {who: ada.browser() for who in attempts}
+        seconds = {who: try_password(ada, *typed, browsers[who]) for who, typed in attempts.items()}
+        assert {answer.status_code for answer in seconds.values()} == {200}
+        assert len({shown(answer) for answer in seconds.values()}) == 1
+        assert len({len(answer.text) for answer in seconds.values()}) == 1
+        answers = {who: browsers[who].submit(page, "/sign-in/code", code="000000") for who, page in seconds.items()}
         assert {answer.status_code for answer in answers.values()} == {422}
         assert len({shown(answer) for answer in answers.values()}) == 1
 
-    def test_learns_nothing_from_the_time(self, ada: Person) -> None:
-        """A name that nobody has takes as long as one that somebody has: the hash is made all the same."""
+    def test_isnt_told_which_of_two_was_wrong_by_passkeys_either(self, ada: Person) -> None:
+        """Which passkeys are asked for says nothing, and a right code without the password is worth nothing."""
+        for password in (ada.password, "not the right one"):
+            assert not options_of(try_password(ada, ada.name, password)).get("allowCredentials")
+        assert try_both(ada, ada.name, "not the right one", ada.code()).status_code == 422
+        assert try_both(ada, ada.name, "not the right one", ada.codes[0]).status_code == 422
 
-        def took(name: str) -> float:
-            browser = ada.browser()
+    def test_needs_the_password_again_for_each_code(self, ada: Person) -> None:
+        """What a right password has opened takes one code, so codes are counted with passwords."""
+        browser = ada.browser()
+        page = ada.give_password(browser)
+        assert browser.submit(page, "/sign-in/code", code="000000").status_code == 422
+        assert browser.submit(page, "/sign-in/code", code=ada.code()).status_code == 422
+        assert not any("session" in name for name in browser.cookies)
+
+    def test_learns_nothing_from_the_time(self, live: LiveServer) -> None:
+        """A name that nobody has, a wrong password and a right one take as long: as much is done for each."""
+
+        def took(person: Person, name: str, password: str) -> float:
+            browser = person.browser()
             page = browser.get("/sign-in")
             started = time.perf_counter()
-            browser.submit(page, "/sign-in", name=name, password="not the right one")
+            browser.submit(page, "/sign-in", name=name, password=password)
             return time.perf_counter() - started
 
-        known = statistics.median(took(ada.name) for _ in range(4))
-        unknown = statistics.median(took(f"nobody.{number}") for number in range(4))
-        assert 0.4 < known / unknown < 2.5
+        ada, eve = a_psu(live), a_psu(live)
+        wrong = statistics.median(took(ada, ada.name, "not the right one") for _ in range(4))
+        right = statistics.median(took(eve, eve.name, eve.password) for _ in range(4))
+        unknown = statistics.median(took(ada, f"nobody.{number}", "not the right one") for number in range(4))
+        assert 0.4 < wrong / unknown < 2.5
+        assert 0.4 < wrong / right < 2.5
 
     def test_is_slowed_down_whoever_it_is_at(self, live: LiveServer, ada: Person) -> None:
         """After five failures from one place no more are taken for a while, at names of nobody just the same."""
@@ -181,7 +273,7 @@ class TestWhoeverGuesses:
         own = victim.sign_in()
         own.submit(own.get("/account"), "/sign-out")
         assert fail_often(victim, victim.name).status_code == 429
-        assert own.submit(victim.give_password(own), "/sign-in/code", code=victim.code()).status_code == 303
+        assert try_password(victim, victim.name, victim.password, own).status_code == 200
         with live.client("alpha", ["users:read", "users:write", "audit:read"]) as client:
             assert client.get(f"/v1/users/{victim.user_id}").json()["locked_until"] is not None
             assert client.post(f"/v1/users/{victim.user_id}/unlock").json()["locked_until"] is None
@@ -190,16 +282,84 @@ class TestWhoeverGuesses:
         assert victim.name not in str(records)
         assert try_password(victim, victim.name, victim.password).status_code == 200
 
-    @pytest.mark.parametrize("anywhere", [True, False])
+    def test_is_stopped_before_a_hundred_failures(self, live: LiveServer) -> None:
+        """Strangers' share ends, wherever they come from; the owner's own devices have the rest, and renew both."""
+        victim = a_psu(live)
+        own = victim.sign_in()
+        answers = live.run(_guesses_from_everywhere(victim, 80))
+        assert answers == ["counted"] * rules.bound(own_device=False) + ["stopped"] * 10
+        assert rules.bound(own_device=False) + rules.bound(own_device=True) == 100
+        # Nobody gets in from elsewhere, not even with everything right.
+        stopped = try_password(victim, victim.name, victim.password)
+        assert (stopped.status_code, stopped.headers.get("retry-after")) == (429, None)
+        with live.client("alpha", ["users:read"]) as client:
+            assert client.get(f"/v1/users/{victim.user_id}").json()["locked_until"].startswith("9999-12-31")
+        own.submit(own.get("/account"), "/sign-out")
+        assert try_both(victim, victim.name, victim.password, victim.code(), own).status_code == 303
+        assert try_both(victim, victim.name, victim.password, victim.code()).status_code == 303
+
+    def test_doesnt_begin_anew_by_another_spelling_of_a_cookie(self, live: LiveServer) -> None:
+        """A known device is known by what its cookie says: no other form of it has a share of its own."""
+        victim = a_psu(live)
+        own = victim.sign_in()
+        name = next(name for name in own.cookies if "device" in name)
+        cookie = own.cookies[name]
+        for other in (f"{cookie}=", cookie.replace("-", "+").replace("_", "/") + "==", cookie[:-1]):
+            thief = victim.browser()
+            thief.cookies.set(name, other)
+            victim.give_password(thief)
+        # They have been counted as strangers' attempts, three of them.
+        assert live.run(_strangers_failures(victim)) == 3
+
     @given(failures=st.integers(1, 10_000))
-    def test_waits_longer_each_time_but_never_for_good(self, failures: int, *, anywhere: bool) -> None:
+    def test_waits_longer_each_time_at_one_place(self, failures: int) -> None:
         """The wait never shrinks with further failures, and is a quarter of an hour at most."""
-        now, then = (rules.blocked_for(failures + more, anywhere=anywhere) for more in (0, 1))
-        assert (now is None) is (failures < (100 if anywhere else 5))
+        now, then = (rules.blocked_for(failures + more) for more in (0, 1))
+        assert (now is None) is (failures < 5)
         if now is not None:
             assert then is not None
             assert now <= then
             assert then.total_seconds() <= 900
+
+
+async def _guesses_from_everywhere(person: Person, times: int) -> list[str]:
+    """Count attempts at a person's account, each from an address of its own."""
+    services = person.live.services
+    tenant = await services.registry.get("alpha")
+    found = []
+    for number in range(times):
+        call = Call(
+            services=services,
+            caller=CALLER,
+            request_id="req_x",
+            method="POST",
+            path="/auth/sign-in",
+            headers={},
+            base_url=person.live.base("alpha"),
+            mount="/t/alpha",
+            peer=f"192.0.2.{number}",
+            tenant_or_none=tenant,
+        )
+        desk = Desk(call, "psu")
+        try:
+            async with desk.tx() as tx:
+                await attempts.begin(desk, tx, desk.account("password", person.name), None)
+        except attempts.Blocked as blocked:
+            found.append("stopped" if blocked.wait is None else "slowed down")
+        else:
+            found.append("counted")
+    return found
+
+
+async def _strangers_failures(person: Person) -> int:
+    services = person.live.services
+    tenant = await services.registry.get("alpha")
+    account = Realm.of(services, tenant).people.digest(
+        "attempts", ids.encode(Prefix.TENANT, tenant.id), "psu", "password", person.name
+    )
+    async with services.database.tx(tenant) as tx:
+        sql = "SELECT failures FROM sign_in_failures WHERE account = $1 AND source = $2"
+        return int(await tx.fetchval(sql, account, bytes(32)))
 
 
 class TestAForm:

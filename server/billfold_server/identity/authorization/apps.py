@@ -1,6 +1,6 @@
 """What a person has allowed apps, and how they take it back (RFC 9700, section 4.15; PSD2, article 64(3))."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -10,7 +10,7 @@ from billfold_server.http.routing import Reply
 from billfold_server.identity.authorization import responses
 from billfold_server.identity.authorization.consent import words_for
 from billfold_server.identity.clients.authentication import transaction
-from billfold_server.identity.clients.service import find as find_client
+from billfold_server.identity.clients.service import find_names
 from billfold_server.identity.grants.service import find_grant, list_grants, revoke_grant
 from billfold_server.people.pages.kit import check_csrf, language_of, render, root_of
 from billfold_server.people.service import current_session
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["END_REASON", "end", "show"]
 
 END_REASON = "taken back by the user"
+_PAGE: Final = 25
 
 
 class _Allowed(msgspec.Struct, frozen=True):
@@ -35,32 +36,40 @@ class _Allowed(msgspec.Struct, frozen=True):
     lines: list[str]
 
 
-async def show(call: "Call", ui_locales: str | None = None) -> Reply[bytes]:
-    """Show a person what they have allowed, and to whom.
+async def show(call: "Call", before: str | None = None, ui_locales: str | None = None) -> Reply[bytes]:
+    """Show a person what they have allowed, and to whom, the newest first, a page at a time.
 
     Args:
         call: The request.
+        before: The consent after which to go on.
         ui_locales: The language that was chosen on the page.
     """
     realm = call.services.identity.realm(call.tenant_or_none)
+    try:
+        after = None if before is None else ids.decode(Prefix.GRANT, before)
+    except ids.InvalidIdError:
+        after = None
     async with transaction(call.services, realm) as tx:
         session = await current_session(call, tx=tx)
         if session is None:
             return _go(f"{root_of(call)}/sign-in")
-        grants = await list_grants(tx, user_id=session.user_id)
-        clients = {key: await find_client(tx, key) for key in {grant.client_id for grant in grants}}
+        found = await list_grants(tx, user_id=session.user_id, before=after, limit=_PAGE + 1)
+        grants = found[:_PAGE]
+        names = await find_names(tx, {grant.client_id for grant in grants})
     language = language_of(call, ui_locales=ui_locales, preferred=session.language)
     allowed = [
         _Allowed(
             ids.encode(Prefix.GRANT, grant.id),
-            client.name,
+            names[grant.client_id],
             f"{grant.created_at:%Y-%m-%d}",
             words_for(grant.scopes, grant.details, (), language, of_their_own=session.login_realm == "psu"),
         )
-        for grant in reversed(grants)
-        if (client := clients[grant.client_id]) is not None
+        for grant in grants
+        if grant.client_id in names
     ]
-    view = {"person": session, "apps": allowed, "here": f"{call.mount}/oauth/apps"}
+    here = f"{call.mount}/oauth/apps"
+    more = f"{here}?before={ids.encode(Prefix.GRANT, grants[-1].id)}" if len(found) > _PAGE else None
+    view = {"person": session, "apps": allowed, "here": here, "more": more}
     return render(call, "apps.html", view, ui_locales=ui_locales, preferred=session.language)
 
 

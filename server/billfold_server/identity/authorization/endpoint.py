@@ -182,6 +182,7 @@ async def _approve(call: "Call", asked: Asked, session: Session, *, by: UUID | N
             details=request.details,
             acr=sign_in.acr_for(request, session),
             amr=session.amr,
+            factor_ids=session.factor_ids,
             auth_time=session.auth_time,
             now=now,
             caller=Caller(actor=actor, client_id=client.id, request_id=call.request_id),
@@ -258,7 +259,9 @@ def _sign_in_at(call: "Call", asked: Asked) -> str:
 
 def _judge(call: "Call", asked: Asked, session: Session | None) -> sign_in.Verdict:
     begun_at, now = asked.interaction.created_at, call.services.clock.now()
-    return sign_in.judge(asked.request, session, begun_at=begun_at, now=now)
+    # Whoever came by a recovery code restores their access, and allows nothing.
+    usable = None if session is not None and session.is_recovered else session
+    return sign_in.judge(asked.request, usable, begun_at=begun_at, now=now)
 
 
 async def _find(call: "Call", tx: Any, interaction_id: str) -> Asked | None:

@@ -138,9 +138,9 @@ async def decide_end_session(call: Call, body: bytes) -> Reply[bytes]:
     return await sign_out.decide(call, forms.read(body))
 
 
-async def show_apps(call: Call, *, ui_locales: str | None = None) -> Reply[bytes]:
+async def show_apps(call: Call, *, before: str | None = None, ui_locales: str | None = None) -> Reply[bytes]:
     """Show what a person has allowed apps."""
-    return await apps.show(call, ui_locales)
+    return await apps.show(call, before, ui_locales)
 
 
 async def end_app(call: Call, body: bytes) -> Reply[bytes]:

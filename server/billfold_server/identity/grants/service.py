@@ -34,6 +34,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
         details: What was allowed in particular (RFC 9396), as it was shown to the user.
         acr: How strongly the user had signed in.
         amr: By which means (RFC 8176).
+        factor_ids: With which passkeys and apps; the grant ends with any of them.
         auth_time: When.
         created_at: When it was allowed.
         revoked_at: When it ended.
@@ -48,6 +49,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     details: list[dict[str, Any]]
     acr: str | None
     amr: list[str]
+    factor_ids: list[UUID]
     auth_time: datetime
     created_at: datetime
     revoked_at: datetime | None = None
@@ -55,7 +57,8 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _COLUMNS: Final = (
-    "id, client_id, user_id, scopes, resources, details::text, acr, amr, auth_time, created_at, revoked_at, reason"
+    "id, client_id, user_id, scopes, resources, details::text, acr, amr, factor_ids, auth_time, created_at,"
+    " revoked_at, reason"
 )
 
 
@@ -75,6 +78,7 @@ async def open_grant(
     details: Sequence[Mapping[str, Any]] = (),
     acr: str | None = None,
     amr: Sequence[str] = (),
+    factor_ids: Sequence[UUID] = (),
     caller: Caller = SYSTEM,
 ) -> UUID:
     """Write down what a user allows a client, and return the grant's id. Arguments are ``Grant``'s.
@@ -90,14 +94,15 @@ async def open_grant(
         details: What is allowed in particular.
         acr: How strongly the user had signed in.
         amr: By which means.
+        factor_ids: With which of the user's factors.
         caller: Who acts, for the audit.
     """
     grant_id = ids.uuid7()
     await tx.execute(
-        "INSERT INTO grants (id, client_id, user_id, scopes, resources, details, acr, amr, auth_time, created_at) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        "INSERT INTO grants (id, client_id, user_id, scopes, resources, details, acr, amr, factor_ids, auth_time, "
+        "created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         grant_id, client_id, user_id, list(scopes), list(resources), msgspec.json.encode(list(details)).decode(),
-        acr, list(amr), auth_time, now,
+        acr, list(amr), list(factor_ids), auth_time, now,
     )  # fmt: skip
     facts = {"client_id": ids.encode(Prefix.CLIENT, client_id), "scopes": sorted(scopes)}
     await audit.record(tx, audit.new_record(caller, "grant.opened", ids.encode(Prefix.GRANT, grant_id), facts=facts))
@@ -119,12 +124,20 @@ async def usable_grant(tx: Tx, grant_id: UUID) -> Grant | None:
     return grant if user is not None and user.active else None
 
 
-async def list_grants(tx: Tx, *, user_id: UUID) -> list[Grant]:
-    """Return what a user has allowed and not taken back, the oldest first."""
+async def list_grants(tx: Tx, *, user_id: UUID, before: UUID | None = None, limit: int) -> list[Grant]:
+    """Return what a user has allowed and not taken back, the newest first.
+
+    Args:
+        tx: The transaction of the realm.
+        user_id: Whose grants.
+        before: The grant after which to go on.
+        limit: How many at most.
+    """
     rows = await tx.fetch(
-        f"SELECT {_COLUMNS} FROM grants WHERE user_id = $1 AND revoked_at IS NULL ORDER BY id",  # noqa: S608 - a constant
-        user_id,
-    )
+        f"SELECT {_COLUMNS} FROM grants WHERE user_id = $1 AND revoked_at IS NULL"  # noqa: S608 - a constant
+        " AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3",
+        user_id, before, limit,
+    )  # fmt: skip
     return [_read(row) for row in rows]
 
 
@@ -148,9 +161,10 @@ async def revoke_grants(
     now: datetime,
     user_id: UUID | None = None,
     client_id: UUID | None = None,
+    factor_id: UUID | None = None,
     caller: Caller = SYSTEM,
 ) -> int:
-    """End all grants of a user, of a client, or of that user to that client, and return how many stood until now.
+    """End all grants that meet what is given, such as those of a user to a client; return how many stood until now.
 
     Args:
         tx: The transaction of the realm.
@@ -158,17 +172,18 @@ async def revoke_grants(
         now: The real time.
         user_id: Whose grants.
         client_id: To whom.
+        factor_id: With which factor they were given.
         caller: Who ends them.
     """
     if user_id is None and client_id is None:
         msg = "whose grants?"
         raise TypeError(msg)
-    asked = {"user_id": user_id, "client_id": client_id}
+    asked = {"user_id": user_id, "client_id": client_id, "ANY(factor_ids)": factor_id}
     return await _revoke(tx, {name: key for name, key in asked.items() if key is not None}, reason, now, caller)
 
 
 async def _revoke(tx: Tx, keys: Mapping[str, UUID], reason: str, now: datetime, caller: Caller) -> int:
-    condition = " AND ".join(f"{name} = ${at}" for at, name in enumerate(keys, start=3))
+    condition = " AND ".join(f"${at} = {name}" for at, name in enumerate(keys, start=3))
     ended = await tx.fetch(
         "UPDATE grants SET revoked_at = $1, reason = $2 "  # noqa: S608 - the columns are those above
         f"WHERE {condition} AND revoked_at IS NULL RETURNING id",

@@ -186,8 +186,8 @@ class Pages:
         if ui_locales is not None:
             fresh.append(self.written(visit, _LANGUAGE, language, max_age_s=_LANGUAGE_AGE_S))
 
-        def csrf_field() -> Markup:
-            value = forms.token(self._key, *self._bound(visit, browser), now_s=self._now_s())
+        def csrf_field(realm: LoginRealm | None = None) -> Markup:
+            value = forms.token(self._key, *self._bound(visit, browser, realm), now_s=self._now_s())
             return Markup('<input type="hidden" name="{}" value="{}">').format(forms.FIELD, value)
 
         def say(key: str, /, **values: object) -> str:
@@ -205,6 +205,7 @@ class Pages:
             "languages": words.LANGUAGES,
             "brand": looks,
             "root": visit.root,
+            "root_of": visit.root_of,
             "mount": visit.mount,
             "assets": f"{visit.mount}/auth/assets",
             "version": hashlib.sha256(self.style(visit.tenant) + self.script()).hexdigest()[:12],
@@ -222,9 +223,10 @@ class Pages:
         if browser is None or elsewhere or not forms.stands(self._key, given, *bound, now_s=self._now_s()):
             raise errors.PermissionDenied("the form was made for another visit", param=forms.FIELD)
 
-    def _bound(self, visit: Visit, browser: str) -> tuple[str, ...]:
-        session = self.cookie(visit, session_cookie(visit.realm)) or ""
-        return visit.owner, visit.realm, browser, base64.b64encode(hashlib.sha256(session.encode()).digest()).decode()
+    def _bound(self, visit: Visit, browser: str, realm: LoginRealm | None = None) -> tuple[str, ...]:
+        realm = realm or visit.realm
+        session = self.cookie(visit, session_cookie(realm)) or ""
+        return visit.owner, realm, browser, base64.b64encode(hashlib.sha256(session.encode()).digest()).decode()
 
     def _now_s(self) -> int:
         return int(self._clock.now().timestamp())
@@ -299,8 +301,9 @@ def render(
 ) -> Reply[bytes]:
     """Return a page under the brand of the tenant, or of the platform.
 
-    In the template, ``t(key, **values)`` says a text in the page's language, ``csrf_field()`` stands in each form,
-    ``root``, ``mount`` and ``assets`` begin addresses, and ``brand``, ``language`` and ``realm`` are what they say.
+    In the template, ``t(key, **values)`` says a text in the page's language, ``csrf_field()`` stands in each form (with
+    a realm in one that goes to another realm's page), ``root``, ``mount`` and ``assets`` begin addresses, and
+    ``brand``, ``language`` and ``realm`` are what they say.
 
     Args:
         call: The request.

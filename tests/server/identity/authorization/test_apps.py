@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 
 from billfold_server.identity.authorization.codes import digest_of
+from billfold_server.identity.grants.service import open_grant
 from billfold_server.people.pages.words import text_of
 from tests.live import LiveServer
 from tests.server.identity.flows import App, add_app, add_person, code_of, stranger, tx_of
@@ -70,6 +71,32 @@ class TestThePageOfApps:
             assert take_back(browser, page, grant=grant).status_code == 303
         assert grant_of(app, code)["revoked_at"] is None
         assert apps_of(stranger(profiled, "sandbox")).headers["location"].endswith("/auth/sign-in")
+
+    def test_shows_a_page_at_a_time(self, app: App, profiled: LiveServer) -> None:
+        """However much somebody has allowed, a page shows 25, and leads to the older ones."""
+        person = add_person(profiled, "sandbox")
+
+        async def allow() -> None:
+            async with tx_of(profiled, "sandbox") as tx:
+                now = profiled.services.clock.now()
+                for _ in range(27):
+                    await open_grant(
+                        tx,
+                        client_id=app.client.id,
+                        user_id=person.user_id,
+                        scopes=["openid"],
+                        auth_time=now,
+                        now=now,
+                    )
+
+        profiled.run(allow())
+        browser = person.browser()
+        page = apps_of(browser)
+        (older,) = re.findall(r'href="/t/sandbox(/oauth/apps\?before=[a-z0-9_]+)"', page.text)
+        rest = browser.get(older, headers=PAGE)
+        assert (page.text.count('name="grant"'), rest.text.count('name="grant"')) == (25, 2)
+        assert "before=" not in rest.text
+        assert browser.get("/oauth/apps?before=nonsense", headers=PAGE).text.count('name="grant"') == 25
 
     def test_isnt_answered_by_a_form_of_another_site(self, app: App, profiled: LiveServer) -> None:
         """Without the page's token nothing ends (CSRF)."""

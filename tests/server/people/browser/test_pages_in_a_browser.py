@@ -150,6 +150,11 @@ def visit_everything(screen: Screen, person: Person, look) -> None:
     screen.click("a.button")
     screen.wait_for("/account")
     look("account")
+    visit_the_rest(screen, person, look)
+
+
+def visit_the_rest(screen: Screen, person: Person, look) -> None:
+    """Walk through the pages of somebody who has enrolled."""
     screen.open(f"/approve?challenge={Payments(screen.live, person).begin().id}")
     look("approve")
     screen.open("/confirm?to=password")
@@ -167,6 +172,9 @@ def visit_everything(screen: Screen, person: Person, look) -> None:
     look("sign-in")
     screen.fill(name=person.name, password="not the right one")
     screen.click("form[action$='/sign-in'] button")
+    screen.wait_until_there("#code")
+    screen.fill(code="000000")
+    screen.click("form[action$='/sign-in/code'] button")
     screen.wait_until_there(".alarm")
     look("sign-in-refused")
     screen.fill(name=person.name, password=person.password)

@@ -38,6 +38,7 @@ STATEMENTS: Final = (
         details jsonb NOT NULL CHECK (jsonb_typeof(details) = 'array'),
         acr text,
         amr text[] NOT NULL,
+        factor_ids uuid[] NOT NULL,
         auth_time timestamptz NOT NULL,
         created_at timestamptz NOT NULL,
         revoked_at timestamptz,
