@@ -130,10 +130,7 @@ class TestAPasskey:
         assert browser.submit(browser.get("/sign-in"), "/sign-in/passkey", credential=answer).status_code == 422
 
     def test_that_was_copied_is_suspended(self, live: LiveServer) -> None:
-        """A counter that doesn't go up tells of two devices with one key; neither is good from then on.
-
-        Nor is what was begun with it.
-        """
+        """A counter that doesn't go up tells of two devices with one key: neither, nor what they began, is good then."""
         person, device, _ = with_passkey(live)
         begun = named(Browser(live, "alpha"))
         assert show(begun, device).status_code == 303

@@ -60,8 +60,9 @@ def ada(enrolled: Person) -> Person:
 
 
 async def _forget_failures(person: Person) -> None:
-    home = Realm.of(person.live.services, await person.live.services.registry.get("alpha"))
-    async with person.live.services.database.tx(home.tenant) as tx:
+    tenant = await person.live.services.registry.get("alpha")
+    home = Realm.of(person.live.services, tenant)
+    async with person.live.services.database.tx(tenant) as tx:
         await unlock_user(home, tx, CALLER, ids.decode(Prefix.USER, person.user_id))
 
 
