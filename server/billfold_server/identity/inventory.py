@@ -119,7 +119,7 @@ INVENTORY: Final = Inventory(
         NotPersonal(
             table="grants",
             because="scopes, ids and times",
-            columns="id client_id scopes resources acr amr auth_time created_at revoked_at reason",
+            columns="id client_id scopes resources acr amr factor_ids auth_time created_at revoked_at reason",
         ),
         NotPersonal(
             table="refresh_tokens",

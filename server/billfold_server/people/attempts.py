@@ -22,9 +22,6 @@ __all__ = ["FOR_GOOD", "Attempt", "Blocked", "accounts_of", "begin", "forget", "
 FOR_GOOD: Final = datetime.max.replace(microsecond=0, tzinfo=UTC)
 """Until when no attempt is taken where only the bank, or who gets in by another way, can end it."""
 
-_STRANGERS: Final = bytes(32)
-_OWN_DEVICES: Final = bytes([1]) * 32
-
 
 class Blocked(Exception):
     """No attempt is taken for now.
@@ -70,7 +67,7 @@ async def begin(desk: Desk, tx: Tx, account: bytes, device: str | None) -> Attem
     wait = rules.blocked_for(failures)
     if wait is not None:
         await queries.block(tx, account, desk.source(device), now + wait)
-    total = _STRANGERS if device is None else _OWN_DEVICES
+    total = queries.STRANGERS if device is None else queries.OWN_DEVICES
     failures, until = await queries.count_attempt(tx, account, total, now, forgotten_before=None)
     _check(until, now)
     last = failures >= rules.bound(own_device=device is not None)

@@ -4,6 +4,7 @@ Whoever may run commands on the server's machine is nobody in particular. What t
 them here, with the same limits and the same audit as the pages of signing in.
 """
 
+from datetime import timedelta
 from typing import Final, NoReturn
 from uuid import UUID
 
@@ -21,6 +22,8 @@ from billfold_server.people.standing import scopes_of
 
 __all__ = ["Identified", "identify"]
 
+_DAY: Final = timedelta(days=1)
+"""What is said where attempts are taken only once the account is unlocked."""
 _SENTENCE: Final = "name, password and code must be those of somebody who is let in here"
 
 
@@ -57,45 +60,39 @@ async def identify(call: Call, realm: LoginRealm, name: str, password: str, code
     """
     desk = Desk(call, realm)
     known = rules.login_name(name)
-    user, first = await _begin_password(desk, known)
+    user, attempt = await _begin(desk, known)
     kept = user.password_hash if user is not None and user.state == "active" else None
-    if not await desk.people.passwords.verify(password, kept):
-        await _fail(desk, user, first, "password")
-    assert user is not None, "nobody's password is right"
+    right = await desk.people.passwords.verify(password, kept)
     async with desk.tx() as tx:
-        await attempts.succeed(tx, first)
-    async with desk.tx() as tx:
-        second = await _counted(desk, tx, "second factor", str(user.id))
-    async with desk.tx() as tx:
-        method = await factors.use_code(desk, tx, user, code, recovery=False)
-        if method is not None:
-            await attempts.succeed(tx, second)
-    if method is None:
-        await _fail(desk, user, second, "second factor")
-    return Identified(user_id=user.id, actor=user_id_of(user.id), scopes=scopes_of(user.login_realm, user.roles))
+        # The code is looked at whatever came of the password, and counted with it.
+        used = await factors.use_code(desk, tx, user if right else None, code, recovery=False)
+        if user is not None and used is not None:
+            await attempts.forget(desk, tx, user)
+    if user is None or used is None:
+        await _fail(desk, user, attempt)
+    scopes = scopes_of(user.login_realm, user.roles)
+    return Identified(user_id=user.id, actor=user_id_of(user.id), scopes=scopes)
 
 
-async def _begin_password(desk: Desk, name: str | None) -> tuple[UserRow | None, Attempt]:
-    async with desk.tx() as tx:
-        user = None if name is None else await queries.find_by_name(tx, desk.realm, name)
-        return user, await _counted(desk, tx, "password", name or "")
-
-
-async def _counted(desk: Desk, tx: queries.Tx, *account: str) -> Attempt:
+async def _begin(desk: Desk, name: str | None) -> tuple[UserRow | None, Attempt]:
     try:
-        return await attempts.begin(desk, tx, desk.account(*account), None)
+        async with desk.tx() as tx:
+            user = None if name is None else await queries.find_by_name(tx, desk.realm, name)
+            return user, await attempts.begin(desk, tx, desk.account("password", name or ""), None)
     except Blocked as blocked:
         sentence = "there were too many wrong attempts"
-        raise errors.RateLimited(sentence, retry_after_s=int(blocked.wait.total_seconds()) + 1) from None
+        wait = _DAY if blocked.wait is None else blocked.wait
+        raise errors.RateLimited(sentence, retry_after_s=int(wait.total_seconds()) + 1) from None
 
 
-async def _fail(desk: Desk, user: UserRow | None, attempt: Attempt, step: str) -> NoReturn:
+async def _fail(desk: Desk, user: UserRow | None, attempt: Attempt) -> NoReturn:
     """Record a failure as the pages do, and refuse."""
     async with desk.tx() as tx:
         if user is None:
             await audit.record(tx, audit.new_record(desk.caller(), "user.sign_in_failed", "nobody"))
         else:
-            await tell(tx, desk.caller(), "user.sign_in_failed", user, facts={"step": step}, event=not attempt.locks)
+            facts: dict[str, str | int | list[str]] = {"step": "command line"}
+            await tell(tx, desk.caller(), "user.sign_in_failed", user, facts=facts, event=False)
             if attempt.locks:
-                await tell(tx, desk.caller(), "user.locked", user, facts={"step": step})
+                await tell(tx, desk.caller(), "user.locked", user, facts=facts)
     raise errors.PersonRequired(_SENTENCE)

@@ -85,12 +85,20 @@ INVENTORY: Final = Inventory(
             kept="sessions_days",
         ),
         PersonalColumn(
+            table="sessions",
+            column="new_password_hash",
+            category="credential",
+            owner="user",
+            plain_because="Argon2id under a key of the deployment, while somebody enrols; moved to the user then",
+            kept="sessions_days",
+        ),
+        PersonalColumn(
             table="sign_in_failures",
             column="account",
             category="identifier",
             owner="user",
-            plain_because="a keyed digest of what was typed, for hours",
-            kept="minutes",
+            plain_because="a keyed digest of what was typed; sums of failures are kept as long as sessions",
+            kept="sessions_days",
             index=True,
         ),
         PersonalColumn(
@@ -133,7 +141,10 @@ INVENTORY: Final = Inventory(
         NotPersonal(
             table="factors",
             because="kinds, states, counters, host names and times",
-            columns="id user_id kind state last_step sign_count rp_id transports backed_up created_at last_used_at",
+            columns=(
+                "id user_id kind state last_step sign_count rp_id transports backed_up good_from created_at "
+                "last_used_at"
+            ),
         ),
         NotPersonal(
             table="recovery_codes", because="digests of random bits", columns="user_id digest created_at used_at"
@@ -142,8 +153,8 @@ INVENTORY: Final = Inventory(
             table="sessions",
             because="digests of random bits, methods, ids and times",
             columns=(
-                "id digest user_id stage amr acr auth_time confirmed_at last_seen_at ends_at ended_at end_reason "
-                "created_at"
+                "id digest user_id stage amr acr factor_ids auth_time confirmed_at last_seen_at ends_at ended_at "
+                "end_reason created_at"
             ),
         ),
         NotPersonal(

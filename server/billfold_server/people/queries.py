@@ -2,13 +2,18 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 import asyncpg
 import msgspec
 
-__all__ = ["FactorRow", "SessionRow", "Tx", "UserRow"]
+__all__ = ["OWN_DEVICES", "STRANGERS", "FactorRow", "SessionRow", "Tx", "UserRow"]
+
+STRANGERS: Final = bytes(32)
+OWN_DEVICES: Final = bytes([1]) * 32
+TOTALS: Final = (STRANGERS, OWN_DEVICES)
+"""Under which sources failures are summed up over all places, which no digest of a place can be but by chance."""
 
 
 class Tx(Protocol):
@@ -442,6 +447,8 @@ async def spend(tx: Tx, digest: bytes, expires_at: datetime) -> bool:
 async def sweep(tx: Tx, *, now: datetime, sessions_before: datetime, failures_before: datetime) -> None:
     """Forget what has expired."""
     await tx.execute("DELETE FROM spent_challenges WHERE expires_at < $1", now)
-    await tx.execute("DELETE FROM sign_in_failures WHERE last_at < $1", failures_before)
+    # Where failures end for good, an end that passes by itself would be none.
+    sql = "DELETE FROM sign_in_failures WHERE last_at < $1 AND (source <> ALL($2) OR last_at < $3)"
+    await tx.execute(sql, failures_before, TOTALS, sessions_before)
     await tx.execute("DELETE FROM sessions WHERE ends_at < $1", sessions_before)
     await tx.execute("DELETE FROM enrolment_codes WHERE expires_at < $1", sessions_before)

@@ -87,9 +87,9 @@ class TestSomebodyAtTheCommandLine:
         enrol(operator)
         assert identify(operator).scopes is None
 
-    def test_is_slowed_down(self, live: LiveServer) -> None:
+    def test_is_slowed_down(self, staff: Person) -> None:
         """Guesses are counted as those at the pages are."""
-        guesser = a_person(live, SLUG, realm="staff", roles=("approver",))
+        guesser = a_person(staff.live, SLUG, realm="staff", roles=("approver",))
         with pytest.raises(errors.RateLimited) as refused:
             for _ in range(20):
                 with pytest.raises(errors.PersonRequired):

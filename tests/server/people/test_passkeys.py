@@ -130,7 +130,7 @@ class TestAPasskey:
         assert browser.submit(browser.get("/sign-in"), "/sign-in/passkey", credential=answer).status_code == 422
 
     def test_that_was_copied_is_suspended(self, live: LiveServer) -> None:
-        """A counter that doesn't go up tells of two devices with one key: neither, nor what they began, is good then."""
+        """A counter that doesn't go up tells of two devices with a key: neither is good then, nor what they began."""
         person, device, _ = with_passkey(live)
         begun = named(Browser(live, "alpha"))
         assert show(begun, device).status_code == 303

@@ -28,8 +28,8 @@ AGED = {
         "expires_at, state) VALUES ($1, 'refund', '', 'x', $1, 'x', '', $2, $2, 'pending')"
     ),
     "grants": (
-        "INSERT INTO grants (id, client_id, user_id, scopes, resources, details, amr, auth_time, created_at, "
-        "revoked_at, reason) VALUES ($1, $1, $1, '{}', '{}', '[]', '{}', $2, $2, $2, 'over')"
+        "INSERT INTO grants (id, client_id, user_id, scopes, resources, details, amr, factor_ids, auth_time, "
+        "created_at, revoked_at, reason) VALUES ($1, $1, $1, '{}', '{}', '[]', '{}', '{}', $2, $2, $2, 'over')"
     ),
 }
 """How a row of each table is made that ages from an instant on."""
