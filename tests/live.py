@@ -24,7 +24,7 @@ from billfold_server.http.protocol import BoundedProtocol
 from billfold_server.http.services import Services
 from billfold_server.identity.rules import PLATFORM_SCOPES, TENANT_SCOPES
 from billfold_server.identity.service import create_client
-from billfold_server.keys.service import open_keyring
+from billfold_server.keys.service import open_keyring, prepare_store
 from billfold_server.serving.tls.contexts import asking_context, following_context, kept_side
 from billfold_server.serving.tls.setting_up import with_certificates
 from billfold_server.serving.worker import Server, server_config
@@ -126,11 +126,14 @@ def settings_for(folder: Path, admin_dsn: str, **changes: Any) -> Settings:
         data_dir=str(folder), admin_database_url=Secret(admin_dsn), port=0, log_level="warning", **changes
     )
 
-    async def bootstrap() -> str:
-        administrator = Administrator(admin_dsn, deployment_secret=database_secret(open_keyring(settings)))
-        return (await administrator.bootstrap()).runtime_dsn
+    async def bootstrap() -> tuple[Secret, Secret]:
+        keyring = open_keyring(settings)
+        ready = await Administrator(admin_dsn, deployment_secret=database_secret(keyring)).bootstrap()
+        # In the same database, as production refuses it to be, so that it goes when that goes.
+        return Secret(ready.runtime_dsn), Secret(await prepare_store(admin_dsn, keyring))
 
-    return msgspec.structs.replace(settings, database_url=Secret(asyncio.run(bootstrap())))
+    database_url, key_store_url = asyncio.run(bootstrap())
+    return msgspec.structs.replace(settings, database_url=database_url, key_store_url=key_store_url)
 
 
 class SharingServer(Server):

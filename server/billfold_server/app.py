@@ -63,7 +63,7 @@ from billfold_server.identity.service import Identity
 from billfold_server.identity.signing import tasks as signing_tasks
 from billfold_server.identity.tokens import routes as tokens_routes
 from billfold_server.invariants import tasks as invariants_tasks
-from billfold_server.keys.service import Keyring, open_keyring
+from billfold_server.keys.service import Keyring, open_keyring, open_keys
 from billfold_server.ledger import inventory as ledger_inventory
 from billfold_server.ledger import routes as ledger_routes
 from billfold_server.ledger import service as ledger
@@ -191,6 +191,7 @@ def build_services(settings: Settings, *, clock: Clock | None = None) -> Service
         deployment_secret=database_secret(keyring),
         settings=PoolSettings(budget=settings.database_connections or CONNECTIONS),
     )
+    keys = open_keys(settings, keyring)
     registry = Registry(database)
     buckets = Buckets(
         Path(settings.data_dir) / "rate_limits", keyring.derive("rate limits"), shared=settings.workers > 1
@@ -212,6 +213,7 @@ def build_services(settings: Settings, *, clock: Clock | None = None) -> Service
         ),
         limits=ClientLimits(buckets, settings),
         keyring=keyring,
+        keys=keys,
         cursor_key=keyring.derive("cursors"),
         idempotency_key=keyring.derive("idempotency fingerprints"),
         metrics=Metrics(),
@@ -278,6 +280,7 @@ async def open_services(settings: Settings, *, clock: Clock | None = None) -> As
         yield services
     finally:
         await services.engine.close()
+        await services.keys.close()
         await services.database.close()
 
 
@@ -297,6 +300,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None) -> Litestar:
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         tasks = [asyncio.create_task(services.rooms[each].run(), name=each) for each in ("background", "rotation")]
+        tasks.append(asyncio.create_task(services.keys.run(), name="keys"))
         try:
             yield
         finally:
@@ -305,6 +309,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None) -> Litestar:
             await asyncio.wait(tasks)
             services.metrics.report()
             await services.engine.close()
+            await services.keys.close()
             await services.database.close()
 
     pipelines = [Pipeline(operation, services) for operation in operations()]

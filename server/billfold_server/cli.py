@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 import msgspec
 
-from billfold_server.settings import Settings, load_settings
+from billfold_server.settings import Secret, Settings, load_settings
 
 if TYPE_CHECKING:
     from billfold_server.http.services import Services
@@ -264,15 +264,32 @@ def database_url(as_json: bool) -> None:  # noqa: FBT001
     Needs the administrator's URL, and sets the database up if it isn't yet. The login's password follows from the
     keyring and is stored nowhere else; keep what is shown as you keep secrets.
     """
+    _show_url("database_url", as_json=as_json)
+
+
+@billfold_command.command("key-store-url")
+@json_option
+def key_store_url(as_json: bool) -> None:  # noqa: FBT001
+    """Show the URL by which such a server reaches the key store.
+
+    Needs the administrator's URL of the key store, and sets it up if it isn't yet. Keep what is shown as you keep
+    secrets.
+    """
+    _show_url("key_store_url", as_json=as_json)
+
+
+def _show_url(name: str, *, as_json: bool) -> None:
+    """Print one of the URLs that follow from an administrator's."""
 
     async def find() -> str:
         async with open_services() as services:
-            assert services.settings.database_url is not None, "it has been found"
-            return services.settings.database_url.reveal()
+            url: Secret | None = getattr(services.settings, name)
+            assert url is not None, "it has been found"
+            return url.reveal()
 
     url = asyncio.run(find())
     if as_json:
-        print_json({"database_url": url})
+        print_json({name: url})
     else:
         click.echo(url)
 

@@ -88,6 +88,11 @@ class Settings(vault_settings.VaultSettings, frozen=True, kw_only=True, forbid_u
         database_url: PostgreSQL to use, as the server's own login; the embedded one where absent.
         admin_database_url: The same database as a role that may create roles and schemas, for who sets up and migrates;
             a process without it serves tenants, but makes none.
+        key_store_url: PostgreSQL database in which the keys to what is sealed lie, as the server's own login or as a
+            role that may create roles and schemas, from which that login then follows. It is another one than
+            ``database_url``, so that a copy of the data holds no keys. Where absent, one beside it, except in
+            production.
+        key_store_admin_url: The same database as a role that may create roles and schemas, for who sets it up.
         database_connections: How many connections one process may hold together. A tenant keeps one to itself while it
             is busy; with fewer than there are such tenants, each change of hands costs more than a small transaction
             does. Where absent, 20; with the embedded database, of which nobody else wants any, up to 120.
@@ -136,6 +141,8 @@ class Settings(vault_settings.VaultSettings, frozen=True, kw_only=True, forbid_u
     data_dir: str = msgspec.field(default_factory=lambda: str(default_data_dir()))
     database_url: Secret | None = None
     admin_database_url: Secret | None = None
+    key_store_url: Secret | None = None
+    key_store_admin_url: Secret | None = None
     database_connections: Annotated[int, Meta(ge=2, le=10_000)] | None = None
     isolation: Literal["role", "login"] | None = None
     public_url: str | None = None
@@ -410,7 +417,7 @@ def _inconsistent(settings: Settings) -> list[Mistake]:
     if settings.mtls_public_url is not None and not _is_address(settings.mtls_public_url, "https"):
         sentence = "mtls_public_url must be like https://mtls.wallet.example; set BILLFOLD_MTLS_PUBLIC_URL."
         mistakes.append(Mistake("mtls_public_url", sentence))
-    for name in ("database_url", "admin_database_url"):
+    for name in _DATABASES:
         url = getattr(settings, name)
         if url is not None and _split(url).scheme not in {"postgres", "postgresql"}:
             mistakes.append(
@@ -511,18 +518,41 @@ def _is_network(text: str) -> bool:
     return True
 
 
+_DATABASES: Final = ("database_url", "admin_database_url", "key_store_url", "key_store_admin_url")
+
+
 def _unsafe_databases(settings: Settings) -> Iterator[tuple[str, str]]:
     """Yield what production refuses in the databases' URLs, as (setting, sentence)."""
     if settings.database_url is None:
         sentence = "the embedded database isn't used; set BILLFOLD_DATABASE_URL to a PostgreSQL of your own."
         yield "database_url", sentence
-    for name, url in (("database_url", settings.database_url), ("admin_database_url", settings.admin_database_url)):
-        variable = PREFIX + name.upper()
+    if settings.key_store_url is None and settings.key_store_admin_url is None:
+        sentence = "keys lie apart from what they open; set BILLFOLD_KEY_STORE_URL to a database of its own."
+        yield "key_store_url", sentence
+    for name in _DATABASES:
+        url, variable = getattr(settings, name), PREFIX + name.upper()
         if url is not None and _password_of(url) in {"postgres", "password", "billfold", "changeme"}:
             yield name, f"the database's password can't be a well-known one; change it and {variable}."
+        if name.startswith("key_store") and url is not None and _same(url, settings):
+            sentence = (
+                "the key store can't be the tenants' database, or a copy of that would hold the keys; name another"
+            )
+            yield name, f"{sentence} database in {variable}."
         if url is not None and not _stays_private(url):
             sentence = "what goes to the database over a network must be encrypted; "
             yield name, f"{sentence}add sslmode=verify-full, or at least sslmode=require, to {variable}."
+
+
+def _same(url: Secret, settings: Settings) -> bool:
+    """Tell whether an address of the key store's says itself that it is the tenants' database."""
+    others = [each for each in (settings.database_url, settings.admin_database_url) if each is not None]
+    return _place(url) in map(_place, others)
+
+
+def _place(url: Secret) -> tuple[str, str, str]:
+    parts = _split(url)
+    host, _, port = parts.netloc.rpartition("@")[2].lower().partition(":")
+    return host, port or "5432", parts.path
 
 
 _ENCRYPTED: Final = frozenset({"require", "verify-ca", "verify-full"})

@@ -10,6 +10,7 @@ from billfold_server.settings import Secret, Settings, SettingsInvalid, load_set
 SAFE = {
     "BILLFOLD_ENVIRONMENT": "production",
     "BILLFOLD_DATABASE_URL": "postgresql://app:q7Jd02kfh3@db.internal/billfold?sslmode=verify-full",
+    "BILLFOLD_KEY_STORE_URL": "postgresql://keys:q7Jd02kfh3@db.internal/keys?sslmode=verify-full",
     "BILLFOLD_PUBLIC_URL": "https://wallet.example",
     "BILLFOLD_TRUSTED_PROXIES": "10.1.0.0/16, 10.2.0.1",
     "BILLFOLD_KEYRING_PASSPHRASE": "nine tall ships sail at dawn",
@@ -131,6 +132,12 @@ class TestProduction:
                 "admin_database_url",
             ),
             ({"BILLFOLD_ADMIN_DATABASE_URL": "postgresql://boss:postgres@127.0.0.1/x"}, "admin_database_url"),
+            ({"BILLFOLD_KEY_STORE_URL": None}, "key_store_url"),
+            (
+                {"BILLFOLD_KEY_STORE_URL": "postgresql://k:q7@db.internal:5432/billfold?sslmode=require"},
+                "key_store_url",
+            ),
+            ({"BILLFOLD_KEY_STORE_URL": "postgresql://k:q7Jd02kfh3@db.internal/keys"}, "key_store_url"),
             ({"BILLFOLD_PUBLIC_URL": None}, "public_url"),
             ({"BILLFOLD_PUBLIC_URL": "http://wallet.example"}, "public_url"),
             ({"BILLFOLD_TRUSTED_PROXIES": None}, "tls_certificate"),

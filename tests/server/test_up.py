@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from billfold_server.db.embedded import EmbeddedPostgres
-from tests.postgres import binaries, query
+from tests.postgres import binaries, create_database, drop_database, query
 from tests.server.upping import SlowRequest, Up, billfold, data_dirs, environment, is_free, parents, refusal, until
 
 NOBODY = 65534
@@ -317,16 +317,19 @@ class TestAStartThatCantBe:
 
 class TestAProductionServer:
     @pytest.fixture
-    def production(self, database: str) -> dict[str, str]:
-        """Settings that production accepts, on a database of its own."""
-        return {
+    def production(self, postgres: EmbeddedPostgres, database: str) -> Iterator[dict[str, str]]:
+        """Settings that production accepts, on two databases of its own."""
+        keys = create_database(postgres)
+        yield {
             "BILLFOLD_ENVIRONMENT": "production",
             "BILLFOLD_DATABASE_URL": database,
+            "BILLFOLD_KEY_STORE_URL": keys,
             "BILLFOLD_PUBLIC_URL": "https://wallet.example",
             "BILLFOLD_TRUSTED_PROXIES": "127.0.0.1/32",
             "BILLFOLD_KEYRING_PASSPHRASE": "nine tall ships sail at dawn",
             "BILLFOLD_DATABASE_CONNECTIONS": "5",
         }
+        drop_database(postgres, keys)
 
     def test_makes_no_sandbox_and_administers_nothing_without_the_right(
         self, folders: Folders, production: dict[str, str]
@@ -336,13 +339,25 @@ class TestAProductionServer:
         login = billfold(f"--data-dir={folder}", "database-url", "--json", **production)
         url = json.loads(login.stdout)["database_url"]
         assert url.partition("@")[2] == production["BILLFOLD_DATABASE_URL"].partition("@")[2]
-        up = Up(folder, "--port=0", **production | {"BILLFOLD_DATABASE_URL": url}).ready()
+        login = billfold(f"--data-dir={folder}", "key-store-url", "--json", **production)
+        key_store_url = json.loads(login.stdout)["key_store_url"]
+        assert key_store_url.partition("@")[2] == production["BILLFOLD_KEY_STORE_URL"].partition("@")[2]
+        logins = {"BILLFOLD_DATABASE_URL": url, "BILLFOLD_KEY_STORE_URL": key_store_url}
+        up = Up(folder, "--port=0", **production | logins).ready()
         assert up.welcome["url"] == "https://wallet.example"
         assert {up.welcome[name] for name in ("base_url", "client_id", "client_secret", "python", "curl")} == {None}
         assert not (folder / "sandbox.env").exists()
         listed = billfold(f"--data-dir={folder}", "tenants", "list", "--json", **production)
         assert json.loads(listed.stdout) == []
         assert up.end() == 0
+
+    def test_refuses_to_keep_keys_beside_what_they_open(self, folders: Folders, production: dict[str, str]):
+        """The tenants' database is no key store, by whatever name it is called."""
+        same = production["BILLFOLD_DATABASE_URL"].replace("127.0.0.1", "localhost")
+        assert same != production["BILLFOLD_DATABASE_URL"]
+        changed = production | {"BILLFOLD_KEY_STORE_URL": same}
+        error = refusal(billfold("up", "--json", f"--data-dir={folders()}", "--port=0", **changed))
+        assert (error["code"], error["exit_code"]) == ("key_store_unsuitable", 78)
 
     def test_refuses_a_database_that_nobody_has_set_up(self, folders: Folders, production: dict[str, str]):
         """A login without rights on a database without Billfold is told what to do first."""

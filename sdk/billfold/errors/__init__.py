@@ -212,6 +212,12 @@ class UnknownTenant(NotFound):
     code, title = "unknown_tenant", "There is no such tenant"
 
 
+class SubjectForgotten(NotFound):
+    """It belonged to somebody whose keys were destroyed on purpose, so nobody can read it any more."""
+
+    code, title = "subject_forgotten", "It was forgotten, and can't be read any more"
+
+
 class IdempotencyKeyReused(Unprocessable):
     """The key was used before, with another method, path or body."""
 
@@ -269,6 +275,13 @@ class DatabaseUnavailable(Unavailable):
     """The database can't be reached."""
 
     code, title = "database_unavailable", "The database is not available"
+
+
+class KeysUnavailable(Unavailable):
+    """The keys that open or seal this are out of reach for now; ``reason`` says why. Nothing was changed."""
+
+    code, title = "keys_unavailable", "The keys are not available"
+    reason: str
 
 
 class Overloaded(Unavailable):

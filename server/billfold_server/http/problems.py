@@ -36,6 +36,7 @@ _NARROWER: Final[dict[type[errors.ProblemError], int]] = {
     errors.BodyTooSlow: 408,
     errors.HistoryDetached: 410,
     errors.TokenForgotten: 410,
+    errors.SubjectForgotten: 410,
     errors.BodyTooLarge: 413,
     errors.UnsupportedMediaType: 415,
 }

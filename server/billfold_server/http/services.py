@@ -9,7 +9,7 @@ from billfold_server.http.metrics import Metrics
 if TYPE_CHECKING:
     from billfold_server.http.limits import ClientLimits
     from billfold_server.identity.service import Identity
-    from billfold_server.keys.service import Keyring
+    from billfold_server.keys.service import Keyring, Keys
     from billfold_server.settings import Settings
     from billfold_server.tenancy.service import Registry, Tenants
     from billfold_server.tenancy.transaction import Database
@@ -30,6 +30,7 @@ class Services:
         identity: Who is asking.
         limits: How often it may.
         keyring: The deployment's secret.
+        keys: What seals and opens personal data; their run is the background's.
         cursor_key: Authenticates the cursors of lists.
         idempotency_key: Keys the fingerprints of requests.
         metrics: What is counted.
@@ -46,6 +47,7 @@ class Services:
     identity: "Identity"
     limits: "ClientLimits"
     keyring: "Keyring"
+    keys: "Keys"
     cursor_key: bytes
     idempotency_key: bytes
     metrics: Metrics

@@ -1,126 +1,77 @@
-"""The keyring: one secret per deployment, from which every other one is derived or by which it is sealed.
+"""Keys: what this deployment keeps secret, who may have it sealed and opened, and how it is forgotten.
 
-It lies in a file of its own, outside of the database, so that a copy of the database opens nothing. In production a
-passphrase seals the file; a developer's is made by itself and lies open, readable by its owner only.
+``Keys`` gives out sealers and openers. Both are made before, or after, a transaction of a tenant: they may have to ask
+the key store, or even the backend. With them in hand, sealing and opening is arithmetic.
+
+The ``Keyring`` is the deployment's own secret, from which others are derived.
 """
 
-import contextlib
-import os
-import secrets
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING
+from billfold_server.keys.administration import (
+    KeyStoreUnsuitable,
+    check_store,
+    create_database,
+    prepare_store,
+    same_database,
+)
+from billfold_server.keys.backends import Backend, BackendName, Health, TenantKey, Versions, Wrapped
+from billfold_server.keys.backends.local import LocalBackend
+from billfold_server.keys.backends.registry import Backends
+from billfold_server.keys.cache import Limits
+from billfold_server.keys.hierarchy import PLATFORM_KEYS, KeyOwner, Keys
+from billfold_server.keys.keyring import Keyring, KeyringUnusable, open_keyring
+from billfold_server.keys.rules import DOMAINS, TENANT_SUBJECT, Domain, Place, SealBroken, key_id_of
+from billfold_server.keys.sealing import Fingerprint, Fingerprinter, Opener, Sealer
+from billfold_server.keys.store import KeyStore
+from billfold_server.settings import Mistake, Settings, SettingsInvalid
 
-from billfold_server.keys import rules
-from billfold_server.keys.rules import SealBroken
+__all__ = [
+    "DOMAINS",
+    "PLATFORM_KEYS",
+    "TENANT_SUBJECT",
+    "Backend",
+    "BackendName",
+    "Backends",
+    "Domain",
+    "Fingerprint",
+    "Fingerprinter",
+    "Health",
+    "KeyOwner",
+    "KeyStore",
+    "KeyStoreUnsuitable",
+    "Keyring",
+    "KeyringUnusable",
+    "Keys",
+    "Limits",
+    "LocalBackend",
+    "Opener",
+    "Place",
+    "SealBroken",
+    "Sealer",
+    "TenantKey",
+    "Versions",
+    "Wrapped",
+    "check_store",
+    "create_database",
+    "key_id_of",
+    "open_keyring",
+    "open_keys",
+    "prepare_store",
+    "same_database",
+]
 
-if TYPE_CHECKING:
-    from billfold_server.settings import Settings
 
-__all__ = ["Keyring", "KeyringUnusable", "SealBroken", "open_keyring"]
-
-
-class KeyringUnusable(Exception):
-    """The keyring can't be used; the text is one sentence that says what to do."""
-
-
-class Keyring:
-    """The deployment's secret, opened.
+def open_keys(settings: Settings, keyring: Keyring, *, domain: Domain = "data") -> Keys:
+    """Return the keys of one domain, for one process. Nothing connects before it is first used.
 
     Args:
-        secret: 32 random bytes.
-    """
-
-    def __init__(self, secret: bytes) -> None:
-        self._secret = secret
-
-    def __repr__(self) -> str:
-        return f"Keyring({rules.fingerprint(self._secret)})"
-
-    def derive(self, purpose: str) -> bytes:
-        """Return the 32-byte key for one purpose; the same at every start and in every worker."""
-        return rules.derive(self._secret, purpose)
-
-    def seal(self, private_key: bytes, *, owner: str, kid: str) -> bytes:
-        """Return a private key as it may lie in the database, bound to its owner and its id.
-
-        Args:
-            private_key: What to keep, for example a PEM or JWK.
-            owner: The tenant's id, or ``platform``. A row copied to another tenant doesn't open there.
-            kid: The key's id. A row copied over another key doesn't open either.
-        """
-        return rules.seal(self.derive("signing keys"), private_key, _bound(owner, kid), nonce=secrets.token_bytes(12))
-
-    def unseal(self, sealed: bytes, *, owner: str, kid: str) -> bytes:
-        """Return the private key that was sealed for this owner under this id.
-
-        Raises:
-            SealBroken: It was sealed by another deployment, for another owner or id, or it was changed.
-        """
-        return rules.unseal(self.derive("signing keys"), sealed, _bound(owner, kid))
-
-
-def _bound(owner: str, kid: str) -> bytes:
-    parts = (owner.encode(), kid.encode())
-    return b"billfold signing key\0" + b"".join(len(part).to_bytes(2, "big") + part for part in parts)
-
-
-def open_keyring(settings: "Settings") -> Keyring:
-    """Open the deployment's keyring, and make it at the very first start.
-
-    Several workers may start at once: whoever is first makes the file, the others read it.
+        settings: Where the key store is, and which backend wraps.
+        keyring: The deployment's secret.
+        domain: Whose keys.
 
     Raises:
-        KeyringUnusable: The file can't be read, the passphrase doesn't open it, or production finds it open.
+        SettingsInvalid: There is no key store; whoever runs an embedded one says where it is.
     """
-    path = settings.keyring_path
-    passphrase = settings.keyring_passphrase.reveal() if settings.keyring_passphrase is not None else None
-    if settings.production and passphrase is None:
-        msg = "In production, the keyring needs a passphrase; set BILLFOLD_KEYRING_PASSPHRASE."
-        raise KeyringUnusable(msg)
-    try:
-        text = _read_or_make(path, passphrase)
-    except OSError as error:
-        msg = f"The keyring {path} can't be read or made ({error.strerror}); give its folder to the server's user."
-        raise KeyringUnusable(msg) from error
-    try:
-        file = rules.decode_file(text)
-        if settings.production and not rules.is_sealed(file):
-            msg = f"In production, the keyring {path} must be sealed; move it away, and a new one is made and sealed."
-            raise KeyringUnusable(msg)
-        return Keyring(rules.open_file(file, passphrase))
-    except SealBroken:
-        msg = (
-            f"The keyring {path} doesn't open; set BILLFOLD_KEYRING_PASSPHRASE to the passphrase that it was made with."
-        )
-        raise KeyringUnusable(msg) from None
-
-
-def _read_or_make(path: Path, passphrase: str | None) -> bytes:
-    with contextlib.suppress(FileNotFoundError):
-        return path.read_bytes()
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file = rules.close_file(
-        secrets.token_bytes(rules.SECRET_BYTES),
-        passphrase,
-        salt=secrets.token_bytes(16),
-        nonce=secrets.token_bytes(12),
-    )
-    with _draft(path, rules.encode_file(file)) as draft, contextlib.suppress(FileExistsError):
-        # A link appears whole or not at all, and never replaces one that another worker has made.
-        os.link(draft, path)
-    return path.read_bytes()
-
-
-@contextlib.contextmanager
-def _draft(path: Path, text: bytes) -> Iterator[Path]:
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        yield draft
-    finally:
-        draft.unlink(missing_ok=True)
+    if settings.key_store_url is None:
+        raise SettingsInvalid([Mistake("key_store_url", "There is no key store; set BILLFOLD_KEY_STORE_URL.")])
+    store = KeyStore(settings.key_store_url.reveal())
+    return Keys(store, Backends(LocalBackend(keyring, store)), domain=domain)

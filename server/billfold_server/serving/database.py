@@ -6,7 +6,9 @@ from which the server's own login follows.
 """
 
 import asyncio
+import dataclasses
 import importlib
+import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -14,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import asyncpg
 import msgspec
@@ -31,10 +33,13 @@ __all__ = [
     "embedded_for",
     "find_database",
     "follow_embedded",
+    "keys_beside",
     "look",
     "needed_connections",
     "unfit",
 ]
+
+_log = logging.getLogger("billfold.server")
 
 T = TypeVar("T")
 Step = Callable[[str], None]
@@ -131,8 +136,12 @@ class Found:
     embedded: EmbeddedPostgres | None
 
 
-async def look(url: Secret) -> Facts:
+async def look(url: Secret, variable: str = "BILLFOLD_DATABASE_URL") -> Facts:
     """Ask a database about itself.
+
+    Args:
+        url: Where it is.
+        variable: By which setting it was named.
 
     Raises:
         Failure: It can't be reached, or doesn't let us in; the sentence says why.
@@ -140,7 +149,7 @@ async def look(url: Secret) -> Facts:
     try:
         connection = await asyncpg.connect(url.reveal(), timeout=_CONNECT_TIMEOUT_S, command_timeout=_CONNECT_TIMEOUT_S)
     except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise _unreachable(url, error) from error
+        raise _unreachable(url, variable, error) from error
     try:
         asked, before = datetime.now(UTC), asyncio.get_running_loop().time()
         row = await connection.fetchrow(_FACTS)
@@ -151,7 +160,7 @@ async def look(url: Secret) -> Facts:
     return Facts(**row, asked_at=datetime.fromtimestamp(asked.timestamp() + half_way, UTC))
 
 
-def _unreachable(url: Secret, error: Exception) -> Failure:
+def _unreachable(url: Secret, variable: str, error: Exception) -> Failure:
     parts = urlsplit(url.reveal())
     where = f"{parts.hostname or 'localhost'}:{parts.port or 5432}"
     code, exit_code = "database_unreachable", Exit.UNAVAILABLE
@@ -161,18 +170,17 @@ def _unreachable(url: Secret, error: Exception) -> Failure:
         case asyncpg.InvalidAuthorizationSpecificationError():
             code = "database_login_refused"
             sentence = (
-                f"The database at {where} refuses the login {parts.username}: "
-                "correct user and password in BILLFOLD_DATABASE_URL."
+                f"The database at {where} refuses the login {parts.username}: correct user and password in {variable}."
             )
         case asyncpg.InvalidCatalogNameError():
             code, name = "database_missing", parts.path.lstrip("/")
-            sentence = f"There is no database {name} at {where}: create it, or correct BILLFOLD_DATABASE_URL."
+            sentence = f"There is no database {name} at {where}: create it, or correct {variable}."
         case ValueError() | asyncpg.ClientConfigurationError():
             code, exit_code = "database_url_unusable", Exit.SETTINGS
-            sentence = "BILLFOLD_DATABASE_URL can't be read: write it like postgresql://user:password@host:5432/name."
+            sentence = f"{variable} can't be read: write it like postgresql://user:password@host:5432/name."
         case _:
             why = "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
-            sentence = f"The database at {where} can't be reached ({why}): start it, or correct BILLFOLD_DATABASE_URL."
+            sentence = f"The database at {where} can't be reached ({why}): start it, or correct {variable}."
     return Failure(code, sentence, exit_code, where=where)
 
 
@@ -245,7 +253,8 @@ async def find_database(
         KeyringUnusable: The logins' passwords can't be derived.
     """
     if settings.database_url is not None:
-        yield await _of_url(settings, settings.database_url, step, adopt_keyring=adopt_keyring)
+        found = await _of_url(settings, settings.database_url, step, adopt_keyring=adopt_keyring)
+        yield await _with_key_store(found, step, adopt_keyring=adopt_keyring)
         return
     settings, embedded = embedded_for(settings)
     step("Starting PostgreSQL")
@@ -256,7 +265,8 @@ async def find_database(
     watch = threading.Thread(target=embedded.watch, args=[stopping], name="watch-postgres", daemon=True)
     watch.start()
     try:
-        yield await _of_administrator(settings, admin_url, None, embedded, step, adopt_keyring=adopt_keyring)
+        found = await _of_administrator(settings, admin_url, None, embedded, step, adopt_keyring=adopt_keyring)
+        yield await _with_key_store(found, step, adopt_keyring=adopt_keyring)
     finally:
         stopping.set()
         await _finished(asyncio.to_thread(watch.join))
@@ -272,10 +282,16 @@ def follow_embedded(settings: Settings, admin_url: Secret) -> Settings:
     """
     port = urlsplit(admin_url.reveal()).port
     assert settings.database_url is not None, "it has been found"
-    parts = urlsplit(settings.database_url.reveal())
-    netloc = f"{parts.netloc.rpartition(':')[0]}:{port}"
-    url = Secret(urlunsplit(parts._replace(netloc=netloc)))
-    return msgspec.structs.replace(settings, database_url=url, admin_database_url=admin_url)
+    changed = {"admin_database_url": admin_url, "database_url": _at_port(settings.database_url, port)}
+    if settings.key_store_url is not None and settings.key_store_admin_url is None:
+        # Nobody has named another key store, so it is in the same embedded PostgreSQL.
+        changed["key_store_url"] = _at_port(settings.key_store_url, port)
+    return msgspec.structs.replace(settings, **changed)
+
+
+def _at_port(url: Secret, port: int | None) -> Secret:
+    parts = urlsplit(url.reveal())
+    return Secret(urlunsplit(parts._replace(netloc=f"{parts.netloc.rpartition(':')[0]}:{port}")))
 
 
 async def _load() -> None:
@@ -323,6 +339,67 @@ async def _of_administrator(
     facts = await look(url)
     _insist(facts, settings)
     return Found(msgspec.structs.replace(settings, database_url=url, admin_database_url=admin_url), facts, embedded)
+
+
+async def _with_key_store(found: Found, step: Step, *, adopt_keyring: bool) -> Found:
+    """Have the key store ready as well, and name it in the settings.
+
+    Raises:
+        KeyStoreUnsuitable: It isn't set up, and we may not do so; or with another keyring; or, in production, it is the
+            tenants' own database.
+        Failure: It can't be reached, or nobody has said where it is.
+    """
+    from billfold_server.keys import service as keys  # noqa: PLC0415 - Loaded beside, see _load.
+
+    step("Preparing the key store")
+    settings = found.settings
+    url, admin_url = settings.key_store_url, settings.key_store_admin_url
+    if url is not None and admin_url is None and (await look(url, "BILLFOLD_KEY_STORE_URL")).creates_roles:
+        url, admin_url = None, url
+    if url is None and admin_url is None:
+        admin_url = await _beside(settings)
+    if admin_url is not None:
+        await look(admin_url, "BILLFOLD_KEY_STORE_ADMIN_URL")
+        made = await keys.prepare_store(admin_url.reveal(), keys.open_keyring(settings), adopt=adopt_keyring)
+        url = url or Secret(made)
+    assert url is not None, "one of the two was given or made"
+    await keys.check_store(url.reveal())
+    assert settings.database_url is not None, "it has been found"
+    if settings.production and await keys.same_database(url.reveal(), settings.database_url.reveal()):
+        raise keys.KeyStoreUnsuitable(
+            "In production, the key store can't be the tenants' database, or a copy of that would hold the keys: name "
+            "another database in BILLFOLD_KEY_STORE_URL."
+        )
+    return dataclasses.replace(found, settings=msgspec.structs.replace(settings, key_store_url=url))
+
+
+def keys_beside(url: Secret) -> Secret:
+    """Return where the keys lie if nobody says: in a database of the same PostgreSQL, named after the tenants'."""
+    parts = urlsplit(url.reveal())
+    name = unquote(parts.path.lstrip("/")) or unquote(parts.username or "")
+    return Secret(urlunsplit(parts._replace(path=f"/{quote(name)}_keys")))
+
+
+async def _beside(settings: Settings) -> Secret:
+    """Return a database beside the tenants', made where it isn't there; or theirs, where we may make none.
+
+    Raises:
+        Failure: We have no administrator's rights, or this is production, where somebody decides where keys lie.
+    """
+    from billfold_server.keys import service as keys  # noqa: PLC0415 - Loaded beside, see _load.
+
+    if settings.admin_database_url is None or settings.production:
+        raise Failure(
+            "key_store_missing",
+            "Nobody has said where the keys lie: set BILLFOLD_KEY_STORE_URL to a database of their own.",
+            Exit.SETTINGS,
+        )
+    beside = keys_beside(settings.admin_database_url)
+    name = unquote(urlsplit(beside.reveal()).path.lstrip("/"))
+    if await keys.create_database(settings.admin_database_url.reveal(), name):
+        return beside
+    _log.warning("no database may be made for the keys, so they lie in the tenants'; production refuses that")
+    return settings.admin_database_url
 
 
 def _insist(facts: Facts, settings: Settings, *, connections: bool = True) -> None:

@@ -27,9 +27,9 @@ from billfold_server.db.embedded.binaries import runnable_binaries
 from billfold_server.db.embedded.folders import first_closed, runtime_user
 from billfold_server.db.pools import dsn_for
 from billfold_server.http.certificates import read_trust
-from billfold_server.keys.service import open_keyring
+from billfold_server.keys.service import check_store, open_keyring, same_database
 from billfold_server.serving import rules
-from billfold_server.serving.database import Facts, Step, embedded_for, look, unfit
+from billfold_server.serving.database import Facts, Step, embedded_for, keys_beside, look, unfit
 from billfold_server.serving.explaining import explain
 from billfold_server.serving.failures import Failure
 from billfold_server.serving.instance import find_running
@@ -235,7 +235,27 @@ async def _judged(settings: Settings, url: Secret, facts: Facts) -> list[Check]:
             checks.append(Check("logins", "fail", str(KeyringDiffers())))
         elif settings.keyring_path.exists():
             checks += await _schemas(settings, url, facts, deployment)
-    return checks
+    return [*checks, await _key_store(settings, url, facts, prepared=deployment is not None)]
+
+
+async def _key_store(settings: Settings, url: Secret, facts: Facts, *, prepared: bool) -> Check:
+    """Look whether the keys' own database is there, up to date, and another than the tenants'."""
+    named = settings.key_store_url or settings.key_store_admin_url
+    own = named or keys_beside(url)
+    try:
+        await look(own, "BILLFOLD_KEY_STORE_URL")
+        if not prepared:
+            return Check("key_store", "ok", "The key store answers; the first start sets it up.")
+        await check_store(own.reveal())
+        if await same_database(own.reveal(), url.reveal()):
+            sentence = "The keys lie in the tenants' database, so a copy of it holds them: name another one for them."
+            return Check("key_store", "fail" if settings.production else "warn", sentence)
+    except Exception as error:  # noqa: BLE001 - Whatever is wrong with it, doctor is there to say so.
+        failure = explain(error)
+        if failure.code == "database_missing" and named is None and facts.creates_roles and not settings.production:
+            return Check("key_store", "ok", "There is none yet; the next start makes one beside the database.")
+        return Check("key_store", "fail", failure.sentence)
+    return Check("key_store", "ok", "The key store answers, and is a database of its own.")
 
 
 async def _follows_keyring(settings: Settings, url: Secret, deployment: Deployment) -> bool:
@@ -268,7 +288,9 @@ async def _schemas(settings: Settings, url: Secret, facts: Facts, deployment: De
         password = secret.password(database_secret(open_keyring(settings)), deployment.app_login)
         url = Secret(dsn_for(url.reveal(), user=deployment.app_login, password=password))
     newest = migrations.newest("tenant")
-    async with open_app(msgspec.structs.replace(settings, database_url=url, admin_database_url=None)) as services:
+    # No key is asked for here, so it doesn't matter where they are.
+    looked_at = msgspec.structs.replace(settings, database_url=url, admin_database_url=None, key_store_url=url)
+    async with open_app(looked_at) as services:
         behind = [each.slug for each in await services.tenants.everyone() if each.schema_version != newest]
         late = await services.tenants.without_next_month()
     return [rules.judge_schemas(platform=lacking, tenants=behind), rules.judge_partitions(late)]

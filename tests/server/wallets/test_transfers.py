@@ -165,6 +165,7 @@ class TestInstantsOfAQuery:
 def workers(live: LiveServer) -> Iterator[list[str]]:
     """The addresses of the server's process and of a second one on the same ledger."""
     assert live.settings.database_url is not None
+    assert live.settings.key_store_url is not None
     process = subprocess.Popen(
         [
             sys.executable,
@@ -172,6 +173,7 @@ def workers(live: LiveServer) -> Iterator[list[str]]:
             "tests.server.wallets.worker",
             live.settings.data_dir,
             live.settings.database_url.reveal(),
+            live.settings.key_store_url.reveal(),
             live.url,
         ],
         stdin=subprocess.PIPE,

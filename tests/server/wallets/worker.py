@@ -9,10 +9,15 @@ from billfold_server.settings import Secret, Settings
 from tests.live import serve
 
 
-def main(data_dir: str, database_url: str, public_url: str) -> None:
+def main(data_dir: str, database_url: str, key_store_url: str, public_url: str) -> None:
     """Serve until the parent closes our input."""
     settings = Settings(
-        data_dir=data_dir, database_url=Secret(database_url), public_url=public_url, port=0, log_level="error"
+        data_dir=data_dir,
+        database_url=Secret(database_url),
+        key_store_url=Secret(key_store_url),
+        public_url=public_url,
+        port=0,
+        log_level="error",
     )
     with serve(settings) as server:
         print(server.url, flush=True)

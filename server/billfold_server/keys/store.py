@@ -1,0 +1,155 @@
+"""The key store as one process sees it: a database of its own, so that no copy of tenants' data holds a key.
+
+Its few connections are used for short work. Whatever keeps it from answering is ``errors.KeysUnavailable``.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+import asyncpg
+
+from billfold import errors
+from billfold_server.db.pools import CONNECTION_LOST
+from billfold_server.keys import queries
+from billfold_server.keys.rules import DOMAINS
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+__all__ = ["SCHEMA", "KeyStore", "unavailable"]
+
+SCHEMA: Final = "billfold_keys"
+"""In which schema the tables lie, in whatever database."""
+
+_TIMEOUT_S: Final = 2.0
+_CONNECTIONS: Final = 4
+_AWAY: Final = (*CONNECTION_LOST, asyncpg.QueryCanceledError, TimeoutError)
+_AGAIN: Final = (asyncpg.DeadlockDetectedError, asyncpg.InvalidCachedStatementError)
+
+
+def unavailable() -> errors.KeysUnavailable:
+    """Make the error that says that the key store is away."""
+    msg = "the keys are not available at the moment"
+    return errors.KeysUnavailable(msg, reason="key_store_unreachable", retry_after_s=1)
+
+
+class KeyStore:
+    """Reads and writes wrapped keys.
+
+    Args:
+        dsn: Where the database is, as the server's own login; that may read and write rows, and nothing else.
+        connections: How many connections this process may hold.
+        timeout_s: How long the database may take for anything, connecting included.
+    """
+
+    def __init__(self, dsn: str, *, connections: int = _CONNECTIONS, timeout_s: float = _TIMEOUT_S) -> None:
+        self._dsn = dsn
+        self._connections = connections
+        self._timeout_s = timeout_s
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+
+    async def fetch(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
+        """Run one statement by itself, and return its rows.
+
+        Raises:
+            errors.KeysUnavailable: The database can't be reached, or takes too long.
+        """
+        try:
+            async with self._connection() as connection:
+                return await connection.fetch(sql, *arguments)
+        except _AGAIN:
+            # Another one's work has been in the way, or a migration has; it isn't any more.
+            async with self._connection() as connection:
+                return await connection.fetch(sql, *arguments)
+
+    async def execute(self, sql: str, *arguments: object) -> None:
+        """Run one statement by itself. Errors are those of ``fetch``."""
+        await self.fetch(sql, *arguments)
+
+    @asynccontextmanager
+    async def tx(self) -> AsyncIterator["PoolConnectionProxy[asyncpg.Record]"]:
+        """Open a transaction. Nothing but statements belongs into it: no network, and no waiting.
+
+        Raises:
+            errors.KeysUnavailable: The database can't be reached, or takes too long.
+        """
+        async with self._connection() as connection, connection.transaction():
+            yield connection
+
+    async def forget(self, tenant_id: UUID, subjects: Collection[UUID], reason: str) -> None:
+        """Destroy every key of some subjects, see that they get no other, and tell every process."""
+        chosen = sorted(subjects)
+        async with self.tx() as connection:
+            await connection.execute(queries.FORGET_CURRENT, tenant_id, chosen, list(DOMAINS))
+            await connection.execute(queries.FORGET_FORMER, tenant_id, chosen)
+            await connection.execute(queries.INSERT_FORGOTTEN, tenant_id, chosen, reason)
+            await tell(connection, tenant_id, chosen)
+
+    async def forget_tenant(self, tenant_id: UUID) -> None:
+        """Delete all that is kept of a tenant, and tell every process."""
+        async with self.tx() as connection:
+            for sql in queries.DELETE_TENANT:
+                await connection.execute(sql, tenant_id)
+            await tell(connection, tenant_id, [None])
+
+    async def tell(self, tenant_id: UUID, subjects: Sequence[UUID | None] = (None,)) -> None:
+        """Let every process drop the keys of some subjects, or (None) of a tenant."""
+        async with self.tx() as connection:
+            await tell(connection, tenant_id, subjects)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await pool.close()
+        except TimeoutError:
+            pool.terminate()
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator["PoolConnectionProxy[asyncpg.Record]"]:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                # Nothing connects here yet, for the pool may be empty; one that is ready returns at once.
+                pool = await self._ready()
+                connection = await pool.acquire()
+        except (*_AWAY, asyncpg.InterfaceError) as error:
+            raise unavailable() from error
+        try:
+            yield connection
+        except asyncpg.InterfaceError as error:
+            # This is what asyncpg raises of a connection that broke before, and of our own mistakes.
+            if not connection.is_closed():
+                raise
+            raise unavailable() from error
+        except _AWAY as error:
+            raise unavailable() from error
+        finally:
+            with contextlib.suppress(*_AWAY, asyncpg.InterfaceError):
+                await pool.release(connection)
+
+    def _ready(self) -> "asyncpg.Pool[asyncpg.Record]":
+        if self._pool is None:
+            self._pool = asyncpg.create_pool(
+                self._dsn,
+                min_size=0,
+                max_size=self._connections,
+                timeout=self._timeout_s,
+                command_timeout=self._timeout_s,
+                max_inactive_connection_lifetime=300,
+                server_settings={"search_path": SCHEMA, "jit": "off", "application_name": "billfold keys"},
+            )
+        return self._pool
+
+
+async def tell(connection: Any, tenant_id: UUID, subjects: Sequence[UUID | None]) -> None:
+    """Let every process drop the keys of some subjects, or (None) of a tenant, once the transaction has committed."""
+    last = await connection.fetchval(queries.NEXT_NUMBERS, len(subjects))
+    await connection.execute(queries.INSERT_EVICTIONS, last, len(subjects), tenant_id, subjects)
+    await connection.execute(queries.DELETE_OLD_EVICTIONS)
