@@ -79,10 +79,11 @@ lines AS (
 moved AS (
     INSERT INTO transfers (
         id, kind, from_wallet_id, to_wallet_id, cash_account_id, amount_minor, currency, from_balance_after_minor,
-        to_balance_after_minor, description, metadata, effective_at, recorded_at)
+        to_balance_after_minor, description, metadata, effective_at, recorded_at, actor)
     SELECT e.id, e.kind, CASE e.kind WHEN 'transfer' THEN e.from_wallet_id END, e.to_wallet_id,
         CASE e.kind WHEN 'top_up' THEN e.debit_id END, e.amount, 'EUR',
-        CASE e.kind WHEN 'transfer' THEN -e.debit_after END, -e.credit_after, NULL, '{}', e.effective_at, e.recorded_at
+        CASE e.kind WHEN 'transfer' THEN -e.debit_after END, -e.credit_after, NULL, '{}', e.effective_at, e.recorded_at,
+        'cli_bench'
     FROM entry AS e ORDER BY e.i
 )
 SELECT string_agg(sha256('\\x00'::bytea || convert_to(concat_ws(E'\\n',

@@ -271,7 +271,12 @@ class PostingRecord(_Line, frozen=True, kw_only=True, tag="posting"):
 
 
 class TransferRecord(_Line, frozen=True, kw_only=True, tag="transfer"):
-    """Money that moved between wallets, into one or out of one; it has the id of its journal entry."""
+    """Money that moved between wallets, into one or out of one; it has the id of its journal entry.
+
+    Attributes:
+        actor: Who ordered it, for the audit trail; exports before 1.0 don't say it.
+        request_id: In which request.
+    """
 
     id: UUID
     kind: str
@@ -286,6 +291,8 @@ class TransferRecord(_Line, frozen=True, kw_only=True, tag="transfer"):
     metadata: dict[str, str]
     effective_at: datetime
     recorded_at: datetime
+    actor: str = "unknown"
+    request_id: str | None = None
 
 
 class ReversalRecord(_Line, frozen=True, kw_only=True, tag="reversal"):

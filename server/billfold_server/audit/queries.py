@@ -1,10 +1,12 @@
 """The SQL of the audit trail."""
 
-from typing import Final
+from typing import Any, Final
+from uuid import UUID
 
+from billfold_server.db.filters import Filter
 from billfold_server.db.sets import Columns
 
-__all__ = ["DELETE", "INSERT", "LIST", "RECORDS"]
+__all__ = ["DELETE", "INSERT", "LIST", "RECORDS", "moved"]
 
 _PLAIN: Final = ("actor", "action", "object_id", "reason", "request_id", "recorded_at")
 
@@ -39,3 +41,16 @@ DELETE FROM audit_records WHERE recorded_at < $1 AND id IN (
     SELECT id FROM audit_records WHERE id < $2 ORDER BY id LIMIT $3
 )
 """
+
+
+def moved(kind: str, *, transfer_id: UUID | None, before: UUID | None, limit: int) -> tuple[str, list[Any]]:
+    """Return the query for transfers, top-ups or withdrawals, the newest first, and its parameters.
+
+    Their own rows say who made them in which request, so the audit trail has no records of its own for them.
+    """
+    where = Filter()
+    where.add("kind = $", kind)
+    where.add("id = $", transfer_id)
+    where.add("id < $", before)
+    columns = "id, actor, request_id, recorded_at"
+    return f"SELECT {columns} FROM transfers WHERE {where} ORDER BY id DESC LIMIT {limit:d}", where.values  # noqa: S608 - constants

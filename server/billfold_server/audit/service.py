@@ -3,11 +3,14 @@
 A record is written by the transaction that changes what it tells of, so there is no change without its record and no
 record of a change that was rolled back. The role that serves requests may add records and read them, and nothing else;
 what is more than a year old it may delete, which the tenant's retention does.
+
+What moves money between wallets, or in and out of them, has no second row here: its own row says who ordered it in
+which request, is never changed either, and is shown among the records (ADR 25).
 """
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 import msgspec
@@ -19,6 +22,7 @@ from billfold.ids import Prefix
 from billfold_server.audit import queries
 from billfold_server.db.sets import Write, write_all
 from billfold_server.tenancy.context import Caller
+from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = ["NewAuditRecord", "list_records", "new_record", "record", "sweep", "writes"]
 
@@ -117,7 +121,7 @@ async def list_records(
         limit: How many at most.
     """
     rows = await tx.fetch(queries.LIST, object_id, action, before, limit)
-    return [
+    records = [
         AuditRecord(
             id=ids.encode(Prefix.AUDIT_RECORD, row["id"]),
             actor=row["actor"],
@@ -130,6 +134,51 @@ async def list_records(
         )
         for row in rows
     ]
+    if isinstance(tx, TenantTx):
+        records += await _moved(tx, object_id, action, before, limit)
+        # Ids in their wire form are in the order in which they were made, too.
+        records.sort(key=_id, reverse=True)
+    return records[:limit]
+
+
+_MOVES: Final = {"transfer": Prefix.TRANSFER, "top_up": Prefix.TOP_UP, "withdrawal": Prefix.WITHDRAWAL}
+"""The kinds of what the audit trail tells from its own rows, with the prefixes of their ids."""
+
+
+async def _moved(
+    tx: TenantTx, object_id: str | None, action: str | None, before: UUID | None, limit: int
+) -> list[AuditRecord]:
+    """Return what moved money, as the audit trail tells it."""
+    found = []
+    for kind, prefix in _MOVES.items():
+        done = f"{kind}.posted"
+        if action not in {None, done}:
+            continue
+        transfer_id = None
+        if object_id is not None:
+            try:
+                transfer_id = ids.decode(prefix, object_id)
+            except ids.InvalidIdError:
+                continue
+        sql, values = queries.moved(kind, transfer_id=transfer_id, before=before, limit=limit)
+        found += [
+            AuditRecord(
+                id=ids.encode(Prefix.AUDIT_RECORD, row["id"]),
+                actor=row["actor"],
+                action=done,
+                object_id=ids.encode(prefix, row["id"]),
+                reason=None,
+                request_id=row["request_id"],
+                facts={},
+                recorded_at=row["recorded_at"],
+            )
+            for row in await tx.fetch(sql, *values)
+        ]
+    return found
+
+
+def _id(record: AuditRecord) -> str:
+    return record.id
 
 
 async def sweep(tx: Tx, before: datetime, limit: int) -> int:

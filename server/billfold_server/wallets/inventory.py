@@ -76,6 +76,14 @@ INVENTORY: Final = Inventory(
         ),
         PersonalColumn(
             table="transfers",
+            column="actor",
+            category="identifier",
+            owner="user",
+            plain_because="an id of a user or client, which says nothing once the user is forgotten",
+            kept="ledger",
+        ),
+        PersonalColumn(
+            table="transfers",
             column="metadata",
             category="free_text",
             owner="party",
@@ -101,7 +109,7 @@ INVENTORY: Final = Inventory(
             because="amounts, times and ids, which stay exact when a person is forgotten",
             columns=(
                 "id kind from_wallet_id to_wallet_id cash_account_id amount_minor currency from_balance_after_minor "
-                "to_balance_after_minor effective_at recorded_at"
+                "to_balance_after_minor effective_at recorded_at request_id"
             ),
         ),
     ),

@@ -373,7 +373,7 @@ def _sides(draft: Draft, body: Movement) -> tuple[AccountRow, AccountRow]:
 
 
 def move(draft: Draft, body: Movement) -> TransferRow:
-    """Move money and keep the record of it.
+    """Move money and keep the record of it, by which the audit trail knows of it, too.
 
     Raises:
         ProblemError: The narrower class says what refuses it.
@@ -410,6 +410,8 @@ def move(draft: Draft, body: Movement) -> TransferRow:
         metadata=body.metadata,
         effective_at=entry.effective_at,
         recorded_at=entry.recorded_at,
+        actor=draft.caller.actor,
+        request_id=draft.caller.request_id,
     )
     draft.put(row)
     return row
@@ -428,9 +430,7 @@ _POSTED = {"transfer": "transfer.posted", "top_up": "top_up.posted", "withdrawal
 def _move(draft: Draft, body: Movement) -> Reply:
     row = move(draft, body)
     response = row.to_response()
-    what = _POSTED[body.kind]
-    draft.event(what, response.id, response)
-    draft.audit(what, response.id)
+    draft.event(_POSTED[body.kind], response.id, response)
     return Reply(_CREATED, response)
 
 

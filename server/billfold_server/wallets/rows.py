@@ -115,12 +115,16 @@ class AliasRow(msgspec.Struct, frozen=True, kw_only=True):
 class TransferRow(msgspec.Struct, frozen=True, kw_only=True):
     """Money that moved between wallets, into one from outside, or out of one. Never changed once written.
 
+    The audit trail tells of it from this row (``audit.queries``).
+
     Attributes:
         id: That of its journal entry, too.
         kind: ``transfer``, ``top_up`` or ``withdrawal``.
         from_wallet_id: Absent for a top-up.
         to_wallet_id: Absent for a withdrawal.
         cash_account_id: Where the outside's money is kept; absent for a transfer.
+        actor: Who ordered it.
+        request_id: In which request.
         reversed_minor: How much of it has been undone; read beside the row, not kept in it.
     """
 
@@ -137,6 +141,8 @@ class TransferRow(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, str]
     effective_at: datetime
     recorded_at: datetime
+    actor: str
+    request_id: str | None
     reversed_minor: int = 0
 
     @property

@@ -31,7 +31,7 @@ ALIAS_COLUMNS: Final = "a.id, a.wallet_id, a.scheme, a.value, a.normal_value, a.
 TRANSFER_COLUMNS: Final = (
     "t.id, t.kind, t.from_wallet_id, t.to_wallet_id, t.cash_account_id, t.amount_minor, t.currency, "
     "t.from_balance_after_minor, t.to_balance_after_minor, t.description, t.metadata, "
-    "t.effective_at, t.recorded_at"
+    "t.effective_at, t.recorded_at, t.actor, t.request_id"
 )
 
 
@@ -217,6 +217,8 @@ class _Transfers:
             [row.metadata for row in rows],
             [row.effective_at for row in rows],
             [row.recorded_at for row in rows],
+            [row.actor for row in rows],
+            [row.request_id for row in rows],
         )
         return [Write(_INSERT_TRANSFERS, arguments)]
 
@@ -235,6 +237,8 @@ _TRANSFERS: Final = Columns(
     metadata="jsonb",
     effective_at="timestamptz",
     recorded_at="timestamptz",
+    actor="text",
+    request_id="text",
 )
 _INSERT_TRANSFERS: Final = (
     f"INSERT INTO transfers ({_TRANSFERS.names}) SELECT {_TRANSFERS.values} FROM {_TRANSFERS.rows}"  # noqa: S608 - constants

@@ -50,3 +50,5 @@ class Transfers(Table, tablename="transfers", db=ENGINE):
     metadata = JSONB(default=None)
     effective_at = Timestamptz(default=None)
     recorded_at = Timestamptz(default=None)
+    actor = Text(default=None)
+    request_id = Text(null=True, default=None)

@@ -52,9 +52,10 @@ def filling(month: date, place: int) -> Iterator[str]:
         """  # noqa: S608
     yield f"""
         INSERT INTO transfers (
-            id, kind, from_wallet_id, to_wallet_id, amount_minor, currency, metadata, effective_at, recorded_at)
+            id, kind, from_wallet_id, to_wallet_id, amount_minor, currency, metadata, effective_at, recorded_at,
+            actor)
         SELECT {id_}, 'transfer', {uuid_of(f"n % {ACCOUNTS} + 1")}, {uuid_of(f"(n + 1) % {ACCOUNTS} + 1")}, 1, 'EUR',
-            '{{}}', {late}, {at}
+            '{{}}', {late}, {at}, 'cli_test'
         FROM generate_series(1, {EACH}) AS n
     """  # noqa: S608
 

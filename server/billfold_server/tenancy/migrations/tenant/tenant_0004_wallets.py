@@ -42,7 +42,7 @@ _STATEMENTS = (
     )
     """,
     "CREATE INDEX wallet_aliases_wallet ON wallet_aliases (wallet_id, id DESC)",
-    # A transfer has the id of its journal entry.
+    # A transfer has the id of its journal entry. Who ordered it, and in which request, is its place in the audit trail.
     """
     CREATE TABLE transfers (
         id uuid NOT NULL,
@@ -58,6 +58,8 @@ _STATEMENTS = (
         metadata jsonb NOT NULL,
         effective_at timestamptz NOT NULL,
         recorded_at timestamptz NOT NULL,
+        actor text NOT NULL,
+        request_id text,
         PRIMARY KEY (kind, id),
         CONSTRAINT transfers_sides CHECK (
             (from_wallet_id IS NOT NULL) = (kind IN ('transfer', 'withdrawal'))
