@@ -201,16 +201,14 @@ def build_services(settings: Settings, *, clock: Clock | None = None) -> Service
         clock=clock,
         database=database,
         registry=registry,
-        tenants=Tenants(database, _administrator(settings, keyring), registry, isolation=settings.default_isolation),
-        identity=Identity(
-            database=database,
-            keyring=keyring,
-            clock=clock,
-            base_url=settings.base_url,
-            token_ttl_s=settings.access_token_ttl_s,
-            production=settings.production,
-            mtls_base_url=settings.mtls_base_url,
+        tenants=Tenants(
+            database,
+            _administrator(settings, keyring),
+            registry,
+            isolation=settings.default_isolation,
+            forget_keys=keys.forget_tenant,
         ),
+        identity=_identity(settings, database, keyring, clock),
         limits=ClientLimits(buckets, settings),
         keyring=keyring,
         keys=keys,
@@ -225,9 +223,22 @@ def build_services(settings: Settings, *, clock: Clock | None = None) -> Service
         ),
     )
     details.register(WALLET_ACCESS)
+    services.metrics.follow(keys)
     services.approvals = Approvals(services)
     _add_background(services)
     return services
+
+
+def _identity(settings: Settings, database: Database, keyring: Keyring, clock: Clock) -> Identity:
+    return Identity(
+        database=database,
+        keyring=keyring,
+        clock=clock,
+        base_url=settings.base_url,
+        token_ttl_s=settings.access_token_ttl_s,
+        production=settings.production,
+        mtls_base_url=settings.mtls_base_url,
+    )
 
 
 def _add_background(services: Services) -> None:

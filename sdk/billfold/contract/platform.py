@@ -43,6 +43,20 @@ class TenantState(StrEnum):
     DELETING = "deleting"
 
 
+KeysState = Literal[
+    "ok",
+    "sealed",
+    "standby",
+    "unreachable",
+    "slow",
+    "forbidden",
+    "failing",
+    "key_store_unreachable",
+    "not_configured",
+]
+"""Whether keys are to be had, or why not."""
+
+
 class Health(Response, frozen=True, kw_only=True):
     """That the server can be relied on."""
 
@@ -51,6 +65,13 @@ class Health(Response, frozen=True, kw_only=True):
         list[str],
         Meta(description="What should be seen to soon, though all is served: certificates that end, for one."),
     ] = []
+    keys: Annotated[
+        KeysState,
+        Meta(
+            description="Whether the keys to what is sealed are in reach, or why not. Without them cards and other "
+            "sealed data are refused with `keys_unavailable`, and everything else is served."
+        ),
+    ] = "ok"
 
 
 class TenantInfo(Response, frozen=True, kw_only=True):

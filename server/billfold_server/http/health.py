@@ -53,7 +53,8 @@ async def get_live(call: Call) -> Health:
 async def get_ready(call: Call) -> Health:
     """Tell whether requests can be served: the database answers, and its schema is there.
 
-    Warnings make no difference to who asks; they are for monitoring.
+    Warnings and the state of keys make no difference to who asks; they are for monitoring. The ledger needs no keys, so
+    a worker without them is left in its place.
     """
     readiness = call.services.rooms.setdefault("readiness", _Readiness(call.services.database))
     try:
@@ -62,7 +63,8 @@ async def get_ready(call: Call) -> Health:
     except (TimeoutError, errors.Overloaded):
         raise errors.DatabaseUnavailable("the database doesn't answer in time") from None
     rotation = call.services.rooms.get("rotation")
-    return Health(status="ok", warnings=[] if rotation is None else rotation.warnings(call.services.clock.now()))
+    warnings = [] if rotation is None else rotation.warnings(call.services.clock.now())
+    return Health(status="ok", warnings=warnings, keys=call.services.keys.standing.reason or "ok")
 
 
 @routes.get("/metrics", response_media_type="text/plain; version=0.0.4; charset=utf-8", in_document=False)

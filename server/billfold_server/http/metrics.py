@@ -8,7 +8,7 @@ import asyncio
 import os
 from bisect import bisect_left
 from collections import Counter as Counts
-from typing import Final
+from typing import Any, Final, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -46,6 +46,31 @@ class _Tally:
     def __init__(self) -> None:
         self.buckets = [0] * (len(_BUCKETS_S) + 1)
         self.sum_s = 0.0
+
+
+class _Standing(Protocol):
+    @property
+    def ok(self) -> bool:
+        """Whether keys are in reach."""
+
+
+class _Keys(Protocol):
+    """What is told of keys."""
+
+    domain: Any
+    counts: Counts[str]
+    failures: Counts[str]
+
+    @property
+    def standing(self) -> _Standing:
+        """Whether keys are in reach."""
+
+
+def _taken(counts: Counts[str]) -> Counts[str]:
+    """Return what was counted since the last time."""
+    taken = counts.copy()
+    counts.clear()
+    return taken
 
 
 class Metrics:
@@ -94,6 +119,23 @@ class Metrics:
             registry=self.registry,
             multiprocess_mode="livemax",
         )
+        self._keys = Counter(
+            "billfold_keys_total",
+            "What was done with keys: found in the cache, loaded, asked of the backend, sealed with, evicted.",
+            ["domain", "event"],
+            registry=self.registry,
+        )
+        self._keys_failed = Counter(
+            "billfold_keys_failures_total", "Keys that were out of reach.", ["domain", "reason"], registry=self.registry
+        )
+        self._keys_available = Gauge(
+            "billfold_keys_available",
+            "Whether keys are in reach.",
+            ["domain"],
+            registry=self.registry,
+            multiprocess_mode="livemin",
+        )
+        self._followed: list[_Keys] = []
         self._together = _TOGETHER in os.environ
         self._tallies: dict[tuple[str, str, int], _Tally] = {}
         self._codes: Counts[str] = Counts()
@@ -130,9 +172,19 @@ class Metrics:
         """Note whether what lies in a file that may change is what is used."""
         self._unusable.labels(file).set(0 if usable else 1)
 
+    def follow(self, keys: "_Keys") -> None:
+        """Report what a process does with the keys of a domain, too."""
+        self._followed.append(keys)
+
     def report(self) -> None:
         """Add to Prometheus's counters what was counted since the last time."""
         self._due = None
+        for keys in self._followed:
+            for event, times in _taken(keys.counts).items():
+                self._keys.labels(keys.domain, event).inc(times)
+            for reason, times in _taken(keys.failures).items():
+                self._keys_failed.labels(keys.domain, reason).inc(times)
+            self._keys_available.labels(keys.domain).set(keys.standing.ok)
         tallies, self._tallies = self._tallies, {}
         for (method, route, status), tally in tallies.items():
             self._requests.labels(method, route, str(status)).inc(sum(tally.buckets))

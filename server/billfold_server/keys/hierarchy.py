@@ -11,7 +11,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 from uuid import UUID
 
 import asyncpg
@@ -21,7 +21,7 @@ import structlog
 from billfold import errors, ids
 from billfold_server.db.engine import ENGINE
 from billfold_server.keys import queries, rules
-from billfold_server.keys.backends import TenantKey, Wrapped
+from billfold_server.keys.backends import Health, Reason, TenantKey, Wrapped
 from billfold_server.keys.backends.registry import Backends
 from billfold_server.keys.cache import Bounded, Limits, OpenKey
 from billfold_server.keys.evictions import Evictions
@@ -33,6 +33,7 @@ __all__ = ["PLATFORM_KEYS", "KeyOwner", "Keys"]
 
 _log = structlog.stdlib.get_logger("billfold.keys")
 
+_LOOK_S: Final = 5.0
 _ROUNDS: Final = 8
 """How often keys are looked for anew before we give up. Each round needs somebody else in the way of the one before."""
 
@@ -96,6 +97,8 @@ class Keys:
         self.domain: Domain = domain
         self.limits = limits = limits or Limits()
         self.counts: Counter[str] = Counter()
+        self.failures: Counter[str] = Counter()
+        self.standing = Health(ok=True)
         self.evictions = Evictions(store, self, stale_s=limits.stale_s, monotonic=monotonic)
         self._keys: Bounded[UUID, OpenKey] = Bounded(limits.keys, limits.keep_s, monotonic)
         self._current: Bounded[tuple[UUID, UUID], OpenKey] = Bounded(limits.keys, limits.keep_s, monotonic)
@@ -167,7 +170,11 @@ class Keys:
             if not missing:
                 return Opener(tenant.id, self.domain, known)
             before = self._evicted
-            loaded = await self._load(tenant.id, missing)
+            try:
+                loaded = await self._load(tenant.id, missing)
+            except errors.KeysUnavailable as error:
+                self.failures[str(error.reason)] += 1
+                raise
             if before == self._evicted:
                 known |= loaded
                 # What the key store doesn't have is no key of this tenant and domain.
@@ -216,8 +223,22 @@ class Keys:
         self.evict(tenant.id, None)
 
     async def run(self) -> None:
-        """Follow what is forgotten elsewhere, until cancelled."""
-        await self.evictions.run()
+        """Follow what is forgotten elsewhere, and whether keys are in reach, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.evictions.run())
+            while True:
+                await self.look()
+                await asyncio.sleep(_LOOK_S)
+
+    async def look(self) -> Health:
+        """See whether the key store and the backend that wraps what is new answer, and note it as ``standing``."""
+        try:
+            await self.store.fetch(queries.HEAD)
+        except errors.KeysUnavailable as error:
+            self.standing = Health(ok=False, reason=cast("Reason", error.reason))
+        else:
+            self.standing = await self.backends.current.health()
+        return self.standing
 
     async def close(self) -> None:
         """Give back what it holds."""
@@ -299,8 +320,9 @@ class Keys:
         for each in wanted:
             del self._under_way[tenant_id, each]
         # All who waited may have gone, and an error that nobody looks at would be logged.
-        if not task.cancelled() and task.exception() is not None:
-            self.counts["errors"] += 1
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, errors.KeysUnavailable):
+            self.failures[str(error.reason)] += 1
 
     async def _reserve(self, tenant_id: UUID, subjects: Sequence[UUID], seals: int) -> None:
         """Cache the current keys of subjects with seals that are ours, and make those that are missing or spent."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -217,6 +217,7 @@ class Tenants:
             tenants can be shown, suspended and resumed, and nothing else.
         registry: The process's own registry, which is told of changes at once.
         isolation: How a tenant is kept apart whose manifest doesn't say.
+        forget_keys: Destroys the keys of a tenant that is deleted.
     """
 
     def __init__(
@@ -226,7 +227,9 @@ class Tenants:
         registry: Registry | None = None,
         *,
         isolation: Isolation = "login",
+        forget_keys: Callable[[Record], Awaitable[None]] | None = None,
     ) -> None:
+        self._forget_keys = forget_keys
         self._isolation: Isolation = isolation
         self._database = database
         self._admin = administrator
@@ -310,6 +313,9 @@ class Tenants:
         deployment = await self._database.deployment()
         names = record.names(deployment)
         await admin.drop(names)
+        if self._forget_keys is not None:
+            # By now nobody can ask for a new one, and copies of the data that are kept elsewhere say nothing any more.
+            await self._forget_keys(record)
         async with self._database.platform_tx() as tx:
             revision = await tx.fetchval(queries.NEXT_REVISION)
             await tx.execute(queries.DELETE_HOSTS, record.id)

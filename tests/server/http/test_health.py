@@ -39,3 +39,19 @@ class TestReadiness:
             assert (await client.get("/health/live")).status_code == 200
         await app.state.services.engine.close()
         await app.state.services.database.close()
+
+    async def test_goes_on_without_keys_and_says_so(self, live: LiveServer) -> None:
+        """The ledger needs no keys, so a worker without them stays in its place; monitoring is told why."""
+        settings = msgspec.structs.replace(live.settings, key_store_url=Secret("postgresql://nobody@127.0.0.1:1/none"))
+        app: Any = build_app(settings)
+        services = app.state.services
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
+            assert (await client.get("/health/ready")).json()["keys"] == "ok"
+            await services.keys.look()
+            answer = await client.get("/health/ready")
+            assert (answer.status_code, answer.json()["keys"]) == (200, "key_store_unreachable")
+            told = (await client.get("/metrics")).text
+            assert 'billfold_keys_available{domain="data"} 0.0' in told
+        await services.keys.close()
+        await services.engine.close()
+        await services.database.close()
