@@ -1,5 +1,6 @@
 """The fixtures that tests of any room may use."""
 
+from tests.openbao import openbao
 from tests.tenants import tenancy, tenancy_template
 
-__all__ = ["tenancy", "tenancy_template"]
+__all__ = ["openbao", "tenancy", "tenancy_template"]

@@ -2,20 +2,25 @@
 
 import contextlib
 import importlib.util
+import ipaddress
+import json
 import os
 import secrets
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import hvac
 import pytest
 import requests
+from cryptography import x509
 
-__all__ = ["OpenBao", "binary", "running"]
+from tests.server.certificates import SERVER, authority, issue
+
+__all__ = ["OpenBao", "binary", "free_ports", "openbao", "running"]
 
 
 class OpenBao:
@@ -23,12 +28,37 @@ class OpenBao:
 
     Attributes:
         url: Where it listens.
+        tls_url: Where it listens for TLS, too.
+        folder: Where its log is, and what belongs to its TLS.
         root: A client that may do everything.
     """
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, tls_url: str, token: str, folder: Path) -> None:
         self.url = url
+        self.tls_url = tls_url
+        self.folder = folder
         self.root = hvac.Client(url, token=token, timeout=10)
+
+    @property
+    def ca_file(self) -> str:
+        """The authority of its certificate."""
+        return str(self.folder / "authority.pem")
+
+    @contextlib.contextmanager
+    def sealed(self) -> Iterator[None]:
+        """Seal it until the block ends."""
+        self.root.sys.seal()
+        try:
+            yield
+        finally:
+            self.unseal()
+
+    def unseal(self) -> None:
+        """Unseal it, if it is sealed; what it kept is there again."""
+        said = (self.folder / "openbao.log").read_text()
+        key = said.partition("Unseal Key: ")[2].split()[0]
+        self.root.sys.submit_unseal_key(key)
+        _until(lambda: isinstance(self.root.sys.read_health_status(method="GET"), dict), "unsealed")
 
     def make_key(self, kind: str, name: str | None = None) -> str:
         """Make a key in the transit engine, and return its name."""
@@ -42,10 +72,30 @@ class OpenBao:
         self.root.sys.create_or_update_policy(name, policy)
         return hvac.Client(self.url, token=self.token_for(name), timeout=10)
 
+    def make_approle(self, name: str, policies: list[str], **options: Any) -> tuple[str, str]:
+        """Make an AppRole with some policies, and return its role id and a secret id."""
+        approle = self.root.auth.approle
+        self.enable("approle")
+        approle.create_or_update_approle(name, token_policies=policies, **options)
+        role_id = str(approle.read_role_id(name)["data"]["role_id"])
+        return role_id, str(approle.generate_secret_id(name)["data"]["secret_id"])
+
+    def enable(self, method: str) -> None:
+        """Enable an auth method under its own name, unless it is."""
+        if f"{method}/" not in self.root.sys.list_auth_methods()["data"]:
+            self.root.sys.enable_auth_method(method)
+
     def token_for(self, policy: str, **options: Any) -> str:
         """Return a token with a policy."""
         token = self.root.auth.token.create(policies=[policy], no_parent=True, **options)
         return str(token["auth"]["client_token"])
+
+
+@pytest.fixture(scope="session")
+def openbao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBao]:
+    """A running OpenBao, one for all tests of a process."""
+    with running(tmp_path_factory.mktemp("openbao")) as server:
+        yield server
 
 
 def binary() -> Path:
@@ -60,15 +110,15 @@ def binary() -> Path:
 @contextlib.contextmanager
 def running(folder: Path) -> Iterator[OpenBao]:
     """Run a server until the block ends. Everything that it knows is in its memory."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address, tls_address = (f"127.0.0.1:{port}" for port in free_ports(2))
     token = secrets.token_hex(16)
     command = [str(binary()), "server", "-dev", "-dev-no-store-token", f"-dev-listen-address={address}"]
+    command.append(f"-config={_tls_listener(folder, tls_address)}")
     environment = {"HOME": str(folder), "PATH": os.environ["PATH"], "BAO_DEV_ROOT_TOKEN_ID": token}
     with (folder / "openbao.log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log)
         try:
-            server = OpenBao(f"http://{address}", token)
+            server = OpenBao(f"http://{address}", f"https://{tls_address}", token, folder)
             _wait(server, process)
             server.root.sys.enable_secrets_engine("transit")
             yield server
@@ -77,13 +127,37 @@ def running(folder: Path) -> Iterator[OpenBao]:
             process.wait(20)
 
 
+def free_ports(count: int) -> list[int]:
+    """Return ports that nobody listens on."""
+    with contextlib.ExitStack() as held:
+        listeners = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [listener.getsockname()[1] for listener in listeners]
+
+
+def _tls_listener(folder: Path, address: str) -> Path:
+    names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    issuer = authority("Vault's authority")
+    issuer.write(folder, "authority")
+    certificate, key = issue("vault", issuer, purposes=(SERVER,), names=names).write(folder, "server")
+    config = folder / "tls.json"
+    listener = {"address": address, "tls_cert_file": certificate, "tls_key_file": key}
+    config.write_text(json.dumps({"listener": [{"tcp": listener}]}))
+    return config
+
+
 def _wait(server: OpenBao, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
+    def is_up() -> bool:
         assert process.poll() is None, "OpenBao didn't start"
         with contextlib.suppress(requests.ConnectionError):
             # The body where it is up and unsealed, otherwise the response.
-            if isinstance(server.root.sys.read_health_status(method="GET"), dict):
-                return
-        time.sleep(0.05)
-    raise AssertionError("OpenBao wasn't ready in time")
+            return isinstance(server.root.sys.read_health_status(method="GET"), dict)
+        return False
+
+    _until(is_up, "ready")
+
+
+def _until(done: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 30
+    while not done():
+        assert time.monotonic() < deadline, f"OpenBao wasn't {what} in time"
+        time.sleep(0.02)

@@ -5,7 +5,6 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,18 +13,11 @@ import pytest
 
 from billfold import errors
 from billfold.keys import KeyForbidden, KeyProblem, KeyUnavailable, KeyUnusable, Signer, VaultTransitKey
-from tests.openbao import OpenBao, running
+from tests.openbao import OpenBao
 from tests.sdk.keys.checking import verifies
 
 TYPES = {"ecdsa-p256": "ES256", "rsa-2048": "PS256", "rsa-3072": "PS256", "ed25519": "EdDSA"}
 MAY_SIGN = 'path "transit/sign/*" { capabilities = ["update"] } path "transit/keys/*" { capabilities = ["read"] }'
-
-
-@pytest.fixture(scope="module")
-def openbao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBao]:
-    """A running OpenBao."""
-    with running(tmp_path_factory.mktemp("openbao")) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
@@ -102,10 +94,7 @@ class TestLoggingIn:
     def test_again_follows_a_token_that_has_ended(self, openbao: OpenBao, transit: dict[str, str]):
         """By AppRole, once for all threads that were refused."""
         openbao.root.sys.create_or_update_policy("may-sign", MAY_SIGN)
-        openbao.root.sys.enable_auth_method("approle")
-        openbao.root.auth.approle.create_or_update_approle("partner", token_policies=["may-sign"])
-        role_id = openbao.root.auth.approle.read_role_id("partner")["data"]["role_id"]
-        secret_id = openbao.root.auth.approle.generate_secret_id("partner")["data"]["secret_id"]
+        role_id, secret_id = openbao.make_approle("partner", ["may-sign"])
         logins: list[int] = []
 
         def login(client: Any) -> None:

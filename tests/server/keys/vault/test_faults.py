@@ -1,0 +1,228 @@
+"""A Vault that is away, slow, broken or another's: told at once and alike, and gone when it is (a real OpenBao)."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from billfold_server.keys.backends.vault import VaultBackend
+from billfold_server.keys.rules import SealBroken
+from tests.openbao import OpenBao, free_ports
+from tests.server.keys.vault.kit import (
+    Proxy,
+    a_key,
+    answering,
+    approle,
+    opened,
+    proxied,
+    recovers,
+    refused,
+    set_up,
+    works,
+)
+
+
+@pytest.fixture
+async def proxy(openbao: OpenBao) -> AsyncIterator[Proxy]:
+    """A way to Vault that can be made a bad one."""
+    async with proxied(openbao) as made:
+        yield made
+
+
+@pytest.fixture
+async def backend(openbao: OpenBao, proxy: Proxy, tmp_path: Path) -> AsyncIterator[VaultBackend]:
+    """A backend that has been working through that."""
+    async with opened(openbao, tmp_path, address=proxy.address) as made:
+        await works(made)
+        yield made
+
+
+class TestAVaultThat:
+    async def test_is_sealed_says_so_and_is_used_again_when_it_is_unsealed(
+        self, openbao: OpenBao, backend: VaultBackend
+    ):
+        """Neither health nor calls need a restart."""
+        key = a_key()
+        await backend.ensure(key)
+        wrapped = await backend.wrap(key, b"p" * 32, b"")
+        with openbao.sealed():
+            for _ in range(5):
+                assert await refused(backend.unwrap(key, wrapped, b"")) == "sealed"
+            assert (await backend.health()).reason == "sealed"
+        await recovers(backend)
+        assert await backend.unwrap(key, wrapped, b"") == b"p" * 32
+        assert (await backend.health()).ok
+
+    async def test_is_sealed_when_we_come_is_used_once_it_is_not(self, openbao: OpenBao, tmp_path: Path):
+        """A server starts without it."""
+        settings = approle(openbao, tmp_path)
+        with openbao.sealed():
+            async with opened(openbao, tmp_path, **settings) as backend:
+                assert (await backend.health()).reason == "sealed"
+                assert await refused(backend.ensure(a_key())) == "sealed"
+                openbao.unseal()
+                await recovers(backend)
+
+    async def test_is_slow_is_given_up_in_time_and_off_the_event_loop(self, backend: VaultBackend, proxy: Proxy):
+        """Many wait together for as long as one; the loop goes on, and in the end nobody waits at all."""
+        proxy.delay_s = 5.0
+        lags: list[float] = []
+        ticking = asyncio.create_task(_tick(lags))
+        began = time.monotonic()
+        reasons = await asyncio.gather(*(refused(backend.ensure(a_key())) for _ in range(30)))
+        assert set(reasons) == {"slow"}
+        assert time.monotonic() - began < 2
+        again = time.monotonic()
+        assert await refused(backend.ensure(a_key())) == "slow"
+        assert time.monotonic() - again < 0.2
+        ticking.cancel()
+        assert len(lags) > 20
+        assert max(lags) < 0.5
+        proxy.delay_s = 0.0
+        await recovers(backend)
+
+    async def test_sends_its_answer_in_drops_is_slow(self, openbao: OpenBao, tmp_path: Path):
+        """Each drop is in time, and all of them aren't."""
+        with answering() as other:
+            other.answer = (200, {}, b" " * 100)
+            other.drop_s = 0.05
+            async with opened(openbao, tmp_path, address=other.url) as backend:
+                backend._patience_s = 0.4
+                assert await refused(backend.ensure(a_key())) == "slow"
+                # The thread has let go, too.
+                async with asyncio.timeout(1):
+                    await backend._in_thread(lambda: None, patience_s=1)
+
+    async def test_cuts_connections_is_unreachable(self, backend: VaultBackend, proxy: Proxy):
+        """In the middle of a request, time and again."""
+        proxy.cut = True
+        assert await refused(backend.ensure(a_key())) == "unreachable"
+        proxy.cut = False
+        await recovers(backend)
+
+    async def test_is_not_there_is_unreachable(self, openbao: OpenBao, tmp_path: Path):
+        """Nobody listens at its address, or its name is nobody's."""
+        addresses = [f"http://127.0.0.1:{free_ports(1)[0]}", "https://vault.invalid"]
+        for address in addresses:
+            async with opened(openbao, tmp_path, address=address) as backend:
+                assert await refused(backend.ensure(a_key())) == "unreachable"
+                assert (await backend.health()).reason == "unreachable"
+
+    @pytest.mark.parametrize(
+        ("status", "body", "reason"),
+        [
+            (200, b"<html>It works!</html>", "garbage"),
+            (200, b"[]", "garbage"),
+            (200, b"\xff", "garbage"),
+            (200, b'{"auth": {"client_token": "t"}}', "garbage"),
+            (200, b" " * 5_000_000, "garbage"),
+            (400, b"<html>Bad request</html>", "garbage"),
+            (404, b"<html>Not here</html>", "garbage"),
+            (400, b'{"errors": ["no"]}', "login_refused"),
+            (403, b'{"errors": ["no"]}', "login_refused"),
+            (307, b"", "standby"),
+            (412, b'{"errors": ["behind"]}', "standby"),
+            (429, b'{"errors": ["quota"]}', "overloaded"),
+            (472, b"", "standby"),
+            (473, b"", "standby"),
+            (500, b'{"errors": ["internal error"]}', "failing"),
+            (501, b'{"errors": ["not initialized"]}', "not_initialized"),
+            (502, b"<html>Bad gateway</html>", "failing"),
+            (503, b'{"errors": ["Vault is sealed"]}', "sealed"),
+            (504, b"", "failing"),
+        ],
+    )
+    async def test_answers_something_else_is_told_apart(
+        self, openbao: OpenBao, tmp_path: Path, status: int, body: bytes, reason: str
+    ):
+        """Whatever comes, from it or from a proxy before it; no redirection is followed with a token."""
+        with answering() as other, answering() as elsewhere:
+            other.answer = (status, {"Location": f"{elsewhere.url}/v1/sys/health"}, body)
+            async with opened(openbao, tmp_path, address=other.url) as backend:
+                assert await refused(backend.ensure(a_key())) == reason
+            assert elsewhere.seen == []
+
+    async def test_has_a_key_that_it_would_hand_out_is_not_used(self, openbao: OpenBao, tmp_path: Path):
+        """Somebody has made it by hand, exportable or not derived."""
+        async with opened(openbao, tmp_path) as backend:
+            for options in ({"exportable": True, "derived": True}, {"derived": False}):
+                key = a_key()
+                openbao.root.secrets.transit.create_key(f"billfold-data-{key.tenant_id}", **options)
+                assert await refused(backend.ensure(key)) == "key_unfit"
+                assert await refused(backend.wrap(key, b"p", b"")) == "key_unfit"
+                backend._breaker.succeeded()
+
+    async def test_would_make_a_missing_key_makes_none(self, openbao: OpenBao, tmp_path: Path):
+        """Though the token may do everything."""
+        token = tmp_path / "root"
+        token.write_text(openbao.root.token)
+        async with opened(openbao, tmp_path, vault_login="token", vault_token_file=str(token)) as backend:
+            key = a_key()
+            for call in (backend.wrap(key, b"p", b""), backend.rotate(key), backend.versions(key)):
+                with pytest.raises(SealBroken):
+                    await call
+            names = openbao.root.secrets.transit.list_keys()["data"]["keys"]
+            assert f"billfold-data-{key.tenant_id}" not in names
+
+
+async def _tick(lags: list[float]) -> None:
+    while True:
+        before = time.monotonic()
+        await asyncio.sleep(0.02)
+        lags.append(time.monotonic() - before - 0.02)
+
+
+class TestABreaker:
+    async def test_lets_one_try_while_all_others_are_told_at_once(self, backend: VaultBackend, proxy: Proxy):
+        """A Vault that hangs costs one request its time, and not one each."""
+        proxy.delay_s = 5.0
+        backend._patience_s = 0.3
+        await asyncio.gather(*(refused(backend.ensure(a_key())) for _ in range(3)))
+        backend._breaker._opens_at = 0
+        took: list[float] = []
+
+        async def timed() -> None:
+            began = time.monotonic()
+            assert await refused(backend.ensure(a_key())) == "slow"
+            took.append(time.monotonic() - began)
+
+        await asyncio.gather(*(timed() for _ in range(20)))
+        assert sum(each > 0.25 for each in took) == 1
+
+    async def test_is_free_again_where_who_tried_went_away(self, backend: VaultBackend, proxy: Proxy):
+        """A request that is cancelled meanwhile says nothing of Vault."""
+        proxy.delay_s = 5.0
+        backend._patience_s = 0.3
+        await asyncio.gather(*(refused(backend.ensure(a_key())) for _ in range(3)))
+        backend._breaker._opens_at = 0
+        trying = asyncio.create_task(backend.ensure(a_key()))
+        await asyncio.sleep(0)
+        trying.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await trying
+        proxy.delay_s = 0.0
+        await works(backend)
+
+
+class TestWhatIsLogged:
+    async def test_names_neither_address_nor_token_nor_key(
+        self, openbao: OpenBao, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ):
+        """At the level debug, of what works and of what doesn't."""
+        caplog.set_level(logging.DEBUG)
+        set_up(openbao)
+        settings = approle(openbao, tmp_path)
+        key = a_key()
+        async with proxied(openbao) as proxy, opened(openbao, tmp_path, address=proxy.address, **settings) as backend:
+            await backend.ensure(key)
+            token = backend._session._held.granted.token  # type: ignore[union-attr]
+            proxy.cut = True
+            await refused(backend.ensure(key))
+            port = proxy.address.rpartition(":")[2]
+        assert "logged in to Vault" in caplog.text
+        assert "unreachable" in caplog.text
+        for secret in (token, settings["vault_role_id"], port, str(key.tenant_id), "/v1/"):
+            assert secret not in caplog.text
