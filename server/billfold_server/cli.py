@@ -14,7 +14,7 @@ import platform
 import sys
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -64,20 +64,20 @@ async def open_services() -> AsyncIterator["Services"]:
     from billfold_server.serving.database import find_database  # noqa: PLC0415
     from billfold_server.serving.instance import find_running  # noqa: PLC0415
     from billfold_server.serving.service import make_data_dir  # noqa: PLC0415
+    from billfold_server.serving.vault.using import development_vault  # noqa: PLC0415
 
     settings = msgspec.structs.replace(settings_here(), workers=1)
     running = find_running(make_data_dir(settings))
     if settings.public_url is None and running is not None and running.url is not None:
         # Addresses that the command shows are those of the server that runs, whatever port it was given.
         settings = msgspec.structs.replace(settings, public_url=running.url)
-    with progress() as step:
-        finding = find_database(settings, step=step)
-        found = await finding.__aenter__()
-    try:
-        async with app.open_services(found.settings) as services:
-            yield services
-    finally:
-        await finding.__aexit__(None, None, None)
+    async with AsyncExitStack() as stack:
+        with progress() as step:
+            # Who may give commands here may do with the development Vault what operators do with theirs.
+            vault = development_vault(settings, role="operator", step=step)
+            settings = await stack.enter_async_context(vault)
+            found = await stack.enter_async_context(find_database(settings, step=step))
+        yield await stack.enter_async_context(app.open_services(found.settings))
 
 
 @asynccontextmanager
@@ -203,8 +203,13 @@ def settings_here(**overrides: Any) -> Settings:
 @click.option(
     "--mtls-port", type=click.IntRange(0, 65_535), help="Port that asks for client certificates.  [--tls: 8443]"
 )
+@click.option(
+    "--vault/--no-vault",
+    default=None,
+    help="Wrap keys by a real Vault, started here for development.  [default: as the time before]",
+)
 @json_option
-def up(as_json: bool, **given: Any) -> None:  # noqa: FBT001
+def up(as_json: bool, vault: bool | None, **given: Any) -> None:  # noqa: FBT001
     """Run the server, with everything that it needs.
 
     Starts the embedded PostgreSQL, or uses the one that BILLFOLD_DATABASE_URL names; brings the schemas up to date;
@@ -223,7 +228,7 @@ def up(as_json: bool, **given: Any) -> None:  # noqa: FBT001
             click.echo(msgspec.json.encode(welcome).decode() if as_json else welcome.text())
             sys.stdout.flush()
 
-        code = asyncio.run(serve(settings, step=step, announce=announce))
+        code = asyncio.run(serve(settings, step=step, announce=announce, vault=vault))
     raise click.exceptions.Exit(code)
 
 

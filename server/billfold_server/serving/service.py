@@ -32,6 +32,7 @@ from billfold_server.serving.listening import is_any, listen, reachable_host
 from billfold_server.serving.orders import Orders, settings_sent
 from billfold_server.serving.supervisor import Supervisor
 from billfold_server.serving.tls.setting_up import DevelopmentFiles, ensure_certificates, with_certificates
+from billfold_server.serving.vault.using import development_vault
 from billfold_server.serving.welcome import (
     SANDBOX_FILE,
     Credentials,
@@ -123,11 +124,12 @@ class _Ready:
     files: DevelopmentFiles | None
 
 
-async def serve(settings: Settings, *, step: Step, announce: Announce) -> int:
+async def serve(settings: Settings, *, step: Step, announce: Announce, vault: bool | None = None) -> int:
     """Serve until a signal says to end, and return the exit code.
 
     Args:
         settings: As validated.
+        vault: Whether to run a Vault for development; where nobody says, as the time before.
         step: Is told what the start is doing.
         announce: Is told when requests are served.
 
@@ -136,7 +138,7 @@ async def serve(settings: Settings, *, step: Step, announce: Announce) -> int:
     """
     with Signals() as signals:
         async with AsyncExitStack() as stack:
-            ready = await signals.unless_stopped(_start(settings, stack, signals, step, announce))
+            ready = await signals.unless_stopped(_start(settings, stack, signals, step, announce, vault))
             if ready is not None:
                 await _run(ready, signals)
     if signals.insist.is_set() and signals.last is not None:
@@ -144,7 +146,9 @@ async def serve(settings: Settings, *, step: Step, announce: Announce) -> int:
     return Exit.OK
 
 
-async def _start(settings: Settings, stack: AsyncExitStack, signals: Signals, step: Step, announce: Announce) -> _Ready:
+async def _start(
+    settings: Settings, stack: AsyncExitStack, signals: Signals, step: Step, announce: Announce, vault: bool | None
+) -> _Ready:
     began = time.monotonic()
     data_dir = make_data_dir(settings)
     place = stack.enter_context(only_server(data_dir))
@@ -154,6 +158,7 @@ async def _start(settings: Settings, stack: AsyncExitStack, signals: Signals, st
     supervisor = Supervisor(listeners, settings.workers, **_shared_metrics(settings))
     try:
         await supervisor.prepare()
+        settings = await stack.enter_async_context(development_vault(settings, wanted=vault, step=step))
         found = await stack.enter_async_context(find_database(settings, step=step))
     finally:
         # Entered after the database, wherever that went, so that workers end before it does.

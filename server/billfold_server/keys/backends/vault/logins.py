@@ -17,7 +17,17 @@ from billfold_server.keys.backends.vault.answers import Forbidden, Refused, Trou
 from billfold_server.keys.backends.vault.link import Link
 from billfold_server.keys.rules import SealBroken, seal, unseal
 
-__all__ = ["Granted", "Login", "SecretIds", "by_approle", "by_certificate", "by_kubernetes", "by_token", "nobody"]
+__all__ = [
+    "Granted",
+    "Login",
+    "SecretIds",
+    "by_approle",
+    "by_certificate",
+    "by_kubernetes",
+    "by_token",
+    "keep_privately",
+    "nobody",
+]
 
 _LARGEST_BYTES: Final = 65_536
 
@@ -149,7 +159,7 @@ class SecretIds:
             secret_id = str(sys.unwrap()["data"]["secret_id"])
         except (Forbidden, Refused, KeyError, TypeError):
             raise Trouble("login_refused") from None
-        _replace(self._kept, seal(self._key, secret_id.encode(), _bound(token), nonce=secrets.token_bytes(12)))
+        keep_privately(self._kept, seal(self._key, secret_id.encode(), _bound(token), nonce=secrets.token_bytes(12)))
         return secret_id
 
 
@@ -157,7 +167,7 @@ def _bound(token: str) -> bytes:
     return b"billfold vault secret id\0" + token.encode()
 
 
-def _replace(path: Path, content: bytes) -> None:
+def keep_privately(path: Path, content: bytes) -> None:
     """Write a small file, whole or not at all, for us alone."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
