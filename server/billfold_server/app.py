@@ -191,7 +191,8 @@ def build_services(settings: Settings, *, clock: Clock | None = None) -> Service
         deployment_secret=database_secret(keyring),
         settings=PoolSettings(budget=settings.database_connections or CONNECTIONS),
     )
-    keys = open_keys(settings, keyring)
+    metrics = Metrics()
+    keys = open_keys(settings, keyring, observe=metrics.vault_called)
     registry = Registry(database)
     buckets = Buckets(
         Path(settings.data_dir) / "rate_limits", keyring.derive("rate limits"), shared=settings.workers > 1
@@ -214,7 +215,7 @@ def build_services(settings: Settings, *, clock: Clock | None = None) -> Service
         keys=keys,
         cursor_key=keyring.derive("cursors"),
         idempotency_key=keyring.derive("idempotency fingerprints"),
-        metrics=Metrics(),
+        metrics=metrics,
         engine=Engine(
             database,
             clock=clock,

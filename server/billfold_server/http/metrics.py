@@ -136,6 +136,12 @@ class Metrics:
             multiprocess_mode="livemin",
         )
         self._followed: list[_Keys] = []
+        self._vault_calls = Counter(
+            "billfold_vault_calls_total",
+            "Calls to Vault, by what was asked and how it went: ok, refused, given_up, or why Vault can't be used.",
+            ["operation", "outcome"],
+            registry=self.registry,
+        )
         self._together = _TOGETHER in os.environ
         self._tallies: dict[tuple[str, str, int], _Tally] = {}
         self._codes: Counts[str] = Counts()
@@ -175,6 +181,11 @@ class Metrics:
     def follow(self, keys: "_Keys") -> None:
         """Report what a process does with the keys of a domain, too."""
         self._followed.append(keys)
+
+    def vault_called(self, operation: str, outcome: str, took_s: float) -> None:
+        """Count a call to Vault, of which there are few."""
+        del took_s
+        self._vault_calls.labels(operation, outcome).inc()
 
     def report(self) -> None:
         """Add to Prometheus's counters what was counted since the last time."""

@@ -13,7 +13,7 @@ from billfold_server.keys.administration import (
     prepare_store,
     same_database,
 )
-from billfold_server.keys.backends import Backend, BackendName, Health, TenantKey, Versions, Wrapped
+from billfold_server.keys.backends import Backend, BackendName, Health, Observe, TenantKey, Versions, Wrapped
 from billfold_server.keys.backends.local import LocalBackend
 from billfold_server.keys.backends.registry import Backends
 from billfold_server.keys.cache import Limits
@@ -60,13 +60,16 @@ __all__ = [
 ]
 
 
-def open_keys(settings: Settings, keyring: Keyring, *, domain: Domain = "data") -> Keys:
+def open_keys(
+    settings: Settings, keyring: Keyring, *, domain: Domain = "data", observe: Observe = lambda *_: None
+) -> Keys:
     """Return the keys of one domain, for one process. Nothing connects before it is first used.
 
     Args:
         settings: Where the key store is, and which backend wraps.
         keyring: The deployment's secret.
         domain: Whose keys.
+        observe: Is told of each call to Vault.
 
     Raises:
         SettingsInvalid: There is no key store; whoever runs an embedded one says where it is.
@@ -74,4 +77,15 @@ def open_keys(settings: Settings, keyring: Keyring, *, domain: Domain = "data") 
     if settings.key_store_url is None:
         raise SettingsInvalid([Mistake("key_store_url", "There is no key store; set BILLFOLD_KEY_STORE_URL.")])
     store = KeyStore(settings.key_store_url.reveal())
-    return Keys(store, Backends(LocalBackend(keyring, store)), domain=domain)
+    return Keys(store, _backends(settings, keyring, store, domain, observe), domain=domain)
+
+
+def _backends(settings: Settings, keyring: Keyring, store: KeyStore, domain: Domain, observe: Observe) -> Backends:
+    """Return the one for what is new, and the other one where both can be reached, for what is still to be moved."""
+    local = LocalBackend(keyring, store)
+    if settings.vault_address is None:
+        return Backends(local)
+    from billfold_server.keys.backends.vault import open_vault  # noqa: PLC0415 - Its library costs a tenth of a second.
+
+    vault = open_vault(settings, domain, sealing_key=keyring.derive("vault secret ids"), observe=observe)
+    return Backends(vault, local) if settings.key_backend == "vault" else Backends(local, vault)

@@ -138,7 +138,9 @@ async def serve(settings: Settings, *, step: Step, announce: Announce, vault: bo
     """
     with Signals() as signals:
         async with AsyncExitStack() as stack:
-            ready = await signals.unless_stopped(_start(settings, stack, signals, step, announce, vault))
+            ready = await signals.unless_stopped(
+                _start(settings, stack, signals, step=step, announce=announce, vault=vault)
+            )
             if ready is not None:
                 await _run(ready, signals)
     if signals.insist.is_set() and signals.last is not None:
@@ -147,7 +149,13 @@ async def serve(settings: Settings, *, step: Step, announce: Announce, vault: bo
 
 
 async def _start(
-    settings: Settings, stack: AsyncExitStack, signals: Signals, step: Step, announce: Announce, vault: bool | None
+    settings: Settings,
+    stack: AsyncExitStack,
+    signals: Signals,
+    *,
+    step: Step,
+    announce: Announce,
+    vault: bool | None,
 ) -> _Ready:
     began = time.monotonic()
     data_dir = make_data_dir(settings)

@@ -1,18 +1,23 @@
 """What every backend does alike: wraps for one tenant and domain, rotates, retires, and destroys."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 import pytest_asyncio
 
+from billfold_server.keys.backends.vault import VaultBackend
 from billfold_server.keys.service import Backend, Keyring, KeyStore, LocalBackend, SealBroken, TenantKey, Wrapped
+from tests.openbao import OpenBao
+from tests.server.keys.vault.kit import approle, opened
 
 PLAIN = bytes(range(32))
 BOUND = b"an epoch"
 
 
-@pytest.fixture(params=["local"])
+@pytest.fixture(params=["local", "vault"])
 def backend(request: pytest.FixtureRequest) -> Backend:
     """One backend after the other. Each has a fixture, ``<name>_backend``, which makes and closes it."""
     made: Backend = request.getfixturevalue(f"{request.param}_backend")
@@ -23,6 +28,14 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 def local_backend(keyring: Keyring, store: KeyStore) -> LocalBackend:
     """The backend of a keyring."""
     return LocalBackend(keyring, store)
+
+
+@pytest_asyncio.fixture
+async def vault_backend(openbao: OpenBao, tmp_path: Path) -> AsyncIterator[VaultBackend]:
+    """The backend of a real OpenBao, as somebody who may rotate and destroy keys."""
+    settings = approle(openbao, tmp_path, "billfold-operator")
+    async with opened(openbao, tmp_path, **settings) as backend:
+        yield backend
 
 
 @pytest_asyncio.fixture

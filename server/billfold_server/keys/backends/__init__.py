@@ -7,7 +7,7 @@ Whatever keeps a backend from answering is ``errors.KeysUnavailable``, with the 
 it can't open is ``SealBroken``: wrapped by another key, for another epoch, or by a version that is there no longer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 from uuid import UUID
 
@@ -15,7 +15,7 @@ import msgspec
 
 from billfold_server.keys.rules import Domain
 
-__all__ = ["Backend", "BackendName", "Health", "Reason", "TenantKey", "Versions", "Wrapped"]
+__all__ = ["Backend", "BackendName", "Health", "Observe", "Reason", "TenantKey", "Versions", "Wrapped"]
 
 BackendName = Literal["local", "vault"]
 
@@ -41,6 +41,10 @@ Reason = Literal[
     "not_configured",
 ]
 """Why no key is to be had."""
+
+
+Observe = Callable[[str, str, float], None]
+"""Is told of each call: what was asked, how it went (``ok``, ``refused``, ``given_up`` or a reason), its seconds."""
 
 
 class TenantKey(msgspec.Struct, frozen=True):

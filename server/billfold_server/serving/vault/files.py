@@ -63,7 +63,7 @@ class Files:
     """
 
     def __init__(self, data_dir: Path) -> None:
-        self.home = data_dir / "vault"
+        self.home = data_dir.absolute() / "vault"
         self.data = self.home / "data"
         self.log = self.home / "openbao.log"
         self.root_token = self.home / "root-token"
@@ -106,8 +106,8 @@ class Files:
         """Keep the ports of the last start, or choose new ones if other programs have them."""
         if self._ports.exists() and all(map(_is_free, self.ports())):
             return
-        free = [port for port in secrets.SystemRandom().sample(range(_FIRST_PORT, _FIRST_PORT + _PORTS), 50)]
-        first, second = [port for port in free if _is_free(port)][:2]
+        candidates = secrets.SystemRandom().sample(range(_FIRST_PORT, _FIRST_PORT + _PORTS), 50)
+        first, second = [port for port in candidates if _is_free(port)][:2]
         keep_privately(self._ports, msgspec.json.encode((first, second)))
 
     def launch(self, program: Path, running_lock: int) -> "subprocess.Popen[bytes]":

@@ -39,7 +39,7 @@ class DevelopmentVault:
     """
 
     def __init__(self, data_dir: Path) -> None:
-        self.files = Files(data_dir.absolute())
+        self.files = Files(data_dir)
         self._process: subprocess.Popen[bytes] | None = None
         self._mutex = threading.Lock()
 

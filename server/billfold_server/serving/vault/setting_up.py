@@ -1,4 +1,4 @@
-"""Sets a development Vault up as operators set up a production's: engine, policies, and a role for each kind of process.
+"""Sets a development Vault up as operators do a production's: engine, policies, a role for each kind of process.
 
 All of it can be repeated, and is at every start, so that a newer version's policies replace those of an older one.
 """
@@ -49,9 +49,8 @@ def set_up(client: Any, files: Files) -> None:
 
 def _make_role(client: Any, files: Files, kind: str) -> None:
     approle, name = client.auth.approle, f"{DEPLOYMENT}-{kind}"
-    approle.create_or_update_approle(
-        name, token_policies=[name], token_ttl="1h", token_max_ttl="24h", token_bound_cidrs=[_LOOPBACK]
-    )
+    lives = {"token_ttl": "1h", "token_max_ttl": "24h"}
+    approle.create_or_update_approle(name, token_policies=[name], token_bound_cidrs=[_LOOPBACK], **lives)
     role_id = str(approle.read_role_id(name)["data"]["role_id"])
     keep_privately(files.home / f"{kind}.role-id", role_id.encode())
     kept = files.home / f"{kind}.secret-id"

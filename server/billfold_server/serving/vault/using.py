@@ -42,7 +42,7 @@ async def development_vault(
     Raises:
         Failure: It can't be had, or isn't for this environment.
     """
-    files = Files(Path(settings.data_dir).absolute())
+    files = Files(Path(settings.data_dir))
     has_one = files.root_token.exists()
     if wanted:
         _refuse(settings)

@@ -9,6 +9,7 @@ class Clock:
     now_s = 100.0
 
     def __call__(self) -> float:
+        """Return what it is set to."""
         return self.now_s
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, cast
 
 from billfold import errors
-from billfold_server.keys.backends import Health, Reason, TenantKey, Versions, Wrapped
+from billfold_server.keys.backends import Health, Observe, Reason, TenantKey, Versions, Wrapped
 from billfold_server.keys.backends.vault import logins
 from billfold_server.keys.backends.vault.answers import Forbidden, Refused, Trouble
 from billfold_server.keys.backends.vault.breaker import Breaker
@@ -21,13 +21,10 @@ from billfold_server.keys.rules import Domain, SealBroken
 from billfold_server.settings import Settings
 from billfold_server.vault_settings import SERVICE_ACCOUNT_TOKEN, Credentials
 
-__all__ = ["Observe", "VaultBackend", "open_vault"]
+__all__ = ["VaultBackend", "open_vault"]
 
 _log = logging.getLogger("billfold.keys.vault")
 T = TypeVar("T")
-
-Observe = Callable[[str, str, float], None]
-"""Is told of each call: what was asked, how it went (``ok``, ``refused``, ``given_up`` or a reason), its seconds."""
 
 PATIENCE_S: Final = 1.8
 """How long a call may take, so that whoever asked us has an answer within two seconds."""
@@ -137,7 +134,7 @@ class VaultBackend:
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.wait([self._keeping])
-        if not self._breaker.is_open:
+        if self._keeping is not None and not self._breaker.is_open:
             with contextlib.suppress(Trouble, Forbidden, Refused, TimeoutError):
                 await self._in_thread(self._session.end, patience_s=_FAREWELL_S)
         self._threads.shutdown(wait=False, cancel_futures=True)
