@@ -179,8 +179,10 @@ class DevelopmentVault:
         try:
             with link.until(time.monotonic() + _CALL_S):
                 yield link.client(token)
-        except (Trouble, Refused) as error:
-            raise self._failure(f"it can't be set up ({error or 'refused'})") from error
+        except Trouble as trouble:
+            raise self._failure(f"it can't be set up ({trouble.reason})") from trouble
+        except Refused as refused:
+            raise self._failure("it refuses to be set up") from refused
         finally:
             link.close()
 

@@ -69,7 +69,7 @@ class TestAnAppRole:
             inside.root.sys.create_or_update_policy(name, policy)
         role_id, secret_id = inside.make_approle("billfold", ["live-worker"])
         (tmp_path / "secret").write_text(secret_id)
-        settings = {
+        settings: dict[str, Any] = {
             "vault_login": "approle",
             "vault_role_id": role_id,
             "vault_secret_id_file": str(tmp_path / "secret"),
@@ -115,7 +115,11 @@ class TestAServiceAccountOfKubernetes:
                 },
             )
             file = tmp_path / "token"
-            settings = {"vault_login": "kubernetes", "vault_role": "billfold", "vault_jwt_file": str(file)}
+            settings: dict[str, Any] = {
+                "vault_login": "kubernetes",
+                "vault_role": "billfold",
+                "vault_jwt_file": str(file),
+            }
             async with opened(openbao, tmp_path, **settings) as backend:
                 assert await refused(backend.ensure(a_key())) == "credentials_missing"
                 file.write_text(service_account_token())
@@ -189,7 +193,7 @@ class TestAToken:
         file = tmp_path / "token"
         first = openbao.token_for("billfold-worker")
         file.write_text(first)
-        settings = {"vault_login": "token", "vault_token_file": str(file)}
+        settings: dict[str, Any] = {"vault_login": "token", "vault_token_file": str(file)}
         async with opened(openbao, tmp_path, **settings) as backend:
             await works(backend)
         async with opened(openbao, tmp_path, **settings) as backend:
@@ -209,7 +213,7 @@ class TestAToken:
         monkeypatch.setenv("HOME", str(tmp_path))
         monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
         (tmp_path / ".vault-token").write_text(openbao.root.token)
-        settings = {"vault_login": "token", "vault_token_file": str(tmp_path / "none")}
+        settings: dict[str, Any] = {"vault_login": "token", "vault_token_file": str(tmp_path / "none")}
         async with opened(openbao, tmp_path, **settings) as backend:
             assert await refused(backend.ensure(a_key())) == "credentials_missing"
         async with opened(openbao, tmp_path, **approles) as backend:
@@ -244,7 +248,7 @@ class TestCredentialsOfTheirOwn:
     async def test_are_missing_where_a_process_has_none_for_a_domain(self, openbao: OpenBao, tmp_path: Path):
         """Workers without the decryptor's credentials say so, and need no others for their own."""
         settings = approle(openbao, tmp_path)
-        own = {name: None for name in settings if name != "vault_login"}
+        own: dict[str, Any] = {name: None for name in settings if name != "vault_login"}
         cards = {name.replace("vault_", "vault_cards_"): settings[name] for name in own}
         async with opened(openbao, tmp_path, vault_login="approle", **own, **cards) as backend:
             assert await refused(backend.ensure(a_key())) == "credentials_missing"
