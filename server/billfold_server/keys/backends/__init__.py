@@ -20,25 +20,7 @@ __all__ = ["Backend", "BackendName", "Health", "Observe", "Reason", "TenantKey",
 BackendName = Literal["local", "vault"]
 
 Reason = Literal[
-    # The backend itself: it is locked, another of its machines serves, nothing is heard of it in time, or too late.
-    "sealed",
-    "standby",
-    "unreachable",
-    "slow",
-    "overloaded",
-    "failing",
-    "not_initialized",
-    # What answers isn't it, or its certificate isn't one that we trust.
-    "garbage",
-    "untrusted",
-    # Who we are there: no credentials, ones that it doesn't take, or ones that don't allow this.
-    "credentials_missing",
-    "login_refused",
-    "forbidden",
-    # The key is of a kind that could be taken out.
-    "key_unfit",
-    "key_store_unreachable",
-    "not_configured",
+    "sealed", "standby", "unreachable", "slow", "forbidden", "failing", "key_store_unreachable", "not_configured"
 ]
 """Why no key is to be had."""
 

@@ -141,7 +141,7 @@ class DevelopmentVault:
             with link.until(time.monotonic() + _CALL_S):
                 link.client().adapter.get("/v1/sys/health")
         except Trouble as trouble:
-            return trouble.reason
+            return trouble.cause
         except (Forbidden, Refused):
             return "garbage"
         finally:
@@ -180,7 +180,7 @@ class DevelopmentVault:
             with link.until(time.monotonic() + _CALL_S):
                 yield link.client(token)
         except Trouble as trouble:
-            raise self._failure(f"it can't be set up ({trouble.reason})") from trouble
+            raise self._failure(f"it can't be set up ({trouble.cause})") from trouble
         except Refused as refused:
             raise self._failure("it refuses to be set up") from refused
         finally:

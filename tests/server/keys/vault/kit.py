@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
@@ -17,6 +17,7 @@ import pytest
 from billfold import errors
 from billfold_server.keys.backends import TenantKey
 from billfold_server.keys.backends.vault import VaultBackend, open_vault
+from billfold_server.keys.backends.vault.answers import REASONS, Cause
 from billfold_server.keys.backends.vault.policies import policies
 from billfold_server.keys.rules import Domain
 from billfold_server.settings import Settings
@@ -81,6 +82,21 @@ async def refused(call: Awaitable[object]) -> str:
     assert (error.__cause__, error.__context__) == (None, None)
     assert "http" not in f"{error!r}{error.facts}"
     return str(error.reason)
+
+
+async def cause(backend: VaultBackend) -> str:
+    """Return why a backend can't make a key, as it tells those who look after it."""
+    told: list[str] = []
+
+    def observe(operation: str, outcome: str, took_s: float) -> None:
+        del took_s
+        told.extend([outcome] if operation == "ensure" else [])
+
+    backend._observe = observe
+    reason = await refused(backend.ensure(a_key()))
+    found = told[0] if told else str(backend._breaker.cause)
+    assert REASONS[cast("Cause", found)] == reason
+    return found
 
 
 async def until(done: Callable[[], Awaitable[bool]], *, within_s: float = 10.0) -> None:

@@ -33,7 +33,7 @@ class TestABreaker:
             breaker.succeeded()
         breaker.failed("slow")
         breaker.failed("sealed")
-        assert (breaker.admits(), breaker.is_open, breaker.reason) == (False, True, "sealed")
+        assert (breaker.admits(), breaker.is_open, breaker.cause) == (False, True, "sealed")
 
     def test_says_when_to_come_again(self) -> None:
         """In whole seconds, and never at once."""
@@ -58,7 +58,7 @@ class TestABreaker:
         assert breaker.admits()
         breaker.succeeded()
         assert [breaker.admits() for _ in range(3)] == [True, True, True]
-        assert breaker.reason is None
+        assert breaker.cause is None
 
     def test_lets_another_try_where_the_first_has_gone(self) -> None:
         """Who gave up says neither good nor bad of Vault."""

@@ -16,6 +16,7 @@ from tests.server.keys.vault.kit import (
     a_key,
     answering,
     approle,
+    cause,
     opened,
     proxied,
     recovers,
@@ -62,7 +63,7 @@ class TestAVaultThat:
         with openbao.sealed():
             async with opened(openbao, tmp_path, **settings) as backend:
                 assert (await backend.health()).reason == "sealed"
-                assert await refused(backend.ensure(a_key())) == "sealed"
+                assert await cause(backend) == "sealed"
                 openbao.unseal()
                 await recovers(backend)
 
@@ -76,7 +77,7 @@ class TestAVaultThat:
         assert set(reasons) == {"slow"}
         assert time.monotonic() - began < 2
         again = time.monotonic()
-        assert await refused(backend.ensure(a_key())) == "slow"
+        assert await cause(backend) == "slow"
         assert time.monotonic() - again < 0.2
         ticking.cancel()
         assert len(lags) > 20
@@ -91,7 +92,7 @@ class TestAVaultThat:
             other.drop_s = 0.05
             async with opened(openbao, tmp_path, address=other.url) as backend:
                 backend._patience_s = 0.4
-                assert await refused(backend.ensure(a_key())) == "slow"
+                assert await cause(backend) == "slow"
                 # The thread has let go, too.
                 async with asyncio.timeout(1):
                     await backend._in_thread(lambda: None, patience_s=1)
@@ -99,7 +100,7 @@ class TestAVaultThat:
     async def test_cuts_connections_is_unreachable(self, backend: VaultBackend, proxy: Proxy):
         """In the middle of a request, time and again."""
         proxy.cut = True
-        assert await refused(backend.ensure(a_key())) == "unreachable"
+        assert await cause(backend) == "unreachable"
         proxy.cut = False
         await recovers(backend)
 
@@ -108,11 +109,11 @@ class TestAVaultThat:
         addresses = [f"http://127.0.0.1:{free_ports(1)[0]}", "https://vault.invalid"]
         for address in addresses:
             async with opened(openbao, tmp_path, address=address) as backend:
-                assert await refused(backend.ensure(a_key())) == "unreachable"
+                assert await cause(backend) == "unreachable"
                 assert (await backend.health()).reason == "unreachable"
 
     @pytest.mark.parametrize(
-        ("status", "body", "reason"),
+        ("status", "body", "expected"),
         [
             (200, b"<html>It works!</html>", "garbage"),
             (200, b"[]", "garbage"),
@@ -136,13 +137,13 @@ class TestAVaultThat:
         ],
     )
     async def test_answers_something_else_is_told_apart(
-        self, openbao: OpenBao, tmp_path: Path, status: int, body: bytes, reason: str
+        self, openbao: OpenBao, tmp_path: Path, status: int, body: bytes, expected: str
     ):
         """Whatever comes, from it or from a proxy before it; no redirection is followed with a token."""
         with answering() as other, answering() as elsewhere:
             other.answer = (status, {"Location": f"{elsewhere.url}/v1/sys/health"}, body)
             async with opened(openbao, tmp_path, address=other.url) as backend:
-                assert await refused(backend.ensure(a_key())) == reason
+                assert await cause(backend) == expected
             assert elsewhere.seen == []
 
     async def test_has_a_key_that_it_would_hand_out_is_not_used(self, openbao: OpenBao, tmp_path: Path):
@@ -151,8 +152,9 @@ class TestAVaultThat:
             for options in ({"exportable": True, "derived": True}, {"derived": False}):
                 key = a_key()
                 openbao.root.secrets.transit.create_key(f"billfold-data-{key.tenant_id}", **options)
-                assert await refused(backend.ensure(key)) == "key_unfit"
-                assert await refused(backend.wrap(key, b"p", b"")) == "key_unfit"
+                assert await refused(backend.ensure(key)) == "failing"
+                assert backend._breaker.cause == "key_unfit"
+                assert await refused(backend.wrap(key, b"p", b"")) == "failing"
                 backend._breaker.succeeded()
 
     async def test_would_make_a_missing_key_makes_none(self, openbao: OpenBao, tmp_path: Path):
@@ -186,7 +188,7 @@ class TestABreaker:
 
         async def timed() -> None:
             began = time.monotonic()
-            assert await refused(backend.ensure(a_key())) == "slow"
+            assert await cause(backend) == "slow"
             took.append(time.monotonic() - began)
 
         await asyncio.gather(*(timed() for _ in range(20)))

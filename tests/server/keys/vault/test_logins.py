@@ -12,7 +12,7 @@ from joserfc.jwk import ECKey
 from billfold_server.keys.backends.vault.policies import policies
 from tests.openbao import OpenBao
 from tests.server.certificates import authority, issue
-from tests.server.keys.vault.kit import a_key, answering, approle, opened, recovers, refused, set_up, works
+from tests.server.keys.vault.kit import a_key, answering, approle, cause, opened, recovers, refused, set_up, works
 
 
 def rewritten(settings: dict[str, Any], content: str) -> str:
@@ -29,10 +29,10 @@ class TestAnAppRole:
         settings = approle(openbao, tmp_path)
         right = rewritten(settings, "")
         async with opened(openbao, tmp_path, **settings) as backend:
-            assert await refused(backend.ensure(a_key())) == "credentials_missing"
-            for wrong, reason in (("ä", "credentials_missing"), ("not one", "login_refused")):
+            assert await cause(backend) == "credentials_missing"
+            for wrong, expected in (("ä", "credentials_missing"), ("not one", "login_refused")):
                 rewritten(settings, wrong)
-                assert await refused(backend.ensure(a_key())) == reason
+                assert await cause(backend) == expected
             rewritten(settings, right)
             await recovers(backend)
 
@@ -57,7 +57,7 @@ class TestAnAppRole:
         for wrapping in (openbao.root.sys.wrap({"secret_id": "x"})["wrap_info"]["token"], "hvs.unknown"):
             rewritten(settings, wrapping)
             async with opened(openbao, tmp_path, vault_secret_id_wrapped=True, **settings) as backend:
-                assert await refused(backend.ensure(a_key())) == "login_refused"
+                assert await cause(backend) == "login_refused"
 
     async def test_may_be_in_a_namespace(self, openbao: OpenBao, tmp_path: Path):
         """Login and keys are in it, and the root namespace knows nothing of them."""
@@ -78,7 +78,7 @@ class TestAnAppRole:
         async with opened(openbao, tmp_path, vault_namespace="bank/", **settings) as backend:
             await works(backend)
         async with opened(openbao, tmp_path, **settings) as backend:
-            assert await refused(backend.ensure(a_key())) == "login_refused"
+            assert await cause(backend) == "login_refused"
 
 
 def wrapped_secret_id(openbao: OpenBao, settings: dict[str, Any]) -> str:
@@ -121,7 +121,7 @@ class TestAServiceAccountOfKubernetes:
                 "vault_jwt_file": str(file),
             }
             async with opened(openbao, tmp_path, **settings) as backend:
-                assert await refused(backend.ensure(a_key())) == "credentials_missing"
+                assert await cause(backend) == "credentials_missing"
                 file.write_text(service_account_token())
                 await works(backend)
 
@@ -174,7 +174,7 @@ class TestACertificate:
         other = authority("Another").write(tmp_path, "other")[0]
         for ca_file in (other, None):
             async with opened(openbao, tmp_path, **{**certified, "vault_ca_file": ca_file}) as backend:
-                assert await refused(backend.ensure(a_key())) == "untrusted"
+                assert await cause(backend) == "untrusted"
 
     async def test_of_another_authority_lets_nobody_in(
         self, openbao: OpenBao, tmp_path: Path, certified: dict[str, Any]
@@ -183,7 +183,7 @@ class TestACertificate:
         certificate, key = issue("billfold", authority("Another")).write(tmp_path, "foreign")
         foreign = {**certified, "vault_client_certificate": certificate, "vault_client_key": key}
         async with opened(openbao, tmp_path, **foreign) as backend:
-            assert await refused(backend.ensure(a_key())) == "login_refused"
+            assert await cause(backend) == "login_refused"
 
 
 class TestAToken:
@@ -200,7 +200,7 @@ class TestAToken:
             await works(backend)
             openbao.root.auth.token.revoke(first)
             backend._session._held.since = 0  # type: ignore[union-attr]
-            assert await refused(backend.ensure(a_key())) == "login_refused"
+            assert await cause(backend) == "login_refused"
             file.write_text(openbao.token_for("billfold-worker"))
             await recovers(backend)
 
@@ -215,7 +215,7 @@ class TestAToken:
         (tmp_path / ".vault-token").write_text(openbao.root.token)
         settings: dict[str, Any] = {"vault_login": "token", "vault_token_file": str(tmp_path / "none")}
         async with opened(openbao, tmp_path, **settings) as backend:
-            assert await refused(backend.ensure(a_key())) == "credentials_missing"
+            assert await cause(backend) == "credentials_missing"
         async with opened(openbao, tmp_path, **approles) as backend:
             await works(backend)
 
@@ -251,4 +251,4 @@ class TestCredentialsOfTheirOwn:
         own: dict[str, Any] = {name: None for name in settings if name != "vault_login"}
         cards = {name.replace("vault_", "vault_cards_"): settings[name] for name in own}
         async with opened(openbao, tmp_path, vault_login="approle", **own, **cards) as backend:
-            assert await refused(backend.ensure(a_key())) == "credentials_missing"
+            assert await cause(backend) == "credentials_missing"

@@ -12,7 +12,7 @@ import hvac
 from billfold_server.keys.backends.vault import VaultBackend
 from billfold_server.keys.backends.vault.logins import Granted
 from tests.openbao import OpenBao
-from tests.server.keys.vault.kit import a_key, approle, opened, refused, until, works
+from tests.server.keys.vault.kit import approle, cause, opened, until, works
 
 
 @asynccontextmanager
@@ -101,9 +101,9 @@ class TestASession:
         openbao.root.sys.create_or_update_policy("late", 'path "none" { capabilities = ["deny"] }')
         async with counted(openbao, tmp_path, policy="late") as (backend, granted):
             for _ in range(4):
-                assert await refused(backend.ensure(a_key())) == "forbidden"
+                assert await cause(backend) == "forbidden"
             backend._session._held.since -= 10  # type: ignore[union-attr] # Now Vault is asked whether it's good.
-            assert await refused(backend.ensure(a_key())) == "forbidden"
+            assert await cause(backend) == "forbidden"
             assert (await backend.health()).reason == "forbidden"
             openbao.root.sys.create_or_update_policy("late", openbao.root.sys.read_policy("billfold-worker")["rules"])
             await works(backend)

@@ -1,19 +1,53 @@
 """What Vault's answers mean. Nothing here holds an address, a token, or what Vault said: all of it could be logged."""
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
 from billfold_server.keys.backends import Reason
 
-__all__ = ["Forbidden", "NotThere", "Refused", "Trouble", "read_answer"]
+__all__ = ["REASONS", "Cause", "Forbidden", "NotThere", "Refused", "Trouble", "read_answer"]
+
+Cause = Literal[
+    "credentials_missing",
+    "failing",
+    "forbidden",
+    "garbage",
+    "key_unfit",
+    "login_refused",
+    "not_initialized",
+    "overloaded",
+    "sealed",
+    "slow",
+    "standby",
+    "unreachable",
+    "untrusted",
+]
+"""Why Vault can't be used, as logs and metrics tell those who look after it."""
+
+REASONS: Final[dict[Cause, Reason]] = {
+    "credentials_missing": "forbidden",
+    "failing": "failing",
+    "forbidden": "forbidden",
+    "garbage": "failing",
+    "key_unfit": "failing",
+    "login_refused": "forbidden",
+    "not_initialized": "sealed",
+    "overloaded": "slow",
+    "sealed": "sealed",
+    "slow": "slow",
+    "standby": "standby",
+    "unreachable": "unreachable",
+    "untrusted": "failing",
+}
+"""What clients are told of it, to whom it's all one how we log in."""
 
 _OK: Final = range(200, 300)
 _REDIRECTS: Final = range(300, 400)
 _REFUSALS: Final = range(400, 500)
 _FORBIDDEN: Final = frozenset({401, 403})
 _NOT_THERE: Final = 404
-_REASONS: Final[dict[int, Reason]] = {
+_CAUSES: Final[dict[int, Cause]] = {
     # A standby that lags behind what was written before.
     412: "standby",
     429: "overloaded",
@@ -27,9 +61,9 @@ _REASONS: Final[dict[int, Reason]] = {
 class Trouble(Exception):
     """Vault can't be used at the moment, whoever asks for whatever."""
 
-    def __init__(self, reason: Reason) -> None:
-        super().__init__(reason)
-        self.reason: Reason = reason
+    def __init__(self, cause: Cause) -> None:
+        super().__init__(cause)
+        self.cause: Cause = cause
 
 
 class Forbidden(Exception):
@@ -64,8 +98,8 @@ def read_answer(status: int, body: bytes) -> dict[str, Any]:
     if status in _REDIRECTS:
         # A standby that doesn't hand requests on. Who follows would show the token to whatever it names.
         raise Trouble("standby")
-    if status in _REASONS:
-        raise Trouble(_REASONS[status])
+    if status in _CAUSES:
+        raise Trouble(_CAUSES[status])
     if status in _FORBIDDEN:
         raise Forbidden
     if status not in _REFUSALS:

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, TypeVar, cast
 from billfold import errors
 from billfold_server.keys.backends import Health, Observe, Reason, TenantKey, Versions, Wrapped
 from billfold_server.keys.backends.vault import logins
-from billfold_server.keys.backends.vault.answers import Forbidden, Refused, Trouble
+from billfold_server.keys.backends.vault.answers import REASONS, Cause, Forbidden, Refused, Trouble
 from billfold_server.keys.backends.vault.breaker import Breaker
 from billfold_server.keys.backends.vault.link import THREADS, Link
 from billfold_server.keys.backends.vault.sessions import Session
@@ -159,14 +159,14 @@ class VaultBackend:
     async def _call(self, operation: str, work: Callable[[], T]) -> T:
         """Do some work in a thread, unless that has been in vain lately."""
         if not self._breaker.admits():
-            raise self._unavailable(self._breaker.reason or "unreachable")
+            raise self._unavailable(self._breaker.cause or "unreachable")
         self._keep()
         began, outcome = time.monotonic(), "given_up"
         try:
             result = await self._in_thread(work, patience_s=self._patience_s)
             outcome = "ok"
         except Trouble as trouble:
-            outcome = trouble.reason
+            outcome = trouble.cause
         except TimeoutError:
             outcome = "slow"
         except Forbidden:
@@ -180,7 +180,7 @@ class VaultBackend:
         # Outside of the handlers, so that nothing is carried along as a cause.
         if outcome == "refused":
             raise SealBroken
-        raise self._unavailable(cast("Reason", outcome))
+        raise self._unavailable(cast("Cause", outcome))
 
     async def _in_thread(self, work: Callable[[], T], *, patience_s: float) -> T:
         deadline = time.monotonic() + patience_s
@@ -196,7 +196,7 @@ class VaultBackend:
         """Note how a call went."""
         self._called.set()
         self._observe(operation, outcome, took_s)
-        before = self._breaker.reason
+        before = self._breaker.cause
         if outcome == "given_up":
             self._breaker.gave_up()
             return
@@ -208,14 +208,15 @@ class VaultBackend:
                 # It works, and may let us do other things than this.
                 self._forbidden = outcome == "forbidden"
         else:
-            self._breaker.failed(cast("Reason", outcome))
+            self._breaker.failed(cast("Cause", outcome))
         if outcome not in {"ok", "refused"}:
             if before != outcome:
                 _log.warning("Vault can't be used for %s: %s", operation, outcome)
-            self._health, self._looked_at = Health(ok=False, reason=cast("Reason", outcome)), time.monotonic()
+            self._health = Health(ok=False, reason=REASONS[cast("Cause", outcome)])
+            self._looked_at = time.monotonic()
 
-    def _unavailable(self, reason: Reason) -> errors.KeysUnavailable:
-        return errors.KeysUnavailable(reason=reason, retry_after_s=self._breaker.retry_after_s)
+    def _unavailable(self, cause: Cause) -> errors.KeysUnavailable:
+        return errors.KeysUnavailable(reason=REASONS[cause], retry_after_s=self._breaker.retry_after_s)
 
     def _keep(self) -> None:
         """See that somebody renews the login while it is used."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from billfold_server.keys.backends import Reason
+from billfold_server.keys.backends.vault.answers import Cause
 
 __all__ = ["Breaker"]
 
@@ -35,7 +35,7 @@ class Breaker:
         self._failed = 0
         self._opens_at = 0.0
         self._trying = False
-        self.reason: Reason | None = None
+        self.cause: Cause | None = None
 
     @property
     def is_open(self) -> bool:
@@ -58,11 +58,11 @@ class Breaker:
 
     def succeeded(self) -> None:
         """Note that Vault has answered."""
-        self._failed, self._trying, self.reason = 0, False, None
+        self._failed, self._trying, self.cause = 0, False, None
 
-    def failed(self, reason: Reason) -> None:
+    def failed(self, cause: Cause) -> None:
         """Note that it hasn't, and why."""
-        self._failed, self._trying, self.reason = self._failed + 1, False, reason
+        self._failed, self._trying, self.cause = self._failed + 1, False, cause
         self._opens_at = self._clock() + self._pause_s
 
     def gave_up(self) -> None:

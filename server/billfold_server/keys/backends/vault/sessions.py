@@ -169,7 +169,7 @@ class Session:
             return False
         except Trouble as trouble:
             # Vault takes a token that is about to end for a mistake of its own.
-            if trouble.reason != "failing":
+            if trouble.cause != "failing":
                 raise
             return False
         except (KeyError, TypeError, ValueError):
