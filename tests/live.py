@@ -25,6 +25,7 @@ from billfold_server.http.services import Services
 from billfold_server.identity.rules import PLATFORM_SCOPES, TENANT_SCOPES
 from billfold_server.identity.service import create_client
 from billfold_server.keys.service import open_keyring, prepare_store
+from billfold_server.serving.on_demand import OnDemand
 from billfold_server.serving.tls.contexts import asking_context, following_context, kept_side
 from billfold_server.serving.tls.setting_up import with_certificates
 from billfold_server.serving.worker import Server, server_config
@@ -217,6 +218,8 @@ def _run(
         await server.main_loop()
         await server.shutdown(sockets=listeners)
 
+    decryptor = OnDemand(settings)
+    app.state.services.decryptor.client.wake = decryptor.wake
     thread = threading.Thread(target=lambda: uvloop.new_event_loop().run_until_complete(run()), daemon=True)
     thread.start()
     assert started.wait(20), "the server didn't start"
@@ -225,3 +228,4 @@ def _run(
     finally:
         server.should_exit = True
         thread.join(20)
+        decryptor.stop()

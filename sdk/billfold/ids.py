@@ -52,6 +52,7 @@ class Prefix(StrEnum):
     APPROVAL = "apr"
     AUDIT_RECORD = "aud"
     CLIENT = "cli"
+    ENCRYPTION_KEY = "enk"
     EVENT = "evt"
     FACTOR = "fac"
     FINGERPRINT = "fpr"

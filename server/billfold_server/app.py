@@ -38,6 +38,10 @@ from billfold_server.db.relay import Relay
 from billfold_server.db.retention import Sweep
 from billfold_server.db.runner import JobRunner
 from billfold_server.db.sets import as_read
+from billfold_server.decryptor import inventory as decryptor_inventory
+from billfold_server.decryptor import tasks as decryptor_tasks
+from billfold_server.decryptor.service import SECRET as DECRYPTOR_SECRET
+from billfold_server.decryptor.service import Client, WorkersDecryptor, folder_of
 from billfold_server.http import docs, health, problems
 from billfold_server.http import inventory as http_inventory
 from billfold_server.http import tasks as http_tasks
@@ -152,6 +156,7 @@ INVENTORIES: Final[tuple[Inventory, ...]] = (
     audit_inventory.INVENTORY,
     http_inventory.INVENTORY,
     db_inventory.INVENTORY,
+    decryptor_inventory.INVENTORY,
     tenancy_inventory.INVENTORY,
 )
 """What every room keeps of people, column by column; a column that no room classifies fails a test."""
@@ -223,6 +228,7 @@ def build_services(settings: Settings, *, clock: Clock | None = None) -> Service
             stores=(*ledger.STORES, *wallets.STORES, *reconciliation.STORES),
         ),
     )
+    services.decryptor = _decryptor(services)
     details.register(WALLET_ACCESS)
     services.metrics.follow(keys)
     services.approvals = Approvals(services)
@@ -242,6 +248,12 @@ def _identity(settings: Settings, database: Database, keyring: Keyring, clock: C
     )
 
 
+def _decryptor(services: Services) -> WorkersDecryptor:
+    client = Client(folder_of(services.settings.data_dir), services.keyring.derive(DECRYPTOR_SECRET))
+    realm_of = services.identity.realm
+    return WorkersDecryptor(client, services.database, services.clock, lambda tenant: realm_of(tenant).issuer)
+
+
 def _add_background(services: Services) -> None:
     """Make what works beside the requests. It doesn't begin before ``build_app``'s application starts."""
     kinds = JobKinds()
@@ -252,7 +264,8 @@ def _add_background(services: Services) -> None:
     signing_tasks.register(kinds, services.identity)
     approvals_tasks.register(kinds, services.approvals)
     privacy_tasks.register(kinds, SWEEPS)
-    rooms = (http_tasks, invariants_tasks, signing_tasks, people_tasks, privacy_tasks)
+    decryptor_tasks.register(kinds, services.decryptor)
+    rooms = (http_tasks, invariants_tasks, signing_tasks, people_tasks, privacy_tasks, decryptor_tasks)
     schedules = [schedule for room in rooms for schedule in room.SCHEDULES]
     relay = Relay(services.database)
     runner = JobRunner(services.database, kinds, schedules=schedules, relay=relay)
@@ -292,6 +305,7 @@ async def open_services(settings: Settings, *, clock: Clock | None = None) -> As
         yield services
     finally:
         await services.engine.close()
+        await services.decryptor.aclose()
         await services.keys.close()
         await services.database.close()
 
@@ -321,6 +335,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None) -> Litestar:
             await asyncio.wait(tasks)
             services.metrics.report()
             await services.engine.close()
+            await services.decryptor.aclose()
             await services.keys.close()
             await services.database.close()
 

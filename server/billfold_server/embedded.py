@@ -21,6 +21,7 @@ from billfold_server.db.embedded.locks import open_lock, try_lock
 from billfold_server.http.logs import leave_logs_to_the_program
 from billfold_server.serving.database import find_database
 from billfold_server.serving.failures import Exit, Failure
+from billfold_server.serving.on_demand import OnDemand
 from billfold_server.serving.service import make_current, make_data_dir
 from billfold_server.settings import load_settings
 
@@ -83,6 +84,9 @@ async def open_embedded(*, data_dir: str | None = None) -> AsyncIterator[Platfor
         app = build_app(found.settings)
         rooms = app.state.services.rooms
         rooms["background"] = _FirstOnly(rooms["background"], folder / _JOBS)
+        decryptor = OnDemand(found.settings)
+        app.state.services.decryptor.client.wake = decryptor.wake
+        stack.push_async_callback(asyncio.to_thread, decryptor.stop)
         await stack.enter_async_context(_started(app))
         yield Platform(
             app=app,

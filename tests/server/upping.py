@@ -22,6 +22,7 @@ from tests.postgres import own_data_dir
 
 START_S = 60
 END_S = 30
+DECRYPTING = "billfold_server.serving.decrypting"
 
 
 def environment(**changes: str) -> dict[str, str]:
@@ -98,7 +99,17 @@ class Up:
 
     def workers(self) -> list[int]:
         """Return the processes of its workers."""
-        return [pid for pid, parent in parents().items() if parent == self.process.pid]
+        return [pid for pid, command in self._children() if DECRYPTING not in command]
+
+    def decryptor(self) -> int | None:
+        """Return the process of its decryptor, or None while there is none."""
+        return next((pid for pid, command in self._children() if DECRYPTING in command), None)
+
+    def _children(self) -> list[tuple[int, str]]:
+        told = subprocess.run(["ps", "-A", "-o", "pid=,args="], check=True, capture_output=True, text=True).stdout
+        commands = dict(line.strip().partition(" ")[::2] for line in told.splitlines())
+        ours = [pid for pid, parent in parents().items() if parent == self.process.pid]
+        return [(pid, commands.get(str(pid), "")) for pid in ours]
 
     def postmaster(self) -> int:
         """Return the main process of its database."""

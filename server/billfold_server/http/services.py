@@ -36,6 +36,7 @@ class Services:
         metrics: What is counted.
         engine: The ledger's engine, to which commands are submitted.
         approvals: Where requests wait for a second person.
+        decryptor: What takes card numbers in and gives them out, which this process never sees (``Decryptor``).
         rooms: What else a room keeps for the life of the process, by the room's name.
     """
 
@@ -53,4 +54,5 @@ class Services:
     metrics: Metrics
     engine: Any = None
     approvals: Any = None
+    decryptor: Any = None
     rooms: dict[str, Any] = field(default_factory=dict)

@@ -6,7 +6,7 @@ import msgspec
 
 from billfold_server.settings import Secret, Settings, load_settings
 
-__all__ = ["Orders", "Report", "settings_of", "settings_sent"]
+__all__ = ["Orders", "Report", "decryptors_orders", "settings_of", "settings_sent"]
 
 
 class Orders(msgspec.Struct, frozen=True):
@@ -37,6 +37,12 @@ def settings_sent(settings: Settings) -> dict[str, Any]:
     """Return settings as they go through the channel."""
     sent: dict[str, Any] = msgspec.to_builtins(settings, enc_hook=_reveal)
     return sent
+
+
+def decryptors_orders(settings: Settings) -> Orders:
+    """Return the orders of a decryptor: no administrator's login is among them."""
+    fewer = msgspec.structs.replace(settings, admin_database_url=None, key_store_admin_url=None)
+    return Orders(settings_sent(fewer), owns_database=False)
 
 
 def settings_of(orders: Orders) -> Settings:

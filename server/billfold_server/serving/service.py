@@ -29,8 +29,8 @@ from billfold_server.serving.database import Found, Step, find_database, follow_
 from billfold_server.serving.failures import Exit, Failure
 from billfold_server.serving.instance import Place, Running, only_server, workers_remain
 from billfold_server.serving.listening import is_any, listen, reachable_host
-from billfold_server.serving.orders import Orders, settings_sent
-from billfold_server.serving.supervisor import Supervisor
+from billfold_server.serving.orders import Orders, decryptors_orders, settings_sent
+from billfold_server.serving.supervisor import DECRYPTOR, Supervisor
 from billfold_server.serving.tls.setting_up import DevelopmentFiles, ensure_certificates, with_certificates
 from billfold_server.serving.vault.using import development_vault
 from billfold_server.serving.welcome import (
@@ -119,6 +119,7 @@ class _Ready:
     """A server that serves."""
 
     supervisor: Supervisor
+    decryptor: Supervisor
     found: Found
     orders: Orders
     files: DevelopmentFiles | None
@@ -164,20 +165,26 @@ async def _start(
     listeners = _listen(settings, data_dir)
     settings = _reached_at(settings, *listeners)
     supervisor = Supervisor(listeners, settings.workers, **_shared_metrics(settings))
+    decryptor = Supervisor([], 1, module=DECRYPTOR)
     try:
         await supervisor.prepare()
         settings = await stack.enter_async_context(development_vault(settings, wanted=vault, step=step))
+        await decryptor.prepare()
         found = await stack.enter_async_context(find_database(settings, step=step))
     finally:
-        # Entered after the database, wherever that went, so that workers end before it does.
+        # Entered after the database, wherever that went, so that workers end before it does, and the decryptor, which
+        # they ask, after them.
+        stack.push_async_callback(decryptor.stop, timeout_s=settings.shutdown_timeout_s, at_once=signals.insist)
         stack.push_async_callback(supervisor.stop, timeout_s=settings.shutdown_timeout_s, at_once=signals.insist)
     settings = found.settings
     credentials = await make_current(settings, step=step)
     step(f"Starting {settings.workers} worker{'s' if settings.workers > 1 else ''}")
     orders = Orders(settings_sent(settings), owns_database=found.embedded is not None)
-    await supervisor.serve(orders)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(supervisor.serve(orders))
+        group.create_task(decryptor.serve(decryptors_orders(settings)))
     _tell(place, settings, announce, _welcome(settings, found, credentials, files, time.monotonic() - began))
-    return _Ready(supervisor, found, orders, files)
+    return _Ready(supervisor, decryptor, found, orders, files)
 
 
 def make_data_dir(settings: Settings) -> Path:
@@ -353,6 +360,7 @@ def _tell(place: Place, settings: Settings, announce: Announce, welcome: Welcome
 async def _run(ready: _Ready, signals: Signals) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(ready.supervisor.keep())
+        group.create_task(ready.decryptor.keep())
         following = [group.create_task(work(ready)) for work in (_follow, _keep_months, _keep_certificates)]
         await signals.stop.wait()
         for task in following:
@@ -361,6 +369,7 @@ async def _run(ready: _Ready, signals: Signals) -> None:
         _log.info("stopping: requests under way are finished first")
         timeout_s = ready.found.settings.shutdown_timeout_s
         await ready.supervisor.stop(timeout_s=timeout_s, at_once=signals.insist)
+        await ready.decryptor.stop(timeout_s=timeout_s, at_once=signals.insist)
 
 
 async def _follow(ready: _Ready) -> None:
@@ -375,6 +384,7 @@ async def _follow(ready: _Ready) -> None:
             address = moved
             settings = follow_embedded(ready.found.settings, Secret(moved))
             ready.supervisor.renew(msgspec.structs.replace(orders, settings=settings_sent(settings)))
+            ready.decryptor.renew(decryptors_orders(settings))
 
 
 async def _keep_months(ready: _Ready) -> None:

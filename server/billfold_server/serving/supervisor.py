@@ -19,11 +19,15 @@ import msgspec
 from billfold_server.serving.failures import Exit, Failure
 from billfold_server.serving.orders import Orders, Report
 
-__all__ = ["Supervisor", "Worker"]
+__all__ = ["DECRYPTOR", "Supervisor", "Worker"]
 
 _log = logging.getLogger("billfold.supervisor")
 
-_MODULE = "billfold_server.serving.worker"
+WORKER = "billfold_server.serving.worker"
+DECRYPTOR = "billfold_server.serving.decrypting"
+"""What a process runs."""
+
+_OURS = "BILLFOLD_"
 _START_TIMEOUT_S = 60
 _STARTS_SOON_S = 5.0
 """A worker that dies younger than this is replaced after a pause, which doubles each time."""
@@ -42,12 +46,16 @@ class Worker:
         self.started_at = asyncio.get_running_loop().time()
 
     @classmethod
-    async def spawn(cls, listeners: Sequence[socket.socket], environment: dict[str, str]) -> "Worker":
+    async def spawn(
+        cls, listeners: Sequence[socket.socket], environment: dict[str, str], *, module: str = WORKER
+    ) -> "Worker":
         """Start a process that imports the application and waits for orders.
 
         ``-P`` keeps the folder that we happen to be in off its path. Its standard output is our standard error, since
-        what we print ourselves may be read by a program.
+        what we print ourselves may be read by a program. Our own variables stay here: they may hold secrets, and all
+        that counts comes as orders.
         """
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
         ours, theirs = socket.socketpair()
         with theirs:
             handed = [theirs.fileno(), *(each.fileno() for each in listeners)]
@@ -55,12 +63,12 @@ class Worker:
                 sys.executable,
                 "-P",
                 "-m",
-                _MODULE,
+                module,
                 *map(str, handed),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=sys.stderr,
                 pass_fds=handed,
-                env=os.environ | environment,
+                env=inherited | environment,
             )
         ours.settimeout(0)
         return cls(process, ours)
@@ -120,6 +128,7 @@ class Supervisor:
     Args:
         listeners: The sockets that they share.
         count: How many there are.
+        module: What each of them runs.
         environment: What their environment has beside ours.
         mourn: Is told the number of each process that has ended.
     """
@@ -129,11 +138,13 @@ class Supervisor:
         listeners: Sequence[socket.socket],
         count: int,
         *,
+        module: str = WORKER,
         environment: dict[str, str] | None = None,
         mourn: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._listeners = listeners
         self._count = count
+        self._module = module
         self._environment = environment or {}
         self._mourn = mourn
         self._orders: Orders | None = None
@@ -201,7 +212,7 @@ class Supervisor:
         self._mourn(worker.process.pid)
 
     async def _spawn(self) -> Worker:
-        worker = await Worker.spawn(self._listeners, self._environment)
+        worker = await Worker.spawn(self._listeners, self._environment, module=self._module)
         if self._stopping:
             # All the others were told while this one was on its way.
             worker.kill()

@@ -113,6 +113,7 @@ NO_BOOKS = {
     "approvals",
     "audit_records",
     "authorization_codes",
+    "encryption_keys",
     "enrolment_codes",
     "factors",
     "grants",

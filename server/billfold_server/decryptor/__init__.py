@@ -1,0 +1,1 @@
+"""The decryptor: the one process that sees card numbers, and what the others say to it."""

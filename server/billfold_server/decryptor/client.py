@@ -1,0 +1,198 @@
+"""A worker's end of the decryptor's socket: one connection, on which many orders are under way at once.
+
+Whatever keeps an answer away is ``errors.KeysUnavailable`` within two seconds: no process, one that is too slow, too
+much to do. An order whose connection breaks is sent again as long as there is time, for nothing that the decryptor does
+is half done: what it has sealed counts only when the caller keeps it, and the codes that it kept are gone with it.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+
+from billfold import errors
+from billfold_server.decryptor import wire
+from billfold_server.decryptor.address import reached
+from billfold_server.decryptor.peers import PeerRefused, is_ours, prove_as_client
+
+__all__ = ["PATIENCE_S", "Client", "unavailable"]
+
+_log = structlog.stdlib.get_logger("billfold.decryptor")
+
+PATIENCE_S: Final = 1.8
+"""How long an answer may take, however often it is asked for."""
+_MOST_UNDER_WAY: Final = 1_024
+_AGAIN_S: Final = 0.05
+_SLACK_S: Final = 0.1
+_HEAD: Final = 4
+
+_Pending = dict[int, "asyncio.Future[wire.Answer]"]
+
+
+class _HungUp(Exception):
+    """The connection ended before the answer."""
+
+
+def unavailable(reason: str, *, retry_after_s: int = 1) -> errors.KeysUnavailable:
+    """Make the error that says that the decryptor is away."""
+    msg = "the keys are not available at the moment"
+    return errors.KeysUnavailable(msg, reason=reason, retry_after_s=retry_after_s)
+
+
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+
+
+class _Connection:
+    """One connection that stands, until it breaks."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+        self._numbers = itertools.count(1)
+        self._pending: _Pending = {}
+        self._reading = asyncio.create_task(self._read(reader), name="decryptor")
+
+    @property
+    def open(self) -> bool:
+        return not self._reading.done()
+
+    @property
+    def under_way(self) -> int:
+        return len(self._pending)
+
+    async def ask(self, order: wire.Order, patience_s: float) -> wire.Answer:
+        number = next(self._numbers)
+        answer: asyncio.Future[wire.Answer] = asyncio.get_running_loop().create_future()
+        self._pending[number] = answer
+        try:
+            self._writer.write(wire.encode(number, max(1, int((patience_s - _SLACK_S) * 1000)), order))
+            await self._writer.drain()
+            return await answer
+        finally:
+            self._pending.pop(number, None)
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        try:
+            while True:
+                length = int.from_bytes(await reader.readexactly(_HEAD), "big")
+                number, answer = wire.decode_answer(await reader.readexactly(length))
+                waiting = self._pending.get(number)
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(answer)
+        except (OSError, asyncio.IncompleteReadError, msgspec.MsgspecError):
+            pass
+        finally:
+            self._writer.close()
+            for each in self._pending.values():
+                if not each.done():
+                    each.set_exception(_HungUp())
+
+    async def close(self) -> None:
+        self._reading.cancel()
+        await asyncio.wait([self._reading])
+        await _closed(self._writer)
+
+
+class Client:
+    """Asks the decryptor.
+
+    Args:
+        folder: Where its socket lies.
+        secret: By which both know each other.
+        patience_s: How long an answer may take.
+
+    Attributes:
+        wake: Sees that there is a decryptor, where it is started when it is first needed; None where somebody else
+            looks after it.
+    """
+
+    def __init__(self, folder: Path, secret: bytes, *, patience_s: float = PATIENCE_S) -> None:
+        self._folder = folder
+        self._secret = secret
+        self._patience_s = patience_s
+        self._connection: _Connection | None = None
+        self._connecting = asyncio.Lock()
+        self.wake: Callable[[], Awaitable[None]] | None = None
+
+    async def ask(self, order: wire.Order) -> wire.Answer:
+        """Return the answer to an order.
+
+        Raises:
+            errors.KeysUnavailable: It doesn't come in time, or the decryptor can't have the keys.
+            errors.InternalError: The decryptor has made a mistake, which its log describes.
+        """
+        if self.wake is not None:
+            await self.wake()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._patience_s
+        try:
+            async with asyncio.timeout_at(deadline):
+                answer = await self._ask_until(order, deadline)
+        except TimeoutError:
+            raise unavailable("decryptor_timeout") from None
+        if isinstance(answer, wire.Failed):
+            if answer.code == "keys_unavailable":
+                raise unavailable(answer.reason, retry_after_s=answer.retry_after_s)
+            raise errors.InternalError
+        return answer
+
+    async def _ask_until(self, order: wire.Order, deadline: float) -> wire.Answer:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection = await self._connected()
+                if connection.under_way >= _MOST_UNDER_WAY:
+                    raise unavailable("decryptor_overloaded")
+                return await connection.ask(order, deadline - loop.time())
+            except (OSError, _HungUp, asyncio.IncompleteReadError):
+                if loop.time() + _AGAIN_S >= deadline:
+                    raise unavailable("decryptor_down") from None
+                await asyncio.sleep(_AGAIN_S)
+
+    async def _connected(self) -> _Connection:
+        if self._connection is not None and self._connection.open:
+            return self._connection
+        async with self._connecting:
+            if self._connection is None or not self._connection.open:
+                self._connection = await self._connect()
+            return self._connection
+
+    async def _connect(self) -> _Connection:
+        try:
+            reader, writer = await self._open()
+            try:
+                await prove_as_client(reader, writer, self._secret)
+            except BaseException:
+                await _closed(writer)
+                raise
+        except PeerRefused:
+            _log.error("what listens at the decryptor's socket isn't this deployment's decryptor")
+            raise unavailable("decryptor_foreign", retry_after_s=5) from None
+        return _Connection(reader, writer)
+
+    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.settimeout(0)
+            with reached(self._folder) as path:
+                await asyncio.get_running_loop().sock_connect(connection, path)
+            if not is_ours(connection):
+                raise PeerRefused  # noqa: TRY301 - The socket is closed below, whatever is wrong with it.
+            return await asyncio.open_unix_connection(sock=connection)
+        except BaseException:
+            connection.close()
+            raise
+
+    async def aclose(self) -> None:
+        """Hang up."""
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None

@@ -1,0 +1,392 @@
+"""The decryptor as a process: what happens when it dies, hangs, is full, or somebody else sits at its socket."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+import pytest_asyncio
+from joserfc.jwk import ECKey
+
+from billfold import errors
+from billfold_server.decryptor import wire
+from billfold_server.decryptor.address import AddressUnsafe, folder_of, listen
+from billfold_server.decryptor.client import Client
+from billfold_server.decryptor.service import SECRET
+from billfold_server.decryptor.wire import Given, Incoming, Outgoing, SealedKey, Taken
+from billfold_server.keys.service import TENANT_SUBJECT, open_keyring
+from billfold_server.serving.on_demand import OnDemand
+from billfold_server.settings import Secret, Settings
+from tests.keystores import StoreUrls
+from tests.postgres import in_own_loop
+from tests.server.decryptor.sealing import CARD, ISSUER, encrypted, opened
+from tests.server.upping import until
+
+MINE = ECKey.generate_key("P-256")
+PUBLIC = MINE.as_dict(private=False)
+
+
+@pytest.fixture(scope="module")
+def settings(key_store_urls: StoreUrls, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Those of a deployment whose key store is there."""
+    return Settings(data_dir=str(tmp_path_factory.mktemp("decryptor")), key_store_url=Secret(key_store_urls.own))
+
+
+@pytest.fixture(scope="module")
+def process(settings: Settings) -> Iterator[OnDemand]:
+    """A decryptor that is looked after; it runs from its first use on."""
+    looked_after = OnDemand(settings)
+    in_own_loop(looked_after.wake())
+    yield looked_after
+    looked_after.stop()
+
+
+class Worker:
+    """What a worker of the API is to the decryptor."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.client = Client(folder_of(settings.data_dir), open_keyring(settings).derive(SECRET))
+        self.tenant_id = uuid4()
+        self.keys: list[SealedKey] = []
+
+    async def ready(self) -> "Worker":
+        """Make a key."""
+        made = await self.client.ask(wire.MakeKey(self.tenant_id, 1))
+        assert isinstance(made, wire.EncryptionKey)
+        self.keys = [SealedKey(made.id, made.sealed_private)]
+        shown = await self.client.ask(wire.PublicKeys(self.tenant_id, self.keys))
+        assert isinstance(shown, wire.PublicKeysShown)
+        self.key = shown.keys[0]
+        return self
+
+    def card(self, token_id: UUID | None = None) -> Incoming:
+        """Return a card on its way in."""
+        jwe = encrypted(CARD, self.key)
+        return Incoming(token_id=token_id or uuid4(), kind="card", subject=TENANT_SUBJECT, jwe=jwe)
+
+    async def take_in(self, *items: Incoming) -> list[Taken]:
+        """Take cards in."""
+        answer = await self.client.ask(wire.TakeIn(self.tenant_id, ISSUER, self.keys, list(items)))
+        assert isinstance(answer, wire.TakenIn)
+        return [each for each in answer.results if isinstance(each, Taken)]
+
+    async def give_out(self, item: Incoming, taken: Taken) -> Given:
+        """Give a card out with its code."""
+        asked = Outgoing(
+            token_id=item.token_id, kind="card", sealed=taken.sealed, response_jwk=dict(PUBLIC), with_cvc=True
+        )
+        answer = await self.client.ask(wire.GiveOut(self.tenant_id, [asked]))
+        assert isinstance(answer, wire.GivenOut)
+        (given,) = answer.results
+        assert isinstance(given, Given)
+        return given
+
+    async def status(self) -> wire.StatusTold:
+        """Ask the process how it is."""
+        told = await self.client.ask(wire.Status())
+        assert isinstance(told, wire.StatusTold)
+        return told
+
+
+@pytest_asyncio.fixture
+async def worker(process: OnDemand, settings: Settings) -> AsyncIterator[Worker]:
+    """A worker with a connection of its own."""
+    assert process
+    worker = await Worker(settings).ready()
+    yield worker
+    await worker.client.aclose()
+
+
+async def until_back(worker: Worker, former: int) -> None:
+    """Wait until another process answers."""
+    while True:
+        try:
+            if (await worker.status()).pid != former:
+                return
+        except errors.KeysUnavailable:
+            await asyncio.sleep(0.01)
+
+
+class TestAProcessThatIsKilled:
+    async def test_is_replaced_within_seconds_and_leaves_nothing_half_done(self, worker: Worker) -> None:
+        """Under load each order is answered whole or by KeysUnavailable, and all go on with the next process."""
+        former = (await worker.status()).pid
+        stop = asyncio.Event()
+        done: list[tuple[Incoming, Taken]] = []
+        refused: list[str] = []
+
+        async def load() -> None:
+            while not stop.is_set():
+                items = [worker.card() for _ in range(4)]
+                try:
+                    results = await worker.take_in(*items)
+                except errors.KeysUnavailable as error:
+                    refused.append(str(error.facts["reason"]))
+                else:
+                    assert len(results) == len(items)
+                    done.extend(zip(items, results, strict=True))
+
+        loads = [asyncio.create_task(load()) for _ in range(4)]
+        while len(done) < 40:
+            await asyncio.sleep(0.01)
+        killed_at, before = time.monotonic(), len(done)
+        os.kill(former, signal.SIGKILL)
+        await until_back(worker, former)
+        took_s = time.monotonic() - killed_at
+        while len(done) < before + 40:
+            await asyncio.sleep(0.01)
+        stop.set()
+        await asyncio.gather(*loads)
+        assert took_s < 2 * SLOWER, took_s
+        # What was sealed by either process opens, and codes went with the first.
+        first, last = opened(await worker.give_out(*done[0]), MINE), opened(await worker.give_out(*done[-1]), MINE)
+        assert [each["number"] for each in (first, last)] == [CARD["number"]] * 2
+        assert ["cvc" in each for each in (first, last)] == [False, True]
+
+    async def test_takes_its_codes_with_it(self, worker: Worker) -> None:
+        """A code that waited for its authorization isn't there any more."""
+        item = worker.card()
+        (taken,) = await worker.take_in(item)
+        former = (await worker.status()).pid
+        os.kill(former, signal.SIGKILL)
+        await until_back(worker, former)
+        assert (await worker.status()).cvcs == 0
+        assert "cvc" not in opened(await worker.give_out(item, taken), MINE)
+
+
+SLOWER = 3 if os.environ.get("CI") else 1
+"""On CI's machines others start processes at the same time."""
+
+
+class TestAProcessThatHangs:
+    async def test_is_answered_for_within_two_seconds(self, worker: Worker) -> None:
+        """Nobody waits for it longer, and it goes on where it stopped."""
+        pid = (await worker.status()).pid
+        os.kill(pid, signal.SIGSTOP)
+        began = time.monotonic()
+        try:
+            with pytest.raises(errors.KeysUnavailable) as refused:
+                await worker.take_in(worker.card())
+            assert time.monotonic() - began < 2
+            assert refused.value.facts["reason"] == "decryptor_timeout"
+            assert refused.value.facts["retry_after_s"] == 1
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert await worker.take_in(worker.card())
+
+
+class TestAProcessWithTooMuchToDo:
+    async def test_refuses_what_it_cant_hold(self, worker: Worker) -> None:
+        """Beyond its bound orders are refused at once, none is lost, and then it takes orders again."""
+        card = worker.card()
+        batch = [card] * wire.MOST_ITEMS
+
+        async def ask() -> str:
+            try:
+                return "taken" if len(await worker.take_in(*batch)) == len(batch) else "lost"
+            except errors.KeysUnavailable as error:
+                return str(error.facts["reason"])
+
+        outcomes = await asyncio.gather(*(ask() for _ in range(64)))
+        assert set(outcomes) <= {"taken", "overloaded", "timeout", "decryptor_timeout"}
+        assert {"taken", "overloaded"} <= set(outcomes)
+        assert await worker.take_in(worker.card())
+
+    async def test_refuses_more_items_than_one_order_may_have(self, worker: Worker) -> None:
+        """The client splits what is more."""
+        with pytest.raises(errors.KeysUnavailable):
+            await worker.take_in(*[worker.card()] * (wire.MOST_ITEMS + 1))
+
+
+class TestASocket:
+    async def test_is_for_its_owner_alone(self, worker: Worker, settings: Settings) -> None:
+        """Neither the folder nor the socket is open to others."""
+        folder = folder_of(settings.data_dir)
+        assert await worker.status()
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert (folder / "socket").stat().st_mode & 0o777 == 0o600
+
+    async def test_that_was_taken_away_is_put_back(self, worker: Worker, settings: Settings) -> None:
+        """New connections find it again, and standing ones never lose it."""
+        (folder_of(settings.data_dir) / "socket").unlink()
+        assert await worker.take_in(worker.card())
+        another = Worker(settings)
+        assert await another.status()
+        await another.client.aclose()
+
+    async def test_at_which_somebody_else_sits_is_told_nothing(self, worker: Worker, settings: Settings) -> None:
+        """Who doesn't know the deployment's secret gets a nonce and a proof, and no order."""
+        heard: list[bytes] = []
+        listener = listen(folder_of(settings.data_dir))
+        listener.settimeout(10)
+
+        def pretend() -> None:
+            connection, _ = listener.accept()
+            connection.settimeout(10)
+            connection.sendall(b"n" * 32)
+            heard.append(connection.recv(65_536))
+            connection.sendall(b"p" * 32)
+            heard.append(connection.recv(65_536))
+            connection.close()
+
+        thread = threading.Thread(target=pretend)
+        thread.start()
+        another = Worker(settings)
+        with pytest.raises(errors.KeysUnavailable) as refused:
+            await another.client.ask(wire.Status())
+        await asyncio.to_thread(thread.join)
+        listener.close()
+        assert refused.value.facts["reason"] == "decryptor_foreign"
+        assert [len(each) for each in heard] == [64, 0]
+        # The process finds its socket taken and puts it back.
+        assert await another.status()
+        await another.client.aclose()
+        assert await worker.status()
+
+    async def test_hangs_up_on_who_doesnt_know_the_secret(self, worker: Worker, settings: Settings) -> None:
+        """No order of theirs is read."""
+        stranger = Client(folder_of(settings.data_dir), b"x" * 32, patience_s=0.3)
+        with pytest.raises(errors.KeysUnavailable):
+            await stranger.ask(wire.Status())
+        await stranger.aclose()
+        assert await worker.status()
+
+    @pytest.mark.parametrize("frame", [b"\xff\xff\xff\xff", b"\0\0\0\x04junk", b"\0\0\0\x00"])
+    async def test_hangs_up_on_frames_that_are_none(self, worker: Worker, settings: Settings, frame: bytes) -> None:
+        """Too large, or unreadable: the connection ends, and others go on."""
+        another = Worker(settings)
+        assert await another.status()
+        connection = another.client._connection
+        assert connection is not None
+        connection._writer.write(frame)
+        await asyncio.wait([connection._reading], timeout=5)
+        assert not connection.open
+        assert await worker.status()
+
+    async def test_of_a_foreign_user_is_refused(self, worker: Worker, settings: Settings) -> None:
+        """The kernel says who is there; another user's process is hung up on, though it got hold of the path."""
+        if os.geteuid() != 0:
+            pytest.skip("only root can start another user's process")
+        folder = folder_of(settings.data_dir)
+        program = (
+            "import os,socket,sys\n"
+            "d=os.open(sys.argv[1],os.O_RDONLY)\nos.setgid(65534);os.setuid(65534)\n"
+            "s=socket.socket(socket.AF_UNIX)\n"
+            "try: s.connect(f'/proc/self/fd/{d}/socket')\n"
+            "except PermissionError: print('closed');sys.exit()\n"
+            "print(s.recv(32))"
+        )
+        for mode in (0o700, 0o711):
+            folder.chmod(mode)
+            (folder / "socket").chmod(0o600 if mode == 0o700 else 0o666)
+            run = await asyncio.to_thread(
+                subprocess.run,
+                [sys.executable, "-c", program, str(folder)],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert run.stdout.strip() == ("closed" if mode == 0o700 else "b''"), run.stderr
+        folder.chmod(0o700)
+        assert await worker.status()
+
+    def test_isnt_made_in_a_folder_that_is_open_to_others(self, tmp_path: Path) -> None:
+        """The process ends rather than listen where others may put something in its place."""
+        folder = tmp_path / "decryptor"
+        folder.mkdir(mode=0o755)
+        with pytest.raises(AddressUnsafe):
+            listen(folder)
+
+    def test_may_lie_deeper_than_sockets_can(self, tmp_path: Path) -> None:
+        """A long data folder is no reason to refuse."""
+        folder = tmp_path / ("x" * 200)
+        listener = listen(folder)
+        listener.close()
+        assert (folder / "socket").exists()
+
+
+class TestNoProcess:
+    async def test_is_answered_for_in_time(self, settings: Settings, tmp_path: Path) -> None:
+        """As long as there might come one, it is waited for, and no longer."""
+        client = Client(tmp_path, open_keyring(settings).derive(SECRET), patience_s=0.5)
+        began = time.monotonic()
+        with pytest.raises(errors.KeysUnavailable) as refused:
+            await client.ask(wire.Status())
+        assert 0.3 < time.monotonic() - began < 1
+        assert refused.value.facts["reason"] == "decryptor_down"
+
+    def test_outlives_its_parent(self, settings: Settings, tmp_path: Path) -> None:
+        """When whoever started it is killed, it ends by itself; nothing secret is in its arguments or environment."""
+        own = Settings(data_dir=str(tmp_path), key_store_url=settings.key_store_url)
+        assert own.key_store_url is not None
+        secret = own.key_store_url.reveal()
+        with subprocess.Popen(
+            [sys.executable, "-c", PARENT, str(tmp_path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "BILLFOLD_KEY_STORE_URL": secret},
+        ) as parent:
+            assert parent.stdin is not None
+            assert parent.stdout is not None
+            parent.stdin.write(secret + "\n")
+            parent.stdin.flush()
+            assert parent.stdout.readline() == "ready\n"
+            pid = in_own_loop(self.pid(own))
+            told = Path(f"/proc/{pid}")
+            assert secret.encode() not in (told / "cmdline").read_bytes()
+            if os.geteuid() == 0:
+                # Nobody but root reads it at all.
+                assert (told / "environ").stat().st_uid == 0
+                assert secret.encode() not in (told / "environ").read_bytes()
+            parent.kill()
+        until(lambda: not told.exists(), timeout_s=10)
+
+    async def pid(self, settings: Settings) -> int:
+        """Ask a process who it is."""
+        worker = Worker(settings)
+        try:
+            return (await worker.status()).pid
+        finally:
+            await worker.client.aclose()
+
+
+PARENT = """
+import asyncio, sys, time
+from billfold_server.settings import Secret, Settings
+from billfold_server.serving.on_demand import OnDemand
+
+settings = Settings(data_dir=sys.argv[1], key_store_url=Secret(sys.stdin.readline().strip()))
+asyncio.run(OnDemand(settings).wake())
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+class TestAKeyStoreThatIsDown:
+    async def test_is_answered_for_within_two_seconds(self, tmp_path: Path) -> None:
+        """The process stays, says so, and needs no restart."""
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            port = silent.getsockname()[1]
+            url = Secret(f"postgresql://nobody:secret@127.0.0.1:{port}/nothing")
+            own = Settings(data_dir=str(tmp_path), key_store_url=url)
+            looked_after = OnDemand(own)
+            await looked_after.wake()
+            worker = Worker(own)
+            try:
+                began = time.monotonic()
+                with pytest.raises(errors.KeysUnavailable):
+                    await worker.ready()
+                assert time.monotonic() - began < 2
+                assert (await worker.status()).pid
+            finally:
+                await worker.client.aclose()
+                await asyncio.to_thread(looked_after.stop)
