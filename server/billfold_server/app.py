@@ -67,7 +67,7 @@ from billfold_server.identity.service import Identity
 from billfold_server.identity.signing import tasks as signing_tasks
 from billfold_server.identity.tokens import routes as tokens_routes
 from billfold_server.invariants import tasks as invariants_tasks
-from billfold_server.keys.service import Keyring, open_keyring, open_keys
+from billfold_server.keys.service import Keyring, Keys, open_keyring, open_keys
 from billfold_server.ledger import inventory as ledger_inventory
 from billfold_server.ledger import routes as ledger_routes
 from billfold_server.ledger import service as ledger
@@ -214,7 +214,7 @@ def build_services(settings: Settings, *, clock: Clock | None = None) -> Service
             isolation=settings.default_isolation,
             forget_keys=keys.forget_tenant,
         ),
-        identity=_identity(settings, database, keyring, clock),
+        identity=_identity(settings, database, keyring, keys, clock),
         limits=ClientLimits(buckets, settings),
         keyring=keyring,
         keys=keys,
@@ -236,10 +236,11 @@ def build_services(settings: Settings, *, clock: Clock | None = None) -> Service
     return services
 
 
-def _identity(settings: Settings, database: Database, keyring: Keyring, clock: Clock) -> Identity:
+def _identity(settings: Settings, database: Database, keyring: Keyring, keys: Keys, clock: Clock) -> Identity:
     return Identity(
         database=database,
         keyring=keyring,
+        keys=keys,
         clock=clock,
         base_url=settings.base_url,
         token_ttl_s=settings.access_token_ttl_s,

@@ -114,7 +114,9 @@ INVENTORY: Final = Inventory(
         NotPersonal(
             table="signing_keys",
             because="the tenant's own keys, the private halves sealed",
-            columns="id purpose algorithm generation public_jwk sealed_private signs_from withdrawn_at created_at",
+            columns=(
+                "id purpose algorithm generation public_jwk sealed_private voucher signs_from withdrawn_at created_at"
+            ),
         ),
         NotPersonal(
             table="grants",

@@ -41,6 +41,7 @@ from billfold_server.identity.tokens.dpop import Keys, Nonces
 from billfold_server.identity.tokens.guard import Guard
 from billfold_server.identity.tokens.replay import Replay
 from billfold_server.keys.service import Keyring
+from billfold_server.keys.service import Keys as TenantKeys
 from billfold_server.tenancy.context import TenantRef
 
 if TYPE_CHECKING:
@@ -85,7 +86,8 @@ class Identity:
 
     Args:
         database: Where clients and keys are.
-        keyring: Opens the private keys.
+        keyring: Vouches for keys, and what it derives.
+        keys: Seals and opens their private halves.
         clock: The real clock.
         base_url: How the world reaches the server.
         token_ttl_s: How long an access token lives.
@@ -98,6 +100,7 @@ class Identity:
         *,
         database: "Database",
         keyring: Keyring,
+        keys: TenantKeys,
         clock: Clock,
         base_url: str,
         token_ttl_s: int,
@@ -109,7 +112,7 @@ class Identity:
         self._production = production
         self._realms: Bounded[str, Realm] = Bounded(2_000)
         self.token_ttl_s = token_ttl_s
-        self.signing = Signing(database, keyring, clock)
+        self.signing = Signing(database, keyring, keys, clock)
         self.lookups = Lookups(database)
         self.replay = Replay(database, clock)
         self.nonces = Nonces(keyring.derive("dpop nonces"))

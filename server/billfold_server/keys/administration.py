@@ -35,6 +35,15 @@ CREATE TABLE IF NOT EXISTS {SCHEMA}.store (
 """
 
 
+_LOSE: Final = f"""
+UPDATE {SCHEMA}.key_epochs SET lost_at = clock_timestamp() WHERE backend = 'local' AND lost_at IS NULL;
+UPDATE {SCHEMA}.subject_keys k SET current = false
+FROM {SCHEMA}.key_epochs e
+WHERE k.current AND k.wrapped IS NOT NULL AND e.tenant_id = k.tenant_id AND e.id = k.epoch_id AND e.lost_at IS NOT NULL;
+"""  # noqa: S608 - A constant.
+"""What was wrapped by a keyring that is lost for good never opens again; what is sealed from now on has other keys."""
+
+
 class KeyStoreUnsuitable(errors.BillfoldError):
     """The key store can't be used. The message is one sentence that says what to do."""
 
@@ -68,9 +77,7 @@ async def prepare_store(admin_dsn: str, keyring: "Keyring", *, adopt: bool = Fal
         if not ours:
             await _admit(connection, login, secret.scram_verifier(secret.password(derived, login)))
             if found is not None:
-                await connection.execute(
-                    f"UPDATE {SCHEMA}.key_epochs SET lost_at = clock_timestamp() WHERE backend = 'local'"  # noqa: S608
-                )
+                await connection.execute(_LOSE)
             await connection.execute(
                 f"UPDATE {SCHEMA}.store SET secret_fingerprint = $1",  # noqa: S608 - A constant.
                 secret.fingerprint(derived),

@@ -484,11 +484,11 @@ class Keys:
         before = self._evicted
         self.counts["loads"] += 1
         rows = await self.store.fetch(queries.PURPOSE_KEYS, tenant_id, self.domain, purpose)
-        if not rows:
-            await self._make_purpose(tenant_id, purpose, 1)
+        if not rows or rows[0]["lost"]:
+            await self._make_purpose(tenant_id, purpose, 1 + max((row["version"] for row in rows), default=0))
             return
         opened = []
-        for row in rows:
+        for row in (row for row in rows if not row["lost"]):
             epoch = await self._epoch(tenant_id, row)
             bound_to = _bound_purpose(epoch, self.domain, purpose, row["version"], row["id"])
             try:

@@ -22,7 +22,6 @@ __all__ = [
     "INSERT_SUBJECT_KEYS",
     "KEYS_BY_ID",
     "LOCAL_KEYS",
-    "LOSE_EPOCHS",
     "NEXT_NUMBERS",
     "PURPOSE_KEYS",
     "RESERVE",
@@ -43,10 +42,6 @@ INSERT INTO key_epochs (tenant_id, id, domain, number, backend, key_version, wra
 SELECT $1::uuid, $2::uuid, $3::text, 1 + coalesce(max(number), 0), $4::text, $5::int, $6::bytea, clock_timestamp()
 FROM key_epochs WHERE tenant_id = $1 AND domain = $3
 ON CONFLICT DO NOTHING
-"""
-
-LOSE_EPOCHS: Final = """
-UPDATE key_epochs SET lost_at = clock_timestamp() WHERE backend = $1 AND lost_at IS NULL
 """
 
 # Takes seals out of the budgets of current keys, and tells how it stands with each: no row means that there is no key
@@ -71,8 +66,14 @@ FROM found LEFT JOIN taken ON taken.id = found.id LEFT JOIN key_epochs e ON e.te
 INSERT_SUBJECT_KEYS: Final = """
 INSERT INTO subject_keys
     (tenant_id, id, domain, subject_id, generation, current, epoch_id, wrapped, seals_reserved, created_at)
-SELECT $1::uuid, n.id, $2::text, n.subject_id, 1, true, $3::uuid, n.wrapped, $7::bigint, clock_timestamp()
-FROM unnest($4::uuid[], $5::uuid[], $6::bytea[]) AS n (id, subject_id, wrapped) ORDER BY n.subject_id
+SELECT $1::uuid, n.id, $2::text, n.subject_id, 1 + coalesce(former.generation, 0), true, $3::uuid, n.wrapped,
+    $7::bigint, clock_timestamp()
+FROM unnest($4::uuid[], $5::uuid[], $6::bytea[]) AS n (id, subject_id, wrapped)
+LEFT JOIN LATERAL (
+    SELECT max(k.generation) AS generation FROM subject_keys k
+    WHERE k.tenant_id = $1 AND k.domain = $2 AND k.subject_id = n.subject_id
+) AS former ON true
+ORDER BY n.subject_id
 ON CONFLICT DO NOTHING RETURNING id
 """
 
@@ -90,11 +91,11 @@ FROM former
 
 KEYS_BY_ID: Final = f"""
 SELECT {_KEY} FROM subject_keys k LEFT JOIN key_epochs e ON e.tenant_id = k.tenant_id AND e.id = k.epoch_id
-WHERE k.tenant_id = $1 AND k.domain = $2 AND k.id = ANY($3::uuid[])
+WHERE k.tenant_id = $1 AND k.domain = $2 AND k.id = ANY($3::uuid[]) AND e.lost_at IS NULL
 """  # noqa: S608 - Constants.
 
 PURPOSE_KEYS: Final = f"""
-SELECT k.id, k.version, k.wrapped, {_EPOCH} FROM purpose_keys k
+SELECT k.id, k.version, k.wrapped, e.lost_at IS NOT NULL AS lost, {_EPOCH} FROM purpose_keys k
 JOIN key_epochs e ON e.tenant_id = k.tenant_id AND e.id = k.epoch_id
 WHERE k.tenant_id = $1 AND k.domain = $2 AND k.purpose = $3 ORDER BY k.version DESC
 """  # noqa: S608 - Constants.

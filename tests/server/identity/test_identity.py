@@ -312,7 +312,7 @@ def signing_key(live: LiveServer, realm: Realm) -> Any:
     """Return the private key by which a realm signs access tokens."""
     signing = live.services.identity.signing
     keys = live.run(signing._keys(realm, ("tokens", "ES256")))
-    return signing._open(realm, keys.series["tokens", "ES256"][-1])[1]
+    return live.run(signing._open(realm, keys.series["tokens", "ES256"][-1]))
 
 
 HEADERS: list[dict[str, Any]] = [
@@ -331,8 +331,8 @@ HEADERS: list[dict[str, Any]] = [
 
 
 class TestASigningKey:
-    @pytest.mark.parametrize("sealed_by", ["nobody", "the key that signs", "another tenant"])
-    async def test_that_was_written_past_the_keyring_verifies_nothing(self, live, credentials, sealed_by) -> None:
+    @pytest.mark.parametrize("vouched_by", ["nobody", "the key that signs", "another tenant"])
+    async def test_that_was_written_past_the_keyring_verifies_nothing(self, live, credentials, vouched_by) -> None:
         """Who can write rows, but hasn't the keyring, can't make a key of the tenant's: its tokens are refused."""
         services = live.services
         mine, key_id = ECKey.generate_key("P-256"), ids.uuid7()
@@ -345,16 +345,17 @@ class TestASigningKey:
                 realm = services.identity.realm(await services.registry.get(slug))
                 keys = await services.identity.signing._keys(realm, ("tokens", "ES256"))
                 rows[slug] = keys.series["tokens", "ES256"][-1]
-            sealed = {"the key that signs": rows["alpha"], "another tenant": rows["beta"]}
-            private = sealed[sealed_by].sealed_private if sealed_by in sealed else b"anything"
+            copied = {"the key that signs": rows["alpha"], "another tenant": rows["beta"]}.get(vouched_by)
+            private, voucher = (bytes(60), bytes(32)) if copied is None else (copied.sealed_private, copied.voucher)
             async with services.database.tx(await services.registry.get("alpha")) as tx:
                 await tx.execute(
                     "INSERT INTO signing_keys (id, purpose, algorithm, generation, public_jwk, sealed_private, "
-                    "signs_from, created_at) VALUES ($1, 'tokens', 'ES256', $4, $2, $3, now(), now())",
+                    "voucher, signs_from, created_at) VALUES ($1, 'tokens', 'ES256', $4, $2, $3, $5, now(), now())",
                     key_id,
                     json.dumps(public),
                     private,
-                    100 + len(sealed_by),
+                    100 + len(vouched_by),
+                    voucher,
                 )
 
         live.run(write())

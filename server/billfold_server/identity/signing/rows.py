@@ -28,6 +28,7 @@ class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
     generation: int
     public_jwk: str
     sealed_private: bytes
+    voucher: bytes
     signs_from: datetime
     withdrawn_at: datetime | None = None
     created_at: datetime
@@ -36,7 +37,9 @@ class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
         return f"KeyRow(id={self.id!s}, {self.purpose}, {self.algorithm}, {self.generation})"
 
 
-_COLUMNS = "id, purpose, algorithm, generation, public_jwk, sealed_private, signs_from, withdrawn_at, created_at"
+_COLUMNS = (
+    "id, purpose, algorithm, generation, public_jwk, sealed_private, voucher, signs_from, withdrawn_at, created_at"
+)
 
 
 async def list_keys(tx: Tx) -> Sequence[KeyRow]:
@@ -48,9 +51,10 @@ async def list_keys(tx: Tx) -> Sequence[KeyRow]:
 async def insert_key(tx: Tx, row: KeyRow) -> bool:
     """Write a new key, unless another worker has just made that generation; tell whether it was written."""
     tag = await tx.execute(
-        f"INSERT INTO signing_keys ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",  # noqa: S608 - a constant
-        row.id, row.purpose, row.algorithm, row.generation, row.public_jwk, row.sealed_private, row.signs_from,
-        row.withdrawn_at, row.created_at,
+        f"INSERT INTO signing_keys ({_COLUMNS}) "  # noqa: S608 - a constant
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING",
+        row.id, row.purpose, row.algorithm, row.generation, row.public_jwk, row.sealed_private, row.voucher,
+        row.signs_from, row.withdrawn_at, row.created_at,
     )  # fmt: skip
     return tag == "INSERT 0 1"
 

@@ -1,11 +1,15 @@
 """Signs for realms, and shows the keys by which anybody can verify it.
 
 A public half alone could be written by anybody who can write rows, by injected SQL or into a copy that is restored, and
-would verify the tokens that they then sign. What is sealed can be made by nobody without the keyring, nor copied from
-another realm or key, nor given another purpose or time; so a row is believed only as far as it agrees with that.
+would verify the tokens that they then sign. So each row has a voucher, a MAC by the keyring of all that it says: it can
+be made by nobody without the keyring, nor copied from another realm or key, nor given another purpose or time.
+
+The private half is sealed under a key of the tenant's. It is opened when it first signs, and kept then: what verifies
+needs no key that could be out of reach, and what signs needs one once in a process's life.
 """
 
 import asyncio
+import hmac
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +35,7 @@ from billfold_server.identity.realms import Realm
 from billfold_server.identity.signing import rows, rules
 from billfold_server.identity.signing.rows import KeyRow, Purpose
 from billfold_server.identity.signing.rules import Standing
-from billfold_server.keys.service import Keyring, SealBroken
+from billfold_server.keys.service import PLATFORM_KEYS, KeyOwner, Keyring, Keys, Place, SealBroken
 from billfold_server.tenancy.context import SYSTEM, Caller
 
 if TYPE_CHECKING:
@@ -78,23 +82,27 @@ class KeyState(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-class _Sealed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What lies under the seal: the private key, and what it is for."""
-
-    pem: str
-    purpose: Purpose
-    algorithm: SigningAlgorithm
-    generation: int
-    signs_from: datetime
-
-
 class _Keys(msgspec.Struct, frozen=True):
-    """A realm's keys, as one process knows them."""
+    """A realm's keys, as one process knows them.
+
+    Attributes:
+        series: The rows that are this deployment's, by what they are for.
+        public: What verifies now, by its id.
+        jwks: The same for others to read.
+        read_at: When they were read.
+        lacking: Why those that are due could not be made, where that is so.
+    """
 
     series: dict[Series, list[KeyRow]]
     public: dict[str, PublicKey]
     jwks: JwkSet
     read_at: float
+    lacking: errors.KeysUnavailable | None = None
+
+    @property
+    def fresh(self) -> bool:
+        """Tell whether they needn't be read again yet."""
+        return time.monotonic() - self.read_at < (_KEYS_S if self.lacking is None else _AGAIN_S)
 
 
 class Signing:
@@ -102,16 +110,19 @@ class Signing:
 
     Args:
         database: Where the keys are.
-        keyring: Opens their private halves.
+        keyring: Vouches for them.
+        keys: Seals and opens their private halves.
         clock: The real clock.
     """
 
-    def __init__(self, database: "Database", keyring: Keyring, clock: Clock) -> None:
+    def __init__(self, database: "Database", keyring: Keyring, keys: Keys, clock: Clock) -> None:
         self._database = database
-        self._keyring = keyring
+        self._voucher_key = keyring.derive("vouchers of signing keys")
+        self._keys_of_tenants = keys
         self._clock = clock
         self._known: Bounded[str, _Keys] = Bounded(2_000)
-        self._private: Bounded[tuple[str, UUID], tuple[_Sealed, SigningKey]] = Bounded(4_000)
+        self._private: Bounded[tuple[str, UUID], SigningKey] = Bounded(4_000)
+        self._broken: set[tuple[str, UUID]] = set()
         self._once = Once()
 
     async def sign(
@@ -131,13 +142,31 @@ class Signing:
             typ: The header's ``typ``, by which readers tell it from other things that are signed.
             alg: By which algorithm; one of the realm's profile.
             purpose: ``records`` for what must stay verifiable when the key has long been replaced.
+
+        Raises:
+            errors.KeysUnavailable: The key that signs was never opened by this process, and can't be now.
         """
-        alg = alg or _USUAL
-        keys = await self._keys(realm, (purpose, alg))
-        row = rules.signer(keys.series[purpose, alg], self._clock.now())
-        if row is None:
-            raise errors.InternalError("no signing key of this realm opens by the deployment's keyring")
-        return jose.sign(claims, self._open(realm, row)[1], alg=alg, kid=_kid(row), typ=typ)
+        series = (purpose, alg or _USUAL)
+        row, key = await self._signer(realm, series)
+        return jose.sign(claims, key, alg=series[1], kid=_kid(row), typ=typ)
+
+    async def _signer(self, realm: Realm, series: Series) -> tuple[KeyRow, SigningKey]:
+        keys = await self._keys(realm, series)
+        for _ in range(2):
+            row = rules.signer(self._usable(realm, keys.series[series]), self._clock.now())
+            if row is not None:
+                try:
+                    return row, await self._open(realm, row)
+                except (SealBroken, errors.SubjectForgotten, ValueError):
+                    # It still verifies what it has signed, but signs no more.
+                    _log.exception("a signing key doesn't open, and is replaced", key=str(row.id), realm=realm.owner)
+                    self._broken.add((realm.owner, row.id))
+            keys = await self._read_once(realm, series)
+        raise keys.lacking or errors.InternalError("no signing key of this realm opens")
+
+    def _usable(self, realm: Realm, series: Sequence[KeyRow]) -> list[KeyRow]:
+        """Return the keys of a series that this process hasn't failed to open."""
+        return [row for row in series if (realm.owner, row.id) not in self._broken]
 
     async def jwks(self, realm: Realm) -> JwkSet:
         """Return the realm's public keys: those that sign, those that will, and those whose tokens still live."""
@@ -197,7 +226,7 @@ class Signing:
 
     async def _keys(self, realm: Realm, needed: Series) -> _Keys:
         known = self._known.get(realm.owner)
-        if known is not None and needed in known.series and time.monotonic() - known.read_at < _KEYS_S:
+        if known is not None and needed in known.series and known.fresh:
             return known
         return await self._read_once(realm, needed)
 
@@ -209,19 +238,24 @@ class Signing:
         read_at = time.monotonic()
         async with self._tx(realm) as tx:
             found = await rows.list_keys(tx)
-        now = self._clock.now()
+        now, lacking = self._clock.now(), None
         due = {}
         for each, series in {needed: [], **self._series(realm, found)}.items():
-            if (signs_from := rules.successor_due(series, now)) is not None:
+            if (signs_from := rules.successor_due(self._usable(realm, series), now)) is not None:
                 due[each] = signs_from
         if due:
             # Strangers' rows count here, so that they can't stand in the way of a new generation.
             of = {each: [row for row in found if (row.purpose, row.algorithm) == each] for each in due}
-            made = [await self._make(realm, each, _next(of[each]), at) for each, at in due.items()]
-            async with self._tx(realm) as tx:
-                await self._write(tx, made, SYSTEM)
-                found = await rows.list_keys(tx)
-        keys = self._published(self._series(realm, found), needed, read_at)
+            try:
+                made = [await self._make(realm, each, _next(of[each]), at) for each, at in due.items()]
+            except errors.KeysUnavailable as error:
+                # What there is verifies all the same, and signs, if it was opened before.
+                lacking = error
+            else:
+                async with self._tx(realm) as tx:
+                    await self._write(tx, made, SYSTEM)
+                    found = await rows.list_keys(tx)
+        keys = self._published(self._series(realm, found), needed, read_at, lacking)
         self._known.put(realm.owner, keys)
         return keys
 
@@ -233,7 +267,13 @@ class Signing:
                 series[row.purpose, row.algorithm].append(row)
         return dict(series)
 
-    def _published(self, series: dict[Series, list[KeyRow]], needed: Series, read_at: float) -> _Keys:
+    def _published(
+        self,
+        series: dict[Series, list[KeyRow]],
+        needed: Series,
+        read_at: float,
+        lacking: errors.KeysUnavailable | None,
+    ) -> _Keys:
         now = self._clock.now()
         public: dict[str, PublicKey] = {}
         jwks: list[Jwk] = []
@@ -244,30 +284,34 @@ class Signing:
                     jwks.append(jwk)
                     key = jose.import_key(msgspec.to_builtins(jwk))
                     public[jwk.kid] = PublicKey(kid=jwk.kid, algorithm=algorithm, purpose=purpose, key=key)
-        return _Keys({needed: [], **series}, public, JwkSet(keys=jwks), read_at)
+        return _Keys({needed: [], **series}, public, JwkSet(keys=jwks), read_at, lacking)
 
-    def _open(self, realm: Realm, row: KeyRow) -> tuple[_Sealed, SigningKey]:
+    async def _open(self, realm: Realm, row: KeyRow) -> SigningKey:
+        """Return the private half of a key, opened once in this process's life.
+
+        Raises:
+            SealBroken: It was sealed elsewhere, or is another key's.
+            errors.KeysUnavailable: What opens it is out of reach.
+        """
         known = self._private.get((realm.owner, row.id))
         if known is None:
-            plain = self._keyring.unseal(row.sealed_private, owner=realm.owner, kid=_kid(row))
-            sealed = msgspec.json.decode(plain, type=_Sealed)
-            known = (sealed, _IMPORT[sealed.algorithm](sealed.pem))
+            opener = await self._keys_of_tenants.opener(_owner(realm), [row.sealed_private])
+            known = _IMPORT[row.algorithm](opener.open(_place(row.id), row.sealed_private).decode())
+            if msgspec.json.encode(_public_jwk(known, row.algorithm, _kid(row))).decode() != row.public_jwk:
+                raise SealBroken
             self._private.put((realm.owner, row.id), known)
         return known
 
     def _vouched(self, realm: Realm, row: KeyRow) -> bool:
-        """Tell whether a row says what this deployment has sealed."""
-        try:
-            sealed, key = self._open(realm, row)
-            public = msgspec.json.encode(_public_jwk(key, sealed.algorithm, _kid(row))).decode()
-        except (SealBroken, ValueError, msgspec.MsgspecError):
-            ours = False
-        else:
-            said = (row.purpose, row.algorithm, row.generation, row.signs_from, row.public_jwk)
-            ours = said == (sealed.purpose, sealed.algorithm, sealed.generation, sealed.signs_from, public)
+        """Tell whether a row says what this deployment has written."""
+        ours = hmac.compare_digest(row.voucher, self._voucher(realm, row))
         if not ours:
             _log.error("a signing key isn't this deployment's, and is passed over", key=str(row.id), realm=realm.owner)
         return ours
+
+    def _voucher(self, realm: Realm, row: KeyRow) -> bytes:
+        said = (realm.owner, row.id, row.purpose, row.algorithm, row.generation, row.signs_from, row.public_jwk)
+        return hmac.digest(self._voucher_key, msgspec.json.encode(said), "sha256")
 
     async def _make(self, realm: Realm, series: Series, generation: int, signs_from: datetime) -> KeyRow:
         purpose, algorithm = series
@@ -275,18 +319,19 @@ class Signing:
         kid = ids.encode(Prefix.SIGNING_KEY, key_id)
         # Primes are looked for elsewhere, so that nobody else waits for them.
         key = await asyncio.to_thread(_GENERATE[algorithm])
-        pem = key.as_pem(private=True).decode()
-        sealed = msgspec.json.encode(_Sealed(pem, purpose, algorithm, generation, signs_from))
-        return KeyRow(
+        sealer = await self._keys_of_tenants.sealer(_owner(realm))
+        row = KeyRow(
             id=key_id,
             purpose=purpose,
             algorithm=algorithm,
             generation=generation,
             public_jwk=msgspec.json.encode(_public_jwk(key, algorithm, kid)).decode(),
-            sealed_private=self._keyring.seal(sealed, owner=realm.owner, kid=kid),
+            sealed_private=sealer.seal(_place(key_id), key.as_pem(private=True)),
+            voucher=b"",
             signs_from=signs_from,
             created_at=self._clock.now(),
         )
+        return msgspec.structs.replace(row, voucher=self._voucher(realm, row))
 
     async def _write(self, tx: Any, made: Sequence[KeyRow], caller: Caller) -> None:
         for row in made:
@@ -296,6 +341,14 @@ class Signing:
 
     def _tx(self, realm: Realm) -> AbstractAsyncContextManager[Any]:
         return self._database.platform_tx() if realm.tenant is None else self._database.tx(realm.tenant)
+
+
+def _owner(realm: Realm) -> KeyOwner:
+    return PLATFORM_KEYS if realm.tenant is None else realm.tenant
+
+
+def _place(key_id: UUID) -> Place:
+    return Place("signing_keys", str(key_id), "sealed_private")
 
 
 def _kid(row: KeyRow) -> str:

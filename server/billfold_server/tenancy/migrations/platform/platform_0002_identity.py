@@ -66,7 +66,8 @@ _STATEMENTS = (
             = CASE WHEN authentication = 'tls_client_auth' THEN 1 ELSE 0 END)
     )
     """,
-    # A private key is sealed by the deployment's keyring, together with what it is for, and bound to its owner and id.
+    # A private key is sealed under its tenant's key. The voucher is made by the keyring of all that the row says beside
+    # it, so that nobody who can write rows makes a key of ours, and what verifies is known without any other key.
     # Which key signs, and how long one verifies, follows from the generations and their times.
     """
     CREATE TABLE signing_keys (
@@ -76,6 +77,7 @@ _STATEMENTS = (
         generation integer NOT NULL CHECK (generation >= 1),
         public_jwk text NOT NULL,
         sealed_private bytea NOT NULL,
+        voucher bytea NOT NULL CHECK (length(voucher) = 32),
         signs_from timestamptz NOT NULL,
         withdrawn_at timestamptz,
         created_at timestamptz NOT NULL,
