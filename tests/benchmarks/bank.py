@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from billfold import ids
-from billfold.contract.parties import CreateParty, PartyKind
+from billfold.contract.parties import PartyKind
 from billfold.contract.wallets import CreateTopUp, CreateWallet
 from billfold.ids import Prefix
 from billfold.money import Money
@@ -23,11 +23,11 @@ from billfold_server.app import open_services
 from billfold_server.http.services import Services
 from billfold_server.ledger.engine import Engine
 from billfold_server.ledger.protocol import Kind
-from billfold_server.parties import service as parties
 from billfold_server.settings import Settings
 from billfold_server.tenancy.context import Caller, IdempotencyRef, TenantRef
 from billfold_server.wallets import kinds
 from tests.benchmarks.gauge import Sample
+from tests.parties import create_party
 from tests.tenants import manifest
 
 __all__ = ["Bank", "Books", "Given", "books_of", "give", "open_bank", "opened", "orders"]
@@ -86,8 +86,7 @@ async def open_bank(services: Services, slug: str, wallets: int, *, funded: bool
         )
     )
     tenant = await services.registry.get(slug)
-    async with services.database.tx(tenant) as tx:
-        party = await parties.create_party(tx, CALLER, CreateParty(kind=PartyKind.COMPANY, name="Bench"))
+    party = await create_party(services, tenant, "Bench", kind=PartyKind.COMPANY)
     wallet = CreateWallet(party_id=party.id, currencies=["EUR"])
     answers = await _all(services.engine, tenant, [(kinds.CREATE_WALLET, wallet)] * wallets)
     opened_ = [str(msgspec.json.decode(body)["id"]) for body in answers]

@@ -242,12 +242,9 @@ class Ledger:
             PartyRecord(
                 id=ADA,
                 kind="person",
-                name="Ada",
                 external_id=None,
-                email=None,
                 roles=["customer"],
-                metadata={},
-                search_terms=["ada"],
+                forgotten_at=None,
                 version=1,
                 created_at=START,
                 updated_at=START,

@@ -2,14 +2,19 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import asyncpg
 import pytest
+import pytest_asyncio
 
+from billfold_server.keys.service import Backends, Keyring, Keys, KeyStore, LocalBackend
+from tests.keystores import StoreUrls, key_store_urls
 from tests.live import LiveServer, serve, settings_for
-from tests.tenants import in_database, manifest
+from tests.tenants import Tenancy, in_database, manifest
+
+__all__ = ["key_store_urls"]
 
 
 async def _execute(dsn: str, sql: str) -> None:
@@ -33,3 +38,14 @@ def live(postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         server.add_tenant(manifest("beta", hosts=["wallet.beta.example"]))
         yield server
     asyncio.run(_execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest_asyncio.fixture
+async def tenant_keys(tenancy: Tenancy, key_store_urls: StoreUrls) -> AsyncIterator[Keys]:
+    """Return the keys of a test's tenant, which has none yet."""
+    store = KeyStore(key_store_urls.own)
+    keys = Keys(store, Backends(LocalBackend(Keyring(b"k" * 32), store)))
+    # The tenants of all tests are copies of one, and so have the same id.
+    await keys.forget_tenant(tenancy.tenant)
+    yield keys
+    await keys.close()

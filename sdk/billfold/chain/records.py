@@ -90,16 +90,17 @@ class HeadRecord(_Line, frozen=True, kw_only=True, tag="head"):
 
 
 class PartyRecord(_Line, frozen=True, kw_only=True, tag="party"):
-    """A person or company."""
+    """A person or company, as far as books have to know them: what is personal is sealed, and stays where its keys are.
+
+    Attributes:
+        forgotten_at: When it was forgotten.
+    """
 
     id: UUID
     kind: str
-    name: str
     external_id: str | None
-    email: str | None
     roles: list[str]
-    metadata: dict[str, str]
-    search_terms: list[str]
+    forgotten_at: datetime | None
     version: int
     created_at: datetime
     updated_at: datetime

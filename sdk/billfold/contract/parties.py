@@ -63,11 +63,14 @@ class Party(Response, frozen=True, kw_only=True):
 
     id: PartyId
     kind: PartyKind
-    name: str
+    name: Annotated[str | None, Meta(description="Null where the party was forgotten, or its name isn't known here.")]
     external_id: str | None
     email: str | None
     roles: list[PartyRole]
     metadata: dict[str, str]
+    forgotten_at: Annotated[
+        Instant | None, Meta(description="When it was forgotten: nothing personal is known of it any more.")
+    ] = None
     version: Annotated[int, Meta(description="Counts up at each change; the ETag is made of it.")]
     created_at: Instant
     updated_at: Instant

@@ -490,6 +490,29 @@ class ClientMetadataRefused(Unprocessable):
     code, title = "client_metadata_refused", "The client can't be registered so"
 
 
+# Privacy.
+
+
+class PartyForgotten(Conflict):
+    """The party was forgotten, so there is nothing to change or to do for it any more."""
+
+    code, title = "party_forgotten", "The party was forgotten"
+
+
+class PartyHasWallets(Conflict):
+    """Somebody whose wallets aren't all closed can't be forgotten; ``open_wallets`` is how many aren't."""
+
+    code, title = "party_has_wallets", "The party has wallets that are not closed"
+    open_wallets: int
+
+
+class PartyStillKept(Conflict):
+    """The law wants the party to be known until ``kept_until``; before that, it can't be forgotten."""
+
+    code, title = "party_still_kept", "The party must still be known"
+    kept_until: str
+
+
 # People.
 
 

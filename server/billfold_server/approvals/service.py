@@ -190,6 +190,7 @@ class Approvals:
             idempotency_key=row.idempotency_key,
             idempotency=IdempotencyRef(client_id=row.client_id, key=row.idempotency_key, fingerprint=row.fingerprint),
             if_match=request.if_match,
+            personal=operation.personal,
             tenant_or_none=tenant,
         )
 

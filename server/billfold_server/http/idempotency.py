@@ -27,6 +27,7 @@ from billfold_server.db.retention import deleted
 from billfold_server.http import problems
 from billfold_server.http.reading import validation_failed
 from billfold_server.http.routing import Call, Reply
+from billfold_server.keys.service import Place, Sealer
 from billfold_server.tenancy.context import IdempotencyRef
 from billfold_server.tenancy.transaction import TenantTx
 
@@ -39,6 +40,7 @@ __all__ = [
     "expire",
     "fingerprint",
     "is_kept",
+    "is_sealed",
     "once",
     "read_key",
 ]
@@ -176,19 +178,46 @@ async def once(call: Call, work: Work, *, status: int = 200) -> Reply[Any]:
         errors.IdempotencyKeyReused: The key belongs to another request.
         ProblemError: What the work refuses.
     """
-    async with call.tx() as tx:
-        if call.idempotency is None:
+    ref = call.idempotency
+    if ref is None:
+        async with call.tx() as tx:
             return Reply(body=msgspec.json.encode(await work(tx)), status=status)
+    keys = call.services.keys
+    # Keys are asked for before the transaction and after it, never in it.
+    sealer = await keys.sealer(call.tenant) if call.personal else None
+    async with call.tx() as tx:
         answer = await carry_out(
-            tx, call.idempotency, work, status=status, request_id=call.request_id, now=call.services.clock.now()
+            tx, ref, work, status=status, request_id=call.request_id, now=call.services.clock.now(), sealer=sealer
         )
     if answer.error is not None:
         raise answer.error
-    return Reply(body=answer.body, status=answer.status, replayed=answer.replayed)
+    body = answer.body
+    if answer.replayed and is_sealed(body):
+        body = (await keys.opener(call.tenant, [body])).open(_place(ref), body)
+    return Reply(body=body, status=answer.status, replayed=answer.replayed)
+
+
+_SEALED: Final = b"\x01"
+
+
+def is_sealed(body: bytes) -> bool:
+    """Tell whether a kept answer is sealed: no JSON begins with the byte that says how."""
+    return body[:1] == _SEALED
+
+
+def _place(ref: IdempotencyRef) -> Place:
+    return Place("idempotency_keys", f"{ref.client_id}/{ref.key}", "body")
 
 
 async def carry_out(
-    tx: TenantTx, ref: IdempotencyRef, work: Work, *, status: int, request_id: str, now: datetime
+    tx: TenantTx,
+    ref: IdempotencyRef,
+    work: Work,
+    *,
+    status: int,
+    request_id: str,
+    now: datetime,
+    sealer: Sealer | None = None,
 ) -> KeptAnswer:
     """Carry out a request under its key within a transaction, which must then commit, also if it was refused.
 
@@ -199,6 +228,7 @@ async def carry_out(
         status: The HTTP status of success.
         request_id: The request, for the problem that a refusal makes.
         now: The real time, from which the key's age counts.
+        sealer: Seals the answer where it lies, if it tells of people; a replayed one comes back sealed.
 
     Raises:
         errors.RequestInFlight: A copy is still being carried out, for longer than the transaction waits for locks.
@@ -211,7 +241,11 @@ async def carry_out(
         if stored is not None:
             return _replay(ref, stored)
     answer = await _attempt(tx, work, status, request_id)
-    await tx.execute(_KEEP, ref.client_id, ref.key, answer.status, answer.body)
+    # A refusal says nothing of anybody.
+    kept = answer.body
+    if sealer is not None and answer.error is None:
+        kept = sealer.seal(_place(ref), kept)
+    await tx.execute(_KEEP, ref.client_id, ref.key, answer.status, kept)
     return answer
 
 

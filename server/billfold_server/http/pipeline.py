@@ -150,6 +150,7 @@ class Pipeline:
             certificate=context.certificate,
             certificate_verified=context.certificate_verified,
             tenant_or_none=context.tenant,
+            personal=operation.personal,
             if_match=headers.get("if-match") if operation.if_match else None,
         )
 

@@ -159,6 +159,7 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
         body: The body as it came in.
         idempotency_key: The key that it gave, if it did.
         idempotency: Under which key, and with which fingerprint, the request may be repeated.
+        personal: Whether its answer tells of people, as its operation declares.
         if_match: The ``If-Match`` header, for ``etags.check_if_match``.
         base_url: The tenant's or the platform's canonical base URL.
         mount: What stands before the path in the address by which the request came: ``/t/{slug}``, nothing at a
@@ -180,6 +181,7 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
     body: bytes = b""
     idempotency_key: str | None = None
     idempotency: IdempotencyRef | None = None
+    personal: bool = False
     if_match: str | None = None
     tenant_or_none: "TenantRef | None" = None
     memo: dict[str, Any] = {}
@@ -267,6 +269,7 @@ class Options(typing.TypedDict, total=False):
         hot: Whether the edge runs it by itself, without the router, which costs as much as everything else together.
             Nothing else changes by that.
         approval: When a second person must agree first.
+        personal: Whether its answer tells of people, so that it is sealed where it is kept to be repeated.
     """
 
     scope: str | None
@@ -291,6 +294,7 @@ class Options(typing.TypedDict, total=False):
     by_itself: bool
     hot: bool
     approval: NeedsApproval | None
+    personal: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -330,6 +334,7 @@ class Operation:
     by_itself: bool = False
     hot: bool = False
     approval: NeedsApproval | None = None
+    personal: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a declaration that forgets something."""

@@ -371,7 +371,12 @@ async def _beside(tx: TenantTx) -> AsyncIterator[Record]:
                 yield RowRecord(table=table, columns=msgspec.json.decode(row["columns"]))
 
 
+_LEGIBLE: Final = "WHERE substring(body FROM 1 FOR 1) IS DISTINCT FROM '\\x01'::bytea"
+"""Not those answers that are sealed, which nobody could open elsewhere; none of them has moved money."""
+
+
 async def _keys(tx: TenantTx) -> AsyncIterator[Record]:
-    async for rows in _rows(tx, _select("idempotency_keys", IdempotencyKeyRecord, "ORDER BY client_id, key")):
+    of_keys = f"{_LEGIBLE} ORDER BY client_id, key"
+    async for rows in _rows(tx, _select("idempotency_keys", IdempotencyKeyRecord, of_keys)):
         for row in rows:
             yield _made(IdempotencyKeyRecord, row)

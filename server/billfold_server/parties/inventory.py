@@ -9,37 +9,18 @@ __all__ = ["INVENTORY"]
 INVENTORY: Final = Inventory(
     room="parties",
     personal=(
+        # Name, mail address and metadata.
+        PersonalColumn(
+            table="parties", column="sealed_profile", category="name", owner="party", domain="data", kept="party"
+        ),
         PersonalColumn(
             table="parties",
-            column="name",
+            column="search_digests",
             category="name",
             owner="party",
-            plain_because="it is not sealed yet",
+            plain_because="digests of the beginnings of words, by a key that the tenant's own database doesn't hold",
             kept="party",
-        ),
-        PersonalColumn(
-            table="parties",
-            column="email",
-            category="contact",
-            owner="party",
-            plain_because="it is not sealed yet",
-            kept="party",
-        ),
-        PersonalColumn(
-            table="parties",
-            column="metadata",
-            category="free_text",
-            owner="party",
-            plain_because="it is not sealed yet",
-            kept="party",
-        ),
-        PersonalColumn(
-            table="parties",
-            column="search_terms",
-            category="name",
-            owner="party",
-            plain_because="it is not sealed yet",
-            kept="party",
+            index=True,
         ),
         PersonalColumn(
             table="parties",
@@ -57,7 +38,7 @@ INVENTORY: Final = Inventory(
         NotPersonal(
             table="parties",
             because="kind, roles and times, which stay as a tombstone",
-            columns="id kind roles version created_at updated_at",
+            columns="id kind roles search_version forgotten_at version created_at updated_at",
         ),
     ),
 )

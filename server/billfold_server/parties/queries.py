@@ -1,41 +1,49 @@
 """The queries on parties."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import msgspec
 from piccolo.columns.combination import WhereRaw
 from piccolo.query import Select
 
-from billfold import ids
-from billfold.contract.parties import Party, PartyKind, PartyRole
-from billfold.ids import Prefix
+from billfold.contract.parties import PartyKind, PartyRole
+from billfold_server.parties.rows import PartyRow
 from billfold_server.parties.tables import Parties
+from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["find", "find_existing", "insert", "list_page", "lock", "update"]
+__all__ = [
+    "erase",
+    "find",
+    "find_existing",
+    "insert",
+    "list_outdated",
+    "list_page",
+    "lock",
+    "set_search",
+    "update",
+]
 
 _SHOWN = (
     Parties.id,
     Parties.kind,
-    Parties.name,
+    Parties.sealed_profile,
     Parties.external_id,
-    Parties.email,
     Parties.roles,
-    Parties.metadata,
+    Parties.forgotten_at,
     Parties.version,
     Parties.created_at,
     Parties.updated_at,
 )
 
 
-async def insert(party: Party, party_id: UUID, search_terms: list[str]) -> None:
+async def insert(values: Mapping[str, Any]) -> None:
     """Write a new party.
 
     Raises:
         asyncpg.UniqueViolationError: Another party has the external id.
     """
-    values = {**msgspec.structs.asdict(party), "id": party_id, "search_terms": search_terms}
     await Parties.insert(Parties(_columns(values)))
 
 
@@ -48,36 +56,73 @@ async def update(party_id: UUID, values: Mapping[str, Any]) -> None:
     await Parties.update(_columns(values)).where(Parties.id == party_id)
 
 
-async def find(party_id: UUID) -> Party | None:
+async def erase(tx: TenantTx, party_id: UUID, now: datetime) -> bool:
+    """Leave of a party what the books need, and tell whether it wasn't forgotten before."""
+    sql = """
+        UPDATE parties SET sealed_profile = NULL, external_id = NULL, search_digests = '{}', forgotten_at = $2,
+            version = version + 1, updated_at = greatest(updated_at, $2)
+        WHERE id = $1 AND forgotten_at IS NULL
+    """
+    return await tx.execute(sql, party_id, now) == "UPDATE 1"
+
+
+async def find(party_id: UUID) -> PartyRow | None:
     """Return a party, or None."""
     return _party(await _select().where(Parties.id == party_id).first())
 
 
 async def find_existing(party_ids: Sequence[UUID]) -> set[UUID]:
-    """Return which of these ids are parties."""
-    rows = await Parties.select(Parties.id).where(Parties.id.is_in(list(party_ids)))
+    """Return which of these ids are parties that nobody has forgotten."""
+    rows = await Parties.select(Parties.id).where(Parties.id.is_in(list(party_ids)), Parties.forgotten_at.is_null())
     return {row["id"] for row in rows}
 
 
-async def lock(party_id: UUID) -> Party | None:
+async def lock(party_id: UUID) -> PartyRow | None:
     """Return a party and keep others from changing it until the transaction ends, or None."""
     return _party(await _select().where(Parties.id == party_id).lock_rows("NO KEY UPDATE").first())
 
 
 async def list_page(
-    *, external_id: str | None, kind: PartyKind | None, search: str | None, before: UUID | None, limit: int
-) -> list[Party]:
-    """Return parties that meet all conditions given, the newest first."""
+    *,
+    external_id: str | None,
+    kind: PartyKind | None,
+    search: Sequence[Sequence[int]] | None,
+    before: UUID | None,
+    limit: int,
+) -> list[PartyRow]:
+    """Return parties that meet all conditions given, the newest first.
+
+    Args:
+        external_id: The caller's own id.
+        kind: Person or company.
+        search: Digests of which a party has all of one list, one list for each version of the key.
+        before: The party after which to go on.
+        limit: How many at most.
+    """
     query = _select().order_by(Parties.id, ascending=False).limit(limit)
     if external_id is not None:
         query = query.where(Parties.external_id == external_id)
     if kind is not None:
         query = query.where(Parties.kind == kind.value)
     if search is not None:
-        query = query.where(WhereRaw("array_to_tsvector(search_terms) @@ {}::text::tsquery", search))
+        either = " OR ".join("search_digests @> {}::bigint[]" for _ in search)
+        query = query.where(WhereRaw(f"({either})", *map(list, search)))
     if before is not None:
         query = query.where(Parties.id < before)
     return [party for row in await query if (party := _party(row)) is not None]
+
+
+async def list_outdated(tx: TenantTx, version: int, limit: int) -> list[PartyRow]:
+    """Return parties whose digests were made by an older version of the key."""
+    query = _select().where(Parties.search_version < version, Parties.sealed_profile.is_not_null()).limit(limit)
+    assert tx.open
+    return [party for row in await query if (party := _party(row)) is not None]
+
+
+async def set_search(tx: TenantTx, party_id: UUID, sealed_profile: bytes, digests: Sequence[int], version: int) -> None:
+    """Give a party new digests, unless it has changed since they were made."""
+    sql = "UPDATE parties SET search_digests = $3, search_version = $4 WHERE id = $1 AND sealed_profile = $2"
+    await tx.execute(sql, party_id, sealed_profile, list(digests), version)
 
 
 def _select() -> Select[Any]:
@@ -86,26 +131,17 @@ def _select() -> Select[Any]:
 
 def _columns(values: Mapping[str, Any]) -> dict[Any, Any]:
     """Return a party's values by column, as Piccolo takes them."""
-    return {Parties._meta.get_column_by_name(name): _stored(value) for name, value in values.items()}  # noqa: SLF001
+    return {Parties._meta.get_column_by_name(name): value for name, value in values.items()}  # noqa: SLF001
 
 
-def _stored(value: Any) -> Any:
-    """Return a value as its column takes it: metadata as JSON; enums are their texts already."""
-    return msgspec.json.encode(value).decode() if isinstance(value, dict) else value
-
-
-def _party(row: Mapping[str, Any] | None) -> Party | None:
+def _party(row: Mapping[str, Any] | None) -> PartyRow | None:
     if row is None:
         return None
-    return Party(
-        id=ids.encode(Prefix.PARTY, row["id"]),
-        kind=PartyKind(row["kind"]),
-        name=row["name"],
-        external_id=row["external_id"],
-        email=row["email"],
-        roles=[PartyRole(role) for role in row["roles"]],
-        metadata=msgspec.json.decode(row["metadata"]),
-        version=row["version"],
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
+    return PartyRow(
+        **{
+            **row,
+            "kind": PartyKind(row["kind"]),
+            "sealed_profile": None if row["sealed_profile"] is None else bytes(row["sealed_profile"]),
+            "roles": [PartyRole(role) for role in row["roles"]],
+        }
     )

@@ -27,7 +27,9 @@ Query = Annotated[
         min_length=1,
         max_length=100,
         pattern="^[^\\u0000]*$",
-        description="Words, each of which begins a word of the name, the mail address or the external id.",
+        description="Words, each of which begins a word of the name, the mail address or the external id. A beginning "
+        "has three characters or more (one, where a character stands for a syllable or a word); a shorter one is "
+        "looked for as a whole word. The first 24 characters of a word count.",
         examples=["ada"],
     ),
 ]
@@ -38,6 +40,7 @@ Query = Annotated[
     scope="parties:write",
     idempotency="optional",
     etag=True,
+    personal=True,
     location="/v1/parties/{id}",
     errors=(errors.ExternalIdTaken,),
     links=(
@@ -51,7 +54,8 @@ async def create_party(call: Call, body: CreateParty) -> Reply[Party]:
 
     ``external_id`` is yours; no two parties have the same one.
     """
-    return await idempotency.once(call, lambda tx: service.create_party(tx, call.caller, body), status=201)
+    draft = await service.draft_party(call.services.keys, call.tenant, body)
+    return await idempotency.once(call, lambda tx: service.create_party(tx, call.caller, draft), status=201)
 
 
 @routes.get("/v1/parties", scope="parties:read")
@@ -70,10 +74,14 @@ async def list_parties(
     """
     after = call.cursors.decode(_KIND, cursor)
     before = UUID(str(after[0])) if after else None
+    search = None
+    if q is not None and (search := await service.search_for(call.services.keys, call.tenant, q)) is None:
+        return Page(data=[], next_cursor=None)
     async with call.tx() as tx:
-        parties = await service.list_parties(
-            tx, external_id=external_id, kind=kind, q=q, before=before, limit=limit + 1
+        rows = await service.list_parties(
+            tx, external_id=external_id, kind=kind, search=search, before=before, limit=limit + 1
         )
+    parties = await service.open_parties(call.services.keys, call.tenant, rows)
     return call.page(_KIND, parties, limit, key=lambda party: [str(_id(party.id))])
 
 
@@ -81,7 +89,9 @@ async def list_parties(
 async def get_party(call: Call, party_id: PartyId) -> Party:
     """Show a party."""
     async with call.tx() as tx:
-        return await service.get_party(tx, _id(party_id))
+        row = await service.get_party(tx, _id(party_id))
+    (party,) = await service.open_parties(call.services.keys, call.tenant, [row])
+    return party
 
 
 @routes.patch(
@@ -89,7 +99,7 @@ async def get_party(call: Call, party_id: PartyId) -> Party:
     scope="parties:write",
     if_match=True,
     etag=True,
-    errors=(errors.NotFound, errors.ExternalIdTaken),
+    errors=(errors.NotFound, errors.ExternalIdTaken, errors.PartyForgotten),
 )
 async def update_party(call: Call, party_id: PartyId, body: UpdateParty) -> Party:
     """Change a party.
@@ -98,8 +108,10 @@ async def update_party(call: Call, party_id: PartyId, body: UpdateParty) -> Part
     it since you read it.
     """
     check = functools.partial(check_if_match, call.if_match)
-    async with call.tx() as tx:
-        return await service.update_party(tx, call.caller, _id(party_id), body, check_version=check)
+    services = call.services
+    return await service.update_party(
+        call.tx, services.keys, call.tenant, _id(party_id), body, caller=call.caller, check_version=check
+    )
 
 
 def _id(party_id: str) -> UUID:

@@ -2,15 +2,30 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET
 
 from billfold.contract.parties import Party, PartyKind, PartyRole, UpdateParty
 
-__all__ = ["EventData", "changed_fields", "event_data", "search_query", "search_terms", "without_repeats"]
+__all__ = [
+    "LONGEST",
+    "EventData",
+    "changed_fields",
+    "event_data",
+    "index_terms",
+    "query_terms",
+    "search_words",
+    "without_repeats",
+]
+
+LONGEST: Final = 24
+"""How many characters of a word count when parties are found by it."""
+_SHORTEST: Final = 3
+_IDEOGRAPHS: Final = "\u2e80"
+"""From here on, the characters of Unicode stand for syllables and words."""
 
 _WORD = re.compile(r"[^\W_]+")
 
@@ -25,7 +40,7 @@ class EventData(msgspec.Struct, frozen=True, kw_only=True):
     changed: Sequence[str]
 
 
-def search_terms(*texts: str | None) -> list[str]:
+def search_words(*texts: str | None) -> list[str]:
     """Return the words of texts in the form in which they are compared, each once.
 
     Case, accents and typographic variants make no difference: "Žofie" is found as "zofie". A mail address is found by
@@ -34,10 +49,30 @@ def search_terms(*texts: str | None) -> list[str]:
     return sorted({word for text in texts if text for word in _words(text)})
 
 
-def search_query(text: str) -> str | None:
-    """Return the ``tsquery`` for which every word of the text must begin a word of the party, or None without words."""
-    words = dict.fromkeys(_words(text))
-    return " & ".join(f"'{word}':*" for word in words) or None
+def index_terms(words: Iterable[str]) -> list[str]:
+    """Return the terms by whose digests a party with these words is found: the words' beginnings.
+
+    Of very short beginnings there are so few that their digests would tell how often each letter begins a name. So a
+    beginning has at least three characters, or is the whole word; of a script in which a character is a word or a
+    syllable, one is enough.
+    """
+    terms: set[str] = set()
+    for word in words:
+        known = word[:LONGEST]
+        terms.update(known[:end] for end in range(min(_shortest(word), len(known)), len(known) + 1))
+    return sorted(terms)
+
+
+def query_terms(text: str) -> list[str] | None:
+    """Return the terms of which a party must have every one, for each word of the text to begin a word of the party.
+
+    None where there are no words in it.
+    """
+    return [word[:LONGEST] for word in dict.fromkeys(_words(text))] or None
+
+
+def _shortest(word: str) -> int:
+    return 1 if word >= _IDEOGRAPHS else _SHORTEST
 
 
 def changed_fields(present: Mapping[str, Any], update: UpdateParty) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The table of parties."""
 
-from piccolo.columns import JSONB, UUID, Array, Integer, Text, Timestamptz
+from piccolo.columns import UUID, Array, BigInt, Bytea, Integer, Text, Timestamptz
 from piccolo.table import Table
 
 from billfold_server.db.engine import ENGINE
@@ -13,12 +13,12 @@ class Parties(Table, tablename="parties", db=ENGINE):
 
     id = UUID(primary_key=True, default=None)
     kind = Text(default=None)
-    name = Text(default=None)
+    sealed_profile = Bytea(default=None, null=True)
     external_id = Text(default=None, null=True, unique=True)
-    email = Text(default=None, null=True)
     roles = Array(base_column=Text(), default=None)
-    metadata = JSONB(default=None)
-    search_terms = Array(base_column=Text(), default=None)
+    search_digests = Array(base_column=BigInt(), default=None)
+    search_version = Integer(default=None)
+    forgotten_at = Timestamptz(default=None, null=True)
     version = Integer(default=None)
     created_at = Timestamptz(default=None)
     updated_at = Timestamptz(default=None)

@@ -12,16 +12,14 @@ from pathlib import Path
 
 import msgspec
 
-from billfold.contract.parties import CreateParty, PartyKind
 from billfold.contract.platform import Event
 from billfold_server.db.jobs import JobKinds, JobRun, RetryPolicy
 from billfold_server.db.relay import Relay
 from billfold_server.db.runner import JobRunner
-from billfold_server.parties import service as parties
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.service import Registry
 from billfold_server.tenancy.transaction import Database
-from tests.callers import CALLER
+from tests.parties import add_party
 from tests.tenants import SECRET
 
 KIND = "visit"
@@ -56,8 +54,7 @@ def job_kinds(folder: Path) -> JobKinds:
         number = msgspec.json.decode(run.job.payload)["n"]
         append(folder / "visited", str(number))
         async with run.tx() as tx:
-            body = CreateParty(kind=PartyKind.PERSON, name="Visited", external_id=f"visit-{number}")
-            await parties.create_party(tx, CALLER, body)
+            await add_party(tx, f"visit-{number}")
             await run.finish(tx)
 
     kinds = JobKinds()

@@ -13,14 +13,13 @@ from uuid import UUID
 import msgspec
 
 from billfold import errors
-from billfold.contract.parties import CreateParty, PartyKind
 from billfold_server.db.pools import PoolSettings
 from billfold_server.http.idempotency import carry_out, fingerprint
-from billfold_server.parties import service as parties
 from billfold_server.tenancy.context import IdempotencyRef
 from billfold_server.tenancy.service import Registry
 from billfold_server.tenancy.transaction import Database, TenantTx
 from tests.callers import CALLER
+from tests.parties import add_party
 from tests.tenants import SECRET
 
 
@@ -40,9 +39,7 @@ def doing(count: list[int], error: errors.ProblemError | None = None) -> Callabl
 
     async def work(tx: TenantTx) -> Done:
         count.append(1)
-        await parties.create_party(
-            tx, CALLER, CreateParty(kind=PartyKind.PERSON, name="Ada", external_id=f"p{len(count)}")
-        )
+        await add_party(tx, f"p{len(count)}")
         if error is not None:
             raise error
         return Done(len(count))

@@ -61,8 +61,8 @@ async def refusal(tenancy: Tenancy, sql: str, *arguments: object) -> Exception:
 
 
 _PARTY = (
-    "INSERT INTO parties (id, kind, name, roles, metadata, search_terms, version, created_at, updated_at) "
-    "VALUES (gen_random_uuid(), $1, $2, '{customer}', '{}', '{}', 1, now(), now())"
+    "INSERT INTO parties (id, kind, external_id, roles, version, created_at, updated_at) "
+    "VALUES (gen_random_uuid(), $1, $2, '{customer}', 1, now(), now())"
 )
 
 

@@ -21,14 +21,12 @@ from joserfc import jws
 from joserfc.jwk import KeySet
 
 from billfold import ids
-from billfold.contract.parties import CreateParty, PartyKind
 from billfold.ids import Prefix
 from billfold_server.identity.clients.rows import Client, LoginRealm
 from billfold_server.identity.jose import SigningKey as Key
 from billfold_server.identity.profiles import ClientAuthentication, SigningAlgorithm
-from billfold_server.parties.service import create_party
-from tests.callers import CALLER
 from tests.live import LiveServer
+from tests.parties import create_party
 from tests.server.identity.clients_of import TestClient, make
 from tests.server.identity.tokens.proofs import Prover
 from tests.server.people.persons import Browser
@@ -271,10 +269,10 @@ def add_person(live: LiveServer, slug: str | None, *, roles: Sequence[str] = ())
 
     async def insert() -> UUID | None:
         now, party_id = live.services.clock.now(), None
+        if login_realm == "psu" and slug is not None:
+            party = await create_party(live.services, await live.services.registry.get(slug), "Ada")
+            party_id = ids.decode(Prefix.PARTY, party.id)
         async with tx_of(live, slug) as tx:
-            if login_realm == "psu":
-                party = await create_party(tx, CALLER, CreateParty(kind=PartyKind.PERSON, name="Ada"))
-                party_id = ids.decode(Prefix.PARTY, party.id)
             await tx.execute(
                 "INSERT INTO users (id, login_realm, login_name, display_name, party_id, roles, state, handle, version,"
                 " created_at, updated_at) VALUES ($1, $2, $3, 'Ada', $4, $7, 'active', $5, 1, $6, $6)",

@@ -10,7 +10,6 @@ import msgspec
 
 from billfold import ids
 from billfold.clock import SystemClock
-from billfold.contract.parties import CreateParty, PartyKind
 from billfold.contract.wallets import CreateTopUp, CreateTransfer, CreateWallet, UpdateWallet
 from billfold.errors import ProblemError
 from billfold.ids import Prefix
@@ -23,12 +22,12 @@ from billfold_server.ledger.protocol import Answer, Kind
 from billfold_server.ledger.queries import list_accounts
 from billfold_server.ledger.rows import AccountRow
 from billfold_server.ledger.service import list_wallet_accounts
-from billfold_server.parties import service as parties
 from billfold_server.reconciliation import service as reconciliation
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller, TenantRef
 from billfold_server.tenancy.transaction import Database, TenantTx
 from billfold_server.wallets import kinds, service
+from tests.parties import add_party
 
 CALLER = Caller(actor="cli_test", client_id=UUID(int=7), request_id="req_test")
 
@@ -70,8 +69,8 @@ class Bench:
     async def add_wallets(self, number: int, currencies: Sequence[str] = ()) -> None:
         """Open wallets of one new party."""
         async with self.database.tx(self.tenant) as tx:
-            party = await parties.create_party(tx, CALLER, CreateParty(kind=PartyKind.PERSON, name="Ada"))
-        body = CreateWallet(party_id=party.id, currencies=list(currencies))
+            party_id = ids.encode(Prefix.PARTY, await add_party(tx))
+        body = CreateWallet(party_id=party_id, currencies=list(currencies))
         answers = await asyncio.gather(*(self.submit(kinds.CREATE_WALLET, body) for _ in range(number)))
         self.wallets += [decoded(answer)["id"] for answer in answers]
 

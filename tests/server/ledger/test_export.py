@@ -104,9 +104,12 @@ class TestAnExport:
         ours |= {table: set(names.split(", ")) for table, (_, names) in BESIDE.items()}
         head = columns.pop("ledger_head") - {"id", "fence"}
         assert head == set(HeadRecord.__struct_fields__) - {"format", "tenant"}
-        assert {table: columns[table] for table in ours} == ours
+        assert {table: columns[table] - SEALED.get(table, set()) for table in ours} == ours
         assert columns.keys() - ours.keys() - NO_BOOKS == set()
 
+
+SEALED = {"parties": {"sealed_profile", "search_digests", "search_version"}}
+"""What stays where its keys are."""
 
 NO_BOOKS = {
     "api_clients",

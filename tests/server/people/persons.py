@@ -15,14 +15,13 @@ import httpx
 import pyotp
 
 from billfold import ids
-from billfold.contract.parties import CreateParty, PartyKind
 from billfold.contract.roles import StaffRole
 from billfold.contract.users import CreateUser, LoginRealm
 from billfold.ids import Prefix
-from billfold_server.parties.service import create_party
 from billfold_server.people import service
 from tests.callers import CALLER
 from tests.live import LiveServer
+from tests.parties import create_party
 
 __all__ = ["PASSWORD", "Browser", "Person", "a_person", "a_psu", "an_operator", "enrol"]
 
@@ -142,10 +141,8 @@ def a_person(
     async def create() -> Any:
         services = live.services
         tenant = await services.registry.get(slug)
+        party = await create_party(services, tenant) if realm == "psu" else None
         async with services.database.tx(tenant) as tx:
-            party = None
-            if realm == "psu":
-                party = await create_party(tx, CALLER, CreateParty(kind=PartyKind.PERSON, name="Ada Lovelace"))
             body = CreateUser(
                 login_realm=LoginRealm(realm),
                 login_name=name,

@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 
 from billfold import ids
-from billfold.contract.parties import CreateParty, PartyKind
 from billfold.contract.statements import EntryOutcome, StatementEntry, StatementImport
 from billfold.contract.wallets import AliasScheme, ChangeWalletStatus, CreateAlias, CreateTopUp, CreateWallet
 from billfold.ids import Prefix
@@ -16,7 +15,6 @@ from billfold_server.http.routing import IdempotencyRef
 from billfold_server.invariants.service import check
 from billfold_server.ledger.protocol import Answer, Kind
 from billfold_server.ledger.service import list_wallet_accounts
-from billfold_server.parties import service as parties
 from billfold_server.reconciliation import service
 from billfold_server.reconciliation.rules import cash_code
 from billfold_server.tenancy.context import TenantRef
@@ -24,6 +22,7 @@ from billfold_server.tenancy.transaction import Database
 from billfold_server.wallets import kinds
 from billfold_server.wallets.rows import AliasKey
 from billfold_server.wallets.rules import new_alias
+from tests.parties import add_party
 from tests.server.ledger.books import CALLER, open_engine
 
 SECRET = b"a tenant's secret of the tests"
@@ -61,8 +60,8 @@ class Desk:
     async def add_wallet(self, *aliases: tuple[AliasScheme, str], funds_minor: int = 0, currency: str = "EUR") -> str:
         """Open a wallet with aliases and, where wanted, money."""
         async with self.database.tx(self.tenant) as tx:
-            party = await parties.create_party(tx, CALLER, CreateParty(kind=PartyKind.PERSON, name="Ada"))
-        wallet_id: str = (await self.submit(kinds.CREATE_WALLET, CreateWallet(party_id=party.id)))["id"]
+            party_id = ids.encode(Prefix.PARTY, await add_party(tx))
+        wallet_id: str = (await self.submit(kinds.CREATE_WALLET, CreateWallet(party_id=party_id)))["id"]
         await asyncio.gather(*(self.add_alias(wallet_id, scheme, value) for scheme, value in aliases))
         if funds_minor:
             order = CreateTopUp(wallet_id=wallet_id, amount=Money(funds_minor, currency))

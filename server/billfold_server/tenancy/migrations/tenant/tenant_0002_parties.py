@@ -15,24 +15,29 @@ async def forwards() -> SqlMigration:
 
 
 _STATEMENTS = (
-    # search_terms holds the words by which a party is found, folded by parties.rules: what counts as a word or as the
-    # same letter mustn't depend on how a database was set up.
+    # Name, mail address and metadata lie in one value, sealed under a key of the party's own. It is found by keyed
+    # digests of the beginnings of its words (parties.rules), made by the version of the key that goes with them. Who
+    # was forgotten stays as a tombstone, because the books name it.
     """
     CREATE TABLE parties (
         id uuid PRIMARY KEY,
         kind text NOT NULL CHECK (kind IN ('person', 'company')),
-        name text NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
+        sealed_profile bytea,
         external_id text COLLATE "C" UNIQUE CHECK (length(external_id) BETWEEN 1 AND 100),
-        email text CHECK (length(email) BETWEEN 3 AND 254),
         roles text[] NOT NULL CHECK (cardinality(roles) >= 1 AND roles <@ ARRAY['customer', 'merchant']),
-        metadata jsonb NOT NULL CHECK (jsonb_typeof(metadata) = 'object'),
-        search_terms text[] NOT NULL,
+        search_digests bigint[] NOT NULL DEFAULT '{}',
+        search_version integer NOT NULL DEFAULT 0 CHECK (search_version >= 0),
+        forgotten_at timestamptz,
         version integer NOT NULL CHECK (version >= 1),
         created_at timestamptz NOT NULL,
-        updated_at timestamptz NOT NULL
+        updated_at timestamptz NOT NULL,
+        CONSTRAINT parties_forgotten CHECK (
+            forgotten_at IS NULL
+            OR (sealed_profile IS NULL AND external_id IS NULL AND search_digests = '{}'))
     )
     """,
-    "CREATE INDEX parties_search ON parties USING gin (array_to_tsvector(search_terms))",
+    "CREATE INDEX parties_search ON parties USING gin (search_digests)",
+    "CREATE INDEX parties_search_version ON parties (search_version) WHERE sealed_profile IS NOT NULL",
 )
 
 _GRANTS = {"parties": "SELECT, INSERT, UPDATE"}
