@@ -119,6 +119,14 @@ class Metrics:
             registry=self.registry,
             multiprocess_mode="livemax",
         )
+        self._add_keys()
+        self._together = _TOGETHER in os.environ
+        self._tallies: dict[tuple[str, str, int], _Tally] = {}
+        self._codes: Counts[str] = Counts()
+        self._running = 0
+        self._due: asyncio.TimerHandle | None = None
+
+    def _add_keys(self) -> None:
         self._keys = Counter(
             "billfold_keys_total",
             "What was done with keys: found in the cache, loaded, asked of the backend, sealed with, evicted.",
@@ -142,11 +150,6 @@ class Metrics:
             ["operation", "outcome"],
             registry=self.registry,
         )
-        self._together = _TOGETHER in os.environ
-        self._tallies: dict[tuple[str, str, int], _Tally] = {}
-        self._codes: Counts[str] = Counts()
-        self._running = 0
-        self._due: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
         """Count a request that has come in."""
