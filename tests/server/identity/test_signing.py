@@ -184,7 +184,7 @@ class TestWithoutKeys:
         away = msgspec.structs.replace(live.settings, public_url=live.url, key_store_url=Secret(NOWHERE))
         app: Any = build_app(away)
         services = app.state.services
-        asked = {"data": {"grant_type": "client_credentials"}, "auth": (credentials.client_id, credentials.secret)}
+        asked: Any = {"data": {"grant_type": "client_credentials"}, "auth": (credentials.client_id, credentials.secret)}
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=live.base("keyless")) as client:
             refused = await client.post("/oauth/token", **asked)
             assert (refused.status_code, refused.json()["error"]) == (503, "temporarily_unavailable")
