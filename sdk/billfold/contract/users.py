@@ -13,6 +13,7 @@ __all__ = [
     "EnrolmentCode",
     "LoginName",
     "LoginRealm",
+    "SetUserRoles",
     "SignedOut",
     "User",
     "UserState",
@@ -55,6 +56,12 @@ class CreateUser(Request, frozen=True, kw_only=True):
     party_id: PartyId | None = None
     roles: Annotated[list[StaffRole], Meta(max_length=6)] = []
     language: Language | None = None
+
+
+class SetUserRoles(Request, frozen=True, kw_only=True):
+    """What a member of staff does from now on, in place of what they did."""
+
+    roles: Annotated[list[StaffRole], Meta(max_length=6)]
 
 
 class EnrolmentCode(Response, frozen=True, kw_only=True):

@@ -265,6 +265,12 @@ class ApprovalNotPending(Conflict):
     code, title = "approval_not_pending", "The approval is not pending"
 
 
+class MakerLacksPermission(Conflict):
+    """Whoever has asked for something may no longer do it, so that nobody can approve it; it can be rejected."""
+
+    code, title = "maker_lacks_permission", "Who has asked for it may no longer do it"
+
+
 class OutcomeUnknown(Unavailable):
     """The answer to a commit was lost. Sending the request again with the same key tells what happened."""
 

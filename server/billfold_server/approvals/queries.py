@@ -9,7 +9,18 @@ import msgspec
 from billfold_server.db.retention import deleted
 from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["ApprovalRow", "decide", "execute", "find", "find_by_key", "insert", "list_page", "lock", "sweep"]
+__all__ = [
+    "ApprovalRow",
+    "decide",
+    "execute",
+    "find",
+    "find_by_key",
+    "insert",
+    "list_page",
+    "lock",
+    "lock_open",
+    "sweep",
+]
 
 
 class ApprovalRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +73,12 @@ WHERE ($1::uuid IS NULL OR id < $1)
 ORDER BY id DESC
 LIMIT $5
 """  # noqa: S608
+_LOCK_OPEN: Final = f"""
+SELECT {_COLUMNS} FROM approvals
+WHERE client_id = $1 AND user_id IS NOT DISTINCT FROM $2 AND fingerprint = $3
+  AND state IN ('pending', 'approved') AND expires_at > $4
+ORDER BY id DESC LIMIT 1 FOR NO KEY UPDATE
+"""  # noqa: S608
 _DECIDE: Final = """
 UPDATE approvals SET state = $2, decided_by = $3, decider_id = $4, decided_at = $5, reason = $6 WHERE id = $1
 """
@@ -96,6 +113,13 @@ async def lock(tx: TenantTx, approval_id: UUID) -> ApprovalRow | None:
 async def find_by_key(tx: TenantTx, client_id: UUID, key: str) -> ApprovalRow | None:
     """Return the approval under a client's idempotency key, or None."""
     return _row(await tx.fetchrow(_FIND_BY_KEY, client_id, key))
+
+
+async def lock_open(
+    tx: TenantTx, client_id: UUID, user_id: UUID | None, fingerprint: bytes, now: datetime
+) -> ApprovalRow | None:
+    """Return the newest approval of a maker's request that can still be used, and keep others from it, or None."""
+    return _row(await tx.fetchrow(_LOCK_OPEN, client_id, user_id, fingerprint, now))
 
 
 async def list_page(

@@ -18,7 +18,8 @@ routes = Routes(
 )
 
 _KIND = "approvals"
-_DECIDES = (errors.NotFound, errors.PersonRequired, errors.MakerMayNotDecide, errors.ApprovalNotPending)
+_REJECTS = (errors.NotFound, errors.PersonRequired, errors.MakerMayNotDecide, errors.ApprovalNotPending)
+_APPROVES = (*_REJECTS, errors.MakerLacksPermission)
 
 
 @routes.get("/v1/approvals", scope="approvals:read")
@@ -51,18 +52,19 @@ async def get_approval(call: Call, approval_id: ApprovalId) -> Approval:
         return await service.get_approval(tx, _id(approval_id))
 
 
-@routes.post("/v1/approvals/{approval_id}/approve", scope="approvals:decide", idempotency="optional", errors=_DECIDES)
+@routes.post("/v1/approvals/{approval_id}/approve", scope="approvals:decide", idempotency="optional", errors=_APPROVES)
 async def approve_approval(call: Call, approval_id: ApprovalId, body: DecideApproval) -> Reply[Approval]:
     """Agree to what another person has asked for.
 
-    It is carried out at once, in the name of who has asked. Only a member of staff may do this, signed in as
-    themselves, and never who has asked.
+    It is carried out at once, in the name of who has asked, if they still may do it; what has a secret for an answer is
+    carried out when they send it again. Only a member of staff may do this, signed in as themselves, and never who has
+    asked.
     """
     approved: Reply[Approval] = await call.services.approvals.decide(call, _id(approval_id), "approve", body.reason)
     return approved
 
 
-@routes.post("/v1/approvals/{approval_id}/reject", scope="approvals:decide", idempotency="optional", errors=_DECIDES)
+@routes.post("/v1/approvals/{approval_id}/reject", scope="approvals:decide", idempotency="optional", errors=_REJECTS)
 async def reject_approval(call: Call, approval_id: ApprovalId, body: DecideApproval) -> Reply[Approval]:
     """Refuse what another person has asked for."""
     rejected: Reply[Approval] = await call.services.approvals.decide(call, _id(approval_id), "reject", body.reason)

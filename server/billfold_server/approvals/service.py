@@ -25,7 +25,9 @@ from billfold_server.audit import service as audit
 from billfold_server.db.jobs import NewJob, enqueue
 from billfold_server.db.outbox import NewEvent, emit
 from billfold_server.http import idempotency
-from billfold_server.http.routing import Call, IdempotencyRef, Reply, StoredRequest
+from billfold_server.http.routing import Call, IdempotencyRef, NeedsApproval, Reply, StoredRequest
+from billfold_server.http.surfaces import refusal_on
+from billfold_server.identity import service as identity
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller, TenantRef
 from billfold_server.tenancy.manifest import ApprovalKind, RequiredKind
@@ -44,6 +46,8 @@ _log = structlog.stdlib.get_logger("billfold.approvals")
 _REFUSED_FROM: Final = 400
 _RETRIED_FROM: Final = 500
 _RATE_LIMITED: Final = 429
+_HANDED_BACK: Final = 202
+"""What an approval has for an outcome that only its maker is told."""
 
 
 class Approvals:
@@ -61,13 +65,16 @@ class Approvals:
         """Say what carries out each operation, by its id."""
         self._pipelines = pipelines
 
-    async def admit(self, call: Call, kind: ApprovalKind | RequiredKind, request: StoredRequest) -> Reply[Any]:
+    async def admit(self, call: Call, rule: NeedsApproval, request: StoredRequest) -> Reply[Any] | None:
         """Return the answer of a request that was approved and carried out; every other one is refused.
 
         Args:
             call: The request, whose caller is known and may do it.
-            kind: Why it needs a second person.
+            rule: Why it needs a second person.
             request: What to carry out.
+
+        Returns:
+            The answer; None where it is to be carried out now, because its maker had to send it again.
 
         Raises:
             errors.ApprovalRequired: It waits from now on, or did already.
@@ -75,11 +82,12 @@ class Approvals:
             errors.RequestInFlight: It is approved, and being carried out.
             errors.IdempotencyKeyReused: The key belongs to another request.
         """
-        fresh = self._fresh(call, kind, request)
+        fresh = self._fresh(call, rule.kind, request)
+        if rule.by_maker:
+            await self._admit_maker(call, fresh)
+            return None
         async with call.tx() as tx:
-            now = await tenant_now(tx)
-            lasting = timedelta(hours=call.tenant.manifest.approvals.expire_after_hours)
-            fresh = msgspec.structs.replace(fresh, requested_at=now, expires_at=now + lasting)
+            fresh, now = await self._timed(call, tx, fresh)
             await queries.insert(tx, fresh)
             row = await queries.find_by_key(tx, fresh.client_id, fresh.idempotency_key)
             assert row is not None, "it was just written, or stood there"
@@ -88,6 +96,29 @@ class Approvals:
         if not hmac.compare_digest(row.fingerprint, fresh.fingerprint):
             raise errors.IdempotencyKeyReused("the key belongs to another request", param=idempotency.HEADER)
         return _known(row, rules.status_at(row.state, row.expires_at, now))
+
+    async def _admit_maker(self, call: Call, fresh: ApprovalRow) -> None:
+        """Use the approval of a request that its maker sends again; without one it waits.
+
+        It is used up before it is carried out, so that it is carried out once at most.
+        """
+        async with call.tx() as tx:
+            fresh, now = await self._timed(call, tx, fresh)
+            row = await queries.lock_open(tx, fresh.client_id, fresh.user_id, fresh.fingerprint, now)
+            if row is None:
+                row = fresh
+                await queries.insert(tx, fresh)
+                await _tell(tx, call.caller, "approval.requested", row)
+            elif row.state == ApprovalStatus.APPROVED.value:
+                await queries.execute(tx, row.id, at=now, status=_HANDED_BACK, body=b"")
+                await _tell(tx, call.caller, "approval.executed", row, outcome_status=_HANDED_BACK)
+                return
+        _known(row, ApprovalStatus.PENDING)
+
+    async def _timed(self, call: Call, tx: TenantTx, fresh: ApprovalRow) -> tuple[ApprovalRow, datetime]:
+        now = await tenant_now(tx)
+        lasting = timedelta(hours=call.tenant.manifest.approvals.expire_after_hours)
+        return msgspec.structs.replace(fresh, requested_at=now, expires_at=now + lasting), now
 
     def _fresh(self, call: Call, kind: ApprovalKind | RequiredKind, request: StoredRequest) -> ApprovalRow:
         approval_id = ids.uuid7()
@@ -121,10 +152,11 @@ class Approvals:
             errors.PersonRequired: The caller is a program.
             errors.MakerMayNotDecide: The caller has asked for it.
             errors.ApprovalNotPending: It is decided, or its time has run out.
+            errors.MakerLacksPermission: It would be approved, and who has asked may no longer do it.
         """
 
         async def write(tx: TenantTx) -> Approval:
-            await _decide(tx, call.caller, approval_id, decision, reason)
+            await self._decide(tx, call.caller, approval_id, decision, reason)
             return await get_approval(tx, approval_id)
 
         reply = await idempotency.once(call, write)
@@ -136,6 +168,34 @@ class Approvals:
         async with call.tx() as tx:
             shown = await get_approval(tx, approval_id)
         return msgspec.structs.replace(reply, body=shown)
+
+    async def _decide(
+        self, tx: TenantTx, caller: Caller, approval_id: UUID, decision: Decision, reason: str | None
+    ) -> None:
+        row = _existing(await queries.lock(tx, approval_id))
+        decider = rules.check_decider(caller.user_id, row.user_id)
+        now = await tenant_now(tx)
+        status = rules.decided(rules.status_at(row.state, row.expires_at, now), decision)
+        pipeline = self._pipelines[msgspec.json.decode(row.request, type=StoredRequest).operation_id]
+        if status is ApprovalStatus.APPROVED and not await self._maker_stands(tx, row, pipeline):
+            raise errors.MakerLacksPermission("who has asked for it may no longer do it")
+        await queries.decide(
+            tx, approval_id, status.value, decided_by=caller.actor, decider_id=decider, decided_at=now, reason=reason
+        )
+        await _tell(tx, caller, f"approval.{status.value}", row, reason=reason)
+        if status is ApprovalStatus.APPROVED and not _is_by_maker(pipeline):
+            # Should this process die before it has carried the request out, another one does.
+            wire_id = ids.encode(Prefix.APPROVAL, approval_id)
+            payload = msgspec.json.encode({"approval_id": wire_id})
+            await enqueue(tx, NewJob(id=ids.uuid7(), kind=EXECUTE_JOB, due_at=now, payload=payload, dedup_key=wire_id))
+
+    async def _maker_stands(self, tx: TenantTx, row: ApprovalRow, pipeline: "Pipeline") -> bool:
+        """Tell whether who has asked may do at this moment what they have asked for.
+
+        Whoever was disabled, or has lost a role or a scope since, would otherwise go on acting by others' hands.
+        """
+        scope = pipeline.operation.scope
+        return scope is None or await identity.may_still(tx, row.client_id, row.user_id, scope)
 
     async def _try(self, tenant: TenantRef, approval_id: UUID) -> None:
         """Carry an approved request out, unless that fails for now; then the job does."""
@@ -156,8 +216,17 @@ class Approvals:
             return
         request = msgspec.json.decode(row.request, type=StoredRequest)
         pipeline = self._pipelines[request.operation_id]
+        if _is_by_maker(pipeline):
+            return
         call = self._call(tenant, row, request, pipeline)
-        answer = await pipeline.again(call, request.path, request.query)
+        async with self._services.database.tx(tenant) as tx:
+            stands = await self._maker_stands(tx, row, pipeline)
+        if stands:
+            answer = await pipeline.again(call, request.path, request.query)
+        else:
+            # Between approval and now, whoever has asked was disabled or has lost what it takes.
+            refusal = errors.PermissionDenied("who has asked for it may no longer do it")
+            answer = refusal_on(pipeline.operation.surface, refusal, call.request_id)
         if answer.status >= _RETRIED_FROM or answer.status == _RATE_LIMITED:
             raise errors.Unavailable("an approved request can't be carried out now", retry_after_s=1)
         async with self._services.database.tx(tenant) as tx:
@@ -195,6 +264,11 @@ class Approvals:
         )
 
 
+def _is_by_maker(pipeline: "Pipeline") -> bool:
+    rule = pipeline.operation.approval
+    return rule is not None and rule.by_maker
+
+
 def _known(row: ApprovalRow, status: ApprovalStatus) -> Reply[Any]:
     wire_id = ids.encode(Prefix.APPROVAL, row.id)
     match status:
@@ -205,22 +279,6 @@ def _known(row: ApprovalRow, status: ApprovalStatus) -> Reply[Any]:
         case ApprovalStatus.APPROVED:
             raise errors.RequestInFlight("the request is approved, and being carried out")
     raise errors.ApprovalRefused(f"the request's approval is {status.value}", approval_id=wire_id, outcome=status.value)
-
-
-async def _decide(tx: TenantTx, caller: Caller, approval_id: UUID, decision: Decision, reason: str | None) -> None:
-    row = _existing(await queries.lock(tx, approval_id))
-    decider = rules.check_decider(caller.user_id, row.user_id)
-    now = await tenant_now(tx)
-    status = rules.decided(rules.status_at(row.state, row.expires_at, now), decision)
-    await queries.decide(
-        tx, approval_id, status.value, decided_by=caller.actor, decider_id=decider, decided_at=now, reason=reason
-    )
-    await _tell(tx, caller, f"approval.{status.value}", row, reason=reason)
-    if status is ApprovalStatus.APPROVED:
-        # Should this process die before it has carried the request out, another one does.
-        wire_id = ids.encode(Prefix.APPROVAL, approval_id)
-        payload = msgspec.json.encode({"approval_id": wire_id})
-        await enqueue(tx, NewJob(id=ids.uuid7(), kind=EXECUTE_JOB, due_at=now, payload=payload, dedup_key=wire_id))
 
 
 async def get_approval(tx: TenantTx, approval_id: UUID) -> Approval:

@@ -121,8 +121,8 @@ class Pipeline:
             body=call.body,
             if_match=call.if_match,
         )
-        reply: Reply[Any] = await self._services.approvals.admit(call, rule.kind, request)
-        return reply
+        known: Reply[Any] | None = await self._services.approvals.admit(call, rule, request)
+        return known
 
     async def _call(self, context: RequestContext) -> Call:
         """Establish who is asking and that it may."""

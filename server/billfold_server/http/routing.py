@@ -135,10 +135,13 @@ class NeedsApproval:
     Attributes:
         kind: The name that the approval has for it, and the manifest where it is the manifest's to ask for it.
         when: Tells of a request, by what was read from it, whether it needs that here and now.
+        by_maker: Whether who has asked sends it again once it is approved, and it is carried out then, once: where the
+            answer is a secret that is theirs alone, or what they may themselves decides what they can do.
     """
 
     kind: "ApprovalKind | RequiredKind"
     when: "Callable[[Call, Mapping[str, Any]], Awaitable[bool]]"
+    by_maker: bool = False
 
 
 class Call(msgspec.Struct, kw_only=True, eq=False):
@@ -341,7 +344,8 @@ class Operation:
         if self.needs_token and self.scope is None:
             msg = f"{self.method} {self.path} needs a scope"
             raise TypeError(msg)
-        if self.approval is not None and self.idempotency == "none" and self.method == "POST":
+        again = self.idempotency != "none" or self.method != "POST"
+        if self.approval is not None and not again and not self.approval.by_maker:
             msg = f"{self.method} {self.path} waits for approval, so carrying it out must be safe to repeat"
             raise TypeError(msg)
         if not self.summary:

@@ -5,7 +5,8 @@ alone: realms share neither keys nor issuer nor audience.
 """
 
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 import msgspec
 
@@ -26,6 +27,9 @@ from billfold_server.identity.clients.service import (
     list_clients,
     set_client_state,
 )
+from billfold_server.identity.clients.service import (
+    find as find_client,
+)
 from billfold_server.identity.grants.service import (
     Grant,
     find_grant,
@@ -34,6 +38,7 @@ from billfold_server.identity.grants.service import (
     revoke_grant,
     revoke_grants,
 )
+from billfold_server.identity.queries import Tx
 from billfold_server.identity.realms import Realm, realm_of
 from billfold_server.identity.signing.service import Signing
 from billfold_server.identity.tokens.binding import Addresses
@@ -42,7 +47,8 @@ from billfold_server.identity.tokens.guard import Guard
 from billfold_server.identity.tokens.replay import Replay
 from billfold_server.keys.service import Keyring
 from billfold_server.keys.service import Keys as TenantKeys
-from billfold_server.tenancy.context import TenantRef
+from billfold_server.people import service as people
+from billfold_server.tenancy.context import COMMAND_LINE, TenantRef
 
 if TYPE_CHECKING:
     from billfold_server.tenancy.transaction import Database
@@ -62,6 +68,7 @@ __all__ = [
     "knows_secret",
     "list_clients",
     "list_grants",
+    "may_still",
     "open_grant",
     "realm_of",
     "register_details",
@@ -69,6 +76,27 @@ __all__ = [
     "revoke_grants",
     "set_client_state",
 ]
+
+_COMMAND_LINE: Final = COMMAND_LINE.client_id
+
+
+async def may_still(tx: Tx, client_id: UUID, user_id: UUID | None, scope: str) -> bool:
+    """Tell whether a client, or a person by way of it, may at this moment do what asks for a scope.
+
+    Args:
+        tx: The realm's transaction.
+        client_id: The client; the nil UUID is the command line, which always may.
+        user_id: The person, where the client acts in their name.
+        scope: What it takes.
+    """
+    if client_id != _COMMAND_LINE:
+        client = await find_client(tx, client_id)
+        if client is None or client.state != "active" or scope not in client.scopes:
+            return False
+    if user_id is None:
+        return True
+    user = await people.standing_of(tx, user_id)
+    return user is not None and user.active and (user.scopes is None or scope in user.scopes)
 
 
 class Identity:

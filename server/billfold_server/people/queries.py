@@ -183,6 +183,12 @@ async def set_state(tx: Tx, user_id: UUID, state: str, now: datetime) -> None:
     await tx.execute(sql, user_id, state, now)
 
 
+async def set_roles(tx: Tx, user_id: UUID, roles: Sequence[str], now: datetime) -> None:
+    """Change a user's roles."""
+    sql = "UPDATE users SET roles = $2, version = version + 1, updated_at = $3 WHERE id = $1"
+    await tx.execute(sql, user_id, roles, now)
+
+
 async def set_password(tx: Tx, user_id: UUID, password_hash: str, now: datetime) -> None:
     """Keep a new password's hash."""
     sql = """

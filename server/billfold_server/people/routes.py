@@ -4,12 +4,21 @@ from uuid import UUID
 
 from billfold import errors, ids
 from billfold.contract.common import Page, PartyId, UserId
-from billfold.contract.users import CreateUser, EnrolmentCode, LoginName, LoginRealm, SignedOut, User, UserState
+from billfold.contract.users import (
+    CreateUser,
+    EnrolmentCode,
+    LoginName,
+    LoginRealm,
+    SetUserRoles,
+    SignedOut,
+    User,
+    UserState,
+)
 from billfold.ids import Prefix
 from billfold_server.http import idempotency
 from billfold_server.http.pagination import DEFAULT_LIMIT, Cursor, Limit
 from billfold_server.http.routing import Call, Link, Reply, Routes
-from billfold_server.people import account, approving, enrolling, service, signing_in
+from billfold_server.people import account, approving, enrolling, seconds, service, signing_in
 from billfold_server.people.hosting import platform_routes, routes
 from billfold_server.people.pages import brand
 from billfold_server.people.pages.kit import pages_of
@@ -100,6 +109,7 @@ def _realm(call: Call) -> service.Realm:
     scope="users:write",
     idempotency="optional",
     location="/v1/users/{id}",
+    approval=seconds.NEW_MEMBER,
     errors=(errors.LoginNameTaken, errors.NotFound, errors.UserInvalid),
     links=_LED_TO,
     examples={
@@ -162,6 +172,7 @@ async def get_user(call: Call, user_id: UserId) -> User:
     "/v1/users/{user_id}/enrolment-codes",
     scope="users:write",
     status=201,
+    approval=seconds.RE_ENROLMENT,
     errors=(errors.NotFound, errors.UserStateRefuses),
 )
 async def create_enrolment_code(call: Call, user_id: UserId) -> EnrolmentCode:
@@ -169,7 +180,8 @@ async def create_enrolment_code(call: Call, user_id: UserId) -> EnrolmentCode:
 
     It is good for seven days, and earlier ones end. Who has enrolled before begins anew by it: the factors and sessions
     of before end once they have finished. The code is a secret that isn't kept, so there is no idempotency key; asking
-    again makes another.
+    again makes another. Where a second person must agree, as for staff who have enrolled, send the same again once they
+    have.
     """
     async with call.tx() as tx:
         return await service.new_enrolment_code(_realm(call), tx, call.caller, _id(user_id))
@@ -195,6 +207,22 @@ async def disable_user(call: Call, user_id: UserId) -> User:
 async def enable_user(call: Call, user_id: UserId) -> User:
     """Let a disabled user in again."""
     return await _set_state(call, user_id, enabled=True)
+
+
+@user_routes.post(
+    "/v1/users/{user_id}/roles",
+    scope="users:write",
+    idempotency="optional",
+    approval=seconds.ROLES,
+    errors=(errors.NotFound, errors.UserInvalid, errors.PermissionDenied),
+)
+async def set_user_roles(call: Call, user_id: UserId, body: SetUserRoles) -> Reply[User]:
+    """Change what a member of staff does, from the next request on.
+
+    Nobody changes roles of their own.
+    """
+    realm, key = _realm(call), _id(user_id)
+    return await idempotency.once(call, lambda tx: service.set_roles(realm, tx, call.caller, key, body.roles))
 
 
 @user_routes.post("/v1/users/{user_id}/unlock", scope="users:write", errors=(errors.NotFound,))

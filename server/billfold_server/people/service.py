@@ -44,6 +44,7 @@ __all__ = [
     "list_users",
     "new_enrolment_code",
     "scopes_of",
+    "set_roles",
     "set_user_state",
     "sign_out_everywhere",
     "standing_of",
@@ -313,6 +314,26 @@ async def set_user_state(realm: Realm, tx: Tx, caller: Caller, user_id: UUID, *,
         await queries.end_sessions(tx, user_id, "disabled", realm.now)
         await realm.people.end_grants(tx, "the user was disabled", now=realm.now, user_id=user_id, caller=caller)
     await tell(tx, caller, "user.enabled" if enabled else "user.disabled", user)
+
+
+async def set_roles(realm: Realm, tx: Tx, caller: Caller, user_id: UUID, roles: Sequence[StaffRole]) -> User:
+    """Change what a member of staff does; tokens that they have allowed follow within a second.
+
+    Raises:
+        errors.NotFound: There is no such user.
+        errors.UserInvalid: They are no member of staff.
+        errors.PermissionDenied: They are whoever asks.
+    """
+    user = _existing(await queries.lock_user(tx, user_id))
+    if user.login_realm != "staff":
+        raise errors.UserInvalid("only staff has roles", param="user_id")
+    if caller.user_id == user_id:
+        raise errors.PermissionDenied("nobody changes roles of their own")
+    wanted = sorted({role.value for role in roles})
+    if wanted != user.roles:
+        await queries.set_roles(tx, user_id, wanted, realm.now)
+        await tell(tx, caller, "user.roles_changed", user, facts={"roles": wanted, "former_roles": user.roles})
+    return await get_user(realm, tx, user_id)
 
 
 async def unlock_user(realm: Realm, tx: Tx, caller: Caller, user_id: UUID) -> None:

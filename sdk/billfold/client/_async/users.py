@@ -66,6 +66,22 @@ class AsyncUsers(AsyncResource):
         """
         return await self._change(operations.CREATE_ENROLMENT_CODE, user_id, repeatable=True)
 
+    async def set_roles(self, user_id: str, roles: Sequence[_Role], *, idempotency_key: str | None = None) -> User:
+        """Change what a member of staff does, from the next request on. Nobody changes roles of their own.
+
+        Args:
+            user_id: Whose.
+            roles: What they do, in place of what they did.
+            idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+            errors.UserInvalid: They are no member of staff.
+            errors.ApprovalRequired: A second person must agree first.
+        """
+        body = encoding.fields(roles=roles)
+        return await self._order(operations.SET_USER_ROLES, user_id, body=body, idempotency_key=idempotency_key)
+
     async def get(self, user_id: str) -> User:
         """Return a user.
 

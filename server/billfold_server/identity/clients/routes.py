@@ -1,6 +1,8 @@
 """API clients over HTTP, for a tenant's own programs."""
 
 import functools
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from billfold import errors, ids
@@ -17,7 +19,7 @@ from billfold.contract.common import ClientId, Page
 from billfold.ids import Prefix
 from billfold_server.http.etags import check_if_match
 from billfold_server.http.pagination import DEFAULT_LIMIT, Cursor, Limit
-from billfold_server.http.routing import Call, Link, Routes
+from billfold_server.http.routing import Call, Link, NeedsApproval, Routes
 from billfold_server.identity.clients import management
 from billfold_server.identity.profiles import Profile
 
@@ -39,6 +41,14 @@ _LED_TO = tuple(
     Link(operation_id=name, parameters={"client_id": "$response.body#/id"})
     for name in ("getClient", "updateClient", "rotateClientKeys", "rotateClientSecret", "disableClient", "enableClient")
 )
+
+
+async def _keys_need_two(call: Call, _values: Mapping[str, Any]) -> bool:
+    return "client_keys" in call.tenant.manifest.approvals.always
+
+
+# Who replaces keys must have the client's scopes themselves, and a secret is theirs alone.
+_TWO = NeedsApproval("client_keys", _keys_need_two, by_maker=True)
 
 
 def _id(client_id: str) -> UUID:
@@ -115,6 +125,7 @@ async def update_client(call: Call, client_id: ClientId, body: UpdateClient) -> 
     "/v1/clients/{client_id}/rotate-keys",
     scope="clients:write",
     status=200,
+    approval=_TWO,
     etag=True,
     errors=(errors.NotFound, errors.ClientMetadataRefused),
     examples={"request": {"jwks": _KEYS}},
@@ -134,6 +145,7 @@ async def rotate_client_keys(call: Call, client_id: ClientId, body: SetClientKey
     "/v1/clients/{client_id}/rotate-secret",
     scope="clients:write",
     status=200,
+    approval=_TWO,
     errors=(errors.NotFound, errors.ClientMetadataRefused),
 )
 async def rotate_client_secret(call: Call, client_id: ClientId, body: RotateClientSecret) -> ClientSecret:

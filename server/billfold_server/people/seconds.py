@@ -1,0 +1,49 @@
+"""What of people's operations needs a second person: whatever would let one member of staff become somebody else.
+
+Whoever may hand out access could hand it to themselves under another name: by making a member of staff, by giving
+somebody roles, or by letting somebody begin anew and opening the link themselves. Operators at the server's machine
+make the first members of staff, and help where nobody is left (``billfold users``).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from billfold import errors, ids
+from billfold.contract.users import CreateUser, LoginRealm
+from billfold.ids import Prefix
+from billfold_server.http.routing import Call, NeedsApproval
+from billfold_server.people import service
+
+__all__ = ["NEW_MEMBER", "RE_ENROLMENT", "ROLES"]
+
+
+async def _makes_a_member(call: Call, values: Mapping[str, Any]) -> bool:
+    body: CreateUser = values["body"]
+    return body.login_realm is LoginRealm.STAFF and "roles" in call.tenant.manifest.approvals.always
+
+
+async def _changes_roles(call: Call, _values: Mapping[str, Any]) -> bool:
+    return "roles" in call.tenant.manifest.approvals.always
+
+
+async def _begins_anew(call: Call, values: Mapping[str, Any]) -> bool:
+    manifest = call.tenant.manifest
+    try:
+        async with call.tx() as tx:
+            user = await service.get_user(
+                service.Realm.of(call.services, call.tenant), tx, ids.decode(Prefix.USER, values["user_id"])
+            )
+    except errors.NotFound:
+        # The handler refuses it, with a reason.
+        return False
+    if not user.factors:
+        return False
+    if "re_enrolment" in manifest.approvals.always:
+        return True
+    is_staff = user.login_realm is LoginRealm.STAFF
+    return is_staff and (not manifest.sandbox or "roles" in manifest.approvals.always)
+
+
+NEW_MEMBER = NeedsApproval("roles", _makes_a_member)
+ROLES = NeedsApproval("roles", _changes_roles)
+RE_ENROLMENT = NeedsApproval("re_enrolment", _begins_anew, by_maker=True)
