@@ -201,7 +201,7 @@ class Steps:
     def all(self) -> dict[str, Callable[[], object]]:
         """Return every step by its name; what belongs to another step is set in."""
         edge, pipeline, context, call = self.edge, self.pipeline, self.context, self.call
-        answering = _Answering(_send, context, self.exchange, head=False)
+        answering = _Answering(_send, context, self.exchange, (), head=False)
         reply = pipeline._answer(call, TRANSFER)
         limits, client_id = self.services.limits, call.caller.client_id
         decoder = pipeline.operation.decoder

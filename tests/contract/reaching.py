@@ -37,6 +37,8 @@ class Reaching:
         self._bases = {False: tenant, True: deployment}
         self._tokens = tokens
         self._basics = basics
+        self.waiting: dict[str, str] = {}
+        """Base and token of a tenant where whatever hands out access waits for a second person."""
 
     def send(self, operation: Operation, **changes: Any) -> httpx.Response:
         """Send the operation's example, with changes.
@@ -179,6 +181,18 @@ def _disabled_user(reaching: Reaching, operation: Operation) -> httpx.Response:
     return reaching.send(operation, path=path)
 
 
+def _waits(reaching: Reaching, operation: Operation) -> httpx.Response:
+    """Ask for what a second person must agree to first."""
+    return reaching.send(operation, **reaching.waiting)
+
+
+def _roles_of_a_customer(reaching: Reaching, operation: Operation) -> httpx.Response:
+    """Give roles to somebody who isn't on the staff."""
+    body = {"login_realm": "psu", "login_name": f"psu.{secrets.token_hex(6)}", "display_name": "x"}
+    made = reaching.seeds.post("/v1/users", {**body, "party_id": reaching.seeds.ids("par")[0]})
+    return reaching.send(operation, path={"user_id": made["id"]})
+
+
 Recipe = Callable[[Reaching, Operation], httpx.Response]
 
 CONFLICTS: dict[str, Recipe] = {
@@ -187,6 +201,9 @@ CONFLICTS: dict[str, Recipe] = {
     "updateParty": _with("external_id", _external_id),
     "createUser": _with("login_name", _taken_name),
     "createEnrolmentCode": _disabled_user,
+    "setUserRoles": _waits,
+    "rotateClientKeys": _waits,
+    "rotateClientSecret": _waits,
     "createWallet": _with("currencies", ["CHF"]),
     "freezeWallet": _twice,
     "unfreezeWallet": _not_frozen,
@@ -261,6 +278,7 @@ CONTRADICTIONS: dict[str, Recipe] = {
     "createClient": _with("redirect_uris", ["http://bank.example/#a"]),
     "updateClient": _with("redirect_uris", ["http://bank.example/#a"]),
     "rotateClientKeys": _with("jwks", {"keys": []}),
+    "setUserRoles": _roles_of_a_customer,
     "rotateClientSecret": _secret_of_none,
 }
 """For each operation that refuses otherwise than by a key that was used before: what contradicts something."""

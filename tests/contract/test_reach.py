@@ -103,6 +103,9 @@ def surroundings(
         tokens,
         {key: (each.client_id, each.secret) for key, each in clients.items()},
     )
+    live.add_tenant(manifest("reach_waits", approvals={"always": ["roles", "client_keys"]}))
+    token = live.token("reach_waits", live.add_client("reach_waits"))
+    reaching.waiting = {"base": live.base("reach_waits"), "token": token}
     with serve(away) as away_server, serve(strict) as strict_server, serve(hasty) as hasty_server:
         yield Surroundings(
             reaching=reaching,

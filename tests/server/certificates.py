@@ -81,6 +81,7 @@ def issue(
     ends: datetime | None = None,
     names: Sequence[x509.GeneralName] = (),
     key: Key | None = None,
+    signed_by: hashes.SHA224 | hashes.SHA256 | None = None,
     extra: Sequence[tuple[x509.ExtensionType, bool]] = (),
 ) -> Pair:
     """Make a certificate; without an issuer, a self-signed one."""
@@ -110,7 +111,7 @@ def issue(
         builder = builder.add_extension(extension, critical=critical)
     above = [] if issuer is None else [issuer, *issuer.above]
     sent = [each for each in above if each.certificate.subject != each.certificate.issuer]
-    return Pair(builder.sign(signer, hashes.SHA256()), key, sent)
+    return Pair(builder.sign(signer, signed_by or hashes.SHA256()), key, sent)
 
 
 def authority(name: str = "Bank's authority", issuer: Pair | None = None, **options: Any) -> Pair:

@@ -22,7 +22,8 @@ from urllib.parse import unquote_to_bytes
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import crypto
 
@@ -49,7 +50,11 @@ LIMIT_BYTES: Final = 8 * 1024
 """How long a certificate may be; those of banks, with all that eIDAS puts into them, have a third of it."""
 
 RSA_LEAST_BITS: Final = 2048
-"""How long an RSA key must be (FAPI 2.0 Security Profile, section 5.4.1)."""
+EC_LEAST_BITS: Final = 224
+"""How long keys must be (FAPI 2.0 Security Profile, section 5.4.1), of whoever has signed as well."""
+
+_HASHES: Final = (hashes.SHA256, hashes.SHA384, hashes.SHA512, hashes.SHA3_256, hashes.SHA3_384, hashes.SHA3_512)
+"""By what certificates are signed, where a scheme leaves that open (BCP 195: RFC 9325, section 4.5)."""
 
 CHAIN_LIMIT: Final = 5
 """How many further certificates a chain may have."""
@@ -74,7 +79,7 @@ def read_shown(certificate: bytes, chain: Sequence[bytes] = ()) -> Shown:
     """Return what was shown, once it is known that its certificate can be read whenever somebody wants to.
 
     Raises:
-        ValueError: It can't, or its key is so short that others may have it, too.
+        ValueError: It can't, or its key is so weak that others may have it, too.
     """
     if not 0 < len(certificate) <= LIMIT_BYTES or len(chain) > CHAIN_LIMIT:
         raise ValueError("too large")
@@ -84,9 +89,25 @@ def read_shown(certificate: bytes, chain: Sequence[bytes] = ()) -> Shown:
         _, _, _, key = found.subject, found.issuer, found.extensions, found.public_key()
     except (UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion, TypeError) as error:
         raise ValueError("not readable") from error
-    if isinstance(key, rsa.RSAPublicKey) and key.key_size < RSA_LEAST_BITS:
-        raise ValueError("too short a key")
+    if not _is_strong(key):
+        raise ValueError("too weak a key")
     return Shown(certificate, tuple(chain))
+
+
+def _is_strong(key: object) -> bool:
+    match key:
+        case rsa.RSAPublicKey():
+            return key.key_size >= RSA_LEAST_BITS
+        case ec.EllipticCurvePublicKey():
+            return key.key_size >= EC_LEAST_BITS
+    return isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey)
+
+
+def _is_strongly_signed(certificate: x509.Certificate) -> bool:
+    """Tell whether a certificate's signature can't be made to fit another one."""
+    algorithm = certificate.signature_hash_algorithm
+    # The schemes that leave nothing open are those of Edwards curves.
+    return algorithm is None or isinstance(algorithm, _HASHES)
 
 
 class ClientTrust:
@@ -94,7 +115,8 @@ class ClientTrust:
 
     OpenSSL finds the way from the certificate to one of them (RFC 5280, section 6), with all that proxies and browsers
     know about the world's certificates. What it is asked by default leaves open is checked here: that the certificate
-    is for clients, and says so.
+    is for clients, and says so, and that all keys and signatures on the way are strong. Of an authority that is trusted
+    its own signature doesn't count, for it is the one that the deployment has named.
 
     Args:
         authorities: Those that are trusted, be they roots or not.
@@ -130,9 +152,14 @@ class ClientTrust:
                 bool(above)
                 and _is_for_clients(own)
                 and all(map(_lets_clients_be, above))
+                and all(_is_strong(each.public_key()) for each in (own, *above))
+                and all(map(_is_strongly_signed, (own, *above[:-1])))
                 and not any((each.issuer, each.serial_number) in self._revoked for each in (own, *above[:-1]))
             )
         except (crypto.Error, crypto.X509StoreContextError, ValueError, x509.DuplicateExtension, x509.InvalidVersion):
+            return False
+        except UnsupportedAlgorithm:
+            # A key or a signature of a kind that nobody here knows.
             return False
 
     def ends(self) -> Ends:
@@ -256,7 +283,7 @@ class ClientCertificates:
             context.certificate = shown.certificate
             context.certificate_verified = self._verified(shown)
         elif shown is UNREADABLE:
-            raise errors.InvalidRequest("the client certificate can't be read, or its key is too short")
+            raise errors.InvalidRequest("the client certificate can't be read, or its key is too weak")
 
     def _of_header(self, headers: Any) -> Shown | None:
         if self._header is None:

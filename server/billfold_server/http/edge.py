@@ -73,6 +73,8 @@ class Edge:
         self._own_hosts = {urlsplit(each).hostname for each in (settings.base_url, settings.mtls_base_url) if each}
         rotation = services.rooms.setdefault("rotation", Rotation(services.metrics))
         self._certificates = ClientCertificates(settings, rotation)
+        # A certificate that the server made itself is for trying it out; no browser should remember that.
+        self._pins_tls = settings.tls_certificate is not None
         self._in_clear = settings.production and settings.tls_certificate is None and bool(self._proxies)
         self._logs_all = settings.access_log == "all" or settings.log_level == "debug"
         self._peers: dict[str, _Peer] = {}
@@ -91,7 +93,8 @@ class Edge:
         started = time.perf_counter()
         exchange = exchange_of(receive, send)
         context = self._context(scope, receive, exchange)
-        answering = _Answering(send, context, exchange, head=scope["method"] == "HEAD")
+        common = _OVER_TLS if self._pins_tls and scope["scheme"] == "https" else _SECURITY_HEADERS
+        answering = _Answering(send, context, exchange, common, head=scope["method"] == "HEAD")
         note_request(context)
         self._metrics.begin()
         try:
@@ -266,14 +269,25 @@ _SECURITY_HEADERS: Final = (
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
 )
+_OVER_TLS: Final = (*_SECURITY_HEADERS, (b"strict-transport-security", b"max-age=63072000"))
+"""Browsers never come without TLS again (RFC 6797, section 7.1); subdomains are the bank's own matter."""
 
 
 class _Answering:
     """Sends an answer on, with the headers that every answer has."""
 
-    __slots__ = ("_context", "_exchange", "_head", "_send", "_start", "started", "status")
+    __slots__ = ("_common", "_context", "_exchange", "_head", "_send", "_start", "started", "status")
 
-    def __init__(self, send: Send, context: RequestContext, exchange: Exchange | None, *, head: bool) -> None:
+    def __init__(
+        self,
+        send: Send,
+        context: RequestContext,
+        exchange: Exchange | None,
+        common: Sequence[Header],
+        *,
+        head: bool,
+    ) -> None:
+        self._common = common
         self._send = send
         self._context = context
         self._exchange = exchange
@@ -299,7 +313,7 @@ class _Answering:
         self.status = status
         headers: list[Header] = [
             *own,
-            *_SECURITY_HEADERS,
+            *self._common,
             (b"x-request-id", context.request_id.encode()),
             *context.rate_limit,
         ]

@@ -9,7 +9,7 @@ from billfold_server.people.attempts import Blocked
 from billfold_server.people.desk import Desk, in_minutes
 from billfold_server.people.hosting import form_of, go, page, signed_in
 from billfold_server.people.pages.kit import page_error, render
-from billfold_server.people.pages.words import amount_text
+from billfold_server.people.pages.words import amount_text, kind_text
 from billfold_server.people.queries import UserRow
 from billfold_server.people.sca_queries import ChallengeRow
 from billfold_server.people.sessions import Session
@@ -59,6 +59,7 @@ async def _page(
         "person": session,
         "here": f"{desk.visit.root}/approve?challenge={asked.id}",
         "amount": amount_text,
+        "kind": kind_text,
         "totp": factors.held(user, theirs, desk.now).totp > 0 and "pwd" in session.amr,
         "options": passkeys.begin(desk, "approval", user=user, factors=theirs, challenge=signed)
         if with_passkey

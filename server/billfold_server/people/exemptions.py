@@ -25,6 +25,8 @@ class Linked(msgspec.Struct, frozen=True, kw_only=True):
         amount_minor: The amount that the payer is shown, where there is one.
         currency: Its currency.
         payee: To whom, as the payer is shown it: a name, and an account where there is one.
+        payee_account: The account that gets it, in its one normal form, such as an IBAN without spaces or a wallet's
+            id. By it a payee is known again: what is shown is a text that anybody can choose.
     """
 
     kind: str
@@ -32,6 +34,7 @@ class Linked(msgspec.Struct, frozen=True, kw_only=True):
     amount_minor: int | None = None
     currency: str | None = None
     payee: str | None = None
+    payee_account: str | None = None
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True):

@@ -123,6 +123,15 @@ INVENTORY: Final = Inventory(
         ),
         PersonalColumn(
             table="sca_challenges",
+            column="payee_key",
+            category="account_number",
+            owner="counterparty",
+            plain_because="a keyed digest of an account, by which a payee is known again",
+            kept="sca_days",
+            index=True,
+        ),
+        PersonalColumn(
+            table="sca_challenges",
             column="evidence",
             category="evidence",
             owner="user",

@@ -83,8 +83,18 @@ def _key(desk: Desk) -> bytes:
     return desk.people.keyring.derive("dynamic linking")
 
 
-async def begin(desk: Desk, tx: Tx, user_id: UUID, action: LinkedAction, *, return_to: str | None = None) -> Challenge:
+async def begin(
+    desk: Desk,
+    tx: Tx,
+    user_id: UUID,
+    action: LinkedAction,
+    *,
+    return_to: str | None = None,
+    replaces: UUID | None = None,
+) -> Challenge:
     """Ask somebody to agree to an action, or record why they needn't.
+
+    Of one action there is one agreement: earlier ones about the same object hold for nothing from now on.
 
     Args:
         desk: The request.
@@ -92,6 +102,7 @@ async def begin(desk: Desk, tx: Tx, user_id: UUID, action: LinkedAction, *, retu
         user_id: Whom.
         action: What is to be done. What of it is shown can't change any more.
         return_to: Our own path to which the page of approval leads in the end.
+        replaces: The challenge that was asked before in place of this one, whatever it was about.
 
     Raises:
         errors.NotFound: There is no such user.
@@ -99,7 +110,12 @@ async def begin(desk: Desk, tx: Tx, user_id: UUID, action: LinkedAction, *, retu
     user = await queries.lock_user(tx, user_id)
     if user is None:
         raise errors.NotFound("there is no such user", param="user_id")
-    exempt = exemptions.exemption_for(desk.call.tenant.manifest.sca, action, await _history(tx, user_id, action))
+    await rows.void_superseded(
+        tx, user_id, kind=action.kind, object_id=action.object_id, challenge_id=replaces, now=desk.now
+    )
+    payee_key = _payee_key(desk, action)
+    history = await _history(tx, user_id, action, payee_key)
+    exempt = exemptions.exemption_for(desk.call.tenant.manifest.sca, action, history)
     challenge_id, nonce = ids.uuid7(), secrets.token_bytes(_NONCE_BYTES)
     row = ChallengeRow(
         id=challenge_id,
@@ -109,6 +125,7 @@ async def begin(desk: Desk, tx: Tx, user_id: UUID, action: LinkedAction, *, retu
         amount_minor=action.amount_minor,
         currency=action.currency,
         payee=action.payee,
+        payee_key=payee_key,
         nonce=nonce,
         digest=digest_of(_key(desk), action, owner=desk.owner, user_id=user_id, challenge_id=challenge_id, nonce=nonce),
         exemption=None if exempt is None else exempt.kind,
@@ -128,19 +145,26 @@ async def begin(desk: Desk, tx: Tx, user_id: UUID, action: LinkedAction, *, retu
     return challenge_of(row)
 
 
-async def _history(tx: Tx, user_id: UUID, action: LinkedAction) -> History:
+def _payee_key(desk: Desk, action: LinkedAction) -> bytes | None:
+    """Return by what a payee is known again: a keyed digest of the account, which need not be kept itself."""
+    account = action.payee_account
+    return None if account is None else desk.people.digest("payees", desk.owner, account)
+
+
+async def _history(tx: Tx, user_id: UUID, action: LinkedAction, payee_key: bytes | None) -> History:
     if action.payee is None or action.currency is None or action.amount_minor is None:
         return History()
     number, sum_minor = await rows.exempted_since_sca(tx, user_id, action.currency)
     return History(
         exempted=number,
         exempted_minor=sum_minor,
-        payee_is_trusted=await rows.is_trusted(tx, user_id, action.payee),
-        series_is_known=await rows.is_known_series(
+        payee_is_trusted=payee_key is not None and await rows.is_trusted(tx, user_id, payee_key),
+        series_is_known=payee_key is not None
+        and await rows.is_known_series(
             tx,
             user_id,
             kind=exemptions.RECURRING,
-            payee=action.payee,
+            payee_key=payee_key,
             amount_minor=action.amount_minor,
             currency=action.currency,
         ),

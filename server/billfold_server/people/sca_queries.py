@@ -22,6 +22,7 @@ class ChallengeRow(msgspec.Struct, frozen=True, kw_only=True):
     amount_minor: int | None
     currency: str | None
     payee: str | None
+    payee_key: bytes | None
     nonce: bytes
     digest: bytes
     exemption: str | None
@@ -85,6 +86,18 @@ async def void(tx: Tx, challenge_id: UUID, now: datetime) -> None:
     await tx.execute(sql, challenge_id, now)
 
 
+async def void_superseded(
+    tx: Tx, user_id: UUID, *, kind: str, object_id: str | None, challenge_id: UUID | None, now: datetime
+) -> None:
+    """Let what was asked or agreed to before, and not used, hold for nothing: of the same object, or a named one."""
+    sql = """
+        UPDATE sca_challenges SET state = 'voided', ended_at = $5
+        WHERE user_id = $1 AND state IN ('open', 'completed') AND used_at IS NULL AND expires_at > $5
+          AND ((kind = $2 AND object_id = $3) OR id = $4)
+    """
+    await tx.execute(sql, user_id, kind, object_id, challenge_id, now)
+
+
 async def void_of_factor(tx: Tx, user_id: UUID, factor_id: UUID, now: datetime) -> None:
     """Let what was agreed to with a factor, and not yet used, hold for nothing any more."""
     sql = """
@@ -117,24 +130,26 @@ async def exempted_since_sca(tx: Tx, user_id: UUID, currency: str) -> tuple[int,
     return row["count"], row["sum_minor"]
 
 
-async def is_trusted(tx: Tx, user_id: UUID, payee: str) -> bool:
+async def is_trusted(tx: Tx, user_id: UUID, payee_key: bytes) -> bool:
     """Tell whether a payer has put a payee on the list of trusted beneficiaries, and not taken it off since."""
     sql = """
         SELECT kind = 'trusted_beneficiary' FROM sca_challenges
-        WHERE user_id = $1 AND payee = $2 AND state = 'completed'
+        WHERE user_id = $1 AND payee_key = $2 AND state = 'completed'
           AND kind IN ('trusted_beneficiary', 'untrusted_beneficiary')
         ORDER BY id DESC LIMIT 1
     """
-    return bool(await tx.fetchval(sql, user_id, payee))
+    return bool(await tx.fetchval(sql, user_id, payee_key))
 
 
-async def is_known_series(tx: Tx, user_id: UUID, *, kind: str, payee: str, amount_minor: int, currency: str) -> bool:
+async def is_known_series(
+    tx: Tx, user_id: UUID, *, kind: str, payee_key: bytes, amount_minor: int, currency: str
+) -> bool:
     """Tell whether a payer has agreed to a payment of this kind with the same payee and amount."""
     sql = """
-        SELECT EXISTS (SELECT FROM sca_challenges WHERE user_id = $1 AND kind = $2 AND payee = $3
+        SELECT EXISTS (SELECT FROM sca_challenges WHERE user_id = $1 AND kind = $2 AND payee_key = $3
             AND amount_minor = $4 AND currency = $5 AND state = 'completed')
     """
-    return bool(await tx.fetchval(sql, user_id, kind, payee, amount_minor, currency))
+    return bool(await tx.fetchval(sql, user_id, kind, payee_key, amount_minor, currency))
 
 
 async def sweep(tx: Tx, before: datetime, limit: int) -> int:

@@ -91,7 +91,9 @@ async def end_current_session(call: Call, realm: kit.LoginRealm | None = None) -
     return sessions.end(desk)
 
 
-async def begin_sca(call: Call, tx: Tx, user_id: UUID, action: LinkedAction, *, return_to: str) -> Challenge:
+async def begin_sca(
+    call: Call, tx: Tx, user_id: UUID, action: LinkedAction, *, return_to: str, replaces: UUID | None = None
+) -> Challenge:
     """Ask somebody to approve an action by strong authentication, at ``approve?challenge=…``; ``sca.begin`` says more.
 
     Args:
@@ -100,8 +102,9 @@ async def begin_sca(call: Call, tx: Tx, user_id: UUID, action: LinkedAction, *, 
         user_id: Whom.
         action: What is to be done, to which the authentication is linked.
         return_to: Our own path to which the page of approval leads in the end.
+        replaces: The challenge that was asked before in place of this one.
     """
-    return await sca.begin(Desk(call), tx, user_id, action, return_to=return_to)
+    return await sca.begin(Desk(call), tx, user_id, action, return_to=return_to, replaces=replaces)
 
 
 async def use_sca(call: Call, tx: Tx, reference: str, user_id: UUID, action: LinkedAction) -> bool:

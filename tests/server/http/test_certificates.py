@@ -12,7 +12,8 @@ import httpx
 import msgspec
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from billfold_server.app import build_app
 from billfold_server.http.certificates import EXTENSION, UNREADABLE, ClientTrust, Shown, read_shown
@@ -170,6 +171,20 @@ class TestTrust:
         assert not trusting(ROOT, revoked=[old]).verifies(shown(GOOD))
         assert not trusting(ROOT, revoked=[forged]).verifies(shown(GOOD))
         assert not trusting(ROOT, revoked=[revocation_list(ROOT)]).verifies(shown(issue("client", between)))
+
+    def test_wants_strong_keys_and_signatures_on_the_whole_way(self):
+        """One weak key, or one signature by a short hash, and whoever has broken it could be anybody."""
+        weak = rsa.generate_private_key(65_537, 1024)  # noqa: S505 - to see it refused
+        small = ec.generate_private_key(ec.SECP192R1())
+        between, short = authority("weak", ROOT, key=weak), authority("short", ROOT, signed_by=hashes.SHA224())
+        for pair in (issue("client", between), issue("client", short), issue("c", ROOT, signed_by=hashes.SHA224())):
+            assert not trusting(ROOT).verifies(shown(pair))
+        for key in (weak, small):
+            assert not trusting(ROOT).verifies(shown(issue("client", ROOT, key=key)))
+            with pytest.raises(ValueError, match="weak"):
+                read_shown(issue("client", key=key).der)
+        # An authority that the deployment has named counts whoever has signed it.
+        assert trusting(short).verifies(Shown(issue("client", short).der))
 
     @pytest.mark.parametrize("der", [b"", b"\x30", b"\x30\x82\x01\x00", GOOD.der + b"\0", GOOD.der[:-1], bytes(9000)])
     def test_takes_nothing_that_is_no_certificate(self, der: bytes):

@@ -117,6 +117,21 @@ class TestAProxyThatEndsTls:
             assert (await client.get("/t/beta/v1/tenant")).status_code == 401
 
 
+class TestABrowser:
+    @pytest.mark.parametrize(("scheme", "told"), [("https", True), ("http", False)])
+    async def test_is_told_to_come_by_tls_where_the_server_speaks_it(
+        self, asked_from: Asked, scheme: str, *, told: bool
+    ) -> None:
+        """With a certificate of the deployment's, and over TLS alone (RFC 6797, section 7.2), also when refused."""
+        changes = {"environment": "production", "tls_certificate": "cert.pem", "tls_key": "key.pem"}
+        async with asked_from("192.168.1.7", **changes) as client:
+            answer = await client.get(f"{scheme}://127.0.0.1/t/beta/v1/tenant")
+            assert ("max-age=63072000" in answer.headers.get("strict-transport-security", "")) is told
+        async with asked_from("192.168.1.7") as client:
+            answer = await client.get(f"{scheme}://127.0.0.1/t/beta/v1/tenant")
+            assert "strict-transport-security" not in answer.headers
+
+
 class TestMetrics:
     @pytest.mark.parametrize(
         ("environment", "connected", "status"),

@@ -47,7 +47,7 @@ class Payments:
 
         return self.live.run(inside())
 
-    def begin(self, action: Linked = PAYMENT, **more: str) -> sca.Challenge:
+    def begin(self, action: Linked = PAYMENT, **more: Any) -> sca.Challenge:
         """Ask for agreement."""
         found = self.run(lambda desk, tx: sca.begin(desk, tx, self.user_id, action, **more))
         assert isinstance(found, sca.Challenge)

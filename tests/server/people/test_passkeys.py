@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+import msgspec
 import pytest
 
 from billfold import ids
@@ -12,7 +13,7 @@ from billfold.ids import Prefix
 from billfold_server.identity.grants.service import find_grant, open_grant
 from tests.live import LiveServer
 from tests.server.people.authenticator import Authenticator, options_of
-from tests.server.people.paying import Payments
+from tests.server.people.paying import PAYMENT, Payments
 from tests.server.people.persons import Browser, Person, a_person, a_psu
 
 
@@ -210,7 +211,8 @@ class TestAnApproval:
         payments = Payments(live, person)
         browser = named(Browser(live, "alpha"))
         assert show(browser, device).status_code == 303
-        first, second = payments.begin(), payments.begin()
+        first = payments.begin()
+        second = payments.begin(msgspec.structs.replace(PAYMENT, object_id="trf_y"))
         page = browser.get("/approve", params={"challenge": first.id})
         answer = device.show(options_of(page))
         # The answer to the first page, sent with the form of the second.

@@ -4,10 +4,13 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from billfold import ids
+from billfold.ids import Prefix
 from billfold_server.people import sca
 from billfold_server.people.exemptions import History, Linked, exemption_for
 from billfold_server.tenancy.manifest import Sca
@@ -122,6 +125,7 @@ class TestAnAgreement:
         page = browser.get("/approve", params={"challenge": challenge.id}, headers={"Accept-Language": "de"})
         assert "123.456,78\u00a0EUR" in page.text
         assert "Café Zwölf, AT61 …" in page.text
+        assert "<dd>Eine Zahlung</dd>" in page.text
         assert not payments.use(challenge.id), "nobody has agreed yet"
         answer = approve(browser, challenge, person.code())
         assert (answer.status_code, answer.headers["location"]) == (303, "/t/sca_bank/auth/account")
@@ -149,6 +153,30 @@ class TestAnAgreement:
         assert not payments.use(challenge.id)
         assert browser.get("/approve", params={"challenge": challenge.id}).status_code == 404
 
+    def test_says_what_is_agreed_to(self, payments, browser) -> None:
+        """Trusting a payee for good isn't a payment, and what pages have no words for is named as it is."""
+        shown = []
+        for kind in ("trusted_beneficiary", "key_ceremony"):
+            challenge = payments.begin(Linked(kind=kind, payee="Kiosk", payee_account="AT611904300234573201"))
+            shown.append(browser.get("/approve", params={"challenge": challenge.id}).text)
+        assert "Trust this payee from now on" in shown[0]
+        assert "key_ceremony" in shown[1]
+
+    def test_is_void_once_another_is_asked_in_its_place(self, bank) -> None:
+        """Of one object there is one agreement: the last one, whatever was agreed to before."""
+        person = a_psu(bank, "sca_bank")
+        payments, browser = Payments(bank, person), person.sign_in()
+        first = payments.begin()
+        assert approve(browser, first, person.code()).status_code == 303
+        other = msgspec.structs.replace(PAYMENT, object_id="trf_other")
+        apart = payments.begin(other)
+        second = payments.begin()
+        assert not payments.use(first.id)
+        assert browser.get("/approve", params={"challenge": apart.id}).status_code == 200
+        third = payments.begin(other, replaces=ids.decode(Prefix.SCA_CHALLENGE, second.id))
+        assert browser.get("/approve", params={"challenge": second.id}).status_code == 404
+        assert browser.get("/approve", params={"challenge": third.id}).status_code == 200
+
     def test_is_nobody_elses(self, bank, payments) -> None:
         """Another customer of the bank neither sees it nor agrees to it."""
         challenge = payments.begin()
@@ -157,6 +185,19 @@ class TestAnAgreement:
 
 
 class TestAnExemptPayment:
+    def test_goes_to_an_account_that_is_trusted_and_not_to_a_name(self, bank) -> None:
+        """Whoever calls themselves as a trusted payee does is another one (article 13)."""
+        person = a_psu(bank, "sca_bank")
+        payer, browser = Payments(bank, person), person.sign_in()
+        kiosk: dict[str, Any] = {"payee": "Kiosk", "payee_account": "AT611904300234573201"}
+        listed = payer.begin(Linked(kind="trusted_beneficiary", **kiosk))
+        assert approve(browser, listed, person.code()).status_code == 303
+        large: dict[str, Any] = {"kind": "payment", "amount_minor": 90_000, "currency": "EUR"}
+        assert payer.begin(Linked(**large, **kiosk)).exemption == "trusted_beneficiary"
+        assert payer.begin(Linked(**large, **kiosk | {"payee": "The kiosk"})).exemption == "trusted_beneficiary"
+        assert payer.begin(Linked(**large, **kiosk | {"payee_account": "DE89370400440532013000"})).exemption is None
+        assert payer.begin(Linked(**large, payee="Kiosk")).exemption is None
+
     def test_needs_no_code_and_leaves_a_reason(self, bank) -> None:
         """It can be used at once; the reason is in the audit, and the third one is too much."""
         payer = Payments(bank, a_psu(bank, "sca_bank"))

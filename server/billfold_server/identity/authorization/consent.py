@@ -12,7 +12,7 @@ from billfold_server.identity.authorization.interactions import Interaction
 from billfold_server.identity.authorization.parameters import AuthorizationRequest
 from billfold_server.identity.clients.rows import Client
 from billfold_server.people.pages.kit import language_of, render
-from billfold_server.people.pages.words import amount_text, text_of, vocabulary
+from billfold_server.people.pages.words import amount_text, kind_text, text_of, vocabulary
 from billfold_server.people.service import Session
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def page(call: "Call", asked: Asked, session: Session, *, ui_locales: str | None
         ),
         "payment": details.payment_among(request.details),
         "amount": amount_text,
+        "kind": kind_text,
         "person": session,
         "here": address_of(call, asked.interaction_id),
         "decide": f"{call.mount}{_DECISION}",

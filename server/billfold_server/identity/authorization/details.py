@@ -55,6 +55,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
         amount_minor: In minor units.
         currency: ISO 4217.
         payee: As the page shows it.
+        payee_account: The account in its one normal form, by which the payee is known again.
         object_id: What it is about, as wire id, where there is one.
     """
 
@@ -62,6 +63,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     amount_minor: int
     currency: str
     payee: str
+    payee_account: str | None = None
     object_id: str | None = None
 
 

@@ -135,7 +135,8 @@ async def _link(call: "Call", asked: Asked, session: Session, payment: Payment) 
     """Have a person approve a payment by strong authentication, linked to amount and payee (RTS on SCA, article 5)."""
     async with transaction(call.services, _realm(call)) as tx:
         back = consent.address_of(call, asked.interaction_id)
-        challenge = await begin_sca(call, tx, session.user_id, _action_of(payment), return_to=back)
+        before = asked.interaction.challenge_id
+        challenge = await begin_sca(call, tx, session.user_id, _action_of(payment), return_to=back, replaces=before)
         key = ids.decode(Prefix.SCA_CHALLENGE, challenge.id)
         await interactions.note_challenge(tx, asked.interaction, key)
     if challenge.state == "open":
@@ -150,6 +151,7 @@ def _action_of(payment: Payment) -> LinkedAction:
         amount_minor=payment.amount_minor,
         currency=payment.currency,
         payee=payment.payee,
+        payee_account=payment.payee_account,
     )
 
 

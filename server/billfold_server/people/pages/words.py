@@ -13,7 +13,7 @@ from typing import Final
 
 from billfold.money import to_decimal
 
-__all__ = ["DEFAULT", "LANGUAGES", "amount_text", "choose", "text_of", "vocabulary"]
+__all__ = ["DEFAULT", "LANGUAGES", "amount_text", "choose", "kind_text", "text_of", "vocabulary"]
 
 DEFAULT: Final = "en"
 _FOLDER: Final = Path(__file__).parent / "words"
@@ -48,6 +48,14 @@ def amount_text(amount_minor: int, currency: str, language: str) -> str:
     point, group = text_of(language, "kit.decimal_point"), text_of(language, "kit.group")
     spelled = plain.translate({ord(","): group, ord("."): point})
     return text_of(language, "kit.amount", amount=spelled, currency=currency)
+
+
+def kind_text(kind: str, language: str) -> str:
+    """Return what somebody agrees to, in a language's words; what has none there is named as it is."""
+    key = f"approve.kind_{kind}"
+    if key in vocabulary(language):
+        return text_of(language, key)
+    return text_of(language, "approve.kind_other", kind=kind)
 
 
 def choose(wishes: Sequence[str | None], accept_language: str | None) -> str:

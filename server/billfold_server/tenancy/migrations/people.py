@@ -129,6 +129,7 @@ CREATE TABLE sca_challenges (
     amount_minor bigint CHECK (amount_minor >= 0),
     currency text CHECK (length(currency) = 3),
     payee text CHECK (length(payee) BETWEEN 1 AND 500),
+    payee_key bytea CHECK (length(payee_key) = 32),
     nonce bytea NOT NULL CHECK (length(nonce) = 32),
     digest bytea NOT NULL CHECK (length(digest) = 32),
     exemption text CHECK (exemption IN ('low_value', 'trusted_beneficiary', 'recurring')),
