@@ -8,6 +8,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -67,7 +68,8 @@ from billfold_server.identity.service import Identity
 from billfold_server.identity.signing import tasks as signing_tasks
 from billfold_server.identity.tokens import routes as tokens_routes
 from billfold_server.invariants import tasks as invariants_tasks
-from billfold_server.keys.service import Keyring, Keys, open_keyring, open_keys
+from billfold_server.keys import routes as keys_routes
+from billfold_server.keys.service import Keeper, Keyring, Keys, open_keyring, open_keys
 from billfold_server.ledger import inventory as ledger_inventory
 from billfold_server.ledger import routes as ledger_routes
 from billfold_server.ledger import service as ledger
@@ -123,6 +125,7 @@ ROOMS: Final[tuple[Routes, ...]] = (
     webhooks_routes.routes,
     privacy_routes.routes,
     approvals_routes.routes,
+    keys_routes.routes,
     audit_routes.routes,
     tokens_routes.routes,
     clients_routes.routes,
@@ -278,9 +281,14 @@ def _add_background(services: Services) -> None:
     services.rooms[discovery_routes.SERVED] = frozenset(operation.path for operation in operations())
     services.rooms["people"] = People(services.keyring, revoke_grants)
     services.rooms["privacy"] = Privacy(INVENTORIES)
+    services.rooms["keeper"] = Keeper(services.keys, rotate_after=_rotate_after(services.settings))
     services.rooms["pages"] = Pages(services.keyring, services.clock, services.settings.base_url)
     services.rooms[docs.DOCUMENTS] = docs.Documents(lambda: ROOMS)
     services.rooms["background"] = Background(services.database, active, relay, runner)
+
+
+def _rotate_after(settings: Settings) -> timedelta | None:
+    return None if settings.key_rotation_days is None else timedelta(days=settings.key_rotation_days)
 
 
 def _render_refusal(error: errors.ProblemError, request_id: str | None) -> tuple[int, bytes]:
@@ -328,6 +336,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None) -> Litestar:
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         tasks = [asyncio.create_task(services.rooms[each].run(), name=each) for each in ("background", "rotation")]
         tasks.append(asyncio.create_task(services.keys.run(), name="keys"))
+        tasks.append(asyncio.create_task(services.rooms["keeper"].run(), name="keeper"))
         try:
             yield
         finally:

@@ -124,6 +124,12 @@ SECTIONS = {
         "Show and replace the keys by which tokens and records are signed.",
         open_services,
     ),
+    "keys": Section(
+        "billfold_server.keys.commands",
+        "keys",
+        "Look at, rotate, rewrap, move, back up and destroy the keys of personal and card data.",
+        open_services,
+    ),
     "certs": Section(
         "billfold_server.serving.tls.commands", "certs", "Make certificates for development.", open_authority
     ),

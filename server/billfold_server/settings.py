@@ -93,6 +93,8 @@ class Settings(vault_settings.VaultSettings, frozen=True, kw_only=True, forbid_u
             ``database_url``, so that a copy of the data holds no keys. Where absent, one beside it, except in
             production.
         key_store_admin_url: The same database as a role that may create roles and schemas, for who sets it up.
+        key_rotation_days: How old an epoch of keys may become before each tenant gets a new version of its key and a
+            new epoch, to which all keys are then brought in the background; empty is never by itself.
         database_connections: How many connections one process may hold together. A tenant keeps one to itself while it
             is busy; with fewer than there are such tenants, each change of hands costs more than a small transaction
             does. Where absent, 20; with the embedded database, of which nobody else wants any, up to 120.
@@ -143,6 +145,7 @@ class Settings(vault_settings.VaultSettings, frozen=True, kw_only=True, forbid_u
     admin_database_url: Secret | None = None
     key_store_url: Secret | None = None
     key_store_admin_url: Secret | None = None
+    key_rotation_days: Annotated[int, Meta(ge=1, le=3660)] | None = 90
     database_connections: Annotated[int, Meta(ge=2, le=10_000)] | None = None
     isolation: Literal["role", "login"] | None = None
     public_url: str | None = None

@@ -17,7 +17,7 @@ from billfold.contract.roles import StaffRole
 from billfold_server.identity.rules import TENANT_SCOPES
 from tests.contract.deviations import Deviating
 from tests.contract.documents import read_document
-from tests.contract.preparing import Preparing
+from tests.contract.preparing import Approved, Preparing
 from tests.contract.seeds import Seeds, Tenants
 from tests.live import LiveServer, serve, settings_for
 from tests.server.identity.flows import add_app, add_person, tokens_of
@@ -128,6 +128,22 @@ def operator(live: LiveServer) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="session")
-def preparing(seeds: Seeds, operator: httpx.Client) -> Preparing:
+def approved(live: LiveServer, seeds: Seeds, client: httpx.Client) -> dict[str, Approved]:
+    """Return what always waits for another person, asked for by the client's and approved by another one."""
+    party = seeds.post("/v1/parties", {"kind": "person", "name": "Ada"})["id"]
+    body, key = {"party_id": party, "reason": "asked to be forgotten"}, secrets.token_hex(8)
+    answer = client.post("/v1/data-keys/shred", json=body, headers={"Idempotency-Key": key})
+    assert answer.json()["code"] == "approval_required", answer.text
+    app = add_app(live, TENANT, "client_secret_basic", login_realm="staff", scopes=["approvals:decide"])
+    tokens = tokens_of(app, add_person(live, TENANT, roles=["approver"]), scope="approvals:decide")
+    path = f"/t/{TENANT}/v1/approvals/{answer.json()['facts']['approval_id']}/approve"
+    headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+    decided = httpx.post(live.url + path, json={}, headers=headers)
+    assert decided.json()["outcome_status"] == 200, decided.text
+    return {"shredSubject": Approved(body, key)}
+
+
+@pytest.fixture(scope="session")
+def preparing(seeds: Seeds, operator: httpx.Client, approved: dict[str, Approved]) -> Preparing:
     """Return what makes cases name things that exist."""
-    return Preparing(seeds, Tenants(operator))
+    return Preparing(seeds, Tenants(operator), approved)

@@ -1,14 +1,15 @@
 """Prepares schemathesis's cases: ids that exist, cursors that were handed out, clients that are known."""
 
 import secrets
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from schemathesis import GenerationMode
 
 from tests.contract.clients import REDIRECT_URI
 from tests.contract.seeds import FRESH, Seeds, Tenants, is_id, statement
 
-__all__ = ["TOKENS", "Preparing", "whole_numbers"]
+__all__ = ["TOKENS", "Approved", "Preparing", "whole_numbers"]
 
 
 PUSHED = {
@@ -41,17 +42,26 @@ def whole_numbers(value: Any) -> Any:
     return value
 
 
+class Approved(NamedTuple):
+    """A request that another person has approved: whoever sends it again gets its answer."""
+
+    body: dict[str, Any]
+    key: str
+
+
 class Preparing:
     """Puts what exists into cases, and notes what answers tell.
 
     Args:
         seeds: What the tenant holds.
         tenants: What operators may do things to.
+        approved: What always waits for another person, by operation, asked for and approved.
     """
 
-    def __init__(self, seeds: Seeds, tenants: Tenants) -> None:
+    def __init__(self, seeds: Seeds, tenants: Tenants, approved: Mapping[str, "Approved"]) -> None:
         self._seeds = seeds
         self._tenants = tenants
+        self._approved = approved
         self._cursors: dict[str, str | None] = {}
 
     def prepare(self, case: Any) -> None:
@@ -96,6 +106,10 @@ class Preparing:
         elif operation_id == "createStatementImport" and secrets.randbelow(2):
             # Random bytes are no statement, which is a 422; every second file is one.
             case.body = statement()
+        elif operation_id in self._approved and secrets.randbelow(2):
+            # The others are refused, for they wait for approval.
+            case.body = self._approved[operation_id].body
+            case.headers = {**(case.headers or {}), "Idempotency-Key": self._approved[operation_id].key}
         elif operation_id == "advanceClock" and isinstance(case.body, dict) and "to" in case.body:
             case.body["to"] = self._seeds.soon()
 

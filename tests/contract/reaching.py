@@ -226,6 +226,8 @@ CONFLICTS: dict[str, Recipe] = {
     "reverseJournalEntry": _with("amount_minor", TOO_MUCH),
     "createStatementImport": _currency_of_statement,
     "assignStatementEntry": _twice,
+    # It always waits for another person first.
+    "shredSubject": lambda reaching, operation: reaching.send(operation),
 }
 """For each operation of a tenant whose state may refuse it: a request that it does refuse."""
 
@@ -273,6 +275,13 @@ def _secret_of_none(reaching: Reaching, operation: Operation) -> httpx.Response:
     return reaching.send(operation, path={"client_id": made["id"]})
 
 
+def _reused_for_another_reason(reaching: Reaching, operation: Operation) -> httpx.Response:
+    """Ask under one key for what waits for approval, for two reasons."""
+    headers, body = {"Idempotency-Key": secrets.token_hex(8)}, reaching.example(operation)
+    assert reaching.send(operation, headers=headers, body=body).status_code == 409
+    return reaching.send(operation, headers=headers, body=body | {"reason": "another one"})
+
+
 CONTRADICTIONS: dict[str, Recipe] = {
     "applyTenant": lambda reaching, operation: reaching.send(operation, body={"slug": "demo_bank", "manifest": {}}),
     "createClient": _with("redirect_uris", ["http://bank.example/#a"]),
@@ -280,5 +289,6 @@ CONTRADICTIONS: dict[str, Recipe] = {
     "rotateClientKeys": _with("jwks", {"keys": []}),
     "setUserRoles": _roles_of_a_customer,
     "rotateClientSecret": _secret_of_none,
+    "shredSubject": _reused_for_another_reason,
 }
 """For each operation that refuses otherwise than by a key that was used before: what contradicts something."""

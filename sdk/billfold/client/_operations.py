@@ -8,7 +8,18 @@ import re
 from typing import Any, Final, Generic, TypeVar
 
 from billfold.client._open import Decode, decoder, page_type
-from billfold.contract import approvals, clients, ledger, parties, platform, privacy, statements, users, wallets
+from billfold.contract import (
+    approvals,
+    clients,
+    data_keys,
+    ledger,
+    parties,
+    platform,
+    privacy,
+    statements,
+    users,
+    wallets,
+)
 from billfold.contract.common import Page, Response
 
 __all__ = ["Operation", "paged"]
@@ -173,6 +184,10 @@ APPROVE_APPROVAL: Final = Operation("POST", "/v1/approvals/{approval_id}/approve
 REJECT_APPROVAL: Final = Operation("POST", "/v1/approvals/{approval_id}/reject", approvals.Approval)
 
 GET_DATA_INVENTORY: Final = Operation("GET", "/v1/data-inventory", privacy.DataInventory)
+GET_DATA_KEYS: Final = Operation("GET", "/v1/data-keys", data_keys.DataKeyStatus)
+ROTATE_DATA_KEYS: Final = Operation("POST", "/v1/data-keys/rotate", data_keys.DataKeyStatus)
+SHRED_SUBJECT: Final = Operation("POST", "/v1/data-keys/shred", data_keys.ForgottenSubject)
+LIST_FORGOTTEN_SUBJECTS: Final = paged("/v1/data-keys/forgotten-subjects", data_keys.ForgottenSubject)
 
 LIST_EVENTS: Final = paged("/v1/events", platform.Event)
 LIST_AUDIT_RECORDS: Final = paged("/v1/audit-records", platform.AuditRecord)

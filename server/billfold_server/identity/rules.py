@@ -25,6 +25,8 @@ TENANT_SCOPES: Final[dict[str, str]] = {
     "events:read": "Read the stream of events",
     "holds:read": "Read holds",
     "holds:write": "Create, capture and release holds",
+    "keys:read": "Read where the keys of personal and card data stand",
+    "keys:write": "Replace the keys of personal and card data, and ask for their destruction",
     "ledger:read": "Read accounts, journal entries and statements",
     "ledger:write": "Open accounts, post and reverse journal entries",
     "parties:read": "Read people and companies",

@@ -18,9 +18,14 @@ from billfold_server.keys.backends.local import LocalBackend
 from billfold_server.keys.backends.registry import Backends
 from billfold_server.keys.cache import Limits
 from billfold_server.keys.hierarchy import PLATFORM_KEYS, KeyOwner, Keys
+from billfold_server.keys.keeping import Keeper
 from billfold_server.keys.keyring import Keyring, KeyringUnusable, open_keyring
+from billfold_server.keys.rewrapping import Rewrap
+from billfold_server.keys.rotation import rotate, rotate_as_asked
 from billfold_server.keys.rules import DOMAINS, TENANT_SUBJECT, Domain, Place, SealBroken, key_id_of
 from billfold_server.keys.sealing import Fingerprint, Fingerprinter, Opener, Sealer
+from billfold_server.keys.shredding import shred
+from billfold_server.keys.standing import list_forgotten, standing
 from billfold_server.keys.store import KeyStore
 from billfold_server.settings import Mistake, Settings, SettingsInvalid
 
@@ -35,6 +40,7 @@ __all__ = [
     "Fingerprint",
     "Fingerprinter",
     "Health",
+    "Keeper",
     "KeyOwner",
     "KeyStore",
     "KeyStoreUnsuitable",
@@ -45,6 +51,7 @@ __all__ = [
     "LocalBackend",
     "Opener",
     "Place",
+    "Rewrap",
     "SealBroken",
     "Sealer",
     "TenantKey",
@@ -53,10 +60,15 @@ __all__ = [
     "check_store",
     "create_database",
     "key_id_of",
+    "list_forgotten",
     "open_keyring",
     "open_keys",
     "prepare_store",
+    "rotate",
+    "rotate_as_asked",
     "same_database",
+    "shred",
+    "standing",
 ]
 
 

@@ -80,6 +80,28 @@ class KeyStore:
         async with self._connection() as connection, connection.transaction():
             yield connection
 
+    @asynccontextmanager
+    async def long(self) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+        """Open a connection of its own for what takes longer than requests may wait: backups, vacuum.
+
+        Raises:
+            errors.KeysUnavailable: The database can't be reached, or the connection breaks.
+        """
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                connection = await asyncpg.connect(
+                    self._dsn, server_settings={"search_path": SCHEMA, "application_name": "billfold keys upkeep"}
+                )
+        except _AWAY as error:
+            raise unavailable() from error
+        try:
+            yield connection
+        except _AWAY as error:
+            raise unavailable() from error
+        finally:
+            with contextlib.suppress(*_AWAY, asyncpg.InterfaceError):
+                await connection.close(timeout=self._timeout_s)
+
     async def forget(self, tenant_id: UUID, subjects: Collection[UUID], reason: str) -> None:
         """Destroy every key of some subjects, see that they get no other, and tell every process."""
         chosen = sorted(subjects)

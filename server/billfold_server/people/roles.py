@@ -25,6 +25,8 @@ ROLES: Final[dict[StaffRole, frozenset[str]]] = {
             "clients:read",
             "clients:write",
             "events:read",
+            "keys:read",
+            "keys:write",
             "tenant:read",
             "users:read",
             "users:write",
@@ -36,6 +38,8 @@ ROLES: Final[dict[StaffRole, frozenset[str]]] = {
         "approvals:read",
         "events:read",
         "holds:write",
+        "keys:read",
+        "keys:write",
         "ledger:read",
         "ledger:write",
         "parties:write",
@@ -45,12 +49,21 @@ ROLES: Final[dict[StaffRole, frozenset[str]]] = {
         "wallets:write",
     },
     # The second pair of eyes: sees what it decides on, and changes nothing by itself.
-    StaffRole.APPROVER: _SEES_CUSTOMERS | {"approvals:decide", "approvals:read", "ledger:read"},
+    StaffRole.APPROVER: _SEES_CUSTOMERS | {"approvals:decide", "approvals:read", "keys:read", "ledger:read"},
     # Answers customers.
     StaffRole.SUPPORT: _SEES_CUSTOMERS | {"users:read"},
     # Reads everything.
     StaffRole.AUDITOR: _SEES_CUSTOMERS
-    | {"approvals:read", "audit:read", "clients:read", "events:read", "ledger:read", "privacy:read", "users:read"},
+    | {
+        "approvals:read",
+        "audit:read",
+        "clients:read",
+        "events:read",
+        "keys:read",
+        "ledger:read",
+        "privacy:read",
+        "users:read",
+    },
     # Connects programs, and tries them out where the clock can be moved.
     StaffRole.DEVELOPER: frozenset({"clients:read", "clients:write", "clock:write", "events:read", "tenant:read"}),
 }

@@ -11,6 +11,7 @@ from billfold.client import _options as options
 from billfold.client._async.approvals import AsyncApprovals
 from billfold.client._async.backend import DefaultTransport
 from billfold.client._async.clients import AsyncClients
+from billfold.client._async.data_keys import AsyncDataKeys
 from billfold.client._async.holds import AsyncHolds
 from billfold.client._async.ledger import AsyncAccounts, AsyncJournalEntries, AsyncLedger
 from billfold.client._async.parties import AsyncParties
@@ -213,6 +214,7 @@ class AsyncBillfold(_AsyncClient):
         clients: Who may ask for access tokens.
         approvals: What waits for a second person.
         privacy: What is kept of people and where.
+        data_keys: Under which keys personal and card data lie.
     """
 
     def _open(self, session: AsyncSession) -> None:
@@ -236,6 +238,7 @@ class AsyncBillfold(_AsyncClient):
         self.clients = AsyncClients(session)
         self.approvals = AsyncApprovals(session)
         self.privacy = AsyncPrivacy(session)
+        self.data_keys = AsyncDataKeys(session)
 
 
 class AsyncBillfoldPlatform(_AsyncClient):

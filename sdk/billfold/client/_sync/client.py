@@ -16,6 +16,7 @@ from billfold.client._retry import RetryBudget
 from billfold.client._sync.approvals import Approvals
 from billfold.client._sync.backend import DefaultTransport
 from billfold.client._sync.clients import Clients
+from billfold.client._sync.data_keys import DataKeys
 from billfold.client._sync.holds import Holds
 from billfold.client._sync.ledger import Accounts, JournalEntries, Ledger
 from billfold.client._sync.parties import Parties
@@ -215,6 +216,7 @@ class Billfold(_Client):
         clients: Who may ask for access tokens.
         approvals: What waits for a second person.
         privacy: What is kept of people and where.
+        data_keys: Under which keys personal and card data lie.
     """
 
     def _open(self, session: Session) -> None:
@@ -238,6 +240,7 @@ class Billfold(_Client):
         self.clients = Clients(session)
         self.approvals = Approvals(session)
         self.privacy = Privacy(session)
+        self.data_keys = DataKeys(session)
 
 
 class BillfoldPlatform(_Client):

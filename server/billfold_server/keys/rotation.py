@@ -1,0 +1,124 @@
+"""A new version of a tenant's key, and a new epoch under it: what is made from then on lies under these.
+
+What lies under earlier ones stays as it is, and opens; ``rewrapping`` brings it along. So a rotation is over at once,
+however many keys there are.
+"""
+
+import secrets
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from billfold import errors, ids
+from billfold.contract.data_keys import DataKeyStatus, RotateDataKeys
+from billfold.ids import Prefix
+from billfold_server.audit import service as audit
+from billfold_server.db.engine import ENGINE
+from billfold_server.db.outbox import NewEvent, emit
+from billfold_server.http.routing import Call
+from billfold_server.keys import queries, rules, upkeep_queries
+from billfold_server.keys.backends import BackendName, TenantKey
+from billfold_server.keys.backends.registry import Backends
+from billfold_server.keys.hierarchy import Keys
+from billfold_server.keys.rules import DOMAINS, KEY_BYTES, Domain
+from billfold_server.keys.standing import standing
+from billfold_server.keys.store import KeyStore, tell
+from billfold_server.tenancy.clock import tenant_now
+from billfold_server.tenancy.context import Caller
+from billfold_server.tenancy.transaction import TenantTx
+
+__all__ = ["ROTATED", "Rotated", "backend_of", "rotate", "rotate_as_asked", "tell_rotated"]
+
+ROTATED: Final = "data_keys.rotated"
+"""The event, and the action in the audit."""
+
+_ROUNDS: Final = 5
+
+
+class Rotated(msgspec.Struct, frozen=True, kw_only=True):
+    """A new epoch.
+
+    Attributes:
+        domain: Whose keys lie under it.
+        number: Its number.
+        backend: What keeps the tenant key that wraps it.
+        tenant_key_version: That key's new version.
+    """
+
+    domain: Domain
+    number: int
+    backend: BackendName
+    tenant_key_version: int
+
+
+async def rotate(
+    store: KeyStore, backends: Backends, tenant_id: UUID, domain: Domain, *, to: BackendName | None = None
+) -> Rotated:
+    """Give a tenant a new version of its key and a new epoch, which all processes use within seconds.
+
+    Args:
+        store: Where epochs lie.
+        backends: What keeps tenants' keys.
+        tenant_id: Whose.
+        domain: In which domain.
+        to: In which backend; where the tenant's newest epoch is, unless it is said.
+
+    Raises:
+        errors.KeysUnavailable: The key store or the backend is away.
+    """
+    ENGINE.refuse_nesting()
+    key = TenantKey(tenant_id, domain)
+    for _ in range(_ROUNDS):
+        backend = backends.named(to or await backend_of(store, backends, tenant_id, domain))
+        await backend.ensure(key)
+        await backend.rotate(key)
+        epoch_id = ids.uuid7()
+        bound_to = rules.bound_epoch(tenant_id, domain, epoch_id)
+        wrapped = await backend.wrap(key, secrets.token_bytes(KEY_BYTES), bound_to)
+        async with store.tx() as connection:
+            await connection.execute(upkeep_queries.LOCK_HIERARCHY, str(tenant_id), domain)
+            number = await connection.fetchval(
+                upkeep_queries.INSERT_EPOCH_AFTER,
+                tenant_id, epoch_id, domain, backend.name, wrapped.version, wrapped.data,
+            )  # fmt: skip
+            if number is not None:
+                await tell(connection, tenant_id, [None])
+        if number is not None:
+            return Rotated(domain=domain, number=number, backend=backend.name, tenant_key_version=wrapped.version)
+        # Somebody else has rotated at the same moment, and by a newer version of the tenant's key.
+    msg = "the tenant's keys are being rotated by others"
+    raise errors.Busy(msg, retry_after_s=1)
+
+
+async def rotate_as_asked(call: Call, keys: Keys, body: RotateDataKeys) -> DataKeyStatus:
+    """Rotate for somebody who asks for it, and record it.
+
+    Raises:
+        errors.KeysUnavailable: The key store or the backend is away.
+    """
+    tenant_id = call.tenant.id
+    domains = DOMAINS if body.domain is None else (msgspec.convert(body.domain.value, Domain),)
+    made = [await rotate(keys.store, keys.backends, tenant_id, domain) for domain in domains]
+    keys.evict(tenant_id, None)
+    async with call.tx() as tx:
+        await tell_rotated(tx, call.caller, made, reason=body.reason)
+    return await standing(keys.store, keys.backends, tenant_id)
+
+
+async def tell_rotated(tx: TenantTx, caller: Caller, made: Sequence[Rotated], *, reason: str | None) -> None:
+    """Record a rotation in the tenant's audit, and emit the event."""
+    wire_id = ids.encode(Prefix.TENANT, tx.tenant.id)
+    now = await tenant_now(tx)
+    for each in made:
+        facts = msgspec.to_builtins(each)
+        data = msgspec.json.encode({"id": wire_id, **facts})
+        await emit(tx, NewEvent(id=ids.uuid7(), type=ROTATED, object_id=wire_id, data=data, occurred_at=now))
+        await audit.record(tx, audit.new_record(caller, ROTATED, wire_id, reason=reason, facts=facts))
+
+
+async def backend_of(store: KeyStore, backends: Backends, tenant_id: UUID, domain: Domain) -> BackendName:
+    """Return in which backend a tenant's keys are: its newest epoch's, or the deployment's where there is none yet."""
+    rows = await store.fetch(queries.CURRENT_EPOCH, tenant_id, domain)
+    return msgspec.convert(rows[0]["backend"], BackendName) if rows else backends.current.name

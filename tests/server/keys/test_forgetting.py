@@ -1,0 +1,254 @@
+"""Forgetting somebody for good: it takes two people, every worker follows, and an old backup proves it."""
+
+import asyncio
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from click.testing import CliRunner, Result
+
+from billfold import errors, ids
+from billfold.ids import Prefix
+from billfold_server.app import open_services
+from billfold_server.db.embedded import DEFAULT_MAJOR, EmbeddedPostgres
+from billfold_server.keys.commands import keys as keys_command
+from billfold_server.keys.service import Place, open_keys
+from billfold_server.people.roles import allowed_scopes
+from billfold_server.tenancy.context import TenantRef
+from tests.live import LiveServer
+from tests.postgres import binaries, create_database, drop_database, query
+from tests.server.identity.flows import add_app, add_person, tokens_of
+from tests.tenants import manifest
+
+SLUG = "forgetting"
+SCOPES = ["keys:read", "keys:write", "approvals:read", "approvals:decide", "audit:read", "events:read"]
+
+
+class Bank:
+    """A tenant with parties, of whom sealed notes are kept in a table of its own."""
+
+    def __init__(self, live: LiveServer) -> None:
+        self.live = live
+        live.add_tenant(manifest(SLUG, rate_limit_per_s=100_000, rate_limit_burst=1_000_000))
+        self.tenant: TenantRef = live.run(live.services.registry.get(SLUG))
+        self.admin = live.settings.admin_database_url.reveal()  # type: ignore[union-attr]
+        self.notes = f"{self.tenant.schema}.notes"
+        query(self.admin, f"CREATE TABLE {self.notes} (id uuid PRIMARY KEY, text bytea, card bytea)")
+        self._app = add_app(live, SLUG, "client_secret_basic", login_realm="staff", scopes=SCOPES)
+
+    def person(self, *roles: str) -> httpx.Client:
+        """Return a client in the name of somebody with these roles."""
+        person = add_person(self.live, SLUG, roles=roles)
+        scope = " ".join(sorted(set(SCOPES) & allowed_scopes(roles)))
+        token = tokens_of(self._app, person, scope=scope)["access_token"]
+        headers = {"Authorization": f"Bearer {token}"}
+        return httpx.Client(base_url=self.live.base(SLUG), headers=headers, timeout=30)
+
+    def party(self) -> str:
+        """Make a party with a note about it, sealed in both domains, and return its id."""
+        with self.live.client(SLUG) as client:
+            made = client.post("/v1/parties", json={"kind": "person", "name": "Ada"}).json()["id"]
+        self.note(made)
+        return str(made)
+
+    def note(self, party: str) -> UUID:
+        """Keep a note about a party."""
+        note_id = uuid4()
+
+        async def write() -> None:
+            services, subject = self.live.services, ids.decode(Prefix.PARTY, party)
+            cards = open_keys(services.settings, services.keyring, domain="cards")
+            values = []
+            for keys, column in ((services.keys, "text"), (cards, "card")):
+                sealer = await keys.sealer(self.tenant, subject)
+                values.append(sealer.seal(Place("notes", str(note_id), column), b"secret of " + party.encode()))
+            await cards.close()
+            await asyncio.to_thread(
+                query,
+                self.admin,
+                f"INSERT INTO {self.notes} VALUES ($1, $2, $3)",  # noqa: S608
+                note_id,
+                *values,
+            )
+
+        self.live.run(write())
+        return note_id
+
+    def read(self, party: str) -> bytes:
+        """Open what the server's worker has of a party."""
+        subject = ids.decode(Prefix.PARTY, party)
+
+        async def read() -> bytes:
+            keys = self.live.services.keys
+            rows = await keys.store.fetch(
+                "SELECT id FROM subject_keys WHERE tenant_id = $1 AND subject_id = $2 AND domain = 'data'",
+                self.tenant.id,
+                subject,
+            )
+            head = b"\x01" + rows[0]["id"].bytes
+            found = await asyncio.to_thread(
+                query,
+                self.admin,
+                f"SELECT id, text FROM {self.notes} WHERE substring(text FROM 1 FOR 17) = $1",  # noqa: S608
+                head,
+            )
+            place = Place("notes", str(found[0]["id"]), "text")
+            return (await keys.opener(self.tenant, [found[0]["text"]])).open(place, found[0]["text"])
+
+        opened: Any = self.live.run(read())
+        assert isinstance(opened, bytes)
+        return opened
+
+    def invoke(self, *words: str, answers: str = "") -> Result:
+        """Call a command as ``billfold keys`` does."""
+        opening = partial(open_services, self.live.settings)
+        return CliRunner().invoke(keys_command, words, obj=opening, input=answers)
+
+
+def shred(client: httpx.Client, party: str, key: str | None = None) -> httpx.Response:
+    """Ask for the destruction of a party's keys."""
+    headers = {"Idempotency-Key": key or uuid4().hex}
+    return client.post("/v1/data-keys/shred", json={"party_id": party, "reason": "asked for it"}, headers=headers)
+
+
+def waits(answer: httpx.Response) -> str:
+    """Return the approval that a refused request waits for."""
+    assert (answer.status_code, answer.json()["code"]) == (409, "approval_required"), answer.text
+    return str(answer.json()["facts"]["approval_id"])
+
+
+@pytest.fixture(scope="module")
+def bank(live: LiveServer) -> Bank:
+    """Serve a tenant whose manifest asks for no second person, ever."""
+    return Bank(live)
+
+
+@pytest.fixture(scope="module")
+def operator(bank: Bank) -> Iterator[httpx.Client]:
+    """Somebody who may ask."""
+    with bank.person("operator") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def approver(bank: Bank) -> Iterator[httpx.Client]:
+    """Somebody who may agree."""
+    with bank.person("approver") as client:
+        yield client
+
+
+class TestDestroyingAPartysKeys:
+    def test_waits_whatever_the_manifest_says(self, bank: Bank, operator: httpx.Client) -> None:
+        """Nothing has happened until another person has agreed."""
+        party = bank.party()
+        waits(shred(operator, party))
+        assert bank.read(party) == b"secret of " + party.encode()
+
+    def test_happens_once_another_agrees(self, bank: Bank, operator: httpx.Client, approver: httpx.Client) -> None:
+        """The keys of both domains are gone at once, and audit and events say so, with the reason."""
+        party, key = bank.party(), uuid4().hex
+        approval = waits(shred(operator, party, key))
+        decided = approver.post(f"/v1/approvals/{approval}/approve", json={"reason": "seen"})
+        assert (decided.status_code, decided.json()["outcome_status"]) == (200, 200), decided.text
+        copy = shred(operator, party, key)
+        assert (copy.status_code, copy.json()["keys_destroyed"]) == (200, 2)
+        with pytest.raises(errors.SubjectForgotten):
+            bank.read(party)
+        with bank.person("auditor") as auditor:
+            (record,) = auditor.get(
+                "/v1/audit-records", params={"object_id": party, "action": "data_keys.shredded"}
+            ).json()["data"]
+            events = auditor.get("/v1/events", params={"type": "data_keys.shredded", "limit": 100}).json()["data"]
+            listed = auditor.get("/v1/data-keys/forgotten-subjects").json()["data"]
+            assert auditor.get("/v1/data-keys").json()["forgotten_subjects"] == len(listed)
+        assert (record["reason"], record["facts"]) == ("asked for it", {"keys": 2})
+        assert party in [event["object_id"] for event in events]
+        assert party in [each["party_id"] for each in listed]
+
+    def test_is_never_approved_by_who_has_asked(self, bank: Bank) -> None:
+        """One person with both roles is one person."""
+        party = bank.party()
+        with bank.person("operator", "approver") as both:
+            approval = waits(shred(both, party))
+            own = both.post(f"/v1/approvals/{approval}/approve", json={})
+        assert (own.status_code, own.json()["code"]) == (403, "maker_may_not_decide")
+        assert bank.read(party)
+
+    def test_isnt_asked_for_by_a_program(self, bank: Bank) -> None:
+        """A program may be the approver's own, who then would be both."""
+        with bank.live.client(SLUG) as program:
+            answer = shred(program, bank.party())
+        assert (answer.status_code, answer.json()["code"]) == (403, "person_required")
+
+    def test_of_nobody_is_refused_before_anybody_is_asked(self, operator: httpx.Client) -> None:
+        """Nobody approves what can't be done."""
+        assert shred(operator, ids.new(Prefix.PARTY)).status_code == 404
+
+    def test_lets_no_new_key_be_made(self, bank: Bank, operator: httpx.Client, approver: httpx.Client) -> None:
+        """Whoever is forgotten stays so: nothing is sealed for them any more."""
+        party = bank.party()
+        approval = waits(shred(operator, party))
+        approver.post(f"/v1/approvals/{approval}/approve", json={})
+        with pytest.raises(errors.SubjectForgotten):
+            bank.note(party)
+
+
+class TestTheProof:
+    def test_fails_to_read_the_forgotten_and_reads_another(
+        self, bank: Bank, postgres: EmbeddedPostgres, tmp_path: Path, operator: httpx.Client, approver: httpx.Client
+    ) -> None:
+        """A backup of before, restored, with all keys of today: this subject can't be read, another can."""
+        forgotten, other = bank.party(), bank.party()
+        dump = tmp_path / "before.sql"
+        _tool(
+            "pg_dump",
+            "--no-owner",
+            "--no-privileges",
+            f"--schema={bank.tenant.schema}",
+            f"--file={dump}",
+            bank.admin,
+        )
+        approval = waits(shred(operator, forgotten))
+        assert approver.post(f"/v1/approvals/{approval}/approve", json={}).status_code == 200
+        restored = create_database(postgres)
+        try:
+            _tool("psql", "--quiet", "--set=ON_ERROR_STOP=1", f"--file={dump}", restored)
+            report = _verified(bank, forgotten, restored)
+            assert (report["proven"], report["keys_left"]) == (True, 0), report
+            assert {(each["column"], each["outcome"]) for each in report["values"]} == {
+                (column, "forgotten") for column in ("text", "card", "sealed_profile")
+            }
+            assert all(each["keys_tried"] > 2 for each in report["values"])
+            assert {(each["column"], each["opened"]) for each in report["controls"]} >= {("text", True), ("card", True)}
+            refuted = _verified(bank, other, restored, exit_code=1)
+            assert (refuted["proven"], refuted["keys_left"]) == (False, 2)
+            assert {each["outcome"] for each in refuted["values"]} == {"opened"}
+        finally:
+            drop_database(postgres, restored)
+
+    def test_isnt_given_where_there_is_nothing_to_read(self, bank: Bank, postgres: EmbeddedPostgres) -> None:
+        """An empty database proves nothing."""
+        empty = create_database(postgres)
+        try:
+            assert _verified(bank, ids.new(Prefix.PARTY), empty, exit_code=1)["proven"] is False
+        finally:
+            drop_database(postgres, empty)
+
+
+def _tool(name: str, *args: str) -> None:
+    major = int(os.environ.get("BILLFOLD_TEST_POSTGRES") or DEFAULT_MAJOR)
+    subprocess.run([str(binaries(major) / name), *args], check=True, capture_output=True)
+
+
+def _verified(bank: Bank, party: str, restored: str, *, exit_code: int = 0) -> dict[str, Any]:
+    done = bank.invoke("verify-shredded", "--tenant", SLUG, "--party", party, "--restored", restored, "--json")
+    assert done.exit_code == exit_code, (done.output, done.exception)
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
