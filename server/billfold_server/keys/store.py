@@ -25,7 +25,8 @@ __all__ = ["SCHEMA", "KeyStore", "unavailable"]
 SCHEMA: Final = "billfold_keys"
 """In which schema the tables lie, in whatever database."""
 
-_TIMEOUT_S: Final = 2.0
+_TIMEOUT_S: Final = 1.9
+"""So that whoever waits for keys is answered within two seconds."""
 _CONNECTIONS: Final = 4
 _AWAY: Final = (*CONNECTION_LOST, asyncpg.QueryCanceledError, TimeoutError)
 _AGAIN: Final = (asyncpg.DeadlockDetectedError, asyncpg.InvalidCachedStatementError)
@@ -136,25 +137,33 @@ class KeyStore:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator["PoolConnectionProxy[asyncpg.Record]"]:
+        pool, connection = self._ready(), None
         try:
             async with asyncio.timeout(self._timeout_s):
                 # Nothing connects here yet, for the pool may be empty; one that is ready returns at once.
-                pool = await self._ready()
+                await pool
                 connection = await pool.acquire()
-        except (*_AWAY, asyncpg.InterfaceError) as error:
-            raise unavailable() from error
-        try:
-            yield connection
+                yield connection
         except asyncpg.InterfaceError as error:
-            # This is what asyncpg raises of a connection that broke before, and of our own mistakes.
-            if not connection.is_closed():
+            # This is what asyncpg raises of a connection or pool that was closed before, and of our own mistakes.
+            if connection is not None and not connection.is_closed():
                 raise
             raise unavailable() from error
-        except _AWAY as error:
+        except asyncpg.PostgresError as error:
+            if not isinstance(error, _AWAY):
+                raise
+            raise unavailable() from error
+        except BaseException as error:
+            # What was cancelled or has taken too long may still be under way there; nobody waits for its end.
+            if connection is not None:
+                connection.terminate()
+            if not isinstance(error, _AWAY):
+                raise
             raise unavailable() from error
         finally:
-            with contextlib.suppress(*_AWAY, asyncpg.InterfaceError):
-                await pool.release(connection)
+            if connection is not None:
+                with contextlib.suppress(*_AWAY, asyncpg.InterfaceError):
+                    await pool.release(connection)
 
     def _ready(self) -> "asyncpg.Pool[asyncpg.Record]":
         if self._pool is None:
@@ -163,7 +172,7 @@ class KeyStore:
                 min_size=0,
                 max_size=self._connections,
                 timeout=self._timeout_s,
-                command_timeout=self._timeout_s,
+                reset=_nothing_to_reset,
                 max_inactive_connection_lifetime=300,
                 server_settings={"search_path": SCHEMA, "jit": "off", "application_name": "billfold keys"},
             )
@@ -175,3 +184,7 @@ async def tell(connection: Any, tenant_id: UUID, subjects: Sequence[UUID | None]
     last = await connection.fetchval(queries.NEXT_NUMBERS, len(subjects))
     await connection.execute(queries.INSERT_EVICTIONS, last, len(subjects), tenant_id, subjects)
     await connection.execute(queries.DELETE_OLD_EVICTIONS)
+
+
+async def _nothing_to_reset(_: object) -> None:
+    """Do nothing: no statement of ours changes the session, and looking would cost a round trip each time."""
