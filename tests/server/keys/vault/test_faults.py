@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from billfold_server.keys.backends.vault import VaultBackend
+from billfold_server.keys.backends.vault.backend import PATIENCE_S
 from billfold_server.keys.rules import SealBroken
 from tests.openbao import OpenBao, free_ports
 from tests.server.keys.vault.kit import (
@@ -69,18 +70,20 @@ class TestAVaultThat:
 
     async def test_is_slow_is_given_up_in_time_and_off_the_event_loop(self, backend: VaultBackend, proxy: Proxy):
         """Many wait together for as long as one; the loop goes on, and in the end nobody waits at all."""
+        assert PATIENCE_S < 2
+        backend._patience_s = 0.6
         proxy.delay_s = 5.0
         lags: list[float] = []
         ticking = asyncio.create_task(_tick(lags))
         began = time.monotonic()
         reasons = await asyncio.gather(*(refused(backend.ensure(a_key())) for _ in range(30)))
         assert set(reasons) == {"slow"}
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 1
         again = time.monotonic()
         assert await cause(backend) == "slow"
         assert time.monotonic() - again < 0.2
         ticking.cancel()
-        assert len(lags) > 20
+        assert len(lags) > 10
         assert max(lags) < 0.5
         proxy.delay_s = 0.0
         await recovers(backend)

@@ -29,7 +29,7 @@ T = TypeVar("T")
 PATIENCE_S: Final = 1.8
 """How long a call may take, so that whoever asked us has an answer within two seconds."""
 _FAREWELL_S: Final = 0.5
-_GOOD_FOR_S: Final = 10.0
+_GOOD_FOR_S: Final = 30.0
 _BAD_FOR_S: Final = 1.0
 """For how long Vault's health is taken for what it was."""
 _LEAST_S: Final = 0.2
@@ -120,7 +120,7 @@ class VaultBackend:
     async def health(self) -> Health:
         """Tell whether Vault answers, and lets us in.
 
-        It's looked at every ten seconds, and while it is away every second, once for all who want to know; so anybody
+        It's looked at twice a minute, and while it is away every second, once for all who want to know; so anybody
         may ask as often as they like.
         """
         async with self._looking:

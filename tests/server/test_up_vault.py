@@ -1,0 +1,114 @@
+"""``billfold up --vault``, with real processes: a server whose keys are in a Vault, sealed and killed under it."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import hvac
+import pytest
+
+from billfold_server.db.embedded.locks import is_locked
+from billfold_server.serving.vault.files import Files
+from tests.openbao import binary
+from tests.postgres import binaries
+from tests.server.upping import Up, data_dirs, until
+
+
+def running(up: Up, what: str) -> list[int]:
+    """Return the processes of a server by what their command line says."""
+    rows = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], check=True, capture_output=True, text=True)
+    found = [row.split(maxsplit=2) for row in rows.stdout.splitlines() if what in row]
+    if what.startswith("billfold_server"):
+        return [int(pid) for pid, parent, _ in found if int(parent) == up.process.pid]
+    return [int(pid) for pid, _, args in found if not args.startswith("/bin/sh") and str(up.data_dir) in args]
+
+
+@pytest.fixture
+def up() -> Iterator[Up]:
+    """A server with a Vault."""
+    binary()
+    binaries(18)
+    with data_dirs() as give:
+        up = Up(give(), "--port=0", "--vault").ready()
+        yield up
+        up.end(signal.SIGKILL)
+
+
+class Client:
+    """The sandbox's client, whose token was issued while Vault was there."""
+
+    def __init__(self, up: Up) -> None:
+        self._up = up
+        self._headers = {"Authorization": f"Bearer {up.token()}"}
+
+    def post(self, path: str, body: dict[str, Any]) -> httpx.Response:
+        """Send a request under a new key."""
+        headers = {**self._headers, "Idempotency-Key": uuid4().hex}
+        return httpx.post(self._up.welcome["base_url"] + path, json=body, headers=headers)
+
+    def get(self, path: str) -> httpx.Response:
+        """Read something."""
+        return httpx.get(self._up.welcome["base_url"] + path, headers=self._headers)
+
+    def make(self, path: str, **body: Any) -> str:
+        """Make something, and return its id."""
+        return str(self.post(path, body).raise_for_status().json()["id"])
+
+
+def keys_of(up: Up) -> str:
+    """Return what readiness says of keys; a server without them is ready for the ledger all the same."""
+    return str(httpx.get(f"{up.welcome['url']}/health/ready").raise_for_status().json()["keys"])
+
+
+@pytest.mark.slow
+class TestAServerOnVault:
+    def test_serves_the_ledger_while_it_is_sealed_and_all_else_once_it_is_not(self, up: Up) -> None:
+        """A worker that has never seen a key moves money, and says of persons when to come again; nobody restarts."""
+        client, files = Client(up), Files(up.data_dir)
+        party = client.make("/v1/parties", kind="person", name="Grace Hopper", email="grace@example.com")
+        first, second = (client.make("/v1/wallets", party_id=party, currencies=["EUR"]) for _ in range(2))
+        client.make("/v1/top-ups", wallet_id=first, amount={"amount_minor": 1000, "currency": "EUR"})
+        root = hvac.Client(files.address, token=files.root_token.read_text())
+        root.sys.seal()
+        assert client.get(f"/v1/parties/{party}").json()["name"] == "Grace Hopper"
+        (worker,) = running(up, "billfold_server.serving.worker")
+        os.kill(worker, signal.SIGKILL)
+        until(lambda: running(up, "billfold_server.serving.worker") not in ([], [worker]) and up.answers())
+        until(lambda: keys_of(up) == "sealed")
+
+        transfer = {"from_wallet_id": first, "to_wallet_id": second}
+        client.make("/v1/transfers", **transfer, amount={"amount_minor": 10, "currency": "EUR"})
+        for call in (
+            lambda: client.get(f"/v1/parties/{party}"),
+            lambda: client.post("/v1/parties", {"kind": "person", "name": "Ada Lovelace"}),
+        ):
+            began = time.monotonic()
+            answer = call()
+            assert time.monotonic() - began < 2
+            assert (answer.status_code, answer.json()["code"]) == (503, "keys_unavailable")
+            assert int(answer.headers["Retry-After"]) >= 1
+            assert '"sealed"' in answer.text
+            assert "127.0.0.1" not in answer.text
+
+        # What seals itself by a key of its own unseals when it is started again, which the server sees to.
+        (program,) = running(up, "bao server")
+        os.kill(program, signal.SIGKILL)
+        until(lambda: client.get(f"/v1/parties/{party}").status_code == 200)
+        assert client.post("/v1/parties", {"kind": "person", "name": "Ada Lovelace"}).status_code == 201
+
+        up.end(signal.SIGKILL)
+        until(lambda: not is_locked(files.running))
+        again = Up(up.data_dir, "--port=0").ready()
+        try:
+            assert again.get(f"/v1/parties/{party}")["name"] == "Grace Hopper"
+            said = httpx.get(f"{again.welcome['url']}/metrics").text
+            assert 'billfold_vault_calls_total{operation="unwrap",outcome="ok"}' in said
+        finally:
+            assert again.end() == 0, again.log()
+        assert not is_locked(files.running)
+        assert "Bearer" not in up.log()
