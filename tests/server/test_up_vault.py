@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -83,10 +84,8 @@ class TestAServerOnVault:
 
         transfer = {"from_wallet_id": first, "to_wallet_id": second}
         client.make("/v1/transfers", **transfer, amount={"amount_minor": 10, "currency": "EUR"})
-        for call in (
-            lambda: client.get(f"/v1/parties/{party}"),
-            lambda: client.post("/v1/parties", {"kind": "person", "name": "Ada Lovelace"}),
-        ):
+        ada = {"kind": "person", "name": "Ada Lovelace"}
+        for call in (partial(client.get, f"/v1/parties/{party}"), partial(client.post, "/v1/parties", ada)):
             began = time.monotonic()
             answer = call()
             assert time.monotonic() - began < 2
@@ -99,7 +98,7 @@ class TestAServerOnVault:
         (program,) = running(up, "bao server")
         os.kill(program, signal.SIGKILL)
         until(lambda: client.get(f"/v1/parties/{party}").status_code == 200)
-        assert client.post("/v1/parties", {"kind": "person", "name": "Ada Lovelace"}).status_code == 201
+        assert client.post("/v1/parties", ada).status_code == 201
 
         up.end(signal.SIGKILL)
         until(lambda: not is_locked(files.running))

@@ -1,5 +1,6 @@
 """The Vault that comes with a data folder, for development (serving/vault), each a real OpenBao."""
 
+import importlib.util
 import shutil
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -14,7 +15,6 @@ from billfold_server.keys.backends import TenantKey
 from billfold_server.keys.backends.vault import VaultBackend, open_vault
 from billfold_server.keys.rules import Domain
 from billfold_server.serving.failures import Exit, Failure
-from billfold_server.serving.vault import files
 from billfold_server.serving.vault.server import DevelopmentVault
 from billfold_server.serving.vault.using import development_vault
 from billfold_server.settings import Settings
@@ -112,7 +112,7 @@ class TestADevelopmentVault:
         with pytest.raises(Failure) as caught:
             copied.start()
         assert (caught.value.code, caught.value.exit_code) == ("vault_key_missing", Exit.BAD_DATA)
-        monkeypatch.setattr(files.importlib.util, "find_spec", lambda _: None)
+        monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
         with pytest.raises(Failure) as caught:
             copied.start()
         assert (caught.value.code, caught.value.exit_code) == ("openbao_missing", Exit.UNAVAILABLE)

@@ -130,13 +130,14 @@ class VaultBackend:
             return self._health
 
     async def close(self) -> None:
-        """End the session and its threads."""
-        if self._keeping is not None:
-            self._keeping.cancel()
-            await asyncio.wait([self._keeping])
-        if self._keeping is not None and not self._breaker.is_open:
-            with contextlib.suppress(Trouble, Forbidden, Refused, TimeoutError):
-                await self._in_thread(self._session.end, patience_s=_FAREWELL_S)
+        """End the session and its threads; a second time there is nothing left to end."""
+        keeping, self._keeping = self._keeping, None
+        if keeping is not None:
+            keeping.cancel()
+            await asyncio.wait([keeping])
+            if not self._breaker.is_open:
+                with contextlib.suppress(Trouble, Forbidden, Refused, TimeoutError):
+                    await self._in_thread(self._session.end, patience_s=_FAREWELL_S)
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._link.close()
 
