@@ -73,8 +73,13 @@ class _Connection:
         answer: asyncio.Future[wire.Answer] = asyncio.get_running_loop().create_future()
         self._pending[number] = answer
         try:
-            self._writer.write(wire.encode(number, max(1, int((patience_s - _SLACK_S) * 1000)), order))
-            await self._writer.drain()
+            frame = wire.encode(number, max(1, int((patience_s - _SLACK_S) * 1000)), order)
+            try:
+                self._writer.write(frame)
+                await self._writer.drain()
+            except RuntimeError:
+                # So some event loops say that a connection has ended.
+                raise _HungUp from None
             return await answer
         finally:
             self._pending.pop(number, None)

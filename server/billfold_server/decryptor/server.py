@@ -20,8 +20,8 @@ __all__ = ["Server"]
 
 _log = logging.getLogger("billfold.decryptor")
 
-MOST_WAITING: Final = 4_096
-"""How many items may be under way: what is worked off in half a second."""
+MOST_WAITING: Final = 2_048
+"""How many items may be under way: what is worked off within a second, and so before patience ends."""
 _MOST_CONNECTIONS: Final = 512
 _HANDSHAKE_S: Final = 2.0
 _LOOK_S: Final = 0.5
@@ -119,7 +119,7 @@ class Server:
             number, patience_ms, order = wire.decode_order(await reader.readexactly(length))
             weight = _weight(order)
             if self._waiting + weight > self._most_waiting or weight > wire.MOST_ITEMS:
-                writer.write(wire.encode(number, wire.Failed("keys_unavailable", "overloaded")))
+                _tell(writer, number, wire.Failed("keys_unavailable", "overloaded"))
             else:
                 self._waiting += weight
                 patience_s = min(patience_ms, _LONGEST_PATIENCE_MS) / 1000
@@ -143,7 +143,13 @@ class Server:
             answer = wire.Failed("internal_error")
         finally:
             self._waiting -= weight
-        with contextlib.suppress(OSError):
+        _tell(writer, number, answer)
+
+
+def _tell(writer: asyncio.StreamWriter, number: int, answer: wire.Answer) -> None:
+    # Who has hung up hears nothing any more; some event loops say that by an error of another kind than the system's.
+    with contextlib.suppress(OSError, RuntimeError):
+        if not writer.transport.is_closing():
             writer.write(wire.encode(number, answer))
 
 
