@@ -4,11 +4,13 @@ Nothing here fails because it is slow. What is asserted is that the answers are 
 """
 
 import asyncio
+import random
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import msgspec
@@ -21,6 +23,8 @@ from tests.benchmarks.extent import Extent
 from tests.benchmarks.gauge import Gauge, Report, Sample
 from tests.benchmarks.ground import Ground, processor_s
 from tests.benchmarks.loading import Found, Group, Load
+from tests.benchmarks.presigned import Outcome, Presigned
+from tests.server.identity.tokens.proofs import Prover
 from tests.server.upping import Up, until
 
 pytestmark = pytest.mark.timeout(0)
@@ -28,7 +32,10 @@ pytestmark = pytest.mark.timeout(0)
 _LOADING = Path(__file__).parent / "loading.py"
 _WARM_UP = 0.15
 """Which part of the time answers don't count."""
+_PRESIGNED = Path(__file__).parent / "presigned.py"
 _BULK = 100
+_PROVEN_PER_S = 1_500
+"""How many requests are made ready for each second that is to be measured."""
 _PATIENCE_S = 60
 _SUCCESSES = {200, 201}
 
@@ -39,21 +46,47 @@ class Client:
     def __init__(self, up: Up, bank: Bank, client_id: str, secret: str) -> None:
         self.bank = bank
         self.base = f"/t/{bank.tenant.slug}"
-        self._token_url = f"{up.welcome['url']}{self.base}/oauth/token"
+        self._url = f"{up.welcome['url']}{self.base}"
+        self._token_url = f"{self._url}/oauth/token"
         self._auth = (client_id, secret)
 
     def is_known(self) -> bool:
         """Tell whether the server knows the tenant."""
         return self._ask().status_code != httpx.codes.NOT_FOUND
 
-    def token(self) -> str:
-        """Return a fresh access token, since they last for minutes only."""
+    def token(self, prover: Prover | None = None) -> str:
+        """Return a fresh access token, since they last for minutes only; bound to the prover's key, if there is one."""
         # Workers learn of a new tenant within a second or so.
         until(self.is_known)
-        return str(self._ask().raise_for_status().json()["access_token"])
+        headers = {} if prover is None else {"DPoP": prover.proof("POST", self._token_url)}
+        answer = self._ask(headers)
+        if prover is not None and "dpop-nonce" in answer.headers:
+            prover.nonce = answer.headers["dpop-nonce"]
+        return str(answer.raise_for_status().json()["access_token"])
 
-    def _ask(self) -> httpx.Response:
-        return httpx.post(self._token_url, data={"grant_type": "client_credentials"}, auth=self._auth)
+    def proven(self, number: int) -> list[bytes]:
+        """Return transfers that are ready to be sent, each with a proof of its own that the token is ours (DPoP)."""
+        prover = Prover()
+        token = self.token(prover)
+        url = f"{self._url}/v1/transfers"
+        random_ = random.Random(number)
+        made = []
+        for _ in range(number):
+            source, target = random_.sample(self.bank.wallets, 2)
+            body = (
+                f'{{"from_wallet_id":"{source}","to_wallet_id":"{target}",'
+                '"amount":{"amount_minor":1,"currency":"EUR"},"metadata":{"order":"A-4711"}}'
+            )
+            made.append(
+                f"POST {self.base}/v1/transfers HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: DPoP {token}\r\n"
+                f"DPoP: {prover.proof('POST', url, token=token)}\r\nIdempotency-Key: {uuid4().hex}\r\n"
+                f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+            )
+        return made
+
+    def _ask(self, headers: dict[str, str] | None = None) -> httpx.Response:
+        form = {"grant_type": "client_credentials"}
+        return httpx.post(self._token_url, data=form, auth=self._auth, headers=headers)
 
     def group(self, connections: int, *, hot: bool = False, bulk: int = 0, pause_s: float = 0.0) -> Group:
         """Return connections of this client."""
@@ -142,6 +175,28 @@ class Server:
             },
         )
 
+    def measure_proven(self, client: Client) -> Sample:
+        """Send transfers that carry proofs, made ready before, and see that the books have gone on by as many."""
+        requests = client.proven(max(int(self.extent.seconds * _PROVEN_PER_S), self.extent.callers))
+        order = Presigned(port=self.up.port, connections=self.extent.callers, requests=requests)
+        (worker,) = self.up.workers()
+        before, worker_s, postgres_s = self.entries([client]), processor_s(worker), self.ground.postgres_s()
+        program = [sys.executable, str(_PRESIGNED)]
+        done = subprocess.run(program, input=msgspec.json.encode(order), stdout=subprocess.PIPE, check=True)
+        worker_s, postgres_s = processor_s(worker) - worker_s, self.ground.postgres_s() - postgres_s
+        outcome = msgspec.json.decode(done.stdout, type=Outcome)
+        assert outcome.statuses == {201: len(requests)}
+        assert self.entries([client]) - before == len(requests)
+        return Sample(
+            rate=len(requests) / outcome.elapsed_s,
+            mean_ms=outcome.mean_ms,
+            p95_ms=outcome.p95_ms,
+            facts={
+                "µs of the worker": worker_s / len(requests) * 1e6,
+                "µs of PostgreSQL": postgres_s / len(requests) * 1e6,
+            },
+        )
+
 
 @pytest.fixture(scope="module")
 def server(runner: asyncio.Runner, services: Services, ground: Ground, extent: Extent) -> Iterator[Server]:
@@ -177,6 +232,11 @@ class TestHttp:
         for name, measured in found.items():
             ratios = [each.p95_ms / each.mean_ms for each in measured.samples]
             report.ratio(f"… p95 against mean, {name}", ratios, asked="at most 2")
+
+    def test_proven_transfers_are_made(self, gauge: Gauge, report: Report, server: Server, client: Client) -> None:
+        """Each request is one transfer and carries a proof that the token is the sender's (DPoP); all add up."""
+        found = gauge.interleave("http dpop", {"random": lambda: server.measure_proven(client)})
+        report.variant("HTTP single with DPoP, random", found["random"], asked="1.0")
 
     def test_bulk_transfers_are_made(self, gauge: Gauge, report: Report, server: Server, client: Client) -> None:
         """Each request is a hundred transfers; all add up."""

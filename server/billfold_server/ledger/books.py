@@ -4,9 +4,8 @@ Everything here is pure. The engine loads rows into ``Books``; each command is d
 that is accepted is merged, so the next command sees its effects; one that is refused is dropped without a trace.
 """
 
-import itertools
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol, TypeVar
 from uuid import UUID
@@ -40,8 +39,8 @@ __all__ = [
 R = TypeVar("R", bound=Row)
 
 _TICK: Final = timedelta(microseconds=1)
-_ANSWERS: Final = 4096
-"""How many answers are remembered of each tenant's; a request is mostly sent again within seconds."""
+_ANSWERS: Final = 2048
+"""How many answers of each tenant's are remembered at least; a request is mostly sent again within seconds."""
 _NAMES: Final[frozenset[type]] = frozenset({WalletKey, CodeKey})
 """By what an account is known besides its id."""
 
@@ -88,7 +87,7 @@ class Known:
         clock: What the tenant's clock has shown last.
         rows: By type and key; None is known to be absent.
         account_keys: An account's id by its other names.
-        answers: The latest that are kept under idempotency keys, or will be once they are committed.
+        answers: The latest that are kept under idempotency keys, or will be once they are committed; and those before.
     """
 
     def __init__(self) -> None:
@@ -96,7 +95,7 @@ class Known:
         self.clock: ClockReading | None = None
         self.rows: dict[type, dict[Hashable, Any]] = {}
         self.account_keys: dict[WalletKey | CodeKey, UUID | None] = {}
-        self.answers: dict[Key, StoredAnswer] = {}
+        self.answers: tuple[dict[Key, StoredAnswer], dict[Key, StoredAnswer]] = ({}, {})
 
     def clear(self) -> None:
         """Forget everything."""
@@ -104,20 +103,21 @@ class Known:
         self.clock = None
         self.rows = {}
         self.account_keys = {}
-        self.answers = {}
+        self.answers = ({}, {})
 
     def remember(self, answers: Sequence[StoredAnswer]) -> None:
         """Note what is kept under idempotency keys, in the place of what has been kept for longer."""
-        known = self.answers
+        latest, _ = self.answers
         for answer in answers:
-            known[answer.client_id, answer.key] = answer
-        for oldest in list(itertools.islice(known, max(0, len(known) - _ANSWERS))):
-            del known[oldest]
+            latest[answer.client_id, answer.key] = answer
+        if len(latest) > _ANSWERS:
+            self.answers = ({}, latest)
 
     def answers_to(self, keys: Collection[Key], since: datetime) -> dict[Key, StoredAnswer]:
         """Return what is known to be kept under these keys, and for no longer than since some time."""
-        known = self.answers
-        return {key: known[key] for key in keys if key in known and known[key].created_at >= since}
+        latest, before = self.answers
+        found = ((key, latest.get(key) or before.get(key)) for key in keys)
+        return {key: answer for key, answer in found if answer is not None and answer.created_at >= since}
 
     def keep(self, kept: Collection[type]) -> None:
         """Forget the rows of other types."""
@@ -125,7 +125,7 @@ class Known:
             del self.rows[row_type]
 
     def __len__(self) -> int:
-        return sum(map(len, self.rows.values())) + len(self.account_keys) + len(self.answers)
+        return sum(map(len, self.rows.values())) + len(self.account_keys) + sum(map(len, self.answers))
 
 
 class Memory:
@@ -216,13 +216,18 @@ class Books:
         """Make an accepted draft's changes visible to the items after it."""
         changes = self._changes
         for row_type, rows in draft.changed.items():
-            known = self.rows.setdefault(row_type, {})
-            before = changes.before.setdefault(row_type, {})
-            for key in rows:
+            known = self.rows.get(row_type)
+            if known is None:
+                known = self.rows[row_type] = {}
+            before = changes.before.get(row_type)
+            if before is None:
+                before, changes.rows[row_type] = {}, {}
+                changes.before[row_type] = before
+            changed = changes.rows[row_type]
+            for key, row in rows.items():
                 if key not in before:
                     before[key] = known.get(key)
-            known.update(rows)
-            changes.rows.setdefault(row_type, {}).update(rows)
+                known[key] = changed[key] = row
         if draft.account_keys:
             self.account_keys.update(draft.account_keys)
         changes.entries += draft.entries
@@ -330,21 +335,22 @@ class Draft:
     def find(self, row_type: type[R], key: Hashable) -> R | None:
         """Return a row as it stands after the items before, or None where there is none."""
         changed = self.changed.get(row_type)
-        if changed is not None and key in changed:
-            row: R | None = changed[key]
-        else:
-            row = self._books.rows[row_type][key]
+        row: R | None = self._books.rows[row_type][key] if changed is None or key not in changed else changed[key]
         return row
 
     def put(self, row: Row) -> None:
         """Insert or replace a row."""
-        self.changed.setdefault(type(row), {})[row.key] = row
+        row_type = type(row)
+        if row_type not in self.changed:
+            self.changed[row_type] = {}
+        self.changed[row_type][row.key] = row
 
     def find_account(self, key: UUID | WalletKey | CodeKey) -> AccountRow | None:
         """Return an account by its id, by wallet and currency, or by code and currency."""
-        if isinstance(key, UUID):
+        if type(key) not in _NAMES:
             return self.find(AccountRow, key)
-        account_id = self.account_keys[key] if key in self.account_keys else self._books.account_keys[key]
+        names: Any = self.account_keys if key in self.account_keys else self._books.account_keys
+        account_id = names[key]
         return None if account_id is None else self.find(AccountRow, account_id)
 
     def get_account(self, key: UUID | WalletKey | CodeKey, param: str | None = None) -> AccountRow:
@@ -441,9 +447,10 @@ class Draft:
         assert all(line.amount_minor for line in lines), "every line posts something"
         if effective_at is not None:
             rules.check_effective(effective, self.now, None if backdate else self.manifest.limits.backdate_days)
-        accounts, postings = self._apply(lines, rules.late_class(effective, self.effective_high))
-        for account in accounts.values():
-            rules.check_funds(account, before=self.get_account(account.id))
+        before = {line.account_id: self.get_account(line.account_id) for line in lines}
+        accounts, postings = self._apply(lines, before, rules.late_class(effective, self.effective_high))
+        for account_id, account in accounts.items():
+            rules.check_funds(account, before=before[account_id])
         for account in accounts.values():
             self.put(account)
         self.sequence += 1
@@ -468,9 +475,11 @@ class Draft:
         self.entries.append(entry)
         return entry
 
-    def _apply(self, lines: Sequence[Line], late_class: int | None) -> tuple[dict[UUID, AccountRow], list[PostingRow]]:
+    def _apply(
+        self, lines: Sequence[Line], before: Mapping[UUID, AccountRow], late_class: int | None
+    ) -> tuple[dict[UUID, AccountRow], list[PostingRow]]:
         """Return the accounts as the lines would leave them, and the postings with the balances after each."""
-        accounts = {line.account_id: self.get_account(line.account_id) for line in lines}
+        accounts = dict(before)
         rules.check_usable(accounts.values())
         rules.check_currencies(lines, accounts)
         rules.check_balanced(lines)

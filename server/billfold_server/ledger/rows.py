@@ -219,7 +219,7 @@ class EntryRow(msgspec.Struct, frozen=True, kw_only=True):
 
     def balance_after(self, account_id: UUID) -> int:
         """Return an account's posted balance after the entry, on its normal side."""
-        last = [posting for posting in self.postings if posting.account_id == account_id][-1]
+        last = next(posting for posting in reversed(self.postings) if posting.account_id == account_id)
         return rules.on_normal_side(last.posted_after_minor, last.normal_side)
 
     def to_response(self) -> JournalEntry:

@@ -1,6 +1,5 @@
 """What the ledger allows: pure decisions on accounts, postings, holds and reversals."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -121,9 +120,9 @@ def check_balanced(lines: Sequence["Line"]) -> None:
     Raises:
         UnbalancedEntry: In one currency they don't.
     """
-    sums: dict[str, int] = defaultdict(int)
+    sums: dict[str, int] = {}
     for line in lines:
-        sums[line.currency] += line.amount_minor
+        sums[line.currency] = sums.get(line.currency, 0) + line.amount_minor
     for currency, difference in sorted(sums.items()):
         if difference:
             raise errors.UnbalancedEntry(currency=currency, difference_minor=difference)

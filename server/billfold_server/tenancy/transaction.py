@@ -357,7 +357,7 @@ class _Scope(Generic[TxT]):
         self._begin = begin
         self._make = make
         self._at_once = at_once
-        self._first_sql = ""
+        self._begin_sql = ""
 
     async def __aenter__(self) -> TxT:
         ENGINE.refuse_nesting()
@@ -368,7 +368,7 @@ class _Scope(Generic[TxT]):
             # isn't passed over, so this ends.
             with contextlib.suppress(_Stale):
                 if self._at_once:
-                    self._first_sql = begin
+                    self._begin_sql = begin
                 else:
                     await self._start(lease, begin)
                 break
@@ -412,7 +412,9 @@ class _Scope(Generic[TxT]):
             await self._abort(self._lease)
             raise unavailable()
         try:
-            await self._database.finish(self._lease, self._first_sql + self._tx.last_sql + _COMMIT)
+            # In one text an error ends it all, so COMMIT isn't reached after one; and no other SQL has run meanwhile.
+            end = "COMMIT" if self._at_once else _COMMIT
+            await self._database.finish(self._lease, f"{self._begin_sql}{self._tx.last_sql}{end}")
         except _BeforeCommit as failure:
             error = failure.__cause__
             assert error is not None
