@@ -98,19 +98,17 @@ def call(name: str, writes: Sequence[Write]) -> str:
 
 
 def _literal(value: Any, tag: str) -> str:
-    match value:
-        case None:
-            return "NULL"
-        case int():
-            return str(value)
-        case str():
-            return f"{tag}{value}{tag}"
-        case bytes():
-            return f"{tag}\\x{value.hex()}{tag}"
-        case datetime():
-            return f"{tag}{value.isoformat()}{tag}"
-        case _:
-            return f"{tag}{value}{tag}"
+    kind = type(value)
+    if kind is str:
+        # Columns in which all have the same are empty, and need no tags.
+        return f"{tag}{value}{tag}" if value != "{}" else "'{}'"
+    if value is None:
+        return "NULL"
+    if kind is int:
+        return str(value)
+    if kind is bytes:
+        return f"{tag}\\x{value.hex()}{tag}"
+    return f"{tag}{value.isoformat() if isinstance(value, datetime) else value}{tag}"
 
 
 _PARAMETER = re.compile(r"\$(\d+)")
