@@ -5,7 +5,7 @@ that is accepted is merged, so the next command sees its effects; one that is re
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol, TypeVar
 from uuid import UUID
@@ -447,10 +447,9 @@ class Draft:
         assert all(line.amount_minor for line in lines), "every line posts something"
         if effective_at is not None:
             rules.check_effective(effective, self.now, None if backdate else self.manifest.limits.backdate_days)
-        before = {line.account_id: self.get_account(line.account_id) for line in lines}
-        accounts, postings = self._apply(lines, before, rules.late_class(effective, self.effective_high))
-        for account_id, account in accounts.items():
-            rules.check_funds(account, before=before[account_id])
+        before, accounts, postings = self._apply(lines, rules.late_class(effective, self.effective_high))
+        for account in accounts.values():
+            rules.check_funds(account, before=before[account.id])
         for account in accounts.values():
             self.put(account)
         self.sequence += 1
@@ -476,9 +475,10 @@ class Draft:
         return entry
 
     def _apply(
-        self, lines: Sequence[Line], before: Mapping[UUID, AccountRow], late_class: int | None
-    ) -> tuple[dict[UUID, AccountRow], list[PostingRow]]:
-        """Return the accounts as the lines would leave them, and the postings with the balances after each."""
+        self, lines: Sequence[Line], late_class: int | None
+    ) -> tuple[dict[UUID, AccountRow], dict[UUID, AccountRow], list[PostingRow]]:
+        """Return the accounts as they are, as the lines would leave them, and the postings with the balances after."""
+        before = {line.account_id: self.get_account(line.account_id) for line in lines}
         accounts = dict(before)
         rules.check_usable(accounts.values())
         rules.check_currencies(lines, accounts)
@@ -499,7 +499,7 @@ class Draft:
                     late_class=late_class,
                 )
             )
-        return accounts, postings
+        return before, accounts, postings
 
     # What is said about it.
 
