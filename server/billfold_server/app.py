@@ -97,6 +97,9 @@ from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.provisioning import Administrator
 from billfold_server.tenancy.service import Registry, Tenants
 from billfold_server.tenancy.transaction import Database
+from billfold_server.tokens import inventory as vault_inventory
+from billfold_server.tokens import routes as vault_routes
+from billfold_server.tokens import tasks as vault_tasks
 from billfold_server.wallets import inventory as wallets_inventory
 from billfold_server.wallets import routes as wallets_routes
 from billfold_server.wallets import service as wallets
@@ -122,6 +125,7 @@ ROOMS: Final[tuple[Routes, ...]] = (
     wallets_routes.routes,
     ledger_routes.routes,
     reconciliation_routes.routes,
+    vault_routes.routes,
     webhooks_routes.routes,
     privacy_routes.routes,
     approvals_routes.routes,
@@ -154,6 +158,7 @@ INVENTORIES: Final[tuple[Inventory, ...]] = (
     wallets_inventory.INVENTORY,
     ledger_inventory.INVENTORY,
     reconciliation_inventory.INVENTORY,
+    vault_inventory.INVENTORY,
     identity_inventory.INVENTORY,
     approvals_inventory.INVENTORY,
     audit_inventory.INVENTORY,
@@ -269,7 +274,8 @@ def _add_background(services: Services) -> None:
     approvals_tasks.register(kinds, services.approvals)
     privacy_tasks.register(kinds, SWEEPS)
     decryptor_tasks.register(kinds, services.decryptor)
-    rooms = (http_tasks, invariants_tasks, signing_tasks, people_tasks, privacy_tasks, decryptor_tasks)
+    vault_tasks.register(kinds, services)
+    rooms = (http_tasks, invariants_tasks, signing_tasks, people_tasks, privacy_tasks, decryptor_tasks, vault_tasks)
     schedules = [schedule for room in rooms for schedule in room.SCHEDULES]
     relay = Relay(services.database)
     runner = JobRunner(services.database, kinds, schedules=schedules, relay=relay)

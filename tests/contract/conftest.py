@@ -21,6 +21,7 @@ from tests.contract.preparing import Approved, Preparing
 from tests.contract.seeds import Seeds, Tenants
 from tests.live import LiveServer, serve, settings_for
 from tests.server.identity.flows import add_app, add_person, tokens_of
+from tests.server.tokens.banks import TOKENIZATION
 from tests.tenants import in_database, manifest
 
 SUMMARY: list[str] = []
@@ -87,7 +88,8 @@ def live(postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     )
     with serve(settings, wrap=Deviating) as server:
         approvals = {"always": ["overdraft_limit"]}
-        server.add_tenant(manifest(TENANT, features=["statements"], approvals=approvals, **UNLIMITED))
+        made = manifest(TENANT, features=["statements"], approvals=approvals, tokenization=TOKENIZATION, **UNLIMITED)
+        server.add_tenant(made)
         yield server
     asyncio.run(_execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)"))
 

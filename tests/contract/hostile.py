@@ -207,7 +207,9 @@ RAW_TEXTS = {"escaped NUL": "a\\u0000b", "lone surrogate": "\\ud800", "surrogate
 def _with_strings(good: Any, path: tuple[Any, ...], name: str) -> Iterator[HostileBody]:
     for kind, text in STRANGE_TEXTS.items():
         body = json.dumps(_replaced(good, path, text), ensure_ascii=False).encode("utf-8", "surrogatepass")
-        yield HostileBody(f"{name}: {kind}", body, ANY_REFUSAL | {200, 201})
+        # Which purposes there are is nobody's business, so one that there isn't is one that isn't allowed.
+        denied = {403} if name == "purpose" else set[int]()
+        yield HostileBody(f"{name}: {kind}", body, ANY_REFUSAL | {200, 201} | denied)
     for kind, text in RAW_TEXTS.items():
         body = json.dumps(_replaced(good, path, RAW)).replace(json.dumps(RAW), f'"{text}"').encode()
         yield HostileBody(f"{name}: {kind}", body, REFUSED)

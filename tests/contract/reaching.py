@@ -7,6 +7,7 @@ operation in ``CONFLICTS``; a test sees that the table is complete.
 
 import secrets
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import httpx
@@ -17,10 +18,14 @@ from tests.contract.seeds import FRESH, Seeds, statement
 __all__ = ["CONFLICTS", "Reaching", "contradict"]
 
 TOO_MUCH = 900_000_000_000_000
+CARD = "Card 4111 1111 1111 1111"
 
 
 class Reaching:
     """Sends well-formed requests of any operation.
+
+    Attributes:
+        in_flight: Keeps an idempotency key as if a request with it were being carried out.
 
     Args:
         seeds: What the tenant holds.
@@ -34,6 +39,7 @@ class Reaching:
         self, seeds: Seeds, tenant: str, deployment: str, tokens: dict[bool, str], basics: dict[bool, tuple[str, str]]
     ) -> None:
         self.seeds = seeds
+        self.in_flight: Callable[[str], AbstractContextManager[object]] = nullcontext
         self._bases = {False: tenant, True: deployment}
         self._tokens = tokens
         self._basics = basics
@@ -193,6 +199,22 @@ def _roles_of_a_customer(reaching: Reaching, operation: Operation) -> httpx.Resp
     return reaching.send(operation, path={"user_id": made["id"]})
 
 
+def _of_one_key(reaching: Reaching, operation: Operation) -> httpx.Response:
+    """Send a request while another one with its key is still being carried out."""
+    key = secrets.token_hex(8)
+    with reaching.in_flight(key):
+        return reaching.send(operation, headers={"Idempotency-Key": key})
+
+
+def _expired(reaching: Reaching, operation: Operation) -> httpx.Response:
+    """Change when a vault token ends that has ended."""
+    account = {"kind": "bank_account", "bank_account": {"iban": "DE89370400440532013000"}}
+    token = reaching.seeds.post("/v1/vault-tokens", {**account, "expires_at": reaching.seeds.soon()})
+    reaching.seeds.post("/v1/clock/advance", {"to": reaching.seeds.soon()})
+    body = {"expires_at": reaching.seeds.soon()}
+    return reaching.send(operation, path={"vault_token_id": token["id"]}, body=body)
+
+
 Recipe = Callable[[Reaching, Operation], httpx.Response]
 
 CONFLICTS: dict[str, Recipe] = {
@@ -228,6 +250,9 @@ CONFLICTS: dict[str, Recipe] = {
     "assignStatementEntry": _twice,
     # It always waits for another person first.
     "shredSubject": lambda reaching, operation: reaching.send(operation),
+    "createVaultToken": _of_one_key,
+    "createVaultTokens": _of_one_key,
+    "updateVaultToken": _expired,
 }
 """For each operation of a tenant whose state may refuse it: a request that it does refuse."""
 
@@ -268,6 +293,14 @@ def contradict(reaching: Reaching, operation: Operation) -> httpx.Response:
     return CONTRADICTIONS.get(operation.operation_id, _reused_key)(reaching, operation)
 
 
+def _twice_under_a_key(reaching: Reaching, operation: Operation) -> httpx.Response:
+    """Send two lists of different lengths under one key."""
+    headers = {"Idempotency-Key": secrets.token_hex(8)}
+    body = reaching.example(operation)
+    assert reaching.send(operation, headers=headers, body=body).status_code == 200
+    return reaching.send(operation, headers=headers, body={name: each * 2 for name, each in body.items()})
+
+
 def _secret_of_none(reaching: Reaching, operation: Operation) -> httpx.Response:
     """Ask for another secret of a client that has none."""
     certificate = {"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": "client.bank.example"}
@@ -290,5 +323,10 @@ CONTRADICTIONS: dict[str, Recipe] = {
     "setUserRoles": _roles_of_a_customer,
     "rotateClientSecret": _secret_of_none,
     "shredSubject": _reused_for_another_reason,
+    "createVaultTokens": _twice_under_a_key,
+    "updateVaultToken": _with("metadata", {"card": CARD}),
+    "deleteVaultToken": lambda reaching, operation: reaching.send(operation, query={"reason": CARD}),
+    "detokenizeVaultTokens": _with("reason", CARD),
+    "searchVaultTokens": _with("kind", "card"),
 }
 """For each operation that refuses otherwise than by a key that was used before: what contradicts something."""

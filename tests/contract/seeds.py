@@ -202,6 +202,15 @@ def _approval(seeds: Seeds) -> str:
     return approval
 
 
+def _vault_token(seeds: Seeds) -> str:
+    account = {"iban": "DE89370400440532013000"}
+    return str(seeds.post("/v1/vault-tokens", {"kind": "bank_account", "bank_account": account})["id"])
+
+
+def _fingerprint(seeds: Seeds) -> str:
+    return str(seeds.client.get(f"/v1/vault-tokens/{seeds.ids('tok')[0]}").json()["fingerprint"])
+
+
 SEEDS: dict[str, Callable[[Seeds], str]] = {
     "par": _party,
     "wal": _wallet,
@@ -217,6 +226,8 @@ SEEDS: dict[str, Callable[[Seeds], str]] = {
     "ste": _statement_entry,
     "usr": _user,
     "cli": _client,
+    "tok": _vault_token,
+    "fpr": _fingerprint,
 }
 """How one of each kind is made, in the order in which they lean on each other."""
 
@@ -259,6 +270,7 @@ FRESH: dict[str, Callable[[Seeds], dict[str, str]]] = {
         name: lambda seeds: {"client_id": _client(seeds)}
         for name in ("disableClient", "enableClient", "rotateClientKeys", "rotateClientSecret", "updateClient")
     },
+    "deleteVaultToken": lambda seeds: {"vault_token_id": _vault_token(seeds)},
     "assignStatementEntry": lambda seeds: {"statement_entry_id": _statement_entry(seeds)},
     "reverseJournalEntry": lambda seeds: {"journal_entry_id": _journal_entry(seeds)},
 }

@@ -16,7 +16,7 @@ import pytest
 from tests.contract.conftest import COUNTS, TENANT
 from tests.contract.documents import Operation, operations, read_document
 from tests.contract.hostile import hostile_bodies
-from tests.contract.seeds import Seeds
+from tests.contract.seeds import FRESH, Seeds
 from tests.live import LiveServer
 
 WITH_BODY = [each for each in operations(read_document()) if each.media_type is not None]
@@ -36,7 +36,11 @@ class Sender:
         path = operation.path if operation.at_deployment else f"/t/{TENANT}{operation.path}"
         for parameter in operation.definition.get("parameters", []):
             if parameter["in"] == "path":
-                path = path.replace(f"{{{parameter['name']}}}", self._seeds.real(parameter.get("example", "nobody")))
+                # What is deleted isn't what others need.
+                make = FRESH.get(operation.operation_id) if operation.method == "DELETE" else None
+                fresh = {} if make is None else make(self._seeds)
+                value = fresh.get(parameter["name"]) or self._seeds.real(parameter.get("example", "nobody"))
+                path = path.replace(f"{{{parameter['name']}}}", value)
         return path
 
     def send(self, operation: Operation, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:

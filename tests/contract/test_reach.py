@@ -1,5 +1,9 @@
 """Each status that the document lists for an operation is seen at that operation."""
 
+import asyncio
+import base64
+import contextlib
+import functools
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -24,7 +28,7 @@ from billfold_server.wallets import kinds as wallet_kinds
 from tests.contract.conftest import COUNTS, TENANT
 from tests.contract.documents import Operation, operations, read_document
 from tests.contract.reaching import CONFLICTS, Reaching, contradict
-from tests.contract.seeds import Seeds
+from tests.contract.seeds import FRESH, Seeds
 from tests.live import LiveServer, serve
 from tests.server.ledger.books import Bench, open_engine
 from tests.server.ledger.giving import accepted
@@ -106,6 +110,7 @@ def surroundings(
     live.add_tenant(manifest("reach_waits", approvals={"always": ["roles", "client_keys"]}))
     token = live.token("reach_waits", live.add_client("reach_waits"))
     reaching.waiting = {"base": live.base("reach_waits"), "token": token}
+    reaching.in_flight = functools.partial(_in_flight, live, tokens[False])
     with serve(away) as away_server, serve(strict) as strict_server, serve(hasty) as hasty_server:
         yield Surroundings(
             reaching=reaching,
@@ -217,8 +222,48 @@ async def _begin_to_delete(live: LiveServer, slug: str, state: str = "deleting")
         await tx.execute("UPDATE tenants SET state = $2 WHERE slug = $1", slug, state)
 
 
+@contextlib.contextmanager
+def _in_flight(live: LiveServer, token: str, key: str) -> Iterator[None]:
+    """Hold an idempotency key of the client to whom a token was issued."""
+    payload = token.split(".")[1]
+    claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    client_id = ids.decode(Prefix.CLIENT, claims["client_id"])
+    held, done = threading.Event(), asyncio.Event()
+
+    async def hold() -> None:
+        async with live.services.database.tx(await live.services.registry.get(TENANT)) as tx:
+            await tx.execute(
+                "INSERT INTO idempotency_keys (client_id, key, fingerprint, created_at) VALUES ($1, $2, $3, now())",
+                client_id, key, bytes(32),
+            )  # fmt: skip
+            held.set()
+            await done.wait()
+
+    work = asyncio.run_coroutine_threadsafe(hold(), live._loop)
+    assert held.wait(10)
+    try:
+        yield
+    finally:
+        live._loop.call_soon_threadsafe(done.set)
+        work.result(10)
+
+
+async def _forget(live: LiveServer, token_id: str) -> None:
+    """Leave a vault token as erasing the party leaves it."""
+    async with live.services.database.tx(await live.services.registry.get(TENANT)) as tx:
+        await tx.execute(
+            "UPDATE vault_tokens SET value = NULL, masked = '{}', metadata = '{}', fingerprint_id = NULL, "
+            "forgotten_at = now() WHERE id = $1",
+            ids.decode(Prefix.VAULT_TOKEN, token_id),
+        )
+
+
 def detached(around: Surroundings, operation: Operation) -> httpx.Response:
-    """Ask for what has left the ledger, or for balances as of a time before."""
+    """Ask for what has left the ledger, for balances as of a time before, or for what was erased."""
+    if "vault_token_id" in operation.path:
+        forgotten = FRESH["deleteVaultToken"](around.reaching.seeds)
+        around.live.run(_forget(around.live, forgotten["vault_token_id"]))
+        return around.reaching.send(operation, path=forgotten)
     token, path = around.detached
     query = {"effective_at": "2024-12-01T00:00:00Z"} if operation.path.endswith(("/balance", "/balances")) else None
     return around.reaching.send(operation, base=around.live.base("reach_detached"), token=token, path=path, query=query)

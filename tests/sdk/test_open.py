@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from billfold import Money, errors, is_known
 from billfold.client import _operations as operations
 from billfold.client._open import decoder, open_type, page_type
-from billfold.contract import clients, common, data_keys, ledger, oauth, parties, platform, statements, wallets
+from billfold.contract import clients, common, data_keys, ledger, oauth, parties, platform, statements, tokens, wallets
 
 WIRE = Path(__file__).parent / "wire"
-MODULES = [clients, common, data_keys, ledger, oauth, parties, platform, statements, wallets]
+MODULES = [clients, common, data_keys, ledger, oauth, parties, platform, statements, tokens, wallets]
 RESPONSES: dict[str, type[common.Response]] = {
     name: getattr(module, name)
     for module in MODULES

@@ -17,6 +17,7 @@ from billfold.client._async.resource import AsyncResource
 from billfold.client._operations import OPERATIONS
 from billfold.client._sync.resource import Resource
 from billfold.contract.clients import CreateClient, SetClientKeys, UpdateClient
+from billfold.contract.tokens import BankAccount, CreateVaultToken, PersonalValue, VaultTokenKind
 from tests.sdk.recording import Recording, async_client, client
 
 ROOT = Path(__file__).parents[2]
@@ -80,6 +81,13 @@ OWN_WORDS = {
     "roles": ["customer"],
     "source": b"bytes",
     "to": AT,
+    "bank_account": BankAccount(iban="DE89370400440532013000"),
+    "expires_in_s": 60,
+    "personal": PersonalValue(type="tax_id", value="12345678901"),
+    "response_key": {"kty": "EC"},
+    "single_use": True,
+    "vault_token_ids": ["tok_1"],
+    "vault_tokens": [CreateVaultToken(kind=VaultTokenKind.CARD, jwe="a.b.c.d.e")],
     "transfers": [order(from_wallet_id="wal_1", to_wallet_id="wal_2", amount=("1", "EUR"))],
 }
 """Arguments that aren't text."""
@@ -158,6 +166,9 @@ BULK = {"POST /v1/transfers/bulk"}
 """Each item has a key of its own, so the request has none."""
 
 WITHOUT_KEY = {
+    # What is answered is a secret, which no key may keep; asking again asks anew.
+    "POST /v1/vault-tokens/detokenize",
+    "POST /v1/vault-tokens/search",
     # What is answered is a secret, which no key may keep; asking again makes another one.
     "POST /v1/clients",
     "POST /v1/clients/{client_id}/rotate-secret",

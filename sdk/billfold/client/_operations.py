@@ -17,6 +17,7 @@ from billfold.contract import (
     platform,
     privacy,
     statements,
+    tokens,
     users,
     wallets,
 )
@@ -174,6 +175,16 @@ GET_STATEMENT_ENTRY: Final = Operation("GET", "/v1/statement-entries/{statement_
 ASSIGN_STATEMENT_ENTRY: Final = Operation(
     "POST", "/v1/statement-entries/{statement_entry_id}/assign", statements.StatementEntry
 )
+
+CREATE_VAULT_TOKEN: Final = Operation("POST", "/v1/vault-tokens", tokens.VaultTokenCreated)
+CREATE_VAULT_TOKENS: Final = Operation("POST", "/v1/vault-tokens/bulk", tokens.VaultTokenVerdicts)
+LIST_VAULT_TOKENS: Final = paged("/v1/vault-tokens", tokens.VaultToken)
+GET_VAULT_TOKEN: Final = Operation("GET", "/v1/vault-tokens/{vault_token_id}", tokens.VaultToken)
+UPDATE_VAULT_TOKEN: Final = Operation("PATCH", "/v1/vault-tokens/{vault_token_id}", tokens.VaultToken)
+DELETE_VAULT_TOKEN: Final = Operation[None]("DELETE", "/v1/vault-tokens/{vault_token_id}", None)
+DETOKENIZE_VAULT_TOKENS: Final = Operation("POST", "/v1/vault-tokens/detokenize", tokens.DetokenizedVaultTokens)
+SEARCH_VAULT_TOKENS: Final = Operation("POST", "/v1/vault-tokens/search", tokens.VaultTokenMatches)
+GET_ENCRYPTION_KEYS: Final = Operation("GET", "/v1/encryption-keys", tokens.EncryptionKeys)
 
 GET_TENANT_INFO: Final = Operation("GET", "/v1/tenant", platform.TenantInfo)
 GET_CLOCK: Final = Operation("GET", "/v1/clock", platform.TenantClock)

@@ -14,3 +14,4 @@ class StaffRole(StrEnum):
     SUPPORT = "support"
     AUDITOR = "auditor"
     DEVELOPER = "developer"
+    CUSTODIAN = "custodian"

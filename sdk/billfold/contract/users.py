@@ -54,7 +54,7 @@ class CreateUser(Request, frozen=True, kw_only=True):
     login_name: LoginName
     display_name: Text
     party_id: PartyId | None = None
-    roles: Annotated[list[StaffRole], Meta(max_length=6)] = []
+    roles: Annotated[list[StaffRole], Meta(max_length=7)] = []
     language: Language | None = None
 
 

@@ -1,6 +1,6 @@
 """What is refused of vault tokens."""
 
-from billfold.errors._families import Conflict, PermissionDenied, RateLimited, Unprocessable
+from billfold.errors._families import Conflict, NotFound, PermissionDenied, RateLimited, Unprocessable
 
 __all__ = [
     "BankAccountInvalid",
@@ -113,7 +113,7 @@ class CardDataNotAllowed(Unprocessable):
     code, title = "card_data_not_allowed", "The text holds what looks like a card number"
 
 
-class TokenForgotten(Conflict):
+class TokenForgotten(NotFound):
     """The value behind the vault token was erased with the key of the person whom it was about."""
 
     code, title = "token_forgotten", "The value of the vault token was erased"

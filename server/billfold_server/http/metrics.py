@@ -150,6 +150,12 @@ class Metrics:
             ["operation", "outcome"],
             registry=self.registry,
         )
+        self._tokens = Counter(
+            "billfold_vault_tokens_total",
+            "Vault tokens by what was done, and to which kind; alarms by why.",
+            ["operation", "kind"],
+            registry=self.registry,
+        )
 
     def begin(self) -> None:
         """Count a request that has come in."""
@@ -172,6 +178,11 @@ class Metrics:
     def refuse(self, code: str, times: int) -> None:
         """Count refusals of items within a request that was answered as a whole."""
         self._codes[code] += times
+
+    def vault_tokens(self, operation: str, kind: str, number: int) -> None:
+        """Count vault tokens that were taken in, released or refused, and alarms."""
+        if number:
+            self._tokens.labels(operation, kind).inc(number)
 
     def days_left(self, file: str, days: float) -> None:
         """Note for how long a certificate or a revocation list is good; negative is over."""

@@ -21,11 +21,13 @@ class UserStanding(msgspec.Struct, frozen=True, kw_only=True):
         active: Whether they are let in.
         party_id: The party that a payment service user is.
         scopes: What they may allow; None is everything, which is an operator's.
+        roles: What a member of staff does.
     """
 
     active: bool
     party_id: UUID | None
     scopes: frozenset[str] | None
+    roles: tuple[str, ...] = ()
 
 
 def scopes_of(login_realm: str, roles: list[str]) -> frozenset[str] | None:
@@ -41,5 +43,8 @@ async def standing_of(tx: Tx, user_id: UUID) -> UserStanding | None:
     if user is None:
         return None
     return UserStanding(
-        active=user.state == _ACTIVE, party_id=user.party_id, scopes=scopes_of(user.login_realm, user.roles)
+        active=user.state == _ACTIVE,
+        party_id=user.party_id,
+        scopes=scopes_of(user.login_realm, user.roles),
+        roles=tuple(user.roles) if user.login_realm == "staff" else (),
     )

@@ -139,6 +139,9 @@ NO_BOOKS = {
     "spent_challenges",
     "tenant_clock",
     "users",
+    "vault_fingerprints",
+    "vault_tokens",
+    "vault_uses",
 }
 """What a tenant has besides its books: people, what they allow, secrets, its clock, what is said and to be done."""
 

@@ -22,6 +22,7 @@ from billfold.client._async.statements import AsyncStatementEntries, AsyncStatem
 from billfold.client._async.tenant import AsyncAuditRecords, AsyncClock, AsyncEvents, AsyncTenant
 from billfold.client._async.transfers import AsyncTopUps, AsyncTransfers, AsyncWithdrawals
 from billfold.client._async.users import AsyncUsers
+from billfold.client._async.vault_tokens import AsyncVaultTokens
 from billfold.client._async.wallets import AsyncWallets
 from billfold.client._flow import Kit, Timeouts
 from billfold.client._message import AsyncTransport, Hooks
@@ -211,6 +212,7 @@ class AsyncBillfold(_AsyncClient):
         events: What happened.
         audit_records: Who did it.
         users: The people who sign in at the tenant's pages.
+        vault_tokens: Stand-ins for card numbers, bank accounts and personal data.
         clients: Who may ask for access tokens.
         approvals: What waits for a second person.
         privacy: What is kept of people and where.
@@ -221,6 +223,7 @@ class AsyncBillfold(_AsyncClient):
         super()._open(session)
         self.parties = AsyncParties(session)
         self.users = AsyncUsers(session)
+        self.vault_tokens = AsyncVaultTokens(session)
         self.wallets = AsyncWallets(session)
         self.transfers = AsyncTransfers(session)
         self.top_ups = AsyncTopUps(session)

@@ -27,6 +27,7 @@ from billfold.client._sync.statements import StatementEntries, Statements
 from billfold.client._sync.tenant import AuditRecords, Clock, Events, Tenant
 from billfold.client._sync.transfers import TopUps, Transfers, Withdrawals
 from billfold.client._sync.users import Users
+from billfold.client._sync.vault_tokens import VaultTokens
 from billfold.client._sync.wallets import Wallets
 
 if TYPE_CHECKING:
@@ -213,6 +214,7 @@ class Billfold(_Client):
         events: What happened.
         audit_records: Who did it.
         users: The people who sign in at the tenant's pages.
+        vault_tokens: Stand-ins for card numbers, bank accounts and personal data.
         clients: Who may ask for access tokens.
         approvals: What waits for a second person.
         privacy: What is kept of people and where.
@@ -223,6 +225,7 @@ class Billfold(_Client):
         super()._open(session)
         self.parties = Parties(session)
         self.users = Users(session)
+        self.vault_tokens = VaultTokens(session)
         self.wallets = Wallets(session)
         self.transfers = Transfers(session)
         self.top_ups = TopUps(session)

@@ -14,7 +14,7 @@ from billfold.contract.users import EnrolmentCode, LoginRealm, SignedOut, User, 
 __all__ = ["Users"]
 
 _Realm = LoginRealm | Literal["psu", "staff"]
-_Role = StaffRole | Literal["owner", "operator", "approver", "support", "auditor", "developer"]
+_Role = StaffRole | Literal["owner", "operator", "approver", "support", "auditor", "developer", "custodian"]
 _State = UserState | Literal["invited", "active", "disabled"]
 
 

@@ -1,0 +1,106 @@
+"""Counts what callers ask for, exactly however many ask at once, and raises the alarm.
+
+The counts lie in the database, so all processes share them. Whoever adds to one holds it until the transaction has
+ended, so no two callers can both have the last that is left.
+"""
+
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from billfold_server.audit import service as audit
+from billfold_server.audit.service import NewAuditRecord
+from billfold_server.db.outbox import NewEvent
+from billfold_server.http.routing import Call
+from billfold_server.tenancy.clock import tenant_now
+from billfold_server.tenancy.transaction import TenantTx
+from billfold_server.tokens import queries, rules, telling
+
+__all__ = ["Counted", "Limits", "count"]
+
+_SPANS: Final = ("hour", "day")
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """How much one caller may ask for, and from where on somebody is told."""
+
+    per_hour: int | None = None
+    per_day: int | None = None
+    alarm_per_hour: int | None = None
+
+    def most(self, span: str) -> int | None:
+        """Return how much is allowed in an hour, or in a day."""
+        return self.per_hour if span == "hour" else self.per_day
+
+    @property
+    def spans(self) -> tuple[str, ...]:
+        """In which windows something is counted."""
+        hourly = self.per_hour is not None or self.alarm_per_hour is not None
+        return tuple(span for span in _SPANS if (hourly if span == "hour" else self.per_day is not None))
+
+
+class Counted(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of counting; true where it was too much.
+
+    Attributes:
+        per: Which window is used up, where one is.
+        limit: What its limit is.
+        retry_after_s: When it ends.
+        records: What is to be recorded, if there was an alarm.
+        events: What is to be told, if there was an alarm.
+        windows: In which was counted.
+    """
+
+    per: str | None = None
+    limit: int = 0
+    retry_after_s: int = 0
+    records: tuple[NewAuditRecord, ...] = ()
+    events: tuple[NewEvent, ...] = ()
+    windows: dict[str, datetime] = {}
+
+    def __bool__(self) -> bool:
+        return self.per is not None
+
+
+async def count(call: Call, tx: TenantTx, purpose: str, number: int, limits: Limits) -> Counted:
+    """Count what is asked for, unless it is too much. What is to be told has to be written in the same transaction.
+
+    Args:
+        call: The request.
+        tx: The tenant's transaction.
+        purpose: What for.
+        number: How many.
+        limits: How many are allowed.
+    """
+    now = call.services.clock.now()
+    windows = {span: rules.window(span, now)[0] for span in limits.spans}
+    if not windows:
+        return Counted()
+    caller = telling.caller_id(call.caller)
+    sums = await queries.count(tx, caller, purpose, number, windows)
+    over = next((span for span, used in sums.items() if used > (limits.most(span) or used)), None)
+    if over is None:
+        threshold = limits.alarm_per_hour
+        if threshold is None or not sums["hour"] - number < threshold <= sums["hour"]:
+            return Counted(windows=windows)
+        alarm = await _alarmed(call, tx, purpose=purpose, why="threshold", per="hour", limit=threshold)
+        return msgspec.structs.replace(alarm, windows=windows)
+    refused = await queries.uncount(tx, caller, purpose, number, windows, refused=True)
+    limit = limits.most(over) or 0
+    counted = (
+        Counted()
+        if refused[over] > 1
+        else await _alarmed(call, tx, purpose=purpose, why="limit", per=over, limit=limit)
+    )
+    return msgspec.structs.replace(counted, per=over, limit=limit, retry_after_s=rules.window(over, now)[1])
+
+
+async def _alarmed(call: Call, tx: TenantTx, *, purpose: str, why: str, per: str, limit: int) -> Counted:
+    """Return the alarm, which is raised once in each window."""
+    call.services.metrics.vault_tokens("alarm", why, 1)
+    caller = telling.caller_id(call.caller)
+    facts: dict[str, str | int | None] = {"purpose": purpose, "why": why, "per": per, "limit": limit}
+    record = audit.new_record(call.caller, telling.ALARM, caller, facts=facts)
+    event = telling.event_of(telling.ALARM, caller, await tenant_now(tx), caller=caller, **facts)
+    return Counted(records=(record,), events=(event,))

@@ -1,0 +1,323 @@
+"""The vault as other rooms and the HTTP edge know it."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET
+
+from billfold import errors, ids
+from billfold.contract.tokens import (
+    CreateVaultToken,
+    EncryptionKey,
+    EncryptionKeys,
+    SearchVaultTokens,
+    UpdateVaultToken,
+    VaultToken,
+    VaultTokenCreated,
+    VaultTokenKind,
+    VaultTokenMatches,
+    VaultTokenVerdict,
+    VaultTokenVerdicts,
+)
+from billfold.ids import Prefix
+from billfold_server.audit import service as audit
+from billfold_server.db.jobs import JobRun
+from billfold_server.decryptor.service import Refused
+from billfold_server.http import idempotency
+from billfold_server.http.problems import problem_of, status_of
+from billfold_server.http.routing import Call, Reply
+from billfold_server.http.services import Services
+from billfold_server.tenancy.context import Caller
+from billfold_server.tenancy.transaction import TenantTx
+from billfold_server.tokens import counting, queries, retaining, rules, taking, telling, vault
+from billfold_server.tokens.counting import Limits
+from billfold_server.tokens.detokenizing import detokenize
+from billfold_server.tokens.retaining import retain
+from billfold_server.tokens.rows import TokenRow
+
+__all__ = [
+    "create",
+    "create_many",
+    "delete",
+    "detokenize",
+    "encryption_keys",
+    "forget",
+    "get",
+    "list_of_party",
+    "list_tokens",
+    "reindex",
+    "retain",
+    "search",
+    "update",
+]
+
+_SEES_FINGERPRINTS: Final = "tokens:search"
+_MOST_MATCHES: Final = 100
+
+
+def _sees_fingerprints(caller: Caller) -> bool:
+    return _SEES_FINGERPRINTS in caller.scopes
+
+
+# Taking in.
+
+
+async def create(call: Call, body: CreateVaultToken) -> Reply[VaultTokenCreated]:
+    """Take a value in.
+
+    Raises:
+        errors.ProblemError: It can't be taken.
+        errors.KeysUnavailable: The decryptor or the keys can't be reached.
+    """
+    verdicts = await taking.seal(call, [body])
+    for verdict in verdicts:
+        if isinstance(verdict, errors.ProblemError):
+            raise verdict
+
+    async def work(tx: TenantTx) -> VaultTokenCreated:
+        (answer,) = await taking.keep(tx, call.caller, verdicts, fingerprint=_sees_fingerprints(call.caller))
+        if isinstance(answer, errors.ProblemError):
+            raise answer
+        return answer
+
+    reply = await idempotency.once(call, work, status=201)
+    call.services.metrics.vault_tokens("taken", body.kind.value, 1)
+    return reply
+
+
+async def create_many(call: Call, items: Sequence[CreateVaultToken]) -> Reply[VaultTokenVerdicts]:
+    """Take many values in, each for itself, in one transaction.
+
+    Raises:
+        errors.KeysUnavailable: The decryptor or the keys can't be reached, and nothing was taken in.
+    """
+    verdicts = await taking.seal(call, items)
+
+    async def work(tx: TenantTx) -> VaultTokenVerdicts:
+        answers = await taking.keep(tx, call.caller, verdicts, fingerprint=_sees_fingerprints(call.caller))
+        results = [_verdict(answer, call.request_id) for answer in answers]
+        reused = sum(each.vault_token is not None and each.vault_token.reused for each in results)
+        refused = sum(each.problem is not None for each in results)
+        return VaultTokenVerdicts(
+            created=len(results) - refused - reused, reused=reused, refused=refused, results=results
+        )
+
+    reply = await idempotency.once(call, work)
+    for kind in VaultTokenKind:
+        call.services.metrics.vault_tokens("taken", kind.value, sum(item.kind is kind for item in items))
+    return reply
+
+
+def _verdict(answer: VaultTokenCreated | errors.ProblemError, request_id: str) -> VaultTokenVerdict:
+    if isinstance(answer, errors.ProblemError):
+        return VaultTokenVerdict(
+            status=status_of(type(answer)), vault_token=None, problem=problem_of(answer, request_id)
+        )
+    return VaultTokenVerdict(status=200 if answer.reused else 201, vault_token=answer, problem=None)
+
+
+async def encryption_keys(call: Call) -> EncryptionKeys:
+    """Return the keys to which values are encrypted, the one to use first.
+
+    Raises:
+        errors.KeysUnavailable: The decryptor or the keys can't be reached.
+    """
+    keys = await vault.decryptor_of(call.services).public_keys(call.tenant)
+    return EncryptionKeys(
+        audience=call.services.identity.realm(call.tenant).issuer,
+        keys=[msgspec.convert({**key.jwk, "not_after": key.not_after}, EncryptionKey) for key in keys],
+    )
+
+
+# Looking at tokens.
+
+
+def _existing(found: tuple[TokenRow, datetime] | None) -> tuple[TokenRow, datetime]:
+    if found is None:
+        raise errors.NotFound("there is no such vault token", param="vault_token_id")
+    if found[0].forgotten_at is not None:
+        raise errors.TokenForgotten(param="vault_token_id")
+    return found
+
+
+async def get(tx: TenantTx, caller: Caller, token_id: UUID) -> VaultToken:
+    """Return a token without its value.
+
+    Raises:
+        errors.NotFound: The tenant has no such token.
+        errors.TokenForgotten: Its value was erased.
+    """
+    row, now = _existing(await queries.find(tx, token_id))
+    return row.to_response(now, fingerprint=_sees_fingerprints(caller))
+
+
+async def list_tokens(
+    tx: TenantTx,
+    caller: Caller,
+    *,
+    party_id: UUID | None,
+    kind: VaultTokenKind | None,
+    fingerprint_id: UUID | None,
+    before: UUID | None,
+    limit: int,
+) -> list[tuple[UUID, VaultToken]]:
+    """Return tokens that meet all conditions given, the newest first, each with its place in the list."""
+    if fingerprint_id is not None and not _sees_fingerprints(caller):
+        raise errors.InsufficientScope(
+            f"looking for a value needs the scope {_SEES_FINGERPRINTS}", scope=_SEES_FINGERPRINTS
+        )
+    rows = await queries.list_page(
+        tx,
+        party_id=party_id,
+        kind=None if kind is None else kind.value,
+        fingerprint_id=fingerprint_id,
+        before=before,
+        limit=limit,
+    )
+    return [(row.place, row.to_response(now, fingerprint=_sees_fingerprints(caller))) for row, now in rows]
+
+
+async def search(call: Call, body: SearchVaultTokens) -> VaultTokenMatches:
+    """Return the tokens of a value, which is counted and recorded: who may try many values can find one.
+
+    Raises:
+        errors.SearchLimitReached: The caller has searched too often.
+        errors.PersonalValueInvalid: Such values can't be found.
+        errors.KeysUnavailable: The decryptor or the keys can't be reached.
+    """
+    part = call.tenant.manifest.tokenization
+    value = rules.value_of(part, body.kind, jwe=body.jwe, bank_account=body.bank_account, personal=body.personal)
+    if not value.searchable:
+        raise errors.PersonalTypeUnknown("values of this type can't be found", param="personal.type")
+    limits = Limits(per_hour=part.searches_per_hour)
+    object_id = telling.caller_id(call.caller)
+    async with call.tx() as tx:
+        over = await counting.count(call, tx, rules.SEARCH, 1, limits)
+        record = audit.new_record(
+            call.caller,
+            telling.REFUSED if over else telling.SEARCHED,
+            object_id,
+            facts={"kind": body.kind.value, "personal_type": value.personal_type},
+        )
+        await telling.tell(tx, records=[record, *over.records], events=over.events)
+    if over:
+        raise errors.SearchLimitReached(limit=part.searches_per_hour, retry_after_s=over.retry_after_s)
+    decryptor = vault.decryptor_of(call.services)
+    text = value.jwe or value.plain or ""
+    (found,) = await decryptor.fingerprints(call.tenant, body.kind.value, [text], value.personal_type)
+    if isinstance(found, Refused):
+        raise vault.error_of(found, "jwe" if value.jwe is not None else body.kind.value)
+    async with call.tx() as tx:
+        fingerprint_id = await queries.find_values(tx, found)
+        if fingerprint_id is None:
+            return VaultTokenMatches(fingerprint=None, data=[])
+        rows = await queries.list_page(tx, fingerprint_id=fingerprint_id, limit=_MOST_MATCHES)
+    return VaultTokenMatches(
+        fingerprint=ids.encode(Prefix.FINGERPRINT, fingerprint_id),
+        data=[row.to_response(now, fingerprint=True) for row, now in rows],
+    )
+
+
+# Changing and deleting.
+
+
+async def update(
+    tx: TenantTx, caller: Caller, token_id: UUID, body: UpdateVaultToken, *, check_version: Callable[[int], None]
+) -> VaultToken:
+    """Change what is said of a token. What changes nothing leaves no trace.
+
+    Raises:
+        errors.NotFound: The tenant has no such token.
+        errors.TokenForgotten: Its value was erased.
+        errors.PreconditionFailed: It has changed since the caller read it.
+        errors.VaultTokenExpired: It has expired, which is for good.
+        errors.VaultTokenInvalid: The new end lies in the past.
+        errors.CardDataNotAllowed: The metadata holds what looks like a card's number.
+    """
+    row, now = _existing(await queries.lock(tx, token_id))
+    check_version(row.version)
+    asked: dict[str, Any] = {
+        name: value for name in body.__struct_fields__ if (value := getattr(body, name)) is not UNSET
+    }
+    changes = {name: value for name, value in asked.items() if value != getattr(row, name)}
+    if not changes:
+        return row.to_response(now, fingerprint=_sees_fingerprints(caller))
+    metadata = changes.get("metadata", {})
+    rules.refuse_card_numbers({"metadata": " \n ".join([*metadata, *metadata.values()])})
+    if "expires_at" in changes:
+        if row.expires_at is not None and row.expires_at <= now:
+            raise errors.VaultTokenExpired(param="vault_token_id")
+        if changes["expires_at"] is not None and changes["expires_at"] <= now:
+            raise errors.VaultTokenInvalid("a token's end lies ahead", param="expires_at")
+    row = msgspec.structs.replace(row, **changes, version=row.version + 1, updated_at=max(now, row.updated_at))
+    await queries.update(
+        tx,
+        token_id,
+        metadata=msgspec.json.encode(row.metadata).decode(),
+        expires_at=row.expires_at,
+        version=row.version,
+        now=row.updated_at,
+    )
+    record = audit.new_record(caller, telling.UPDATED, row.wire_id, facts={"changed": sorted(changes)})
+    await telling.tell(tx, records=[record], events=[telling.token_event(telling.UPDATED, row, now)])
+    return row.to_response(now, fingerprint=_sees_fingerprints(caller))
+
+
+async def delete(tx: TenantTx, caller: Caller, token_id: UUID, *, reason: str | None) -> None:
+    """Delete a token with its value.
+
+    Raises:
+        errors.NotFound: The tenant has no such token.
+        errors.CardDataNotAllowed: The reason holds what looks like a card's number.
+    """
+    rules.refuse_card_numbers({"reason": reason})
+    found = await queries.find(tx, token_id)
+    row = await queries.delete(tx, token_id)
+    if row is None or found is None:
+        raise errors.NotFound("there is no such vault token", param="vault_token_id")
+    if row.fingerprint_id is not None:
+        await queries.delete_fingerprints(tx, [row.fingerprint_id])
+    record = audit.new_record(caller, telling.DELETED, row.wire_id, reason=reason, facts={"kind": row.kind.value})
+    await telling.tell(tx, records=[record], events=[telling.token_event(telling.DELETED, row, found[1])])
+
+
+# For other rooms and for jobs.
+
+
+async def reindex(run: JobRun, services: Services) -> None:
+    """Make every value known by the newest version of the key of its fingerprints."""
+    await retaining.reindex(run, vault.decryptor_of(services))
+
+
+async def forget(tx: TenantTx, caller: Caller, party_id: UUID, *, now: datetime, reason: str | None = None) -> int:
+    """Blank everything that tokens of a party say of it, and return how many there were.
+
+    It goes together with shredding the party's keys, by which the sealed values are lost everywhere; from then on such
+    a token is answered with ``token_forgotten``.
+
+    Args:
+        tx: The tenant's transaction.
+        caller: Who erases.
+        party_id: The party.
+        now: The tenant's time.
+        reason: Why.
+    """
+    forgotten = await queries.forget(tx, party_id, now)
+    await queries.delete_fingerprints(tx, sorted({value for _, value in forgotten if value is not None}))
+    wire_ids = [ids.encode(Prefix.VAULT_TOKEN, token_id) for token_id, _ in forgotten]
+    await telling.tell(
+        tx,
+        records=[audit.new_record(caller, telling.FORGOTTEN, each, reason=reason) for each in wire_ids],
+        events=[telling.event_of(telling.FORGOTTEN, each, now, id=each) for each in wire_ids],
+    )
+    return len(forgotten)
+
+
+async def list_of_party(
+    tx: TenantTx, party_id: UUID, *, before: UUID | None = None, limit: int = 100
+) -> list[TokenRow]:
+    """Return a party's tokens as their table has them, the newest first, for an export of what is kept of it."""
+    return [row for row, _ in await queries.list_page(tx, party_id=party_id, before=before, limit=limit)]

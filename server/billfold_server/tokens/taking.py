@@ -1,0 +1,271 @@
+"""Takes values in: what was sent is checked, sealed by the decryptor, and only then written.
+
+The decryptor is asked before the transaction begins. Where it is away nothing was begun; where the transaction fails,
+what was sealed is bound to a token that never was.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TypeAlias
+from uuid import UUID
+
+import msgspec
+
+from billfold import errors, ids
+from billfold.contract.tokens import CreateVaultToken, VaultTokenCreated
+from billfold.ids import Prefix
+from billfold_server.audit import service as audit
+from billfold_server.decryptor.service import Fingerprint, Incoming, Refused, Taken
+from billfold_server.http.routing import Call
+from billfold_server.keys.service import TENANT_SUBJECT
+from billfold_server.parties import service as parties
+from billfold_server.tenancy.clock import tenant_now
+from billfold_server.tenancy.context import Caller
+from billfold_server.tenancy.transaction import TenantTx
+from billfold_server.tokens import queries, rules, telling, vault
+from billfold_server.tokens.queries import NewValue
+from billfold_server.tokens.rows import TokenRow
+from billfold_server.tokens.rules import Value
+
+__all__ = ["Sealed", "keep", "purpose_of", "seal"]
+
+
+class Sealed(msgspec.Struct, frozen=True, kw_only=True):
+    """A value that can be kept.
+
+    Attributes:
+        id: The token's.
+        item: What was asked for.
+        value: What was sent, checked.
+        party_id: Whom it is about.
+        taken: What the decryptor has made of it.
+    """
+
+    id: UUID
+    item: CreateVaultToken
+    value: Value
+    party_id: UUID | None
+    taken: Taken
+
+    def __repr__(self) -> str:
+        return f"Sealed({self.id})"
+
+
+Verdict: TypeAlias = Sealed | errors.ProblemError
+
+
+def purpose_of(value: Value) -> str:
+    """Return of which key the fingerprints of a value are."""
+    return value.kind.value if value.personal_type is None else f"{value.kind.value}:{value.personal_type}"
+
+
+async def seal(call: Call, items: Sequence[CreateVaultToken]) -> list[Verdict]:
+    """Check and seal values, and return for each in order what came of it. No transaction may be open.
+
+    Raises:
+        errors.KeysUnavailable: The decryptor or the keys can't be reached.
+    """
+    part = call.tenant.manifest.tokenization
+    checked: list[Value | errors.ProblemError] = []
+    for item in items:
+        try:
+            rules.refuse_card_numbers({"metadata": " \n ".join([*item.metadata, *item.metadata.values()])})
+            checked.append(
+                rules.value_of(part, item.kind, jwe=item.jwe, bank_account=item.bank_account, personal=item.personal)
+            )
+        except errors.ProblemError as error:
+            checked.append(error)
+    owners = await _owners(call, items)
+    pending: list[tuple[int, Value, Incoming]] = []
+    verdicts: list[Verdict | None] = []
+    for place, (item, value) in enumerate(zip(items, checked, strict=True)):
+        if isinstance(value, errors.ProblemError):
+            verdicts.append(value)
+        elif item.party_id is not None and item.party_id not in owners:
+            verdicts.append(errors.NotFound("there is no such party", param="party_id"))
+        else:
+            verdicts.append(None)
+            subject = TENANT_SUBJECT if item.party_id is None else owners[item.party_id]
+            pending.append((place, value, _incoming(value, subject)))
+    if pending:
+        decryptor = vault.decryptor_of(call.services)
+        answers = await decryptor.take_in(call.tenant, [incoming for _, _, incoming in pending])
+        for (place, value, incoming), answer in zip(pending, answers, strict=True):
+            verdicts[place] = _verdict(items[place], value, incoming, answer)
+    return [verdict for verdict in verdicts if verdict is not None]
+
+
+async def _owners(call: Call, items: Sequence[CreateVaultToken]) -> dict[str, UUID]:
+    """Return those of the parties that are named who exist; a key is made for nobody else."""
+    named = {item.party_id: ids.decode(Prefix.PARTY, item.party_id) for item in items if item.party_id is not None}
+    if not named:
+        return {}
+    async with call.tx() as tx:
+        existing = await parties.find_existing(tx, list(named.values()))
+    return {wire_id: party_id for wire_id, party_id in named.items() if party_id in existing}
+
+
+def _incoming(value: Value, subject: UUID) -> Incoming:
+    # All 128 bits are random: unlike other ids, this one is shown to many who must not guess another.
+    return Incoming(
+        token_id=vault.random_id(),
+        kind=value.kind.value,
+        subject=subject,
+        personal_type=value.personal_type,
+        jwe=value.jwe,
+        plain=None if value.plain is None else value.plain.encode(),
+    )
+
+
+def _verdict(item: CreateVaultToken, value: Value, incoming: Incoming, answer: Taken | Refused) -> Verdict:
+    if isinstance(answer, Refused):
+        return vault.error_of(answer, "jwe" if value.jwe is not None else value.kind.value)
+    party_id = None if incoming.subject == TENANT_SUBJECT else incoming.subject
+    return Sealed(id=incoming.token_id, item=item, value=value, party_id=party_id, taken=answer)
+
+
+# Writing.
+
+
+async def keep(
+    tx: TenantTx, caller: Caller, verdicts: Sequence[Verdict], *, fingerprint: bool
+) -> list[VaultTokenCreated | errors.ProblemError]:
+    """Write sealed values as tokens, or find the tokens that stand for them already.
+
+    Args:
+        tx: The tenant's transaction.
+        caller: Who takes them in.
+        verdicts: From ``seal``.
+        fingerprint: Whether the caller may see by what values are known.
+    """
+    now = await tenant_now(tx)
+    answers: list[VaultTokenCreated | errors.ProblemError | None] = []
+    wanted: list[tuple[int, Sealed, datetime | None]] = []
+    for place, verdict in enumerate(verdicts):
+        answers.append(verdict if isinstance(verdict, errors.ProblemError) else None)
+        if isinstance(verdict, Sealed):
+            try:
+                wanted.append((place, verdict, rules.ends_at(verdict.item, now)))
+            except errors.VaultTokenInvalid as error:
+                answers[place] = error
+    values = await _known_values(tx, [sealed for _, sealed, _ in wanted])
+    reusable = await _reusable(tx, [sealed for _, sealed, _ in wanted], values)
+    made: list[TokenRow] = []
+    for place, sealed, expires_at in wanted:
+        row = _new_row(sealed, values.get(sealed.id), expires_at, now)
+        # A code waits for the token that it came with, so it gets one of its own.
+        reuses = sealed.item.dedup == "reuse" and not sealed.taken.has_cvc
+        there = _match(row, reusable) if reuses else None
+        if there is None:
+            made.append(row)
+            if sealed.item.dedup == "reuse" and row.fingerprint_id is not None:
+                reusable.setdefault(row.fingerprint_id, []).append(row)
+        answers[place] = (there or row).to_created(
+            now, fingerprint=fingerprint, has_cvc=sealed.taken.has_cvc, reused=there is not None
+        )
+    if made:
+        await _write(tx, caller, made, now)
+    return [answer for answer in answers if answer is not None]
+
+
+async def _write(tx: TenantTx, caller: Caller, made: Sequence[TokenRow], now: datetime) -> None:
+    records = [
+        audit.new_record(
+            caller,
+            telling.CREATED,
+            row.wire_id,
+            facts={"kind": row.kind.value, "personal_type": row.personal_type, "single_use": row.single_use},
+        )
+        for row in made
+    ]
+    events = [telling.token_event(telling.CREATED, row, now) for row in made]
+    await telling.tell(tx, writes=queries.inserts(made), records=records, events=events)
+
+
+async def _known_values(tx: TenantTx, wanted: Sequence[Sealed]) -> dict[UUID, UUID]:
+    """Return the id of each token's value, by the token: known before, or from now on."""
+    found_by = [
+        (sealed.id, purpose_of(sealed.value), sealed.taken.fingerprints)
+        for sealed in wanted
+        if sealed.value.searchable and sealed.taken.fingerprints
+    ]
+    digests = {each.digest for _, _, fingerprints in found_by for each in fingerprints}
+    if not digests:
+        return {}
+    alone = any(sealed.item.dedup == "reuse" for sealed in wanted)
+    known = await queries.lock_values(tx, sorted(digests), alone=alone)
+    new = _unknown(found_by, known)
+    if new:
+        known |= await queries.insert_values(tx, new)
+    return {token_id: known[fingerprints[0].digest] for token_id, _, fingerprints in found_by}
+
+
+def _unknown(
+    found_by: Sequence[tuple[UUID, str, Sequence[Fingerprint]]], known: Mapping[bytes, UUID]
+) -> list[NewValue]:
+    """Return what is to be known by digests that aren't: a value has one id, under whichever version it is known."""
+    new: dict[bytes, NewValue] = {}
+    for _, purpose, fingerprints in found_by:
+        value_id = next(
+            (
+                known[each.digest] if each.digest in known else new[each.digest].id
+                for each in fingerprints
+                if each.digest in known or each.digest in new
+            ),
+            None,
+        )
+        value_id = value_id or vault.random_id()
+        for each in fingerprints:
+            if each.digest not in known:
+                new.setdefault(each.digest, NewValue(each.digest, each.version, purpose, value_id))
+    return list(new.values())
+
+
+def _new_row(sealed: Sealed, fingerprint_id: UUID | None, expires_at: datetime | None, now: datetime) -> TokenRow:
+    item = sealed.item
+    return TokenRow(
+        id=sealed.id,
+        place=ids.uuid7(),
+        kind=item.kind,
+        personal_type=sealed.value.personal_type,
+        party_id=sealed.party_id,
+        value=sealed.taken.sealed,
+        masked=sealed.taken.masked,
+        fingerprint_id=fingerprint_id,
+        single_use=item.single_use,
+        claim=None,
+        used_at=None,
+        last_used_at=None,
+        expires_at=expires_at,
+        metadata=item.metadata,
+        version=1,
+        created_at=now,
+        updated_at=now,
+        forgotten_at=None,
+    )
+
+
+async def _reusable(tx: TenantTx, wanted: Sequence[Sealed], values: Mapping[UUID, UUID]) -> dict[UUID, list[TokenRow]]:
+    """Return the tokens that may be used again, by their value; nobody makes another one meanwhile."""
+    asked = {values[sealed.id] for sealed in wanted if sealed.item.dedup == "reuse" and sealed.id in values}
+    found: dict[UUID, list[TokenRow]] = {}
+    if asked:
+        for row in await queries.list_reusable(tx, sorted(asked)):
+            assert row.fingerprint_id is not None
+            found.setdefault(row.fingerprint_id, []).append(row)
+    return found
+
+
+def _match(row: TokenRow, reusable: Mapping[UUID, Sequence[TokenRow]]) -> TokenRow | None:
+    """Return the token that stands for the same value, of the same party, shown alike and lasting as long."""
+    if row.fingerprint_id is None or row.single_use:
+        return None
+    return next(
+        (
+            each
+            for each in reusable.get(row.fingerprint_id, ())
+            if (each.party_id, each.masked, each.expires_at, each.personal_type)
+            == (row.party_id, row.masked, row.expires_at, row.personal_type)
+        ),
+        None,
+    )

@@ -1,0 +1,30 @@
+"""Jobs of the room: what isn't to be kept is deleted, and values are made known by a new key."""
+
+from typing import Final
+
+from billfold_server.db.jobs import JobKinds, JobRun, RetryPolicy
+from billfold_server.db.schedules import Schedule
+from billfold_server.http.services import Services
+from billfold_server.tokens import service
+
+__all__ = ["REINDEX", "RETAIN", "SCHEDULES", "register"]
+
+RETAIN: Final = "tokens.retain"
+REINDEX: Final = "tokens.reindex"
+
+SCHEDULES: Final = (
+    Schedule(name=RETAIN, kind=RETAIN, rule="every 1d"),
+    Schedule(name=REINDEX, kind=REINDEX, rule="every 1d"),
+)
+_PATIENT: Final = RetryPolicy(timeout_s=900)
+"""A million values take their time; an attempt that is cut short is taken up where it ended."""
+
+
+def register(kinds: JobKinds, services: Services) -> None:
+    """Say who does the jobs of this room."""
+
+    async def reindex(run: JobRun) -> None:
+        await service.reindex(run, services)
+
+    kinds.register(RETAIN, service.retain, _PATIENT)
+    kinds.register(REINDEX, reindex, _PATIENT)

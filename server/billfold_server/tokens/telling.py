@@ -1,0 +1,83 @@
+"""What others learn of vault tokens: events, which hold ids alone, and audit records."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from billfold import ids
+from billfold.ids import Prefix
+from billfold_server.audit import service as audit
+from billfold_server.audit.service import NewAuditRecord
+from billfold_server.db import outbox
+from billfold_server.db.outbox import NewEvent
+from billfold_server.db.sets import Write, write_all
+from billfold_server.db.wakeups import Work
+from billfold_server.tenancy.context import Caller
+from billfold_server.tenancy.transaction import TenantTx
+from billfold_server.tokens.rows import TokenRow
+
+__all__ = [
+    "ALARM",
+    "CREATED",
+    "DELETED",
+    "DETOKENIZED",
+    "FORGOTTEN",
+    "NOT_RELEASED",
+    "REFUSED",
+    "SEARCHED",
+    "UPDATED",
+    "caller_id",
+    "event_of",
+    "tell",
+    "token_event",
+]
+
+CREATED: Final = "vault_token.created"
+UPDATED: Final = "vault_token.updated"
+DELETED: Final = "vault_token.deleted"
+FORGOTTEN: Final = "vault_token.forgotten"
+DETOKENIZED: Final = "vault_token.detokenized"
+NOT_RELEASED: Final = "vault_token.not_released"
+ALARM: Final = "vault_token.alarm"
+REFUSED: Final = "vault_token.refused"
+SEARCHED: Final = "vault_token.searched"
+
+
+def event_of(type_: str, object_id: str, now: datetime, **data: str | int | None) -> NewEvent:
+    """Return an event."""
+    return NewEvent(id=ids.uuid7(), type=type_, object_id=object_id, data=msgspec.json.encode(data), occurred_at=now)
+
+
+def token_event(type_: str, row: TokenRow, now: datetime, **data: str | int | None) -> NewEvent:
+    """Return an event of a token: its id, kind and party, and nothing of what it stands for."""
+    party_id = None if row.party_id is None else ids.encode(Prefix.PARTY, row.party_id)
+    return event_of(type_, row.wire_id, now, id=row.wire_id, kind=row.kind.value, party_id=party_id, **data)
+
+
+def caller_id(caller: Caller) -> str:
+    """Return for whom is counted: the person in whose name is asked, or the program that asks for itself."""
+    if caller.user_id is not None:
+        return ids.encode(Prefix.USER, caller.user_id)
+    return ids.encode(Prefix.CLIENT, caller.client_id)
+
+
+async def tell(
+    tx: TenantTx,
+    *,
+    writes: Sequence[Write] = (),
+    records: Sequence[NewAuditRecord] = (),
+    events: Sequence[NewEvent] = (),
+) -> None:
+    """Write rows, audit records and events in one statement, the last one of a transaction if possible.
+
+    Args:
+        tx: The tenant's transaction.
+        writes: The change itself, where it is a set of rows.
+        records: What is recorded of it.
+        events: What is told of it.
+    """
+    await write_all(tx, [*writes, *audit.writes(records), *outbox.writes(events)])
+    if events:
+        tx.wake(Work.EVENTS)
