@@ -42,7 +42,9 @@ ScopeText = Annotated[
 ]
 DetailsType = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[a-z0-9_.:/-]+$(?!\n)")]
 DetailsTypes = Annotated[list[DetailsType], Meta(max_length=50)]
-Contact = Annotated[str, Meta(min_length=3, max_length=254, pattern=r"^[^\s@\u0000]+@[^\s@\u0000]+$(?!\n)")]
+Contact = Annotated[
+    str, Meta(min_length=3, max_length=254, pattern=r"^[^\s@\u0000-\u001f\u0085]+@[^\s@\u0000-\u001f\u0085]+$(?!\n)")
+]
 Contacts = Annotated[list[Contact], Meta(max_length=10)]
 Jwks = Annotated[
     dict[str, Any],

@@ -24,7 +24,7 @@ LoginName = Annotated[
     Meta(
         min_length=3,
         max_length=254,
-        pattern=r"^[^\s\u0000-\u001f\u007f]+$(?!\n)",
+        pattern=r"^[^\s\u0000-\u001f\u007f\u0085]+$(?!\n)",
         description="What the person types to sign in; upper and lower case are alike. Unique in its realm.",
         examples=["ada.lovelace"],
     ),
