@@ -31,6 +31,13 @@ def every_pattern() -> set[str]:
 
 
 class TestEveryPattern:
+    @pytest.mark.parametrize("pattern", sorted(each for each in every_pattern() if "[^\\s" in each))
+    def test_names_the_blanks_that_python_alone_knows(self, pattern: str) -> None:
+        """Python's white space has U+001C to U+001F and U+0085, too; what excludes blanks excludes these for both."""
+        assert not any(re.search(pattern.replace("(?!\\n)", ""), f"a{blank}b@c{blank}d") for blank in "\x1c\x1f\x85")
+        assert "\\u001f" in pattern
+        assert "\\u0085" in pattern
+
     @pytest.mark.parametrize("pattern", sorted(every_pattern()))
     def test_does_not_overlook_a_newline_at_the_end(self, pattern: str) -> None:
         """Python's ``$`` also matches before a last newline; the pattern takes one anywhere, or refuses it there."""

@@ -28,7 +28,18 @@ __all__ = ["Decode", "decoder", "is_known", "open_type", "page_type"]
 Decode = Callable[[bytes], Any]
 """Reads the body of an answer."""
 
-_MODULES: Final = ("parties", "wallets", "ledger", "statements", "platform", "oauth", "clients", "data_keys", "tokens", "common")
+_MODULES: Final = (
+    "parties",
+    "wallets",
+    "ledger",
+    "statements",
+    "platform",
+    "oauth",
+    "clients",
+    "data_keys",
+    "tokens",
+    "common",
+)
 _PAGE: Final = "Page"
 _UNKNOWN: Final = "UNKNOWN"
 

@@ -9,7 +9,9 @@ from billfold.contract.common import Instant, Metadata, PartyId, Request, Respon
 
 __all__ = ["CreateParty", "Party", "PartyKind", "PartyRole", "UpdateParty"]
 
-Email = Annotated[str, Meta(min_length=3, max_length=254, pattern=r"^[^\s@\u0000]+@[^\s@\u0000]+$(?!\n)")]
+Email = Annotated[
+    str, Meta(min_length=3, max_length=254, pattern=r"^[^\s@\u0000-\u001f\u0085]+@[^\s@\u0000-\u001f\u0085]+$(?!\n)")
+]
 ExternalId = Annotated[
     str,
     Meta(
