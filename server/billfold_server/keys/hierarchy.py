@@ -170,15 +170,29 @@ class Keys:
             if not missing:
                 return Opener(tenant.id, self.domain, known)
             before = self._evicted
-            try:
-                loaded = await self._load(tenant.id, missing)
-            except errors.KeysUnavailable as error:
-                self.failures[str(error.reason)] += 1
-                raise
+            rows = await self._asked(queries.KEYS_BY_ID, tenant.id, self.domain, missing)
+            loaded = await self._open_all(tenant.id, rows)
             if before == self._evicted:
                 known |= loaded
                 # What the key store doesn't have is no key of this tenant and domain.
                 wanted = list(known)
+        raise _busy()
+
+    async def opener_of(self, tenant: KeyOwner, subject: UUID = TENANT_SUBJECT) -> Opener:
+        """Return what opens whatever is sealed for one subject, before it is known what that will be.
+
+        It is for values that are read and used in one transaction. Each call costs a query.
+
+        Raises:
+            errors.KeysUnavailable: The key store or the backend is away.
+        """
+        await self._begin()
+        for _ in range(_ROUNDS):
+            before = self._evicted
+            rows = await self._asked(queries.KEYS_OF_SUBJECT, tenant.id, self.domain, subject)
+            loaded = await self._open_all(tenant.id, rows)
+            if before == self._evicted:
+                return Opener(tenant.id, self.domain, loaded)
         raise _busy()
 
     async def fingerprinter(self, tenant: KeyOwner, purpose: str) -> Fingerprinter:
@@ -410,12 +424,19 @@ class Keys:
     def _open_key(self, key_id: UUID, tenant_id: UUID, subject_id: UUID, plain: bytes) -> OpenKey:
         return OpenKey(key_id, tenant_id, subject_id, plain, bytes_left=self.limits.key_bytes)
 
-    async def _load(self, tenant_id: UUID, key_ids: Sequence[UUID]) -> dict[UUID, OpenKey | None]:
-        """Read keys and cache them; None stands for the key of a forgotten subject."""
-        before = self._evicted
+    async def _asked(self, sql: str, *arguments: object) -> list[Any]:
+        """Return rows of the key store, and count that they were asked for."""
         self.counts["loads"] += 1
-        rows = await self.store.fetch(queries.KEYS_BY_ID, tenant_id, self.domain, key_ids)
-        loaded = {row["id"]: None if row["wrapped"] is None else await self._opened(tenant_id, row) for row in rows}
+        return await self.store.fetch(sql, *arguments)
+
+    async def _open_all(self, tenant_id: UUID, rows: Sequence[Any]) -> dict[UUID, OpenKey | None]:
+        """Open and cache keys as the key store has them; None stands for the key of a forgotten subject."""
+        before = self._evicted
+        try:
+            loaded = {row["id"]: None if row["wrapped"] is None else await self._opened(tenant_id, row) for row in rows}
+        except errors.KeysUnavailable as error:
+            self.failures[str(error.reason)] += 1
+            raise
         if before == self._evicted:
             for key in loaded.values():
                 if key is not None:

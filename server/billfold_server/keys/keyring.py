@@ -17,7 +17,7 @@ from billfold_server.keys.rules import SealBroken
 if TYPE_CHECKING:
     from billfold_server.settings import Settings
 
-__all__ = ["Keyring", "KeyringUnusable", "SealBroken", "open_keyring"]
+__all__ = ["Keyring", "KeyringUnusable", "open_keyring"]
 
 
 class KeyringUnusable(Exception):
@@ -40,29 +40,6 @@ class Keyring:
     def derive(self, purpose: str) -> bytes:
         """Return the 32-byte key for one purpose; the same at every start and in every worker."""
         return rules.derive(self._secret, purpose)
-
-    def seal(self, private_key: bytes, *, owner: str, kid: str) -> bytes:
-        """Return a private key as it may lie in the database, bound to its owner and its id.
-
-        Args:
-            private_key: What to keep, for example a PEM or JWK.
-            owner: The tenant's id, or ``platform``. A row copied to another tenant doesn't open there.
-            kid: The key's id. A row copied over another key doesn't open either.
-        """
-        return rules.seal(self.derive("signing keys"), private_key, _bound(owner, kid), nonce=secrets.token_bytes(12))
-
-    def unseal(self, sealed: bytes, *, owner: str, kid: str) -> bytes:
-        """Return the private key that was sealed for this owner under this id.
-
-        Raises:
-            SealBroken: It was sealed by another deployment, for another owner or id, or it was changed.
-        """
-        return rules.unseal(self.derive("signing keys"), sealed, _bound(owner, kid))
-
-
-def _bound(owner: str, kid: str) -> bytes:
-    parts = (owner.encode(), kid.encode())
-    return b"billfold signing key\0" + b"".join(len(part).to_bytes(2, "big") + part for part in parts)
 
 
 def open_keyring(settings: "Settings") -> Keyring:

@@ -21,6 +21,7 @@ __all__ = [
     "INSERT_PURPOSE_KEY",
     "INSERT_SUBJECT_KEYS",
     "KEYS_BY_ID",
+    "KEYS_OF_SUBJECT",
     "LOCAL_KEYS",
     "NEXT_NUMBERS",
     "PURPOSE_KEYS",
@@ -92,6 +93,11 @@ FROM former
 KEYS_BY_ID: Final = f"""
 SELECT {_KEY} FROM subject_keys k LEFT JOIN key_epochs e ON e.tenant_id = k.tenant_id AND e.id = k.epoch_id
 WHERE k.tenant_id = $1 AND k.domain = $2 AND k.id = ANY($3::uuid[]) AND e.lost_at IS NULL
+"""  # noqa: S608 - Constants.
+
+KEYS_OF_SUBJECT: Final = f"""
+SELECT {_KEY} FROM subject_keys k LEFT JOIN key_epochs e ON e.tenant_id = k.tenant_id AND e.id = k.epoch_id
+WHERE k.tenant_id = $1 AND k.domain = $2 AND k.subject_id = $3 AND e.lost_at IS NULL
 """  # noqa: S608 - Constants.
 
 PURPOSE_KEYS: Final = f"""

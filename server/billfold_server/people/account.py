@@ -124,6 +124,8 @@ class _Guess(msgspec.Struct, frozen=True):
 async def _guess(desk: Desk, session: Session, user: UserRow, code: str) -> _Guess:
     """Check an app's code, count it, and elevate the session if it is right. A recovery code never does."""
     account = desk.account("second factor", str(user.id))
+    # An attempt that nobody could look at isn't counted.
+    await desk.have_secrets()
     try:
         async with desk.tx() as tx:
             attempt = await attempts.begin(desk, tx, account, sessions.known_device(desk, user))
@@ -312,6 +314,7 @@ async def take_app(call: Call, body: bytes) -> Reply[bytes]:
     made = new_totp_of(desk, form.get("ticket"))
     label = form.get("label", "").strip() or "Authenticator"
     if made is not None:
+        await desk.have_secrets(seal=True)
         async with desk.tx() as tx:
             good_from = _good_from(desk, session)
             if await factors.add_totp(

@@ -89,6 +89,10 @@ async def take_approval(call: Call, body: bytes) -> Reply[bytes]:
     if isinstance(found, Reply):
         return found
     desk, session, user, row = found
+    by_passkey = "credential" in form
+    if not by_passkey:
+        # An attempt that nobody could look at isn't counted.
+        await desk.have_secrets()
     try:
         async with desk.tx() as tx:
             account = desk.account("second factor", str(user.id))
@@ -96,7 +100,6 @@ async def take_approval(call: Call, body: bytes) -> Reply[bytes]:
     except Blocked as blocked:
         wrong, minutes = ("stopped", 0) if blocked.wait is None else ("blocked", in_minutes(blocked.wait))
         return await _page(desk, session, user, row, wrong=wrong, minutes=minutes)
-    by_passkey = "credential" in form
     async with desk.tx() as tx:
         locked = await sca.find_open(desk, tx, form["challenge"], user.id)
         if locked is None:

@@ -18,7 +18,8 @@ from billfold_server.audit import service as audit
 from billfold_server.db.outbox import NewEvent, emit
 from billfold_server.http.peers import share_of
 from billfold_server.http.routing import Call
-from billfold_server.keys.service import Keyring
+from billfold_server.keys.service import PLATFORM_KEYS, Keyring, Opener, Sealer
+from billfold_server.keys.service import Place as SealedPlace
 from billfold_server.people.pages.kit import LoginRealm, Visit, pages_of, session_cookie
 from billfold_server.people.passwords import Passwords
 from billfold_server.people.queries import Tx, UserRow
@@ -93,6 +94,8 @@ class Desk:
         self.visit = Visit.of(call)
         self.realm: LoginRealm = realm or self.visit.realm
         self.now: datetime = call.services.clock.now()
+        self._opener: Opener | None = None
+        self._sealer: Sealer | None = None
 
     @property
     def owner(self) -> str:
@@ -112,6 +115,33 @@ class Desk:
     def caller(self, user_id: UUID | None = None) -> Caller:
         """Return who acts: the person, once it is known."""
         return caller_of(user_id, self.call.request_id)
+
+    # Secrets of authenticator apps, which lie under the tenant's own key.
+
+    async def have_secrets(self, *, seal: bool = False) -> None:
+        """Have at hand what opens them, and what seals a new one, before the transaction that needs it begins.
+
+        Raises:
+            errors.KeysUnavailable: The keys are out of reach.
+        """
+        keys, owner = self.call.services.keys, self.call.tenant_or_none or PLATFORM_KEYS
+        self._opener = await keys.opener_of(owner)
+        if seal:
+            self._sealer = await keys.sealer(owner)
+
+    def seal_secret(self, factor_id: UUID, secret: str) -> bytes:
+        """Return an app's secret as it lies in its row."""
+        assert self._sealer is not None, "have_secrets(seal=True) came first"
+        return self._sealer.seal(_secret_place(factor_id), secret.encode())
+
+    def open_secret(self, factor_id: UUID, sealed: bytes) -> str:
+        """Return an app's secret.
+
+        Raises:
+            SealBroken: It was sealed for another app or by another deployment, or it was changed.
+        """
+        assert self._opener is not None, "have_secrets came first"
+        return self._opener.open(_secret_place(factor_id), sealed).decode()
 
     # Cookies and tickets.
 
@@ -222,3 +252,7 @@ async def end_grants(desk: Desk, tx: Any, user: UserRow, reason: str, *, factor_
     """End what somebody has allowed apps, or what they allowed by one factor, in the transaction that ends sessions."""
     caller = desk.caller(user.id)
     await desk.people.end_grants(tx, reason, now=desk.now, user_id=user.id, caller=caller, factor_id=factor_id)
+
+
+def _secret_place(factor_id: UUID) -> SealedPlace:
+    return SealedPlace("factors", str(factor_id), "sealed_secret")

@@ -176,6 +176,7 @@ async def take_first_app(call: Call, body: bytes) -> Reply[bytes]:
     made = new_totp_of(desk, form.get("ticket"))
     label = form.get("label", "").strip() or "Authenticator"
     if made is not None:
+        await desk.have_secrets(seal=True)
         async with desk.tx() as tx:
             if (hashed := await _chosen(tx, session, user)) is None:
                 return go(call, "/enrol/steps")

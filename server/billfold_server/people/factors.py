@@ -10,9 +10,11 @@ from uuid import UUID
 import msgspec
 import pyotp
 import segno
+import structlog
 
 from billfold import ids
 from billfold.ids import Prefix
+from billfold_server.keys.service import SealBroken
 from billfold_server.people import queries
 from billfold_server.people.desk import Desk, tell, user_id_of
 from billfold_server.people.pages import brand
@@ -32,6 +34,8 @@ __all__ = [
     "tell_enrolled",
     "use_code",
 ]
+
+_log = structlog.stdlib.get_logger("billfold.people")
 
 NOBODY: Final = UUID(int=0)
 """Nobody's id."""
@@ -104,7 +108,7 @@ async def add_totp(
     """Enrol an authenticator app that has shown its first code, and tell whether the code was right.
 
     Args:
-        desk: The request.
+        desk: The request, which has at hand what seals a secret.
         tx: An open transaction.
         user: Whose app.
         totp: Its secret.
@@ -115,8 +119,7 @@ async def add_totp(
     step = matching_step(totp.secret, _digits(code), desk.now_s)
     if step is None:
         return False
-    wire_id = ids.encode(Prefix.FACTOR, totp.factor_id)
-    sealed = desk.people.keyring.seal(totp.secret.encode(), owner=desk.owner, kid=wire_id)
+    sealed = desk.seal_secret(totp.factor_id, totp.secret)
     row = new_row(totp.factor_id, user, "totp", label, desk, good_from)
     await queries.insert_factor(tx, msgspec.structs.replace(row, sealed_secret=sealed, last_step=step))
     await tell_enrolled(desk, tx, user, row)
@@ -163,7 +166,7 @@ async def use_code(desk: Desk, tx: Tx, user: UserRow | None, code: str, *, recov
     """Spend a code of an authenticator app, or a recovery code, and return which it was; None where it is neither.
 
     Args:
-        desk: The request.
+        desk: The request, which has the secrets of apps at hand.
         tx: An open transaction, which must commit.
         user: Who; None is nobody, for whom as much is done.
         code: As it was typed.
@@ -177,8 +180,12 @@ async def use_code(desk: Desk, tx: Tx, user: UserRow | None, code: str, *, recov
         for factor in theirs:
             if factor.sealed_secret is None or not factor.is_good(desk.now):
                 continue
-            kid = ids.encode(Prefix.FACTOR, factor.id)
-            secret = desk.people.keyring.unseal(factor.sealed_secret, owner=desk.owner, kid=kid).decode()
+            try:
+                secret = desk.open_secret(factor.id, factor.sealed_secret)
+            except SealBroken:
+                # Its owner can still come in by another factor, or a recovery code.
+                _log.exception("an authenticator app's secret doesn't open", factor=str(factor.id))
+                continue
             step = matching_step(secret, typed, desk.now_s)
             if step is not None and await queries.use_totp(tx, factor.id, step, desk.now):
                 return Used("otp", factor.id)

@@ -60,6 +60,8 @@ async def identify(call: Call, realm: LoginRealm, name: str, password: str, code
     """
     desk = Desk(call, realm)
     known = rules.login_name(name)
+    # An attempt that nobody could look at isn't counted.
+    await desk.have_secrets()
     user, attempt = await _begin(desk, known)
     kept = user.password_hash if user is not None and user.state == "active" else None
     right = await desk.people.passwords.verify(password, kept)

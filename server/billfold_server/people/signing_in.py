@@ -158,6 +158,7 @@ async def _spend(desk: Desk, tx: Tx, ticket: str | None) -> _Passed | None:
 async def take_code(call: Call, body: bytes) -> Reply[bytes]:
     """Check the code of an authenticator app, or a recovery code, and tell what came of both steps together."""
     desk, form = Desk(call), form_of(call, body)
+    await desk.have_secrets()
     async with desk.tx() as tx:
         passed = await _spend(desk, tx, form.get("ticket"))
         if passed is None:

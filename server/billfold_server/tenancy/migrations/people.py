@@ -1,7 +1,7 @@
 """The tables of people, which a tenant and the platform have alike; only a tenant's payment service users are parties.
 
-Of what opens anything, such as a session's cookie, only a digest is kept; a TOTP secret is sealed by the keyring and
-bound to its owner.
+Of what opens anything, such as a session's cookie, only a digest is kept; a TOTP secret is sealed by the tenant's key
+and bound to its row.
 """
 
 __all__ = ["grants", "statements"]
