@@ -24,7 +24,7 @@ from billfold_server.keys.service import (
 )
 from tests.postgres import create_database, drop_database, in_own_loop
 
-__all__ = ["Owner", "StoreUrls", "key_store_urls", "keyring", "new_keys", "owner", "store"]
+__all__ = ["Owner", "StoreUrls", "key_store_urls", "keyring", "move", "new_keys", "owner", "store"]
 
 
 class StoreUrls(msgspec.Struct, frozen=True):
@@ -97,3 +97,11 @@ async def as_administrator(urls: StoreUrls, sql: str, *arguments: object) -> lis
         return await connection.fetch(sql, *arguments)
     finally:
         await connection.close()
+
+
+async def move(keys: Keys, dsn: str) -> None:
+    """Let a process's key store be somewhere else from now on; nowhere is an outage, and back again its end."""
+    await keys.store.close()
+    keys.store._dsn = dsn
+    keys.evict_all()
+    keys.evictions._looked_at = float("-inf")

@@ -21,6 +21,7 @@ from billfold_server.identity.signing.commands import signing_keys
 from billfold_server.identity.signing.service import Signing
 from billfold_server.keys.service import Keys, KeyStore
 from billfold_server.settings import Secret
+from tests.keystores import move
 from tests.live import LiveServer
 from tests.tenants import manifest
 
@@ -169,7 +170,7 @@ class TestWithoutKeys:
         keys = Keys(KeyStore(url(live)), services.keys.backends)
         signing = Signing(services.database, services.keyring, keys, bench.clock)
         before = live.run(signing.sign(bench.realm, {"a": 1}, typ="x+jwt"))
-        live.run(lose(keys))
+        live.run(move(keys, NOWHERE))
         bench.clock.advance(rules.ROTATE_AFTER)
         signing._known.drop(bench.realm.owner)
         after = live.run(signing.sign(bench.realm, {"a": 1}, typ="x+jwt"))
@@ -192,7 +193,7 @@ class TestWithoutKeys:
             assert (await client.get("/.well-known/jwks.json")).json()["keys"]
             bearer = {"Authorization": f"Bearer {token}"}
             assert (await client.get("/v1/tenant", headers=bearer)).status_code == 200
-            await find(services.keys, url(live))
+            await move(services.keys, url(live))
             assert (await client.post("/oauth/token", **asked)).status_code == 200
         await services.keys.close()
         await services.engine.close()
@@ -206,19 +207,6 @@ def url(live: LiveServer) -> str:
     """Return where a server's key store is."""
     assert live.settings.key_store_url is not None
     return live.settings.key_store_url.reveal()
-
-
-async def lose(keys: Keys) -> None:
-    """Let the key store be out of reach."""
-    await find(keys, NOWHERE)
-    keys.evict_all()
-
-
-async def find(keys: Keys, dsn: str) -> None:
-    """Let the key store be somewhere else."""
-    await keys.store.close()
-    keys.store._dsn = dsn
-    keys.evictions._looked_at = float("-inf")
 
 
 class TestACommand:

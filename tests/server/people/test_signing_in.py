@@ -19,6 +19,7 @@ from billfold_server.people.desk import Desk
 from billfold_server.people.factors import matching_step
 from billfold_server.people.service import Realm, unlock_user
 from tests.callers import CALLER
+from tests.keystores import move
 from tests.live import LiveServer
 from tests.server.people.authenticator import options_of
 from tests.server.people.persons import Browser, Person, a_person, a_psu, an_operator, enrol
@@ -123,6 +124,34 @@ class TestACode:
         with ThreadPoolExecutor(4) as threads:
             answers = list(threads.map(lambda each: each[0].submit(each[1], "/sign-in/code", code=code), pages))
         assert sorted(answer.status_code for answer in answers) == [303, 422, 422, 422]
+
+    def test_is_looked_at_when_the_keys_are_back(self, ada: Person) -> None:
+        """While what seals apps' secrets is out of reach nobody is judged: the ticket is unspent, and good again."""
+        browser, keys = ada.browser(), ada.live.services.keys
+        page = ada.give_password(browser)
+        dsn = keys.store._dsn
+        try:
+            ada.live.run(move(keys, "postgresql://nobody@127.0.0.1:1/none"))
+            assert browser.submit(page, "/sign-in/code", code=ada.code()).status_code == 503
+        finally:
+            ada.live.run(move(keys, dsn))
+        assert browser.submit(page, "/sign-in/code", code=ada.code()).status_code == 303
+
+    def test_of_another_apps_secret_is_no_code(self, live: LiveServer) -> None:
+        """A sealed secret that was copied into another person's row opens nothing there."""
+        eve, victim = a_psu(live), a_psu(live)
+
+        async def copy() -> None:
+            tenant = await live.services.registry.get("alpha")
+            mine, theirs = (ids.decode(Prefix.USER, each.user_id) for each in (victim, eve))
+            async with live.services.database.tx(tenant) as tx:
+                sealed = await tx.fetchval("SELECT sealed_secret FROM factors WHERE user_id = $1", theirs)
+                await tx.execute("UPDATE factors SET sealed_secret = $2 WHERE user_id = $1", mine, sealed)
+
+        live.run(copy())
+        for code in (victim.code(), eve.code()):
+            browser = victim.browser()
+            assert browser.submit(victim.give_password(browser), "/sign-in/code", code=code).status_code == 422
 
     def test_needs_the_password_before(self, live: LiveServer, ada: Person) -> None:
         """A ticket is good in one browser only, and for the tenant and realm that made it."""
