@@ -13,7 +13,7 @@ from tests.live import LiveServer, serve, settings_for
 from tests.postgres import in_own_loop
 from tests.tenants import in_database, manifest
 
-__all__ = ["live", "options"]
+__all__ = ["database", "live", "options"]
 
 
 async def _execute(dsn: str, sql: str) -> None:
@@ -25,7 +25,8 @@ async def _execute(dsn: str, sql: str) -> None:
 
 
 @contextlib.contextmanager
-def _database(dsn: str) -> Iterator[str]:
+def database(dsn: str) -> Iterator[str]:
+    """Have a database of one's own until the block ends, and yield its administrator's DSN."""
     name = f"sandbox_{secrets.token_hex(4)}"
     in_own_loop(_execute(dsn, f"CREATE DATABASE {name}"))
     yield in_database(dsn, name)
@@ -35,7 +36,7 @@ def _database(dsn: str) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def live(postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """Serve one tenant, ``alpha``."""
-    with _database(postgres_dsn) as dsn, serve(settings_for(Path(tmp_path_factory.mktemp("live")), dsn)) as server:
+    with database(postgres_dsn) as dsn, serve(settings_for(Path(tmp_path_factory.mktemp("live")), dsn)) as server:
         server.add_tenant(manifest("alpha", rate_limit_per_s=100_000, rate_limit_burst=1_000_000))
         yield server
 

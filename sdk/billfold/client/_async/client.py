@@ -10,6 +10,7 @@ from billfold.auth.credentials import ClientAuthentication, ClientCredentials
 from billfold.client import _options as options
 from billfold.client._async.approvals import AsyncApprovals
 from billfold.client._async.backend import DefaultTransport
+from billfold.client._async.cards import AsyncCardTokens
 from billfold.client._async.clients import AsyncClients
 from billfold.client._async.data_keys import AsyncDataKeys
 from billfold.client._async.holds import AsyncHolds
@@ -22,7 +23,6 @@ from billfold.client._async.statements import AsyncStatementEntries, AsyncStatem
 from billfold.client._async.tenant import AsyncAuditRecords, AsyncClock, AsyncEvents, AsyncTenant
 from billfold.client._async.transfers import AsyncTopUps, AsyncTransfers, AsyncWithdrawals
 from billfold.client._async.users import AsyncUsers
-from billfold.client._async.vault_tokens import AsyncVaultTokens
 from billfold.client._async.wallets import AsyncWallets
 from billfold.client._flow import Kit, Timeouts
 from billfold.client._message import AsyncTransport, Hooks
@@ -223,7 +223,7 @@ class AsyncBillfold(_AsyncClient):
         super()._open(session)
         self.parties = AsyncParties(session)
         self.users = AsyncUsers(session)
-        self.vault_tokens = AsyncVaultTokens(session)
+        self.vault_tokens = AsyncCardTokens(session)
         self.wallets = AsyncWallets(session)
         self.transfers = AsyncTransfers(session)
         self.top_ups = AsyncTopUps(session)

@@ -15,6 +15,7 @@ from billfold.client._message import Hooks, Transport
 from billfold.client._retry import RetryBudget
 from billfold.client._sync.approvals import Approvals
 from billfold.client._sync.backend import DefaultTransport
+from billfold.client._sync.cards import CardTokens
 from billfold.client._sync.clients import Clients
 from billfold.client._sync.data_keys import DataKeys
 from billfold.client._sync.holds import Holds
@@ -27,7 +28,6 @@ from billfold.client._sync.statements import StatementEntries, Statements
 from billfold.client._sync.tenant import AuditRecords, Clock, Events, Tenant
 from billfold.client._sync.transfers import TopUps, Transfers, Withdrawals
 from billfold.client._sync.users import Users
-from billfold.client._sync.vault_tokens import VaultTokens
 from billfold.client._sync.wallets import Wallets
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ class Billfold(_Client):
         super()._open(session)
         self.parties = Parties(session)
         self.users = Users(session)
-        self.vault_tokens = VaultTokens(session)
+        self.vault_tokens = CardTokens(session)
         self.wallets = Wallets(session)
         self.transfers = Transfers(session)
         self.top_ups = TopUps(session)
