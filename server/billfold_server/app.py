@@ -239,6 +239,7 @@ def build_services(settings: Settings, *, clock: Clock | None = None) -> Service
     services.decryptor = _decryptor(services)
     details.register(WALLET_ACCESS)
     services.metrics.follow(keys)
+    services.metrics.follow(services.decryptor.client)
     services.approvals = Approvals(services)
     _add_background(services)
     return services

@@ -132,6 +132,18 @@ class TestAServer:
         until(lambda: len(set(up.workers()) - {min(before)}) == 2)
         assert up.answers()
 
+    def test_replaces_a_decryptor_that_is_killed(self, up: Up):
+        """After kill -9 of the process that sees cards there is another, and keys to encrypt to are shown as before."""
+        before, shown = up.decryptor(), up.get("/v1/encryption-keys")
+        assert before is not None
+        os.kill(before, signal.SIGKILL)
+        until(lambda: up.decryptor() not in {None, before})
+        until(lambda: self.encryption_keys(up) == shown)
+
+    def encryption_keys(self, up: Up):
+        """Return the keys to encrypt to, or why they aren't to be had."""
+        return httpx.get(f"{up.welcome['base_url']}/v1/encryption-keys", timeout=5).json()
+
     def test_restarts_its_database_when_that_is_killed(self, up: Up):
         """After kill -9 of PostgreSQL requests are answered again, by the same workers."""
         workers, postmaster = set(up.workers()), up.postmaster()

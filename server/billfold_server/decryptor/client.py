@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import itertools
 import socket
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
@@ -21,7 +22,7 @@ from billfold_server.decryptor import wire
 from billfold_server.decryptor.address import reached
 from billfold_server.decryptor.peers import PeerRefused, is_ours, prove_as_client
 
-__all__ = ["PATIENCE_S", "Client", "unavailable"]
+__all__ = ["PATIENCE_S", "Client", "Standing", "unavailable"]
 
 _log = structlog.stdlib.get_logger("billfold.decryptor")
 
@@ -106,6 +107,18 @@ class _Connection:
         await _closed(self._writer)
 
 
+class Standing(msgspec.Struct, frozen=True):
+    """Whether the decryptor has answered when it was last asked.
+
+    Attributes:
+        ok: Whether it has.
+        reason: Why not.
+    """
+
+    ok: bool = True
+    reason: str | None = None
+
+
 class Client:
     """Asks the decryptor.
 
@@ -117,7 +130,13 @@ class Client:
     Attributes:
         wake: Sees that there is a decryptor, where it is started when it is first needed; None where somebody else
             looks after it.
+        domain: Of the keys that it has.
+        counts: What it was asked, by kinds of orders, since somebody looked last.
+        failures: Why it didn't answer, likewise.
+        standing: Whether it has when it was last asked.
     """
+
+    domain: Final = "cards"
 
     def __init__(self, folder: Path, secret: bytes, *, patience_s: float = PATIENCE_S) -> None:
         self._folder = folder
@@ -126,6 +145,9 @@ class Client:
         self._connection: _Connection | None = None
         self._connecting = asyncio.Lock()
         self.wake: Callable[[], Awaitable[None]] | None = None
+        self.counts: Counter[str] = Counter()
+        self.failures: Counter[str] = Counter()
+        self.standing = Standing()
 
     async def ask(self, order: wire.Order) -> wire.Answer:
         """Return the answer to an order.
@@ -134,6 +156,18 @@ class Client:
             errors.KeysUnavailable: It doesn't come in time, or the decryptor can't have the keys.
             errors.InternalError: The decryptor has made a mistake, which its log describes.
         """
+        try:
+            answer = await self._ask(order)
+        except errors.KeysUnavailable as error:
+            reason = str(error.facts.get("reason"))
+            self.failures[reason] += 1
+            self.standing = Standing(ok=False, reason=reason)
+            raise
+        self.counts[str(type(order).__struct_config__.tag)] += 1
+        self.standing = Standing()
+        return answer
+
+    async def _ask(self, order: wire.Order) -> wire.Answer:
         if self.wake is not None:
             await self.wake()
         loop = asyncio.get_running_loop()

@@ -130,9 +130,13 @@ class TestAProcessThatHangs:
             assert time.monotonic() - began < 2
             assert refused.value.facts["reason"] == "decryptor_timeout"
             assert refused.value.facts["retry_after_s"] == 1
+            assert worker.client.failures["decryptor_timeout"] == 1
+            stood = worker.client.standing.ok
         finally:
             os.kill(pid, signal.SIGCONT)
         assert await worker.take_in(worker.card())
+        assert [stood, worker.client.standing.ok] == [False, True]
+        assert worker.client.counts["take_in"] == 1
 
 
 class TestAProcessWithTooMuchToDo:
