@@ -96,7 +96,7 @@ def check(
         algorithms = [alg for alg in algorithms if alg == client.assertion_alg]
     jwk = _key_of(assertion.token, client, algorithms)
     alg = jose.algorithm_of(jwk) if jwk is not None else _stand_in(assertion.token.alg)
-    key = jose.import_key(jwk) if jwk is not None else _STAND_INS[alg]
+    key = jose.remembered_key(jwk) if jwk is not None else _STAND_INS[alg]
     assert alg is not None
     try:
         said = jose.verify(assertion.token, key, alg=alg, types=_TYPES)

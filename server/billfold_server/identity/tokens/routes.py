@@ -54,7 +54,7 @@ async def _issue(call: Call, realm: Realm, client: Client, form: Mapping[str, st
     return Reply(body=token, headers={"Cache-Control": "no-store", **headers})
 
 
-@routes.post("/oauth/token", surface="oauth", body_media_type=_FORM, body_schema=TokenRequest)
+@routes.post("/oauth/token", surface="oauth", body_media_type=_FORM, body_schema=TokenRequest, hot=True)
 async def create_token(call: Call, body: bytes) -> Reply[TokenResponse]:
     """Issue an access token to a client.
 
