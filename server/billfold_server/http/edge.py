@@ -39,8 +39,14 @@ _HOST = re.compile(r"([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _AT_HOST: Final = ("/health/", "/metrics", "/platform/", "/.well-known/oauth-authorization-server")
 """What lives at the host itself, outside of every tenant."""
 
-_INSERTED_METADATA = re.compile(r"/\.well-known/oauth-authorization-server/t/([a-z0-9_-]+)")
-_INSERTED_AT_PLATFORM: Final = "/.well-known/oauth-authorization-server/platform"
+_INSERTED_METADATA = re.compile(
+    r"/\.well-known/(oauth-authorization-server(?=/t/[^/]+$)|oauth-protected-resource(?=/t/[^/]+/v1$))/t/([a-z0-9_-]+)"
+    r"(?:/v1)?"
+)
+_INSERTED_AT_PLATFORM: Final = {
+    "/.well-known/oauth-authorization-server/platform": "/platform/.well-known/oauth-authorization-server",
+    "/.well-known/oauth-protected-resource/platform/v1": "/platform/.well-known/oauth-protected-resource",
+}
 _PEERS: Final = 4096
 _FIRST_FAILURE: Final = 500
 
@@ -193,10 +199,9 @@ class Edge:
         base_url = self._base_url
         below = _SLUG.fullmatch(path)
         if below is None and (inserted := _INSERTED_METADATA.fullmatch(path)) is not None:
-            # RFC 8414, section 3.1 puts the well-known part before the issuer's path.
-            below = _SLUG.fullmatch(f"/t/{inserted.group(1)}/.well-known/oauth-authorization-server")
-        if path == _INSERTED_AT_PLATFORM:
-            path = "/platform/.well-known/oauth-authorization-server"
+            # RFC 8414 and RFC 9728, both in section 3.1, put the well-known part before the path of issuer or resource.
+            below = _SLUG.fullmatch(f"/t/{inserted.group(2)}/.well-known/{inserted.group(1)}")
+        path = _INSERTED_AT_PLATFORM.get(path, path)
         if below is not None:
             slug = below.group(1)
             tenant = self._services.registry.at_hand(slug) or await self._services.registry.find(slug)

@@ -138,8 +138,8 @@ INVENTORY: Final = Inventory(
             table="authorization_codes",
             because="digests of random bits, scopes, addresses of clients, ids and times",
             columns=(
-                "digest client_id grant_id redirect_uri code_challenge scopes resources nonce dpop_jkt created_at "
-                "expires_at used_at"
+                "digest client_id grant_id redirect_uri code_challenge scopes resources nonce state_hash dpop_jkt "
+                "created_at expires_at used_at"
             ),
         ),
         NotPersonal(

@@ -13,10 +13,12 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from joserfc import jws
 
 from billfold import ids
 from billfold.ids import Prefix
 from billfold_server.identity.clients.private_key_jwt import TYPE
+from billfold_server.identity.tokens.id_tokens import half_hash
 from billfold_server.people.pages.words import text_of
 from tests.live import LiveServer
 from tests.server.identity.flows import (
@@ -320,6 +322,13 @@ class TestWhatATenantHasMade:
         accepted = [place for place in PLACES if place != home and artefact.show(world, place, made)]
         assert accepted == []
         assert artefact.show(world, home, made)
+
+    def test_says_to_which_request_it_answers(self, world: World) -> None:
+        """An ID token holds half of the hash of the request's state, where there was one (FAPI 1.0 Advanced, 5.1.1)."""
+        home = PLACES[0]
+        token = _tokens(world, home)["id_token"]
+        claims = jws.extract_compact(token.encode()).payload
+        assert msgspec.json.decode(claims)["s_hash"] == half_hash("s-1", "ES256")
 
     @pytest.mark.parametrize("home", PLACES)
     def test_opens_nothing_at_the_platform(self, world: World, home: str) -> None:

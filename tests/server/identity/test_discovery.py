@@ -121,6 +121,23 @@ class TestADocumentOverHttp:
         assert httpx.get(f"{live.url}/.well-known/{name}/platform").json() == platform
         assert platform["issuer"] == f"{live.url}/platform"
 
+    def test_says_of_the_resource_who_issues_tokens_for_it(self, live: LiveServer, said: dict[str, Any]) -> None:
+        """RFC 9728: where its section 3.1 puts it, and below the issuer; of each realm its own."""
+        for base, below, scope in (
+            (live.base("discovered"), "/t/discovered", "wallets:read"),
+            (f"{live.url}/platform", "/platform", "platform:tenants:read"),
+        ):
+            inserted = f"{live.url}/.well-known/oauth-protected-resource{below}"
+            told = httpx.get(f"{inserted}/v1").json()
+            assert told == httpx.get(f"{base}/.well-known/oauth-protected-resource").json()
+            assert (told["resource"], told["authorization_servers"]) == (f"{base}/v1", [base])
+            assert scope in told["scopes_supported"]
+            assert told["bearer_methods_supported"] == ["header"]
+            assert httpx.get(inserted).status_code == 404
+            assert httpx.get(f"{inserted}/v2").status_code == 404
+        told = httpx.get(f"{live.base('discovered')}/.well-known/oauth-protected-resource").json()
+        assert told["dpop_signing_alg_values_supported"] == said["dpop_signing_alg_values_supported"]
+
     def test_names_endpoints_that_are_there(self, said: dict[str, Any]) -> None:
         """Each address answers something else than that there is nothing."""
         addresses = [value for name, value in said.items() if name.endswith(("_endpoint", "_uri"))]

@@ -39,6 +39,7 @@ class Code(msgspec.Struct, frozen=True, kw_only=True):
         scopes: What was allowed.
         resources: What was asked for by RFC 8707, within which the token request may narrow.
         nonce: For the ID token.
+        state_hash: Half of the hash of the request's ``state``, for the ID token, where there was one.
         dpop_jkt: The thumbprint of the key that alone may redeem it (RFC 9449, section 10).
         id_token_claims: The ``id_token`` and ``userinfo`` members of the ``claims`` parameter (OpenID Connect Core,
             section 5.5), as they were checked.
@@ -52,6 +53,7 @@ class Code(msgspec.Struct, frozen=True, kw_only=True):
     scopes: list[str]
     resources: list[str]
     nonce: str | None
+    state_hash: str | None
     dpop_jkt: str | None
     id_token_claims: dict[str, Any]
     created_at: datetime
@@ -81,6 +83,7 @@ async def create(
     ttl_s: int = CODE_TTL_MAX_S,
     resources: list[str] | None = None,
     nonce: str | None = None,
+    state_hash: str | None = None,
     dpop_jkt: str | None = None,
     id_token_claims: dict[str, Any] | None = None,
 ) -> str:
@@ -97,23 +100,25 @@ async def create(
         ttl_s: How long it lives; never more than ``CODE_TTL_MAX_S``.
         resources: RFC 8707.
         nonce: For the ID token.
+        state_hash: For the ID token.
         dpop_jkt: RFC 9449, section 10.
         id_token_claims: The ``claims`` parameter.
     """
     code = secrets.token_urlsafe(_BYTES)
     await tx.execute(
         "INSERT INTO authorization_codes (digest, client_id, grant_id, redirect_uri, code_challenge, scopes, resources,"
-        " nonce, dpop_jkt, id_token_claims, created_at, expires_at)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        " nonce, state_hash, dpop_jkt, id_token_claims, created_at, expires_at)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         digest_of(code), client_id, grant_id, redirect_uri, code_challenge, scopes, resources or [],
-        nonce, dpop_jkt, msgspec.json.encode(id_token_claims or {}).decode(),
+        nonce, state_hash, dpop_jkt, msgspec.json.encode(id_token_claims or {}).decode(),
         now, now + timedelta(seconds=min(ttl_s, CODE_TTL_MAX_S)),
     )  # fmt: skip
     return code
 
 
 _COLUMNS: Final = (
-    "client_id, grant_id, redirect_uri, code_challenge, scopes, resources, nonce, dpop_jkt, id_token_claims, created_at"
+    "client_id, grant_id, redirect_uri, code_challenge, scopes, resources, nonce, state_hash, dpop_jkt, "
+    "id_token_claims, created_at"
 )
 
 

@@ -34,6 +34,7 @@ from billfold_server.identity.clients.rows import Client
 from billfold_server.identity.clients.service import find as find_client
 from billfold_server.identity.grants.service import open_grant
 from billfold_server.identity.realms import Realm
+from billfold_server.identity.tokens.id_tokens import half_hash
 from billfold_server.people.pages.kit import Visit, check_csrf, page_error, pages_of, root_of
 from billfold_server.people.service import LinkedAction, Session, begin_sca, current_session, use_sca
 from billfold_server.tenancy.context import Caller
@@ -198,6 +199,7 @@ async def _approve(call: "Call", asked: Asked, session: Session, *, by: UUID | N
             scopes=scopes,
             resources=request.resources,
             nonce=request.nonce,
+            state_hash=None if request.state is None else half_hash(request.state, client.id_token_alg or "ES256"),
             dpop_jkt=request.dpop_jkt,
             id_token_claims=msgspec.to_builtins(request.claims),
             now=now,

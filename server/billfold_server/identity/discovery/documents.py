@@ -16,7 +16,7 @@ from billfold_server.identity import rules
 from billfold_server.identity.profiles import Profile
 from billfold_server.identity.realms import Realm
 
-__all__ = ["Deployment", "metadata"]
+__all__ = ["Deployment", "metadata", "resource_metadata"]
 
 _ENDPOINTS: Final[Mapping[str, str]] = {
     "authorization_endpoint": "/oauth/authorize",
@@ -79,6 +79,23 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     details_types: Sequence[str]
     languages: Sequence[str]
     registration: bool
+
+
+def resource_metadata(realm: Realm, deployment: Deployment) -> dict[str, Any]:
+    """Return what a realm's resource says about itself, and who issues tokens for it (RFC 9728, section 2)."""
+    known = rules.PLATFORM_SCOPES if realm.platform else rules.TENANT_SCOPES
+    said: dict[str, Any] = {
+        "resource": f"{realm.issuer}/v1",
+        "authorization_servers": [realm.issuer],
+        "scopes_supported": sorted(known),
+        "bearer_methods_supported": ["header"],
+        "resource_documentation": f"{realm.issuer}/docs",
+        "tls_client_certificate_bound_access_tokens": deployment.certificates,
+    }
+    if realm.profile.dpop:
+        said["dpop_signing_alg_values_supported"] = list(realm.profile.algorithms)
+        said["dpop_bound_access_tokens_required"] = not realm.profile.bearer and not deployment.certificates
+    return said
 
 
 def metadata(realm: Realm, deployment: Deployment) -> ServerMetadata:

@@ -1,5 +1,7 @@
 """What the authorization server says about itself, at each address where clients look for it."""
 
+import msgspec
+
 from billfold.contract.oauth import ServerMetadata
 from billfold_server.http.routing import Call, Reply, Routes
 from billfold_server.identity.authorization import details
@@ -22,10 +24,10 @@ SERVED = "served"
 _MAX_AGE_S = 300
 
 
-def _metadata(call: Call) -> Reply[ServerMetadata]:
+def _deployment(call: Call) -> Deployment:
     services, tenant = call.services, call.tenant_or_none
     settings = services.settings
-    deployment = Deployment(
+    return Deployment(
         served=services.rooms[SERVED],
         mtls_base_url=settings.mtls_base_url,
         certificates=settings.takes_certificates,
@@ -34,8 +36,26 @@ def _metadata(call: Call) -> Reply[ServerMetadata]:
         languages=["en", "de"],
         registration=tenant is not None and tenant.manifest.registration.mode != "closed",
     )
-    document = documents.metadata(services.identity.realm(tenant), deployment)
+
+
+def _metadata(call: Call) -> Reply[ServerMetadata]:
+    document = documents.metadata(call.services.identity.realm(call.tenant_or_none), _deployment(call))
     return Reply(body=document, headers={"Cache-Control": f"public, max-age={_MAX_AGE_S}"})
+
+
+async def get_resource_metadata(call: Call) -> Reply[bytes]:
+    """Show what the protected resource is, and who issues tokens for it (RFC 9728)."""
+    document = documents.resource_metadata(call.services.identity.realm(call.tenant_or_none), _deployment(call))
+    return Reply(body=msgspec.json.encode(document), headers={"Cache-Control": f"public, max-age={_MAX_AGE_S}"})
+
+
+for _room, _place, _name in (
+    (routes, "", "getResourceMetadata"),
+    (platform_routes, "/platform", "getPlatformResourceMetadata"),
+):
+    _room.get(f"{_place}/.well-known/oauth-protected-resource", in_document=False, by_itself=True, operation_id=_name)(
+        get_resource_metadata
+    )
 
 
 @routes.get("/.well-known/oauth-authorization-server")

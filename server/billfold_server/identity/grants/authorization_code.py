@@ -66,6 +66,7 @@ class _Grant(AuthorizationCodeGrant):
             details=narrowed_details(form.get("authorization_details"), grant.details),
             grant=grant,
             nonce=code.nonce,
+            state_hash=code.state_hash,
             id_token="openid" in code.scopes,
         )
         return grant.user_id

@@ -47,6 +47,7 @@ class Decision(msgspec.Struct, kw_only=True):
         refresh: Whether a refresh token is issued beside it.
         refresh_token: That token, once it was made.
         nonce: What the ID token holds of the authorization request.
+        state_hash: The same, of its ``state``.
         id_token: Whether there is an ID token.
     """
 
@@ -57,6 +58,7 @@ class Decision(msgspec.Struct, kw_only=True):
     refresh: bool = False
     refresh_token: str | None = None
     nonce: str | None = None
+    state_hash: str | None = None
     id_token: bool = False
 
 

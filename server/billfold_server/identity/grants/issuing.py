@@ -101,7 +101,14 @@ async def _signed(identity: "Identity", asking: Asking, decision: Decision, cnf:
     if grant is not None and decision.id_token:
         algorithm = client.id_token_alg or "ES256"
         said = id_tokens.claims_of(
-            realm, client, grant, access_token=access_token, algorithm=algorithm, nonce=decision.nonce, now_s=now_s
+            realm,
+            client,
+            grant,
+            access_token=access_token,
+            algorithm=algorithm,
+            nonce=decision.nonce,
+            state_hash=decision.state_hash,
+            now_s=now_s,
         )
         id_token = await identity.signing.sign(realm, said, typ=id_tokens.TYPE, alg=algorithm)
     return TokenResponse(

@@ -40,6 +40,7 @@ def claims_of(
     access_token: str,
     algorithm: SigningAlgorithm,
     nonce: str | None,
+    state_hash: str | None,
     now_s: int,
 ) -> dict[str, Any]:
     """Return what an ID token says.
@@ -51,6 +52,7 @@ def claims_of(
         access_token: The token that comes beside it.
         algorithm: By which it will be signed.
         nonce: Of the authorization request; None at a refresh (section 12.2).
+        state_hash: Half of the hash of its ``state``; None where there was none.
         now_s: Seconds since the Unix epoch.
     """
     said = {
@@ -64,5 +66,7 @@ def claims_of(
         "amr": grant.amr or None,
         "nonce": nonce,
         "at_hash": half_hash(access_token, algorithm),
+        # The app sees that the answer is to the request that it has sent (FAPI 1.0 Advanced, section 5.1.1).
+        "s_hash": state_hash,
     }
     return {name: value for name, value in said.items() if value is not None}

@@ -41,6 +41,7 @@ STATEMENTS: Final = (
         scopes text[] NOT NULL,
         resources text[] NOT NULL,
         nonce text,
+        state_hash text CHECK (length(state_hash) <= 50),
         dpop_jkt text CHECK (length(dpop_jkt) = 43),
         id_token_claims json NOT NULL,
         created_at timestamptz NOT NULL,

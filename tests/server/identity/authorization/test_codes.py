@@ -43,6 +43,7 @@ class TestACode:
         """Everything that the token endpoint must know comes back as it was written."""
         said: dict[str, Any] = {
             "nonce": "n",
+            "state_hash": "LDktKdoQak3Pk0cnXxCltA",
             "dpop_jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I",
             "resources": ["https://api.example/v1"],
             "id_token_claims": {"id_token": {"acr": {"essential": True}}},
