@@ -5,12 +5,13 @@ from uuid import UUID
 
 from billfold import ids
 from billfold.contract.parties import CreateParty, Party, PartyKind
+from billfold_server.keys.service import Backends, Keyring, Keys, KeyStore, LocalBackend
 from billfold_server.parties import service
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import TenantRef
 from tests.callers import CALLER
 
-__all__ = ["add_party", "create_party"]
+__all__ = ["add_party", "create_party", "open_tenant_keys"]
 
 _INSERT = """
 INSERT INTO parties (id, kind, external_id, roles, version, created_at, updated_at)
@@ -32,3 +33,9 @@ async def create_party(
     draft = await service.draft_party(services.keys, tenant, CreateParty(kind=kind, name=name))
     async with services.database.tx(tenant) as tx:
         return await service.create_party(tx, CALLER, draft)
+
+
+def open_tenant_keys(key_store_url: str) -> Keys:
+    """Open the keys of tests' tenants, as each process of a test does."""
+    store = KeyStore(key_store_url)
+    return Keys(store, Backends(LocalBackend(Keyring(b"k" * 32), store)))

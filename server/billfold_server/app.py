@@ -24,16 +24,19 @@ from billfold.contract.platform import TenantState
 from billfold_server.approvals import inventory as approvals_inventory
 from billfold_server.approvals import queries as approvals_queries
 from billfold_server.approvals import routes as approvals_routes
+from billfold_server.approvals import subjects as approvals_subjects
 from billfold_server.approvals import tasks as approvals_tasks
 from billfold_server.approvals.service import Approvals
 from billfold_server.audit import inventory as audit_inventory
 from billfold_server.audit import routes as audit_routes
 from billfold_server.audit import service as audit
+from billfold_server.audit import subjects as audit_subjects
 from billfold_server.db import inventory as db_inventory
 from billfold_server.db import jobs, outbox
+from billfold_server.db import subjects as db_subjects
 from billfold_server.db.background import Background
 from billfold_server.db.jobs import JobKinds
-from billfold_server.db.personal import Inventory
+from billfold_server.db.personal import Inventory, SubjectProvider
 from billfold_server.db.pools import CONNECTIONS, PoolSettings
 from billfold_server.db.relay import Relay
 from billfold_server.db.retention import Sweep
@@ -45,6 +48,7 @@ from billfold_server.decryptor.service import SECRET as DECRYPTOR_SECRET
 from billfold_server.decryptor.service import Client, WorkersDecryptor, folder_of
 from billfold_server.http import docs, health, problems
 from billfold_server.http import inventory as http_inventory
+from billfold_server.http import subjects as http_subjects
 from billfold_server.http import tasks as http_tasks
 from billfold_server.http.context import context_of
 from billfold_server.http.edge import Edge
@@ -55,6 +59,7 @@ from billfold_server.http.routing import Operation, Routes
 from billfold_server.http.services import Services
 from billfold_server.identity import inventory as identity_inventory
 from billfold_server.identity import routes as identity_routes
+from billfold_server.identity import subjects as identity_subjects
 from billfold_server.identity.authorization import details
 from billfold_server.identity.authorization import routes as authorization_routes
 from billfold_server.identity.authorization.wallet_access import WALLET_ACCESS
@@ -73,13 +78,16 @@ from billfold_server.keys.service import Keeper, Keyring, Keys, open_keyring, op
 from billfold_server.ledger import inventory as ledger_inventory
 from billfold_server.ledger import routes as ledger_routes
 from billfold_server.ledger import service as ledger
+from billfold_server.ledger import subjects as ledger_subjects
 from billfold_server.ledger import tasks as ledger_tasks
 from billfold_server.ledger.service import Engine
 from billfold_server.parties import inventory as parties_inventory
 from billfold_server.parties import routes as parties_routes
+from billfold_server.parties import subjects as parties_subjects
 from billfold_server.people import inventory as people_inventory
 from billfold_server.people import routes as people_routes
 from billfold_server.people import sca_queries
+from billfold_server.people import subjects as people_subjects
 from billfold_server.people import tasks as people_tasks
 from billfold_server.people.pages.kit import Pages
 from billfold_server.people.service import People
@@ -89,6 +97,7 @@ from billfold_server.privacy.service import Privacy
 from billfold_server.reconciliation import inventory as reconciliation_inventory
 from billfold_server.reconciliation import routes as reconciliation_routes
 from billfold_server.reconciliation import service as reconciliation
+from billfold_server.reconciliation import subjects as reconciliation_subjects
 from billfold_server.sandbox import routes as sandbox_routes
 from billfold_server.settings import Mistake, Settings, SettingsInvalid
 from billfold_server.tenancy import inventory as tenancy_inventory
@@ -103,11 +112,13 @@ from billfold_server.tokens import tasks as vault_tasks
 from billfold_server.wallets import inventory as wallets_inventory
 from billfold_server.wallets import routes as wallets_routes
 from billfold_server.wallets import service as wallets
+from billfold_server.wallets import subjects as wallets_subjects
 from billfold_server.webhooks import routes as webhooks_routes
 
 __all__ = [
     "INVENTORIES",
     "ROOMS",
+    "SUBJECTS",
     "SWEEPS",
     "build_app",
     "build_services",
@@ -168,6 +179,21 @@ INVENTORIES: Final[tuple[Inventory, ...]] = (
     tenancy_inventory.INVENTORY,
 )
 """What every room keeps of people, column by column; a column that no room classifies fails a test."""
+
+SUBJECTS: Final[tuple[SubjectProvider, ...]] = (
+    # Whoever signs in is asked for by grants before they are gone.
+    identity_subjects.SUBJECTS,
+    people_subjects.SUBJECTS,
+    wallets_subjects.SUBJECTS,
+    ledger_subjects.SUBJECTS,
+    reconciliation_subjects.SUBJECTS,
+    approvals_subjects.SUBJECTS,
+    audit_subjects.SUBJECTS,
+    http_subjects.SUBJECTS,
+    db_subjects.SUBJECTS,
+    parties_subjects.SUBJECTS,
+)
+"""What every room does for one person; one that keeps something personal and is missing here fails a test."""
 
 SWEEPS: Final[tuple[Sweep, ...]] = (
     Sweep(name="audit records", kept="audit_days", clock="real", work=audit.sweep),
@@ -273,7 +299,7 @@ def _add_background(services: Services) -> None:
     people_tasks.register(kinds)
     signing_tasks.register(kinds, services.identity)
     approvals_tasks.register(kinds, services.approvals)
-    privacy_tasks.register(kinds, SWEEPS)
+    privacy_tasks.register(kinds, SWEEPS, services.keys)
     decryptor_tasks.register(kinds, services.decryptor)
     vault_tasks.register(kinds, services)
     rooms = (http_tasks, invariants_tasks, signing_tasks, people_tasks, privacy_tasks, decryptor_tasks, vault_tasks)
@@ -287,8 +313,8 @@ def _add_background(services: Services) -> None:
     services.rooms["jobs"] = runner
     services.rooms[discovery_routes.SERVED] = frozenset(operation.path for operation in operations())
     services.rooms["people"] = People(services.keyring, revoke_grants)
-    services.rooms["privacy"] = Privacy(INVENTORIES)
     services.rooms["keeper"] = Keeper(services.keys, rotate_after=_rotate_after(services.settings))
+    services.rooms["privacy"] = Privacy(INVENTORIES, SUBJECTS)
     services.rooms["pages"] = Pages(services.keyring, services.clock, services.settings.base_url)
     services.rooms[docs.DOCUMENTS] = docs.Documents(lambda: ROOMS)
     services.rooms["background"] = Background(services.database, active, relay, runner)

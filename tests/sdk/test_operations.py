@@ -173,6 +173,8 @@ WITHOUT_KEY = {
     "POST /v1/clients",
     "POST /v1/clients/{client_id}/rotate-secret",
     "POST /v1/users/{user_id}/enrolment-codes",
+    # It reads, and says why.
+    "POST /v1/parties/{party_id}/exports",
     # They say what shall be, so doing them twice is doing them once.
     "POST /v1/clients/{client_id}/rotate-keys",
     "POST /v1/clients/{client_id}/disable",

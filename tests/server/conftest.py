@@ -9,9 +9,10 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from billfold_server.keys.service import Backends, Keyring, Keys, KeyStore, LocalBackend
+from billfold_server.keys.service import Keys
 from tests.keystores import StoreUrls, key_store_urls
 from tests.live import LiveServer, serve, settings_for
+from tests.parties import open_tenant_keys
 from tests.tenants import Tenancy, in_database, manifest
 
 __all__ = ["key_store_urls"]
@@ -43,8 +44,7 @@ def live(postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest_asyncio.fixture
 async def tenant_keys(tenancy: Tenancy, key_store_urls: StoreUrls) -> AsyncIterator[Keys]:
     """Return the keys of a test's tenant, which has none yet."""
-    store = KeyStore(key_store_urls.own)
-    keys = Keys(store, Backends(LocalBackend(Keyring(b"k" * 32), store)))
+    keys = open_tenant_keys(key_store_urls.own)
     # The tenants of all tests are copies of one, and so have the same id.
     await keys.forget_tenant(tenancy.tenant)
     yield keys

@@ -199,6 +199,8 @@ GET_DATA_KEYS: Final = Operation("GET", "/v1/data-keys", data_keys.DataKeyStatus
 ROTATE_DATA_KEYS: Final = Operation("POST", "/v1/data-keys/rotate", data_keys.DataKeyStatus)
 SHRED_SUBJECT: Final = Operation("POST", "/v1/data-keys/shred", data_keys.ForgottenSubject)
 LIST_FORGOTTEN_SUBJECTS: Final = paged("/v1/data-keys/forgotten-subjects", data_keys.ForgottenSubject)
+EXPORT_PARTY: Final = _PagedOperation("POST", "/v1/parties/{party_id}/exports", privacy.ExportedData)
+ERASE_PARTY: Final = Operation("POST", "/v1/parties/{party_id}/erasure", privacy.Erasure)
 
 LIST_EVENTS: Final = paged("/v1/events", platform.Event)
 LIST_AUDIT_RECORDS: Final = paged("/v1/audit-records", platform.AuditRecord)

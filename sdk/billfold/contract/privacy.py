@@ -65,9 +65,8 @@ class EraseParty(Request, frozen=True, kw_only=True):
 
 
 class Erasure(Response, frozen=True, kw_only=True):
-    """That somebody was forgotten: their keys are destroyed, and what lay plain is gone."""
+    """That somebody was forgotten: what lay plain is gone, and their keys are destroyed, at once or soon."""
 
     party_id: PartyId
     forgotten_at: Instant
     erased: Annotated[dict[str, int], Meta(description="How many rows were removed or blanked, by table.")]
-    shredded_keys: Annotated[int, Meta(description="How many keys of theirs were destroyed by now.")]

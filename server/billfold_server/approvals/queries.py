@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from billfold_server.db.retention import deleted
+from billfold_server.db.personal import counted
 from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = [
@@ -165,7 +165,7 @@ async def execute(tx: TenantTx, approval_id: UUID, *, at: datetime, status: int,
 
 async def sweep(tx: TenantTx, before: datetime, limit: int) -> int:
     """Delete approvals that were over before an instant, and return how many."""
-    return deleted(await tx.execute(_SWEEP, before, limit))
+    return counted(await tx.execute(_SWEEP, before, limit))
 
 
 def _row(record: Any) -> ApprovalRow | None:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from billfold_server.http.pipeline import Pipeline
     from billfold_server.http.services import Services
 
-__all__ = ["EXECUTE_JOB", "Approvals", "get_approval", "list_approvals"]
+__all__ = ["EXECUTE_JOB", "Approvals", "get_approval", "is_asked", "list_approvals"]
 
 EXECUTE_JOB: Final = "approval.execute"
 
@@ -279,6 +279,11 @@ def _known(row: ApprovalRow, status: ApprovalStatus) -> Reply[Any]:
         case ApprovalStatus.APPROVED:
             raise errors.RequestInFlight("the request is approved, and being carried out")
     raise errors.ApprovalRefused(f"the request's approval is {status.value}", approval_id=wire_id, outcome=status.value)
+
+
+async def is_asked(tx: TenantTx, client_id: UUID, key: str) -> bool:
+    """Tell whether something was asked for under a client's idempotency key, whatever has become of it."""
+    return await queries.find_by_key(tx, client_id, key) is not None
 
 
 async def get_approval(tx: TenantTx, approval_id: UUID) -> Approval:

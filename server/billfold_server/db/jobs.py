@@ -19,7 +19,7 @@ import asyncpg
 import msgspec
 
 from billfold import errors
-from billfold_server.db.retention import deleted
+from billfold_server.db.personal import counted
 from billfold_server.db.sets import Write, instants, texts, uuids, write_all
 from billfold_server.db.wakeups import Work
 from billfold_server.tenancy.context import TenantRef
@@ -353,7 +353,7 @@ DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE status = 'dead' AND died
 
 async def sweep(tx: TenantTx, before: datetime, limit: int) -> int:
     """Delete dead letters that nobody has looked at since before an instant, and return how many."""
-    return deleted(await tx.execute(_SWEEP, before, limit))
+    return counted(await tx.execute(_SWEEP, before, limit))
 
 
 def backoff(policy: RetryPolicy, attempt: int, jitter: float) -> timedelta | None:

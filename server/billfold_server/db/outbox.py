@@ -17,7 +17,7 @@ import msgspec.inspect
 from billfold import ids
 from billfold.contract.platform import Event
 from billfold.ids import Prefix
-from billfold_server.db.retention import deleted
+from billfold_server.db.personal import counted
 from billfold_server.db.sets import PIECES, Columns, Write, write_all
 from billfold_server.db.wakeups import Work
 from billfold_server.tenancy.transaction import TenantTx
@@ -123,7 +123,7 @@ DELETE FROM outbox_events WHERE sequence IN (
 
 async def sweep(tx: TenantTx, before: datetime, limit: int) -> int:
     """Delete the oldest events that happened before an instant and that every publisher has seen; return how many."""
-    return deleted(await tx.execute(_SWEEP, before, limit))
+    return counted(await tx.execute(_SWEEP, before, limit))
 
 
 _FREE_TEXT: Final = frozenset(

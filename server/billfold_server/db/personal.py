@@ -5,9 +5,9 @@ which key it lies or why it lies plain, or it says why it isn't. A column that n
 reads the catalog of a migrated tenant.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -19,14 +19,19 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Category",
+    "Erase",
     "Erasing",
-    "ExportedRecord",
+    "Exported",
     "Inventory",
     "Kept",
     "NotPersonal",
     "Owner",
+    "Part",
     "PersonalColumn",
+    "Subject",
     "SubjectProvider",
+    "counted",
+    "to_plain",
 ]
 
 Category = Literal[
@@ -124,17 +129,31 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
         return columns + [(each.table, name) for each in self.others for name in each.columns.split()]
 
 
-class ExportedRecord(msgspec.Struct, frozen=True, kw_only=True):
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody whose data is asked for or forgotten.
+
+    Attributes:
+        party_id: Who.
+        wallet_ids: What they own.
+        user_ids: As whom they sign in.
+    """
+
+    party_id: UUID
+    wallet_ids: Sequence[UUID] = ()
+    user_ids: Sequence[UUID] = ()
+
+
+class Exported(msgspec.Struct, frozen=True, kw_only=True):
     """Something that a room knows of a person.
 
     Attributes:
         kind: What it is, such as ``party`` or ``wallet_alias``.
-        key: Its place among what the room knows of the person; what follows is asked for by it.
+        key: Its place among those of its kind.
         data: What it says, in plain, as JSON has it.
     """
 
     kind: str
-    key: str
+    key: UUID
     data: Mapping[str, Any]
 
 
@@ -142,44 +161,64 @@ class Erasing(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody who is being forgotten.
 
     Attributes:
-        party_id: Who.
+        subject: Who.
         caller: In whose name.
+        reason: Why.
         now: The tenant's time.
         real_now: The real time.
     """
 
-    party_id: UUID
+    subject: Subject
     caller: "Caller"
+    reason: str
     now: datetime
     real_now: datetime
 
 
-class SubjectProvider(Protocol):
-    """What a room does for a person who asks what is known of them, or to be forgotten."""
+Part = Callable[["Call", Subject, UUID | None, int], Awaitable[Sequence[Exported]]]
+"""Returns what a room knows of a person of one kind, in the order of keys: behind a key, and so many at most.
 
-    @property
-    def room(self) -> str:
-        """The room, as its inventory names it."""
-        ...
+No transaction is open: a part reads in one of its own, and opens what is sealed after that.
+"""
 
-    async def export_subject(
-        self, call: "Call", party_id: UUID, *, after: str | None, limit: int
-    ) -> list[ExportedRecord]:
-        """Return what the room knows of a person, in the order of keys.
+Erase = Callable[["TenantTx", Erasing], Awaitable[Mapping[str, int]]]
+"""Removes or blanks what a room keeps of a person in plain, and returns how many rows of each table that was.
 
-        No transaction is open: the room reads in one of its own, and opens what is sealed after it.
+It is part of one transaction with what all rooms do. What is sealed goes with its keys, after that.
+"""
 
-        Args:
-            call: The request.
-            party_id: Whose data.
-            after: The key behind which to go on.
-            limit: How many at most.
+
+class SubjectProvider(msgspec.Struct, frozen=True, kw_only=True):
+    """What a room does for a person who asks what is known of them, or to be forgotten.
+
+    Attributes:
+        room: The room, as its inventory names it.
+        export: What it knows, kind by kind.
+        erase: How it forgets them; None where it says why there is nothing to do.
+        nothing_because: Why there is nothing to export or to erase, where there isn't.
+    """
+
+    room: str
+    export: Sequence[Part] = ()
+    erase: Erase | None = None
+    nothing_because: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a room that neither does something nor says why not.
+
+        Raises:
+            ValueError: It is such a room.
         """
-        ...
+        if (not self.export or self.erase is None) and self.nothing_because is None:
+            msg = f"{self.room} exports and erases, or says why not"
+            raise ValueError(msg)
 
-    async def erase_subject(self, tx: "TenantTx", erasing: Erasing) -> Mapping[str, int]:
-        """Remove or blank what the room keeps of a person in plain, and return how many rows of each table that was.
 
-        It is part of one transaction with what all rooms do. Sealed data goes with its keys, after that.
-        """
-        ...
+def to_plain(value: object) -> Any:
+    """Return what an object of the contract says as JSON has it."""
+    return msgspec.to_builtins(value)
+
+
+def counted(tag: str) -> int:
+    """Return how many rows a command tag such as ``UPDATE 17`` tells of."""
+    return int(tag.rpartition(" ")[2])

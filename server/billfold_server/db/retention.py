@@ -8,7 +8,7 @@ import msgspec
 
 from billfold_server.db.personal import Kept
 
-__all__ = ["Sweep", "deleted"]
+__all__ = ["Sweep"]
 
 
 class Sweep(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,8 +27,3 @@ class Sweep(msgspec.Struct, frozen=True, kw_only=True):
     kept: Kept
     clock: Literal["tenant", "real"]
     work: Callable[[Any, datetime, int], Awaitable[int]]
-
-
-def deleted(tag: str) -> int:
-    """Return how many rows a command tag such as ``DELETE 17`` tells of."""
-    return int(tag.rpartition(" ")[2])

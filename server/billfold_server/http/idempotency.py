@@ -23,7 +23,7 @@ import msgspec
 
 from billfold import errors
 from billfold.errors import ProblemError
-from billfold_server.db.retention import deleted
+from billfold_server.db.personal import counted
 from billfold_server.http import problems
 from billfold_server.http.reading import validation_failed
 from billfold_server.http.routing import Call, Reply
@@ -251,7 +251,7 @@ async def carry_out(
 
 async def expire(tx: TenantTx, before: datetime, limit: int) -> int:
     """Forget keys that were first used before an instant, and return how many."""
-    return deleted(await tx.execute(_EXPIRE, before, limit))
+    return counted(await tx.execute(_EXPIRE, before, limit))
 
 
 async def _claim(tx: TenantTx, ref: IdempotencyRef, now: datetime) -> bool:

@@ -76,8 +76,8 @@ BESIDE: Final = {
         "id",
         (
             "id, statement_import_id, statement_id, position, bank_account, dedup_key, booking_date, value_date, "
-            "amount_minor, currency, status, counterparty_name, counterparty_iban, reference_list, remittance, "
-            "bank_transaction_code, outcome, reason, matched_by, wallet_id, duplicate_of, movement_id, "
+            "amount_minor, currency, status, bank_transaction_code, "
+            "outcome, reason, matched_by, wallet_id, duplicate_of, movement_id, "
             "journal_entry_id, assigning_journal_entry_id, effective_at, booked_ahead, created_at"
         ),
     ),

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from msgspec import Meta
 
@@ -100,6 +100,7 @@ __all__ = [
     "reverse",
     "signed_head",
     "statement",
+    "take_books",
     "to_proof",
 ]
 
@@ -177,6 +178,15 @@ class _Refusals(dict[ProblemError, Answer]):
         body = problems.encode_problem(error, self._request_id)
         self[error] = answer = Answer(status=problems.status_of(type(error)), body=body, error=error)
         return answer
+
+
+async def take_books(tx: TenantTx) -> None:
+    """Take the tenant's ledger until the transaction ends, and let every process forget what it remembers of rows.
+
+    It is for what changes rows of the books beside the engine: texts that are erased.
+    """
+    # The fence tells every process that what it remembers may no longer hold.
+    await tx.execute("UPDATE ledger_head SET fence = $1 WHERE id = 1", uuid4())
 
 
 async def get_account(tx: TenantTx, account_id: UUID) -> AccountRow:

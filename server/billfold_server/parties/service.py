@@ -6,6 +6,7 @@ ended: so creating, changing and finding are done in steps.
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -243,7 +244,11 @@ async def update_party(
         if known.forgotten_at is not None:
             raise errors.PartyForgotten("the party was forgotten", param="party_id")
         (present,) = await open_parties(keys, tenant, [known])
-        sealer = await keys.sealer(tenant, party_id)
+        try:
+            sealer = await keys.sealer(tenant, party_id)
+        except errors.SubjectForgotten:
+            # Its keys were destroyed though nobody has forgotten it otherwise.
+            raise errors.PartyForgotten("the party's keys were destroyed", param="party_id") from None
         fingerprinter = await keys.fingerprinter(tenant, SEARCH_PURPOSE)
         async with transaction() as tx:
             if _existing(await queries.lock(party_id)) == known:
@@ -283,9 +288,9 @@ async def _change(tx: TenantTx, caller: Caller, opened: _Opened, body: UpdatePar
     return party
 
 
-async def erase_party(tx: TenantTx, party_id: UUID) -> bool:
+async def erase_party(tx: TenantTx, party_id: UUID, now: datetime) -> bool:
     """Leave of a party what the books need, and tell whether it wasn't forgotten before."""
-    return await queries.erase(tx, party_id, await tenant_now(tx))
+    return await queries.erase(tx, party_id, now)
 
 
 # The index.

@@ -189,6 +189,29 @@ async def set_roles(tx: Tx, user_id: UUID, roles: Sequence[str], now: datetime) 
     await tx.execute(sql, user_id, roles, now)
 
 
+async def list_users_of(tx: Tx, party_id: UUID) -> list[UUID]:
+    """Return the ids of the users that a party is."""
+    return [row["id"] for row in await tx.fetch("SELECT id FROM users WHERE party_id = $1 ORDER BY id", party_id)]
+
+
+async def erase_users(tx: Tx, user_ids: Sequence[UUID], handles: Sequence[bytes], now: datetime) -> int:
+    """Leave of users what the audit needs, so that nobody signs in as them again, and return how many there were.
+
+    Args:
+        tx: A transaction.
+        user_ids: Who.
+        handles: A new random handle for each, by which no passkey knows them.
+        now: The real time.
+    """
+    sql = """
+        UPDATE users AS u SET login_name = 'forgotten:' || u.id::text, display_name = '-', language = NULL,
+            state = 'disabled', handle = n.handle, password_hash = NULL, password_changed_at = NULL,
+            last_sign_in_at = NULL, version = u.version + 1, updated_at = $3
+        FROM unnest($1::uuid[], $2::bytea[]) AS n (id, handle) WHERE u.id = n.id
+    """
+    return int((await tx.execute(sql, user_ids, handles, now)).rpartition(" ")[2])
+
+
 async def set_password(tx: Tx, user_id: UUID, password_hash: str, now: datetime) -> None:
     """Keep a new password's hash."""
     sql = """

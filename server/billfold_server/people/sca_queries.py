@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from billfold_server.db.retention import deleted
+from billfold_server.db.personal import counted
 from billfold_server.people.queries import Tx
 
 __all__ = ["ChallengeRow", "sweep"]
@@ -162,4 +162,4 @@ async def sweep(tx: Tx, before: datetime, limit: int) -> int:
             SELECT id FROM sca_challenges WHERE created_at < $1 ORDER BY id LIMIT $2
         )
     """
-    return deleted(await tx.execute(sql, before, limit))
+    return counted(await tx.execute(sql, before, limit))

@@ -42,6 +42,7 @@ __all__ = [
     "identify",
     "list_briefly",
     "list_users",
+    "list_users_of",
     "new_enrolment_code",
     "scopes_of",
     "set_roles",
@@ -279,6 +280,11 @@ async def list_users(
         limit=limit,
     )
     return await _views(realm, tx, rows)
+
+
+async def list_users_of(tx: Tx, party_id: UUID) -> list[UUID]:
+    """Return the ids of the users that a party is."""
+    return await queries.list_users_of(tx, party_id)
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):

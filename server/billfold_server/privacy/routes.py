@@ -1,7 +1,16 @@
 """Privacy over HTTP."""
 
-from billfold.contract.privacy import DataInventory
-from billfold_server.http.routing import Call, Routes
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from billfold import errors, ids
+from billfold.contract.common import Page, PartyId
+from billfold.contract.privacy import DataInventory, EraseParty, Erasure, ExportedData, ExportParty
+from billfold.ids import Prefix
+from billfold_server.approvals import service as approvals
+from billfold_server.http.pagination import DEFAULT_LIMIT, Cursor, Limit
+from billfold_server.http.routing import Call, NeedsApproval, Reply, Routes
 from billfold_server.privacy import service
 
 __all__ = ["routes"]
@@ -21,3 +30,57 @@ async def get_data_inventory(call: Call) -> DataInventory:
     privacy: service.Privacy = call.services.rooms["privacy"]
     async with call.tx() as tx:
         return await service.data_inventory(tx, privacy.inventories)
+
+
+_KIND = "party_exports"
+
+
+@routes.post("/v1/parties/{party_id}/exports", scope="privacy:write", status=200, errors=(errors.NotFound,))
+async def export_party(
+    call: Call, party_id: PartyId, body: ExportParty, *, limit: Limit = DEFAULT_LIMIT, cursor: Cursor | None = None
+) -> Page[ExportedData]:
+    """Read all that is known of a party.
+
+    What every part of the server keeps of it, in plain: page by page, with a record in the audit for each of them.
+    """
+    after = call.cursors.decode(_KIND, cursor)
+    place = None
+    if after is not None:
+        room, kind, key = after
+        place = (int(room or 0), int(kind or 0), None if key is None else UUID(str(key)))
+    data, then = await service.export(
+        call, ids.decode(Prefix.PARTY, party_id), reason=body.reason, place=place, limit=limit
+    )
+    if then is None:
+        return Page(data=data, next_cursor=None)
+    *where, behind = then
+    next_cursor = call.cursors.encode(_KIND, [*where, None if behind is None else str(behind)])
+    return Page(data=data, next_cursor=next_cursor)
+
+
+async def _can_be_erased(call: Call, values: Mapping[str, Any]) -> bool:
+    """See that it makes sense to ask a second person; it always takes one."""
+    async with call.tx() as tx:
+        key = call.idempotency_key
+        if key is not None and await approvals.is_asked(tx, call.caller.client_id, key):
+            return True
+        await service.check_erasable(tx, ids.decode(Prefix.PARTY, values["party_id"]))
+    return True
+
+
+@routes.post(
+    "/v1/parties/{party_id}/erasure",
+    scope="privacy:write",
+    idempotency="optional",
+    status=200,
+    approval=NeedsApproval("erasure", _can_be_erased),
+    errors=(errors.NotFound, errors.PartyForgotten, errors.PartyHasWallets, errors.PartyStillKept),
+)
+async def erase_party(call: Call, party_id: PartyId, body: EraseParty) -> Reply[Erasure]:
+    """Forget a party.
+
+    It takes a second person, whatever the manifest says. What is personal is removed everywhere and the party's keys
+    are destroyed, so that nobody can read it in a backup either; the books stay exact, and name it by its id. Whoever
+    the party is can't sign in any more, what they have allowed apps ends, and their vault tokens are gone.
+    """
+    return await service.erase(call, ids.decode(Prefix.PARTY, party_id), body)

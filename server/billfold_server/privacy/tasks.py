@@ -7,6 +7,9 @@ from typing import Final
 from billfold_server.db.jobs import JobKinds, JobRun, RetryPolicy
 from billfold_server.db.retention import Sweep
 from billfold_server.db.schedules import Schedule
+from billfold_server.keys.service import Keys
+from billfold_server.parties import service as parties
+from billfold_server.privacy.service import SHRED_JOB, Shred
 from billfold_server.tenancy.clock import tenant_now
 
 __all__ = ["BATCH", "SCHEDULES", "SWEEP", "register"]
@@ -16,17 +19,33 @@ BATCH: Final = 5_000
 _MOST: Final = 200
 """Batches of one table in one run; what is left then goes the next time."""
 
-SCHEDULES: Final = (Schedule(name=SWEEP, kind=SWEEP, rule="every 6h"),)
+REINDEX: Final = "parties.reindex"
+_REINDEXED: Final = 500
+
+SCHEDULES: Final = (
+    Schedule(name=SWEEP, kind=SWEEP, rule="every 6h"),
+    Schedule(name=REINDEX, kind=REINDEX, rule="every 6h"),
+)
 
 
-def register(kinds: JobKinds, sweeps: Sequence[Sweep], *, batch: int = BATCH) -> None:
+def register(kinds: JobKinds, sweeps: Sequence[Sweep], keys: Keys, *, batch: int = BATCH) -> None:
     """Say who does the jobs of this room.
 
     Args:
         kinds: Where.
         sweeps: What every room has to delete.
+        keys: What destroys the keys of who was forgotten.
         batch: How many rows go in one transaction.
     """
+
+    async def shred(run: JobRun) -> None:
+        """Destroy the keys of a party that was forgotten; doing it twice changes nothing."""
+        await keys.forget(run.tenant, [run.job.read(Shred).party_id], reason=SHRED_JOB)
+
+    async def reindex(run: JobRun) -> None:
+        """Let parties be found by the newest version of the key alone, so that older ones can be retired."""
+        while await parties.reindex(run.database, keys, run.tenant, batch=_REINDEXED):
+            pass
 
     async def sweep(run: JobRun) -> None:
         """Delete what is old enough, in small transactions, each of which stands for itself."""
@@ -42,3 +61,5 @@ def register(kinds: JobKinds, sweeps: Sequence[Sweep], *, batch: int = BATCH) ->
                         break
 
     kinds.register(SWEEP, sweep, RetryPolicy(timeout_s=900))
+    kinds.register(SHRED_JOB, shred, RetryPolicy(attempts=100))
+    kinds.register(REINDEX, reindex, RetryPolicy(timeout_s=900))

@@ -99,7 +99,13 @@ async def _import_all(
             data = await asyncio.to_thread(file.read_bytes)
             try:
                 answer = await import_file(
-                    services.engine, services.database, tenant, COMMAND_LINE, data, secret=secret
+                    services.engine,
+                    services.database,
+                    services.keys,
+                    tenant,
+                    data,
+                    caller=COMMAND_LINE,
+                    secret=secret,
                 )
             except (errors.StatementUnreadable, errors.Conflict) as error:
                 outcomes.append(_refused(file, error))

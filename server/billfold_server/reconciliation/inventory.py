@@ -9,36 +9,13 @@ __all__ = ["INVENTORY"]
 INVENTORY: Final = Inventory(
     room="reconciliation",
     personal=(
+        # The other side's name and IBAN, references, and what the payer has written.
         PersonalColumn(
             table="statement_entries",
-            column="counterparty_name",
-            category="name",
-            owner="counterparty",
-            plain_because="it is not sealed yet",
-            kept="party",
-        ),
-        PersonalColumn(
-            table="statement_entries",
-            column="counterparty_iban",
+            column="sealed_texts",
             category="account_number",
             owner="counterparty",
-            plain_because="it is not sealed yet",
-            kept="party",
-        ),
-        PersonalColumn(
-            table="statement_entries",
-            column="reference_list",
-            category="free_text",
-            owner="counterparty",
-            plain_because="it is not sealed yet",
-            kept="party",
-        ),
-        PersonalColumn(
-            table="statement_entries",
-            column="remittance",
-            category="free_text",
-            owner="counterparty",
-            plain_because="it is not sealed yet",
+            domain="data",
             kept="party",
         ),
     ),

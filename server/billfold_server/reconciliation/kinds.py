@@ -76,10 +76,11 @@ _NOT_BORNE: Final = (
 
 
 class PreparedEntry(msgspec.Struct, frozen=True):
-    """An entry, and the aliases that could name its wallet, as far as there were such aliases."""
+    """An entry, the aliases that could name its wallet as far as there were such aliases, and what it says, sealed."""
 
     entry: StatementEntry
     levels: rules.AliasLevels
+    sealed_texts: bytes | None = None
 
     @property
     def dedup_key(self) -> bytes:
@@ -389,10 +390,7 @@ class _Statement:
             amount_minor=entry.amount_minor,
             currency=entry.currency,
             status=entry.status,
-            counterparty_name=entry.counterparty_name,
-            counterparty_iban=entry.counterparty_iban,
-            references=entry.references,
-            remittance=entry.remittance,
+            sealed_texts=prepared.sealed_texts,
             bank_transaction_code=entry.bank_transaction_code,
             outcome=outcome,
             reason=reason,
@@ -410,10 +408,7 @@ class _Statement:
         row = msgspec.structs.replace(
             self.to_entry(prepared, EntryOutcome.DUPLICATE),
             duplicate_of=first,
-            counterparty_name=None,
-            counterparty_iban=None,
-            references=(),
-            remittance=None,
+            sealed_texts=None,
             bank_transaction_code=None,
         )
         self.rows.append(row)
@@ -546,7 +541,7 @@ def _assign(draft: Draft, body: Assignment) -> Reply:
     )
     draft.event("statement_entry.assigned", row.wire_id, assigned)
     draft.audit("statement_entry.assigned", row.wire_id, facts={"wallet_id": assigned.wallet_id})
-    return Reply(_OK, row.to_response())
+    return Reply(_OK, row.to_sealed())
 
 
 ASSIGN_ENTRY: Kind[Assignment] = Kind("statement_entry.assign", _assign_keys, _assign)

@@ -1,5 +1,7 @@
 """Bank statements over HTTP."""
 
+import msgspec
+
 from billfold import errors, ids
 from billfold.contract.common import Page, StatementEntryId, StatementImportId
 from billfold.contract.statements import AssignStatementEntry, EntryOutcome, StatementEntry, StatementImport
@@ -15,6 +17,8 @@ routes = Routes(
     tag="Statements",
     description="Bank statements: files of entries, each of which moves a wallet or waits in suspense.",
 )
+
+_REFUSED_FROM = 400
 
 _EXAMPLE = """:20:STATEMENT
 :25:NL26VAYB8060476890
@@ -62,7 +66,7 @@ async def create_statement_import(call: Call, body: bytes) -> Reply[StatementImp
     """
     service.require_feature(call.tenant)
     secret = service.dedup_secret(call.services.keyring, call.tenant)
-    file = await service.prepare_file(call.services.database, call.tenant, body, secret=secret)
+    file = await service.prepare_file(call.services.database, call.services.keys, call.tenant, body, secret=secret)
     return await ledger.command(call, service.IMPORT_STATEMENTS, file)
 
 
@@ -112,7 +116,7 @@ async def list_statement_entries(
     service.require_feature(call.tenant)
     after = call.cursors.decode("statement-entries", cursor)
     async with call.tx() as tx:
-        entries = await service.list_entries(
+        rows = await service.list_entries(
             tx,
             limit=limit + 1,
             before=None if after is None else ids.decode(Prefix.STATEMENT_ENTRY, str(after[0])),
@@ -121,6 +125,7 @@ async def list_statement_entries(
             ),
             outcome=outcome,
         )
+    entries = await service.open_entries(call.services.keys, call.tenant, rows)
     return call.page("statement-entries", entries, limit, key=lambda entry: [entry.id])
 
 
@@ -133,7 +138,9 @@ async def get_statement_entry(call: Call, statement_entry_id: StatementEntryId) 
     """Show a statement entry and what became of it."""
     service.require_feature(call.tenant)
     async with call.tx() as tx:
-        return await service.get_entry(tx, ids.decode(Prefix.STATEMENT_ENTRY, statement_entry_id))
+        row = await service.get_entry(tx, ids.decode(Prefix.STATEMENT_ENTRY, statement_entry_id))
+    (entry,) = await service.open_entries(call.services.keys, call.tenant, [row])
+    return entry
 
 
 @routes.post(
@@ -165,4 +172,9 @@ async def assign_statement_entry(
     assignment = service.Assignment(
         ids.decode(Prefix.STATEMENT_ENTRY, statement_entry_id), ids.decode(Prefix.WALLET, body.wallet_id)
     )
-    return await ledger.command(call, service.ASSIGN_ENTRY, assignment)
+    services = call.services
+    reply = await ledger.command(call, service.ASSIGN_ENTRY, assignment)
+    if not isinstance(reply.body, bytes) or (reply.status or 0) >= _REFUSED_FROM:
+        return reply
+    await service.hand_over(services.database, services.keys, call.tenant, assignment.entry_id)
+    return msgspec.structs.replace(reply, body=await service.open_answer(services.keys, call.tenant, reply.body))

@@ -22,9 +22,11 @@ __all__ = [
     "BankAccountRow",
     "ImportRow",
     "KnownStatementRow",
+    "SealedEntry",
     "SeenEntryRow",
     "StatementEntryRow",
     "StatementRow",
+    "Texts",
 ]
 
 
@@ -177,6 +179,32 @@ class SeenEntryRow(msgspec.Struct, frozen=True):
         return self.dedup_key
 
 
+class Texts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a bank's entry says of people, as JSON in one sealed value."""
+
+    counterparty_name: str | None = None
+    counterparty_iban: str | None = None
+    references: tuple[str, ...] = ()
+    remittance: str | None = None
+
+    def __repr__(self) -> str:
+        return "Texts()"
+
+
+class SealedEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A statement entry as a command answers it, and as the answer is kept: without its texts, which go beside it.
+
+    Attributes:
+        entry: The entry.
+        dedup_key: By which its texts are sealed to it.
+        sealed_texts: Its ``Texts``.
+    """
+
+    entry: StatementEntry
+    dedup_key: bytes
+    sealed_texts: bytes | None
+
+
 class StatementEntryRow(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of a bank's statement. A duplicate keeps no texts.
 
@@ -185,6 +213,7 @@ class StatementEntryRow(msgspec.Struct, frozen=True, kw_only=True):
         position: The line of the file where it begins.
         dedup_key: The same for the same movement in every file that shows it.
         status: The bank's own word; only ``BOOK`` has moved money.
+        sealed_texts: Its ``Texts``; absent in a duplicate, and where whom they tell of was forgotten.
         movement_id: The top-up (of a positive amount) or withdrawal that it became.
         journal_entry_id: What booked it, on the cash account and a wallet or suspense.
         assigning_journal_entry_id: What moved it from suspense to a wallet.
@@ -201,10 +230,7 @@ class StatementEntryRow(msgspec.Struct, frozen=True, kw_only=True):
     amount_minor: int
     currency: str
     status: str
-    counterparty_name: str | None = None
-    counterparty_iban: str | None = None
-    references: tuple[str, ...] = ()
-    remittance: str | None = None
+    sealed_texts: bytes | None = None
     bank_transaction_code: str | None = None
     outcome: EntryOutcome
     reason: EntryReason | None = None
@@ -228,8 +254,17 @@ class StatementEntryRow(msgspec.Struct, frozen=True, kw_only=True):
         """The entry's id as the API spells it."""
         return ids.encode(Prefix.STATEMENT_ENTRY, self.id)
 
-    def to_response(self) -> StatementEntry:
-        """Return the entry as the API shows it."""
+    def to_sealed(self) -> SealedEntry:
+        """Return the entry as a command answers it."""
+        return SealedEntry(entry=self.to_response(None), dedup_key=self.dedup_key, sealed_texts=self.sealed_texts)
+
+    def to_response(self, texts: Texts | None) -> StatementEntry:
+        """Return the entry as the API shows it.
+
+        Args:
+            texts: What was opened of it, if there is anything.
+        """
+        texts = texts or Texts()
         movement = Prefix.TOP_UP if self.amount_minor > 0 else Prefix.WITHDRAWAL
         return StatementEntry(
             id=self.wire_id,
@@ -240,10 +275,10 @@ class StatementEntryRow(msgspec.Struct, frozen=True, kw_only=True):
             amount_minor=self.amount_minor,
             currency=self.currency,
             status=self.status,
-            counterparty_name=self.counterparty_name,
-            counterparty_iban=self.counterparty_iban,
-            references=list(self.references),
-            remittance=self.remittance,
+            counterparty_name=texts.counterparty_name,
+            counterparty_iban=texts.counterparty_iban,
+            references=list(texts.references),
+            remittance=texts.remittance,
             outcome=self.outcome,
             reason=self.reason,
             matched_by=self.matched_by,

@@ -5,13 +5,16 @@ what it does to the books is one command.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
+import msgspec
+
 from billfold import errors
 from billfold.contract.statements import EntryOutcome, StatementEntry, StatementFormat, StatementImport
-from billfold_server.keys.service import Keyring
+from billfold_server.keys.service import TENANT_SUBJECT, Keyring, Keys, Opener, Place, Sealer, key_id_of
 from billfold_server.ledger.service import Answer, Engine
 from billfold_server.reconciliation import queries, rules
 from billfold_server.reconciliation.kinds import (
@@ -23,6 +26,7 @@ from billfold_server.reconciliation.kinds import (
     StatementFile,
 )
 from billfold_server.reconciliation.model import unreadable
+from billfold_server.reconciliation.rows import SealedEntry, StatementEntryRow, Texts
 from billfold_server.reconciliation.statements import Statement, read_statements
 from billfold_server.reconciliation.stores import STORES
 from billfold_server.tenancy.context import Caller, TenantRef
@@ -38,9 +42,12 @@ __all__ = [
     "dedup_secret",
     "get_entry",
     "get_import",
+    "hand_over",
     "import_file",
     "list_entries",
     "list_imports",
+    "open_answer",
+    "open_entries",
     "prepare_file",
     "require_feature",
 ]
@@ -69,30 +76,38 @@ def dedup_secret(keyring: Keyring, tenant: TenantRef) -> bytes:
     return keyring.derive(f"statement entries {tenant.id}")
 
 
-async def prepare_file(database: Database, tenant: TenantRef, data: bytes, *, secret: bytes) -> StatementFile:
-    """Read a file, and find which of the names in it are aliases of wallets.
+async def prepare_file(
+    database: Database, keys: Keys, tenant: TenantRef, data: bytes, *, secret: bytes
+) -> StatementFile:
+    """Read a file, find which of the names in it are aliases of wallets, and seal what it says of people.
 
-    Only those are looked up again when the command is decided; an alias given in the meantime counts for the next file.
+    Only those aliases are looked up again when the command is decided; one given in the meantime counts for the next
+    file. What an entry says is sealed under the key of the party that it names, else under the tenant's own.
 
     Args:
         database: The door to the tenant's tables.
+        keys: What seals.
         tenant: Whose bank statement it is.
         data: The file as the bank sent it.
         secret: What ``dedup_secret`` returns for the tenant.
 
     Raises:
         StatementUnreadable: It isn't a statement file, or a broken one; ``line`` and ``reason`` say where and why.
+        KeysUnavailable: It can't be sealed now.
     """
     statements, levels, candidates = await asyncio.to_thread(_read, data, secret)
-    known: set[wallets.AliasKey] = set()
+    known: dict[wallets.AliasKey, UUID] = {}
     async with database.tx(tenant) as tx:
         for start in range(0, len(candidates), _MAX_ALIASES_A_QUERY):
-            known |= await wallets.find_alias_keys(tx, candidates[start : start + _MAX_ALIASES_A_QUERY])
-    return await asyncio.to_thread(_prepared, statements, levels, known)
+            known |= await wallets.find_alias_owners(tx, candidates[start : start + _MAX_ALIASES_A_QUERY])
+    file = await asyncio.to_thread(_prepared, statements, levels, known)
+    subjects = await asyncio.to_thread(_subjects, file, known)
+    sealers = await _sealers(keys, tenant, subjects)
+    return await asyncio.to_thread(_sealed, file, subjects, sealers)
 
 
 async def import_file(
-    engine: Engine, database: Database, tenant: TenantRef, caller: Caller, data: bytes, *, secret: bytes
+    engine: Engine, database: Database, keys: Keys, tenant: TenantRef, data: bytes, *, caller: Caller, secret: bytes
 ) -> Answer:
     """Import a file on behalf of somebody who needs no idempotency key: the entries know themselves again.
 
@@ -102,7 +117,7 @@ async def import_file(
         ProblemError: The outcome can't be told now.
     """
     require_feature(tenant)
-    file = await prepare_file(database, tenant, data, secret=secret)
+    file = await prepare_file(database, keys, tenant, data, secret=secret)
     return await engine.submit(tenant, caller, IMPORT_STATEMENTS, file)
 
 
@@ -120,7 +135,7 @@ def _read(data: bytes, secret: bytes) -> tuple[list[Statement], _Levels, list[wa
     return statements, levels, list(candidates)
 
 
-def _prepared(statements: Sequence[Statement], levels: _Levels, known: set[wallets.AliasKey]) -> StatementFile:
+def _prepared(statements: Sequence[Statement], levels: _Levels, known: Collection[wallets.AliasKey]) -> StatementFile:
     return StatementFile(
         format=StatementFormat(statements[0].format),
         statements=tuple(
@@ -137,7 +152,7 @@ def _prepared(statements: Sequence[Statement], levels: _Levels, known: set[walle
     )
 
 
-def _narrowed(levels: rules.AliasLevels, known: set[wallets.AliasKey]) -> rules.AliasLevels:
+def _narrowed(levels: rules.AliasLevels, known: Collection[wallets.AliasKey]) -> rules.AliasLevels:
     """Leave out the names that no wallet has, so that a decision has little to look at."""
     found = [(scheme, [one for one in values if wallets.AliasKey(scheme, one) in known]) for scheme, values in levels]
     return [(scheme, values) for scheme, values in found if values]
@@ -166,8 +181,8 @@ async def list_imports(tx: TenantTx, *, limit: int, before: UUID | None) -> list
     return [one.to_response(statements[one.id]) for one in found]
 
 
-async def get_entry(tx: TenantTx, entry_id: UUID) -> StatementEntry:
-    """Return a statement entry.
+async def get_entry(tx: TenantTx, entry_id: UUID) -> StatementEntryRow:
+    """Return a statement entry as it lies; ``open_entries`` opens it.
 
     Raises:
         NotFound: There is none.
@@ -176,12 +191,117 @@ async def get_entry(tx: TenantTx, entry_id: UUID) -> StatementEntry:
     if found is None:
         detail = "There is no such statement entry."
         raise errors.NotFound(detail)
-    return found.to_response()
+    return found
 
 
 async def list_entries(
     tx: TenantTx, *, limit: int, before: UUID | None, import_id: UUID | None, outcome: EntryOutcome | None
-) -> list[StatementEntry]:
-    """Return statement entries, newest first."""
-    rows = await queries.list_entries(tx, limit=limit, before=before, import_id=import_id, outcome=outcome)
-    return [row.to_response() for row in rows]
+) -> list[StatementEntryRow]:
+    """Return statement entries as they lie, newest first."""
+    return await queries.list_entries(tx, limit=limit, before=before, import_id=import_id, outcome=outcome)
+
+
+# What entries say of people.
+
+
+def _subjects(file: StatementFile, owners: Mapping[wallets.AliasKey, UUID]) -> list[list[UUID]]:
+    """Return under whose keys each statement's entries are sealed: of the party that one names, else the tenant's."""
+    found = []
+    for statement in file.statements:
+        matches = (rules.match_levels(one.levels, owners) for one in statement.entries)
+        found.append([TENANT_SUBJECT if isinstance(each, rules.Unmatched) else each.wallet_id for each in matches])
+    return found
+
+
+async def _sealers(keys: Keys, tenant: TenantRef, subjects: Sequence[Sequence[UUID]]) -> Mapping[UUID, Sealer]:
+    times = Counter(each for of_statement in subjects for each in of_statement)
+    own = await keys.sealer(tenant, TENANT_SUBJECT, seals=sum(times.values()))
+    parties = [each for each in times if each != TENANT_SUBJECT]
+    try:
+        sealers = await keys.sealers(tenant, parties, seals=max((times[each] for each in parties), default=1))
+    except errors.SubjectForgotten:
+        # Somebody was forgotten just now, together with the names by which entries find them.
+        sealers = {}
+    return defaultdict(lambda: own, sealers)
+
+
+def _sealed(file: StatementFile, subjects: Sequence[Sequence[UUID]], sealers: Mapping[UUID, Sealer]) -> StatementFile:
+    statements = []
+    for statement, owners in zip(file.statements, subjects, strict=True):
+        entries = [
+            msgspec.structs.replace(one, sealed_texts=_seal(sealers[owner], one))
+            for one, owner in zip(statement.entries, owners, strict=True)
+        ]
+        statements.append(msgspec.structs.replace(statement, entries=tuple(entries)))
+    return msgspec.structs.replace(file, statements=tuple(statements))
+
+
+def _seal(sealer: Sealer, prepared: PreparedEntry) -> bytes:
+    entry = prepared.entry
+    texts = Texts(
+        counterparty_name=entry.counterparty_name,
+        counterparty_iban=entry.counterparty_iban,
+        references=entry.references,
+        remittance=entry.remittance,
+    )
+    return sealer.seal(_place(prepared.dedup_key), msgspec.json.encode(texts))
+
+
+def _place(dedup_key: bytes) -> Place:
+    # An entry's id is made when the import is decided; by its key it is known before.
+    return Place("statement_entries", dedup_key.hex(), "sealed_texts")
+
+
+def _open(opener: Opener, dedup_key: bytes, sealed: bytes | None) -> Texts | None:
+    if sealed is None:
+        return None
+    try:
+        return msgspec.json.decode(opener.open(_place(dedup_key), sealed), type=Texts)
+    except errors.SubjectForgotten:
+        return None
+
+
+async def open_entries(keys: Keys, tenant: TenantRef, rows: Sequence[StatementEntryRow]) -> list[StatementEntry]:
+    """Return entries as the API shows them, by one query for the keys of all of them, outside of any transaction.
+
+    Raises:
+        KeysUnavailable: They can't be opened now.
+    """
+    opener = await keys.opener(tenant, [row.sealed_texts for row in rows if row.sealed_texts is not None])
+    return [row.to_response(_open(opener, row.dedup_key, row.sealed_texts)) for row in rows]
+
+
+async def open_answer(keys: Keys, tenant: TenantRef, body: bytes) -> StatementEntry:
+    """Return the entry that the command to assign it has answered, now or before.
+
+    Raises:
+        KeysUnavailable: It can't be opened now.
+    """
+    answer = msgspec.json.decode(body, type=SealedEntry)
+    sealed = answer.sealed_texts
+    opener = await keys.opener(tenant, [] if sealed is None else [sealed])
+    texts = _open(opener, answer.dedup_key, sealed) or Texts()
+    return msgspec.structs.replace(
+        answer.entry,
+        counterparty_name=texts.counterparty_name,
+        counterparty_iban=texts.counterparty_iban,
+        references=list(texts.references),
+        remittance=texts.remittance,
+    )
+
+
+async def hand_over(database: Database, keys: Keys, tenant: TenantRef, entry_id: UUID) -> None:
+    """Seal what an entry says under the key of the party to whose wallet it was assigned, so that it goes with them."""
+    async with database.tx(tenant) as tx:
+        row = await get_entry(tx, entry_id)
+        wallet = None if row.wallet_id is None else await wallets.get_wallet(tx, row.wallet_id)
+    if wallet is None or row.sealed_texts is None:
+        return
+    sealer = await keys.sealer(tenant, wallet.party_id)
+    if key_id_of(row.sealed_texts) == sealer.key_id:
+        return
+    opener = await keys.opener(tenant, [row.sealed_texts])
+    texts = _open(opener, row.dedup_key, row.sealed_texts)
+    sealed = None if texts is None else sealer.seal(_place(row.dedup_key), msgspec.json.encode(texts))
+    async with database.tx(tenant) as tx:
+        await queries.set_texts(tx, row.id, row.sealed_texts, sealed)

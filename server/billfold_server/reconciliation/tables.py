@@ -1,6 +1,6 @@
 """The tables of the reconciliation room as Piccolo knows them. The ledger's engine writes them; these serve to read."""
 
-from piccolo.columns import JSONB, UUID, BigInt, Boolean, Bytea, Date, Integer, Text, Timestamptz
+from piccolo.columns import UUID, BigInt, Boolean, Bytea, Date, Integer, Text, Timestamptz
 from piccolo.table import Table
 
 from billfold_server.db.engine import ENGINE
@@ -58,10 +58,7 @@ class StatementEntries(Table, tablename="statement_entries", db=ENGINE):
     amount_minor = BigInt(default=None)
     currency = Text(default=None)
     status = Text(default=None)
-    counterparty_name = Text(null=True, default=None)
-    counterparty_iban = Text(null=True, default=None)
-    reference_list = JSONB(default=None)
-    remittance = Text(null=True, default=None)
+    sealed_texts = Bytea(null=True, default=None)
     bank_transaction_code = Text(null=True, default=None)
     outcome = Text(default=None)
     reason = Text(null=True, default=None)

@@ -149,7 +149,7 @@ ApprovalKind = Literal[
 somebody a member of staff or another kind of one, and ``re_enrolment`` letting anybody begin anew who has enrolled.
 Outside of sandboxes, letting a member of staff begin anew always needs one."""
 
-RequiredKind = Literal["key_destruction"]
+RequiredKind = Literal["erasure", "key_destruction"]
 """What always needs a second person, which is why no manifest can name it."""
 
 

@@ -1,6 +1,7 @@
 """The SQL of the wallets room on the readers' side. Lists are keyset pages, newest first."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -18,13 +19,21 @@ from billfold_server.wallets.stores import (
 )
 
 __all__ = [
+    "ALIASES_OF",
+    "BLANK_TRANSFERS",
+    "BLANK_WALLETS",
+    "DELETE_ALIASES",
+    "TRANSFERS_OF",
+    "WALLETS_OF",
     "find_alias",
-    "find_alias_keys",
+    "find_alias_owners",
     "find_transfer",
     "find_wallet",
     "list_aliases",
     "list_transfers",
     "list_wallets",
+    "list_wallets_of",
+    "standing_of",
 ]
 
 # S608 below: the texts are made of constants and numbered parameters only.
@@ -76,17 +85,18 @@ async def find_alias(tx: TenantTx, alias_id: UUID) -> AliasRow | None:
     return None if row is None else to_alias(row)
 
 
-async def find_alias_keys(tx: TenantTx, keys: Sequence[AliasKey]) -> set[AliasKey]:
-    """Return which of these names some wallet has."""
+async def find_alias_owners(tx: TenantTx, keys: Sequence[AliasKey]) -> dict[AliasKey, UUID]:
+    """Return which of these names some wallet has, each with the party that owns the wallet."""
     rows = await tx.fetch(
         """
-        SELECT a.scheme, a.normal_value FROM unnest($1::text[], $2::text[]) AS n (scheme, normal_value)
+        SELECT a.scheme, a.normal_value, w.party_id FROM unnest($1::text[], $2::text[]) AS n (scheme, normal_value)
         JOIN wallet_aliases AS a ON a.scheme = n.scheme AND a.normal_value = n.normal_value
+        JOIN wallets AS w ON w.id = a.wallet_id
         """,
         [key.scheme.value for key in keys],
         [key.normal_value for key in keys],
     )
-    return {AliasKey(AliasScheme(row["scheme"]), row["normal_value"]) for row in rows}
+    return {AliasKey(AliasScheme(row["scheme"]), row["normal_value"]): row["party_id"] for row in rows}
 
 
 async def list_aliases(tx: TenantTx, wallet_id: UUID, *, limit: int, before: UUID | None = None) -> list[AliasRow]:
@@ -132,3 +142,47 @@ async def list_transfers(
         shown.values.append(wallet_id)
     rows = await tx.fetch(f"{select} {newest}", *shown.values)
     return [to_transfer(row) for row in rows]
+
+
+# What is a person's, by their wallets.
+
+_BEHIND: Final = "($2::uuid IS NULL OR {alias}.id > $2) ORDER BY {alias}.id LIMIT $3"
+WALLETS_OF: Final = (
+    f"SELECT {WALLET_COLUMNS} FROM wallets AS w WHERE w.id = ANY($1::uuid[]) AND {_BEHIND.format(alias='w')}"  # noqa: S608
+)
+ALIASES_OF: Final = (
+    f"SELECT {ALIAS_COLUMNS} FROM wallet_aliases AS a "  # noqa: S608
+    f"WHERE a.wallet_id = ANY($1::uuid[]) AND {_BEHIND.format(alias='a')}"
+)
+TRANSFERS_OF: Final = (
+    f"SELECT {TRANSFER_COLUMNS} FROM transfers AS t "  # noqa: S608
+    "WHERE (t.from_wallet_id = ANY($1::uuid[]) OR t.to_wallet_id = ANY($1::uuid[])) "
+    f"AND {_BEHIND.format(alias='t')}"
+)
+
+BLANK_WALLETS: Final = """
+UPDATE wallets SET label = NULL, status_reason = NULL, metadata = '{}'
+WHERE id = ANY($1::uuid[]) AND (label IS NOT NULL OR status_reason IS NOT NULL OR metadata <> '{}')
+"""
+DELETE_ALIASES: Final = "DELETE FROM wallet_aliases WHERE wallet_id = ANY($1::uuid[])"
+BLANK_TRANSFERS: Final = """
+UPDATE transfers SET description = NULL, metadata = '{}'
+WHERE (from_wallet_id = ANY($1::uuid[]) OR to_wallet_id = ANY($1::uuid[]))
+    AND (description IS NOT NULL OR metadata <> '{}')
+"""
+
+
+async def list_wallets_of(tx: TenantTx, party_id: UUID) -> list[UUID]:
+    """Return the ids of a party's wallets."""
+    return [row["id"] for row in await tx.fetch("SELECT id FROM wallets WHERE party_id = $1 ORDER BY id", party_id)]
+
+
+async def standing_of(tx: TenantTx, party_id: UUID) -> tuple[int, datetime | None]:
+    """Return how many wallets of a party aren't closed, and when the last one was closed."""
+    row = await tx.fetchrow(
+        "SELECT count(*) FILTER (WHERE status <> 'closed') AS unclosed, max(updated_at) AS closed_at "
+        "FROM wallets WHERE party_id = $1",
+        party_id,
+    )
+    assert row is not None
+    return row["unclosed"], row["closed_at"]

@@ -1,6 +1,7 @@
 """Wallets as other rooms and the HTTP edge know them."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -27,12 +28,14 @@ __all__ = [
     "WalletRow",
     "cash_account",
     "find_alias",
-    "find_alias_keys",
+    "find_alias_owners",
     "get_transfer",
     "get_wallet",
     "list_wallets",
+    "list_wallets_of",
     "move",
     "normalise_alias",
+    "standing_of",
     "transfer_many",
     "wallet_account",
     "with_balances",
@@ -90,14 +93,27 @@ async def list_wallets(
     return await with_balances(tx, rows)
 
 
+async def list_wallets_of(tx: TenantTx, party_id: UUID) -> list[UUID]:
+    """Return the ids of a party's wallets."""
+    return await queries.list_wallets_of(tx, party_id)
+
+
+async def standing_of(tx: TenantTx, party_id: UUID) -> tuple[int, datetime | None]:
+    """Return how many wallets of a party aren't closed, and when the last one of its wallets changed.
+
+    A closed wallet has no balance and no holds, and never changes again.
+    """
+    return await queries.standing_of(tx, party_id)
+
+
 async def find_alias(tx: TenantTx, alias_id: UUID) -> AliasRow | None:
     """Return an alias, or None."""
     return await queries.find_alias(tx, alias_id)
 
 
-async def find_alias_keys(tx: TenantTx, keys: Sequence[AliasKey]) -> set[AliasKey]:
-    """Return which of these names some wallet has, in one query."""
-    return await queries.find_alias_keys(tx, keys)
+async def find_alias_owners(tx: TenantTx, keys: Sequence[AliasKey]) -> dict[AliasKey, UUID]:
+    """Return which of these names some wallet has, each with the party that owns the wallet, in one query."""
+    return await queries.find_alias_owners(tx, keys)
 
 
 async def get_transfer(tx: TenantTx, kind: str, transfer_id: UUID) -> TransferRow:

@@ -10,6 +10,7 @@ import pytest_asyncio
 from billfold import ids
 from billfold.ids import Prefix
 from billfold_server.invariants.service import check
+from billfold_server.keys.service import Keys
 from billfold_server.ledger import kinds
 from billfold_server.ledger.export import export_ledger, verify_ledger
 from billfold_server.ledger.importing import ImportRefusedError, import_ledger
@@ -24,11 +25,17 @@ STATEMENT = Path(__file__).parents[3] / "examples" / "statement_import" / "monda
 
 
 @pytest_asyncio.fixture
-async def full(tenancy: Tenancy) -> AsyncIterator[Bench]:
+async def full(tenancy: Tenancy, tenant_keys: Keys) -> AsyncIterator[Bench]:
     """Return full books, with a bank statement that was imported."""
     bench = await full_books(tenancy)
     answer = await import_file(
-        bench.engine, bench.database, bench.tenant, CALLER, STATEMENT.read_bytes(), secret=bytes(32)
+        bench.engine,
+        bench.database,
+        tenant_keys,
+        bench.tenant,
+        STATEMENT.read_bytes(),
+        caller=CALLER,
+        secret=bytes(32),
     )
     assert answer.error is None
     yield bench

@@ -343,7 +343,7 @@ class TestWhatLiesInTheDatabase:
         assert (await get(bank, uuid_of(ada))).name is None
         assert await found(bank) == ["Charles", None]
         assert await get(bank, uuid_of(charles)) == charles
-        with pytest.raises(errors.SubjectForgotten):
+        with pytest.raises(errors.PartyForgotten):
             await update(bank, ada, UpdateParty(name="Ada once more"))
 
     async def test_is_opened_by_one_query_for_a_page(self, bank: Bank):
@@ -370,8 +370,8 @@ class TestAForgottenParty:
         """Its id, kind and times are there; name, address, external id and metadata aren't, nor is it found by them."""
         created = await create(bank, ADA)
         async with bank.tx() as tx:
-            assert await service.erase_party(tx, uuid_of(created)) is True
-            assert await service.erase_party(tx, uuid_of(created)) is False
+            assert await service.erase_party(tx, uuid_of(created), created.created_at) is True
+            assert await service.erase_party(tx, uuid_of(created), created.created_at) is False
             assert await service.find_existing(tx, [uuid_of(created)]) == set()
         shown = await get(bank, uuid_of(created))
         assert (shown.name, shown.email, shown.external_id, shown.metadata) == (None, None, None, {})

@@ -133,21 +133,29 @@ def enrol(person: Person, browser: Browser | None = None) -> Browser:
 
 
 def a_person(
-    live: LiveServer, slug: str, *, realm: str = "psu", name: str | None = None, roles: tuple[str, ...] = ()
+    live: LiveServer,
+    slug: str,
+    *,
+    realm: str = "psu",
+    name: str | None = None,
+    roles: tuple[str, ...] = (),
+    party_id: str | None = None,
 ) -> Person:
-    """Create somebody at a tenant who has yet to enrol."""
+    """Create somebody at a tenant who has yet to enrol; a customer is a new party, unless one is named."""
     name = name or f"person.{secrets.token_hex(4)}"
 
     async def create() -> Any:
         services = live.services
         tenant = await services.registry.get(slug)
-        party = await create_party(services, tenant) if realm == "psu" else None
+        own = party_id
+        if own is None and realm == "psu":
+            own = (await create_party(services, tenant)).id
         async with services.database.tx(tenant) as tx:
             body = CreateUser(
                 login_realm=LoginRealm(realm),
                 login_name=name,
                 display_name="Ada Lovelace",
-                party_id=None if party is None else party.id,
+                party_id=own,
                 roles=[StaffRole(role) for role in roles],
             )
             home = service.Realm.of(services, tenant)

@@ -13,6 +13,7 @@ from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.http.routing import IdempotencyRef
 from billfold_server.invariants.service import check
+from billfold_server.keys.service import Keys
 from billfold_server.ledger.protocol import Answer, Kind
 from billfold_server.ledger.service import list_wallet_accounts
 from billfold_server.reconciliation import service
@@ -31,8 +32,9 @@ SECRET = b"a tenant's secret of the tests"
 class Desk:
     """Where a tenant's bank statements come in."""
 
-    def __init__(self, database: Database, tenant: TenantRef) -> None:
+    def __init__(self, database: Database, keys: Keys, tenant: TenantRef) -> None:
         self.database = database
+        self.keys = keys
         self.tenant = tenant
         self.engine = open_engine(database)
 
@@ -45,7 +47,7 @@ class Desk:
 
     async def give(self, data: bytes, key: str | None = None) -> Answer:
         """Import a file as a request does."""
-        file = await service.prepare_file(self.database, self.tenant, data, secret=SECRET)
+        file = await service.prepare_file(self.database, self.keys, self.tenant, data, secret=SECRET)
         reference = IdempotencyRef(client_id=CALLER.client_id, key=key, fingerprint=bytes(32)) if key else None
         return await self.engine.submit(self.tenant, CALLER, service.IMPORT_STATEMENTS, file, reference)
 
@@ -82,7 +84,10 @@ class Desk:
     async def assign(self, entry_id: str, wallet_id: str) -> StatementEntry:
         """Move an entry from suspense to a wallet."""
         order = service.Assignment(ids.decode(Prefix.STATEMENT_ENTRY, entry_id), ids.decode(Prefix.WALLET, wallet_id))
-        entry = msgspec.convert(await self.submit(service.ASSIGN_ENTRY, order), StatementEntry)
+        answer = await self.engine.submit(self.tenant, CALLER, service.ASSIGN_ENTRY, order)
+        if answer.error is not None:
+            raise answer.error
+        entry = await service.open_answer(self.keys, self.tenant, answer.body)
         assert await check(self.database, self.tenant) == []
         return entry
 
@@ -92,7 +97,7 @@ class Desk:
         """Return the statement entries, oldest first."""
         async with self.database.tx(self.tenant) as tx:
             found = await service.list_entries(tx, limit=10_000, before=None, import_id=None, outcome=outcome)
-        return found[::-1]
+        return (await service.open_entries(self.keys, self.tenant, found))[::-1]
 
     async def wallet_minor(self, wallet_id: str, currency: str = "EUR") -> int:
         """Return a wallet's balance."""

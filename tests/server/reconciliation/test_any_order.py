@@ -7,6 +7,7 @@ import pytest
 
 from billfold.contract.statements import EntryOutcome
 from billfold.contract.wallets import AliasScheme
+from billfold_server.keys.service import Keys
 from tests.server.reconciliation.desk import Desk
 from tests.server.reconciliation.statement_files import ACCOUNT, Entry, Plan, camt053, daily, mt940
 from tests.server.reconciliation.test_import import ADA, BOB, day
@@ -51,13 +52,13 @@ class TestStatementsInAnyOrder:
 
     @pytest.mark.parametrize("write", [camt053, mt940])
     @pytest.mark.parametrize("seed", range(5))
-    async def test_lead_where_the_bank_does(self, tenancy: Tenancy, seed: int, write: type) -> None:
+    async def test_lead_where_the_bank_does(self, tenancy: Tenancy, tenant_keys: Keys, seed: int, write: type) -> None:
         """Each entry counts once, the cash account ends at the closing balance, and nothing is left unexplained."""
         random_ = random.Random(seed)
         plan = random_plan(random_)
         files = parts(plan, random_) * 2
         random_.shuffle(files)
-        desk = Desk(tenancy.database, tenancy.tenant)
+        desk = Desk(tenancy.database, tenant_keys, tenancy.tenant)
         wallets = [await desk.add_wallet((AliasScheme.IBAN, iban)) for iban in (ADA, BOB)]
         for file in files:
             [statement] = (await desk.take_in(write(file))).statements

@@ -16,6 +16,7 @@ from billfold.contract.ledger import ReverseJournalEntry
 from billfold.contract.statements import EntryOutcome, EntryReason
 from billfold.contract.wallets import AliasScheme
 from billfold_server.invariants.service import check
+from billfold_server.keys.service import Keys
 from billfold_server.ledger import kinds as ledger_kinds
 from billfold_server.reconciliation import service
 from tests.server.reconciliation.desk import Desk
@@ -27,9 +28,9 @@ BOB = "NL56AGDH9619008421"
 
 
 @pytest_asyncio.fixture
-async def desk(tenancy: Tenancy) -> AsyncIterator[Desk]:
+async def desk(tenancy: Tenancy, tenant_keys: Keys) -> AsyncIterator[Desk]:
     """Return where a tenant's bank statements come in."""
-    made = Desk(tenancy.database, tenancy.tenant)
+    made = Desk(tenancy.database, tenant_keys, tenancy.tenant)
     yield made
     await made.engine.close()
 
@@ -463,7 +464,7 @@ class TestTheBooksOfStatements:
         await desk.take_in(camt053(WEEK))
         for statement in (
             "UPDATE statement_entries SET amount_minor = 0",
-            "UPDATE statement_entries SET remittance = 'x'",
+            "UPDATE statement_entries SET bank_account = 'x'",
             "DELETE FROM statement_entries",
             "UPDATE statements SET verdict = 'x'",
             "DELETE FROM statement_imports",
@@ -480,8 +481,8 @@ class TestTheBooksOfStatements:
             async with desk.database.tx(desk.tenant) as tx:
                 await tx.execute(
                     "INSERT INTO statement_entries (id, statement_import_id, statement_id, position, bank_account, "
-                    "dedup_key, booking_date, amount_minor, currency, status, reference_list, outcome, booked_ahead, "
+                    "dedup_key, booking_date, amount_minor, currency, status, outcome, booked_ahead, "
                     "created_at) SELECT gen_random_uuid(), statement_import_id, statement_id, position, bank_account, "
-                    "dedup_key, booking_date, amount_minor, currency, status, reference_list, 'not_booked', FALSE, "
+                    "dedup_key, booking_date, amount_minor, currency, status, 'not_booked', FALSE, "
                     "created_at FROM statement_entries LIMIT 1"
                 )

@@ -11,6 +11,8 @@ import asyncpg
 import pytest
 
 from billfold_server.invariants.service import check
+from billfold_server.keys.service import Keys
+from tests.keystores import StoreUrls
 from tests.server.reconciliation.desk import Desk
 from tests.server.reconciliation.statement_files import ACCOUNT, camt053, daily
 from tests.server.reconciliation.test_import import WEEK
@@ -27,6 +29,7 @@ async def until(connection: asyncpg.Connection, condition: str, *values: object)
             await asyncio.sleep(0.01)
 
 
+_WORKER = "tests.server.reconciliation.import_worker"
 _HERE = "FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
 _WAITS = f"EXISTS (SELECT 1 {_HERE} AND wait_event_type = 'Lock')"
 _GONE = f"NOT EXISTS (SELECT 1 {_HERE} AND pid <> ALL($1::int[]))"
@@ -36,11 +39,13 @@ class TestAnImportThatIsKilled:
     """An import that is killed."""
 
     @pytest.mark.parametrize("table", ["bank_accounts", "statements", "statement_entries", "postings", "outbox_events"])
-    async def test_leaves_nothing_behind(self, tenancy: Tenancy, tmp_path: Path, table: str) -> None:
+    async def test_leaves_nothing_behind(
+        self, tenancy: Tenancy, tenant_keys: Keys, key_store_urls: StoreUrls, tmp_path: Path, table: str
+    ) -> None:
         """Killed in the middle of its writes, it has changed nothing; done again, everything is there once."""
         file = tmp_path / "week.xml"
         file.write_bytes(camt053(*daily(WEEK)))
-        desk = Desk(tenancy.database, tenancy.tenant)
+        desk = Desk(tenancy.database, tenant_keys, tenancy.tenant)
         before = await desk.counts()
         holder = await asyncpg.connect(tenancy.admin_dsn)
         # Inside a transaction, PostgreSQL would show its activity as it was at first.
@@ -50,7 +55,14 @@ class TestAnImportThatIsKilled:
             await holder.execute(f"BEGIN; LOCK TABLE {tenancy.tenant.schema}.{table} IN SHARE MODE")
             known = [row["pid"] for row in await watcher.fetch(f"SELECT pid {_HERE}")]
             worker = subprocess.Popen(  # noqa: ASYNC220 - starting it is quick
-                [sys.executable, "-m", "tests.server.reconciliation.import_worker", tenancy.admin_dsn, str(file)],
+                [
+                    sys.executable,
+                    "-m",
+                    "tests.server.reconciliation.import_worker",
+                    tenancy.admin_dsn,
+                    key_store_urls.own,
+                    str(file),
+                ],
                 cwd=ROOT,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "sdk"), str(ROOT / "server")])},
             )

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from billfold.contract.statements import ImportedStatement, StatementImport
+from billfold_server.keys.service import Keys
 from billfold_server.reconciliation.commands import ImportedFile, table_of
 from tests.server.reconciliation.desk import Desk
 from tests.server.reconciliation.shared_aliases import ALIASES
@@ -33,10 +34,10 @@ ENOUGH_MINOR = 10**12
 """What each wallet holds before: these are statements of accounts in use, whose customers had money."""
 
 
-async def take_in(tenancy: Tenancy, name: str) -> StatementImport:
+async def take_in(tenancy: Tenancy, keys: Keys, name: str) -> StatementImport:
     """Import a shared file into a tenant of its own, whose wallets have the aliases."""
     data = shared_path("statements", name).read_bytes()
-    desk = Desk(tenancy.database, await tenancy.add(name.partition(".")[0]))
+    desk = Desk(tenancy.database, keys, await tenancy.add(name.partition(".")[0]))
     await asyncio.gather(*(desk.add_wallet(*names, funds_minor=ENOUGH_MINOR) for names in ALIASES.values()))
     try:
         return await desk.take_in(data)
@@ -60,9 +61,9 @@ class TestASharedFile:
     """A shared file."""
 
     @pytest.mark.parametrize("name", FILES)
-    async def test_moves_its_cash_accounts_as_it_says(self, tenancy: Tenancy, name: str) -> None:
+    async def test_moves_its_cash_accounts_as_it_says(self, tenancy: Tenancy, tenant_keys: Keys, name: str) -> None:
         """Where the arithmetic closes, the cash account goes from opening to closing; elsewhere a verdict says why."""
-        done = await take_in(tenancy, name)
+        done = await take_in(tenancy, tenant_keys, name)
         leads_on(done.statements)
         open_ends = [number for number, one in enumerate(done.statements) if one.difference_minor != 0]
         assert open_ends == DO_NOT_CLOSE.get(name, [])

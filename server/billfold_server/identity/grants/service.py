@@ -14,7 +14,7 @@ import msgspec
 from billfold import ids
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
-from billfold_server.db.retention import deleted
+from billfold_server.db.personal import counted
 from billfold_server.identity.queries import Tx
 from billfold_server.people import service as people
 from billfold_server.tenancy.context import SYSTEM, Caller
@@ -201,7 +201,7 @@ async def _revoke(tx: Tx, keys: Mapping[str, UUID], reason: str, now: datetime, 
 
 async def sweep(tx: Tx, before: datetime, limit: int) -> int:
     """Delete grants that ended before an instant, with what is left of their refresh tokens, and return how many."""
-    return deleted(
+    return counted(
         await tx.execute(
             "DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE revoked_at < $1 ORDER BY id LIMIT $2)",
             before,

@@ -183,7 +183,8 @@ _GRANTS = {
     "ledger_head": "SELECT, UPDATE",
     "ledger_links": "SELECT, INSERT",
     "accounts": "SELECT, INSERT, UPDATE",
-    "journal_entries": "SELECT, INSERT",
+    # What was booked never changes; its text is erased, with its salt, when somebody whom it tells of is forgotten.
+    "journal_entries": "SELECT, INSERT, UPDATE (description, metadata, text_salt)",
     "postings": "SELECT, INSERT",
     "holds": "SELECT, INSERT, UPDATE",
     "hold_movements": "SELECT, INSERT",

@@ -75,5 +75,6 @@ _STATEMENTS = (
 _GRANTS = {
     "wallets": "SELECT, INSERT, UPDATE",
     "wallet_aliases": "SELECT, INSERT, UPDATE, DELETE",
-    "transfers": "SELECT, INSERT",
+    # What was moved never changes; what people have written of it is blanked when one of them is forgotten.
+    "transfers": "SELECT, INSERT, UPDATE (description, metadata)",
 }

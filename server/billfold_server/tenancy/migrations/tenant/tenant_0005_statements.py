@@ -1,5 +1,7 @@
 """Bank statements: how far each bank account has come, imports, their statements, and every entry.
 
+What an entry says of people is sealed in one value.
+
 There are no foreign keys: one import writes up to thousands of rows under the ledger's lock, only the ledger's engine
 writes here, and ``invariants/`` looks for what foreign keys would refuse.
 """
@@ -96,10 +98,7 @@ _STATEMENTS = (
         amount_minor bigint NOT NULL CHECK (amount_minor BETWEEN -1000000000000000 AND 1000000000000000),
         currency text NOT NULL,
         status text NOT NULL,
-        counterparty_name text,
-        counterparty_iban text,
-        reference_list jsonb NOT NULL,
-        remittance text,
+        sealed_texts bytea,
         bank_transaction_code text,
         outcome text NOT NULL
             CHECK (outcome IN ('topped_up', 'withdrawn', 'suspense', 'assigned', 'duplicate', 'not_booked')),
@@ -133,6 +132,9 @@ _GRANTS = {
     "bank_accounts": "SELECT, INSERT, UPDATE",
     "statement_imports": "SELECT, INSERT",
     "statements": "SELECT, INSERT",
-    # What the bank said never changes; what became of an entry does, once, when it is assigned.
-    "statement_entries": ("SELECT, INSERT, UPDATE (outcome, matched_by, wallet_id, assigning_journal_entry_id)"),
+    # What the bank said never changes; what became of an entry does, once, when it is assigned. Its texts are sealed
+    # under another key then, and go with whom they tell of.
+    "statement_entries": (
+        "SELECT, INSERT, UPDATE (outcome, matched_by, wallet_id, assigning_journal_entry_id, sealed_texts)"
+    ),
 }

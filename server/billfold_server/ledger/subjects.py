@@ -1,0 +1,87 @@
+"""What the ledger does for a person who asks what is known of them, or to be forgotten.
+
+The books stay exact: amounts, times and ids are never touched. What people have written of an entry goes together with
+the salt of its commitment, so that nobody can tell any more what it was, and the chain still holds.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from billfold import ids
+from billfold.ids import Prefix
+from billfold_server.db.personal import Erasing, Exported, Subject, SubjectProvider, counted, to_plain
+from billfold_server.http.routing import Call
+from billfold_server.ledger.stores import HOLD_COLUMNS, to_hold
+from billfold_server.tenancy.transaction import TenantTx
+
+__all__ = ["SUBJECTS"]
+
+_OWN: Final = "SELECT a.id FROM accounts AS a WHERE a.wallet_id = ANY($1::uuid[])"
+_ENTRIES: Final = f"""
+SELECT j.id, j.sequence, j.kind, j.description, j.metadata::text AS metadata, j.effective_at, j.recorded_at,
+    json_agg(json_build_object('amount_minor', p.amount_minor, 'currency', p.currency) ORDER BY p.line)::text
+        AS postings
+FROM (
+    SELECT o.entry_id, o.line, o.amount_minor, o.currency FROM postings AS o
+    WHERE o.account_id IN ({_OWN}) AND ($2::uuid IS NULL OR o.entry_id > $2)
+) AS p JOIN journal_entries AS j ON j.id = p.entry_id
+GROUP BY j.id, j.sequence, j.kind, j.description, j.metadata, j.effective_at, j.recorded_at
+ORDER BY j.id LIMIT $3
+"""  # noqa: S608 - constants
+_HOLDS: Final = f"""
+SELECT {HOLD_COLUMNS} FROM holds AS h
+WHERE (h.wallet_id = ANY($1::uuid[]) OR h.to_wallet_id = ANY($1::uuid[])) AND ($2::uuid IS NULL OR h.id > $2)
+ORDER BY h.id LIMIT $3
+"""  # noqa: S608 - constants
+_ERASE_ENTRIES: Final = f"""
+UPDATE journal_entries SET description = NULL, metadata = '{{}}', text_salt = NULL
+WHERE text_salt IS NOT NULL AND id IN (SELECT o.entry_id FROM postings AS o WHERE o.account_id IN ({_OWN}))
+"""  # noqa: S608 - constants
+_BLANK_HOLDS: Final = """
+UPDATE holds SET description = NULL, metadata = '{}'
+WHERE (wallet_id = ANY($1::uuid[]) OR to_wallet_id = ANY($1::uuid[]))
+    AND (description IS NOT NULL OR metadata <> '{}')
+"""
+
+
+async def _entries(call: Call, subject: Subject, after: UUID | None, limit: int) -> Sequence[Exported]:
+    """Return what was booked on a person's accounts, with these postings of it alone."""
+    async with call.tx() as tx:
+        rows = await tx.fetch(_ENTRIES, list(subject.wallet_ids), after, limit)
+    return [
+        Exported(
+            kind="journal_entry",
+            key=row["id"],
+            data={
+                "id": ids.encode(Prefix.JOURNAL_ENTRY, row["id"]),
+                "sequence": row["sequence"],
+                "kind": row["kind"],
+                "description": row["description"],
+                "metadata": msgspec.json.decode(row["metadata"]),
+                "effective_at": to_plain(row["effective_at"]),
+                "recorded_at": to_plain(row["recorded_at"]),
+                "postings": msgspec.json.decode(row["postings"]),
+            },
+        )
+        for row in rows
+    ]
+
+
+async def _holds(call: Call, subject: Subject, after: UUID | None, limit: int) -> Sequence[Exported]:
+    async with call.tx() as tx:
+        rows = await tx.fetch(_HOLDS, list(subject.wallet_ids), after, limit)
+    return [Exported(kind="hold", key=hold.id, data=to_plain(hold.to_response())) for hold in map(to_hold, rows)]
+
+
+async def _erase(tx: TenantTx, erasing: Erasing) -> Mapping[str, int]:
+    wallets = list(erasing.subject.wallet_ids)
+    return {
+        "journal_entries": counted(await tx.execute(_ERASE_ENTRIES, wallets)),
+        "holds": counted(await tx.execute(_BLANK_HOLDS, wallets)),
+    }
+
+
+SUBJECTS: Final = SubjectProvider(room="ledger", export=(_entries, _holds), erase=_erase)

@@ -1,0 +1,282 @@
+"""What is known of a person, and forgetting them: over HTTP, in all rooms, with the books as they were."""
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from billfold import errors, ids
+from billfold.ids import Prefix
+from billfold_server.app import INVENTORIES, SUBJECTS
+from billfold_server.http.routing import Call
+from billfold_server.invariants.service import check
+from billfold_server.keys.service import Place
+from billfold_server.ledger.export import verify_ledger
+from billfold_server.privacy.service import SHRED_JOB
+from billfold_server.tenancy.context import Caller
+from tests.live import LiveServer
+from tests.server.people.persons import Person, a_person, enrol
+from tests.tenants import manifest
+
+SLUG = "forgets"
+APPROVER = UUID("019a0000-0000-7000-8000-000000000002")
+
+
+class Bank:
+    """A tenant that keeps nobody for longer than they are customers, and a client of it."""
+
+    def __init__(self, live: LiveServer, client: httpx.Client, slug: str = SLUG) -> None:
+        self.live = live
+        self.client = client
+        self.slug = slug
+
+    @property
+    def tenant(self) -> Any:
+        """The tenant."""
+        return self.live.run(self.live.services.registry.get(self.slug))
+
+    def post(self, path: str, body: dict[str, Any], key: str | None = None, status: int = 201) -> dict[str, Any]:
+        """Post JSON, and return what was answered."""
+        answer = self.client.post(path, json=body, headers={"Idempotency-Key": key or uuid4().hex})
+        assert answer.status_code == status, answer.text
+        return dict(answer.json())
+
+    def customer(self, name: str) -> "Customer":
+        """Make a customer with two wallets, an alias, texts on what was moved, and a way to sign in."""
+        party = self.post("/v1/parties", {"kind": "person", "name": name, "external_id": f"x-{uuid4().hex}"})
+        wallets = [
+            self.post("/v1/wallets", {"party_id": party["id"], "label": f"of {name}", "metadata": {"who": name}})["id"]
+            for _ in range(2)
+        ]
+        self.post(f"/v1/wallets/{wallets[0]}/aliases", {"scheme": "name", "value": f"{name} {uuid4().hex}"})
+        money = {"amount_minor": 500, "currency": "EUR"}
+        self.post("/v1/top-ups", {"wallet_id": wallets[0], "amount": money, "description": f"from {name}"})
+        order = {"from_wallet_id": wallets[0], "to_wallet_id": wallets[1], "amount": money}
+        self.post("/v1/transfers", {**order, "description": f"for {name}", "metadata": {"who": name}})
+        return Customer(self, party["id"], wallets)
+
+    def erase(self, party_id: str, key: str) -> httpx.Response:
+        """Ask for somebody to be forgotten."""
+        body = {"reason": "asked to be forgotten"}
+        return self.client.post(f"/v1/parties/{party_id}/erasure", json=body, headers={"Idempotency-Key": key})
+
+    def approve(self, refused: httpx.Response) -> None:
+        """Agree to what waits, as another person."""
+        assert (refused.status_code, refused.json()["code"]) == (409, "approval_required"), refused.text
+        approval_id = ids.decode(Prefix.APPROVAL, refused.json()["facts"]["approval_id"])
+        call = Call(
+            services=self.live.services,
+            caller=Caller(actor="person", client_id=uuid4(), user_id=APPROVER),
+            request_id="req_test",
+            method="POST",
+            path="",
+            headers={},
+            base_url="",
+            tenant_or_none=self.tenant,
+        )
+
+        async def decide() -> None:
+            await self.live.services.approvals.decide(call, approval_id, "approve", "looked")
+
+        self.live.run(decide())
+
+    def exported(self, party_id: str, *, limit: int = 100) -> list[dict[str, Any]]:
+        """Return all that is known of somebody, page by page."""
+        found: list[dict[str, Any]] = []
+        cursor = None
+        while True:
+            query = {"limit": str(limit)} | ({} if cursor is None else {"cursor": cursor})
+            answer = self.client.post(f"/v1/parties/{party_id}/exports", json={"reason": "asked"}, params=query)
+            assert answer.status_code == 200, answer.text
+            found += answer.json()["data"]
+            cursor = answer.json()["next_cursor"]
+            if cursor is None:
+                return found
+
+    def row(self, sql: str, *arguments: object) -> Any:
+        """Return a row of the tenant's."""
+        tenant = self.tenant
+
+        async def fetch() -> Any:
+            async with self.live.services.database.tx(tenant) as tx:
+                return await tx.fetchrow(sql, *arguments)
+
+        return self.live.run(fetch())
+
+
+class Customer:
+    """A customer of the bank."""
+
+    def __init__(self, bank: Bank, party_id: str, wallets: list[str]) -> None:
+        self.bank = bank
+        self.party_id = party_id
+        self.wallets = wallets
+
+    def leave(self) -> None:
+        """Take the money out, and close the wallets."""
+        money = {"amount_minor": 500, "currency": "EUR"}
+        self.bank.post("/v1/withdrawals", {"wallet_id": self.wallets[1], "amount": money})
+        for wallet in self.wallets:
+            self.bank.post(f"/v1/wallets/{wallet}/close", {"reason": "has left"}, status=200)
+
+
+@pytest.fixture(scope="module")
+def bank(live: LiveServer) -> Iterator[Bank]:
+    """Serve a tenant that needn't keep customers."""
+    retention = {"customer_days": 0}
+    live.add_tenant(manifest(SLUG, retention=retention, rate_limit_per_s=100_000, rate_limit_burst=1_000_000))
+    with live.client(SLUG) as client:
+        yield Bank(live, client)
+
+
+def enrolled(bank: Bank, customer: Customer) -> Person:
+    """Let a customer sign in."""
+    person = a_person(bank.live, bank.slug, party_id=customer.party_id)
+    enrol(person)
+    return person
+
+
+class TestAnExport:
+    """An export of what is known of a person."""
+
+    def test_holds_what_every_room_knows(self, bank: Bank) -> None:
+        """Profile, wallets, aliases, what was moved and booked, users and records: once each, on pages of any size."""
+        customer = bank.customer("Grace Hopper")
+        person = enrolled(bank, customer)
+        person.sign_in()
+        known = bank.exported(customer.party_id, limit=3)
+        kinds = {each["kind"] for each in known}
+        assert kinds >= {"party", "wallet", "wallet_alias", "top_up", "transfer", "journal_entry", "user", "session"}
+        (party,) = (each["data"] for each in known if each["kind"] == "party")
+        assert party["name"] == "Grace Hopper"
+        assert person.name in {each["data"]["login_name"] for each in known if each["kind"] == "user"}
+        unaudited = [each for each in known if each["kind"] != "audit_record"]
+        again = [each for each in bank.exported(customer.party_id) if each["kind"] != "audit_record"]
+        assert unaudited == again
+
+    def test_is_recorded_before_it_is_read(self, bank: Bank) -> None:
+        """The audit says who asked, and why, for each page."""
+        customer = bank.customer("Ada King")
+        bank.exported(customer.party_id)
+        query = {"object_id": customer.party_id, "action": "party.exported"}
+        (record,) = bank.client.get("/v1/audit-records", params=query).json()["data"]
+        assert (record["reason"], record["facts"]) == ("asked", {"continued": False})
+
+
+class TestAnErasure:
+    """An erasure."""
+
+    def test_waits_until_all_wallets_are_closed(self, bank: Bank) -> None:
+        """Who has money, or may get some, can't be forgotten; nobody is asked to agree to that."""
+        customer = bank.customer("Ada Lovelace")
+        refused = bank.erase(customer.party_id, uuid4().hex)
+        assert (refused.status_code, refused.json()["code"]) == (409, "party_has_wallets")
+        assert refused.json()["facts"] == {"open_wallets": 2}
+
+    def test_waits_for_as_long_as_the_law_says(self, live: LiveServer) -> None:
+        """A bank that must know customers for years refuses until then, and says until when."""
+        live.add_tenant(manifest("remembers", rate_limit_per_s=100_000, rate_limit_burst=1_000_000))
+        with live.client("remembers") as client:
+            bank = Bank(live, client, "remembers")
+            customer = bank.customer("Ada Lovelace")
+            customer.leave()
+            refused = bank.erase(customer.party_id, uuid4().hex)
+            assert (refused.status_code, refused.json()["code"]) == (409, "party_still_kept")
+            stranger = bank.post("/v1/parties", {"kind": "person", "name": "Never a customer"})
+            assert bank.erase(stranger["id"], uuid4().hex).json()["code"] == "approval_required"
+
+    def test_leaves_a_tombstone_and_exact_books(self, bank: Bank) -> None:
+        """Another person agrees; then names, texts, aliases and users are gone, and chain and invariants hold."""
+        customer = bank.customer("Grace Hopper")
+        person = enrolled(bank, customer)
+        browser = person.sign_in()
+        customer.leave()
+        before = [bank.client.get(f"/v1/wallets/{each}/statement").json()["data"] for each in customer.wallets]
+        key = uuid4().hex
+        bank.approve(bank.erase(customer.party_id, key))
+        answer = bank.erase(customer.party_id, key)
+        assert answer.status_code == 200, answer.text
+        erased = answer.json()["erased"]
+        assert {"parties", "wallets", "wallet_aliases", "transfers", "journal_entries", "users", "sessions"} <= set(
+            erased
+        )
+        shown = bank.client.get(f"/v1/parties/{customer.party_id}").json()
+        assert (shown["name"], shown["external_id"], shown["forgotten_at"]) == (
+            None,
+            None,
+            answer.json()["forgotten_at"],
+        )
+        after = [bank.client.get(f"/v1/wallets/{each}/statement").json()["data"] for each in customer.wallets]
+        blank = [[{**line, "description": None} for line in lines] for lines in before]
+        assert after == blank
+        assert browser.get("/account").status_code in {302, 303}
+        user = bank.row("SELECT state, display_name FROM users WHERE id = $1", ids.decode(Prefix.USER, person.user_id))
+        assert tuple(user) == ("disabled", "-")
+
+        async def look() -> tuple[list[Any], Any]:
+            services = bank.live.services
+            tenant = await services.registry.get(bank.slug)
+            return await check(services.database, tenant), await verify_ledger(services.database, tenant)
+
+        breaches, verification = bank.live.run(look())
+        assert breaches == []
+        assert verification.findings == []
+
+    def test_destroys_the_keys(self, bank: Bank) -> None:
+        """A row that comes back from a backup can't be opened any more, and no new key can be made."""
+        party = bank.post("/v1/parties", {"kind": "person", "name": "Ada Lovelace"})
+        party_id = ids.decode(Prefix.PARTY, party["id"])
+        backup = bank.row("SELECT sealed_profile FROM parties WHERE id = $1", party_id)["sealed_profile"]
+        key = uuid4().hex
+        bank.approve(bank.erase(party["id"], key))
+        assert bank.erase(party["id"], key).status_code == 200
+        place = Place("parties", str(party_id), "sealed_profile")
+        keys = bank.live.services.keys
+
+        tenant = bank.tenant
+
+        async def opened() -> bytes:
+            return (await keys.opener(tenant, [backup])).open(place, backup)
+
+        async def sealed() -> None:
+            await keys.sealer(tenant, party_id)
+
+        for work in (opened, sealed):
+            with pytest.raises(errors.SubjectForgotten):
+                bank.live.run(work())
+
+    def test_happens_once(self, bank: Bank) -> None:
+        """Asked again it is answered as before under its key, and refused under another."""
+        party = bank.post("/v1/parties", {"kind": "person", "name": "Ada Lovelace"})
+        key = uuid4().hex
+        bank.approve(bank.erase(party["id"], key))
+        first, again = (bank.erase(party["id"], key).json() for _ in range(2))
+        assert first == again
+        refused = bank.erase(party["id"], uuid4().hex)
+        assert (refused.status_code, refused.json()["code"]) == (409, "party_forgotten")
+        assert bank.client.patch(f"/v1/parties/{party['id']}", json={"name": "x"}).json()["code"] == "party_forgotten"
+        wallet = {"party_id": party["id"]}
+        assert bank.client.post("/v1/wallets", json=wallet).json()["code"] == "not_found"
+
+    def test_leaves_a_job_for_the_keys(self, bank: Bank) -> None:
+        """Should the process die before it has destroyed them, or the key store be away, another one does it."""
+        party = bank.post("/v1/parties", {"kind": "person", "name": "Ada Lovelace"})
+        key = uuid4().hex
+        bank.approve(bank.erase(party["id"], key))
+        query = {"object_id": party["id"], "action": "party.erased"}
+        (record,) = bank.client.get("/v1/audit-records", params=query).json()["data"]
+        assert record["reason"] == "asked to be forgotten"
+        (job,) = [bank.row("SELECT count(*) FROM jobs WHERE kind = $1 AND status = 'dead'", SHRED_JOB)]
+        assert job["count"] == 0
+
+
+class TestEveryRoom:
+    """Every room that keeps something personal."""
+
+    def test_says_what_it_does_for_a_person(self):
+        """None can forget to export or erase: it does, or says why there is nothing to do."""
+        keeping = {inventory.room for inventory in INVENTORIES if inventory.personal}
+        assert keeping == {each.room for each in SUBJECTS}
+        assert len(SUBJECTS) == len({each.room for each in SUBJECTS})
