@@ -108,6 +108,7 @@ from billfold_server.tenancy.service import Registry, Tenants
 from billfold_server.tenancy.transaction import Database
 from billfold_server.tokens import inventory as vault_inventory
 from billfold_server.tokens import routes as vault_routes
+from billfold_server.tokens import subjects as vault_subjects
 from billfold_server.tokens import tasks as vault_tasks
 from billfold_server.wallets import inventory as wallets_inventory
 from billfold_server.wallets import routes as wallets_routes
@@ -191,6 +192,7 @@ SUBJECTS: Final[tuple[SubjectProvider, ...]] = (
     audit_subjects.SUBJECTS,
     http_subjects.SUBJECTS,
     db_subjects.SUBJECTS,
+    vault_subjects.SUBJECTS,
     parties_subjects.SUBJECTS,
 )
 """What every room does for one person; one that keeps something personal and is missing here fails a test."""
