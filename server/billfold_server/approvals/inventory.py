@@ -14,7 +14,7 @@ INVENTORY: Final = Inventory(
             column="request",
             category="free_text",
             owner="party",
-            plain_because="it is not sealed yet",
+            domain="data",
             kept="approvals_days",
         ),
         PersonalColumn(
@@ -22,7 +22,7 @@ INVENTORY: Final = Inventory(
             column="outcome",
             category="free_text",
             owner="party",
-            plain_because="it is not sealed yet",
+            domain="data",
             kept="approvals_days",
         ),
         PersonalColumn(

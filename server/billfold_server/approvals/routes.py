@@ -36,9 +36,10 @@ async def list_approvals(
     """
     after = call.cursors.decode(_KIND, cursor)
     async with call.tx() as tx:
-        found = await service.list_approvals(
+        rows, now = await service.list_approvals(
             tx, status=status, before=_id(str(after[0])) if after else None, limit=limit + 1
         )
+    found = await service.show(call.services.keys, call.tenant, rows, now)
     return call.page(_KIND, found, limit, key=lambda approval: [approval.id])
 
 
@@ -49,7 +50,9 @@ async def get_approval(call: Call, approval_id: ApprovalId) -> Approval:
     Once it was carried out, it holds the answer of what was asked for.
     """
     async with call.tx() as tx:
-        return await service.get_approval(tx, _id(approval_id))
+        row, now = await service.get_approval(tx, _id(approval_id))
+    (approval,) = await service.show(call.services.keys, call.tenant, [row], now)
+    return approval
 
 
 @routes.post("/v1/approvals/{approval_id}/approve", scope="approvals:decide", idempotency="optional", errors=_APPROVES)

@@ -7,7 +7,7 @@ key: so it happens once, however often processes die meanwhile, and who sends it
 
 import asyncio
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -18,7 +18,7 @@ import structlog
 from billfold import errors, ids
 from billfold.contract.approvals import Approval, ApprovalStatus, RequestedOperation
 from billfold.ids import Prefix
-from billfold_server.approvals import queries, rules
+from billfold_server.approvals import queries, rules, sealing
 from billfold_server.approvals.queries import ApprovalRow
 from billfold_server.approvals.rules import Decision
 from billfold_server.audit import service as audit
@@ -28,6 +28,7 @@ from billfold_server.http import idempotency
 from billfold_server.http.routing import Call, IdempotencyRef, NeedsApproval, Reply, StoredRequest
 from billfold_server.http.surfaces import refusal_on
 from billfold_server.identity import service as identity
+from billfold_server.keys.service import Keys
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller, TenantRef
 from billfold_server.tenancy.manifest import ApprovalKind, RequiredKind
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from billfold_server.http.pipeline import Pipeline
     from billfold_server.http.services import Services
 
-__all__ = ["EXECUTE_JOB", "Approvals", "get_approval", "is_asked", "list_approvals"]
+__all__ = ["EXECUTE_JOB", "Approvals", "get_approval", "is_asked", "list_approvals", "show"]
 
 EXECUTE_JOB: Final = "approval.execute"
 
@@ -82,7 +83,8 @@ class Approvals:
             errors.RequestInFlight: It is approved, and being carried out.
             errors.IdempotencyKeyReused: The key belongs to another request.
         """
-        fresh = self._fresh(call, rule.kind, request)
+        keys = self._services.keys
+        fresh = await sealing.seal_request(keys, call.tenant, self._fresh(call, rule.kind, request))
         if rule.by_maker:
             await self._admit_maker(call, fresh)
             return None
@@ -95,7 +97,8 @@ class Approvals:
                 await _tell(tx, call.caller, "approval.requested", row)
         if not hmac.compare_digest(row.fingerprint, fresh.fingerprint):
             raise errors.IdempotencyKeyReused("the key belongs to another request", param=idempotency.HEADER)
-        return _known(row, rules.status_at(row.state, row.expires_at, now))
+        (opened,) = await sealing.open_rows(keys, call.tenant, [row])
+        return _known(opened, rules.status_at(row.state, row.expires_at, now))
 
     async def _admit_maker(self, call: Call, fresh: ApprovalRow) -> None:
         """Use the approval of a request that its maker sends again; without one it waits.
@@ -157,7 +160,9 @@ class Approvals:
 
         async def write(tx: TenantTx) -> Approval:
             await self._decide(tx, call.caller, approval_id, decision, reason)
-            return await get_approval(tx, approval_id)
+            row, now = await get_approval(tx, approval_id)
+            # What is sealed isn't kept a second time; whoever asks again is shown it as it is then.
+            return _shown(sealing.blank(row), now)
 
         reply = await idempotency.once(call, write)
         if (reply.status or 0) >= _REFUSED_FROM:
@@ -166,7 +171,8 @@ class Approvals:
         # The request is carried out also if the approver doesn't wait for it; what isn't approved is left alone.
         await asyncio.shield(self._try(call.tenant, approval_id))
         async with call.tx() as tx:
-            shown = await get_approval(tx, approval_id)
+            row, now = await get_approval(tx, approval_id)
+        (shown,) = await show(self._services.keys, call.tenant, [row], now)
         return msgspec.structs.replace(reply, body=shown)
 
     async def _decide(
@@ -218,7 +224,8 @@ class Approvals:
         pipeline = self._pipelines[request.operation_id]
         if _is_by_maker(pipeline):
             return
-        call = self._call(tenant, row, request, pipeline)
+        (opened,) = await sealing.open_rows(self._services.keys, tenant, [row])
+        call = self._call(tenant, row, msgspec.json.decode(opened.request, type=StoredRequest), pipeline)
         async with self._services.database.tx(tenant) as tx:
             stands = await self._maker_stands(tx, row, pipeline)
         if stands:
@@ -229,9 +236,10 @@ class Approvals:
             answer = refusal_on(pipeline.operation.surface, refusal, call.request_id)
         if answer.status >= _RETRIED_FROM or answer.status == _RATE_LIMITED:
             raise errors.Unavailable("an approved request can't be carried out now", retry_after_s=1)
+        outcome = await sealing.seal_outcome(self._services.keys, tenant, row.id, answer.body)
         async with self._services.database.tx(tenant) as tx:
             now = await tenant_now(tx)
-            if await queries.execute(tx, row.id, at=now, status=answer.status, body=answer.body):
+            if await queries.execute(tx, row.id, at=now, status=answer.status, body=outcome):
                 await _tell(tx, call.caller, "approval.executed", row, outcome_status=answer.status)
 
     def _call(self, tenant: TenantRef, row: ApprovalRow, request: StoredRequest, pipeline: "Pipeline") -> Call:
@@ -286,19 +294,19 @@ async def is_asked(tx: TenantTx, client_id: UUID, key: str) -> bool:
     return await queries.find_by_key(tx, client_id, key) is not None
 
 
-async def get_approval(tx: TenantTx, approval_id: UUID) -> Approval:
-    """Return an approval.
+async def get_approval(tx: TenantTx, approval_id: UUID) -> tuple[ApprovalRow, datetime]:
+    """Return an approval as it lies, and the tenant's time; ``show`` opens it.
 
     Raises:
         errors.NotFound: The tenant has no such approval.
     """
-    return _shown(_existing(await queries.find(tx, approval_id)), await tenant_now(tx))
+    return _existing(await queries.find(tx, approval_id)), await tenant_now(tx)
 
 
 async def list_approvals(
     tx: TenantTx, *, status: ApprovalStatus | None = None, before: UUID | None = None, limit: int = 100
-) -> list[Approval]:
-    """Return approvals, the newest first.
+) -> tuple[list[ApprovalRow], datetime]:
+    """Return approvals as they lie, the newest first, and the tenant's time.
 
     Args:
         tx: The tenant's transaction.
@@ -316,7 +324,16 @@ async def list_approvals(
         over_at=now if status is ApprovalStatus.EXPIRED else None,
         limit=limit,
     )
-    return [_shown(row, now) for row in rows]
+    return rows, now
+
+
+async def show(keys: Keys, tenant: TenantRef, rows: Sequence[ApprovalRow], now: datetime) -> list[Approval]:
+    """Return approvals as the API shows them, outside of any transaction.
+
+    Raises:
+        errors.KeysUnavailable: What they hold can't be opened now.
+    """
+    return [_shown(row, now) for row in await sealing.open_rows(keys, tenant, rows)]
 
 
 def _shown(row: ApprovalRow, now: datetime) -> Approval:

@@ -14,7 +14,10 @@ INVENTORY: Final = Inventory(
             column="body",
             category="free_text",
             owner="party",
-            plain_because="it is not sealed yet",
+            plain_because=(
+                "answers that tell of people are sealed by keys of the domain data; the others tell of money, with "
+                "what was written of it, and go after a few days"
+            ),
             kept="idempotent_answers_days",
         ),
     ),

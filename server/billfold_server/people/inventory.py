@@ -14,7 +14,7 @@ INVENTORY: Final = Inventory(
             column="login_name",
             category="contact",
             owner="user",
-            plain_because="it is not sealed yet",
+            plain_because="who signs in is found by it, and shown by it to staff; blanked when the user is forgotten",
             kept="user",
         ),
         PersonalColumn(
@@ -22,7 +22,7 @@ INVENTORY: Final = Inventory(
             column="display_name",
             category="name",
             owner="user",
-            plain_because="it is not sealed yet",
+            plain_because="who signs in is found by it, and shown by it to staff; blanked when the user is forgotten",
             kept="user",
         ),
         PersonalColumn(
