@@ -12,12 +12,12 @@ _KEPT = 64
 """How many are told apart from keys that never were: more than a year of them."""
 
 
-async def list_keys(tx: TenantTx) -> Sequence[SealedKey]:
-    """Return a tenant's pairs of keys, newest first."""
+async def list_keys(tx: TenantTx) -> Sequence[tuple[int, SealedKey]]:
+    """Return a tenant's pairs of keys with their generations, newest first."""
     rows = await tx.fetch(
-        f"SELECT id, sealed_private FROM encryption_keys ORDER BY generation DESC LIMIT {_KEPT}"  # noqa: S608 - a number
+        f"SELECT id, generation, sealed_private FROM encryption_keys ORDER BY generation DESC LIMIT {_KEPT}"  # noqa: S608 - a number
     )
-    return [SealedKey(row["id"], row["sealed_private"]) for row in rows]
+    return [(row["generation"], SealedKey(row["id"], row["sealed_private"])) for row in rows]
 
 
 async def insert_key(tx: TenantTx, key: EncryptionKey) -> bool:

@@ -215,14 +215,12 @@ class KeyTimes(msgspec.Struct, frozen=True, kw_only=True):
     not_after: datetime
 
 
-def successor_due(keys: Sequence[KeyTimes], now: datetime) -> int | None:
-    """Return the generation of the key to be made now, or None.
+def successor_due(keys: Sequence[KeyTimes], now: datetime) -> bool:
+    """Tell whether another key is to be made now.
 
     Args:
         keys: Those of a tenant that open, in any order.
         now: The real time.
     """
     newest = max(keys, key=lambda key: key.generation, default=None)
-    if newest is not None and newest.created_at <= now < newest.created_at + ROTATE_AFTER:
-        return None
-    return 1 if newest is None else newest.generation + 1
+    return newest is None or not newest.created_at <= now < newest.created_at + ROTATE_AFTER

@@ -97,8 +97,10 @@ class Decryptor(Protocol):
 class _Rows:
     """A tenant's pairs of keys as this process knows them."""
 
-    def __init__(self, keys: Sequence[SealedKey]) -> None:
-        self.keys = list(keys)
+    def __init__(self, found: Sequence[tuple[int, SealedKey]]) -> None:
+        self.keys = [key for _, key in found]
+        # Strangers' rows count, so that they can't stand in the way of a new generation.
+        self.newest = max((generation for generation, _ in found), default=0)
         self.read_at = time.monotonic()
 
     def age_s(self) -> float:
@@ -169,13 +171,12 @@ class WorkersDecryptor:
     async def public_keys(self, tenant: TenantRef) -> list[PublicKey]:
         """As ``Decryptor`` says."""
         shown = await self._shown(tenant, await self._known(tenant))
-        due = rules.successor_due(shown.times, self._clock.now())
-        if due is not None:
+        if rules.successor_due(shown.times, self._clock.now()):
             # Somebody else may have made it since.
-            shown = await self._shown(tenant, await self._read(tenant))
-            due = rules.successor_due(shown.times, self._clock.now())
-            if due is not None:
-                await self._make(tenant, due)
+            rows = await self._read(tenant)
+            shown = await self._shown(tenant, rows)
+            if rules.successor_due(shown.times, self._clock.now()):
+                await self._make(tenant, rows.newest + 1)
                 shown = await self._shown(tenant, await self._read(tenant))
         if not shown.keys:
             raise errors.InternalError("no encryption key of this tenant opens by the deployment's keys")
@@ -188,8 +189,7 @@ class WorkersDecryptor:
 
     async def rotate(self, tenant: TenantRef) -> None:
         """Make a new pair before it is due; the present ones stay good for their time."""
-        shown = await self._shown(tenant, await self._read(tenant))
-        await self._make(tenant, max((each.generation for each in shown.times), default=0) + 1)
+        await self._make(tenant, (await self._read(tenant)).newest + 1)
         await self._read(tenant)
 
     async def status(self) -> StatusTold:
