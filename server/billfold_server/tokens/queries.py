@@ -29,6 +29,7 @@ __all__ = [
     "forget_versions",
     "insert_values",
     "inserts",
+    "list_of_party",
     "list_outdated",
     "list_page",
     "list_purposes",
@@ -152,6 +153,21 @@ async def list_page(
         "ORDER BY t.place DESC LIMIT $1"
     )
     return [(TokenRow.of(row), row["now"]) for row in await tx.fetch(sql, limit, *arguments)]
+
+
+_OF_PARTY: Final = f"""
+SELECT {_NOW}, {_COLUMNS} FROM vault_tokens AS t
+WHERE t.party_id = $1 AND ($2::uuid IS NULL OR t.place > $2) AND t.forgotten_at IS NULL
+ORDER BY t.place
+LIMIT $3
+"""  # noqa: S608 - constants
+
+
+async def list_of_party(
+    tx: TenantTx, party_id: UUID, *, after: UUID | None, limit: int
+) -> list[tuple[TokenRow, datetime]]:
+    """Return a party's tokens behind a place, the oldest first, each with the tenant's time."""
+    return [(TokenRow.of(row), row["now"]) for row in await tx.fetch(_OF_PARTY, party_id, after, limit)]
 
 
 # Values and their fingerprints.

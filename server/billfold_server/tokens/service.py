@@ -35,6 +35,7 @@ from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.tokens import counting, queries, retaining, rules, taking, telling, vault
 from billfold_server.tokens.counting import Limits
 from billfold_server.tokens.detokenizing import detokenize
+from billfold_server.tokens.forgetting import forget
 from billfold_server.tokens.retaining import retain
 from billfold_server.tokens.rows import TokenRow
 
@@ -46,7 +47,6 @@ __all__ = [
     "encryption_keys",
     "forget",
     "get",
-    "list_of_party",
     "list_tokens",
     "reindex",
     "retain",
@@ -290,34 +290,3 @@ async def delete(tx: TenantTx, caller: Caller, token_id: UUID, *, reason: str | 
 async def reindex(run: JobRun, services: Services) -> None:
     """Make every value known by the newest version of the key of its fingerprints."""
     await retaining.reindex(run, vault.decryptor_of(services))
-
-
-async def forget(tx: TenantTx, caller: Caller, party_id: UUID, *, now: datetime, reason: str | None = None) -> int:
-    """Blank everything that tokens of a party say of it, and return how many there were.
-
-    It goes together with shredding the party's keys, by which the sealed values are lost everywhere; from then on such
-    a token is answered with ``token_forgotten``.
-
-    Args:
-        tx: The tenant's transaction.
-        caller: Who erases.
-        party_id: The party.
-        now: The tenant's time.
-        reason: Why.
-    """
-    forgotten = await queries.forget(tx, party_id, now)
-    await queries.delete_fingerprints(tx, sorted({value for _, value in forgotten if value is not None}))
-    wire_ids = [ids.encode(Prefix.VAULT_TOKEN, token_id) for token_id, _ in forgotten]
-    await telling.tell(
-        tx,
-        records=[audit.new_record(caller, telling.FORGOTTEN, each, reason=reason) for each in wire_ids],
-        events=[telling.event_of(telling.FORGOTTEN, each, now, id=each) for each in wire_ids],
-    )
-    return len(forgotten)
-
-
-async def list_of_party(
-    tx: TenantTx, party_id: UUID, *, before: UUID | None = None, limit: int = 100
-) -> list[TokenRow]:
-    """Return a party's tokens as their table has them, the newest first, for an export of what is kept of it."""
-    return [row for row, _ in await queries.list_page(tx, party_id=party_id, before=before, limit=limit)]

@@ -38,12 +38,18 @@ def live(postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     asyncio.run(_execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
-@pytest.fixture
-def bank(live: LiveServer) -> Iterator[Bank]:
+@pytest.fixture(scope="session")
+def client(live: LiveServer) -> Iterator[httpx.Client]:
     """A client of ``alpha`` with every scope."""
-    live.services.decryptor.asked.clear()
     with live.client("alpha") as client:
-        yield Bank(live, client, live.services.decryptor)
+        yield client
+
+
+@pytest.fixture
+def bank(live: LiveServer, client: httpx.Client) -> Bank:
+    """What that client does, with a key pair of its own."""
+    live.services.decryptor.asked.clear()
+    return Bank(live, client, live.services.decryptor)
 
 
 @pytest.fixture

@@ -1,0 +1,141 @@
+"""What isn't kept any longer, and what is known by a new key."""
+
+import asyncio
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from billfold import ids
+from billfold.ids import Prefix
+from billfold_server.db.jobs import NewJob, enqueue
+from billfold_server.decryptor.values import purpose_of
+from billfold_server.keys.service import open_keys
+from billfold_server.tenancy.clock import tenant_now
+from billfold_server.tokens import service
+from billfold_server.tokens.tasks import REINDEX, RETAIN
+from tests.callers import CALLER
+from tests.live import LiveServer
+from tests.server.tokens.banks import IBAN, TOKENIZATION, Bank
+from tests.tenants import manifest
+
+
+@pytest.fixture(scope="module")
+def keeping(live: LiveServer) -> str:
+    """A tenant that keeps tokens for ten days, and ended ones for one."""
+    live.add_tenant(
+        manifest("keeping", tokenization={**TOKENIZATION, "retention": {"unused_days": 10, "expired_days": 1}})
+    )
+    return "keeping"
+
+
+def run_job(live: LiveServer, slug: str, kind: str) -> None:
+    """Let the server do a job, and wait until it is done."""
+
+    async def run() -> None:
+        database, tenant = live.services.database, await live.services.registry.get(slug)
+        job_id = ids.uuid7()
+        async with database.tx(tenant) as tx:
+            await enqueue(tx, NewJob(id=job_id, kind=kind, due_at=await tenant_now(tx)))
+        while True:
+            async with database.tx(tenant) as tx:
+                row = await tx.fetchrow("SELECT last_error, status FROM jobs WHERE id = $1", job_id)
+            if row is None:
+                return
+            assert row["last_error"] is None, row["last_error"]
+            await asyncio.sleep(0.02)
+
+    live.run(run())
+
+
+class TestWhatIsNotKept:
+    def test_is_deleted_by_itself(self, live: LiveServer, keeping: str) -> None:
+        """Expired, used up and unused tokens go with their values, each told and recorded; the others stay."""
+        with live.client(keeping) as client:
+            bank = Bank(live, client, live.services.decryptor)
+            tokens = {
+                name: bank.account(IBAN, single_use=name == "used") for name in ("used", "expired", "unused", "kept")
+            }
+            aged = {
+                "used": "used_at = now() - interval '2 days', claim = id",
+                "expired": "expires_at = now() - interval '2 days'",
+                "unused": "last_used_at = now() - interval '11 days'",
+            }
+            for name, change in aged.items():
+                token_id = ids.decode(Prefix.VAULT_TOKEN, tokens[name]["id"])
+                bank.sql(f"UPDATE vault_tokens SET {change} WHERE id = $1", token_id, slug=keeping)  # noqa: S608
+            run_job(live, keeping, RETAIN)
+            left = client.get("/v1/vault-tokens").json()["data"]
+            assert [each["id"] for each in left] == [tokens["kept"]["id"]]
+            why = {name: bank.records(token["id"])[0]["facts"].get("why") for name, token in tokens.items()}
+            assert why == {"used": "expired", "expired": "expired", "unused": "unused", "kept": None}
+            events = client.get("/v1/events", params={"type": "vault_token.deleted"}).json()["data"]
+            assert {each["object_id"] for each in events} == {tokens[name]["id"] for name in aged}
+            # The value is known for as long as one token stands for it.
+            assert len(bank.sql("SELECT id FROM vault_fingerprints", slug=keeping)) == 1
+            client.delete(f"/v1/vault-tokens/{tokens['kept']['id']}")
+            assert bank.sql("SELECT id FROM vault_fingerprints", slug=keeping) == []
+
+
+class TestWhatIsForgotten:
+    def test_leaves_nothing_but_that_it_was(self, live: LiveServer, bank: Bank) -> None:
+        """Value, mask, metadata and fingerprint are gone; the token answers 410 wherever it is named."""
+        party = bank.party()
+        token = bank.personal("10000000002", party_id=party, metadata={"note": "x"})
+        other = bank.personal("10000000003")
+
+        async def forget() -> int:
+            tenant = await live.services.registry.get("alpha")
+            async with live.services.database.tx(tenant) as tx:
+                now, party_id = await tenant_now(tx), ids.decode(Prefix.PARTY, party)
+                return await service.forget(tx, CALLER, party_id, now=now, reason="asked for")
+
+        assert live.run(forget()) == 1
+        shown = bank.client.get(f"/v1/vault-tokens/{token['id']}")
+        changed = bank.client.patch(f"/v1/vault-tokens/{token['id']}", json={})
+        told = bank.told(token["id"], other["id"], purpose="payout")
+        assert [shown.status_code, changed.status_code, *(each["status"] for each in told)] == [410, 410, 410, 200]
+        assert shown.json()["code"] == "token_forgotten"
+        assert bank.client.get("/v1/vault-tokens", params={"party_id": party}).json()["data"] == []
+        value = ids.decode(Prefix.FINGERPRINT, token["fingerprint"])
+        assert bank.sql("SELECT FROM vault_fingerprints WHERE id = $1", value) == []
+        actions = [each["action"] for each in bank.records(token["id"])]
+        assert actions == ["vault_token.refused", "vault_token.forgotten", "vault_token.created"]
+
+
+class TestANewKeyOfFingerprints:
+    def test_finds_what_was_taken_in_before(self, live: LiveServer, bank: Bank) -> None:
+        """Each value is known by the new version beside the old one, keeps its fingerprint, and is found by both."""
+        before = bank.personal("10000000001")
+        rotate(live, "personal", "tax_id")
+        deadline = time.monotonic() + 20
+        versions: set[int] = set()
+        while versions != {1, 2} and time.monotonic() < deadline:
+            run_job(live, "alpha", REINDEX)
+            value = ids.decode(Prefix.FINGERPRINT, before["fingerprint"])
+            rows = bank.sql("SELECT version FROM vault_fingerprints WHERE id = $1", value)
+            versions = {row["version"] for row in rows}
+            time.sleep(0.1)
+        assert versions == {1, 2}
+        assert bank.personal("10000000001")["fingerprint"] == before["fingerprint"]
+        body = {"kind": "personal", "personal": {"type": "tax_id", "value": "10000000001"}}
+        assert found(bank.client, body) == before["fingerprint"]
+
+
+def found(client: httpx.Client, body: dict[str, Any]) -> str:
+    """Search, and return the fingerprint that was found."""
+    return str(client.post("/v1/vault-tokens/search", json=body).json()["fingerprint"])
+
+
+def rotate(live: LiveServer, kind: Any, personal_type: str) -> None:
+    """Give a purpose a new key, as an operator does."""
+
+    async def run() -> None:
+        keys = open_keys(live.services.settings, live.services.keyring, domain="cards")
+        try:
+            await keys.rotate_purpose(await live.services.registry.get("alpha"), purpose_of(kind, personal_type))
+        finally:
+            await keys.close()
+
+    live.run(run())
