@@ -108,6 +108,15 @@ def open_authority() -> "Authority":
     return Authority(make_data_dir(settings))
 
 
+def read_settings() -> Settings:
+    """Read the settings, for a command that needs no more.
+
+    Raises:
+        SettingsInvalid: Something is wrong or unsafe.
+    """
+    return settings_here()
+
+
 SECTIONS = {
     "tenants": Section(
         "billfold_server.tenancy.commands",
@@ -135,6 +144,12 @@ SECTIONS = {
     ),
     "ledger": Section(
         "billfold_server.ledger.commands", "ledger", "Verify, export and import a tenant's books.", open_services
+    ),
+    "vault": Section(
+        "billfold_server.serving.vault.commands",
+        "vault",
+        "Print the policies that a Vault needs.",
+        read_settings,
     ),
     "users": Section(
         "billfold_server.people.commands",

@@ -37,6 +37,7 @@ from billfold_server.serving.listening import listen
 from billfold_server.serving.rules import Check
 from billfold_server.serving.tls.contexts import server_side
 from billfold_server.serving.tls.identity import read_identity
+from billfold_server.serving.vault.examining import examine_vault
 from billfold_server.settings import Secret, Settings, SettingsInvalid
 from billfold_server.tenancy import migrations, secret
 from billfold_server.tenancy.provisioning import KeyringDiffers, find_fingerprint
@@ -68,6 +69,8 @@ async def examine(settings: Callable[[], Settings], *, step: Step) -> list[Check
     ):
         step(f"Looking at {what}")
         checks += _guarded(what, look_at, found)
+    step("Looking at Vault")
+    checks += await examine_vault(found)
     step("Looking at the database")
     return [*checks, *await _database(found)]
 

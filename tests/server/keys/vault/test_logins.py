@@ -10,6 +10,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from billfold_server.keys.backends.vault.policies import policies
+from billfold_server.keys.rules import SealBroken
 from tests.openbao import OpenBao
 from tests.server.certificates import authority, issue
 from tests.server.keys.vault.kit import a_key, answering, approle, cause, opened, recovers, refused, set_up, works
@@ -243,7 +244,10 @@ class TestCredentialsOfTheirOwn:
                 worker.versions(cards),
             ):
                 assert await refused(call) == "forbidden"
+            # It has no business with them, so this says nothing of its own keys.
+            assert (await worker.health()).ok
             await works(worker)
+            assert await refused(decryptor.ensure(a_key())) == "forbidden"
 
     async def test_are_missing_where_a_process_has_none_for_a_domain(self, openbao: OpenBao, tmp_path: Path):
         """Workers without the decryptor's credentials say so, and need no others for their own."""
@@ -252,3 +256,26 @@ class TestCredentialsOfTheirOwn:
         cards = {name.replace("vault_", "vault_cards_"): settings[name] for name in own}
         async with opened(openbao, tmp_path, vault_login="approle", **own, **cards) as backend:
             assert await cause(backend) == "credentials_missing"
+
+
+class TestAWorkersPolicy:
+    async def test_lets_it_rotate_and_let_go_of_versions_and_not_destroy(self, openbao: OpenBao, tmp_path: Path):
+        """Keeping keys is everyday work; deleting one, or making it exportable, is none of theirs."""
+        async with opened(openbao, tmp_path) as worker:
+            key = a_key()
+            await worker.ensure(key)
+            old = await worker.wrap(key, b"p" * 32, b"")
+            assert await worker.rotate(key) == 2
+            (new,) = await worker.rewrap(key, [(old, b"")])
+            await worker.retire(key, 2)
+            assert (await worker.versions(key)).least == 2
+            with pytest.raises(SealBroken):
+                await worker.unwrap(key, old, b"")
+            assert await worker.unwrap(key, new, b"") == b"p" * 32
+            assert await refused(worker.destroy(key)) == "forbidden"
+            token = worker._session._held.granted.token  # type: ignore[union-attr]
+            path = f"/v1/transit/keys/billfold-data-{key.tenant_id}"
+            client = hvac.Client(openbao.url, token=token)
+            for config in ({"exportable": True}, {"deletion_allowed": True}, {"allow_plaintext_backup": True}):
+                with pytest.raises(hvac.exceptions.Forbidden):
+                    client.adapter.request("post", f"{path}/config", json=config)

@@ -44,6 +44,7 @@ class VaultBackend:
         link: The way to Vault.
         session: Who we are there.
         transit: What we ask of it.
+        domain: Whose keys are ours to use. What isn't allowed with others says nothing of Vault's health.
         patience_s: How long a call may take.
         breaker: Keeps us from asking in vain.
         observe: Is told of each call.
@@ -57,6 +58,7 @@ class VaultBackend:
         session: Session,
         transit: Transit,
         *,
+        domain: Domain,
         patience_s: float = PATIENCE_S,
         breaker: Breaker | None = None,
         observe: Observe = lambda *_: None,
@@ -64,6 +66,7 @@ class VaultBackend:
         self._link = link
         self._session = session
         self._transit = transit
+        self._domain = domain
         self._patience_s = patience_s
         self._breaker = breaker or Breaker()
         self._observe = observe
@@ -77,6 +80,11 @@ class VaultBackend:
 
     def __repr__(self) -> str:
         return "VaultBackend()"
+
+    @property
+    def cause(self) -> Cause | None:
+        """Why the last call couldn't be answered, for those who look after Vault; None where it was."""
+        return self._breaker.cause or ("forbidden" if self._forbidden else None)
 
     async def ensure(self, key: TenantKey) -> None:
         """Make a key where it isn't there."""
@@ -148,16 +156,20 @@ class VaultBackend:
             return Health(ok=False, reason=cast("Reason", error.reason))
         return Health(ok=False, reason="forbidden") if self._forbidden else Health(ok=True)
 
-    async def _ask(self, operation: str, work: Callable[..., T], *args: Any) -> T:
-        """Let the transit engine do something.
+    async def _ask(self, operation: str, work: Callable[..., T], key: TenantKey, *args: Any) -> T:
+        """Let the transit engine do something with a key.
 
         Raises:
             SealBroken: It says that what it was given is wrong.
             KeysUnavailable: Vault can't be used.
         """
-        return await self._call(operation, lambda: self._session.call(lambda client: work(client, *args)))
 
-    async def _call(self, operation: str, work: Callable[[], T]) -> T:
+        def do() -> T:
+            return self._session.call(lambda client: work(client, key, *args))
+
+        return await self._call(operation, do, ours=key.domain == self._domain)
+
+    async def _call(self, operation: str, work: Callable[[], T], *, ours: bool = True) -> T:
         """Do some work in a thread, unless that has been in vain lately."""
         if not self._breaker.admits():
             raise self._unavailable(self._breaker.cause or "unreachable")
@@ -177,7 +189,7 @@ class VaultBackend:
         else:
             return result
         finally:
-            self._settle(operation, outcome, time.monotonic() - began)
+            self._settle(operation, outcome, time.monotonic() - began, ours=ours)
         # Outside of the handlers, so that nothing is carried along as a cause.
         if outcome == "refused":
             raise SealBroken
@@ -193,7 +205,7 @@ class VaultBackend:
         async with asyncio.timeout(patience_s):
             return await asyncio.get_running_loop().run_in_executor(self._threads, run)
 
-    def _settle(self, operation: str, outcome: str, took_s: float) -> None:
+    def _settle(self, operation: str, outcome: str, took_s: float, *, ours: bool) -> None:
         """Note how a call went."""
         self._called.set()
         self._observe(operation, outcome, took_s)
@@ -205,7 +217,7 @@ class VaultBackend:
             self._breaker.succeeded()
             if before is not None:
                 _log.info("Vault can be used again")
-            if operation not in {"health", "renew"}:
+            if operation not in {"health", "renew"} and ours:
                 # It works, and may let us do other things than this.
                 self._forbidden = outcome == "forbidden"
         else:
@@ -213,6 +225,8 @@ class VaultBackend:
         if outcome not in {"ok", "refused"}:
             if before != outcome:
                 _log.warning("Vault can't be used for %s: %s", operation, outcome)
+            if outcome == "forbidden" and not ours:
+                return
             self._health = Health(ok=False, reason=REASONS[cast("Cause", outcome)])
             self._looked_at = time.monotonic()
 
@@ -262,7 +276,9 @@ def open_vault(
     )
     kept = Path(settings.data_dir) / "vault" / f"secret-id-{domain}" if settings.vault_secret_id_wrapped else None
     session = Session(link, _login(settings, credentials, kept, sealing_key))
-    return VaultBackend(link, session, Transit(settings.vault_mount, settings.vault_deployment), observe=observe)
+    return VaultBackend(
+        link, session, Transit(settings.vault_mount, settings.vault_deployment), domain=domain, observe=observe
+    )
 
 
 def _login(settings: Settings, credentials: Credentials, kept: Path | None, sealing_key: bytes) -> logins.Login:

@@ -5,16 +5,20 @@ A pattern in a policy may end openly and nowhere else, hence the names of keys: 
 
 from typing import Final
 
-__all__ = ["KEYS_MADE", "decryptor", "operator", "policies", "worker"]
+__all__ = ["ALLOWED", "decryptor", "operator", "policies", "worker"]
 
-KEYS_MADE: Final[dict[str, bool | str]] = {
-    "type": "aes256-gcm96",
-    "derived": True,
-    "exportable": False,
-    "allow_plaintext_backup": False,
+ALLOWED: Final[dict[str, tuple[bool | str, ...]]] = {
+    # As what it may make a key: one that never comes out.
+    "type": ("aes256-gcm96",),
+    "derived": (True,),
+    "exportable": (False,),
+    "allow_plaintext_backup": (False,),
+    # How it lets go of versions that nothing needs any more; which ones is for it to say.
+    "min_decryption_version": (),
+    "min_encryption_version": (),
+    "min_available_version": (),
 }
-"""With which parameters a process may make a key. What else the engine takes at that path and those below it, such as
-the oldest version that still opens, isn't for it to say."""
+"""With which parameters a process may make and change a key. ``deletion_allowed`` isn't among them."""
 
 
 def policies(mount: str, deployment: str) -> dict[str, str]:
@@ -32,17 +36,17 @@ def policies(mount: str, deployment: str) -> dict[str, str]:
 
 
 def worker(mount: str, deployment: str) -> str:
-    """Return what the API's workers may: use the keys of personal data, and make those of new tenants."""
+    """Return what the API's workers may: make, use and rotate the keys of personal data, and let go of old versions."""
     return _uses(mount, f"{deployment}-data-*")
 
 
 def decryptor(mount: str, deployment: str) -> str:
-    """Return what the decryptor may: the same with the keys of cards, and with those of personal data."""
-    return _uses(mount, f"{deployment}-cards-*") + _uses(mount, f"{deployment}-data-*")
+    """Return what the decryptor may: the same with the keys of cards, and with no others."""
+    return _uses(mount, f"{deployment}-cards-*")
 
 
 def operator(mount: str, deployment: str) -> str:
-    """Return what whoever rotates, retires and destroys keys may, on top of using them."""
+    """Return what whoever gives commands may: all of that with every key, and destroy it."""
     names = f"{deployment}-*"
     paths = [_path(mount, kind, names, "update") for kind in ("encrypt", "decrypt", "rewrap")]
     return "".join([*paths, _path(mount, "keys", names, "read", "update", "delete")])
@@ -50,14 +54,16 @@ def operator(mount: str, deployment: str) -> str:
 
 def _uses(mount: str, names: str) -> str:
     paths = [_path(mount, kind, names, "update") for kind in ("encrypt", "decrypt", "rewrap")]
-    return "".join([*paths, _path(mount, "keys", names, "read", "update", allowed=KEYS_MADE)])
+    return "".join([*paths, _path(mount, "keys", names, "read", "update", allowed=ALLOWED)])
 
 
-def _path(mount: str, kind: str, names: str, *may: str, allowed: dict[str, bool | str] | None = None) -> str:
+def _path(
+    mount: str, kind: str, names: str, *may: str, allowed: dict[str, tuple[bool | str, ...]] | None = None
+) -> str:
     lines = [f"  capabilities = [{', '.join(map(_written, may))}]"]
     if allowed is not None:
         lines.append("  allowed_parameters = {")
-        lines += [f"    {name} = [{_written(value)}]" for name, value in allowed.items()]
+        lines += [f"    {name} = [{', '.join(map(_written, values))}]" for name, values in allowed.items()]
         lines.append("  }")
     body = "\n".join(lines)
     return f'path "{mount.strip("/")}/{kind}/{names}" {{\n{body}\n}}\n'

@@ -1,0 +1,68 @@
+"""What ``billfold doctor`` says of the Vault that the settings name."""
+
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+from billfold import errors
+from billfold_server.keys.backends import TenantKey
+from billfold_server.keys.backends.vault import VaultBackend, open_vault
+from billfold_server.keys.backends.vault.answers import Cause
+from billfold_server.keys.rules import Domain, SealBroken
+from billfold_server.keys.service import open_keyring
+from billfold_server.serving.rules import Check
+from billfold_server.settings import Settings
+
+__all__ = ["examine_vault"]
+
+_MENDED: Final[dict[Cause, str]] = {
+    "credentials_missing": "There is nothing to log in to Vault by: see that the files exist that the settings name.",
+    "failing": "Vault answers with errors: its own log says why.",
+    "forbidden": "Vault's policy for this role doesn't allow what it needs: see DEPLOYING for the three policies.",
+    "garbage": "Something else than Vault answers: correct BILLFOLD_VAULT_ADDRESS.",
+    "key_unfit": "A key in Vault is of another kind: it must be derived, and not exportable.",
+    "login_refused": "Vault doesn't let us log in: see that role and credentials are the right ones, and still good.",
+    "not_initialized": "Vault isn't initialized: its operators have to do that.",
+    "overloaded": "Vault has too much to do: see its rate limits.",
+    "sealed": "Vault is sealed: unseal it; the server needs no restart then.",
+    "slow": "Vault doesn't answer in time: see what it is waiting for, and the network between.",
+    "standby": "A standby of Vault answers, and doesn't hand requests on: name the cluster's address.",
+    "unreachable": "Vault can't be reached: start it, or correct BILLFOLD_VAULT_ADDRESS.",
+    "untrusted": "Vault's certificate isn't one that we trust: name its authority in BILLFOLD_VAULT_CA_FILE.",
+}
+
+
+async def examine_vault(settings: Settings) -> list[Check]:
+    """Log in as a worker does, and see what that may; no check where no Vault is named."""
+    if settings.vault_address is None:
+        return []
+    kept = Path(settings.data_dir) / "vault" / "secret-id-data"
+    if settings.vault_secret_id_wrapped and not (kept.exists() and settings.keyring_path.exists()):
+        return [Check("vault", "ok", "Its secret id is still wrapped; the first start unwraps it.")]
+    # Nothing is sealed by this where nothing is wrapped, and doctor makes no keyring.
+    key = open_keyring(settings).derive("vault secret ids") if settings.vault_secret_id_wrapped else bytes(32)
+    backend = open_vault(settings, "data", sealing_key=key)
+    try:
+        return [await _judge(backend, needed=settings.key_backend == "vault")]
+    finally:
+        await backend.close()
+
+
+async def _judge(backend: VaultBackend, *, needed: bool) -> Check:
+    if not await _may(backend, "data"):
+        return Check("vault", "fail" if needed else "warn", _MENDED[backend.cause or "unreachable"])
+    if await _may(backend, "cards"):
+        sentence = "Vault lets the API's workers open cards, too: give the decryptor a role of its own."
+        return Check("vault", "warn", sentence)
+    return Check("vault", "ok", "Vault answers, lets us in, and allows what is needed.")
+
+
+async def _may(backend: VaultBackend, domain: Domain) -> bool:
+    """Tell whether a key could be used, by looking at one that isn't there."""
+    try:
+        await backend.versions(TenantKey(uuid4(), domain))
+    except SealBroken:
+        return True
+    except errors.KeysUnavailable:
+        return False
+    return True
