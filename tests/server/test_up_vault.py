@@ -17,6 +17,7 @@ from billfold_server.db.embedded.locks import is_locked
 from billfold_server.serving.vault.files import Files
 from tests.openbao import binary
 from tests.postgres import binaries
+from tests.server.tokens.banks import IBAN
 from tests.server.upping import Up, data_dirs, until
 
 
@@ -74,18 +75,26 @@ class TestAServerOnVault:
         party = client.make("/v1/parties", kind="person", name="Grace Hopper", email="grace@example.com")
         first, second = (client.make("/v1/wallets", party_id=party, currencies=["EUR"]) for _ in range(2))
         client.make("/v1/top-ups", wallet_id=first, amount={"amount_minor": 1000, "currency": "EUR"})
+        account = {"kind": "bank_account", "bank_account": {"iban": IBAN, "holder": "Grace Hopper"}, "party_id": party}
+        client.make("/v1/vault-tokens", **account)
         root = hvac.Client(files.address, token=files.root_token.read_text())
         root.sys.seal()
         assert client.get(f"/v1/parties/{party}").json()["name"] == "Grace Hopper"
         (worker,) = running(up, "billfold_server.serving.worker")
-        os.kill(worker, signal.SIGKILL)
+        (decryptor,) = running(up, "billfold_server.serving.decrypting")
+        for each in (worker, decryptor):
+            os.kill(each, signal.SIGKILL)
         until(lambda: running(up, "billfold_server.serving.worker") not in ([], [worker]) and up.answers())
         until(lambda: keys_of(up) == "sealed")
 
         transfer = {"from_wallet_id": first, "to_wallet_id": second}
         client.make("/v1/transfers", **transfer, amount={"amount_minor": 10, "currency": "EUR"})
         ada = {"kind": "person", "name": "Ada Lovelace"}
-        for call in (partial(client.get, f"/v1/parties/{party}"), partial(client.post, "/v1/parties", ada)):
+        for call in (
+            partial(client.get, f"/v1/parties/{party}"),
+            partial(client.post, "/v1/parties", ada),
+            partial(client.post, "/v1/vault-tokens", account),
+        ):
             began = time.monotonic()
             answer = call()
             assert time.monotonic() - began < 2
@@ -99,6 +108,7 @@ class TestAServerOnVault:
         os.kill(program, signal.SIGKILL)
         until(lambda: client.get(f"/v1/parties/{party}").status_code == 200)
         assert client.post("/v1/parties", ada).status_code == 201
+        until(lambda: client.post("/v1/vault-tokens", account).status_code == 201)
 
         up.end(signal.SIGKILL)
         until(lambda: not is_locked(files.running))
