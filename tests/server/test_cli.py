@@ -149,8 +149,18 @@ class TestTheDoctor:
         keyring.chmod(0o644)
         assert self._verdict("keyring", data_dir) == "warn"
 
-    def _verdict(self, name: str, data_dir: Path) -> str:
-        done = billfold("doctor", "--json", f"--data-dir={data_dir}", "--port=0")
+    def test_looks_where_the_keys_are(self, data_dir: Path, database: str):
+        """Beside the database they are well; in it, whoever copies that has them, which is told."""
+        beside = {"BILLFOLD_DATABASE_URL": database}
+        billfold(f"--data-dir={data_dir}", "tenants", "list", **beside)
+        assert self._verdict("key_store", data_dir, **beside) == "ok"
+        within = beside | {"BILLFOLD_KEY_STORE_URL": database}
+        assert self._verdict("key_store", data_dir, **within) == "fail"
+        billfold(f"--data-dir={data_dir}", "tenants", "list", **within)
+        assert self._verdict("key_store", data_dir, **within) == "warn"
+
+    def _verdict(self, name: str, data_dir: Path, **variables: str) -> str:
+        done = billfold("doctor", "--json", f"--data-dir={data_dir}", "--port=0", **variables)
         (verdict,) = {check["verdict"] for check in json.loads(done.stdout)["checks"] if check["name"] == name}
         return str(verdict)
 

@@ -83,6 +83,22 @@ class TestAServer:
         assert up.welcome["embedded"] is True
         assert up.welcome["warnings"] == []
 
+    def test_keeps_keys_apart_from_what_they_open(self, up: Up):
+        """The keys lie wrapped in a database of their own; the tenants' has none."""
+        # A token is signed, and the key that does it is sealed.
+        client = (up.welcome["client_id"], up.welcome["client_secret"])
+        asked = httpx.post(up.welcome["token_url"], data={"grant_type": "client_credentials"}, auth=client)
+        assert asked.status_code == 200
+        server = EmbeddedPostgres(up.data_dir)
+        server.start()
+        try:
+            wrapped = "SELECT FROM billfold_keys.subject_keys WHERE wrapped IS NOT NULL"
+            assert query(server.dsn("billfold_keys"), wrapped)
+            theirs = "SELECT FROM pg_catalog.pg_class WHERE relname IN ('subject_keys', 'key_epochs')"
+            assert not query(server.dsn("billfold"), theirs)
+        finally:
+            server.stop()
+
     def test_keeps_the_credentials_for_its_owner_alone(self, up: Up):
         """The file of the sandbox's credentials is closed to others, and reads as variables of a shell."""
         file = Path(up.welcome["credentials_file"])

@@ -283,10 +283,14 @@ def follow_embedded(settings: Settings, admin_url: Secret) -> Settings:
     port = urlsplit(admin_url.reveal()).port
     assert settings.database_url is not None, "it has been found"
     changed = {"admin_database_url": admin_url, "database_url": _at_port(settings.database_url, port)}
-    if settings.key_store_url is not None and settings.key_store_admin_url is None:
-        # Nobody has named another key store, so it is in the same embedded PostgreSQL.
+    if settings.key_store_url is not None and _address(settings.key_store_url) == _address(settings.database_url):
         changed["key_store_url"] = _at_port(settings.key_store_url, port)
     return msgspec.structs.replace(settings, **changed)
+
+
+def _address(url: Secret) -> str:
+    """Return host and port of a URL."""
+    return urlsplit(url.reveal()).netloc.rpartition("@")[2]
 
 
 def _at_port(url: Secret, port: int | None) -> Secret:

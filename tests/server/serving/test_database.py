@@ -82,3 +82,12 @@ class TestADatabase:
         after = follow_embedded(before, admin)
         assert after.database_url == Secret("postgresql://app:pw@127.0.0.1:20002/billfold?sslmode=disable")
         assert after.admin_database_url == admin
+        for keys, then in [
+            (
+                "postgresql://keys:pw@127.0.0.1:20001/billfold_keys",
+                "postgresql://keys:pw@127.0.0.1:20002/billfold_keys",
+            ),
+            ("postgresql://keys:pw@db.internal/keys", "postgresql://keys:pw@db.internal/keys"),
+        ]:
+            elsewhere = msgspec.structs.replace(before, key_store_url=Secret(keys))
+            assert follow_embedded(elsewhere, admin).key_store_url == Secret(then)
