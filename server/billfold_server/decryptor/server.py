@@ -85,7 +85,12 @@ class Server:
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            connection, _ = await loop.sock_accept(listener)
+            try:
+                connection, _ = await loop.sock_accept(listener)
+            except OSError:
+                # Too many files are open, as a rule; those who ask wait for that long, and are let in then.
+                await asyncio.sleep(_DRAIN_S)
+                continue
             if not is_ours(connection) or len(self._conversations) >= _MOST_CONNECTIONS:
                 _log.warning("a connection to the decryptor is refused")
                 connection.close()

@@ -36,16 +36,18 @@ class OnDemand:
         self._settings = settings
         self._once = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._stopped = False
         self._there = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
 
     async def wake(self) -> None:
-        """See that there is a decryptor, or that everything was tried."""
-        if self._there.is_set():
+        """See that there is a decryptor, or that everything was tried; what failed is tried anew by who asks next."""
+        if self._there.is_set() and (self._stopped or (self._thread is not None and self._thread.is_alive())):
             return
         with self._once:
-            if self._thread is None:
+            if not self._stopped and (self._thread is None or not self._thread.is_alive()):
+                self._there.clear()
                 self._thread = threading.Thread(target=self._run, name="watch-decryptor", daemon=True)
                 self._thread.start()
         await asyncio.to_thread(self._there.wait)
@@ -53,8 +55,10 @@ class OnDemand:
     def stop(self) -> None:
         """End it, if it was started."""
         with self._once:
+            self._stopped = True
             thread = self._thread
         if thread is None:
+            self._there.set()
             return
         self._there.wait()
         if self._loop is not None and self._stop is not None and thread.is_alive():

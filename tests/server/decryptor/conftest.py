@@ -11,9 +11,10 @@ from billfold_server.decryptor.cvcs import Cvcs
 from billfold_server.decryptor.handling import Handling
 from billfold_server.keys.service import Keys
 from tests.keystores import Owner, key_store_urls, keyring, new_keys, owner, store
+from tests.openbao import openbao
 from tests.server.decryptor.sealing import Vault
 
-__all__ = ["cvcs", "handling", "key_store_urls", "keyring", "new_keys", "owner", "store", "vault"]
+__all__ = ["cvcs", "handling", "key_store_urls", "keyring", "new_keys", "openbao", "owner", "store", "vault"]
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The decryptor as a process: what happens when it dies, hangs, is full, or somebody else sits at its socket."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -25,8 +26,10 @@ from billfold_server.keys.service import open_keyring
 from billfold_server.serving.on_demand import OnDemand
 from billfold_server.settings import Secret, Settings
 from tests.keystores import StoreUrls
+from tests.openbao import OpenBao
 from tests.postgres import in_own_loop
 from tests.server.decryptor.sealing import CARD, ISSUER, Vault, Worker, opened
+from tests.server.keys.vault.kit import approle
 from tests.server.upping import until
 
 
@@ -345,6 +348,22 @@ time.sleep(60)
 """
 
 
+class TestOneThatCantStart:
+    async def test_is_tried_again_by_who_asks_next(self, settings: Settings, tmp_path: Path) -> None:
+        """What was in the way once isn't for ever."""
+        own = Settings(data_dir=str(tmp_path / "later"), key_store_url=settings.key_store_url)
+        looked_after = OnDemand(own)
+        await looked_after.wake()
+        (tmp_path / "later").mkdir(mode=0o700)
+        worker = Worker(own)
+        worker.client.wake = looked_after.wake
+        try:
+            assert await worker.status()
+        finally:
+            await worker.client.aclose()
+            await asyncio.to_thread(looked_after.stop)
+
+
 class TestAKeyStoreThatIsDown:
     async def test_is_answered_for_within_two_seconds(self, tmp_path: Path) -> None:
         """The process stays, says so, and needs no restart."""
@@ -364,3 +383,37 @@ class TestAKeyStoreThatIsDown:
             finally:
                 await worker.client.aclose()
                 await asyncio.to_thread(looked_after.stop)
+
+
+class TestAVaultThatIsSealed:
+    async def test_is_answered_for_within_two_seconds_and_used_again(
+        self, key_store_urls: StoreUrls, openbao: OpenBao, tmp_path: Path
+    ) -> None:
+        """What needs Vault is refused, what doesn't goes on, and nothing is restarted."""
+        own = Settings(
+            data_dir=str(tmp_path),
+            key_store_url=Secret(key_store_urls.own),
+            key_backend="vault",
+            vault_address=openbao.url,
+            **approle(openbao, tmp_path, "billfold-decryptor"),
+        )
+        looked_after = OnDemand(own)
+        await looked_after.wake()
+        known, new = await Worker(own).ready(), Worker(own)
+        try:
+            pid = (await known.status()).pid
+            with openbao.sealed():
+                began = time.monotonic()
+                with pytest.raises(errors.KeysUnavailable):
+                    await new.ready()
+                assert time.monotonic() - began < 2
+                assert await known.take_in(known.card())
+            while not new.keys:
+                with contextlib.suppress(errors.KeysUnavailable):
+                    await new.ready()
+            assert await new.take_in(new.card())
+            assert (await new.status()).pid == pid
+        finally:
+            await known.client.aclose()
+            await new.client.aclose()
+            await asyncio.to_thread(looked_after.stop)
