@@ -1,44 +1,53 @@
-"""What the vault does for a person who asks what is known of them, or to be forgotten.
-
-A card's number isn't exported: it goes out by detokenization alone, to whoever may, and encrypted.
-"""
+"""What the vault does for a person who asks what is known of them, or to be forgotten."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
+import msgspec
+
+from billfold.contract.tokens import VaultTokenKind
 from billfold_server.db.personal import Erasing, Exported, Subject, SubjectProvider, to_plain
+from billfold_server.decryptor.service import Given, Outgoing
 from billfold_server.http.routing import Call
 from billfold_server.tenancy.transaction import TenantTx
-from billfold_server.tokens import service
+from billfold_server.tokens import queries, service, vault
 from billfold_server.tokens.rows import TokenRow
 
 __all__ = ["SUBJECTS"]
 
 
 async def _tokens(call: Call, subject: Subject, after: UUID | None, limit: int) -> Sequence[Exported]:
+    """Return what tokens of a person stand for. Of a card there is what may be shown: nobody here can read more."""
     async with call.tx() as tx:
-        rows = await service.list_of_party(tx, subject.party_id, before=after, limit=limit)
-    return [Exported(kind="vault_token", key=row.place, data=_data(row)) for row in rows]
+        found = await queries.list_of_party(tx, subject.party_id, after=after, limit=limit)
+    opened = [row for row, _ in found if row.kind is not VaultTokenKind.CARD and row.value is not None]
+    values: dict[UUID, Any] = {}
+    if opened:
+        asked = [Outgoing(token_id=row.id, kind=row.kind.value, sealed=row.value or b"") for row in opened]
+        answers = await vault.decryptor_of(call.services).give_out(call.tenant, asked)
+        for row, answer in zip(opened, answers, strict=True):
+            if isinstance(answer, Given) and answer.plain is not None:
+                values[row.id] = _read(row, answer.plain)
+    return [
+        Exported(
+            kind="vault_token",
+            key=row.place,
+            data={**to_plain(row.to_response(now, fingerprint=False)), "value": values.get(row.id)},
+        )
+        for row, now in found
+    ]
 
 
-def _data(row: TokenRow) -> Mapping[str, object]:
-    data: Mapping[str, object] = to_plain(
-        {
-            "id": row.wire_id,
-            "kind": row.kind,
-            "personal_type": row.personal_type,
-            "masked": row.masked,
-            "metadata": row.metadata,
-            "created_at": row.created_at,
-        }
-    )
-    return data
+def _read(row: TokenRow, plain: bytes) -> Any:
+    return msgspec.json.decode(plain) if row.kind is VaultTokenKind.BANK_ACCOUNT else plain.decode()
 
 
 async def _erase(tx: TenantTx, erasing: Erasing) -> Mapping[str, int]:
+    """Blank everything that tokens say of somebody; from then on they are answered with ``token_forgotten``."""
     party_id = erasing.subject.party_id
-    return {"vault_tokens": await service.forget(tx, erasing.caller, party_id, now=erasing.now, reason=erasing.reason)}
+    number = await service.forget(tx, erasing.caller, party_id, now=erasing.now, reason=erasing.reason)
+    return {"vault_tokens": number}
 
 
 SUBJECTS: Final = SubjectProvider(room="tokens", export=(_tokens,), erase=_erase)

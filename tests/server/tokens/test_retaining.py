@@ -10,10 +10,13 @@ import pytest
 from billfold import ids
 from billfold.ids import Prefix
 from billfold_server.db.jobs import NewJob, enqueue
+from billfold_server.db.personal import Exported, Subject
 from billfold_server.decryptor.values import purpose_of
+from billfold_server.http.routing import Call
 from billfold_server.keys.service import open_keys
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tokens import service
+from billfold_server.tokens.subjects import SUBJECTS
 from billfold_server.tokens.tasks import REINDEX, RETAIN
 from tests.callers import CALLER
 from tests.live import LiveServer
@@ -139,3 +142,26 @@ def rotate(live: LiveServer, kind: Any, personal_type: str) -> None:
             await keys.close()
 
     live.run(run())
+
+
+class TestAPersonWhoAsks:
+    def test_is_told_of_every_token(self, live: LiveServer, bank: Bank) -> None:
+        """Accounts and other values as they are, a card by what may be shown; each once, page by page."""
+        party = bank.party()
+        made = [bank.account(party_id=party), bank.card(party_id=party), bank.personal(party_id=party)]
+
+        async def export() -> list[Exported]:
+            tenant = await live.services.registry.get("alpha")
+            call = Call(
+                services=live.services, caller=CALLER, request_id="", method="", path="", headers={}, base_url="",
+                tenant_or_none=tenant,
+            )  # fmt: skip
+            subject = Subject(party_id=ids.decode(Prefix.PARTY, party))
+            (part,) = SUBJECTS.export
+            found = list(await part(call, subject, None, 2))
+            return found + list(await part(call, subject, found[-1].key, 2))
+
+        told = [each.data for each in live.run(export())]
+        assert [each["id"] for each in told] == [each["id"] for each in made]
+        assert (told[0]["value"]["iban"], told[2]["value"]) == (IBAN, "12345678901")
+        assert (told[1]["value"], told[1]["card"]) == (None, made[1]["card"])
