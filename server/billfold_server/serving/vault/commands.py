@@ -15,7 +15,7 @@ ReadSettings = Callable[[], Settings]
 
 @click.group()
 def vault() -> None:
-    """Tell the operators of a Vault what to set up."""
+    """Print the policies that a Vault needs."""
 
 
 @vault.command()
