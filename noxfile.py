@@ -110,6 +110,14 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def keys_soak(session: nox.Session) -> None:
+    """Rotate the keys of a million subjects while others read, and kill who does it; takes a quarter of an hour."""
+    test = "tests/server/keys/test_rotating_under_load.py"
+    env = {"BILLFOLD_SOAK": "1"}
+    _python(session, "-m", "pytest", "-s", "--timeout=3600", *(session.posargs or [test]), env=env)
+
+
+@nox.session(venv_backend="none")
 def openapi(session: nox.Session) -> None:
     """Compare the committed contract with the code and validate it; ``nox -s openapi -- --write`` exports it anew."""
     if not session.posargs and not (ROOT / OPENAPI).is_file():

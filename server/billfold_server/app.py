@@ -8,7 +8,6 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -315,15 +314,11 @@ def _add_background(services: Services) -> None:
     services.rooms["jobs"] = runner
     services.rooms[discovery_routes.SERVED] = frozenset(operation.path for operation in operations())
     services.rooms["people"] = People(services.keyring, revoke_grants)
-    services.rooms["keeper"] = Keeper(services.keys, rotate_after=_rotate_after(services.settings))
+    services.rooms["keeper"] = Keeper(services.keys, rotate_days=services.settings.key_rotation_days)
     services.rooms["privacy"] = Privacy(INVENTORIES, SUBJECTS)
     services.rooms["pages"] = Pages(services.keyring, services.clock, services.settings.base_url)
     services.rooms[docs.DOCUMENTS] = docs.Documents(lambda: ROOMS)
     services.rooms["background"] = Background(services.database, active, relay, runner)
-
-
-def _rotate_after(settings: Settings) -> timedelta | None:
-    return None if settings.key_rotation_days is None else timedelta(days=settings.key_rotation_days)
 
 
 def _render_refusal(error: errors.ProblemError, request_id: str | None) -> tuple[int, bytes]:

@@ -60,6 +60,7 @@ class _Keys(Protocol):
     domain: Any
     counts: Counts[str]
     failures: Counts[str]
+    awaiting_rewrap: int
 
     @property
     def standing(self) -> _Standing:
@@ -143,6 +144,13 @@ class Metrics:
             registry=self.registry,
             multiprocess_mode="livemin",
         )
+        self._awaiting = Gauge(
+            "billfold_keys_awaiting_rewrap",
+            "Keys under a former epoch when this was last looked at, by whichever process works on them.",
+            ["domain"],
+            registry=self.registry,
+            multiprocess_mode="livemax",
+        )
         self._followed: list[_Keys] = []
         self._vault_calls = Counter(
             "billfold_vault_calls_total",
@@ -210,6 +218,7 @@ class Metrics:
             for reason, times in _taken(keys.failures).items():
                 self._keys_failed.labels(keys.domain, reason).inc(times)
             self._keys_available.labels(keys.domain).set(keys.standing.ok)
+            self._awaiting.labels(keys.domain).set(keys.awaiting_rewrap)
         tallies, self._tallies = self._tallies, {}
         for (method, route, status), tally in tallies.items():
             self._requests.labels(method, route, str(status)).inc(sum(tally.buckets))

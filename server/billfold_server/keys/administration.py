@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["KeyStoreUnsuitable", "check_store", "create_database", "prepare_store", "same_database"]
 
 _TIMEOUT_S: Final = 10.0
+_MAINTAIN_SINCE: Final = 17
+"""The version of PostgreSQL from which a role that doesn't own a table may be let vacuum it."""
 _LOCK: Final = 0x6B65_7973
 """The advisory lock under which one process at a time sets a store up."""
 
@@ -177,6 +179,9 @@ async def _grant(connection: "asyncpg.Connection[asyncpg.Record]", login: str) -
         f"REVOKE INSERT, UPDATE, DELETE ON {SCHEMA}.schema_version FROM {login}; "
         f"REVOKE ALL ON {SCHEMA}.store FROM {login}"
     )
+    if connection.get_server_version().major >= _MAINTAIN_SINCE:
+        # What was destroyed is vacuumed at once, not when PostgreSQL comes to it.
+        await connection.execute(f"GRANT MAINTAIN ON {SCHEMA}.subject_keys TO {login}")
     if await connection.fetchval(
         "SELECT pg_has_role(current_user, datdba, 'USAGE') FROM pg_catalog.pg_database "
         "WHERE datname = current_database()"

@@ -145,7 +145,7 @@ def shred(  # noqa: PLR0917 - click hands over one argument for each option
         await operation.approval.when(call, {"body": body})
         request = StoredRequest(operation_id=_SHRED, path={}, query=b"", body=call.body, if_match=None)
         try:
-            await services.approvals.admit(call, operation.approval.kind, request)
+            await services.approvals.admit(call, operation.approval, request)
         except errors.ApprovalRequired as waits:
             return _Asked(waits.approval_id)
         raise AssertionError("a request without a key of its own always waits")

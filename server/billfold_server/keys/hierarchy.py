@@ -97,6 +97,7 @@ class Keys:
         self.domain: Domain = domain
         self.limits = limits = limits or Limits()
         self.counts: Counter[str] = Counter()
+        self.awaiting_rewrap = 0
         self.failures: Counter[str] = Counter()
         self.standing = Health(ok=True)
         self.evictions = Evictions(store, self, stale_s=limits.stale_s, monotonic=monotonic)

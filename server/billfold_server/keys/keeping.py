@@ -18,7 +18,7 @@ from billfold import errors
 from billfold_server.keys import upkeep_queries
 from billfold_server.keys.hierarchy import Keys
 from billfold_server.keys.rewrapping import GRACE_S, Rewrap
-from billfold_server.keys.rotation import rotate
+from billfold_server.keys.rotation import FORBIDDEN, rotate
 from billfold_server.keys.rules import SealBroken
 
 __all__ = ["Keeper"]
@@ -39,7 +39,7 @@ class Keeper:
 
     Args:
         keys: Whose store, backends and domain these are.
-        rotate_after: How old an epoch may become before another one takes its place; None is as old as it likes.
+        rotate_days: How old an epoch may become before another one takes its place; None is as old as it likes.
         poll_s: How often it looks.
         grace_s: See ``rewrapping.GRACE_S``.
     """
@@ -48,16 +48,16 @@ class Keeper:
         self,
         keys: Keys,
         *,
-        rotate_after: timedelta | None = None,
+        rotate_days: int | None = None,
         poll_s: float = _POLL_S,
         grace_s: float = GRACE_S,
     ) -> None:
         self._keys = keys
-        self._rotate_after = rotate_after
+        self._rotate_after = None if rotate_days is None else timedelta(days=rotate_days)
         self._poll_s = poll_s
         self._grace_s = grace_s
         self._let_go_at = datetime.now(UTC) + _LET_GO_EVERY
-        self.waiting = 0
+        self._must_not = False
 
     async def run(self) -> None:
         """Look and work, until cancelled."""
@@ -91,7 +91,7 @@ class Keeper:
             waiting += left or 0
             if left == 0:
                 done.add(row["tenant_id"])
-        self.waiting = waiting
+        self._keys.awaiting_rewrap = waiting
         if now >= self._let_go_at:
             # Versions whose last process died before it could let them go.
             self._let_go_at = now + _LET_GO_EVERY
@@ -110,7 +110,7 @@ class Keeper:
                 return None
             try:
                 if old:
-                    await rotate(keys.store, keys.backends, tenant_id, keys.domain)
+                    await rotate(keys.store, keys.backends, tenant_id, keys.domain, as_far_as_allowed=True)
                 rewrap = Rewrap(keys.store, keys.backends, tenant_id, keys.domain, idle=_IDLE)
                 return (await rewrap.run(for_s=_SLICE_S)).left
             except (errors.Unavailable, SealBroken) as error:
@@ -119,8 +119,16 @@ class Keeper:
 
     async def _let_go(self, tenant_id: UUID) -> None:
         keys = self._keys
+        if self._must_not:
+            return
         try:
             await Rewrap(keys.store, keys.backends, tenant_id, keys.domain).let_go()
+        except errors.KeysUnavailable as error:
+            if error.reason != FORBIDDEN:
+                _log.warning("old versions can't be let go now", tenant=str(tenant_id), why=error.reason)
+            elif not self._must_not:
+                self._must_not = True
+                _log.info("old versions are let go by whoever may: billfold keys rewrap --all")
         except (errors.Unavailable, SealBroken) as error:
             _log.warning("old versions can't be let go now", tenant=str(tenant_id), why=type(error).__name__)
 

@@ -29,12 +29,14 @@ from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["ROTATED", "Rotated", "backend_of", "rotate", "rotate_as_asked", "tell_rotated"]
+__all__ = ["FORBIDDEN", "ROTATED", "Rotated", "backend_of", "rotate", "rotate_as_asked", "tell_rotated"]
 
 ROTATED: Final = "data_keys.rotated"
 """The event, and the action in the audit."""
 
 _ROUNDS: Final = 5
+FORBIDDEN: Final = "forbidden"
+"""The reason of a backend that doesn't let this process do something."""
 
 
 class Rotated(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +56,13 @@ class Rotated(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def rotate(
-    store: KeyStore, backends: Backends, tenant_id: UUID, domain: Domain, *, to: BackendName | None = None
+    store: KeyStore,
+    backends: Backends,
+    tenant_id: UUID,
+    domain: Domain,
+    *,
+    to: BackendName | None = None,
+    as_far_as_allowed: bool = False,
 ) -> Rotated:
     """Give a tenant a new version of its key and a new epoch, which all processes use within seconds.
 
@@ -64,6 +72,8 @@ async def rotate(
         tenant_id: Whose.
         domain: In which domain.
         to: In which backend; where the tenant's newest epoch is, unless it is said.
+        as_far_as_allowed: Whether the epoch alone will do where the backend lets only its operators rotate keys, as
+            Vault does by the policies that we name.
 
     Raises:
         errors.KeysUnavailable: The key store or the backend is away.
@@ -73,7 +83,11 @@ async def rotate(
     for _ in range(_ROUNDS):
         backend = backends.named(to or await backend_of(store, backends, tenant_id, domain))
         await backend.ensure(key)
-        await backend.rotate(key)
+        try:
+            await backend.rotate(key)
+        except errors.KeysUnavailable as error:
+            if not as_far_as_allowed or error.reason != FORBIDDEN:
+                raise
         epoch_id = ids.uuid7()
         bound_to = rules.bound_epoch(tenant_id, domain, epoch_id)
         wrapped = await backend.wrap(key, secrets.token_bytes(KEY_BYTES), bound_to)
@@ -100,7 +114,7 @@ async def rotate_as_asked(call: Call, keys: Keys, body: RotateDataKeys) -> DataK
     """
     tenant_id = call.tenant.id
     domains = DOMAINS if body.domain is None else (msgspec.convert(body.domain.value, Domain),)
-    made = [await rotate(keys.store, keys.backends, tenant_id, domain) for domain in domains]
+    made = [await rotate(keys.store, keys.backends, tenant_id, domain, as_far_as_allowed=True) for domain in domains]
     keys.evict(tenant_id, None)
     async with call.tx() as tx:
         await tell_rotated(tx, call.caller, made, reason=body.reason)

@@ -1,5 +1,6 @@
 """Forgets a party for good: its keys are destroyed in every domain, so what lies under them is noise everywhere."""
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable
 from typing import Final
 from uuid import UUID
@@ -62,7 +63,13 @@ async def shred(call: Call, keys: Keys, party_id: UUID, reason: str) -> Reply[Fo
         return forgotten
 
     reply: Reply[ForgottenSubject] = await idempotency.once(call, write)
+    _tidying.add(task := asyncio.create_task(tidy(keys.store)))
+    task.add_done_callback(_tidying.discard)
     return reply
+
+
+_tidying: Final[set[asyncio.Task[bool]]] = set()
+"""What is under way; the event loop itself holds tasks weakly."""
 
 
 async def forgotten_by_tenants(

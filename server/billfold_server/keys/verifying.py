@@ -95,22 +95,25 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _COLUMNS: Final = """
-SELECT c.table_name AS table, c.column_name AS column, (
-    SELECT string_agg(format('%I::text', k.column_name), ' || '' '' || ' ORDER BY k.ordinal_position)
-    FROM information_schema.table_constraints AS t
-    JOIN information_schema.key_column_usage AS k USING (constraint_schema, constraint_name)
-    WHERE t.table_schema = c.table_schema AND t.table_name = c.table_name AND t.constraint_type = 'PRIMARY KEY'
+SELECT c.relname AS table, a.attname AS column, (
+    SELECT string_agg(format('%I::text', k.attname), ' || '' '' || ' ORDER BY p.place)
+    FROM pg_catalog.pg_index AS i CROSS JOIN LATERAL unnest(i.indkey) WITH ORDINALITY AS p (number, place)
+    JOIN pg_catalog.pg_attribute AS k ON k.attrelid = c.oid AND k.attnum = p.number
+    WHERE i.indrelid = c.oid AND i.indisprimary
 ) AS row
-FROM information_schema.columns AS c JOIN information_schema.tables AS b
-    ON b.table_schema = c.table_schema AND b.table_name = c.table_name AND b.table_type = 'BASE TABLE'
-WHERE c.table_schema = $1 AND c.data_type = 'bytea' ORDER BY 1, 2
+FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid
+WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+    AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid = 'bytea'::regtype
+    AND has_column_privilege(c.oid, a.attnum, 'SELECT')
+ORDER BY 1, 2
 """
 
 
 async def sealed_columns(connection: Any, schema: str) -> list[SealedColumn]:
     """Return every column of a schema that may hold sealed values: those of bytes, in tables with a primary key.
 
-    Whatever the rooms say of their columns, none is passed over.
+    Whatever the rooms say of their columns, none is passed over that we may read.
     """
     rows = await connection.fetch(_COLUMNS, schema)
     return [SealedColumn(row["table"], row["column"], row["row"]) for row in rows if row["row"] is not None]

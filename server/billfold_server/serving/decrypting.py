@@ -24,7 +24,7 @@ from billfold_server.decryptor.hardening import close_to_others, frames_of, keep
 from billfold_server.decryptor.server import Server
 from billfold_server.decryptor.service import SECRET, folder_of
 from billfold_server.http.logs import configure_logs
-from billfold_server.keys.service import open_keyring, open_keys
+from billfold_server.keys.service import Keeper, open_keyring, open_keys
 from billfold_server.serving.explaining import explain
 from billfold_server.serving.orders import Orders, Report, settings_of
 from billfold_server.settings import Settings
@@ -52,7 +52,8 @@ async def _live(settings: Settings, channel: socket.socket, *, memory_locked: bo
     )
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    works = [asyncio.create_task(each) for each in (server.serve(), keys.run(), _sweep(cvcs))]
+    keeper = Keeper(keys, rotate_days=settings.key_rotation_days)
+    works = [asyncio.create_task(each) for each in (server.serve(), keys.run(), keeper.run(), _sweep(cvcs))]
     parent = asyncio.create_task(_watch(channel))
     stopping = asyncio.create_task(stop.wait())
     try:

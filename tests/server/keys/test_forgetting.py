@@ -18,13 +18,15 @@ from billfold import errors, ids
 from billfold.ids import Prefix
 from billfold_server.app import open_services
 from billfold_server.db.embedded import DEFAULT_MAJOR, EmbeddedPostgres
-from billfold_server.keys.commands import keys as keys_command
+from billfold_server.keys import commands
 from billfold_server.keys.service import Place, open_keys
+from billfold_server.keys.shredding import tidy
 from billfold_server.people.roles import allowed_scopes
 from billfold_server.tenancy.context import TenantRef
 from tests.live import LiveServer
 from tests.postgres import binaries, create_database, drop_database, query
 from tests.server.identity.flows import add_app, add_person, tokens_of
+from tests.server.people.persons import Person, a_person, an_operator, enrol
 from tests.tenants import manifest
 
 SLUG = "forgetting"
@@ -41,6 +43,7 @@ class Bank:
         self.admin = live.settings.admin_database_url.reveal()  # type: ignore[union-attr]
         self.notes = f"{self.tenant.schema}.notes"
         query(self.admin, f"CREATE TABLE {self.notes} (id uuid PRIMARY KEY, text bytea, card bytea)")
+        query(self.admin, f"GRANT SELECT ON {self.notes} TO {self.tenant.runtime_role}")
         self._app = add_app(live, SLUG, "client_secret_basic", login_realm="staff", scopes=SCOPES)
 
     def person(self, *roles: str) -> httpx.Client:
@@ -109,7 +112,7 @@ class Bank:
     def invoke(self, *words: str, answers: str = "") -> Result:
         """Call a command as ``billfold keys`` does."""
         opening = partial(open_services, self.live.settings)
-        return CliRunner().invoke(keys_command, words, obj=opening, input=answers)
+        return CliRunner().invoke(commands.keys, words, obj=opening, input=answers)
 
 
 def shred(client: httpx.Client, party: str, key: str | None = None) -> httpx.Response:
@@ -252,3 +255,122 @@ def _verified(bank: Bank, party: str, restored: str, *, exit_code: int = 0) -> d
     assert done.exit_code == exit_code, (done.output, done.exception)
     report: dict[str, Any] = json.loads(done.stdout)
     return report
+
+
+@pytest.fixture(scope="module")
+def maker(bank: Bank) -> Person:
+    """Somebody with both roles, who can sign in."""
+    person = a_person(bank.live, SLUG, realm="staff", roles=("operator", "approver"))
+    enrol(person)
+    return person
+
+
+@pytest.fixture(scope="module")
+def second(bank: Bank) -> Person:
+    """Another one."""
+    person = a_person(bank.live, SLUG, realm="staff", roles=("approver",))
+    enrol(person)
+    return person
+
+
+def typed(person: Person) -> str:
+    """Return what somebody types to show who they are."""
+    return f"{person.password}\n{person.code()}\n"
+
+
+class TestAtTheCommandLine:
+    def test_two_people_destroy_a_partys_keys(self, bank: Bank, maker: Person, second: Person) -> None:
+        """Each shows who they are; who has asked can't agree, whatever their roles, and the other one can."""
+        party = bank.party()
+        words = ["shred", "--tenant", SLUG, "--party", party, "--reason", "asked for it", "--as", maker.name, "--json"]
+        asked = bank.invoke(*words, answers=typed(maker))
+        assert asked.exit_code == 0, (asked.output, asked.exception)
+        approval = json.loads(asked.stdout.splitlines()[-1])["approval_id"]
+        approve = ["approve", approval, "--tenant", SLUG, "--json", "--as"]
+        own = bank.invoke(*approve, maker.name, answers=typed(maker))
+        assert isinstance(own.exception, errors.MakerMayNotDecide)
+        assert bank.read(party)
+        done = bank.invoke(*approve, second.name, answers=typed(second))
+        assert done.exit_code == 0, (done.output, done.exception)
+        decided = json.loads(done.stdout.splitlines()[-1])
+        assert (decided["status"], decided["outcome_status"], decided["decided_by"]) == (
+            "executed",
+            200,
+            second.user_id,
+        )
+        bank.live.run(bank.live.services.keys.evictions._look())
+        with pytest.raises(errors.SubjectForgotten):
+            bank.read(party)
+
+    def test_nobody_asks_without_the_role(self, bank: Bank, second: Person) -> None:
+        """Who may only approve asks for nothing."""
+        words = ["shred", "--tenant", SLUG, "--party", bank.party(), "--reason", "x", "--as", second.name]
+        assert isinstance(bank.invoke(*words, answers=typed(second)).exception, errors.InsufficientScope)
+
+    def test_two_operators_destroy_all_keys_of_a_tenant(self, bank: Bank, live: LiveServer) -> None:
+        """The tenant must be suspended first, and one operator alone gets nowhere."""
+        slug, operators = "doomed_keys", [an_operator(live) for _ in range(2)]
+        for each in operators:
+            enrol(each)
+        live.add_tenant(manifest(slug))
+        tenant = live.run(live.services.registry.get(slug))
+        live.run(live.services.keys.sealer(tenant))
+        destroy = ["destroy", "--tenant", slug, "--reason", "left us", "--json", "--as", operators[0].name]
+        early = bank.invoke(*destroy, answers=typed(operators[0]))
+        assert isinstance(early.exception, errors.TenantStateRefuses)
+        live.run(live.services.tenants.suspend(slug, reason="left us"))
+        asked = bank.invoke(*destroy, answers=typed(operators[0]))
+        assert asked.exit_code == 0, (asked.output, asked.exception)
+        approve = ["approve", json.loads(asked.stdout.splitlines()[-1])["id"], "--platform", "--json", "--as"]
+        own = bank.invoke(*approve, operators[0].name, answers=typed(operators[0]))
+        assert isinstance(own.exception, errors.MakerMayNotDecide)
+        count = "SELECT count(*) FROM key_epochs WHERE tenant_id = $1"
+        assert live.run(live.services.keys.store.fetch(count, tenant.id))[0]["count"] == 1
+        done = bank.invoke(*approve, operators[1].name, answers=typed(operators[1]))
+        assert json.loads(done.stdout.splitlines()[-1])["state"] == "done", (done.output, done.exception)
+        assert live.run(live.services.keys.store.fetch(count, tenant.id))[0]["count"] == 0
+        listed = json.loads(bank.invoke("destructions", "--json").stdout)
+        assert [(each["slug"], each["state"]) for each in listed] == [(slug, "done")]
+
+    def test_status_rotation_and_rewrap_are_shown(self, bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As text and as JSON, and the audit knows who has rotated."""
+        monkeypatch.setattr(commands, "GRACE_S", 0)
+        bank.party()
+        rotated = json.loads(bank.invoke("rotate", "--tenant", SLUG, "--reason", "drill", "--json").stdout)
+        assert [each["domain"] for each in rotated] == ["data", "cards"]
+        outcome = json.loads(bank.invoke("rewrap", "--tenant", SLUG, "--json").stdout)
+        assert all(each["left"] == 0 and each["moved"] > 0 for each in outcome)
+        shown = json.loads(bank.invoke("status", "--tenant", SLUG, "--json").stdout)
+        assert [(each["domain"], each["awaiting_rewrap"]) for each in shown["domains"]] == [("data", 0), ("cards", 0)]
+        text = bank.invoke("status", "--tenant", SLUG)
+        assert (text.exit_code, "Forgotten subjects" in text.stdout) == (0, True)
+        with bank.live.client(SLUG) as client:
+            records = client.get("/v1/audit-records", params={"action": "data_keys.rotated"}).json()["data"]
+        assert {record["reason"] for record in records} == {"drill"}
+
+    def test_the_inventory_says_where_keys_are_used(self, bank: Bank) -> None:
+        """Every sealed column with its counts, and every key with what it has sealed, destroyed ones too."""
+        party = bank.party()
+        found = json.loads(bank.invoke("export-inventory", "--tenant", SLUG, "--json").stdout)
+        columns = {f"{each['table']}.{each['column']}": each for each in found["columns"]}
+        assert columns["notes.card"]["domain"] == "cards"
+        assert columns["parties.sealed_profile"]["category"] is not None
+        of_party = {each["domain"]: each["values"] for each in found["keys"] if each["party_id"] == party}
+        assert of_party["cards"] == {"notes.card": 1}
+        assert of_party["data"]["notes.text"] == 1
+        assert any(each["forgotten_at"] is not None and each["values"] for each in found["keys"])
+
+
+class TestDestroyedRows:
+    def test_are_vacuumed_by_the_servers_own_login(self, bank: Bank) -> None:
+        """From PostgreSQL 17 the login may, and the table's dead rows are gone."""
+        live = bank.live
+
+        async def vacuumed() -> bool:
+            return await tidy(live.services.keys.store)
+
+        assert live.run(vacuumed())
+        seen = "SELECT vacuum_count FROM pg_stat_user_tables WHERE relname = 'subject_keys'"
+        version = query(bank.admin, "SHOW server_version_num")[0][0]
+        if int(version) >= 170_000:
+            assert query(bank.admin, seen)[0]["vacuum_count"] > 0

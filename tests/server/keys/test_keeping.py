@@ -1,0 +1,201 @@
+"""Keeping keys in the background, and backing the key store up and bringing it back."""
+
+import asyncio
+import os
+import stat
+from collections.abc import AsyncIterator, Callable, Collection
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+import pytest_asyncio
+
+from billfold import errors
+from billfold.contract.data_keys import KeyEpoch
+from billfold_server.db.embedded import EmbeddedPostgres
+from billfold_server.keys import backups, rules, upkeep_queries
+from billfold_server.keys.backends.registry import Backends
+from billfold_server.keys.keeping import Keeper
+from billfold_server.keys.rotation import rotate
+from billfold_server.keys.service import (
+    Keyring,
+    Keys,
+    KeyStore,
+    LocalBackend,
+    SealBroken,
+    TenantKey,
+    Wrapped,
+    prepare_store,
+)
+from billfold_server.keys.standing import standing
+from tests.keystores import Owner, StoreUrls, as_administrator
+from tests.postgres import create_database, drop_database
+from tests.server.keys.test_rewrapping import PLACE, all_open, sealed_by
+
+NewKeys = Callable[..., Keys]
+
+
+class TestAKeeper:
+    async def test_rewraps_what_lies_under_a_former_epoch(self, new_keys: NewKeys, owner: Owner) -> None:
+        """A rotation is followed through by whoever looks next, down to the version of the tenant key."""
+        keys = new_keys()
+        values = await sealed_by(keys, owner, 10)
+        await rotate(keys.store, keys.backends, owner.id, "data")
+        await Keeper(new_keys(), grace_s=0).look()
+        (domain,) = (await standing(keys.store, keys.backends, owner.id)).domains
+        assert [(epoch.number, epoch.subject_keys) for epoch in domain.epochs] == [(2, 10)]
+        assert domain.tenant_key_least == 2
+        assert await all_open(new_keys(), owner, values)
+
+    async def test_rotates_what_is_too_old(self, new_keys: NewKeys, owner: Owner, key_store_urls: StoreUrls) -> None:
+        """An epoch older than it may become is replaced, and one that isn't stays."""
+        keys = new_keys()
+        await sealed_by(keys, owner, 1)
+        await Keeper(keys, rotate_days=90, grace_s=0).look()
+        assert [each.number for each in await epochs(keys, owner)] == [1]
+        age = "UPDATE key_epochs SET created_at = created_at - interval '91 days' WHERE tenant_id = $1"
+        await as_administrator(key_store_urls, age, owner.id)
+        await Keeper(keys, rotate_days=90, grace_s=0).look()
+        assert [each.number for each in await epochs(keys, owner)] == [2]
+
+    async def test_leaves_a_tenant_to_whoever_works_for_it(self, new_keys: NewKeys, owner: Owner) -> None:
+        """One process at a time works for a tenant; where it ends, however it ends, another goes on."""
+        keys = new_keys()
+        await sealed_by(keys, owner, 3)
+        await rotate(keys.store, keys.backends, owner.id, "data")
+        async with keys.store.long() as connection:
+            await connection.fetchval(upkeep_queries.TRY_ALONE, str(owner.id), "data")
+            await Keeper(new_keys(), grace_s=0).look()
+            assert [each.number for each in await epochs(keys, owner)] == [1, 2]
+        await Keeper(new_keys(), grace_s=0).look()
+        assert [each.number for each in await epochs(keys, owner)] == [2]
+
+    async def test_works_for_its_own_domain_alone(self, new_keys: NewKeys, owner: Owner) -> None:
+        """A worker of the API doesn't touch the keys of cards."""
+        cards = new_keys(domain="cards")
+        await cards.sealer(owner)
+        await rotate(cards.store, cards.backends, owner.id, "cards")
+        await Keeper(new_keys(), grace_s=0).look()
+        assert [each.number for each in await epochs(cards, owner)] == [1, 2]
+
+
+async def epochs(keys: Keys, owner: Owner) -> list[KeyEpoch]:
+    """Return a tenant's epochs."""
+    (domain,) = (await standing(keys.store, keys.backends, owner.id)).domains
+    return list(domain.epochs)
+
+
+class Deployment:
+    """A key store of its own, with a keyring."""
+
+    def __init__(self, dsn: str, keyring: Keyring) -> None:
+        self.store = KeyStore(dsn)
+        self.keyring = keyring
+
+    def keys(self) -> Keys:
+        """Return what a process has."""
+        return Keys(self.store, Backends(LocalBackend(self.keyring, self.store)))
+
+
+@pytest_asyncio.fixture
+async def deployment(postgres: EmbeddedPostgres, keyring: Keyring) -> AsyncIterator[Deployment]:
+    """A deployment whose key store may go."""
+    admin = await asyncio.to_thread(create_database, postgres)
+    made = Deployment(await prepare_store(admin, keyring), keyring)
+    yield made
+    await made.store.close()
+    await asyncio.to_thread(drop_database, postgres, admin)
+
+
+async def nobody() -> AsyncIterator[tuple[UUID, Collection[UUID], str]]:
+    """Yield no forgotten subjects."""
+    none: tuple[UUID, Collection[UUID], str]
+    for none in ():
+        yield none
+
+
+class TestABackup:
+    async def test_brings_everything_back(self, deployment: Deployment, owner: Owner, tmp_path: Path) -> None:
+        """After the key store was lost, what was sealed before opens again."""
+        values = await sealed_by(deployment.keys(), owner, 50)
+        prints = (await deployment.keys().fingerprinter(owner, "email")).digests(b"ada")
+        made = await backups.back_up(deployment.store, deployment.keyring, tmp_path / "keys.jsonl")
+        async with deployment.store.tx() as connection:
+            for table in ("subject_keys", "purpose_keys", "key_epochs", "local_tenant_keys"):
+                await connection.execute(f"DELETE FROM {table}")  # noqa: S608
+        back = await backups.bring_back(
+            deployment.store, deployment.keyring, tmp_path / "keys.jsonl", forgotten=nobody()
+        )
+        assert (back.rows, back.forgotten_again) == (made.rows, 0)
+        keys = deployment.keys()
+        assert await all_open(keys, owner, values)
+        assert (await keys.fingerprinter(owner, "email")).digests(b"ada") == prints
+        assert (await keys.sealer(owner, next(iter(values)))).seal(PLACE, b"x")
+
+    async def test_is_one_file_that_the_next_replaces(
+        self, deployment: Deployment, owner: Owner, tmp_path: Path
+    ) -> None:
+        """No former generation is left beside it, its owner alone may read it, and it holds no usable key."""
+        path = tmp_path / "keys.jsonl"
+        await sealed_by(deployment.keys(), owner, 2)
+        first = await backups.back_up(deployment.store, deployment.keyring, path)
+        await sealed_by(deployment.keys(), owner, 2)
+        second = await backups.back_up(deployment.store, deployment.keyring, path)
+        assert second.rows == first.rows + 2
+        assert os.listdir(tmp_path) == ["keys.jsonl"]  # noqa: PTH208
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        other = Backends(LocalBackend(Keyring(b"o" * 32), deployment.store))
+        (row,) = await deployment.store.fetch(upkeep_queries.EPOCHS, owner.id, "data")
+        wrapped, bound_to = Wrapped(row["key_version"], row["wrapped"]), rules.bound_epoch(owner.id, "data", row["id"])
+        with pytest.raises(SealBroken):
+            await other.current.unwrap(TenantKey(owner.id, "data"), wrapped, bound_to)
+
+    async def test_is_refused_where_it_was_changed_or_is_anothers(
+        self, deployment: Deployment, owner: Owner, tmp_path: Path
+    ) -> None:
+        """A line taken out, a byte changed, the end missing, another keyring, or no backup at all."""
+        path = tmp_path / "keys.jsonl"
+        await sealed_by(deployment.keys(), owner, 3)
+        await backups.back_up(deployment.store, deployment.keyring, path)
+        whole = path.read_bytes()
+        lines = whole.splitlines(keepends=True)
+        for bad in (b"".join(lines[:2] + lines[3:]), whole[:200] + b"x" + whole[201:], b"".join(lines[:-1]), b"hello"):
+            path.write_bytes(bad)
+            with pytest.raises(backups.BackupUnusable):
+                backups.read_backup(deployment.keyring, path)
+        with pytest.raises(backups.BackupUnusable):
+            # What isn't a backup is never written over.
+            await backups.back_up(deployment.store, deployment.keyring, path)
+        path.write_bytes(whole)
+        with pytest.raises(backups.BackupUnusable):
+            backups.read_backup(Keyring(b"o" * 32), path)
+
+    async def test_replaces_nothing_by_a_slip(self, deployment: Deployment, owner: Owner, tmp_path: Path) -> None:
+        """A key store that isn't empty stays as it is, unless that was said."""
+        path = tmp_path / "keys.jsonl"
+        await sealed_by(deployment.keys(), owner, 1)
+        await backups.back_up(deployment.store, deployment.keyring, path)
+        later = await sealed_by(deployment.keys(), owner, 1)
+        with pytest.raises(backups.BackupUnusable):
+            await backups.bring_back(deployment.store, deployment.keyring, path, forgotten=nobody())
+        assert await all_open(deployment.keys(), owner, later)
+
+    async def test_brings_nobody_back_who_was_forgotten_since(
+        self, deployment: Deployment, owner: Owner, tmp_path: Path
+    ) -> None:
+        """Whom the tenant's own records name is forgotten again, and the others are there."""
+        path, keys = tmp_path / "keys.jsonl", deployment.keys()
+        values = await sealed_by(keys, owner, 2)
+        gone, stays = values
+        await backups.back_up(deployment.store, deployment.keyring, path)
+        await keys.forget(owner, [gone], reason="asked for it")
+
+        async def told() -> AsyncIterator[tuple[UUID, Collection[UUID], str]]:
+            yield owner.id, {gone}, "as the audit says"
+
+        back = await backups.bring_back(deployment.store, deployment.keyring, path, forgotten=told(), replace=True)
+        assert back.forgotten_again == 1
+        await keys.evictions._look()
+        assert await all_open(keys, owner, {stays: values[stays]})
+        with pytest.raises(errors.SubjectForgotten):
+            (await keys.opener(owner, [values[gone]])).open(PLACE, values[gone])

@@ -1,0 +1,100 @@
+"""Moving keys between a keyring and a real OpenBao while they are read, and keeping them by least privilege."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from billfold import errors
+from billfold_server.keys.keeping import Keeper
+from billfold_server.keys.rewrapping import Outcome, Rewrap
+from billfold_server.keys.rotation import rotate
+from billfold_server.keys.service import BackendName, Backends, Keyring, Keys, KeyStore, Limits, LocalBackend
+from billfold_server.keys.standing import standing
+from tests.keystores import Owner, StoreUrls, as_administrator
+from tests.openbao import OpenBao
+from tests.server.keys.test_rewrapping import PLACE, all_open, sealed_by
+from tests.server.keys.vault.kit import approle, opened
+
+COLD = Limits(keys=4, epochs=4, keep_s=0.02)
+
+
+async def moved(keys: Keys, owner: Owner, to: BackendName) -> Outcome:
+    """Move a tenant's keys."""
+    await rotate(keys.store, keys.backends, owner.id, keys.domain, to=to)
+    work = Rewrap(keys.store, keys.backends, owner.id, keys.domain, batch=20)
+    await work.run()
+    return await work.let_go()
+
+
+class TestAMove:
+    async def test_goes_both_ways_while_keys_are_read(
+        self, openbao: OpenBao, tmp_path: Path, key_store_urls: StoreUrls, keyring: Keyring, owner: Owner
+    ) -> None:
+        """No read fails, nothing stays in the backend that was left, and back again all is as before."""
+        operator = approle(openbao, tmp_path, "billfold-operator")
+        async with opened(openbao, tmp_path, **operator) as vault:
+            stores = [KeyStore(key_store_urls.own) for _ in range(2)]
+            first, second = (Backends(LocalBackend(keyring, store), vault) for store in stores)
+            keys, reader = Keys(stores[0], first), Keys(stores[1], second, limits=COLD)
+            values = await sealed_by(keys, owner, 100)
+            reads, ended = 0, asyncio.Event()
+
+            async def read() -> None:
+                nonlocal reads
+                while not ended.is_set():
+                    assert await all_open(reader, owner, values)
+                    reads += 1
+
+            reading = asyncio.create_task(read())
+            backends: list[BackendName] = ["vault", "local", "vault"]
+            for to in backends:
+                outcome = await moved(keys, owner, to)
+                assert (outcome.moved, outcome.left) == (100, 0)
+                (domain,) = (await standing(keys.store, keys.backends, owner.id)).domains
+                assert [(epoch.backend, epoch.subject_keys) for epoch in domain.epochs] == [(to, 100)]
+                assert not reading.done(), reading.exception()
+            ended.set()
+            await reading
+            assert reads > 3
+            for store in stores:
+                await store.close()
+
+    async def test_to_where_nobody_knows_the_way_changes_nothing(
+        self, new_keys: Callable[..., Keys], owner: Owner
+    ) -> None:
+        """A backend that isn't configured takes no keys."""
+        keys = new_keys()
+        values: dict[UUID, bytes] = await sealed_by(keys, owner, 2)
+        with pytest.raises(errors.KeysUnavailable) as refused:
+            await moved(keys, owner, "vault")
+        assert refused.value.reason == "not_configured"
+        assert await all_open(new_keys(), owner, values)
+
+
+class TestAWorkerOfLeastPrivilege:
+    async def test_keeps_keys_as_far_as_it_is_allowed(
+        self, openbao: OpenBao, tmp_path: Path, key_store_urls: StoreUrls, owner: Owner
+    ) -> None:
+        """It rotates in time and rewraps; to destroy old versions of the tenant key is left to an operator."""
+        async with opened(openbao, tmp_path) as vault:
+            store = KeyStore(key_store_urls.own)
+            keys = Keys(store, Backends(vault))
+            values = await sealed_by(keys, owner, 5)
+            age = "UPDATE key_epochs SET created_at = created_at - interval '91 days' WHERE tenant_id = $1"
+            await as_administrator(key_store_urls, age, owner.id)
+            await Keeper(keys, rotate_days=90, grace_s=0).look()
+            (domain,) = (await standing(store, keys.backends, owner.id)).domains
+            assert [(epoch.number, epoch.subject_keys) for epoch in domain.epochs] == [(2, 5)]
+            assert (domain.tenant_key_latest, domain.tenant_key_least) == (2, 1)
+            keys.evict_all()
+            assert await all_open(keys, owner, values)
+            assert (await keys.sealer(owner, next(iter(values)))).seal(PLACE, b"x")
+            async with opened(openbao, tmp_path, **approle(openbao, tmp_path, "billfold-operator")) as operator:
+                outcome = await Rewrap(store, Backends(operator), owner.id, "data").let_go()
+            assert outcome.retired_below == {"vault": 2}
+            keys.evict_all()
+            assert await all_open(keys, owner, values)
+            await store.close()
