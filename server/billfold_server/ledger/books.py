@@ -116,8 +116,11 @@ class Known:
     def answers_to(self, keys: Collection[Key], since: datetime) -> dict[Key, StoredAnswer]:
         """Return what is known to be kept under these keys, and for no longer than since some time."""
         latest, before = self.answers
-        found = ((key, latest.get(key) or before.get(key)) for key in keys)
-        return {key: answer for key, answer in found if answer is not None and answer.created_at >= since}
+        for key in keys:
+            # What was sent again once may be so once more.
+            if key in before and key not in latest:
+                latest[key] = before[key]
+        return {key: latest[key] for key in keys if key in latest and latest[key].created_at >= since}
 
     def keep(self, kept: Collection[type]) -> None:
         """Forget the rows of other types."""

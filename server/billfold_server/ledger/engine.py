@@ -54,8 +54,11 @@ _CLOCK_S = 10.0
 """For how long the tenant's time is told from what its clock has shown."""
 _REMEMBERED = timedelta(hours=1)
 """For how long answers are told from memory; kept they are for much longer."""
-_LOOKS_BACK = 64
-"""For how many batches copies of earlier requests are expected once there has been one."""
+_LOOKS_BACK = 1000
+"""For how many batches copies of earlier requests are expected once there has been one that memory didn't know.
+
+Looking them up costs some 5 % of a batch; meeting one unawares costs all that is remembered of the ledger.
+"""
 _NOTHING = "the connection was lost before anything was committed"
 _TURNS = 4
 """How many tenants' batches are under way at once; more would only share the same processors."""
@@ -329,7 +332,10 @@ class Engine:
         if queue.looks_back:
             queue.looks_back -= 1
             async with self._database.tx(queue.tenant, begin_sql=batches.PLANS) as tx:
-                answers |= await batches.find_answers(tx, [key for key in keys if key not in answers])
+                found = await batches.find_answers(tx, [key for key in keys if key not in answers])
+            if found:
+                queue.looks_back = _LOOKS_BACK
+                answers |= found
             if known.place is not place or (before is not None and before.has_failed):
                 return None
         opening = batches.Opening(place=place, clock=clock, now=clock.now(time.monotonic()), answers=answers)

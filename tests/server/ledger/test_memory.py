@@ -1,12 +1,12 @@
 """What a process remembers of ledgers between batches."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
 
 from billfold import chain
-from billfold_server.ledger.books import Known, Memory, Place
+from billfold_server.ledger.books import Known, Memory, Place, StoredAnswer
 from billfold_server.wallets.rows import PartyRow
 from tests.server.ledger.books import Bench, open_engine
 from tests.tenants import Tenancy
@@ -23,6 +23,11 @@ def filled(memory: Memory, tenant: UUID, rows: int) -> Known:
     known.rows[PartyRow] = {number: PartyRow(UUID(int=number)) for number in range(rows)}
     memory.used(tenant)
     return known
+
+
+def stored(number: int) -> StoredAnswer:
+    """Return what is kept under the key of that number."""
+    return StoredAnswer(client_id=A, key=str(number), fingerprint=bytes(32), status=201, body=b"{}", created_at=THEN)
 
 
 class TestWhatIsRemembered:
@@ -45,6 +50,18 @@ class TestWhatIsRemembered:
         assert len(filled(memory, A, 3)) == 3
         assert len(filled(memory, B, 7)) == 7
         assert len(memory.of(A)) == 3
+
+    def test_is_the_latest_answers_and_those_that_are_asked_for_again(self) -> None:
+        """Answers of late are told, older ones as long as they come up, and none from before a certain time."""
+        known = Known()
+        answers = [stored(number) for number in range(10_000)]
+        for answer in answers:
+            known.remember([answer])
+            assert len(known.answers_to([(A, "0")], THEN)) == 1
+        asked = [(A, str(number)) for number in (0, 1, 9_999)]
+        assert [key for _, key in known.answers_to(asked, THEN)] == ["0", "9999"]
+        assert len(known) < 5_000
+        assert known.answers_to(asked, THEN + timedelta(seconds=1)) == {}
 
     @pytest.mark.parametrize("limit", [0, 1, 3, 1000])
     async def test_changes_no_answer(self, tenancy: Tenancy, limit: int) -> None:
