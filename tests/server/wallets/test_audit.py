@@ -38,7 +38,7 @@ class TestTheAuditTrail:
         records = await listed(moved)
         actions = [record.action for record in records]
         assert actions[:3] == ["transfer.posted", "transfer.posted", "top_up.posted"]
-        assert set(actions[3:]) == {"wallet.created", "party.created"}
+        assert "wallet.created" in actions[3:]
         assert len({record.id for record in records}) == len(records)
 
     async def test_says_who_and_in_which_request(self, moved: Bench) -> None:
