@@ -15,18 +15,17 @@ from tests.server.upping import Up, data_dirs
 def another(live: LiveServer, folder: Path) -> Iterator[Callable[[str, dict[str, str]], httpx.Response]]:
     """Start a server of its own processes on the same database and keyring, and return what asks it."""
     settings = live.settings
-    places = {
-        "BILLFOLD_DATABASE_URL": settings.database_url,
-        "BILLFOLD_ADMIN_DATABASE_URL": settings.admin_database_url,
-        "BILLFOLD_KEY_STORE_URL": settings.key_store_url,
-    }
+    places = (settings.database_url, settings.admin_database_url, settings.key_store_url)
+    database_url, admin_database_url, key_store_url = ("" if url is None else url.reveal() for url in places)
     up = Up(
         folder,
         "--port=0",
         "--workers=1",
         BILLFOLD_PUBLIC_URL=live.url,
         BILLFOLD_KEYRING_FILE=str(Path(settings.data_dir) / "keyring.json"),
-        **{name: url.reveal() for name, url in places.items() if url is not None},
+        BILLFOLD_DATABASE_URL=database_url,
+        BILLFOLD_ADMIN_DATABASE_URL=admin_database_url,
+        BILLFOLD_KEY_STORE_URL=key_store_url,
     ).ready()
     try:
         yield lambda path, headers: httpx.get(f"http://127.0.0.1:{up.port}{path}", headers=headers)
