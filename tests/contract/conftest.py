@@ -132,17 +132,25 @@ def operator(live: LiveServer) -> Iterator[httpx.Client]:
 @pytest.fixture(scope="session")
 def approved(live: LiveServer, seeds: Seeds, client: httpx.Client) -> dict[str, Approved]:
     """Return what always waits for another person, asked for by the client's and approved by another one."""
-    party = seeds.post("/v1/parties", {"kind": "person", "name": "Ada"})["id"]
-    body, key = {"party_id": party, "reason": "asked to be forgotten"}, secrets.token_hex(8)
-    answer = client.post("/v1/data-keys/shred", json=body, headers={"Idempotency-Key": key})
-    assert answer.json()["code"] == "approval_required", answer.text
     app = add_app(live, TENANT, "client_secret_basic", login_realm="staff", scopes=["approvals:decide"])
     tokens = tokens_of(app, add_person(live, TENANT, roles=["approver"]), scope="approvals:decide")
-    path = f"/t/{TENANT}/v1/approvals/{answer.json()['facts']['approval_id']}/approve"
-    headers = {"Authorization": f"Bearer {tokens['access_token']}"}
-    decided = httpx.post(live.url + path, json={}, headers=headers)
-    assert decided.json()["outcome_status"] == 200, decided.text
-    return {"shredSubject": Approved(body, key)}
+    shredded, erased = (seeds.post("/v1/parties", {"kind": "person", "name": "Ada"})["id"] for _ in range(2))
+
+    def agreed(path: str, body: dict[str, str], **in_path: str) -> Approved:
+        key = secrets.token_hex(8)
+        answer = client.post(path.format(**in_path), json=body, headers={"Idempotency-Key": key})
+        assert answer.json()["code"] == "approval_required", answer.text
+        decide = f"/t/{TENANT}/v1/approvals/{answer.json()['facts']['approval_id']}/approve"
+        headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+        decided = httpx.post(live.url + decide, json={}, headers=headers)
+        assert decided.json()["outcome_status"] == 200, decided.text
+        return Approved(body, key, in_path)
+
+    reason = {"reason": "asked to be forgotten"}
+    return {
+        "shredSubject": agreed("/v1/data-keys/shred", {"party_id": shredded, **reason}),
+        "eraseParty": agreed("/v1/parties/{party_id}/erasure", reason, party_id=erased),
+    }
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from schemathesis import GenerationMode
@@ -47,6 +48,7 @@ class Approved(NamedTuple):
 
     body: dict[str, Any]
     key: str
+    path: Mapping[str, str] = MappingProxyType({})
 
 
 class Preparing:
@@ -110,6 +112,7 @@ class Preparing:
             # The others are refused, for they wait for approval.
             case.body = self._approved[operation_id].body
             case.headers = {**(case.headers or {}), "Idempotency-Key": self._approved[operation_id].key}
+            case.path_parameters = {**(case.path_parameters or {}), **self._approved[operation_id].path}
         elif operation_id == "detokenizeVaultTokens" and isinstance(case.body, dict) and "purpose" in case.body:
             # Only a purpose that the tenant has, and leaves to this caller, is valid data.
             case.body["purpose"] = "look"

@@ -250,6 +250,8 @@ CONFLICTS: dict[str, Recipe] = {
     "assignStatementEntry": _twice,
     # It always waits for another person first.
     "shredSubject": lambda reaching, operation: reaching.send(operation),
+    # Its wallets are open.
+    "eraseParty": lambda reaching, operation: reaching.send(operation),
     "createVaultToken": _of_one_key,
     "createVaultTokens": _of_one_key,
     "updateVaultToken": _expired,
@@ -315,6 +317,14 @@ def _reused_for_another_reason(reaching: Reaching, operation: Operation) -> http
     return reaching.send(operation, headers=headers, body=body | {"reason": "another one"})
 
 
+def _erased_for_another_reason(reaching: Reaching, operation: Operation) -> httpx.Response:
+    """Ask under one key for somebody to be forgotten, for two reasons."""
+    path = {"party_id": reaching.seeds.post("/v1/parties", {"kind": "person", "name": "Ada"})["id"]}
+    headers, body = {"Idempotency-Key": secrets.token_hex(8)}, reaching.example(operation)
+    assert reaching.send(operation, headers=headers, path=path, body=body).status_code == 409
+    return reaching.send(operation, headers=headers, path=path, body=body | {"reason": "another one"})
+
+
 CONTRADICTIONS: dict[str, Recipe] = {
     "applyTenant": lambda reaching, operation: reaching.send(operation, body={"slug": "demo_bank", "manifest": {}}),
     "createClient": _with("redirect_uris", ["http://bank.example/#a"]),
@@ -323,6 +333,7 @@ CONTRADICTIONS: dict[str, Recipe] = {
     "setUserRoles": _roles_of_a_customer,
     "rotateClientSecret": _secret_of_none,
     "shredSubject": _reused_for_another_reason,
+    "eraseParty": _erased_for_another_reason,
     "createVaultTokens": _twice_under_a_key,
     "updateVaultToken": _with("metadata", {"card": CARD}),
     "deleteVaultToken": lambda reaching, operation: reaching.send(operation, query={"reason": CARD}),

@@ -15,10 +15,22 @@ from hypothesis import strategies as st
 from billfold import Money, errors, is_known
 from billfold.client import _operations as operations
 from billfold.client._open import decoder, open_type, page_type
-from billfold.contract import clients, common, data_keys, ledger, oauth, parties, platform, statements, tokens, wallets
+from billfold.contract import (
+    clients,
+    common,
+    data_keys,
+    ledger,
+    oauth,
+    parties,
+    platform,
+    privacy,
+    statements,
+    tokens,
+    wallets,
+)
 
 WIRE = Path(__file__).parent / "wire"
-MODULES = [clients, common, data_keys, ledger, oauth, parties, platform, statements, tokens, wallets]
+MODULES = [clients, common, data_keys, ledger, oauth, parties, platform, privacy, statements, tokens, wallets]
 RESPONSES: dict[str, type[common.Response]] = {
     name: getattr(module, name)
     for module in MODULES
@@ -30,7 +42,7 @@ RESPONSES: dict[str, type[common.Response]] = {
 SAMPLES = sorted(WIRE.glob("*/*.json"))
 
 
-FREE = {"data", "facts", "brand", "metadata", "jwks"}
+FREE = {"data", "erased", "facts", "brand", "metadata", "jwks"}
 """Members whose own members are anybody's."""
 
 

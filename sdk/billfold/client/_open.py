@@ -30,6 +30,7 @@ Decode = Callable[[bytes], Any]
 
 _MODULES: Final = (
     "parties",
+    "privacy",
     "wallets",
     "ledger",
     "statements",

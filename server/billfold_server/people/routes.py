@@ -108,6 +108,7 @@ def _realm(call: Call) -> service.Realm:
     "/v1/users",
     scope="users:write",
     idempotency="optional",
+    personal=True,
     location="/v1/users/{id}",
     approval=seconds.NEW_MEMBER,
     errors=(errors.LoginNameTaken, errors.NotFound, errors.UserInvalid),
@@ -213,6 +214,7 @@ async def enable_user(call: Call, user_id: UserId) -> User:
     "/v1/users/{user_id}/roles",
     scope="users:write",
     idempotency="optional",
+    personal=True,
     approval=seconds.ROLES,
     errors=(errors.NotFound, errors.UserInvalid, errors.PermissionDenied),
 )

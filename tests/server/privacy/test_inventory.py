@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from billfold.contract.privacy import DataInventory
-from billfold_server.app import INVENTORIES
+from billfold_server.app import INVENTORIES, operations
 from billfold_server.db.personal import Kept, PersonalColumn
+from billfold_server.http.idempotency import is_sealed
 from billfold_server.privacy import service
 from billfold_server.tenancy.manifest import Retention
 from tests.live import LiveServer
@@ -77,3 +78,46 @@ class TestTheOperation:
         assert body.kept_days == Retention().idempotent_answers_days
         with live.client("alpha", ["audit:read"]) as client:
             assert client.get("/v1/data-inventory").status_code == 403
+
+
+TELLS = {"name", "email", "login_name", "display_name", "counterparty_name", "counterparty_iban", "remittance"}
+"""Fields of answers that tell of people."""
+NOT_OF_PEOPLE = {
+    # An account of the chart has a name, too.
+    "createAccount",
+    # Its answer is kept with its texts sealed, and opened when it goes out.
+    "assignStatementEntry",
+}
+
+
+class TestAKeptAnswer:
+    """A kept answer."""
+
+    def test_that_tells_of_people_is_sealed(self):
+        """An operation whose answer is kept for copies of the request says so where that has such fields."""
+        forgotten = [
+            operation.operation_id
+            for operation in operations()
+            if operation.idempotency != "none"
+            and not operation.personal
+            and TELLS & set(getattr(operation.signature.response, "__struct_fields__", ()))
+        ]
+        assert set(forgotten) - NOT_OF_PEOPLE == set()
+
+    def test_is_read_again_by_copies_of_the_request_alone(self, live: LiveServer):
+        """What lies in the table is sealed, and a copy of the request gets what was answered first, to the byte."""
+        key, body = {"Idempotency-Key": "a-kept-party"}, {"kind": "person", "name": "Kept Quill"}
+        with live.client("alpha", ["parties:write"]) as client:
+            first, again = (client.post("/v1/parties", json=body, headers=key) for _ in range(2))
+        assert (first.status_code, again.headers["idempotent-replayed"]) == (201, "true")
+        assert first.content == again.content
+
+        async def kept() -> bytes:
+            tenant = await live.services.registry.get("alpha")
+            async with live.services.database.tx(tenant) as tx:
+                found: bytes = await tx.fetchval("SELECT body FROM idempotency_keys WHERE key = 'a-kept-party'")
+            return found
+
+        body_ = live.run(kept())
+        assert is_sealed(body_)
+        assert b"Quill" not in body_
