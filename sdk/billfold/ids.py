@@ -51,6 +51,7 @@ class Prefix(StrEnum):
     ALIAS = "als"
     APPROVAL = "apr"
     AUDIT_RECORD = "aud"
+    CARD_SESSION = "cse"
     CLIENT = "cli"
     ENCRYPTION_KEY = "enk"
     EVENT = "evt"

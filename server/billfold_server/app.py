@@ -105,6 +105,7 @@ from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.provisioning import Administrator
 from billfold_server.tenancy.service import Registry, Tenants
 from billfold_server.tenancy.transaction import Database
+from billfold_server.tokens import card_routes, card_sessions
 from billfold_server.tokens import inventory as vault_inventory
 from billfold_server.tokens import routes as vault_routes
 from billfold_server.tokens import subjects as vault_subjects
@@ -137,6 +138,8 @@ ROOMS: Final[tuple[Routes, ...]] = (
     ledger_routes.routes,
     reconciliation_routes.routes,
     vault_routes.routes,
+    card_routes.routes,
+    card_routes.page_routes,
     webhooks_routes.routes,
     privacy_routes.routes,
     approvals_routes.routes,
@@ -203,6 +206,7 @@ SWEEPS: Final[tuple[Sweep, ...]] = (
     Sweep(name="approvals", kept="approvals_days", clock="tenant", work=approvals_queries.sweep),
     Sweep(name="evidence of SCA", kept="sca_days", clock="real", work=sca_queries.sweep),
     Sweep(name="grants", kept="grants_days", clock="real", work=grants.sweep),
+    Sweep(name="card sessions", kept="minutes", clock="real", work=card_sessions.sweep),
     Sweep(name="refresh tokens", kept="minutes", clock="real", work=refresh_tokens.sweep),
 )
 """What is deleted by itself. Answers under idempotency keys and sessions have jobs of their own."""

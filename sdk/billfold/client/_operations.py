@@ -10,6 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 from billfold.client._open import Decode, decoder, page_type
 from billfold.contract import (
     approvals,
+    card_sessions,
     clients,
     data_keys,
     ledger,
@@ -183,6 +184,8 @@ GET_VAULT_TOKEN: Final = Operation("GET", "/v1/vault-tokens/{vault_token_id}", t
 UPDATE_VAULT_TOKEN: Final = Operation("PATCH", "/v1/vault-tokens/{vault_token_id}", tokens.VaultToken)
 DELETE_VAULT_TOKEN: Final = Operation[None]("DELETE", "/v1/vault-tokens/{vault_token_id}", None)
 DETOKENIZE_VAULT_TOKENS: Final = Operation("POST", "/v1/vault-tokens/detokenize", tokens.DetokenizedVaultTokens)
+CREATE_CARD_SESSION: Final = Operation("POST", "/v1/card-sessions", card_sessions.CardSession)
+GET_CARD_SESSION: Final = Operation("GET", "/v1/card-sessions/{card_session_id}", card_sessions.CardSession)
 SEARCH_VAULT_TOKENS: Final = Operation("POST", "/v1/vault-tokens/search", tokens.VaultTokenMatches)
 GET_ENCRYPTION_KEYS: Final = Operation("GET", "/v1/encryption-keys", tokens.EncryptionKeys)
 

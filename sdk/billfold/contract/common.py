@@ -15,6 +15,7 @@ __all__ = [
     "AliasId",
     "ApprovalId",
     "AuditRecordId",
+    "CardSessionId",
     "ClientId",
     "EventId",
     "FingerprintId",
@@ -122,6 +123,7 @@ ApprovalId = Annotated[str, _id(Prefix.APPROVAL, "an approval")]
 AuditRecordId = Annotated[str, _id(Prefix.AUDIT_RECORD, "an audit record")]
 ClientId = Annotated[str, _id(Prefix.CLIENT, "an API client")]
 EventId = Annotated[str, _id(Prefix.EVENT, "an event")]
+CardSessionId = Annotated[str, _id(Prefix.CARD_SESSION, "a card session")]
 FingerprintId = Annotated[str, _id(Prefix.FINGERPRINT, "a value that vault tokens stand for")]
 HoldId = Annotated[str, _id(Prefix.HOLD, "a hold")]
 JournalEntryId = Annotated[str, _id(Prefix.JOURNAL_ENTRY, "a journal entry")]

@@ -59,7 +59,13 @@ async def get_page_style(call: Call, *, v: str | None = None) -> Reply[bytes]:
 async def get_page_script(call: Call, *, v: str | None = None) -> Reply[bytes]:
     """Show the script by which pages use passkeys."""
     del v
-    return _asset(pages_of(call).script(), "text/javascript; charset=utf-8")
+    return _asset(pages_of(call).script("passkeys.js"), "text/javascript; charset=utf-8")
+
+
+async def get_card_script(call: Call, *, v: str | None = None) -> Reply[bytes]:
+    """Show the script by which a page encrypts a card."""
+    del v
+    return _asset(pages_of(call).script("card.js"), "text/javascript; charset=utf-8")
 
 
 async def get_page_logo(call: Call, *, v: str | None = None) -> Reply[bytes]:
@@ -74,6 +80,7 @@ async def get_page_logo(call: Call, *, v: str | None = None) -> Reply[bytes]:
 for _name, _handler, _media_type in (
     ("kit.css", get_page_style, "text/css; charset=utf-8"),
     ("passkeys.js", get_page_script, "text/javascript; charset=utf-8"),
+    ("card.js", get_card_script, "text/javascript; charset=utf-8"),
     ("logo", get_page_logo, "image/svg+xml"),
 ):
     routes.get(

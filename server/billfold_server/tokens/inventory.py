@@ -53,6 +53,30 @@ INVENTORY: Final = Inventory(
             plain_because="an id of a user or client, which says nothing once the user is forgotten",
             kept="minutes",
         ),
+        PersonalColumn(
+            table="card_sessions",
+            column="party_id",
+            category="identifier",
+            owner="party",
+            plain_because="an id, which says nothing once the party is forgotten",
+            kept="minutes",
+        ),
+        PersonalColumn(
+            table="card_sessions",
+            column="metadata",
+            category="free_text",
+            owner="party",
+            plain_because="the caller's own keys and values, in which card numbers are refused",
+            kept="minutes",
+        ),
+        PersonalColumn(
+            table="card_sessions",
+            column="return_url",
+            category="identifier",
+            owner="party",
+            plain_because="the caller's own address, in which card numbers are refused",
+            kept="minutes",
+        ),
     ),
     others=(
         NotPersonal(
@@ -60,6 +84,11 @@ INVENTORY: Final = Inventory(
             because="ids, kinds, states and times",
             columns="id place kind personal_type fingerprint_id single_use claim used_at last_used_at expires_at "
             "version created_at updated_at forgotten_at",
+        ),
+        NotPersonal(
+            table="card_sessions",
+            because="ids, addresses of programs, states and times",
+            columns="id client_id embed_origins single_use vault_token_id created_at expires_at completed_at",
         ),
         NotPersonal(table="vault_fingerprints", because="ids and versions of keys", columns="version purpose id"),
         NotPersonal(

@@ -11,6 +11,7 @@ from billfold.client import _options as options
 from billfold.client._async.approvals import AsyncApprovals
 from billfold.client._async.backend import DefaultTransport
 from billfold.client._async.cards import AsyncCardTokens
+from billfold.client._async.card_sessions import AsyncCardSessions
 from billfold.client._async.clients import AsyncClients
 from billfold.client._async.data_keys import AsyncDataKeys
 from billfold.client._async.holds import AsyncHolds
@@ -212,6 +213,7 @@ class AsyncBillfold(_AsyncClient):
         events: What happened.
         audit_records: Who did it.
         users: The people who sign in at the tenant's pages.
+        card_sessions: Pages and frames at which people enter cards.
         vault_tokens: Stand-ins for card numbers, bank accounts and personal data.
         clients: Who may ask for access tokens.
         approvals: What waits for a second person.
@@ -224,6 +226,7 @@ class AsyncBillfold(_AsyncClient):
         self.parties = AsyncParties(session)
         self.users = AsyncUsers(session)
         self.vault_tokens = AsyncCardTokens(session)
+        self.card_sessions = AsyncCardSessions(session)
         self.wallets = AsyncWallets(session)
         self.transfers = AsyncTransfers(session)
         self.top_ups = AsyncTopUps(session)

@@ -16,6 +16,7 @@ from billfold.client._retry import RetryBudget
 from billfold.client._sync.approvals import Approvals
 from billfold.client._sync.backend import DefaultTransport
 from billfold.client._sync.cards import CardTokens
+from billfold.client._sync.card_sessions import CardSessions
 from billfold.client._sync.clients import Clients
 from billfold.client._sync.data_keys import DataKeys
 from billfold.client._sync.holds import Holds
@@ -214,6 +215,7 @@ class Billfold(_Client):
         events: What happened.
         audit_records: Who did it.
         users: The people who sign in at the tenant's pages.
+        card_sessions: Pages and frames at which people enter cards.
         vault_tokens: Stand-ins for card numbers, bank accounts and personal data.
         clients: Who may ask for access tokens.
         approvals: What waits for a second person.
@@ -226,6 +228,7 @@ class Billfold(_Client):
         self.parties = Parties(session)
         self.users = Users(session)
         self.vault_tokens = CardTokens(session)
+        self.card_sessions = CardSessions(session)
         self.wallets = Wallets(session)
         self.transfers = Transfers(session)
         self.top_ups = TopUps(session)

@@ -30,6 +30,7 @@ from billfold_server.tenancy.context import TenantRef
 
 __all__ = [
     "MEDIA_TYPE",
+    "SCRIPTS",
     "LoginRealm",
     "Pages",
     "check_csrf",
@@ -45,6 +46,9 @@ __all__ = [
 MEDIA_TYPE: Final = "text/html; charset=utf-8"
 LoginRealm = Literal["psu", "staff", "operator"]
 """Whose sign-in it is: a payment service user's, a bank's staff's, or a platform operator's."""
+
+SCRIPTS: Final = ("passkeys.js", "card.js")
+"""What a page may load; most load nothing."""
 
 _FOLDER: Final = Path(__file__).parent
 _BROWSER: Final = "browser"
@@ -133,7 +137,7 @@ class Pages:
             auto_reload=False,
         )
         self._style = (_FOLDER / "assets" / "kit.css").read_text(encoding="utf-8")
-        self._script = (_FOLDER / "assets" / "passkeys.js").read_text(encoding="utf-8")
+        self._scripts = {name: (_FOLDER / "assets" / name).read_bytes() for name in SCRIPTS}
 
     def cookie(self, visit: Visit, name: str) -> str | None:
         """Return a cookie of ours, or None."""
@@ -156,9 +160,9 @@ class Pages:
         """Return the style sheet in a tenant's colours."""
         return (brand.style_of(brand.brand_of(tenant).colors) + self._style).encode()
 
-    def script(self) -> bytes:
-        """Return the one script, which passkeys can't do without."""
-        return self._script.encode()
+    def script(self, name: str) -> bytes:
+        """Return one of the scripts: passkeys, and cards that are encrypted in the browser, can't do without."""
+        return self._scripts[name]
 
     def language(self, visit: Visit, ui_locales: str | None = None, preferred: str | None = None) -> str:
         """Return a page's language: as was asked, as was chosen before, as the person likes it, as the browser says."""
@@ -176,6 +180,7 @@ class Pages:
         preferred: str | None = None,
         form_to: Sequence[str] | None = (),
         script: bool = False,
+        framed_by: Sequence[str] = (),
     ) -> Reply[bytes]:
         """Return a page; ``render`` says what is what."""
         language = self.language(visit, ui_locales, preferred)
@@ -195,7 +200,11 @@ class Pages:
 
         own = self._surroundings(visit, language)
         text = self._templates.get_template(template).render({**own, "t": say, "csrf_field": csrf_field, **view})
-        headers = {**_HEADERS, "Content-Language": language, "Content-Security-Policy": _policy(form_to, script=script)}
+        policy = _policy(form_to, script=script, framed_by=framed_by)
+        headers = {**_HEADERS, "Content-Language": language, "Content-Security-Policy": policy}
+        if framed_by:
+            # A page that isolates itself takes frames only from who says that they are for others (COEP).
+            headers["Cross-Origin-Resource-Policy"] = "cross-origin"
         return Reply(body=text.encode(), status=status, headers=headers, cookies=tuple(fresh))
 
     def _surroundings(self, visit: Visit, language: str) -> dict[str, Any]:
@@ -208,7 +217,7 @@ class Pages:
             "root_of": visit.root_of,
             "mount": visit.mount,
             "assets": f"{visit.mount}/auth/assets",
-            "version": hashlib.sha256(self.style(visit.tenant) + self.script()).hexdigest()[:12],
+            "version": hashlib.sha256(b"".join([self.style(visit.tenant), *self._scripts.values()])).hexdigest()[:12],
             "realm": visit.realm,
             "person": None,
             "here": None,
@@ -251,8 +260,10 @@ class Pages:
         return Answer(status, reply.body, [*on_the_wire(headers), *set_cookies])
 
 
-def _policy(form_to: Sequence[str] | None, *, script: bool) -> str:
-    parts = ["default-src 'none'", "style-src 'self'", "img-src 'self'", "base-uri 'none'", "frame-ancestors 'none'"]
+def _policy(form_to: Sequence[str] | None, *, script: bool, framed_by: Sequence[str]) -> str:
+    # Where a policy names who may frame a page, browsers pass over X-Frame-Options (CSP Level 3, section 6.4.2.2).
+    frames = " ".join(["frame-ancestors", *(framed_by or ["'none'"])])
+    parts = ["default-src 'none'", "style-src 'self'", "img-src 'self'", "base-uri 'none'", frames]
     if form_to is not None:
         parts.append(" ".join(["form-action 'self'", *form_to]))
     if script:
@@ -298,6 +309,7 @@ def render(
     preferred: str | None = None,
     form_to: Sequence[str] | None = (),
     script: bool = False,
+    framed_by: Sequence[str] = (),
 ) -> Reply[bytes]:
     """Return a page under the brand of the tenant, or of the platform.
 
@@ -314,7 +326,8 @@ def render(
         preferred: The person's own language.
         form_to: Origins to which a form's answer may redirect, beside our own; None for any, because browsers hold
             the whole chain of redirects against ``form-action`` (CSP Level 3, section 6.4.2).
-        script: Whether the page loads ``passkeys.js``.
+        script: Whether the page loads one of ``SCRIPTS``.
+        framed_by: Origins whose pages may show it in a frame.
     """
     return pages_of(call).page(
         Visit.of(call),
@@ -325,6 +338,7 @@ def render(
         preferred=preferred,
         form_to=form_to,
         script=script,
+        framed_by=framed_by,
     )
 
 
