@@ -48,6 +48,13 @@ async def written(live: LiveServer, slug: str) -> str:
     return ids.encode(Prefix.CARD_SESSION, session_id)
 
 
+def a_screen(chromium: Chrome, banks: LiveServer, slug: str) -> Screen:
+    """Return a browser at a tenant, of which the pages for cards lie beside those for signing in."""
+    screen = Screen(chromium, banks, slug)
+    screen.base = screen.base.removesuffix("/auth")
+    return screen
+
+
 def enter(screen: Screen, number: str = PAN, expiry: str = "12/31") -> None:
     """Type a card, by keyboard alone, and send it."""
     for selector, text in (("#number", number), ("#expiry", expiry), ("#cvc", CVC), ("#holder", "Ada Lovelace")):
@@ -104,7 +111,7 @@ class TestTheCardPage:
         """A card is typed by keyboard alone; nothing that the browser sends holds its digits, and the vault has it."""
         with banks.client("sandbox") as client:
             session = a_session(client, metadata={"order": "4711"})
-            screen = Screen(chromium, banks, "sandbox", "")
+            screen = a_screen(chromium, banks, "sandbox")
             sent(chromium)
             screen.open(f"/cards/{session['id']}")
             enter(screen)
@@ -126,7 +133,7 @@ class TestTheCardPage:
         """A wrong digit and an old card are told beside their fields, and the browser asks nothing of the server."""
         with banks.client("sandbox") as client:
             session = a_session(client)
-        screen = Screen(chromium, banks, "sandbox", "")
+        screen = a_screen(chromium, banks, "sandbox")
         screen.open(f"/cards/{session['id']}")
         sent(chromium)
         enter(screen, number="5555555555554445")
@@ -142,7 +149,7 @@ class TestTheCardPage:
     def test_can_be_used_by_everybody(self, chromium: Chrome, banks: LiveServer, axe: str, brand: str) -> None:
         """axe-core finds nothing, in both brands, languages and sizes; nothing must be scrolled sideways."""
         session = banks.run(written(banks, brand))
-        screen = Screen(chromium, banks, brand, "")
+        screen = a_screen(chromium, banks, brand)
         for size in SIZES:
             screen.resize(size)
             for language in ("en", "de"):
@@ -158,7 +165,7 @@ class TestTheCardFrame:
         with banks.client("sandbox") as client:
             session = a_session(client, embed_origins=[partner.origin])
             partner.frame = session["frame_url"]
-            screen = Screen(chromium, banks, "sandbox", "")
+            screen = a_screen(chromium, banks, "sandbox")
             chromium.get(partner.origin)
             chromium.switch_to.frame(chromium.find_element(By.TAG_NAME, "iframe"))
             screen.fill(number=PAN, expiry="12/31", cvc=CVC)
@@ -173,7 +180,7 @@ class TestTheCardFrame:
         with banks.client("sandbox") as client:
             session = a_session(client, embed_origins=["https://shop.example"])
         partner.frame = session["frame_url"]
-        screen = Screen(chromium, banks, "sandbox", "")
+        screen = a_screen(chromium, banks, "sandbox")
         chromium.get(partner.origin)
         chromium.switch_to.frame(chromium.find_element(By.TAG_NAME, "iframe"))
         assert chromium.find_elements(By.ID, "number") == []
