@@ -10,8 +10,8 @@ from billfold.auth.credentials import ClientAuthentication, ClientCredentials
 from billfold.client import _options as options
 from billfold.client._async.approvals import AsyncApprovals
 from billfold.client._async.backend import DefaultTransport
-from billfold.client._async.cards import AsyncCardTokens
 from billfold.client._async.card_sessions import AsyncCardSessions
+from billfold.client._async.cards import AsyncCardTokens
 from billfold.client._async.clients import AsyncClients
 from billfold.client._async.data_keys import AsyncDataKeys
 from billfold.client._async.holds import AsyncHolds

@@ -15,8 +15,8 @@ from billfold.client._message import Hooks, Transport
 from billfold.client._retry import RetryBudget
 from billfold.client._sync.approvals import Approvals
 from billfold.client._sync.backend import DefaultTransport
-from billfold.client._sync.cards import CardTokens
 from billfold.client._sync.card_sessions import CardSessions
+from billfold.client._sync.cards import CardTokens
 from billfold.client._sync.clients import Clients
 from billfold.client._sync.data_keys import DataKeys
 from billfold.client._sync.holds import Holds
