@@ -17,7 +17,7 @@ from billfold.contract.tokens import CreateVaultToken, VaultTokenCreated, VaultT
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.db.outbox import NewEvent
-from billfold_server.db.retention import deleted
+from billfold_server.db.personal import deleted
 from billfold_server.http import idempotency
 from billfold_server.http.routing import Call, Reply
 from billfold_server.parties import service as parties

@@ -32,6 +32,7 @@ def path_of(session: dict[str, Any], *, frame: bool = False) -> str:
 async def end_session(live: LiveServer, session_id: UUID) -> None:
     """Let a session's time be over, as the owner of its table."""
     tenant = await live.services.registry.get("alpha")
+    assert live.settings.admin_database_url is not None
     connection = await asyncpg.connect(live.settings.admin_database_url.reveal())
     try:
         await connection.execute(f"SET search_path TO {tenant.schema}")
