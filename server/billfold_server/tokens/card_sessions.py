@@ -17,7 +17,7 @@ from billfold.contract.tokens import CreateVaultToken, VaultTokenCreated, VaultT
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.db.outbox import NewEvent
-from billfold_server.db.personal import deleted
+from billfold_server.db.personal import counted
 from billfold_server.http import idempotency
 from billfold_server.http.routing import Call, Reply
 from billfold_server.parties import service as parties
@@ -179,4 +179,4 @@ def _event(type_: str, session: CardSession, now: datetime) -> NewEvent:
 
 async def sweep(tx: TenantTx, now: datetime, limit: int) -> int:
     """Delete sessions that ended long ago, and return how many."""
-    return deleted(await tx.execute(_SWEEP, now - _KEPT, limit))
+    return counted(await tx.execute(_SWEEP, now - _KEPT, limit))
