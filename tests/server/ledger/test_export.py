@@ -143,6 +143,7 @@ NO_BOOKS = {
     "tenant_clock",
     "users",
     "vault_fingerprints",
+    "card_sessions",
     "vault_tokens",
     "vault_uses",
 }
