@@ -111,12 +111,19 @@ INSERT INTO purpose_keys (tenant_id, id, domain, purpose, version, epoch_id, wra
 VALUES ($1, $2, $3, $4, $5, $6, $7, clock_timestamp()) ON CONFLICT DO NOTHING
 """
 
-# First the current rows, made where there are none: whoever makes a key meanwhile meets these.
+# First the current rows, made where there are none: whoever makes a key meanwhile meets these. A subject whose keys
+# were lost with a keyring has former generations, and none that is current.
 FORGET_CURRENT: Final = """
 INSERT INTO subject_keys (tenant_id, id, domain, subject_id, generation, current, epoch_id, wrapped, seals_reserved,
     created_at, forgotten_at)
-SELECT $1::uuid, gen_random_uuid(), d.domain, s.subject_id, 1, true, NULL, NULL, 0, clock_timestamp(), clock_timestamp()
-FROM unnest($2::uuid[]) AS s (subject_id), unnest($3::text[]) AS d (domain) ORDER BY s.subject_id, d.domain
+SELECT $1::uuid, gen_random_uuid(), d.domain, s.subject_id, 1 + coalesce(former.generation, 0), true, NULL, NULL, 0,
+    clock_timestamp(), clock_timestamp()
+FROM unnest($2::uuid[]) AS s (subject_id) CROSS JOIN unnest($3::text[]) AS d (domain)
+LEFT JOIN LATERAL (
+    SELECT max(k.generation) AS generation FROM subject_keys k
+    WHERE k.tenant_id = $1 AND k.domain = d.domain AND k.subject_id = s.subject_id
+) AS former ON true
+ORDER BY s.subject_id, d.domain
 ON CONFLICT (tenant_id, domain, subject_id) WHERE current
     DO UPDATE SET wrapped = NULL, epoch_id = NULL,
         forgotten_at = coalesce(subject_keys.forgotten_at, excluded.forgotten_at)

@@ -6,6 +6,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from billfold import errors
 from billfold_server.keys.service import (
     Backends,
     Keyring,
@@ -64,6 +65,20 @@ class TestAKeyStore:
             opener.open(PLACE, old)
         (again,) = (await after.fingerprinter(owner, "cards")).digests(b"x")
         assert (again.version, again.digest == digest.digest) == (2, False)
+        await after.close()
+
+    async def test_forgets_whose_keys_were_lost_with_a_keyring(self, database: str) -> None:
+        """They are forgotten like anybody else: what they had sealed never opens, and they get no other key."""
+        owner, subject = Owner(uuid4()), uuid4()
+        before = keys_of(await prepare_store(database, Keyring(b"k" * 32)), Keyring(b"k" * 32))
+        old = (await before.sealer(owner, subject)).seal(PLACE, b"x")
+        await before.close()
+        after = keys_of(await prepare_store(database, Keyring(b"l" * 32), adopt=True), Keyring(b"l" * 32))
+        await after.forget(owner, [subject], reason="erasure request")
+        with pytest.raises(errors.SubjectForgotten):
+            await after.sealer(owner, subject)
+        with pytest.raises((errors.SubjectForgotten, SealBroken)):
+            (await after.opener(owner, [old])).open(PLACE, old)
         await after.close()
 
     async def test_lets_the_login_that_serves_read_and_write_rows_alone(self, key_store_urls: StoreUrls) -> None:
