@@ -1,6 +1,7 @@
 """What the vault takes in, and for whom and what it opens. Pure: the time and what was read are told."""
 
 import re
+import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -119,7 +120,8 @@ def normal_account(account: BankAccount) -> BankAccount:
     return BankAccount(iban=text, holder=account.holder)
 
 
-_NUMBER = re.compile(r"(?<![0-9A-Za-z])[0-9](?:[ .-]?[0-9]){12,18}(?![0-9A-Za-z])")
+_GROUPS = re.compile(r"[0-9]+(?:[\W_]{1,2}[0-9]+)*")
+_LENGTHS: Final = range(13, 20)
 _BRANDED = re.compile(
     r"4(?:[0-9]{12}|[0-9]{15}|[0-9]{18})"
     r"|(?:5[1-5][0-9]{2}|222[1-9]|22[3-9][0-9]|2[3-6][0-9]{2}|27[01][0-9]|2720)[0-9]{12}"
@@ -129,11 +131,22 @@ _BRANDED = re.compile(
 
 
 def holds_card_number(text: str) -> bool:
-    """Tell whether a text holds what looks like a card's number: length, first digits and check digit of a brand."""
-    for match in _NUMBER.finditer(text):
-        digits = re.sub("[ .-]", "", match[0])
-        if _BRANDED.fullmatch(digits) and luhn.is_valid(digits):
-            return True
+    """Tell whether a text holds what looks like a card's number: length, first digits and check digit of a brand.
+
+    Digits of all scripts count, and what stands beside a number doesn't hide it: groups of digits are taken together in
+    every way that gives the length of a number. Within a group nothing is looked for, for long numbers hold short ones.
+    """
+    normal = "".join(str(unicodedata.decimal(each, each)) for each in unicodedata.normalize("NFKC", text))
+    for run in _GROUPS.finditer(normal):
+        groups = re.findall("[0-9]+", run[0])
+        for begin in range(len(groups)):
+            digits = ""
+            for group in groups[begin:]:
+                digits += group
+                if len(digits) >= _LENGTHS.stop:
+                    break
+                if len(digits) in _LENGTHS and _BRANDED.fullmatch(digits) and luhn.is_valid(digits):
+                    return True
     return False
 
 
