@@ -59,7 +59,12 @@ async def export_party(
 
 
 async def _can_be_erased(call: Call, values: Mapping[str, Any]) -> bool:
-    """See that it makes sense to ask a second person; it always takes one."""
+    """See that a person asks, and that it makes sense to ask a second one; it always takes one.
+
+    A program may be anybody's, also that of the person who agrees.
+    """
+    if call.caller.user_id is None:
+        raise errors.PersonRequired("a member of staff must ask for it, signed in as themselves")
     async with call.tx() as tx:
         key = call.idempotency_key
         if key is not None and await approvals.is_asked(tx, call.caller.client_id, key):
@@ -74,13 +79,20 @@ async def _can_be_erased(call: Call, values: Mapping[str, Any]) -> bool:
     idempotency="optional",
     status=200,
     approval=NeedsApproval("erasure", _can_be_erased),
-    errors=(errors.NotFound, errors.PartyForgotten, errors.PartyHasWallets, errors.PartyStillKept),
+    errors=(
+        errors.NotFound,
+        errors.PersonRequired,
+        errors.PartyForgotten,
+        errors.PartyHasWallets,
+        errors.PartyStillKept,
+    ),
 )
 async def erase_party(call: Call, party_id: PartyId, body: EraseParty) -> Reply[Erasure]:
     """Forget a party.
 
-    It takes a second person, whatever the manifest says. What is personal is removed everywhere and the party's keys
-    are destroyed, so that nobody can read it in a backup either; the books stay exact, and name it by its id. Whoever
-    the party is can't sign in any more, what they have allowed apps ends, and their vault tokens are gone.
+    A member of staff asks, and it takes a second person, whatever the manifest says. What is personal is removed
+    everywhere and the party's keys are destroyed, so that nobody can read it in a backup either; the books stay exact,
+    and name it by its id. Whoever the party is can't sign in any more, what they have allowed apps ends, and their
+    vault tokens are gone.
     """
     return await service.erase(call, ids.decode(Prefix.PARTY, party_id), body)

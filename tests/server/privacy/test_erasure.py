@@ -17,6 +17,7 @@ from billfold_server.ledger.export import verify_ledger
 from billfold_server.privacy.service import SHRED_JOB
 from billfold_server.tenancy.context import Caller
 from tests.live import LiveServer
+from tests.server.identity.flows import add_app, add_person, tokens_of
 from tests.server.people.persons import Person, a_person, enrol
 from tests.tenants import manifest
 
@@ -31,6 +32,9 @@ class Bank:
         self.live = live
         self.client = client
         self.slug = slug
+        app = add_app(live, slug, "client_secret_basic", login_realm="staff", scopes=["privacy:write"])
+        tokens = tokens_of(app, add_person(live, slug, roles=["operator"]), scope="privacy:write")
+        self._officer = {"Authorization": f"Bearer {tokens['access_token']}"}
 
     @property
     def tenant(self) -> Any:
@@ -58,9 +62,16 @@ class Bank:
         return Customer(self, party["id"], wallets)
 
     def erase(self, party_id: str, key: str) -> httpx.Response:
-        """Ask for somebody to be forgotten."""
+        """Ask for somebody to be forgotten, as a member of staff."""
+        return self._ask(party_id, {"Idempotency-Key": key, **self._officer})
+
+    def erase_by_program(self, party_id: str) -> httpx.Response:
+        """Ask for the same as a program."""
+        return self._ask(party_id, {"Idempotency-Key": uuid4().hex})
+
+    def _ask(self, party_id: str, headers: dict[str, str]) -> httpx.Response:
         body = {"reason": "asked to be forgotten"}
-        return self.client.post(f"/v1/parties/{party_id}/erasure", json=body, headers={"Idempotency-Key": key})
+        return self.client.post(f"/v1/parties/{party_id}/erasure", json=body, headers=headers)
 
     def approve(self, refused: httpx.Response) -> None:
         """Agree to what waits, as another person."""
@@ -186,6 +197,12 @@ class TestAnErasure:
             assert (refused.status_code, refused.json()["code"]) == (409, "party_still_kept")
             stranger = bank.post("/v1/parties", {"kind": "person", "name": "Never a customer"})
             assert bank.erase(stranger["id"], uuid4().hex).json()["code"] == "approval_required"
+
+    def test_isnt_asked_for_by_a_program(self, bank: Bank) -> None:
+        """A program may be the approver's own, who then would be both."""
+        party = bank.post("/v1/parties", {"kind": "person", "name": "Ada Lovelace"})
+        refused = bank.erase_by_program(party["id"])
+        assert (refused.status_code, refused.json()["code"]) == (403, "person_required")
 
     def test_leaves_a_tombstone_and_exact_books(self, bank: Bank) -> None:
         """Another person agrees; then names, texts, aliases and users are gone, and chain and invariants hold."""

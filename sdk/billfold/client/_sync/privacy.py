@@ -48,6 +48,7 @@ class Privacy(Resource):
 
         Raises:
             errors.ApprovalRequired: A second person has to agree first; asked again with the same key, it is answered.
+            errors.PersonRequired: The client acts for no member of staff.
             errors.PartyHasWallets: A wallet of the party isn't closed.
             errors.PartyStillKept: The law wants the party to be known for some time yet.
             errors.PartyForgotten: It was forgotten before.
