@@ -134,9 +134,11 @@ class Client:
         counts: What it was asked, by kinds of orders, since somebody looked last.
         failures: Why it didn't answer, likewise.
         standing: Whether it has when it was last asked.
+        awaiting_rewrap: Not known on this side: the decryptor rewraps by itself, and ``billfold keys status`` shows it.
     """
 
     domain: Final = "cards"
+    awaiting_rewrap: Final = None
 
     def __init__(self, folder: Path, secret: bytes, *, patience_s: float = PATIENCE_S) -> None:
         self._folder = folder

@@ -60,11 +60,14 @@ class _Keys(Protocol):
     domain: Any
     counts: Counts[str]
     failures: Counts[str]
-    awaiting_rewrap: int
 
     @property
     def standing(self) -> _Standing:
         """Whether keys are in reach."""
+
+    @property
+    def awaiting_rewrap(self) -> int | None:
+        """How many keys wait to be rewrapped, where that is known."""
 
 
 def _taken(counts: Counts[str]) -> Counts[str]:
@@ -218,7 +221,8 @@ class Metrics:
             for reason, times in _taken(keys.failures).items():
                 self._keys_failed.labels(keys.domain, reason).inc(times)
             self._keys_available.labels(keys.domain).set(keys.standing.ok)
-            self._awaiting.labels(keys.domain).set(keys.awaiting_rewrap)
+            if keys.awaiting_rewrap is not None:
+                self._awaiting.labels(keys.domain).set(keys.awaiting_rewrap)
         tallies, self._tallies = self._tallies, {}
         for (method, route, status), tally in tallies.items():
             self._requests.labels(method, route, str(status)).inc(sum(tally.buckets))
