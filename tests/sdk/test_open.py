@@ -16,6 +16,7 @@ from billfold import Money, errors, is_known
 from billfold.client import _operations as operations
 from billfold.client._open import decoder, open_type, page_type
 from billfold.contract import (
+    card_sessions,
     clients,
     common,
     data_keys,
@@ -30,7 +31,20 @@ from billfold.contract import (
 )
 
 WIRE = Path(__file__).parent / "wire"
-MODULES = [clients, common, data_keys, ledger, oauth, parties, platform, privacy, statements, tokens, wallets]
+MODULES = [
+    card_sessions,
+    clients,
+    common,
+    data_keys,
+    ledger,
+    oauth,
+    parties,
+    platform,
+    privacy,
+    statements,
+    tokens,
+    wallets,
+]
 RESPONSES: dict[str, type[common.Response]] = {
     name: getattr(module, name)
     for module in MODULES

@@ -37,6 +37,7 @@ _MODULES: Final = (
     "platform",
     "oauth",
     "clients",
+    "card_sessions",
     "data_keys",
     "tokens",
     "common",

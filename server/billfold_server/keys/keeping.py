@@ -25,6 +25,8 @@ __all__ = ["Keeper"]
 
 _log = structlog.stdlib.get_logger("billfold.keys")
 
+# An instance of its own: the module's state is everybody's, and tests that draw by chance must be repeatable.
+_CHANCE: Final = random.Random()  # noqa: S311 - It only has to differ.
 _POLL_S: Final = 5.0
 _SLICE_S: Final = 30.0
 """How long one tenant is worked for, before the next one has its turn."""
@@ -74,7 +76,7 @@ class Keeper:
             else:
                 failing = False
             # Processes that have started together shall not look together for ever.
-            await asyncio.sleep(self._poll_s * random.uniform(0.8, 1.2))  # noqa: S311
+            await asyncio.sleep(self._poll_s * _CHANCE.uniform(0.8, 1.2))
 
     async def look(self) -> None:
         """Do what is to be done, for every tenant once.

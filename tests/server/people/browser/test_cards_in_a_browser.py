@@ -185,4 +185,5 @@ class TestTheCardFrame:
         chromium.switch_to.frame(chromium.find_element(By.TAG_NAME, "iframe"))
         assert chromium.find_elements(By.ID, "number") == []
         chromium.switch_to.default_content()
-        assert any("frame-ancestors" in each for each in screen.complaints())
+        # The console is told by another process than the page is shown by.
+        WebDriverWait(chromium, 10).until(lambda _: any("frame-ancestors" in each for each in screen.complaints()))
