@@ -3,13 +3,14 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 from uuid import UUID
 
 import structlog
 
 from billfold import errors
 from billfold_server.keys import queries
+from billfold_server.keys.store import unavailable
 
 if TYPE_CHECKING:
     from billfold_server.keys.store import KeyStore
@@ -19,6 +20,8 @@ __all__ = ["Evictions"]
 _log = structlog.stdlib.get_logger("billfold.keys")
 
 _POLL_S = 1.0
+_WAIT_S: Final = 1.9
+"""How long whoever wants to use keys waits for a look, be it another's."""
 
 
 class _Forgetful(Protocol):
@@ -59,6 +62,7 @@ class Evictions:
         self._number: int | None = None
         self._looked_at = float("-inf")
         self._looking: asyncio.Lock = asyncio.Lock()
+        self._failures = 0
 
     @property
     def fresh(self) -> bool:
@@ -66,14 +70,23 @@ class Evictions:
         return self._monotonic() - self._looked_at < self._stale_s
 
     async def catch_up(self) -> None:
-        """Look now, unless it is known well enough.
+        """Look now, unless it is known well enough. All who wait at the same time share one look, and how it ends.
 
         Raises:
             errors.KeysUnavailable: The key store doesn't answer. Every key has been dropped then.
         """
-        async with self._looking:
-            if not self.fresh:
+        failures = self._failures
+        try:
+            async with asyncio.timeout(_WAIT_S), self._looking:
+                if self.fresh:
+                    return
+                if failures != self._failures:
+                    # Another one's look has failed while we waited for it; ours would take as long again.
+                    raise unavailable()
                 await self._look()
+        except TimeoutError as error:
+            self._fail()
+            raise unavailable() from error
 
     async def run(self) -> None:
         """Look again and again until cancelled."""
@@ -97,11 +110,15 @@ class Evictions:
             if self._number is not None and head != self._number:
                 head = await self._follow(self._number, head)
         except errors.KeysUnavailable:
-            if not self.fresh:
-                self._caches.evict_all()
+            self._fail()
             raise
         self._number = head
         self._looked_at = asked_at
+
+    def _fail(self) -> None:
+        self._failures += 1
+        if not self.fresh:
+            self._caches.evict_all()
 
     async def _follow(self, before: int, head: int) -> int:
         """Drop what was told after one number, and return the last that is known now."""

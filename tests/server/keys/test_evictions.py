@@ -10,7 +10,7 @@ import pytest
 
 from billfold import errors
 from billfold_server.keys.service import Keyring, Keys, KeyStore, Limits, LocalBackend, Place, TenantKey, Wrapped
-from tests.keystores import Owner, StoreUrls, as_administrator
+from tests.keystores import Owner, StoreUrls, as_administrator, move
 
 NewKeys = Callable[..., Keys]
 PLACE = Place("parties", "pty_1", "email")
@@ -165,6 +165,25 @@ class TestAProcessThatCantLook:
         await holding.rollback()
         await blocking.close()
         assert await keys.sealer(owner, uuid4())
+
+    async def test_tells_all_who_wait_by_one_look(self, new_keys: NewKeys, owner: Owner) -> None:
+        """Twenty who ask a key store that hangs are answered in the time of one, not one after another."""
+        silent = asyncio.Event()
+
+        async def hang(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await silent.wait()
+            writer.close()
+
+        server = await asyncio.start_server(hang, "127.0.0.1", 0)
+        keys = new_keys()
+        await move(keys, f"postgresql://nobody@127.0.0.1:{server.sockets[0].getsockname()[1]}/none")
+        began = time.monotonic()
+        asked = await asyncio.gather(*(keys.sealer(owner) for _ in range(20)), return_exceptions=True)
+        took = time.monotonic() - began
+        silent.set()
+        server.close()
+        assert all(isinstance(each, errors.KeysUnavailable) for each in asked)
+        assert took < 2.8
 
 
 class TestEvictions:
