@@ -65,6 +65,7 @@ _TENANT: Final = """
 SELECT id, state FROM tenants WHERE slug = $1
 UNION ALL (SELECT id, 'deleted' FROM deleted_tenants WHERE slug = $1 ORDER BY deleted_at DESC LIMIT 1) LIMIT 1
 """
+_STATE: Final = "SELECT state FROM tenants WHERE id = $1 FOR UPDATE"
 
 _NOBODY: Final = UUID(int=0)
 
@@ -107,10 +108,14 @@ async def find_doomed(tx: PlatformTx, slug: str) -> UUID:
     row = await tx.fetchrow(_TENANT, slug)
     if row is None:
         raise errors.UnknownTenant("there is no tenant with this slug")
-    if row["state"] not in {"suspended", "deleting", "deleted"}:
-        raise errors.TenantStateRefuses(f"the tenant is {row['state']}; suspend it first")
+    _refuse_serving(row["state"])
     doomed: UUID = row["id"]
     return doomed
+
+
+def _refuse_serving(state: str | None) -> None:
+    if state not in {"suspended", "deleting", "deleted", None}:
+        raise errors.TenantStateRefuses(f"the tenant is {state}; suspend it first", state=state)
 
 
 async def list_destructions(tx: PlatformTx, *, limit: int = 100) -> list[Destruction]:
@@ -144,10 +149,13 @@ async def approve(
         errors.PersonRequired: It is nobody in particular who agrees.
         errors.MakerMayNotDecide: They have asked for it themselves.
         errors.ApprovalNotPending: It is decided and done, or its time has run out.
+        errors.TenantStateRefuses: The tenant serves again since it was asked for.
         errors.KeysUnavailable: It is agreed to, but can't be carried out now; agree again later.
     """
     async with database.platform_tx() as tx:
         found, decider = await _open(tx, operator, destruction_id, now)
+        # Days may have passed. Once this is written, nobody resumes the tenant any more; until then we have its row.
+        _refuse_serving(await tx.fetchval(_STATE, found.tenant_id))
         if found.state == "pending":
             await tx.execute(_DECIDE, found.id, "approved", decider, now)
             await _tell(tx, operator, "tenant_keys.destruction_approved", found)

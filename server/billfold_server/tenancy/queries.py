@@ -24,6 +24,12 @@ UPDATE_MANIFEST = "UPDATE tenants SET manifest = $2, revision = $3, updated_at =
 
 UPDATE_STATE = "UPDATE tenants SET state = $2, state_reason = $3, revision = $4, updated_at = $5 WHERE id = $1"
 
+KEYS_ARE_DOOMED = """
+SELECT EXISTS (SELECT FROM key_destructions WHERE tenant_id = $1
+    AND (state IN ('approved', 'done') OR (state = 'pending' AND expires_at > $2)))
+"""
+"""Whether the destruction of a tenant's keys waits for another operator, is under way, or was done."""
+
 UPDATE_VERSION = "UPDATE tenants SET schema_version = $2, revision = $3, updated_at = $4 WHERE id = $1"
 
 HOSTS_OF_OTHERS = "SELECT host FROM tenant_hosts WHERE host = ANY($1) AND tenant_id <> $2 ORDER BY host"

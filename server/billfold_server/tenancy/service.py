@@ -288,7 +288,12 @@ class Tenants:
         return await self._change_state(slug, "suspend", reason, caller)
 
     async def resume(self, slug: str, *, reason: str, caller: Caller = SYSTEM) -> Record:
-        """Serve a suspended tenant again."""
+        """Serve a suspended tenant again.
+
+        Raises:
+            errors.UnknownTenant: There is none with this slug.
+            errors.TenantStateRefuses: It is being deleted, or all of its keys are or will be destroyed.
+        """
         return await self._change_state(slug, "resume", reason, caller)
 
     async def delete(self, slug: str, *, confirm: str, reason: str | None = None, caller: Caller = SYSTEM) -> None:
@@ -499,6 +504,10 @@ class Tenants:
                 msg = f"a tenant that is {row['state']} can't be told to {event}"
                 raise errors.TenantStateRefuses(msg, state=row["state"])
             await tx.execute(queries.UPDATE_STATE, row["id"], target.value, reason, revision, _now())
+            # By now we have the tenant's row, which whoever approves a destruction of its keys takes first.
+            if event == "resume" and await tx.fetchval(queries.KEYS_ARE_DOOMED, row["id"], _now()):
+                msg = "the destruction of all of the tenant's keys was asked for, or is done"
+                raise errors.TenantStateRefuses(msg, state=row["state"])
             changed = await tx.fetchrow(queries.TENANT_BY_SLUG, slug)
             await _audit(tx, caller, f"tenant.{target.value}", row["id"], slug, reason=reason, before=row["state"])
         self._registry.expire()
