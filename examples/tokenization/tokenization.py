@@ -20,6 +20,7 @@ def keep_a_card(billfold: Billfold, party_id: str) -> str:
     print(f"kept: {token.card.brand} {token.card.bin}…{token.card.last4}, with a code: {token.has_cvc}")
 
     # The same card again, without a code: the vault knows it, and answers with the token that is there.
+    # That tells whether a number is known, so it needs the scope tokens:search and counts as a search.
     plain = Card(number="4111111111111111", expiry_month=12, expiry_year=2030, holder="Ada Lovelace")
     jwe = seal_card(plain, billfold.vault_tokens.encryption_keys())
     again = billfold.vault_tokens.create(kind="card", jwe=jwe, party_id=party_id, dedup="reuse")

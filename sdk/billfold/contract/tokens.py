@@ -157,7 +157,8 @@ class CreateVaultToken(Request, frozen=True, kw_only=True):
         Literal["none", "reuse"],
         Meta(
             description="``reuse`` answers with the token that stands for the same value already, where the same party "
-            "has one that ends when this one would; a card must have the same expiry, and come without a CVC."
+            "has one that ends when this one would; a card must have the same expiry, and come without a CVC. "
+            "It needs the scope `tokens:search`, and counts as a search."
         ),
     ] = "none"
 

@@ -77,6 +77,7 @@ def _id(token_id: str) -> UUID:
         errors.CardHolderInvalid,
         errors.CardDataNotAllowed,
         errors.NotFound,
+        errors.SearchLimitReached,
         errors.KeysUnavailable,
     ),
     links=_LED_TO,
@@ -87,7 +88,8 @@ async def create_vault_token(call: Call, body: CreateVaultToken) -> Reply[VaultT
 
     A card comes encrypted to one of the tenant's public keys, so that no program on its way sees the number. The token
     is random. Tokens of the same value have the same `fingerprint`; with `dedup` the one that is there already is
-    answered, with status 201 as well and `reused` true.
+    answered, with status 201 as well and `reused` true. That tells whether a value is known, so `dedup` needs the scope
+    `tokens:search`, and is counted and recorded as a search.
     """
     return await service.create(call, body)
 
@@ -97,14 +99,15 @@ async def create_vault_token(call: Call, body: CreateVaultToken) -> Reply[VaultT
     scope="tokens:write",
     idempotency="optional",
     status=200,
-    errors=(errors.KeysUnavailable,),
+    errors=(errors.SearchLimitReached, errors.KeysUnavailable),
     examples={"request": {"vault_tokens": [_ACCOUNT]}},
 )
 async def create_vault_tokens(call: Call, body: CreateVaultTokens) -> Reply[VaultTokenVerdicts]:
     """Take many values in, with a verdict for each.
 
     A value that is refused fails none of its neighbours: it has the problem that it would have had alone, whose `param`
-    names a member of the item. The others are written together.
+    names a member of the item. The others are written together. Each item with `dedup` is counted as a search; where
+    there are too many, or the scope `tokens:search` is missing, the request is refused as a whole.
     """
     return await service.create_many(call, body.vault_tokens)
 

@@ -62,6 +62,13 @@ def _sees_fingerprints(caller: Caller) -> bool:
     return _SEES_FINGERPRINTS in caller.scopes
 
 
+def _require_search(caller: Caller) -> None:
+    if not _sees_fingerprints(caller):
+        raise errors.InsufficientScope(
+            f"looking for a value needs the scope {_SEES_FINGERPRINTS}", scope=_SEES_FINGERPRINTS
+        )
+
+
 # Taking in.
 
 
@@ -70,8 +77,11 @@ async def create(call: Call, body: CreateVaultToken) -> Reply[VaultTokenCreated]
 
     Raises:
         errors.ProblemError: It can't be taken.
+        errors.InsufficientScope: It asks for the token that is there already, and the caller may not search.
+        errors.SearchLimitReached: It does so, and the caller has searched too often.
         errors.KeysUnavailable: The decryptor or the keys can't be reached.
     """
+    await _count_reuses(call, [body])
     verdicts = await taking.seal(call, [body])
     for verdict in verdicts:
         if isinstance(verdict, errors.ProblemError):
@@ -92,8 +102,11 @@ async def create_many(call: Call, items: Sequence[CreateVaultToken]) -> Reply[Va
     """Take many values in, each for itself, in one transaction.
 
     Raises:
+        errors.InsufficientScope: Some ask for the token that is there already, and the caller may not search.
+        errors.SearchLimitReached: Some do so, and the caller has searched too often.
         errors.KeysUnavailable: The decryptor or the keys can't be reached, and nothing was taken in.
     """
+    await _count_reuses(call, items)
     verdicts = await taking.seal(call, items)
 
     async def work(tx: TenantTx) -> VaultTokenVerdicts:
@@ -109,6 +122,15 @@ async def create_many(call: Call, items: Sequence[CreateVaultToken]) -> Reply[Va
     for kind in VaultTokenKind:
         call.services.metrics.vault_tokens("taken", kind.value, sum(item.kind is kind for item in items))
     return reply
+
+
+async def _count_reuses(call: Call, items: Sequence[CreateVaultToken]) -> None:
+    """Count those who ask for the token that is there already as searches, for the answer tells that there is one."""
+    asked = [item for item in items if item.dedup == "reuse"]
+    if asked:
+        _require_search(call.caller)
+        kinds = [(item.kind, None if item.personal is None else item.personal.type) for item in asked]
+        await _count_searches(call, kinds)
 
 
 def _verdict(answer: VaultTokenCreated | errors.ProblemError, request_id: str) -> VaultTokenVerdict:
@@ -165,10 +187,8 @@ async def list_tokens(
     limit: int,
 ) -> list[tuple[UUID, VaultToken]]:
     """Return tokens that meet all conditions given, the newest first, each with its place in the list."""
-    if fingerprint_id is not None and not _sees_fingerprints(caller):
-        raise errors.InsufficientScope(
-            f"looking for a value needs the scope {_SEES_FINGERPRINTS}", scope=_SEES_FINGERPRINTS
-        )
+    if fingerprint_id is not None:
+        _require_search(caller)
     rows = await queries.list_page(
         tx,
         party_id=party_id,
@@ -192,19 +212,7 @@ async def search(call: Call, body: SearchVaultTokens) -> VaultTokenMatches:
     value = rules.value_of(part, body.kind, jwe=body.jwe, bank_account=body.bank_account, personal=body.personal)
     if not value.searchable:
         raise errors.PersonalTypeUnknown("values of this type can't be found", param="personal.type")
-    limits = Limits(per_hour=part.searches_per_hour)
-    object_id = telling.caller_id(call.caller)
-    async with call.tx() as tx:
-        over = await counting.count(call, tx, rules.SEARCH, 1, limits)
-        record = audit.new_record(
-            call.caller,
-            telling.REFUSED if over else telling.SEARCHED,
-            object_id,
-            facts={"kind": body.kind.value, "personal_type": value.personal_type},
-        )
-        await telling.tell(tx, records=[record, *over.records], events=over.events)
-    if over:
-        raise errors.SearchLimitReached(limit=part.searches_per_hour, retry_after_s=over.retry_after_s)
+    await _count_searches(call, [(body.kind, value.personal_type)])
     decryptor = vault.decryptor_of(call.services)
     text = value.jwe or value.plain or ""
     (found,) = await decryptor.fingerprints(call.tenant, body.kind.value, [text], value.personal_type)
@@ -219,6 +227,22 @@ async def search(call: Call, body: SearchVaultTokens) -> VaultTokenMatches:
         fingerprint=ids.encode(Prefix.FINGERPRINT, fingerprint_id),
         data=[row.to_response(now, fingerprint=True) for row, now in rows],
     )
+
+
+async def _count_searches(call: Call, kinds: Sequence[tuple[VaultTokenKind, str | None]]) -> None:
+    """Count and record searches, by the kind and the type of what is looked for."""
+    most = call.tenant.manifest.tokenization.searches_per_hour
+    object_id = telling.caller_id(call.caller)
+    async with call.tx() as tx:
+        over = await counting.count(call, tx, rules.SEARCH, len(kinds), Limits(per_hour=most))
+        action = telling.REFUSED if over else telling.SEARCHED
+        records = [
+            audit.new_record(call.caller, action, object_id, facts={"kind": kind.value, "personal_type": type_})
+            for kind, type_ in kinds
+        ]
+        await telling.tell(tx, records=[*records, *over.records], events=over.events)
+    if over:
+        raise errors.SearchLimitReached(limit=most, retry_after_s=over.retry_after_s)
 
 
 # Changing and deleting.

@@ -283,6 +283,31 @@ class TestATokenThatIsReused:
         assert (answer["created"], answer["reused"], answer["refused"]) == (1, 1, 0)
         assert [each["status"] for each in answer["results"]] == [201, 200]
 
+    def test_is_for_who_may_search(self, live: LiveServer) -> None:
+        """Without that scope nobody is told by `dedup` whether a value is known, nor is anything taken in."""
+        item = {**ACCOUNT, "dedup": "reuse"}
+        with live.client("alpha", ["tokens:read", "tokens:write"]) as poor:
+            for path, body in (("", item), ("/bulk", {"vault_tokens": [ACCOUNT, item]})):
+                answer = poor.post(f"/v1/vault-tokens{path}", json=body)
+                assert code_of(answer) == (403, "insufficient_scope")
+                assert answer.json()["scope"] == "tokens:search"
+
+    def test_is_counted_as_a_search(self, bank: Bank, live: LiveServer) -> None:
+        """Each item that asks for it is one, which is recorded; where that is too many, nothing is taken in."""
+        item = {**ACCOUNT, "dedup": "reuse"}
+        with live.client("alpha") as other:
+            body = {"vault_tokens": [item, ACCOUNT, item]}
+            taken = other.post("/v1/vault-tokens/bulk", json=body).json()
+            assert taken["refused"] == 0
+            used = "SELECT used FROM vault_uses WHERE purpose = '(search)' AND span = 'hour' ORDER BY used"
+            before = [row["used"] for row in bank.sql(used)]
+            assert 2 in before
+            bank.sql("UPDATE vault_uses SET used = 499 WHERE purpose = '(search)' RETURNING 1")
+            assert code_of(other.post("/v1/vault-tokens/bulk", json=body)) == (429, "search_limit_reached")
+            assert other.post("/v1/vault-tokens", json=item).status_code == 201
+            assert code_of(other.post("/v1/vault-tokens", json=item)) == (429, "search_limit_reached")
+            bank.sql("UPDATE vault_uses SET used = 0 WHERE purpose = '(search)' RETURNING 1")
+
 
 class TestASearch:
     def test_finds_by_value(self, bank: Bank) -> None:

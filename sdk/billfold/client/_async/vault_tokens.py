@@ -61,13 +61,16 @@ class AsyncVaultTokens(AsyncResource):
             expires_at: When it ends.
             expires_in_s: Or in how many seconds.
             metadata: The caller's own keys and values.
-            dedup: ``reuse`` answers with the token that stands for the same value already, where there is one.
+            dedup: ``reuse`` answers with the token that stands for the same value already, where there is one. It needs
+                the scope ``tokens:search``, and counts as a search.
             idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
 
         Raises:
             errors.Unprocessable: The value isn't what it is said to be; narrower classes say what is wrong.
             errors.CardDataNotAllowed: The metadata holds what looks like a card's number.
             errors.NotFound: There is no such party.
+            errors.InsufficientScope: ``dedup`` is asked for without the scope that it needs.
+            errors.SearchLimitReached: ``dedup`` was asked for, or values were searched for, too often.
             errors.KeysUnavailable: The keys can't be reached; nothing was taken in.
         """
         body = encoding.fields(

@@ -60,13 +60,16 @@ class CardTokens(VaultTokens):
             expires_at: When it ends.
             expires_in_s: Or in how many seconds.
             metadata: The caller's own keys and values.
-            dedup: ``reuse`` answers with the token that stands for the same card already, where there is one.
+            dedup: ``reuse`` answers with the token that stands for the same card already, where there is one. It needs
+                the scope ``tokens:search``, and counts as a search.
 
         Raises:
             errors.CardNumberInvalid: There can't be such a number.
             errors.CardBrandUnknown: Nobody that is known here issues such numbers.
             errors.CardExpired: The card isn't good any more.
             errors.Unprocessable: Something else can't be; narrower classes say what.
+            errors.InsufficientScope: ``dedup`` is asked for without the scope that it needs.
+            errors.SearchLimitReached: ``dedup`` was asked for, or values were searched for, too often.
             errors.KeysUnavailable: The keys can't be reached; nothing was taken in.
         """
         card = Card(number=number, expiry_month=expiry_month, expiry_year=expiry_year, holder=holder, cvc=cvc)
