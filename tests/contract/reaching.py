@@ -219,6 +219,7 @@ Recipe = Callable[[Reaching, Operation], httpx.Response]
 
 CONFLICTS: dict[str, Recipe] = {
     "advanceClock": _with("to", _past),
+    "createCardSession": _of_one_key,
     "createParty": _with("external_id", _external_id),
     "updateParty": _with("external_id", _external_id),
     "createUser": _with("login_name", _taken_name),

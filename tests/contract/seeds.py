@@ -207,6 +207,10 @@ def _vault_token(seeds: Seeds) -> str:
     return str(seeds.post("/v1/vault-tokens", {"kind": "bank_account", "bank_account": account})["id"])
 
 
+def _card_session(seeds: Seeds) -> str:
+    return str(seeds.post("/v1/card-sessions", {})["id"])
+
+
 def _fingerprint(seeds: Seeds) -> str:
     return str(seeds.client.get(f"/v1/vault-tokens/{seeds.ids('tok')[0]}").json()["fingerprint"])
 
@@ -228,6 +232,7 @@ SEEDS: dict[str, Callable[[Seeds], str]] = {
     "cli": _client,
     "tok": _vault_token,
     "fpr": _fingerprint,
+    "cse": _card_session,
 }
 """How one of each kind is made, in the order in which they lean on each other."""
 
@@ -257,6 +262,8 @@ FRESH: dict[str, Callable[[Seeds], dict[str, str]]] = {
     "unfreezeWallet": _frozen_wallet,
     "createEnrolmentCode": _fresh_user,
     "disableUser": _fresh_user,
+    # Nobody changes roles of their own.
+    "setUserRoles": _fresh_user,
     "deleteAlias": _fresh_alias,
     "approveApproval": lambda seeds: {"approval_id": _approval(seeds)},
     "rejectApproval": lambda seeds: {"approval_id": _approval(seeds)},
