@@ -17,6 +17,7 @@ __all__ = [
     "erase",
     "find",
     "find_existing",
+    "hold",
     "insert",
     "list_outdated",
     "list_page",
@@ -75,6 +76,12 @@ async def find_existing(party_ids: Sequence[UUID]) -> set[UUID]:
     """Return which of these ids are parties that nobody has forgotten."""
     rows = await Parties.select(Parties.id).where(Parties.id.is_in(list(party_ids)), Parties.forgotten_at.is_null())
     return {row["id"] for row in rows}
+
+
+async def hold(tx: TenantTx, party_id: UUID) -> bool:
+    """Keep a party from being forgotten until the transaction ends, and tell whether it is there."""
+    sql = "SELECT 1 FROM parties WHERE id = $1 AND forgotten_at IS NULL FOR SHARE"
+    return await tx.fetchval(sql, party_id) is not None
 
 
 async def lock(party_id: UUID) -> PartyRow | None:

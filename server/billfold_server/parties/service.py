@@ -36,7 +36,9 @@ __all__ = [
     "erase_party",
     "find_existing",
     "get_party",
+    "hold_party",
     "list_parties",
+    "lock_party",
     "open_parties",
     "reindex",
     "search_for",
@@ -141,6 +143,20 @@ async def find_existing(tx: TenantTx, party_ids: Sequence[UUID]) -> set[UUID]:
     """Return which of these ids are parties of the tenant that weren't forgotten."""
     assert tx.open
     return await queries.find_existing(party_ids)
+
+
+async def hold_party(tx: TenantTx, party_id: UUID) -> bool:
+    """Keep a party from being forgotten until the transaction ends, and tell whether it is there.
+
+    Whoever writes what erasure would have to find takes it first: then erasure comes before, or finds it.
+    """
+    return await queries.hold(tx, party_id)
+
+
+async def lock_party(tx: TenantTx, party_id: UUID) -> None:
+    """Wait for all who hold a party, and let nobody hold it until the transaction ends."""
+    assert tx.open
+    await queries.lock(party_id)
 
 
 async def get_party(tx: TenantTx, party_id: UUID) -> PartyRow:

@@ -128,7 +128,6 @@ async def insert_user(tx: Tx, row: UserRow) -> None:
 
     Raises:
         asyncpg.UniqueViolationError: The realm has the login name already.
-        asyncpg.ForeignKeyViolationError: There is no such party.
     """
     await tx.execute(
         f"INSERT INTO users ({_USER}) VALUES ({_places(UserRow)})",  # noqa: S608 - constants

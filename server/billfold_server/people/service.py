@@ -14,6 +14,7 @@ from billfold.contract.roles import StaffRole
 from billfold.contract.users import CreateUser, EnrolmentCode, LoginRealm, SignedOut, User, UserState
 from billfold.ids import Prefix
 from billfold_server.http.routing import Call
+from billfold_server.parties import service as parties
 from billfold_server.people import queries, rules, sca, sessions
 from billfold_server.people.desk import Desk, People, digest_of, tell, user_id_of
 from billfold_server.people.identifying import Identified, identify
@@ -23,6 +24,7 @@ from billfold_server.people.sca import Challenge, LinkedAction
 from billfold_server.people.sessions import Session
 from billfold_server.people.standing import UserStanding, scopes_of, standing_of
 from billfold_server.tenancy.context import Caller, TenantRef
+from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = [
     "Challenge",
@@ -207,13 +209,33 @@ def _new(realm: Realm, login_realm: str, name: str, display_name: str, *, party_
 
 
 async def _insert(tx: Tx, caller: Caller, row: UserRow) -> None:
+    if not await _is_there(tx, row):
+        raise errors.NotFound("there is no such party", param="party_id")
     try:
         await queries.insert_user(tx, row)
     except asyncpg.UniqueViolationError as error:
         raise errors.LoginNameTaken("another user of the realm has this name", param="login_name") from error
-    except asyncpg.ForeignKeyViolationError as error:
-        raise errors.NotFound("there is no such party", param="party_id") from error
     await tell(tx, caller, "user.created", row, facts={"roles": row.roles})
+
+
+async def _is_there(tx: Tx, user: UserRow) -> bool:
+    """Tell whether a user is nobody who was forgotten, which nobody is then until the transaction ends."""
+    return user.party_id is None or (isinstance(tx, TenantTx) and await parties.hold_party(tx, user.party_id))
+
+
+async def _lock_who_is_there(tx: Tx, user_id: UUID) -> UserRow:
+    """Return a user whose row nobody else may change meanwhile.
+
+    The party comes before the user, as where it is forgotten.
+
+    Raises:
+        errors.NotFound: There is no such user.
+        errors.UserStateRefuses: They were forgotten, and nothing brings them back.
+    """
+    user = _existing(await queries.find_user(tx, user_id))
+    if not await _is_there(tx, user):
+        raise errors.UserStateRefuses("a user who was forgotten stays disabled", state=user.state)
+    return _existing(await queries.lock_user(tx, user_id))
 
 
 async def _new_code(realm: Realm, tx: Tx, user: UserRow) -> EnrolmentCode:
@@ -239,9 +261,9 @@ async def new_enrolment_code(realm: Realm, tx: Tx, caller: Caller, user_id: UUID
 
     Raises:
         errors.NotFound: There is no such user.
-        errors.UserStateRefuses: They are disabled.
+        errors.UserStateRefuses: They are disabled, or were forgotten.
     """
-    user = _existing(await queries.lock_user(tx, user_id))
+    user = await _lock_who_is_there(tx, user_id)
     if user.state == "disabled":
         raise errors.UserStateRefuses("a disabled user can't enrol", state=user.state)
     enrolment = await _new_code(realm, tx, user)
@@ -313,8 +335,9 @@ async def set_user_state(realm: Realm, tx: Tx, caller: Caller, user_id: UUID, *,
 
     Raises:
         errors.NotFound: There is no such user.
+        errors.UserStateRefuses: They are to be enabled, and were forgotten.
     """
-    user = _existing(await queries.lock_user(tx, user_id))
+    user = await _lock_who_is_there(tx, user_id) if enabled else _existing(await queries.lock_user(tx, user_id))
     wanted = ("active" if user.password_hash is not None else "invited") if enabled else "disabled"
     if (user.state != "disabled") is enabled:
         return

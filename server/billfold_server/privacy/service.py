@@ -204,6 +204,8 @@ async def erase(call: Call, party_id: UUID, body: EraseParty) -> Reply[Any]:
     async def work(tx: TenantTx) -> Erasure:
         # Wallets are opened and closed by whoever has the books, so from here on they stand still.
         await ledger.take_books(tx)
+        # And nobody gives the party a user whom this wouldn't find.
+        await parties.lock_party(tx, party_id)
         await check_erasable(tx, party_id)
         return await _erase(call, tx, party_id, body.reason)
 

@@ -1,6 +1,8 @@
 """What is known of a person, and forgetting them: over HTTP, in all rooms, with the books as they were."""
 
+import asyncio
 from collections.abc import Iterator
+from contextvars import Context
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,6 +16,7 @@ from billfold_server.http.routing import Call
 from billfold_server.invariants.service import check
 from billfold_server.keys.service import Place
 from billfold_server.ledger.export import verify_ledger
+from billfold_server.parties import service as parties
 from billfold_server.privacy.service import SHRED_JOB
 from billfold_server.tenancy.context import Caller
 from tests.live import LiveServer
@@ -276,6 +279,43 @@ class TestAnErasure:
         assert bank.client.patch(f"/v1/parties/{party['id']}", json={"name": "x"}).json()["code"] == "party_forgotten"
         wallet = {"party_id": party["id"]}
         assert bank.client.post("/v1/wallets", json=wallet).json()["code"] == "not_found"
+
+    def test_isnt_undone_through_users(self, bank: Bank) -> None:
+        """Who was forgotten is neither enabled nor enrolled again, and gets no other user."""
+        party = bank.post("/v1/parties", {"kind": "person", "name": "Ada Lovelace"})
+        body = {"login_realm": "psu", "login_name": f"a.{uuid4().hex}", "display_name": "A", "party_id": party["id"]}
+        user = bank.post("/v1/users", body)
+        key = uuid4().hex
+        bank.approve(bank.erase(party["id"], key))
+        assert bank.erase(party["id"], key).status_code == 200
+        for order in ("enable", "enrolment-codes"):
+            refused = bank.client.post(f"/v1/users/{user['id']}/{order}")
+            assert (refused.status_code, refused.json()["code"]) == (409, "user_state_refuses")
+        assert bank.client.get(f"/v1/users/{user['id']}").json()["state"] == "disabled"
+        refused = bank.client.post("/v1/users", json={**body, "login_name": f"b.{uuid4().hex}"})
+        assert (refused.status_code, refused.json()["code"]) == (404, "not_found")
+
+    def test_waits_for_a_user_who_is_just_made(self, bank: Bank) -> None:
+        """Of making a user and forgetting their party one comes first: the user is found, or there is no party."""
+        party = bank.post("/v1/parties", {"kind": "person", "name": "Ada Lovelace"})
+        party_id, tenant = ids.decode(Prefix.PARTY, party["id"]), bank.tenant
+
+        database = bank.live.services.database
+
+        async def lock() -> None:
+            async with database.tx(tenant, lock_timeout_ms=50) as tx:
+                await parties.lock_party(tx, party_id)
+
+        async def held_while_locked() -> bool:
+            async with database.tx(tenant) as tx:
+                assert await parties.hold_party(tx, party_id)
+                with pytest.raises(errors.Busy):
+                    await asyncio.create_task(lock(), context=Context())
+            async with database.tx(tenant) as tx:
+                await parties.erase_party(tx, party_id, bank.live.services.clock.now())
+                return await parties.hold_party(tx, party_id)
+
+        assert bank.live.run(held_while_locked()) is False
 
     def test_leaves_a_job_for_the_keys(self, bank: Bank) -> None:
         """Should the process die before it has destroyed them, or the key store be away, another one does it."""
