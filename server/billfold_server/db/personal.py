@@ -45,6 +45,7 @@ Owner = Literal["client", "counterparty", "party", "staff", "user"]
 Kept = Literal[
     "approvals_days",
     "audit_days",
+    "card_sessions",
     "clients",
     "dead_jobs_days",
     "events_days",

@@ -25,7 +25,7 @@ from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.tokens import rules, taking, telling, vault
 
-__all__ = ["complete", "create", "find", "get", "sweep"]
+__all__ = ["complete", "create", "find", "forget", "get", "list_of_party", "sweep"]
 
 _CREATED: Final = "card_session.created"
 _COMPLETED: Final = "card_session.completed"
@@ -41,6 +41,11 @@ VALUES ($1, $2, $3, $4, $5, $6, $7::text::jsonb, $8, $9)
 """
 _FIND: Final = f"SELECT {_COLUMNS} FROM card_sessions WHERE id = $1"  # noqa: S608 - No value is in it.
 _LOCK: Final = f"{_FIND} FOR UPDATE"
+_OF_PARTY: Final = f"""
+SELECT {_COLUMNS} FROM card_sessions
+WHERE party_id = $1 AND id > coalesce($2::uuid, '00000000-0000-0000-0000-000000000000') ORDER BY id LIMIT $3
+"""  # noqa: S608 - No value is in it.
+_FORGET: Final = "DELETE FROM card_sessions WHERE party_id = $1"
 _COMPLETE: Final = "UPDATE card_sessions SET vault_token_id = $2, completed_at = $3 WHERE id = $1"
 _SWEEP: Final = """
 DELETE FROM card_sessions WHERE id = ANY (ARRAY (
@@ -175,6 +180,21 @@ def _event(type_: str, session: CardSession, now: datetime) -> NewEvent:
     return telling.event_of(
         type_, session.id, now, id=session.id, vault_token_id=session.vault_token_id, party_id=session.party_id
     )
+
+
+async def list_of_party(
+    call: Call, party_id: UUID, *, after: UUID | None, limit: int
+) -> list[tuple[UUID, CardSession]]:
+    """Return a party's sessions behind an id, in the order of their ids."""
+    async with call.tx() as tx:
+        rows = await tx.fetch(_OF_PARTY, party_id, after, limit)
+    now = call.services.clock.now()
+    return [(row["id"], _response(call, row, now)) for row in rows]
+
+
+async def forget(tx: TenantTx, party_id: UUID) -> int:
+    """Delete a party's sessions, and return how many there were."""
+    return counted(await tx.execute(_FORGET, party_id))
 
 
 async def sweep(tx: TenantTx, now: datetime, limit: int) -> int:

@@ -59,7 +59,7 @@ INVENTORY: Final = Inventory(
             category="identifier",
             owner="party",
             plain_because="an id, which says nothing once the party is forgotten",
-            kept="minutes",
+            kept="card_sessions",
         ),
         PersonalColumn(
             table="card_sessions",
@@ -67,7 +67,7 @@ INVENTORY: Final = Inventory(
             category="free_text",
             owner="party",
             plain_because="the caller's own keys and values, in which card numbers are refused",
-            kept="minutes",
+            kept="card_sessions",
         ),
         PersonalColumn(
             table="card_sessions",
@@ -75,7 +75,7 @@ INVENTORY: Final = Inventory(
             category="identifier",
             owner="party",
             plain_because="the caller's own address, in which card numbers are refused",
-            kept="minutes",
+            kept="card_sessions",
         ),
     ),
     others=(

@@ -11,7 +11,7 @@ from billfold_server.db.personal import Erasing, Exported, Subject, SubjectProvi
 from billfold_server.decryptor.service import Given, Outgoing
 from billfold_server.http.routing import Call
 from billfold_server.tenancy.transaction import TenantTx
-from billfold_server.tokens import queries, service, vault
+from billfold_server.tokens import card_sessions, queries, service, vault
 from billfold_server.tokens.rows import TokenRow
 
 __all__ = ["SUBJECTS"]
@@ -43,11 +43,17 @@ def _read(row: TokenRow, plain: bytes) -> Any:
     return msgspec.json.decode(plain) if row.kind is VaultTokenKind.BANK_ACCOUNT else plain.decode()
 
 
+async def _card_sessions(call: Call, subject: Subject, after: UUID | None, limit: int) -> Sequence[Exported]:
+    """Return the pages that were opened for a person's cards."""
+    found = await card_sessions.list_of_party(call, subject.party_id, after=after, limit=limit)
+    return [Exported(kind="card_session", key=key, data=to_plain(session)) for key, session in found]
+
+
 async def _erase(tx: TenantTx, erasing: Erasing) -> Mapping[str, int]:
-    """Blank everything that tokens say of somebody; from then on they are answered with ``token_forgotten``."""
+    """Blank everything that tokens say of somebody, which then are ``token_forgotten``, and delete card sessions."""
     party_id = erasing.subject.party_id
     number = await service.forget(tx, erasing.caller, party_id, now=erasing.now, reason=erasing.reason)
-    return {"vault_tokens": number}
+    return {"vault_tokens": number, "card_sessions": await card_sessions.forget(tx, party_id)}
 
 
-SUBJECTS: Final = SubjectProvider(room="tokens", export=(_tokens,), erase=_erase)
+SUBJECTS: Final = SubjectProvider(room="tokens", export=(_tokens, _card_sessions), erase=_erase)

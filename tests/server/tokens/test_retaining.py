@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -10,7 +11,7 @@ import pytest
 from billfold import ids
 from billfold.ids import Prefix
 from billfold_server.db.jobs import NewJob, enqueue
-from billfold_server.db.personal import Exported, Subject
+from billfold_server.db.personal import Erasing, Exported, Subject
 from billfold_server.decryptor.values import purpose_of
 from billfold_server.http.routing import Call
 from billfold_server.keys.service import open_keys
@@ -149,19 +150,47 @@ class TestAPersonWhoAsks:
         """Accounts and other values as they are, a card by what may be shown; each once, page by page."""
         party = bank.party()
         made = [bank.account(party_id=party), bank.card(party_id=party), bank.personal(party_id=party)]
-
-        async def export() -> list[Exported]:
-            tenant = await live.services.registry.get("alpha")
-            call = Call(
-                services=live.services, caller=CALLER, request_id="", method="", path="", headers={}, base_url="",
-                tenant_or_none=tenant,
-            )  # fmt: skip
-            subject = Subject(party_id=ids.decode(Prefix.PARTY, party))
-            (part,) = SUBJECTS.export
-            found = list(await part(call, subject, None, 2))
-            return found + list(await part(call, subject, found[-1].key, 2))
-
-        told = [each.data for each in live.run(export())]
+        told = exported(live, party, 0)
         assert [each["id"] for each in told] == [each["id"] for each in made]
         assert (told[0]["value"]["iban"], told[2]["value"]) == (IBAN, "12345678901")
         assert (told[1]["value"], told[1]["card"]) == (None, made[1]["card"])
+
+    def test_is_told_of_card_sessions_until_forgotten(self, live: LiveServer, bank: Bank) -> None:
+        """Each once, page by page, with the metadata; erasing the person deletes theirs and nobody else's."""
+        party, other = bank.party(), bank.party()
+        made = [bank.post("/v1/card-sessions", {"party_id": party, "metadata": {"n": n}}).json() for n in "123"]
+        theirs = bank.post("/v1/card-sessions", {"party_id": other}).json()
+        told = exported(live, party, 1)
+        assert sorted((each["id"], each["metadata"]["n"]) for each in told) == sorted(
+            (each["id"], each["metadata"]["n"]) for each in made
+        )
+
+        async def erase() -> Mapping[str, int]:
+            tenant = await live.services.registry.get("alpha")
+            async with live.services.database.tx(tenant) as tx:
+                now = await tenant_now(tx)
+                subject = Subject(party_id=ids.decode(Prefix.PARTY, party))
+                assert SUBJECTS.erase is not None
+                return await SUBJECTS.erase(
+                    tx, Erasing(subject=subject, caller=CALLER, reason="asked for", now=now, real_now=now)
+                )
+
+        assert live.run(erase()) == {"vault_tokens": 0, "card_sessions": 3}
+        statuses = [bank.client.get(f"/v1/card-sessions/{each['id']}").status_code for each in (*made, theirs)]
+        assert statuses == [404, 404, 404, 200]
+
+
+def exported(live: LiveServer, party: str, part: int) -> list[dict[str, Any]]:
+    """Return what one part of an export tells of a party, by pages of two."""
+
+    async def export() -> list[Exported]:
+        tenant = await live.services.registry.get("alpha")
+        call = Call(
+            services=live.services, caller=CALLER, request_id="", method="", path="", headers={}, base_url="",
+            tenant_or_none=tenant,
+        )  # fmt: skip
+        subject = Subject(party_id=ids.decode(Prefix.PARTY, party))
+        found = list(await SUBJECTS.export[part](call, subject, None, 2))
+        return found + list(await SUBJECTS.export[part](call, subject, found[-1].key, 2))
+
+    return [dict(each.data) for each in live.run(export())]

@@ -33,6 +33,7 @@ _STATEMENTS = (
     )
     """,
     "CREATE INDEX card_sessions_that_end ON card_sessions (expires_at)",
+    "CREATE INDEX card_sessions_of_parties ON card_sessions (party_id, id) WHERE party_id IS NOT NULL",
 )
 
 _GRANTS = {"card_sessions": "SELECT, INSERT, DELETE, UPDATE (vault_token_id, completed_at)"}
