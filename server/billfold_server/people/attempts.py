@@ -8,19 +8,15 @@ ends both sums. At names that nobody has it is the same.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Final
+from datetime import datetime, timedelta
 
 import msgspec
 
 from billfold_server.people import queries, rules
 from billfold_server.people.desk import Desk
-from billfold_server.people.queries import Tx, UserRow
+from billfold_server.people.queries import FOR_GOOD, Tx, UserRow
 
-__all__ = ["FOR_GOOD", "Attempt", "Blocked", "accounts_of", "begin", "forget", "succeed"]
-
-FOR_GOOD: Final = datetime.max.replace(microsecond=0, tzinfo=UTC)
-"""Until when no attempt is taken where only the bank, or who gets in by another way, can end it."""
+__all__ = ["FOR_GOOD", "Attempt", "Blocked", "accounts_of", "begin", "forget", "give_back", "succeed"]
 
 
 class Blocked(Exception):
@@ -41,10 +37,16 @@ class Attempt(msgspec.Struct, frozen=True):
     Attributes:
         account: At which account.
         locks: Whether its failure begins a block.
+        source: Where it comes from, as it was counted.
+        total: The sum in which it was counted.
+        until: Until when its failure lets nothing more be taken from there, where it does.
     """
 
     account: bytes
     locks: bool
+    source: bytes
+    total: bytes
+    until: datetime | None
 
 
 async def begin(desk: Desk, tx: Tx, account: bytes, device: str | None) -> Attempt:
@@ -59,21 +61,20 @@ async def begin(desk: Desk, tx: Tx, account: bytes, device: str | None) -> Attem
     Raises:
         Blocked: There were too many. Let it pass, so that this one isn't counted.
     """
-    now = desk.now
-    failures, until = await queries.count_attempt(
-        tx, account, desk.source(device), now, forgotten_before=now - rules.FORGOTTEN
-    )
+    now, source = desk.now, desk.source(device)
+    failures, until = await queries.count_attempt(tx, account, source, now, forgotten_before=now - rules.FORGOTTEN)
     _check(until, now)
     wait = rules.blocked_for(failures)
-    if wait is not None:
-        await queries.block(tx, account, desk.source(device), now + wait)
+    blocked = None if wait is None else now + wait
+    if blocked is not None:
+        await queries.block(tx, account, source, blocked)
     total = queries.STRANGERS if device is None else queries.OWN_DEVICES
     failures, until = await queries.count_attempt(tx, account, total, now, forgotten_before=None)
     _check(until, now)
     last = failures >= rules.bound(own_device=device is not None)
     if last:
         await queries.block(tx, account, total, FOR_GOOD)
-    return Attempt(account, wait is not None or last)
+    return Attempt(account, blocked is not None or last, source, total, blocked)
 
 
 def _check(until: datetime | None, now: datetime) -> None:
@@ -84,6 +85,12 @@ def _check(until: datetime | None, now: datetime) -> None:
 async def succeed(tx: Tx, attempt: Attempt) -> None:
     """Forget the failures: whoever guessed has been right, and consecutive failures begin anew."""
     await queries.forget_attempts(tx, attempt.account)
+
+
+async def give_back(tx: Tx, attempt: Attempt) -> None:
+    """Uncount an attempt that couldn't be judged, and end the blocks that it began; right or wrong are alike."""
+    await queries.uncount_attempt(tx, attempt.account, attempt.source, attempt.until)
+    await queries.uncount_attempt(tx, attempt.account, attempt.total, FOR_GOOD)
 
 
 def accounts_of(desk: Desk, user: UserRow) -> Sequence[bytes]:

@@ -1,17 +1,19 @@
 """The SQL of people. The same tables are in each tenant's schema and in the platform's."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 from uuid import UUID
 
 import asyncpg
 import msgspec
 
-__all__ = ["OWN_DEVICES", "STRANGERS", "FactorRow", "SessionRow", "Tx", "UserRow"]
+__all__ = ["FOR_GOOD", "OWN_DEVICES", "STRANGERS", "FactorRow", "SessionRow", "Tx", "UserRow"]
 
 STRANGERS: Final = bytes(32)
 OWN_DEVICES: Final = bytes([1]) * 32
+FOR_GOOD: Final = datetime.max.replace(microsecond=0, tzinfo=UTC)
+"""Until when no attempt is taken where only the bank, or who gets in by another way, can end it."""
 TOTALS: Final = (STRANGERS, OWN_DEVICES)
 """Under which sources failures are summed up over all places, which no digest of a place can be but by chance."""
 
@@ -446,6 +448,16 @@ async def count_attempt(
     return row["failures"], row["blocked_until"]
 
 
+async def uncount_attempt(tx: Tx, account: bytes, source: bytes, until: datetime | None) -> None:
+    """Take back an attempt that was counted, and the block until then that it began."""
+    sql = """
+        UPDATE sign_in_failures SET failures = greatest(failures - 1, 0),
+            blocked_until = CASE WHEN blocked_until = $3::timestamptz THEN NULL ELSE blocked_until END
+        WHERE account = $1 AND source = $2
+    """
+    await tx.execute(sql, account, source, until)
+
+
 async def block(tx: Tx, account: bytes, source: bytes, until: datetime) -> None:
     """Take no attempts until then."""
     sql = "UPDATE sign_in_failures SET blocked_until = $3 WHERE account = $1 AND source = $2"
@@ -472,11 +484,16 @@ async def spend(tx: Tx, digest: bytes, expires_at: datetime) -> bool:
     return await tx.execute(sql, digest, expires_at) == "INSERT 0 1"
 
 
-async def sweep(tx: Tx, *, now: datetime, sessions_before: datetime, failures_before: datetime) -> None:
+async def sweep(
+    tx: Tx, *, now: datetime, sessions_before: datetime, failures_before: datetime, totals_before: datetime
+) -> None:
     """Forget what has expired."""
     await tx.execute("DELETE FROM spent_challenges WHERE expires_at < $1", now)
     # Where failures end for good, an end that passes by itself would be none.
-    sql = "DELETE FROM sign_in_failures WHERE last_at < $1 AND (source <> ALL($2) OR last_at < $3)"
-    await tx.execute(sql, failures_before, TOTALS, sessions_before)
+    sql = """
+        DELETE FROM sign_in_failures
+        WHERE last_at < $1 AND (source <> ALL($2) OR last_at < $3) AND blocked_until IS DISTINCT FROM $4::timestamptz
+    """
+    await tx.execute(sql, failures_before, TOTALS, totals_before, FOR_GOOD)
     await tx.execute("DELETE FROM sessions WHERE ends_at < $1", sessions_before)
     await tx.execute("DELETE FROM enrolment_codes WHERE expires_at < $1", sessions_before)

@@ -74,6 +74,12 @@ _LONGEST_BLOCK: Final = timedelta(minutes=15)
 FORGOTTEN: Final = timedelta(hours=24)
 """After such a time without a failure from one place, earlier ones there slow nobody down."""
 
+TOTALS_FORGOTTEN: Final = timedelta(days=365)
+"""After such a time without a failure at an account, a sum of failures that has stopped nothing begins anew.
+
+It is so long that nobody guesses on through it; what a bank keeps of sessions has no say in it.
+"""
+
 _MOST_OF_STRANGERS: Final = 70
 _MOST_ON_OWN_DEVICES: Final = 30
 

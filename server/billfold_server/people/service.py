@@ -439,4 +439,10 @@ async def sweep(tx: Tx, *, now: datetime, kept: timedelta) -> None:
         now: The real time.
         kept: How long it can be seen that there was a session.
     """
-    await queries.sweep(tx, now=now, sessions_before=now - kept, failures_before=now - 2 * rules.FORGOTTEN)
+    await queries.sweep(
+        tx,
+        now=now,
+        sessions_before=now - kept,
+        failures_before=now - 2 * rules.FORGOTTEN,
+        totals_before=now - rules.TOTALS_FORGOTTEN,
+    )

@@ -118,7 +118,10 @@ async def begin(desk: Desk, tx: Tx, user: UserRow, methods: list[Method], *, fac
     await attempts.forget(desk, tx, user)
     if desk.call.tenant_or_none is None:
         # Jobs are tenants'; the platform's few rows are looked after on the way.
-        await queries.sweep(tx, now=desk.now, sessions_before=desk.now - _KEPT, failures_before=desk.now - _KEPT)
+        before, totals_before = desk.now - _KEPT, desk.now - rules.TOTALS_FORGOTTEN
+        await queries.sweep(
+            tx, now=desk.now, sessions_before=before, failures_before=before, totals_before=totals_before
+        )
     facts: dict[str, str | int | list[str]] = {"amr": rules.amr_of(methods), "acr": rules.acr_of(methods)}
     await tell(tx, desk.caller(user.id), "user.signed_in", user, facts=facts)
     cookies = (desk.written(desk.session_cookie, cookie),)

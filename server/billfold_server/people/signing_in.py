@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from billfold import errors
 from billfold_server.audit import service as audit
 from billfold_server.http.routing import Call, Reply
 from billfold_server.people import attempts, factors, passkeys, queries, rules, sessions
@@ -26,10 +27,14 @@ _WRONG: Final = 422
 
 
 class _Passed(msgspec.Struct, frozen=True):
-    """Somebody who has typed a password: who, where it was right, else nobody. Both are of the same length."""
+    """Somebody who has typed a password: who, where it was right, else nobody. Both are of the same length.
+
+    The attempt goes along, so that it can be given back where nobody can judge it.
+    """
 
     user_id: UUID
     interaction: str | None
+    attempt: Attempt
 
 
 def _interaction(text: str | None) -> str | None:
@@ -114,7 +119,7 @@ async def take_password(call: Call, body: bytes) -> Reply[bytes]:
     async with desk.tx() as tx:
         await _note_password(desk, tx, user, attempt, right=right)
     passed = user.id if user is not None and right else factors.NOBODY
-    return _second_page(desk, _Passed(passed, interaction))
+    return _second_page(desk, _Passed(passed, interaction, attempt))
 
 
 def _blocked(desk: Desk, interaction: str | None, typed: str, blocked: Blocked) -> Reply[bytes]:
@@ -158,7 +163,11 @@ async def _spend(desk: Desk, tx: Tx, ticket: str | None) -> _Passed | None:
 async def take_code(call: Call, body: bytes) -> Reply[bytes]:
     """Check the code of an authenticator app, or a recovery code, and tell what came of both steps together."""
     desk, form = Desk(call), form_of(call, body)
-    await desk.have_secrets()
+    try:
+        await desk.have_secrets()
+    except errors.KeysUnavailable:
+        await _give_back(desk, form.get("ticket"))
+        raise
     async with desk.tx() as tx:
         passed = await _spend(desk, tx, form.get("ticket"))
         if passed is None:
@@ -175,6 +184,19 @@ async def take_code(call: Call, body: bytes) -> Reply[bytes]:
             return arrive(desk, passed.interaction, cookies)
         await _note_factor(desk, tx, user)
     return _sign_in_page(desk, passed.interaction, wrong="either")
+
+
+async def _give_back(desk: Desk, ticket: str | None) -> None:
+    """Uncount an attempt whose code can't be judged now. Its ticket is spent: whoever it was types the password again.
+
+    Wrong passwords are given back as right ones are, or counts would tell which it was. Nothing is learned by either.
+    """
+    async with desk.tx() as tx:
+        passed = await _spend(desk, tx, ticket)
+        if passed is not None:
+            await attempts.give_back(tx, passed.attempt)
+    if passed is not None:
+        desk.call.services.limits.forgive(desk.call.peer)
 
 
 async def _note_factor(desk: Desk, tx: Tx, user: UserRow | None) -> None:

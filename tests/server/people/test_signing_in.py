@@ -4,6 +4,7 @@ import re
 import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import httpx
 import pyotp
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from billfold import ids
 from billfold.ids import Prefix
 from billfold_server.http.routing import Call
-from billfold_server.people import attempts, rules
+from billfold_server.people import attempts, queries, rules
 from billfold_server.people.desk import Desk
 from billfold_server.people.factors import matching_step
 from billfold_server.people.service import Realm, unlock_user
@@ -125,17 +126,28 @@ class TestACode:
             answers = list(threads.map(lambda each: each[0].submit(each[1], "/sign-in/code", code=code), pages))
         assert sorted(answer.status_code for answer in answers) == [303, 422, 422, 422]
 
-    def test_is_looked_at_when_the_keys_are_back(self, ada: Person) -> None:
-        """While what seals apps' secrets is out of reach nobody is judged: the ticket is unspent, and good again."""
+    def test_counts_for_nobody_while_the_keys_are_away(self, ada: Person) -> None:
+        """However often nobody can judge it, right or wrong, no failure stays; with the keys whoever it is gets in."""
         browser, keys = ada.browser(), ada.live.services.keys
-        page = ada.give_password(browser)
         dsn = keys.store._dsn
         try:
             ada.live.run(move(keys, "postgresql://nobody@127.0.0.1:1/none"))
-            assert browser.submit(page, "/sign-in/code", code=ada.code()).status_code == 503
+            for password in (ada.password, "not the right one") * 4:
+                page = try_password(ada, ada.name, password, browser)
+                assert browser.submit(page, "/sign-in/code", code=ada.code()).status_code == 503
+                # A ticket gives back once, and is good for nothing then.
+                assert browser.submit(page, "/sign-in/code", code=ada.code()).status_code == 503
+                assert ada.live.run(_strangers_failures(ada)) == 0
         finally:
             ada.live.run(move(keys, dsn))
-        assert browser.submit(page, "/sign-in/code", code=ada.code()).status_code == 303
+        assert browser.submit(page, "/sign-in/code", code=ada.code()).status_code == 422
+        assert try_both(ada, ada.name, ada.password, ada.code(), browser).status_code == 303
+
+    def test_that_nobody_could_judge_ends_the_blocks_it_began(self, live: LiveServer) -> None:
+        """What was given back was neither the last of a place nor the last of all places."""
+        victim = a_psu(live)
+        assert live.run(_given_back(victim, rules.bound(own_device=False))) == ["stopped", "counted"]
+        assert live.run(_strangers_failures(victim)) == rules.bound(own_device=False)
 
     def test_of_another_apps_secret_is_no_code(self, live: LiveServer) -> None:
         """A sealed secret that was copied into another person's row opens nothing there."""
@@ -328,6 +340,16 @@ class TestWhoeverGuesses:
         assert try_both(victim, victim.name, victim.password, victim.code(), own).status_code == 303
         assert try_both(victim, victim.name, victim.password, victim.code()).status_code == 303
 
+    def test_is_stopped_for_good_and_counted_for_a_year(self, live: LiveServer) -> None:
+        """No sweep ends what is for good; other sums end after a year without a failure, and not before."""
+        stopped, guessed = a_psu(live), a_psu(live)
+        live.run(_guesses_from_everywhere(stopped, rules.bound(own_device=False)))
+        live.run(_guesses_from_everywhere(guessed, 3))
+        for days, left in ((364, 3), (366, 0)):
+            live.run(_sweep_later(stopped, days))
+            assert live.run(_guesses_from_everywhere(stopped, 1)) == ["stopped"]
+            assert live.run(_strangers_failures(guessed)) == left
+
     def test_doesnt_begin_anew_by_another_spelling_of_a_cookie(self, live: LiveServer) -> None:
         """A known device is known by what its cookie says: no other form of it has a share of its own."""
         victim = a_psu(live)
@@ -353,10 +375,20 @@ class TestWhoeverGuesses:
 
 
 async def _guesses_from_everywhere(person: Person, times: int) -> list[str]:
-    """Count attempts at a person's account, each from an address of its own."""
+    """Count attempts at a person's account, each from an address of its own, and tell what came of them."""
+    found = []
+    for outcome in await _guess_from_everywhere(person, times):
+        if isinstance(outcome, attempts.Attempt):
+            found.append("counted")
+        else:
+            found.append("stopped" if outcome.wait is None else "slowed down")
+    return found
+
+
+async def _guess_from_everywhere(person: Person, times: int) -> list[attempts.Attempt | attempts.Blocked]:
     services = person.live.services
     tenant = await services.registry.get("alpha")
-    found = []
+    found: list[attempts.Attempt | attempts.Blocked] = []
     for number in range(times):
         call = Call(
             services=services,
@@ -373,12 +405,35 @@ async def _guesses_from_everywhere(person: Person, times: int) -> list[str]:
         desk = Desk(call, "psu")
         try:
             async with desk.tx() as tx:
-                await attempts.begin(desk, tx, desk.account("password", person.name), None)
+                found.append(await attempts.begin(desk, tx, desk.account("password", person.name), None))
         except attempts.Blocked as blocked:
-            found.append("stopped" if blocked.wait is None else "slowed down")
-        else:
-            found.append("counted")
+            found.append(blocked)
     return found
+
+
+async def _given_back(person: Person, times: int) -> list[str]:
+    """Use up all attempts from everywhere, and tell what one more gets before and after the last was given back."""
+    *_, last = await _guess_from_everywhere(person, times)
+    assert isinstance(last, attempts.Attempt)
+    found = await _guesses_from_everywhere(person, 1)
+    tenant = await person.live.services.registry.get("alpha")
+    async with person.live.services.database.tx(tenant) as tx:
+        await attempts.give_back(tx, last)
+    return found + await _guesses_from_everywhere(person, 1)
+
+
+async def _sweep_later(person: Person, days: int) -> None:
+    services = person.live.services
+    tenant = await services.registry.get("alpha")
+    later = services.clock.now() + timedelta(days=days)
+    async with services.database.tx(tenant) as tx:
+        await queries.sweep(
+            tx,
+            now=services.clock.now(),
+            sessions_before=services.clock.now() - timedelta(days=10_000),
+            failures_before=later - 2 * rules.FORGOTTEN,
+            totals_before=later - rules.TOTALS_FORGOTTEN,
+        )
 
 
 async def _strangers_failures(person: Person) -> int:
@@ -389,7 +444,7 @@ async def _strangers_failures(person: Person) -> int:
     )
     async with services.database.tx(tenant) as tx:
         sql = "SELECT failures FROM sign_in_failures WHERE account = $1 AND source = $2"
-        return int(await tx.fetchval(sql, account, bytes(32)))
+        return int(await tx.fetchval(sql, account, bytes(32)) or 0)
 
 
 class TestAForm:
