@@ -74,7 +74,10 @@ class DataKeyStatus(Response, frozen=True, kw_only=True):
 class RotateDataKeys(Request, frozen=True, kw_only=True):
     """Whose keys to replace, and why."""
 
-    domain: Annotated[KeyDomain | None, Meta(description="Both where it is absent.")] = None
+    domain: Annotated[
+        KeyDomain | None,
+        Meta(description="`data`, also where it is absent. `cards` is refused, for the API doesn't reach those keys."),
+    ] = None
     reason: LongText | None = None
 
 

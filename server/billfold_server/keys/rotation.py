@@ -22,7 +22,7 @@ from billfold_server.keys import queries, rules, upkeep_queries
 from billfold_server.keys.backends import BackendName, TenantKey
 from billfold_server.keys.backends.registry import Backends
 from billfold_server.keys.hierarchy import Keys
-from billfold_server.keys.rules import DOMAINS, KEY_BYTES, Domain
+from billfold_server.keys.rules import KEY_BYTES, Domain
 from billfold_server.keys.standing import standing
 from billfold_server.keys.store import KeyStore, tell
 from billfold_server.tenancy.clock import tenant_now
@@ -107,17 +107,25 @@ async def rotate(
 
 
 async def rotate_as_asked(call: Call, keys: Keys, body: RotateDataKeys) -> DataKeyStatus:
-    """Rotate for somebody who asks for it, and record it.
+    """Rotate the keys of this process's own domain for somebody who asks for it, and record it.
+
+    The other domain's backend isn't this process's to use, whatever the role that it runs under would allow.
 
     Raises:
+        errors.FeatureDisabled: The keys of the other domain were asked for.
         errors.KeysUnavailable: The key store or the backend is away.
     """
     tenant_id = call.tenant.id
-    domains = DOMAINS if body.domain is None else (msgspec.convert(body.domain.value, Domain),)
-    made = [await rotate(keys.store, keys.backends, tenant_id, domain, as_far_as_allowed=True) for domain in domains]
+    if body.domain is not None and body.domain.value != keys.domain:
+        msg = (
+            f"the keys of {body.domain.value} are out of the API's reach: an operator rotates them by "
+            f"billfold keys rotate --domain {body.domain.value}"
+        )
+        raise errors.FeatureDisabled(msg, feature=f"{body.domain.value}_key_rotation")
+    made = await rotate(keys.store, keys.backends, tenant_id, keys.domain, as_far_as_allowed=True)
     keys.evict(tenant_id, None)
     async with call.tx() as tx:
-        await tell_rotated(tx, call.caller, made, reason=body.reason)
+        await tell_rotated(tx, call.caller, [made], reason=body.reason)
     return await standing(keys.store, keys.backends, tenant_id)
 
 

@@ -30,12 +30,14 @@ async def get_data_keys(call: Call) -> DataKeyStatus:
     return await service.standing(call.services.keys.store, call.services.keys.backends, call.tenant.id)
 
 
-@routes.post("/v1/data-keys/rotate", scope="keys:write", errors=(errors.KeysUnavailable,))
+@routes.post("/v1/data-keys/rotate", scope="keys:write", errors=(errors.FeatureDisabled, errors.KeysUnavailable))
 async def rotate_data_keys(call: Call, body: RotateDataKeys) -> DataKeyStatus:
-    """Replace tenant key and epoch.
+    """Replace tenant key and epoch of personal data.
 
     The tenant key gets a new version, and a new epoch lies under it; every worker uses it within seconds. What lies
     under former ones stays readable, is brought along in the background, and they are gone once nothing needs them.
+    The keys of cards are out of the API's reach, and to ask for them is refused (`feature_disabled`): an operator
+    rotates them by `billfold keys rotate --domain cards`, and the server does when they are due.
     """
     return await service.rotate_as_asked(call, call.services.keys, body)
 

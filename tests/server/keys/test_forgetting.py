@@ -361,6 +361,23 @@ class TestAtTheCommandLine:
         assert any(each["forgotten_at"] is not None and each["values"] for each in found["keys"])
 
 
+class TestRotatingOverHttp:
+    def test_reaches_personal_data_alone(self, bank: Bank, operator: httpx.Client) -> None:
+        """An API worker leaves the keys of cards alone, and says so to whoever asks for them."""
+        bank.party()
+        before = _numbers(operator.get("/v1/data-keys"))
+        refused = operator.post("/v1/data-keys/rotate", json={"domain": "cards"})
+        assert (refused.status_code, refused.json()["code"]) == (403, "feature_disabled")
+        rotated = operator.post("/v1/data-keys/rotate", json={"reason": "drill"})
+        assert _numbers(rotated) == {"data": before["data"] + 1, "cards": before["cards"]}
+
+
+def _numbers(answer: httpx.Response) -> dict[str, int]:
+    """Return the newest epoch's number by domain."""
+    assert answer.status_code == 200, answer.text
+    return {each["domain"]: max(epoch["number"] for epoch in each["epochs"]) for each in answer.json()["domains"]}
+
+
 class TestDestroyingAllKeysOfATenant:
     def test_spares_one_that_serves_again(self, live: LiveServer) -> None:
         """Whoever agrees is refused where the tenant serves by then, and its keys stay."""

@@ -22,15 +22,17 @@ class AsyncDataKeys(AsyncResource):
         return await self._ask(operations.GET_DATA_KEYS)
 
     async def rotate(self, *, domain: _Domain | None = None, reason: str | None = None) -> DataKeyStatus:
-        """Replace the tenant key and the epoch.
+        """Replace the tenant key and the epoch of personal data.
 
         What is made from now on lies under the new ones; what is there is brought along in the background.
 
         Args:
-            domain: ``data`` or ``cards``; both where absent.
+            domain: ``data``, also where absent. The keys of ``cards`` are out of the API's reach: an operator rotates
+                them by ``billfold keys rotate --domain cards``.
             reason: Why, for the audit.
 
         Raises:
+            errors.FeatureDisabled: The keys of cards were asked for.
             errors.KeysUnavailable: What keeps the tenant key doesn't answer.
         """
         body = encoding.fields(domain=domain, reason=reason)
