@@ -3,13 +3,14 @@
 The file opens nothing without the tenants' keys, which lie in Vault, or follow from the keyring. It is a copy of the
 whole store at one moment, its lines authenticated by the keyring, so that nobody can take subjects out of it or put
 wraps into it. A new backup takes the place of the former one, because an old one still holds the keys of those who
-were forgotten since. For the same reason bringing one back forgets them again: the tenants' audit tells who they are.
+were forgotten since. For the same reason bringing one back forgets them again, in the same transaction: the tenants'
+audit tells who they are, and so does the store that is replaced.
 """
 
 import hmac
 import os
 import secrets
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Final, TypeAlias
@@ -19,13 +20,14 @@ import asyncpg
 import msgspec
 
 from billfold_server.keys.keyring import Keyring
-from billfold_server.keys.store import KeyStore, tell
+from billfold_server.keys.store import KeyStore, forget, forget_tenant, tell
 
 __all__ = ["Backup", "BackupUnusable", "Restored", "back_up", "bring_back", "read_backup"]
 
 _FORMAT: Final = 1
 _PURPOSE: Final = "key store backups"
 _AT_ONCE: Final = 2_000
+_FORGOTTEN: Final = "SELECT tenant_id, subject_id, forgotten_at, reason, keys FROM forgotten_subjects"
 
 
 class BackupUnusable(Exception):
@@ -143,11 +145,13 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
         taken_at: Of which moment the key store is now.
         rows: How many rows it has.
         forgotten_again: How many subjects were forgotten again, who had been since.
+        destroyed_again: Of how many tenants all keys were destroyed again, which had been since.
     """
 
     taken_at: datetime
     rows: int
     forgotten_again: int
+    destroyed_again: int
 
 
 async def back_up(store: KeyStore, keyring: Keyring, path: Path) -> Backup:
@@ -263,6 +267,7 @@ async def bring_back(
     path: Path,
     *,
     forgotten: AsyncIterator[tuple[UUID, Collection[UUID], str]],
+    destroyed: Collection[UUID] = (),
     replace: bool = False,
 ) -> Restored:
     """Put a backup in the place of what the key store holds, all of it or nothing.
@@ -271,7 +276,9 @@ async def bring_back(
         store: The key store.
         keyring: Under which the backup was made.
         path: The backup.
-        forgotten: Who was forgotten, as tenants' own records say: the tenant, its subjects, and why.
+        forgotten: Who was forgotten, as tenants' own records say: the tenant, its subjects, and why. Whom the store
+            itself knows to be forgotten need not be among them.
+        destroyed: The tenants of which all keys were destroyed.
         replace: Whether what the key store holds may go. Keys that were made since the backup are lost then, with all
             that lies under them.
 
@@ -280,18 +287,25 @@ async def bring_back(
         errors.KeysUnavailable: The key store is away.
     """
     backup = read_backup(keyring, path)
+    # All is read before anything changes, so that nobody can be read for a moment, or after a crash.
+    told = [each async for each in forgotten]
     async with store.long() as connection, connection.transaction():
         if not replace and await connection.fetchval("SELECT EXISTS (SELECT FROM key_epochs)"):
             raise BackupUnusable("The key store isn't empty: say --replace where what it holds may go.")
+        # Whoever forgets somebody at this moment does it before, and we know it, or after.
+        await connection.execute("LOCK TABLE subject_keys, forgotten_subjects IN EXCLUSIVE MODE")
+        own = [Forgotten(*row) for row in await connection.fetch(_FORGOTTEN)]
         tenants = await _clear(connection)
         await _fill(connection, _rows_of(path, backup.rows))
         rows = await connection.fetch("SELECT DISTINCT tenant_id FROM key_epochs")
-        for tenant_id in sorted(tenants | {row["tenant_id"] for row in rows}):
+        tenants |= {row["tenant_id"] for row in rows}
+        doomed = tenants & set(destroyed)
+        for tenant_id in doomed:
+            await forget_tenant(connection, tenant_id)
+        again = await _forget_again(connection, own, told, set(destroyed))
+        for tenant_id in sorted(tenants | {each.tenant_id for each in own} | {each[0] for each in told}):
             await tell(connection, tenant_id, [None])
-    again = 0
-    async for tenant_id, subjects, reason in forgotten:
-        again += await _forget_again(store, tenant_id, subjects, reason)
-    return Restored(taken_at=backup.taken_at, rows=backup.rows, forgotten_again=again)
+    return Restored(taken_at=backup.taken_at, rows=backup.rows, forgotten_again=again, destroyed_again=len(doomed))
 
 
 async def _clear(connection: "asyncpg.Connection[asyncpg.Record]") -> set[UUID]:
@@ -322,14 +336,29 @@ async def _fill(connection: "asyncpg.Connection[asyncpg.Record]", rows: Iterator
     await write()
 
 
-async def _forget_again(store: KeyStore, tenant_id: UUID, subjects: Collection[UUID], reason: str) -> int:
-    """Forget those of some subjects whom the store doesn't know to be forgotten, and return how many these are."""
-    rows = await store.fetch(
-        "SELECT subject_id FROM forgotten_subjects WHERE tenant_id = $1 AND subject_id = ANY($2::uuid[])",
-        tenant_id,
-        list(subjects),
-    )
-    missing = set(subjects) - {row["subject_id"] for row in rows}
-    if missing:
-        await store.forget(tenant_id, missing, reason)
-    return len(missing)
+async def _forget_again(
+    connection: "asyncpg.Connection[asyncpg.Record]",
+    own: Sequence[Forgotten],
+    told: Sequence[tuple[UUID, Collection[UUID], str]],
+    destroyed: Collection[UUID],
+) -> int:
+    """Forget whom the backup doesn't know to be forgotten, and return how many these are."""
+    known = {(row[0], row[1]) for row in await connection.fetch(_FORGOTTEN)}
+    again: dict[tuple[UUID, str], set[UUID]] = {}
+    missing = [each for each in own if each.tenant_id not in destroyed]
+    missing = [each for each in missing if (each.tenant_id, each.subject_id) not in known]
+    for each in missing:
+        again.setdefault((each.tenant_id, each.reason), set()).add(each.subject_id)
+        known.add((each.tenant_id, each.subject_id))
+    # Their rows say when it was.
+    records = [msgspec.structs.astuple(each) for each in missing]
+    columns = Forgotten.__struct_fields__
+    await connection.copy_records_to_table("forgotten_subjects", records=records, columns=columns)
+    for tenant_id, subjects, reason in told:
+        new = {each for each in subjects if (tenant_id, each) not in known}
+        if new and tenant_id not in destroyed:
+            again.setdefault((tenant_id, reason), set()).update(new)
+            known |= {(tenant_id, each) for each in new}
+    for (tenant_id, reason), subjects in again.items():
+        await forget(connection, tenant_id, sorted(subjects), reason)
+    return sum(map(len, again.values()))

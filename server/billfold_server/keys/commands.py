@@ -18,7 +18,7 @@ from rich.table import Table
 
 from billfold.contract.data_keys import DataKeyStatus
 from billfold_server.audit import service as audit
-from billfold_server.keys import backups, commands_of_two, rotation, upkeep_queries, usage, verifying
+from billfold_server.keys import backups, commands_of_two, destruction, rotation, upkeep_queries, usage, verifying
 from billfold_server.keys.backends import BackendName
 from billfold_server.keys.rewrapping import GRACE_S, Outcome, Rewrap
 from billfold_server.keys.service import DOMAINS, PLATFORM_KEYS, Domain, Keys, open_keys
@@ -349,14 +349,17 @@ def backup(open_services: OpenServices, file: Path, *, as_json: bool) -> None:
 def restore(open_services: OpenServices, file: Path, *, replace: bool, as_json: bool) -> None:
     """Bring the key store back from FILE.
 
-    Whoever was forgotten since is forgotten again, as the tenants' own records say.
+    Whoever was forgotten since is forgotten again in the same step, as the store that is replaced and the tenants' own
+    records say; so is a tenant of which all keys were destroyed.
     """
 
     async def work(opened: _Opened) -> backups.Restored:
         services = opened.services
         forgotten = forgotten_by_tenants(services.database, await services.registry.everyone())
+        async with services.database.platform_tx() as tx:
+            destroyed = await destruction.list_destroyed(tx)
         return await backups.bring_back(
-            services.keys.store, services.keyring, file, forgotten=forgotten, replace=replace
+            services.keys.store, services.keyring, file, forgotten=forgotten, destroyed=destroyed, replace=replace
         )
 
     done = _run(open_services, work)

@@ -20,7 +20,7 @@ from billfold_server.keys.rules import DOMAINS
 from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.transaction import Database, PlatformTx
 
-__all__ = ["Destruction", "approve", "ask", "find_doomed", "list_destructions", "reject"]
+__all__ = ["Destruction", "approve", "ask", "find_doomed", "list_destroyed", "list_destructions", "reject"]
 
 _WAITS: Final = timedelta(days=3)
 
@@ -60,6 +60,9 @@ WHERE tenant_id = $1 AND state = 'pending' AND expires_at <= $2
 """
 _DECIDE: Final = "UPDATE key_destructions SET state = $2, decided_by = $3, decided_at = $4 WHERE id = $1"
 _DONE: Final = "UPDATE key_destructions SET state = 'done', done_at = $2 WHERE id = $1 AND state = 'approved'"
+_DESTROYED: Final = """
+SELECT tenant_id FROM key_destructions WHERE state = 'done' UNION SELECT id FROM deleted_tenants
+"""
 
 _TENANT: Final = """
 SELECT id, state FROM tenants WHERE slug = $1
@@ -121,6 +124,11 @@ def _refuse_serving(state: str | None) -> None:
 async def list_destructions(tx: PlatformTx, *, limit: int = 100) -> list[Destruction]:
     """Return what was asked for, the newest first."""
     return [_row(each) for each in await tx.fetch(_LIST, limit)]
+
+
+async def list_destroyed(tx: PlatformTx) -> list[UUID]:
+    """Return the tenants of which all keys were destroyed, by two operators or because they were deleted."""
+    return [each["tenant_id"] for each in await tx.fetch(_DESTROYED)]
 
 
 async def reject(tx: PlatformTx, operator: Caller, destruction_id: UUID, *, now: datetime) -> None:

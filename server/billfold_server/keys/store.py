@@ -20,7 +20,7 @@ from billfold_server.keys.rules import DOMAINS
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
-__all__ = ["SCHEMA", "KeyStore", "unavailable"]
+__all__ = ["SCHEMA", "KeyStore", "forget", "forget_tenant", "tell", "unavailable"]
 
 SCHEMA: Final = "billfold_keys"
 """In which schema the tables lie, in whatever database."""
@@ -107,16 +107,13 @@ class KeyStore:
         """Destroy every key of some subjects, see that they get no other, and tell every process."""
         chosen = sorted(subjects)
         async with self.tx() as connection:
-            await connection.execute(queries.FORGET_CURRENT, tenant_id, chosen, list(DOMAINS))
-            await connection.execute(queries.FORGET_FORMER, tenant_id, chosen)
-            await connection.execute(queries.INSERT_FORGOTTEN, tenant_id, chosen, reason)
+            await forget(connection, tenant_id, chosen, reason)
             await tell(connection, tenant_id, chosen)
 
     async def forget_tenant(self, tenant_id: UUID) -> None:
         """Delete all that is kept of a tenant, and tell every process."""
         async with self.tx() as connection:
-            for sql in queries.DELETE_TENANT:
-                await connection.execute(sql, tenant_id)
+            await forget_tenant(connection, tenant_id)
             await tell(connection, tenant_id, [None])
 
     async def tell(self, tenant_id: UUID, subjects: Sequence[UUID | None] = (None,)) -> None:
@@ -177,6 +174,19 @@ class KeyStore:
                 server_settings={"search_path": SCHEMA, "jit": "off", "application_name": "billfold keys"},
             )
         return self._pool
+
+
+async def forget(connection: Any, tenant_id: UUID, subjects: Sequence[UUID], reason: str) -> None:
+    """Destroy every key of some subjects in the transaction that is open; nobody has been told yet."""
+    await connection.execute(queries.FORGET_CURRENT, tenant_id, subjects, list(DOMAINS))
+    await connection.execute(queries.FORGET_FORMER, tenant_id, subjects)
+    await connection.execute(queries.INSERT_FORGOTTEN, tenant_id, subjects, reason)
+
+
+async def forget_tenant(connection: Any, tenant_id: UUID) -> None:
+    """Delete all that is kept of a tenant in the transaction that is open; nobody has been told yet."""
+    for sql in queries.DELETE_TENANT:
+        await connection.execute(sql, tenant_id)
 
 
 async def tell(connection: Any, tenant_id: UUID, subjects: Sequence[UUID | None]) -> None:

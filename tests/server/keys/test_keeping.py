@@ -5,7 +5,7 @@ import os
 import stat
 from collections.abc import AsyncIterator, Callable, Collection
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
@@ -199,3 +199,60 @@ class TestABackup:
         assert await all_open(keys, owner, {stays: values[stays]})
         with pytest.raises(errors.SubjectForgotten):
             (await keys.opener(owner, [values[gone]])).open(PLACE, values[gone])
+
+    async def test_brings_nobody_back_whom_the_store_itself_had_forgotten(
+        self, deployment: Deployment, owner: Owner, tmp_path: Path
+    ) -> None:
+        """Also where no tenant's record names them; when and why they were forgotten stays as it was."""
+        path, keys = tmp_path / "keys.jsonl", deployment.keys()
+        values = await sealed_by(keys, owner, 2)
+        gone, stays = values
+        await backups.back_up(deployment.store, deployment.keyring, path)
+        await keys.forget(owner, [gone], reason="asked for it")
+        told = "SELECT subject_id, forgotten_at, reason, keys FROM forgotten_subjects"
+        before = await deployment.store.fetch(told)
+        back = await backups.bring_back(deployment.store, deployment.keyring, path, forgotten=nobody(), replace=True)
+        assert back.forgotten_again == 1
+        assert await deployment.store.fetch(told) == before
+        keys = deployment.keys()
+        assert await all_open(keys, owner, {stays: values[stays]})
+        with pytest.raises(errors.SubjectForgotten):
+            (await keys.opener(owner, [values[gone]])).open(PLACE, values[gone])
+
+    async def test_changes_nothing_before_it_knows_whom_to_forget(
+        self, deployment: Deployment, owner: Owner, tmp_path: Path
+    ) -> None:
+        """Where the tenants' records can't be read, the key store stays as it is."""
+        path, keys = tmp_path / "keys.jsonl", deployment.keys()
+        (gone, sealed), *_ = (await sealed_by(keys, owner, 1)).items()
+        await backups.back_up(deployment.store, deployment.keyring, path)
+        await keys.forget(owner, [gone], reason="asked for it")
+        later = await sealed_by(keys, owner, 1)
+
+        async def told() -> AsyncIterator[tuple[UUID, Collection[UUID], str]]:
+            yield owner.id, {gone}, "as the audit says"
+            raise errors.Busy("the database is away")
+
+        with pytest.raises(errors.Busy):
+            await backups.bring_back(deployment.store, deployment.keyring, path, forgotten=told(), replace=True)
+        keys = deployment.keys()
+        assert await all_open(keys, owner, later)
+        with pytest.raises(errors.SubjectForgotten):
+            (await keys.opener(owner, [sealed])).open(PLACE, sealed)
+
+    async def test_brings_no_tenant_back_whose_keys_were_destroyed(
+        self, deployment: Deployment, owner: Owner, tmp_path: Path
+    ) -> None:
+        """Nothing of it is left in the key store, and another tenant's keys are there."""
+        path, keys, other = tmp_path / "keys.jsonl", deployment.keys(), Owner(uuid4())
+        await sealed_by(keys, owner, 2)
+        values = await sealed_by(keys, other, 1)
+        await backups.back_up(deployment.store, deployment.keyring, path)
+        await keys.forget_tenant(owner)
+        back = await backups.bring_back(
+            deployment.store, deployment.keyring, path, forgotten=nobody(), destroyed=[owner.id], replace=True
+        )
+        assert (back.forgotten_again, back.destroyed_again) == (0, 1)
+        left = "SELECT tenant_id FROM subject_keys UNION SELECT tenant_id FROM key_epochs"
+        assert [row["tenant_id"] for row in await deployment.store.fetch(left)] == [other.id]
+        assert await all_open(deployment.keys(), other, values)
