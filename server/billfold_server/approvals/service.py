@@ -182,7 +182,10 @@ class Approvals:
         decider = rules.check_decider(caller.user_id, row.user_id)
         now = await tenant_now(tx)
         status = rules.decided(rules.status_at(row.state, row.expires_at, now), decision)
-        pipeline = self._pipelines[msgspec.json.decode(row.request, type=StoredRequest).operation_id]
+        pipeline = self._pipelines.get(msgspec.json.decode(row.request, type=StoredRequest).operation_id)
+        if pipeline is None:
+            # A command knows how to carry out what it is about, and nothing else.
+            raise errors.NotFound("what this approval is for isn't decided on here, but over the API")
         if status is ApprovalStatus.APPROVED and not await self._maker_stands(tx, row, pipeline):
             raise errors.MakerLacksPermission("who has asked for it may no longer do it")
         await queries.decide(

@@ -521,13 +521,21 @@ class Keys:
             self._purposes.put((tenant_id, purpose), _Purpose(tenant_id, Fingerprinter(opened)))
 
     async def _make_purpose(self, tenant_id: UUID, purpose: str, version: int) -> None:
-        epoch, key_id = await self._newest_epoch(tenant_id), ids.uuid7()
-        bound_to = _bound_purpose(epoch, self.domain, purpose, version, key_id)
         plain = secrets.token_bytes(rules.KEY_BYTES)
-        wrapped = rules.seal(epoch.key, plain, bound_to, nonce=secrets.token_bytes(rules.NONCE_BYTES))
-        await self.store.execute(
-            queries.INSERT_PURPOSE_KEY, tenant_id, key_id, self.domain, purpose, version, epoch.id, wrapped
-        )
+        for _ in range(_ROUNDS):
+            epoch, key_id = await self._newest_epoch(tenant_id), ids.uuid7()
+            bound_to = _bound_purpose(epoch, self.domain, purpose, version, key_id)
+            wrapped = rules.seal(epoch.key, plain, bound_to, nonce=secrets.token_bytes(rules.NONCE_BYTES))
+            try:
+                await self.store.execute(
+                    queries.INSERT_PURPOSE_KEY, tenant_id, key_id, self.domain, purpose, version, epoch.id, wrapped
+                )
+            except asyncpg.ForeignKeyViolationError:
+                # The epoch has been retired since we have read it; the next round takes the one that is there now.
+                self._newest.drop([tenant_id])
+            else:
+                return
+        raise _busy()
 
 
 def _bound_purpose(epoch: _Epoch, domain: Domain, purpose: str, version: int, key_id: UUID) -> bytes:

@@ -302,6 +302,22 @@ class TestAtTheCommandLine:
         with pytest.raises(errors.SubjectForgotten):
             bank.read(party)
 
+    def test_what_else_waits_is_left_to_the_api(
+        self, bank: Bank, second: Person, operator: httpx.Client, approver: httpx.Client
+    ) -> None:
+        """A command that can't carry something out doesn't decide on it, and it goes on waiting."""
+        approval = waits(shred(operator, bank.party()))
+        query(
+            bank.admin,
+            f"UPDATE {bank.tenant.schema}.approvals "  # noqa: S608
+            "SET request = convert_to(replace(convert_from(request, 'UTF8'), 'shredSubject', 'other'), 'UTF8') "
+            "WHERE id = $1",
+            ids.decode(Prefix.APPROVAL, approval),
+        )
+        words = ["approve", approval, "--tenant", SLUG, "--as", second.name]
+        assert isinstance(bank.invoke(*words, answers=typed(second)).exception, errors.NotFound)
+        assert approver.get(f"/v1/approvals/{approval}").json()["status"] == "pending"
+
     def test_nobody_asks_without_the_role(self, bank: Bank, second: Person) -> None:
         """Who may only approve asks for nothing."""
         words = ["shred", "--tenant", SLUG, "--party", bank.party(), "--reason", "x", "--as", second.name]

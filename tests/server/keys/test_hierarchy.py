@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from billfold import errors
+from billfold_server.keys.rotation import rotate
 from billfold_server.keys.service import TENANT_SUBJECT, Keys, Limits, Place, SealBroken, key_id_of
 from tests.keystores import Owner, StoreUrls, as_administrator
 
@@ -36,6 +37,18 @@ class TestKeys:
         answers = await asyncio.gather(*(new_keys().sealers(owner, subjects) for _ in range(4)))
         for subject in subjects:
             assert len({answer[subject].key_id for answer in answers}) == 1
+
+    async def test_are_made_for_a_purpose_under_the_epoch_that_is_there(
+        self, new_keys: NewKeys, owner: Owner, key_store_urls: StoreUrls
+    ) -> None:
+        """A process that doesn't know yet that its epoch was retired takes the new one, and is refused nothing."""
+        keys, other = new_keys(), new_keys()
+        await keys.evictions.catch_up()
+        await keys._newest_epoch(owner.id)
+        await rotate(other.store, other.backends, owner.id, "data")
+        await as_administrator(key_store_urls, "DELETE FROM key_epochs WHERE tenant_id = $1 AND number = 1", owner.id)
+        prints = (await keys.fingerprinter(owner, "email")).digests(b"ada")
+        assert (await other.fingerprinter(owner, "email")).digests(b"ada") == prints
 
     async def test_are_asked_for_once_by_all_who_wait(self, new_keys: NewKeys, owner: Owner) -> None:
         """Fifty requests at once for one subject's key cost one query, and each has its own seals."""
