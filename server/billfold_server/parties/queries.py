@@ -18,6 +18,7 @@ __all__ = [
     "find",
     "find_existing",
     "hold",
+    "hold_many",
     "insert",
     "list_outdated",
     "list_page",
@@ -82,6 +83,13 @@ async def hold(tx: TenantTx, party_id: UUID) -> bool:
     """Keep a party from being forgotten until the transaction ends, and tell whether it is there."""
     sql = "SELECT 1 FROM parties WHERE id = $1 AND forgotten_at IS NULL FOR SHARE"
     return await tx.fetchval(sql, party_id) is not None
+
+
+async def hold_many(tx: TenantTx, party_ids: Sequence[UUID]) -> set[UUID]:
+    """Do so with many, and return which of them are there."""
+    # In one order everywhere, so that nobody waits for who waits for them.
+    sql = "SELECT id FROM parties WHERE id = ANY($1::uuid[]) AND forgotten_at IS NULL ORDER BY id FOR SHARE"
+    return {row["id"] for row in await tx.fetch(sql, list(party_ids))}
 
 
 async def lock(party_id: UUID) -> PartyRow | None:

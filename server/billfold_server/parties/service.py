@@ -36,6 +36,7 @@ __all__ = [
     "erase_party",
     "find_existing",
     "get_party",
+    "hold_parties",
     "hold_party",
     "list_parties",
     "lock_party",
@@ -151,6 +152,11 @@ async def hold_party(tx: TenantTx, party_id: UUID) -> bool:
     Whoever writes what erasure would have to find takes it first: then erasure comes before, or finds it.
     """
     return await queries.hold(tx, party_id)
+
+
+async def hold_parties(tx: TenantTx, party_ids: Sequence[UUID]) -> set[UUID]:
+    """Do so with many, and return which of them are there."""
+    return await queries.hold_many(tx, party_ids)
 
 
 async def lock_party(tx: TenantTx, party_id: UUID) -> None:

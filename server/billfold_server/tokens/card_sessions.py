@@ -93,7 +93,7 @@ async def create(call: Call, body: CreateCardSession) -> Reply[CardSession]:
     party_id = None if body.party_id is None else ids.decode(Prefix.PARTY, body.party_id)
 
     async def work(tx: TenantTx) -> CardSession:
-        if party_id is not None and party_id not in await parties.find_existing(tx, [party_id]):
+        if party_id is not None and not await parties.hold_party(tx, party_id):
             raise errors.NotFound("there is no such party", param="party_id")
         # Somebody sits before a browser, so it is the real time that runs out.
         now = call.services.clock.now()
@@ -160,6 +160,9 @@ async def complete(call: Call, session_id: UUID, jwe: str) -> CardSession | None
     if isinstance(verdict, errors.ProblemError):
         raise verdict
     async with call.tx() as tx:
+        if session.party_id is not None:
+            # Before the session, for who erases the party has it before they delete the session.
+            await parties.hold_party(tx, ids.decode(Prefix.PARTY, session.party_id))
         row = await tx.fetchrow(_LOCK, session_id)
         now = call.services.clock.now()
         if row is None or row["completed_at"] is not None or row["expires_at"] <= now:

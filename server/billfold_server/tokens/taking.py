@@ -82,7 +82,7 @@ async def seal(call: Call, items: Sequence[CreateVaultToken]) -> list[Verdict]:
         if isinstance(value, errors.ProblemError):
             verdicts.append(value)
         elif item.party_id is not None and item.party_id not in owners:
-            verdicts.append(errors.NotFound("there is no such party", param="party_id"))
+            verdicts.append(_no_party())
         else:
             verdicts.append(None)
             subject = TENANT_SUBJECT if item.party_id is None else owners[item.party_id]
@@ -103,6 +103,10 @@ async def _owners(call: Call, items: Sequence[CreateVaultToken]) -> dict[str, UU
     async with call.tx() as tx:
         existing = await parties.find_existing(tx, list(named.values()))
     return {wire_id: party_id for wire_id, party_id in named.items() if party_id in existing}
+
+
+def _no_party() -> errors.NotFound:
+    return errors.NotFound("there is no such party", param="party_id")
 
 
 def _incoming(value: Value, subject: UUID) -> Incoming:
@@ -139,9 +143,14 @@ async def keep(
         fingerprint: Whether the caller may see by what values are known.
     """
     now = await tenant_now(tx)
+    # Somebody may have been forgotten while their values were sealed; from here on nobody is.
+    named = {each.party_id for each in verdicts if isinstance(each, Sealed) and each.party_id is not None}
+    held = await parties.hold_parties(tx, sorted(named)) if named else set()
     answers: list[VaultTokenCreated | errors.ProblemError | None] = []
     wanted: list[tuple[int, Sealed, datetime | None]] = []
     for place, verdict in enumerate(verdicts):
+        if isinstance(verdict, Sealed) and verdict.party_id is not None and verdict.party_id not in held:
+            verdict = _no_party()  # noqa: PLW2901
         answers.append(verdict if isinstance(verdict, errors.ProblemError) else None)
         if isinstance(verdict, Sealed):
             try:

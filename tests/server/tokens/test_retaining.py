@@ -1,22 +1,26 @@
 """What isn't kept any longer, and what is known by a new key."""
 
 import asyncio
+import contextvars
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import httpx
 import pytest
 
-from billfold import ids
+from billfold import errors, ids
+from billfold.contract.tokens import CreateVaultToken, PersonalValue, VaultTokenCreated, VaultTokenKind
 from billfold.ids import Prefix
 from billfold_server.db.jobs import NewJob, enqueue
 from billfold_server.db.personal import Erasing, Exported, Subject
 from billfold_server.decryptor.values import purpose_of
 from billfold_server.http.routing import Call
 from billfold_server.keys.service import open_keys
+from billfold_server.parties import service as parties
 from billfold_server.tenancy.clock import tenant_now
-from billfold_server.tokens import service
+from billfold_server.tenancy.context import TenantRef
+from billfold_server.tokens import service, taking
 from billfold_server.tokens.subjects import SUBJECTS
 from billfold_server.tokens.tasks import REINDEX, RETAIN
 from tests.callers import CALLER
@@ -108,6 +112,45 @@ class TestWhatIsForgotten:
         assert actions == ["vault_token.refused", "vault_token.forgotten", "vault_token.created"]
 
 
+class TestOneWhoIsForgottenMeanwhile:
+    def test_leaves_no_value_behind(self, live: LiveServer, bank: Bank) -> None:
+        """What was sealed before somebody was forgotten, and is written after that, isn't; others' values are."""
+        party, other = (ids.decode(Prefix.PARTY, bank.party()) for _ in range(2))
+        items = [
+            CreateVaultToken(
+                kind=VaultTokenKind.PERSONAL,
+                personal=PersonalValue(type="tax_id", value="10000000009"),
+                party_id=ids.encode(Prefix.PARTY, each),
+            )
+            for each in (party, other)
+        ]
+
+        async def run() -> list[VaultTokenCreated | errors.ProblemError]:
+            tenant = await live.services.registry.get("alpha")
+            call = call_of(live, tenant)
+            verdicts = await taking.seal(call, items)
+            outside = contextvars.copy_context()
+            async with call.tx() as tx:
+                await parties.lock_party(tx, party)
+                assert await parties.erase_party(tx, party, await tenant_now(tx))
+                # A writer waits for the one who erases, and then finds the party forgotten.
+                written = asyncio.create_task(write(call, verdicts), context=outside)
+                done, _ = await asyncio.wait([written], timeout=0.2)
+                assert not done
+            return await written
+
+        async def write(
+            call: Call, verdicts: Sequence[taking.Verdict]
+        ) -> list[VaultTokenCreated | errors.ProblemError]:
+            async with call.tx() as tx:
+                return await taking.keep(tx, CALLER, verdicts, fingerprint=True)
+
+        refused, kept = live.run(run())
+        assert isinstance(refused, errors.NotFound)
+        assert isinstance(kept, VaultTokenCreated)
+        assert bank.sql("SELECT FROM vault_tokens WHERE party_id = $1", party) == []
+
+
 class TestANewKeyOfFingerprints:
     def test_finds_what_was_taken_in_before(self, live: LiveServer, bank: Bank) -> None:
         """Each value is known by the new version beside the old one, keeps its fingerprint, and is found by both."""
@@ -180,15 +223,20 @@ class TestAPersonWhoAsks:
         assert statuses == [404, 404, 404, 200]
 
 
+def call_of(live: LiveServer, tenant: TenantRef) -> Call:
+    """Return a request of the tenant's."""
+    return Call(
+        services=live.services, caller=CALLER, request_id="", method="", path="", headers={}, base_url="",
+        tenant_or_none=tenant,
+    )  # fmt: skip
+
+
 def exported(live: LiveServer, party: str, part: int) -> list[dict[str, Any]]:
     """Return what one part of an export tells of a party, by pages of two."""
 
     async def export() -> list[Exported]:
         tenant = await live.services.registry.get("alpha")
-        call = Call(
-            services=live.services, caller=CALLER, request_id="", method="", path="", headers={}, base_url="",
-            tenant_or_none=tenant,
-        )  # fmt: skip
+        call = call_of(live, tenant)
         subject = Subject(party_id=ids.decode(Prefix.PARTY, party))
         found = list(await SUBJECTS.export[part](call, subject, None, 2))
         return found + list(await SUBJECTS.export[part](call, subject, found[-1].key, 2))
