@@ -46,8 +46,7 @@ class CardTokens(VaultTokens):
     ) -> VaultTokenCreated:
         """Take a card into the vault, and get a token for it. The card is encrypted here.
 
-        It is encrypted anew each time, so a second call is another order, whatever it says; ``dedup="reuse"`` lets both
-        have the same token. Whoever needs a key of their own encrypts with ``tokenization.seal_card`` and keeps that.
+        Each call encrypts anew, so it is another order; to repeat one, use ``tokenization.seal_card`` and ``create``.
 
         Args:
             number: The card's number; blanks and hyphens are left out.
@@ -60,8 +59,7 @@ class CardTokens(VaultTokens):
             expires_at: When it ends.
             expires_in_s: Or in how many seconds.
             metadata: The caller's own keys and values.
-            dedup: ``reuse`` answers with the token that stands for the same card already, where there is one. It needs
-                the scope ``tokens:search``, and counts as a search.
+            dedup: ``reuse`` gives the token of the same card, if any; it is a search, and needs ``tokens:search``.
 
         Raises:
             errors.CardNumberInvalid: There can't be such a number.
