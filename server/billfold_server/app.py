@@ -8,6 +8,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -92,7 +93,7 @@ from billfold_server.people.pages.kit import Pages
 from billfold_server.people.service import People
 from billfold_server.privacy import routes as privacy_routes
 from billfold_server.privacy import tasks as privacy_tasks
-from billfold_server.privacy.service import Privacy
+from billfold_server.privacy.service import SHRED_JOB, Privacy
 from billfold_server.reconciliation import inventory as reconciliation_inventory
 from billfold_server.reconciliation import routes as reconciliation_routes
 from billfold_server.reconciliation import service as reconciliation
@@ -202,7 +203,7 @@ SUBJECTS: Final[tuple[SubjectProvider, ...]] = (
 SWEEPS: Final[tuple[Sweep, ...]] = (
     Sweep(name="audit records", kept="audit_days", clock="real", work=audit.sweep),
     Sweep(name="events", kept="events_days", clock="tenant", work=outbox.sweep),
-    Sweep(name="dead jobs", kept="dead_jobs_days", clock="real", work=jobs.sweep),
+    Sweep(name="dead jobs", kept="dead_jobs_days", clock="real", work=partial(jobs.sweep, spared=[SHRED_JOB])),
     Sweep(name="approvals", kept="approvals_days", clock="tenant", work=approvals_queries.sweep),
     Sweep(name="evidence of SCA", kept="sca_days", clock="real", work=sca_queries.sweep),
     Sweep(name="grants", kept="grants_days", clock="real", work=grants.sweep),

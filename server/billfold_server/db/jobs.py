@@ -347,13 +347,22 @@ async def retry_dead_letter(tx: TenantTx, job_id: UUID, *, due_at: datetime) -> 
 
 
 _SWEEP = """
-DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE status = 'dead' AND died_at < $1 ORDER BY id LIMIT $2)
+DELETE FROM jobs WHERE id IN (
+    SELECT id FROM jobs WHERE status = 'dead' AND died_at < $1 AND kind <> ALL($3::text[]) ORDER BY id LIMIT $2
+)
 """
 
 
-async def sweep(tx: TenantTx, before: datetime, limit: int) -> int:
-    """Delete dead letters that nobody has looked at since before an instant, and return how many."""
-    return counted(await tx.execute(_SWEEP, before, limit))
+async def sweep(tx: TenantTx, before: datetime, limit: int, *, spared: Sequence[str] = ()) -> int:
+    """Delete dead letters that nobody has looked at since before an instant, and return how many.
+
+    Args:
+        tx: The tenant's transaction.
+        before: The instant.
+        limit: How many at most.
+        spared: Kinds of which none is ever deleted, because what they have to do must be done, however late.
+    """
+    return counted(await tx.execute(_SWEEP, before, limit, list(spared)))
 
 
 def backoff(policy: RetryPolicy, attempt: int, jitter: float) -> timedelta | None:

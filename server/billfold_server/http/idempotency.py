@@ -17,6 +17,7 @@ import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 import asyncpg
 import msgspec
@@ -27,7 +28,7 @@ from billfold_server.db.personal import counted
 from billfold_server.http import problems
 from billfold_server.http.reading import validation_failed
 from billfold_server.http.routing import Call, Reply
-from billfold_server.keys.service import Place, Sealer
+from billfold_server.keys.service import TENANT_SUBJECT, Place, Sealer
 from billfold_server.tenancy.context import IdempotencyRef
 from billfold_server.tenancy.transaction import TenantTx
 
@@ -165,15 +166,17 @@ WHERE (client_id, key) IN (SELECT client_id, key FROM idempotency_keys WHERE cre
 """
 
 
-async def once(call: Call, work: Work, *, status: int = 200) -> Reply[Any]:
+async def once(call: Call, work: Work, *, status: int = 200, subject: UUID = TENANT_SUBJECT) -> Reply[Any]:
     """Carry out a request in a transaction of the tenant, once per key where it has one.
 
     Args:
         call: The request.
         work: Does what was asked for; it may be left undone if the answer is known already.
         status: The HTTP status of success.
+        subject: The party of whom the answer tells, if it is one: what is kept of it then goes with its keys.
 
     Raises:
+        errors.SubjectForgotten: The party was forgotten, and the answer with it.
         errors.RequestInFlight: A copy is still being carried out.
         errors.IdempotencyKeyReused: The key belongs to another request.
         ProblemError: What the work refuses.
@@ -184,7 +187,7 @@ async def once(call: Call, work: Work, *, status: int = 200) -> Reply[Any]:
             return Reply(body=msgspec.json.encode(await work(tx)), status=status)
     keys = call.services.keys
     # Keys are asked for before the transaction and after it, never in it.
-    sealer = await keys.sealer(call.tenant) if call.personal else None
+    sealer = await keys.sealer(call.tenant, subject) if call.personal else None
     async with call.tx() as tx:
         answer = await carry_out(
             tx, ref, work, status=status, request_id=call.request_id, now=call.services.clock.now(), sealer=sealer
@@ -206,7 +209,8 @@ def is_sealed(body: bytes) -> bool:
 
 
 def _place(ref: IdempotencyRef) -> Place:
-    return Place("idempotency_keys", f"{ref.client_id}/{ref.key}", "body")
+    # As a primary key of two columns is named wherever a backup is searched for what can still be opened.
+    return Place("idempotency_keys", f"{ref.client_id} {ref.key}", "body")
 
 
 async def carry_out(

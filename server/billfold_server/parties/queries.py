@@ -134,10 +134,10 @@ async def list_outdated(tx: TenantTx, version: int, limit: int) -> list[PartyRow
     return [party for row in await query if (party := _party(row)) is not None]
 
 
-async def set_search(tx: TenantTx, party_id: UUID, sealed_profile: bytes, digests: Sequence[int], version: int) -> None:
-    """Give a party new digests, unless it has changed since they were made."""
-    sql = "UPDATE parties SET search_digests = $3, search_version = $4 WHERE id = $1 AND sealed_profile = $2"
-    await tx.execute(sql, party_id, sealed_profile, list(digests), version)
+async def set_search(tx: TenantTx, party_id: UUID, version: int, digests: Sequence[int], search_version: int) -> None:
+    """Give a party new digests, unless it has changed since its ``version``, of which they were made."""
+    sql = "UPDATE parties SET search_digests = $3, search_version = $4 WHERE id = $1 AND version = $2"
+    await tx.execute(sql, party_id, version, list(digests), search_version)
 
 
 def _select() -> Select[Any]:

@@ -42,7 +42,7 @@ Query = Annotated[
     etag=True,
     personal=True,
     location="/v1/parties/{id}",
-    errors=(errors.ExternalIdTaken,),
+    errors=(errors.ExternalIdTaken, errors.SubjectForgotten),
     links=(
         Link(operation_id="getParty", parameters={"party_id": "$response.body#/id"}),
         Link(operation_id="updateParty", parameters={"party_id": "$response.body#/id"}),
@@ -55,7 +55,9 @@ async def create_party(call: Call, body: CreateParty) -> Reply[Party]:
     ``external_id`` is yours; no two parties have the same one.
     """
     draft = await service.draft_party(call.services.keys, call.tenant, body)
-    return await idempotency.once(call, lambda tx: service.create_party(tx, call.caller, draft), status=201)
+    return await idempotency.once(
+        call, lambda tx: service.create_party(tx, call.caller, draft), status=201, subject=draft.id
+    )
 
 
 @routes.get("/v1/parties", scope="parties:read")

@@ -338,8 +338,7 @@ async def reindex(database: Database, keys: Keys, tenant: TenantRef, *, batch: i
     found = [_searched(fingerprinter, party.name, party.email, party.external_id) for party in parties]
     async with database.tx(tenant) as tx:
         for row, searched in zip(rows, found, strict=True):
-            assert row.sealed_profile is not None
-            await queries.set_search(tx, row.id, row.sealed_profile, searched.digests, searched.version)
+            await queries.set_search(tx, row.id, row.version, searched.digests, searched.version)
     return len(rows)
 
 

@@ -18,6 +18,7 @@ from billfold.ids import Prefix
 from billfold_server.http import idempotency
 from billfold_server.http.pagination import DEFAULT_LIMIT, Cursor, Limit
 from billfold_server.http.routing import Call, Link, Reply, Routes
+from billfold_server.keys.service import TENANT_SUBJECT
 from billfold_server.people import account, approving, enrolling, seconds, service, signing_in
 from billfold_server.people.hosting import platform_routes, routes
 from billfold_server.people.pages import brand
@@ -118,7 +119,7 @@ def _realm(call: Call) -> service.Realm:
     personal=True,
     location="/v1/users/{id}",
     approval=seconds.NEW_MEMBER,
-    errors=(errors.LoginNameTaken, errors.NotFound, errors.UserInvalid),
+    errors=(errors.LoginNameTaken, errors.NotFound, errors.UserInvalid, errors.SubjectForgotten),
     links=_LED_TO,
     examples={
         "request": {
@@ -136,7 +137,13 @@ async def create_user(call: Call, body: CreateUser) -> Reply[User]:
     by an enrolment code.
     """
     realm = _realm(call)
-    return await idempotency.once(call, lambda tx: service.create_user(realm, tx, call.caller, body), status=201)
+    party_id = body.party_id if body.login_realm is LoginRealm.PSU else None
+    return await idempotency.once(
+        call,
+        lambda tx: service.create_user(realm, tx, call.caller, body),
+        status=201,
+        subject=TENANT_SUBJECT if party_id is None else ids.decode(Prefix.PARTY, party_id),
+    )
 
 
 @user_routes.get("/v1/users", scope="users:read")

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+import structlog
+
 from billfold_server.db.jobs import JobKinds, JobRun, RetryPolicy
 from billfold_server.db.retention import Sweep
 from billfold_server.db.schedules import Schedule
@@ -21,6 +23,8 @@ _MOST: Final = 200
 
 REINDEX: Final = "parties.reindex"
 _REINDEXED: Final = 500
+
+_log = structlog.stdlib.get_logger("billfold.privacy")
 
 SCHEDULES: Final = (
     Schedule(name=SWEEP, kind=SWEEP, rule="every 6h"),
@@ -48,18 +52,31 @@ def register(kinds: JobKinds, sweeps: Sequence[Sweep], keys: Keys, *, batch: int
             pass
 
     async def sweep(run: JobRun) -> None:
-        """Delete what is old enough, in small transactions, each of which stands for itself."""
+        """Delete what is old enough, in small transactions, each of which stands for itself.
+
+        What can't be deleted keeps nothing else from it; the run has failed all the same, and is tried again.
+        """
         async with run.tx() as tx:
             clocks = {"tenant": await tenant_now(tx), "real": datetime.now(UTC)}
         retention = run.tenant.manifest.retention
+        failed: list[Exception] = []
         for each in sweeps:
-            days = getattr(retention, each.kept, 0)
-            before = clocks[each.clock] - timedelta(days=days)
-            for _ in range(_MOST):
-                async with run.tx() as tx:
-                    if await each.work(tx, before, batch) < batch:
-                        break
+            before = clocks[each.clock] - timedelta(days=getattr(retention, each.kept, 0))
+            try:
+                await _sweep(run, each, before, batch)
+            except Exception as error:  # noqa: BLE001 - raised below, whatever it is
+                _log.exception("a sweep has failed", sweep=each.name, tenant=run.tenant.slug)
+                failed.append(error)
+        if failed:
+            raise ExceptionGroup("some of what is old enough could not be deleted", failed)
 
     kinds.register(SWEEP, sweep, RetryPolicy(timeout_s=900))
     kinds.register(SHRED_JOB, shred, RetryPolicy(attempts=100))
     kinds.register(REINDEX, reindex, RetryPolicy(timeout_s=900))
+
+
+async def _sweep(run: JobRun, sweep: Sweep, before: datetime, batch: int) -> None:
+    for _ in range(_MOST):
+        async with run.tx() as tx:
+            if await sweep.work(tx, before, batch) < batch:
+                return

@@ -217,12 +217,14 @@ async def _sealers(keys: Keys, tenant: TenantRef, subjects: Sequence[Sequence[UU
     times = Counter(each for of_statement in subjects for each in of_statement)
     own = await keys.sealer(tenant, TENANT_SUBJECT, seals=sum(times.values()))
     parties = [each for each in times if each != TENANT_SUBJECT]
-    try:
-        sealers = await keys.sealers(tenant, parties, seals=max((times[each] for each in parties), default=1))
-    except errors.SubjectForgotten:
-        # Somebody was forgotten just now, together with the names by which entries find them.
-        sealers = {}
-    return defaultdict(lambda: own, sealers)
+    while True:
+        try:
+            sealers = await keys.sealers(tenant, parties, seals=max((times[each] for each in parties), default=1))
+        except errors.SubjectForgotten as error:
+            # Somebody was forgotten just now, together with the names by which entries find them; nobody else was.
+            parties.remove(UUID(str(error.facts["subject_id"])))
+        else:
+            return defaultdict(lambda: own, sealers)
 
 
 def _sealed(file: StatementFile, subjects: Sequence[Sequence[UUID]], sealers: Mapping[UUID, Sealer]) -> StatementFile:

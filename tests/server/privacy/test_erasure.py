@@ -267,6 +267,20 @@ class TestAnErasure:
             with pytest.raises(errors.SubjectForgotten):
                 bank.live.run(work())
 
+    def test_goes_for_kept_answers(self, bank: Bank) -> None:
+        """A copy of a request tells nobody who was forgotten, and makes nobody anew."""
+        party_key, user_key, key = (uuid4().hex for _ in range(3))
+        asked = {"kind": "person", "name": "Ada Lovelace"}
+        party = bank.post("/v1/parties", asked, party_key)
+        name = uuid4().hex
+        user = {"login_realm": "psu", "login_name": name, "display_name": "Ada", "party_id": party["id"]}
+        made = bank.post("/v1/users", user, user_key)
+        assert (bank.post("/v1/parties", asked, party_key), bank.post("/v1/users", user, user_key)) == (party, made)
+        bank.approve(bank.erase(party["id"], key))
+        copies = [("/v1/parties", asked, party_key), ("/v1/users", user, user_key)]
+        answers = [bank.post(*copy, status=410)["code"] for copy in copies for _ in range(2)]
+        assert answers == ["subject_forgotten"] * 4
+
     def test_happens_once(self, bank: Bank) -> None:
         """Asked again it is answered as before under its key, and refused under another."""
         party = bank.post("/v1/parties", {"kind": "person", "name": "Ada Lovelace"})

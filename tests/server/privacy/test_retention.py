@@ -1,5 +1,6 @@
 """What is deleted by itself once it has been kept for long enough."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -9,7 +10,9 @@ import pytest
 from billfold import ids
 from billfold_server.app import SWEEPS
 from billfold_server.db.jobs import Job, JobKinds, JobRun
+from billfold_server.db.retention import Sweep
 from billfold_server.privacy import tasks
+from billfold_server.privacy.service import SHRED_JOB
 from billfold_server.tenancy.manifest import Retention
 from tests.parties import open_tenant_keys
 from tests.tenants import Tenancy
@@ -36,11 +39,11 @@ AGED = {
 """How a row of each table is made that ages from an instant on."""
 
 
-async def sweep(tenancy: Tenancy, *, batch: int = 2) -> None:
+async def sweep(tenancy: Tenancy, *, batch: int = 2, sweeps: Sequence[Sweep] = SWEEPS) -> None:
     """Run the job, with transactions of a few rows."""
     kinds = JobKinds()
     # No key is asked for by what only deletes.
-    tasks.register(kinds, SWEEPS, open_tenant_keys(""), batch=batch)
+    tasks.register(kinds, sweeps, open_tenant_keys(""), batch=batch)
     now = datetime.now(UTC)
     job = Job(id=ids.uuid7(), kind=tasks.SWEEP, due_at=now, payload=b"{}", attempt=1, token=ids.uuid7())
     await kinds[tasks.SWEEP].handler(JobRun(tenancy.database, tenancy.tenant, job))
@@ -75,6 +78,27 @@ class TestWhatIsOld:
         left = await rows(tenancy, table)
         assert left & set(old) == set()
         assert left >= set(young)
+
+    async def test_is_deleted_though_something_else_fails(self, tenancy: Tenancy):
+        """One sweep that fails keeps no other from its work, and the run has failed all the same."""
+
+        async def fail(*_: object) -> int:
+            raise ZeroDivisionError
+
+        old = await insert(tenancy, "jobs", datetime.now(UTC) - timedelta(days=10_000), 3)
+        failing = Sweep(name="what fails", kept="minutes", clock="real", work=fail)
+        with pytest.raises(ExceptionGroup) as raised:
+            await sweep(tenancy, sweeps=[failing, *SWEEPS])
+        assert [type(each) for each in raised.value.exceptions] == [ZeroDivisionError]
+        assert await rows(tenancy, "jobs") & set(old) == set()
+
+    async def test_stays_if_it_has_to_destroy_keys(self, tenancy: Tenancy):
+        """A dead job that was to forget somebody isn't forgotten itself."""
+        old = await insert(tenancy, "jobs", datetime.now(UTC) - timedelta(days=10_000), 2)
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            await tx.execute("UPDATE jobs SET kind = $2 WHERE id = $1", old[0], SHRED_JOB)
+        await sweep(tenancy)
+        assert await rows(tenancy, "jobs") & set(old) == {old[0]}
 
     async def test_is_kept_for_as_long_as_the_manifest_says(self, tenancy: Tenancy):
         """Another number of days is another end."""
