@@ -218,7 +218,7 @@ async def disable_user(call: Call, user_id: UserId) -> User:
     return await _set_state(call, user_id, enabled=False)
 
 
-@user_routes.post("/v1/users/{user_id}/enable", scope="users:write", errors=(errors.NotFound, errors.UserStateRefuses))
+@user_routes.post("/v1/users/{user_id}/enable", scope="users:write", errors=(errors.NotFound,))
 async def enable_user(call: Call, user_id: UserId) -> User:
     """Let a disabled user in again, unless they were forgotten."""
     return await _set_state(call, user_id, enabled=True)

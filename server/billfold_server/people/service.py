@@ -229,12 +229,11 @@ async def _lock_who_is_there(tx: Tx, user_id: UUID) -> UserRow:
     The party comes before the user, as where it is forgotten.
 
     Raises:
-        errors.NotFound: There is no such user.
-        errors.UserStateRefuses: They were forgotten, and nothing brings them back.
+        errors.NotFound: There is no such user, or they were forgotten, and nothing brings them back.
     """
     user = _existing(await queries.find_user(tx, user_id))
     if not await _is_there(tx, user):
-        raise errors.UserStateRefuses("a user who was forgotten stays disabled", state=user.state)
+        raise errors.NotFound("the user's party was forgotten, and there is no way back", param="user_id")
     return _existing(await queries.lock_user(tx, user_id))
 
 
@@ -261,7 +260,7 @@ async def new_enrolment_code(realm: Realm, tx: Tx, caller: Caller, user_id: UUID
 
     Raises:
         errors.NotFound: There is no such user.
-        errors.UserStateRefuses: They are disabled, or were forgotten.
+        errors.UserStateRefuses: They are disabled.
     """
     user = await _lock_who_is_there(tx, user_id)
     if user.state == "disabled":
@@ -334,8 +333,7 @@ async def set_user_state(realm: Realm, tx: Tx, caller: Caller, user_id: UUID, *,
     """Enable or disable somebody. Whoever is disabled is signed out, from the next request on.
 
     Raises:
-        errors.NotFound: There is no such user.
-        errors.UserStateRefuses: They are to be enabled, and were forgotten.
+        errors.NotFound: There is no such user, or they are to be enabled, and were forgotten.
     """
     user = await _lock_who_is_there(tx, user_id) if enabled else _existing(await queries.lock_user(tx, user_id))
     wanted = ("active" if user.password_hash is not None else "invited") if enabled else "disabled"

@@ -133,7 +133,6 @@ class AsyncUsers(AsyncResource):
 
         Raises:
             errors.NotFound: There is none with this id.
-            errors.UserStateRefuses: They were forgotten.
         """
         return await self._change(operations.ENABLE_USER, user_id, repeatable=True)
 

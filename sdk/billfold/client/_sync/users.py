@@ -135,7 +135,6 @@ class Users(Resource):
 
         Raises:
             errors.NotFound: There is none with this id.
-            errors.UserStateRefuses: They were forgotten.
         """
         return self._change(operations.ENABLE_USER, user_id, repeatable=True)
 
