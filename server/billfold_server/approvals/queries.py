@@ -90,7 +90,7 @@ WHERE id = $1 AND state = 'approved'
 # What is approved and not carried out yet is never over.
 _SWEEP: Final = """
 DELETE FROM approvals WHERE id IN (
-    SELECT id FROM approvals WHERE expires_at < $1 AND state <> 'approved' ORDER BY id LIMIT $2
+    SELECT id FROM approvals WHERE expires_at < $1 AND state <> 'approved' ORDER BY expires_at LIMIT $2
 )
 """
 

@@ -159,7 +159,7 @@ async def sweep(tx: Tx, before: datetime, limit: int) -> int:
     """
     sql = """
         DELETE FROM sca_challenges WHERE id IN (
-            SELECT id FROM sca_challenges WHERE created_at < $1 ORDER BY id LIMIT $2
+            SELECT id FROM sca_challenges WHERE created_at < $1 ORDER BY created_at, id LIMIT $2
         )
     """
     return counted(await tx.execute(sql, before, limit))

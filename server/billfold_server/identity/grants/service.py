@@ -203,7 +203,7 @@ async def sweep(tx: Tx, before: datetime, limit: int) -> int:
     """Delete grants that ended before an instant, with what is left of their refresh tokens, and return how many."""
     return counted(
         await tx.execute(
-            "DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE revoked_at < $1 ORDER BY id LIMIT $2)",
+            "DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE revoked_at < $1 ORDER BY revoked_at LIMIT $2)",
             before,
             limit,
         )

@@ -163,6 +163,11 @@ _INDEXES = (
     "CREATE INDEX spent_challenges_expires_at ON spent_challenges (expires_at)",
 )
 
+_SCA_INDEXES = (
+    "CREATE INDEX sca_challenges_user_id ON sca_challenges (user_id, id)",
+    "CREATE INDEX sca_challenges_created_at ON sca_challenges (created_at, id)",
+)
+
 
 def statements(*, tenant: bool) -> tuple[str, ...]:
     """Return the SQL that makes the tables of a tenant or of the platform."""
@@ -171,7 +176,7 @@ def statements(*, tenant: bool) -> tuple[str, ...]:
     both = (users, _FACTORS, _RECOVERY_CODES, _SESSIONS, _ENROLMENT_CODES, _SIGN_IN_FAILURES, _SPENT, *_INDEXES)
     if not tenant:
         return both
-    return (*both, _SCA_CHALLENGES, "CREATE INDEX sca_challenges_user_id ON sca_challenges (user_id, id)")
+    return (*both, _SCA_CHALLENGES, *_SCA_INDEXES)
 
 
 def grants(*, tenant: bool) -> dict[str, str]:

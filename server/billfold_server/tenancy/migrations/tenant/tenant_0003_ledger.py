@@ -148,6 +148,7 @@ _STATEMENTS = (
     )
     """,
     "CREATE INDEX holds_wallet ON holds (wallet_id, id DESC)",
+    "CREATE INDEX holds_to_wallet ON holds (to_wallet_id) WHERE to_wallet_id IS NOT NULL",
     """
     CREATE TABLE hold_movements (
         hold_id uuid NOT NULL,

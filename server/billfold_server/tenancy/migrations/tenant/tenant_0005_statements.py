@@ -126,6 +126,7 @@ _STATEMENTS = (
     "CREATE UNIQUE INDEX statement_entries_once ON statement_entries (dedup_key) WHERE duplicate_of IS NULL",
     "CREATE INDEX statement_entries_import ON statement_entries (statement_import_id, id DESC)",
     "CREATE INDEX statement_entries_outcome ON statement_entries (outcome, id DESC)",
+    "CREATE INDEX statement_entries_texts ON statement_entries (wallet_id) WHERE sealed_texts IS NOT NULL",
 )
 
 _GRANTS = {

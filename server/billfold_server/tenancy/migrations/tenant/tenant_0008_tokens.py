@@ -48,6 +48,7 @@ STATEMENTS: Final = (
     """,
     "CREATE INDEX grants_user_id ON grants (user_id, id)",
     "CREATE INDEX grants_client_id ON grants (client_id, id)",
+    "CREATE INDEX grants_revoked_at ON grants (revoked_at) WHERE revoked_at IS NOT NULL",
     # Of a refresh token a digest is kept alone. One that was rotated stays, so that its reuse is noticed.
     """
     CREATE TABLE refresh_tokens (

@@ -43,6 +43,7 @@ _STATEMENTS = (
     """,
     "CREATE UNIQUE INDEX approvals_of_keys ON approvals (client_id, idempotency_key)",
     "CREATE INDEX approvals_pending ON approvals (id) WHERE state = 'pending'",
+    "CREATE INDEX approvals_over ON approvals (expires_at) WHERE state <> 'approved'",
 )
 
 _GRANTS = {
