@@ -184,9 +184,15 @@ RETURNING digest, id
 """
 _FIND_VALUES: Final = "SELECT id FROM vault_fingerprints WHERE digest = ANY($1::bytea[]) LIMIT 1"
 _REUSABLE: Final = f"""
-SELECT {_COLUMNS} FROM vault_tokens AS t
-WHERE t.fingerprint_id = ANY($1::uuid[]) AND NOT t.single_use AND t.forgotten_at IS NULL
-ORDER BY t.place
+SELECT {_COLUMNS}
+FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[]) AS n (fingerprint_id, party_id, masked, expires_at),
+LATERAL (
+    SELECT * FROM vault_tokens AS t
+    WHERE t.fingerprint_id = n.fingerprint_id AND NOT t.single_use AND t.forgotten_at IS NULL
+        AND t.party_id IS NOT DISTINCT FROM n.party_id AND t.masked = n.masked::jsonb
+        AND t.expires_at IS NOT DISTINCT FROM n.expires_at
+    ORDER BY t.place LIMIT 1
+) AS t
 """  # noqa: S608
 _DELETE_VALUES: Final = """
 DELETE FROM vault_fingerprints AS f
@@ -227,9 +233,16 @@ async def find_values(tx: TenantTx, fingerprints: Sequence[Fingerprint]) -> UUID
     return found
 
 
-async def list_reusable(tx: TenantTx, fingerprint_ids: Sequence[UUID]) -> list[TokenRow]:
-    """Return the lasting tokens of values, the oldest first."""
-    return [TokenRow.of(row) for row in await tx.fetch(_REUSABLE, list(fingerprint_ids))]
+async def list_reusable(tx: TenantTx, rows: Sequence[TokenRow]) -> list[TokenRow]:
+    """Return the oldest lasting token that there is for each of these: of the value, party, mask and end."""
+    found = await tx.fetch(
+        _REUSABLE,
+        [row.fingerprint_id for row in rows],
+        [row.party_id for row in rows],
+        [msgspec.json.encode(row.masked).decode() for row in rows],
+        [row.expires_at for row in rows],
+    )
+    return [TokenRow.of(row) for row in found]
 
 
 async def delete_fingerprints(tx: TenantTx, fingerprint_ids: Sequence[UUID]) -> None:

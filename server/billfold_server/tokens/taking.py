@@ -158,10 +158,13 @@ async def keep(
             except errors.VaultTokenInvalid as error:
                 answers[place] = error
     values = await _known_values(tx, [sealed for _, sealed, _ in wanted])
-    reusable = await _reusable(tx, [sealed for _, sealed, _ in wanted], values)
+    rows = [
+        (place, sealed, _new_row(sealed, values.get(sealed.id), expires_at, now))
+        for place, sealed, expires_at in wanted
+    ]
+    reusable = await _reusable(tx, rows)
     made: list[TokenRow] = []
-    for place, sealed, expires_at in wanted:
-        row = _new_row(sealed, values.get(sealed.id), expires_at, now)
+    for place, sealed, row in rows:
         # A code waits for the token that it came with, so it gets one of its own.
         reuses = sealed.item.dedup == "reuse" and not sealed.taken.has_cvc
         there = _match(row, reusable) if reuses else None
@@ -254,12 +257,12 @@ def _new_row(sealed: Sealed, fingerprint_id: UUID | None, expires_at: datetime |
     )
 
 
-async def _reusable(tx: TenantTx, wanted: Sequence[Sealed], values: Mapping[UUID, UUID]) -> dict[UUID, list[TokenRow]]:
+async def _reusable(tx: TenantTx, rows: Sequence[tuple[int, Sealed, TokenRow]]) -> dict[UUID, list[TokenRow]]:
     """Return the tokens that may be used again, by their value; nobody makes another one meanwhile."""
-    asked = {values[sealed.id] for sealed in wanted if sealed.item.dedup == "reuse" and sealed.id in values}
+    asked = [row for _, sealed, row in rows if sealed.item.dedup == "reuse" and row.fingerprint_id is not None]
     found: dict[UUID, list[TokenRow]] = {}
     if asked:
-        for row in await queries.list_reusable(tx, sorted(asked)):
+        for row in await queries.list_reusable(tx, asked):
             assert row.fingerprint_id is not None
             found.setdefault(row.fingerprint_id, []).append(row)
     return found
