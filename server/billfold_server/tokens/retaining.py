@@ -72,13 +72,8 @@ async def reindex(run: JobRun, decryptor: Decryptor) -> None:
 
 
 async def _reindex(run: JobRun, decryptor: Decryptor, purpose: str) -> None:
-    async with run.tx() as tx:
-        sample = await queries.list_outdated(tx, purpose=purpose, version=_ANY, after=_NIL, limit=1)
-    if not sample:
-        return
-    (known,) = await _fingerprints(run, decryptor, sample)
-    if isinstance(known, Refused) or not known:
-        # This one alone may be damaged or forgotten; it says nothing of the others, and tomorrow is another day.
+    known = await _newest(run, decryptor, purpose)
+    if known is None:
         return
     after = _NIL
     while True:
@@ -105,6 +100,23 @@ async def _reindex(run: JobRun, decryptor: Decryptor, purpose: str) -> None:
 
 
 _ANY: Final = 2**31 - 1
+
+
+async def _newest(run: JobRun, decryptor: Decryptor, purpose: str) -> list[Fingerprint] | None:
+    """Return the fingerprints of some value, which tell what versions there are; None where none can be read.
+
+    One alone may be damaged or forgotten, which says nothing of the others.
+    """
+    after = _NIL
+    while True:
+        async with run.tx() as tx:
+            sample = await queries.list_outdated(tx, purpose=purpose, version=_ANY, after=after, limit=_REINDEXED)
+        if not sample:
+            return None
+        for answer in await _fingerprints(run, decryptor, sample):
+            if not isinstance(answer, Refused) and answer:
+                return answer
+        after = sample[-1].fingerprint_id or _NIL
 
 
 async def _fingerprints(
