@@ -6,7 +6,10 @@ from uuid import UUID
 
 import msgspec
 
+from billfold import ids
 from billfold.contract.tokens import VaultTokenKind
+from billfold.ids import Prefix
+from billfold_server.audit import service as audit
 from billfold_server.db.personal import Erasing, Exported, Subject, SubjectProvider, to_plain
 from billfold_server.decryptor.service import Given, Outgoing
 from billfold_server.http.routing import Call
@@ -16,12 +19,15 @@ from billfold_server.tokens.rows import TokenRow
 
 __all__ = ["SUBJECTS"]
 
+_EXPORTED: Final = "vault_token.exported"
+
 
 async def _tokens(call: Call, subject: Subject, after: UUID | None, limit: int) -> Sequence[Exported]:
-    """Return what tokens of a person stand for. Of a card there is what may be shown: nobody here can read more."""
+    """Return what tokens of a person stand for, to who may ask for that; else, and of any card, what may be shown."""
     async with call.tx() as tx:
         found = await queries.list_of_party(tx, subject.party_id, after=after, limit=limit)
-    opened = [row for row, _ in found if row.kind is not VaultTokenKind.CARD and row.value is not None]
+    may_see = "tokens:detokenize" in call.caller.scopes
+    opened = [row for row, _ in found if may_see and row.kind is not VaultTokenKind.CARD and row.value is not None]
     values: dict[UUID, Any] = {}
     if opened:
         asked = [Outgoing(token_id=row.id, kind=row.kind.value, sealed=row.value or b"") for row in opened]
@@ -29,6 +35,9 @@ async def _tokens(call: Call, subject: Subject, after: UUID | None, limit: int) 
         for row, answer in zip(opened, answers, strict=True):
             if isinstance(answer, Given) and answer.plain is not None:
                 values[row.id] = _read(row, answer.plain)
+        party, facts = ids.encode(Prefix.PARTY, subject.party_id), {"values": len(values)}
+        async with call.tx() as tx:
+            await audit.record(tx, audit.new_record(call.caller, _EXPORTED, party, facts=facts))
     return [
         Exported(
             kind="vault_token",
