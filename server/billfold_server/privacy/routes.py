@@ -41,7 +41,8 @@ async def export_party(
 ) -> Page[ExportedData]:
     """Read all that is known of a party.
 
-    What every part of the server keeps of it, in plain: page by page, with a record in the audit for each of them.
+    What every part of the server keeps of it, in plain: page by page, with a record in the audit for each of them. Of
+    what vault tokens stand for there are masks alone, unless the token allows ``tokens:detokenize``, too.
     """
     after = call.cursors.decode(_KIND, cursor)
     place = None
