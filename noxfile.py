@@ -41,7 +41,7 @@ def _pytest(session: nox.Session, *args: str, folder: str | None = None) -> None
 
 
 def _in_parallel() -> list[str]:
-    """Spread tests over one process more than CI's machines have cores, because some tests wait for real time."""
+    """Spread tests over more processes than CI's machines have cores, because many tests wait for real time."""
     return [f"-n{os.environ.get('BILLFOLD_TEST_PROCESSES', '4')}", "--dist=loadgroup"]
 
 
