@@ -22,7 +22,7 @@ An export holds personal data: names, addresses, what people wrote, and whole an
 """
 
 from datetime import datetime
-from typing import Any, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -58,6 +58,9 @@ __all__ = [
 FORMAT: Final = "billfold.ledger/2"
 """The version of these lines."""
 
+Time: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
+"""An instant. One without its zone is no instant, so a line that has lost it can't be read."""
+
 
 class _Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="record"):
     pass
@@ -82,8 +85,8 @@ class HeadRecord(_Line, frozen=True, kw_only=True, tag="head"):
     tenant: str
     sequence: int
     revision: int
-    recorded_at: datetime
-    effective_high: datetime
+    recorded_at: Time
+    effective_high: Time
     link: int
     hash: bytes
     skips: bytes
@@ -100,10 +103,10 @@ class PartyRecord(_Line, frozen=True, kw_only=True, tag="party"):
     kind: str
     external_id: str | None
     roles: list[str]
-    forgotten_at: datetime | None
+    forgotten_at: Time | None
     version: int
-    created_at: datetime
-    updated_at: datetime
+    created_at: Time
+    updated_at: Time
 
 
 class WalletRecord(_Line, frozen=True, kw_only=True, tag="wallet"):
@@ -117,8 +120,8 @@ class WalletRecord(_Line, frozen=True, kw_only=True, tag="wallet"):
     currencies: list[str]
     metadata: dict[str, str]
     version: int
-    created_at: datetime
-    updated_at: datetime
+    created_at: Time
+    updated_at: Time
 
 
 class AliasRecord(_Line, frozen=True, kw_only=True, tag="alias"):
@@ -129,7 +132,7 @@ class AliasRecord(_Line, frozen=True, kw_only=True, tag="alias"):
     scheme: str
     value: str
     normal_value: str
-    created_at: datetime
+    created_at: Time
 
 
 class AccountRecord(_Line, frozen=True, kw_only=True, tag="account"):
@@ -149,8 +152,8 @@ class AccountRecord(_Line, frozen=True, kw_only=True, tag="account"):
     held_minor: int
     metadata: dict[str, str]
     version: int
-    created_at: datetime
-    updated_at: datetime
+    created_at: Time
+    updated_at: Time
 
 
 class CheckpointRecord(_Line, frozen=True, kw_only=True, tag="checkpoint", omit_defaults=True):
@@ -172,8 +175,8 @@ class CheckpointRecord(_Line, frozen=True, kw_only=True, tag="checkpoint", omit_
     month: str
     entry_id: UUID
     sequence: int
-    effective_high: datetime
-    recorded_at: datetime
+    effective_high: Time
+    recorded_at: Time
     balances_digest: bytes
     archive_digest: bytes | None = None
     balances: list[tuple[UUID, int]] = []
@@ -196,7 +199,7 @@ class LinkRecord(_Line, frozen=True, kw_only=True, tag="link"):
     """A link of the chain; its records are the lines that follow."""
 
     number: int
-    recorded_at: datetime
+    recorded_at: Time
     leaves: bytes
     hash: bytes
 
@@ -219,7 +222,7 @@ class PostingOfEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     amount_minor: int
     currency: str
     posted_after_minor: int
-    effective_at: datetime | None = None
+    effective_at: Time | None = None
     late_class: int | None = None
 
 
@@ -238,9 +241,9 @@ class JournalEntryRecord(_Line, frozen=True, kw_only=True, tag="journal_entry", 
     description: str | None = None
     reverses: UUID | None = None
     hold_id: UUID | None = None
-    effective_at: datetime
-    effective_high: datetime
-    recorded_at: datetime
+    effective_at: Time
+    effective_high: Time
+    recorded_at: Time
     metadata: dict[str, str] = {}
     text_salt: bytes | None = None
     text_commitment: bytes | None = None
@@ -290,8 +293,8 @@ class TransferRecord(_Line, frozen=True, kw_only=True, tag="transfer"):
     to_balance_after_minor: int | None
     description: str | None
     metadata: dict[str, str]
-    effective_at: datetime
-    recorded_at: datetime
+    effective_at: Time
+    recorded_at: Time
     actor: str = "unknown"
     request_id: str | None = None
 
@@ -317,13 +320,13 @@ class HoldRecord(_Line, frozen=True, kw_only=True, tag="hold"):
     captured_minor: int
     released_minor: int
     status: str
-    expires_at: datetime | None
+    expires_at: Time | None
     description: str | None
     metadata: dict[str, str]
     steps: int
     journal_entry_ids: list[UUID]
-    created_at: datetime
-    updated_at: datetime
+    created_at: Time
+    updated_at: Time
 
 
 class MovementRecord(_Line, frozen=True, kw_only=True, tag="hold_movement"):
@@ -336,8 +339,8 @@ class MovementRecord(_Line, frozen=True, kw_only=True, tag="hold_movement"):
     delta_minor: int
     held_after_minor: int
     pending_after_minor: int | None
-    effective_at: datetime
-    recorded_at: datetime
+    effective_at: Time
+    recorded_at: Time
 
     def leaf(self) -> bytes:
         """Return the movement's leaf in the chain."""
@@ -375,7 +378,7 @@ class IdempotencyKeyRecord(_Line, frozen=True, kw_only=True, tag="idempotency_ke
     fingerprint: bytes
     status: int | None
     body: bytes | None
-    created_at: datetime
+    created_at: Time
 
 
 class EndRecord(_Line, frozen=True, kw_only=True, tag="end"):
