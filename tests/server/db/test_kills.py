@@ -25,6 +25,8 @@ from tests.tenants import Tenancy
 
 REPOSITORY = Path(__file__).parents[3]
 KILLS = 6
+EVENTS = 500
+"""So many each time that a kill leaves some of them behind."""
 WORKERS = 2
 
 # What the passing of real time does to the leases of whoever was killed.
@@ -101,7 +103,7 @@ class TestAKilledRelay:
         """After many kills the numbers have no gap and no double, and everything was published in order."""
 
         async def emit_more(number: int) -> None:
-            for begin in range(number * 200, (number + 1) * 200, 10):
+            for begin in range(number * EVENTS, (number + 1) * EVENTS, 10):
                 async with tenancy.database.tx(tenancy.tenant) as tx:
                     await emit(tx, *(event(n) for n in range(begin, begin + 10)))
 
@@ -109,7 +111,7 @@ class TestAKilledRelay:
         await Relay(tenancy.database, [FilePublisher(tmp_path)]).run(tenancy.tenant)
         async with tenancy.database.tx(tenancy.tenant) as tx:
             events = await list_events(tx, limit=10_000)
-        total = KILLS * 200
+        total = KILLS * EVENTS
         assert [found.sequence for found in events] == list(range(1, total + 1))
         assert sorted(found.data["n"] for found in events) == list(range(total))
         published = [int(line) for line in (tmp_path / "published").read_text().split()]

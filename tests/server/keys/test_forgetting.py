@@ -366,9 +366,13 @@ class TestAtTheCommandLine:
             records = client.get("/v1/audit-records", params={"action": "data_keys.rotated"}).json()["data"]
         assert {record["reason"] for record in records} == {"drill"}
 
-    def test_the_inventory_says_where_keys_are_used(self, bank: Bank) -> None:
+    def test_the_inventory_says_where_keys_are_used(
+        self, bank: Bank, operator: httpx.Client, approver: httpx.Client
+    ) -> None:
         """Every sealed column with its counts, and every key with what it has sealed, destroyed ones too."""
-        party = bank.party()
+        party, forgotten = bank.party(), bank.party()
+        approval = waits(shred(operator, forgotten))
+        assert approver.post(f"/v1/approvals/{approval}/approve", json={}).status_code == 200
         found = json.loads(bank.invoke("export-inventory", "--tenant", SLUG, "--json").stdout)
         columns = {f"{each['table']}.{each['column']}": each for each in found["columns"]}
         assert columns["notes.card"]["domain"] == "cards"

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from billfold import errors, ids
@@ -230,10 +231,11 @@ class TestAPersonWhoAsks:
         assert statuses == [404, 404, 404, 200]
 
 
-def call_of(live: LiveServer, tenant: TenantRef) -> Call:
-    """Return a request of the tenant's."""
+def call_of(live: LiveServer, tenant: TenantRef, *scopes: str) -> Call:
+    """Return a request of the tenant's, with scopes."""
+    caller = msgspec.structs.replace(CALLER, scopes=frozenset(scopes))
     return Call(
-        services=live.services, caller=CALLER, request_id="", method="", path="", headers={}, base_url="",
+        services=live.services, caller=caller, request_id="", method="", path="", headers={}, base_url="",
         tenant_or_none=tenant,
     )  # fmt: skip
 
@@ -243,7 +245,7 @@ def exported(live: LiveServer, party: str, part: int) -> list[dict[str, Any]]:
 
     async def export() -> list[Exported]:
         tenant = await live.services.registry.get("alpha")
-        call = call_of(live, tenant)
+        call = call_of(live, tenant, "tokens:detokenize")
         subject = Subject(party_id=ids.decode(Prefix.PARTY, party))
         found = list(await SUBJECTS.export[part](call, subject, None, 2))
         return found + list(await SUBJECTS.export[part](call, subject, found[-1].key, 2))
