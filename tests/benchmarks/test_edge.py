@@ -145,6 +145,7 @@ class TestATransferOverHttp:
             least_s = min(timeit.repeat(step, number=500, repeat=repeats)) / 500
             print(f"{name:40} {least_s * 1e6:5.2f} µs")
         await app.state.services.engine.close()
+        await app.state.services.keys.close()
         await app.state.services.database.close()
 
 

@@ -92,6 +92,7 @@ def asked_from(live: LiveServer, tmp_path: Path) -> Asked:
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1/t/alpha") as opened:
             yield opened
         await app.state.services.engine.close()
+        await app.state.services.keys.close()
         await app.state.services.database.close()
 
     return client

@@ -25,6 +25,7 @@ class TestReadiness:
             assert {(await task).status_code for task in asking} == {200}
         assert most == 1
         await app.state.services.engine.close()
+        await app.state.services.keys.close()
         await app.state.services.database.close()
 
     async def test_fails_with_the_database_and_comes_back_with_it(self, live: LiveServer) -> None:
@@ -38,6 +39,7 @@ class TestReadiness:
             }
             assert (await client.get("/health/live")).status_code == 200
         await app.state.services.engine.close()
+        await app.state.services.keys.close()
         await app.state.services.database.close()
 
     async def test_goes_on_without_keys_and_says_so(self, live: LiveServer) -> None:
@@ -52,6 +54,6 @@ class TestReadiness:
             assert (answer.status_code, answer.json()["keys"]) == (200, "key_store_unreachable")
             told = (await client.get("/metrics")).text
             assert 'billfold_keys_available{domain="data"} 0.0' in told
-        await services.keys.close()
         await services.engine.close()
+        await services.keys.close()
         await services.database.close()

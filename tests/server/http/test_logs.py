@@ -159,6 +159,7 @@ class TestARequest:
         assert {each["path"]: each["status"] for each in requests} == expected
         assert all(each["request_id"].startswith("req_") for each in requests)
         await app.state.services.engine.close()
+        await app.state.services.keys.close()
         await app.state.services.database.close()
 
 

@@ -370,6 +370,7 @@ class TestASigningKey:
                 assert answer.status_code == status
             assert kid not in {key["kid"] for key in (await client.get("/.well-known/jwks.json")).json()["keys"]}
         await app.state.services.engine.close()
+        await app.state.services.keys.close()
         await app.state.services.database.close()
 
     async def test_is_never_changed_by_those_who_serve(self, live) -> None:

@@ -262,6 +262,7 @@ class TestAnAssertion:
                 return await authenticate(services, realm, Evidence(form=form))
             finally:
                 await services.engine.close()
+                await services.keys.close()
                 await services.database.close()
 
         with pytest.raises(OAuthRefusal):
