@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from billfold_server.db.personal import counted
 from billfold_server.decryptor.wire import EncryptionKey, SealedKey
 from billfold_server.tenancy.transaction import TenantTx
 
@@ -35,4 +36,4 @@ async def wipe_keys(tx: TenantTx, before: datetime) -> int:
     tag = await tx.execute(
         "UPDATE encryption_keys SET sealed_private = NULL WHERE not_after < $1 AND sealed_private IS NOT NULL", before
     )
-    return int(tag.rpartition(" ")[2])
+    return counted(tag)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from billfold_server.db.personal import counted
 from billfold_server.db.sets import Columns, Write
 from billfold_server.decryptor.service import Fingerprint
 from billfold_server.tenancy.clock import TENANT_NOW
@@ -286,7 +287,7 @@ async def list_purposes(tx: TenantTx) -> list[str]:
 async def forget_versions(tx: TenantTx, *, purpose: str, before: int, limit: int) -> int:
     """Forget digests of versions that no longer count, and return how many."""
     tag = await tx.execute(_FORGET_VERSIONS, purpose, before, limit)
-    return int(tag.rpartition(" ")[2])
+    return counted(tag)
 
 
 # Using up and noting use.
