@@ -106,7 +106,9 @@ class Up:
         return next((pid for pid, command in self._children() if DECRYPTING in command), None)
 
     def _children(self) -> list[tuple[int, str]]:
-        told = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,args="], check=True, capture_output=True, text=True).stdout
+        told = subprocess.run(
+            ["ps", "-A", "-ww", "-o", "pid=,args="], check=True, capture_output=True, text=True
+        ).stdout
         commands = dict(line.strip().partition(" ")[::2] for line in told.splitlines())
         ours = [pid for pid, parent in parents().items() if parent == self.process.pid]
         return [(pid, commands.get(str(pid), "")) for pid in ours]
