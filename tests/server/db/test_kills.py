@@ -26,6 +26,7 @@ from tests.tenants import Tenancy
 REPOSITORY = Path(__file__).parents[3]
 KILLS = 6
 EVENTS = 500
+JOBS = 300
 """So many each time that a kill leaves some of them behind."""
 WORKERS = 2
 
@@ -127,14 +128,14 @@ class TestAKilledJobWorker:
         async def enqueue_more(number: int) -> None:
             async with tenancy.database.tx(tenancy.tenant) as tx:
                 now = await tenant_now(tx)
-                await jobs.enqueue(tx, *(visit(n, now) for n in range(number * 60, (number + 1) * 60)))
+                await jobs.enqueue(tx, *(visit(n, now) for n in range(number * JOBS, (number + 1) * JOBS)))
 
         await kill_again_and_again("jobs", tenancy, tmp_path, between=enqueue_more)
         await JobRunner(tenancy.database, job_kinds(tmp_path)).run(tenancy.tenant)
         async with tenancy.database.tx(tenancy.tenant) as tx:
             left = await tx.fetchval("SELECT count(*) FROM jobs")
             visited = await tx.fetch("SELECT external_id FROM parties")
-        total = KILLS * 60
+        total = KILLS * JOBS
         assert left == 0
         assert sorted(row["external_id"] for row in visited) == sorted(f"visit-{n}" for n in range(total))
         assert {int(line) for line in (tmp_path / "visited").read_text().split()} == set(range(total))
