@@ -25,6 +25,7 @@ from billfold_server.settings import Secret, Settings, load_settings
 
 if TYPE_CHECKING:
     from billfold_server.http.services import Services
+    from billfold_server.serving.directory.directory import Directory
     from billfold_server.serving.failures import Failure
     from billfold_server.serving.tls.authority import Authority
     from billfold_server.serving.welcome import Welcome
@@ -93,19 +94,47 @@ def open_authority() -> "Authority":
     Raises:
         Failure: The settings are those of production, or the folder can't be written to.
     """
-    from billfold_server.serving.failures import Exit, Failure  # noqa: PLC0415 - Costs half a second, see above.
-    from billfold_server.serving.service import make_data_dir  # noqa: PLC0415
-    from billfold_server.serving.tls.authority import Authority  # noqa: PLC0415
+    from billfold_server.serving.tls.authority import Authority  # noqa: PLC0415 - Costs half a second, see above.
 
-    settings = settings_here()
-    if settings.production:
-        raise Failure(
+    return Authority(
+        _development_folder(
             "certs_in_production",
             "These certificates are for development: in production, have your own authority issue them, and name "
             "them in BILLFOLD_TLS_CERTIFICATE, BILLFOLD_TLS_KEY and BILLFOLD_CLIENT_CA_FILE.",
-            Exit.SETTINGS,
         )
-    return Authority(make_data_dir(settings))
+    )
+
+
+def open_directory() -> "Directory":
+    """Open the development directory of the data folder.
+
+    Raises:
+        Failure: The settings are those of production, or the folder can't be written to.
+    """
+    from billfold_server.serving.directory.directory import Directory  # noqa: PLC0415 - Costs half a second, see above.
+
+    return Directory(
+        _development_folder(
+            "directory_in_production",
+            "This directory of third parties is for development: in production, name the one that you believe in the "
+            "tenant's manifest, under registration.publishers.",
+        )
+    )
+
+
+def _development_folder(code: str, sentence: str) -> Path:
+    """Return the data folder, for what is made in development alone.
+
+    Raises:
+        Failure: The settings are those of production, or the folder can't be written to.
+    """
+    from billfold_server.serving.failures import Exit, Failure  # noqa: PLC0415 - Costs half a second, see above.
+    from billfold_server.serving.service import make_data_dir  # noqa: PLC0415
+
+    settings = settings_here()
+    if settings.production:
+        raise Failure(code, sentence, Exit.SETTINGS)
+    return make_data_dir(settings)
 
 
 def read_settings() -> Settings:
@@ -141,6 +170,12 @@ SECTIONS = {
     ),
     "certs": Section(
         "billfold_server.serving.tls.commands", "certs", "Make certificates for development.", open_authority
+    ),
+    "directory": Section(
+        "billfold_server.serving.directory.commands",
+        "directory",
+        "Look at the test third parties of open banking.",
+        open_directory,
     ),
     "ledger": Section(
         "billfold_server.ledger.commands", "ledger", "Verify, export and import a tenant's books.", open_services

@@ -14,9 +14,10 @@ from billfold_server.http.services import Services
 from billfold_server.identity.rules import TENANT_SCOPES
 from billfold_server.identity.service import create_client, knows_secret
 from billfold_server.serving.database import Step
+from billfold_server.serving.directory.setting_up import believing
 from billfold_server.serving.welcome import SANDBOX_FILE, Credentials
 from billfold_server.tenancy.context import TenantRef
-from billfold_server.tenancy.manifest import load_manifest
+from billfold_server.tenancy.manifest import SoftwarePublisher, load_manifest
 from billfold_server.tenancy.shipped import find_folder
 
 __all__ = ["SLUG", "ensure_sandbox"]
@@ -25,16 +26,28 @@ SLUG = "sandbox"
 _HEADING = "# How to reach the sandbox. The SDK reads these variables; `billfold up` rewrites the file.\n"
 
 
-async def ensure_sandbox(services: Services, *, step: Step, file: str = SANDBOX_FILE) -> Credentials:
-    """Return the credentials of the sandbox, made with it where they aren't there or don't work (any longer)."""
+async def ensure_sandbox(
+    services: Services, *, step: Step, file: str = SANDBOX_FILE, publisher: SoftwarePublisher | None = None
+) -> Credentials:
+    """Return the credentials of the sandbox, made with it where they aren't there or don't work (any longer).
+
+    Args:
+        services: The server's parts.
+        step: Is told what is being done.
+        file: Where in the data folder the credentials are kept.
+        publisher: Whose statements the sandbox shall believe of the software of third parties.
+    """
     try:
         tenant = await services.registry.get(SLUG)
     except errors.UnknownTenant:
         tenant = None
     if tenant is None or tenant.state == "provisioning":
         step("Creating the sandbox")
-        await services.tenants.apply(load_manifest(find_folder(SLUG)))
+        manifest = load_manifest(find_folder(SLUG))
+        await services.tenants.apply(manifest if publisher is None else believing(manifest, publisher))
         tenant = await services.registry.get(SLUG)
+    elif publisher is not None and (manifest := believing(tenant.manifest, publisher)) != tenant.manifest:
+        await services.tenants.apply(manifest)
     base_url = f"{services.settings.base_url}/t/{SLUG}"
     path = Path(services.settings.data_dir) / file
     found = _read(path)

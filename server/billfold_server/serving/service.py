@@ -26,6 +26,7 @@ import msgspec
 from billfold import errors
 from billfold_server.db.embedded.folders import prepare_home, runtime_user
 from billfold_server.serving.database import Found, Step, find_database, follow_embedded
+from billfold_server.serving.directory.directory import Directory
 from billfold_server.serving.failures import Exit, Failure
 from billfold_server.serving.instance import Place, Running, only_server, workers_remain
 from billfold_server.serving.listening import is_any, listen, reachable_host
@@ -177,7 +178,8 @@ async def _start(
         stack.push_async_callback(decryptor.stop, timeout_s=settings.shutdown_timeout_s, at_once=signals.insist)
         stack.push_async_callback(supervisor.stop, timeout_s=settings.shutdown_timeout_s, at_once=signals.insist)
     settings = found.settings
-    credentials = await make_current(settings, step=step)
+    directory = None if settings.production else Directory(data_dir)
+    credentials = await make_current(settings, step=step, directory=directory)
     step(f"Starting {settings.workers} worker{'s' if settings.workers > 1 else ''}")
     orders = Orders(settings_sent(settings), owns_database=found.embedded is not None)
     async with asyncio.TaskGroup() as group:
@@ -257,7 +259,11 @@ def _shared_metrics(settings: Settings) -> dict[str, Any]:
 
 
 async def make_current(
-    settings: Settings, *, step: Step = lambda _: None, file: str = SANDBOX_FILE
+    settings: Settings,
+    *,
+    step: Step = lambda _: None,
+    file: str = SANDBOX_FILE,
+    directory: Directory | None = None,
 ) -> Credentials | None:
     """Bring all schemas up to date, and return the sandbox's credentials where there is one.
 
@@ -265,6 +271,10 @@ async def make_current(
         settings: With a database.
         step: Is told what is being done.
         file: Where in the data folder the credentials are kept.
+        directory: Whose software may register itself at the sandbox; its files are made where they are missing.
+
+    Raises:
+        Failure: The database hasn't been set up, or a file of the directory is damaged.
     """
     from billfold_server.app import open_services  # noqa: PLC0415 - Loaded while PostgreSQL started.
     from billfold_server.serving.sandbox import ensure_sandbox  # noqa: PLC0415
@@ -280,7 +290,10 @@ async def make_current(
                 _log.error("tenant %s could not be migrated: %s", each.slug, each.error)
         if settings.production:
             return None
-        return await ensure_sandbox(services, step=step, file=file)
+        if directory is None:
+            return await ensure_sandbox(services, step=step, file=file)
+        await asyncio.to_thread(directory.ensure)
+        return await ensure_sandbox(services, step=step, file=file, publisher=directory.publisher())
 
 
 async def _tell_who_is_behind(services: "Services") -> None:

@@ -8,6 +8,7 @@ its own registration and nothing else.
 import hmac
 import re
 import secrets
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -18,10 +19,11 @@ from billfold import ids
 from billfold.contract.clients import ClientMetadata
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
-from billfold_server.identity.clients import client_secret, metadata, rows, service, software_statements
+from billfold_server.identity.clients import client_secret, metadata, rows, service, software_statements, third_parties
 from billfold_server.identity.clients.metadata import MetadataRefused
 from billfold_server.identity.clients.rows import Client, Registered
 from billfold_server.identity.clients.software_statements import StatementRefused
+from billfold_server.identity.clients.third_parties import StatementUnfit
 from billfold_server.identity.realms import Realm
 from billfold_server.identity.rules import OPENID_SCOPES, OAuthRefusal
 from billfold_server.tenancy.context import Caller
@@ -128,18 +130,20 @@ def _asked(realm: Realm, said: dict[str, Any], now: datetime) -> tuple[ClientMet
     """Return what is asked for, what a statement says of it before what the client says, and who vouches for it."""
     rules = _rules(realm)
     statement = said.get("software_statement")
-    registered_by = "open"
+    registered_by, scopes = "open", rules.scopes
     if statement is not None:
         if not isinstance(statement, str):
             raise OAuthRefusal("invalid_software_statement", "the software statement isn't a text")
         try:
             believed = software_statements.read(statement, rules.publishers, realm.profile, now)
-        except StatementRefused as refusal:
+            said = third_parties.with_statement(said, believed.metadata)
+            scopes = third_parties.scopes_of(believed.metadata, scopes)
+        except (StatementRefused, StatementUnfit) as refusal:
             raise OAuthRefusal(refusal.error, refusal.reason) from None
-        said, registered_by = {**said, **believed.metadata}, believed.issuer
+        registered_by = believed.issuer
     elif rules.mode == "statement":
         raise OAuthRefusal("invalid_software_statement", "a software statement is needed")
-    return _metadata(said, rules), registered_by
+    return _metadata(said, scopes), registered_by
 
 
 def _rules(realm: Realm) -> Registration:
@@ -150,21 +154,21 @@ def _rules(realm: Realm) -> Registration:
     return rules
 
 
-def _metadata(said: dict[str, Any], rules: Registration) -> ClientMetadata:
+def _metadata(said: dict[str, Any], scopes: Sequence[str]) -> ClientMetadata:
     if "jwks_uri" in said:
         raise OAuthRefusal(
             "invalid_client_metadata", "jwks_uri can't be taken, because no address is asked from here; send jwks"
         )
     # What the server doesn't understand it must ignore (RFC 7591, section 2), and null counts as absent.
     known = {name: value for name, value in said.items() if name in _KNOWN and value is not None}
-    known.setdefault("scope", " ".join(sorted(rules.scopes)))
+    known.setdefault("scope", " ".join(sorted(scopes)))
     try:
         asked = msgspec.convert(known, ClientMetadata)
     except msgspec.ValidationError as error:
         raise OAuthRefusal(_error_of(str(error)), f"the metadata isn't of its form: {error}") from None
-    beyond = sorted(set((asked.scope or "").split()) - set(rules.scopes) - OPENID_SCOPES.keys())
+    beyond = sorted(set((asked.scope or "").split()) - set(scopes) - OPENID_SCOPES.keys())
     if beyond:
-        raise OAuthRefusal("invalid_client_metadata", "scope has one that clients who register themselves don't get")
+        raise OAuthRefusal("invalid_client_metadata", f"scope has {beyond[0]!r}, which this client doesn't get here")
     return asked
 
 

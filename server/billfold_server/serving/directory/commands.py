@@ -1,0 +1,114 @@
+"""``billfold directory``: the test third parties of the development directory, on the command line.
+
+The group finds in its context what opens the ``Directory`` of the data folder, put there by ``cli.py``.
+"""
+
+import json
+from collections.abc import Callable
+
+import click
+import msgspec
+
+from billfold_server.serving.directory.directory import Directory, Listed
+
+__all__ = ["directory"]
+
+OpenDirectory = Callable[[], Directory]
+
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
+
+
+@click.group()
+def directory() -> None:
+    """Look at the test third parties of open banking.
+
+    Each has a signing key, a transport certificate and a software statement, with which it registers itself at the
+    sandbox. In production, name the directory that you believe in the tenant's manifest, under registration.publishers.
+    """
+
+
+@directory.command("list")
+@_json_option
+@click.pass_obj
+def list_(open_directory: OpenDirectory, as_json: bool) -> None:  # noqa: FBT001
+    """List the software that the directory knows."""
+    found = open_directory().ensure()
+    if as_json:
+        click.echo(_json(found))
+        return
+    for each in found:
+        click.echo(f"{click.style(f'{each.name:<8}', bold=True)}{','.join(each.roles):<17}{each.client_name}")
+
+
+@directory.command("show")
+@click.argument("name")
+@_json_option
+@click.pass_obj
+def show(open_directory: OpenDirectory, name: str, as_json: bool) -> None:  # noqa: FBT001
+    """Show the software NAME, and where its keys and its statement lie."""
+    found = open_directory().find(name)
+    click.echo(_json(found) if as_json else _text(found))
+
+
+@directory.command("statement")
+@click.argument("name")
+@click.option("--redirect-uri", "redirect_uris", multiple=True, help="Where answers may be sent besides.")
+@click.option(
+    "--role",
+    "roles",
+    type=click.Choice(["AISP", "PISP", "CBPII"]),
+    multiple=True,
+    help="Only these of its roles.  [default: all that it has]",
+)
+@_json_option
+@click.pass_obj
+def statement(
+    open_directory: OpenDirectory,
+    name: str,
+    redirect_uris: tuple[str, ...],
+    roles: tuple[str, ...],
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """Print a software statement of NAME, signed now: what it sends when it registers itself."""
+    text = open_directory().statement(name, redirect_uris=redirect_uris, roles=roles or None)
+    click.echo(_json({"software_statement": text}) if as_json else text)
+
+
+@directory.command("publisher")
+@_json_option
+@click.pass_obj
+def publisher(open_directory: OpenDirectory, as_json: bool) -> None:  # noqa: FBT001
+    """Print what a tenant's manifest says to believe this directory, under [registration]."""
+    found = open_directory().publisher()
+    if as_json:
+        click.echo(_json(found))
+        return
+    keys = ", ".join(_inline(key) for key in found.jwks["keys"])
+    click.echo(
+        "\n".join(["[[registration.publishers]]", f'issuer = "{found.issuer}"', f"jwks = {{ keys = [{keys}] }}"])
+    )
+
+
+def _inline(members: dict[str, object]) -> str:
+    return "{ " + ", ".join(f"{name} = {json.dumps(value)}" for name, value in members.items()) + " }"
+
+
+def _text(found: Listed) -> str:
+    rows = {
+        "Software id": found.software_id,
+        "People see": found.client_name,
+        "Run by": f"{found.organisation} ({found.organisation_id})",
+        "Roles": ", ".join(found.roles),
+        "Answers go to": "\n                   ".join(found.redirect_uris),
+        "Signing key": found.signing_key,
+        "Key's name": found.kid,
+        "Certificate": found.transport_certificate,
+        "Its key": found.transport_key,
+        "Its subject": found.certificate_subject,
+        "Statement": found.statement,
+    }
+    return "\n".join([click.style(found.name, bold=True), *(f"  {name:<16} {value}" for name, value in rows.items())])
+
+
+def _json(document: object) -> str:
+    return msgspec.json.format(msgspec.json.encode(document)).decode()
