@@ -42,7 +42,7 @@ class TestDirectory:
         assert (found["iss"], found["software_roles"]) == (publisher["issuer"], ["AISP"])
         assert "https://a.test/b" in found["software_redirect_uris"]
 
-    def test_is_for_development(self, folder: Path):
-        """In production nobody is offered a directory that anybody can write to."""
+    def test_names_what_it_doesnt_know(self, folder: Path):
+        """Software that there is not is refused in a sentence."""
         done = billfold(f"--data-dir={folder}", "directory", "show", "nobody", "--json")
         assert refusal(done)["code"] == "software_unknown"

@@ -2,6 +2,7 @@
 
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -23,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def claims(folder: Path, text: str) -> dict[str, object]:
+def claims(folder: Path, text: str) -> dict[str, Any]:
     """Return what a statement says, verified by what the directory publishes."""
     (jwk,) = Directory(folder).publisher().jwks["keys"]
     return jose.verify(jose.read(text), jose.import_key(jwk), alg="ES256", types={"jwt"})
@@ -116,7 +117,7 @@ class TestASandbox:
         assert believing(believing(before, publisher), publisher) == believing(before, publisher)
 
 
-def manifest_of(slug: str, **more: object) -> Manifest:
+def manifest_of(slug: str, **more: Any) -> Manifest:
     """Return a manifest as the tests have it."""
     said = manifest(slug, **more)
     return said if isinstance(said, Manifest) else parse_manifest(said)
