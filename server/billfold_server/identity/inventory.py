@@ -97,6 +97,14 @@ INVENTORY: Final = Inventory(
             plain_because="an id, for minutes",
             kept="minutes",
         ),
+        PersonalColumn(
+            table="interactions",
+            column="choice",
+            category="identifier",
+            owner="user",
+            plain_because="ids of wallets that were chosen, and a digest of what was shown, for minutes",
+            kept="minutes",
+        ),
     ),
     others=(
         NotPersonal(
@@ -121,7 +129,9 @@ INVENTORY: Final = Inventory(
         NotPersonal(
             table="grants",
             because="scopes, ids and times",
-            columns="id client_id scopes resources acr amr factor_ids auth_time created_at revoked_at reason",
+            columns=(
+                "id client_id scopes resources acr amr factor_ids auth_time created_at consent_id revoked_at reason"
+            ),
         ),
         NotPersonal(
             table="refresh_tokens",

@@ -7,6 +7,7 @@ from urllib.parse import unquote_plus
 
 __all__ = [
     "OPENID_SCOPES",
+    "OPEN_BANKING_SCOPES",
     "PLATFORM_SCOPES",
     "TENANT_SCOPES",
     "OAuthRefusal",
@@ -64,6 +65,17 @@ OPENID_SCOPES: Final[dict[str, str]] = {
     "offline_access": "Go on while nobody is signed in",
 }
 """What a client may ask of people who sign in (OpenID Connect Core, sections 5.4 and 11); no operation asks for it."""
+
+
+OPEN_BANKING_SCOPES: Final[dict[str, str]] = {
+    "accounts": "Read accounts of customers, by their consents",
+    "fundsconfirmations": "Ask whether there are funds, by consents of customers",
+    "payments": "Initiate payments, by consents of customers",
+}
+"""What a licensed third party may ask for, by the names of the UK's standard.
+
+For itself, a client makes consents with them; for a customer, each opens what one consent is about.
+"""
 
 
 class OAuthRefusal(Exception):
@@ -132,5 +144,5 @@ def granted_scopes(asked: str | None, allowed: Iterable[str]) -> list[str]:
 
 def unknown_scopes(scopes: Iterable[str], *, platform: bool) -> list[str]:
     """Return those of the scopes that there aren't in the realm."""
-    known = PLATFORM_SCOPES if platform else TENANT_SCOPES
+    known = PLATFORM_SCOPES if platform else {**TENANT_SCOPES, **OPEN_BANKING_SCOPES}
     return sorted(set(scopes) - known.keys() - OPENID_SCOPES.keys())

@@ -27,6 +27,8 @@ class Linked(msgspec.Struct, frozen=True, kw_only=True):
         payee: To whom, as the payer is shown it: a name, and an account where there is one.
         payee_account: The account that gets it, in its one normal form, such as an IBAN without spaces or a wallet's
             id. By it a payee is known again: what is shown is a text that anybody can choose.
+        terms: What else the payer is shown and agrees to, such as limits, each as label and value, in the words of the
+            page.
     """
 
     kind: str
@@ -35,6 +37,7 @@ class Linked(msgspec.Struct, frozen=True, kw_only=True):
     currency: str | None = None
     payee: str | None = None
     payee_account: str | None = None
+    terms: tuple[tuple[str, str], ...] = ()
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True):

@@ -132,6 +132,14 @@ INVENTORY: Final = Inventory(
         ),
         PersonalColumn(
             table="sca_challenges",
+            column="terms",
+            category="free_text",
+            owner="counterparty",
+            plain_because="evidence of what else a payer was shown and agreed to; blanked when the user is forgotten",
+            kept="sca_days",
+        ),
+        PersonalColumn(
+            table="sca_challenges",
             column="evidence",
             category="evidence",
             owner="user",

@@ -126,6 +126,7 @@ async def begin(
         currency=action.currency,
         payee=action.payee,
         payee_key=payee_key,
+        terms=msgspec.json.encode(action.terms).decode() if action.terms else None,
         nonce=nonce,
         digest=digest_of(_key(desk), action, owner=desk.owner, user_id=user_id, challenge_id=challenge_id, nonce=nonce),
         exemption=None if exempt is None else exempt.kind,
@@ -179,6 +180,7 @@ def action_of(row: ChallengeRow) -> LinkedAction:
         amount_minor=row.amount_minor,
         currency=row.currency,
         payee=row.payee,
+        terms=() if row.terms is None else msgspec.json.decode(row.terms, type=tuple[tuple[str, str], ...]),
     )
 
 

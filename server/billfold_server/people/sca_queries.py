@@ -23,6 +23,7 @@ class ChallengeRow(msgspec.Struct, frozen=True, kw_only=True):
     currency: str | None
     payee: str | None
     payee_key: bytes | None
+    terms: str | None
     nonce: bytes
     digest: bytes
     exemption: str | None

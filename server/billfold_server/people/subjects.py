@@ -23,15 +23,16 @@ SELECT id, user_id, kind, label, created_at, last_used_at FROM factors
 WHERE user_id = ANY($1) AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3
 """
 _CHALLENGES: Final = """
-SELECT id, user_id, kind, object_id, amount_minor, currency, payee, state, created_at, ended_at FROM sca_challenges
+SELECT id, user_id, kind, object_id, amount_minor, currency, payee, terms::text AS terms, state, created_at, ended_at
+FROM sca_challenges
 WHERE user_id = ANY($1) AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3
 """
 
 # In this order, because these rows name users.
 _DELETE: Final = ("factors", "recovery_codes", "sessions", "enrolment_codes")
 _BLANK_CHALLENGES: Final = """
-UPDATE sca_challenges SET payee = NULL, evidence = NULL
-WHERE user_id = ANY($1) AND (payee IS NOT NULL OR evidence IS NOT NULL)
+UPDATE sca_challenges SET payee = NULL, terms = NULL, evidence = NULL
+WHERE user_id = ANY($1) AND (payee IS NOT NULL OR terms IS NOT NULL OR evidence IS NOT NULL)
 """
 
 

@@ -63,6 +63,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         scopes: What its access token allows.
         user_id: The user for whom the client acts, where one has allowed it something.
         grant_id: What that user has allowed; ``Call.tx()`` sees that it still stands.
+        consent_id: By which consent of open banking, where it was allowed so; ``consents.service.use`` reads it.
         own: What is that user's own, where it is a customer; staff works with everybody's, as far as its roles allow.
     """
 
@@ -72,6 +73,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     scopes: frozenset[str] = frozenset()
     user_id: UUID | None = None
     grant_id: UUID | None = None
+    consent_id: UUID | None = None
     own: Own | None = None
 
 

@@ -16,7 +16,7 @@ from billfold_server.app import ROOMS, operations
 from billfold_server.http import openapi, problems
 from billfold_server.http.docs import render_page
 from billfold_server.http.schemas import Schemas, example_of
-from billfold_server.identity.rules import OPENID_SCOPES, PLATFORM_SCOPES, TENANT_SCOPES
+from billfold_server.identity.rules import OPEN_BANKING_SCOPES, OPENID_SCOPES, PLATFORM_SCOPES, TENANT_SCOPES
 from tests.live import LiveServer
 
 EXPORTED = Path(__file__).parents[3] / "openapi" / "billfold.yaml"
@@ -109,7 +109,7 @@ class TestTheDocument:
         """Every operation's scope can be given to a client, and every scope opens some operation."""
         for audience, known in (("tenant", TENANT_SCOPES), ("platform", PLATFORM_SCOPES)):
             asked = {each.scope for each in operations() if each.audience == audience}
-            assert asked - OPENID_SCOPES.keys() == set(known)
+            assert asked - OPENID_SCOPES.keys() - OPEN_BANKING_SCOPES.keys() == set(known)
 
     def test_shows_constraints_of_optional_values_and_list_items(self, document: dict[str, Any]) -> None:
         """What Litestar's own document loses is there."""

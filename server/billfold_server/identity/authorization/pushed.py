@@ -26,6 +26,7 @@ from billfold_server.identity.queries import Tx
 from billfold_server.identity.realms import Realm
 from billfold_server.identity.rules import OAuthRefusal
 from billfold_server.identity.tokens.binding import prove
+from billfold_server.identity.tokens.resources import resources_of
 
 if TYPE_CHECKING:
     from billfold_server.http.routing import Call
@@ -105,7 +106,7 @@ async def _read(
     call: "Call", realm: Realm, client: Client, form: dict[str, str], resources: Sequence[str]
 ) -> AuthorizationRequest:
     services, profile = call.services, realm.profile
-    audiences = frozenset({realm.audience})
+    audiences = frozenset(resources_of(realm))
     if "request" not in form:
         if profile.request_object == "required":
             raise OAuthRefusal("invalid_request", "the request must be a signed request object")

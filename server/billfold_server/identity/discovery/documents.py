@@ -53,6 +53,7 @@ _CLAIMS: Final = (
     "iss",
     "name",
     "nonce",
+    "openbanking_intent_id",
     "sub",
 )
 
@@ -124,7 +125,7 @@ _NO_PEOPLE: Final[dict[str, Any]] = {"response_types_supported": []}
 
 
 def _scopes(realm: Realm, *, people: bool) -> list[str]:
-    known = rules.PLATFORM_SCOPES if realm.platform else rules.TENANT_SCOPES
+    known = rules.PLATFORM_SCOPES if realm.platform else {**rules.TENANT_SCOPES, **rules.OPEN_BANKING_SCOPES}
     return sorted([*known, *(rules.OPENID_SCOPES if people else ())])
 
 

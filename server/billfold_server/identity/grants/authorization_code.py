@@ -60,9 +60,10 @@ class _Grant(AuthorizationCodeGrant):
         grant = asking.grant
         assert grant is not None
         code, form = authorization_code.code, asking.form
+        scopes = granted_scopes(form.get("scope"), code.scopes)
         asking.decision = Decision(
-            scopes=granted_scopes(form.get("scope"), code.scopes),
-            resource=resources.chosen(asking.realm, form.get("resource"), code.resources),
+            scopes=scopes,
+            resource=resources.chosen(asking.realm, form.get("resource"), code.resources, scopes=scopes),
             details=narrowed_details(form.get("authorization_details"), grant.details),
             grant=grant,
             nonce=code.nonce,

@@ -20,9 +20,10 @@ class _Grant(ClientCredentialsGrant):
             raise OAuthRefusal("invalid_authorization_details", "only a person can allow what details ask for")
         # Nobody has signed in of whom these could tell.
         allowed = [scope for scope in client.scopes if scope not in OPENID_SCOPES]
+        scopes = granted_scopes(form.get("scope"), allowed)
         asking.decision = Decision(
-            scopes=granted_scopes(form.get("scope"), allowed),
-            resource=resources.chosen(asking.realm, form.get("resource")),
+            scopes=scopes,
+            resource=resources.chosen(asking.realm, form.get("resource"), scopes=scopes),
         )
 
 

@@ -65,9 +65,10 @@ class _Grant(RefreshTokenGrant):
         row, form = refresh_token.row, asking.form
         # What the client has lost since then it doesn't get back by an old token.
         still = [scope for scope in row.scopes if scope in asking.client.client.scopes]
+        scopes = granted_scopes(form.get("scope"), still)
         asking.decision = Decision(
-            scopes=granted_scopes(form.get("scope"), still),
-            resource=resources.chosen(asking.realm, form.get("resource"), row.resources),
+            scopes=scopes,
+            resource=resources.chosen(asking.realm, form.get("resource"), row.resources, scopes=scopes),
             details=narrowed_details(form.get("authorization_details"), grant.details),
             grant=grant,
             id_token="openid" in still,

@@ -37,6 +37,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
         factor_ids: With which passkeys and apps; the grant ends with any of them.
         auth_time: When.
         created_at: When it was allowed.
+        consent_id: The consent of open banking by which it was allowed, with which it ends; None where there is none.
         revoked_at: When it ended.
         reason: Why it ended.
     """
@@ -52,13 +53,14 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     factor_ids: list[UUID]
     auth_time: datetime
     created_at: datetime
+    consent_id: UUID | None = None
     revoked_at: datetime | None = None
     reason: str | None = None
 
 
 _COLUMNS: Final = (
     "id, client_id, user_id, scopes, resources, details::text, acr, amr, factor_ids, auth_time, created_at,"
-    " revoked_at, reason"
+    " consent_id, revoked_at, reason"
 )
 
 
@@ -79,6 +81,7 @@ async def open_grant(
     acr: str | None = None,
     amr: Sequence[str] = (),
     factor_ids: Sequence[UUID] = (),
+    consent_id: UUID | None = None,
     caller: Caller = SYSTEM,
 ) -> UUID:
     """Write down what a user allows a client, and return the grant's id. Arguments are ``Grant``'s.
@@ -95,14 +98,15 @@ async def open_grant(
         acr: How strongly the user had signed in.
         amr: By which means.
         factor_ids: With which of the user's factors.
+        consent_id: By which consent of open banking.
         caller: Who acts, for the audit.
     """
     grant_id = ids.uuid7()
     await tx.execute(
         "INSERT INTO grants (id, client_id, user_id, scopes, resources, details, acr, amr, factor_ids, auth_time, "
-        "created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        "created_at, consent_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         grant_id, client_id, user_id, list(scopes), list(resources), msgspec.json.encode(list(details)).decode(),
-        acr, list(amr), list(factor_ids), auth_time, now,
+        acr, list(amr), list(factor_ids), auth_time, now, consent_id,
     )  # fmt: skip
     facts = {"client_id": ids.encode(Prefix.CLIENT, client_id), "scopes": sorted(scopes)}
     await audit.record(tx, audit.new_record(caller, "grant.opened", ids.encode(Prefix.GRANT, grant_id), facts=facts))
@@ -162,6 +166,7 @@ async def revoke_grants(
     user_id: UUID | None = None,
     client_id: UUID | None = None,
     factor_id: UUID | None = None,
+    consent_id: UUID | None = None,
     caller: Caller = SYSTEM,
 ) -> int:
     """End all grants that meet what is given, such as those of a user to a client; return how many stood until now.
@@ -173,12 +178,13 @@ async def revoke_grants(
         user_id: Whose grants.
         client_id: To whom.
         factor_id: With which factor they were given.
+        consent_id: By which consent.
         caller: Who ends them.
     """
-    if user_id is None and client_id is None:
+    if user_id is None and client_id is None and consent_id is None:
         msg = "whose grants?"
         raise TypeError(msg)
-    asked = {"user_id": user_id, "client_id": client_id, "ANY(factor_ids)": factor_id}
+    asked = {"user_id": user_id, "client_id": client_id, "ANY(factor_ids)": factor_id, "consent_id": consent_id}
     return await _revoke(tx, {name: key for name, key in asked.items() if key is not None}, reason, now, caller)
 
 

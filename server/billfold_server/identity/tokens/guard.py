@@ -40,7 +40,7 @@ from billfold_server.identity.tokens.standings import (
     read_grant,
     read_standing,
 )
-from billfold_server.tenancy.context import Caller, Own, TenantRef
+from billfold_server.tenancy.context import Caller, TenantRef
 
 if TYPE_CHECKING:
     from billfold_server.tenancy.transaction import Database
@@ -155,7 +155,7 @@ class Guard:
             if known is None:
                 known = await self._verify(realm, header, now)
                 self._verified.put(key, known)
-            allowed, own = await self._allowed(realm, known, now)
+            allowed, grant = await self._allowed(realm, known, now)
         except errors.InvalidToken as error:
             raise TokenRefused(str(error), challenges_of(realm.profile, error="invalid_token")) from None
         if resource != known.resource and resource:
@@ -171,7 +171,8 @@ class Guard:
             scopes=allowed,
             user_id=known.user_id,
             grant_id=known.grant_id,
-            own=own,
+            consent_id=None if grant is None else grant.consent_id,
+            own=None if grant is None else narrowed(grant.own, known.claims.authorization_details or ()),
         )
 
     async def inspect(self, realm: Realm, token: str) -> Claims | None:
@@ -217,8 +218,8 @@ class Guard:
 
     # What can have changed since it was issued.
 
-    async def _allowed(self, realm: Realm, known: _Known, now: datetime) -> tuple[frozenset[str], Own | None]:
-        """Return what a token still allows, and what is its customer's own.
+    async def _allowed(self, realm: Realm, known: _Known, now: datetime) -> tuple[frozenset[str], GrantStanding | None]:
+        """Return what a token still allows, and what was allowed to its client.
 
         Raises:
             errors.InvalidToken: It has ended or was revoked, or its client or grant doesn't stand.
@@ -242,7 +243,7 @@ class Guard:
         if not grant.stands:
             raise errors.InvalidToken(_TOLD)
         allowed = known.allowed if grant.scopes is None else known.allowed & (grant.scopes | _OF_ANYBODY)
-        return allowed, narrowed(grant.own, known.claims.authorization_details or ())
+        return allowed, grant
 
     async def _grant(self, realm: Realm, known: _Known) -> GrantStanding:
         assert known.grant_id is not None

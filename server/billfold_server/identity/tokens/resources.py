@@ -4,20 +4,35 @@ from collections.abc import Collection
 from typing import Final
 
 from billfold_server.identity.realms import Realm
-from billfold_server.identity.rules import OAuthRefusal
+from billfold_server.identity.rules import OPEN_BANKING_SCOPES, OPENID_SCOPES, OAuthRefusal
 
-__all__ = ["APIS", "chosen", "resources_of"]
+__all__ = ["API", "OPEN_BANKING", "chosen", "open_banking_of", "resources_of"]
 
-APIS: Final = ("/v1",)
-"""What a realm's tokens can open, below its issuer; the first is meant where nothing is asked for."""
+API: Final = "/v1"
+"""A realm's own API, below its issuer."""
+
+OPEN_BANKING: Final = "/open-banking"
+"""What licensed third parties use, at every version of every standard."""
+
+
+def open_banking_of(realm: Realm) -> str:
+    """Return what third parties' tokens of a tenant open."""
+    return f"{realm.issuer}{OPEN_BANKING}"
 
 
 def resources_of(realm: Realm) -> list[str]:
-    """Return the resources of a realm, the one that is meant where none is named first."""
-    return [f"{realm.issuer}{api}" for api in APIS]
+    """Return the resources of a realm."""
+    return [f"{realm.issuer}{API}", *(() if realm.platform else (open_banking_of(realm),))]
 
 
-def chosen(realm: Realm, asked: str | None, allowed: Collection[str] = ()) -> str:
+def _meant(realm: Realm, scopes: Collection[str]) -> list[str]:
+    """Return the resources of a realm, the one first that is meant where none is named: what the scopes are about."""
+    about = set(scopes) - OPENID_SCOPES.keys()
+    own = resources_of(realm)
+    return own[::-1] if about and about <= OPEN_BANKING_SCOPES.keys() else own
+
+
+def chosen(realm: Realm, asked: str | None, allowed: Collection[str] = (), *, scopes: Collection[str] = ()) -> str:
     """Return for which resource a token is to be.
 
     One token opens one resource: one that leaks there, or that a dishonest resource keeps, opens no other. A client
@@ -27,11 +42,12 @@ def chosen(realm: Realm, asked: str | None, allowed: Collection[str] = ()) -> st
         realm: Who issues it.
         asked: The ``resource`` parameter of the token request.
         allowed: What was asked for when the user allowed it; all of the realm's where empty.
+        scopes: What the token is to allow, which says what is meant where nothing is asked for.
 
     Raises:
         OAuthRefusal: ``invalid_target`` (section 2): it is none of those.
     """
-    own = resources_of(realm)
+    own = _meant(realm, scopes)
     allowed = [each for each in own if each in allowed] if allowed else own
     if asked is None and allowed:
         return allowed[0]

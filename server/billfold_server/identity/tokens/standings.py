@@ -16,6 +16,7 @@ import msgspec
 from billfold import ids
 from billfold.ids import Prefix
 from billfold_server.identity.clients import service as clients
+from billfold_server.identity.rules import OPEN_BANKING_SCOPES
 from billfold_server.people import service as people
 from billfold_server.tenancy.context import Own
 
@@ -34,7 +35,8 @@ SELECT digest, revoked_at, expires_at FROM revoked_tokens
 WHERE client_id = $1 AND revoked_at > $2 AND expires_at > $3
 """
 _GRANT: Final = """
-SELECT revoked_at IS NULL AS stands, user_id, details::text AS details FROM grants WHERE id = $1 AND client_id = $2
+SELECT revoked_at IS NULL AS stands, user_id, details::text AS details, consent_id
+FROM grants WHERE id = $1 AND client_id = $2
 """
 
 
@@ -73,12 +75,14 @@ class GrantStanding(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         stands: Whether it had not ended, and its user was let in.
         scopes: What its user could allow; None is everything.
         own: What is a customer's own.
+        consent_id: By which consent it was given.
         read_at: When.
     """
 
     stands: bool
     scopes: frozenset[str] | None = None
     own: Own | None = None
+    consent_id: UUID | None = None
     read_at: float
 
 
@@ -118,7 +122,11 @@ async def read_grant(tx: _Tx, grant_id: UUID, client_id: UUID) -> GrantStanding:
     own = None
     if user.party_id is not None:
         own = _own(user.party_id, msgspec.json.decode(row["details"]))
-    return GrantStanding(stands=True, scopes=user.scopes, own=own, read_at=read_at)
+    scopes, consent_id = user.scopes, row["consent_id"]
+    if scopes is not None and consent_id is not None:
+        # What a customer could allow nobody by a word alone, a consent may be about.
+        scopes |= OPEN_BANKING_SCOPES.keys()
+    return GrantStanding(stands=True, scopes=scopes, own=own, consent_id=consent_id, read_at=read_at)
 
 
 def _own(party_id: UUID, details: Sequence[Mapping[str, Any]]) -> Own:

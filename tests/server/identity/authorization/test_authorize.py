@@ -10,7 +10,7 @@ import pytest
 
 from billfold_server.identity.authorization import codes
 from billfold_server.identity.authorization.codes import Code
-from billfold_server.identity.rules import OPENID_SCOPES, PLATFORM_SCOPES, TENANT_SCOPES
+from billfold_server.identity.rules import OPEN_BANKING_SCOPES, OPENID_SCOPES, PLATFORM_SCOPES, TENANT_SCOPES
 from billfold_server.people.pages.words import LANGUAGES, vocabulary
 from tests.live import LiveServer
 from tests.server.identity.flows import (
@@ -175,7 +175,7 @@ class TestTheConsentPage:
     @pytest.mark.parametrize("language", LANGUAGES)
     def test_has_words_for_every_scope(self, language: str) -> None:
         """Each scope that somebody can allow is told in plain words in each language."""
-        scopes = {**OPENID_SCOPES, **TENANT_SCOPES, **PLATFORM_SCOPES}
+        scopes = {**OPENID_SCOPES, **TENANT_SCOPES, **OPEN_BANKING_SCOPES, **PLATFORM_SCOPES}
         wanted = {f"consent.scope_{scope.replace(':', '_')}" for scope in scopes}
         assert wanted - vocabulary(language).keys() == set()
 
