@@ -141,9 +141,13 @@ async def begin(
     )
     await rows.insert(tx, row)
     if exempt is not None:
-        facts = _facts(row) | {"exemption": exempt.kind}
-        await tell(tx, desk.caller(user_id), "user.sca_exempted", user, facts=facts, reason=exempt.reason)
+        await _tell_exemption(desk, tx, row, user)
     return challenge_of(row)
+
+
+async def _tell_exemption(desk: Desk, tx: Tx, row: ChallengeRow, user: UserRow) -> None:
+    facts = {**_facts(row), "exemption": row.exemption or ""}
+    await tell(tx, desk.caller(user.id), "user.sca_exempted", user, facts=facts, reason=row.reason)
 
 
 def _payee_key(desk: Desk, action: LinkedAction) -> bytes | None:
