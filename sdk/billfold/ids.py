@@ -53,6 +53,7 @@ class Prefix(StrEnum):
     AUDIT_RECORD = "aud"
     CARD_SESSION = "cse"
     CLIENT = "cli"
+    CONSENT = "con"
     ENCRYPTION_KEY = "enk"
     EVENT = "evt"
     FACTOR = "fac"

@@ -31,6 +31,10 @@ from billfold_server.audit import inventory as audit_inventory
 from billfold_server.audit import routes as audit_routes
 from billfold_server.audit import service as audit
 from billfold_server.audit import subjects as audit_subjects
+from billfold_server.consents import inventory as consents_inventory
+from billfold_server.consents import queries as consents_queries
+from billfold_server.consents import subjects as consents_subjects
+from billfold_server.consents import tasks as consents_tasks
 from billfold_server.db import inventory as db_inventory
 from billfold_server.db import jobs, outbox
 from billfold_server.db import subjects as db_subjects
@@ -176,6 +180,7 @@ INVENTORIES: Final[tuple[Inventory, ...]] = (
     vault_inventory.INVENTORY,
     identity_inventory.INVENTORY,
     approvals_inventory.INVENTORY,
+    consents_inventory.INVENTORY,
     audit_inventory.INVENTORY,
     http_inventory.INVENTORY,
     db_inventory.INVENTORY,
@@ -192,6 +197,7 @@ SUBJECTS: Final[tuple[SubjectProvider, ...]] = (
     ledger_subjects.SUBJECTS,
     reconciliation_subjects.SUBJECTS,
     approvals_subjects.SUBJECTS,
+    consents_subjects.SUBJECTS,
     audit_subjects.SUBJECTS,
     http_subjects.SUBJECTS,
     db_subjects.SUBJECTS,
@@ -206,6 +212,7 @@ SWEEPS: Final[tuple[Sweep, ...]] = (
     Sweep(name="dead jobs", kept="dead_jobs_days", clock="real", work=partial(jobs.sweep, spared=[SHRED_JOB])),
     Sweep(name="approvals", kept="approvals_days", clock="tenant", work=approvals_queries.sweep),
     Sweep(name="evidence of SCA", kept="sca_days", clock="real", work=sca_queries.sweep),
+    Sweep(name="consents", kept="consents_days", clock="tenant", work=consents_queries.sweep),
     Sweep(name="grants", kept="grants_days", clock="real", work=grants.sweep),
     Sweep(name="card sessions", kept="minutes", clock="real", work=card_sessions.sweep),
     Sweep(name="refresh tokens", kept="minutes", clock="real", work=refresh_tokens.sweep),
@@ -308,6 +315,7 @@ def _add_background(services: Services) -> None:
     privacy_tasks.register(kinds, SWEEPS, services.keys)
     decryptor_tasks.register(kinds, services.decryptor)
     vault_tasks.register(kinds, services)
+    consents_tasks.register(kinds)
     rooms = (http_tasks, invariants_tasks, signing_tasks, people_tasks, privacy_tasks, decryptor_tasks, vault_tasks)
     schedules = [schedule for room in rooms for schedule in room.SCHEDULES]
     relay = Relay(services.database)

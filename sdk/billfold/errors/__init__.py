@@ -21,6 +21,7 @@ platform and code which calls it over the network handle one tree::
 ``AuthorizationFailed``.
 """
 
+from billfold.errors import _open_banking, _vault_tokens
 from billfold.errors._families import (
     ERRORS,
     AuthenticationFailed,
@@ -40,74 +41,30 @@ from billfold.errors._families import (
     Unavailable,
     Unprocessable,
 )
-from billfold.errors._vault_tokens import (
-    BankAccountInvalid,
-    CardBrandUnknown,
-    CardCvcInvalid,
-    CardDataNotAllowed,
-    CardExpired,
-    CardExpiryInvalid,
-    CardHolderInvalid,
-    CardNumberInvalid,
-    DetokenizationLimitReached,
-    EncryptionKeyExpired,
-    EncryptionKeyUnknown,
-    JweInvalid,
-    PersonalTypeUnknown,
-    PersonalValueInvalid,
-    PurposeNotAllowed,
-    ResponseKeyInvalid,
-    ResponseKeyRequired,
-    SearchLimitReached,
-    TokenForgotten,
-    TokenUnreadable,
-    VaultTokenExpired,
-    VaultTokenInvalid,
-    VaultTokenUsed,
-)
+from billfold.errors._open_banking import *  # noqa: F403 - its names are all listed there
+from billfold.errors._vault_tokens import *  # noqa: F403 - its names are all listed there
 
 __all__ = [
     "ERRORS",
     "AuthenticationFailed",
-    "BankAccountInvalid",
     "BillfoldError",
-    "CardBrandUnknown",
-    "CardCvcInvalid",
-    "CardDataNotAllowed",
-    "CardExpired",
-    "CardExpiryInvalid",
-    "CardHolderInvalid",
-    "CardNumberInvalid",
     "Conflict",
     "ConnectionFailed",
-    "DetokenizationLimitReached",
-    "EncryptionKeyExpired",
-    "EncryptionKeyUnknown",
     "Fact",
     "InvalidRequest",
-    "JweInvalid",
     "MalformedAnswer",
     "NotFound",
     "PermissionDenied",
-    "PersonalTypeUnknown",
-    "PersonalValueInvalid",
     "PreconditionFailed",
     "ProblemError",
-    "PurposeNotAllowed",
     "RateLimited",
-    "ResponseKeyInvalid",
-    "ResponseKeyRequired",
-    "SearchLimitReached",
     "TimedOut",
-    "TokenForgotten",
-    "TokenUnreadable",
     "TransportError",
     "Unavailable",
     "Unprocessable",
-    "VaultTokenExpired",
-    "VaultTokenInvalid",
-    "VaultTokenUsed",
 ]
+__all__ += _open_banking.__all__
+__all__ += _vault_tokens.__all__
 
 # The request.
 

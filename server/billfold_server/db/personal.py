@@ -47,6 +47,7 @@ Kept = Literal[
     "audit_days",
     "card_sessions",
     "clients",
+    "consents_days",
     "dead_jobs_days",
     "events_days",
     "grants_days",

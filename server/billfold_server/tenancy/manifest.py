@@ -26,6 +26,7 @@ __all__ = [
     "Feature",
     "Limits",
     "Manifest",
+    "OpenBanking",
     "PersonalRule",
     "Purpose",
     "Registration",
@@ -162,6 +163,36 @@ class Approvals(_Part, frozen=True, kw_only=True):
     expire_after_hours: Annotated[int, Meta(ge=1, le=24 * 90, description="How long a request waits.")] = 72
 
 
+class OpenBanking(_Part, frozen=True, kw_only=True):
+    """What licensed third parties may connect to, and for how long customers' consents hold."""
+
+    enabled: Annotated[
+        bool, Meta(description="Whether third parties may connect; else their addresses answer 404.")
+    ] = True
+    reauthentication_days: Annotated[
+        Literal[90, 180],
+        Meta(
+            description="After how many days a customer must authenticate again for a third party to go on reading "
+            "their accounts (90 in the UK's and the first EU rules; 180 by Delegated Regulation (EU) 2022/2360)."
+        ),
+    ] = 180
+    consent_days: Annotated[
+        int, Meta(ge=1, le=3_660, description="How long a consent that lasts may last at most.")
+    ] = 1_826
+    pending_hours: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=24 * 90,
+            description="How long a consent waits to be authorised, and an authorised single payment to be made.",
+        ),
+    ] = 24
+    financial_id: (
+        Annotated[str, Meta(max_length=18, pattern="^[0-9A-Za-z]+$", description="The bank's id in its directory.")]
+        | None
+    ) = None
+
+
 _Days = Annotated[int, Meta(ge=1, le=36_525)]
 
 
@@ -187,6 +218,9 @@ class Retention(_Part, frozen=True, kw_only=True):
     sessions_days: Annotated[_Days, Meta(description="Sessions that have ended, and where they were.")] = 90
     sca_days: Annotated[_Days, Meta(description="Evidence of what payers agreed to.")] = 1_826
     grants_days: Annotated[_Days, Meta(description="What users had allowed apps, once it has ended.")] = 1_826
+    consents_days: Annotated[
+        _Days, Meta(description="Consents to third parties with their history and evidence, once they have ended.")
+    ] = 1_826
 
 
 class Manifest(_Part, frozen=True, kw_only=True):
@@ -200,6 +234,7 @@ class Manifest(_Part, frozen=True, kw_only=True):
     sca: Sca = Sca()
     approvals: Approvals = Approvals()
     tokenization: Tokenization = Tokenization()
+    open_banking: OpenBanking = OpenBanking()
     retention: Retention = Retention()
     security_profile: Annotated[
         SecurityProfile, Meta(description="Which OAuth 2 profile the tenant's clients must meet.")

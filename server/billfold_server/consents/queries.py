@@ -1,0 +1,328 @@
+"""The SQL of consents."""
+
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from billfold_server.consents.rows import COLUMNS, Consent, PreparedEvidence, Step, Use, read
+from billfold_server.db.personal import counted
+from billfold_server.db.sets import Write
+from billfold_server.tenancy.clock import TENANT_NOW
+from billfold_server.tenancy.transaction import TenantTx
+
+__all__ = [
+    "Standing",
+    "block",
+    "chain",
+    "erase_party",
+    "find",
+    "find_standing",
+    "insert",
+    "insert_step",
+    "is_blocked",
+    "list_history",
+    "list_of_party",
+    "list_page",
+    "list_standing",
+    "list_uses",
+    "lock",
+    "lock_evidence_head",
+    "note_refused",
+    "sweep",
+    "unblock",
+    "update",
+    "use",
+]
+
+_FIND: Final = f"SELECT {COLUMNS} FROM consents WHERE id = $1"  # noqa: S608 - constants
+_LOCK: Final = f"{_FIND} FOR UPDATE"
+_STANDING: Final = f"""
+SELECT {COLUMNS}, ({TENANT_NOW}) AS now,
+    EXISTS (SELECT FROM blocked_third_parties AS b WHERE b.client_id = consents.client_id) AS blocked
+FROM consents WHERE id = $1
+"""  # noqa: S608 - constants
+
+_INSERTED: Final = (
+    "id",
+    "kind",
+    "client_id",
+    "status",
+    "created_at",
+    "status_updated_at",
+    "expires_at",
+    "ends_at",
+    "permissions",
+    "transactions_from",
+    "transactions_to",
+    "amount_minor",
+    "currency",
+    "terms",
+    "request_sealed",
+    "request_digest",
+    "version",
+)
+_CAST: Final = {"terms": "::text::json"}
+_INSERT: Final = f"""
+INSERT INTO consents ({", ".join(_INSERTED)})
+VALUES ({", ".join(f"${at}{_CAST.get(name, '')}" for at, name in enumerate(_INSERTED, 1))})
+"""  # noqa: S608 - constants
+
+_CHANGED: Final = (
+    "status",
+    "status_reason",
+    "ended_by",
+    "status_updated_at",
+    "ends_at",
+    "ended_at",
+    "authorised_at",
+    "reauthenticate_by",
+    "party_id",
+    "user_id",
+    "wallet_ids",
+    "sca_id",
+    "version",
+)
+_UPDATE: Final = f"""
+UPDATE consents SET {", ".join(f"{name} = ${at}" for at, name in enumerate(_CHANGED, 2))} WHERE id = $1
+"""  # noqa: S608 - constants
+
+_STEP: Final = ", ".join(Step.__struct_fields__)
+_INSERT_STEP: Final = f"""
+INSERT INTO consent_history (consent_id, {_STEP})
+VALUES ($1, {", ".join(f"${at}" for at, _ in enumerate(Step.__struct_fields__, 2))})
+"""  # noqa: S608 - constants
+_NOTE_REFUSED: Final = f"""
+{_INSERT_STEP} ON CONFLICT (consent_id, event, from_status, done_by) WHERE to_status IS NULL
+DO UPDATE SET times = consent_history.times + 1, last_at = excluded.last_at
+"""
+_HISTORY: Final = f"""
+SELECT {_STEP} FROM consent_history WHERE consent_id = $1 AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3
+"""  # noqa: S608 - constants
+_LIST: Final = f"""
+SELECT {COLUMNS} FROM consents
+WHERE ($1::uuid IS NULL OR id < $1)
+  AND ($2::uuid IS NULL OR client_id = $2)
+  AND ($3::uuid IS NULL OR party_id = $3)
+  AND ($4::text IS NULL OR kind = $4)
+  AND ($5::text IS NULL OR status = $5)
+ORDER BY id DESC LIMIT $6
+"""  # noqa: S608 - constants
+
+_OF_PARTY: Final = f"""
+SELECT {COLUMNS} FROM consents
+WHERE party_id = $1 AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3
+"""  # noqa: S608 - constants
+_STANDING_OF: Final = """
+SELECT id FROM consents WHERE ended_at IS NULL AND ($1::uuid IS NULL OR client_id = $1)
+    AND ($2::uuid IS NULL OR party_id = $2)
+ORDER BY id LIMIT $3
+"""
+_ERASE: Final = (
+    """
+UPDATE consents SET request_sealed = '', status_reason = NULL WHERE party_id = $1 AND request_sealed <> ''
+""",
+    """
+UPDATE consent_history SET reason = NULL
+WHERE reason IS NOT NULL AND consent_id IN (SELECT id FROM consents WHERE party_id = $1)
+""",
+    """
+UPDATE consent_evidence SET sealed = NULL
+WHERE sealed IS NOT NULL AND consent_id IN (SELECT id FROM consents WHERE party_id = $1)
+""",
+)
+
+_USE: Final = """
+INSERT INTO consent_uses (consent_id, hour, operation, times, last_at)
+SELECT u.consent_id, u.hour, u.operation, u.times, u.last_at
+FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::bigint[], $5::timestamptz[])
+    AS u (consent_id, hour, operation, times, last_at)
+WHERE EXISTS (SELECT FROM consents AS c WHERE c.id = u.consent_id)
+ORDER BY u.consent_id, u.hour, u.operation
+ON CONFLICT (consent_id, hour, operation)
+DO UPDATE SET times = consent_uses.times + excluded.times, last_at = greatest(consent_uses.last_at, excluded.last_at)
+"""
+_USES: Final = """
+SELECT hour, operation, times, last_at FROM consent_uses
+WHERE consent_id = $1 AND ($2::timestamptz IS NULL OR (hour, operation) < ($2, $3::text))
+ORDER BY hour DESC, operation DESC LIMIT $4
+"""
+
+_HEAD: Final = "SELECT number, digest FROM consent_evidence_head WHERE id = 1 FOR UPDATE"
+_CHAIN: Final = """
+INSERT INTO consent_evidence (number, consent_id, sealed, commitment, digest, recorded_at)
+VALUES ($1, $2, $3, $4, $5, $6)
+"""
+_MOVE_HEAD: Final = "UPDATE consent_evidence_head SET number = $1, digest = $2 WHERE id = 1"
+
+# Links of the chain stay; what they vouch for goes with the consent.
+_SWEEP: Final = """
+WITH old AS (
+    SELECT id FROM consents WHERE ended_at < $1 ORDER BY ended_at LIMIT $2 FOR UPDATE SKIP LOCKED
+), blanked AS (
+    UPDATE consent_evidence SET sealed = NULL
+    WHERE consent_id IN (SELECT id FROM old) AND sealed IS NOT NULL RETURNING number
+)
+DELETE FROM consents WHERE id IN (SELECT id FROM old)
+"""
+_IS_BLOCKED: Final = "SELECT EXISTS (SELECT FROM blocked_third_parties WHERE client_id = $1)"
+_BLOCK: Final = """
+INSERT INTO blocked_third_parties (client_id, reason, blocked_by, blocked_at) VALUES ($1, $2, $3, $4)
+ON CONFLICT (client_id) DO NOTHING
+"""
+_UNBLOCK: Final = "DELETE FROM blocked_third_parties WHERE client_id = $1"
+
+
+class Standing:
+    """A consent, what time it is for it, and whether its third party is kept out.
+
+    Attributes:
+        consent: Its row.
+        now: The tenant's time.
+        blocked: Whether the bank has blocked the third party.
+    """
+
+    __slots__ = ("blocked", "consent", "now")
+
+    def __init__(self, row: Any) -> None:
+        self.consent: Consent = read(row)
+        self.now: datetime = row["now"]
+        self.blocked: bool = row["blocked"]
+
+
+async def find(tx: TenantTx, consent_id: UUID) -> Consent | None:
+    """Return a consent, or None."""
+    row = await tx.fetchrow(_FIND, consent_id)
+    return None if row is None else read(row)
+
+
+async def lock(tx: TenantTx, consent_id: UUID) -> Consent | None:
+    """Return a consent and keep others from changing it until the transaction ends, or None."""
+    row = await tx.fetchrow(_LOCK, consent_id)
+    return None if row is None else read(row)
+
+
+async def find_standing(tx: TenantTx, consent_id: UUID, *, lock: bool) -> Standing | None:
+    """Return a consent with what else decides whether it may be used, by one query, or None.
+
+    Args:
+        tx: The tenant's transaction.
+        consent_id: Which.
+        lock: Whether to keep others from changing it until the transaction ends.
+    """
+    row = await tx.fetchrow(f"{_STANDING} FOR UPDATE OF consents" if lock else _STANDING, consent_id)
+    return None if row is None else Standing(row)
+
+
+def insert(consent: Consent) -> Write:
+    """Return what writes a new consent."""
+    values = {name: getattr(consent, name) for name in _INSERTED}
+    values |= {"permissions": sorted(consent.permissions), "terms": consent.terms.decode()}
+    return Write(_INSERT, tuple(values.values()))
+
+
+def update(consent: Consent) -> Write:
+    """Return what writes all of a consent that can change."""
+    values = {name: getattr(consent, name) for name in _CHANGED} | {"wallet_ids": list(consent.wallet_ids)}
+    return Write(_UPDATE, (consent.id, *values.values()))
+
+
+def insert_step(consent_id: UUID, step: Step) -> Write:
+    """Return what adds a step to a consent's history."""
+    return Write(_INSERT_STEP, (consent_id, *(getattr(step, name) for name in Step.__struct_fields__)))
+
+
+def note_refused(consent_id: UUID, step: Step) -> Write:
+    """Return what adds a refused step to a consent's history, or counts it where one like it is there."""
+    return Write(_NOTE_REFUSED, (consent_id, *(getattr(step, name) for name in Step.__struct_fields__)))
+
+
+async def list_history(tx: TenantTx, consent_id: UUID, *, after: UUID | None, limit: int) -> list[Step]:
+    """Return a consent's history, the oldest step first."""
+    return [Step(**dict(row)) for row in await tx.fetch(_HISTORY, consent_id, after, limit)]
+
+
+async def list_page(
+    tx: TenantTx,
+    *,
+    before: UUID | None,
+    client_id: UUID | None,
+    party_id: UUID | None,
+    kind: str | None,
+    status: str | None,
+    limit: int,
+) -> list[Consent]:
+    """Return consents, the newest first.
+
+    Args:
+        tx: The tenant's transaction.
+        before: The consent after which to go on.
+        client_id: Only a third party's.
+        party_id: Only a customer's.
+        kind: Only of a kind.
+        status: Only of a status, as rows say.
+        limit: How many at most.
+    """
+    return [read(row) for row in await tx.fetch(_LIST, before, client_id, party_id, kind, status, limit)]
+
+
+async def list_of_party(tx: TenantTx, party_id: UUID, *, after: UUID | None, limit: int) -> list[Consent]:
+    """Return a customer's consents behind an id, in the order of their ids."""
+    return [read(row) for row in await tx.fetch(_OF_PARTY, party_id, after, limit)]
+
+
+async def list_standing(tx: TenantTx, *, client_id: UUID | None, party_id: UUID | None, limit: int) -> list[UUID]:
+    """Return consents that haven't ended, of a third party or a customer, in the order of their ids."""
+    return [row["id"] for row in await tx.fetch(_STANDING_OF, client_id, party_id, limit)]
+
+
+async def erase_party(tx: TenantTx, party_id: UUID) -> int:
+    """Take out of a customer's consents what names them, and return how many had something."""
+    first, *others = _ERASE
+    for each in others:
+        await tx.execute(each, party_id)
+    return counted(await tx.execute(first, party_id))
+
+
+async def use(tx: TenantTx, consent_id: UUID, operation: str, now: datetime) -> None:
+    """Count one use of a consent."""
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    await tx.execute(_USE, [consent_id], [hour], [operation], [1], [now])
+
+
+async def list_uses(tx: TenantTx, consent_id: UUID, *, before: tuple[datetime, str] | None, limit: int) -> list[Use]:
+    """Return what a consent was used for, the last hour first."""
+    hour, operation = before or (None, None)
+    return [Use(**dict(row)) for row in await tx.fetch(_USES, consent_id, hour, operation, limit)]
+
+
+async def lock_evidence_head(tx: TenantTx) -> tuple[int, bytes]:
+    """Return number and digest of the last link of evidence, and keep others from adding one meanwhile."""
+    row = await tx.fetchrow(_HEAD)
+    assert row is not None, "the migration makes it"
+    return row["number"], row["digest"]
+
+
+def chain(evidence: PreparedEvidence, number: int, digest: bytes, now: datetime) -> list[Write]:
+    """Return what adds a link of evidence, and makes it the last one."""
+    link = (number, evidence.consent_id, evidence.sealed, evidence.commitment, digest, now)
+    return [Write(_CHAIN, link), Write(_MOVE_HEAD, (number, digest))]
+
+
+async def sweep(tx: TenantTx, before: datetime, limit: int) -> int:
+    """Delete consents that ended before an instant, with their history and evidence, and return how many."""
+    return counted(await tx.execute(_SWEEP, before, limit))
+
+
+async def is_blocked(tx: TenantTx, client_id: UUID) -> bool:
+    """Tell whether a third party is blocked."""
+    return bool(await tx.fetchval(_IS_BLOCKED, client_id))
+
+
+async def block(tx: TenantTx, client_id: UUID, reason: str, blocked_by: str, now: datetime) -> bool:
+    """Block a third party, and tell whether it wasn't."""
+    return counted(await tx.execute(_BLOCK, client_id, reason, blocked_by, now)) == 1
+
+
+async def unblock(tx: TenantTx, client_id: UUID) -> bool:
+    """Let a third party in again, and tell whether it was blocked."""
+    return counted(await tx.execute(_UNBLOCK, client_id)) == 1

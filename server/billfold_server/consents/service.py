@@ -1,0 +1,505 @@
+"""What happens to consents, in whose transaction: asked for, authorised, used, and ended, which each of them is.
+
+A consent belongs to the third party that has asked for it. Its standing is read in the transaction of the request that
+uses it, so whatever ends it counts from the next request on, on every worker.
+"""
+
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from billfold import errors
+from billfold_server.consents import queries, rules
+from billfold_server.consents.evidence import add as add_evidence
+from billfold_server.consents.rows import (
+    Consent,
+    Evidence,
+    NewConsent,
+    Owner,
+    PreparedConsent,
+    PreparedEvidence,
+    Step,
+    Use,
+)
+from billfold_server.consents.rules import By, ConsentKind, Event, Status
+from billfold_server.consents.sealing import digest, open_requests, prepare, seal_evidence
+from billfold_server.consents.telling import EVENT_TYPES, step_of, tell
+from billfold_server.db.sets import Write
+from billfold_server.http.services import Services
+from billfold_server.tenancy.clock import tenant_now
+from billfold_server.tenancy.context import SYSTEM, Caller, TenantRef
+from billfold_server.tenancy.transaction import TenantTx
+
+__all__ = [
+    "By",
+    "Consent",
+    "ConsentKind",
+    "Event",
+    "Evidence",
+    "NewConsent",
+    "Owner",
+    "PreparedConsent",
+    "PreparedEvidence",
+    "Status",
+    "Step",
+    "Use",
+    "authorise",
+    "catch_up",
+    "consume",
+    "create",
+    "digest",
+    "end_all",
+    "find",
+    "get",
+    "list_for_staff",
+    "list_of_psu",
+    "open_request",
+    "prepare",
+    "refuse",
+    "revoke",
+    "seal_evidence",
+    "stands",
+    "use",
+]
+
+_CREATED: Final = "consent.created"
+_AT_ONCE: Final = 100
+_STANDS: Final[frozenset[Status]] = frozenset({"AUTH", "COND"})
+
+
+async def create(tx: TenantTx, caller: Caller, prepared: PreparedConsent, now: datetime) -> Consent:
+    """Write down what a third party asks for.
+
+    Args:
+        tx: The tenant's transaction.
+        caller: The third party.
+        prepared: What ``prepare`` has sealed.
+        now: The tenant's time.
+
+    Raises:
+        errors.ThirdPartyBlocked: The bank has blocked it.
+    """
+    new, policy = prepared.new, tx.tenant.manifest.open_banking
+    if await queries.is_blocked(tx, new.client_id):
+        raise errors.ThirdPartyBlocked
+    facts = {name: getattr(new, name) for name in _TAKEN_OVER}
+    consent = Consent(
+        **facts,
+        id=prepared.id,
+        status="AWAU",
+        status_reason=None,
+        ended_by=None,
+        created_at=now,
+        status_updated_at=now,
+        ends_at=rules.ends_at(
+            kind=new.kind,
+            created_at=now,
+            expires_at=new.expires_at,
+            authorised_at=None,
+            pending_hours=policy.pending_hours,
+            most_days=policy.consent_days,
+        ),
+        ended_at=None,
+        authorised_at=None,
+        reauthenticate_by=None,
+        party_id=None,
+        user_id=None,
+        wallet_ids=(),
+        sca_id=None,
+        request_sealed=prepared.request_sealed,
+        request_digest=prepared.request_digest,
+        version=1,
+    )
+    step = step_of("create", caller, by="tpp", now=now, from_status=None, to_status="AWAU")
+    await tell(tx, caller, consent, _CREATED, step, rows=[queries.insert(consent)], due=[consent.ends_at])
+    return consent
+
+
+_TAKEN_OVER: Final = frozenset(NewConsent.__struct_fields__) & frozenset(Consent.__struct_fields__)
+
+
+async def find(tx: TenantTx, consent_id: UUID) -> Consent | None:
+    """Return a consent as it stands at this moment, whoever's it is, or None."""
+    standing = await queries.find_standing(tx, consent_id, lock=False)
+    return None if standing is None else _at(standing.consent, standing.now)
+
+
+async def get(tx: TenantTx, consent_id: UUID, *, client_id: UUID) -> Consent:
+    """Return a third party's own consent as it stands at this moment.
+
+    Raises:
+        errors.ConsentNotFound: There is none.
+        errors.ConsentOfAnother: It is another third party's.
+    """
+    return _own(await find(tx, consent_id), client_id)
+
+
+async def open_request(services: Services, tenant: TenantRef, consent: Consent) -> bytes:
+    """Return what was asked for as JSON, outside of any transaction.
+
+    Raises:
+        errors.SubjectForgotten: It named somebody who was forgotten.
+        errors.KeysUnavailable: It can't be opened now.
+    """
+    (opened,) = await open_requests(services, tenant, [consent])
+    if opened is None:
+        raise errors.SubjectForgotten
+    return opened
+
+
+async def use(
+    tx: TenantTx,
+    caller: Caller,
+    *,
+    kind: ConsentKind,
+    permission: str | None = None,
+    wallet_id: UUID | None = None,
+    lock: bool = False,
+    consent_id: UUID | None = None,
+) -> Consent:
+    """Return the consent of a caller's token, if it allows what the caller is about to do, and count that.
+
+    Args:
+        tx: The tenant's transaction in which it is done.
+        caller: Who acts; ``consent_id`` is that of their token.
+        kind: For what the consent must be.
+        permission: What it must permit.
+        wallet_id: Which wallet it must be about.
+        lock: Whether to keep others from ending it until the transaction has ended; what moves money does.
+        consent_id: Which one the request names, where it does; another one than the token's is refused.
+
+    Raises:
+        errors.ConsentNotFound: There is none.
+        errors.ConsentOfAnother: The token is for another one, or for none.
+        errors.ThirdPartyBlocked: The bank has blocked the third party.
+        errors.ConsentNotUsable: It isn't for this, isn't authorised, or has ended.
+        errors.ReauthenticationRequired: The customer has to come back first.
+        errors.ConsentLacksPermission: It doesn't permit this.
+        errors.ConsentLacksAccount: It is about other wallets.
+    """
+    if caller.consent_id is None or (consent_id is not None and consent_id != caller.consent_id):
+        if consent_id is not None:
+            await get(tx, consent_id, client_id=caller.client_id)
+        raise errors.ConsentOfAnother("the access token is for another consent")
+    standing = await queries.find_standing(tx, caller.consent_id, lock=lock)
+    consent = _own(None if standing is None else standing.consent, caller.client_id)
+    assert standing is not None
+    if standing.blocked:
+        raise errors.ThirdPartyBlocked
+    consent = _at(consent, standing.now)
+    _check_usable(consent, kind, standing.now)
+    if permission is not None and not rules.allows(consent.permissions, permission):
+        raise errors.ConsentLacksPermission(permission=permission)
+    if wallet_id is not None and wallet_id not in consent.wallet_ids:
+        raise errors.ConsentLacksAccount
+    await queries.use(tx, consent.id, permission or kind, standing.now)
+    return consent
+
+
+def _check_usable(consent: Consent, kind: ConsentKind, now: datetime) -> None:
+    if consent.kind != kind:
+        raise errors.ConsentNotUsable("the consent is for something else", consent_status=consent.status)
+    if consent.status != "AUTH":
+        raise errors.ConsentNotUsable(consent_status=consent.status)
+    if consent.reauthenticate_by is not None and now >= consent.reauthenticate_by:
+        raise errors.ReauthenticationRequired
+
+
+async def stands(tx: TenantTx, consent_id: UUID) -> bool:
+    """Tell whether what was issued for a consent may still be shown: it is authorised, or was used as it should be.
+
+    What may be done with it is decided by ``use``.
+    """
+    standing = await queries.find_standing(tx, consent_id, lock=False)
+    if standing is None or standing.blocked:
+        return False
+    consent = _at(standing.consent, standing.now)
+    by = consent.reauthenticate_by
+    return consent.status in _STANDS and (by is None or standing.now < by)
+
+
+async def authorise(
+    tx: TenantTx,
+    consent_id: UUID,
+    *,
+    client_id: UUID,
+    owner: Owner,
+    wallet_ids: tuple[UUID, ...],
+    sca_id: UUID | None,
+    evidence: PreparedEvidence,
+    now: datetime,
+    caller: Caller = SYSTEM,
+) -> Consent:
+    """Write down that a customer allows what was asked for; where they had before, that they have authenticated again.
+
+    Args:
+        tx: The transaction that opens the grant.
+        consent_id: Which consent.
+        client_id: The third party in whose request it was named.
+        owner: Who allows it.
+        wallet_ids: About which of their wallets.
+        sca_id: By which strong authentication.
+        evidence: What ``seal_evidence`` has sealed of what they were shown.
+        now: The tenant's time.
+        caller: Who acts, for the audit.
+
+    Raises:
+        errors.ConsentNotFound: There is none.
+        errors.ConsentOfAnother: It is another third party's, or another customer's.
+        errors.ThirdPartyBlocked: The bank has blocked the third party.
+        errors.ConsentTransitionRefused: It can't be authorised any more.
+    """
+    consent = await _lock_own(tx, consent_id, client_id, now)
+    if await queries.is_blocked(tx, client_id):
+        raise errors.ThirdPartyBlocked
+    assert evidence.consent_id == consent_id, "evidence is sealed for its consent"
+    if consent.party_id is not None and consent.party_id != owner.party_id:
+        raise errors.ConsentOfAnother("the consent is another customer's")
+    event: Event = "authorise" if consent.authorised_at is None else "reauthenticate"
+    policy = tx.tenant.manifest.open_banking
+    authorised_at = consent.authorised_at or now
+    changed = msgspec.structs.replace(
+        consent,
+        status=_next(consent, event),
+        status_reason=None,
+        authorised_at=authorised_at,
+        reauthenticate_by=rules.reauthenticate_by(consent.kind, now, policy.reauthentication_days),
+        ends_at=rules.ends_at(
+            kind=consent.kind,
+            created_at=consent.created_at,
+            expires_at=consent.expires_at,
+            authorised_at=authorised_at,
+            pending_hours=policy.pending_hours,
+            most_days=policy.consent_days,
+        ),
+        party_id=owner.party_id,
+        user_id=owner.user_id,
+        wallet_ids=wallet_ids,
+        sca_id=sca_id,
+    )
+    rows = await add_evidence(tx, evidence, now)
+    return await _write(tx, caller, consent, changed, event, by="psu", now=now, rows=rows)
+
+
+async def refuse(
+    tx: TenantTx,
+    consent_id: UUID,
+    *,
+    client_id: UUID,
+    now: datetime,
+    evidence: PreparedEvidence | None = None,
+    reason: str | None = None,
+    caller: Caller = SYSTEM,
+) -> Consent:
+    """Write down that a customer doesn't allow what was asked for.
+
+    Raises:
+        errors.ConsentNotFound: There is none.
+        errors.ConsentOfAnother: It is another third party's.
+        errors.ConsentTransitionRefused: There is nothing to refuse any more.
+    """
+    consent = await _lock_own(tx, consent_id, client_id, now)
+    rows = [] if evidence is None else await add_evidence(tx, evidence, now)
+    return await _step(tx, caller, consent, "refuse", by="psu", now=now, reason=reason, rows=rows)
+
+
+async def consume(tx: TenantTx, consent_id: UUID, *, client_id: UUID, now: datetime, caller: Caller) -> Consent:
+    """Use a consent up, in the transaction that does what it was for.
+
+    Raises:
+        errors.ConsentNotFound: There is none.
+        errors.ConsentOfAnother: It is another third party's.
+        errors.ConsentTransitionRefused: It isn't authorised, was used, or isn't for one thing alone.
+    """
+    consent = await _lock_own(tx, consent_id, client_id, now)
+    return await _step(tx, caller, consent, "consume", by="tpp", now=now)
+
+
+async def revoke(
+    tx: TenantTx, consent_id: UUID, *, actor: Caller, by: By, reason: str | None, now: datetime | None = None
+) -> Consent:
+    """End a consent before its time. Whose it is has been seen before, by whoever lets somebody do this.
+
+    Args:
+        tx: The tenant's transaction.
+        consent_id: Which.
+        actor: Who ends it.
+        by: On which side.
+        reason: Why, in words.
+        now: The tenant's time, where it is known already.
+
+    Raises:
+        errors.ConsentNotFound: There is none.
+        errors.ConsentTransitionRefused: It has ended before.
+    """
+    now = now or await tenant_now(tx)
+    consent = _existing(await queries.lock(tx, consent_id))
+    return await _step(tx, actor, _at(consent, now), "revoke", by=by, now=now, reason=reason)
+
+
+async def end_all(
+    tx: TenantTx,
+    *,
+    client_id: UUID | None = None,
+    party_id: UUID | None = None,
+    actor: Caller,
+    by: By,
+    reason: str,
+) -> int:
+    """End every consent of a third party or of a customer, and return how many hadn't ended.
+
+    Args:
+        tx: The tenant's transaction.
+        client_id: Whose that asks.
+        party_id: Whose that allows.
+        actor: Who ends them.
+        by: On which side.
+        reason: Why, in words.
+    """
+    assert client_id is not None or party_id is not None, "whose consents?"
+    now = await tenant_now(tx)
+    ended = 0
+    while found := await queries.list_standing(tx, client_id=client_id, party_id=party_id, limit=_AT_ONCE):
+        for each in found:
+            consent = _existing(await queries.lock(tx, each))
+            event = rules.overdue(consent.status, ends_at=consent.ends_at, expires_at=consent.expires_at, now=now)
+            if event is None:
+                await _step(tx, actor, consent, "revoke", by=by, now=now, reason=reason)
+            else:
+                await _step(tx, SYSTEM, consent, event, by="system", now=now)
+        ended += len(found)
+    return ended
+
+
+async def catch_up(tx: TenantTx, consent_id: UUID) -> None:
+    """Do what time asks for: end a consent, or have its customer come back. There may be nothing to do."""
+    now = await tenant_now(tx)
+    consent = await queries.lock(tx, consent_id)
+    if consent is None or consent.status in rules.FINAL:
+        return
+    event = rules.overdue(consent.status, ends_at=consent.ends_at, expires_at=consent.expires_at, now=now)
+    by = consent.reauthenticate_by
+    if event is None and by is not None and now >= by and consent.status_reason is None:
+        event = "require_reauthentication"
+    if event is not None:
+        await _step(tx, SYSTEM, consent, event, by="system", now=now)
+
+
+async def list_of_psu(tx: TenantTx, party_id: UUID, *, before: UUID | None = None, limit: int) -> list[Consent]:
+    """Return what a customer has allowed third parties, ended or not, the newest first."""
+    return await list_for_staff(tx, party_id=party_id, before=before, limit=limit)
+
+
+async def list_for_staff(
+    tx: TenantTx,
+    *,
+    client_id: UUID | None = None,
+    party_id: UUID | None = None,
+    kind: ConsentKind | None = None,
+    status: Status | None = None,
+    before: UUID | None = None,
+    limit: int,
+) -> list[Consent]:
+    """Return consents as they stand at this moment, the newest first.
+
+    Args:
+        tx: The tenant's transaction.
+        client_id: Only a third party's.
+        party_id: Only a customer's.
+        kind: Only of a kind.
+        status: Only of a status.
+        before: The consent after which to go on.
+        limit: How many at most.
+    """
+    now = await tenant_now(tx)
+    found = await queries.list_page(
+        tx, before=before, client_id=client_id, party_id=party_id, kind=kind, status=status, limit=limit
+    )
+    return [_at(each, now) for each in found]
+
+
+async def _lock_own(tx: TenantTx, consent_id: UUID, client_id: UUID, now: datetime) -> Consent:
+    return _at(_own(await queries.lock(tx, consent_id), client_id), now)
+
+
+def _existing(consent: Consent | None) -> Consent:
+    if consent is None:
+        raise errors.ConsentNotFound("there is no such consent", param="consent_id")
+    return consent
+
+
+def _own(consent: Consent | None, client_id: UUID) -> Consent:
+    found = _existing(consent)
+    if found.client_id != client_id:
+        raise errors.ConsentOfAnother
+    return found
+
+
+def _at(consent: Consent, now: datetime) -> Consent:
+    """Return a consent as it stands at an instant, also where the job that writes it down is still to come."""
+    event = rules.overdue(consent.status, ends_at=consent.ends_at, expires_at=consent.expires_at, now=now)
+    if event is None:
+        return consent
+    return msgspec.structs.replace(
+        consent,
+        status=rules.next_status(consent.kind, consent.status, event),
+        status_reason=rules.ENDED[event],
+        status_updated_at=consent.ends_at,
+        ended_at=consent.ends_at,
+        ended_by="system",
+    )
+
+
+def _next(consent: Consent, event: Event) -> Status:
+    try:
+        return rules.next_status(consent.kind, consent.status, event)
+    except errors.ConsentTransitionRefused as refusal:
+        refusal.facts["consent_id"] = consent.wire_id
+        raise
+
+
+async def _step(
+    tx: TenantTx,
+    caller: Caller,
+    consent: Consent,
+    event: Event,
+    *,
+    by: By,
+    now: datetime,
+    reason: str | None = None,
+    rows: list[Write] | None = None,
+) -> Consent:
+    """Take a consent that is locked one step on."""
+    status = _next(consent, event)
+    reason = reason or rules.ENDED.get(event)
+    over = status in rules.FINAL
+    changed = msgspec.structs.replace(
+        consent,
+        status=status,
+        status_reason=reason,
+        ended_by=by if over else None,
+        ended_at=now if over else None,
+    )
+    return await _write(tx, caller, consent, changed, event, by=by, now=now, reason=reason, rows=rows or [])
+
+
+async def _write(
+    tx: TenantTx,
+    caller: Caller,
+    former: Consent,
+    changed: Consent,
+    event: Event,
+    *,
+    by: By,
+    now: datetime,
+    rows: list[Write],
+    reason: str | None = None,
+) -> Consent:
+    changed = msgspec.structs.replace(changed, status_updated_at=now, version=former.version + 1)
+    times = (changed.ends_at, changed.reauthenticate_by) if changed.ended_at is None else ()
+    step = step_of(event, caller, by=by, now=now, from_status=former.status, to_status=changed.status, reason=reason)
+    fresh = [each for each in times if each is not None and each not in (former.ends_at, former.reauthenticate_by)]
+    await tell(tx, caller, changed, EVENT_TYPES[event], step, rows=[queries.update(changed), *rows], due=fresh)
+    return changed
