@@ -81,7 +81,7 @@ async def create(tx: TenantTx, caller: Caller, prepared: PreparedConsent, now: d
     Raises:
         errors.ThirdPartyBlocked: The bank has blocked it.
     """
-    new, policy = prepared.new, tx.tenant.manifest.open_banking
+    new = prepared.new
     if await queries.is_blocked(tx, new.client_id):
         raise errors.ThirdPartyBlocked
     facts = {name: getattr(new, name) for name in _TAKEN_OVER}
@@ -93,14 +93,7 @@ async def create(tx: TenantTx, caller: Caller, prepared: PreparedConsent, now: d
         ended_by=None,
         created_at=now,
         status_updated_at=now,
-        ends_at=rules.ends_at(
-            kind=new.kind,
-            created_at=now,
-            expires_at=new.expires_at,
-            authorised_at=None,
-            pending_hours=policy.pending_hours,
-            most_days=policy.consent_days,
-        ),
+        ends_at=_end(tx, new.kind, now, new.expires_at, None),
         ended_at=None,
         authorised_at=None,
         reauthenticate_by=None,
@@ -258,22 +251,15 @@ async def authorise(
     if consent.party_id is not None and consent.party_id != owner.party_id:
         raise errors.ConsentOfAnother("the consent is another customer's")
     event: Event = "authorise" if consent.authorised_at is None else "reauthenticate"
-    policy = tx.tenant.manifest.open_banking
     authorised_at = consent.authorised_at or now
+    days = tx.tenant.manifest.open_banking.reauthentication_days
     changed = msgspec.structs.replace(
         consent,
         status=_next(consent, event),
         status_reason=None,
         authorised_at=authorised_at,
-        reauthenticate_by=rules.reauthenticate_by(consent.kind, now, policy.reauthentication_days),
-        ends_at=rules.ends_at(
-            kind=consent.kind,
-            created_at=consent.created_at,
-            expires_at=consent.expires_at,
-            authorised_at=authorised_at,
-            pending_hours=policy.pending_hours,
-            most_days=policy.consent_days,
-        ),
+        reauthenticate_by=rules.reauthenticate_by(consent.kind, now, days),
+        ends_at=_end(tx, consent.kind, consent.created_at, consent.expires_at, authorised_at),
         party_id=owner.party_id,
         user_id=owner.user_id,
         wallet_ids=wallet_ids,
@@ -449,6 +435,24 @@ def _at(consent: Consent, now: datetime) -> Consent:
         status_updated_at=consent.ends_at,
         ended_at=consent.ends_at,
         ended_by="system",
+    )
+
+
+def _end(
+    tx: TenantTx,
+    kind: ConsentKind,
+    created_at: datetime,
+    expires_at: datetime | None,
+    authorised_at: datetime | None,
+) -> datetime:
+    policy = tx.tenant.manifest.open_banking
+    return rules.ends_at(
+        kind=kind,
+        created_at=created_at,
+        expires_at=expires_at,
+        authorised_at=authorised_at,
+        pending_hours=policy.pending_hours,
+        most_days=policy.consent_days,
     )
 
 
