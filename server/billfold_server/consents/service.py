@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 
 from billfold import errors
+from billfold.clock import SystemClock
 from billfold_server.consents import queries, rules
 from billfold_server.consents.evidence import add as add_evidence
 from billfold_server.consents.rows import (
@@ -28,6 +29,7 @@ from billfold_server.consents.sealing import digest, open_requests, prepare, sea
 from billfold_server.consents.telling import EVENT_TYPES, step_of, tell
 from billfold_server.db.sets import Write
 from billfold_server.http.services import Services
+from billfold_server.identity import service as identity
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import SYSTEM, Caller, TenantRef
 from billfold_server.tenancy.transaction import TenantTx
@@ -65,6 +67,7 @@ __all__ = [
 ]
 
 _CREATED: Final = "consent.created"
+_ENDS_GRANTS: Final[frozenset[Event]] = frozenset({"refuse", "revoke", "lapse", "expire", "require_reauthentication"})
 _AT_ONCE: Final = 100
 _STANDS: Final[frozenset[Status]] = frozenset({"AUTH", "COND"})
 
@@ -505,5 +508,8 @@ async def _write(
     times = (changed.ends_at, changed.reauthenticate_by) if changed.ended_at is None else ()
     step = step_of(event, caller, by=by, now=now, from_status=former.status, to_status=changed.status, reason=reason)
     fresh = [each for each in times if each is not None and each not in (former.ends_at, former.reauthenticate_by)]
+    if event in _ENDS_GRANTS:
+        why = reason or "the consent has ended"
+        await identity.revoke_grants(tx, why, now=SystemClock().now(), consent_id=changed.id, caller=caller)
     await tell(tx, caller, changed, EVENT_TYPES[event], step, rows=[queries.update(changed), *rows], due=fresh)
     return changed
