@@ -181,9 +181,14 @@ class Changes:
 
 
 class Books:
-    """What is known to a batch, and what its accepted items have changed since it was written last."""
+    """What is known to a batch, and what its accepted items have changed since it was written last.
 
-    def __init__(self, known: Known, place: Place) -> None:
+    Attributes:
+        now: The tenant's time at which the batch is decided, for kinds whose keys depend on the day.
+    """
+
+    def __init__(self, known: Known, place: Place, now: datetime) -> None:
+        self.now = max(now, place.effective_high)
         self.rows = known.rows
         self.account_keys = known.account_keys
         self.sequence = place.sequence

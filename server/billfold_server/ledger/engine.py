@@ -339,7 +339,7 @@ class Engine:
             if known.place is not place or (before is not None and before.has_failed):
                 return None
         opening = batches.Opening(place=place, clock=clock, now=clock.now(time.monotonic()), answers=answers)
-        prepared = self._prepare(queue, run.batch, Books(known, place), opening)
+        prepared = self._prepare(queue, run.batch, Books(known, place, opening.now), opening)
         self._is_decided(queue, run, known, prepared)
         # Also refusals hold only if the ledger stands where they were decided.
         guard = batches.guard(place, clock)
@@ -384,7 +384,7 @@ class Engine:
         """Tell whether a batch can be decided on what is known, at once."""
         if known.place is None or known.clock is None or time.monotonic() - known.clock.read_s > _CLOCK_S:
             return False
-        books = Books(known, known.place)
+        books = Books(known, known.place, known.clock.now(time.monotonic()))
         return not any(item.kind.long for item in batch) and not self._wanted(books, batch)
 
     def _forget(self, known: Known, run: Run) -> None:
@@ -403,7 +403,7 @@ class Engine:
                 if not queue.is_alone:
                     known.clear()
                 known.place, known.clock = opening.place, opening.clock
-                books = Books(known, opening.place)
+                books = Books(known, opening.place, opening.now)
                 await self._load(tx, books, [item for item in batch if item.key not in opening.answers])
                 if any(item.kind.long for item in batch):
                     prepared = await asyncio.to_thread(self._prepare, queue, batch, books, opening)
