@@ -16,13 +16,15 @@ from msgspec import Meta
 from billfold import errors
 from billfold.contract.platform import Slug
 from billfold.money import CURRENCIES, MAX_AMOUNT_MINOR, CurrencyCode
-from billfold_server.tenancy import tokenization
+from billfold_server.tenancy import egress, tokenization
+from billfold_server.tenancy.egress import Egress
 from billfold_server.tenancy.tokenization import CardField, PersonalRule, Purpose, Tokenization, TokenRetention
 
 __all__ = [
     "Brand",
     "CardField",
     "Colors",
+    "Egress",
     "Feature",
     "Limits",
     "Manifest",
@@ -236,6 +238,7 @@ class Manifest(_Part, frozen=True, kw_only=True):
     tokenization: Tokenization = Tokenization()
     open_banking: OpenBanking = OpenBanking()
     retention: Retention = Retention()
+    egress: Egress = Egress()
     security_profile: Annotated[
         SecurityProfile, Meta(description="Which OAuth 2 profile the tenant's clients must meet.")
     ] = "fapi2"
@@ -338,6 +341,7 @@ def _contradictions(manifest: Manifest) -> list[tuple[str, str]]:
     ]
     found += _unlawful(manifest)
     found += tokenization.contradictions(manifest.tokenization)
+    found += egress.contradictions(manifest.egress, sandbox=manifest.sandbox)
     for name in ("refund_from_minor", "withdrawal_from_minor"):
         strangers = sorted(set(getattr(manifest.approvals, name)) - set(manifest.currencies))
         found += [(f"approvals.{name}.{code}", f"{code} isn't one of the tenant's currencies") for code in strangers]

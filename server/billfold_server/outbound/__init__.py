@@ -1,0 +1,1 @@
+"""How the server calls strangers: endpoints whose addresses partners have given."""

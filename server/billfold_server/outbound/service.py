@@ -1,0 +1,331 @@
+"""Sends requests to endpoints of strangers, so that neither we nor others come to harm by it.
+
+A request goes to an address that was resolved and judged just before, over a connection of its own to that very number;
+the name is only what TLS and ``Host`` say. So a name that leads elsewhere a moment later changes nothing. Redirects
+aren't followed, nothing is taken from the environment, an answer is read up to a few kilobytes and as it came, and
+the whole takes a bounded time, however slowly it drips.
+"""
+
+import asyncio
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from ipaddress import ip_address
+from typing import Any, Final, Literal, Self
+from weakref import WeakValueDictionary
+
+import httpcore
+import msgspec
+import structlog
+
+from billfold_server.outbound.rules import (
+    Address,
+    Policy,
+    Reason,
+    Target,
+    UrlRefused,
+    judge,
+    next_attempt_at,
+    read_retry_after,
+    read_url,
+)
+from billfold_server.tenancy.context import TenantRef
+
+__all__ = [
+    "Answer",
+    "Cause",
+    "Failure",
+    "Outbound",
+    "Policy",
+    "Reason",
+    "Resolve",
+    "UrlRefused",
+    "next_attempt_at",
+    "read_retry_after",
+]
+
+log = structlog.get_logger(__name__)
+
+Cause = Literal["refused", "unresolved", "unconnected", "tls", "timeout", "protocol", "broken"]
+"""Why there is no answer: it may not be called, its name leads nowhere, nobody is there, TLS failed, it took too long,
+what came isn't HTTP, or the connection broke."""
+
+Resolve = Callable[[str, int], Sequence[Address]]
+"""Looks a name up, in a thread; raises OSError."""
+
+TIMEOUT_S: Final = 15.0
+_CONNECT_S: Final = 5.0
+_BODY_S: Final = 2.0
+_BODY_BYTES: Final = 16 * 1024
+_AT_ONCE: Final = 4
+_LOOKUPS: Final = 16
+_LOOKUPS_AT_ONCE: Final = 2
+_TRIED: Final = 3
+_AGENT: Final = "Billfold"
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What an endpoint said.
+
+    Attributes:
+        status: Its status.
+        headers: Its headers by lower-case name; of several the last.
+        body: The beginning of its body, as it came.
+        whole: Whether that is all of it.
+        took_s: How long it took, in seconds.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    whole: bool
+    took_s: float
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """Why an endpoint said nothing.
+
+    Attributes:
+        cause: In one word.
+        took_s: How long it took, in seconds.
+        reason: Why it may not be called, where that is the cause.
+    """
+
+    cause: Cause
+    took_s: float
+    reason: Reason | None = None
+
+
+class _Unresolved(Exception):
+    """A name leads nowhere."""
+
+
+def resolve(host: str, port: int) -> Sequence[Address]:
+    """Return what a name leads to, as the machine's resolver says.
+
+    Raises:
+        OSError: It leads nowhere.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    # A scope (`fe80::1%eth0`) stays in the text, so that what has one is refused.
+    return [ip_address(str(each[4][0])) for each in found]
+
+
+class Outbound:
+    """Calls endpoints, for all tenants of one process.
+
+    Args:
+        production: Whether the deployment serves real money; if so, no tenant may call this machine.
+        trust: By what certificates are judged; the machine's authorities, unless a test has one of its own.
+        resolve: Looks names up.
+    """
+
+    def __init__(
+        self, *, production: bool = False, trust: ssl.SSLContext | None = None, resolve: Resolve = resolve
+    ) -> None:
+        self._production = production
+        self._trust = trust
+        self._resolve = resolve
+        # Lookups that hang, because a name's owner wants it so, have threads of their own to hang in.
+        self._lookups = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="lookups")
+        self._places: WeakValueDictionary[tuple[object, ...], asyncio.Semaphore] = WeakValueDictionary()
+
+    def close(self) -> None:
+        """Let go of the threads."""
+        self._lookups.shutdown(wait=False, cancel_futures=True)
+
+    def policy(self, tenant: TenantRef) -> Policy:
+        """Return where a tenant's requests may go."""
+        egress = tenant.manifest.egress
+        here = egress.loopback and tenant.manifest.sandbox and not self._production
+        return Policy(hosts=tuple(egress.hosts), loopback=here)
+
+    def check(self, tenant: TenantRef, url: str) -> None:
+        """Let pass an address that somebody registers. What its name leads to is judged when it is called.
+
+        Raises:
+            UrlRefused: It could never be called.
+        """
+        read_url(url, self.policy(tenant))
+
+    async def post(
+        self, tenant: TenantRef, url: str, *, headers: Mapping[str, str], body: bytes, timeout_s: float = TIMEOUT_S
+    ) -> Answer | Failure:
+        """Send a request, and return what came of it; no more than a few go to one endpoint at once.
+
+        Args:
+            tenant: In whose name.
+            url: Where to.
+            headers: What is said beside the body.
+            body: What is said.
+            timeout_s: How long the whole may take, once it is its turn.
+        """
+        try:
+            target = read_url(url, self.policy(tenant))
+        except UrlRefused as refused:
+            return Failure(cause="refused", took_s=0.0, reason=refused.reason)
+        async with self._place(_AT_ONCE, tenant.id, target.host, target.port):
+            begun = time.monotonic()
+            answer = await self._attempt(tenant, target, headers, body, timeout_s)
+        took_s = round(time.monotonic() - begun, 3)
+        result = answer.status if isinstance(answer, Answer) else answer.cause
+        # The path may be somebody's secret, and so may the name's first label.
+        log.debug("outbound", tenant=tenant.slug, result=result, took_s=took_s)
+        return msgspec.structs.replace(answer, took_s=took_s)
+
+    def _place(self, number: int, *key: object) -> asyncio.Semaphore:
+        place = self._places.get(key)
+        if place is None:
+            place = self._places[key] = asyncio.Semaphore(number)
+        return place
+
+    async def _attempt(
+        self, tenant: TenantRef, target: Target, headers: Mapping[str, str], body: bytes, timeout_s: float
+    ) -> Answer | Failure:
+        cause: Cause
+        try:
+            async with asyncio.timeout(timeout_s):
+                addresses = await self._addresses(tenant, target)
+                judge(addresses, self.policy(tenant))
+                return await self._exchange(target, addresses, headers, body)
+        except UrlRefused as refused:
+            return Failure(cause="refused", took_s=0.0, reason=refused.reason)
+        except (TimeoutError, httpcore.TimeoutException):
+            cause = "timeout"
+        except _Unresolved:
+            cause = "unresolved"
+        except httpcore.ConnectError as error:
+            cause = "tls" if _is_tls(error) else "unconnected"
+        except httpcore.ProtocolError:
+            cause = "protocol"
+        except (httpcore.NetworkError, ssl.SSLError, OSError):
+            cause = "broken"
+        return Failure(cause=cause, took_s=0.0)
+
+    async def _addresses(self, tenant: TenantRef, target: Target) -> Sequence[Address]:
+        """Return what a target's name leads to now.
+
+        Raises:
+            _Unresolved: It leads nowhere.
+        """
+        if target.literal is not None:
+            return [target.literal]
+        place = self._place(_LOOKUPS_AT_ONCE, "lookups", tenant.id)
+        await place.acquire()
+        looking = asyncio.get_running_loop().run_in_executor(
+            self._lookups, partial(self._resolve, target.host, target.port)
+        )
+        # A lookup goes on in its thread when nobody waits for it any more, and keeps its place as long.
+        looking.add_done_callback(partial(_leave, place))
+        try:
+            return await asyncio.shield(looking)
+        except (OSError, UnicodeError, ValueError):
+            raise _Unresolved from None
+
+    async def _exchange(
+        self, target: Target, addresses: Sequence[Address], headers: Mapping[str, str], body: bytes
+    ) -> Answer:
+        origin = httpcore.Origin(target.scheme.encode(), target.host.encode(), target.port)
+        sockets = _Pinned(addresses[:_TRIED])
+        connection = httpcore.AsyncHTTPConnection(
+            origin, ssl_context=self._context() if target.scheme == "https" else None, network_backend=sockets
+        )
+        said = {
+            "Host": target.authority,
+            "User-Agent": _AGENT,
+            "Accept-Encoding": "identity",
+            "Connection": "close",
+            **headers,
+            "Content-Length": str(len(body)),
+        }
+        request = httpcore.Request(
+            "POST",
+            httpcore.URL(scheme=origin.scheme, host=origin.host, port=origin.port, target=target.path.encode()),
+            headers=[(name.encode("ascii"), value.encode("ascii")) for name, value in said.items()],
+            content=body,
+            extensions={"timeout": {"connect": _CONNECT_S}},
+        )
+        async with sockets, connection:
+            response = await connection.handle_async_request(request)
+            found = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
+            content, whole = await _beginning(response)
+            return Answer(status=response.status, headers=found, body=content, whole=whole, took_s=0.0)
+
+    def _context(self) -> ssl.SSLContext:
+        if self._trust is None:
+            # It reads some hundred certificates, so it is made once, and only where somebody is called.
+            self._trust = ssl.create_default_context()
+        return self._trust
+
+
+def _leave(place: asyncio.Semaphore, looking: "asyncio.Future[Any]") -> None:
+    place.release()
+    if not looking.cancelled():
+        # Nobody may be waiting for it any more, and then nobody else would have looked at its error.
+        looking.exception()
+
+
+def _is_tls(error: BaseException) -> bool:
+    """Tell whether a connection was there, and only TLS failed on it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError | ssl.CertificateError):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
+async def _beginning(response: httpcore.Response) -> tuple[bytes, bool]:
+    """Return the beginning of an answer's body, and whether it is all; its status counts, however the rest goes."""
+    content = bytearray()
+    try:
+        async with asyncio.timeout(_BODY_S):
+            async for chunk in response.aiter_stream():
+                content += chunk[: _BODY_BYTES - len(content)]
+                if len(content) >= _BODY_BYTES:
+                    return bytes(content), False
+    except (TimeoutError, httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException):
+        return bytes(content), False
+    return bytes(content), True
+
+
+class _Pinned(httpcore.AsyncNetworkBackend):
+    """Connects to addresses that were judged, whatever a name leads to by now."""
+
+    def __init__(self, addresses: Sequence[Address]) -> None:
+        self._addresses = addresses
+        self._backend = httpcore.AnyIOBackend()
+        self._opened: list[httpcore.AsyncNetworkStream] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close what was opened: the library forgets a connection whose TLS handshake is cut short."""
+        for stream in self._opened:
+            await stream.aclose()
+
+    async def connect_tcp(
+        self,
+        host: str,  # noqa: ARG002 - That it isn't looked up again is what this is for.
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Connect to the first address that takes it."""
+        last: Exception = httpcore.ConnectError()
+        for address in self._addresses:
+            try:
+                stream = await self._backend.connect_tcp(
+                    str(address), port, timeout, local_address=local_address, socket_options=socket_options
+                )
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                last = error
+            else:
+                self._opened.append(stream)
+                return stream
+        raise last
