@@ -54,6 +54,7 @@ from billfold_server.http import docs, health, problems
 from billfold_server.http import inventory as http_inventory
 from billfold_server.http import subjects as http_subjects
 from billfold_server.http import tasks as http_tasks
+from billfold_server.http.answers import Answer
 from billfold_server.http.context import context_of
 from billfold_server.http.edge import Edge
 from billfold_server.http.limits import Buckets, ClientLimits
@@ -61,6 +62,7 @@ from billfold_server.http.metrics import Metrics
 from billfold_server.http.pipeline import Hot, Pipeline, allowed_methods, internal_path, options_handler, route_handler
 from billfold_server.http.routing import Operation, Routes
 from billfold_server.http.services import Services
+from billfold_server.http.surfaces import refusal_on, surface_at
 from billfold_server.identity import inventory as identity_inventory
 from billfold_server.identity import routes as identity_routes
 from billfold_server.identity import subjects as identity_subjects
@@ -432,9 +434,16 @@ def _refuse(request: Request[Any, Any, Any], error: Exception) -> Response[bytes
             _log.error("request failed", exc_info=error)
             problem = errors.InternalError()
     context.problem = problem
-    return Response(
-        problems.encode_problem(problem, context.request_id),
-        status_code=problems.status_of(type(problem)),
-        media_type=problems.MEDIA_TYPE,
-        headers={"Cache-Control": "no-store", **problems.problem_headers(problem)},
-    )
+    return _Ready(refusal_on(surface_at(context.path), problem, context.request_id))
+
+
+class _Ready(Response[bytes]):
+    """An answer that is finished, in the form that the router wants of whoever handles exceptions."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(b"")
+        self._answer = answer
+
+    def to_asgi_response(self, *_: Any, **__: Any) -> Any:
+        """Return the answer as it is."""
+        return self._answer

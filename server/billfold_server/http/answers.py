@@ -35,7 +35,7 @@ class Answer:
         if status != _NO_CONTENT:
             headers.append((b"content-length", b"%d" % len(body)))
 
-    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - as ASGI calls it
         """Send the answer."""
         start: Any = {"type": "http.response.start", "status": self.status, "headers": self.headers}
         await send(start)

@@ -17,7 +17,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from billfold import errors, ids
 from billfold.ids import Prefix
-from billfold_server.http.answers import Header, problem_answer
+from billfold_server.http.answers import Header
 from billfold_server.http.certificates import ClientCertificates
 from billfold_server.http.context import RequestContext, read_headers
 from billfold_server.http.logs import note_request
@@ -26,6 +26,8 @@ from billfold_server.http.pipeline import INTERNAL_ROOT, Hot
 from billfold_server.http.receiving import Exchange, Receiving, exchange_of
 from billfold_server.http.rotation import Rotation
 from billfold_server.http.services import Services
+from billfold_server.http.surfaces import OPEN_BANKING, refusal_on, surface_at
+from billfold_server.open_banking.edge.headers import INTERACTION_ID, interaction_id
 from billfold_server.tenancy.context import TenantRef
 
 __all__ = ["Edge"]
@@ -49,6 +51,7 @@ _INSERTED_AT_PLATFORM: Final = {
 }
 _PEERS: Final = 4096
 _FIRST_FAILURE: Final = 500
+_INTERACTION_ID: Final = INTERACTION_ID.encode()
 
 
 class _Peer(NamedTuple):
@@ -242,7 +245,7 @@ class Edge:
 
     async def _refuse(self, error: errors.ProblemError, context: RequestContext, answering: "_Answering") -> None:
         if not answering.started:
-            answer = problem_answer(error, context.request_id)
+            answer = refusal_on(surface_at(context.path), error, context.request_id)
             await answering.finish(answer.status, answer.headers, answer.body)
 
     def _account(self, scope: Any, context: RequestContext, answering: "_Answering", took_s: float) -> None:
@@ -322,6 +325,8 @@ class _Answering:
             (b"x-request-id", context.request_id.encode()),
             *context.rate_limit,
         ]
+        if OPEN_BANKING in context.path:
+            headers.append((_INTERACTION_ID, interaction_id(context.headers).encode()))
         if self._exchange is not None and self._exchange.answer(status, headers, body):
             return
         start: Any = {"type": "http.response.start", "status": status, "headers": headers}

@@ -66,8 +66,13 @@ class Pipeline:
             query: Its query string.
         """
         operation = context.operation = self.operation
+        dialect = operation.dialect
         try:
+            if dialect is not None:
+                dialect.enter(context)
             call = await self._call(context)
+            if dialect is not None:
+                dialect.read(call)
             values = self._read_parameters(path, query) if self._has_parameters or query else {}
             self._read_idempotency(call)
             if operation.takes_body:
@@ -75,7 +80,8 @@ class Pipeline:
             self._fingerprint(call, values.get("body"))
             if operation.approval is not None and (known := await self._admit(call, path, query, values)) is not None:
                 return self._answer(call, known)
-            return self._answer(call, await operation.handler(call, **values))
+            answer = self._answer(call, await operation.handler(call, **values))
+            return answer if dialect is None else await dialect.finish(call, answer)
         except errors.ProblemError as error:
             context.problem = error
         except ClientGoneError:
@@ -83,6 +89,8 @@ class Pipeline:
         except Exception:  # noqa: BLE001 - nothing may leave here but an answer
             _log.exception("request failed")
             context.problem = errors.InternalError()
+        if dialect is not None:
+            return await dialect.refuse(context, context.problem, self._services)
         if operation.surface == "page" and _takes_pages(context.headers.get("accept", "*/*")):
             page: Answer = self._services.rooms["pages"].refusal(context, context.problem)
             return page
@@ -130,7 +138,7 @@ class Pipeline:
         if operation.needs_token:
             caller = await services.identity.guard.admit(context, operation.resource, operation.method)
             context.client = caller.actor
-            if operation.scope not in caller.scopes:
+            if operation.scope not in caller.scopes and not caller.scopes.intersection(operation.other_scopes):
                 raise _lacks(operation.scope, headers)
             if caller.own is not None and not operation.customers:
                 raise errors.PermissionDenied("a client may not ask this in a customer's name")
@@ -186,6 +194,8 @@ class Pipeline:
             _limit_bytes(operation, settings),
             settings.upload_timeout_s if operation.takes_upload else settings.body_timeout_s,
         )
+        if operation.dialect is not None:
+            await operation.dialect.admit(call)
         if operation.takes_bytes:
             return call.body
         return reading.decode_json(call.body, operation.decoder)

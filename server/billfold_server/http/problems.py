@@ -33,6 +33,7 @@ _FAMILIES: Final[dict[type[errors.ProblemError], int]] = {
 
 _NARROWER: Final[dict[type[errors.ProblemError], int]] = {
     errors.MethodNotAllowed: 405,
+    errors.NotAcceptable: 406,
     errors.BodyTooSlow: 408,
     errors.HistoryDetached: 410,
     errors.TokenForgotten: 410,

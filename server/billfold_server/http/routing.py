@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
 
+    from billfold_server.http.answers import Answer
+    from billfold_server.http.context import RequestContext
     from billfold_server.http.services import Services
     from billfold_server.tenancy.context import Caller, TenantRef
     from billfold_server.tenancy.manifest import ApprovalKind, RequiredKind
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Audience",
     "Call",
+    "Dialect",
     "IdempotencyRef",
     "Link",
     "Need",
@@ -67,8 +70,8 @@ Method = Literal["GET", "POST", "PATCH", "PUT", "DELETE"]
 Audience = Literal["tenant", "platform", "tenant-public", "platform-public", "host"]
 """Where an operation lives: below a tenant, below the platform (each with a token or open), or at the host itself."""
 
-Surface = Literal["problem", "oauth", "page"]
-"""How refusals look: RFC 9457; RFC 6749, section 5.2; or a page for people."""
+Surface = Literal["problem", "oauth", "page", "open_banking"]
+"""How refusals look: RFC 9457; RFC 6749, section 5.2; a page for people; or as the UK's open banking has them."""
 
 Need = Literal["none", "optional", "required"]
 """Whether an operation takes an ``Idempotency-Key``."""
@@ -239,6 +242,25 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
         return Page(data=shown, next_cursor=self.cursors.encode(kind, key(shown[-1])) if more else None)
 
 
+class Dialect(typing.Protocol):
+    """What the interface of a standard asks of its operations beyond what all operations have."""
+
+    def enter(self, context: "RequestContext") -> None:
+        """See that the operation is offered, before anybody is asked who they are."""
+
+    def read(self, call: Call) -> None:
+        """Read the headers, once it is known who is asking and that they may."""
+
+    async def admit(self, call: Call) -> None:
+        """See to the body as it came, before anything is read out of it."""
+
+    async def finish(self, call: Call, answer: "Answer") -> "Answer":
+        """Return the answer as the interface has it."""
+
+    async def refuse(self, context: "RequestContext", error: ProblemError, services: "Services") -> "Answer":
+        """Return the answer that an error makes."""
+
+
 _PATH_PARAMETER: Final = re.compile(r"\{([a-z_]+)\}")
 _WITH_TOKEN: Final = ("tenant", "platform")
 
@@ -273,9 +295,13 @@ class Options(typing.TypedDict, total=False):
             Nothing else changes by that.
         approval: When a second person must agree first.
         personal: Whether its answer tells of people, so that it is sealed where it is kept to be repeated.
+        other_scopes: Any of these will do in place of the scope.
+        dialect: What the interface of a standard asks beyond that.
     """
 
     scope: str | None
+    other_scopes: Sequence[str]
+    dialect: Dialect | None
     resource: str
     customers: bool
     status: int
@@ -338,6 +364,8 @@ class Operation:
     hot: bool = False
     approval: NeedsApproval | None = None
     personal: bool = False
+    other_scopes: Sequence[str] = ()
+    dialect: Dialect | None = None
 
     def __post_init__(self) -> None:
         """Refuse a declaration that forgets something."""

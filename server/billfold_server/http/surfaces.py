@@ -10,8 +10,12 @@ from billfold.contract.oauth import OAuthError
 from billfold_server.http import problems
 from billfold_server.http.answers import Answer, on_the_wire, problem_answer
 from billfold_server.http.routing import Surface
+from billfold_server.open_banking.edge.errors import plain_refusal
 
-__all__ = ["oauth_answer", "refusal_on"]
+__all__ = ["OPEN_BANKING", "oauth_answer", "refusal_on", "surface_at"]
+
+OPEN_BANKING: Final = "/open-banking/v"
+"""What stands in every address of the interfaces of open banking, and in no other."""
 
 _OAUTH_CODES: Final = {429: "temporarily_unavailable", 500: "server_error", 503: "temporarily_unavailable"}
 
@@ -36,7 +40,13 @@ _BY_SURFACE: Final[dict[Surface, Callable[[errors.ProblemError, str], Answer]]] 
     "oauth": oauth_answer,
     # Where a page can't be shown; pages are for signing in, so refusals look as they do there.
     "page": oauth_answer,
+    "open_banking": plain_refusal,
 }
+
+
+def surface_at(path: str) -> Surface:
+    """Return how refusals look at an address where no operation was found, or before one is looked for."""
+    return "open_banking" if OPEN_BANKING in path else "problem"
 
 
 def refusal_on(surface: Surface, error: errors.ProblemError, request_id: str) -> Answer:

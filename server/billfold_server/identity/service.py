@@ -4,6 +4,8 @@ A realm is who issues and accepts tokens: each tenant is one, and the platform i
 alone: realms share neither keys nor issuer nor audience.
 """
 
+import time
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -30,6 +32,7 @@ from billfold_server.identity.clients.service import (
 from billfold_server.identity.clients.service import (
     find as find_client,
 )
+from billfold_server.identity.detached import DetachedRefused, read_detached
 from billfold_server.identity.grants.service import (
     Grant,
     find_grant,
@@ -45,6 +48,7 @@ from billfold_server.identity.tokens.binding import Addresses
 from billfold_server.identity.tokens.dpop import Keys, Nonces
 from billfold_server.identity.tokens.guard import Guard
 from billfold_server.identity.tokens.replay import Replay
+from billfold_server.identity.tokens.standings import STANDING_S
 from billfold_server.keys.service import Keyring
 from billfold_server.keys.service import Keys as TenantKeys
 from billfold_server.people import service as people
@@ -55,6 +59,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Client",
+    "DetachedRefused",
     "DetailsKind",
     "DetailsLine",
     "DetailsOwner",
@@ -70,6 +75,7 @@ __all__ = [
     "list_grants",
     "may_still",
     "open_grant",
+    "read_detached",
     "realm_of",
     "register_details",
     "revoke_grant",
@@ -139,6 +145,7 @@ class Identity:
         self._base_url = base_url
         self._production = production
         self._realms: Bounded[str, Realm] = Bounded(2_000)
+        self._clients: Bounded[tuple[str, UUID], tuple[float, Client | None]] = Bounded(2_000)
         self.token_ttl_s = token_ttl_s
         self.signing = Signing(database, keyring, keys, clock)
         self.lookups = Lookups(database)
@@ -183,3 +190,30 @@ class Identity:
             claims: What is said.
         """
         return await self.signing.sign(realm, claims, typ=type_, purpose="records")
+
+    async def sign_detached(self, realm: Realm, body: bytes, claims: Mapping[str, Any]) -> str:
+        """Return a detached signature of a message, which stays verifiable by the realm's JWKS for years.
+
+        Args:
+            realm: Whose key signs.
+            body: The message, to the byte.
+            claims: What the signature's header says beside algorithm and key, all of it critical.
+        """
+        return await self.signing.sign_detached(realm, body, claims)
+
+    async def client_of(self, tenant: TenantRef, client_id: UUID) -> Client | None:
+        """Return a client of a tenant that is let in, as it was at most a second ago. Not inside of a transaction.
+
+        Args:
+            tenant: The tenant.
+            client_id: The client.
+        """
+        realm = self.realm(tenant)
+        key = (realm.owner, client_id)
+        known = self._clients.get(key)
+        if known is None or time.monotonic() - known[0] >= STANDING_S:
+            read_at = time.monotonic()
+            found = await self.lookups.find(realm, client_id)
+            known = (read_at, None if found is None or found.client.state != "active" else found.client)
+            self._clients.put(key, known)
+        return known[1]

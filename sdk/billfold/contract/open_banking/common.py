@@ -87,7 +87,7 @@ Uri = Annotated[str, msgspec.Meta(extra_json_schema={"format": "uri"})]
 class Links(Closed, frozen=True, kw_only=True):
     """``Links`` of ``OBEventSubscriptionResponse1`` and others."""
 
-    self: Uri
+    self_: Uri
     first: Uri | UnsetType = UNSET
     prev: Uri | UnsetType = UNSET
     next: Uri | UnsetType = UNSET

@@ -244,7 +244,7 @@ class OBDomesticVRPConsentResponseData(Open, frozen=True, kw_only=True):
 class LinksVrp(Open, frozen=True, kw_only=True):
     """``Links`` of ``OBDomesticVRPConsentResponse`` and others."""
 
-    self: Uri
+    self_: Uri
     first: Uri | UnsetType = UNSET
     prev: Uri | UnsetType = UNSET
     next: Uri | UnsetType = UNSET

@@ -29,6 +29,7 @@ from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.identity import jose
 from billfold_server.identity.caching import Bounded, Once
+from billfold_server.identity.detached import sign_detached
 from billfold_server.identity.jose import SigningKey
 from billfold_server.identity.profiles import SigningAlgorithm
 from billfold_server.identity.realms import Realm
@@ -52,6 +53,9 @@ _USUAL: Final[SigningAlgorithm] = "ES256"
 """By what is signed where nobody asks for anything else: it is much quicker than RSA, and known everywhere."""
 
 Series = tuple[Purpose, SigningAlgorithm]
+
+_MESSAGES: Final[Series] = ("records", "PS256")
+"""Signs messages: those of a payment must be proven long after it."""
 
 
 class PublicKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,6 +153,21 @@ class Signing:
         series = (purpose, alg or _USUAL)
         row, key = await self._signer(realm, series)
         return jose.sign(claims, key, alg=series[1], kid=_kid(row), typ=typ)
+
+    async def sign_detached(self, realm: Realm, body: bytes, claims: Mapping[str, Any]) -> str:
+        """Return a detached signature of a message, which anybody can verify by the realm's JWKS for years.
+
+        Args:
+            realm: Whose key signs.
+            body: The message, to the byte.
+            claims: What the header says beside algorithm and key, all of it critical.
+
+        Raises:
+            errors.KeysUnavailable: As of ``sign``.
+        """
+        row, key = await self._signer(realm, _MESSAGES)
+        assert isinstance(key, RSAKey)
+        return sign_detached(body, key, kid=_kid(row), claims=claims)
 
     async def _signer(self, realm: Realm, series: Series) -> tuple[KeyRow, SigningKey]:
         keys = await self._keys(realm, series)
@@ -318,7 +337,7 @@ class Signing:
         key_id = ids.uuid7()
         kid = ids.encode(Prefix.SIGNING_KEY, key_id)
         # Primes are looked for elsewhere, so that nobody else waits for them.
-        key = await asyncio.to_thread(_GENERATE[algorithm])
+        key = await asyncio.to_thread(_of_messages if series == _MESSAGES else _GENERATE[algorithm])
         sealer = await self._keys_of_tenants.sealer(_owner(realm))
         row = KeyRow(
             id=key_id,
@@ -364,6 +383,13 @@ _GENERATE: Final[dict[SigningAlgorithm, Callable[[], SigningKey]]] = {
     "ES256": lambda: ECKey.generate_key("P-256"),
     "EdDSA": lambda: OKPKey.generate_key("Ed25519"),
 }
+
+
+def _of_messages() -> SigningKey:
+    """Make a key that signs each answer: one of 3072 bits would take twice the time, which is most of the answer's."""
+    return RSAKey.generate_key(2048)
+
+
 _IMPORT: Final[dict[SigningAlgorithm, Callable[[str], SigningKey]]] = {
     "PS256": RSAKey.import_key,
     "ES256": ECKey.import_key,

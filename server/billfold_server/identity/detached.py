@@ -1,0 +1,135 @@
+"""Detached signatures of messages (RFC 7515, appendix F), with critical claims in their header.
+
+As everywhere (``jose``), algorithm and key are chosen on this side, and a header that brings a key, says where to find
+one, or changes how the rest is read is refused. What this module doesn't know is what the claims mean.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwk import RSAKey
+from joserfc.registry import HeaderParameter
+
+from billfold_server.identity import jose
+
+__all__ = ["DetachedRefused", "Message", "read_detached", "sign_detached"]
+
+_FORM: Final = re.compile(r"([A-Za-z0-9_-]+)\.\.([A-Za-z0-9_-]+)")
+_LONGEST: Final = 8 * 1024
+_LONGEST_BODY: Final = 32 * 1024 * 1024
+_ALGORITHM: Final = "PS256"
+_HARMLESS: Final = frozenset({"alg", "kid", "typ", "cty", "crit", "x5t", "x5t#S256"})
+_HEADER: Final = msgspec.json.Decoder(dict[str, Any])
+
+
+class DetachedRefused(Exception):
+    """A signature isn't good.
+
+    Attributes:
+        fault: ``malformed``, ``claim_missing``, ``claim_invalid`` or ``invalid``.
+    """
+
+    def __init__(self, fault: str) -> None:
+        super().__init__(fault)
+        self.fault = fault
+
+
+class _Registry(jws.JWSRegistry):
+    """Reads headers with longer claims, and bodies of any size that a request may have."""
+
+    max_header_length = _LONGEST
+    max_payload_length = _LONGEST_BODY
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """A detached signature whose header was read, and nothing was verified.
+
+    Attributes:
+        text: The whole of it.
+        header: Its header.
+        registry: Knows the critical claims.
+    """
+
+    text: str
+    header: dict[str, Any]
+    registry: Any
+
+    def verify(self, body: bytes, jwks: Mapping[str, Any] | None) -> None:
+        """Refuse it unless the key that it names, among those that were registered, has signed the body.
+
+        Args:
+            body: The message, to the byte.
+            jwks: Its sender's public keys.
+
+        Raises:
+            DetachedRefused: It hasn't.
+        """
+        keys = [each for each in (jwks or {}).get("keys", ()) if each.get("kid") == self.header["kid"]]
+        if len(keys) != 1 or keys[0].get("use", "sig") != "sig" or jose.algorithm_of(keys[0]) != _ALGORITHM:
+            raise DetachedRefused("invalid")
+        try:
+            key = jose.remembered_key(keys[0])
+            jws.deserialize_compact(self.text, key, [_ALGORITHM], registry=self.registry, payload=body)
+        except (JoseError, ValueError):
+            raise DetachedRefused("invalid") from None
+
+
+def read_detached(text: str, *, critical: Sequence[str]) -> Message:
+    """Return what a detached signature says in its header, before anything is verified.
+
+    Args:
+        text: The signature.
+        critical: The claims that must be in its header, and in its ``crit``, which holds nothing else.
+
+    Raises:
+        DetachedRefused: It is no such text, or its header says more or less than it must.
+    """
+    match = _FORM.fullmatch(text) if len(text) <= _LONGEST else None
+    if match is None:
+        raise DetachedRefused("malformed")
+    try:
+        header = _HEADER.decode(base64.urlsafe_b64decode(match.group(1) + "=" * (-len(match.group(1)) % 4)))
+    except (binascii.Error, ValueError, RecursionError, msgspec.MsgspecError):
+        raise DetachedRefused("malformed") from None
+    if not header.keys() <= _HARMLESS | set(critical):
+        raise DetachedRefused("claim_invalid")
+    if not {"alg", "kid", "crit", *critical} <= header.keys():
+        raise DetachedRefused("claim_missing")
+    said = header["crit"]
+    if not isinstance(said, list) or len(said) != len(critical) or {*map(str, said)} != set(critical):
+        raise DetachedRefused("claim_invalid")
+    if header["alg"] != _ALGORITHM or not isinstance(header["kid"], str):
+        raise DetachedRefused("claim_invalid")
+    return Message(text=text, header=header, registry=_registry(critical))
+
+
+def sign_detached(body: bytes, key: RSAKey, *, kid: str, claims: Mapping[str, Any]) -> str:
+    """Return a detached signature of a body.
+
+    Args:
+        body: The message, to the byte.
+        key: The key that signs.
+        kid: Its id.
+        claims: What stands in the header beside that, all of it critical.
+    """
+    header = {"alg": _ALGORITHM, "kid": kid, "typ": "JOSE", "cty": "application/json", "crit": [*claims], **claims}
+    text = jws.serialize_compact(header, body, key, [_ALGORITHM], registry=_registry([*claims]))
+    return jws.detach_content(text)
+
+
+def _registry(critical: Sequence[str]) -> _Registry:
+    parameters = {name: HeaderParameter("A claim of the message", _ANYTHING) for name in critical}
+    return _Registry(header_registry=parameters, algorithms=[_ALGORITHM])
+
+
+def _anything(_value: Any) -> None:
+    """Leave what a claim may be to who knows it."""
+
+
+_ANYTHING: Final = _anything

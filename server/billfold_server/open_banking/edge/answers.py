@@ -1,0 +1,92 @@
+"""What stands around the data of an answer: ``Links`` and ``Meta``, and the dates of query parameters."""
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Annotated, Final
+from urllib.parse import urlencode
+
+from msgspec import UNSET, Meta
+
+from billfold.contract.open_banking import common
+from billfold_server.http.reading import validation_failed
+from billfold_server.http.routing import Call
+
+__all__ = ["QueryInstant", "address_of", "links_of", "meta_of", "read_instant"]
+
+QueryInstant = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+"""An instant in a query, to be read by ``read_instant``."""
+
+_INSTANT: Final = re.compile(
+    r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"(?:[Tt ](?P<time>[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?))?"
+    r"(?:[Zz]|[+ -][0-9]{2}:?[0-9]{2})?"
+)
+
+
+def address_of(call: Call, query: Mapping[str, str | None] | None = None, *, below: str = "") -> str:
+    """Return an absolute address: of the request, or of what lies below it.
+
+    Args:
+        call: The request.
+        query: Parameters; those that are None are left out.
+        below: What is added to the path, such as ``/con_…``.
+    """
+    text = urlencode({name: value for name, value in (query or {}).items() if value is not None})
+    return f"{call.base_url}{call.path}{below}{'?' if text else ''}{text}"
+
+
+def links_of(
+    call: Call,
+    *,
+    below: str = "",
+    query: Mapping[str, str | None] | None = None,
+    next_page: str | None = None,
+    first_page: bool = False,
+) -> common.Links:
+    """Return the links of an answer.
+
+    Args:
+        call: The request.
+        below: What is added to its path where it has made something: ``/con_…``.
+        query: The parameters that it had, but for the page.
+        next_page: The cursor of the next page, if there is one; a handler reads it as its parameter ``page``.
+        first_page: Whether to show the way back to the first page.
+    """
+    query = dict(query or {})
+    return common.Links(
+        self_=address_of(call, query, below=below),
+        next=UNSET if next_page is None else address_of(call, {**query, "page": next_page}),
+        first=address_of(call, query) if first_page else UNSET,
+    )
+
+
+def meta_of(
+    *, total_pages: int | None = 1, first_at: datetime | None = None, last_at: datetime | None = None
+) -> common.Meta:
+    """Return the facts about an answer; ``first_at`` and ``last_at`` say between which instants there is data."""
+    return common.Meta(
+        total_pages=UNSET if total_pages is None else total_pages,
+        first_available_date_time=UNSET if first_at is None else first_at,
+        last_available_date_time=UNSET if last_at is None else last_at,
+    )
+
+
+def read_instant(name: str, text: str | None) -> datetime | None:
+    """Return the instant that a query names; a time zone is passed over, and a date alone is its beginning.
+
+    Args:
+        name: The parameter, for the refusal.
+        text: What came, if it did.
+
+    Raises:
+        errors.ValidationFailed: It is no date of ISO 8601.
+    """
+    if text is None:
+        return None
+    match = _INSTANT.fullmatch(text)
+    if match is not None:
+        with suppress(ValueError):
+            return datetime.fromisoformat(f"{match['date']}T{match['time'] or '00:00'}").replace(tzinfo=UTC)
+    raise validation_failed(name, "is no date and time of ISO 8601")

@@ -1,0 +1,116 @@
+"""Headers of the interface: what requests may say in them, and what every answer has.
+
+Source: Open Banking Read/Write API Profile 4.0, request headers and response headers.
+"""
+
+import re
+import uuid
+from collections.abc import Mapping
+from typing import Final
+
+from billfold import errors
+from billfold_server.http.reading import validation_failed
+
+__all__ = [
+    "AUTH_DATE",
+    "IDEMPOTENCY_KEY",
+    "INTERACTION_ID",
+    "JSON_MEDIA",
+    "PAYLOAD_VERSION",
+    "check_accept",
+    "check_headers",
+    "interaction_id",
+    "payload_version",
+    "read_idempotency_key",
+]
+
+INTERACTION_ID: Final = "x-fapi-interaction-id"
+IDEMPOTENCY_KEY: Final = "x-idempotency-key"
+AUTH_DATE: Final = "x-fapi-auth-date"
+PAYLOAD_VERSION: Final = "payload-version"
+JSON_MEDIA: Final = "application/json; charset=utf-8"
+
+_UUID: Final = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}")
+_AUTH_DATE: Final = re.compile(
+    r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), [0-9]{2} (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [0-9]{4} "
+    r"[0-9]{2}:[0-9]{2}:[0-9]{2} (?:GMT|UTC)"
+)
+_ADDRESS: Final = re.compile(r"[0-9A-Fa-f:.]{2,45}")
+_KEY: Final = re.compile(r"(?!\s).*\S")
+_LONGEST_KEY: Final = 40
+_LONGEST_AGENT: Final = 1024
+_VERSION: Final = re.compile(r"([34])(?:\.[0-9]{1,3}){1,2}")
+_PRESENT: Final = "4"
+
+
+def interaction_id(headers: Mapping[str, str]) -> str:
+    """Return the id under which both sides know this exchange: the one that came, or a new one."""
+    given = headers.get(INTERACTION_ID)
+    # Whatever came is said again only if it is an id; else it could be made to say anything.
+    return given if given is not None and _UUID.fullmatch(given) else str(uuid.uuid4())
+
+
+def check_headers(headers: Mapping[str, str]) -> None:
+    """Refuse headers that aren't of their form.
+
+    Raises:
+        errors.ValidationFailed: One isn't.
+    """
+    for name, form in ((INTERACTION_ID, _UUID), (AUTH_DATE, _AUTH_DATE), ("x-fapi-customer-ip-address", _ADDRESS)):
+        given = headers.get(name)
+        if given is not None and not form.fullmatch(given):
+            raise validation_failed(name, "isn't of its documented form")
+    if len(headers.get("x-customer-user-agent", "")) > _LONGEST_AGENT:
+        raise validation_failed("x-customer-user-agent", f"has more than {_LONGEST_AGENT} characters")
+
+
+_RANGE: Final = re.compile(r"\s*([\w!#$&^.+*-]+/[\w!#$&^.+*-]+)\s*((?:;[^,]*)?)")
+_NONE: Final = re.compile(r";\s*q\s*=\s*0(?:\.0{0,3})?\s*(?:;|$)")
+_ACCEPTED: Final = frozenset({"application/json", "application/*", "*/*"})
+
+
+def check_accept(accept: str | None) -> None:
+    """Refuse a request that takes no JSON (RFC 9110, section 12.5.1).
+
+    Raises:
+        errors.NotAcceptable: It takes none.
+    """
+    if accept is None or accept in _ACCEPTED:
+        return
+    for each in accept.split(","):
+        match = _RANGE.fullmatch(each)
+        if match is not None and match.group(1).lower() in _ACCEPTED and not _NONE.search(match.group(2)):
+            charset = re.search(r"(?i);\s*charset\s*=\s*\"?([\w-]+)", match.group(2))
+            if charset is None or charset.group(1).lower() in {"utf-8", "utf8"}:
+                return
+    raise errors.NotAcceptable
+
+
+def read_idempotency_key(headers: Mapping[str, str]) -> str:
+    """Return the key under which a request may be sent again.
+
+    Raises:
+        errors.IdempotencyKeyMissing: There is none.
+        errors.ValidationFailed: It has more than 40 characters, or begins or ends with a space.
+    """
+    key = headers.get(IDEMPOTENCY_KEY)
+    if key is None:
+        raise errors.IdempotencyKeyMissing(f"{IDEMPOTENCY_KEY} is required", param=IDEMPOTENCY_KEY)
+    if len(key) > _LONGEST_KEY or not _KEY.fullmatch(key):
+        raise validation_failed(IDEMPOTENCY_KEY, f"must be 1 to {_LONGEST_KEY} characters without spaces around them")
+    return key
+
+
+def payload_version(headers: Mapping[str, str]) -> str:
+    """Return the major version, ``3`` or ``4``, by whose names the client wants to be answered.
+
+    Raises:
+        errors.ValidationFailed: It is no version that is known here.
+    """
+    given = headers.get(PAYLOAD_VERSION)
+    if given is None:
+        return _PRESENT
+    match = _VERSION.fullmatch(given)
+    if match is None:
+        raise validation_failed(PAYLOAD_VERSION, "names no version that is known here")
+    return match.group(1)

@@ -1,0 +1,107 @@
+"""Detached signatures of messages: the client's under requests, the bank's under answers.
+
+A compact JWS without its middle part (RFC 7515, appendix F) whose payload is the body to the byte, in base64url. There
+is no ``b64`` in its header: that was taken out of the standard. Three claims stand in the header and are critical.
+Algorithm and key are chosen on this side: PS256, and among the keys that the client has registered the one that ``kid``
+names.
+
+Source: Open Banking Read/Write API Profile 4.0, message signing.
+"""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from billfold import errors
+from billfold_server.http.routing import Call
+from billfold_server.identity.service import Client, DetachedRefused, read_detached
+
+if TYPE_CHECKING:
+    from billfold_server.http.services import Services
+    from billfold_server.tenancy.context import TenantRef
+
+__all__ = ["HEADER", "IAT", "ISS", "TAN", "check", "make"]
+
+HEADER: Final = "x-jws-signature"
+IAT: Final = "http://openbanking.org.uk/iat"
+ISS: Final = "http://openbanking.org.uk/iss"
+TAN: Final = "http://openbanking.org.uk/tan"
+CRITICAL: Final = (IAT, ISS, TAN)
+
+_DIRECTORY: Final = "openbanking.org.uk"
+_SKEW_S: Final = 10
+_LONGEST_S: Final = 24 * 3600
+_CONTENT: Final = frozenset({"json", "application/json", "application/json-patch+json", "json-patch+json"})
+
+
+async def check(call: Call) -> None:
+    """Refuse a request whose body its client hasn't signed.
+
+    Raises:
+        errors.MessageSignatureInvalid: Its ``fault`` says what is wrong.
+    """
+    text = call.headers.get(HEADER)
+    if text is None:
+        raise _refusal("missing")
+    try:
+        message = read_detached(text, critical=CRITICAL)
+    except DetachedRefused as refused:
+        raise _refusal(refused.fault) from None
+    client = await call.services.identity.client_of(call.tenant, call.caller.client_id)
+    if client is None:
+        raise _refusal("invalid")
+    check_claims(message.header, client, issuer=call.base_url, now=call.services.clock.now())
+    try:
+        message.verify(call.body, client.jwks)
+    except DetachedRefused as refused:
+        raise _refusal(refused.fault) from None
+
+
+def check_claims(header: dict[str, Any], client: Client, *, issuer: str, now: datetime) -> None:
+    """Refuse what a header claims, where it can't be true of this client and this moment.
+
+    Args:
+        header: The header, with the three claims in it.
+        client: Who has sent it.
+        issuer: The tenant's base URL, whose host may stand for the anchor of trust.
+        now: The real time.
+
+    Raises:
+        errors.MessageSignatureInvalid: A claim isn't true.
+    """
+    iat, iss, tan = (header.get(name) for name in CRITICAL)
+    if header.get("typ", "JOSE") != "JOSE" or header.get("cty", "json") not in _CONTENT:
+        raise _refusal("claim_invalid")
+    if not isinstance(iat, int | float) or isinstance(iat, bool):
+        raise _refusal("claim_invalid")
+    if not -_LONGEST_S <= iat - now.timestamp() <= _SKEW_S:
+        raise _refusal("claim_invalid")
+    # A directory's name is of the form <organisation>/<software statement>; without one, it is the client's id.
+    known = {client.client_id, client.software_id} - {None}
+    if not isinstance(iss, str) or iss.rpartition("/")[2] not in known:
+        raise _refusal("claim_invalid")
+    anchors = {_DIRECTORY, urlsplit(issuer).hostname, urlsplit(client.registered_by).hostname} - {None}
+    if not isinstance(tan, str) or tan.lower() not in anchors:
+        raise _refusal("claim_invalid")
+
+
+async def make(services: "Services", tenant: "TenantRef", body: bytes) -> str:
+    """Return the bank's signature of an answer, which its JWKS verifies for years.
+
+    Raises:
+        errors.KeysUnavailable: The key that signs can't be opened now.
+    """
+    identity = services.identity
+    realm = identity.realm(tenant)
+    claims = {
+        IAT: int(services.clock.now().timestamp()),
+        ISS: tenant.manifest.open_banking.financial_id or realm.issuer,
+        TAN: urlsplit(realm.issuer).hostname,
+    }
+    return await identity.sign_detached(realm, body, claims)
+
+
+def _refusal(fault: str) -> errors.MessageSignatureInvalid:
+    return errors.MessageSignatureInvalid(
+        f"the signature of the message is not good: {fault.replace('_', ' ')}", param=HEADER, fault=fault
+    )
