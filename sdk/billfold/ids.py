@@ -63,6 +63,7 @@ class Prefix(StrEnum):
     JOB = "job"
     JOURNAL_ENTRY = "jrn"
     PARTY = "par"
+    PAYMENT = "pay"
     REQUEST = "req"
     SCA_CHALLENGE = "sca"
     SESSION = "ses"

@@ -31,8 +31,10 @@ from billfold_server.audit import inventory as audit_inventory
 from billfold_server.audit import routes as audit_routes
 from billfold_server.audit import service as audit
 from billfold_server.audit import subjects as audit_subjects
+from billfold_server.connectors.service import Rails
 from billfold_server.consents import inventory as consents_inventory
 from billfold_server.consents import queries as consents_queries
+from billfold_server.consents import service as consents
 from billfold_server.consents import subjects as consents_subjects
 from billfold_server.consents import tasks as consents_tasks
 from billfold_server.db import inventory as db_inventory
@@ -90,6 +92,11 @@ from billfold_server.ledger.service import Engine
 from billfold_server.parties import inventory as parties_inventory
 from billfold_server.parties import routes as parties_routes
 from billfold_server.parties import subjects as parties_subjects
+from billfold_server.payments import inventory as payments_inventory
+from billfold_server.payments import routes as payments_routes
+from billfold_server.payments import service as payments
+from billfold_server.payments import subjects as payments_subjects
+from billfold_server.payments import tasks as payments_tasks
 from billfold_server.people import inventory as people_inventory
 from billfold_server.people import routes as people_routes
 from billfold_server.people import sca_queries
@@ -144,6 +151,7 @@ ROOMS: Final[tuple[Routes, ...]] = (
     wallets_routes.routes,
     ledger_routes.routes,
     reconciliation_routes.routes,
+    payments_routes.routes,
     vault_routes.routes,
     card_routes.routes,
     card_routes.page_routes,
@@ -179,6 +187,7 @@ INVENTORIES: Final[tuple[Inventory, ...]] = (
     wallets_inventory.INVENTORY,
     ledger_inventory.INVENTORY,
     reconciliation_inventory.INVENTORY,
+    payments_inventory.INVENTORY,
     vault_inventory.INVENTORY,
     identity_inventory.INVENTORY,
     approvals_inventory.INVENTORY,
@@ -198,6 +207,7 @@ SUBJECTS: Final[tuple[SubjectProvider, ...]] = (
     wallets_subjects.SUBJECTS,
     ledger_subjects.SUBJECTS,
     reconciliation_subjects.SUBJECTS,
+    payments_subjects.SUBJECTS,
     approvals_subjects.SUBJECTS,
     consents_subjects.SUBJECTS,
     audit_subjects.SUBJECTS,
@@ -274,7 +284,7 @@ def build_services(settings: Settings, *, clock: Clock | None = None) -> Service
             database,
             clock=clock,
             render_refusal=_render_refusal,
-            stores=(*ledger.STORES, *wallets.STORES, *reconciliation.STORES),
+            stores=(*ledger.STORES, *wallets.STORES, *reconciliation.STORES, *consents.STORES, *payments.STORES),
         ),
     )
     services.decryptor = _decryptor(services)
@@ -317,6 +327,7 @@ def _add_background(services: Services) -> None:
     privacy_tasks.register(kinds, SWEEPS, services.keys)
     decryptor_tasks.register(kinds, services.decryptor)
     vault_tasks.register(kinds, services)
+    payments_tasks.register(kinds, services)
     consents_tasks.register(kinds)
     rooms = (http_tasks, invariants_tasks, signing_tasks, people_tasks, privacy_tasks, decryptor_tasks, vault_tasks)
     schedules = [schedule for room in rooms for schedule in room.SCHEDULES]
@@ -327,6 +338,7 @@ def _add_background(services: Services) -> None:
         return [tenant for tenant in await services.registry.everyone() if tenant.state == TenantState.ACTIVE]
 
     services.rooms["jobs"] = runner
+    services.rooms[payments.ROOM] = Rails(services.settings)
     services.rooms[discovery_routes.SERVED] = frozenset(operation.path for operation in operations())
     services.rooms["people"] = People(services.keyring, revoke_grants)
     services.rooms["keeper"] = Keeper(services.keys, rotate_days=services.settings.key_rotation_days)
@@ -360,6 +372,7 @@ async def open_services(settings: Settings, *, clock: Clock | None = None) -> As
     finally:
         await services.engine.close()
         await services.decryptor.aclose()
+        await services.rooms[payments.ROOM].aclose()
         await services.keys.close()
         await services.database.close()
 
@@ -391,6 +404,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None) -> Litestar:
             services.metrics.report()
             await services.engine.close()
             await services.decryptor.aclose()
+            await services.rooms[payments.ROOM].aclose()
             await services.keys.close()
             await services.database.close()
 

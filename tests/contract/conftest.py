@@ -17,6 +17,7 @@ from billfold.contract.roles import StaffRole
 from billfold_server.identity.rules import TENANT_SCOPES
 from tests.contract.deviations import Deviating
 from tests.contract.documents import read_document
+from tests.contract.paying import pay
 from tests.contract.preparing import Approved, Preparing
 from tests.contract.seeds import Seeds, Tenants
 from tests.live import LiveServer, serve, settings_for
@@ -119,6 +120,7 @@ def seeds(live: LiveServer) -> Iterator[Seeds]:
     with live.client(TENANT) as maker:
         seeds = Seeds(maker)
         seeds.plant()
+        seeds.replace("pay", [pay(live, TENANT, seeds) for _ in range(2)])
         yield seeds
 
 

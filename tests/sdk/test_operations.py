@@ -74,6 +74,7 @@ OWN_WORDS = {
     "limit": 25,
     "manifest": {},
     "metadata": {},
+    "needs_attention": True,
     "mode": "atomic",
     "overdraft_limit_minor": 0,
     "postings": [debit("acc_1", ("1", "EUR"))],

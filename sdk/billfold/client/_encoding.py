@@ -134,4 +134,4 @@ def _plain(value: Any) -> Any:
 def _text(value: Any) -> str:
     if isinstance(value, datetime):
         return ensure_utc(value).isoformat().replace("+00:00", "Z")
-    return str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)

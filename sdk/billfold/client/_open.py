@@ -30,6 +30,7 @@ Decode = Callable[[bytes], Any]
 
 _MODULES: Final = (
     "parties",
+    "payments",
     "privacy",
     "wallets",
     "ledger",

@@ -15,6 +15,7 @@ from billfold.contract import (
     data_keys,
     ledger,
     parties,
+    payments,
     platform,
     privacy,
     statements,
@@ -176,6 +177,9 @@ GET_STATEMENT_ENTRY: Final = Operation("GET", "/v1/statement-entries/{statement_
 ASSIGN_STATEMENT_ENTRY: Final = Operation(
     "POST", "/v1/statement-entries/{statement_entry_id}/assign", statements.StatementEntry
 )
+
+LIST_PAYMENTS: Final = paged("/v1/payments", payments.Payment)
+GET_PAYMENT: Final = Operation("GET", "/v1/payments/{payment_id}", payments.Payment)
 
 CREATE_VAULT_TOKEN: Final = Operation("POST", "/v1/vault-tokens", tokens.VaultTokenCreated)
 CREATE_VAULT_TOKENS: Final = Operation("POST", "/v1/vault-tokens/bulk", tokens.VaultTokenVerdicts)

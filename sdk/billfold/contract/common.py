@@ -27,6 +27,7 @@ __all__ = [
     "Metadata",
     "Page",
     "PartyId",
+    "PaymentId",
     "Problem",
     "Reference",
     "Request",
@@ -128,6 +129,7 @@ FingerprintId = Annotated[str, _id(Prefix.FINGERPRINT, "a value that vault token
 HoldId = Annotated[str, _id(Prefix.HOLD, "a hold")]
 JournalEntryId = Annotated[str, _id(Prefix.JOURNAL_ENTRY, "a journal entry")]
 PartyId = Annotated[str, _id(Prefix.PARTY, "a party")]
+PaymentId = Annotated[str, _id(Prefix.PAYMENT, "a payment")]
 StatementEntryId = Annotated[str, _id(Prefix.STATEMENT_ENTRY, "a statement entry")]
 StatementImportId = Annotated[str, _id(Prefix.STATEMENT_IMPORT, "a statement import")]
 TopUpId = Annotated[str, _id(Prefix.TOP_UP, "a top-up")]

@@ -65,6 +65,7 @@ class AliasScheme(StrEnum):
     IBAN = "iban"
     REFERENCE = "reference"
     NAME = "name"
+    SORT_CODE_ACCOUNT_NUMBER = "sort_code_account_number"
 
 
 class CreateWallet(Request, frozen=True, kw_only=True):

@@ -21,7 +21,7 @@ platform and code which calls it over the network handle one tree::
 ``AuthorizationFailed``.
 """
 
-from billfold.errors import _messages, _open_banking, _recurring_payments, _vault_tokens
+from billfold.errors import _messages, _open_banking, _payments, _recurring_payments, _vault_tokens
 from billfold.errors._families import (
     ERRORS,
     AuthenticationFailed,
@@ -43,6 +43,7 @@ from billfold.errors._families import (
 )
 from billfold.errors._messages import *  # noqa: F403 - its names are all listed there
 from billfold.errors._open_banking import *  # noqa: F403 - its names are all listed there
+from billfold.errors._payments import *  # noqa: F403 - its names are all listed there
 from billfold.errors._recurring_payments import *  # noqa: F403 - its names are all listed there
 from billfold.errors._vault_tokens import *  # noqa: F403 - its names are all listed there
 
@@ -68,6 +69,7 @@ __all__ = [
 __all__ += _messages.__all__
 __all__ += _open_banking.__all__
 __all__ += _recurring_payments.__all__
+__all__ += _payments.__all__
 __all__ += _vault_tokens.__all__
 
 # The request.

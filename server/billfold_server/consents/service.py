@@ -26,6 +26,8 @@ from billfold_server.consents.rows import (
 )
 from billfold_server.consents.rules import By, ConsentKind, Event, Status
 from billfold_server.consents.sealing import digest, open_requests, prepare, seal_evidence
+from billfold_server.consents.standing import ConsentRow, at, check_usable, consumed, usable
+from billfold_server.consents.stores import STORES
 from billfold_server.consents.telling import EVENT_TYPES, step_of, tell
 from billfold_server.db.sets import Write
 from billfold_server.http.services import Services
@@ -35,9 +37,11 @@ from billfold_server.tenancy.context import SYSTEM, Caller, TenantRef
 from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = [
+    "STORES",
     "By",
     "Consent",
     "ConsentKind",
+    "ConsentRow",
     "Event",
     "Evidence",
     "NewConsent",
@@ -50,6 +54,7 @@ __all__ = [
     "authorise",
     "catch_up",
     "consume",
+    "consumed",
     "create",
     "digest",
     "end_all",
@@ -63,6 +68,7 @@ __all__ = [
     "revoke",
     "seal_evidence",
     "stands",
+    "usable",
     "use",
 ]
 
@@ -119,7 +125,7 @@ _TAKEN_OVER: Final = frozenset(NewConsent.__struct_fields__) & frozenset(Consent
 async def find(tx: TenantTx, consent_id: UUID) -> Consent | None:
     """Return a consent as it stands at this moment, whoever's it is, or None."""
     standing = await queries.find_standing(tx, consent_id, lock=False)
-    return None if standing is None else _at(standing.consent, standing.now)
+    return None if standing is None else at(standing.consent, standing.now)
 
 
 async def get(tx: TenantTx, consent_id: UUID, *, client_id: UUID) -> Consent:
@@ -184,23 +190,14 @@ async def use(
     assert standing is not None
     if standing.blocked:
         raise errors.ThirdPartyBlocked
-    consent = _at(consent, standing.now)
-    _check_usable(consent, kind, standing.now)
+    consent = at(consent, standing.now)
+    check_usable(consent, kind, standing.now)
     if permission is not None and not rules.allows(consent.permissions, permission):
         raise errors.ConsentLacksPermission(permission=permission)
     if wallet_id is not None and wallet_id not in consent.wallet_ids:
         raise errors.ConsentLacksAccount
     await queries.use(tx, consent.id, permission or kind, standing.now)
     return consent
-
-
-def _check_usable(consent: Consent, kind: ConsentKind, now: datetime) -> None:
-    if consent.kind != kind:
-        raise errors.ConsentNotUsable("the consent is for something else", consent_status=consent.status)
-    if consent.status != "AUTH":
-        raise errors.ConsentNotUsable(consent_status=consent.status)
-    if consent.reauthenticate_by is not None and now >= consent.reauthenticate_by:
-        raise errors.ReauthenticationRequired
 
 
 async def stands(tx: TenantTx, consent_id: UUID) -> bool:
@@ -211,7 +208,7 @@ async def stands(tx: TenantTx, consent_id: UUID) -> bool:
     standing = await queries.find_standing(tx, consent_id, lock=False)
     if standing is None or standing.blocked:
         return False
-    consent = _at(standing.consent, standing.now)
+    consent = at(standing.consent, standing.now)
     by = consent.reauthenticate_by
     return consent.status in _STANDS and (by is None or standing.now < by)
 
@@ -325,7 +322,7 @@ async def revoke(
     """
     now = now or await tenant_now(tx)
     consent = _existing(await queries.lock(tx, consent_id))
-    return await _step(tx, actor, _at(consent, now), "revoke", by=by, now=now, reason=reason)
+    return await _step(tx, actor, at(consent, now), "revoke", by=by, now=now, reason=reason)
 
 
 async def end_all(
@@ -406,11 +403,11 @@ async def list_for_staff(
     found = await queries.list_page(
         tx, before=before, client_id=client_id, party_id=party_id, kind=kind, status=status, limit=limit
     )
-    return [_at(each, now) for each in found]
+    return [at(each, now) for each in found]
 
 
 async def _lock_own(tx: TenantTx, consent_id: UUID, client_id: UUID, now: datetime) -> Consent:
-    return _at(_own(await queries.lock(tx, consent_id), client_id), now)
+    return at(_own(await queries.lock(tx, consent_id), client_id), now)
 
 
 def _existing(consent: Consent | None) -> Consent:
@@ -424,21 +421,6 @@ def _own(consent: Consent | None, client_id: UUID) -> Consent:
     if found.client_id != client_id:
         raise errors.ConsentOfAnother
     return found
-
-
-def _at(consent: Consent, now: datetime) -> Consent:
-    """Return a consent as it stands at an instant, also where the job that writes it down is still to come."""
-    event = rules.overdue(consent.status, ends_at=consent.ends_at, expires_at=consent.expires_at, now=now)
-    if event is None:
-        return consent
-    return msgspec.structs.replace(
-        consent,
-        status=rules.next_status(consent.kind, consent.status, event),
-        status_reason=rules.ENDED[event],
-        status_updated_at=consent.ends_at,
-        ended_at=consent.ends_at,
-        ended_by="system",
-    )
 
 
 def _end(

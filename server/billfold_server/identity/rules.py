@@ -32,6 +32,7 @@ TENANT_SCOPES: Final[dict[str, str]] = {
     "ledger:write": "Open accounts, post and reverse journal entries",
     "parties:read": "Read people and companies",
     "parties:write": "Create and change people and companies",
+    "payments:read": "Read payments that third parties have ordered",
     "privacy:read": "Read where personal data lies",
     "privacy:write": "Read all that is known of a person, and forget them",
     "statements:read": "Read imported bank statements",

@@ -201,6 +201,45 @@ INVARIANTS: Final[dict[str, str]] = {
         WHERE coalesce(-p.total, 0) <> coalesce(e.total, 0) AND NOT EXISTS (SELECT FROM ledger_checkpoints)
         ORDER BY 1 LIMIT 100
     """,
+    "clearing_equals_payments_under_way": """
+        SELECT coalesce(p.currency, a.currency) AS object,
+            'the clearing account holds ' || coalesce(-a.posted_minor, 0)::text || ', but payments under way make '
+                || coalesce(p.total, 0)::text AS fact
+        FROM (
+            SELECT p.currency, sum(p.amount_minor - coalesce(r.reversed_minor, 0)) AS total
+            FROM payments AS p LEFT JOIN reversals AS r ON r.journal_entry_id = p.journal_entry_id
+            WHERE p.money = 'under_way' GROUP BY p.currency) AS p
+        FULL JOIN (
+            SELECT currency, posted_minor FROM accounts WHERE code = 'payments_clearing') AS a
+            ON a.currency = p.currency
+        WHERE coalesce(-a.posted_minor, 0) <> coalesce(p.total, 0)
+        ORDER BY 1 LIMIT 100
+    """,
+    "payments_have_their_entries": f"""
+        SELECT p.id::text AS object, 'one of its journal entries is missing, or moves another amount' AS fact
+        FROM payments AS p
+        LEFT JOIN journal_entries AS j ON j.id = p.journal_entry_id
+        LEFT JOIN journal_entries AS c ON c.id = p.closing_entry_id
+        LEFT JOIN (
+            SELECT entry_id, sum(amount_minor) FILTER (WHERE amount_minor > 0) AS total
+            FROM postings GROUP BY entry_id) AS s ON s.entry_id = p.journal_entry_id
+        WHERE (p.journal_entry_id > {_DETACHED} AND (j.id IS NULL OR s.total IS DISTINCT FROM p.amount_minor))
+            OR (p.closing_entry_id > {_DETACHED} AND c.id IS NULL)
+            OR (p.money = 'returned' AND c.id IS NOT NULL AND j.id IS NOT NULL AND c.reverses IS NOT NULL
+                AND c.reverses <> p.journal_entry_id)
+        ORDER BY p.id LIMIT 100
+    """,  # noqa: S608
+    "payments_have_their_steps": """
+        SELECT p.id::text AS object,
+            'counts ' || p.steps::text || ' steps up to ' || p.status || ', but ' || coalesce(s.steps, 0)::text
+                || ' lead to ' || coalesce(s.status, 'nothing') AS fact
+        FROM payments AS p
+        LEFT JOIN (
+            SELECT payment_id, count(*) AS steps, (array_agg(status ORDER BY number DESC))[1] AS status
+            FROM payment_steps GROUP BY payment_id) AS s ON s.payment_id = p.id
+        WHERE p.steps IS DISTINCT FROM s.steps OR p.status IS DISTINCT FROM s.status
+        ORDER BY p.id LIMIT 100
+    """,
     "bank_accounts_equal_postings": """
         SELECT b.bank_account || ' ' || b.currency AS object,
             'opened with ' || coalesce(b.first_opening_minor, 0)::text || ' and breaks of ' || b.break_minor::text

@@ -81,6 +81,18 @@ BESIDE: Final = {
             "journal_entry_id, assigning_journal_entry_id, effective_at, booked_ahead, created_at"
         ),
     ),
+    "payments": (
+        "id",
+        (
+            "id, kind, consent_id, client_id, party_id, wallet_id, to_wallet_id, rail, rail_reference, amount_minor, "
+            "currency, status, reason, needs, money, journal_entry_id, closing_entry_id, steps, turn, silences, "
+            "notices, created_at, updated_at"
+        ),
+    ),
+    "payment_steps": (
+        "payment_id, number",
+        "payment_id, number, notice_id, word, effect, status, reason, said_at, recorded_at",
+    ),
 }
 """Tables of other rooms that go with the ledger, by name: their key, and their columns."""
 

@@ -13,7 +13,16 @@ from billfold.contract.roles import StaffRole
 __all__ = ["CUSTOMER_SCOPES", "ROLES", "allowed_scopes"]
 
 _SEES_CUSTOMERS: Final = frozenset(
-    {"parties:read", "wallets:read", "transfers:read", "holds:read", "statements:read", "tenant:read", "tokens:read"}
+    {
+        "parties:read",
+        "wallets:read",
+        "transfers:read",
+        "holds:read",
+        "payments:read",
+        "statements:read",
+        "tenant:read",
+        "tokens:read",
+    }
 )
 
 ROLES: Final[dict[StaffRole, frozenset[str]]] = {

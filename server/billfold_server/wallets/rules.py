@@ -1,5 +1,6 @@
 """What is allowed with wallets: their states, their aliases and the tenant's limits. Pure."""
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from typing import Final
@@ -47,11 +48,13 @@ def next_status(status: WalletStatus, step: str, wallet_id: str) -> WalletStatus
 def normalise_alias(scheme: AliasScheme, value: str) -> str:
     """Bring an alias's value into the form in which it is stored and compared.
 
-    An IBAN is upper case without blanks. A reference or a name is case-folded, with compatible characters made equal
-    (NFKC) and each run of white space made one blank.
+    An IBAN is upper case without blanks, and a British account is its digits alone. A reference or a name is
+    case-folded, with compatible characters made equal (NFKC) and each run of white space made one blank.
     """
     if scheme is AliasScheme.IBAN:
         return "".join(value.split()).upper()
+    if scheme is AliasScheme.SORT_CODE_ACCOUNT_NUMBER:
+        return "".join(value.replace("-", " ").split())
     return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", value).casefold()).split())
 
 
@@ -59,12 +62,16 @@ def new_alias(scheme: AliasScheme, value: str) -> str:
     """Return the normal form of an alias that is about to be given.
 
     Raises:
-        AliasInvalid: An IBAN's country or check digits are wrong (ISO 13616), or nothing remains of the value, or its
-            compatible characters grow to more than PostgreSQL can keep in an index.
+        AliasInvalid: An IBAN's country or check digits are wrong (ISO 13616), a British account isn't 14 digits, or
+            nothing remains of the value, or its compatible characters grow to more than PostgreSQL can keep in an
+            index.
     """
     normal = normalise_alias(scheme, value)
     if scheme is AliasScheme.IBAN and not iban.is_valid(normal):
         detail = "The value isn't an IBAN with right check digits."
+        raise errors.AliasInvalid(detail, param="value")
+    if scheme is AliasScheme.SORT_CODE_ACCOUNT_NUMBER and re.fullmatch("[0-9]{14}", normal) is None:
+        detail = "The value isn't a sort code of six digits and an account number of eight."
         raise errors.AliasInvalid(detail, param="value")
     if not normal:
         detail = "The value is empty."

@@ -16,7 +16,7 @@ from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.wallets import kinds, queries
 from billfold_server.wallets.kinds import Movement, cash_account, move, wallet_account
 from billfold_server.wallets.rows import AliasKey, AliasRow, TransferRow, WalletRow
-from billfold_server.wallets.rules import normalise_alias
+from billfold_server.wallets.rules import check_limit, new_alias, normalise_alias
 from billfold_server.wallets.stores import STORES
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "TransferRow",
     "WalletRow",
     "cash_account",
+    "check_limit",
     "find_alias",
     "find_alias_owners",
     "get_transfer",
@@ -34,6 +35,7 @@ __all__ = [
     "list_wallets",
     "list_wallets_of",
     "move",
+    "new_alias",
     "normalise_alias",
     "standing_of",
     "transfer_many",

@@ -30,7 +30,7 @@ LASTS: Final = timedelta(hours=1)
 
 TABLE: Final = (
     f"""
-    CREATE TABLE payments (
+    CREATE TABLE orders_paid (
         id uuid PRIMARY KEY,
         status text NOT NULL CHECK (status IN ('created', 'authorised', 'captured', 'cancelled', 'refunded')),
         payer_id uuid NOT NULL,
@@ -41,7 +41,7 @@ TABLE: Final = (
         CHECK (refunded_minor = 0 OR status IN ('captured', 'refunded'))
     )
     """,
-    "GRANT SELECT, INSERT, UPDATE ON payments TO {runtime}",
+    "GRANT SELECT, INSERT, UPDATE ON orders_paid TO {runtime}",
 )
 
 STEPS: Final = {
@@ -195,7 +195,7 @@ KINDS: Final = {
 
 
 _WRITE: Final = """
-    INSERT INTO payments AS p (id, status, payer_id, payee_id, amount_minor, refunded_minor, updated_at)
+    INSERT INTO orders_paid AS p (id, status, payer_id, payee_id, amount_minor, refunded_minor, updated_at)
     SELECT n.id, n.status, n.payer_id, n.payee_id, n.amount_minor, n.refunded_minor, n.updated_at
     FROM unnest(
         $1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::bigint[], $6::bigint[], $7::timestamptz[]
@@ -214,7 +214,7 @@ class _Payments:
         rows = await tx.fetch(
             """
             SELECT p.id, p.status, p.payer_id, p.payee_id, p.amount_minor, p.refunded_minor, p.updated_at
-            FROM payments AS p WHERE p.id = ANY($1::uuid[])
+            FROM orders_paid AS p WHERE p.id = ANY($1::uuid[])
             """,
             list(keys),
         )

@@ -134,6 +134,7 @@ NO_BOOKS = {
     "jobs",
     "migration",
     "outbox_events",
+    "payment_texts",
     "publisher_cursors",
     "pushed_requests",
     "recovery_codes",

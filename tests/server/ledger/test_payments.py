@@ -87,7 +87,7 @@ class Till:
         async with bench.database.tx(bench.tenant) as tx:
             accounts = await list_wallet_accounts(tx, self.wallets)
             chart = await bench.chart(tx)
-            rows = await tx.fetch("SELECT id, status, refunded_minor, amount_minor FROM payments")
+            rows = await tx.fetch("SELECT id, status, refunded_minor, amount_minor FROM orders_paid")
             events = await tx.fetch("SELECT object_id, type FROM outbox_events WHERE type LIKE 'payment.%'")
             audit = await tx.fetch("SELECT object_id, action FROM audit_records WHERE action LIKE 'payment.%'")
             jobs = await tx.fetch("SELECT dedup_key FROM jobs WHERE kind = 'payment.expire'")

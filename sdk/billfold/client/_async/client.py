@@ -17,6 +17,7 @@ from billfold.client._async.data_keys import AsyncDataKeys
 from billfold.client._async.holds import AsyncHolds
 from billfold.client._async.ledger import AsyncAccounts, AsyncJournalEntries, AsyncLedger
 from billfold.client._async.parties import AsyncParties
+from billfold.client._async.payments import AsyncPayments
 from billfold.client._async.platform import AsyncPlatformAuditRecords, AsyncTenants
 from billfold.client._async.privacy import AsyncPrivacy
 from billfold.client._async.session import AsyncSession
@@ -206,6 +207,7 @@ class AsyncBillfold(_AsyncClient):
         accounts: The chart of accounts.
         journal_entries: The ledger's entries.
         ledger: The ledger as a whole: its signed head.
+        payments: Payments that licensed third parties have ordered.
         statements: Imports of bank statements.
         statement_entries: Their entries.
         tenant: Whom the client talks to.
@@ -235,6 +237,7 @@ class AsyncBillfold(_AsyncClient):
         self.accounts = AsyncAccounts(session)
         self.journal_entries = AsyncJournalEntries(session)
         self.ledger = AsyncLedger(session)
+        self.payments = AsyncPayments(session)
         self.statements = AsyncStatements(session)
         self.statement_entries = AsyncStatementEntries(session)
         self.tenant = AsyncTenant(session)

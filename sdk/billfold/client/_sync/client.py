@@ -22,6 +22,7 @@ from billfold.client._sync.data_keys import DataKeys
 from billfold.client._sync.holds import Holds
 from billfold.client._sync.ledger import Accounts, JournalEntries, Ledger
 from billfold.client._sync.parties import Parties
+from billfold.client._sync.payments import Payments
 from billfold.client._sync.platform import PlatformAuditRecords, Tenants
 from billfold.client._sync.privacy import Privacy
 from billfold.client._sync.session import Session
@@ -208,6 +209,7 @@ class Billfold(_Client):
         accounts: The chart of accounts.
         journal_entries: The ledger's entries.
         ledger: The ledger as a whole: its signed head.
+        payments: Payments that licensed third parties have ordered.
         statements: Imports of bank statements.
         statement_entries: Their entries.
         tenant: Whom the client talks to.
@@ -237,6 +239,7 @@ class Billfold(_Client):
         self.accounts = Accounts(session)
         self.journal_entries = JournalEntries(session)
         self.ledger = Ledger(session)
+        self.payments = Payments(session)
         self.statements = Statements(session)
         self.statement_entries = StatementEntries(session)
         self.tenant = Tenant(session)

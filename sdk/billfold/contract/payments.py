@@ -1,0 +1,105 @@
+"""Payments: money that a third party orders to move out of a wallet, to another wallet or by a bank's rail."""
+
+from enum import StrEnum
+
+from billfold.contract.common import ClientId, Instant, JournalEntryId, PaymentId, Response, WalletId
+from billfold.money import Money
+
+__all__ = ["Payment", "PaymentBreak", "PaymentStatus", "PaymentStep"]
+
+
+class PaymentStatus(StrEnum):
+    """Where a payment stands (ISO 20022, external code set of payment transaction statuses)."""
+
+    RECEIVED = "RCVD"
+    PENDING = "PDNG"
+    VALIDATED = "ACTC"
+    APPROVED = "ACCP"
+    IN_PROCESS = "ACSP"
+    ACCEPTED_WITH_CHANGE = "ACWC"
+    SETTLED = "ACSC"
+    CREDITED = "ACCC"
+    REJECTED = "RJCT"
+    CANCELLED = "CANC"
+    BLOCKED = "BLCK"
+
+
+class PaymentBreak(StrEnum):
+    """Why a payment needs somebody to look at it: what is known of it doesn't tell what has become of its money."""
+
+    SILENCE = "silence"
+    CONTRADICTION = "contradiction"
+    NOT_RETURNED = "not_returned"
+    REVERSED_BY_HAND = "reversed_by_hand"
+    BLOCKED = "blocked"
+
+
+class PaymentStep(Response, frozen=True, kw_only=True):
+    """Something that was heard of a payment, or done with it.
+
+    Attributes:
+        number: Its place, from 1.
+        word: What was said or done, such as ``settle``.
+        effect: Whether the payment moved on by it (``moves``), or it said nothing new, came late, or contradicts what
+            was said before; then no money moved.
+        status: Where the payment stands since then.
+        reason: The code that was given with it, mostly of ISO 20022.
+        happened_at: When, on the tenant's clock.
+    """
+
+    number: int
+    word: str
+    effect: str
+    status: PaymentStatus
+    reason: str | None
+    happened_at: Instant
+
+
+class Payment(Response, frozen=True, kw_only=True):
+    """A payment.
+
+    Attributes:
+        id: Its id.
+        kind: Of which kind the consent is under which it was ordered.
+        status: Where it stands.
+        status_reason: The code by which a rail has said why.
+        needs_attention: Why somebody must look at it.
+        consent_id: Under which consent it was ordered.
+        client_id: Which third party has ordered it.
+        wallet_id: Out of which wallet.
+        to_wallet_id: To which wallet, where it stays here.
+        rail: By which rail it leaves, where it does.
+        rail_reference: What the rail calls it.
+        amount: How much.
+        creditor_name: To whom, as the order says; absent where the payer was forgotten.
+        creditor_account: To which account, in words of the order's own scheme.
+        reference: What the payer has written to the payee.
+        end_to_end_id: The third party's own name for it.
+        journal_entry_id: What moved the money out of the wallet.
+        closing_journal_entry_id: What settled it, or brought the money back.
+        steps: What has been heard and done, in order.
+        created_at: When it was ordered.
+        updated_at: When its status changed last.
+    """
+
+    id: PaymentId
+    kind: str
+    status: PaymentStatus
+    status_reason: str | None
+    needs_attention: PaymentBreak | None
+    consent_id: str
+    client_id: ClientId
+    wallet_id: WalletId
+    to_wallet_id: WalletId | None
+    rail: str | None
+    rail_reference: str | None
+    amount: Money
+    creditor_name: str | None
+    creditor_account: str | None
+    reference: str | None
+    end_to_end_id: str | None
+    journal_entry_id: JournalEntryId
+    closing_journal_entry_id: JournalEntryId | None
+    steps: list[PaymentStep]
+    created_at: Instant
+    updated_at: Instant

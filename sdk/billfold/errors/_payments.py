@@ -1,0 +1,41 @@
+"""What is refused of payments."""
+
+from billfold.errors._families import Conflict, Unavailable, Unprocessable
+
+__all__ = [
+    "CreditorUnknown",
+    "CreditorUnsupported",
+    "PaymentDiffersFromConsent",
+    "RailMissing",
+    "RailUnavailable",
+]
+
+
+class PaymentDiffersFromConsent(Unprocessable):
+    """The payment says something else than the consent that was given for it."""
+
+    code, title = "payment_differs_from_consent", "The payment differs from its consent"
+
+
+class CreditorUnknown(Unprocessable):
+    """The payment names a wallet as its creditor, and there is no such wallet."""
+
+    code, title = "creditor_unknown", "The creditor's account is not known"
+
+
+class CreditorUnsupported(Unprocessable):
+    """The creditor's account is named by a scheme by which no payment can be sent, or its number can't be right."""
+
+    code, title = "creditor_unsupported", "The creditor's account can't be paid"
+
+
+class RailMissing(Conflict):
+    """The money would have to leave, and this tenant has no rail by which it could."""
+
+    code, title = "rail_missing", "No payment can leave this tenant"
+
+
+class RailUnavailable(Unavailable):
+    """The rail doesn't answer now."""
+
+    code, title = "rail_unavailable", "The rail does not answer"

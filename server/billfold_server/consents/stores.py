@@ -1,0 +1,75 @@
+"""The SQL of consents on the engine's side: what a batch of commands loads, locked, and what it writes as sets."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, Final
+
+from billfold_server.consents.rows import COLUMNS, Step, read
+from billfold_server.consents.standing import ConsentRow
+from billfold_server.db.sets import Columns, Write
+from billfold_server.tenancy.transaction import TenantTx
+
+__all__ = ["STORES"]
+
+# In the order of their ids, as everybody locks them who locks more than one.
+_LOAD: Final = f"""
+SELECT {COLUMNS},
+    EXISTS (SELECT FROM blocked_third_parties AS b WHERE b.client_id = consents.client_id) AS blocked
+FROM consents WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE OF consents
+"""  # noqa: S608 - constants
+
+_CONSENTS: Final = Columns(
+    id="uuid",
+    status="text",
+    status_reason="text",
+    ended_by="text",
+    status_updated_at="timestamptz",
+    ended_at="timestamptz",
+    version="integer",
+)
+_UPDATE: Final = f"""
+UPDATE consents AS c SET {", ".join(f"{name} = {_CONSENTS.value[name]}" for name in list(_CONSENTS.value)[1:])}
+FROM {_CONSENTS.rows} WHERE c.id = n.id
+"""  # noqa: S608 - constants
+
+_STEPS: Final = Columns(
+    consent_id="uuid",
+    id="uuid",
+    event="text",
+    from_status="text",
+    to_status="text",
+    done_by="text",
+    actor="text",
+    reason="text",
+    request_id="text",
+    happened_at="timestamptz",
+    last_at="timestamptz",
+    times="bigint",
+)
+_INSERT_STEPS: Final = f"INSERT INTO consent_history ({_STEPS.names}) SELECT {_STEPS.values} FROM {_STEPS.rows}"  # noqa: S608 - constants
+
+
+class _Consents:
+    # Customers end them by transactions of their own, so what was read before says nothing of now.
+    row_type = ConsentRow
+    cached = False
+
+    async def load(self, tx: TenantTx, keys: Sequence[Hashable]) -> dict[Any, Any]:
+        """Return consents by id, and keep others from changing them until the batch has ended."""
+        rows = await tx.fetch(_LOAD, list(keys))
+        return {row["id"]: ConsentRow(consent=read(row), blocked=row["blocked"]) for row in rows}
+
+    def writes(self, rows: Sequence[ConsentRow], _before: Mapping[Hashable, ConsentRow | None]) -> list[Write]:
+        """Set what may change of consents by commands, and add to their history."""
+        consents = [row.consent for row in rows]
+        columns: list[list[Any]] = [[getattr(each, name) for each in consents] for name in _CONSENTS.value]
+        writes = [Write(_UPDATE, _CONSENTS.arguments(*columns))]
+        steps = [(row.consent.id, row.step) for row in rows if row.step is not None]
+        if steps:
+            columns = [[consent_id for consent_id, _ in steps]]
+            columns += [[getattr(step, name) for _, step in steps] for name in Step.__struct_fields__]
+            writes.append(Write(_INSERT_STEPS, _STEPS.arguments(*columns)))
+        return writes
+
+
+STORES: Final = (_Consents(),)
+"""Consents, as the engine loads and writes them."""

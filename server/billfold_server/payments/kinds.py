@@ -1,0 +1,454 @@
+"""The commands of the payments room: ordering a payment, and hearing what a rail says of it. All pure.
+
+Money moves here and nowhere else. Inside it goes from wallet to wallet at once. What leaves goes to a clearing account
+first, and stays there for as long as nobody knows: a word of the rail takes it on or brings it back, once.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from billfold import errors, ids
+from billfold.contract.ledger import AccountType
+from billfold.contract.payments import PaymentBreak, PaymentStatus
+from billfold.ids import Prefix
+from billfold.money import Money
+from billfold_server.connectors.service import Notice, Report
+from billfold_server.consents.service import Consent, ConsentKind, ConsentRow, usable
+from billfold_server.ledger.service import (
+    AccountRow,
+    Books,
+    CodeKey,
+    Draft,
+    EntryRow,
+    Keys,
+    Kind,
+    Line,
+    Reply,
+    ReversalRow,
+    Row,
+    WalletKey,
+    entry_keys,
+    reverse,
+)
+from billfold_server.payments import rules
+from billfold_server.payments.rows import PaymentRow, StepRow, TextsRow
+from billfold_server.wallets.service import AliasKey, AliasRow, Movement, WalletRow, check_limit, move, wallet_account
+
+__all__ = [
+    "ASK_JOB",
+    "CLEARING",
+    "HEAR",
+    "SUSPENSE",
+    "Check",
+    "Heard",
+    "Initiated",
+    "MoreKeys",
+    "Order",
+    "initiation",
+]
+
+_OK, _CREATED = 200, 201
+ASK_JOB: Final = "payments.ask"
+"""A turn at the rail: giving it the order, or asking what has become of it."""
+
+CLEARING: Final = "payments_clearing"
+"""The code of the accounts with the money of payments under way."""
+SUSPENSE: Final = "payments_suspense"
+"""Where money waits that came back and can't be given back, or that a rail has blocked."""
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """An order for a payment.
+
+    Attributes:
+        payment_id: What its id will be.
+        consent_id: Under which consent.
+        digest: Keyed digest of what the order must repeat of its consent.
+        amount: How much.
+        creditor: The wallet that it names, or the alias by which it may be a wallet's; None where it can't be.
+        rail: By which rail it leaves where it isn't a wallet's; None where it can't leave.
+        sealed_texts: Its ``Texts``.
+        description: What the journal says of it.
+        facts: What the check of this kind of consent needs beside that.
+    """
+
+    payment_id: UUID
+    consent_id: UUID
+    digest: bytes
+    amount: Money
+    creditor: UUID | AliasKey | None
+    rail: str | None
+    sealed_texts: bytes
+    description: str | None = None
+    facts: Any = None
+
+
+class Initiated(msgspec.Struct, frozen=True, kw_only=True):
+    """What ordering a payment answers: which one it is. Where it stands is read when it is asked."""
+
+    payment_id: str
+
+
+class PaymentMoved(msgspec.Struct, frozen=True, kw_only=True):
+    """What the event of a payment tells."""
+
+    id: str
+    kind: str
+    consent_id: str
+    client_id: str
+    wallet_id: str
+    status: PaymentStatus
+    status_reason: str | None
+    needs_attention: PaymentBreak | None
+    amount: Money
+    updated_at: datetime
+
+
+Check = Callable[[Draft, Consent, Order], Sequence[Row]]
+"""Decides whether a consent of one kind allows an order now, and returns the rows that change by it: the consent's own,
+where it is used up, and what its kind counts. Pure; it raises the ``ProblemError`` that refuses the order.
+
+That the consent stands, is of this kind, is the caller's and is about the wallet, is looked at before.
+"""
+
+MoreKeys = Callable[[Books, Order], Keys]
+"""Names further rows that a check needs."""
+
+
+# Ordering.
+
+
+def initiation(kind: ConsentKind, check: Check, more_keys: MoreKeys = lambda _books, _order: {}) -> Kind[Order]:
+    """Return the command that orders a payment under one kind of consent.
+
+    Args:
+        kind: The kind.
+        check: Decides whether the consent allows it.
+        more_keys: Names what the check needs beside the consent, the wallets and their accounts.
+    """
+
+    def keys(books: Books, order: Order) -> Keys:
+        wanted = dict(_order_keys(books, order))
+        for row_type, further in more_keys(books, order).items():
+            wanted[row_type] = [*wanted.get(row_type, ()), *further]
+        return wanted
+
+    def decide(draft: Draft, order: Order) -> Reply:
+        consent = usable(draft.find(ConsentRow, order.consent_id), kind, draft.caller, draft.now)
+        for row in check(draft, consent, order):
+            draft.put(row)
+        payment = _begin(draft, consent, order)
+        draft.put(TextsRow(payment.id, order.sealed_texts))
+        return Reply(_CREATED, Initiated(payment_id=payment.wire_id))
+
+    return Kind(f"payment.{kind}", keys, decide)
+
+
+def _order_keys(books: Books, order: Order) -> dict[type, Sequence[Hashable]]:
+    currency = order.amount.currency
+    wanted: dict[type, Sequence[Hashable]] = {ConsentRow: [order.consent_id]}
+    found: ConsentRow | None = books.rows.get(ConsentRow, {}).get(order.consent_id)
+    wallets: list[UUID] = [] if found is None else list(found.consent.wallet_ids[:1])
+    if isinstance(order.creditor, AliasKey):
+        wanted[AliasRow] = [order.creditor]
+        alias: AliasRow | None = books.rows.get(AliasRow, {}).get(order.creditor)
+        wallets += [] if alias is None else [alias.wallet_id]
+    elif order.creditor is not None:
+        wallets.append(order.creditor)
+    accounts: list[Hashable] = [WalletKey(wallet, currency) for wallet in wallets]
+    if not isinstance(order.creditor, UUID):
+        accounts.append(CodeKey(CLEARING, currency))
+    return {**wanted, WalletRow: wallets, AccountRow: accounts}
+
+
+def _creditor(draft: Draft, order: Order) -> UUID | None:
+    """Return the wallet to which an order goes, or None where it leaves."""
+    if isinstance(order.creditor, UUID):
+        if draft.find(WalletRow, order.creditor) is None:
+            raise errors.CreditorUnknown
+        return order.creditor
+    if order.creditor is None:
+        return None
+    alias = draft.find(AliasRow, order.creditor)
+    return None if alias is None or alias.deleted else alias.wallet_id
+
+
+def _begin(draft: Draft, consent: Consent, order: Order) -> PaymentRow:
+    """Move the money, and write down the payment as far as that brings it."""
+    to_wallet_id = _creditor(draft, order)
+    if to_wallet_id is None and order.rail is None:
+        raise errors.RailMissing
+    assert consent.party_id is not None, "it is authorised"
+    wallet_id = consent.wallet_ids[0]
+    entry_id = (
+        _move_inside(draft, order, wallet_id, to_wallet_id) if to_wallet_id else _set_aside(draft, order, wallet_id)
+    )
+    row = PaymentRow(
+        id=order.payment_id,
+        kind=consent.kind,
+        consent_id=consent.id,
+        client_id=consent.client_id,
+        party_id=consent.party_id,
+        wallet_id=wallet_id,
+        to_wallet_id=to_wallet_id,
+        rail=None if to_wallet_id else order.rail,
+        amount_minor=order.amount.amount_minor,
+        currency=order.amount.currency,
+        status=PaymentStatus.RECEIVED,
+        money="inside" if to_wallet_id else rules.UNDER_WAY,
+        journal_entry_id=entry_id,
+        created_at=draft.now,
+        updated_at=draft.now,
+    )
+    row = _step(draft, row, "receive", "moves")
+    words: tuple[rules.Event, ...] = ("validate", "approve")
+    for word in (*words, "settle", "credit") if to_wallet_id else words:
+        row = _step(draft, msgspec.structs.replace(row, status=rules.next_status(row.status, word)), word, "moves")
+    if row.rail is not None:
+        _ask(draft, row, draft.now)
+    return _tell(draft, row, "payment.created")
+
+
+def _move_inside(draft: Draft, order: Order, wallet_id: UUID, to_wallet_id: UUID) -> UUID:
+    movement = Movement(
+        kind="transfer",
+        from_wallet_id=wallet_id,
+        to_wallet_id=to_wallet_id,
+        cash=None,
+        amount=order.amount,
+        description=order.description,
+        effective_at=None,
+        metadata={},
+    )
+    return move(draft, movement).id
+
+
+def _set_aside(draft: Draft, order: Order, wallet_id: UUID) -> UUID:
+    """Take the money out of the wallet, to where it waits for the rail's word."""
+    amount = order.amount
+    limits = draft.manifest.limits.transfer_max_minor
+    check_limit("transfer_max_minor", limits, amount.amount_minor, amount.currency)
+    account = wallet_account(draft, wallet_id, amount.currency)
+    clearing = _own_account(draft, CLEARING, amount.currency, "Payments under way")
+    lines = [
+        Line(account.id, amount.amount_minor, amount.currency),
+        Line(clearing.id, -amount.amount_minor, amount.currency),
+    ]
+    return draft.post("payment", lines, description=order.description).id
+
+
+def _own_account(draft: Draft, code: str, currency: str, name: str) -> AccountRow:
+    """Return an account of this room's own, opened where there is none.
+
+    Clearing and suspense never give more than they were given: their limit is nothing at all.
+    """
+    account = draft.find_account(CodeKey(code, currency))
+    if account is not None:
+        return account
+    limit = None if code.startswith("rail:") else 0
+    return draft.open_account(
+        type=AccountType.LIABILITY, currency=currency, code=code, name=name, overdraft_limit_minor=limit
+    )
+
+
+# Hearing.
+
+
+class Heard(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a turn at the rail.
+
+    Attributes:
+        payment_id: Of which payment.
+        turn: Which turn; what comes of one that was recorded already says nothing new of it. None is that nobody has
+            asked: the rail speaks by itself.
+        report: What the rail says; None is that it says nothing.
+    """
+
+    payment_id: UUID
+    turn: int | None
+    report: Report | None
+
+
+def _heard_keys(books: Books, heard: Heard) -> Keys:
+    row: PaymentRow | None = books.rows.get(PaymentRow, {}).get(heard.payment_id)
+    if row is None:
+        return {PaymentRow: [heard.payment_id]}
+    wanted = entry_keys(books, row.journal_entry_id)
+    codes: list[Hashable] = [
+        CodeKey(code, row.currency) for code in (CLEARING, SUSPENSE, f"rail:{row.rail}") if row.rail is not None
+    ]
+    accounts = [*wanted.get(AccountRow, ()), *codes, WalletKey(row.wallet_id, row.currency)]
+    return {**wanted, PaymentRow: [heard.payment_id], WalletRow: [row.wallet_id], AccountRow: accounts}
+
+
+def _hear(draft: Draft, heard: Heard) -> Reply:
+    """Record what a rail says, each notice once; the first that tells the end moves the money."""
+    before = draft.find(PaymentRow, heard.payment_id)
+    if before is None:
+        detail = "There is no such payment."
+        raise errors.NotFound(detail)
+    is_new_turn = heard.turn is not None and heard.turn == before.turn
+    notices = () if heard.report is None else heard.report.notices
+    row = before
+    for notice in notices:
+        if notice.id not in row.notices:
+            row = _take(draft, row, notice)
+    if heard.report is not None and heard.report.reference is not None:
+        row = msgspec.structs.replace(row, rail_reference=heard.report.reference)
+    if is_new_turn:
+        row = _end_turn(draft, row, has_moved=row.status is not before.status)
+    if row == before:
+        return Reply(_OK, Initiated(payment_id=row.wire_id))
+    has_changed = (row.status, row.needs) != (before.status, before.needs)
+    if has_changed:
+        _tell(draft, row, "payment.updated")
+    else:
+        draft.put(row)
+    return Reply(_OK, Initiated(payment_id=row.wire_id))
+
+
+def _take(draft: Draft, row: PaymentRow, notice: Notice) -> PaymentRow:
+    """Record one notice, and do what it asks for, if that is anything."""
+    effect = rules.effect_of(row.status, notice.word)
+    if effect == "moves":
+        is_explained = row.needs is PaymentBreak.SILENCE
+        row = msgspec.structs.replace(
+            row,
+            status=rules.next_status(row.status, _EVENTS[notice.word]),
+            reason=notice.reason,
+            updated_at=draft.now,
+        )
+        if row.money == rules.UNDER_WAY and (doing := rules.MONEY.get(row.status)) is not None:
+            row = _MOVES[doing](draft, msgspec.structs.replace(row, needs=None) if is_explained else row)
+    elif effect == "contradicts":
+        row = msgspec.structs.replace(row, needs=row.needs or PaymentBreak.CONTRADICTION)
+    row = msgspec.structs.replace(row, notices=(*row.notices, notice.id))
+    return _step(draft, row, notice.word, effect, notice)
+
+
+_EVENTS: Final[dict[str, rules.Event]] = {
+    "accept": "accept",
+    "change": "change",
+    "settle": "settle",
+    "credit": "credit",
+    "reject": "reject",
+    "cancel": "cancel",
+    "block": "block",
+}
+
+
+def _is_untouched(draft: Draft, row: PaymentRow) -> bool:
+    """Tell whether nobody has undone the payment's entry by hand, so that its money is where this room has put it."""
+    undone = draft.find(ReversalRow, row.journal_entry_id)
+    return undone is None or undone.reversed_minor == 0
+
+
+def _settle(draft: Draft, row: PaymentRow) -> PaymentRow:
+    if not _is_untouched(draft, row):
+        return msgspec.structs.replace(row, needs=PaymentBreak.REVERSED_BY_HAND)
+    gone = _own_account(draft, f"rail:{row.rail}", row.currency, "Owed to the rail")
+    return _close(draft, row, gone, "payment.settled", "settled")
+
+
+def _return(draft: Draft, row: PaymentRow) -> PaymentRow:
+    """Give the money back by a reversing entry; where the wallet can't take it, it waits for somebody."""
+    if not _is_untouched(draft, row):
+        return msgspec.structs.replace(row, needs=PaymentBreak.REVERSED_BY_HAND)
+    account = draft.get_account(WalletKey(row.wallet_id, row.currency))
+    if account.status != "active":
+        return msgspec.structs.replace(_park(draft, row), needs=PaymentBreak.NOT_RETURNED)
+    if draft.find(EntryRow, row.journal_entry_id) is None:
+        # Its month was detached meanwhile, so there is nothing any more that an entry could reverse.
+        return _close(draft, row, account, "payment.returned", "returned")
+    entry = reverse(draft, row.journal_entry_id, amount_minor=None, reason=row.reason)
+    return msgspec.structs.replace(row, money="returned", closing_entry_id=entry.id)
+
+
+def _park(draft: Draft, row: PaymentRow) -> PaymentRow:
+    if not _is_untouched(draft, row):
+        return msgspec.structs.replace(row, needs=PaymentBreak.REVERSED_BY_HAND)
+    suspense = _own_account(draft, SUSPENSE, row.currency, "Payments that came back")
+    row = _close(draft, row, suspense, "payment.suspense", "suspense")
+    return msgspec.structs.replace(row, needs=PaymentBreak.BLOCKED)
+
+
+_MOVES: Final[dict[rules.Money, Callable[[Draft, PaymentRow], PaymentRow]]] = {
+    "settle": _settle,
+    "return": _return,
+    "park": _park,
+}
+
+
+def _close(draft: Draft, row: PaymentRow, to: AccountRow, kind: str, where: rules.Where) -> PaymentRow:
+    clearing = draft.get_account(CodeKey(CLEARING, row.currency))
+    lines = [Line(clearing.id, row.amount_minor, row.currency), Line(to.id, -row.amount_minor, row.currency)]
+    entry = draft.post(kind, lines)
+    return msgspec.structs.replace(row, money=where, closing_entry_id=entry.id)
+
+
+def _end_turn(draft: Draft, row: PaymentRow, *, has_moved: bool) -> PaymentRow:
+    """Count the turn, and plan the next one: after a silence a longer one, and after the last none."""
+    row = msgspec.structs.replace(row, turn=row.turn + 1, silences=0 if has_moved else row.silences + 1)
+    if row.status not in rules.HEARD:
+        # It is asked about once more when its end has been told, and that is all.
+        if has_moved:
+            _ask(draft, row, draft.now + rules.AFTERCARE)
+        return row
+    wait = rules.wait_after(row.silences)
+    if wait is None:
+        row = msgspec.structs.replace(row, needs=row.needs or PaymentBreak.SILENCE)
+        return _step(draft, row, "silence", "nothing")
+    _ask(draft, row, draft.now + wait)
+    return row
+
+
+HEAR: Final[Kind[Heard]] = Kind("payment.hear", _heard_keys, _hear)
+
+
+# What both say of it.
+
+
+def _step(draft: Draft, row: PaymentRow, word: str, effect: rules.Effect, notice: Notice | None = None) -> PaymentRow:
+    row = msgspec.structs.replace(row, steps=row.steps + 1)
+    draft.put(
+        StepRow(
+            payment_id=row.id,
+            number=row.steps,
+            notice_id=None if notice is None else notice.id,
+            word=word,
+            effect=effect,
+            status=row.status,
+            reason=None if notice is None else notice.reason,
+            said_at=None if notice is None else notice.at,
+            recorded_at=draft.now,
+        )
+    )
+    return row
+
+
+def _ask(draft: Draft, row: PaymentRow, due_at: datetime) -> None:
+    payload = {"payment_id": row.wire_id, "turn": row.turn}
+    draft.job(ASK_JOB, due_at, payload, dedup_key=f"{row.wire_id}/{row.turn}")
+
+
+def _tell(draft: Draft, row: PaymentRow, what: str) -> PaymentRow:
+    draft.put(row)
+    data = PaymentMoved(
+        id=row.wire_id,
+        kind=row.kind,
+        consent_id=ids.encode(Prefix.CONSENT, row.consent_id),
+        client_id=ids.encode(Prefix.CLIENT, row.client_id),
+        wallet_id=ids.encode(Prefix.WALLET, row.wallet_id),
+        status=row.status,
+        status_reason=row.reason,
+        needs_attention=row.needs,
+        amount=Money(row.amount_minor, row.currency),
+        updated_at=row.updated_at,
+    )
+    draft.event(what, row.wire_id, data)
+    draft.audit(what, row.wire_id, facts={"status": row.status.value})
+    return row

@@ -1,0 +1,96 @@
+"""The SQL of the payments room on the readers' side. Lists are keyset pages, newest first."""
+
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+from billfold_server.db.filters import Filter
+from billfold_server.db.personal import counted
+from billfold_server.payments.rows import PaymentRow, StepRow
+from billfold_server.payments.stores import PAYMENT_COLUMNS, STEP_COLUMNS, to_payment, to_step
+from billfold_server.tenancy.transaction import TenantTx
+
+__all__ = ["delete_texts", "find_payment", "find_payment_of", "list_of", "list_payments", "list_steps", "list_texts"]
+
+# S608 below: the texts are made of constants and numbered parameters only.
+
+
+async def find_payment(tx: TenantTx, payment_id: UUID) -> PaymentRow | None:
+    """Return a payment, or None."""
+    row = await tx.fetchrow(f"SELECT {PAYMENT_COLUMNS} FROM payments AS p WHERE p.id = $1", payment_id)  # noqa: S608
+    return None if row is None else to_payment(row)
+
+
+async def find_payment_of(tx: TenantTx, entry_ids: Sequence[UUID]) -> dict[UUID, PaymentRow]:
+    """Return payments by the journal entries that took their money out of wallets."""
+    rows = await tx.fetch(
+        f"SELECT {PAYMENT_COLUMNS} FROM payments AS p WHERE p.journal_entry_id = ANY($1::uuid[])",  # noqa: S608
+        list(entry_ids),
+    )
+    return {row.journal_entry_id: row for row in map(to_payment, rows)}
+
+
+async def list_payments(
+    tx: TenantTx,
+    *,
+    limit: int,
+    before: UUID | None = None,
+    wallet_id: UUID | None = None,
+    consent_id: UUID | None = None,
+    client_id: UUID | None = None,
+    status: str | None = None,
+    needs_attention: bool | None = None,
+) -> list[PaymentRow]:
+    """Return payments, newest first."""
+    where = Filter()
+    where.add("p.id < $", before)
+    where.add("p.wallet_id = $", wallet_id)
+    where.add("p.consent_id = $", consent_id)
+    where.add("p.client_id = $", client_id)
+    where.add("p.status = $", status)
+    where.add("(p.needs IS NOT NULL) = $", needs_attention)
+    rows = await tx.fetch(
+        f"SELECT {PAYMENT_COLUMNS} FROM payments AS p WHERE {where} ORDER BY p.id DESC LIMIT {limit:d}",  # noqa: S608
+        *where.values,
+    )
+    return [to_payment(row) for row in rows]
+
+
+async def list_steps(tx: TenantTx, payment_ids: Sequence[UUID]) -> dict[UUID, list[StepRow]]:
+    """Return what was heard of payments and done with them, by payment, each list in order."""
+    rows = await tx.fetch(
+        f"SELECT {STEP_COLUMNS} FROM payment_steps AS s "  # noqa: S608
+        "WHERE s.payment_id = ANY($1::uuid[]) ORDER BY s.payment_id, s.number",
+        list(payment_ids),
+    )
+    found: dict[UUID, list[StepRow]] = {payment_id: [] for payment_id in payment_ids}
+    for row in map(to_step, rows):
+        found[row.payment_id].append(row)
+    return found
+
+
+async def list_texts(tx: TenantTx, payment_ids: Sequence[UUID]) -> dict[UUID, bytes]:
+    """Return what orders say of people, sealed, by payment; nothing where the payer was forgotten."""
+    rows = await tx.fetch(
+        "SELECT payment_id, sealed FROM payment_texts WHERE payment_id = ANY($1::uuid[])", list(payment_ids)
+    )
+    return {row["payment_id"]: row["sealed"] for row in rows}
+
+
+_OF: Final = f"""
+SELECT {PAYMENT_COLUMNS} FROM payments AS p
+WHERE p.wallet_id = ANY($1::uuid[]) AND ($2::uuid IS NULL OR p.id > $2) ORDER BY p.id LIMIT $3
+"""  # noqa: S608
+_DELETE_TEXTS: Final = """
+DELETE FROM payment_texts WHERE payment_id IN (SELECT id FROM payments WHERE wallet_id = ANY($1::uuid[]))
+"""
+
+
+async def list_of(tx: TenantTx, wallet_ids: Sequence[UUID], *, after: UUID | None, limit: int) -> list[PaymentRow]:
+    """Return the payments out of wallets, the oldest first."""
+    return [to_payment(row) for row in await tx.fetch(_OF, list(wallet_ids), after, limit)]
+
+
+async def delete_texts(tx: TenantTx, wallet_ids: Sequence[UUID]) -> int:
+    """Delete what the orders of payments out of wallets say of people, and return how many there were."""
+    return counted(await tx.execute(_DELETE_TEXTS, list(wallet_ids)))

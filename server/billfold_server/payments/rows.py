@@ -1,0 +1,181 @@
+"""The rows of the payments room, as the ledger's engine loads and writes them. Pure data."""
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from billfold import ids
+from billfold.contract.payments import Payment, PaymentBreak, PaymentStatus, PaymentStep
+from billfold.ids import Prefix
+from billfold.money import Money
+from billfold_server.payments.rules import Effect, Where
+
+__all__ = ["PaymentRow", "StepRow", "Texts", "TextsRow"]
+
+
+class Texts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an order says of people, as JSON in one sealed value.
+
+    Attributes:
+        scheme: In which words the creditor's account is named.
+        identification: Its number.
+        creditor_name: Whose it is.
+        secondary: What a building society needs beside the number.
+        end_to_end_id: The third party's name for the payment.
+        reference: What the payer has written to the payee.
+        instrument: By which means the third party would like it sent.
+        order: The whole order as it came, in its own dialect's words.
+    """
+
+    scheme: str
+    identification: str
+    creditor_name: str | None = None
+    secondary: str | None = None
+    end_to_end_id: str
+    reference: str | None = None
+    instrument: str | None = None
+    order: msgspec.Raw = msgspec.Raw(b"{}")
+
+    def __repr__(self) -> str:
+        return "Texts()"
+
+
+class StepRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that was heard of a payment, or done with it. Never changed once written.
+
+    Attributes:
+        number: Its place, from 1.
+        notice_id: The rail's own name for it, where a rail has said it; each is recorded once.
+        word: What was said or done.
+        effect: What it did.
+        status: Where the payment stands since then.
+        said_at: When the rail says that it was.
+        recorded_at: The tenant's time.
+    """
+
+    payment_id: UUID
+    number: int
+    notice_id: str | None
+    word: str
+    effect: Effect
+    status: PaymentStatus
+    reason: str | None
+    said_at: datetime | None
+    recorded_at: datetime
+
+    @property
+    def key(self) -> tuple[UUID, int]:
+        """What the row is known by."""
+        return (self.payment_id, self.number)
+
+    def to_response(self) -> PaymentStep:
+        """Return the step as the API shows it."""
+        return PaymentStep(
+            number=self.number,
+            word=self.word,
+            effect=self.effect,
+            status=self.status,
+            reason=self.reason,
+            happened_at=self.recorded_at,
+        )
+
+
+class TextsRow(msgspec.Struct, frozen=True):
+    """What a payment's order says of people, sealed. Written once, and never loaded by a command."""
+
+    payment_id: UUID
+    sealed: bytes
+
+    @property
+    def key(self) -> UUID:
+        """What the row is known by."""
+        return self.payment_id
+
+
+class PaymentRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A payment.
+
+    Attributes:
+        kind: Of which kind its consent is.
+        party_id: Whose wallet it leaves.
+        to_wallet_id: The wallet that it goes to, where it stays here.
+        rail: The rail by which it leaves, where it does.
+        rail_reference: What the rail calls it.
+        status: Where it stands.
+        reason: The code by which the rail has said why.
+        needs: Why somebody must look at it.
+        money: Where its money is.
+        journal_entry_id: What took it out of the wallet.
+        closing_entry_id: What settled it, or brought it back.
+        steps: How many have been recorded; the next one's number less one.
+        turn: How often the rail has been asked and its answer was recorded.
+        silences: How often in a row it has said nothing new.
+        notices: The rail's names of what it has said.
+    """
+
+    id: UUID
+    kind: str
+    consent_id: UUID
+    client_id: UUID
+    party_id: UUID
+    wallet_id: UUID
+    to_wallet_id: UUID | None
+    rail: str | None
+    rail_reference: str | None = None
+    amount_minor: int
+    currency: str
+    status: PaymentStatus
+    reason: str | None = None
+    needs: PaymentBreak | None = None
+    money: Where
+    journal_entry_id: UUID
+    closing_entry_id: UUID | None = None
+    steps: int = 0
+    turn: int = 0
+    silences: int = 0
+    notices: tuple[str, ...] = ()
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def key(self) -> UUID:
+        """What the row is loaded by."""
+        return self.id
+
+    @property
+    def wire_id(self) -> str:
+        """The payment's id as the API spells it."""
+        return ids.encode(Prefix.PAYMENT, self.id)
+
+    def to_response(self, steps: list[PaymentStep], texts: Texts | None) -> Payment:
+        """Return the payment as the API shows it.
+
+        Args:
+            steps: What has been heard and done.
+            texts: What was opened of its order; None where the payer was forgotten.
+        """
+        entry, closing = self.journal_entry_id, self.closing_entry_id
+        return Payment(
+            id=self.wire_id,
+            kind=self.kind,
+            status=self.status,
+            status_reason=self.reason,
+            needs_attention=self.needs,
+            consent_id=ids.encode(Prefix.CONSENT, self.consent_id),
+            client_id=ids.encode(Prefix.CLIENT, self.client_id),
+            wallet_id=ids.encode(Prefix.WALLET, self.wallet_id),
+            to_wallet_id=None if self.to_wallet_id is None else ids.encode(Prefix.WALLET, self.to_wallet_id),
+            rail=self.rail,
+            rail_reference=self.rail_reference,
+            amount=Money(self.amount_minor, self.currency),
+            creditor_name=None if texts is None else texts.creditor_name,
+            creditor_account=None if texts is None else texts.identification,
+            reference=None if texts is None else texts.reference,
+            end_to_end_id=None if texts is None else texts.end_to_end_id,
+            journal_entry_id=ids.encode(Prefix.JOURNAL_ENTRY, entry),
+            closing_journal_entry_id=None if closing is None else ids.encode(Prefix.JOURNAL_ENTRY, closing),
+            steps=steps,
+            created_at=self.created_at,
+            updated_at=self.updated_at,
+        )

@@ -1,0 +1,185 @@
+"""How a payment moves from status to status, and what a rail's word does to it: pure decisions.
+
+The statuses are those of ISO 20022's external code set of payment transaction statuses, as the UK's Read/Write API,
+version 4, has them of domestic payments.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final, Literal
+
+from billfold.contract.payments import PaymentStatus
+from billfold_server.connectors.service import Word
+
+__all__ = [
+    "AFTERCARE",
+    "FINAL",
+    "HEARD",
+    "MONEY",
+    "PAYMENT_STATES",
+    "UNDER_WAY",
+    "WAITS",
+    "Doing",
+    "Effect",
+    "Event",
+    "Money",
+    "Where",
+    "doing",
+    "effect_of",
+    "next_status",
+    "wait_after",
+]
+
+Event = Literal["pend", "validate", "approve", "accept", "change", "settle", "credit", "reject", "cancel", "block"]
+"""What happens to a payment. The bank itself does the first three, by deciding; the others are words of a rail."""
+
+_S = PaymentStatus
+
+PAYMENT_STATES: Final[Mapping[tuple[PaymentStatus, Event], PaymentStatus]] = {
+    (_S.RECEIVED, "pend"): _S.PENDING,
+    (_S.RECEIVED, "validate"): _S.VALIDATED,
+    (_S.RECEIVED, "reject"): _S.REJECTED,
+    (_S.RECEIVED, "cancel"): _S.CANCELLED,
+    (_S.PENDING, "validate"): _S.VALIDATED,
+    (_S.PENDING, "reject"): _S.REJECTED,
+    (_S.PENDING, "cancel"): _S.CANCELLED,
+    (_S.VALIDATED, "approve"): _S.APPROVED,
+    (_S.VALIDATED, "reject"): _S.REJECTED,
+    (_S.VALIDATED, "cancel"): _S.CANCELLED,
+    # From here on the rail has the say; it may leave steps out.
+    (_S.APPROVED, "accept"): _S.IN_PROCESS,
+    (_S.APPROVED, "change"): _S.ACCEPTED_WITH_CHANGE,
+    (_S.APPROVED, "settle"): _S.SETTLED,
+    (_S.APPROVED, "credit"): _S.CREDITED,
+    (_S.APPROVED, "reject"): _S.REJECTED,
+    (_S.APPROVED, "cancel"): _S.CANCELLED,
+    (_S.APPROVED, "block"): _S.BLOCKED,
+    (_S.IN_PROCESS, "change"): _S.ACCEPTED_WITH_CHANGE,
+    (_S.IN_PROCESS, "settle"): _S.SETTLED,
+    (_S.IN_PROCESS, "credit"): _S.CREDITED,
+    (_S.IN_PROCESS, "reject"): _S.REJECTED,
+    (_S.IN_PROCESS, "cancel"): _S.CANCELLED,
+    (_S.IN_PROCESS, "block"): _S.BLOCKED,
+    (_S.ACCEPTED_WITH_CHANGE, "settle"): _S.SETTLED,
+    (_S.ACCEPTED_WITH_CHANGE, "credit"): _S.CREDITED,
+    (_S.ACCEPTED_WITH_CHANGE, "reject"): _S.REJECTED,
+    (_S.ACCEPTED_WITH_CHANGE, "cancel"): _S.CANCELLED,
+    (_S.ACCEPTED_WITH_CHANGE, "block"): _S.BLOCKED,
+    (_S.SETTLED, "credit"): _S.CREDITED,
+}
+"""The life of a payment. What isn't listed doesn't happen to it."""
+
+FINAL: Final[frozenset[PaymentStatus]] = frozenset(
+    status for status in PaymentStatus if not any(start is status for start, _ in PAYMENT_STATES)
+)
+"""From where nothing leads on."""
+
+HEARD: Final[frozenset[PaymentStatus]] = frozenset({_S.APPROVED, _S.IN_PROCESS, _S.ACCEPTED_WITH_CHANGE})
+"""Where a rail is to be heard before anybody knows what becomes of the money."""
+
+Where = Literal["inside", "under_way", "settled", "returned", "suspense"]
+"""Where a payment's money is: in a wallet here, on the clearing account, gone, back, or waiting for somebody."""
+
+UNDER_WAY: Final[Where] = "under_way"
+
+Money = Literal["settle", "return", "park"]
+"""What a status does with money that is under way: it leaves, goes back, or waits for somebody to look at it."""
+
+MONEY: Final[Mapping[PaymentStatus, Money]] = {
+    _S.SETTLED: "settle",
+    _S.CREDITED: "settle",
+    _S.REJECTED: "return",
+    _S.CANCELLED: "return",
+    # The rail neither sends it on nor gives it back.
+    _S.BLOCKED: "park",
+}
+"""At which status money moves. It does so once: what comes later finds none under way."""
+
+
+def next_status(status: PaymentStatus, event: Event) -> PaymentStatus:
+    """Return the status to which an event leads.
+
+    Raises:
+        KeyError: It can't happen in this status.
+    """
+    return PAYMENT_STATES[status, event]
+
+
+Effect = Literal["moves", "repeats", "late", "contradicts", "nothing"]
+"""What a word does: it moves the payment on, says again what is so, comes after what it was before, says that
+something else is so than was said, or says nothing."""
+
+_SAYS: Final[Mapping[Word, PaymentStatus]] = {
+    "accept": _S.IN_PROCESS,
+    "change": _S.ACCEPTED_WITH_CHANGE,
+    "settle": _S.SETTLED,
+    "credit": _S.CREDITED,
+    "reject": _S.REJECTED,
+    "cancel": _S.CANCELLED,
+    "block": _S.BLOCKED,
+}
+
+
+def effect_of(status: PaymentStatus, word: Word) -> Effect:
+    """Return what a rail's word does to a payment.
+
+    Two words contradict each other where they don't agree on what has become of the money. A payment that a rail was
+    never told of contradicts whatever it says.
+
+    Args:
+        status: Where the payment stands.
+        word: What the rail says.
+    """
+    if word == "pending":
+        return "nothing"
+    if status not in HEARD and status not in MONEY:
+        return "contradicts"
+    if (status, word) in PAYMENT_STATES:
+        return "moves"
+    said = _SAYS[word]
+    if said is status:
+        return "repeats"
+    if MONEY.get(said, MONEY.get(status)) != MONEY.get(status):
+        return "contradicts"
+    # Both tell the same of the money: an earlier stage of what goes well, or another name for what went back.
+    return "late"
+
+
+WAITS: Final[tuple[timedelta, ...]] = (
+    timedelta(seconds=10),
+    timedelta(minutes=1),
+    timedelta(minutes=10),
+    timedelta(hours=1),
+    timedelta(hours=6),
+    timedelta(hours=24),
+)
+"""How long a rail is left alone after each time that it has said nothing new, on the tenant's clock. After the last
+of them it isn't asked any more, and somebody must look at the payment."""
+
+AFTERCARE: Final = timedelta(days=1)
+"""After how long a rail is asked once more about a payment of which it has told the end."""
+
+
+def wait_after(silences: int) -> timedelta | None:
+    """Return how long to wait when a rail has said nothing new so many times in a row; None is not any more."""
+    return WAITS[silences] if silences < len(WAITS) else None
+
+
+Doing = Literal["submit", "inquire", "nothing"]
+"""What a turn at the rail does."""
+
+
+def doing(status: PaymentStatus, *, turn: int, attempt: int) -> Doing:
+    """Return how a turn at the rail begins.
+
+    Only the very first try gives the order at once. Whoever can't tell whether it was given before asks first, and
+    gives it where the rail says that it doesn't know of it.
+
+    Args:
+        status: Where the payment stands.
+        turn: How often the rail has been asked and its answer was recorded.
+        attempt: How often this turn was begun.
+    """
+    if status not in HEARD and status not in MONEY:
+        return "nothing"
+    return "submit" if turn == 0 and attempt == 1 else "inquire"

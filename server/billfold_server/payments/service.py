@@ -1,0 +1,300 @@
+"""Payments as other rooms and the HTTP edge know them.
+
+Whoever takes orders in a dialect of its own (``open_banking``) reads them, has them sealed here, and gives the engine
+the command that is made for its kind of consent. A turn at a rail is a job: outside of any transaction the rail is
+given the order or asked about it, and what it says is given to the engine as a second command.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from billfold import errors, ids
+from billfold.contract.payments import Payment, PaymentStatus
+from billfold.ids import Prefix
+from billfold.money import Money
+from billfold_server.connectors.service import Account, Instruction, RailConnector, Rails, RailSilent, Report
+from billfold_server.http.services import Services
+from billfold_server.keys.service import Keys, Opener, Place
+from billfold_server.ledger.service import Engine
+from billfold_server.payments import queries, rules
+from billfold_server.payments.domestic import INITIATE_PAYMENT, check_same
+from billfold_server.payments.kinds import (
+    ASK_JOB,
+    CLEARING,
+    HEAR,
+    SUSPENSE,
+    Check,
+    Heard,
+    Initiated,
+    MoreKeys,
+    Order,
+    initiation,
+)
+from billfold_server.payments.rows import PaymentRow, StepRow, Texts
+from billfold_server.payments.stores import STORES
+from billfold_server.tenancy.context import Caller, TenantRef
+from billfold_server.tenancy.transaction import TenantTx
+from billfold_server.wallets.service import AliasKey
+
+__all__ = [
+    "ASK_JOB",
+    "CLEARING",
+    "HEAR",
+    "INITIATE_PAYMENT",
+    "ROOM",
+    "STORES",
+    "SUSPENSE",
+    "Check",
+    "Heard",
+    "Initiated",
+    "MoreKeys",
+    "Order",
+    "PaymentRow",
+    "StepRow",
+    "Texts",
+    "check_same",
+    "find_payment",
+    "find_payments_of",
+    "get_payment",
+    "hear",
+    "initiated",
+    "initiation",
+    "list_payments",
+    "list_steps",
+    "open_texts",
+    "order",
+    "rail_of",
+    "show",
+    "take_turn",
+]
+
+ROOM: Final = "rails"
+"""Under which name ``Services.rooms`` has the ``Rails``."""
+
+
+# Ordering.
+
+
+def rail_of(services: Services, tenant: TenantRef) -> RailConnector | None:
+    """Return the rail by which a tenant's payments leave, or None where none does."""
+    rails: Rails = services.rooms[ROOM]
+    return rails.of(tenant)
+
+
+async def order(
+    services: Services,
+    tenant: TenantRef,
+    *,
+    consent_id: UUID,
+    party_id: UUID,
+    digest: bytes,
+    amount: Money,
+    creditor: UUID | AliasKey | None,
+    leaves: bool,
+    texts: Texts,
+    facts: Any = None,
+) -> Order:
+    """Return an order with what it says of people sealed under the payer's key, outside of any transaction.
+
+    Args:
+        services: The process's parts.
+        tenant: Whose.
+        consent_id: Under which consent.
+        party_id: Whose wallet pays, as the consent says.
+        digest: What ``consents.service.digest`` makes of what the order must repeat.
+        amount: How much.
+        creditor: The wallet that it names, or the alias by which it may be a wallet's; None where it can't be.
+        leaves: Whether it may leave where it isn't a wallet's.
+        texts: What it says of people.
+        facts: What the check of this kind of consent needs beside that.
+
+    Raises:
+        errors.SubjectForgotten: The payer was forgotten.
+        errors.KeysUnavailable: It can't be sealed now.
+    """
+    payment_id = ids.uuid7()
+    sealer = await services.keys.sealer(tenant, party_id)
+    rail = rail_of(services, tenant) if leaves else None
+    return Order(
+        payment_id=payment_id,
+        consent_id=consent_id,
+        digest=digest,
+        amount=amount,
+        creditor=creditor,
+        rail=None if rail is None else rail.name,
+        sealed_texts=sealer.seal(_place(payment_id), msgspec.json.encode(texts)),
+        facts=facts,
+    )
+
+
+def initiated(body: bytes) -> UUID:
+    """Return the id of the payment that the command to order it has answered, now or before."""
+    return ids.decode(Prefix.PAYMENT, msgspec.json.decode(body, type=Initiated).payment_id)
+
+
+def _place(payment_id: UUID) -> Place:
+    return Place("payment_texts", str(payment_id), "sealed")
+
+
+# Turns at a rail.
+
+
+async def take_turn(services: Services, tenant: TenantRef, payment_id: UUID, *, turn: int, attempt: int) -> None:
+    """Give a payment to its rail, or ask what has become of it, and have recorded what comes of that.
+
+    Nobody knows how far an attempt has come that didn't end, so a further one asks before it gives the order again. The
+    rail carries out an order once under its key, and what it says is recorded once for each turn; so however often this
+    is begun, money moves once.
+
+    Args:
+        services: The process's parts.
+        tenant: Whose payment.
+        payment_id: Which.
+        turn: Which turn of it.
+        attempt: How often the turn has been begun, this time included.
+    """
+    async with services.database.tx(tenant) as tx:
+        row = await queries.find_payment(tx, payment_id)
+        sealed = (await queries.list_texts(tx, [payment_id])).get(payment_id)
+    if row is None or row.rail is None or row.turn != turn:
+        return
+    doing = rules.doing(row.status, turn=turn, attempt=attempt)
+    rail = rail_of(services, tenant)
+    texts = None if sealed is None else await _open_one(services.keys, tenant, payment_id, sealed)
+    instruction = None if texts is None else _instruction(row, texts)
+    is_there = rail is not None and rail.name == row.rail and doing != "nothing"
+    report = await _say(rail, row, instruction, doing) if rail is not None and is_there else None
+    await hear(services, tenant, Heard(payment_id=payment_id, turn=turn, report=report))
+
+
+async def _say(
+    rail: RailConnector, row: PaymentRow, instruction: Instruction | None, doing: rules.Doing
+) -> Report | None:
+    """Return what the rail says, or None where it says nothing."""
+    try:
+        report = await rail.inquire(row.wire_id) if doing == "inquire" else None
+        # An end was told of it once, so an order that isn't known any more isn't given again.
+        if report is None and instruction is not None and row.status in rules.HEARD:
+            report = await rail.submit(instruction)
+    except RailSilent:
+        return None
+    return report
+
+
+def _instruction(row: PaymentRow, texts: Texts) -> Instruction:
+    return Instruction(
+        key=row.wire_id,
+        amount=Money(row.amount_minor, row.currency),
+        creditor=Account(
+            scheme=texts.scheme,
+            identification=texts.identification,
+            name=texts.creditor_name,
+            secondary=texts.secondary,
+        ),
+        end_to_end_id=texts.end_to_end_id,
+        reference=texts.reference,
+        instrument=texts.instrument,
+    )
+
+
+async def hear(services: Services, tenant: TenantRef, heard: Heard) -> None:
+    """Have recorded what a rail says, whether it was asked or not; each of its notices counts once."""
+    engine: Engine = services.engine
+    caller = Caller(actor=f"job:{ASK_JOB}", client_id=UUID(int=0))
+    answer = await engine.submit(tenant, caller, HEAR, heard)
+    if answer.error is not None:
+        raise answer.error
+
+
+# Reading.
+
+
+async def get_payment(tx: TenantTx, payment_id: UUID) -> PaymentRow:
+    """Return a payment as it lies; ``show`` shows it.
+
+    Raises:
+        NotFound: There is none.
+    """
+    found = await queries.find_payment(tx, payment_id)
+    if found is None:
+        detail = "There is no such payment."
+        raise errors.NotFound(detail)
+    return found
+
+
+async def find_payment(tx: TenantTx, payment_id: UUID) -> PaymentRow | None:
+    """Return a payment as it lies, or None."""
+    return await queries.find_payment(tx, payment_id)
+
+
+async def find_payments_of(tx: TenantTx, entry_ids: Sequence[UUID]) -> dict[UUID, PaymentRow]:
+    """Return payments by the journal entries that took their money out of wallets."""
+    return await queries.find_payment_of(tx, entry_ids)
+
+
+async def list_payments(
+    tx: TenantTx,
+    *,
+    limit: int,
+    before: UUID | None = None,
+    wallet_id: UUID | None = None,
+    consent_id: UUID | None = None,
+    client_id: UUID | None = None,
+    status: PaymentStatus | None = None,
+    needs_attention: bool | None = None,
+) -> list[PaymentRow]:
+    """Return payments as they lie, newest first."""
+    return await queries.list_payments(
+        tx,
+        limit=limit,
+        before=before,
+        wallet_id=wallet_id,
+        consent_id=consent_id,
+        client_id=client_id,
+        status=None if status is None else status.value,
+        needs_attention=needs_attention,
+    )
+
+
+async def list_steps(tx: TenantTx, payment_id: UUID) -> list[StepRow]:
+    """Return what was heard of a payment and done with it, in order."""
+    return (await queries.list_steps(tx, [payment_id]))[payment_id]
+
+
+async def show(services: Services, tenant: TenantRef, rows: Sequence[PaymentRow]) -> list[Payment]:
+    """Return payments as the API shows them, by one query for the keys of all of them, outside of any transaction.
+
+    Raises:
+        errors.KeysUnavailable: They can't be opened now.
+    """
+    async with services.database.tx(tenant) as tx:
+        steps = await queries.list_steps(tx, [row.id for row in rows])
+    texts = await open_texts(services, tenant, [row.id for row in rows])
+    return [row.to_response([step.to_response() for step in steps[row.id]], texts.get(row.id)) for row in rows]
+
+
+async def open_texts(services: Services, tenant: TenantRef, payment_ids: Sequence[UUID]) -> Mapping[UUID, Texts]:
+    """Return what payments' orders say of people, outside of any transaction; nothing where the payer was forgotten.
+
+    Raises:
+        errors.KeysUnavailable: They can't be opened now.
+    """
+    async with services.database.tx(tenant) as tx:
+        sealed = await queries.list_texts(tx, payment_ids)
+    opener = await services.keys.opener(tenant, sealed.values())
+    opened = {payment_id: _open(opener, payment_id, each) for payment_id, each in sealed.items()}
+    return {payment_id: texts for payment_id, texts in opened.items() if texts is not None}
+
+
+async def _open_one(keys: Keys, tenant: TenantRef, payment_id: UUID, sealed: bytes) -> Texts | None:
+    return _open(await keys.opener(tenant, [sealed]), payment_id, sealed)
+
+
+def _open(opener: Opener, payment_id: UUID, sealed: bytes) -> Texts | None:
+    try:
+        return msgspec.json.decode(opener.open(_place(payment_id), sealed), type=Texts)
+    except errors.SubjectForgotten:
+        return None

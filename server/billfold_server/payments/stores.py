@@ -1,0 +1,152 @@
+"""The SQL of the payments room on the engine's side: what a batch loads, and what it writes as sets."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+
+from billfold.contract.payments import PaymentBreak, PaymentStatus
+from billfold_server.db.sets import Columns, Write
+from billfold_server.payments.rows import PaymentRow, StepRow, TextsRow
+from billfold_server.tenancy.transaction import TenantTx
+
+__all__ = ["PAYMENT_COLUMNS", "STEP_COLUMNS", "STORES", "to_payment", "to_step"]
+
+PAYMENT_COLUMNS: Final = ", ".join(f"p.{name}" for name in PaymentRow.__struct_fields__)
+STEP_COLUMNS: Final = ", ".join(f"s.{name}" for name in StepRow.__struct_fields__)
+
+
+def to_payment(row: asyncpg.Record) -> PaymentRow:
+    """Return the payment that a row of ``PAYMENT_COLUMNS`` holds."""
+    facts = dict(row)
+    facts["status"] = PaymentStatus(facts["status"])
+    facts["needs"] = None if facts["needs"] is None else PaymentBreak(facts["needs"])
+    facts["notices"] = tuple(facts["notices"])
+    return PaymentRow(**facts)
+
+
+def to_step(row: asyncpg.Record) -> StepRow:
+    """Return the step that a row of ``STEP_COLUMNS`` holds."""
+    facts = dict(row)
+    facts["status"] = PaymentStatus(facts["status"])
+    return StepRow(**facts)
+
+
+_TYPES: Final = {
+    "id": "uuid",
+    "kind": "text",
+    "consent_id": "uuid",
+    "client_id": "uuid",
+    "party_id": "uuid",
+    "wallet_id": "uuid",
+    "to_wallet_id": "uuid",
+    "rail": "text",
+    "rail_reference": "text",
+    "amount_minor": "bigint",
+    "currency": "text",
+    "status": "text",
+    "reason": "text",
+    "needs": "text",
+    "money": "text",
+    "journal_entry_id": "uuid",
+    "closing_entry_id": "uuid",
+    "steps": "integer",
+    "turn": "integer",
+    "silences": "integer",
+    # As JSON, because an array of arrays can't be unnested row by row.
+    "notices": "text",
+    "created_at": "timestamptz",
+    "updated_at": "timestamptz",
+}
+_CHANGING: Final = (
+    "rail_reference",
+    "status",
+    "reason",
+    "needs",
+    "money",
+    "closing_entry_id",
+    "steps",
+    "turn",
+    "silences",
+    "notices",
+    "updated_at",
+)
+_PAYMENTS: Final = Columns(**_TYPES)
+
+
+def _value(name: str) -> str:
+    value = _PAYMENTS.value[name]
+    return f"ARRAY(SELECT jsonb_array_elements_text(({value})::jsonb))" if name == "notices" else value
+
+
+_UPSERT_PAYMENTS: Final = (
+    f"INSERT INTO payments AS p ({_PAYMENTS.names}) "  # noqa: S608 - constants
+    f"SELECT {', '.join(map(_value, _TYPES))} FROM {_PAYMENTS.rows} "
+    f"ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _CHANGING)}"
+)
+
+
+class _Payments:
+    row_type = PaymentRow
+    cached = True
+
+    async def load(self, tx: TenantTx, keys: Sequence[Hashable]) -> dict[Any, Any]:
+        """Return payments by id."""
+        rows = await tx.fetch(
+            f"SELECT {PAYMENT_COLUMNS} FROM payments AS p WHERE p.id = ANY($1::uuid[])",  # noqa: S608 - constant
+            list(keys),
+        )
+        return {payment.id: payment for payment in map(to_payment, rows)}
+
+    def writes(self, rows: Sequence[PaymentRow], _before: Mapping[Hashable, PaymentRow | None]) -> list[Write]:
+        """Insert the new payments, and set what has become of the others."""
+        columns = [[_plain(getattr(row, name)) for row in rows] for name in _TYPES]
+        return [Write(_UPSERT_PAYMENTS, _PAYMENTS.arguments(*columns))]
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as a column of a set has it."""
+    if isinstance(value, PaymentStatus | PaymentBreak):
+        return value.value
+    return msgspec.json.encode(value).decode() if isinstance(value, tuple) else value
+
+
+_STEPS: Final = Columns(
+    payment_id="uuid",
+    number="integer",
+    notice_id="text",
+    word="text",
+    effect="text",
+    status="text",
+    reason="text",
+    said_at="timestamptz",
+    recorded_at="timestamptz",
+)
+_INSERT_STEPS: Final = f"INSERT INTO payment_steps ({_STEPS.names}) SELECT {_STEPS.values} FROM {_STEPS.rows}"  # noqa: S608 - constants
+
+
+class _Steps:
+    row_type = StepRow
+
+    def writes(self, rows: Sequence[StepRow], _before: Mapping[Hashable, StepRow | None]) -> list[Write]:
+        """Add the new ones; none is ever changed."""
+        columns = [[_plain(getattr(row, name)) for row in rows] for name in StepRow.__struct_fields__]
+        return [Write(_INSERT_STEPS, _STEPS.arguments(*columns))]
+
+
+_TEXTS: Final = Columns(payment_id="uuid", sealed="bytea")
+_INSERT_TEXTS: Final = f"INSERT INTO payment_texts ({_TEXTS.names}) SELECT {_TEXTS.values} FROM {_TEXTS.rows}"  # noqa: S608 - constants
+
+
+class _Texts:
+    row_type = TextsRow
+
+    def writes(self, rows: Sequence[TextsRow], _before: Mapping[Hashable, TextsRow | None]) -> list[Write]:
+        """Add the new ones; none is ever changed."""
+        columns: list[list[Any]] = [[row.payment_id for row in rows], [row.sealed for row in rows]]
+        return [Write(_INSERT_TEXTS, _TEXTS.arguments(*columns))]
+
+
+STORES: Final = (_Payments(), _Steps(), _Texts())
+"""The rows of this room, as the engine loads and writes them."""

@@ -1,0 +1,69 @@
+"""Payments for the disposable tenant, which no request of ``/v1`` makes: third parties order them, by consents."""
+
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+from billfold import ids
+from billfold.ids import Prefix
+from billfold.money import Money
+from billfold_server.consents import service as consents
+from billfold_server.consents.service import Evidence, NewConsent, Owner
+from billfold_server.payments import service as payments
+from billfold_server.payments.service import Texts
+from billfold_server.tenancy.clock import tenant_now
+from billfold_server.tenancy.context import Caller
+from tests.contract.seeds import Seeds
+from tests.live import LiveServer
+
+__all__ = ["pay"]
+
+_SHOWN = Evidence(shown=b"{}", text_version="1", language="en", shown_at=datetime(2026, 11, 20, tzinfo=UTC))
+
+
+def pay(live: LiveServer, slug: str, seeds: Seeds) -> str:
+    """Make a payment between two wallets, and return its id."""
+    wallet, to_wallet = seeds.ids("wal")[:2]
+    party = seeds.client.get(f"/v1/wallets/{wallet}").json()["party_id"]
+    client = ids.decode(Prefix.CLIENT, seeds.ids("cli")[0])
+    owner = Owner(user_id=uuid.uuid4(), party_id=ids.decode(Prefix.PARTY, party))
+    wallets = [ids.decode(Prefix.WALLET, each) for each in (wallet, to_wallet)]
+    made: str = live.run(_pay(live, slug, client, owner, wallets))
+    seeds.learn(made)
+    return made
+
+
+async def _pay(live: LiveServer, slug: str, client_id: uuid.UUID, owner: Owner, wallets: list[Any]) -> str:
+    services = live.services
+    tenant = await services.registry.get(slug)
+    caller = Caller(actor=ids.encode(Prefix.CLIENT, client_id), client_id=client_id)
+    new = NewConsent(kind="domestic_payment", client_id=client_id, amount_minor=5, currency="EUR")
+    prepared = await consents.prepare(services, tenant, new)
+    shown = await consents.seal_evidence(services, tenant, prepared.id, owner.party_id, _SHOWN)
+    async with services.database.tx(tenant) as tx:
+        now = await tenant_now(tx)
+        await consents.create(tx, caller, prepared, now)
+        await consents.authorise(
+            tx,
+            prepared.id,
+            client_id=client_id,
+            owner=owner,
+            wallet_ids=(wallets[0],),
+            sca_id=None,
+            evidence=shown,
+            now=now,
+        )
+    order = await payments.order(
+        services,
+        tenant,
+        consent_id=prepared.id,
+        party_id=owner.party_id,
+        digest=prepared.request_digest,
+        amount=Money(5, "EUR"),
+        creditor=wallets[1],
+        leaves=False,
+        texts=Texts(scheme="UK.OBIE.Wallet", identification="x", end_to_end_id="x"),
+    )
+    using = Caller(actor=caller.actor, client_id=client_id, consent_id=prepared.id)
+    answer = await services.engine.submit(tenant, using, payments.INITIATE_PAYMENT, order)
+    return ids.encode(Prefix.PAYMENT, payments.initiated(answer.body))

@@ -1,0 +1,151 @@
+"""Payments as they are ordered: from wallet to wallet, or out by a rail, under a consent that is used up by it."""
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from billfold import errors, ids
+from billfold.contract.payments import PaymentStatus
+from billfold.ids import Prefix
+from billfold_server.payments import service
+from tests.server.payments.desk import OPENED_MINOR, PAYEE, Desk
+
+
+class TestAPaymentToAWalletHere:
+    async def test_is_over_at_once(self, desk: Desk) -> None:
+        """The money is in the payee's wallet, every status was passed, and the consent is used up."""
+        consent = await desk.consent()
+        answer = await desk.give(consent, await desk.order(consent, to=PAYEE))
+        row = await desk.payment(service.initiated(answer.body))
+        assert (row.status, row.money, row.rail) == (PaymentStatus.CREDITED, "inside", None)
+        assert [step.status for step in await desk.steps(row.id)] == ["RCVD", "ACTC", "ACCP", "ACSC", "ACCC"]
+        assert await desk.balances() == (OPENED_MINOR - 1_000, 1_000, 0, 0, 0)
+        assert (await desk.bank.find(consent)).status == "COND"
+        assert await desk.turns(row.id) == []
+        assert {"consent.consumed", "payment.created"} <= set(await desk.bank.events())
+        await desk.check()
+
+    async def test_may_name_the_wallet_itself(self, desk: Desk) -> None:
+        """A wallet's own id is as good as a number of an account; one that names none is refused, and not sent out."""
+        there = ids.decode(Prefix.WALLET, desk.bench.wallets[1])
+        assert (await desk.payment(await desk.pay(to=there))).to_wallet_id == there
+        with pytest.raises(errors.CreditorUnknown):
+            await desk.pay(to=uuid4())
+
+
+class TestAPaymentThatLeaves:
+    async def test_waits_on_the_clearing_account(self, desk: Desk) -> None:
+        """The money has left the wallet and is nobody's yet, and a job will give the order to the rail."""
+        payment_id = await desk.pay()
+        row = await desk.payment(payment_id)
+        assert (row.status, row.money, row.rail) == (PaymentStatus.APPROVED, "under_way", "scripted")
+        assert await desk.balances() == (OPENED_MINOR - 1_000, 0, 1_000, 0, 0)
+        assert await desk.turns(payment_id) == [0]
+        assert desk.rail.given == 0
+        await desk.check()
+
+    async def test_is_refused_where_there_is_no_rail(self, desk: Desk) -> None:
+        """A tenant without a rail pays its own wallets alone."""
+        desk.bank.services.rooms[service.ROOM].rail = None
+        with pytest.raises(errors.RailMissing):
+            await desk.pay()
+        assert (await desk.balances())[0] == OPENED_MINOR
+
+
+class TestAnOrder:
+    @pytest.mark.parametrize(
+        ("change", "error"),
+        [
+            ({"said": b"another order"}, errors.PaymentDiffersFromConsent),
+            ({"amount_minor": 999}, errors.PaymentDiffersFromConsent),
+        ],
+    )
+    async def test_must_repeat_what_was_consented_to(
+        self, desk: Desk, change: dict[str, Any], error: type[errors.ProblemError]
+    ) -> None:
+        """One that says something else is refused, and nothing of it remains; the consent stands."""
+        consent = await desk.consent()
+        answer = await desk.give(consent, await desk.order(consent, **change))
+        assert type(answer.error) is error
+        assert (await desk.bank.find(consent)).status == "AUTH"
+        async with desk.bank.tx() as tx:
+            assert await service.list_payments(tx, limit=10) == []
+
+    async def test_needs_money(self, desk: Desk) -> None:
+        """What the wallet doesn't have it can't pay; the consent stands, and pays once there is money."""
+        consent = await desk.consent(OPENED_MINOR + 1)
+        order = await desk.order(consent, OPENED_MINOR + 1)
+        assert isinstance((await desk.give(consent, order)).error, errors.InsufficientFunds)
+        await desk.bench.top_up(0, 1)
+        assert (await desk.give(consent, order)).error is None
+
+    async def test_needs_a_wallet_that_isn_t_frozen(self, desk: Desk) -> None:
+        """A frozen wallet pays nothing."""
+        await desk.freeze()
+        with pytest.raises(errors.WalletFrozen):
+            await desk.pay()
+
+    async def test_is_its_own_third_party_s_alone(self, desk: Desk) -> None:
+        """Neither another client nor a token of another consent can order under it."""
+        consent, other = await desk.consent(), await desk.consent()
+        order = await desk.order(consent)
+        stranger = Desk(desk.bank, desk.bench, desk.rail, uuid4())
+        theirs = await stranger.consent()
+        for using in (other, theirs):
+            with pytest.raises(errors.ConsentOfAnother):
+                await desk.give(using, order)
+        assert (await desk.balances())[0] == OPENED_MINOR
+
+    async def test_is_refused_once_the_third_party_is_blocked(self, desk: Desk) -> None:
+        """A blocked third party pays nothing more, whatever was allowed before."""
+        consent = await desk.consent()
+        async with desk.bank.tx() as tx:
+            await tx.execute(
+                "INSERT INTO blocked_third_parties (client_id, reason, blocked_by, blocked_at) "
+                "VALUES ($1, 'test', 'test', now())",
+                desk.client_id,
+            )
+        with pytest.raises(errors.ThirdPartyBlocked):
+            await desk.give(consent, await desk.order(consent))
+
+
+class TestAConsentForOnePayment:
+    async def test_pays_once_under_two_hundred_copies_of_one_key(self, desk: Desk) -> None:
+        """All copies are answered with the one payment that there is."""
+        consent = await desk.consent()
+        orders = [await desk.order(consent) for _ in range(200)]
+        answers = await asyncio.gather(*(desk.give(consent, order, "key") for order in orders))
+        assert len({service.initiated(answer.body) for answer in answers}) == 1
+        assert sum(not answer.replayed for answer in answers) == 1
+        assert await desk.balances() == (OPENED_MINOR - 1_000, 0, 1_000, 0, 0)
+        await desk.check()
+
+    async def test_pays_once_under_as_many_keys(self, desk: Desk) -> None:
+        """One of them is the payment, and the others find the consent used up."""
+        consent = await desk.consent()
+        orders = [await desk.order(consent) for _ in range(20)]
+        given = (desk.give(consent, order, f"key {number}") for number, order in enumerate(orders))
+        answers = await asyncio.gather(*given, return_exceptions=True)
+        refused = [each for each in answers if isinstance(each, errors.ConsentNotUsable)]
+        assert len(refused) == 19
+        assert {each.facts["consent_status"] for each in refused} == {"COND"}
+        assert (await desk.balances())[0] == OPENED_MINOR - 1_000
+
+    async def test_is_either_spent_or_revoked(self, desk: Desk) -> None:
+        """However ordering and ending meet, one of them comes first, and the other finds what it has left."""
+        consents = [await desk.consent() for _ in range(12)]
+        orders = [await desk.order(consent) for consent in consents]
+        paid = [desk.give(consent, order) for consent, order in zip(consents, orders, strict=True)]
+        ended = [desk.bank.revoke(consent) for consent in consents]
+        both = [each for pair in zip(ended, paid, strict=True) for each in pair]
+        results = await asyncio.gather(*both, return_exceptions=True)
+        spent = 0
+        for consent, revoked, payment in zip(consents, results[::2], results[1::2], strict=True):
+            has_paid = not isinstance(payment, errors.ConsentNotUsable)
+            assert isinstance(revoked, errors.ConsentTransitionRefused) is has_paid, (revoked, payment)
+            assert (await desk.bank.find(consent)).status == ("COND" if has_paid else "RJCT")
+            spent += has_paid
+        assert (await desk.balances())[0] == OPENED_MINOR - 1_000 * spent
+        await desk.check()
