@@ -22,7 +22,7 @@ def signed_in(chromium: Chrome, person: Person) -> Screen:
     """Return a screen in whose browser somebody is signed in."""
     assert person.slug is not None
     screen = Screen(chromium, person.live, person.slug, "")
-    # The first address is there only so that cookies can be set.
+    # Of whoever had the browser before.
     screen.complaints()
     jar = person.browser().cookies.jar
     for each in jar:

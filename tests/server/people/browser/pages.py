@@ -37,8 +37,11 @@ class Screen:
     def __init__(self, driver: Chrome, live: LiveServer, slug: str, root: str = "/auth") -> None:
         self.driver, self.live = driver, live
         # Passkeys need a host with a name.
-        self.base = live.base(slug).replace("127.0.0.1", "localhost") + root
-        driver.get(f"{self.base}/assets/logo".replace("/staff", ""))
+        tenant = live.base(slug).replace("127.0.0.1", "localhost")
+        self.base = tenant + root
+        # Only so that cookies can be set. For beside what isn't there a browser asks for an icon, which isn't there
+        # either, and complains of that some time later.
+        driver.get(f"{tenant}/auth/assets/logo")
         driver.delete_all_cookies()
 
     def open(self, path: str) -> None:
