@@ -11,7 +11,8 @@ Programs of their own (client credentials)::
     billfold = Billfold(base_url="https://bank.example/t/bank", auth=MutualTLS("cli_…", "client.crt", "client.key"))
 
 Programs that act for users who sign in (authorization code) use ``AuthorizationFlow`` or ``AsyncAuthorizationFlow``,
-and then ``billfold.as_user(tokens)``. What can go wrong is drawn in ``billfold.auth.refusals``.
+and then ``billfold.as_user(tokens)``. Programs that register themselves (RFC 7591) use ``Registrations``. What can go
+wrong is drawn in ``billfold.auth.refusals``.
 """
 
 from typing import TYPE_CHECKING
@@ -20,7 +21,9 @@ from billfold._lazy import lazy
 
 if TYPE_CHECKING:
     from billfold.auth._async.flow import AsyncAuthorizationFlow
+    from billfold.auth._async.registration import AsyncRegistrations
     from billfold.auth._sync.flow import AuthorizationFlow
+    from billfold.auth._sync.registration import Registrations
     from billfold.auth.certificates import ClientCertificate
     from billfold.auth.credentials import (
         AccessToken,
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
         SignInExpired,
         StateMismatch,
     )
+    from billfold.auth.registered import Registered
     from billfold.auth.sealing import Sealer
     from billfold.auth.sign_in import AuthorizationRequest, Pending, UserTokens
 
@@ -53,6 +57,7 @@ __all__ = [
     "AccessDenied",
     "AccessToken",
     "AsyncAuthorizationFlow",
+    "AsyncRegistrations",
     "AuthorizationFailed",
     "AuthorizationFlow",
     "AuthorizationRefused",
@@ -70,6 +75,8 @@ __all__ = [
     "MutualTLS",
     "Pending",
     "PrivateKeyJWT",
+    "Registered",
+    "Registrations",
     "ResponseInvalid",
     "Sealer",
     "ServerAway",
@@ -82,6 +89,9 @@ __all__ = [
 _HOMES = {
     "AsyncAuthorizationFlow": "_async.flow",
     "AuthorizationFlow": "_sync.flow",
+    "AsyncRegistrations": "_async.registration",
+    "Registrations": "_sync.registration",
+    "Registered": "registered",
     "AuthorizationServer": "discovery",
     "Sealer": "sealing",
     **dict.fromkeys(("AuthorizationRequest", "Pending", "UserTokens"), "sign_in"),

@@ -16,7 +16,16 @@ from billfold.keys.signer import (
     unb64url,
 )
 
-__all__ = ["Rejected", "compact", "is_time", "signing_input", "unverified_header", "verified"]
+__all__ = [
+    "Rejected",
+    "check_signature",
+    "compact",
+    "encoded",
+    "is_time",
+    "signing_input",
+    "unverified_header",
+    "verified",
+]
 
 _MAX_BYTES: Final = 64 * 1024
 _PARTS: Final = 3
@@ -48,7 +57,12 @@ def signing_input(
         header: What else its header says; the key's name where absent.
     """
     head = {"typ": typ, "alg": signer.algorithm, **({"kid": signer.kid} if header is None else header)}
-    return ".".join(b64url(json.dumps(each, separators=(",", ":")).encode()) for each in (head, claims)).encode()
+    return ".".join(map(encoded, (head, claims))).encode()
+
+
+def encoded(members: Mapping[str, Any]) -> str:
+    """Return an object as a part of a token."""
+    return b64url(json.dumps(members, separators=(",", ":")).encode())
 
 
 def compact(data: bytes, signature: bytes) -> str:
@@ -56,13 +70,17 @@ def compact(data: bytes, signature: bytes) -> str:
     return f"{data.decode('ascii')}.{b64url(signature)}"
 
 
-def unverified_header(token: str) -> dict[str, Any]:
+def unverified_header(token: str, *, largest: int | None = _MAX_BYTES) -> dict[str, Any]:
     """Return a token's header, of which nothing may be believed yet.
+
+    Args:
+        token: In compact form.
+        largest: How long it may be, in characters; None where who calls has seen to that.
 
     Raises:
         Rejected: It isn't a token of this form.
     """
-    if len(token) > _MAX_BYTES or token.count(".") != _PARTS - 1:
+    if (largest is not None and len(token) > largest) or token.count(".") != _PARTS - 1:
         raise Rejected("it isn't a signed token in compact form")
     return _object(token.partition(".")[0], "header isn't")
 
@@ -111,9 +129,20 @@ def verified(
         raise Rejected("its header asks for an extension")
     if typ and str(header.get("typ", "")).lower().removeprefix("application/") not in typ:
         raise Rejected("it is a token of another kind")
+    check_signature(token, keys, header=header, algorithms=algorithms)
+    return _object(token.split(".")[1], "claims aren't")
+
+
+def check_signature(
+    token: str, keys: Iterable[Mapping[str, Any]], *, header: Mapping[str, Any], algorithms: Sequence[str]
+) -> None:
+    """See that a token is signed by the one of the keys that its header names; who calls has looked at all of that.
+
+    Raises:
+        Rejected: It isn't.
+    """
     jwk, algorithm = _key_for(header, keys, algorithms)
     _check_signature(token, jwk, algorithm)
-    return _object(token.split(".")[1], "claims aren't")
 
 
 def _key_for(

@@ -22,6 +22,7 @@ _ENDPOINTS: Final = (
     "revocation_endpoint",
     "userinfo_endpoint",
     "end_session_endpoint",
+    "registration_endpoint",
 )
 
 
@@ -43,6 +44,7 @@ class AuthorizationServer(msgspec.Struct, frozen=True):
     revocation_endpoint: str | None = None
     userinfo_endpoint: str | None = None
     end_session_endpoint: str | None = None
+    registration_endpoint: str | None = None
     mtls_endpoint_aliases: dict[str, str | None] = {}  # msgspec gives each object its own copy.
     authorization_response_iss_parameter_supported: bool = False
     response_modes_supported: list[str] | None = None

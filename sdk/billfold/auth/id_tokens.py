@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from billfold.auth._jwt import is_time
 from billfold.auth.refusals import IdTokenInvalid
-from billfold.auth.sign_in import LEEWAY_S, Pending, UserTokens
+from billfold.auth.sign_in import INTENT, LEEWAY_S, Pending, UserTokens
 
 __all__ = ["check", "check_refreshed", "half_hash"]
 
@@ -56,6 +56,9 @@ def check(
             raise IdTokenInvalid("auth_time")
     if pending.acr_values and claims.get("acr") not in pending.acr_values:
         raise IdTokenInvalid("acr")
+    if pending.intent_id is not None and claims.get(INTENT) != pending.intent_id:
+        # The user has allowed something else than what was asked for.
+        raise IdTokenInvalid(INTENT)
 
 
 def check_refreshed(claims: Mapping[str, Any], tokens: UserTokens, now: float) -> None:

@@ -36,6 +36,8 @@ _REQUEST_OBJECT_S: Final = 300
 _MAX_CALLBACK: Final = 64 * 1024
 _MAX_FIELDS: Final = 50
 _JARM: Final = "response"
+INTENT: Final = "openbanking_intent_id"
+"""The claim that names a consent."""
 
 ResponseMode = Literal["query", "jwt"]
 """How the answer comes back: plain, or signed by the server (JARM)."""
@@ -60,6 +62,7 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         scope: What was asked for.
         max_age_s: How long ago the user may have signed in, where that was asked for.
         acr_values: How they had to, where that was asked for.
+        intent_id: Which consent was asked for, where it was one of open banking; the ID token has to name it.
     """
 
     issuer: str
@@ -74,6 +77,7 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     scope: str | None = None
     max_age_s: int | None = None
     acr_values: tuple[str, ...] = ()
+    intent_id: str | None = None
 
     def dump(self) -> str:
         """Return it as text, for the session."""
@@ -172,6 +176,7 @@ def begun(
     dpop_jkt: str | None,
     max_age_s: int | None,
     acr_values: Sequence[str],
+    intent_id: str | None = None,
 ) -> Pending:
     """Return a new sign-in, with secrets of its own."""
     signs_in = scope is not None and "openid" in scope.split()
@@ -188,6 +193,7 @@ def begun(
         scope=scope,
         max_age_s=max_age_s,
         acr_values=tuple(acr_values),
+        intent_id=intent_id,
     )
 
 
@@ -216,6 +222,7 @@ def parameters(
         "max_age": pending.max_age_s,
         "acr_values": " ".join(pending.acr_values) or None,
         "response_mode": "jwt" if pending.response_mode == "jwt" else None,
+        "claims": None if pending.intent_id is None else _intent(pending.intent_id, signs_in=pending.nonce is not None),
         "authorization_details": None if authorization_details is None else list(authorization_details),
         "resource": list(resource) if len(resource) > 1 else next(iter(resource), None),
     }
@@ -225,10 +232,16 @@ def parameters(
     return {name: value for name, value in {**asked, **extra}.items() if value is not None}
 
 
+def _intent(intent_id: str, *, signs_in: bool) -> dict[str, Any]:
+    """Return how UK Open Banking's profile names a consent in a request (OpenID Connect Core, section 5.5)."""
+    value = {INTENT: {"value": intent_id, "essential": True}}
+    return {"userinfo": value, "id_token": value} if signs_in else {"userinfo": value}
+
+
 def as_form(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the same as a form has it: texts, and JSON in texts (RFC 9396, section 3)."""
+    """Return the same as a form has it: texts, and JSON in texts (RFC 9396, section 3; OpenID Connect, section 5.5)."""
     return {
-        name: json.dumps(value, separators=(",", ":")) if name == "authorization_details" else value
+        name: json.dumps(value, separators=(",", ":")) if name in {"authorization_details", "claims"} else value
         for name, value in asked.items()
     }
 

@@ -55,6 +55,7 @@ class Call:
         timeouts: How long to wait.
         repeatable: Whether a copy of the request is answered as the first: a question, or an order with a key.
         authorized: Whether it needs an access token.
+        receive: Turns a success into what the caller gets, instead of ``read``, where its headers matter too.
         identity: What shows who is asking instead of the client's access token, such as the client's own credentials
             at the token endpoint; it has the driver's method ``authorize``.
     """
@@ -68,6 +69,7 @@ class Call:
         "method",
         "name",
         "read",
+        "receive",
         "repeatable",
         "timeouts",
         "url",
@@ -87,6 +89,7 @@ class Call:
         authorized: bool = True,
         fail: Callable[[Response, float | None], errors.BillfoldError] = error_of,
         identity: Any = None,
+        receive: Callable[[Response], Any] | None = None,
     ) -> None:
         self.method = method
         self.url = url
@@ -99,6 +102,7 @@ class Call:
         self.repeatable = repeatable
         self.authorized = authorized
         self.identity = identity
+        self.receive = receive
 
 
 def _never(_response: Response) -> bool:
@@ -208,7 +212,7 @@ class Kit:
 
 
 def exchange(call: Call, kit: Kit) -> Generator[Step, Any, Any]:
-    """Carry out a call, step by step, and return what ``call.read`` makes of the answer.
+    """Carry out a call, step by step, and return what ``call.read`` or ``call.receive`` makes of the answer.
 
     An access token that the server refuses is replaced once, and a proof that lacks what the server wants is made once
     more. Neither is counted as a repetition: the server refused before it began.
@@ -240,7 +244,7 @@ def exchange(call: Call, kit: Kit) -> Generator[Step, Any, Any]:
             _tell(call, kit, request, outcome, kit.monotonic() - sent_at)
             if outcome.status in _SUCCESS:
                 kit.budget.earn()
-                return call.read(outcome.body)
+                return call.read(outcome.body) if call.receive is None else call.receive(outcome)
             asked_s = retry_after_s(outcome, kit.now())
             error = call.fail(outcome, asked_s)
             if not renewed and shown.outdated(outcome):

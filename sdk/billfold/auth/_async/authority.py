@@ -92,15 +92,24 @@ class AsyncAuthority:
             jwt.Rejected: It isn't the server's.
             errors.BillfoldError: The server's keys can't be had.
         """
+        return await self.checked(session, lambda keys: jwt.verified(token, keys, typ=typ))
+
+    async def checked(self, session: "AsyncSession", check: Callable[[Keys], T]) -> T:
+        """Return what a check by the server's keys finds; it is made again where it names a key that isn't known yet.
+
+        Raises:
+            jwt.Rejected: By the check.
+            errors.BillfoldError: The server's keys can't be had.
+        """
         keys = self._keys.current(session.kit.monotonic())
         if keys is None:
             keys = await self._shared(session, self._keys, self._keys_lock, self._fetch_keys)
         try:
-            return jwt.verified(token, keys, typ=typ)
+            return check(keys)
         except jwt.Rejected as rejection:
             if not rejection.unknown_key:
                 raise
-        return jwt.verified(token, await self._newer_keys(session, keys), typ=typ)
+        return check(await self._newer_keys(session, keys))
 
     async def _newer_keys(self, session: "AsyncSession", present: Keys) -> Keys:
         """Return the keys after another look, unless one was taken just now."""

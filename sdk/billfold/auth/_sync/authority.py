@@ -94,15 +94,24 @@ class Authority:
             jwt.Rejected: It isn't the server's.
             errors.BillfoldError: The server's keys can't be had.
         """
+        return self.checked(session, lambda keys: jwt.verified(token, keys, typ=typ))
+
+    def checked(self, session: "Session", check: Callable[[Keys], T]) -> T:
+        """Return what a check by the server's keys finds; it is made again where it names a key that isn't known yet.
+
+        Raises:
+            jwt.Rejected: By the check.
+            errors.BillfoldError: The server's keys can't be had.
+        """
         keys = self._keys.current(session.kit.monotonic())
         if keys is None:
             keys = self._shared(session, self._keys, self._keys_lock, self._fetch_keys)
         try:
-            return jwt.verified(token, keys, typ=typ)
+            return check(keys)
         except jwt.Rejected as rejection:
             if not rejection.unknown_key:
                 raise
-        return jwt.verified(token, self._newer_keys(session, keys), typ=typ)
+        return check(self._newer_keys(session, keys))
 
     def _newer_keys(self, session: "Session", present: Keys) -> Keys:
         """Return the keys after another look, unless one was taken just now."""

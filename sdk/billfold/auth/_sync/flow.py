@@ -84,6 +84,7 @@ class AuthorizationFlow:
         resource: Sequence[str] = (),
         max_age_s: int | None = None,
         acr_values: Sequence[str] = (),
+        intent_id: str | None = None,
         extra: Mapping[str, str] | None = None,
     ) -> AuthorizationRequest:
         """Push a request, and return where to send the browser and what to keep in its session meanwhile.
@@ -95,6 +96,7 @@ class AuthorizationFlow:
             resource: For which API, where there are several (RFC 8707).
             max_age_s: How long ago the user may have signed in; they do it again otherwise.
             acr_values: How they have to; the ID token must name one of them.
+            intent_id: Which consent of open banking they are asked for; the ID token must name it.
             extra: Other parameters, such as ``prompt``, ``login_hint`` or ``ui_locales``.
 
         Raises:
@@ -120,6 +122,7 @@ class AuthorizationFlow:
             dpop_jkt=auth.dpop_jkt,
             max_age_s=max_age_s,
             acr_values=acr_values,
+            intent_id=intent_id,
         )
         asked = sign_in.parameters(
             pending, authorization_details=authorization_details, resource=resource, extra=extra or {}

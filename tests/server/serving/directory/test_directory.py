@@ -12,7 +12,7 @@ from billfold_server.identity import jose
 from billfold_server.serving.directory.directory import ISSUER, Directory
 from billfold_server.serving.directory.setting_up import believing
 from billfold_server.serving.failures import Exit, Failure
-from billfold_server.tenancy.manifest import Manifest, Registration, SoftwarePublisher, parse_manifest
+from billfold_server.tenancy.manifest import Registration, SoftwarePublisher
 from tests.tenants import manifest
 
 
@@ -92,7 +92,7 @@ class TestSoftware:
 class TestASandbox:
     def test_believes_the_directory(self, folder: Path):
         """Where nobody could register, who has a statement may, for open banking's scopes."""
-        made = believing(manifest_of("box"), Directory(folder).publisher())
+        made = believing(manifest("box"), Directory(folder).publisher())
         assert made.registration == Registration(
             mode="statement",
             publishers=[Directory(folder).publisher()],
@@ -103,7 +103,7 @@ class TestASandbox:
         """Another directory and further scopes stay; the same directory's former key goes."""
         publisher = Directory(folder).publisher()
         other, former = (SoftwarePublisher(issuer=issuer, jwks={"keys": [{}]}) for issuer in ("other", ISSUER))
-        before = manifest_of(
+        before = manifest(
             "box",
             registration={
                 "mode": "open",
@@ -115,9 +115,3 @@ class TestASandbox:
         assert (made.mode, made.publishers) == ("open", [other, publisher])
         assert made.scopes == ["tenant:read", "payments", "accounts", "fundsconfirmations"]
         assert believing(believing(before, publisher), publisher) == believing(before, publisher)
-
-
-def manifest_of(slug: str, **more: Any) -> Manifest:
-    """Return a manifest as the tests have it."""
-    said = manifest(slug, **more)
-    return said if isinstance(said, Manifest) else parse_manifest(said)

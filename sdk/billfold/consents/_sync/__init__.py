@@ -1,0 +1,1 @@
+"""The synchronous half of ``billfold.consents``, which is generated."""

@@ -1,0 +1,164 @@
+"""Third parties of the development directory register themselves, with keys and with certificates."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from billfold import Billfold, errors
+from billfold.auth import ClientCertificate, PrivateKeyJWT, Registered, Registrations
+from billfold.keys import PemKey
+from billfold_server.serving.directory.directory import Directory
+from billfold_server.serving.directory.setting_up import believing
+from tests.live import LiveServer, serve_tls, settings_for
+from tests.sandbox import database
+from tests.tenants import manifest
+
+GRANTS = ["client_credentials", "authorization_code", "refresh_token"]
+CALLBACK = "https://tpp.test/callback"
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Directory:
+    """A directory."""
+    made = Directory(tmp_path_factory.mktemp("onboarding"))
+    made.ensure()
+    return made
+
+
+@pytest.fixture(scope="module")
+def bank(live: LiveServer, directory: Directory) -> str:
+    """The base of a bank that believes the directory, under the profile that UK third parties speak."""
+    live.add_tenant(believing(manifest("ukbank", security_profile="fapi1-advanced"), directory.publisher()))
+    return live.base("ukbank")
+
+
+def onboard(bank: str, statement: str, **said: Any) -> Registered:
+    """Register software by its statement."""
+    with Registrations(bank) as registrations:
+        return registrations.register(
+            software_statement=statement,
+            **{
+                "token_endpoint_auth_method": "private_key_jwt",
+                "grant_types": GRANTS,
+                "redirect_uris": [CALLBACK],
+                **said,
+            },
+        )
+
+
+class TestAThirdParty:
+    @pytest.mark.parametrize(
+        ("name", "scope"),
+        [
+            ("aisp", "accounts"),
+            ("pisp", "payments"),
+            ("cbpii", "fundsconfirmations"),
+            ("all", "accounts fundsconfirmations payments"),
+        ],
+    )
+    def test_gets_the_scopes_of_its_roles(self, bank: str, directory: Directory, name: str, scope: str):
+        """It needn't name them, and its names, addresses and keys are the directory's."""
+        listed = directory.find(name)
+        registered = onboard(bank, directory.statement(name), client_name="Somebody else", jwks={"keys": []})
+        assert registered.metadata["scope"] == scope
+        assert registered.metadata["client_name"] == listed.client_name
+        assert registered.metadata["organisation"] == listed.organisation
+        assert registered.metadata["jwks"] == listed.jwks
+        assert registered.metadata["redirect_uris"] == [CALLBACK]
+
+    def test_gets_no_scope_of_another_role(self, bank: str, directory: Directory):
+        """Who may read accounts may not initiate payments by asking for it, now or later."""
+        statement = directory.statement("aisp")
+        with pytest.raises(errors.AuthenticationFailed) as caught:
+            onboard(bank, statement, scope="accounts payments")
+        assert caught.value.facts["oauth_error"] == "invalid_client_metadata"
+        registered = onboard(bank, statement, scope="accounts openid")
+        with Registrations(bank) as registrations, pytest.raises(errors.AuthenticationFailed) as caught:
+            registrations.update(
+                registered,
+                software_statement=statement,
+                token_endpoint_auth_method="private_key_jwt",
+                grant_types=GRANTS,
+                redirect_uris=[CALLBACK],
+                scope="payments",
+            )
+        assert caught.value.facts["oauth_error"] == "invalid_client_metadata"
+
+    def test_is_sent_nothing_where_the_directory_doesnt_know_it(self, bank: str, directory: Directory):
+        """An address of its own choice is refused."""
+        with pytest.raises(errors.AuthenticationFailed) as caught:
+            onboard(bank, directory.statement("aisp"), redirect_uris=["https://evil.example/callback"])
+        assert caught.value.facts["oauth_error"] == "invalid_redirect_uri"
+
+    def test_of_a_directory_that_nobody_believes_is_refused(self, bank: str, tmp_path: Path):
+        """Another directory of the same name has another key."""
+        with pytest.raises(errors.AuthenticationFailed) as caught:
+            onboard(bank, Directory(tmp_path).statement("aisp"))
+        assert caught.value.facts["oauth_error"] == "invalid_software_statement"
+
+    def test_looks_after_its_registration(self, bank: str, directory: Directory):
+        """It reads, changes and ends what it has registered, by a token that changes with it."""
+        statement = directory.statement("all")
+        registered = Registered.load(onboard(bank, statement).dump())
+        with Registrations(bank) as registrations:
+            assert registrations.read(registered).metadata["software_id"] == "billfold-test-all"
+            changed = registrations.update(
+                registered,
+                software_statement=statement,
+                token_endpoint_auth_method="private_key_jwt",
+                grant_types=GRANTS,
+                redirect_uris=[CALLBACK],
+                scope="openid accounts",
+            )
+            assert changed.metadata["scope"] == "accounts openid"
+            with pytest.raises(errors.AuthenticationFailed):
+                registrations.read(registered)
+            registrations.delete(changed)
+            with pytest.raises(errors.AuthenticationFailed):
+                registrations.read(changed)
+
+
+class TestASandbox:
+    def test_gives_a_token_for_the_directorys_key(self, live: LiveServer, directory: Directory):
+        """What the directory's file signs is what the statement has registered."""
+        live.add_tenant(believing(manifest("tppbox"), directory.publisher()))
+        base = live.base("tppbox")
+        registered = onboard(base, directory.statement("pisp"))
+        key = PemKey(directory.find("pisp").signing_key)
+        client = Billfold(base_url=base, auth=PrivateKeyJWT(registered.client_id, key))
+        # The token is for open banking alone, which this operation isn't.
+        with client, pytest.raises(errors.ProblemError) as caught:
+            client.wallets.list().page()
+        assert caught.value.status in {401, 403}
+
+
+class TestATransportCertificate:
+    def test_is_enough_to_register_and_to_get_a_token(self, postgres_dsn: str, directory: Directory):
+        """At the port that asks for certificates, the directory's is taken for who it names, and binds the token."""
+        with database(postgres_dsn) as dsn, serve_tls(settings_for(directory.folder.parent, dsn)) as server:
+            said = manifest("tlsbank", security_profile="fapi1-advanced")
+            server.add_tenant(believing(said, directory.publisher()))
+            listed = directory.find("all")
+            certificate = ClientCertificate(listed.transport_certificate, listed.transport_key, ca=ca_of(directory))
+            base = server.base("tlsbank")
+            with Registrations(base, certificate=certificate) as registrations:
+                registered = registrations.register(
+                    software_statement=directory.statement("all"),
+                    token_endpoint_auth_method="tls_client_auth",
+                    grant_types=GRANTS,
+                    redirect_uris=[CALLBACK],
+                )
+            assert registered.metadata["tls_client_auth_subject_dn"] == listed.certificate_subject
+            told = httpx.post(
+                f"{server.mtls_url}/t/tlsbank/oauth/token",
+                data={"grant_type": "client_credentials", "client_id": registered.client_id},
+                verify=certificate.context(),
+            )
+            assert (told.status_code, told.json()["scope"]) == (200, "accounts fundsconfirmations payments")
+
+
+def ca_of(directory: Directory) -> str:
+    """Return the file of the authority that the server's certificate comes from."""
+    return str(directory.folder.parent / "certs" / "ca.pem")
