@@ -48,8 +48,10 @@ class Prefix(StrEnum):
     """The registry of id prefixes: one for each kind of object that has an id on the wire."""
 
     ACCOUNT = "acc"
+    ACCOUNT_STATEMENT = "ast"
     ALIAS = "als"
     APPROVAL = "apr"
+    ARRANGEMENT = "arr"
     AUDIT_RECORD = "aud"
     CARD_SESSION = "cse"
     CLIENT = "cli"
@@ -64,6 +66,7 @@ class Prefix(StrEnum):
     JOURNAL_ENTRY = "jrn"
     PARTY = "par"
     PAYMENT = "pay"
+    PRODUCT = "prd"
     REQUEST = "req"
     SCA_CHALLENGE = "sca"
     SESSION = "ses"

@@ -21,12 +21,18 @@ from litestar.response import Response
 from billfold import errors, ids
 from billfold.clock import Clock, SystemClock
 from billfold.contract.platform import TenantState
+from billfold_server.account_statements import inventory as account_statements_inventory
+from billfold_server.account_statements import routes as account_statements_routes
+from billfold_server.account_statements import tasks as account_statements_tasks
 from billfold_server.approvals import inventory as approvals_inventory
 from billfold_server.approvals import queries as approvals_queries
 from billfold_server.approvals import routes as approvals_routes
 from billfold_server.approvals import subjects as approvals_subjects
 from billfold_server.approvals import tasks as approvals_tasks
 from billfold_server.approvals.service import Approvals
+from billfold_server.arrangements import inventory as arrangements_inventory
+from billfold_server.arrangements import routes as arrangements_routes
+from billfold_server.arrangements import subjects as arrangements_subjects
 from billfold_server.audit import inventory as audit_inventory
 from billfold_server.audit import routes as audit_routes
 from billfold_server.audit import service as audit
@@ -149,6 +155,8 @@ ROOMS: Final[tuple[Routes, ...]] = (
     sandbox_routes.routes,
     parties_routes.routes,
     wallets_routes.routes,
+    arrangements_routes.routes,
+    account_statements_routes.routes,
     ledger_routes.routes,
     reconciliation_routes.routes,
     payments_routes.routes,
@@ -185,6 +193,8 @@ INVENTORIES: Final[tuple[Inventory, ...]] = (
     parties_inventory.INVENTORY,
     people_inventory.INVENTORY,
     wallets_inventory.INVENTORY,
+    arrangements_inventory.INVENTORY,
+    account_statements_inventory.INVENTORY,
     ledger_inventory.INVENTORY,
     reconciliation_inventory.INVENTORY,
     payments_inventory.INVENTORY,
@@ -204,6 +214,7 @@ SUBJECTS: Final[tuple[SubjectProvider, ...]] = (
     # Whoever signs in is asked for by grants before they are gone.
     identity_subjects.SUBJECTS,
     people_subjects.SUBJECTS,
+    arrangements_subjects.SUBJECTS,
     wallets_subjects.SUBJECTS,
     ledger_subjects.SUBJECTS,
     reconciliation_subjects.SUBJECTS,
@@ -322,6 +333,7 @@ def _add_background(services: Services) -> None:
     invariants_tasks.register(kinds)
     ledger_tasks.register(kinds, services.engine)
     people_tasks.register(kinds)
+    account_statements_tasks.register(kinds)
     signing_tasks.register(kinds, services.identity)
     approvals_tasks.register(kinds, services.approvals)
     privacy_tasks.register(kinds, SWEEPS, services.keys)
@@ -329,7 +341,16 @@ def _add_background(services: Services) -> None:
     vault_tasks.register(kinds, services)
     payments_tasks.register(kinds, services)
     consents_tasks.register(kinds)
-    rooms = (http_tasks, invariants_tasks, signing_tasks, people_tasks, privacy_tasks, decryptor_tasks, vault_tasks)
+    rooms: Sequence[Any] = (
+        http_tasks,
+        invariants_tasks,
+        signing_tasks,
+        people_tasks,
+        privacy_tasks,
+        decryptor_tasks,
+        vault_tasks,
+        account_statements_tasks,
+    )
     schedules = [schedule for room in rooms for schedule in room.SCHEDULES]
     relay = Relay(services.database)
     runner = JobRunner(services.database, kinds, schedules=schedules, relay=relay)

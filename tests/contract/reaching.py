@@ -217,9 +217,19 @@ def _expired(reaching: Reaching, operation: Operation) -> httpx.Response:
 
 Recipe = Callable[[Reaching, Operation], httpx.Response]
 
+
+def _another_name(reaching: Reaching, operation: Operation) -> httpx.Response:
+    """Send two bodies under one key that differ in a name."""
+    headers, body = {"Idempotency-Key": secrets.token_hex(8)}, reaching.example(operation)
+    assert reaching.send(operation, headers=headers, body=body).status_code == 201
+    return reaching.send(operation, headers=headers, body=body | {"name": "another"})
+
+
 CONFLICTS: dict[str, Recipe] = {
     "advanceClock": _with("to", _past),
+    "createArrangement": _of_one_key,
     "createCardSession": _of_one_key,
+    "createProduct": _of_one_key,
     "createParty": _with("external_id", _external_id),
     "updateParty": _with("external_id", _external_id),
     "createUser": _with("login_name", _taken_name),
@@ -335,6 +345,9 @@ CONTRADICTIONS: dict[str, Recipe] = {
     "rotateClientSecret": _secret_of_none,
     "shredSubject": _reused_for_another_reason,
     "eraseParty": _erased_for_another_reason,
+    "createArrangement": _with("kind", "offer"),
+    "updateArrangement": _with("offer", {"type": "other", "description": "x"}),
+    "createProduct": _another_name,
     "createVaultTokens": _twice_under_a_key,
     "updateVaultToken": _with("metadata", {"card": CARD}),
     "deleteVaultToken": lambda reaching, operation: reaching.send(operation, query={"reason": CARD}),

@@ -215,6 +215,27 @@ def _fingerprint(seeds: Seeds) -> str:
     return str(seeds.client.get(f"/v1/vault-tokens/{seeds.ids('tok')[0]}").json()["fingerprint"])
 
 
+def _arrangement(seeds: Seeds) -> str:
+    creditor = {"scheme": "iban", "identification": "GB33BUKB20201555555555"}
+    body = {"wallet_id": seeds.ids("wal")[0], "kind": "beneficiary", "beneficiary": {"creditor": creditor}}
+    return str(seeds.post("/v1/arrangements", body)["id"])
+
+
+def _product(seeds: Seeds) -> str:
+    return str(seeds.post("/v1/products", {"name": "x", "type": "other", "description": "x"})["id"])
+
+
+def _account_statement(seeds: Seeds) -> str:
+    """Let the night come in which this month's statements are made, unless it has come already."""
+    if not seeds.client.get("/v1/account-statements").json()["data"]:
+        now = datetime.fromisoformat(seeds.client.get("/v1/clock").json()["now"])
+        next_month = (now.replace(day=1) + timedelta(days=32)).replace(day=2)
+        # A tenant has its schedules from when it is first looked after, which may be at the end of the first step.
+        for days in (0, 2):
+            seeds.post("/v1/clock/advance", {"to": (next_month + timedelta(days=days)).isoformat()})
+    return seeds.first("/v1/account-statements")
+
+
 SEEDS: dict[str, Callable[[Seeds], str]] = {
     "par": _party,
     "wal": _wallet,
@@ -233,6 +254,9 @@ SEEDS: dict[str, Callable[[Seeds], str]] = {
     "tok": _vault_token,
     "fpr": _fingerprint,
     "cse": _card_session,
+    "arr": _arrangement,
+    "prd": _product,
+    "ast": _account_statement,
 }
 """How one of each kind is made, in the order in which they lean on each other."""
 

@@ -264,6 +264,10 @@ def _repeated(around: Surroundings, operation: Operation) -> httpx.Response:
     headers = {"Idempotency-Key": secrets.token_hex(8)}
     body = {"kind": "person", "name": "Ada Lovelace"}
     party_id = None
+    if operation.operation_id == "createArrangement":
+        party_id = str(around.reaching.seeds.post("/v1/parties", body)["id"])
+        wallet = around.reaching.seeds.post("/v1/wallets", {"party_id": party_id})
+        body = around.reaching.example(operation) | {"wallet_id": wallet["id"]}
     if operation.operation_id == "createUser":
         party_id = str(around.reaching.seeds.post("/v1/parties", body)["id"])
         body = {"login_realm": "psu", "login_name": f"psu.{secrets.token_hex(6)}", "display_name": "x"}
@@ -286,7 +290,7 @@ def detached(around: Surroundings, operation: Operation) -> httpx.Response:
         forgotten = FRESH["deleteVaultToken"](around.reaching.seeds)
         around.live.run(_forget(around.live, forgotten["vault_token_id"]))
         return around.reaching.send(operation, path=forgotten)
-    if operation.operation_id in {"createParty", "createUser"}:
+    if operation.operation_id in {"createArrangement", "createParty", "createUser"}:
         return _repeated(around, operation)
     token, path = around.detached
     query = {"effective_at": "2024-12-01T00:00:00Z"} if operation.path.endswith(("/balance", "/balances")) else None

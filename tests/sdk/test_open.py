@@ -16,6 +16,8 @@ from billfold import Money, errors, is_known
 from billfold.client import _operations as operations
 from billfold.client._open import decoder, open_type, page_type
 from billfold.contract import (
+    account_statements,
+    arrangements,
     card_sessions,
     clients,
     common,
@@ -33,6 +35,8 @@ from billfold.contract import (
 
 WIRE = Path(__file__).parent / "wire"
 MODULES = [
+    account_statements,
+    arrangements,
     card_sessions,
     clients,
     common,

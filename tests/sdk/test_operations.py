@@ -58,6 +58,9 @@ OWN_WORDS = {
     "after": 7,
     "amount": Money(1250, "EUR"),
     "amount_minor": 1250,
+    "monthly_fee_cap": Money(1250, "EUR"),
+    "notes": ["x"],
+    "wallet_ids": ["wal_1"],
     "at_once": 2,
     "by": timedelta(days=90),
     "changes": UpdateClient(**CHANGES),
@@ -179,6 +182,7 @@ WITHOUT_KEY = {
     # They say what shall be, so doing them twice is doing them once.
     "POST /v1/clients/{client_id}/rotate-keys",
     "POST /v1/clients/{client_id}/disable",
+    "POST /v1/products/{product_id}/wallets",
     "POST /v1/clients/{client_id}/enable",
     "POST /v1/users/{user_id}/disable",
     "POST /v1/users/{user_id}/enable",

@@ -29,6 +29,8 @@ Decode = Callable[[bytes], Any]
 """Reads the body of an answer."""
 
 _MODULES: Final = (
+    "account_statements",
+    "arrangements",
     "parties",
     "payments",
     "privacy",

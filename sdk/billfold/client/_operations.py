@@ -9,7 +9,9 @@ from typing import Any, Final, Generic, TypeVar
 
 from billfold.client._open import Decode, decoder, page_type
 from billfold.contract import (
+    account_statements,
     approvals,
+    arrangements,
     card_sessions,
     clients,
     data_keys,
@@ -79,6 +81,17 @@ def paged(path: str, item: type[R]) -> "Operation[Page[R]]":
     return _PagedOperation("GET", path, item)
 
 
+class _FileOperation(Operation[bytes]):
+    """An operation that answers with a file, as it comes."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("GET", path, None)
+
+    @functools.cached_property
+    def read(self) -> Decode:
+        return bytes
+
+
 class _PagedOperation(Operation[Page[R]]):
     def __init__(self, method: str, path: str, item: type[R]) -> None:
         super().__init__(method, path, None)
@@ -125,6 +138,21 @@ LIST_WALLET_STATEMENT: Final = paged("/v1/wallets/{wallet_id}/statement", ledger
 LIST_ALIASES: Final = paged("/v1/wallets/{wallet_id}/aliases", wallets.Alias)
 CREATE_ALIAS: Final = Operation("POST", "/v1/wallets/{wallet_id}/aliases", wallets.Alias)
 DELETE_ALIAS: Final = Operation[None]("DELETE", "/v1/wallets/{wallet_id}/aliases/{alias_id}", None)
+
+LIST_ARRANGEMENTS: Final = paged("/v1/arrangements", arrangements.Arrangement)
+CREATE_ARRANGEMENT: Final = Operation("POST", "/v1/arrangements", arrangements.Arrangement)
+GET_ARRANGEMENT: Final = Operation("GET", "/v1/arrangements/{arrangement_id}", arrangements.Arrangement)
+UPDATE_ARRANGEMENT: Final = Operation("PATCH", "/v1/arrangements/{arrangement_id}", arrangements.Arrangement)
+LIST_PRODUCTS: Final = paged("/v1/products", arrangements.Product)
+CREATE_PRODUCT: Final = Operation("POST", "/v1/products", arrangements.Product)
+GET_PRODUCT: Final = Operation("GET", "/v1/products/{product_id}", arrangements.Product)
+UPDATE_PRODUCT: Final = Operation("PATCH", "/v1/products/{product_id}", arrangements.Product)
+ASSIGN_PRODUCT: Final = Operation("POST", "/v1/products/{product_id}/wallets", arrangements.ProductAssignment)
+_STATEMENT: Final = "/v1/account-statements/{account_statement_id}"
+LIST_ACCOUNT_STATEMENTS: Final = paged("/v1/account-statements", account_statements.AccountStatement)
+GET_ACCOUNT_STATEMENT: Final = Operation("GET", _STATEMENT, account_statements.AccountStatement)
+GET_ACCOUNT_STATEMENT_CSV: Final = _FileOperation(f"{_STATEMENT}/csv")
+GET_ACCOUNT_STATEMENT_PDF: Final = _FileOperation(f"{_STATEMENT}/pdf")
 
 LIST_TRANSFERS: Final = paged("/v1/transfers", wallets.Transfer)
 CREATE_TRANSFER: Final = Operation("POST", "/v1/transfers", wallets.Transfer)

@@ -12,8 +12,10 @@ from billfold.ids import Prefix
 
 __all__ = [
     "AccountId",
+    "AccountStatementId",
     "AliasId",
     "ApprovalId",
+    "ArrangementId",
     "AuditRecordId",
     "CardSessionId",
     "ClientId",
@@ -29,6 +31,7 @@ __all__ = [
     "PartyId",
     "PaymentId",
     "Problem",
+    "ProductId",
     "Reference",
     "Request",
     "Response",
@@ -119,8 +122,10 @@ def _id(prefix: Prefix, what: str) -> Meta:
 
 
 AccountId = Annotated[str, _id(Prefix.ACCOUNT, "a ledger account")]
+AccountStatementId = Annotated[str, _id(Prefix.ACCOUNT_STATEMENT, "an account statement")]
 AliasId = Annotated[str, _id(Prefix.ALIAS, "a wallet's alias")]
 ApprovalId = Annotated[str, _id(Prefix.APPROVAL, "an approval")]
+ArrangementId = Annotated[str, _id(Prefix.ARRANGEMENT, "an arrangement")]
 AuditRecordId = Annotated[str, _id(Prefix.AUDIT_RECORD, "an audit record")]
 ClientId = Annotated[str, _id(Prefix.CLIENT, "an API client")]
 EventId = Annotated[str, _id(Prefix.EVENT, "an event")]
@@ -130,6 +135,7 @@ HoldId = Annotated[str, _id(Prefix.HOLD, "a hold")]
 JournalEntryId = Annotated[str, _id(Prefix.JOURNAL_ENTRY, "a journal entry")]
 PartyId = Annotated[str, _id(Prefix.PARTY, "a party")]
 PaymentId = Annotated[str, _id(Prefix.PAYMENT, "a payment")]
+ProductId = Annotated[str, _id(Prefix.PRODUCT, "a product")]
 StatementEntryId = Annotated[str, _id(Prefix.STATEMENT_ENTRY, "a statement entry")]
 StatementImportId = Annotated[str, _id(Prefix.STATEMENT_IMPORT, "a statement import")]
 TopUpId = Annotated[str, _id(Prefix.TOP_UP, "a top-up")]

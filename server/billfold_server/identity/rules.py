@@ -19,6 +19,8 @@ __all__ = [
 TENANT_SCOPES: Final[dict[str, str]] = {
     "approvals:decide": "Approve and reject what waits for a second person",
     "approvals:read": "Read what waits for a second person",
+    "arrangements:read": "Read what was arranged for wallets, and products",
+    "arrangements:write": "Record and change what was arranged for wallets, and products",
     "audit:read": "Read the audit records",
     "clients:read": "Read API clients",
     "clients:write": "Register and change API clients, within one's own scopes",

@@ -29,6 +29,16 @@ from billfold_server.http.routing import Call, IdempotencyRef
 from billfold_server.http.routing import Reply as HttpReply
 from billfold_server.ledger import queries, rules
 from billfold_server.ledger.approving import is_large_withdrawal, refund
+from billfold_server.ledger.bookings import (
+    Booking,
+    Place,
+    Span,
+    Turnover,
+    first_booked_at,
+    list_bookings,
+    list_turnovers,
+    place_before,
+)
 from billfold_server.ledger.books import Books, Draft
 from billfold_server.ledger.checkpoints import STORES, find_checkpoint
 from billfold_server.ledger.engine import Engine
@@ -59,6 +69,7 @@ __all__ = [
     "STORES",
     "AccountRow",
     "Answer",
+    "Booking",
     "Books",
     "Capture",
     "CodeKey",
@@ -73,11 +84,14 @@ __all__ = [
     "Kind",
     "Line",
     "Loader",
+    "Place",
     "Release",
     "Reply",
     "ReversalRow",
     "Row",
+    "Span",
     "Store",
+    "Turnover",
     "WalletKey",
     "Writer",
     "balances_as_of",
@@ -86,14 +100,18 @@ __all__ = [
     "command",
     "commands",
     "entry_keys",
+    "first_booked_at",
     "get_account",
     "get_entry",
     "get_hold",
     "head_claims",
     "is_large_withdrawal",
+    "list_bookings",
+    "list_turnovers",
     "list_wallet_accounts",
     "open_hold",
     "place",
+    "place_before",
     "position",
     "prove",
     "refund",

@@ -22,6 +22,7 @@ _SEES_CUSTOMERS: Final = frozenset(
         "statements:read",
         "tenant:read",
         "tokens:read",
+        "arrangements:read",
     }
 )
 
@@ -45,6 +46,7 @@ ROLES: Final[dict[StaffRole, frozenset[str]]] = {
     StaffRole.OPERATOR: _SEES_CUSTOMERS
     | {
         "approvals:read",
+        "arrangements:write",
         "events:read",
         "holds:write",
         "keys:read",

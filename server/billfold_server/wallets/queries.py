@@ -8,7 +8,7 @@ from uuid import UUID
 from billfold.contract.wallets import AliasScheme
 from billfold_server.db.filters import Filter
 from billfold_server.tenancy.transaction import TenantTx
-from billfold_server.wallets.rows import AliasKey, AliasRow, TransferRow, WalletRow
+from billfold_server.wallets.rows import AliasKey, AliasRow, OtherSide, TransferRow, WalletRow
 from billfold_server.wallets.stores import (
     ALIAS_COLUMNS,
     TRANSFER_COLUMNS,
@@ -29,7 +29,10 @@ __all__ = [
     "find_alias_owners",
     "find_transfer",
     "find_wallet",
+    "find_wallets",
     "list_aliases",
+    "list_ibans",
+    "list_other_sides",
     "list_transfers",
     "list_wallets",
     "list_wallets_of",
@@ -43,6 +46,51 @@ async def find_wallet(tx: TenantTx, wallet_id: UUID) -> WalletRow | None:
     """Return a wallet, or None."""
     row = await tx.fetchrow(f"SELECT {WALLET_COLUMNS} FROM wallets AS w WHERE w.id = $1", wallet_id)  # noqa: S608
     return None if row is None else to_wallet(row)
+
+
+async def find_wallets(tx: TenantTx, wallet_ids: Sequence[UUID]) -> list[WalletRow]:
+    """Return which of these ids are wallets, with the wallets."""
+    rows = await tx.fetch(
+        f"SELECT {WALLET_COLUMNS} FROM wallets AS w WHERE w.id = ANY($1::uuid[])",  # noqa: S608
+        list(wallet_ids),
+    )
+    return [to_wallet(row) for row in rows]
+
+
+async def list_ibans(tx: TenantTx, wallet_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """Return the oldest IBAN of each of these wallets, in its normal form."""
+    rows = await tx.fetch(
+        """
+        SELECT DISTINCT ON (a.wallet_id) a.wallet_id, a.normal_value FROM wallet_aliases AS a
+        WHERE a.wallet_id = ANY($1::uuid[]) AND a.scheme = 'iban' ORDER BY a.wallet_id, a.id
+        """,
+        list(wallet_ids),
+    )
+    return {row["wallet_id"]: row["normal_value"] for row in rows}
+
+
+async def list_other_sides(
+    tx: TenantTx, wallets_and_entries: Sequence[tuple[UUID, UUID]]
+) -> dict[tuple[UUID, UUID], OtherSide]:
+    """Return what stands on the other side of what moved in wallets, by the wallet and the journal entry."""
+    rows = await tx.fetch(
+        """
+        SELECT n.wallet_id, n.entry_id, o.wallet_id AS other_id, a.normal_value AS iban,
+            t.metadata->>'merchant_name' AS merchant_name,
+            t.metadata->>'merchant_category_code' AS merchant_category_code
+        FROM unnest($1::uuid[], $2::uuid[]) AS n (wallet_id, entry_id)
+        JOIN transfers AS t ON t.id = n.entry_id
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN t.from_wallet_id = n.wallet_id THEN t.to_wallet_id ELSE t.from_wallet_id END
+                AS wallet_id) AS o
+        LEFT JOIN LATERAL (
+            SELECT a.normal_value FROM wallet_aliases AS a
+            WHERE a.wallet_id = o.wallet_id AND a.scheme = 'iban' ORDER BY a.id LIMIT 1) AS a ON TRUE
+        """,
+        [wallet_id for wallet_id, _ in wallets_and_entries],
+        [entry_id for _, entry_id in wallets_and_entries],
+    )
+    return {(row["wallet_id"], row["entry_id"]): OtherSide(*row[2:]) for row in rows}
 
 
 async def list_wallets(

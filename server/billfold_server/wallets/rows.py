@@ -12,7 +12,7 @@ from billfold.contract.wallets import Alias, AliasScheme, TopUp, Transfer, Walle
 from billfold.ids import Prefix
 from billfold.money import Money
 
-__all__ = ["AliasKey", "AliasRow", "MovementKind", "PartyRow", "TransferRow", "WalletRow"]
+__all__ = ["AliasKey", "AliasRow", "MovementKind", "OtherSide", "PartyRow", "TransferRow", "WalletRow"]
 
 MovementKind = str
 """``transfer``, ``top_up`` or ``withdrawal``."""
@@ -184,6 +184,22 @@ class TransferRow(msgspec.Struct, frozen=True, kw_only=True):
             to_balance_after_minor=destination_after,
             **facts,
         )
+
+
+class OtherSide(msgspec.Struct, frozen=True):
+    """What stands on the other side of what moved in a wallet.
+
+    Attributes:
+        wallet_id: The other wallet; absent where the other side is the world.
+        iban: The IBAN by which that wallet is known.
+        merchant_name: Who was paid, where whoever ordered it has said so in ``metadata`` under this name.
+        merchant_category_code: What kind of merchant that is (ISO 18245), said in the same way.
+    """
+
+    wallet_id: UUID | None
+    iban: str | None
+    merchant_name: str | None
+    merchant_category_code: str | None
 
 
 _PREFIXES = {"transfer": Prefix.TRANSFER, "top_up": Prefix.TOP_UP, "withdrawal": Prefix.WITHDRAWAL}

@@ -15,7 +15,7 @@ from billfold_server.tenancy.context import IdempotencyRef, Own
 from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.wallets import kinds, queries
 from billfold_server.wallets.kinds import Movement, cash_account, move, wallet_account
-from billfold_server.wallets.rows import AliasKey, AliasRow, TransferRow, WalletRow
+from billfold_server.wallets.rows import AliasKey, AliasRow, OtherSide, TransferRow, WalletRow
 from billfold_server.wallets.rules import check_limit, new_alias, normalise_alias
 from billfold_server.wallets.stores import STORES
 
@@ -24,14 +24,18 @@ __all__ = [
     "AliasKey",
     "AliasRow",
     "Movement",
+    "OtherSide",
     "TransferRow",
     "WalletRow",
     "cash_account",
     "check_limit",
     "find_alias",
     "find_alias_owners",
+    "find_wallets",
     "get_transfer",
     "get_wallet",
+    "list_ibans",
+    "list_other_sides",
     "list_wallets",
     "list_wallets_of",
     "move",
@@ -61,6 +65,29 @@ async def get_wallet(tx: TenantTx, wallet_id: UUID, *, own: Own | None = None, e
         detail = "There is no such wallet."
         raise errors.NotFound(detail)
     return wallet
+
+
+async def find_wallets(tx: TenantTx, wallet_ids: Sequence[UUID]) -> dict[UUID, WalletRow]:
+    """Return which of these ids are wallets, with the wallets, in one query."""
+    return {row.id: row for row in await queries.find_wallets(tx, wallet_ids)}
+
+
+async def list_ibans(tx: TenantTx, wallet_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """Return the IBAN by which each of these wallets is known, in one query; one that has none is absent."""
+    return await queries.list_ibans(tx, wallet_ids)
+
+
+async def list_other_sides(
+    tx: TenantTx, wallets_and_entries: Sequence[tuple[UUID, UUID]]
+) -> dict[tuple[UUID, UUID], OtherSide]:
+    """Return what stands on the other side of what moved in wallets, in one query.
+
+    Args:
+        tx: The tenant's transaction.
+        wallets_and_entries: Of which wallets, and in which journal entries. What no transfer, top-up or withdrawal has
+            posted is absent from the answer.
+    """
+    return await queries.list_other_sides(tx, wallets_and_entries)
 
 
 async def with_balances(tx: TenantTx, wallets: Sequence[WalletRow]) -> list[Wallet]:

@@ -116,7 +116,10 @@ SEALED = {
 
 NO_BOOKS = {
     "api_clients",
+    "account_statement_months",
+    "account_statements",
     "approvals",
+    "arrangements",
     "audit_records",
     "authorization_codes",
     "blocked_third_parties",
@@ -135,6 +138,7 @@ NO_BOOKS = {
     "migration",
     "outbox_events",
     "payment_texts",
+    "products",
     "publisher_cursors",
     "pushed_requests",
     "recovery_codes",
@@ -153,6 +157,7 @@ NO_BOOKS = {
     "card_sessions",
     "vault_tokens",
     "vault_uses",
+    "wallet_products",
 }
 """What a tenant has besides its books: people, what they allow, secrets, its clock, what is said and to be done."""
 

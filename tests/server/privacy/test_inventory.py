@@ -85,6 +85,8 @@ TELLS = {"name", "email", "login_name", "display_name", "counterparty_name", "co
 NOT_OF_PEOPLE = {
     # An account of the chart has a name, too.
     "createAccount",
+    # So has what the bank offers everybody.
+    "createProduct",
     # Its answer is kept with its texts sealed, and opened when it goes out.
     "assignStatementEntry",
 }

@@ -9,6 +9,7 @@ from billfold.auth._async.tokens import AsyncTokens
 from billfold.auth.credentials import ClientAuthentication, ClientCredentials
 from billfold.client import _options as options
 from billfold.client._async.approvals import AsyncApprovals
+from billfold.client._async.arrangements import AsyncAccountStatements, AsyncArrangements, AsyncProducts
 from billfold.client._async.backend import DefaultTransport
 from billfold.client._async.card_sessions import AsyncCardSessions
 from billfold.client._async.cards import AsyncCardTokens
@@ -200,6 +201,9 @@ class AsyncBillfold(_AsyncClient):
     Attributes:
         parties: The people and companies that own wallets.
         wallets: Wallets, and under them their aliases.
+        arrangements: What has been arranged for wallets beside their money.
+        products: What wallets are of.
+        account_statements: What was booked to wallets, month by month.
         transfers: Money from wallet to wallet.
         top_ups: Money that comes in.
         withdrawals: Money that goes out.
@@ -230,6 +234,9 @@ class AsyncBillfold(_AsyncClient):
         self.vault_tokens = AsyncCardTokens(session)
         self.card_sessions = AsyncCardSessions(session)
         self.wallets = AsyncWallets(session)
+        self.arrangements = AsyncArrangements(session)
+        self.products = AsyncProducts(session)
+        self.account_statements = AsyncAccountStatements(session)
         self.transfers = AsyncTransfers(session)
         self.top_ups = AsyncTopUps(session)
         self.withdrawals = AsyncWithdrawals(session)

@@ -14,6 +14,7 @@ from billfold.client._flow import Kit, Timeouts
 from billfold.client._message import Hooks, Transport
 from billfold.client._retry import RetryBudget
 from billfold.client._sync.approvals import Approvals
+from billfold.client._sync.arrangements import AccountStatements, Arrangements, Products
 from billfold.client._sync.backend import DefaultTransport
 from billfold.client._sync.card_sessions import CardSessions
 from billfold.client._sync.cards import CardTokens
@@ -202,6 +203,9 @@ class Billfold(_Client):
     Attributes:
         parties: The people and companies that own wallets.
         wallets: Wallets, and under them their aliases.
+        arrangements: What has been arranged for wallets beside their money.
+        products: What wallets are of.
+        account_statements: What was booked to wallets, month by month.
         transfers: Money from wallet to wallet.
         top_ups: Money that comes in.
         withdrawals: Money that goes out.
@@ -232,6 +236,9 @@ class Billfold(_Client):
         self.vault_tokens = CardTokens(session)
         self.card_sessions = CardSessions(session)
         self.wallets = Wallets(session)
+        self.arrangements = Arrangements(session)
+        self.products = Products(session)
+        self.account_statements = AccountStatements(session)
         self.transfers = Transfers(session)
         self.top_ups = TopUps(session)
         self.withdrawals = Withdrawals(session)

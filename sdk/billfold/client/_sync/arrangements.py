@@ -1,0 +1,297 @@
+# Generated from billfold/client/_async/arrangements.py by tests/sdk/generate_sync.py. Change that one instead.
+
+"""What has been arranged for wallets, the products that they are of, and their statements."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from msgspec import UNSET, UnsetType
+
+from billfold.client import _encoding as encoding
+from billfold.client import _operations as operations
+from billfold.client._encoding import Amount
+from billfold.client._sync.resource import Pages, Resource
+from billfold.contract.account_statements import AccountStatement
+from billfold.contract.arrangements import (
+    Arrangement,
+    ArrangementKind,
+    ArrangementStatus,
+    Beneficiary,
+    DirectDebit,
+    Offer,
+    Product,
+    ProductAssignment,
+    ProductType,
+    ScheduledPayment,
+    StandingOrder,
+)
+
+__all__ = ["AccountStatements", "Arrangements", "Products"]
+
+_Kind = ArrangementKind | Literal["beneficiary", "direct_debit", "standing_order", "scheduled_payment", "offer"]
+_Status = ArrangementStatus | Literal["active", "suspended", "cancelled", "expired"]
+_Type = ProductType | Literal["personal_current_account", "business_current_account", "other"]
+
+
+class Arrangements(Resource):
+    """What has been arranged for wallets beside their money: ``billfold.arrangements``."""
+
+    __slots__ = ()
+
+    def create(
+        self,
+        *,
+        wallet_id: str,
+        beneficiary: Beneficiary | None = None,
+        direct_debit: DirectDebit | None = None,
+        standing_order: StandingOrder | None = None,
+        scheduled_payment: ScheduledPayment | None = None,
+        offer: Offer | None = None,
+        idempotency_key: str | None = None,
+    ) -> Arrangement:
+        """Record what has been arranged for a wallet; one of the five is given. Nothing here moves money.
+
+        Args:
+            wallet_id: Which wallet.
+            beneficiary: Whom its owner pays more than once.
+            direct_debit: A mandate by which somebody collects from it.
+            standing_order: What its owner pays again and again.
+            scheduled_payment: A payment of the future.
+            offer: What the bank offers for it.
+            idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
+
+        Raises:
+            errors.NotFound: There is no such wallet.
+            errors.ArrangementInvalid: Not exactly one of the five is given.
+        """
+        members = {
+            "beneficiary": beneficiary,
+            "direct_debit": direct_debit,
+            "standing_order": standing_order,
+            "scheduled_payment": scheduled_payment,
+            "offer": offer,
+        }
+        kind = next((name for name, member in members.items() if member is not None), None)
+        body = encoding.fields(wallet_id=wallet_id, kind=kind, **members)
+        return self._order(operations.CREATE_ARRANGEMENT, body=body, idempotency_key=idempotency_key)
+
+    def get(self, arrangement_id: str) -> Arrangement:
+        """Return an arrangement.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+        """
+        return self._ask(operations.GET_ARRANGEMENT, arrangement_id)
+
+    def update(
+        self,
+        arrangement_id: str,
+        *,
+        status: _Status | None = None,
+        beneficiary: Beneficiary | None = None,
+        direct_debit: DirectDebit | None = None,
+        standing_order: StandingOrder | None = None,
+        scheduled_payment: ScheduledPayment | None = None,
+        offer: Offer | None = None,
+        if_match: int | str | None = None,
+    ) -> Arrangement:
+        """Change an arrangement. What isn't given stays; what it says is replaced as a whole.
+
+        Args:
+            arrangement_id: Which one.
+            status: Whether it holds.
+            beneficiary: What it says, where it is a beneficiary.
+            direct_debit: What it says, where it is a direct debit.
+            standing_order: What it says, where it is a standing order.
+            scheduled_payment: What it says, where it is a scheduled payment.
+            offer: What it says, where it is an offer.
+            if_match: The ``version`` that the caller has read; without it, the change is made whatever was changed
+                since.
+
+        Raises:
+            errors.PreconditionFailed: It has changed since that version.
+            errors.ArrangementInvalid: It is of another kind.
+        """
+        body = encoding.fields(
+            status=status,
+            beneficiary=beneficiary,
+            direct_debit=direct_debit,
+            standing_order=standing_order,
+            scheduled_payment=scheduled_payment,
+            offer=offer,
+        )
+        return self._change(operations.UPDATE_ARRANGEMENT, arrangement_id, body=body, if_match=if_match)
+
+    def list(
+        self,
+        *,
+        wallet_id: str | None = None,
+        kind: _Kind | None = None,
+        status: _Status | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Pages[Arrangement]:
+        """List arrangements, newest first.
+
+        Args:
+            wallet_id: Only those of this wallet.
+            kind: Only those of this kind.
+            status: Only those in this state.
+            limit: How many a page has, 1 to 100.
+            cursor: Where to begin: ``next_cursor`` of a page.
+        """
+        query = encoding.query(wallet_id=wallet_id, kind=kind, status=status, limit=limit, cursor=cursor)
+        return self._list(operations.LIST_ARRANGEMENTS, query=query)
+
+
+class Products(Resource):
+    """Products that wallets are of: ``billfold.products``."""
+
+    __slots__ = ()
+
+    def create(
+        self,
+        *,
+        name: str,
+        type: _Type,
+        description: str,
+        secondary_id: str | None = None,
+        monthly_fee_cap: Amount | None = None,
+        interest_rate: str | None = None,
+        notes: Sequence[str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Product:
+        """Create a product.
+
+        Args:
+            name: What it is called.
+            type: What kind of account it is; for good.
+            description: What it is, in a sentence or two.
+            secondary_id: The caller's own id for it.
+            monthly_fee_cap: How much its fees come to in a month at most.
+            interest_rate: What a credit balance earns, in per cent a year, such as ``1.25``.
+            notes: What else is to be said of it.
+            idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
+        """
+        body = encoding.fields(
+            name=name,
+            type=type,
+            description=description,
+            secondary_id=secondary_id,
+            monthly_fee_cap=None if monthly_fee_cap is None else encoding.money(monthly_fee_cap),
+            interest_rate=interest_rate,
+            notes=notes,
+        )
+        return self._order(operations.CREATE_PRODUCT, body=body, idempotency_key=idempotency_key)
+
+    def get(self, product_id: str) -> Product:
+        """Return a product.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+        """
+        return self._ask(operations.GET_PRODUCT, product_id)
+
+    def update(
+        self,
+        product_id: str,
+        *,
+        name: str | UnsetType = UNSET,
+        description: str | UnsetType = UNSET,
+        secondary_id: str | UnsetType | None = UNSET,
+        monthly_fee_cap: Amount | UnsetType | None = UNSET,
+        interest_rate: str | UnsetType | None = UNSET,
+        notes: Sequence[str] | UnsetType = UNSET,
+        if_match: int | str | None = None,
+    ) -> Product:
+        """Change a product. What isn't given stays, None clears.
+
+        Args:
+            product_id: Which one.
+            name: What it is called.
+            description: What it is, in a sentence or two.
+            secondary_id: The caller's own id for it.
+            monthly_fee_cap: How much its fees come to in a month at most.
+            interest_rate: What a credit balance earns, in per cent a year.
+            notes: What else is to be said of it, replaced as a whole.
+            if_match: The ``version`` that the caller has read; without it, the change is made whatever was changed
+                since.
+
+        Raises:
+            errors.PreconditionFailed: It has changed since that version.
+        """
+        cap = monthly_fee_cap
+        body = encoding.changes(
+            name=name,
+            description=description,
+            secondary_id=secondary_id,
+            monthly_fee_cap=cap if cap is None or isinstance(cap, UnsetType) else encoding.money(cap),
+            interest_rate=interest_rate,
+            notes=notes,
+        )
+        return self._change(operations.UPDATE_PRODUCT, product_id, body=body, if_match=if_match)
+
+    def assign(self, product_id: str, *, wallet_ids: Sequence[str]) -> ProductAssignment:
+        """Let wallets be of a product, each of which is of no other from now on.
+
+        Args:
+            product_id: Which product.
+            wallet_ids: Which wallets, up to 100.
+
+        Raises:
+            errors.NotFound: There is no such product, or no such wallet.
+        """
+        body = encoding.fields(wallet_ids=wallet_ids)
+        return self._change(operations.ASSIGN_PRODUCT, product_id, body=body, repeatable=True)
+
+    def list(self, *, limit: int | None = None, cursor: str | None = None) -> Pages[Product]:
+        """List products, newest first.
+
+        Args:
+            limit: How many a page has, 1 to 100.
+            cursor: Where to begin: ``next_cursor`` of a page.
+        """
+        return self._list(operations.LIST_PRODUCTS, query=encoding.query(limit=limit, cursor=cursor))
+
+
+class AccountStatements(Resource):
+    """What was booked to wallets, month by month: ``billfold.account_statements``."""
+
+    __slots__ = ()
+
+    def get(self, account_statement_id: str) -> AccountStatement:
+        """Return an account statement.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+        """
+        return self._ask(operations.GET_ACCOUNT_STATEMENT, account_statement_id)
+
+    def csv(self, account_statement_id: str) -> bytes:
+        """Return an account statement's entries as comma-separated values.
+
+        Raises:
+            errors.NotFound: There is none with this id, or it has more than 10,000 entries.
+        """
+        return self._ask(operations.GET_ACCOUNT_STATEMENT_CSV, account_statement_id)
+
+    def pdf(self, account_statement_id: str) -> bytes:
+        """Return an account statement as PDF.
+
+        Raises:
+            errors.NotFound: There is none with this id, or it has more than 10,000 entries.
+        """
+        return self._ask(operations.GET_ACCOUNT_STATEMENT_PDF, account_statement_id)
+
+    def list(
+        self, *, wallet_id: str | None = None, limit: int | None = None, cursor: str | None = None
+    ) -> Pages[AccountStatement]:
+        """List account statements, newest first.
+
+        Args:
+            wallet_id: Only those of this wallet.
+            limit: How many a page has, 1 to 100.
+            cursor: Where to begin: ``next_cursor`` of a page.
+        """
+        query = encoding.query(wallet_id=wallet_id, limit=limit, cursor=cursor)
+        return self._list(operations.LIST_ACCOUNT_STATEMENTS, query=query)

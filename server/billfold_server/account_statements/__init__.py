@@ -1,0 +1,1 @@
+"""Account statements: what was booked to wallets, month by month, made once and never changed."""

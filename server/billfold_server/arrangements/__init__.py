@@ -1,0 +1,1 @@
+"""Arrangements: what has been arranged for wallets beside their money, and the products that wallets are of."""
