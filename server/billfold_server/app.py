@@ -76,6 +76,7 @@ from billfold_server.identity import routes as identity_routes
 from billfold_server.identity import subjects as identity_subjects
 from billfold_server.identity.authorization import details
 from billfold_server.identity.authorization import routes as authorization_routes
+from billfold_server.identity.authorization.intents import OPEN_BANKING_CONSENT
 from billfold_server.identity.authorization.wallet_access import WALLET_ACCESS
 from billfold_server.identity.clients import registration_routes
 from billfold_server.identity.clients import routes as clients_routes
@@ -300,6 +301,7 @@ def build_services(settings: Settings, *, clock: Clock | None = None) -> Service
     )
     services.decryptor = _decryptor(services)
     details.register(WALLET_ACCESS)
+    details.register(OPEN_BANKING_CONSENT)
     services.metrics.follow(keys)
     services.metrics.follow(services.decryptor.client)
     services.approvals = Approvals(services)

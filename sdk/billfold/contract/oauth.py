@@ -155,6 +155,7 @@ class UserInfo(Response, frozen=True, kw_only=True, omit_defaults=True):
     sub: Annotated[str, Meta(examples=["usr_…"])]
     name: Annotated[str | None, Meta(description="With the scope ``profile``.")] = None
     updated_at: Annotated[int | None, Meta(description="With the scope ``profile``: seconds since the epoch.")] = None
+    openbanking_intent_id: Annotated[str | None, Meta(description="The consent by which the token was allowed.")] = None
 
 
 class OAuthError(Response, frozen=True, kw_only=True):

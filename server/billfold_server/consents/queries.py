@@ -1,5 +1,6 @@
 """The SQL of consents."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -20,6 +21,7 @@ __all__ = [
     "insert",
     "insert_step",
     "is_blocked",
+    "last_uses",
     "list_history",
     "list_of_party",
     "list_page",
@@ -145,6 +147,10 @@ _USES: Final = """
 SELECT hour, operation, times, last_at FROM consent_uses
 WHERE consent_id = $1 AND ($2::timestamptz IS NULL OR (hour, operation) < ($2, $3::text))
 ORDER BY hour DESC, operation DESC LIMIT $4
+"""
+
+_LAST_USES: Final = """
+SELECT consent_id, max(last_at) AS last_at FROM consent_uses WHERE consent_id = ANY($1) GROUP BY consent_id
 """
 
 _HEAD: Final = "SELECT number, digest FROM consent_evidence_head WHERE id = 1 FOR UPDATE"
@@ -293,6 +299,11 @@ async def list_uses(tx: TenantTx, consent_id: UUID, *, before: tuple[datetime, s
     """Return what a consent was used for, the last hour first."""
     hour, operation = before or (None, None)
     return [Use(**dict(row)) for row in await tx.fetch(_USES, consent_id, hour, operation, limit)]
+
+
+async def last_uses(tx: TenantTx, consent_ids: Sequence[UUID]) -> dict[UUID, datetime]:
+    """Return when each of these consents was used last; one that never was is left out."""
+    return {row["consent_id"]: row["last_at"] for row in await tx.fetch(_LAST_USES, list(consent_ids))}
 
 
 async def lock_evidence_head(tx: TenantTx) -> tuple[int, bytes]:

@@ -4,6 +4,7 @@ A consent belongs to the third party that has asked for it. Its standing is read
 uses it, so whatever ends it counts from the next request on, on every worker.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -60,8 +61,11 @@ __all__ = [
     "end_all",
     "find",
     "get",
+    "last_uses",
     "list_for_staff",
+    "list_history",
     "list_of_psu",
+    "list_uses",
     "open_request",
     "prepare",
     "refuse",
@@ -404,6 +408,23 @@ async def list_for_staff(
         tx, before=before, client_id=client_id, party_id=party_id, kind=kind, status=status, limit=limit
     )
     return [at(each, now) for each in found]
+
+
+async def list_history(tx: TenantTx, consent_id: UUID, *, after: UUID | None = None, limit: int) -> list[Step]:
+    """Return what has happened to a consent, the oldest first. Whose it is has been seen before."""
+    return await queries.list_history(tx, consent_id, after=after, limit=limit)
+
+
+async def list_uses(
+    tx: TenantTx, consent_id: UUID, *, before: tuple[datetime, str] | None = None, limit: int
+) -> list[Use]:
+    """Return what a consent was used for, the last hour first. Whose it is has been seen before."""
+    return await queries.list_uses(tx, consent_id, before=before, limit=limit)
+
+
+async def last_uses(tx: TenantTx, consent_ids: Sequence[UUID]) -> dict[UUID, datetime]:
+    """Return when each of these consents was used last; one that never was is left out."""
+    return await queries.last_uses(tx, consent_ids)
 
 
 async def _lock_own(tx: TenantTx, consent_id: UUID, client_id: UUID, now: datetime) -> Consent:

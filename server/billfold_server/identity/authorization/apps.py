@@ -11,7 +11,8 @@ from billfold_server.identity.authorization import responses
 from billfold_server.identity.authorization.consent import words_for
 from billfold_server.identity.clients.authentication import transaction
 from billfold_server.identity.clients.service import find_names
-from billfold_server.identity.grants.service import find_grant, list_grants, revoke_grant
+from billfold_server.identity.grants import consented
+from billfold_server.identity.grants.service import find_grant, list_grants
 from billfold_server.people.pages.kit import check_csrf, language_of, render, root_of
 from billfold_server.people.service import current_session
 from billfold_server.tenancy.context import Caller
@@ -96,7 +97,7 @@ async def end(call: "Call", form: "Mapping[str, str]") -> Reply[bytes]:
         if session is not None and grant is not None and grant.user_id == session.user_id:
             actor = ids.encode(Prefix.USER, session.user_id)
             caller = Caller(actor=actor, client_id=grant.client_id, request_id=call.request_id)
-            await revoke_grant(tx, grant_id, END_REASON, now=now, caller=caller)
+            await consented.revoke(tx, grant_id, END_REASON, by="psu", now=now, caller=caller)
     return _go(f"{call.mount}/oauth/apps")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from billfold_server.identity.authorization import details
 from billfold_server.identity.authorization.details import Owner
 from billfold_server.identity.authorization.parameters import AuthorizationRequest
-from billfold_server.identity.rules import OPENID_SCOPES
+from billfold_server.identity.rules import OPEN_BANKING_SCOPES, OPENID_SCOPES
 from billfold_server.people.service import scopes_of
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ _OF_ANYBODY: Final = frozenset(OPENID_SCOPES)
 def allowed_scopes(request: AuthorizationRequest, session: "Session") -> list[str]:
     """Return which of the scopes that are asked for are this person's to allow."""
     theirs = scopes_of(session.login_realm, session.roles)
+    if theirs is not None and request.consent_id is not None and session.party_id is not None:
+        # What a customer can allow nobody by a word alone, they can by a consent that says what exactly.
+        theirs |= OPEN_BANKING_SCOPES.keys()
     return [scope for scope in request.scopes if theirs is None or scope in theirs or scope in _OF_ANYBODY]
 
 
@@ -35,6 +38,8 @@ async def may_allow(tx: Any, request: AuthorizationRequest, session: "Session") 
         request: What is asked.
         session: Who is to be asked.
     """
+    if request.consent_id is not None and session.party_id is None:
+        return False
     owner = Owner(user_id=session.user_id, party_id=session.party_id)
     for each in request.details:
         # What moves money needs an approval that is linked to amount and payee, which customers alone can give.

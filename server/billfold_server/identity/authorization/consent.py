@@ -8,19 +8,23 @@ import msgspec
 
 from billfold_server.http.routing import Reply
 from billfold_server.identity.authorization import authority, details
+from billfold_server.identity.authorization import journey as journeys
 from billfold_server.identity.authorization.interactions import Interaction
 from billfold_server.identity.authorization.parameters import AuthorizationRequest
 from billfold_server.identity.clients.rows import Client
+from billfold_server.identity.rules import OPENID_SCOPES
 from billfold_server.people.pages.kit import language_of, render
 from billfold_server.people.pages.words import amount_text, kind_text, text_of, vocabulary
 from billfold_server.people.service import Session
 
 if TYPE_CHECKING:
     from billfold_server.http.routing import Call
+    from billfold_server.identity.authorization.journey import Found
 
-__all__ = ["RESUME", "Asked", "address_of", "page", "words_for"]
+__all__ = ["RESUME", "Asked", "address_of", "page", "page_of_consent", "words_for"]
 
 RESUME: Final = "/oauth/authorize/resume"
+_WRONG: Final = 422
 _DECISION: Final = "/oauth/authorize/decision"
 _OF_PEOPLE: Final = ("name", "given_name", "family_name", "birthdate", "email", "phone_number", "address")
 
@@ -74,6 +78,47 @@ def page(call: "Call", asked: Asked, session: Session, *, ui_locales: str | None
     }
     # The client's page may send the browser on to anywhere, and browsers hold that against the form.
     return render(call, "consent.html", view, ui_locales=ui_locales, preferred=preferred, form_to=None)
+
+
+def page_of_consent(
+    call: "Call",
+    asked: Asked,
+    session: Session,
+    found: "Found",
+    *,
+    ui_locales: str | None,
+    complaint: str | None = None,
+) -> Reply[bytes]:
+    """Show a consent of open banking to who is to answer, with the accounts among which they choose.
+
+    Args:
+        call: The request.
+        asked: What the browser has brought.
+        session: Who is to answer.
+        found: The consent.
+        ui_locales: The language that was chosen on the page.
+        complaint: How many accounts would have to be chosen, where too few were.
+    """
+    preferred = asked.request.ui_locales or session.language
+    language = language_of(call, ui_locales=ui_locales, preferred=preferred)
+    to, sheet = urlsplit(asked.request.redirect_uri), found.sheet(language)
+    claims = {**asked.request.claims.userinfo, **asked.request.claims.id_token}
+    told = [scope for scope in authority.allowed_scopes(asked.request, session) if scope in OPENID_SCOPES]
+    view = {
+        "interaction": asked.interaction_id,
+        "client": asked.client,
+        "place": to.hostname or f"{to.scheme}:",
+        "sheet": sheet,
+        "lines": words_for(told, (), claims, language, of_their_own=True),
+        "ticket": journeys.ticket_of(call, asked, sheet, language),
+        "complaint": complaint,
+        "person": session,
+        "here": address_of(call, asked.interaction_id),
+        "decide": f"{call.mount}{_DECISION}",
+    }
+    status = 200 if complaint is None else _WRONG
+    name = "open_banking_consent.html"
+    return render(call, name, view, status=status, ui_locales=ui_locales, preferred=preferred, form_to=None)
 
 
 def words_for(

@@ -57,6 +57,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
         payee: As the page shows it.
         payee_account: The account in its one normal form, by which the payee is known again.
         object_id: What it is about, as wire id, where there is one.
+        terms: What else is shown and agreed to, each as label and value.
     """
 
     kind: str
@@ -65,6 +66,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     payee: str
     payee_account: str | None = None
     object_id: str | None = None
+    terms: tuple[tuple[str, str], ...] = ()
 
 
 class Owner(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ asked, ``decide`` takes the answer. Until client and redirect URI are trusted no
 with something else than a request that stands gets a page of ours (RFC 6749, section 4.1.2.1; RFC 9700, section 4.11).
 """
 
+import contextlib
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 from uuid import UUID
@@ -15,6 +16,7 @@ from billfold import errors, ids
 from billfold.contract.oauth import OAuthError
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
+from billfold_server.consents import service as consents
 from billfold_server.http.routing import Reply
 from billfold_server.identity.authorization import (
     authority,
@@ -22,21 +24,24 @@ from billfold_server.identity.authorization import (
     consent,
     details,
     interactions,
+    journey,
     pushed,
     responses,
     sign_in,
 )
 from billfold_server.identity.authorization.consent import Asked
 from billfold_server.identity.authorization.details import Payment
+from billfold_server.identity.authorization.journey import Choice, Found, Nothing
 from billfold_server.identity.authorization.pushed import Pushed
 from billfold_server.identity.clients.authentication import transaction
 from billfold_server.identity.clients.rows import Client
 from billfold_server.identity.clients.service import find as find_client
-from billfold_server.identity.grants.service import open_grant
+from billfold_server.identity.grants.service import open_grant, revoke_grants
 from billfold_server.identity.realms import Realm
 from billfold_server.identity.tokens.id_tokens import half_hash
 from billfold_server.people.pages.kit import Visit, check_csrf, page_error, pages_of, root_of
 from billfold_server.people.service import LinkedAction, Session, begin_sca, current_session, use_sca
+from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller
 
 if TYPE_CHECKING:
@@ -45,6 +50,22 @@ if TYPE_CHECKING:
 __all__ = ["begin", "decide", "resume"]
 
 _NO_STORE: Final = {"Cache-Control": "no-store"}
+_OVER: Final = "access_denied", "the consent can't be authorised by this person, or not any more"
+_ANEW: Final = "the customer has authenticated again"
+_LOST: Final = (
+    errors.ConsentNotFound,
+    errors.ConsentOfAnother,
+    errors.ConsentTransitionRefused,
+    errors.ThirdPartyBlocked,
+)
+"""What can have become of a consent while its customer was reading."""
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    """What somebody allows of a consent."""
+
+    found: Found
+    choice: Choice
 
 
 async def begin(call: "Call", client_id: str | None, request_uri: str | None) -> Reply[bytes]:
@@ -97,12 +118,29 @@ async def resume(call: "Call", interaction_id: str, ui_locales: str | None = Non
         return await _refuse(call, asked, *why)
     if session is None or verdict != "enough":
         return _go(_sign_in_at(call, asked))
+    return await _show(call, asked, session, ui_locales)
+
+
+async def _show(call: "Call", asked: Asked, session: Session, ui_locales: str | None) -> Reply[bytes]:
+    """Show what is asked, or carry it out where the person comes back from having approved it."""
+    found = None
+    if asked.request.consent_id is not None and (found := await journey.load(call, asked, session)) is None:
+        return await _refuse(call, asked, *_OVER)
     if asked.interaction.challenge_id is not None and asked.interaction.user_id == session.user_id:
         # They come back from having approved a payment, or from not having done so: then they are asked again.
-        answered = await _approve(call, asked, session, by=asked.interaction.challenge_id)
+        answered = await _approve(call, asked, session, by=asked.interaction.challenge_id, of=_before(asked, found))
         if answered is not None:
             return answered
+    if found is not None:
+        return consent.page_of_consent(call, asked, session, found, ui_locales=ui_locales)
     return consent.page(call, asked, session, ui_locales=ui_locales)
+
+
+def _before(asked: Asked, found: Found | None) -> _Answer | None:
+    """Return what somebody has answered before they approved it by strong authentication."""
+    if found is None or asked.interaction.choice is None:
+        return None
+    return _Answer(found, msgspec.json.decode(asked.interaction.choice, type=Choice))
 
 
 async def decide(call: "Call", form: dict[str, str]) -> Reply[bytes]:
@@ -125,24 +163,45 @@ async def decide(call: "Call", form: dict[str, str]) -> Reply[bytes]:
     if session is None or _judge(call, asked, session) != "enough" or session.user_id != asked.interaction.user_id:
         # Somebody else has signed in meanwhile, or nobody is any more: what was shown was shown to another.
         return _go(consent.address_of(call, interaction_id))
-    if form.get("decision") == "approve":
-        if (payment := details.payment_among(asked.request.details)) is not None:
-            return await _link(call, asked, session, payment)
-        return await _approve(call, asked, session) or _gone(call)
-    return await _refuse(call, asked, "access_denied", "the person has refused")
+    if form.get("decision") != "approve":
+        return await _refuse(call, asked, "access_denied", "the person has refused", by_person=True)
+    if asked.request.consent_id is not None:
+        return await _allow(call, asked, session, form)
+    if (payment := details.payment_among(asked.request.details)) is not None:
+        return await _link(call, asked, session, payment)
+    return await _approve(call, asked, session) or _gone(call)
 
 
-async def _link(call: "Call", asked: Asked, session: Session, payment: Payment) -> Reply[bytes]:
+async def _allow(call: "Call", asked: Asked, session: Session, form: dict[str, str]) -> Reply[bytes]:
+    """Take what somebody allows of a consent: for which accounts, and only if it says what they were shown."""
+    found = await journey.load(call, asked, session)
+    if found is None:
+        return await _refuse(call, asked, *_OVER)
+    choice = journey.chosen(call, asked, found, form)
+    if isinstance(choice, Nothing):
+        if choice.complaint is None:
+            return _go(consent.address_of(call, asked.interaction_id))
+        return consent.page_of_consent(call, asked, session, found, ui_locales=None, complaint=choice.complaint)
+    answer = _Answer(found, choice)
+    if (payment := journey.payment_of(found, choice)) is not None:
+        return await _link(call, asked, session, payment, of=answer)
+    return await _approve(call, asked, session, of=answer) or _go(consent.address_of(call, asked.interaction_id))
+
+
+async def _link(
+    call: "Call", asked: Asked, session: Session, payment: Payment, *, of: _Answer | None = None
+) -> Reply[bytes]:
     """Have a person approve a payment by strong authentication, linked to amount and payee (RTS on SCA, article 5)."""
+    choice = None if of is None else msgspec.json.encode(of.choice).decode()
     async with transaction(call.services, _realm(call)) as tx:
         back = consent.address_of(call, asked.interaction_id)
         before = asked.interaction.challenge_id
         challenge = await begin_sca(call, tx, session.user_id, _action_of(payment), return_to=back, replaces=before)
         key = ids.decode(Prefix.SCA_CHALLENGE, challenge.id)
-        await interactions.note_challenge(tx, asked.interaction, key)
+        await interactions.note_challenge(tx, asked.interaction, key, choice)
     if challenge.state == "open":
         return _go(f"{root_of(call)}/approve?{urlencode({'challenge': challenge.id})}")
-    return await _approve(call, asked, session, by=key) or _gone(call)
+    return await _approve(call, asked, session, by=key, of=of) or _gone(call)
 
 
 def _action_of(payment: Payment) -> LinkedAction:
@@ -153,10 +212,13 @@ def _action_of(payment: Payment) -> LinkedAction:
         currency=payment.currency,
         payee=payment.payee,
         payee_account=payment.payee_account,
+        terms=payment.terms,
     )
 
 
-async def _approve(call: "Call", asked: Asked, session: Session, *, by: UUID | None = None) -> Reply[bytes] | None:
+async def _approve(
+    call: "Call", asked: Asked, session: Session, *, by: UUID | None = None, of: _Answer | None = None
+) -> Reply[bytes] | None:
     """Write down what is allowed, and send the client a code, once.
 
     Args:
@@ -164,48 +226,99 @@ async def _approve(call: "Call", asked: Asked, session: Session, *, by: UUID | N
         asked: What is allowed.
         session: By whom.
         by: The strong authentication of a payment. It is used up here, and holds only for what was asked.
+        of: What they allow of a consent, which is authorised in the same transaction.
 
     Returns:
-        The answer; None where a payment isn't approved.
+        The answer; None where a payment isn't approved, or a consent isn't what was shown any more.
     """
-    realm, client, request, now = _realm(call), asked.client, asked.request, call.services.clock.now()
-    actor, scopes = ids.encode(Prefix.USER, session.user_id), authority.allowed_scopes(request, session)
-    payment = details.payment_among(request.details)
-    async with transaction(call.services, realm) as tx:
-        if payment is not None and not await _holds(call, tx, session, payment, by):
-            return None
-        if not await pushed.complete(tx, asked.interaction.pushed.digest, now):
-            return _gone(call)
-        grant_id = await open_grant(
-            tx,
-            client_id=client.id,
-            user_id=session.user_id,
-            scopes=scopes,
-            resources=request.resources,
-            details=request.details,
-            acr=sign_in.acr_for(request, session),
-            amr=session.amr,
-            factor_ids=session.factor_ids,
-            auth_time=session.auth_time,
-            now=now,
-            caller=Caller(actor=actor, client_id=client.id, request_id=call.request_id),
-        )
-        code = await codes.create(
-            tx,
-            client_id=client.id,
-            grant_id=grant_id,
-            redirect_uri=request.redirect_uri,
-            code_challenge=request.code_challenge,
-            scopes=scopes,
-            resources=request.resources,
-            nonce=request.nonce,
-            state_hash=None if request.state is None else half_hash(request.state, client.id_token_alg or "ES256"),
-            dpop_jkt=request.dpop_jkt,
-            id_token_claims=msgspec.to_builtins(request.claims),
-            now=now,
-            ttl_s=realm.profile.code_ttl_s,
-        )
-    return await _answer(call, asked, responses.parameters_of(request, code=code))
+    if asked.request.consent_id is not None and of is None:
+        return None
+    payment = details.payment_among(asked.request.details) if of is None else journey.payment_of(of.found, of.choice)
+    evidence = None if of is None else await journey.evidence(call, of.found, session, of.choice)
+    if of is not None and evidence is None:
+        return None
+    try:
+        async with transaction(call.services, _realm(call)) as tx:
+            if payment is not None and not await _holds(call, tx, session, payment, by):
+                return None
+            if not await pushed.complete(tx, asked.interaction.pushed.digest, call.services.clock.now()):
+                return _gone(call)
+            if of is not None and evidence is not None:
+                await _authorise(call, tx, asked, session, of.choice, evidence, by)
+            code = await _open(call, tx, asked, session)
+    except _LOST:
+        return await _refuse(call, asked, *_OVER)
+    return await _answer(call, asked, responses.parameters_of(asked.request, code=code))
+
+
+async def _authorise(  # noqa: PLR0917 - what a consent consists of
+    call: "Call",
+    tx: Any,
+    asked: Asked,
+    session: Session,
+    choice: Choice,
+    evidence: consents.PreparedEvidence,
+    by: UUID | None,
+) -> None:
+    """Authorise a consent, in the transaction that opens its grant. What was issued for it before ends with that."""
+    consent_id, party_id = asked.request.consent_id, session.party_id
+    assert consent_id is not None
+    assert party_id is not None
+    caller = _caller(call, asked, session)
+    await consents.authorise(
+        tx,
+        consent_id,
+        client_id=asked.client.id,
+        owner=consents.Owner(user_id=session.user_id, party_id=party_id),
+        wallet_ids=tuple(ids.decode(Prefix.WALLET, each) for each in choice.wallet_ids),
+        # Where nothing moves, the sign-in itself is the strong authentication, which isn't older than this journey.
+        sca_id=by or session.id,
+        evidence=evidence,
+        now=await tenant_now(tx),
+        caller=caller,
+    )
+    await revoke_grants(tx, _ANEW, now=call.services.clock.now(), consent_id=consent_id, caller=caller)
+
+
+def _caller(call: "Call", asked: Asked, session: Session) -> Caller:
+    actor = ids.encode(Prefix.USER, session.user_id)
+    return Caller(actor=actor, client_id=asked.client.id, request_id=call.request_id)
+
+
+async def _open(call: "Call", tx: Any, asked: Asked, session: Session) -> str:
+    """Open the grant of what is allowed, and return its code."""
+    client, request, now = asked.client, asked.request, call.services.clock.now()
+    scopes = authority.allowed_scopes(request, session)
+    grant_id = await open_grant(
+        tx,
+        client_id=client.id,
+        user_id=session.user_id,
+        scopes=scopes,
+        resources=request.resources,
+        details=request.details,
+        acr=sign_in.acr_for(request, session),
+        amr=session.amr,
+        factor_ids=session.factor_ids,
+        auth_time=session.auth_time,
+        now=now,
+        consent_id=request.consent_id,
+        caller=_caller(call, asked, session),
+    )
+    return await codes.create(
+        tx,
+        client_id=client.id,
+        grant_id=grant_id,
+        redirect_uri=request.redirect_uri,
+        code_challenge=request.code_challenge,
+        scopes=scopes,
+        resources=request.resources,
+        nonce=request.nonce,
+        state_hash=None if request.state is None else half_hash(request.state, client.id_token_alg or "ES256"),
+        dpop_jkt=request.dpop_jkt,
+        id_token_claims=msgspec.to_builtins(request.claims),
+        now=now,
+        ttl_s=_realm(call).profile.code_ttl_s,
+    )
 
 
 async def _holds(call: "Call", tx: Any, session: Session, payment: Payment, by: UUID | None) -> bool:
@@ -216,8 +329,8 @@ async def _holds(call: "Call", tx: Any, session: Session, payment: Payment, by: 
     return await use_sca(call, tx, reference, session.user_id, _action_of(payment))
 
 
-async def _refuse(call: "Call", asked: Asked, error: str, description: str) -> Reply[bytes]:
-    """Tell the client that it gets nothing, once."""
+async def _refuse(call: "Call", asked: Asked, error: str, description: str, *, by_person: bool = False) -> Reply[bytes]:
+    """Tell the client that it gets nothing, once. What the person has refused, its consent is refused by, too."""
     client, now = asked.client, call.services.clock.now()
     caller = Caller(actor=client.client_id, client_id=client.id, request_id=call.request_id)
     record = audit.new_record(caller, "authorization.refused", client.client_id, facts={"error": error})
@@ -225,7 +338,20 @@ async def _refuse(call: "Call", asked: Asked, error: str, description: str) -> R
         if not await pushed.complete(tx, asked.interaction.pushed.digest, now):
             return _gone(call)
         await audit.record(tx, record)
+        if by_person and asked.request.consent_id is not None:
+            await _refuse_consent(call, tx, asked, asked.request.consent_id)
     return await _answer(call, asked, responses.refusal_parameters(asked.request, error, description))
+
+
+async def _refuse_consent(call: "Call", tx: Any, asked: Asked, consent_id: UUID) -> None:
+    """Refuse a consent, if there is still something to refuse: one that was only to be allowed again just stays."""
+    found, user_id = await consents.find(tx, consent_id), asked.interaction.user_id
+    if found is None or found.status != "AWAU" or user_id is None:
+        return
+    actor = ids.encode(Prefix.USER, user_id)
+    caller = Caller(actor=actor, client_id=asked.client.id, request_id=call.request_id)
+    with contextlib.suppress(*_LOST):
+        await consents.refuse(tx, consent_id, client_id=asked.client.id, now=await tenant_now(tx), caller=caller)
 
 
 async def _answer(call: "Call", asked: Asked, parameters: dict[str, str]) -> Reply[bytes]:
@@ -265,6 +391,8 @@ def _judge(call: "Call", asked: Asked, session: Session | None) -> sign_in.Verdi
     begun_at, now = asked.interaction.created_at, call.services.clock.now()
     # Whoever came by a recovery code restores their access, and allows nothing.
     usable = None if session is not None and session.is_recovered else session
+    if asked.request.consent_id is not None:
+        return sign_in.judge_strictly(asked.request, usable, begun_at=begun_at, now=now)
     return sign_in.judge(asked.request, usable, begun_at=begun_at, now=now)
 
 

@@ -37,6 +37,7 @@ class Interaction(msgspec.Struct, frozen=True, kw_only=True):
         pushed: What it has brought.
         user_id: Who has been shown the consent page.
         challenge_id: The strong authentication that was begun for it, where it moves money.
+        choice: What they have answered on the page of a consent, as JSON, until that is done.
         created_at: When the browser came; who must sign in afresh has signed in after that.
         expires_at: Until when it may be answered.
     """
@@ -45,6 +46,7 @@ class Interaction(msgspec.Struct, frozen=True, kw_only=True):
     pushed: Pushed
     user_id: UUID | None
     challenge_id: UUID | None
+    choice: str | None
     created_at: datetime
     expires_at: datetime
 
@@ -95,7 +97,8 @@ async def find(tx: Tx, interaction_id: str, cookie: str | None, now: datetime) -
     if len(interaction_id) != _LENGTH or not interaction_id.isascii() or cookie is None:
         return None
     row = await tx.fetchrow(
-        "SELECT i.digest AS interaction, i.browser_digest, i.user_id, i.challenge_id, i.created_at AS begun_at,"
+        "SELECT i.digest AS interaction, i.browser_digest, i.user_id, i.challenge_id, i.choice::text AS choice,"
+        " i.created_at AS begun_at,"
         " i.expires_at AS ends_at, p.digest, p.client_id, p.request, p.expires_at, p.completed_at"
         " FROM interactions AS i JOIN pushed_requests AS p ON p.digest = i.request_digest WHERE i.digest = $1",
         digest_of(interaction_id),
@@ -107,6 +110,7 @@ async def find(tx: Tx, interaction_id: str, cookie: str | None, now: datetime) -
         pushed=pushed.of_row(row),
         user_id=row["user_id"],
         challenge_id=row["challenge_id"],
+        choice=row["choice"],
         created_at=row["begun_at"],
         expires_at=row["ends_at"],
     )
@@ -117,6 +121,11 @@ async def note_user(tx: Tx, interaction: Interaction, user_id: UUID) -> None:
     await tx.execute("UPDATE interactions SET user_id = $2 WHERE digest = $1", interaction.digest, user_id)
 
 
-async def note_challenge(tx: Tx, interaction: Interaction, challenge_id: UUID | None) -> None:
-    """Note the strong authentication that was begun for it."""
-    await tx.execute("UPDATE interactions SET challenge_id = $2 WHERE digest = $1", interaction.digest, challenge_id)
+async def note_challenge(
+    tx: Tx, interaction: Interaction, challenge_id: UUID | None, choice: str | None = None
+) -> None:
+    """Note the strong authentication that was begun for it, and what was answered before."""
+    await tx.execute(
+        "UPDATE interactions SET challenge_id = $2, choice = $3 WHERE digest = $1",
+        interaction.digest, challenge_id, choice,
+    )  # fmt: skip

@@ -10,11 +10,12 @@ ignored (RFC 6749, section 3.1); what is known must be right, even where nothing
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
+from uuid import UUID
 
 import msgspec
 
 from billfold_server.identity import rules
-from billfold_server.identity.authorization import details, pkce, redirects
+from billfold_server.identity.authorization import details, intents, pkce, redirects
 from billfold_server.identity.clients.rows import Client
 from billfold_server.identity.profiles import Profile, ResponseMode
 from billfold_server.identity.rules import OAuthRefusal
@@ -72,6 +73,7 @@ class AuthorizationRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defau
         claims: What it asks to be told.
         resources: For which APIs (RFC 8707).
         details: Authorization details, each checked by its type (RFC 9396).
+        consent_id: The consent of open banking that it names.
     """
 
     redirect_uri: str
@@ -89,6 +91,7 @@ class AuthorizationRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defau
     claims: ClaimRequests = ClaimRequests()
     resources: list[str] = []
     details: list[dict[str, Any]] = []
+    consent_id: UUID | None = None
 
     @property
     def essential_acr(self) -> list[str]:
@@ -138,11 +141,12 @@ def read(
     redirect_uri = redirects.read_redirect_uri(parameters.get("redirect_uri"), client.redirect_uris)
     code_challenge = pkce.read_challenge(parameters)
     checked = details.read(parameters.get("authorization_details"), client.authorization_details_types)
+    scopes, claims = _scopes(parameters, client, has_details=bool(checked)), _claims(parameters.get("claims"))
     return AuthorizationRequest(
         redirect_uri=redirect_uri,
         response_mode=_response_mode(parameters.get("response_mode"), profile),
         code_challenge=code_challenge,
-        scopes=_scopes(parameters, client, has_details=bool(checked)),
+        scopes=scopes,
         state=_text(parameters, "state", LONGEST_STATE),
         nonce=_text(parameters, "nonce", LONGEST_NONCE),
         dpop_jkt=_thumbprint(parameters),
@@ -151,9 +155,10 @@ def read(
         login_hint=_text(parameters, "login_hint"),
         ui_locales=_text(parameters, "ui_locales"),
         acr_values=(_text(parameters, "acr_values") or "").split(),
-        claims=_claims(parameters.get("claims")),
+        claims=claims,
         resources=_resources(resources, audiences),
         details=checked,
+        consent_id=intents.named((claims.id_token, claims.userinfo), checked, scopes),
     )
 
 

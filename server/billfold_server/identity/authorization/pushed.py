@@ -16,7 +16,7 @@ import msgspec
 
 from billfold.contract.oauth import PushedAuthorizationResponse
 from billfold_server.identity import rules
-from billfold_server.identity.authorization import parameters, request_objects
+from billfold_server.identity.authorization import intents, parameters, request_objects
 from billfold_server.identity.authorization.codes import KEPT_FOR, digest_of
 from billfold_server.identity.authorization.parameters import AuthorizationRequest
 from billfold_server.identity.clients.authentication import transaction
@@ -26,7 +26,7 @@ from billfold_server.identity.queries import Tx
 from billfold_server.identity.realms import Realm
 from billfold_server.identity.rules import OAuthRefusal
 from billfold_server.identity.tokens.binding import prove
-from billfold_server.identity.tokens.resources import resources_of
+from billfold_server.identity.tokens.resources import open_banking_of, resources_of
 
 if TYPE_CHECKING:
     from billfold_server.http.routing import Call
@@ -93,6 +93,10 @@ async def push(call: "Call", body: bytes) -> tuple[PushedAuthorizationResponse, 
         request = msgspec.structs.replace(request, dpop_jkt=binding.jkt)
     uri, now, ttl_s = _PREFIX + secrets.token_urlsafe(_BYTES), services.clock.now(), realm.profile.request_uri_ttl_s
     async with transaction(services, realm) as tx:
+        if request.consent_id is not None:
+            if realm.platform:
+                raise OAuthRefusal("invalid_request", "nobody gives consents here")
+            request = await intents.check(tx, request, client, resource=open_banking_of(realm))
         await tx.execute(
             "INSERT INTO pushed_requests (digest, client_id, request, created_at, expires_at)"
             " VALUES ($1, $2, $3, $4, $5)",

@@ -4,14 +4,14 @@ A tenant and the platform are served by the same functions; the address says who
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from billfold.contract.oauth import PushedAuthorizationRequest, PushedAuthorizationResponse
 from billfold_server.http.reading import JSON
 from billfold_server.http.routing import Call, Reply, Routes
 from billfold_server.identity import rules
 from billfold_server.identity.answers import refused
-from billfold_server.identity.authorization import apps, endpoint, pushed, sign_out
+from billfold_server.identity.authorization import apps, dashboard, endpoint, pushed, sign_out
 from billfold_server.identity.rules import OAuthRefusal
 from billfold_server.people.pages import forms
 from billfold_server.people.pages.kit import MEDIA_TYPE
@@ -148,6 +148,30 @@ async def end_app(call: Call, body: bytes) -> Reply[bytes]:
     return await apps.end(call, forms.read(body))
 
 
+async def show_consents(call: Call, *, before: str | None = None, ui_locales: str | None = None) -> Reply[bytes]:
+    """Show what a customer has allowed third parties."""
+    return await dashboard.show(call, before, ui_locales)
+
+
+async def show_consent(
+    call: Call, *, consent: str | None = None, done: str | None = None, ui_locales: str | None = None
+) -> Reply[bytes]:
+    """Show one of a customer's consents, what was used of it, and its history."""
+    return await dashboard.show_one(call, consent, ui_locales, done=done is not None)
+
+
+async def confirm_end_of_consent(
+    call: Call, *, consent: str | None = None, ui_locales: str | None = None
+) -> Reply[bytes]:
+    """Ask whether a consent is really to be taken back."""
+    return await dashboard.confirm(call, consent, ui_locales)
+
+
+async def end_consent(call: Call, body: bytes) -> Reply[bytes]:
+    """Take back what a customer has allowed a third party."""
+    return await dashboard.end(call, forms.read(body))
+
+
 _BROWSERS: Final[tuple[tuple[Literal["GET", "POST"], str, Callable[..., Awaitable[Reply[bytes]]]], ...]] = (
     ("GET", "/authorize", authorize),
     ("POST", "/authorize", authorize_by_form),
@@ -159,11 +183,20 @@ _BROWSERS: Final[tuple[tuple[Literal["GET", "POST"], str, Callable[..., Awaitabl
     ("GET", "/apps", show_apps),
     ("POST", "/apps/end", end_app),
 )
+"""The same at each tenant and at the platform."""
+
+_CUSTOMERS: Final[tuple[tuple[Literal["GET", "POST"], str, Callable[..., Awaitable[Reply[bytes]]]], ...]] = (
+    ("GET", "/consents", show_consents),
+    ("GET", "/consents/one", show_consent),
+    ("GET", "/consents/end", confirm_end_of_consent),
+    ("POST", "/consents/end", end_consent),
+)
+"""What only tenants have, because only customers give consents."""
 
 
-def _declare(room: Routes, below: str, prefix: str) -> None:
+def _declare(room: Routes, below: str, prefix: str, pages: tuple[Any, ...] = _BROWSERS) -> None:
     """Declare what browsers use; no document shows it, for apps only send browsers there."""
-    for method, path, handler in _BROWSERS:
+    for method, path, handler in pages:
         room.operation(
             method,
             f"{below}/oauth{path}",
@@ -176,5 +209,5 @@ def _declare(room: Routes, below: str, prefix: str) -> None:
         )(handler)
 
 
-_declare(routes, "", "")
+_declare(routes, "", "", (*_BROWSERS, *_CUSTOMERS))
 _declare(platform_routes, "/platform", "platform_")

@@ -5,7 +5,12 @@ from typing import Final, Literal, Protocol
 
 from billfold_server.identity.authorization.parameters import AuthorizationRequest
 
-__all__ = ["SignedIn", "Verdict", "acr_for", "judge"]
+__all__ = ["ACR_SCA", "SignedIn", "Verdict", "acr_for", "judge", "judge_strictly"]
+
+ACR_SCA: Final = "urn:openbanking:psd2:sca"
+"""Strong customer authentication, as the UK's profile calls it."""
+
+_RECENT: Final = timedelta(minutes=5)
 
 Verdict = Literal["enough", "sign_in", "unmet"]
 """Whether it is enough, whether the person must sign in, or has done so just now and it still isn't enough."""
@@ -47,8 +52,23 @@ def judge(request: AuthorizationRequest, session: SignedIn | None, *, begun_at: 
     return "enough"
 
 
+def judge_strictly(
+    request: AuthorizationRequest, session: SignedIn | None, *, begun_at: datetime, now: datetime
+) -> Verdict:
+    """Return whether a sign-in is enough for a consent: it is strong, and five minutes old at most when this began.
+
+    Arguments are those of ``judge``. Sources: PSD2, article 97(1); RTS on SCA, article 4(3)(d).
+    """
+    verdict = judge(request, session, begun_at=begun_at, now=now)
+    if verdict != "enough" or session is None:
+        return verdict
+    if session.acr != ACR_SCA:
+        return "unmet" if session.auth_time >= begun_at else "sign_in"
+    return "enough" if session.auth_time >= begun_at - _RECENT else "sign_in"
+
+
 _INCLUDES: Final[dict[str, frozenset[str]]] = {
-    "urn:openbanking:psd2:sca": frozenset({"urn:openbanking:psd2:ca"}),
+    ACR_SCA: frozenset({"urn:openbanking:psd2:ca"}),
 }
 """Which classes a class includes: who has shown two elements has shown one."""
 

@@ -91,6 +91,11 @@ async def find(tx: Tx, client_id: UUID) -> Client | None:
     return None if found is None else found.client
 
 
+async def find_clients(tx: Tx, client_ids: Collection[UUID]) -> dict[UUID, Client]:
+    """Return clients by their ids, by one query, whatever state they are in; one that there isn't is left out."""
+    return {found.client.id: found.client for found in await rows.find_clients(tx, list(client_ids))}
+
+
 async def find_names(tx: Tx, client_ids: Collection[UUID]) -> dict[UUID, str]:
     """Return what clients are called, by one query; one that there isn't is left out."""
     return {found.client.id: found.client.name for found in await rows.find_clients(tx, list(client_ids))}

@@ -14,10 +14,9 @@ from authlib.oauth2.rfc7636.challenge import CODE_VERIFIER_PATTERN, create_s256_
 
 from billfold_server.identity.authorization import codes
 from billfold_server.identity.authorization.codes import Code, Used
-from billfold_server.identity.grants import refresh_tokens
+from billfold_server.identity.grants import consented, refresh_tokens
 from billfold_server.identity.grants.frame import Asking, Decision, OAuthClient
 from billfold_server.identity.grants.narrowing import narrowed_details
-from billfold_server.identity.grants.service import revoke_grant, usable_grant
 from billfold_server.identity.queries import Tx
 from billfold_server.identity.rules import granted_scopes
 from billfold_server.identity.tokens import resources
@@ -102,16 +101,17 @@ class AuthorizationCode:
         found = await codes.claim(tx, code, asking.now, client_id=client.id)
         if isinstance(found, Used):
             caller = Caller(actor=client.client_id, client_id=client.id)
-            await revoke_grant(tx, found.grant_id, REUSED, now=asking.now, caller=caller)
-        elif found is not None:
-            asking.loaded, asking.grant = found, await usable_grant(tx, found.grant_id)
+            await consented.revoke(tx, found.grant_id, REUSED, by="token", now=asking.now, caller=caller)
+        elif found is not None and (usable := await consented.usable(tx, found.grant_id, asking.now)) is not None:
+            asking.loaded, asking.grant, asking.until = found, *usable
 
     async def write(self, tx: Tx, asking: Asking, decision: Decision) -> None:
         """Write the refresh token."""
         if decision.refresh:
             code: Code = asking.loaded
+            expires_at = asking.bounded(asking.now + refresh_tokens.LIFE)
             decision.refresh_token = await refresh_tokens.create(
-                tx, asking, scopes=code.scopes, resources=code.resources, expires_at=asking.now + refresh_tokens.LIFE
+                tx, asking, scopes=code.scopes, resources=code.resources, expires_at=expires_at
             )
 
 

@@ -71,6 +71,9 @@ class Asking(OAuth2Request):
         form: The parameters.
         binding: Which keys it has shown.
         now: The real time.
+
+    Attributes:
+        until: When what is issued must end at the latest, where it was allowed by a consent that ends.
     """
 
     def __init__(
@@ -85,7 +88,12 @@ class Asking(OAuth2Request):
         self.now = now
         self.loaded: Any = None
         self.grant: Grant | None = None
+        self.until: datetime | None = None
         self.decision: Decision | None = None
+
+    def bounded(self, expires_at: datetime) -> datetime:
+        """Return when something that is issued ends: as it would, or with the consent that has allowed it."""
+        return expires_at if self.until is None else min(expires_at, self.until)
 
     @property
     def form(self) -> Mapping[str, str]:

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from billfold import ids
@@ -80,6 +81,7 @@ async def _signed(identity: "Identity", asking: Asking, decision: Decision, cnf:
     """Sign what was decided. The transaction has ended, since a key may be in a service of its own."""
     realm, client, grant = asking.realm, asking.client.client, decision.grant
     now_s = int(asking.now.timestamp())
+    ends_s = int(asking.bounded(asking.now + timedelta(seconds=identity.token_ttl_s)).timestamp())
     claims = Claims(
         iss=realm.issuer,
         sub=client.client_id if grant is None else ids.encode(Prefix.USER, grant.user_id),
@@ -88,7 +90,7 @@ async def _signed(identity: "Identity", asking: Asking, decision: Decision, cnf:
         scope=" ".join(decision.scopes),
         jti=secrets.token_urlsafe(16),
         iat=now_s,
-        exp=now_s + identity.token_ttl_s,
+        exp=ends_s,
         cnf=cnf,
         gid=None if grant is None else ids.encode(Prefix.GRANT, grant.id),
         auth_time=None if grant is None else int(grant.auth_time.timestamp()),
@@ -114,7 +116,7 @@ async def _signed(identity: "Identity", asking: Asking, decision: Decision, cnf:
     return TokenResponse(
         access_token=access_token,
         token_type="DPoP" if cnf is not None and cnf.jkt is not None else "Bearer",
-        expires_in=identity.token_ttl_s,
+        expires_in=ends_s - now_s,
         scope=claims.scope,
         refresh_token=decision.refresh_token,
         id_token=id_token,

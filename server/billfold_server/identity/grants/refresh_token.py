@@ -10,11 +10,10 @@ from typing import Any, ClassVar, Final
 
 from authlib.oauth2.rfc6749.grants import RefreshTokenGrant
 
-from billfold_server.identity.grants import refresh_tokens
+from billfold_server.identity.grants import consented, refresh_tokens
 from billfold_server.identity.grants.frame import Asking, Decision, OAuthClient
 from billfold_server.identity.grants.narrowing import narrowed_details
 from billfold_server.identity.grants.refresh_tokens import RefreshToken
-from billfold_server.identity.grants.service import revoke_grant, usable_grant
 from billfold_server.identity.queries import Tx
 from billfold_server.identity.rules import granted_scopes
 from billfold_server.identity.tokens import resources
@@ -96,9 +95,11 @@ class RefreshTokens:
             return
         if row.rotated_at is not None:
             caller = Caller(actor=client.client_id, client_id=client.id)
-            await revoke_grant(tx, row.grant_id, REUSED, now=asking.now, caller=caller)
+            await consented.revoke(tx, row.grant_id, REUSED, by="token", now=asking.now, caller=caller)
             return
-        asking.loaded, asking.grant = row, await usable_grant(tx, row.grant_id)
+        asking.loaded = row
+        if (usable := await consented.usable(tx, row.grant_id, asking.now)) is not None:
+            asking.grant, asking.until = usable
 
     async def write(self, tx: Tx, asking: Asking, decision: Decision) -> None:
         """Let a new token take the place of the one that was shown, where the profile rotates."""
@@ -106,5 +107,5 @@ class RefreshTokens:
             row: RefreshToken = asking.loaded
             await refresh_tokens.rotate(tx, row.digest, asking.now)
             decision.refresh_token = await refresh_tokens.create(
-                tx, asking, scopes=row.scopes, resources=row.resources, expires_at=row.expires_at
+                tx, asking, scopes=row.scopes, resources=row.resources, expires_at=asking.bounded(row.expires_at)
             )

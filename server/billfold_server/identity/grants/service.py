@@ -120,7 +120,10 @@ async def find_grant(tx: Tx, grant_id: UUID) -> Grant | None:
 
 
 async def usable_grant(tx: Tx, grant_id: UUID) -> Grant | None:
-    """Return a grant by which something may be issued, or None: it stands, and so does who has allowed it."""
+    """Return a grant by which something may be issued, or None: it stands, and so does who has allowed it.
+
+    Of one that was given by a consent, ``consented.usable`` knows whether that still stands, too.
+    """
     grant = await find_grant(tx, grant_id)
     if grant is None or grant.revoked_at is not None:
         return None

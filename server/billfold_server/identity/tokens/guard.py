@@ -32,6 +32,7 @@ from billfold_server.identity.tokens.certificate_binding import is_bound_to
 from billfold_server.identity.tokens.dpop import Keys, Nonces, ProofRefused, ath_of, check_proof
 from billfold_server.identity.tokens.refusals import TokenRefused, challenges_of
 from billfold_server.identity.tokens.replay import Replay
+from billfold_server.identity.tokens.resources import OPEN_BANKING
 from billfold_server.identity.tokens.standings import (
     STANDING_S,
     GrantStanding,
@@ -155,7 +156,7 @@ class Guard:
             if known is None:
                 known = await self._verify(realm, header, now)
                 self._verified.put(key, known)
-            allowed, grant = await self._allowed(realm, known, now)
+            allowed, grant = await self._allowed(realm, known, now, resource)
         except errors.InvalidToken as error:
             raise TokenRefused(str(error), challenges_of(realm.profile, error="invalid_token")) from None
         if resource != known.resource and resource:
@@ -179,7 +180,7 @@ class Guard:
         """Return what a token of the realm says if it is good at this moment, whoever holds it, or None."""
         try:
             known = await self._read(realm, token, self._clock.now())
-            await self._allowed(realm, known, self._clock.now())
+            await self._allowed(realm, known, self._clock.now(), "")
         except errors.InvalidToken:
             return None
         return known.claims
@@ -218,8 +219,12 @@ class Guard:
 
     # What can have changed since it was issued.
 
-    async def _allowed(self, realm: Realm, known: _Known, now: datetime) -> tuple[frozenset[str], GrantStanding | None]:
+    async def _allowed(
+        self, realm: Realm, known: _Known, now: datetime, resource: str
+    ) -> tuple[frozenset[str], GrantStanding | None]:
         """Return what a token still allows, and what was allowed to its client.
+
+        What is asked of open banking reads its consent in its own transaction, and says what is wrong with it.
 
         Raises:
             errors.InvalidToken: It has ended or was revoked, or its client or grant doesn't stand.
@@ -241,6 +246,8 @@ class Guard:
             return known.allowed, None
         grant = await self._grant(realm, known)
         if not grant.stands:
+            raise errors.InvalidToken(_TOLD)
+        if not grant.consent_stands and resource != OPEN_BANKING:
             raise errors.InvalidToken(_TOLD)
         allowed = known.allowed if grant.scopes is None else known.allowed & (grant.scopes | _OF_ANYBODY)
         return allowed, grant

@@ -66,6 +66,8 @@ def claims_of(
         "amr": grant.amr or None,
         "nonce": nonce,
         "at_hash": half_hash(access_token, algorithm),
+        # Which consent it was that the customer has allowed, in the words of the UK's profile.
+        "openbanking_intent_id": None if grant.consent_id is None else ids.encode(Prefix.CONSENT, grant.consent_id),
         # The app sees that the answer is to the request that it has sent (FAPI 1.0 Advanced, section 5.1.1).
         "s_hash": state_hash,
     }

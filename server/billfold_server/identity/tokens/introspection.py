@@ -13,8 +13,7 @@ from billfold import ids
 from billfold.ids import Prefix
 from billfold_server.http.routing import Reply
 from billfold_server.identity.clients.rows import Client
-from billfold_server.identity.grants import refresh_tokens
-from billfold_server.identity.grants.service import usable_grant
+from billfold_server.identity.grants import consented, refresh_tokens
 from billfold_server.identity.realms import Realm
 from billfold_server.identity.rules import OAuthRefusal
 
@@ -82,9 +81,10 @@ async def _refresh_token(call: "Call", realm: Realm, client: Client, token: str)
         row = await refresh_tokens.find(tx, token)
         if row is None or row.client_id != client.id or row.rotated_at is not None or row.expires_at <= now:
             return None
-        grant = await usable_grant(tx, row.grant_id)
-    if grant is None:
+        usable = await consented.usable(tx, row.grant_id, now)
+    if usable is None:
         return None
+    grant, until = usable
     return {
         "active": True,
         "iss": realm.issuer,
@@ -92,5 +92,5 @@ async def _refresh_token(call: "Call", realm: Realm, client: Client, token: str)
         "client_id": client.client_id,
         "scope": " ".join(row.scopes),
         "iat": int(row.created_at.timestamp()),
-        "exp": int(row.expires_at.timestamp()),
+        "exp": int((row.expires_at if until is None else min(row.expires_at, until)).timestamp()),
     }

@@ -1,6 +1,7 @@
 """Tokens that end before their time, because their client says so (RFC 7009).
 
-A refresh token ends its whole grant, with every token that was issued by it (section 2.1); an access token ends alone.
+A refresh token ends its whole grant, with every token that was issued by it (section 2.1), and the consent of open
+banking by which it was given; an access token ends alone.
 Every worker knows it within a second: see ``standings``. What isn't a good token of the client's is no error
 (section 2.2), so nobody finds out by this what there is.
 """
@@ -12,8 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from billfold_server.audit import service as audit
 from billfold_server.http.routing import Reply
 from billfold_server.identity.clients.rows import Client
-from billfold_server.identity.grants import refresh_tokens
-from billfold_server.identity.grants.service import revoke_grant
+from billfold_server.identity.grants import consented, refresh_tokens
 from billfold_server.identity.realms import Realm
 from billfold_server.identity.rules import OAuthRefusal
 from billfold_server.identity.tokens.access_tokens import digest_of
@@ -58,7 +58,7 @@ async def revoke(call: "Call", realm: Realm, client: Client, form: Mapping[str, 
         if claims is None:
             row = await refresh_tokens.find(tx, token)
             if row is not None and row.client_id == client.id:
-                await revoke_grant(tx, row.grant_id, REASON, now=now, caller=caller)
+                await consented.revoke(tx, row.grant_id, REASON, by="token", now=now, caller=caller)
         elif claims.client_id == client.client_id:
             # Whoever adds a row takes away what nobody would believe any more, so they stay few.
             await tx.execute(_SWEEP, now)

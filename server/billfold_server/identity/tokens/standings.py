@@ -15,6 +15,7 @@ import msgspec
 
 from billfold import ids
 from billfold.ids import Prefix
+from billfold_server.consents import service as consents
 from billfold_server.identity.clients import service as clients
 from billfold_server.identity.rules import OPEN_BANKING_SCOPES
 from billfold_server.people import service as people
@@ -75,7 +76,8 @@ class GrantStanding(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         stands: Whether it had not ended, and its user was let in.
         scopes: What its user could allow; None is everything.
         own: What is a customer's own.
-        consent_id: By which consent it was given.
+        consent_id: By which consent of open banking it was given.
+        consent_stands: Whether that still stands, or there is none.
         read_at: When.
     """
 
@@ -83,6 +85,7 @@ class GrantStanding(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     scopes: frozenset[str] | None = None
     own: Own | None = None
     consent_id: UUID | None = None
+    consent_stands: bool = True
     read_at: float
 
 
@@ -119,14 +122,28 @@ async def read_grant(tx: _Tx, grant_id: UUID, client_id: UUID) -> GrantStanding:
     user = await people.standing_of(tx, row["user_id"]) if row is not None and row["stands"] else None
     if row is None or user is None or not user.active:
         return GrantStanding(stands=False, read_at=read_at)
+    if row["consent_id"] is not None:
+        return await _consented(tx, row["consent_id"], user, read_at)
     own = None
     if user.party_id is not None:
         own = _own(user.party_id, msgspec.json.decode(row["details"]))
-    scopes, consent_id = user.scopes, row["consent_id"]
-    if scopes is not None and consent_id is not None:
-        # What a customer could allow nobody by a word alone, a consent may be about.
-        scopes |= OPEN_BANKING_SCOPES.keys()
-    return GrantStanding(stands=True, scopes=scopes, own=own, consent_id=consent_id, read_at=read_at)
+    return GrantStanding(stands=True, scopes=user.scopes, own=own, read_at=read_at)
+
+
+async def _consented(tx: Any, consent_id: UUID, user: people.UserStanding, read_at: float) -> GrantStanding:
+    """Return what a grant by a consent allows: what a customer could allow nobody by a word, of the chosen wallets."""
+    consent = await consents.find(tx, consent_id)
+    if consent is None or user.party_id is None:
+        return GrantStanding(stands=False, read_at=read_at)
+    chosen = frozenset(consent.wallet_ids)
+    return GrantStanding(
+        stands=True,
+        scopes=frozenset(OPEN_BANKING_SCOPES),
+        own=Own(party_id=user.party_id, balances_of=chosen, entries_of=chosen),
+        consent_id=consent_id,
+        consent_stands=await consents.stands(tx, consent_id),
+        read_at=read_at,
+    )
 
 
 def _own(party_id: UUID, details: Sequence[Mapping[str, Any]]) -> Own:

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from billfold import errors, ids
 from billfold.contract.oauth import UserInfo
 from billfold.ids import Prefix
@@ -30,7 +32,11 @@ async def userinfo(call: "Call") -> UserInfo:
             raise errors.InvalidToken("the access token isn't valid here and now") from None
     if user.state != "active":
         raise errors.InvalidToken("the access token isn't valid here and now")
-    sub = ids.encode(Prefix.USER, user_id)
+    consent_id = call.caller.consent_id
+    told = UserInfo(
+        sub=ids.encode(Prefix.USER, user_id),
+        openbanking_intent_id=None if consent_id is None else ids.encode(Prefix.CONSENT, consent_id),
+    )
     if "profile" not in call.caller.scopes:
-        return UserInfo(sub=sub)
-    return UserInfo(sub=sub, name=user.display_name, updated_at=int(user.updated_at.timestamp()))
+        return told
+    return msgspec.structs.replace(told, name=user.display_name, updated_at=int(user.updated_at.timestamp()))

@@ -7,13 +7,14 @@ import functools
 import re
 import tomllib
 from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
 from billfold.money import to_decimal
 
-__all__ = ["DEFAULT", "LANGUAGES", "amount_text", "choose", "kind_text", "text_of", "vocabulary"]
+__all__ = ["DEFAULT", "LANGUAGES", "amount_text", "choose", "date_text", "kind_text", "text_of", "vocabulary"]
 
 DEFAULT: Final = "en"
 _FOLDER: Final = Path(__file__).parent / "words"
@@ -48,6 +49,12 @@ def amount_text(amount_minor: int, currency: str, language: str) -> str:
     point, group = text_of(language, "kit.decimal_point"), text_of(language, "kit.group")
     spelled = plain.translate({ord(","): group, ord("."): point})
     return text_of(language, "kit.amount", amount=spelled, currency=currency)
+
+
+def date_text(moment: datetime, language: str) -> str:
+    """Return the day of an instant as people write it in a language."""
+    month = text_of(language, "kit.months").split()[moment.month - 1]
+    return text_of(language, "kit.date", day=moment.day, month=month, year=moment.year)
 
 
 def kind_text(kind: str, language: str) -> str:

@@ -1,0 +1,272 @@
+"""How a customer is asked about a consent of open banking, between the request that names it and its authorisation.
+
+What the page shows is made of the consent, its request and the customer's wallets, each time anew. The form brings back
+which page it was: its language, when it was shown, and a digest of what it said, under a code of ours. What is to be
+authorised has to make the same page again, so nobody agrees to what they weren't shown, and what is kept as evidence is
+what they were (PSD2, article 64; RTS on SCA, article 5).
+"""
+
+import hmac
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+import msgspec
+
+from billfold import ids
+from billfold.contract.wallets import Wallet, WalletStatus
+from billfold.ids import Prefix
+from billfold_server.consents import service as consents
+from billfold_server.identity.authorization import intents, sheets
+from billfold_server.identity.authorization.details import Payment
+from billfold_server.identity.authorization.sheets import Sheet
+from billfold_server.identity.clients.authentication import transaction
+from billfold_server.tenancy.context import Own
+from billfold_server.wallets import service as wallets
+
+if TYPE_CHECKING:
+    from billfold_server.consents.service import Consent, PreparedEvidence
+    from billfold_server.http.routing import Call
+    from billfold_server.identity.authorization.consent import Asked
+    from billfold_server.people.service import Session
+    from billfold_server.tenancy.transaction import TenantTx
+
+__all__ = ["Choice", "Found", "Nothing", "chosen", "evidence", "load", "payment_of", "ticket_of"]
+
+_MOST: Final = 50
+_PAYING: Final = frozenset({"domestic_payment", "domestic_vrp"})
+_PURPOSE: Final = "pages of consents"
+_FIELD: Final = "shown"
+_WALLET: Final = "wallet"
+VRP: Final = "vrp_consent"
+"""How the page of approval calls a consent to recurring payments; no exemption is ever for that."""
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """What a customer has answered, and to which page.
+
+    Attributes:
+        language: In which language it was shown.
+        shown_at: When.
+        digest: What it said.
+        wallet_ids: Which of their wallets they chose, as ``wal_…``.
+    """
+
+    language: str
+    shown_at: datetime
+    digest: str
+    wallet_ids: list[str]
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """A consent that waits for this customer's answer, with all that its page needs.
+
+    Attributes:
+        consent: As it stands.
+        request: What was asked for, in the standard's form.
+        wallets: Among which to choose, or about which it is.
+        given: The account that was asked for, among those.
+        strange: Whether an account was asked for that isn't the customer's, or can't be used.
+        client: How the third party is called.
+    """
+
+    consent: "Consent"
+    request: dict[str, Any]
+    wallets: list[Wallet]
+    given: str | None
+    strange: bool
+    client: str
+
+    def sheet(self, language: str) -> Sheet:
+        """Return what the page says in a language."""
+        return sheets.sheet_of(
+            self.consent,
+            self.request,
+            self.wallets,
+            language,
+            client=self.client,
+            given=self.given,
+            strange=self.strange,
+        )
+
+
+class Nothing(msgspec.Struct, frozen=True):
+    """That an answer can't be taken as it came: the page is shown once more.
+
+    Attributes:
+        complaint: How many accounts have to be chosen: ``one`` or ``some``; None where what the page says has changed.
+    """
+
+    complaint: str | None = None
+
+
+async def load(call: "Call", asked: "Asked", session: "Session") -> Found | None:
+    """Return the consent that a request names with all that its page needs, or None where it can't be answered.
+
+    Args:
+        call: The request.
+        asked: What the browser has brought, naming a consent.
+        session: Who is to answer.
+
+    Raises:
+        errors.KeysUnavailable: What was asked for can't be opened now.
+    """
+    consent_id, party_id = asked.request.consent_id, session.party_id
+    if consent_id is None or party_id is None:
+        return None
+    realm = call.services.identity.realm(call.tenant_or_none)
+    async with transaction(call.services, realm) as tx:
+        consent = await consents.find(tx, consent_id)
+    if consent is None or not intents.is_answerable(consent, asked.client.id):
+        return None
+    if consent.party_id not in {None, party_id}:
+        return None
+    request = msgspec.json.decode(await consents.open_request(call.services, call.tenant, consent))
+    async with transaction(call.services, realm) as tx:
+        own = await _list(tx, party_id)
+        account = _account_of(request)
+        given = None if account is None else await _given(tx, party_id, account)
+    usable = [each for each in own if _is_usable(consent, each)]
+    named = next((each for each in usable if each.id == given), None)
+    if consent.status == "AUTH":
+        usable = [each for each in usable if ids.decode(Prefix.WALLET, each.id) in consent.wallet_ids]
+    return Found(
+        consent=consent,
+        request=request,
+        wallets=usable if account is None else [] if named is None else [named],
+        given=None if named is None else named.id,
+        strange=account is not None and named is None,
+        client=asked.client.name,
+    )
+
+
+async def _list(tx: "TenantTx", party_id: UUID) -> list[Wallet]:
+    own = Own(party_id=party_id)
+    return await wallets.list_wallets(tx, limit=_MOST, before=None, party_id=None, status=None, alias=None, own=own)
+
+
+def _is_usable(consent: "Consent", wallet: Wallet) -> bool:
+    """Tell whether a wallet can be chosen: one that is closed can't, and only an active one pays."""
+    if consent.kind in _PAYING:
+        return wallet.status is WalletStatus.ACTIVE
+    return wallet.status is not WalletStatus.CLOSED
+
+
+def _account_of(request: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the account that was asked for, where one was."""
+    data = request.get("Data", {})
+    account: dict[str, Any] | None = data.get("DebtorAccount") or data.get("Initiation", {}).get("DebtorAccount")
+    return account
+
+
+async def _given(tx: "TenantTx", party_id: UUID, account: dict[str, Any]) -> str | None:
+    """Return a customer's own wallet that an account's identification names: by its id, or by a name that it has."""
+    identification = str(account["Identification"])
+    try:
+        ids.decode(Prefix.WALLET, identification)
+    except ids.InvalidIdError:
+        own = Own(party_id=party_id)
+        found = await wallets.list_wallets(
+            tx, limit=2, before=None, party_id=None, status=None, alias=identification, own=own
+        )
+        return found[0].id if len(found) == 1 else None
+    return identification
+
+
+# Which page it was that was answered.
+
+
+def ticket_of(call: "Call", asked: "Asked", sheet: Sheet, language: str) -> str:
+    """Return what the page's form brings back: which page it is."""
+    shown_ms = int(call.services.clock.now().timestamp() * 1000)
+    said = f"{language}.{shown_ms}.{sheets.digest_of(sheet)}"
+    return f"{said}.{_mac(call, asked, said)}"
+
+
+def _mac(call: "Call", asked: "Asked", said: str) -> str:
+    key = call.services.keyring.derive(_PURPOSE)
+    return hmac.digest(key, asked.interaction.digest + said.encode(), "sha256").hex()
+
+
+def chosen(call: "Call", asked: "Asked", found: Found, form: dict[str, str]) -> Choice | Nothing:
+    """Return what a customer has answered, or why that can't be taken as it came.
+
+    Args:
+        call: The request.
+        asked: What the browser has brought.
+        found: The consent, as it stands now.
+        form: What the page's form holds.
+    """
+    said, _, mac = form.get(_FIELD, "").rpartition(".")
+    if not said.isascii() or not hmac.compare_digest(_mac(call, asked, said), mac if mac.isascii() else ""):
+        return Nothing()
+    language, shown_ms, digest = said.split(".")
+    sheet = found.sheet(language)
+    if sheet.obstacle is not None or not hmac.compare_digest(sheets.digest_of(sheet), digest):
+        return Nothing()
+    there = [each.id for each in sheet.accounts]
+    if sheet.fixed:
+        taken = there
+    elif sheet.several:
+        taken = [each for each in there if f"{_WALLET}.{each}" in form]
+    else:
+        taken = [each for each in there if form.get(_WALLET) == each]
+    if not taken:
+        return Nothing("some" if sheet.several else "one")
+    shown_at = datetime.fromtimestamp(int(shown_ms) / 1000, UTC)
+    return Choice(language=language, shown_at=shown_at, digest=digest, wallet_ids=taken)
+
+
+# What is agreed to.
+
+
+def payment_of(found: Found, choice: Choice) -> Payment | None:
+    """Return to what strong authentication is to be linked, where money is to move: everything that was shown.
+
+    Of a single payment that is amount and payee; of recurring ones the most that each can be, the payee, and every
+    limit.
+    """
+    consent = found.consent
+    if consent.kind not in _PAYING:
+        return None
+    sheet, data = found.sheet(choice.language), found.request["Data"]
+    initiation = data["Initiation"]
+    single = consent.kind == "domestic_payment"
+    amount = initiation["InstructedAmount"] if single else data["ControlParameters"]["MaximumIndividualAmount"]
+    creditor = initiation.get("CreditorAccount") or {}
+    say = sheets.Words(choice.language)
+    name, number = creditor.get("Name"), sheets.account_text(creditor)
+    payee = ", ".join(each for each in (name, number) if each) or say("payee_open")
+    shown_apart = {say("payee"), say("payee_account")}
+    source = sheets.wallet_text(choice.wallet_ids[0], sheet.accounts)
+    return Payment(
+        kind="payment" if single else VRP,
+        amount_minor=sheets.minor(amount),
+        currency=str(amount["Currency"]),
+        payee=payee,
+        payee_account=f"{creditor['SchemeName']}:{creditor['Identification']}" if creditor else None,
+        object_id=consent.wire_id,
+        terms=((say("from_account"), source), *(fact for fact in sheet.facts if fact[0] not in shown_apart)),
+    )
+
+
+async def evidence(call: "Call", found: Found, session: "Session", choice: Choice) -> "PreparedEvidence | None":
+    """Return what a customer was shown, sealed, outside of any transaction; None where it isn't said any more.
+
+    Args:
+        call: The request.
+        found: The consent, as it stands now.
+        session: Who has answered.
+        choice: What they have answered, and to which page.
+    """
+    sheet = found.sheet(choice.language)
+    assert session.party_id is not None
+    if sheets.digest_of(sheet) != choice.digest:
+        return None
+    shown = consents.Evidence(
+        shown=sheets.evidence_of(sheet, choice.wallet_ids),
+        text_version=sheets.text_version(choice.language),
+        language=choice.language,
+        shown_at=choice.shown_at,
+    )
+    return await consents.seal_evidence(call.services, call.tenant, found.consent.id, session.party_id, shown)

@@ -1,0 +1,360 @@
+"""What the page of a consent says, as data in one language: what a customer is shown and agrees to, and what is kept.
+
+Pure. A sheet is all that the page's template shows of a consent, so what is kept as evidence is what was shown.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from billfold import money
+from billfold.contract.wallets import Wallet, WalletStatus
+from billfold_server.consents.service import Consent
+from billfold_server.people.pages.words import amount_text, date_text, text_of, vocabulary
+
+__all__ = [
+    "Account",
+    "Group",
+    "Sheet",
+    "Words",
+    "account_text",
+    "accounts_of",
+    "digest_of",
+    "evidence_of",
+    "minor",
+    "permission_groups",
+    "sheet_of",
+    "text_version",
+    "wallet_text",
+]
+
+_TOPIC: Final = "open_banking."
+
+_GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
+    "accounts": ("ReadAccountsBasic", "ReadAccountsDetail", "ReadBalances", "ReadPAN"),
+    "transactions": (
+        "ReadTransactionsBasic",
+        "ReadTransactionsDetail",
+        "ReadTransactionsCredits",
+        "ReadTransactionsDebits",
+    ),
+    "regular": (
+        "ReadBeneficiariesBasic",
+        "ReadBeneficiariesDetail",
+        "ReadStandingOrdersBasic",
+        "ReadStandingOrdersDetail",
+        "ReadDirectDebits",
+        "ReadScheduledPaymentsBasic",
+        "ReadScheduledPaymentsDetail",
+    ),
+    "statements": ("ReadStatementsBasic", "ReadStatementsDetail"),
+    "features": ("ReadProducts", "ReadOffers"),
+    "you": ("ReadParty", "ReadPartyPSU"),
+}
+"""Under which heading each permission is explained."""
+
+_DIRECTIONS: Final = frozenset({"ReadTransactionsCredits", "ReadTransactionsDebits"})
+
+
+class Group(msgspec.Struct, frozen=True):
+    """Lines under a heading."""
+
+    title: str
+    lines: list[str]
+
+
+class Account(msgspec.Struct, frozen=True):
+    """One of the customer's wallets, as the page shows it.
+
+    Attributes:
+        id: ``wal_…``.
+        label: How its owner calls it.
+        about: What else helps to tell it from others; it changes, so it is no evidence.
+        chosen: Whether it is chosen already.
+    """
+
+    id: str
+    label: str
+    about: str
+    chosen: bool = False
+
+
+class Sheet(msgspec.Struct, frozen=True, kw_only=True):
+    """What the page says of a consent.
+
+    Attributes:
+        kind: The consent's.
+        title: What is asked, as a question.
+        intro: Who asks, and for what.
+        amount: The amount, where there is one, with what it is.
+        facts: Labels and values.
+        groups: What may be read.
+        question: What is asked about accounts.
+        accounts: Among which to choose, or which it is about.
+        several: Whether several can be chosen.
+        fixed: Whether there is nothing to choose.
+        obstacle: Why it can't be allowed, where it can't.
+        notes: What else to know.
+        approve: What the button says that allows it.
+        refuse: What the other one says.
+    """
+
+    kind: str
+    title: str
+    intro: str
+    amount: tuple[str, str] | None = None
+    facts: list[tuple[str, str]] = []
+    groups: list[Group] = []
+    question: str | None = None
+    accounts: list[Account] = []
+    several: bool = False
+    fixed: bool = False
+    obstacle: str | None = None
+    notes: list[str] = []
+    approve: str
+    refuse: str
+
+
+class Words:
+    """Says this topic's texts in a language."""
+
+    def __init__(self, language: str) -> None:
+        self.language = language
+
+    def __call__(self, key: str, **values: object) -> str:
+        """Return a text."""
+        return text_of(self.language, _TOPIC + key, **values)
+
+    def amount(self, said: Mapping[str, Any]) -> str:
+        """Return an amount of the standard's, which is a decimal text."""
+        return amount_text(minor(said), str(said["Currency"]), self.language)
+
+    def day(self, moment: datetime) -> str:
+        """Return a day."""
+        return date_text(moment, self.language)
+
+
+def minor(said: Mapping[str, Any]) -> int:
+    """Return an amount of the standard's in minor units."""
+    return money.from_decimal(str(said["Amount"]), str(said["Currency"]))
+
+
+def text_version(language: str) -> str:
+    """Return which version of the page's texts a language has: a digest of all of them."""
+    said = sorted((key, text) for key, text in vocabulary(language).items() if key.startswith(_TOPIC))
+    return hashlib.sha256(msgspec.json.encode(said)).hexdigest()[:16]
+
+
+def permission_groups(permissions: frozenset[str], language: str) -> list[Group]:
+    """Return what permissions allow, in words and under headings; what isn't known is named as it is."""
+    say = Words(language)
+    groups = []
+    for name, members in _GROUPS.items():
+        lines = [say(f"perm_{each}") for each in members if each in permissions and not _is_said(each, permissions)]
+        if name == "transactions" and lines:
+            lines.append(say(f"directions_{_directions(permissions)}"))
+        if lines:
+            groups.append(Group(say(f"group_{name}"), lines))
+    strange = sorted(permissions - {each for members in _GROUPS.values() for each in members})
+    return [*groups, Group(say("group_others"), strange)] if strange else groups
+
+
+def _is_said(permission: str, permissions: frozenset[str]) -> bool:
+    """Tell whether another line says as much: details include the rest, and directions have a line of their own."""
+    return permission in _DIRECTIONS or f"{permission.removesuffix('Basic')}Detail" in permissions - {permission}
+
+
+def _directions(permissions: frozenset[str]) -> str:
+    asked = permissions & _DIRECTIONS
+    return "both" if len(asked) != 1 else next(iter(asked)).removeprefix("ReadTransactions").lower()
+
+
+def accounts_of(wallets: Sequence[Wallet], language: str, chosen: frozenset[str] = frozenset()) -> list[Account]:
+    """Return wallets as a page shows them, by label, number and what there is."""
+    say = Words(language)
+    shown = []
+    for wallet in wallets:
+        sums = [amount_text(each.available_minor, each.currency, language) for each in wallet.balances]
+        about = [f"…{wallet.id[-6:]}", *sums]
+        if wallet.status is not WalletStatus.ACTIVE:
+            about.append(say(f"account_{wallet.status}"))
+        label = wallet.label or say("account_unnamed")
+        shown.append(Account(wallet.id, label, " · ".join(about), wallet.id in chosen))
+    return shown
+
+
+def account_text(said: Mapping[str, Any] | None) -> str | None:
+    """Return the number of an account as people read it, from the standard's scheme and identification."""
+    if not said or not said.get("Identification"):
+        return None
+    scheme, number = str(said.get("SchemeName", "")).rpartition(".")[2], str(said["Identification"])
+    if scheme == "IBAN":
+        return " ".join(number[at : at + 4] for at in range(0, len(number), 4))
+    if scheme == "SortCodeAccountNumber" and len(number) == len("00000012345678"):
+        return f"{number[:2]}-{number[2:4]}-{number[4:6]} {number[6:]}"
+    return f"{scheme} {number}".strip()
+
+
+def _payee_facts(say: Words, initiation: Mapping[str, Any]) -> list[tuple[str, str]]:
+    creditor = initiation.get("CreditorAccount")
+    if not creditor:
+        return [(say("payee"), say("payee_open"))]
+    facts = [(say("payee"), str(creditor["Name"]))] if creditor.get("Name") else []
+    number = account_text(creditor)
+    return [*facts, (say("payee_account"), number)] if number else facts
+
+
+def _reference_facts(say: Words, initiation: Mapping[str, Any]) -> list[tuple[str, str]]:
+    remittance = initiation.get("RemittanceInformation") or {}
+    structured = [
+        each.get("CreditorReferenceInformation", {}).get("Reference") for each in remittance.get("Structured") or ()
+    ]
+    texts = [str(each) for each in (*structured, *(remittance.get("Unstructured") or ())) if each]
+    return [(say("reference"), ", ".join(texts))] if texts else []
+
+
+def _account_access(say: Words, consent: Consent, client: str) -> dict[str, Any]:
+    facts = []
+    if consent.transactions_from is not None or consent.transactions_to is not None:
+        earliest, latest = consent.transactions_from, consent.transactions_to
+        which = "both" if earliest and latest else "from" if earliest else "to"
+        days = {"first": say.day(earliest) if earliest else "", "last": say.day(latest) if latest else ""}
+        facts.append((say("transactions_of"), say(f"transactions_{which}", **days)))
+    again = consent.status == "AUTH"
+    return {
+        "title": say("access_again_title" if again else "access_title", client=client),
+        "intro": say("access_again_intro" if again else "access_intro", client=client),
+        "facts": [*facts, (say("until"), _until(say, consent))],
+        "groups": permission_groups(consent.permissions, say.language),
+        "question": say("access_again_accounts" if again else "access_accounts"),
+        "approve": say("access_again_approve" if again else "allow"),
+        "notes": [say("take_back"), *([] if again else [say("ask_again")])],
+    }
+
+
+def _until(say: Words, consent: Consent) -> str:
+    return say("until_taken_back") if consent.expires_at is None else say.day(consent.expires_at)
+
+
+def _funds(say: Words, consent: Consent, client: str) -> dict[str, Any]:
+    return {
+        "title": say("funds_title", client=client),
+        "intro": say("funds_intro", client=client),
+        "facts": [(say("until"), _until(say, consent))],
+        "question": say("funds_accounts"),
+        "approve": say("allow"),
+        "notes": [say("take_back")],
+    }
+
+
+def _payment(say: Words, data: Mapping[str, Any], client: str) -> dict[str, Any]:
+    initiation = data["Initiation"]
+    return {
+        "title": say("payment_title"),
+        "intro": say("payment_intro", client=client),
+        "amount": (say("amount"), say.amount(initiation["InstructedAmount"])),
+        "facts": [*_payee_facts(say, initiation), *_reference_facts(say, initiation)],
+        "question": say("payment_accounts"),
+        "approve": say("go_on"),
+        "notes": [say("payment_once")],
+    }
+
+
+def _vrp(say: Words, data: Mapping[str, Any], client: str) -> dict[str, Any]:
+    initiation, limits = data["Initiation"], data["ControlParameters"]
+    facts = _payee_facts(say, initiation)
+    facts += [
+        (
+            say(f"per_{each['PeriodType']}"),
+            say(f"aligned_{each['PeriodAlignment']}", amount=say.amount(each)),
+        )
+        for each in limits.get("PeriodicLimits") or ()
+    ]
+    for key, name in (("vrp_from", "ValidFromDateTime"), ("vrp_to", "ValidToDateTime")):
+        if limits.get(name):
+            facts.append((say(key), say.day(msgspec.convert(limits[name], datetime))))
+    if not limits.get("ValidToDateTime"):
+        facts.append((say("vrp_to"), say("until_taken_back")))
+    return {
+        "title": say("vrp_title", client=client),
+        "intro": say("vrp_intro", client=client),
+        "amount": (say("vrp_amount"), say.amount(limits["MaximumIndividualAmount"])),
+        "facts": [*facts, *_reference_facts(say, initiation)],
+        "question": say("vrp_accounts"),
+        "approve": say("go_on"),
+        "notes": [say("vrp_inside"), say("take_back")],
+    }
+
+
+def _said(say: Words, consent: Consent, request: Mapping[str, Any], client: str) -> dict[str, Any]:
+    data = request.get("Data", {})
+    match consent.kind:
+        case "account_access":
+            return _account_access(say, consent, client)
+        case "funds_confirmation":
+            return _funds(say, consent, client)
+        case "domestic_payment":
+            return _payment(say, data, client)
+        case "domestic_vrp":
+            return _vrp(say, data, client)
+
+
+def sheet_of(
+    consent: Consent,
+    request: Mapping[str, Any],
+    wallets: Sequence[Wallet],
+    language: str,
+    *,
+    client: str,
+    given: str | None = None,
+    strange: bool = False,
+) -> Sheet:
+    """Return what the page of a consent says.
+
+    Args:
+        consent: As it stands.
+        request: What was asked for, in the standard's form.
+        wallets: Among which the customer chooses, or about which it is.
+        language: In which it is said.
+        client: How the third party is called.
+        given: The one account that was asked for, among those, as ``wal_…``.
+        strange: Whether an account was asked for that isn't the customer's, or can't be used.
+    """
+    say = Words(language)
+    again = consent.status == "AUTH"
+    said = _said(say, consent, request, client)
+    chosen = {given} if given is not None else {each.id for each in wallets} if again else set()
+    if not chosen and len(wallets) == 1:
+        chosen = {wallets[0].id}
+    fixed = again or given is not None
+    obstacle = say("strange_account", client=client) if strange else None if wallets else say("no_account")
+    return Sheet(
+        kind=consent.kind,
+        accounts=[] if strange else accounts_of(wallets, language, frozenset(filter(None, chosen))),
+        several=consent.kind == "account_access",
+        fixed=fixed,
+        obstacle=obstacle,
+        refuse=say("refuse"),
+        **{**said, "question": said["question"] if wallets and not strange else None},
+    )
+
+
+def evidence_of(sheet: Sheet, chosen: Sequence[str] = ()) -> bytes:
+    """Return what is kept of what was shown, and which accounts were chosen, as JSON."""
+    accounts = [msgspec.structs.replace(each, about="") for each in sheet.accounts]
+    said = msgspec.to_builtins(msgspec.structs.replace(sheet, accounts=accounts))
+    return msgspec.json.encode({**said, "chosen": list(chosen)})
+
+
+def digest_of(sheet: Sheet) -> str:
+    """Return by what it is seen that a page would say the same again."""
+    return hashlib.sha256(evidence_of(sheet)).hexdigest()
+
+
+def wallet_text(wallet_id: str, accounts: Sequence[Account]) -> str:
+    """Return an account as a line."""
+    label = next((each.label for each in accounts if each.id == wallet_id), "")
+    return f"{label} …{wallet_id[-6:]}".strip()

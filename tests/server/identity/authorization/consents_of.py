@@ -1,0 +1,166 @@
+"""Consents of open banking at a server that runs: asked for as a third party does, and looked at as other rooms do."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import httpx
+
+from billfold import ids
+from billfold.ids import Prefix
+from billfold_server.consents import service
+from billfold_server.consents.service import Consent, NewConsent
+from billfold_server.tenancy.clock import tenant_now
+from billfold_server.tenancy.context import Caller
+from tests.live import LiveServer
+from tests.server.identity.flows import App, add_app, ask, decide, tx_of
+from tests.server.people.persons import Browser
+
+__all__ = [
+    "PAYEE",
+    "Tpp",
+    "add_tpp",
+    "claims_of",
+    "open_wallet",
+    "payment",
+    "read_accounts",
+    "recurring",
+]
+
+SCOPES = ["openid", "profile", "offline_access", "accounts", "payments", "fundsconfirmations"]
+PAYEE = {"SchemeName": "UK.OBIE.IBAN", "Identification": "GB33BUKB20201555555555", "Name": "Books & Co"}
+
+
+def claims_of(consent: Consent, *, where: str = "id_token") -> str:
+    """Return the ``claims`` parameter that names a consent."""
+    return json.dumps({where: {"openbanking_intent_id": {"value": consent.wire_id, "essential": True}}})
+
+
+def read_accounts(*permissions: str) -> dict[str, Any]:
+    """Return what is asked to read accounts."""
+    asked = list(permissions) or ["ReadAccountsDetail", "ReadBalances", "ReadTransactionsBasic"]
+    return {
+        "kind": "account_access",
+        "permissions": frozenset(asked),
+        "expires_at": datetime.now(UTC) + timedelta(days=30),
+        "transactions_from": datetime(2026, 1, 1, tzinfo=UTC),
+        "request": {"Data": {"Permissions": asked}, "Risk": {}},
+    }
+
+
+def payment(amount: str = "1234.56", currency: str = "GBP", debtor: str | None = None) -> dict[str, Any]:
+    """Return what is asked for one payment."""
+    initiation: dict[str, Any] = {
+        "InstructionIdentification": "i-1",
+        "EndToEndIdentification": "e-1",
+        "InstructedAmount": {"Amount": amount, "Currency": currency},
+        "CreditorAccount": PAYEE,
+        "RemittanceInformation": {"Unstructured": ["Invoice 7"]},
+    }
+    if debtor is not None:
+        initiation["DebtorAccount"] = {"SchemeName": "UK.OBIE.Wallet", "Identification": debtor}
+    return {
+        "kind": "domestic_payment",
+        "amount_minor": int(amount.replace(".", "")),
+        "currency": currency,
+        "request": {"Data": {"Initiation": initiation}, "Risk": {}},
+    }
+
+
+def recurring() -> dict[str, Any]:
+    """Return what is asked for recurring payments."""
+    limits = {
+        "ValidFromDateTime": "2026-11-20T00:00:00+00:00",
+        "ValidToDateTime": "2027-11-20T00:00:00+00:00",
+        "MaximumIndividualAmount": {"Amount": "100.00", "Currency": "GBP"},
+        "PeriodicLimits": [
+            {"PeriodType": "Month", "PeriodAlignment": "Calendar", "Amount": "250.00", "Currency": "GBP"}
+        ],
+        "VRPType": ["UK.OBIE.VRPType.Sweeping"],
+        "PSUAuthenticationMethods": ["UK.OBIE.SCA"],
+    }
+    initiation = {"CreditorAccount": PAYEE, "RemittanceInformation": {"Unstructured": ["Savings"]}}
+    data = {"ControlParameters": limits, "Initiation": initiation}
+    return {"kind": "domestic_vrp", "request": {"Data": data, "Risk": {}}}
+
+
+class Tpp:
+    """A third party at one tenant: its client, and the consents that it asks for."""
+
+    def __init__(self, app: App) -> None:
+        assert app.slug is not None
+        self.app, self.live, self.slug = app, app.live, app.slug
+
+    def ask_for(self, asked: dict[str, Any]) -> Consent:
+        """Ask for a consent, as the endpoints of the standard do."""
+
+        async def create() -> Consent:
+            services = self.live.services
+            tenant = await services.registry.get(self.slug)
+            facts = {**asked, "request": json.dumps(asked["request"]).encode()}
+            new = NewConsent(client_id=self.app.client.id, **facts)
+            prepared = await service.prepare(services, tenant, new)
+            caller = Caller(actor=self.app.client_id, client_id=self.app.client.id)
+            async with tx_of(self.live, self.slug) as tx:
+                return await service.create(tx, caller, prepared, await tenant_now(tx))
+
+        made = self.live.run(create())
+        assert isinstance(made, Consent)
+        return made
+
+    def find(self, consent: Consent) -> Consent:
+        """Return a consent as it stands."""
+
+        async def work() -> Consent | None:
+            async with tx_of(self.live, self.slug) as tx:
+                return await service.find(tx, consent.id)
+
+        found = self.live.run(work())
+        assert isinstance(found, Consent)
+        return found
+
+    def revoke(self, consent: Consent, by: service.By = "tpp") -> None:
+        """End a consent."""
+
+        async def work() -> None:
+            caller = Caller(actor=self.app.client_id, client_id=self.app.client.id)
+            async with tx_of(self.live, self.slug) as tx:
+                await service.revoke(tx, consent.id, actor=caller, by=by, reason="no more")
+
+        self.live.run(work())
+
+    def change(self, consent: Consent, sql: str) -> None:
+        """Change a consent's row, such as time would."""
+
+        async def work() -> None:
+            async with tx_of(self.live, self.slug) as tx:
+                await tx.execute(f"UPDATE consents SET {sql} WHERE id = $1", consent.id)  # noqa: S608 - a test's own
+
+        self.live.run(work())
+
+    def page(self, browser: Browser, consent: Consent, scope: str, **changes: Any) -> httpx.Response:
+        """Push a request that names a consent, and return the page that the browser comes to."""
+        return ask(browser, self.app, scope=scope, claims=claims_of(consent), **changes)
+
+    def answer(self, browser: Browser, page: httpx.Response, *wallets: str, **fields: str) -> httpx.Response:
+        """Press the page's first button, with these wallets chosen."""
+        several = 'type="checkbox"' in page.text
+        chosen = {f"wallet.{each}" if several else "wallet": each for each in wallets}
+        return decide(browser, page, **chosen, **fields)
+
+
+def add_tpp(live: LiveServer, slug: str, method: Any = "private_key_jwt", **metadata: Any) -> Tpp:
+    """Register a third party."""
+    said = {"scopes": SCOPES, "client_name": "Pocket Ledger", "organisation": "Pocket Ledger Ltd", **metadata}
+    said["grant_types"] = ["authorization_code", "refresh_token", "client_credentials"]
+    return Tpp(add_app(live, slug, method, **said))
+
+
+def open_wallet(live: LiveServer, slug: str, party_id: UUID | str, label: str | None = None) -> str:
+    """Open a wallet for a customer, and return its id."""
+    party = party_id if isinstance(party_id, str) else ids.encode(Prefix.PARTY, party_id)
+    with live.client(slug) as client:
+        made = client.post("/v1/wallets", json={"party_id": party, "label": label})
+    assert made.status_code == 201, made.text
+    return str(made.json()["id"])

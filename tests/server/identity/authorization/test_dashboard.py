@@ -1,0 +1,80 @@
+"""Who has access: what a customer sees of their consents, and how they take them back."""
+
+import re
+
+import pytest
+
+from billfold_server.people.pages.words import text_of
+from tests.live import LiveServer
+from tests.server.identity.authorization.consents_of import Tpp, add_tpp, open_wallet, read_accounts
+from tests.server.identity.flows import Person, add_person, answer_of, stranger
+
+PAGE = {"Accept": "text/html"}
+SLUG = "sandbox"
+
+
+@pytest.fixture(scope="module")
+def tpp(profiled: LiveServer) -> Tpp:
+    """A third party of the sandbox."""
+    return add_tpp(profiled, SLUG)
+
+
+@pytest.fixture
+def customer(profiled: LiveServer) -> tuple[Person, str]:
+    """A customer with a wallet."""
+    person = add_person(profiled, SLUG)
+    assert person.party_id is not None
+    return person, open_wallet(profiled, SLUG, person.party_id, "Every day")
+
+
+def allowed(tpp: Tpp, customer: tuple[Person, str]) -> str:
+    """Let a customer allow a consent, and return its id."""
+    person, wallet = customer
+    consent, browser = tpp.ask_for(read_accounts()), person.browser()
+    answer_of(tpp.app, tpp.answer(browser, tpp.page(browser, consent, "accounts"), wallet))
+    return consent.wire_id
+
+
+class TestThePageOfWhoHasAccess:
+    """The page of who has access."""
+
+    def test_shows_each_third_party_with_its_consents(self, tpp: Tpp, customer: tuple[Person, str]) -> None:
+        """Name and company, what is allowed and until when, and a page for each with accounts, uses and history."""
+        browser = customer[0].browser()
+        assert text_of("en", "open_banking.board_none") in browser.get("/oauth/consents", headers=PAGE).text
+        ids = [allowed(tpp, customer) for _ in range(2)]
+        page = browser.get("/oauth/consents", headers=PAGE)
+        assert page.text.count("<h2>Pocket Ledger</h2>") == 1
+        assert re.findall(r"one\?consent=(con_\w+)", page.text) == ids[::-1]
+        one = browser.get("/oauth/consents/one", params={"consent": ids[0]}, headers=PAGE)
+        for key in ("perm_ReadBalances", "event_create", "event_authorise", "board_no_uses"):
+            assert text_of("en", f"open_banking.{key}") in one.text
+        assert "Every day" in one.text
+
+    def test_takes_one_back_after_a_question(self, tpp: Tpp, customer: tuple[Person, str]) -> None:
+        """The link leads to a page that says what follows; its button ends the consent, and the page says so."""
+        browser, consent = customer[0].browser(), allowed(tpp, customer)
+        page = browser.get("/oauth/consents/end", params={"consent": consent}, headers=PAGE)
+        assert text_of("en", "open_banking.end_title", client="Pocket Ledger") in page.text
+        done = browser.submit(page, "/oauth/consents/end")
+        assert done.status_code == 303
+        after = browser.get(browser.base_url.join(done.headers["location"]), headers=PAGE)
+        assert text_of("en", "open_banking.end_done") in after.text
+        assert text_of("en", "open_banking.status_CANC") in after.text
+        again = browser.submit(page, "/oauth/consents/end")
+        assert again.status_code == 303
+
+    def test_is_the_customers_own(self, tpp: Tpp, customer: tuple[Person, str]) -> None:
+        """Nobody sees or ends somebody else's, and nobody at all without signing in, or by another site's form."""
+        consent, other = allowed(tpp, customer), (add_person(tpp.live, SLUG), "")
+        assert other[0].party_id is not None
+        own = allowed(tpp, (other[0], open_wallet(tpp.live, SLUG, other[0].party_id)))
+        browser = other[0].browser()
+        for place in ("one", "end"):
+            assert browser.get(f"/oauth/consents/{place}", params={"consent": consent}, headers=PAGE).status_code == 404
+        page = browser.get("/oauth/consents/end", params={"consent": own}, headers=PAGE)
+        assert browser.submit(page, "/oauth/consents/end", consent=consent).status_code == 303
+        assert browser.submit(page, "/oauth/consents/end", csrf="").status_code == 403
+        shown = customer[0].browser().get("/oauth/consents", headers=PAGE).text
+        assert text_of("en", "open_banking.status_AUTH") in shown
+        assert stranger(tpp.live, SLUG).get("/oauth/consents").headers["location"].endswith("/auth/sign-in")

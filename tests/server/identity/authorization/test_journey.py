@@ -1,0 +1,396 @@
+"""A customer is asked about a consent: sees what it says, chooses accounts, and allows or refuses it."""
+
+import json
+import re
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from billfold import ids
+from billfold.ids import Prefix
+from billfold_server.consents import service
+from billfold_server.people.pages.words import text_of
+from tests.live import LiveServer
+from tests.server.identity.authorization.consents_of import (
+    Tpp,
+    add_tpp,
+    claims_of,
+    open_wallet,
+    payment,
+    read_accounts,
+    recurring,
+)
+from tests.server.identity.authorization.test_payments import Visit
+from tests.server.identity.flows import Person, add_person, answer_of, ask, decide, follow, redeem, tx_of
+from tests.server.people import persons
+
+PAGE = {"Accept": "text/html"}
+SLUG = "sandbox"
+
+
+@pytest.fixture(scope="module")
+def tpp(profiled: LiveServer) -> Tpp:
+    """A third party of the sandbox."""
+    return add_tpp(profiled, SLUG, authorization_details_types=["open_banking_consent"])
+
+
+@pytest.fixture(scope="module")
+def customer(profiled: LiveServer) -> tuple[Person, str, str]:
+    """A customer with two wallets."""
+    person = add_person(profiled, SLUG)
+    assert person.party_id is not None
+    return (
+        person,
+        open_wallet(profiled, SLUG, person.party_id, "Every day"),
+        open_wallet(profiled, SLUG, person.party_id, "Savings"),
+    )
+
+
+@pytest.fixture(scope="module")
+def payer(profiled: LiveServer) -> tuple[persons.Person, str]:
+    """A customer with password, app and one wallet."""
+    person = persons.a_psu(profiled, SLUG)
+
+    async def party() -> str:
+        async with tx_of(profiled, SLUG) as tx:
+            user_id = ids.decode(Prefix.USER, person.user_id)
+            return ids.encode(Prefix.PARTY, await tx.fetchval("SELECT party_id FROM users WHERE id = $1", user_id))
+
+    return person, open_wallet(profiled, SLUG, profiled.run(party()), "Every day")
+
+
+def allow(tpp: Tpp, person: Person, wallet: str, **changes: Any) -> tuple[service.Consent, dict[str, Any]]:
+    """Let somebody allow a consent, and return it with the tokens."""
+    consent, browser = tpp.ask_for(read_accounts()), person.browser()
+    page = tpp.page(browser, consent, "openid accounts", nonce="n-1", **changes)
+    code = answer_of(tpp.app, tpp.answer(browser, page, wallet))["code"]
+    answer = redeem(tpp.app, code)
+    assert answer.status_code == 200, answer.text
+    return tpp.find(consent), answer.json()
+
+
+def claims_in(token: str) -> dict[str, Any]:
+    """Return what a signed token says."""
+    import base64  # noqa: PLC0415 - for this alone
+
+    body = token.split(".")[1]
+    return dict(json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))))
+
+
+class TestAConsentToReadAccounts:
+    """A consent to read accounts."""
+
+    @pytest.mark.parametrize("language", ["en", "de"])
+    def test_says_what_is_asked_in_words(self, tpp: Tpp, customer: tuple[Person, str, str], language: str) -> None:
+        """Who asks, each permission under its heading, dates and end, and the customer's wallets to choose from."""
+        person, one, two = customer
+        page = tpp.page(person.browser(), tpp.ask_for(read_accounts()), "accounts", ui_locales=language)
+        for key in ("group_accounts", "perm_ReadAccountsDetail", "perm_ReadBalances", "directions_both"):
+            assert text_of(language, f"open_banking.{key}") in page.text
+        assert "Pocket Ledger Ltd" in page.text
+        assert {"en": "from 1 January 2026 on", "de": "ab dem 1. Januar 2026"}[language] in page.text
+        assert re.findall(r'type="checkbox" id="(wal_\w+)"', page.text) == [two, one]
+
+    def test_gives_tokens_that_are_for_it_alone(self, tpp: Tpp, customer: tuple[Person, str, str]) -> None:
+        """The consent has the chosen wallet; the ID token names it, and the access token opens open banking only."""
+        person, one, _ = customer
+        consent, tokens = allow(tpp, person, one)
+        assert consent.status == "AUTH"
+        assert [ids.encode(Prefix.WALLET, each) for each in consent.wallet_ids] == [one]
+        assert (consent.party_id, consent.user_id) == (person.party_id, person.user_id)
+        said, access = claims_in(tokens["id_token"]), claims_in(tokens["access_token"])
+        assert (said["openbanking_intent_id"], said["acr"]) == (consent.wire_id, "urn:openbanking:psd2:sca")
+        assert access["aud"] == f"{tpp.app.base}/open-banking"
+        headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+        assert httpx.get(f"{tpp.app.base}/v1/wallets", headers=headers).status_code == 401
+        userinfo = httpx.get(f"{tpp.app.base}/oauth/userinfo", headers=headers).json()
+        assert userinfo["openbanking_intent_id"] == consent.wire_id
+
+    def test_keeps_what_was_shown_as_evidence(self, tpp: Tpp, customer: tuple[Person, str, str]) -> None:
+        """The words of the page in its language, when it was shown, and which wallets were chosen."""
+        person, one, _ = customer
+        consent, _ = allow(tpp, person, one, ui_locales="de")
+
+        async def read() -> Any:
+            tenant = await tpp.live.services.registry.get(SLUG)
+            async with tx_of(tpp.live, SLUG) as tx:
+                rows = await tx.fetch(
+                    "SELECT sealed, commitment FROM consent_evidence WHERE consent_id = $1", consent.id
+                )
+            from billfold_server.consents.sealing import open_evidence  # noqa: PLC0415
+
+            kept = [service.PreparedEvidence(consent_id=consent.id, **dict(row)) for row in rows]
+            return await open_evidence(tpp.live.services, tenant, kept)
+
+        ((evidence, _salt),) = tpp.live.run(read())
+        shown = msgspec.json.decode(evidence.shown)
+        assert evidence.language == "de"
+        assert shown["title"] == text_of("de", "open_banking.access_title", client="Pocket Ledger")
+        assert shown["chosen"] == [one]
+
+    def test_needs_one_account_at_least(self, tpp: Tpp, customer: tuple[Person, str, str]) -> None:
+        """Without one the page comes again and says so; somebody else's isn't among them."""
+        person, _, _ = customer
+        other = add_person(tpp.live, SLUG)
+        assert other.party_id is not None
+        strange, browser = open_wallet(tpp.live, SLUG, other.party_id), person.browser()
+        consent = tpp.ask_for(read_accounts())
+        page = tpp.page(browser, consent, "accounts")
+        for chosen in ((), (strange,)):
+            again = tpp.answer(browser, page, *chosen)
+            assert again.status_code == 422
+            assert text_of("en", "open_banking.choose_some") in again.text
+        assert tpp.find(consent).status == "AWAU"
+
+    def test_is_refused_by_its_own_button(self, tpp: Tpp, customer: tuple[Person, str, str]) -> None:
+        """The third party is told so, and the consent can't be authorised any more."""
+        person, _, _ = customer
+        consent, browser = tpp.ask_for(read_accounts()), person.browser()
+        answer = decide(browser, tpp.page(browser, consent, "accounts"), "refuse")
+        assert answer_of(tpp.app, answer)["error"] == "access_denied"
+        assert tpp.find(consent).status == "RJCT"
+        pushed = tpp.app.push(scope="accounts", claims=claims_of(consent))
+        assert pushed.json()["error"] == "invalid_request"
+
+    def test_may_be_named_by_authorization_details(self, tpp: Tpp, customer: tuple[Person, str, str]) -> None:
+        """RFC 9396 says the same as the claim, and implies the scope."""
+        person, one, _ = customer
+        consent, browser = tpp.ask_for(read_accounts()), person.browser()
+        named = json.dumps([{"type": "open_banking_consent", "consent_id": consent.wire_id}])
+        page = ask(browser, tpp.app, scope=None, authorization_details=named)
+        tokens = redeem(tpp.app, answer_of(tpp.app, tpp.answer(browser, page, one))["code"]).json()
+        assert tokens["scope"] == "accounts"
+        assert tokens["authorization_details"][0]["consent_id"] == consent.wire_id
+
+    def test_is_confirmed_again_by_who_has_allowed_it(self, tpp: Tpp, customer: tuple[Person, str, str]) -> None:
+        """Once its customer's authentication is too old, they allow it again for the same wallets, and nobody else."""
+        person, one, two = customer
+        consent, former = allow(tpp, person, one)
+        tpp.change(consent, "reauthenticate_by = now() - interval '1 second'")
+        form = {"grant_type": "refresh_token", "refresh_token": former["refresh_token"]}
+        assert tpp.app.post("/oauth/token", form).json()["error"] == "invalid_grant"
+        stranger = add_person(tpp.live, SLUG).browser()
+        refused = tpp.page(stranger, consent, "accounts")
+        assert answer_of(tpp.app, refused)["error"] == "access_denied"
+        browser = person.browser()
+        page = tpp.page(browser, consent, "openid accounts")
+        assert text_of("en", "open_banking.access_again_approve") in page.text
+        assert two not in page.text
+        tokens = redeem(tpp.app, answer_of(tpp.app, tpp.answer(browser, page))["code"]).json()
+        assert tpp.app.post("/oauth/token", {**form, "refresh_token": tokens["refresh_token"]}).status_code == 200
+        assert tpp.app.post("/oauth/token", form).json()["error"] == "invalid_grant"
+        again = tpp.find(consent)
+        assert again.status == "AUTH"
+        assert again.reauthenticate_by is not None
+        assert again.reauthenticate_by > consent.created_at
+
+    def test_asks_for_a_fresh_strong_sign_in(self, tpp: Tpp, customer: tuple[Person, str, str]) -> None:
+        """A session of six minutes ago, or of one element, has to sign in first."""
+        person, _, _ = customer
+        for how in ({"ago_s": 360}, {"acr": "urn:openbanking:psd2:ca"}):
+            page = tpp.page(person.browser(**how), tpp.ask_for(read_accounts()), "accounts")
+            assert page.url.path.endswith("/auth/sign-in")
+
+
+class TestARequestThatNamesAConsent:
+    """A request that names a consent."""
+
+    def test_is_of_the_client_that_has_asked_for_it(self, tpp: Tpp) -> None:
+        """Another one's is as unknown as one that never was."""
+        rival, consent = add_tpp(tpp.live, SLUG), tpp.ask_for(read_accounts())
+        unknown = msgspec.structs.replace(consent, id=ids.uuid7())
+        answers = [rival.app.push(scope="accounts", claims=claims_of(each)).json() for each in (consent, unknown)]
+        assert answers[0] == answers[1]
+        assert answers[0]["error"] == "invalid_request"
+
+    @pytest.mark.parametrize(
+        ("scope", "error"),
+        [("payments", "invalid_scope"), ("accounts payments", "invalid_scope"), ("openid", None), ("accounts", None)],
+    )
+    def test_has_the_scope_of_its_kind(self, tpp: Tpp, scope: str, error: str | None) -> None:
+        """A consent to read accounts can't be paid with; its own scope is implied."""
+        answer = tpp.app.push(scope=scope, claims=claims_of(tpp.ask_for(read_accounts())))
+        assert answer.json().get("error") == error
+
+    @pytest.mark.parametrize(
+        "claims",
+        [
+            None,
+            "{}",
+            '{"id_token":{"openbanking_intent_id":null}}',
+            '{"id_token":{"openbanking_intent_id":{"value":7}}}',
+        ],
+    )
+    def test_is_required_by_third_parties_scopes(self, tpp: Tpp, claims: str | None) -> None:
+        """Without a consent there is nothing that a customer could allow by them."""
+        assert tpp.app.push(scope="accounts", claims=claims).json()["error"] == "invalid_request"
+
+    def test_names_one_alone(self, tpp: Tpp) -> None:
+        """Two consents in one request are refused."""
+        one, other = (tpp.ask_for(read_accounts()) for _ in range(2))
+        both = json.loads(claims_of(one)) | json.loads(claims_of(other, where="userinfo"))
+        assert tpp.app.push(scope="accounts", claims=json.dumps(both)).json()["error"] == "invalid_request"
+
+    def test_can_be_for_open_banking_alone(self, tpp: Tpp) -> None:
+        """What a consent is about isn't at the bank's own API."""
+        claims = claims_of(tpp.ask_for(read_accounts()))
+        answer = tpp.app.push(scope="accounts", claims=claims, resource=f"{tpp.app.base}/v1")
+        assert answer.json()["error"] == "invalid_target"
+
+
+class TestAPayment:
+    """A payment."""
+
+    def test_is_approved_as_it_was_shown(self, tpp: Tpp, payer: tuple[persons.Person, str]) -> None:
+        """Amount, payee, account and reference are on both pages, and the consent is authorised by that approval."""
+        person, wallet = payer
+        consent, visit = tpp.ask_for(payment()), Visit(person)
+        page = tpp.page(visit.browser, consent, "openid payments")
+        approval = follow(visit.browser, tpp.answer(visit.browser, page, wallet))
+        assert approval.url.path.endswith("/auth/approve")
+        for shown in (page, approval):
+            assert "1,234.56" in shown.text
+            assert "Books &amp; Co" in shown.text
+            assert "GB33 BUKB 2020 1555 5555 55" in shown.text
+            assert "Invoice 7" in shown.text
+        assert tpp.find(consent).status == "AWAU"
+        code = answer_of(tpp.app, follow(visit.browser, visit.approve(approval)))["code"]
+        authorised = tpp.find(consent)
+        assert authorised.status == "AUTH"
+        reference = re.findall(r"challenge=(sca_\w+)", str(approval.url))[0]
+        assert authorised.sca_id == ids.decode(Prefix.SCA_CHALLENGE, reference)
+        assert redeem(tpp.app, code).json()["scope"] == "openid payments"
+
+    def test_isnt_authorised_by_the_button_alone(self, tpp: Tpp, payer: tuple[persons.Person, str]) -> None:
+        """Who comes back without having approved it is asked again, and nothing is authorised."""
+        person, wallet = payer
+        consent, visit = tpp.ask_for(payment()), Visit(person)
+        page = tpp.page(visit.browser, consent, "payments")
+        assert tpp.answer(visit.browser, page, wallet).status_code == 303
+        again = visit.browser.get(str(page.url), headers=PAGE)
+        assert "/oauth/authorize/decision" in again.text
+        assert tpp.find(consent).status == "AWAU"
+
+    def test_leaves_from_the_account_that_it_names(self, tpp: Tpp, payer: tuple[persons.Person, str]) -> None:
+        """Where the request names one there is nothing to choose; one that isn't the customer's can't be allowed."""
+        person, wallet = payer
+        visit = Visit(person)
+        page = tpp.page(visit.browser, tpp.ask_for(payment(debtor=wallet)), "payments")
+        assert 'type="radio"' not in page.text
+        assert wallet[-6:] in page.text
+        strange = tpp.page(
+            visit.browser, tpp.ask_for(payment(debtor=ids.encode(Prefix.WALLET, ids.uuid7()))), "payments"
+        )
+        assert 'value="approve"' not in strange.text
+        assert answer_of(tpp.app, decide(visit.browser, strange, "refuse"))["error"] == "access_denied"
+
+    def test_that_recurs_is_approved_with_its_limits(self, tpp: Tpp, payer: tuple[persons.Person, str]) -> None:
+        """The most that each can be, the limits by period and the payee are what the approval is linked to."""
+        person, wallet = payer
+        consent, visit = tpp.ask_for(recurring()), Visit(person)
+        page = tpp.page(visit.browser, consent, "payments")
+        approval = follow(visit.browser, tpp.answer(visit.browser, page, wallet))
+        for shown in (page, approval):
+            for text in ("100.00", "250.00", "Books &amp; Co", "20 November 2027", "Savings"):
+                assert text in shown.text
+        assert "code" in answer_of(tpp.app, follow(visit.browser, visit.approve(approval)))
+        assert tpp.find(consent).status == "AUTH"
+
+
+class TestWhatIsIssuedForAConsent:
+    """What is issued for a consent."""
+
+    def test_never_outlives_it(self, tpp: Tpp, customer: tuple[Person, str, str]) -> None:
+        """Access and refresh tokens end when it does, if they wouldn't before."""
+        person, one, _ = customer
+        consent, browser = tpp.ask_for(read_accounts()), person.browser()
+        page = tpp.page(browser, consent, "accounts")
+        code = answer_of(tpp.app, tpp.answer(browser, page, one))["code"]
+        tpp.change(consent, "ends_at = now() + interval '100 seconds'")
+        tokens = redeem(tpp.app, code).json()
+        assert tokens["expires_in"] <= 100
+        said = tpp.app.post("/oauth/introspect", {"token": tokens["refresh_token"]}).json()
+        assert said["exp"] - said["iat"] <= 100
+        tpp.change(consent, "ends_at = now()")
+        form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+        assert tpp.app.post("/oauth/token", form).json()["error"] == "invalid_grant"
+
+    @pytest.mark.parametrize("side", ["tpp", "staff"])
+    def test_ends_with_it(self, tpp: Tpp, customer: tuple[Person, str, str], side: service.By) -> None:
+        """Whoever ends the consent: nothing more is issued, and what there is is worth nothing."""
+        person, one, _ = customer
+        consent, tokens = allow(tpp, person, one)
+        tpp.revoke(consent, side)
+        form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+        assert tpp.app.post("/oauth/token", form).json()["error"] == "invalid_grant"
+        assert tpp.app.post("/oauth/introspect", {"token": tokens["refresh_token"]}).json() == {"active": False}
+
+    def test_ends_it_where_its_refresh_token_is_revoked(self, tpp: Tpp, customer: tuple[Person, str, str]) -> None:
+        """A third party that gives its access back gives the consent back."""
+        person, one, _ = customer
+        consent, tokens = allow(tpp, person, one)
+        assert tpp.app.post("/oauth/revoke", {"token": tokens["access_token"]}).status_code == 200
+        assert tpp.find(consent).status == "AUTH"
+        assert tpp.app.post("/oauth/revoke", {"token": tokens["refresh_token"]}).status_code == 200
+        ended = tpp.find(consent)
+        assert (ended.status, ended.ended_by) == ("CANC", "token")
+
+    def test_ends_it_where_its_code_is_shown_again(self, tpp: Tpp, customer: tuple[Person, str, str]) -> None:
+        """Somebody else has the code, so nothing that it brought may stand."""
+        person, one, _ = customer
+        consent, browser = tpp.ask_for(read_accounts()), person.browser()
+        code = answer_of(tpp.app, tpp.answer(browser, tpp.page(browser, consent, "accounts"), one))["code"]
+        assert [redeem(tpp.app, code).status_code for _ in range(2)] == [200, 400]
+        assert tpp.find(consent).status == "CANC"
+
+    def test_ends_it_where_the_customer_takes_it_back_from_the_app(
+        self, tpp: Tpp, customer: tuple[Person, str, str]
+    ) -> None:
+        """The page of apps ends the consent with the grant."""
+        person, one, _ = customer
+        consent, _ = allow(tpp, person, one)
+        browser = person.browser()
+        page = browser.get("/oauth/apps", headers=PAGE)
+        assert browser.submit(page, "/oauth/apps/end").status_code == 303
+        ended = tpp.find(consent)
+        assert (ended.status, ended.ended_by) == ("CANC", "psu")
+
+
+class TestOfTwoWhoCompete:
+    """Of two who compete."""
+
+    def test_one_answer_counts(self, tpp: Tpp, customer: tuple[Person, str, str]) -> None:
+        """The same consent in two requests, answered at once: one is authorised, the other gets nothing."""
+        person, one, _ = customer
+        consent = tpp.ask_for(read_accounts())
+        browsers = [person.browser() for _ in range(2)]
+        pages = [tpp.page(browser, consent, "accounts") for browser in browsers]
+        with ThreadPoolExecutor(2) as pool:
+            answers = list(pool.map(lambda each: tpp.answer(*each, one), zip(browsers, pages, strict=True)))
+        said = sorted(next(iter({"code", "error"} & answer_of(tpp.app, each).keys())) for each in answers)
+        # The second may come as late as to confirm what the first has just allowed.
+        assert said in (["code", "error"], ["code", "code"])
+        history = tpp.live.run(_history(tpp, consent))
+        assert history.count("authorise") == 1
+
+    def test_a_revocation_wins_in_the_end(self, tpp: Tpp, customer: tuple[Person, str, str]) -> None:
+        """Authorised or not when it is revoked: afterwards it is over, and no token comes of it."""
+        person, one, _ = customer
+        for _ in range(3):
+            consent, browser = tpp.ask_for(read_accounts()), person.browser()
+            page = tpp.page(browser, consent, "accounts")
+            with ThreadPoolExecutor(2) as pool:
+                answer = pool.submit(tpp.answer, browser, page, one)
+                pool.submit(tpp.revoke, consent).result()
+            said = answer_of(tpp.app, answer.result())
+            assert tpp.find(consent).status == "CANC"
+            if "code" in said:
+                assert redeem(tpp.app, said["code"]).json()["error"] == "invalid_grant"
+
+
+async def _history(tpp: Tpp, consent: service.Consent) -> list[str]:
+    async with tx_of(tpp.live, SLUG) as tx:
+        return [step.event for step in await service.list_history(tx, consent.id, limit=50) if step.to_status]
