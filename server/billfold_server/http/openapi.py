@@ -26,11 +26,15 @@ from billfold_server.http import problems
 from billfold_server.http.etags import IF_MATCH_PATTERN
 from billfold_server.http.routing import Operation, Routes
 from billfold_server.http.schemas import Schemas, example_of
+from billfold_server.open_banking.edge.document import build_open_banking_document
 
 __all__ = ["build_document", "dump_yaml", "implied_errors", "main", "statuses_of"]
 
 API_VERSION: Final = "1"
 TENANT_SERVER: Final = "/t/{slug}"
+OPEN_BANKING: Final = "open-banking.yaml"
+"""The file beside ours that holds the operations of open banking, whose words are another standard's."""
+
 KEY_PATTERN: Final = r'^("[!#-\[\]-~ ]{1,255}"|[!#-~][!-~]{0,254})$'
 _EXAMPLE_REQUEST_ID: Final = "req_01m7w9tnzcejq9b78b81gh4nmw"
 
@@ -448,20 +452,26 @@ def dump_yaml(document: Mapping[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Export the document, or compare a file with it."""
+    """Export the document, and beside it that of open banking, or compare files with them."""
     parser = argparse.ArgumentParser(prog="python -m billfold_server.http.openapi", description=main.__doc__)
     parser.add_argument("file", nargs="?", type=Path, help="where the document is; standard output where absent")
     parser.add_argument("--check", action="store_true", help="compare, and change nothing")
     options = parser.parse_args(arguments)
     # Found by name, because this module is below the application that it describes.
-    text = dump_yaml(build_document(importlib.import_module("billfold_server.app").ROOMS))
+    rooms = importlib.import_module("billfold_server.app").ROOMS
+    text = dump_yaml(build_document(rooms))
     if options.file is None:
         sys.stdout.write(text)
-    elif not options.check:
-        options.file.write_text(text, encoding="utf-8")
-    elif not options.file.is_file() or options.file.read_text(encoding="utf-8") != text:
-        sys.stderr.write(f"{options.file} isn't what the code says; export it anew with nox -s openapi -- --write\n")
-        return 1
+        return 0
+    files = {options.file: text, options.file.with_name(OPEN_BANKING): dump_yaml(build_open_banking_document(rooms))}
+    if not options.check:
+        for file, content in files.items():
+            file.write_text(content, encoding="utf-8")
+        return 0
+    for file, content in files.items():
+        if not file.is_file() or file.read_text(encoding="utf-8") != content:
+            sys.stderr.write(f"{file} isn't what the code says; export it anew with nox -s openapi -- --write\n")
+            return 1
     return 0
 
 

@@ -21,6 +21,8 @@ _CODE = re.compile(r"``([^`]*)``")
 # Python's ``$`` also matches before a newline at the end, ECMA's doesn't; the contract's patterns say so, and the
 # document, which is read by ECMA's rules, needn't.
 _PYTHON_END: Final = "(?!\\n)"
+# Python's ``\\d`` and ``\\w`` know every script, ECMA's don't.
+_PYTHON_ASCII: Final = "(?a)"
 
 
 class Schemas:
@@ -67,7 +69,7 @@ def _tidied(schema: Any) -> Any:
     if isinstance(tidy.get("description"), str):
         tidy["description"] = _CODE.sub(r"`\1`", inspect.cleandoc(tidy["description"]))
     if isinstance(tidy.get("pattern"), str):
-        tidy["pattern"] = tidy["pattern"].removesuffix(_PYTHON_END)
+        tidy["pattern"] = tidy["pattern"].removeprefix(_PYTHON_ASCII).replace(_PYTHON_END, "")
     if isinstance(tidy.get("title"), str):
         tidy["title"] = re.sub(r"^(\w+)\[(\w+)\]$", r"\2\1", tidy["title"])
     if (
