@@ -19,7 +19,7 @@ from billfold_server.open_banking.edge.routes import HIDDEN
 
 __all__ = ["build_open_banking_document", "official_path"]
 
-_TEXT: Final = {"type": "string"}
+_TEXT: Final[dict[str, Any]] = {"type": "string"}
 _ERRORS: Final = {400, 403, 409, 500}
 _BEFORE_REFUSALS: Final = 400
 _MEDIA: Final[dict[Area, tuple[str, ...]]] = {
@@ -32,7 +32,7 @@ _DATE_PATTERN: Final = (
     r"^(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d{2} (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) "
     r"\d{4} \d{2}:\d{2}:\d{2} (GMT|UTC)$"
 )
-_ALWAYS: Final = (
+_ALWAYS: Final[tuple[dict[str, Any], ...]] = (
     {"name": "x-fapi-auth-date", "description": "When the customer last signed in with the third party.",
      "schema": {"type": "string", "pattern": _DATE_PATTERN}},
     {"name": "x-fapi-customer-ip-address", "description": "The customer's address, where they are there.",
@@ -42,19 +42,19 @@ _ALWAYS: Final = (
     {"name": "Authorization", "description": "The access token.", "required": True, "schema": _TEXT},
     {"name": "x-customer-user-agent", "description": "With what the customer uses the third party.", "schema": _TEXT},
 )  # fmt: skip
-_KEY: Final = {
+_KEY: Final[dict[str, Any]] = {
     "name": "x-idempotency-key",
     "description": "Makes it safe to send the request again within 24 hours.",
     "required": True,
     "schema": {"type": "string", "maxLength": 40, "pattern": r"^(?!\s)(.*)(\S)$"},
 }
-_SIGNATURE: Final = {
+_SIGNATURE: Final[dict[str, Any]] = {
     "name": "x-jws-signature",
     "description": "The client's detached signature of the body.",
     "required": True,
     "schema": _TEXT,
 }
-_VERSION: Final = {
+_VERSION: Final[dict[str, Any]] = {
     "name": "payload-version",
     "description": "By the names of which version to answer.",
     "schema": _TEXT,
