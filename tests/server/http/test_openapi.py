@@ -43,20 +43,11 @@ class TestTheCommittedDocument:
         """Whoever changes an operation exports the document anew."""
         assert EXPORTED.read_text(encoding="utf-8") == openapi.dump_yaml(openapi.build_document(ROOMS))
 
-    def test_can_be_checked_and_written_from_the_command_line(self, tmp_path: Path) -> None:
-        """The export writes what the check then accepts, and the check refuses anything else."""
-        file = tmp_path / "billfold.yaml"
-        assert openapi.main(["--check", str(file)]) == 1
-        assert openapi.main([str(file)]) == 0
-        assert openapi.main(["--check", str(file)]) == 0
-        file.write_text(file.read_text().replace("Wallets", "Purses", 1))
-        assert openapi.main(["--check", str(file)]) == 1
-
 
 class TestTheDocument:
     def test_is_valid_openapi(self, document: dict[str, Any]) -> None:
         """It is valid by OpenAPI 3.1's own schema."""
-        OpenAPIV31SpecValidator(yaml.safe_load(openapi.dump_yaml(document))).validate()
+        OpenAPIV31SpecValidator(yaml.load(openapi.dump_yaml(document), yaml.CSafeLoader)).validate()
 
     def test_has_every_operation_once(self, document: dict[str, Any]) -> None:
         """Each declared operation is there under its own id."""

@@ -92,6 +92,7 @@ class TestACommitWhoseAnswerIsLost:
         assert (copy.status, copy.replayed, await bench.balance(1)) == (201, True, 10 * number + known)
 
 
+@pytest.mark.slow
 class TestAKilledPostgres:
     """A killed PostgreSQL."""
 

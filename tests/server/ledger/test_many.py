@@ -88,6 +88,7 @@ def carry_out_together(model: Model, orders: list[modelled.Order]) -> list[str]:
     return [verdicts[place] if place in {*known, refused} else "bulk_aborted" for place in range(len(orders))]
 
 
+@pytest.mark.slow
 class TestWhateverIsGivenAtOnce:
     """Whatever is given at once."""
 

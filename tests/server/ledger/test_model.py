@@ -158,6 +158,7 @@ async def engines(bench: Bench, clock: Hands) -> AsyncIterator[list[Engine]]:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.slow
 class TestWhateverIsOrdered:
     """Whatever is ordered."""
 

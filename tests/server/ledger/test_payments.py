@@ -140,6 +140,7 @@ def _with(tenancy: Tenancy, tenant: Any) -> Tenancy:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.slow
 class TestAKindWithItsRoomsState:
     """A kind of command with its room's own state."""
 

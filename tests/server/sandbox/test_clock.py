@@ -293,6 +293,7 @@ class TestAdvancing:
         ),
         stops=st.lists(st.integers(1, 60), min_size=1, max_size=4),
     )
+    @pytest.mark.slow
     async def test_is_in_order_however_the_way_is_cut(
         self, tenancy: Tenancy, plans: list[tuple[int, int, int | None]], stops: list[int]
     ):

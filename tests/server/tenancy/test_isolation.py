@@ -149,6 +149,7 @@ class TestAChangeOfIsolation:
         assert (await session(tenancy.database, back))[1] == back.runtime_role
 
 
+@pytest.mark.slow
 class TestFiftyTenants:
     async def test_never_see_each_others_rows(self, tenancy: Tenancy) -> None:
         """Interleaved requests, errors and cancels of 50 tenants: each tenant's table holds its own rows alone."""

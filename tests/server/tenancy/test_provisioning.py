@@ -280,6 +280,7 @@ asyncio.run(main(sys.argv[1], int(sys.argv[2])))
 
 
 class TestProvisioningThatIsCutShort:
+    @pytest.mark.slow
     async def test_by_a_kill_is_continued_by_applying_again(self, tenancy: Tenancy) -> None:
         """The process is killed before each of its steps; in the end there is one tenant, and it works."""
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("sdk", "server", "."))}
