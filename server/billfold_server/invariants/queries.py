@@ -240,6 +240,29 @@ INVARIANTS: Final[dict[str, str]] = {
         WHERE p.steps IS DISTINCT FROM s.steps OR p.status IS DISTINCT FROM s.status
         ORDER BY p.id LIMIT 100
     """,
+    "recurring_payments_add_up": """
+        SELECT s.consent_id::text || '/' || s.period_type || '/' || s.starts_on::text AS object,
+            'counts ' || s.spent_minor::text || ' of ' || s.payments::text || ' payments, but '
+                || p.payments::text || ' make ' || p.total::text AS fact
+        FROM vrp_periods AS s CROSS JOIN LATERAL (
+            SELECT coalesce(sum(p.amount_minor), 0) AS total, count(*) AS payments
+            FROM payments AS p
+            WHERE p.consent_id = s.consent_id AND p.currency = s.currency AND p.status NOT IN ('RJCT', 'CANC')
+                AND (p.created_at AT TIME ZONE 'UTC')::date >= s.starts_on
+                AND (p.created_at AT TIME ZONE 'UTC')::date < s.ends_before) AS p
+        WHERE (s.spent_minor, s.payments) IS DISTINCT FROM (p.total, p.payments)
+        ORDER BY 1 LIMIT 100
+    """,
+    "recurring_payments_count": """
+        SELECT p.id::text AS object, 'it counts in no period of its consent' AS fact
+        FROM payments AS p JOIN consents AS c ON c.id = p.consent_id
+        WHERE p.kind = 'domestic_vrp' AND p.status NOT IN ('RJCT', 'CANC') AND NOT EXISTS (
+            SELECT FROM vrp_periods AS s
+            WHERE s.consent_id = p.consent_id AND s.currency = p.currency
+                AND (p.created_at AT TIME ZONE 'UTC')::date >= s.starts_on
+                AND (p.created_at AT TIME ZONE 'UTC')::date < s.ends_before)
+        ORDER BY p.id LIMIT 100
+    """,
     "bank_accounts_equal_postings": """
         SELECT b.bank_account || ' ' || b.currency AS object,
             'opened with ' || coalesce(b.first_opening_minor, 0)::text || ' and breaks of ' || b.break_minor::text

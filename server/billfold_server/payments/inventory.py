@@ -42,6 +42,14 @@ INVENTORY: Final = Inventory(
             columns="payment_id number notice_id word effect status reason said_at recorded_at",
         ),
         NotPersonal(table="payment_texts", because="an id", columns="payment_id"),
+        NotPersonal(
+            table="vrp_periods",
+            because="sums and dates under an id of a consent, which says nothing once its customer was forgotten",
+            columns=(
+                "consent_id period_type period_alignment starts_on currency ends_before limit_minor spent_minor "
+                "payments updated_at"
+            ),
+        ),
     ),
 )
 """Every column of the room's tables."""

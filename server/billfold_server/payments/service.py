@@ -20,11 +20,20 @@ from billfold_server.http.services import Services
 from billfold_server.keys.service import Keys, Opener, Place
 from billfold_server.ledger.service import Engine
 from billfold_server.payments import queries, rules
+from billfold_server.payments.control_parameters import Amount as AgreedAmount
+from billfold_server.payments.control_parameters import (
+    ControlParameters,
+    PeriodicLimit,
+    day_of,
+    periods_on,
+    read_terms,
+    write_terms,
+)
+from billfold_server.payments.control_parameters import Order as RecurringOrder
 from billfold_server.payments.domestic import INITIATE_PAYMENT, check_same
 from billfold_server.payments.kinds import (
     ASK_JOB,
     CLEARING,
-    HEAR,
     SUSPENSE,
     Check,
     Heard,
@@ -33,6 +42,7 @@ from billfold_server.payments.kinds import (
     Order,
     initiation,
 )
+from billfold_server.payments.recurring import HEAR, INITIATE_RECURRING, agreed
 from billfold_server.payments.rows import PaymentRow, StepRow, Texts
 from billfold_server.payments.stores import STORES
 from billfold_server.tenancy.context import Caller, TenantRef
@@ -44,18 +54,25 @@ __all__ = [
     "CLEARING",
     "HEAR",
     "INITIATE_PAYMENT",
+    "INITIATE_RECURRING",
     "ROOM",
     "STORES",
     "SUSPENSE",
+    "AgreedAmount",
     "Check",
+    "ControlParameters",
     "Heard",
     "Initiated",
     "MoreKeys",
     "Order",
     "PaymentRow",
+    "PeriodicLimit",
+    "RecurringOrder",
     "StepRow",
     "Texts",
+    "agreed",
     "check_same",
+    "day_of",
     "find_payment",
     "find_payments_of",
     "get_payment",
@@ -66,9 +83,12 @@ __all__ = [
     "list_steps",
     "open_texts",
     "order",
+    "periods_on",
     "rail_of",
+    "read_terms",
     "show",
     "take_turn",
+    "write_terms",
 ]
 
 ROOM: Final = "rails"

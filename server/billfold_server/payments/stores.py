@@ -9,6 +9,7 @@ import msgspec
 from billfold.contract.payments import PaymentBreak, PaymentStatus
 from billfold_server.db.sets import Columns, Write
 from billfold_server.payments.rows import PaymentRow, StepRow, TextsRow
+from billfold_server.payments.spending_store import SPENDING_STORE
 from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = ["PAYMENT_COLUMNS", "STEP_COLUMNS", "STORES", "to_payment", "to_step"]
@@ -148,5 +149,5 @@ class _Texts:
         return [Write(_INSERT_TEXTS, _TEXTS.arguments(*columns))]
 
 
-STORES: Final = (_Payments(), _Steps(), _Texts())
+STORES: Final = (_Payments(), _Steps(), _Texts(), SPENDING_STORE)
 """The rows of this room, as the engine loads and writes them."""

@@ -158,6 +158,7 @@ NO_BOOKS = {
     "vault_tokens",
     "vault_uses",
     "wallet_products",
+    "vrp_periods",
 }
 """What a tenant has besides its books: people, what they allow, secrets, its clock, what is said and to be done."""
 

@@ -1,0 +1,327 @@
+"""Variable recurring payments: consents for them, whether there is money, and the payments (9 operations)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET
+
+from billfold import errors, ids
+from billfold.contract.open_banking.vrp import (
+    OBDomesticVRPConsentRequest,
+    OBDomesticVRPConsentResponse,
+    OBDomesticVRPDetails,
+    OBDomesticVRPRequest,
+    OBDomesticVRPResponse,
+    OBPAFundsAvailableResult1,
+    OBVRPFundsConfirmationRequest,
+    OBVRPFundsConfirmationResponse,
+    OBVRPFundsConfirmationResponseData,
+)
+from billfold.ids import Prefix
+from billfold_server.consents import service as consents
+from billfold_server.consents.service import Consent, ConsentKind, NewConsent
+from billfold_server.http.reading import decode_json
+from billfold_server.http.routing import Call, Reply
+from billfold_server.ledger import service as ledger
+from billfold_server.open_banking.edge.answers import address_of
+from billfold_server.open_banking.edge.errors import field_error, register
+from billfold_server.open_banking.edge.repeating import once
+from billfold_server.open_banking.edge.routes import OpenBankingRoutes
+from billfold_server.open_banking.vrp import reading
+from billfold_server.open_banking.vrp.accounts import creditor_of, debtor_of
+from billfold_server.open_banking.vrp.answers import consent_response, details_response, payment_response
+from billfold_server.payments import service as payments
+from billfold_server.payments.service import INITIATE_RECURRING, PaymentRow, Texts
+from billfold_server.tenancy.clock import tenant_now
+from billfold_server.wallets import service as wallets
+
+__all__ = ["routes"]
+
+routes = OpenBankingRoutes(
+    "pisp",
+    tag="Open banking: recurring payments",
+    description="Payments that a customer has agreed to in advance, within limits.",
+)
+
+_KIND: Final[ConsentKind] = "domestic_vrp"
+_CONSENTS: Final = "/domestic-vrp-consents"
+_CONSENT: Final = "/domestic-vrp-consents/{ConsentId}"
+_PAYMENTS: Final = "/domestic-vrps"
+_PAYMENT: Final = "/domestic-vrps/{DomesticVRPId}"
+_FIRST_REFUSAL: Final = 400
+_STATUS: Final = "U009"
+_PATCH: Final = "application/json-patch+json"
+
+register(errors.ControlParametersBreached, "U014", status=400)
+register(errors.ConsentNeedsNoMigration, "U029", status=409)
+
+_read_asked: Final = msgspec.json.Decoder(OBDomesticVRPConsentRequest).decode
+_read_said: Final = msgspec.json.Decoder(OBDomesticVRPRequest).decode
+
+
+# Consents.
+
+
+@routes.post(_CONSENTS)
+async def create_vrp_consent(call: Call, body: OBDomesticVRPConsentRequest) -> OBDomesticVRPConsentResponse:
+    """Ask for a customer's consent to recurring payments."""
+    async with call.tx() as tx:
+        now = await tenant_now(tx)
+    agreed = reading.read_consent(body, call.tenant.manifest.currencies, now)
+    if body.data.initiation.creditor_account is not UNSET:
+        creditor_of(body.data.initiation.creditor_account, "Data.Initiation.CreditorAccount")
+    new = NewConsent(
+        kind=_KIND,
+        client_id=call.caller.client_id,
+        expires_at=reading.expires_at(body.data.control_parameters),
+        terms=payments.write_terms(agreed),
+        request=msgspec.json.encode(body),
+        repeated=reading.repeated(body.data.initiation, body.risk),
+    )
+    prepared = await consents.prepare(call.services, call.tenant, new)
+
+    async def work(tx: Any) -> str:
+        return (await consents.create(tx, call.caller, prepared, await tenant_now(tx))).wire_id
+
+    async def show(consent_id: str) -> OBDomesticVRPConsentResponse:
+        return await _show_consent(call, await _own(call, consent_id), below=f"/{consent_id}")
+
+    return await once(call, work, show)
+
+
+@routes.get(_CONSENT)
+async def get_vrp_consent(call: Call, consent_id: str) -> OBDomesticVRPConsentResponse:
+    """Show a consent to recurring payments, and where it stands."""
+    return await _show_consent(call, await _own(call, consent_id))
+
+
+@routes.delete(_CONSENT)
+async def delete_vrp_consent(call: Call, consent_id: str) -> None:
+    """End a consent to recurring payments: no payment passes any more once this is answered."""
+    async with call.tx() as tx:
+        consent = _of_this_kind(await consents.get(tx, _read_id(consent_id), client_id=call.caller.client_id))
+        await consents.revoke(tx, consent.id, actor=call.caller, by="tpp", reason=None)
+
+
+class _Operation(msgspec.Struct, frozen=True):
+    """One operation of a JSON Patch (RFC 6902, section 4)."""
+
+    op: Literal["add", "remove", "replace", "move", "copy", "test"]
+    path: Annotated[str, msgspec.Meta(pattern=r"^(/[^~]*(~[01][^~]*)*)?$(?!\n)")]
+
+
+_PATCHES: Final = msgspec.json.Decoder(Annotated[list[_Operation], msgspec.Meta(min_length=1)])
+
+
+@routes.put(_CONSENT, errors=(errors.ConsentNeedsNoMigration,))
+async def put_vrp_consent(
+    call: Call, consent_id: str, body: OBDomesticVRPConsentRequest
+) -> OBDomesticVRPConsentResponse:
+    """Bring a consent of an older version of the standard into this one. None here is of an older one."""
+    consent = await _own(call, consent_id)
+    asked = _read_asked(await consents.open_request(call.services, call.tenant, consent))
+    reading.check_migration(asked, body)
+    raise _needs_none()
+
+
+@routes.patch(_CONSENT, errors=(errors.ConsentNeedsNoMigration,), body_media_type=_PATCH)
+async def patch_vrp_consent(call: Call, consent_id: str, body: bytes) -> OBDomesticVRPConsentResponse:
+    """Bring parts of a consent of an older version of the standard into this one. None here is of an older one."""
+    decode_json(body, _PATCHES)
+    await _own(call, consent_id)
+    raise _needs_none()
+
+
+def _needs_none() -> errors.ConsentNeedsNoMigration:
+    return errors.ConsentNeedsNoMigration("the consent was made in this version of the standard", param="ConsentId")
+
+
+# Whether there is money.
+
+
+@routes.post(f"{_CONSENT}/funds-confirmation")
+async def confirm_vrp_funds(
+    call: Call, consent_id: str, body: OBVRPFundsConfirmationRequest
+) -> OBVRPFundsConfirmationResponse:
+    """Tell whether a payment of an amount would find the money that it needs."""
+    if body.data.consent_id != consent_id:
+        raise field_error("Data.ConsentId", reading.MISMATCH, "the address names another consent")
+    path = "Data.InstructedAmount"
+    amount = reading.read_amount(body.data.instructed_amount, path, call.tenant.manifest.currencies)
+    with _naming_the_consent():
+        async with call.tx() as tx:
+            consent = await consents.use(tx, call.caller, kind=_KIND, consent_id=_read_id(consent_id))
+    async with call.tx() as tx:
+        now = await tenant_now(tx)
+        (wallet,) = await wallets.with_balances(tx, [await wallets.get_wallet(tx, consent.wallet_ids[0])])
+    available = {each.currency: each.available_minor for each in wallet.balances}
+    has_it = wallet.status == "active" and available.get(amount.currency, 0) >= amount.amount_minor
+    return OBVRPFundsConfirmationResponse(
+        data=OBVRPFundsConfirmationResponseData(
+            funds_confirmation_id=str(ids.uuid7()),
+            consent_id=consent_id,
+            creation_date_time=now,
+            reference=body.data.reference,
+            funds_available_result=OBPAFundsAvailableResult1(
+                funds_available_date_time=now, funds_available="Available" if has_it else "NotAvailable"
+            ),
+            instructed_amount=body.data.instructed_amount,
+        )
+    )
+
+
+# Payments.
+
+
+@routes.post(_PAYMENTS, errors=(errors.ControlParametersBreached,))
+async def create_vrp_payment(call: Call, body: OBDomesticVRPRequest) -> OBDomesticVRPResponse:
+    """Order a payment within what a customer has agreed to."""
+    asked_for = reading.read_order(body, call.tenant.manifest.currencies)
+    creditor = creditor_of(body.data.instruction.creditor_account, "Data.Instruction.CreditorAccount")
+    with _naming_the_consent():
+        async with call.tx() as tx:
+            consent = await consents.use(tx, call.caller, kind=_KIND, consent_id=_read_id(body.data.consent_id))
+    asked = _read_asked(await consents.open_request(call.services, call.tenant, consent))
+    reading.check_repeats(asked, body)
+    assert consent.party_id is not None, "it is authorised"
+    order = await payments.order(
+        call.services,
+        call.tenant,
+        consent_id=consent.id,
+        party_id=consent.party_id,
+        digest=consents.digest(call.services, call.tenant, reading.repeated(body.data.initiation, body.risk)),
+        amount=reading.money_of(asked_for),
+        creditor=creditor,
+        leaves=not isinstance(creditor, UUID),
+        texts=_texts(body),
+        facts=asked_for,
+    )
+    with _naming_the_consent():
+        reply = await ledger.command(call, INITIATE_RECURRING, order)
+    payment_id = payments.initiated(_accepted(reply))
+    async with call.tx() as tx:
+        row = await payments.get_payment(tx, payment_id)
+    return await _show_payment(call, row, asked, body, below=f"/{row.wire_id}")
+
+
+@routes.get(_PAYMENT)
+async def get_vrp_payment(call: Call, domestic_vrp_id: str) -> OBDomesticVRPResponse:
+    """Show a recurring payment, and where it stands."""
+    row = await _own_payment(call, domestic_vrp_id)
+    async with call.tx() as tx:
+        consent = await consents.get(tx, row.consent_id, client_id=row.client_id)
+    texts = (await payments.open_texts(call.services, call.tenant, [row.id])).get(row.id)
+    if texts is None:
+        raise errors.SubjectForgotten
+    asked = _read_asked(await consents.open_request(call.services, call.tenant, consent))
+    return await _show_payment(call, row, asked, _read_said(texts.order))
+
+
+@routes.get(f"{_PAYMENT}/payment-details")
+async def get_vrp_payment_details(call: Call, domestic_vrp_id: str) -> OBDomesticVRPDetails:
+    """Show every status that a recurring payment has had."""
+    row = await _own_payment(call, domestic_vrp_id)
+    async with call.tx() as tx:
+        steps = await payments.list_steps(tx, row.id)
+    texts = (await payments.open_texts(call.services, call.tenant, [row.id])).get(row.id)
+    return details_response(row, steps, None if texts is None else texts.instrument)
+
+
+# What several of them need.
+
+
+def _read_id(text: str) -> UUID:
+    try:
+        return ids.decode(Prefix.CONSENT, text)
+    except ValueError:
+        raise errors.ConsentNotFound("there is no such consent", param="ConsentId") from None
+
+
+@contextmanager
+def _naming_the_consent() -> Iterator[None]:
+    """Refuse what a consent's status doesn't allow as the standard does of payments: by the field that names it."""
+    try:
+        yield
+    except errors.ConsentNotUsable as error:
+        raise field_error("Data.ConsentId", _STATUS, f"the consent is {error.consent_status}") from error
+
+
+def _of_this_kind(consent: Consent) -> Consent:
+    if consent.kind != _KIND:
+        raise errors.ConsentNotFound("there is no such consent", param="ConsentId")
+    return consent
+
+
+async def _own(call: Call, consent_id: str) -> Consent:
+    """Return the caller's own consent as it stands."""
+    async with call.tx() as tx:
+        return _of_this_kind(await consents.get(tx, _read_id(consent_id), client_id=call.caller.client_id))
+
+
+async def _show_consent(call: Call, consent: Consent, *, below: str = "") -> OBDomesticVRPConsentResponse:
+    asked = _read_asked(await consents.open_request(call.services, call.tenant, consent))
+    debtor = asked.data.initiation.debtor_account
+    chosen = None if debtor is UNSET else debtor
+    if chosen is None and consent.wallet_ids:
+        chosen = await debtor_of(call, consent.wallet_ids[0])
+    return consent_response(consent, asked, chosen, address_of(call, below=below))
+
+
+def _texts(body: OBDomesticVRPRequest) -> Texts:
+    """Return what an order says of people."""
+    instruction = body.data.instruction
+    account = instruction.creditor_account
+    return Texts(
+        scheme=account.scheme_name,
+        identification=account.identification,
+        creditor_name=account.name,
+        secondary=None if account.secondary_identification is UNSET else account.secondary_identification,
+        end_to_end_id=instruction.end_to_end_identification,
+        reference=reading.reference_of(instruction.remittance_information),
+        instrument=None if instruction.local_instrument is UNSET else instruction.local_instrument,
+        order=msgspec.Raw(msgspec.json.encode(body)),
+    )
+
+
+def _accepted(reply: Reply[Any]) -> bytes:
+    """Return what a command has answered, or raise what it has refused before under the same key."""
+    body = reply.body
+    assert isinstance(body, bytes), "the engine answers what is kept"
+    if reply.status is not None and reply.status >= _FIRST_REFUSAL:
+        kept = msgspec.json.decode(body, type=dict[str, Any])
+        error = errors.ERRORS[kept["code"]]
+        facts = {name: kept.get(name) for name in error.__annotations__}
+        raise error(kept.get("detail"), param=kept.get("param"), **facts)
+    return body
+
+
+async def _own_payment(call: Call, payment_id: str) -> PaymentRow:
+    """Return a recurring payment of the caller's own."""
+    try:
+        wanted = ids.decode(Prefix.PAYMENT, payment_id)
+    except ValueError:
+        raise errors.NotFound("there is no such payment", param="DomesticVRPId") from None
+    async with call.tx() as tx:
+        row = await payments.find_payment(tx, wanted)
+    if row is None or row.kind != _KIND:
+        raise errors.NotFound("there is no such payment", param="DomesticVRPId")
+    if row.client_id != call.caller.client_id:
+        raise errors.ConsentOfAnother("the payment is another third party's")
+    return row
+
+
+async def _show_payment(
+    call: Call,
+    row: PaymentRow,
+    asked: OBDomesticVRPConsentRequest,
+    said: OBDomesticVRPRequest,
+    *,
+    below: str = "",
+) -> OBDomesticVRPResponse:
+    given = asked.data.initiation.debtor_account
+    debtor = await debtor_of(call, row.wallet_id) if given is UNSET else given
+    refund = debtor if asked.data.read_refund_account == "Yes" else None
+    return payment_response(row, said, debtor, refund, address_of(call, below=below))

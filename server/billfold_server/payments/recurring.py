@@ -1,0 +1,85 @@
+"""Payments under consents for recurring ones: their check, which rows it needs, and what is given back. Pure."""
+
+from collections.abc import Hashable, Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from billfold.contract.payments import PaymentStatus
+from billfold_server.consents.service import Consent, ConsentKind, ConsentRow
+from billfold_server.ledger.service import Books, Draft, Keys, Kind, Reply, Row
+from billfold_server.payments import control_parameters as rules
+from billfold_server.payments import kinds
+from billfold_server.payments.control_parameters import ControlParameters
+from billfold_server.payments.domestic import check_same
+from billfold_server.payments.kinds import Heard, Order, initiation
+from billfold_server.payments.rows import PaymentRow
+from billfold_server.payments.spending import SpentRow, give_back, spend, spent_keys
+
+__all__ = ["HEAR", "INITIATE_RECURRING", "agreed"]
+
+_KIND: Final[ConsentKind] = "domestic_vrp"
+_CAME_TO_NOTHING: Final = frozenset({PaymentStatus.REJECTED, PaymentStatus.CANCELLED})
+
+
+def agreed(consent: Consent) -> ControlParameters:
+    """Return what the payer has agreed to in a consent for recurring payments."""
+    return rules.read_terms(consent.terms, consent.created_at)
+
+
+def _periods(books: Books, consent_id: UUID, at: datetime) -> list[Hashable]:
+    found: ConsentRow | None = books.rows.get(ConsentRow, {}).get(consent_id)
+    if found is None or found.consent.kind != _KIND:
+        return []
+    return list(spent_keys(consent_id, agreed(found.consent), at))
+
+
+# Ordering.
+
+
+def _more_keys(books: Books, order: Order) -> Keys:
+    return {SpentRow: _periods(books, order.consent_id, books.now)}
+
+
+def _check(draft: Draft, consent: Consent, order: Order) -> Sequence[Row]:
+    """Hold a payment to its consent, and count it in the periods of the day."""
+    check_same(consent, order)
+    facts: rules.Order = order.facts
+    assert (facts.amount_minor, facts.currency) == (order.amount.amount_minor, order.amount.currency), "it is one order"
+    return spend(draft, consent.id, agreed(consent), facts)
+
+
+INITIATE_RECURRING: Final[Kind[Order]] = initiation(_KIND, _check, _more_keys)
+"""Orders a payment under a consent for recurring ones."""
+
+
+# Hearing.
+
+
+def _heard_keys(books: Books, heard: Heard) -> Keys:
+    wanted = dict(kinds.HEAR.keys(books, heard))
+    row: PaymentRow | None = books.rows.get(PaymentRow, {}).get(heard.payment_id)
+    if row is None or row.kind != _KIND:
+        return wanted
+    return {**wanted, ConsentRow: [row.consent_id], SpentRow: _periods(books, row.consent_id, row.created_at)}
+
+
+def _hear(draft: Draft, heard: Heard) -> Reply:
+    """Record what a rail says; a payment that comes to nothing leaves its consent's periods."""
+    before = draft.find(PaymentRow, heard.payment_id)
+    reply = kinds.HEAR.decide(draft, heard)
+    row = draft.find(PaymentRow, heard.payment_id)
+    assert before is not None, "a payment that isn't there was refused"
+    assert row is not None, "and none is taken away"
+    if row.kind == _KIND and row.status in _CAME_TO_NOTHING and before.status not in _CAME_TO_NOTHING:
+        found = draft.find(ConsentRow, row.consent_id)
+        # What was counted goes with a consent whose time to be kept is over.
+        if found is not None:
+            terms = agreed(found.consent)
+            for each in give_back(draft, row.consent_id, terms, paid_at=row.created_at, amount_minor=row.amount_minor):
+                draft.put(each)
+    return reply
+
+
+HEAR: Final[Kind[Heard]] = Kind(kinds.HEAR.name, _heard_keys, _hear)
+"""Takes in what a rail says of a payment, of whatever kind its consent is."""
