@@ -96,6 +96,7 @@ from billfold_server.ledger import service as ledger
 from billfold_server.ledger import subjects as ledger_subjects
 from billfold_server.ledger import tasks as ledger_tasks
 from billfold_server.ledger.service import Engine
+from billfold_server.open_banking.payments import routes as domestic_payment_routes
 from billfold_server.open_banking.vrp import routes as vrp_routes
 from billfold_server.parties import inventory as parties_inventory
 from billfold_server.parties import routes as parties_routes
@@ -163,6 +164,7 @@ ROOMS: Final[tuple[Routes, ...]] = (
     reconciliation_routes.routes,
     payments_routes.routes,
     vrp_routes.routes,
+    domestic_payment_routes.routes,
     vault_routes.routes,
     card_routes.routes,
     card_routes.page_routes,

@@ -41,6 +41,7 @@ class TestEveryPattern:
     @pytest.mark.parametrize("pattern", sorted(every_pattern()))
     def test_does_not_overlook_a_newline_at_the_end(self, pattern: str) -> None:
         """Python's ``$`` also matches before a last newline; the pattern takes one anywhere, or refuses it there."""
-        anywhere = pattern.startswith("^[^") and pattern.endswith("]*$")
+        # Some of open banking's own patterns have no end at all.
+        anywhere = (pattern.startswith("^[^") and pattern.endswith("]*$")) or "$" not in pattern
         assert anywhere or pattern.endswith("$(?!\\n)"), pattern
         assert re.compile(pattern)

@@ -79,6 +79,7 @@ __all__ = [
     "hear",
     "initiated",
     "initiation",
+    "instruction_of",
     "list_payments",
     "list_steps",
     "open_texts",
@@ -146,6 +147,7 @@ async def order(
         creditor=creditor,
         rail=None if rail is None else rail.name,
         sealed_texts=sealer.seal(_place(payment_id), msgspec.json.encode(texts)),
+        description=texts.reference,
         facts=facts,
     )
 
@@ -184,7 +186,7 @@ async def take_turn(services: Services, tenant: TenantRef, payment_id: UUID, *, 
     doing = rules.doing(row.status, turn=turn, attempt=attempt)
     rail = rail_of(services, tenant)
     texts = None if sealed is None else await _open_one(services.keys, tenant, payment_id, sealed)
-    instruction = None if texts is None else _instruction(row, texts)
+    instruction = None if texts is None else instruction_of(row, texts)
     is_there = rail is not None and rail.name == row.rail and doing != "nothing"
     report = await _say(rail, row, instruction, doing) if rail is not None and is_there else None
     await hear(services, tenant, Heard(payment_id=payment_id, turn=turn, report=report))
@@ -204,7 +206,8 @@ async def _say(
     return report
 
 
-def _instruction(row: PaymentRow, texts: Texts) -> Instruction:
+def instruction_of(row: PaymentRow, texts: Texts) -> Instruction:
+    """Return a payment as its rail is told of it."""
     return Instruction(
         key=row.wire_id,
         amount=Money(row.amount_minor, row.currency),

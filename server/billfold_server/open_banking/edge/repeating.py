@@ -11,11 +11,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from billfold import errors
 from billfold_server.http import idempotency
-from billfold_server.http.routing import Call
+from billfold_server.http.routing import Call, Reply
 from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["once"]
+__all__ = ["accepted", "once"]
 
 T = TypeVar("T")
 
@@ -56,3 +57,24 @@ async def once(call: Call, work: Callable[[TenantTx], Awaitable[str]], show: Cal
             # Leaving the transaction by it takes back the key, too.
             raise kept.error
     return await show(_MADE.decode(kept.body).id)
+
+
+_FIRST_REFUSAL = 400
+
+
+def accepted(reply: Reply[Any]) -> bytes:
+    """Return what a command of the ledger's engine has answered, now or before.
+
+    The engine keeps what depends on state, refusals too; a copy of a refused request is refused again, as this
+    interface says it.
+
+    Raises:
+        ProblemError: The same request was refused before under its key.
+    """
+    body = reply.body
+    assert isinstance(body, bytes), "the engine answers what is kept"
+    if reply.status is None or reply.status < _FIRST_REFUSAL:
+        return body
+    kept = msgspec.json.decode(body, type=dict[str, Any])
+    error = errors.ERRORS.get(kept["code"], errors.Conflict)
+    raise error(kept.get("detail"), param=kept.get("param"), **kept.get("facts", {}))

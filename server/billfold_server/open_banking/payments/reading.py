@@ -1,0 +1,74 @@
+"""How requests about domestic payments are read and refused. Pure.
+
+Source: UK Open Banking Read/Write API v4.0, "Domestic payment consents" and "Domestic payments"; codes of the
+standard's ``OBExternalStatusReason1Code``.
+"""
+
+from collections.abc import Collection
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from billfold.contract.open_banking.payments import (
+    OBRemittanceInformation2Payment,
+    OBWriteDomestic2Initiation,
+)
+from billfold.money import AmountError, Money, from_decimal
+from billfold_server.open_banking.edge.errors import field_error
+
+__all__ = ["Terms", "read_amount", "reference_of", "repeated"]
+
+_INITIATION: Final = "Data.Initiation"
+INVALID, UNEXPECTED, CURRENCY = "U002", "U005", "U023"
+
+
+class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a consent says that tells of nobody.
+
+    Attributes:
+        refund: Whether the third party asks for the account to which the payment can be given back.
+    """
+
+    refund: bool = False
+
+
+def read_amount(initiation: OBWriteDomestic2Initiation, currencies: Collection[str]) -> Money:
+    """Return how much is to be paid, in a currency that the tenant uses.
+
+    Raises:
+        errors.ProblemError: Not zero, too exact or too large for its currency, or of another one; or the order says
+            what nobody understands here.
+    """
+    if initiation.supplementary_data:
+        raise field_error(f"{_INITIATION}.SupplementaryData", UNEXPECTED, "there is no such data that is understood")
+    given, path = initiation.instructed_amount, f"{_INITIATION}.InstructedAmount"
+    if given.currency not in currencies:
+        raise field_error(f"{path}.Currency", CURRENCY, "this bank keeps no accounts in the currency")
+    try:
+        amount_minor = from_decimal(given.amount, given.currency)
+    except AmountError as error:
+        raise field_error(f"{path}.Amount", INVALID, str(error)) from None
+    if amount_minor <= 0:
+        raise field_error(f"{path}.Amount", INVALID, "the amount must be more than nothing")
+    return Money(amount_minor, given.currency)
+
+
+_canonical: Final = msgspec.json.Encoder(order="deterministic").encode
+
+
+def repeated(initiation: OBWriteDomestic2Initiation, risk: Any) -> bytes:
+    """Return, in its one form, what the payment must repeat of its consent."""
+    return _canonical({"Initiation": initiation, "Risk": risk})
+
+
+def reference_of(remittance: OBRemittanceInformation2Payment | UnsetType) -> str | None:
+    """Return what the payer writes to the payee: the creditor's own reference, or else the first free text."""
+    if remittance is UNSET:
+        return None
+    for each in () if remittance.structured is UNSET else remittance.structured:
+        information = each.creditor_reference_information
+        if information is not UNSET and information.reference is not UNSET:
+            return information.reference
+    texts = [] if remittance.unstructured is UNSET else remittance.unstructured
+    return texts[0] if texts else None

@@ -1,0 +1,243 @@
+"""Domestic payments: consents for one payment each, whether there is money, and the payments (6 operations)."""
+
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET
+
+from billfold import errors, ids
+from billfold.contract.open_banking.payments import (
+    OBWriteDomestic2,
+    OBWriteDomesticConsent4,
+    OBWriteDomesticConsentResponse5,
+    OBWriteDomesticResponse5,
+    OBWriteFundsConfirmationResponse1,
+    OBWriteFundsConfirmationResponse1Data,
+    OBWriteFundsConfirmationResponse1FundsAvailableResult,
+    OBWritePaymentDetailsResponse1,
+)
+from billfold.ids import Prefix
+from billfold_server.consents import service as consents
+from billfold_server.consents.service import Consent, ConsentKind, NewConsent
+from billfold_server.http.routing import Call
+from billfold_server.ledger import service as ledger
+from billfold_server.open_banking.edge.answers import links_of, meta_of
+from billfold_server.open_banking.edge.errors import register
+from billfold_server.open_banking.edge.repeating import accepted, once
+from billfold_server.open_banking.edge.routes import OpenBankingRoutes
+from billfold_server.open_banking.payments import reading
+from billfold_server.open_banking.payments.accounts import check_debtor, creditor_of, debtor_of
+from billfold_server.open_banking.payments.answers import consent_response, details_response, payment_response
+from billfold_server.payments import service as payments
+from billfold_server.payments.service import INITIATE_PAYMENT, PaymentRow, Texts
+from billfold_server.tenancy.clock import tenant_now
+from billfold_server.wallets import service as wallets
+
+__all__ = ["routes"]
+
+routes = OpenBankingRoutes(
+    "pisp", tag="Open banking: payments", description="Payments that a customer has agreed to, one by one."
+)
+
+_KIND: Final[ConsentKind] = "domestic_payment"
+_CONSENTS: Final = "/domestic-payment-consents"
+_CONSENT: Final = "/domestic-payment-consents/{ConsentId}"
+_PAYMENTS: Final = "/domestic-payments"
+_PAYMENT: Final = "/domestic-payments/{DomesticPaymentId}"
+
+# What ISO 20022 has a code of its own for is told by that.
+for _error, _code in (
+    (errors.PaymentDiffersFromConsent, "U008"),
+    (errors.CreditorUnknown, "U021"),
+    (errors.CreditorUnsupported, "U021"),
+    (errors.RailMissing, "U021"),
+    (errors.InsufficientFunds, "AM04"),
+    (errors.LimitExceeded, "AM02"),
+    (errors.BalanceOutOfRange, "AM02"),
+    (errors.WalletFrozen, "AC06"),
+    (errors.WalletClosed, "AC04"),
+    (errors.CurrencyNotEnabled, "U023"),
+    (errors.SameWallet, "U021"),
+):
+    register(_error, _code, status=400)
+
+_read_asked: Final = msgspec.json.Decoder(OBWriteDomesticConsent4).decode
+_read_said: Final = msgspec.json.Decoder(OBWriteDomestic2).decode
+_read_terms: Final = msgspec.json.Decoder(reading.Terms).decode
+
+
+# Consents.
+
+
+@routes.post(_CONSENTS)
+async def create_payment_consent(call: Call, body: OBWriteDomesticConsent4) -> OBWriteDomesticConsentResponse5:
+    """Ask for a customer's consent to a payment."""
+    initiation = body.data.initiation
+    amount = reading.read_amount(initiation, call.tenant.manifest.currencies)
+    creditor_of(initiation.creditor_account, "Data.Initiation.CreditorAccount")
+    if initiation.debtor_account is not UNSET:
+        check_debtor(initiation.debtor_account, "Data.Initiation.DebtorAccount")
+    new = NewConsent(
+        kind=_KIND,
+        client_id=call.caller.client_id,
+        amount_minor=amount.amount_minor,
+        currency=amount.currency,
+        terms=msgspec.json.encode(reading.Terms(refund=body.data.read_refund_account == "Yes")),
+        request=msgspec.json.encode(body),
+        repeated=reading.repeated(initiation, body.risk),
+    )
+    prepared = await consents.prepare(call.services, call.tenant, new)
+
+    async def work(tx: Any) -> str:
+        return (await consents.create(tx, call.caller, prepared, await tenant_now(tx))).wire_id
+
+    async def show(consent_id: str) -> OBWriteDomesticConsentResponse5:
+        return await _show_consent(call, await _own(call, consent_id), below=f"/{consent_id}")
+
+    return await once(call, work, show)
+
+
+@routes.get(_CONSENT)
+async def get_payment_consent(call: Call, consent_id: str) -> OBWriteDomesticConsentResponse5:
+    """Show a consent to a payment, and where it stands."""
+    return await _show_consent(call, await _own(call, consent_id))
+
+
+@routes.get(f"{_CONSENT}/funds-confirmation")
+async def get_payment_consent_funds(call: Call, consent_id: str) -> OBWriteFundsConfirmationResponse1:
+    """Tell whether the payment of a consent would find the money that it needs."""
+    async with call.tx() as tx:
+        consent = await consents.use(tx, call.caller, kind=_KIND, consent_id=_read_id(consent_id))
+        now = await tenant_now(tx)
+        (wallet,) = await wallets.with_balances(tx, [await wallets.get_wallet(tx, consent.wallet_ids[0])])
+    assert consent.amount_minor is not None, "a consent for one payment names its amount"
+    available = sum(each.available_minor for each in wallet.balances if each.currency == consent.currency)
+    result = OBWriteFundsConfirmationResponse1FundsAvailableResult(
+        funds_available_date_time=now,
+        funds_available=wallet.status == "active" and available >= consent.amount_minor,
+    )
+    return OBWriteFundsConfirmationResponse1(
+        data=OBWriteFundsConfirmationResponse1Data(funds_available_result=result),
+        links=links_of(call),
+        meta=meta_of(),
+    )
+
+
+# Payments.
+
+
+@routes.post(_PAYMENTS)
+async def create_payment(call: Call, body: OBWriteDomestic2) -> OBWriteDomesticResponse5:
+    """Order the payment that a customer has agreed to. A copy is told what has become of it."""
+    initiation = body.data.initiation
+    amount = reading.read_amount(initiation, call.tenant.manifest.currencies)
+    creditor = creditor_of(initiation.creditor_account, "Data.Initiation.CreditorAccount")
+    # Whether it still stands is decided with the payment; a copy finds it used up, and is answered all the same.
+    consent = await _own(call, body.data.consent_id)
+    if consent.party_id is None:
+        raise errors.ConsentNotUsable(consent_status=consent.status)
+    order = await payments.order(
+        call.services,
+        call.tenant,
+        consent_id=consent.id,
+        party_id=consent.party_id,
+        digest=consents.digest(call.services, call.tenant, reading.repeated(initiation, body.risk)),
+        amount=amount,
+        creditor=creditor,
+        leaves=not isinstance(creditor, UUID),
+        texts=_texts(body),
+    )
+    payment_id = payments.initiated(accepted(await ledger.command(call, INITIATE_PAYMENT, order)))
+    async with call.tx() as tx:
+        row = await payments.get_payment(tx, payment_id)
+    return await _show_payment(call, row, body, consent, below=f"/{row.wire_id}")
+
+
+@routes.get(_PAYMENT)
+async def get_domestic_payment(call: Call, domestic_payment_id: str) -> OBWriteDomesticResponse5:
+    """Show a payment, and where it stands."""
+    row = await _own_payment(call, domestic_payment_id)
+    texts = (await payments.open_texts(call.services, call.tenant, [row.id])).get(row.id)
+    if texts is None:
+        raise errors.SubjectForgotten
+    async with call.tx() as tx:
+        consent = await consents.get(tx, row.consent_id, client_id=row.client_id)
+    return await _show_payment(call, row, _read_said(texts.order), consent)
+
+
+@routes.get(f"{_PAYMENT}/payment-details")
+async def get_domestic_payment_details(call: Call, domestic_payment_id: str) -> OBWritePaymentDetailsResponse1:
+    """Show every status that a payment has had."""
+    row = await _own_payment(call, domestic_payment_id)
+    async with call.tx() as tx:
+        steps = await payments.list_steps(tx, row.id)
+    texts = (await payments.open_texts(call.services, call.tenant, [row.id])).get(row.id)
+    return details_response(row, steps, None if texts is None else texts.instrument, links_of(call), meta_of())
+
+
+# What several of them need.
+
+
+def _read_id(text: str) -> UUID:
+    try:
+        return ids.decode(Prefix.CONSENT, text)
+    except ValueError:
+        raise errors.ConsentNotFound("there is no such consent", param="ConsentId") from None
+
+
+async def _own(call: Call, consent_id: str) -> Consent:
+    """Return the caller's own consent as it stands."""
+    async with call.tx() as tx:
+        consent = await consents.get(tx, _read_id(consent_id), client_id=call.caller.client_id)
+    if consent.kind != _KIND:
+        raise errors.ConsentNotFound("there is no such consent", param="ConsentId")
+    return consent
+
+
+async def _show_consent(call: Call, consent: Consent, *, below: str = "") -> OBWriteDomesticConsentResponse5:
+    asked = _read_asked(await consents.open_request(call.services, call.tenant, consent))
+    return consent_response(consent, asked, links_of(call, below=below), meta_of())
+
+
+def _texts(body: OBWriteDomestic2) -> Texts:
+    """Return what an order says of people."""
+    initiation = body.data.initiation
+    account = initiation.creditor_account
+    return Texts(
+        scheme=account.scheme_name,
+        identification=account.identification,
+        creditor_name=account.name,
+        secondary=None if account.secondary_identification is UNSET else account.secondary_identification,
+        end_to_end_id=initiation.end_to_end_identification,
+        reference=reading.reference_of(initiation.remittance_information),
+        instrument=None if initiation.local_instrument is UNSET else initiation.local_instrument,
+        order=msgspec.Raw(msgspec.json.encode(body)),
+    )
+
+
+async def _own_payment(call: Call, payment_id: str) -> PaymentRow:
+    """Return a payment of the caller's own.
+
+    Raises:
+        errors.NotFound: There is none.
+        errors.ConsentOfAnother: Another third party has ordered it.
+    """
+    try:
+        wanted = ids.decode(Prefix.PAYMENT, payment_id)
+    except ValueError:
+        raise errors.NotFound("there is no such payment", param="DomesticPaymentId") from None
+    async with call.tx() as tx:
+        row = await payments.find_payment(tx, wanted)
+    if row is None or row.kind != _KIND:
+        raise errors.NotFound("there is no such payment", param="DomesticPaymentId")
+    if row.client_id != call.caller.client_id:
+        raise errors.ConsentOfAnother("the payment is another third party's")
+    return row
+
+
+async def _show_payment(
+    call: Call, row: PaymentRow, said: OBWriteDomestic2, consent: Consent, *, below: str = ""
+) -> OBWriteDomesticResponse5:
+    refund = await debtor_of(call, row.wallet_id) if _read_terms(consent.terms).refund else None
+    return payment_response(row, said.data.initiation, refund, links_of(call, below=below), meta_of())

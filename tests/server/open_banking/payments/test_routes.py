@@ -1,0 +1,131 @@
+"""Domestic payments over the interface, as a third party makes them."""
+
+from typing import Any
+
+import pytest
+
+from billfold import ids
+from billfold.ids import Prefix
+from tests.live import LiveServer
+from tests.server.open_banking.payments.pisp import OPENED_MINOR, Pisp
+
+
+@pytest.fixture(scope="module")
+def pisp(live: LiveServer) -> Pisp:
+    """A third party with a customer."""
+    return Pisp.at([live])
+
+
+def data(answer: Any, status: int = 201) -> dict[str, Any]:
+    """Return an answer's data."""
+    assert answer.status_code == status, answer.text
+    found: dict[str, Any] = answer.json()["Data"]
+    return found
+
+
+def codes(answer: Any, status: int = 400) -> list[str]:
+    """Return the codes of a refusal."""
+    assert answer.status_code == status, answer.text
+    return [each["ErrorCode"] for each in answer.json()["Errors"]]
+
+
+class TestAConsentToAPayment:
+    def test_is_asked_for_authorised_and_spent(self, pisp: Pisp) -> None:
+        """It says what was asked for, where it stands, and what has become of it."""
+        asked = pisp.ask("POST", "/domestic-payment-consents", pisp.consent())
+        made = data(asked)
+        assert (made["Status"], made["Initiation"]) == ("AWAU", pisp.initiation())
+        assert asked.json()["Links"]["Self"].endswith(f"/domestic-payment-consents/{made['ConsentId']}")
+        assert asked.headers["x-jws-signature"]
+        consent_id = pisp.authorise(made["ConsentId"])
+        path = f"/domestic-payment-consents/{made['ConsentId']}"
+        assert data(pisp.ask("GET", path), 200)["Status"] == "AUTH"
+        assert data(pisp.ask("GET", f"{path}/funds-confirmation", consent_id=consent_id), 200)["FundsAvailableResult"][
+            "FundsAvailable"
+        ]
+        paid = data(pisp.pay(consent_id))
+        assert (paid["Status"], paid["ConsentId"]) == ("ACCC", made["ConsentId"])
+        assert data(pisp.ask("GET", path), 200)["Status"] == "COND"
+
+    @pytest.mark.parametrize(
+        ("change", "code", "path"),
+        [
+            ({"InstructedAmount": {"Amount": "0.00", "Currency": "EUR"}}, "U002", "InstructedAmount.Amount"),
+            ({"InstructedAmount": {"Amount": "1.001", "Currency": "EUR"}}, "U002", "InstructedAmount.Amount"),
+            ({"InstructedAmount": {"Amount": "1", "Currency": "CHF"}}, "U023", "InstructedAmount.Currency"),
+            (
+                {"CreditorAccount": {"SchemeName": "UK.OBIE.PAN", "Identification": "4111", "Name": "x"}},
+                "U027",
+                "CreditorAccount.SchemeName",
+            ),
+            (
+                {"CreditorAccount": {"SchemeName": "UK.OBIE.IBAN", "Identification": "GB00", "Name": "x"}},
+                "U021",
+                "CreditorAccount.Identification",
+            ),
+            ({"SupplementaryData": {"x": 1}}, "U005", "SupplementaryData"),
+        ],
+    )
+    def test_is_refused_where_nothing_could_be_paid(
+        self, pisp: Pisp, change: dict[str, Any], code: str, path: str
+    ) -> None:
+        """The refusal says which member is to blame."""
+        answer = pisp.ask("POST", "/domestic-payment-consents", pisp.consent(**change))
+        assert codes(answer) == [code]
+        assert answer.json()["Errors"][0]["Path"] == f"Data.Initiation.{path}"
+
+    def test_tells_nobody_that_there_is_too_little_money_but_who_asks(self, pisp: Pisp) -> None:
+        """Funds are confirmed or not, and how much there is nobody is told."""
+        consent_id = pisp.consented("100000.00")
+        path = f"/domestic-payment-consents/{ids.encode(Prefix.CONSENT, consent_id)}/funds-confirmation"
+        answer = pisp.ask("GET", path, consent_id=consent_id)
+        assert data(answer, 200)["FundsAvailableResult"]["FundsAvailable"] is False
+        assert str(OPENED_MINOR) not in answer.text
+
+
+class TestAPayment:
+    def test_is_answered_again_under_its_key_and_made_once(self, pisp: Pisp) -> None:
+        """A copy is told of the same payment, although the consent is used up by now; another key finds it so."""
+        consent_id = pisp.consented()
+        first, again = (data(pisp.pay(consent_id, key="once")) for _ in range(2))
+        assert first == again
+        assert codes(pisp.pay(consent_id), 403) == ["U009"]
+        other = pisp.ask(
+            "POST", "/domestic-payments", pisp.payment(consent_id, "11.00"), consent_id=consent_id, key="once"
+        )
+        assert codes(other) == ["U006"]
+
+    def test_is_shown_with_every_status_that_it_has_had(self, pisp: Pisp) -> None:
+        """The payment is its own third party's to look at, with how it came where it is."""
+        made = data(pisp.pay(pisp.consented(ReadRefundAccount="Yes")))
+        path = f"/domestic-payments/{made['DomesticPaymentId']}"
+        assert data(pisp.ask("GET", path), 200) == made
+        assert made["Refund"]["Account"]["Identification"] == pisp.wallets[0]
+        details = data(pisp.ask("GET", f"{path}/payment-details"), 200)["PaymentStatus"]
+        assert [each["Status"] for each in details] == ["ACTC", "ACCP", "ACSC", "ACCC"]
+
+    def test_is_refused_by_the_code_of_what_is_wrong_again_and_again(self, pisp: Pisp) -> None:
+        """A refusal that is kept under its key looks the same the second time."""
+        consent_id = pisp.consented("100000.00")
+        first, again = (pisp.pay(consent_id, "100000.00", key="poor") for _ in range(2))
+        assert codes(first) == codes(again) == ["AM04"]
+        assert codes(pisp.pay(pisp.consented(), "9.99")) == ["U008"]
+
+    def test_is_nobody_else_s(self, pisp: Pisp, live: LiveServer) -> None:
+        """Another third party neither sees it nor spends its consent, and what nobody has is unknown."""
+        other, consent_id = Pisp.at([live]), pisp.consented()
+        theirs = other.consented()
+        assert codes(other.ask("POST", "/domestic-payments", other.payment(consent_id), consent_id=theirs), 403)
+        made = data(pisp.pay(consent_id))
+        assert codes(other.ask("GET", f"/domestic-payments/{made['DomesticPaymentId']}"), 403) == ["U008"]
+        for unknown in (ids.new(Prefix.PAYMENT), "x"):
+            assert codes(pisp.ask("GET", f"/domestic-payments/{unknown}")) == ["U011"]
+            assert codes(pisp.ask("GET", f"/domestic-payment-consents/{unknown}")) == ["U011"]
+
+    def test_is_refused_once_the_consent_is_revoked(self, pisp: Pisp) -> None:
+        """Revoked, it pays nothing from the next request on."""
+        consent_id = pisp.consented()
+        token = pisp.token(consent_id)
+        assert token
+        pisp.revoke(consent_id)
+        assert pisp.pay(consent_id).status_code == 401

@@ -1,0 +1,245 @@
+"""What a rail says, however it says it: money moves once, and nothing that was said is lost."""
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from billfold.contract.payments import PaymentBreak, PaymentStatus
+from billfold_server.connectors.service import WORDS, Notice, Report, Word
+from billfold_server.payments import rules, service
+from billfold_server.payments.kinds import Heard
+from tests.server.payments.desk import OPENED_MINOR, Desk
+
+GONE = (OPENED_MINOR - 1_000, 0, 0, 1_000, 0)
+BACK = (OPENED_MINOR, 0, 0, 0, 0)
+UNDER_WAY = (OPENED_MINOR - 1_000, 0, 1_000, 0, 0)
+PARKED = (OPENED_MINOR - 1_000, 0, 0, 0, 1_000)
+
+
+def said(*words: Word, reason: str | None = None) -> Report:
+    """Return what a rail has said so far."""
+    notices = tuple(Notice(id=f"n{place}", word=word, reason=reason) for place, word in enumerate(words))
+    return Report(reference="REF1", notices=notices)
+
+
+class TestARailThatAnswers:
+    @pytest.mark.parametrize(
+        ("words", "status", "balances"),
+        [
+            (("accept", "settle"), "ACSC", GONE),
+            (("accept", "settle", "credit"), "ACCC", GONE),
+            (("change", "credit"), "ACCC", GONE),
+            (("accept",), "ACSP", UNDER_WAY),
+            (("change",), "ACWC", UNDER_WAY),
+            (("pending",), "ACCP", UNDER_WAY),
+            (("reject",), "RJCT", BACK),
+            (("accept", "cancel"), "CANC", BACK),
+            (("accept", "block"), "BLCK", PARKED),
+        ],
+    )
+    async def test_moves_the_payment_and_its_money(
+        self, desk: Desk, words: tuple[Word, ...], status: str, balances: tuple[int, ...]
+    ) -> None:
+        """The order is given once, and what is said of it takes the money on or brings it back."""
+        payment_id = await desk.pay()
+        desk.rail.said = said(*words)
+        assert await desk.turn(payment_id)
+        row = await desk.payment(payment_id)
+        assert (row.status, row.rail_reference, desk.rail.given) == (status, "REF1", 1)
+        assert await desk.balances() == balances
+        await desk.check()
+
+    async def test_says_why_it_rejects(self, desk: Desk) -> None:
+        """The reason is the payment's, and the money comes back by an entry that reverses the first."""
+        payment_id = await desk.pay()
+        desk.rail.said = said("reject", reason="AC04")
+        await desk.turn(payment_id)
+        row = await desk.payment(payment_id)
+        async with desk.bank.tx() as tx:
+            reverses = await tx.fetchval("SELECT reverses FROM journal_entries WHERE id = $1", row.closing_entry_id)
+        assert (row.reason, reverses) == ("AC04", row.journal_entry_id)
+        (shown,) = await service.show(desk.bank.services, desk.tenant, [row])
+        assert (shown.status_reason, shown.creditor_name, shown.steps[-1].word) == ("AC04", "Grace Hopper", "reject")
+
+    async def test_is_asked_once_more_after_the_end(self, desk: Desk) -> None:
+        """A day later it is asked whether it still says so, and then no more."""
+        payment_id = await desk.pay()
+        desk.rail.said = said("settle")
+        await desk.turn(payment_id)
+        assert await desk.turn(payment_id)
+        assert (desk.rail.given, desk.rail.asked) == (1, 1)
+        assert not await desk.turn(payment_id)
+
+
+class TestARailThatAnswersOtherwise:
+    async def test_late_moves_the_money_when_it_does(self, desk: Desk) -> None:
+        """Until it has said what became of it, the money is under way."""
+        payment_id = await desk.pay()
+        desk.rail.said = said("accept")
+        await desk.turn(payment_id)
+        await desk.turn(payment_id)
+        assert await desk.balances() == UNDER_WAY
+        desk.rail.said = said("accept", "settle")
+        await desk.turn(payment_id)
+        assert await desk.balances() == GONE
+        await desk.check()
+
+    async def test_twice_moves_it_once(self, desk: Desk) -> None:
+        """The same words again, as other notices or the same ones, are written down and change nothing."""
+        payment_id = await desk.pay()
+        desk.rail.said = said("accept", "accept", "settle", "settle")
+        await desk.turn(payment_id)
+        await desk.hear(payment_id, desk.rail.said)
+        assert [step.effect for step in await desk.steps(payment_id)][3:] == ["moves", "repeats", "moves", "repeats"]
+        assert await desk.balances() == GONE
+        assert (await desk.payment(payment_id)).needs is None
+        await desk.check()
+
+    @pytest.mark.parametrize(("words", "balances"), [(("settle", "reject"), GONE), (("reject", "settle"), BACK)])
+    async def test_in_contradiction_has_somebody_look_at_it(
+        self, desk: Desk, words: tuple[Word, ...], balances: tuple[int, ...]
+    ) -> None:
+        """The first word counts, the second is written down, and the payment says that it needs somebody."""
+        payment_id = await desk.pay()
+        desk.rail.said = said(*words)
+        await desk.turn(payment_id)
+        row = await desk.payment(payment_id)
+        assert row.needs is PaymentBreak.CONTRADICTION
+        assert [step.effect for step in await desk.steps(payment_id)][3:] == ["moves", "contradicts"]
+        assert await desk.balances() == balances
+        async with desk.bank.tx() as tx:
+            assert [each.id for each in await service.list_payments(tx, limit=5, needs_attention=True)] == [row.id]
+        await desk.check()
+
+    async def test_not_at_all_is_asked_again_and_again_and_then_left_to_people(self, desk: Desk) -> None:
+        """Nobody guesses: the money stays where it is until somebody looks, or the rail speaks after all."""
+        payment_id = await desk.pay()
+        desk.rail.said = None
+        turns = 0
+        while await desk.turn(payment_id):
+            turns += 1
+        row = await desk.payment(payment_id)
+        assert (turns, row.needs, row.status) == (len(rules.WAITS), PaymentBreak.SILENCE, PaymentStatus.APPROVED)
+        assert await desk.balances() == UNDER_WAY
+        await desk.check()
+        await desk.hear(payment_id, said("settle"))
+        assert (await desk.payment(payment_id)).needs is None
+        assert await desk.balances() == GONE
+        await desk.check()
+
+    async def test_after_it_has_lost_the_order_is_given_it_again(self, desk: Desk) -> None:
+        """An order that it doesn't know of is given again, under the same key."""
+        payment_id = await desk.pay()
+        desk.rail.loses, desk.rail.said = 1, said("settle")
+        await desk.turn(payment_id)
+        assert await desk.balances() == UNDER_WAY
+        await desk.turn(payment_id)
+        assert (desk.rail.given, desk.rail.asked, len(desk.rail.orders)) == (2, 1, 1)
+        assert await desk.balances() == GONE
+
+    async def test_waits_longer_each_time(self, desk: Desk) -> None:
+        """The turns of a silent rail come later and later, on the tenant's clock."""
+        payment_id = await desk.pay()
+        desk.rail.said = None
+        for silences in range(1, 3):
+            await desk.turn(payment_id)
+            async with desk.bank.tx() as tx:
+                due = await tx.fetchval("SELECT max(due_at) FROM jobs WHERE kind = 'payments.ask'")
+            assert rules.WAITS[silences] - timedelta(seconds=30) < due - await desk.now() <= rules.WAITS[silences]
+
+
+class TestAWorkerThatDies:
+    async def test_between_giving_the_order_and_writing_it_down_gives_it_once(self, desk: Desk) -> None:
+        """Whoever does the turn next asks first, and hears what has become of it."""
+        payment_id = await desk.pay()
+        desk.rail.said = said("settle")
+        row = await desk.payment(payment_id)
+        texts = (await service.open_texts(desk.bank.services, desk.tenant, [payment_id]))[payment_id]
+        await desk.rail.submit(service.instruction_of(row, texts))
+        assert await desk.balances() == UNDER_WAY
+        await desk.turn(payment_id, attempt=2)
+        assert (desk.rail.given, desk.rail.asked) == (1, 1)
+        assert await desk.balances() == GONE
+        await desk.check()
+
+    async def test_after_writing_it_down_changes_nothing_by_the_turn_s_second_end(self, desk: Desk) -> None:
+        """A turn that is recorded twice counts once, and plans one next turn."""
+        payment_id = await desk.pay()
+        for _ in range(2):
+            await desk.hear(payment_id, said("accept"), turn=0)
+        row = await desk.payment(payment_id)
+        assert (row.turn, row.steps) == (1, 4)
+        assert sorted(await desk.turns(payment_id)) == [0, 1]
+
+
+class TestMoneyThatCannotGoBack:
+    async def test_waits_for_somebody_where_the_wallet_is_frozen(self, desk: Desk) -> None:
+        """It is nobody's until somebody decides; clearing holds what is under way and no more."""
+        payment_id = await desk.pay()
+        await desk.freeze()
+        desk.rail.said = said("reject")
+        await desk.turn(payment_id)
+        row = await desk.payment(payment_id)
+        assert (row.status, row.needs, row.money) == (
+            PaymentStatus.REJECTED,
+            PaymentBreak.NOT_RETURNED,
+            "suspense",
+        )
+        assert await desk.balances() == PARKED
+        await desk.check()
+
+    @pytest.mark.parametrize("word", ["settle", "reject", "block"])
+    async def test_is_left_alone_where_somebody_has_undone_the_entry(self, desk: Desk, word: Word) -> None:
+        """What staff has given back by hand isn't moved again, and the payment says so."""
+        payment_id = await desk.pay()
+        await desk.undo_by_hand(payment_id)
+        desk.rail.said = said(word)
+        await desk.turn(payment_id)
+        assert (await desk.payment(payment_id)).needs is PaymentBreak.REVERSED_BY_HAND
+        assert await desk.balances() == BACK
+        await desk.check()
+
+
+REPORTS = st.lists(
+    st.tuples(st.sampled_from(WORDS), st.integers(0, 5), st.booleans()),
+    min_size=1,
+    max_size=12,
+)
+
+
+class TestWhateverARailSays:
+    @settings(
+        max_examples=12,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )
+    @given(lives=st.lists(REPORTS, min_size=6, max_size=6))
+    async def test_conserves_the_money(self, desk: Desk, lives: list[list[tuple[Word, int, bool]]]) -> None:
+        """Words in any order, again and again, asked for or not: each payment's money is in exactly one place."""
+        before = await desk.balances()
+        payments = [await desk.pay() for _ in lives]
+        for payment_id, life in zip(payments, lives, strict=True):
+            expected = PaymentStatus.APPROVED
+            heard: set[str] = set()
+            for word, number, is_asked in life:
+                turn = (await desk.payment(payment_id)).turn if is_asked else None
+                notice = Notice(id=f"{word}{number}", word=word)
+                await service.hear(
+                    desk.bank.services,
+                    desk.tenant,
+                    Heard(payment_id=payment_id, turn=turn, report=Report(notices=(notice,))),
+                )
+                if notice.id not in heard and rules.effect_of(expected, word) == "moves":
+                    expected = rules.PAYMENT_STATES[expected, _event(word)]
+                heard.add(notice.id)
+            assert (await desk.payment(payment_id)).status is expected
+        after = await desk.balances()
+        assert sum(after) == sum(before)
+        await desk.check()
+
+
+def _event(word: Word) -> rules.Event:
+    assert word != "pending"
+    return word
