@@ -11,8 +11,8 @@ from billfold_server.identity.authorization import authority, details
 from billfold_server.identity.authorization import journey as journeys
 from billfold_server.identity.authorization.interactions import Interaction
 from billfold_server.identity.authorization.parameters import AuthorizationRequest
+from billfold_server.identity.authorization.sheets import OF_PEOPLE
 from billfold_server.identity.clients.rows import Client
-from billfold_server.identity.rules import OPENID_SCOPES
 from billfold_server.people.pages.kit import language_of, render
 from billfold_server.people.pages.words import amount_text, kind_text, text_of, vocabulary
 from billfold_server.people.service import Session
@@ -26,7 +26,6 @@ __all__ = ["RESUME", "Asked", "address_of", "page", "page_of_consent", "words_fo
 RESUME: Final = "/oauth/authorize/resume"
 _WRONG: Final = 422
 _DECISION: Final = "/oauth/authorize/decision"
-_OF_PEOPLE: Final = ("name", "given_name", "family_name", "birthdate", "email", "phone_number", "address")
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -102,14 +101,11 @@ def page_of_consent(
     preferred = asked.request.ui_locales or session.language
     language = language_of(call, ui_locales=ui_locales, preferred=preferred)
     to, sheet = urlsplit(asked.request.redirect_uri), found.sheet(language)
-    claims = {**asked.request.claims.userinfo, **asked.request.claims.id_token}
-    told = [scope for scope in authority.allowed_scopes(asked.request, session) if scope in OPENID_SCOPES]
     view = {
         "interaction": asked.interaction_id,
         "client": asked.client,
         "place": to.hostname or f"{to.scheme}:",
         "sheet": sheet,
-        "lines": words_for(told, (), claims, language, of_their_own=True),
         "ticket": journeys.ticket_of(call, asked, sheet, language),
         "complaint": complaint,
         "person": session,
@@ -144,7 +140,7 @@ def words_for(
     chosen = of_their_own and any(each["type"] == "wallet_access" for each in given)
     shown = [scope for scope in scopes if scope != "openid" and not (chosen and scope == "wallets:read")]
     lines = [_words_of(known, language, scope, of_their_own=of_their_own) for scope in shown]
-    lines += [text_of(language, f"consent.claim_{name}") for name in _OF_PEOPLE if name in claims]
+    lines += [text_of(language, f"consent.claim_{name}") for name in OF_PEOPLE if name in claims]
     there = [each for each in given if each["type"] in details.kinds()]
     lines += [text_of(language, line.text, **line.facts) for each in there for line in details.describe(each)]
     return list(dict.fromkeys(lines))

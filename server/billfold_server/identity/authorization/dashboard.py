@@ -205,7 +205,7 @@ def _allowed(seen: _Seen, request: Mapping[str, Any], language: str) -> sheets.S
 
 def _again_by(say: Words, consent: "Consent") -> str | None:
     by = consent.reauthenticate_by
-    return say.day(by) if by is not None and consent.status == "AUTH" else None
+    return say.day(by) if by is not None and consent.status == "AUTH" and by < consent.ends_at else None
 
 
 def _use_line(say: Words, use: "Use") -> tuple[str, str]:

@@ -68,6 +68,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
         given: The account that was asked for, among those.
         strange: Whether an account was asked for that isn't the customer's, or can't be used.
         client: How the third party is called.
+        scopes: What else is asked of who the customer is.
+        claims: The same by single claims.
     """
 
     consent: "Consent"
@@ -76,6 +78,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     given: str | None
     strange: bool
     client: str
+    scopes: list[str]
+    claims: frozenset[str]
 
     def sheet(self, language: str) -> Sheet:
         """Return what the page says in a language."""
@@ -87,6 +91,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
             client=self.client,
             given=self.given,
             strange=self.strange,
+            also=sheets.also_lines(self.scopes, self.claims, language),
         )
 
 
@@ -137,6 +142,8 @@ async def load(call: "Call", asked: "Asked", session: "Session") -> Found | None
         given=None if named is None else named.id,
         strange=account is not None and named is None,
         client=asked.client.name,
+        scopes=asked.request.scopes,
+        claims=frozenset({*asked.request.claims.id_token, *asked.request.claims.userinfo}),
     )
 
 

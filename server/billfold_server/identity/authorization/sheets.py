@@ -4,7 +4,7 @@ Pure. A sheet is all that the page's template shows of a consent, so what is kep
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,12 +16,14 @@ from billfold_server.consents.service import Consent
 from billfold_server.people.pages.words import amount_text, date_text, text_of, vocabulary
 
 __all__ = [
+    "OF_PEOPLE",
     "Account",
     "Group",
     "Sheet",
     "Words",
     "account_text",
     "accounts_of",
+    "also_lines",
     "digest_of",
     "evidence_of",
     "minor",
@@ -56,6 +58,10 @@ _GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Under which heading each permission is explained."""
 
+OF_PEOPLE: Final = ("name", "given_name", "family_name", "birthdate", "email", "phone_number", "address")
+"""Claims about who somebody is, in the order in which they are told."""
+
+_ALSO: Final = frozenset({"profile", "email", "offline_access"})
 _DIRECTIONS: Final = frozenset({"ReadTransactionsCredits", "ReadTransactionsDebits"})
 
 
@@ -170,6 +176,13 @@ def _is_said(permission: str, permissions: frozenset[str]) -> bool:
 def _directions(permissions: frozenset[str]) -> str:
     asked = permissions & _DIRECTIONS
     return "both" if len(asked) != 1 else next(iter(asked)).removeprefix("ReadTransactions").lower()
+
+
+def also_lines(scopes: Iterable[str], claims: Container[str], language: str) -> list[str]:
+    """Return what else is asked beside a consent: who somebody is, and to go on without them."""
+    lines = [text_of(language, f"consent.scope_{scope}") for scope in scopes if scope in _ALSO]
+    lines += [text_of(language, f"consent.claim_{name}") for name in OF_PEOPLE if name in claims]
+    return list(dict.fromkeys(lines))
 
 
 def accounts_of(wallets: Sequence[Wallet], language: str, chosen: frozenset[str] = frozenset()) -> list[Account]:
@@ -311,6 +324,7 @@ def sheet_of(
     client: str,
     given: str | None = None,
     strange: bool = False,
+    also: Sequence[str] = (),
 ) -> Sheet:
     """Return what the page of a consent says.
 
@@ -322,6 +336,7 @@ def sheet_of(
         client: How the third party is called.
         given: The one account that was asked for, among those, as ``wal_…``.
         strange: Whether an account was asked for that isn't the customer's, or can't be used.
+        also: What else is asked beside the consent, in words.
     """
     say = Words(language)
     again = consent.status == "AUTH"
@@ -330,6 +345,7 @@ def sheet_of(
     if not chosen and len(wallets) == 1:
         chosen = {wallets[0].id}
     fixed = again or given is not None
+    groups = [*said.get("groups", ()), *([Group(say("group_others"), list(also))] if also else ())]
     obstacle = say("strange_account", client=client) if strange else None if wallets else say("no_account")
     return Sheet(
         kind=consent.kind,
@@ -338,7 +354,12 @@ def sheet_of(
         fixed=fixed,
         obstacle=obstacle,
         refuse=say("refuse"),
-        **{**said, "question": said["question"] if wallets and not strange else None},
+        **{
+            **said,
+            "groups": groups,
+            "question": said["question"] if wallets and not strange else None,
+            "notes": said["notes"] if obstacle is None else [],
+        },
     )
 
 

@@ -8,11 +8,16 @@ from uuid import UUID
 import httpx
 
 from billfold import ids
+from billfold.contract.wallets import CreateTopUp, CreateWallet
 from billfold.ids import Prefix
+from billfold.money import Money
 from billfold_server.consents import service
 from billfold_server.consents.service import Consent, NewConsent
+from billfold_server.http.routing import Call
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller
+from billfold_server.wallets.routes import create_top_up, create_wallet
+from tests.callers import CALLER
 from tests.live import LiveServer
 from tests.server.identity.flows import App, add_app, ask, decide, tx_of
 from tests.server.people.persons import Browser
@@ -22,6 +27,8 @@ __all__ = [
     "Tpp",
     "add_tpp",
     "claims_of",
+    "fund",
+    "funds",
     "open_wallet",
     "payment",
     "read_accounts",
@@ -66,6 +73,12 @@ def payment(amount: str = "1234.56", currency: str = "GBP", debtor: str | None =
         "currency": currency,
         "request": {"Data": {"Initiation": initiation}, "Risk": {}},
     }
+
+
+def funds(debtor: str) -> dict[str, Any]:
+    """Return what is asked to know whether there is enough money."""
+    account = {"SchemeName": "UK.OBIE.Wallet", "Identification": debtor}
+    return {"kind": "funds_confirmation", "request": {"Data": {"DebtorAccount": account}}}
 
 
 def recurring() -> dict[str, Any]:
@@ -130,6 +143,17 @@ class Tpp:
 
         self.live.run(work())
 
+    def use(self, consent: Consent, permission: str, times: int) -> None:
+        """Use a consent as its token's holder does."""
+
+        async def work() -> None:
+            caller = Caller(actor=self.app.client_id, client_id=self.app.client.id, consent_id=consent.id)
+            async with tx_of(self.live, self.slug) as tx:
+                for _ in range(times):
+                    await service.use(tx, caller, kind=consent.kind, permission=permission)
+
+        self.live.run(work())
+
     def change(self, consent: Consent, sql: str) -> None:
         """Change a consent's row, such as time would."""
 
@@ -157,10 +181,31 @@ def add_tpp(live: LiveServer, slug: str, method: Any = "private_key_jwt", **meta
     return Tpp(add_app(live, slug, method, **said))
 
 
+async def _order(live: LiveServer, slug: str, handler: Any, body: Any) -> dict[str, Any]:
+    """Have an order carried out, whatever clients the tenant has."""
+    call = Call(
+        services=live.services,
+        caller=CALLER,
+        request_id=CALLER.request_id or "",
+        method="POST",
+        path="/v1/wallets",
+        headers={},
+        base_url=live.base(slug),
+        tenant_or_none=await live.services.registry.get(slug),
+    )
+    answer = await handler(call, body)
+    assert answer.status in {None, 201}, answer.body
+    return dict(json.loads(answer.body))
+
+
 def open_wallet(live: LiveServer, slug: str, party_id: UUID | str, label: str | None = None) -> str:
     """Open a wallet for a customer, and return its id."""
     party = party_id if isinstance(party_id, str) else ids.encode(Prefix.PARTY, party_id)
-    with live.client(slug) as client:
-        made = client.post("/v1/wallets", json={"party_id": party, "label": label})
-    assert made.status_code == 201, made.text
-    return str(made.json()["id"])
+    made = live.run(_order(live, slug, create_wallet, CreateWallet(party_id=party, label=label)))
+    return str(made["id"])
+
+
+def fund(live: LiveServer, slug: str, wallet: str, amount_minor: int, currency: str = "GBP") -> None:
+    """Put money into a wallet."""
+    amount = Money(amount_minor=amount_minor, currency=currency)
+    live.run(_order(live, slug, create_top_up, CreateTopUp(wallet_id=wallet, amount=amount)))

@@ -2,6 +2,7 @@
 //
 // The journey through the browser is the test's own: `begin` gives the address to which a browser would go, and
 // `finish` takes the address at which it came back.
+import * as http from "node:http";
 import * as https from "node:https";
 import * as readline from "node:readline";
 import * as client from "openid-client";
@@ -15,14 +16,15 @@ let subject;
 
 // Node's own fetch can't show a client certificate, so requests go by node:https.
 function fetchWith(tls) {
-  const agent = new https.Agent({ keepAlive: true, ...tls });
+  const agents = { "https:": new https.Agent({ keepAlive: true, ...tls }), "http:": new http.Agent({ keepAlive: true }) };
   return (address, options) =>
     new Promise((resolve, reject) => {
       const url = new URL(address);
       const body = options.body instanceof URLSearchParams ? options.body.toString() : options.body;
       const headers = Object.fromEntries(new Headers(options.headers));
       if (body != null) headers["content-length"] = Buffer.byteLength(body);
-      const request = https.request(url, { method: options.method, headers, agent }, (answer) => {
+      const { request: open } = url.protocol === "http:" ? http : https;
+      const request = open(url, { method: options.method, headers, agent: agents[url.protocol] }, (answer) => {
         const pieces = [];
         answer.on("data", (piece) => pieces.push(piece));
         answer.on("error", reject);
@@ -61,7 +63,11 @@ const commands = {
       clientId,
       { use_mtls_endpoint_aliases: Boolean(tls.cert), ...metadata },
       authentication,
-      { [client.customFetch]: fetchWith(tls) },
+      {
+        [client.customFetch]: fetchWith(tls),
+        // A server on the developer's own machine may do without TLS.
+        execute: issuer.startsWith("http://127.0.0.1") ? [client.allowInsecureRequests] : [],
+      },
     );
     dpop = useDpop ? client.getDPoPHandle(config, await client.randomDPoPKeyPair("ES256")) : undefined;
     if (jarm) client.useJwtResponseMode(config);
@@ -105,6 +111,11 @@ const commands = {
       config, tokens.access_token, new URL(url), method ?? "GET", undefined, undefined, { DPoP: dpop },
     );
     return { status: answer.status, body: await answer.json() };
+  },
+
+  async forItself({ parameters }) {
+    const issued = await client.clientCredentialsGrant(config, parameters, { DPoP: dpop });
+    return { tokenType: issued.token_type, scope: issued.scope, token: issued.access_token };
   },
 
   async userinfo() {

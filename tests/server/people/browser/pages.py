@@ -102,6 +102,10 @@ class Screen:
         """Press Enter on what has the focus."""
         self.driver.switch_to.active_element.send_keys(Keys.ENTER)
 
+    def press_space(self) -> None:
+        """Press the space bar on what has the focus."""
+        self.driver.switch_to.active_element.send_keys(Keys.SPACE)
+
     # What others see.
 
     def give_authenticator(self) -> None:

@@ -1,0 +1,193 @@
+"""The pages of consents in Chromium: both brands, wide and narrow, by keyboard, without scripts, seen by axe-core."""
+
+import os
+import re
+from collections.abc import Callable
+
+import httpx
+import pytest
+from selenium.webdriver import Chrome
+from selenium.webdriver.support.ui import WebDriverWait
+
+from billfold import ids
+from billfold.ids import Prefix
+from billfold_server.consents.service import Consent
+from tests.live import LiveServer
+from tests.server.identity.authorization.consents_of import (
+    Tpp,
+    add_tpp,
+    claims_of,
+    fund,
+    funds,
+    open_wallet,
+    payment,
+    read_accounts,
+    recurring,
+)
+from tests.server.identity.flows import tx_of
+from tests.server.people.browser.conftest import BRANDS, axe, banks, chromium
+from tests.server.people.browser.pages import SIZES, Screen
+from tests.server.people.persons import Person, a_psu
+
+__all__ = ["axe", "banks", "chromium"]
+
+pytestmark = [pytest.mark.xdist_group("chromium"), pytest.mark.timeout(180)]
+
+LOOK = (
+    "ReadAccountsDetail",
+    "ReadBalances",
+    "ReadTransactionsDetail",
+    "ReadTransactionsCredits",
+    "ReadTransactionsDebits",
+    "ReadBeneficiariesDetail",
+    "ReadStandingOrdersDetail",
+    "ReadDirectDebits",
+    "ReadStatementsBasic",
+    "ReadParty",
+)
+
+
+def party_of(person: Person) -> str:
+    """Return the party that somebody is."""
+
+    async def read() -> str:
+        async with tx_of(person.live, person.slug) as tx:
+            found = await tx.fetchval(
+                "SELECT party_id FROM users WHERE id = $1", ids.decode(Prefix.USER, person.user_id)
+            )
+        return ids.encode(Prefix.PARTY, found)
+
+    return str(person.live.run(read()))
+
+
+def signed_in(chromium: Chrome, person: Person) -> Screen:
+    """Return a screen in whose browser somebody is signed in with password and app."""
+    assert person.slug is not None
+    screen = Screen(chromium, person.live, person.slug, "")
+    screen.complaints()
+    for each in person.sign_in().cookies.jar:
+        chromium.add_cookie({"name": each.name, "value": each.value or "", "path": each.path})
+    return screen
+
+
+def address(tpp: Tpp, consent: Consent, scope: str, **changes: str) -> str:
+    """Push a request that names a consent, and return where the browser goes with it."""
+    uri = tpp.app.uri(scope=scope, claims=claims_of(consent), **changes)
+    return "/oauth/authorize?" + str(httpx.QueryParams({"client_id": tpp.app.client_id, "request_uri": uri}))
+
+
+def a_customer(live: LiveServer, slug: str) -> tuple[Person, list[str]]:
+    """Return somebody who has enrolled, with two wallets that have money."""
+    person = a_psu(live, slug)
+    party = party_of(person)
+    wallets = [open_wallet(live, slug, party, label) for label in ("Every day", "Holidays in Italy, and what is left")]
+    for wallet, amount in zip(wallets, (152_340, 420_000), strict=True):
+        fund(live, slug, wallet, amount)
+    return person, wallets
+
+
+def back_at(chromium: Chrome) -> str:
+    """Wait until the browser is back at the third party, and return where."""
+    WebDriverWait(chromium, 10).until(lambda driver: driver.current_url.startswith("https://app.example/cb?"))
+    return str(chromium.current_url)
+
+
+def a_tpp(live: LiveServer, slug: str) -> Tpp:
+    """Register a third party that says much about itself."""
+    about = {"policy_uri": "https://app.example/privacy", "tos_uri": "https://app.example/terms"}
+    organisation = "Pocket Ledger Financial Technologies Europe SE"
+    return add_tpp(live, slug, organisation=organisation, **about)
+
+
+class TestThePagesOfConsents:
+    """The pages of consents."""
+
+    @pytest.mark.parametrize("slug", BRANDS)
+    def test_are_accessible_and_keep_to_themselves(self, chromium: Chrome, banks: LiveServer, axe: str, slug) -> None:
+        """No violation of WCAG 2.2 AA, no scrolling sideways, nothing from elsewhere, no complaint of the browser's."""
+        tpp, (person, wallets) = a_tpp(banks, slug), a_customer(banks, slug)
+        screen = signed_in(chromium, person)
+
+        # Pictures are taken of everything; without them, a phone's screen tells as much, and one brand has it all.
+        pictured = "BILLFOLD_SCREENSHOTS" in os.environ
+
+        def look(name: str) -> None:
+            if not pictured and slug != "sandbox" and name not in {"access", "recurring", "one-access"}:
+                return
+            for size in SIZES if pictured else ("narrow",):
+                screen.resize(size)
+                assert screen.text("h1")
+                assert screen.violations(axe) == [], (name, size)
+                assert screen.strangers() == [], (name, size)
+                assert not screen.overflows(), (name, size)
+                screen.picture(f"{slug}-{name}-{size}")
+
+        visit_everything(screen, tpp, wallets, look)
+        assert screen.complaints() == []
+
+    def test_are_answered_by_keyboard_alone(self, chromium: Chrome, banks: LiveServer) -> None:
+        """Accounts are ticked by the space bar, and the access is taken back again in the same way."""
+        tpp, (person, wallets) = a_tpp(banks, "sandbox"), a_customer(banks, "sandbox")
+        consent, screen = tpp.ask_for(read_accounts()), signed_in(chromium, person)
+        screen.resize("narrow")
+        screen.open(address(tpp, consent, "accounts"))
+        screen.tab_to(f"#{wallets[0]}")
+        screen.press_space()
+        screen.tab_to("button[value=approve]")
+        screen.press_enter()
+        assert re.search(r"[?&](code=|response=)", back_at(chromium))
+        assert [ids.encode(Prefix.WALLET, each) for each in tpp.find(consent).wallet_ids] == [wallets[0]]
+        screen.open("/oauth/consents")
+        screen.tab_to(f"a[href*='end?consent={consent.wire_id}']")
+        screen.press_enter()
+        screen.wait_for("/oauth/consents/end")
+        screen.tab_to("form[action$='/oauth/consents/end'] button")
+        screen.press_enter()
+        screen.wait_for("/oauth/consents/one")
+        assert tpp.find(consent).status == "CANC"
+
+
+def visit_everything(screen: Screen, tpp: Tpp, wallets: list[str], look: Callable[[str], None]) -> None:
+    """Walk through the pages of all kinds, and then those of who has access."""
+    consent = tpp.ask_for(read_accounts(*LOOK))
+    screen.open(address(tpp, consent, "openid profile accounts"))
+    look("access")
+    screen.click("button[value=approve]")
+    screen.wait_until_there(".alarm")
+    look("access-nothing-chosen")
+    screen.click(f"label[for={wallets[0]}]")
+    screen.click("button[value=approve]")
+    back_at(screen.driver)
+    screen.open(address(tpp, consent, "accounts", ui_locales="de"))
+    look("access-again-german")
+    screen.open("/oauth/consents?ui_locales=en")
+    for name, asked, scope in (("funds", funds(wallets[1]), "fundsconfirmations"), ("payment", payment(), "payments")):
+        screen.open(address(tpp, tpp.ask_for(asked), scope))
+        look(name)
+    screen.open(address(tpp, tpp.ask_for(payment(debtor=ids.encode(Prefix.WALLET, ids.uuid7()))), "payments"))
+    look("payment-from-nowhere")
+    recurs = tpp.ask_for(recurring())
+    screen.open(address(tpp, recurs, "payments"))
+    look("recurring")
+    screen.click(f"label[for={wallets[0]}]")
+    screen.click("button[value=approve]")
+    screen.wait_for("/auth/approve")
+    look("recurring-approval")
+    look_at_access(screen, tpp, consent, look)
+
+
+def look_at_access(screen: Screen, tpp: Tpp, consent: Consent, look: Callable[[str], None]) -> None:
+    """Walk through the pages of who has access."""
+    tpp.use(consent, "ReadBalances", 3)
+    tpp.use(consent, "ReadTransactionsDetail", 1)
+    screen.open("/oauth/consents")
+    look("who-has-access")
+    screen.open(f"/oauth/consents/one?consent={consent.wire_id}")
+    look("one-access")
+    screen.open(f"/oauth/consents/end?consent={consent.wire_id}")
+    look("end-access")
+    screen.click("form[action$='/oauth/consents/end'] button")
+    screen.wait_for("/oauth/consents/one")
+    look("ended-access")
+    screen.open("/oauth/consents?ui_locales=de")
+    look("who-has-access-german")
