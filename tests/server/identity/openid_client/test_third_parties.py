@@ -40,7 +40,6 @@ def bank(request: pytest.FixtureRequest, banks: LiveServer) -> "Bank":
 
 SANDBOX = pytest.mark.parametrize("bank", ["sandbox"], indirect=True)
 FAPI_2 = pytest.mark.parametrize("bank", ["demo_bank"], indirect=True)
-BOTH = pytest.mark.parametrize("bank", ["sandbox", "demo_bank"], indirect=True)
 
 
 class Bank:
@@ -112,11 +111,11 @@ def finished(driver: Driver, chromium: Chrome) -> dict[str, Any]:
 class TestAThirdParty:
     """A third party."""
 
-    @BOTH
+    @SANDBOX
     def test_reads_accounts_until_the_customer_takes_that_back(
         self, bank: Bank, driver: Driver, chromium: Chrome
     ) -> None:
-        """Sign-in, the one account that there is, tokens that name the consent, and their end by the page of who has access."""
+        """Sign-in, the one account that there is, tokens that name the consent, and their end by the customer."""
         consent = bank.tpp.ask_for(read_accounts())
         screen = bank.go(chromium, bank.begin(driver, consent, "openid accounts"))
         assert "Pocket Ledger" in screen.text("h1")
