@@ -185,7 +185,10 @@ class Pipeline:
 
     async def _read_body(self, call: Call, context: RequestContext) -> Any:
         operation, settings = self.operation, self._services.settings
-        reading.check_content_type(call.headers.get("content-type"), operation.body_media_type)
+        content_type = call.headers.get("content-type")
+        signed = bool(operation.signed_media_types) and reading.media_type(content_type) in operation.signed_media_types
+        if not signed:
+            reading.check_content_type(content_type, operation.body_media_type)
         if call.headers.get("content-encoding", "identity").lower() != "identity":
             raise errors.UnsupportedMediaType("a compressed body isn't taken", param="Content-Encoding")
         call.body = await reading.read_body(
@@ -196,6 +199,8 @@ class Pipeline:
         )
         if operation.dialect is not None:
             await operation.dialect.admit(call)
+        if signed:
+            return {}
         if operation.takes_bytes:
             return call.body
         return reading.decode_json(call.body, operation.decoder)

@@ -30,6 +30,7 @@ __all__ = [
     "bounds_depth",
     "check_content_type",
     "decode_json",
+    "media_type",
     "read_body",
     "split_query",
     "validation_failed",
@@ -56,6 +57,11 @@ def validation_failed(param: str, reason: str) -> errors.ValidationFailed:
 
 
 # The body.
+
+
+def media_type(header: str | None) -> str:
+    """Return the media type that a ``Content-Type`` names, in lower case and without its parameters."""
+    return (header or "").partition(";")[0].strip().lower()
 
 
 def check_content_type(header: str | None, expected: str) -> None:

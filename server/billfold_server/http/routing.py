@@ -283,6 +283,8 @@ class Options(typing.TypedDict, total=False):
         examples: ``{"request": …}`` as JSON values, where the types' own examples don't make one.
         operation_id: The handler's name in camel case, unless given.
         body_media_type: ``application/octet-stream`` hands the handler the bytes.
+        signed_media_types: In which other media types the same may come signed; the handler then finds it, as it came,
+            in ``call.body``, and its own ``body`` is empty.
         body_schema: What the body is, for the document, where the handler is handed the bytes.
         response_media_type: Where it isn't JSON.
         surface: How refusals look.
@@ -314,6 +316,7 @@ class Options(typing.TypedDict, total=False):
     examples: Mapping[str, Any]
     operation_id: str
     body_media_type: str
+    signed_media_types: Sequence[str]
     body_schema: Any
     response_media_type: str
     surface: Surface
@@ -355,6 +358,7 @@ class Operation:
     links: Sequence[Link] = ()
     examples: Mapping[str, Any] = field(default_factory=dict)
     body_media_type: str = JSON
+    signed_media_types: Sequence[str] = ()
     body_schema: Any = None
     response_media_type: str = JSON
     surface: Surface = "problem"

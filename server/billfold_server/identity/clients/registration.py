@@ -19,7 +19,15 @@ from billfold import ids
 from billfold.contract.clients import ClientMetadata
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
-from billfold_server.identity.clients import client_secret, metadata, rows, service, software_statements, third_parties
+from billfold_server.identity.clients import (
+    client_secret,
+    metadata,
+    rows,
+    service,
+    signed_requests,
+    software_statements,
+    third_parties,
+)
 from billfold_server.identity.clients.metadata import MetadataRefused
 from billfold_server.identity.clients.rows import Client, Registered
 from billfold_server.identity.clients.software_statements import StatementRefused
@@ -43,13 +51,20 @@ class RegistrationTokenInvalid(Exception):
     """The registration access token isn't that of the registration (RFC 7592, section 2; RFC 6750, section 3.1)."""
 
 
-async def register(call: "Call", realm: Realm, said: dict[str, Any]) -> dict[str, Any]:
+async def register(call: "Call", realm: Realm, said: dict[str, Any] | bytes) -> dict[str, Any]:
     """Register the client that asks for it, and return its client information response (RFC 7591, section 3.2.1).
+
+    Args:
+        call: The request.
+        realm: Where.
+        said: What is asked for; the same as a JWS, where the client has signed it.
 
     Raises:
         OAuthRefusal: By the codes of RFC 7591, section 3.2.2; ``access_denied`` where nobody may register.
     """
     services, now = call.services, call.services.clock.now()
+    if isinstance(said, bytes):
+        said = await _opened(call, realm, said, now)
     asked, registered_by = _asked(realm, said, now)
     token = f"bfr_{secrets.token_urlsafe(32)}"
     try:
@@ -124,6 +139,18 @@ async def deregister(call: "Call", client_id: str) -> None:
         kept = msgspec.structs.replace(found.kept, registration_digest=None)
         await rows.update_client(tx, Registered(client, kept))
         await audit.record(tx, audit.new_record(_itself(call, client), "client.deleted", client_id))
+
+
+async def _opened(call: "Call", realm: Realm, text: bytes, now: datetime) -> dict[str, Any]:
+    """Return what a signed request says, shown for the first time."""
+    try:
+        request = signed_requests.read(text, _rules(realm).publishers, realm.profile, now, audience=realm.issuer)
+    except StatementRefused as refusal:
+        raise OAuthRefusal(refusal.error, refusal.reason) from None
+    replay = call.services.identity.replay
+    if not await replay.first_use(realm, "registration", request.software_id, request.jti, request.expires_at):
+        raise OAuthRefusal("invalid_client_metadata", "the signed request was sent before")
+    return request.said
 
 
 def _asked(realm: Realm, said: dict[str, Any], now: datetime) -> tuple[ClientMetadata, str]:

@@ -33,15 +33,18 @@ def _unauthorized(call: Call) -> Reply[bytes]:
     return Reply(body=msgspec.json.encode(body), status=401, headers=_HEADERS | challenge)
 
 
-@routes.post("/oauth/register", surface="oauth", status=201, in_document=False)
+_SIGNED = ("application/jwt", "application/jose")
+
+
+@routes.post("/oauth/register", surface="oauth", status=201, in_document=False, signed_media_types=_SIGNED)
 async def register_client(call: Call, body: dict[str, Any]) -> Reply[bytes]:
-    """Register the client that asks for it (RFC 7591)."""
+    """Register the client that asks for it (RFC 7591), by a request that it may have signed (UK Open Banking)."""
     # Whoever registers is a stranger: each try counts, so that nobody fills the table.
     call.services.limits.check_address(call.peer)
     call.services.limits.count_failure(call.peer)
     realm = call.services.identity.realm(call.tenant)
     try:
-        return _answer(await registration.register(call, realm, body), 201)
+        return _answer(await registration.register(call, realm, body or call.body), 201)
     except OAuthRefusal as refusal:
         return refused(refusal)
 

@@ -1,5 +1,7 @@
 """Third parties of the development directory register themselves, with keys and with certificates."""
 
+import secrets
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import pytest
 
 from billfold import Billfold, errors
 from billfold.auth import ClientCertificate, PrivateKeyJWT, Registered, Registrations
+from billfold.auth import _jwt as jwt
 from billfold.keys import PemKey
 from billfold_server.serving.directory.directory import Directory
 from billfold_server.serving.directory.setting_up import believing
@@ -162,3 +165,61 @@ class TestATransportCertificate:
 def ca_of(directory: Directory) -> str:
     """Return the file of the authority that the server's certificate comes from."""
     return str(directory.folder.parent / "certs" / "ca.pem")
+
+
+class TestASignedRequest:
+    """UK third parties sign what they ask for at registration."""
+
+    @staticmethod
+    def send(bank: str, directory: Directory, *, key: PemKey | None = None, **changes: Any) -> httpx.Response:
+        """Send a signed request with some of its claims changed; None leaves one out."""
+        listed, now = directory.find("all"), int(time.time())
+        claims = {
+            "iss": listed.software_id,
+            "aud": bank,
+            "iat": now,
+            "exp": now + 300,
+            "jti": secrets.token_hex(8),
+            "software_statement": directory.statement("all"),
+            "token_endpoint_auth_method": "private_key_jwt",
+            "grant_types": GRANTS,
+            "redirect_uris": [CALLBACK],
+            "application_type": "web",
+            **changes,
+        }
+        signer = key or PemKey(listed.signing_key)
+        said = {name: value for name, value in claims.items() if value is not None}
+        data = jwt.signing_input(signer, said, typ="JOSE", header={"kid": listed.kid})
+        body = jwt.compact(data, signer.sign(data))
+        return httpx.post(f"{bank}/oauth/register", content=body, headers={"content-type": "application/jose"})
+
+    def test_registers_once(self, bank: str, directory: Directory):
+        """What it asks for is what is registered, and the same request again is refused."""
+        answer = self.send(bank, directory, jti="once", scope="accounts openid")
+        assert (answer.status_code, answer.json()["scope"]) == (201, "accounts openid")
+        again = self.send(bank, directory, jti="once", scope="accounts openid")
+        assert (again.status_code, again.json()["error"]) == (400, "invalid_client_metadata")
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"iss": "somebody"},
+            {"aud": "https://other.example"},
+            {"aud": None},
+            {"jti": None},
+            {"exp": None},
+            {"exp": 1},
+            {"iat": 99_999_999_999},
+            {"exp": 99_999_999_999},
+            {"software_statement": None},
+            {"software_statement": "a.b.c"},
+            {"key": PemKey.generate("PS256")},
+            {"key": PemKey.generate("ES256")},
+        ],
+        ids=lambda changes: str(changes)[:40],
+    )
+    def test_of_another_or_for_another_is_refused(self, bank: str, directory: Directory, changes: dict[str, Any]):
+        """Whoever has only seen a statement registers nothing by it."""
+        answer = self.send(bank, directory, **changes)
+        assert answer.status_code == 400
+        assert answer.json()["error"] in {"invalid_client_metadata", "invalid_software_statement"}
