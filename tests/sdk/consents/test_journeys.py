@@ -1,0 +1,110 @@
+"""A third party's way with a customer, by the SDK alone, at a real bank: from the statement to the money."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from billfold import Billfold, errors
+from billfold.auth import AccessDenied, Pending, UserTokens
+from billfold.consents import (
+    Forbidden,
+    Limit,
+    OpenBankingRefusal,
+    RequestRefused,
+    ThirdParty,
+    account,
+    control_parameters,
+    instruction,
+    recurring_payments,
+)
+from tests.live import LiveServer
+from tests.sdk.consents.customers import CALLBACK, Customer, ThirdPartysBank
+
+
+@pytest.fixture(scope="module")
+def bank(live: LiveServer, tmp_path_factory: pytest.TempPathFactory) -> ThirdPartysBank:
+    """A bank at which the third party has registered."""
+    return ThirdPartysBank(live, "ukbank", tmp_path_factory.mktemp("directory"))
+
+
+@pytest.fixture(scope="module")
+def customer(bank: ThirdPartysBank) -> Customer:
+    """A customer with money."""
+    return Customer(bank)
+
+
+@pytest.fixture(scope="module")
+def third_party(bank: ThirdPartysBank) -> Iterator[ThirdParty]:
+    """The third party."""
+    with Billfold(base_url=bank.base, auth=bank.auth()) as client:
+        yield ThirdParty(client, redirect_uri=CALLBACK)
+
+
+def allowed(third_party: ThirdParty, customer: Customer, consent_id: str, scope: str, *wallets: str) -> UserTokens:
+    """Let the customer agree to a consent, and return what that allows."""
+    url, pending = third_party.begin(consent_id, scope=f"openid {scope}")
+    return third_party.complete(Pending.load(pending.dump()), customer.agree(url, *wallets))
+
+
+class TestRecurringPayments:
+    def test_are_allowed_once_and_made_within_limits(self, third_party: ThirdParty, customer: Customer):
+        """Paid until a limit is reached, followed to the end, and over when the consent is given back."""
+        savings = account("UK.OBIE.Wallet", customer.savings, "Ada Lovelace")
+        consent = third_party.domestic_vrp_consents.create(
+            control_parameters(("20", "GBP"), [Limit("Month", ("30", "GBP"))]),
+            recurring_payments(to=savings),
+        )
+        consent_id = consent.data.consent_id
+        assert third_party.domestic_vrp_consents.get(consent_id).data.status == "AWAU"
+        tokens = allowed(third_party, customer, consent_id, "payments", customer.wallet)
+        assert third_party.domestic_vrp_consents.get(consent_id).data.status == "AUTH"
+        acting = third_party.as_user(tokens)
+        funds = acting.domestic_vrp_consents.confirm_funds(consent_id, ("20", "GBP"))
+        assert funds.data.funds_available_result.funds_available == "Available"
+        paid = acting.domestic_vrps.create(consent, instruction(("20", "GBP"), savings))
+        ended = third_party.domestic_vrps.follow(paid.data.domestic_vrp_id, timeout_s=20)
+        assert ended.data.status in {"ACSC", "ACCC"}
+        with pytest.raises(RequestRefused) as refused:
+            acting.domestic_vrps.create(consent, instruction(("20", "GBP"), savings))
+        assert refused.value.errors
+        assert refused.value.interaction_id is not None
+        third_party.domestic_vrp_consents.delete(consent_id)
+        with pytest.raises(errors.ProblemError):
+            acting.domestic_vrps.create(consent, instruction(("1", "GBP"), savings))
+
+    def test_are_paid_once_under_one_key(self, third_party: ThirdParty, customer: Customer):
+        """The same order again is the same payment; another under the same key is refused."""
+        savings = account("UK.OBIE.Wallet", customer.savings, "Ada Lovelace")
+        limits = control_parameters(("20", "GBP"), [Limit("Day", ("30", "GBP"))])
+        consent = third_party.domestic_vrp_consents.create(limits, recurring_payments(to=savings))
+        tokens = allowed(third_party, customer, consent.data.consent_id, "payments", customer.wallet)
+        acting, order = third_party.as_user(tokens), instruction(("5", "GBP"), savings)
+        first, again = (
+            acting.domestic_vrps.create(consent, order, idempotency_key="one-key").data.domestic_vrp_id
+            for _ in range(2)
+        )
+        assert first == again
+        with pytest.raises(OpenBankingRefusal):
+            acting.domestic_vrps.create(consent, instruction(("6", "GBP"), savings), idempotency_key="one-key")
+
+    def test_that_are_refused_leave_nothing(self, third_party: ThirdParty, customer: Customer):
+        """The customer's no comes back as one, and nothing can be paid."""
+        savings = account("UK.OBIE.Wallet", customer.savings, "Ada Lovelace")
+        limits = control_parameters(("20", "GBP"), [Limit("Day", ("30", "GBP"))])
+        consent = third_party.domestic_vrp_consents.create(limits, recurring_payments(to=savings))
+        url, pending = third_party.begin(consent.data.consent_id, scope="openid payments")
+        with pytest.raises(AccessDenied):
+            third_party.complete(pending, customer.agree(url, customer.wallet, decision="refuse"))
+        assert third_party.domestic_vrp_consents.get(consent.data.consent_id).data.status == "RJCT"
+
+
+class TestAThirdParty:
+    def test_is_refused_by_codes(self, third_party: ThirdParty):
+        """What isn't there, and what isn't of its form, is told by the standard's codes."""
+        with pytest.raises((RequestRefused, Forbidden)) as unknown:
+            third_party.domestic_vrp_consents.get("con_0000000000000000000000000")
+        assert unknown.value.errors
+        nothing = control_parameters(("0.001", "BHD"), [Limit("Day", ("1", "BHD"))])
+        with pytest.raises(RequestRefused) as wrong:
+            third_party.domestic_vrp_consents.create(nothing, recurring_payments())
+        assert len(wrong.value.code) == 4
