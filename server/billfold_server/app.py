@@ -40,9 +40,11 @@ from billfold_server.audit import subjects as audit_subjects
 from billfold_server.connectors.service import Rails
 from billfold_server.consents import inventory as consents_inventory
 from billfold_server.consents import queries as consents_queries
+from billfold_server.consents import routes as consents_routes
 from billfold_server.consents import service as consents
 from billfold_server.consents import subjects as consents_subjects
 from billfold_server.consents import tasks as consents_tasks
+from billfold_server.consents import uses as consents_uses
 from billfold_server.db import inventory as db_inventory
 from billfold_server.db import jobs, outbox
 from billfold_server.db import subjects as db_subjects
@@ -171,6 +173,7 @@ ROOMS: Final[tuple[Routes, ...]] = (
     webhooks_routes.routes,
     privacy_routes.routes,
     approvals_routes.routes,
+    consents_routes.routes,
     keys_routes.routes,
     audit_routes.routes,
     tokens_routes.routes,
@@ -372,6 +375,7 @@ def _add_background(services: Services) -> None:
     services.rooms["privacy"] = Privacy(INVENTORIES, SUBJECTS)
     services.rooms["pages"] = Pages(services.keyring, services.clock, services.settings.base_url)
     services.rooms[docs.DOCUMENTS] = docs.Documents(lambda: ROOMS)
+    services.rooms[consents_uses.ROOM] = consents_uses.Uses(services.database)
     services.rooms["background"] = Background(services.database, active, relay, runner)
 
 
@@ -419,7 +423,8 @@ def build_app(settings: Settings, *, clock: Clock | None = None) -> Litestar:
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(services.rooms[each].run(), name=each) for each in ("background", "rotation")]
+        running = ("background", "rotation", consents_uses.ROOM)
+        tasks = [asyncio.create_task(services.rooms[each].run(), name=each) for each in running]
         tasks.append(asyncio.create_task(services.keys.run(), name="keys"))
         tasks.append(asyncio.create_task(services.rooms["keeper"].run(), name="keeper"))
         try:
@@ -428,6 +433,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None) -> Litestar:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+            await consents_uses.uses_of(services).flush()
             services.metrics.report()
             await services.engine.close()
             await services.decryptor.aclose()

@@ -156,6 +156,12 @@ SECTIONS = {
     "clients": Section(
         "billfold_server.identity.commands", "clients", "Create, list, enable and disable API clients.", open_services
     ),
+    "consents": Section(
+        "billfold_server.consents.commands",
+        "consents",
+        "List, show and revoke customers' consents, and block third parties.",
+        open_services,
+    ),
     "signing-keys": Section(
         "billfold_server.identity.signing.commands",
         "signing_keys",

@@ -5,6 +5,7 @@ import logging
 import secrets
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -21,6 +22,7 @@ from tests.contract.paying import pay
 from tests.contract.preparing import Approved, Preparing
 from tests.contract.seeds import Seeds, Tenants
 from tests.live import LiveServer, serve, settings_for
+from tests.server.consents.consenting import ask_live
 from tests.server.identity.flows import add_app, add_person, tokens_of
 from tests.server.tokens.banks import TOKENIZATION
 from tests.tenants import in_database, manifest
@@ -118,7 +120,7 @@ def client(live: LiveServer) -> Iterator[httpx.Client]:
 def seeds(live: LiveServer) -> Iterator[Seeds]:
     """Return what the tenant holds, made by a program: what waits for approval is nobody's own."""
     with live.client(TENANT) as maker:
-        seeds = Seeds(maker)
+        seeds = Seeds(maker, partial(ask_live, live, TENANT))
         seeds.plant()
         seeds.replace("pay", [pay(live, TENANT, seeds) for _ in range(2)])
         yield seeds

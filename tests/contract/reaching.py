@@ -228,6 +228,7 @@ def _another_name(reaching: Reaching, operation: Operation) -> httpx.Response:
 CONFLICTS: dict[str, Recipe] = {
     "advanceClock": _with("to", _past),
     "createArrangement": _of_one_key,
+    "blockThirdParty": _of_one_key,
     "createCardSession": _of_one_key,
     "createProduct": _of_one_key,
     "createParty": _with("external_id", _external_id),
@@ -255,6 +256,7 @@ CONFLICTS: dict[str, Recipe] = {
     "updateAccount": _overdrawn_limit,
     "approveApproval": _twice,
     "rejectApproval": _twice,
+    "revokeConsent": _twice,
     "createJournalEntry": _unbalanced,
     "reverseJournalEntry": _with("amount_minor", TOO_MUCH),
     "createStatementImport": _currency_of_statement,
@@ -298,6 +300,8 @@ def _otherwise(reaching: Reaching, body: dict[str, Any]) -> dict[str, Any]:
         return {"to": reaching.seeds.soon()}
     if "login_name" in body:
         return {"login_name": f"other.{secrets.token_hex(4)}"}
+    if "reason" in body:
+        return {"reason": "another one"}
     return {"value": secrets.token_hex(8)} if "value" in body else {"metadata": {"other": "yes"}}
 
 

@@ -28,10 +28,12 @@ class Seeds:
 
     Args:
         client: Authenticated at the tenant, with every scope.
+        ask_consent: Asks for a consent in a third party's name, and returns its id.
     """
 
-    def __init__(self, client: httpx.Client) -> None:
+    def __init__(self, client: httpx.Client, ask_consent: Callable[[], str]) -> None:
         self.client = client
+        self.ask_consent = ask_consent
         self.known: set[str] = set()
         self._of: dict[str, list[str]] = {}
 
@@ -211,6 +213,18 @@ def _card_session(seeds: Seeds) -> str:
     return str(seeds.post("/v1/card-sessions", {})["id"])
 
 
+def _consent(seeds: Seeds) -> str:
+    consent = seeds.ask_consent()
+    seeds.learn(consent)
+    return consent
+
+
+def _blocked(seeds: Seeds) -> dict[str, str]:
+    client_id = _client(seeds)
+    seeds.post("/v1/blocked-third-parties", {"client_id": client_id, "reason": "test"})
+    return {"client_id": client_id}
+
+
 def _fingerprint(seeds: Seeds) -> str:
     return str(seeds.client.get(f"/v1/vault-tokens/{seeds.ids('tok')[0]}").json()["fingerprint"])
 
@@ -257,6 +271,7 @@ SEEDS: dict[str, Callable[[Seeds], str]] = {
     "arr": _arrangement,
     "prd": _product,
     "ast": _account_statement,
+    "con": _consent,
 }
 """How one of each kind is made, in the order in which they lean on each other."""
 
@@ -302,6 +317,8 @@ FRESH: dict[str, Callable[[Seeds], dict[str, str]]] = {
         for name in ("disableClient", "enableClient", "rotateClientKeys", "rotateClientSecret", "updateClient")
     },
     "deleteVaultToken": lambda seeds: {"vault_token_id": _vault_token(seeds)},
+    "revokeConsent": lambda seeds: {"consent_id": _consent(seeds)},
+    "unblockThirdParty": _blocked,
     "assignStatementEntry": lambda seeds: {"statement_entry_id": _statement_entry(seeds)},
     "reverseJournalEntry": lambda seeds: {"journal_entry_id": _journal_entry(seeds)},
 }

@@ -21,6 +21,7 @@ from billfold.contract import (
     card_sessions,
     clients,
     common,
+    consents,
     data_keys,
     ledger,
     oauth,
@@ -40,6 +41,7 @@ MODULES = [
     card_sessions,
     clients,
     common,
+    consents,
     data_keys,
     ledger,
     oauth,
@@ -62,7 +64,7 @@ RESPONSES: dict[str, type[common.Response]] = {
 SAMPLES = sorted(WIRE.glob("*/*.json"))
 
 
-FREE = {"data", "erased", "facts", "brand", "metadata", "jwks"}
+FREE = {"data", "erased", "facts", "brand", "metadata", "jwks", "request", "shown", "terms"}
 """Members whose own members are anybody's."""
 
 

@@ -132,7 +132,7 @@ def arguments(method: Any, *, every: bool = False) -> dict[str, Any]:
 def template(method: str, url: str) -> str:
     """Return the operation that a request is, from an address whose ids are the names of their parameters."""
     path = url.removeprefix("http://127.0.0.1:1").removeprefix("/t/sandbox").partition("?")[0]
-    return f"{method} " + re.sub(r"-([a-z_]+)-", r"{\1}", path)
+    return f"{method} " + re.sub(r"(?<=/)-([a-z_]+)-(?=/|$)", r"{\1}", path)
 
 
 FAILING = Response(404, {}, b"")

@@ -41,6 +41,7 @@ _MODULES: Final = (
     "oauth",
     "clients",
     "card_sessions",
+    "consents",
     "data_keys",
     "tokens",
     "common",

@@ -14,6 +14,7 @@ from billfold.contract import (
     arrangements,
     card_sessions,
     clients,
+    consents,
     data_keys,
     ledger,
     parties,
@@ -224,6 +225,15 @@ GET_ENCRYPTION_KEYS: Final = Operation("GET", "/v1/encryption-keys", tokens.Encr
 GET_TENANT_INFO: Final = Operation("GET", "/v1/tenant", platform.TenantInfo)
 GET_CLOCK: Final = Operation("GET", "/v1/clock", platform.TenantClock)
 ADVANCE_CLOCK: Final = Operation("POST", "/v1/clock/advance", platform.TenantClock, patience=_LONG)
+
+LIST_CONSENTS: Final = paged("/v1/consents", consents.Consent)
+GET_CONSENT: Final = Operation("GET", "/v1/consents/{consent_id}", consents.ConsentRecord)
+LIST_CONSENT_USES: Final = paged("/v1/consents/{consent_id}/uses", consents.ConsentUse)
+REVOKE_CONSENT: Final = Operation("POST", "/v1/consents/{consent_id}/revoke", consents.Consent)
+LIST_BLOCKED_THIRD_PARTIES: Final = paged("/v1/blocked-third-parties", consents.BlockedThirdParty)
+BLOCK_THIRD_PARTY: Final = Operation("POST", "/v1/blocked-third-parties", consents.BlockedThirdParty)
+UNBLOCK_THIRD_PARTY: Final = Operation[None]("DELETE", "/v1/blocked-third-parties/{client_id}", None)
+
 LIST_APPROVALS: Final = paged("/v1/approvals", approvals.Approval)
 GET_APPROVAL: Final = Operation("GET", "/v1/approvals/{approval_id}", approvals.Approval)
 APPROVE_APPROVAL: Final = Operation("POST", "/v1/approvals/{approval_id}/approve", approvals.Approval)

@@ -19,6 +19,7 @@ __all__ = [
     "AuditRecordId",
     "CardSessionId",
     "ClientId",
+    "ConsentId",
     "EventId",
     "FingerprintId",
     "HoldId",
@@ -128,6 +129,7 @@ ApprovalId = Annotated[str, _id(Prefix.APPROVAL, "an approval")]
 ArrangementId = Annotated[str, _id(Prefix.ARRANGEMENT, "an arrangement")]
 AuditRecordId = Annotated[str, _id(Prefix.AUDIT_RECORD, "an audit record")]
 ClientId = Annotated[str, _id(Prefix.CLIENT, "an API client")]
+ConsentId = Annotated[str, _id(Prefix.CONSENT, "a consent")]
 EventId = Annotated[str, _id(Prefix.EVENT, "an event")]
 CardSessionId = Annotated[str, _id(Prefix.CARD_SESSION, "a card session")]
 FingerprintId = Annotated[str, _id(Prefix.FINGERPRINT, "a value that vault tokens stand for")]

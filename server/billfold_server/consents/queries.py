@@ -1,9 +1,11 @@
 """The SQL of consents."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
+
+import msgspec
 
 from billfold_server.consents.rows import COLUMNS, Consent, PreparedEvidence, Step, Use, read
 from billfold_server.db.personal import counted
@@ -12,17 +14,26 @@ from billfold_server.tenancy.clock import TENANT_NOW
 from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = [
+    "Block",
+    "Link",
     "Standing",
+    "add_uses",
     "block",
     "chain",
     "erase_party",
     "find",
+    "find_block",
+    "find_evidence_head",
     "find_standing",
+    "hour_of",
     "insert",
     "insert_step",
     "is_blocked",
     "last_uses",
+    "list_blocks",
+    "list_evidence",
     "list_history",
+    "list_links",
     "list_of_party",
     "list_page",
     "list_standing",
@@ -33,7 +44,6 @@ __all__ = [
     "sweep",
     "unblock",
     "update",
-    "use",
 ]
 
 _FIND: Final = f"SELECT {COLUMNS} FROM consents WHERE id = $1"  # noqa: S608 - constants
@@ -154,6 +164,7 @@ SELECT consent_id, max(last_at) AS last_at FROM consent_uses WHERE consent_id = 
 """
 
 _HEAD: Final = "SELECT number, digest FROM consent_evidence_head WHERE id = 1 FOR UPDATE"
+_HEAD: Final = "SELECT number, digest FROM consent_evidence_head WHERE id = 1"
 _CHAIN: Final = """
 INSERT INTO consent_evidence (number, consent_id, sealed, commitment, digest, recorded_at)
 VALUES ($1, $2, $3, $4, $5, $6)
@@ -175,7 +186,42 @@ _BLOCK: Final = """
 INSERT INTO blocked_third_parties (client_id, reason, blocked_by, blocked_at) VALUES ($1, $2, $3, $4)
 ON CONFLICT (client_id) DO NOTHING
 """
+_FIND_BLOCK: Final = """
+SELECT client_id, reason, blocked_by, blocked_at FROM blocked_third_parties WHERE client_id = $1
+"""
+_BLOCKS: Final = """
+SELECT client_id, reason, blocked_by, blocked_at FROM blocked_third_parties
+WHERE $1::uuid IS NULL OR client_id > $1 ORDER BY client_id LIMIT $2
+"""
+_EVIDENCE: Final = """
+SELECT number, consent_id, sealed, commitment, digest, recorded_at FROM consent_evidence
+WHERE consent_id = $1 ORDER BY number
+"""
+_LINKS: Final = """
+SELECT number, consent_id, sealed, commitment, digest, recorded_at FROM consent_evidence
+WHERE number > $1 ORDER BY number LIMIT $2
+"""
 _UNBLOCK: Final = "DELETE FROM blocked_third_parties WHERE client_id = $1"
+
+
+class Link(msgspec.Struct, frozen=True, kw_only=True):
+    """A link of the chain of evidence, as its row has it; ``sealed`` is None once the evidence is gone."""
+
+    number: int
+    consent_id: UUID
+    sealed: bytes | None
+    commitment: bytes
+    digest: bytes
+    recorded_at: datetime
+
+
+class Block(msgspec.Struct, frozen=True, kw_only=True):
+    """A third party that is blocked: which, why, by whom and since when, on the tenant's clock."""
+
+    client_id: UUID
+    reason: str
+    blocked_by: str
+    blocked_at: datetime
 
 
 class Standing:
@@ -276,7 +322,9 @@ async def list_of_party(tx: TenantTx, party_id: UUID, *, after: UUID | None, lim
     return [read(row) for row in await tx.fetch(_OF_PARTY, party_id, after, limit)]
 
 
-async def list_standing(tx: TenantTx, *, client_id: UUID | None, party_id: UUID | None, limit: int) -> list[UUID]:
+async def list_standing(
+    tx: TenantTx, *, client_id: UUID | None, party_id: UUID | None, limit: int | None
+) -> list[UUID]:
     """Return consents that haven't ended, of a third party or a customer, in the order of their ids."""
     return [row["id"] for row in await tx.fetch(_STANDING_OF, client_id, party_id, limit)]
 
@@ -289,10 +337,27 @@ async def erase_party(tx: TenantTx, party_id: UUID) -> int:
     return counted(await tx.execute(first, party_id))
 
 
-async def use(tx: TenantTx, consent_id: UUID, operation: str, now: datetime) -> None:
-    """Count one use of a consent."""
-    hour = now.replace(minute=0, second=0, microsecond=0)
-    await tx.execute(_USE, [consent_id], [hour], [operation], [1], [now])
+def hour_of(instant: datetime) -> datetime:
+    """Return when an instant's hour began."""
+    return instant.replace(minute=0, second=0, microsecond=0)
+
+
+async def add_uses(tx: TenantTx, counts: Mapping[tuple[UUID, datetime, str], tuple[int, datetime]]) -> None:
+    """Add to what consents were used for; of a consent that is gone, nothing is counted.
+
+    Args:
+        tx: The tenant's transaction.
+        counts: By consent, hour and operation: how often, and when last.
+    """
+    keys = list(counts)
+    await tx.execute(
+        _USE,
+        [consent_id for consent_id, _, _ in keys],
+        [hour for _, hour, _ in keys],
+        [operation for _, _, operation in keys],
+        [times for times, _ in counts.values()],
+        [last_at for _, last_at in counts.values()],
+    )
 
 
 async def list_uses(tx: TenantTx, consent_id: UUID, *, before: tuple[datetime, str] | None, limit: int) -> list[Use]:
@@ -308,6 +373,13 @@ async def last_uses(tx: TenantTx, consent_ids: Sequence[UUID]) -> dict[UUID, dat
 
 async def lock_evidence_head(tx: TenantTx) -> tuple[int, bytes]:
     """Return number and digest of the last link of evidence, and keep others from adding one meanwhile."""
+    row = await tx.fetchrow(f"{_HEAD} FOR UPDATE")
+    assert row is not None, "the migration makes it"
+    return row["number"], row["digest"]
+
+
+async def find_evidence_head(tx: TenantTx) -> tuple[int, bytes]:
+    """Return number and digest of the last link of evidence."""
     row = await tx.fetchrow(_HEAD)
     assert row is not None, "the migration makes it"
     return row["number"], row["digest"]
@@ -324,14 +396,35 @@ async def sweep(tx: TenantTx, before: datetime, limit: int) -> int:
     return counted(await tx.execute(_SWEEP, before, limit))
 
 
+async def list_evidence(tx: TenantTx, consent_id: UUID) -> list[Link]:
+    """Return the evidence of a consent, the oldest first."""
+    return [Link(**dict(row)) for row in await tx.fetch(_EVIDENCE, consent_id)]
+
+
+async def list_links(tx: TenantTx, *, after: int, limit: int) -> list[Link]:
+    """Return the chain of evidence behind a number."""
+    return [Link(**dict(row)) for row in await tx.fetch(_LINKS, after, limit)]
+
+
+async def list_blocks(tx: TenantTx, *, after: UUID | None, limit: int) -> list[Block]:
+    """Return the third parties that are blocked, by their ids."""
+    return [Block(**dict(row)) for row in await tx.fetch(_BLOCKS, after, limit)]
+
+
 async def is_blocked(tx: TenantTx, client_id: UUID) -> bool:
     """Tell whether a third party is blocked."""
     return bool(await tx.fetchval(_IS_BLOCKED, client_id))
 
 
-async def block(tx: TenantTx, client_id: UUID, reason: str, blocked_by: str, now: datetime) -> bool:
+async def block(tx: TenantTx, block: Block) -> bool:
     """Block a third party, and tell whether it wasn't."""
-    return counted(await tx.execute(_BLOCK, client_id, reason, blocked_by, now)) == 1
+    return counted(await tx.execute(_BLOCK, *msgspec.structs.astuple(block))) == 1
+
+
+async def find_block(tx: TenantTx, client_id: UUID) -> Block | None:
+    """Return the block of a third party, or None."""
+    row = await tx.fetchrow(_FIND_BLOCK, client_id)
+    return None if row is None else Block(**dict(row))
 
 
 async def unblock(tx: TenantTx, client_id: UUID) -> bool:

@@ -6,13 +6,15 @@ uses it, so whatever ends it counts from the next request on, on every worker.
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, cast
 from uuid import UUID
 
 import msgspec
 
-from billfold import errors
+from billfold import errors, ids
 from billfold.clock import SystemClock
+from billfold.ids import Prefix
+from billfold_server.audit import service as audit
 from billfold_server.consents import queries, rules
 from billfold_server.consents.evidence import add as add_evidence
 from billfold_server.consents.rows import (
@@ -29,13 +31,15 @@ from billfold_server.consents.rules import By, ConsentKind, Event, Status
 from billfold_server.consents.sealing import digest, open_requests, prepare, seal_evidence
 from billfold_server.consents.standing import ConsentRow, at, check_usable, consumed, usable
 from billfold_server.consents.stores import STORES
-from billfold_server.consents.telling import EVENT_TYPES, step_of, tell
-from billfold_server.db.sets import Write
+from billfold_server.consents.telling import CLIENT_JOB, EVENT_TYPES, ClientEnded, step_of, tell
+from billfold_server.consents.uses import Uses, uses_of
+from billfold_server.db.jobs import NewJob, enqueue
+from billfold_server.db.sets import Write, write_all
 from billfold_server.http.services import Services
 from billfold_server.identity import service as identity
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import SYSTEM, Caller, TenantRef
-from billfold_server.tenancy.transaction import TenantTx
+from billfold_server.tenancy.transaction import Database, TenantTx
 
 __all__ = [
     "STORES",
@@ -52,8 +56,11 @@ __all__ = [
     "Status",
     "Step",
     "Use",
+    "Uses",
     "authorise",
     "catch_up",
+    "check_admitted",
+    "client_ended",
     "consume",
     "consumed",
     "create",
@@ -68,17 +75,18 @@ __all__ = [
     "list_uses",
     "open_request",
     "prepare",
+    "record_refused",
     "refuse",
     "revoke",
     "seal_evidence",
     "stands",
     "usable",
     "use",
+    "uses_of",
 ]
 
 _CREATED: Final = "consent.created"
 _ENDS_GRANTS: Final[frozenset[Event]] = frozenset({"refuse", "revoke", "lapse", "expire", "require_reauthentication"})
-_AT_ONCE: Final = 100
 _STANDS: Final[frozenset[Status]] = frozenset({"AUTH", "COND"})
 
 
@@ -138,8 +146,14 @@ async def get(tx: TenantTx, consent_id: UUID, *, client_id: UUID) -> Consent:
     Raises:
         errors.ConsentNotFound: There is none.
         errors.ConsentOfAnother: It is another third party's.
+        errors.ThirdPartyBlocked: The bank has blocked the third party.
     """
-    return _own(await find(tx, consent_id), client_id)
+    standing = await queries.find_standing(tx, consent_id, lock=False)
+    consent = _own(None if standing is None else standing.consent, client_id)
+    assert standing is not None
+    if standing.blocked:
+        raise errors.ThirdPartyBlocked
+    return at(consent, standing.now)
 
 
 async def open_request(services: Services, tenant: TenantRef, consent: Consent) -> bytes:
@@ -164,6 +178,7 @@ async def use(
     wallet_id: UUID | None = None,
     lock: bool = False,
     consent_id: UUID | None = None,
+    uses: Uses | None = None,
 ) -> Consent:
     """Return the consent of a caller's token, if it allows what the caller is about to do, and count that.
 
@@ -175,6 +190,7 @@ async def use(
         wallet_id: Which wallet it must be about.
         lock: Whether to keep others from ending it until the transaction has ended; what moves money does.
         consent_id: Which one the request names, where it does; another one than the token's is refused.
+        uses: What counts for the process (``uses_of``), for what reads; else it is counted in the transaction.
 
     Raises:
         errors.ConsentNotFound: There is none.
@@ -200,8 +216,62 @@ async def use(
         raise errors.ConsentLacksPermission(permission=permission)
     if wallet_id is not None and wallet_id not in consent.wallet_ids:
         raise errors.ConsentLacksAccount
-    await queries.use(tx, consent.id, permission or kind, standing.now)
+    operation = permission or kind
+    if uses is None:
+        await queries.add_uses(tx, {(consent.id, queries.hour_of(standing.now), operation): (1, standing.now)})
+    else:
+        uses.note(tx.tenant, consent.id, operation, standing.now)
     return consent
+
+
+async def record_refused(
+    database: Database, tenant: TenantRef, caller: Caller, refusal: errors.ProblemError, *, by: By
+) -> None:
+    """Write down that a step was refused, after the transaction in which it was has been rolled back.
+
+    Of refusals of one kind there is one row, which counts, so nobody fills a table with them.
+
+    Args:
+        database: Where.
+        tenant: Whose consent.
+        caller: Who has tried.
+        refusal: The refusal; one that isn't about a consent's status is passed over.
+        by: On which side.
+    """
+    facts = refusal.facts
+    if not isinstance(refusal, errors.ConsentTransitionRefused | errors.ConsentNotUsable) or "consent_id" not in facts:
+        return
+    consent_id = ids.decode(Prefix.CONSENT, str(facts["consent_id"]))
+    status = cast("Status", facts["consent_status"])
+    async with database.tx(tenant) as tx:
+        if await queries.find(tx, consent_id) is None:
+            return
+        now = await tenant_now(tx)
+        step = step_of(str(facts.get("event", "use")), caller, by=by, now=now, from_status=status, to_status=None)
+        record = audit.new_record(
+            caller, "consent.step_refused", ids.encode(Prefix.CONSENT, consent_id), facts={**facts, "by": by}
+        )
+        noted = queries.note_refused(consent_id, step)
+        await write_all(tx, [noted, *audit.writes([record])])
+
+
+async def check_admitted(tx: TenantTx, client_id: UUID) -> None:
+    """See that a third party isn't blocked, where no consent of its is read anyway.
+
+    Raises:
+        errors.ThirdPartyBlocked: The bank has blocked it.
+    """
+    if await queries.is_blocked(tx, client_id):
+        raise errors.ThirdPartyBlocked
+
+
+async def client_ended(tx: TenantTx, client_id: UUID) -> None:
+    """See to it that the consents of a client that was disabled or deleted end, in transactions of their own.
+
+    Its tokens are worth nothing from the same moment on, whatever becomes of its consents.
+    """
+    payload = msgspec.json.encode(ClientEnded(ids.encode(Prefix.CLIENT, client_id)))
+    await enqueue(tx, NewJob(id=ids.uuid7(), kind=CLIENT_JOB, due_at=await tenant_now(tx), payload=payload))
 
 
 async def stands(tx: TenantTx, consent_id: UUID) -> bool:
@@ -337,8 +407,9 @@ async def end_all(
     actor: Caller,
     by: By,
     reason: str,
+    limit: int | None = None,
 ) -> int:
-    """End every consent of a third party or of a customer, and return how many hadn't ended.
+    """End the consents of a third party or of a customer, and return how many hadn't ended.
 
     Args:
         tx: The tenant's transaction.
@@ -347,20 +418,21 @@ async def end_all(
         actor: Who ends them.
         by: On which side.
         reason: Why, in words.
+        limit: How many at most; None is all of them.
     """
     assert client_id is not None or party_id is not None, "whose consents?"
     now = await tenant_now(tx)
-    ended = 0
-    while found := await queries.list_standing(tx, client_id=client_id, party_id=party_id, limit=_AT_ONCE):
-        for each in found:
-            consent = _existing(await queries.lock(tx, each))
-            event = rules.overdue(consent.status, ends_at=consent.ends_at, expires_at=consent.expires_at, now=now)
-            if event is None:
-                await _step(tx, actor, consent, "revoke", by=by, now=now, reason=reason)
-            else:
-                await _step(tx, SYSTEM, consent, event, by="system", now=now)
-        ended += len(found)
-    return ended
+    found = await queries.list_standing(tx, client_id=client_id, party_id=party_id, limit=limit)
+    for each in found:
+        consent = _existing(await queries.lock(tx, each))
+        if consent.status in rules.FINAL:
+            continue
+        event = rules.overdue(consent.status, ends_at=consent.ends_at, expires_at=consent.expires_at, now=now)
+        if event is None:
+            await _step(tx, actor, consent, "revoke", by=by, now=now, reason=reason)
+        else:
+            await _step(tx, SYSTEM, consent, event, by="system", now=now)
+    return len(found)
 
 
 async def catch_up(tx: TenantTx, consent_id: UUID) -> None:

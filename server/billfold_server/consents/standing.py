@@ -44,7 +44,7 @@ def check_usable(consent: Consent, kind: ConsentKind, now: datetime) -> None:
     if consent.kind != kind:
         raise errors.ConsentNotUsable("the consent is for something else", consent_status=consent.status)
     if consent.status != "AUTH":
-        raise errors.ConsentNotUsable(consent_status=consent.status)
+        raise errors.ConsentNotUsable(consent_status=consent.status, consent_id=consent.wire_id)
     if consent.reauthenticate_by is not None and now >= consent.reauthenticate_by:
         raise errors.ReauthenticationRequired
 

@@ -1,17 +1,24 @@
-"""The room's job: what time does to consents, on the tenant's clock."""
+"""The room's jobs: what time does to consents, and what becomes of those of a client that is no more."""
+
+from typing import Final
 
 from billfold import ids
 from billfold.ids import Prefix
 from billfold_server.consents import service
-from billfold_server.consents.telling import DUE_JOB, Due
-from billfold_server.db.jobs import JobKinds, JobRun
+from billfold_server.consents.telling import CLIENT_JOB, DUE_JOB, ClientEnded, Due
+from billfold_server.db.jobs import JobKinds, JobRun, RetryPolicy
+from billfold_server.tenancy.context import SYSTEM
 
 __all__ = ["register"]
 
+_AT_ONCE: Final = 100
+"""Consents in one transaction, which holds up the tenant's stream of events while it commits."""
+
 
 def register(kinds: JobKinds) -> None:
-    """Say who does the job of this room."""
+    """Say who does the jobs of this room."""
     kinds.register(DUE_JOB, _due)
+    kinds.register(CLIENT_JOB, _end_client, RetryPolicy(timeout_s=900))
 
 
 async def _due(run: JobRun) -> None:
@@ -20,3 +27,15 @@ async def _due(run: JobRun) -> None:
     async with run.tx() as tx:
         await run.finish(tx)
         await service.catch_up(tx, consent_id)
+
+
+async def _end_client(run: JobRun) -> None:
+    """End what was allowed to a client that was disabled or deleted; who does it twice finds nothing left."""
+    client_id = ids.decode(Prefix.CLIENT, run.job.read(ClientEnded).client_id)
+    reason = "the third party was disabled"
+    ended = _AT_ONCE
+    while ended >= _AT_ONCE:
+        async with run.tx() as tx:
+            ended = await service.end_all(
+                tx, client_id=client_id, actor=SYSTEM, by="system", reason=reason, limit=_AT_ONCE
+            )

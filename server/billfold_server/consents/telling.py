@@ -20,7 +20,7 @@ from billfold_server.db.wakeups import Work
 from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["DUE_JOB", "EVENT_TYPES", "Due", "due_job", "step_of", "tell"]
+__all__ = ["CLIENT_JOB", "DUE_JOB", "EVENT_TYPES", "ClientEnded", "Due", "due_job", "step_of", "tell"]
 
 DUE_JOB: Final = "consents.due"
 
@@ -35,6 +35,15 @@ EVENT_TYPES: Final[dict[Event, str]] = {
     "expire": "consent.expired",
 }
 """What the stream of events says of each step; the beginning is ``consent.created``."""
+
+
+CLIENT_JOB: Final = "consents.end_client"
+
+
+class ClientEnded(msgspec.Struct, frozen=True):
+    """The payload of the job that ends what was allowed to a client."""
+
+    client_id: str
 
 
 class Due(msgspec.Struct, frozen=True):

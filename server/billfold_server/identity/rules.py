@@ -25,6 +25,8 @@ TENANT_SCOPES: Final[dict[str, str]] = {
     "clients:read": "Read API clients",
     "clients:write": "Register and change API clients, within one's own scopes",
     "clock:write": "Move a sandbox's clock",
+    "consents:read": "Read what customers have allowed third parties",
+    "consents:write": "End consents, and keep third parties out",
     "events:read": "Read the stream of events",
     "holds:read": "Read holds",
     "holds:write": "Create, capture and release holds",

@@ -69,6 +69,7 @@ __all__ = [
     "Realm",
     "authenticate",
     "create_client",
+    "find_client",
     "find_grant",
     "knows_secret",
     "list_clients",

@@ -14,15 +14,16 @@ __all__ = ["CUSTOMER_SCOPES", "ROLES", "allowed_scopes"]
 
 _SEES_CUSTOMERS: Final = frozenset(
     {
-        "parties:read",
-        "wallets:read",
-        "transfers:read",
+        "arrangements:read",
+        "consents:read",
         "holds:read",
+        "parties:read",
         "payments:read",
         "statements:read",
         "tenant:read",
         "tokens:read",
-        "arrangements:read",
+        "transfers:read",
+        "wallets:read",
     }
 )
 
@@ -47,6 +48,7 @@ ROLES: Final[dict[StaffRole, frozenset[str]]] = {
     | {
         "approvals:read",
         "arrangements:write",
+        "consents:write",
         "events:read",
         "holds:write",
         "keys:read",

@@ -11,17 +11,20 @@ import msgspec
 
 from billfold import ids
 from billfold.ids import Prefix
-from billfold_server.consents import service
+from billfold_server.consents import queries, service, tasks
 from billfold_server.consents.service import Consent, Evidence, NewConsent, Owner
+from billfold_server.db.jobs import JobKinds
+from billfold_server.db.runner import JobRunner
 from billfold_server.http.services import Services
 from billfold_server.keys.service import Keyring, Keys
-from billfold_server.tenancy.clock import tenant_now
+from billfold_server.tenancy.clock import request_advance, tenant_now
 from billfold_server.tenancy.context import Caller
-from billfold_server.tenancy.transaction import TenantTx
-from tests.parties import add_party
+from billfold_server.tenancy.transaction import Database, TenantTx
+from tests.live import LiveServer
+from tests.parties import add_party, create_party
 from tests.tenants import Tenancy
 
-__all__ = ["EVIDENCE", "Bank", "caller_of"]
+__all__ = ["EVIDENCE", "Bank", "ask_live", "caller_of", "give_live"]
 
 EVIDENCE = Evidence(
     shown=b'{"title":"Allow it?"}', text_version="2026-11", language="en", shown_at=datetime(2026, 11, 20, tzinfo=UTC)
@@ -34,6 +37,7 @@ class _Parts:
 
     keys: Keys
     keyring: Keyring
+    database: Database
 
 
 def caller_of(client_id: UUID, consent_id: UUID | None = None) -> Caller:
@@ -56,7 +60,7 @@ class Bank:
         """Return the bank of a test's tenant, with a customer."""
         async with tenancy.database.tx(tenancy.tenant) as tx:
             party_id = await add_party(tx)
-        parts = cast("Services", _Parts(keys, Keyring(b"k" * 32)))
+        parts = cast("Services", _Parts(keys, Keyring(b"k" * 32), tenancy.database))
         return cls(tenancy, parts, Owner(user_id=uuid4(), party_id=party_id), (ids.uuid7(), ids.uuid7()))
 
     @asynccontextmanager
@@ -112,13 +116,33 @@ class Bank:
         async with self.tx() as tx:
             return await service.get(tx, consent.id, client_id=consent.client_id)
 
-    async def pass_time(self, *, days: float = 0, hours: float = 0) -> datetime:
-        """Move the tenant's clock, standing, without the jobs that would follow."""
+    async def travel(self, *, days: float = 0, hours: float = 0) -> datetime:
+        """Move the tenant's clock, doing on the way what falls due, and let it stand there."""
         async with self.tx() as tx:
-            now = await tenant_now(tx) + timedelta(days=days, hours=hours)
-        moved = f"UPDATE tenant_clock SET frozen_at = '{now.isoformat()}' WHERE id = 1"  # noqa: S608 - a time
+            to = await tenant_now(tx) + timedelta(days=days, hours=hours)
+            await request_advance(tx, to, freeze=True)
+        await self.work()
+        return to
+
+    async def jump(self, *, days: float = 0, hours: float = 0) -> datetime:
+        """Move the tenant's clock, as if whoever does jobs were late."""
+        async with self.tx() as tx:
+            to = await tenant_now(tx) + timedelta(days=days, hours=hours)
+        moved = f"UPDATE tenant_clock SET frozen_at = '{to.isoformat()}' WHERE id = 1"  # noqa: S608 - a time
         await self.tenancy.as_owner(self.tenancy.tenant, moved)
-        return now
+        return to
+
+    async def work(self) -> None:
+        """Do the room's jobs that are due."""
+        kinds = JobKinds()
+        tasks.register(kinds)
+        await JobRunner(self.tenancy.database, kinds).run(self.tenancy.tenant)
+
+    async def history(self, consent: Consent) -> list[tuple[str, str | None]]:
+        """Return what has happened to a consent, and where each step led."""
+        async with self.tx() as tx:
+            steps = await queries.list_history(tx, consent.id, after=None, limit=100)
+        return [(step.event, step.to_status) for step in steps]
 
     async def events(self) -> list[str]:
         """Return what the stream says, in order."""
@@ -134,3 +158,45 @@ class Bank:
         )
         tenancy = msgspec.structs.replace(self.tenancy, tenant=tenant)
         return Bank(tenancy, self.services, self.owner, self.wallet_ids)
+
+
+def ask_live(live: LiveServer, slug: str, client_id: UUID | None = None) -> str:
+    """Ask for a consent at a server that runs, and return its id."""
+    return live.run(_asked(live, slug, client_id or ids.uuid7())).wire_id  # type: ignore[no-any-return]
+
+
+def give_live(live: LiveServer, slug: str, client_id: UUID | None = None) -> str:
+    """Ask for a consent at a server that runs, let a customer allow it, and return its id."""
+
+    async def give() -> Consent:
+        consent = await _asked(live, slug, client_id or ids.uuid7())
+        tenant = await live.services.registry.get(slug)
+        party = await create_party(live.services, tenant)
+        owner = Owner(user_id=uuid4(), party_id=ids.decode(Prefix.PARTY, party.id))
+        evidence = await service.seal_evidence(live.services, tenant, consent.id, owner.party_id, EVIDENCE)
+        async with live.services.database.tx(tenant) as tx:
+            return await service.authorise(
+                tx,
+                consent.id,
+                client_id=consent.client_id,
+                owner=owner,
+                wallet_ids=(ids.uuid7(),),
+                sca_id=None,
+                evidence=evidence,
+                now=await tenant_now(tx),
+            )
+
+    return live.run(give()).wire_id  # type: ignore[no-any-return]
+
+
+async def _asked(live: LiveServer, slug: str, client_id: UUID) -> Consent:
+    tenant = await live.services.registry.get(slug)
+    new = NewConsent(
+        kind="account_access",
+        client_id=client_id,
+        permissions=frozenset({"ReadAccountsBasic", "ReadBalances"}),
+        request=b'{"Data":{"Permissions":["ReadAccountsBasic","ReadBalances"]},"Risk":{}}',
+    )
+    prepared = await service.prepare(live.services, tenant, new)
+    async with live.services.database.tx(tenant) as tx:
+        return await service.create(tx, caller_of(client_id), prepared, await tenant_now(tx))

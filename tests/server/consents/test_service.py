@@ -1,12 +1,17 @@
 """What happens to consents, in the database."""
 
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 
 from billfold import errors
-from billfold_server.consents import queries, service
+from billfold_server.consents import evidence, queries, service, staff
 from billfold_server.consents.rules import KINDS, ConsentKind
+from billfold_server.consents.subjects import SUBJECTS
+from billfold_server.db.personal import Erasing, Subject
+from billfold_server.tenancy.clock import tenant_now
+from billfold_server.tenancy.context import SYSTEM
 from tests.server.consents.consenting import Bank, caller_of
 
 
@@ -19,12 +24,7 @@ class TestAConsent:
         assert (given.status, given.party_id, given.wallet_ids) == ("AUTH", bank.owner.party_id, bank.wallet_ids)
         assert await bank.find(asked) == given
         assert await bank.events() == ["consent.created", "consent.authorised"]
-        async with bank.tx() as tx:
-            steps = await queries.list_history(tx, asked.id, after=None, limit=10)
-        assert [(each.event, each.from_status, each.to_status) for each in steps] == [
-            ("create", None, "AWAU"),
-            ("authorise", "AWAU", "AUTH"),
-        ]
+        assert await bank.history(asked) == [("create", "AWAU"), ("authorise", "AUTH")]
 
     async def test_says_what_was_asked_for(self, bank: Bank) -> None:
         """The request lies sealed, and opens as it came; its digest is that of what has to be repeated."""
@@ -80,3 +80,160 @@ class TestAConsent:
             assert await service.stands(tx, consent.id)
             with pytest.raises(errors.ConsentTransitionRefused):
                 await service.consume(tx, consent.id, client_id=client_id, now=now, caller=caller_of(client_id))
+
+    async def test_of_a_blocked_third_party_rests(self, bank: Bank) -> None:
+        """It opens nothing while its third party is kept out, and stands again when that is let in."""
+        consent = await bank.authorise(await bank.ask(uuid4()))
+        client_id = consent.client_id
+        async with bank.tx() as tx:
+            block = queries.Block(client_id=client_id, reason="x", blocked_by="x", blocked_at=await tenant_now(tx))
+            assert await queries.block(tx, block)
+        with pytest.raises(errors.ThirdPartyBlocked):
+            await bank.use(consent)
+        with pytest.raises(errors.ThirdPartyBlocked):
+            await bank.find(consent)
+        with pytest.raises(errors.ThirdPartyBlocked):
+            await bank.ask(client_id)
+        async with bank.tx() as tx:
+            assert not await service.stands(tx, consent.id)
+            await staff.unblock(tx, SYSTEM, client_id)
+        assert (await bank.use(consent)).status == "AUTH"
+
+    async def test_counts_what_it_is_used_for(self, bank: Bank) -> None:
+        """There is one row per operation and hour, however often it is used, and what the process counts is added."""
+        consent = await bank.authorise(await bank.ask(uuid4()))
+        uses = service.Uses(bank.tenancy.database)
+        for counted in (None, uses, uses, None):
+            await bank.use(consent, permission="ReadBalances", uses=counted)
+        await bank.use(consent, permission="ReadAccountsBasic", uses=uses)
+        await uses.flush()
+        async with bank.tx() as tx:
+            rows = await queries.list_uses(tx, consent.id, before=None, limit=10)
+        assert {(row.operation, row.times) for row in rows} == {("ReadBalances", 4), ("ReadAccountsBasic", 1)}
+
+
+class TestAStepThatIsRefused:
+    async def test_is_written_down_and_changes_nothing(self, bank: Bank) -> None:
+        """History and audit tell of it, with how often; there is no event, and the consent is as it was."""
+        consent = await bank.revoke(await bank.ask(uuid4()))
+        events = await bank.events()
+        for _ in range(3):
+            with pytest.raises(errors.ConsentTransitionRefused) as refused:
+                await bank.revoke(consent)
+            await service.record_refused(
+                bank.tenancy.database, bank.tenancy.tenant, caller_of(consent.client_id), refused.value, by="psu"
+            )
+        assert (await bank.find(consent), await bank.events()) == (consent, events)
+        assert await bank.history(consent) == [("create", "AWAU"), ("revoke", "CANC"), ("revoke", None)]
+        async with bank.tx() as tx:
+            steps = await queries.list_history(tx, consent.id, after=None, limit=10)
+            audited = await tx.fetchval("SELECT count(*) FROM audit_records WHERE action = 'consent.step_refused'")
+        assert (steps[-1].from_status, steps[-1].times, audited) == ("CANC", 3, 3)
+
+
+class TestTime:
+    async def test_ends_what_nobody_has_authorised(self, bank: Bank) -> None:
+        """A consent that waits too long is rejected by the job, at the instant that was due."""
+        asked = await bank.ask(uuid4())
+        await bank.travel(hours=25)
+        ended = await bank.find(asked)
+        assert (ended.status, ended.ended_by, ended.ended_at) == ("RJCT", "system", asked.ends_at)
+        assert await bank.history(asked) == [("create", "AWAU"), ("lapse", "RJCT")]
+        with pytest.raises(errors.ConsentTransitionRefused):
+            await bank.authorise(asked)
+
+    async def test_ends_what_was_allowed_until_then(self, bank: Bank) -> None:
+        """At the end that was asked for nothing opens any more, before the job has written it down and after."""
+        until = await bank.now() + timedelta(days=10)
+        consent = await bank.authorise(await bank.ask(uuid4(), expires_at=until))
+        await bank.use(consent)
+        await bank.jump(days=10)
+        assert (await bank.find(consent)).status == "EXPD"
+        with pytest.raises(errors.ConsentNotUsable):
+            await bank.use(consent)
+        async with bank.tx() as tx:
+            assert not await service.stands(tx, consent.id)
+        await bank.work()
+        assert await bank.history(consent) == [("create", "AWAU"), ("authorise", "AUTH"), ("expire", "EXPD")]
+
+    @pytest.mark.parametrize("days", [90, 180])
+    async def test_has_the_customer_come_back(self, bank: Bank, days: int) -> None:
+        """After as many days as the bank says nothing is read until they have authenticated again; nobody else may."""
+        bank = bank.with_policy(reauthentication_days=days)
+        consent = await bank.authorise(await bank.ask(uuid4()))
+        await bank.travel(days=days - 1)
+        await bank.use(consent)
+        await bank.travel(days=1)
+        with pytest.raises(errors.ReauthenticationRequired):
+            await bank.use(consent)
+        assert (await bank.find(consent)).status == "AUTH"
+        with pytest.raises(errors.ConsentOfAnother):
+            await bank.authorise(consent, (await Bank.open(bank.tenancy, bank.services.keys)).owner)
+        await bank.authorise(consent)
+        await bank.use(consent)
+        assert [event for event, _ in await bank.history(consent)] == [
+            "create",
+            "authorise",
+            "require_reauthentication",
+            "reauthenticate",
+        ]
+
+    async def test_asks_nobody_to_come_back_who_lets_pay(self, bank: Bank) -> None:
+        """Authentication anew is asked of account information alone."""
+        consent = await bank.authorise(await bank.ask(uuid4(), kind="domestic_vrp"))
+        assert consent.reauthenticate_by is None
+        await bank.travel(days=400)
+        await bank.use(consent)
+
+
+class TestEvidence:
+    async def test_is_sealed_and_chained(self, bank: Bank) -> None:
+        """The chain of all consents verifies, says what was shown, and doesn't once a link was changed or dropped."""
+        for _ in range(3):
+            await bank.authorise(await bank.ask(uuid4()))
+        tenant = bank.tenancy.tenant
+        assert await evidence.verify(bank.services, tenant) == evidence.Verified(links=3, opened=3)
+        await bank.tenancy.as_owner(tenant, "UPDATE consent_evidence SET consent_id = gen_random_uuid() WHERE number=2")
+        assert (await evidence.verify(bank.services, tenant)).broken_at == 2
+        await bank.tenancy.as_owner(tenant, "DELETE FROM consent_evidence WHERE number = 2")
+        assert (await evidence.verify(bank.services, tenant)).broken_at == 2
+
+    async def test_goes_with_its_customer(self, bank: Bank) -> None:
+        """Who is forgotten leaves codes, times and links, which verify; what named them is gone, and all has ended."""
+        consent = await bank.authorise(await bank.ask(uuid4()))
+        other = await bank.authorise(await bank.ask(uuid4()))
+        now = await bank.now()
+        erasing = Erasing(
+            subject=Subject(party_id=bank.owner.party_id), caller=SYSTEM, reason="x", now=now, real_now=now
+        )
+        assert SUBJECTS.erase is not None
+        async with bank.tx() as tx:
+            assert await SUBJECTS.erase(tx, erasing) == {"consents": 2}
+        ended = await bank.find(consent)
+        assert (ended.status, ended.status_reason, ended.request_sealed) == ("CANC", None, b"")
+        assert (await bank.find(other)).status == "CANC"
+        with pytest.raises(errors.SubjectForgotten):
+            await service.open_request(bank.services, bank.tenancy.tenant, ended)
+        assert await evidence.verify(bank.services, bank.tenancy.tenant) == evidence.Verified(links=2, opened=0)
+
+    async def test_outlives_its_days_as_a_link(self, bank: Bank) -> None:
+        """What has ended long ago is deleted, what stands isn't, and the chain still verifies."""
+        gone = await bank.revoke(await bank.authorise(await bank.ask(uuid4())))
+        kept = await bank.authorise(await bank.ask(uuid4()))
+        async with bank.tx() as tx:
+            assert await queries.sweep(tx, await tenant_now(tx) + timedelta(days=1), 100) == 1
+            assert await queries.find(tx, gone.id) is None
+        assert (await bank.find(kept)).status == "AUTH"
+        assert await evidence.verify(bank.services, bank.tenancy.tenant) == evidence.Verified(links=2, opened=1)
+
+
+class TestAClientThatIsNoMore:
+    async def test_takes_its_consents_along(self, bank: Bank) -> None:
+        """The job ends all of them, and nobody else's."""
+        client_id = uuid4()
+        mine = [await bank.authorise(await bank.ask(client_id)), await bank.ask(client_id)]
+        others = await bank.authorise(await bank.ask(uuid4()))
+        async with bank.tx() as tx:
+            await service.client_ended(tx, client_id)
+        await bank.work()
+        assert [(await bank.find(each)).status for each in [*mine, others]] == ["CANC", "CANC", "AUTH"]

@@ -14,6 +14,7 @@ from billfold.client._async.backend import DefaultTransport
 from billfold.client._async.card_sessions import AsyncCardSessions
 from billfold.client._async.cards import AsyncCardTokens
 from billfold.client._async.clients import AsyncClients
+from billfold.client._async.consents import AsyncBlockedThirdParties, AsyncConsents
 from billfold.client._async.data_keys import AsyncDataKeys
 from billfold.client._async.holds import AsyncHolds
 from billfold.client._async.ledger import AsyncAccounts, AsyncJournalEntries, AsyncLedger
@@ -223,6 +224,8 @@ class AsyncBillfold(_AsyncClient):
         vault_tokens: Stand-ins for card numbers, bank accounts and personal data.
         clients: Who may ask for access tokens.
         approvals: What waits for a second person.
+        consents: What customers have allowed third parties.
+        blocked_third_parties: Third parties that are kept out.
         privacy: What is kept of people and where.
         data_keys: Under which keys personal and card data lie.
     """
@@ -253,6 +256,8 @@ class AsyncBillfold(_AsyncClient):
         self.audit_records = AsyncAuditRecords(session)
         self.clients = AsyncClients(session)
         self.approvals = AsyncApprovals(session)
+        self.consents = AsyncConsents(session)
+        self.blocked_third_parties = AsyncBlockedThirdParties(session)
         self.privacy = AsyncPrivacy(session)
         self.data_keys = AsyncDataKeys(session)
 

@@ -19,6 +19,7 @@ from billfold.client._sync.backend import DefaultTransport
 from billfold.client._sync.card_sessions import CardSessions
 from billfold.client._sync.cards import CardTokens
 from billfold.client._sync.clients import Clients
+from billfold.client._sync.consents import BlockedThirdParties, Consents
 from billfold.client._sync.data_keys import DataKeys
 from billfold.client._sync.holds import Holds
 from billfold.client._sync.ledger import Accounts, JournalEntries, Ledger
@@ -225,6 +226,8 @@ class Billfold(_Client):
         vault_tokens: Stand-ins for card numbers, bank accounts and personal data.
         clients: Who may ask for access tokens.
         approvals: What waits for a second person.
+        consents: What customers have allowed third parties.
+        blocked_third_parties: Third parties that are kept out.
         privacy: What is kept of people and where.
         data_keys: Under which keys personal and card data lie.
     """
@@ -255,6 +258,8 @@ class Billfold(_Client):
         self.audit_records = AuditRecords(session)
         self.clients = Clients(session)
         self.approvals = Approvals(session)
+        self.consents = Consents(session)
+        self.blocked_third_parties = BlockedThirdParties(session)
         self.privacy = Privacy(session)
         self.data_keys = DataKeys(session)
 

@@ -160,6 +160,8 @@ async def set_state(tx: Tx, caller: Caller, client_id: UUID, *, enabled: bool, n
     found = await _lock(tx, caller, client_id)
     client = msgspec.structs.replace(found.client, state="active" if enabled else "disabled")
     action = "client.enabled" if enabled else "client.disabled"
+    if not enabled:
+        await service.end_consents(tx, client_id)
     return metadata.shown(await _write(tx, client, found.kept, caller, now=now, action=action))
 
 

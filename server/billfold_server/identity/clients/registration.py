@@ -139,6 +139,7 @@ async def deregister(call: "Call", client_id: str) -> None:
         kept = msgspec.structs.replace(found.kept, registration_digest=None)
         await rows.update_client(tx, Registered(client, kept))
         await audit.record(tx, audit.new_record(_itself(call, client), "client.deleted", client_id))
+        await service.end_consents(tx, client.id)
 
 
 async def _opened(call: "Call", realm: Realm, text: bytes, now: datetime) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from billfold import errors, ids
 from billfold.contract.clients import ClientMetadata
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
+from billfold_server.consents import service as consents
 from billfold_server.identity.clients import authentication, client_secret, metadata, rows
 from billfold_server.identity.clients.authentication import Evidence
 from billfold_server.identity.clients.metadata import MetadataRefused
@@ -22,6 +23,7 @@ from billfold_server.identity.realms import Realm
 from billfold_server.identity.rules import OAuthRefusal
 from billfold_server.keys.service import Keyring
 from billfold_server.tenancy.context import SYSTEM, Caller
+from billfold_server.tenancy.transaction import TenantTx
 
 if TYPE_CHECKING:
     from billfold_server.http.routing import Call
@@ -31,6 +33,7 @@ __all__ = [
     "Client",
     "authenticate",
     "create_client",
+    "end_consents",
     "find",
     "knows_secret",
     "list_clients",
@@ -217,6 +220,14 @@ async def set_client_state(tx: Tx, client_id: str, *, enabled: bool, now: dateti
     )
     await rows.update_client(tx, Registered(client, found.kept))
     await audit.record(tx, audit.new_record(caller, f"client.{'enabled' if enabled else 'disabled'}", client_id))
+    if not enabled:
+        await end_consents(tx, client.id)
+
+
+async def end_consents(tx: Tx, client_id: UUID) -> None:
+    """See to it that what customers have allowed a client ends, for it was disabled or deleted."""
+    if isinstance(tx, TenantTx):
+        await consents.client_ended(tx, client_id)
 
 
 async def _lock(tx: Tx, client_id: str) -> Registered:

@@ -1,0 +1,127 @@
+"""Consents as the bank sees them, and third parties that it keeps out."""
+
+from typing import Literal
+
+from billfold.client import _encoding as encoding
+from billfold.client import _operations as operations
+from billfold.client._async.resource import AsyncPages, AsyncResource
+from billfold.contract.consents import (
+    BlockedThirdParty,
+    Consent,
+    ConsentKind,
+    ConsentRecord,
+    ConsentStatus,
+    ConsentUse,
+)
+
+__all__ = ["AsyncBlockedThirdParties", "AsyncConsents"]
+
+_Kind = ConsentKind | Literal["account_access", "funds_confirmation", "domestic_payment", "domestic_vrp"]
+_Status = ConsentStatus | Literal["AWAU", "AUTH", "RJCT", "COND", "CANC", "EXPD"]
+
+
+class AsyncConsents(AsyncResource):
+    """What customers have allowed licensed third parties: ``billfold.consents``."""
+
+    __slots__ = ()
+
+    async def get(self, consent_id: str) -> ConsentRecord:
+        """Return a consent with its history, and with what was asked for and shown.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+        """
+        return await self._ask(operations.GET_CONSENT, consent_id)
+
+    async def revoke(self, consent_id: str, *, reason: str, idempotency_key: str | None = None) -> Consent:
+        """End a consent; it counts from the third party's next request on.
+
+        Args:
+            consent_id: Which one.
+            reason: Why, for its history and the audit.
+            idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+            errors.ConsentTransitionRefused: It has ended before.
+        """
+        body = encoding.fields(reason=reason)
+        return await self._order(operations.REVOKE_CONSENT, consent_id, body=body, idempotency_key=idempotency_key)
+
+    def list(
+        self,
+        *,
+        client_id: str | None = None,
+        party_id: str | None = None,
+        kind: _Kind | None = None,
+        status: _Status | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> AsyncPages[Consent]:
+        """List consents, the newest first.
+
+        Args:
+            client_id: Only those that this third party has asked for.
+            party_id: Only those that this customer has given.
+            kind: Only those for this, such as ``account_access``.
+            status: Only those that stand there, such as ``AUTH``.
+            limit: How many a page has, 1 to 100.
+            cursor: Where to begin: ``next_cursor`` of a page.
+        """
+        query = encoding.query(
+            client_id=client_id, party_id=party_id, kind=kind, status=status, limit=limit, cursor=cursor
+        )
+        return self._list(operations.LIST_CONSENTS, query=query)
+
+    def list_uses(
+        self, consent_id: str, *, limit: int | None = None, cursor: str | None = None
+    ) -> AsyncPages[ConsentUse]:
+        """List what a consent was used for, by hour and operation, the last hour first.
+
+        Args:
+            consent_id: Which one.
+            limit: How many a page has, 1 to 100.
+            cursor: Where to begin: ``next_cursor`` of a page.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+        """
+        query = encoding.query(limit=limit, cursor=cursor)
+        return self._list(operations.LIST_CONSENT_USES, consent_id, query=query)
+
+
+class AsyncBlockedThirdParties(AsyncResource):
+    """Third parties that the bank keeps out: ``billfold.blocked_third_parties``."""
+
+    __slots__ = ()
+
+    async def block(self, client_id: str, *, reason: str, idempotency_key: str | None = None) -> BlockedThirdParty:
+        """Keep a third party out, from its next request on. Its consents stay.
+
+        Args:
+            client_id: Which one.
+            reason: Why, for the audit.
+            idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
+
+        Raises:
+            errors.NotFound: There is no such client.
+        """
+        body = encoding.fields(client_id=client_id, reason=reason)
+        return await self._order(operations.BLOCK_THIRD_PARTY, body=body, idempotency_key=idempotency_key)
+
+    async def unblock(self, client_id: str) -> None:
+        """Let a third party in again.
+
+        Raises:
+            errors.NotFound: It isn't blocked.
+        """
+        await self._change(operations.UNBLOCK_THIRD_PARTY, client_id)
+
+    def list(self, *, limit: int | None = None, cursor: str | None = None) -> AsyncPages[BlockedThirdParty]:
+        """List the third parties that are kept out.
+
+        Args:
+            limit: How many a page has, 1 to 100.
+            cursor: Where to begin: ``next_cursor`` of a page.
+        """
+        return self._list(operations.LIST_BLOCKED_THIRD_PARTIES, query=encoding.query(limit=limit, cursor=cursor))

@@ -1,0 +1,216 @@
+"""``billfold consents``: what customers have allowed third parties, on the command line.
+
+What is refused is raised as it is; ``cli.py`` tells it in one sentence.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from billfold import errors, ids
+from billfold.contract.consents import Consent, ConsentRecord
+from billfold.ids import Prefix
+from billfold_server.consents import evidence, service, staff
+from billfold_server.consents.rules import KINDS, STATUSES
+from billfold_server.tenancy.context import COMMAND_LINE, TenantRef
+from billfold_server.tenancy.transaction import TenantTx
+
+if TYPE_CHECKING:
+    from billfold_server.http.services import Services
+
+__all__ = ["consents"]
+
+T = TypeVar("T")
+OpenServices = Callable[[], AbstractAsyncContextManager["Services"]]
+"""Opens the server's parts for a command, and closes them after."""
+
+_tenant = click.option("--tenant", metavar="SLUG", required=True, help="The bank.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
+_reason = click.option("--reason", required=True, help="Why, for the history and the audit; name no customer.")
+_MOST = 1_000
+
+
+@click.group()
+def consents() -> None:
+    """List, show and revoke customers' consents, and block third parties."""
+
+
+@asynccontextmanager
+async def _opened(open_services: OpenServices, tenant: str) -> AsyncIterator[tuple["Services", TenantRef]]:
+    async with open_services() as services:
+        yield services, await services.registry.get(tenant)
+
+
+async def _in_tx(open_services: OpenServices, tenant: str, work: Callable[[TenantTx], Awaitable[T]]) -> T:
+    async with _opened(open_services, tenant) as (services, found), services.database.tx(found) as tx:
+        return await work(tx)
+
+
+def _print(value: Any) -> None:
+    click.echo(msgspec.json.encode(value).decode())
+
+
+def _id(prefix: Prefix, text: str) -> UUID:
+    try:
+        return ids.decode(prefix, text)
+    except ids.InvalidIdError as error:
+        raise click.UsageError(str(error)) from None
+
+
+@consents.command("list")
+@_tenant
+@click.option("--client", "client_id", help="Only those that this third party has asked for.")
+@click.option("--party", "party_id", help="Only those that this customer has given.")
+@click.option("--kind", type=click.Choice(KINDS), help="Only those for this.")
+@click.option("--status", type=click.Choice(STATUSES), help="Only those that stand there.")
+@click.option("--limit", type=click.IntRange(1, _MOST), default=100, show_default=True, help="How many at most.")
+@_json
+@click.pass_obj
+def list_all(open_services: OpenServices, /, tenant: str, *, limit: int, as_json: bool, **asked: Any) -> None:
+    """List consents, the newest first."""
+    client = None if asked["client_id"] is None else _id(Prefix.CLIENT, asked["client_id"])
+    party = None if asked["party_id"] is None else _id(Prefix.PARTY, asked["party_id"])
+
+    async def work(tx: TenantTx) -> list[Consent]:
+        found = await service.list_for_staff(
+            tx, client_id=client, party_id=party, kind=asked["kind"], status=asked["status"], limit=limit
+        )
+        return [staff.shown(each) for each in found]
+
+    found = asyncio.run(_in_tx(open_services, tenant, work))
+    if as_json:
+        _print(found)
+        return
+    table = Table("Consent", "Kind", "Status", "Third party", "Customer", "Asked for", "Ends")
+    for each in found:
+        created, ends = f"{each.created_at:%Y-%m-%d %H:%M}", f"{each.ended_at or each.ends_at:%Y-%m-%d %H:%M}"
+        table.add_row(each.id, each.kind, each.status, each.client_id, each.party_id or "", created, ends)
+    Console().print(table)
+
+
+@consents.command()
+@_tenant
+@click.argument("consent_id")
+@_json
+@click.pass_obj
+def show(open_services: OpenServices, tenant: str, consent_id: str, *, as_json: bool) -> None:
+    """Show a consent, with its history and what the customer was shown."""
+
+    async def run() -> ConsentRecord:
+        async with _opened(open_services, tenant) as (services, found):
+            async with services.database.tx(found) as tx:
+                kept = await staff.load(tx, _id(Prefix.CONSENT, consent_id))
+            return await staff.record(services, found, kept)
+
+    record = asyncio.run(run())
+    if as_json:
+        _print(record)
+        return
+    permits = " ".join(record.permissions)
+    for label, value in (
+        ("Consent", record.id),
+        ("Kind", record.kind),
+        ("Status", record.status),
+        ("Why", record.status_reason),
+        ("Third party", record.client_id),
+        ("Customer", record.party_id),
+        ("Wallets", " ".join(record.wallet_ids)),
+        ("Permits", permits),
+        ("Ends", record.ended_at or record.ends_at),
+    ):
+        if value:
+            click.echo(f"{label + ':':13}{value}")
+    table = Table("When", "What", "From", "To", "By", "Who", "Times", "Why")
+    for step in record.history:
+        to = step.to_status or "refused"
+        when = f"{step.happened_at:%Y-%m-%d %H:%M:%S}"
+        table.add_row(
+            when, step.event, step.from_status, to, step.done_by, step.actor, str(step.times), step.reason or ""
+        )
+    Console().print(table)
+
+
+@consents.command()
+@_tenant
+@click.argument("consent_id")
+@_reason
+@_json
+@click.pass_obj
+def revoke(open_services: OpenServices, tenant: str, consent_id: str, reason: str, *, as_json: bool) -> None:
+    """End a consent: from the third party's next request on it opens nothing."""
+    which = _id(Prefix.CONSENT, consent_id)
+
+    async def run() -> Consent:
+        async with _opened(open_services, tenant) as (services, found):
+            try:
+                async with services.database.tx(found) as tx:
+                    return await staff.revoke_one(tx, COMMAND_LINE, which, reason)
+            except errors.ConsentTransitionRefused as refusal:
+                await service.record_refused(services.database, found, COMMAND_LINE, refusal, by="staff")
+                raise
+
+    ended = asyncio.run(run())
+    if as_json:
+        _print(ended)
+    else:
+        click.echo(f"Ended: {ended.status}.")
+
+
+@consents.command()
+@_tenant
+@click.argument("client_id")
+@_reason
+@_json
+@click.pass_obj
+def block(open_services: OpenServices, tenant: str, client_id: str, reason: str, *, as_json: bool) -> None:
+    """Keep a third party out: from its next request on nothing works for it. Its consents stay."""
+    which = _id(Prefix.CLIENT, client_id)
+    blocked = asyncio.run(_in_tx(open_services, tenant, lambda tx: staff.block_client(tx, COMMAND_LINE, which, reason)))
+    if as_json:
+        _print(blocked)
+    else:
+        click.echo("Blocked.")
+
+
+@consents.command()
+@_tenant
+@click.argument("client_id")
+@_json
+@click.pass_obj
+def unblock(open_services: OpenServices, tenant: str, client_id: str, *, as_json: bool) -> None:
+    """Let a third party in again."""
+    which = _id(Prefix.CLIENT, client_id)
+    asyncio.run(_in_tx(open_services, tenant, lambda tx: staff.unblock(tx, COMMAND_LINE, which)))
+    if as_json:
+        _print({"client_id": client_id, "blocked": False})
+    else:
+        click.echo("Let in again.")
+
+
+@consents.command()
+@_tenant
+@_json
+@click.pass_obj
+def verify(open_services: OpenServices, tenant: str, *, as_json: bool) -> None:
+    """Verify the chain of evidence: that no link was changed, dropped or made up."""
+
+    async def run() -> evidence.Verified:
+        async with _opened(open_services, tenant) as (services, found):
+            return await evidence.verify(services, found)
+
+    verified = asyncio.run(run())
+    if as_json:
+        _print(verified)
+    elif verified.broken_at is None:
+        click.echo(f"{verified.links} links, {verified.opened} of them opened: nothing was changed.")
+    else:
+        click.echo(f"Broken at link {verified.broken_at}: {verified.why}.", err=True)
+    if verified.broken_at is not None:
+        raise SystemExit(1)

@@ -1,0 +1,273 @@
+"""What the bank's staff does: look at consents, end them, and keep third parties out."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from billfold import errors, ids
+from billfold.contract import consents as contract
+from billfold.contract.consents import BlockedThirdParty, BlockThirdParty, RevokeConsent
+from billfold.ids import Prefix
+from billfold.money import Money
+from billfold_server.audit import service as audit
+from billfold_server.consents import queries, sealing, service
+from billfold_server.consents.queries import Block, Link
+from billfold_server.consents.rows import Consent, PreparedEvidence, Step, Use
+from billfold_server.db import outbox
+from billfold_server.db.outbox import NewEvent
+from billfold_server.db.sets import write_all
+from billfold_server.db.wakeups import Work
+from billfold_server.http import idempotency
+from billfold_server.http.routing import Call, Reply
+from billfold_server.http.services import Services
+from billfold_server.identity import service as identity
+from billfold_server.tenancy.clock import tenant_now
+from billfold_server.tenancy.context import Caller, TenantRef
+from billfold_server.tenancy.transaction import TenantTx
+
+__all__ = [
+    "block",
+    "block_client",
+    "load",
+    "record",
+    "revoke",
+    "revoke_one",
+    "shown",
+    "shown_block",
+    "shown_use",
+    "unblock",
+]
+
+_MOST_STEPS: Final = 1_000
+
+
+def _id(prefix: Prefix, value: UUID | None) -> str | None:
+    return None if value is None else ids.encode(prefix, value)
+
+
+def shown(consent: Consent) -> contract.Consent:
+    """Return a consent as the contract has it."""
+    return contract.Consent(**_members(consent))
+
+
+def _members(consent: Consent) -> dict[str, Any]:
+    amount = None
+    if consent.amount_minor is not None and consent.currency is not None:
+        amount = Money(consent.amount_minor, consent.currency)
+    same = {name: getattr(consent, name) for name in _SAME}
+    return {
+        **same,
+        "id": consent.wire_id,
+        "kind": contract.ConsentKind(consent.kind),
+        "status": contract.ConsentStatus(consent.status),
+        "ended_by": None if consent.ended_by is None else contract.ConsentSide(consent.ended_by),
+        "client_id": ids.encode(Prefix.CLIENT, consent.client_id),
+        "party_id": _id(Prefix.PARTY, consent.party_id),
+        "user_id": _id(Prefix.USER, consent.user_id),
+        "wallet_ids": [ids.encode(Prefix.WALLET, each) for each in consent.wallet_ids],
+        "permissions": sorted(consent.permissions),
+        "amount": amount,
+        "sca_id": _id(Prefix.SCA_CHALLENGE, consent.sca_id),
+    }
+
+
+_SAME: Final = (
+    "status_reason",
+    "transactions_from",
+    "transactions_to",
+    "created_at",
+    "status_updated_at",
+    "authorised_at",
+    "reauthenticate_by",
+    "expires_at",
+    "ends_at",
+    "ended_at",
+    "version",
+)
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A consent with everything that is kept of it, as it is kept."""
+
+    consent: Consent
+    steps: list[Step]
+    links: list[Link]
+
+
+async def load(tx: TenantTx, consent_id: UUID) -> Kept:
+    """Return a consent with everything that is kept of it.
+
+    Raises:
+        errors.NotFound: There is no such consent.
+    """
+    consent = _existing(await service.find(tx, consent_id))
+    steps = await queries.list_history(tx, consent_id, after=None, limit=_MOST_STEPS)
+    return Kept(consent, steps, await queries.list_evidence(tx, consent_id))
+
+
+async def record(services: Services, tenant: TenantRef, kept: Kept) -> contract.ConsentRecord:
+    """Return everything that is kept of a consent, opened, outside of any transaction.
+
+    Raises:
+        errors.KeysUnavailable: What is sealed can't be opened now.
+    """
+    (request,) = await sealing.open_requests(services, tenant, [kept.consent])
+    return contract.ConsentRecord(
+        **_members(kept.consent),
+        request=None if request is None else msgspec.json.decode(request),
+        terms=msgspec.json.decode(kept.consent.terms),
+        history=[_shown_step(each) for each in kept.steps],
+        evidence=await _opened(services, tenant, kept.links),
+    )
+
+
+async def _opened(services: Services, tenant: TenantRef, links: Sequence[Link]) -> list[contract.ConsentEvidence]:
+    kept = [
+        PreparedEvidence(consent_id=each.consent_id, sealed=each.sealed or b"", commitment=each.commitment)
+        for each in links
+    ]
+    opened = await sealing.open_evidence(services, tenant, kept)
+    return [
+        contract.ConsentEvidence(
+            number=link.number,
+            digest=link.digest.hex(),
+            recorded_at=link.recorded_at,
+            shown=None if found is None else msgspec.json.decode(found[0].shown),
+            text_version=None if found is None else found[0].text_version,
+            language=None if found is None else found[0].language,
+            shown_at=None if found is None else found[0].shown_at,
+        )
+        for link, found in zip(links, opened, strict=True)
+    ]
+
+
+def _shown_step(step: Step) -> contract.ConsentStep:
+    return contract.ConsentStep(
+        event=step.event,
+        from_status=None if step.from_status is None else contract.ConsentStatus(step.from_status),
+        to_status=None if step.to_status is None else contract.ConsentStatus(step.to_status),
+        done_by=contract.ConsentSide(step.done_by),
+        actor=step.actor,
+        reason=step.reason,
+        request_id=step.request_id,
+        happened_at=step.happened_at,
+        last_at=step.last_at,
+        times=step.times,
+    )
+
+
+def shown_use(use: Use) -> contract.ConsentUse:
+    """Return how often a consent was used, as the contract has it."""
+    return contract.ConsentUse(hour=use.hour, operation=use.operation, times=use.times, last_at=use.last_at)
+
+
+async def revoke(call: Call, consent_id: UUID, body: RevokeConsent) -> Reply[contract.Consent]:
+    """End a consent in the bank's name; that it was tried in vain is written down, too.
+
+    Raises:
+        errors.NotFound: There is no such consent.
+        errors.ConsentTransitionRefused: It has ended before.
+    """
+
+    async def work(tx: TenantTx) -> contract.Consent:
+        return await revoke_one(tx, call.caller, consent_id, body.reason)
+
+    try:
+        return await idempotency.once(call, work)
+    except errors.ConsentTransitionRefused as refusal:
+        await service.record_refused(call.services.database, call.tenant, call.caller, refusal, by="staff")
+        raise
+
+
+async def revoke_one(tx: TenantTx, caller: Caller, consent_id: UUID, reason: str) -> contract.Consent:
+    """End a consent in the bank's name.
+
+    Raises:
+        errors.NotFound: There is no such consent.
+        errors.ConsentTransitionRefused: It has ended before.
+    """
+    try:
+        return shown(await service.revoke(tx, consent_id, actor=caller, by="staff", reason=reason))
+    except errors.ConsentNotFound:
+        raise _nothing() from None
+
+
+def _existing(consent: Consent | None) -> Consent:
+    if consent is None:
+        raise _nothing()
+    return consent
+
+
+def _nothing() -> errors.NotFound:
+    return errors.NotFound("there is no such consent", param="consent_id")
+
+
+# Third parties that are kept out.
+
+
+def shown_block(block: Block) -> BlockedThirdParty:
+    """Return a third party that is blocked, as the contract has it."""
+    return BlockedThirdParty(
+        client_id=ids.encode(Prefix.CLIENT, block.client_id),
+        reason=block.reason,
+        blocked_by=block.blocked_by,
+        blocked_at=block.blocked_at,
+    )
+
+
+async def block(call: Call, body: BlockThirdParty) -> Reply[BlockedThirdParty]:
+    """Keep a third party out: from its next request on, no consent of its opens anything.
+
+    Raises:
+        errors.NotFound: There is no such client.
+    """
+    client_id = ids.decode(Prefix.CLIENT, body.client_id)
+
+    async def work(tx: TenantTx) -> BlockedThirdParty:
+        return await block_client(tx, call.caller, client_id, body.reason)
+
+    return await idempotency.once(call, work, status=201)
+
+
+async def block_client(tx: TenantTx, caller: Caller, client_id: UUID, reason: str) -> BlockedThirdParty:
+    """Keep a third party out. Its consents stay, and stand again when it is let in.
+
+    Raises:
+        errors.NotFound: There is no such client.
+    """
+    if await identity.find_client(tx, client_id) is None:
+        raise errors.NotFound("there is no such client", param="client_id")
+    now = await tenant_now(tx)
+    fresh = Block(client_id=client_id, reason=reason, blocked_by=caller.actor, blocked_at=now)
+    if not await queries.block(tx, fresh):
+        found = await queries.find_block(tx, client_id)
+        return shown_block(found or fresh)
+    await _tell(tx, caller, "third_party.blocked", client_id, reason)
+    return shown_block(fresh)
+
+
+async def unblock(tx: TenantTx, caller: Caller, client_id: UUID) -> None:
+    """Let a third party in again.
+
+    Raises:
+        errors.NotFound: It isn't blocked.
+    """
+    if not await queries.unblock(tx, client_id):
+        raise errors.NotFound("the third party isn't blocked", param="client_id")
+    await _tell(tx, caller, "third_party.unblocked", client_id, None)
+
+
+async def _tell(tx: TenantTx, caller: Caller, happened: str, client_id: UUID, reason: str | None) -> None:
+    wire_id = ids.encode(Prefix.CLIENT, client_id)
+    event = NewEvent(
+        id=ids.uuid7(),
+        type=happened,
+        object_id=wire_id,
+        data=msgspec.json.encode({"client_id": wire_id}),
+        occurred_at=await tenant_now(tx),
+    )
+    entry = audit.new_record(caller, happened, wire_id, reason=reason)
+    await write_all(tx, [*audit.writes([entry]), *outbox.writes([event])])
+    tx.wake(Work.EVENTS)

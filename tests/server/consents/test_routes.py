@@ -1,0 +1,112 @@
+"""Consents over HTTP and on the command line, as the bank's staff has them."""
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from click.testing import CliRunner, Result
+
+from billfold import ids
+from billfold.ids import Prefix
+from billfold_server.app import open_services
+from billfold_server.consents.commands import consents
+from tests.live import LiveServer
+from tests.server.consents.consenting import ask_live, give_live
+
+SLUG = "alpha"
+
+
+@pytest.fixture(scope="module")
+def staff(live: LiveServer) -> Iterator[httpx.Client]:
+    """Who may look at consents and end them."""
+    with live.client(SLUG, ["consents:read", "consents:write", "events:read", "audit:read"]) as client:
+        yield client
+
+
+def order(client: httpx.Client, path: str, **body: Any) -> httpx.Response:
+    """Post under a key of its own."""
+    return client.post(path, json=body, headers={"Idempotency-Key": uuid4().hex})
+
+
+class TestAConsent:
+    def test_is_shown_with_history_and_evidence(self, live: LiveServer, staff: httpx.Client) -> None:
+        """What was asked for and what the page said is opened; both steps are there."""
+        shown = staff.get(f"/v1/consents/{give_live(live, SLUG)}").json()
+        assert shown["request"]["Data"]["Permissions"] == ["ReadAccountsBasic", "ReadBalances"]
+        assert [(each["event"], each["to_status"]) for each in shown["history"]] == [
+            ("create", "AWAU"),
+            ("authorise", "AUTH"),
+        ]
+        assert [each["shown"] for each in shown["evidence"]] == [{"title": "Allow it?"}]
+        assert staff.get(f"/v1/consents/{ids.new(Prefix.CONSENT)}").status_code == 404
+
+    def test_is_listed_by_what_is_asked(self, live: LiveServer, staff: httpx.Client) -> None:
+        """Third party, status and kind narrow the list; its pages go on where they ended."""
+        client_id = ids.uuid7()
+        mine = [ask_live(live, SLUG, client_id) for _ in range(3)] + [give_live(live, SLUG, client_id)]
+        query: dict[str, Any] = {"client_id": ids.encode(Prefix.CLIENT, client_id), "limit": 2}
+        first = staff.get("/v1/consents", params=query).json()
+        second = staff.get("/v1/consents", params=query | {"cursor": first["next_cursor"]}).json()
+        assert [each["id"] for each in first["data"] + second["data"]] == mine[::-1]
+        assert second["next_cursor"] is None
+        given = staff.get("/v1/consents", params=query | {"status": "AUTH", "kind": "account_access"}).json()
+        assert [each["id"] for each in given["data"]] == mine[3:]
+
+    def test_is_revoked_once(self, live: LiveServer, staff: httpx.Client) -> None:
+        """It ends with reason and side; a second time is refused, and that is written down."""
+        consent_id = give_live(live, SLUG)
+        ended = order(staff, f"/v1/consents/{consent_id}/revoke", reason="They called.").json()
+        assert (ended["status"], ended["ended_by"], ended["status_reason"]) == ("CANC", "staff", "They called.")
+        again = order(staff, f"/v1/consents/{consent_id}/revoke", reason="Again.")
+        assert (again.status_code, again.json()["code"]) == (409, "consent_transition_refused")
+        assert again.json()["facts"] == {"consent_status": "CANC", "event": "revoke", "consent_id": consent_id}
+        last = staff.get(f"/v1/consents/{consent_id}").json()["history"][-1]
+        assert (last["event"], last["to_status"], last["times"], last["reason"]) == ("revoke", None, 1, None)
+
+    def test_is_nobodys_without_the_scope(self, live: LiveServer) -> None:
+        """Reading doesn't allow ending."""
+        consent_id = ask_live(live, SLUG)
+        with live.client(SLUG, ["consents:read"]) as reader:
+            refused = order(reader, f"/v1/consents/{consent_id}/revoke", reason="x")
+        assert (refused.status_code, refused.json()["code"]) == (403, "insufficient_scope")
+
+
+class TestAThirdParty:
+    def test_is_kept_out_and_let_in_again(self, live: LiveServer, staff: httpx.Client) -> None:
+        """Blocking it twice is blocking it once; what isn't blocked can't be let in."""
+        client_id = live.add_client(SLUG, ["tenant:read"]).client_id
+        for _ in range(2):
+            blocked = order(staff, "/v1/blocked-third-parties", client_id=client_id, reason="No licence.")
+            assert (blocked.status_code, blocked.json()["reason"]) == (201, "No licence.")
+        listed = staff.get("/v1/blocked-third-parties", params={"limit": 100}).json()["data"]
+        assert [each["client_id"] for each in listed].count(client_id) == 1
+        assert staff.delete(f"/v1/blocked-third-parties/{client_id}").status_code == 204
+        assert staff.delete(f"/v1/blocked-third-parties/{client_id}").status_code == 404
+        stranger = order(staff, "/v1/blocked-third-parties", client_id=ids.new(Prefix.CLIENT), reason="x")
+        assert stranger.status_code == 404
+
+
+def invoke(live: LiveServer, *words: str) -> Result:
+    """Call a command as ``billfold consents`` does."""
+    return CliRunner().invoke(consents, [*words, "--tenant", SLUG, "--json"], obj=partial(open_services, live.settings))
+
+
+class TestTheCommandLine:
+    def test_does_what_staff_does(self, live: LiveServer) -> None:
+        """A consent is listed, shown and revoked, a third party blocked and let in, and the evidence verified."""
+        client = live.add_client(SLUG, ["tenant:read"]).client_id
+        consent_id = give_live(live, SLUG, ids.decode(Prefix.CLIENT, client))
+        assert [each["id"] for each in json.loads(invoke(live, "list", "--client", client).stdout)] == [consent_id]
+        assert json.loads(invoke(live, "revoke", consent_id, "--reason", "x").stdout)["status"] == "CANC"
+        assert invoke(live, "revoke", consent_id, "--reason", "x").exit_code != 0
+        steps = json.loads(invoke(live, "show", consent_id).stdout)["history"]
+        assert [each["to_status"] for each in steps] == ["AWAU", "AUTH", "CANC", None]
+        assert json.loads(invoke(live, "block", client, "--reason", "x").stdout)["client_id"] == client
+        assert json.loads(invoke(live, "unblock", client).stdout) == {"client_id": client, "blocked": False}
+        verified = json.loads(invoke(live, "verify").stdout)
+        assert verified["broken_at"] is None
+        assert verified["links"] >= 1
