@@ -163,7 +163,6 @@ _LAST_USES: Final = """
 SELECT consent_id, max(last_at) AS last_at FROM consent_uses WHERE consent_id = ANY($1) GROUP BY consent_id
 """
 
-_HEAD: Final = "SELECT number, digest FROM consent_evidence_head WHERE id = 1 FOR UPDATE"
 _HEAD: Final = "SELECT number, digest FROM consent_evidence_head WHERE id = 1"
 _CHAIN: Final = """
 INSERT INTO consent_evidence (number, consent_id, sealed, commitment, digest, recorded_at)

@@ -142,7 +142,7 @@ def build_document(
 
 
 def _types(shown: Iterable[Operation]) -> list[Any]:
-    types: list[Any] = [Problem, OAuthError]
+    types: list[Any] = [Problem, OAuthError, str]
     for operation in shown:
         signature = operation.signature
         types += [*signature.path_types.values(), *signature.query_types.values()]

@@ -124,7 +124,7 @@ class Bank:
         await self.work()
         return to
 
-    async def jump(self, *, days: float = 0, hours: float = 0) -> datetime:
+    async def pass_time(self, *, days: float = 0, hours: float = 0) -> datetime:
         """Move the tenant's clock, as if whoever does jobs were late."""
         async with self.tx() as tx:
             to = await tenant_now(tx) + timedelta(days=days, hours=hours)

@@ -147,7 +147,7 @@ class TestTime:
         until = await bank.now() + timedelta(days=10)
         consent = await bank.authorise(await bank.ask(uuid4(), expires_at=until))
         await bank.use(consent)
-        await bank.jump(days=10)
+        await bank.pass_time(days=10)
         assert (await bank.find(consent)).status == "EXPD"
         with pytest.raises(errors.ConsentNotUsable):
             await bank.use(consent)
