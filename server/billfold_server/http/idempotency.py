@@ -39,6 +39,7 @@ __all__ = [
     "canonical",
     "carry_out",
     "expire",
+    "expire_of_others",
     "fingerprint",
     "is_kept",
     "is_sealed",
@@ -166,6 +167,14 @@ WHERE (client_id, key) IN (SELECT client_id, key FROM idempotency_keys WHERE cre
 """
 
 
+_EXPIRE_OF_OTHERS = """
+DELETE FROM idempotency_keys
+WHERE (client_id, key) IN (
+    SELECT client_id, key FROM idempotency_keys WHERE created_at < $1 AND position(' ' IN key) > 0 LIMIT $2
+)
+"""
+
+
 async def once(call: Call, work: Work, *, status: int = 200, subject: UUID = TENANT_SUBJECT) -> Reply[Any]:
     """Carry out a request in a transaction of the tenant, once per key where it has one.
 
@@ -256,6 +265,11 @@ async def carry_out(
 async def expire(tx: TenantTx, before: datetime, limit: int) -> int:
     """Forget keys that were first used before an instant, and return how many."""
     return counted(await tx.execute(_EXPIRE, before, limit))
+
+
+async def expire_of_others(tx: TenantTx, before: datetime, limit: int) -> int:
+    """Forget keys of other standards' interfaces, which name their operation before a space that no key of ours has."""
+    return counted(await tx.execute(_EXPIRE_OF_OTHERS, before, limit))
 
 
 async def _claim(tx: TenantTx, ref: IdempotencyRef, now: datetime) -> bool:

@@ -146,7 +146,7 @@ def _types(shown: Iterable[Operation]) -> list[Any]:
     for operation in shown:
         signature = operation.signature
         types += [*signature.path_types.values(), *signature.query_types.values()]
-        types += [each for each in (_body_type(operation), signature.response) if each not in {None, bytes, str}]
+        types += [each for each in (_body_type(operation), signature.response) if each not in {None, bytes}]
     return types
 
 

@@ -11,6 +11,8 @@ __all__ = ["SCHEDULES", "register"]
 
 EXPIRE: Final = "idempotency.expire"
 _BATCH = 5000
+_OF_OTHERS: Final = timedelta(days=1)
+"""How long keys of open banking count at least (Open Banking Read/Write API Profile 4.0, idempotency)."""
 
 SCHEDULES: Final = (Schedule(name=EXPIRE, kind=EXPIRE, rule="every 6h"),)
 
@@ -26,10 +28,12 @@ async def expire_keys(run: JobRun) -> None:
     Their age counts in real time, also where a test clock says that the job is due: copies of a request travel in real
     time.
     """
-    before = datetime.now(UTC) - timedelta(days=run.tenant.manifest.retention.idempotent_answers_days)
-    while True:
-        async with run.tx() as tx:
-            expired = await idempotency.expire(tx, before, _BATCH)
-            if expired < _BATCH:
-                await run.finish(tx)
-                return
+    now = datetime.now(UTC)
+    before = now - timedelta(days=run.tenant.manifest.retention.idempotent_answers_days)
+    for expire, until in ((idempotency.expire, before), (idempotency.expire_of_others, now - _OF_OTHERS)):
+        expired = _BATCH
+        while expired == _BATCH:
+            async with run.tx() as tx:
+                expired = await expire(tx, until, _BATCH)
+    async with run.tx() as tx:
+        await run.finish(tx)

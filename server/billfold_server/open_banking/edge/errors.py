@@ -16,7 +16,7 @@ from billfold.contract.common import Violation
 from billfold.contract.open_banking.common import OBError1, OBErrorResponse1
 from billfold_server.http.answers import Answer, on_the_wire
 from billfold_server.http.problems import problem_headers, status_of
-from billfold_server.open_banking.edge.headers import JSON_MEDIA
+from billfold_server.open_banking.edge.headers import IDEMPOTENCY_KEY, JSON_MEDIA
 
 __all__ = ["CODES", "Refusal", "answer_of", "field_error", "plain_refusal", "refusal_of", "register"]
 
@@ -164,7 +164,8 @@ def _status(error: type[errors.ProblemError]) -> int:
 
 
 def _one(error: errors.ProblemError, violation: Violation) -> OBError1:
-    path = violation.param
+    # Our own header isn't this interface's.
+    path = IDEMPOTENCY_KEY if violation.param == "Idempotency-Key" else violation.param
     more = {"path": path[:500]} if path else {}
     return OBError1(error_code=_code(error, violation), message=violation.reason[:500], **more)
 
