@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 
 _AFTER_FAILURE_S = 1.0
 _CLAIM_AGAIN_MS = 30_000
+_EVENTS_EVERY_S = 0.2
 
 
 class Background:
@@ -67,6 +68,7 @@ class Background:
         self._timers: dict[tuple[UUID, Work], asyncio.TimerHandle] = {}
         self._planned: dict[UUID, datetime] = {}
         self._from_agenda: set[UUID] = set()
+        self._told_at: dict[UUID, float] = {}
         self._sweeps = 0
 
     async def run(self) -> None:
@@ -83,14 +85,30 @@ class Background:
             for visit in visits:
                 visit.cancel()
             await asyncio.gather(*visits, return_exceptions=True)
+            await self._runner.stop()
 
     async def _dispatch(self) -> None:
         while True:
             if await self._database.wakeups.wait(self._poll_s):
-                for tenant, work in self._database.wakeups.take(busy=self._visits):
+                for tenant, wanted in self._database.wakeups.take(busy=self._visits):
+                    work = self._rested(tenant, wanted)
+                    if not work:
+                        continue
                     visit = asyncio.create_task(self._visit(tenant, work), name=f"visit-{tenant.slug}")
                     self._visits[tenant.id] = visit
                     visit.add_done_callback(functools.partial(self._end_visit, tenant.id))
+
+    def _rested(self, tenant: TenantRef, work: Work) -> Work:
+        """Return what a visit is for now: a busy tenant's events are looked at a few times a second and no more."""
+        if Work.EVENTS not in work:
+            return work
+        now = asyncio.get_running_loop().time()
+        rest_s = self._told_at.get(tenant.id, -_EVENTS_EVERY_S) + _EVENTS_EVERY_S - now
+        if rest_s > 0:
+            self._come_again(tenant, Work.EVENTS, rest_s)
+            return work & ~Work.EVENTS
+        self._told_at[tenant.id] = now
+        return work
 
     def _end_visit(self, tenant_id: UUID, _: "asyncio.Task[None]") -> None:
         del self._visits[tenant_id]

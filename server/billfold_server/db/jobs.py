@@ -38,6 +38,7 @@ __all__ = [
     "backoff",
     "claim",
     "enqueue",
+    "enqueue_or_hasten",
     "fail",
     "list_dead_letters",
     "release",
@@ -129,11 +130,16 @@ Handler = Callable[["JobRun"], Awaitable[None]]
 
 
 class JobKind(msgspec.Struct, frozen=True, kw_only=True):
-    """A kind of job: who does it, and how often it is tried."""
+    """A kind of job: who does it, and how often it is tried.
+
+    Attributes:
+        apart: Whether it waits for others out there, so that nothing else may wait for it: it runs beside the visits.
+    """
 
     name: str
     handler: Handler
     retry: RetryPolicy = RetryPolicy()
+    apart: bool = False
 
 
 class JobKinds:
@@ -142,8 +148,8 @@ class JobKinds:
     def __init__(self) -> None:
         self._kinds: dict[str, JobKind] = {}
 
-    def register(self, name: str, handler: Handler, retry: RetryPolicy | None = None) -> None:
-        """Say who does a kind of job.
+    def register(self, name: str, handler: Handler, retry: RetryPolicy | None = None, *, apart: bool = False) -> None:
+        """Say who does a kind of job. The other arguments are those of ``JobKind``.
 
         Raises:
             ValueError: The kind has a handler already.
@@ -151,7 +157,7 @@ class JobKinds:
         if name in self._kinds:
             msg = f"two handlers for jobs of kind {name}"
             raise ValueError(msg)
-        self._kinds[name] = JobKind(name=name, handler=handler, retry=retry or RetryPolicy())
+        self._kinds[name] = JobKind(name=name, handler=handler, retry=retry or RetryPolicy(), apart=apart)
 
     def __getitem__(self, name: str) -> JobKind:
         return self._kinds[name]
@@ -160,6 +166,10 @@ class JobKinds:
     def leases_s(self) -> Mapping[str, int]:
         """How long a claim of each kind lasts."""
         return {kind.name: kind.retry.lease_s for kind in self._kinds.values()}
+
+    def leases_of(self, *, apart: bool) -> Mapping[str, int]:
+        """How long a claim of each kind lasts, of those that run apart or of the others."""
+        return {kind.name: kind.retry.lease_s for kind in self._kinds.values() if kind.apart is apart}
 
 
 class LeaseLostError(Exception):
@@ -282,6 +292,19 @@ async def enqueue(tx: TenantTx, *jobs: NewJob) -> None:
     if not jobs:
         return
     await write_all(tx, writes(jobs))
+    tx.wake(Work.JOBS)
+
+
+_HASTEN = """
+UPDATE jobs SET due_at = $3 WHERE kind = $1 AND dedup_key = $2 AND status = 'waiting' AND due_at > $3
+"""
+
+
+async def enqueue_or_hasten(tx: TenantTx, job: NewJob) -> None:
+    """Write a job with a key, or have the one that waits under it done as early as this one would be."""
+    assert job.dedup_key is not None, "only a job with a key can be there already"
+    await write_all(tx, writes([job]))
+    await tx.execute(_HASTEN, job.kind, job.dedup_key, job.due_at)
     tx.wake(Work.JOBS)
 
 

@@ -85,7 +85,23 @@ async def emit(tx: TenantTx, *events: NewEvent) -> None:
         tx.wake(Work.EVENTS)
 
 
-async def list_events(tx: TenantTx, *, after: int = 0, limit: int = 100, event_type: str | None = None) -> list[Event]:
+_LIST_TYPES = f"""
+SELECT {_COLUMNS} FROM outbox_events
+WHERE sequence > $1 AND sequence <= $3 AND type = ANY($4::text[])
+ORDER BY sequence LIMIT $2
+"""  # noqa: S608 - constants
+_LAST = 2**63 - 1
+
+
+async def list_events(
+    tx: TenantTx,
+    *,
+    after: int = 0,
+    limit: int = 100,
+    event_type: str | None = None,
+    up_to: int = _LAST,
+    event_types: Sequence[str] | None = None,
+) -> list[Event]:
     """Return the numbered events behind a place in the stream, in order.
 
     Whoever has seen number ``n`` has been able to see every smaller one, so reading on from the last number seen
@@ -96,8 +112,12 @@ async def list_events(tx: TenantTx, *, after: int = 0, limit: int = 100, event_t
         after: The number of the last event that is known already; 0 to begin.
         limit: How many at most.
         event_type: Only events of this type.
+        up_to: The number of the last event that is asked for, with ``event_types`` alone.
+        event_types: Only events of these types.
     """
-    if event_type is None:
+    if event_types is not None:
+        rows = await tx.fetch(_LIST_TYPES, after, limit, up_to, list(event_types))
+    elif event_type is None:
         rows = await tx.fetch(_LIST, after, limit)
     else:
         rows = await tx.fetch(_LIST_TYPE, after, limit, event_type)

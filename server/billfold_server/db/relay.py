@@ -38,6 +38,9 @@ class Publisher(Protocol):
     name: str
     """Under which its place in each tenant's stream is kept. It never changes."""
 
+    types: Sequence[str] | None
+    """The types of events that it is told of; None is all. The others cost next to nothing."""
+
     async def publish(self, tenant: TenantRef, events: Sequence[Event]) -> None:
         """Send events, in order. If it raises, the same ones come again later."""
         ...
@@ -81,12 +84,15 @@ class Relay:
         token = uuid4()
         while True:
             async with self._database.tx(tenant) as tx:
-                behind = await tx.fetchval(_IS_BEHIND, publisher.name)
-                place = await _claim(tx, publisher.name, token) if behind else None
-                events = [] if place is None else await outbox.list_events(tx, after=place, limit=self._publish_batch)
-            if not behind:
+                head = await tx.fetchval(_IS_BEHIND, publisher.name)
+                place = None if head is None else await _claim(tx, publisher.name, token)
+                events = [] if place is None else await self._read(tx, publisher, place, head)
+                if place is not None and not events:
+                    # Nothing of what is new concerns it. What comes after that wakes somebody again.
+                    await _advance(tx, publisher.name, token, head)
+            if head is None or (place is not None and not events):
                 return None
-            if not events:
+            if place is None:
                 return RETRY_FIRST_S
             try:
                 async with asyncio.timeout(PUBLISH_TIMEOUT_S):
@@ -99,16 +105,22 @@ class Relay:
                     await _put_off(tx, publisher.name, token)
                 return RETRY_FIRST_S
             async with self._database.tx(tenant) as tx:
-                await _advance(tx, publisher.name, token, events[-1].sequence)
+                last = head if len(events) < self._publish_batch else events[-1].sequence
+                await _advance(tx, publisher.name, token, last)
+
+    async def _read(self, tx: TenantTx, publisher: Publisher, after: int, head: int) -> list[Event]:
+        return await outbox.list_events(
+            tx, after=after, limit=self._publish_batch, up_to=head, event_types=publisher.types
+        )
 
 
 # A publisher's place. It is claimed under a lease on the real clock, because what it does takes place outside of any
 # transaction; the token fences whoever comes back after the lease has gone to another.
 
 _IS_BEHIND = """
-SELECT h.sequence > coalesce(c.sequence, 0)
+SELECT h.sequence
 FROM relay_head AS h LEFT JOIN publisher_cursors AS c ON c.publisher = $1
-WHERE h.id = 1
+WHERE h.id = 1 AND h.sequence > coalesce(c.sequence, 0)
 """
 _ENSURE_PLACE = """
 INSERT INTO publisher_cursors (publisher, sequence, failures) VALUES ($1, 0, 0) ON CONFLICT (publisher) DO NOTHING

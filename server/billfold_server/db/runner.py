@@ -18,6 +18,7 @@ from asyncpg import Record
 from billfold import errors
 from billfold.ids import uuid7
 from billfold_server.db import jobs, schedules
+from billfold_server.db.apart import Apart
 from billfold_server.db.jobs import Job, JobKinds, JobRun, LeaseLostError
 from billfold_server.db.relay import Relay
 from billfold_server.db.schedules import Schedule
@@ -70,6 +71,7 @@ class JobRunner:
         schedules: What every tenant does again and again.
         relay: Tells of what the jobs have done, while a test clock is being moved.
         concurrency: How many jobs of one tenant run at once in this process.
+        apart: How many of those that run apart do, beside them.
     """
 
     def __init__(
@@ -80,26 +82,34 @@ class JobRunner:
         schedules: Sequence[Schedule] = (),
         relay: Relay | None = None,
         concurrency: int = 4,
+        apart: int = 8,
     ) -> None:
         self._database = database
         self._kinds = kinds
         self._schedules = tuple(schedules)
         self._relay = relay
         self._concurrency = concurrency
+        self._apart = Apart(apart)
         self._scheduled: set[UUID] = set()
 
     async def run(self, tenant: TenantRef) -> float | None:
-        """Do all that is due.
+        """Do all that is due. What runs apart is begun and not waited for; its end asks for another visit.
 
         Returns:
             Seconds after which there will be more; None where nothing waits, or the clock stands.
         """
         while True:
+            begun: list[Job] = []
             async with self._database.tx(tenant) as tx:
                 state = await clock.read_clock(tx)
                 await self._ensure_schedules(tx, state.now)
                 claimed = [] if state.advancing_to else await self._claim(tx, state.now, self._concurrency)
-                wait_s = None if claimed or state.advancing_to else await self._next_wait_s(tx, state)
+                if not state.advancing_to and (places := self._apart.places(tenant)):
+                    leases_s = self._kinds.leases_of(apart=True)
+                    begun = await jobs.claim(tx, now=state.now, leases_s=leases_s, tokens=uuid4, limit=places)
+                wait_s = None if claimed or state.advancing_to else await self._next_wait_s(tx, state, len(begun))
+            for job in begun:
+                self._apart.begin(tenant, self._attempt(tenant, job), self._database.wakeups)
             if state.advancing_to is not None:
                 if state.driven:
                     return 1.0
@@ -107,6 +117,14 @@ class JobRunner:
             elif not claimed:
                 return wait_s
             await asyncio.gather(*(self._attempt(tenant, job) for job in claimed))
+
+    async def settle(self) -> None:
+        """Wait until nothing runs apart any more."""
+        await self._apart.settle()
+
+    async def stop(self) -> None:
+        """Give back what runs apart."""
+        await self._apart.stop()
 
     async def drive(self, tenant: TenantRef, *, timeout_s: float | None = None) -> bool:
         """Bring a test clock to where it was sent, doing on the way what falls due.
@@ -168,15 +186,17 @@ class JobRunner:
 
     async def _claim(self, tx: TenantTx, now: datetime, limit: int) -> list[Job]:
         await schedules.enqueue_due(tx, now=now, kinds=list(self._kinds.leases_s), new_id=uuid7)
-        return await jobs.claim(tx, now=now, leases_s=self._kinds.leases_s, tokens=uuid4, limit=limit)
+        return await jobs.claim(tx, now=now, leases_s=self._kinds.leases_of(apart=False), tokens=uuid4, limit=limit)
 
     async def _ensure_schedules(self, tx: TenantTx, now: datetime) -> None:
         if tx.tenant.id not in self._scheduled:
             await schedules.ensure_schedules(tx, self._schedules, now=now)
             self._scheduled.add(tx.tenant.id)
 
-    async def _next_wait_s(self, tx: TenantTx, state: ClockState) -> float | None:
-        row = await tx.fetchrow(_NEXT, list(self._kinds.leases_s))
+    async def _next_wait_s(self, tx: TenantTx, state: ClockState, begun: int) -> float | None:
+        # Where no place is left for what runs apart, the end of one of them brings the next visit.
+        full = self._apart.places(tenant=tx.tenant) <= begun
+        row = await tx.fetchrow(_NEXT, list(self._kinds.leases_of(apart=False) if full else self._kinds.leases_s))
         assert row is not None
         return _wait_s(row, state)
 

@@ -30,6 +30,8 @@ class FilePublisher:
 
     name = "file"
 
+    types = None
+
     def __init__(self, folder: Path) -> None:
         self._file = folder / "published"
 

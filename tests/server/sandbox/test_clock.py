@@ -200,6 +200,7 @@ class TestAdvancing:
 
         class Watcher:
             name = "watcher"
+            types = None
 
             async def publish(self, _: TenantRef, events: Sequence[Event]) -> None:
                 told.extend([(event.sequence, await now_of(tenancy)) for event in events])
