@@ -58,6 +58,7 @@ class Prefix(StrEnum):
     CONSENT = "con"
     ENCRYPTION_KEY = "enk"
     EVENT = "evt"
+    EVENT_SUBSCRIPTION = "evs"
     FACTOR = "fac"
     FINGERPRINT = "fpr"
     GRANT = "grt"

@@ -98,8 +98,16 @@ from billfold_server.ledger import service as ledger
 from billfold_server.ledger import subjects as ledger_subjects
 from billfold_server.ledger import tasks as ledger_tasks
 from billfold_server.ledger.service import Engine
+from billfold_server.open_banking.events import inventory as events_inventory
+from billfold_server.open_banking.events import queries as events_queries
+from billfold_server.open_banking.events import routes as events_routes
+from billfold_server.open_banking.events import subjects as events_subjects
+from billfold_server.open_banking.events import tasks as events_tasks
+from billfold_server.open_banking.events.publishing import Publisher as EventsPublisher
+from billfold_server.open_banking.events.waiting import Waiting
 from billfold_server.open_banking.payments import routes as domestic_payment_routes
 from billfold_server.open_banking.vrp import routes as vrp_routes
+from billfold_server.outbound.service import Outbound
 from billfold_server.parties import inventory as parties_inventory
 from billfold_server.parties import routes as parties_routes
 from billfold_server.parties import subjects as parties_subjects
@@ -171,6 +179,7 @@ ROOMS: Final[tuple[Routes, ...]] = (
     card_routes.routes,
     card_routes.page_routes,
     webhooks_routes.routes,
+    events_routes.routes,
     privacy_routes.routes,
     approvals_routes.routes,
     consents_routes.routes,
@@ -210,6 +219,7 @@ INVENTORIES: Final[tuple[Inventory, ...]] = (
     identity_inventory.INVENTORY,
     approvals_inventory.INVENTORY,
     consents_inventory.INVENTORY,
+    events_inventory.INVENTORY,
     audit_inventory.INVENTORY,
     http_inventory.INVENTORY,
     db_inventory.INVENTORY,
@@ -229,6 +239,7 @@ SUBJECTS: Final[tuple[SubjectProvider, ...]] = (
     payments_subjects.SUBJECTS,
     approvals_subjects.SUBJECTS,
     consents_subjects.SUBJECTS,
+    events_subjects.SUBJECTS,
     audit_subjects.SUBJECTS,
     http_subjects.SUBJECTS,
     db_subjects.SUBJECTS,
@@ -243,6 +254,7 @@ SWEEPS: Final[tuple[Sweep, ...]] = (
     Sweep(name="dead jobs", kept="dead_jobs_days", clock="real", work=partial(jobs.sweep, spared=[SHRED_JOB])),
     Sweep(name="approvals", kept="approvals_days", clock="tenant", work=approvals_queries.sweep),
     Sweep(name="evidence of SCA", kept="sca_days", clock="real", work=sca_queries.sweep),
+    Sweep(name="event notifications", kept="events_days", clock="tenant", work=events_queries.sweep),
     Sweep(name="consents", kept="consents_days", clock="tenant", work=consents_queries.sweep),
     Sweep(name="grants", kept="grants_days", clock="real", work=grants.sweep),
     Sweep(name="card sessions", kept="minutes", clock="real", work=card_sessions.sweep),
@@ -361,7 +373,10 @@ def _add_background(services: Services) -> None:
         account_statements_tasks,
     )
     schedules = [schedule for room in rooms for schedule in room.SCHEDULES]
-    relay = Relay(services.database)
+    services.rooms["outbound"] = outbound = Outbound(production=services.settings.production)
+    services.rooms["event waiting"] = waiting = Waiting()
+    events_tasks.register(kinds, services, outbound)
+    relay = Relay(services.database, [EventsPublisher(services, waiting)])
     runner = JobRunner(services.database, kinds, schedules=schedules, relay=relay)
 
     async def active() -> list[TenantRef]:
@@ -401,6 +416,7 @@ async def open_services(settings: Settings, *, clock: Clock | None = None) -> As
     try:
         yield services
     finally:
+        services.rooms["outbound"].close()
         await services.engine.close()
         await services.decryptor.aclose()
         await services.rooms[payments.ROOM].aclose()
@@ -435,6 +451,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None) -> Litestar:
             await asyncio.wait(tasks)
             await consents_uses.uses_of(services).flush()
             services.metrics.report()
+            services.rooms["outbound"].close()
             await services.engine.close()
             await services.decryptor.aclose()
             await services.rooms[payments.ROOM].aclose()

@@ -21,8 +21,17 @@ platform and code which calls it over the network handle one tree::
 ``AuthorizationFailed``.
 """
 
-from billfold.errors import _arrangements, _messages, _open_banking, _payments, _recurring_payments, _vault_tokens
+from billfold.errors import (
+    _arrangements,
+    _events,
+    _messages,
+    _open_banking,
+    _payments,
+    _recurring_payments,
+    _vault_tokens,
+)
 from billfold.errors._arrangements import *  # noqa: F403 - its names are all listed there
+from billfold.errors._events import *  # noqa: F403 - its names are all listed there
 from billfold.errors._families import (
     ERRORS,
     AuthenticationFailed,
@@ -68,6 +77,7 @@ __all__ = [
     "Unprocessable",
 ]
 __all__ += _arrangements.__all__
+__all__ += _events.__all__
 __all__ += _messages.__all__
 __all__ += _open_banking.__all__
 __all__ += _recurring_payments.__all__

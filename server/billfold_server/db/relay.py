@@ -38,8 +38,10 @@ class Publisher(Protocol):
     name: str
     """Under which its place in each tenant's stream is kept. It never changes."""
 
-    types: Sequence[str] | None
-    """The types of events that it is told of; None is all. The others cost next to nothing."""
+    @property
+    def types(self) -> Sequence[str] | None:
+        """The types of events that it is told of; None is all. The others cost next to nothing."""
+        ...
 
     async def publish(self, tenant: TenantRef, events: Sequence[Event]) -> None:
         """Send events, in order. If it raises, the same ones come again later."""

@@ -189,6 +189,9 @@ class OpenBanking(_Part, frozen=True, kw_only=True):
             description="How long a consent waits to be authorised, and an authorised single payment to be made.",
         ),
     ] = 24
+    long_poll_s: Annotated[
+        int, Meta(ge=0, le=60, description="How long a third party that polls for events may have its answer wait.")
+    ] = 10
     financial_id: (
         Annotated[str, Meta(max_length=18, pattern="^[0-9A-Za-z]+$", description="The bank's id in its directory.")]
         | None

@@ -130,6 +130,8 @@ NO_BOOKS = {
     "consents",
     "encryption_keys",
     "enrolment_codes",
+    "event_notifications",
+    "event_subscriptions",
     "factors",
     "grants",
     "interactions",

@@ -60,6 +60,7 @@ CODES: Final[dict[type[errors.ProblemError], str]] = {
     errors.InsufficientScope: HEADER_INVALID,
     errors.TokenOfAnotherKind: HEADER_INVALID,
     errors.ConsentNotFound: NOT_FOUND,
+    errors.EventSubscriptionNotFound: NOT_FOUND,
     errors.ConsentNotUsable: CONSENT_STATUS,
     errors.ConsentTransitionRefused: CONSENT_STATUS,
     errors.ReauthenticationRequired: REAUTHENTICATE,

@@ -1,0 +1,208 @@
+"""What an event of the tenant's stream means to a third party, and how it is said: pure decisions.
+
+One event of the stream becomes at most one notification per third party and resource. What it says is a security event
+token, whose claims name the resource and nothing of its content: whoever gets one comes and reads.
+
+Sources: RFC 8417; Open Banking Event Notification API 4.0, with the codes of ``OBEventType1Code``.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, Literal
+from uuid import UUID
+
+import msgspec
+
+from billfold import ids
+from billfold.contract.platform import Event
+from billfold.ids import Prefix
+
+__all__ = [
+    "EVENTS",
+    "LINKED",
+    "SERVED_VERSIONS",
+    "EventType",
+    "Notice",
+    "Scope",
+    "claims_of",
+    "endpoint_of",
+    "linked_notice",
+    "notice_of",
+    "read_types",
+]
+
+EventType = Literal["resource-update", "consent-authorization-revoked", "account-access-consent-linked-account-update"]
+"""What third parties may be told of, by the ends of the names that tokens have for it."""
+
+Scope = Literal["accounts", "payments", "fundsconfirmations"]
+"""What a third party's token must allow for it to be told."""
+
+_URN: Final = "urn:uk:org:openbanking:events:"
+_RID: Final = "http://openbanking.org.uk/rid"
+_RTY: Final = "http://openbanking.org.uk/rty"
+_RLK: Final = "http://openbanking.org.uk/rlk"
+
+_UPDATED: Final[EventType] = "resource-update"
+_REVOKED: Final[EventType] = "consent-authorization-revoked"
+_LINKED: Final[EventType] = "account-access-consent-linked-account-update"
+
+_NAMES: Final[dict[str, EventType]] = {
+    "UK.OBIE.Resource-Update": _UPDATED,
+    "UK.OBIE.Consent-Authorization-Revoked": _REVOKED,
+    "UK.OBIE.Account-Access-Consent-Linked-Account-Update": _LINKED,
+    **{f"{_URN}{name}": name for name in (_UPDATED, _REVOKED, _LINKED)},
+}
+"""What subscriptions call them: by the standard's codes, or as tokens do."""
+
+SERVED_VERSIONS: Final = frozenset({"4.0", "v4.0"})
+"""The versions of resources that there are."""
+
+EVENTS: Final[Mapping[str, Sequence[EventType]]] = {
+    "consent.authorised": (_UPDATED,),
+    "consent.refused": (_UPDATED,),
+    "consent.lapsed": (_UPDATED,),
+    "consent.expired": (_UPDATED,),
+    "consent.revoked": (_REVOKED, _UPDATED),
+    # The consent stays as it is; what was opened by it is closed until the customer comes back.
+    "consent.reauthentication_required": (_REVOKED,),
+    "consent.reauthenticated": (_UPDATED,),
+    "payment.updated": (_UPDATED,),
+    "payment.settled": (_UPDATED,),
+    "payment.returned": (_UPDATED,),
+}
+"""Which types of the stream's events third parties are told of, and as what."""
+
+LINKED: Final = "wallet.closed"
+"""What is told to whoever reads the wallet by a consent."""
+
+_CLOSED: Final = "UK.OBIE.AccountClosure"
+
+_CONSENTS: Final[Mapping[str, tuple[Scope, str, str]]] = {
+    "account_access": ("accounts", "account-access-consent", "aisp/account-access-consents"),
+    "funds_confirmation": ("fundsconfirmations", "funds-confirmation-consent", "cbpii/funds-confirmation-consents"),
+    "domestic_payment": ("payments", "domestic-payment-consent", "pisp/domestic-payment-consents"),
+    "domestic_vrp": ("payments", "domestic-vrp-consent", "pisp/domestic-vrp-consents"),
+}
+_PAYMENTS: Final[Mapping[str, tuple[Scope, str, str]]] = {
+    "domestic_payment": ("payments", "domestic-payment", "pisp/domestic-payments"),
+    "domestic_vrp": ("payments", "domestic-vrp", "pisp/domestic-vrps"),
+}
+_RESOURCES: Final = {"consent": _CONSENTS, "payment": _PAYMENTS}
+
+
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
+    """What a third party is to be told.
+
+    Attributes:
+        client_id: Who.
+        event: The event of the stream.
+        scope: What its token must allow.
+        resource: The id of what it is about.
+        kind: What that is, as tokens call it.
+        path: Where it is, below the address of the interface's version.
+        types: As what it is told.
+        reason: Why, as a code, where the standard has one.
+    """
+
+    client_id: UUID
+    event: Event
+    scope: Scope
+    resource: str
+    kind: str
+    path: str
+    types: tuple[EventType, ...]
+    reason: str | None = None
+
+
+def read_types(named: Sequence[str] | None) -> frozenset[EventType]:
+    """Return what a subscription is for: all there is, unless it names some.
+
+    Raises:
+        ValueError: It names something else, or names nothing.
+    """
+    if named is None:
+        return frozenset(_NAMES.values())
+    unknown = [name for name in named if name not in _NAMES]
+    if unknown or not named:
+        msg = "no such event type"
+        raise ValueError(msg)
+    return frozenset(_NAMES[name] for name in named)
+
+
+def notice_of(event: Event) -> Notice | None:
+    """Return what an event says to the third party whose consent or payment it is about, or None."""
+    types, data = EVENTS.get(event.type), event.data
+    family = _RESOURCES.get(event.type.partition(".")[0])
+    if types is None or family is None or data.get("client_id") is None or data.get("kind") not in family:
+        return None
+    scope, kind, path = family[data["kind"]]
+    return Notice(
+        client_id=ids.decode(Prefix.CLIENT, data["client_id"]),
+        event=event,
+        scope=scope,
+        resource=event.object_id,
+        kind=kind,
+        path=f"{path}/{event.object_id}",
+        types=tuple(types),
+    )
+
+
+def linked_notice(event: Event, client_id: UUID, consent_id: str) -> Notice:
+    """Return what the end of a wallet says to a third party that reads it by a consent."""
+    scope, kind, path = _CONSENTS["account_access"]
+    return Notice(
+        client_id=client_id,
+        event=event,
+        scope=scope,
+        resource=consent_id,
+        kind=kind,
+        path=f"{path}/{consent_id}",
+        types=(_LINKED,),
+        reason=_CLOSED,
+    )
+
+
+def claims_of(
+    notice: Notice, wanted: Collection[EventType], *, issuer: str, root: str, jti: UUID, now: datetime
+) -> dict[str, Any] | None:
+    """Return what a token claims, or None where its reader wants to know nothing of it.
+
+    Args:
+        notice: What is to be said.
+        wanted: What the reader wants to know of.
+        issuer: The tenant's issuer, below which its interface is.
+        root: The address of the interface's version below it.
+        jti: The notification's id.
+        now: The real time, for those who check tokens live in it; ``toe`` is on the tenant's clock.
+    """
+    types = [each for each in notice.types if each in wanted]
+    if not types:
+        return None
+    link = f"{issuer}{root}/{notice.path}"
+    subject = {
+        "subject_type": f"{_RID}_{_RTY}",
+        _RID: notice.resource,
+        _RTY: notice.kind,
+        _RLK: [{"version": "v4.0", "link": link}],
+    }
+    said = {"subject": subject} if notice.reason is None else {"reason": notice.reason, "subject": subject}
+    return {
+        "iss": issuer,
+        "iat": int(now.timestamp()),
+        "jti": str(jti),
+        "aud": ids.encode(Prefix.CLIENT, notice.client_id),
+        "sub": link,
+        "txn": notice.event.id,
+        "toe": int(notice.event.occurred_at.timestamp()),
+        "events": {f"{_URN}{each}": said for each in types},
+    }
+
+
+_RESOURCE: Final = "/event-notifications"
+
+
+def endpoint_of(callback_url: str) -> str:
+    """Return where notifications are sent: the resource of that name at the address that was given, or the address."""
+    path, mark, query = callback_url.partition("?")
+    path = path.rstrip("/")
+    return f"{path if path.endswith(_RESOURCE) else path + _RESOURCE}{mark}{query}"

@@ -1,0 +1,254 @@
+"""Notifications on their way to a third party whose endpoint takes them, or doesn't."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections import Counter, defaultdict
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from billfold.contract.platform import Event
+from billfold_server.db.outbox import list_events
+from billfold_server.open_banking.events import queries
+from tests.keystores import StoreUrls
+from tests.server.open_banking.events.telling import BASE_URL, Teller, claims_in, wire
+from tests.server.outbound.endpoints import Endpoint, answering
+
+TAKEN = answering("202 Accepted")
+
+
+async def events_of(teller: Teller, type_: str) -> list[Event]:
+    """Return the stream's events of a type."""
+    async with teller.database.tx(teller.tenant) as tx:
+        return await list_events(tx, event_type=type_)
+
+
+class TestARevokedConsent:
+    async def test_is_told_with_a_token_that_anybody_can_verify(self, teller: Teller):
+        """The token is signed by PS256 under the tenant's JWKS, and says what was revoked; taken, it is gone."""
+        async with Endpoint(TAKEN).listening() as endpoint:
+            await teller.subscribe(endpoint.url("/open-banking/v4.0"))
+            consent = await teller.revoked()
+            await teller.publish()
+            await teller.push()
+            await teller.push()
+        (body,) = endpoint.bodies[1:]  # The first told that it was authorised.
+        header, claims = await teller.verified(body)
+        assert (header["typ"], header["alg"]) == ("secevent+jwt", "PS256")
+        assert claims["iss"] == f"{BASE_URL}/t/testbank"
+        assert claims["aud"] == wire(teller.client_id)
+        assert claims["sub"].endswith(f"/open-banking/v4.0/aisp/account-access-consents/{consent.wire_id}")
+        assert len(claims["events"]) == 2
+        (event,) = await events_of(teller, "consent.revoked")
+        assert claims["txn"] == event.id
+        head = endpoint.heads[1].lower()
+        assert head.startswith("post /open-banking/v4.0/event-notifications http/1.1")
+        assert "\r\ncontent-type: application/jwt\r\n" in head
+        assert "\r\nx-fapi-financial-id: testbank\r\n" in head
+        assert f"\r\nx-fapi-interaction-id: {claims['jti']}\r\n" in head
+        assert await teller.unread() == []
+
+    async def test_is_told_once_however_often_the_stream_is_read(self, teller: Teller):
+        """The same event makes one notification, whose id stays."""
+        await teller.subscribe(None)
+        await teller.revoked()
+        await teller.publish()
+        before = await teller.unread()
+        async with teller.database.tx(teller.tenant) as tx:
+            events = await list_events(tx)
+        await teller.publisher.publish(teller.tenant, events)
+        assert await teller.unread() == before
+        assert len(before) == 2
+
+    async def test_is_told_to_its_own_third_party_alone(self, teller: Teller):
+        """Another third party's subscription brings it nothing."""
+        other = UUID(int=5)
+        await teller.subscribe(None, client_id=other)
+        await teller.revoked()
+        await teller.publish()
+        assert await teller.states() == []
+
+    async def test_is_told_as_far_as_it_is_subscribed_to(self, teller: Teller):
+        """Of an authorisation nothing is said to who wants to know of revocations."""
+        await teller.subscribe(None, ("UK.OBIE.Consent-Authorization-Revoked",))
+        await teller.revoked()
+        await teller.publish()
+        (claims,) = await teller.unread()
+        assert list(claims["events"]) == ["urn:uk:org:openbanking:events:consent-authorization-revoked"]
+
+    async def test_is_seen_by_who_may_see_such_consents(self, teller: Teller):
+        """A token for payments brings nothing of accounts."""
+        await teller.subscribe(None)
+        await teller.revoked()
+        await teller.publish()
+        assert await teller.unread(["payments"]) == []
+        assert len(await teller.unread(["accounts"])) == 2
+
+
+class TestAnEndpointThatTakesNothing:
+    async def test_is_tried_ten_times_and_left(self, teller: Teller):
+        """After three days it is a dead letter, pushing is paused, the tenant told, and polling still has all."""
+        async with Endpoint(answering("500 Internal Server Error")).listening() as endpoint:
+            await teller.subscribe(endpoint.url())
+            await teller.revoked()
+            await teller.publish()
+            await teller.push()
+            await teller.pass_time(days=5)
+        first = Counter(claims_in(body)["jti"] for body in endpoint.bodies)
+        assert sorted(first.values()) == [10]
+        assert await teller.states() == [("dead", 10, "500"), ("unread", 0, None)]
+        assert (await teller.subscription()).paused_because == "unresponsive"
+        (event,) = await events_of(teller, "event_subscription.paused")
+        assert event.data["because"] == "unresponsive"
+        assert "callback_url" not in event.data
+        assert (await teller.unread())[0]["jti"] in first
+
+    async def test_says_that_it_is_gone(self, teller: Teller):
+        """410 pauses pushing at once."""
+        async with Endpoint(answering("410 Gone")).listening() as endpoint:
+            await teller.subscribe(endpoint.url())
+            await teller.revoked()
+            await teller.publish()
+            await teller.push()
+            await teller.pass_time(days=5)
+        assert len(endpoint.bodies) == 1
+        assert (await teller.subscription()).paused_because == "gone"
+        assert len(await teller.unread()) == 2
+
+    async def test_says_when_to_come_again(self, teller: Teller):
+        """Retry-After is heeded, on the tenant's clock."""
+        async with Endpoint(answering("503 Service Unavailable", "Retry-After: 7200")).listening() as endpoint:
+            await teller.subscribe(endpoint.url())
+            await teller.revoked()
+            await teller.publish()
+            await teller.push()
+            await teller.pass_time(minutes=119)
+            before = len(endpoint.bodies)
+            await teller.pass_time(minutes=2)
+        assert (before, len(endpoint.bodies)) == (1, 2)
+
+    @pytest.mark.parametrize("status", ["200 OK", "201 Created", "302 Found", "400 Bad Request"])
+    async def test_answers_something_else_than_the_standard_asks_for(self, teller: Teller, status: str):
+        """Only 202 takes a notification."""
+        async with Endpoint(answering(status)).listening() as endpoint:
+            await teller.subscribe(endpoint.url())
+            await teller.revoked()
+            await teller.publish()
+            await teller.push()
+        assert (await teller.states())[0] == ("unread", 1, status[:3])
+
+    async def test_is_away_for_seventy_hours(self, teller: Teller):
+        """When it is back everything comes, each once, and of each consent in order."""
+        back_at = await teller.now() + timedelta(hours=70)
+        taken: list[str] = []
+
+        async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if await teller.now() < back_at:
+                return await answering("503 Service Unavailable")(reader, writer)
+            taken.append(endpoint.bodies[-1].decode())
+            return await TAKEN(reader, writer)
+
+        async with Endpoint(behave).listening() as endpoint:
+            await teller.subscribe(endpoint.url())
+            for _ in range(3):
+                await teller.revoked()
+            await teller.publish()
+            await teller.push()
+            await teller.pass_time(hours=80)
+        claims = [claims_in(token) for token in taken]
+        assert len(claims) == 6
+        assert len({each["jti"] for each in claims}) == 6
+        told: defaultdict[str, list[int]] = defaultdict(list)
+        for each in claims:
+            told[each["sub"]].append(len(each["events"]))
+        # Authorised says one thing, revoked says two.
+        assert list(told.values()) == [[1, 2]] * 3
+        assert await teller.unread() == []
+
+    async def test_is_given_everything_again_when_the_third_party_asks_for_it(self, teller: Teller):
+        """What wasn't given up is pushed when pushing goes on."""
+        async with Endpoint(answering("410 Gone")).listening() as endpoint:
+            subscription = await teller.subscribe(endpoint.url())
+            await teller.revoked()
+            await teller.publish()
+            await teller.push()
+        async with Endpoint(TAKEN).listening() as endpoint:
+            async with teller.database.tx(teller.tenant) as tx:
+                await tx.execute(
+                    "UPDATE event_subscriptions SET callback_url = $2, paused_because = NULL WHERE id = $1",
+                    subscription.id,
+                    endpoint.url(),
+                )
+                await queries.arm(tx, teller.client_id, await teller_now(tx))
+            await teller.hasten()
+            await teller.push()
+        assert len(endpoint.bodies) == 2
+        assert await teller.unread() == []
+
+
+async def teller_now(tx):
+    """Return the time of an open transaction's tenant."""
+    return await tx.fetchval("SELECT coalesce(frozen_at, clock_timestamp()) FROM tenant_clock")
+
+
+class TestAKilledProcess:
+    async def test_loses_nothing_between_sending_and_noting(self, teller: Teller, key_store_urls: StoreUrls):
+        """Killed when the endpoint has it, before the answer: it comes again, with the same id, and then no more."""
+        victims: list[asyncio.subprocess.Process] = []
+
+        async def kill(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if victims:
+                os.kill(victims.pop().pid, signal.SIGKILL)
+                return None
+            return await TAKEN(reader, writer)
+
+        async with Endpoint(kill).listening() as endpoint:
+            await teller.subscribe(endpoint.url())
+            await teller.bank.authorise(await teller.bank.ask(teller.client_id))
+            await teller.publish()
+            worker = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "tests.server.open_banking.events.killable_pusher",
+                teller.bank.tenancy.runtime_dsn,
+                key_store_urls.own,
+                cwd=Path(__file__).parents[4],
+                env={"PYTHONPATH": "sdk:server:."},
+            )
+            victims.append(worker)
+            async with asyncio.timeout(60):
+                assert await worker.wait() == -signal.SIGKILL
+            await teller.hasten()
+            await teller.push()
+            await teller.hasten()
+            await teller.push()
+        assert len(endpoint.bodies) == 2
+        assert endpoint.bodies[0] == endpoint.bodies[1]
+        assert await teller.states() == [("acknowledged", 1, None)]
+
+
+class TestASlowThirdParty:
+    async def test_delays_no_other_job_of_its_tenant(self, teller: Teller):
+        """While its endpoint says nothing, the visit ends and others are served."""
+        held = asyncio.Event()
+
+        async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await held.wait()
+            await TAKEN(reader, writer)
+
+        async with Endpoint(hold).listening() as endpoint:
+            await teller.subscribe(endpoint.url())
+            await teller.revoked()
+            await teller.publish()
+            async with asyncio.timeout(5):
+                await teller.runner.run(teller.tenant)
+            async with asyncio.timeout(5):
+                while not endpoint.open:
+                    await asyncio.sleep(0.001)
+            held.set()
+            await teller.runner.settle()
+        assert await teller.unread() == []
