@@ -14,6 +14,7 @@ import pytest
 from billfold.contract.platform import Event
 from billfold_server.db.outbox import list_events
 from billfold_server.open_banking.events import queries
+from billfold_server.tenancy.clock import tenant_now
 from tests.keystores import StoreUrls
 from tests.server.open_banking.events.telling import BASE_URL, Teller, claims_in, wire
 from tests.server.outbound.endpoints import Endpoint, answering
@@ -183,16 +184,11 @@ class TestAnEndpointThatTakesNothing:
                     subscription.id,
                     endpoint.url(),
                 )
-                await queries.arm(tx, teller.client_id, await teller_now(tx))
+                await queries.arm(tx, teller.client_id, await tenant_now(tx))
             await teller.hasten()
             await teller.push()
         assert len(endpoint.bodies) == 2
         assert await teller.unread() == []
-
-
-async def teller_now(tx):
-    """Return the time of an open transaction's tenant."""
-    return await tx.fetchval("SELECT coalesce(frozen_at, clock_timestamp()) FROM tenant_clock")
 
 
 class TestAKilledProcess:
