@@ -72,7 +72,7 @@ def consent_response(
 def payment_response(
     row: PaymentRow,
     said: OBDomesticVRPRequest,
-    debtor: OBCashAccountDebtorWithName | None,
+    debtor: OBCashAccountDebtorWithName,
     refund: OBCashAccountDebtorWithName | None,
     address: str,
 ) -> OBDomesticVRPResponse:
@@ -96,7 +96,7 @@ def payment_response(
             refund=UNSET if refund is None else refund,
             initiation=said.data.initiation,
             instruction=said.data.instruction,
-            debtor_account=UNSET if debtor is None else debtor,
+            debtor_account=debtor,
         ),
         risk=said.risk,
         links=LinksVrp(self_=address),
@@ -113,19 +113,20 @@ def details_response(row: PaymentRow, steps: Sequence[StepRow], instrument: str 
         instrument: By which means it was to be sent, where its order says so.
     """
     moved = [step for step in steps if step.effect == "moves"]
+    name = row.rail_reference or row.wire_id
     return OBDomesticVRPDetails(
-        data=OBDomesticVRPDetailsData(payment_status=[_status(row.wire_id, step, instrument) for step in moved])
+        data=OBDomesticVRPDetailsData(payment_status=[_status(name, step, instrument) for step in moved])
     )
 
 
-def _status(payment_id: str, step: StepRow, instrument: str | None) -> OBDomesticVRPDetailsPaymentStatus:
+def _status(name: str, step: StepRow, instrument: str | None) -> OBDomesticVRPDetailsPaymentStatus:
     return OBDomesticVRPDetailsPaymentStatus(
-        payment_transaction_id=payment_id,
+        payment_transaction_id=name,
         status=step.status.value,
         status_update_date_time=step.recorded_at,
         status_detail=OBDomesticVRPDetailsStatusDetail(
             local_instrument=UNSET if instrument is None else instrument,
-            status=step.status.name.lower(),
+            status=step.status.value,
             status_reason=UNSET if step.reason is None else step.reason,
         ),
     )

@@ -13,7 +13,6 @@ from msgspec import UNSET, UnsetType
 
 from billfold.contract.open_banking.vrp import (
     OBActiveOrHistoricCurrencyAndAmountVrp,
-    OBCashAccountDebtorWithName,
     OBDomesticVRPConsentRequest,
     OBDomesticVRPControlParameters,
     OBDomesticVRPInitiation,
@@ -41,18 +40,10 @@ _CONTROL: Final = "Data.ControlParameters"
 _SWEEPING: Final = "UK.OBIE.VRPType.Sweeping"
 _TYPES: Final = frozenset({_SWEEPING, "UK.OBIE.VRPType.Other"})
 _METHODS: Final = frozenset({"UK.OBIE.SCA", "UK.OBIE.SCANotRequired"})
-_SCHEMES: Final = frozenset(
-    {
-        "UK.OBIE.BBAN",
-        "UK.OBIE.IBAN",
-        "UK.OBIE.PAN",
-        "UK.OBIE.Paym",
-        "UK.OBIE.SortCodeAccountNumber",
-        "UK.OBIE.Wallet",
-    }
-)
+_MOST_LIMITS: Final = 50
+"""Each payment is held to all of them under the lock of the ledger; there are eleven kinds of period."""
 EXPECTED, INVALID, DATE, UNEXPECTED = "U001", "U002", "U003", "U005"
-MISMATCH, CURRENCY, SCHEME = "U008", "U023", "U027"
+MISMATCH, CURRENCY = "U008", "U023"
 
 
 def read_amount(given: OBActiveOrHistoricCurrencyAndAmountVrp, path: str, currencies: Collection[str]) -> Money:
@@ -93,7 +84,7 @@ def read_consent(body: OBDomesticVRPConsentRequest, currencies: Collection[str],
     given = body.data.control_parameters
     _check_lists(given)
     _check_dates(given, now)
-    _check_accounts(body.data.initiation, given)
+    _check_creditor(body.data.initiation, given)
     if given.supplementary_data:
         raise field_error(f"{_CONTROL}.SupplementaryData", UNEXPECTED, "there is no such data that is understood")
     maximum = read_amount(given.maximum_individual_amount, f"{_CONTROL}.MaximumIndividualAmount", currencies)
@@ -129,26 +120,17 @@ def _check_dates(given: OBDomesticVRPControlParameters, now: datetime) -> None:
         raise field_error(path, DATE, "the last day comes before the first")
 
 
-def _check_accounts(initiation: OBDomesticVRPInitiation, given: OBDomesticVRPControlParameters) -> None:
+def _check_creditor(initiation: OBDomesticVRPInitiation, given: OBDomesticVRPControlParameters) -> None:
     if initiation.creditor_account is UNSET and _SWEEPING in given.vrp_type:
         path = "Data.Initiation.CreditorAccount"
         raise field_error(path, EXPECTED, "whoever sweeps says to which account")
-    for name, account in (
-        ("DebtorAccount", initiation.debtor_account),
-        ("CreditorAccount", initiation.creditor_account),
-    ):
-        if account is not UNSET:
-            _check_scheme(account, f"Data.Initiation.{name}")
-
-
-def _check_scheme(account: OBCashAccountDebtorWithName, path: str) -> None:
-    if account.scheme_name not in _SCHEMES:
-        raise field_error(f"{path}.SchemeName", SCHEME, "the scheme isn't supported")
 
 
 def _read_limits(
     given: OBDomesticVRPControlParameters, currency: str, currencies: Collection[str]
 ) -> tuple[PeriodicLimit, ...]:
+    if len(given.periodic_limits) > _MOST_LIMITS:
+        raise field_error(f"{_CONTROL}.PeriodicLimits", INVALID, f"there may be at most {_MOST_LIMITS} limits")
     limits = []
     for place, limit in enumerate(given.periodic_limits):
         path = f"{_CONTROL}.PeriodicLimits[{place}]"
@@ -231,7 +213,6 @@ def read_order(body: OBDomesticVRPRequest, currencies: Collection[str]) -> Recur
     ):
         if value not in known:
             raise field_error(f"Data.{name}", INVALID, "there is no such value")
-    _check_scheme(data.instruction.creditor_account, f"{path}.CreditorAccount")
     amount = read_amount(data.instruction.instructed_amount, f"{path}.InstructedAmount", currencies)
     order = RecurringOrder(
         amount_minor=amount.amount_minor,

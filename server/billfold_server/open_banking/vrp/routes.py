@@ -10,6 +10,7 @@ from msgspec import UNSET
 
 from billfold import errors, ids
 from billfold.contract.open_banking.vrp import (
+    OBCashAccountDebtorWithName,
     OBDomesticVRPConsentRequest,
     OBDomesticVRPConsentResponse,
     OBDomesticVRPDetails,
@@ -24,14 +25,14 @@ from billfold.ids import Prefix
 from billfold_server.consents import service as consents
 from billfold_server.consents.service import Consent, ConsentKind, NewConsent
 from billfold_server.http.reading import decode_json
-from billfold_server.http.routing import Call, Reply
+from billfold_server.http.routing import Call
 from billfold_server.ledger import service as ledger
 from billfold_server.open_banking.edge.answers import address_of
 from billfold_server.open_banking.edge.errors import field_error, register
-from billfold_server.open_banking.edge.repeating import once
+from billfold_server.open_banking.edge.repeating import accepted, once
 from billfold_server.open_banking.edge.routes import OpenBankingRoutes
+from billfold_server.open_banking.payments.accounts import check_debtor, creditor_of, debtor_of
 from billfold_server.open_banking.vrp import reading
-from billfold_server.open_banking.vrp.accounts import creditor_of, debtor_of
 from billfold_server.open_banking.vrp.answers import consent_response, details_response, payment_response
 from billfold_server.payments import service as payments
 from billfold_server.payments.service import INITIATE_RECURRING, PaymentRow, Texts
@@ -51,7 +52,6 @@ _CONSENTS: Final = "/domestic-vrp-consents"
 _CONSENT: Final = "/domestic-vrp-consents/{ConsentId}"
 _PAYMENTS: Final = "/domestic-vrps"
 _PAYMENT: Final = "/domestic-vrps/{DomesticVRPId}"
-_FIRST_REFUSAL: Final = 400
 _STATUS: Final = "U009"
 _PATCH: Final = "application/json-patch+json"
 
@@ -71,15 +71,18 @@ async def create_vrp_consent(call: Call, body: OBDomesticVRPConsentRequest) -> O
     async with call.tx() as tx:
         now = await tenant_now(tx)
     agreed = reading.read_consent(body, call.tenant.manifest.currencies, now)
-    if body.data.initiation.creditor_account is not UNSET:
-        creditor_of(body.data.initiation.creditor_account, "Data.Initiation.CreditorAccount")
+    initiation = body.data.initiation
+    if initiation.creditor_account is not UNSET:
+        creditor_of(initiation.creditor_account, "Data.Initiation.CreditorAccount")
+    if initiation.debtor_account is not UNSET:
+        check_debtor(initiation.debtor_account, "Data.Initiation.DebtorAccount")
     new = NewConsent(
         kind=_KIND,
         client_id=call.caller.client_id,
         expires_at=reading.expires_at(body.data.control_parameters),
         terms=payments.write_terms(agreed),
         request=msgspec.json.encode(body),
-        repeated=reading.repeated(body.data.initiation, body.risk),
+        repeated=reading.repeated(initiation, body.risk),
     )
     prepared = await consents.prepare(call.services, call.tenant, new)
 
@@ -201,7 +204,7 @@ async def create_vrp_payment(call: Call, body: OBDomesticVRPRequest) -> OBDomest
     )
     with _naming_the_consent():
         reply = await ledger.command(call, INITIATE_RECURRING, order)
-    payment_id = payments.initiated(_accepted(reply))
+    payment_id = payments.initiated(accepted(reply))
     async with call.tx() as tx:
         row = await payments.get_payment(tx, payment_id)
     return await _show_payment(call, row, asked, body, below=f"/{row.wire_id}")
@@ -266,7 +269,7 @@ async def _show_consent(call: Call, consent: Consent, *, below: str = "") -> OBD
     debtor = asked.data.initiation.debtor_account
     chosen = None if debtor is UNSET else debtor
     if chosen is None and consent.wallet_ids:
-        chosen = await debtor_of(call, consent.wallet_ids[0])
+        chosen = OBCashAccountDebtorWithName(**(await debtor_of(call, consent.wallet_ids[0]))._asdict())
     return consent_response(consent, asked, chosen, address_of(call, below=below))
 
 
@@ -284,18 +287,6 @@ def _texts(body: OBDomesticVRPRequest) -> Texts:
         instrument=None if instruction.local_instrument is UNSET else instruction.local_instrument,
         order=msgspec.Raw(msgspec.json.encode(body)),
     )
-
-
-def _accepted(reply: Reply[Any]) -> bytes:
-    """Return what a command has answered, or raise what it has refused before under the same key."""
-    body = reply.body
-    assert isinstance(body, bytes), "the engine answers what is kept"
-    if reply.status is not None and reply.status >= _FIRST_REFUSAL:
-        kept = msgspec.json.decode(body, type=dict[str, Any])
-        error = errors.ERRORS[kept["code"]]
-        facts = {name: kept.get(name) for name in error.__annotations__}
-        raise error(kept.get("detail"), param=kept.get("param"), **facts)
-    return body
 
 
 async def _own_payment(call: Call, payment_id: str) -> PaymentRow:
@@ -322,6 +313,7 @@ async def _show_payment(
     below: str = "",
 ) -> OBDomesticVRPResponse:
     given = asked.data.initiation.debtor_account
-    debtor = await debtor_of(call, row.wallet_id) if given is UNSET else given
-    refund = debtor if asked.data.read_refund_account == "Yes" else None
-    return payment_response(row, said, debtor, refund, address_of(call, below=below))
+    if given is UNSET:
+        given = OBCashAccountDebtorWithName(**(await debtor_of(call, row.wallet_id))._asdict())
+    refund = given if asked.data.read_refund_account == "Yes" else None
+    return payment_response(row, said, given, refund, address_of(call, below=below))
