@@ -98,6 +98,7 @@ from billfold_server.ledger import service as ledger
 from billfold_server.ledger import subjects as ledger_subjects
 from billfold_server.ledger import tasks as ledger_tasks
 from billfold_server.ledger.service import Engine
+from billfold_server.open_banking.consents import routes as account_access_routes
 from billfold_server.open_banking.events import inventory as events_inventory
 from billfold_server.open_banking.events import queries as events_queries
 from billfold_server.open_banking.events import routes as events_routes
@@ -105,6 +106,7 @@ from billfold_server.open_banking.events import subjects as events_subjects
 from billfold_server.open_banking.events import tasks as events_tasks
 from billfold_server.open_banking.events.publishing import Publisher as EventsPublisher
 from billfold_server.open_banking.events.waiting import Waiting
+from billfold_server.open_banking.funds import routes as funds_routes
 from billfold_server.open_banking.payments import routes as domestic_payment_routes
 from billfold_server.open_banking.vrp import routes as vrp_routes
 from billfold_server.outbound.service import Outbound
@@ -174,6 +176,8 @@ ROOMS: Final[tuple[Routes, ...]] = (
     reconciliation_routes.routes,
     payments_routes.routes,
     vrp_routes.routes,
+    account_access_routes.routes,
+    funds_routes.routes,
     domestic_payment_routes.routes,
     vault_routes.routes,
     card_routes.routes,

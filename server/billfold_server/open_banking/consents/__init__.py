@@ -1,0 +1,1 @@
+"""Consents to read accounts (3 operations)."""

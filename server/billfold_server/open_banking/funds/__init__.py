@@ -1,0 +1,1 @@
+"""Confirmation of funds (4 operations)."""
