@@ -25,7 +25,9 @@ from billfold_server.http.services import Services
 from billfold_server.identity.rules import PLATFORM_SCOPES, TENANT_SCOPES
 from billfold_server.identity.service import create_client
 from billfold_server.keys.service import open_keyring, prepare_store
+from billfold_server.payments import service as payments
 from billfold_server.serving.on_demand import OnDemand
+from billfold_server.serving.supervisor import SIMULATOR
 from billfold_server.serving.tls.contexts import asking_context, following_context, kept_side
 from billfold_server.serving.tls.setting_up import with_certificates
 from billfold_server.serving.worker import Server, server_config
@@ -220,6 +222,9 @@ def _run(
 
     decryptor = OnDemand(settings)
     app.state.services.decryptor.client.wake = decryptor.wake
+    simulator = OnDemand(settings, SIMULATOR)
+    if (rail := app.state.services.rooms[payments.ROOM].simulated) is not None:
+        rail.wake = simulator.wake
     thread = threading.Thread(target=lambda: uvloop.new_event_loop().run_until_complete(run()), daemon=True)
     thread.start()
     assert started.wait(20), "the server didn't start"
@@ -229,3 +234,4 @@ def _run(
         server.should_exit = True
         thread.join(20)
         decryptor.stop()
+        simulator.stop()

@@ -19,10 +19,12 @@ from billfold_server.app import build_app
 from billfold_server.db.background import Background
 from billfold_server.db.embedded.locks import open_lock, try_lock
 from billfold_server.http.logs import leave_logs_to_the_program
+from billfold_server.payments import service as payments
 from billfold_server.serving.database import find_database
 from billfold_server.serving.failures import Exit, Failure
 from billfold_server.serving.on_demand import OnDemand
 from billfold_server.serving.service import make_current, make_data_dir
+from billfold_server.serving.supervisor import SIMULATOR
 from billfold_server.settings import load_settings
 
 __all__ = ["Platform", "open_embedded"]
@@ -87,6 +89,9 @@ async def open_embedded(*, data_dir: str | None = None) -> AsyncIterator[Platfor
         decryptor = OnDemand(found.settings)
         app.state.services.decryptor.client.wake = decryptor.wake
         stack.push_async_callback(asyncio.to_thread, decryptor.stop)
+        simulator = OnDemand(found.settings, SIMULATOR)
+        rooms[payments.ROOM].simulated.wake = simulator.wake
+        stack.push_async_callback(asyncio.to_thread, simulator.stop)
         await stack.enter_async_context(_started(app))
         yield Platform(
             app=app,

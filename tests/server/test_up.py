@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from billfold_server.connectors.simulator.address import folder_of, read
 from billfold_server.db.embedded import EmbeddedPostgres
 from tests.postgres import binaries, create_database, drop_database, query
 from tests.server.upping import SlowRequest, Up, billfold, data_dirs, environment, is_free, parents, refusal, until
@@ -155,6 +156,13 @@ class TestAServer:
         os.kill(before, signal.SIGKILL)
         until(lambda: up.decryptor() not in {None, before})
         until(lambda: self.encryption_keys(up) == shown)
+
+    def test_replaces_a_rail_simulator_that_is_killed(self, up: Up):
+        """After kill -9 of the simulated rail there is another, where it says that it is."""
+        before, folder = up.simulator(), folder_of(up.data_dir)
+        assert before is not None
+        os.kill(before, signal.SIGKILL)
+        until(lambda: (now := up.simulator()) not in {None, before} and (at := read(folder)) and at.pid == now)
 
     def encryption_keys(self, up: Up):
         """Return the keys to encrypt to, or why they aren't to be had."""

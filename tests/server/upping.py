@@ -23,6 +23,7 @@ from tests.postgres import own_data_dir
 START_S = 60
 END_S = 30
 DECRYPTING = "billfold_server.serving.decrypting"
+SIMULATING = "billfold_server.serving.simulating"
 
 
 def environment(**changes: str) -> dict[str, str]:
@@ -99,11 +100,16 @@ class Up:
 
     def workers(self) -> list[int]:
         """Return the processes of its workers."""
-        return [pid for pid, command in self._children() if DECRYPTING not in command]
+        others = (DECRYPTING, SIMULATING)
+        return [pid for pid, command in self._children() if not any(each in command for each in others)]
 
     def decryptor(self) -> int | None:
         """Return the process of its decryptor, or None while there is none."""
         return next((pid for pid, command in self._children() if DECRYPTING in command), None)
+
+    def simulator(self) -> int | None:
+        """Return the process of its rail simulator, or None while there is none."""
+        return next((pid for pid, command in self._children() if SIMULATING in command), None)
 
     def _children(self) -> list[tuple[int, str]]:
         told = subprocess.run(

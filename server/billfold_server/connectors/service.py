@@ -29,6 +29,7 @@ __all__ = [
     "RailSilent",
     "Rails",
     "Report",
+    "SimulatedRail",
     "Word",
 ]
 

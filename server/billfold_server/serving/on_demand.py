@@ -1,39 +1,44 @@
-"""A decryptor that is started when it is first needed, for platforms that live in another program's process.
+"""Processes that are started when they are first needed, for platforms that live in another program's process.
 
-It is looked after in a thread of its own, so that it is replaced when it dies whatever the program around us does.
-Several processes may share a data folder: the first of them has the decryptor, and when that one ends the next does.
+Such are the decryptor and the rail simulator. Each is looked after in a thread of its own, so that it is replaced when
+it dies whatever the program around us does. Several processes may share a data folder: the first of them has the
+process, and when that one ends the next does.
 """
 
 import asyncio
 import logging
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from billfold_server.db.embedded.locks import open_lock, try_lock
-from billfold_server.serving.orders import decryptors_orders
-from billfold_server.serving.supervisor import DECRYPTOR, Supervisor
+from billfold_server.serving.orders import Orders, decryptors_orders, simulators_orders
+from billfold_server.serving.supervisor import DECRYPTOR, SIMULATOR, Supervisor
 from billfold_server.settings import Settings
 
 __all__ = ["OnDemand"]
 
 _log = logging.getLogger("billfold.supervisor")
 
-_LOCK: Final = "decryptor.lock"
+_ORDERS: Final[dict[str, Callable[[Settings], Orders]]] = {DECRYPTOR: decryptors_orders, SIMULATOR: simulators_orders}
+_LOCKS: Final = {DECRYPTOR: "decryptor.lock", SIMULATOR: "simulator.lock"}
 _ASK_AGAIN_S: Final = 0.1
 _STOP_S: Final = 5.0
 
 
 class OnDemand:
-    """Starts the decryptor of a data folder when it is needed, and ends it.
+    """Starts the decryptor, or another process, of a data folder when it is needed, and ends it.
 
     Args:
         settings: With databases.
+        module: What the process runs.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, module: str = DECRYPTOR) -> None:
         self._settings = settings
+        self._module = module
         self._once = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stopped = False
@@ -42,13 +47,13 @@ class OnDemand:
         self._stop: asyncio.Event | None = None
 
     async def wake(self) -> None:
-        """See that there is a decryptor, or that everything was tried; what failed is tried anew by who asks next."""
+        """See that there is one, or that everything was tried; what failed is tried anew by who asks next."""
         if self._there.is_set() and (self._stopped or (self._thread is not None and self._thread.is_alive())):
             return
         with self._once:
             if not self._stopped and (self._thread is None or not self._thread.is_alive()):
                 self._there.clear()
-                self._thread = threading.Thread(target=self._run, name="watch-decryptor", daemon=True)
+                self._thread = threading.Thread(target=self._run, name=f"watch-{self._module}", daemon=True)
                 self._thread.start()
         await asyncio.to_thread(self._there.wait)
 
@@ -68,15 +73,15 @@ class OnDemand:
     def _run(self) -> None:
         try:
             asyncio.run(self._live())
-        except Exception:  # noqa: BLE001 - A thread's last place; without a decryptor the rest goes on.
-            _log.exception("the decryptor can't be looked after")
+        except Exception:  # noqa: BLE001 - A thread's last place; without it the rest goes on.
+            _log.exception("%s can't be looked after", self._module)
         finally:
             self._there.set()
 
     async def _live(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         stopping = asyncio.create_task(self._stop.wait())
-        lock = open_lock(Path(self._settings.data_dir) / _LOCK)
+        lock = open_lock(Path(self._settings.data_dir) / _LOCKS[self._module])
         try:
             while not try_lock(lock, shared=False):
                 # Another process has one, which serves us, too.
@@ -89,10 +94,10 @@ class OnDemand:
             os.close(lock)
 
     async def _keep(self, stopping: "asyncio.Task[bool]") -> None:
-        supervisor = Supervisor([], 1, module=DECRYPTOR)
+        supervisor = Supervisor([], 1, module=self._module)
         await supervisor.prepare()
         try:
-            await supervisor.serve(decryptors_orders(self._settings))
+            await supervisor.serve(_ORDERS[self._module](self._settings))
             self._there.set()
             keeping = asyncio.create_task(supervisor.keep())
             await asyncio.wait([stopping, keeping], return_when=asyncio.FIRST_COMPLETED)

@@ -6,7 +6,7 @@ import msgspec
 
 from billfold_server.settings import Secret, Settings, load_settings
 
-__all__ = ["Orders", "Report", "decryptors_orders", "settings_of", "settings_sent"]
+__all__ = ["Orders", "Report", "decryptors_orders", "settings_of", "settings_sent", "simulators_orders"]
 
 
 class Orders(msgspec.Struct, frozen=True):
@@ -42,6 +42,14 @@ def settings_sent(settings: Settings) -> dict[str, Any]:
 def decryptors_orders(settings: Settings) -> Orders:
     """Return the orders of a decryptor: no administrator's login is among them."""
     fewer = msgspec.structs.replace(settings, admin_database_url=None, key_store_admin_url=None)
+    return Orders(settings_sent(fewer), owns_database=False)
+
+
+def simulators_orders(settings: Settings) -> Orders:
+    """Return the orders of a rail simulator, which needs no database and no key."""
+    fewer = msgspec.structs.replace(
+        settings, database_url=None, admin_database_url=None, key_store_url=None, key_store_admin_url=None
+    )
     return Orders(settings_sent(fewer), owns_database=False)
 
 

@@ -30,8 +30,8 @@ from billfold_server.serving.directory.directory import Directory
 from billfold_server.serving.failures import Exit, Failure
 from billfold_server.serving.instance import Place, Running, only_server, workers_remain
 from billfold_server.serving.listening import is_any, listen, reachable_host
-from billfold_server.serving.orders import Orders, decryptors_orders, settings_sent
-from billfold_server.serving.supervisor import DECRYPTOR, Supervisor
+from billfold_server.serving.orders import Orders, decryptors_orders, settings_sent, simulators_orders
+from billfold_server.serving.supervisor import DECRYPTOR, SIMULATOR, Supervisor
 from billfold_server.serving.tls.setting_up import DevelopmentFiles, ensure_certificates, with_certificates
 from billfold_server.serving.vault.using import development_vault
 from billfold_server.serving.welcome import (
@@ -121,6 +121,7 @@ class _Ready:
 
     supervisor: Supervisor
     decryptor: Supervisor
+    simulator: Supervisor
     found: Found
     orders: Orders
     files: DevelopmentFiles | None
@@ -167,14 +168,18 @@ async def _start(
     settings = _reached_at(settings, *listeners)
     supervisor = Supervisor(listeners, settings.workers, **_shared_metrics(settings))
     decryptor = Supervisor([], 1, module=DECRYPTOR)
+    # In production nothing may look like a payment that isn't one.
+    simulator = Supervisor([], 0 if settings.production else 1, module=SIMULATOR)
     try:
         await supervisor.prepare()
         settings = await stack.enter_async_context(development_vault(settings, wanted=vault, step=step))
         await decryptor.prepare()
+        await simulator.prepare()
         found = await stack.enter_async_context(find_database(settings, step=step))
     finally:
         # Entered after the database, wherever that went, so that workers end before it does, and the decryptor, which
         # they ask, after them.
+        stack.push_async_callback(simulator.stop, timeout_s=settings.shutdown_timeout_s, at_once=signals.insist)
         stack.push_async_callback(decryptor.stop, timeout_s=settings.shutdown_timeout_s, at_once=signals.insist)
         stack.push_async_callback(supervisor.stop, timeout_s=settings.shutdown_timeout_s, at_once=signals.insist)
     settings = found.settings
@@ -185,8 +190,9 @@ async def _start(
     async with asyncio.TaskGroup() as group:
         group.create_task(supervisor.serve(orders))
         group.create_task(decryptor.serve(decryptors_orders(settings)))
+        group.create_task(simulator.serve(simulators_orders(settings)))
     _tell(place, settings, announce, _welcome(settings, found, credentials, files, time.monotonic() - began))
-    return _Ready(supervisor, decryptor, found, orders, files)
+    return _Ready(supervisor, decryptor, simulator, found, orders, files)
 
 
 def make_data_dir(settings: Settings) -> Path:
@@ -374,6 +380,7 @@ async def _run(ready: _Ready, signals: Signals) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(ready.supervisor.keep())
         group.create_task(ready.decryptor.keep())
+        group.create_task(ready.simulator.keep())
         following = [group.create_task(work(ready)) for work in (_follow, _keep_months, _keep_certificates)]
         await signals.stop.wait()
         for task in following:
@@ -383,6 +390,7 @@ async def _run(ready: _Ready, signals: Signals) -> None:
         timeout_s = ready.found.settings.shutdown_timeout_s
         await ready.supervisor.stop(timeout_s=timeout_s, at_once=signals.insist)
         await ready.decryptor.stop(timeout_s=timeout_s, at_once=signals.insist)
+        await ready.simulator.stop(timeout_s=timeout_s, at_once=signals.insist)
 
 
 async def _follow(ready: _Ready) -> None:

@@ -19,12 +19,13 @@ import msgspec
 from billfold_server.serving.failures import Exit, Failure
 from billfold_server.serving.orders import Orders, Report
 
-__all__ = ["DECRYPTOR", "Supervisor", "Worker"]
+__all__ = ["DECRYPTOR", "SIMULATOR", "Supervisor", "Worker"]
 
 _log = logging.getLogger("billfold.supervisor")
 
 WORKER = "billfold_server.serving.worker"
 DECRYPTOR = "billfold_server.serving.decrypting"
+SIMULATOR = "billfold_server.serving.simulating"
 """What a process runs."""
 
 _OURS = "BILLFOLD_"

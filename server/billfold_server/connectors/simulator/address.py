@@ -12,10 +12,11 @@ _FILE = "address.json"
 
 
 class Address(msgspec.Struct, frozen=True):
-    """Where a simulator listens, and what it must be told."""
+    """Where a simulator listens, what it must be told, and which process it is."""
 
     port: int
     secret: str
+    pid: int
 
     def __repr__(self) -> str:
         """Show where it is, and not the secret."""
@@ -30,7 +31,7 @@ def folder_of(data_dir: str | Path) -> Path:
 def announce(folder: Path, port: int) -> Address:
     """Write down where a simulator listens from now on, in the place of where one did before."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    address = Address(port, secrets.token_urlsafe())
+    address = Address(port, secrets.token_urlsafe(), os.getpid())
     draft = folder / f".address-{os.getpid()}"
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:

@@ -1,5 +1,6 @@
 """Domestic payments over the interface, as a third party makes them."""
 
+import time
 from typing import Any
 
 import pytest
@@ -129,3 +130,28 @@ class TestAPayment:
         assert token
         pisp.revoke(consent_id)
         assert pisp.pay(consent_id).status_code == 401
+
+
+OUTSIDE = {"SchemeName": "UK.OBIE.SortCodeAccountNumber", "Identification": "20-00-00 55779911", "Name": "Grace Hopper"}
+
+
+class TestAPaymentThatLeaves:
+    @pytest.mark.parametrize(
+        ("reference", "status", "reason"), [("Invoice 4711", "ACSC", None), ("RAIL-REJECT", "RJCT", "AC04")]
+    )
+    def test_is_given_to_the_simulated_rail(
+        self, pisp: Pisp, live: LiveServer, reference: str, status: str, reason: str | None
+    ) -> None:
+        """The worker's job gives it to the simulator's process, and what that says is told to who has ordered it."""
+        more: dict[str, Any] = {"CreditorAccount": OUTSIDE, "RemittanceInformation": {"Unstructured": [reference]}}
+        made = data(pisp.pay(pisp.consented(**more), **more))
+        path = f"/domestic-payments/{made['DomesticPaymentId']}"
+        while (found := data(pisp.ask("GET", path), 200))["Status"] in {"ACCP", "ACSP"}:
+            time.sleep(0.05)
+        assert found["Status"] == status
+        assert [each["StatusReasonCode"] for each in found.get("StatusReason", [])] == ([reason] if reason else [])
+        with live.client("alpha") as bank:
+            shown = bank.get(f"/v1/payments/{made['DomesticPaymentId']}").json()
+            listed = bank.get("/v1/payments", params={"wallet_id": pisp.wallets[0], "status": status}).json()["data"]
+        assert (shown["rail"], shown["creditor_name"], shown["reference"]) == ("simulator", "Grace Hopper", reference)
+        assert shown in listed
