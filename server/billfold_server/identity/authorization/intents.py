@@ -142,6 +142,8 @@ async def check(
         OAuthRefusal: By the codes that the RFCs name.
     """
     assert request.consent_id is not None
+    if not tx.tenant.manifest.open_banking.enabled:
+        raise OAuthRefusal("invalid_scope", "the bank doesn't take third parties")
     if client.login_realm != "psu":
         raise OAuthRefusal("unauthorized_client", "the client asks the bank's staff, who give no consents")
     consent = await consents.find(tx, request.consent_id)

@@ -61,6 +61,7 @@ _GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
 OF_PEOPLE: Final = ("name", "given_name", "family_name", "birthdate", "email", "phone_number", "address")
 """Claims about who somebody is, in the order in which they are told."""
 
+_VRP_TYPES: Final = frozenset({"Sweeping", "Other"})
 _ALSO: Final = frozenset({"profile", "email", "offline_access"})
 _DIRECTIONS: Final = frozenset({"ReadTransactionsCredits", "ReadTransactionsDebits"})
 
@@ -136,7 +137,11 @@ class Words:
 
     def amount(self, said: Mapping[str, Any]) -> str:
         """Return an amount of the standard's, which is a decimal text."""
-        return amount_text(minor(said), str(said["Currency"]), self.language)
+        try:
+            return amount_text(minor(said), str(said["Currency"]), self.language)
+        except money.AmountError:
+            # More digits than the currency has: then it is shown as it was asked for.
+            return f"{said['Currency']} {said['Amount']}"
 
     def day(self, moment: datetime) -> str:
         """Return a day."""
@@ -229,6 +234,11 @@ def _reference_facts(say: Words, initiation: Mapping[str, Any]) -> list[tuple[st
     return [(say("reference"), ", ".join(texts))] if texts else []
 
 
+def _refund_note(say: Words, data: Mapping[str, Any]) -> list[str]:
+    """Return that the third party is told the account's number, where it asks for that."""
+    return [say("refund_account")] if data.get("ReadRefundAccount") == "Yes" else []
+
+
 def _account_access(say: Words, consent: Consent, client: str) -> dict[str, Any]:
     facts = []
     if consent.transactions_from is not None or consent.transactions_to is not None:
@@ -272,13 +282,16 @@ def _payment(say: Words, data: Mapping[str, Any], client: str) -> dict[str, Any]
         "facts": [*_payee_facts(say, initiation), *_reference_facts(say, initiation)],
         "question": say("payment_accounts"),
         "approve": say("go_on"),
-        "notes": [say("payment_once")],
+        "notes": [*_refund_note(say, data), say("payment_once")],
     }
 
 
 def _vrp(say: Words, data: Mapping[str, Any], client: str) -> dict[str, Any]:
     initiation, limits = data["Initiation"], data["ControlParameters"]
     facts = _payee_facts(say, initiation)
+    types = [str(each).rpartition(".")[2] for each in limits.get("VRPType") or ()]
+    known = [say(f"vrp_{each}") for each in types if each in _VRP_TYPES]
+    facts += [(say("vrp_type"), ", ".join(known))] if known else []
     facts += [
         (
             say(f"per_{each['PeriodType']}"),
@@ -298,7 +311,7 @@ def _vrp(say: Words, data: Mapping[str, Any], client: str) -> dict[str, Any]:
         "facts": [*facts, *_reference_facts(say, initiation)],
         "question": say("vrp_accounts"),
         "approve": say("go_on"),
-        "notes": [say("vrp_inside"), say("take_back")],
+        "notes": [*_refund_note(say, data), say("vrp_inside"), say("take_back")],
     }
 
 

@@ -20,7 +20,7 @@ from billfold_server.wallets.routes import create_top_up, create_wallet
 from tests.callers import CALLER
 from tests.live import LiveServer
 from tests.server.identity.flows import App, add_app, ask, decide, tx_of
-from tests.server.people.persons import Browser
+from tests.server.people.persons import Browser, Person
 
 __all__ = [
     "PAYEE",
@@ -30,6 +30,7 @@ __all__ = [
     "fund",
     "funds",
     "open_wallet",
+    "party_of",
     "payment",
     "read_accounts",
     "recurring",
@@ -209,3 +210,16 @@ def fund(live: LiveServer, slug: str, wallet: str, amount_minor: int, currency: 
     """Put money into a wallet."""
     amount = Money(amount_minor=amount_minor, currency=currency)
     live.run(_order(live, slug, create_top_up, CreateTopUp(wallet_id=wallet, amount=amount)))
+
+
+def party_of(person: Person) -> str:
+    """Return the party that somebody is."""
+
+    async def read() -> str:
+        async with tx_of(person.live, person.slug) as tx:
+            found = await tx.fetchval(
+                "SELECT party_id FROM users WHERE id = $1", ids.decode(Prefix.USER, person.user_id)
+            )
+        return ids.encode(Prefix.PARTY, found)
+
+    return str(person.live.run(read()))

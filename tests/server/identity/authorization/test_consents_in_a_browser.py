@@ -20,11 +20,11 @@ from tests.server.identity.authorization.consents_of import (
     fund,
     funds,
     open_wallet,
+    party_of,
     payment,
     read_accounts,
     recurring,
 )
-from tests.server.identity.flows import tx_of
 from tests.server.people.browser.conftest import BRANDS, axe, banks, chromium
 from tests.server.people.browser.pages import SIZES, Screen
 from tests.server.people.persons import Person, a_psu
@@ -51,19 +51,6 @@ LOOK = (
     "ReadStatementsBasic",
     "ReadParty",
 )
-
-
-def party_of(person: Person) -> str:
-    """Return the party that somebody is."""
-
-    async def read() -> str:
-        async with tx_of(person.live, person.slug) as tx:
-            found = await tx.fetchval(
-                "SELECT party_id FROM users WHERE id = $1", ids.decode(Prefix.USER, person.user_id)
-            )
-        return ids.encode(Prefix.PARTY, found)
-
-    return str(person.live.run(read()))
 
 
 def signed_in(chromium: Chrome, person: Person) -> Screen:

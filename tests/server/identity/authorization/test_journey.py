@@ -19,6 +19,7 @@ from tests.server.identity.authorization.consents_of import (
     add_tpp,
     claims_of,
     open_wallet,
+    party_of,
     payment,
     read_accounts,
     recurring,
@@ -53,13 +54,7 @@ def customer(profiled: LiveServer) -> tuple[Person, str, str]:
 def payer(profiled: LiveServer) -> tuple[persons.Person, str]:
     """A customer with password, app and one wallet."""
     person = persons.a_psu(profiled, SLUG)
-
-    async def party() -> str:
-        async with tx_of(profiled, SLUG) as tx:
-            user_id = ids.decode(Prefix.USER, person.user_id)
-            return ids.encode(Prefix.PARTY, await tx.fetchval("SELECT party_id FROM users WHERE id = $1", user_id))
-
-    return person, open_wallet(profiled, SLUG, profiled.run(party()), "Every day")
+    return person, open_wallet(profiled, SLUG, party_of(person), "Every day")
 
 
 def allow(tpp: Tpp, person: Person, wallet: str, **changes: Any) -> tuple[service.Consent, dict[str, Any]]:
@@ -143,6 +138,26 @@ class TestAConsentToReadAccounts:
             again = tpp.answer(browser, page, *chosen)
             assert again.status_code == 422
             assert text_of("en", "open_banking.choose_some") in again.text
+        assert tpp.find(consent).status == "AWAU"
+
+    @pytest.mark.parametrize("how", ["changed", "another's", "none", "stale"])
+    def test_is_allowed_only_as_it_was_shown(self, tpp: Tpp, how: str) -> None:
+        """The form says which page it was; a made-up one, or one that would say something else now, comes anew."""
+        person = add_person(tpp.live, SLUG)
+        assert person.party_id is not None
+        one = open_wallet(tpp.live, SLUG, person.party_id)
+        consent, browser = tpp.ask_for(read_accounts()), person.browser()
+        page = tpp.page(browser, consent, "accounts")
+        (shown,) = re.findall(r'name="shown" value="([^"]*)"', page.text)
+        if how == "another's":
+            other = tpp.page(browser, tpp.ask_for(read_accounts()), "accounts")
+            (shown,) = re.findall(r'name="shown" value="([^"]*)"', other.text)
+        elif how == "stale":
+            open_wallet(tpp.live, SLUG, person.party_id)
+        else:
+            shown = "" if how == "none" else "de" + shown[2:]
+        answer = tpp.answer(browser, page, one, shown=shown)
+        assert answer.headers["location"].startswith(f"/t/{SLUG}/oauth/authorize/resume?")
         assert tpp.find(consent).status == "AWAU"
 
     def test_is_refused_by_its_own_button(self, tpp: Tpp, customer: tuple[Person, str, str]) -> None:

@@ -11,7 +11,7 @@ import secrets
 import shutil
 import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -25,6 +25,7 @@ from cryptography.x509.oid import NameOID
 from billfold_server.identity.profiles import SigningAlgorithm
 from billfold_server.serving.tls.authority import Authority
 from tests.live import LiveServer, serve_tls, settings_for
+from tests.server.identity.authorization.consents_of import Tpp, claims_of, open_wallet, party_of, read_accounts
 from tests.server.identity.clients_of import certificate_for
 from tests.server.identity.flows import App, add_app, decide, follow, stranger
 from tests.server.people import persons
@@ -168,7 +169,7 @@ def driver(folder: Path) -> Iterator[Driver]:
         yield driver
 
 
-def register(tls: LiveServer, flow: Flow) -> App:
+def register(tls: LiveServer, flow: Flow, scopes: Sequence[str] = tuple(SCOPE.split())) -> App:
     """Register the client of a flow."""
     certificate, name = None, f"client {secrets.token_hex(4)}"
     if flow.binding == "mtls" or flow.method != "private_key_jwt":
@@ -185,7 +186,7 @@ def register(tls: LiveServer, flow: Flow) -> App:
         alg=flow.alg,
         certificate=certificate,
         redirect_uris=[CALLBACK],
-        scopes=SCOPE.split(" "),
+        scopes=list(scopes),
         dpop_bound_access_tokens=flow.binding == "dpop",
         tls_client_certificate_bound_access_tokens=flow.binding == "mtls",
         id_token_signed_response_alg=flow.alg,
@@ -260,6 +261,27 @@ class TestOpenidClient:
         driver.do("revoke")
         refused = driver.tell("refresh")["error"]
         assert (refused["oauth"], refused["status"]) == ("invalid_grant", 400)
+
+    def test_gets_consents_authorised_as_third_parties_of_the_uk_do(self, tls: LiveServer, driver: Driver) -> None:
+        """FAPI 1.0 Advanced: the request object names the consent, JARM brings the code, certificates bind tokens."""
+        flow = Flow("three", "private_key_jwt", "mtls", jar=True, jarm=True, alg="PS256")
+        scopes = ["openid", "accounts"]
+        app, person = register(tls, flow, scopes=scopes), persons.a_psu(tls, "three")
+        wallet = open_wallet(tls, "three", party_of(person))
+        configured(driver, tls, app, flow)
+        consent = Tpp(app).ask_for(read_accounts())
+        asked = {"redirect_uri": CALLBACK, "scope": "openid accounts", "claims": claims_of(consent)}
+        begun = driver.do("begin", parameters=asked, jarKey=key_of(app))
+        browser = stranger(tls, "three")
+        browser.cookies = person.sign_in().cookies
+        page = follow(browser, browser.get(begun["url"], headers={"Accept": "text/html"}))
+        callback = Tpp(app).answer(browser, page, wallet).headers["location"]
+        tokens = driver.do("finish", callback=callback)
+        assert tokens["claims"]["openbanking_intent_id"] == consent.wire_id
+        assert driver.do("userinfo")["userinfo"]["openbanking_intent_id"] == consent.wire_id
+        assert driver.do("refresh")["changed"]
+        Tpp(app).revoke(consent)
+        assert driver.tell("refresh")["error"]["oauth"] == "invalid_grant"
 
     def test_is_refused_where_its_code_is_used_again(
         self, tls: LiveServer, browsers: dict[str, Browser], driver: Driver

@@ -17,11 +17,12 @@ from tests.server.identity.authorization.consents_of import (
     add_tpp,
     claims_of,
     open_wallet,
+    party_of,
     payment,
     read_accounts,
     recurring,
 )
-from tests.server.identity.authorization.test_consents_in_a_browser import back_at, party_of
+from tests.server.identity.authorization.test_consents_in_a_browser import back_at
 from tests.server.identity.openid_client.test_openid_client import CALLBACK, Driver, driver, folder, key_of
 from tests.server.people.browser.conftest import banks, chromium
 from tests.server.people.browser.pages import Screen
