@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from billfold import ids
+from billfold import errors, ids
 from billfold.ids import Prefix
 from billfold_server.consents import service as consents
 from billfold_server.identity.authorization.details import Kind, Owner
@@ -146,6 +146,10 @@ async def check(
         raise OAuthRefusal("invalid_scope", "the bank doesn't take third parties")
     if client.login_realm != "psu":
         raise OAuthRefusal("unauthorized_client", "the client asks the bank's staff, who give no consents")
+    try:
+        await consents.check_admitted(tx, client.id)
+    except errors.ThirdPartyBlocked:
+        raise OAuthRefusal("unauthorized_client", "the bank doesn't let this client in") from None
     consent = await consents.find(tx, request.consent_id)
     if consent is None or not is_answerable(consent, client.id):
         raise _unknown()

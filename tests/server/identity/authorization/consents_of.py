@@ -11,7 +11,7 @@ from billfold import ids
 from billfold.contract.wallets import CreateTopUp, CreateWallet
 from billfold.ids import Prefix
 from billfold.money import Money
-from billfold_server.consents import service
+from billfold_server.consents import service, staff
 from billfold_server.consents.service import Consent, NewConsent
 from billfold_server.http.routing import Call
 from billfold_server.tenancy.clock import tenant_now
@@ -141,6 +141,15 @@ class Tpp:
             caller = Caller(actor=self.app.client_id, client_id=self.app.client.id)
             async with tx_of(self.live, self.slug) as tx:
                 await service.revoke(tx, consent.id, actor=caller, by=by, reason="no more")
+
+        self.live.run(work())
+
+    def block(self) -> None:
+        """Have the bank keep the third party out."""
+
+        async def work() -> None:
+            async with tx_of(self.live, self.slug) as tx:
+                await staff.block_client(tx, CALLER, self.app.client.id, "it was in the news")
 
         self.live.run(work())
 

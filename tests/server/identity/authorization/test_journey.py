@@ -249,6 +249,16 @@ class TestARequestThatNamesAConsent:
         both = json.loads(claims_of(one)) | json.loads(claims_of(other, where="userinfo"))
         assert tpp.app.push(scope="accounts", claims=json.dumps(both)).json()["error"] == "invalid_request"
 
+    def test_isnt_taken_from_a_third_party_that_is_kept_out(self, tpp: Tpp, customer: tuple[Person, str, str]) -> None:
+        """Nor is one that was taken before answered, though its customer agrees."""
+        blocked, (person, one, _) = add_tpp(tpp.live, SLUG), customer
+        consent, browser = blocked.ask_for(read_accounts()), person.browser()
+        page = blocked.page(browser, consent, "accounts")
+        blocked.block()
+        assert answer_of(blocked.app, blocked.answer(browser, page, one))["error"] == "access_denied"
+        pushed = blocked.app.push(scope="accounts", claims=claims_of(consent))
+        assert pushed.json()["error"] == "unauthorized_client"
+
     def test_can_be_for_open_banking_alone(self, tpp: Tpp) -> None:
         """What a consent is about isn't at the bank's own API."""
         claims = claims_of(tpp.ask_for(read_accounts()))
