@@ -1,7 +1,6 @@
 """Detached signatures of messages: what is taken, and everything that isn't."""
 
 import base64
-import time
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -19,6 +18,8 @@ from tests.server.open_banking.signing import header_of, signature_of, verified
 BODY: Final = b'{"Data":{},"Risk":{}}'
 ISSUER: Final = "https://bank.example/t/alpha"
 SOFTWARE: Final = "org/software-1"
+NOW: Final = datetime(2026, 11, 20, 12, tzinfo=UTC)
+NOW_S: Final = int(NOW.timestamp())
 EC: Final = ECKey.generate_key("P-256")
 
 
@@ -162,8 +163,8 @@ class TestItsClaims:
         "changes",
         [
             {},
-            {IAT: int(time.time()) + 5},
-            {IAT: int(time.time()) - 3600},
+            {IAT: NOW_S + 5},
+            {IAT: NOW_S - 3600},
             {ISS: "cli_1"},
             {ISS: "software-1"},
             {TAN: "directory.example"},
@@ -175,15 +176,15 @@ class TestItsClaims:
     )
     def test_are_true(self, changes: dict[str, Any]) -> None:
         """Who signs, when, and who vouches for the key may be said in any of these ways."""
-        header = header_of("good", SOFTWARE, **changes)
-        check_claims(header, client_of(), issuer=ISSUER, now=datetime.now(UTC))
+        header = header_of("good", SOFTWARE, **{IAT: NOW_S, **changes})
+        check_claims(header, client_of(), issuer=ISSUER, now=NOW)
 
     @pytest.mark.parametrize(
         "changes",
         [
-            {IAT: int(time.time()) + 600},
-            {IAT: int(time.time()) - 30 * 3600},
-            {IAT: str(int(time.time()))},
+            {IAT: NOW_S + 600},
+            {IAT: NOW_S - 30 * 3600},
+            {IAT: str(NOW_S)},
             {IAT: True},
             {IAT: float("1e300")},
             {ISS: "org/software-2"},
@@ -200,6 +201,7 @@ class TestItsClaims:
     )
     def test_are_not_true(self, changes: dict[str, Any]) -> None:
         """Another time, another one's name or anchor, another type: each is refused as a claim that isn't true."""
+        header = header_of("good", SOFTWARE, **{IAT: NOW_S, **changes})
         with pytest.raises(errors.MessageSignatureInvalid) as refused:
-            check_claims(header_of("good", SOFTWARE, **changes), client_of(), issuer=ISSUER, now=datetime.now(UTC))
+            check_claims(header, client_of(), issuer=ISSUER, now=NOW)
         assert refused.value.fault == "claim_invalid"

@@ -216,7 +216,8 @@ class TestASignedRequest:
             {"key": PemKey.generate("PS256")},
             {"key": PemKey.generate("ES256")},
         ],
-        ids=lambda changes: str(changes)[:40],
+        # Not as far as what is made anew in each process.
+        ids=lambda changes: str(changes)[:25],
     )
     def test_of_another_or_for_another_is_refused(self, bank: str, directory: Directory, changes: dict[str, Any]):
         """Whoever has only seen a statement registers nothing by it."""
