@@ -103,10 +103,12 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def soak(session: nox.Session) -> None:
-    """Give the ledger a million random orders, and kill workers and PostgreSQL dozens of times; takes half an hour."""
+    """Give the ledger a million random orders, fill limits, and kill workers and PostgreSQL; takes half an hour."""
     ledger = [
         "tests/server/ledger/test_model.py",
         "tests/server/ledger/test_payments.py",
+        "tests/server/payments/test_recurring.py",
+        "tests/server/open_banking/vrp/test_operations.py",
         "tests/server/test_faults.py",
     ]
     _python(session, "-m", "pytest", *_in_parallel(), *(session.posargs or ledger), env={"BILLFOLD_SOAK": "1"})

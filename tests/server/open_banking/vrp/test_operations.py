@@ -116,6 +116,11 @@ class TestAConsent:
                 "U002",
                 "Data.ControlParameters.PeriodicLimits[0].Amount",
             ),
+            (
+                {"PeriodicLimits": [{"PeriodType": "Day", "PeriodAlignment": "Calendar"} for _ in range(51)]},
+                "U002",
+                "Data.ControlParameters.PeriodicLimits",
+            ),
         ],
     )
     def test_is_refused_where_it_can_t_be_kept(self, pisp: Pisp, control: dict[str, Any], code: str, path: str) -> None:
