@@ -98,6 +98,7 @@ from billfold_server.ledger import service as ledger
 from billfold_server.ledger import subjects as ledger_subjects
 from billfold_server.ledger import tasks as ledger_tasks
 from billfold_server.ledger.service import Engine
+from billfold_server.open_banking.accounts import routes as open_banking_accounts_routes
 from billfold_server.open_banking.consents import routes as account_access_routes
 from billfold_server.open_banking.events import inventory as events_inventory
 from billfold_server.open_banking.events import queries as events_queries
@@ -172,6 +173,7 @@ ROOMS: Final[tuple[Routes, ...]] = (
     wallets_routes.routes,
     arrangements_routes.routes,
     account_statements_routes.routes,
+    open_banking_accounts_routes.routes,
     ledger_routes.routes,
     reconciliation_routes.routes,
     payments_routes.routes,

@@ -22,7 +22,7 @@ from billfold.contract.arrangements import (
 from billfold.ids import Prefix
 from billfold.money import Money
 
-__all__ = ["TERMS", "ArrangementRow", "ProductRow", "Terms"]
+__all__ = ["KINDS", "TERMS", "ArrangementRow", "ProductRow", "Terms"]
 
 Terms = Beneficiary | DirectDebit | StandingOrder | ScheduledPayment | Offer
 """What has been arranged."""
@@ -35,6 +35,9 @@ TERMS: dict[ArrangementKind, Any] = {
     ArrangementKind.OFFER: Offer,
 }
 """What is arranged, by its kind."""
+
+KINDS: dict[type[Any], ArrangementKind] = {terms: kind for kind, terms in TERMS.items()}
+"""The kind of what is arranged."""
 
 
 class ArrangementRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,7 +24,7 @@ from billfold.contract.arrangements import (
 )
 from billfold.ids import Prefix
 from billfold_server.arrangements import queries, rules
-from billfold_server.arrangements.rows import TERMS, ArrangementRow, ProductRow, Terms
+from billfold_server.arrangements.rows import KINDS, TERMS, ArrangementRow, ProductRow, Terms
 from billfold_server.audit import service as audit
 from billfold_server.db.outbox import NewEvent, emit
 from billfold_server.keys.service import Keys, Opener, Place, Sealer
@@ -35,6 +35,7 @@ from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.wallets import service as wallets
 
 __all__ = [
+    "KINDS",
     "ArrangementRow",
     "Draft",
     "Opened",

@@ -192,6 +192,21 @@ class OpenBanking(_Part, frozen=True, kw_only=True):
     long_poll_s: Annotated[
         int, Meta(ge=0, le=60, description="How long a third party that polls for events may have its answer wait.")
     ] = 10
+    not_offered: Annotated[
+        list[
+            Literal[
+                "beneficiaries",
+                "direct_debits",
+                "offers",
+                "parties",
+                "products",
+                "scheduled_payments",
+                "standing_orders",
+                "statements",
+            ]
+        ],
+        Meta(max_length=8, description="What of accounts the bank doesn't show; its addresses answer 404."),
+    ] = []
     financial_id: (
         Annotated[str, Meta(max_length=18, pattern="^[0-9A-Za-z]+$", description="The bank's id in its directory.")]
         | None

@@ -31,6 +31,8 @@ class OpenBankingDialect:
 
     def __init__(self, declared: Declared) -> None:
         self.declared = declared
+        # What a file can be is the operation's own business.
+        self._of_file = declared.path.endswith("/file")
         self._of_consent = "consents" in declared.path and not declared.path.endswith("funds-confirmation")
 
     def enter(self, context: "RequestContext") -> None:
@@ -54,7 +56,8 @@ class OpenBankingDialect:
         declared = self.declared
         if (call.caller.grant_id is not None) is not declared.of_customer:
             raise errors.TokenOfAnotherKind
-        headers.check_accept(call.headers.get("accept"))
+        if not self._of_file:
+            headers.check_accept(call.headers.get("accept"))
         headers.check_headers(call.headers)
         headers.payload_version(call.headers)
         if declared.keyed:

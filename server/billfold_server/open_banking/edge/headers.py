@@ -5,7 +5,7 @@ Source: Open Banking Read/Write API Profile 4.0, request headers and response he
 
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from billfold import errors
@@ -17,6 +17,7 @@ __all__ = [
     "INTERACTION_ID",
     "JSON_MEDIA",
     "PAYLOAD_VERSION",
+    "accepted",
     "check_accept",
     "check_headers",
     "interaction_id",
@@ -84,6 +85,40 @@ def check_accept(accept: str | None) -> None:
             if charset is None or charset.group(1).lower() in {"utf-8", "utf8"}:
                 return
     raise errors.NotAcceptable
+
+
+def accepted(accept: str | None, offered: Iterable[str]) -> str:
+    """Return which of the media types that are offered the client prefers, the first where it is all the same.
+
+    Args:
+        accept: The header, if it came (RFC 9110, section 12.5.1).
+        offered: Media types.
+
+    Raises:
+        errors.NotAcceptable: It takes none of them.
+    """
+    offers = tuple(offered)
+    if accept is None:
+        return offers[0]
+    ranges = [match for each in accept.split(",") if (match := _RANGE.fullmatch(each))]
+    wanted = {match.group(1).lower(): match.group(2) for match in ranges}
+    quality, _, chosen = max((_quality(offer, wanted), -place, offer) for place, offer in enumerate(offers))
+    if not quality:
+        raise errors.NotAcceptable
+    return chosen
+
+
+_QUALITY: Final = re.compile(r"(?i);\s*q\s*=\s*(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\s*(?:;|$)")
+
+
+def _quality(offer: str, wanted: Mapping[str, str]) -> float:
+    """Return how much a media type is wanted, as the narrowest range says that it falls under."""
+    kind = offer.partition("/")[0]
+    said = next((wanted[each] for each in (offer, f"{kind}/*", "*/*") if each in wanted), None)
+    if said is None:
+        return 0.0
+    match = _QUALITY.search(said)
+    return 1.0 if match is None else float(match.group(1))
 
 
 def read_idempotency_key(headers: Mapping[str, str]) -> str:

@@ -1,0 +1,109 @@
+"""What was booked to wallets, as transactions.
+
+The day of booking is when an entry came into the books, on the tenant's clock; the value date is when it took effect,
+which may lie before it (ADR 30).
+"""
+
+from typing import Any, Final
+from uuid import UUID
+
+from msgspec import UNSET
+
+from billfold.contract.open_banking.transactions import (
+    OBBankTransactionCodeStructure1,
+    OBCashAccount60,
+    OBMerchantDetails1,
+    OBTransaction6,
+    OBTransactionCashBalance,
+    ProprietaryBankTransactionCodeStructure1,
+)
+from billfold.ids import Prefix, encode
+from billfold_server.ledger.service import Booking
+from billfold_server.open_banking.accounts.wallets import account_id
+from billfold_server.open_banking.accounts.words import amount, identification_of, indicator, or_unset
+from billfold_server.wallets.service import OtherSide
+
+__all__ = ["CODES", "to_transaction", "wallet_of"]
+
+_INSIDE: Final = ("RCDT", "BOOK"), ("ICDT", "BOOK")
+_OUTSIDE: Final = ("RCDT", "DMCT"), ("ICDT", "DMCT")
+_CORRECTION: Final = ("MCOP", "ADJT"), ("MDOP", "ADJT")
+
+CODES: Final[dict[str, tuple[tuple[str, str], tuple[str, str]]]] = {
+    "transfer": _INSIDE,
+    "hold_capture": _INSIDE,
+    "top_up": _OUTSIDE,
+    "withdrawal": _OUTSIDE,
+    "statement_entry": _OUTSIDE,
+    "statement_assignment": _OUTSIDE,
+}
+"""Family and sub-family of the ISO 20022 bank transaction codes by the kind of entry: of credits, and of debits.
+
+Received and issued credit transfers, inside the bank or domestic; anything else is an adjustment.
+"""
+
+
+_CODE_LENGTHS: Final = frozenset({3, 4})
+
+
+def wallet_of(booking: Booking) -> UUID:
+    """Return the wallet to which something was booked."""
+    assert booking.wallet_id is not None, "accounts here are wallets"
+    return booking.wallet_id
+
+
+def to_transaction(booking: Booking, *, issuer: str, detail: bool, other: OtherSide | None = None) -> OBTransaction6:
+    """Return a transaction; with its text, balance and the other side where all of it may be read.
+
+    Args:
+        booking: What was booked to a wallet.
+        issuer: Whose own codes are shown.
+        detail: Whether all of it may be read.
+        other: What is known of the other side.
+    """
+    # A wallet is a liability of the books, so what its owner gets is a credit there.
+    received = -booking.amount_minor
+    credit, debit = CODES.get(booking.kind, _CORRECTION)
+    family, sub_family = credit if received >= 0 else debit
+    entry = encode(Prefix.JOURNAL_ENTRY, booking.entry_id)
+    basic: dict[str, Any] = {
+        "account_id": account_id(wallet_of(booking)),
+        "transaction_id": f"{entry}-{booking.line}",
+        "transaction_reference": entry,
+        "credit_debit_indicator": indicator(received),
+        "status": "BOOK",
+        "transaction_mutability": "Immutable",
+        "booking_date_time": booking.booked_at,
+        "value_date_time": booking.effective_at,
+        "amount": amount(received, booking.currency),
+        "bank_transaction_code": OBBankTransactionCodeStructure1(code=family, sub_code=sub_family),
+        "proprietary_bank_transaction_code": ProprietaryBankTransactionCodeStructure1(
+            code=booking.kind[:35], issuer=issuer
+        ),
+    }
+    if not detail:
+        return OBTransaction6(**basic)
+    return OBTransaction6(**basic, **_detail(booking, received, other))
+
+
+def _detail(booking: Booking, received: int, other: OtherSide | None) -> dict[str, Any]:
+    balance = -booking.posted_after_minor
+    detail: dict[str, Any] = {
+        "transaction_information": or_unset(booking.description, 500),
+        "balance": OBTransactionCashBalance(
+            credit_debit_indicator=indicator(balance), type="ITBD", amount=amount(balance, booking.currency)
+        ),
+    }
+    if other is None:
+        return detail
+    code = other.merchant_category_code
+    if other.merchant_name is not None or code is not None:
+        detail["merchant_details"] = OBMerchantDetails1(
+            merchant_name=or_unset(other.merchant_name, 350),
+            merchant_category_code=code if code is not None and len(code) in _CODE_LENGTHS else UNSET,
+        )
+    if other.wallet_id is not None:
+        ((scheme, number), *_) = identification_of(account_id(other.wallet_id), other.iban)
+        account = OBCashAccount60(scheme_name=scheme, identification=number)
+        detail["debtor_account" if received >= 0 else "creditor_account"] = account
+    return detail

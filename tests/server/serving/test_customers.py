@@ -1,0 +1,63 @@
+"""The sandbox's customers, made once."""
+
+from typing import Any
+
+import pytest
+
+from billfold.contract.wallets import AliasScheme
+from billfold_server.account_statements import service as statements
+from billfold_server.arrangements import service as arrangements
+from billfold_server.parties import service as parties
+from billfold_server.serving.customers import CUSTOMERS, ensure_customers, iban_of
+from billfold_server.wallets import service as wallets
+from billfold_server.wallets.rules import new_alias
+from tests.live import LiveServer
+from tests.tenants import manifest
+
+POUNDS = {"currencies": ["GBP"], "limits": {"backdate_days": 3660}}
+
+
+async def seen(live: LiveServer, slug: str) -> dict[str, Any]:
+    """Return what the customers have."""
+    tenant = await live.services.registry.get(slug)
+    async with live.services.database.tx(tenant) as tx:
+        found = [(await parties.list_parties(tx, external_id=each.external_id))[0] for each in CUSTOMERS]
+        own = [wallet for each in found for wallet in await wallets.list_wallets_of(tx, each.id)]
+        rows = await wallets.find_wallets(tx, own)
+        shown = await wallets.with_balances(tx, [rows[each] for each in own])
+        return {
+            "parties": [each.id for each in found],
+            "balances": [(each.id, each.label, each.balances[0].posted_minor) for each in shown],
+            "arranged": [each.id for each in await arrangements.list_arrangements(tx, limit=100)],
+            "products": {each: row.name for each, row in (await arrangements.products_of_wallets(tx, own)).items()},
+            "statements": [each.id for each in await statements.list_statements(tx, limit=100)],
+            "entries": await tx.fetchval("SELECT count(*) FROM journal_entries"),
+        }
+
+
+class TestTheCustomers:
+    def test_are_made_once_and_brought_to_an_end(self, live: LiveServer, monkeypatch: pytest.MonkeyPatch):
+        """What was broken off is brought to its end by the next start, and a later one changes nothing."""
+        live.add_tenant(manifest("customers", **POUNDS))
+        tenant = live.run(live.services.registry.get("customers"))
+
+        async def broken(*_: object) -> None:
+            raise ConnectionError
+
+        with monkeypatch.context() as patched:
+            patched.setattr(arrangements, "create_arrangements", broken)
+            with pytest.raises(ConnectionError):
+                live.run(ensure_customers(live.services, tenant))
+        live.run(ensure_customers(live.services, tenant))
+        first = live.run(seen(live, "customers"))
+        live.run(ensure_customers(live.services, tenant))
+        assert live.run(seen(live, "customers")) == first
+        assert len(first["parties"]) == 3
+        assert [balance > 0 for _, _, balance in first["balances"]] == [True] * 4
+        assert (len(first["arranged"]), len(first["products"]), len(first["statements"]) > 6) == (6, 4, True)
+        assert first["entries"] == 42
+
+    @pytest.mark.parametrize("number", [number for each in CUSTOMERS for number in each.wallets.values()])
+    def test_have_numbers_that_are_right(self, number: str):
+        """Each is an IBAN with its own check digits."""
+        assert new_alias(AliasScheme.IBAN, iban_of(number)) == iban_of(number)
