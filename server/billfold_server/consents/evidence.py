@@ -82,7 +82,7 @@ async def _hold(services: Services, tenant: TenantRef, links: list[Link]) -> dic
     """Tell of each link whose evidence is still there whether it is what was committed to."""
     kept = [each for each in links if each.sealed is not None]
     asked = [
-        PreparedEvidence(consent_id=each.consent_id, sealed=each.sealed or b"", commitment=each.commitment)
+        PreparedEvidence(id=each.id, consent_id=each.consent_id, sealed=each.sealed or b"", commitment=each.commitment)
         for each in kept
     ]
     try:

@@ -102,7 +102,7 @@ INVENTORY: Final = Inventory(
         NotPersonal(
             table="consent_evidence",
             because="salted commitments, whose salts are sealed with the evidence",
-            columns="number consent_id commitment digest recorded_at",
+            columns="id number consent_id commitment digest recorded_at",
         ),
         NotPersonal(table="consent_evidence_head", because="the last link", columns="id number digest"),
         NotPersonal(

@@ -165,8 +165,8 @@ SELECT consent_id, max(last_at) AS last_at FROM consent_uses WHERE consent_id = 
 
 _HEAD: Final = "SELECT number, digest FROM consent_evidence_head WHERE id = 1"
 _CHAIN: Final = """
-INSERT INTO consent_evidence (number, consent_id, sealed, commitment, digest, recorded_at)
-VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO consent_evidence (id, number, consent_id, sealed, commitment, digest, recorded_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 """
 _MOVE_HEAD: Final = "UPDATE consent_evidence_head SET number = $1, digest = $2 WHERE id = 1"
 
@@ -193,11 +193,11 @@ SELECT client_id, reason, blocked_by, blocked_at FROM blocked_third_parties
 WHERE $1::uuid IS NULL OR client_id > $1 ORDER BY client_id LIMIT $2
 """
 _EVIDENCE: Final = """
-SELECT number, consent_id, sealed, commitment, digest, recorded_at FROM consent_evidence
+SELECT id, number, consent_id, sealed, commitment, digest, recorded_at FROM consent_evidence
 WHERE consent_id = $1 ORDER BY number
 """
 _LINKS: Final = """
-SELECT number, consent_id, sealed, commitment, digest, recorded_at FROM consent_evidence
+SELECT id, number, consent_id, sealed, commitment, digest, recorded_at FROM consent_evidence
 WHERE number > $1 ORDER BY number LIMIT $2
 """
 _UNBLOCK: Final = "DELETE FROM blocked_third_parties WHERE client_id = $1"
@@ -206,6 +206,7 @@ _UNBLOCK: Final = "DELETE FROM blocked_third_parties WHERE client_id = $1"
 class Link(msgspec.Struct, frozen=True, kw_only=True):
     """A link of the chain of evidence, as its row has it; ``sealed`` is None once the evidence is gone."""
 
+    id: UUID
     number: int
     consent_id: UUID
     sealed: bytes | None
@@ -386,7 +387,7 @@ async def find_evidence_head(tx: TenantTx) -> tuple[int, bytes]:
 
 def chain(evidence: PreparedEvidence, number: int, digest: bytes, now: datetime) -> list[Write]:
     """Return what adds a link of evidence, and makes it the last one."""
-    link = (number, evidence.consent_id, evidence.sealed, evidence.commitment, digest, now)
+    link = (evidence.id, number, evidence.consent_id, evidence.sealed, evidence.commitment, digest, now)
     return [Write(_CHAIN, link), Write(_MOVE_HEAD, (number, digest))]
 
 

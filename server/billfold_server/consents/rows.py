@@ -169,11 +169,13 @@ class PreparedEvidence(msgspec.Struct, frozen=True, kw_only=True):
     """Evidence that is sealed under the key of whose it is, with its salted commitment.
 
     Attributes:
+        id: The row's, to which what is sealed is bound.
         consent_id: Of which consent.
         sealed: The evidence and the salt.
         commitment: What is chained.
     """
 
+    id: UUID
     consent_id: UUID
     sealed: bytes
     commitment: bytes

@@ -71,8 +71,9 @@ async def seal_evidence(
     salt = secrets.token_bytes(_SALT_BYTES)
     commitment = commitment_of(salt, evidence)
     sealer = await services.keys.sealer(tenant, party_id)
-    sealed = sealer.seal(_evidence(consent_id, commitment), msgspec.json.encode(_Salted(salt, evidence)))
-    return PreparedEvidence(consent_id=consent_id, sealed=sealed, commitment=commitment)
+    evidence_id = ids.uuid7()
+    sealed = sealer.seal(_evidence(evidence_id), msgspec.json.encode(_Salted(salt, evidence)))
+    return PreparedEvidence(id=evidence_id, consent_id=consent_id, sealed=sealed, commitment=commitment)
 
 
 async def open_evidence(
@@ -83,7 +84,7 @@ async def open_evidence(
     opened: list[tuple[Evidence, bytes] | None] = []
     for each in kept:
         try:
-            plain = opener.open(_evidence(each.consent_id, each.commitment), each.sealed) if each.sealed else None
+            plain = opener.open(_evidence(each.id), each.sealed) if each.sealed else None
         except errors.SubjectForgotten:
             plain = None
         salted = None if plain is None else msgspec.json.decode(plain, type=_Salted)
@@ -105,5 +106,5 @@ def _request(consent_id: UUID) -> Place:
     return Place("consents", str(consent_id), "request_sealed")
 
 
-def _evidence(consent_id: UUID, commitment: bytes) -> Place:
-    return Place("consent_evidence", f"{consent_id}/{commitment.hex()}", "sealed")
+def _evidence(evidence_id: UUID) -> Place:
+    return Place("consent_evidence", str(evidence_id), "sealed")

@@ -125,7 +125,7 @@ async def record(services: Services, tenant: TenantRef, kept: Kept) -> contract.
 
 async def _opened(services: Services, tenant: TenantRef, links: Sequence[Link]) -> list[contract.ConsentEvidence]:
     kept = [
-        PreparedEvidence(consent_id=each.consent_id, sealed=each.sealed or b"", commitment=each.commitment)
+        PreparedEvidence(id=each.id, consent_id=each.consent_id, sealed=each.sealed or b"", commitment=each.commitment)
         for each in links
     ]
     opened = await sealing.open_evidence(services, tenant, kept)

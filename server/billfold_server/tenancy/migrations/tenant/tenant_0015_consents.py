@@ -81,7 +81,8 @@ _STATEMENTS = (
     # A link stays when what it vouches for is gone: the commitment is salted, and the salt is gone with it.
     """
     CREATE TABLE consent_evidence (
-        number bigint PRIMARY KEY CHECK (number > 0),
+        id uuid PRIMARY KEY,
+        number bigint NOT NULL UNIQUE CHECK (number > 0),
         consent_id uuid NOT NULL,
         sealed bytea,
         commitment bytea NOT NULL CHECK (octet_length(commitment) = 32),
