@@ -376,6 +376,7 @@ def _add_background(services: Services) -> None:
         privacy_tasks,
         decryptor_tasks,
         vault_tasks,
+        payments_tasks,
         account_statements_tasks,
     )
     schedules = [schedule for room in rooms for schedule in room.SCHEDULES]

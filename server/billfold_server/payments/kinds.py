@@ -49,6 +49,7 @@ __all__ = [
     "MoreKeys",
     "Order",
     "initiation",
+    "planned_turn",
 ]
 
 _OK, _CREATED = 200, 201
@@ -431,8 +432,14 @@ def _step(draft: Draft, row: PaymentRow, word: str, effect: rules.Effect, notice
 
 
 def _ask(draft: Draft, row: PaymentRow, due_at: datetime) -> None:
-    payload = {"payment_id": row.wire_id, "turn": row.turn}
-    draft.job(ASK_JOB, due_at, payload, dedup_key=f"{row.wire_id}/{row.turn}")
+    payload, key = planned_turn(row.id, row.turn)
+    draft.job(ASK_JOB, due_at, payload, dedup_key=key)
+
+
+def planned_turn(payment_id: UUID, turn: int) -> tuple[dict[str, Any], str]:
+    """Return what the job of a turn is told, and the key under which no second one is planned."""
+    wire_id = ids.encode(Prefix.PAYMENT, payment_id)
+    return {"payment_id": wire_id, "turn": turn}, f"{wire_id}/{turn}"
 
 
 def _tell(draft: Draft, row: PaymentRow, what: str) -> PaymentRow:

@@ -10,7 +10,16 @@ from billfold_server.payments.rows import PaymentRow, StepRow
 from billfold_server.payments.stores import PAYMENT_COLUMNS, STEP_COLUMNS, to_payment, to_step
 from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["delete_texts", "find_payment", "find_payment_of", "list_of", "list_payments", "list_steps", "list_texts"]
+__all__ = [
+    "delete_texts",
+    "find_payment",
+    "find_payment_of",
+    "list_of",
+    "list_payments",
+    "list_steps",
+    "list_texts",
+    "list_waiting",
+]
 
 # S608 below: the texts are made of constants and numbered parameters only.
 
@@ -75,6 +84,17 @@ async def list_texts(tx: TenantTx, payment_ids: Sequence[UUID]) -> dict[UUID, by
         "SELECT payment_id, sealed FROM payment_texts WHERE payment_id = ANY($1::uuid[])", list(payment_ids)
     )
     return {row["payment_id"]: row["sealed"] for row in rows}
+
+
+async def list_waiting(tx: TenantTx, *, after: UUID | None, limit: int) -> list[tuple[UUID, int]]:
+    """Return payments whose rail is still to be heard, each with its turn, the oldest first."""
+    rows = await tx.fetch(
+        "SELECT id, turn FROM payments WHERE money = 'under_way' AND needs IS NULL "
+        "AND ($1::uuid IS NULL OR id > $1) ORDER BY id LIMIT $2",
+        after,
+        limit,
+    )
+    return [(row["id"], row["turn"]) for row in rows]
 
 
 _OF: Final = f"""

@@ -6,6 +6,7 @@ given the order or asked about it, and what it says is given to the engine as a 
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from billfold.contract.payments import Payment, PaymentStatus
 from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.connectors.service import Account, Instruction, RailConnector, Rails, RailSilent, Report
+from billfold_server.db.jobs import NewJob, enqueue
 from billfold_server.http.services import Services
 from billfold_server.keys.service import Keys, Opener, Place
 from billfold_server.ledger.service import Engine
@@ -41,10 +43,12 @@ from billfold_server.payments.kinds import (
     MoreKeys,
     Order,
     initiation,
+    planned_turn,
 )
 from billfold_server.payments.recurring import HEAR, INITIATE_RECURRING, agreed
 from billfold_server.payments.rows import PaymentRow, StepRow, Texts
 from billfold_server.payments.stores import STORES
+from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller, TenantRef
 from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.wallets.service import AliasKey
@@ -85,6 +89,7 @@ __all__ = [
     "open_texts",
     "order",
     "periods_on",
+    "plan_missing_turns",
     "rail_of",
     "read_terms",
     "show",
@@ -230,6 +235,34 @@ async def hear(services: Services, tenant: TenantRef, heard: Heard) -> None:
     answer = await engine.submit(tenant, caller, HEAR, heard)
     if answer.error is not None:
         raise answer.error
+
+
+async def plan_missing_turns(tx: TenantTx, *, after: UUID | None = None) -> UUID | None:
+    """Plan a turn for payments that wait for their rail and have none planned, and return where to go on.
+
+    A turn is lost where its job has failed too often, or where the books have come from elsewhere without jobs.
+
+    Args:
+        tx: The tenant's transaction.
+        after: The payment after which to go on.
+
+    Returns:
+        The last payment that was looked at; None where there are no more.
+    """
+    found = await queries.list_waiting(tx, after=after, limit=_AT_ONCE)
+    now = await tenant_now(tx)
+    # Where a turn is planned already, nothing is added.
+    await enqueue(tx, *(ask_job(payment_id, turn, now) for payment_id, turn in found))
+    return found[-1][0] if len(found) == _AT_ONCE else None
+
+
+_AT_ONCE: Final = 500
+
+
+def ask_job(payment_id: UUID, turn: int, due_at: datetime) -> NewJob:
+    """Return the job that takes a payment's turn at its rail, as the commands plan it."""
+    payload, key = planned_turn(payment_id, turn)
+    return NewJob(id=ids.uuid7(), kind=ASK_JOB, due_at=due_at, payload=msgspec.json.encode(payload), dedup_key=key)
 
 
 # Reading.

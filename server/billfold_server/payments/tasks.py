@@ -1,14 +1,21 @@
-"""The room's job: a turn at a rail."""
+"""The room's jobs: a turn at a rail, and seeing that no payment is left without one."""
+
+from typing import Final
 
 import msgspec
 
 from billfold import ids
 from billfold.ids import Prefix
 from billfold_server.db.jobs import JobKinds, JobRun, RetryPolicy
+from billfold_server.db.schedules import Schedule
 from billfold_server.http.services import Services
-from billfold_server.payments.service import ASK_JOB, take_turn
+from billfold_server.payments.service import ASK_JOB, plan_missing_turns, take_turn
 
-__all__ = ["register"]
+__all__ = ["SCHEDULES", "WATCH_JOB", "register"]
+
+WATCH_JOB: Final = "payments.watch"
+
+SCHEDULES: Final = (Schedule(name=WATCH_JOB, kind=WATCH_JOB, rule="every 6h"),)
 
 
 class _Payload(msgspec.Struct):
@@ -17,7 +24,7 @@ class _Payload(msgspec.Struct):
 
 
 def register(kinds: JobKinds, services: Services) -> None:
-    """Say who does the job of this room.
+    """Say who does the jobs of this room.
 
     A rail that doesn't answer is no failure of the job, which records the silence and plans the next turn. Whatever
     does fail (the database, the keys) is tried for about a day before it is a dead letter.
@@ -29,3 +36,14 @@ def register(kinds: JobKinds, services: Services) -> None:
         await take_turn(services, run.tenant, payment_id, turn=payload.turn, attempt=run.job.attempt)
 
     kinds.register(ASK_JOB, ask, RetryPolicy(attempts=30))
+    kinds.register(WATCH_JOB, _watch)
+
+
+async def _watch(run: JobRun) -> None:
+    after = None
+    while True:
+        async with run.tx() as tx:
+            after = await plan_missing_turns(tx, after=after)
+            if after is None:
+                await run.finish(tx)
+                return

@@ -105,6 +105,7 @@ def main() -> None:
     try:
         settings = settings_of(msgspec.json.decode(line, type=Orders))
         configure_logs(settings)
+        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
         asyncio.run(_live(settings, channel))
     except Exception as error:  # noqa: BLE001 - The last place where the parent can be told.
         failure = explain(error)

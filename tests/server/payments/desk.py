@@ -12,7 +12,7 @@ from billfold.contract.ledger import ReverseJournalEntry
 from billfold.contract.wallets import AliasScheme, CreateAlias
 from billfold.ids import Prefix
 from billfold.money import Money
-from billfold_server.connectors.service import Instruction, RailSilent, Report
+from billfold_server.connectors.service import Instruction, RailConnector, RailSilent, Report
 from billfold_server.consents import service as consents
 from billfold_server.consents.service import Consent
 from billfold_server.http.services import Services
@@ -79,10 +79,10 @@ class ScriptedRail:
 
 
 class _Rails:
-    def __init__(self, rail: ScriptedRail | None) -> None:
+    def __init__(self, rail: RailConnector | None) -> None:
         self.rail = rail
 
-    def of(self, _: TenantRef) -> ScriptedRail | None:
+    def of(self, _: TenantRef) -> RailConnector | None:
         return self.rail
 
 

@@ -1,15 +1,26 @@
 """What a rail says, however it says it: money moves once, and nothing that was said is lost."""
 
+import asyncio
+import os
+import signal
+import sqlite3
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from billfold import ids
 from billfold.contract.payments import PaymentBreak, PaymentStatus
-from billfold_server.connectors.service import WORDS, Notice, Report, Word
+from billfold.ids import Prefix
+from billfold_server.connectors.service import WORDS, Notice, Report, SimulatedRail, Word
+from billfold_server.connectors.simulator.address import folder_of, read
 from billfold_server.payments import rules, service
 from billfold_server.payments.kinds import Heard
+from billfold_server.serving.on_demand import OnDemand
+from billfold_server.serving.supervisor import SIMULATOR
+from billfold_server.settings import Settings
 from tests.server.payments.desk import OPENED_MINOR, Desk
 
 GONE = (OPENED_MINOR - 1_000, 0, 0, 1_000, 0)
@@ -243,3 +254,52 @@ class TestWhateverARailSays:
 def _event(word: Word) -> rules.Event:
     assert word != "pending"
     return word
+
+
+class TestAPaymentWithoutATurn:
+    async def test_is_given_one(self, desk: Desk) -> None:
+        """A turn whose job is gone is planned anew, and no other one twice; what has ended gets none."""
+        lost, planned, over = [await desk.pay() for _ in range(3)]
+        desk.rail.said = said("reject")
+        await desk.turn(over)
+        async with desk.bank.tx() as tx:
+            await tx.execute("DELETE FROM jobs WHERE payload::text LIKE $1", f"%{ids.encode(Prefix.PAYMENT, lost)}%")
+        for _ in range(2):
+            async with desk.bank.tx() as tx:
+                assert await service.plan_missing_turns(tx) is None
+        assert [await desk.turns(each) for each in (lost, planned, over)] == [[0], [0], [0, 1]]
+
+
+class TestASimulatorThatDies:
+    async def test_before_its_answer_is_written_down_is_asked_by_the_next_turn(
+        self, desk: Desk, tmp_path: Path
+    ) -> None:
+        """It was killed with the order on its disk: nobody gives the order again, and the money goes once."""
+        process = OnDemand(Settings(data_dir=str(tmp_path)), SIMULATOR)
+        rail = SimulatedRail(folder_of(tmp_path))
+        rail.wake = process.wake
+        try:
+            desk.bank.services.rooms[service.ROOM].rail = rail
+            payment_id = await desk.pay()
+            row = await desk.payment(payment_id)
+            texts = (await service.open_texts(desk.bank.services, desk.tenant, [payment_id]))[payment_id]
+            await rail.submit(service.instruction_of(row, texts))
+            told = read(folder_of(tmp_path))
+            assert told is not None
+            os.kill(told.pid, signal.SIGKILL)
+            await desk.turn(payment_id, attempt=2)
+            async with asyncio.timeout(60):
+                while read(folder_of(tmp_path)) == told:
+                    await asyncio.sleep(0.02)
+            while (await desk.payment(payment_id)).status is PaymentStatus.APPROVED:
+                assert await desk.turn(payment_id)
+            said_so = [step.word for step in await desk.steps(payment_id)]
+        finally:
+            await rail.aclose()
+            await asyncio.to_thread(process.stop)
+        assert said_so[3:] == ["accept", "settle"]
+        assert (await desk.balances())[:3] == GONE[:3]
+        orders = sqlite3.connect(folder_of(tmp_path) / "orders.sqlite")
+        assert orders.execute("SELECT count(*), sum(submissions) FROM orders").fetchone() == (1, 1)
+        orders.close()
+        await desk.check()
