@@ -1,24 +1,35 @@
 """A third party's way with a customer, by the SDK alone, at a real bank: from the statement to the money."""
 
+import asyncio
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
-from billfold import Billfold, errors
+from billfold import AsyncBillfold, Billfold, errors
 from billfold.auth import AccessDenied, Pending, UserTokens
 from billfold.consents import (
+    AsyncThirdParty,
     Forbidden,
     Limit,
     OpenBankingRefusal,
     RequestRefused,
     ThirdParty,
     account,
+    amount,
     control_parameters,
+    domestic_payment,
     instruction,
     recurring_payments,
 )
+from billfold.consents import (
+    Customer as Present,
+)
 from tests.live import LiveServer
 from tests.sdk.consents.customers import CALLBACK, Customer, ThirdPartysBank
+
+SHOPPER = Present(ip_address="203.0.113.7", user_agent="Browser/1", signed_in_at=datetime(2026, 11, 20, tzinfo=UTC))
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +107,59 @@ class TestRecurringPayments:
         with pytest.raises(AccessDenied):
             third_party.complete(pending, customer.agree(url, customer.wallet, decision="refuse"))
         assert third_party.domestic_vrp_consents.get(consent.data.consent_id).data.status == "RJCT"
+
+
+class TestAPayment:
+    def test_is_agreed_to_and_followed_to_its_end(self, third_party: ThirdParty, customer: Customer):
+        """What the customer has seen is paid, once; what is told of it and how it came there is the bank's."""
+        savings = account("UK.OBIE.Wallet", customer.savings, "Ada Lovelace")
+        consent = third_party.domestic_payment_consents.create(
+            domestic_payment(("12.50", "GBP"), savings, reference="Rent")
+        )
+        consent_id = consent.data.consent_id
+        tokens = allowed(third_party, customer, consent_id, "payments", customer.wallet)
+        acting = third_party.as_user(tokens).on_behalf_of(SHOPPER)
+        funds = acting.domestic_payment_consents.confirm_funds(consent_id)
+        assert funds.data.funds_available_result
+        assert funds.data.funds_available_result.funds_available
+        paid = acting.domestic_payments.create(consent)
+        payment_id = paid.data.domestic_payment_id
+        ended = third_party.domestic_payments.follow(payment_id, timeout_s=20)
+        assert ended.data.status in {"ACSC", "ACCC"}
+        assert ended.data.initiation.instructed_amount.amount == "12.50"
+        assert third_party.domestic_payments.details(payment_id).data.payment_status
+        assert third_party.domestic_payment_consents.get(consent_id).data.status == "COND"
+        with pytest.raises(OpenBankingRefusal):
+            acting.domestic_payments.create(consent)
+
+    def test_is_the_one_that_was_agreed_to(self, third_party: ThirdParty, customer: Customer):
+        """Another amount under the same consent is refused by the standard's code, and the consent stays good."""
+        savings = account("UK.OBIE.Wallet", customer.savings, "Ada Lovelace")
+        consent = third_party.domestic_payment_consents.create(domestic_payment(("1", "GBP"), savings))
+        tokens = allowed(third_party, customer, consent.data.consent_id, "payments", customer.wallet)
+        initiation = msgspec.structs.replace(consent.data.initiation, instructed_amount=amount(("99", "GBP")))
+        other = msgspec.structs.replace(consent, data=msgspec.structs.replace(consent.data, initiation=initiation))
+        acting = third_party.as_user(tokens)
+        with pytest.raises(RequestRefused) as refused:
+            acting.domestic_payments.create(other)
+        assert refused.value.has("U008")
+        assert acting.domestic_payments.create(consent).data.status != "RJCT"
+
+
+class TestAThirdPartyOfAsyncio:
+    async def test_pays_as_well(self, bank: ThirdPartysBank, customer: Customer):
+        """The same journey, awaited; registration, signatures and following are the same code."""
+        assert (await bank.registered_again()).client_id == bank.registered.client_id
+        savings = account("UK.OBIE.Wallet", customer.savings, "Ada Lovelace")
+        async with AsyncBillfold(base_url=bank.base, auth=bank.auth()) as client:
+            third_party = AsyncThirdParty(client, redirect_uri=CALLBACK)
+            consent = await third_party.domestic_payment_consents.create(domestic_payment(("2", "GBP"), savings))
+            url, pending = await third_party.begin(consent.data.consent_id, scope="openid payments")
+            back = await asyncio.to_thread(customer.agree, url, customer.wallet)
+            tokens = await third_party.complete(pending, back)
+            paid = await third_party.as_user(tokens).domestic_payments.create(consent)
+            ended = await third_party.domestic_payments.follow(paid.data.domestic_payment_id, timeout_s=20)
+        assert ended.data.status in {"ACSC", "ACCC"}
 
 
 class TestAThirdParty:
