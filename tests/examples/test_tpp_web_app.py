@@ -1,6 +1,7 @@
 """The third party's web app runs as it stands, at a bank that believes the development directory."""
 
 import contextlib
+import os
 import re
 import socket
 import subprocess
@@ -9,16 +10,30 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from billfold_server.serving.directory.directory import Directory
 from billfold_server.serving.directory.setting_up import believing
+from billfold_server.tenancy.manifest import load_manifest
+from billfold_server.tenancy.shipped import find_folder
 from tests.live import LiveServer
+from tests.sdk.consents.customers import Customer
+from tests.server.people.browser.conftest import chromium
 from tests.server.upping import environment
-from tests.tenants import manifest
+
+__all__ = ["chromium"]
+
+pytestmark = [pytest.mark.xdist_group("chromium"), pytest.mark.timeout(180)]
 
 ROOT = Path(__file__).parents[2]
-SLUG = "thirdparty"
+SLUG = "sandbox"
+PICTURES = os.environ.get("BILLFOLD_SCREENSHOTS")
+"""Where pictures of every page are put, where somebody wants to look at them."""
 
 
 @pytest.fixture(scope="module")
@@ -53,24 +68,111 @@ def running(live: LiveServer, data_dir: Path, software: str) -> Iterator[str]:
         process.stdout.close()
 
 
-def looking() -> httpx.Client:
-    """Return what opens pages, and tries again while the app's port isn't open yet."""
-    return httpx.Client(transport=httpx.HTTPTransport(retries=8))
-
-
 @pytest.fixture(scope="module")
 def bank(live: LiveServer, data_dir: Path) -> LiveServer:
-    """A bank that believes the directory."""
-    live.add_tenant(believing(manifest(SLUG), Directory(data_dir).publisher()))
+    """The sandbox as it is shipped, which believes the directory as `billfold up` lets it."""
+    shipped = msgspec.structs.replace(load_manifest(find_folder(SLUG)), isolation="role")
+    live.add_tenant(believing(shipped, Directory(data_dir).publisher()))
     return live
+
+
+class Person:
+    """Somebody at the browser, who reads headings and types into what is labelled."""
+
+    def __init__(self, driver: Chrome, customer: Customer) -> None:
+        self.driver, self.customer = driver, customer
+        self._pictures = 0
+
+    def wait_for(self, heading: str) -> None:
+        """Wait for a page with a heading, and take its picture where somebody wants it."""
+        WebDriverWait(self.driver, 20).until(lambda driver: heading in self._heading(driver), heading)
+        if PICTURES:
+            self._pictures += 1
+            for name, width in (("wide", 1280), ("narrow", 390)):
+                self.driver.set_window_size(width, 900)
+                self.driver.save_screenshot(f"{PICTURES}/tpp-{self._pictures:02}-{name}.png")
+
+    @staticmethod
+    def _heading(driver: Chrome) -> str:
+        return " ".join(str(each.get_attribute("textContent")) for each in driver.find_elements(By.TAG_NAME, "h1"))
+
+    def find(self, selector: str) -> WebElement:
+        """Return something on the page."""
+        return self.driver.find_element(By.CSS_SELECTOR, selector)
+
+    def text(self) -> str:
+        """Return what the page says."""
+        return self.find("main").text
+
+    def fill(self, form: str, **fields: str) -> None:
+        """Fill a form in and send it."""
+        for name, value in fields.items():
+            field = self.find(f"{form} [name={name}]")
+            if field.tag_name == "select":
+                Select(field).select_by_value(value)
+            else:
+                field.clear()
+                field.send_keys(value)
+        self.find(f"{form} button:not(.second)").click()
+
+    def sign_in(self) -> None:
+        """Sign in at the bank with password and app."""
+        WebDriverWait(self.driver, 20).until(lambda driver: driver.find_elements(By.ID, "password"))
+        self.fill("form[action$='/sign-in']", name=self.customer.person.name, password=self.customer.person.password)
+        WebDriverWait(self.driver, 20).until(lambda driver: driver.find_elements(By.ID, "code"))
+        self.fill("form[action$='/code']", code=self.customer.person.code())
+
+    def agree(self, *, approves: bool) -> None:
+        """Choose the first wallet on the bank's page, agree, and show the factors where that is asked for."""
+        chosen = f"input[value='{self.customer.wallet}']"
+        WebDriverWait(self.driver, 20).until(lambda driver: driver.find_elements(By.CSS_SELECTOR, chosen))
+        if not self.find(chosen).is_selected():
+            self.find(chosen).click()
+        self.find("button[value=approve]").click()
+        if approves:
+            WebDriverWait(self.driver, 20).until(lambda driver: driver.find_elements(By.ID, "code"))
+            self.fill("form[action$='/approve']", code=self.customer.person.code())
 
 
 class TestTheWebApp:
     def test_offers_what_its_software_is_licensed_for(self, bank: LiveServer, data_dir: Path):
-        """An account reader's page has nothing to pay with; it registers once, and is the same client later."""
-        with running(bank, data_dir, "aisp") as url, looking() as client:
+        """An account reader's page has nothing to pay with; what it has registered is kept for its owner alone."""
+        with running(bank, data_dir, "aisp") as url, httpx.Client(transport=httpx.HTTPTransport(retries=8)) as client:
             page = client.get(url)
+            stranger = client.post(f"{url}/accounts", data={"csrf": "another"})
         assert "Link accounts" in page.text
         assert "Pay by bank" not in page.text
+        assert (stranger.status_code, "out of date" in stranger.text) == (400, True)
         (kept,) = (data_dir / "tpp_web_app").glob("aisp-*.json")
         assert kept.stat().st_mode & 0o777 == 0o600
+
+    def test_goes_the_whole_way_in_a_browser(self, bank: LiveServer, data_dir: Path, chromium: Chrome):
+        """Pay, allow recurring payments and make one, take them back: what the bank asks, the customer answers."""
+        customer = Customer(bank, SLUG)
+        payee = {"name": "Ada Lovelace", "scheme": "UK.OBIE.Wallet", "identification": customer.savings}
+        with running(bank, data_dir, "all") as url:
+            person = Person(chromium, customer)
+            chromium.get(url)
+            person.wait_for("Your money, in one place")
+            person.fill("#pay", **payee, currency="GBP", amount="12.50", reference="Rent")
+            person.sign_in()
+            person.agree(approves=True)
+            person.wait_for("Paid")
+            assert "12.50 GBP" in person.text()
+            chromium.get(url)
+            person.fill("#recurring", **payee, currency="GBP", amount="20.00", monthly="50.00")
+            person.agree(approves=True)
+            person.wait_for("Recurring payments")
+            assert "at most 20.00 GBP" in person.text()
+            person.fill("form[action$='/payments']", amount="7.00")
+            person.wait_for("Paid")
+            assert "7.00 GBP" in person.text()
+            chromium.back()
+            person.wait_for("Recurring payments")
+            person.fill("form[action$='/payments']", amount="21.00")
+            person.wait_for("That was not done")
+            chromium.back()
+            person.wait_for("Recurring payments")
+            person.find("form[action$='/revoke'] button").click()
+            person.wait_for("Your money, in one place")
+            assert "Recurring payments" not in person.text()

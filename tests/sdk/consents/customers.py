@@ -71,8 +71,7 @@ class Customer:
         savings: Theirs, with nothing.
     """
 
-    def __init__(self, bank: ThirdPartysBank) -> None:
-        live, slug = bank.live, bank.slug
+    def __init__(self, live: LiveServer, slug: str) -> None:
         with live.client(slug) as client:
             party = made(client, "/v1/parties", kind="person", name="Ada Lovelace")["id"]
             self.wallet, self.savings = (

@@ -41,7 +41,7 @@ def bank(live: LiveServer, tmp_path_factory: pytest.TempPathFactory) -> ThirdPar
 @pytest.fixture(scope="module")
 def customer(bank: ThirdPartysBank) -> Customer:
     """A customer with money."""
-    return Customer(bank)
+    return Customer(bank.live, bank.slug)
 
 
 @pytest.fixture(scope="module")
