@@ -104,6 +104,7 @@ class Order(Generic[T]):
         answer_signed: Whether what comes back is.
         repeatable: Whether it is safe to repeat anyway.
         accept: In what form the answer shall come.
+        patience_s: How much longer than usual the bank may take.
     """
 
     __slots__ = (
@@ -115,6 +116,7 @@ class Order(Generic[T]):
         "key",
         "method",
         "path",
+        "patience_s",
         "query",
         "repeatable",
         "signed",
@@ -134,6 +136,7 @@ class Order(Generic[T]):
         answer_signed: bool = False,
         repeatable: bool | None = None,
         accept: str = "application/json",
+        patience_s: float = 0.0,
     ) -> None:
         self.method = method
         self.area = area
@@ -146,6 +149,7 @@ class Order(Generic[T]):
         self.answer_signed = answer_signed
         self.repeatable = (method == "GET" or key is not None) if repeatable is None else repeatable
         self.accept = accept
+        self.patience_s = patience_s
 
 
 def new_key(given: str | None) -> str:
@@ -199,6 +203,12 @@ def call_of(
         own["content-type"] = "application/json; charset=utf-8"
     if order.key is not None:
         own["x-idempotency-key"] = order.key
+    if order.patience_s:
+        timeouts = Timeouts(
+            connect_s=timeouts.connect_s,
+            read_s=timeouts.read_s + order.patience_s,
+            total_s=timeouts.total_s + order.patience_s,
+        )
     return Call(
         order.method,
         f"{base_url}{path}{suffix}",

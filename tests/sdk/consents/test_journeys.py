@@ -1,20 +1,24 @@
 """A third party's way with a customer, by the SDK alone, at a real bank: from the statement to the money."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import msgspec
 import pytest
 
-from billfold import AsyncBillfold, Billfold, errors
+from billfold import AsyncBillfold, Billfold, Money, errors
 from billfold.auth import AccessDenied, Pending, UserTokens
+from billfold.auth import _jwt as jwt
 from billfold.consents import (
     AsyncThirdParty,
     Forbidden,
     Limit,
     OpenBankingRefusal,
     RequestRefused,
+    SecurityEvent,
+    SecurityEventInvalid,
     ThirdParty,
     account,
     amount,
@@ -26,6 +30,7 @@ from billfold.consents import (
 from billfold.consents import (
     Customer as Present,
 )
+from billfold.keys import PemKey
 from tests.live import LiveServer
 from tests.sdk.consents.customers import CALLBACK, Customer, ThirdPartysBank
 
@@ -144,6 +149,55 @@ class TestAPayment:
             acting.domestic_payments.create(other)
         assert refused.value.has("U008")
         assert acting.domestic_payments.create(consent).data.status != "RJCT"
+
+
+class TestConfirmationOfFunds:
+    def test_says_yes_or_no_and_no_more(self, third_party: ThirdParty, customer: Customer):
+        """Asked by a consent of the customer's, until it is given back."""
+        wallet = account("UK.OBIE.Wallet", customer.wallet, "Ada Lovelace")
+        consent = third_party.funds_confirmation_consents.create(wallet)
+        consent_id = consent.data.consent_id
+        tokens = allowed(third_party, customer, consent_id, "fundsconfirmations", customer.wallet)
+        assert third_party.funds_confirmation_consents.get(consent_id).data.status == "AUTH"
+        acting = third_party.as_user(tokens)
+        assert acting.funds_confirmations.create(consent_id, ("0.01", "GBP")).data.funds_available
+        assert not acting.funds_confirmations.create(consent_id, Money(10**9, "GBP")).data.funds_available
+        third_party.funds_confirmation_consents.delete(consent_id)
+        with pytest.raises(errors.ProblemError):
+            acting.funds_confirmations.create(consent_id, ("1", "GBP"))
+
+
+class TestEvents:
+    def test_tell_of_consents_and_are_acknowledged(self, third_party: ThirdParty, customer: Customer):
+        """What has happened to a consent comes as a token of the bank's, verified, until it is acknowledged."""
+        (subscription,) = [third_party.event_subscriptions.create().data]
+        try:
+            consent = third_party.funds_confirmation_consents.create(
+                account("UK.OBIE.Wallet", customer.wallet, "Ada Lovelace")
+            )
+            consent_id = consent.data.consent_id
+            allowed(third_party, customer, consent_id, "fundsconfirmations", customer.wallet)
+            third_party.funds_confirmation_consents.delete(consent_id)
+            told: dict[str, SecurityEvent] = {}
+            deadline = time.monotonic() + 20
+            while consent_id not in {each.resource_id for each in told.values()} and time.monotonic() < deadline:
+                batch = third_party.events.poll(acknowledge=list(told), wait=True)
+                assert not batch.invalid
+                told |= {each.id: each for each in batch.events}
+            (event,) = [each for each in told.values() if each.resource_id == consent_id][:1]
+            assert event.types
+            again = third_party.events.poll(acknowledge=list(told))
+            assert event.id not in {each.id for each in again.events}
+        finally:
+            third_party.event_subscriptions.delete(subscription.event_subscription_id)
+        assert not third_party.event_subscriptions.list()
+
+    def test_of_others_are_not_believed(self, third_party: ThirdParty):
+        """A token that somebody else has signed is none of the bank's."""
+        key = PemKey.generate("PS256")
+        data = jwt.signing_input(key, {"iss": "x", "jti": "1"}, typ="secevent+jwt")
+        with pytest.raises(SecurityEventInvalid):
+            third_party.events.verify(jwt.compact(data, key.sign(data)))
 
 
 class TestAThirdPartyOfAsyncio:

@@ -26,6 +26,8 @@ from billfold.contract.open_banking.events import (
 __all__ = ["EventSubscriptions", "Events"]
 
 _INTERFACE = "4.0"
+_WAITS_S = 60.0
+"""How much longer a bank may take that waits until something happens."""
 
 
 class EventSubscriptions:
@@ -157,7 +159,15 @@ class Events:
         )
         # What was acknowledged twice is acknowledged, and what was fetched and got lost comes again.
         answer = self._asking.ask(
-            Order("POST", "events", "/events", OBEventPollingResponse1, body=body, repeatable=True)
+            Order(
+                "POST",
+                "events",
+                "/events",
+                OBEventPollingResponse1,
+                body=body,
+                repeatable=True,
+                patience_s=_WAITS_S if wait else 0,
+            )
         )
         found: list[SecurityEvent] = []
         invalid: dict[str, SecurityEventInvalid] = {}
