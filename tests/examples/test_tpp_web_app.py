@@ -83,26 +83,25 @@ class Person:
         self.driver, self.customer = driver, customer
         self._pictures = 0
 
-    def wait_for(self, heading: str) -> None:
-        """Wait for a page with a heading, and take its picture where somebody wants it."""
-        WebDriverWait(self.driver, 20).until(lambda driver: heading in self._heading(driver), heading)
+    def wait_for(self, heading: str) -> str:
+        """Wait for a page with a heading, take its picture where somebody wants it, and return what it says."""
+        WebDriverWait(self.driver, 20).until(lambda _: heading in self._said()[0], heading)
         if PICTURES:
             self._pictures += 1
             for name, width in (("wide", 1280), ("narrow", 390)):
                 self.driver.set_window_size(width, 900)
                 self.driver.save_screenshot(f"{PICTURES}/tpp-{self._pictures:02}-{name}.png")
+        return self._said()[1]
 
-    @staticmethod
-    def _heading(driver: Chrome) -> str:
-        return " ".join(str(each.get_attribute("textContent")) for each in driver.find_elements(By.TAG_NAME, "h1"))
+    def _said(self) -> tuple[str, str]:
+        """Return the page's heading and text, in one look: a page may go while it is looked at."""
+        script = "return ['h1', 'main'].map((each) => document.querySelector(each)?.innerText ?? '')"
+        heading, text = self.driver.execute_script(script)
+        return heading, text
 
     def find(self, selector: str) -> WebElement:
         """Return something on the page."""
         return self.driver.find_element(By.CSS_SELECTOR, selector)
-
-    def text(self) -> str:
-        """Return what the page says."""
-        return self.find("main").text
 
     def fill(self, form: str, **fields: str) -> None:
         """Fill a form in and send it."""
@@ -147,7 +146,7 @@ class TestTheWebApp:
         assert kept.stat().st_mode & 0o777 == 0o600
 
     def test_goes_the_whole_way_in_a_browser(self, bank: LiveServer, data_dir: Path, chromium: Chrome):
-        """Pay, allow recurring payments and make one, take them back: what the bank asks, the customer answers."""
+        """Pay, link accounts, save automatically, and take it back: what the bank asks, the customer answers."""
         customer = Customer(bank, SLUG)
         payee = {"name": "Ada Lovelace", "scheme": "UK.OBIE.Wallet", "identification": customer.savings}
         with running(bank, data_dir, "all") as url:
@@ -157,22 +156,38 @@ class TestTheWebApp:
             person.fill("#pay", **payee, currency="GBP", amount="12.50", reference="Rent")
             person.sign_in()
             person.agree(approves=True)
-            person.wait_for("Paid")
-            assert "12.50 GBP" in person.text()
-            chromium.get(url)
-            person.fill("#recurring", **payee, currency="GBP", amount="20.00", monthly="50.00")
-            person.agree(approves=True)
-            person.wait_for("Recurring payments")
-            assert "at most 20.00 GBP" in person.text()
-            person.fill("form[action$='/payments']", amount="7.00")
-            person.wait_for("Paid")
-            assert "7.00 GBP" in person.text()
-            chromium.back()
-            person.wait_for("Recurring payments")
-            person.fill("form[action$='/payments']", amount="21.00")
-            person.wait_for("That was not done")
-            chromium.back()
-            person.wait_for("Recurring payments")
-            person.find("form[action$='/revoke'] button").click()
-            person.wait_for("Your money, in one place")
-            assert "Recurring payments" not in person.text()
+            assert "12.50 GBP" in person.wait_for("Paid")
+            self._link_accounts(person, url)
+            self._save_automatically(person, url, payee)
+
+    @staticmethod
+    def _link_accounts(person: Person, url: str) -> None:
+        """See the accounts that were chosen, and the payment on them; then see nothing any longer."""
+        person.driver.get(url)
+        person.find("#link button").click()
+        person.agree(approves=False)
+        assert "87.50 GBP" in person.wait_for("Linked accounts")
+        person.find("h2 a").click()
+        assert "-12.50 GBP" in person.wait_for("Transactions")
+        person.driver.back()
+        person.wait_for("Linked accounts")
+        person.find("form[action$='/revoke'] button").click()
+        assert "Linked accounts" not in person.wait_for("Your money, in one place")
+
+    @staticmethod
+    def _save_automatically(person: Person, url: str, payee: dict[str, str]) -> None:
+        """Allow recurring payments, make one, try one that is too large, and take it back."""
+        person.driver.get(url)
+        person.fill("#recurring", **payee, currency="GBP", amount="20.00", monthly="50.00")
+        person.agree(approves=True)
+        assert "at most 20.00 GBP" in person.wait_for("Recurring payments")
+        person.fill("form[action$='/payments']", amount="7.00")
+        assert "7.00 GBP" in person.wait_for("Paid")
+        person.driver.back()
+        person.wait_for("Recurring payments")
+        person.fill("form[action$='/payments']", amount="21.00")
+        assert "U014" in person.wait_for("That was not done")
+        person.driver.back()
+        person.wait_for("Recurring payments")
+        person.find("form[action$='/revoke'] button").click()
+        assert "Recurring payments" not in person.wait_for("Your money, in one place")

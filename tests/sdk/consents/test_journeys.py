@@ -3,7 +3,8 @@
 import asyncio
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 import msgspec
 import pytest
@@ -32,8 +33,9 @@ from billfold.consents import (
 )
 from billfold.keys import PemKey
 from tests.live import LiveServer
-from tests.sdk.consents.customers import CALLBACK, Customer, ThirdPartysBank
+from tests.sdk.consents.customers import CALLBACK, Customer, ThirdPartysBank, made
 
+TRANSACTIONS: Final = ("ReadTransactionsDetail", "ReadTransactionsCredits", "ReadTransactionsDebits")
 SHOPPER = Present(ip_address="203.0.113.7", user_agent="Browser/1", signed_in_at=datetime(2026, 11, 20, tzinfo=UTC))
 
 
@@ -149,6 +151,39 @@ class TestAPayment:
             acting.domestic_payments.create(other)
         assert refused.value.has("U008")
         assert acting.domestic_payments.create(consent).data.status != "RJCT"
+
+
+class TestAccounts:
+    def test_are_read_page_by_page_as_far_as_the_consent_reaches(
+        self, third_party: ThirdParty, customer: Customer, bank: ThirdPartysBank
+    ):
+        """What the customer has chosen, and nothing else; and nothing at all once the consent is given back."""
+        with bank.live.client(bank.slug) as client:
+            for number in range(1, 102):
+                amount_minor = {"amount_minor": number, "currency": "GBP"}
+                made(client, "/v1/top-ups", wallet_id=customer.savings, amount=amount_minor)
+        consent = third_party.account_access_consents.create(
+            ["ReadAccountsDetail", "ReadBalances", *TRANSACTIONS], expires_at=datetime.now(UTC) + timedelta(days=30)
+        )
+        consent_id = consent.data.consent_id
+        tokens = allowed(third_party, customer, consent_id, "accounts", customer.savings)
+        accounts = third_party.as_user(tokens).accounts
+        (found,) = accounts.list()
+        assert found.account_id == customer.savings
+        assert accounts.get(customer.savings).account_id == customer.savings
+        assert {each.amount.currency for each in accounts.balances(customer.savings)} >= {"GBP"}
+        transactions = list(accounts.transactions(customer.savings))
+        assert len(list(accounts.transactions(customer.savings).pages())) > 1
+        assert len({each.transaction_id for each in transactions}) == len(transactions) > 100
+        yet_to_come = datetime.now(UTC) + timedelta(days=1)
+        assert list(accounts.transactions(customer.savings, booked_from=yet_to_come)) == []
+        with pytest.raises(Forbidden):
+            accounts.get(customer.wallet)
+        with pytest.raises(Forbidden):
+            list(accounts.beneficiaries(customer.savings))
+        third_party.account_access_consents.delete(consent_id)
+        with pytest.raises(errors.ProblemError):
+            list(accounts.list())
 
 
 class TestConfirmationOfFunds:
