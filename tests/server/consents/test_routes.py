@@ -1,6 +1,7 @@
 """Consents over HTTP and on the command line, as the bank's staff has them."""
 
 import json
+import time
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -88,6 +89,21 @@ class TestAThirdParty:
         assert staff.delete(f"/v1/blocked-third-parties/{client_id}").status_code == 404
         stranger = order(staff, "/v1/blocked-third-parties", client_id=ids.new(Prefix.CLIENT), reason="x")
         assert stranger.status_code == 404
+
+
+class TestAClientThatIsDisabled:
+    def test_loses_its_consents(self, live: LiveServer, staff: httpx.Client) -> None:
+        """What customers have allowed it ends, by a job, and doesn't come back when it is enabled."""
+        client_id = live.add_client(SLUG, ["tenant:read"]).client_id
+        consent_id = give_live(live, SLUG, ids.decode(Prefix.CLIENT, client_id))
+        with live.client(SLUG, ["clients:write", "tenant:read"]) as owner:
+            for what in ("disable", "enable"):
+                assert owner.post(f"/v1/clients/{client_id}/{what}").status_code == 200
+        until = time.monotonic() + 20
+        while (shown := staff.get(f"/v1/consents/{consent_id}").json())["status"] != "CANC":
+            assert time.monotonic() < until, shown
+            time.sleep(0.02)
+        assert shown["ended_by"] == "system"
 
 
 def invoke(live: LiveServer, *words: str) -> Result:

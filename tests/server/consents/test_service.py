@@ -1,5 +1,6 @@
 """What happens to consents, in the database."""
 
+import asyncio
 from datetime import timedelta
 from uuid import uuid4
 
@@ -80,6 +81,24 @@ class TestAConsent:
             assert await service.stands(tx, consent.id)
             with pytest.raises(errors.ConsentTransitionRefused):
                 await service.consume(tx, consent.id, client_id=client_id, now=now, caller=caller_of(client_id))
+
+    async def test_is_decided_on_once(self, bank: Bank) -> None:
+        """Of many who allow, spend and take back a payment at once, one is first, and the others are refused."""
+        client_id = uuid4()
+        consent = await bank.ask(client_id, kind="domestic_payment", amount_minor=5, currency="EUR")
+        allowed = await asyncio.gather(*(bank.authorise(consent) for _ in range(8)), return_exceptions=True)
+        assert [type(each) for each in allowed].count(errors.ConsentTransitionRefused) == 7
+
+        async def spend() -> service.Consent:
+            now = await bank.now()
+            async with bank.tx() as tx:
+                return await service.consume(tx, consent.id, client_id=client_id, now=now, caller=caller_of(client_id))
+
+        both = [spend() if number % 2 else bank.revoke(consent) for number in range(8)]
+        done = await asyncio.gather(*both, return_exceptions=True)
+        assert [type(each) for each in done].count(errors.ConsentTransitionRefused) == 7
+        assert (await bank.find(consent)).status in {"COND", "RJCT"}
+        assert len(await bank.history(consent)) == 3
 
     async def test_of_a_blocked_third_party_rests(self, bank: Bank) -> None:
         """It opens nothing while its third party is kept out, and stands again when that is let in."""

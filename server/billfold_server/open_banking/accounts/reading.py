@@ -86,7 +86,12 @@ async def begin(tx: TenantTx, call: Call, cluster: Cluster, account_id: str | No
     wallet_id = None if account_id is None else _wallet_id(account_id)
     try:
         consent = await consents.use(
-            tx, call.caller, kind="account_access", permission=cluster.permission, wallet_id=wallet_id
+            tx,
+            call.caller,
+            kind="account_access",
+            permission=cluster.permission,
+            wallet_id=wallet_id,
+            uses=consents.uses_of(call.services),
         )
     except errors.ConsentLacksAccount:
         if wallet_id is not None and not await wallets.find_wallets(tx, [wallet_id]):

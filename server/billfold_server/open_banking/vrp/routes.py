@@ -27,6 +27,7 @@ from billfold_server.consents.service import Consent, ConsentKind, NewConsent
 from billfold_server.http.reading import decode_json
 from billfold_server.http.routing import Call
 from billfold_server.ledger import service as ledger
+from billfold_server.open_banking.consents.answers import end_own
 from billfold_server.open_banking.edge.answers import address_of
 from billfold_server.open_banking.edge.errors import field_error, register
 from billfold_server.open_banking.edge.repeating import accepted, once
@@ -104,9 +105,7 @@ async def get_vrp_consent(call: Call, consent_id: str) -> OBDomesticVRPConsentRe
 @routes.delete(_CONSENT)
 async def delete_vrp_consent(call: Call, consent_id: str) -> None:
     """End a consent to recurring payments: no payment passes any more once this is answered."""
-    async with call.tx() as tx:
-        consent = _of_this_kind(await consents.get(tx, _read_id(consent_id), client_id=call.caller.client_id))
-        await consents.revoke(tx, consent.id, actor=call.caller, by="tpp", reason=None)
+    await end_own(call, consent_id, _KIND)
 
 
 class _Operation(msgspec.Struct, frozen=True):
@@ -156,7 +155,7 @@ async def confirm_vrp_funds(
     amount = reading.read_amount(body.data.instructed_amount, path, call.tenant.manifest.currencies)
     with _naming_the_consent():
         async with call.tx() as tx:
-            consent = await consents.use(tx, call.caller, kind=_KIND, consent_id=_read_id(consent_id))
+            consent = await _use(call, tx, consent_id)
     async with call.tx() as tx:
         now = await tenant_now(tx)
         (wallet,) = await wallets.with_balances(tx, [await wallets.get_wallet(tx, consent.wallet_ids[0])])
@@ -186,7 +185,7 @@ async def create_vrp_payment(call: Call, body: OBDomesticVRPRequest) -> OBDomest
     creditor = creditor_of(body.data.instruction.creditor_account, "Data.Instruction.CreditorAccount")
     with _naming_the_consent():
         async with call.tx() as tx:
-            consent = await consents.use(tx, call.caller, kind=_KIND, consent_id=_read_id(body.data.consent_id))
+            consent = await _use(call, tx, body.data.consent_id)
     asked = _read_asked(await consents.open_request(call.services, call.tenant, consent))
     reading.check_repeats(asked, body)
     assert consent.party_id is not None, "it is authorised"
@@ -241,6 +240,12 @@ def _read_id(text: str) -> UUID:
         return ids.decode(Prefix.CONSENT, text)
     except ValueError:
         raise errors.ConsentNotFound("there is no such consent", param="ConsentId") from None
+
+
+async def _use(call: Call, tx: Any, consent_id: str) -> Consent:
+    """Return the consent of the caller's token, if it can be used now. It is counted beside the requests."""
+    uses = consents.uses_of(call.services)
+    return await consents.use(tx, call.caller, kind=_KIND, consent_id=_read_id(consent_id), uses=uses)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import pytest
 from jsonschema_rs import Draft202012Validator
 
 from billfold_server.consents import service as consents
+from billfold_server.consents.service import uses_of
 from billfold_server.open_banking.accounts.routes import routes
 from billfold_server.open_banking.edge.interface import INTERFACE
 from billfold_server.tenancy.context import SYSTEM
@@ -273,6 +274,7 @@ class TestAConsent:
             reader.data(path)
 
         async def uses() -> dict[str, int]:
+            await uses_of(shown_bank.live.services).flush()
             tenant = await shown_bank.live.services.registry.get(shown_bank.slug)
             async with shown_bank.live.services.database.tx(tenant) as tx:
                 rows = await tx.fetch(
