@@ -11,7 +11,7 @@ from billfold import ids
 from billfold_server.db import agenda, jobs
 from billfold_server.db.background import Background
 from billfold_server.db.jobs import JobKinds, JobRun, NewJob
-from billfold_server.db.outbox import NewEvent, emit, list_events
+from billfold_server.db.outbox import NewEvent, emit, last_sequence, list_events
 from billfold_server.db.relay import Relay
 from billfold_server.db.runner import JobRunner
 from billfold_server.db.wakeups import Work
@@ -191,6 +191,30 @@ async def test_latency_is_small(tenancy: Tenancy, work: str) -> None:
         took_s = loop.time() - begun
     print(f"\n{work}: {took_s * 1000:.1f} ms")
     assert took_s < 5
+
+
+class TestABusyTenant:
+    async def test_is_looked_at_for_events_a_few_times_a_second(self, tenancy: Tenancy) -> None:
+        """However many commits leave events behind, the relay comes at once, and then after a rest with all of them."""
+        visits: list[int] = []
+
+        class Counting(Relay):
+            async def run(self, tenant: TenantRef) -> float | None:
+                async with server.database.tx(tenant) as tx:
+                    visits.append(await last_sequence(tx))
+                return await super().run(tenant)
+
+        server = idle(tenancy)
+        server.database.wakeups.unheard = Work(0)
+        server.background._relay = Counting(server.database)
+        async with running(server), asyncio.timeout(20):
+            while not visits:
+                await asyncio.sleep(0.001)
+            for _ in range(30):
+                await emit_one(server.database, server.tenant)
+            while visits[-1] < 30:
+                await asyncio.sleep(0.001)
+        assert len(visits) < 10
 
 
 class TestAnEventThatNobodyIsToldOf:

@@ -18,6 +18,7 @@ from billfold_server.tenancy.clock import read_clock, tenant_now
 from tests.apart import apart
 from tests.tenants import Tenancy
 
+APART = 8
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 QUICK = RetryPolicy(attempts=3, first_wait_s=0, timeout_s=5)
 
@@ -349,3 +350,71 @@ class TestTheWaitAfterAFailure:
             assert wait is not None
             whole_s = min(first_wait_s * 2 ** (attempt - 1), longest_wait_s)
             assert whole_s / 2 - 1e-6 <= wait.total_seconds() <= whole_s + 1e-6
+
+
+class TestAJobThatRunsApart:
+    async def test_holds_up_neither_the_visit_nor_others(self, tenancy: Tenancy):
+        """While more of them hang than there are places, other jobs are done, and the places are all that is taken."""
+        held, begun, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        running = 0
+
+        async def hang(_: JobRun) -> None:
+            nonlocal running
+            running += 1
+            if running == APART:
+                begun.set()
+            await held.wait()
+
+        async def note(_: JobRun) -> None:
+            done.set()
+
+        kinds = JobKinds()
+        kinds.register("hang", hang, apart=True)
+        kinds.register("note", note)
+        runner = JobRunner(tenancy.database, kinds)
+        await enqueue(tenancy, *(job("hang") for _ in range(APART + 3)), job("note"))
+        async with asyncio.timeout(10):
+            await runner.run(tenancy.tenant)
+            await begun.wait()
+        assert done.is_set()
+        assert running == APART
+        held.set()
+        await runner.settle()
+        await runner.run(tenancy.tenant)
+        await runner.settle()
+        assert await remaining(tenancy) == 0
+
+    async def test_is_given_back_where_the_process_stops(self, tenancy: Tenancy):
+        """Another process takes it up at once, with all its attempts."""
+        begun = asyncio.Event()
+
+        async def hang(_: JobRun) -> None:
+            begun.set()
+            await asyncio.Event().wait()
+
+        kinds = JobKinds()
+        kinds.register("note", hang, apart=True)
+        stopped = JobRunner(tenancy.database, kinds)
+        await enqueue(tenancy, job())
+        async with asyncio.timeout(10):
+            await stopped.run(tenancy.tenant)
+            await begun.wait()
+            await stopped.stop()
+        attempts: list[int] = []
+
+        async def count(run: JobRun) -> None:
+            attempts.append(run.job.attempt)
+
+        await runner(tenancy, count).run(tenancy.tenant)
+        assert attempts == [1]
+
+
+class TestAJobWithAKey:
+    async def test_is_done_as_early_as_the_earliest_asks_for(self, tenancy: Tenancy):
+        """One that waits is hastened, and never put off."""
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            now = await tenant_now(tx)
+            for hours in (5, 2, 9):
+                await jobs.enqueue_or_hasten(tx, job(due_at=now + timedelta(hours=hours), key="k"))
+            rows = await tx.fetch("SELECT due_at FROM jobs")
+        assert [row["due_at"] for row in rows] == [now + timedelta(hours=2)]

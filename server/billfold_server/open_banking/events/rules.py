@@ -66,9 +66,8 @@ EVENTS: Final[Mapping[str, Sequence[EventType]]] = {
     # The consent stays as it is; what was opened by it is closed until the customer comes back.
     "consent.reauthentication_required": (_REVOKED,),
     "consent.reauthenticated": (_UPDATED,),
+    # Whatever else is said of a payment, this is said when its status changes.
     "payment.updated": (_UPDATED,),
-    "payment.settled": (_UPDATED,),
-    "payment.returned": (_UPDATED,),
 }
 """Which types of the stream's events third parties are told of, and as what."""
 

@@ -10,6 +10,7 @@ import msgspec
 
 from billfold import errors, ids
 from billfold_server.audit import service as audit
+from billfold_server.consents import service as consents
 from billfold_server.db import jobs
 from billfold_server.http.routing import Call
 from billfold_server.open_banking.edge.errors import FIELD_INVALID, field_error
@@ -71,8 +72,13 @@ def check(call: Call, wanted: Wanted) -> None:
 
 
 async def find(call: Call) -> Subscription | None:
-    """Return the caller's subscription, or None."""
+    """Return the caller's subscription, or None.
+
+    Raises:
+        errors.ThirdPartyBlocked: The bank has blocked the caller.
+    """
     async with call.tx() as tx:
+        await consents.check_admitted(tx, call.caller.client_id)
         return await queries.find_of_client(tx, call.caller.client_id)
 
 
@@ -82,9 +88,11 @@ async def create(call: Call, wanted: Wanted) -> Subscription:
     Raises:
         errors.ValidationFailed: It can't be subscribed to that.
         errors.EventSubscriptionExists: It has a subscription already.
+        errors.ThirdPartyBlocked: The bank has blocked the caller.
     """
     check(call, wanted)
     async with call.tx() as tx:
+        await consents.check_admitted(tx, call.caller.client_id)
         now = await tenant_now(tx)
         new = Subscription(
             id=ids.uuid7(),
@@ -111,6 +119,7 @@ async def change(call: Call, subscription_id: UUID, wanted: Wanted) -> Subscript
         errors.ValidationFailed: It can't be subscribed to that.
         errors.EventSubscriptionNotFound: There is none.
         errors.EventSubscriptionOfAnother: It is somebody else's.
+        errors.ThirdPartyBlocked: The bank has blocked the caller.
     """
     check(call, wanted)
     async with call.tx() as tx:
@@ -137,6 +146,7 @@ async def delete(call: Call, subscription_id: UUID) -> None:
     Raises:
         errors.EventSubscriptionNotFound: There is none.
         errors.EventSubscriptionOfAnother: It is somebody else's.
+        errors.ThirdPartyBlocked: The bank has blocked the caller.
     """
     async with call.tx() as tx:
         found = await _lock_own(tx, call, subscription_id)
@@ -146,6 +156,7 @@ async def delete(call: Call, subscription_id: UUID) -> None:
 
 
 async def _lock_own(tx: TenantTx, call: Call, subscription_id: UUID) -> Subscription:
+    await consents.check_admitted(tx, call.caller.client_id)
     found = await queries.lock(tx, subscription_id)
     if found is None:
         raise errors.EventSubscriptionNotFound
@@ -180,6 +191,9 @@ async def poll(
         refused: The ``jti`` of what it couldn't read, each with a code and words of its own; it doesn't come again.
         most: How many tokens it wants.
         wait: Whether it is willing to wait for the first one.
+
+    Raises:
+        errors.ThirdPartyBlocked: The bank has blocked the caller.
     """
     await _end(call, taken, refused)
     limit = min(MOST_AT_ONCE, max(0, _USUALLY if most is None else most))
@@ -209,6 +223,7 @@ async def poll(
 async def _unread(call: Call, limit: int) -> list[Notification]:
     scopes = [scope for scope in _READERS if scope in call.caller.scopes]
     async with call.tx() as tx:
+        await consents.check_admitted(tx, call.caller.client_id)
         return await queries.list_unread(tx, call.caller.client_id, scopes, limit)
 
 
@@ -219,6 +234,7 @@ async def _end(call: Call, taken: Sequence[str], refused: Mapping[str, tuple[str
         return
     async with call.tx() as tx:
         now, client_id = await tenant_now(tx), call.caller.client_id
+        await consents.check_admitted(tx, client_id)
         if known:
             await queries.end(tx, client_id, known, "acknowledged", now=now, by="poll")
         if faulty:

@@ -9,15 +9,22 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
+import msgspec
 import pytest
 
+from billfold import ids
 from billfold.contract.platform import Event
-from billfold_server.db.outbox import list_events
+from billfold.ids import Prefix
+from billfold_server.connectors.service import Notice, Report
+from billfold_server.db.outbox import NewEvent, emit, list_events
+from billfold_server.keys.service import Keys
 from billfold_server.open_banking.events import queries
 from billfold_server.tenancy.clock import tenant_now
 from tests.keystores import StoreUrls
 from tests.server.open_banking.events.telling import BASE_URL, Teller, claims_in, wire
 from tests.server.outbound.endpoints import Endpoint, answering
+from tests.server.payments.desk import Desk
+from tests.tenants import Tenancy
 
 TAKEN = answering("202 Accepted")
 
@@ -248,3 +255,45 @@ class TestASlowThirdParty:
             held.set()
             await teller.runner.settle()
         assert await teller.unread() == []
+
+
+class TestAPayment:
+    async def test_is_told_of_when_its_status_has_changed(self, tenancy: Tenancy, tenant_keys: Keys, teller: Teller):
+        """What the rail says of a payment becomes a notification of the payment."""
+        desk = await Desk.open(tenancy, tenant_keys)
+        teller.client_id = desk.client_id
+        payment_id = await desk.pay()
+        await teller.publish()
+        await teller.subscribe(None, ("UK.OBIE.Resource-Update",))
+        desk.rail.said = Report(reference="REF1", notices=(Notice(id="n0", word="settle"),))
+        assert await desk.turn(payment_id)
+        await teller.publish()
+        (claims,) = await teller.unread(["payments"])
+        wire_id = ids.encode(Prefix.PAYMENT, payment_id)
+        assert claims["sub"].partition("/v4.0/")[2] == f"pisp/domestic-payments/{wire_id}"
+
+
+class TestAClosedWallet:
+    async def test_is_told_of_to_who_reads_it_by_a_consent(self, teller: Teller):
+        """The third party learns which of its consents has lost an account; others learn nothing."""
+        bank = teller.bank
+        consent = await bank.authorise(await bank.ask(teller.client_id))
+        await bank.authorise(await bank.ask(UUID(int=5)))
+        await teller.publish()
+        await teller.subscribe(None)
+        data = {"party_id": ids.encode(Prefix.PARTY, bank.owner.party_id)}
+        async with teller.database.tx(teller.tenant) as tx:
+            closed = NewEvent(
+                id=ids.uuid7(),
+                type="wallet.closed",
+                object_id=ids.encode(Prefix.WALLET, bank.wallet_ids[0]),
+                data=msgspec.json.encode(data),
+                occurred_at=await tenant_now(tx),
+            )
+            another = msgspec.structs.replace(closed, id=ids.uuid7(), object_id=ids.new(Prefix.WALLET))
+            await emit(tx, closed, another)
+        await teller.publish()
+        (claims,) = await teller.unread()
+        ((name, said),) = claims["events"].items()
+        assert name.endswith("account-access-consent-linked-account-update")
+        assert said["subject"]["http://openbanking.org.uk/rid"] == consent.wire_id

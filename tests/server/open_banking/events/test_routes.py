@@ -172,6 +172,19 @@ class TestASubscription:
         assert tpp.http.get("/event-subscriptions").json()["Data"] == {"EventSubscription": []}
 
 
+class TestABlockedThirdParty:
+    def test_is_told_nothing_from_its_next_request_on(self, server: LiveServer, tpp: ThirdParty):
+        """It neither polls nor subscribes, until the bank lets it in again."""
+        tpp.subscribe()
+        staff = server.client(SLUG)
+        answer = staff.post("/v1/blocked-third-parties", json={"client_id": tpp.client.client_id, "reason": "test"})
+        assert answer.status_code == 201, answer.text
+        assert tpp.http.post("/events", json={}).status_code == 403
+        assert tpp.http.get("/event-subscriptions").status_code == 403
+        assert tpp.subscribe().status_code == 403
+        staff.close()
+
+
 class TestPolling:
     def test_brings_what_happened_until_it_is_acknowledged(self, server: LiveServer, tpp: ThirdParty):
         """Tokens come again until they are read or refused, in order and as many as are wanted; then never more."""

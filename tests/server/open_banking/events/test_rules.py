@@ -95,7 +95,7 @@ class TestAToken:
             ("consent.expired", "domestic_payment", "payments"),
             ("consent.expired", "domestic_vrp", "payments"),
             ("payment.updated", "domestic_payment", "payments"),
-            ("payment.settled", "domestic_vrp", "payments"),
+            ("payment.updated", "domestic_vrp", "payments"),
         ],
     )
     def test_leads_to_an_operation_that_there_is(self, type_: str, kind: str, scope: str):
