@@ -77,13 +77,13 @@ async def _accounts(call: Call, account_id: str | None, page: str | None) -> OBR
     return OBReadAccount6(data=OBReadAccount6Data(account=found), **surroundings(call, "accounts", shown))
 
 
-@routes.get("/balances", errors=_OFFERED)
+@routes.get("/balances", hot=True, errors=_OFFERED)
 async def get_balances(call: Call, *, page: Cursor | None = None) -> OBReadBalance1:
     """List the balances of all accounts."""
     return await _balances(call, None, page)
 
 
-@routes.get("/accounts/{AccountId}/balances", errors=REFUSES)
+@routes.get("/accounts/{AccountId}/balances", hot=True, errors=REFUSES)
 async def get_account_balances(call: Call, account_id: str) -> OBReadBalance1:
     """List the balances of an account."""
     return await _balances(call, account_id, None)
@@ -135,7 +135,7 @@ async def get_account_parties(call: Call, account_id: str) -> OBReadParty3:
 # Transactions.
 
 
-@routes.get("/transactions", errors=_OFFERED)
+@routes.get("/transactions", hot=True, errors=_OFFERED)
 async def get_transactions(
     call: Call,
     *,
@@ -147,7 +147,7 @@ async def get_transactions(
     return await _transactions(call, None, page, from_booking_date_time, to_booking_date_time)
 
 
-@routes.get("/accounts/{AccountId}/transactions", errors=REFUSES)
+@routes.get("/accounts/{AccountId}/transactions", hot=True, errors=REFUSES)
 async def get_account_transactions(
     call: Call,
     account_id: str,

@@ -4,6 +4,8 @@ The day of booking is when an entry came into the books, on the tenant's clock; 
 which may lie before it (ADR 30).
 """
 
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -52,6 +54,17 @@ def wallet_of(booking: Booking) -> UUID:
     return booking.wallet_id
 
 
+@lru_cache(maxsize=256)
+def _codes(kind: str, issuer: str, *, received: bool) -> Mapping[str, Any]:
+    """Return the codes of a kind of entry; made once, since a page has few of them."""
+    credit, debit = CODES.get(kind, _CORRECTION)
+    family, sub_family = credit if received else debit
+    return {
+        "bank_transaction_code": OBBankTransactionCodeStructure1(code=family, sub_code=sub_family),
+        "proprietary_bank_transaction_code": ProprietaryBankTransactionCodeStructure1(code=kind[:35], issuer=issuer),
+    }
+
+
 def to_transaction(booking: Booking, *, issuer: str, detail: bool, other: OtherSide | None = None) -> OBTransaction6:
     """Return a transaction; with its text, balance and the other side where all of it may be read.
 
@@ -63,23 +76,16 @@ def to_transaction(booking: Booking, *, issuer: str, detail: bool, other: OtherS
     """
     # A wallet is a liability of the books, so what its owner gets is a credit there.
     received = -booking.amount_minor
-    credit, debit = CODES.get(booking.kind, _CORRECTION)
-    family, sub_family = credit if received >= 0 else debit
-    entry = encode(Prefix.JOURNAL_ENTRY, booking.entry_id)
     basic: dict[str, Any] = {
+        **_codes(booking.kind, issuer, received=received >= 0),
         "account_id": account_id(wallet_of(booking)),
-        "transaction_id": f"{entry}-{booking.line}",
-        "transaction_reference": entry,
+        "transaction_id": f"{encode(Prefix.JOURNAL_ENTRY, booking.entry_id)}-{booking.line}",
         "credit_debit_indicator": indicator(received),
         "status": "BOOK",
         "transaction_mutability": "Immutable",
         "booking_date_time": booking.booked_at,
         "value_date_time": booking.effective_at,
         "amount": amount(received, booking.currency),
-        "bank_transaction_code": OBBankTransactionCodeStructure1(code=family, sub_code=sub_family),
-        "proprietary_bank_transaction_code": ProprietaryBankTransactionCodeStructure1(
-            code=booking.kind[:35], issuer=issuer
-        ),
     }
     if not detail:
         return OBTransaction6(**basic)
