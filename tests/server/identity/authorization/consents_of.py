@@ -8,6 +8,7 @@ from uuid import UUID
 import httpx
 
 from billfold import ids
+from billfold.contract.consents import ConsentRecord
 from billfold.contract.wallets import CreateTopUp, CreateWallet
 from billfold.ids import Prefix
 from billfold.money import Money
@@ -133,6 +134,19 @@ class Tpp:
         found = self.live.run(work())
         assert isinstance(found, Consent)
         return found
+
+    def record(self, consent: Consent) -> ConsentRecord:
+        """Return everything that the bank keeps of a consent."""
+
+        async def work() -> ConsentRecord:
+            tenant = await self.live.services.registry.get(self.slug)
+            async with tx_of(self.live, self.slug) as tx:
+                kept = await staff.load(tx, consent.id)
+            return await staff.record(self.live.services, tenant, kept)
+
+        kept = self.live.run(work())
+        assert isinstance(kept, ConsentRecord)
+        return kept
 
     def revoke(self, consent: Consent, by: service.By = "tpp") -> None:
         """End a consent."""

@@ -110,7 +110,8 @@ const commands = {
     const answer = await client.fetchProtectedResource(
       config, tokens.access_token, new URL(url), method ?? "GET", undefined, undefined, { DPoP: dpop },
     );
-    return { status: answer.status, body: await answer.json() };
+    const text = await answer.text();
+    return { status: answer.status, body: text ? JSON.parse(text) : null };
   },
 
   async forItself({ parameters }) {

@@ -126,11 +126,15 @@ class TestAThirdParty:
         assert tokens["claims"]["acr"] == "urn:openbanking:psd2:sca"
         assert driver.do("userinfo")["userinfo"]["openbanking_intent_id"] == consent.wire_id
         assert driver.do("refresh")["changed"]
+        accounts = f"{bank.tpp.app.base}/open-banking/v4.0/aisp/accounts"
+        found = driver.do("resource", url=accounts)
+        assert [each["AccountId"] for each in found["body"]["Data"]["Account"]] == [bank.wallet]
         screen.open("/oauth/consents")
         screen.click(f"a[href*='end?consent={consent.wire_id}']")
         screen.click("form[action$='/oauth/consents/end'] button")
         screen.wait_for("/oauth/consents/one")
         assert bank.tpp.find(consent).status == "CANC"
+        assert driver.tell("resource", url=accounts)["error"]["status"] == 401
         assert driver.tell("refresh")["error"]["oauth"] == "invalid_grant"
 
     @SANDBOX
