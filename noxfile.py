@@ -84,6 +84,16 @@ def postgres_16(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def open_banking(session: nox.Session) -> None:
+    """Ask every operation of UK open banking a hundred times at random, and once for each constraint: some minutes.
+
+    The official documents are read from beside the checkout, or from where BILLFOLD_SHARED says they are.
+    """
+    examples = {"BILLFOLD_OPEN_BANKING_EXAMPLES": os.environ.get("BILLFOLD_OPEN_BANKING_EXAMPLES", "100")}
+    _python(session, "-m", "pytest", "tests/server/open_banking/test_conformance.py", *session.posargs, env=examples)
+
+
+@nox.session(venv_backend="none")
 def contract(session: nox.Session) -> None:
     """Test every operation of the OpenAPI document against a running server."""
     _pytest(session, *_in_parallel(), folder="tests/contract")

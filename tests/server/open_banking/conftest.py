@@ -3,6 +3,7 @@
 import pytest
 
 from tests.live import LiveServer
+from tests.server.open_banking.scene import Scene
 from tests.server.open_banking.third_parties import ThirdParty
 from tests.tenants import manifest
 
@@ -20,3 +21,10 @@ def bank(live: LiveServer) -> str:
 def tpp(live: LiveServer, bank: str) -> ThirdParty:
     """A third party of that tenant."""
     return ThirdParty.register(live, bank)
+
+
+@pytest.fixture(scope="session")
+def scene(live: LiveServer) -> Scene:
+    """A bank with a customer of whom everything is there, and a third party of it."""
+    live.add_tenant(manifest("scene", **UNLIMITED, limits={"backdate_days": 3660}))
+    return Scene.open(live, "scene")

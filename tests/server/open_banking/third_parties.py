@@ -30,6 +30,7 @@ from tests.server.open_banking.signing import header_of, signature_of
 __all__ = ["SCOPES", "ThirdParty"]
 
 SCOPES: Final = ("accounts", "payments", "fundsconfirmations")
+_TOKEN_S: Final = 120
 _SCOPE_OF: Final = {
     "account_access": "accounts",
     "funds_confirmation": "fundsconfirmations",
@@ -45,22 +46,30 @@ class ThirdParty(msgspec.Struct, kw_only=True):
         live: The server.
         slug: The tenant.
         made: Its registration, with its key.
-        token: Its own access token.
+        scopes: What its own tokens are for.
     """
 
     live: LiveServer
     slug: str
     made: TestClient
-    token: str
+    scopes: tuple[str, ...]
+    issued: tuple[float, str] = (0.0, "")
 
     @classmethod
     def register(cls, live: LiveServer, slug: str, scopes: tuple[str, ...] = SCOPES) -> "ThirdParty":
         """Return a new one with a token of its own."""
         made = make(live, slug, "client_secret_basic", alg="PS256", scopes=list(scopes))
-        form = {"grant_type": "client_credentials", "scope": " ".join(scopes)}
-        answer = httpx.post(f"{live.base(slug)}/oauth/token", data=form, headers=made.headers())
-        assert answer.status_code == 200, answer.text
-        return cls(live=live, slug=slug, made=made, token=answer.json()["access_token"])
+        return cls(live=live, slug=slug, made=made, scopes=scopes)
+
+    @property
+    def token(self) -> str:
+        """Return an access token of its own, which is asked for anew before it ends."""
+        if time.monotonic() - self.issued[0] > _TOKEN_S:
+            form = {"grant_type": "client_credentials", "scope": " ".join(self.scopes)}
+            answer = httpx.post(f"{self.live.base(self.slug)}/oauth/token", data=form, headers=self.made.headers())
+            assert answer.status_code == 200, answer.text
+            self.issued = (time.monotonic(), answer.json()["access_token"])
+        return self.issued[1]
 
     @property
     def client_id(self) -> UUID:
@@ -163,7 +172,7 @@ class ThirdParty(msgspec.Struct, kw_only=True):
             scope=scope,
             jti=secrets.token_urlsafe(16),
             iat=int(time.time()),
-            exp=int(time.time()) + 600,
+            exp=int(time.time()) + 4 * 3600,
             gid=ids.encode(Prefix.GRANT, grant_id),
             auth_time=int(now.timestamp()),
         )
