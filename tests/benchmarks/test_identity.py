@@ -151,11 +151,16 @@ def minimal(party: Party) -> Iterator[int]:
 def measured(extent: Extent, port: int, make: Callable[[], bytes]) -> Sample:
     """Send requests that were made ready before, and see that each succeeds."""
     requests = [make() for _ in range(max(int(extent.seconds * _PER_S), extent.callers))]
-    order = Presigned(port=port, connections=extent.callers, requests=requests)
+    return send(port, requests, status=200, connections=extent.callers)
+
+
+def send(port: int, requests: list[bytes], *, status: int, connections: int) -> Sample:
+    """Send requests that are ready, and see that each is answered with this status."""
+    order = Presigned(port=port, connections=connections, requests=requests)
     program = [sys.executable, str(_HERE / "presigned.py")]
     done = subprocess.run(program, input=msgspec.json.encode(order), stdout=subprocess.PIPE, check=True)
     outcome = msgspec.json.decode(done.stdout, type=Outcome)
-    assert outcome.statuses == {200: len(requests)}
+    assert outcome.statuses == {status: len(requests)}
     return Sample(rate=len(requests) / outcome.elapsed_s, mean_ms=outcome.mean_ms, p95_ms=outcome.p95_ms)
 
 

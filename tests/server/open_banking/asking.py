@@ -1,5 +1,6 @@
 """Each operation's right request, by which the wrong ones are made."""
 
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -91,7 +92,7 @@ def _of_recurring(scene: Scene, declared: Declared) -> Request:
     path = f"/pisp{declared.path.replace('{ConsentId}', consent)}"
     if "{DomesticVRPId}" in path:
         return Request(declared=declared, path=path.replace("{DomesticVRPId}", scene.paid_again))
-    bodies = {
+    bodies: dict[str, Callable[[], Any]] = {
         "domesticVrpConsentsPost": scene.recurring_request,
         "domesticVrpConsentsPut": scene.recurring_request,
         "domesticVrpConsentsPatch": lambda: [{"op": "remove", "path": "/Data/ReadRefundAccount"}],

@@ -74,7 +74,7 @@ class Preparing:
     def sign(self, request: PreparedRequest) -> None:
         """Sign what is sent, where it means to be signed."""
         if _SIGNED in request.headers:
-            body = request.body or b""
+            body: Any = request.body or b""
             content = body.encode() if isinstance(body, str) else bytes(body)
             tpp = self._scene.tpp
             request.headers[_SIGNED] = signature_of(content, tpp.key, header_of(tpp.made.kid, tpp.made.client_id))

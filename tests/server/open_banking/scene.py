@@ -8,12 +8,11 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Final
 
-from tests.server.open_banking.accounts.banking import Bank
-
 from billfold import ids
 from billfold.ids import Prefix
 from billfold_server.consents.service import Owner
 from tests.live import LiveServer
+from tests.server.open_banking.accounts.banking import Bank
 from tests.server.open_banking.third_parties import ThirdParty
 
 __all__ = ["CURRENCY", "PERMISSIONS", "Scene"]

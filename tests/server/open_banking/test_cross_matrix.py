@@ -172,8 +172,8 @@ class TestAnOperationIsRefused:
         if reading(declared):
             refused(request.send(scene, token=narrow[declared.path in {"/accounts", "/accounts/{AccountId}"}]), 403)
         if len(declared.scopes) == 1:
-            other = unscoped[declared.scopes[0]]
-            refused(request.send(Scene(scene.bank, other), token=other.token), 403)
+            lacking = unscoped[declared.scopes[0]]
+            refused(request.send(Scene(scene.bank, lacking), token=lacking.token), 403)
         else:
             # Any of several scopes will do.
             other = Scene(scene.bank, unscoped["payments"])

@@ -1,0 +1,266 @@
+"""Open banking: a page of transactions and a domestic payment, against the same asked of ``/v1``, in one run.
+
+Third parties show tokens that are bound to a key, with a proof each, and sign payments; the bank looks at the consent
+in the request's own transaction, and signs what it answers to a payment. The equivalents have none of that: bearer
+tokens of a client of the bank's own. Requests are made ready before, so that only the server is measured.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+from uuid import UUID
+
+import httpx
+import msgspec
+import pytest
+
+from billfold import ids
+from billfold.contract.clients import ClientMetadata
+from billfold.contract.open_banking.payments import OBWriteDomesticConsent4
+from billfold.ids import Prefix
+from billfold_server.consents import service as consents
+from billfold_server.consents.service import ConsentKind, Evidence, NewConsent, Owner
+from billfold_server.http.services import Services
+from billfold_server.identity.clients import service as clients
+from billfold_server.identity.service import open_grant
+from billfold_server.identity.tokens import access_tokens
+from billfold_server.identity.tokens.access_tokens import Claims, Confirmation
+from billfold_server.open_banking.payments import reading
+from billfold_server.tenancy.clock import tenant_now
+from billfold_server.tenancy.context import Caller
+from tests.benchmarks.bank import Bank, open_bank
+from tests.benchmarks.extent import Extent
+from tests.benchmarks.filling import fill
+from tests.benchmarks.gauge import Gauge, Report, Sample
+from tests.benchmarks.ground import Ground
+from tests.benchmarks.test_identity import send
+from tests.server.identity.clients_of import key_for, public_jwk
+from tests.server.identity.tokens.proofs import Prover
+from tests.server.open_banking.signing import header_of, signature_of
+from tests.server.upping import Up, until
+
+pytestmark = pytest.mark.timeout(0)
+
+_SLUG: Final = "openbanking"
+_ROWS: Final = 1_000_000
+_CONNECTIONS: Final = 32
+_PER_S: Final = {"page": 500, "payment": 400}
+"""How many requests are made ready for each second that is to be measured."""
+_PERMISSIONS: Final = frozenset(
+    {"ReadAccountsDetail", "ReadTransactionsDetail", "ReadTransactionsCredits", "ReadTransactionsDebits"}
+)
+_V4: Final = "/open-banking/v4.0"
+
+
+class Party:
+    """A third party and the bank that it asks, both in this process as far as consents go."""
+
+    def __init__(self, runner: asyncio.Runner, services: Services, bank: Bank, up: Up) -> None:
+        self._runner = runner
+        self._services = services
+        self.bank = bank
+        self.port = up.port
+        self.base = f"{up.welcome['url']}/t/{_SLUG}"
+        self.key = key_for("PS256")
+        self.prover = Prover()
+        self.client_id = self._register()
+        self.wire_id = ids.encode(Prefix.CLIENT, self.client_id)
+        self.owner = runner.run(self._customer())
+        self.plain = runner.run(self._token(None, "wallets:read transfers:write", "/v1", bound=False))
+
+    def _register(self) -> UUID:
+        services, tenant = self._services, self.bank.tenant
+        asked = ClientMetadata(
+            client_name="bench",
+            token_endpoint_auth_method="private_key_jwt",
+            scope="accounts payments wallets:read transfers:write",
+            jwks={"keys": [public_jwk(self.key, "bench")]},
+        )
+
+        async def register() -> UUID:
+            profile = services.identity.realm(tenant).profile
+            async with services.database.tx(tenant) as tx:
+                client, _ = await clients.register(tx, services.keyring, asked, profile, now=services.clock.now())
+            return client.id
+
+        return self._runner.run(register())
+
+    async def _customer(self) -> Owner:
+        """Let the party that has the wallets sign in."""
+        user_id, now = ids.uuid7(), self._services.clock.now()
+        async with self._services.database.tx(self.bank.tenant) as tx:
+            party_id = await tx.fetchval("SELECT id FROM parties LIMIT 1")
+            await tx.execute(
+                "INSERT INTO users (id, login_realm, login_name, display_name, party_id, roles, state, handle, version,"
+                " created_at, updated_at) VALUES ($1, 'psu', 'bench', 'Bench', $2, '{}', 'active', $3, 1, $4, $4)",
+                user_id, party_id, secrets.token_bytes(32), now,
+            )  # fmt: skip
+        return Owner(user_id=user_id, party_id=party_id)
+
+    async def _token(self, grant: tuple[UUID, UUID] | None, scope: str, api: str, *, bound: bool = True) -> str:
+        identity, now = self._services.identity, int(time.time())
+        realm = identity.realm(self.bank.tenant)
+        user = {} if grant is None else {"gid": ids.encode(Prefix.GRANT, grant[0]), "auth_time": now}
+        claims = Claims(
+            iss=self.base,
+            sub=self.wire_id if grant is None else ids.encode(Prefix.USER, grant[1]),
+            client_id=self.wire_id,
+            aud=self.base + api,
+            scope=scope,
+            jti=secrets.token_urlsafe(16),
+            iat=now,
+            exp=now + 3600,
+            cnf=Confirmation(jkt=self.prover.jkt) if bound else None,
+            **user,  # type: ignore[arg-type]
+        )
+        return await identity.signing.sign(realm, claims, typ=access_tokens.TYPE)
+
+    async def agree(self, kind: ConsentKind, scope: str, **asked: Any) -> tuple[UUID, str]:
+        """Return a consent that its customer has authorised with the first wallet, and a token of it."""
+        services, tenant, now = self._services, self.bank.tenant, self._services.clock.now()
+        owner = self.owner
+        prepared = await consents.prepare(services, tenant, NewConsent(kind=kind, client_id=self.client_id, **asked))
+        shown = Evidence(shown=b"{}", text_version="1", language="en", shown_at=now)
+        evidence = await consents.seal_evidence(services, tenant, prepared.id, owner.party_id, shown)
+        wallet = ids.decode(Prefix.WALLET, self.bank.wallets[0])
+        async with services.database.tx(tenant) as tx:
+            caller = Caller(actor="bench", client_id=self.client_id)
+            consent = await consents.create(tx, caller, prepared, await tenant_now(tx))
+            await consents.authorise(
+                tx, consent.id, client_id=self.client_id, owner=owner, wallet_ids=(wallet,), sca_id=ids.uuid7(),
+                evidence=evidence, now=await tenant_now(tx),
+            )  # fmt: skip
+            grant = await open_grant(
+                tx, client_id=self.client_id, user_id=owner.user_id, scopes=[scope], auth_time=now, now=now,
+                consent_id=consent.id,
+            )  # fmt: skip
+        return consent.id, await self._token((grant, owner.user_id), scope, "/open-banking")
+
+    # Requests that are ready.
+
+    def pages(self, count: int) -> list[bytes]:
+        """Return requests for the first page of transactions."""
+        reads = {"permissions": _PERMISSIONS}
+        _, token = self._runner.run(self.agree("account_access", "accounts", **reads))
+        path = f"{_V4}/aisp/accounts/{self.bank.wallets[0]}/transactions"
+        return [self._bound("GET", path, token) for _ in range(count)]
+
+    def plain_pages(self, count: int) -> list[bytes]:
+        """Return requests for the same of the wallet's statement."""
+        path = f"/v1/wallets/{self.bank.wallets[0]}/statement?currency=EUR&limit=100"
+        return [_ready("GET", path, {"Authorization": f"Bearer {self.plain}"})] * count
+
+    def payments(self, count: int) -> list[bytes]:
+        """Return orders of payments, each under a consent of its own."""
+
+        async def agree() -> list[tuple[dict[str, Any], str]]:
+            made = []
+            for _ in range(count):
+                request = self._request()
+                read = msgspec.convert(request, OBWriteDomesticConsent4)
+                consent, token = await self.agree(
+                    "domestic_payment", "payments", amount_minor=1, currency="EUR",
+                    request=msgspec.json.encode(request),
+                    terms=msgspec.json.encode(reading.Terms(refund=False)),
+                    repeated=reading.repeated(read.data.initiation, read.risk),
+                )  # fmt: skip
+                data = {"ConsentId": ids.encode(Prefix.CONSENT, consent), **request["Data"]}
+                made.append(({"Data": data, "Risk": request["Risk"]}, token))
+            return made
+
+        return [self._payment(body, token) for body, token in self._runner.run(agree())]
+
+    def _request(self) -> dict[str, Any]:
+        payee = {"SchemeName": "UK.OBIE.Wallet", "Identification": self.bank.wallets[1], "Name": "Bench"}
+        initiation = {
+            "InstructionIdentification": secrets.token_hex(8),
+            "EndToEndIdentification": secrets.token_hex(8),
+            "InstructedAmount": {"Amount": "0.01", "Currency": "EUR"},
+            "CreditorAccount": payee,
+        }
+        return {"Data": {"Initiation": initiation}, "Risk": {"PaymentContextCode": "TransferToSelf"}}
+
+    def _payment(self, said: dict[str, Any], token: str) -> bytes:
+        body = msgspec.json.encode(said)
+        headers = {
+            "Content-Type": "application/json",
+            "x-idempotency-key": secrets.token_hex(16),
+            "x-jws-signature": signature_of(body, self.key, header_of("bench", self.wire_id)),  # type: ignore[arg-type]
+        }
+        return self._bound("POST", f"{_V4}/pisp/domestic-payments", token, headers, body)
+
+    def transfers(self, count: int) -> list[bytes]:
+        """Return the same transfers, as the bank's own client orders them."""
+        source, target = self.bank.wallets[:2]
+        body = msgspec.json.encode(
+            {"from_wallet_id": source, "to_wallet_id": target, "amount": {"amount_minor": 1, "currency": "EUR"}}
+        )
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.plain}"}
+        return [
+            _ready("POST", "/v1/transfers", {**headers, "Idempotency-Key": secrets.token_hex(16)}, body)
+            for _ in range(count)
+        ]
+
+    def _bound(
+        self, method: str, path: str, token: str, headers: dict[str, str] | None = None, body: bytes = b""
+    ) -> bytes:
+        proof = self.prover.proof(method, f"{self.base}{path}", token=token)
+        return _ready(method, path, {"Authorization": f"DPoP {token}", "DPoP": proof, **(headers or {})}, body)
+
+    def knows_the_nonce(self) -> bool:
+        """Tell whether the server answers, and remember the nonce that it wants in proofs."""
+        url = f"{self.base}/oauth/token"
+        answer = httpx.post(url, headers={"DPoP": self.prover.proof("POST", url)}, data={"grant_type": "none"})
+        self.prover.nonce = answer.headers.get("dpop-nonce", self.prover.nonce)
+        return answer.status_code in {400, 401}
+
+
+def _ready(method: str, path: str, headers: dict[str, str], body: bytes = b"") -> bytes:
+    said = {"Host": "127.0.0.1", **headers, **({"Content-Length": str(len(body))} if body else {})}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in said.items())
+    return f"{method} /t/{_SLUG}{path} HTTP/1.1\r\n{lines}\r\n".encode() + body
+
+
+@pytest.fixture(scope="module")
+def party(runner: asyncio.Runner, services: Services, ground: Ground, extent: Extent) -> Iterator[Party]:
+    """A server that is up, a wallet with a million transactions, and a third party."""
+    bank = runner.run(open_bank(services, _SLUG, 2, funded=False))
+    # Each entry moves money between the two wallets, so that it stands in the history of both.
+    runner.run(fill(services, ground.dsn(), bank, min(2 * _ROWS, extent.postings)))
+    up = Up(ground.folder, "--port=0", "--workers=1").ready()
+    try:
+        made = Party(runner, services, bank, up)
+        until(made.knows_the_nonce)
+        yield made
+    finally:
+        assert up.end() == 0, up.log()
+        ground.folder.with_name(f"{ground.folder.name}.log").unlink(missing_ok=True)
+
+
+class TestOpenBanking:
+    """Over HTTP, at 32 connections."""
+
+    def test_costs_little_more_than_the_same_of_v1(
+        self, gauge: Gauge, report: Report, extent: Extent, party: Party
+    ) -> None:
+        """Pages of 100 transactions and domestic payments, each against its equivalent of ``/v1``."""
+
+        def measured(kind: str, make: Callable[[int], list[bytes]], status: int) -> Callable[[], Sample]:
+            count = max(int(extent.seconds * _PER_S[kind]), _CONNECTIONS)
+            return lambda: send(party.port, make(count), status=status, connections=_CONNECTIONS)
+
+        found = gauge.interleave(
+            "open banking",
+            {
+                "page": measured("page", party.pages, 200),
+                "page of /v1": measured("page", party.plain_pages, 200),
+                "payment": measured("payment", party.payments, 201),
+                "payment of /v1": measured("payment", party.transfers, 201),
+            },
+        )
+        for name, what in (("page", "100 of a million transactions"), ("payment", "Domestic payment")):
+            report.variant(f"{what}, open banking", found[name])
+            report.variant("… the same of /v1", found[f"{name} of /v1"])
+            report.ratio("… against that", found[name].ratios(found[f"{name} of /v1"]), asked="0.7")
