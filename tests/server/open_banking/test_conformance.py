@@ -20,7 +20,7 @@ MANY: Final = 20
 NEVER: Final = {"domesticVrpConsentsPut", "domesticVrpConsentsPatch"}
 """These bring consents of an older version into this one, and there are none here: they answer with a conflict."""
 
-pytestmark = pytest.mark.timeout(3600)
+pytestmark = [pytest.mark.timeout(3600), pytest.mark.xdist_group("open banking scene")]
 
 
 class TestTheServer:

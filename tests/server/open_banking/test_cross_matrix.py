@@ -23,6 +23,9 @@ from tests.server.open_banking.documents import official_operations
 from tests.server.open_banking.scene import Scene
 from tests.server.open_banking.third_parties import SCOPES, ThirdParty
 
+# One process makes the bank, with everything in it, once.
+pytestmark = pytest.mark.xdist_group("open banking scene")
+
 OPERATIONS: Final = list(INTERFACE.values())
 Rule = Callable[[Declared], bool]
 
