@@ -12,10 +12,10 @@ from uuid import UUID
 import msgspec
 
 from billfold import errors, ids
-from billfold.clock import SystemClock
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.consents import queries, rules
+from billfold_server.consents.ending import end_grants, ends_with_consents
 from billfold_server.consents.evidence import add as add_evidence
 from billfold_server.consents.rows import (
     Consent,
@@ -36,7 +36,6 @@ from billfold_server.consents.uses import Uses, uses_of
 from billfold_server.db.jobs import NewJob, enqueue
 from billfold_server.db.sets import Write, write_all
 from billfold_server.http.services import Services
-from billfold_server.identity.grants import service as grants
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import SYSTEM, Caller, TenantRef
 from billfold_server.tenancy.transaction import Database, TenantTx
@@ -66,6 +65,7 @@ __all__ = [
     "create",
     "digest",
     "end_all",
+    "ends_with_consents",
     "find",
     "get",
     "last_uses",
@@ -585,6 +585,6 @@ async def _write(
     fresh = [each for each in times if each is not None and each not in (former.ends_at, former.reauthenticate_by)]
     if event in _ENDS_GRANTS:
         why = reason or "the consent has ended"
-        await grants.revoke_grants(tx, why, now=SystemClock().now(), consent_id=changed.id, caller=caller)
+        await end_grants(tx, why, consent_id=changed.id, caller=caller)
     await tell(tx, caller, changed, EVENT_TYPES[event], step, rows=[queries.update(changed), *rows], due=fresh)
     return changed

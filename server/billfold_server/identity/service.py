@@ -14,6 +14,7 @@ import msgspec
 
 from billfold.clock import Clock
 from billfold.contract.oauth import JwkSet
+from billfold_server.consents import service as consents
 from billfold_server.identity.authorization.details import Kind as DetailsKind
 from billfold_server.identity.authorization.details import Line as DetailsLine
 from billfold_server.identity.authorization.details import Owner as DetailsOwner
@@ -83,6 +84,9 @@ __all__ = [
     "revoke_grants",
     "set_client_state",
 ]
+
+# A consent that ends takes with it what was given by it.
+consents.ends_with_consents(revoke_grants)
 
 _COMMAND_LINE: Final = COMMAND_LINE.client_id
 
