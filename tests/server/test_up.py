@@ -109,6 +109,17 @@ class TestAServer:
         )
         assert read.stdout.split() == [up.welcome[name] for name in ("base_url", "client_id", "client_secret")]
 
+    def test_lets_third_parties_of_its_directory_register(self, up: Up):
+        """The statement that lies in the folder is believed at the sandbox, for the scopes of its roles."""
+        statement = Path(up.welcome["directory"]) / "software" / "pisp" / "software_statement.jwt"
+        said = {
+            "software_statement": statement.read_text(),
+            "token_endpoint_auth_method": "private_key_jwt",
+            "grant_types": ["client_credentials", "authorization_code"],
+        }
+        answer = httpx.post(f"{up.welcome['base_url']}/oauth/register", json=said)
+        assert (answer.status_code, answer.json()["scope"]) == (201, "payments")
+
     def test_is_the_only_one_on_its_data_folder(self, up: Up):
         """A second one is told where the first is, whatever its port."""
         error = refusal(billfold("up", "--json", f"--data-dir={up.data_dir}", "--port=0"))

@@ -347,6 +347,7 @@ def _welcome(
             "client_id": credentials.client_id,
             "client_secret": credentials.client_secret,
             "credentials_file": credentials.file,
+            "directory": str(Directory(Path(settings.data_dir)).folder),
             "curl": curl_lines(credentials, files),
             "python": python_lines(credentials, files),
         }

@@ -47,6 +47,7 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
         client_id: The sandbox's API client.
         client_secret: Its secret.
         credentials_file: Where these lie for later.
+        directory: Where the keys and statements of test third parties lie; ``billfold directory`` shows them.
         curl: Shell lines that read from the sandbox.
         python: Shell lines that move money in it.
         mtls_curl: Shell lines that show a certificate.
@@ -71,6 +72,7 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
     client_id: str | None = None
     client_secret: str | None = None
     credentials_file: str | None = None
+    directory: str | None = None
     curl: str | None = None
     python: str | None = None
     mtls_curl: str | None = None
@@ -99,6 +101,7 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
             "Client id": self.client_id,
             "Client secret": self.client_secret,
             "Kept in": self.credentials_file,
+            "Third parties": self.directory,
             "Data": self.data_dir,
             "Database": f"PostgreSQL {self.postgres}{' (embedded)' if self.embedded else ''}",
         }
