@@ -18,6 +18,8 @@ from billfold_server.serving.failures import Exit
 from tests.server.settings_table import PAGE, with_table
 from tests.server.upping import billfold, data_dirs, environment, refusal
 
+pytestmark = pytest.mark.xdist_group("command line")
+
 
 def commands(command: click.Command, ctx: click.Context, path: str) -> Iterator[tuple[str, click.Command]]:
     """Yield every command that does something, with the words by which it is called."""

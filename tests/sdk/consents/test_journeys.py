@@ -35,6 +35,8 @@ from billfold.keys import PemKey
 from tests.live import LiveServer
 from tests.sdk.consents.customers import CALLBACK, Customer, ThirdPartysBank, made
 
+pytestmark = pytest.mark.xdist_group("third parties")
+
 TRANSACTIONS: Final = ("ReadTransactionsDetail", "ReadTransactionsCredits", "ReadTransactionsDebits")
 SHOPPER = Present(ip_address="203.0.113.7", user_agent="Browser/1", signed_in_at=datetime(2026, 11, 20, tzinfo=UTC))
 

@@ -12,6 +12,7 @@ from billfold import errors, ids
 from billfold.contract.clients import ClientMetadata
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
+from billfold_server.consents import service as consents
 from billfold_server.identity.clients import authentication, client_secret, metadata, rows
 from billfold_server.identity.clients.authentication import Evidence
 from billfold_server.identity.clients.metadata import MetadataRefused
@@ -225,9 +226,6 @@ async def set_client_state(tx: Tx, client_id: str, *, enabled: bool, now: dateti
 
 async def end_consents(tx: Tx, client_id: UUID) -> None:
     """See to it that what customers have allowed a client ends, for it was disabled or deleted."""
-    # Consents end grants, which lean on clients: whoever is imported first, the other one comes when it is needed.
-    from billfold_server.consents import service as consents  # noqa: PLC0415
-
     if isinstance(tx, TenantTx):
         await consents.client_ended(tx, client_id)
 

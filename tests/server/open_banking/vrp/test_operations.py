@@ -14,6 +14,8 @@ from tests.live import LiveServer, serve
 from tests.server.open_banking.vrp.pisp import Pisp
 from tests.soak import SOAK, many
 
+pytestmark = pytest.mark.xdist_group("recurring payments")
+
 AT_ONCE = many(100, 500)
 """Five hundred at once are at the engine's workers in every run, and over HTTP in ``nox -s soak``."""
 

@@ -18,6 +18,8 @@ from tests.live import LiveServer, serve_tls, settings_for
 from tests.sandbox import database
 from tests.tenants import manifest
 
+pytestmark = pytest.mark.xdist_group("directory")
+
 GRANTS = ["client_credentials", "authorization_code", "refresh_token"]
 CALLBACK = "https://tpp.test/callback"
 
