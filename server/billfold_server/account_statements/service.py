@@ -186,7 +186,8 @@ async def read_file(transaction: Transaction, keys: Keys, tenant: TenantRef, row
     """Return what a statement's file says; ``to_csv`` and ``to_pdf`` make the file.
 
     Raises:
-        errors.NotFound: The statement has too many entries for a file; they are read page by page.
+        errors.NotFound: The statement has too many entries for a file, which are read page by page; or they have left
+            the ledger.
         errors.KeysUnavailable: The holder's name can't be opened now.
     """
     if row.entries > rules.FILE_ENTRIES:
@@ -197,6 +198,8 @@ async def read_file(transaction: Transaction, keys: Keys, tenant: TenantRef, row
         wallet = await wallets.get_wallet(tx, row.wallet_id)
         ibans = await wallets.list_ibans(tx, [row.wallet_id])
         holder = await parties.get_party(tx, wallet.party_id)
+    if len(lines) < row.entries:
+        raise errors.NotFound("the statement's entries have left the ledger", param="account_statement_id")
     (party,) = await parties.open_parties(keys, tenant, [holder])
     return StatementFile(
         brand=tenant.manifest.brand.display_name,

@@ -122,11 +122,13 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
         items: The items.
         prev: Before which place the page before ends, where there is one.
         next: Behind which place the next page begins, where there is one.
+        cursor: By which it was asked for.
     """
 
     items: Sequence[T]
     prev: Place | None = None
     next: Place | None = None
+    cursor: str | None = None
 
 
 Fetch = Callable[..., Awaitable[tuple[Sequence[T], Place | None]]]
@@ -170,9 +172,9 @@ async def paged(call: Call, kind: str, cursor: str | None, fetch: "Fetch[T]", pl
     items, following = await fetch(at, backwards=backwards)
     if not backwards:
         before = None if at is None else (place(items[0]) if items else at)
-        return Page(items, before, following)
+        return Page(items, before, following, cursor)
     behind = place(items[-1]) if items else at
-    return Page(items, following, behind)
+    return Page(items, following, behind, cursor)
 
 
 def surroundings(
@@ -196,7 +198,7 @@ def surroundings(
 
     alone = page.prev is None and page.next is None
     links = Links(
-        self_=address_of(call, asked),
+        self_=address_of(call, {**asked, "page": page.cursor}),
         first=UNSET if alone else address_of(call, asked),
         prev=address("prev", page.prev),
         next=address("next", page.next),

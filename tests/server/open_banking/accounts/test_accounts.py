@@ -218,7 +218,9 @@ class TestTransactions:
             if "Next" not in answer["Links"]:
                 break
             assert "fromBookingDateTime=2020-01-01" in answer["Links"]["Next"]
-            answer = reader.get(answer["Links"]["Next"]).json()
+            following = answer["Links"]["Next"]
+            answer = reader.get(following).json()
+            assert answer["Links"]["Self"] == following
         found = [each for page in seen for each in page]
         assert len(found) == len(set(found)) == 5
         assert found[:2] == whole[:2]
