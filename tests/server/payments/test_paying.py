@@ -9,6 +9,7 @@ import pytest
 from billfold import errors, ids
 from billfold.contract.payments import PaymentStatus
 from billfold.ids import Prefix
+from billfold_server.invariants.service import check
 from billfold_server.payments import service
 from tests.server.payments.desk import OPENED_MINOR, PAYEE, Desk
 
@@ -149,3 +150,29 @@ class TestAConsentForOnePayment:
             spent += has_paid
         assert (await desk.balances())[0] == OPENED_MINOR - 1_000 * spent
         await desk.check()
+
+
+class TestTheDailyCheck:
+    @pytest.mark.parametrize(
+        ("damage", "broken"),
+        [
+            (
+                "UPDATE payments SET amount_minor = amount_minor + 1",
+                {"clearing_equals_payments_under_way", "payments_have_their_entries"},
+            ),
+            ("DELETE FROM payments", {"clearing_equals_payments_under_way"}),
+            ("DELETE FROM payment_steps WHERE number = 3", {"payments_have_their_steps"}),
+            (
+                "UPDATE payments SET status = 'ACSC', money = 'settled', closing_entry_id = journal_entry_id",
+                {"clearing_equals_payments_under_way", "payments_have_their_steps"},
+            ),
+        ],
+    )
+    async def test_finds_payments_that_do_not_agree_with_the_books(
+        self, desk: Desk, damage: str, broken: set[str]
+    ) -> None:
+        """Whatever is changed behind the engine's back shows: an amount, a row, a step, or where the money is."""
+        await desk.pay()
+        await desk.bank.tenancy.as_owner(desk.tenant, damage)
+        found = await check(desk.bank.tenancy.database, desk.tenant)
+        assert {breach.invariant for breach in found} == broken

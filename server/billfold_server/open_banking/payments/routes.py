@@ -163,7 +163,8 @@ async def get_domestic_payment(call: Call, domestic_payment_id: str) -> OBWriteD
     if texts is None:
         raise errors.SubjectForgotten
     async with call.tx() as tx:
-        consent = await consents.get(tx, row.consent_id, client_id=row.client_id)
+        # Payments are kept for longer than consents.
+        consent = await consents.find(tx, row.consent_id)
     return await _show_payment(call, row, _read_said(texts.order), consent)
 
 
@@ -238,7 +239,8 @@ async def _own_payment(call: Call, payment_id: str) -> PaymentRow:
 
 
 async def _show_payment(
-    call: Call, row: PaymentRow, said: OBWriteDomestic2, consent: Consent, *, below: str = ""
+    call: Call, row: PaymentRow, said: OBWriteDomestic2, consent: Consent | None, *, below: str = ""
 ) -> OBWriteDomesticResponse5:
-    refund = await debtor_of(call, row.wallet_id) if _read_terms(consent.terms).refund else None
+    wants_refund = consent is not None and _read_terms(consent.terms).refund
+    refund = await debtor_of(call, row.wallet_id) if wants_refund else None
     return payment_response(row, said.data.initiation, refund, links_of(call, below=below), meta_of())
