@@ -27,7 +27,8 @@ def register(kinds: JobKinds, services: Services) -> None:
     """Say who does the jobs of this room.
 
     A rail that doesn't answer is no failure of the job, which records the silence and plans the next turn. Whatever
-    does fail (the database, the keys) is tried for about a day before it is a dead letter.
+    does fail (the database, the keys) is tried for about a day before it is a dead letter. Nothing else of the tenant's
+    waits for as long as a rail takes to answer.
     """
 
     async def ask(run: JobRun) -> None:
@@ -35,7 +36,7 @@ def register(kinds: JobKinds, services: Services) -> None:
         payment_id = ids.decode(Prefix.PAYMENT, payload.payment_id)
         await take_turn(services, run.tenant, payment_id, turn=payload.turn, attempt=run.job.attempt)
 
-    kinds.register(ASK_JOB, ask, RetryPolicy(attempts=30))
+    kinds.register(ASK_JOB, ask, RetryPolicy(attempts=30), apart=True)
     kinds.register(WATCH_JOB, _watch)
 
 

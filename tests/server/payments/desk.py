@@ -1,5 +1,6 @@
 """A bank at which third parties order payments, and a rail that says what a test tells it to."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -47,6 +48,7 @@ class ScriptedRail:
         orders: What it was given, by key.
         given: How often it was given an order.
         said: What it says of each order; None is nothing at all.
+        answers: Until when whoever gives it an order waits for its answer; None is not at all.
     """
 
     name = "scripted"
@@ -57,6 +59,7 @@ class ScriptedRail:
         self.asked = 0
         self.said: Report | None = Report()
         self.loses = 0
+        self.answers: asyncio.Event | None = None
 
     async def submit(self, instruction: Instruction) -> Report:
         """Keep the order, and say what is to be said."""
@@ -65,6 +68,8 @@ class ScriptedRail:
             self.loses -= 1
             raise RailSilent
         assert self.orders.setdefault(instruction.key, instruction) == instruction
+        if self.answers is not None:
+            await self.answers.wait()
         return self._say()
 
     async def inquire(self, key: str) -> Report | None:

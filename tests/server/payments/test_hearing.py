@@ -16,11 +16,14 @@ from billfold.contract.payments import PaymentBreak, PaymentStatus
 from billfold.ids import Prefix
 from billfold_server.connectors.service import WORDS, Notice, Report, SimulatedRail, Word
 from billfold_server.connectors.simulator.address import folder_of, read
-from billfold_server.payments import rules, service
+from billfold_server.db.jobs import JobKinds, JobRun, NewJob, enqueue
+from billfold_server.db.runner import JobRunner
+from billfold_server.payments import rules, service, tasks
 from billfold_server.payments.kinds import Heard
 from billfold_server.serving.on_demand import OnDemand
 from billfold_server.serving.supervisor import SIMULATOR
 from billfold_server.settings import Settings
+from billfold_server.tenancy.clock import tenant_now
 from tests.server.payments.desk import OPENED_MINOR, Desk
 
 GONE = (OPENED_MINOR - 1_000, 0, 0, 1_000, 0)
@@ -159,6 +162,29 @@ class TestARailThatAnswersOtherwise:
             async with desk.bank.tx() as tx:
                 due = await tx.fetchval("SELECT max(due_at) FROM jobs WHERE kind = 'payments.ask'")
             assert rules.WAITS[silences] - timedelta(seconds=30) < due - await desk.now() <= rules.WAITS[silences]
+
+
+class TestASlowRail:
+    async def test_delays_no_other_job_of_its_tenant(self, desk: Desk) -> None:
+        """While it thinks, the visit ends and others are served; what it says in the end counts."""
+        payment_id, served, answers = await desk.pay(), asyncio.Event(), asyncio.Event()
+        desk.rail.said, desk.rail.answers = said("settle"), answers
+        kinds = JobKinds()
+        tasks.register(kinds, desk.bank.services)
+
+        async def serve(_: JobRun) -> None:
+            served.set()
+
+        kinds.register("other", serve)
+        runner = JobRunner(desk.bank.tenancy.database, kinds)
+        async with desk.bank.tx() as tx:
+            await enqueue(tx, NewJob(id=ids.uuid7(), kind="other", due_at=await tenant_now(tx)))
+        async with asyncio.timeout(5):
+            await runner.run(desk.tenant)
+        assert (served.is_set(), (await desk.payment(payment_id)).status) == (True, PaymentStatus.APPROVED)
+        answers.set()
+        await runner.settle()
+        assert await desk.balances() == GONE
 
 
 class TestAWorkerThatDies:
