@@ -4,12 +4,15 @@ The statuses are those of ISO 20022's external code set of payment transaction s
 version 4, has them of domestic payments.
 """
 
+import hashlib
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
+import msgspec
+
 from billfold.contract.payments import PaymentStatus
-from billfold_server.connectors.service import Word
+from billfold_server.connectors.service import Notice, Report, Word
 
 __all__ = [
     "AFTERCARE",
@@ -24,6 +27,7 @@ __all__ = [
     "Event",
     "Money",
     "Where",
+    "as_kept",
     "doing",
     "effect_of",
     "next_status",
@@ -143,6 +147,50 @@ def effect_of(status: PaymentStatus, word: Word) -> Effect:
         return "contradicts"
     # Both tell the same of the money: an earlier stage of what goes well, or another name for what went back.
     return "late"
+
+
+_LONGEST_NAME: Final = 200
+_LONGEST_REASON: Final = 35
+
+
+def as_kept(report: Report) -> Report:
+    """Return what a rail says in a form that can be written down, whatever it says.
+
+    Names of notices stay different ones: what can't be kept as it is is known by its digest. Other texts are cut.
+    """
+    return msgspec.structs.replace(
+        report,
+        reference=_cut(report.reference, _LONGEST_NAME),
+        notices=tuple(
+            Notice(id=_name(each.id), word=each.word, reason=_cut(each.reason, _LONGEST_REASON), at=_at(each.at))
+            for each in report.notices
+        ),
+    )
+
+
+def _cut(text: str | None, longest: int) -> str | None:
+    """Return a text without what no table holds, and no longer than that."""
+    return None if text is None else _printable(text)[:longest]
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else "".join(each if each.isprintable() else " " for each in text)
+
+
+def _name(name: str) -> str:
+    if name.isprintable() and len(name) <= _LONGEST_NAME:
+        return name
+    return f"sha256:{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()}"
+
+
+def _at(at: datetime | None) -> datetime | None:
+    """Return an instant in UTC, or None where it has no place in the calendar that tables and answers have."""
+    if at is None:
+        return None
+    try:
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except OverflowError:
+        return None
 
 
 WAITS: Final[tuple[timedelta, ...]] = (

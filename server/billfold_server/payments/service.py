@@ -230,6 +230,8 @@ def instruction_of(row: PaymentRow, texts: Texts) -> Instruction:
 
 async def hear(services: Services, tenant: TenantRef, heard: Heard) -> None:
     """Have recorded what a rail says, whether it was asked or not; each of its notices counts once."""
+    if heard.report is not None:
+        heard = msgspec.structs.replace(heard, report=rules.as_kept(heard.report))
     engine: Engine = services.engine
     caller = Caller(actor=f"job:{ASK_JOB}", client_id=UUID(int=0))
     answer = await engine.submit(tenant, caller, HEAR, heard)

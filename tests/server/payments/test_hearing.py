@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sqlite3
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -28,6 +28,7 @@ from tests.server.payments.desk import OPENED_MINOR, Desk
 
 GONE = (OPENED_MINOR - 1_000, 0, 0, 1_000, 0)
 BACK = (OPENED_MINOR, 0, 0, 0, 0)
+EAST = timezone(timedelta(hours=14))
 UNDER_WAY = (OPENED_MINOR - 1_000, 0, 1_000, 0, 0)
 PARKED = (OPENED_MINOR - 1_000, 0, 0, 0, 1_000)
 
@@ -236,6 +237,25 @@ class TestMoneyThatCannotGoBack:
         await desk.turn(payment_id)
         assert (await desk.payment(payment_id)).needs is PaymentBreak.REVERSED_BY_HAND
         assert await desk.balances() == BACK
+        await desk.check()
+
+
+class TestARailThatSaysTooMuch:
+    async def test_is_heard_as_far_as_it_can_be_written_down(self, desk: Desk) -> None:
+        """Whatever its words hold, they count, each once, and none is taken for another one."""
+        payment_id = await desk.pay()
+        long = "x" * 5_000
+        notices = (
+            Notice(id=f"{long}1", word="accept", reason=long, at=datetime.max),  # noqa: DTZ901
+            Notice(id=f"{long}2\0", word="settle", reason="A\0B", at=datetime.min.replace(tzinfo=EAST)),
+        )
+        desk.rail.said = Report(reference=f"{long}\0", notices=notices)
+        assert await desk.turn(payment_id)
+        await desk.hear(payment_id, desk.rail.said)
+        row = await desk.payment(payment_id)
+        assert (row.status, row.reason, row.rail_reference) == (PaymentStatus.SETTLED, "A B", "x" * 200)
+        assert [step.word for step in await desk.steps(payment_id)][3:] == ["accept", "settle"]
+        assert await desk.balances() == GONE
         await desk.check()
 
 
