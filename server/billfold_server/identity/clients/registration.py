@@ -158,14 +158,15 @@ def _asked(realm: Realm, said: dict[str, Any], now: datetime) -> tuple[ClientMet
     """Return what is asked for, what a statement says of it before what the client says, and who vouches for it."""
     rules = _rules(realm)
     statement = said.get("software_statement")
-    registered_by, scopes = "open", rules.scopes
+    # Who isn't vouched for has no role, and none of its scopes.
+    registered_by, scopes = "open", third_parties.scopes_of({}, rules.scopes)
     if statement is not None:
         if not isinstance(statement, str):
             raise OAuthRefusal("invalid_software_statement", "the software statement isn't a text")
         try:
             believed = software_statements.read(statement, rules.publishers, realm.profile, now)
             said = third_parties.with_statement(said, believed.metadata)
-            scopes = third_parties.scopes_of(believed.metadata, scopes)
+            scopes = third_parties.scopes_of(believed.metadata, rules.scopes)
         except (StatementRefused, StatementUnfit) as refusal:
             raise OAuthRefusal(refusal.error, refusal.reason) from None
         registered_by = believed.issuer
@@ -207,6 +208,8 @@ def _error_of(text: str) -> str:
 def _replaced(client: Client, asked: ClientMetadata, realm: Realm, registered_by: str) -> Client:
     if registered_by != client.registered_by:
         raise OAuthRefusal("unapproved_software_statement", "the registration was vouched for by somebody else")
+    if registered_by != "open" and asked.software_id != client.software_id:
+        raise OAuthRefusal("unapproved_software_statement", "the registration is that of other software")
     try:
         return metadata.change_client(client, msgspec.structs.asdict(asked), realm.profile)
     except MetadataRefused as refusal:

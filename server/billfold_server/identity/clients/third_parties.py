@@ -18,6 +18,9 @@ _SAME: Final = {"software_client_name": "client_name", "org_name": "organisation
 
 _CERTIFICATE: Final = "tls_client_auth_"
 
+_VOUCHED: Final = frozenset({"jwks", "organisation", "redirect_uris", "software_id", "software_version"})
+"""What counts by the statement's word alone, as do the names in certificates."""
+
 
 class StatementUnfit(Exception):
     """A statement is believed, but doesn't allow what the client asks for.
@@ -41,8 +44,11 @@ def with_statement(said: Mapping[str, Any], vouched: Mapping[str, Any]) -> dict[
         vouched: What the statement says.
 
     Raises:
-        StatementUnfit: It asks for answers to be sent where the directory doesn't know its software to be.
+        StatementUnfit: It asks for answers to be sent where the directory doesn't know its software to be, or the
+            statement doesn't say whose it is.
     """
+    if not isinstance(vouched.get("software_id"), str):
+        raise StatementUnfit("invalid_software_statement", "the software statement names no software_id")
     words = dict(vouched)
     for theirs, ours in _SAME.items():
         if isinstance(words.get(theirs), str):
@@ -52,11 +58,19 @@ def with_statement(said: Mapping[str, Any], vouched: Mapping[str, Any]) -> dict[
         grants = said.get("grant_types")
         signs_in = not isinstance(grants, list) or "authorization_code" in grants
         words["redirect_uris"] = _redirect_uris(said.get("redirect_uris"), known, signs_in=signs_in)
-    merged = {**said, **words}
+    own = {name: value for name, value in said.items() if value is not None and not _is_vouched(name)}
+    # Whoever has merely seen a statement could keep a secret, too; only the software has its key.
+    merged = {"token_endpoint_auth_method": "private_key_jwt", **own, **words}
+    if str(merged["token_endpoint_auth_method"]).startswith("client_secret"):
+        raise StatementUnfit("invalid_client_metadata", "token_endpoint_auth_method must use what the directory knows")
     if merged.get("token_endpoint_auth_method") != "tls_client_auth":
         # The directory knows a certificate for all its software; who proves itself otherwise has no use for its name.
-        merged = {name: value for name, value in merged.items() if name in said or not name.startswith(_CERTIFICATE)}
+        merged = {name: value for name, value in merged.items() if not name.startswith(_CERTIFICATE)}
     return merged
+
+
+def _is_vouched(name: str) -> bool:
+    return name in _VOUCHED or name.startswith(_CERTIFICATE)
 
 
 def _redirect_uris(asked: object, known: object, *, signs_in: bool) -> list[Any]:

@@ -24,7 +24,7 @@ def tenants(live: LiveServer) -> None:
     """A sandbox where anybody registers, and a bank that believes a directory."""
     publishers = [{"issuer": DIRECTORY, "jwks": {"keys": [clients_of.public_jwk(PUBLISHER, "dir")]}}]
     scopes = ["wallets:read", "tenant:read"]
-    live.add_tenant(manifest("openreg", registration={"mode": "open", "scopes": scopes}))
+    live.add_tenant(manifest("openreg", registration={"mode": "open", "scopes": [*scopes, "accounts", "payments"]}))
     believing = {"mode": "statement", "publishers": publishers, "scopes": scopes}
     live.add_tenant(manifest("dirreg", security_profile="fapi2", registration=believing))
 
@@ -86,6 +86,8 @@ class TestOpenRegistration:
             ({"token_endpoint_auth_method": "private_key_jwt"}, "invalid_client_metadata"),
             ({"scope": "wallets:write"}, "invalid_client_metadata"),
             ({"scope": "nothing:here"}, "invalid_client_metadata"),
+            # No role says that this client is licensed for that.
+            ({"scope": "accounts"}, "invalid_client_metadata"),
             ({"grant_types": ["password"]}, "invalid_client_metadata"),
             ({"grant_types": ["refresh_token"]}, "invalid_client_metadata"),
             ({"client_name": 7}, "invalid_client_metadata"),
@@ -240,3 +242,8 @@ class TestARegistration:
             made["registration_client_uri"], headers=bearer, json={**body, "software_statement": statement(jwks=JWKS)}
         )
         assert taken.json()["scope"] == "tenant:read"
+        bearer = {"Authorization": f"Bearer {taken.json()['registration_access_token']}"}
+        other = {**body, "software_id": "sw-1", "software_statement": statement(jwks=JWKS, software_id="sw-2")}
+        refused = httpx.put(made["registration_client_uri"], headers=bearer, json=other)
+        assert refused.json()["error"] == "unapproved_software_statement"
+        assert httpx.get(made["registration_client_uri"], headers=bearer).json()["software_id"] == "sw-1"

@@ -7,6 +7,7 @@ import pytest
 from billfold_server.identity.clients.third_parties import StatementUnfit, scopes_of, with_statement
 
 OFFERED = ["tenant:read", "accounts", "payments", "fundsconfirmations"]
+NAMED = {"software_id": "sw-1"}
 KNOWN = ["https://tpp.example/a", "https://tpp.example/b"]
 
 
@@ -41,13 +42,13 @@ class TestScopes:
 class TestAStatement:
     def test_names_the_software_as_directories_do(self):
         """RFC 7591's own name wins where both are there."""
-        said = with_statement({"client_name": "mine"}, {"software_client_name": "Theirs", "org_name": "Ltd"})
+        said = with_statement({"client_name": "mine"}, {**NAMED, "software_client_name": "Theirs", "org_name": "Ltd"})
         assert (said["client_name"], said["organisation"]) == ("Theirs", "Ltd")
-        assert with_statement({}, {"software_client_name": "a", "client_name": "b"})["client_name"] == "b"
+        assert with_statement({}, {**NAMED, "software_client_name": "a", "client_name": "b"})["client_name"] == "b"
 
     def test_bounds_where_answers_go(self):
         """The client chooses among the directory's addresses; all of them, where it names none."""
-        vouched = {"software_redirect_uris": KNOWN}
+        vouched = {**NAMED, "software_redirect_uris": KNOWN}
         assert with_statement({"redirect_uris": KNOWN[1:]}, vouched)["redirect_uris"] == KNOWN[1:]
         assert with_statement({}, vouched)["redirect_uris"] == KNOWN
         assert with_statement({"grant_types": ["client_credentials"]}, vouched)["redirect_uris"] == []
@@ -58,7 +59,36 @@ class TestAStatement:
 
     def test_names_a_certificate_only_to_who_proves_itself_by_it(self):
         """A client that signs assertions isn't refused because its directory knows a certificate of it."""
-        vouched = {"tls_client_auth_subject_dn": "CN=tpp"}
+        vouched = {**NAMED, "tls_client_auth_subject_dn": "CN=tpp"}
         by_tls = {"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_subject_dn": "CN=other"}
         assert with_statement(by_tls, vouched)["tls_client_auth_subject_dn"] == "CN=tpp"
         assert "tls_client_auth_subject_dn" not in with_statement({}, vouched)
+
+    @pytest.mark.parametrize(
+        ("name", "own"),
+        [
+            ("jwks", {"keys": []}),
+            ("tls_client_auth_san_dns", "evil.example"),
+            ("redirect_uris", KNOWN),
+            ("organisation", "Your Bank"),
+        ],
+    )
+    def test_is_the_only_word_on_who_the_software_is(self, name: str, own: Any):
+        """Whoever has merely seen a statement can't add a key, a certificate, an address or an owner to it."""
+        said = {"token_endpoint_auth_method": "tls_client_auth", name: own}
+        assert name not in with_statement(said, NAMED)
+
+    @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
+    def test_isnt_for_who_has_a_secret(self, method: str):
+        """A secret would be whoever's that has seen the statement; so it isn't the default either."""
+        with pytest.raises(StatementUnfit) as caught:
+            with_statement({"token_endpoint_auth_method": method}, NAMED)
+        assert caught.value.error == "invalid_client_metadata"
+        for nothing in ({}, {"token_endpoint_auth_method": None}):
+            assert with_statement(nothing, NAMED)["token_endpoint_auth_method"] == "private_key_jwt"
+
+    def test_says_whose_it_is(self):
+        """One that names no software vouches for none, whatever the client says it is."""
+        with pytest.raises(StatementUnfit) as caught:
+            with_statement({"software_id": "sw-1"}, {"software_client_name": "Theirs"})
+        assert caught.value.error == "invalid_software_statement"
