@@ -27,7 +27,6 @@ __all__ = [
     "find_standing",
     "hour_of",
     "insert",
-    "insert_step",
     "is_blocked",
     "last_uses",
     "list_blocks",
@@ -40,6 +39,7 @@ __all__ = [
     "list_uses",
     "lock",
     "lock_evidence_head",
+    "lock_standing",
     "note_refused",
     "sweep",
     "unblock",
@@ -125,10 +125,12 @@ SELECT {COLUMNS} FROM consents
 WHERE party_id = $1 AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3
 """  # noqa: S608 - constants
 _STANDING_OF: Final = """
-SELECT id FROM consents WHERE ended_at IS NULL AND ($1::uuid IS NULL OR client_id = $1)
-    AND ($2::uuid IS NULL OR party_id = $2)
-ORDER BY id LIMIT $3
+SELECT id FROM consents WHERE ended_at IS NULL AND client_id = $1 ORDER BY id LIMIT $2
 """
+# In the order of their ids, as everybody locks them who locks more than one.
+_LOCK_STANDING: Final = f"""
+SELECT {COLUMNS} FROM consents WHERE ended_at IS NULL AND party_id = $1 ORDER BY id FOR UPDATE
+"""  # noqa: S608 - constants
 _ERASE: Final = (
     """
 UPDATE consents SET request_sealed = '', status_reason = NULL WHERE party_id = $1 AND request_sealed <> ''
@@ -278,11 +280,6 @@ def update(consent: Consent) -> Write:
     return Write(_UPDATE, (consent.id, *values.values()))
 
 
-def insert_step(consent_id: UUID, step: Step) -> Write:
-    """Return what adds a step to a consent's history."""
-    return Write(_INSERT_STEP, (consent_id, *(getattr(step, name) for name in Step.__struct_fields__)))
-
-
 def note_refused(consent_id: UUID, step: Step) -> Write:
     """Return what adds a refused step to a consent's history, or counts it where one like it is there."""
     return Write(_NOTE_REFUSED, (consent_id, *(getattr(step, name) for name in Step.__struct_fields__)))
@@ -322,11 +319,14 @@ async def list_of_party(tx: TenantTx, party_id: UUID, *, after: UUID | None, lim
     return [read(row) for row in await tx.fetch(_OF_PARTY, party_id, after, limit)]
 
 
-async def list_standing(
-    tx: TenantTx, *, client_id: UUID | None, party_id: UUID | None, limit: int | None
-) -> list[UUID]:
-    """Return consents that haven't ended, of a third party or a customer, in the order of their ids."""
-    return [row["id"] for row in await tx.fetch(_STANDING_OF, client_id, party_id, limit)]
+async def list_standing(tx: TenantTx, client_id: UUID, limit: int) -> list[UUID]:
+    """Return a third party's consents that haven't ended, in the order of their ids."""
+    return [row["id"] for row in await tx.fetch(_STANDING_OF, client_id, limit)]
+
+
+async def lock_standing(tx: TenantTx, party_id: UUID) -> list[Consent]:
+    """Return a customer's consents that haven't ended, by their ids, and keep others from changing them."""
+    return [read(row) for row in await tx.fetch(_LOCK_STANDING, party_id)]
 
 
 async def erase_party(tx: TenantTx, party_id: UUID) -> int:

@@ -15,7 +15,8 @@ from billfold import errors, ids
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.consents import queries, rules
-from billfold_server.consents.ending import end_grants, ends_with_consents
+from billfold_server.consents.closing import end_all, end_one, hold_all, list_standing
+from billfold_server.consents.ending import ends_with_consents
 from billfold_server.consents.evidence import add as add_evidence
 from billfold_server.consents.rows import (
     Consent,
@@ -30,11 +31,12 @@ from billfold_server.consents.rows import (
 from billfold_server.consents.rules import By, ConsentKind, Event, Status
 from billfold_server.consents.sealing import digest, open_requests, prepare, seal_evidence
 from billfold_server.consents.standing import ConsentRow, at, check_usable, consumed, usable
+from billfold_server.consents.stepping import changed_by, next_status, take
 from billfold_server.consents.stores import STORES
-from billfold_server.consents.telling import CLIENT_JOB, EVENT_TYPES, ClientEnded, step_of, tell
+from billfold_server.consents.telling import CLIENT_JOB, Change, ClientEnded, step_of, tell
 from billfold_server.consents.uses import Uses, uses_of
 from billfold_server.db.jobs import NewJob, enqueue
-from billfold_server.db.sets import Write, write_all
+from billfold_server.db.sets import write_all
 from billfold_server.http.services import Services
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import SYSTEM, Caller, TenantRef
@@ -65,13 +67,16 @@ __all__ = [
     "create",
     "digest",
     "end_all",
+    "end_one",
     "ends_with_consents",
     "find",
     "get",
+    "hold_all",
     "last_uses",
     "list_for_staff",
     "list_history",
     "list_of_psu",
+    "list_standing",
     "list_uses",
     "open_request",
     "prepare",
@@ -86,7 +91,6 @@ __all__ = [
 ]
 
 _CREATED: Final = "consent.created"
-_ENDS_GRANTS: Final[frozenset[Event]] = frozenset({"refuse", "revoke", "lapse", "expire", "require_reauthentication"})
 _STANDS: Final[frozenset[Status]] = frozenset({"AUTH", "COND"})
 
 
@@ -127,7 +131,8 @@ async def create(tx: TenantTx, caller: Caller, prepared: PreparedConsent, now: d
         version=1,
     )
     step = step_of("create", caller, by="tpp", now=now, from_status=None, to_status="AWAU")
-    await tell(tx, caller, consent, _CREATED, step, rows=[queries.insert(consent)], due=[consent.ends_at])
+    change = Change(caller=caller, consent=consent, type=_CREATED, step=step, due=[consent.ends_at])
+    await tell(tx, [change], rows=[queries.insert(consent)])
     return consent
 
 
@@ -329,7 +334,7 @@ async def authorise(
     days = tx.tenant.manifest.open_banking.reauthentication_days
     changed = msgspec.structs.replace(
         consent,
-        status=_next(consent, event),
+        status=next_status(consent, event),
         status_reason=None,
         authorised_at=authorised_at,
         reauthenticate_by=rules.reauthenticate_by(consent.kind, now, days),
@@ -339,8 +344,10 @@ async def authorise(
         wallet_ids=wallet_ids,
         sca_id=sca_id,
     )
+    change = changed_by(consent, changed, event, caller, by="psu", now=now)
     rows = await add_evidence(tx, evidence, now)
-    return await _write(tx, caller, consent, changed, event, by="psu", now=now, rows=rows)
+    await tell(tx, [change], rows=[queries.update(change.consent), *rows])
+    return change.consent
 
 
 async def refuse(
@@ -362,7 +369,7 @@ async def refuse(
     """
     consent = await _lock_own(tx, consent_id, client_id, now)
     rows = [] if evidence is None else await add_evidence(tx, evidence, now)
-    return await _step(tx, caller, consent, "refuse", by="psu", now=now, reason=reason, rows=rows)
+    return await take(tx, caller, consent, "refuse", by="psu", now=now, reason=reason, rows=rows)
 
 
 async def consume(tx: TenantTx, consent_id: UUID, *, client_id: UUID, now: datetime, caller: Caller) -> Consent:
@@ -374,7 +381,7 @@ async def consume(tx: TenantTx, consent_id: UUID, *, client_id: UUID, now: datet
         errors.ConsentTransitionRefused: It isn't authorised, was used, or isn't for one thing alone.
     """
     consent = await _lock_own(tx, consent_id, client_id, now)
-    return await _step(tx, caller, consent, "consume", by="tpp", now=now)
+    return await take(tx, caller, consent, "consume", by="tpp", now=now)
 
 
 async def revoke(
@@ -396,43 +403,7 @@ async def revoke(
     """
     now = now or await tenant_now(tx)
     consent = _existing(await queries.lock(tx, consent_id))
-    return await _step(tx, actor, at(consent, now), "revoke", by=by, now=now, reason=reason)
-
-
-async def end_all(
-    tx: TenantTx,
-    *,
-    client_id: UUID | None = None,
-    party_id: UUID | None = None,
-    actor: Caller,
-    by: By,
-    reason: str,
-    limit: int | None = None,
-) -> int:
-    """End the consents of a third party or of a customer, and return how many hadn't ended.
-
-    Args:
-        tx: The tenant's transaction.
-        client_id: Whose that asks.
-        party_id: Whose that allows.
-        actor: Who ends them.
-        by: On which side.
-        reason: Why, in words.
-        limit: How many at most; None is all of them.
-    """
-    assert client_id is not None or party_id is not None, "whose consents?"
-    now = await tenant_now(tx)
-    found = await queries.list_standing(tx, client_id=client_id, party_id=party_id, limit=limit)
-    for each in found:
-        consent = _existing(await queries.lock(tx, each))
-        if consent.status in rules.FINAL:
-            continue
-        event = rules.overdue(consent.status, ends_at=consent.ends_at, expires_at=consent.expires_at, now=now)
-        if event is None:
-            await _step(tx, actor, consent, "revoke", by=by, now=now, reason=reason)
-        else:
-            await _step(tx, SYSTEM, consent, event, by="system", now=now)
-    return len(found)
+    return await take(tx, actor, at(consent, now), "revoke", by=by, now=now, reason=reason)
 
 
 async def catch_up(tx: TenantTx, consent_id: UUID) -> None:
@@ -446,7 +417,7 @@ async def catch_up(tx: TenantTx, consent_id: UUID) -> None:
     if event is None and by is not None and now >= by and consent.status_reason is None:
         event = "require_reauthentication"
     if event is not None:
-        await _step(tx, SYSTEM, consent, event, by="system", now=now)
+        await take(tx, SYSTEM, consent, event, by="system", now=now)
 
 
 async def list_of_psu(tx: TenantTx, party_id: UUID, *, before: UUID | None = None, limit: int) -> list[Consent]:
@@ -532,59 +503,3 @@ def _end(
         pending_hours=policy.pending_hours,
         most_days=policy.consent_days,
     )
-
-
-def _next(consent: Consent, event: Event) -> Status:
-    try:
-        return rules.next_status(consent.kind, consent.status, event)
-    except errors.ConsentTransitionRefused as refusal:
-        refusal.facts["consent_id"] = consent.wire_id
-        raise
-
-
-async def _step(
-    tx: TenantTx,
-    caller: Caller,
-    consent: Consent,
-    event: Event,
-    *,
-    by: By,
-    now: datetime,
-    reason: str | None = None,
-    rows: list[Write] | None = None,
-) -> Consent:
-    """Take a consent that is locked one step on."""
-    status = _next(consent, event)
-    reason = reason or rules.ENDED.get(event)
-    over = status in rules.FINAL
-    changed = msgspec.structs.replace(
-        consent,
-        status=status,
-        status_reason=reason,
-        ended_by=by if over else None,
-        ended_at=now if over else None,
-    )
-    return await _write(tx, caller, consent, changed, event, by=by, now=now, reason=reason, rows=rows or [])
-
-
-async def _write(
-    tx: TenantTx,
-    caller: Caller,
-    former: Consent,
-    changed: Consent,
-    event: Event,
-    *,
-    by: By,
-    now: datetime,
-    rows: list[Write],
-    reason: str | None = None,
-) -> Consent:
-    changed = msgspec.structs.replace(changed, status_updated_at=now, version=former.version + 1)
-    times = (changed.ends_at, changed.reauthenticate_by) if changed.ended_at is None else ()
-    step = step_of(event, caller, by=by, now=now, from_status=former.status, to_status=changed.status, reason=reason)
-    fresh = [each for each in times if each is not None and each not in (former.ends_at, former.reauthenticate_by)]
-    if event in _ENDS_GRANTS:
-        why = reason or "the consent has ended"
-        await end_grants(tx, why, consent_id=changed.id, caller=caller)
-    await tell(tx, caller, changed, EVENT_TYPES[event], step, rows=[queries.update(changed), *rows], due=fresh)
-    return changed

@@ -2,13 +2,14 @@
 
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Final
+from uuid import UUID
 
-from billfold_server.consents.rows import COLUMNS, Step, read
+from billfold_server.consents.rows import COLUMNS, Consent, Step, read
 from billfold_server.consents.standing import ConsentRow
 from billfold_server.db.sets import Columns, Write
 from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["STORES"]
+__all__ = ["STORES", "step_writes", "update_writes"]
 
 # In the order of their ids, as everybody locks them who locks more than one.
 _LOAD: Final = f"""
@@ -60,15 +61,21 @@ class _Consents:
 
     def writes(self, rows: Sequence[ConsentRow], _before: Mapping[Hashable, ConsentRow | None]) -> list[Write]:
         """Set what may change of consents by commands, and add to their history."""
-        consents = [row.consent for row in rows]
-        columns: list[list[Any]] = [[getattr(each, name) for each in consents] for name in _CONSENTS.value]
-        writes = [Write(_UPDATE, _CONSENTS.arguments(*columns))]
         steps = [(row.consent.id, row.step) for row in rows if row.step is not None]
-        if steps:
-            columns = [[consent_id for consent_id, _ in steps]]
-            columns += [[getattr(step, name) for _, step in steps] for name in Step.__struct_fields__]
-            writes.append(Write(_INSERT_STEPS, _STEPS.arguments(*columns)))
-        return writes
+        return update_writes([row.consent for row in rows]) + (step_writes(steps) if steps else [])
+
+
+def update_writes(consents: Sequence[Consent]) -> list[Write]:
+    """Return what sets of consents how they stand and have ended."""
+    columns: list[list[Any]] = [[getattr(each, name) for each in consents] for name in _CONSENTS.value]
+    return [Write(_UPDATE, _CONSENTS.arguments(*columns))]
+
+
+def step_writes(steps: Sequence[tuple[UUID, Step]]) -> list[Write]:
+    """Return what adds steps to the histories of consents."""
+    columns: list[list[Any]] = [[consent_id for consent_id, _ in steps]]
+    columns += [[getattr(step, name) for _, step in steps] for name in Step.__struct_fields__]
+    return [Write(_INSERT_STEPS, _STEPS.arguments(*columns))]
 
 
 STORES: Final = (_Consents(),)

@@ -42,6 +42,11 @@ def _told(consent: Consent, request: bytes | None) -> Mapping[str, object]:
     }
 
 
+async def _hold(tx: TenantTx, erasing: Erasing) -> None:
+    """Lock what somebody has allowed before the grants that were given by it, as everybody does."""
+    await service.hold_all(tx, party_id=erasing.subject.party_id)
+
+
 async def _erase(tx: TenantTx, erasing: Erasing) -> Mapping[str, int]:
     """End what somebody has allowed, and take out of it what names them; codes, times and salted links stay."""
     ended = await service.end_all(
@@ -51,4 +56,4 @@ async def _erase(tx: TenantTx, erasing: Erasing) -> Mapping[str, int]:
     return {"consents": max(ended, blanked)}
 
 
-SUBJECTS: Final = SubjectProvider(room="consents", export=(_consents,), erase=_erase)
+SUBJECTS: Final = SubjectProvider(room="consents", export=(_consents,), erase=_erase, hold=_hold)

@@ -12,7 +12,7 @@ from billfold_server.tenancy.context import SYSTEM
 __all__ = ["register"]
 
 _AT_ONCE: Final = 100
-"""Consents in one transaction, which holds up the tenant's stream of events while it commits."""
+"""Consents that are looked up at once."""
 
 
 def register(kinds: JobKinds) -> None:
@@ -30,12 +30,17 @@ async def _due(run: JobRun) -> None:
 
 
 async def _end_client(run: JobRun) -> None:
-    """End what was allowed to a client that was disabled or deleted; who does it twice finds nothing left."""
+    """End what was allowed to a client that was disabled or deleted; who does it twice finds nothing left.
+
+    Each ends in a transaction of its own, which waits for payments under it and holds up no others.
+    """
     client_id = ids.decode(Prefix.CLIENT, run.job.read(ClientEnded).client_id)
     reason = "the third party was disabled"
-    ended = _AT_ONCE
-    while ended >= _AT_ONCE:
+    while True:
         async with run.tx() as tx:
-            ended = await service.end_all(
-                tx, client_id=client_id, actor=SYSTEM, by="system", reason=reason, limit=_AT_ONCE
-            )
+            standing = await service.list_standing(tx, client_id, _AT_ONCE)
+        if not standing:
+            return
+        for each in standing:
+            async with run.tx() as tx:
+                await service.end_one(tx, each, actor=SYSTEM, by="system", reason=reason)

@@ -9,9 +9,10 @@ import msgspec
 from billfold import ids
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
-from billfold_server.consents import queries
+from billfold_server.audit.service import NewAuditRecord
 from billfold_server.consents.rows import Consent, Step
 from billfold_server.consents.rules import By, Event, Status
+from billfold_server.consents.stores import step_writes
 from billfold_server.db import jobs, outbox
 from billfold_server.db.jobs import NewJob
 from billfold_server.db.outbox import NewEvent
@@ -20,7 +21,7 @@ from billfold_server.db.wakeups import Work
 from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["CLIENT_JOB", "DUE_JOB", "EVENT_TYPES", "ClientEnded", "Due", "due_job", "step_of", "tell"]
+__all__ = ["CLIENT_JOB", "DUE_JOB", "EVENT_TYPES", "Change", "ClientEnded", "Due", "due_job", "step_of", "tell"]
 
 DUE_JOB: Final = "consents.due"
 
@@ -85,55 +86,70 @@ def step_of(
     )
 
 
-async def tell(
-    tx: TenantTx,
-    caller: Caller,
-    consent: Consent,
-    type_: str,
-    step: Step,
-    *,
-    rows: Sequence[Write],
-    due: Sequence[datetime] = (),
-) -> None:
-    """Write a change of a consent with everything that tells of it.
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """What has happened to a consent.
 
-    The event says what and why in codes alone; words are the bank's, and stay in the history and the audit.
+    Attributes:
+        caller: Who has done it.
+        consent: As it is from now on.
+        type: Of the event, and the audit's action.
+        step: For the history.
+        due: When to look at it again.
+    """
+
+    caller: Caller
+    consent: Consent
+    type: str
+    step: Step
+    due: Sequence[datetime] = ()
+
+
+async def tell(tx: TenantTx, changes: Sequence[Change], *, rows: Sequence[Write]) -> None:
+    """Write changes of consents with everything that tells of them, the last thing of their transaction.
+
+    Whoever has numbered an event holds up everybody who has one to write, so what else is locked is locked before. The
+    event says what and why in codes alone; words are the bank's, and stay in the history and the audit.
 
     Args:
         tx: The tenant's transaction.
-        caller: Who acts.
-        consent: As it is from now on.
-        type_: Of the event, and the audit's action.
-        step: For the history.
-        rows: What writes the consent itself.
-        due: When to look at it again.
+        changes: What has happened.
+        rows: What writes the consents themselves.
     """
+    due = [due_job(each.consent, at) for each in changes for at in each.due]
+    # One statement: its parts see the same snapshot, and rows come before what refers to them.
+    await write_all(
+        tx,
+        [
+            *rows,
+            *step_writes([(each.consent.id, each.step) for each in changes]),
+            *jobs.writes(due),
+            *audit.writes([_record(each) for each in changes]),
+            *outbox.writes([_event(each) for each in changes]),
+        ],
+    )
+    tx.wake(Work.EVENTS | Work.JOBS if due else Work.EVENTS)
+
+
+def _record(change: Change) -> NewAuditRecord:
+    step = change.step
+    facts = {"kind": change.consent.kind, "from": step.from_status, "to": step.to_status, "by": step.done_by}
+    return audit.new_record(change.caller, change.type, change.consent.wire_id, reason=step.reason, facts=facts)
+
+
+def _event(change: Change) -> NewEvent:
+    consent = change.consent
     data = {
         "id": consent.wire_id,
         "kind": consent.kind,
         "status": consent.status,
         "client_id": ids.encode(Prefix.CLIENT, consent.client_id),
         "party_id": None if consent.party_id is None else ids.encode(Prefix.PARTY, consent.party_id),
-        "by": step.done_by,
+        "by": change.step.done_by,
     }
-    event = NewEvent(
+    return NewEvent(
         id=ids.uuid7(),
-        type=type_,
+        type=change.type,
         object_id=consent.wire_id,
         data=msgspec.json.encode(data),
-        occurred_at=step.happened_at,
+        occurred_at=change.step.happened_at,
     )
-    facts = {"kind": consent.kind, "from": step.from_status, "to": step.to_status, "by": step.done_by}
-    record = audit.new_record(caller, type_, consent.wire_id, reason=step.reason, facts=facts)
-    # One statement: its parts see the same snapshot, and rows come before what refers to them.
-    await write_all(
-        tx,
-        [
-            *rows,
-            queries.insert_step(consent.id, step),
-            *jobs.writes([due_job(consent, each) for each in due]),
-            *audit.writes([record]),
-            *outbox.writes([event]),
-        ],
-    )
-    tx.wake(Work.EVENTS | Work.JOBS if due else Work.EVENTS)

@@ -189,6 +189,9 @@ Erase = Callable[["TenantTx", Erasing], Awaitable[Mapping[str, int]]]
 It is part of one transaction with what all rooms do. What is sealed goes with its keys, after that.
 """
 
+Hold = Callable[["TenantTx", Erasing], Awaitable[None]]
+"""Locks rows that others lock before those of other rooms, as the first thing of that transaction."""
+
 
 class SubjectProvider(msgspec.Struct, frozen=True, kw_only=True):
     """What a room does for a person who asks what is known of them, or to be forgotten.
@@ -197,12 +200,14 @@ class SubjectProvider(msgspec.Struct, frozen=True, kw_only=True):
         room: The room, as its inventory names it.
         export: What it knows, kind by kind.
         erase: How it forgets them; None where it says why there is nothing to do.
+        hold: What it locks before any room forgets them; None is nothing.
         nothing_because: Why there is nothing to export or to erase, where there isn't.
     """
 
     room: str
     export: Sequence[Part] = ()
     erase: Erase | None = None
+    hold: Hold | None = None
     nothing_because: str | None = None
 
     def __post_init__(self) -> None:

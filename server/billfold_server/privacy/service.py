@@ -226,6 +226,9 @@ async def _erase(call: Call, tx: TenantTx, party_id: UUID, reason: str) -> Erasu
     )
     erased: dict[str, int] = {}
     for room in _privacy(call).subjects:
+        if room.hold is not None:
+            await room.hold(tx, erasing)
+    for room in _privacy(call).subjects:
         if room.erase is not None:
             counts: Mapping[str, int] = await room.erase(tx, erasing)
             erased |= {table: number for table, number in counts.items() if number}

@@ -6,14 +6,20 @@ from uuid import uuid4
 
 import pytest
 
-from billfold import errors
+from billfold import errors, ids
 from billfold_server.consents import evidence, queries, service, staff
 from billfold_server.consents.rules import KINDS
 from billfold_server.consents.subjects import SUBJECTS
+from billfold_server.db import outbox
+from billfold_server.db.outbox import NewEvent
 from billfold_server.db.personal import Erasing, Subject
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import SYSTEM
 from tests.server.consents.consenting import Bank, caller_of
+
+WAITS_FOR_US = """
+SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid)))
+"""
 
 
 class TestAConsent:
@@ -244,6 +250,39 @@ class TestEvidence:
             assert await queries.find(tx, gone.id) is None
         assert (await bank.find(kept)).status == "AUTH"
         assert await evidence.verify(bank.services, bank.tenancy.tenant) == evidence.Verified(links=2, opened=1)
+
+
+class TestWhatEndsTogether:
+    @pytest.mark.parametrize("who", ["customer", "third party"])
+    async def test_keeps_nobody_from_writing_an_event(self, bank: Bank, who: str) -> None:
+        """While one of several consents is held by whoever goes on to write an event, nothing is held but consents."""
+        client_id, now = uuid4(), await bank.now()
+        _, second = [await bank.authorise(await bank.ask(client_id)) for _ in range(2)]
+        subject = Subject(party_id=bank.owner.party_id)
+        erasing = Erasing(subject=subject, caller=SYSTEM, reason="x", now=now, real_now=now)
+
+        held = asyncio.Event()
+
+        async def end() -> None:
+            assert SUBJECTS.erase is not None
+            await held.wait()
+            if who == "third party":
+                await bank.work()
+            else:
+                async with bank.tx() as tx:
+                    await SUBJECTS.erase(tx, erasing)
+
+        async with bank.tx() as tx:
+            await service.client_ended(tx, client_id)
+        ending = asyncio.create_task(end())
+        async with bank.tx() as tx:
+            await queries.lock(tx, second.id)
+            held.set()
+            while not (ending.done() or await tx.fetchval(WAITS_FOR_US)):
+                await asyncio.sleep(0.01)
+            await outbox.emit(tx, NewEvent(id=ids.uuid7(), type="x.y", object_id="x", data=b"{}", occurred_at=now))
+        await ending
+        assert (await bank.find(second)).status == "CANC"
 
 
 class TestAClientThatIsNoMore:
