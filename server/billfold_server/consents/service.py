@@ -71,6 +71,7 @@ __all__ = [
     "ends_with_consents",
     "find",
     "get",
+    "hold",
     "hold_all",
     "last_uses",
     "list_for_staff",
@@ -292,6 +293,11 @@ async def stands(tx: TenantTx, consent_id: UUID) -> bool:
     return consent.status in _STANDS and (by is None or standing.now < by)
 
 
+async def hold(tx: TenantTx, consent_id: UUID) -> None:
+    """Keep others from changing a consent until the transaction ends. It comes before the grants given by it."""
+    await queries.lock(tx, consent_id)
+
+
 async def authorise(
     tx: TenantTx,
     consent_id: UUID,
@@ -307,7 +313,7 @@ async def authorise(
     """Write down that a customer allows what was asked for; where they had before, that they have authenticated again.
 
     Args:
-        tx: The transaction that opens the grant.
+        tx: The transaction that opens the grant, as the last thing that it does.
         consent_id: Which consent.
         client_id: The third party in whose request it was named.
         owner: Who allows it.

@@ -243,12 +243,22 @@ async def _approve(
                 return None
             if not await pushed.complete(tx, asked.interaction.pushed.digest, call.services.clock.now()):
                 return _gone(call)
-            if of is not None and evidence is not None:
-                await _authorise(call, tx, asked, session, of.choice, evidence, by)
+            if asked.request.consent_id is not None:
+                await _end_former(call, tx, asked, session, asked.request.consent_id)
             code = await _open(call, tx, asked, session)
+            if of is not None and evidence is not None:
+                # The last thing, because it writes an event.
+                await _authorise(call, tx, asked, session, of.choice, evidence, by)
     except _LOST:
         return await _refuse(call, asked, *_OVER)
     return await _answer(call, asked, responses.parameters_of(asked.request, code=code))
+
+
+async def _end_former(call: "Call", tx: Any, asked: Asked, session: Session, consent_id: UUID) -> None:
+    """End what was issued for a consent before. The consent is locked before its grants, as everybody does."""
+    await consents.hold(tx, consent_id)
+    now, caller = call.services.clock.now(), _caller(call, asked, session)
+    await revoke_grants(tx, _ANEW, now=now, consent_id=consent_id, caller=caller)
 
 
 async def _authorise(  # noqa: PLR0917 - what a consent consists of
@@ -260,11 +270,10 @@ async def _authorise(  # noqa: PLR0917 - what a consent consists of
     evidence: consents.PreparedEvidence,
     by: UUID | None,
 ) -> None:
-    """Authorise a consent, in the transaction that opens its grant. What was issued for it before ends with that."""
+    """Authorise a consent, in the transaction that opens its grant."""
     consent_id, party_id = asked.request.consent_id, session.party_id
     assert consent_id is not None
     assert party_id is not None
-    caller = _caller(call, asked, session)
     await consents.authorise(
         tx,
         consent_id,
@@ -275,9 +284,8 @@ async def _authorise(  # noqa: PLR0917 - what a consent consists of
         sca_id=by or session.id,
         evidence=evidence,
         now=await tenant_now(tx),
-        caller=caller,
+        caller=_caller(call, asked, session),
     )
-    await revoke_grants(tx, _ANEW, now=call.services.clock.now(), consent_id=consent_id, caller=caller)
 
 
 def _caller(call: "Call", asked: Asked, session: Session) -> Caller:

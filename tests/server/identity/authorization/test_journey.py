@@ -1,5 +1,6 @@
 """A customer is asked about a consent: sees what it says, chooses accounts, and allows or refuses it."""
 
+import asyncio
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,11 @@ from tests.server.identity.authorization.test_payments import Visit
 from tests.server.identity.flows import Person, add_person, answer_of, ask, bring, decide, follow, redeem, tx_of
 from tests.server.people import persons
 
+WRITTEN_BY_WHO_WAITS = """
+SELECT c.relname AS name FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation
+WHERE l.mode = 'RowExclusiveLock'
+    AND l.pid IN (SELECT pid FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid)))
+"""
 PAGE = {"Accept": "text/html"}
 SLUG = "sandbox"
 
@@ -338,6 +344,8 @@ class TestWhatIsIssuedForAConsent:
         person, one, _ = customer
         consent, tokens = allow(tpp, person, one)
         tpp.revoke(consent, side)
+        # Why, in words, stays with the consent.
+        assert tpp.live.run(_reasons(tpp, consent)) == ["the consent has ended"]
         form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
         assert tpp.app.post("/oauth/token", form).json()["error"] == "invalid_grant"
         assert tpp.app.post("/oauth/introspect", {"token": tokens["refresh_token"]}).json() == {"active": False}
@@ -416,7 +424,30 @@ class TestOfTwoWhoCompete:
             if "code" in said:
                 assert redeem(tpp.app, said["code"]).json()["error"] == "invalid_grant"
 
+    def test_nobody_waits_while_an_answer_is_written(self, tpp: Tpp, customer: tuple[Person, str, str]) -> None:
+        """The event's number is taken last: grant and code are written by then."""
+        person, one, _ = customer
+        consent, browser = tpp.ask_for(read_accounts()), person.browser()
+        page = tpp.page(browser, consent, "accounts")
+
+        async def hold_up() -> tuple[list[str], httpx.Response]:
+            async with tx_of(tpp.live, SLUG) as tx:
+                await tx.fetch("SELECT FROM relay_head FOR UPDATE")
+                answer = asyncio.create_task(asyncio.to_thread(tpp.answer, browser, page, one))
+                while not (held := await tx.fetch(WRITTEN_BY_WHO_WAITS)) and not answer.done():
+                    await asyncio.sleep(0.01)
+            return [row["name"] for row in held], await answer
+
+        written, answer = tpp.live.run(hold_up())
+        assert {"consents", "grants", "authorization_codes"} <= set(written)
+        assert "code" in answer_of(tpp.app, answer)
+
 
 async def _history(tpp: Tpp, consent: service.Consent) -> list[str]:
     async with tx_of(tpp.live, SLUG) as tx:
         return [step.event for step in await service.list_history(tx, consent.id, limit=50) if step.to_status]
+
+
+async def _reasons(tpp: Tpp, consent: service.Consent) -> list[str]:
+    async with tx_of(tpp.live, SLUG) as tx:
+        return [row["reason"] for row in await tx.fetch("SELECT reason FROM grants WHERE consent_id = $1", consent.id)]
