@@ -110,7 +110,8 @@ def _check_times(claims: Mapping[str, Any], now_s: int) -> datetime:
         raise _refusal("it has expired")
     if not_before_s > now_s + _SKEW_S:
         raise _refusal("it isn't good yet")
-    if now_s - not_before_s > _LIFE_S or expires_s - not_before_s > _LIFE_S:
+    # First compared and then added to, because a number may be longer than any float.
+    if not_before_s < now_s - _LIFE_S or expires_s > not_before_s + _LIFE_S:
         raise _refusal("it may be good for 60 minutes at most")
     return datetime.fromtimestamp(expires_s, UTC)
 

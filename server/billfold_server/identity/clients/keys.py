@@ -45,7 +45,8 @@ def _check_key(key: Mapping[str, Any]) -> str | None:
         # Nothing is encrypted to clients; what others may use it for is of no concern here.
         return None
     alg = jose.algorithm_of(key)
-    spelled = {alg, *(("Ed25519",) if alg == "EdDSA" else ())}
+    # No set, because what is compared with it may be anything.
+    spelled = [alg, *(("Ed25519",) if alg == "EdDSA" else ())]
     faults = {
         "has private parts; it must be taken out of use, since it was sent": bool(_PRIVATE & key.keys()),
         "has an x5u, and no address is asked here; give x5c": "x5u" in key,

@@ -100,7 +100,8 @@ def _end(claims: dict[str, Any], now: datetime) -> datetime:
     begins, ends, now_s = claims.get("iat"), claims.get("exp"), now.timestamp()
     if not _is_number(begins) or not _is_number(ends):
         raise _refused("the signed request needs iat and exp")
-    if not begins - _SKEW_S <= now_s < ends or ends - now_s > _LONGEST_S:
+    # Compared and not subtracted, because a number may be longer than any float.
+    if not (begins <= now_s + _SKEW_S and now_s < ends <= now_s + _LONGEST_S):
         raise _refused("the signed request isn't good now, or for longer than an hour")
     return datetime.fromtimestamp(ends, UTC) + timedelta(seconds=_SKEW_S)
 

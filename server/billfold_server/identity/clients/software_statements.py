@@ -97,4 +97,4 @@ def _number(claims: dict[str, Any], name: str, absent: float) -> float:
     value = claims.get(name, absent)
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise StatementRefused("invalid_software_statement", f"the software statement's {name} is no instant")
-    return float(value)
+    return value

@@ -70,11 +70,13 @@ def check_claims(header: dict[str, Any], client: Client, *, issuer: str, now: da
         errors.MessageSignatureInvalid: A claim isn't true.
     """
     iat, iss, tan = (header.get(name) for name in CRITICAL)
-    if header.get("typ", "JOSE") != "JOSE" or header.get("cty", "json") not in _CONTENT:
+    content = header.get("cty", "json")
+    if header.get("typ", "JOSE") != "JOSE" or not isinstance(content, str) or content not in _CONTENT:
         raise _refusal("claim_invalid")
     if not isinstance(iat, int | float) or isinstance(iat, bool):
         raise _refusal("claim_invalid")
-    if not -_LONGEST_S <= iat - now.timestamp() <= _SKEW_S:
+    # Compared and not subtracted, because a number may be longer than any float.
+    if not now.timestamp() - _LONGEST_S <= iat <= now.timestamp() + _SKEW_S:
         raise _refusal("claim_invalid")
     # A directory's name is of the form <organisation>/<software statement>; without one, it is the client's id.
     known = {client.client_id, client.software_id} - {None}

@@ -254,6 +254,7 @@ class TestARequestObject:
             {"nbf": +70, "exp": +300},
             {"nbf": 0, "exp": +3660},
             {"nbf": -3660, "exp": +60},
+            {"nbf": -0.5, "exp": 10**400},
             {"exp": "soon"},
             {"nbf": True},
             {"aud": None},
@@ -370,7 +371,7 @@ def at_times(app: App, changes: dict[str, Any]) -> dict[str, Any]:
     }
     said: dict[str, Any] = {}
     for name, value in changes.items():
-        if name in {"exp", "nbf"} and isinstance(value, int) and not isinstance(value, bool):
+        if name in {"exp", "nbf"} and isinstance(value, int | float) and not isinstance(value, bool):
             said[name] = now + value
         else:
             said[name] = words.get(value, value) if isinstance(value, str) else value

@@ -178,6 +178,7 @@ class TestAKey:
             {**RSA, "alg": "none"},
             {**RSA, "alg": "HS256"},
             {**GOOD, "alg": "ES384"},
+            {**GOOD, "alg": ["ES256"]},
             {**GOOD, "crv": "P-384"},
             {**GOOD, "x": GOOD["y"]},
             {**GOOD, "x": 5},

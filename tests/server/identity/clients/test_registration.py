@@ -150,6 +150,7 @@ class TestAStatement:
             statement(KEY, alg="ES256", jwks=JWKS): "invalid_software_statement",
             statement(kid="other", jwks=JWKS): "invalid_software_statement",
             statement(exp=now - 1, jwks=JWKS): "invalid_software_statement",
+            statement(iat=10**400, jwks=JWKS): "invalid_software_statement",
             statement(exp="never", jwks=JWKS): "invalid_software_statement",
             statement(nbf=now + 60, jwks=JWKS): "invalid_software_statement",
             statement(jwks=JWKS)[:-6] + "AAAAAA": "invalid_software_statement",

@@ -213,6 +213,8 @@ class TestASignedRequest:
             {"exp": 1},
             {"iat": 99_999_999_999},
             {"exp": 99_999_999_999},
+            {"exp": 10**400},
+            {"iat": 10**400},
             {"software_statement": None},
             {"software_statement": "a.b.c"},
             {"key": PemKey.generate("PS256")},
