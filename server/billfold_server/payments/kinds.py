@@ -316,15 +316,15 @@ def _take(draft: Draft, row: PaymentRow, notice: Notice) -> PaymentRow:
     """Record one notice, and do what it asks for, if that is anything."""
     effect = rules.effect_of(row.status, notice.word)
     if effect == "moves":
-        is_explained = row.needs is PaymentBreak.SILENCE
         row = msgspec.structs.replace(
             row,
             status=rules.next_status(row.status, _EVENTS[notice.word]),
             reason=notice.reason,
+            needs=None if row.needs is PaymentBreak.SILENCE else row.needs,
             updated_at=draft.now,
         )
         if row.money == rules.UNDER_WAY and (doing := rules.MONEY.get(row.status)) is not None:
-            row = _MOVES[doing](draft, msgspec.structs.replace(row, needs=None) if is_explained else row)
+            row = _MOVES[doing](draft, row)
     elif effect == "contradicts":
         row = msgspec.structs.replace(row, needs=row.needs or PaymentBreak.CONTRADICTION)
     row = msgspec.structs.replace(row, notices=(*row.notices, notice.id))
@@ -392,18 +392,16 @@ def _close(draft: Draft, row: PaymentRow, to: AccountRow, kind: str, where: rule
 
 
 def _end_turn(draft: Draft, row: PaymentRow, *, has_moved: bool) -> PaymentRow:
-    """Count the turn, and plan the next one: after a silence a longer one, and after the last none."""
+    """Count the turn, and plan the next one: the longer the silence, the later. A long one needs somebody."""
     row = msgspec.structs.replace(row, turn=row.turn + 1, silences=0 if has_moved else row.silences + 1)
     if row.status not in rules.HEARD:
         # It is asked about once more when its end has been told, and that is all.
         if has_moved:
             _ask(draft, row, draft.now + rules.AFTERCARE)
         return row
-    wait = rules.wait_after(row.silences)
-    if wait is None:
-        row = msgspec.structs.replace(row, needs=row.needs or PaymentBreak.SILENCE)
-        return _step(draft, row, "silence", "nothing")
-    _ask(draft, row, draft.now + wait)
+    _ask(draft, row, draft.now + rules.wait_after(row.silences))
+    if row.needs is None and rules.is_silent(row.silences):
+        return _step(draft, msgspec.structs.replace(row, needs=PaymentBreak.SILENCE), "silence", "nothing")
     return row
 
 

@@ -89,7 +89,7 @@ async def list_texts(tx: TenantTx, payment_ids: Sequence[UUID]) -> dict[UUID, by
 async def list_waiting(tx: TenantTx, *, after: UUID | None, limit: int) -> list[tuple[UUID, int]]:
     """Return payments whose rail is still to be heard, each with its turn, the oldest first."""
     rows = await tx.fetch(
-        "SELECT id, turn FROM payments WHERE money = 'under_way' AND needs IS NULL "
+        "SELECT id, turn FROM payments WHERE money = 'under_way' AND (needs IS NULL OR needs = 'silence') "
         "AND ($1::uuid IS NULL OR id > $1) ORDER BY id LIMIT $2",
         after,
         limit,

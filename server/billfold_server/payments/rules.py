@@ -30,6 +30,7 @@ __all__ = [
     "as_kept",
     "doing",
     "effect_of",
+    "is_silent",
     "next_status",
     "wait_after",
 ]
@@ -202,15 +203,21 @@ WAITS: Final[tuple[timedelta, ...]] = (
     timedelta(hours=24),
 )
 """How long a rail is left alone after each time that it has said nothing new, on the tenant's clock. After the last
-of them it isn't asked any more, and somebody must look at the payment."""
+of them somebody must look at the payment; the rail is asked on, for as long each time, because whoever was away for two
+days may well know what has become of the money."""
 
 AFTERCARE: Final = timedelta(days=1)
 """After how long a rail is asked once more about a payment of which it has told the end."""
 
 
-def wait_after(silences: int) -> timedelta | None:
-    """Return how long to wait when a rail has said nothing new so many times in a row; None is not any more."""
-    return WAITS[silences] if silences < len(WAITS) else None
+def wait_after(silences: int) -> timedelta:
+    """Return how long to wait when a rail has said nothing new so many times in a row."""
+    return WAITS[min(silences, len(WAITS) - 1)]
+
+
+def is_silent(silences: int) -> bool:
+    """Tell whether a rail has said nothing new so many times in a row that somebody must look at the payment."""
+    return silences >= len(WAITS)
 
 
 Doing = Literal["submit", "inquire", "nothing"]

@@ -97,10 +97,10 @@ class TestATurnAtARail:
         assert rules.doing(PaymentStatus.RECEIVED, turn=0, attempt=1) == "nothing"
         assert rules.doing(PaymentStatus.SETTLED, turn=1, attempt=1) == "inquire"
 
-    def test_is_followed_by_longer_and_longer_waits_and_an_end(self) -> None:
-        """Silence is waited out for longer each time, for more than a day in all, and not for ever."""
-        waits = [rules.wait_after(silences) for silences in range(len(rules.WAITS) + 1)]
-        assert waits.pop() is None
-        known = [wait for wait in waits if wait is not None]
-        assert known == sorted(set(known))
-        assert sum(known, timedelta()) > timedelta(days=1)
+    def test_is_followed_by_longer_and_longer_waits_until_there_is_one_a_day(self) -> None:
+        """Silence is waited out for longer each time, then needs somebody; the rail is asked each day all the same."""
+        waits = [rules.wait_after(silences) for silences in range(len(rules.WAITS))]
+        assert waits == sorted(set(waits))
+        assert sum(waits, timedelta()) > timedelta(days=1)
+        assert {rules.wait_after(silences) for silences in (6, 7, 1_000)} == {timedelta(days=1)}
+        assert [rules.is_silent(silences) for silences in (0, 5, 6, 1_000)] == [False, False, True, True]
