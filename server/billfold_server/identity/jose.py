@@ -29,12 +29,14 @@ __all__ = [
     "SigningKey",
     "Token",
     "algorithm_of",
+    "check_signature",
     "import_key",
     "named",
     "payload_of",
     "read",
     "remembered_key",
     "sign",
+    "signed_by",
     "verify",
 ]
 
@@ -152,9 +154,35 @@ def sign(
 ) -> str:
     """Return claims as a compact JWS."""
     header = {"alg": alg, "typ": typ, "kid": kid}
-    head, payload = _encode(msgspec.json.encode(header)), _encode(msgspec.json.encode(claims))
-    signed = head + b"." + payload
-    return (signed + b"." + _encode(_signature(key.private_key, signed, alg))).decode()
+    head, payload, signature = signed_by(key, header, msgspec.json.encode(claims), alg=alg)
+    return (head + b"." + payload + b"." + signature).decode()
+
+
+def signed_by(
+    key: SigningKey, header: Mapping[str, Any], payload: bytes, *, alg: SigningAlgorithm
+) -> tuple[bytes, bytes, bytes]:
+    """Return the three parts of a compact JWS, each in base64url."""
+    head, encoded = _encode(msgspec.json.encode(header)), _encode(payload)
+    return head, encoded, _encode(_signature(key.private_key, head + b"." + encoded, alg))
+
+
+def check_signature(key: SigningKey, head: str, payload: bytes, signature: str, *, alg: SigningAlgorithm) -> None:
+    """Refuse what the key hasn't signed by this algorithm; who calls has looked at the header.
+
+    Args:
+        key: The key, chosen on this side.
+        head: The header, in base64url as it came.
+        payload: What is signed, as it is.
+        signature: In base64url as it came.
+        alg: The algorithm, chosen on this side.
+
+    Raises:
+        SignatureInvalid: It hasn't.
+    """
+    try:
+        _verify(key.public_key, _raw(signature), head.encode("ascii") + b"." + _encode(payload), alg)
+    except (InvalidSignature, ValueError, TypeError, AttributeError):
+        raise SignatureInvalid from None
 
 
 def read(text: str) -> Token:

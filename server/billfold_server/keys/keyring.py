@@ -33,13 +33,17 @@ class Keyring:
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
+        self._derived: dict[str, bytes] = {}
 
     def __repr__(self) -> str:
         return f"Keyring({rules.fingerprint(self._secret)})"
 
     def derive(self, purpose: str) -> bytes:
         """Return the 32-byte key for one purpose; the same at every start and in every worker."""
-        return rules.derive(self._secret, purpose)
+        derived = self._derived.get(purpose)
+        if derived is None:
+            derived = self._derived[purpose] = rules.derive(self._secret, purpose)
+        return derived
 
 
 def open_keyring(settings: "Settings") -> Keyring:

@@ -70,7 +70,7 @@ _read_terms: Final = msgspec.json.Decoder(reading.Terms).decode
 # Consents.
 
 
-@routes.post(_CONSENTS)
+@routes.post(_CONSENTS, hot=True)
 async def create_payment_consent(call: Call, body: OBWriteDomesticConsent4) -> OBWriteDomesticConsentResponse5:
     """Ask for a customer's consent to a payment."""
     initiation = body.data.initiation
@@ -128,7 +128,7 @@ async def get_payment_consent_funds(call: Call, consent_id: str) -> OBWriteFunds
 # Payments.
 
 
-@routes.post(_PAYMENTS)
+@routes.post(_PAYMENTS, hot=True)
 async def create_payment(call: Call, body: OBWriteDomestic2) -> OBWriteDomesticResponse5:
     """Order the payment that a customer has agreed to. A copy is told what has become of it."""
     initiation = body.data.initiation
