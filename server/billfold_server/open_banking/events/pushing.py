@@ -16,7 +16,7 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from billfold import ids
+from billfold import errors, ids
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.db import outbox
@@ -72,7 +72,30 @@ async def push(run: JobRun, services: Services, outbound: Outbound) -> None:
             subscription, due = await _due(run, tx, client_id, late=time.monotonic() - begun > _BEGIN_S)
         if subscription is None:
             return
-        await asyncio.gather(*(_deliver(run, services, outbound, subscription, each) for each in due))
+        delivering = (_deliver(run, services, outbound, subscription, each) for each in due)
+        ended = await asyncio.gather(*delivering, return_exceptions=True)
+        failed = [(each, error) for each, error in zip(due, ended, strict=True) if error is not None]
+        await _reckon(run, services, subscription, failed)
+
+
+async def _reckon(
+    run: JobRun, services: Services, subscription: Subscription, failed: Sequence[tuple[Notification, BaseException]]
+) -> None:
+    """Deal with what couldn't be sent or noted for reasons of our own, once nothing of the batch is under way any more.
+
+    What passes by itself, such as keys out of reach, fails the job, which comes back. Anything else is an attempt of
+    that notification, so that it holds up no other one for ever.
+    """
+    passing = [error for _, error in failed if isinstance(error, errors.ProblemError)]
+    for notification, error in failed:
+        if not isinstance(error, Exception):
+            raise error
+        log.warning("event_not_sent", tenant=run.tenant.slug, notification=str(notification.id), exc_info=error)
+        if error not in passing:
+            async with run.tx() as tx:
+                await _note(tx, subscription, notification, None, real_now=services.clock.now())
+    if passing:
+        raise passing[0]
 
 
 async def _due(
@@ -121,18 +144,22 @@ async def _note(
     tx: TenantTx,
     subscription: Subscription,
     notification: Notification,
-    said: Answer | Failure,
+    said: Answer | Failure | None,
     *,
     real_now: datetime,
 ) -> None:
-    """Write down what came of one attempt."""
+    """Write down what came of one attempt; None is that we couldn't make it.
+
+    The subscription comes first, as it does for whoever changes it: of two who take the same rows in different orders,
+    one would be thrown out.
+    """
+    held = await queries.lock(tx, subscription.id)
     state = await clock.read_clock(tx)
     now = state.now
     if isinstance(said, Answer) and said.status == _TAKEN:
         await queries.end(tx, notification.client_id, [notification.id], "acknowledged", now=now, by="push")
         await queries.take(tx, notification.client_id, now)
         return
-    result = str(said.status) if isinstance(said, Answer) else said.cause
     next_at = next_attempt_at(
         attempt=notification.attempts + 1,
         begun_at=notification.created_at,
@@ -141,31 +168,32 @@ async def _note(
         retry_after=read_retry_after(said.headers.get("retry-after"), real_now) if isinstance(said, Answer) else None,
     )
     if next_at is not None:
-        await queries.retry(tx, notification.id, result=result, now=now, next_at=next_at)
+        await queries.retry(tx, notification.id, result=_result_of(said), now=now, next_at=next_at)
     else:
-        await queries.bury(tx, notification.id, result=result, now=now)
-    gone = isinstance(said, Answer) and said.status == _GONE
-    if gone or (next_at is None and not await _took_since(tx, subscription, notification.created_at)):
-        await _pause(tx, subscription, "gone" if gone else "unresponsive", now)
-
-
-async def _took_since(tx: TenantTx, subscription: Subscription, since: datetime) -> bool:
-    """Tell whether an endpoint has taken anything since then: if so, it is one notification that it doesn't like."""
-    found = await queries.lock(tx, subscription.id)
-    return found is not None and found.taken_at is not None and found.taken_at >= since
-
-
-async def _pause(tx: TenantTx, subscription: Subscription, because: Pause, now: datetime) -> None:
-    """Push nothing more until the third party says where to, and tell the tenant of it."""
-    found = await queries.lock(tx, subscription.id)
-    if found is None or not found.pushes or found.callback_url != subscription.callback_url:
+        await queries.bury(tx, notification.id, result=_result_of(said), now=now)
+    if held is None or not held.pushes or held.callback_url != subscription.callback_url:
         return
-    await queries.pause(tx, found.id, because, now)
-    await queries.disarm(tx, found.client_id)
-    log.warning("event_subscription_paused", tenant=tx.tenant.slug, subscription=found.wire_id, because=because)
+    if isinstance(said, Answer) and said.status == _GONE:
+        await _pause(tx, held, "gone", now)
+    elif next_at is None and (held.taken_at is None or held.taken_at < notification.created_at):
+        # An endpoint that has taken something since then doesn't like this one; one that hasn't is away.
+        await _pause(tx, held, "unresponsive", now)
+
+
+def _result_of(said: Answer | Failure | None) -> str:
+    if isinstance(said, Answer):
+        return str(said.status)
+    return "error" if said is None else said.cause
+
+
+async def _pause(tx: TenantTx, held: Subscription, because: Pause, now: datetime) -> None:
+    """Push nothing more until the third party says where to, and tell the tenant of it."""
+    await queries.pause(tx, held.id, because, now)
+    await queries.disarm(tx, held.client_id)
+    log.warning("event_subscription_paused", tenant=tx.tenant.slug, subscription=held.wire_id, because=because)
     facts = {"because": because}
-    await audit.record(tx, audit.new_record(SYSTEM, "event_subscription.paused", found.wire_id, facts=facts))
-    await tell(tx, found, "paused", now, because=because)
+    await audit.record(tx, audit.new_record(SYSTEM, "event_subscription.paused", held.wire_id, facts=facts))
+    await tell(tx, held, "paused", now, because=because)
 
 
 async def tell(tx: TenantTx, subscription: Subscription, what: str, now: datetime, **more: str) -> None:

@@ -235,6 +235,8 @@ async def _end(call: Call, taken: Sequence[str], refused: Mapping[str, tuple[str
     async with call.tx() as tx:
         now, client_id = await tenant_now(tx), call.caller.client_id
         await consents.check_admitted(tx, client_id)
+        # The subscription comes first for all who change its notifications, so that no two wait for each other.
+        await queries.find_subscriptions(tx, [client_id], lock=True)
         if known:
             await queries.end(tx, client_id, known, "acknowledged", now=now, by="poll")
         if faulty:

@@ -9,9 +9,13 @@ __all__ = ["register"]
 
 
 def register(kinds: JobKinds, services: Services, outbound: Outbound) -> None:
-    """Say who does the job of this room."""
+    """Say who does the job of this room.
+
+    What third parties don't take is no failure of the job. Whatever does fail (the database, the keys) is tried for
+    about a day before it is a dead letter.
+    """
 
     async def push(run: JobRun) -> None:
         await pushing.push(run, services, outbound)
 
-    kinds.register(pushing.PUSH_JOB, push, RetryPolicy(timeout_s=pushing.TIMEOUT_S), apart=True)
+    kinds.register(pushing.PUSH_JOB, push, RetryPolicy(attempts=30, timeout_s=pushing.TIMEOUT_S), apart=True)

@@ -257,6 +257,63 @@ class TestASlowThirdParty:
         assert await teller.unread() == []
 
 
+HELD_UP = """
+SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid)))
+"""
+
+
+class TestNotingWhatCameOfIt:
+    async def test_takes_the_subscription_first_as_whoever_changes_it_does(self, teller: Teller):
+        """While a change has the subscription, what is to be noted waits, and keeps no notification from the change."""
+        held = asyncio.Event()
+
+        async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await held.wait()
+            await TAKEN(reader, writer)
+
+        async with Endpoint(hold).listening() as endpoint:
+            subscription = await teller.subscribe(endpoint.url())
+            await teller.revoked()
+            await teller.publish()
+            await teller.runner.run(teller.tenant)
+            async with asyncio.timeout(20):
+                while not endpoint.open:
+                    await asyncio.sleep(0.001)
+                async with teller.database.tx(teller.tenant) as tx:
+                    assert await queries.lock(tx, subscription.id)
+                    held.set()
+                    while not await tx.fetchval(HELD_UP):
+                        await asyncio.sleep(0.001)
+                    assert await tx.fetch("SELECT id FROM event_notifications FOR UPDATE NOWAIT")
+            await teller.runner.settle()
+        assert await teller.unread() == []
+
+    async def test_waits_for_all_that_is_under_way_though_one_cannot_be_sent(self, teller: Teller):
+        """The one has failed once, by a fault of ours, and is tried again; the others are sent once."""
+        held = asyncio.Event()
+
+        async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await held.wait()
+            await TAKEN(reader, writer)
+
+        async with Endpoint(hold).listening() as endpoint:
+            await teller.subscribe(endpoint.url(), ("UK.OBIE.Consent-Authorization-Revoked",))
+            for _ in range(2):
+                await teller.revoked()
+            await teller.publish()
+            spoil = "UPDATE event_notifications SET token = 'none' WHERE sequence = %s"
+            await teller.bank.tenancy.as_owner(teller.tenant, spoil % "(SELECT min(sequence) FROM event_notifications)")
+            pushing = asyncio.create_task(teller.push())
+            async with asyncio.timeout(20):
+                while not endpoint.open:
+                    await asyncio.sleep(0.001)
+            ended, _ = await asyncio.wait({pushing}, timeout=0.1)
+            held.set()
+            await pushing
+        assert not ended
+        assert await teller.states() == [("unread", 1, "error"), ("acknowledged", 1, None)]
+
+
 class TestAPayment:
     async def test_is_told_of_when_its_status_has_changed(self, tenancy: Tenancy, tenant_keys: Keys, teller: Teller):
         """What the rail says of a payment becomes a notification of the payment."""
