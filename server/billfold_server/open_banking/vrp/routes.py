@@ -214,11 +214,14 @@ async def get_vrp_payment(call: Call, domestic_vrp_id: str) -> OBDomesticVRPResp
     """Show a recurring payment, and where it stands."""
     row = await _own_payment(call, domestic_vrp_id)
     async with call.tx() as tx:
-        consent = await consents.get(tx, row.consent_id, client_id=row.client_id)
+        # Payments are kept for longer than consents.
+        consent = await consents.find(tx, row.consent_id)
     texts = (await payments.open_texts(call.services, call.tenant, [row.id])).get(row.id)
     if texts is None:
         raise errors.SubjectForgotten
-    asked = _read_asked(await consents.open_request(call.services, call.tenant, consent))
+    asked = None
+    if consent is not None:
+        asked = _read_asked(await consents.open_request(call.services, call.tenant, consent))
     return await _show_payment(call, row, asked, _read_said(texts.order))
 
 
@@ -301,6 +304,7 @@ async def _own_payment(call: Call, payment_id: str) -> PaymentRow:
     except ValueError:
         raise errors.NotFound("there is no such payment", param="DomesticVRPId") from None
     async with call.tx() as tx:
+        await consents.check_admitted(tx, call.caller.client_id)
         row = await payments.find_payment(tx, wanted)
     if row is None or row.kind != _KIND:
         raise errors.NotFound("there is no such payment", param="DomesticVRPId")
@@ -312,13 +316,14 @@ async def _own_payment(call: Call, payment_id: str) -> PaymentRow:
 async def _show_payment(
     call: Call,
     row: PaymentRow,
-    asked: OBDomesticVRPConsentRequest,
+    asked: OBDomesticVRPConsentRequest | None,
     said: OBDomesticVRPRequest,
     *,
     below: str = "",
 ) -> OBDomesticVRPResponse:
-    given = asked.data.initiation.debtor_account
+    # It is the same in each order as in the consent.
+    given = said.data.initiation.debtor_account
     if given is UNSET:
         given = OBCashAccountDebtorWithName(**(await debtor_of(call, row.wallet_id))._asdict())
-    refund = given if asked.data.read_refund_account == "Yes" else None
+    refund = given if asked is not None and asked.data.read_refund_account == "Yes" else None
     return payment_response(row, said, given, refund, address_of(call, below=below))

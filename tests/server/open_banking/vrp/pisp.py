@@ -222,6 +222,15 @@ class Pisp:
 
         return self.workers[0].run(read())  # type: ignore[no-any-return]
 
+    def sweep(self, consent_id: UUID) -> None:
+        """Delete a consent, as is done with those that ended long ago."""
+
+        async def delete() -> None:
+            async with tx_of(self.workers[0], SLUG) as tx:
+                assert await tx.execute("DELETE FROM consents WHERE id = $1", consent_id) == "DELETE 1"
+
+        self.workers[0].run(delete())
+
     # What is said.
 
     @property

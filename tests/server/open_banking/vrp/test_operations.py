@@ -223,6 +223,15 @@ class TestAPayment:
         unknown = ids.encode(Prefix.PAYMENT, ids.uuid7())
         assert code_of(pisp.ask("GET", f"/domestic-vrps/{unknown}"))[:2] == (400, "U011")
 
+    def test_is_shown_for_longer_than_its_consent_is_kept(self, pisp: Pisp) -> None:
+        """Once the consent is swept, the payment still says all that doesn't come from there."""
+        consent_id = pisp.consented()
+        paid = pisp.ask("POST", "/domestic-vrps", pisp.payment(consent_id), consent_id=consent_id).json()
+        path = f"/domestic-vrps/{paid['Data']['DomesticVRPId']}"
+        pisp.sweep(consent_id)
+        shown = pisp.ask("GET", path)
+        assert (shown.status_code, shown.json()["Data"]) == (200, paid["Data"])
+
     def test_repeats_its_consent(self, pisp: Pisp) -> None:
         """What the consent settles can't be said otherwise: initiation, risk, creditor and remittance."""
         asked = pisp.consent()
