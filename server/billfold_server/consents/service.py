@@ -73,6 +73,7 @@ __all__ = [
     "get",
     "hold",
     "hold_all",
+    "is_admitted",
     "last_uses",
     "list_for_staff",
     "list_history",
@@ -259,6 +260,11 @@ async def record_refused(
         )
         noted = queries.note_refused(consent_id, step)
         await write_all(tx, [noted, *audit.writes([record])])
+
+
+async def is_admitted(tx: TenantTx, client_id: UUID) -> bool:
+    """Tell whether a third party isn't blocked."""
+    return not await queries.is_blocked(tx, client_id)
 
 
 async def check_admitted(tx: TenantTx, client_id: UUID) -> None:

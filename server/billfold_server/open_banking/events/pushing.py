@@ -9,7 +9,7 @@ import asyncio
 import random
 import time
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -19,6 +19,7 @@ import structlog
 from billfold import errors, ids
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
+from billfold_server.consents import service as consents
 from billfold_server.db import outbox
 from billfold_server.db.jobs import JobRun, NewJob
 from billfold_server.db.outbox import NewEvent
@@ -41,6 +42,8 @@ TIMEOUT_S: Final = 180
 
 _BEGIN_S: Final = 60.0
 _BATCH: Final = 12
+_KEPT_OUT: Final = timedelta(hours=1)
+"""After how long it is seen whether a third party is still kept out."""
 _TAKEN: Final = 202
 _GONE: Final = 410
 
@@ -112,6 +115,10 @@ async def _due(
         await run.finish(tx)
         return None, []
     now = await clock.tenant_now(tx)
+    if not await consents.is_admitted(tx, client_id):
+        # What it isn't told while it is kept out it is told once it is let in again.
+        await run.postpone(tx, now + _KEPT_OUT)
+        return None, []
     due = [] if late else await queries.due(tx, client_id, now, _BATCH)
     if due:
         return subscription, due

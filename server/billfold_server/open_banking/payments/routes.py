@@ -224,12 +224,14 @@ async def _own_payment(call: Call, payment_id: str) -> PaymentRow:
     Raises:
         errors.NotFound: There is none.
         errors.ConsentOfAnother: Another third party has ordered it.
+        errors.ThirdPartyBlocked: The bank has blocked the caller.
     """
     try:
         wanted = ids.decode(Prefix.PAYMENT, payment_id)
     except ValueError:
         raise errors.NotFound("there is no such payment", param="DomesticPaymentId") from None
     async with call.tx() as tx:
+        await consents.check_admitted(tx, call.caller.client_id)
         row = await payments.find_payment(tx, wanted)
     if row is None or row.kind != _KIND:
         raise errors.NotFound("there is no such payment", param="DomesticPaymentId")

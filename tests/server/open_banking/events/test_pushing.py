@@ -16,6 +16,8 @@ from billfold import ids
 from billfold.contract.platform import Event
 from billfold.ids import Prefix
 from billfold_server.connectors.service import Notice, Report
+from billfold_server.consents import queries as consent_queries
+from billfold_server.consents.queries import Block
 from billfold_server.db.outbox import NewEvent, emit, list_events
 from billfold_server.keys.service import Keys
 from billfold_server.open_banking.events import queries
@@ -95,6 +97,26 @@ class TestARevokedConsent:
         await teller.publish()
         assert await teller.unread(["payments"]) == []
         assert len(await teller.unread(["accounts"])) == 2
+
+
+class TestAThirdPartyThatIsKeptOut:
+    async def test_is_told_once_it_is_let_in_again(self, teller: Teller):
+        """Nothing is pushed to it meanwhile, and nothing is lost."""
+        async with Endpoint(TAKEN).listening() as endpoint:
+            await teller.subscribe(endpoint.url())
+            now = await teller.now()
+            block = Block(client_id=teller.client_id, reason="x", blocked_by="x", blocked_at=now)
+            await teller.revoked()
+            async with teller.database.tx(teller.tenant) as tx:
+                assert await consent_queries.block(tx, block)
+            await teller.publish()
+            await teller.push()
+            await teller.pass_time(days=1)
+            assert (endpoint.bodies, await teller.states()) == ([], [("unread", 0, None)] * 2)
+            async with teller.database.tx(teller.tenant) as tx:
+                assert await consent_queries.unblock(tx, teller.client_id)
+            await teller.pass_time(hours=1)
+        assert len(endpoint.bodies) == 2
 
 
 class TestAnEndpointThatTakesNothing:

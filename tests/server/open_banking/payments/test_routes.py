@@ -113,12 +113,16 @@ class TestAPayment:
         assert codes(pisp.pay(pisp.consented(), "9.99")) == ["U008"]
 
     def test_is_nobody_else_s(self, pisp: Pisp, live: LiveServer) -> None:
-        """Another third party neither sees it nor spends its consent, and what nobody has is unknown."""
+        """Another third party neither sees it nor spends its consent; who is kept out sees not even its own."""
         other, consent_id = Pisp.at([live]), pisp.consented()
         theirs = other.consented()
         assert codes(other.ask("POST", "/domestic-payments", other.payment(consent_id), consent_id=theirs), 403)
         made = data(pisp.pay(consent_id))
         assert codes(other.ask("GET", f"/domestic-payments/{made['DomesticPaymentId']}"), 403) == ["U008"]
+        path = f"/domestic-payments/{data(other.pay(theirs))['DomesticPaymentId']}"
+        other.block()
+        for kept in (path, f"{path}/payment-details"):
+            assert codes(other.ask("GET", kept), 403)
         for unknown in (ids.new(Prefix.PAYMENT), "x"):
             assert codes(pisp.ask("GET", f"/domestic-payments/{unknown}")) == ["U011"]
             assert codes(pisp.ask("GET", f"/domestic-payment-consents/{unknown}")) == ["U011"]

@@ -136,6 +136,12 @@ class Pisp:
             )
         return consent_id
 
+    def block(self) -> None:
+        """Let the bank keep the third party out."""
+        with self.workers[0].client(SLUG) as bank:
+            body = {"client_id": self.client.client_id, "reason": "test"}
+            assert bank.post("/v1/blocked-third-parties", json=body).status_code == 201
+
     # Requests.
 
     def headers(self, body: bytes | None, token: str, key: str | None = None, **more: str) -> dict[str, str]:

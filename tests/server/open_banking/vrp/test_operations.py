@@ -219,7 +219,14 @@ class TestAPayment:
         assert [each["Status"] for each in details["PaymentStatus"]] == ["RCVD", "ACTC", "ACCP", "ACSC", "ACCC"]
         again = pisp.ask("POST", "/domestic-vrps", said, consent_id=consent_id, key="pay", worker=1)
         assert again.json()["Data"]["DomesticVRPId"] == data["DomesticVRPId"]
-        assert Pisp.at(pisp.workers).ask("GET", f"/domestic-vrps/{data['DomesticVRPId']}").status_code == 403
+        other = Pisp.at(pisp.workers)
+        assert other.ask("GET", f"/domestic-vrps/{data['DomesticVRPId']}").status_code == 403
+        theirs = other.consented()
+        mine = other.ask("POST", "/domestic-vrps", other.payment(theirs, "1.00"), consent_id=theirs).json()["Data"]
+        other.block()
+        # Who is kept out sees nothing, not even its own.
+        for path in ("", "/payment-details"):
+            assert other.ask("GET", f"/domestic-vrps/{mine['DomesticVRPId']}{path}").status_code == 403
         unknown = ids.encode(Prefix.PAYMENT, ids.uuid7())
         assert code_of(pisp.ask("GET", f"/domestic-vrps/{unknown}"))[:2] == (400, "U011")
 
