@@ -16,7 +16,7 @@ from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.consents import queries, rules
 from billfold_server.consents.closing import end_all, end_one, hold_all, list_standing
-from billfold_server.consents.ending import ends_with_consents
+from billfold_server.consents.ending import end_grants, ends_with_consents
 from billfold_server.consents.evidence import add as add_evidence
 from billfold_server.consents.rows import (
     Consent,
@@ -31,7 +31,7 @@ from billfold_server.consents.rows import (
 from billfold_server.consents.rules import By, ConsentKind, Event, Status
 from billfold_server.consents.sealing import digest, open_requests, prepare, seal_evidence
 from billfold_server.consents.standing import ConsentRow, at, check_usable, consumed, usable
-from billfold_server.consents.stepping import changed_by, next_status, take
+from billfold_server.consents.stepping import WHY, changed_by, next_status, take
 from billfold_server.consents.stores import STORES
 from billfold_server.consents.telling import CLIENT_JOB, Change, ClientEnded, step_of, tell
 from billfold_server.consents.uses import Uses, uses_of
@@ -289,6 +289,8 @@ async def client_ended(tx: TenantTx, client_id: UUID) -> None:
 async def stands(tx: TenantTx, consent_id: UUID) -> bool:
     """Tell whether what was issued for a consent may still be shown: it is authorised, or was used as it should be.
 
+    Either holds until the end of its time.
+
     What may be done with it is decided by ``use``.
     """
     standing = await queries.find_standing(tx, consent_id, lock=False)
@@ -296,7 +298,7 @@ async def stands(tx: TenantTx, consent_id: UUID) -> bool:
         return False
     consent = at(standing.consent, standing.now)
     by = consent.reauthenticate_by
-    return consent.status in _STANDS and (by is None or standing.now < by)
+    return consent.status in _STANDS and standing.now < min(consent.ends_at, by or consent.ends_at)
 
 
 async def hold(tx: TenantTx, consent_id: UUID) -> None:
@@ -419,10 +421,13 @@ async def revoke(
 
 
 async def catch_up(tx: TenantTx, consent_id: UUID) -> None:
-    """Do what time asks for: end a consent, or have its customer come back. There may be nothing to do."""
+    """Do what time asks for: end a consent and its grants, or have its customer come back. There may be nothing."""
     now = await tenant_now(tx)
     consent = await queries.lock(tx, consent_id)
     if consent is None or consent.status in rules.FINAL:
+        if consent is not None and now >= consent.ends_at:
+            # One that was used up has left its grants, by which the payment could be looked at.
+            await end_grants(tx, WHY, consent_id=consent_id, caller=SYSTEM)
         return
     event = rules.overdue(consent.status, ends_at=consent.ends_at, expires_at=consent.expires_at, now=now)
     by = consent.reauthenticate_by

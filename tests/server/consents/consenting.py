@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from secrets import token_bytes, token_hex
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -24,7 +25,7 @@ from tests.live import LiveServer
 from tests.parties import add_party, create_party
 from tests.tenants import Tenancy
 
-__all__ = ["EVIDENCE", "Bank", "ask_live", "caller_of", "give_live"]
+__all__ = ["EVIDENCE", "Bank", "ask_live", "caller_of", "give_live", "with_user"]
 
 EVIDENCE = Evidence(
     shown=b'{"title":"Allow it?"}', text_version="2026-11", language="en", shown_at=datetime(2026, 11, 20, tzinfo=UTC)
@@ -200,3 +201,15 @@ async def _asked(live: LiveServer, slug: str, client_id: UUID) -> Consent:
     prepared = await service.prepare(live.services, tenant, new)
     async with live.services.database.tx(tenant) as tx:
         return await service.create(tx, caller_of(client_id), prepared, await tenant_now(tx))
+
+
+async def with_user(bank: Bank) -> UUID:
+    """Let the bank's customer sign in."""
+    user_id = uuid4()
+    async with bank.tx() as tx:
+        await tx.execute(
+            "INSERT INTO users (id, login_realm, login_name, display_name, party_id, roles, state, handle, version,"
+            " created_at, updated_at) VALUES ($1, 'psu', $2, 'Ada', $3, '{}', 'active', $4, 1, now(), now())",
+            user_id, token_hex(8), bank.owner.party_id, token_bytes(32),
+        )  # fmt: skip
+    return user_id

@@ -13,9 +13,10 @@ from billfold_server.consents.subjects import SUBJECTS
 from billfold_server.db import outbox
 from billfold_server.db.outbox import NewEvent
 from billfold_server.db.personal import Erasing, Subject
+from billfold_server.identity.grants.service import open_grant, usable_grant
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import SYSTEM
-from tests.server.consents.consenting import Bank, caller_of
+from tests.server.consents.consenting import Bank, caller_of, with_user
 
 WAITS_FOR_US = """
 SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid)))
@@ -87,6 +88,27 @@ class TestAConsent:
             assert await service.stands(tx, consent.id)
             with pytest.raises(errors.ConsentTransitionRefused):
                 await service.consume(tx, consent.id, client_id=client_id, now=now, caller=caller_of(client_id))
+
+    async def test_that_was_used_up_leaves_its_grant_until_its_time_is_over(self, bank: Bank) -> None:
+        """The payment can be looked at meanwhile; then nothing is issued any more, before the job comes and after."""
+        client_id, user_id = uuid4(), await with_user(bank)
+        asked = await bank.ask(client_id, kind="domestic_payment", amount_minor=1_000, currency="EUR")
+        consent, now = await bank.authorise(asked), await bank.now()
+        async with bank.tx() as tx:
+            grant_id = await open_grant(
+                tx, client_id=client_id, user_id=user_id, scopes=[], auth_time=now, now=now, consent_id=consent.id
+            )
+            await service.consume(tx, consent.id, client_id=client_id, now=now, caller=caller_of(client_id))
+        await bank.travel(hours=23)
+        async with bank.tx() as tx:
+            assert await service.stands(tx, consent.id)
+            assert await usable_grant(tx, grant_id)
+        await bank.pass_time(hours=1)
+        async with bank.tx() as tx:
+            assert not await service.stands(tx, consent.id)
+        await bank.work()
+        async with bank.tx() as tx:
+            assert not await usable_grant(tx, grant_id)
 
     async def test_is_decided_on_once(self, bank: Bank) -> None:
         """Of many who allow, spend and take back a payment at once, one is first, and the others are refused."""

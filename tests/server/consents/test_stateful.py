@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from secrets import token_bytes, token_hex
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -25,7 +24,7 @@ from billfold_server.identity.grants import consented
 from billfold_server.identity.grants.service import open_grant
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import SYSTEM
-from tests.server.consents.consenting import Bank
+from tests.server.consents.consenting import Bank, with_user
 from tests.soak import many
 
 DAYS = 30
@@ -330,15 +329,3 @@ class TestConsents:
         await asyncio.to_thread(run_state_machine_as_test, Here, settings=play)
         verified = await evidence.verify(bank.services, bank.tenancy.tenant)
         assert (verified.broken_at, verified.opened) == (None, verified.links)
-
-
-async def with_user(bank: Bank) -> UUID:
-    """Let the bank's customer sign in."""
-    user_id = uuid4()
-    async with bank.tx() as tx:
-        await tx.execute(
-            "INSERT INTO users (id, login_realm, login_name, display_name, party_id, roles, state, handle, version,"
-            " created_at, updated_at) VALUES ($1, 'psu', $2, 'Ada', $3, '{}', 'active', $4, 1, now(), now())",
-            user_id, token_hex(8), bank.owner.party_id, token_bytes(32),
-        )  # fmt: skip
-    return user_id
