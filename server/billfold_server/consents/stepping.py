@@ -18,7 +18,8 @@ from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = ["WHY", "changed_by", "next_status", "stepped", "take"]
 
-_ENDS_GRANTS: Final[frozenset[Event]] = frozenset({"refuse", "revoke", "lapse", "expire", "require_reauthentication"})
+# Of a customer who has to come back, whoever uses a token is told so, and by the same grant.
+_ENDS_GRANTS: Final[frozenset[Event]] = frozenset({"refuse", "revoke", "lapse", "expire"})
 WHY: Final = "the consent has ended"
 """Why grants end with it; what staff says of that stays with the consent."""
 

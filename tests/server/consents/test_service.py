@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -13,7 +14,9 @@ from billfold_server.consents.subjects import SUBJECTS
 from billfold_server.db import outbox
 from billfold_server.db.outbox import NewEvent
 from billfold_server.db.personal import Erasing, Subject
+from billfold_server.identity.grants import consented
 from billfold_server.identity.grants.service import open_grant, usable_grant
+from billfold_server.identity.tokens.standings import read_grant
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import SYSTEM
 from tests.server.consents.consenting import Bank, caller_of, with_user
@@ -207,12 +210,19 @@ class TestTime:
     async def test_has_the_customer_come_back(self, bank: Bank, days: int) -> None:
         """After as many days as the bank says nothing is read until they have authenticated again; nobody else may."""
         bank = bank.with_policy(reauthentication_days=days)
-        consent = await bank.authorise(await bank.ask(uuid4()))
+        consent, user_id, now = await bank.authorise(await bank.ask(uuid4())), await with_user(bank), await bank.now()
+        given: dict[str, Any] = {"user_id": user_id, "scopes": [], "auth_time": now, "now": now}
+        async with bank.tx() as tx:
+            grant_id = await open_grant(tx, client_id=consent.client_id, consent_id=consent.id, **given)
         await bank.travel(days=days - 1)
         await bank.use(consent)
         await bank.travel(days=1)
         with pytest.raises(errors.ReauthenticationRequired):
             await bank.use(consent)
+        # Tokens of its grant are let in that far, so that the third party is told why; new ones there are none.
+        async with bank.tx() as tx:
+            assert (await read_grant(tx, grant_id, consent.client_id)).stands
+            assert await consented.usable(tx, grant_id, now) is None
         assert (await bank.find(consent)).status == "AUTH"
         with pytest.raises(errors.ConsentOfAnother):
             await bank.authorise(consent, (await Bank.open(bank.tenancy, bank.services.keys)).owner)
