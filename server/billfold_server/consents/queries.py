@@ -105,7 +105,7 @@ VALUES ($1, {", ".join(f"${at}" for at, _ in enumerate(Step.__struct_fields__, 2
 """  # noqa: S608 - constants
 _NOTE_REFUSED: Final = f"""
 {_INSERT_STEP} ON CONFLICT (consent_id, event, from_status, done_by) WHERE to_status IS NULL
-DO UPDATE SET times = consent_history.times + 1, last_at = excluded.last_at
+DO UPDATE SET times = consent_history.times + 1, last_at = excluded.last_at RETURNING times
 """
 _HISTORY: Final = f"""
 SELECT {_STEP} FROM consent_history WHERE consent_id = $1 AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3
@@ -280,9 +280,11 @@ def update(consent: Consent) -> Write:
     return Write(_UPDATE, (consent.id, *values.values()))
 
 
-def note_refused(consent_id: UUID, step: Step) -> Write:
-    """Return what adds a refused step to a consent's history, or counts it where one like it is there."""
-    return Write(_NOTE_REFUSED, (consent_id, *(getattr(step, name) for name in Step.__struct_fields__)))
+async def note_refused(tx: TenantTx, consent_id: UUID, step: Step) -> int:
+    """Add a refused step to a consent's history, or count it where one like it is there; return how often it was."""
+    values = (getattr(step, name) for name in Step.__struct_fields__)
+    times: int = await tx.fetchval(_NOTE_REFUSED, consent_id, *values)
+    return times
 
 
 async def list_history(tx: TenantTx, consent_id: UUID, *, after: UUID | None, limit: int) -> list[Step]:

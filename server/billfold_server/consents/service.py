@@ -36,7 +36,6 @@ from billfold_server.consents.stores import STORES
 from billfold_server.consents.telling import CLIENT_JOB, Change, ClientEnded, step_of, tell
 from billfold_server.consents.uses import Uses, uses_of
 from billfold_server.db.jobs import NewJob, enqueue
-from billfold_server.db.sets import write_all
 from billfold_server.http.services import Services
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import SYSTEM, Caller, TenantRef
@@ -236,7 +235,8 @@ async def record_refused(
 ) -> None:
     """Write down that a step was refused, after the transaction in which it was has been rolled back.
 
-    Of refusals of one kind there is one row, which counts, so nobody fills a table with them.
+    Of refusals of one kind there is one row, which counts, and one audit record, of the first of them; so nobody fills
+    a table with them.
 
     Args:
         database: Where.
@@ -255,11 +255,12 @@ async def record_refused(
             return
         now = await tenant_now(tx)
         step = step_of(str(facts.get("event", "use")), caller, by=by, now=now, from_status=status, to_status=None)
+        if await queries.note_refused(tx, consent_id, step) > 1:
+            return
         record = audit.new_record(
             caller, "consent.step_refused", ids.encode(Prefix.CONSENT, consent_id), facts={**facts, "by": by}
         )
-        noted = queries.note_refused(consent_id, step)
-        await write_all(tx, [noted, *audit.writes([record])])
+        await audit.record(tx, record)
 
 
 async def is_admitted(tx: TenantTx, client_id: UUID) -> bool:
