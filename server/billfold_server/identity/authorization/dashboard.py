@@ -150,7 +150,7 @@ async def _find(call: "Call", consent: str | None) -> _Seen | Reply[bytes]:
             history=await consents.list_history(tx, found.id, limit=_MOST),
             uses=await consents.list_uses(tx, found.id, limit=_MOST),
             wallets=await wallets.list_wallets(
-                tx, limit=_MOST, before=None, party_id=None, status=None, alias=None, own=own
+                tx, limit=len(found.wallet_ids), before=None, party_id=None, status=None, alias=None, own=own
             ),
             now=await tenant_now(tx),
         )

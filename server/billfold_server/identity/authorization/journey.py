@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Choice", "Found", "Nothing", "chosen", "evidence", "load", "payment_of", "ticket_of"]
 
-_MOST: Final = 50
+_MOST: Final = 500
+"""Wallets among which to choose on one page."""
 _PAYING: Final = frozenset({"domestic_payment", "domestic_vrp"})
 _PURPOSE: Final = "pages of consents"
 _FIELD: Final = "shown"
@@ -127,29 +128,38 @@ async def load(call: "Call", asked: "Asked", session: "Session") -> Found | None
     if consent.party_id not in {None, party_id}:
         return None
     request = msgspec.json.decode(await consents.open_request(call.services, call.tenant, consent))
+    account = _account_of(request)
     async with transaction(call.services, realm) as tx:
-        own = await _list(tx, party_id)
-        account = _account_of(request)
-        given = None if account is None else await _given(tx, party_id, account)
+        own = await _choosable(tx, consent, party_id, account)
     usable = [each for each in own if _is_usable(consent, each)]
-    named = next((each for each in usable if each.id == given), None)
-    if consent.status == "AUTH":
-        usable = [each for each in usable if ids.decode(Prefix.WALLET, each.id) in consent.wallet_ids]
     return Found(
         consent=consent,
         request=request,
-        wallets=usable if account is None else [] if named is None else [named],
-        given=None if named is None else named.id,
-        strange=account is not None and named is None,
+        wallets=usable,
+        given=usable[0].id if account is not None and usable else None,
+        strange=account is not None and not usable,
         client=asked.client.name,
         scopes=asked.request.scopes,
         claims=frozenset({*asked.request.claims.id_token, *asked.request.claims.userinfo}),
     )
 
 
-async def _list(tx: "TenantTx", party_id: UUID) -> list[Wallet]:
-    own = Own(party_id=party_id)
-    return await wallets.list_wallets(tx, limit=_MOST, before=None, party_id=None, status=None, alias=None, own=own)
+async def _choosable(
+    tx: "TenantTx", consent: "Consent", party_id: UUID, account: dict[str, Any] | None
+) -> list[Wallet]:
+    """Return the customer's own wallets that a consent can be about, however many they have.
+
+    That is the one that was asked for, those for which it was allowed before, or else the newest of all.
+    """
+    allowed = frozenset(consent.wallet_ids) if consent.status == "AUTH" else None
+    if account is not None:
+        return await _given(tx, Own(party_id=party_id, balances_of=allowed), account)
+    most = _MOST if allowed is None else len(allowed)
+    return await _list(tx, Own(party_id=party_id, balances_of=allowed), most)
+
+
+async def _list(tx: "TenantTx", own: Own, limit: int, *, alias: str | None = None) -> list[Wallet]:
+    return await wallets.list_wallets(tx, limit=limit, before=None, party_id=None, status=None, alias=alias, own=own)
 
 
 def _is_usable(consent: "Consent", wallet: Wallet) -> bool:
@@ -166,18 +176,17 @@ def _account_of(request: dict[str, Any]) -> dict[str, Any] | None:
     return account
 
 
-async def _given(tx: "TenantTx", party_id: UUID, account: dict[str, Any]) -> str | None:
+async def _given(tx: "TenantTx", own: Own, account: dict[str, Any]) -> list[Wallet]:
     """Return a customer's own wallet that an account's identification names: by its id, or by a name that it has."""
     identification = str(account["Identification"])
     try:
-        ids.decode(Prefix.WALLET, identification)
+        wallet_id = ids.decode(Prefix.WALLET, identification)
     except ids.InvalidIdError:
-        own = Own(party_id=party_id)
-        found = await wallets.list_wallets(
-            tx, limit=2, before=None, party_id=None, status=None, alias=identification, own=own
-        )
-        return found[0].id if len(found) == 1 else None
-    return identification
+        found = await _list(tx, own, 2, alias=identification)
+        return found if len(found) == 1 else []
+    if not own.has_wallet(wallet_id, own.party_id):
+        return []
+    return await _list(tx, msgspec.structs.replace(own, balances_of=frozenset({wallet_id})), 1)
 
 
 # Which page it was that was answered.
