@@ -80,7 +80,13 @@ class Consent(Response, frozen=True, kw_only=True):
     transactions_from: Instant | None
     transactions_to: Instant | None
     amount: Annotated[Money | None, Meta(description="Of a single payment.")]
-    sca_id: Annotated[str | None, Meta(description="The strong authentication by which it was authorised.")]
+    sca_id: Annotated[
+        str | None,
+        Meta(
+            description="The strong authentication by which it was authorised: the approval of what may be paid, or "
+            "else the sign-in. It opens nothing."
+        ),
+    ]
     created_at: Instant
     status_updated_at: Instant
     authorised_at: Instant | None

@@ -47,7 +47,8 @@ class Consent(msgspec.Struct, frozen=True, kw_only=True):
         party_id: Whose consent it is, once authorised.
         user_id: As whom they had signed in.
         wallet_ids: Which of their wallets it is about, once authorised.
-        sca_id: The strong authentication by which it was authorised.
+        sca_id: The strong authentication by which it was authorised: the challenge of what may be paid, or else the
+            session of the sign-in, whose cookie it isn't.
         amount_minor: Of a single payment.
         currency: Of it.
         terms: What else was agreed that tells of nobody, as JSON; its form is the asking room's.

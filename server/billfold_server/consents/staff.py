@@ -40,6 +40,7 @@ __all__ = [
     "unblock",
 ]
 
+_PAYING: Final = frozenset({"domestic_payment", "domestic_vrp"})
 _MOST_STEPS: Final = 1_000
 
 
@@ -69,7 +70,7 @@ def _members(consent: Consent) -> dict[str, Any]:
         "wallet_ids": [ids.encode(Prefix.WALLET, each) for each in consent.wallet_ids],
         "permissions": sorted(consent.permissions),
         "amount": amount,
-        "sca_id": _id(Prefix.SCA_CHALLENGE, consent.sca_id),
+        "sca_id": _id(Prefix.SCA_CHALLENGE if consent.kind in _PAYING else Prefix.SESSION, consent.sca_id),
     }
 
 

@@ -119,6 +119,8 @@ class TestAConsentToReadAccounts:
         (evidence,) = tpp.record(consent).evidence
         shown = evidence.shown or {}
         assert evidence.language == "de"
+        # Where nothing is to be paid, the sign-in is the strong authentication.
+        assert ids.decode(Prefix.SESSION, tpp.record(consent).sca_id or "") == consent.sca_id
         assert shown["title"] == text_of("de", "open_banking.access_title", client="Pocket Ledger")
         assert shown["chosen"] == [one]
 
@@ -298,7 +300,7 @@ class TestAPayment:
         authorised = tpp.find(consent)
         assert authorised.status == "AUTH"
         reference = re.findall(r"challenge=(sca_\w+)", str(approval.url))[0]
-        assert authorised.sca_id == ids.decode(Prefix.SCA_CHALLENGE, reference)
+        assert tpp.record(consent).sca_id == reference
         assert redeem(tpp.app, code).json()["scope"] == "openid payments"
 
     def test_isnt_authorised_by_the_button_alone(self, tpp: Tpp, payer: tuple[persons.Person, str]) -> None:
