@@ -6,8 +6,9 @@ a software statement has vouched for them, it is what that says (PSD2, article 6
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
 from uuid import UUID
 
 import msgspec
@@ -128,7 +129,9 @@ class _Seen(msgspec.Struct, frozen=True):
     now: datetime | None = None
 
 
-async def _find(call: "Call", consent: str | None) -> _Seen | Reply[bytes]:
+async def _find(
+    call: "Call", consent: str | None, uses_before: str | None = None, steps_after: str | None = None
+) -> _Seen | Reply[bytes]:
     """Return a customer's own consent with what is told of it, or where to go instead."""
     consent_id = _id(consent)
     async with transaction(call.services, call.services.identity.realm(call.tenant)) as tx:
@@ -147,8 +150,8 @@ async def _find(call: "Call", consent: str | None) -> _Seen | Reply[bytes]:
             consent=found,
             client="?" if client is None else client.name,
             organisation=None if client is None else client.organisation,
-            history=await consents.list_history(tx, found.id, limit=_MOST),
-            uses=await consents.list_uses(tx, found.id, limit=_MOST),
+            history=await consents.list_history(tx, found.id, after=_step_in(steps_after), limit=_MOST + 1),
+            uses=await consents.list_uses(tx, found.id, before=_use_in(uses_before), limit=_MOST + 1),
             wallets=await wallets.list_wallets(
                 tx, limit=len(found.wallet_ids), before=None, party_id=None, status=None, alias=None, own=own
             ),
@@ -157,22 +160,32 @@ async def _find(call: "Call", consent: str | None) -> _Seen | Reply[bytes]:
 
 
 async def show_one(
-    call: "Call", consent: str | None, ui_locales: str | None = None, *, done: bool = False
+    call: "Call",
+    consent: str | None,
+    ui_locales: str | None = None,
+    *,
+    done: bool = False,
+    uses_before: str | None = None,
+    steps_after: str | None = None,
 ) -> Reply[bytes]:
-    """Show one consent: what was allowed, what was used and when, and what has happened to it.
+    """Show one consent: what was allowed, what was used and when, and what has happened to it, a page at a time.
 
     Args:
         call: The request.
         consent: Which, ``con_…``.
+        uses_before: The use after which to go on; the last comes first.
+        steps_after: What has happened after which to go on; the first comes first.
         ui_locales: The language that was chosen on the page.
         done: Whether it was taken back just now.
 
     Raises:
         errors.KeysUnavailable: What was asked for can't be opened now.
     """
-    seen = await _find(call, consent)
+    seen = await _find(call, consent, uses_before, steps_after)
     if isinstance(seen, Reply):
         return seen
+    here = f"{call.mount}{_PLACE}/one?consent={seen.consent.wire_id}"
+    uses, history = seen.uses[:_MOST], seen.history[:_MOST]
     try:
         request = msgspec.json.decode(await consents.open_request(call.services, call.tenant, seen.consent))
     except errors.SubjectForgotten:
@@ -186,14 +199,36 @@ async def show_one(
         "row": _row(say, seen.consent, None, seen.now or seen.consent.created_at),
         "sheet": _allowed(seen, request, language),
         "again_by": _again_by(say, seen.consent),
-        "uses": [_use_line(say, each) for each in seen.uses],
-        "history": [_step_line(say, each) for each in seen.history],
+        "uses": [_use_line(say, each) for each in uses],
+        "more_uses": f"{here}&{_after_use(uses[-1])}" if len(seen.uses) > _MOST else None,
+        "history": [_step_line(say, each) for each in history],
+        "more_history": f"{here}&steps_after={history[-1].id}" if len(seen.history) > _MOST else None,
         "done": done and seen.consent.status not in _OPEN,
-        "here": f"{call.mount}{_PLACE}/one?consent={seen.consent.wire_id}",
+        "here": here,
         "board": f"{call.mount}{_PLACE}",
     }
     name = "open_banking_one.html"
     return render(call, name, view, ui_locales=ui_locales, preferred=seen.session.language)
+
+
+def _after_use(use: "Use") -> str:
+    return urlencode({"uses_before": f"{int(use.hour.timestamp())}/{use.operation}"})
+
+
+def _use_in(text: str | None) -> tuple[datetime, str] | None:
+    """Return the use after which a page goes on; what can't be one is passed over."""
+    hour, _, operation = (text or "").partition("/")
+    try:
+        return None if "\0" in operation else (datetime.fromtimestamp(int(hour), UTC), operation)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _step_in(text: str | None) -> UUID | None:
+    try:
+        return None if text is None else UUID(text)
+    except ValueError:
+        return None
 
 
 def _allowed(seen: _Seen, request: Mapping[str, Any], language: str) -> sheets.Sheet | None:

@@ -154,10 +154,18 @@ async def show_consents(call: Call, *, before: str | None = None, ui_locales: st
 
 
 async def show_consent(
-    call: Call, *, consent: str | None = None, done: str | None = None, ui_locales: str | None = None
+    call: Call,
+    *,
+    consent: str | None = None,
+    done: str | None = None,
+    uses_before: str | None = None,
+    steps_after: str | None = None,
+    ui_locales: str | None = None,
 ) -> Reply[bytes]:
     """Show one of a customer's consents, what was used of it, and its history."""
-    return await dashboard.show_one(call, consent, ui_locales, done=done is not None)
+    return await dashboard.show_one(
+        call, consent, ui_locales, done=done is not None, uses_before=uses_before, steps_after=steps_after
+    )
 
 
 async def confirm_end_of_consent(

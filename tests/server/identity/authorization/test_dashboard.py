@@ -1,14 +1,17 @@
 """Who has access: what a customer sees of their consents, and how they take them back."""
 
+import html
 import re
 
 import pytest
 
+from billfold_server.identity.authorization import dashboard
 from billfold_server.people.pages.words import text_of
 from tests.live import LiveServer
 from tests.server.identity.authorization.consents_of import Tpp, add_tpp, open_wallet, read_accounts
 from tests.server.identity.flows import Person, add_person, answer_of, stranger
 
+MORE = r'href="([^"]*[&;](uses_before|steps_after)=[^"]*)"'
 PAGE = {"Accept": "text/html"}
 SLUG = "sandbox"
 
@@ -50,6 +53,32 @@ class TestThePageOfWhoHasAccess:
         for key in ("perm_ReadBalances", "event_create", "event_authorise", "board_no_uses"):
             assert text_of("en", f"open_banking.{key}") in one.text
         assert "Every day" in one.text
+
+    def test_shows_all_that_was_used_and_has_happened(
+        self, tpp: Tpp, customer: tuple[Person, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What doesn't fit on one page is on the next, and an address that was made up shows the first one."""
+        (person, wallet), consent = customer, tpp.ask_for(read_accounts())
+        browser = person.browser()
+        answer_of(tpp.app, tpp.answer(browser, tpp.page(browser, consent, "accounts"), wallet))
+        for permission in ("ReadAccountsBasic", "ReadBalances"):
+            tpp.use(consent, permission, 1)
+        monkeypatch.setattr(dashboard, "_MOST", 1)
+
+        def told(address: str) -> tuple[str, list[bool]]:
+            page = browser.get(browser.base_url.join(address), headers=PAGE).text
+            _, _, lists = page.partition(f"<h2>{text_of('en', 'open_banking.board_uses')}</h2>")
+            keys = ("use_ReadBalances", "use_ReadAccounts", "event_create", "event_authorise")
+            return page, [text_of("en", f"open_banking.{key}") in lists for key in keys]
+
+        first, shown = told(here := f"{tpp.app.base}/oauth/consents/one?consent={consent.wire_id}")
+        assert shown == [True, False, True, False]
+        further = {name: told(html.unescape(address)) for address, name in re.findall(MORE, first)}
+        assert further["uses_before"][1] == [False, True, True, False]
+        assert further["steps_after"][1] == [True, False, False, True]
+        assert not any(name in page for name, (page, _) in further.items())
+        for made_up in ("uses_before=x/y", "uses_before=9999999999999999/y", "steps_after=x"):
+            assert told(f"{here}&{made_up}")[1] == shown
 
     def test_takes_one_back_after_a_question(self, tpp: Tpp, customer: tuple[Person, str]) -> None:
         """The link leads to a page that says what follows; its button ends the consent, and the page says so."""
