@@ -32,6 +32,8 @@ _PAYMENTS: Final = {
     "ACCC": "AcceptedCreditSettlementCompleted",
     "BLCK": "Rejected",
     "RJCT": "Rejected",
+    # Of a payment that was called off, version 3 knew only that it had come to nothing.
+    "CANC": "Rejected",
 }
 
 
