@@ -1,12 +1,10 @@
 """What the readers' queries touch of a long history: the rows that they show, however many months there are."""
 
-import json
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
-import asyncpg
 import pytest
 import pytest_asyncio
 
@@ -15,6 +13,7 @@ from billfold_server.ledger import queries
 from billfold_server.tenancy import partitions
 from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.wallets import queries as wallets
+from tests.explaining import Explaining
 from tests.tenants import Tenancy
 
 MONTHS = [date(2026, month, 1) for month in range(1, 7)]
@@ -58,44 +57,6 @@ def filling(month: date, place: int) -> Iterator[str]:
             '{{}}', {late}, {at}, 'cli_test'
         FROM generate_series(1, {EACH}) AS n
     """  # noqa: S608
-
-
-class Explaining:
-    """A transaction that explains each query, and then runs it."""
-
-    def __init__(self, tx: TenantTx) -> None:
-        self._tx = tx
-        self.scans: list[dict[str, Any]] = []
-
-    async def fetch(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
-        """Run a query and note its plan."""
-        plan = await self._tx.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", *arguments)
-        self._note(json.loads(plan)[0]["Plan"])
-        return await self._tx.fetch(sql, *arguments)
-
-    async def fetchrow(self, sql: str, *arguments: object) -> asyncpg.Record | None:
-        """Run a query and note its plan."""
-        rows = await self.fetch(sql, *arguments)
-        return rows[0] if rows else None
-
-    def _note(self, node: dict[str, Any]) -> None:
-        name = node.get("Relation Name", "")
-        # What is ahead is empty, and reading nothing from end to end is the fastest way to do it.
-        if name.startswith(FILLED) and node["Actual Loops"]:
-            self.scans.append(node)
-        for child in node.get("Plans", ()):
-            self._note(child)
-
-    @property
-    def rows(self) -> float:
-        """How many rows were read of the ledger's months and of the transfers."""
-        read = (scan["Actual Rows"] + scan.get("Rows Removed by Filter", 0) for scan in self.scans)
-        return float(sum(rows * scan["Actual Loops"] for rows, scan in zip(read, self.scans, strict=True)))
-
-    @property
-    def months(self) -> set[str]:
-        """The partitions that were looked into."""
-        return {scan["Relation Name"] for scan in self.scans} - {"transfers"}
 
 
 @pytest_asyncio.fixture
@@ -171,8 +132,8 @@ class TestALongHistory:
             await tx.execute(f"SET LOCAL plan_cache_mode TO {mode}")
             entry = await some_entry(tx)
             for name, (ask, months) in QUESTIONS.items():
-                explaining = Explaining(tx)
+                explaining = Explaining(tx, FILLED)
                 assert await ask(cast("TenantTx", explaining), entry), name
                 assert "Seq Scan" not in {scan["Node Type"] for scan in explaining.scans}, name
                 assert explaining.rows <= MOST_ROWS, (name, explaining.rows)
-                assert len(explaining.months) <= months, (name, explaining.months)
+                assert len(explaining.looked_into - {"transfers"}) <= months, (name, explaining.looked_into)

@@ -117,17 +117,21 @@ async def add(tx: TenantTx, rows: Sequence[tuple[Notification, datetime | None]]
     await tx.executemany(_ADD, [(*(getattr(each, name) for name in names), due_at) for each, due_at in rows])
 
 
-# Of one resource, only the first that isn't through yet is sent.
-_HEADS: Final = f"""
-SELECT DISTINCT ON (resource) {_COLUMNS}, next_attempt_at
-FROM event_notifications
-WHERE client_id = $1 AND next_attempt_at IS NOT NULL
-ORDER BY resource, sequence
-"""  # noqa: S608 - constants
+# Of one resource, only the first that isn't through yet is sent. What is due is found by when it is, and each is asked
+# by itself whether it is the first, so that a batch costs as much as a batch, however much waits behind it.
+_FIRST: Final = """
+n.client_id = $1 AND n.next_attempt_at IS NOT NULL AND n.sequence = (
+    SELECT first.sequence FROM event_notifications AS first
+    WHERE first.client_id = $1 AND first.resource = n.resource AND first.next_attempt_at IS NOT NULL
+    ORDER BY first.client_id, first.resource, first.sequence LIMIT 1)
+"""
 _DUE: Final = f"""
-SELECT {_COLUMNS} FROM ({_HEADS}) AS heads WHERE next_attempt_at <= $2 ORDER BY sequence LIMIT $3
+SELECT {_COLUMNS} FROM event_notifications AS n WHERE {_FIRST} AND n.next_attempt_at <= $2
+ORDER BY n.next_attempt_at, n.sequence LIMIT $3
 """  # noqa: S608 - constants
-_NEXT: Final = f"SELECT min(next_attempt_at) FROM ({_HEADS}) AS heads"  # noqa: S608 - constants
+_NEXT: Final = f"""
+SELECT n.next_attempt_at FROM event_notifications AS n WHERE {_FIRST} ORDER BY n.next_attempt_at, n.sequence LIMIT 1
+"""  # noqa: S608 - constants
 
 
 async def due(tx: TenantTx, client_id: UUID, now: datetime, limit: int) -> list[Notification]:

@@ -7,6 +7,7 @@ import sys
 from collections import Counter, defaultdict
 from datetime import timedelta
 from pathlib import Path
+from typing import cast
 from uuid import UUID
 
 import msgspec
@@ -22,6 +23,8 @@ from billfold_server.db.outbox import NewEvent, emit, list_events
 from billfold_server.keys.service import Keys
 from billfold_server.open_banking.events import queries
 from billfold_server.tenancy.clock import tenant_now
+from billfold_server.tenancy.transaction import TenantTx
+from tests.explaining import Explaining
 from tests.keystores import StoreUrls
 from tests.server.open_banking.events.telling import BASE_URL, Teller, claims_in, wire
 from tests.server.outbound.endpoints import Endpoint, answering
@@ -334,6 +337,45 @@ class TestNotingWhatCameOfIt:
             await pushing
         assert not ended
         assert await teller.states() == [("unread", 1, "error"), ("acknowledged", 1, None)]
+
+
+BACKLOG = 3_000
+FILL = f"""
+INSERT INTO event_notifications (
+    id, client_id, event_id, sequence, scope, resource, token, occurred_at, created_at, attempts, state,
+    next_attempt_at)
+SELECT gen_random_uuid(), '{{}}', gen_random_uuid(), n, 'payments', 'pay_' || n % {BACKLOG - 500}, 'x', '2026-01-01Z',
+    '2026-01-01Z', 0, 'unread', '2026-01-01Z'
+FROM generate_series(1, {BACKLOG}) AS n
+"""  # noqa: S608
+
+
+class TestALongBacklog:
+    async def test_costs_a_batch_no_more_than_a_short_one(self, teller: Teller):
+        """What waits behind a batch isn't read, to find it nor to see when the next one is due."""
+        fill = FILL.format(teller.client_id)
+        await teller.bank.tenancy.as_owner(teller.tenant, fill, "ANALYZE event_notifications")
+        async with teller.database.tx(teller.tenant) as tx:
+            explaining = Explaining(tx, ("event_notifications",))
+            now = await tenant_now(tx)
+            found = await queries.due(cast("TenantTx", explaining), teller.client_id, now, 12)
+            next_at = await queries.next_due_at(cast("TenantTx", explaining), teller.client_id)
+        assert [each.sequence for each in found] == list(range(1, 13))
+        assert next_at == found[0].created_at
+        assert explaining.rows < 100
+
+    async def test_keeps_the_order_of_a_resource_whatever_else_is_due(self, teller: Teller):
+        """What comes after something that is tried again later waits for it, and for nothing of another resource."""
+        async with teller.database.tx(teller.tenant) as tx:
+            await tx.execute(FILL.format(teller.client_id))
+            now = await tenant_now(tx)
+            await tx.execute(
+                "UPDATE event_notifications SET next_attempt_at = $1 WHERE sequence <= $2",
+                now + timedelta(hours=1),
+                BACKLOG - 502,
+            )
+            found = await queries.due(tx, teller.client_id, now, 12)
+        assert [each.sequence for each in found] == [BACKLOG - 501, BACKLOG - 500]
 
 
 class TestAPayment:

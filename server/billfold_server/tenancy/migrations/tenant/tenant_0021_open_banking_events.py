@@ -64,6 +64,10 @@ _STATEMENTS = (
     CREATE INDEX event_notifications_to_push ON event_notifications (client_id, resource, sequence)
         WHERE next_attempt_at IS NOT NULL
     """,
+    """
+    CREATE INDEX event_notifications_due ON event_notifications (client_id, next_attempt_at, sequence)
+        WHERE next_attempt_at IS NOT NULL
+    """,
     "CREATE INDEX event_notifications_by_age ON event_notifications (created_at)",
 )
 
