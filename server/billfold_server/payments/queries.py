@@ -13,7 +13,7 @@ from billfold_server.tenancy.transaction import TenantTx
 __all__ = [
     "delete_texts",
     "find_payment",
-    "find_payment_of",
+    "find_payments_of",
     "list_of",
     "list_payments",
     "list_steps",
@@ -30,13 +30,18 @@ async def find_payment(tx: TenantTx, payment_id: UUID) -> PaymentRow | None:
     return None if row is None else to_payment(row)
 
 
-async def find_payment_of(tx: TenantTx, entry_ids: Sequence[UUID]) -> dict[UUID, PaymentRow]:
-    """Return payments by the journal entries that took their money out of wallets."""
-    rows = await tx.fetch(
-        f"SELECT {PAYMENT_COLUMNS} FROM payments AS p WHERE p.journal_entry_id = ANY($1::uuid[])",  # noqa: S608
-        list(entry_ids),
-    )
-    return {row.journal_entry_id: row for row in map(to_payment, rows)}
+_BY_ENTRIES: Final = f"""
+SELECT {PAYMENT_COLUMNS} FROM payments AS p
+WHERE p.journal_entry_id = ANY($1::uuid[]) OR (p.closing_entry_id = ANY($1::uuid[]) AND p.money = 'returned')
+"""  # noqa: S608
+
+
+async def find_payments_of(tx: TenantTx, entry_ids: Sequence[UUID]) -> dict[UUID, PaymentRow]:
+    """Return payments by the journal entries that took their money out of wallets, or brought it back."""
+    rows = [to_payment(row) for row in await tx.fetch(_BY_ENTRIES, list(entry_ids))]
+    found = {row.journal_entry_id: row for row in rows}
+    found |= {row.closing_entry_id: row for row in rows if row.closing_entry_id is not None and row.money == "returned"}
+    return {entry_id: found[entry_id] for entry_id in entry_ids if entry_id in found}
 
 
 async def list_payments(

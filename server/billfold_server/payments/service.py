@@ -289,8 +289,8 @@ async def find_payment(tx: TenantTx, payment_id: UUID) -> PaymentRow | None:
 
 
 async def find_payments_of(tx: TenantTx, entry_ids: Sequence[UUID]) -> dict[UUID, PaymentRow]:
-    """Return payments by the journal entries that took their money out of wallets."""
-    return await queries.find_payment_of(tx, entry_ids)
+    """Return payments by the journal entries that took their money out of wallets, or brought it back."""
+    return await queries.find_payments_of(tx, entry_ids)
 
 
 async def list_payments(

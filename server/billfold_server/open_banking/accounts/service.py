@@ -1,10 +1,12 @@
 """Reads what operations show: each in one transaction with the use of the consent, and opened after it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import TypeVar, cast
+from typing import Final, TypeVar, cast
 from uuid import UUID
+
+import msgspec
 
 from billfold import errors, ids
 from billfold.contract.arrangements import ArrangementStatus
@@ -24,12 +26,15 @@ from billfold_server.open_banking.accounts import rules
 from billfold_server.open_banking.accounts.products import to_product
 from billfold_server.open_banking.accounts.reading import LIMIT, Page, Place, Reading, begin, cut, paged
 from billfold_server.open_banking.accounts.rules import Cluster
-from billfold_server.open_banking.accounts.transactions import to_transaction, wallet_of
+from billfold_server.open_banking.accounts.transactions import PAYMENT, Paid, creditor_of, to_transaction, wallet_of
 from billfold_server.open_banking.accounts.wallets import AccountFacts, to_account, to_balances, to_party
 from billfold_server.parties import service as parties
+from billfold_server.payments import service as payments
+from billfold_server.payments.service import PaymentRow, Texts
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.wallets import service as wallets
+from billfold_server.wallets.service import OtherSide
 
 __all__ = [
     "read_accounts",
@@ -152,8 +157,8 @@ async def read_transactions(
         span = rules.span_of(reading.consent, from_, to)
         fetch = partial(_bookings, tx, span, of={"wallet_ids": reading.wallet_ids})
         shown = await paged(call, "transactions", page, fetch, _at)
-        found = await _transactions(call, tx, reading, shown.items)
-    return found, shown, span
+        beside = await _beside(tx, reading, shown.items)
+    return await _transactions(call, reading, shown.items, beside), shown, span
 
 
 async def _bookings(
@@ -173,17 +178,60 @@ def _at(booking: Booking) -> Place:
     return str(booking.entry_id), booking.line
 
 
-async def _transactions(call: Call, tx: TenantTx, reading: Reading, found: Sequence[Booking]) -> list[OBTransaction6]:
-    """Return transactions, with their other sides where the consent permits all of it; in one query for all."""
-    issuer = call.tenant.manifest.brand.display_name[:35]
+class _Beside(msgspec.Struct, frozen=True):
+    """What is known beside what was booked.
+
+    Attributes:
+        others: Other sides, where the consent permits all of it.
+        payments: Payments, by the entries that were booked of them.
+    """
+
+    others: Mapping[tuple[UUID, UUID], OtherSide]
+    payments: Mapping[UUID, PaymentRow]
+
+
+_OF_PAYMENTS: Final = frozenset({PAYMENT, "payment.returned", "reversal"})
+"""The kinds of entries that may have been booked of payments which leave the bank."""
+
+
+async def _beside(tx: TenantTx, reading: Reading, found: Sequence[Booking]) -> _Beside:
+    """Return what is shown beside what was booked, in one query each for all of it."""
+    entries = [each.entry_id for each in found if each.kind in _OF_PAYMENTS]
+    paid = await payments.find_payments_of(tx, entries) if entries else {}
     if not reading.detail:
-        return [to_transaction(each, issuer=issuer, detail=False) for each in found]
-    places = [(wallet_of(each), each.entry_id) for each in found]
-    others = await wallets.list_other_sides(tx, places)
+        return _Beside({}, paid)
+    return _Beside(await wallets.list_other_sides(tx, [(wallet_of(each), each.entry_id) for each in found]), paid)
+
+
+async def _transactions(
+    call: Call, reading: Reading, found: Sequence[Booking], beside: _Beside
+) -> list[OBTransaction6]:
+    """Return transactions, with their other sides where the consent permits all of it, outside of any transaction."""
+    texts: Mapping[UUID, Texts] = {}
+    if reading.detail and beside.payments:
+        texts = await payments.open_texts(call.services, call.tenant, [row.id for row in beside.payments.values()])
+    issuer = call.tenant.manifest.brand.display_name[:35]
     return [
-        to_transaction(each, issuer=issuer, detail=True, other=others.get(place))
-        for each, place in zip(found, places, strict=True)
+        to_transaction(
+            each,
+            issuer=issuer,
+            detail=reading.detail,
+            other=beside.others.get((wallet_of(each), each.entry_id)),
+            paid=_paid(each, beside.payments.get(each.entry_id), texts),
+        )
+        for each in found
     ]
+
+
+def _paid(booking: Booking, row: PaymentRow | None, texts: Mapping[UUID, Texts]) -> Paid | None:
+    if row is None:
+        return None
+    said = texts.get(row.id)
+    return Paid(
+        returned=booking.entry_id == row.closing_entry_id,
+        reference=row.rail_reference or row.wire_id,
+        creditor=None if said is None else creditor_of(said.scheme, said.identification, said.creditor_name),
+    )
 
 
 # What has been arranged.
@@ -303,4 +351,5 @@ async def read_transactions_of_statement(
         span = Span(behind=row.behind, until=row.until, side=side)
         fetch = partial(_bookings, tx, span, of={"account_ids": [row.account_id]})
         shown = await paged(call, "statement-transactions", page, fetch, _at)
-        return await _transactions(call, tx, reading, shown.items), shown
+        beside = await _beside(tx, reading, shown.items)
+    return await _transactions(call, reading, shown.items, beside), shown

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 from msgspec import UNSET
 
 from billfold.contract.open_banking.transactions import (
@@ -25,10 +26,11 @@ from billfold_server.open_banking.accounts.wallets import account_id
 from billfold_server.open_banking.accounts.words import amount, identification_of, indicator, or_unset
 from billfold_server.wallets.service import OtherSide
 
-__all__ = ["CODES", "to_transaction", "wallet_of"]
+__all__ = ["CODES", "PAYMENT", "Paid", "creditor_of", "to_transaction", "wallet_of"]
 
 _INSIDE: Final = ("RCDT", "BOOK"), ("ICDT", "BOOK")
 _OUTSIDE: Final = ("RCDT", "DMCT"), ("ICDT", "DMCT")
+_PAYMENT: Final = ("ICDT", "RRTN"), ("ICDT", "DMCT")
 _CORRECTION: Final = ("MCOP", "ADJT"), ("MDOP", "ADJT")
 
 CODES: Final[dict[str, tuple[tuple[str, str], tuple[str, str]]]] = {
@@ -38,11 +40,36 @@ CODES: Final[dict[str, tuple[tuple[str, str], tuple[str, str]]]] = {
     "withdrawal": _OUTSIDE,
     "statement_entry": _OUTSIDE,
     "statement_assignment": _OUTSIDE,
+    "payment": _PAYMENT,
+    "payment.returned": _PAYMENT,
 }
 """Family and sub-family of the ISO 20022 bank transaction codes by the kind of entry: of credits, and of debits.
 
-Received and issued credit transfers, inside the bank or domestic; anything else is an adjustment.
+Received and issued credit transfers, inside the bank or domestic, and issued ones that came back; anything else is an
+adjustment.
 """
+
+PAYMENT: Final = "payment"
+_RETURNED: Final = "payment.returned"
+
+
+class Paid(msgspec.Struct, frozen=True, kw_only=True):
+    """The payment of which something was booked.
+
+    Attributes:
+        returned: Whether its money came back by that.
+        reference: By which name it is known outside.
+        creditor: Whose account it goes to, where that is known.
+    """
+
+    returned: bool
+    reference: str
+    creditor: OBCashAccount60 | None = None
+
+
+def creditor_of(scheme: str, identification: str, name: str | None) -> OBCashAccount60:
+    """Return the account that a payment goes to."""
+    return OBCashAccount60(scheme_name=scheme, identification=or_unset(identification, 256), name=or_unset(name, 350))
 
 
 _CODE_LENGTHS: Final = frozenset({3, 4})
@@ -65,7 +92,9 @@ def _codes(kind: str, issuer: str, *, received: bool) -> Mapping[str, Any]:
     }
 
 
-def to_transaction(booking: Booking, *, issuer: str, detail: bool, other: OtherSide | None = None) -> OBTransaction6:
+def to_transaction(
+    booking: Booking, *, issuer: str, detail: bool, other: OtherSide | None = None, paid: Paid | None = None
+) -> OBTransaction6:
     """Return a transaction; with its text, balance and the other side where all of it may be read.
 
     Args:
@@ -73,11 +102,12 @@ def to_transaction(booking: Booking, *, issuer: str, detail: bool, other: OtherS
         issuer: Whose own codes are shown.
         detail: Whether all of it may be read.
         other: What is known of the other side.
+        paid: The payment of which it was booked.
     """
     # A wallet is a liability of the books, so what its owner gets is a credit there.
     received = -booking.amount_minor
     basic: dict[str, Any] = {
-        **_codes(booking.kind, issuer, received=received >= 0),
+        **_codes(_RETURNED if paid is not None and paid.returned else booking.kind, issuer, received=received >= 0),
         "account_id": account_id(wallet_of(booking)),
         "transaction_id": f"{encode(Prefix.JOURNAL_ENTRY, booking.entry_id)}-{booking.line}",
         "credit_debit_indicator": indicator(received),
@@ -89,7 +119,12 @@ def to_transaction(booking: Booking, *, issuer: str, detail: bool, other: OtherS
     }
     if not detail:
         return OBTransaction6(**basic)
-    return OBTransaction6(**basic, **_detail(booking, received, other))
+    detailed = _detail(booking, received, other)
+    if paid is not None:
+        detailed["transaction_reference"] = or_unset(paid.reference, 210)
+        if paid.creditor is not None and not paid.returned:
+            detailed["creditor_account"] = paid.creditor
+    return OBTransaction6(**basic, **detailed)
 
 
 def _detail(booking: Booking, received: int, other: OtherSide | None) -> dict[str, Any]:

@@ -11,12 +11,16 @@ import msgspec
 
 from billfold import ids
 from billfold.ids import Prefix
+from billfold.money import Money
 from billfold_server.account_statements import service as statements
+from billfold_server.connectors.service import Notice, Report
 from billfold_server.consents import service as consents
-from billfold_server.consents.service import Evidence, NewConsent, Owner
+from billfold_server.consents.service import Consent, Evidence, NewConsent, Owner
 from billfold_server.identity.service import open_grant
 from billfold_server.identity.tokens import access_tokens
 from billfold_server.identity.tokens.access_tokens import Claims
+from billfold_server.payments import service as payments
+from billfold_server.payments.service import Heard, Texts
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import SYSTEM, Caller
 from tests.live import LiveServer
@@ -170,19 +174,9 @@ class Bank(msgspec.Struct, kw_only=True):
         services = self.live.services
         tenant = await services.registry.get(self.slug)
         realm, now = services.identity.realm(tenant), services.clock.now()
-        assert self.person.party_id is not None
-        owner = Owner(user_id=self.person.user_id, party_id=self.person.party_id)
         new = NewConsent(kind="account_access", client_id=third_party.client.id, permissions=permissions, **dates)
-        prepared = await consents.prepare(services, tenant, new)
-        shown = Evidence(shown=b"{}", text_version="test", language="en", shown_at=now)
-        evidence = await consents.seal_evidence(services, tenant, prepared.id, owner.party_id, shown)
-        caller = Caller(actor="test", client_id=third_party.client.id)
+        consent, owner = await self._agree(new, wallets), self._owner
         async with services.database.tx(tenant) as tx:
-            consent = await consents.create(tx, caller, prepared, await tenant_now(tx))
-            await consents.authorise(
-                tx, consent.id, client_id=consent.client_id, owner=owner, wallet_ids=wallets, sca_id=ids.uuid7(),
-                evidence=evidence, now=await tenant_now(tx),
-            )  # fmt: skip
             grant_id = await open_grant(
                 tx, client_id=consent.client_id, user_id=owner.user_id, scopes=["accounts"],
                 resources=[f"{realm.issuer}/open-banking"], auth_time=now, now=now, consent_id=consent.id,
@@ -193,6 +187,57 @@ class Bank(msgspec.Struct, kw_only=True):
             exp=int(time.time()) + 600, gid=ids.encode(Prefix.GRANT, grant_id), auth_time=int(now.timestamp()),
         )  # fmt: skip
         return consent.id, await services.identity.signing.sign(realm, claims, typ=access_tokens.TYPE)
+
+    @property
+    def _owner(self) -> Owner:
+        assert self.person.party_id is not None
+        return Owner(user_id=self.person.user_id, party_id=self.person.party_id)
+
+    async def _agree(self, new: NewConsent, wallets: tuple[UUID, ...]) -> Consent:
+        """Let the customer agree to what is asked for."""
+        services, owner = self.live.services, self._owner
+        tenant = await services.registry.get(self.slug)
+        prepared = await consents.prepare(services, tenant, new)
+        shown = Evidence(shown=b"{}", text_version="test", language="en", shown_at=services.clock.now())
+        evidence = await consents.seal_evidence(services, tenant, prepared.id, owner.party_id, shown)
+        async with services.database.tx(tenant) as tx:
+            now = await tenant_now(tx)
+            consent = await consents.create(tx, Caller(actor="test", client_id=new.client_id), prepared, now)
+            return await consents.authorise(
+                tx, consent.id, client_id=consent.client_id, owner=owner, wallet_ids=wallets, sca_id=ids.uuid7(),
+                evidence=evidence, now=now,
+            )  # fmt: skip
+
+    def pay(self, wallet: str, minor: int, texts: Texts) -> UUID:
+        """Pay somebody at another bank, by a rail that isn't there and so says nothing; return the payment's id."""
+        return self.live.run(self._pay(ids.decode(Prefix.WALLET, wallet), minor, texts))  # type: ignore[no-any-return]
+
+    async def _pay(self, wallet_id: UUID, minor: int, texts: Texts) -> UUID:
+        services = self.live.services
+        tenant = await services.registry.get(self.slug)
+        client_id = ids.uuid7()
+        new = NewConsent(
+            kind="domestic_payment", client_id=client_id, amount_minor=minor, currency="EUR", repeated=b"x"
+        )
+        consent = await self._agree(new, (wallet_id,))
+        order = await payments.order(
+            services, tenant, consent_id=consent.id, party_id=self._owner.party_id,
+            digest=consents.digest(services, tenant, b"x"), amount=Money(minor, "EUR"), creditor=None, leaves=True,
+            texts=texts,
+        )  # fmt: skip
+        caller = Caller(actor="test", client_id=client_id, consent_id=consent.id)
+        order = msgspec.structs.replace(order, rail="elsewhere")
+        answer = await services.engine.submit(tenant, caller, payments.INITIATE_PAYMENT, order)
+        assert answer.error is None, answer.error
+        return payments.initiated(answer.body)
+
+    def let_come_back(self, payment_id: UUID) -> None:
+        """Let the rail reject a payment."""
+        self.live.run(self._hear(payment_id, Report(notices=(Notice(id="1", word="reject", reason="AC04"),))))
+
+    async def _hear(self, payment_id: UUID, report: Report) -> None:
+        tenant = await self.live.services.registry.get(self.slug)
+        await payments.hear(self.live.services, tenant, Heard(payment_id=payment_id, turn=None, report=report))
 
 
 class Reader(msgspec.Struct):

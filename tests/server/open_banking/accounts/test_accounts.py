@@ -1,16 +1,19 @@
 """Account information over HTTP, with consents of every kind, held to the official document."""
 
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from jsonschema_rs import Draft202012Validator
 
+from billfold import ids
+from billfold.ids import Prefix
 from billfold_server.consents import service as consents
 from billfold_server.consents.service import uses_of
 from billfold_server.open_banking.accounts.routes import routes
 from billfold_server.open_banking.edge.interface import INTERFACE
+from billfold_server.payments.service import Texts
 from billfold_server.tenancy.context import SYSTEM
 from tests.server.open_banking.accounts.banking import ALL, IBAN, Bank, Reader
 from tests.server.open_banking.documents import document, official_operations
@@ -193,6 +196,35 @@ class TestTransactions:
             "SchemeName": "UK.OBIE.SortCodeAccountNumber",
             "Identification": IBAN[8:],
         }
+
+    def test_say_of_payments_to_whom_they_go_and_that_they_came_back(self, shown_bank: Bank):
+        """A payment that leaves is an issued credit transfer with its creditor; what comes back is its return."""
+        bank = Bank.empty(shown_bank.live, shown_bank.slug)
+        bank.wallets = (bank.post("/v1/wallets", {"party_id": bank.party, "label": "a"})["id"],)
+        bank.top_up(bank.wallets[0], 5_000, datetime.now(UTC), "Salary")
+        texts = Texts(
+            scheme="UK.OBIE.SortCodeAccountNumber",
+            identification="10000109010102",
+            creditor_name="Grace",
+            end_to_end_id="e2e",
+            reference="Invoice 4711",
+        )
+        payment_id = bank.pay(bank.wallets[0], 1_000, texts)
+        bank.let_come_back(payment_id)
+        returned, paid, _ = bank.reader().data("/transactions")
+        assert [each["BankTransactionCode"]["SubCode"] for each in (returned, paid)] == ["RRTN", "DMCT"]
+        assert {each["BankTransactionCode"]["Code"] for each in (returned, paid)} == {"ICDT"}
+        assert {each["TransactionReference"] for each in (returned, paid)} == {ids.encode(Prefix.PAYMENT, payment_id)}
+        assert paid["CreditorAccount"] == {
+            "SchemeName": texts.scheme,
+            "Identification": texts.identification,
+            "Name": "Grace",
+        }
+        assert paid["TransactionInformation"] == "Invoice 4711"
+        basics = frozenset({"ReadTransactionsBasic", "ReadTransactionsCredits", "ReadTransactionsDebits"})
+        little = bank.reader(basics).data("/transactions")
+        assert [each["BankTransactionCode"]["SubCode"] for each in little[:2]] == ["RRTN", "DMCT"]
+        assert "10000109010102" not in str(little)
 
     def test_are_narrowed_by_dates(self, reader: Reader):
         """A date alone is its beginning, and a time zone is passed over."""

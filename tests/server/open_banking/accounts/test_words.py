@@ -115,11 +115,12 @@ class TestATransaction:
     @pytest.mark.parametrize("kind", [*CODES, "journal_entry"])
     @pytest.mark.parametrize("minor", [500, -500])
     def test_has_a_code_for_its_kind_and_side(self, kind: str, minor: int):
-        """Received or issued, inside or domestic; anything else is an adjustment."""
+        """Received or issued, inside or domestic; a payment is issued, also on its way back; else an adjustment."""
         shown = to_transaction(booking(minor, kind), issuer="Bank", detail=False)
         assert shown.credit_debit_indicator == ("Credit" if minor > 0 else "Debit")
         code = shown.bank_transaction_code
-        assert getattr(code, "code", "")[0] == ("M" if kind == "journal_entry" else "R" if minor > 0 else "I")
+        received = minor > 0 and not kind.startswith("payment")
+        assert getattr(code, "code", "")[0] == ("M" if kind == "journal_entry" else "R" if received else "I")
 
     def test_has_a_day_of_booking_and_a_value_date(self):
         """When it came into the books, and when it took effect."""

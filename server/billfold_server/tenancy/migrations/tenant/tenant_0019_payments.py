@@ -62,6 +62,7 @@ _STATEMENTS = (
     "CREATE INDEX payments_of_wallets ON payments (wallet_id, id DESC)",
     "CREATE INDEX payments_of_consents ON payments (consent_id, id DESC)",
     "CREATE INDEX payments_of_clients ON payments (client_id, id DESC)",
+    "CREATE UNIQUE INDEX payments_returned_by ON payments (closing_entry_id) WHERE money = 'returned'",
     "CREATE INDEX payments_that_wait ON payments (id) WHERE money = 'under_way'",
     "CREATE INDEX payments_that_need ON payments (id DESC) WHERE needs IS NOT NULL",
     # A consent for one payment is used up by it, whatever else goes wrong.
