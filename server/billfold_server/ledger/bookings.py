@@ -86,7 +86,9 @@ _BEFORE: Final = f"""
 _BY: Final = _BEFORE.replace("effective_high < $", "effective_high <= $")
 _SIDES: Final = {"credit": "s.amount_minor < 0", "debit": "s.amount_minor > 0"}
 _SCAN: Final = 2_000
-"""How many postings are looked at for a page of one side, so that what it costs has an end."""
+"""How many postings are looked at for a page of one side at most, so that what it costs has an end."""
+_FIRST_LOOK: Final = 3
+"""For how many pages are looked at first for one of one side, which is enough where sides take turns."""
 
 
 def _conditions(span: Span, place: Place | None, *, backwards: bool) -> Filter:
@@ -118,7 +120,7 @@ _LIST: Final = """
     ), chosen AS (
         SELECT s.entry_id, s.line, s.account_id, s.wallet_id, s.amount_minor, s.currency, s.posted_after_minor,
             s.effective_at, s.number
-        FROM seen AS s WHERE {side} OR s.number = {scan:d}
+        FROM seen AS s WHERE {side} OR s.number = {seen:d}
         ORDER BY s.number LIMIT {limit:d})
     SELECT s.entry_id, s.line, s.account_id, s.wallet_id, s.amount_minor, s.currency, s.posted_after_minor,
         s.effective_at, j.effective_high AS booked_at, j.kind, j.description, s.number
@@ -153,29 +155,39 @@ async def list_bookings(
         place: The posting behind which to go on; older ones follow, or newer ones.
         backwards: Whether newer ones follow, the nearest first.
     """
-    where = _conditions(span, place, backwards=backwards)
-    where.values.append(list(account_ids or wallet_ids))
-    sql = _LIST.format(
-        where=where,
-        order="ASC" if backwards else "DESC",
-        seen=limit + 1 if span.side is None else _SCAN,
-        whose="id" if account_ids else "wallet_id",
-        accounts=len(where.values),
-        side="TRUE" if span.side is None else _SIDES[span.side],
-        scan=_SCAN,
-        limit=limit + 1,
-    )
-    rows = await tx.fetch(sql, *where.values)
-    found = [Booking(*row[:-1]) for row in rows]
-    shown, following = found[:limit], None
-    if len(found) > limit:
-        following = shown[-1].place
-    elif rows and rows[-1]["number"] == _SCAN:
-        # The last that was looked at marks the place to go on, whether it is of the side or not.
-        following = found[-1].place
+    shown: list[Booking] = []
+    looked, window = 0, limit + 1
     if span.side is not None:
-        shown = [each for each in shown if (each.amount_minor < 0) is (span.side == "credit")]
-    return (shown[::-1] if backwards else shown), following
+        window = min(_FIRST_LOOK * window, _SCAN)
+    while True:
+        where = _conditions(span, place, backwards=backwards)
+        where.values.append(list(account_ids or wallet_ids))
+        sql = _LIST.format(
+            where=where,
+            order="ASC" if backwards else "DESC",
+            seen=window,
+            whose="id" if account_ids else "wallet_id",
+            accounts=len(where.values),
+            side="TRUE" if span.side is None else _SIDES[span.side],
+            limit=limit + 1 - len(shown),
+        )
+        rows = await tx.fetch(sql, *where.values)
+        found = [Booking(*row[:-1]) for row in rows]
+        shown += [each for each in found if _is_of(span, each)]
+        if len(shown) > limit:
+            shown, place = shown[:limit], shown[limit - 1].place
+            break
+        looked += window
+        # The last that was looked at marks the place to go on, whether it is of the side or not.
+        place = found[-1].place if rows and rows[-1]["number"] == window else None
+        if place is None or looked >= _SCAN:
+            break
+        window = min(2 * window, _SCAN - looked)
+    return (shown[::-1] if backwards else shown), place
+
+
+def _is_of(span: Span, booking: Booking) -> bool:
+    return span.side is None or (booking.amount_minor < 0) is (span.side == "credit")
 
 
 async def place_before(tx: TenantTx, instant: datetime) -> UUID:

@@ -144,17 +144,20 @@ class TestBookings:
         self, books: Books, monkeypatch: pytest.MonkeyPatch
     ):
         """A page ends where enough was looked at, and says where to go on, even with nothing on it."""
-        monkeypatch.setattr(bookings, "_SCAN", 2)
         await books.receive(500)
-        for _ in range(4):
+        for _ in range(8):
             await books.pay(1)
+        # What isn't among the first that are looked at is looked for further.
+        found, place = await books.booked(0, span=Span(side="credit"), limit=1)
+        assert (amounts(found), place) == ([500], None)
+        monkeypatch.setattr(bookings, "_SCAN", 2)
         pages, place = [], None
         while True:
             found, place = await books.booked(0, span=Span(side="credit"), limit=5, place=place)
             pages.append(amounts(found))
             if place is None:
                 break
-        assert pages == [[], [], [500]]
+        assert pages == [[], [], [], [], [500]]
 
 
 class TestTurnovers:

@@ -9,7 +9,8 @@ import pytest
 import pytest_asyncio
 
 from billfold import ids
-from billfold_server.ledger import queries
+from billfold_server.ledger import bookings, queries
+from billfold_server.ledger.bookings import Span
 from billfold_server.tenancy import partitions
 from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.wallets import queries as wallets
@@ -115,6 +116,10 @@ QUESTIONS: dict[str, tuple[Question, int]] = {
     "a later page of a statement": (
         lambda tx, entry: queries.list_statement(tx, [ACCOUNT], limit=25, before=(entry, 0)),
         len(MONTHS),
+    ),
+    "a page of one side": (
+        lambda tx, _: bookings.list_bookings(tx, account_ids=[ACCOUNT], span=Span(side="credit"), limit=25),
+        1 + len(MONTHS),
     ),
     "the newest entries": (lambda tx, _: queries.list_entries(tx, limit=25), 1 + len(MONTHS)),
     "a later page of entries": (lambda tx, entry: queries.list_entries(tx, limit=25, before=entry), len(MONTHS)),
