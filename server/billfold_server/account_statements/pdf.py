@@ -57,8 +57,9 @@ def _content(lines: Sequence[str], number: str) -> bytes:
 
 def _escaped(text: str) -> bytes:
     """Return a text as a literal string has it (7.3.4.2)."""
-    plain = "".join(character if character.isprintable() else " " for character in text)
-    encoded = plain.encode("cp1252", "replace")
+    if not text.isprintable():
+        text = "".join(character if character.isprintable() else " " for character in text)
+    encoded = text.encode("cp1252", "replace")
     return encoded.replace(b"\\", b"\\\\").replace(b"(", b"\\(").replace(b")", b"\\)")
 
 

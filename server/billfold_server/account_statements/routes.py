@@ -1,5 +1,6 @@
 """Account statements over HTTP."""
 
+import asyncio
 from typing import Final
 
 from billfold import errors, ids
@@ -63,7 +64,7 @@ async def get_monthly_statement_csv(call: Call, account_statement_id: AccountSta
 
     A statement of more than 10,000 entries has no file.
     """
-    return Reply(body=service.to_csv(await _file(call, account_statement_id)))
+    return Reply(body=await asyncio.to_thread(service.to_csv, await _file(call, account_statement_id)))
 
 
 @routes.get(
@@ -77,4 +78,4 @@ async def get_monthly_statement_pdf(call: Call, account_statement_id: AccountSta
 
     A statement of more than 10,000 entries has no file.
     """
-    return Reply(body=service.to_pdf(await _file(call, account_statement_id)))
+    return Reply(body=await asyncio.to_thread(service.to_pdf, await _file(call, account_statement_id)))

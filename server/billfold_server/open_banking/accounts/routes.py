@@ -1,5 +1,6 @@
 """Account information over HTTP: the operations of the standard beside those of its consents."""
 
+import asyncio
 from typing import Any
 
 from billfold import errors
@@ -339,7 +340,8 @@ async def get_account_statement_file(call: Call, account_id: str, statement_id: 
     chosen = accepted(call.headers.get("accept"), FILES)
     file = await service.read_file(call, account_id, statement_id)
     media_type, make = FILES[chosen]
-    return Reply(body=make(file), headers={"Content-Type": media_type})
+    # Ten thousand lines take a while, in which others are served.
+    return Reply(body=await asyncio.to_thread(make, file), headers={"Content-Type": media_type})
 
 
 @routes.get("/accounts/{AccountId}/statements/{StatementId}/transactions", errors=_OFFERED)

@@ -1,17 +1,21 @@
 """Account information over HTTP, with consents of every kind, held to the official document."""
 
+import threading
 import uuid
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import pytest
 from jsonschema_rs import Draft202012Validator
 
 from billfold import ids
 from billfold.ids import Prefix
+from billfold_server.account_statements import service as statements
 from billfold_server.consents import service as consents
 from billfold_server.consents.service import uses_of
 from billfold_server.open_banking.accounts.routes import routes
+from billfold_server.open_banking.accounts.statements import FILES
 from billfold_server.open_banking.edge.interface import INTERFACE
 from billfold_server.payments.service import Texts
 from billfold_server.tenancy.context import SYSTEM
@@ -288,6 +292,26 @@ class TestAFile:
         answer = reader.get(path, accept=accept)
         assert (answer.status_code, answer.headers["content-type"]) == (200, media)
         assert answer.content.startswith(begins)
+
+    def test_is_made_beside_what_serves_others(self, reader: Reader, monkeypatch: pytest.MonkeyPatch):
+        """Not in the thread in which all requests are answered."""
+
+        def named(_: object) -> bytes:
+            return threading.current_thread().name.encode()
+
+        async def serving() -> bytes:
+            return named(None)
+
+        monkeypatch.setitem(FILES, "text/csv", ("text/csv", named))
+        monkeypatch.setattr(statements, "to_csv", named)
+        monkeypatch.setattr(statements, "to_pdf", named)
+        path = filled(reader, "/accounts/{AccountId}/statements/{StatementId}/file")
+        made = [reader.get(path, accept="text/csv").content]
+        own = f"{reader.bank.live.base(reader.bank.slug)}/v1/account-statements/{reader.bank.statement}"
+        headers = {"Authorization": f"Bearer {reader.bank.token}"}
+        made += [httpx.get(f"{own}/{kind}", headers=headers).content for kind in ("csv", "pdf")]
+        assert all(made)
+        assert reader.bank.live.run(serving()) not in made
 
     def test_is_nothing_else(self, reader: Reader):
         """What isn't offered isn't made."""
