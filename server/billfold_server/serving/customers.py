@@ -2,7 +2,7 @@
 
 They are there so that whatever shows accounts has something to show at once. All of it follows from the day of the
 first start: the same names, numbers and amounts everywhere. What was begun and broken off is brought to its end by the
-next start, since commands are given under keys, and the product that comes last tells that nothing is left to do.
+next start, since commands are given under keys, and wallets that are of products tell that nothing is left to do.
 """
 
 from collections.abc import Sequence
@@ -51,6 +51,7 @@ from billfold_server.parties import service as parties
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import COMMAND_LINE, IdempotencyRef, TenantRef
 from billfold_server.wallets import kinds
+from billfold_server.wallets import service as wallet_service
 from billfold_server.wallets.rows import AliasKey
 from billfold_server.wallets.rules import new_alias
 
@@ -107,7 +108,7 @@ async def ensure_customers(services: Services, tenant: TenantRef) -> None:
             each.external_id: (await parties.list_parties(tx, external_id=each.external_id, limit=1))
             for each in CUSTOMERS
         }
-        if all(present.values()) and await _is_done(tx):
+        if all(present.values()) and await _is_done(tx, [found[0].id for found in present.values()]):
             return
         now = await tenant_now(tx)
     desk = _Desk(services, tenant, now)
@@ -120,10 +121,10 @@ async def ensure_customers(services: Services, tenant: TenantRef) -> None:
     await desk.give_products(wallets)
 
 
-async def _is_done(tx: Any) -> bool:
-    """Tell whether the last step was taken: there is a product that is some wallet's."""
-    rows = await arrangements.list_products(tx, limit=100)
-    return any(row.secondary_id == _BUSINESS.secondary_id for row in rows)
+async def _is_done(tx: Any, party_ids: Sequence[UUID]) -> bool:
+    """Tell whether the last step was taken, however much was made since: some wallet of theirs is of a product."""
+    own = [wallet_id for each in party_ids for wallet_id in await wallet_service.list_wallets_of(tx, each)]
+    return bool(await arrangements.products_of_wallets(tx, own))
 
 
 _PERSONAL: Final = CreateProduct(
@@ -153,7 +154,7 @@ _PRODUCTS: Final = (
     (_SAVINGS, ("sandbox-caroline/Savings",)),
     (_BUSINESS, ("sandbox-shop/Till",)),
 )
-"""Products with their wallets; the last one is what tells that all is done."""
+"""Products with their wallets, which come last."""
 
 
 class _Desk:

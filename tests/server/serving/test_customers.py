@@ -4,11 +4,13 @@ from typing import Any
 
 import pytest
 
+from billfold.contract.arrangements import CreateProduct, ProductType
 from billfold.contract.wallets import AliasScheme
 from billfold_server.account_statements import service as statements
 from billfold_server.arrangements import service as arrangements
 from billfold_server.parties import service as parties
 from billfold_server.serving.customers import CUSTOMERS, ensure_customers, iban_of
+from billfold_server.tenancy.context import COMMAND_LINE
 from billfold_server.wallets import service as wallets
 from billfold_server.wallets.rules import new_alias
 from tests.live import LiveServer
@@ -30,9 +32,19 @@ async def seen(live: LiveServer, slug: str) -> dict[str, Any]:
             "balances": [(each.id, each.label, each.balances[0].posted_minor) for each in shown],
             "arranged": [each.id for each in await arrangements.list_arrangements(tx, limit=100)],
             "products": {each: row.name for each, row in (await arrangements.products_of_wallets(tx, own)).items()},
+            "offered": await tx.fetchval("SELECT count(*) FROM products"),
             "statements": [each.id for each in await statements.list_statements(tx, limit=100)],
             "entries": await tx.fetchval("SELECT count(*) FROM journal_entries"),
         }
+
+
+async def offer(live: LiveServer, slug: str, products: int) -> None:
+    """Let the bank make products of its own."""
+    tenant = await live.services.registry.get(slug)
+    async with live.services.database.tx(tenant) as tx:
+        for _ in range(products):
+            body = CreateProduct(name="Own", type=ProductType.OTHER, description="x")
+            await arrangements.create_product(tx, COMMAND_LINE, body)
 
 
 class TestTheCustomers:
@@ -49,6 +61,7 @@ class TestTheCustomers:
             with pytest.raises(ConnectionError):
                 live.run(ensure_customers(live.services, tenant))
         live.run(ensure_customers(live.services, tenant))
+        live.run(offer(live, "customers", 101))
         first = live.run(seen(live, "customers"))
         live.run(ensure_customers(live.services, tenant))
         assert live.run(seen(live, "customers")) == first
