@@ -25,6 +25,7 @@ __all__ = [
     "find_block",
     "find_evidence_head",
     "find_standing",
+    "find_standings",
     "hour_of",
     "insert",
     "is_blocked",
@@ -53,6 +54,7 @@ SELECT {COLUMNS}, ({TENANT_NOW}) AS now,
     EXISTS (SELECT FROM blocked_third_parties AS b WHERE b.client_id = consents.client_id) AS blocked
 FROM consents WHERE id = $1
 """  # noqa: S608 - constants
+_STANDINGS: Final = _STANDING.replace("id = $1", "id = ANY($1::uuid[])")
 
 _INSERTED: Final = (
     "id",
@@ -265,6 +267,11 @@ async def find_standing(tx: TenantTx, consent_id: UUID, *, lock: bool) -> Standi
     """
     row = await tx.fetchrow(f"{_STANDING} FOR UPDATE OF consents" if lock else _STANDING, consent_id)
     return None if row is None else Standing(row)
+
+
+async def find_standings(tx: TenantTx, consent_ids: Sequence[UUID]) -> list[Standing]:
+    """Return several consents with what else decides whether they may be used, by one query, in no order."""
+    return [Standing(row) for row in await tx.fetch(_STANDINGS, list(consent_ids))]
 
 
 def insert(consent: Consent) -> Write:

@@ -6,7 +6,7 @@ uses it, so whatever ends it counts from the next request on, on every worker.
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 from uuid import UUID
 
 import msgspec
@@ -49,6 +49,7 @@ __all__ = [
     "ConsentRow",
     "Event",
     "Evidence",
+    "Looked",
     "NewConsent",
     "Owner",
     "PreparedConsent",
@@ -79,6 +80,7 @@ __all__ = [
     "list_of_psu",
     "list_standing",
     "list_uses",
+    "look",
     "open_request",
     "prepare",
     "record_refused",
@@ -294,12 +296,32 @@ async def stands(tx: TenantTx, consent_id: UUID) -> bool:
 
     What may be done with it is decided by ``use``.
     """
-    standing = await queries.find_standing(tx, consent_id, lock=False)
-    if standing is None or standing.blocked:
-        return False
+    found = (await look(tx, [consent_id])).get(consent_id)
+    return found is not None and found.stands
+
+
+class Looked(NamedTuple):
+    """A consent at a moment.
+
+    Attributes:
+        consent: As it stands.
+        stands: What ``stands`` tells of it.
+    """
+
+    consent: Consent
+    stands: bool
+
+
+async def look(tx: TenantTx, consent_ids: Sequence[UUID]) -> dict[UUID, Looked]:
+    """Return consents as they stand at this moment, whoever's they are, by one query; none where there is none."""
+    return {each.consent.id: _looked(each) for each in await queries.find_standings(tx, consent_ids)}
+
+
+def _looked(standing: queries.Standing) -> Looked:
     consent = at(standing.consent, standing.now)
     by = consent.reauthenticate_by
-    return consent.status in _STANDS and standing.now < min(consent.ends_at, by or consent.ends_at)
+    in_time = standing.now < min(consent.ends_at, by or consent.ends_at)
+    return Looked(consent, stands=not standing.blocked and consent.status in _STANDS and in_time)
 
 
 async def hold(tx: TenantTx, consent_id: UUID) -> None:

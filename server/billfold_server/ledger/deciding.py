@@ -20,6 +20,7 @@ from billfold_server.ledger import batches
 from billfold_server.ledger.books import Books, Draft, Key, StoredAnswer
 from billfold_server.ledger.protocol import Answer
 from billfold_server.ledger.queue import Item, turns
+from billfold_server.ledger.rows import GrantRow
 from billfold_server.tenancy.context import TenantRef
 
 __all__ = ["Answers", "Decider", "RenderRefusal"]
@@ -112,6 +113,8 @@ class Decider:
 
     def _decide_one(self, item: Item, draft: Draft) -> Answer | ProblemError:
         try:
+            if item.grant_id is not None and draft.find(GrantRow, item.grant_id) is None:
+                raise errors.InvalidToken("the access token isn't valid here and now")
             reply = item.kind.decide(draft, item.body)
         except ProblemError as error:
             if not keys_of_requests.is_kept(error):

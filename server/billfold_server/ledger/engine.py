@@ -433,7 +433,7 @@ class Engine:
         """Return the keys of rows that a batch needs and that aren't known yet."""
         wanted: dict[type, dict[Hashable, None]] = {}
         for item in batch:
-            for row_type, keys in item.kind.keys(books, item.body).items():
+            for row_type, keys in item.keys(books):
                 for key in keys:
                     if not books.has(row_type, key):
                         wanted.setdefault(row_type, {})[key] = None

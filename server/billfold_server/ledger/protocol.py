@@ -51,6 +51,8 @@ class Kind(Generic[B]):
             loaded, until it names nothing new; so a hold can name the accounts that it turned out to concern.
         decide: Decides on a draft, or raises a ``ProblemError``. Pure.
         long: Whether a decision may take so long that it goes to a thread, where other tenants don't wait for it.
+        sees_grant: Whether it is seen with the decision that what a user has allowed the caller still stands. It is for
+            kinds that load what others change anyway; for all others a transaction before looks at it.
     """
 
     def __init__(
@@ -60,9 +62,11 @@ class Kind(Generic[B]):
         decide: Callable[[Draft, B], Reply],
         *,
         long: bool = False,
+        sees_grant: bool = False,
     ) -> None:
         self.name = name
         self.long = long
+        self.sees_grant = sees_grant
         self.keys = keys
         self.decide = decide
 

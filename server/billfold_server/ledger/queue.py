@@ -2,14 +2,16 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from uuid import UUID
 
 from billfold import errors
 from billfold.errors import ProblemError
 from billfold_server.db.sets import Write
 from billfold_server.http import idempotency as keys_of_requests
-from billfold_server.ledger.books import Key
+from billfold_server.ledger.books import Books, Key
 from billfold_server.ledger.protocol import Answer, Order
+from billfold_server.ledger.rows import GrantRow
 from billfold_server.tenancy.context import Caller, TenantRef
 
 __all__ = ["Item", "Queue", "Run", "Ticket", "turns"]
@@ -82,6 +84,17 @@ class Item:
         self.place = place
         self.together: list[Item] | None = None
         self.is_copy = False
+
+    @property
+    def grant_id(self) -> UUID | None:
+        """Return the grant that must stand when the command is decided, if there is one."""
+        return self.caller.grant_id if self.kind.sees_grant else None
+
+    def keys(self, books: Books) -> Iterator[tuple[type, Sequence[Hashable]]]:
+        """Name the rows that the decision needs, as far as the books tell yet."""
+        yield from self.kind.keys(books, self.body).items()
+        if self.grant_id is not None:
+            yield GrantRow, (self.grant_id,)
 
     def settle(self, answer: Answer | ProblemError) -> None:
         """Give the command's answer to whoever waits for it."""

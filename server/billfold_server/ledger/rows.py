@@ -16,6 +16,7 @@ __all__ = [
     "AccountRow",
     "CodeKey",
     "EntryRow",
+    "GrantRow",
     "HoldMovementRow",
     "HoldRow",
     "Line",
@@ -343,6 +344,17 @@ class HoldMovementRow(msgspec.Struct, frozen=True, kw_only=True):
             held_after_minor=self.held_after_minor,
             pending_after_minor=self.pending_after_minor,
         )
+
+
+class GrantRow(msgspec.Struct, frozen=True):
+    """What a user has allowed a client, as long as it stands; one that has ended isn't found."""
+
+    id: UUID
+
+    @property
+    def key(self) -> UUID:
+        """What the row is loaded by."""
+        return self.id
 
 
 class ReversalRow(msgspec.Struct, frozen=True, kw_only=True):

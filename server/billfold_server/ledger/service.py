@@ -145,15 +145,33 @@ async def command(call: Call, kind: Kind[B], body: B) -> HttpReply[Any]:
         ProblemError: It was refused, or its outcome can't be told now.
     """
     engine: Engine = call.services.engine
-    if call.caller.grant_id is not None:
+    if not kind.sees_grant:
         # The engine's transaction is shared with others; so what a user allows is looked at just before it.
-        async with call.tx():
-            pass
-    answer = await engine.submit(call.tenant, call.caller, kind, body, call.idempotency)
+        await _see_grant(call)
+    try:
+        answer = await engine.submit(call.tenant, call.caller, kind, body, call.idempotency)
+    except errors.IdempotencyKeyReused:
+        if kind.sees_grant:
+            await _see_grant(call)
+        raise
+    if answer.replayed and kind.sees_grant:
+        # Then nothing was decided.
+        await _see_grant(call)
     if answer.error is not None:
         # It looks just as the body that was kept, and logs and metrics learn its code.
         raise answer.error
     return HttpReply(body=answer.body or None, status=answer.status, replayed=answer.replayed)
+
+
+async def _see_grant(call: Call) -> None:
+    """See that what a user has allowed still stands, where somebody acts in a user's name.
+
+    Raises:
+        errors.InvalidToken: It doesn't.
+    """
+    if call.caller.grant_id is not None:
+        async with call.tx():
+            pass
 
 
 async def commands(

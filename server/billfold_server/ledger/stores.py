@@ -16,6 +16,7 @@ from billfold_server.ledger.rows import (
     AccountRow,
     CodeKey,
     EntryRow,
+    GrantRow,
     HoldMovementRow,
     HoldRow,
     PostingRow,
@@ -390,5 +391,17 @@ _UPSERT_REVERSALS: Final = """
     ON CONFLICT (journal_entry_id) DO UPDATE SET reversed_minor = excluded.reversed_minor
 """
 
-STORES: Final = (_Accounts(), _Entries(), _Holds(), _HoldMovements(), _Reversals())
+
+class _Grants:
+    # Users end them by transactions of their own, so what was read before says nothing of now.
+    row_type = GrantRow
+    cached = False
+
+    async def load(self, tx: TenantTx, keys: Sequence[Hashable]) -> dict[Any, Any]:
+        """Return those that stand. As in ``Call.tx()``, one may end a moment after."""
+        rows = await tx.fetch("SELECT id FROM grants WHERE id = ANY($1::uuid[]) AND revoked_at IS NULL", list(keys))
+        return {row["id"]: GrantRow(row["id"]) for row in rows}
+
+
+STORES: Final = (_Accounts(), _Entries(), _Holds(), _HoldMovements(), _Reversals(), _Grants())
 """The ledger's own rows, as the engine loads and writes them."""

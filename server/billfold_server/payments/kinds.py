@@ -89,7 +89,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Initiated(msgspec.Struct, frozen=True, kw_only=True):
-    """What ordering a payment answers: which one it is. Where it stands is read when it is asked."""
+    """What hearing of a payment answers: which one it is. Of ``Placed``, it is what still holds at any later time."""
 
     payment_id: str
 
@@ -144,9 +144,9 @@ def initiation(kind: ConsentKind, check: Check, more_keys: MoreKeys = lambda _bo
             draft.put(row)
         payment = _begin(draft, consent, order)
         draft.put(TextsRow(payment.id, order.sealed_texts))
-        return Reply(_CREATED, Initiated(payment_id=payment.wire_id))
+        return Reply(_CREATED, payment.placed())
 
-    return Kind(f"payment.{kind}", keys, decide)
+    return Kind(f"payment.{kind}", keys, decide, sees_grant=True)
 
 
 def _order_keys(books: Books, order: Order) -> dict[type, Sequence[Hashable]]:

@@ -11,7 +11,7 @@ from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.payments.rules import Effect, Where
 
-__all__ = ["PaymentRow", "StepRow", "Texts", "TextsRow"]
+__all__ = ["PaymentRow", "Placed", "StepRow", "Texts", "TextsRow"]
 
 
 class Texts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -93,6 +93,26 @@ class TextsRow(msgspec.Struct, frozen=True):
         return self.payment_id
 
 
+class Placed(msgspec.Struct, frozen=True, kw_only=True):
+    """What ordering a payment answers: which one it is, and where it stood then.
+
+    A copy of the order is answered the same, so it is asked anew where the payment stands by then.
+    """
+
+    payment_id: str
+    consent_id: UUID
+    wallet_id: UUID
+    status: PaymentStatus
+    reason: str | None
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def wire_id(self) -> str:
+        """The payment's id as the API spells it."""
+        return self.payment_id
+
+
 class PaymentRow(msgspec.Struct, frozen=True, kw_only=True):
     """A payment.
 
@@ -147,6 +167,18 @@ class PaymentRow(msgspec.Struct, frozen=True, kw_only=True):
     def wire_id(self) -> str:
         """The payment's id as the API spells it."""
         return ids.encode(Prefix.PAYMENT, self.id)
+
+    def placed(self) -> Placed:
+        """Return what is answered to who has ordered it."""
+        return Placed(
+            payment_id=self.wire_id,
+            consent_id=self.consent_id,
+            wallet_id=self.wallet_id,
+            status=self.status,
+            reason=self.reason,
+            created_at=self.created_at,
+            updated_at=self.updated_at,
+        )
 
     def to_response(self, steps: list[PaymentStep], texts: Texts | None) -> Payment:
         """Return the payment as the API shows it.

@@ -46,7 +46,7 @@ from billfold_server.payments.kinds import (
     planned_turn,
 )
 from billfold_server.payments.recurring import HEAR, INITIATE_RECURRING, agreed
-from billfold_server.payments.rows import PaymentRow, StepRow, Texts
+from billfold_server.payments.rows import PaymentRow, Placed, StepRow, Texts
 from billfold_server.payments.stores import STORES
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller, TenantRef
@@ -71,6 +71,7 @@ __all__ = [
     "Order",
     "PaymentRow",
     "PeriodicLimit",
+    "Placed",
     "RecurringOrder",
     "StepRow",
     "Texts",
@@ -89,6 +90,7 @@ __all__ = [
     "open_texts",
     "order",
     "periods_on",
+    "placed",
     "plan_missing_turns",
     "rail_of",
     "read_terms",
@@ -159,7 +161,16 @@ async def order(
 
 def initiated(body: bytes) -> UUID:
     """Return the id of the payment that the command to order it has answered, now or before."""
-    return ids.decode(Prefix.PAYMENT, msgspec.json.decode(body, type=Initiated).payment_id)
+    return ids.decode(Prefix.PAYMENT, _INITIATED.decode(body).payment_id)
+
+
+def placed(body: bytes) -> Placed:
+    """Return what the command to order a payment has answered just now; of a copy only its id still holds."""
+    return _PLACED.decode(body)
+
+
+_INITIATED: Final = msgspec.json.Decoder(Initiated)
+_PLACED: Final = msgspec.json.Decoder(Placed)
 
 
 def _place(payment_id: UUID) -> Place:

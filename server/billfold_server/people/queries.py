@@ -143,6 +143,12 @@ async def find_user(tx: Tx, user_id: UUID) -> UserRow | None:
     return None if row is None else UserRow(**dict(row))
 
 
+async def find_users(tx: Tx, user_ids: Sequence[UUID]) -> list[UserRow]:
+    """Return users, in no order."""
+    rows = await tx.fetch(f"SELECT {_USER} FROM users WHERE id = ANY($1::uuid[])", list(user_ids))  # noqa: S608 - constants
+    return [UserRow(**dict(row)) for row in rows]
+
+
 async def lock_user(tx: Tx, user_id: UUID) -> UserRow | None:
     """Return a user whose row nobody else may change meanwhile, or None."""
     row = await tx.fetchrow(f"SELECT {_USER} FROM users WHERE id = $1 FOR UPDATE", user_id)  # noqa: S608 - constants

@@ -22,7 +22,7 @@ from billfold_server.people.pages import kit
 from billfold_server.people.queries import Tx, UserRow
 from billfold_server.people.sca import Challenge, LinkedAction
 from billfold_server.people.sessions import Session
-from billfold_server.people.standing import UserStanding, scopes_of, standing_of
+from billfold_server.people.standing import UserStanding, scopes_of, standing_of, standings_of
 from billfold_server.tenancy.context import Caller, TenantRef
 from billfold_server.tenancy.transaction import TenantTx
 
@@ -51,6 +51,7 @@ __all__ = [
     "set_user_state",
     "sign_out_everywhere",
     "standing_of",
+    "standings_of",
     "sweep",
     "unlock_user",
     "use_sca",

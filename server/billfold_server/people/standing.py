@@ -1,15 +1,16 @@
 """What somebody may do at this moment, or let an app do in their name."""
 
+from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
 import msgspec
 
 from billfold_server.people import queries
-from billfold_server.people.queries import Tx
+from billfold_server.people.queries import Tx, UserRow
 from billfold_server.people.roles import CUSTOMER_SCOPES, allowed_scopes
 
-__all__ = ["UserStanding", "scopes_of", "standing_of"]
+__all__ = ["UserStanding", "scopes_of", "standing_of", "standings_of"]
 
 _ACTIVE: Final = "active"
 
@@ -40,8 +41,15 @@ def scopes_of(login_realm: str, roles: list[str]) -> frozenset[str] | None:
 async def standing_of(tx: Tx, user_id: UUID) -> UserStanding | None:
     """Return what somebody may do at this moment, or None where there is nobody of that id."""
     user = await queries.find_user(tx, user_id)
-    if user is None:
-        return None
+    return None if user is None else _standing(user)
+
+
+async def standings_of(tx: Tx, user_ids: Sequence[UUID]) -> dict[UUID, UserStanding]:
+    """Return what several people may do at this moment, by one query; nobody where there is nobody of that id."""
+    return {user.id: _standing(user) for user in await queries.find_users(tx, user_ids)}
+
+
+def _standing(user: UserRow) -> UserStanding:
     return UserStanding(
         active=user.state == _ACTIVE,
         party_id=user.party_id,

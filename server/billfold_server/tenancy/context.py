@@ -7,7 +7,7 @@ import msgspec
 
 from billfold_server.tenancy.manifest import Manifest
 
-__all__ = ["COMMAND_LINE", "SYSTEM", "Caller", "IdempotencyRef", "Own", "TenantRef"]
+__all__ = ["COMMAND_LINE", "SYSTEM", "Agreed", "Caller", "IdempotencyRef", "Own", "TenantRef"]
 
 
 class TenantRef(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +53,22 @@ class Own(msgspec.Struct, frozen=True, kw_only=True):
         return party_id == self.party_id and (chosen is None or wallet_id in chosen)
 
 
+class Agreed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a consent of open banking says that doesn't change any more once it was given.
+
+    Whether it stands is another matter, which whoever acts by it reads at that moment.
+
+    Attributes:
+        kind: For what it is.
+        party_id: Whose it is.
+        terms: What else was agreed, as JSON, as it was at most a second ago: those of a single payment never change.
+    """
+
+    kind: str
+    party_id: UUID
+    terms: bytes
+
+
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """Who is acting.
 
@@ -64,6 +80,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         user_id: The user for whom the client acts, where one has allowed it something.
         grant_id: What that user has allowed; ``Call.tx()`` sees that it still stands.
         consent_id: By which consent of open banking, where it was allowed so; ``consents.service.use`` reads it.
+        agreed: What that consent says for good.
         own: What is that user's own, where it is a customer; staff works with everybody's, as far as its roles allow.
     """
 
@@ -74,6 +91,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     user_id: UUID | None = None
     grant_id: UUID | None = None
     consent_id: UUID | None = None
+    agreed: Agreed | None = None
     own: Own | None = None
 
 

@@ -16,7 +16,7 @@ from billfold_server.db.outbox import NewEvent
 from billfold_server.db.personal import Erasing, Subject
 from billfold_server.identity.grants import consented
 from billfold_server.identity.grants.service import open_grant, usable_grant
-from billfold_server.identity.tokens.standings import read_grant
+from billfold_server.identity.tokens.standings import read_grants
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import SYSTEM
 from tests.server.consents.consenting import Bank, caller_of, with_user
@@ -222,7 +222,8 @@ class TestTime:
             await bank.use(consent)
         # Tokens of its grant are let in that far, so that the third party is told why; new ones there are none.
         async with bank.tx() as tx:
-            assert (await read_grant(tx, grant_id, consent.client_id)).stands
+            key = (grant_id, consent.client_id)
+            assert (await read_grants(tx, [key]))[key].stands
             assert await consented.usable(tx, grant_id, now) is None
         assert (await bank.find(consent)).status == "AUTH"
         with pytest.raises(errors.ConsentOfAnother):

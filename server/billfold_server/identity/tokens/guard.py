@@ -25,6 +25,7 @@ from billfold_server.identity.caching import Bounded, Once
 from billfold_server.identity.realms import Realm
 from billfold_server.identity.rules import OPENID_SCOPES
 from billfold_server.identity.signing.service import Signing
+from billfold_server.identity.together import Together
 from billfold_server.identity.tokens import access_tokens
 from billfold_server.identity.tokens.access_tokens import Claims, digest_of
 from billfold_server.identity.tokens.binding import PURPOSE, Addresses, check_nonce
@@ -35,10 +36,11 @@ from billfold_server.identity.tokens.replay import Replay
 from billfold_server.identity.tokens.resources import OPEN_BANKING
 from billfold_server.identity.tokens.standings import (
     STANDING_S,
+    GrantKey,
     GrantStanding,
     Standing,
     narrowed,
-    read_grant,
+    read_grants,
     read_standing,
 )
 from billfold_server.tenancy.context import Caller, TenantRef
@@ -132,6 +134,7 @@ class Guard:
         self._standings: Bounded[tuple[str, UUID], Standing] = Bounded(20_000)
         self._grants: Bounded[tuple[str, UUID], GrantStanding] = Bounded(20_000)
         self._once = Once()
+        self._read_grants: Together[GrantKey, GrantStanding] = Together(database, read_grants)
 
     async def admit(self, request: Request, resource: str, method: str) -> Caller:
         """Return the caller whom a request's token names.
@@ -173,6 +176,7 @@ class Guard:
             user_id=known.user_id,
             grant_id=known.grant_id,
             consent_id=None if grant is None else grant.consent_id,
+            agreed=None if grant is None else grant.agreed,
             own=None if grant is None else narrowed(grant.own, known.claims.authorization_details or ()),
         )
 
@@ -256,20 +260,15 @@ class Guard:
         assert known.grant_id is not None
         standing = self._grants.get((realm.owner, known.grant_id))
         if standing is None or time.monotonic() - standing.read_at >= STANDING_S:
-            work = self._read_grant(realm, known.grant_id, known.client_id)
-            standing = await self._once.do(("grant", realm.owner, known.grant_id), work)
+            standing = await self._read_grants.find(realm, (known.grant_id, known.client_id))
+            assert standing is not None, "of each it is told whether it stands"
+            self._grants.put((realm.owner, known.grant_id), standing)
         return standing
 
     async def _read_standing(self, realm: Realm, client_id: UUID, former: Standing | None) -> Standing:
         async with self._tx(realm) as tx:
             standing = await read_standing(tx, client_id, former, self._clock.now())
         self._standings.put((realm.owner, client_id), standing)
-        return standing
-
-    async def _read_grant(self, realm: Realm, grant_id: UUID, client_id: UUID) -> GrantStanding:
-        async with self._tx(realm) as tx:
-            standing = await read_grant(tx, grant_id, client_id)
-        self._grants.put((realm.owner, grant_id), standing)
         return standing
 
     # Who holds the key.

@@ -8,7 +8,7 @@ that were revoked since the last reading, and beside it the grant of a user's to
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from uuid import UUID
 
 import msgspec
@@ -19,9 +19,12 @@ from billfold_server.consents import service as consents
 from billfold_server.identity.clients import service as clients
 from billfold_server.identity.rules import OPEN_BANKING_SCOPES
 from billfold_server.people import service as people
-from billfold_server.tenancy.context import Own
+from billfold_server.tenancy.context import Agreed, Own
 
-__all__ = ["STANDING_S", "GrantStanding", "Standing", "narrowed", "read_grant", "read_standing"]
+if TYPE_CHECKING:
+    from billfold_server.tenancy.transaction import TenantTx
+
+__all__ = ["STANDING_S", "GrantKey", "GrantStanding", "Standing", "narrowed", "read_grants", "read_standing"]
 
 STANDING_S: Final = 0.7
 """How long a standing is believed. With the query itself, what is revoked is out within a second."""
@@ -35,10 +38,13 @@ _REVOKED: Final = """
 SELECT digest, revoked_at, expires_at FROM revoked_tokens
 WHERE client_id = $1 AND revoked_at > $2 AND expires_at > $3
 """
-_GRANT: Final = """
-SELECT revoked_at IS NULL AS stands, user_id, details::text AS details, consent_id
-FROM grants WHERE id = $1 AND client_id = $2
+_GRANTS: Final = """
+SELECT id, client_id, revoked_at IS NULL AS stands, user_id, details::text AS details, consent_id
+FROM grants WHERE id = ANY($1::uuid[])
 """
+
+GrantKey = tuple[UUID, UUID]
+"""A grant, and the client to which it must be."""
 
 
 class _Tx(Protocol):
@@ -77,6 +83,7 @@ class GrantStanding(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         scopes: What its user could allow; None is everything.
         own: What is a customer's own.
         consent_id: By which consent of open banking it was given.
+        agreed: What that says for good.
         consent_stands: Whether that still stands, or there is none.
         read_at: When.
     """
@@ -85,6 +92,7 @@ class GrantStanding(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     scopes: frozenset[str] | None = None
     own: Own | None = None
     consent_id: UUID | None = None
+    agreed: Agreed | None = None
     consent_stands: bool = True
     read_at: float
 
@@ -115,35 +123,64 @@ async def read_standing(tx: _Tx, client_id: UUID, former: Standing | None, now: 
     )
 
 
-async def read_grant(tx: _Tx, grant_id: UUID, client_id: UUID) -> GrantStanding:
-    """Return what a grant to a client allows, as its user stands."""
+async def read_grants(tx: _Tx, wanted: Sequence[GrantKey]) -> dict[GrantKey, GrantStanding]:
+    """Return what grants to clients allow, as their users and consents stand, by a query for each of the three."""
     read_at = time.monotonic()
-    row = await tx.fetchrow(_GRANT, grant_id, client_id)
-    user = await people.standing_of(tx, row["user_id"]) if row is not None and row["stands"] else None
+    rows = {row["id"]: row for row in await tx.fetch(_GRANTS, [grant_id for grant_id, _ in wanted])}
+    standing = [row for row in rows.values() if row["stands"]]
+    users = await people.standings_of(tx, [row["user_id"] for row in standing])
+    named = [row["consent_id"] for row in standing if row["consent_id"] is not None]
+    # The platform has no consents.
+    looked = await consents.look(cast("TenantTx", tx), named) if named else {}
+    return {
+        (grant_id, client_id): _standing(rows.get(grant_id), client_id, users, looked, read_at)
+        for grant_id, client_id in wanted
+    }
+
+
+def _standing(
+    row: Any,
+    client_id: UUID,
+    users: Mapping[UUID, people.UserStanding],
+    looked: Mapping[UUID, consents.Looked],
+    read_at: float,
+) -> GrantStanding:
+    is_there = row is not None and row["client_id"] == client_id and row["stands"]
+    user = users.get(row["user_id"]) if is_there else None
     if row is None or user is None or not user.active:
         return GrantStanding(stands=False, read_at=read_at)
     if row["consent_id"] is not None:
-        return await _consented(tx, row["consent_id"], user, read_at)
+        return _consented(looked.get(row["consent_id"]), client_id, user, read_at)
     own = None
     if user.party_id is not None:
         own = _own(user.party_id, msgspec.json.decode(row["details"]))
     return GrantStanding(stands=True, scopes=user.scopes, own=own, read_at=read_at)
 
 
-async def _consented(tx: Any, consent_id: UUID, user: people.UserStanding, read_at: float) -> GrantStanding:
+def _consented(
+    found: consents.Looked | None, client_id: UUID, user: people.UserStanding, read_at: float
+) -> GrantStanding:
     """Return what a grant by a consent allows: what a customer could allow nobody by a word, of the chosen wallets."""
-    consent = await consents.find(tx, consent_id)
-    if consent is None or user.party_id is None:
+    if found is None or user.party_id is None:
         return GrantStanding(stands=False, read_at=read_at)
+    consent = found.consent
     chosen = frozenset(consent.wallet_ids)
     return GrantStanding(
         stands=True,
         scopes=frozenset(OPEN_BANKING_SCOPES),
         own=Own(party_id=user.party_id, balances_of=chosen, entries_of=chosen),
-        consent_id=consent_id,
-        consent_stands=await consents.stands(tx, consent_id),
+        consent_id=consent.id,
+        agreed=_agreed(consent, client_id),
+        consent_stands=found.stands,
         read_at=read_at,
     )
+
+
+def _agreed(consent: consents.Consent, client_id: UUID) -> Agreed | None:
+    """Return what a client's own consent says for good, once somebody has given it."""
+    if consent.party_id is None or consent.client_id != client_id:
+        return None
+    return Agreed(kind=consent.kind, party_id=consent.party_id, terms=consent.terms)
 
 
 def _own(party_id: UUID, details: Sequence[Mapping[str, Any]]) -> Own:

@@ -25,7 +25,7 @@ from billfold.contract.payments import PaymentStatus
 from billfold.ids import Prefix
 from billfold_server.consents.service import Consent
 from billfold_server.open_banking.payments.accounts import Owned
-from billfold_server.payments.service import PaymentRow, StepRow
+from billfold_server.payments.service import PaymentRow, Placed, StepRow
 
 __all__ = ["consent_response", "details_response", "payment_response"]
 
@@ -72,7 +72,7 @@ def consent_response(
 
 
 def payment_response(
-    row: PaymentRow, initiation: OBWriteDomestic2Initiation, refund: Owned | None, links: Links, meta: Meta
+    row: PaymentRow | Placed, initiation: OBWriteDomestic2Initiation, refund: Owned | None, links: Links, meta: Meta
 ) -> OBWriteDomesticResponse5:
     """Return a payment.
 

@@ -30,8 +30,9 @@ from billfold_server.open_banking.payments import reading
 from billfold_server.open_banking.payments.accounts import check_debtor, creditor_of, debtor_of
 from billfold_server.open_banking.payments.answers import consent_response, details_response, payment_response
 from billfold_server.payments import service as payments
-from billfold_server.payments.service import INITIATE_PAYMENT, PaymentRow, Texts
+from billfold_server.payments.service import INITIATE_PAYMENT, PaymentRow, Placed, Texts
 from billfold_server.tenancy.clock import tenant_now
+from billfold_server.tenancy.context import Agreed
 from billfold_server.wallets import service as wallets
 
 __all__ = ["routes"]
@@ -135,24 +136,32 @@ async def create_payment(call: Call, body: OBWriteDomestic2) -> OBWriteDomesticR
     amount = reading.read_amount(initiation, call.tenant.manifest.currencies)
     creditor = creditor_of(initiation.creditor_account, "Data.Initiation.CreditorAccount")
     # Whether it still stands is decided with the payment; a copy finds it used up, and is answered all the same.
-    consent = await _own(call, body.data.consent_id)
-    if consent.party_id is None:
-        raise errors.ConsentNotUsable(consent_status=consent.status)
+    consent_id, agreed = await _agreed(call, body.data.consent_id)
     order = await payments.order(
         call.services,
         call.tenant,
-        consent_id=consent.id,
-        party_id=consent.party_id,
+        consent_id=consent_id,
+        party_id=agreed.party_id,
         digest=consents.digest(call.services, call.tenant, reading.repeated(initiation, body.risk)),
         amount=amount,
         creditor=creditor,
         leaves=not isinstance(creditor, UUID),
         texts=_texts(body),
     )
-    payment_id = payments.initiated(accepted(await ledger.command(call, INITIATE_PAYMENT, order)))
-    async with call.tx() as tx:
-        row = await payments.get_payment(tx, payment_id)
-    return await _show_payment(call, row, body, consent, below=f"/{row.wire_id}")
+    try:
+        reply = await ledger.command(call, INITIATE_PAYMENT, order)
+    except errors.IdempotencyKeyReused:
+        # Then nothing was decided.
+        await _own(call, body.data.consent_id)
+        raise
+    if reply.replayed:
+        await _own(call, body.data.consent_id)
+    said = accepted(reply)
+    row: PaymentRow | Placed = payments.placed(said)
+    if reply.replayed:
+        async with call.tx() as tx:
+            row = await payments.get_payment(tx, payments.initiated(said))
+    return await _show_payment(call, row, body, agreed.terms, below=f"/{row.wire_id}")
 
 
 @routes.get(_PAYMENT)
@@ -165,7 +174,7 @@ async def get_domestic_payment(call: Call, domestic_payment_id: str) -> OBWriteD
     async with call.tx() as tx:
         # Payments are kept for longer than consents.
         consent = await consents.find(tx, row.consent_id)
-    return await _show_payment(call, row, _read_said(texts.order), consent)
+    return await _show_payment(call, row, _read_said(texts.order), None if consent is None else consent.terms)
 
 
 @routes.get(f"{_PAYMENT}/payment-details")
@@ -195,6 +204,24 @@ async def _own(call: Call, consent_id: str) -> Consent:
     if consent.kind != _KIND:
         raise errors.ConsentNotFound("there is no such consent", param="ConsentId")
     return consent
+
+
+async def _agreed(call: Call, named: str) -> tuple[UUID, Agreed]:
+    """Return the consent that an order names, and what it says for good.
+
+    That of the token needn't be looked at before the command does, which reads it again, and locked.
+
+    Raises:
+        ProblemError: It isn't the caller's, isn't of this kind, or was never given.
+    """
+    consent_id, agreed = call.caller.consent_id, call.caller.agreed
+    is_of_token = consent_id is not None and named == ids.encode(Prefix.CONSENT, consent_id)
+    if is_of_token and consent_id is not None and agreed is not None and agreed.kind == _KIND:
+        return consent_id, agreed
+    consent = await _own(call, named)
+    if consent.party_id is None:
+        raise errors.ConsentNotUsable(consent_status=consent.status)
+    return consent.id, Agreed(kind=consent.kind, party_id=consent.party_id, terms=consent.terms)
 
 
 async def _show_consent(call: Call, consent: Consent, *, below: str = "") -> OBWriteDomesticConsentResponse5:
@@ -241,8 +268,8 @@ async def _own_payment(call: Call, payment_id: str) -> PaymentRow:
 
 
 async def _show_payment(
-    call: Call, row: PaymentRow, said: OBWriteDomestic2, consent: Consent | None, *, below: str = ""
+    call: Call, row: PaymentRow | Placed, said: OBWriteDomestic2, terms: bytes | None, *, below: str = ""
 ) -> OBWriteDomesticResponse5:
-    wants_refund = consent is not None and _read_terms(consent.terms).refund
+    wants_refund = terms is not None and _read_terms(terms).refund
     refund = await debtor_of(call, row.wallet_id) if wants_refund else None
     return payment_response(row, said.data.initiation, refund, links_of(call, below=below), meta_of())

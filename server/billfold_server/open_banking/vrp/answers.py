@@ -23,7 +23,7 @@ from billfold.contract.open_banking.vrp import (
 )
 from billfold.ids import Prefix
 from billfold_server.consents.service import Consent
-from billfold_server.payments.service import PaymentRow, StepRow
+from billfold_server.payments.service import PaymentRow, Placed, StepRow
 
 __all__ = ["consent_response", "details_response", "payment_response"]
 
@@ -70,7 +70,7 @@ def consent_response(
 
 
 def payment_response(
-    row: PaymentRow,
+    row: PaymentRow | Placed,
     said: OBDomesticVRPRequest,
     debtor: OBCashAccountDebtorWithName,
     refund: OBCashAccountDebtorWithName | None,

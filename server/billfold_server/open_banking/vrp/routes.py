@@ -36,7 +36,7 @@ from billfold_server.open_banking.payments.accounts import check_debtor, credito
 from billfold_server.open_banking.vrp import reading
 from billfold_server.open_banking.vrp.answers import consent_response, details_response, payment_response
 from billfold_server.payments import service as payments
-from billfold_server.payments.service import INITIATE_RECURRING, PaymentRow, Texts
+from billfold_server.payments.service import INITIATE_RECURRING, PaymentRow, Placed, Texts
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.wallets import service as wallets
 
@@ -203,9 +203,11 @@ async def create_vrp_payment(call: Call, body: OBDomesticVRPRequest) -> OBDomest
     )
     with _naming_the_consent():
         reply = await ledger.command(call, INITIATE_RECURRING, order)
-    payment_id = payments.initiated(accepted(reply))
-    async with call.tx() as tx:
-        row = await payments.get_payment(tx, payment_id)
+    said = accepted(reply)
+    row: PaymentRow | Placed = payments.placed(said)
+    if reply.replayed:
+        async with call.tx() as tx:
+            row = await payments.get_payment(tx, payments.initiated(said))
     return await _show_payment(call, row, asked, body, below=f"/{row.wire_id}")
 
 
@@ -315,7 +317,7 @@ async def _own_payment(call: Call, payment_id: str) -> PaymentRow:
 
 async def _show_payment(
     call: Call,
-    row: PaymentRow,
+    row: PaymentRow | Placed,
     asked: OBDomesticVRPConsentRequest | None,
     said: OBDomesticVRPRequest,
     *,

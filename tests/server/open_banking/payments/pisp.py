@@ -145,6 +145,16 @@ class Pisp:
 
         self.workers[0].run(end())
 
+    def end_grants(self, consent_id: UUID) -> None:
+        """Let what was given by a consent end, and the consent stay as it is."""
+
+        async def end() -> None:
+            services = self.workers[0].services
+            async with services.database.tx(await services.registry.get(SLUG)) as tx:
+                assert await grants.revoke_grants(tx, "ended", now=services.clock.now(), consent_id=consent_id)
+
+        self.workers[0].run(end())
+
     def block(self) -> None:
         """Let the bank keep the third party out."""
         with self.workers[0].client(SLUG) as bank:

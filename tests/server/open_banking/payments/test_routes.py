@@ -119,8 +119,12 @@ class TestAPayment:
         assert codes(other.ask("POST", "/domestic-payments", other.payment(consent_id), consent_id=theirs), 403)
         made = data(pisp.pay(consent_id))
         assert codes(other.ask("GET", f"/domestic-payments/{made['DomesticPaymentId']}"), 403) == ["U008"]
-        path = f"/domestic-payments/{data(other.pay(theirs))['DomesticPaymentId']}"
+        path = f"/domestic-payments/{data(other.pay(theirs, key='kept out'))['DomesticPaymentId']}"
+        unpaid = other.consented()
         other.block()
+        assert codes(other.pay(unpaid), 403)
+        assert codes(other.pay(theirs, key="kept out"), 403)
+        assert codes(other.pay(theirs, "11.00", key="kept out"), 403)
         for kept in (path, f"{path}/payment-details"):
             assert codes(other.ask("GET", kept), 403)
         for unknown in (ids.new(Prefix.PAYMENT), "x"):
@@ -134,6 +138,18 @@ class TestAPayment:
         assert token
         pisp.revoke(consent_id)
         assert pisp.pay(consent_id).status_code == 401
+
+    def test_is_refused_once_its_grant_has_ended(self, pisp: Pisp) -> None:
+        """A token that was let in a moment ago pays nothing more, and is told of nothing that it has paid."""
+        unpaid, paid = pisp.consented(), pisp.consented()
+        path = f"/domestic-payment-consents/{ids.encode(Prefix.CONSENT, unpaid)}/funds-confirmation"
+        data(pisp.ask("GET", path, consent_id=unpaid), 200)
+        data(pisp.pay(paid, key="ended"))
+        for consent_id in (unpaid, paid):
+            pisp.end_grants(consent_id)
+        assert pisp.pay(unpaid).status_code == 401
+        assert pisp.pay(paid, key="ended").status_code == 401
+        assert pisp.pay(paid, "11.00", key="ended").status_code == 401
 
 
 OUTSIDE = {"SchemeName": "UK.OBIE.SortCodeAccountNumber", "Identification": "20-00-00 55779911", "Name": "Grace Hopper"}
