@@ -9,6 +9,7 @@ needs no key that could be out of reach, and what signs needs one once in a proc
 """
 
 import asyncio
+import functools
 import hmac
 import time
 from collections import defaultdict
@@ -34,6 +35,7 @@ from billfold_server.identity.jose import SigningKey
 from billfold_server.identity.profiles import SigningAlgorithm
 from billfold_server.identity.realms import Realm
 from billfold_server.identity.signing import rows, rules
+from billfold_server.identity.signing.apart import Apart
 from billfold_server.identity.signing.rows import KeyRow, Purpose
 from billfold_server.identity.signing.rules import Standing
 from billfold_server.keys.service import PLATFORM_KEYS, KeyOwner, Keyring, Keys, Place, SealBroken
@@ -128,6 +130,7 @@ class Signing:
         self._private: Bounded[tuple[str, UUID], SigningKey] = Bounded(4_000)
         self._broken: set[tuple[str, UUID]] = set()
         self._once = Once()
+        self._apart = Apart()
 
     async def sign(
         self,
@@ -167,7 +170,7 @@ class Signing:
         """
         row, key = await self._signer(realm, _MESSAGES)
         assert isinstance(key, RSAKey)
-        return sign_detached(body, key, kid=_kid(row), claims=claims)
+        return await self._apart.do(functools.partial(sign_detached, body, key, kid=_kid(row), claims=claims))
 
     async def _signer(self, realm: Realm, series: Series) -> tuple[KeyRow, SigningKey]:
         keys = await self._keys(realm, series)
