@@ -89,11 +89,16 @@ async def create_payment_consent(call: Call, body: OBWriteDomesticConsent4) -> O
         repeated=reading.repeated(initiation, body.risk),
     )
     prepared = await consents.prepare(call.services, call.tenant, new)
+    made: list[Consent] = []
 
     async def work(tx: Any) -> str:
-        return (await consents.create(tx, call.caller, prepared, await tenant_now(tx))).wire_id
+        made.append(await consents.create(tx, call.caller, prepared, await tenant_now(tx)))
+        return made[0].wire_id
 
     async def show(consent_id: str) -> OBWriteDomesticConsentResponse5:
+        # What was made just now needn't be read, as it must for a copy.
+        if made:
+            return consent_response(made[0], body, links_of(call, below=f"/{consent_id}"), meta_of())
         return await _show_consent(call, await _own(call, consent_id), below=f"/{consent_id}")
 
     return await once(call, work, show)
