@@ -1,7 +1,8 @@
-"""A server that does but the signatures of a token endpoint and of a protected route; prints its port and serves.
+"""A server that does but the signatures of what is asked of others; prints its port and serves.
 
 Written by hand, as little as can be: it verifies the client's assertion and the DPoP proof and signs a token, or
-verifies the token and the proof. It remembers nothing, knows one client, and checks neither times nor addresses.
+verifies the token and the proof; of a payment it verifies the message's signature, too, and signs as much. It remembers
+nothing, knows one client, and checks neither times nor addresses.
 """
 
 import asyncio
@@ -16,11 +17,15 @@ from urllib.parse import parse_qsl
 
 import uvicorn
 import uvloop
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from joserfc import jws, jwt
-from joserfc.jwk import ECKey
+from joserfc.jwk import ECKey, JWKRegistry, RSAKey
 
 _REGISTRY = jws.JWSRegistry(strict_check_header=False, algorithms=["ES256"])
 _OURS = ECKey.generate_key("P-256")
+_MESSAGES = rsa.generate_private_key(65537, 2048)
+_PSS = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=32)
 
 
 class Verifying:
@@ -32,7 +37,7 @@ class Verifying:
     """
 
     def __init__(self, client: dict[str, Any], issued: dict[str, Any]) -> None:
-        self._client = ECKey.import_key(client)
+        self._client = JWKRegistry.import_key(client)
         self._issued = ECKey.import_key(issued)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -44,9 +49,22 @@ class Verifying:
         head = proof.partition(".")[0]
         jwk = json.loads(base64.urlsafe_b64decode(head + "=" * (-len(head) % 4)))["jwk"]
         jws.deserialize_compact(proof, ECKey.import_key(jwk), registry=_REGISTRY)
-        body = self._token((await receive())["body"]) if scope["method"] == "POST" else self._resource(headers)
+        if (signature := headers.get(b"x-jws-signature")) is not None:
+            body = self._payment(headers, (await receive())["body"], signature)
+        else:
+            body = self._token((await receive())["body"]) if scope["method"] == "POST" else self._resource(headers)
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
         await send({"type": "http.response.body", "body": body})
+
+    def _payment(self, headers: dict[bytes, bytes], body: bytes, signature: bytes) -> bytes:
+        self._resource(headers)
+        head, _, tail = signature.partition(b"..")
+        signed = head + b"." + base64.urlsafe_b64encode(body).rstrip(b"=")
+        assert isinstance(self._client, RSAKey)
+        self._client.public_key.verify(
+            base64.urlsafe_b64decode(tail + b"=" * (-len(tail) % 4)), signed, _PSS, hashes.SHA256()
+        )
+        return base64.urlsafe_b64encode(_MESSAGES.sign(signed, _PSS, hashes.SHA256()))
 
     def _token(self, body: bytes) -> bytes:
         form = dict(parse_qsl(body.decode()))
