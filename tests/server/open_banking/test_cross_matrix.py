@@ -184,9 +184,9 @@ class TestAnOperationIsRefused:
 
     @asked("an expired consent")
     def test_under_an_expired_consent(self, declared: Declared, expired: Scene) -> None:
-        """What has expired opens nothing, however fresh its token is: 403; 400 where the body names it, by its code."""
+        """What has expired opens nothing, however fresh its token is: 400 by its code, wherever it is looked at."""
         answer = right_request(expired, declared).send(expired)
-        refused(answer, 401, 403, *([400] if declared.takes_body else []))
+        refused(answer, 400, 401)
         if answer.status_code == 400:
             assert {each["ErrorCode"] for each in answer.json()["Errors"]} == {"U009"}
 

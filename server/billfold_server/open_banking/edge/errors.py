@@ -75,6 +75,7 @@ _STATUSES: Final[dict[type[errors.ProblemError], int]] = {
     errors.UnknownTenant: 404,
     errors.EndpointNotOffered: 404,
     errors.NotFound: 400,
+    errors.ConsentNotUsable: 400,
     errors.BodyTooLarge: 400,
     errors.BodyTooSlow: 400,
     errors.IdempotencyKeyReused: 400,

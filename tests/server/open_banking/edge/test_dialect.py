@@ -261,7 +261,7 @@ class TestARefusal:
             (errors.NotFound("none"), 400, [("U011", None)]),
             (errors.ConsentOfAnother("none"), 403, [("U008", None)]),
             (errors.ReauthenticationRequired("again"), 403, [("U028", None)]),
-            (errors.ConsentNotUsable("no", consent_status="RJCT"), 403, [("U009", None)]),
+            (errors.ConsentNotUsable("no", consent_status="RJCT"), 400, [("U009", None)]),
             (errors.ConsentTransitionRefused("no", consent_status="RJCT", event="use"), 400, [("U009", None)]),
             (errors.Unavailable("away"), 503, [("U000", None)]),
             (field_error("Data.Initiation.LocalInstrument", "U026", "is not served"), 400,
