@@ -153,10 +153,9 @@ async def confirm_vrp_funds(
         raise field_error("Data.ConsentId", reading.MISMATCH, "the address names another consent")
     path = "Data.InstructedAmount"
     amount = reading.read_amount(body.data.instructed_amount, path, call.tenant.manifest.currencies)
-    with _naming_the_consent():
-        async with call.tx() as tx:
-            consent = await _use(call, tx, consent_id)
     async with call.tx() as tx:
+        with _naming_the_consent():
+            consent = await _use(call, tx, consent_id)
         now = await tenant_now(tx)
         (wallet,) = await wallets.with_balances(tx, [await wallets.get_wallet(tx, consent.wallet_ids[0])])
     available = {each.currency: each.available_minor for each in wallet.balances}
