@@ -241,7 +241,7 @@ async def _approve(
         async with transaction(call.services, _realm(call)) as tx:
             if payment is not None and not await _holds(call, tx, session, payment, by):
                 return None
-            if not await pushed.complete(tx, asked.interaction.pushed.digest, call.services.clock.now()):
+            if not await _complete(call, tx, asked):
                 return _gone(call)
             if asked.request.consent_id is not None:
                 await _end_former(call, tx, asked, session, asked.request.consent_id)
@@ -252,6 +252,13 @@ async def _approve(
     except _LOST:
         return await _refuse(call, asked, *_OVER)
     return await _answer(call, asked, responses.parameters_of(asked.request, code=code))
+
+
+async def _complete(call: "Call", tx: Any, asked: Asked) -> bool:
+    """Answer a request once, and only to a client that is let in at this moment."""
+    if await _trusted(tx, asked.interaction.pushed) is None:
+        return False
+    return await pushed.complete(tx, asked.interaction.pushed.digest, call.services.clock.now())
 
 
 async def _end_former(call: "Call", tx: Any, asked: Asked, session: Session, consent_id: UUID) -> None:

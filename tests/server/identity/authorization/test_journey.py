@@ -273,6 +273,23 @@ class TestARequestThatNamesAConsent:
         pushed = blocked.app.push(scope="accounts", claims=claims_of(consent))
         assert pushed.json()["error"] == "unauthorized_client"
 
+    def test_isnt_answered_by_a_client_that_is_disabled_meanwhile(
+        self, tpp: Tpp, customer: tuple[Person, str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Disabled between the button and what it does: there is nobody whom the answer could go to."""
+        late, (person, one, _), seal = add_tpp(tpp.live, SLUG), customer, journey.evidence
+
+        async def sealed(*said: Any) -> Any:
+            async with tx_of(tpp.live, SLUG) as tx:
+                await tx.execute("UPDATE api_clients SET state = 'disabled' WHERE id = $1", late.app.client.id)
+            return await seal(*said)
+
+        consent, browser = late.ask_for(read_accounts()), person.browser()
+        page = late.page(browser, consent, "accounts")
+        monkeypatch.setattr(journey, "evidence", sealed)
+        assert late.answer(browser, page, one).status_code == 400
+        assert late.find(consent).status == "AWAU"
+
     def test_can_be_for_open_banking_alone(self, tpp: Tpp) -> None:
         """What a consent is about isn't at the bank's own API."""
         claims = claims_of(tpp.ask_for(read_accounts()))
