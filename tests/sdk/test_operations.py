@@ -51,6 +51,7 @@ REGISTRATION: dict[str, Any] = {
     "response_types": ["code"],
     "jwks": {"keys": []},
     "token_endpoint_auth_signing_alg": "ES256",
+    "organisation_id": "x",
     "software_id": "x",
     "software_version": "x",
 }

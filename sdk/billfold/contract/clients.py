@@ -99,6 +99,9 @@ class ClientMetadata(Request, frozen=True, kw_only=True):
     client_uri: Uri | None = None
     policy_uri: Uri | None = None
     tos_uri: Uri | None = None
+    organisation_id: (
+        Annotated[Software, Meta(description="Who runs it, as a directory of third parties names them.")] | None
+    ) = None
     software_id: Software | None = None
     software_version: Software | None = None
 
@@ -189,6 +192,7 @@ class Client(Response, frozen=True, kw_only=True):
     client_uri: str | None
     policy_uri: str | None
     tos_uri: str | None
+    organisation_id: str | None
     software_id: str | None
     software_version: str | None
     registered_by: Annotated[

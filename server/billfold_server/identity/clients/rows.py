@@ -69,6 +69,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
         client_uri: Its home page.
         policy_uri: What it says about data.
         tos_uri: Its terms.
+        organisation_id: Who runs it, as a directory of third parties names them.
         software_id: Which software it is an instance of.
         software_version: Of which version.
         registered_by: ``operator``, ``open`` or the issuer of the software statement by which it came.
@@ -107,6 +108,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     client_uri: str | None = None
     policy_uri: str | None = None
     tos_uri: str | None = None
+    organisation_id: str | None = None
     software_id: str | None = None
     software_version: str | None = None
     registered_by: str = "operator"

@@ -13,12 +13,18 @@ __all__ = ["ROLE_SCOPES", "StatementUnfit", "scopes_of", "with_statement"]
 ROLE_SCOPES: Final[Mapping[str, str]] = {"AISP": "accounts", "PISP": "payments", "CBPII": "fundsconfirmations"}
 """Which scope each role of a licensed third party holds."""
 
-_SAME: Final = {"software_client_name": "client_name", "org_name": "organisation"}
+_SAME: Final = {
+    "software_client_name": "client_name",
+    "org_id": "organisation_id",
+    "org_name": "organisation",
+}
 """What directories call differently from RFC 7591."""
 
 _CERTIFICATE: Final = "tls_client_auth_"
 
-_VOUCHED: Final = frozenset({"jwks", "organisation", "redirect_uris", "software_id", "software_version"})
+_VOUCHED: Final = frozenset(
+    {"jwks", "organisation", "organisation_id", "redirect_uris", "software_id", "software_version"}
+)
 """What counts by the statement's word alone, as do the names in certificates."""
 
 

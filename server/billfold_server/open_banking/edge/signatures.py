@@ -78,13 +78,19 @@ def check_claims(header: dict[str, Any], client: Client, *, issuer: str, now: da
     # Compared and not subtracted, because a number may be longer than any float.
     if not now.timestamp() - _LONGEST_S <= iat <= now.timestamp() + _SKEW_S:
         raise _refusal("claim_invalid")
-    # A directory's name is of the form <organisation>/<software statement>; without one, it is the client's id.
-    known = {client.client_id, client.software_id} - {None}
-    if not isinstance(iss, str) or iss.rpartition("/")[2] not in known:
+    if not isinstance(iss, str) or not _is_name_of(client, iss):
         raise _refusal("claim_invalid")
     anchors = {_DIRECTORY, urlsplit(issuer).hostname, urlsplit(client.registered_by).hostname} - {None}
     if not isinstance(tan, str) or tan.lower() not in anchors:
         raise _refusal("claim_invalid")
+
+
+def _is_name_of(client: Client, iss: str) -> bool:
+    """Tell whether a name is a client's: its id, or <organisation>/<software> or <software> as its directory has it."""
+    organisation, between, software = iss.rpartition("/")
+    if between and (client.organisation_id is None or organisation != client.organisation_id):
+        return False
+    return software in {client.client_id, client.software_id}
 
 
 async def make(services: "Services", tenant: "TenantRef", body: bytes) -> str:

@@ -143,6 +143,7 @@ def client_of(**changes: Any) -> Client:
     now = datetime.now(UTC)
     said: dict[str, Any] = {
         "client_id": "cli_1",
+        "organisation_id": "org",
         "software_id": "software-1",
         "registered_by": "https://directory.example/",
         **changes,
@@ -192,6 +193,9 @@ class TestItsClaims:
             {IAT: HUGE},
             {IAT: -HUGE},
             {ISS: "org/software-2"},
+            {ISS: "other/software-1"},
+            {ISS: "other/org/software-1"},
+            {ISS: "/software-1"},
             {ISS: "software-1/org"},
             {ISS: ""},
             {ISS: ["software-1"]},
@@ -211,3 +215,10 @@ class TestItsClaims:
         with pytest.raises(errors.MessageSignatureInvalid) as refused:
             check_claims(header, client_of(), issuer=ISSUER, now=NOW)
         assert refused.value.fault == "claim_invalid"
+
+    def test_name_no_organisation_that_nobody_has_registered(self) -> None:
+        """Of a client whose organisation isn't known, none can be claimed."""
+        header, client = header_of("good", SOFTWARE, **{IAT: NOW_S}), client_of(organisation_id=None)
+        with pytest.raises(errors.MessageSignatureInvalid):
+            check_claims(header, client, issuer=ISSUER, now=NOW)
+        check_claims({**header, ISS: "software-1"}, client, issuer=ISSUER, now=NOW)

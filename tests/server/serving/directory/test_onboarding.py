@@ -70,6 +70,7 @@ class TestAThirdParty:
         assert registered.metadata["scope"] == scope
         assert registered.metadata["client_name"] == listed.client_name
         assert registered.metadata["organisation"] == listed.organisation
+        assert registered.metadata["organisation_id"] == listed.organisation_id
         assert registered.metadata["jwks"] == listed.jwks
         assert registered.metadata["redirect_uris"] == [CALLBACK]
 

@@ -49,6 +49,7 @@ _STATEMENTS = (
         client_uri text,
         policy_uri text,
         tos_uri text,
+        organisation_id text,
         software_id text,
         software_version text,
         registered_by text NOT NULL,
@@ -93,8 +94,8 @@ _GRANTS = {
         "post_logout_redirect_uris, grant_types, response_types, jwks, tls_subject_dn, tls_san_dns, tls_san_uri, "
         "tls_san_ip, tls_san_email, request_object_alg, assertion_alg, id_token_alg, authorization_response_alg, "
         "introspection_alg, dpop_bound, certificate_bound, authorization_details_types, contacts, client_uri, "
-        "policy_uri, tos_uri, software_id, software_version, version, secret_digest, former_secret_digest, "
-        "former_secret_until, registration_digest, updated_at)"
+        "policy_uri, tos_uri, organisation_id, software_id, software_version, version, secret_digest, "
+        "former_secret_digest, former_secret_until, registration_digest, updated_at)"
     ),
     "signing_keys": "SELECT, INSERT, UPDATE (withdrawn_at)",
 }
