@@ -42,7 +42,7 @@ def _pytest(session: nox.Session, *args: str, folder: str | None = None) -> None
 
 def _in_parallel() -> list[str]:
     """Spread tests over more processes than CI's machines have cores, because many tests wait for real time."""
-    return [f"-n{os.environ.get('BILLFOLD_TEST_PROCESSES', '6')}", "--dist=loadgroup"]
+    return [f"-n{os.environ.get('BILLFOLD_TEST_PROCESSES', '4')}", "--dist=loadgroup"]
 
 
 def _but_sessions_of_their_own() -> list[str]:

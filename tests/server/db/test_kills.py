@@ -79,23 +79,28 @@ async def kill_again_and_again(
 ) -> None:
     """Start workers and kill them at moments nobody chose, with something new to do each time."""
     chance = random.Random(4711)
-    interrupted = 0
+    interrupted = rounds = 0
     for number in range(KILLS):
         await between(number)
         before = await waiting(tenancy, role)
+        if not before:
+            # Those of the round before were quick, or we were slow to kill them.
+            break
+        rounds += 1
         processes = await asyncio.gather(*(start(role, tenancy, folder) for _ in range(WORKERS)))
         # Not before something has been done, and then at a moment that nobody chose.
         async with asyncio.timeout(20):
             while await waiting(tenancy, role) == before:
-                pass
+                await asyncio.sleep(0.002)
         await asyncio.sleep(chance.uniform(0, 0.05))
         for process in processes:
             process.kill()
         await asyncio.gather(*(process.communicate() for process in processes))
         interrupted += await waiting(tenancy, role) > 0
         await end_leases(tenancy, "relay", "jobs", role)
-    print(f"\n{role}: {interrupted} of {KILLS} kills left work behind")
-    assert interrupted > KILLS / 2
+    print(f"\n{role}: {interrupted} of {rounds} kills left work behind")
+    assert interrupted > 0
+    assert interrupted >= rounds - 1 or interrupted > KILLS / 2
 
 
 @pytest.mark.slow

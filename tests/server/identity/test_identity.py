@@ -205,7 +205,8 @@ class TestTheCheckOfATokenHere:
         token = live.token("alpha", credentials)
         header, claims, signature = token.split(".")
         head, body = decoded(header), decoded(claims)
-        public = httpx.get(f"{live.base('alpha')}/.well-known/jwks.json").json()["keys"][0]
+        keys = httpx.get(f"{live.base('alpha')}/.well-known/jwks.json").json()["keys"]
+        public = next(key for key in keys if key["kid"] == head["kid"])
         own = ECKey.generate_key("P-256")
         forged = [
             f"{header}.{claims}.",
