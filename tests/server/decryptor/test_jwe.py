@@ -149,7 +149,9 @@ class TestAJweIsRefused:
             opened(".".join(parts))
 
     @pytest.mark.parametrize(
-        "text", ["", ".", "....", "a.b.c.d.e", "é" * 100, made() + "\n", " " + made(), made() + "."]
+        "text",
+        ["", ".", "....", "a.b.c.d.e", "é" * 100, made() + "\n", " " + made(), made() + "."],
+        ids=["empty", "two", "five empty", "five", "no ASCII", "with a line's end", "after a space", "six"],
     )
     def test_of_another_form(self, text):
         """What isn't a compact JWE to the letter is refused."""

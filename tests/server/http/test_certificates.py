@@ -187,7 +187,11 @@ class TestTrust:
         # An authority that the deployment has named counts whoever has signed it.
         assert trusting(short).verifies(Shown(issue("client", short).der))
 
-    @pytest.mark.parametrize("der", [b"", b"\x30", b"\x30\x82\x01\x00", GOOD.der + b"\0", GOOD.der[:-1], bytes(9000)])
+    @pytest.mark.parametrize(
+        "der",
+        [b"", b"\x30", b"\x30\x82\x01\x00", GOOD.der + b"\0", GOOD.der[:-1], bytes(9000)],
+        ids=["empty", "a tag", "a header", "too long", "too short", "zeros"],
+    )
     def test_takes_nothing_that_is_no_certificate(self, der: bytes):
         """What can't be read, has something behind it or is giant is refused before anybody looks into it."""
         assert not trusting(ROOT).verifies(Shown(der))
@@ -307,6 +311,7 @@ class TestAProxysHeader:
             f"{escaped(GOOD)}, {escaped(GOOD)}",
             quote("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
         ],
+        ids=["nothing", "a field", "too short", "two", "a list", "no certificate"],
     )
     async def test_of_nginx_is_refused_where_it_cannot_be_read(self, asked_from: Asked, text: str):
         """One certificate, escaped, and nothing else is taken."""
@@ -346,6 +351,7 @@ class TestTheFileOfAuthorities:
             ("client_crl_file", b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"),
             ("client_crl_file", ROOT.pem()),
         ],
+        ids=["empty", "no certificate", "no authority", "no list", "another kind"],
     )
     def test_is_refused_where_it_is_none(self, live: LiveServer, tmp_path: Path, name: str, text: bytes):
         """A server doesn't start with a file that holds none, or a client's certificate among them."""

@@ -55,7 +55,11 @@ class TestAnIdentity:
         """A key of another certificate, dates, purpose, strength: each is a sentence about its own setting."""
         assert mistakes_in(settings_of(tmp_path, pair)) == {key}
 
-    @pytest.mark.parametrize("text", [b"", b"no PEM", GOOD.pem(), GOOD.key_pem().replace(b"A", b"B")])
+    @pytest.mark.parametrize(
+        "text",
+        [b"", b"no PEM", GOOD.pem(), GOOD.key_pem().replace(b"A", b"B")],
+        ids=["empty", "no PEM", "a certificate", "broken"],
+    )
     def test_is_refused_without_a_key(self, tmp_path: Path, text: bytes):
         """A file that holds no private key is named."""
         settings = settings_of(tmp_path)
@@ -63,7 +67,9 @@ class TestAnIdentity:
         Path(settings.tls_key).write_bytes(text)
         assert mistakes_in(settings) == {"tls_key"}
 
-    @pytest.mark.parametrize("text", [b"", b"no PEM", GOOD.key_pem(), GOOD.pem()[:200]])
+    @pytest.mark.parametrize(
+        "text", [b"", b"no PEM", GOOD.key_pem(), GOOD.pem()[:200]], ids=["empty", "no PEM", "a key", "too short"]
+    )
     def test_is_refused_without_a_certificate(self, tmp_path: Path, text: bytes):
         """A file that holds no certificate is named."""
         settings = settings_of(tmp_path)
