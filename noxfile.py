@@ -119,6 +119,7 @@ def soak(session: nox.Session) -> None:
         "tests/server/ledger/test_payments.py",
         "tests/server/payments/test_recurring.py",
         "tests/server/open_banking/vrp/test_operations.py",
+        "tests/server/identity/grants/test_token_endpoint.py",
         "tests/server/test_faults.py",
     ]
     _python(session, "-m", "pytest", *_in_parallel(), *(session.posargs or ledger), env={"BILLFOLD_SOAK": "1"})

@@ -432,14 +432,14 @@ def _problem_example(error: type[errors.ProblemError]) -> dict[str, Any]:
     return {"summary": error.title, "value": value}
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(yaml.CSafeDumper):
     """Writes long texts as blocks and never refers back, so that a change shows where it is."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - yaml calls it so
         return True
 
 
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+def _text(dumper: yaml.CSafeDumper, text: str) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
 
 
