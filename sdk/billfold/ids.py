@@ -80,6 +80,8 @@ class Prefix(StrEnum):
     USER = "usr"
     VAULT_TOKEN = "tok"  # noqa: S105 - No secret: what every vault token begins with.
     WALLET = "wal"
+    WEBHOOK_DELIVERY = "whd"
+    WEBHOOK_ENDPOINT = "whe"
     WITHDRAWAL = "wdr"
 
 

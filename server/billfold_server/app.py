@@ -150,7 +150,9 @@ from billfold_server.wallets import inventory as wallets_inventory
 from billfold_server.wallets import routes as wallets_routes
 from billfold_server.wallets import service as wallets
 from billfold_server.wallets import subjects as wallets_subjects
+from billfold_server.webhooks import inventory as webhooks_inventory
 from billfold_server.webhooks import routes as webhooks_routes
+from billfold_server.webhooks import subjects as webhooks_subjects
 
 __all__ = [
     "INVENTORIES",
@@ -185,6 +187,7 @@ ROOMS: Final[tuple[Routes, ...]] = (
     card_routes.routes,
     card_routes.page_routes,
     webhooks_routes.routes,
+    webhooks_routes.endpoint_routes,
     events_routes.routes,
     privacy_routes.routes,
     approvals_routes.routes,
@@ -226,6 +229,7 @@ INVENTORIES: Final[tuple[Inventory, ...]] = (
     approvals_inventory.INVENTORY,
     consents_inventory.INVENTORY,
     events_inventory.INVENTORY,
+    webhooks_inventory.INVENTORY,
     audit_inventory.INVENTORY,
     http_inventory.INVENTORY,
     db_inventory.INVENTORY,
@@ -245,6 +249,7 @@ SUBJECTS: Final[tuple[SubjectProvider, ...]] = (
     payments_subjects.SUBJECTS,
     approvals_subjects.SUBJECTS,
     events_subjects.SUBJECTS,
+    webhooks_subjects.SUBJECTS,
     audit_subjects.SUBJECTS,
     http_subjects.SUBJECTS,
     db_subjects.SUBJECTS,

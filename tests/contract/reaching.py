@@ -225,6 +225,16 @@ def _another_name(reaching: Reaching, operation: Operation) -> httpx.Response:
     return reaching.send(operation, headers=headers, body=body | {"name": "another"})
 
 
+def _one_too_many(reaching: Reaching, operation: Operation) -> httpx.Response:
+    """Register endpoints until there are as many as there may be, and let go of them again."""
+    made: list[str] = []
+    while (answer := reaching.send(operation)).status_code == 201:
+        made.append(answer.json()["id"])
+    for each in made:
+        reaching.seeds.client.delete(f"/v1/webhook-endpoints/{each}")
+    return answer
+
+
 CONFLICTS: dict[str, Recipe] = {
     "advanceClock": _with("to", _past),
     "createArrangement": _of_one_key,
@@ -268,6 +278,7 @@ CONFLICTS: dict[str, Recipe] = {
     "createVaultToken": _of_one_key,
     "createVaultTokens": _of_one_key,
     "updateVaultToken": _expired,
+    "createWebhookEndpoint": _one_too_many,
 }
 """For each operation of a tenant whose state may refuse it: a request that it does refuse."""
 
@@ -357,5 +368,7 @@ CONTRADICTIONS: dict[str, Recipe] = {
     "deleteVaultToken": lambda reaching, operation: reaching.send(operation, query={"reason": CARD}),
     "detokenizeVaultTokens": _with("reason", CARD),
     "searchVaultTokens": _with("kind", "card"),
+    "createWebhookEndpoint": _with("url", "https://10.0.0.1/webhooks"),
+    "updateWebhookEndpoint": _with("url", "https://10.0.0.1/webhooks"),
 }
 """For each operation that refuses otherwise than by a key that was used before: what contradicts something."""

@@ -250,6 +250,17 @@ def _account_statement(seeds: Seeds) -> str:
     return seeds.first("/v1/account-statements")
 
 
+def _webhook_endpoint(seeds: Seeds) -> str:
+    """Register an endpoint that is never told of anything, in the place of another where there are many."""
+    present = [each["id"] for each in seeds.client.get("/v1/webhook-endpoints?limit=100").json()["data"]]
+    if len(present) > 10:
+        for each in set(present) - set(seeds.ids("whe")):
+            seeds.client.delete(f"/v1/webhook-endpoints/{each}")
+            seeds.known.discard(each)
+    body = {"url": "https://partner.example/webhooks", "event_types": ["nothing.ever"]}
+    return str(seeds.post("/v1/webhook-endpoints", body)["id"])
+
+
 SEEDS: dict[str, Callable[[Seeds], str]] = {
     "par": _party,
     "wal": _wallet,
@@ -272,6 +283,7 @@ SEEDS: dict[str, Callable[[Seeds], str]] = {
     "prd": _product,
     "ast": _account_statement,
     "con": _consent,
+    "whe": _webhook_endpoint,
 }
 """How one of each kind is made, in the order in which they lean on each other."""
 
@@ -319,6 +331,7 @@ FRESH: dict[str, Callable[[Seeds], dict[str, str]]] = {
     "deleteVaultToken": lambda seeds: {"vault_token_id": _vault_token(seeds)},
     "revokeConsent": lambda seeds: {"consent_id": _consent(seeds)},
     "unblockThirdParty": _blocked,
+    "deleteWebhookEndpoint": lambda seeds: {"webhook_endpoint_id": _webhook_endpoint(seeds)},
     "assignStatementEntry": lambda seeds: {"statement_entry_id": _statement_entry(seeds)},
     "reverseJournalEntry": lambda seeds: {"journal_entry_id": _journal_entry(seeds)},
 }

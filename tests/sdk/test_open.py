@@ -32,6 +32,7 @@ from billfold.contract import (
     statements,
     tokens,
     wallets,
+    webhooks,
 )
 
 WIRE = Path(__file__).parent / "wire"
@@ -52,6 +53,7 @@ MODULES = [
     statements,
     tokens,
     wallets,
+    webhooks,
 ]
 RESPONSES: dict[str, type[common.Response]] = {
     name: getattr(module, name)

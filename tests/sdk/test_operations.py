@@ -178,6 +178,8 @@ WITHOUT_KEY = {
     "POST /v1/clients",
     "POST /v1/clients/{client_id}/rotate-secret",
     "POST /v1/users/{user_id}/enrolment-codes",
+    "POST /v1/webhook-endpoints",
+    "POST /v1/webhook-endpoints/{webhook_endpoint_id}/rotate-secret",
     # It reads, and says why.
     "POST /v1/parties/{party_id}/exports",
     # They say what shall be, so doing them twice is doing them once.

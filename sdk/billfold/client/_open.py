@@ -44,6 +44,7 @@ _MODULES: Final = (
     "consents",
     "data_keys",
     "tokens",
+    "webhooks",
     "common",
 )
 _PAGE: Final = "Page"

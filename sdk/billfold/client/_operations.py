@@ -25,6 +25,7 @@ from billfold.contract import (
     tokens,
     users,
     wallets,
+    webhooks,
 )
 from billfold.contract.common import Page, Response
 
@@ -248,6 +249,16 @@ EXPORT_PARTY: Final = _PagedOperation("POST", "/v1/parties/{party_id}/exports", 
 ERASE_PARTY: Final = Operation("POST", "/v1/parties/{party_id}/erasure", privacy.Erasure)
 
 LIST_EVENTS: Final = paged("/v1/events", platform.Event)
+LIST_WEBHOOK_ENDPOINTS: Final = paged("/v1/webhook-endpoints", webhooks.WebhookEndpoint)
+CREATE_WEBHOOK_ENDPOINT: Final = Operation("POST", "/v1/webhook-endpoints", webhooks.WebhookEndpointCreated)
+GET_WEBHOOK_ENDPOINT: Final = Operation("GET", "/v1/webhook-endpoints/{webhook_endpoint_id}", webhooks.WebhookEndpoint)
+UPDATE_WEBHOOK_ENDPOINT: Final = Operation(
+    "PATCH", "/v1/webhook-endpoints/{webhook_endpoint_id}", webhooks.WebhookEndpoint
+)
+DELETE_WEBHOOK_ENDPOINT: Final = Operation[None]("DELETE", "/v1/webhook-endpoints/{webhook_endpoint_id}", None)
+ROTATE_WEBHOOK_SECRET: Final = Operation(
+    "POST", "/v1/webhook-endpoints/{webhook_endpoint_id}/rotate-secret", webhooks.WebhookSecret
+)
 LIST_AUDIT_RECORDS: Final = paged("/v1/audit-records", platform.AuditRecord)
 
 LIST_TENANTS: Final = paged("/platform/v1/tenants", platform.Tenant)

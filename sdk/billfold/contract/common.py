@@ -45,6 +45,8 @@ __all__ = [
     "VaultTokenId",
     "Violation",
     "WalletId",
+    "WebhookDeliveryId",
+    "WebhookEndpointId",
     "WithdrawalId",
 ]
 
@@ -145,6 +147,8 @@ TransferId = Annotated[str, _id(Prefix.TRANSFER, "a transfer")]
 UserId = Annotated[str, _id(Prefix.USER, "a user")]
 VaultTokenId = Annotated[str, _id(Prefix.VAULT_TOKEN, "a vault token")]
 WalletId = Annotated[str, _id(Prefix.WALLET, "a wallet")]
+WebhookDeliveryId = Annotated[str, _id(Prefix.WEBHOOK_DELIVERY, "a delivery to a webhook endpoint")]
+WebhookEndpointId = Annotated[str, _id(Prefix.WEBHOOK_ENDPOINT, "a webhook endpoint")]
 WithdrawalId = Annotated[str, _id(Prefix.WITHDRAWAL, "a withdrawal")]
 
 

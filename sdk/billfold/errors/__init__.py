@@ -29,6 +29,7 @@ from billfold.errors import (
     _payments,
     _recurring_payments,
     _vault_tokens,
+    _webhooks,
 )
 from billfold.errors._arrangements import *  # noqa: F403 - its names are all listed there
 from billfold.errors._events import *  # noqa: F403 - its names are all listed there
@@ -56,6 +57,7 @@ from billfold.errors._open_banking import *  # noqa: F403 - its names are all li
 from billfold.errors._payments import *  # noqa: F403 - its names are all listed there
 from billfold.errors._recurring_payments import *  # noqa: F403 - its names are all listed there
 from billfold.errors._vault_tokens import *  # noqa: F403 - its names are all listed there
+from billfold.errors._webhooks import *  # noqa: F403 - its names are all listed there
 
 __all__ = [
     "ERRORS",
@@ -83,6 +85,7 @@ __all__ += _open_banking.__all__
 __all__ += _recurring_payments.__all__
 __all__ += _payments.__all__
 __all__ += _vault_tokens.__all__
+__all__ += _webhooks.__all__
 
 # The request.
 

@@ -52,6 +52,8 @@ TENANT_SCOPES: Final[dict[str, str]] = {
     "users:write": "Let people in and out: create, invite, disable, unlock and sign out users",
     "wallets:read": "Read wallets, balances and aliases",
     "wallets:write": "Open, change, freeze and close wallets",
+    "webhooks:read": "Read webhook endpoints and what was delivered to them",
+    "webhooks:write": "Register and change webhook endpoints, and have events delivered again",
 }
 """What an API client of a tenant may be allowed."""
 

@@ -77,9 +77,20 @@ ROLES: Final[dict[StaffRole, frozenset[str]]] = {
         "ledger:read",
         "privacy:read",
         "users:read",
+        "webhooks:read",
     },
     # Connects programs, and tries them out where the clock can be moved.
-    StaffRole.DEVELOPER: frozenset({"clients:read", "clients:write", "clock:write", "events:read", "tenant:read"}),
+    StaffRole.DEVELOPER: frozenset(
+        {
+            "clients:read",
+            "clients:write",
+            "clock:write",
+            "events:read",
+            "tenant:read",
+            "webhooks:read",
+            "webhooks:write",
+        }
+    ),
     # Sees the values behind vault tokens, where a purpose of the manifest names the role; changes nothing by itself.
     StaffRole.CUSTODIAN: frozenset({"tenant:read", "tokens:detokenize", "tokens:read", "tokens:search"}),
 }

@@ -1,16 +1,29 @@
-"""Shows a tenant's clients what happened."""
+"""Shows a tenant's clients what happened, and lets them say where they want to be told of it."""
 
-from typing import Annotated
+import functools
+from typing import Annotated, Final
+from uuid import UUID
 
 from msgspec import Meta
 
-from billfold.contract.common import Page
+from billfold import errors, ids
+from billfold.contract.common import Page, WebhookEndpointId
 from billfold.contract.platform import Event
+from billfold.contract.webhooks import (
+    CreateWebhookEndpoint,
+    RotateWebhookSecret,
+    UpdateWebhookEndpoint,
+    WebhookEndpoint,
+    WebhookEndpointCreated,
+    WebhookSecret,
+)
+from billfold.ids import Prefix
+from billfold_server.http.etags import check_if_match
 from billfold_server.http.pagination import DEFAULT_LIMIT, Cursor, Limit
-from billfold_server.http.routing import Call, Routes
-from billfold_server.webhooks import service
+from billfold_server.http.routing import Call, Link, Routes
+from billfold_server.webhooks import endpoints, service
 
-__all__ = ["routes"]
+__all__ = ["endpoint_routes", "routes"]
 
 routes = Routes(tag="Events", description="What happened, in one stream per tenant, numbered without gaps.")
 
@@ -50,3 +63,106 @@ async def list_events(
     async with call.tx() as tx:
         events = await service.list_events(tx, after=begin, limit=limit + 1, event_type=type_)
     return call.page(_KIND, events, limit, key=lambda event: [event.sequence])
+
+
+endpoint_routes = Routes(
+    tag="Webhooks",
+    description="Where events are delivered as they happen, signed as Standard Webhooks has it.",
+)
+
+_ENDPOINTS: Final = "webhook endpoints"
+_LED_TO: Final = tuple(
+    Link(operation_id=name, parameters={"webhook_endpoint_id": "$response.body#/id"})
+    for name in ("getWebhookEndpoint", "updateWebhookEndpoint", "rotateWebhookSecret", "deleteWebhookEndpoint")
+)
+
+
+def _endpoint(webhook_endpoint_id: str) -> UUID:
+    return ids.decode(Prefix.WEBHOOK_ENDPOINT, webhook_endpoint_id)
+
+
+@endpoint_routes.post(
+    "/v1/webhook-endpoints",
+    scope="webhooks:write",
+    etag=True,
+    location="/v1/webhook-endpoints/{id}",
+    errors=(errors.WebhookUrlRefused, errors.WebhookEndpointLimitReached),
+    links=_LED_TO,
+    examples={"request": {"url": "https://partner.example/webhooks", "event_types": ["payment.*"]}},
+)
+async def create_webhook_endpoint(call: Call, body: CreateWebhookEndpoint) -> WebhookEndpointCreated:
+    """Register a webhook endpoint.
+
+    It is told of what happens from then on. Its secret is in this answer and nowhere else; so there is no idempotency
+    key, by which answers are kept. A tenant has at most 20.
+    """
+    return await endpoints.create(call, body)
+
+
+@endpoint_routes.get("/v1/webhook-endpoints", scope="webhooks:read")
+async def list_webhook_endpoints(
+    call: Call, *, limit: Limit = DEFAULT_LIMIT, cursor: Cursor | None = None
+) -> Page[WebhookEndpoint]:
+    """List webhook endpoints, the oldest first."""
+    place = call.cursors.decode(_ENDPOINTS, cursor)
+    async with call.tx() as tx:
+        rows = await endpoints.list_endpoints(tx, after=UUID(str(place[0])) if place else None, limit=limit + 1)
+    now = call.services.clock.now()
+    shown = [row.to_response(now) for row in rows]
+    return call.page(_ENDPOINTS, shown, limit, key=lambda each: [str(_endpoint(each.id))])
+
+
+@endpoint_routes.get(
+    "/v1/webhook-endpoints/{webhook_endpoint_id}", scope="webhooks:read", etag=True, errors=(errors.NotFound,)
+)
+async def get_webhook_endpoint(call: Call, webhook_endpoint_id: WebhookEndpointId) -> WebhookEndpoint:
+    """Show a webhook endpoint, with the keys by which its deliveries are verified."""
+    async with call.tx() as tx:
+        row = await endpoints.get(tx, _endpoint(webhook_endpoint_id))
+    return row.to_response(call.services.clock.now())
+
+
+@endpoint_routes.patch(
+    "/v1/webhook-endpoints/{webhook_endpoint_id}",
+    scope="webhooks:write",
+    if_match=True,
+    etag=True,
+    errors=(errors.NotFound, errors.WebhookUrlRefused),
+    examples={"request": {"description": "The shop's back office"}},
+)
+async def update_webhook_endpoint(
+    call: Call, webhook_endpoint_id: WebhookEndpointId, body: UpdateWebhookEndpoint
+) -> WebhookEndpoint:
+    """Change a webhook endpoint.
+
+    What is absent stays, and null clears what may be empty. What waited while it was paused is delivered once it is
+    enabled again. With ``If-Match`` it is changed only if nobody has changed it since you read it.
+    """
+    check = functools.partial(check_if_match, call.if_match)
+    return await endpoints.update(call, _endpoint(webhook_endpoint_id), body, check)
+
+
+@endpoint_routes.delete(
+    "/v1/webhook-endpoints/{webhook_endpoint_id}", scope="webhooks:write", errors=(errors.NotFound,)
+)
+async def delete_webhook_endpoint(call: Call, webhook_endpoint_id: WebhookEndpointId) -> None:
+    """Delete a webhook endpoint. What wasn't delivered by then never is."""
+    async with call.tx() as tx:
+        await endpoints.delete(tx, call.caller, _endpoint(webhook_endpoint_id))
+
+
+@endpoint_routes.post(
+    "/v1/webhook-endpoints/{webhook_endpoint_id}/rotate-secret",
+    scope="webhooks:write",
+    status=200,
+    errors=(errors.NotFound,),
+)
+async def rotate_webhook_secret(
+    call: Call, webhook_endpoint_id: WebhookEndpointId, body: RotateWebhookSecret
+) -> WebhookSecret:
+    """Give a webhook endpoint another secret and another key.
+
+    Deliveries are signed by the former ones as well for as long as you say, so that nothing is lost while the receiver
+    changes over. The secret is in this answer and nowhere else; so there is no idempotency key.
+    """
+    return await endpoints.rotate(call, _endpoint(webhook_endpoint_id), body.overlap_s)

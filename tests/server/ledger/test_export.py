@@ -161,6 +161,9 @@ NO_BOOKS = {
     "vault_uses",
     "wallet_products",
     "vrp_periods",
+    "webhook_attempts",
+    "webhook_deliveries",
+    "webhook_endpoints",
 }
 """What a tenant has besides its books: people, what they allow, secrets, its clock, what is said and to be done."""
 

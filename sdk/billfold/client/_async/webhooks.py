@@ -1,0 +1,119 @@
+"""Where a tenant's programs are told what happened."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from msgspec import UNSET, UnsetType
+
+from billfold.client import _encoding as encoding
+from billfold.client import _operations as operations
+from billfold.client._async.resource import AsyncPages, AsyncResource
+from billfold.contract.webhooks import (
+    WebhookEndpoint,
+    WebhookEndpointCreated,
+    WebhookEndpointState,
+    WebhookSecret,
+)
+
+__all__ = ["AsyncWebhookEndpoints"]
+
+_State = WebhookEndpointState | Literal["enabled", "paused", "disabled"]
+
+
+class AsyncWebhookEndpoints(AsyncResource):
+    """Where events are delivered as they happen: ``billfold.webhook_endpoints``.
+
+    What arrives there is checked by ``billfold.webhooks.verify``.
+    """
+
+    __slots__ = ()
+
+    async def create(
+        self, *, url: str, description: str | None = None, event_types: Sequence[str] | None = None
+    ) -> WebhookEndpointCreated:
+        """Register an endpoint. Its secret is in the answer and nowhere else.
+
+        There is no idempotency key, because no secret is kept for a second answer; so this isn't repeated by itself
+        when the server may have begun with it.
+
+        Args:
+            url: Where events are sent; https, and reachable by everybody.
+            description: For people.
+            event_types: Which types of events, such as ``"transfer.posted"`` or ``"payment.*"``; all where absent.
+
+        Raises:
+            errors.WebhookUrlRefused: Nothing can be delivered there.
+            errors.WebhookEndpointLimitReached: There are as many as there may be.
+        """
+        types = None if event_types is None else list(event_types)
+        body = encoding.fields(url=url, description=description, event_types=types)
+        return await self._change(operations.CREATE_WEBHOOK_ENDPOINT, body=body)
+
+    async def get(self, webhook_endpoint_id: str) -> WebhookEndpoint:
+        """Return an endpoint, without its secret.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+        """
+        return await self._ask(operations.GET_WEBHOOK_ENDPOINT, webhook_endpoint_id)
+
+    def list(self, *, limit: int | None = None, cursor: str | None = None) -> AsyncPages[WebhookEndpoint]:
+        """List endpoints, the oldest first.
+
+        Args:
+            limit: How many a page has, 1 to 100.
+            cursor: Where to begin: ``next_cursor`` of a page.
+        """
+        return self._list(operations.LIST_WEBHOOK_ENDPOINTS, query=encoding.query(limit=limit, cursor=cursor))
+
+    async def update(
+        self,
+        webhook_endpoint_id: str,
+        *,
+        url: str | UnsetType = UNSET,
+        description: str | UnsetType | None = UNSET,
+        event_types: Sequence[str] | UnsetType | None = UNSET,
+        state: _State | UnsetType = UNSET,
+        if_match: int | str | None = None,
+    ) -> WebhookEndpoint:
+        """Change an endpoint, or pause, disable and enable it. What isn't given stays.
+
+        Args:
+            webhook_endpoint_id: Which one.
+            url: Where events are sent.
+            description: For people; None clears it.
+            event_types: Which types of events; None is all of them.
+            state: ``enabled``; ``paused``, by which events are kept until it is enabled again; or ``disabled``, by
+                which they aren't.
+            if_match: The ``version`` that the caller has read; without it, the change is made whatever was changed
+                since.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+            errors.WebhookUrlRefused: Nothing can be delivered there.
+            errors.PreconditionFailed: It has changed since that version.
+        """
+        types = list(event_types) if isinstance(event_types, Sequence) else event_types
+        body = encoding.changes(url=url, description=description, event_types=types, state=state)
+        return await self._change(operations.UPDATE_WEBHOOK_ENDPOINT, webhook_endpoint_id, body=body, if_match=if_match)
+
+    async def rotate_secret(self, webhook_endpoint_id: str, *, overlap_s: int | None = None) -> WebhookSecret:
+        """Give an endpoint another secret and another key. The secret is in the answer and nowhere else.
+
+        Args:
+            webhook_endpoint_id: Which one.
+            overlap_s: For how many seconds deliveries are signed by the former ones as well; a day where absent.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+        """
+        body = encoding.fields(overlap_s=overlap_s)
+        return await self._change(operations.ROTATE_WEBHOOK_SECRET, webhook_endpoint_id, body=body)
+
+    async def delete(self, webhook_endpoint_id: str) -> None:
+        """Delete an endpoint. What wasn't delivered by then never is.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+        """
+        await self._change(operations.DELETE_WEBHOOK_ENDPOINT, webhook_endpoint_id)

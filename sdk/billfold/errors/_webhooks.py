@@ -1,0 +1,19 @@
+"""What is refused of webhook endpoints."""
+
+from billfold.errors._families import Conflict, Unprocessable
+
+__all__ = ["WebhookEndpointLimitReached", "WebhookUrlRefused"]
+
+
+class WebhookUrlRefused(Unprocessable):
+    """Nothing can be delivered to the address. ``reason`` says why, such as ``scheme``, ``address`` or ``policy``."""
+
+    code, title = "webhook_url_refused", "The address can't be called"
+    reason: str
+
+
+class WebhookEndpointLimitReached(Conflict):
+    """The tenant has as many webhook endpoints as it may have: ``limit``."""
+
+    code, title = "webhook_endpoint_limit_reached", "There are as many webhook endpoints as there may be"
+    limit: int

@@ -1,0 +1,225 @@
+"""Webhook endpoints: where a tenant's programs are told what happened."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET
+
+from billfold import errors, ids
+from billfold.contract.webhooks import (
+    MOST_ENDPOINTS,
+    CreateWebhookEndpoint,
+    UpdateWebhookEndpoint,
+    WebhookEndpoint,
+    WebhookEndpointCreated,
+    WebhookEndpointState,
+    WebhookSecret,
+)
+from billfold_server.audit import service as audit
+from billfold_server.db import outbox
+from billfold_server.db.outbox import NewEvent
+from billfold_server.http.routing import Call
+from billfold_server.keys.service import Keys
+from billfold_server.outbound.service import Outbound, UrlRefused
+from billfold_server.tenancy.clock import tenant_now
+from billfold_server.tenancy.context import Caller, TenantRef
+from billfold_server.tenancy.transaction import TenantTx
+from billfold_server.webhooks import queries, rules, signing
+from billfold_server.webhooks.rows import EndpointRow, public_text
+from billfold_server.webhooks.signing import SigningKeys
+
+__all__ = ["create", "delete", "get", "list_endpoints", "open_keys", "rotate", "tell", "update"]
+
+_ROUNDS: Final = 5
+
+
+async def create(call: Call, body: CreateWebhookEndpoint) -> WebhookEndpointCreated:
+    """Register an endpoint, which is told of what happens from now on.
+
+    Raises:
+        errors.WebhookUrlRefused: Nothing can be delivered there.
+        errors.WebhookEndpointLimitReached: There are as many as there may be.
+        errors.KeysUnavailable: Its secret can't be sealed now.
+    """
+    _check(call, body.url)
+    endpoint_id, pair = ids.uuid7(), signing.new_pair()
+    sealed = await _seal(call.services.keys, call.tenant, endpoint_id, SigningKeys(present=pair))
+    async with call.tx() as tx:
+        now = await tenant_now(tx)
+        new = EndpointRow(
+            id=endpoint_id,
+            url=body.url,
+            description=body.description,
+            event_types=None if body.event_types is None else tuple(dict.fromkeys(body.event_types)),
+            state=WebhookEndpointState.ENABLED,
+            state_reason=None,
+            sealed_keys=sealed,
+            public_key=pair.public,
+            begins_after=await outbox.last_sequence(tx),
+            version=1,
+            created_at=now,
+            updated_at=now,
+        )
+        await queries.insert(tx, new)
+        await _say(tx, call.caller, new, "created", now)
+        # The event's number makes others who create one wait until this has committed, so that none is overlooked.
+        if await queries.count(tx) > MOST_ENDPOINTS:
+            raise errors.WebhookEndpointLimitReached(limit=MOST_ENDPOINTS)
+    shown = msgspec.structs.asdict(new.to_response(call.services.clock.now()))
+    return WebhookEndpointCreated(**shown, secret=pair.secret_text)
+
+
+async def get(tx: TenantTx, endpoint_id: UUID) -> EndpointRow:
+    """Return an endpoint.
+
+    Raises:
+        errors.NotFound: There is none.
+    """
+    return _existing(await queries.find(tx, endpoint_id))
+
+
+async def list_endpoints(tx: TenantTx, *, after: UUID | None, limit: int) -> list[EndpointRow]:
+    """Return endpoints, the oldest first."""
+    return await queries.list_page(tx, after=after, limit=limit)
+
+
+async def update(
+    call: Call, endpoint_id: UUID, body: UpdateWebhookEndpoint, check_version: Callable[[int], None]
+) -> WebhookEndpoint:
+    """Change an endpoint. What changes nothing leaves no trace.
+
+    Raises:
+        errors.NotFound: There is none.
+        errors.PreconditionFailed: It has changed since the caller read it.
+        errors.WebhookUrlRefused: Nothing can be delivered there.
+    """
+    if body.url is not UNSET:
+        _check(call, body.url)
+    async with call.tx() as tx:
+        row = _existing(await queries.lock(tx, endpoint_id))
+        check_version(row.version)
+        changes = rules.changes_of(row, body)
+        if changes:
+            row = await _change(tx, call.caller, row, changes)
+    return row.to_response(call.services.clock.now())
+
+
+async def _change(tx: TenantTx, caller: Caller, row: EndpointRow, changes: Mapping[str, object]) -> EndpointRow:
+    now = await tenant_now(tx)
+    more = {"version": row.version + 1, "updated_at": now}
+    if "state" in changes and row.state is WebhookEndpointState.DISABLED:
+        # What happened while it was disabled isn't told of, also where nobody has come to pass it over yet.
+        more["begins_after"] = await outbox.last_sequence(tx)
+    changed = msgspec.structs.replace(row, **{**changes, **more})
+    await queries.update(tx, changed)
+    await _say(tx, caller, changed, "updated", now, changed=sorted({*changes} - {"state_reason"}))
+    return changed
+
+
+async def rotate(call: Call, endpoint_id: UUID, overlap_s: int) -> WebhookSecret:
+    """Give an endpoint another secret and key; the former ones sign as well for a while.
+
+    Of three within that while, the first doesn't sign any more.
+
+    Raises:
+        errors.NotFound: There is none.
+        errors.KeysUnavailable: Secrets can't be opened or sealed now.
+        errors.Busy: Others change it all the time.
+    """
+    keys, pair = call.services.keys, signing.new_pair()
+    for _ in range(_ROUNDS):
+        async with call.tx() as tx:
+            row = await get(tx, endpoint_id)
+        until = call.services.clock.now() + timedelta(seconds=overlap_s)
+        former = (await open_keys(keys, call.tenant, row)).present
+        wanted = SigningKeys(present=pair, former=former, former_until=until)
+        sealed = await _seal(keys, call.tenant, endpoint_id, wanted)
+        async with call.tx() as tx:
+            held = _existing(await queries.lock(tx, endpoint_id))
+            if held.version != row.version:
+                continue
+            now = await tenant_now(tx)
+            changed = msgspec.structs.replace(
+                held,
+                sealed_keys=sealed,
+                public_key=pair.public,
+                former_public_key=former.public,
+                former_until=until,
+                version=held.version + 1,
+                updated_at=now,
+            )
+            await queries.update(tx, changed)
+            await _say(tx, call.caller, changed, "secret_rotated", now)
+        return WebhookSecret(
+            webhook_endpoint_id=changed.wire_id,
+            secret=pair.secret_text,
+            public_key=public_text(pair.public),
+            former_secret_until=until,
+        )
+    raise errors.Busy("others change the endpoint all the time")
+
+
+async def delete(tx: TenantTx, caller: Caller, endpoint_id: UUID) -> None:
+    """Delete an endpoint.
+
+    Raises:
+        errors.NotFound: There is none.
+    """
+    row = _existing(await queries.lock(tx, endpoint_id))
+    await queries.delete(tx, row.id)
+    await _say(tx, caller, row, "deleted", await tenant_now(tx))
+
+
+async def open_keys(keys: Keys, tenant: TenantRef, row: EndpointRow) -> SigningKeys:
+    """Return what signs an endpoint's deliveries, outside of any transaction.
+
+    Raises:
+        errors.KeysUnavailable: It can't be opened now.
+    """
+    opener = await keys.opener(tenant, [row.sealed_keys])
+    return msgspec.json.decode(opener.open(signing.place_of(row.id), row.sealed_keys), type=SigningKeys)
+
+
+async def _seal(keys: Keys, tenant: TenantRef, endpoint_id: UUID, wanted: SigningKeys) -> bytes:
+    sealer = await keys.sealer(tenant)
+    return sealer.seal(signing.place_of(endpoint_id), msgspec.json.encode(wanted))
+
+
+def _check(call: Call, url: str) -> None:
+    outbound: Outbound = call.services.rooms["outbound"]
+    try:
+        outbound.check(call.tenant, url)
+    except UrlRefused as refused:
+        raise errors.WebhookUrlRefused(
+            f"the address can't be called ({refused.reason})", param="url", reason=refused.reason
+        ) from None
+
+
+def _existing(row: EndpointRow | None) -> EndpointRow:
+    if row is None:
+        raise errors.NotFound("there is no such webhook endpoint", param="webhook_endpoint_id")
+    return row
+
+
+async def _say(
+    tx: TenantTx, caller: Caller, row: EndpointRow, what: str, now: datetime, *, changed: Sequence[str] = ()
+) -> None:
+    facts = {"changed": list(changed)} if changed else {}
+    await audit.record(tx, audit.new_record(caller, f"webhook_endpoint.{what}", row.wire_id, facts=facts))
+    await tell(tx, row, what, now)
+
+
+async def tell(tx: TenantTx, row: EndpointRow, what: str, now: datetime) -> None:
+    """Write the event that tells of an endpoint, without its address, which may be a secret."""
+    data = {"id": row.wire_id, "state": row.state, "state_reason": row.state_reason}
+    event = NewEvent(
+        id=ids.uuid7(),
+        type=f"webhook_endpoint.{what}",
+        object_id=row.wire_id,
+        data=msgspec.json.encode(data),
+        occurred_at=now,
+    )
+    await outbox.emit(tx, event)

@@ -1,0 +1,65 @@
+"""The SQL of endpoints."""
+
+from typing import Any, Final
+from uuid import UUID
+
+from billfold_server.tenancy.transaction import TenantTx
+from billfold_server.webhooks.rows import ENDPOINT, EndpointRow, to_endpoint
+
+__all__ = ["count", "delete", "find", "insert", "list_page", "lock", "update"]
+
+# S608 below: the texts are made of this module's constants and numbered parameters only.
+
+_NAMES: Final = EndpointRow.__struct_fields__
+_BY_ID: Final = f"SELECT {ENDPOINT} FROM webhook_endpoints WHERE id = $1"  # noqa: S608
+_PAGE: Final = f"""
+SELECT {ENDPOINT} FROM webhook_endpoints WHERE $1::uuid IS NULL OR id > $1 ORDER BY id LIMIT $2
+"""  # noqa: S608
+_INSERT: Final = f"""
+INSERT INTO webhook_endpoints ({ENDPOINT}) VALUES ({", ".join(f"${n}" for n in range(1, len(_NAMES) + 1))})
+"""  # noqa: S608
+_CHANGING: Final = tuple(name for name in _NAMES if name not in {"id", "created_at", "taken_at"})
+_UPDATE: Final = f"""
+UPDATE webhook_endpoints SET {", ".join(f"{name} = ${n}" for n, name in enumerate(_CHANGING, start=2))} WHERE id = $1
+"""  # noqa: S608
+
+
+async def find(tx: TenantTx, endpoint_id: UUID) -> EndpointRow | None:
+    """Return an endpoint, or None."""
+    row = await tx.fetchrow(_BY_ID, endpoint_id)
+    return None if row is None else to_endpoint(row)
+
+
+async def lock(tx: TenantTx, endpoint_id: UUID) -> EndpointRow | None:
+    """Return an endpoint and keep others from it until the transaction ends."""
+    row = await tx.fetchrow(f"{_BY_ID} FOR UPDATE", endpoint_id)
+    return None if row is None else to_endpoint(row)
+
+
+async def list_page(tx: TenantTx, *, after: UUID | None, limit: int) -> list[EndpointRow]:
+    """Return endpoints by id, the oldest first."""
+    return [to_endpoint(row) for row in await tx.fetch(_PAGE, after, limit)]
+
+
+async def count(tx: TenantTx) -> int:
+    """Return how many endpoints there are."""
+    return int(await tx.fetchval("SELECT count(*) FROM webhook_endpoints"))
+
+
+async def insert(tx: TenantTx, new: EndpointRow) -> None:
+    """Write a new endpoint."""
+    await tx.execute(_INSERT, *(_value(getattr(new, name)) for name in _NAMES))
+
+
+async def update(tx: TenantTx, changed: EndpointRow) -> None:
+    """Write what may change of an endpoint."""
+    await tx.execute(_UPDATE, changed.id, *(_value(getattr(changed, name)) for name in _CHANGING))
+
+
+async def delete(tx: TenantTx, endpoint_id: UUID) -> None:
+    """Delete an endpoint."""
+    await tx.execute("DELETE FROM webhook_endpoints WHERE id = $1", endpoint_id)
+
+
+def _value(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

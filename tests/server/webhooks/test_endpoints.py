@@ -1,0 +1,139 @@
+"""Webhook endpoints over HTTP, and what they leave behind."""
+
+import base64
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from billfold.contract.webhooks import MOST_ENDPOINTS
+from tests.live import LiveServer
+
+URL = "https://partner.example/webhooks"
+PATH = "/v1/webhook-endpoints"
+
+
+@pytest.fixture(scope="module")
+def client(live: LiveServer) -> Iterator[httpx.Client]:
+    """Return a developer's client."""
+    scopes = ["webhooks:read", "webhooks:write", "events:read", "audit:read"]
+    with live.client("alpha", scopes) as client:
+        yield client
+
+
+@pytest.fixture
+def endpoint(client: httpx.Client) -> Iterator[dict[str, Any]]:
+    """Return an endpoint that is told of nothing that happens here."""
+    made = client.post(PATH, json={"url": URL, "event_types": ["nothing.*"]}).json()
+    yield made
+    client.delete(f"{PATH}/{made['id']}")
+
+
+def events_of(client: httpx.Client, endpoint_id: str) -> list[tuple[str, dict[str, Any]]]:
+    """Return what the stream says of an endpoint."""
+    found = []
+    for what in ("created", "updated", "secret_rotated", "deleted"):
+        events = client.get("/v1/events", params={"type": f"webhook_endpoint.{what}", "limit": 100}).json()["data"]
+        found += [(each["type"], each["data"]) for each in events if each["object_id"] == endpoint_id]
+    return found
+
+
+class TestAnEndpoint:
+    def test_shows_its_secret_once(self, client: httpx.Client, endpoint: dict[str, Any]):
+        """The secret has 32 bytes and is in the first answer alone; the public key is read by anybody who may."""
+        assert len(base64.b64decode(endpoint["secret"].removeprefix("whsec_"))) == 32
+        assert len(base64.b64decode(endpoint["public_key"].removeprefix("whpk_"))) == 32
+        shown = client.get(f"{PATH}/{endpoint['id']}").json()
+        assert shown == {name: value for name, value in endpoint.items() if name != "secret"}
+        assert shown in client.get(PATH, params={"limit": 100}).json()["data"]
+
+    def test_lies_sealed(self, live: LiveServer, endpoint: dict[str, Any]):
+        """Nothing of its secret is in the table, in the stream or in the audit."""
+
+        async def written() -> list[bytes]:
+            tables = ("webhook_endpoints", "outbox_events", "audit_records")
+            async with live.services.database.tx(await live.services.registry.get("alpha")) as tx:
+                return [
+                    str(await tx.fetch(f"SELECT t::text AS row FROM {table} AS t")).encode()  # noqa: S608
+                    for table in tables
+                ]
+
+        secret = base64.b64decode(endpoint["secret"].removeprefix("whsec_"))
+        searched = live.run(written())
+        for form in (secret.hex().encode(), endpoint["secret"].removeprefix("whsec_").encode()):
+            assert not any(form in each for each in searched)
+        assert endpoint["id"].encode() in searched[1]
+
+    @pytest.mark.parametrize(
+        ("url", "reason"),
+        [
+            ("http://partner.example/hooks", "scheme"),
+            ("https://127.0.0.1/hooks", "address"),
+            ("https://[::ffff:10.0.0.1]/hooks", "address"),
+            ("https://2130706433/hooks", "host"),
+            ("https://user@partner.example/hooks", "userinfo"),
+        ],
+    )
+    def test_is_where_everybody_may_look(self, client: httpx.Client, endpoint: dict[str, Any], url: str, reason: str):
+        """An address inside, in whatever form, is registered neither at first nor later."""
+        for answer in (
+            client.post(PATH, json={"url": url}),
+            client.patch(f"{PATH}/{endpoint['id']}", json={"url": url}),
+        ):
+            assert (answer.status_code, answer.json()["code"]) == (422, "webhook_url_refused")
+            assert answer.json()["facts"] == {"reason": reason}
+
+    def test_is_changed_by_who_has_read_it(self, client: httpx.Client, endpoint: dict[str, Any]):
+        """What is absent stays, null clears, an old version is refused, and nothing new leaves no trace."""
+        path = f"{PATH}/{endpoint['id']}"
+        changed = client.patch(path, json={"description": "shop", "state": "paused"}, headers={"If-Match": '"1"'})
+        assert (changed.headers["etag"], changed.json()["state_reason"]) == ('"2"', "requested")
+        assert client.patch(path, json={"state": "enabled"}, headers={"If-Match": '"1"'}).status_code == 412
+        again = client.patch(path, json={"state": "paused", "description": "shop"})
+        assert again.json() == changed.json()
+        last = client.patch(path, json={"state": "enabled", "description": None, "event_types": ["a.b", "a.b"]}).json()
+        assert (last["state_reason"], last["description"], last["event_types"]) == (None, None, ["a.b"])
+        said = events_of(client, endpoint["id"])
+        assert [name for name, _ in said] == ["webhook_endpoint.created", *["webhook_endpoint.updated"] * 2]
+        assert [data["state"] for _, data in said] == ["enabled", "paused", "enabled"]
+        assert not any("partner.example" in str(data) for _, data in said)
+
+    def test_has_both_secrets_for_a_while(self, client: httpx.Client, endpoint: dict[str, Any]):
+        """After a rotation the former public key is shown until the time that was asked for, and no longer."""
+        path = f"{PATH}/{endpoint['id']}"
+        rotated = client.post(f"{path}/rotate-secret", json={"overlap_s": 600}).json()
+        shown = client.get(path).json()
+        assert rotated["secret"] != endpoint["secret"]
+        assert (shown["public_key"], shown["former_public_key"]) == (rotated["public_key"], endpoint["public_key"])
+        assert shown["former_secret_until"] == rotated["former_secret_until"]
+        client.post(f"{path}/rotate-secret", json={"overlap_s": 0})
+        shown = client.get(path).json()
+        assert (shown["former_public_key"], shown["former_secret_until"], shown["version"]) == (None, None, 3)
+
+    def test_is_gone_once_it_is_deleted(self, client: httpx.Client, endpoint: dict[str, Any]):
+        """Nobody finds it any more, and the audit says who has deleted it."""
+        path = f"{PATH}/{endpoint['id']}"
+        assert client.delete(path).status_code == 204
+        answers = (client.get(path), client.delete(path), client.post(f"{path}/rotate-secret", json={}))
+        assert [each.status_code for each in answers] == [404] * 3
+        records = client.get("/v1/audit-records", params={"object_id": endpoint["id"]}).json()["data"]
+        assert [each["action"] for each in records] == ["webhook_endpoint.deleted", "webhook_endpoint.created"]
+
+    def test_is_one_of_a_few(self, client: httpx.Client):
+        """A tenant has at most twenty; the one that is too many leaves nothing behind."""
+        before = len(client.get(PATH, params={"limit": 100}).json()["data"])
+        answers = [client.post(PATH, json={"url": URL}) for _ in range(MOST_ENDPOINTS - before + 1)]
+        assert [each.status_code for each in answers] == [201] * (MOST_ENDPOINTS - before) + [409]
+        assert answers[-1].json()["facts"] == {"limit": MOST_ENDPOINTS}
+        for each in answers[:-1]:
+            client.delete(f"{PATH}/{each.json()['id']}")
+        assert len(client.get(PATH, params={"limit": 100}).json()["data"]) == before
+
+
+class TestAnotherClient:
+    def test_needs_the_scopes(self, live: LiveServer):
+        """Who may read events may neither see nor register where they go."""
+        with live.client("alpha", ["events:read"]) as client:
+            answers = (client.get(PATH), client.post(PATH, json={"url": URL}))
+        assert [each.status_code for each in answers] == [403, 403]
