@@ -5,8 +5,7 @@ Start the bank and then this app, which registers itself there by the statement 
     billfold --data-dir=bank up
     python examples/tpp_web_app/app.py --data-dir=bank
 
-Then open http://127.0.0.1:8090. With `billfold up --tls`, give `--bank https://localhost:8000/t/sandbox` too: the app
-then shows the certificate that the directory has given it.
+Then open http://127.0.0.1:8090. Beside `billfold up --tls` the app shows the certificate that its directory gave it.
 """
 
 import argparse
@@ -23,7 +22,7 @@ import jinja2
 import uvicorn
 from litestar import Litestar, MediaType, Request, Response, get, post
 from litestar.response import Redirect
-from onboarding import Software, connect, find_registration, keep_registration, read_software, register
+from onboarding import Software, connect, find_bank, find_or_register, read_software
 from visitors import Kind, Link, Visitor, Visitors, Waiting
 
 from billfold import errors
@@ -355,27 +354,33 @@ def main() -> None:
     """Run the example."""
     parser = argparse.ArgumentParser(description="A third party's web app, at a bank of the sandbox.")
     parser.add_argument("--data-dir", type=Path, required=True, help="the data folder of billfold up")
-    parser.add_argument("--bank", default="http://127.0.0.1:8000/t/sandbox", help="the tenant's base URL")
+    parser.add_argument("--bank", help="the tenant's base URL; otherwise the sandbox of that data folder")
     parser.add_argument("--software", default="all", help="who this app is: aisp, pisp, cbpii or all")
     parser.add_argument("--statement", type=Path, help="a file with another software statement")
     parser.add_argument("--port", type=int, default=8090)
     given = parser.parse_args()
+    try:
+        bank = given.bank or find_bank(given.data_dir)
+        software = read_software(
+            given.data_dir, given.software, tls=bank.startswith("https://"), statement=given.statement
+        )
+    except FileNotFoundError as error:
+        parser.exit(1, f"{error.filename} isn't there: is {given.data_dir} the folder of a `billfold up`?\n")
     redirect_uri = f"http://127.0.0.1:{given.port}/callback"
-    software = read_software(
-        given.data_dir, given.software, tls=given.bank.startswith("https://"), statement=given.statement
-    )
+    keep_in = given.data_dir / "tpp_web_app" / f"{given.software}-{given.port}.json"
+    try:
+        registered = find_or_register(bank, software, redirect_uri, keep_in)
+    except errors.BillfoldError as error:
+        parser.exit(1, f"The bank at {bank} doesn't know this app yet: {error}\n")
 
     async def start() -> App:
-        keep_in = given.data_dir / "tpp_web_app" / f"{given.software}-{given.port}.json"
-        registered = find_registration(keep_in)
-        if registered is None:
-            registered = await register(given.bank, software, redirect_uri)
-            keep_registration(registered, keep_in)
-        print(f"{software.name} is known at the bank as {registered.client_id}", flush=True)
-        return App(connect(given.bank, software, registered, redirect_uri), software, given.bank)
+        return App(connect(bank, software, registered, redirect_uri), software, bank)
 
+    print(f"{software.name} is known at the bank as {registered.client_id}", flush=True)
+    config = uvicorn.Config(build(start), host="127.0.0.1", port=given.port, log_level="warning")
+    listening = config.bind_socket()
     print(f"open http://127.0.0.1:{given.port}", flush=True)
-    uvicorn.run(build(start), host="127.0.0.1", port=given.port, log_level="warning")
+    uvicorn.Server(config).run(sockets=[listening])
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """How a third party comes to a bank: by what its directory has given it, once; later it is the same client."""
 
+import asyncio
 import json
 import os
 from pathlib import Path
@@ -68,16 +69,24 @@ async def register(bank: str, software: Software, redirect_uri: str) -> Register
         )
 
 
-def find_registration(path: Path) -> Registered | None:
-    """Return what was registered before, if anything was."""
-    return Registered.load(path.read_bytes()) if path.exists() else None
+def find_bank(data_dir: Path) -> str:
+    """Return the base URL of the sandbox whose server has a data folder."""
+    lines = (data_dir / "sandbox.env").read_text(encoding="utf-8").splitlines()
+    return next(line.partition("=")[2] for line in lines if line.startswith("BILLFOLD_BASE_URL="))
 
 
-def keep_registration(registered: Registered, path: Path) -> None:
-    """Keep what was registered, for this user alone: it holds the token by which it is changed."""
+def find_or_register(bank: str, software: Software, redirect_uri: str, path: Path) -> Registered:
+    """Return what was registered before, or register.
+
+    What is registered is kept for this user alone: it holds the token by which it is changed.
+    """
+    if path.exists():
+        return Registered.load(path.read_bytes())
+    registered = asyncio.run(register(bank, software, redirect_uri))
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write(registered.dump())
+    return registered
 
 
 def connect(bank: str, software: Software, registered: Registered, redirect_uri: str) -> AsyncThirdParty:

@@ -58,8 +58,8 @@ def running(live: LiveServer, data_dir: Path, software: str) -> Iterator[str]:
     try:
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(2)]
-        assert lines[0] == f"open http://127.0.0.1:{port}\n"
-        assert re.fullmatch(r"[A-Z][a-z]+ [A-Z][a-z]+ is known at the bank as cli_\w{26}\n", lines[1])
+        assert re.fullmatch(r"[A-Z][a-z]+ [A-Z][a-z]+ is known at the bank as cli_\w{26}\n", lines[0])
+        assert lines[1] == f"open http://127.0.0.1:{port}\n"
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
