@@ -267,6 +267,8 @@ CONFLICTS: dict[str, Recipe] = {
     "approveApproval": _twice,
     "rejectApproval": _twice,
     "revokeConsent": _twice,
+    # It needs nobody.
+    "resolvePayment": lambda reaching, operation: reaching.send(operation),
     "createJournalEntry": _unbalanced,
     "reverseJournalEntry": _with("amount_minor", TOO_MUCH),
     "createStatementImport": _currency_of_statement,
@@ -337,7 +339,7 @@ def _secret_of_none(reaching: Reaching, operation: Operation) -> httpx.Response:
 
 
 def _reused_for_another_reason(reaching: Reaching, operation: Operation) -> httpx.Response:
-    """Ask under one key for what waits for approval, for two reasons."""
+    """Ask under one key for what is refused, or waits for approval, for two reasons."""
     headers, body = {"Idempotency-Key": secrets.token_hex(8)}, reaching.example(operation)
     assert reaching.send(operation, headers=headers, body=body).status_code == 409
     return reaching.send(operation, headers=headers, body=body | {"reason": "another one"})
@@ -359,6 +361,7 @@ CONTRADICTIONS: dict[str, Recipe] = {
     "setUserRoles": _roles_of_a_customer,
     "rotateClientSecret": _secret_of_none,
     "shredSubject": _reused_for_another_reason,
+    "resolvePayment": _reused_for_another_reason,
     "eraseParty": _erased_for_another_reason,
     "createArrangement": _with("kind", "offer"),
     "updateArrangement": _with("offer", {"type": "other", "description": "x"}),

@@ -210,6 +210,7 @@ ASSIGN_STATEMENT_ENTRY: Final = Operation(
 
 LIST_PAYMENTS: Final = paged("/v1/payments", payments.Payment)
 GET_PAYMENT: Final = Operation("GET", "/v1/payments/{payment_id}", payments.Payment)
+RESOLVE_PAYMENT: Final = Operation("POST", "/v1/payments/{payment_id}/resolution", payments.Payment)
 
 CREATE_VAULT_TOKEN: Final = Operation("POST", "/v1/vault-tokens", tokens.VaultTokenCreated)
 CREATE_VAULT_TOKENS: Final = Operation("POST", "/v1/vault-tokens/bulk", tokens.VaultTokenVerdicts)

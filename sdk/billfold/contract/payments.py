@@ -2,10 +2,19 @@
 
 from enum import StrEnum
 
-from billfold.contract.common import ClientId, Instant, JournalEntryId, PaymentId, Response, WalletId
+from billfold.contract.common import (
+    ClientId,
+    Instant,
+    JournalEntryId,
+    LongText,
+    PaymentId,
+    Request,
+    Response,
+    WalletId,
+)
 from billfold.money import Money
 
-__all__ = ["Payment", "PaymentBreak", "PaymentStatus", "PaymentStep"]
+__all__ = ["Payment", "PaymentBreak", "PaymentOutcome", "PaymentStatus", "PaymentStep", "ResolvePayment"]
 
 
 class PaymentStatus(StrEnum):
@@ -32,6 +41,27 @@ class PaymentBreak(StrEnum):
     NOT_RETURNED = "not_returned"
     REVERSED_BY_HAND = "reversed_by_hand"
     BLOCKED = "blocked"
+
+
+class PaymentOutcome(StrEnum):
+    """What somebody has found out of a payment that needed it: its money has left, or goes back; or all is as it is."""
+
+    SETTLED = "settled"
+    RETURNED = "returned"
+    NOTED = "noted"
+
+
+class ResolvePayment(Request, frozen=True, kw_only=True):
+    """What has become of a payment's money, as a member of staff has found out.
+
+    Attributes:
+        outcome: Money that waits has left (``settled``), or goes back to the wallet (``returned``). Where it has moved
+            before, the contradiction was looked at (``noted``).
+        reason: How that is known; it is kept in the audit.
+    """
+
+    outcome: PaymentOutcome
+    reason: LongText
 
 
 class PaymentStep(Response, frozen=True, kw_only=True):

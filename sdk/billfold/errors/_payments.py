@@ -6,6 +6,7 @@ __all__ = [
     "CreditorUnknown",
     "CreditorUnsupported",
     "PaymentDiffersFromConsent",
+    "PaymentNotResolvable",
     "RailMissing",
     "RailUnavailable",
 ]
@@ -27,6 +28,12 @@ class CreditorUnsupported(Unprocessable):
     """The creditor's account is named by a scheme by which no payment can be sent, or its number can't be right."""
 
     code, title = "creditor_unsupported", "The creditor's account can't be paid"
+
+
+class PaymentNotResolvable(Conflict):
+    """Nobody has to look at the payment, or where its money is doesn't go with what is said of it."""
+
+    code, title = "payment_not_resolvable", "The payment can't be resolved like this"
 
 
 class RailMissing(Conflict):

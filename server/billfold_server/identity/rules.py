@@ -37,6 +37,7 @@ TENANT_SCOPES: Final[dict[str, str]] = {
     "parties:read": "Read people and companies",
     "parties:write": "Create and change people and companies",
     "payments:read": "Read payments that third parties have ordered",
+    "payments:write": "Say what has become of payments that need it, and move their money there",
     "privacy:read": "Read where personal data lies",
     "privacy:write": "Read all that is known of a person, and forget them",
     "statements:read": "Read imported bank statements",

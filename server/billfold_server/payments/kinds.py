@@ -13,7 +13,7 @@ import msgspec
 
 from billfold import errors, ids
 from billfold.contract.ledger import AccountType
-from billfold.contract.payments import PaymentBreak, PaymentStatus
+from billfold.contract.payments import PaymentBreak, PaymentOutcome, PaymentStatus
 from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.connectors.service import Notice, Report
@@ -48,8 +48,10 @@ __all__ = [
     "Initiated",
     "MoreKeys",
     "Order",
+    "Resolution",
     "initiation",
     "planned_turn",
+    "resolve",
 ]
 
 _OK, _CREATED = 200, 201
@@ -385,8 +387,9 @@ _MOVES: Final[dict[rules.Money, Callable[[Draft, PaymentRow], PaymentRow]]] = {
 
 
 def _close(draft: Draft, row: PaymentRow, to: AccountRow, kind: str, where: rules.Where) -> PaymentRow:
-    clearing = draft.get_account(CodeKey(CLEARING, row.currency))
-    lines = [Line(clearing.id, row.amount_minor, row.currency), Line(to.id, -row.amount_minor, row.currency)]
+    """Take the money from where it waits to where it stays."""
+    waits = draft.get_account(CodeKey(SUSPENSE if row.money == "suspense" else CLEARING, row.currency))
+    lines = [Line(waits.id, row.amount_minor, row.currency), Line(to.id, -row.amount_minor, row.currency)]
     entry = draft.post(kind, lines)
     return msgspec.structs.replace(row, money=where, closing_entry_id=entry.id)
 
@@ -408,7 +411,65 @@ def _end_turn(draft: Draft, row: PaymentRow, *, has_moved: bool) -> PaymentRow:
 HEAR: Final[Kind[Heard]] = Kind("payment.hear", _heard_keys, _hear)
 
 
-# What both say of it.
+# Resolving.
+
+
+class Resolution(msgspec.Struct, frozen=True, kw_only=True):
+    """What a member of staff has found out of a payment that needs attention.
+
+    Attributes:
+        payment_id: Of which payment.
+        outcome: What has become of it.
+        reason: How that is known.
+    """
+
+    payment_id: UUID
+    outcome: PaymentOutcome
+    reason: str
+
+
+def resolve(draft: Draft, said: Resolution) -> PaymentRow:
+    """Take a payment's money where somebody says that it belongs, and need nobody any more.
+
+    Raises:
+        errors.NotFound: There is no such payment.
+        errors.PaymentNotResolvable: It needs nobody, or its money isn't where this says.
+    """
+    before = draft.find(PaymentRow, said.payment_id)
+    if before is None:
+        detail = "There is no such payment."
+        raise errors.NotFound(detail)
+    if not rules.may_resolve(before.status, before.money, before.needs, said.outcome):
+        raise errors.PaymentNotResolvable
+    row = msgspec.structs.replace(
+        before, status=rules.resolved_status(before.status, said.outcome), needs=None, updated_at=draft.now
+    )
+    if said.outcome is PaymentOutcome.SETTLED:
+        row = _settle(draft, row)
+    elif said.outcome is PaymentOutcome.RETURNED:
+        row = _return(draft, row) if before.money == rules.UNDER_WAY else _give_back(draft, row)
+    if row.needs is not None:
+        # The entry was undone by hand meanwhile, or the wallet can't take the money: it stays where it is.
+        raise errors.PaymentNotResolvable
+    row = _step(
+        draft, row, f"resolved: {said.outcome.value}", "moves" if row.status is not before.status else "nothing"
+    )
+    needed = "" if before.needs is None else before.needs.value
+    draft.audit(
+        "payment.resolved", row.wire_id, reason=said.reason, facts={"outcome": said.outcome.value, "needed": needed}
+    )
+    return _tell(draft, row, "payment.updated")
+
+
+def _give_back(draft: Draft, row: PaymentRow) -> PaymentRow:
+    """Give the wallet what has waited in suspense."""
+    account = draft.get_account(WalletKey(row.wallet_id, row.currency))
+    if account.status != "active":
+        raise errors.PaymentNotResolvable
+    return _close(draft, row, account, "payment.returned", "returned")
+
+
+# What all say of it.
 
 
 def _step(draft: Draft, row: PaymentRow, word: str, effect: rules.Effect, notice: Notice | None = None) -> PaymentRow:

@@ -12,13 +12,14 @@ from billfold_server.payments import control_parameters as rules
 from billfold_server.payments import kinds
 from billfold_server.payments.control_parameters import ControlParameters
 from billfold_server.payments.domestic import check_same
-from billfold_server.payments.kinds import Heard, Order, initiation
+from billfold_server.payments.kinds import Heard, Initiated, Order, Resolution, initiation
 from billfold_server.payments.rows import PaymentRow
 from billfold_server.payments.spending import SpentRow, give_back, spend, spent_keys
 
-__all__ = ["HEAR", "INITIATE_RECURRING", "agreed"]
+__all__ = ["HEAR", "INITIATE_RECURRING", "RESOLVE", "agreed"]
 
 _KIND: Final[ConsentKind] = "domestic_vrp"
+_OK: Final = 200
 _CAME_TO_NOTHING: Final = frozenset({PaymentStatus.REJECTED, PaymentStatus.CANCELLED})
 
 
@@ -71,6 +72,12 @@ def _hear(draft: Draft, heard: Heard) -> Reply:
     row = draft.find(PaymentRow, heard.payment_id)
     assert before is not None, "a payment that isn't there was refused"
     assert row is not None, "and none is taken away"
+    _uncount(draft, before, row)
+    return reply
+
+
+def _uncount(draft: Draft, before: PaymentRow, row: PaymentRow) -> None:
+    """Let a payment that has come to nothing leave its consent's periods."""
     if row.kind == _KIND and row.status in _CAME_TO_NOTHING and before.status not in _CAME_TO_NOTHING:
         found = draft.find(ConsentRow, row.consent_id)
         # What was counted goes with a consent whose time to be kept is over.
@@ -78,8 +85,26 @@ def _hear(draft: Draft, heard: Heard) -> Reply:
             terms = agreed(found.consent)
             for each in give_back(draft, row.consent_id, terms, paid_at=row.created_at, amount_minor=row.amount_minor):
                 draft.put(each)
-    return reply
 
 
 HEAR: Final[Kind[Heard]] = Kind(kinds.HEAR.name, _heard_keys, _hear)
 """Takes in what a rail says of a payment, of whatever kind its consent is."""
+
+
+# Resolving.
+
+
+def _resolution_keys(books: Books, said: Resolution) -> Keys:
+    return _heard_keys(books, Heard(payment_id=said.payment_id, turn=None, report=None))
+
+
+def _resolve(draft: Draft, said: Resolution) -> Reply:
+    before = draft.find(PaymentRow, said.payment_id)
+    row = kinds.resolve(draft, said)
+    assert before is not None, "a payment that isn't there was refused"
+    _uncount(draft, before, row)
+    return Reply(_OK, Initiated(payment_id=row.wire_id))
+
+
+RESOLVE: Final[Kind[Resolution]] = Kind("payment.resolve", _resolution_keys, _resolve)
+"""Takes in what a member of staff has found out of a payment, of whatever kind its consent is."""

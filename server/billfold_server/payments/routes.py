@@ -2,11 +2,12 @@
 
 from billfold import errors, ids
 from billfold.contract.common import ClientId, Page, PaymentId, WalletId
-from billfold.contract.payments import Payment, PaymentStatus
+from billfold.contract.payments import Payment, PaymentStatus, ResolvePayment
 from billfold.ids import Prefix
 from billfold_server.http.pagination import DEFAULT_LIMIT, Cursor, Limit
-from billfold_server.http.routing import Call, Link, Routes
-from billfold_server.payments import service
+from billfold_server.http.routing import Call, Link, Reply, Routes
+from billfold_server.ledger import service as ledger
+from billfold_server.payments import approving, service
 
 __all__ = ["routes"]
 
@@ -16,6 +17,7 @@ routes = Routes(
 )
 
 _LIST = "payments"
+_OK = 200
 
 
 @routes.get(
@@ -56,3 +58,28 @@ async def get_payment(call: Call, payment_id: PaymentId) -> Payment:
         row = await service.get_payment(tx, ids.decode(Prefix.PAYMENT, payment_id))
     (shown,) = await service.show(call.services, call.tenant, [row])
     return shown
+
+
+@routes.post(
+    "/v1/payments/{payment_id}/resolution",
+    scope="payments:write",
+    idempotency="optional",
+    errors=(errors.NotFound, errors.PaymentNotResolvable),
+    approval=approving.RESOLUTION,
+)
+async def resolve_payment(call: Call, payment_id: PaymentId, body: ResolvePayment) -> Reply[Payment]:
+    """Say what has become of a payment that needs attention; money that waits goes there at once.
+
+    A payment that needs none, or whose money isn't where that says, stays as it is.
+    """
+    said = service.Resolution(
+        payment_id=ids.decode(Prefix.PAYMENT, payment_id), outcome=body.outcome, reason=body.reason
+    )
+    reply = await ledger.command(call, service.RESOLVE, said)
+    if reply.status != _OK:
+        # A copy of one that was refused.
+        return reply
+    async with call.tx() as tx:
+        row = await service.get_payment(tx, said.payment_id)
+    (shown,) = await service.show(call.services, call.tenant, [row])
+    return Reply(body=shown, status=_OK, replayed=reply.replayed)

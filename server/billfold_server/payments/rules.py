@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from billfold.contract.payments import PaymentStatus
+from billfold.contract.payments import PaymentBreak, PaymentOutcome, PaymentStatus
 from billfold_server.connectors.service import Notice, Report, Word
 
 __all__ = [
@@ -31,7 +31,9 @@ __all__ = [
     "doing",
     "effect_of",
     "is_silent",
+    "may_resolve",
     "next_status",
+    "resolved_status",
     "wait_after",
 ]
 
@@ -218,6 +220,37 @@ def wait_after(silences: int) -> timedelta:
 def is_silent(silences: int) -> bool:
     """Tell whether a rail has said nothing new so many times in a row that somebody must look at the payment."""
     return silences >= len(WAITS)
+
+
+def may_resolve(status: PaymentStatus, money: Where, needs: PaymentBreak | None, outcome: PaymentOutcome) -> bool:
+    """Tell whether somebody may say of a payment what has become of it.
+
+    Money that waits for a rail's word, or that a rail has blocked, may have left or go back; what was rejected can only
+    go back. Money that has moved stays where it is, whatever is said of it. What staff has undone by hand is theirs to
+    put right by hand.
+
+    Args:
+        status: Where the payment stands.
+        money: Where its money is.
+        needs: Why somebody must look at it.
+        outcome: What is said of it.
+    """
+    if needs is PaymentBreak.CONTRADICTION and money in {"settled", "returned"}:
+        return outcome is PaymentOutcome.NOTED
+    if needs is PaymentBreak.SILENCE and money == UNDER_WAY:
+        return outcome is not PaymentOutcome.NOTED
+    if needs is None or money != "suspense":
+        return False
+    return outcome is PaymentOutcome.RETURNED or (outcome is PaymentOutcome.SETTLED and status is _S.BLOCKED)
+
+
+def resolved_status(status: PaymentStatus, outcome: PaymentOutcome) -> PaymentStatus:
+    """Return where a payment stands once somebody has said what has become of it."""
+    if outcome is PaymentOutcome.SETTLED:
+        return _S.SETTLED
+    if outcome is PaymentOutcome.RETURNED and status not in {_S.REJECTED, _S.CANCELLED}:
+        return _S.REJECTED
+    return status
 
 
 Doing = Literal["submit", "inquire", "nothing"]

@@ -42,10 +42,11 @@ from billfold_server.payments.kinds import (
     Initiated,
     MoreKeys,
     Order,
+    Resolution,
     initiation,
     planned_turn,
 )
-from billfold_server.payments.recurring import HEAR, INITIATE_RECURRING, agreed
+from billfold_server.payments.recurring import HEAR, INITIATE_RECURRING, RESOLVE, agreed
 from billfold_server.payments.rows import PaymentRow, Placed, StepRow, Texts
 from billfold_server.payments.stores import STORES
 from billfold_server.tenancy.clock import tenant_now
@@ -59,6 +60,7 @@ __all__ = [
     "HEAR",
     "INITIATE_PAYMENT",
     "INITIATE_RECURRING",
+    "RESOLVE",
     "ROOM",
     "STORES",
     "SUSPENSE",
@@ -73,6 +75,7 @@ __all__ = [
     "PeriodicLimit",
     "Placed",
     "RecurringOrder",
+    "Resolution",
     "StepRow",
     "Texts",
     "agreed",

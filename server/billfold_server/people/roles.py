@@ -56,6 +56,7 @@ ROLES: Final[dict[StaffRole, frozenset[str]]] = {
         "ledger:read",
         "ledger:write",
         "parties:write",
+        "payments:write",
         "privacy:write",
         "statements:write",
         "tokens:write",

@@ -10,7 +10,9 @@ import msgspec
 
 from billfold import ids
 from billfold.contract.ledger import ReverseJournalEntry
+from billfold.contract.payments import PaymentOutcome
 from billfold.contract.wallets import AliasScheme, CreateAlias
+from billfold.errors import ProblemError
 from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.connectors.service import Instruction, RailConnector, RailSilent, Report
@@ -182,6 +184,13 @@ class Desk:
     async def hear(self, payment_id: UUID, report: Report | None, turn: int | None = None) -> None:
         """Let the rail speak."""
         await service.hear(self.bank.services, self.tenant, Heard(payment_id=payment_id, turn=turn, report=report))
+
+    async def resolve(self, payment_id: UUID, outcome: str) -> ProblemError | None:
+        """Say what has become of a payment, as the bank's staff can, and return what refuses it."""
+        body = service.Resolution(
+            payment_id=payment_id, outcome=PaymentOutcome(outcome), reason="The bank's statement shows it"
+        )
+        return (await self.bench.submit(service.RESOLVE, body)).error
 
     async def turn(self, payment_id: UUID, attempt: int = 1) -> bool:
         """Do the job of the payment's next turn, as if its time had come; tell whether there was one."""

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from billfold import ids
+from billfold import errors, ids
 from billfold.contract.payments import PaymentBreak, PaymentStatus
 from billfold.ids import Prefix
+from billfold_server.audit.service import list_records
 from billfold_server.connectors.service import WORDS, Notice, Report, SimulatedRail, Word
 from billfold_server.connectors.simulator.address import folder_of, read
 from billfold_server.db.jobs import JobKinds, JobRun, NewJob, enqueue
@@ -355,4 +356,48 @@ class TestASimulatorThatDies:
         orders = sqlite3.connect(folder_of(tmp_path) / "orders.sqlite")
         assert orders.execute("SELECT count(*), sum(submissions) FROM orders").fetchone() == (1, 1)
         orders.close()
+        await desk.check()
+
+
+class TestAPaymentThatNeedsSomebody:
+    @pytest.mark.parametrize(
+        ("words", "outcome", "status", "balances"),
+        [
+            ((), "settled", "ACSC", GONE),
+            ((), "returned", "RJCT", BACK),
+            (("accept", "block"), "settled", "ACSC", GONE),
+            (("accept", "block"), "returned", "RJCT", BACK),
+            (("settle", "reject"), "noted", "ACSC", GONE),
+            (("reject", "settle"), "noted", "RJCT", BACK),
+        ],
+    )
+    async def test_is_resolved_by_what_somebody_has_found_out(
+        self, desk: Desk, words: tuple[Word, ...], outcome: str, status: str, balances: tuple[int, ...]
+    ) -> None:
+        """Money that waits goes where it belongs, once; that, and why, is in the audit."""
+        payment_id = await desk.pay()
+        desk.rail.said = said(*words) if words else None
+        for _ in rules.WAITS[: 1 if words else None]:
+            await desk.turn(payment_id)
+        assert (await desk.payment(payment_id)).needs is not None
+        assert await desk.resolve(payment_id, outcome) is None
+        row = await desk.payment(payment_id)
+        assert (row.needs, row.status) == (None, status)
+        assert await desk.balances() == balances
+        await desk.check()
+        async with desk.bank.tx() as tx:
+            (record,) = await list_records(tx, action="payment.resolved")
+        assert (record.object_id, record.reason) == (row.wire_id, "The bank's statement shows it")
+        assert isinstance(await desk.resolve(payment_id, outcome), errors.PaymentNotResolvable)
+
+    async def test_is_given_back_once_its_wallet_takes_money_again(self, desk: Desk) -> None:
+        """What was rejected can't have left, and no frozen wallet is paid."""
+        payment_id = await desk.pay()
+        await desk.freeze()
+        await desk.hear(payment_id, said("reject"))
+        for outcome in ("settled", "noted", "returned"):
+            assert isinstance(await desk.resolve(payment_id, outcome), errors.PaymentNotResolvable)
+        await desk.freeze("unfreeze")
+        assert await desk.resolve(payment_id, "returned") is None
+        assert await desk.balances() == BACK
         await desk.check()

@@ -3,7 +3,7 @@
 from billfold.client import _encoding as encoding
 from billfold.client import _operations as operations
 from billfold.client._async.resource import AsyncPages, AsyncResource
-from billfold.contract.payments import Payment, PaymentStatus
+from billfold.contract.payments import Payment, PaymentOutcome, PaymentStatus
 
 __all__ = ["AsyncPayments"]
 
@@ -20,6 +20,30 @@ class AsyncPayments(AsyncResource):
             errors.NotFound: There is none with this id.
         """
         return await self._ask(operations.GET_PAYMENT, payment_id)
+
+    async def resolve(
+        self,
+        payment_id: str,
+        outcome: PaymentOutcome | str,
+        *,
+        reason: str,
+        idempotency_key: str | None = None,
+    ) -> Payment:
+        """Say what has become of a payment that needs attention; money that waits goes there at once.
+
+        Args:
+            payment_id: Which one.
+            outcome: ``settled``, ``returned``, or ``noted`` where its money has moved before.
+            reason: How that is known; it is kept in the audit.
+            idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
+
+        Raises:
+            errors.ApprovalRequired: It is about so much money that another person must agree.
+            errors.NotFound: There is none with this id.
+            errors.PaymentNotResolvable: It needs nothing, or its money isn't where this says.
+        """
+        body = encoding.fields(outcome=outcome, reason=reason)
+        return await self._order(operations.RESOLVE_PAYMENT, payment_id, body=body, idempotency_key=idempotency_key)
 
     def list(
         self,
