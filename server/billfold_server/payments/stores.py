@@ -108,9 +108,10 @@ class _Payments:
 
 def _plain(value: Any) -> Any:
     """Return a value as a column of a set has it."""
-    if isinstance(value, PaymentStatus | PaymentBreak):
+    kind = type(value)
+    if kind is PaymentStatus or kind is PaymentBreak:
         return value.value
-    return msgspec.json.encode(value).decode() if isinstance(value, tuple) else value
+    return msgspec.json.encode(value).decode() if kind is tuple else value
 
 
 _STEPS: Final = Columns(

@@ -106,7 +106,7 @@ def to_transaction(
     """
     # A wallet is a liability of the books, so what its owner gets is a credit there.
     received = -booking.amount_minor
-    basic: dict[str, Any] = {
+    facts: dict[str, Any] = {
         **_codes(_RETURNED if paid is not None and paid.returned else booking.kind, issuer, received=received >= 0),
         "account_id": account_id(wallet_of(booking)),
         "transaction_id": f"{encode(Prefix.JOURNAL_ENTRY, booking.entry_id)}-{booking.line}",
@@ -117,34 +117,30 @@ def to_transaction(
         "value_date_time": booking.effective_at,
         "amount": amount(received, booking.currency),
     }
-    if not detail:
-        return OBTransaction6(**basic)
-    detailed = _detail(booking, received, other)
-    if paid is not None:
-        detailed["transaction_reference"] = or_unset(paid.reference, 210)
-        if paid.creditor is not None and not paid.returned:
-            detailed["creditor_account"] = paid.creditor
-    return OBTransaction6(**basic, **detailed)
+    if detail:
+        _add_detail(facts, booking, received, other)
+        if paid is not None:
+            facts["transaction_reference"] = or_unset(paid.reference, 210)
+            if paid.creditor is not None and not paid.returned:
+                facts["creditor_account"] = paid.creditor
+    return OBTransaction6(**facts)
 
 
-def _detail(booking: Booking, received: int, other: OtherSide | None) -> dict[str, Any]:
+def _add_detail(facts: dict[str, Any], booking: Booking, received: int, other: OtherSide | None) -> None:
     balance = -booking.posted_after_minor
-    detail: dict[str, Any] = {
-        "transaction_information": or_unset(booking.description, 500),
-        "balance": OBTransactionCashBalance(
-            credit_debit_indicator=indicator(balance), type="ITBD", amount=amount(balance, booking.currency)
-        ),
-    }
+    facts["transaction_information"] = or_unset(booking.description, 500)
+    facts["balance"] = OBTransactionCashBalance(
+        credit_debit_indicator=indicator(balance), type="ITBD", amount=amount(balance, booking.currency)
+    )
     if other is None:
-        return detail
+        return
     code = other.merchant_category_code
     if other.merchant_name is not None or code is not None:
-        detail["merchant_details"] = OBMerchantDetails1(
+        facts["merchant_details"] = OBMerchantDetails1(
             merchant_name=or_unset(other.merchant_name, 350),
             merchant_category_code=code if code is not None and len(code) in _CODE_LENGTHS else UNSET,
         )
     if other.wallet_id is not None:
         ((scheme, number), *_) = identification_of(account_id(other.wallet_id), other.iban)
         account = OBCashAccount60(scheme_name=scheme, identification=number)
-        detail["debtor_account" if received >= 0 else "creditor_account"] = account
-    return detail
+        facts["debtor_account" if received >= 0 else "creditor_account"] = account

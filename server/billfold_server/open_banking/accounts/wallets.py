@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
@@ -43,6 +44,7 @@ _CURRENT: Final = frozenset({ProductType.PERSONAL_CURRENT_ACCOUNT, ProductType.B
 _STATEMENTS: Final = [StatementFrequencyAndFormatEntry(frequency="MNTH", communication_method="ONLI", format="DPDF")]
 
 
+@lru_cache(maxsize=4096)
 def account_id(wallet_id: UUID) -> str:
     """Return a wallet's id as the standard's ``AccountId``."""
     return encode(Prefix.WALLET, wallet_id)
