@@ -18,14 +18,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from os import PathLike, fspath
 from typing import Any, Protocol
 
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+from anyio.from_thread import start_blocking_portal
 
 from billfold import _server
-from billfold.client import _forking as forking
+from billfold._portal import PortalTransport
 from billfold.client._async.client import AsyncBillfold
 from billfold.client._async.transport import AsyncHttpxTransport
 from billfold.client._flow import Timeouts
-from billfold.client._message import Hooks, Request, Response
+from billfold.client._message import Hooks
 from billfold.client._sync.client import Billfold
 
 __all__ = ["embedded", "embedded_sync"]
@@ -116,33 +116,10 @@ def embedded_sync(
             base_url=platform.base_url,
             client_id=platform.client_id,
             client_secret=platform.client_secret,
-            transport=_PortalTransport(portal, AsyncHttpxTransport(app=platform.app)),
+            transport=PortalTransport(portal, AsyncHttpxTransport(app=platform.app)),
             timeout_s=timeout_s,
             max_retries=max_retries,
             hooks=hooks,
         ) as client,
     ):
         yield client
-
-
-class _PortalTransport:
-    """Carries requests into the event loop of the platform's thread."""
-
-    def __init__(self, portal: BlockingPortal, transport: AsyncHttpxTransport) -> None:
-        self._portal: BlockingPortal | None = portal
-        self._transport = transport
-        forking.watch(self)
-
-    def send(self, request: Request) -> Response:
-        """Send a request and return the whole answer."""
-        if self._portal is None:
-            # The thread that would answer isn't in this process, so waiting for it would have no end.
-            raise RuntimeError("the platform runs in the process that this one was forked from; open one here")
-        return self._portal.call(self._transport.send, request)
-
-    def close(self) -> None:
-        """Do nothing: there are no connections, and the platform is closed by who has opened it."""
-
-    def after_fork(self) -> None:
-        """Remember that the platform stayed behind."""
-        self._portal = None

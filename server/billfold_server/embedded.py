@@ -15,16 +15,13 @@ from typing import Any
 import msgspec
 from litestar import Litestar
 
-from billfold_server.app import build_app
 from billfold_server.db.background import Background
 from billfold_server.db.embedded.locks import open_lock, try_lock
 from billfold_server.http.logs import leave_logs_to_the_program
-from billfold_server.payments import service as payments
 from billfold_server.serving.database import find_database
 from billfold_server.serving.failures import Exit, Failure
-from billfold_server.serving.on_demand import OnDemand
+from billfold_server.serving.in_process import in_process
 from billfold_server.serving.service import make_current, make_data_dir
-from billfold_server.serving.supervisor import SIMULATOR
 from billfold_server.settings import load_settings
 
 __all__ = ["Platform", "open_embedded"]
@@ -83,47 +80,18 @@ async def open_embedded(*, data_dir: str | None = None) -> AsyncIterator[Platfor
             credentials = await make_current(found.settings, file=_CREDENTIALS)
         if credentials is None:
             raise _without_administrator()
-        app = build_app(found.settings)
-        rooms = app.state.services.rooms
-        rooms["background"] = _FirstOnly(rooms["background"], folder / _JOBS)
-        decryptor = OnDemand(found.settings)
-        app.state.services.decryptor.client.wake = decryptor.wake
-        stack.push_async_callback(asyncio.to_thread, decryptor.stop)
-        simulator = OnDemand(found.settings, SIMULATOR)
-        rooms[payments.ROOM].simulated.wake = simulator.wake
-        stack.push_async_callback(asyncio.to_thread, simulator.stop)
-        await stack.enter_async_context(_started(app))
+
+        def first_only(app: Litestar) -> None:
+            rooms = app.state.services.rooms
+            rooms["background"] = _FirstOnly(rooms["background"], folder / _JOBS)
+
+        app = await stack.enter_async_context(in_process(found.settings, prepare=first_only))
         yield Platform(
             app=app,
             base_url=credentials.base_url,
             client_id=credentials.client_id,
             client_secret=credentials.client_secret,
         )
-
-
-@asynccontextmanager
-async def _started(app: Litestar) -> AsyncIterator[None]:
-    """Have the application started, in a task of its own.
-
-    It holds task groups open, which would dress up what the program around us raises, and would have to be closed by
-    the very task that opened them.
-    """
-    ready, stop = asyncio.Event(), asyncio.Event()
-
-    async def live() -> None:
-        async with app.lifespan():
-            ready.set()
-            await stop.wait()
-
-    living, starting = asyncio.create_task(live(), name="billfold"), asyncio.create_task(ready.wait())
-    await asyncio.wait({living, starting}, return_when=asyncio.FIRST_COMPLETED)
-    starting.cancel()
-    try:
-        if not living.done():
-            yield
-    finally:
-        stop.set()
-        await living
 
 
 def _without_administrator() -> Failure:

@@ -54,6 +54,13 @@ class Apart:
         while tasks := [task for running in self._tasks.values() for task in running]:
             await asyncio.wait(tasks)
 
+    async def leave(self, tenant_id: UUID) -> None:
+        """End those of one tenant; each gives its job back."""
+        tasks = list(self._tasks.get(tenant_id, ()))
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     async def stop(self) -> None:
         """End all of them; each gives its job back."""
         tasks = [task for running in self._tasks.values() for task in running]

@@ -87,6 +87,25 @@ class Background:
             await asyncio.gather(*visits, return_exceptions=True)
             await self._runner.stop()
 
+    async def leave(self, tenant_id: UUID) -> None:
+        """Let go of a tenant that is about to be gone: nothing of this process visits it any longer, or will."""
+        self._forget(tenant_id)
+        if (visit := self._visits.get(tenant_id)) is not None:
+            visit.cancel()
+            await asyncio.wait([visit])
+        await self._runner.leave(tenant_id)
+        # What ended just now may have asked for another visit.
+        await asyncio.sleep(0)
+        self._forget(tenant_id)
+
+    def _forget(self, tenant_id: UUID) -> None:
+        for key in [key for key in self._timers if key[0] == tenant_id]:
+            self._timers.pop(key).cancel()
+        self._database.wakeups.forget(tenant_id)
+        self._planned.pop(tenant_id, None)
+        self._told_at.pop(tenant_id, None)
+        self._from_agenda.discard(tenant_id)
+
     async def _dispatch(self) -> None:
         while True:
             if await self._database.wakeups.wait(self._poll_s):

@@ -122,6 +122,10 @@ class JobRunner:
         """Wait until nothing runs apart any more."""
         await self._apart.settle()
 
+    async def leave(self, tenant_id: UUID) -> None:
+        """Give back what runs apart for one tenant."""
+        await self._apart.leave(tenant_id)
+
     async def stop(self) -> None:
         """Give back what runs apart."""
         await self._apart.stop()

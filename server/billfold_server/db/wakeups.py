@@ -61,6 +61,10 @@ class Wakeups:
         self._arrived.clear()
         return taken
 
+    def forget(self, tenant_id: UUID) -> None:
+        """Take back what was asked for a tenant."""
+        self._wanted.pop(tenant_id, None)
+
     def nudge(self) -> None:
         """Look again: somebody who was busy no longer is."""
         if self._wanted:
