@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 BILLFOLD = Path(__file__).parents[2] / "sdk" / "billfold"
-PACKAGES = (BILLFOLD / "auth", BILLFOLD / "client", BILLFOLD / "consents")
+PACKAGES = (BILLFOLD / "auth", BILLFOLD / "client", BILLFOLD / "consents", BILLFOLD / "testing")
 BY_HAND = {"__init__.py", "backend.py", "transport.py"}
 NOTE = "# Generated from billfold/{package}/_async/{name} by tests/sdk/generate_sync.py. Change that one instead.\n"
 

@@ -15,6 +15,7 @@ import pytest
 from billfold import Billfold, Money, _server, errors
 from billfold.embedded import embedded, embedded_sync
 from billfold_server.db.embedded import EmbeddedPostgres
+from tests.announcing import announce
 from tests.postgres import binaries, own_data_dir
 
 ROOT = Path(__file__).parents[2]
@@ -24,13 +25,7 @@ PATIENCE_S = 30
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that announces the server as an installed distribution does."""
-    folder: Path = tmp_path_factory.mktemp("site")
-    info = folder / "announcing-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.4\nName: announcing\nVersion: 1.0\n", encoding="utf-8")
-    announced = "[billfold.server]\nembedded = billfold_server.embedded:open_embedded\n"
-    (info / "entry_points.txt").write_text(announced, encoding="utf-8")
-    return folder
+    return announce(tmp_path_factory.mktemp("site"))
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ import pytest
 import billfold
 
 SDK = Path(billfold.__file__).parents[1]
-PACKAGES = ["billfold.auth", "billfold.consents", "billfold.keys"]
+PACKAGES = ["billfold.auth", "billfold.consents", "billfold.keys", "billfold.testing"]
 """Packages beside the first whose names are for partners."""
 
 PUBLIC = [(package, name) for package in PACKAGES for name in importlib.import_module(package).__all__]

@@ -1,0 +1,1 @@
+"""The asynchronous half of ``billfold.testing``, from which the synchronous one is generated."""

@@ -1,0 +1,52 @@
+"""Where the platform of a test run lies: in memory if there is plenty, and for no longer than the run.
+
+The processes of one run, as pytest-xdist starts them, share a cluster; whoever is last takes it away. A run that was
+killed can't, so the next one does that for it.
+"""
+
+import contextlib
+import shutil
+import time
+from pathlib import Path
+from typing import Final
+
+from billfold_server.db.embedded import EmbeddedPostgres, scratch_data_dir
+
+__all__ = ["discard", "discard_abandoned", "folder_of"]
+
+_PREFIX: Final = "pytest-"
+_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - The names in it can't be guessed.
+_PLENTY_BYTES: Final = 1024**3
+_ABANDONED_AFTER_S: Final = 3600
+
+
+def folder_of(run: str) -> Path:
+    """Return the folder of a run, which isn't made yet.
+
+    Args:
+        run: Some name that nobody can guess, the same in all processes of the run.
+    """
+    return _place(f"{_PREFIX}{run}")
+
+
+def _place(name: str) -> Path:
+    folder = scratch_data_dir(name)
+    with contextlib.suppress(OSError):
+        if shutil.disk_usage(_MEMORY).free > _PLENTY_BYTES:
+            return _MEMORY / folder.name
+    return folder
+
+
+def discard(folder: Path) -> None:
+    """Stop the cluster of a run and delete it with all else of the run, unless another process uses it."""
+    if EmbeddedPostgres(folder).discard():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def discard_abandoned() -> None:
+    """Take away what runs have left that were killed."""
+    pattern = _place(_PREFIX)
+    for left in pattern.parent.glob(f"{pattern.name}*"):
+        with contextlib.suppress(OSError):
+            if left.stat().st_mtime < time.time() - _ABANDONED_AFTER_S:
+                discard(left)
