@@ -150,9 +150,12 @@ from billfold_server.wallets import inventory as wallets_inventory
 from billfold_server.wallets import routes as wallets_routes
 from billfold_server.wallets import service as wallets
 from billfold_server.wallets import subjects as wallets_subjects
+from billfold_server.webhooks import delivery_queries as webhooks_queries
 from billfold_server.webhooks import inventory as webhooks_inventory
 from billfold_server.webhooks import routes as webhooks_routes
 from billfold_server.webhooks import subjects as webhooks_subjects
+from billfold_server.webhooks import tasks as webhooks_tasks
+from billfold_server.webhooks.publishing import Publisher as WebhooksPublisher
 
 __all__ = [
     "INVENTORIES",
@@ -267,6 +270,7 @@ SWEEPS: Final[tuple[Sweep, ...]] = (
     Sweep(name="approvals", kept="approvals_days", clock="tenant", work=approvals_queries.sweep),
     Sweep(name="evidence of SCA", kept="sca_days", clock="real", work=sca_queries.sweep),
     Sweep(name="event notifications", kept="events_days", clock="tenant", work=events_queries.sweep),
+    Sweep(name="webhook deliveries", kept="events_days", clock="tenant", work=webhooks_queries.sweep),
     Sweep(name="consents", kept="consents_days", clock="tenant", work=consents_queries.sweep),
     Sweep(name="grants", kept="grants_days", clock="real", work=grants.sweep),
     Sweep(name="card sessions", kept="minutes", clock="real", work=card_sessions.sweep),
@@ -389,7 +393,8 @@ def _add_background(services: Services) -> None:
     services.rooms["outbound"] = outbound = Outbound(production=services.settings.production)
     services.rooms["event waiting"] = waiting = Waiting()
     events_tasks.register(kinds, services, outbound)
-    relay = Relay(services.database, [EventsPublisher(services, waiting)])
+    webhooks_tasks.register(kinds, services, outbound)
+    relay = Relay(services.database, [EventsPublisher(services, waiting), WebhooksPublisher(services.database)])
     runner = JobRunner(services.database, kinds, schedules=schedules, relay=relay)
 
     async def active() -> list[TenantRef]:

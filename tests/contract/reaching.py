@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from tests.contract.documents import Operation
-from tests.contract.seeds import FRESH, Seeds, statement
+from tests.contract.seeds import FRESH, SEEDS, Seeds, statement
 
 __all__ = ["CONFLICTS", "Reaching", "contradict"]
 
@@ -235,6 +235,15 @@ def _one_too_many(reaching: Reaching, operation: Operation) -> httpx.Response:
     return answer
 
 
+def _endpoint_gone(reaching: Reaching, operation: Operation) -> httpx.Response:
+    """Ask for an event to be delivered again to an endpoint that was deleted."""
+    delivery = SEEDS["whd"](reaching.seeds)
+    reaching.seeds.known.discard(delivery)
+    found = reaching.seeds.client.get(f"/v1/webhook-deliveries/{delivery}").json()
+    reaching.seeds.client.delete(f"/v1/webhook-endpoints/{found['webhook_endpoint_id']}")
+    return reaching.send(operation, path={"webhook_delivery_id": delivery})
+
+
 CONFLICTS: dict[str, Recipe] = {
     "advanceClock": _with("to", _past),
     "createArrangement": _of_one_key,
@@ -281,6 +290,7 @@ CONFLICTS: dict[str, Recipe] = {
     "createVaultTokens": _of_one_key,
     "updateVaultToken": _expired,
     "createWebhookEndpoint": _one_too_many,
+    "replayWebhookDelivery": _endpoint_gone,
 }
 """For each operation of a tenant whose state may refuse it: a request that it does refuse."""
 

@@ -7,6 +7,7 @@ for each operation that uses up what it is given.
 
 import re
 import secrets
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -261,6 +262,22 @@ def _webhook_endpoint(seeds: Seeds) -> str:
     return str(seeds.post("/v1/webhook-endpoints", body)["id"])
 
 
+def _webhook_delivery(seeds: Seeds) -> str:
+    """Let something happen that a paused endpoint is told of, and wait until that is written."""
+    body = {"url": "https://partner.example/paused", "event_types": ["product.created"]}
+    made = seeds.post("/v1/webhook-endpoints", body)["id"]
+    assert seeds.client.patch(f"/v1/webhook-endpoints/{made}", json={"state": "paused"}).status_code == 200
+    _product(seeds)
+    path = f"/v1/webhook-deliveries?webhook_endpoint_id={made}"
+    deadline = time.monotonic() + 20
+    while not seeds.client.get(path).json()["data"] and time.monotonic() < deadline:
+        time.sleep(0.01)
+    delivery = seeds.first(path)
+    assert seeds.client.patch(f"/v1/webhook-endpoints/{made}", json={"event_types": ["nothing.ever"]}).is_success
+    seeds.learn(delivery)
+    return delivery
+
+
 SEEDS: dict[str, Callable[[Seeds], str]] = {
     "par": _party,
     "wal": _wallet,
@@ -284,6 +301,7 @@ SEEDS: dict[str, Callable[[Seeds], str]] = {
     "ast": _account_statement,
     "con": _consent,
     "whe": _webhook_endpoint,
+    "whd": _webhook_delivery,
 }
 """How one of each kind is made, in the order in which they lean on each other."""
 

@@ -66,7 +66,7 @@ RESPONSES: dict[str, type[common.Response]] = {
 SAMPLES = sorted(WIRE.glob("*/*.json"))
 
 
-FREE = {"data", "erased", "facts", "brand", "metadata", "jwks", "request", "shown", "terms"}
+FREE = {"data", "erased", "facts", "brand", "metadata", "jwks", "request", "shown", "terms", "headers"}
 """Members whose own members are anybody's."""
 
 

@@ -86,6 +86,7 @@ OWN_WORDS = {
     "roles": ["customer"],
     "source": b"bytes",
     "to": AT,
+    "up_to": 9,
     "bank_account": BankAccount(iban="DE89370400440532013000"),
     "expires_in_s": 60,
     "personal": PersonalValue(type="tax_id", value="12345678901"),
@@ -193,6 +194,8 @@ WITHOUT_KEY = {
     "POST /v1/users/{user_id}/sign-out",
     # Doing it twice is doing more of it, which harms nothing.
     "POST /v1/data-keys/rotate",
+    "POST /v1/webhook-deliveries/{webhook_delivery_id}/replay",
+    "POST /v1/webhook-endpoints/{webhook_endpoint_id}/replay",
 }
 """Orders that need no key of the caller's."""
 

@@ -256,6 +256,16 @@ GET_WEBHOOK_ENDPOINT: Final = Operation("GET", "/v1/webhook-endpoints/{webhook_e
 UPDATE_WEBHOOK_ENDPOINT: Final = Operation(
     "PATCH", "/v1/webhook-endpoints/{webhook_endpoint_id}", webhooks.WebhookEndpoint
 )
+LIST_WEBHOOK_DELIVERIES: Final = paged("/v1/webhook-deliveries", webhooks.WebhookDelivery)
+GET_WEBHOOK_DELIVERY: Final = Operation(
+    "GET", "/v1/webhook-deliveries/{webhook_delivery_id}", webhooks.WebhookDeliveryRecord
+)
+REPLAY_WEBHOOK_DELIVERY: Final = Operation(
+    "POST", "/v1/webhook-deliveries/{webhook_delivery_id}/replay", webhooks.WebhookDelivery
+)
+REPLAY_WEBHOOK_EVENTS: Final = Operation(
+    "POST", "/v1/webhook-endpoints/{webhook_endpoint_id}/replay", webhooks.WebhookReplay
+)
 DELETE_WEBHOOK_ENDPOINT: Final = Operation[None]("DELETE", "/v1/webhook-endpoints/{webhook_endpoint_id}", None)
 ROTATE_WEBHOOK_SECRET: Final = Operation(
     "POST", "/v1/webhook-endpoints/{webhook_endpoint_id}/rotate-secret", webhooks.WebhookSecret

@@ -9,22 +9,43 @@ from typing import Annotated, Final
 
 from msgspec import UNSET, Meta, UnsetType
 
-from billfold.contract.common import Instant, Request, Response, Text, WebhookEndpointId
+from billfold.contract.common import (
+    EventId,
+    Instant,
+    Request,
+    Response,
+    Text,
+    WebhookDeliveryId,
+    WebhookEndpointId,
+)
+from billfold.contract.platform import Event
 
 __all__ = [
     "MOST_ENDPOINTS",
+    "MOST_REPLAYED",
     "CreateWebhookEndpoint",
+    "ReplayWebhookEvents",
     "RotateWebhookSecret",
     "UpdateWebhookEndpoint",
+    "WebhookAttempt",
+    "WebhookDelivery",
+    "WebhookDeliveryRecord",
+    "WebhookDeliveryState",
     "WebhookEndpoint",
     "WebhookEndpointCreated",
     "WebhookEndpointReason",
     "WebhookEndpointState",
+    "WebhookReplay",
+    "WebhookRequest",
+    "WebhookResponse",
     "WebhookSecret",
 ]
 
 MOST_ENDPOINTS: Final = 20
 """How many endpoints a tenant may have."""
+
+MOST_REPLAYED: Final = 1_000
+"""How many events are looked at by one request to have them delivered again."""
 
 
 class WebhookEndpointState(StrEnum):
@@ -41,6 +62,15 @@ class WebhookEndpointReason(StrEnum):
     REQUESTED = "requested"
     UNRESPONSIVE = "unresponsive"
     GONE = "gone"
+
+
+class WebhookDeliveryState(StrEnum):
+    """How far a delivery has come."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    DEAD = "dead"
+    CANCELLED = "cancelled"
 
 
 Url = Annotated[
@@ -116,6 +146,26 @@ class RotateWebhookSecret(Request, frozen=True, kw_only=True):
     ] = 86_400
 
 
+_Place = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+
+class ReplayWebhookEvents(Request, frozen=True, kw_only=True):
+    """Which events an endpoint is to be told again, by their places in the tenant's stream."""
+
+    after: Annotated[_Place, Meta(description="Only what comes after this place.")] = 0
+    up_to: Annotated[_Place, Meta(description="Only what comes up to this place; null is to the end.")] | None = None
+
+
+class WebhookReplay(Response, frozen=True, kw_only=True):
+    """What is delivered again."""
+
+    webhook_endpoint_id: WebhookEndpointId
+    replayed: Annotated[int, Meta(description="How many events the endpoint is told again.")]
+    next_after: Annotated[
+        int | None, Meta(description="Where to go on: 1,000 events are looked at by a request. Null at the end.")
+    ]
+
+
 class WebhookEndpoint(Response, frozen=True, kw_only=True):
     """Where events are delivered, without anything that is secret."""
 
@@ -157,3 +207,67 @@ class WebhookSecret(Response, frozen=True, kw_only=True):
     former_secret_until: Annotated[
         Instant, Meta(description="Until when deliveries are signed by the former secret and key as well.")
     ]
+
+
+class WebhookDelivery(Response, frozen=True, kw_only=True):
+    """One event on its way to one endpoint."""
+
+    id: WebhookDeliveryId
+    webhook_endpoint_id: WebhookEndpointId
+    event_id: Annotated[EventId, Meta(description="The event. It is the delivery's `webhook-id`, however often sent.")]
+    event_type: str
+    sequence: Annotated[int, Meta(description="The event's place in the tenant's stream.")]
+    state: Annotated[
+        WebhookDeliveryState,
+        Meta(
+            description="`waiting`: to be tried, or kept while the endpoint is paused or disabled. `delivered`: the "
+            "endpoint has answered with a status of 2xx. `dead`: given up after ten attempts in some three days. "
+            "`cancelled`: the endpoint was deleted."
+        ),
+    ]
+    attempts: Annotated[int, Meta(description="How often it was tried since it began, or was asked for again.")]
+    next_attempt_at: Annotated[Instant | None, Meta(description="When it is tried next, if it is.")]
+    last_attempt_at: Instant | None
+    last_result: Annotated[
+        str | None,
+        Meta(
+            description="The status of the last answer, or why there is none: `refused` (it may not be called), "
+            "`unresolved`, `unconnected`, `tls`, `timeout`, `protocol`, `broken`, `expired` (the event was deleted) or "
+            "`error` (a fault of ours).",
+            examples=["200"],
+        ),
+    ]
+    created_at: Instant
+
+
+class WebhookRequest(Response, frozen=True, kw_only=True):
+    """What was sent. Its body is the delivery's event."""
+
+    url: str
+    headers: dict[str, str]
+
+
+class WebhookResponse(Response, frozen=True, kw_only=True):
+    """What the endpoint said, as far as it is kept: 20 headers and the first 4,096 bytes of the body."""
+
+    status: int
+    headers: dict[str, str]
+    body: str
+    whole: Annotated[bool, Meta(description="Whether that is all of the body.")]
+
+
+class WebhookAttempt(Response, frozen=True, kw_only=True):
+    """One attempt at a delivery."""
+
+    attempted_at: Annotated[Instant, Meta(description="When, on the tenant's clock.")]
+    took_ms: int
+    result: str
+    request: WebhookRequest
+    response: Annotated[WebhookResponse | None, Meta(description="Null where none came.")]
+
+
+class WebhookDeliveryRecord(WebhookDelivery, frozen=True, kw_only=True):
+    """A delivery with what was sent and what came back."""
+
+    event: Annotated[Event | None, Meta(description="Null once it was deleted, as old events are.")]
+    last_attempts: Annotated[list[WebhookAttempt], Meta(description="The last twenty, the last one first.")]

@@ -2,7 +2,7 @@
 
 from billfold.errors._families import Conflict, Unprocessable
 
-__all__ = ["WebhookEndpointLimitReached", "WebhookUrlRefused"]
+__all__ = ["WebhookEndpointDeleted", "WebhookEndpointLimitReached", "WebhookUrlRefused"]
 
 
 class WebhookUrlRefused(Unprocessable):
@@ -17,3 +17,9 @@ class WebhookEndpointLimitReached(Conflict):
 
     code, title = "webhook_endpoint_limit_reached", "There are as many webhook endpoints as there may be"
     limit: int
+
+
+class WebhookEndpointDeleted(Conflict):
+    """The endpoint is no more, so nothing can be delivered to it again."""
+
+    code, title = "webhook_endpoint_deleted", "The webhook endpoint was deleted"

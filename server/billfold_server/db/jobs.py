@@ -296,15 +296,20 @@ async def enqueue(tx: TenantTx, *jobs: NewJob) -> None:
 
 
 _HASTEN = """
-UPDATE jobs SET due_at = $3 WHERE kind = $1 AND dedup_key = $2 AND status = 'waiting' AND due_at > $3
+UPDATE jobs AS j SET due_at = n.due_at
+FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS n (kind, dedup_key, due_at)
+WHERE j.kind = n.kind AND j.dedup_key = n.dedup_key AND j.status = 'waiting' AND j.due_at > n.due_at
 """
 
 
-async def enqueue_or_hasten(tx: TenantTx, job: NewJob) -> None:
-    """Write a job with a key, or have the one that waits under it done as early as this one would be."""
-    assert job.dedup_key is not None, "only a job with a key can be there already"
-    await write_all(tx, writes([job]))
-    await tx.execute(_HASTEN, job.kind, job.dedup_key, job.due_at)
+async def enqueue_or_hasten(tx: TenantTx, *jobs: NewJob) -> None:
+    """Write jobs with keys, or have those that wait under them done as early as these would be."""
+    assert all(job.dedup_key is not None for job in jobs), "only a job with a key can be there already"
+    if not jobs:
+        return
+    await write_all(tx, writes(jobs))
+    keys = ([job.kind for job in jobs], [job.dedup_key for job in jobs], [job.due_at for job in jobs])
+    await tx.execute(_HASTEN, *keys)
     tx.wake(Work.JOBS)
 
 

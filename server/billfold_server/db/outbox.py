@@ -22,7 +22,7 @@ from billfold_server.db.sets import PIECES, Columns, Write, write_all
 from billfold_server.db.wakeups import Work
 from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["NewEvent", "emit", "last_sequence", "list_events", "sweep", "without_free_text", "writes"]
+__all__ = ["NewEvent", "emit", "find_events", "last_sequence", "list_events", "sweep", "without_free_text", "writes"]
 
 
 class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +122,14 @@ async def list_events(
     else:
         rows = await tx.fetch(_LIST_TYPE, after, limit, event_type)
     return [_event(row) for row in rows]
+
+
+_LIST_THESE = f"SELECT {_COLUMNS} FROM outbox_events WHERE sequence = ANY($1::bigint[])"  # noqa: S608 - constants
+
+
+async def find_events(tx: TenantTx, sequences: Sequence[int]) -> dict[int, Event]:
+    """Return events by their numbers; those that were deleted since are absent."""
+    return {row["sequence"]: _event(row) for row in await tx.fetch(_LIST_THESE, list(sequences))}
 
 
 async def last_sequence(tx: TenantTx) -> int:

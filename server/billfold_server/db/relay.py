@@ -38,9 +38,8 @@ class Publisher(Protocol):
     name: str
     """Under which its place in each tenant's stream is kept. It never changes."""
 
-    @property
-    def types(self) -> Sequence[str] | None:
-        """The types of events that it is told of; None is all. The others cost next to nothing."""
+    async def wanted(self, tx: TenantTx) -> Sequence[str] | None:
+        """Return the types of a tenant's events that it is told of; None is all. The others cost next to nothing."""
         ...
 
     async def publish(self, tenant: TenantRef, events: Sequence[Event]) -> None:
@@ -111,9 +110,10 @@ class Relay:
                 await _advance(tx, publisher.name, token, last)
 
     async def _read(self, tx: TenantTx, publisher: Publisher, after: int, head: int) -> list[Event]:
-        return await outbox.list_events(
-            tx, after=after, limit=self._publish_batch, up_to=head, event_types=publisher.types
-        )
+        types = await publisher.wanted(tx)
+        if types is not None and not types:
+            return []
+        return await outbox.list_events(tx, after=after, limit=self._publish_batch, up_to=head, event_types=types)
 
 
 # A publisher's place. It is claimed under a lease on the real clock, because what it does takes place outside of any

@@ -82,7 +82,7 @@ class JobRunner:
         schedules: Sequence[Schedule] = (),
         relay: Relay | None = None,
         concurrency: int = 4,
-        apart: int = 8,
+        apart: int = 32,
     ) -> None:
         self._database = database
         self._kinds = kinds

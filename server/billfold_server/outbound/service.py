@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from ipaddress import ip_address
 from typing import Any, Final, Literal, Self
+from uuid import UUID
 from weakref import WeakValueDictionary
 
 import httpcore
@@ -152,7 +153,14 @@ class Outbound:
         read_url(url, self.policy(tenant))
 
     async def post(
-        self, tenant: TenantRef, url: str, *, headers: Mapping[str, str], body: bytes, timeout_s: float = TIMEOUT_S
+        self,
+        tenant: TenantRef,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_s: float = TIMEOUT_S,
+        lane: UUID | None = None,
     ) -> Answer | Failure:
         """Send a request, and return what came of it; no more than a few go to one endpoint at once.
 
@@ -162,12 +170,15 @@ class Outbound:
             headers: What is said beside the body.
             body: What is said.
             timeout_s: How long the whole may take, once it is its turn.
+            lane: With what it waits for its turn, where that isn't all that goes to the same host and port: two of
+                whom one is slow may well be at one host.
         """
         try:
             target = read_url(url, self.policy(tenant))
         except UrlRefused as refused:
             return Failure(cause="refused", took_s=0.0, reason=refused.reason)
-        async with self._place(_AT_ONCE, tenant.id, target.host, target.port):
+        place = (target.host, target.port) if lane is None else (lane,)
+        async with self._place(_AT_ONCE, tenant.id, *place):
             begun = time.monotonic()
             answer = await self._attempt(tenant, target, headers, body, timeout_s)
         took_s = round(time.monotonic() - begun, 3)

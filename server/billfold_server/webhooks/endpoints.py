@@ -19,19 +19,19 @@ from billfold.contract.webhooks import (
     WebhookSecret,
 )
 from billfold_server.audit import service as audit
-from billfold_server.db import outbox
-from billfold_server.db.outbox import NewEvent
+from billfold_server.db import jobs, outbox
 from billfold_server.http.routing import Call
 from billfold_server.keys.service import Keys
 from billfold_server.outbound.service import Outbound, UrlRefused
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller, TenantRef
 from billfold_server.tenancy.transaction import TenantTx
-from billfold_server.webhooks import queries, rules, signing
+from billfold_server.webhooks import delivery_queries, queries, rules, signing, telling
+from billfold_server.webhooks.delivering import delivery_job
 from billfold_server.webhooks.rows import EndpointRow, public_text
 from billfold_server.webhooks.signing import SigningKeys
 
-__all__ = ["create", "delete", "get", "list_endpoints", "open_keys", "rotate", "tell", "update"]
+__all__ = ["create", "delete", "get", "list_endpoints", "rotate", "update"]
 
 _ROUNDS: Final = 5
 
@@ -115,8 +115,18 @@ async def _change(tx: TenantTx, caller: Caller, row: EndpointRow, changes: Mappi
         more["begins_after"] = await outbox.last_sequence(tx)
     changed = msgspec.structs.replace(row, **{**changes, **more})
     await queries.update(tx, changed)
+    if "state" in changes:
+        await _arm(tx, changed, now)
     await _say(tx, caller, changed, "updated", now, changed=sorted({*changes} - {"state_reason"}))
     return changed
+
+
+async def _arm(tx: TenantTx, row: EndpointRow, now: datetime) -> None:
+    """Try what waits for an endpoint, or let it wait, as its state says."""
+    if row.state is not WebhookEndpointState.ENABLED:
+        await delivery_queries.disarm(tx, row.id)
+    elif await delivery_queries.arm(tx, row.id, now):
+        await jobs.enqueue_or_hasten(tx, delivery_job(row.id, now))
 
 
 async def rotate(call: Call, endpoint_id: UUID, overlap_s: int) -> WebhookSecret:
@@ -134,7 +144,7 @@ async def rotate(call: Call, endpoint_id: UUID, overlap_s: int) -> WebhookSecret
         async with call.tx() as tx:
             row = await get(tx, endpoint_id)
         until = call.services.clock.now() + timedelta(seconds=overlap_s)
-        former = (await open_keys(keys, call.tenant, row)).present
+        former = (await telling.open_keys(keys, call.tenant, row)).present
         wanted = SigningKeys(present=pair, former=former, former_until=until)
         sealed = await _seal(keys, call.tenant, endpoint_id, wanted)
         async with call.tx() as tx:
@@ -170,17 +180,8 @@ async def delete(tx: TenantTx, caller: Caller, endpoint_id: UUID) -> None:
     """
     row = _existing(await queries.lock(tx, endpoint_id))
     await queries.delete(tx, row.id)
+    await delivery_queries.cancel(tx, row.id)
     await _say(tx, caller, row, "deleted", await tenant_now(tx))
-
-
-async def open_keys(keys: Keys, tenant: TenantRef, row: EndpointRow) -> SigningKeys:
-    """Return what signs an endpoint's deliveries, outside of any transaction.
-
-    Raises:
-        errors.KeysUnavailable: It can't be opened now.
-    """
-    opener = await keys.opener(tenant, [row.sealed_keys])
-    return msgspec.json.decode(opener.open(signing.place_of(row.id), row.sealed_keys), type=SigningKeys)
 
 
 async def _seal(keys: Keys, tenant: TenantRef, endpoint_id: UUID, wanted: SigningKeys) -> bytes:
@@ -209,17 +210,4 @@ async def _say(
 ) -> None:
     facts = {"changed": list(changed)} if changed else {}
     await audit.record(tx, audit.new_record(caller, f"webhook_endpoint.{what}", row.wire_id, facts=facts))
-    await tell(tx, row, what, now)
-
-
-async def tell(tx: TenantTx, row: EndpointRow, what: str, now: datetime) -> None:
-    """Write the event that tells of an endpoint, without its address, which may be a secret."""
-    data = {"id": row.wire_id, "state": row.state, "state_reason": row.state_reason}
-    event = NewEvent(
-        id=ids.uuid7(),
-        type=f"webhook_endpoint.{what}",
-        object_id=row.wire_id,
-        data=msgspec.json.encode(data),
-        occurred_at=now,
-    )
-    await outbox.emit(tx, event)
+    await telling.tell(tx, row, what, now)

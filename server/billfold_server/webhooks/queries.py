@@ -1,12 +1,13 @@
 """The SQL of endpoints."""
 
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.webhooks.rows import ENDPOINT, EndpointRow, to_endpoint
 
-__all__ = ["count", "delete", "find", "insert", "list_page", "lock", "update"]
+__all__ = ["count", "delete", "find", "insert", "list_page", "lock", "take", "update"]
 
 # S608 below: the texts are made of this module's constants and numbered parameters only.
 
@@ -54,6 +55,11 @@ async def insert(tx: TenantTx, new: EndpointRow) -> None:
 async def update(tx: TenantTx, changed: EndpointRow) -> None:
     """Write what may change of an endpoint."""
     await tx.execute(_UPDATE, changed.id, *(_value(getattr(changed, name)) for name in _CHANGING))
+
+
+async def take(tx: TenantTx, endpoint_id: UUID, now: datetime) -> None:
+    """Note that an endpoint has taken something."""
+    await tx.execute("UPDATE webhook_endpoints SET taken_at = $2 WHERE id = $1", endpoint_id, now)
 
 
 async def delete(tx: TenantTx, endpoint_id: UUID) -> None:

@@ -7,21 +7,26 @@ from uuid import UUID
 from msgspec import Meta
 
 from billfold import errors, ids
-from billfold.contract.common import Page, WebhookEndpointId
+from billfold.contract.common import EventId, Page, WebhookDeliveryId, WebhookEndpointId
 from billfold.contract.platform import Event
 from billfold.contract.webhooks import (
     CreateWebhookEndpoint,
+    ReplayWebhookEvents,
     RotateWebhookSecret,
     UpdateWebhookEndpoint,
+    WebhookDelivery,
+    WebhookDeliveryRecord,
+    WebhookDeliveryState,
     WebhookEndpoint,
     WebhookEndpointCreated,
+    WebhookReplay,
     WebhookSecret,
 )
 from billfold.ids import Prefix
 from billfold_server.http.etags import check_if_match
 from billfold_server.http.pagination import DEFAULT_LIMIT, Cursor, Limit
 from billfold_server.http.routing import Call, Link, Routes
-from billfold_server.webhooks import endpoints, service
+from billfold_server.webhooks import deliveries, endpoints, service
 
 __all__ = ["endpoint_routes", "routes"]
 
@@ -71,6 +76,7 @@ endpoint_routes = Routes(
 )
 
 _ENDPOINTS: Final = "webhook endpoints"
+_DELIVERIES: Final = "webhook deliveries"
 _LED_TO: Final = tuple(
     Link(operation_id=name, parameters={"webhook_endpoint_id": "$response.body#/id"})
     for name in ("getWebhookEndpoint", "updateWebhookEndpoint", "rotateWebhookSecret", "deleteWebhookEndpoint")
@@ -166,3 +172,70 @@ async def rotate_webhook_secret(
     changes over. The secret is in this answer and nowhere else; so there is no idempotency key.
     """
     return await endpoints.rotate(call, _endpoint(webhook_endpoint_id), body.overlap_s)
+
+
+@endpoint_routes.get("/v1/webhook-deliveries", scope="webhooks:read")
+async def list_webhook_deliveries(
+    call: Call,
+    *,
+    webhook_endpoint_id: WebhookEndpointId | None = None,
+    event_id: EventId | None = None,
+    state: WebhookDeliveryState | None = None,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor | None = None,
+) -> Page[WebhookDelivery]:
+    """List deliveries, the newest first.
+
+    They are kept as long as events are.
+    """
+    place = call.cursors.decode(_DELIVERIES, cursor)
+    async with call.tx() as tx:
+        rows = await deliveries.list_deliveries(
+            tx,
+            limit=limit + 1,
+            before=UUID(str(place[0])) if place else None,
+            endpoint_id=None if webhook_endpoint_id is None else _endpoint(webhook_endpoint_id),
+            event_id=None if event_id is None else ids.decode(Prefix.EVENT, event_id),
+            state=None if state is None else state.value,
+        )
+    page = call.page(_DELIVERIES, rows, limit, key=lambda row: [str(row.id)])
+    return Page(data=[row.to_response() for row in page.data], next_cursor=page.next_cursor)
+
+
+@endpoint_routes.get("/v1/webhook-deliveries/{webhook_delivery_id}", scope="webhooks:read", errors=(errors.NotFound,))
+async def get_webhook_delivery(call: Call, webhook_delivery_id: WebhookDeliveryId) -> WebhookDeliveryRecord:
+    """Show a delivery, with what was sent and what came back."""
+    return await deliveries.get(call, ids.decode(Prefix.WEBHOOK_DELIVERY, webhook_delivery_id))
+
+
+@endpoint_routes.post(
+    "/v1/webhook-deliveries/{webhook_delivery_id}/replay",
+    scope="webhooks:write",
+    status=200,
+    errors=(errors.NotFound, errors.WebhookEndpointDeleted),
+)
+async def replay_webhook_delivery(call: Call, webhook_delivery_id: WebhookDeliveryId) -> WebhookDelivery:
+    """Deliver an event again, with the same id.
+
+    It has all its attempts again. To an endpoint that isn't enabled it goes once that is.
+    """
+    async with call.tx() as tx:
+        return await deliveries.replay(tx, call.caller, ids.decode(Prefix.WEBHOOK_DELIVERY, webhook_delivery_id))
+
+
+@endpoint_routes.post(
+    "/v1/webhook-endpoints/{webhook_endpoint_id}/replay",
+    scope="webhooks:write",
+    status=200,
+    errors=(errors.NotFound,),
+    examples={"request": {}},
+)
+async def replay_webhook_events(
+    call: Call, webhook_endpoint_id: WebhookEndpointId, body: ReplayWebhookEvents
+) -> WebhookReplay:
+    """Tell a webhook endpoint again of what it wants among a range of events, each with the same id.
+
+    It may have been told of them before or not, and they may be older than the endpoint.
+    """
+    async with call.tx() as tx:
+        return await deliveries.replay_events(tx, call.caller, _endpoint(webhook_endpoint_id), body)

@@ -1,15 +1,34 @@
-"""What an endpoint is told."""
+"""What an endpoint is told, and what is shown of what it says."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Final
 
 from msgspec import UNSET
 
+from billfold.contract.platform import Event
 from billfold.contract.webhooks import UpdateWebhookEndpoint, WebhookEndpointReason, WebhookEndpointState
 from billfold_server.webhooks.rows import EndpointRow
 
-__all__ = ["changes_of", "wants"]
+__all__ = [
+    "SHOWN_BYTES",
+    "changes_of",
+    "is_away",
+    "is_due",
+    "is_told",
+    "shown_body",
+    "shown_headers",
+    "wanted_types",
+    "wants",
+]
 
-_ALL_BELOW = ".*"
+SHOWN_BYTES: Final = 4096
+"""How much of an answer's body is kept."""
+
+_ALL_BELOW: Final = ".*"
+_HEADERS: Final = 20
+_NAME: Final = 60
+_VALUE: Final = 300
 
 
 def wants(event_types: Sequence[str] | None, event_type: str) -> bool:
@@ -17,6 +36,41 @@ def wants(event_types: Sequence[str] | None, event_type: str) -> bool:
     return event_types is None or any(
         event_type == each or (each.endswith(_ALL_BELOW) and event_type.startswith(each[:-1])) for each in event_types
     )
+
+
+def wanted_types(filters: Collection[Sequence[str] | None]) -> list[str] | None:
+    """Return the types that some filters let pass, where they name them; None is that they can't be told one by one."""
+    if any(each is None or any(name.endswith(_ALL_BELOW) for name in each) for each in filters):
+        return None
+    return sorted({name for each in filters if each is not None for name in each})
+
+
+def is_told(row: EndpointRow, event: Event) -> bool:
+    """Tell whether an endpoint that isn't disabled is told of an event."""
+    return event.sequence > row.begins_after and wants(row.event_types, event.type)
+
+
+def is_due(row: EndpointRow) -> bool:
+    """Tell whether an endpoint is told at once; where it isn't, what it is to be told is kept."""
+    return row.state is WebhookEndpointState.ENABLED
+
+
+def is_away(row: EndpointRow, given_up: Collection[datetime]) -> bool:
+    """Tell whether an endpoint is away: it has taken nothing since something began that is given up now.
+
+    One that has taken something else meanwhile doesn't like this one.
+    """
+    return any(row.taken_at is None or row.taken_at < begun_at for begun_at in given_up)
+
+
+def shown_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers of an answer, as far as they are kept."""
+    return {name[:_NAME]: value[:_VALUE] for name, value in list(headers.items())[:_HEADERS]}
+
+
+def shown_body(body: bytes) -> str:
+    """Return the beginning of an answer's body, as text."""
+    return body[:SHOWN_BYTES].decode("utf-8", "replace")
 
 
 def changes_of(row: EndpointRow, body: UpdateWebhookEndpoint) -> dict[str, object]:

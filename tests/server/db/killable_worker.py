@@ -18,7 +18,7 @@ from billfold_server.db.relay import Relay
 from billfold_server.db.runner import JobRunner
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.service import Registry
-from billfold_server.tenancy.transaction import Database
+from billfold_server.tenancy.transaction import Database, TenantTx
 from tests.parties import add_party
 from tests.tenants import SECRET
 
@@ -30,10 +30,11 @@ class FilePublisher:
 
     name = "file"
 
-    types = None
-
     def __init__(self, folder: Path) -> None:
         self._file = folder / "published"
+
+    async def wanted(self, _: TenantTx) -> None:
+        """Want everything."""
 
     async def publish(self, _: TenantRef, events: Sequence[Event]) -> None:
         """Append the events' numbers."""

@@ -371,7 +371,7 @@ class TestAJobThatRunsApart:
         kinds = JobKinds()
         kinds.register("hang", hang, apart=True)
         kinds.register("note", note)
-        runner = JobRunner(tenancy.database, kinds)
+        runner = JobRunner(tenancy.database, kinds, apart=APART)
         await enqueue(tenancy, *(job("hang") for _ in range(APART + 3)), job("note"))
         async with asyncio.timeout(10):
             await runner.run(tenancy.tenant)

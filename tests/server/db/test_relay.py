@@ -6,6 +6,7 @@ from billfold.contract.platform import Event
 from billfold_server.db.outbox import emit
 from billfold_server.db.relay import Relay
 from billfold_server.tenancy.context import TenantRef
+from billfold_server.tenancy.transaction import TenantTx
 from tests.server.db.test_outbox import event
 from tests.tenants import Tenancy
 
@@ -16,9 +17,13 @@ class Reader:
     name = "reader"
 
     def __init__(self, types: Sequence[str] | None, *, fails: int = 0) -> None:
-        self.types = types
+        self._types = types
         self.told: list[int] = []
         self._fails = fails
+
+    async def wanted(self, _: TenantTx) -> Sequence[str] | None:
+        """Return the types that it was made for."""
+        return self._types
 
     async def publish(self, _: TenantRef, events: Sequence[Event]) -> None:
         """Remember the events' numbers, unless it is to fail."""

@@ -21,6 +21,7 @@ from billfold_server.sandbox import service
 from billfold_server.tenancy import clock
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import TenantRef
+from billfold_server.tenancy.transaction import TenantTx
 from tests.apart import apart
 from tests.callers import CALLER
 from tests.tenants import Tenancy
@@ -200,7 +201,9 @@ class TestAdvancing:
 
         class Watcher:
             name = "watcher"
-            types = None
+
+            async def wanted(self, _: TenantTx) -> None:
+                pass
 
             async def publish(self, _: TenantRef, events: Sequence[Event]) -> None:
                 told.extend([(event.sequence, await now_of(tenancy)) for event in events])

@@ -1,7 +1,9 @@
 """Webhook endpoints over HTTP, and what they leave behind."""
 
 import base64
+import time
 from collections.abc import Iterator
+from ipaddress import IPv4Address
 from typing import Any
 
 import httpx
@@ -12,6 +14,7 @@ from tests.live import LiveServer
 
 URL = "https://partner.example/webhooks"
 PATH = "/v1/webhook-endpoints"
+DELIVERIES = "/v1/webhook-deliveries"
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +132,43 @@ class TestAnEndpoint:
         for each in answers[:-1]:
             client.delete(f"{PATH}/{each.json()['id']}")
         assert len(client.get(PATH, params={"limit": 100}).json()["data"]) == before
+
+
+class TestADelivery:
+    def test_is_in_the_log_with_why_it_failed_and_is_made_again_when_asked_for(
+        self, live: LiveServer, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+    ):
+        """A name that leads to this machine is let pass at first, and refused by its number when it is called."""
+        outbound = live.services.rooms["outbound"]
+        monkeypatch.setattr(outbound, "_resolve", lambda *_: [IPv4Address("127.0.0.1")])
+        body = {"url": URL, "event_types": ["webhook_endpoint.updated"]}
+        endpoint = client.post(PATH, json=body).json()
+        client.patch(f"{PATH}/{endpoint['id']}", json={"description": "here"})
+
+        def tried() -> dict[str, Any]:
+            deadline = time.monotonic() + 30
+            while time.monotonic() < deadline:
+                query = {"webhook_endpoint_id": endpoint["id"], "state": "waiting"}
+                for each in client.get(DELIVERIES, params=query).json()["data"]:
+                    if each["attempts"]:
+                        found: dict[str, Any] = each
+                        return found
+                time.sleep(0.01)
+            raise AssertionError
+
+        delivery = tried()
+        record = client.get(f"{DELIVERIES}/{delivery['id']}").json()
+        assert (delivery["last_result"], record["event"]["object_id"]) == ("refused", endpoint["id"])
+        (attempt,) = record["last_attempts"]
+        assert (attempt["response"], attempt["request"]["url"]) == (None, URL)
+        again = client.post(f"{DELIVERIES}/{delivery['id']}/replay").json()
+        assert (again["event_id"], again["attempts"], tried()["attempts"]) == (delivery["event_id"], 0, 1)
+        done = client.post(f"{PATH}/{endpoint['id']}/replay", json={"after": record["sequence"] - 1}).json()
+        assert done == {"webhook_endpoint_id": endpoint["id"], "replayed": 1, "next_after": None}
+        tried()
+        client.delete(f"{PATH}/{endpoint['id']}")
+        assert client.get(f"{DELIVERIES}/{delivery['id']}").json()["state"] == "cancelled"
+        assert client.post(f"{DELIVERIES}/{delivery['id']}/replay").json()["code"] == "webhook_endpoint_deleted"
 
 
 class TestAnotherClient:

@@ -28,7 +28,7 @@ from billfold.client._async.tenant import AsyncAuditRecords, AsyncClock, AsyncEv
 from billfold.client._async.transfers import AsyncTopUps, AsyncTransfers, AsyncWithdrawals
 from billfold.client._async.users import AsyncUsers
 from billfold.client._async.wallets import AsyncWallets
-from billfold.client._async.webhooks import AsyncWebhookEndpoints
+from billfold.client._async.webhooks import AsyncWebhookDeliveries, AsyncWebhookEndpoints
 from billfold.client._flow import Kit, Timeouts
 from billfold.client._message import AsyncTransport, Hooks
 from billfold.client._retry import RetryBudget
@@ -220,6 +220,7 @@ class AsyncBillfold(_AsyncClient):
         clock: The tenant's time.
         events: What happened.
         webhook_endpoints: Where it is told as it happens.
+        webhook_deliveries: What came of that.
         audit_records: Who did it.
         users: The people who sign in at the tenant's pages.
         card_sessions: Pages and frames at which people enter cards.
@@ -256,6 +257,7 @@ class AsyncBillfold(_AsyncClient):
         self.clock = AsyncClock(session)
         self.events = AsyncEvents(session)
         self.webhook_endpoints = AsyncWebhookEndpoints(session)
+        self.webhook_deliveries = AsyncWebhookDeliveries(session)
         self.audit_records = AsyncAuditRecords(session)
         self.clients = AsyncClients(session)
         self.approvals = AsyncApprovals(session)

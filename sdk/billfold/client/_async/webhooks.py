@@ -9,14 +9,19 @@ from billfold.client import _encoding as encoding
 from billfold.client import _operations as operations
 from billfold.client._async.resource import AsyncPages, AsyncResource
 from billfold.contract.webhooks import (
+    WebhookDelivery,
+    WebhookDeliveryRecord,
+    WebhookDeliveryState,
     WebhookEndpoint,
     WebhookEndpointCreated,
     WebhookEndpointState,
+    WebhookReplay,
     WebhookSecret,
 )
 
-__all__ = ["AsyncWebhookEndpoints"]
+__all__ = ["AsyncWebhookDeliveries", "AsyncWebhookEndpoints"]
 
+_DeliveryState = WebhookDeliveryState | Literal["waiting", "delivered", "dead", "cancelled"]
 _State = WebhookEndpointState | Literal["enabled", "paused", "disabled"]
 
 
@@ -110,6 +115,22 @@ class AsyncWebhookEndpoints(AsyncResource):
         body = encoding.fields(overlap_s=overlap_s)
         return await self._change(operations.ROTATE_WEBHOOK_SECRET, webhook_endpoint_id, body=body)
 
+    async def replay(self, webhook_endpoint_id: str, *, after: int, up_to: int | None = None) -> WebhookReplay:
+        """Have an endpoint told again of what it wants among a range of events, each with the same id.
+
+        A request looks at 1,000 events; ``next_after`` of the answer says where the next one goes on.
+
+        Args:
+            webhook_endpoint_id: Which one.
+            after: The place in the stream of events behind which to begin; 0 is the beginning.
+            up_to: The last place; the end of the stream where absent.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+        """
+        body = encoding.fields(after=after, up_to=up_to)
+        return await self._change(operations.REPLAY_WEBHOOK_EVENTS, webhook_endpoint_id, body=body, repeatable=True)
+
     async def delete(self, webhook_endpoint_id: str) -> None:
         """Delete an endpoint. What wasn't delivered by then never is.
 
@@ -117,3 +138,49 @@ class AsyncWebhookEndpoints(AsyncResource):
             errors.NotFound: There is none with this id.
         """
         await self._change(operations.DELETE_WEBHOOK_ENDPOINT, webhook_endpoint_id)
+
+
+class AsyncWebhookDeliveries(AsyncResource):
+    """Events on their way to endpoints, and what came of it: ``billfold.webhook_deliveries``."""
+
+    __slots__ = ()
+
+    async def get(self, webhook_delivery_id: str) -> WebhookDeliveryRecord:
+        """Return a delivery, with what was sent and what came back.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+        """
+        return await self._ask(operations.GET_WEBHOOK_DELIVERY, webhook_delivery_id)
+
+    def list(
+        self,
+        *,
+        webhook_endpoint_id: str | None = None,
+        event_id: str | None = None,
+        state: _DeliveryState | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> AsyncPages[WebhookDelivery]:
+        """List deliveries, the newest first.
+
+        Args:
+            webhook_endpoint_id: Only those to this endpoint.
+            event_id: Only those of this event.
+            state: Only those that have come so far, such as ``"dead"``.
+            limit: How many a page has, 1 to 100.
+            cursor: Where to begin: ``next_cursor`` of a page.
+        """
+        query = encoding.query(
+            webhook_endpoint_id=webhook_endpoint_id, event_id=event_id, state=state, limit=limit, cursor=cursor
+        )
+        return self._list(operations.LIST_WEBHOOK_DELIVERIES, query=query)
+
+    async def replay(self, webhook_delivery_id: str) -> WebhookDelivery:
+        """Have an event delivered again, with the same id and all its attempts.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+            errors.WebhookEndpointDeleted: The endpoint is no more.
+        """
+        return await self._change(operations.REPLAY_WEBHOOK_DELIVERY, webhook_delivery_id, repeatable=True)

@@ -33,7 +33,7 @@ from billfold.client._sync.tenant import AuditRecords, Clock, Events, Tenant
 from billfold.client._sync.transfers import TopUps, Transfers, Withdrawals
 from billfold.client._sync.users import Users
 from billfold.client._sync.wallets import Wallets
-from billfold.client._sync.webhooks import WebhookEndpoints
+from billfold.client._sync.webhooks import WebhookDeliveries, WebhookEndpoints
 
 if TYPE_CHECKING:
     from billfold.auth.sign_in import UserTokens
@@ -222,6 +222,7 @@ class Billfold(_Client):
         clock: The tenant's time.
         events: What happened.
         webhook_endpoints: Where it is told as it happens.
+        webhook_deliveries: What came of that.
         audit_records: Who did it.
         users: The people who sign in at the tenant's pages.
         card_sessions: Pages and frames at which people enter cards.
@@ -258,6 +259,7 @@ class Billfold(_Client):
         self.clock = Clock(session)
         self.events = Events(session)
         self.webhook_endpoints = WebhookEndpoints(session)
+        self.webhook_deliveries = WebhookDeliveries(session)
         self.audit_records = AuditRecords(session)
         self.clients = Clients(session)
         self.approvals = Approvals(session)

@@ -37,11 +37,14 @@ class Publisher:
     """
 
     name = "open_banking_events"
-    types: Sequence[str] | None = (*rules.EVENTS, rules.LINKED)
 
     def __init__(self, services: Services, waiting: Waiting) -> None:
         self._services = services
         self._waiting = waiting
+
+    async def wanted(self, tx: TenantTx) -> Sequence[str]:  # noqa: ARG002 - Third parties of all tenants are told alike.
+        """Return the types of events that concern third parties."""
+        return (*rules.EVENTS, rules.LINKED)
 
     async def publish(self, tenant: TenantRef, events: Sequence[Event]) -> None:
         """Write what events say to third parties that want to know of it, and have it pushed."""

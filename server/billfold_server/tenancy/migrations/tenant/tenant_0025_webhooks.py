@@ -67,7 +67,7 @@ _STATEMENTS = (
     """
     CREATE TABLE webhook_attempts (
         id uuid PRIMARY KEY,
-        delivery_id uuid NOT NULL REFERENCES webhook_deliveries ON DELETE CASCADE,
+        delivery_id uuid NOT NULL,
         attempted_at timestamptz NOT NULL,
         took_ms integer NOT NULL CHECK (took_ms >= 0),
         result text NOT NULL CHECK (length(result) BETWEEN 1 AND 40),

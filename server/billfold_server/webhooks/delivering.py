@@ -1,0 +1,278 @@
+"""Delivers events to endpoints, at least once, until they are taken or given up.
+
+There is one job per endpoint, which waits for nobody but it (``JobKind.apart``). What came of a batch is written once
+the batch is through: a process that is killed sends again what it hadn't noted, with the same id. Events of one object
+go out in their order, those of others beside them; one that fails is tried again later and holds up none.
+"""
+
+import asyncio
+import random
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from billfold import ids
+from billfold.contract.platform import Event
+from billfold.contract.webhooks import WebhookDeliveryState, WebhookEndpointReason, WebhookEndpointState
+from billfold.ids import Prefix
+from billfold_server.audit import service as audit
+from billfold_server.db import outbox
+from billfold_server.db.jobs import JobRun, NewJob
+from billfold_server.http.services import Services
+from billfold_server.keys.service import Place, Sealer
+from billfold_server.outbound.service import Answer, Failure, Outbound, next_attempt_at, read_retry_after
+from billfold_server.tenancy import clock
+from billfold_server.tenancy.clock import ClockState
+from billfold_server.tenancy.context import SYSTEM
+from billfold_server.tenancy.transaction import TenantTx
+from billfold_server.webhooks import delivery_queries, queries, rules, signing, telling
+from billfold_server.webhooks.delivery_rows import AttemptRow, DeliveryRow, Exchange, Outcome
+from billfold_server.webhooks.rows import EndpointRow
+from billfold_server.webhooks.signing import SigningKeys
+
+__all__ = ["DELIVER_JOB", "TIMEOUT_S", "deliver", "delivery_job", "place_of"]
+
+log = structlog.get_logger(__name__)
+
+DELIVER_JOB: Final = "webhooks.deliver"
+TIMEOUT_S: Final = 240
+"""How long one run may take; it stops beginning new batches long before."""
+
+_BEGIN_S: Final = 60.0
+_BATCH: Final = 10
+_OK: Final = range(200, 300)
+_GONE: Final = 410
+_EXPIRED: Final = "expired"
+_BROKEN: Final = "error"
+
+# An instance of its own: the module's state is everybody's, and tests that draw by chance must be repeatable.
+_CHANCE = random.Random()  # noqa: S311 - It only has to differ.
+_STEADY: Final = 0.5
+"""What chance is under a test clock, so that each run is like the one before."""
+
+
+class Deliver(msgspec.Struct, frozen=True):
+    """The payload of the job."""
+
+    webhook_endpoint_id: str
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """What is tried now, where, and the events by their numbers."""
+
+    endpoint: EndpointRow
+    due: Sequence[DeliveryRow]
+    events: Mapping[int, Event]
+
+
+class Tried(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt.
+
+    Attributes:
+        said: What came of it; None is that we couldn't make it.
+    """
+
+    delivery: DeliveryRow
+    said: Answer | Failure | None
+    sent: Mapping[str, str]
+    expired: bool = False
+
+    @property
+    def taken(self) -> bool:
+        """Whether the endpoint has it."""
+        return isinstance(self.said, Answer) and self.said.status in _OK
+
+    @property
+    def gone(self) -> bool:
+        """Whether the endpoint says that it is gone for good."""
+        return isinstance(self.said, Answer) and self.said.status == _GONE
+
+    @property
+    def result(self) -> str:
+        """A status, or in one word why there is none."""
+        if isinstance(self.said, Answer):
+            return str(self.said.status)
+        if self.said is None:
+            return _EXPIRED if self.expired else _BROKEN
+        return self.said.cause
+
+
+def delivery_job(endpoint_id: UUID, due_at: datetime) -> NewJob:
+    """Return the job that delivers to an endpoint what is due."""
+    wire_id = ids.encode(Prefix.WEBHOOK_ENDPOINT, endpoint_id)
+    payload = msgspec.json.encode(Deliver(wire_id))
+    return NewJob(id=ids.uuid7(), kind=DELIVER_JOB, due_at=due_at, payload=payload, dedup_key=wire_id)
+
+
+def place_of(attempt_id: UUID) -> Place:
+    """Return where lies what was said in an attempt."""
+    return Place("webhook_attempts", str(attempt_id), "sealed_exchange")
+
+
+async def deliver(run: JobRun, services: Services, outbound: Outbound) -> None:
+    """Send what is due until nothing is, then come back when something will be."""
+    endpoint_id = ids.decode(Prefix.WEBHOOK_ENDPOINT, run.job.read(Deliver).webhook_endpoint_id)
+    begun = time.monotonic()
+    while True:
+        async with run.tx() as tx:
+            batch = await _due(run, tx, endpoint_id, late=time.monotonic() - begun > _BEGIN_S)
+        if batch is None:
+            return
+        keys = await telling.open_keys(services.keys, run.tenant, batch.endpoint)
+        sealer = await services.keys.sealer(run.tenant, seals=len(batch.due))
+        groups: defaultdict[str, list[DeliveryRow]] = defaultdict(list)
+        for each in batch.due:
+            groups[batch.events[each.sequence].object_id if each.sequence in batch.events else ""].append(each)
+        sending = (_send(run, services, outbound, batch, group, keys=keys) for group in groups.values())
+        tried = [each for group in await asyncio.gather(*sending) for each in group]
+        async with run.tx() as tx:
+            await _note(tx, batch.endpoint, tried, sealer, real_now=services.clock.now())
+
+
+async def _due(run: JobRun, tx: TenantTx, endpoint_id: UUID, *, late: bool) -> Batch | None:
+    """Return what is to be sent now and where; where that is nothing, the job is finished or put off.
+
+    While this transaction holds the endpoint nobody adds to what it is told of, so nothing is left without a job.
+    """
+    endpoint = await queries.lock(tx, endpoint_id)
+    if endpoint is None or endpoint.state is not WebhookEndpointState.ENABLED:
+        await run.finish(tx)
+        return None
+    now = await clock.tenant_now(tx)
+    due = [] if late else await delivery_queries.due(tx, endpoint_id, now, _BATCH)
+    if due:
+        events = await outbox.find_events(tx, [each.sequence for each in due])
+        return Batch(endpoint=endpoint, due=due, events=events)
+    next_at = await delivery_queries.next_due_at(tx, endpoint_id)
+    if next_at is None:
+        await run.finish(tx)
+    else:
+        await run.postpone(tx, next_at)
+    return None
+
+
+async def _send(
+    run: JobRun,
+    services: Services,
+    outbound: Outbound,
+    batch: Batch,
+    deliveries: Sequence[DeliveryRow],
+    *,
+    keys: SigningKeys,
+) -> list[Tried]:
+    """Send the events of one object, one after the other."""
+    tried = []
+    for delivery in deliveries:
+        event = batch.events.get(delivery.sequence)
+        if event is None:
+            # It was deleted, as old events are.
+            tried.append(Tried(delivery=delivery, said=None, sent={}, expired=True))
+            continue
+        body = msgspec.json.encode(event)
+        headers = {
+            "Content-Type": "application/json",
+            **signing.headers_of(keys, event.id, body, services.clock.now()),
+        }
+        said: Answer | Failure | None = None
+        try:
+            said = await outbound.post(
+                run.tenant, batch.endpoint.url, headers=headers, body=body, lane=batch.endpoint.id
+            )
+        except Exception:  # One that can't be sent, whatever the reason, keeps no other one from being noted.
+            log.exception("webhook_not_sent", tenant=run.tenant.slug, delivery=delivery.wire_id)
+        tried.append(Tried(delivery=delivery, said=said, sent=headers))
+    return tried
+
+
+async def _note(
+    tx: TenantTx, endpoint: EndpointRow, tried: Sequence[Tried], sealer: Sealer, *, real_now: datetime
+) -> None:
+    """Write down what came of a batch. The endpoint comes first, as it does for whoever changes it."""
+    held = await queries.lock(tx, endpoint.id)
+    state = await clock.read_clock(tx)
+    outcomes = [_outcome(each, state, real_now) for each in tried]
+    await delivery_queries.end(tx, outcomes, state.now)
+    attempts = [_attempt(endpoint, each, sealer, state.now) for each in tried if not each.expired]
+    if attempts:
+        await delivery_queries.add_attempts(tx, attempts)
+    if any(each.taken for each in tried):
+        await queries.take(tx, endpoint.id, state.now)
+        held = None if held is None else msgspec.structs.replace(held, taken_at=state.now)
+    if held is None or held.state is not WebhookEndpointState.ENABLED or held.url != endpoint.url:
+        return
+    if any(each.gone for each in tried):
+        await _stop(tx, held, WebhookEndpointState.DISABLED, WebhookEndpointReason.GONE, state.now)
+    elif rules.is_away(held, [each.delivery.begun_at for each in tried if _is_dead(each, outcomes)]):
+        await _stop(tx, held, WebhookEndpointState.PAUSED, WebhookEndpointReason.UNRESPONSIVE, state.now)
+
+
+def _is_dead(tried: Tried, outcomes: Sequence[Outcome]) -> bool:
+    return not tried.expired and any(
+        each.delivery_id == tried.delivery.id and each.state is WebhookDeliveryState.DEAD for each in outcomes
+    )
+
+
+def _outcome(tried: Tried, state: ClockState, real_now: datetime) -> Outcome:
+    delivery, said = tried.delivery, tried.said
+    if tried.taken:
+        return Outcome(
+            delivery_id=delivery.id,
+            state=WebhookDeliveryState.DELIVERED,
+            result=tried.result,
+            next_attempt_at=None,
+        )
+    next_at = next_attempt_at(
+        attempt=delivery.attempts + 1,
+        begun_at=delivery.begun_at,
+        now=state.now,
+        jitter=_CHANCE.random() if state.is_real else _STEADY,
+        retry_after=read_retry_after(said.headers.get("retry-after"), real_now) if isinstance(said, Answer) else None,
+    )
+    over = tried.expired or next_at is None
+    return Outcome(
+        delivery_id=delivery.id,
+        state=WebhookDeliveryState.DEAD if over else WebhookDeliveryState.WAITING,
+        result=tried.result,
+        next_attempt_at=None if over else next_at,
+    )
+
+
+def _attempt(endpoint: EndpointRow, tried: Tried, sealer: Sealer, now: datetime) -> AttemptRow:
+    attempt_id, said = ids.uuid7(), tried.said
+    exchange = Exchange(url=endpoint.url, sent=dict(tried.sent))
+    if isinstance(said, Answer):
+        exchange = msgspec.structs.replace(
+            exchange,
+            status=said.status,
+            headers=rules.shown_headers(said.headers),
+            body=rules.shown_body(said.body),
+            whole=said.whole and len(said.body) <= rules.SHOWN_BYTES,
+        )
+    took = timedelta(seconds=0 if said is None else said.took_s)
+    return AttemptRow(
+        id=attempt_id,
+        delivery_id=tried.delivery.id,
+        attempted_at=now,
+        took_ms=took // timedelta(milliseconds=1),
+        result=tried.result,
+        sealed_exchange=sealer.seal(place_of(attempt_id), msgspec.json.encode(exchange)),
+    )
+
+
+async def _stop(
+    tx: TenantTx, held: EndpointRow, state: WebhookEndpointState, reason: WebhookEndpointReason, now: datetime
+) -> None:
+    """Send an endpoint nothing more until the tenant enables it again, and tell the tenant of it."""
+    stopped = msgspec.structs.replace(held, state=state, state_reason=reason, version=held.version + 1, updated_at=now)
+    await queries.update(tx, stopped)
+    await delivery_queries.disarm(tx, held.id)
+    log.warning("webhook_endpoint_stopped", tenant=tx.tenant.slug, endpoint=held.wire_id, state=state, reason=reason)
+    facts = {"reason": reason}
+    await audit.record(tx, audit.new_record(SYSTEM, f"webhook_endpoint.{state}", held.wire_id, facts=facts))
+    await telling.tell(tx, stopped, state.value, now)

@@ -1,0 +1,62 @@
+"""Turns events of the tenant's stream into deliveries, each once."""
+
+from collections.abc import Sequence
+
+from billfold import ids
+from billfold.contract.platform import Event
+from billfold.ids import Prefix
+from billfold_server.db import jobs
+from billfold_server.tenancy.clock import tenant_now
+from billfold_server.tenancy.context import TenantRef
+from billfold_server.tenancy.transaction import Database, TenantTx
+from billfold_server.webhooks import delivery_queries, rules
+from billfold_server.webhooks.delivering import delivery_job
+from billfold_server.webhooks.delivery_rows import NewDelivery
+
+__all__ = ["Publisher"]
+
+
+class Publisher:
+    """Tells a tenant's endpoints of what they want to know.
+
+    What it is told it may be told again; an event that is on its way to an endpoint doesn't go there a second time.
+
+    Args:
+        database: The door to the tenants' tables.
+    """
+
+    name = "webhooks"
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def wanted(self, tx: TenantTx) -> Sequence[str] | None:
+        """Return the types of events that any endpoint wants."""
+        return rules.wanted_types(await delivery_queries.list_filters(tx))
+
+    async def publish(self, tenant: TenantRef, events: Sequence[Event]) -> None:
+        """Write what is to be delivered where, and have it done.
+
+        An endpoint stays as it is until that is written: what was paused meanwhile is kept and not tried, and whoever
+        delivers either sees what is new or leaves the job to be written here.
+        """
+        async with self._database.tx(tenant) as tx:
+            listening = await delivery_queries.hold_listening(tx)
+            pairs = [(row, event) for row in listening for event in events if rules.is_told(row, event)]
+            if not pairs:
+                return
+            now = await tenant_now(tx)
+            new = [
+                NewDelivery(
+                    id=ids.uuid7(),
+                    endpoint_id=row.id,
+                    event_id=ids.decode(Prefix.EVENT, event.id),
+                    sequence=event.sequence,
+                    event_type=event.type,
+                    due=rules.is_due(row),
+                )
+                for row, event in pairs
+            ]
+            await delivery_queries.add(tx, new, now)
+            due = dict.fromkeys(each.endpoint_id for each in new if each.due)
+            await jobs.enqueue_or_hasten(tx, *(delivery_job(endpoint_id, now) for endpoint_id in due))

@@ -1,0 +1,275 @@
+"""Events on their way to endpoints that take them, or don't."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from billfold import errors, webhooks
+from billfold.contract.webhooks import WebhookEndpointReason, WebhookEndpointState
+from billfold_server.db.outbox import list_events
+from billfold_server.webhooks import delivery_queries
+from tests.keystores import StoreUrls
+from tests.server.outbound.endpoints import Behaviour, Endpoint, answering
+from tests.server.webhooks.sending import Sender
+from tests.tenants import Tenancy
+
+TAKEN = answering("204 No Content")
+
+
+def held_up(by: asyncio.Event) -> Behaviour:
+    """Take what comes once something has happened."""
+
+    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await by.wait()
+        await TAKEN(reader, writer)
+
+    return behave
+
+
+def told(endpoint: Endpoint) -> list[str]:
+    """Return the ids of the events that an endpoint was sent, in order."""
+    return [json.loads(body)["id"] for body in endpoint.bodies]
+
+
+class TestAnEvent:
+    async def test_is_delivered_to_who_wants_it_and_shown_with_what_was_said(self, sender: Sender):
+        """Filters hold, the body is the event as the stream has it, and the log has request and answer."""
+        async with Endpoint(answering("200 OK", "X-Seen: yes", body=b"thanks\0\xff")).listening() as endpoint:
+            first = await sender.listen(endpoint.url("/first"), "test.*")
+            await sender.listen(endpoint.url("/second"), "test.b")
+            await sender.listen(endpoint.url("/third"), "tes.*", "test")
+            await sender.happen("test.a", "test.b")
+            await sender.deliver()
+        async with sender.database.tx(sender.tenant) as tx:
+            a, b = await list_events(tx, event_types=["test.a", "test.b"])
+        paths = Counter(head.split()[1] for head in endpoint.heads)
+        assert paths == {"/first": 2, "/second": 1}
+        assert sorted(told(endpoint)) == [a.id, b.id, b.id]
+        row = (await sender.sent(first.id))[0]
+        record = await sender.record(row.id)
+        (attempt,) = record.last_attempts
+        assert (record.event, record.state.value, record.attempts, attempt.result) == (a, "delivered", 1, "200")
+        assert attempt.request.headers["webhook-id"] == a.id
+        assert attempt.response is not None
+        assert (attempt.response.headers["x-seen"], attempt.response.body) == ("yes", "thanks\0\ufffd")
+        assert (await sender.endpoint(first.id)).taken_at is not None
+
+    async def test_is_delivered_once_however_often_the_stream_is_read(self, sender: Sender):
+        """Nor is an endpoint told of what happened before it was registered."""
+        await sender.happen("test.before")
+        async with Endpoint(TAKEN).listening() as endpoint:
+            await sender.listen(endpoint.url())
+            await sender.happen("test.a")
+            async with sender.database.tx(sender.tenant) as tx:
+                events = await list_events(tx)
+            await sender.publisher.publish(sender.tenant, events)
+            await sender.deliver()
+            await sender.publisher.publish(sender.tenant, events)
+            await sender.deliver()
+        assert [json.loads(body)["type"] for body in endpoint.bodies] == ["test.a"]
+
+    async def test_of_one_object_comes_in_order(self, sender: Sender):
+        """What happened to one object is sent one after the other, beside what happened to others."""
+        async with Endpoint(TAKEN).listening() as endpoint:
+            await sender.listen(endpoint.url())
+            for number in range(15):
+                await sender.happen(f"test.n{number}", of=f"wal_{number % 2}")
+            await sender.deliver()
+        told_of = [(said["object_id"], said["sequence"]) for said in map(json.loads, endpoint.bodies)]
+        assert len(told_of) == 15
+        for wallet in ("wal_0", "wal_1"):
+            places = [sequence for object_id, sequence in told_of if object_id == wallet]
+            assert places == sorted(places)
+
+
+class TestAnEndpoint:
+    async def test_that_is_away_for_seventy_hours_is_told_everything_once(self, sender: Sender):
+        """When it is back all comes, each once, and it was never paused."""
+        back_at = await sender.now() + timedelta(hours=70)
+        taken: list[str] = []
+
+        async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if await sender.now() < back_at:
+                return await answering("500 Internal Server Error")(reader, writer)
+            taken.append(told(endpoint)[-1])
+            return await TAKEN(reader, writer)
+
+        async with Endpoint(behave).listening() as endpoint:
+            made = await sender.listen(endpoint.url())
+            await sender.happen("test.a", "test.b")
+            await sender.pass_time(hours=30)
+            await sender.happen("test.c")
+            await sender.pass_time(hours=50)
+        assert len(taken) == len(set(taken)) == 3
+        assert {state for state, _, _ in await sender.states()} == {"delivered"}
+        assert (await sender.endpoint(made.id)).state is WebhookEndpointState.ENABLED
+
+    async def test_that_takes_nothing_is_tried_ten_times_and_paused(self, sender: Sender):
+        """After three days there is a dead letter, the tenant is told, and what follows is kept until it is enabled."""
+        async with Endpoint(answering("302 Found", "Location: http://127.0.0.1/")).listening() as endpoint:
+            made = await sender.listen(endpoint.url())
+            await sender.happen("test.a")
+            await sender.pass_time(days=5)
+            assert len(set(told(endpoint))) == 1
+            assert len(endpoint.bodies) == 10
+            await sender.happen("test.b")
+            await sender.pass_time(days=1)
+            assert len(endpoint.bodies) == 10
+        assert await sender.states() == [("dead", 10, "302"), ("waiting", 0, None)]
+        row = await sender.endpoint(made.id)
+        assert (row.state, row.state_reason) == (WebhookEndpointState.PAUSED, WebhookEndpointReason.UNRESPONSIVE)
+        async with sender.database.tx(sender.tenant) as tx:
+            (event,) = await list_events(tx, event_type="webhook_endpoint.paused")
+        assert (event.object_id, event.data["state_reason"]) == (made.id, "unresponsive")
+        assert "127.0.0.1" not in str(event.data)
+        async with Endpoint(TAKEN).listening() as endpoint:
+            await sender.change(made.id, url=endpoint.url(), state=WebhookEndpointState.ENABLED)
+            await sender.deliver()
+        assert await sender.states() == [("dead", 10, "302"), ("delivered", 1, "204")]
+
+    async def test_that_says_that_it_is_gone_is_disabled(self, sender: Sender):
+        """410 ends it at once, and what happens meanwhile isn't kept for it."""
+        async with Endpoint(answering("410 Gone")).listening() as endpoint:
+            made = await sender.listen(endpoint.url())
+            await sender.happen("test.a")
+            await sender.deliver()
+            await sender.happen("test.b")
+            await sender.pass_time(days=1)
+        row = await sender.endpoint(made.id)
+        assert (row.state, row.state_reason) == (WebhookEndpointState.DISABLED, WebhookEndpointReason.GONE)
+        assert (len(endpoint.bodies), await sender.states()) == (1, [("waiting", 1, "410")])
+
+    async def test_that_says_when_to_come_again_is_left_alone_until_then(self, sender: Sender):
+        """Retry-After is heeded, on the tenant's clock."""
+        async with Endpoint(answering("503 Service Unavailable", "Retry-After: 7200")).listening() as endpoint:
+            await sender.listen(endpoint.url())
+            await sender.happen("test.a")
+            await sender.pass_time(minutes=119)
+            before = len(endpoint.bodies)
+            await sender.pass_time(minutes=2)
+        assert (before, len(endpoint.bodies)) == (1, 2)
+
+    async def test_that_is_deleted_is_told_nothing_more(self, sender: Sender):
+        """What waited is cancelled, and stays in the log until retention takes it with its attempts."""
+        async with Endpoint(answering("500 Internal Server Error")).listening() as endpoint:
+            made = await sender.listen(endpoint.url())
+            await sender.happen("test.a")
+            await sender.deliver()
+            later = await sender.now() + timedelta(days=1)
+            async with sender.database.tx(sender.tenant) as tx:
+                assert await delivery_queries.sweep(tx, later, 100) == 0
+            await sender.delete(made.id)
+            await sender.pass_time(hours=1)
+        assert (len(endpoint.bodies), await sender.states()) == (1, [("cancelled", 1, "500")])
+        async with sender.database.tx(sender.tenant) as tx:
+            assert await delivery_queries.sweep(tx, later, 100) == 1
+            assert await tx.fetchval("SELECT count(*) FROM webhook_attempts") == 0
+
+
+class TestAskedForAgain:
+    async def test_an_event_comes_with_the_same_id_and_a_signature_of_now(self, sender: Sender):
+        """One that was given up is told again, with all its attempts, signed by whatever signs now."""
+        async with Endpoint(answering("410 Gone")).listening() as endpoint:
+            made = await sender.listen(endpoint.url())
+            await sender.happen("test.a")
+            await sender.deliver()
+        (row,) = await sender.sent()
+        await sender.replay(row.id)
+        assert (await sender.sent())[0].next_attempt_at is None
+        async with Endpoint(TAKEN).listening() as endpoint:
+            await sender.change(made.id, url=endpoint.url(), state=WebhookEndpointState.ENABLED)
+            await sender.deliver()
+            await sender.replay(row.id)
+            await sender.deliver()
+        assert (len(endpoint.bodies), len(set(endpoint.bodies))) == (2, 1)
+        head = dict(line.split(": ", 1) for line in endpoint.heads[1].split("\r\n") if ": " in line)
+        assert webhooks.verify(endpoint.bodies[1], head, made.secret).id == told(endpoint)[0]
+        assert await sender.states() == [("delivered", 1, "204")]
+        await sender.delete(made.id)
+        with pytest.raises(errors.WebhookEndpointDeleted):
+            await sender.replay(row.id)
+
+    async def test_a_range_of_events_comes_as_far_as_it_is_wanted(self, sender: Sender):
+        """Also what is older than the endpoint, and nothing beyond the range."""
+        await sender.happen("test.a", "other.a", "test.b", "test.c")
+        async with Endpoint(TAKEN).listening() as endpoint:
+            made = await sender.listen(endpoint.url(), "test.*")
+            await sender.happen("test.d")
+            await sender.deliver()
+            async with sender.database.tx(sender.tenant) as tx:
+                a, _, b, _, *_ = await list_events(tx)
+            done = await sender.replay_events(made.id, after=a.sequence, up_to=b.sequence)
+            assert (done.replayed, done.next_after) == (1, None)
+            await sender.deliver()
+            assert (await sender.replay_events(made.id, after=0)).replayed == 4
+            await sender.deliver()
+        kinds = [json.loads(body)["type"] for body in endpoint.bodies]
+        assert kinds == ["test.d", "test.b", "test.a", "test.b", "test.c", "test.d"]
+        assert len(await sender.sent()) == 4
+
+
+class TestASlowEndpoint:
+    async def test_delays_no_other_one(self, sender: Sender):
+        """While two say nothing, each at places of its own, another one has everything, and the visit has ended."""
+        free = asyncio.Event()
+        slow = Endpoint(held_up(free))
+        async with slow.listening(), Endpoint(TAKEN).listening() as quick:
+            made = await sender.listen(slow.url())
+            await sender.listen(slow.url())
+            await sender.listen(quick.url())
+            for number in range(12):
+                await sender.happen("test.a", of=f"wal_{number}")
+            async with asyncio.timeout(10):
+                await sender.runner.run(sender.tenant)
+                while len(quick.bodies) < 12 or slow.open < 8:
+                    await asyncio.sleep(0.001)
+            assert {state for state, _, _ in await sender.states(made.id)} == {"waiting"}
+            free.set()
+            await sender.runner.settle()
+            await sender.deliver()
+        assert [state for state, _, _ in await sender.states(made.id)] == ["delivered"] * 12
+        assert slow.most == 8
+
+
+class TestAKilledProcess:
+    async def test_loses_nothing_between_sending_and_noting(
+        self, sender: Sender, tenancy: Tenancy, key_store_urls: StoreUrls
+    ):
+        """Killed when the endpoint has it, before the answer: it comes again with the same id, and then no more."""
+        victims: list[asyncio.subprocess.Process] = []
+
+        async def kill(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if victims:
+                os.kill(victims.pop().pid, signal.SIGKILL)
+                return None
+            return await TAKEN(reader, writer)
+
+        async with Endpoint(kill).listening() as endpoint:
+            await sender.listen(endpoint.url())
+            await sender.happen("test.a")
+            worker = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "tests.server.webhooks.killable_sender",
+                tenancy.runtime_dsn,
+                key_store_urls.own,
+                cwd=Path(__file__).parents[3],
+                env={"PYTHONPATH": "sdk:server:."},
+            )
+            victims.append(worker)
+            async with asyncio.timeout(60):
+                assert await worker.wait() == -signal.SIGKILL
+            async with sender.database.tx(sender.tenant) as tx:
+                await tx.execute("UPDATE jobs SET claimed_by = NULL, claimed_until = NULL")
+            await sender.deliver()
+            await sender.deliver()
+        assert len(endpoint.bodies) == 2
+        assert endpoint.bodies[0] == endpoint.bodies[1]
+        assert await sender.states() == [("delivered", 1, "204")]
