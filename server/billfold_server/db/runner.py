@@ -108,6 +108,7 @@ class JobRunner:
                     leases_s = self._kinds.leases_of(apart=True)
                     begun = await jobs.claim(tx, now=state.now, leases_s=leases_s, tokens=uuid4, limit=places)
                 wait_s = None if claimed or state.advancing_to else await self._next_wait_s(tx, state, len(begun))
+            self._scheduled.add(tenant.id)
             for job in begun:
                 self._apart.begin(tenant, self._attempt(tenant, job), self._database.wakeups)
             if state.advancing_to is not None:
@@ -141,6 +142,8 @@ class JobRunner:
         while True:
             async with self._database.tx(tenant) as tx:
                 state = await clock.lock_clock(tx)
+                # A tenant may be sent into its future before anybody has looked after it.
+                await self._ensure_schedules(tx, state.now)
                 mine = not state.driven or state.driver == driver
                 late = deadline is not None and time.monotonic() > deadline
                 job = None
@@ -149,6 +152,7 @@ class JobRunner:
                     job, arrived = (None, False) if late else await self._step(tx, state)
                 else:
                     arrived = state.advancing_to is None
+            self._scheduled.add(tenant.id)
             if arrived:
                 self._database.wakeups.signal(tenant, Work.JOBS)
                 return True
@@ -195,7 +199,6 @@ class JobRunner:
     async def _ensure_schedules(self, tx: TenantTx, now: datetime) -> None:
         if tx.tenant.id not in self._scheduled:
             await schedules.ensure_schedules(tx, self._schedules, now=now)
-            self._scheduled.add(tx.tenant.id)
 
     async def _next_wait_s(self, tx: TenantTx, state: ClockState, begun: int) -> float | None:
         # Where no place is left for what runs apart, the end of one of them brings the next visit.
