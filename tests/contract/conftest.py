@@ -18,7 +18,7 @@ from billfold.contract.roles import StaffRole
 from billfold_server.identity.rules import TENANT_SCOPES
 from tests.contract.deviations import Deviating
 from tests.contract.documents import read_document
-from tests.contract.paying import pay
+from tests.contract.paying import contradict, pay
 from tests.contract.preparing import Approved, Preparing
 from tests.contract.seeds import Seeds, Tenants
 from tests.live import LiveServer, serve, settings_for
@@ -135,7 +135,10 @@ def operator(live: LiveServer) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="session")
 def approved(live: LiveServer, seeds: Seeds, client: httpx.Client) -> dict[str, Approved]:
-    """Return what always waits for another person, asked for by the client's and approved by another one."""
+    """Return what always waits for another person, asked for by the client's and approved by another one.
+
+    So does, in a way, a payment that needs somebody.
+    """
     app = add_app(live, TENANT, "client_secret_basic", login_realm="staff", scopes=["approvals:decide"])
     tokens = tokens_of(app, add_person(live, TENANT, roles=["approver"]), scope="approvals:decide")
     shredded, erased = (seeds.post("/v1/parties", {"kind": "person", "name": "Ada"})["id"] for _ in range(2))
@@ -150,10 +153,14 @@ def approved(live: LiveServer, seeds: Seeds, client: httpx.Client) -> dict[str, 
         assert decided.json()["outcome_status"] == 200, decided.text
         return Approved(body, key, in_path)
 
+    contradicted = pay(live, TENANT, seeds)
+    contradict(live, TENANT, contradicted)
+    noted = {"outcome": "noted", "reason": "the rail was wrong"}
     reason = {"reason": "asked to be forgotten"}
     return {
         "shredSubject": agreed("/v1/data-keys/shred", {"party_id": shredded, **reason}),
         "eraseParty": agreed("/v1/parties/{party_id}/erasure", reason, party_id=erased),
+        "resolvePayment": Approved(noted, secrets.token_hex(8), {"payment_id": contradicted}),
     }
 
 

@@ -7,16 +7,18 @@ from typing import Any
 from billfold import ids
 from billfold.ids import Prefix
 from billfold.money import Money
+from billfold_server.connectors.service import Notice, Report
 from billfold_server.consents import service as consents
 from billfold_server.consents.service import Evidence, NewConsent, Owner
 from billfold_server.payments import service as payments
+from billfold_server.payments.kinds import Heard
 from billfold_server.payments.service import Texts
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller
 from tests.contract.seeds import Seeds
 from tests.live import LiveServer
 
-__all__ = ["pay"]
+__all__ = ["contradict", "pay"]
 
 _SHOWN = Evidence(shown=b"{}", text_version="1", language="en", shown_at=datetime(2026, 11, 20, tzinfo=UTC))
 
@@ -31,6 +33,17 @@ def pay(live: LiveServer, slug: str, seeds: Seeds) -> str:
     made: str = live.run(_pay(live, slug, client, owner, wallets))
     seeds.learn(made)
     return made
+
+
+def contradict(live: LiveServer, slug: str, payment_id: str) -> None:
+    """Have a rail say that a payment, which has long been settled, was rejected."""
+    rejected = Report(notices=(Notice(id="1", word="reject"),))
+    heard = Heard(payment_id=ids.decode(Prefix.PAYMENT, payment_id), turn=None, report=rejected)
+
+    async def hear() -> None:
+        await payments.hear(live.services, await live.services.registry.get(slug), heard)
+
+    live.run(hear())
 
 
 async def _pay(live: LiveServer, slug: str, client_id: uuid.UUID, owner: Owner, wallets: list[Any]) -> str:

@@ -235,7 +235,7 @@ def may_resolve(status: PaymentStatus, money: Where, needs: PaymentBreak | None,
         needs: Why somebody must look at it.
         outcome: What is said of it.
     """
-    if needs is PaymentBreak.CONTRADICTION and money in {"settled", "returned"}:
+    if needs is PaymentBreak.CONTRADICTION and money in {"inside", "settled", "returned"}:
         return outcome is PaymentOutcome.NOTED
     if needs is PaymentBreak.SILENCE and money == UNDER_WAY:
         return outcome is not PaymentOutcome.NOTED
