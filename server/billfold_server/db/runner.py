@@ -9,7 +9,8 @@ import asyncio
 import random
 import time
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID, uuid4
 
 import structlog
@@ -42,6 +43,9 @@ DRIVER_LEASE_S = 60
 
 _POLL_S = 0.02
 
+_FAR: Final = timedelta(days=366)
+_LAST: Final = timedelta(days=1)
+"""Who moves a clock farther than a year at once has no more of what comes again and again than that of the last day."""
 # The first thing on the clock's way: a job, whether or not another process is at it, or a schedule.
 _NEXT_JOB = """
 SELECT id, kind, due_at, coalesce(claimed_until > now(), false) AS busy
@@ -168,6 +172,8 @@ class JobRunner:
         """Move the clock to the next thing that falls due and claim it, or to where it was sent."""
         kinds = list(self._kinds.leases_s)
         now = state.now
+        if state.advancing_to is not None and state.advancing_to - now > _FAR:
+            await schedules.skip_to(tx, state.advancing_to - _LAST)
         while True:
             first = await tx.fetchrow(_NEXT_JOB, state.advancing_to, kinds)
             occurrence: datetime | None = await tx.fetchval(_NEXT_SCHEDULE, state.advancing_to, kinds)

@@ -16,7 +16,7 @@ from cronsim import CronSim, CronSimError
 from billfold_server.db.jobs import NewJob, enqueue
 from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["Schedule", "enqueue_due", "ensure_schedules", "next_occurrence"]
+__all__ = ["Schedule", "enqueue_due", "ensure_schedules", "next_occurrence", "skip_to"]
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +81,8 @@ ORDER BY next_at, name
 FOR UPDATE SKIP LOCKED
 """
 
+_KINDS = "SELECT coalesce(array_agg(DISTINCT kind), '{}') FROM job_schedules"
+
 _MOVE_ON = """
 UPDATE job_schedules AS s SET next_at = n.next_at
 FROM unnest($1::text[], $2::timestamptz[]) AS n (name, next_at)
@@ -101,6 +103,12 @@ async def ensure_schedules(tx: TenantTx, schedules: Sequence[Schedule], *, now: 
             [schedule.payload.decode() for schedule in changed],
             [next_occurrence(schedule.rule, now) for schedule in changed],
         )
+
+
+async def skip_to(tx: TenantTx, instant: datetime) -> None:
+    """Leave out all occurrences up to an instant."""
+    rows = await tx.fetch(_DUE, instant, await tx.fetchval(_KINDS))
+    await tx.execute(_MOVE_ON, [row["name"] for row in rows], [next_occurrence(row["rule"], instant) for row in rows])
 
 
 async def enqueue_due(tx: TenantTx, *, now: datetime, kinds: Sequence[str], new_id: Callable[[], UUID]) -> None:

@@ -1,6 +1,5 @@
 """The table of conformance modules: each has its line, and each test that a line names is there."""
 
-import ast
 import re
 from pathlib import Path
 
@@ -10,6 +9,8 @@ HERE = Path(__file__).parent
 README = HERE / "README.md"
 LINE = re.compile(r"^\| (?:SP|MS) \| ([A-Za-z0-9_-]+) \| (.+?) \| (.*?) \|$", re.MULTILINE)
 NAMED = re.compile(r"`([a-z_/]+\.py)::(\w+)(?:::(\w+))?`")
+DEFINED = re.compile(r"^(|    )(class|def|async def) (\w+)", re.MULTILINE)
+"""Definitions of a module and of its classes. Python 3.11 can't parse code while another thread shows a traceback."""
 PREFIX = "fapi2-security-profile-final-"
 
 
@@ -21,12 +22,13 @@ def lines() -> dict[str, tuple[str, str]]:
 def names_in(path: Path) -> set[tuple[str, str | None]]:
     """Return the classes and tests of a file, as they are named."""
     found: set[tuple[str, str | None]] = set()
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.ClassDef):
-            functions = [each.name for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
-            found |= {(node.name, None), *((node.name, each) for each in functions)}
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            found.add((node.name, None))
+    owner = ""
+    for indent, kind, name in DEFINED.findall(path.read_text(encoding="utf-8")):
+        if not indent:
+            owner = name if kind == "class" else ""
+            found.add((name, None))
+        elif owner:
+            found.add((owner, name))
     return found
 
 

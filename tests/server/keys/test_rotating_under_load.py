@@ -144,7 +144,10 @@ class TestARotationUnderLoad:
             assert process.returncode == 0
         assert len(readers.took_s) > 50
         (domain,) = (await standing(keys.store, keys.backends, owner.id)).domains
-        assert [(epoch.number, epoch.subject_keys) for epoch in domain.epochs] == [(2, SUBJECTS + len(readers.sealed))]
+        ((number, subjects),) = [(epoch.number, epoch.subject_keys) for epoch in domain.epochs]
+        # Each of the two readers may have been stopped between making a key and sealing by it.
+        assert number == 2
+        assert 0 <= subjects - SUBJECTS - len(readers.sealed) <= 2
         assert domain.tenant_key_least == 2
         fresh = keys_of(key_store_urls)
         every = [*values, *readers.sealed]

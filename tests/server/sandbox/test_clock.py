@@ -193,6 +193,18 @@ class TestAdvancing:
             DAY
         ] * 89
 
+    async def test_by_years_keeps_the_schedules_of_the_last_day_alone(self, tenancy: Tenancy):
+        """Whoever wants another century needn't wait for each of its days; what falls due once does so all the same."""
+        diary = Diary()
+        runner = work(
+            tenancy, diary, schedules=[Schedule(name="daily", kind="note", rule="0 2 * * *", payload=b'{"n":7}')]
+        )
+        start = await now_of(tenancy)
+        await enqueue(tenancy, planned(start + 400 * DAY, n=1))
+        await order(tenancy, start + 30_000 * DAY)
+        assert await runner.drive(tenancy.tenant)
+        assert diary.numbers == [1, 7]
+
     async def test_lets_publishers_follow(self, tenancy: Tenancy):
         """What a job has emitted is published before the clock moves on."""
         told: list[tuple[int, datetime]] = []
