@@ -1,3 +1,10 @@
 """Load the plugins that every test run needs; those of one folder live in its conftest.py."""
 
-pytest_plugins = ["tests.plugins.needs", "tests.plugins.order", "tests.plugins.tally", "tests.postgres", "pytester"]
+pytest_plugins = [
+    "tests.plugins.needs",
+    "tests.plugins.order",
+    "tests.plugins.tally",
+    "tests.plugins.trust",
+    "tests.postgres",
+    "pytester",
+]
