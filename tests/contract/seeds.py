@@ -36,6 +36,8 @@ class Seeds:
         self.client = client
         self.ask_consent = ask_consent
         self.known: set[str] = set()
+        self.contradicted = ""
+        """The payment that its rail rejects after it was settled, once there is one."""
         self._of: dict[str, list[str]] = {}
 
     def plant(self) -> None:
