@@ -276,6 +276,8 @@ CONFLICTS: dict[str, Recipe] = {
     "approveApproval": _twice,
     "rejectApproval": _twice,
     "revokeConsent": _twice,
+    # Nobody has authorised it.
+    "requireConsentReauthentication": lambda reaching, operation: reaching.send(operation),
     # It needs nobody.
     "resolvePayment": lambda reaching, operation: reaching.send(operation),
     "createJournalEntry": _unbalanced,

@@ -231,6 +231,9 @@ ADVANCE_CLOCK: Final = Operation("POST", "/v1/clock/advance", platform.TenantClo
 LIST_CONSENTS: Final = paged("/v1/consents", consents.Consent)
 GET_CONSENT: Final = Operation("GET", "/v1/consents/{consent_id}", consents.ConsentRecord)
 LIST_CONSENT_USES: Final = paged("/v1/consents/{consent_id}/uses", consents.ConsentUse)
+REQUIRE_CONSENT_REAUTHENTICATION: Final = Operation(
+    "POST", "/v1/consents/{consent_id}/require-reauthentication", consents.Consent
+)
 REVOKE_CONSENT: Final = Operation("POST", "/v1/consents/{consent_id}/revoke", consents.Consent)
 LIST_BLOCKED_THIRD_PARTIES: Final = paged("/v1/blocked-third-parties", consents.BlockedThirdParty)
 BLOCK_THIRD_PARTY: Final = Operation("POST", "/v1/blocked-third-parties", consents.BlockedThirdParty)

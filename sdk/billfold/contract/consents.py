@@ -148,6 +148,12 @@ class RevokeConsent(Request, frozen=True, kw_only=True):
     reason: Reason
 
 
+class RequireReauthentication(Request, frozen=True, kw_only=True):
+    """Why a customer has to come back."""
+
+    reason: Reason
+
+
 class BlockThirdParty(Request, frozen=True, kw_only=True):
     """Which third party is kept out, and why."""
 

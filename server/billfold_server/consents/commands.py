@@ -146,21 +146,42 @@ def show(open_services: OpenServices, tenant: str, consent_id: str, *, as_json: 
 def revoke(open_services: OpenServices, tenant: str, consent_id: str, reason: str, *, as_json: bool) -> None:
     """End a consent: from the third party's next request on it opens nothing."""
     which = _id(Prefix.CONSENT, consent_id)
+    ended = _stepped(open_services, tenant, lambda tx: staff.revoke_one(tx, COMMAND_LINE, which, reason))
+    if as_json:
+        _print(ended)
+    else:
+        click.echo(f"Ended: {ended.status}.")
+
+
+@consents.command("require-reauthentication")
+@_tenant
+@click.argument("consent_id")
+@_reason
+@_json
+@click.pass_obj
+def rest(open_services: OpenServices, tenant: str, consent_id: str, reason: str, *, as_json: bool) -> None:
+    """Let a consent rest until its customer has authenticated for it again."""
+    which = _id(Prefix.CONSENT, consent_id)
+    resting = _stepped(open_services, tenant, lambda tx: staff.rest_one(tx, COMMAND_LINE, which, reason))
+    if as_json:
+        _print(resting)
+    else:
+        click.echo("It rests until its customer comes back.")
+
+
+def _stepped(open_services: OpenServices, tenant: str, work: Callable[[TenantTx], Awaitable[Consent]]) -> Consent:
+    """Do something to a consent; a step that is refused is written down."""
 
     async def run() -> Consent:
         async with _opened(open_services, tenant) as (services, found):
             try:
                 async with services.database.tx(found) as tx:
-                    return await staff.revoke_one(tx, COMMAND_LINE, which, reason)
+                    return await work(tx)
             except errors.ConsentTransitionRefused as refusal:
                 await service.record_refused(services.database, found, COMMAND_LINE, refusal, by="staff")
                 raise
 
-    ended = asyncio.run(run())
-    if as_json:
-        _print(ended)
-    else:
-        click.echo(f"Ended: {ended.status}.")
+    return asyncio.run(run())
 
 
 @consents.command()

@@ -13,6 +13,7 @@ from billfold.contract.consents import (
     ConsentRecord,
     ConsentStatus,
     ConsentUse,
+    RequireReauthentication,
     RevokeConsent,
 )
 from billfold.ids import Prefix
@@ -104,6 +105,24 @@ async def revoke_consent(call: Call, consent_id: ConsentId, body: RevokeConsent)
     It counts from the third party's next request on, on every worker.
     """
     return await staff.revoke(call, _id(consent_id), body)
+
+
+@routes.post(
+    "/v1/consents/{consent_id}/require-reauthentication",
+    scope="consents:write",
+    idempotency="optional",
+    errors=(errors.NotFound, errors.ConsentTransitionRefused),
+    links=(Link(operation_id="getConsent", parameters={"consent_id": "$response.body#/id"}),),
+)
+async def require_consent_reauthentication(
+    call: Call, consent_id: ConsentId, body: RequireReauthentication
+) -> Reply[Consent]:
+    """Have a consent's customer come back.
+
+    It stays authorised, but opens nothing from the third party's next request on, until they have authenticated for it
+    again. A single payment's consent is ended instead.
+    """
+    return await staff.require_reauthentication(call, _id(consent_id), body)
 
 
 @routes.get("/v1/blocked-third-parties", scope="consents:read")

@@ -23,6 +23,7 @@ __all__ = [
     "Status",
     "allows",
     "ends_at",
+    "lasts",
     "next_status",
     "overdue",
     "reauthenticate_by",
@@ -52,6 +53,8 @@ _LASTING: Final[dict[tuple[Status, Event], Status]] = {
     ("AWAU", "revoke"): "CANC",
     ("AWAU", "lapse"): "RJCT",
     ("AWAU", "expire"): "EXPD",
+    ("AUTH", "reauthenticate"): "AUTH",
+    ("AUTH", "require_reauthentication"): "AUTH",
     ("AUTH", "revoke"): "CANC",
     ("AUTH", "expire"): "EXPD",
 }
@@ -67,13 +70,17 @@ _ONCE: Final[dict[tuple[Status, Event], Status]] = {
 }
 
 TRANSITIONS: Final[dict[ConsentKind, Mapping[tuple[Status, Event], Status]]] = {
-    # Only who reads accounts must have the customer come back (RTS on SCA, articles 10 and 10a).
-    "account_access": _LASTING | {("AUTH", "reauthenticate"): "AUTH", ("AUTH", "require_reauthentication"): "AUTH"},
+    "account_access": _LASTING,
     "funds_confirmation": _LASTING,
     "domestic_vrp": _LASTING,
     "domestic_payment": _ONCE,
 }
 """What each event makes of a consent of each kind; what isn't here is refused."""
+
+_AGEING: Final[frozenset[ConsentKind]] = frozenset({"account_access"})
+"""Where an authentication holds for so many days alone: only who reads accounts must have the customer come back (RTS
+on SCA, articles 10 and 10a). Of other consents that last, the customer may come back, and must where the bank asks for
+it; the standard's profile of recurring payments says that they aren't to run out as those to read do."""
 
 FINAL: Final[frozenset[Status]] = frozenset({"RJCT", "COND", "CANC", "EXPD"})
 """From where nothing leads on."""
@@ -132,9 +139,12 @@ def ends_at(
 
 def reauthenticate_by(kind: ConsentKind, authenticated_at: datetime, days: int) -> datetime | None:
     """Return until when a customer's authentication holds for a consent; None is as long as the consent itself."""
-    if ("AUTH", "reauthenticate") not in TRANSITIONS[kind]:
-        return None
-    return authenticated_at + timedelta(days=days)
+    return authenticated_at + timedelta(days=days) if kind in _AGEING else None
+
+
+def lasts(kind: ConsentKind) -> bool:
+    """Tell whether a consent of a kind lasts, so that its customer may authenticate for it again while it stands."""
+    return ("AUTH", "reauthenticate") in TRANSITIONS[kind]
 
 
 def overdue(status: Status, *, ends_at: datetime, expires_at: datetime | None, now: datetime) -> Event | None:

@@ -28,7 +28,7 @@ from billfold_server.consents.rows import (
     Step,
     Use,
 )
-from billfold_server.consents.rules import By, ConsentKind, Event, Status
+from billfold_server.consents.rules import By, ConsentKind, Event, Status, lasts
 from billfold_server.consents.sealing import digest, open_requests, prepare, seal_evidence
 from billfold_server.consents.standing import ConsentRow, at, check_usable, consumed, usable
 from billfold_server.consents.stepping import WHY, changed_by, next_status, take
@@ -75,6 +75,7 @@ __all__ = [
     "hold_all",
     "is_admitted",
     "last_uses",
+    "lasts",
     "list_for_staff",
     "list_history",
     "list_of_psu",
@@ -85,6 +86,7 @@ __all__ = [
     "prepare",
     "record_refused",
     "refuse",
+    "require_reauthentication",
     "revoke",
     "seal_evidence",
     "stands",
@@ -441,6 +443,26 @@ async def revoke(
     now = now or await tenant_now(tx)
     consent = _existing(await queries.lock(tx, consent_id))
     return await take(tx, actor, at(consent, now), "revoke", by=by, now=now, reason=reason)
+
+
+async def require_reauthentication(tx: TenantTx, consent_id: UUID, *, actor: Caller, reason: str) -> Consent:
+    """Let a consent that lasts rest in the bank's name until its customer has authenticated for it again.
+
+    Args:
+        tx: The tenant's transaction.
+        consent_id: Which.
+        actor: Who asks for it.
+        reason: Why, in words.
+
+    Raises:
+        errors.ConsentNotFound: There is none.
+        errors.ConsentTransitionRefused: It isn't authorised, has ended, or is for one thing alone.
+    """
+    now = await tenant_now(tx)
+    consent = at(_existing(await queries.lock(tx, consent_id)), now)
+    by = now if consent.reauthenticate_by is None else min(now, consent.reauthenticate_by)
+    resting = msgspec.structs.replace(consent, reauthenticate_by=by)
+    return await take(tx, actor, resting, "require_reauthentication", by="staff", now=now, reason=reason)
 
 
 async def catch_up(tx: TenantTx, consent_id: UUID) -> None:

@@ -1,6 +1,6 @@
 """What the bank's staff does: look at consents, end them, and keep third parties out."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -8,7 +8,7 @@ import msgspec
 
 from billfold import errors, ids
 from billfold.contract import consents as contract
-from billfold.contract.consents import BlockedThirdParty, BlockThirdParty, RevokeConsent
+from billfold.contract.consents import BlockedThirdParty, BlockThirdParty, RequireReauthentication, RevokeConsent
 from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.audit import service as audit
@@ -32,6 +32,8 @@ __all__ = [
     "block_client",
     "load",
     "record",
+    "require_reauthentication",
+    "rest_one",
     "revoke",
     "revoke_one",
     "shown",
@@ -175,11 +177,7 @@ async def revoke(call: Call, consent_id: UUID, body: RevokeConsent) -> Reply[con
     async def work(tx: TenantTx) -> contract.Consent:
         return await revoke_one(tx, call.caller, consent_id, body.reason)
 
-    try:
-        return await idempotency.once(call, work)
-    except errors.ConsentTransitionRefused as refusal:
-        await service.record_refused(call.services.database, call.tenant, call.caller, refusal, by="staff")
-        raise
+    return await _noted(call, work)
 
 
 async def revoke_one(tx: TenantTx, caller: Caller, consent_id: UUID, reason: str) -> contract.Consent:
@@ -193,6 +191,44 @@ async def revoke_one(tx: TenantTx, caller: Caller, consent_id: UUID, reason: str
         return shown(await service.revoke(tx, consent_id, actor=caller, by="staff", reason=reason))
     except errors.ConsentNotFound:
         raise _nothing() from None
+
+
+async def require_reauthentication(
+    call: Call, consent_id: UUID, body: RequireReauthentication
+) -> Reply[contract.Consent]:
+    """Let a consent rest until its customer has come back; that it was tried in vain is written down, too.
+
+    Raises:
+        errors.NotFound: There is no such consent.
+        errors.ConsentTransitionRefused: It isn't authorised, has ended, or is for one thing alone.
+    """
+
+    async def work(tx: TenantTx) -> contract.Consent:
+        return await rest_one(tx, call.caller, consent_id, body.reason)
+
+    return await _noted(call, work)
+
+
+async def rest_one(tx: TenantTx, caller: Caller, consent_id: UUID, reason: str) -> contract.Consent:
+    """Let a consent rest until its customer has come back.
+
+    Raises:
+        errors.NotFound: There is no such consent.
+        errors.ConsentTransitionRefused: It isn't authorised, has ended, or is for one thing alone.
+    """
+    try:
+        return shown(await service.require_reauthentication(tx, consent_id, actor=caller, reason=reason))
+    except errors.ConsentNotFound:
+        raise _nothing() from None
+
+
+async def _noted(call: Call, work: Callable[[TenantTx], Awaitable[contract.Consent]]) -> Reply[contract.Consent]:
+    """Do something to a consent once; a step that is refused is written down."""
+    try:
+        return await idempotency.once(call, work)
+    except errors.ConsentTransitionRefused as refusal:
+        await service.record_refused(call.services.database, call.tenant, call.caller, refusal, by="staff")
+        raise
 
 
 def _existing(consent: Consent | None) -> Consent:

@@ -68,6 +68,17 @@ class TestAConsent:
         last = staff.get(f"/v1/consents/{consent_id}").json()["history"][-1]
         assert (last["event"], last["to_status"], last["times"], last["reason"]) == ("revoke", None, 1, None)
 
+    def test_rests_until_its_customer_comes_back(self, live: LiveServer, staff: httpx.Client) -> None:
+        """It stays authorised, with a time that has come; one that nobody has authorised can't rest."""
+        path = "/v1/consents/{}/require-reauthentication"
+        resting = order(staff, path.format(give_live(live, SLUG)), reason="It looks like fraud.").json()
+        assert (resting["status"], resting["status_reason"]) == ("AUTH", "It looks like fraud.")
+        assert resting["reauthenticate_by"] == resting["status_updated_at"]
+        waiting = ask_live(live, SLUG)
+        refused = order(staff, path.format(waiting), reason="x")
+        assert (refused.status_code, refused.json()["facts"]["event"]) == (409, "require_reauthentication")
+        assert staff.get(f"/v1/consents/{waiting}").json()["history"][-1]["to_status"] is None
+
     def test_is_nobodys_without_the_scope(self, live: LiveServer) -> None:
         """Reading doesn't allow ending."""
         consent_id = ask_live(live, SLUG)
@@ -117,10 +128,12 @@ class TestTheCommandLine:
         client = live.add_client(SLUG, ["tenant:read"]).client_id
         consent_id = give_live(live, SLUG, ids.decode(Prefix.CLIENT, client))
         assert [each["id"] for each in json.loads(invoke(live, "list", "--client", client).stdout)] == [consent_id]
+        resting = json.loads(invoke(live, "require-reauthentication", consent_id, "--reason", "x").stdout)
+        assert resting["reauthenticate_by"] == resting["status_updated_at"]
         assert json.loads(invoke(live, "revoke", consent_id, "--reason", "x").stdout)["status"] == "CANC"
         assert invoke(live, "revoke", consent_id, "--reason", "x").exit_code != 0
         steps = json.loads(invoke(live, "show", consent_id).stdout)["history"]
-        assert [each["to_status"] for each in steps] == ["AWAU", "AUTH", "CANC", None]
+        assert [each["to_status"] for each in steps] == ["AWAU", "AUTH", "AUTH", "CANC", None]
         assert json.loads(invoke(live, "block", client, "--reason", "x").stdout)["client_id"] == client
         assert json.loads(invoke(live, "unblock", client).stdout) == {"client_id": client, "blocked": False}
         verified = json.loads(invoke(live, "verify").stdout)

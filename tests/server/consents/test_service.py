@@ -9,7 +9,7 @@ import pytest
 
 from billfold import errors, ids
 from billfold_server.consents import evidence, queries, service, staff
-from billfold_server.consents.rules import KINDS
+from billfold_server.consents.rules import KINDS, ConsentKind
 from billfold_server.consents.subjects import SUBJECTS
 from billfold_server.db import outbox
 from billfold_server.db.outbox import NewEvent
@@ -237,12 +237,40 @@ class TestTime:
             "reauthenticate",
         ]
 
-    async def test_asks_nobody_to_come_back_who_lets_pay(self, bank: Bank) -> None:
-        """Authentication anew is asked of account information alone."""
-        consent = await bank.authorise(await bank.ask(uuid4(), kind="domestic_vrp"))
+    @pytest.mark.parametrize("kind", ["domestic_vrp", "funds_confirmation"])
+    async def test_that_lasts_rests_when_the_bank_says_so(self, bank: Bank, kind: ConsentKind) -> None:
+        """Time alone asks nobody to come back who lets pay; the bank may, and it rests until they have."""
+        consent = await bank.authorise(await bank.ask(uuid4(), kind=kind))
         assert consent.reauthenticate_by is None
         await bank.travel(days=400)
         await bank.use(consent)
+        async with bank.tx() as tx:
+            actor = caller_of(uuid4())
+            await service.require_reauthentication(tx, consent.id, actor=actor, reason="It looks like fraud.")
+        with pytest.raises(errors.ReauthenticationRequired):
+            await bank.use(consent)
+        async with bank.tx() as tx:
+            assert not await service.stands(tx, consent.id)
+        again = await bank.authorise(consent)
+        assert (again.status, again.reauthenticate_by, again.ends_at) == ("AUTH", None, consent.ends_at)
+        await bank.use(consent)
+        assert [event for event, _ in await bank.history(consent)] == [
+            "create",
+            "authorise",
+            "require_reauthentication",
+            "reauthenticate",
+        ]
+
+    async def test_for_one_payment_never_rests(self, bank: Bank) -> None:
+        """It is ended instead, and can't be authorised twice."""
+        once = await bank.authorise(await bank.ask(uuid4(), kind="domestic_payment", amount_minor=5, currency="EUR"))
+        with pytest.raises(errors.ConsentTransitionRefused) as refused:
+            await bank.authorise(once)
+        assert refused.value.event == "reauthenticate"
+        with pytest.raises(errors.ConsentTransitionRefused) as refused:
+            async with bank.tx() as tx:
+                await service.require_reauthentication(tx, once.id, actor=caller_of(uuid4()), reason="x")
+        assert refused.value.event == "require_reauthentication"
 
 
 class TestEvidence:

@@ -122,15 +122,14 @@ class Play(RuleBasedStateMachine):
     def allow(self, of: Expected) -> None:
         """Let the customer allow it, or come back; it is done where that can be, in one transaction with its grant."""
         standing = of.at(self.now)
-        fine = not self.blocked and (standing == "AWAU" or (standing == "AUTH" and of.come_back_by is not None))
+        fine = not self.blocked and (standing == "AWAU" or (standing == "AUTH" and not of.once))
         if not fine:
             with pytest.raises((errors.ConsentTransitionRefused, errors.ThirdPartyBlocked)):
                 self.run(self.allowed(of))
             return
         grant_id = self.run(self.allowed(of))
         of.status, of.authorised_at, of.steps = "AUTH", of.authorised_at or self.now, of.steps + 1
-        if of.consent.kind == "account_access":
-            of.come_back_by = self.now + timedelta(days=COME_BACK)
+        of.come_back_by = self.now + timedelta(days=COME_BACK) if of.consent.kind == "account_access" else None
         of.grants.append(grant_id)
 
     async def allowed(self, of: Expected) -> UUID:
@@ -186,6 +185,19 @@ class Play(RuleBasedStateMachine):
         """Take it back, on any side."""
         ended = "RJCT" if of.once else "CANC"
         self.step(of, ended, self.bank.revoke(of.consent, by), fine=of.at(self.now) in {"AWAU", "AUTH"})
+
+    @rule(of=consents)
+    def have_come_back(self, of: Expected) -> None:
+        """Let it rest in the bank's name until the customer comes back."""
+        lasting = not of.once and of.at(self.now) == "AUTH"
+        self.step(of, "AUTH", self.rested(of), fine=lasting)
+        if lasting:
+            of.come_back_by = min(self.now, of.come_back_by or self.now)
+
+    async def rested(self, of: Expected) -> Consent:
+        """Require that the customer authenticates again."""
+        async with self.bank.tx() as tx:
+            return await service.require_reauthentication(tx, of.consent.id, actor=SYSTEM, reason="x")
 
     @rule(of=consents)
     def give_token_back(self, of: Expected) -> None:
@@ -302,7 +314,8 @@ class Play(RuleBasedStateMachine):
             standing = end
         assert standing == row.status
         # Time has done the rest: an end, and before it perhaps one return for each time that was due.
-        done = [event for _, event, _ in ways if event not in {"lapse", "expire", "require_reauthentication"}]
+        by_time = {"lapse", "expire", "require_reauthentication"}
+        done = [each for each in steps if each.event not in by_time or each.done_by == "staff"]
         assert len(done) == of.steps
         with pytest.raises(REFUSED):
             await bank.use(of.consent)

@@ -50,6 +50,22 @@ class Consents(Resource):
         body = encoding.fields(reason=reason)
         return self._order(operations.REVOKE_CONSENT, consent_id, body=body, idempotency_key=idempotency_key)
 
+    def require_reauthentication(self, consent_id: str, *, reason: str, idempotency_key: str | None = None) -> Consent:
+        """Have a consent's customer come back: it opens nothing until they have authenticated for it again.
+
+        Args:
+            consent_id: Which one; not that of a single payment.
+            reason: Why, for its history and the audit.
+            idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+            errors.ConsentTransitionRefused: It isn't authorised, has ended, or is for one thing alone.
+        """
+        body = encoding.fields(reason=reason)
+        operation = operations.REQUIRE_CONSENT_REAUTHENTICATION
+        return self._order(operation, consent_id, body=body, idempotency_key=idempotency_key)
+
     def list(
         self,
         *,

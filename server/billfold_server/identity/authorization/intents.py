@@ -35,9 +35,6 @@ _SCOPES: Final[dict[str, str]] = {
 }
 """Which scope opens what a consent of a kind is about."""
 
-_REAUTHENTICATED: Final = frozenset({"account_access"})
-"""Of which kinds an authorised one may be named again, for its customer to authenticate anew."""
-
 
 class ConsentDetails(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A consent, as RFC 9396 names it.
@@ -122,7 +119,7 @@ def is_answerable(consent: "Consent | None", client_id: UUID) -> bool:
     """Tell whether a client's consent waits for an answer: the first one, or that its customer authenticates anew."""
     if consent is None or consent.client_id != client_id:
         return False
-    return consent.status == "AWAU" or (consent.status == "AUTH" and consent.kind in _REAUTHENTICATED)
+    return consent.status == "AWAU" or (consent.status == "AUTH" and consents.lasts(consent.kind))
 
 
 async def check(

@@ -263,12 +263,13 @@ def _until(say: Words, consent: Consent) -> str:
 
 
 def _funds(say: Words, consent: Consent, client: str) -> dict[str, Any]:
+    again = consent.status == "AUTH"
     return {
-        "title": say("funds_title", client=client),
-        "intro": say("funds_intro", client=client),
+        "title": say("funds_again_title" if again else "funds_title", client=client),
+        "intro": say("funds_again_intro" if again else "funds_intro", client=client),
         "facts": [(say("until"), _until(say, consent))],
         "question": say("funds_accounts"),
-        "approve": say("allow"),
+        "approve": say("access_again_approve" if again else "allow"),
         "notes": [say("take_back")],
     }
 
@@ -286,7 +287,7 @@ def _payment(say: Words, data: Mapping[str, Any], client: str) -> dict[str, Any]
     }
 
 
-def _vrp(say: Words, data: Mapping[str, Any], client: str) -> dict[str, Any]:
+def _vrp(say: Words, consent: Consent, data: Mapping[str, Any], client: str) -> dict[str, Any]:
     initiation, limits = data["Initiation"], data["ControlParameters"]
     facts = _payee_facts(say, initiation)
     types = [str(each).rpartition(".")[2] for each in limits.get("VRPType") or ()]
@@ -304,12 +305,13 @@ def _vrp(say: Words, data: Mapping[str, Any], client: str) -> dict[str, Any]:
             facts.append((say(key), say.day(msgspec.convert(limits[name], datetime))))
     if not limits.get("ValidToDateTime"):
         facts.append((say("vrp_to"), say("until_taken_back")))
+    again = consent.status == "AUTH"
     return {
-        "title": say("vrp_title", client=client),
-        "intro": say("vrp_intro", client=client),
+        "title": say("vrp_again_title" if again else "vrp_title", client=client),
+        "intro": say("vrp_again_intro" if again else "vrp_intro", client=client),
         "amount": (say("vrp_amount"), say.amount(limits["MaximumIndividualAmount"])),
         "facts": [*facts, *_reference_facts(say, initiation)],
-        "question": say("vrp_accounts"),
+        "question": say("funds_accounts" if again else "vrp_accounts"),
         "approve": say("go_on"),
         "notes": [*_refund_note(say, data), say("vrp_inside"), say("take_back")],
     }
@@ -325,7 +327,7 @@ def _said(say: Words, consent: Consent, request: Mapping[str, Any], client: str)
         case "domestic_payment":
             return _payment(say, data, client)
         case "domestic_vrp":
-            return _vrp(say, data, client)
+            return _vrp(say, consent, data, client)
 
 
 def sheet_of(

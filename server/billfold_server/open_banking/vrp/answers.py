@@ -1,9 +1,8 @@
 """Consents and payments as this interface shows them."""
 
 from collections.abc import Sequence
-from typing import Final
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
 from billfold import ids
 from billfold.contract.open_banking.common import OBStatusReason
@@ -23,12 +22,10 @@ from billfold.contract.open_banking.vrp import (
 )
 from billfold.ids import Prefix
 from billfold_server.consents.service import Consent
+from billfold_server.open_banking.consents.answers import status_reasons
 from billfold_server.payments.service import PaymentRow, Placed, StepRow
 
 __all__ = ["consent_response", "details_response", "payment_response"]
-
-_REASONS: Final = {"AWAU": "U036", "RJCT": "U033", "CANC": "U042", "EXPD": "U042"}
-"""The standard's codes for why a consent stands where it does."""
 
 
 def consent_response(
@@ -46,18 +43,13 @@ def consent_response(
         address: The consent's own.
     """
     assert consent.status != "COND", "a consent for recurring payments isn't used up"
-    code = _REASONS.get(consent.status)
-    reasons: list[OBStatusReason] | UnsetType = UNSET
-    if code is not None:
-        said = UNSET if consent.status_reason is None else consent.status_reason[:500]
-        reasons = [OBStatusReason(status_reason_code=code, status_reason_description=said)]
     return OBDomesticVRPConsentResponse(
         data=OBDomesticVRPConsentResponseData(
             read_refund_account=asked.data.read_refund_account,
             consent_id=consent.wire_id,
             creation_date_time=consent.created_at,
             status=consent.status,
-            status_reason=reasons,
+            status_reason=status_reasons(consent),
             status_update_date_time=consent.status_updated_at,
             control_parameters=asked.data.control_parameters,
             initiation=asked.data.initiation,

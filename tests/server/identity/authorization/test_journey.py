@@ -355,6 +355,33 @@ class TestAPayment:
         assert "code" in answer_of(tpp.app, follow(visit.browser, visit.approve(approval)))
         assert tpp.find(consent).status == "AUTH"
 
+    def test_that_recurs_is_approved_again(self, tpp: Tpp, payer: tuple[persons.Person, str]) -> None:
+        """Its customer may come back while it stands: by the same limits, with a fresh approval, for new tokens."""
+        person, wallet = payer
+        consent, visit = tpp.ask_for(recurring()), Visit(person)
+        approval = follow(
+            visit.browser, tpp.answer(visit.browser, tpp.page(visit.browser, consent, "payments"), wallet)
+        )
+        code = answer_of(tpp.app, follow(visit.browser, visit.approve(approval)))["code"]
+        former, first = redeem(tpp.app, code).json(), tpp.find(consent)
+        tpp.change(consent, "reauthenticate_by = now(), status_reason = 'it looks like fraud'")
+        assert tpp.app.post("/oauth/introspect", {"token": former["access_token"]}).json() == {"active": False}
+        page = tpp.page(visit.browser, consent, "openid payments")
+        assert 'type="radio"' not in page.text
+        for text in ("go on making payments", "100.00", "250.00", wallet[-6:]):
+            assert text in page.text
+        approval = follow(visit.browser, tpp.answer(visit.browser, page))
+        code = answer_of(tpp.app, follow(visit.browser, visit.approve(approval, person.code())))["code"]
+        assert redeem(tpp.app, code).json()["scope"] == "openid payments"
+        again = tpp.find(consent)
+        assert (again.status, again.reauthenticate_by, again.status_reason) == ("AUTH", None, None)
+        assert (again.wallet_ids, again.authorised_at, again.ends_at) == (
+            first.wallet_ids,
+            first.authorised_at,
+            first.ends_at,
+        )
+        assert again.sca_id != first.sca_id
+
 
 class TestWhatIsIssuedForAConsent:
     """What is issued for a consent."""
