@@ -22,7 +22,7 @@ from tests.contract.paying import contradict, pay
 from tests.contract.preparing import Approved, Preparing
 from tests.contract.seeds import Seeds, Tenants
 from tests.live import LiveServer, serve, settings_for
-from tests.server.consents.consenting import ask_live
+from tests.server.consents.consenting import ask_live, give_live
 from tests.server.identity.flows import add_app, add_person, tokens_of
 from tests.server.tokens.banks import TOKENIZATION
 from tests.tenants import in_database, manifest
@@ -120,7 +120,7 @@ def client(live: LiveServer) -> Iterator[httpx.Client]:
 def seeds(live: LiveServer) -> Iterator[Seeds]:
     """Return what the tenant holds, made by a program: what waits for approval is nobody's own."""
     with live.client(TENANT) as maker:
-        seeds = Seeds(maker, partial(ask_live, live, TENANT))
+        seeds = Seeds(maker, partial(ask_live, live, TENANT), partial(give_live, live, TENANT))
         seeds.plant()
         # Now, that is: later on some test may have blocked their third party.
         seeds.contradicted, *payments = (pay(live, TENANT, seeds) for _ in range(3))

@@ -113,6 +113,10 @@ def _not_frozen(reaching: Reaching, operation: Operation) -> httpx.Response:
     return reaching.send(operation, path=FRESH["freezeWallet"](reaching.seeds))
 
 
+def _unauthorised(reaching: Reaching, operation: Operation) -> httpx.Response:
+    return reaching.send(operation, path={"consent_id": reaching.seeds.ask_consent()})
+
+
 def _with(name: str, value: Any) -> Callable[[Reaching, Operation], httpx.Response]:
     """Change one member of the example's body; a callable is asked for its value."""
 
@@ -276,8 +280,7 @@ CONFLICTS: dict[str, Recipe] = {
     "approveApproval": _twice,
     "rejectApproval": _twice,
     "revokeConsent": _twice,
-    # Nobody has authorised it.
-    "requireConsentReauthentication": lambda reaching, operation: reaching.send(operation),
+    "requireConsentReauthentication": _unauthorised,
     # It needs nobody.
     "resolvePayment": lambda reaching, operation: reaching.send(operation),
     "createJournalEntry": _unbalanced,

@@ -30,11 +30,12 @@ class Seeds:
     Args:
         client: Authenticated at the tenant, with every scope.
         ask_consent: Asks for a consent in a third party's name, and returns its id.
+        give_consent: The same, and lets a customer allow it.
     """
 
-    def __init__(self, client: httpx.Client, ask_consent: Callable[[], str]) -> None:
+    def __init__(self, client: httpx.Client, ask_consent: Callable[[], str], give_consent: Callable[[], str]) -> None:
         self.client = client
-        self.ask_consent = ask_consent
+        self.ask_consent, self.give_consent = ask_consent, give_consent
         self.known: set[str] = set()
         self.contradicted = ""
         """The payment that its rail rejects after it was settled, once there is one."""
@@ -348,6 +349,7 @@ FRESH: dict[str, Callable[[Seeds], dict[str, str]]] = {
     },
     "deleteVaultToken": lambda seeds: {"vault_token_id": _vault_token(seeds)},
     "revokeConsent": lambda seeds: {"consent_id": _consent(seeds)},
+    "requireConsentReauthentication": lambda seeds: {"consent_id": seeds.give_consent()},
     "unblockThirdParty": _blocked,
     "deleteWebhookEndpoint": lambda seeds: {"webhook_endpoint_id": _webhook_endpoint(seeds)},
     "assignStatementEntry": lambda seeds: {"statement_entry_id": _statement_entry(seeds)},

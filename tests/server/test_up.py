@@ -1,5 +1,6 @@
 """``billfold up``, with real processes: what it starts, what it survives, and how it ends."""
 
+import html
 import json
 import os
 import re
@@ -50,6 +51,13 @@ def reads_this_python(user: int) -> bool:
     except PermissionError:
         return False
     return done.returncode == 0
+
+
+def submit(browser: httpx.Client, page: httpx.Response, path: str, **fields: str) -> httpx.Response:
+    """Send the form of a page that goes to a path, with its hidden fields and these."""
+    form = page.text.partition(f'{path}"')[2].partition("</form>")[0]
+    hidden = re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', form)
+    return browser.post(path, data={name: html.unescape(value) for name, value in hidden} | fields)
 
 
 def pasted(lines: str) -> "subprocess.CompletedProcess[str]":
@@ -108,6 +116,16 @@ class TestAServer:
             f". {shlex.quote(str(file))}; echo $BILLFOLD_BASE_URL $BILLFOLD_CLIENT_ID $BILLFOLD_CLIENT_SECRET"
         )
         assert read.stdout.split() == [up.welcome[name] for name in ("base_url", "client_id", "client_secret")]
+
+    def test_lets_its_customers_sign_in(self, up: Up):
+        """By name, password and code, as the command shows them, and no enrolment."""
+        shown = json.loads(billfold(f"--data-dir={up.data_dir}", "directory", "customers", "--json").stdout)
+        caroline = next(each for each in shown if each["name"] == "caroline")
+        with httpx.Client(base_url=up.welcome["base_url"] + "/auth") as browser:
+            page = browser.get("/sign-in")
+            page = submit(browser, page, "/sign-in", name="caroline", password=caroline["password"])
+            done = submit(browser, page, "/sign-in/code", code=caroline["codes"][0])
+        assert done.status_code == 303, done.text
 
     def test_lets_third_parties_of_its_directory_register(self, up: Up):
         """The statement that lies in the folder is believed at the sandbox, for the scopes of its roles."""

@@ -28,7 +28,7 @@ from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["Desk", "EndGrants", "People", "Place", "caller_of", "end_grants", "tell", "user_id_of"]
+__all__ = ["Desk", "EndGrants", "People", "Place", "caller_of", "end_grants", "secret_place", "tell", "user_id_of"]
 
 T = TypeVar("T")
 TICKET_S: Final = 300
@@ -132,7 +132,7 @@ class Desk:
     def seal_secret(self, factor_id: UUID, secret: str) -> bytes:
         """Return an app's secret as it lies in its row."""
         assert self._sealer is not None, "have_secrets(seal=True) came first"
-        return self._sealer.seal(_secret_place(factor_id), secret.encode())
+        return self._sealer.seal(secret_place(factor_id), secret.encode())
 
     def open_secret(self, factor_id: UUID, sealed: bytes) -> str:
         """Return an app's secret.
@@ -141,7 +141,7 @@ class Desk:
             SealBroken: It was sealed for another app or by another deployment, or it was changed.
         """
         assert self._opener is not None, "have_secrets came first"
-        return self._opener.open(_secret_place(factor_id), sealed).decode()
+        return self._opener.open(secret_place(factor_id), sealed).decode()
 
     # Cookies and tickets.
 
@@ -254,5 +254,6 @@ async def end_grants(desk: Desk, tx: Any, user: UserRow, reason: str, *, factor_
     await desk.people.end_grants(tx, reason, now=desk.now, user_id=user.id, caller=caller, factor_id=factor_id)
 
 
-def _secret_place(factor_id: UUID) -> SealedPlace:
+def secret_place(factor_id: UUID) -> SealedPlace:
+    """Return where an app's secret lies, to which it is bound when it is sealed."""
     return SealedPlace("factors", str(factor_id), "sealed_secret")

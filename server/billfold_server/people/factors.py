@@ -120,7 +120,7 @@ async def add_totp(
     if step is None:
         return False
     sealed = desk.seal_secret(totp.factor_id, totp.secret)
-    row = new_row(totp.factor_id, user, "totp", label, desk, good_from)
+    row = new_row(totp.factor_id, user, "totp", label, now=desk.now, good_from=good_from)
     await queries.insert_factor(tx, msgspec.structs.replace(row, sealed_secret=sealed, last_step=step))
     await tell_enrolled(desk, tx, user, row)
     return True
@@ -134,10 +134,10 @@ async def tell_enrolled(desk: Desk, tx: Tx, user: UserRow, row: FactorRow) -> No
     await tell(tx, desk.caller(user.id), "user.factor_enrolled", user, facts=facts)
 
 
-def new_row(  # noqa: PLR0917 - what is known of it
-    factor_id: UUID, user: UserRow, kind: str, label: str, desk: Desk, good_from: datetime | None
+def new_row(
+    factor_id: UUID, user: UserRow, kind: str, label: str, *, now: datetime, good_from: datetime | None = None
 ) -> FactorRow:
-    """Return a factor of which only the kind is known yet."""
+    """Return a factor of which only the kind is known yet; it counts from now on, unless something else is said."""
     return FactorRow(
         id=factor_id,
         user_id=user.id,
@@ -152,8 +152,8 @@ def new_row(  # noqa: PLR0917 - what is known of it
         rp_id=None,
         transports=None,
         backed_up=None,
-        good_from=good_from or desk.now,
-        created_at=desk.now,
+        good_from=good_from or now,
+        created_at=now,
         last_used_at=None,
     )
 

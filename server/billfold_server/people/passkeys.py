@@ -265,7 +265,7 @@ async def register(
         return None
     factor_id = ids.uuid7()
     row = msgspec.structs.replace(
-        new_row(factor_id, user, "passkey", label, desk, good_from),
+        new_row(factor_id, user, "passkey", label, now=desk.now, good_from=good_from),
         credential_id=made.credential_id,
         public_key=made.credential_public_key,
         sign_count=made.sign_count,

@@ -15,8 +15,8 @@ from billfold.contract.users import CreateUser, EnrolmentCode, LoginRealm, Signe
 from billfold.ids import Prefix
 from billfold_server.http.routing import Call
 from billfold_server.parties import service as parties
-from billfold_server.people import queries, rules, sca, sessions
-from billfold_server.people.desk import Desk, People, digest_of, tell, user_id_of
+from billfold_server.people import factors, queries, rules, sca, sessions
+from billfold_server.people.desk import Desk, People, digest_of, secret_place, tell, user_id_of
 from billfold_server.people.identifying import Identified, identify
 from billfold_server.people.pages import kit
 from billfold_server.people.queries import Tx, UserRow
@@ -36,6 +36,7 @@ __all__ = [
     "Session",
     "UserStanding",
     "begin_sca",
+    "create_made_up",
     "create_operator",
     "create_user",
     "current_session",
@@ -172,6 +173,44 @@ async def create_user(realm: Realm, tx: Tx, caller: Caller, body: CreateUser) ->
     row = msgspec.structs.replace(row, roles=sorted({role.value for role in body.roles}), language=body.language)
     await _insert(tx, caller, row)
     return await _view(realm, tx, row)
+
+
+async def create_made_up(
+    services: Any, tenant: TenantRef, caller: Caller, body: CreateUser, *, password: str, totp_secret: str
+) -> None:
+    """Create a sandbox's made-up customer, who signs in by a password and an authenticator app from the beginning.
+
+    Whoever makes them knows both, so this is for nobody who exists: anywhere but in a sandbox that takes shared
+    secrets, people enrol by themselves.
+
+    Args:
+        services: The server's parts.
+        tenant: The sandbox.
+        caller: Who makes them.
+        body: Whom.
+        password: Their password.
+        totp_secret: Their app's secret, in base 32.
+
+    Raises:
+        errors.UserInvalid: The tenant is no sandbox, or what was sent contradicts itself.
+        errors.LoginNameTaken: The name is taken.
+        errors.NotFound: There is no such party.
+        errors.KeysUnavailable: The keys are out of reach.
+    """
+    manifest = tenant.manifest
+    if not manifest.sandbox or manifest.security_profile != "sandbox":
+        raise errors.UserInvalid("only a sandbox has made-up people")
+    realm, factor_id = Realm.of(services, tenant), ids.uuid7()
+    hashed = await realm.people.passwords.hash(password)
+    sealed = (await services.keys.sealer(tenant)).seal(secret_place(factor_id), totp_secret.encode())
+    async with services.database.tx(tenant) as tx:
+        user_id = ids.decode(Prefix.USER, (await create_user(realm, tx, caller, body)).id)
+        user = _existing(await queries.lock_user(tx, user_id))
+        row = factors.new_row(factor_id, user, "totp", "Authenticator", now=realm.now)
+        await queries.insert_factor(tx, msgspec.structs.replace(row, sealed_secret=sealed, last_step=0))
+        await queries.set_password(tx, user_id, hashed, realm.now)
+        await queries.set_state(tx, user_id, "active", realm.now)
+        await tell(tx, caller, "user.enrolled", user)
 
 
 async def create_operator(realm: Realm, tx: Tx, caller: Caller, *, login_name: str, display_name: str) -> UUID:

@@ -7,6 +7,7 @@ next start, since commands are given under keys, and wallets that are of product
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
@@ -32,6 +33,7 @@ from billfold.contract.arrangements import (
     StandingOrder,
 )
 from billfold.contract.parties import CreateParty, PartyKind, PartyRole
+from billfold.contract.users import CreateUser, LoginRealm
 from billfold.contract.wallets import (
     AliasScheme,
     CreateAlias,
@@ -48,6 +50,10 @@ from billfold_server.arrangements.service import Terms
 from billfold_server.http.services import Services
 from billfold_server.ledger.service import Kind
 from billfold_server.parties import service as parties
+from billfold_server.people import service as people
+from billfold_server.people.service import Realm
+from billfold_server.serving.sign_ins import made_up, read_sign_ins, write_sign_ins
+from billfold_server.serving.welcome import CUSTOMERS_FILE
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import COMMAND_LINE, IdempotencyRef, TenantRef
 from billfold_server.wallets import kinds
@@ -55,7 +61,7 @@ from billfold_server.wallets import service as wallet_service
 from billfold_server.wallets.rows import AliasKey
 from billfold_server.wallets.rules import new_alias
 
-__all__ = ["CUSTOMERS", "ensure_customers"]
+__all__ = ["CUSTOMERS", "ensure_customers", "ensure_sign_ins"]
 
 _GBP: Final = "GBP"
 _WEEKS: Final = 13
@@ -127,6 +133,57 @@ async def _is_done(tx: Any, party_ids: Sequence[UUID]) -> bool:
     """Tell whether the last step was taken, however much was made since: some wallet of theirs is of a product."""
     own = [wallet_id for each in party_ids for wallet_id in await wallet_service.list_wallets_of(tx, each)]
     return bool(await arrangements.products_of_wallets(tx, own))
+
+
+async def ensure_sign_ins(services: Services, tenant: TenantRef, data_dir: Path) -> Path | None:
+    """See that the sandbox's customers can sign in, and return the file that says how; None where there is none.
+
+    It is written before they are made, so that what is broken off is brought to its end by the next start. Whom the
+    bank has made by itself stays as they are.
+
+    Args:
+        services: The server's parts.
+        tenant: The sandbox, with its customers.
+        data_dir: Where the file is kept.
+    """
+    kept = {each.name: each for each in read_sign_ins(data_dir)}
+    missing = await _missing(services, tenant)
+    for customer, _ in missing:
+        name = _name_of(customer)
+        kept.setdefault(name, made_up(name, customer.name))
+    if missing:
+        write_sign_ins(data_dir, kept.values())
+    for customer, party_id in missing:
+        sign_in = kept[_name_of(customer)]
+        body = CreateUser(
+            login_realm=LoginRealm.PSU,
+            login_name=sign_in.name,
+            display_name=sign_in.display_name,
+            party_id=party_id,
+        )
+        await people.create_made_up(
+            services, tenant, COMMAND_LINE, body, password=sign_in.password, totp_secret=sign_in.totp_secret
+        )
+    return data_dir / CUSTOMERS_FILE if kept else None
+
+
+def _name_of(customer: Customer) -> str:
+    return customer.external_id.removeprefix("sandbox-")
+
+
+async def _missing(services: Services, tenant: TenantRef) -> list[tuple[Customer, str]]:
+    """Return the customers who are there and whose login names nobody has, with their parties."""
+    found = []
+    async with services.database.tx(tenant) as tx:
+        realm = Realm.of(services, tenant)
+        for customer in CUSTOMERS:
+            party = await parties.list_parties(tx, external_id=customer.external_id, limit=1)
+            taken = await people.list_users(
+                realm, tx, login_realm=LoginRealm.PSU, login_name=_name_of(customer), limit=1
+            )
+            if party and not taken:
+                found.append((customer, ids.encode(Prefix.PARTY, party[0].id)))
+    return found
 
 
 _PERSONAL: Final = CreateProduct(

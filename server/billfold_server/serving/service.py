@@ -35,6 +35,7 @@ from billfold_server.serving.supervisor import DECRYPTOR, SIMULATOR, Supervisor
 from billfold_server.serving.tls.setting_up import DevelopmentFiles, ensure_certificates, with_certificates
 from billfold_server.serving.vault.using import development_vault
 from billfold_server.serving.welcome import (
+    CUSTOMERS_FILE,
     SANDBOX_FILE,
     Credentials,
     Welcome,
@@ -339,7 +340,7 @@ def _welcome(
         )
     facts: dict[str, Any] = {}
     if credentials is not None:
-        base = credentials.base_url
+        base, customers = credentials.base_url, Path(settings.data_dir) / CUSTOMERS_FILE
         facts = {
             "base_url": base,
             "docs_url": f"{base}/docs",
@@ -347,6 +348,7 @@ def _welcome(
             "client_id": credentials.client_id,
             "client_secret": credentials.client_secret,
             "credentials_file": credentials.file,
+            "customers_file": str(customers) if customers.exists() else None,
             "directory": str(Directory(Path(settings.data_dir)).folder),
             "curl": curl_lines(credentials, files),
             "python": python_lines(credentials, files),

@@ -8,10 +8,13 @@ import msgspec
 
 from billfold_server.serving.tls.setting_up import DevelopmentFiles
 
-__all__ = ["SANDBOX_FILE", "Credentials", "Welcome", "curl_lines", "mtls_curl_lines", "python_lines"]
+__all__ = ["CUSTOMERS_FILE", "SANDBOX_FILE", "Credentials", "Welcome", "curl_lines", "mtls_curl_lines", "python_lines"]
 
 SANDBOX_FILE = "sandbox.env"
 """Where in the data folder the sandbox's credentials are kept."""
+
+CUSTOMERS_FILE = "sandbox-customers.json"
+"""Where in it is kept by what the sandbox's customers sign in."""
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +50,7 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
         client_id: The sandbox's API client.
         client_secret: Its secret.
         credentials_file: Where these lie for later.
+        customers_file: By what the sandbox's customers sign in; ``billfold directory customers`` shows it.
         directory: Where the keys and statements of test third parties lie; ``billfold directory`` shows them.
         curl: Shell lines that read from the sandbox.
         python: Shell lines that move money in it.
@@ -72,6 +76,7 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
     client_id: str | None = None
     client_secret: str | None = None
     credentials_file: str | None = None
+    customers_file: str | None = None
     directory: str | None = None
     curl: str | None = None
     python: str | None = None
@@ -101,6 +106,7 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
             "Client id": self.client_id,
             "Client secret": self.client_secret,
             "Kept in": self.credentials_file,
+            "Customers": self.customers_file and f"{self.customers_file} (billfold directory customers)",
             "Third parties": self.directory,
             "Data": self.data_dir,
             "Database": f"PostgreSQL {self.postgres}{' (embedded)' if self.embedded else ''}",

@@ -1,15 +1,23 @@
 """The sandbox's customers, made once."""
 
+import stat
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from billfold import errors, ids
 from billfold.contract.arrangements import CreateProduct, ProductType
+from billfold.contract.users import CreateUser, LoginRealm
 from billfold.contract.wallets import AliasScheme
+from billfold.ids import Prefix
 from billfold_server.account_statements import service as statements
 from billfold_server.arrangements import service as arrangements
 from billfold_server.parties import service as parties
-from billfold_server.serving.customers import CUSTOMERS, ensure_customers, iban_of
+from billfold_server.people import service as people
+from billfold_server.serving.customers import CUSTOMERS, ensure_customers, ensure_sign_ins, iban_of
+from billfold_server.serving.sign_ins import read_sign_ins
 from billfold_server.tenancy.context import COMMAND_LINE
 from billfold_server.wallets import service as wallets
 from billfold_server.wallets.rules import new_alias
@@ -69,6 +77,31 @@ class TestTheCustomers:
         assert [balance > 0 for _, _, balance in first["balances"]] == [True] * 4
         assert (len(first["arranged"]), len(first["products"]), len(first["statements"]) > 6) == (6, 4, True)
         assert first["entries"] == 42
+
+    def test_sign_in_by_what_lies_in_the_folder(self, live: LiveServer, tmp_path: Path):
+        """Made up once, for the owner alone; who has a name already stays as they are; no other tenant takes any."""
+        live.add_tenant(manifest("signed", sandbox=True, security_profile="sandbox", **POUNDS))
+        tenant = live.run(live.services.registry.get("signed"))
+        live.run(ensure_customers(live.services, tenant))
+        file = live.run(ensure_sign_ins(live.services, tenant, tmp_path))
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        first = read_sign_ins(tmp_path)
+        assert [each.name for each in first] == ["caroline", "emmy", "shop"]
+        assert first[0].password not in repr(first)
+        live.run(ensure_sign_ins(live.services, tenant, tmp_path))
+        assert read_sign_ins(tmp_path) == first
+        file.unlink()
+        assert live.run(ensure_sign_ins(live.services, tenant, tmp_path)) is None
+        for sandbox, profile in ((False, "fapi2"), (True, "fapi2"), (False, "sandbox")):
+            changed = {"sandbox": sandbox, "security_profile": profile}
+            other = msgspec.structs.replace(tenant, manifest=msgspec.structs.replace(tenant.manifest, **changed))
+            body = CreateUser(
+                login_realm=LoginRealm.PSU, login_name="x", display_name="x", party_id=ids.new(Prefix.PARTY)
+            )
+            with pytest.raises(errors.UserInvalid):
+                live.run(
+                    people.create_made_up(live.services, other, COMMAND_LINE, body, password="x", totp_secret="A" * 32)
+                )
 
     @pytest.mark.parametrize("number", [number for each in CUSTOMERS for number in each.wallets.values()])
     def test_have_numbers_that_are_right(self, number: str):

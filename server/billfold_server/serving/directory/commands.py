@@ -20,7 +20,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print one J
 
 @click.group()
 def directory() -> None:
-    """Look at the test third parties of open banking.
+    """Look at the test third parties of open banking, and at the sandbox's customers.
 
     Each has a signing key, a transport certificate and a software statement, with which it registers itself at the
     sandbox. In production, name the directory that you believe in the tenant's manifest, under registration.publishers.
@@ -87,6 +87,24 @@ def publisher(open_directory: OpenDirectory, as_json: bool) -> None:  # noqa: FB
     click.echo(
         "\n".join(["[[registration.publishers]]", f'issuer = "{found.issuer}"', f"jwks = {{ keys = [{keys}] }}"])
     )
+
+
+@directory.command("customers")
+@_json_option
+@click.pass_obj
+def customers(open_directory: OpenDirectory, as_json: bool) -> None:  # noqa: FBT001
+    """Show by what the sandbox's customers sign in, with the code that each one's authenticator app shows now."""
+    from billfold_server.serving.sign_ins import codes_now, read_sign_ins  # noqa: PLC0415 - Others need no app.
+
+    found = [(each, codes_now(each)) for each in read_sign_ins(open_directory().folder.parent)]
+    if as_json:
+        click.echo(_json([{**msgspec.structs.asdict(each), "codes": list(codes)} for each, codes in found]))
+        return
+    if not found:
+        click.echo("Nobody yet: billfold up makes them.", err=True)
+    for each, codes in found:
+        click.echo(click.style(each.display_name, bold=True))
+        click.echo(f"  Name       {each.name}\n  Password   {each.password}\n  Code       {codes[0]}, then {codes[1]}")
 
 
 def _inline(members: dict[str, object]) -> str:
