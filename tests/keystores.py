@@ -50,8 +50,8 @@ def key_store_urls(postgres: EmbeddedPostgres) -> Iterator[StoreUrls]:
 
 @pytest_asyncio.fixture
 async def store(key_store_urls: StoreUrls) -> AsyncIterator[KeyStore]:
-    """The key store as one process has it."""
-    opened = KeyStore(key_store_urls.own)
+    """The key store as one process has it, but that it waits longer, so that a slow machine isn't a test's finding."""
+    opened = KeyStore(key_store_urls.own, timeout_s=20)
     yield opened
     await opened.close()
 
