@@ -10,14 +10,16 @@ from typing import Any
 
 import asyncpg
 import httpx
+import msgspec
 import pytest
 import structlog
 from _pytest.terminal import TerminalReporter
 
 from billfold.contract.roles import StaffRole
+from billfold_server.db.outbox import list_events
 from billfold_server.identity.rules import TENANT_SCOPES
 from tests.contract.deviations import Deviating
-from tests.contract.documents import read_document
+from tests.contract.documents import read_document, told_otherwise
 from tests.contract.paying import contradict, pay
 from tests.contract.preparing import Approved, Preparing
 from tests.contract.seeds import Seeds, Tenants
@@ -94,7 +96,21 @@ def live(postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         made = manifest(TENANT, features=["statements"], approvals=approvals, tokenization=TOKENIZATION, **UNLIMITED)
         server.add_tenant(made)
         yield server
+        names = server.run(_told(server))
+        COUNTS["kinds of events that were looked at"] += len(names)
     asyncio.run(_execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+async def _told(live: LiveServer) -> list[str]:
+    """See that what the tenant's stream says is what the document says of it, and return which types it has."""
+    tenant = await live.services.registry.get(TENANT)
+    async with live.services.database.tx(tenant) as tx:
+        names = [row["type"] for row in await tx.fetch("SELECT DISTINCT type FROM outbox_events")]
+        events = [each for name in names for each in await list_events(tx, event_type=name, limit=20)]
+    for event in events:
+        problems = told_otherwise(msgspec.to_builtins(event))
+        assert not problems, (event.type, problems)
+    return names
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jsonschema_rs
 import yaml
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "operations",
     "read_document",
     "tenant_part",
+    "told_otherwise",
 ]
 
 EXPORTED = Path(__file__).parents[2] / "openapi" / "billfold.yaml"
@@ -108,3 +110,17 @@ def operations(document: dict[str, Any]) -> Iterator[Operation]:
         for method in METHODS:
             if method in item:
                 yield Operation(item[method]["operationId"], method.upper(), path, item[method], "servers" in item)
+
+
+@functools.cache
+def _webhook(name: str) -> jsonschema_rs.Draft202012Validator:
+    at = f"#/webhooks/{name}/post/requestBody/content/application~1json/schema"
+    parts = {key: read_document()[key] for key in ("webhooks", "components")}
+    return jsonschema_rs.Draft202012Validator({**parts, "$ref": at}, validate_formats=True)
+
+
+def told_otherwise(event: dict[str, Any]) -> list[str]:
+    """Return where an event isn't what the document's webhook of its type says."""
+    if event["type"] not in read_document()["webhooks"]:
+        return [f"there is no webhook {event['type']}"]
+    return [each.message for each in _webhook(event["type"]).iter_errors(event)]

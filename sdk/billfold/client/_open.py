@@ -43,6 +43,7 @@ _MODULES: Final = (
     "card_sessions",
     "consents",
     "data_keys",
+    "events",
     "tokens",
     "webhooks",
     "common",

@@ -110,6 +110,15 @@ class Event(Response, frozen=True, kw_only=True):
     id: EventId
     sequence: Annotated[int, Meta(description="Place in the tenant's stream of events; without gaps.")]
     type: Annotated[str, Meta(examples=["transfer.posted"])]
+    version: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Version of what events of this type say in `data`. It counts up when something is taken "
+            "away or changed; what is added leaves it as it is.",
+            examples=[1],
+        ),
+    ]
     object_id: Annotated[str, Meta(description="Id of the object that it happened to.")]
     data: Annotated[
         dict[str, Any],

@@ -6,15 +6,14 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-import msgspec
-
 from billfold import errors, ids
+from billfold.contract.events import ACCOUNT_STATEMENTS_MADE, AccountStatementsEventData
 from billfold.ids import Prefix
 from billfold_server.account_statements import queries, rules
 from billfold_server.account_statements.files import CSV, PDF, StatementFile, to_csv, to_pdf
 from billfold_server.account_statements.rows import MonthRow, StatementRow
 from billfold_server.audit import service as audit
-from billfold_server.db.outbox import NewEvent, emit
+from billfold_server.db.outbox import emit, new_event
 from billfold_server.keys.service import Keys
 from billfold_server.ledger import service as ledger
 from billfold_server.parties import service as parties
@@ -37,7 +36,6 @@ __all__ = [
     "to_pdf",
 ]
 
-MADE: Final = "account_statements.made"
 _ACCOUNTS: Final = 1_000
 _NOTHING: Final = UUID(int=0)
 
@@ -127,11 +125,12 @@ def _statement(month: MonthRow, turnover: ledger.Turnover, now: datetime) -> Sta
 
 async def _tell(tx: TenantTx, caller: Caller, month: MonthRow, made: int, now: datetime) -> None:
     """Emit one event, and record one audit record, of all statements of a month."""
-    facts = {"month": f"{month.starts_at:%Y-%m}", "statements": made}
+    month_name = f"{month.starts_at:%Y-%m}"
+    facts = {"month": month_name, "statements": made}
     named = ids.encode(Prefix.TENANT, tx.tenant.id)
-    data = msgspec.json.encode(facts)
-    await emit(tx, NewEvent(id=ids.uuid7(), type=MADE, object_id=named, data=data, occurred_at=now))
-    await audit.record(tx, audit.new_record(caller, MADE, named, facts=facts))
+    data = AccountStatementsEventData(month=month_name, statements=made)
+    await emit(tx, new_event(ACCOUNT_STATEMENTS_MADE, named, data, now))
+    await audit.record(tx, audit.new_record(caller, ACCOUNT_STATEMENTS_MADE.name, named, facts=facts))
 
 
 # Reading.

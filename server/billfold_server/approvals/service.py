@@ -16,14 +16,16 @@ import msgspec
 import structlog
 
 from billfold import errors, ids
+from billfold.contract import events
 from billfold.contract.approvals import Approval, ApprovalStatus, RequestedOperation
+from billfold.contract.events import ApprovalEventData, EventType
 from billfold.ids import Prefix
 from billfold_server.approvals import queries, rules, sealing
 from billfold_server.approvals.queries import ApprovalRow
 from billfold_server.approvals.rules import Decision
 from billfold_server.audit import service as audit
 from billfold_server.db.jobs import NewJob, enqueue
-from billfold_server.db.outbox import NewEvent, emit
+from billfold_server.db.outbox import emit, new_event
 from billfold_server.http import idempotency
 from billfold_server.http.routing import Call, IdempotencyRef, NeedsApproval, Reply, StoredRequest
 from billfold_server.http.surfaces import refusal_on
@@ -48,6 +50,10 @@ _REFUSED_FROM: Final = 400
 _RETRIED_FROM: Final = 500
 _RATE_LIMITED: Final = 429
 _HANDED_BACK: Final = 202
+_DECIDED: Final = {
+    ApprovalStatus.APPROVED: events.APPROVAL_APPROVED,
+    ApprovalStatus.REJECTED: events.APPROVAL_REJECTED,
+}
 """What an approval has for an outcome that only its maker is told."""
 
 
@@ -94,7 +100,7 @@ class Approvals:
             row = await queries.find_by_key(tx, fresh.client_id, fresh.idempotency_key)
             assert row is not None, "it was just written, or stood there"
             if row.id == fresh.id:
-                await _tell(tx, call.caller, "approval.requested", row)
+                await _tell(tx, call.caller, events.APPROVAL_REQUESTED, row)
         if not hmac.compare_digest(row.fingerprint, fresh.fingerprint):
             raise errors.IdempotencyKeyReused("the key belongs to another request", param=idempotency.HEADER)
         (opened,) = await sealing.open_rows(keys, call.tenant, [row])
@@ -111,10 +117,10 @@ class Approvals:
             if row is None:
                 row = fresh
                 await queries.insert(tx, fresh)
-                await _tell(tx, call.caller, "approval.requested", row)
+                await _tell(tx, call.caller, events.APPROVAL_REQUESTED, row)
             elif row.state == ApprovalStatus.APPROVED.value:
                 await queries.execute(tx, row.id, at=now, status=_HANDED_BACK, body=b"")
-                await _tell(tx, call.caller, "approval.executed", row, outcome_status=_HANDED_BACK)
+                await _tell(tx, call.caller, events.APPROVAL_EXECUTED, row, outcome_status=_HANDED_BACK)
                 return
         _known(row, ApprovalStatus.PENDING)
 
@@ -191,7 +197,7 @@ class Approvals:
         await queries.decide(
             tx, approval_id, status.value, decided_by=caller.actor, decider_id=decider, decided_at=now, reason=reason
         )
-        await _tell(tx, caller, f"approval.{status.value}", row, reason=reason)
+        await _tell(tx, caller, _DECIDED[status], row, reason=reason)
         if status is ApprovalStatus.APPROVED and not _is_by_maker(pipeline):
             # Should this process die before it has carried the request out, another one does.
             wire_id = ids.encode(Prefix.APPROVAL, approval_id)
@@ -243,7 +249,7 @@ class Approvals:
         async with self._services.database.tx(tenant) as tx:
             now = await tenant_now(tx)
             if await queries.execute(tx, row.id, at=now, status=answer.status, body=outcome):
-                await _tell(tx, call.caller, "approval.executed", row, outcome_status=answer.status)
+                await _tell(tx, call.caller, events.APPROVAL_EXECUTED, row, outcome_status=answer.status)
 
     def _call(self, tenant: TenantRef, row: ApprovalRow, request: StoredRequest, pipeline: "Pipeline") -> Call:
         """Return the request as it would come from who has asked for it."""
@@ -369,13 +375,18 @@ def _existing(row: ApprovalRow | None) -> ApprovalRow:
 
 
 async def _tell(
-    tx: TenantTx, caller: Caller, happened: str, row: ApprovalRow, *, reason: str | None = None, **facts: int
+    tx: TenantTx,
+    caller: Caller,
+    happened: EventType[ApprovalEventData],
+    row: ApprovalRow,
+    *,
+    reason: str | None = None,
+    **facts: int,
 ) -> None:
     """Emit the event and record the audit of a step. Neither repeats what the request says."""
     wire_id = ids.encode(Prefix.APPROVAL, row.id)
-    data = msgspec.json.encode({"id": wire_id, "kind": row.kind, **facts})
-    now = await tenant_now(tx)
-    await emit(tx, NewEvent(id=ids.uuid7(), type=happened, object_id=wire_id, data=data, occurred_at=now))
+    data = ApprovalEventData(id=wire_id, kind=row.kind, **facts)
+    await emit(tx, new_event(happened, wire_id, data, await tenant_now(tx)))
     await audit.record(
-        tx, audit.new_record(caller, happened, wire_id, reason=reason, facts={"kind": row.kind, **facts})
+        tx, audit.new_record(caller, happened.name, wire_id, reason=reason, facts={"kind": row.kind, **facts})
     )

@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 
 from billfold import errors, ids
+from billfold.contract import events
 from billfold.contract.arrangements import (
     Arrangement,
     ArrangementKind,
@@ -22,11 +23,12 @@ from billfold.contract.arrangements import (
     UpdateArrangement,
     UpdateProduct,
 )
+from billfold.contract.events import ArrangementEventData, EventType
 from billfold.ids import Prefix
 from billfold_server.arrangements import queries, rules
 from billfold_server.arrangements.rows import KINDS, TERMS, ArrangementRow, ProductRow, Terms
 from billfold_server.audit import service as audit
-from billfold_server.db.outbox import NewEvent, emit
+from billfold_server.db.outbox import emit, new_event
 from billfold_server.keys.service import Keys, Opener, Place, Sealer
 from billfold_server.parties import service as parties
 from billfold_server.tenancy.clock import tenant_now
@@ -60,11 +62,6 @@ __all__ = [
     "update_product",
 ]
 
-CREATED: Final = "arrangement.created"
-UPDATED: Final = "arrangement.updated"
-PRODUCT_CREATED: Final = "product.created"
-PRODUCT_UPDATED: Final = "product.updated"
-PRODUCT_ASSIGNED: Final = "product.assigned"
 
 _ROUNDS: Final = 5
 
@@ -163,7 +160,7 @@ async def create_arrangements(tx: TenantTx, caller: Caller, drafts: Sequence[Dra
         for draft in drafts
     ]
     await queries.insert(tx, rows)
-    await _tell(tx, caller, CREATED, rows)
+    await _tell(tx, caller, events.ARRANGEMENT_CREATED, rows)
     return [row.to_response(draft.terms) for row, draft in zip(rows, drafts, strict=True)]
 
 
@@ -302,7 +299,7 @@ async def update_arrangement(
                 row, status=status, sealed_terms=sealed, version=row.version + 1, updated_at=now
             )
             if await parties.hold_party(tx, wallet.party_id) and await queries.update(tx, changed):
-                await _tell(tx, caller, UPDATED, [changed])
+                await _tell(tx, caller, events.ARRANGEMENT_UPDATED, [changed])
                 return changed.to_response(wanted)
     raise errors.Busy("others change the arrangement all the time", retry_after_s=1)
 
@@ -321,7 +318,7 @@ async def create_product(tx: TenantTx, caller: Caller, body: CreateProduct) -> P
     values = {**msgspec.structs.asdict(body), "monthly_fee_cap": body.monthly_fee_cap}
     row = ProductRow(id=ids.uuid7(), version=1, created_at=now, updated_at=now, **values)
     await queries.insert_product(tx, row)
-    await _tell_of_product(tx, caller, PRODUCT_CREATED, row, {"changed": sorted(values)})
+    await _tell_of_product(tx, caller, events.PRODUCT_CREATED, row, {"changed": sorted(values)})
     return row.to_response()
 
 
@@ -360,7 +357,7 @@ async def update_product(
         now = max(await tenant_now(tx), row.updated_at)
         row = msgspec.structs.replace(row, **changes, version=row.version + 1, updated_at=now)
         await queries.update_product(tx, row)
-        await _tell_of_product(tx, caller, PRODUCT_UPDATED, row, {"changed": sorted(changes)})
+        await _tell_of_product(tx, caller, events.PRODUCT_UPDATED, row, {"changed": sorted(changes)})
     return row.to_response()
 
 
@@ -378,7 +375,7 @@ async def assign_product(
         raise errors.NotFound("there is no such wallet", param="wallet_ids")
     await queries.assign_product(tx, product_id, wanted, await tenant_now(tx))
     named = [ids.encode(Prefix.WALLET, each) for each in wanted]
-    await _tell_of_product(tx, caller, PRODUCT_ASSIGNED, row, {"wallet_ids": named})
+    await _tell_of_product(tx, caller, events.PRODUCT_ASSIGNED, row, {"wallet_ids": named})
     return ProductAssignment(product_id=row.wire_id, wallet_ids=named)
 
 
@@ -423,39 +420,26 @@ def _existing_product(row: ProductRow | None) -> ProductRow:
     return row
 
 
-class _ArrangementData(msgspec.Struct, frozen=True):
-    """What events say of an arrangement: nothing of whom it names. Whoever may, reads it."""
-
-    id: str
-    wallet_id: str
-    kind: ArrangementKind
-    status: ArrangementStatus
-    version: int
-
-
-async def _tell(tx: TenantTx, caller: Caller, what: str, rows: Sequence[ArrangementRow]) -> None:
+async def _tell(
+    tx: TenantTx, caller: Caller, what: EventType[ArrangementEventData], rows: Sequence[ArrangementRow]
+) -> None:
     """Emit the events and record the audit of what happened to arrangements."""
-    events, records = [], []
+    told, records = [], []
     for row in rows:
         wallet_id = ids.encode(Prefix.WALLET, row.wallet_id)
-        data = _ArrangementData(row.wire_id, wallet_id, row.kind, row.status, row.version)
-        events.append(
-            NewEvent(
-                id=ids.uuid7(),
-                type=what,
-                object_id=row.wire_id,
-                data=msgspec.json.encode(data),
-                occurred_at=row.updated_at,
-            )
+        data = ArrangementEventData(
+            id=row.wire_id, wallet_id=wallet_id, kind=row.kind, status=row.status, version=row.version
         )
+        told.append(new_event(what, row.wire_id, data, row.updated_at))
         facts = {"wallet_id": wallet_id, "kind": row.kind.value, "status": row.status.value}
-        records.append(audit.new_record(caller, what, row.wire_id, facts=facts))
-    await emit(tx, *events)
+        records.append(audit.new_record(caller, what.name, row.wire_id, facts=facts))
+    await emit(tx, *told)
     await audit.record(tx, *records)
 
 
-async def _tell_of_product(tx: TenantTx, caller: Caller, what: str, row: ProductRow, facts: dict[str, Any]) -> None:
-    data = msgspec.json.encode({"id": row.wire_id, "name": row.name, "version": row.version, **facts})
-    now = await tenant_now(tx)
-    await emit(tx, NewEvent(id=ids.uuid7(), type=what, object_id=row.wire_id, data=data, occurred_at=now))
-    await audit.record(tx, audit.new_record(caller, what, row.wire_id, facts=facts))
+async def _tell_of_product(
+    tx: TenantTx, caller: Caller, what: EventType[Any], row: ProductRow, facts: dict[str, Any]
+) -> None:
+    data = what.data(id=row.wire_id, name=row.name, version=row.version, **facts)
+    await emit(tx, new_event(what, row.wire_id, data, await tenant_now(tx)))
+    await audit.record(tx, audit.new_record(caller, what.name, row.wire_id, facts=facts))

@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 
 from billfold import errors, ids
+from billfold.contract.events import CONSENT_CREATED
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.consents import queries, rules
@@ -95,7 +96,6 @@ __all__ = [
     "uses_of",
 ]
 
-_CREATED: Final = "consent.created"
 _STANDS: Final[frozenset[Status]] = frozenset({"AUTH", "COND"})
 
 
@@ -136,7 +136,7 @@ async def create(tx: TenantTx, caller: Caller, prepared: PreparedConsent, now: d
         version=1,
     )
     step = step_of("create", caller, by="tpp", now=now, from_status=None, to_status="AWAU")
-    change = Change(caller=caller, consent=consent, type=_CREATED, step=step, due=[consent.ends_at])
+    change = Change(caller=caller, consent=consent, type=CONSENT_CREATED, step=step, due=[consent.ends_at])
     await tell(tx, [change], rows=[queries.insert(consent)])
     return consent
 

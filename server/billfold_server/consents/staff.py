@@ -8,7 +8,9 @@ import msgspec
 
 from billfold import errors, ids
 from billfold.contract import consents as contract
+from billfold.contract import events
 from billfold.contract.consents import BlockedThirdParty, BlockThirdParty, RequireReauthentication, RevokeConsent
+from billfold.contract.events import EventType, ThirdPartyEventData
 from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.audit import service as audit
@@ -16,7 +18,6 @@ from billfold_server.consents import queries, sealing, service
 from billfold_server.consents.queries import Block, Link
 from billfold_server.consents.rows import Consent, PreparedEvidence, Step, Use
 from billfold_server.db import outbox
-from billfold_server.db.outbox import NewEvent
 from billfold_server.db.sets import write_all
 from billfold_server.db.wakeups import Work
 from billfold_server.http import idempotency
@@ -281,7 +282,7 @@ async def block_client(tx: TenantTx, caller: Caller, client_id: UUID, reason: st
     if not await queries.block(tx, fresh):
         found = await queries.find_block(tx, client_id)
         return shown_block(found or fresh)
-    await _tell(tx, caller, "third_party.blocked", client_id, reason)
+    await _tell(tx, caller, events.THIRD_PARTY_BLOCKED, client_id, reason)
     return shown_block(fresh)
 
 
@@ -293,18 +294,15 @@ async def unblock(tx: TenantTx, caller: Caller, client_id: UUID) -> None:
     """
     if not await queries.unblock(tx, client_id):
         raise errors.NotFound("the third party isn't blocked", param="client_id")
-    await _tell(tx, caller, "third_party.unblocked", client_id, None)
+    await _tell(tx, caller, events.THIRD_PARTY_UNBLOCKED, client_id, None)
 
 
-async def _tell(tx: TenantTx, caller: Caller, happened: str, client_id: UUID, reason: str | None) -> None:
+async def _tell(
+    tx: TenantTx, caller: Caller, happened: EventType[ThirdPartyEventData], client_id: UUID, reason: str | None
+) -> None:
     wire_id = ids.encode(Prefix.CLIENT, client_id)
-    event = NewEvent(
-        id=ids.uuid7(),
-        type=happened,
-        object_id=wire_id,
-        data=msgspec.json.encode({"client_id": wire_id}),
-        occurred_at=await tenant_now(tx),
-    )
-    entry = audit.new_record(caller, happened, wire_id, reason=reason)
+    data = ThirdPartyEventData(client_id=wire_id)
+    event = outbox.new_event(happened, wire_id, data, await tenant_now(tx))
+    entry = audit.new_record(caller, happened.name, wire_id, reason=reason)
     await write_all(tx, [*audit.writes([entry]), *outbox.writes([event])])
     tx.wake(Work.EVENTS)

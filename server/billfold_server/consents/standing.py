@@ -9,10 +9,13 @@ from uuid import UUID
 import msgspec
 
 from billfold import errors, ids
+from billfold.contract import consents as contract
+from billfold.contract.consents import ConsentSide, ConsentStatus
+from billfold.contract.events import CONSENT_CONSUMED, ConsentEventData
 from billfold.ids import Prefix
 from billfold_server.consents import rules
 from billfold_server.consents.rows import Consent, Step
-from billfold_server.consents.rules import By, ConsentKind, Status
+from billfold_server.consents.rules import By, ConsentKind
 from billfold_server.ledger.service import Draft
 from billfold_server.tenancy.context import Caller
 
@@ -68,15 +71,16 @@ class ConsentRow(msgspec.Struct, frozen=True, kw_only=True):
         return self.consent.id
 
 
-class ConsentTold(msgspec.Struct, frozen=True, kw_only=True):
-    """What the event of a consent tells, as that of any other step does."""
-
-    id: str
-    kind: ConsentKind
-    status: Status
-    client_id: str
-    party_id: str | None
-    by: By
+def told_of(consent: Consent, by: By) -> ConsentEventData:
+    """Return what the event of a consent's step says."""
+    return ConsentEventData(
+        id=consent.wire_id,
+        kind=contract.ConsentKind(consent.kind),
+        status=ConsentStatus(consent.status),
+        client_id=ids.encode(Prefix.CLIENT, consent.client_id),
+        party_id=None if consent.party_id is None else ids.encode(Prefix.PARTY, consent.party_id),
+        by=ConsentSide(by),
+    )
 
 
 def usable(row: ConsentRow | None, kind: ConsentKind, caller: Caller, now: datetime) -> Consent:
@@ -124,15 +128,7 @@ def consumed(draft: Draft, row: ConsentRow) -> ConsentRow:
         last_at=now,
         times=1,
     )
-    told = ConsentTold(
-        id=consent.wire_id,
-        kind=consent.kind,
-        status=status,
-        client_id=ids.encode(Prefix.CLIENT, consent.client_id),
-        party_id=None if consent.party_id is None else ids.encode(Prefix.PARTY, consent.party_id),
-        by="tpp",
-    )
-    draft.event("consent.consumed", consent.wire_id, told)
+    draft.event(CONSENT_CONSUMED, consent.wire_id, told_of(consent, "tpp"))
     facts = {"kind": consent.kind, "from": former.status, "to": status, "by": "tpp"}
-    draft.audit("consent.consumed", consent.wire_id, facts=facts)
+    draft.audit(CONSENT_CONSUMED.name, consent.wire_id, facts=facts)
     return ConsentRow(consent=consent, blocked=row.blocked, step=step)

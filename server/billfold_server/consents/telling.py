@@ -7,11 +7,13 @@ from typing import Final
 import msgspec
 
 from billfold import ids
-from billfold.ids import Prefix
+from billfold.contract import events
+from billfold.contract.events import ConsentEventData, EventType
 from billfold_server.audit import service as audit
 from billfold_server.audit.service import NewAuditRecord
 from billfold_server.consents.rows import Consent, Step
 from billfold_server.consents.rules import By, Event, Status
+from billfold_server.consents.standing import told_of
 from billfold_server.consents.stores import step_writes
 from billfold_server.db import jobs, outbox
 from billfold_server.db.jobs import NewJob
@@ -25,15 +27,15 @@ __all__ = ["CLIENT_JOB", "DUE_JOB", "EVENT_TYPES", "Change", "ClientEnded", "Due
 
 DUE_JOB: Final = "consents.due"
 
-EVENT_TYPES: Final[dict[Event, str]] = {
-    "authorise": "consent.authorised",
-    "reauthenticate": "consent.reauthenticated",
-    "require_reauthentication": "consent.reauthentication_required",
-    "refuse": "consent.refused",
-    "consume": "consent.consumed",
-    "revoke": "consent.revoked",
-    "lapse": "consent.lapsed",
-    "expire": "consent.expired",
+EVENT_TYPES: Final[dict[Event, EventType[ConsentEventData]]] = {
+    "authorise": events.CONSENT_AUTHORISED,
+    "reauthenticate": events.CONSENT_REAUTHENTICATED,
+    "require_reauthentication": events.CONSENT_REAUTHENTICATION_REQUIRED,
+    "refuse": events.CONSENT_REFUSED,
+    "consume": events.CONSENT_CONSUMED,
+    "revoke": events.CONSENT_REVOKED,
+    "lapse": events.CONSENT_LAPSED,
+    "expire": events.CONSENT_EXPIRED,
 }
 """What the stream of events says of each step; the beginning is ``consent.created``."""
 
@@ -99,7 +101,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
     caller: Caller
     consent: Consent
-    type: str
+    type: EventType[ConsentEventData]
     step: Step
     due: Sequence[datetime] = ()
 
@@ -133,23 +135,11 @@ async def tell(tx: TenantTx, changes: Sequence[Change], *, rows: Sequence[Write]
 def _record(change: Change) -> NewAuditRecord:
     step = change.step
     facts = {"kind": change.consent.kind, "from": step.from_status, "to": step.to_status, "by": step.done_by}
-    return audit.new_record(change.caller, change.type, change.consent.wire_id, reason=step.reason, facts=facts)
+    return audit.new_record(change.caller, change.type.name, change.consent.wire_id, reason=step.reason, facts=facts)
 
 
 def _event(change: Change) -> NewEvent:
     consent = change.consent
-    data = {
-        "id": consent.wire_id,
-        "kind": consent.kind,
-        "status": consent.status,
-        "client_id": ids.encode(Prefix.CLIENT, consent.client_id),
-        "party_id": None if consent.party_id is None else ids.encode(Prefix.PARTY, consent.party_id),
-        "by": change.step.done_by,
-    }
-    return NewEvent(
-        id=ids.uuid7(),
-        type=change.type,
-        object_id=consent.wire_id,
-        data=msgspec.json.encode(data),
-        occurred_at=change.step.happened_at,
+    return outbox.new_event(
+        change.type, consent.wire_id, told_of(consent, change.step.done_by), change.step.happened_at
     )

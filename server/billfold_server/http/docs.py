@@ -213,6 +213,16 @@ def _schema(name: str, schema: Mapping[str, Any]) -> str:
     return f'<section id="schema-{name}"><h3>{name}</h3>{_prose(schema.get("description", ""))}{body}</section>'
 
 
+def _events(webhooks: Mapping[str, Any]) -> str:
+    """Return a table of what endpoints are told."""
+    rows = []
+    for name, item in webhooks.items():
+        told = item["post"]["requestBody"]["content"]["application/json"]["schema"]["allOf"][1]["properties"]
+        what = _prose(item["post"]["summary"])
+        rows.append((f"<code>{html.escape(name)}</code>", str(told["version"]["const"]), _kind(told["data"]), what))
+    return _table(("Event", "Version", "Data", ""), rows)
+
+
 def render_page(document: Mapping[str, Any]) -> str:
     """Return a document as an HTML page."""
     title = html.escape(document["info"]["title"])
@@ -235,6 +245,10 @@ def render_page(document: Mapping[str, Any]) -> str:
         + "".join(_operation(*each) for each in operations)
         for tag, operations in by_tag.items()
     )
+    webhooks = document.get("webhooks", {})
+    if webhooks:
+        contents += '<li><a href="#webhooks">Webhooks, by event</a></li>'
+        rooms += '<h2 id="webhooks">Webhooks, by event</h2>' + _events(webhooks)
     schemas = "".join(_schema(name, schema) for name, schema in document["components"]["schemas"].items())
     server = html.escape(document["servers"][0]["url"])
     return (

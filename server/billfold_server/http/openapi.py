@@ -22,7 +22,7 @@ import yaml
 from billfold import errors
 from billfold.contract.common import Problem
 from billfold.contract.oauth import OAuthError
-from billfold_server.http import problems
+from billfold_server.http import problems, webhook_document
 from billfold_server.http.etags import IF_MATCH_PATTERN
 from billfold_server.http.routing import Operation, Routes
 from billfold_server.http.schemas import Schemas, example_of
@@ -110,7 +110,9 @@ def build_document(
         for operation in room.operations
         if operation.in_document and operation.audience in audiences
     ]
-    schemas = Schemas(_types(shown))
+    # Tenants' endpoints are told of events; the platform has no stream.
+    tells = "tenant" in audiences
+    schemas = Schemas([*_types(shown), *(webhook_document.TYPES if tells else ())])
     server = (
         {"url": base_url}
         if base_url is not None
@@ -133,8 +135,10 @@ def build_document(
         "servers": [server],
         "tags": [{"name": name, "description": text} for name, text in reversed(tags.items())],
         "paths": writer.paths(),
+        **({"webhooks": webhook_document.build_webhooks(schemas)} if tells else {}),
         "components": {
             "schemas": schemas.components,
+            **({"parameters": webhook_document.PARAMETERS, "responses": webhook_document.RESPONSES} if tells else {}),
             "headers": _HEADERS,
             "securitySchemes": _security_schemes(shown, base_url),
         },

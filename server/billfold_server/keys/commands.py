@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from billfold.contract.data_keys import DataKeyStatus
+from billfold.contract.events import DATA_KEYS_ROTATED
 from billfold_server.audit import service as audit
 from billfold_server.keys import backups, commands_of_two, destruction, rotation, upkeep_queries, usage, verifying
 from billfold_server.keys.backends import BackendName
@@ -101,7 +102,8 @@ class _Opened:
         async with self.services.database.platform_tx() as platform_tx:
             for each in made:
                 facts = msgspec.to_builtins(each)
-                record = audit.new_record(COMMAND_LINE, rotation.ROTATED, str(tenant_id), reason=reason, facts=facts)
+                what = DATA_KEYS_ROTATED.name
+                record = audit.new_record(COMMAND_LINE, what, str(tenant_id), reason=reason, facts=facts)
                 await audit.record(platform_tx, record)
 
     async def tenant_of(self, tenant_id: UUID) -> TenantRef | None:

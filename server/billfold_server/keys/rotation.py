@@ -12,11 +12,12 @@ from uuid import UUID
 import msgspec
 
 from billfold import errors, ids
-from billfold.contract.data_keys import DataKeyStatus, RotateDataKeys
+from billfold.contract.data_keys import DataKeyStatus, KeyBackend, KeyDomain, RotateDataKeys
+from billfold.contract.events import DATA_KEYS_ROTATED, DataKeysRotatedEventData
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.db.engine import ENGINE
-from billfold_server.db.outbox import NewEvent, emit
+from billfold_server.db.outbox import emit, new_event
 from billfold_server.http.routing import Call
 from billfold_server.keys import queries, rules, upkeep_queries
 from billfold_server.keys.backends import BackendName, TenantKey
@@ -29,10 +30,8 @@ from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["FORBIDDEN", "ROTATED", "Rotated", "backend_of", "rotate", "rotate_as_asked", "tell_rotated"]
+__all__ = ["FORBIDDEN", "Rotated", "backend_of", "rotate", "rotate_as_asked", "tell_rotated"]
 
-ROTATED: Final = "data_keys.rotated"
-"""The event, and the action in the audit."""
 
 _ROUNDS: Final = 5
 FORBIDDEN: Final = "forbidden"
@@ -135,9 +134,15 @@ async def tell_rotated(tx: TenantTx, caller: Caller, made: Sequence[Rotated], *,
     now = await tenant_now(tx)
     for each in made:
         facts = msgspec.to_builtins(each)
-        data = msgspec.json.encode({"id": wire_id, **facts})
-        await emit(tx, NewEvent(id=ids.uuid7(), type=ROTATED, object_id=wire_id, data=data, occurred_at=now))
-        await audit.record(tx, audit.new_record(caller, ROTATED, wire_id, reason=reason, facts=facts))
+        data = DataKeysRotatedEventData(
+            id=wire_id,
+            domain=KeyDomain(each.domain),
+            number=each.number,
+            backend=KeyBackend(each.backend),
+            tenant_key_version=each.tenant_key_version,
+        )
+        await emit(tx, new_event(DATA_KEYS_ROTATED, wire_id, data, now))
+        await audit.record(tx, audit.new_record(caller, DATA_KEYS_ROTATED.name, wire_id, reason=reason, facts=facts))
 
 
 async def backend_of(store: KeyStore, backends: Backends, tenant_id: UUID, domain: Domain) -> BackendName:

@@ -5,14 +5,14 @@ from collections.abc import AsyncIterator, Collection, Iterable
 from typing import Final
 from uuid import UUID
 
-import msgspec
 import structlog
 
 from billfold import errors, ids
 from billfold.contract.data_keys import ForgottenSubject
+from billfold.contract.events import DATA_KEYS_SHREDDED, DataKeysShreddedEventData
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
-from billfold_server.db.outbox import NewEvent, emit
+from billfold_server.db.outbox import emit, new_event
 from billfold_server.http import idempotency
 from billfold_server.http.routing import Call, Reply
 from billfold_server.keys import upkeep_queries
@@ -25,7 +25,7 @@ from billfold_server.tenancy.transaction import Database, TenantTx
 
 __all__ = ["FORGETS", "SHREDDED", "forgotten_by_tenants", "shred", "tidy"]
 
-SHREDDED: Final = "data_keys.shredded"
+SHREDDED: Final = DATA_KEYS_SHREDDED.name
 """The event, and the action in the audit, by which a restored key store knows whom to forget again."""
 
 FORGETS: Final = (SHREDDED, "party.erased")
@@ -56,9 +56,8 @@ async def shred(call: Call, keys: Keys, party_id: UUID, reason: str) -> Reply[Fo
 
     async def write(tx: TenantTx) -> ForgottenSubject:
         wire_id, facts = ids.encode(Prefix.PARTY, party_id), {"keys": forgotten.keys_destroyed}
-        data = msgspec.json.encode({"id": wire_id, **facts})
-        now = await tenant_now(tx)
-        await emit(tx, NewEvent(id=ids.uuid7(), type=SHREDDED, object_id=wire_id, data=data, occurred_at=now))
+        data = DataKeysShreddedEventData(id=wire_id, keys=forgotten.keys_destroyed)
+        await emit(tx, new_event(DATA_KEYS_SHREDDED, wire_id, data, await tenant_now(tx)))
         await audit.record(tx, audit.new_record(call.caller, SHREDDED, wire_id, reason=reason, facts=facts))
         return forgotten
 

@@ -13,6 +13,8 @@ from uuid import UUID
 import msgspec
 
 from billfold import chain, errors
+from billfold.contract.common import Response
+from billfold.contract.events import EventType
 from billfold.contract.ledger import AccountType
 from billfold_server.audit.service import NewAuditRecord
 from billfold_server.db.jobs import NewJob
@@ -244,6 +246,9 @@ class Books:
         changes.jobs += draft.jobs
         self.sequence, self.recorded_at = draft.sequence, draft.recorded_at
         self.effective_high = draft.effective_high
+
+
+D = TypeVar("D", bound=Response)
 
 
 class Happening(msgspec.Struct, frozen=True):
@@ -511,9 +516,10 @@ class Draft:
 
     # What is said about it.
 
-    def event(self, kind: str, object_id: str, data: msgspec.Struct) -> None:
+    def event(self, kind: EventType[D], object_id: str, data: D) -> None:
         """Emit an event about an object, in the same transaction as the change; its free text is left out."""
-        self._happenings.append(Happening(self.new_id(), kind, object_id, without_free_text(data)))
+        assert type(data) is kind.data, "an event says what its type says"
+        self._happenings.append(Happening(self.new_id(), kind.name, object_id, without_free_text(data)))
 
     def encode(self, encode: Callable[[msgspec.Struct], bytes]) -> None:
         """Encode the events that were emitted since the last time."""

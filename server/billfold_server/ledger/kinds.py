@@ -6,11 +6,14 @@ from uuid import UUID
 import msgspec
 
 from billfold import errors, ids
+from billfold.contract import events
+from billfold.contract.events import EventType
 from billfold.contract.ledger import (
     CaptureHold,
     CreateAccount,
     CreateHold,
     CreateJournalEntry,
+    Hold,
     HoldStatus,
     ReverseJournalEntry,
     UpdateAccount,
@@ -86,7 +89,7 @@ def _create_account(draft: Draft, body: CreateAccount) -> Reply:
         metadata=body.metadata,
     )
     response = row.to_response()
-    draft.event("account.created", row.wire_id, response)
+    draft.event(events.ACCOUNT_CREATED, row.wire_id, response)
     draft.audit("account.created", row.wire_id)
     return Reply(_CREATED, response)
 
@@ -113,7 +116,7 @@ def _update_account(draft: Draft, body: Update) -> Reply:
         )
     draft.put(changed)
     response = changed.to_response()
-    draft.event("account.updated", row.wire_id, response)
+    draft.event(events.ACCOUNT_UPDATED, row.wire_id, response)
     draft.audit("account.updated", row.wire_id, facts={"fields": sorted(given)})
     return Reply(_OK, response)
 
@@ -142,7 +145,7 @@ def _post_journal_entry(draft: Draft, body: CreateJournalEntry) -> Reply:
         metadata=body.metadata,
     )
     response = entry.to_response()
-    draft.event("journal_entry.posted", entry.wire_id, response)
+    draft.event(events.JOURNAL_ENTRY_POSTED, entry.wire_id, response)
     draft.audit("journal_entry.posted", entry.wire_id)
     return Reply(_CREATED, response)
 
@@ -206,7 +209,7 @@ def reverse(
             reversed_minor=reversed_minor + amount,
         )
     )
-    draft.event("journal_entry.reversed", entry.wire_id, reversing.to_response())
+    draft.event(events.JOURNAL_ENTRY_REVERSED, entry.wire_id, reversing.to_response())
     draft.audit("journal_entry.reversed", entry.wire_id, reason=reason, facts={"reversing": reversing.wire_id})
     return reversing
 
@@ -288,7 +291,7 @@ def open_hold(draft: Draft, request: HoldOrder) -> Reply:
     hold = _move_hold(draft, hold, amount.amount_minor)
     if hold.expires_at is not None:
         draft.job(EXPIRE_HOLD_JOB, hold.expires_at, {"hold_id": ids.encode(Prefix.HOLD, hold.id)})
-    return _answer_hold(draft, hold, "hold.created", _CREATED)
+    return _answer_hold(draft, hold, events.HOLD_CREATED, _CREATED)
 
 
 def _hold_keys(books: Books, hold_id: UUID) -> dict[type, Sequence[Hashable]]:
@@ -351,11 +354,11 @@ def _move_hold(draft: Draft, hold: HoldRow, delta_minor: int) -> HoldRow:
     return msgspec.structs.replace(hold, steps=hold.steps + 1, updated_at=draft.now)
 
 
-def _answer_hold(draft: Draft, hold: HoldRow, what: str, status: int) -> Reply:
+def _answer_hold(draft: Draft, hold: HoldRow, what: EventType[Hold], status: int) -> Reply:
     draft.put(hold)
     response = hold.to_response()
     draft.event(what, response.id, response)
-    draft.audit(what, response.id)
+    draft.audit(what.name, response.id)
     return Reply(status, response)
 
 
@@ -399,7 +402,7 @@ def capture_hold(draft: Draft, body: Capture) -> Reply:
         status=rules.HOLD_STATES[hold.status, "capture" if ends else "capture_part"],
         journal_entry_ids=(*hold.journal_entry_ids, entry.id),
     )
-    return _answer_hold(draft, hold, "hold.captured", _OK)
+    return _answer_hold(draft, hold, events.HOLD_CAPTURED, _OK)
 
 
 def _end_hold(draft: Draft, hold: HoldRow, event: str) -> HoldRow:
@@ -412,7 +415,7 @@ def _end_hold(draft: Draft, hold: HoldRow, event: str) -> HoldRow:
 def _release_hold(draft: Draft, body: Release) -> Reply:
     hold = _get_hold(draft, body.hold_id)
     rules.check_hold_open(hold.id, hold.status, hold.expires_at, draft.now)
-    return _answer_hold(draft, _end_hold(draft, hold, "release"), "hold.released", _OK)
+    return _answer_hold(draft, _end_hold(draft, hold, "release"), events.HOLD_RELEASED, _OK)
 
 
 def _expire_hold(draft: Draft, body: Expiry) -> Reply:
@@ -420,7 +423,7 @@ def _expire_hold(draft: Draft, body: Expiry) -> Reply:
     hold = _get_hold(draft, body.hold_id)
     if hold.status is not HoldStatus.OPEN or hold.expires_at is None or hold.expires_at > draft.now:
         return Reply(_OK, hold.to_response())
-    return _answer_hold(draft, _end_hold(draft, hold, "expire"), "hold.expired", _OK)
+    return _answer_hold(draft, _end_hold(draft, hold, "expire"), events.HOLD_EXPIRED, _OK)
 
 
 RELEASE_HOLD: Kind[Release] = Kind("hold.release", lambda books, body: _hold_keys(books, body.hold_id), _release_hold)

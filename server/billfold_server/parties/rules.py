@@ -5,14 +5,13 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-import msgspec
 from msgspec import UNSET
 
-from billfold.contract.parties import Party, PartyKind, PartyRole, UpdateParty
+from billfold.contract.events import PartyEventData
+from billfold.contract.parties import Party, PartyRole, UpdateParty
 
 __all__ = [
     "LONGEST",
-    "EventData",
     "changed_fields",
     "event_data",
     "index_terms",
@@ -28,16 +27,6 @@ _IDEOGRAPHS: Final = "\u2e80"
 """From here on, the characters of Unicode stand for syllables and words."""
 
 _WORD = re.compile(r"[^\W_]+")
-
-
-class EventData(msgspec.Struct, frozen=True, kw_only=True):
-    """What events say of a party: no name, address or other personal text. Whoever may, reads the party for these."""
-
-    id: str
-    kind: PartyKind
-    roles: Sequence[PartyRole]
-    version: int
-    changed: Sequence[str]
 
 
 def search_words(*texts: str | None) -> list[str]:
@@ -88,10 +77,11 @@ def without_repeats(roles: Sequence[PartyRole]) -> list[PartyRole]:
     return [role for role in PartyRole if role in roles]
 
 
-def event_data(party: Party, changed: Sequence[str]) -> bytes:
-    """Return what an event says of a party, as JSON."""
-    data = EventData(id=party.id, kind=party.kind, roles=party.roles, version=party.version, changed=sorted(changed))
-    return msgspec.json.encode(data)
+def event_data(party: Party, changed: Sequence[str]) -> PartyEventData:
+    """Return what an event says of a party."""
+    return PartyEventData(
+        id=party.id, kind=party.kind, roles=party.roles, version=party.version, changed=sorted(changed)
+    )
 
 
 def _words(text: str) -> list[str]:

@@ -14,9 +14,11 @@ import asyncpg
 import msgspec
 
 from billfold import errors, ids
+from billfold.contract import events
+from billfold.contract.events import EventType, PartyEventData
 from billfold.contract.parties import CreateParty, Party, PartyKind, UpdateParty
 from billfold_server.audit import service as audit
-from billfold_server.db.outbox import NewEvent, emit
+from billfold_server.db.outbox import emit, new_event
 from billfold_server.keys.service import Fingerprinter, Keys, Opener, Place, Sealer
 from billfold_server.parties import queries, rules
 from billfold_server.parties.rows import PartyRow, Profile
@@ -25,9 +27,7 @@ from billfold_server.tenancy.context import Caller, TenantRef
 from billfold_server.tenancy.transaction import Database, TenantTx
 
 __all__ = [
-    "CREATED",
     "SEARCH_PURPOSE",
-    "UPDATED",
     "Draft",
     "PartyRow",
     "Search",
@@ -46,8 +46,6 @@ __all__ = [
     "update_party",
 ]
 
-CREATED: Final = "party.created"
-UPDATED: Final = "party.updated"
 
 SEARCH_PURPOSE: Final = "parties.search"
 """For what the key is by which parties are found."""
@@ -133,7 +131,7 @@ async def create_party(tx: TenantTx, caller: Caller, draft: Draft) -> Party:
         raise _taken() from error
     party = row.to_response(Profile(name=body.name, email=body.email, metadata=body.metadata))
     given = [name for name in ("email", "external_id", "metadata") if getattr(body, name)]
-    await _tell(tx, caller, CREATED, party, ["kind", "name", "roles", *given])
+    await _tell(tx, caller, events.PARTY_CREATED, party, ["kind", "name", "roles", *given])
     return party
 
 
@@ -306,7 +304,7 @@ async def _change(tx: TenantTx, caller: Caller, opened: _Opened, body: UpdatePar
         await queries.update(opened.id, values)
     except asyncpg.UniqueViolationError as error:
         raise _taken() from error
-    await _tell(tx, caller, UPDATED, party, list(changes))
+    await _tell(tx, caller, events.PARTY_UPDATED, party, list(changes))
     return party
 
 
@@ -382,8 +380,10 @@ def _taken() -> errors.ExternalIdTaken:
     return errors.ExternalIdTaken("another party has this external id", param="external_id")
 
 
-async def _tell(tx: TenantTx, caller: Caller, event: str, party: Party, changed: Sequence[str]) -> None:
+async def _tell(
+    tx: TenantTx, caller: Caller, what: EventType[PartyEventData], party: Party, changed: Sequence[str]
+) -> None:
     """Emit the event and record the audit of what happened to a party."""
     data = rules.event_data(party, changed)
-    await emit(tx, NewEvent(id=ids.uuid7(), type=event, object_id=party.id, data=data, occurred_at=party.updated_at))
-    await audit.record(tx, audit.new_record(caller, event, party.id, facts={"changed": sorted(changed)}))
+    await emit(tx, new_event(what, party.id, data, party.updated_at))
+    await audit.record(tx, audit.new_record(caller, what.name, party.id, facts={"changed": sorted(changed)}))

@@ -12,6 +12,8 @@ from uuid import UUID
 import msgspec
 
 from billfold import errors, ids
+from billfold.contract import consents, events
+from billfold.contract.events import EventType, PaymentEventData
 from billfold.contract.ledger import AccountType
 from billfold.contract.payments import PaymentBreak, PaymentOutcome, PaymentStatus
 from billfold.ids import Prefix
@@ -94,21 +96,6 @@ class Initiated(msgspec.Struct, frozen=True, kw_only=True):
     """What hearing of a payment answers: which one it is. Of ``Placed``, it is what still holds at any later time."""
 
     payment_id: str
-
-
-class PaymentMoved(msgspec.Struct, frozen=True, kw_only=True):
-    """What the event of a payment tells."""
-
-    id: str
-    kind: str
-    consent_id: str
-    client_id: str
-    wallet_id: str
-    status: PaymentStatus
-    status_reason: str | None
-    needs_attention: PaymentBreak | None
-    amount: Money
-    updated_at: datetime
 
 
 Check = Callable[[Draft, Consent, Order], Sequence[Row]]
@@ -213,7 +200,7 @@ def _begin(draft: Draft, consent: Consent, order: Order) -> PaymentRow:
         row = _step(draft, msgspec.structs.replace(row, status=rules.next_status(row.status, word)), word, "moves")
     if row.rail is not None:
         _ask(draft, row, draft.now)
-    return _tell(draft, row, "payment.created")
+    return _tell(draft, row, events.PAYMENT_CREATED)
 
 
 def _move_inside(draft: Draft, order: Order, wallet_id: UUID, to_wallet_id: UUID) -> UUID:
@@ -308,7 +295,7 @@ def _hear(draft: Draft, heard: Heard) -> Reply:
         return Reply(_OK, Initiated(payment_id=row.wire_id))
     has_changed = (row.status, row.needs) != (before.status, before.needs)
     if has_changed:
-        _tell(draft, row, "payment.updated")
+        _tell(draft, row, events.PAYMENT_UPDATED)
     else:
         draft.put(row)
     return Reply(_OK, Initiated(payment_id=row.wire_id))
@@ -458,7 +445,7 @@ def resolve(draft: Draft, said: Resolution) -> PaymentRow:
     draft.audit(
         "payment.resolved", row.wire_id, reason=said.reason, facts={"outcome": said.outcome.value, "needed": needed}
     )
-    return _tell(draft, row, "payment.updated")
+    return _tell(draft, row, events.PAYMENT_UPDATED)
 
 
 def _give_back(draft: Draft, row: PaymentRow) -> PaymentRow:
@@ -501,11 +488,11 @@ def planned_turn(payment_id: UUID, turn: int) -> tuple[dict[str, Any], str]:
     return {"payment_id": wire_id, "turn": turn}, f"{wire_id}/{turn}"
 
 
-def _tell(draft: Draft, row: PaymentRow, what: str) -> PaymentRow:
+def _tell(draft: Draft, row: PaymentRow, what: EventType[PaymentEventData]) -> PaymentRow:
     draft.put(row)
-    data = PaymentMoved(
+    data = PaymentEventData(
         id=row.wire_id,
-        kind=row.kind,
+        kind=consents.ConsentKind(row.kind),
         consent_id=ids.encode(Prefix.CONSENT, row.consent_id),
         client_id=ids.encode(Prefix.CLIENT, row.client_id),
         wallet_id=ids.encode(Prefix.WALLET, row.wallet_id),
@@ -516,5 +503,5 @@ def _tell(draft: Draft, row: PaymentRow, what: str) -> PaymentRow:
         updated_at=row.updated_at,
     )
     draft.event(what, row.wire_id, data)
-    draft.audit(what, row.wire_id, facts={"status": row.status.value})
+    draft.audit(what.name, row.wire_id, facts={"status": row.status.value})
     return row

@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from billfold import ids
+from billfold.contract import events
 from billfold.ids import Prefix
 from billfold_server.http.routing import Call, Reply
 from billfold_server.people import attempts, factors, passkeys, queries, rules, sessions, strength
@@ -139,9 +140,9 @@ async def _guess(desk: Desk, session: Session, user: UserRow, code: str) -> _Gue
         if used is not None and used.factor_id is not None:
             await attempts.succeed(tx, attempt)
             return _Guess(await sessions.elevate(desk, tx, session, used.method, used.factor_id))
-        await tell(tx, desk.caller(), "user.sign_in_failed", user, facts={"step": "second factor"}, event=False)
+        await tell(tx, desk.caller(), "user.sign_in_failed", user, facts={"step": "second factor"})
         if attempt.locks:
-            await tell(tx, desk.caller(), "user.locked", user, facts={"step": "second factor"})
+            await tell(tx, desk.caller(), events.USER_LOCKED, user, facts={"step": "second factor"})
     desk.call.services.limits.count_failure(desk.call.peer)
     return _Guess(wrong="code")
 
@@ -257,7 +258,7 @@ async def take_new_password(call: Call, body: bytes) -> Reply[bytes]:
         await queries.set_password(tx, user.id, hashed, desk.now)
         await queries.end_sessions(tx, user.id, "password changed", desk.now, but=session.id)
         await end_grants(desk, tx, user, "password changed")
-        await tell(tx, desk.caller(user.id), "user.password_changed", user)
+        await tell(tx, desk.caller(user.id), events.USER_PASSWORD_CHANGED, user)
     return go(call, "/account?notice=password")
 
 
@@ -371,7 +372,7 @@ async def remove_factor(call: Call, body: bytes) -> Reply[bytes]:
             return go(call, "/account?notice=needed")
         await queries.delete_factor(tx, user.id, factor_id)
         facts = {"factor_id": form["factor"], "kind": factor.kind}
-        await tell(tx, desk.caller(user.id), "user.factor_removed", user, facts=facts)
+        await tell(tx, desk.caller(user.id), events.USER_FACTOR_REMOVED, user, facts=facts)
         await sessions.end_with_factor(desk, tx, user, factor_id, "a factor was removed")
     return go(call, "/account?notice=removed")
 
@@ -428,5 +429,5 @@ async def sign_out_everywhere(call: Call, body: bytes) -> Reply[bytes]:
     async with desk.tx() as tx:
         number = await queries.end_sessions(tx, user.id, "signed out everywhere", desk.now)
         await end_grants(desk, tx, user, "signed out everywhere")
-        await tell(tx, desk.caller(user.id), "user.signed_out_everywhere", user, facts={"sessions": number})
+        await tell(tx, desk.caller(user.id), events.USER_SIGNED_OUT_EVERYWHERE, user, facts={"sessions": number})
     return go(call, "/signed-out", cookies=sessions.end(desk))

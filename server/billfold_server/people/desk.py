@@ -13,9 +13,10 @@ from uuid import UUID
 import msgspec
 
 from billfold import ids
+from billfold.contract.events import EventType, UserEventData
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
-from billfold_server.db.outbox import NewEvent, emit
+from billfold_server.db.outbox import emit, new_event
 from billfold_server.http.peers import share_of
 from billfold_server.http.routing import Call
 from billfold_server.keys.service import PLATFORM_KEYS, Keyring, Opener, Sealer
@@ -226,21 +227,23 @@ def caller_of(user_id: UUID | None, request_id: str | None) -> Caller:
 async def tell(
     tx: Tx,
     caller: Caller,
-    action: str,
+    action: EventType[UserEventData] | str,
     user: UserRow,
     *,
     facts: Mapping[str, str | int | list[str]] | None = None,
     reason: str | None = None,
-    event: bool = True,
 ) -> None:
-    """Record what happened to a user, and emit the event where it is a tenant's. Neither holds anything personal."""
+    """Record what happened to a user, and emit the event where it is a tenant's. Neither holds anything personal.
+
+    What is no event, but for the audit alone, is told by its name.
+    """
     wire_id = user_id_of(user.id)
     known = {"login_realm": user.login_realm, **(facts or {})}
-    await audit.record(tx, audit.new_record(caller, action, wire_id, reason=reason, facts=known))
-    if event and isinstance(tx, TenantTx):
-        data = msgspec.json.encode({"id": wire_id, **known})
-        now: datetime = await tenant_now(tx)
-        await emit(tx, NewEvent(id=ids.uuid7(), type=action, object_id=wire_id, data=data, occurred_at=now))
+    name = action if isinstance(action, str) else action.name
+    await audit.record(tx, audit.new_record(caller, name, wire_id, reason=reason, facts=known))
+    if not isinstance(action, str) and isinstance(tx, TenantTx):
+        data = msgspec.convert({"id": wire_id, **known}, UserEventData)
+        await emit(tx, new_event(action, wire_id, data, await tenant_now(tx)))
 
 
 def in_minutes(wait: timedelta) -> int:

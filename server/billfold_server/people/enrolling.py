@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 from markupsafe import Markup
 
+from billfold.contract import events
 from billfold_server.http.routing import Call, Reply
 from billfold_server.people import attempts, factors, passkeys, queries, sessions, strength
 from billfold_server.people.desk import Desk, digest_of, end_grants, tell
@@ -47,7 +48,7 @@ async def take_enrolment_code(call: Call, body: bytes) -> Reply[bytes]:
         user = None if user_id is None else await queries.find_user(tx, user_id)
         if user is not None and user.login_realm == desk.realm and user.state != "disabled":
             cookies = await sessions.begin_enrolling(desk, tx, user)
-            await tell(tx, desk.caller(user.id), "user.enrolment_begun", user, event=False)
+            await tell(tx, desk.caller(user.id), "user.enrolment_begun", user)
             return go(call, "/enrol/steps", cookies=cookies)
     call.services.limits.count_failure(call.peer)
     return _begin_page(desk, code, wrong=True)
@@ -237,8 +238,8 @@ async def _finish(  # noqa: PLR0917 - what an enrolment consists of
         *await sessions.elevate(desk, tx, session, used.method, used.factor_id),
         *sessions.remember(desk, user),
     )
-    await tell(tx, desk.caller(user.id), "user.password_changed", user)
-    await tell(tx, desk.caller(user.id), "user.enrolled", user)
+    await tell(tx, desk.caller(user.id), events.USER_PASSWORD_CHANGED, user)
+    await tell(tx, desk.caller(user.id), events.USER_ENROLLED, user)
     reply = codes_page(desk, user, codes, enrolling=True)
     return msgspec.structs.replace(reply, cookies=(*reply.cookies, *cookies))
 

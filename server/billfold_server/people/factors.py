@@ -13,6 +13,7 @@ import segno
 import structlog
 
 from billfold import ids
+from billfold.contract import events
 from billfold.ids import Prefix
 from billfold_server.keys.service import SealBroken
 from billfold_server.people import queries
@@ -131,7 +132,7 @@ async def tell_enrolled(desk: Desk, tx: Tx, user: UserRow, row: FactorRow) -> No
     facts: dict[str, str | int | list[str]] = {"factor_id": ids.encode(Prefix.FACTOR, row.id), "kind": row.kind}
     if not row.is_good(desk.now):
         facts["good_from"] = row.good_from.isoformat()
-    await tell(tx, desk.caller(user.id), "user.factor_enrolled", user, facts=facts)
+    await tell(tx, desk.caller(user.id), events.USER_FACTOR_ENROLLED, user, facts=facts)
 
 
 def new_row(
@@ -194,7 +195,7 @@ async def use_code(desk: Desk, tx: Tx, user: UserRow | None, code: str, *, recov
     if recovery and await queries.use_recovery_code(tx, user_id, _kept(desk, user_id, code), desk.now):
         assert user is not None
         left = await queries.count_recovery_codes(tx, user.id)
-        await tell(tx, desk.caller(user.id), "user.recovery_code_used", user, facts={"left": left})
+        await tell(tx, desk.caller(user.id), events.USER_RECOVERY_CODE_USED, user, facts={"left": left})
         return Used("recovery", None)
     return None
 
@@ -203,7 +204,7 @@ async def new_recovery_codes(desk: Desk, tx: Tx, user: UserRow) -> list[str]:
     """Make ten new recovery codes of 80 bits each, in place of all others, and return them, this once."""
     codes = [_grouped(base64.b32encode(secrets.token_bytes(_CODE_BYTES)).decode()) for _ in range(_CODES)]
     await queries.replace_recovery_codes(tx, user.id, [_kept(desk, user.id, code) for code in codes], desk.now)
-    await tell(tx, desk.caller(user.id), "user.recovery_codes_made", user, facts={"number": len(codes)})
+    await tell(tx, desk.caller(user.id), events.USER_RECOVERY_CODES_MADE, user, facts={"number": len(codes)})
     return codes
 
 

@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 
 from billfold import errors
+from billfold.contract import events
 from billfold_server.audit import service as audit
 from billfold_server.http.routing import Call
 from billfold_server.people import attempts, factors, queries, rules
@@ -94,7 +95,7 @@ async def _fail(desk: Desk, user: UserRow | None, attempt: Attempt) -> NoReturn:
             await audit.record(tx, audit.new_record(desk.caller(), "user.sign_in_failed", "nobody"))
         else:
             facts: dict[str, str | int | list[str]] = {"step": "command line"}
-            await tell(tx, desk.caller(), "user.sign_in_failed", user, facts=facts, event=False)
+            await tell(tx, desk.caller(), "user.sign_in_failed", user, facts=facts)
             if attempt.locks:
-                await tell(tx, desk.caller(), "user.locked", user, facts=facts)
+                await tell(tx, desk.caller(), events.USER_LOCKED, user, facts=facts)
     raise errors.PersonRequired(_SENTENCE)

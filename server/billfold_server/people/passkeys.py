@@ -32,6 +32,7 @@ from webauthn.helpers.structs import (
 )
 
 from billfold import ids
+from billfold.contract import events
 from billfold.ids import Prefix
 from billfold_server.people import queries, sessions
 from billfold_server.people.desk import TICKET_S, Desk, tell
@@ -172,7 +173,7 @@ async def show(desk: Desk, tx: Tx, purpose: str, ticket: str | None, answer: str
     if (verified.new_sign_count or factor.sign_count) and verified.new_sign_count <= factor.sign_count:
         await queries.suspend_factor(tx, factor.id)
         facts = {"factor_id": ids.encode(Prefix.FACTOR, factor.id), "kind": "passkey"}
-        await tell(tx, desk.caller(user.id), "user.factor_suspended", user, facts=facts)
+        await tell(tx, desk.caller(user.id), events.USER_FACTOR_SUSPENDED, user, facts=facts)
         await sessions.end_with_factor(desk, tx, user, factor.id, "a passkey may have been copied")
         return None
     backed_up = verified.credential_backed_up

@@ -20,6 +20,7 @@ from uuid import UUID
 import msgspec
 
 from billfold import errors, ids
+from billfold.contract import events
 from billfold.ids import Prefix
 from billfold_server.people import exemptions, factors, queries, rules
 from billfold_server.people import sca_queries as rows
@@ -147,7 +148,7 @@ async def begin(
 
 async def _tell_exemption(desk: Desk, tx: Tx, row: ChallengeRow, user: UserRow) -> None:
     facts = {**_facts(row), "exemption": row.exemption or ""}
-    await tell(tx, desk.caller(user.id), "user.sca_exempted", user, facts=facts, reason=row.reason)
+    await tell(tx, desk.caller(user.id), events.USER_SCA_EXEMPTED, user, facts=facts, reason=row.reason)
 
 
 def _payee_key(desk: Desk, action: LinkedAction) -> bytes | None:
@@ -254,14 +255,14 @@ async def _complete(  # noqa: PLR0917 - what evidence consists of
     await rows.complete(
         tx, row.id, amr=amr, factor_id=factor_id, evidence=msgspec.json.encode(evidence).decode(), now=desk.now
     )
-    await tell(tx, desk.caller(user.id), "user.sca_completed", user, facts=_facts(row) | {"amr": amr})
+    await tell(tx, desk.caller(user.id), events.USER_SCA_COMPLETED, user, facts=_facts(row) | {"amr": amr})
     return ScaResult(reference=ids.encode(Prefix.SCA_CHALLENGE, row.id), amr=amr, digest=row.digest.hex())
 
 
 async def _fail(desk: Desk, tx: Tx, row: ChallengeRow, user: UserRow) -> None:
     """Count a failure; after five the challenge is void, and the payer begins anew (article 4(3)(b))."""
     await rows.fail(tx, row.id, void=row.failures + 1 >= _FAILURES, now=desk.now)
-    await tell(tx, desk.caller(user.id), "user.sca_failed", user, facts=_facts(row), event=False)
+    await tell(tx, desk.caller(user.id), "user.sca_failed", user, facts=_facts(row))
 
 
 async def use(desk: Desk, tx: Tx, reference: str, user_id: UUID, action: LinkedAction) -> bool:
@@ -290,7 +291,7 @@ async def use(desk: Desk, tx: Tx, reference: str, user_id: UUID, action: LinkedA
         await rows.void(tx, row.id, desk.now)
         user = await queries.find_user(tx, user_id)
         assert user is not None
-        await tell(tx, desk.caller(user_id), "user.sca_voided", user, facts=_facts(row))
+        await tell(tx, desk.caller(user_id), events.USER_SCA_VOIDED, user, facts=_facts(row))
         return False
     await rows.use(tx, row.id, desk.now)
     return True

@@ -10,6 +10,7 @@ import asyncpg
 import msgspec
 
 from billfold import errors, ids
+from billfold.contract import events
 from billfold.contract.roles import StaffRole
 from billfold.contract.users import CreateUser, EnrolmentCode, LoginRealm, SignedOut, User, UserState
 from billfold.ids import Prefix
@@ -92,7 +93,7 @@ async def end_current_session(call: Call, realm: kit.LoginRealm | None = None) -
         found = await sessions.current(desk, tx)
         if found is not None:
             await queries.end_session(tx, found[1].id, found[0].id, "signed out", desk.now)
-            await tell(tx, desk.caller(found[1].id), "user.signed_out", found[1], event=False)
+            await tell(tx, desk.caller(found[1].id), "user.signed_out", found[1])
     return sessions.end(desk)
 
 
@@ -255,7 +256,7 @@ async def _insert(tx: Tx, caller: Caller, row: UserRow) -> None:
         await queries.insert_user(tx, row)
     except asyncpg.UniqueViolationError as error:
         raise errors.LoginNameTaken("another user of the realm has this name", param="login_name") from error
-    await tell(tx, caller, "user.created", row, facts={"roles": row.roles})
+    await tell(tx, caller, events.USER_CREATED, row, facts={"roles": row.roles})
 
 
 async def _is_there(tx: Tx, user: UserRow) -> bool:
@@ -306,7 +307,7 @@ async def new_enrolment_code(realm: Realm, tx: Tx, caller: Caller, user_id: UUID
     if user.state == "disabled":
         raise errors.UserStateRefuses("a disabled user can't enrol", state=user.state)
     enrolment = await _new_code(realm, tx, user)
-    await tell(tx, caller, "user.enrolment_offered", user)
+    await tell(tx, caller, events.USER_ENROLMENT_OFFERED, user)
     return enrolment
 
 
@@ -383,7 +384,7 @@ async def set_user_state(realm: Realm, tx: Tx, caller: Caller, user_id: UUID, *,
     if not enabled:
         await queries.end_sessions(tx, user_id, "disabled", realm.now)
         await realm.people.end_grants(tx, "the user was disabled", now=realm.now, user_id=user_id, caller=caller)
-    await tell(tx, caller, "user.enabled" if enabled else "user.disabled", user)
+    await tell(tx, caller, events.USER_ENABLED if enabled else events.USER_DISABLED, user)
 
 
 async def set_roles(realm: Realm, tx: Tx, caller: Caller, user_id: UUID, roles: Sequence[StaffRole]) -> User:
@@ -402,7 +403,7 @@ async def set_roles(realm: Realm, tx: Tx, caller: Caller, user_id: UUID, roles: 
     wanted = sorted({role.value for role in roles})
     if wanted != user.roles:
         await queries.set_roles(tx, user_id, wanted, realm.now)
-        await tell(tx, caller, "user.roles_changed", user, facts={"roles": wanted, "former_roles": user.roles})
+        await tell(tx, caller, events.USER_ROLES_CHANGED, user, facts={"roles": wanted, "former_roles": user.roles})
     return await get_user(realm, tx, user_id)
 
 
@@ -415,7 +416,7 @@ async def unlock_user(realm: Realm, tx: Tx, caller: Caller, user_id: UUID) -> No
     user = _existing(await queries.find_user(tx, user_id))
     for account in realm.accounts(user):
         await queries.forget_attempts(tx, account)
-    await tell(tx, caller, "user.unlocked", user)
+    await tell(tx, caller, events.USER_UNLOCKED, user)
 
 
 async def sign_out_everywhere(realm: Realm, tx: Tx, caller: Caller, user_id: UUID) -> SignedOut:
@@ -427,7 +428,7 @@ async def sign_out_everywhere(realm: Realm, tx: Tx, caller: Caller, user_id: UUI
     user = _existing(await queries.find_user(tx, user_id))
     number = await queries.end_sessions(tx, user_id, "signed out by the bank", realm.now)
     await realm.people.end_grants(tx, "signed out by the bank", now=realm.now, user_id=user_id, caller=caller)
-    await tell(tx, caller, "user.signed_out_everywhere", user, facts={"sessions": number})
+    await tell(tx, caller, events.USER_SIGNED_OUT_EVERYWHERE, user, facts={"sessions": number})
     return SignedOut(sessions=number)
 
 

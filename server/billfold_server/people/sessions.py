@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from billfold import ids
+from billfold.contract import events
 from billfold_server.people import attempts, queries, rules, sca_queries
 from billfold_server.people.desk import Desk, digest_of, end_grants, tell
 from billfold_server.people.pages.kit import LoginRealm
@@ -123,7 +124,7 @@ async def begin(desk: Desk, tx: Tx, user: UserRow, methods: list[Method], *, fac
             tx, now=desk.now, sessions_before=before, failures_before=before, totals_before=totals_before
         )
     facts: dict[str, str | int | list[str]] = {"amr": rules.amr_of(methods), "acr": rules.acr_of(methods)}
-    await tell(tx, desk.caller(user.id), "user.signed_in", user, facts=facts)
+    await tell(tx, desk.caller(user.id), events.USER_SIGNED_IN, user, facts=facts)
     cookies = (desk.written(desk.session_cookie, cookie),)
     # A device that is known has a share of attempts of its own, which no recovery code opens.
     return cookies if rules.is_recovered(rules.acr_of(methods)) else (*cookies, *remember(desk, user))

@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from billfold import errors
+from billfold.contract import events
 from billfold_server.audit import service as audit
 from billfold_server.http.routing import Call, Reply
 from billfold_server.people import attempts, factors, passkeys, queries, rules, sessions
@@ -134,9 +135,9 @@ async def _note_password(desk: Desk, tx: Tx, user: UserRow | None, attempt: Atte
     if user is None:
         await audit.record(tx, audit.new_record(desk.caller(), action, "nobody"))
         return
-    await tell(tx, desk.caller(), action, user, facts={"step": "password"}, event=False)
+    await tell(tx, desk.caller(), action, user, facts={"step": "password"})
     if attempt.locks:
-        await tell(tx, desk.caller(), "user.locked", user, facts={"step": "password"})
+        await tell(tx, desk.caller(), events.USER_LOCKED, user, facts={"step": "password"})
 
 
 def _second_page(desk: Desk, passed: _Passed) -> Reply[bytes]:
@@ -204,7 +205,7 @@ async def _note_factor(desk: Desk, tx: Tx, user: UserRow | None) -> None:
     if user is None:
         await audit.record(tx, audit.new_record(desk.caller(), "user.sign_in_failed", "nobody"))
     else:
-        await tell(tx, desk.caller(), "user.sign_in_failed", user, facts={"step": "second factor"}, event=False)
+        await tell(tx, desk.caller(), "user.sign_in_failed", user, facts={"step": "second factor"})
 
 
 @page("POST", "/sign-in/passkey")
@@ -244,7 +245,7 @@ async def sign_out(call: Call, body: bytes) -> Reply[bytes]:
         found = await sessions.current(desk, tx)
         if found is not None:
             await queries.end_session(tx, found[1].id, found[0].id, "signed out", desk.now)
-            await tell(tx, desk.caller(found[1].id), "user.signed_out", found[1], event=False)
+            await tell(tx, desk.caller(found[1].id), "user.signed_out", found[1])
     return go(call, "/signed-out", cookies=sessions.end(desk))
 
 

@@ -15,11 +15,12 @@ import structlog
 
 from billfold import errors, ids
 from billfold.clock import SystemClock
+from billfold.contract.events import PARTY_ERASED, PartyErasedEventData
 from billfold.contract.privacy import DataColumn, DataInventory, EraseParty, Erasure, ExportedData
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.db.jobs import NewJob, enqueue
-from billfold_server.db.outbox import NewEvent, emit
+from billfold_server.db.outbox import emit, new_event
 from billfold_server.db.personal import Erasing, Exported, Inventory, Subject, SubjectProvider
 from billfold_server.http import idempotency
 from billfold_server.http.routing import Call, Reply
@@ -35,7 +36,7 @@ from billfold_server.wallets import service as wallets
 __all__ = ["SHRED_JOB", "Place", "Privacy", "Shred", "check_erasable", "data_inventory", "erase", "export"]
 
 SHRED_JOB: Final = "privacy.shred"
-ERASED: Final = "party.erased"
+ERASED: Final = PARTY_ERASED.name
 EXPORTED: Final = "party.exported"
 
 Place = tuple[int, int, UUID | None]
@@ -237,8 +238,7 @@ async def _erase(call: Call, tx: TenantTx, party_id: UUID, reason: str) -> Erasu
     job = NewJob(id=ids.uuid7(), kind=SHRED_JOB, due_at=now, payload=payload, dedup_key=wire_id)
     await enqueue(tx, job)
     await audit.record(tx, audit.new_record(call.caller, ERASED, wire_id, reason=reason, facts={"erased": erased}))
-    data = msgspec.json.encode({"id": wire_id})
-    await emit(tx, NewEvent(id=ids.uuid7(), type=ERASED, object_id=wire_id, data=data, occurred_at=now))
+    await emit(tx, new_event(PARTY_ERASED, wire_id, PartyErasedEventData(id=wire_id), now))
     return Erasure(party_id=wire_id, forgotten_at=now, erased=erased)
 
 

@@ -11,6 +11,8 @@ from uuid import UUID
 import msgspec
 
 from billfold import errors, money
+from billfold.contract import events
+from billfold.contract.events import StatementEntryEventData
 from billfold.contract.ledger import AccountType
 from billfold.contract.statements import EntryOutcome, EntryReason, StatementFormat
 from billfold.ids import Prefix, encode
@@ -46,6 +48,7 @@ from billfold_server.wallets.service import (
     WalletRow,
     cash_account,
     move,
+    tell_moved,
     wallet_account,
 )
 
@@ -154,7 +157,7 @@ def _import(draft: Draft, body: StatementFile) -> Reply:
         for position, prepared in enumerate(body.statements)
     ]
     response = row.to_response(statements)
-    draft.event("statement.imported", row.wire_id, response)
+    draft.event(events.STATEMENT_IMPORTED, row.wire_id, response)
     facts = {
         "statements": len(statements),
         "entries": sum(one.entries for one in statements),
@@ -366,7 +369,7 @@ class _Statement:
             moved = move(draft, order)
         except _NOT_BORNE as error:
             return EntryReason(error.code)
-        draft.event(f"{order.kind}.posted", moved.wire_id, moved.to_response())
+        tell_moved(draft, order.kind, moved.to_response())
         return moved
 
     def to_entry(
@@ -492,16 +495,6 @@ IMPORT_STATEMENTS: Kind[StatementFile] = Kind("statement.import", _import_keys, 
 # The assignment of an entry.
 
 
-class _Assigned(msgspec.Struct, frozen=True, kw_only=True):
-    """What others need to know of an assignment: nothing that the bank says of people."""
-
-    id: str
-    wallet_id: str
-    amount_minor: int
-    currency: str
-    journal_entry_id: str
-
-
 def _assign_keys(books: Books, body: Assignment) -> Keys:
     wanted: dict[type, Sequence[Hashable]] = {StatementEntryRow: [body.entry_id], WalletRow: [body.wallet_id]}
     row: StatementEntryRow | None = books.rows.get(StatementEntryRow, {}).get(body.entry_id)
@@ -532,14 +525,14 @@ def _assign(draft: Draft, body: Assignment) -> Reply:
         assigning_journal_entry_id=entry.id,
     )
     draft.put(row)
-    assigned = _Assigned(
+    assigned = StatementEntryEventData(
         id=row.wire_id,
         wallet_id=encode(Prefix.WALLET, body.wallet_id),
         amount_minor=row.amount_minor,
         currency=row.currency,
         journal_entry_id=entry.wire_id,
     )
-    draft.event("statement_entry.assigned", row.wire_id, assigned)
+    draft.event(events.STATEMENT_ENTRY_ASSIGNED, row.wire_id, assigned)
     draft.audit("statement_entry.assigned", row.wire_id, facts={"wallet_id": assigned.wallet_id})
     return Reply(_OK, row.to_sealed())
 

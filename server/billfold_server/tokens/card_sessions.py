@@ -13,10 +13,11 @@ import msgspec
 
 from billfold import errors, ids
 from billfold.contract.card_sessions import CardSession, CardSessionStatus, CreateCardSession
+from billfold.contract.events import CARD_SESSION_COMPLETED, CARD_SESSION_CREATED, CardSessionEventData, EventType
 from billfold.contract.tokens import CreateVaultToken, VaultTokenCreated, VaultTokenKind
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
-from billfold_server.db.outbox import NewEvent
+from billfold_server.db.outbox import NewEvent, new_event
 from billfold_server.db.personal import counted
 from billfold_server.http import idempotency
 from billfold_server.http.routing import Call, Reply
@@ -27,8 +28,6 @@ from billfold_server.tokens import rules, taking, telling, vault
 
 __all__ = ["complete", "create", "find", "forget", "get", "list_of_party", "sweep"]
 
-_CREATED: Final = "card_session.created"
-_COMPLETED: Final = "card_session.completed"
 _KEPT: Final = timedelta(days=30)
 """How long it can still be looked up after its end."""
 
@@ -113,8 +112,10 @@ async def create(call: Call, body: CreateCardSession) -> Reply[CardSession]:
         row = await tx.fetchrow(_FIND, session_id)
         assert row is not None
         made = _response(call, row, now)
-        record = audit.new_record(call.caller, _CREATED, made.id, facts={"embed_origins": made.embed_origins})
-        await telling.tell(tx, records=[record], events=[_event(_CREATED, made, now)])
+        record = audit.new_record(
+            call.caller, CARD_SESSION_CREATED.name, made.id, facts={"embed_origins": made.embed_origins}
+        )
+        await telling.tell(tx, records=[record], events=[_event(CARD_SESSION_CREATED, made, now)])
         return made
 
     return await idempotency.once(call, work, status=201)
@@ -174,15 +175,14 @@ async def complete(call: Call, session_id: UUID, jwe: str) -> CardSession | None
         await tx.execute(_COMPLETE, session_id, ids.decode(Prefix.VAULT_TOKEN, kept.id), now)
         done = await find(call, tx, session_id)
         assert done is not None
-        record = audit.new_record(caller, _COMPLETED, done.id, facts={"vault_token_id": kept.id})
-        await telling.tell(tx, records=[record], events=[_event(_COMPLETED, done, now)])
+        record = audit.new_record(caller, CARD_SESSION_COMPLETED.name, done.id, facts={"vault_token_id": kept.id})
+        await telling.tell(tx, records=[record], events=[_event(CARD_SESSION_COMPLETED, done, now)])
         return done
 
 
-def _event(type_: str, session: CardSession, now: datetime) -> NewEvent:
-    return telling.event_of(
-        type_, session.id, now, id=session.id, vault_token_id=session.vault_token_id, party_id=session.party_id
-    )
+def _event(kind: EventType[CardSessionEventData], session: CardSession, now: datetime) -> NewEvent:
+    data = CardSessionEventData(id=session.id, vault_token_id=session.vault_token_id, party_id=session.party_id)
+    return new_event(kind, session.id, data, now)
 
 
 async def list_of_party(

@@ -5,13 +5,14 @@ ended, so no two callers can both have the last that is left.
 """
 
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
+from billfold.contract.events import VAULT_TOKEN_ALARM, VaultTokenAlarmEventData
 from billfold_server.audit import service as audit
 from billfold_server.audit.service import NewAuditRecord
-from billfold_server.db.outbox import NewEvent
+from billfold_server.db.outbox import NewEvent, new_event
 from billfold_server.http.routing import Call
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.transaction import TenantTx
@@ -96,11 +97,14 @@ async def count(call: Call, tx: TenantTx, purpose: str, number: int, limits: Lim
     return msgspec.structs.replace(counted, per=over, limit=limit, retry_after_s=rules.window(over, now)[1])
 
 
-async def _alarmed(call: Call, tx: TenantTx, *, purpose: str, why: str, per: str, limit: int) -> Counted:
+async def _alarmed(
+    call: Call, tx: TenantTx, *, purpose: str, why: Literal["threshold", "limit"], per: str, limit: int
+) -> Counted:
     """Return the alarm, which is raised once in each window."""
     call.services.metrics.vault_tokens("alarm", why, 1)
     caller = telling.caller_id(call.caller)
     facts: dict[str, str | int | None] = {"purpose": purpose, "why": why, "per": per, "limit": limit}
-    record = audit.new_record(call.caller, telling.ALARM, caller, facts=facts)
-    event = telling.event_of(telling.ALARM, caller, await tenant_now(tx), caller=caller, **facts)
+    record = audit.new_record(call.caller, VAULT_TOKEN_ALARM.name, caller, facts=facts)
+    data = VaultTokenAlarmEventData(caller=caller, purpose=purpose, why=why, per=per, limit=limit)
+    event = new_event(VAULT_TOKEN_ALARM, caller, data, await tenant_now(tx))
     return Counted(records=(record,), events=(event,))

@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from billfold import errors, ids
+from billfold.contract.events import VAULT_TOKEN_DETOKENIZED
 from billfold.contract.tokens import (
     BankAccount,
     Detokenize,
@@ -212,8 +213,8 @@ async def _write_down(call: Call, tx: TenantTx, order: _Order, found: _Found, no
             records.append(_record(call, order, telling.REFUSED, wire_id, code=found.refusals[token_id].code))
             continue
         row = found.rows[token_id]
-        records.append(_record(call, order, telling.DETOKENIZED, wire_id, kind=row.kind.value))
-        events.append(telling.token_event(telling.DETOKENIZED, row, now, purpose=order.body.purpose))
+        records.append(_record(call, order, VAULT_TOKEN_DETOKENIZED.name, wire_id, kind=row.kind.value))
+        events.append(telling.token_event(VAULT_TOKEN_DETOKENIZED, row, now, purpose=order.body.purpose))
     await telling.tell(tx, records=records, events=events)
 
 

@@ -4,8 +4,10 @@ from datetime import datetime
 from uuid import UUID
 
 from billfold import ids
+from billfold.contract.events import VAULT_TOKEN_FORGOTTEN, VaultTokenForgottenEventData
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
+from billfold_server.db.outbox import new_event
 from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.tokens import queries, telling
@@ -31,7 +33,9 @@ async def forget(tx: TenantTx, caller: Caller, party_id: UUID, *, now: datetime,
     wire_ids = [ids.encode(Prefix.VAULT_TOKEN, token_id) for token_id, _ in forgotten]
     await telling.tell(
         tx,
-        records=[audit.new_record(caller, telling.FORGOTTEN, each, reason=reason) for each in wire_ids],
-        events=[telling.event_of(telling.FORGOTTEN, each, now, id=each) for each in wire_ids],
+        records=[audit.new_record(caller, VAULT_TOKEN_FORGOTTEN.name, each, reason=reason) for each in wire_ids],
+        events=[
+            new_event(VAULT_TOKEN_FORGOTTEN, each, VaultTokenForgottenEventData(id=each), now) for each in wire_ids
+        ],
     )
     return len(forgotten)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from billfold.contract.events import VAULT_TOKEN_DELETED
 from billfold_server.audit import service as audit
 from billfold_server.db.jobs import JobRun
 from billfold_server.decryptor.service import Decryptor, Fingerprint, Outgoing, Refused
@@ -48,10 +49,10 @@ async def _deleted(tx: TenantTx, rows: Sequence[TokenRow], now: datetime, why: s
     values = sorted({row.fingerprint_id for row in rows if row.fingerprint_id is not None})
     await queries.delete_fingerprints(tx, values)
     records = [
-        audit.new_record(_RETAINING, telling.DELETED, row.wire_id, facts={"kind": row.kind.value, "why": why})
+        audit.new_record(_RETAINING, VAULT_TOKEN_DELETED.name, row.wire_id, facts={"kind": row.kind.value, "why": why})
         for row in rows
     ]
-    events = [telling.token_event(telling.DELETED, row, now) for row in rows]
+    events = [telling.token_event(VAULT_TOKEN_DELETED, row, now) for row in rows]
     await telling.tell(tx, records=records, events=events)
     return len(rows)
 

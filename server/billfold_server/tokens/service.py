@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET
 
 from billfold import errors, ids
+from billfold.contract.events import VAULT_TOKEN_DELETED, VAULT_TOKEN_UPDATED
 from billfold.contract.tokens import (
     CreateVaultToken,
     EncryptionKey,
@@ -285,8 +286,8 @@ async def update(
         version=row.version,
         now=row.updated_at,
     )
-    record = audit.new_record(caller, telling.UPDATED, row.wire_id, facts={"changed": sorted(changes)})
-    await telling.tell(tx, records=[record], events=[telling.token_event(telling.UPDATED, row, now)])
+    record = audit.new_record(caller, VAULT_TOKEN_UPDATED.name, row.wire_id, facts={"changed": sorted(changes)})
+    await telling.tell(tx, records=[record], events=[telling.token_event(VAULT_TOKEN_UPDATED, row, now)])
     return row.to_response(now, fingerprint=_sees_fingerprints(caller))
 
 
@@ -304,8 +305,10 @@ async def delete(tx: TenantTx, caller: Caller, token_id: UUID, *, reason: str | 
         raise errors.NotFound("there is no such vault token", param="vault_token_id")
     if row.fingerprint_id is not None:
         await queries.delete_fingerprints(tx, [row.fingerprint_id])
-    record = audit.new_record(caller, telling.DELETED, row.wire_id, reason=reason, facts={"kind": row.kind.value})
-    await telling.tell(tx, records=[record], events=[telling.token_event(telling.DELETED, row, found[1])])
+    record = audit.new_record(
+        caller, VAULT_TOKEN_DELETED.name, row.wire_id, reason=reason, facts={"kind": row.kind.value}
+    )
+    await telling.tell(tx, records=[record], events=[telling.token_event(VAULT_TOKEN_DELETED, row, found[1])])
 
 
 # For other rooms and for jobs.

@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 
 from billfold import errors, ids
+from billfold.contract.events import VAULT_TOKEN_CREATED
 from billfold.contract.tokens import CreateVaultToken, VaultTokenCreated
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
@@ -184,13 +185,13 @@ async def _write(tx: TenantTx, caller: Caller, made: Sequence[TokenRow], now: da
     records = [
         audit.new_record(
             caller,
-            telling.CREATED,
+            VAULT_TOKEN_CREATED.name,
             row.wire_id,
             facts={"kind": row.kind.value, "personal_type": row.personal_type, "single_use": row.single_use},
         )
         for row in made
     ]
-    events = [telling.token_event(telling.CREATED, row, now) for row in made]
+    events = [telling.token_event(VAULT_TOKEN_CREATED, row, now) for row in made]
     await telling.tell(tx, writes=queries.inserts(made), records=records, events=events)
 
 

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-import msgspec
+from msgspec import UNSET, UnsetType
 
 from billfold import ids
+from billfold.contract.events import EventType, VaultTokenEventData
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.audit.service import NewAuditRecord
 from billfold_server.db import outbox
-from billfold_server.db.outbox import NewEvent
+from billfold_server.db.outbox import NewEvent, new_event
 from billfold_server.db.sets import Write, write_all
 from billfold_server.db.wakeups import Work
 from billfold_server.tenancy.context import Caller
@@ -19,41 +20,26 @@ from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.tokens.rows import TokenRow
 
 __all__ = [
-    "ALARM",
-    "CREATED",
-    "DELETED",
-    "DETOKENIZED",
-    "FORGOTTEN",
     "NOT_RELEASED",
     "REFUSED",
     "SEARCHED",
-    "UPDATED",
     "caller_id",
-    "event_of",
     "tell",
     "token_event",
 ]
 
-CREATED: Final = "vault_token.created"
-UPDATED: Final = "vault_token.updated"
-DELETED: Final = "vault_token.deleted"
-FORGOTTEN: Final = "vault_token.forgotten"
-DETOKENIZED: Final = "vault_token.detokenized"
 NOT_RELEASED: Final = "vault_token.not_released"
-ALARM: Final = "vault_token.alarm"
 REFUSED: Final = "vault_token.refused"
 SEARCHED: Final = "vault_token.searched"
 
 
-def event_of(type_: str, object_id: str, now: datetime, **data: str | int | None) -> NewEvent:
-    """Return an event."""
-    return NewEvent(id=ids.uuid7(), type=type_, object_id=object_id, data=msgspec.json.encode(data), occurred_at=now)
-
-
-def token_event(type_: str, row: TokenRow, now: datetime, **data: str | int | None) -> NewEvent:
+def token_event(
+    kind: EventType[VaultTokenEventData], row: TokenRow, now: datetime, purpose: str | UnsetType = UNSET
+) -> NewEvent:
     """Return an event of a token: its id, kind and party, and nothing of what it stands for."""
     party_id = None if row.party_id is None else ids.encode(Prefix.PARTY, row.party_id)
-    return event_of(type_, row.wire_id, now, id=row.wire_id, kind=row.kind.value, party_id=party_id, **data)
+    data = VaultTokenEventData(id=row.wire_id, kind=row.kind, party_id=party_id, purpose=purpose)
+    return new_event(kind, row.wire_id, data, now)
 
 
 def caller_id(caller: Caller) -> str:

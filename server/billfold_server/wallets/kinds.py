@@ -5,12 +5,14 @@ Whatever moves money, or is read by what moves money, changes here and nowhere e
 
 from collections.abc import Hashable
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
 
 from billfold import errors, ids
+from billfold.contract import events
+from billfold.contract.events import EventType
 from billfold.contract.ledger import AccountType, CaptureHold, CreateHold, ReverseJournalEntry
 from billfold.contract.wallets import (
     CreateAlias,
@@ -18,8 +20,12 @@ from billfold.contract.wallets import (
     CreateTransfer,
     CreateWallet,
     CreateWithdrawal,
+    TopUp,
+    Transfer,
     UpdateWallet,
+    Wallet,
     WalletStatus,
+    Withdrawal,
 )
 from billfold.ids import Prefix
 from billfold.money import Money
@@ -65,6 +71,7 @@ __all__ = [
     "Update",
     "cash_account",
     "move",
+    "tell_moved",
     "wallet_account",
 ]
 
@@ -100,14 +107,16 @@ def _get_wallet(draft: Draft, wallet_id: UUID, param: str | None = None) -> Wall
     return wallet
 
 
-def _answer_wallet(draft: Draft, wallet: WalletRow, what: str, status: int, reason: str | None = None) -> Reply:
+def _answer_wallet(
+    draft: Draft, wallet: WalletRow, what: EventType[Wallet], status: int, reason: str | None = None
+) -> Reply:
     draft.put(wallet)
     balances = [
         draft.get_account(WalletKey(wallet.id, currency)).to_balance() for currency in sorted(wallet.currencies)
     ]
     response = wallet.to_response(balances)
     draft.event(what, wallet.wire_id, response)
-    draft.audit(what, wallet.wire_id, reason=reason)
+    draft.audit(what.name, wallet.wire_id, reason=reason)
     return Reply(status, response)
 
 
@@ -126,7 +135,7 @@ def _create_wallet(draft: Draft, body: CreateWallet) -> Reply:
     )
     for currency in dict.fromkeys(body.currencies):
         wallet = _open_currency(draft, wallet, currency)
-    return _answer_wallet(draft, wallet, "wallet.created", _CREATED)
+    return _answer_wallet(draft, wallet, events.WALLET_CREATED, _CREATED)
 
 
 def _open_currency(draft: Draft, wallet: WalletRow, currency: str) -> WalletRow:
@@ -151,7 +160,7 @@ def _update_wallet(draft: Draft, body: Update) -> Reply:
         field: value for field in ("label", "metadata") if (value := getattr(body.change, field)) is not msgspec.UNSET
     }
     wallet = msgspec.structs.replace(wallet, **given, version=wallet.version + 1, updated_at=draft.now)
-    return _answer_wallet(draft, wallet, "wallet.updated", _OK)
+    return _answer_wallet(draft, wallet, events.WALLET_UPDATED, _OK)
 
 
 def _change_status(draft: Draft, body: StatusChange) -> Reply:
@@ -165,10 +174,10 @@ def _change_status(draft: Draft, body: StatusChange) -> Reply:
     wallet = msgspec.structs.replace(
         wallet, status=status, status_reason=body.reason, version=wallet.version + 1, updated_at=draft.now
     )
-    return _answer_wallet(draft, wallet, f"wallet.{_PAST[body.step]}", _OK, reason=body.reason)
+    return _answer_wallet(draft, wallet, _PAST[body.step], _OK, reason=body.reason)
 
 
-_PAST = {"freeze": "frozen", "unfreeze": "unfrozen", "close": "closed"}
+_PAST = {"freeze": events.WALLET_FROZEN, "unfreeze": events.WALLET_UNFROZEN, "close": events.WALLET_CLOSED}
 
 CREATE_WALLET: Kind[CreateWallet] = Kind(
     "wallet.create", lambda _, body: {PartyRow: [ids.decode(Prefix.PARTY, body.party_id)]}, _create_wallet
@@ -424,13 +433,27 @@ def _check_balance_max(draft: Draft, account: AccountRow, more_minor: int) -> No
     rules.check_limit("wallet_balance_max_minor", limits, after, account.currency)
 
 
-_POSTED = {"transfer": "transfer.posted", "top_up": "top_up.posted", "withdrawal": "withdrawal.posted"}
+_POSTED: dict[str, EventType[Any]] = {
+    "transfer": events.TRANSFER_POSTED,
+    "top_up": events.TOP_UP_POSTED,
+    "withdrawal": events.WITHDRAWAL_POSTED,
+}
+_REVERSED = {
+    "transfer": events.TRANSFER_REVERSED,
+    "top_up": events.TOP_UP_REVERSED,
+    "withdrawal": events.WITHDRAWAL_REVERSED,
+}
+
+
+def tell_moved(draft: Draft, kind: str, moved: Transfer | TopUp | Withdrawal) -> None:
+    """Tell of money that has moved to, from or between wallets."""
+    draft.event(_POSTED[kind], moved.id, moved)
 
 
 def _move(draft: Draft, body: Movement) -> Reply:
     row = move(draft, body)
     response = row.to_response()
-    draft.event(_POSTED[body.kind], response.id, response)
+    tell_moved(draft, body.kind, response)
     return Reply(_CREATED, response)
 
 
@@ -466,7 +489,7 @@ def _reverse_transfer(draft: Draft, body: TransferReversal) -> Reply:
         metadata=body.order.metadata,
     )
     response = entry.to_response()
-    draft.event(f"{body.kind}.reversed", row.wire_id, response)
+    draft.event(_REVERSED[body.kind], row.wire_id, response)
     return Reply(_CREATED, response)
 
 

@@ -14,7 +14,7 @@ from billfold_server.ledger import service as ledger
 from billfold_server.tenancy.context import IdempotencyRef, Own
 from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.wallets import kinds, queries
-from billfold_server.wallets.kinds import Movement, cash_account, move, wallet_account
+from billfold_server.wallets.kinds import Movement, cash_account, move, tell_moved, wallet_account
 from billfold_server.wallets.rows import AliasKey, AliasRow, OtherSide, TransferRow, WalletRow
 from billfold_server.wallets.rules import check_limit, new_alias, normalise_alias
 from billfold_server.wallets.stores import STORES
@@ -42,6 +42,7 @@ __all__ = [
     "new_alias",
     "normalise_alias",
     "standing_of",
+    "tell_moved",
     "transfer_many",
     "wallet_account",
     "with_balances",

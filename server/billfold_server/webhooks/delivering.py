@@ -18,6 +18,7 @@ import msgspec
 import structlog
 
 from billfold import ids
+from billfold.contract import events
 from billfold.contract.platform import Event
 from billfold.contract.webhooks import WebhookDeliveryState, WebhookEndpointReason, WebhookEndpointState
 from billfold.ids import Prefix
@@ -48,6 +49,10 @@ _BEGIN_S: Final = 60.0
 _BATCH: Final = 10
 _OK: Final = range(200, 300)
 _GONE: Final = 410
+_STOPPED: Final = {
+    WebhookEndpointState.PAUSED: events.WEBHOOK_ENDPOINT_PAUSED,
+    WebhookEndpointState.DISABLED: events.WEBHOOK_ENDPOINT_DISABLED,
+}
 _EXPIRED: Final = "expired"
 _BROKEN: Final = "error"
 
@@ -273,6 +278,6 @@ async def _stop(
     await queries.update(tx, stopped)
     await delivery_queries.disarm(tx, held.id)
     log.warning("webhook_endpoint_stopped", tenant=tx.tenant.slug, endpoint=held.wire_id, state=state, reason=reason)
-    facts = {"reason": reason}
-    await audit.record(tx, audit.new_record(SYSTEM, f"webhook_endpoint.{state}", held.wire_id, facts=facts))
-    await telling.tell(tx, stopped, state.value, now)
+    facts, what = {"reason": reason}, _STOPPED[state]
+    await audit.record(tx, audit.new_record(SYSTEM, what.name, held.wire_id, facts=facts))
+    await telling.tell(tx, stopped, what, now)

@@ -9,6 +9,8 @@ import msgspec
 from msgspec import UNSET
 
 from billfold import errors, ids
+from billfold.contract import events
+from billfold.contract.events import EventType, WebhookEndpointEventData
 from billfold.contract.webhooks import (
     MOST_ENDPOINTS,
     CreateWebhookEndpoint,
@@ -64,7 +66,7 @@ async def create(call: Call, body: CreateWebhookEndpoint) -> WebhookEndpointCrea
             updated_at=now,
         )
         await queries.insert(tx, new)
-        await _say(tx, call.caller, new, "created", now)
+        await _say(tx, call.caller, new, events.WEBHOOK_ENDPOINT_CREATED, now)
         # The event's number makes others who create one wait until this has committed, so that none is overlooked.
         if await queries.count(tx) > MOST_ENDPOINTS:
             raise errors.WebhookEndpointLimitReached(limit=MOST_ENDPOINTS)
@@ -117,7 +119,7 @@ async def _change(tx: TenantTx, caller: Caller, row: EndpointRow, changes: Mappi
     await queries.update(tx, changed)
     if "state" in changes:
         await _arm(tx, changed, now)
-    await _say(tx, caller, changed, "updated", now, changed=sorted({*changes} - {"state_reason"}))
+    await _say(tx, caller, changed, events.WEBHOOK_ENDPOINT_UPDATED, now, changed=sorted({*changes} - {"state_reason"}))
     return changed
 
 
@@ -162,7 +164,7 @@ async def rotate(call: Call, endpoint_id: UUID, overlap_s: int) -> WebhookSecret
                 updated_at=now,
             )
             await queries.update(tx, changed)
-            await _say(tx, call.caller, changed, "secret_rotated", now)
+            await _say(tx, call.caller, changed, events.WEBHOOK_ENDPOINT_SECRET_ROTATED, now)
         return WebhookSecret(
             webhook_endpoint_id=changed.wire_id,
             secret=pair.secret_text,
@@ -181,7 +183,7 @@ async def delete(tx: TenantTx, caller: Caller, endpoint_id: UUID) -> None:
     row = _existing(await queries.lock(tx, endpoint_id))
     await queries.delete(tx, row.id)
     await delivery_queries.cancel(tx, row.id)
-    await _say(tx, caller, row, "deleted", await tenant_now(tx))
+    await _say(tx, caller, row, events.WEBHOOK_ENDPOINT_DELETED, await tenant_now(tx))
 
 
 async def _seal(keys: Keys, tenant: TenantRef, endpoint_id: UUID, wanted: SigningKeys) -> bytes:
@@ -206,8 +208,14 @@ def _existing(row: EndpointRow | None) -> EndpointRow:
 
 
 async def _say(
-    tx: TenantTx, caller: Caller, row: EndpointRow, what: str, now: datetime, *, changed: Sequence[str] = ()
+    tx: TenantTx,
+    caller: Caller,
+    row: EndpointRow,
+    what: EventType[WebhookEndpointEventData],
+    now: datetime,
+    *,
+    changed: Sequence[str] = (),
 ) -> None:
     facts = {"changed": list(changed)} if changed else {}
-    await audit.record(tx, audit.new_record(caller, f"webhook_endpoint.{what}", row.wire_id, facts=facts))
+    await audit.record(tx, audit.new_record(caller, what.name, row.wire_id, facts=facts))
     await telling.tell(tx, row, what, now)

@@ -4,9 +4,8 @@ from datetime import datetime
 
 import msgspec
 
-from billfold import ids
+from billfold.contract.events import EventType, WebhookEndpointEventData
 from billfold_server.db import outbox
-from billfold_server.db.outbox import NewEvent
 from billfold_server.keys.service import Keys
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.transaction import TenantTx
@@ -27,14 +26,7 @@ async def open_keys(keys: Keys, tenant: TenantRef, row: EndpointRow) -> SigningK
     return msgspec.json.decode(opener.open(signing.place_of(row.id), row.sealed_keys), type=SigningKeys)
 
 
-async def tell(tx: TenantTx, row: EndpointRow, what: str, now: datetime) -> None:
+async def tell(tx: TenantTx, row: EndpointRow, what: EventType[WebhookEndpointEventData], now: datetime) -> None:
     """Write the event that tells of an endpoint, without its address, which may be a secret."""
-    data = {"id": row.wire_id, "state": row.state, "state_reason": row.state_reason}
-    event = NewEvent(
-        id=ids.uuid7(),
-        type=f"webhook_endpoint.{what}",
-        object_id=row.wire_id,
-        data=msgspec.json.encode(data),
-        occurred_at=now,
-    )
-    await outbox.emit(tx, event)
+    data = WebhookEndpointEventData(id=row.wire_id, state=row.state, state_reason=row.state_reason)
+    await outbox.emit(tx, outbox.new_event(what, row.wire_id, data, now))

@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 
 from billfold import errors, ids
+from billfold.contract.events import ACCOUNT_STATEMENTS_MADE
 from billfold.contract.wallets import CreateTopUp, CreateTransfer
 from billfold.ids import Prefix
 from billfold.money import Money
@@ -124,8 +125,10 @@ class TestStatements:
         await bank.receive(5, JUNE, wallet=1)
         await bank.made()
         async with bank.tx() as tx:
-            events = [each.data for each in await list_events(tx) if each.type == service.MADE]
-            records = [each.facts for each in await audit.list_records(tx) if each.action == service.MADE]
+            events = [each.data for each in await list_events(tx) if each.type == ACCOUNT_STATEMENTS_MADE.name]
+            records = [
+                each.facts for each in await audit.list_records(tx) if each.action == ACCOUNT_STATEMENTS_MADE.name
+            ]
         assert events == records == [{"month": "2026-06", "statements": 2}]
 
 

@@ -13,6 +13,8 @@ from uuid import UUID
 import msgspec
 
 from billfold import errors
+from billfold.contract.common import Response
+from billfold.contract.events import EventType
 from billfold_server.db.sets import Write
 from billfold_server.ledger.books import Books, Draft
 from billfold_server.ledger.protocol import Keys, Kind, Reply
@@ -80,7 +82,7 @@ class PaymentRow(msgspec.Struct, frozen=True, kw_only=True):
         return self.id
 
 
-class Shown(msgspec.Struct, frozen=True):
+class Shown(Response, frozen=True, kw_only=True):
     """A payment as it is answered."""
 
     id: str
@@ -175,8 +177,8 @@ def _post(draft: Draft, kind: str, signed: dict[Any, int]) -> None:
 
 def _answer(draft: Draft, row: PaymentRow, what: str, status: int = 200) -> Reply:
     draft.put(row)
-    shown = Shown(str(row.id), row.status, row.refunded_minor)
-    draft.event(f"payment.{what}", str(row.id), shown)
+    shown = Shown(id=str(row.id), status=row.status, refunded_minor=row.refunded_minor)
+    draft.event(EventType(f"payment.{what}", Shown, "A payment."), str(row.id), shown)
     draft.audit(f"payment.{what}", str(row.id))
     return Reply(status, shown)
 

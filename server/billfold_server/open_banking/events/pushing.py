@@ -15,14 +15,16 @@ from uuid import UUID
 
 import msgspec
 import structlog
+from msgspec import UNSET, UnsetType
 
 from billfold import errors, ids
+from billfold.contract import events
+from billfold.contract.events import EventSubscriptionEventData, EventType
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.consents import service as consents
 from billfold_server.db import outbox
 from billfold_server.db.jobs import JobRun, NewJob
-from billfold_server.db.outbox import NewEvent
 from billfold_server.http.services import Services
 from billfold_server.open_banking.events import queries, tokens
 from billfold_server.open_banking.events.rows import Notification, Pause, Subscription
@@ -200,17 +202,17 @@ async def _pause(tx: TenantTx, held: Subscription, because: Pause, now: datetime
     log.warning("event_subscription_paused", tenant=tx.tenant.slug, subscription=held.wire_id, because=because)
     facts = {"because": because}
     await audit.record(tx, audit.new_record(SYSTEM, "event_subscription.paused", held.wire_id, facts=facts))
-    await tell(tx, held, "paused", now, because=because)
+    await tell(tx, held, events.EVENT_SUBSCRIPTION_PAUSED, now, because=because)
 
 
-async def tell(tx: TenantTx, subscription: Subscription, what: str, now: datetime, **more: str) -> None:
+async def tell(
+    tx: TenantTx,
+    subscription: Subscription,
+    what: EventType[EventSubscriptionEventData],
+    now: datetime,
+    because: str | UnsetType = UNSET,
+) -> None:
     """Write the event that tells the tenant of a subscription, without its address."""
-    data = {"id": subscription.wire_id, "client_id": ids.encode(Prefix.CLIENT, subscription.client_id), **more}
-    event = NewEvent(
-        id=ids.uuid7(),
-        type=f"event_subscription.{what}",
-        object_id=subscription.wire_id,
-        data=msgspec.json.encode(data),
-        occurred_at=now,
-    )
-    await outbox.emit(tx, event)
+    client_id = ids.encode(Prefix.CLIENT, subscription.client_id)
+    data = EventSubscriptionEventData(id=subscription.wire_id, client_id=client_id, because=because)
+    await outbox.emit(tx, outbox.new_event(what, subscription.wire_id, data, now))

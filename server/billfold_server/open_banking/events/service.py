@@ -9,6 +9,8 @@ from uuid import UUID
 import msgspec
 
 from billfold import errors, ids
+from billfold.contract import events
+from billfold.contract.events import EventSubscriptionEventData, EventType
 from billfold_server.audit import service as audit
 from billfold_server.consents import service as consents
 from billfold_server.db import jobs
@@ -108,7 +110,7 @@ async def create(call: Call, wanted: Wanted) -> Subscription:
         if not await queries.insert(tx, new):
             raise errors.EventSubscriptionExists
         await _arm(tx, new, now)
-        await _say(tx, call, new, "created", now)
+        await _say(tx, call, new, events.EVENT_SUBSCRIPTION_CREATED, now)
     return new
 
 
@@ -136,7 +138,7 @@ async def change(call: Call, subscription_id: UUID, wanted: Wanted) -> Subscript
         await queries.update(tx, changed)
         await queries.disarm(tx, changed.client_id)
         await _arm(tx, changed, now)
-        await _say(tx, call, changed, "changed", now)
+        await _say(tx, call, changed, events.EVENT_SUBSCRIPTION_CHANGED, now)
     return changed
 
 
@@ -152,7 +154,7 @@ async def delete(call: Call, subscription_id: UUID) -> None:
         found = await _lock_own(tx, call, subscription_id)
         await queries.delete(tx, found.id)
         await queries.disarm(tx, found.client_id)
-        await _say(tx, call, found, "deleted", await tenant_now(tx))
+        await _say(tx, call, found, events.EVENT_SUBSCRIPTION_DELETED, await tenant_now(tx))
 
 
 async def _lock_own(tx: TenantTx, call: Call, subscription_id: UUID) -> Subscription:
@@ -170,8 +172,10 @@ async def _arm(tx: TenantTx, subscription: Subscription, now: datetime) -> None:
         await jobs.enqueue_or_hasten(tx, push_job(subscription.client_id, now))
 
 
-async def _say(tx: TenantTx, call: Call, subscription: Subscription, what: str, now: datetime) -> None:
-    await audit.record(tx, audit.new_record(call.caller, f"event_subscription.{what}", subscription.wire_id))
+async def _say(
+    tx: TenantTx, call: Call, subscription: Subscription, what: EventType[EventSubscriptionEventData], now: datetime
+) -> None:
+    await audit.record(tx, audit.new_record(call.caller, what.name, subscription.wire_id))
     await tell(tx, subscription, what, now)
 
 

@@ -28,6 +28,7 @@ def event(type_: str, **data: Any) -> Event:
         id=ids.encode(Prefix.EVENT, UUID(int=1)),
         sequence=3,
         type=type_,
+        version=1,
         object_id="con_1",
         data={"client_id": ids.encode(Prefix.CLIENT, CLIENT), "kind": "account_access", **data},
         occurred_at=AT,
@@ -116,7 +117,7 @@ class TestAToken:
 class TestTheEventsThatAreTold:
     def test_are_those_that_consents_have(self):
         """Every step of a consent but the ones that its third party takes itself is told of."""
-        steps = set(telling.EVENT_TYPES.values())
+        steps = {each.name for each in telling.EVENT_TYPES.values()}
         assert {each for each in EVENTS if each.startswith("consent.")} == steps - {"consent.consumed"}
 
 

@@ -1,0 +1,521 @@
+"""The registry of events: every type that a tenant's stream has, and what its ``data`` says.
+
+The server emits no type that isn't here and no data of another class, the OpenAPI document shows each as a webhook,
+and ``billfold.events`` reads them. Data hold no free text and nothing personal: where one has the shape of an object
+of the contract, the members in which people write what they like are null or empty.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Final, Generic, Literal, TypeVar
+
+from msgspec import UNSET, Meta, UnsetType
+
+from billfold.contract.arrangements import ArrangementKind, ArrangementStatus
+from billfold.contract.common import (
+    ApprovalId,
+    ArrangementId,
+    CardSessionId,
+    ClientId,
+    ConsentId,
+    Instant,
+    JournalEntryId,
+    PartyId,
+    PaymentId,
+    ProductId,
+    Response,
+    StatementEntryId,
+    Text,
+    UserId,
+    VaultTokenId,
+    WalletId,
+    WebhookEndpointId,
+)
+from billfold.contract.consents import ConsentKind, ConsentSide, ConsentStatus
+from billfold.contract.data_keys import KeyBackend, KeyDomain
+from billfold.contract.ledger import Account, Hold, JournalEntry
+from billfold.contract.parties import PartyKind, PartyRole
+from billfold.contract.payments import PaymentBreak, PaymentStatus
+from billfold.contract.roles import StaffRole
+from billfold.contract.statements import StatementImport
+from billfold.contract.tokens import VaultTokenKind
+from billfold.contract.users import LoginRealm
+from billfold.contract.wallets import TopUp, Transfer, Wallet, Withdrawal
+from billfold.contract.webhooks import WebhookEndpointReason, WebhookEndpointState
+from billfold.money import Money
+
+__all__ = [
+    "ACCOUNT_CREATED",
+    "ACCOUNT_STATEMENTS_MADE",
+    "ACCOUNT_UPDATED",
+    "APPROVAL_APPROVED",
+    "APPROVAL_EXECUTED",
+    "APPROVAL_REJECTED",
+    "APPROVAL_REQUESTED",
+    "ARRANGEMENT_CREATED",
+    "ARRANGEMENT_UPDATED",
+    "CARD_SESSION_COMPLETED",
+    "CARD_SESSION_CREATED",
+    "CONSENT_AUTHORISED",
+    "CONSENT_CONSUMED",
+    "CONSENT_CREATED",
+    "CONSENT_EXPIRED",
+    "CONSENT_LAPSED",
+    "CONSENT_REAUTHENTICATED",
+    "CONSENT_REAUTHENTICATION_REQUIRED",
+    "CONSENT_REFUSED",
+    "CONSENT_REVOKED",
+    "DATA_KEYS_ROTATED",
+    "DATA_KEYS_SHREDDED",
+    "EVENTS",
+    "EVENT_SUBSCRIPTION_CHANGED",
+    "EVENT_SUBSCRIPTION_CREATED",
+    "EVENT_SUBSCRIPTION_DELETED",
+    "EVENT_SUBSCRIPTION_PAUSED",
+    "HOLD_CAPTURED",
+    "HOLD_CREATED",
+    "HOLD_EXPIRED",
+    "HOLD_RELEASED",
+    "JOURNAL_ENTRY_POSTED",
+    "JOURNAL_ENTRY_REVERSED",
+    "PARTY_CREATED",
+    "PARTY_ERASED",
+    "PARTY_UPDATED",
+    "PAYMENT_CREATED",
+    "PAYMENT_UPDATED",
+    "PRODUCT_ASSIGNED",
+    "PRODUCT_CREATED",
+    "PRODUCT_UPDATED",
+    "STATEMENT_ENTRY_ASSIGNED",
+    "STATEMENT_IMPORTED",
+    "THIRD_PARTY_BLOCKED",
+    "THIRD_PARTY_UNBLOCKED",
+    "TOP_UP_POSTED",
+    "TOP_UP_REVERSED",
+    "TRANSFER_POSTED",
+    "TRANSFER_REVERSED",
+    "USER_CREATED",
+    "USER_DISABLED",
+    "USER_ENABLED",
+    "USER_ENROLLED",
+    "USER_ENROLMENT_OFFERED",
+    "USER_FACTOR_ENROLLED",
+    "USER_FACTOR_REMOVED",
+    "USER_FACTOR_SUSPENDED",
+    "USER_LOCKED",
+    "USER_PASSWORD_CHANGED",
+    "USER_RECOVERY_CODES_MADE",
+    "USER_RECOVERY_CODE_USED",
+    "USER_ROLES_CHANGED",
+    "USER_SCA_COMPLETED",
+    "USER_SCA_EXEMPTED",
+    "USER_SCA_VOIDED",
+    "USER_SIGNED_IN",
+    "USER_SIGNED_OUT_EVERYWHERE",
+    "USER_UNLOCKED",
+    "VAULT_TOKEN_ALARM",
+    "VAULT_TOKEN_CREATED",
+    "VAULT_TOKEN_DELETED",
+    "VAULT_TOKEN_DETOKENIZED",
+    "VAULT_TOKEN_FORGOTTEN",
+    "VAULT_TOKEN_UPDATED",
+    "WALLET_CLOSED",
+    "WALLET_CREATED",
+    "WALLET_FROZEN",
+    "WALLET_UNFROZEN",
+    "WALLET_UPDATED",
+    "WEBHOOK_ENDPOINT_CREATED",
+    "WEBHOOK_ENDPOINT_DELETED",
+    "WEBHOOK_ENDPOINT_DISABLED",
+    "WEBHOOK_ENDPOINT_PAUSED",
+    "WEBHOOK_ENDPOINT_SECRET_ROTATED",
+    "WEBHOOK_ENDPOINT_UPDATED",
+    "WITHDRAWAL_POSTED",
+    "WITHDRAWAL_REVERSED",
+    "AccountStatementsEventData",
+    "ApprovalEventData",
+    "ArrangementEventData",
+    "CardSessionEventData",
+    "ConsentEventData",
+    "DataKeysRotatedEventData",
+    "DataKeysShreddedEventData",
+    "EventSubscriptionEventData",
+    "EventType",
+    "PartyErasedEventData",
+    "PartyEventData",
+    "PaymentEventData",
+    "ProductAssignedEventData",
+    "ProductEventData",
+    "StatementEntryEventData",
+    "ThirdPartyEventData",
+    "UserEventData",
+    "VaultTokenAlarmEventData",
+    "VaultTokenEventData",
+    "VaultTokenForgottenEventData",
+    "WebhookEndpointEventData",
+]
+
+D = TypeVar("D", bound=Response)
+
+
+@dataclass(frozen=True, slots=True)
+class EventType(Generic[D]):
+    """A type of event.
+
+    Attributes:
+        name: As it stands in ``type``: an object, and what happened to it.
+        data: What ``data`` says.
+        about: What has happened, in a sentence.
+        version: Counts up when ``data`` changes in a way that isn't additive.
+    """
+
+    name: str
+    data: type[D]
+    about: str
+    version: int = 1
+
+
+class PartyEventData(Response, frozen=True, kw_only=True):
+    """What events say of a party: no name, address or other personal text. Whoever may, reads the party for these."""
+
+    id: PartyId
+    kind: PartyKind
+    roles: list[PartyRole]
+    version: int
+    changed: Annotated[list[str], Meta(description="Which members have changed, without their values.")]
+
+
+class PartyErasedEventData(Response, frozen=True, kw_only=True):
+    """Whose personal data were erased."""
+
+    id: PartyId
+
+
+class StatementEntryEventData(Response, frozen=True, kw_only=True):
+    """What others need to know of an assignment: nothing that the bank says of people."""
+
+    id: StatementEntryId
+    wallet_id: WalletId
+    amount_minor: int
+    currency: str
+    journal_entry_id: JournalEntryId
+
+
+class AccountStatementsEventData(Response, frozen=True, kw_only=True):
+    """That the statements of a month were made."""
+
+    month: Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}$(?!\n)", examples=["2026-10"])]
+    statements: Annotated[int, Meta(ge=0, description="How many were made.")]
+
+
+class PaymentEventData(Response, frozen=True, kw_only=True):
+    """What events say of a payment."""
+
+    id: PaymentId
+    kind: ConsentKind
+    consent_id: ConsentId
+    client_id: ClientId
+    wallet_id: WalletId
+    status: PaymentStatus
+    status_reason: Annotated[str | None, Meta(description="Always null: read the payment for it.")]
+    needs_attention: PaymentBreak | None
+    amount: Money
+    updated_at: Instant
+
+
+class ConsentEventData(Response, frozen=True, kw_only=True):
+    """What events say of a consent."""
+
+    id: ConsentId
+    kind: ConsentKind
+    status: ConsentStatus
+    client_id: ClientId
+    party_id: PartyId | None
+    by: Annotated[ConsentSide, Meta(description="Whose doing it was.")]
+
+
+class ThirdPartyEventData(Response, frozen=True, kw_only=True):
+    """Which third party is let in no more, or again."""
+
+    client_id: ClientId
+
+
+class EventSubscriptionEventData(Response, frozen=True, kw_only=True):
+    """What events say of a third party's subscription: not its address."""
+
+    id: Annotated[str, Meta(examples=["evs_01m7w9tnzcejq9b78b81gh4nmw"])]
+    client_id: ClientId
+    because: Annotated[str | UnsetType, Meta(description="Why nothing is pushed any more.")] = UNSET
+
+
+class ArrangementEventData(Response, frozen=True, kw_only=True):
+    """What events say of an arrangement: nothing of whom it names. Whoever may, reads it."""
+
+    id: ArrangementId
+    wallet_id: WalletId
+    kind: ArrangementKind
+    status: ArrangementStatus
+    version: int
+
+
+class ProductEventData(Response, frozen=True, kw_only=True):
+    """What events say of a product."""
+
+    id: ProductId
+    name: Text
+    version: int
+    changed: Annotated[list[str], Meta(description="Which members have changed, without their values.")]
+
+
+class ProductAssignedEventData(Response, frozen=True, kw_only=True):
+    """Which wallets have a product now."""
+
+    id: ProductId
+    name: Text
+    version: int
+    wallet_ids: list[WalletId]
+
+
+class ApprovalEventData(Response, frozen=True, kw_only=True):
+    """What events say of a request that needs a second person: not the request."""
+
+    id: ApprovalId
+    kind: Annotated[str, Meta(description="For what the manifest asks a second person.")]
+    outcome_status: Annotated[
+        int | UnsetType, Meta(description="The HTTP status with which the request was answered.")
+    ] = UNSET
+
+
+class UserEventData(Response, frozen=True, kw_only=True):
+    """What events say of a user: no login name. Which members there are depends on what has happened."""
+
+    id: UserId
+    login_realm: LoginRealm
+    roles: list[StaffRole] | UnsetType = UNSET
+    former_roles: list[StaffRole] | UnsetType = UNSET
+    sessions: Annotated[int | UnsetType, Meta(description="How many sessions were ended.")] = UNSET
+    amr: Annotated[list[str] | UnsetType, Meta(description="By what they were authenticated (RFC 8176).")] = UNSET
+    acr: Annotated[str | UnsetType, Meta(description="How strongly they were authenticated.")] = UNSET
+    step: Annotated[str | UnsetType, Meta(description="At which step of signing in.")] = UNSET
+    factor_id: Annotated[str | UnsetType, Meta(examples=["fac_01m7w9tnzcejq9b78b81gh4nmw"])] = UNSET
+    challenge_id: Annotated[str | UnsetType, Meta(examples=["sca_01m7w9tnzcejq9b78b81gh4nmw"])] = UNSET
+    kind: Annotated[str | UnsetType, Meta(description="Of the factor, or of what was agreed to.")] = UNSET
+    exemption: Annotated[str | UnsetType, Meta(description="Why nothing was asked for.")] = UNSET
+    good_from: Annotated[Instant | UnsetType, Meta(description="From when a new factor counts, where it waits.")] = (
+        UNSET
+    )
+    left: Annotated[int | UnsetType, Meta(description="How many recovery codes are left.")] = UNSET
+    number: Annotated[int | UnsetType, Meta(description="How many recovery codes were made.")] = UNSET
+
+
+class VaultTokenEventData(Response, frozen=True, kw_only=True):
+    """What events say of a vault token: nothing of what it stands for."""
+
+    id: VaultTokenId
+    kind: VaultTokenKind
+    party_id: PartyId | None
+    purpose: Annotated[str | UnsetType, Meta(description="What for its value was told.")] = UNSET
+
+
+class VaultTokenForgottenEventData(Response, frozen=True, kw_only=True):
+    """Which vault token stands for nothing any more, because its party was forgotten."""
+
+    id: VaultTokenId
+
+
+class VaultTokenAlarmEventData(Response, frozen=True, kw_only=True):
+    """Who asks for more values than is expected or allowed."""
+
+    caller: Annotated[str, Meta(description="The person or API client.")]
+    purpose: str
+    why: Annotated[Literal["threshold", "limit"], Meta(description="What was reached.")]
+    per: Annotated[str, Meta(description="In which span of time.", examples=["hour"])]
+    limit: int
+
+
+class CardSessionEventData(Response, frozen=True, kw_only=True):
+    """What events say of a card session."""
+
+    id: CardSessionId
+    vault_token_id: VaultTokenId | None
+    party_id: PartyId | None
+
+
+class DataKeysRotatedEventData(Response, frozen=True, kw_only=True):
+    """Under which new key data are kept from now on."""
+
+    id: Annotated[str, Meta(description="The tenant.", examples=["ten_01m7w9tnzcejq9b78b81gh4nmw"])]
+    domain: KeyDomain
+    number: int
+    backend: KeyBackend
+    tenant_key_version: int
+
+
+class DataKeysShreddedEventData(Response, frozen=True, kw_only=True):
+    """Whose keys were destroyed."""
+
+    id: PartyId
+    keys: Annotated[int, Meta(description="How many.")]
+
+
+class WebhookEndpointEventData(Response, frozen=True, kw_only=True):
+    """What events say of a webhook endpoint: not its address, which may be a secret."""
+
+    id: WebhookEndpointId
+    state: WebhookEndpointState
+    state_reason: WebhookEndpointReason | None
+
+
+_EVENTS: dict[str, EventType[Response]] = {}
+
+
+def _event(name: str, data: type[D], about: str) -> EventType[D]:
+    kind = EventType(name, data, about)
+    assert name not in _EVENTS, "a type of event is registered once"
+    _EVENTS[name] = kind  # type: ignore[assignment]
+    return kind
+
+
+ACCOUNT_CREATED: Final = _event("account.created", Account, "A ledger account was made.")
+ACCOUNT_UPDATED: Final = _event("account.updated", Account, "A ledger account was changed.")
+JOURNAL_ENTRY_POSTED: Final = _event("journal_entry.posted", JournalEntry, "A journal entry was posted by hand.")
+JOURNAL_ENTRY_REVERSED: Final = _event(
+    "journal_entry.reversed", JournalEntry, "A journal entry was reversed; the data are the reversing entry."
+)
+HOLD_CREATED: Final = _event("hold.created", Hold, "Money was held.")
+HOLD_CAPTURED: Final = _event("hold.captured", Hold, "Money that was held has moved.")
+HOLD_RELEASED: Final = _event("hold.released", Hold, "Money that was held is free again.")
+HOLD_EXPIRED: Final = _event("hold.expired", Hold, "Money that was held is free again, because its time is over.")
+
+WALLET_CREATED: Final = _event("wallet.created", Wallet, "A wallet was opened.")
+WALLET_UPDATED: Final = _event("wallet.updated", Wallet, "A wallet was changed.")
+WALLET_FROZEN: Final = _event("wallet.frozen", Wallet, "A wallet was frozen: nothing leaves it.")
+WALLET_UNFROZEN: Final = _event("wallet.unfrozen", Wallet, "A wallet is no longer frozen.")
+WALLET_CLOSED: Final = _event("wallet.closed", Wallet, "A wallet was closed.")
+TRANSFER_POSTED: Final = _event("transfer.posted", Transfer, "Money has moved between two wallets.")
+TRANSFER_REVERSED: Final = _event(
+    "transfer.reversed", JournalEntry, "A transfer was reversed; the data are the reversing entry."
+)
+TOP_UP_POSTED: Final = _event("top_up.posted", TopUp, "Money has come into a wallet from outside.")
+TOP_UP_REVERSED: Final = _event(
+    "top_up.reversed", JournalEntry, "A top-up was reversed; the data are the reversing entry."
+)
+WITHDRAWAL_POSTED: Final = _event("withdrawal.posted", Withdrawal, "Money has left a wallet to the outside.")
+WITHDRAWAL_REVERSED: Final = _event(
+    "withdrawal.reversed", JournalEntry, "A withdrawal was reversed; the data are the reversing entry."
+)
+
+STATEMENT_IMPORTED: Final = _event("statement.imported", StatementImport, "A bank's statement file was booked.")
+STATEMENT_ENTRY_ASSIGNED: Final = _event(
+    "statement_entry.assigned", StatementEntryEventData, "Money in suspense was given to the wallet it belongs to."
+)
+ACCOUNT_STATEMENTS_MADE: Final = _event(
+    "account_statements.made", AccountStatementsEventData, "The statements of a month were made."
+)
+
+PARTY_CREATED: Final = _event("party.created", PartyEventData, "A party was made.")
+PARTY_UPDATED: Final = _event("party.updated", PartyEventData, "A party was changed.")
+PARTY_ERASED: Final = _event("party.erased", PartyErasedEventData, "A party's personal data were erased.")
+DATA_KEYS_ROTATED: Final = _event("data_keys.rotated", DataKeysRotatedEventData, "A tenant's data key was replaced.")
+DATA_KEYS_SHREDDED: Final = _event("data_keys.shredded", DataKeysShreddedEventData, "A party's keys were destroyed.")
+
+PAYMENT_CREATED: Final = _event("payment.created", PaymentEventData, "A third party has ordered a payment.")
+PAYMENT_UPDATED: Final = _event("payment.updated", PaymentEventData, "A payment has come further, or needs somebody.")
+
+CONSENT_CREATED: Final = _event("consent.created", ConsentEventData, "A third party asks for consent.")
+CONSENT_AUTHORISED: Final = _event("consent.authorised", ConsentEventData, "A customer has given consent.")
+CONSENT_REAUTHENTICATED: Final = _event(
+    "consent.reauthenticated", ConsentEventData, "A customer has confirmed a consent."
+)
+CONSENT_REAUTHENTICATION_REQUIRED: Final = _event(
+    "consent.reauthentication_required", ConsentEventData, "A consent rests until its customer has confirmed it."
+)
+CONSENT_REFUSED: Final = _event("consent.refused", ConsentEventData, "A customer has refused consent.")
+CONSENT_CONSUMED: Final = _event("consent.consumed", ConsentEventData, "A consent was used up.")
+CONSENT_REVOKED: Final = _event("consent.revoked", ConsentEventData, "A consent was taken back.")
+CONSENT_LAPSED: Final = _event("consent.lapsed", ConsentEventData, "Nobody has answered to a consent in time.")
+CONSENT_EXPIRED: Final = _event("consent.expired", ConsentEventData, "A consent's time is over.")
+THIRD_PARTY_BLOCKED: Final = _event("third_party.blocked", ThirdPartyEventData, "A third party is let in no more.")
+THIRD_PARTY_UNBLOCKED: Final = _event("third_party.unblocked", ThirdPartyEventData, "A third party is let in again.")
+EVENT_SUBSCRIPTION_CREATED: Final = _event(
+    "event_subscription.created", EventSubscriptionEventData, "A third party wants to be told of events."
+)
+EVENT_SUBSCRIPTION_CHANGED: Final = _event(
+    "event_subscription.changed", EventSubscriptionEventData, "A third party has changed what it is told."
+)
+EVENT_SUBSCRIPTION_PAUSED: Final = _event(
+    "event_subscription.paused", EventSubscriptionEventData, "Nothing more is pushed to a third party."
+)
+EVENT_SUBSCRIPTION_DELETED: Final = _event(
+    "event_subscription.deleted", EventSubscriptionEventData, "A third party wants to be told no more."
+)
+
+ARRANGEMENT_CREATED: Final = _event("arrangement.created", ArrangementEventData, "An arrangement was made.")
+ARRANGEMENT_UPDATED: Final = _event("arrangement.updated", ArrangementEventData, "An arrangement was changed.")
+PRODUCT_CREATED: Final = _event("product.created", ProductEventData, "A product was made.")
+PRODUCT_UPDATED: Final = _event("product.updated", ProductEventData, "A product was changed.")
+PRODUCT_ASSIGNED: Final = _event("product.assigned", ProductAssignedEventData, "Wallets were given a product.")
+
+APPROVAL_REQUESTED: Final = _event("approval.requested", ApprovalEventData, "A request waits for a second person.")
+APPROVAL_APPROVED: Final = _event("approval.approved", ApprovalEventData, "A second person has agreed to a request.")
+APPROVAL_REJECTED: Final = _event("approval.rejected", ApprovalEventData, "A second person has refused a request.")
+APPROVAL_EXECUTED: Final = _event("approval.executed", ApprovalEventData, "A request was carried out.")
+
+USER_CREATED: Final = _event("user.created", UserEventData, "A user was made.")
+USER_ENROLMENT_OFFERED: Final = _event("user.enrolment_offered", UserEventData, "A user was given a code to begin.")
+USER_ENROLLED: Final = _event("user.enrolled", UserEventData, "A user has a password and a second factor.")
+USER_ENABLED: Final = _event("user.enabled", UserEventData, "A user may sign in again.")
+USER_DISABLED: Final = _event("user.disabled", UserEventData, "A user may sign in no more.")
+USER_LOCKED: Final = _event("user.locked", UserEventData, "There were too many wrong attempts at a user.")
+USER_UNLOCKED: Final = _event("user.unlocked", UserEventData, "Wrong attempts at a user were forgotten.")
+USER_ROLES_CHANGED: Final = _event("user.roles_changed", UserEventData, "A member of staff does something else.")
+USER_SIGNED_IN: Final = _event("user.signed_in", UserEventData, "A user has signed in.")
+USER_SIGNED_OUT_EVERYWHERE: Final = _event(
+    "user.signed_out_everywhere", UserEventData, "All sessions of a user were ended."
+)
+USER_PASSWORD_CHANGED: Final = _event("user.password_changed", UserEventData, "A user has a new password.")
+USER_FACTOR_ENROLLED: Final = _event("user.factor_enrolled", UserEventData, "A user has a further factor.")
+USER_FACTOR_REMOVED: Final = _event("user.factor_removed", UserEventData, "A user has removed a factor.")
+USER_FACTOR_SUSPENDED: Final = _event("user.factor_suspended", UserEventData, "A passkey may have been copied.")
+USER_RECOVERY_CODES_MADE: Final = _event("user.recovery_codes_made", UserEventData, "A user has new recovery codes.")
+USER_RECOVERY_CODE_USED: Final = _event("user.recovery_code_used", UserEventData, "A recovery code was used.")
+USER_SCA_COMPLETED: Final = _event("user.sca_completed", UserEventData, "A user has agreed by two factors.")
+USER_SCA_EXEMPTED: Final = _event("user.sca_exempted", UserEventData, "A user wasn't asked for two factors.")
+USER_SCA_VOIDED: Final = _event("user.sca_voided", UserEventData, "What a user agreed to isn't what was asked for.")
+
+VAULT_TOKEN_CREATED: Final = _event("vault_token.created", VaultTokenEventData, "A vault token was made.")
+VAULT_TOKEN_UPDATED: Final = _event("vault_token.updated", VaultTokenEventData, "A vault token was changed.")
+VAULT_TOKEN_DELETED: Final = _event("vault_token.deleted", VaultTokenEventData, "A vault token was deleted.")
+VAULT_TOKEN_DETOKENIZED: Final = _event(
+    "vault_token.detokenized", VaultTokenEventData, "What a vault token stands for was told."
+)
+VAULT_TOKEN_FORGOTTEN: Final = _event(
+    "vault_token.forgotten", VaultTokenForgottenEventData, "A vault token's value was erased with its party."
+)
+VAULT_TOKEN_ALARM: Final = _event(
+    "vault_token.alarm", VaultTokenAlarmEventData, "Somebody asks for more values than is expected or allowed."
+)
+CARD_SESSION_CREATED: Final = _event("card_session.created", CardSessionEventData, "A card may be entered.")
+CARD_SESSION_COMPLETED: Final = _event("card_session.completed", CardSessionEventData, "A card was entered.")
+
+WEBHOOK_ENDPOINT_CREATED: Final = _event(
+    "webhook_endpoint.created", WebhookEndpointEventData, "A webhook endpoint was registered."
+)
+WEBHOOK_ENDPOINT_UPDATED: Final = _event(
+    "webhook_endpoint.updated", WebhookEndpointEventData, "A webhook endpoint was changed."
+)
+WEBHOOK_ENDPOINT_SECRET_ROTATED: Final = _event(
+    "webhook_endpoint.secret_rotated", WebhookEndpointEventData, "A webhook endpoint's secret was replaced."
+)
+WEBHOOK_ENDPOINT_PAUSED: Final = _event(
+    "webhook_endpoint.paused", WebhookEndpointEventData, "A webhook endpoint has taken nothing for days."
+)
+WEBHOOK_ENDPOINT_DISABLED: Final = _event(
+    "webhook_endpoint.disabled", WebhookEndpointEventData, "A webhook endpoint has said that it is gone."
+)
+WEBHOOK_ENDPOINT_DELETED: Final = _event(
+    "webhook_endpoint.deleted", WebhookEndpointEventData, "A webhook endpoint was deleted."
+)
+
+EVENTS: Final[Mapping[str, EventType[Response]]] = _EVENTS
+"""Every type of event, by its name."""
