@@ -1,4 +1,4 @@
-"""The ``billfold`` command: it hands over to the server's command line, or says which extra brings that."""
+"""The ``billfold`` command: the partner's commands, and the server's where that is installed beside the SDK."""
 
 import sys
 
@@ -8,16 +8,26 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the server's command line.
+    """Run the command line: the server's, with the partner's commands in it, or the latter alone.
 
-    Exits with 69 (``EX_UNAVAILABLE`` of BSD's sysexits) when this install has no server.
+    Exits with 69 (``EX_UNAVAILABLE`` of BSD's sysexits) when this install has neither.
     """
     try:
-        command = _server.load("cli", extra="server,postgres")
-    except _server.MissingExtraError as error:
-        sys.stderr.write(f"billfold: {error}\n")
+        from billfold.cli import root  # noqa: PLC0415 - Needs an extra.
+    except ModuleNotFoundError as error:
+        if error.name != "click":
+            raise
+        sys.stderr.write(
+            "billfold: This needs more than the SDK; install the partner's commands with: pip install 'billfold[cli]', "
+            "and a server with: pip install 'billfold[server,postgres]'\n"
+        )
         sys.exit(69)
-    command()
+    try:
+        command = _server.load("cli", extra="server,postgres")
+    except _server.MissingExtraError:
+        root.main()
+    else:
+        command(further=root.partner)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ document on standard output, and a refusal one on standard error. With what a co
 import asyncio
 import importlib
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import sys
@@ -22,6 +23,10 @@ import click
 import msgspec
 
 from billfold_server.settings import Secret, Settings, load_settings
+
+# The partner's command line brings click alone, with which this module would load and each of its commands fail.
+if importlib.util.find_spec("litestar") is None:
+    raise ModuleNotFoundError("the server's libraries aren't installed", name="litestar")
 
 if TYPE_CHECKING:
     from billfold_server.http.services import Services
@@ -206,27 +211,32 @@ SECTIONS = {
 
 
 class _Sections(click.Group):
-    """A group that imports a room's commands when they are asked for."""
+    """A group that imports a room's commands when they are asked for, and has further ones that ``main`` was given."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return our own commands and those of the rooms."""
-        return sorted({*super().list_commands(ctx), *SECTIONS})
+        """Return our own commands, those of the rooms, and further ones."""
+        further = ctx.obj.list_commands(ctx) if isinstance(ctx.obj, click.Group) else ()
+        return sorted({*super().list_commands(ctx), *SECTIONS, *further})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command, imported by now."""
         section = SECTIONS.get(cmd_name)
         if section is None:
-            return super().get_command(ctx, cmd_name)
+            own = super().get_command(ctx, cmd_name)
+            return ctx.obj.get_command(ctx, cmd_name) if own is None and isinstance(ctx.obj, click.Group) else own
         group: click.Group = getattr(importlib.import_module(section.module), section.attribute)
         group.context_settings = {**group.context_settings, "obj": section.given}
         return group
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing the rooms."""
         own = {name: command.get_short_help_str(90) for name, command in self.commands.items()}
         rooms = {name: section.help for name, section in SECTIONS.items()}
-        with formatter.section("Commands"):
+        with formatter.section("To run and operate a server"):
             formatter.write_dl(sorted({**own, **rooms}.items()))
+        if isinstance(ctx.obj, click.Group):
+            with formatter.section("To work with a tenant"), formatter.indentation():
+                ctx.obj.format_commands(ctx, formatter)
 
 
 @click.group(
@@ -238,7 +248,7 @@ class _Sections(click.Group):
 @click.option("--config", type=click.Path(dir_okay=False), help="A TOML file with settings.")
 @data_dir_option
 def billfold_command(config: str | None, data_dir: str | None) -> None:
-    """Run and operate a Billfold server."""
+    """Run and operate a Billfold server, and work with its tenants."""
     del config, data_dir  # Read by settings_here, from whichever command needs them.
 
 
@@ -456,11 +466,16 @@ def print_json(document: object) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(document)).decode())
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line, and end with an exit code; the foreseeable never ends in a traceback."""
+def main(arguments: Sequence[str] | None = None, *, further: click.Group | None = None) -> None:
+    """Run the command line, and end with an exit code; the foreseeable never ends in a traceback.
+
+    Args:
+        arguments: Those of the process where absent.
+        further: Commands to mount beside ours, which win where both have a name.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        sys.exit(billfold_command.main(list(arguments), prog_name="billfold", standalone_mode=False) or 0)
+        sys.exit(_run(list(arguments), further))
     except click.ClickException as error:
         _refuse_usage(error, as_json="--json" in arguments)
         sys.exit(error.exit_code)
@@ -476,6 +491,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         failure = explain(error)
         _tell(failure, as_json="--json" in arguments)
         sys.exit(failure.exit_code)
+
+
+def _run(arguments: list[str], further: click.Group | None) -> int:
+    # Anew from here, because the group has no place for what it was given; each section has an object of its own.
+    return billfold_command.main(arguments, prog_name="billfold", standalone_mode=False, obj=further) or 0
 
 
 def _refuse_usage(error: click.ClickException, *, as_json: bool) -> None:

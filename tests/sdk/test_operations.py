@@ -1,16 +1,12 @@
 """Every operation of the contract has a method, and every method has an operation."""
 
 import inspect
-import json
 import re
-import urllib.parse
 from collections.abc import AsyncIterable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from billfold import BillfoldPlatform, Money, Response, debit, errors, order
 from billfold.client._async.resource import AsyncResource
@@ -18,10 +14,9 @@ from billfold.client._operations import OPERATIONS
 from billfold.client._sync.resource import Resource
 from billfold.contract.clients import CreateClient, SetClientKeys, UpdateClient
 from billfold.contract.tokens import BankAccount, CreateVaultToken, PersonalValue, VaultTokenKind
+from tests.sdk.documented import OPENAPI, documented, load, said_by_client, said_by_document
 from tests.sdk.recording import Recording, async_client, client
 
-ROOT = Path(__file__).parents[2]
-OPENAPI = ROOT / "openapi" / "billfold.yaml"
 KNOWN = {f"{operation.method} {operation.path}" for operation in OPERATIONS}
 AT = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 TLS_NAMES = {f"tls_client_auth_{name}": "x" for name in ("subject_dn", "san_dns", "san_uri", "san_ip", "san_email")}
@@ -97,9 +92,6 @@ OWN_WORDS = {
     "transfers": [order(from_wallet_id="wal_1", to_wallet_id="wal_2", amount=("1", "EUR"))],
 }
 """Arguments that aren't text."""
-
-NOT_FOR_CLIENTS = re.compile(r"^(?!/v1/|/platform/v1/)")
-"""Health, metrics, documents and the token endpoint, which the client calls by itself."""
 
 
 def resources(thing: Any) -> Iterator[Any]:
@@ -266,51 +258,7 @@ def document() -> dict[str, Any]:
     """The committed contract."""
     if not OPENAPI.exists():
         pytest.skip("the contract isn't exported yet")
-    read: dict[str, Any] = yaml.load(OPENAPI.read_text(encoding="utf-8"), yaml.CSafeLoader)
-    return read
-
-
-def documented(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the document's operations for clients, by method and path."""
-    return {
-        f"{method.upper()} {path}": operation
-        for path, item in document["paths"].items()
-        for method, operation in item.items()
-        if method in {"get", "post", "patch", "put", "delete"} and not NOT_FOR_CLIENTS.match(path)
-    }
-
-
-def resolved(document: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
-    """Return what a reference leads to."""
-    while "$ref" in node:
-        target = document
-        for name in node["$ref"].removeprefix("#/").split("/"):
-            target = target[name]
-        node = target
-    return node
-
-
-def said_by_document(document: dict[str, Any], operation: dict[str, Any]) -> dict[str, set[str]]:
-    """Return what an operation takes: its parameters and headers, and the members of its body."""
-    parameters = [resolved(document, each) for each in operation.get("parameters", [])]
-    content = resolved(document, operation.get("requestBody", {})).get("content", {})
-    schema = resolved(document, content.get("application/json", {}).get("schema", {}))
-    return {
-        "query": {each["name"] for each in parameters if each["in"] == "query"},
-        "headers": {each["name"].lower() for each in parameters if each["in"] == "header"},
-        "body": set(schema.get("properties", {})),
-    }
-
-
-def said_by_client(request: tuple[str, str, dict[str, str], bytes | None]) -> dict[str, set[str]]:
-    """Return what a request has of these."""
-    _, url, headers, body = request
-    is_json = headers.get("content-type") == "application/json"
-    return {
-        "query": set(dict(urllib.parse.parse_qsl(url.partition("?")[2]))),
-        "headers": {"idempotency-key", "if-match"} & set(headers),
-        "body": set(json.loads(body or b"{}")) if is_json else set(),
-    }
+    return load()
 
 
 class TestTheCommittedContract:

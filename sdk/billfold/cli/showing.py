@@ -1,0 +1,180 @@
+"""Shows what the server answers: as the JSON that it is, or as lines and tables that fit the terminal.
+
+It works on plain JSON, so that what a newer server adds is shown too. Amounts are shown as people write them.
+"""
+
+import re
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import click
+import msgspec
+
+from billfold.money import AmountError, to_decimal
+
+__all__ = ["show", "table"]
+
+_GAP: Final = 2
+_WIDEST_TEXT: Final = 34
+_INSTANT: Final = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?Z", re.ASCII)
+_ID: Final = re.compile(r"[a-z]{2,4}_[0-9a-z]{26}", re.ASCII)
+_FIRST: Final = ("id", "sequence", "slug", "type", "kind", "status", "state", "outcome", "amount", "balances")
+_THEN: Final = ("name", "display_name", "label", "client_name", "description", "code", "value", "url", "created_at")
+_MINOR: Final = "_minor"
+_CONTROL: Final = dict.fromkeys((*range(32), *range(127, 160)), "�")
+"""What customers may have typed into a name, and a terminal would obey."""
+
+
+def show(document: Any, *, as_json: bool) -> None:
+    """Print an answer."""
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(document)).decode())
+    elif document is None:
+        click.echo("Done.")
+    elif isinstance(document, dict) and isinstance(document.get("data"), list):
+        _show_page(document)
+    elif isinstance(document, dict):
+        _show_one(document)
+    else:
+        click.echo(_text(document))
+
+
+def _show_page(page: dict[str, Any]) -> None:
+    if not page["data"]:
+        click.echo("There is nothing.", err=True)
+        return
+    _print_table(page["data"])
+    if (cursor := page.get("next_cursor")) is not None:
+        click.echo(f"There is more: --all, or --cursor {cursor}", err=True)
+
+
+def _show_one(document: dict[str, Any]) -> None:
+    rows, tables = {}, {}
+    for name, value in _flat(document):
+        if _is_table(value):
+            tables[name] = value
+        else:
+            rows[name] = _text(value)
+    widest = max(map(len, rows), default=0) + _GAP
+    for name, text in rows.items():
+        click.echo(f"{click.style(f'{name:<{widest}}', bold=True)}{text}")
+    for name, value in tables.items():
+        click.echo(f"\n{click.style(name, bold=True)}")
+        _print_table(value)
+
+
+def _print_table(items: Sequence[Any]) -> None:
+    head, *lines = table(items).splitlines()
+    click.echo("\n".join([click.style(head, bold=True), *lines]))
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(each, dict) for each in value)
+
+
+def table(items: Sequence[Any], width: int | None = None) -> str:
+    """Return items as a table of so many of their columns as fit, the most telling first; ids are never cut."""
+    width = shutil.get_terminal_size((80, 24)).columns if width is None else width
+    rows = [dict(_flat(each)) if isinstance(each, dict) else {"value": each} for each in items]
+    columns: list[tuple[str, list[str], int]] = []
+    left = width
+    for name in _ordered(rows):
+        cells = [_text(row.get(name)) for row in rows]
+        room = max(len(name), *map(len, cells))
+        if not all(_INSTANT.fullmatch(str(row.get(name))) or _whole(row.get(name)) for row in rows):
+            room = min(room, max(_WIDEST_TEXT, len(name)))
+        if any(cells) and (not columns or room <= left - _GAP):
+            columns.append((name, cells, room))
+            left -= room + (_GAP if len(columns) > 1 else 0)
+    lines = [_line((name, room, False) for name, _, room in columns)]
+    for number, row in enumerate(rows):
+        lines.append(_line((cells[number], room, _is_number(row.get(name))) for name, cells, room in columns))
+    return "\n".join(lines)
+
+
+def _line(cells: Iterable[tuple[str, int, bool]]) -> str:
+    texts = (_cut(text, room).rjust(room) if right else _cut(text, room).ljust(room) for text, room, right in cells)
+    return (" " * _GAP).join(texts).rstrip()
+
+
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else text[: room - 1] + "…"
+
+
+def _ordered(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the names of columns, the most telling first and other objects' ids last."""
+    names = list(dict.fromkeys(name for row in rows for name, value in row.items() if not _is_nested(name, value)))
+
+    def rank(name: str) -> tuple[int, int]:
+        if name in _FIRST:
+            return 0, _FIRST.index(name)
+        if name in _THEN:
+            return 1, _THEN.index(name)
+        return (3 if name.endswith("_id") else 2), names.index(name)
+
+    return sorted(names, key=rank)
+
+
+def _is_nested(name: str, value: Any) -> bool:
+    return isinstance(value, dict) or (_is_table(value) and name != "balances")
+
+
+def _flat(document: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, Any]]:
+    """Yield the members of an object and of those in it, with money as text."""
+    currency = document.get("currency")
+    for name, value in document.items():
+        full = f"{before}{name}"
+        if name.endswith(_MINOR) and isinstance(value, int) and isinstance(currency, str):
+            yield full.removesuffix(_MINOR), Amount(_money(value, currency))
+        elif isinstance(value, dict) and set(value) == {"amount_minor", "currency"}:
+            yield full, Amount(_money(value["amount_minor"], value["currency"]))
+        elif isinstance(value, dict) and value:
+            yield from _flat(value, f"{full}.")
+        else:
+            yield full, value
+
+
+class Amount(str):
+    """An amount as it is shown."""
+
+    __slots__ = ()
+
+
+def _money(amount_minor: int, currency: str) -> str:
+    try:
+        return f"{to_decimal(amount_minor, currency)} {currency}"
+    except AmountError:
+        # A currency that only a newer version knows.
+        return f"{amount_minor} minor {currency}"
+
+
+def _text(value: Any) -> str:
+    if value is None or value in ({}, []):
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(_shown(each) for each in value)
+    return _instant(str(value)) if isinstance(value, str) else str(value)
+
+
+def _shown(value: Any) -> str:
+    """Return one of several values in a cell: a balance as what is available of it."""
+    if isinstance(value, dict) and {"available_minor", "currency"} <= value.keys():
+        return _money(value["available_minor"], value["currency"])
+    return msgspec.json.encode(value).decode() if isinstance(value, dict) else _text(value)
+
+
+def _instant(text: str) -> str:
+    found = _INSTANT.fullmatch(text)
+    return f"{found[1]} {found[2]}Z" if found else text.translate(_CONTROL)
+
+
+def _whole(value: Any) -> bool:
+    """Tell whether a value would be of no use if it were cut."""
+    return value is None or isinstance(value, int | Amount) or bool(_ID.fullmatch(str(value)))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Amount | int) and not isinstance(value, bool)

@@ -1,0 +1,231 @@
+"""Each operation of the contract is a command, and each parameter of it an option."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import pytest
+
+from billfold.cli.arguments import InstantType, JsonType, MoneyType, PairType, VersionType
+from billfold.cli.calling import NOT_AT_A_TERMINAL, RESOURCES
+from billfold.cli.following import tail
+from billfold.cli.root import OPERATORS, partner
+from tests.sdk.cli.answering import Answering, give
+from tests.sdk.documented import documented, load, said_by_client, said_by_document
+from tests.sdk.recording import client
+from tests.sdk.test_operations import OWN_WORDS, resources
+
+ACCOUNT = {"scheme": "iban", "identification": "DE89370400440532013000", "name": "Ada"}
+AT = "2026-11-20T12:00:00Z"
+SOME = "01m7w9tnzcejq9b78b81gh4nmw"
+EUR = {"amount_minor": 1, "currency": "EUR"}
+DOCUMENTS: dict[str, Any] = {
+    "beneficiary": {"creditor": ACCOUNT},
+    "standing_order": {"creditor": ACCOUNT, "frequency": "MNTH"},
+    "direct_debit": {"name": "x", "mandate_id": "x", "frequency": "MNTH"},
+    "scheduled_payment": {"scheduled_at": AT, "amount": EUR},
+    "offer": {"type": "balance_transfer", "description": "x"},
+    "postings": [{"account_id": f"acc_{SOME}", "amount_minor": amount, "currency": "EUR"} for amount in (1, -1)],
+    "transfers": [
+        {"from_wallet_id": f"wal_{SOME}", "to_wallet_id": f"wal_{SOME}", "amount": EUR, "idempotency_key": "k"}
+    ],
+    "response_key": {"kty": "EC", "crv": "P-256", "x": "x" * 43, "y": "y" * 43},
+}
+"""What is given as JSON, beside what the methods' own tests have."""
+
+
+def leaves(group: click.Group, way: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Yield every command below one, with the words that lead to it."""
+    ctx = click.Context(group)
+    for name in group.list_commands(ctx):
+        command = group.get_command(ctx, name)
+        assert command is not None, name
+        if isinstance(command, click.Group):
+            yield from leaves(command, (*way, name))
+        elif command is not tail:
+            yield (*way, name), command
+
+
+API = partner.get_command(click.Context(partner), "api")
+assert isinstance(API, click.Group)
+ALL = dict(leaves(API, ("api",)))
+
+
+def word(parameter: click.Parameter, file: Path) -> str:
+    """Return a value for a parameter."""
+    assert parameter.name is not None
+    kind = parameter.type
+    if isinstance(kind, JsonType):
+        value = DOCUMENTS.get(parameter.name, OWN_WORDS.get(parameter.name))
+        return msgspec.json.encode(value).decode()
+    if isinstance(kind, click.Choice):
+        return str(kind.choices[0])
+    words: dict[type[Any], str] = {
+        MoneyType: "12.50 EUR",
+        InstantType: AT,
+        PairType: "a=b",
+        VersionType: "3",
+        click.File: str(file),
+        type(click.INT): "7",
+        click.IntRange: "25",
+    }
+    return words.get(type(kind), f"~{parameter.name}~")
+
+
+def line(way: tuple[str, ...], command: click.Command, file: Path) -> list[str]:
+    """Return a command line that says everything that can be said at once."""
+    said: list[str] = []
+    for each in command.params:
+        if isinstance(each, click.Argument):
+            said.append(word(each, file))
+        elif each.name not in {"cleared_", "all_", "output_", "currency_", "profile", "as_json", "by"}:
+            assert isinstance(each, click.Option)
+            said += [each.opts[0]] if each.secondary_opts else [each.opts[0], word(each, file)]
+    return [*way, *said]
+
+
+def template(method: str, path: str) -> str:
+    """Return the operation that a request is, from an address whose ids are the names of their parameters."""
+    below = path.removeprefix("/t/sandbox").partition("?")[0]
+    return f"{method} " + re.sub(r"~([a-z_]+)~", r"{\1}", below)
+
+
+def give_all(server: Answering, file: Path) -> None:
+    """Give every command once; each is refused by the server."""
+    for way, command in ALL.items():
+        done = give(server, *line(way, command, file), "--json", typed="4111111111111111\n123\n")
+        assert (way, done.exit_code, done.output) == (way, 1, done.output), done.exception
+        assert json.loads(done.stderr)["error"]["facts"]["status"] == 404
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A file to send."""
+    file = tmp_path / "statement.xml"
+    file.write_bytes(b"<Document/>")
+    return file
+
+
+class TestEveryOperation:
+    def test_is_a_command_that_takes_every_parameter(self, server: Answering, file: Path):
+        """Given everything, the commands ask for all that the contract has, and send what it documents and no more."""
+        give_all(server, file)
+        document = load()
+        operations = {name: each for name, each in documented(document).items() if " /v1/" in name}
+        asked = {template(*request[:2]): said_by_client(request) for request in server.requests}
+        assert asked == {name: said_by_document(document, each) for name, each in operations.items()}
+
+
+class TestEveryResource:
+    def test_is_named_without_importing_it(self):
+        """The overview names the client's resources, each with a sentence."""
+        billfold, _ = client()
+        at_the_top = {name.replace("_", "-") for name in vars(billfold) if not name.startswith("_")}
+        assert set(RESOURCES) == at_the_top
+        assert [text for text in RESOURCES.values() if not text.endswith(".")] == []
+
+    def test_is_at_the_top_unless_operators_have_its_name(self):
+        """``billfold wallets`` is ``billfold api wallets``; ``billfold clients`` stays what it was."""
+        assert isinstance(API, click.Group)
+        at_the_top = set(partner.list_commands(click.Context(partner)))
+        assert set(API.list_commands(click.Context(API))) - at_the_top == RESOURCES.keys() & OPERATORS
+
+    def test_leaves_out_only_what_prints_card_numbers(self):
+        """Each public method of a resource is a command, but for two."""
+        billfold, _ = client()
+        methods = {
+            name
+            for each in resources(billfold)
+            for name in dir(each)
+            if not name.startswith("_") and callable(getattr(each, name))
+        }
+        assert methods - {way[-1].replace("-", "_") for way in ALL} == NOT_AT_A_TERMINAL
+
+
+class TestACommand:
+    def test_explains_itself(self):
+        """Its help begins with a sentence, and says of each option what it is for."""
+        assert [way for way, command in ALL.items() if not (command.help or "").splitlines()[0].endswith(".")] == []
+        options = {
+            (way, each) for way, command in ALL.items() for each in command.params if isinstance(each, click.Option)
+        }
+        assert [(way, each.name) for way, each in options if not each.help] == []
+
+    def test_takes_money_in_either_form(self, server: Answering):
+        """An amount has its currency beside it, or an option of its own says that; without one nothing is asked."""
+        start = ["transfers", "create", "--from", "wal_1", "--to", "wal_2", "--amount"]
+        for form in (["12.50", "--currency", "EUR"], ["12.50 EUR"]):
+            give(server, *start, *form)
+            assert json.loads(server.requests[-1][3] or b"")["amount"] == {"amount_minor": 1250, "currency": "EUR"}
+        server.requests.clear()
+        for form in (["12.50"], ["12.505", "--currency", "EUR"], ["x", "--currency", "EUR"]):
+            assert give(server, *start, *form).exit_code == 2
+        assert server.requests == []
+
+    def test_sends_the_key_that_it_is_given(self, server: Answering):
+        """An order that is given again under its key is booked once."""
+        give(server, "top-ups", "create", "--wallet-id=wal_1", "--amount=1 EUR", "--idempotency-key=order-4711")
+        assert server.requests[0][2]["idempotency-key"] == "order-4711"
+
+    def test_clears_what_it_is_told_to(self, server: Answering):
+        """What isn't named stays as it is, and what is cleared is said so."""
+        give(server, "wallets", "update", "wal_1", "--clear", "label", "--clear", "metadata")
+        assert json.loads(server.requests[0][3] or b"") == {"label": None, "metadata": {}}
+
+    def test_asks_for_what_no_command_line_should_hold(self, server: Answering):
+        """A card's number and code aren't options."""
+        options = {option for each in ALL["api", "vault-tokens", "create-card"].params for option in each.opts}
+        assert options & {"--number", "--cvc"} == set()
+        refused = give(server, "vault-tokens", "search-card", typed="\n")
+        assert (refused.exit_code, server.requests) == (2, [])
+
+    def test_walks_through_every_page(self, server: Answering):
+        """A list is its first page as the server wrote it, with the way to the next one; --all fetches the rest."""
+        events = [self.event(number) for number in (1, 2)]
+        server.say({"data": events[:1], "next_cursor": "c"}, {"data": events[1:], "next_cursor": None})
+        every = give(server, "events", "list", "--all", "--json")
+        assert json.loads(every.stdout) == {"data": events, "next_cursor": None}
+        server.say({"data": events[:1], "next_cursor": "c"})
+        assert json.loads(give(server, "events", "list", "--json").stdout) == {"data": events[:1], "next_cursor": "c"}
+        assert "--cursor c" in give(server, "events", "list").stderr
+
+    def event(self, number: int) -> dict[str, Any]:
+        """Return an event, with a member that this version doesn't know."""
+        known = {"id": f"evt_{number}", "sequence": number, "type": "wallet.created", "version": 1}
+        return {**known, "object_id": "wal_1", "data": {}, "occurred_at": "2026-11-20T12:00:00Z", "newer": True}
+
+    def test_writes_a_file(self, server: Answering, tmp_path: Path):
+        """What isn't JSON is written as it is, to a file where one is named."""
+        server.say(b"a,b\r\n1,2\r\n")
+        assert give(server, "account-statements", "csv", "ast_1").stdout_bytes == b"a,b\r\n1,2\r\n"
+        give(server, "account-statements", "csv", "ast_1", "--output", str(tmp_path / "a.csv"))
+        assert (tmp_path / "a.csv").read_bytes() == b"a,b\r\n1,2\r\n"
+
+
+class TestAnyPath:
+    def test_is_asked_as_it_is(self, server: Answering):
+        """What is newer than the command can be asked for, ordered, changed and deleted."""
+        server.say({"newer": True})
+        assert json.loads(give(server, "get", "/v1/new?a=1", "-q", "b=2", "--json").stdout) == {"newer": True}
+        give(server, "post", "/v1/new", "-d", '{"x": 1}', "--idempotency-key", "k")
+        give(server, "patch", "/v1/new/1", "-d", "-", "--if-match", '"3"', typed="{}")
+        server.answers = [(204, b"")]
+        assert give(server, "delete", "/v1/new/1").stdout == "Done.\n"
+        asked = [(method, path, body) for method, path, _, body in server.requests]
+        assert asked == [
+            ("GET", "/t/sandbox/v1/new?a=1&b=2", None),
+            ("POST", "/t/sandbox/v1/new", b'{"x":1}'),
+            ("PATCH", "/t/sandbox/v1/new/1", b"{}"),
+            ("DELETE", "/t/sandbox/v1/new/1", None),
+        ]
+        assert server.requests[1][2]["idempotency-key"] == "k"
+        assert server.requests[2][2]["if-match"] == '"3"'
+
+    def test_begins_with_a_slash(self, server: Answering):
+        """A path stays below the tenant's address, so that no token goes elsewhere."""
+        assert give(server, "get", "https://elsewhere.example/").exit_code == 2
+        assert server.requests == []

@@ -1,0 +1,74 @@
+"""The root of the command line, alone and beside the server's commands."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from billfold.cli.root import OPERATORS, partner
+from billfold_server import cli
+from tests.announcing import announce
+from tests.sdk.cli.answering import Answering, give
+
+ROOT = Path(__file__).parents[3]
+
+
+def billfold(
+    folder: Path, *arguments: str, before: str = "pass", **variables: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run the command in a process of its own, with the server installed beside it."""
+    path = os.pathsep.join(map(str, (announce(folder), ROOT / "sdk", ROOT / "server")))
+    script = f"import sys; {before}; from billfold.__main__ import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": path, "COLUMNS": "80", **variables},
+    )
+
+
+class TestTheRoot:
+    def test_knows_what_operators_have(self):
+        """The names that resources give way to are those of the server's commands."""
+        assert cli.SECTIONS.keys() | cli.billfold_command.commands.keys() == OPERATORS
+
+    def test_is_shown_beside_the_servers_commands(self, tmp_path: Path, server: Answering):
+        """With the server installed, both are one command: its overview names all, and a resource answers."""
+        server.say({"data": [], "next_cursor": None})
+        helped = billfold(tmp_path, "--help")
+        lines = {line.split()[0] for line in helped.stdout.splitlines() if line.strip()}
+        assert {*OPERATORS, *partner.list_commands(click.Context(partner))} <= lines
+        assert max(map(len, helped.stdout.splitlines())) <= 80
+
+    def test_works_without_the_servers_libraries(self, tmp_path: Path, server: Answering):
+        """With click alone, resources answer, and operators' commands say what they need."""
+        server.say({"data": [], "next_cursor": None})
+        without = "sys.modules.update(litestar=None, rich=None)"
+        listed = billfold(tmp_path, "wallets", "list", "--json", before=without, **server.environment)
+        assert (listed.returncode, listed.stderr) == (0, "")
+        assert json.loads(listed.stdout) == {"data": [], "next_cursor": None}
+
+    @pytest.mark.parametrize("name", ["up", "clients"])
+    def test_says_what_operators_commands_need(self, name: str):
+        """Where the server isn't installed, each ends with 69, and a resource of that name is elsewhere."""
+        done = give(None, name)
+        assert done.exit_code == 1
+        assert getattr(done.exception, "exit_code", None) == 69
+
+    def test_completes(self):
+        """Shells are told the lines by which they complete, and are told names without asking a server."""
+        assert "_BILLFOLD_COMPLETE" in give(None, "completion", "bash").stdout
+        words = {"_PARTNER_COMPLETE": "bash_complete", "COMP_WORDS": "partner wallets li", "COMP_CWORD": "2"}
+        assert give(None, **words).stdout.split(",")[-1].strip() == "list"
+
+    def test_imports_the_client_only_when_a_resource_is_used(self):
+        """Help comes at once."""
+        code = "import sys; from billfold.cli.root import partner; partner(['--help'], standalone_mode=False); "
+        code += "print({'httpx', 'billfold.client', 'rich', 'cryptography'} & sys.modules.keys(), file=sys.stderr)"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stderr.strip() == "set()"

@@ -1,0 +1,113 @@
+"""What people are shown: lines and tables that fit, with amounts as people write them."""
+
+import json
+
+import pytest
+
+from billfold import errors
+from billfold.cli import showing
+from billfold.cli.failures import Exit, explain
+from billfold_server.serving.failures import Exit as ServersExit
+from tests.sdk.cli.answering import Answering, give
+
+SOME = "01m7w9tnzcejq9b78b81gh4nmw"
+WALLET = {
+    "id": f"wal_{SOME}",
+    "party_id": f"par_{SOME}",
+    "status": "active",
+    "status_reason": None,
+    "label": "Everyday\x1b[2J",
+    "balances": [
+        {"account_id": f"acc_{SOME}", "currency": "EUR", "posted_minor": 1250, "available_minor": 1250},
+        {"account_id": f"acc_{SOME}", "currency": "JPY", "posted_minor": 7, "available_minor": 7},
+    ],
+    "metadata": {"a": "b"},
+    "created_at": "2026-11-20T12:00:00.123456Z",
+}
+
+
+class TestATable:
+    @pytest.mark.parametrize("width", [40, 80, 200])
+    def test_fits(self, width: int):
+        """No line is wider than the terminal, ids are whole, and the most telling columns come first."""
+        lines = showing.table([WALLET, {**WALLET, "label": "x" * 500}], width).splitlines()
+        assert max(map(len, lines)) <= width
+        assert [line.split()[0] for line in lines] == ["id", WALLET["id"], WALLET["id"]]
+
+    def test_writes_amounts_as_people_do(self):
+        """Minor units of each currency's own."""
+        assert "12.50 EUR, 7 JPY" in showing.table([WALLET], 200)
+
+    def test_obeys_nothing_that_customers_have_typed(self):
+        """What moves a terminal's cursor is replaced."""
+        assert "\x1b[2J" not in showing.table([WALLET], 200)
+
+    def test_shows_what_only_newer_servers_say(self):
+        """An unknown currency, an unknown member and a value of any kind are shown as they are."""
+        item = {"id": "x", "amount": {"amount_minor": 5, "currency": "ZZZ"}, "newer": [1, {"a": None}], "on": True}
+        (_, line) = showing.table([item], 80).splitlines()
+        assert line.split() == ["x", "5", "minor", "ZZZ", "1,", '{"a":null}', "yes"]
+
+
+class TestOneObject:
+    def test_is_shown_line_by_line(self, capsys: pytest.CaptureFixture[str]):
+        """Each member has a line, those of an object in it too, and what is a list of objects is a table."""
+        showing.show(WALLET, as_json=False)
+        lines = capsys.readouterr().out.splitlines()
+        assert f"id             wal_{SOME}" in lines
+        assert "metadata.a     b" in lines
+        assert "created_at     2026-11-20 12:00:00Z" in lines
+        assert lines[-2].split() == ["EUR", "12.50", "EUR", "12.50", "EUR", f"acc_{SOME}"]
+
+
+class TestARefusal:
+    def test_is_a_sentence_with_what_support_asks_for(self, server: Answering):
+        """The detail, each value that is wrong, the code and the request; with --json one document."""
+        problem = {
+            "type": "https://x/insufficient_funds",
+            "title": "x",
+            "status": 409,
+            "code": "insufficient_funds",
+            "detail": "Too little.",
+            "request_id": "req_1",
+            "facts": {"available_minor": 5},
+            "violations": [{"param": "amount", "reason": "too much"}],
+        }
+        server.say(problem, status=409)
+        refused = give(server, "wallets", "get", "wal_1")
+        assert (refused.exit_code, refused.stdout) == (1, "")
+        assert refused.stderr.splitlines() == [
+            "billfold: Too little.",
+            "billfold:   amount: too much",
+            "billfold: insufficient_funds, request req_1",
+        ]
+        error = json.loads(give(server, "wallets", "get", "wal_1", "--json").stderr)["error"]
+        assert error == {
+            "code": "insufficient_funds",
+            "detail": "Too little.\n  amount: too much",
+            "exit_code": 1,
+            "facts": {"available_minor": 5, "request_id": "req_1", "status": 409},
+        }
+
+    @pytest.mark.parametrize(
+        ("error", "exit_code"),
+        [
+            (errors.AuthenticationFailed(), Exit.NOT_ALLOWED),
+            (errors.PermissionDenied(), Exit.NOT_ALLOWED),
+            (errors.RateLimited(), Exit.TRY_AGAIN),
+            (errors.OutcomeUnknown(), Exit.TRY_AGAIN),
+            (errors.Unavailable(), Exit.UNAVAILABLE),
+            (errors.ConnectionFailed("gone", sent=False), Exit.UNAVAILABLE),
+            (errors.NotFound(), Exit.REFUSED),
+            (ValueError("an id is never empty"), Exit.USAGE),
+            (RuntimeError("unforeseen"), Exit.INTERNAL),
+        ],
+        ids=lambda value: type(value).__name__,
+    )
+    def test_tells_what_waiting_may_mend_from_what_a_person_must_change(self, error: Exception, exit_code: Exit):
+        """A script reads that from the exit code."""
+        assert explain(error).exit_code is exit_code
+
+    def test_ends_with_the_houses_exit_codes(self):
+        """A partner's commands and the server's mean the same by the same number."""
+        assert [each for each in Exit if ServersExit[each.name].value != each.value] == []
