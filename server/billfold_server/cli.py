@@ -185,7 +185,7 @@ SECTIONS = {
     "directory": Section(
         "billfold_server.serving.directory.commands",
         "directory",
-        "Look at the test third parties of open banking.",
+        "Look at the test third parties of open banking, and at the sandbox's customers.",
         open_directory,
     ),
     "ledger": Section(
