@@ -145,8 +145,19 @@ class Background:
             except errors.Unavailable:
                 self._come_again(tenant, work, _AFTER_FAILURE_S)
             except Exception:
-                log.exception("visit_failed", tenant=tenant.slug)
-                self._come_again(tenant, work, _AFTER_FAILURE_S)
+                if await self._is_served(tenant):
+                    log.exception("visit_failed", tenant=tenant.slug)
+                    self._come_again(tenant, work, _AFTER_FAILURE_S)
+                else:
+                    # Another process may have deleted it, which tells nobody here.
+                    self._forget(tenant.id)
+
+    async def _is_served(self, tenant: TenantRef) -> bool:
+        """Tell whether a tenant is served, or may be."""
+        try:
+            return any(each.id == tenant.id for each in await self._tenants())
+        except errors.Unavailable:
+            return True
 
     def _come_again(self, tenant: TenantRef, work: Work, wait_s: float | None) -> None:
         """Set this process's own timer; a later visit than the sweep's needs none."""

@@ -29,6 +29,7 @@ class Server:
     def __init__(self, dsn: str, tenant: TenantRef, *, poll_s: float = NEVER_S, sweep_s: float = NEVER_S) -> None:
         self.database = Database(dsn, deployment_secret=SECRET)
         self.tenant = tenant
+        self.served = [tenant]
         self.done = asyncio.Event()
         kinds = JobKinds()
         kinds.register("note", self.note)
@@ -43,8 +44,8 @@ class Server:
         )
 
     async def tenants(self) -> list[TenantRef]:
-        """Return the one tenant."""
-        return [self.tenant]
+        """Return the one tenant, unless it is gone."""
+        return self.served
 
     async def note(self, _: JobRun) -> None:
         """Do a job by saying so."""
@@ -159,6 +160,25 @@ class TestTheBackground:
                 async with server.database.tx(server.tenant) as tx:
                     if len(await list_events(tx)) == 30:
                         break
+
+    @pytest.mark.parametrize("gone", [True, False])
+    async def test_comes_again_after_a_failure_to_nobody_who_is_gone(self, tenancy: Tenancy, *, gone: bool):
+        """A visit that fails is tried again, but not for ever where another process has deleted the tenant."""
+        async with running(idle(tenancy)) as server, asyncio.timeout(20):
+            await at_rest(server)
+            async with tenancy.administrator.connect() as connection:
+                await connection.execute(f"DROP SCHEMA {tenancy.tenant.schema} CASCADE")
+            if gone:
+                server.served.clear()
+            server.database.wakeups.signal(server.tenant, Work.JOBS)
+            await at_rest(server)
+            assert [key[0] for key in server.background._timers] == ([] if gone else [server.tenant.id])
+
+
+async def at_rest(server: Server) -> None:
+    """Wait until what a server was woken for has been done."""
+    while server.background._visits or server.database.wakeups._wanted:
+        await asyncio.sleep(0.001)
 
 
 async def agenda_of(tenancy: Tenancy) -> int:
