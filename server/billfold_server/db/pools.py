@@ -20,6 +20,7 @@ import asyncpg
 import msgspec
 
 from billfold import errors
+from billfold_server.db.connections import KnowingConnection
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -81,7 +82,7 @@ class Login(msgspec.Struct, frozen=True):
         return f"Login(share={self.share!r}, user={self.user!r})"
 
 
-class Session(asyncpg.Connection):
+class Session(KnowingConnection):
     """A connection that remembers the names under which it knows statements, in the order in which they came."""
 
     def __init__(self, *args: Any, **options: Any) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import asyncpg
 
 from billfold import errors
+from billfold_server.db.connections import KnowingConnection
 from billfold_server.db.pools import CONNECTION_LOST, dsn_for
 from billfold_server.keys.migrations import MIGRATIONS, NEWEST
 from billfold_server.keys.store import SCHEMA, unavailable
@@ -199,6 +200,7 @@ async def _connect(dsn: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record
             dsn,
             timeout=_TIMEOUT_S,
             command_timeout=_TIMEOUT_S,
+            connection_class=KnowingConnection,
             server_settings={"search_path": "", "application_name": "billfold keys"},
         )
     except (*CONNECTION_LOST, TimeoutError) as error:

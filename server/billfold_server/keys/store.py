@@ -13,6 +13,7 @@ from uuid import UUID
 import asyncpg
 
 from billfold import errors
+from billfold_server.db.connections import KnowingConnection
 from billfold_server.db.pools import CONNECTION_LOST
 from billfold_server.keys import queries
 from billfold_server.keys.rules import DOMAINS
@@ -91,7 +92,9 @@ class KeyStore:
         try:
             async with asyncio.timeout(self._timeout_s):
                 connection = await asyncpg.connect(
-                    self._dsn, server_settings={"search_path": SCHEMA, "application_name": "billfold keys upkeep"}
+                    self._dsn,
+                    connection_class=KnowingConnection,
+                    server_settings={"search_path": SCHEMA, "application_name": "billfold keys upkeep"},
                 )
         except _AWAY as error:
             raise unavailable() from error
@@ -171,6 +174,7 @@ class KeyStore:
                 timeout=self._timeout_s,
                 reset=_nothing_to_reset,
                 max_inactive_connection_lifetime=300,
+                connection_class=KnowingConnection,
                 server_settings={"search_path": SCHEMA, "jit": "off", "application_name": "billfold keys"},
             )
         return self._pool

@@ -20,6 +20,7 @@ import asyncpg
 import msgspec
 
 from billfold import errors
+from billfold_server.db.connections import KnowingConnection
 from billfold_server.db.engine import ENGINE
 from billfold_server.db.pools import CONNECTION_LOST, dsn_for, unavailable
 from billfold_server.tenancy import migrations, partitions, secret
@@ -251,7 +252,10 @@ class Administrator:
         """Open a connection as the administrator."""
         try:
             connection: AdminConnection = await asyncpg.connect(
-                self._dsn, timeout=5, server_settings={"search_path": "", "application_name": "billfold admin"}
+                self._dsn,
+                timeout=5,
+                connection_class=KnowingConnection,
+                server_settings={"search_path": "", "application_name": "billfold admin"},
             )
         except (*CONNECTION_LOST, TimeoutError) as error:
             raise unavailable() from error
