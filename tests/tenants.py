@@ -24,7 +24,7 @@ from billfold_server.tenancy.manifest import Manifest, parse_manifest
 from billfold_server.tenancy.provisioning import Administrator
 from billfold_server.tenancy.service import Registry, Tenants
 from billfold_server.tenancy.transaction import Database
-from tests.postgres import template_database
+from tests.postgres import copying, template_database
 
 SECRET = b"a secret of the tests, which is long enough"
 
@@ -98,7 +98,7 @@ def tenancy_template(postgres: EmbeddedPostgres) -> str:
 async def tenancy(postgres_dsn: str, tenancy_template: str) -> AsyncIterator[Tenancy]:
     """Copy the template, and open it as a server would."""
     name = f"test_{secrets.token_hex(6)}"
-    await _execute(postgres_dsn, f"CREATE DATABASE {name} TEMPLATE {tenancy_template}")
+    await _execute(postgres_dsn, copying(name, tenancy_template))
     opened = await open_tenancy(in_database(postgres_dsn, name))
     try:
         yield opened

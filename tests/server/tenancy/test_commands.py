@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from billfold import errors
 from billfold_server.tenancy.commands import tenants as group
 from billfold_server.tenancy.service import Tenants
+from tests.postgres import copying
 from tests.tenants import in_database, open_tenancy
 
 pytestmark = pytest.mark.any_postgres
@@ -45,7 +46,7 @@ async def execute(dsn: str, sql: str) -> None:
 def run(postgres_dsn: str, tenancy_template: str) -> Iterator[Run]:
     """Return a function that runs a command on a database with the tenant ``testbank``."""
     name = f"test_{secrets.token_hex(6)}"
-    asyncio.run(execute(postgres_dsn, f"CREATE DATABASE {name} TEMPLATE {tenancy_template}"))
+    asyncio.run(execute(postgres_dsn, copying(name, tenancy_template)))
 
     @asynccontextmanager
     async def open_tenants() -> AsyncIterator[Tenants]:
