@@ -69,34 +69,39 @@ async def list_ibans(tx: TenantTx, wallet_ids: Sequence[UUID]) -> dict[UUID, str
     return {row["wallet_id"]: row["normal_value"] for row in rows}
 
 
-async def list_other_sides(
-    tx: TenantTx, wallets_and_entries: Sequence[tuple[UUID, UUID]]
-) -> dict[tuple[UUID, UUID], OtherSide]:
-    """Return what stands on the other side of what moved in wallets, by the wallet and the journal entry."""
-    # OFFSET keeps the planner from reading the whole table while it is small, by a plan that is kept when it has grown.
+# Who is paid is often the same: each is answered once, with the places at which it stands. OFFSET keeps the planner
+# from reading the whole table while it is small, by a plan that is kept when it has grown.
+_OTHER_SIDES: Final = """
+    WITH found AS MATERIALIZED (
+        SELECT n.place,
+            CASE WHEN t.from_wallet_id = n.wallet_id THEN t.to_wallet_id ELSE t.from_wallet_id END AS other_id,
+            t.metadata->>'merchant_name' AS merchant_name,
+            t.metadata->>'merchant_category_code' AS merchant_category_code
+        FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS n (wallet_id, entry_id, place)
+        CROSS JOIN LATERAL (
+            SELECT t.from_wallet_id, t.to_wallet_id, t.metadata
+            FROM transfers AS t WHERE t.id = n.entry_id OFFSET 0) AS t)
+    SELECT f.other_id, (
+            SELECT a.normal_value FROM wallet_aliases AS a
+            WHERE a.wallet_id = f.other_id AND a.scheme = 'iban' ORDER BY a.id LIMIT 1) AS iban,
+        f.merchant_name, f.merchant_category_code, array_agg(f.place::int) AS places
+    FROM found AS f GROUP BY f.other_id, f.merchant_name, f.merchant_category_code
+"""
+
+
+async def list_other_sides(tx: TenantTx, wallets_and_entries: Sequence[tuple[UUID, UUID]]) -> list[OtherSide | None]:
+    """Return what stands on the other side of what moved in wallets, each at the place of its wallet and entry."""
+    sides: list[OtherSide | None] = [None] * len(wallets_and_entries)
     rows = await tx.fetch(
-        """
-        WITH found AS MATERIALIZED (
-            SELECT n.wallet_id, n.entry_id,
-                CASE WHEN t.from_wallet_id = n.wallet_id THEN t.to_wallet_id ELSE t.from_wallet_id END AS other_id,
-                t.metadata->>'merchant_name' AS merchant_name,
-                t.metadata->>'merchant_category_code' AS merchant_category_code
-            FROM unnest($1::uuid[], $2::uuid[]) AS n (wallet_id, entry_id)
-            CROSS JOIN LATERAL (
-                SELECT t.from_wallet_id, t.to_wallet_id, t.metadata
-                FROM transfers AS t WHERE t.id = n.entry_id OFFSET 0) AS t
-        ), others AS MATERIALIZED (
-            SELECT o.other_id, (
-                SELECT a.normal_value FROM wallet_aliases AS a
-                WHERE a.wallet_id = o.other_id AND a.scheme = 'iban' ORDER BY a.id LIMIT 1) AS iban
-            FROM (SELECT DISTINCT f.other_id FROM found AS f WHERE f.other_id IS NOT NULL) AS o)
-        SELECT f.wallet_id, f.entry_id, f.other_id, o.iban, f.merchant_name, f.merchant_category_code
-        FROM found AS f LEFT JOIN others AS o ON o.other_id = f.other_id
-        """,
+        _OTHER_SIDES,
         [wallet_id for wallet_id, _ in wallets_and_entries],
         [entry_id for _, entry_id in wallets_and_entries],
     )
-    return {(row["wallet_id"], row["entry_id"]): OtherSide(*row[2:]) for row in rows}
+    for other_id, iban, merchant_name, merchant_category_code, places in rows:
+        side = OtherSide(other_id, iban, merchant_name, merchant_category_code)
+        for place in places:
+            sides[place - 1] = side
+    return sides
 
 
 async def list_wallets(

@@ -78,15 +78,13 @@ async def list_ibans(tx: TenantTx, wallet_ids: Sequence[UUID]) -> dict[UUID, str
     return await queries.list_ibans(tx, wallet_ids)
 
 
-async def list_other_sides(
-    tx: TenantTx, wallets_and_entries: Sequence[tuple[UUID, UUID]]
-) -> dict[tuple[UUID, UUID], OtherSide]:
-    """Return what stands on the other side of what moved in wallets, in one query.
+async def list_other_sides(tx: TenantTx, wallets_and_entries: Sequence[tuple[UUID, UUID]]) -> list[OtherSide | None]:
+    """Return what stands on the other side of what moved in wallets, in the order of these, by one query.
 
     Args:
         tx: The tenant's transaction.
-        wallets_and_entries: Of which wallets, and in which journal entries. What no transfer, top-up or withdrawal has
-            posted is absent from the answer.
+        wallets_and_entries: Of which wallets, and in which journal entries. There is None of what no transfer, top-up
+            or withdrawal has posted.
     """
     return await queries.list_other_sides(tx, wallets_and_entries)
 

@@ -182,11 +182,11 @@ class _Beside(msgspec.Struct, frozen=True):
     """What is known beside what was booked.
 
     Attributes:
-        others: Other sides, where the consent permits all of it.
+        others: Other sides, each at its booking's place; nothing where the consent doesn't permit all of it.
         payments: Payments, by the entries that were booked of them.
     """
 
-    others: Mapping[tuple[UUID, UUID], OtherSide]
+    others: Sequence[OtherSide | None]
     payments: Mapping[UUID, PaymentRow]
 
 
@@ -199,7 +199,7 @@ async def _beside(tx: TenantTx, reading: Reading, found: Sequence[Booking]) -> _
     entries = [each.entry_id for each in found if each.kind in _OF_PAYMENTS]
     paid = await payments.find_payments_of(tx, entries) if entries else {}
     if not reading.detail:
-        return _Beside({}, paid)
+        return _Beside([None] * len(found), paid)
     return _Beside(await wallets.list_other_sides(tx, [(wallet_of(each), each.entry_id) for each in found]), paid)
 
 
@@ -216,16 +216,14 @@ async def _transactions(
             each,
             issuer=issuer,
             detail=reading.detail,
-            other=beside.others.get((wallet_of(each), each.entry_id)),
-            paid=_paid(each, beside.payments.get(each.entry_id), texts),
+            other=other,
+            paid=_paid(each, beside.payments[each.entry_id], texts) if each.entry_id in beside.payments else None,
         )
-        for each in found
+        for each, other in zip(found, beside.others, strict=True)
     ]
 
 
-def _paid(booking: Booking, row: PaymentRow | None, texts: Mapping[UUID, Texts]) -> Paid | None:
-    if row is None:
-        return None
+def _paid(booking: Booking, row: PaymentRow, texts: Mapping[UUID, Texts]) -> Paid:
     said = texts.get(row.id)
     return Paid(
         returned=booking.entry_id == row.closing_entry_id,

@@ -4,13 +4,12 @@ The day of booking is when an entry came into the books, on the tenant's clock; 
 which may lie before it (ADR 30).
 """
 
-from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from billfold.contract.open_banking.transactions import (
     OBBankTransactionCodeStructure1,
@@ -82,14 +81,23 @@ def wallet_of(booking: Booking) -> UUID:
 
 
 @lru_cache(maxsize=256)
-def _codes(kind: str, issuer: str, *, received: bool) -> Mapping[str, Any]:
+def _codes(
+    kind: str, issuer: str, *, received: bool
+) -> tuple[OBBankTransactionCodeStructure1, ProprietaryBankTransactionCodeStructure1]:
     """Return the codes of a kind of entry; made once, since a page has few of them."""
     credit, debit = CODES.get(kind, _CORRECTION)
     family, sub_family = credit if received else debit
-    return {
-        "bank_transaction_code": OBBankTransactionCodeStructure1(code=family, sub_code=sub_family),
-        "proprietary_bank_transaction_code": ProprietaryBankTransactionCodeStructure1(code=kind[:35], issuer=issuer),
-    }
+    return (
+        OBBankTransactionCodeStructure1(code=family, sub_code=sub_family),
+        ProprietaryBankTransactionCodeStructure1(code=kind[:35], issuer=issuer),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _account_of(wallet_id: UUID, iban: str | None) -> OBCashAccount60:
+    """Return another wallet as an account; made once, since many transactions are with the same few."""
+    ((scheme, number), *_) = identification_of(account_id(wallet_id), iban)
+    return OBCashAccount60(scheme_name=scheme, identification=number)
 
 
 def to_transaction(
@@ -105,42 +113,46 @@ def to_transaction(
         paid: The payment of which it was booked.
     """
     # A wallet is a liability of the books, so what its owner gets is a credit there.
-    received = -booking.amount_minor
-    facts: dict[str, Any] = {
-        **_codes(_RETURNED if paid is not None and paid.returned else booking.kind, issuer, received=received >= 0),
-        "account_id": account_id(wallet_of(booking)),
-        "transaction_id": f"{encode(Prefix.JOURNAL_ENTRY, booking.entry_id)}-{booking.line}",
-        "credit_debit_indicator": indicator(received),
-        "status": "BOOK",
-        "transaction_mutability": "Immutable",
-        "booking_date_time": booking.booked_at,
-        "value_date_time": booking.effective_at,
-        "amount": amount(received, booking.currency),
-    }
-    if detail:
-        _add_detail(facts, booking, received, other)
-        if paid is not None:
-            facts["transaction_reference"] = or_unset(paid.reference, 210)
-            if paid.creditor is not None and not paid.returned:
-                facts["creditor_account"] = paid.creditor
-    return OBTransaction6(**facts)
-
-
-def _add_detail(facts: dict[str, Any], booking: Booking, received: int, other: OtherSide | None) -> None:
-    balance = -booking.posted_after_minor
-    facts["transaction_information"] = or_unset(booking.description, 500)
-    facts["balance"] = OBTransactionCashBalance(
-        credit_debit_indicator=indicator(balance), type="ITBD", amount=amount(balance, booking.currency)
+    received, balance = -booking.amount_minor, -booking.posted_after_minor
+    kind = _RETURNED if paid is not None and paid.returned else booking.kind
+    code, own_code = _codes(kind, issuer, received=received >= 0)
+    side, merchant = _with_whom(other if detail else None)
+    debtor, creditor = (side, UNSET) if received >= 0 else (UNSET, side)
+    if detail and paid is not None and paid.creditor is not None and not paid.returned:
+        creditor = paid.creditor
+    return OBTransaction6(
+        account_id=account_id(wallet_of(booking)),
+        transaction_id=f"{encode(Prefix.JOURNAL_ENTRY, booking.entry_id)}-{booking.line}",
+        transaction_reference=UNSET if paid is None or not detail else or_unset(paid.reference, 210),
+        credit_debit_indicator=indicator(received),
+        status="BOOK",
+        transaction_mutability="Immutable",
+        booking_date_time=booking.booked_at,
+        value_date_time=booking.effective_at,
+        transaction_information=or_unset(booking.description, 500) if detail else UNSET,
+        amount=amount(received, booking.currency),
+        bank_transaction_code=code,
+        proprietary_bank_transaction_code=own_code,
+        balance=OBTransactionCashBalance(
+            credit_debit_indicator=indicator(balance), type="ITBD", amount=amount(balance, booking.currency)
+        )
+        if detail
+        else UNSET,
+        merchant_details=merchant,
+        creditor_account=creditor,
+        debtor_account=debtor,
     )
+
+
+def _with_whom(other: OtherSide | None) -> tuple[OBCashAccount60 | UnsetType, OBMerchantDetails1 | UnsetType]:
+    """Return the other side's account, and which merchant that is."""
     if other is None:
-        return
+        return UNSET, UNSET
+    merchant: OBMerchantDetails1 | UnsetType = UNSET
     code = other.merchant_category_code
     if other.merchant_name is not None or code is not None:
-        facts["merchant_details"] = OBMerchantDetails1(
+        merchant = OBMerchantDetails1(
             merchant_name=or_unset(other.merchant_name, 350),
             merchant_category_code=code if code is not None and len(code) in _CODE_LENGTHS else UNSET,
         )
-    if other.wallet_id is not None:
-        ((scheme, number), *_) = identification_of(account_id(other.wallet_id), other.iban)
-        account = OBCashAccount60(scheme_name=scheme, identification=number)
-        facts["debtor_account" if received >= 0 else "creditor_account"] = account
+    return UNSET if other.wallet_id is None else _account_of(other.wallet_id, other.iban), merchant

@@ -31,6 +31,8 @@ __all__ = [
     "sort_code_of",
 ]
 
+_CENTS: Final = 2
+
 IBAN: Final = "UK.OBIE.IBAN"
 SORT_CODE: Final = "UK.OBIE.SortCodeAccountNumber"
 WALLET: Final = "UK.OBIE.Wallet"
@@ -53,7 +55,12 @@ def or_unset(text: str | None, longest: int) -> str | UnsetType:
 
 def decimal_text(amount_minor: int, currency: str) -> str:
     """Return an amount without its sign, with as many decimal places as its currency has."""
-    digits, text = exponent(currency), str(abs(amount_minor))
+    digits = exponent(currency)
+    if digits == _CENTS:
+        # Nearly every amount: a page of transactions has two hundred of them.
+        whole, cents = divmod(abs(amount_minor), 100)
+        return f"{whole}.{cents:02}"
+    text = str(abs(amount_minor))
     if not digits:
         return text
     text = text.zfill(digits + 1)
