@@ -13,7 +13,7 @@ from tests.live import LiveServer, serve, settings_for
 from tests.postgres import in_own_loop
 from tests.tenants import in_database, manifest
 
-__all__ = ["database", "live", "options"]
+__all__ = ["database", "live", "options", "sandbox"]
 
 
 async def _execute(dsn: str, sql: str) -> None:
@@ -33,11 +33,18 @@ def database(dsn: str) -> Iterator[str]:
     in_own_loop(_execute(dsn, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
+@contextlib.contextmanager
+def sandbox(postgres_dsn: str, folder: Path) -> Iterator[LiveServer]:
+    """Serve one tenant, ``alpha``, until the block ends."""
+    with database(postgres_dsn) as dsn, serve(settings_for(folder, dsn)) as server:
+        server.add_tenant(manifest("alpha", rate_limit_per_s=100_000, rate_limit_burst=1_000_000))
+        yield server
+
+
 @pytest.fixture(scope="module")
 def live(postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """Serve one tenant, ``alpha``."""
-    with database(postgres_dsn) as dsn, serve(settings_for(Path(tmp_path_factory.mktemp("live")), dsn)) as server:
-        server.add_tenant(manifest("alpha", rate_limit_per_s=100_000, rate_limit_burst=1_000_000))
+    with sandbox(postgres_dsn, tmp_path_factory.mktemp("live")) as server:
         yield server
 
 
