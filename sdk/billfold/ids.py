@@ -72,6 +72,7 @@ class Prefix(StrEnum):
     SCA_CHALLENGE = "sca"
     SESSION = "ses"
     SIGNING_KEY = "key"
+    SIMULATION = "sim"
     STATEMENT_ENTRY = "ste"
     STATEMENT_IMPORT = "sti"
     TENANT = "ten"

@@ -133,7 +133,10 @@ from billfold_server.reconciliation import inventory as reconciliation_inventory
 from billfold_server.reconciliation import routes as reconciliation_routes
 from billfold_server.reconciliation import service as reconciliation
 from billfold_server.reconciliation import subjects as reconciliation_subjects
+from billfold_server.sandbox import inventory as sandbox_inventory
 from billfold_server.sandbox import routes as sandbox_routes
+from billfold_server.sandbox import tasks as sandbox_tasks
+from billfold_server.sandbox.service import Stage
 from billfold_server.settings import Mistake, Settings, SettingsInvalid
 from billfold_server.tenancy import inventory as tenancy_inventory
 from billfold_server.tenancy import routes as tenancy_routes
@@ -174,6 +177,7 @@ _log = structlog.stdlib.get_logger("billfold")
 ROOMS: Final[tuple[Routes, ...]] = (
     tenancy_routes.routes,
     sandbox_routes.routes,
+    sandbox_routes.sandbox_routes,
     parties_routes.routes,
     wallets_routes.routes,
     arrangements_routes.routes,
@@ -233,6 +237,7 @@ INVENTORIES: Final[tuple[Inventory, ...]] = (
     consents_inventory.INVENTORY,
     events_inventory.INVENTORY,
     webhooks_inventory.INVENTORY,
+    sandbox_inventory.INVENTORY,
     audit_inventory.INVENTORY,
     http_inventory.INVENTORY,
     db_inventory.INVENTORY,
@@ -341,7 +346,19 @@ def build_services(settings: Settings, *, clock: Clock | None = None) -> Service
     services.metrics.follow(services.decryptor.client)
     services.approvals = Approvals(services)
     _add_background(services)
+    _set_stage(services)
     return services
+
+
+def _set_stage(services: Services) -> None:
+    """Let what looks outside ask first what is played there. In production there is no simulator, and no sandbox."""
+    services.rooms[sandbox_routes.STAGE] = stage = Stage(services.database, services.registry)
+    if services.settings.production:
+        return
+    services.rooms[payments.ROOM].simulated.direct = stage.direct
+    services.keys.backends.guard(stage.guard_keys)
+    services.decryptor.guard = stage.guard_decryptor
+    services.slow_down = stage.slow_down
 
 
 def _identity(settings: Settings, database: Database, keyring: Keyring, keys: Keys, clock: Clock) -> Identity:
@@ -377,6 +394,7 @@ def _add_background(services: Services) -> None:
     decryptor_tasks.register(kinds, services.decryptor)
     vault_tasks.register(kinds, services)
     payments_tasks.register(kinds, services)
+    sandbox_tasks.register(kinds, services)
     consents_tasks.register(kinds)
     rooms: Sequence[Any] = (
         http_tasks,

@@ -139,6 +139,7 @@ def seeds(live: LiveServer) -> Iterator[Seeds]:
         seeds = Seeds(maker, partial(ask_live, live, TENANT), partial(give_live, live, TENANT))
         seeds.plant()
         # Now, that is: later on some test may have blocked their third party.
+        seeds.sent = pay(live, TENANT, seeds, outside=True)
         seeds.contradicted, *payments = (pay(live, TENANT, seeds) for _ in range(3))
         contradict(live, TENANT, seeds.contradicted)
         seeds.replace("pay", payments)

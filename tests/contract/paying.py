@@ -1,8 +1,8 @@
 """Payments for the disposable tenant, which no request of ``/v1`` makes: third parties order them, by consents."""
 
+import time
 import uuid
 from datetime import UTC, datetime
-from typing import Any
 
 from billfold import ids
 from billfold.ids import Prefix
@@ -18,20 +18,24 @@ from billfold_server.tenancy.context import Caller
 from tests.contract.seeds import Seeds
 from tests.live import LiveServer
 
-__all__ = ["contradict", "pay"]
+__all__ = ["contradict", "order_payment", "pay"]
 
 _SHOWN = Evidence(shown=b"{}", text_version="1", language="en", shown_at=datetime(2026, 11, 20, tzinfo=UTC))
 
 
-def pay(live: LiveServer, slug: str, seeds: Seeds) -> str:
-    """Make a payment between two wallets, and return its id."""
+def pay(live: LiveServer, slug: str, seeds: Seeds, *, outside: bool = False) -> str:
+    """Make a payment between two wallets, or to outside, and return its id."""
     wallet, to_wallet = seeds.ids("wal")[:2]
     party = seeds.client.get(f"/v1/wallets/{wallet}").json()["party_id"]
     client = ids.decode(Prefix.CLIENT, seeds.ids("cli")[0])
     owner = Owner(user_id=uuid.uuid4(), party_id=ids.decode(Prefix.PARTY, party))
     wallets = [ids.decode(Prefix.WALLET, each) for each in (wallet, to_wallet)]
-    made: str = live.run(_pay(live, slug, client, owner, wallets))
+    made: str = live.run(order_payment(live, slug, client, owner, (wallets[0], None if outside else wallets[1])))
     seeds.learn(made)
+    if outside:
+        deadline = time.monotonic() + 20
+        while seeds.client.get(f"/v1/payments/{made}").json()["status"] != "ACSC" and time.monotonic() < deadline:
+            time.sleep(0.02)
     return made
 
 
@@ -46,7 +50,22 @@ def contradict(live: LiveServer, slug: str, payment_id: str) -> None:
     live.run(hear())
 
 
-async def _pay(live: LiveServer, slug: str, client_id: uuid.UUID, owner: Owner, wallets: list[Any]) -> str:
+async def order_payment(
+    live: LiveServer,
+    slug: str,
+    client_id: uuid.UUID,
+    owner: Owner,
+    way: tuple[uuid.UUID, uuid.UUID | None],
+) -> str:
+    """Order a payment as a third party does, and return its id.
+
+    Args:
+        live: The server.
+        slug: The tenant.
+        client_id: The third party.
+        owner: The payer.
+        way: From which wallet, and to which; None is outside.
+    """
     services = live.services
     tenant = await services.registry.get(slug)
     caller = Caller(actor=ids.encode(Prefix.CLIENT, client_id), client_id=client_id)
@@ -61,7 +80,7 @@ async def _pay(live: LiveServer, slug: str, client_id: uuid.UUID, owner: Owner, 
             prepared.id,
             client_id=client_id,
             owner=owner,
-            wallet_ids=(wallets[0],),
+            wallet_ids=(way[0],),
             sca_id=None,
             evidence=shown,
             now=now,
@@ -73,8 +92,8 @@ async def _pay(live: LiveServer, slug: str, client_id: uuid.UUID, owner: Owner, 
         party_id=owner.party_id,
         digest=prepared.request_digest,
         amount=Money(5, "EUR"),
-        creditor=wallets[1],
-        leaves=False,
+        creditor=way[1],
+        leaves=way[1] is None,
         texts=Texts(scheme="UK.OBIE.Wallet", identification="x", end_to_end_id="x"),
     )
     using = Caller(actor=caller.actor, client_id=client_id, consent_id=prepared.id)

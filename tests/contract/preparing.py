@@ -24,6 +24,9 @@ TOKENS = frozenset({"createToken", "createPlatformToken", *PUSHED})
 
 _LARGEST = 2**63 - 1
 
+PLAYED = frozenset({"simulateVaultSeal", "simulateOutage", "simulateSlowAnswers"})
+"""The operations by which a tenant becomes one that refuses, or is slow."""
+
 
 def whole_numbers(value: Any) -> Any:
     """Return a value in which whole numbers are written as such.
@@ -91,6 +94,7 @@ class Preparing:
         """Give a case that is meant well what only this server, or only this operation, can be given."""
         case.body = whole_numbers(case.body)
         self._tenants.prepare(case, operation_id)
+        self._prepare_simulation(case, operation_id)
         if case.headers:
             self._keep_keys_apart(case)
         if operation_id in PUSHED:
@@ -122,6 +126,15 @@ class Preparing:
         elif operation_id == "advanceClock" and isinstance(case.body, dict) and "to" in case.body:
             case.body["to"] = self._seeds.soon()
 
+    def _prepare_simulation(self, case: Any, operation_id: str) -> None:
+        """Let what is simulated cost no time, and be of a payment that has left."""
+        given: dict[str, dict[str, Any]] = {
+            "simulateSlowAnswers": {"delay_ms": 1},
+            "simulatePaymentReturn": {"payment_id": self._seeds.sent},
+        }
+        if operation_id in given and isinstance(case.body, dict):
+            case.body |= given[operation_id]
+
     def _query(self, case: Any, *, positive: bool) -> dict[str, Any]:
         query: dict[str, Any] = self._seeds.real(case.query)
         if positive and "cursor" in query:
@@ -140,6 +153,9 @@ class Preparing:
 
     def learn(self, case: Any, response: Any) -> None:
         """Note the ids and the cursor of an answer."""
+        if case.operation.definition.raw["operationId"] in PLAYED and response.status_code == 201:
+            # It would go on for whatever comes next.
+            self._seeds.stop_playing()
         if response.status_code >= 300 or "json" not in response.headers.get("content-type", [""])[0]:
             return
         body = response.json()

@@ -296,6 +296,20 @@ CONFLICTS: dict[str, Recipe] = {
     "updateVaultToken": _expired,
     "createWebhookEndpoint": _one_too_many,
     "replayWebhookDelivery": _endpoint_gone,
+    **dict.fromkeys(
+        (
+            "simulateIncomingTransfer",
+            "simulateDeclines",
+            "simulateWebhookDelay",
+            "simulateWebhookDuplicates",
+            "simulateVaultSeal",
+            "simulateOutage",
+            "simulateSlowAnswers",
+        ),
+        _of_one_key,
+    ),
+    # It was never sent to outside.
+    "simulatePaymentReturn": lambda reaching, operation: reaching.send(operation),
 }
 """For each operation of a tenant whose state may refuse it: a request that it does refuse."""
 
@@ -368,7 +382,27 @@ def _erased_for_another_reason(reaching: Reaching, operation: Operation) -> http
     return reaching.send(operation, headers=headers, path=path, body=body | {"reason": "another one"})
 
 
+def _played_otherwise(name: str, value: Any) -> Recipe:
+    """Have two things simulated under one key."""
+
+    def recipe(reaching: Reaching, operation: Operation) -> httpx.Response:
+        headers, body = {"Idempotency-Key": secrets.token_hex(8)}, reaching.example(operation)
+        assert reaching.send(operation, headers=headers, body=body).status_code in {201, 409}
+        reaching.seeds.stop_playing()
+        return reaching.send(operation, headers=headers, body=body | {name: value})
+
+    return recipe
+
+
 CONTRADICTIONS: dict[str, Recipe] = {
+    "simulateIncomingTransfer": _played_otherwise("reference", "another one"),
+    "simulatePaymentReturn": _played_otherwise("reason", "MS03"),
+    "simulateDeclines": _played_otherwise("reason", "MS03"),
+    "simulateWebhookDelay": _played_otherwise("delay_s", 77),
+    "simulateWebhookDuplicates": _played_otherwise("copies", 3),
+    "simulateVaultSeal": _played_otherwise("for_s", 77),
+    "simulateOutage": _played_otherwise("for_s", 77),
+    "simulateSlowAnswers": _played_otherwise("delay_ms", 2),
     "applyTenant": lambda reaching, operation: reaching.send(operation, body={"slug": "demo_bank", "manifest": {}}),
     "createClient": _with("redirect_uris", ["http://bank.example/#a"]),
     "updateClient": _with("redirect_uris", ["http://bank.example/#a"]),

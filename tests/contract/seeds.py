@@ -39,6 +39,8 @@ class Seeds:
         self.known: set[str] = set()
         self.contradicted = ""
         """The payment that its rail rejects after it was settled, once there is one."""
+        self.sent = ""
+        """A payment that has left to outside, once there is one."""
         self._of: dict[str, list[str]] = {}
 
     def plant(self) -> None:
@@ -83,6 +85,10 @@ class Seeds:
         made: dict[str, Any] = answer.json()
         self.learn(made)
         return made
+
+    def stop_playing(self) -> None:
+        """End whatever is simulated."""
+        assert self.client.delete("/v1/sandbox/simulations").status_code == 204
 
     def soon(self) -> str:
         """Return an instant a little ahead of the tenant's clock; a thousand years would take it many thousand jobs."""
@@ -279,6 +285,10 @@ def _webhook_delivery(seeds: Seeds) -> str:
     return delivery
 
 
+def _simulation(seeds: Seeds) -> str:
+    return str(seeds.post("/v1/sandbox/simulations/webhook-duplicates", {"for_s": 1})["id"])
+
+
 SEEDS: dict[str, Callable[[Seeds], str]] = {
     "par": _party,
     "wal": _wallet,
@@ -303,6 +313,7 @@ SEEDS: dict[str, Callable[[Seeds], str]] = {
     "con": _consent,
     "whe": _webhook_endpoint,
     "whd": _webhook_delivery,
+    "sim": _simulation,
 }
 """How one of each kind is made, in the order in which they lean on each other."""
 
@@ -351,6 +362,7 @@ FRESH: dict[str, Callable[[Seeds], dict[str, str]]] = {
     "revokeConsent": lambda seeds: {"consent_id": _consent(seeds)},
     "requireConsentReauthentication": lambda seeds: {"consent_id": seeds.give_consent()},
     "unblockThirdParty": _blocked,
+    "cancelSimulation": lambda seeds: {"simulation_id": _simulation(seeds)},
     "deleteWebhookEndpoint": lambda seeds: {"webhook_endpoint_id": _webhook_endpoint(seeds)},
     "assignStatementEntry": lambda seeds: {"statement_entry_id": _statement_entry(seeds)},
     "reverseJournalEntry": lambda seeds: {"journal_entry_id": _journal_entry(seeds)},

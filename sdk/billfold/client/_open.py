@@ -42,6 +42,7 @@ _MODULES: Final = (
     "clients",
     "card_sessions",
     "consents",
+    "sandbox",
     "data_keys",
     "events",
     "tokens",

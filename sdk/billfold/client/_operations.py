@@ -21,6 +21,7 @@ from billfold.contract import (
     payments,
     platform,
     privacy,
+    sandbox,
     statements,
     tokens,
     users,
@@ -227,6 +228,20 @@ GET_ENCRYPTION_KEYS: Final = Operation("GET", "/v1/encryption-keys", tokens.Encr
 GET_TENANT_INFO: Final = Operation("GET", "/v1/tenant", platform.TenantInfo)
 GET_CLOCK: Final = Operation("GET", "/v1/clock", platform.TenantClock)
 ADVANCE_CLOCK: Final = Operation("POST", "/v1/clock/advance", platform.TenantClock, patience=_LONG)
+
+SIMULATE_INCOMING_TRANSFER: Final = Operation("POST", "/v1/sandbox/simulations/incoming-transfers", sandbox.Simulation)
+SIMULATE_PAYMENT_RETURN: Final = Operation("POST", "/v1/sandbox/simulations/payment-returns", sandbox.Simulation)
+SIMULATE_DECLINES: Final = Operation("POST", "/v1/sandbox/simulations/declines", sandbox.Simulation)
+SIMULATE_WEBHOOK_DELAY: Final = Operation("POST", "/v1/sandbox/simulations/webhook-delays", sandbox.Simulation)
+SIMULATE_WEBHOOK_DUPLICATES: Final = Operation("POST", "/v1/sandbox/simulations/webhook-duplicates", sandbox.Simulation)
+SIMULATE_VAULT_SEAL: Final = Operation("POST", "/v1/sandbox/simulations/vault-seals", sandbox.Simulation)
+SIMULATE_OUTAGE: Final = Operation("POST", "/v1/sandbox/simulations/outages", sandbox.Simulation)
+SIMULATE_SLOW_ANSWERS: Final = Operation("POST", "/v1/sandbox/simulations/slow-answers", sandbox.Simulation)
+LIST_SIMULATIONS: Final = paged("/v1/sandbox/simulations", sandbox.Simulation)
+CANCEL_SIMULATIONS: Final = Operation[None]("DELETE", "/v1/sandbox/simulations", None)
+GET_SIMULATION: Final = Operation("GET", "/v1/sandbox/simulations/{simulation_id}", sandbox.Simulation)
+CANCEL_SIMULATION: Final = Operation[None]("DELETE", "/v1/sandbox/simulations/{simulation_id}", None)
+LIST_MAGIC_VALUES: Final = Operation("GET", "/v1/sandbox/magic-values", sandbox.MagicValues)
 
 LIST_CONSENTS: Final = paged("/v1/consents", consents.Consent)
 GET_CONSENT: Final = Operation("GET", "/v1/consents/{consent_id}", consents.ConsentRecord)

@@ -28,6 +28,7 @@ from billfold.errors import (
     _open_banking,
     _payments,
     _recurring_payments,
+    _sandbox,
     _vault_tokens,
     _webhooks,
 )
@@ -56,6 +57,7 @@ from billfold.errors._messages import *  # noqa: F403 - its names are all listed
 from billfold.errors._open_banking import *  # noqa: F403 - its names are all listed there
 from billfold.errors._payments import *  # noqa: F403 - its names are all listed there
 from billfold.errors._recurring_payments import *  # noqa: F403 - its names are all listed there
+from billfold.errors._sandbox import *  # noqa: F403 - its names are all listed there
 from billfold.errors._vault_tokens import *  # noqa: F403 - its names are all listed there
 from billfold.errors._webhooks import *  # noqa: F403 - its names are all listed there
 
@@ -85,6 +87,7 @@ __all__ += _open_banking.__all__
 __all__ += _recurring_payments.__all__
 __all__ += _payments.__all__
 __all__ += _vault_tokens.__all__
+__all__ += _sandbox.__all__
 __all__ += _webhooks.__all__
 
 # The request.

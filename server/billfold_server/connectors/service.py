@@ -6,13 +6,17 @@ payments room's to decide.
 """
 
 from billfold_server.connectors.simulator.address import folder_of
-from billfold_server.connectors.simulator.client import SimulatedRail
+from billfold_server.connectors.simulator.client import Part, SimulatedRail
+from billfold_server.connectors.simulator.rules import BEHAVIOURS, Behaviour
+from billfold_server.connectors.simulator.rules import table as table_of_magic_values
 from billfold_server.connectors.words import (
     WORDS,
     Account,
+    Credit,
     Instruction,
     Notice,
     RailConnector,
+    RailReceiver,
     RailSilent,
     Report,
     Word,
@@ -21,16 +25,22 @@ from billfold_server.settings import Settings
 from billfold_server.tenancy.context import TenantRef
 
 __all__ = [
+    "BEHAVIOURS",
     "WORDS",
     "Account",
+    "Behaviour",
+    "Credit",
     "Instruction",
     "Notice",
+    "Part",
     "RailConnector",
+    "RailReceiver",
     "RailSilent",
     "Rails",
     "Report",
     "SimulatedRail",
     "Word",
+    "table_of_magic_values",
 ]
 
 
@@ -47,9 +57,9 @@ class Rails:
     def __init__(self, settings: Settings) -> None:
         self.simulated = None if settings.production else SimulatedRail(folder_of(settings.data_dir))
 
-    def of(self, tenant: TenantRef) -> RailConnector | None:
-        """Return the rail by which a tenant's payments leave, or None where none does."""
-        return self.simulated if tenant.manifest.sandbox else None
+    def of(self, tenant: TenantRef) -> SimulatedRail | None:
+        """Return the rail by which a tenant's payments leave and come in, or None where none do."""
+        return self.simulated.of(tenant) if self.simulated is not None and tenant.manifest.sandbox else None
 
     async def aclose(self) -> None:
         """Close the connections."""

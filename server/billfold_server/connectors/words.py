@@ -1,13 +1,25 @@
 """What is said to a rail, and what a rail says."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Final, Literal, Protocol, get_args
+from typing import Final, Literal, Protocol, get_args, runtime_checkable
 
 import msgspec
 
 from billfold.money import Money
 
-__all__ = ["WORDS", "Account", "Instruction", "Notice", "RailConnector", "RailSilent", "Report", "Word"]
+__all__ = [
+    "WORDS",
+    "Account",
+    "Credit",
+    "Instruction",
+    "Notice",
+    "RailConnector",
+    "RailReceiver",
+    "RailSilent",
+    "Report",
+    "Word",
+]
 
 Word = Literal["pending", "accept", "change", "settle", "credit", "reject", "cancel", "block"]
 """What a rail says of a payment: it isn't decided; it is accepted, as ordered or with a change; its money has left; has
@@ -81,6 +93,30 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     notices: tuple[Notice, ...] = ()
 
 
+class Credit(msgspec.Struct, frozen=True, kw_only=True):
+    """Money that a rail has for us.
+
+    Attributes:
+        key: The rail's own name for it. It is ours once, however often the rail tells of it.
+        amount: How much.
+        debtor: From whom.
+        creditor: For which account here.
+        end_to_end_id: The sender's name for it.
+        reference: What the sender has written.
+        returns: The key of the payment of ours that comes back by it, where one does.
+        reason: Why that does, as a code of ISO 20022.
+    """
+
+    key: str
+    amount: Money
+    debtor: Account
+    creditor: Account
+    end_to_end_id: str
+    reference: str | None = None
+    returns: str | None = None
+    reason: str | None = None
+
+
 class RailSilent(Exception):
     """No answer came, so nobody knows whether the rail has the order."""
 
@@ -103,6 +139,27 @@ class RailConnector(Protocol):
 
     async def inquire(self, key: str) -> Report | None:
         """Ask what has become of an order; None is that the rail doesn't know of it, and so never had it.
+
+        Raises:
+            RailSilent: No answer came.
+        """
+        ...
+
+
+@runtime_checkable
+class RailReceiver(Protocol):
+    """What a rail does besides, by which money comes in. Nothing of it may be called within a transaction."""
+
+    async def credits(self) -> Sequence[Credit]:
+        """Return the money that waits for our answer, the oldest first.
+
+        Raises:
+            RailSilent: No answer came.
+        """
+        ...
+
+    async def answer(self, key: str, *, taken: bool) -> None:
+        """Tell the rail that money was booked, or that it goes back; told again, it changes nothing.
 
         Raises:
             RailSilent: No answer came.

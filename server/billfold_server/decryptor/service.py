@@ -6,7 +6,7 @@ the decryptor, a process of its own, which gives them out encrypted to who asks.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from uuid import UUID
 
@@ -115,7 +115,12 @@ class WorkersDecryptor:
         database: Where the rows of encryption keys are.
         clock: The real clock.
         issuer_of: Returns a tenant's issuer, for which JWEs must be made.
+
+    Attributes:
+        guard: Is asked before the decryptor is, and raises ``errors.KeysUnavailable`` where that isn't to answer.
     """
+
+    guard: Callable[[TenantRef], Awaitable[None]] | None = None
 
     def __init__(
         self, client: Client, database: "Database", clock: Clock, issuer_of: Callable[[TenantRef], str]
@@ -128,6 +133,7 @@ class WorkersDecryptor:
 
     async def take_in(self, tenant: TenantRef, incoming: Sequence[Incoming]) -> list[Taken | Refused]:
         """As ``Decryptor`` says."""
+        await self._guarded(tenant)
         rows = await self._known(tenant) if any(each.jwe is not None for each in incoming) else _Rows(())
         results = await self._take_in(tenant, rows, incoming)
         unknown = [at for at, each in enumerate(results) if each == _UNKNOWN]
@@ -146,6 +152,7 @@ class WorkersDecryptor:
 
     async def give_out(self, tenant: TenantRef, outgoing: Sequence[Outgoing]) -> list[Given | Refused]:
         """As ``Decryptor`` says."""
+        await self._guarded(tenant)
         orders = [wire.GiveOut(tenant.id, list(part)) for part in _parts(outgoing)]
         answers = await asyncio.gather(*map(self.client.ask, orders))
         return [result for answer in answers if isinstance(answer, wire.GivenOut) for result in answer.results]
@@ -154,6 +161,7 @@ class WorkersDecryptor:
         self, tenant: TenantRef, kind: Kind, values: Sequence[str], personal_type: str | None = None
     ) -> list[list[Fingerprint] | Refused]:
         """As ``Decryptor`` says."""
+        await self._guarded(tenant)
         rows = await self._known(tenant) if kind == "card" else _Rows(())
         issuer = self._issuer_of(tenant)
         return await self._digests(
@@ -164,12 +172,17 @@ class WorkersDecryptor:
         """As ``Decryptor`` says."""
         return await self._digests(wire.Refingerprint(tenant.id, list(part)) for part in _parts(sealed))
 
+    async def _guarded(self, tenant: TenantRef) -> None:
+        if self.guard is not None:
+            await self.guard(tenant)
+
     async def _digests(self, orders: Iterable[wire.Order]) -> list[list[Fingerprint] | Refused]:
         answers = await asyncio.gather(*map(self.client.ask, orders))
         return [result for answer in answers if isinstance(answer, wire.FingerprintsMade) for result in answer.results]
 
     async def public_keys(self, tenant: TenantRef) -> list[PublicKey]:
         """As ``Decryptor`` says."""
+        await self._guarded(tenant)
         shown = await self._shown(tenant, await self._known(tenant))
         if rules.successor_due(shown.times, self._clock.now()):
             # Somebody else may have made it since.

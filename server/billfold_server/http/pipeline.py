@@ -33,6 +33,9 @@ _log = structlog.stdlib.get_logger("billfold.http")
 
 NOBODY: Final = Caller(actor="nobody", client_id=UUID(int=0))
 
+_SANDBOX: Final = "/v1/sandbox/"
+"""What is said about a sandbox itself comes in time, so that a simulation can be ended."""
+
 INTERNAL_ROOT: Final = "/tenant"
 """Under which the router knows what lives below a tenant. No address from outside begins with it."""
 
@@ -55,6 +58,7 @@ class Pipeline:
         self._place, _, self._place_end = (operation.location or "").partition("{id}")
         # An address without parameters is nearly always the one that was declared.
         self._prints = idempotency.Fingerprints(services.idempotency_key, operation.method, operation.path)
+        self._may_be_late = operation.needs_token and not operation.path.startswith(_SANDBOX)
         self._has_parameters = bool(operation.signature.path_types or operation.signature.query_types)
 
     async def run(self, context: RequestContext, path: Mapping[str, str], query: bytes) -> Answer | None:
@@ -145,6 +149,8 @@ class Pipeline:
             context.rate_limit = services.limits.take(context.tenant, caller.client_id)
             if context.nonce is not None:
                 context.rate_limit = (*context.rate_limit, (b"dpop-nonce", context.nonce.encode()))
+            if services.slow_down is not None and self._may_be_late and context.tenant is not None:
+                await services.slow_down(context.tenant)
         return Call(
             services=services,
             caller=caller,

@@ -7,10 +7,13 @@ from billfold.clock import Clock
 from billfold_server.http.metrics import Metrics
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from billfold_server.http.limits import ClientLimits
     from billfold_server.identity.service import Identity
     from billfold_server.keys.service import Keyring, Keys
     from billfold_server.settings import Settings
+    from billfold_server.tenancy.context import TenantRef
     from billfold_server.tenancy.service import Registry, Tenants
     from billfold_server.tenancy.transaction import Database
 
@@ -37,6 +40,7 @@ class Services:
         engine: The ledger's engine, to which commands are submitted.
         approvals: Where requests wait for a second person.
         decryptor: What takes card numbers in and gives them out, which this process never sees (``Decryptor``).
+        slow_down: Waits for as long as answers to a tenant are to be late, where that is simulated.
         rooms: What else a room keeps for the life of the process, by the room's name.
     """
 
@@ -55,4 +59,5 @@ class Services:
     engine: Any = None
     approvals: Any = None
     decryptor: Any = None
+    slow_down: "Callable[[TenantRef], Awaitable[None]] | None" = None
     rooms: dict[str, Any] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = [
     "delete_texts",
+    "find_answer",
     "find_payment",
     "find_payments_of",
     "list_of",
@@ -28,6 +29,14 @@ async def find_payment(tx: TenantTx, payment_id: UUID) -> PaymentRow | None:
     """Return a payment, or None."""
     row = await tx.fetchrow(f"SELECT {PAYMENT_COLUMNS} FROM payments AS p WHERE p.id = $1", payment_id)  # noqa: S608
     return None if row is None else to_payment(row)
+
+
+async def find_answer(tx: TenantTx, client_id: UUID, key: str) -> tuple[int, bytes] | None:
+    """Return what a command under a key was answered, or None where there was none."""
+    row = await tx.fetchrow(
+        "SELECT status, body FROM idempotency_keys WHERE client_id = $1 AND key = $2", client_id, key
+    )
+    return None if row is None else (row["status"], row["body"])
 
 
 _BY_ENTRIES: Final = f"""

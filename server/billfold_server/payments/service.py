@@ -22,6 +22,7 @@ from billfold_server.http.services import Services
 from billfold_server.keys.service import Keys, Opener, Place
 from billfold_server.ledger.service import Engine
 from billfold_server.payments import queries, rules
+from billfold_server.payments.collecting import Collected, collect
 from billfold_server.payments.control_parameters import Amount as AgreedAmount
 from billfold_server.payments.control_parameters import (
     ControlParameters,
@@ -66,6 +67,7 @@ __all__ = [
     "SUSPENSE",
     "AgreedAmount",
     "Check",
+    "Collected",
     "ControlParameters",
     "Heard",
     "Initiated",
@@ -80,6 +82,7 @@ __all__ = [
     "Texts",
     "agreed",
     "check_same",
+    "collect",
     "day_of",
     "find_payment",
     "find_payments_of",

@@ -87,6 +87,7 @@ ROLES: Final[dict[StaffRole, frozenset[str]]] = {
             "clients:write",
             "clock:write",
             "events:read",
+            "sandbox:write",
             "tenant:read",
             "webhooks:read",
             "webhooks:write",

@@ -145,6 +145,11 @@ class Registry:
         await self._refresh()
         return self._by_slug.get(slug)
 
+    async def find_by_id(self, tenant_id: UUID) -> TenantRef | None:
+        """Return the tenant with this id, in whatever state, or None."""
+        await self._refresh()
+        return self._tenants.get(tenant_id)
+
     def at_hand(self, slug: str) -> TenantRef | None:
         """Return the tenant with this slug, if it is known without asking the database; if not, ``find`` says more."""
         return self._by_slug.get(slug) if time.monotonic() < self._fresh_until else None

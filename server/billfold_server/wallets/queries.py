@@ -29,6 +29,7 @@ __all__ = [
     "find_alias_owners",
     "find_transfer",
     "find_wallet",
+    "find_wallet_known_as",
     "find_wallets",
     "list_aliases",
     "list_ibans",
@@ -142,6 +143,16 @@ async def find_alias(tx: TenantTx, alias_id: UUID) -> AliasRow | None:
     """Return an alias, or None."""
     row = await tx.fetchrow(f"SELECT {ALIAS_COLUMNS} FROM wallet_aliases AS a WHERE a.id = $1", alias_id)  # noqa: S608
     return None if row is None else to_alias(row)
+
+
+async def find_wallet_known_as(tx: TenantTx, key: AliasKey) -> UUID | None:
+    """Return the wallet that has a name, or None."""
+    found: UUID | None = await tx.fetchval(
+        "SELECT wallet_id FROM wallet_aliases WHERE scheme = $1 AND normal_value = $2",
+        key.scheme.value,
+        key.normal_value,
+    )
+    return found
 
 
 async def find_alias_owners(tx: TenantTx, keys: Sequence[AliasKey]) -> dict[AliasKey, UUID]:

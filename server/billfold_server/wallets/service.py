@@ -14,13 +14,15 @@ from billfold_server.ledger import service as ledger
 from billfold_server.tenancy.context import IdempotencyRef, Own
 from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.wallets import kinds, queries
-from billfold_server.wallets.kinds import Movement, cash_account, move, tell_moved, wallet_account
+from billfold_server.wallets.kinds import CASH, TOP_UP, Movement, cash_account, move, tell_moved, wallet_account
 from billfold_server.wallets.rows import AliasKey, AliasRow, OtherSide, TransferRow, WalletRow
 from billfold_server.wallets.rules import check_limit, new_alias, normalise_alias
 from billfold_server.wallets.stores import STORES
 
 __all__ = [
+    "CASH",
     "STORES",
+    "TOP_UP",
     "AliasKey",
     "AliasRow",
     "Movement",
@@ -31,6 +33,7 @@ __all__ = [
     "check_limit",
     "find_alias",
     "find_alias_owners",
+    "find_wallet_known_as",
     "find_wallets",
     "get_transfer",
     "get_wallet",
@@ -142,6 +145,11 @@ async def find_alias(tx: TenantTx, alias_id: UUID) -> AliasRow | None:
 async def find_alias_owners(tx: TenantTx, keys: Sequence[AliasKey]) -> dict[AliasKey, UUID]:
     """Return which of these names some wallet has, each with the party that owns the wallet, in one query."""
     return await queries.find_alias_owners(tx, keys)
+
+
+async def find_wallet_known_as(tx: TenantTx, key: AliasKey) -> UUID | None:
+    """Return the wallet that has a name, or None."""
+    return await queries.find_wallet_known_as(tx, key)
 
 
 async def get_transfer(tx: TenantTx, kind: str, transfer_id: UUID) -> TransferRow:

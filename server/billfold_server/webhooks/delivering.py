@@ -20,6 +20,7 @@ import structlog
 from billfold import ids
 from billfold.contract import events
 from billfold.contract.platform import Event
+from billfold.contract.sandbox import SimulationKind
 from billfold.contract.webhooks import WebhookDeliveryState, WebhookEndpointReason, WebhookEndpointState
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
@@ -28,6 +29,7 @@ from billfold_server.db.jobs import JobRun, NewJob
 from billfold_server.http.services import Services
 from billfold_server.keys.service import Place, Sealer
 from billfold_server.outbound.service import Answer, Failure, Outbound, next_attempt_at, read_retry_after
+from billfold_server.sandbox import service as sandbox
 from billfold_server.tenancy import clock
 from billfold_server.tenancy.clock import ClockState
 from billfold_server.tenancy.context import SYSTEM
@@ -69,11 +71,12 @@ class Deliver(msgspec.Struct, frozen=True):
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
-    """What is tried now, where, and the events by their numbers."""
+    """What is tried now, where, and the events by their numbers; and what goes out more than once, with how often."""
 
     endpoint: EndpointRow
     due: Sequence[DeliveryRow]
     events: Mapping[int, Event]
+    copies: Mapping[UUID, int]
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,12 +84,14 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         said: What came of it; None is that we couldn't make it.
+        again: Whether the endpoint had it already.
     """
 
     delivery: DeliveryRow
     said: Answer | Failure | None
     sent: Mapping[str, str]
     expired: bool = False
+    again: bool = False
 
     @property
     def taken(self) -> bool:
@@ -130,7 +135,8 @@ async def deliver(run: JobRun, services: Services, outbound: Outbound) -> None:
         if batch is None:
             return
         keys = await telling.open_keys(services.keys, run.tenant, batch.endpoint)
-        sealer = await services.keys.sealer(run.tenant, seals=len(batch.due))
+        seals = sum(batch.copies.get(each.id, 1) for each in batch.due)
+        sealer = await services.keys.sealer(run.tenant, seals=seals)
         groups: defaultdict[str, list[DeliveryRow]] = defaultdict(list)
         for each in batch.due:
             groups[batch.events[each.sequence].object_id if each.sequence in batch.events else ""].append(each)
@@ -153,7 +159,7 @@ async def _due(run: JobRun, tx: TenantTx, endpoint_id: UUID, *, late: bool) -> B
     due = [] if late else await delivery_queries.due(tx, endpoint_id, now, _BATCH)
     if due:
         events = await outbox.find_events(tx, [each.sequence for each in due])
-        return Batch(endpoint=endpoint, due=due, events=events)
+        return Batch(endpoint=endpoint, due=due, events=events, copies=await _copies(tx, due, now))
     next_at = await delivery_queries.next_due_at(tx, endpoint_id)
     if next_at is None:
         await run.finish(tx)
@@ -180,19 +186,30 @@ async def _send(
             tried.append(Tried(delivery=delivery, said=None, sent={}, expired=True))
             continue
         body = msgspec.json.encode(event)
-        headers = {
-            "Content-Type": "application/json",
-            **signing.headers_of(keys, event.id, body, services.clock.now()),
-        }
-        said: Answer | Failure | None = None
-        try:
-            said = await outbound.post(
-                run.tenant, batch.endpoint.url, headers=headers, body=body, lane=batch.endpoint.id
-            )
-        except Exception:  # One that can't be sent, whatever the reason, keeps no other one from being noted.
-            log.exception("webhook_not_sent", tenant=run.tenant.slug, delivery=delivery.wire_id)
-        tried.append(Tried(delivery=delivery, said=said, sent=headers))
+        for copy in range(batch.copies.get(delivery.id, 1)):
+            headers = {
+                "Content-Type": "application/json",
+                **signing.headers_of(keys, event.id, body, services.clock.now()),
+            }
+            said: Answer | Failure | None = None
+            try:
+                said = await outbound.post(
+                    run.tenant, batch.endpoint.url, headers=headers, body=body, lane=batch.endpoint.id
+                )
+            except Exception:  # One that can't be sent, whatever the reason, keeps no other one from being noted.
+                log.exception("webhook_not_sent", tenant=run.tenant.slug, delivery=delivery.wire_id)
+            attempt = Tried(delivery=delivery, said=said, sent=headers, again=copy > 0)
+            tried.append(attempt)
+            if not attempt.taken:
+                # What the endpoint hasn't got it is sent once more later, as ever; a copy that failed harms nobody.
+                break
     return tried
+
+
+async def _copies(tx: TenantTx, due: Sequence[DeliveryRow], now: datetime) -> dict[UUID, int]:
+    """Return what is sent more than once, which is only what that is simulated of."""
+    taken = await sandbox.take_many(tx, SimulationKind.WEBHOOK_DUPLICATE, len(due), now=now)
+    return {each.id: int(row.facts["copies"]) for each, row in zip(due, taken, strict=False)}
 
 
 async def _note(
@@ -201,7 +218,7 @@ async def _note(
     """Write down what came of a batch. The endpoint comes first, as it does for whoever changes it."""
     held = await queries.lock(tx, endpoint.id)
     state = await clock.read_clock(tx)
-    outcomes = [_outcome(each, state, real_now) for each in tried]
+    outcomes = [_outcome(each, state, real_now) for each in tried if not each.again]
     await delivery_queries.end(tx, outcomes, state.now)
     attempts = [_attempt(endpoint, each, sealer, state.now) for each in tried if not each.expired]
     if attempts:

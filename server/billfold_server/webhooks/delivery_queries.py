@@ -57,10 +57,10 @@ async def hold_listening(tx: TenantTx) -> list[EndpointRow]:
 _ADD: Final = """
 INSERT INTO webhook_deliveries (
     id, endpoint_id, event_id, sequence, event_type, state, attempts, begun_at, next_attempt_at, created_at)
-SELECT n.id, n.endpoint_id, n.event_id, n.sequence, n.event_type, 'waiting', 0, $7::timestamptz,
-    CASE WHEN n.due THEN $7::timestamptz END, $7
-FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::bool[])
-    AS n (id, endpoint_id, event_id, sequence, event_type, due)
+SELECT n.id, n.endpoint_id, n.event_id, n.sequence, n.event_type, 'waiting', 0, $8::timestamptz,
+    CASE WHEN n.due THEN $8::timestamptz + n.wait_s * interval '1 second' END, $8
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::bool[], $7::int[])
+    AS n (id, endpoint_id, event_id, sequence, event_type, due, wait_s)
 """
 
 

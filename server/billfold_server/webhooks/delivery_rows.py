@@ -64,6 +64,7 @@ class NewDelivery(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         due: Whether it is tried at once; what a paused endpoint is told of waits.
+        wait_s: How much later it is tried first.
     """
 
     id: UUID
@@ -72,6 +73,7 @@ class NewDelivery(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int
     event_type: str
     due: bool
+    wait_s: int = 0
 
 
 class Exchange(msgspec.Struct, frozen=True, kw_only=True):

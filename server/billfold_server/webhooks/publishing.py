@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 from billfold import ids
 from billfold.contract.platform import Event
+from billfold.contract.sandbox import SimulationKind
 from billfold.ids import Prefix
 from billfold_server.db import jobs
+from billfold_server.sandbox import service as sandbox
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.transaction import Database, TenantTx
@@ -46,6 +48,8 @@ class Publisher:
             if not pairs:
                 return
             now = await tenant_now(tx)
+            # It is late only where that is simulated.
+            delays = iter(await sandbox.take_many(tx, SimulationKind.WEBHOOK_DELAY, len(pairs), now=now))
             new = [
                 NewDelivery(
                     id=ids.uuid7(),
@@ -54,6 +58,7 @@ class Publisher:
                     sequence=event.sequence,
                     event_type=event.type,
                     due=rules.is_due(row),
+                    wait_s=0 if (delay := next(delays, None)) is None else delay.facts["delay_s"],
                 )
                 for row, event in pairs
             ]

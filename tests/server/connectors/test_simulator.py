@@ -9,27 +9,31 @@ from pathlib import Path
 from typing import get_args
 
 import httpx
+import msgspec
 import pytest
 import pytest_asyncio
 
 from billfold import ids
 from billfold.ids import Prefix
 from billfold.money import Money
-from billfold_server.connectors.service import Account, Instruction, RailSilent, Report, SimulatedRail, Word
+from billfold_server.connectors.service import Account, Credit, Instruction, RailSilent, Report, SimulatedRail, Word
 from billfold_server.connectors.simulator import address, rules
 from billfold_server.connectors.simulator.state import AnotherOrder, Orders
 from billfold_server.serving.on_demand import OnDemand
 from billfold_server.serving.supervisor import SIMULATOR
 from billfold_server.settings import Settings
+from tests.contract.documents import read_document
 from tests.postgres import in_own_loop
 
 
-def instruction(reference: str | None = None, amount_minor: int = 1_000) -> Instruction:
+def instruction(
+    reference: str | None = None, amount_minor: int = 1_000, account: str = "20000055779911"
+) -> Instruction:
     """Return an order."""
     return Instruction(
         key=ids.new(Prefix.PAYMENT),
         amount=Money(amount_minor, "GBP"),
-        creditor=Account(scheme="UK.OBIE.SortCodeAccountNumber", identification="20000055779911", name="Grace Hopper"),
+        creditor=Account(scheme="UK.OBIE.SortCodeAccountNumber", identification=account, name="Grace Hopper"),
         end_to_end_id="E2E",
         reference=reference,
     )
@@ -50,14 +54,85 @@ class TestTheTableOfAnswers:
             assert rules.behaviour_of(instruction(each.word)) is each
             assert rules.behaviour_of(instruction(f"pay {each.word.lower()} please")) is each
             assert rules.behaviour_of(instruction(amount_minor=each.amount_minor)) is each
-            assert each.word in (rules.__doc__ or "")
-            assert str(each.amount_minor) in (rules.__doc__ or "")
+            assert rules.behaviour_of(instruction(account=f"GB33BLFD040004{each.account_ending}")) is each
         said = {saying.word for each in rules.BEHAVIOURS for saying in each.sayings}
         assert said == set(get_args(Word)) - {"pending"}
 
     def test_has_an_ordinary_way_for_all_else(self) -> None:
         """An order that asks for nothing is accepted and settled at once."""
         assert words(rules.report("k", rules.behaviour_of(instruction("Invoice")).sayings, 0)) == ["accept", "settle"]
+
+
+AS_TABLED: dict[str, tuple[list[str] | None, ...]] = {
+    "RAIL-CREDIT": (["accept", "settle", "credit"],) * 3,
+    "RAIL-CHANGE": (["change"], *(["change", "settle"],) * 2),
+    "RAIL-LATE": (["accept"], ["accept"], ["accept", "settle"]),
+    "RAIL-TWICE": (["accept", "accept", "settle", "settle"],) * 3,
+    "RAIL-ORDER": (["settle", "accept"],) * 3,
+    "RAIL-CONTRARY": (["settle"], *(["settle", "reject"],) * 2),
+    "RAIL-REVIVE": (["reject"], *(["reject", "settle"],) * 2),
+    "RAIL-SILENT": (None, [], []),
+    "RAIL-LOST": (None, ["unknown"], ["accept", "settle"]),
+    "RAIL-DEAF": (None, None, None),
+    "RAIL-REJECT": (["reject"],) * 3,
+    "RAIL-REJECT-LATE": (["accept"], ["accept"], ["accept", "reject"]),
+    "RAIL-CANCEL": (["cancel"],) * 3,
+    "RAIL-BLOCK": (["accept"], *(["accept", "block"],) * 2),
+}
+"""What each row says that is heard of an order, by a first inquiry and by a second one; None is no answer."""
+
+
+class TestAMagicValue:
+    def test_does_as_the_table_says(self, tmp_path: Path) -> None:
+        """What is heard is as each row says, and the document has the row."""
+        assert AS_TABLED.keys() == {each.word for each in rules.BEHAVIOURS}
+        (shown,) = (tag["description"] for tag in read_document()["tags"] if tag["name"] == "Sandbox")
+        orders = Orders(tmp_path)
+        for each in rules.BEHAVIOURS:
+            assert f"| `{each.word}` | {each.amount_minor} | `…{each.account_ending}` | {each.does} |" in shown
+            assert tuple(heard(orders, instruction(f"Pay {each.word}"))) == AS_TABLED[each.word], each.word
+        orders.close()
+
+    def test_gives_way_to_what_is_simulated(self, tmp_path: Path) -> None:
+        """An order that somebody has rejected stays rejected for that reason, whatever it says itself."""
+        orders, order = Orders(tmp_path), instruction("RAIL-LATE")
+        said = [orders.submit(order, rejects="AM04"), orders.submit(order), orders.inquire(order.key)]
+        assert [words(each) for each in said] == [["reject"]] * 3
+        assert {notice.reason for each in said if each for notice in each.notices} == {"AM04"}
+        orders.close()
+
+
+def heard(orders: Orders, order: Instruction) -> Iterator[list[str] | None]:
+    """Yield what is heard of an order, by an inquiry, and by another; what isn't known is ordered again."""
+    said = orders.submit(order)
+    yield None if said is None else list(words(said))
+    for _ in range(2):
+        try:
+            said = orders.inquire(order.key)
+        except KeyError:
+            orders.submit(order)
+            yield ["unknown"]
+        else:
+            yield None if said is None else list(words(said))
+
+
+class TestMoneyThatComesIn:
+    def test_waits_in_its_own_mailbox_until_it_is_answered(self, tmp_path: Path) -> None:
+        """It is there once under its key, for whom it is for, until that one has answered."""
+        account = Account(scheme="iban", identification="GB33BUKB20201555555555")
+        credit = Credit(
+            key="in_1", amount=Money(5, "GBP"), debtor=account, creditor=account, end_to_end_id="E", reference="x"
+        )
+        orders = Orders(tmp_path)
+        orders.announce("ours", credit)
+        orders.announce("ours", credit)
+        with pytest.raises(AnotherOrder):
+            orders.announce("ours", msgspec.structs.replace(credit, amount=Money(6, "GBP")))
+        assert (orders.credits("ours"), orders.credits("theirs")) == ([credit], [])
+        orders.answer("ours", "in_1")
+        orders.announce("ours", credit)
+        assert orders.credits("ours") == []
+        orders.close()
 
 
 class TestWhatItRemembers:

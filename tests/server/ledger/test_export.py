@@ -152,6 +152,8 @@ NO_BOOKS = {
     "sessions",
     "sign_in_failures",
     "signing_keys",
+    "simulation_uses",
+    "simulations",
     "spent_challenges",
     "tenant_clock",
     "users",

@@ -9,6 +9,7 @@ import msgspec
 
 from billfold import ids
 from billfold.clock import SystemClock
+from billfold.contract.sandbox import SimulationKind
 from billfold.contract.webhooks import (
     CreateWebhookEndpoint,
     ReplayWebhookEvents,
@@ -26,6 +27,7 @@ from billfold_server.http.routing import Call
 from billfold_server.http.services import Services
 from billfold_server.keys.service import Keys
 from billfold_server.outbound.service import Outbound
+from billfold_server.sandbox import service as sandbox
 from billfold_server.tenancy import clock
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.manifest import Egress
@@ -116,6 +118,11 @@ class Sender:
         """Delete an endpoint."""
         async with self.database.tx(self.tenant) as tx:
             await endpoints.delete(tx, CALLER, ids.decode(Prefix.WEBHOOK_ENDPOINT, endpoint_id))
+
+    async def play(self, kind: SimulationKind, facts: dict[str, Any]) -> None:
+        """Have something simulated once."""
+        async with self.database.tx(self.tenant) as tx:
+            await sandbox.simulate(tx, CALLER, kind, facts, times=1)
 
     async def happen(self, *types: str, of: str = "wal_1") -> None:
         """Let something happen, which the relay tells of at once."""

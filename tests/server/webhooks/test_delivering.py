@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from billfold import errors, webhooks
+from billfold.contract.sandbox import SimulationKind
 from billfold.contract.webhooks import WebhookEndpointReason, WebhookEndpointState
 from billfold_server.db.outbox import list_events
 from billfold_server.webhooks import delivery_queries
@@ -36,6 +37,40 @@ def held_up(by: asyncio.Event) -> Behaviour:
 def told(endpoint: Endpoint) -> list[str]:
     """Return the ids of the events that an endpoint was sent, in order."""
     return [json.loads(body)["id"] for body in endpoint.bodies]
+
+
+class TestASimulation:
+    async def test_lets_deliveries_set_out_late(self, sender: Sender):
+        """So many wait for so long by the tenant's clock, and the next one doesn't."""
+        async with Endpoint(TAKEN).listening() as endpoint:
+            await sender.listen(endpoint.url())
+            await sender.play(SimulationKind.WEBHOOK_DELAY, {"delay_s": 600})
+            await sender.happen("test.late")
+            await sender.happen("test.next")
+            await sender.deliver()
+            first = [json.loads(body)["type"] for body in endpoint.bodies]
+            await sender.pass_time(minutes=9)
+            nearly = len(endpoint.bodies)
+            await sender.pass_time(minutes=2)
+        assert (first, nearly) == (["test.next"], 1)
+        assert [json.loads(body)["type"] for body in endpoint.bodies] == ["test.next", "test.late"]
+
+    async def test_lets_deliveries_arrive_twice(self, sender: Sender):
+        """Both have one id and verify, both are in the log, and the next event arrives once."""
+        async with Endpoint(TAKEN).listening() as endpoint:
+            made = await sender.listen(endpoint.url())
+            await sender.play(SimulationKind.WEBHOOK_DUPLICATE, {"copies": 3})
+            await sender.happen("test.a")
+            await sender.deliver()
+            await sender.happen("test.b")
+            await sender.deliver()
+        a, again, third, b = told(endpoint)
+        assert (a, a, a != b) == (again, third, True)
+        first, last = await sender.sent(made.id)
+        assert [(await sender.record(each.id)).state.value for each in (first, last)] == ["delivered"] * 2
+        attempts = (await sender.record(first.id)).last_attempts
+        assert [each.result for each in attempts] == ["204"] * 3
+        assert (await sender.record(first.id)).attempts == 1
 
 
 class TestAnEvent:

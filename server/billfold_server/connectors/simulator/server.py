@@ -1,4 +1,4 @@
-"""The simulator's side of HTTP: two addresses, and for whom it won't answer a line that stays silent."""
+"""The simulator's side of HTTP: what leaves, what comes in, and for whom it won't answer a silent line."""
 
 import hmac
 import re
@@ -8,16 +8,20 @@ from typing import Any
 import msgspec
 
 from billfold_server.connectors.simulator.state import AnotherOrder, Orders
-from billfold_server.connectors.words import Instruction, Report
+from billfold_server.connectors.words import Credit, Instruction, Report
 
-__all__ = ["simulator"]
+__all__ = ["AWAY", "REJECTS", "simulator"]
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+AWAY, REJECTS = b"x-play-away", b"x-play-rejects"
+"""By which headers a caller has the simulator play a part: that it is away, or rejects what is new for a reason."""
+
 _PATH = re.compile(r"/instructions/([a-z0-9_]{1,64})")
-_OK, _BAD_REQUEST, _UNAUTHORIZED, _NOT_FOUND, _CONFLICT = 200, 400, 401, 404, 409
+_CREDITS = re.compile(r"/mailboxes/([a-z0-9_]{1,64})/credits(?:/([a-z0-9_]{1,64}))?(/answer)?")
+_OK, _BAD_REQUEST, _UNAUTHORIZED, _NOT_FOUND, _CONFLICT, _AWAY = 200, 400, 401, 404, 409, 503
 _LONGEST = 65_536
 
 
@@ -31,34 +35,64 @@ def simulator(orders: Orders, secret: str) -> Callable[[Any, Receive, Send], Awa
     expected = f"Bearer {secret}".encode()
 
     async def application(scope: Any, receive: Receive, send: Send) -> None:
-        given = dict(scope["headers"]).get(b"authorization", b"")
+        headers = dict(scope["headers"])
+        given = headers.get(b"authorization", b"")
         found = _PATH.fullmatch(scope["path"])
         if not hmac.compare_digest(given, expected):
             await _answer(send, _UNAUTHORIZED)
+        elif headers.get(AWAY) is not None:
+            await _answer(send, _AWAY)
+        elif (mail := _CREDITS.fullmatch(scope["path"])) is not None:
+            await _mail(orders, mail, scope["method"], receive, send)
         elif found is None or scope["method"] not in {"PUT", "GET"}:
             await _answer(send, _NOT_FOUND)
         elif scope["method"] == "GET":
             await _inquire(orders, found[1], receive, send)
         else:
-            await _submit(orders, found[1], await _body(receive), receive, send)
+            await _submit(orders, scope, found[1], receive, send)
 
     return application
 
 
-async def _submit(orders: Orders, key: str, body: bytes, receive: Receive, send: Send) -> None:
+async def _submit(orders: Orders, scope: Any, key: str, receive: Receive, send: Send) -> None:
+    rejects = dict(scope["headers"]).get(REJECTS)
     try:
-        instruction = msgspec.json.decode(body, type=Instruction)
+        instruction = msgspec.json.decode(await _body(receive), type=Instruction)
     except msgspec.MsgspecError:
         instruction = None
     if instruction is None or instruction.key != key:
         await _answer(send, _BAD_REQUEST)
         return
     try:
-        report = orders.submit(instruction)
+        report = orders.submit(instruction, rejects=None if rejects is None else rejects.decode("ascii"))
     except AnotherOrder:
         await _answer(send, _CONFLICT)
         return
     await _say(report, receive, send)
+
+
+async def _mail(orders: Orders, mail: re.Match[str], method: str, receive: Receive, send: Send) -> None:
+    """Have money that comes in, show it, or hear what has become of it."""
+    mailbox, key, answer = mail.groups()
+    if method == "GET" and key is None:
+        await _answer(send, _OK, msgspec.json.encode(orders.credits(mailbox)))
+    elif method == "DELETE" and key is None:
+        orders.empty(mailbox)
+        await _answer(send, _OK)
+    elif method == "PUT" and key is not None and answer is not None:
+        orders.answer(mailbox, key)
+        await _answer(send, _OK)
+    elif method == "PUT" and key is not None:
+        try:
+            orders.announce(mailbox, msgspec.json.decode(await _body(receive), type=Credit))
+        except msgspec.MsgspecError:
+            await _answer(send, _BAD_REQUEST)
+        except AnotherOrder:
+            await _answer(send, _CONFLICT)
+        else:
+            await _answer(send, _OK)
+    else:
+        await _answer(send, _NOT_FOUND)
 
 
 async def _inquire(orders: Orders, key: str, receive: Receive, send: Send) -> None:

@@ -1,0 +1,127 @@
+"""Money that a rail has for customers here: it is booked once, or sent back, and the rail is told which.
+
+What a rail tells of again is booked under the rail's own name for it, so it is ours once, whoever is killed on the way.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from billfold import errors, ids
+from billfold.contract.wallets import AliasScheme
+from billfold.ids import InvalidIdError, Prefix
+from billfold_server.connectors.service import Credit, RailReceiver
+from billfold_server.http.services import Services
+from billfold_server.ledger.service import CodeKey
+from billfold_server.payments import queries
+from billfold_server.tenancy.context import Caller, IdempotencyRef, TenantRef
+from billfold_server.tenancy.transaction import TenantTx
+from billfold_server.wallets import service as wallets
+from billfold_server.wallets.service import CASH, TOP_UP, AliasKey, Movement
+
+__all__ = ["COLLECTOR", "Collected", "collect"]
+
+COLLECTOR: Final = Caller(actor="rail", client_id=UUID(int=0))
+_WALLET: Final = "wallet"
+_SCHEMES: Final = {each.value: each for each in AliasScheme}
+
+
+class Collected(msgspec.Struct, frozen=True, kw_only=True):
+    """What has become of money that came in.
+
+    Attributes:
+        key: The rail's name for it.
+        top_up_id: By what it was booked, as on the wire; None where it went back.
+        refused: The code of the problem that sent it back.
+    """
+
+    key: str
+    top_up_id: str | None = None
+    refused: str | None = None
+
+
+async def collect(
+    services: Services, tenant: TenantRef, rail: RailReceiver, name: str, *, only: str | None = None
+) -> Sequence[Collected]:
+    """Book the money that a rail has, outside of any transaction.
+
+    Args:
+        services: The process's parts.
+        tenant: For whose customers.
+        rail: Who has it.
+        name: What the rail is called.
+        only: The rail's name for the only money that is to be booked. Where the rail has it no longer, it was booked or
+            refused before, and this is told again.
+
+    Raises:
+        connectors.RailSilent: It doesn't answer; whatever was booked by then is.
+        errors.Unavailable: It can't be booked now.
+    """
+    done = []
+    waiting = await rail.credits()
+    if only is not None and (waiting := [each for each in waiting if each.key == only]) == []:
+        async with services.database.tx(tenant) as tx:
+            return [await _told_again(tx, name, only)]
+    for credit in waiting:
+        collected = await _book(services, tenant, name, credit)
+        await rail.answer(credit.key, taken=collected.refused is None)
+        done.append(collected)
+    return done
+
+
+async def _book(services: Services, tenant: TenantRef, name: str, credit: Credit) -> Collected:
+    wallet_id = await _wallet_of(services, tenant, credit)
+    if wallet_id is None:
+        return Collected(key=credit.key, refused=errors.CreditorUnknown.code)
+    told = {"rail": name, "end_to_end_id": credit.end_to_end_id}
+    if credit.returns is not None:
+        told |= {"returns": credit.returns, "return_reason": credit.reason or "MS03"}
+    movement = Movement(
+        kind="top_up",
+        from_wallet_id=None,
+        to_wallet_id=wallet_id,
+        cash=CodeKey(CASH, credit.amount.currency),
+        amount=credit.amount,
+        description=credit.reference,
+        effective_at=None,
+        metadata=told,
+        limited=False,
+    )
+    once = IdempotencyRef(client_id=COLLECTOR.client_id, key=f"rail/{name}/{credit.key}", fingerprint=bytes(32))
+    answer = await services.engine.submit(tenant, COLLECTOR, TOP_UP, movement, once)
+    return _read(credit.key, answer.status, answer.body)
+
+
+_REFUSED: Final = 400
+
+
+def _read(key: str, status: int, body: bytes) -> Collected:
+    said = msgspec.json.decode(body)
+    return Collected(key=key, refused=said["code"]) if status >= _REFUSED else Collected(key=key, top_up_id=said["id"])
+
+
+async def _told_again(tx: TenantTx, name: str, key: str) -> Collected:
+    found = await queries.find_answer(tx, COLLECTOR.client_id, f"rail/{name}/{key}")
+    # What was refused before anything was asked for has left no answer.
+    return Collected(key=key, refused=errors.CreditorUnknown.code) if found is None else _read(key, *found)
+
+
+async def _wallet_of(services: Services, tenant: TenantRef, credit: Credit) -> UUID | None:
+    """Return whose money it is; of a payment that comes back, who paid."""
+    scheme, number = credit.creditor.scheme, credit.creditor.identification
+    async with services.database.tx(tenant) as tx:
+        if credit.returns is not None:
+            payment = await queries.find_payment(tx, ids.decode(Prefix.PAYMENT, credit.returns))
+            return None if payment is None else payment.wallet_id
+        if scheme == _WALLET:
+            try:
+                wallet_id = ids.decode(Prefix.WALLET, number)
+            except InvalidIdError:
+                return None
+            return wallet_id if wallet_id in await wallets.find_wallets(tx, [wallet_id]) else None
+        if scheme not in _SCHEMES:
+            return None
+        alias = _SCHEMES[scheme]
+        return await wallets.find_wallet_known_as(tx, AliasKey(alias, wallets.normalise_alias(alias, number)))

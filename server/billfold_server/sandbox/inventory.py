@@ -1,0 +1,20 @@
+"""What the room keeps: what is simulated, and on what it was used."""
+
+from typing import Final
+
+from billfold_server.db.personal import Inventory, NotPersonal
+
+__all__ = ["INVENTORY"]
+
+INVENTORY: Final = Inventory(
+    room="sandbox",
+    others=(
+        NotPersonal(
+            table="simulations",
+            because="kinds, codes, counts, times, amounts and ids of what nobody really did",
+            columns="id kind facts state times used until at_last created_at ended_at",
+        ),
+        NotPersonal(table="simulation_uses", because="ids", columns="simulation_id subject"),
+    ),
+)
+"""Every column of the room's tables."""

@@ -1,0 +1,131 @@
+"""What is played now: what the parts of the platform that look outside ask before they look.
+
+Each part goes its usual way. Only what it meets there is another thing: a rail that rejects, a key service that is
+sealed, an endpoint that is told late.
+"""
+
+import asyncio
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from billfold import errors
+from billfold.contract.sandbox import Dependency, SimulationKind
+from billfold_server.connectors.service import Part
+from billfold_server.sandbox import queries
+from billfold_server.sandbox.rows import SimulationRow
+from billfold_server.tenancy.clock import tenant_now
+from billfold_server.tenancy.context import TenantRef
+from billfold_server.tenancy.transaction import Database, TenantTx
+
+if TYPE_CHECKING:
+    from billfold_server.tenancy.service import Registry
+
+__all__ = ["Stage", "take", "take_many"]
+
+_KEPT_S: Final = 1.0
+"""How long a process may not know that another one has begun to answer slowly."""
+
+
+async def take(
+    tx: TenantTx, kind: SimulationKind, *, now: datetime, subject: str | None = None
+) -> SimulationRow | None:
+    """Use what is simulated of a kind once, if anything is.
+
+    Args:
+        tx: The tenant's transaction.
+        kind: What.
+        now: The tenant's time.
+        subject: What it is used on; used on it again, it is the same simulation and isn't counted.
+    """
+    if not tx.tenant.manifest.sandbox:
+        return None
+    if subject is not None and (before := await queries.find_used(tx, kind, subject)) is not None:
+        return before
+    found = await queries.lock_next(tx, kind, now)
+    if found is not None:
+        await queries.use(tx, found.id, subject, now)
+    return found
+
+
+async def take_many(tx: TenantTx, kind: SimulationKind, most: int, *, now: datetime) -> list[SimulationRow]:
+    """Use what is simulated of a kind as often as it may be used, and return by what each time."""
+    taken: list[SimulationRow] = []
+    while len(taken) < most and (row := await take(tx, kind, now=now)) is not None:
+        taken.append(row)
+    return taken
+
+
+class Stage:
+    """What is played in one process.
+
+    Args:
+        database: The door to the tenants' tables.
+        registry: Which tenants there are.
+    """
+
+    def __init__(self, database: Database, registry: "Registry") -> None:
+        self._database = database
+        self._registry = registry
+        self._slow: dict[UUID, tuple[float, bool]] = {}
+
+    async def direct(self, tenant: TenantRef, order: str | None) -> Part:
+        """Tell what the rail plays for a tenant: that it is away, or that it rejects an order."""
+        async with self._database.tx(tenant) as tx:
+            now = await tenant_now(tx)
+            if await _away(tx, Dependency.RAIL, now):
+                return Part(away=True)
+            taken = None if order is None else await take(tx, SimulationKind.DECLINE, now=now, subject=order)
+        return Part() if taken is None else Part(rejects=taken.facts["reason"])
+
+    async def guard_keys(self, tenant_id: UUID) -> None:
+        """See that the service that wraps a tenant's keys answers.
+
+        Raises:
+            errors.KeysUnavailable: It is sealed, or away.
+        """
+        tenant = await self._registry.find_by_id(tenant_id)
+        if tenant is not None:
+            await self._guard(tenant, Dependency.KEY_STORE, "key_store_unreachable")
+
+    async def guard_decryptor(self, tenant: TenantRef) -> None:
+        """See that the process that sees cards answers, and that the service that wraps its keys does.
+
+        Raises:
+            errors.KeysUnavailable: One of them doesn't.
+        """
+        await self._guard(tenant, Dependency.DECRYPTOR, "unreachable")
+
+    async def slow_down(self, tenant: TenantRef) -> None:
+        """Wait for as long as answers are to be late."""
+        if not tenant.manifest.sandbox:
+            return
+        looked_at, slow = self._slow.get(tenant.id, (0.0, False))
+        if not slow and time.monotonic() - looked_at < _KEPT_S:
+            return
+        async with self._database.tx(tenant) as tx:
+            taken = await take(tx, SimulationKind.SLOW_ANSWERS, now=await tenant_now(tx))
+        self._slow[tenant.id] = time.monotonic(), taken is not None
+        if taken is not None:
+            await asyncio.sleep(taken.facts["delay_ms"] / 1000)
+
+    def look_again(self, tenant: TenantRef) -> None:
+        """Read anew what is played for a tenant, because that has just changed."""
+        self._slow.pop(tenant.id, None)
+
+    async def _guard(self, tenant: TenantRef, dependency: Dependency, reason: str) -> None:
+        if not tenant.manifest.sandbox:
+            return
+        async with self._database.tx(tenant) as tx:
+            now = await tenant_now(tx)
+            sealed = bool(await queries.list_under_way(tx, SimulationKind.VAULT_SEAL, now))
+            away = not sealed and await _away(tx, dependency, now)
+        if sealed or away:
+            msg = "the keys are not available at the moment"
+            raise errors.KeysUnavailable(msg, reason="sealed" if sealed else reason, retry_after_s=1)
+
+
+async def _away(tx: TenantTx, dependency: Dependency, now: datetime) -> bool:
+    found = await queries.list_under_way(tx, SimulationKind.OUTAGE, now)
+    return any(each.facts["dependency"] == dependency.value for each in found)
