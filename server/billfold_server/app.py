@@ -69,7 +69,7 @@ from billfold_server.http.context import context_of
 from billfold_server.http.edge import Edge
 from billfold_server.http.limits import Buckets, ClientLimits
 from billfold_server.http.metrics import Metrics
-from billfold_server.http.pipeline import Hot, Pipeline, allowed_methods, internal_path, options_handler, route_handler
+from billfold_server.http.pipeline import Hot, Pipeline, allowed_methods, internal_path, path_handler
 from billfold_server.http.routing import Operation, Routes
 from billfold_server.http.services import Services
 from billfold_server.http.surfaces import refusal_on, surface_at
@@ -512,11 +512,10 @@ def build_app(settings: Settings, *, clock: Clock | None = None) -> Litestar:
 
 
 def _handlers(pipelines: Sequence[Pipeline]) -> list[HTTPRouteHandler]:
-    by_path: dict[str, list[Operation]] = defaultdict(list)
+    by_path: dict[str, list[Pipeline]] = defaultdict(list)
     for each in pipelines:
-        by_path[internal_path(each.operation)].append(each.operation)
-    # OPTIONS come first: otherwise Litestar adds answers of its own, each of which knows one method only.
-    return [*(options_handler(path, each) for path, each in by_path.items()), *map(route_handler, pipelines)]
+        by_path[internal_path(each.operation)].append(each)
+    return [path_handler(path, each) for path, each in by_path.items()]
 
 
 def _refuse(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

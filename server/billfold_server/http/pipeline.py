@@ -27,7 +27,7 @@ from billfold_server.http.surfaces import refusal_on
 from billfold_server.settings import Settings
 from billfold_server.tenancy.context import Caller, IdempotencyRef
 
-__all__ = ["INTERNAL_ROOT", "Hot", "Pipeline", "allowed_methods", "internal_path", "options_handler", "route_handler"]
+__all__ = ["INTERNAL_ROOT", "Hot", "Pipeline", "allowed_methods", "internal_path", "path_handler"]
 
 _log = structlog.stdlib.get_logger("billfold.http")
 
@@ -352,40 +352,32 @@ def _rooted(operation: Operation) -> str:
     return (INTERNAL_ROOT if operation.audience.startswith("tenant") else "") + operation.path
 
 
-def route_handler(pipeline: Pipeline) -> HTTPRouteHandler:
-    """Return Litestar's handler for an operation."""
+def path_handler(path: str, pipelines: Sequence[Pipeline]) -> HTTPRouteHandler:
+    """Return Litestar's handler for all operations at a path, and for OPTIONS, which tells their methods.
+
+    OPTIONS needs no token (RFC 9110, section 9.3.7). One handler for each path, because Litestar takes far longer to
+    add a further handler to a path that it knows, and for OPTIONS it would add one of its own.
+    """
+    by_method = {each.operation.method: each for each in pipelines}
+    allow = allowed_methods(by_method).encode()
 
     async def handle(request: Request[Any, Any, Any]) -> ASGIApp:
         scope = request.scope
-        answer: ASGIApp | None = await pipeline.run(context_of(scope), scope["path_params"], scope["query_string"])
+        context = context_of(scope)
+        pipeline = by_method.get(scope["method"])
+        if pipeline is None:
+            context.operation = pipelines[0].operation
+            options: ASGIApp = Answer(204, b"", [(b"allow", allow)])
+            return options
+        answer: ASGIApp | None = await pipeline.run(context, scope["path_params"], scope["query_string"])
         return answer or _say_nothing
 
-    operation = pipeline.operation
-    return HTTPRouteHandler(
-        internal_path(operation),
-        http_method=[operation.method],
-        name=operation.operation_id,
-        include_in_schema=False,
-        status_code=200,
-    )(handle)
+    methods = [*by_method, "OPTIONS"]
+    return HTTPRouteHandler(path, http_method=methods, name=path, include_in_schema=False, status_code=200)(handle)
 
 
 async def _say_nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:
     """Answer nobody."""
-
-
-def options_handler(path: str, operations: Sequence[Operation]) -> HTTPRouteHandler:
-    """Return the handler that tells which methods there are at a path; it needs no token (RFC 9110, section 9.3.7)."""
-    allow = allowed_methods(operation.method for operation in operations)
-
-    async def handle(request: Request[Any, Any, Any]) -> ASGIApp:
-        context_of(request.scope).operation = operations[0]
-        answer: ASGIApp = Answer(204, b"", [(b"allow", allow.encode())])
-        return answer
-
-    return HTTPRouteHandler(
-        path, http_method=["OPTIONS"], name=f"options {path}", include_in_schema=False, status_code=200
-    )(handle)
 
 
 def allowed_methods(methods: Iterable[str]) -> str:
