@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from billfold import Billfold
     from billfold.client._message import Request, Response
 
-__all__ = ["RESOURCES", "Answers", "connected", "resource"]
+__all__ = ["RESOURCES", "Answers", "Resource", "connected", "resource"]
 
 RESOURCES: Final[Mapping[str, str]] = {
     "account-statements": "Customers' statements, month by month.",

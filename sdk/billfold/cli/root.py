@@ -11,7 +11,7 @@ from typing import Final
 
 import click
 
-from billfold.cli.calling import RESOURCES, resource
+from billfold.cli.calling import RESOURCES, Resource, resource
 from billfold.cli.failures import Exit, Failure, explain
 from billfold.cli.running import PartnerCommand, PartnerGroup, run, tell
 
@@ -34,6 +34,7 @@ _SENTENCES: Final = {
     "patch": "Send a change to a path of the API.",
     "post": "Send an order to a path of the API, under an idempotency key.",
     "profiles": "List the profiles, and say which one is used; --use changes that.",
+    "trigger": "Let something happen outside of a sandbox, as billfold simulations does.",
     "webhooks": "Try a receiver of webhooks on this machine.",
 }
 
@@ -147,6 +148,7 @@ def completion(ctx: click.Context, shell: str) -> None:
 
 _OWN: Final[dict[str, click.Command]] = {
     "api": _Api("api", help=_SENTENCES["api"], no_args_is_help=True),
+    "trigger": Resource(("simulations",), _SENTENCES["trigger"]),
     "completion": completion,
 }
 

@@ -110,6 +110,8 @@ def file(tmp_path: Path) -> Path:
     return file
 
 
+# With the others that read the contract, which takes a second.
+@pytest.mark.xdist_group("the committed contract")
 class TestEveryOperation:
     def test_is_a_command_that_takes_every_parameter(self, server: Answering, file: Path):
         """Given everything, the commands ask for all that the contract has, and send what it documents and no more."""
@@ -204,6 +206,15 @@ class TestACommand:
         assert give(server, "account-statements", "csv", "ast_1").stdout_bytes == b"a,b\r\n1,2\r\n"
         give(server, "account-statements", "csv", "ast_1", "--output", str(tmp_path / "a.csv"))
         assert (tmp_path / "a.csv").read_bytes() == b"a,b\r\n1,2\r\n"
+
+
+class TestTriggering:
+    def test_is_what_simulations_are(self, server: Answering):
+        """What happens outside of a sandbox can be let happen under the name that people look for."""
+        give(server, "trigger", "incoming-transfer", "wal_1", "--amount", "50.00 EUR")
+        ((method, path, _, body),) = server.requests
+        assert (method, path) == ("POST", "/t/sandbox/v1/sandbox/simulations/incoming-transfers")
+        assert json.loads(body or b"")["amount"] == {"amount_minor": 5000, "currency": "EUR"}
 
 
 class TestAnyPath:
