@@ -55,6 +55,19 @@ class TestACall:
         """A redirect isn't followed, since it would carry the token elsewhere."""
         assert isinstance(Play([Response(302, {"location": "http://evil"}, b"")]).error, errors.MalformedAnswer)
 
+    def test_that_is_deprecated_is_told_to_the_log_once(self, caplog: pytest.LogCaptureFixture):
+        """Since when, until when and where to read on, once for each operation of a process."""
+        headers = {
+            "deprecation": "@1767225600",
+            "sunset": "Wed, 30 Jun 2027 23:59:59 GMT",
+            "link": "<https://b/changes>",
+        }
+        with caplog.at_level(logging.WARNING, "billfold"):
+            for _ in range(2):
+                Play([Response(200, headers, b"{}")], template="/v1/deprecated-here")
+        (record,) = caplog.records
+        assert record.args == ("GET /v1/deprecated-here", *headers.values())
+
     def test_lets_a_hook_add_headers(self):
         """What a hook adds to a request is sent."""
         play = Play([success()], hooks=Hooks(on_request=lambda request: request.headers.update(traceparent="00-1")))

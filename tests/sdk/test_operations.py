@@ -261,6 +261,7 @@ def document() -> dict[str, Any]:
     return load()
 
 
+@pytest.mark.xdist_group("the committed contract")
 class TestTheCommittedContract:
     def test_has_the_same_operations(self, document: dict[str, Any]):
         """The table and openapi/billfold.yaml name the same operations below a tenant and below the platform."""

@@ -8,7 +8,7 @@ decisions are therefore made in one place for both, and tests need neither netwo
 import logging
 import random
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from billfold import errors
 from billfold.client._message import Hooks, Request, Response
 from billfold.client._problems import error_of
 from billfold.client._retry import RetryBudget, RetryPolicy, is_worth_repeating, retry_after_s
+from billfold.client._tracing import CallSpan, begin
 
 __all__ = ["Authorize", "Call", "Kit", "Send", "Shown", "Step", "Timeouts", "Wait", "exchange"]
 
@@ -48,6 +49,7 @@ class Call:
         method: The HTTP method.
         url: The absolute address, with the query.
         name: How logs call it: the method and the path, without the query, which may hold someone's name.
+        template: How traces call it: the path below the tenant, with placeholders.
         headers: By name in lower case, without the access token.
         body: As it goes over the wire.
         read: Turns the body of a success into what the caller gets.
@@ -71,6 +73,7 @@ class Call:
         "read",
         "receive",
         "repeatable",
+        "template",
         "timeouts",
         "url",
     )
@@ -90,6 +93,7 @@ class Call:
         fail: Callable[[Response, float | None], errors.BillfoldError] = error_of,
         identity: Any = None,
         receive: Callable[[Response], Any] | None = None,
+        template: str | None = None,
     ) -> None:
         self.method = method
         self.url = url
@@ -103,6 +107,7 @@ class Call:
         self.authorized = authorized
         self.identity = identity
         self.receive = receive
+        self.template = template
 
 
 def _never(_response: Response) -> bool:
@@ -221,8 +226,33 @@ def exchange(call: Call, kit: Kit) -> Generator[Step, Any, Any]:
         errors.ProblemError: The server says no.
         errors.TransportError: No answer came, within the time and the attempts there are.
     """
-    began_at = kit.monotonic()
-    deadline = began_at + call.timeouts.total_s
+    span = begin(call)
+    return _attempts(call, kit) if span is None else _traced(_attempts(call, kit), span)
+
+
+def _traced(steps: Generator[Step, Any, Any], span: CallSpan) -> Generator[Step, Any, Any]:
+    """Hand steps on as they come, and note in a span what is sent and answered."""
+    try:
+        step = next(steps)
+        while True:
+            if isinstance(step, Send):
+                span.send(step.request)
+            outcome = yield step
+            if isinstance(outcome, Response):
+                span.note(outcome)
+            step = steps.send(outcome)
+    except StopIteration as answer:
+        span.end(None)
+        return answer.value
+    except BaseException as error:
+        span.end(error)
+        raise
+    finally:
+        steps.close()
+
+
+def _attempts(call: Call, kit: Kit) -> Generator[Step, Any, Any]:
+    deadline = kit.monotonic() + call.timeouts.total_s
     attempt = 0
     refused: str | None = None
     renewed = False
@@ -276,8 +306,23 @@ def _request(call: Call, kit: Kit, shown: Shown, left_s: float) -> Request:
     return request
 
 
+_deprecated: Final[set[str]] = set()
+"""Of what the log was told that it ends. A race of threads would tell it twice, which harms nothing."""
+
+
+def _warn(call: Call, since: str, headers: Mapping[str, str]) -> None:
+    """Tell the log, once in a process, that the server is going to stop serving something (RFC 9745, RFC 8594)."""
+    what = f"{call.method} {call.template or call.name}"
+    if what not in _deprecated:
+        _deprecated.add(what)
+        ends, link = headers.get("sunset", "an unknown date"), headers.get("link", "the changelog")
+        _log.warning("%s is deprecated (%.40s) and served until %.60s; see %.300s", what, since, ends, link)
+
+
 def _tell(call: Call, kit: Kit, request: Request, response: Response, took_s: float) -> None:
     """Tell the log and the caller's hook of a response."""
+    if (since := response.headers.get("deprecation")) is not None:
+        _warn(call, since, response.headers)
     if _log.isEnabledFor(logging.DEBUG):
         request_id = response.headers.get("x-request-id", "-")
         _log.debug("%s: %d in %.1f ms (%s)", call.name, response.status, took_s * 1000, request_id)

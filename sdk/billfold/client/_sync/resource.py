@@ -104,6 +104,7 @@ def _call(
         operation.method,
         f"{session.base_url}{path}{suffix}",
         name=f"{operation.method} {path}",
+        template=operation.path,
         headers=session.headers.copy(),
         read=operation.read,
         timeouts=timeouts,
