@@ -24,6 +24,7 @@ SAID: dict[str, Any] = {
     "id": "evt_01m7w9tnzcejq9b78b81gh4nmw",
     "sequence": 7,
     "type": "transfer.posted",
+    "version": 1,
     "object_id": "trf_01m7w9tnzcejq9b78b81gh4nmw",
     "data": {"name": "Zoë"},
     "occurred_at": "2026-11-20T12:00:00Z",
