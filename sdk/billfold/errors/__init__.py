@@ -30,6 +30,7 @@ from billfold.errors import (
     _recurring_payments,
     _sandbox,
     _vault_tokens,
+    _versions,
     _webhooks,
 )
 from billfold.errors._arrangements import *  # noqa: F403 - its names are all listed there
@@ -59,6 +60,7 @@ from billfold.errors._payments import *  # noqa: F403 - its names are all listed
 from billfold.errors._recurring_payments import *  # noqa: F403 - its names are all listed there
 from billfold.errors._sandbox import *  # noqa: F403 - its names are all listed there
 from billfold.errors._vault_tokens import *  # noqa: F403 - its names are all listed there
+from billfold.errors._versions import *  # noqa: F403 - its names are all listed there
 from billfold.errors._webhooks import *  # noqa: F403 - its names are all listed there
 
 __all__ = [
@@ -88,6 +90,7 @@ __all__ += _recurring_payments.__all__
 __all__ += _payments.__all__
 __all__ += _vault_tokens.__all__
 __all__ += _sandbox.__all__
+__all__ += _versions.__all__
 __all__ += _webhooks.__all__
 
 # The request.

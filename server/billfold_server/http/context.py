@@ -39,6 +39,7 @@ class RequestContext(msgspec.Struct, kw_only=True, eq=False):
         client: How logs name the authenticated caller.
         problem: What was refused.
         rate_limit: Headers that tell the caller how much it may still ask.
+        about: Headers that tell of the operation: by which version it answers, and whether it will end.
         nonce: The nonce that its next DPoP proof should hold, where that is another one (RFC 9449, section 8.2).
     """
 
@@ -57,6 +58,7 @@ class RequestContext(msgspec.Struct, kw_only=True, eq=False):
     client: str | None = None
     problem: errors.ProblemError | None = None
     rate_limit: tuple[tuple[bytes, bytes], ...] = ()
+    about: tuple[tuple[bytes, bytes], ...] = ()
     nonce: str | None = None
 
     @property

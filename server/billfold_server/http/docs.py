@@ -13,10 +13,11 @@ from typing import Any, Final
 
 import msgspec
 
+from billfold_server.http import contract_page
 from billfold_server.http.openapi import build_document
 from billfold_server.http.routing import Call, Reply, Routes
 
-__all__ = ["DOCUMENTS", "Documents", "platform_routes", "render_page", "routes"]
+__all__ = ["DOCUMENTS", "Documents", "platform_routes", "render_changes", "render_page", "routes"]
 
 DOCUMENTS: Final = "documents"
 """Under which name ``build_app`` keeps the documents in ``Services.rooms``."""
@@ -75,6 +76,11 @@ def _page(call: Call) -> Reply[bytes]:
     return Reply(body=body, headers={"Cache-Control": "public, max-age=300", "Content-Security-Policy": _CSP})
 
 
+def _changes(call: Call) -> Reply[bytes]:
+    body = render_changes(_title(call), contract_page.read_page()).encode()
+    return Reply(body=body, headers={"Cache-Control": "public, max-age=300", "Content-Security-Policy": _CSP})
+
+
 def _style(call: Call) -> Reply[bytes]:
     colors = "" if call.tenant_or_none is None else _colors(call.tenant_or_none.manifest.brand.colors)
     headers = {"Cache-Control": "public, max-age=300", "Content-Security-Policy": _CSP}
@@ -98,6 +104,12 @@ async def get_page(call: Call) -> Reply[bytes]:
     return _page(call)
 
 
+@routes.get("/docs/changes", in_document=False, response_media_type=_PAGE)
+async def get_changes(call: Call) -> Reply[bytes]:
+    """Show what has changed from version to version."""
+    return _changes(call)
+
+
 @routes.get("/docs/style.css", in_document=False, response_media_type=_STYLE)
 async def get_style(call: Call) -> Reply[bytes]:
     """Show the page's style sheet."""
@@ -114,6 +126,12 @@ async def get_platform_document(call: Call) -> Reply[dict[str, Any]]:
 async def get_platform_page(call: Call) -> Reply[bytes]:
     """Show this document as a page."""
     return _page(call)
+
+
+@platform_routes.get("/platform/docs/changes", in_document=False, response_media_type=_PAGE)
+async def get_platform_changes(call: Call) -> Reply[bytes]:
+    """Show what has changed from version to version."""
+    return _changes(call)
 
 
 @platform_routes.get("/platform/docs/style.css", in_document=False, response_media_type=_STYLE)
@@ -256,10 +274,32 @@ def render_page(document: Mapping[str, Any]) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<link rel="stylesheet" href="docs/style.css"></head><body>'
         f'<a class="skip" href="#main">To the operations</a><header><h1>{title}</h1>'
-        f'<p><code>{server}</code> · <a href="openapi.json">openapi.json</a></p></header>'
+        f'<p><code>{server}</code> · <a href="openapi.json">openapi.json</a> · '
+        '<a href="docs/changes">Changes</a></p></header>'
         f'<nav aria-label="Contents"><ul>{contents}<li><a href="#schemas">Schemas</a></li></ul></nav>'
         f'<main id="main">{_prose(document["info"]["description"])}{rooms}<h2 id="schemas">Schemas</h2>{schemas}</main>'
         "</body></html>"
+    )
+
+
+def render_changes(title: str, text: str) -> str:
+    """Return the page of changes, which is written in a little Markdown, as HTML."""
+    parts: list[str] = []
+    for block in text.strip().split("\n\n"):
+        marks, _, rest = block.partition(" ")
+        if block.startswith("#"):
+            parts.append(f"<h{len(marks)}>{html.escape(rest)}</h{len(marks)}>")
+        elif block.startswith("- "):
+            lines = (_CODE.sub(r"<code>\1</code>", html.escape(line.removeprefix("- "))) for line in block.split("\n"))
+            parts.append("<ul>" + "".join(f"<li>{line}</li>" for line in lines) + "</ul>")
+        else:
+            parts.append(_prose(block))
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}: changes</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<link rel="stylesheet" href="style.css"></head><body>'
+        f'<header><p>{html.escape(title)} · <a href="../docs">Reference</a></p></header><nav aria-label="Pages"></nav>'
+        f'<main id="main">{"".join(parts)}</main></body></html>'
     )
 
 

@@ -324,6 +324,7 @@ class _Answering:
             *self._common,
             (b"x-request-id", context.request_id.encode()),
             *context.rate_limit,
+            *context.about,
         ]
         if OPEN_BANKING in context.path:
             headers.append((_INTERACTION_ID, interaction_id(context.headers).encode()))

@@ -22,7 +22,8 @@ import yaml
 from billfold import errors
 from billfold.contract.common import Problem
 from billfold.contract.oauth import OAuthError
-from billfold_server.http import problems, webhook_document
+from billfold.contract.versions import HEADER, LATEST
+from billfold_server.http import contract_page, problems, webhook_document
 from billfold_server.http.etags import IF_MATCH_PATTERN
 from billfold_server.http.routing import Operation, Routes
 from billfold_server.http.schemas import Schemas, example_of
@@ -30,7 +31,6 @@ from billfold_server.open_banking.edge.document import build_open_banking_docume
 
 __all__ = ["build_document", "dump_yaml", "implied_errors", "main", "statuses_of"]
 
-API_VERSION: Final = "1"
 TENANT_SERVER: Final = "/t/{slug}"
 OPEN_BANKING: Final = "open-banking.yaml"
 """The file beside ours that holds the operations of open banking, whose words are another standard's."""
@@ -45,6 +45,8 @@ Wallets, and the ledger behind them.
 **Times** are RFC 3339 with an offset. **Ids** have a prefix that says what they name.
 **Lists** are pages: pass `next_cursor` as `cursor` until it is null.
 **Refusals** are problems (RFC 9457) with a stable `code`.
+**Versions** are dates; within one, things are only added. A program keeps the version that was the newest when its
+client was registered, or asks for another by the header `Billfold-Version`; each answer says which it is of.
 **Repeating** a POST with the same `Idempotency-Key` within 30 days returns the first answer.
 Unknown query parameters and unknown members of a body are refused."""
 
@@ -59,6 +61,7 @@ def implied_errors(operation: Operation) -> list[type[errors.ProblemError]]:
 
     parameters = operation.signature.query_types
     when(operation.surface == "problem", errors.ValidationFailed)
+    when(operation.surface == "problem" and operation.needs_token, errors.ApiVersionUnknown)
     when(operation.takes_body and not operation.takes_bytes, errors.MalformedBody)
     when("cursor" in parameters, errors.InvalidCursor)
     when(operation.idempotency == "required", errors.IdempotencyKeyMissing)
@@ -128,7 +131,7 @@ def build_document(
         "openapi": "3.1.0",
         "info": {
             "title": title,
-            "version": API_VERSION,
+            "version": LATEST,
             "description": _ABOUT,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
@@ -227,6 +230,26 @@ _HEADERS: Final[dict[str, Any]] = {
         "required": True,
         "schema": {"type": "string", "examples": ['Bearer realm="billfold", error="invalid_token"']},
     },
+    HEADER: {
+        "description": "The version of the contract by which this is answered.",
+        "required": True,
+        "schema": {"type": "string", "format": "date", "examples": [LATEST]},
+    },
+    "Deprecation": {
+        "description": "Since when programs should no longer use the operation (RFC 9745).",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^@[0-9]+$", "examples": ["@1795132800"]},
+    },
+    "Sunset": {
+        "description": "From when on the operation may no longer be there (RFC 8594).",
+        "required": True,
+        "schema": {"type": "string", "examples": ["Sat, 20 Nov 2027 00:00:00 GMT"]},
+    },
+    "Link": {
+        "description": "Where it is said what to use in place of a deprecated operation (RFC 8288).",
+        "required": True,
+        "schema": {"type": "string", "examples": ['<https://bank.example/docs/changes>; rel="deprecation"']},
+    },
     "RateLimit": {
         "description": "How much may still be asked (draft-ietf-httpapi-ratelimit-headers).",
         "schema": {"type": "string", "examples": ['"client";r=199;t=1']},
@@ -272,6 +295,8 @@ class _Writer:
         }
         written = {key: value for key, value in written.items() if value}
         written["security"] = _security(operation)
+        if operation.deprecated is not None:
+            written["deprecated"] = True
         return written
 
     def _parameters(self, operation: Operation) -> list[dict[str, Any]]:
@@ -335,6 +360,8 @@ class _Writer:
             *(["Location"] if operation.location is not None else []),
             *(["Idempotent-Replayed"] if operation.idempotency != "none" else []),
             *(["RateLimit", "RateLimit-Policy"] if operation.needs_token else []),
+            *([HEADER] if operation.needs_token and operation.surface == "problem" else []),
+            *(operation.deprecated.headers if operation.deprecated is not None else []),
         ]
         written: dict[str, Any] = {"description": _SUCCESS[operation.status], "headers": _headers(*names)}
         if operation.signature.response is not None:
@@ -463,7 +490,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     # Found by name, because this module is below the application that it describes.
     rooms = importlib.import_module("billfold_server.app").ROOMS
-    text = dump_yaml(build_document(rooms))
+    document = build_document(rooms)
+    text = dump_yaml(document)
     if options.file is None:
         sys.stdout.write(text)
         return 0
@@ -471,12 +499,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.check:
         for file, content in files.items():
             file.write_text(content, encoding="utf-8")
-        return 0
+        return _keep(document, options.file.parent, check=False)
     for file, content in files.items():
         if not file.is_file() or file.read_text(encoding="utf-8") != content:
             sys.stderr.write(f"{file} isn't what the code says; export it anew with nox -s openapi -- --write\n")
             return 1
-    return 0
+    return _keep(document, options.file.parent, check=True)
+
+
+def _keep(document: Mapping[str, Any], folder: Path, *, check: bool) -> int:
+    """Hold the contract to the one that was released, where that lies beside it."""
+    return contract_page.keep(document, folder, check=check) if (folder / contract_page.RELEASED).is_file() else 0
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from billfold_server.http.receiving import ClientGoneError
 from billfold_server.http.routing import Call, Operation, Reply, StoredRequest
 from billfold_server.http.services import Services
 from billfold_server.http.surfaces import refusal_on
+from billfold_server.http.versions import version_header, version_of
 from billfold_server.settings import Settings
 from billfold_server.tenancy.context import Caller, IdempotencyRef
 
@@ -54,6 +55,8 @@ class Pipeline:
         self._headers: list[Header] = [(b"content-type", operation.response_media_type.encode())]
         if operation.needs_token:
             self._headers.append(_NO_STORE)
+        self._deprecated = () if operation.deprecated is None else tuple(on_the_wire(operation.deprecated.headers))
+        self._versioned = operation.needs_token and operation.surface == "problem"
         self._describes = operation.etag or operation.location is not None
         self._place, _, self._place_end = (operation.location or "").partition("{id}")
         # An address without parameters is nearly always the one that was declared.
@@ -71,6 +74,7 @@ class Pipeline:
         """
         operation = context.operation = self.operation
         dialect = operation.dialect
+        context.about = self._deprecated
         try:
             if dialect is not None:
                 dialect.enter(context)
@@ -151,6 +155,9 @@ class Pipeline:
                 context.rate_limit = (*context.rate_limit, (b"dpop-nonce", context.nonce.encode()))
             if services.slow_down is not None and self._may_be_late and context.tenant is not None:
                 await services.slow_down(context.tenant)
+            if self._versioned:
+                version = version_of(headers, caller.api_version)
+                context.about = (version_header(version), *self._deprecated)
         return Call(
             services=services,
             caller=caller,

@@ -32,6 +32,7 @@ from billfold.contract.common import Page
 from billfold.errors import InvalidToken, ProblemError
 from billfold_server.http.pagination import Cursors
 from billfold_server.http.reading import JSON, Parameters
+from billfold_server.http.versions import Deprecation
 from billfold_server.tenancy.context import IdempotencyRef
 
 if TYPE_CHECKING:
@@ -299,6 +300,7 @@ class Options(typing.TypedDict, total=False):
         personal: Whether its answer tells of people, so that it is sealed where it is kept to be repeated.
         other_scopes: Any of these will do in place of the scope.
         dialect: What the interface of a standard asks beyond that.
+        deprecated: That programs should no longer use it.
     """
 
     scope: str | None
@@ -327,6 +329,7 @@ class Options(typing.TypedDict, total=False):
     hot: bool
     approval: NeedsApproval | None
     personal: bool
+    deprecated: Deprecation | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -370,6 +373,7 @@ class Operation:
     personal: bool = False
     other_scopes: Sequence[str] = ()
     dialect: Dialect | None = None
+    deprecated: Deprecation | None = None
 
     def __post_init__(self) -> None:
         """Refuse a declaration that forgets something."""

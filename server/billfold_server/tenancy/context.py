@@ -5,6 +5,7 @@ from uuid import UUID
 
 import msgspec
 
+from billfold.contract.versions import LATEST
 from billfold_server.tenancy.manifest import Manifest
 
 __all__ = ["COMMAND_LINE", "SYSTEM", "Agreed", "Caller", "IdempotencyRef", "Own", "TenantRef"]
@@ -81,6 +82,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         grant_id: What that user has allowed; ``Call.tx()`` sees that it still stands.
         consent_id: By which consent of open banking, where it was allowed so; ``consents.service.use`` reads it.
         agreed: What that consent says for good.
+        api_version: Which version of the contract it keeps to, unless a request asks for another.
         own: What is that user's own, where it is a customer; staff works with everybody's, as far as its roles allow.
     """
 
@@ -93,6 +95,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     consent_id: UUID | None = None
     agreed: Agreed | None = None
     own: Own | None = None
+    api_version: str = LATEST
 
 
 SYSTEM: Final = Caller(actor="system", client_id=UUID(int=0))

@@ -12,6 +12,7 @@ from jsonschema_rs import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from billfold import errors
+from billfold.contract.versions import VERSIONS
 from billfold_server.app import ROOMS, operations
 from billfold_server.http import openapi, problems
 from billfold_server.http.docs import render_page
@@ -154,12 +155,21 @@ class TestATenant:
         assert "script" not in found.tags
         assert not found.inline_styles
         assert {address for address in found.addresses if not address.startswith("#")} == {
+            "docs/changes",
             "docs/style.css",
             "openapi.json",
         }
         for address in ("docs/style.css", "openapi.json"):
             assert httpx.get(f"{live.base('alpha')}/{address}").status_code == 200
         assert {address[1:] for address in found.addresses if address.startswith("#")} <= found.ids
+
+    @pytest.mark.parametrize("place", ["t/alpha", "platform"])
+    def test_serves_a_page_of_changes(self, place: str, live: LiveServer) -> None:
+        """It tells of every version, and is linked from the page of the document, under the same policy."""
+        page = httpx.get(f"{live.url}/{place}/docs/changes")
+        assert page.headers["content-type"] == "text/html; charset=utf-8"
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+        assert all(f"<h2>{version}</h2>" in page.text for version in VERSIONS)
 
     def test_shows_every_operation_on_its_page(self, live: LiveServer) -> None:
         """Each operation below the tenant has its place on the page."""

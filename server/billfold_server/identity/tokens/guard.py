@@ -20,6 +20,7 @@ import msgspec
 
 from billfold import errors, ids
 from billfold.clock import Clock
+from billfold.contract.versions import LATEST
 from billfold.ids import Prefix
 from billfold_server.identity.caching import Bounded, Once
 from billfold_server.identity.realms import Realm
@@ -178,6 +179,7 @@ class Guard:
             consent_id=None if grant is None else grant.consent_id,
             agreed=None if grant is None else grant.agreed,
             own=None if grant is None else narrowed(grant.own, known.claims.authorization_details or ()),
+            api_version=LATEST if known.standing is None else known.standing.api_version,
         )
 
     async def inspect(self, realm: Realm, token: str) -> Claims | None:

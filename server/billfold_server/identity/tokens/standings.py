@@ -14,6 +14,7 @@ from uuid import UUID
 import msgspec
 
 from billfold import ids
+from billfold.contract import versions
 from billfold.ids import Prefix
 from billfold_server.consents import service as consents
 from billfold_server.identity.clients import service as clients
@@ -63,6 +64,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     Attributes:
         active: Whether it is let in.
         scopes: What it may still have.
+        api_version: Which version of the contract it keeps to.
         revoked: Digests of its tokens that were revoked, with when each would have ended anyway.
         revoked_until: The latest instant at which one of them was revoked.
         read_at: When it was read, on the monotonic clock.
@@ -70,6 +72,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     active: bool
     scopes: frozenset[str]
+    api_version: str
     revoked: dict[bytes, datetime]
     revoked_until: datetime
     read_at: float
@@ -115,6 +118,7 @@ async def read_standing(tx: _Tx, client_id: UUID, former: Standing | None, now: 
     return Standing(
         active=client is not None and client.state == "active",
         scopes=frozenset(client.scopes) if client is not None else frozenset(),
+        api_version=versions.LATEST if client is None else versions.pinned(client.created_at.date()),
         revoked=revoked,
         revoked_until=max(
             [row["revoked_at"] for row in rows], default=former.revoked_until if former else _BEGINNING + _OVERLAP
