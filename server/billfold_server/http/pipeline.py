@@ -365,7 +365,7 @@ def path_handler(path: str, pipelines: Sequence[Pipeline]) -> HTTPRouteHandler:
     OPTIONS needs no token (RFC 9110, section 9.3.7). One handler for each path, because Litestar takes far longer to
     add a further handler to a path that it knows, and for OPTIONS it would add one of its own.
     """
-    by_method = {each.operation.method: each for each in pipelines}
+    by_method: dict[str, Pipeline] = {each.operation.method: each for each in pipelines}
     allow = allowed_methods(by_method).encode()
 
     async def handle(request: Request[Any, Any, Any]) -> ASGIApp:
@@ -379,8 +379,13 @@ def path_handler(path: str, pipelines: Sequence[Pipeline]) -> HTTPRouteHandler:
         answer: ASGIApp | None = await pipeline.run(context, scope["path_params"], scope["query_string"])
         return answer or _say_nothing
 
-    methods = [*by_method, "OPTIONS"]
-    return HTTPRouteHandler(path, http_method=methods, name=path, include_in_schema=False, status_code=200)(handle)
+    return HTTPRouteHandler(
+        path,
+        http_method=[*(each.operation.method for each in pipelines), "OPTIONS"],
+        name=path,
+        include_in_schema=False,
+        status_code=200,
+    )(handle)
 
 
 async def _say_nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:
