@@ -4,6 +4,8 @@ import time
 import uuid
 from datetime import UTC, datetime
 
+import msgspec
+
 from billfold import ids
 from billfold.ids import Prefix
 from billfold.money import Money
@@ -18,8 +20,9 @@ from billfold_server.tenancy.context import Caller
 from tests.contract.seeds import Seeds
 from tests.live import LiveServer
 
-__all__ = ["contradict", "order_payment", "pay"]
+__all__ = ["block", "contradict", "order_payment", "pay", "pay_out"]
 
+_AMOUNT = Money(5, "EUR")
 _SHOWN = Evidence(shown=b"{}", text_version="1", language="en", shown_at=datetime(2026, 11, 20, tzinfo=UTC))
 
 
@@ -39,10 +42,26 @@ def pay(live: LiveServer, slug: str, seeds: Seeds, *, outside: bool = False) -> 
     return made
 
 
+def pay_out(live: LiveServer, slug: str, wallet: str, party: str, amount: Money) -> str:
+    """Make a payment out of a wallet by a rail that says what a test says, and return its id."""
+    owner = Owner(user_id=uuid.uuid4(), party_id=ids.decode(Prefix.PARTY, party))
+    way = (ids.decode(Prefix.WALLET, wallet), None)
+    made: str = live.run(order_payment(live, slug, uuid.uuid4(), owner, way, amount=amount, rail="told"))
+    return made
+
+
+def block(live: LiveServer, slug: str, payment_id: str) -> None:
+    """Have a rail say that it holds a payment back."""
+    _hear(live, slug, payment_id, Notice(id="1", word="accept"), Notice(id="2", word="block"))
+
+
 def contradict(live: LiveServer, slug: str, payment_id: str) -> None:
     """Have a rail say that a payment, which has long been settled, was rejected."""
-    rejected = Report(notices=(Notice(id="1", word="reject"),))
-    heard = Heard(payment_id=ids.decode(Prefix.PAYMENT, payment_id), turn=None, report=rejected)
+    _hear(live, slug, payment_id, Notice(id="1", word="reject"))
+
+
+def _hear(live: LiveServer, slug: str, payment_id: str, *notices: Notice) -> None:
+    heard = Heard(payment_id=ids.decode(Prefix.PAYMENT, payment_id), turn=None, report=Report(notices=notices))
 
     async def hear() -> None:
         await payments.hear(live.services, await live.services.registry.get(slug), heard)
@@ -56,6 +75,9 @@ async def order_payment(
     client_id: uuid.UUID,
     owner: Owner,
     way: tuple[uuid.UUID, uuid.UUID | None],
+    *,
+    amount: Money = _AMOUNT,
+    rail: str | None = None,
 ) -> str:
     """Order a payment as a third party does, and return its id.
 
@@ -65,11 +87,15 @@ async def order_payment(
         client_id: The third party.
         owner: The payer.
         way: From which wallet, and to which; None is outside.
+        amount: How much.
+        rail: By which rail it leaves, in place of the tenant's own.
     """
     services = live.services
     tenant = await services.registry.get(slug)
     caller = Caller(actor=ids.encode(Prefix.CLIENT, client_id), client_id=client_id)
-    new = NewConsent(kind="domestic_payment", client_id=client_id, amount_minor=5, currency="EUR")
+    new = NewConsent(
+        kind="domestic_payment", client_id=client_id, amount_minor=amount.amount_minor, currency=amount.currency
+    )
     prepared = await consents.prepare(services, tenant, new)
     shown = await consents.seal_evidence(services, tenant, prepared.id, owner.party_id, _SHOWN)
     async with services.database.tx(tenant) as tx:
@@ -91,11 +117,13 @@ async def order_payment(
         consent_id=prepared.id,
         party_id=owner.party_id,
         digest=prepared.request_digest,
-        amount=Money(5, "EUR"),
+        amount=amount,
         creditor=way[1],
-        leaves=way[1] is None,
+        leaves=way[1] is None and rail is None,
         texts=Texts(scheme="UK.OBIE.Wallet", identification="x", end_to_end_id="x"),
     )
+    if rail is not None:
+        order = msgspec.structs.replace(order, rail=rail)
     using = Caller(actor=caller.actor, client_id=client_id, consent_id=prepared.id)
     answer = await services.engine.submit(tenant, using, payments.INITIATE_PAYMENT, order)
     return ids.encode(Prefix.PAYMENT, payments.initiated(answer.body))

@@ -56,7 +56,7 @@ class ResolvePayment(Request, frozen=True, kw_only=True):
 
     Attributes:
         outcome: Money that waits has left (``settled``), or goes back to the wallet (``returned``). Where it has moved
-            before, the contradiction was looked at (``noted``).
+            before, or staff has given it back by hand, all was looked at (``noted``).
         reason: How that is known; it is kept in the audit.
     """
 

@@ -337,6 +337,13 @@ def _is_untouched(draft: Draft, row: PaymentRow) -> bool:
     return undone is None or undone.reversed_minor == 0
 
 
+def _is_undone(draft: Draft, row: PaymentRow) -> bool:
+    """Tell whether somebody has undone all of the entry of a payment whose money hasn't moved on."""
+    undone = draft.find(ReversalRow, row.journal_entry_id)
+    back = undone is not None and undone.reversed_minor == undone.amount_minor
+    return back and row.money == rules.UNDER_WAY
+
+
 def _settle(draft: Draft, row: PaymentRow) -> PaymentRow:
     if not _is_untouched(draft, row):
         return msgspec.structs.replace(row, needs=PaymentBreak.REVERSED_BY_HAND)
@@ -426,12 +433,15 @@ def resolve(draft: Draft, said: Resolution) -> PaymentRow:
     if before is None:
         detail = "There is no such payment."
         raise errors.NotFound(detail)
-    if not rules.may_resolve(before.status, before.money, before.needs, said.outcome):
+    undone = _is_undone(draft, before)
+    if not rules.may_resolve(before.status, before.money, before.needs, said.outcome, undone=undone):
         raise errors.PaymentNotResolvable
     row = msgspec.structs.replace(
         before, status=rules.resolved_status(before.status, said.outcome), needs=None, updated_at=draft.now
     )
-    if said.outcome is PaymentOutcome.SETTLED:
+    if undone:
+        row = msgspec.structs.replace(row, money=rules.BY_HAND)
+    elif said.outcome is PaymentOutcome.SETTLED:
         row = _settle(draft, row)
     elif said.outcome is PaymentOutcome.RETURNED:
         row = _return(draft, row) if before.money == rules.UNDER_WAY else _give_back(draft, row)

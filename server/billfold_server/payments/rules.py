@@ -16,6 +16,7 @@ from billfold_server.connectors.service import Notice, Report, Word
 
 __all__ = [
     "AFTERCARE",
+    "BY_HAND",
     "FINAL",
     "HEARD",
     "MONEY",
@@ -84,10 +85,12 @@ FINAL: Final[frozenset[PaymentStatus]] = frozenset(
 HEARD: Final[frozenset[PaymentStatus]] = frozenset({_S.APPROVED, _S.IN_PROCESS, _S.ACCEPTED_WITH_CHANGE})
 """Where a rail is to be heard before anybody knows what becomes of the money."""
 
-Where = Literal["inside", "under_way", "settled", "returned", "suspense"]
-"""Where a payment's money is: in a wallet here, on the clearing account, gone, back, or waiting for somebody."""
+Where = Literal["inside", "under_way", "settled", "returned", "suspense", "by_hand"]
+"""Where a payment's money is: in a wallet here, on the clearing account, gone, back, waiting for somebody, or back by
+the hand of staff, who has closed the payment then."""
 
 UNDER_WAY: Final[Where] = "under_way"
+BY_HAND: Final[Where] = "by_hand"
 
 Money = Literal["settle", "return", "park"]
 """What a status does with money that is under way: it leaves, goes back, or waits for somebody to look at it."""
@@ -222,20 +225,27 @@ def is_silent(silences: int) -> bool:
     return silences >= len(WAITS)
 
 
-def may_resolve(status: PaymentStatus, money: Where, needs: PaymentBreak | None, outcome: PaymentOutcome) -> bool:
+def may_resolve(
+    status: PaymentStatus, money: Where, needs: PaymentBreak | None, outcome: PaymentOutcome, *, undone: bool = False
+) -> bool:
     """Tell whether somebody may say of a payment what has become of it.
 
     Money that waits for a rail's word, or that a rail has blocked, may have left or go back; what was rejected can only
     go back. Money that has moved stays where it is, whatever is said of it. What staff has undone by hand is theirs to
-    put right by hand.
+    put right by hand: once all of it is back, the payment is closed without moving anything.
 
     Args:
         status: Where the payment stands.
         money: Where its money is.
         needs: Why somebody must look at it.
         outcome: What is said of it.
+        undone: Whether staff has undone all of its entry by hand.
     """
-    if needs is PaymentBreak.CONTRADICTION and money in {"inside", "settled", "returned"}:
+    if needs is PaymentBreak.REVERSED_BY_HAND:
+        return undone and outcome is PaymentOutcome.NOTED
+    if undone and needs is PaymentBreak.SILENCE:
+        return outcome is PaymentOutcome.RETURNED
+    if needs is PaymentBreak.CONTRADICTION and money in {"inside", "settled", "returned", BY_HAND}:
         return outcome is PaymentOutcome.NOTED
     if needs is PaymentBreak.SILENCE and money == UNDER_WAY:
         return outcome is not PaymentOutcome.NOTED

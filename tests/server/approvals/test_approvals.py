@@ -14,10 +14,12 @@ import pytest
 from billfold import errors, ids
 from billfold.contract.approvals import ApprovalStatus
 from billfold.ids import Prefix
+from billfold.money import Money
 from billfold_server.approvals import rules
 from billfold_server.approvals.rules import DECISIONS
 from billfold_server.http.routing import Call
 from billfold_server.tenancy.context import Caller
+from tests.contract.paying import block, pay_out
 from tests.live import LiveServer
 from tests.server.identity.flows import add_app, add_person, tokens_of
 from tests.tenants import manifest
@@ -125,6 +127,25 @@ class TestARequest:
             "body": {"reason": "a gift"},
         }
         assert (approval["status"], approval["kind"], approval["outcome"]) == ("pending", "refund", None)
+
+    @pytest.mark.parametrize("amount", [799, 800])
+    def test_that_closes_a_payment_needs_it_as_money_that_leaves_does(self, bank: Bank, amount: int) -> None:
+        """Saying where much money belongs takes two people, and then it goes there; a little takes one."""
+        before, wallet = bank.balance(), bank.wallets[0]
+        party = bank.client.get(f"/v1/wallets/{wallet}").json()["party_id"]
+        payment = pay_out(bank.live, SLUG, wallet, party, Money(amount, "EUR"))
+        block(bank.live, SLUG, payment)
+        key, body = uuid4().hex, {"outcome": "returned", "reason": "The rail says so."}
+        answer = bank.post(f"/v1/payments/{payment}/resolution", body, key)
+        if amount == 800:
+            approval = waits(answer)
+            assert bank.balance() == before - amount
+            assert bank.client.get(f"/v1/payments/{payment}").json()["needs_attention"] == "blocked"
+            bank.decide(approval)
+            assert bank.shown(approval)["outcome"]["status"] == "RJCT"
+            answer = bank.post(f"/v1/payments/{payment}/resolution", body, key)
+        assert (answer.status_code, answer.json()["status"], answer.json()["needs_attention"]) == (200, "RJCT", None)
+        assert bank.balance() == before
 
     def test_that_gives_back_a_small_part_needs_none(self, bank: Bank) -> None:
         """What counts is what the reversal moves, not what the transfer moved."""

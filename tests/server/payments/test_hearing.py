@@ -244,6 +244,30 @@ class TestMoneyThatCannotGoBack:
         desk.rail.said = said(word)
         await desk.turn(payment_id)
         assert (await desk.payment(payment_id)).needs is PaymentBreak.REVERSED_BY_HAND
+        status = (await desk.payment(payment_id)).status
+        for outcome in ("settled", "returned"):
+            assert isinstance(await desk.resolve(payment_id, outcome), errors.PaymentNotResolvable)
+        assert await desk.resolve(payment_id, "noted") is None
+        row = await desk.payment(payment_id)
+        assert (row.needs, row.status) == (None, status)
+        assert await desk.balances() == BACK
+        await desk.check()
+
+    async def test_is_closed_as_returned_where_its_rail_says_nothing(self, desk: Desk) -> None:
+        """What staff has given back is back; a rail that then says that it has settled needs somebody, once more."""
+        payment_id = await desk.pay()
+        await desk.undo_by_hand(payment_id)
+        desk.rail.said = None
+        for _ in rules.WAITS:
+            await desk.turn(payment_id)
+        for outcome in ("settled", "noted"):
+            assert isinstance(await desk.resolve(payment_id, outcome), errors.PaymentNotResolvable)
+        assert await desk.resolve(payment_id, "returned") is None
+        row = await desk.payment(payment_id)
+        assert (row.needs, row.status) == (None, "RJCT")
+        await desk.hear(payment_id, said("settle"))
+        assert (await desk.payment(payment_id)).needs is PaymentBreak.CONTRADICTION
+        assert await desk.resolve(payment_id, "noted") is None
         assert await desk.balances() == BACK
         await desk.check()
 

@@ -37,7 +37,7 @@ _STATEMENTS = (
         status text NOT NULL CHECK (status IN ({_STATUSES})),
         reason text CHECK (length(reason) <= 35),
         needs text CHECK (needs IN ('silence', 'contradiction', 'not_returned', 'reversed_by_hand', 'blocked')),
-        money text NOT NULL CHECK (money IN ('inside', 'under_way', 'settled', 'returned', 'suspense')),
+        money text NOT NULL CHECK (money IN ('inside', 'under_way', 'settled', 'returned', 'suspense', 'by_hand')),
         journal_entry_id uuid NOT NULL UNIQUE,
         closing_entry_id uuid,
         steps integer NOT NULL CHECK (steps > 0),
