@@ -8,19 +8,24 @@ import functools
 import html
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
+from billfold import errors
 from billfold_server.http import contract_page
 from billfold_server.http.openapi import build_document
 from billfold_server.http.routing import Call, Reply, Routes
+from billfold_server.open_banking.edge.document import build_open_banking_document
 
 __all__ = ["DOCUMENTS", "Documents", "platform_routes", "render_changes", "render_page", "routes"]
 
 DOCUMENTS: Final = "documents"
 """Under which name ``build_app`` keeps the documents in ``Services.rooms``."""
+
+OPEN_BANKING: Final = "open-banking.json"
+"""Where a tenant's document of open banking is, beside ``openapi.json``."""
 
 _CSP: Final = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _PAGE: Final = "text/html; charset=utf-8"
@@ -41,12 +46,17 @@ class Documents:
         self._rooms = rooms
         self.document = functools.lru_cache(maxsize=64)(self._document)
         self.page = functools.lru_cache(maxsize=64)(self._page)
+        self.open_banking = functools.lru_cache(maxsize=64)(self._open_banking)
 
     def _document(self, base_url: str, title: str, *, platform: bool) -> bytes:
         return msgspec.json.encode(self._build(base_url, title, platform=platform))
 
-    def _page(self, base_url: str, title: str, *, platform: bool) -> bytes:
-        return render_page(self._build(base_url, title, platform=platform)).encode()
+    def _page(self, base_url: str, title: str, *, platform: bool, open_banking: bool = False) -> bytes:
+        beside = [OPEN_BANKING] if open_banking else []
+        return render_page(self._build(base_url, title, platform=platform), beside).encode()
+
+    def _open_banking(self, base_url: str, title: str) -> bytes:
+        return msgspec.json.encode(build_open_banking_document(list(self._rooms()), base_url=base_url, title=title))
 
     def _build(self, base_url: str, title: str, *, platform: bool) -> dict[str, Any]:
         realm = "platform" if platform else "tenant"
@@ -72,7 +82,9 @@ def _document(call: Call) -> Reply[dict[str, Any]]:
 
 
 def _page(call: Call) -> Reply[bytes]:
-    body = _documents(call).page(call.base_url, _title(call), platform=call.tenant_or_none is None)
+    tenant = call.tenant_or_none
+    served = tenant is not None and tenant.manifest.open_banking.enabled
+    body = _documents(call).page(call.base_url, _title(call), platform=tenant is None, open_banking=served)
     return Reply(body=body, headers={"Cache-Control": "public, max-age=300", "Content-Security-Policy": _CSP})
 
 
@@ -96,6 +108,15 @@ def _colors(colors: Any) -> str:
 async def get_document(call: Call) -> Reply[dict[str, Any]]:
     """Show this document."""
     return _document(call)
+
+
+@routes.get(f"/{OPEN_BANKING}", in_document=False)
+async def get_open_banking_document(call: Call) -> Reply[dict[str, Any]]:
+    """Show the document of what third parties use."""
+    if not call.tenant.manifest.open_banking.enabled:
+        raise errors.NotFound("the bank doesn't take third parties")
+    body = _documents(call).open_banking(call.base_url, f"{call.tenant.manifest.brand.display_name}: UK open banking")
+    return Reply(body=body, headers={"Cache-Control": "public, max-age=300"})
 
 
 @routes.get("/docs", in_document=False, response_media_type=_PAGE)
@@ -241,8 +262,8 @@ def _events(webhooks: Mapping[str, Any]) -> str:
     return _table(("Event", "Version", "Data", ""), rows)
 
 
-def render_page(document: Mapping[str, Any]) -> str:
-    """Return a document as an HTML page."""
+def render_page(document: Mapping[str, Any], beside: Sequence[str] = ()) -> str:
+    """Return a document as an HTML page, with links to it and to those beside it."""
     title = html.escape(document["info"]["title"])
     by_tag: dict[str, list[tuple[str, str, Mapping[str, Any]]]] = {}
     for path, item in document["paths"].items():
@@ -269,13 +290,13 @@ def render_page(document: Mapping[str, Any]) -> str:
         rooms += '<h2 id="webhooks">Webhooks, by event</h2>' + _events(webhooks)
     schemas = "".join(_schema(name, schema) for name, schema in document["components"]["schemas"].items())
     server = html.escape(document["servers"][0]["url"])
+    links = "".join(f' · <a href="{each}">{each}</a>' for each in ("openapi.json", *beside))
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<link rel="stylesheet" href="docs/style.css"></head><body>'
         f'<a class="skip" href="#main">To the operations</a><header><h1>{title}</h1>'
-        f'<p><code>{server}</code> · <a href="openapi.json">openapi.json</a> · '
-        '<a href="docs/changes">Changes</a></p></header>'
+        f'<p><code>{server}</code>{links} · <a href="docs/changes">Changes</a></p></header>'
         f'<nav aria-label="Contents"><ul>{contents}<li><a href="#schemas">Schemas</a></li></ul></nav>'
         f'<main id="main">{_prose(document["info"]["description"])}{rooms}<h2 id="schemas">Schemas</h2>{schemas}</main>'
         "</body></html>"

@@ -42,8 +42,8 @@ _AT_HOST: Final = ("/health/", "/metrics", "/platform/", "/.well-known/oauth-aut
 """What lives at the host itself, outside of every tenant."""
 
 _INSERTED_METADATA = re.compile(
-    r"/\.well-known/(oauth-authorization-server(?=/t/[^/]+$)|oauth-protected-resource(?=/t/[^/]+/v1$))/t/([a-z0-9_-]+)"
-    r"(?:/v1)?"
+    r"/\.well-known/(oauth-authorization-server(?=/t/[^/]+$)|oauth-protected-resource(?=/t/[^/]+/(?:v1|open-banking)$))"
+    r"/t/([a-z0-9_-]+)(?:/v1|(/open-banking))?"
 )
 _INSERTED_AT_PLATFORM: Final = {
     "/.well-known/oauth-authorization-server/platform": "/platform/.well-known/oauth-authorization-server",
@@ -203,7 +203,7 @@ class Edge:
         below = _SLUG.fullmatch(path)
         if below is None and (inserted := _INSERTED_METADATA.fullmatch(path)) is not None:
             # RFC 8414 and RFC 9728, both in section 3.1, put the well-known part before the path of issuer or resource.
-            below = _SLUG.fullmatch(f"/t/{inserted.group(2)}/.well-known/{inserted.group(1)}")
+            below = _SLUG.fullmatch(f"/t/{inserted[2]}/.well-known/{inserted[1]}{inserted[3] or ''}")
         path = _INSERTED_AT_PLATFORM.get(path, path)
         if below is not None:
             slug = below.group(1)

@@ -18,7 +18,9 @@ from billfold_server.http import openapi, problems
 from billfold_server.http.docs import render_page
 from billfold_server.http.schemas import Schemas, example_of
 from billfold_server.identity.rules import OPEN_BANKING_SCOPES, OPENID_SCOPES, PLATFORM_SCOPES, TENANT_SCOPES
+from billfold_server.open_banking.edge.document import build_open_banking_document
 from tests.live import LiveServer
+from tests.tenants import manifest
 
 EXPORTED = Path(__file__).parents[3] / "openapi" / "billfold.yaml"
 SHOWN = [operation for operation in operations() if operation.in_document]
@@ -146,6 +148,21 @@ class TestATenant:
             for path in httpx.get(f"{live.url}/platform/openapi.json").json()["paths"]
         )
 
+    def test_serves_its_own_document_of_open_banking(self, live: LiveServer) -> None:
+        """It has the committed document's operations, at the tenant's address and under its name; or there is none."""
+        base = live.base("alpha")
+        served = httpx.get(f"{base}/open-banking.json").json()
+        assert served["servers"] == [{"url": base}]
+        assert served["info"]["title"].endswith(": UK open banking")
+        flows = served["components"]["securitySchemes"]["PSUOAuth2Security"]["flows"]
+        assert flows["authorizationCode"]["authorizationUrl"] == f"{base}/oauth/authorize"
+        assert served["paths"] == build_open_banking_document(ROOMS)["paths"]
+        live.add_tenant(manifest("no_third_parties", open_banking={"enabled": False}))
+        without = live.base("no_third_parties")
+        for address in ("open-banking.json", ".well-known/oauth-protected-resource/open-banking"):
+            assert httpx.get(f"{without}/{address}").status_code == 404
+        assert "open-banking" not in httpx.get(f"{without}/docs").text.partition("<nav")[0]
+
     def test_serves_a_page_that_needs_nothing_from_elsewhere(self, live: LiveServer) -> None:
         """The page and its style sheet come from the tenant, without a script, under a policy that allows no other."""
         page = httpx.get(f"{live.base('alpha')}/docs")
@@ -158,8 +175,9 @@ class TestATenant:
             "docs/changes",
             "docs/style.css",
             "openapi.json",
+            "open-banking.json",
         }
-        for address in ("docs/style.css", "openapi.json"):
+        for address in ("docs/style.css", "openapi.json", "open-banking.json"):
             assert httpx.get(f"{live.base('alpha')}/{address}").status_code == 200
         assert {address[1:] for address in found.addresses if address.startswith("#")} <= found.ids
 

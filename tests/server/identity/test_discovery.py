@@ -138,6 +138,26 @@ class TestADocumentOverHttp:
         told = httpx.get(f"{live.base('discovered')}/.well-known/oauth-protected-resource").json()
         assert told["dpop_signing_alg_values_supported"] == said["dpop_signing_alg_values_supported"]
 
+    @pytest.mark.usefixtures("said")
+    def test_says_of_third_parties_resource_who_issues_tokens_for_it(self, live: LiveServer) -> None:
+        """It has a document of its own, with its own scopes; a refused request names that of what it has asked for."""
+        base, name = live.base("discovered"), ".well-known/oauth-protected-resource"
+        inserted = f"{live.url}/{name}/t/discovered"
+        told = httpx.get(f"{inserted}/open-banking").json()
+        assert told == httpx.get(f"{base}/{name}/open-banking").json()
+        assert (told["resource"], told["authorization_servers"]) == (f"{base}/open-banking", [base])
+        assert told["scopes_supported"] == ["accounts", "fundsconfirmations", "payments"]
+        for address, resource in (
+            (f"{base}/open-banking/v4.0/aisp/accounts", "/open-banking"),
+            (f"{base}/v1/tenant", "/v1"),
+            (f"{live.url}/platform/v1/tenants", f"{live.url}/{name}/platform/v1"),
+        ):
+            refused = httpx.get(address)
+            where = resource if resource.startswith("http") else f"{inserted}{resource}"
+            assert refused.status_code == 401
+            assert f'resource_metadata="{where}"' in refused.headers["www-authenticate"]
+            assert httpx.get(where).status_code == 200
+
     def test_names_endpoints_that_are_there(self, said: dict[str, Any]) -> None:
         """Each address answers something else than that there is nothing."""
         addresses = [value for name, value in said.items() if name.endswith(("_endpoint", "_uri"))]

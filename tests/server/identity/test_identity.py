@@ -185,7 +185,8 @@ class TestTheCheckOfATokenHere:
         """Without a token there is a bare challenge; with a bad one, its error (RFC 6750, section 3.1)."""
         address = f"{live.base('alpha')}/v1/tenant"
         bare = httpx.get(address)
-        assert (bare.status_code, bare.headers["www-authenticate"]) == (401, 'Bearer realm="billfold"')
+        where = f'resource_metadata="{live.url}/.well-known/oauth-protected-resource/t/alpha/v1"'
+        assert (bare.status_code, bare.headers["www-authenticate"]) == (401, f'Bearer realm="billfold", {where}')
         token = live.token("alpha", credentials)
         for header in (
             "Bearer",

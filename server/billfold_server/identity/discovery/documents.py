@@ -82,11 +82,19 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     registration: bool
 
 
-def resource_metadata(realm: Realm, deployment: Deployment) -> dict[str, Any]:
-    """Return what a realm's resource says about itself, and who issues tokens for it (RFC 9728, section 2)."""
+def resource_metadata(realm: Realm, deployment: Deployment, resource: str = "/v1") -> dict[str, Any]:
+    """Return what a realm's resource says about itself, and who issues tokens for it (RFC 9728, section 2).
+
+    Args:
+        realm: Whose.
+        deployment: What else it depends on.
+        resource: Which, below the issuer.
+    """
     known = rules.PLATFORM_SCOPES if realm.platform else rules.TENANT_SCOPES
+    if resource != "/v1":
+        known = rules.OPEN_BANKING_SCOPES
     said: dict[str, Any] = {
-        "resource": f"{realm.issuer}/v1",
+        "resource": f"{realm.issuer}{resource}",
         "authorization_servers": [realm.issuer],
         "scopes_supported": sorted(known),
         "bearer_methods_supported": ["header"],

@@ -2,12 +2,14 @@
 
 import msgspec
 
+from billfold import errors
 from billfold.contract.oauth import ServerMetadata
 from billfold_server.http.routing import Call, Reply, Routes
 from billfold_server.identity.authorization import details
 from billfold_server.identity.discovery import documents
 from billfold_server.identity.discovery.documents import Deployment
 from billfold_server.identity.grants.issuing import FRAME
+from billfold_server.open_banking.edge.routes import RESOURCE as OPEN_BANKING
 
 __all__ = ["SERVED", "platform_routes", "routes"]
 
@@ -46,6 +48,16 @@ def _metadata(call: Call) -> Reply[ServerMetadata]:
 async def get_resource_metadata(call: Call) -> Reply[bytes]:
     """Show what the protected resource is, and who issues tokens for it (RFC 9728)."""
     document = documents.resource_metadata(call.services.identity.realm(call.tenant_or_none), _deployment(call))
+    return Reply(body=msgspec.json.encode(document), headers={"Cache-Control": f"public, max-age={_MAX_AGE_S}"})
+
+
+@routes.get(f"/.well-known/oauth-protected-resource{OPEN_BANKING}", in_document=False, by_itself=True)
+async def get_open_banking_resource_metadata(call: Call) -> Reply[bytes]:
+    """Show what third parties' resource is, and who issues tokens for it (RFC 9728)."""
+    if not call.tenant.manifest.open_banking.enabled:
+        raise errors.NotFound("the bank doesn't take third parties")
+    realm = call.services.identity.realm(call.tenant)
+    document = documents.resource_metadata(realm, _deployment(call), OPEN_BANKING)
     return Reply(body=msgspec.json.encode(document), headers={"Cache-Control": f"public, max-age={_MAX_AGE_S}"})
 
 

@@ -151,7 +151,7 @@ class Guard:
         realm = self._realm(request.tenant)
         header = request.headers.get("authorization")
         if header is None:
-            raise TokenRefused("an access token is required", challenges_of(realm.profile), absent=True)
+            raise TokenRefused("an access token is required", challenges_of(realm, resource), absent=True)
         # The key is a digest, so that the cache holds nothing that opens anything.
         key = (realm.owner, hashlib.sha256(header.encode()).digest())
         now = self._clock.now()
@@ -162,13 +162,13 @@ class Guard:
                 self._verified.put(key, known)
             allowed, grant = await self._allowed(realm, known, now, resource)
         except errors.InvalidToken as error:
-            raise TokenRefused(str(error), challenges_of(realm.profile, error="invalid_token")) from None
+            raise TokenRefused(str(error), challenges_of(realm, resource, error="invalid_token")) from None
         if resource != known.resource and resource:
-            raise TokenRefused(_TOLD, challenges_of(realm.profile, error="invalid_token"))
+            raise TokenRefused(_TOLD, challenges_of(realm, resource, error="invalid_token"))
         if known.claims.cnf is not None:
             await self._check_binding(realm, known, request, method, now)
         elif not realm.profile.bearer:
-            raise TokenRefused("the access token isn't bound", challenges_of(realm.profile, error="invalid_token"))
+            raise TokenRefused("the access token isn't bound", challenges_of(realm, resource, error="invalid_token"))
         return Caller(
             actor=known.claims.client_id,
             client_id=known.client_id,
@@ -281,14 +281,15 @@ class Guard:
         assert cnf is not None
         if cnf.x5t is not None and not is_bound_to(cnf.x5t, request.certificate):
             raise TokenRefused(
-                "the access token is bound to another certificate", challenges_of(realm.profile, error="invalid_token")
+                "the access token is bound to another certificate",
+                challenges_of(realm, known.resource, error="invalid_token"),
             )
         if cnf.jkt is None:
             return
         try:
             await self._check_proof(realm, known, request, method, now)
         except ProofRefused as refusal:
-            challenges = challenges_of(realm.profile, error=refusal.error, scheme="DPoP")
+            challenges = challenges_of(realm, known.resource, error=refusal.error, scheme="DPoP")
             nonce = self._nonces.current(realm.owner, now)
             raise TokenRefused(refusal.description, challenges, nonce=nonce) from None
 

@@ -72,8 +72,16 @@ _SCOPES: Final = {
 }
 
 
-def build_open_banking_document(rooms: Sequence[Routes]) -> dict[str, Any]:
-    """Return the document of this interface's operations among those of some rooms."""
+def build_open_banking_document(
+    rooms: Sequence[Routes], *, base_url: str | None = None, title: str = "Billfold: UK open banking"
+) -> dict[str, Any]:
+    """Return the document of this interface's operations among those of some rooms.
+
+    Args:
+        rooms: The server's.
+        base_url: A tenant's base URL; the document is the tenant's own then. Where absent, the tenant is a variable.
+        title: The document's title.
+    """
     shown = [each for room in rooms for each in room.operations if isinstance(each.dialect, OpenBankingDialect)]
     schemas = Schemas([OBErrorResponse1, *(each for operation in shown for each in _types(operation))])
     paths: dict[str, Any] = {}
@@ -83,7 +91,7 @@ def build_open_banking_document(rooms: Sequence[Routes]) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {
-            "title": "Billfold: UK open banking",
+            "title": title,
             "version": "4.0",
             "description": "The operations of the UK's Open Banking Read/Write API v4.0 that are served.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
@@ -94,10 +102,12 @@ def build_open_banking_document(rooms: Sequence[Routes]) -> dict[str, Any]:
                 "description": "A tenant's base.",
                 "variables": {"slug": {"default": "sandbox", "description": "The tenant's name in addresses."}},
             }
+            if base_url is None
+            else {"url": base_url}
         ],
         "tags": [{"name": name, "description": text} for name, text in tags.items()],
         "paths": paths,
-        "components": {"schemas": schemas.components, "securitySchemes": _security_schemes()},
+        "components": {"schemas": schemas.components, "securitySchemes": _security_schemes(base_url or "/t/sandbox")},
     }
 
 
@@ -220,8 +230,8 @@ _DESCRIPTIONS: Final = {
 }
 
 
-def _security_schemes() -> dict[str, Any]:
-    token_url = "/t/sandbox/oauth/token"  # noqa: S105 - an address
+def _security_schemes(base: str) -> dict[str, Any]:
+    token_url = f"{base}/oauth/token"
     return {
         "TPPOAuth2Security": {
             "type": "oauth2",
@@ -233,7 +243,7 @@ def _security_schemes() -> dict[str, Any]:
             "description": "The third party for a customer who has authorised a consent.",
             "flows": {
                 "authorizationCode": {
-                    "authorizationUrl": "/t/sandbox/oauth/authorize",
+                    "authorizationUrl": f"{base}/oauth/authorize",
                     "tokenUrl": token_url,
                     "scopes": _SCOPES,
                 }
