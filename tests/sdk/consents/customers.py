@@ -80,8 +80,19 @@ class Customer:
             made(client, "/v1/top-ups", wallet_id=self.wallet, amount={"amount_minor": 10_000, "currency": "GBP"})
         self.person = persons.a_person(live, slug, party_id=party)
         persons.enrol(self.person)
+        self._sign_in()
+
+    @classmethod
+    def of(cls, person: persons.Person, wallet: str) -> "Customer":
+        """Return somebody who has enrolled before, with a wallet of theirs."""
+        customer = cls.__new__(cls)
+        customer.person, customer.wallet, customer.savings = person, wallet, ""
+        customer._sign_in()
+        return customer
+
+    def _sign_in(self) -> None:
         self.pages = self.person.sign_in()
-        self.browser = stranger(live, slug)
+        self.browser = stranger(self.person.live, self.person.slug)
         self.browser.cookies = self.pages.cookies
 
     def agree(self, url: str, *wallets: str, decision: str = "approve") -> str:

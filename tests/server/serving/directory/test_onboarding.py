@@ -9,13 +9,17 @@ import httpx
 import pytest
 
 from billfold import Billfold, errors
-from billfold.auth import ClientCertificate, PrivateKeyJWT, Registered, Registrations
+from billfold.auth import ClientCertificate, GrantInvalid, MutualTLS, PrivateKeyJWT, Registered, Registrations
 from billfold.auth import _jwt as jwt
+from billfold.consents import ThirdParty
 from billfold.keys import PemKey
 from billfold_server.serving.directory.directory import Directory
 from billfold_server.serving.directory.setting_up import believing
 from tests.live import LiveServer, serve_tls, settings_for
 from tests.sandbox import database
+from tests.sdk.consents.customers import Customer
+from tests.server.identity.authorization.consents_of import open_wallet, party_of
+from tests.server.people import persons
 from tests.tenants import manifest
 
 pytestmark = pytest.mark.xdist_group("directory")
@@ -155,6 +159,7 @@ class TestATransportCertificate:
                     token_endpoint_auth_method="tls_client_auth",
                     grant_types=GRANTS,
                     redirect_uris=[CALLBACK],
+                    scope="openid accounts payments fundsconfirmations",
                 )
             assert registered.metadata["tls_client_auth_subject_dn"] == listed.certificate_subject
             told = httpx.post(
@@ -163,6 +168,29 @@ class TestATransportCertificate:
                 verify=certificate.context(),
             )
             assert (told.status_code, told.json()["scope"]) == (200, "accounts fundsconfirmations payments")
+            self.read_accounts(server, directory, registered.client_id, certificate)
+
+    @staticmethod
+    def read_accounts(server: LiveServer, directory: Directory, client_id: str, certificate: ClientCertificate) -> None:
+        """Go the whole way of FAPI 1.0 Advanced by the SDK: signed request, JARM, and a token that is bound."""
+        person = persons.a_psu(server, "tlsbank")
+        wallet = open_wallet(server, "tlsbank", party_of(person), "Every day")
+        key = PemKey(directory.find("all").signing_key)
+        auth = MutualTLS(client_id, certificate, request_key=key, issuer=server.base("tlsbank"))
+        with Billfold(base_url=f"{server.mtls_url}/t/tlsbank", auth=auth) as client:
+            third_party = ThirdParty(client, redirect_uri=CALLBACK, response_mode="jwt", signed_request=True)
+            consent = third_party.account_access_consents.create(["ReadAccountsBasic", "ReadBalances"])
+            url, pending = third_party.begin(consent.data.consent_id, scope="openid accounts")
+            back = Customer.of(person, wallet).agree(url, wallet)
+            assert set(httpx.URL(back).params) == {"response"}
+            tokens = third_party.complete(pending, back)
+            assert [each.account_id for each in third_party.as_user(tokens).accounts.list()] == [wallet]
+            bearer = {"Authorization": f"Bearer {tokens.access_token}"}
+            address = f"{server.base('tlsbank')}/open-banking/v4.0/aisp/accounts"
+            assert httpx.get(address, headers=bearer, verify=server.trust).status_code == 401
+            third_party.account_access_consents.delete(consent.data.consent_id)
+            with pytest.raises(GrantInvalid):
+                list(third_party.as_user(tokens).accounts.list())
 
 
 def ca_of(directory: Directory) -> str:
