@@ -209,6 +209,9 @@ def _placeholder(cls: type[Any], read: Callable[[Any], Any]) -> type[Any]:
 
 def __getattr__(name: str) -> type[Response]:
     """Find an open type by its name, which is how pickle brings one back."""
+    if name.startswith("_"):
+        # Each `from … import` asks for `__path__`, which all of the contract shall not be loaded for.
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     for module in _MODULES:
         contract = importlib.import_module(f"billfold.contract.{module}")
         if name in contract.__all__:
