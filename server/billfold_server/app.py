@@ -52,7 +52,7 @@ from billfold_server.db.background import Background
 from billfold_server.db.jobs import JobKinds
 from billfold_server.db.personal import Inventory, SubjectProvider
 from billfold_server.db.pools import CONNECTIONS, PoolSettings
-from billfold_server.db.relay import Relay
+from billfold_server.db.relay import Publisher, Relay
 from billfold_server.db.retention import Sweep
 from billfold_server.db.runner import JobRunner
 from billfold_server.db.sets import as_read
@@ -138,6 +138,8 @@ from billfold_server.sandbox import routes as sandbox_routes
 from billfold_server.sandbox import tasks as sandbox_tasks
 from billfold_server.sandbox.service import Stage
 from billfold_server.settings import Mistake, Settings, SettingsInvalid
+from billfold_server.streams import service as streams
+from billfold_server.streams.service import NatsPublisher
 from billfold_server.tenancy import inventory as tenancy_inventory
 from billfold_server.tenancy import routes as tenancy_routes
 from billfold_server.tenancy.context import TenantRef
@@ -412,7 +414,12 @@ def _add_background(services: Services) -> None:
     services.rooms["event waiting"] = waiting = Waiting()
     events_tasks.register(kinds, services, outbound)
     webhooks_tasks.register(kinds, services, outbound)
-    relay = Relay(services.database, [EventsPublisher(services, waiting), WebhooksPublisher(services.database)])
+    publishers: list[Publisher] = [EventsPublisher(services, waiting), WebhooksPublisher(services.database)]
+    if services.settings.nats_url is not None:
+        # The last: nobody else waits for what is far away.
+        services.rooms[streams.ROOM] = nats = NatsPublisher(services.settings, services.metrics, services.clock)
+        publishers.append(nats)
+    relay = Relay(services.database, publishers)
     runner = JobRunner(services.database, kinds, schedules=schedules, relay=relay)
 
     async def active() -> list[TenantRef]:
@@ -428,6 +435,11 @@ def _add_background(services: Services) -> None:
     services.rooms[docs.DOCUMENTS] = docs.Documents(lambda: ROOMS)
     services.rooms[consents_uses.ROOM] = consents_uses.Uses(services.database)
     services.rooms["background"] = Background(services.database, active, relay, runner)
+
+
+async def _close_stream(services: Services) -> None:
+    if (publisher := services.rooms.get(streams.ROOM)) is not None:
+        await publisher.aclose()
 
 
 def _render_refusal(error: errors.ProblemError, request_id: str | None) -> tuple[int, bytes]:
@@ -453,6 +465,7 @@ async def open_services(settings: Settings, *, clock: Clock | None = None) -> As
         yield services
     finally:
         services.rooms["outbound"].close()
+        await _close_stream(services)
         await services.engine.close()
         await services.decryptor.aclose()
         await services.rooms[payments.ROOM].aclose()
@@ -488,6 +501,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None) -> Litestar:
             await consents_uses.uses_of(services).flush()
             services.metrics.report()
             services.rooms["outbound"].close()
+            await _close_stream(services)
             await services.engine.close()
             await services.decryptor.aclose()
             await services.rooms[payments.ROOM].aclose()

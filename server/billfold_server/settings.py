@@ -20,7 +20,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 import msgspec
 from msgspec import Meta
 
-from billfold_server import vault_settings
+from billfold_server import nats_settings
 from billfold_server.db.embedded.folders import default_data_dir
 
 __all__ = ["Mistake", "Secret", "Settings", "SettingsInvalid", "load_settings"]
@@ -75,7 +75,7 @@ Port = Annotated[int, Meta(ge=0, le=65_535)]
 Positive = Annotated[int, Meta(ge=1)]
 
 
-class Settings(vault_settings.VaultSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Settings(nats_settings.NatsSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that a deployment can choose; what it can of Vault stands in the class above.
 
     Attributes:
@@ -411,7 +411,7 @@ def _inconsistent(settings: Settings) -> list[Mistake]:
             mistakes.append(
                 Mistake(name, f"{name} names a file that isn't there; set {PREFIX}{name.upper()} to a PEM file.")
             )
-    mistakes += [Mistake(*each) for each in (*_unaskable(settings), *vault_settings.contradictions(settings))]
+    mistakes += [Mistake(*each) for each in (*_unaskable(settings), *nats_settings.contradictions(settings))]
     mistakes += _not_networks(settings)
     if settings.public_url is not None and not _is_address(settings.public_url, "http", "https"):
         mistakes.append(
@@ -482,7 +482,7 @@ def _unsafe(settings: Settings) -> list[Mistake]:
     def refuse(key: str, sentence: str) -> None:
         mistakes.append(Mistake(key, f"In production, {sentence}"))
 
-    for key, sentence in (*_unsafe_databases(settings), *vault_settings.unsafe(settings)):
+    for key, sentence in (*_unsafe_databases(settings), *nats_settings.unsafe(settings)):
         refuse(key, sentence)
     if settings.tls and settings.tls_certificate is None:
         sentence = "no certificate is made by the server itself; set BILLFOLD_TLS_CERTIFICATE and BILLFOLD_TLS_KEY."

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from billfold_server.nats_settings import NatsSettings
 from billfold_server.settings import Settings
 from billfold_server.vault_settings import VaultSettings
 
@@ -18,7 +19,7 @@ NOT_FIXED = {"data_dir": "the user's own", "metrics_networks": "see there"}
 
 def descriptions() -> dict[str, str]:
     """Return what the class says of each setting."""
-    docs = [inspect.cleandoc(each.__doc__ or "") for each in (Settings, VaultSettings)]
+    docs = [inspect.cleandoc(each.__doc__ or "") for each in (Settings, VaultSettings, NatsSettings)]
     attributes = "\n".join(doc.partition("Attributes:\n")[2] for doc in docs)
     entries = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", attributes, flags=re.MULTILINE)
     return {name: re.sub(r"\s+", " ", text).replace("``", "`") for name, text in entries}
@@ -36,7 +37,7 @@ def table() -> str:
     """Return the table."""
     said = descriptions()
     # What is inherited comes last.
-    fields = sorted(msgspec.structs.fields(Settings), key=lambda field: field.name in VaultSettings.__struct_fields__)
+    fields = sorted(msgspec.structs.fields(Settings), key=lambda field: field.name in NatsSettings.__struct_fields__)
     rows = [f"| `BILLFOLD_{field.name.upper()}` | {default_of(field)} | {said[field.name]} |" for field in fields]
     return "\n".join(["| Variable | Default | |", "|---|---|---|", *rows])
 

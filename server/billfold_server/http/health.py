@@ -64,6 +64,9 @@ async def get_ready(call: Call) -> Health:
         raise errors.DatabaseUnavailable("the database doesn't answer in time") from None
     rotation = call.services.rooms.get("rotation")
     warnings = [] if rotation is None else rotation.warnings(call.services.clock.now())
+    # Where events go to a stream: they are kept while it is away.
+    if (stream := call.services.rooms.get("nats")) is not None:
+        warnings = [*warnings, *stream.warnings()]
     return Health(status="ok", warnings=warnings, keys=call.services.keys.standing.reason or "ok")
 
 

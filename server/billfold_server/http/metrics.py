@@ -124,6 +124,7 @@ class Metrics:
             multiprocess_mode="livemax",
         )
         self._add_keys()
+        self._add_stream()
         self._together = _TOGETHER in os.environ
         self._tallies: dict[tuple[str, str, int], _Tally] = {}
         self._codes: Counts[str] = Counts()
@@ -168,6 +169,21 @@ class Metrics:
             registry=self.registry,
         )
 
+    def _add_stream(self) -> None:
+        self._stream = Counter(
+            "billfold_stream_events_total",
+            "Events that were published to NATS: published, or duplicate (it had them); and attempts that failed.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self._stream_reachable = Gauge(
+            "billfold_stream_reachable",
+            "Whether what was to be published to NATS last was taken.",
+            registry=self.registry,
+            multiprocess_mode="livemin",
+        )
+        self._stream_reachable.set(1)
+
     def begin(self) -> None:
         """Count a request that has come in."""
         self._running += 1
@@ -202,6 +218,14 @@ class Metrics:
     def file_usable(self, file: str, *, usable: bool) -> None:
         """Note whether what lies in a file that may change is what is used."""
         self._unusable.labels(file).set(0 if usable else 1)
+
+    def stream_told(self, outcome: str) -> None:
+        """Count an event that was published to NATS, or wasn't."""
+        self._stream.labels(outcome).inc()
+
+    def stream_reachable(self, *, reachable: bool) -> None:
+        """Note whether NATS takes what is published."""
+        self._stream_reachable.set(reachable)
 
     def follow(self, keys: "_Keys") -> None:
         """Report what a process does with the keys of a domain, too."""

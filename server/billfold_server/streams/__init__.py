@@ -1,0 +1,1 @@
+"""Publishes tenants' events to a stream, for those who outgrow webhooks."""

@@ -1,0 +1,65 @@
+"""A real NATS server with JetStream."""
+
+import json
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+
+class Nats:
+    """A NATS server that keeps what it has when it is stopped, and its address.
+
+    Args:
+        folder: Where it keeps everything.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self._port = -1
+
+    @property
+    def url(self) -> str:
+        """Return where it is."""
+        return f"nats://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        """Start it, at the same address as before."""
+        for each in self._folder.glob("nats-server_*.ports"):
+            each.unlink()
+        command = ["nats-server", "-js", "-sd", str(self._folder / "kept"), "-a", "127.0.0.1", "-p", str(self._port)]
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, "--ports_file_dir", str(self._folder)], stdout=log, stderr=subprocess.STDOUT
+            )
+        file = self._folder / f"nats-server_{self._process.pid}.ports"
+        until = time.monotonic() + 20
+        while not file.is_file() or not file.read_bytes().endswith(b"}"):
+            assert self._process.poll() is None, (self._folder / "log").read_text()
+            assert time.monotonic() < until, "the server doesn't start"
+            time.sleep(0.01)
+        self._port = urlsplit(json.loads(file.read_bytes())["nats"][0]).port or -1
+
+    def stop(self) -> None:
+        """Kill it."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait(20)
+            self._process = None
+
+
+@pytest.fixture(scope="module")
+def nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nats]:
+    """Run a NATS server for a module's tests, each of which has a stream of its own."""
+    if shutil.which("nats-server") is None:
+        pytest.skip("needs nats-server")
+    server = Nats(tmp_path_factory.mktemp("nats"))
+    server.start()
+    yield server
+    server.stop()

@@ -1,0 +1,221 @@
+"""Events in JetStream: each once and in order, whoever dies and whatever is away."""
+
+import asyncio
+import secrets
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import msgspec
+import pytest
+
+from billfold.clock import SystemClock
+from billfold.contract.platform import Event
+from billfold_server.app import build_app
+from billfold_server.db.outbox import emit, list_events
+from billfold_server.db.relay import Relay
+from billfold_server.http.metrics import Metrics
+from billfold_server.nats_settings import NatsSettings
+from billfold_server.settings import Settings
+from billfold_server.streams.service import NatsPublisher
+from tests.live import LiveServer
+from tests.server.db.test_outbox import event
+from tests.server.streams.conftest import Nats
+from tests.tenants import Tenancy
+
+REPOSITORY = Path(__file__).parents[3]
+NO_LEASE = "UPDATE publisher_cursors SET claimed_by = NULL, claimed_until = NULL, retry_at = NULL"
+
+
+class Stream:
+    """A stream of one test's own, and what publishes to it.
+
+    Args:
+        nats: The server.
+    """
+
+    def __init__(self, nats: Nats) -> None:
+        self.nats = nats
+        self.name = f"T{secrets.token_hex(6)}"
+        settings = NatsSettings(nats_url=nats.url, nats_stream=self.name, nats_subject=self.name)
+        self.metrics = Metrics()
+        self.publisher = NatsPublisher(settings, self.metrics, SystemClock())
+
+    def relay(self, tenancy: Tenancy) -> Relay:
+        """Return a relay that gives the publisher three events at a time."""
+        return Relay(tenancy.database, [self.publisher], publish_batch=3)
+
+    async def client(self) -> Any:
+        """Return a connection of a reader's."""
+        nats = pytest.importorskip("nats")
+        return await nats.connect(self.nats.url, allow_reconnect=False)
+
+    async def messages(self) -> list[tuple[str, str, Event]]:
+        """Return what is in the stream: subject, id and event, in order."""
+        client = await self.client()
+        try:
+            stream = client.jetstream()
+            info = await stream.stream_info(self.name)
+            found = [await stream.get_msg(self.name, number + 1) for number in range(info.state.last_seq)]
+            return [
+                (each.subject, each.headers["Nats-Msg-Id"], msgspec.json.decode(each.data, type=Event))
+                for each in found
+                if not each.subject.endswith(".probe")
+            ]
+        finally:
+            await client.close()
+
+    async def forget_ids(self) -> None:
+        """Wait until the stream knows none of the ids that it has taken so far."""
+        client = await self.client()
+        try:
+            stream = client.jetstream()
+
+            async def taken_twice() -> bool:
+                ack = await stream.publish(f"{self.name}.probe", b"", headers={"Nats-Msg-Id": "probe"})
+                return bool(ack.duplicate)
+
+            await taken_twice()
+            async with asyncio.timeout(60):
+                while await taken_twice():
+                    await asyncio.sleep(0.02)
+        finally:
+            await client.close()
+
+
+@pytest.fixture
+async def stream(nats: Nats) -> AsyncIterator[Stream]:
+    """Return a stream of the test's own."""
+    made = Stream(nats)
+    yield made
+    await made.publisher.aclose()
+
+
+async def emitted(tenancy: Tenancy, *numbers: int) -> None:
+    """Emit an event for each number."""
+    async with tenancy.database.tx(tenancy.tenant) as tx:
+        await emit(tx, *(event(number) for number in numbers))
+
+
+async def in_outbox(tenancy: Tenancy) -> list[Event]:
+    """Return every event, as a reader of the API finds it."""
+    async with tenancy.database.tx(tenancy.tenant) as tx:
+        return await list_events(tx, limit=1000)
+
+
+async def place_of(tenancy: Tenancy) -> int:
+    """Return how far the publisher has come."""
+    async with tenancy.database.tx(tenancy.tenant) as tx:
+        return int(await tx.fetchval("SELECT sequence FROM publisher_cursors WHERE publisher = 'nats'"))
+
+
+class TestAnEvent:
+    async def test_is_in_the_stream_as_the_api_shows_it(self, tenancy: Tenancy, stream: Stream):
+        """Each is there once and in order, below its tenant and type, by its own id."""
+        await emitted(tenancy, *range(7))
+        assert await stream.relay(tenancy).run(tenancy.tenant) is None
+        subject = f"{stream.name}.{tenancy.tenant.slug}.thing.changed"
+        assert await stream.messages() == [(subject, each.id, each) for each in await in_outbox(tenancy)]
+        assert b'billfold_stream_events_total{outcome="published"} 7.0' in stream.metrics.exposition()
+
+    async def test_is_there_once_however_often_it_is_published(self, tenancy: Tenancy, stream: Stream):
+        """Where a place was lost, all is published again and nothing is there twice."""
+        await emitted(tenancy, *range(7))
+        await stream.relay(tenancy).run(tenancy.tenant)
+        await tenancy.as_owner(tenancy.tenant, "UPDATE publisher_cursors SET sequence = 0")
+        assert await stream.relay(tenancy).run(tenancy.tenant) is None
+        assert [each.sequence for _, _, each in await stream.messages()] == list(range(1, 8))
+        assert b'billfold_stream_events_total{outcome="duplicate"}' in stream.metrics.exposition()
+
+    async def test_is_neither_lost_nor_doubled_by_a_kill(self, tenancy: Tenancy, stream: Stream):
+        """Whoever takes over when the stream knows no ids any more publishes what comes behind its last message."""
+        client = await stream.client()
+        await client.jetstream().add_stream(name=stream.name, subjects=[f"{stream.name}.>"], duplicate_window=0.1)
+        await client.close()
+        await emitted(tenancy, *range(5))
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.server.streams.killable_publisher"),
+            *(tenancy.runtime_dsn, stream.nats.url, stream.name),
+            cwd=REPOSITORY,
+            env={"PYTHONPATH": "sdk:server:."},
+        )
+        assert await process.wait() == -signal.SIGKILL
+        assert (len(await stream.messages()), await place_of(tenancy)) == (3, 0)
+        await stream.forget_ids()
+        await emitted(tenancy, 5)
+        await tenancy.as_owner(tenancy.tenant, NO_LEASE)
+        assert await stream.relay(tenancy).run(tenancy.tenant) is None
+        assert [each.sequence for _, _, each in await stream.messages()] == [1, 2, 3, 4, 5, 6]
+        assert await place_of(tenancy) == 6
+
+
+class TestAServerThatIsAway:
+    async def test_is_told_later_of_what_has_happened_meanwhile(self, tenancy: Tenancy, stream: Stream):
+        """Nothing is held for it in memory but one batch; once it is back, all is there, once and in order."""
+        relay = stream.relay(tenancy)
+        await emitted(tenancy, 0, 1)
+        assert await relay.run(tenancy.tenant) is None
+        assert stream.publisher.warnings() == []
+        stream.nats.stop()
+        try:
+            await emitted(tenancy, *range(2, 12))
+            assert await relay.run(tenancy.tenant) == 1.0
+            assert await place_of(tenancy) == 2
+            (warning,) = stream.publisher.warnings()
+            assert "NATS" in warning
+            assert b"billfold_stream_reachable 0.0" in stream.metrics.exposition()
+        finally:
+            stream.nats.start()
+        async with asyncio.timeout(60):
+            while await place_of(tenancy) < 12:
+                await tenancy.as_owner(tenancy.tenant, NO_LEASE)
+                await relay.run(tenancy.tenant)
+                await asyncio.sleep(0.05)
+        assert [each.sequence for _, _, each in await stream.messages()] == list(range(1, 13))
+        assert stream.publisher.warnings() == []
+        assert b"billfold_stream_reachable 1.0" in stream.metrics.exposition()
+
+
+async def forget_place(settings: Settings) -> None:
+    """Take away the publisher's place in every tenant's stream: a server without it would keep its events for it."""
+    assert settings.admin_database_url is not None
+    connection = await asyncpg.connect(settings.admin_database_url.reveal())
+    try:
+        for row in await connection.fetch("SELECT schemaname FROM pg_tables WHERE tablename = 'publisher_cursors'"):
+            await connection.execute(f"DELETE FROM \"{row['schemaname']}\".publisher_cursors WHERE publisher = 'nats'")  # noqa: S608 - the catalog's
+    finally:
+        await connection.close()
+
+
+class TestAServerThatIsToldOfNats:
+    async def test_publishes_what_happens(self, live: LiveServer, stream: Stream):
+        """A party that is made over HTTP is told of below its tenant's name."""
+        nats = {"nats_url": stream.nats.url, "nats_stream": stream.name, "nats_subject": stream.name}
+        app: Any = build_app(msgspec.structs.replace(live.settings, **nats))
+        with live.client("alpha") as client:
+            party_id = client.post("/v1/parties", json={"kind": "person", "name": "Ada"}).json()["id"]
+        reader = await stream.client()
+        subscription = await reader.subscribe(f"{stream.name}.alpha.party.created")
+        try:
+            async with app.lifespan(), asyncio.timeout(60):
+                while (await subscription.next_msg(60)).data.find(party_id.encode()) < 0:
+                    pass
+        finally:
+            await reader.close()
+            await forget_place(live.settings)
+
+
+class TestAStreamThatIsThere:
+    async def test_stays_as_its_operators_have_made_it(self, tenancy: Tenancy, stream: Stream):
+        """Its limits are theirs."""
+        client = await stream.client()
+        jetstream = client.jetstream()
+        await jetstream.add_stream(name=stream.name, subjects=[f"{stream.name}.>"], max_msgs_per_subject=2)
+        await emitted(tenancy, *range(4))
+        assert await stream.relay(tenancy).run(tenancy.tenant) is None
+        info = await jetstream.stream_info(stream.name)
+        await client.close()
+        assert (info.config.max_msgs_per_subject, info.state.messages, info.state.last_seq) == (2, 2, 4)
