@@ -54,6 +54,8 @@ SCOPES: Final[dict[Kind, str]] = {
     "payment": "openid payments",
     "recurring": "openid offline_access payments",
 }
+COME_BACK: Final = frozenset({"U028", "invalid_grant"})
+"""What the bank says where the customer has to come back: of the request, and of tokens that are to be renewed."""
 POLICY: Final = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
 """What pages may load. Forms lead on to the bank, whose address is added."""
 
@@ -282,6 +284,15 @@ async def pay_again(request: Browser, consent_id: str) -> Redirect:
     return Redirect(f"/payments/again/{paid.data.domestic_vrp_id}", status_code=303)
 
 
+@post("/consents/{consent_id:str}/again")
+async def ask_again(request: Browser, consent_id: str) -> Redirect:
+    """Send the customer to the bank once more for a consent that they have given, because the bank asks for that."""
+    app, (visitor, _) = of(request), await of(request).visitor(request)
+    if consent_id in visitor.accounts:
+        return await app.ask(visitor, "accounts", visitor.accounts[consent_id].consent)
+    return await app.ask(visitor, "recurring", link_of(visitor.recurring, consent_id).consent)
+
+
 @post("/accounts/{consent_id:str}/revoke")
 async def unlink_accounts(request: Browser, consent_id: str) -> Redirect:
     """Give a consent back to the bank; nothing can be seen by it any longer."""
@@ -305,6 +316,7 @@ async def end_recurring(request: Browser, consent_id: str) -> Redirect:
 def refused(request: Browser, error: Exception) -> Response[str]:
     """Show what went wrong, in words, with what the bank calls it."""
     facts: dict[str, Any] = {"code": None, "path": None, "interaction_id": None}
+    consent_id = request.path_params.get("consent_id")
     status, words = 502, "The bank can't be reached at the moment."
     if isinstance(error, Stranger):
         status, words = 400, "This page is out of date. Please begin again."
@@ -317,7 +329,9 @@ def refused(request: Browser, error: Exception) -> Response[str]:
     elif isinstance(error, errors.ProblemError):
         status, words = 400, error.detail
         facts["code"] = error.facts.get("oauth_error") or error.code
-    return of(request).page(request, "refused", status=status, words=words, **facts)
+    # The same consent, asked for again, is good for new tokens as long as it stands.
+    again = consent_id if facts["code"] in COME_BACK else None
+    return of(request).page(request, "refused", status=status, words=words, again=again, **facts)
 
 
 def build(start: Callable[[], Awaitable[App]]) -> Litestar:
@@ -341,6 +355,7 @@ def build(start: Callable[[], Awaitable[App]]) -> Litestar:
             show_payment,
             show_recurring,
             pay_again,
+            ask_again,
             unlink_accounts,
             end_recurring,
         ],

@@ -157,12 +157,12 @@ class TestTheWebApp:
             person.sign_in()
             person.agree(approves=True)
             assert "12.50 GBP" in person.wait_for("Paid")
-            self._link_accounts(person, url)
+            self._link_accounts(person, url, bank)
             self._save_automatically(person, url, payee)
 
     @staticmethod
-    def _link_accounts(person: Person, url: str) -> None:
-        """See the accounts that were chosen, and the payment on them; then see nothing any longer."""
+    def _link_accounts(person: Person, url: str, bank: LiveServer) -> None:
+        """See the accounts that were chosen, and the payment on them; come back for it; then see nothing any longer."""
         person.driver.get(url)
         person.find("#link button").click()
         person.agree(approves=False)
@@ -170,6 +170,15 @@ class TestTheWebApp:
         person.find("h2 a").click()
         assert "-12.50 GBP" in person.wait_for("Transactions")
         person.driver.back()
+        person.wait_for("Linked accounts")
+        with bank.client(SLUG) as staff:
+            consent_id = person.driver.current_url.rpartition("/")[2]
+            staff.post(f"/v1/consents/{consent_id}/require-reauthentication", json={"reason": "It looks like fraud."})
+        person.driver.refresh()
+        assert "U028" in person.wait_for("That was not done")
+        person.find("form[action$='/again'] button").click()
+        person.wait_for("go on seeing your accounts")
+        person.find("button[value=approve]").click()
         person.wait_for("Linked accounts")
         person.find("form[action$='/revoke'] button").click()
         assert "Linked accounts" not in person.wait_for("Your money, in one place")
