@@ -22,7 +22,8 @@ from billfold_server.tenancy.clock import request_advance, tenant_now
 from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.transaction import Database, TenantTx
 from tests.live import LiveServer
-from tests.parties import add_party, create_party
+from tests.parties import add_party
+from tests.server.identity.flows import add_person
 from tests.tenants import Tenancy
 
 __all__ = ["EVIDENCE", "Bank", "ask_live", "caller_of", "give_live", "with_user"]
@@ -168,12 +169,13 @@ def ask_live(live: LiveServer, slug: str, client_id: UUID | None = None) -> str:
 
 def give_live(live: LiveServer, slug: str, client_id: UUID | None = None) -> str:
     """Ask for a consent at a server that runs, let a customer allow it, and return its id."""
+    person = add_person(live, slug)
+    assert person.party_id is not None
+    owner = Owner(user_id=person.user_id, party_id=person.party_id)
 
     async def give() -> Consent:
         consent = await _asked(live, slug, client_id or ids.uuid7())
         tenant = await live.services.registry.get(slug)
-        party = await create_party(live.services, tenant)
-        owner = Owner(user_id=uuid4(), party_id=ids.decode(Prefix.PARTY, party.id))
         evidence = await service.seal_evidence(live.services, tenant, consent.id, owner.party_id, EVIDENCE)
         async with live.services.database.tx(tenant) as tx:
             return await service.authorise(
