@@ -1,5 +1,6 @@
 """Patterns of the contract mean the same to Python, which checks, and to ECMA 262, by which the document is read."""
 
+import functools
 import re
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ def patterns(value: Any) -> set[str]:
     return own | {each for part in value.values() for each in patterns(part)}
 
 
+@functools.cache
 def every_pattern() -> set[str]:
     """Return every pattern that the server checks."""
     types = _types(operations())

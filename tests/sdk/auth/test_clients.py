@@ -23,8 +23,8 @@ from billfold.auth import (
 from billfold.keys import KeyUnavailable, KeyUnusable, PemKey
 from tests.sdk.auth.issuing import AuthorizationServer, Client, in_json
 from tests.sdk.auth.serving import serving, serving_tls
+from tests.sdk.keys.made import ALGORITHMS, KEYS
 
-KEYS = {algorithm: PemKey.generate(algorithm) for algorithm in ("ES256", "PS256", "EdDSA")}
 KEY, OTHER = KEYS["ES256"], PemKey.generate("ES256")
 
 
@@ -73,7 +73,7 @@ class TestAClient:
         assert get_tenant(mode, issuer, WAYS[way](), times=3) == ["sandbox"] * 3
         assert len(issuer.paths("/oauth/token")) == 1
 
-    @pytest.mark.parametrize("algorithm", KEYS)
+    @pytest.mark.parametrize("algorithm", ALGORITHMS)
     def test_signs_by_each_algorithm(self, mode: str, algorithm: str, issuer: AuthorizationServer):
         """Assertions and proofs by P-256, RSA and Ed25519."""
         key = KEYS[algorithm]

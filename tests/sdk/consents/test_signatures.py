@@ -10,8 +10,9 @@ from joserfc import jwk, jws
 from billfold.auth import _jwt as jwt
 from billfold.consents import signatures
 from billfold.keys import PemKey
+from tests.sdk.keys.made import KEYS
 
-KEY = PemKey.generate("PS256")
+KEY = KEYS["PS256"]
 BODY = '{"Data":{"Reference":"Müller"}}'.encode()
 NOW = 1_795_000_000.0
 IAT, ISS, TAN = (f"http://openbanking.org.uk/{name}" for name in ("iat", "iss", "tan"))
