@@ -25,6 +25,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import uvicorn
 
+if __name__ == "__main__":
+    # What is loaded now stays, and each look for garbage would go through it; ``Server.settle`` says how it goes on.
+    gc.disable()
+
 from billfold_server.app import build_app
 from billfold_server.db.embedded import EmbeddedPostgres
 from billfold_server.http.logs import configure_logs
@@ -90,6 +94,7 @@ class Server(uvicorn.Server):
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GARBAGE)
+        gc.enable()
 
     async def _listen(self, listener: socket.socket, context: ssl.SSLContext | None) -> None:
         """Take the connections of one socket."""
