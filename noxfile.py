@@ -6,14 +6,17 @@ installing make environments of their own.
 """
 
 import os
+import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nox
 
 ROOT = Path(__file__).parent
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
-IN_SESSIONS_OF_THEIR_OWN = ["contract", "examples", "benchmarks"]
+IN_SESSIONS_OF_THEIR_OWN = ["contract", "benchmarks"]
+SIDE_BY_SIDE = ["types", "collect", "lint", "sdk_alone", "openapi"]
 OPENAPI = "openapi/billfold.yaml"
 LOCKS = {
     # Everything, for work on Billfold. The first, because the others take their versions from it.
@@ -25,7 +28,7 @@ LOCKS = {
 }
 
 nox.needs_version = ">=2026.4"
-nox.options.sessions = ["lint", "types", "tests", "postgres_16", "contract", "examples", "openapi", "sdk_alone"]
+nox.options.sessions = ["side_by_side", "tests", "postgres_16", "contract"]
 
 
 def _python(session: nox.Session, *args: str, env: dict[str, str] | None = None) -> None:
@@ -50,6 +53,29 @@ def _but_sessions_of_their_own() -> list[str]:
 
 
 @nox.session(venv_backend="none")
+def side_by_side(session: nox.Session) -> None:
+    """Run the sessions that keep one core busy each, as many at a time as there are cores: the longest first."""
+
+    def run(name: str) -> int:
+        ran = subprocess.run(
+            [sys.executable, "-m", "nox", "--session", name],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+        # All at once, so that the lines of one don't fall between those of another.
+        sys.stderr.buffer.write(ran.stdout)
+        sys.stderr.flush()
+        return ran.returncode
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        failed = [name for name, code in zip(SIDE_BY_SIDE, threads.map(run, SIDE_BY_SIDE), strict=True) if code]
+    if failed:
+        session.error(f"failed, see above: {', '.join(failed)}")
+
+
+@nox.session(venv_backend="none")
 def lint(session: nox.Session) -> None:
     """Hold style, formatting and the direction of imports."""
     _python(session, "-m", "ruff", "check", ".")
@@ -63,6 +89,14 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Check types, strictly in the product."""
     _python(session, "-m", "mypy")
+
+
+@nox.session(venv_backend="none")
+def collect(session: nox.Session) -> None:
+    """Find every test. Each process that runs tests finds them again, which takes half as long from here on."""
+    env = {"PYTHONDONTWRITEBYTECODE": "", "BILLFOLD_TALLY": ""}
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-qq"]
+    session.run(*command, env=env, external=True, silent=True)
 
 
 @nox.session(venv_backend="none")
@@ -101,7 +135,7 @@ def contract(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def examples(session: nox.Session) -> None:
-    """Run the examples and compare what they print."""
+    """Run the examples alone and compare what they print; they are among ``tests`` too."""
     _pytest(session, folder="tests/examples")
 
 
