@@ -136,6 +136,7 @@ from billfold_server.reconciliation import subjects as reconciliation_subjects
 from billfold_server.sandbox import inventory as sandbox_inventory
 from billfold_server.sandbox import routes as sandbox_routes
 from billfold_server.sandbox import tasks as sandbox_tasks
+from billfold_server.sandbox.resetting import SEEDING
 from billfold_server.sandbox.service import Stage
 from billfold_server.settings import Mistake, Settings, SettingsInvalid
 from billfold_server.streams import service as streams
@@ -354,6 +355,7 @@ def build_services(settings: Settings, *, clock: Clock | None = None) -> Service
 
 def _set_stage(services: Services) -> None:
     """Let what looks outside ask first what is played there. In production there is no simulator, and no sandbox."""
+    services.rooms[SEEDING] = _seed
     services.rooms[sandbox_routes.STAGE] = stage = Stage(services.database, services.registry)
     if services.settings.production:
         return
@@ -361,6 +363,12 @@ def _set_stage(services: Services) -> None:
     services.keys.backends.guard(stage.guard_keys)
     services.decryptor.guard = stage.guard_decryptor
     services.slow_down = stage.slow_down
+
+
+async def _seed(services: Services, tenant: TenantRef) -> None:
+    from billfold_server.serving.customers import seed  # noqa: PLC0415 - Most servers never need it.
+
+    await seed(services, tenant)
 
 
 def _identity(settings: Settings, database: Database, keyring: Keyring, keys: Keys, clock: Clock) -> Identity:

@@ -171,6 +171,9 @@ SECTIONS = {
         "List, show and revoke customers' consents, and block third parties.",
         open_services,
     ),
+    "sandbox": Section(
+        "billfold_server.sandbox.commands", "sandbox", "Create, list and reset sandboxes.", open_services
+    ),
     "signing-keys": Section(
         "billfold_server.identity.signing.commands",
         "signing_keys",

@@ -17,11 +17,13 @@ __all__ = [
     "deployment_part",
     "operations",
     "read_document",
+    "reset_part",
     "tenant_part",
     "told_otherwise",
 ]
 
 EXPORTED = Path(__file__).parents[2] / "openapi" / "billfold.yaml"
+RESET = "/v1/sandbox/reset"
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -80,7 +82,14 @@ def _part(document: dict[str, Any], *, deployment: bool, server: str) -> dict[st
 
 def tenant_part(document: dict[str, Any], base_url: str) -> dict[str, Any]:
     """Return what lives below a tenant."""
-    return _part(document, deployment=False, server=base_url)
+    part = _part(document, deployment=False, server=base_url)
+    return {**part, "paths": {path: item for path, item in part["paths"].items() if path != RESET}}
+
+
+def reset_part(document: dict[str, Any], base_url: str) -> dict[str, Any]:
+    """Return what would take away all that the other operations need, and so is asked of a tenant of its own."""
+    part = _part(document, deployment=False, server=base_url)
+    return {**part, "paths": {RESET: part["paths"][RESET]}}
 
 
 def deployment_part(document: dict[str, Any], base_url: str) -> dict[str, Any]:

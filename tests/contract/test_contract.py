@@ -7,10 +7,19 @@ import pytest
 
 from tests.contract.clients import add_asking_client
 from tests.contract.conftest import SUMMARY, TENANT
-from tests.contract.documents import about, collections, deployment_part, operations, read_document, tenant_part
+from tests.contract.documents import (
+    about,
+    collections,
+    deployment_part,
+    operations,
+    read_document,
+    reset_part,
+    tenant_part,
+)
 from tests.contract.preparing import Preparing
 from tests.contract.runner import PHASES, Seen, run
 from tests.live import LiveServer
+from tests.tenants import manifest
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -65,6 +74,25 @@ class TestTheServer:
         SUMMARY.extend(seen.lines("tenant, one after the other"))
         assert set(seen.cases) == {"stateful"}
         assert not seen.failures, told(seen)
+
+    def test_keeps_the_document_where_it_takes_everything_away(
+        self, document: dict[str, Any], live: LiveServer, preparing: Preparing
+    ) -> None:
+        """The same for a sandbox that begins anew."""
+        live.add_tenant(manifest("begins_anew", rate_limit_per_s=100_000, rate_limit_burst=1_000_000))
+        part = reset_part(document, live.base("begins_anew"))
+        seen = run(
+            part,
+            live.base("begins_anew"),
+            token=live.token("begins_anew", live.add_client("begins_anew")),
+            client=add_asking_client(live, "begins_anew"),
+            prepare=preparing.prepare,
+            learn=preparing.learn,
+            phases=["examples", "coverage"],
+        )
+        SUMMARY.extend(seen.lines("tenant, begun anew"))
+        assert not seen.failures, told(seen)
+        assert missed(part, seen) == []
 
     def test_keeps_the_document_at_the_deployment(
         self, document: dict[str, Any], live: LiveServer, operator: httpx.Client, preparing: Preparing

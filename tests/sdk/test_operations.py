@@ -184,6 +184,7 @@ WITHOUT_KEY = {
     "POST /v1/users/{user_id}/enable",
     "POST /v1/users/{user_id}/unlock",
     "POST /v1/users/{user_id}/sign-out",
+    "POST /v1/sandbox/reset",
     # Doing it twice is doing more of it, which harms nothing.
     "POST /v1/data-keys/rotate",
     "POST /v1/webhook-deliveries/{webhook_delivery_id}/replay",

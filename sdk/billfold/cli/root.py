@@ -51,6 +51,7 @@ OPERATORS: Final = frozenset(
         "keys",
         "ledger",
         "openapi",
+        "sandbox",
         "signing-keys",
         "statements",
         "tenants",

@@ -241,6 +241,7 @@ LIST_SIMULATIONS: Final = paged("/v1/sandbox/simulations", sandbox.Simulation)
 CANCEL_SIMULATIONS: Final = Operation[None]("DELETE", "/v1/sandbox/simulations", None)
 GET_SIMULATION: Final = Operation("GET", "/v1/sandbox/simulations/{simulation_id}", sandbox.Simulation)
 CANCEL_SIMULATION: Final = Operation[None]("DELETE", "/v1/sandbox/simulations/{simulation_id}", None)
+RESET_SANDBOX: Final = Operation("POST", "/v1/sandbox/reset", sandbox.SandboxReset, patience=_LONG)
 LIST_MAGIC_VALUES: Final = Operation("GET", "/v1/sandbox/magic-values", sandbox.MagicValues)
 
 LIST_CONSENTS: Final = paged("/v1/consents", consents.Consent)

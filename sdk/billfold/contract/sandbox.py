@@ -29,6 +29,8 @@ __all__ = [
     "IncomingScheme",
     "MagicValue",
     "MagicValues",
+    "ResetSandbox",
+    "SandboxReset",
     "Simulation",
     "SimulationId",
     "SimulationKind",
@@ -207,6 +209,22 @@ class Simulation(Response, frozen=True, kw_only=True):
     copies: int | None = None
     dependency: Dependency | None = None
     delay_ms: int | None = None
+
+
+class ResetSandbox(Request, frozen=True, kw_only=True):
+    """What a sandbox begins with, once everything in it is gone."""
+
+    seeded: Annotated[
+        bool | None,
+        Meta(description="Whether there are customers with months behind them; as before where absent."),
+    ] = None
+
+
+class SandboxReset(Response, frozen=True, kw_only=True):
+    """A sandbox that is as it was at its beginning."""
+
+    now: Annotated[Instant, Meta(description="Its clock, which runs with the real one again.")]
+    seeded: Annotated[bool, Meta(description="Whether there are customers in it.")]
 
 
 class MagicValue(Response, frozen=True, kw_only=True):

@@ -44,6 +44,7 @@ from billfold_server.identity.grants.service import (
 )
 from billfold_server.identity.queries import Tx
 from billfold_server.identity.realms import Realm, realm_of
+from billfold_server.identity.rules import TENANT_SCOPES
 from billfold_server.identity.signing.service import Signing
 from billfold_server.identity.tokens.binding import Addresses
 from billfold_server.identity.tokens.dpop import Keys, Nonces
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from billfold_server.tenancy.transaction import Database
 
 __all__ = [
+    "TENANT_SCOPES",
     "Client",
     "DetachedRefused",
     "DetailsKind",

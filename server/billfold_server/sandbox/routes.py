@@ -18,6 +18,8 @@ from billfold.contract.sandbox import (
     Dependency,
     MagicValue,
     MagicValues,
+    ResetSandbox,
+    SandboxReset,
     Simulation,
     SimulationId,
     SimulationKind,
@@ -27,7 +29,7 @@ from billfold_server.connectors.service import BEHAVIOURS, table_of_magic_values
 from billfold_server.http import idempotency
 from billfold_server.http.pagination import DEFAULT_LIMIT, Cursor, Limit
 from billfold_server.http.routing import Call, Link, Reply, Routes
-from billfold_server.sandbox import incoming, service
+from billfold_server.sandbox import incoming, resetting, service
 
 __all__ = ["STAGE", "routes", "sandbox_routes"]
 
@@ -249,6 +251,21 @@ async def list_magic_values(call: Call) -> MagicValues:  # noqa: ARG001 - They a
         for each in BEHAVIOURS
     ]
     return MagicValues(data=rows)
+
+
+@sandbox_routes.post(
+    "/v1/sandbox/reset", scope=_SCOPE, errors=(errors.SandboxOnly, errors.FeatureDisabled, errors.Busy)
+)
+async def reset_sandbox(call: Call, body: ResetSandbox) -> SandboxReset:
+    """Bring the sandbox back to its beginning.
+
+    Everything that has happened in it is gone: customers, wallets, the ledger, events, jobs, the clock's time. API
+    clients, webhook endpoints, staff, keys and the audit trail stay. Events go on with the next number. It is refused
+    in a process that has no administrator's database URL.
+    """
+    done = await resetting.reset(call.services, call.tenant, call.caller, body)
+    _stage(call).look_again(call.tenant)
+    return done
 
 
 async def _simulate(call: Call, kind: SimulationKind, body: Any, *told: str) -> Reply[Simulation]:

@@ -61,7 +61,7 @@ from billfold_server.wallets import service as wallet_service
 from billfold_server.wallets.rows import AliasKey
 from billfold_server.wallets.rules import new_alias
 
-__all__ = ["CUSTOMERS", "ensure_customers", "ensure_sign_ins"]
+__all__ = ["CUSTOMERS", "ensure_customers", "ensure_sign_ins", "seed"]
 
 _GBP: Final = "GBP"
 _WEEKS: Final = 13
@@ -127,6 +127,13 @@ async def ensure_customers(services: Services, tenant: TenantRef) -> None:
     await desk.arrange(wallets)
     await statements.make_due(desk.tx, COMMAND_LINE)
     await desk.give_products(wallets)
+
+
+async def seed(services: Services, tenant: TenantRef) -> None:
+    """Make the customers of a sandbox that has none, and let those sign in who could."""
+    await ensure_customers(services, tenant)
+    if (data_dir := Path(services.settings.data_dir) / CUSTOMERS_FILE).exists():
+        await ensure_sign_ins(services, tenant, data_dir.parent)
 
 
 async def _is_done(tx: Any, party_ids: Sequence[UUID]) -> bool:

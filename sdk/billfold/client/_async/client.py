@@ -23,7 +23,7 @@ from billfold.client._async.payments import AsyncPayments
 from billfold.client._async.platform import AsyncPlatformAuditRecords, AsyncTenants
 from billfold.client._async.privacy import AsyncPrivacy
 from billfold.client._async.session import AsyncSession
-from billfold.client._async.simulations import AsyncSimulations
+from billfold.client._async.simulations import AsyncOwnSandbox, AsyncSimulations
 from billfold.client._async.statements import AsyncStatementEntries, AsyncStatements
 from billfold.client._async.tenant import AsyncAuditRecords, AsyncClock, AsyncEvents, AsyncTenant
 from billfold.client._async.transfers import AsyncTopUps, AsyncTransfers, AsyncWithdrawals
@@ -219,6 +219,7 @@ class AsyncBillfold(_AsyncClient):
         statement_entries: Their entries.
         tenant: Whom the client talks to.
         clock: The tenant's time.
+        sandbox: What a sandbox alone can do: begin anew.
         simulations: What happens outside of a sandbox.
         events: What happened.
         webhook_endpoints: Where it is told as it happens.
@@ -257,6 +258,7 @@ class AsyncBillfold(_AsyncClient):
         self.statement_entries = AsyncStatementEntries(session)
         self.tenant = AsyncTenant(session)
         self.clock = AsyncClock(session)
+        self.sandbox = AsyncOwnSandbox(session)
         self.simulations = AsyncSimulations(session)
         self.events = AsyncEvents(session)
         self.webhook_endpoints = AsyncWebhookEndpoints(session)

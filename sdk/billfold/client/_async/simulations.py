@@ -6,9 +6,9 @@ from billfold.client import _encoding as encoding
 from billfold.client import _operations as operations
 from billfold.client._async.resource import AsyncPages, AsyncResource
 from billfold.client._encoding import Amount
-from billfold.contract.sandbox import Dependency, IncomingScheme, MagicValues, Simulation, SimulationKind
+from billfold.contract.sandbox import Dependency, IncomingScheme, MagicValues, SandboxReset, Simulation, SimulationKind
 
-__all__ = ["AsyncSimulations"]
+__all__ = ["AsyncOwnSandbox", "AsyncSimulations"]
 
 _Scheme = IncomingScheme | Literal["iban", "sort_code_account_number", "wallet"]
 _Dependency = Dependency | Literal["rail", "key_store", "decryptor"]
@@ -25,6 +25,25 @@ _Kind = (
         "slow_answers",
     ]
 )
+
+
+class AsyncOwnSandbox(AsyncResource):
+    """The sandbox that the tenant is: ``billfold.sandbox``."""
+
+    __slots__ = ()
+
+    async def reset(self, *, seeded: bool | None = None) -> SandboxReset:
+        """Bring the sandbox back to its beginning. API clients, webhook endpoints, staff and the audit trail stay.
+
+        Args:
+            seeded: Whether there are customers with months behind them afterwards; as before where absent.
+
+        Raises:
+            errors.SandboxOnly: The tenant is no sandbox.
+            errors.FeatureDisabled: The server can't delete what lies in a ledger.
+        """
+        body = encoding.fields(seeded=seeded)
+        return await self._change(operations.RESET_SANDBOX, body=body, repeatable=True)
 
 
 class AsyncSimulations(AsyncResource):

@@ -28,7 +28,7 @@ from billfold.client._sync.payments import Payments
 from billfold.client._sync.platform import PlatformAuditRecords, Tenants
 from billfold.client._sync.privacy import Privacy
 from billfold.client._sync.session import Session
-from billfold.client._sync.simulations import Simulations
+from billfold.client._sync.simulations import OwnSandbox, Simulations
 from billfold.client._sync.statements import StatementEntries, Statements
 from billfold.client._sync.tenant import AuditRecords, Clock, Events, Tenant
 from billfold.client._sync.transfers import TopUps, Transfers, Withdrawals
@@ -221,6 +221,7 @@ class Billfold(_Client):
         statement_entries: Their entries.
         tenant: Whom the client talks to.
         clock: The tenant's time.
+        sandbox: What a sandbox alone can do: begin anew.
         simulations: What happens outside of a sandbox.
         events: What happened.
         webhook_endpoints: Where it is told as it happens.
@@ -259,6 +260,7 @@ class Billfold(_Client):
         self.statement_entries = StatementEntries(session)
         self.tenant = Tenant(session)
         self.clock = Clock(session)
+        self.sandbox = OwnSandbox(session)
         self.simulations = Simulations(session)
         self.events = Events(session)
         self.webhook_endpoints = WebhookEndpoints(session)

@@ -8,9 +8,9 @@ from billfold.client import _encoding as encoding
 from billfold.client import _operations as operations
 from billfold.client._encoding import Amount
 from billfold.client._sync.resource import Pages, Resource
-from billfold.contract.sandbox import Dependency, IncomingScheme, MagicValues, Simulation, SimulationKind
+from billfold.contract.sandbox import Dependency, IncomingScheme, MagicValues, SandboxReset, Simulation, SimulationKind
 
-__all__ = ["Simulations"]
+__all__ = ["OwnSandbox", "Simulations"]
 
 _Scheme = IncomingScheme | Literal["iban", "sort_code_account_number", "wallet"]
 _Dependency = Dependency | Literal["rail", "key_store", "decryptor"]
@@ -27,6 +27,25 @@ _Kind = (
         "slow_answers",
     ]
 )
+
+
+class OwnSandbox(Resource):
+    """The sandbox that the tenant is: ``billfold.sandbox``."""
+
+    __slots__ = ()
+
+    def reset(self, *, seeded: bool | None = None) -> SandboxReset:
+        """Bring the sandbox back to its beginning. API clients, webhook endpoints, staff and the audit trail stay.
+
+        Args:
+            seeded: Whether there are customers with months behind them afterwards; as before where absent.
+
+        Raises:
+            errors.SandboxOnly: The tenant is no sandbox.
+            errors.FeatureDisabled: The server can't delete what lies in a ledger.
+        """
+        body = encoding.fields(seeded=seeded)
+        return self._change(operations.RESET_SANDBOX, body=body, repeatable=True)
 
 
 class Simulations(Resource):

@@ -1,0 +1,135 @@
+"""Brings a sandbox back to its beginning: what has happened in it is gone, and who may call it stays.
+
+Kept are the tenant's settings, API clients, webhook endpoints and staff, all keys, and what has been audited. Events go
+on with the number after the last one, so that whoever follows them misses none of what is new.
+
+Rows of the ledger may be deleted by their owner alone, so this needs the administrator's hands.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Final
+from uuid import uuid4
+
+import asyncpg
+
+from billfold import errors
+from billfold.contract.sandbox import ResetSandbox, SandboxReset
+from billfold_server.audit import service as audit
+from billfold_server.connectors.service import RailSilent, SimulatedRail
+from billfold_server.http.services import Services
+from billfold_server.payments import service as payments
+from billfold_server.sandbox import service
+from billfold_server.tenancy.clock import tenant_now
+from billfold_server.tenancy.context import Caller, TenantRef
+from billfold_server.tenancy.transaction import Tx
+
+__all__ = ["KEPT", "SEEDING", "Seed", "reset"]
+
+Seed = Callable[[Services, TenantRef], Awaitable[None]]
+"""Makes a sandbox's customers with all that they have."""
+
+SEEDING: Final = "seeding"
+"""Under which name ``build_app`` keeps the ``Seed`` in ``Services.rooms``."""
+
+KEPT: Final = frozenset(
+    {
+        "api_clients",
+        "audit_records",
+        "consent_evidence_head",
+        "encryption_keys",
+        "event_subscriptions",
+        "job_schedules",
+        "ledger_head",
+        "migration",
+        "publisher_cursors",
+        "relay_head",
+        "revoked_tokens",
+        "seen_tokens",
+        "signing_keys",
+        "tenant_clock",
+        "webhook_endpoints",
+    }
+)
+"""The tables that stay as they are, or whose only row begins anew."""
+
+_OF_USERS: Final = ("factors", "recovery_codes", "sessions", "enrolment_codes", "sca_challenges")
+"""What belongs to who signs in, of whom staff stays."""
+
+_SEEDED: Final = "SELECT EXISTS (SELECT FROM parties WHERE external_id LIKE 'sandbox-%')"
+_TABLES: Final = """
+SELECT c.relname AS name FROM pg_catalog.pg_class c
+WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+ORDER BY c.relname
+"""
+_ANEW: Final = (
+    "UPDATE consent_evidence_head SET number = 0, digest = decode(repeat('00', 32), 'hex')",
+    """
+    UPDATE tenant_clock SET offset_us = 0, frozen_at = NULL, advancing_to = NULL, advancing_freeze = NULL,
+        driver = NULL, driver_until = NULL
+    """,
+    # What was far ahead on a clock that had gone far would never come.
+    "UPDATE job_schedules SET next_at = least(next_at, now())",
+)
+_LEDGER_ANEW: Final = """
+UPDATE ledger_head SET sequence = 0, revision = revision + 1, fence = $1, effective_high = '1000-01-01T00:00:00Z',
+    link = 0, hash = decode(repeat('00', 32), 'hex'), skips = ''
+"""
+_TRIES: Final = 6
+_PAUSE_S: Final = 0.2
+
+
+async def reset(services: Services, tenant: TenantRef, caller: Caller, body: ResetSandbox) -> SandboxReset:
+    """Bring a sandbox back to its beginning.
+
+    Args:
+        services: The process's parts, with an administrator.
+        tenant: Which sandbox.
+        caller: Who wants it.
+        body: Whether its customers are made anew; as before where it doesn't say.
+
+    Raises:
+        errors.SandboxOnly: The tenant is no sandbox.
+        errors.FeatureDisabled: This process has no administrator's hands.
+        errors.Busy: Something goes on in it all the time; nothing has changed.
+    """
+    service.require_sandbox(tenant)
+    async with services.database.tx(tenant) as tx:
+        seeded = body.seeded if body.seeded is not None else bool(await tx.fetchval(_SEEDED))
+    for each in range(_TRIES):
+        try:
+            async with services.tenants.as_owner(tenant.slug) as owner:
+                await _empty(owner, caller)
+            break
+        except (errors.Busy, asyncpg.DeadlockDetectedError) as error:
+            if each == _TRIES - 1:
+                raise errors.Busy("something goes on in the sandbox all the time", retry_after_s=1) from error
+            await asyncio.sleep(_PAUSE_S)
+    rail = payments.rail_of(services, tenant)
+    if isinstance(rail, SimulatedRail):
+        with contextlib.suppress(RailSilent):
+            await rail.empty()
+    if seeded:
+        await services.rooms[SEEDING](services, tenant)
+    async with services.database.tx(tenant) as tx:
+        return SandboxReset(now=await tenant_now(tx), seeded=seeded)
+
+
+async def _empty(owner: Tx, caller: Caller) -> None:
+    """Take everything out that isn't kept, in one transaction."""
+    # Whoever writes to the ledger ends first, and knows afterwards that what it remembers holds no longer.
+    await owner.execute("SELECT 1 FROM ledger_head FOR UPDATE")
+    found = [row["name"] for row in await owner.fetch(_TABLES)]
+    apart = {"parties", "users", *_OF_USERS}
+    names = ", ".join(f'"{name}"' for name in found if name not in KEPT | apart)
+    await owner.execute(f"TRUNCATE {names}")
+    customers = "SELECT id FROM users WHERE login_realm = 'psu'"
+    for table in _OF_USERS:
+        await owner.execute(f"DELETE FROM {table} WHERE user_id IN ({customers})")  # noqa: S608 - constants
+    await owner.execute("DELETE FROM users WHERE login_realm = 'psu'")
+    await owner.execute("DELETE FROM parties")
+    for statement in _ANEW:
+        await owner.execute(statement)
+    await owner.execute(_LEDGER_ANEW, uuid4())
+    await audit.record(owner, audit.new_record(caller, "sandbox.reset", "sandbox"))

@@ -1,0 +1,113 @@
+"""A sandbox that begins anew."""
+
+import json
+import secrets
+from datetime import datetime, timedelta
+from functools import partial
+
+import httpx
+import pytest
+from click.testing import CliRunner, Result
+
+from billfold import errors
+from billfold_server.app import open_services
+from billfold_server.invariants.service import check
+from billfold_server.sandbox.commands import sandbox
+from billfold_server.sandbox.resetting import KEPT
+from billfold_server.serving.customers import ensure_customers
+from tests.live import LiveServer
+from tests.tenants import manifest
+
+pytestmark = pytest.mark.any_postgres
+
+POUNDS = {"currencies": ["GBP"], "limits": {"backdate_days": 3660}}
+
+
+def told(client: httpx.Client) -> list[tuple[object, ...]]:
+    """Return what somebody sees who looks at wallets, without what differs from time to time."""
+    wallets = client.get("/v1/wallets", params={"limit": 100}).json()["data"]
+    return [
+        (
+            each["label"],
+            [row["posted_minor"] for row in client.get(f"/v1/wallets/{each['id']}/balances").json()["data"]],
+        )
+        for each in wallets
+    ]
+
+
+class TestAReset:
+    def test_brings_the_first_day_back(self, live: LiveServer):
+        """Whatever was done to it and to its clock is gone, the customers are as they were, and clients go on."""
+        live.add_tenant(manifest("anew", **POUNDS, rate_limit_per_s=100_000, rate_limit_burst=1_000_000))
+        tenant = live.run(live.services.registry.get("anew"))
+        live.run(ensure_customers(live.services, tenant))
+        with live.client("anew") as client:
+            first = told(client)
+            url = {"url": "https://partner.example/webhooks", "event_types": ["nothing.ever"]}
+            endpoint = client.post("/v1/webhook-endpoints", json=url).json()["id"]
+            now = datetime.fromisoformat(client.get("/v1/clock").json()["now"])
+            client.post("/v1/clock/advance", json={"to": (now + timedelta(days=9)).isoformat(), "freeze": True})
+            wallet = client.get("/v1/wallets").json()["data"][0]["id"]
+            body, key = {"wallet_id": wallet, "amount": {"amount_minor": 7, "currency": "GBP"}}, secrets.token_hex(8)
+            assert client.post("/v1/top-ups", json=body, headers={"Idempotency-Key": key}).status_code == 201
+            client.post("/v1/sandbox/simulations/declines", json={})
+            assert told(client) != first
+            answer = client.post("/v1/sandbox/reset", json={})
+            assert (answer.status_code, answer.json()["seeded"]) == (200, True)
+            assert answer.elapsed.total_seconds() < 10
+            assert told(client) == first
+            clock = client.get("/v1/clock").json()
+            assert (clock["frozen"], datetime.fromisoformat(clock["now"]) - now < timedelta(hours=1)) == (False, True)
+            assert client.get("/v1/sandbox/simulations").json()["data"] == []
+            assert client.get(f"/v1/webhook-endpoints/{endpoint}").status_code == 200
+            gone = client.post("/v1/top-ups", json=body, headers={"Idempotency-Key": key})
+            assert gone.json()["code"] == "not_found"
+            body["wallet_id"] = client.get("/v1/wallets").json()["data"][0]["id"]
+            assert client.post("/v1/top-ups", json=body, headers={"Idempotency-Key": "new"}).status_code == 201
+            records = client.get("/v1/audit-records", params={"action": "sandbox.reset"}).json()["data"]
+            assert len(records) == 1
+        assert live.run(check(live.services.database, tenant)) == []
+
+    def test_keeps_tables_that_there_are(self, live: LiveServer):
+        """What is named as kept is a table, so that no other name keeps something by mistake."""
+        live.add_tenant(manifest("kept"))
+
+        async def names() -> set[str]:
+            async with live.services.tenants.as_owner("kept") as owner:
+                rows = await owner.fetch("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
+            return {row["tablename"] for row in rows}
+
+        assert live.run(names()) >= KEPT
+
+    def test_can_leave_it_empty(self, live: LiveServer):
+        """Nobody is there, where that is asked for; and where money is real, it is refused."""
+        live.add_tenant(manifest("emptied"))
+        live.add_tenant(manifest("not_emptied", sandbox=False))
+        with live.client("emptied") as client:
+            client.post("/v1/parties", json={"kind": "person", "name": "Ada"})
+            assert client.post("/v1/sandbox/reset", json={"seeded": False}).json()["seeded"] is False
+            assert client.get("/v1/parties").json()["data"] == []
+        with live.client("not_emptied") as client:
+            assert client.post("/v1/sandbox/reset", json={}).json()["code"] == "sandbox_only"
+
+
+class TestACommand:
+    def test_makes_a_sandbox_of_its_own_and_begins_it_anew(self, live: LiveServer):
+        """What is printed opens it, a name is taken once, and a reset keeps the client."""
+        made = json.loads(given(live, "create", "partner_two", "--empty", "--json").output)
+        live.services.registry.expire()
+        form = {"grant_type": "client_credentials"}
+        auth = (made["client_id"], made["client_secret"])
+        for _ in range(2):
+            answer = httpx.post(f"{live.base('partner_two')}/oauth/token", data=form, auth=auth)
+            assert answer.status_code == 200
+            assert json.loads(given(live, "reset", "partner_two", "--json").output)["seeded"] is False
+        listed = json.loads(given(live, "list", "--json").output)["data"]
+        assert {"slug": "partner_two", "name": "partner_two", "state": "active"} in listed
+        taken = given(live, "create", "partner_two")
+        assert isinstance(taken.exception, errors.TenantExists)
+
+
+def given(live: LiveServer, *words: str) -> Result:
+    """Give a command in a process that has no server of its own."""
+    return CliRunner().invoke(sandbox, words, obj=partial(open_services, live.settings))
