@@ -155,6 +155,7 @@ def soak(session: nox.Session) -> None:
         "tests/server/open_banking/vrp/test_operations.py",
         "tests/server/identity/grants/test_token_endpoint.py",
         "tests/server/test_faults.py",
+        "tests/sdk/testing/test_days.py",
     ]
     _python(session, "-m", "pytest", *_in_parallel(), *(session.posargs or ledger), env={"BILLFOLD_SOAK": "1"})
 

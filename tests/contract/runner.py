@@ -174,5 +174,7 @@ def _count(seen: Seen, event: Any) -> None:
             if check.status == Status.FAILURE:
                 failure = check.failure_info.failure
                 label = recorder.cases[case_id].value.operation.label
-                what = f"{phase} {label}: {check.name}: {failure.title}: {failure.message}"
+                answer = recorder.interactions[case_id].response
+                said = "" if answer is None else f" [{answer.status_code} {answer.content[:200]!r}]"
+                what = f"{phase} {label}: {check.name}: {failure.title}: {failure.message}{said}"
                 seen.failures.append(f"{what}\n  {check.failure_info.code_sample}")

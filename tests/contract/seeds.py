@@ -343,6 +343,9 @@ FRESH: dict[str, Callable[[Seeds], dict[str, str]]] = {
     "unfreezeWallet": _frozen_wallet,
     "createEnrolmentCode": _fresh_user,
     "disableUser": _fresh_user,
+    # A consent may name somebody who was never there.
+    "enableUser": _fresh_user,
+    "unlockUser": _fresh_user,
     # Nobody changes roles of their own.
     "setUserRoles": _fresh_user,
     "deleteAlias": _fresh_alias,

@@ -13,6 +13,7 @@ from billfold._portal import AsyncPortalTransport, PortalTransport
 from billfold.client._async.transport import AsyncHttpxTransport
 from billfold.testing._async.sandbox import AsyncSandbox
 from billfold.testing._sync.sandbox import Sandbox
+from billfold.testing.receiver import Receiver
 
 __all__ = ["Sandboxes", "Tenant", "open_sandboxes"]
 
@@ -46,14 +47,25 @@ class Tenant:
         }
         self._portal = portal
         self._transport = transport
+        self._receivers: list[Receiver] = []
+
+    def close(self) -> None:
+        """Receive no webhooks any more."""
+        for each in self._receivers:
+            each.close()
+        self._receivers.clear()
 
     def sandbox(self) -> Sandbox:
         """Return the tenant's sandbox, for any thread."""
-        return Sandbox({**self._credentials, "transport": PortalTransport(self._portal, self._transport)})
+        return Sandbox(
+            {**self._credentials, "transport": PortalTransport(self._portal, self._transport)}, self._receivers
+        )
 
     def async_sandbox(self) -> AsyncSandbox:
         """Return the tenant's sandbox, for any event loop."""
-        return AsyncSandbox({**self._credentials, "transport": AsyncPortalTransport(self._portal, self._transport)})
+        return AsyncSandbox(
+            {**self._credentials, "transport": AsyncPortalTransport(self._portal, self._transport)}, self._receivers
+        )
 
 
 class Sandboxes:
@@ -88,9 +100,11 @@ class Sandboxes:
     def tenant(self) -> Iterator[Tenant]:
         """Have a tenant that nobody has used before, until the block ends."""
         lent = self._portal.call(self._platform.take)
+        tenant = Tenant(lent, self._portal, self._transport)
         try:
-            yield Tenant(lent, self._portal, self._transport)
+            yield tenant
         finally:
+            tenant.close()
             # Cleared up while the program goes on to what it does next.
             self._portal.call(self._platform.give_back, lent)
 

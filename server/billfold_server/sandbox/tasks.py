@@ -13,4 +13,4 @@ def register(kinds: JobKinds, services: Services) -> None:
     async def fetch(run: JobRun) -> None:
         await fetch_later(services, run.tenant, run.job.read(Fetch))
 
-    kinds.register(FETCH_JOB, fetch, RetryPolicy(attempts=30))
+    kinds.register(FETCH_JOB, fetch, RetryPolicy(attempts=30, first_wait_s=60.0))

@@ -65,6 +65,32 @@ class TestASandbox:
         assert wallet_sandbox.balance(other) == await async_wallet_sandbox.balance(other) == EUROS
 
 
+class TestItsOutside:
+    def test_is_simulated_and_told_of_by_verified_webhooks(self, wallet_sandbox: Sandbox):
+        """Money comes in by the rail, and its delivery arrives twice where that is simulated, with one id."""
+        inbox = wallet_sandbox.webhooks.listen("top_up.*")
+        wallet_sandbox.simulate.webhook_duplicates()
+        wallet = wallet_sandbox.wallet()
+        made = wallet_sandbox.simulate.incoming_transfer(wallet.id, amount=EUROS, reference="Invoice 4711")
+        assert (made.outcome, wallet_sandbox.balance(wallet)) == ("credited", EUROS)
+        first, second = inbox.wait_for("top_up.posted", count=2, timeout_s=60)
+        assert (first.event, first.event.object_id) == (second.event, made.top_up_id)
+        assert inbox.delivered == [first, second]
+
+    async def test_tries_again_what_a_receiver_refuses(self, async_wallet_sandbox: AsyncSandbox):
+        """By the sandbox's clock, so a test needs no patience; and what doesn't come is told."""
+        inbox = await async_wallet_sandbox.webhooks.listen("wallet.created", status=500)
+        await async_wallet_sandbox.clock.freeze()
+        await async_wallet_sandbox.wallet()
+        await inbox.wait_for(timeout_s=60)
+        inbox.answer(204)
+        await async_wallet_sandbox.clock.advance(minutes=1)
+        answered = [each.answered for each in await inbox.wait_for(count=2, timeout_s=60)]
+        assert answered == [500, 204]
+        with pytest.raises(TimeoutError, match=r"2 of 3 .* wallet.created"):
+            await inbox.wait_for("wallet.created", count=3, timeout_s=0.01)
+
+
 class TestItsClock:
     def test_stands_and_moves(self, wallet_sandbox: Sandbox):
         """A clock that stands does so after it was moved; one that was let go runs on from there."""

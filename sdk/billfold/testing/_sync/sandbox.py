@@ -10,9 +10,12 @@ from billfold.client._sync.client import Billfold
 from billfold.contract.parties import Party
 from billfold.contract.platform import Event, TenantClock
 from billfold.contract.wallets import TopUp, Transfer, Wallet
+from billfold.contract.webhooks import WebhookEndpointCreated
 from billfold.money import Money
+from billfold.testing._sync.backend import off_loop
+from billfold.testing.receiver import Delivered, Receiver
 
-__all__ = ["Sandbox", "TestClock"]
+__all__ = ["Inbox", "Sandbox", "TestClock", "Webhooks"]
 
 _SECOND = timedelta(seconds=1)
 
@@ -76,6 +79,77 @@ class TestClock:
         return (self._client.clock.advance(to=clock.now, freeze=False)).now if clock.frozen else clock.now
 
 
+class Inbox:
+    """What one webhook endpoint has received: a real one, on a port of this machine that nobody else reaches.
+
+    Attributes:
+        url: Where it listens.
+        endpoint: As the sandbox has it registered.
+    """
+
+    __slots__ = ("_receiver", "endpoint", "url")
+
+    def __init__(self, receiver: Receiver, endpoint: WebhookEndpointCreated) -> None:
+        self._receiver = receiver
+        self.url = receiver.url
+        self.endpoint = endpoint
+
+    @property
+    def delivered(self) -> list[Delivered]:
+        """Return what has come so far, each verified by the endpoint's secret, in the order in which it came.
+
+        Raises:
+            billfold.webhooks.WebhookRefused: Something has come that may not be believed.
+        """
+        return self._receiver.delivered()
+
+    def wait_for(self, type: str | None = None, *, count: int = 1, timeout_s: float = 10) -> list[Delivered]:
+        """Wait until so many deliveries have come, and return them and whatever else of the kind is there.
+
+        Args:
+            type: Only those of this type, such as ``transfer.posted``.
+            count: How many.
+            timeout_s: For how long.
+
+        Raises:
+            TimeoutError: They haven't come in time.
+        """
+        return off_loop(lambda: self._receiver.wait_for(type, count, timeout_s))
+
+    def answer(self, status: int) -> None:
+        """Answer with this status from now on; with another than 2xx, the sandbox tries again later."""
+        self._receiver.status = status
+
+
+class Webhooks:
+    """The sandbox's webhooks: ``sandbox.webhooks``."""
+
+    __slots__ = ("_client", "_keep")
+
+    def __init__(self, client: Billfold, keep: list[Receiver]) -> None:
+        self._client = client
+        self._keep = keep
+
+    def listen(self, *event_types: str, status: int = 204) -> Inbox:
+        """Receive from now on what the sandbox delivers, until the test ends.
+
+        ::
+
+            inbox = sandbox.webhooks.listen("transfer.*")
+            checkout(sandbox.client, payer=ada.id, payee=shop.id)
+            (delivered,) = inbox.wait_for("transfer.posted")
+
+        Args:
+            event_types: Which types of events, such as ``"payment.*"``; all where none is named.
+            status: With which status it is answered.
+        """
+        receiver = Receiver(status)
+        self._keep.append(receiver)
+        endpoint = self._client.webhook_endpoints.create(url=receiver.url, event_types=event_types or None)
+        receiver.secret = endpoint.secret
+        return Inbox(receiver, endpoint)
+
+
 class Sandbox:
     """A tenant that nobody has used before, for one test.
 
@@ -90,14 +164,18 @@ class Sandbox:
         client: A client of the tenant that may do everything: what the program under test is given.
         options: By what a program makes such a client itself: ``Billfold(**sandbox.options)``.
         clock: Its time.
+        simulate: What happens outside of it, such as ``sandbox.simulate.incoming_transfer(…)``.
+        webhooks: What it delivers.
     """
 
-    __slots__ = ("client", "clock", "options")
+    __slots__ = ("client", "clock", "options", "simulate", "webhooks")
 
-    def __init__(self, options: dict[str, Any]) -> None:
+    def __init__(self, options: dict[str, Any], receivers: list[Receiver] | None = None) -> None:
         self.options = options
         self.client = Billfold(**options)
         self.clock = TestClock(self.client)
+        self.simulate = self.client.simulations
+        self.webhooks = Webhooks(self.client, [] if receivers is None else receivers)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} at {self.options['base_url']}>"

@@ -26,7 +26,7 @@ from billfold_server.serving.testing.folders import discard, discard_abandoned, 
 from billfold_server.serving.testing.recycling import Pristine, Recycler, registered_anew
 from billfold_server.settings import Secret, Settings
 from billfold_server.tenancy.context import TenantRef
-from billfold_server.tenancy.manifest import Manifest, load_manifest
+from billfold_server.tenancy.manifest import Egress, Manifest, load_manifest
 from billfold_server.tenancy.rules import TenantNames, tenant_names
 from billfold_server.tenancy.shipped import find_folder
 
@@ -179,12 +179,15 @@ async def open_testing(*, run: str | None = None, tenant: str | None = None) -> 
 
 def _of_sandboxes(manifest: Manifest) -> Manifest:
     """Return a tenant's manifest as a sandbox has it: its clock can be moved, and a secret lets a client in."""
+    egress = manifest.egress
     return msgspec.structs.replace(
         manifest,
         sandbox=True,
         isolation="role",
         security_profile="sandbox",
         hosts=[],
+        # The test's own receivers of webhooks are on this machine.
+        egress=Egress(hosts=[*egress.hosts, "127.0.0.1"] if egress.hosts else [], loopback=True),
         rate_limit_per_s=_MOST_PER_S,
         rate_limit_burst=_MOST_AT_ONCE,
     )
