@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import time
 from collections import Counter
 from typing import Any
 
@@ -238,12 +239,12 @@ class TestACode:
         assert asker.get(token["access_token"], "/oauth/userinfo").status_code == 200
         assert refused(asker.redeem(code)) == "invalid_grant"
         assert refused(asker.refresh(token["refresh_token"])) == "invalid_grant"
-        answer = asker.post("/oauth/introspect", {"token": token["access_token"]})
-        for _ in range(100):
-            if not answer.json()["active"]:
-                break
-            answer = asker.post("/oauth/introspect", {"token": token["access_token"]})
-        assert answer.json() == {"active": False}
+        # What a worker has read of the grant is believed for most of a second.
+        until = time.monotonic() + 20
+        said = {"active": True}
+        while said["active"] and time.monotonic() < until:
+            said = asker.post("/oauth/introspect", {"token": token["access_token"]}).json()
+        assert said == {"active": False}
 
     def test_is_won_once_by_many_at_a_time(self, profiled) -> None:
         """One of hundreds of redemptions at the same time gets a token, and loses it to the others' reuse."""
