@@ -12,7 +12,18 @@ from typing import Any
 
 import pytest
 
-from billfold import AsyncBillfold, Billfold, BillfoldPlatform, Hooks, Money, Request, Response, Timeouts, errors
+from billfold import (
+    AsyncBillfold,
+    AsyncBillfoldPlatform,
+    Billfold,
+    BillfoldPlatform,
+    Hooks,
+    Money,
+    Request,
+    Response,
+    Timeouts,
+    errors,
+)
 from tests.sdk.playing import problem
 from tests.sdk.recording import CREDENTIALS, Recording, async_client, client, ok
 
@@ -83,6 +94,22 @@ class TestMakingAClient:
         shown = [repr(billfold), repr(billfold.wallets), repr(billfold.wallets.list()), repr(vars(billfold))]
         shown += [repr(billfold._session.tokens.auth), repr(billfold._session.tokens._store._token)]
         assert not any("s-e-c-r-e-t" in each or "at-1" in each for each in shown)
+
+
+class TestAResource:
+    @pytest.mark.parametrize("kind", [Billfold, AsyncBillfold, BillfoldPlatform, AsyncBillfoldPlatform])
+    def test_is_of_the_kind_that_editors_are_told(self, kind: Any):
+        """Each name that is declared is made when it is asked for, of its type, once; there are no others."""
+        some = kind(**CREDENTIALS)
+        declared = {name: said for name, said in vars(kind)["__annotations__"].items() if not name.startswith("_")}
+        assert {name: type(getattr(some, name)).__name__ for name in declared} == declared
+        assert all(getattr(some, name) is getattr(some, name) for name in declared)
+        assert declared.keys() <= set(dir(some))
+
+    def test_that_isnt_one_is_told_by_name(self):
+        """A misspelt one is an attribute that isn't there."""
+        with pytest.raises(AttributeError, match="'Billfold' object has no attribute 'wallet'"):
+            Billfold(**CREDENTIALS).wallet  # type: ignore[attr-defined]  # noqa: B018 - that it fails is the point
 
 
 class TestAnOrder:

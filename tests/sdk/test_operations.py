@@ -96,7 +96,7 @@ OWN_WORDS = {
 
 def resources(thing: Any) -> Iterator[Any]:
     """Yield a client's resources, and theirs."""
-    attributes = vars(thing) if hasattr(thing, "__dict__") else {name: getattr(thing, name) for name in thing.__slots__}
+    attributes = {name: getattr(thing, name) for name in dir(thing) if not name.startswith("_")}
     for value in attributes.values():
         if isinstance(value, Resource | AsyncResource):
             yield value

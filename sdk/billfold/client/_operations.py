@@ -4,31 +4,34 @@ The resources refer to these, and a test compares them with ``openapi/billfold.y
 """
 
 import functools
+import importlib
 import re
-from typing import Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
 from billfold.client._open import Decode, decoder, page_type
-from billfold.contract import (
-    account_statements,
-    approvals,
-    arrangements,
-    card_sessions,
-    clients,
-    consents,
-    data_keys,
-    ledger,
-    parties,
-    payments,
-    platform,
-    privacy,
-    sandbox,
-    statements,
-    tokens,
-    users,
-    wallets,
-    webhooks,
-)
 from billfold.contract.common import Page, Response
+
+if TYPE_CHECKING:
+    from billfold.contract import (
+        account_statements,
+        approvals,
+        arrangements,
+        card_sessions,
+        clients,
+        consents,
+        data_keys,
+        ledger,
+        parties,
+        payments,
+        platform,
+        privacy,
+        sandbox,
+        statements,
+        tokens,
+        users,
+        wallets,
+        webhooks,
+    )
 
 __all__ = ["Operation", "paged"]
 
@@ -37,6 +40,31 @@ R = TypeVar("R", bound=Response)
 
 _PLACEHOLDER = re.compile(r"\{[a-z_]+\}")
 _LONG: Final = 10
+
+
+class _Named(NamedTuple):
+    """A type of the contract that isn't imported yet."""
+
+    module: str
+    name: str
+
+
+class _Later:
+    """A module of the contract that is imported when the first answer of its types is read.
+
+    A program uses few of the contract's types, and making all of them would take as long as the rest of the SDK.
+    """
+
+    def __init__(self, module: str) -> None:
+        self._module = f"billfold.contract.{module}"
+
+    def __getattr__(self, name: str) -> _Named:
+        return _Named(self._module, name)
+
+
+def _found(answer: Any) -> Any:
+    """Return a type, imported by now."""
+    return getattr(importlib.import_module(answer.module), answer.name) if isinstance(answer, _Named) else answer
 
 
 class Operation(Generic[T]):
@@ -72,7 +100,7 @@ class Operation(Generic[T]):
     @functools.cached_property
     def read(self) -> Decode:
         """What reads the body of a success; made when the first one comes."""
-        return _nothing if self._answer is None else decoder(self._answer)
+        return _nothing if self._answer is None else decoder(_found(self._answer))
 
 
 def _nothing(_body: bytes) -> None:
@@ -102,8 +130,28 @@ class _PagedOperation(Operation[Page[R]]):
 
     @functools.cached_property
     def read(self) -> Decode:
-        return decoder(page_type(self._item))
+        return decoder(page_type(_found(self._item)))
 
+
+if not TYPE_CHECKING:
+    account_statements = _Later("account_statements")
+    approvals = _Later("approvals")
+    arrangements = _Later("arrangements")
+    card_sessions = _Later("card_sessions")
+    clients = _Later("clients")
+    consents = _Later("consents")
+    data_keys = _Later("data_keys")
+    ledger = _Later("ledger")
+    parties = _Later("parties")
+    payments = _Later("payments")
+    platform = _Later("platform")
+    privacy = _Later("privacy")
+    sandbox = _Later("sandbox")
+    statements = _Later("statements")
+    tokens = _Later("tokens")
+    users = _Later("users")
+    wallets = _Later("wallets")
+    webhooks = _Later("webhooks")
 
 LIST_PARTIES: Final = paged("/v1/parties", parties.Party)
 CREATE_PARTY: Final = Operation("POST", "/v1/parties", parties.Party)

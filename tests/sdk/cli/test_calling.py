@@ -14,6 +14,7 @@ from billfold.cli.arguments import InstantType, JsonType, MoneyType, PairType, V
 from billfold.cli.calling import NOT_AT_A_TERMINAL, RESOURCES
 from billfold.cli.following import tail
 from billfold.cli.root import OPERATORS, partner
+from billfold.client._sync.resource import Resource
 from tests.sdk.cli.answering import Answering, give
 from tests.sdk.documented import documented, load, said_by_client, said_by_document
 from tests.sdk.recording import client
@@ -126,7 +127,7 @@ class TestEveryResource:
     def test_is_named_without_importing_it(self):
         """The overview names the client's resources, each with a sentence."""
         billfold, _ = client()
-        at_the_top = {name.replace("_", "-") for name in vars(billfold) if not name.startswith("_")}
+        at_the_top = {name.replace("_", "-") for name in dir(billfold) if isinstance(getattr(billfold, name), Resource)}
         assert set(RESOURCES) == at_the_top
         assert [text for text in RESOURCES.values() if not text.endswith(".")] == []
 

@@ -1,41 +1,42 @@
 """The clients: ``AsyncBillfold`` for a tenant, ``AsyncBillfoldPlatform`` for the operators of a platform."""
 
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from billfold.auth._async.authority import AsyncAuthority
 from billfold.auth._async.tokens import AsyncTokens
 from billfold.auth.credentials import ClientAuthentication, ClientCredentials
 from billfold.client import _options as options
-from billfold.client._async.approvals import AsyncApprovals
-from billfold.client._async.arrangements import AsyncAccountStatements, AsyncArrangements, AsyncProducts
 from billfold.client._async.backend import DefaultTransport
-from billfold.client._async.card_sessions import AsyncCardSessions
-from billfold.client._async.cards import AsyncCardTokens
-from billfold.client._async.clients import AsyncClients
-from billfold.client._async.consents import AsyncBlockedThirdParties, AsyncConsents
-from billfold.client._async.data_keys import AsyncDataKeys
-from billfold.client._async.holds import AsyncHolds
-from billfold.client._async.ledger import AsyncAccounts, AsyncJournalEntries, AsyncLedger
-from billfold.client._async.parties import AsyncParties
-from billfold.client._async.payments import AsyncPayments
-from billfold.client._async.platform import AsyncPlatformAuditRecords, AsyncTenants
-from billfold.client._async.privacy import AsyncPrivacy
 from billfold.client._async.session import AsyncSession
-from billfold.client._async.simulations import AsyncOwnSandbox, AsyncSimulations
-from billfold.client._async.statements import AsyncStatementEntries, AsyncStatements
-from billfold.client._async.tenant import AsyncAuditRecords, AsyncClock, AsyncEvents, AsyncTenant
-from billfold.client._async.transfers import AsyncTopUps, AsyncTransfers, AsyncWithdrawals
-from billfold.client._async.users import AsyncUsers
-from billfold.client._async.wallets import AsyncWallets
-from billfold.client._async.webhooks import AsyncWebhookDeliveries, AsyncWebhookEndpoints
 from billfold.client._flow import Kit, Timeouts
 from billfold.client._message import AsyncTransport, Hooks
 from billfold.client._retry import RetryBudget
 
 if TYPE_CHECKING:
     from billfold.auth.sign_in import UserTokens
+    from billfold.client._async.approvals import AsyncApprovals
+    from billfold.client._async.arrangements import AsyncAccountStatements, AsyncArrangements, AsyncProducts
+    from billfold.client._async.card_sessions import AsyncCardSessions
+    from billfold.client._async.cards import AsyncCardTokens
+    from billfold.client._async.clients import AsyncClients
+    from billfold.client._async.consents import AsyncBlockedThirdParties, AsyncConsents
+    from billfold.client._async.data_keys import AsyncDataKeys
+    from billfold.client._async.holds import AsyncHolds
+    from billfold.client._async.ledger import AsyncAccounts, AsyncJournalEntries, AsyncLedger
+    from billfold.client._async.parties import AsyncParties
+    from billfold.client._async.payments import AsyncPayments
+    from billfold.client._async.platform import AsyncPlatformAuditRecords, AsyncTenants
+    from billfold.client._async.privacy import AsyncPrivacy
+    from billfold.client._async.simulations import AsyncOwnSandbox, AsyncSimulations
+    from billfold.client._async.statements import AsyncStatementEntries, AsyncStatements
+    from billfold.client._async.tenant import AsyncAuditRecords, AsyncClock, AsyncEvents, AsyncTenant
+    from billfold.client._async.transfers import AsyncTopUps, AsyncTransfers, AsyncWithdrawals
+    from billfold.client._async.users import AsyncUsers
+    from billfold.client._async.wallets import AsyncWallets
+    from billfold.client._async.webhooks import AsyncWebhookDeliveries, AsyncWebhookEndpoints
 
 __all__ = ["AsyncBillfold", "AsyncBillfoldPlatform"]
 
@@ -45,6 +46,8 @@ class _AsyncClient:
 
     _VARIABLES = ("BILLFOLD_BASE_URL", "BILLFOLD_CLIENT_ID", "BILLFOLD_CLIENT_SECRET")
     _ISSUER_PATH = ""
+    _HOMES: ClassVar[dict[str, str]] = {}
+    """In which module each resource is, and what it is called there."""
 
     def __init__(
         self,
@@ -85,8 +88,23 @@ class _AsyncClient:
         )
 
     def _open(self, session: AsyncSession) -> None:
-        """Set the resources up on a session."""
+        """Set the client up on a session."""
         self._session = session
+
+    if not TYPE_CHECKING:
+        # Hidden from whoever checks types, so that a misspelt resource is told.
+
+        def __getattr__(self, name: str) -> Any:
+            """Make a resource when it is first used, and import it then: a program uses few of them."""
+            if name not in self._HOMES:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+            module, _, kind = self._HOMES[name].partition(".")
+            resource = getattr(importlib.import_module(f"billfold.client._async.{module}"), kind)(self._session)
+            setattr(self, name, resource)
+            return resource
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self._HOMES})
 
     def with_options(
         self,
@@ -236,40 +254,73 @@ class AsyncBillfold(_AsyncClient):
         data_keys: Under which keys personal and card data lie.
     """
 
-    def _open(self, session: AsyncSession) -> None:
-        super()._open(session)
-        self.parties = AsyncParties(session)
-        self.users = AsyncUsers(session)
-        self.vault_tokens = AsyncCardTokens(session)
-        self.card_sessions = AsyncCardSessions(session)
-        self.wallets = AsyncWallets(session)
-        self.arrangements = AsyncArrangements(session)
-        self.products = AsyncProducts(session)
-        self.account_statements = AsyncAccountStatements(session)
-        self.transfers = AsyncTransfers(session)
-        self.top_ups = AsyncTopUps(session)
-        self.withdrawals = AsyncWithdrawals(session)
-        self.holds = AsyncHolds(session)
-        self.accounts = AsyncAccounts(session)
-        self.journal_entries = AsyncJournalEntries(session)
-        self.ledger = AsyncLedger(session)
-        self.payments = AsyncPayments(session)
-        self.statements = AsyncStatements(session)
-        self.statement_entries = AsyncStatementEntries(session)
-        self.tenant = AsyncTenant(session)
-        self.clock = AsyncClock(session)
-        self.sandbox = AsyncOwnSandbox(session)
-        self.simulations = AsyncSimulations(session)
-        self.events = AsyncEvents(session)
-        self.webhook_endpoints = AsyncWebhookEndpoints(session)
-        self.webhook_deliveries = AsyncWebhookDeliveries(session)
-        self.audit_records = AsyncAuditRecords(session)
-        self.clients = AsyncClients(session)
-        self.approvals = AsyncApprovals(session)
-        self.consents = AsyncConsents(session)
-        self.blocked_third_parties = AsyncBlockedThirdParties(session)
-        self.privacy = AsyncPrivacy(session)
-        self.data_keys = AsyncDataKeys(session)
+    parties: "AsyncParties"
+    users: "AsyncUsers"
+    vault_tokens: "AsyncCardTokens"
+    card_sessions: "AsyncCardSessions"
+    wallets: "AsyncWallets"
+    arrangements: "AsyncArrangements"
+    products: "AsyncProducts"
+    account_statements: "AsyncAccountStatements"
+    transfers: "AsyncTransfers"
+    top_ups: "AsyncTopUps"
+    withdrawals: "AsyncWithdrawals"
+    holds: "AsyncHolds"
+    accounts: "AsyncAccounts"
+    journal_entries: "AsyncJournalEntries"
+    ledger: "AsyncLedger"
+    payments: "AsyncPayments"
+    statements: "AsyncStatements"
+    statement_entries: "AsyncStatementEntries"
+    tenant: "AsyncTenant"
+    clock: "AsyncClock"
+    sandbox: "AsyncOwnSandbox"
+    simulations: "AsyncSimulations"
+    events: "AsyncEvents"
+    webhook_endpoints: "AsyncWebhookEndpoints"
+    webhook_deliveries: "AsyncWebhookDeliveries"
+    audit_records: "AsyncAuditRecords"
+    clients: "AsyncClients"
+    approvals: "AsyncApprovals"
+    consents: "AsyncConsents"
+    blocked_third_parties: "AsyncBlockedThirdParties"
+    privacy: "AsyncPrivacy"
+    data_keys: "AsyncDataKeys"
+
+    _HOMES: ClassVar[dict[str, str]] = {
+        "parties": "parties.AsyncParties",
+        "users": "users.AsyncUsers",
+        "vault_tokens": "cards.AsyncCardTokens",
+        "card_sessions": "card_sessions.AsyncCardSessions",
+        "wallets": "wallets.AsyncWallets",
+        "arrangements": "arrangements.AsyncArrangements",
+        "products": "arrangements.AsyncProducts",
+        "account_statements": "arrangements.AsyncAccountStatements",
+        "transfers": "transfers.AsyncTransfers",
+        "top_ups": "transfers.AsyncTopUps",
+        "withdrawals": "transfers.AsyncWithdrawals",
+        "holds": "holds.AsyncHolds",
+        "accounts": "ledger.AsyncAccounts",
+        "journal_entries": "ledger.AsyncJournalEntries",
+        "ledger": "ledger.AsyncLedger",
+        "payments": "payments.AsyncPayments",
+        "statements": "statements.AsyncStatements",
+        "statement_entries": "statements.AsyncStatementEntries",
+        "tenant": "tenant.AsyncTenant",
+        "clock": "tenant.AsyncClock",
+        "sandbox": "simulations.AsyncOwnSandbox",
+        "simulations": "simulations.AsyncSimulations",
+        "events": "tenant.AsyncEvents",
+        "webhook_endpoints": "webhooks.AsyncWebhookEndpoints",
+        "webhook_deliveries": "webhooks.AsyncWebhookDeliveries",
+        "audit_records": "tenant.AsyncAuditRecords",
+        "clients": "clients.AsyncClients",
+        "approvals": "approvals.AsyncApprovals",
+        "consents": "consents.AsyncConsents",
+        "blocked_third_parties": "consents.AsyncBlockedThirdParties",
+        "privacy": "privacy.AsyncPrivacy",
+        "data_keys": "data_keys.AsyncDataKeys",
+    }
 
 
 class AsyncBillfoldPlatform(_AsyncClient):
@@ -299,7 +350,10 @@ class AsyncBillfoldPlatform(_AsyncClient):
     _VARIABLES = ("BILLFOLD_PLATFORM_URL", "BILLFOLD_PLATFORM_CLIENT_ID", "BILLFOLD_PLATFORM_CLIENT_SECRET")
     _ISSUER_PATH = "/platform"
 
-    def _open(self, session: AsyncSession) -> None:
-        super()._open(session)
-        self.tenants = AsyncTenants(session)
-        self.audit_records = AsyncPlatformAuditRecords(session)
+    tenants: "AsyncTenants"
+    audit_records: "AsyncPlatformAuditRecords"
+
+    _HOMES: ClassVar[dict[str, str]] = {
+        "tenants": "platform.AsyncTenants",
+        "audit_records": "platform.AsyncPlatformAuditRecords",
+    }

@@ -2,9 +2,10 @@
 
 """The clients: ``Billfold`` for a tenant, ``BillfoldPlatform`` for the operators of a platform."""
 
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from billfold.auth._sync.authority import Authority
 from billfold.auth._sync.tokens import Tokens
@@ -13,31 +14,31 @@ from billfold.client import _options as options
 from billfold.client._flow import Kit, Timeouts
 from billfold.client._message import Hooks, Transport
 from billfold.client._retry import RetryBudget
-from billfold.client._sync.approvals import Approvals
-from billfold.client._sync.arrangements import AccountStatements, Arrangements, Products
 from billfold.client._sync.backend import DefaultTransport
-from billfold.client._sync.card_sessions import CardSessions
-from billfold.client._sync.cards import CardTokens
-from billfold.client._sync.clients import Clients
-from billfold.client._sync.consents import BlockedThirdParties, Consents
-from billfold.client._sync.data_keys import DataKeys
-from billfold.client._sync.holds import Holds
-from billfold.client._sync.ledger import Accounts, JournalEntries, Ledger
-from billfold.client._sync.parties import Parties
-from billfold.client._sync.payments import Payments
-from billfold.client._sync.platform import PlatformAuditRecords, Tenants
-from billfold.client._sync.privacy import Privacy
 from billfold.client._sync.session import Session
-from billfold.client._sync.simulations import OwnSandbox, Simulations
-from billfold.client._sync.statements import StatementEntries, Statements
-from billfold.client._sync.tenant import AuditRecords, Clock, Events, Tenant
-from billfold.client._sync.transfers import TopUps, Transfers, Withdrawals
-from billfold.client._sync.users import Users
-from billfold.client._sync.wallets import Wallets
-from billfold.client._sync.webhooks import WebhookDeliveries, WebhookEndpoints
 
 if TYPE_CHECKING:
     from billfold.auth.sign_in import UserTokens
+    from billfold.client._sync.approvals import Approvals
+    from billfold.client._sync.arrangements import AccountStatements, Arrangements, Products
+    from billfold.client._sync.card_sessions import CardSessions
+    from billfold.client._sync.cards import CardTokens
+    from billfold.client._sync.clients import Clients
+    from billfold.client._sync.consents import BlockedThirdParties, Consents
+    from billfold.client._sync.data_keys import DataKeys
+    from billfold.client._sync.holds import Holds
+    from billfold.client._sync.ledger import Accounts, JournalEntries, Ledger
+    from billfold.client._sync.parties import Parties
+    from billfold.client._sync.payments import Payments
+    from billfold.client._sync.platform import PlatformAuditRecords, Tenants
+    from billfold.client._sync.privacy import Privacy
+    from billfold.client._sync.simulations import OwnSandbox, Simulations
+    from billfold.client._sync.statements import StatementEntries, Statements
+    from billfold.client._sync.tenant import AuditRecords, Clock, Events, Tenant
+    from billfold.client._sync.transfers import TopUps, Transfers, Withdrawals
+    from billfold.client._sync.users import Users
+    from billfold.client._sync.wallets import Wallets
+    from billfold.client._sync.webhooks import WebhookDeliveries, WebhookEndpoints
 
 __all__ = ["Billfold", "BillfoldPlatform"]
 
@@ -47,6 +48,8 @@ class _Client:
 
     _VARIABLES = ("BILLFOLD_BASE_URL", "BILLFOLD_CLIENT_ID", "BILLFOLD_CLIENT_SECRET")
     _ISSUER_PATH = ""
+    _HOMES: ClassVar[dict[str, str]] = {}
+    """In which module each resource is, and what it is called there."""
 
     def __init__(
         self,
@@ -87,8 +90,23 @@ class _Client:
         )
 
     def _open(self, session: Session) -> None:
-        """Set the resources up on a session."""
+        """Set the client up on a session."""
         self._session = session
+
+    if not TYPE_CHECKING:
+        # Hidden from whoever checks types, so that a misspelt resource is told.
+
+        def __getattr__(self, name: str) -> Any:
+            """Make a resource when it is first used, and import it then: a program uses few of them."""
+            if name not in self._HOMES:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+            module, _, kind = self._HOMES[name].partition(".")
+            resource = getattr(importlib.import_module(f"billfold.client._sync.{module}"), kind)(self._session)
+            setattr(self, name, resource)
+            return resource
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self._HOMES})
 
     def with_options(
         self,
@@ -238,40 +256,73 @@ class Billfold(_Client):
         data_keys: Under which keys personal and card data lie.
     """
 
-    def _open(self, session: Session) -> None:
-        super()._open(session)
-        self.parties = Parties(session)
-        self.users = Users(session)
-        self.vault_tokens = CardTokens(session)
-        self.card_sessions = CardSessions(session)
-        self.wallets = Wallets(session)
-        self.arrangements = Arrangements(session)
-        self.products = Products(session)
-        self.account_statements = AccountStatements(session)
-        self.transfers = Transfers(session)
-        self.top_ups = TopUps(session)
-        self.withdrawals = Withdrawals(session)
-        self.holds = Holds(session)
-        self.accounts = Accounts(session)
-        self.journal_entries = JournalEntries(session)
-        self.ledger = Ledger(session)
-        self.payments = Payments(session)
-        self.statements = Statements(session)
-        self.statement_entries = StatementEntries(session)
-        self.tenant = Tenant(session)
-        self.clock = Clock(session)
-        self.sandbox = OwnSandbox(session)
-        self.simulations = Simulations(session)
-        self.events = Events(session)
-        self.webhook_endpoints = WebhookEndpoints(session)
-        self.webhook_deliveries = WebhookDeliveries(session)
-        self.audit_records = AuditRecords(session)
-        self.clients = Clients(session)
-        self.approvals = Approvals(session)
-        self.consents = Consents(session)
-        self.blocked_third_parties = BlockedThirdParties(session)
-        self.privacy = Privacy(session)
-        self.data_keys = DataKeys(session)
+    parties: "Parties"
+    users: "Users"
+    vault_tokens: "CardTokens"
+    card_sessions: "CardSessions"
+    wallets: "Wallets"
+    arrangements: "Arrangements"
+    products: "Products"
+    account_statements: "AccountStatements"
+    transfers: "Transfers"
+    top_ups: "TopUps"
+    withdrawals: "Withdrawals"
+    holds: "Holds"
+    accounts: "Accounts"
+    journal_entries: "JournalEntries"
+    ledger: "Ledger"
+    payments: "Payments"
+    statements: "Statements"
+    statement_entries: "StatementEntries"
+    tenant: "Tenant"
+    clock: "Clock"
+    sandbox: "OwnSandbox"
+    simulations: "Simulations"
+    events: "Events"
+    webhook_endpoints: "WebhookEndpoints"
+    webhook_deliveries: "WebhookDeliveries"
+    audit_records: "AuditRecords"
+    clients: "Clients"
+    approvals: "Approvals"
+    consents: "Consents"
+    blocked_third_parties: "BlockedThirdParties"
+    privacy: "Privacy"
+    data_keys: "DataKeys"
+
+    _HOMES: ClassVar[dict[str, str]] = {
+        "parties": "parties.Parties",
+        "users": "users.Users",
+        "vault_tokens": "cards.CardTokens",
+        "card_sessions": "card_sessions.CardSessions",
+        "wallets": "wallets.Wallets",
+        "arrangements": "arrangements.Arrangements",
+        "products": "arrangements.Products",
+        "account_statements": "arrangements.AccountStatements",
+        "transfers": "transfers.Transfers",
+        "top_ups": "transfers.TopUps",
+        "withdrawals": "transfers.Withdrawals",
+        "holds": "holds.Holds",
+        "accounts": "ledger.Accounts",
+        "journal_entries": "ledger.JournalEntries",
+        "ledger": "ledger.Ledger",
+        "payments": "payments.Payments",
+        "statements": "statements.Statements",
+        "statement_entries": "statements.StatementEntries",
+        "tenant": "tenant.Tenant",
+        "clock": "tenant.Clock",
+        "sandbox": "simulations.OwnSandbox",
+        "simulations": "simulations.Simulations",
+        "events": "tenant.Events",
+        "webhook_endpoints": "webhooks.WebhookEndpoints",
+        "webhook_deliveries": "webhooks.WebhookDeliveries",
+        "audit_records": "tenant.AuditRecords",
+        "clients": "clients.Clients",
+        "approvals": "approvals.Approvals",
+        "consents": "consents.Consents",
+        "blocked_third_parties": "consents.BlockedThirdParties",
+        "privacy": "privacy.Privacy",
+        "data_keys": "data_keys.DataKeys",
+    }
 
 
 class BillfoldPlatform(_Client):
@@ -301,7 +352,10 @@ class BillfoldPlatform(_Client):
     _VARIABLES = ("BILLFOLD_PLATFORM_URL", "BILLFOLD_PLATFORM_CLIENT_ID", "BILLFOLD_PLATFORM_CLIENT_SECRET")
     _ISSUER_PATH = "/platform"
 
-    def _open(self, session: Session) -> None:
-        super()._open(session)
-        self.tenants = Tenants(session)
-        self.audit_records = PlatformAuditRecords(session)
+    tenants: "Tenants"
+    audit_records: "PlatformAuditRecords"
+
+    _HOMES: ClassVar[dict[str, str]] = {
+        "tenants": "platform.Tenants",
+        "audit_records": "platform.PlatformAuditRecords",
+    }
