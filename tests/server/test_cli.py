@@ -180,6 +180,7 @@ class TestALostKeyring:
             error = refusal(billfold(f"--data-dir={data_dir}", *command))
             assert (error["code"], error["exit_code"]) == ("keyring_differs", 78)
             assert "billfold adopt-keyring" in error["detail"]
+            assert not keyring.exists()
         keyring.write_bytes(kept)
         assert self._failed(data_dir) == []
         keyring.unlink()

@@ -5,6 +5,7 @@ It works on plain JSON, so that what a newer server adds is shown too. Amounts a
 
 import re
 import shutil
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -17,6 +18,9 @@ __all__ = ["show", "table"]
 
 _GAP: Final = 2
 _WIDEST_TEXT: Final = 34
+_PROSE: Final = frozenset({"behaviour"})
+"""Columns of sentences, which are of no use when they are cut: they come last, over as many lines as they need."""
+_NARROWEST_PROSE: Final = 24
 _INSTANT: Final = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?Z", re.ASCII)
 _ID: Final = re.compile(r"[a-z]{2,4}_[0-9a-z]{26}", re.ASCII)
 _FIRST: Final = ("id", "sequence", "slug", "type", "kind", "status", "state", "outcome", "amount", "balances")
@@ -79,7 +83,8 @@ def table(items: Sequence[Any], width: int | None = None) -> str:
     rows = [dict(_flat(each)) if isinstance(each, dict) else {"value": each} for each in items]
     columns: list[tuple[str, list[str], int]] = []
     left = width
-    for name in _ordered(rows):
+    names = _ordered(rows)
+    for name in (each for each in names if each not in _PROSE):
         cells = [_text(row.get(name)) for row in rows]
         room = max(len(name), *map(len, cells))
         if not all(_INSTANT.fullmatch(str(row.get(name))) or _whole(row.get(name)) for row in rows):
@@ -87,9 +92,13 @@ def table(items: Sequence[Any], width: int | None = None) -> str:
         if any(cells) and (not columns or room <= left - _GAP):
             columns.append((name, cells, room))
             left -= room + (_GAP if len(columns) > 1 else 0)
-    lines = [_line((name, room, False) for name, _, room in columns)]
+    prose = next((name for name in names if name in _PROSE and left - _GAP >= _NARROWEST_PROSE), None)
+    lines = [_line([(name, room, False) for name, _, room in columns] + [(prose or "", len(prose or ""), False)])]
     for number, row in enumerate(rows):
-        lines.append(_line((cells[number], room, _is_number(row.get(name))) for name, cells, room in columns))
+        told = textwrap.wrap(_text(row.get(prose)), left - _GAP) if prose is not None else []
+        cells_of = [(cells[number], room, _is_number(row.get(name))) for name, cells, room in columns]
+        lines.append(_line([*cells_of, (told[0] if told else "", left, False)]))
+        lines += [" " * (width - left + _GAP) + more for more in told[1:]]
     return "\n".join(lines)
 
 

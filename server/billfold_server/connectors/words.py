@@ -1,6 +1,5 @@
 """What is said to a rail, and what a rail says."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, Literal, Protocol, get_args, runtime_checkable
 
@@ -150,8 +149,8 @@ class RailConnector(Protocol):
 class RailReceiver(Protocol):
     """What a rail does besides, by which money comes in. Nothing of it may be called within a transaction."""
 
-    async def credits(self) -> Sequence[Credit]:
-        """Return the money that waits for our answer, the oldest first.
+    async def find_credit(self, key: str) -> Credit | None:
+        """Return the money of a name, if it waits for our answer.
 
         Raises:
             RailSilent: No answer came.

@@ -3,7 +3,6 @@
 What a rail tells of again is booked under the rail's own name for it, so it is ours once, whoever is killed on the way.
 """
 
-from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
@@ -42,33 +41,28 @@ class Collected(msgspec.Struct, frozen=True, kw_only=True):
     refused: str | None = None
 
 
-async def collect(
-    services: Services, tenant: TenantRef, rail: RailReceiver, name: str, *, only: str | None = None
-) -> Sequence[Collected]:
-    """Book the money that a rail has, outside of any transaction.
+async def collect(services: Services, tenant: TenantRef, rail: RailReceiver, name: str, key: str) -> Collected:
+    """Book money that a rail has, outside of any transaction.
 
     Args:
         services: The process's parts.
-        tenant: For whose customers.
+        tenant: For whose customer.
         rail: Who has it.
         name: What the rail is called.
-        only: The rail's name for the only money that is to be booked. Where the rail has it no longer, it was booked or
-            refused before, and this is told again.
+        key: The rail's name for it. Where the rail has it no longer, it was booked or refused before, and this is told
+            again.
 
     Raises:
         connectors.RailSilent: It doesn't answer; whatever was booked by then is.
         errors.Unavailable: It can't be booked now.
     """
-    done = []
-    waiting = await rail.credits()
-    if only is not None and (waiting := [each for each in waiting if each.key == only]) == []:
+    credit = await rail.find_credit(key)
+    if credit is None:
         async with services.database.tx(tenant) as tx:
-            return [await _told_again(tx, name, only)]
-    for credit in waiting:
-        collected = await _book(services, tenant, name, credit)
-        await rail.answer(credit.key, taken=collected.refused is None)
-        done.append(collected)
-    return done
+            return await _told_again(tx, name, key)
+    collected = await _book(services, tenant, name, credit)
+    await rail.answer(key, taken=collected.refused is None)
+    return collected
 
 
 async def _book(services: Services, tenant: TenantRef, name: str, credit: Credit) -> Collected:

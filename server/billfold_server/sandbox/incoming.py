@@ -145,7 +145,7 @@ async def fetch(services: Services, tenant: TenantRef, key: str) -> dict[str, ob
     """Fetch money that the rail has for a tenant, and return what has become of it; None where the rail is silent."""
     rail = _rail(services, tenant)
     try:
-        (collected,) = await payments.collect(services, tenant, rail, rail.name, only=key)
+        collected = await payments.collect(services, tenant, rail, rail.name, key)
     except RailSilent:
         return None
     return _outcome(collected)

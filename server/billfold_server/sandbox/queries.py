@@ -1,5 +1,6 @@
 """The SQL of simulations."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -22,9 +23,11 @@ __all__ = [
     "is_returned",
     "list_page",
     "list_under_way",
+    "lock_many",
     "lock_next",
     "settle",
     "use",
+    "use_many",
 ]
 
 # S608 below: the texts are made of this module's constants and numbered parameters only.
@@ -100,6 +103,12 @@ async def lock_next(tx: TenantTx, kind: SimulationKind, now: datetime) -> Simula
     return None if row is None else to_simulation(row)
 
 
+async def lock_many(tx: TenantTx, kind: SimulationKind, now: datetime, most: int) -> list[SimulationRow]:
+    """Return what goes on of a kind, the oldest first and so many at most, and keep others from using it up."""
+    rows = await tx.fetch(f"{_UNDER_WAY} LIMIT {most:d} FOR UPDATE", kind.value, now)
+    return [to_simulation(row) for row in rows]
+
+
 async def find_used(tx: TenantTx, kind: SimulationKind, subject: str) -> SimulationRow | None:
     """Return what something was already dealt with by, or None."""
     row = await tx.fetchrow(
@@ -127,6 +136,22 @@ async def use(tx: TenantTx, simulation_id: UUID, subject: str | None, now: datet
     )
     if subject is not None:
         await tx.execute("INSERT INTO simulation_uses (simulation_id, subject) VALUES ($1, $2)", simulation_id, subject)
+
+
+async def use_many(tx: TenantTx, shares: Sequence[tuple[UUID, int]], now: datetime) -> None:
+    """Count how often each was used, and end what is used up by it."""
+    await tx.execute(
+        """
+        UPDATE simulations AS s SET used = s.used + n.share,
+            state = CASE WHEN s.used + n.share >= s.times THEN 'used_up' ELSE s.state END,
+            ended_at = CASE WHEN s.used + n.share >= s.times THEN $3::timestamptz END
+        FROM unnest($1::uuid[], $2::int[]) AS n (id, share)
+        WHERE s.id = n.id AND n.share > 0
+        """,
+        [simulation_id for simulation_id, _ in shares],
+        [share for _, share in shares],
+        now,
+    )
 
 
 async def settle(tx: TenantTx, row: SimulationRow) -> bool:

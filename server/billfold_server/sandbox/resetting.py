@@ -1,31 +1,39 @@
 """Brings a sandbox back to its beginning: what has happened in it is gone, and who may call it stays.
 
-Kept are the tenant's settings, API clients, webhook endpoints and staff, all keys, and what has been audited. Events go
-on with the number after the last one, so that whoever follows them misses none of what is new.
+Kept are the tenant's settings, API clients, webhook endpoints and staff, the tenant's own keys, and what has been
+audited. Parties' keys are destroyed, as they are when a party is erased. Events go on with the number after the last
+one, so that whoever follows them misses none of what is new.
 
 Rows of the ledger may be deleted by their owner alone, so this needs the administrator's hands.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from typing import Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
+import msgspec
 
-from billfold import errors
+from billfold import errors, ids
 from billfold.contract.sandbox import ResetSandbox, SandboxReset
 from billfold_server.audit import service as audit
 from billfold_server.connectors.service import RailSilent, SimulatedRail
+from billfold_server.db import jobs
+from billfold_server.db.jobs import NewJob
+from billfold_server.db.sets import write_all
+from billfold_server.db.wakeups import Work
 from billfold_server.http.services import Services
+from billfold_server.keys.service import Keys
 from billfold_server.payments import service as payments
 from billfold_server.sandbox import service
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller, TenantRef
 from billfold_server.tenancy.transaction import Tx
 
-__all__ = ["KEPT", "SEEDING", "Seed", "reset"]
+__all__ = ["KEPT", "SEEDING", "SHRED_JOB", "Seed", "Shred", "reset", "shred"]
 
 Seed = Callable[[Services, TenantRef], Awaitable[None]]
 """Makes a sandbox's customers with all that they have."""
@@ -76,8 +84,26 @@ _LEDGER_ANEW: Final = """
 UPDATE ledger_head SET sequence = 0, revision = revision + 1, fence = $1, effective_high = '1000-01-01T00:00:00Z',
     link = 0, hash = decode(repeat('00', 32), 'hex'), skips = ''
 """
+SHRED_JOB: Final = "sandbox.shred"
+_SHREDDED: Final = 500
+"""Of how many parties one job destroys the keys."""
 _TRIES: Final = 6
 _PAUSE_S: Final = 0.2
+
+
+class Shred(msgspec.Struct, frozen=True):
+    """Whose keys are to be destroyed."""
+
+    party_ids: list[UUID]
+
+
+async def shred(keys: Keys, tenant: TenantRef, payload: Shred) -> None:
+    """Destroy the keys of parties that went with a reset; doing it twice changes nothing.
+
+    Raises:
+        errors.KeysUnavailable: The key store is away, and nothing was done.
+    """
+    await keys.forget(tenant, payload.party_ids, reason=SHRED_JOB)
 
 
 async def reset(services: Services, tenant: TenantRef, caller: Caller, body: ResetSandbox) -> SandboxReset:
@@ -113,6 +139,8 @@ async def reset(services: Services, tenant: TenantRef, caller: Caller, body: Res
     if seeded:
         await services.rooms[SEEDING](services, tenant)
     async with services.database.tx(tenant) as tx:
+        # Whose keys are to be destroyed waits since the beginning; the owner's transaction could wake nobody.
+        tx.wake(Work.JOBS)
         return SandboxReset(now=await tenant_now(tx), seeded=seeded)
 
 
@@ -125,6 +153,7 @@ async def _empty(owner: Tx, caller: Caller) -> None:
     names = ", ".join(f'"{name}"' for name in found if name not in KEPT | apart)
     await owner.execute(f"TRUNCATE {names}")
     customers = "SELECT id FROM users WHERE login_realm = 'psu'"
+    gone = [row["id"] for row in await owner.fetch("SELECT id FROM parties")]
     for table in _OF_USERS:
         await owner.execute(f"DELETE FROM {table} WHERE user_id IN ({customers})")  # noqa: S608 - constants
     await owner.execute("DELETE FROM users WHERE login_realm = 'psu'")
@@ -132,4 +161,18 @@ async def _empty(owner: Tx, caller: Caller) -> None:
     for statement in _ANEW:
         await owner.execute(statement)
     await owner.execute(_LEDGER_ANEW, uuid4())
+    await write_all(owner, jobs.writes(_shredding(gone, await owner.fetchval("SELECT clock_timestamp()"))))
     await audit.record(owner, audit.new_record(caller, "sandbox.reset", "sandbox"))
+
+
+def _shredding(party_ids: Sequence[UUID], now: datetime) -> list[NewJob]:
+    """Return the jobs that destroy parties' keys, each those of many."""
+    return [
+        NewJob(
+            id=ids.uuid7(),
+            kind=SHRED_JOB,
+            due_at=now,
+            payload=msgspec.json.encode(Shred(list(party_ids[first : first + _SHREDDED]))),
+        )
+        for first in range(0, len(party_ids), _SHREDDED)
+    ]

@@ -1,4 +1,8 @@
-"""Shows a tenant's clock and moves a test clock, and has things happen that happen outside."""
+"""Shows a tenant's clock and moves a test clock, and has things happen that happen outside.
+
+That something is simulated is audited, and is no event: what comes of it is one, as it would be for real. An event of
+the simulation itself would be sent to the endpoints whose next delivery it makes late, and use it up.
+"""
 
 from collections.abc import Sequence
 from datetime import timedelta

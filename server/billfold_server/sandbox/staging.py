@@ -13,7 +13,7 @@ from uuid import UUID
 from billfold import errors
 from billfold.contract.sandbox import Dependency, SimulationKind
 from billfold_server.connectors.service import Part
-from billfold_server.sandbox import queries
+from billfold_server.sandbox import queries, rules
 from billfold_server.sandbox.rows import SimulationRow
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import TenantRef
@@ -50,11 +50,14 @@ async def take(
 
 
 async def take_many(tx: TenantTx, kind: SimulationKind, most: int, *, now: datetime) -> list[SimulationRow]:
-    """Use what is simulated of a kind as often as it may be used, and return by what each time."""
-    taken: list[SimulationRow] = []
-    while len(taken) < most and (row := await take(tx, kind, now=now)) is not None:
-        taken.append(row)
-    return taken
+    """Use what is simulated of a kind as often as it may be used, and return by what each time, the oldest first."""
+    if not tx.tenant.manifest.sandbox or most < 1:
+        return []
+    rows = await queries.lock_many(tx, kind, now, most)
+    shares = rules.shared_out([(row.used, row.times) for row in rows], most)
+    if rows:
+        await queries.use_many(tx, [(row.id, share) for row, share in zip(rows, shares, strict=True)], now)
+    return [row for row, share in zip(rows, shares, strict=True) for _ in range(share)]
 
 
 class Stage:

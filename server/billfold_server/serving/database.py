@@ -318,6 +318,10 @@ async def _of_url(settings: Settings, url: Secret, step: Step, *, adopt_keyring:
         sentence = f"{facts.role} may not set passwords: give the administrator's URL in BILLFOLD_ADMIN_DATABASE_URL."
         raise Failure("administrator_needed", sentence, Exit.NOT_ALLOWED, role=facts.role)
     _insist(facts, settings)
+    if not settings.keyring_path.exists():
+        from billfold_server.tenancy.provisioning import refuse_new_keyring  # noqa: PLC0415 - Loaded by now.
+
+        await refuse_new_keyring(url.reveal())
     return Found(settings, facts, None)
 
 
@@ -333,10 +337,13 @@ async def _of_administrator(
     """Set the database up, or find that it is; without a URL of its own, the server's login follows from that."""
     from billfold_server.app import database_secret  # noqa: PLC0415 - Loaded beside, see _load.
     from billfold_server.keys.service import open_keyring  # noqa: PLC0415
-    from billfold_server.tenancy.provisioning import Administrator  # noqa: PLC0415
+    from billfold_server.tenancy.provisioning import Administrator, refuse_new_keyring  # noqa: PLC0415
 
     _insist(await look(admin_url), settings, connections=False)
     step("Preparing the database")
+    if not (adopt_keyring or settings.keyring_path.exists()):
+        # A keyring that is made where the right one was lost would lie in its place, and open nothing.
+        await refuse_new_keyring(admin_url.reveal())
     secret = database_secret(open_keyring(settings))
     ready = await Administrator(admin_url.reveal(), deployment_secret=secret).bootstrap(adopt=adopt_keyring)
     url = url or Secret(ready.runtime_dsn)

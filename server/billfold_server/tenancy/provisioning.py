@@ -44,6 +44,7 @@ __all__ = [
     "KeyringDiffers",
     "Provisioned",
     "find_fingerprint",
+    "refuse_new_keyring",
 ]
 
 AdminConnection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -336,6 +337,21 @@ async def _check(connection: AdminConnection) -> None:
     found = objection(version=connection.get_server_version().major, **row)
     if found is not None:
         raise DatabaseUnsuitable(found)
+
+
+async def refuse_new_keyring(dsn: str) -> None:
+    """See that a database isn't set up already, before a keyring is made that it wouldn't follow.
+
+    Raises:
+        KeyringDiffers: It follows a keyring, which then is another one.
+    """
+    connection = await asyncpg.connect(dsn, timeout=5)
+    try:
+        deployment = await find_deployment(connection)
+        if deployment is not None and await find_fingerprint(connection, deployment) is not None:
+            raise KeyringDiffers
+    finally:
+        await connection.close(timeout=5)
 
 
 async def find_fingerprint(connection: Connection, deployment: Deployment) -> str | None:

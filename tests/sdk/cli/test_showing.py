@@ -48,6 +48,16 @@ class TestATable:
         (_, line) = showing.table([item], 80).splitlines()
         assert line.split() == ["x", "5", "minor", "ZZZ", "1,", '{"a":null}', "yes"]
 
+    def test_tells_sentences_whole(self):
+        """They come last and take as many lines as they need; where there is hardly room, there are none."""
+        told = " ".join(["The rail settles."] * 6)
+        item = {"word": "RAIL-LATE", "amount_minor": 66603, "behaviour": told}
+        lines = showing.table([item], 80).splitlines()
+        assert lines[0].split() == ["word", "amount_minor", "behaviour"]
+        assert max(map(len, lines)) <= 80
+        assert " ".join(line[lines[0].index("behaviour") :].strip() for line in lines[1:]) == told
+        assert "settles" not in showing.table([item], 40)
+
 
 class TestOneObject:
     def test_is_shown_line_by_line(self, capsys: pytest.CaptureFixture[str]):

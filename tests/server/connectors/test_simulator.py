@@ -128,10 +128,11 @@ class TestMoneyThatComesIn:
         orders.announce("ours", credit)
         with pytest.raises(AnotherOrder):
             orders.announce("ours", msgspec.structs.replace(credit, amount=Money(6, "GBP")))
-        assert (orders.credits("ours"), orders.credits("theirs")) == ([credit], [])
+        found = [orders.find_credit(*each) for each in (("ours", "in_1"), ("ours", "in_2"), ("theirs", "in_1"))]
+        assert found == [credit, None, None]
         orders.answer("ours", "in_1")
         orders.announce("ours", credit)
-        assert orders.credits("ours") == []
+        assert orders.find_credit("ours", "in_1") is None
         orders.close()
 
 

@@ -2,16 +2,20 @@
 
 import json
 import secrets
+import time
 from datetime import datetime, timedelta
 from functools import partial
+from uuid import UUID
 
 import httpx
 import pytest
 from click.testing import CliRunner, Result
 
-from billfold import errors
+from billfold import errors, ids
+from billfold.ids import Prefix
 from billfold_server.app import open_services
 from billfold_server.invariants.service import check
+from billfold_server.keys.service import list_forgotten
 from billfold_server.sandbox.commands import sandbox
 from billfold_server.sandbox.resetting import KEPT
 from billfold_server.serving.customers import ensure_customers
@@ -89,6 +93,29 @@ class TestAReset:
             assert client.get("/v1/parties").json()["data"] == []
         with live.client("not_emptied") as client:
             assert client.post("/v1/sandbox/reset", json={}).json()["code"] == "sandbox_only"
+
+
+class TestTheKeysOfWhoIsGone:
+    def test_are_destroyed(self, live: LiveServer):
+        """Soon after, nobody can open what lies in a backup; the tenant's own keys are as they were."""
+        live.add_tenant(manifest("shredded"))
+        tenant = live.run(live.services.registry.get("shredded"))
+        with live.client("shredded") as client:
+            made = [client.post("/v1/parties", json={"kind": "person", "name": "Ada"}).json()["id"] for _ in range(3)]
+            assert client.post("/v1/sandbox/reset", json={"seeded": False}).status_code == 200
+        gone = {ids.decode(Prefix.PARTY, each) for each in made}
+
+        async def forgotten() -> set[UUID]:
+            return {
+                ids.decode(Prefix.PARTY, each.party_id)
+                for each in await list_forgotten(live.services.keys.store, tenant.id, limit=10)
+            }
+
+        until = time.monotonic() + 60
+        while live.run(forgotten()) != gone:
+            assert time.monotonic() < until, "the keys are still there"
+            time.sleep(0.02)
+        assert live.run(live.services.keys.sealer(tenant)) is not None
 
 
 class TestACommand:

@@ -11,8 +11,11 @@ import httpx
 import pytest
 
 from billfold import ids
+from billfold.contract.sandbox import SimulationKind
 from billfold.ids import Prefix
 from billfold_server.consents.service import Owner
+from billfold_server.sandbox import service
+from billfold_server.tenancy.clock import tenant_now
 from tests.contract.paying import order_payment
 from tests.live import LiveServer
 from tests.tenants import manifest
@@ -197,6 +200,24 @@ class TestSlowAnswers:
         client.get("/v1/tenant")
         shown = client.get(f"{ROOT}/{made['id']}").json()
         assert (shown["state"], shown["used"], shown["delay_ms"]) == ("used_up", 2, 60)
+
+
+class TestManyUsesAtOnce:
+    def test_are_counted_as_one_by_one(self, live: LiveServer, client: httpx.Client):
+        """The oldest is used as often as it may be and then the next; what is used up isn't used again."""
+        made = [simulate(client, "webhook-delays", delay_s=delay, times=times) for delay, times in ((1, 2), (2, 3))]
+        tenant = live.run(live.services.registry.get("played"))
+
+        async def taken(most: int) -> list[int]:
+            async with live.services.database.tx(tenant) as tx:
+                now = await tenant_now(tx)
+                rows = await service.take_many(tx, SimulationKind.WEBHOOK_DELAY, most, now=now)
+            return [row.facts["delay_s"] for row in rows]
+
+        assert live.run(taken(3)) == [1, 1, 2]
+        shown = [client.get(f"{ROOT}/{each['id']}").json() for each in made]
+        assert [(each["state"], each["used"]) for each in shown] == [("used_up", 2), ("active", 1)]
+        assert [live.run(taken(most)) for most in (0, 9, 9)] == [[], [2, 2], []]
 
 
 class TestASimulation:

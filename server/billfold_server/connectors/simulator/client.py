@@ -1,7 +1,7 @@
 """The connector to the simulator."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -90,12 +90,14 @@ class SimulatedRail:
             raise RailSilent
         return _read(answer, Report)
 
-    async def credits(self) -> Sequence[Credit]:
+    async def find_credit(self, key: str) -> Credit | None:
         """As ``RailReceiver`` says."""
-        answer = await self._ask("GET", self._mailbox, await self._part())
+        answer = await self._ask("GET", f"{self._mailbox}/{key}", await self._part())
+        if answer.status_code == _NOT_FOUND:
+            return None
         if answer.status_code != _OK:
             raise RailSilent
-        return _read(answer, list[Credit])
+        return _read(answer, Credit)
 
     async def answer(self, key: str, *, taken: bool) -> None:
         """As ``RailReceiver`` says; what is sent back is none of the simulator's business any more."""

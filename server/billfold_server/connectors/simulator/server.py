@@ -74,8 +74,9 @@ async def _submit(orders: Orders, scope: Any, key: str, receive: Receive, send: 
 async def _mail(orders: Orders, mail: re.Match[str], method: str, receive: Receive, send: Send) -> None:
     """Have money that comes in, show it, or hear what has become of it."""
     mailbox, key, answer = mail.groups()
-    if method == "GET" and key is None:
-        await _answer(send, _OK, msgspec.json.encode(orders.credits(mailbox)))
+    if method == "GET" and key is not None and answer is None:
+        credit = orders.find_credit(mailbox, key)
+        await _answer(send, _NOT_FOUND if credit is None else _OK, msgspec.json.encode(credit))
     elif method == "DELETE" and key is None:
         orders.empty(mailbox)
         await _answer(send, _OK)

@@ -35,7 +35,7 @@ INSERT INTO credits (mailbox, key, credit, answered) VALUES (?, ?, ?, 0)
 ON CONFLICT (mailbox, key) DO UPDATE SET key = excluded.key
 RETURNING credit
 """
-_WAITING = "SELECT credit FROM credits WHERE mailbox = ? AND answered = 0 ORDER BY rowid LIMIT 100"
+_WAITING = "SELECT credit FROM credits WHERE mailbox = ? AND key = ? AND answered = 0"
 _ANSWER = "UPDATE credits SET answered = 1 WHERE mailbox = ? AND key = ?"
 _EMPTY = "DELETE FROM credits WHERE mailbox = ?"
 _BACK = "UPDATE orders SET inquiries = inquiries - 1 WHERE key = ?"
@@ -112,10 +112,10 @@ class Orders:
         if bytes(kept) != body:
             raise AnotherOrder
 
-    def credits(self, mailbox: str) -> list[Credit]:
-        """Return the money that nobody has answered yet, the oldest first."""
-        rows = self._file.execute(_WAITING, (mailbox,)).fetchall()
-        return [msgspec.json.decode(row[0], type=Credit) for row in rows]
+    def find_credit(self, mailbox: str, key: str) -> Credit | None:
+        """Return the money of a name that nobody has answered yet."""
+        row = self._file.execute(_WAITING, (mailbox, key)).fetchone()
+        return None if row is None else msgspec.json.decode(row[0], type=Credit)
 
     def answer(self, mailbox: str, key: str) -> None:
         """Note that money was taken, or sent back."""

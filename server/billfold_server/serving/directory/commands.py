@@ -95,13 +95,19 @@ def publisher(open_directory: OpenDirectory, as_json: bool) -> None:  # noqa: FB
 def customers(open_directory: OpenDirectory, as_json: bool) -> None:  # noqa: FBT001
     """Show by what the sandbox's customers sign in, with the code that each one's authenticator app shows now."""
     from billfold_server.serving.sign_ins import codes_now, read_sign_ins  # noqa: PLC0415 - Others need no app.
+    from billfold_server.serving.welcome import CUSTOMERS_FILE  # noqa: PLC0415
 
-    found = [(each, codes_now(each)) for each in read_sign_ins(open_directory().folder.parent)]
+    folder = open_directory().folder.parent
+    found = [(each, codes_now(each)) for each in read_sign_ins(folder)]
     if as_json:
         click.echo(_json([{**msgspec.structs.asdict(each), "codes": list(codes)} for each, codes in found]))
         return
     if not found:
-        click.echo("Nobody yet: billfold up makes them.", err=True)
+        click.echo(
+            f"Nobody in {folder / CUSTOMERS_FILE}: billfold up makes the customers of that folder's tenant sandbox; "
+            "name another folder with --data-dir.",
+            err=True,
+        )
     for each, codes in found:
         click.echo(click.style(each.display_name, bold=True))
         click.echo(f"  Name       {each.name}\n  Password   {each.password}\n  Code       {codes[0]}, then {codes[1]}")

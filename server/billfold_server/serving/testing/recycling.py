@@ -17,7 +17,7 @@ import msgspec
 
 from billfold_server.tenancy.rules import PLATFORM_SCHEMA, TenantNames, quoted
 
-__all__ = ["Pristine", "Recycler"]
+__all__ = ["Pristine", "Recycler", "registered_anew"]
 
 _KEPT: Final = "billfold_pristine"
 """The schema of what provisioning has put into tables."""
