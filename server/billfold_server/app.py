@@ -126,6 +126,7 @@ from billfold_server.people import subjects as people_subjects
 from billfold_server.people import tasks as people_tasks
 from billfold_server.people.pages.kit import Pages
 from billfold_server.people.service import People
+from billfold_server.portal import routes as portal_routes
 from billfold_server.privacy import routes as privacy_routes
 from billfold_server.privacy import tasks as privacy_tasks
 from billfold_server.privacy.service import SHRED_JOB, Privacy
@@ -217,6 +218,7 @@ ROOMS: Final[tuple[Routes, ...]] = (
     people_routes.routes,
     people_routes.platform_routes,
     authorization_routes.platform_routes,
+    portal_routes.routes,
     tenancy_routes.platform_routes,
     audit_routes.platform_routes,
     docs.routes,

@@ -210,6 +210,12 @@ SECTIONS = {
         "Create, invite, list, disable, enable, unlock and sign out the people who sign in.",
         open_services,
     ),
+    "portal": Section(
+        "billfold_server.serving.developer",
+        "portal",
+        "Show a tenant's developer portal, and in a sandbox by what to sign in there.",
+        open_services,
+    ),
     "statements": Section(
         "billfold_server.reconciliation.commands", "statements", "Import bank statements.", open_services
     ),
@@ -231,7 +237,7 @@ class _Sections(click.Group):
         if section is None:
             own = super().get_command(ctx, cmd_name)
             return ctx.obj.get_command(ctx, cmd_name) if own is None and isinstance(ctx.obj, click.Group) else own
-        group: click.Group = getattr(importlib.import_module(section.module), section.attribute)
+        group: click.Command = getattr(importlib.import_module(section.module), section.attribute)
         group.context_settings = {**group.context_settings, "obj": section.given}
         return group
 

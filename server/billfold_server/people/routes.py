@@ -57,6 +57,12 @@ async def get_page_style(call: Call, *, v: str | None = None) -> Reply[bytes]:
     return _asset(pages_of(call).style(call.tenant_or_none), "text/css; charset=utf-8")
 
 
+async def get_portal_style(call: Call, *, v: str | None = None) -> Reply[bytes]:
+    """Show the style sheet of the developer portal."""
+    del v
+    return _asset(pages_of(call).sheet("portal.css"), "text/css; charset=utf-8")
+
+
 async def get_page_script(call: Call, *, v: str | None = None) -> Reply[bytes]:
     """Show the script by which pages use passkeys."""
     del v
@@ -80,6 +86,7 @@ async def get_page_logo(call: Call, *, v: str | None = None) -> Reply[bytes]:
 
 for _name, _handler, _media_type in (
     ("kit.css", get_page_style, "text/css; charset=utf-8"),
+    ("portal.css", get_portal_style, "text/css; charset=utf-8"),
     ("passkeys.js", get_page_script, "text/javascript; charset=utf-8"),
     ("card.js", get_card_script, "text/javascript; charset=utf-8"),
     ("logo", get_page_logo, "image/svg+xml"),

@@ -1,6 +1,5 @@
 """The pages of signing in: name and password, then a second factor; or a passkey, which is both."""
 
-import re
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -15,6 +14,7 @@ from billfold_server.people import attempts, factors, passkeys, queries, rules, 
 from billfold_server.people.attempts import Attempt, Blocked
 from billfold_server.people.desk import TICKET_S, Desk, in_minutes, tell
 from billfold_server.people.hosting import form_of, go, page
+from billfold_server.people.onwards import ACCOUNT, Onward, onward
 from billfold_server.people.pages.kit import render
 from billfold_server.people.queries import Tx, UserRow
 from billfold_server.people.rules import Method
@@ -22,7 +22,6 @@ from billfold_server.people.rules import Method
 __all__ = ["arrive"]
 
 _PASSED: Final = "password passed"
-_INTERACTION: Final = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _TOO_MANY: Final = 429
 _WRONG: Final = 422
 
@@ -34,56 +33,52 @@ class _Passed(msgspec.Struct, frozen=True):
     """
 
     user_id: UUID
-    interaction: str | None
+    onward: Onward
     attempt: Attempt
 
 
-def _interaction(text: str | None) -> str | None:
-    return text if text and _INTERACTION.fullmatch(text) else None
-
-
-def arrive(desk: Desk, interaction: str | None, cookies: tuple[str, ...]) -> Reply[bytes]:
-    """Send somebody who has signed in on: back to the client's request, or to the account."""
-    if interaction is None:
-        return go(desk.call, "/account", cookies=cookies)
-    path = f"{desk.call.mount}/oauth/authorize/resume?interaction={interaction}"
-    return go(desk.call, path, cookies=cookies, absolute=True)
+def arrive(desk: Desk, wanted: Onward, cookies: tuple[str, ...] = ()) -> Reply[bytes]:
+    """Send somebody who has signed in on: back to the client's request, to a page of ours, or to the account."""
+    if (address := wanted.address(desk.call)) is not None:
+        return go(desk.call, address, cookies=cookies, absolute=True)
+    return go(desk.call, "/account", cookies=cookies)
 
 
 @page("GET", "/sign-in")
-async def show_sign_in(call: Call, *, interaction: str | None = None, ui_locales: str | None = None) -> Reply[bytes]:
+async def show_sign_in(
+    call: Call, *, interaction: str | None = None, to: str | None = None, ui_locales: str | None = None
+) -> Reply[bytes]:
     """Ask who it is."""
     desk = Desk(call)
-    wanted = _interaction(interaction)
-    if wanted is None:
+    wanted = onward(interaction, to)
+    if wanted.interaction is None:
         async with desk.tx() as tx:
             found = await sessions.current(desk, tx)
         if found is not None and found[0].stage == "signed_in":
-            return go(call, "/account")
+            return arrive(desk, wanted)
     return _sign_in_page(desk, wanted, ui_locales=ui_locales)
 
 
 def _sign_in_page(
     desk: Desk,
-    interaction: str | None,
+    wanted: Onward,
     *,
     name: str = "",
     wrong: str | None = None,
     minutes: int = 0,
     ui_locales: str | None = None,
 ) -> Reply[bytes]:
-    here = f"{desk.visit.root}/sign-in" + (f"?interaction={interaction}" if interaction else "")
     view = {
-        "interaction": interaction,
+        "onward": wanted.fields,
         "name": name[:254],
         "wrong": wrong,
         "minutes": minutes,
-        "here": here,
+        "here": f"{desk.visit.root}/sign-in{wanted.query}",
         "options": passkeys.begin(desk, "sign-in"),
     }
     status = 200 if wrong is None else _TOO_MANY if wrong in {"blocked", "stopped"} else _WRONG
     # Where it goes on to a client, the chain of redirects leaves this origin.
-    form_to = () if interaction is None else None
+    form_to = () if wanted.interaction is None else None
     reply = render(desk.call, "sign_in.html", view, status=status, ui_locales=ui_locales, form_to=form_to, script=True)
     return _later(reply, minutes)
 
@@ -102,7 +97,7 @@ async def take_password(call: Call, body: bytes) -> Reply[bytes]:
     together with the second factor's, so that nobody can guess at one by itself.
     """
     desk, form = Desk(call), form_of(call, body)
-    interaction, typed = _interaction(form.get("interaction")), form.get("name", "")
+    wanted, typed = onward(form.get("interaction"), form.get("to")), form.get("name", "")
     limits = call.services.limits
     limits.check_address(call.peer)
     # Each that isn't finished is a failure; one that is is taken back.
@@ -114,19 +109,19 @@ async def take_password(call: Call, body: bytes) -> Reply[bytes]:
             device = sessions.known_device(desk, user)
             attempt = await attempts.begin(desk, tx, desk.account("password", name or ""), device)
     except Blocked as blocked:
-        return _blocked(desk, interaction, typed, blocked)
+        return _blocked(desk, wanted, typed, blocked)
     kept = user.password_hash if user is not None and user.state == "active" else None
     right = await call.services.rooms["people"].passwords.verify(form.get("password", ""), kept)
     async with desk.tx() as tx:
         await _note_password(desk, tx, user, attempt, right=right)
     passed = user.id if user is not None and right else factors.NOBODY
-    return _second_page(desk, _Passed(passed, interaction, attempt))
+    return _second_page(desk, _Passed(passed, wanted, attempt))
 
 
-def _blocked(desk: Desk, interaction: str | None, typed: str, blocked: Blocked) -> Reply[bytes]:
+def _blocked(desk: Desk, wanted: Onward, typed: str, blocked: Blocked) -> Reply[bytes]:
     if blocked.wait is None:
-        return _sign_in_page(desk, interaction, name=typed, wrong="stopped")
-    return _sign_in_page(desk, interaction, name=typed, wrong="blocked", minutes=in_minutes(blocked.wait))
+        return _sign_in_page(desk, wanted, name=typed, wrong="stopped")
+    return _sign_in_page(desk, wanted, name=typed, wrong="blocked", minutes=in_minutes(blocked.wait))
 
 
 async def _note_password(desk: Desk, tx: Tx, user: UserRow | None, attempt: Attempt, *, right: bool) -> None:
@@ -144,10 +139,9 @@ def _second_page(desk: Desk, passed: _Passed) -> Reply[bytes]:
     """Ask for a second factor: for any, because which ones somebody has would tell that the password was right."""
     view: dict[str, Any] = {
         "ticket": desk.seal(passed, _PASSED),
-        "interaction": passed.interaction,
         "options": passkeys.begin(desk, "second factor"),
     }
-    form_to = () if passed.interaction is None else None
+    form_to = () if passed.onward.interaction is None else None
     return render(desk.call, "second_factor.html", view, form_to=form_to, script=True)
 
 
@@ -172,7 +166,7 @@ async def take_code(call: Call, body: bytes) -> Reply[bytes]:
     async with desk.tx() as tx:
         passed = await _spend(desk, tx, form.get("ticket"))
         if passed is None:
-            return _sign_in_page(desk, None, wrong="late")
+            return _sign_in_page(desk, ACCOUNT, wrong="late")
         user = await queries.find_user(tx, passed.user_id)
         user = user if user is not None and user.state == "active" else None
         used = await factors.use_code(desk, tx, user, form.get("code", ""), recovery=True)
@@ -182,9 +176,9 @@ async def take_code(call: Call, body: bytes) -> Reply[bytes]:
             if used.method == "recovery":
                 # It does nothing for a client: whoever has lost a factor restores it first.
                 return go(call, "/account?notice=recovered", cookies=cookies)
-            return arrive(desk, passed.interaction, cookies)
+            return arrive(desk, passed.onward, cookies)
         await _note_factor(desk, tx, user)
-    return _sign_in_page(desk, passed.interaction, wrong="either")
+    return _sign_in_page(desk, passed.onward, wrong="either")
 
 
 async def _give_back(desk: Desk, ticket: str | None) -> None:
@@ -215,12 +209,12 @@ async def take_passkey(call: Call, body: bytes) -> Reply[bytes]:
     after_password = "passed" in form
     if not after_password:
         call.services.limits.check_address(call.peer)
-    interaction = _interaction(form.get("interaction"))
+    wanted = onward(form.get("interaction"), form.get("to"))
     async with desk.tx() as tx:
         passed = await _spend(desk, tx, form["passed"]) if after_password else None
         if after_password and passed is None:
-            return _sign_in_page(desk, None, wrong="late")
-        interaction = interaction if passed is None else passed.interaction
+            return _sign_in_page(desk, ACCOUNT, wrong="late")
+        wanted = wanted if passed is None else passed.onward
         purpose = "sign-in" if passed is None else "second factor"
         shown = await passkeys.show(desk, tx, purpose, form.get("ticket"), form.get("credential"))
         # Two people's factors are no two factors of one.
@@ -229,11 +223,11 @@ async def take_passkey(call: Call, body: bytes) -> Reply[bytes]:
             cookies = await sessions.begin(desk, tx, shown.user, methods, factor_id=shown.factor.id)
             if passed is not None:
                 call.services.limits.forgive(call.peer)
-            return arrive(desk, interaction, cookies)
+            return arrive(desk, wanted, cookies)
     if passed is not None:
-        return _sign_in_page(desk, interaction, wrong="either")
+        return _sign_in_page(desk, wanted, wrong="either")
     call.services.limits.count_failure(call.peer)
-    return _sign_in_page(desk, interaction, wrong="passkey")
+    return _sign_in_page(desk, wanted, wrong="passkey")
 
 
 @page("POST", "/sign-out")

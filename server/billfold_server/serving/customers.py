@@ -52,6 +52,7 @@ from billfold_server.ledger.service import Kind
 from billfold_server.parties import service as parties
 from billfold_server.people import service as people
 from billfold_server.people.service import Realm
+from billfold_server.serving.developer import ensure_developer
 from billfold_server.serving.sign_ins import made_up, read_sign_ins, write_sign_ins
 from billfold_server.serving.welcome import CUSTOMERS_FILE
 from billfold_server.tenancy.clock import tenant_now
@@ -134,6 +135,7 @@ async def seed(services: Services, tenant: TenantRef) -> None:
     await ensure_customers(services, tenant)
     if (data_dir := Path(services.settings.data_dir) / CUSTOMERS_FILE).exists():
         await ensure_sign_ins(services, tenant, data_dir.parent)
+        await ensure_developer(services, tenant, data_dir.parent)
 
 
 async def _is_done(tx: Any, party_ids: Sequence[UUID]) -> bool:

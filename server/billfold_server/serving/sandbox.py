@@ -15,6 +15,7 @@ from billfold_server.identity.rules import TENANT_SCOPES
 from billfold_server.identity.service import create_client, knows_secret
 from billfold_server.serving.customers import ensure_customers, ensure_sign_ins
 from billfold_server.serving.database import Step
+from billfold_server.serving.developer import ensure_developer
 from billfold_server.serving.directory.setting_up import believing
 from billfold_server.serving.welcome import SANDBOX_FILE, Credentials
 from billfold_server.tenancy.context import TenantRef
@@ -53,7 +54,9 @@ async def ensure_sandbox(
         # Who is only embedded in a program gets a tenant without anybody in it.
         step("Looking after the sandbox's customers")
         await ensure_customers(services, tenant)
-        await ensure_sign_ins(services, tenant, Path(services.settings.data_dir))
+        data_dir = Path(services.settings.data_dir)
+        await ensure_sign_ins(services, tenant, data_dir)
+        await ensure_developer(services, tenant, data_dir)
     base_url = f"{services.settings.base_url}/t/{SLUG}"
     path = Path(services.settings.data_dir) / file
     found = _read(path)

@@ -344,6 +344,7 @@ def _welcome(
         facts = {
             "base_url": base,
             "docs_url": f"{base}/docs",
+            "portal_url": f"{base}/portal",
             "token_url": f"{base}/oauth/token",
             "client_id": credentials.client_id,
             "client_secret": credentials.client_secret,

@@ -1,4 +1,4 @@
-"""By what the sandbox's customers sign in: made up once for each data folder, and kept in it for its owner alone.
+"""By what the sandbox's customers, and its developer, sign in: made up once, and kept in a folder for its owner alone.
 
 Somebody who tries the bank out signs in as them at once, with a password and an authenticator app as everybody has, and
 nobody else knows either: both are random, and only a sandbox takes people who haven't enrolled by themselves.
@@ -52,10 +52,10 @@ def codes_now(sign_in: SignIn, now_s: float | None = None) -> tuple[str, str]:
     return totp.generate_otp(step), totp.generate_otp(step + 1)
 
 
-def read_sign_ins(data_dir: Path) -> list[SignIn]:
-    """Return by what the customers of a data folder's sandbox sign in; nothing where there are none."""
+def read_sign_ins(data_dir: Path, file: str = CUSTOMERS_FILE) -> list[SignIn]:
+    """Return by what people of a data folder's sandbox sign in, its customers; nothing where there are none."""
     try:
-        return msgspec.json.decode((data_dir / CUSTOMERS_FILE).read_bytes(), type=list[SignIn])
+        return msgspec.json.decode((data_dir / file).read_bytes(), type=list[SignIn])
     except (OSError, msgspec.MsgspecError):
         return []
 
@@ -72,9 +72,9 @@ def made_up(name: str, display_name: str) -> SignIn:
     )
 
 
-def write_sign_ins(data_dir: Path, sign_ins: Iterable[SignIn]) -> None:
+def write_sign_ins(data_dir: Path, sign_ins: Iterable[SignIn], file: str = CUSTOMERS_FILE) -> None:
     """Write the file for its owner alone, whole or not at all."""
-    path = data_dir / CUSTOMERS_FILE
+    path = data_dir / file
     text = msgspec.json.format(msgspec.json.encode(list(sign_ins)), indent=2)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:

@@ -8,13 +8,25 @@ import msgspec
 
 from billfold_server.serving.tls.setting_up import DevelopmentFiles
 
-__all__ = ["CUSTOMERS_FILE", "SANDBOX_FILE", "Credentials", "Welcome", "curl_lines", "mtls_curl_lines", "python_lines"]
+__all__ = [
+    "CUSTOMERS_FILE",
+    "SANDBOX_FILE",
+    "STAFF_FILE",
+    "Credentials",
+    "Welcome",
+    "curl_lines",
+    "mtls_curl_lines",
+    "python_lines",
+]
 
 SANDBOX_FILE = "sandbox.env"
 """Where in the data folder the sandbox's credentials are kept."""
 
 CUSTOMERS_FILE = "sandbox-customers.json"
 """Where in it is kept by what the sandbox's customers sign in."""
+
+STAFF_FILE = "sandbox-staff.json"
+"""And where, by what its developer signs in at the portal."""
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +58,7 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
         mtls_url: The same for clients that show a certificate; None where nobody is asked for one.
         base_url: The sandbox's base URL, which the SDK takes; None in production.
         docs_url: Its documentation.
+        portal_url: Its developer portal; ``billfold portal`` shows by what to sign in there.
         token_url: Where access tokens are had.
         client_id: The sandbox's API client.
         client_secret: Its secret.
@@ -72,6 +85,7 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
     mtls_url: str | None = None
     base_url: str | None = None
     docs_url: str | None = None
+    portal_url: str | None = None
     token_url: str | None = None
     client_id: str | None = None
     client_secret: str | None = None
@@ -103,6 +117,7 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
             "mTLS": self.mtls_url and self.mtls_url + (self.base_url or "").removeprefix(self.url),
             "Trust": self.ca_file,
             "Docs": self.docs_url,
+            "Portal": self.portal_url and f"{self.portal_url} (billfold portal)",
             "Client id": self.client_id,
             "Client secret": self.client_secret,
             "Kept in": self.credentials_file,

@@ -30,7 +30,7 @@ class TestEveryLanguage:
         """Each text that a template names is there."""
         named = {
             key
-            for path in TEMPLATES.glob("*.html")
+            for path in TEMPLATES.rglob("*.html")
             for key in re.findall(r"""\bt\(["']([a-z0-9_.]+)["']""", path.read_text(encoding="utf-8"))
         }
         said = words.vocabulary(words.DEFAULT).keys()

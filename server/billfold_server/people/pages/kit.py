@@ -31,9 +31,11 @@ from billfold_server.tenancy.context import TenantRef
 __all__ = [
     "MEDIA_TYPE",
     "SCRIPTS",
+    "SHEETS",
     "LoginRealm",
     "Pages",
     "check_csrf",
+    "is_known",
     "language_of",
     "login_realm_of",
     "page_error",
@@ -50,6 +52,9 @@ LoginRealm = Literal["psu", "staff", "operator"]
 SCRIPTS: Final = ("passkeys.js", "card.js")
 """What a page may load; most load nothing."""
 
+SHEETS: Final = ("portal.css",)
+"""Style sheets that rooms lay over the kit's own."""
+
 _FOLDER: Final = Path(__file__).parent
 _BROWSER: Final = "browser"
 _LANGUAGE: Final = "language"
@@ -57,6 +62,7 @@ _LANGUAGE_AGE_S: Final = 365 * 24 * 3600
 _BROWSER_CHARACTERS: Final = 43
 _SPOKEN: Final = frozenset({400, 403, 404, 405, 408, 413, 415, 429, 503})
 _STAFF: Final = "/auth/staff"
+_PORTAL: Final = "/portal"
 _HEADERS: Final = {
     "Content-Type": MEDIA_TYPE,
     "Cache-Control": "no-store",
@@ -98,7 +104,7 @@ class Visit(msgspec.Struct, frozen=True, eq=False):
         """Return whose sign-in the page belongs to."""
         if self.tenant is None:
             return "operator"
-        return "staff" if self.path.startswith(_STAFF) else "psu"
+        return "staff" if self.path.startswith((_STAFF, _PORTAL)) else "psu"
 
     @property
     def root(self) -> str:
@@ -138,6 +144,7 @@ class Pages:
         )
         self._style = (_FOLDER / "assets" / "kit.css").read_text(encoding="utf-8")
         self._scripts = {name: (_FOLDER / "assets" / name).read_bytes() for name in SCRIPTS}
+        self._sheets = {name: (_FOLDER / "assets" / name).read_bytes() for name in SHEETS}
 
     def cookie(self, visit: Visit, name: str) -> str | None:
         """Return a cookie of ours, or None."""
@@ -159,6 +166,10 @@ class Pages:
     def style(self, tenant: TenantRef | None) -> bytes:
         """Return the style sheet in a tenant's colours."""
         return (brand.style_of(brand.brand_of(tenant).colors) + self._style).encode()
+
+    def sheet(self, name: str) -> bytes:
+        """Return one of the further style sheets, whose colours are the kit's."""
+        return self._sheets[name]
 
     def script(self, name: str) -> bytes:
         """Return one of the scripts: passkeys, and cards that are encrypted in the browser, can't do without."""
@@ -217,11 +228,15 @@ class Pages:
             "root_of": visit.root_of,
             "mount": visit.mount,
             "assets": f"{visit.mount}/auth/assets",
-            "version": hashlib.sha256(b"".join([self.style(visit.tenant), *self._scripts.values()])).hexdigest()[:12],
+            "version": self._version(visit.tenant),
             "realm": visit.realm,
             "person": None,
             "here": None,
         }
+
+    def _version(self, tenant: TenantRef | None) -> str:
+        assets = [self.style(tenant), *self._sheets.values(), *self._scripts.values()]
+        return hashlib.sha256(b"".join(assets)).hexdigest()[:12]
 
     def check(self, visit: Visit, form: Mapping[str, str]) -> None:
         """Refuse a form that isn't ours; ``check_csrf`` says how."""
@@ -274,6 +289,11 @@ def _policy(form_to: Sequence[str] | None, *, script: bool, framed_by: Sequence[
 def session_cookie(realm: LoginRealm) -> str:
     """Return the name of the cookie that holds a realm's session."""
     return f"session-{realm}"
+
+
+def is_known(call: Call, realm: LoginRealm) -> bool:
+    """Tell whether the browser brings a session's cookie, which says nothing about whether that still holds."""
+    return pages_of(call).cookie(Visit.of(call), session_cookie(realm)) is not None
 
 
 def pages_of(call: Call) -> Pages:

@@ -16,7 +16,7 @@ from tests.live import LiveServer
 
 __all__ = ["SIZES", "Screen"]
 
-SIZES = {"narrow": (360, 740), "wide": (1280, 900)}
+SIZES = {"narrow": (320, 740), "wide": (1280, 900)}
 _AXE = """
 const done = arguments[arguments.length - 1];
 axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]})

@@ -1,0 +1,179 @@
+"""How the portal's pages are made: one declaration per entry of the navigation, one function per page, one template.
+
+A page that is for everybody::
+
+    @page("GET", "/events")
+    async def show_events(call: Call, *, ui_locales: str | None = None) -> Reply[bytes]:
+        \"\"\"Show what can happen.\"\"\"
+        return render(call, "events.html", {…}, section="events", viewer=await guest(call), ui_locales=ui_locales)
+
+One that belongs to somebody asks in its own transaction who that is, and what they may by now::
+
+    @page("GET", "/clients")
+    async def show_clients(call: Call, *, ui_locales: str | None = None) -> Reply[bytes]:
+        \"\"\"Show the programs that may connect.\"\"\"
+        async with call.tx() as tx:
+            viewer = await admit(call, tx, "clients:read")
+            if isinstance(viewer, Reply):
+                return viewer
+            …
+        return render(call, "clients.html", {…}, section="clients", viewer=viewer, ui_locales=ui_locales)
+
+What changes something is a form with ``{{ csrf_field() }}``, whose POST reads it by ``form_of``, calls the room's
+service as ``viewer.caller(call)`` and answers by ``go``. The function's module is named in ``routes.PAGES``.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, Literal, TypeVar
+
+import msgspec
+
+from billfold_server.http.routing import Call, Reply, Routes
+from billfold_server.people.pages import forms, kit
+from billfold_server.people.pages.kit import MEDIA_TYPE, check_csrf, root_of
+from billfold_server.portal.viewers import REALM, Viewer, sign_in_address
+from billfold_server.portal.viewers import viewer as find_viewer
+from billfold_server.tenancy.transaction import TenantTx
+
+__all__ = ["ROOT", "SECTIONS", "Section", "admit", "form_of", "go", "page", "render", "routes"]
+
+ROOT: Final = "/portal"
+_FORM: Final = "application/x-www-form-urlencoded"
+_REFUSED: Final = 403
+H = TypeVar("H", bound=Callable[..., Awaitable[Reply[bytes]]])
+
+routes = Routes(
+    tag="Developer portal", description="What partners read, and do with their programs.", audience="tenant-public"
+)
+
+
+class Section(msgspec.Struct, frozen=True):
+    """An entry of the navigation.
+
+    Attributes:
+        name: By which a page says that it belongs there.
+        path: Its first page, below ``/portal``.
+        words: The key of what it is called.
+        scope: What somebody must be allowed to see it; None is for everybody, who needn't sign in.
+    """
+
+    name: str
+    path: str
+    words: str
+    scope: str | None = None
+
+
+SECTIONS: Final[tuple[Section, ...]] = (Section("home", "", "portal.home"),)
+"""The navigation, in its order; what needs a scope comes under a heading of its own."""
+
+
+def page(method: Literal["GET", "POST"], path: str) -> Callable[[H], H]:
+    """Declare a page.
+
+    Args:
+        method: GET shows, POST takes a form.
+        path: Below ``/portal``.
+    """
+
+    def declare(handler: H) -> H:
+        name = "".join(part.capitalize() for part in handler.__name__.split("_"))
+        routes.operation(
+            method,
+            ROOT + path,
+            operation_id=f"portal{name}",
+            in_document=False,
+            surface="page",
+            body_media_type=_FORM if method == "POST" else "application/json",
+            response_media_type=MEDIA_TYPE,
+        )(handler)
+        return handler
+
+    return declare
+
+
+async def admit(call: Call, tx: TenantTx, scope: str, *, back: str | None = None) -> Viewer | Reply[bytes]:
+    """Return who is signed in and may this now, or the answer that they get instead: to sign in (303), or no (403).
+
+    Args:
+        call: The request.
+        tx: The tenant's transaction, in which the rest is done, so that what was allowed still is.
+        scope: What they must be allowed.
+        back: Where they come back to once they have signed in, below ``/portal``; the page itself where absent.
+    """
+    found = await find_viewer(call, tx)
+    if found is None:
+        here = call.path if call.method == "GET" else ROOT
+        return _see(sign_in_address(call, here if back is None else ROOT + back))
+    if found.is_recovered:
+        return _see(f"{root_of(call, REALM)}/account?notice=limited")
+    if scope not in found.scopes:
+        return render(call, "refused.html", {}, section="", viewer=found, status=_REFUSED)
+    return found
+
+
+def render(
+    call: Call,
+    template: str,
+    view: Mapping[str, Any],
+    *,
+    section: str,
+    viewer: Viewer | None,
+    status: int = 200,
+    ui_locales: str | None = None,
+    script: bool = False,
+) -> Reply[bytes]:
+    """Return a page with the portal's navigation around it.
+
+    In the template, which extends ``portal/layout.html``, ``portal`` begins addresses of the portal's own pages.
+
+    Args:
+        call: The request.
+        template: A file of ``people/pages/templates/portal``.
+        view: What it shows; everything is escaped.
+        section: To which entry of the navigation it belongs.
+        viewer: Who looks at it; None where nobody is signed in.
+        status: The HTTP status.
+        ui_locales: The language that was chosen on the page.
+        script: Whether it loads one of the kit's scripts.
+    """
+    scopes = frozenset() if viewer is None else viewer.scopes
+    around = {
+        "person": viewer,
+        "here": call.mount + call.path,
+        "portal": call.mount + ROOT,
+        "section": section,
+        "public": [each for each in SECTIONS if each.scope is None],
+        "own": [each for each in SECTIONS if each.scope in scopes],
+        "sign_in": sign_in_address(call, call.path if call.method == "GET" else ROOT),
+    }
+    preferred = None if viewer is None else viewer.language
+    return kit.render(
+        call,
+        f"portal/{template}",
+        {**around, **view},
+        status=status,
+        ui_locales=ui_locales,
+        preferred=preferred,
+        script=script,
+    )
+
+
+def form_of(call: Call, body: bytes) -> dict[str, str]:
+    """Return a form of ours.
+
+    Raises:
+        errors.MalformedBody: It is no form.
+        errors.PermissionDenied: It wasn't made for this visit.
+    """
+    form = forms.read(body)
+    check_csrf(call, form)
+    return form
+
+
+def go(call: Call, path: str) -> Reply[bytes]:
+    """Send the browser to a page below ``/portal``, by GET (RFC 9110, section 15.4.4)."""
+    return _see(call.mount + ROOT + path)
+
+
+def _see(location: str) -> Reply[bytes]:
+    return Reply(status=303, headers={"Location": location, "Cache-Control": "no-store"})
