@@ -3,7 +3,6 @@
 import asyncio
 import json
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,8 @@ from billfold import AsyncBillfold, Billfold, HttpxTransport, errors
 from billfold.auth import ClientAuthentication, ClientCertificate, MutualTLS, PrivateKeyJWT
 from billfold.keys import PemKey
 from billfold_server.serving.tls.authority import Authority
-from tests.postgres import binaries
-from tests.server.upping import Up, billfold, data_dirs
+from tests.server.tls_up import TlsUp
+from tests.server.upping import Up, billfold
 
 
 class Bank:
@@ -62,14 +61,9 @@ class Bank:
 
 
 @pytest.fixture(scope="module")
-def bank() -> Iterator[Bank]:
-    """A server with one worker, on free ports."""
-    binaries(18)
-    with data_dirs() as give:
-        up = Up(give(), "--tls", "--port=0", "--workers=1")
-        up.ready()
-        yield Bank(up)
-        assert up.end() == 0, up.log()
+def bank(tls_up: TlsUp) -> Bank:
+    """What is known at a server's sandbox."""
+    return Bank(tls_up)
 
 
 @pytest.mark.xdist_group("up")

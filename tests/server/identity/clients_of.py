@@ -28,7 +28,7 @@ from billfold_server.identity.clients.rows import Client, LoginRealm
 from billfold_server.identity.profiles import ClientAuthentication, SigningAlgorithm
 from tests.live import LiveServer
 
-__all__ = ["METHODS", "TestClient", "certificate_for", "key_for", "make", "public_jwk", "self_signed"]
+__all__ = ["METHODS", "TestClient", "certificate_for", "certified", "key_for", "make", "public_jwk", "self_signed"]
 
 METHODS: list[ClientAuthentication] = [
     "private_key_jwt",
@@ -156,7 +156,7 @@ def self_signed(common_name: str) -> tuple[x509.Certificate, Any]:
     return certificate_for(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)]))
 
 
-def _certified(certificate: tuple[x509.Certificate, Any], kid: str) -> dict[str, Any]:
+def certified(certificate: tuple[x509.Certificate, Any], kid: str) -> dict[str, Any]:
     """Return a certificate's key with the certificate, as it is registered (RFC 8705, section 2.2.2)."""
     der = certificate[0].public_bytes(serialization.Encoding.DER)
     public = (
@@ -218,7 +218,7 @@ def make(
         certificate = self_signed(f"client {kid}")
     if method == "self_signed_tls_client_auth":
         assert certificate is not None
-        keys.append(_certified(certificate, f"{kid}-tls"))
+        keys.append(certified(certificate, f"{kid}-tls"))
     if method == "tls_client_auth" and not any(name.startswith("tls_client_auth_") for name in more):
         assert certificate is not None
         more["tls_client_auth_subject_dn"] = certificate[0].subject.rfc4514_string()

@@ -3,7 +3,6 @@
 import json
 import ssl
 import subprocess
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,32 +11,9 @@ import httpx
 import pytest
 
 from billfold_server.serving.tls.authority import Authority
-from tests.postgres import binaries
-from tests.server.certificates import SERVER, Pair, client_side, issue
-from tests.server.upping import Up, billfold, data_dirs, environment, refusal, until
-
-
-class TlsUp(Up):
-    """A ``billfold up --tls --json`` that runs."""
-
-    def trusting(self, shown: tuple[str, str] | None = None) -> ssl.SSLContext:
-        """Return a client's side of TLS, which trusts the server's authority."""
-        return client_side(self.welcome["ca_file"], shown)
-
-    def client(self, shown: tuple[str, str] | None = None) -> httpx.Client:
-        """Return an HTTP client at the port that asks for certificates."""
-        return httpx.Client(base_url=self.welcome["mtls_url"], verify=self.trusting(shown), timeout=20)
-
-
-@pytest.fixture(scope="module")
-def up() -> Iterator[TlsUp]:
-    """A server with two workers, on free ports."""
-    binaries(18)
-    with data_dirs() as give:
-        server = TlsUp(give(), "--tls", "--port=0", "--workers=2")
-        server.ready()
-        yield server
-        assert server.end() == 0, server.log()
+from tests.server.certificates import SERVER, Pair, issue
+from tests.server.tls_up import TlsUp
+from tests.server.upping import billfold, data_dirs, environment, refusal, until
 
 
 def pasted(lines: str) -> "subprocess.CompletedProcess[str]":
@@ -50,69 +26,69 @@ def pasted(lines: str) -> "subprocess.CompletedProcess[str]":
 
 @pytest.mark.xdist_group("up")
 class TestAServerWithTls:
-    def test_moves_money_by_the_snippet_that_it_shows(self, up: TlsUp):
+    def test_moves_money_by_the_snippet_that_it_shows(self, tls_up: TlsUp):
         """The Python that is shown trusts the development authority, and runs as pasted."""
-        done = pasted(up.welcome["python"])
+        done = pasted(tls_up.welcome["python"])
         assert done.stderr == ""
         assert done.stdout.split() == ["Everyday", "37.50", "EUR", "Savings", "12.50", "EUR"]
 
-    def test_is_reached_by_the_curl_that_it_shows(self, up: TlsUp):
+    def test_is_reached_by_the_curl_that_it_shows(self, tls_up: TlsUp):
         """Both curls run as pasted: one lists wallets, one shows a client's certificate."""
-        for lines, member in ((up.welcome["curl"], "data"), (up.welcome["mtls_curl"], "status")):
+        for lines, member in ((tls_up.welcome["curl"], "data"), (tls_up.welcome["mtls_curl"], "status")):
             done = pasted(lines)
             assert done.stderr == ""
             assert member in json.loads(done.stdout)
 
-    def test_names_both_ports_in_its_documents(self, up: TlsUp):
+    def test_names_both_ports_in_its_documents(self, tls_up: TlsUp):
         """The issuer is the plain port's address, whichever port is asked, and both are HTTPS."""
         address = "/t/sandbox/.well-known/oauth-authorization-server"
         told = [
-            httpx.get(f"{up.welcome[url]}{address}", verify=up.trusting()).raise_for_status().json()
+            httpx.get(f"{tls_up.welcome[url]}{address}", verify=tls_up.trusting()).raise_for_status().json()
             for url in ("url", "mtls_url")
         ]
         assert told[0] == told[1]
-        assert told[0]["issuer"] == up.welcome["base_url"]
-        assert up.welcome["url"].startswith("https://")
-        assert up.welcome["mtls_url"].startswith("https://")
-        assert up.welcome["mtls_url"] != up.welcome["url"]
+        assert told[0]["issuer"] == tls_up.welcome["base_url"]
+        assert tls_up.welcome["url"].startswith("https://")
+        assert tls_up.welcome["mtls_url"].startswith("https://")
+        assert tls_up.welcome["mtls_url"] != tls_up.welcome["url"]
 
-    def test_serves_with_any_certificate_or_none_on_every_worker(self, up: TlsUp, tmp_path: Path):
+    def test_serves_with_any_certificate_or_none_on_every_worker(self, tls_up: TlsUp, tmp_path: Path):
         """CA-issued, self-signed and no certificate reach the application, on one connection and on many."""
-        issued = Authority(up.data_dir).ensure_client("tester")
+        issued = Authority(tls_up.data_dir).ensure_client("tester")
         pairs: list[tuple[str, str] | None] = [(issued.certificate, issued.key), issue().write(tmp_path), None]
         for pair in pairs:
             for _ in range(4):
-                with up.client(pair) as client:
+                with tls_up.client(pair) as client:
                     assert [client.get("/health/live").status_code for _ in range(3)] == [200] * 3
 
-    def test_lets_nobody_in_who_does_not_trust_it(self, up: TlsUp):
+    def test_lets_nobody_in_who_does_not_trust_it(self, tls_up: TlsUp):
         """A client that doesn't trust the development authority doesn't speak to it."""
         with pytest.raises(httpx.ConnectError):
-            httpx.get(up.welcome["url"] + "/health/live")
+            httpx.get(tls_up.welcome["url"] + "/health/live")
 
-    def test_shows_a_renewed_certificate_on_every_worker(self, up: TlsUp):
+    def test_shows_a_renewed_certificate_on_every_worker(self, tls_up: TlsUp):
         """New connections get what lies in the files now, of each worker and on both ports; open ones go on."""
-        before = up.client()
+        before = tls_up.client()
         assert before.get("/health/live").status_code == 200
-        issued = Authority(up.data_dir).ensure_server(["localhost", "renewed.test"])
+        issued = Authority(tls_up.data_dir).ensure_server(["localhost", "renewed.test"])
         assert issued.renewed
         wanted = Path(issued.certificate).read_text()
 
         def shown(url: str) -> str:
-            host, _, port = up.welcome[url].removeprefix("https://").rpartition(":")
-            return ssl.get_server_certificate((host, int(port)), ca_certs=up.welcome["ca_file"])
+            host, _, port = tls_up.welcome[url].removeprefix("https://").rpartition(":")
+            return ssl.get_server_certificate((host, int(port)), ca_certs=tls_up.welcome["ca_file"])
 
         until(lambda: all(shown(url) == wanted for url in ("url", "mtls_url") for _ in range(20)))
         assert before.get("/health/live").status_code == 200
         before.close()
 
-    def test_tells_of_a_file_that_cannot_be_used_and_keeps_the_old_one(self, up: TlsUp):
+    def test_tells_of_a_file_that_cannot_be_used_and_keeps_the_old_one(self, tls_up: TlsUp):
         """A broken key changes nothing but log, readiness and metrics, until it is mended."""
-        key = up.data_dir / "certs" / "server.key"
+        key = tls_up.data_dir / "certs" / "server.key"
         good = key.read_bytes()
 
         def told(url: str = "/health/ready") -> httpx.Response:
-            return httpx.get(up.welcome["url"] + url, verify=up.trusting())
+            return httpx.get(tls_up.welcome["url"] + url, verify=tls_up.trusting())
 
         def metric() -> str:
             lines = told("/metrics").text.splitlines()
@@ -124,7 +100,7 @@ class TestAServerWithTls:
             until(lambda: told().json().get("warnings") == ["tls_certificate_unusable"])
             assert told().status_code == 200
             until(lambda: float(metric()) == 1)
-            assert "doesn't belong" in up.log()
+            assert "doesn't belong" in tls_up.log()
         finally:
             key.write_bytes(good)
         until(lambda: not any(told().json().get("warnings") for _ in range(8)))
