@@ -105,7 +105,7 @@ def _row(say: Words, consent: "Consent", used_at: datetime | None, now: datetime
     if consent.ended_at is not None:
         about.append(say("board_ended", day=say.day(consent.ended_at)))
     elif consent.kind != "domestic_payment":
-        about.append(say("board_until", day=say.day(consent.ends_at)))
+        about.append(say("board_until", day=say.last_day(consent.ends_at)))
     about.append(say("board_unused") if used_at is None else say("board_last", day=say.day(used_at)))
     status = _status(say, consent, now)
     return _Row(consent.wire_id, say(f"kind_{consent.kind}"), status, about, consent.status in _OPEN)

@@ -5,7 +5,7 @@ Pure. A sheet is all that the page's template shows of a consent, so what is kep
 
 import hashlib
 from collections.abc import Container, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -147,6 +147,10 @@ class Words:
         """Return a day."""
         return date_text(moment, self.language)
 
+    def last_day(self, end: datetime) -> str:
+        """Return the last day of what is over at an instant: what ends at midnight isn't good on the next."""
+        return self.day(end - timedelta(microseconds=1))
+
 
 def minor(said: Mapping[str, Any]) -> int:
     """Return an amount of the standard's in minor units."""
@@ -259,7 +263,7 @@ def _account_access(say: Words, consent: Consent, client: str) -> dict[str, Any]
 
 
 def _until(say: Words, consent: Consent) -> str:
-    return say("until_taken_back") if consent.expires_at is None else say.day(consent.expires_at)
+    return say("until_taken_back") if consent.expires_at is None else say.last_day(consent.expires_at)
 
 
 def _funds(say: Words, consent: Consent, client: str) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 import html
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from billfold_server.identity.authorization import dashboard
-from billfold_server.people.pages.words import text_of
+from billfold_server.people.pages.words import date_text, text_of
 from tests.live import LiveServer
 from tests.server.identity.authorization.consents_of import Tpp, add_tpp, open_wallet, read_accounts
 from tests.server.identity.flows import Person, add_person, answer_of, stranger
@@ -53,6 +54,17 @@ class TestThePageOfWhoHasAccess:
         for key in ("perm_ReadBalances", "event_create", "event_authorise", "board_no_uses"):
             assert text_of("en", f"open_banking.{key}") in one.text
         assert "Every day" in one.text
+
+    def test_names_the_last_day_as_the_customer_was_told_it(self, tpp: Tpp, customer: tuple[Person, str]) -> None:
+        """What ends as a day begins isn't good on that day, neither where it is asked for nor among what is allowed."""
+        person, wallet = customer
+        midnight = (datetime.now(UTC) + timedelta(days=30)).replace(hour=0, minute=0, second=0, microsecond=0)
+        consent, browser = tpp.ask_for({**read_accounts(), "expires_at": midnight}), person.browser()
+        asked = tpp.page(browser, consent, "accounts")
+        answer_of(tpp.app, tpp.answer(browser, asked, wallet))
+        last, next_day = (date_text(midnight - timedelta(days=days), "en") for days in (1, 0))
+        for page in (asked, browser.get("/oauth/consents", headers=PAGE)):
+            assert (last in page.text, next_day in page.text) == (True, False)
 
     def test_shows_all_that_was_used_and_has_happened(
         self, tpp: Tpp, customer: tuple[Person, str], monkeypatch: pytest.MonkeyPatch
