@@ -10,6 +10,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,11 @@ class LiveServer:
 
     def run(self, work: Any) -> Any:
         """Run a coroutine in the server's own event loop."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
+        return self.begin(work).result(60)
+
+    def begin(self, work: Any) -> "Future[Any]":
+        """Begin a coroutine in the server's own event loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def add_tenant(self, manifest: Manifest) -> None:
         """Provision a tenant."""

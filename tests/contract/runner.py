@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import copy
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -73,6 +74,8 @@ def run(
     max_examples: int = 8,
     seed: int = 20261120,
     max_failures: int | None = None,
+    app: Any = None,
+    judged: Sequence[str] | None = None,
 ) -> Seen:
     """Run every phase over every operation of a document.
 
@@ -87,9 +90,15 @@ def run(
         max_examples: How many random cases each operation gets.
         seed: Makes a run repeatable.
         max_failures: After how many failures the run stops.
+        app: The application, where it is called inside the process, and not at its address.
+        judged: By which checks answers are judged; by all of them where absent.
     """
-    config = _config(base_url, token, client, phases=phases, max_examples=max_examples, seed=seed, stop=max_failures)
-    schema = schemathesis.openapi.from_dict(document, config=config)
+    config = _config(
+        base_url, token, client, phases=phases, max_examples=max_examples, seed=seed, stop=max_failures, judged=judged
+    )
+    # It adds links of its own to what it is given.
+    schema = schemathesis.openapi.from_dict({**document, "paths": copy.deepcopy(document["paths"])}, config=config)
+    schema.app = app
     seen = Seen(operations=sum(1 for _ in operations(document)))
 
     with _told(prepare, learn):
@@ -133,6 +142,7 @@ def _config(
     max_examples: int,
     seed: int,
     stop: int | None,
+    judged: Sequence[str] | None,
 ) -> Any:
     basic = base64.b64encode(f"{client.client_id}:{client.secret}".encode()).decode()
     settings: dict[str, Any] = {
@@ -149,6 +159,8 @@ def _config(
         "phases": {name: {"enabled": name in phases} for name in PHASES},
         **({} if stop is None else {"max-failures": stop}),
     }
+    if judged is not None:
+        settings["checks"] = {"enabled": False, **{name: {"enabled": True} for name in judged}}
     if "stateful" in phases:
         settings["phases"]["stateful"]["generation"] = {"max-examples": 2 * max_examples}
     return schemathesis.Config.from_dict(settings)
