@@ -15,12 +15,12 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
-from billfold_server import nats_settings
+from billfold_server import database_urls, nats_settings
 from billfold_server.db.embedded.folders import default_data_dir
 
 __all__ = ["Mistake", "Secret", "Settings", "SettingsInvalid", "load_settings"]
@@ -134,6 +134,8 @@ class Settings(nats_settings.NatsSettings, frozen=True, kw_only=True, forbid_unk
             costs as much as serving the request; metrics count each of them, and the level ``debug`` logs all.
         log_format: ``json``, or ``console`` for people; ``auto`` is the latter where somebody looks on at a terminal.
         shutdown_timeout_s: How long a stop waits for requests to end.
+        hung_timeout_s: How long a process of the server's may stand still before it is killed and replaced; 0 is for
+            ever, for whoever looks into one with a debugger.
     """
 
     environment: Literal["development", "production"] = "development"
@@ -173,6 +175,7 @@ class Settings(nats_settings.NatsSettings, frozen=True, kw_only=True, forbid_unk
     access_log: Literal["all", "failures"] = "failures"
     log_format: Literal["auto", "json", "console"] = "auto"
     shutdown_timeout_s: Annotated[int, Meta(ge=1, le=600)] = 30
+    hung_timeout_s: Annotated[int, Meta(ge=0, le=3600)] = 30
 
     @property
     def production(self) -> bool:
@@ -422,7 +425,7 @@ def _inconsistent(settings: Settings) -> list[Mistake]:
         mistakes.append(Mistake("mtls_public_url", sentence))
     for name in _DATABASES:
         url = getattr(settings, name)
-        if url is not None and _split(url).scheme not in {"postgres", "postgresql"}:
+        if url is not None and database_urls.parts(url.reveal()).scheme not in {"postgres", "postgresql"}:
             mistakes.append(
                 Mistake(name, f"{name} must be one address that begins with postgresql://; set {PREFIX}{name.upper()}.")
             )
@@ -534,14 +537,14 @@ def _unsafe_databases(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "key_store_url", sentence
     for name in _DATABASES:
         url, variable = getattr(settings, name), PREFIX + name.upper()
-        if url is not None and _password_of(url) in {"postgres", "password", "billfold", "changeme"}:
+        if url is not None and database_urls.password(url.reveal()) in {"postgres", "password", "billfold", "changeme"}:
             yield name, f"the database's password can't be a well-known one; change it and {variable}."
         if name.startswith("key_store") and url is not None and _same(url, settings):
             sentence = (
                 "the key store can't be the tenants' database, or a copy of that would hold the keys; name another"
             )
             yield name, f"{sentence} database in {variable}."
-        if url is not None and not _stays_private(url):
+        if url is not None and not database_urls.stays_private(url.reveal()):
             sentence = "what goes to the database over a network must be encrypted; "
             yield name, f"{sentence}add sslmode=verify-full, or at least sslmode=require, to {variable}."
 
@@ -549,50 +552,4 @@ def _unsafe_databases(settings: Settings) -> Iterator[tuple[str, str]]:
 def _same(url: Secret, settings: Settings) -> bool:
     """Tell whether an address of the key store's says itself that it is the tenants' database."""
     others = [each for each in (settings.database_url, settings.admin_database_url) if each is not None]
-    return _place(url) in map(_place, others)
-
-
-def _place(url: Secret) -> tuple[str, str, str]:
-    parts = _split(url)
-    host, _, port = parts.netloc.rpartition("@")[2].lower().partition(":")
-    return host, port or "5432", parts.path
-
-
-_ENCRYPTED: Final = frozenset({"require", "verify-ca", "verify-full"})
-"""What libpq's ``sslmode`` must be. With ``prefer``, the default, whoever is in between can turn TLS off."""
-
-
-def _stays_private(url: Secret) -> bool:
-    """Tell whether nobody on a network can read what goes to a database: it is on this machine, or TLS is a must."""
-    parts = _split(url)
-    query = parse_qs(parts.query)
-    hosts = query.get("host") or [host for each in parts.netloc.rpartition("@")[2].split(",") if (host := _host(each))]
-    return query.get("sslmode", ["prefer"])[-1] in _ENCRYPTED or all(map(_is_here, hosts))
-
-
-def _split(url: Secret) -> SplitResult:
-    """Return the parts of a URL; no parts, where it can't be read, as several hosts with an IPv6 address among them."""
-    try:
-        return urlsplit(url.reveal())
-    except ValueError:
-        return urlsplit("")
-
-
-def _host(address: str) -> str:
-    """Return the host of ``host:port`` or ``[host]:port``."""
-    return address[1:].partition("]")[0] if address.startswith("[") else address.partition(":")[0]
-
-
-def _is_here(host: str) -> bool:
-    """Tell whether a host is this machine: a socket's folder, its name for itself, or a loopback address."""
-    host = unquote(host)
-    if host.startswith("/") or host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _password_of(url: Secret) -> str | None:
-    return _split(url).password
+    return database_urls.place(url.reveal()) in {database_urls.place(each.reveal()) for each in others}

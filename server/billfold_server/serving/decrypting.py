@@ -7,6 +7,7 @@ workers that finish what they have begun, and ends when they have.
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import signal
@@ -27,6 +28,7 @@ from billfold_server.http.logs import configure_logs
 from billfold_server.keys.service import Keeper, open_keyring, open_keys
 from billfold_server.serving.explaining import explain
 from billfold_server.serving.orders import Orders, Report, settings_of
+from billfold_server.serving.pulse import beating
 from billfold_server.settings import Settings
 
 __all__ = ["main"]
@@ -54,7 +56,7 @@ async def _live(settings: Settings, channel: socket.socket, *, memory_locked: bo
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     keeper = Keeper(keys, rotate_days=settings.key_rotation_days)
     works = [asyncio.create_task(each) for each in (server.serve(), keys.run(), keeper.run(), _sweep(cvcs))]
-    parent = asyncio.create_task(_watch(channel))
+    parent = asyncio.create_task(_watch(channel, settings.hung_timeout_s))
     stopping = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait([*works, parent, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -83,13 +85,14 @@ async def _sweep(cvcs: Cvcs) -> None:
         cvcs.sweep()
 
 
-async def _watch(channel: socket.socket) -> None:
-    """Say that orders are taken, and return when the parent is gone."""
+async def _watch(channel: socket.socket, hung_timeout_s: float) -> None:
+    """Say that orders are taken, and go on saying that this process turns; return when the parent is gone."""
     loop = asyncio.get_running_loop()
     with contextlib.suppress(ConnectionError):
         await loop.sock_sendall(channel, msgspec.json.encode(Report()) + b"\n")
-        # Nothing more is said after the settings, so what comes is the end.
-        await loop.sock_recv(channel, 1)
+        async with beating(functools.partial(loop.sock_sendall, channel), hung_timeout_s):
+            # Nothing more is said after the settings, so what comes is the end.
+            await loop.sock_recv(channel, 1)
 
 
 def _told(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ channel ends, its parent is gone, however it went, and it ends too: all that it 
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import signal
@@ -24,6 +25,7 @@ from billfold_server.connectors.simulator.state import Orders as Remembered
 from billfold_server.http.logs import configure_logs
 from billfold_server.serving.explaining import explain
 from billfold_server.serving.orders import Orders, Report, settings_of
+from billfold_server.serving.pulse import beating
 from billfold_server.settings import Settings
 
 __all__ = ["main"]
@@ -77,7 +79,7 @@ async def _live(settings: Settings, channel: socket.socket) -> None:
             timeout_graceful_shutdown=_PATIENCE_S,
         )
         server = _Server(config, channel)
-        watching = asyncio.create_task(_watch(channel, server))
+        watching = asyncio.create_task(_watch(channel, server, settings.hung_timeout_s))
         try:
             await server.serve(sockets=[listener])
         finally:
@@ -85,10 +87,12 @@ async def _live(settings: Settings, channel: socket.socket) -> None:
             remembered.close()
 
 
-async def _watch(channel: socket.socket, server: _Server) -> None:
+async def _watch(channel: socket.socket, server: _Server, hung_timeout_s: float) -> None:
     """End when the parent is gone: nothing is said after the settings, so what comes is the end."""
+    loop = asyncio.get_running_loop()
     with contextlib.suppress(ConnectionError):
-        await asyncio.get_running_loop().sock_recv(channel, 1)
+        async with beating(functools.partial(loop.sock_sendall, channel), hung_timeout_s):
+            await loop.sock_recv(channel, 1)
     server.stop()
 
 

@@ -18,6 +18,7 @@ import msgspec
 
 from billfold_server.serving.failures import Exit, Failure
 from billfold_server.serving.orders import Orders, Report
+from billfold_server.serving.pulse import hangs
 
 __all__ = ["DECRYPTOR", "SIMULATOR", "Supervisor", "Worker"]
 
@@ -85,9 +86,11 @@ class Worker:
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(_START_TIMEOUT_S):
                 await loop.sock_sendall(self._channel, msgspec.json.encode(orders) + b"\n")
-                while not line.endswith(b"\n") and (more := await loop.sock_recv(self._channel, 65_536)):
+                while b"\n" not in line and (more := await loop.sock_recv(self._channel, 65_536)):
                     line += more
-        report = msgspec.json.decode(line, type=Report) if line.endswith(b"\n") else None
+        # It may have begun to say that it turns, too.
+        said, newline, _ = line.partition(b"\n")
+        report = msgspec.json.decode(said, type=Report) if newline else None
         if report is not None and report.failure is None:
             return
         self.kill()
@@ -105,6 +108,25 @@ class Worker:
         code = await self.process.wait()
         self._channel.close()
         return code
+
+    async def kept(self, hung_timeout_s: float) -> int:
+        """Do the same, and bring its end about where it hangs.
+
+        Args:
+            hung_timeout_s: After how long a silence it counts as hung; 0 is never.
+        """
+        watching = asyncio.create_task(self._watch(hung_timeout_s)) if hung_timeout_s else None
+        code = await self.process.wait()
+        if watching is not None:
+            watching.cancel()
+            await asyncio.wait([watching])
+        self._channel.close()
+        return code
+
+    async def _watch(self, hung_timeout_s: float) -> None:
+        if await hangs(self._channel, hung_timeout_s):
+            _log.error("worker %d hasn't turned for %g seconds and is killed", self.process.pid, hung_timeout_s)
+            self.kill()
 
     def drain(self) -> None:
         """Tell it to finish what it has begun, and to end."""
@@ -223,7 +245,7 @@ class Supervisor:
     async def _keep_one(self, worker: Worker | None) -> None:
         pauses = _Pauses()
         while worker is not None:
-            code = await worker.ended()
+            code = await worker.kept(self._orders.settings["hung_timeout_s"] if self._orders is not None else 0)
             if self._stopping:
                 return
             self._bury(worker)

@@ -37,6 +37,7 @@ from billfold_server.serving.explaining import explain
 from billfold_server.serving.failures import Exit
 from billfold_server.serving.instance import is_last_worker, join_workers
 from billfold_server.serving.orders import Orders, Report, settings_of
+from billfold_server.serving.pulse import beating
 from billfold_server.serving.tls.asking import AskingContext, AskingProtocol
 from billfold_server.serving.tls.contexts import asking_context, following_context, kept_side
 
@@ -188,9 +189,15 @@ class Worker:
         reader, writer = await asyncio.open_connection(sock=self._channel)
         await server.serving.wait()
         writer.write(msgspec.json.encode(Report()) + b"\n")
-        # Nothing more is said after the orders, so what comes is the end.
-        with contextlib.suppress(ConnectionError):
-            await reader.read()
+
+        async def send(said: bytes) -> None:
+            writer.write(said)
+            await writer.drain()
+
+        async with beating(send, self._settings.hung_timeout_s):
+            # Nothing more is said after the orders, so what comes is the end.
+            with contextlib.suppress(ConnectionError):
+                await reader.read()
         _log.warning("the parent process is gone; finishing what is under way")
         self._orphaned = True
         server.drain()
