@@ -50,7 +50,7 @@ from billfold_server.db import jobs, outbox
 from billfold_server.db import subjects as db_subjects
 from billfold_server.db.background import Background
 from billfold_server.db.jobs import JobKinds
-from billfold_server.db.personal import Inventory, SubjectProvider
+from billfold_server.db.personal import Inventory, SubjectProvider, personal_names
 from billfold_server.db.pools import CONNECTIONS, PoolSettings
 from billfold_server.db.relay import Publisher, Relay
 from billfold_server.db.retention import Sweep
@@ -71,7 +71,7 @@ from billfold_server.http.limits import Buckets, ClientLimits
 from billfold_server.http.metrics import Metrics
 from billfold_server.http.pipeline import Hot, Pipeline, allowed_methods, internal_path, path_handler
 from billfold_server.http.routing import Operation, Routes
-from billfold_server.http.services import Services
+from billfold_server.http.services import REQUEST_LOG, Services
 from billfold_server.http.surfaces import refusal_on, surface_at
 from billfold_server.identity import inventory as identity_inventory
 from billfold_server.identity import routes as identity_routes
@@ -134,6 +134,9 @@ from billfold_server.reconciliation import inventory as reconciliation_inventory
 from billfold_server.reconciliation import routes as reconciliation_routes
 from billfold_server.reconciliation import service as reconciliation
 from billfold_server.reconciliation import subjects as reconciliation_subjects
+from billfold_server.request_log import inventory as request_log_inventory
+from billfold_server.request_log import routes as request_log_routes
+from billfold_server.request_log import service as request_log
 from billfold_server.sandbox import inventory as sandbox_inventory
 from billfold_server.sandbox import routes as sandbox_routes
 from billfold_server.sandbox import tasks as sandbox_tasks
@@ -199,6 +202,7 @@ ROOMS: Final[tuple[Routes, ...]] = (
     card_routes.page_routes,
     webhooks_routes.routes,
     webhooks_routes.endpoint_routes,
+    request_log_routes.routes,
     events_routes.routes,
     privacy_routes.routes,
     approvals_routes.routes,
@@ -242,6 +246,7 @@ INVENTORIES: Final[tuple[Inventory, ...]] = (
     consents_inventory.INVENTORY,
     events_inventory.INVENTORY,
     webhooks_inventory.INVENTORY,
+    request_log_inventory.INVENTORY,
     sandbox_inventory.INVENTORY,
     audit_inventory.INVENTORY,
     http_inventory.INVENTORY,
@@ -283,6 +288,7 @@ SWEEPS: Final[tuple[Sweep, ...]] = (
     Sweep(name="webhook deliveries", kept="events_days", clock="tenant", work=webhooks_queries.sweep),
     Sweep(name="consents", kept="consents_days", clock="tenant", work=consents_queries.sweep),
     Sweep(name="grants", kept="grants_days", clock="real", work=grants.sweep),
+    Sweep(name="requests", kept="requests_days", clock="real", work=request_log.sweep),
     Sweep(name="card sessions", kept="minutes", clock="real", work=card_sessions.sweep),
     Sweep(name="refresh tokens", kept="minutes", clock="real", work=refresh_tokens.sweep),
 )
@@ -444,6 +450,8 @@ def _add_background(services: Services) -> None:
     services.rooms["pages"] = Pages(services.keyring, services.clock, services.settings.base_url)
     services.rooms[docs.DOCUMENTS] = docs.Documents(lambda: ROOMS)
     services.rooms[consents_uses.ROOM] = consents_uses.Uses(services.database)
+    personal = personal_names(INVENTORIES)
+    services.rooms[REQUEST_LOG] = request_log.Recorder(services.database, services.registry, services.metrics, personal)
     services.rooms["background"] = Background(services.database, active, relay, runner)
 
 
@@ -498,7 +506,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None) -> Litestar:
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        running = ("background", "rotation", consents_uses.ROOM)
+        running = ("background", "rotation", consents_uses.ROOM, REQUEST_LOG)
         tasks = [asyncio.create_task(services.rooms[each].run(), name=each) for each in running]
         tasks.append(asyncio.create_task(services.keys.run(), name="keys"))
         tasks.append(asyncio.create_task(services.rooms["keeper"].run(), name="keeper"))
@@ -509,6 +517,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None) -> Litestar:
                 task.cancel()
             await asyncio.wait(tasks)
             await consents_uses.uses_of(services).flush()
+            await services.rooms[REQUEST_LOG].write()
             services.metrics.report()
             services.rooms["outbound"].close()
             await _close_stream(services)

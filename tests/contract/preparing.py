@@ -85,7 +85,9 @@ class Preparing:
         # Also a case that is wrong elsewhere may be carried out, and must not use up what other cases need.
         if operation_id in FRESH and case.method.upper() == case.operation.method.upper():
             fresh = FRESH[operation_id](self._seeds)
-            well_formed = {name for name, value in case.path_parameters.items() if is_id(value)}
+            # A proxy may name requests as it likes, so any word is one's id.
+            anything = {"request_id"} if positive else set()
+            well_formed = {name for name, value in case.path_parameters.items() if is_id(value) or name in anything}
             case.path_parameters |= {name: value for name, value in fresh.items() if name in well_formed}
         if positive:
             self._prepare_well_meant(case, operation_id)

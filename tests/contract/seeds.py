@@ -337,7 +337,12 @@ def _fresh_user(seeds: Seeds) -> dict[str, str]:
     return {"user_id": _user(seeds)}
 
 
+def _logged(seeds: Seeds) -> dict[str, str]:
+    return {"request_id": seeds.client.get("/v1/requests?limit=1").json()["data"][0]["request_id"]}
+
+
 FRESH: dict[str, Callable[[Seeds], dict[str, str]]] = {
+    "getRequest": _logged,
     "closeWallet": _fresh_wallet,
     "freezeWallet": _fresh_wallet,
     "unfreezeWallet": _frozen_wallet,

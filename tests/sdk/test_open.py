@@ -30,6 +30,7 @@ from billfold.contract import (
     payments,
     platform,
     privacy,
+    requests,
     sandbox,
     statements,
     tokens,
@@ -53,6 +54,7 @@ MODULES = [
     payments,
     platform,
     privacy,
+    requests,
     sandbox,
     statements,
     tokens,
@@ -70,7 +72,7 @@ RESPONSES: dict[str, type[common.Response]] = {
 SAMPLES = sorted(WIRE.glob("*/*.json"))
 
 
-FREE = {"data", "erased", "facts", "brand", "metadata", "jwks", "request", "shown", "terms", "headers"}
+FREE = {"data", "erased", "facts", "brand", "metadata", "jwks", "request", "shown", "terms", "headers", "query", "body"}
 """Members whose own members are anybody's."""
 
 

@@ -46,6 +46,7 @@ RESOURCES: Final[Mapping[str, str]] = {
     "payments": "Payments that third parties have ordered.",
     "privacy": "What is kept of people and where.",
     "products": "What wallets are of, with their terms.",
+    "requests": "What programs have asked, and what they were answered.",
     "sandbox": "The sandbox itself, which can begin anew.",
     "simulations": "What happens outside of a sandbox, as you like it.",
     "statement-entries": "The entries of bank statements.",

@@ -42,6 +42,7 @@ _MODULES: Final = (
     "clients",
     "card_sessions",
     "consents",
+    "requests",
     "sandbox",
     "data_keys",
     "events",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         payments,
         platform,
         privacy,
+        requests,
         sandbox,
         statements,
         tokens,
@@ -146,6 +147,7 @@ if not TYPE_CHECKING:
     payments = _Later("payments")
     platform = _Later("platform")
     privacy = _Later("privacy")
+    requests = _Later("requests")
     sandbox = _Later("sandbox")
     statements = _Later("statements")
     tokens = _Later("tokens")
@@ -317,6 +319,9 @@ EXPORT_PARTY: Final = _PagedOperation("POST", "/v1/parties/{party_id}/exports", 
 ERASE_PARTY: Final = Operation("POST", "/v1/parties/{party_id}/erasure", privacy.Erasure)
 
 LIST_EVENTS: Final = paged("/v1/events", platform.Event)
+LIST_REQUESTS: Final = paged("/v1/requests", requests.LoggedRequest)
+GET_REQUEST: Final = Operation("GET", "/v1/requests/{request_id}", requests.LoggedRequestRecord)
+
 LIST_WEBHOOK_ENDPOINTS: Final = paged("/v1/webhook-endpoints", webhooks.WebhookEndpoint)
 CREATE_WEBHOOK_ENDPOINT: Final = Operation("POST", "/v1/webhook-endpoints", webhooks.WebhookEndpointCreated)
 GET_WEBHOOK_ENDPOINT: Final = Operation("GET", "/v1/webhook-endpoints/{webhook_endpoint_id}", webhooks.WebhookEndpoint)

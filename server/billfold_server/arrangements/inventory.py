@@ -17,6 +17,7 @@ INVENTORY: Final = Inventory(
             owner="party",
             domain="data",
             kept="party",
+            told_as="beneficiary direct_debit offer scheduled_payment standing_order",
         ),
     ),
     others=(

@@ -18,6 +18,7 @@ INVENTORY: Final = Inventory(
             owner="party",
             domain="data",
             kept="consents_days",
+            told_as="request",
         ),
         PersonalColumn(
             table="consents",
@@ -74,6 +75,7 @@ INVENTORY: Final = Inventory(
             owner="party",
             domain="data",
             kept="consents_days",
+            told_as="shown",
         ),
         PersonalColumn(
             table="blocked_third_parties",

@@ -5,7 +5,7 @@ which key it lies or why it lies plain, or it says why it isn't. A column that n
 reads the catalog of a migrated tenant.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
@@ -31,6 +31,7 @@ __all__ = [
     "Subject",
     "SubjectProvider",
     "counted",
+    "personal_names",
     "to_plain",
 ]
 
@@ -55,6 +56,7 @@ Kept = Literal[
     "ledger",
     "minutes",
     "party",
+    "requests_days",
     "sca_days",
     "sessions_days",
     "tenant",
@@ -76,6 +78,7 @@ class PersonalColumn(msgspec.Struct, frozen=True, kw_only=True):
         plain_because: Why it isn't sealed.
         kept: For how long.
         index: Whether it is a keyed digest by which sealed data is found.
+        told_as: The names of the contract's members that tell of it, with spaces between, where they aren't its own.
     """
 
     table: str
@@ -86,6 +89,7 @@ class PersonalColumn(msgspec.Struct, frozen=True, kw_only=True):
     plain_because: str | None = None
     kept: Kept
     index: bool = False
+    told_as: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a column that is neither sealed nor says why not, or both.
@@ -129,6 +133,12 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
         """Return each column that the room classifies, as often as it does."""
         columns = [(each.table, each.column) for each in self.personal]
         return columns + [(each.table, name) for each in self.others for name in each.columns.split()]
+
+
+def personal_names(inventories: Iterable[Inventory]) -> frozenset[str]:
+    """Return the names of the contract's members that tell of people, by what rooms say of their columns."""
+    columns = [each for inventory in inventories for each in inventory.personal]
+    return frozenset(name for each in columns for name in (each.column, *each.told_as.split()))
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):

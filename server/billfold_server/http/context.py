@@ -8,6 +8,8 @@ import msgspec
 from billfold import errors
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from billfold_server.http.receiving import Receiving
     from billfold_server.http.routing import Operation
     from billfold_server.tenancy.context import TenantRef
@@ -37,6 +39,8 @@ class RequestContext(msgspec.Struct, kw_only=True, eq=False):
         tenant: The tenant that the address names.
         operation: What the router found.
         client: How logs name the authenticated caller.
+        client_id: The authenticated API client.
+        body: What was read of its body.
         problem: What was refused.
         rate_limit: Headers that tell the caller how much it may still ask.
         about: Headers that tell of the operation: by which version it answers, and whether it will end.
@@ -56,6 +60,8 @@ class RequestContext(msgspec.Struct, kw_only=True, eq=False):
     tenant: "TenantRef | None" = None
     operation: "Operation | None" = None
     client: str | None = None
+    client_id: "UUID | None" = None
+    body: bytes = b""
     problem: errors.ProblemError | None = None
     rate_limit: tuple[tuple[bytes, bytes], ...] = ()
     about: tuple[tuple[bytes, bytes], ...] = ()

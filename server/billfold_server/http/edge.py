@@ -25,7 +25,7 @@ from billfold_server.http.peers import Address, origin_of, read_address, within
 from billfold_server.http.pipeline import INTERNAL_ROOT, Hot
 from billfold_server.http.receiving import Exchange, Receiving, exchange_of
 from billfold_server.http.rotation import Rotation
-from billfold_server.http.services import Services
+from billfold_server.http.services import REQUEST_LOG, Services
 from billfold_server.http.surfaces import OPEN_BANKING, refusal_on, surface_at
 from billfold_server.open_banking.edge.headers import INTERACTION_ID, interaction_id
 from billfold_server.tenancy.context import TenantRef
@@ -85,6 +85,8 @@ class Edge:
         # A certificate that the server made itself is for trying it out; no browser should remember that.
         self._pins_tls = settings.tls_certificate is not None
         self._in_clear = settings.production and settings.tls_certificate is None and bool(self._proxies)
+        # Made by who puts the server together, where requests are to be logged at all.
+        self._request_log = services.rooms.get(REQUEST_LOG)
         self._logs_all = settings.access_log == "all" or settings.log_level == "debug"
         self._peers: dict[str, _Peer] = {}
 
@@ -253,6 +255,10 @@ class Edge:
         route = operation.path if operation is not None else "unmatched"
         code = context.problem.code if context.problem is not None else None
         self._metrics.observe(scope["method"], route, answering.status, took_s, code)
+        tenant = context.tenant
+        if tenant is not None and tenant.manifest.logs_requests and self._request_log is not None:
+            answer = (answering.status, answering.headers, answering.body)
+            self._request_log.note(context, scope["method"], scope["query_string"], answer, took_s)
         if not self._logs_all and answering.status < _FIRST_FAILURE:
             return
         quiet = route.startswith(("/health", "/metrics"))
@@ -284,7 +290,7 @@ _OVER_TLS: Final = (*_SECURITY_HEADERS, (b"strict-transport-security", b"max-age
 class _Answering:
     """Sends an answer on, with the headers that every answer has."""
 
-    __slots__ = ("_common", "_context", "_exchange", "_head", "_send", "_start", "started", "status")
+    __slots__ = ("_common", "_context", "_exchange", "_head", "_send", "_start", "body", "headers", "started", "status")
 
     def __init__(
         self,
@@ -302,6 +308,8 @@ class _Answering:
         self._head = head
         self._start: Any = None
         self.status = 499
+        self.headers: list[Header] = []
+        self.body = b""
         self.started = False
 
     async def __call__(self, message: Any) -> None:
@@ -319,7 +327,8 @@ class _Answering:
             await context.receiving.drain()
         self.started = True
         self.status = status
-        headers: list[Header] = [
+        self.body = body
+        self.headers = headers = [
             *own,
             *self._common,
             (b"x-request-id", context.request_id.encode()),

@@ -125,6 +125,12 @@ class Metrics:
         )
         self._add_keys()
         self._add_stream()
+        self._logged = Counter(
+            "billfold_request_log_total",
+            "Requests for the log that developers read: written, dropped where there was no room, or failed.",
+            ["outcome"],
+            registry=self.registry,
+        )
         self._together = _TOGETHER in os.environ
         self._tallies: dict[tuple[str, str, int], _Tally] = {}
         self._codes: Counts[str] = Counts()
@@ -222,6 +228,10 @@ class Metrics:
     def stream_told(self, outcome: str) -> None:
         """Count an event that was published to NATS, or wasn't."""
         self._stream.labels(outcome).inc()
+
+    def requests_logged(self, outcome: str, number: int) -> None:
+        """Count requests that were written to the log that developers read, or weren't."""
+        self._logged.labels(outcome).inc(number)
 
     def stream_reachable(self, *, reachable: bool) -> None:
         """Note whether NATS takes what is published."""

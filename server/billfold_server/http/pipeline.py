@@ -145,7 +145,7 @@ class Pipeline:
         operation, services, headers, caller = self.operation, self._services, context.headers, NOBODY
         if operation.needs_token:
             caller = await services.identity.guard.admit(context, operation.resource, operation.method)
-            context.client = caller.actor
+            context.client, context.client_id = caller.actor, caller.client_id
             if operation.scope not in caller.scopes and not caller.scopes.intersection(operation.other_scopes):
                 raise _lacks(operation.scope, headers)
             if caller.own is not None and not operation.customers:
@@ -204,7 +204,7 @@ class Pipeline:
             reading.check_content_type(content_type, operation.body_media_type)
         if call.headers.get("content-encoding", "identity").lower() != "identity":
             raise errors.UnsupportedMediaType("a compressed body isn't taken", param="Content-Encoding")
-        call.body = await reading.read_body(
+        context.body = call.body = await reading.read_body(
             context.receiving,
             call.headers.get("content-length"),
             _limit_bytes(operation, settings),

@@ -1,7 +1,7 @@
 """What ``build_app`` puts together and handlers are given."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from billfold.clock import Clock
 from billfold_server.http.metrics import Metrics
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from billfold_server.tenancy.service import Registry, Tenants
     from billfold_server.tenancy.transaction import Database
 
-__all__ = ["Services"]
+__all__ = ["REQUEST_LOG", "Services"]
+
+REQUEST_LOG: Final = "request log"
+"""Under which name ``build_app`` keeps what sees answers in ``Services.rooms``."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -12,6 +12,7 @@ INVENTORY: Final = Inventory(
         PersonalColumn(
             table="api_clients",
             column="name",
+            told_as="client_name",
             category="name",
             owner="client",
             plain_because="what consent pages and the audit call a program; it names no customer",

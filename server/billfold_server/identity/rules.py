@@ -40,6 +40,7 @@ TENANT_SCOPES: Final[dict[str, str]] = {
     "payments:write": "Say what has become of payments that need it, and move their money there",
     "privacy:read": "Read where personal data lies",
     "privacy:write": "Read all that is known of a person, and forget them",
+    "requests:read": "Read what programs have asked and were answered, without anybody's data",
     "sandbox:write": "Have things simulated in a sandbox, and reset it",
     "statements:read": "Read imported bank statements",
     "statements:write": "Import bank statements and assign their entries",

@@ -11,7 +11,13 @@ INVENTORY: Final = Inventory(
     personal=(
         # Name, mail address and metadata.
         PersonalColumn(
-            table="parties", column="sealed_profile", category="name", owner="party", domain="data", kept="party"
+            table="parties",
+            column="sealed_profile",
+            category="name",
+            owner="party",
+            domain="data",
+            kept="party",
+            told_as="name email metadata q",
         ),
         PersonalColumn(
             table="parties",

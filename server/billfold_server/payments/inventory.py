@@ -17,6 +17,7 @@ INVENTORY: Final = Inventory(
             owner="counterparty",
             domain="data",
             kept="party",
+            told_as="creditor_account creditor_name end_to_end_id rail_reference reference",
         ),
         PersonalColumn(
             table="payments",

@@ -17,6 +17,7 @@ INVENTORY: Final = Inventory(
             owner="counterparty",
             domain="data",
             kept="party",
+            told_as="bank_account counterparty_iban counterparty_name references remittance",
         ),
     ),
     others=(

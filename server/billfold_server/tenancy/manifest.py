@@ -32,6 +32,7 @@ __all__ = [
     "PersonalRule",
     "Purpose",
     "Registration",
+    "RequestLog",
     "RequiredKind",
     "Retention",
     "Sca",
@@ -213,6 +214,17 @@ class OpenBanking(_Part, frozen=True, kw_only=True):
     ) = None
 
 
+class RequestLog(_Part, frozen=True, kw_only=True):
+    """Whether developers can look up what their programs have asked, and what they were answered."""
+
+    enabled: (
+        Annotated[
+            bool, Meta(description="Whether requests are logged, without anybody's data; where absent, in sandboxes.")
+        ]
+        | None
+    ) = None
+
+
 _Days = Annotated[int, Meta(ge=1, le=36_525)]
 
 
@@ -241,6 +253,7 @@ class Retention(_Part, frozen=True, kw_only=True):
     consents_days: Annotated[
         _Days, Meta(description="Consents to third parties with their history and evidence, once they have ended.")
     ] = 1_826
+    requests_days: Annotated[int, Meta(ge=1, le=90, description="What programs have asked, where it is logged.")] = 7
 
 
 class Manifest(_Part, frozen=True, kw_only=True):
@@ -255,6 +268,7 @@ class Manifest(_Part, frozen=True, kw_only=True):
     approvals: Approvals = Approvals()
     tokenization: Tokenization = Tokenization()
     open_banking: OpenBanking = OpenBanking()
+    request_log: RequestLog = RequestLog()
     retention: Retention = Retention()
     egress: Egress = Egress()
     security_profile: Annotated[
@@ -275,6 +289,12 @@ class Manifest(_Part, frozen=True, kw_only=True):
     ] = False
     rate_limit_per_s: Annotated[int, Meta(ge=1, le=100_000, description="Requests of one client per second.")] = 100
     rate_limit_burst: Annotated[int, Meta(ge=1, le=1_000_000)] = 200
+
+    @property
+    def logs_requests(self) -> bool:
+        """Tell whether requests are logged."""
+        enabled = self.request_log.enabled
+        return self.sandbox if enabled is None else enabled
 
 
 _AT = re.compile(r" - at (?:`key` in )?`(?P<path>[^`]+)`$")

@@ -10,7 +10,13 @@ INVENTORY: Final = Inventory(
     room="tokens",
     personal=(
         PersonalColumn(
-            table="vault_tokens", column="value", category="card", owner="party", domain="cards", kept="tokens"
+            table="vault_tokens",
+            column="value",
+            category="card",
+            owner="party",
+            domain="cards",
+            kept="tokens",
+            told_as="bank_account card jwe personal",
         ),
         PersonalColumn(
             table="vault_tokens",
@@ -19,6 +25,7 @@ INVENTORY: Final = Inventory(
             owner="party",
             plain_because="brand, first and last digits, which PCI DSS 4.0.1, requirement 3.4.1, lets be shown",
             kept="tokens",
+            told_as="bank_account bank_account_mask card",
         ),
         PersonalColumn(
             table="vault_tokens",

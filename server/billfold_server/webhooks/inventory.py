@@ -24,6 +24,7 @@ INVENTORY: Final = Inventory(
             owner="client",
             domain="data",
             kept="tenant",
+            told_as="secret",
         ),
         # Nobody knows what a program says that is told of something.
         PersonalColumn(
@@ -33,6 +34,7 @@ INVENTORY: Final = Inventory(
             owner="client",
             domain="data",
             kept="events_days",
+            told_as="last_attempts",
         ),
     ),
     others=(

@@ -146,6 +146,7 @@ NO_BOOKS = {
     "recovery_codes",
     "refresh_tokens",
     "relay_head",
+    "request_log",
     "revoked_tokens",
     "sca_challenges",
     "seen_tokens",

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from billfold.client._async.payments import AsyncPayments
     from billfold.client._async.platform import AsyncPlatformAuditRecords, AsyncTenants
     from billfold.client._async.privacy import AsyncPrivacy
+    from billfold.client._async.requests import AsyncRequests
     from billfold.client._async.simulations import AsyncOwnSandbox, AsyncSimulations
     from billfold.client._async.statements import AsyncStatementEntries, AsyncStatements
     from billfold.client._async.tenant import AsyncAuditRecords, AsyncClock, AsyncEvents, AsyncTenant
@@ -242,6 +243,7 @@ class AsyncBillfold(_AsyncClient):
         events: What happened.
         webhook_endpoints: Where it is told as it happens.
         webhook_deliveries: What came of that.
+        requests: What programs have asked.
         audit_records: Who did it.
         users: The people who sign in at the tenant's pages.
         card_sessions: Pages and frames at which people enter cards.
@@ -279,6 +281,7 @@ class AsyncBillfold(_AsyncClient):
     events: "AsyncEvents"
     webhook_endpoints: "AsyncWebhookEndpoints"
     webhook_deliveries: "AsyncWebhookDeliveries"
+    requests: "AsyncRequests"
     audit_records: "AsyncAuditRecords"
     clients: "AsyncClients"
     approvals: "AsyncApprovals"
@@ -313,6 +316,7 @@ class AsyncBillfold(_AsyncClient):
         "events": "tenant.AsyncEvents",
         "webhook_endpoints": "webhooks.AsyncWebhookEndpoints",
         "webhook_deliveries": "webhooks.AsyncWebhookDeliveries",
+        "requests": "requests.AsyncRequests",
         "audit_records": "tenant.AsyncAuditRecords",
         "clients": "clients.AsyncClients",
         "approvals": "approvals.AsyncApprovals",

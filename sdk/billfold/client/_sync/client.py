@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from billfold.client._sync.payments import Payments
     from billfold.client._sync.platform import PlatformAuditRecords, Tenants
     from billfold.client._sync.privacy import Privacy
+    from billfold.client._sync.requests import Requests
     from billfold.client._sync.simulations import OwnSandbox, Simulations
     from billfold.client._sync.statements import StatementEntries, Statements
     from billfold.client._sync.tenant import AuditRecords, Clock, Events, Tenant
@@ -244,6 +245,7 @@ class Billfold(_Client):
         events: What happened.
         webhook_endpoints: Where it is told as it happens.
         webhook_deliveries: What came of that.
+        requests: What programs have asked.
         audit_records: Who did it.
         users: The people who sign in at the tenant's pages.
         card_sessions: Pages and frames at which people enter cards.
@@ -281,6 +283,7 @@ class Billfold(_Client):
     events: "Events"
     webhook_endpoints: "WebhookEndpoints"
     webhook_deliveries: "WebhookDeliveries"
+    requests: "Requests"
     audit_records: "AuditRecords"
     clients: "Clients"
     approvals: "Approvals"
@@ -315,6 +318,7 @@ class Billfold(_Client):
         "events": "tenant.Events",
         "webhook_endpoints": "webhooks.WebhookEndpoints",
         "webhook_deliveries": "webhooks.WebhookDeliveries",
+        "requests": "requests.Requests",
         "audit_records": "tenant.AuditRecords",
         "clients": "clients.Clients",
         "approvals": "approvals.Approvals",
