@@ -67,6 +67,8 @@ from billfold_server.http import tasks as http_tasks
 from billfold_server.http.answers import Answer
 from billfold_server.http.context import context_of
 from billfold_server.http.edge import Edge
+from billfold_server.http.inside import ROOM as INSIDE
+from billfold_server.http.inside import Inside
 from billfold_server.http.limits import Buckets, ClientLimits
 from billfold_server.http.metrics import Metrics
 from billfold_server.http.pipeline import Hot, Pipeline, allowed_methods, internal_path, path_handler
@@ -541,6 +543,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None) -> Litestar:
     app.state.services = services
     # Outside of the router: what decides to which tenant a path belongs must come before the router looks at it.
     app.asgi_handler = Edge(app.asgi_handler, services, Hot(pipelines))
+    services.rooms[INSIDE] = Inside(app)
     return app
 
 

@@ -56,9 +56,11 @@ def target(source: Path) -> Path:
 
 
 def main() -> None:
-    """Write all of them."""
+    """Write all of them, and what the portal shows of them."""
     for source in sources():
         target(source).write_text(generate(source), encoding="utf-8")
+    # By another process, which imports what was just written.
+    subprocess.run([sys.executable, "-m", "tests.server.portal.generate_snippets"], check=True)
 
 
 if __name__ == "__main__":

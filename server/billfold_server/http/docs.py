@@ -19,7 +19,16 @@ from billfold_server.http.openapi import build_document
 from billfold_server.http.routing import Call, Reply, Routes
 from billfold_server.open_banking.edge.document import build_open_banking_document
 
-__all__ = ["DOCUMENTS", "Documents", "platform_routes", "render_changes", "render_page", "routes"]
+__all__ = [
+    "DOCUMENTS",
+    "Documents",
+    "documents_of",
+    "platform_routes",
+    "prose",
+    "render_changes",
+    "render_page",
+    "routes",
+]
 
 DOCUMENTS: Final = "documents"
 """Under which name ``build_app`` keeps the documents in ``Services.rooms``."""
@@ -43,7 +52,7 @@ class Documents:
     """
 
     def __init__(self, rooms: Callable[[], Iterable[Routes]]) -> None:
-        self._rooms = rooms
+        self.rooms = rooms
         self.document = functools.lru_cache(maxsize=64)(self._document)
         self.page = functools.lru_cache(maxsize=64)(self._page)
         self.open_banking = functools.lru_cache(maxsize=64)(self._open_banking)
@@ -52,20 +61,22 @@ class Documents:
         return msgspec.json.encode(self._build(base_url, title, platform=platform))
 
     def _page(self, base_url: str, title: str, *, platform: bool, open_banking: bool = False) -> bytes:
-        beside = [OPEN_BANKING] if open_banking else []
+        # The same again, an operation a page, which can be tried where the tenant is a sandbox.
+        beside = [*([OPEN_BANKING] if open_banking else []), *([] if platform else ["portal/reference"])]
         return render_page(self._build(base_url, title, platform=platform), beside).encode()
 
     def _open_banking(self, base_url: str, title: str) -> bytes:
-        return msgspec.json.encode(build_open_banking_document(list(self._rooms()), base_url=base_url, title=title))
+        return msgspec.json.encode(build_open_banking_document(list(self.rooms()), base_url=base_url, title=title))
 
     def _build(self, base_url: str, title: str, *, platform: bool) -> dict[str, Any]:
         realm = "platform" if platform else "tenant"
         server = base_url.removesuffix("/platform") if platform else base_url
         audiences = [realm, f"{realm}-public", *(["host"] if platform else [])]
-        return build_document(list(self._rooms()), base_url=server, title=title, audiences=audiences)
+        return build_document(list(self.rooms()), base_url=server, title=title, audiences=audiences)
 
 
-def _documents(call: Call) -> Documents:
+def documents_of(call: Call) -> Documents:
+    """Return what makes the documents of this process."""
     documents = call.services.rooms[DOCUMENTS]
     assert isinstance(documents, Documents)
     return documents
@@ -77,14 +88,14 @@ def _title(call: Call) -> str:
 
 
 def _document(call: Call) -> Reply[dict[str, Any]]:
-    body = _documents(call).document(call.base_url, _title(call), platform=call.tenant_or_none is None)
+    body = documents_of(call).document(call.base_url, _title(call), platform=call.tenant_or_none is None)
     return Reply(body=body, headers={"Cache-Control": "public, max-age=300"})
 
 
 def _page(call: Call) -> Reply[bytes]:
     tenant = call.tenant_or_none
     served = tenant is not None and tenant.manifest.open_banking.enabled
-    body = _documents(call).page(call.base_url, _title(call), platform=tenant is None, open_banking=served)
+    body = documents_of(call).page(call.base_url, _title(call), platform=tenant is None, open_banking=served)
     return Reply(body=body, headers={"Cache-Control": "public, max-age=300", "Content-Security-Policy": _CSP})
 
 
@@ -115,7 +126,7 @@ async def get_open_banking_document(call: Call) -> Reply[dict[str, Any]]:
     """Show the document of what third parties use."""
     if not call.tenant.manifest.open_banking.enabled:
         raise errors.NotFound("the bank doesn't take third parties")
-    body = _documents(call).open_banking(call.base_url, f"{call.tenant.manifest.brand.display_name}: UK open banking")
+    body = documents_of(call).open_banking(call.base_url, f"{call.tenant.manifest.brand.display_name}: UK open banking")
     return Reply(body=body, headers={"Cache-Control": "public, max-age=300"})
 
 
@@ -163,12 +174,12 @@ async def get_platform_style(call: Call) -> Reply[bytes]:
 
 # The page.
 
-_CODE = re.compile(r"`([^`]+)`")
+_CODE = re.compile(r"``?([^`]+)``?")
 _STRONG = re.compile(r"\*\*([^*]+)\*\*")
 
 
-def _prose(text: str) -> str:
-    """Return text with the little Markdown that the document uses."""
+def prose(text: str) -> str:
+    """Return text as HTML, with the little Markdown that the document uses; everything else is escaped."""
     escaped = _STRONG.sub(r"<strong>\1</strong>", _CODE.sub(r"<code>\1</code>", html.escape(text)))
     return "".join(f"<p>{paragraph}</p>" for paragraph in escaped.split("\n\n"))
 
@@ -206,7 +217,7 @@ def _operation(method: str, path: str, operation: Mapping[str, Any]) -> str:
     head = f'<h3><span class="method">{method.upper()}</span> <code>{html.escape(path)}</code></h3>'
     parts = [
         f'<section id="{operation["operationId"]}">{head}<p><strong>{html.escape(operation["summary"])}</strong></p>',
-        _prose(operation.get("description", "")),
+        prose(operation.get("description", "")),
         f"<p>Needs the scope <code>{html.escape(' '.join(scopes))}</code>.</p>" if scopes else "",
     ]
     if parameters := operation.get("parameters"):
@@ -215,7 +226,7 @@ def _operation(method: str, path: str, operation: Mapping[str, Any]) -> str:
                 f"<code>{html.escape(each['name'])}</code>",
                 f"{each['in']}{', required' if each.get('required') else ''}",
                 _kind(each["schema"]),
-                _prose(each.get("description", "")),
+                prose(each.get("description", "")),
             )
             for each in parameters
         ]
@@ -233,7 +244,7 @@ def _answers(responses: Mapping[str, Any]) -> str:
         content: Mapping[str, Any] = next(iter(response.get("content", {}).values()), {})
         codes = ", ".join(f"<code>{html.escape(code)}</code>" for code in content.get("examples", {}))
         rows.append(
-            (status, codes or _kind(content.get("schema", {"type": "nothing"})), _prose(response["description"]))
+            (status, codes or _kind(content.get("schema", {"type": "nothing"})), prose(response["description"]))
         )
     return _table(("Status", "What", ""), rows)
 
@@ -244,12 +255,12 @@ def _schema(name: str, schema: Mapping[str, Any]) -> str:
         (
             f"<code>{html.escape(field)}</code>",
             _kind(part) + ("" if field in required else ", optional"),
-            _prose(str(part.get("description", ""))),
+            prose(str(part.get("description", ""))),
         )
         for field, part in schema.get("properties", {}).items()
     ]
     body = _table(("Member", "What", ""), rows) if rows else f"<p>{_kind(schema)}</p>"
-    return f'<section id="schema-{name}"><h3>{name}</h3>{_prose(schema.get("description", ""))}{body}</section>'
+    return f'<section id="schema-{name}"><h3>{name}</h3>{prose(schema.get("description", ""))}{body}</section>'
 
 
 def _events(webhooks: Mapping[str, Any]) -> str:
@@ -257,7 +268,7 @@ def _events(webhooks: Mapping[str, Any]) -> str:
     rows = []
     for name, item in webhooks.items():
         told = item["post"]["requestBody"]["content"]["application/json"]["schema"]["allOf"][1]["properties"]
-        what = _prose(item["post"]["summary"])
+        what = prose(item["post"]["summary"])
         rows.append((f"<code>{html.escape(name)}</code>", str(told["version"]["const"]), _kind(told["data"]), what))
     return _table(("Event", "Version", "Data", ""), rows)
 
@@ -280,7 +291,7 @@ def render_page(document: Mapping[str, Any], beside: Sequence[str] = ()) -> str:
         for tag, operations in by_tag.items()
     )
     rooms = "".join(
-        f"<h2>{html.escape(tag)}</h2>{_prose(described.get(tag, ''))}"
+        f"<h2>{html.escape(tag)}</h2>{prose(described.get(tag, ''))}"
         + "".join(_operation(*each) for each in operations)
         for tag, operations in by_tag.items()
     )
@@ -298,7 +309,7 @@ def render_page(document: Mapping[str, Any], beside: Sequence[str] = ()) -> str:
         f'<a class="skip" href="#main">To the operations</a><header><h1>{title}</h1>'
         f'<p><code>{server}</code>{links} · <a href="docs/changes">Changes</a></p></header>'
         f'<nav aria-label="Contents"><ul>{contents}<li><a href="#schemas">Schemas</a></li></ul></nav>'
-        f'<main id="main">{_prose(document["info"]["description"])}{rooms}<h2 id="schemas">Schemas</h2>{schemas}</main>'
+        f'<main id="main">{prose(document["info"]["description"])}{rooms}<h2 id="schemas">Schemas</h2>{schemas}</main>'
         "</body></html>"
     )
 
@@ -314,7 +325,7 @@ def render_changes(title: str, text: str) -> str:
             lines = (_CODE.sub(r"<code>\1</code>", html.escape(line.removeprefix("- "))) for line in block.split("\n"))
             parts.append("<ul>" + "".join(f"<li>{line}</li>" for line in lines) + "</ul>")
         else:
-            parts.append(_prose(block))
+            parts.append(prose(block))
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}: changes</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'

@@ -20,6 +20,7 @@ from billfold.ids import Prefix
 from billfold_server.http.answers import Header
 from billfold_server.http.certificates import ClientCertificates
 from billfold_server.http.context import RequestContext, read_headers
+from billfold_server.http.inside import origin_in
 from billfold_server.http.logs import note_request
 from billfold_server.http.peers import Address, origin_of, read_address, within
 from billfold_server.http.pipeline import INTERNAL_ROOT, Hot
@@ -130,7 +131,10 @@ class Edge:
         inbound = headers.get("x-request-id")
         if inbound is not None and not _INBOUND_ID.fullmatch(inbound):
             inbound = None
-        if inbound is not None and peer.is_proxy:
+        origin = origin_in(scope)
+        if origin is not None:
+            request_id, text = origin.request_id, origin.peer
+        elif inbound is not None and peer.is_proxy:
             # Only who stands before this server may say under which id the logs and the audit know a request.
             request_id, inbound = inbound, None
         else:

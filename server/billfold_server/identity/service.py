@@ -7,6 +7,7 @@ alone: realms share neither keys nor issuer nor audience.
 import time
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -49,6 +50,7 @@ from billfold_server.identity.signing.service import Signing
 from billfold_server.identity.tokens.binding import Addresses
 from billfold_server.identity.tokens.dpop import Keys, Nonces
 from billfold_server.identity.tokens.guard import Guard
+from billfold_server.identity.tokens.one_call import headers_for_one_call
 from billfold_server.identity.tokens.replay import Replay
 from billfold_server.identity.tokens.standings import STANDING_S
 from billfold_server.keys.service import Keyring
@@ -197,6 +199,28 @@ class Identity:
             claims: What is said.
         """
         return await self.signing.sign(realm, claims, typ=type_, purpose="records")
+
+    async def headers_for_one_call(
+        self, tenant: TenantRef, client: Client, *, scope: str, resource: str, method: str, path: str, now: datetime
+    ) -> dict[str, str]:
+        """Return the headers by which one request of the server's own is let in, in a client's name, and no other.
+
+        Args:
+            tenant: The tenant.
+            client: In whose name; who calls has seen that it is let in, and has the scope.
+            scope: All that the request may.
+            resource: What it asks for, below the issuer.
+            method: Its method.
+            path: Its path, below the tenant's base.
+            now: The real time.
+
+        Raises:
+            errors.KeysUnavailable: The realm's key can't be opened now.
+        """
+        realm = self.realm(tenant)
+        return await headers_for_one_call(
+            self, realm, client, scope=scope, resource=resource, method=method, path=path, now=now
+        )
 
     async def sign_detached(self, realm: Realm, body: bytes, claims: Mapping[str, Any]) -> str:
         """Return a detached signature of a message, which stays verifiable by the realm's JWKS for years.

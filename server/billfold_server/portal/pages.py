@@ -63,7 +63,11 @@ class Section(msgspec.Struct, frozen=True):
     scope: str | None = None
 
 
-SECTIONS: Final[tuple[Section, ...]] = (Section("home", "", "portal.home"),)
+SECTIONS: Final[tuple[Section, ...]] = (
+    Section("home", "", "portal.home"),
+    Section("reference", "/reference", "reference.title"),
+    Section("console", "/console", "console.nav", "clients:write"),
+)
 """The navigation, in its order; what needs a scope comes under a heading of its own."""
 
 

@@ -176,8 +176,9 @@ class TestATenant:
             "docs/style.css",
             "openapi.json",
             "open-banking.json",
+            "portal/reference",
         }
-        for address in ("docs/style.css", "openapi.json", "open-banking.json"):
+        for address in ("docs/style.css", "openapi.json", "open-banking.json", "portal/reference"):
             assert httpx.get(f"{live.base('alpha')}/{address}").status_code == 200
         assert {address[1:] for address in found.addresses if address.startswith("#")} <= found.ids
 
