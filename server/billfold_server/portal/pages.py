@@ -65,7 +65,12 @@ class Section(msgspec.Struct, frozen=True):
 
 SECTIONS: Final[tuple[Section, ...]] = (
     Section("home", "", "portal.home"),
+    Section("guides", "/guides", "portal.guides"),
     Section("reference", "/reference", "reference.title"),
+    Section("events", "/events", "portal.events"),
+    Section("errors", "/errors", "portal.errors"),
+    Section("changes", "/changes", "portal.changes"),
+    Section("status", "/status", "portal.status"),
     Section("console", "/console", "console.nav", "clients:write"),
 )
 """The navigation, in its order; what needs a scope comes under a heading of its own."""

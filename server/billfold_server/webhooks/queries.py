@@ -7,7 +7,7 @@ from uuid import UUID
 from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.webhooks.rows import ENDPOINT, EndpointRow, to_endpoint
 
-__all__ = ["count", "delete", "find", "insert", "list_page", "lock", "take", "update"]
+__all__ = ["count", "delete", "find", "insert", "list_page", "lock", "take", "update", "waiting_since"]
 
 # S608 below: the texts are made of this module's constants and numbered parameters only.
 
@@ -19,6 +19,17 @@ SELECT {ENDPOINT} FROM webhook_endpoints WHERE $1::uuid IS NULL OR id > $1 ORDER
 _INSERT: Final = f"""
 INSERT INTO webhook_endpoints ({ENDPOINT}) VALUES ({", ".join(f"${n}" for n in range(1, len(_NAMES) + 1))})
 """  # noqa: S608
+_WAITING_SINCE: Final = """
+SELECT least(
+    (SELECT min(due.at) FROM webhook_endpoints AS e CROSS JOIN LATERAL (
+        SELECT min(next_attempt_at) AS at FROM webhook_deliveries
+        WHERE endpoint_id = e.id AND next_attempt_at IS NOT NULL) AS due
+     WHERE e.state = 'enabled'),
+    (SELECT occurred_at FROM outbox_events
+     WHERE sequence > (SELECT sequence FROM publisher_cursors WHERE publisher = $1)
+       AND EXISTS (SELECT FROM webhook_endpoints WHERE state = 'enabled')
+     ORDER BY sequence LIMIT 1))
+"""
 _CHANGING: Final = tuple(name for name in _NAMES if name not in {"id", "created_at", "taken_at"})
 _UPDATE: Final = f"""
 UPDATE webhook_endpoints SET {", ".join(f"{name} = ${n}" for n, name in enumerate(_CHANGING, start=2))} WHERE id = $1
@@ -29,6 +40,12 @@ async def find(tx: TenantTx, endpoint_id: UUID) -> EndpointRow | None:
     """Return an endpoint, or None."""
     row = await tx.fetchrow(_BY_ID, endpoint_id)
     return None if row is None else to_endpoint(row)
+
+
+async def waiting_since(tx: TenantTx, publisher: str) -> datetime | None:
+    """Return since when what has waited longest could have been sent, or when it will be; None where nothing waits."""
+    at: datetime | None = await tx.fetchval(_WAITING_SINCE, publisher)
+    return at
 
 
 async def lock(tx: TenantTx, endpoint_id: UUID) -> EndpointRow | None:
