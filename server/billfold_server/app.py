@@ -49,7 +49,7 @@ from billfold_server.db import inventory as db_inventory
 from billfold_server.db import jobs, outbox
 from billfold_server.db import subjects as db_subjects
 from billfold_server.db.background import Background
-from billfold_server.db.jobs import JobKinds
+from billfold_server.db.jobs import JobKinds, JobRun
 from billfold_server.db.personal import Inventory, SubjectProvider, personal_names
 from billfold_server.db.pools import CONNECTIONS, PoolSettings
 from billfold_server.db.relay import Publisher, Relay
@@ -144,6 +144,7 @@ from billfold_server.sandbox import routes as sandbox_routes
 from billfold_server.sandbox import tasks as sandbox_tasks
 from billfold_server.sandbox.resetting import SEEDING
 from billfold_server.sandbox.service import Stage
+from billfold_server.sandbox.tasks import CARDS
 from billfold_server.settings import Mistake, Settings, SettingsInvalid
 from billfold_server.streams import service as streams
 from billfold_server.streams.service import NatsPublisher
@@ -365,7 +366,7 @@ def build_services(settings: Settings, *, clock: Clock | None = None) -> Service
 
 def _set_stage(services: Services) -> None:
     """Let what looks outside ask first what is played there. In production there is no simulator, and no sandbox."""
-    services.rooms[SEEDING] = _seed
+    services.rooms[SEEDING], services.rooms[CARDS] = _seed, _give_cards
     services.rooms[sandbox_routes.STAGE] = stage = Stage(services.database, services.registry)
     if services.settings.production:
         return
@@ -375,10 +376,16 @@ def _set_stage(services: Services) -> None:
     services.slow_down = stage.slow_down
 
 
-async def _seed(services: Services, tenant: TenantRef) -> None:
-    from billfold_server.serving.customers import seed  # noqa: PLC0415 - Most servers never need it.
+async def _seed(services: Services, tenant: TenantRef, seed: int | None) -> None:
+    from billfold_server.serving import customers  # noqa: PLC0415 - Most servers never need it.
 
-    await seed(services, tenant)
+    await customers.seed(services, tenant, seed)
+
+
+async def _give_cards(services: Services, run: JobRun) -> None:
+    from billfold_server.serving.cards import give_cards  # noqa: PLC0415 - As above.
+
+    await give_cards(services, run)
 
 
 def _identity(settings: Settings, database: Database, keyring: Keyring, keys: Keys, clock: Clock) -> Identity:

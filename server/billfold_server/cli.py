@@ -293,8 +293,11 @@ def settings_here(**overrides: Any) -> Settings:
     default=None,
     help="Wrap keys by a real Vault, started here for development.  [default: as the time before]",
 )
+@click.option(
+    "--seed", type=click.IntRange(0, 2**31 - 1), help="From what the sandbox's customers follow.  [default: 0]"
+)
 @json_option
-def up(as_json: bool, vault: bool | None, **given: Any) -> None:  # noqa: FBT001
+def up(as_json: bool, vault: bool | None, seed: int | None, **given: Any) -> None:  # noqa: FBT001
     """Run the server, with everything that it needs.
 
     Starts the embedded PostgreSQL, or uses the one that BILLFOLD_DATABASE_URL names; brings the schemas up to date;
@@ -313,7 +316,7 @@ def up(as_json: bool, vault: bool | None, **given: Any) -> None:  # noqa: FBT001
             click.echo(msgspec.json.encode(welcome).decode() if as_json else welcome.text())
             sys.stdout.flush()
 
-        code = asyncio.run(serve(settings, step=step, announce=announce, vault=vault))
+        code = asyncio.run(serve(settings, step=step, announce=announce, vault=vault, seed=seed))
     raise click.exceptions.Exit(code)
 
 

@@ -218,6 +218,29 @@ class ResetSandbox(Request, frozen=True, kw_only=True):
         bool | None,
         Meta(description="Whether there are customers with months behind them; as before where absent."),
     ] = None
+    seed: (
+        Annotated[
+            int,
+            Meta(
+                ge=0,
+                le=2**31 - 1,
+                description="From what the customers follow: the same seed makes the same ones, with the same names, "
+                "wallets, amounts and ids of parties and wallets. As before where absent.",
+                examples=[7],
+            ),
+        ]
+        | None
+    ) = None
+
+    def __post_init__(self) -> None:
+        """Refuse a seed of nobody.
+
+        Raises:
+            ValueError: It is to be empty, and has a seed.
+        """
+        if self.seeded is False and self.seed is not None:
+            msg = "nobody follows from the seed of an empty sandbox"
+            raise ValueError(msg)
 
 
 class SandboxReset(Response, frozen=True, kw_only=True):
@@ -225,6 +248,10 @@ class SandboxReset(Response, frozen=True, kw_only=True):
 
     now: Annotated[Instant, Meta(description="Its clock, which runs with the real one again.")]
     seeded: Annotated[bool, Meta(description="Whether there are customers in it.")]
+    seed: Annotated[
+        int | None,
+        Meta(description="From what they follow. Their cards come a moment later, when the server has taken them in."),
+    ] = None
 
 
 class MagicValue(Response, frozen=True, kw_only=True):

@@ -91,13 +91,20 @@ class Draft(msgspec.Struct, frozen=True):
 # Creating.
 
 
-async def draft_party(keys: Keys, tenant: TenantRef, body: CreateParty) -> Draft:
+async def draft_party(keys: Keys, tenant: TenantRef, body: CreateParty, *, party_id: UUID | None = None) -> Draft:
     """Seal what is personal of a new party, outside of any transaction.
 
+    Args:
+        keys: Under which it lies.
+        tenant: Whose party it is.
+        body: What is said of it.
+        party_id: Its id, where somebody has decided on one.
+
     Raises:
+        errors.SubjectForgotten: Somebody of this id was forgotten.
         errors.KeysUnavailable: It can't be sealed now, so nothing may be written.
     """
-    party_id = ids.uuid7()
+    party_id = party_id or ids.uuid7()
     fingerprinter = await keys.fingerprinter(tenant, SEARCH_PURPOSE)
     sealer = await keys.sealer(tenant, party_id)
     profile = Profile(name=body.name, email=body.email, metadata=body.metadata)

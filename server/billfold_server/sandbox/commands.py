@@ -6,7 +6,7 @@ What is refused is raised as it is; ``cli.py`` tells it in one sentence.
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
@@ -14,9 +14,10 @@ import msgspec
 from billfold import errors
 from billfold.contract.sandbox import ResetSandbox, SandboxReset
 from billfold_server.identity.service import TENANT_SCOPES, create_client
+from billfold_server.sandbox import seeding
 from billfold_server.sandbox.resetting import SEEDING
 from billfold_server.sandbox.resetting import reset as bring_back
-from billfold_server.tenancy.context import COMMAND_LINE
+from billfold_server.tenancy.context import COMMAND_LINE, TenantRef
 from billfold_server.tenancy.manifest import load_manifest
 from billfold_server.tenancy.shipped import find_folder
 
@@ -29,6 +30,9 @@ OpenServices = Callable[[], AbstractAsyncContextManager["Services"]]
 """Opens the server's parts for a command, and closes them after."""
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
+_seed_option = click.option(
+    "--seed", type=click.IntRange(0, 2**31 - 1), help="From what its customers follow.  [default: 0, or as before]"
+)
 _TEMPLATE = "sandbox"
 
 
@@ -41,14 +45,19 @@ def sandbox() -> None:
 @click.argument("name")
 @click.option("--title", help="What people call it; its name where absent.")
 @click.option("--empty", is_flag=True, help="Without customers and their months behind them.")
+@_seed_option
 @_json
 @click.pass_obj
-def create(open_services: OpenServices, /, name: str, *, title: str | None, empty: bool, as_json: bool) -> None:
+def create(
+    open_services: OpenServices, /, name: str, *, title: str | None, empty: bool, seed: int | None, as_json: bool
+) -> None:
     """Create a sandbox called NAME, and print its address and an API client that may do everything in it.
 
-    A partner can have several. Each has its own clock, customers and simulations, and knows nothing of the others.
+    A partner can have several. Each has its own clock, customers and simulations, and knows nothing of the others. Its
+    customers follow from the seed: the same seed makes the same ones. Their cards come once a server runs.
     """
-    made = asyncio.run(_create(open_services, name, title or name, seeded=not empty))
+    _refuse_seed_of_nobody(seed, empty=empty)
+    made = asyncio.run(_create(open_services, name, title or name, seeded=not empty, seed=seed))
     if as_json:
         click.echo(msgspec.json.encode(made).decode())
         return
@@ -57,7 +66,14 @@ def create(open_services: OpenServices, /, name: str, *, title: str | None, empt
     click.echo("Keep the secret now: it is not shown again.", err=True)
 
 
-async def _create(open_services: OpenServices, name: str, title: str, *, seeded: bool) -> dict[str, Any]:
+def _refuse_seed_of_nobody(seed: int | None, *, empty: bool) -> None:
+    if empty and seed is not None:
+        raise click.UsageError("There is nobody in an empty sandbox who would follow from a seed.")
+
+
+async def _create(
+    open_services: OpenServices, name: str, title: str, *, seeded: bool, seed: int | None
+) -> dict[str, Any]:
     manifest = msgspec.structs.replace(load_manifest(find_folder(_TEMPLATE)), slug=name, name=title)
     # As if it had been written down: a name may be none.
     manifest = msgspec.convert(msgspec.to_builtins(manifest), type(manifest))
@@ -67,7 +83,7 @@ async def _create(open_services: OpenServices, name: str, title: str, *, seeded:
         await services.tenants.apply(manifest, caller=COMMAND_LINE)
         tenant = await services.registry.get(name)
         if seeded:
-            await services.rooms[SEEDING](services, tenant)
+            await services.rooms[SEEDING](services, tenant, seed)
         async with services.database.tx(tenant) as tx:
             client, secret = await create_client(
                 tx, services.keyring, name="sandbox developer", scopes=sorted(TENANT_SCOPES), now=services.clock.now()
@@ -85,35 +101,57 @@ def list_all(open_services: OpenServices, /, *, as_json: bool) -> None:
     async def run() -> list[dict[str, Any]]:
         async with open_services() as services:
             everyone = await services.registry.everyone()
-            return [
-                {"slug": each.slug, "name": each.manifest.name, "state": each.state}
-                for each in everyone
-                if each.manifest.sandbox
-            ]
+            return [await _listed(services, each) for each in everyone if each.manifest.sandbox]
 
     found = asyncio.run(run())
     if as_json:
         click.echo(msgspec.json.encode({"data": found}).decode())
         return
     for each in found:
-        click.echo(f"{each['slug']:24}{each['state']:14}{each['name']}")
+        click.echo(f"{each['slug']:24}{each['state']:14}{_CUSTOMERS[each['customers']](each['seed']):28}{each['name']}")
+
+
+_CUSTOMERS: Final[dict[str, Callable[[int | None], str]]] = {
+    "none": lambda _: "no customers",
+    "without cards yet": lambda seed: f"seed {seed}, cards to come",
+    "complete": lambda seed: f"seed {seed}",
+}
+
+
+async def _listed(services: "Services", tenant: TenantRef) -> dict[str, Any]:
+    begun = None
+    if tenant.state == "active":
+        async with services.database.tx(tenant) as tx:
+            begun = await seeding.find(tx)
+    customers = "none" if begun is None else "complete" if begun.done_at is not None else "without cards yet"
+    return {
+        "slug": tenant.slug,
+        "name": tenant.manifest.name,
+        "state": tenant.state,
+        "customers": customers,
+        "seed": None if begun is None else begun.seed,
+    }
 
 
 @sandbox.command()
 @click.argument("name", default=_TEMPLATE)
 @click.option("--seeded/--empty", default=None, help="With customers or without; as before where neither is said.")
+@_seed_option
 @_json
 @click.pass_obj
-def reset(open_services: OpenServices, /, name: str, *, seeded: bool | None, as_json: bool) -> None:
+def reset(open_services: OpenServices, /, name: str, *, seeded: bool | None, seed: int | None, as_json: bool) -> None:
     """Bring the sandbox called NAME back to its beginning; its API clients, webhook endpoints and staff stay."""
+    _refuse_seed_of_nobody(seed, empty=seeded is False)
+    wanted = ResetSandbox(seeded=True if seed is not None else seeded, seed=seed)
 
     async def run() -> SandboxReset:
         async with open_services() as services:
             tenant = await services.registry.get(name)
-            return await bring_back(services, tenant, COMMAND_LINE, ResetSandbox(seeded=seeded))
+            return await bring_back(services, tenant, COMMAND_LINE, wanted)
 
     done = asyncio.run(run())
     if as_json:
         click.echo(msgspec.json.encode(done).decode())
         return
-    click.echo(f"{name} is as it was at its beginning, {'with' if done.seeded else 'without'} customers.")
+    customers = "without customers" if done.seed is None else f"with the customers of seed {done.seed}"
+    click.echo(f"{name} is as it was at its beginning, {customers}.")

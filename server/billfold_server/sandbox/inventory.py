@@ -14,6 +14,7 @@ INVENTORY: Final = Inventory(
             because="kinds, codes, counts, times, amounts and ids of what nobody really did",
             columns="id kind facts state times used until at_last created_at ended_at",
         ),
+        NotPersonal(table="sandbox_seeds", because="a number and times", columns="id seed begun_at done_at"),
         NotPersonal(table="simulation_uses", because="ids", columns="simulation_id subject"),
     ),
 )

@@ -1,8 +1,8 @@
 """Brings a sandbox back to its beginning: what has happened in it is gone, and who may call it stays.
 
 Kept are the tenant's settings, API clients, webhook endpoints and staff, the tenant's own keys, and what has been
-audited. Parties' keys are destroyed, as they are when a party is erased. Events go on with the number after the last
-one, so that whoever follows them misses none of what is new.
+audited. The keys of whoever was a party are destroyed, as they are when a party is erased. Events go on with the number
+after the last one, so that whoever follows them misses none of what is new.
 
 Rows of the ledger may be deleted by their owner alone, so this needs the administrator's hands.
 """
@@ -28,15 +28,16 @@ from billfold_server.db.wakeups import Work
 from billfold_server.http.services import Services
 from billfold_server.keys.service import Keys
 from billfold_server.payments import service as payments
-from billfold_server.sandbox import service
+from billfold_server.sandbox import seeding, service
+from billfold_server.sandbox.rules import is_seeded
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller, TenantRef
 from billfold_server.tenancy.transaction import Tx
 
 __all__ = ["KEPT", "SEEDING", "SHRED_JOB", "Seed", "Shred", "reset", "shred"]
 
-Seed = Callable[[Services, TenantRef], Awaitable[None]]
-"""Makes a sandbox's customers with all that they have."""
+Seed = Callable[[Services, TenantRef, int | None], Awaitable[None]]
+"""Makes a sandbox's customers with all that they have, from a seed; from the usual one where there is None."""
 
 SEEDING: Final = "seeding"
 """Under which name ``build_app`` keeps the ``Seed`` in ``Services.rooms``."""
@@ -113,7 +114,7 @@ async def reset(services: Services, tenant: TenantRef, caller: Caller, body: Res
         services: The process's parts, with an administrator.
         tenant: Which sandbox.
         caller: Who wants it.
-        body: Whether its customers are made anew; as before where it doesn't say.
+        body: Whether its customers are made anew, and from which seed; as before where it doesn't say.
 
     Raises:
         errors.SandboxOnly: The tenant is no sandbox.
@@ -122,7 +123,10 @@ async def reset(services: Services, tenant: TenantRef, caller: Caller, body: Res
     """
     service.require_sandbox(tenant)
     async with services.database.tx(tenant) as tx:
-        seeded = body.seeded if body.seeded is not None else bool(await tx.fetchval(_SEEDED))
+        begun = await seeding.find(tx)
+        before = begun is not None or bool(await tx.fetchval(_SEEDED))
+    seeded = body.seeded if body.seeded is not None else before or body.seed is not None
+    seed = body.seed if body.seed is not None or begun is None else begun.seed
     for each in range(_TRIES):
         try:
             async with services.tenants.as_owner(tenant.slug) as owner:
@@ -137,11 +141,12 @@ async def reset(services: Services, tenant: TenantRef, caller: Caller, body: Res
         with contextlib.suppress(RailSilent):
             await rail.empty()
     if seeded:
-        await services.rooms[SEEDING](services, tenant)
+        await services.rooms[SEEDING](services, tenant, seed)
     async with services.database.tx(tenant) as tx:
         # Whose keys are to be destroyed waits since the beginning; the owner's transaction could wake nobody.
         tx.wake(Work.JOBS)
-        return SandboxReset(now=await tenant_now(tx), seeded=seeded)
+        begun = await seeding.find(tx)
+        return SandboxReset(now=await tenant_now(tx), seeded=seeded, seed=None if begun is None else begun.seed)
 
 
 async def _empty(owner: Tx, caller: Caller) -> None:
@@ -153,7 +158,8 @@ async def _empty(owner: Tx, caller: Caller) -> None:
     names = ", ".join(f'"{name}"' for name in found if name not in KEPT | apart)
     await owner.execute(f"TRUNCATE {names}")
     customers = "SELECT id FROM users WHERE login_realm = 'psu'"
-    gone = [row["id"] for row in await owner.fetch("SELECT id FROM parties")]
+    # Those who follow from a seed are nobody, and come again under the same ids, which need keys then.
+    gone = [row["id"] for row in await owner.fetch("SELECT id FROM parties") if not is_seeded(row["id"])]
     for table in _OF_USERS:
         await owner.execute(f"DELETE FROM {table} WHERE user_id IN ({customers})")  # noqa: S608 - constants
     await owner.execute("DELETE FROM users WHERE login_realm = 'psu'")

@@ -260,8 +260,9 @@ async def reset_sandbox(call: Call, body: ResetSandbox) -> SandboxReset:
     """Bring the sandbox back to its beginning.
 
     Everything that has happened in it is gone: customers, wallets, the ledger, events, jobs, the clock's time. API
-    clients, webhook endpoints, staff, keys and the audit trail stay. Events go on with the next number. It is refused
-    in a process that has no administrator's database URL.
+    clients, webhook endpoints, staff, the tenant's keys and the audit trail stay. Events go on with the next number.
+    Its customers follow from `seed`: the same seed makes the same ones, anywhere and each time. It is refused in a
+    process that has no administrator's database URL.
     """
     done = await resetting.reset(call.services, call.tenant, call.caller, body)
     _stage(call).look_again(call.tenant)

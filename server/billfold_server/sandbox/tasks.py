@@ -1,11 +1,17 @@
-"""The room's jobs: fetching money that a silent rail had, and destroying the keys of who went with a reset."""
+"""The room's jobs: fetching what a silent rail had, destroying keys of who went with a reset, and making cards."""
+
+from typing import Final
 
 from billfold_server.db.jobs import JobKinds, JobRun, RetryPolicy
 from billfold_server.http.services import Services
 from billfold_server.sandbox.incoming import FETCH_JOB, Fetch, fetch_later
 from billfold_server.sandbox.resetting import SHRED_JOB, Shred, shred
+from billfold_server.sandbox.seeding import CARDS_JOB
 
-__all__ = ["register"]
+__all__ = ["CARDS", "register"]
+
+CARDS: Final = "cards"
+"""Under which name ``build_app`` keeps, in ``Services.rooms``, what makes the cards of a sandbox's customers."""
 
 
 def register(kinds: JobKinds, services: Services) -> None:
@@ -17,5 +23,11 @@ def register(kinds: JobKinds, services: Services) -> None:
     async def destroy(run: JobRun) -> None:
         await shred(services.keys, run.tenant, run.job.read(Shred))
 
+    async def make_cards(run: JobRun) -> None:
+        await services.rooms[CARDS](services, run)
+
+    # The process that sees cards starts with the server, which may take a moment longer.
+    patient = RetryPolicy(attempts=1000, first_wait_s=0.5, longest_wait_s=60.0)
+    kinds.register(CARDS_JOB, make_cards, patient)
     kinds.register(SHRED_JOB, destroy, RetryPolicy(attempts=100))
     kinds.register(FETCH_JOB, fetch, RetryPolicy(attempts=30, first_wait_s=60.0))

@@ -13,6 +13,7 @@ from billfold import errors
 from billfold_server.http.services import Services
 from billfold_server.identity.rules import TENANT_SCOPES
 from billfold_server.identity.service import create_client, knows_secret
+from billfold_server.sandbox import seeding
 from billfold_server.serving.customers import ensure_customers, ensure_sign_ins
 from billfold_server.serving.database import Step
 from billfold_server.serving.developer import ensure_developer
@@ -29,7 +30,12 @@ _HEADING = "# How to reach the sandbox. The SDK reads these variables; `billfold
 
 
 async def ensure_sandbox(
-    services: Services, *, step: Step, file: str = SANDBOX_FILE, publisher: SoftwarePublisher | None = None
+    services: Services,
+    *,
+    step: Step,
+    file: str = SANDBOX_FILE,
+    publisher: SoftwarePublisher | None = None,
+    seed: int | None = None,
 ) -> Credentials:
     """Return the credentials of the sandbox, made with it where they aren't there or don't work (any longer).
 
@@ -38,6 +44,7 @@ async def ensure_sandbox(
         step: Is told what is being done.
         file: Where in the data folder the credentials are kept.
         publisher: Whose statements the sandbox shall believe of the software of third parties.
+        seed: From what its customers follow, where there are none yet.
     """
     try:
         tenant = await services.registry.get(SLUG)
@@ -53,7 +60,7 @@ async def ensure_sandbox(
     if publisher is not None:
         # Who is only embedded in a program gets a tenant without anybody in it.
         step("Looking after the sandbox's customers")
-        await ensure_customers(services, tenant)
+        await ensure_customers(services, tenant, seed)
         data_dir = Path(services.settings.data_dir)
         await ensure_sign_ins(services, tenant, data_dir)
         await ensure_developer(services, tenant, data_dir)
@@ -64,7 +71,15 @@ async def ensure_sandbox(
     if found is None or not await knows_secret(services, services.identity.realm(tenant), *found):
         found = await _new_client(services, tenant)
     _write(path, base_url, *found)
-    return Credentials(base_url=base_url, client_id=found[0], client_secret=found[1], file=str(path))
+    async with services.database.tx(tenant) as tx:
+        begun = await seeding.find(tx)
+    return Credentials(
+        base_url=base_url,
+        client_id=found[0],
+        client_secret=found[1],
+        file=str(path),
+        seed=None if begun is None else begun.seed,
+    )
 
 
 async def _new_client(services: Services, tenant: TenantRef) -> tuple[str, str]:

@@ -128,12 +128,15 @@ class _Ready:
     files: DevelopmentFiles | None
 
 
-async def serve(settings: Settings, *, step: Step, announce: Announce, vault: bool | None = None) -> int:
+async def serve(
+    settings: Settings, *, step: Step, announce: Announce, vault: bool | None = None, seed: int | None = None
+) -> int:
     """Serve until a signal says to end, and return the exit code.
 
     Args:
         settings: As validated.
         vault: Whether to run a Vault for development; where nobody says, as the time before.
+        seed: From what the sandbox's customers follow, where there are none yet.
         step: Is told what the start is doing.
         announce: Is told when requests are served.
 
@@ -143,7 +146,7 @@ async def serve(settings: Settings, *, step: Step, announce: Announce, vault: bo
     with Signals() as signals:
         async with AsyncExitStack() as stack:
             ready = await signals.unless_stopped(
-                _start(settings, stack, signals, step=step, announce=announce, vault=vault)
+                _start(settings, stack, signals, step=step, announce=announce, vault=vault, seed=seed)
             )
             if ready is not None:
                 await _run(ready, signals)
@@ -160,6 +163,7 @@ async def _start(
     step: Step,
     announce: Announce,
     vault: bool | None,
+    seed: int | None,
 ) -> _Ready:
     began = time.monotonic()
     data_dir = make_data_dir(settings)
@@ -185,14 +189,20 @@ async def _start(
         stack.push_async_callback(supervisor.stop, timeout_s=settings.shutdown_timeout_s, at_once=signals.insist)
     settings = found.settings
     directory = None if settings.production else Directory(data_dir)
-    credentials = await make_current(settings, step=step, directory=directory)
+    credentials = await make_current(settings, step=step, directory=directory, seed=seed)
     step(f"Starting {settings.workers} worker{'s' if settings.workers > 1 else ''}")
     orders = Orders(settings_sent(settings), owns_database=found.embedded is not None)
     async with asyncio.TaskGroup() as group:
         group.create_task(supervisor.serve(orders))
         group.create_task(decryptor.serve(decryptors_orders(settings)))
         group.create_task(simulator.serve(simulators_orders(settings)))
-    _tell(place, settings, announce, _welcome(settings, found, credentials, files, time.monotonic() - began))
+    welcome = _welcome(settings, found, credentials, files, time.monotonic() - began)
+    if seed not in {None, welcome.seed}:
+        welcome.warnings.append(
+            f"the sandbox has customers already, who follow from seed {welcome.seed}; "
+            f"billfold sandbox reset --seed {seed} makes it anew."
+        )
+    _tell(place, settings, announce, welcome)
     return _Ready(supervisor, decryptor, simulator, found, orders, files)
 
 
@@ -271,6 +281,7 @@ async def make_current(
     step: Step = lambda _: None,
     file: str = SANDBOX_FILE,
     directory: Directory | None = None,
+    seed: int | None = None,
 ) -> Credentials | None:
     """Bring all schemas up to date, and return the sandbox's credentials where there is one.
 
@@ -279,6 +290,7 @@ async def make_current(
         step: Is told what is being done.
         file: Where in the data folder the credentials are kept.
         directory: Whose software may register itself at the sandbox; its files are made where they are missing.
+        seed: From what the sandbox's customers follow, where there are none yet.
 
     Raises:
         Failure: The database hasn't been set up, or a file of the directory is damaged.
@@ -300,7 +312,7 @@ async def make_current(
         if directory is None:
             return await ensure_sandbox(services, step=step, file=file)
         await asyncio.to_thread(directory.ensure)
-        return await ensure_sandbox(services, step=step, file=file, publisher=directory.publisher())
+        return await ensure_sandbox(services, step=step, file=file, publisher=directory.publisher(), seed=seed)
 
 
 async def _tell_who_is_behind(services: "Services") -> None:
@@ -350,6 +362,7 @@ def _welcome(
             "client_secret": credentials.client_secret,
             "credentials_file": credentials.file,
             "customers_file": str(customers) if customers.exists() else None,
+            "seed": credentials.seed,
             "directory": str(Directory(Path(settings.data_dir)).folder),
             "curl": curl_lines(credentials, files),
             "python": python_lines(credentials, files),

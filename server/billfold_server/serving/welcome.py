@@ -37,12 +37,14 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
         client_id: The API client's id.
         client_secret: Its secret.
         file: Where these three lie, as lines for a shell.
+        seed: From what the sandbox's customers follow; None where there are none.
     """
 
     base_url: str
     client_id: str
     client_secret: str
     file: str
+    seed: int | None = None
 
     def __repr__(self) -> str:
         """Show whose credentials they are, and not the secret."""
@@ -64,6 +66,7 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
         client_secret: Its secret.
         credentials_file: Where these lie for later.
         customers_file: By what the sandbox's customers sign in; ``billfold directory customers`` shows it.
+        seed: From what they follow.
         directory: Where the keys and statements of test third parties lie; ``billfold directory`` shows them.
         curl: Shell lines that read from the sandbox.
         python: Shell lines that move money in it.
@@ -91,6 +94,7 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
     client_secret: str | None = None
     credentials_file: str | None = None
     customers_file: str | None = None
+    seed: int | None = None
     directory: str | None = None
     curl: str | None = None
     python: str | None = None

@@ -1,6 +1,6 @@
 """The vault as other rooms and the HTTP edge know it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -99,8 +99,18 @@ async def create(call: Call, body: CreateVaultToken) -> Reply[VaultTokenCreated]
     return reply
 
 
-async def create_many(call: Call, items: Sequence[CreateVaultToken]) -> Reply[VaultTokenVerdicts]:
+async def create_many(
+    call: Call,
+    items: Sequence[CreateVaultToken],
+    *,
+    together_with: Callable[[TenantTx], Awaitable[None]] | None = None,
+) -> Reply[VaultTokenVerdicts]:
     """Take many values in, each for itself, in one transaction.
+
+    Args:
+        call: Who takes them in, and where.
+        items: The values.
+        together_with: What else is done in that transaction, before.
 
     Raises:
         errors.InsufficientScope: Some ask for the token that is there already, and the caller may not search.
@@ -111,6 +121,8 @@ async def create_many(call: Call, items: Sequence[CreateVaultToken]) -> Reply[Va
     verdicts = await taking.seal(call, items)
 
     async def work(tx: TenantTx) -> VaultTokenVerdicts:
+        if together_with is not None:
+            await together_with(tx)
         answers = await taking.keep(tx, call.caller, verdicts, fingerprint=_sees_fingerprints(call.caller))
         results = [_verdict(answer, call.request_id) for answer in answers]
         reused = sum(each.vault_token is not None and each.vault_token.reused for each in results)

@@ -120,13 +120,19 @@ def _answer_wallet(
     return Reply(status, response)
 
 
+class WalletOfId(CreateWallet, frozen=True, kw_only=True):
+    """An order to open a wallet of which the id is decided."""
+
+    id: UUID
+
+
 def _create_wallet(draft: Draft, body: CreateWallet) -> Reply:
     party_id = ids.decode(Prefix.PARTY, body.party_id)
     if draft.find(PartyRow, party_id) is None:
         detail = "There is no such party."
         raise errors.NotFound(detail, param="party_id")
     wallet = WalletRow(
-        id=draft.new_id(),
+        id=body.id if isinstance(body, WalletOfId) else draft.new_id(),
         party_id=party_id,
         label=body.label,
         metadata=body.metadata,

@@ -5,6 +5,7 @@ import secrets
 import time
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -25,6 +26,53 @@ from tests.tenants import manifest
 pytestmark = pytest.mark.any_postgres
 
 POUNDS = {"currencies": ["GBP"], "limits": {"backdate_days": 3660}}
+
+
+def everything(client: httpx.Client) -> dict[str, Any]:
+    """Return all that follows from a seed: who is there, under which ids, and what has happened to them.
+
+    Days are counted from the first one, and ids of entries hold the instant at which they were written.
+    """
+    wallets = client.get("/v1/wallets", params={"limit": 100}).json()["data"]
+    lines = {
+        each["id"]: client.get(f"/v1/wallets/{each['id']}/statement", params={"limit": 100}).json()["data"]
+        for each in wallets
+    }
+    first = min(datetime.fromisoformat(line["effective_at"]) for every in lines.values() for line in every)
+    return {
+        "parties": [
+            (each["id"], each["external_id"], each["name"], each["email"])
+            for each in client.get("/v1/parties").json()["data"]
+        ],
+        "wallets": [(each["id"], each["party_id"], each["label"], each["metadata"]) for each in wallets],
+        "balances": told(client),
+        "lines": {
+            wallet: [
+                (
+                    line["kind"],
+                    line["amount_minor"],
+                    line["description"],
+                    line["balance_after_minor"],
+                    # The last one is of the moment.
+                    str(datetime.fromisoformat(line["effective_at"]) - first) if place else None,
+                )
+                for place, line in enumerate(every)
+            ]
+            for wallet, every in lines.items()
+        },
+        "cards": sorted(
+            (each["party_id"], each["metadata"]["wallet_id"], sorted(each["card"].items())) for each in cards(client)
+        ),
+    }
+
+
+def cards(client: httpx.Client) -> list[dict[str, Any]]:
+    """Return the cards of two people, once they are in the vault."""
+    until = time.monotonic() + 60
+    while len(found := client.get("/v1/vault-tokens", params={"kind": "card"}).json()["data"]) < 2:
+        assert time.monotonic() < until, "the cards don't come"
+        time.sleep(0.05)
+    return list(found)
 
 
 def told(client: httpx.Client) -> list[tuple[object, ...]]:
@@ -64,10 +112,9 @@ class TestAReset:
             assert (clock["frozen"], datetime.fromisoformat(clock["now"]) - now < timedelta(hours=1)) == (False, True)
             assert client.get("/v1/sandbox/simulations").json()["data"] == []
             assert client.get(f"/v1/webhook-endpoints/{endpoint}").status_code == 200
-            gone = client.post("/v1/top-ups", json=body, headers={"Idempotency-Key": key})
-            assert gone.json()["code"] == "not_found"
-            body["wallet_id"] = client.get("/v1/wallets").json()["data"][0]["id"]
-            assert client.post("/v1/top-ups", json=body, headers={"Idempotency-Key": "new"}).status_code == 201
+            # The wallet is there again under its id, and what was answered under a key is forgotten.
+            again = client.post("/v1/top-ups", json=body, headers={"Idempotency-Key": key})
+            assert (again.status_code, again.headers.get("Idempotent-Replayed")) == (201, None)
             records = client.get("/v1/audit-records", params={"action": "sandbox.reset"}).json()["data"]
             assert len(records) == 1
         assert live.run(check(live.services.database, tenant)) == []
@@ -118,6 +165,32 @@ class TestTheKeysOfWhoIsGone:
         assert live.run(live.services.keys.sealer(tenant)) is not None
 
 
+class TestASeed:
+    def test_makes_the_same_people_anywhere(self, live: LiveServer):
+        """Two sandboxes of one seed are alike to the ids; another seed, and then the first again, makes others."""
+        made = json.loads(given(live, "create", "seeded_one", "--seed", "7", "--json").output)
+        live.services.registry.expire()
+        assert made["slug"] == "seeded_one"
+        live.add_tenant(manifest("seeded_two", **POUNDS, rate_limit_per_s=100_000, rate_limit_burst=1_000_000))
+        with live.client("seeded_one") as one, live.client("seeded_two") as two:
+            answers = [two.post("/v1/sandbox/reset", json={"seed": seed}).json() for seed in (8, 7)]
+            assert [(each["seeded"], each["seed"]) for each in answers] == [(True, 8), (True, 7)]
+            seven = everything(one)
+            assert everything(two) == seven
+            listed = {each["slug"]: each for each in json.loads(given(live, "list", "--json").output)["data"]}
+            assert {(listed[each]["seed"], listed[each]["customers"]) for each in ("seeded_one", "seeded_two")} == {
+                (7, "complete")
+            }
+            assert "seeded_one" in given(live, "list").output
+            refused = two.post("/v1/sandbox/reset", json={"seed": 8, "seeded": False})
+            assert refused.status_code == 400
+            assert json.loads(given(live, "reset", "seeded_two", "--seed", "9", "--json").output)["seed"] == 9
+            nine = everything(two)
+            assert all(nine[each] != seven[each] for each in nine)
+            assert two.post("/v1/sandbox/reset", json={}).json()["seed"] == 9
+        assert given(live, "reset", "seeded_two", "--empty", "--seed", "9").exit_code == 2
+
+
 class TestACommand:
     def test_makes_a_sandbox_of_its_own_and_begins_it_anew(self, live: LiveServer):
         """What is printed opens it, a name is taken once, and a reset keeps the client."""
@@ -130,7 +203,8 @@ class TestACommand:
             assert answer.status_code == 200
             assert json.loads(given(live, "reset", "partner_two", "--json").output)["seeded"] is False
         listed = json.loads(given(live, "list", "--json").output)["data"]
-        assert {"slug": "partner_two", "name": "partner_two", "state": "active"} in listed
+        facts = {"state": "active", "customers": "none", "seed": None}
+        assert {"slug": "partner_two", "name": "partner_two", **facts} in listed
         taken = given(live, "create", "partner_two")
         assert isinstance(taken.exception, errors.TenantExists)
 

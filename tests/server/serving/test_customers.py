@@ -16,7 +16,8 @@ from billfold_server.account_statements import service as statements
 from billfold_server.arrangements import service as arrangements
 from billfold_server.parties import service as parties
 from billfold_server.people import service as people
-from billfold_server.serving.customers import CUSTOMERS, ensure_customers, ensure_sign_ins, iban_of
+from billfold_server.serving.cast import cast_of, iban_of
+from billfold_server.serving.customers import ensure_customers, ensure_sign_ins
 from billfold_server.serving.sign_ins import read_sign_ins
 from billfold_server.tenancy.context import COMMAND_LINE
 from billfold_server.wallets import service as wallets
@@ -24,6 +25,7 @@ from billfold_server.wallets.rules import new_alias
 from tests.live import LiveServer
 from tests.tenants import manifest
 
+CUSTOMERS = cast_of(0).customers
 POUNDS = {"currencies": ["GBP"], "limits": {"backdate_days": 3660}}
 
 
@@ -76,7 +78,7 @@ class TestTheCustomers:
         assert len(first["parties"]) == 3
         assert [balance > 0 for _, _, balance in first["balances"]] == [True] * 4
         assert (len(first["arranged"]), len(first["products"]), len(first["statements"]) > 6) == (6, 4, True)
-        assert first["entries"] == 42
+        assert first["entries"] == 117
 
     def test_sign_in_by_what_lies_in_the_folder(self, live: LiveServer, tmp_path: Path):
         """Made up once, for the owner alone; who has a name already stays as they are; no other tenant takes any."""

@@ -34,17 +34,19 @@ class OwnSandbox(Resource):
 
     __slots__ = ()
 
-    def reset(self, *, seeded: bool | None = None) -> SandboxReset:
+    def reset(self, *, seeded: bool | None = None, seed: int | None = None) -> SandboxReset:
         """Bring the sandbox back to its beginning. API clients, webhook endpoints, staff and the audit trail stay.
 
         Args:
             seeded: Whether there are customers with months behind them afterwards; as before where absent.
+            seed: From what they follow: the same seed makes the same ones, with the same names, wallets, amounts and
+                ids of parties and wallets. As before where absent.
 
         Raises:
             errors.SandboxOnly: The tenant is no sandbox.
             errors.FeatureDisabled: The server can't delete what lies in a ledger.
         """
-        body = encoding.fields(seeded=seeded)
+        body = encoding.fields(seeded=seeded, seed=seed)
         return self._change(operations.RESET_SANDBOX, body=body, repeatable=True)
 
 
