@@ -172,7 +172,12 @@ async def get_product(call: Call, product_id: ProductId) -> Product:
 
 
 @routes.patch(
-    "/v1/products/{product_id}", scope="arrangements:write", if_match=True, etag=True, errors=(errors.NotFound,)
+    "/v1/products/{product_id}",
+    scope="arrangements:write",
+    if_match=True,
+    etag=True,
+    errors=(errors.NotFound,),
+    examples={"request": {"name": "Everyday"}},
 )
 async def update_product(call: Call, product_id: ProductId, body: UpdateProduct) -> Product:
     """Change a product.

@@ -94,6 +94,7 @@ async def get_account(call: Call, account_id: AccountId) -> Account:
     if_match=True,
     errors=(errors.NotFound, errors.InsufficientFunds),
     approval=approving.OVERDRAFT_LIMIT,
+    examples={"request": {"name": "Fees"}},
 )
 async def update_account(call: Call, account_id: AccountId, body: UpdateAccount) -> Reply[Account]:
     """Change an account's name, metadata or overdraft limit."""

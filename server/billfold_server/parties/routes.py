@@ -48,6 +48,7 @@ Query = Annotated[
         Link(operation_id="updateParty", parameters={"party_id": "$response.body#/id"}),
         Link(operation_id="createWallet", body={"party_id": "$response.body#/id"}),
     ),
+    examples={"request": {"kind": "person", "name": "Ada Lovelace"}},
 )
 async def create_party(call: Call, body: CreateParty) -> Reply[Party]:
     """Create a party.
@@ -102,6 +103,7 @@ async def get_party(call: Call, party_id: PartyId) -> Party:
     if_match=True,
     etag=True,
     errors=(errors.NotFound, errors.ExternalIdTaken, errors.PartyForgotten),
+    examples={"request": {"name": "Ada King"}},
 )
 async def update_party(call: Call, party_id: PartyId, body: UpdateParty) -> Party:
     """Change a party.

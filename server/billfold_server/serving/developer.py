@@ -27,6 +27,8 @@ __all__ = ["NAME", "ensure_developer", "portal"]
 NAME: Final = "developer"
 _DISPLAY_NAME: Final = "Sandbox developer"
 _SANDBOX: Final = "sandbox"
+_ROLES: Final = [StaffRole.DEVELOPER, StaffRole.OPERATOR]
+"""The console lends a program nothing that who tries it may not themselves, and here they shall try everything."""
 
 
 async def ensure_developer(services: Services, tenant: TenantRef, data_dir: Path) -> SignIn | None:
@@ -51,9 +53,7 @@ async def ensure_developer(services: Services, tenant: TenantRef, data_dir: Path
     if kept is None:
         kept = made_up(NAME, _DISPLAY_NAME)
         write_sign_ins(data_dir, [kept], STAFF_FILE)
-    body = CreateUser(
-        login_realm=LoginRealm.STAFF, login_name=NAME, display_name=_DISPLAY_NAME, roles=[StaffRole.DEVELOPER]
-    )
+    body = CreateUser(login_realm=LoginRealm.STAFF, login_name=NAME, display_name=_DISPLAY_NAME, roles=_ROLES)
     await people.create_made_up(
         services, tenant, COMMAND_LINE, body, password=kept.password, totp_secret=kept.totp_secret
     )

@@ -120,7 +120,14 @@ async def get_wallet(call: Call, wallet_id: WalletId) -> Wallet:
     return shown
 
 
-@routes.patch("/v1/wallets/{wallet_id}", scope="wallets:write", etag=True, if_match=True, errors=(errors.NotFound,))
+@routes.patch(
+    "/v1/wallets/{wallet_id}",
+    scope="wallets:write",
+    etag=True,
+    if_match=True,
+    errors=(errors.NotFound,),
+    examples={"request": {"label": "Holidays"}},
+)
 async def update_wallet(call: Call, wallet_id: WalletId, body: UpdateWallet) -> Reply[Wallet]:
     """Change a wallet's label or metadata."""
     change = kinds.Update(ids.decode(Prefix.WALLET, wallet_id), body, call.if_match)
@@ -140,6 +147,7 @@ async def _change_status(
     idempotency="optional",
     etag=True,
     errors=(errors.NotFound, errors.WalletFrozen, errors.WalletClosed),
+    examples={"request": {"reason": "The customer has lost their phone."}},
 )
 async def freeze_wallet(call: Call, wallet_id: WalletId, body: ChangeWalletStatus) -> Reply[Wallet]:
     """Freeze a wallet, so that no money enters or leaves it."""
@@ -153,6 +161,7 @@ async def freeze_wallet(call: Call, wallet_id: WalletId, body: ChangeWalletStatu
     etag=True,
     errors=(errors.NotFound, errors.WalletNotFrozen, errors.WalletClosed),
     approval=approving.UNFREEZE,
+    examples={"request": {"reason": "The customer has a new phone."}},
 )
 async def unfreeze_wallet(call: Call, wallet_id: WalletId, body: ChangeWalletStatus) -> Reply[Wallet]:
     """Let money move in a frozen wallet again."""
@@ -165,6 +174,7 @@ async def unfreeze_wallet(call: Call, wallet_id: WalletId, body: ChangeWalletSta
     idempotency="optional",
     etag=True,
     errors=(errors.NotFound, errors.WalletClosed, errors.WalletNotEmpty),
+    examples={"request": {"reason": "The customer has asked for it."}},
 )
 async def close_wallet(call: Call, wallet_id: WalletId, body: ChangeWalletStatus) -> Reply[Wallet]:
     """Close an empty wallet, for good."""

@@ -106,6 +106,7 @@ async def get_client(call: Call, client_id: ClientId) -> Client:
     if_match=True,
     etag=True,
     errors=(errors.NotFound, errors.ClientMetadataRefused),
+    examples={"request": {"client_name": "Payouts"}},
 )
 async def update_client(call: Call, client_id: ClientId, body: UpdateClient) -> Client:
     """Change what is registered of an API client.
