@@ -71,7 +71,7 @@ from billfold_server.http.inside import ROOM as INSIDE
 from billfold_server.http.inside import Inside
 from billfold_server.http.limits import Buckets, ClientLimits
 from billfold_server.http.metrics import Metrics
-from billfold_server.http.pipeline import Hot, Pipeline, allowed_methods, internal_path, path_handler
+from billfold_server.http.pipeline import Hot, Pipeline, allowed_methods, internal_path, path_handler, takes_pages
 from billfold_server.http.routing import Operation, Routes
 from billfold_server.http.services import REQUEST_LOG, Services
 from billfold_server.http.surfaces import refusal_on, surface_at
@@ -129,6 +129,7 @@ from billfold_server.people import tasks as people_tasks
 from billfold_server.people.pages.kit import Pages
 from billfold_server.people.service import People
 from billfold_server.portal import routes as portal_routes
+from billfold_server.portal.pages import ROOT
 from billfold_server.privacy import routes as privacy_routes
 from billfold_server.privacy import tasks as privacy_tasks
 from billfold_server.privacy.service import SHRED_JOB, Privacy
@@ -576,6 +577,9 @@ def _refuse(request: Request[Any, Any, Any], error: Exception) -> Response[bytes
             _log.error("request failed", exc_info=error)
             problem = errors.InternalError()
     context.problem = problem
+    at_portal = context.tenant is not None and context.path.startswith(ROOT)
+    if at_portal and takes_pages(context.headers.get("accept", "*/*")):
+        return _Ready(request.app.state.services.rooms["pages"].refusal(context, problem))
     return _Ready(refusal_on(surface_at(context.path), problem, context.request_id))
 
 

@@ -28,7 +28,7 @@ from billfold_server.http.versions import version_header, version_of
 from billfold_server.settings import Settings
 from billfold_server.tenancy.context import Caller, IdempotencyRef
 
-__all__ = ["INTERNAL_ROOT", "Hot", "Pipeline", "allowed_methods", "internal_path", "path_handler"]
+__all__ = ["INTERNAL_ROOT", "Hot", "Pipeline", "allowed_methods", "internal_path", "path_handler", "takes_pages"]
 
 _log = structlog.stdlib.get_logger("billfold.http")
 
@@ -99,7 +99,7 @@ class Pipeline:
             context.problem = errors.InternalError()
         if dialect is not None:
             return await dialect.refuse(context, context.problem, self._services)
-        if operation.surface == "page" and _takes_pages(context.headers.get("accept", "*/*")):
+        if operation.surface == "page" and takes_pages(context.headers.get("accept", "*/*")):
             page: Answer = self._services.rooms["pages"].refusal(context, context.problem)
             return page
         return refusal_on(operation.surface, context.problem, context.request_id)
@@ -345,7 +345,7 @@ class Hot:
         return None if found is None else (found, {})
 
 
-def _takes_pages(accept: str) -> bool:
+def takes_pages(accept: str) -> bool:
     """Tell whether whoever asks can show a page; a program that says what it reads gets no HTML."""
     return "text/html" in accept or "*/*" in accept
 

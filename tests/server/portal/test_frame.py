@@ -220,6 +220,18 @@ class TestAWayBack:
         assert onward("abc", "/portal").fields == {"interaction": "abc"}
 
 
+class TestAPageThatIsntThere:
+    def test_is_said_not_to_be_by_a_page(self, live: LiveServer) -> None:
+        """Whoever has mistyped an address in a browser reads it; a program is told as everywhere."""
+        for path in ("/portal/nothing", "/portal/guides/nothing", "/portal/errors/nothing"):
+            page = httpx.get(live.base("alpha") + path, headers={"accept": "text/html"})
+            assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
+            assert httpx.get(live.base("alpha") + path, headers={"accept": "application/json"}).status_code == 404
+        # A tenant that there isn't has no pages.
+        gone = httpx.get(f"{live.url}/t/nobodys/portal", headers={"accept": "text/html"})
+        assert (gone.status_code, gone.json()["code"]) == (404, "unknown_tenant")
+
+
 class TestTheAccountOfStaff:
     def test_leads_to_the_portal(self, browser: Browser) -> None:
         """Whoever has enrolled finds it there."""
