@@ -24,6 +24,7 @@ class TestTheErrors:
         """Each code of the registry has an anchor, its title, its meaning and something to do."""
         page = httpx.get(f"{live.base('alpha')}/portal/errors")
         assert set(errors.ERRORS) <= set(IDS.findall(page.text))
+        assert len(IDS.findall(page.text)) == len(set(IDS.findall(page.text)))
         for each in problems.entries():
             kind = errors.ERRORS[each.code]
             assert (each.status, each.title, each.type) == (status_of(kind), kind.title, problem_type(each.code))
@@ -65,6 +66,7 @@ class TestTheEvents:
         """Each type of the registry has an anchor, and what it says is told."""
         page = httpx.get(f"{live.base('alpha')}/portal/events")
         assert set(EVENTS) <= set(IDS.findall(page.text))
+        assert len(IDS.findall(page.text)) == len(set(IDS.findall(page.text)))
         assert [each.name for each in happenings.entries()] == sorted(EVENTS)
         assert all(each.about in html.unescape(page.text) for each in EVENTS.values())
 
@@ -78,6 +80,8 @@ class TestTheEvents:
         assert type(msgspec.json.decode(msgspec.json.encode(event.data), type=kind.data)).__name__ == entry.data
         assert data is not None
         assert not isinstance(sdk_events.read(event), sdk_events.UnknownData)
+        # What a type says no more of than that it is a text says something all the same.
+        assert '"text"' not in entry.example
 
 
 class TestTheChanges:
