@@ -418,7 +418,7 @@ def _add_background(services: Services) -> None:
     account_statements_tasks.register(kinds)
     signing_tasks.register(kinds, services.identity)
     approvals_tasks.register(kinds, services.approvals)
-    privacy_tasks.register(kinds, SWEEPS, services.keys)
+    privacy_tasks.register(kinds, streams.sweeps(services.settings, SWEEPS), services.keys)
     decryptor_tasks.register(kinds, services.decryptor)
     vault_tasks.register(kinds, services)
     payments_tasks.register(kinds, services)

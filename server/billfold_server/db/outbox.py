@@ -6,7 +6,7 @@ in their order, and a transaction that rolls back leaves no gap. Events come las
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -25,6 +25,7 @@ from billfold_server.db.wakeups import Work
 from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = [
+    "ABANDONED_AFTER",
     "NewEvent",
     "emit",
     "find_events",
@@ -165,21 +166,37 @@ async def last_sequence(tx: TenantTx) -> int:
     return int(await tx.fetchval("SELECT sequence FROM relay_head WHERE id = 1"))
 
 
-# The oldest come first, and whatever a publisher hasn't seen stays, as does the newest of all.
+ABANDONED_AFTER: Final = timedelta(days=7)
+"""After how long nothing is kept any more for a publisher that was turned off. It goes on with what is there then."""
+
+# The oldest come first, and whatever a publisher hasn't seen stays, as does the newest of all. One that is at work or
+# tries to be has said so lately; one that this process has itself may be about to begin.
 _SWEEP = """
 DELETE FROM outbox_events WHERE sequence IN (
     SELECT oldest.sequence
     FROM (SELECT sequence, occurred_at FROM outbox_events ORDER BY sequence LIMIT $2) AS oldest
     WHERE oldest.occurred_at < $1
       AND oldest.sequence < (SELECT sequence FROM relay_head WHERE id = 1)
-      AND oldest.sequence <= ALL (SELECT sequence FROM publisher_cursors)
+      AND oldest.sequence <= ALL (
+          SELECT sequence FROM publisher_cursors
+          WHERE publisher <> ALL ($3::text[]) OR greatest(retry_at, claimed_until) >= $4
+      )
 )
 """
 
 
-async def sweep(tx: TenantTx, before: datetime, limit: int) -> int:
-    """Delete the oldest events that happened before an instant and that every publisher has seen; return how many."""
-    return counted(await tx.execute(_SWEEP, before, limit))
+async def sweep(tx: TenantTx, before: datetime, limit: int, *, turned_off: Sequence[str] = ()) -> int:
+    """Delete the oldest events that happened before an instant and that every publisher has seen; return how many.
+
+    Args:
+        tx: The tenant's transaction.
+        before: The instant.
+        limit: How many at most.
+        turned_off: The publishers that this process hasn't; where no other one has had them for long either, nothing
+            waits for them.
+    """
+    lately = await tx.fetchval("SELECT now()") - ABANDONED_AFTER
+    return counted(await tx.execute(_SWEEP, before, limit, list(turned_off), lately))
 
 
 _FREE_TEXT: Final = frozenset(

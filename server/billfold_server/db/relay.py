@@ -134,9 +134,10 @@ WHERE publisher = $1
   AND (retry_at IS NULL OR retry_at <= now())
 RETURNING sequence
 """
+# When it may be tried again, which is at once, also tells that it was at work: see ``outbox.sweep``.
 _ADVANCE = """
 UPDATE publisher_cursors
-SET sequence = $3, failures = 0, retry_at = NULL, claimed_by = NULL, claimed_until = NULL
+SET sequence = $3, failures = 0, retry_at = now(), claimed_by = NULL, claimed_until = NULL
 WHERE publisher = $1 AND claimed_by = $2
 """
 _PUT_OFF = """

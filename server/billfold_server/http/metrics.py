@@ -16,6 +16,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 __all__ = ["Metrics"]
 
 _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_STREAM_LAG_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3600.0)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"})
 _TOGETHER: Final = "PROMETHEUS_MULTIPROC_DIR"
 _REPORT_S: Final = 0.5
@@ -178,7 +179,8 @@ class Metrics:
     def _add_stream(self) -> None:
         self._stream = Counter(
             "billfold_stream_events_total",
-            "Events that were published to NATS: published, or duplicate (it had them); and attempts that failed.",
+            "Events that were published to NATS: published, reference (without what they say, which was too large), or "
+            "duplicate (it had them); and attempts that failed.",
             ["outcome"],
             registry=self.registry,
         )
@@ -189,6 +191,18 @@ class Metrics:
             multiprocess_mode="livemin",
         )
         self._stream_reachable.set(1)
+        self._stream_lag = Histogram(
+            "billfold_stream_lag_seconds",
+            "How long after an event it was in NATS.",
+            registry=self.registry,
+            buckets=_STREAM_LAG_S,
+        )
+        self._stream_behind = Gauge(
+            "billfold_stream_behind_seconds",
+            "How old the oldest event is that NATS should have and hasn't taken.",
+            registry=self.registry,
+            multiprocess_mode="livemax",
+        )
 
     def begin(self) -> None:
         """Count a request that has come in."""
@@ -225,9 +239,15 @@ class Metrics:
         """Note whether what lies in a file that may change is what is used."""
         self._unusable.labels(file).set(0 if usable else 1)
 
-    def stream_told(self, outcome: str) -> None:
-        """Count an event that was published to NATS, or wasn't."""
+    def stream_told(self, outcome: str, lag_s: float | None = None) -> None:
+        """Count an event that was published to NATS so long after it had happened, or wasn't."""
         self._stream.labels(outcome).inc()
+        if lag_s is not None:
+            self._stream_lag.observe(lag_s)
+
+    def stream_behind(self, age_s: float) -> None:
+        """Note how old the oldest event is that NATS hasn't taken."""
+        self._stream_behind.set(age_s)
 
     def requests_logged(self, outcome: str, number: int) -> None:
         """Count requests that were written to the log that developers read, or weren't."""

@@ -5,19 +5,26 @@ NATS is away, events stay in the outbox, and what comes of an attempt is known b
 """
 
 import asyncio
+import contextlib
 import random
 import ssl
 import time
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 import msgspec
 import structlog
 
+from billfold import ids
 from billfold.clock import Clock
 from billfold.contract.platform import Event
+from billfold.ids import Prefix
+from billfold_server.db import outbox
+from billfold_server.db.retention import Sweep
 from billfold_server.http.metrics import Metrics
 from billfold_server.nats_settings import NatsSettings
 from billfold_server.tenancy.context import TenantRef
@@ -26,8 +33,9 @@ from billfold_server.tenancy.transaction import TenantTx
 if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.js import JetStreamContext
+    from nats.js.api import PubAck
 
-__all__ = ["ROOM", "NatsPublisher", "StreamUnavailableError"]
+__all__ = ["ROOM", "NatsPublisher", "StreamUnavailableError", "sweeps"]
 
 ROOM: Final = "nats"
 """Under which name ``build_app`` keeps the publisher in ``Services.rooms``, where there is one."""
@@ -36,11 +44,18 @@ log = structlog.get_logger(__name__)
 
 _CONNECT_S: Final = 2.0
 _ANSWER_S: Final = 5.0
+_CLOSE_S: Final = 0.1
 _EVERY_S: Final = 1.0
 """How often one process tries to reach NATS, whoever waits for it."""
 _ONCE_S: Final = 120.0
 """For how long a stream that we make knows the ids of what it has taken."""
 _ID: Final = "Nats-Msg-Id"
+_OMITTED: Final = "Billfold-Omitted"
+"""What is left out of a message, because NATS takes none that is so large."""
+_HEADERS_BYTES: Final = 512
+"""What NATS counts besides what is said; ours are a third of it."""
+_TOO_LARGE_FOR_STREAM: Final = 10054
+"""How JetStream says that a stream's own limit (``max_msg_size``) is smaller than a message."""
 
 # An instance of its own: the module's state is everybody's, and tests that draw by chance must be repeatable.
 _CHANCE = random.Random()  # noqa: S311 - It only has to differ.
@@ -55,6 +70,7 @@ class NatsPublisher:
 
     Subjects are ``<prefix>.<tenant>.<type>``, a message is the event as ``GET /v1/events`` shows it, and its
     ``Nats-Msg-Id`` is the event's id. One tenant's events go one after the other, each when the one before was taken.
+    Of one that is too large for NATS all is sent but its ``data``, and the header ``Billfold-Omitted`` says so.
 
     Args:
         settings: Where NATS is.
@@ -73,6 +89,7 @@ class NatsPublisher:
         self._connecting = asyncio.Lock()
         self._tried_at = -_EVERY_S
         self._away_since: datetime | None = None
+        self._waiting: dict[UUID, datetime] = {}
 
     async def wanted(self, _: TenantTx) -> Sequence[str] | None:
         """Return that every type of event is published."""
@@ -88,19 +105,54 @@ class NatsPublisher:
         try:
             stream = await self._connected()
             for event in await self._new(stream, tenant, events):
-                ack = await stream.publish(
-                    f"{self._subject(tenant)}.{event.type}",
-                    msgspec.json.encode(event),
-                    timeout=_ANSWER_S,
-                    stream=self._settings.nats_stream,
-                    headers={_ID: event.id, "Content-Type": "application/json"},
-                )
-                self._metrics.stream_told("duplicate" if ack.duplicate else "published")
+                await self._tell(stream, tenant, event)
         except Exception:
             self._metrics.stream_told("failed")
+            self._waiting.setdefault(tenant.id, _happened_at(events[0]))
             self._note(away=True)
             raise
+        self._waiting.pop(tenant.id, None)
         self._note(away=False)
+
+    async def _tell(self, stream: "JetStreamContext", tenant: TenantRef, event: Event) -> None:
+        """Publish an event; where it is larger than NATS takes, what it says is left out, and can be read at the API.
+
+        So those behind it aren't kept back by it, and whoever follows the stream misses none.
+        """
+        from nats.js.errors import APIError  # noqa: PLC0415 - The extra may be absent where nothing is published.
+
+        body = msgspec.json.encode(event)
+        whole = self._client is not None and len(body) + _HEADERS_BYTES <= self._client.max_payload
+        try:
+            ack = await self._send(stream, tenant, event, body) if whole else None
+        except APIError as error:
+            if error.err_code != _TOO_LARGE_FOR_STREAM:
+                raise
+            ack = None
+        outcome = "published"
+        if ack is None:
+            log.warning("nats_event_too_large", tenant=tenant.slug, event_id=event.id, bytes=len(body))
+            reference = msgspec.structs.replace(event, data={})
+            ack = await self._send(stream, tenant, event, msgspec.json.encode(reference), {_OMITTED: "data"})
+            outcome = "reference"
+        lag = self._clock.now() - _happened_at(event)
+        self._metrics.stream_told("duplicate" if ack.duplicate else outcome, max(0.0, lag.total_seconds()))
+
+    async def _send(
+        self,
+        stream: "JetStreamContext",
+        tenant: TenantRef,
+        event: Event,
+        body: bytes,
+        headers: dict[str, str] | None = None,
+    ) -> "PubAck":
+        return await stream.publish(
+            f"{self._subject(tenant)}.{event.type}",
+            body,
+            timeout=_ANSWER_S,
+            stream=self._settings.nats_stream,
+            headers={_ID: event.id, "Content-Type": "application/json", **(headers or {})},
+        )
 
     def warnings(self) -> list[str]:
         """Return what monitoring should know, in a sentence: since when events haven't been published."""
@@ -116,6 +168,8 @@ class NatsPublisher:
 
     def _note(self, *, away: bool) -> None:
         self._metrics.stream_reachable(reachable=not away)
+        oldest = min(self._waiting.values(), default=None)
+        self._metrics.stream_behind(0.0 if oldest is None else (self._clock.now() - oldest).total_seconds())
         if not away:
             self._away_since = None
         elif self._away_since is None:
@@ -156,16 +210,22 @@ class NatsPublisher:
                 self._tried_at = time.monotonic()
 
     async def _connect(self) -> "JetStreamContext":
-        import nats  # noqa: PLC0415 - The extra may be absent where nothing is published.
+        from nats.aio.client import Client  # noqa: PLC0415 - The extra may be absent where nothing is published.
         from nats.errors import Error  # noqa: PLC0415
 
         servers = self._settings.nats_servers
         for server in _CHANCE.sample(servers, len(servers)):
+            client = Client()
             try:
                 async with asyncio.timeout(2 * _CONNECT_S):
-                    client = await nats.connect(server, **self._options())
+                    await client.connect(server, **self._options())
             except (OSError, TimeoutError, Error) as error:
                 log.warning("nats_unreachable", server=server, cause=type(error).__name__)
+                # A connection that was refused for its password is there all the same. One of which the handshake
+                # failed never says that it is closed.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_CLOSE_S):
+                        await client.close()
                 continue
             try:
                 stream = client.jetstream(timeout=_ANSWER_S)
@@ -210,6 +270,19 @@ class NatsPublisher:
                 subjects=[f"{self._settings.nats_subject}.>"],
                 duplicate_window=_ONCE_S,
             )
+
+
+def sweeps(settings: NatsSettings, every: Sequence[Sweep]) -> Sequence[Sweep]:
+    """Return what is deleted by itself; where nothing is published to NATS, events don't wait for it for ever."""
+    if settings.nats_url is not None:
+        return every
+    work = partial(outbox.sweep, turned_off=[ROOM])
+    return [msgspec.structs.replace(each, work=work) if each.work is outbox.sweep else each for each in every]
+
+
+def _happened_at(event: Event) -> datetime:
+    """Return when an event was written, on the real clock: ``occurred_at`` is on the tenant's."""
+    return ids.instant_of(ids.decode(Prefix.EVENT, event.id))
 
 
 async def _nothing(_: Exception) -> None:

@@ -9,10 +9,13 @@ import pytest
 
 from billfold import ids
 from billfold_server.app import SWEEPS
+from billfold_server.db import outbox
 from billfold_server.db.jobs import Job, JobKinds, JobRun
 from billfold_server.db.retention import Sweep
+from billfold_server.nats_settings import NatsSettings
 from billfold_server.privacy import tasks
 from billfold_server.privacy.service import SHRED_JOB
+from billfold_server.streams import service as streams
 from billfold_server.tenancy.manifest import Retention
 from tests.parties import open_tenant_keys
 from tests.tenants import Tenancy
@@ -131,6 +134,33 @@ class TestAnEvent:
             await tx.execute("UPDATE publisher_cursors SET sequence = 10")
         await sweep(tenancy)
         assert await _sequences(tenancy) == [10]
+
+    async def test_waits_for_no_publisher_that_was_turned_off_long_ago(self, tenancy: Tenancy):
+        """One that was at work within a week, wherever that was, is waited for, as is one that this process has."""
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            await tx.execute(
+                "INSERT INTO outbox_events (sequence, id, type, object_id, data, occurred_at) "
+                "SELECT n, gen_random_uuid(), 'test.done', 'x', '{}', $1 FROM generate_series(1, 5) AS n",
+                datetime.now(UTC) - timedelta(days=400),
+            )
+            await tx.execute("UPDATE relay_head SET sequence = 5")
+        left = []
+        for at_work, turned_off in ((6, ["off"]), (8, []), (8, ["off"])):
+            async with tenancy.database.tx(tenancy.tenant) as tx:
+                await tx.execute(
+                    "INSERT INTO publisher_cursors (publisher, sequence, failures, retry_at) VALUES ('off', 1, 0, $1) "
+                    "ON CONFLICT (publisher) DO UPDATE SET retry_at = excluded.retry_at",
+                    datetime.now(UTC) - timedelta(days=at_work),
+                )
+                await outbox.sweep(tx, datetime.now(UTC), 10, turned_off=turned_off)
+            left.append(await _sequences(tenancy))
+        assert left == [[2, 3, 4, 5], [2, 3, 4, 5], [5]]
+
+    def test_waits_for_nats_where_it_is_published_there(self):
+        """Where it isn't, the sweep of events knows that this process has no such publisher, and no other differs."""
+        assert streams.sweeps(NatsSettings(nats_url="nats://127.0.0.1"), SWEEPS) == SWEEPS
+        (changed,) = set(streams.sweeps(NatsSettings(), SWEEPS)) - set(SWEEPS)
+        assert (changed.name, changed.work.keywords) == ("events", {"turned_off": ["nats"]})  # type: ignore[attr-defined]
 
 
 async def _sequences(tenancy: Tenancy) -> list[int]:

@@ -17,23 +17,28 @@ class Nats:
 
     Args:
         folder: Where it keeps everything.
+        configuration: What its file says besides.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, configuration: str = "") -> None:
         self._folder = folder
+        self._file = folder / "nats.conf"
+        self._file.write_text(configuration, encoding="utf-8")
+        self._scheme = "tls" if "tls {" in configuration else "nats"
         self._process: subprocess.Popen[bytes] | None = None
         self._port = -1
 
     @property
     def url(self) -> str:
         """Return where it is."""
-        return f"nats://127.0.0.1:{self._port}"
+        return f"{self._scheme}://127.0.0.1:{self._port}"
 
     def start(self) -> None:
         """Start it, at the same address as before."""
         for each in self._folder.glob("nats-server_*.ports"):
             each.unlink()
-        command = ["nats-server", "-js", "-sd", str(self._folder / "kept"), "-a", "127.0.0.1", "-p", str(self._port)]
+        command = ["nats-server", "-c", str(self._file), "-js", "-sd", str(self._folder / "kept")]
+        command += ["-a", "127.0.0.1", "-p", str(self._port)]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [*command, "--ports_file_dir", str(self._folder)], stdout=log, stderr=subprocess.STDOUT
@@ -44,7 +49,8 @@ class Nats:
             assert self._process.poll() is None, (self._folder / "log").read_text()
             assert time.monotonic() < until, "the server doesn't start"
             time.sleep(0.01)
-        self._port = urlsplit(json.loads(file.read_bytes())["nats"][0]).port or -1
+        (address,) = json.loads(file.read_bytes())["nats"]
+        self._port = urlsplit(address).port or -1
 
     def stop(self) -> None:
         """Kill it."""

@@ -1,16 +1,20 @@
 """Events in JetStream: each once and in order, whoever dies and whatever is away."""
 
 import asyncio
+import ipaddress
 import secrets
+import shutil
 import signal
+import ssl
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import msgspec
 import pytest
+from cryptography import x509
 
 from billfold.clock import SystemClock
 from billfold.contract.platform import Event
@@ -22,6 +26,7 @@ from billfold_server.nats_settings import NatsSettings
 from billfold_server.settings import Settings
 from billfold_server.streams.service import NatsPublisher
 from tests.live import LiveServer
+from tests.server.certificates import SERVER, authority, issue
 from tests.server.db.test_outbox import event
 from tests.server.streams.conftest import Nats
 from tests.tenants import Tenancy
@@ -35,14 +40,17 @@ class Stream:
 
     Args:
         nats: The server.
+        reading: How a reader connects.
+        given: Further settings.
     """
 
-    def __init__(self, nats: Nats) -> None:
+    def __init__(self, nats: Nats, reading: dict[str, Any] | None = None, **given: Any) -> None:
         self.nats = nats
         self.name = f"T{secrets.token_hex(6)}"
-        settings = NatsSettings(nats_url=nats.url, nats_stream=self.name, nats_subject=self.name)
+        self.settings = NatsSettings(nats_url=nats.url, nats_stream=self.name, nats_subject=self.name, **given)
         self.metrics = Metrics()
-        self.publisher = NatsPublisher(settings, self.metrics, SystemClock())
+        self.publisher = NatsPublisher(self.settings, self.metrics, SystemClock())
+        self._reading = reading or {}
 
     def relay(self, tenancy: Tenancy) -> Relay:
         """Return a relay that gives the publisher three events at a time."""
@@ -51,7 +59,7 @@ class Stream:
     async def client(self) -> Any:
         """Return a connection of a reader's."""
         nats = pytest.importorskip("nats")
-        return await nats.connect(self.nats.url, allow_reconnect=False)
+        return await nats.connect(self.nats.url, allow_reconnect=False, **self._reading)
 
     async def messages(self) -> list[tuple[str, str, Event]]:
         """Return what is in the stream: subject, id and event, in order."""
@@ -64,6 +72,18 @@ class Stream:
                 (each.subject, each.headers["Nats-Msg-Id"], msgspec.json.decode(each.data, type=Event))
                 for each in found
                 if not each.subject.endswith(".probe")
+            ]
+        finally:
+            await client.close()
+
+    async def headers(self) -> list[dict[str, str]]:
+        """Return what is said beside each message."""
+        client = await self.client()
+        try:
+            stream = client.jetstream()
+            info = await stream.stream_info(self.name)
+            return [
+                dict((await stream.get_msg(self.name, number + 1)).headers) for number in range(info.state.last_seq)
             ]
         finally:
             await client.close()
@@ -84,6 +104,37 @@ class Stream:
                     await asyncio.sleep(0.02)
         finally:
             await client.close()
+
+
+class Guarded(Nats):
+    """A NATS server with TLS, certificates of clients and a password, which takes 2,000 bytes at once."""
+
+    password = "fourteen grey geese"
+
+    def __init__(self, folder: Path) -> None:
+        issuer = authority()
+        (folder / "ca.pem").write_bytes(issuer.pem())
+        here = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        certificate, key = issue("nats", issuer, purposes=(SERVER,), names=here).write(folder, "server")
+        own_certificate, own_key = issue("billfold", issuer).write(folder)
+        self.password_file = folder / "password"
+        self.given = {
+            "nats_user": "billfold",
+            "nats_password_file": str(self.password_file),
+            "nats_ca_file": str(folder / "ca.pem"),
+            "nats_client_certificate": own_certificate,
+            "nats_client_key": own_key,
+        }
+        tls = f'tls {{ cert_file: "{certificate}", key_file: "{key}", ca_file: "{folder}/ca.pem", verify: true }}'
+        users = f'authorization {{ user: billfold, password: "{self.password}" }}'
+        super().__init__(folder, f"max_payload: 2000\n{users}\n{tls}\n")
+
+    def stream(self, **given: Any) -> Stream:
+        """Return a stream of a test's own."""
+        context = ssl.create_default_context(cafile=self.given["nats_ca_file"])
+        context.load_cert_chain(self.given["nats_client_certificate"], self.given["nats_client_key"])
+        reading = {"user": "billfold", "password": self.password, "tls": context}
+        return Stream(self, reading, **{**self.given, **given})
 
 
 @pytest.fixture
@@ -119,7 +170,10 @@ class TestAnEvent:
         assert await stream.relay(tenancy).run(tenancy.tenant) is None
         subject = f"{stream.name}.{tenancy.tenant.slug}.thing.changed"
         assert await stream.messages() == [(subject, each.id, each) for each in await in_outbox(tenancy)]
-        assert b'billfold_stream_events_total{outcome="published"} 7.0' in stream.metrics.exposition()
+        exposed = stream.metrics.exposition()
+        assert b'billfold_stream_events_total{outcome="published"} 7.0' in exposed
+        assert b"billfold_stream_lag_seconds_count 7.0" in exposed
+        assert b"billfold_stream_behind_seconds 0.0\n" in exposed
 
     async def test_is_there_once_however_often_it_is_published(self, tenancy: Tenancy, stream: Stream):
         """Where a place was lost, all is published again and nothing is there twice."""
@@ -167,6 +221,7 @@ class TestAServerThatIsAway:
             (warning,) = stream.publisher.warnings()
             assert "NATS" in warning
             assert b"billfold_stream_reachable 0.0" in stream.metrics.exposition()
+            assert b"billfold_stream_behind_seconds 0.0\n" not in stream.metrics.exposition()
         finally:
             stream.nats.start()
         async with asyncio.timeout(60):
@@ -206,6 +261,62 @@ class TestAServerThatIsToldOfNats:
         finally:
             await reader.close()
             await forget_place(live.settings)
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """Run a NATS server that lets nobody in but by TLS, a client's certificate, a name and a password."""
+    if shutil.which("nats-server") is None:
+        pytest.skip("needs nats-server")
+    server = Guarded(tmp_path_factory.mktemp("guarded"))
+    server.start()
+    yield server
+    server.stop()
+
+
+class TestAServerThatIsGuarded:
+    async def test_is_told_by_who_has_what_it_asks_for(self, guarded: Guarded, tenancy: Tenancy):
+        """Without the right password or the right authority nothing is told and nothing lost; with them, all is."""
+        await emitted(tenancy, 0, 1)
+        guarded.password_file.write_text("another", encoding="utf-8")
+        stream = guarded.stream()
+        assert await stream.relay(tenancy).run(tenancy.tenant) == 1.0
+        elsewhere = guarded.stream(nats_ca_file=guarded.given["nats_client_certificate"])
+        await tenancy.as_owner(tenancy.tenant, NO_LEASE)
+        assert await elsewhere.relay(tenancy).run(tenancy.tenant) == 1.0
+        assert await place_of(tenancy) == 0
+        # The password is read at every login.
+        guarded.password_file.write_text(guarded.password + "\n", encoding="utf-8")
+        await tenancy.as_owner(tenancy.tenant, NO_LEASE)
+        again = guarded.stream()
+        assert await again.relay(tenancy).run(tenancy.tenant) is None
+        assert [each.sequence for _, _, each in await again.messages()] == [1, 2]
+        for each in (stream, elsewhere, again):
+            await each.publisher.aclose()
+
+
+class TestAnEventThatIsTooLarge:
+    @pytest.mark.parametrize("narrow", ["server", "stream"])
+    async def test_is_told_without_what_it_says(self, guarded: Guarded, tenancy: Tenancy, narrow: str):
+        """Those behind it aren't kept back, the numbers have no gap, and the API has it whole."""
+        stream = guarded.stream()
+        if narrow == "stream":
+            client = await stream.client()
+            await client.jetstream().add_stream(
+                name=stream.name, subjects=[f"{stream.name}.>"], max_msg_size=1_000, duplicate_window=60
+            )
+            await client.close()
+        size = {"server": 3_000, "stream": 900}[narrow]
+        large = msgspec.structs.replace(event(1), data=msgspec.json.encode({"n": "x" * size}))
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            await emit(tx, event(0), large, event(2))
+        assert await stream.relay(tenancy).run(tenancy.tenant) is None
+        whole = await in_outbox(tenancy)
+        told = [each for _, _, each in await stream.messages()]
+        assert told == [whole[0], msgspec.structs.replace(whole[1], data={}), whole[2]]
+        assert (await stream.headers())[1].get("Billfold-Omitted") == "data"
+        assert b'billfold_stream_events_total{outcome="reference"} 1.0' in stream.metrics.exposition()
+        await stream.publisher.aclose()
 
 
 class TestAStreamThatIsThere:
