@@ -52,9 +52,9 @@ class Stream:
         self.publisher = NatsPublisher(self.settings, self.metrics, SystemClock())
         self._reading = reading or {}
 
-    def relay(self, tenancy: Tenancy) -> Relay:
-        """Return a relay that gives the publisher three events at a time."""
-        return Relay(tenancy.database, [self.publisher], publish_batch=3)
+    def relay(self, tenancy: Tenancy, batch: int = 3) -> Relay:
+        """Return a relay that gives the publisher few events at a time."""
+        return Relay(tenancy.database, [self.publisher], publish_batch=batch)
 
     async def client(self) -> Any:
         """Return a connection of a reader's."""
