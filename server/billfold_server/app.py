@@ -60,7 +60,8 @@ from billfold_server.decryptor import inventory as decryptor_inventory
 from billfold_server.decryptor import tasks as decryptor_tasks
 from billfold_server.decryptor.service import SECRET as DECRYPTOR_SECRET
 from billfold_server.decryptor.service import Client, WorkersDecryptor, folder_of
-from billfold_server.http import docs, health, problems
+from billfold_server.expanders import EXPANDERS
+from billfold_server.http import docs, expansion, health, problems
 from billfold_server.http import inventory as http_inventory
 from billfold_server.http import subjects as http_subjects
 from billfold_server.http import tasks as http_tasks
@@ -462,6 +463,7 @@ def _add_background(services: Services) -> None:
     services.rooms[consents_uses.ROOM] = consents_uses.Uses(services.database)
     personal = personal_names(INVENTORIES)
     services.rooms[REQUEST_LOG] = request_log.Recorder(services.database, services.registry, services.metrics, personal)
+    services.rooms[expansion.EXPANDERS] = EXPANDERS
     services.rooms["background"] = Background(services.database, active, relay, runner)
 
 

@@ -57,9 +57,13 @@ class Seeds:
         self._of[prefix] = ids
 
     def learn(self, value: Any) -> None:
-        """Note every id of an answer; it exists, so links may use it."""
+        """Note every id of an answer; it exists, so links may use it. But for what a consent names, or an erasure."""
         if isinstance(value, str) and _ID.fullmatch(value):
             self.known.add(value)
+        elif isinstance(value, dict) and str(value.get("id")).startswith("con_"):
+            self.known.add(value["id"])
+        elif isinstance(value, dict) and "forgotten_at" in value and value["forgotten_at"] is not None:
+            self.known -= set(map(str, value.values()))
         elif isinstance(value, dict):
             for each in value.values():
                 self.learn(each)

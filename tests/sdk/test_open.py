@@ -18,6 +18,7 @@ from billfold.client._open import decoder, open_type, page_type
 from billfold.contract import (
     account_statements,
     arrangements,
+    bookings,
     card_sessions,
     clients,
     common,
@@ -42,6 +43,7 @@ WIRE = Path(__file__).parent / "wire"
 MODULES = [
     account_statements,
     arrangements,
+    bookings,
     card_sessions,
     clients,
     common,
@@ -67,7 +69,7 @@ RESPONSES: dict[str, type[common.Response]] = {
     for name in module.__all__
     if isinstance(getattr(module, name), type)
     and issubclass(getattr(module, name), common.Response)
-    and name not in {"Response", "Page", "TokenRequest"}
+    and name not in {"Expanded", "Response", "Page", "TokenRequest"}
 }
 SAMPLES = sorted(WIRE.glob("*/*.json"))
 

@@ -66,6 +66,7 @@ OWN_WORDS = {
     "overlap_s": 60,
     "effective_at": AT,
     "expires_at": AT,
+    "expand": ["wallet"],
     "final": True,
     "freeze": True,
     "from_": AT,

@@ -16,7 +16,19 @@ from billfold.contract.ledger import NewPosting
 from billfold.contract.wallets import KeyedTransfer
 from billfold.money import Money, from_decimal
 
-__all__ = ["Amount", "changes", "credit", "debit", "etag", "fields", "key", "money", "order", "query", "segment"]
+__all__ = [
+    "Amount",
+    "changes",
+    "credit",
+    "debit",
+    "etag",
+    "fields",
+    "key",
+    "money",
+    "order",
+    "query",
+    "segment",
+]
 
 Amount = Money | tuple[Decimal | str, str]
 """Money as a caller may state it: ``Money(1250, "EUR")`` in minor units, or ``("12.50", "EUR")``. Never a float."""
@@ -92,8 +104,13 @@ def changes(**values: Any) -> bytes:
 
 
 def query(**values: Any) -> dict[str, str]:
-    """Return the parameters of a question. What is None is left out; an underscore at a name's end is dropped."""
-    return {name.rstrip("_"): _text(value) for name, value in values.items() if value is not None}
+    """Return the parameters of a question. What is None is left out; an underscore at a name's end is dropped.
+
+    Several names, of which there may be none, are one parameter.
+    """
+    return {
+        name.rstrip("_"): _text(value) for name, value in values.items() if value is not None and value not in ((), [])
+    }
 
 
 def segment(value: str) -> str:
@@ -134,4 +151,6 @@ def _plain(value: Any) -> Any:
 def _text(value: Any) -> str:
     if isinstance(value, datetime):
         return ensure_utc(value).isoformat().replace("+00:00", "Z")
+    if isinstance(value, list | tuple):
+        return ",".join(value)
     return str(value).lower() if isinstance(value, bool) else str(value)

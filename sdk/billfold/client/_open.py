@@ -31,6 +31,7 @@ Decode = Callable[[bytes], Any]
 _MODULES: Final = (
     "account_statements",
     "arrangements",
+    "bookings",
     "parties",
     "payments",
     "privacy",

@@ -4,13 +4,20 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from billfold.contract.common import AccountId, AccountStatementId, Instant, Response, WalletId
+from billfold.contract.common import AccountId, AccountStatementId, Expanded, Instant, Response, WalletId
+from billfold.contract.wallets import Wallet
 from billfold.money import CurrencyCode
 
-__all__ = ["AccountStatement"]
+__all__ = ["AccountStatement", "AccountStatementExpanded"]
 
 
-class AccountStatement(Response, frozen=True, kw_only=True):
+class AccountStatementExpanded(Expanded, frozen=True, kw_only=True):
+    """What an account statement refers to, where it was asked for."""
+
+    wallet: Wallet | None = None
+
+
+class AccountStatement(Response, frozen=True, kw_only=True, omit_defaults=True):
     """What was booked to a wallet in one currency in a month.
 
     It holds the entries that were booked in the month; each is in one statement and no other, also where it took effect
@@ -29,3 +36,4 @@ class AccountStatement(Response, frozen=True, kw_only=True):
     debits_minor: Annotated[int, Meta(ge=0, description="The sum of what went out.")]
     entries: Annotated[int, Meta(ge=1, description="How many entries there are.")]
     created_at: Instant
+    expanded: AccountStatementExpanded = AccountStatementExpanded()

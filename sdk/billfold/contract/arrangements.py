@@ -12,12 +12,14 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from billfold.clock import ensure_utc
-from billfold.contract.common import ArrangementId, Instant, ProductId, Request, Response, WalletId
+from billfold.contract.common import ArrangementId, Expanded, Instant, ProductId, Request, Response, WalletId
+from billfold.contract.wallets import Wallet
 from billfold.money import Money
 
 __all__ = [
     "AccountScheme",
     "Arrangement",
+    "ArrangementExpanded",
     "ArrangementKind",
     "ArrangementStatus",
     "AssignProduct",
@@ -281,7 +283,13 @@ class UpdateArrangement(Request, frozen=True, kw_only=True):
     offer: Offer | None = None
 
 
-class Arrangement(Response, frozen=True, kw_only=True):
+class ArrangementExpanded(Expanded, frozen=True, kw_only=True):
+    """What an arrangement refers to, where it was asked for."""
+
+    wallet: Wallet | None = None
+
+
+class Arrangement(Response, frozen=True, kw_only=True, omit_defaults=True):
     """Something arranged for a wallet. The member that its kind names says what; the others are null."""
 
     id: ArrangementId
@@ -296,6 +304,7 @@ class Arrangement(Response, frozen=True, kw_only=True):
     version: Annotated[int, Meta(description="Counts up at each change; the ETag is made of it.")]
     created_at: Instant
     updated_at: Instant
+    expanded: ArrangementExpanded = ArrangementExpanded()
 
 
 class ProductType(StrEnum):

@@ -21,6 +21,7 @@ __all__ = [
     "ClientId",
     "ConsentId",
     "EventId",
+    "Expanded",
     "FingerprintId",
     "HoldId",
     "IdempotencyKey",
@@ -73,6 +74,15 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 class Response(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The base of what the server answers."""
+
+
+class Expanded(Response, frozen=True, kw_only=True, omit_defaults=True):
+    """The base of what an object refers to, as a whole: the declaration of what ``expand`` may ask for.
+
+    An object with such a member ``expanded`` may be asked for together with what it refers to. A member ``wallet`` here
+    is what the object's ``wallet_id`` names. It is there only where it was asked for and there is such a thing; written
+    out, what isn't there is left out.
+    """
 
 
 # PostgreSQL can't store NUL in text, so the contract has no place for it.

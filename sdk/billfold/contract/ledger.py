@@ -7,8 +7,10 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from billfold.contract.bookings import Balance, JournalEntry, Posting
 from billfold.contract.common import (
     AccountId,
+    Expanded,
     HoldId,
     Instant,
     JournalEntryId,
@@ -20,6 +22,7 @@ from billfold.contract.common import (
     Text,
     WalletId,
 )
+from billfold.contract.wallets import Wallet
 from billfold.money import MAX_AMOUNT_MINOR, CurrencyCode, Money, PositiveMinor, SignedMinor
 
 __all__ = [
@@ -32,6 +35,7 @@ __all__ = [
     "CreateHold",
     "CreateJournalEntry",
     "Hold",
+    "HoldExpanded",
     "HoldStatus",
     "JournalEntry",
     "JournalEntryProof",
@@ -89,21 +93,6 @@ class AccountType(StrEnum):
     EQUITY = "equity"
     INCOME = "income"
     EXPENSE = "expense"
-
-
-class Balance(Response, frozen=True, kw_only=True):
-    """An account's balance on its normal side, in minor units.
-
-    ``available_minor`` is posted less held. The overdraft limit isn't part of it.
-    """
-
-    account_id: AccountId
-    currency: str
-    posted_minor: Annotated[int, Meta(description="Booked.")]
-    pending_minor: Annotated[int, Meta(description="Expected by open holds, but not booked.")]
-    held_minor: Annotated[int, Meta(description="Reserved by open holds.")]
-    available_minor: Annotated[int, Meta(description="Posted less held.")]
-    overdraft_limit_minor: Annotated[int | None, Meta(description="How far it may fall below zero; null is unlimited.")]
 
 
 class CreateAccount(Request, frozen=True, kw_only=True):
@@ -169,30 +158,6 @@ class CreateJournalEntry(Request, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         """Bring the instant to UTC."""
         self._to_utc("effective_at")
-
-
-class Posting(Response, frozen=True, kw_only=True):
-    """One signed line on one account: positive is debit, negative is credit."""
-
-    account_id: AccountId
-    amount_minor: int
-    currency: str
-    balance_after_minor: Annotated[int, Meta(description="The account's posted balance after it, on its normal side.")]
-
-
-class JournalEntry(Response, frozen=True, kw_only=True):
-    """A balanced, immutable set of postings."""
-
-    id: JournalEntryId
-    sequence: Annotated[int, Meta(description="Place in the tenant's journal; without gaps.")]
-    kind: Annotated[str, Meta(description="What kind of command made it.", examples=["transfer"])]
-    description: str | None
-    postings: list[Posting]
-    reverses: Annotated[str | None, Meta(description="The journal entry that this one undoes.")]
-    hold_id: str | None
-    effective_at: Annotated[Instant, Meta(description="When it happened, on the tenant's clock.")]
-    recorded_at: Annotated[Instant, Meta(description="When it was written.")]
-    metadata: dict[str, str]
 
 
 class ReverseJournalEntry(Request, frozen=True, kw_only=True):
@@ -311,7 +276,14 @@ class CaptureHold(Request, frozen=True, kw_only=True):
     final: Annotated[bool, Meta(description="Whether what isn't captured is released.")] = True
 
 
-class Hold(Response, frozen=True, kw_only=True):
+class HoldExpanded(Expanded, frozen=True, kw_only=True):
+    """What a hold refers to, where it was asked for."""
+
+    wallet: Wallet | None = None
+    to_wallet: Wallet | None = None
+
+
+class Hold(Response, frozen=True, kw_only=True, omit_defaults=True):
     """A reservation of part of a wallet's balance."""
 
     id: HoldId
@@ -331,3 +303,4 @@ class Hold(Response, frozen=True, kw_only=True):
     journal_entry_ids: Annotated[list[str], Meta(description="The journal entries that captured it, in order.")]
     created_at: Instant
     updated_at: Instant
+    expanded: HoldExpanded = HoldExpanded()

@@ -2,8 +2,10 @@
 
 from enum import StrEnum
 
+from billfold.contract.bookings import JournalEntry
 from billfold.contract.common import (
     ClientId,
+    Expanded,
     Instant,
     JournalEntryId,
     LongText,
@@ -12,9 +14,19 @@ from billfold.contract.common import (
     Response,
     WalletId,
 )
+from billfold.contract.consents import Consent
+from billfold.contract.wallets import Wallet
 from billfold.money import Money
 
-__all__ = ["Payment", "PaymentBreak", "PaymentOutcome", "PaymentStatus", "PaymentStep", "ResolvePayment"]
+__all__ = [
+    "Payment",
+    "PaymentBreak",
+    "PaymentExpanded",
+    "PaymentOutcome",
+    "PaymentStatus",
+    "PaymentStep",
+    "ResolvePayment",
+]
 
 
 class PaymentStatus(StrEnum):
@@ -85,7 +97,16 @@ class PaymentStep(Response, frozen=True, kw_only=True):
     happened_at: Instant
 
 
-class Payment(Response, frozen=True, kw_only=True):
+class PaymentExpanded(Expanded, frozen=True, kw_only=True):
+    """What a payment refers to, where it was asked for."""
+
+    consent: Consent | None = None
+    wallet: Wallet | None = None
+    to_wallet: Wallet | None = None
+    journal_entry: JournalEntry | None = None
+
+
+class Payment(Response, frozen=True, kw_only=True, omit_defaults=True):
     """A payment.
 
     Attributes:
@@ -110,6 +131,7 @@ class Payment(Response, frozen=True, kw_only=True):
         steps: What has been heard and done, in order.
         created_at: When it was ordered.
         updated_at: When its status changed last.
+        expanded: What it refers to, where it was asked for.
     """
 
     id: PaymentId
@@ -133,3 +155,4 @@ class Payment(Response, frozen=True, kw_only=True):
     steps: list[PaymentStep]
     created_at: Instant
     updated_at: Instant
+    expanded: PaymentExpanded = PaymentExpanded()

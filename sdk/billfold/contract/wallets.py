@@ -5,9 +5,11 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, UnsetType
 
+from billfold.contract.bookings import Balance, JournalEntry
 from billfold.contract.common import (
     AccountId,
     AliasId,
+    Expanded,
     IdempotencyKey,
     Instant,
     JournalEntryId,
@@ -24,7 +26,7 @@ from billfold.contract.common import (
     WalletId,
     WithdrawalId,
 )
-from billfold.contract.ledger import Balance
+from billfold.contract.parties import Party
 from billfold.money import CurrencyCode, Money, PositiveMinor
 
 __all__ = [
@@ -41,13 +43,17 @@ __all__ = [
     "KeyedTransfer",
     "ReverseTransfer",
     "TopUp",
+    "TopUpExpanded",
     "Transfer",
+    "TransferExpanded",
     "TransferVerdict",
     "TransferVerdicts",
     "UpdateWallet",
     "Wallet",
+    "WalletExpanded",
     "WalletStatus",
     "Withdrawal",
+    "WithdrawalExpanded",
 ]
 
 
@@ -90,7 +96,13 @@ class ChangeWalletStatus(Request, frozen=True, kw_only=True):
     reason: LongText
 
 
-class Wallet(Response, frozen=True, kw_only=True):
+class WalletExpanded(Expanded, frozen=True, kw_only=True):
+    """What a wallet refers to, where it was asked for."""
+
+    party: Party | None = None
+
+
+class Wallet(Response, frozen=True, kw_only=True, omit_defaults=True):
     """A party's wallet, with a balance per currency."""
 
     id: WalletId
@@ -103,6 +115,7 @@ class Wallet(Response, frozen=True, kw_only=True):
     version: Annotated[int, Meta(description="Counts up at each change; the ETag is made of it.")]
     created_at: Instant
     updated_at: Instant
+    expanded: WalletExpanded = WalletExpanded()
 
 
 class CreateAlias(Request, frozen=True, kw_only=True):
@@ -144,7 +157,15 @@ class ReverseTransfer(Request, frozen=True, kw_only=True):
     reason: LongText | None = None
 
 
-class Transfer(Response, frozen=True, kw_only=True):
+class TransferExpanded(Expanded, frozen=True, kw_only=True):
+    """What a transfer refers to, where it was asked for."""
+
+    from_wallet: Wallet | None = None
+    to_wallet: Wallet | None = None
+    journal_entry: JournalEntry | None = None
+
+
+class Transfer(Response, frozen=True, kw_only=True, omit_defaults=True):
     """Money moved from one wallet to another."""
 
     id: TransferId
@@ -159,6 +180,7 @@ class Transfer(Response, frozen=True, kw_only=True):
     metadata: dict[str, str]
     effective_at: Instant
     recorded_at: Instant
+    expanded: TransferExpanded = TransferExpanded()
 
 
 class BulkMode(StrEnum):
@@ -221,7 +243,14 @@ class CreateTopUp(Request, frozen=True, kw_only=True):
         self._to_utc("effective_at")
 
 
-class TopUp(Response, frozen=True, kw_only=True):
+class TopUpExpanded(Expanded, frozen=True, kw_only=True):
+    """What a top-up refers to, where it was asked for."""
+
+    wallet: Wallet | None = None
+    journal_entry: JournalEntry | None = None
+
+
+class TopUp(Response, frozen=True, kw_only=True, omit_defaults=True):
     """Money that came into a wallet from outside."""
 
     id: TopUpId
@@ -235,6 +264,7 @@ class TopUp(Response, frozen=True, kw_only=True):
     metadata: dict[str, str]
     effective_at: Instant
     recorded_at: Instant
+    expanded: TopUpExpanded = TopUpExpanded()
 
 
 class CreateWithdrawal(Request, frozen=True, kw_only=True):
@@ -254,7 +284,14 @@ class CreateWithdrawal(Request, frozen=True, kw_only=True):
         self._to_utc("effective_at")
 
 
-class Withdrawal(Response, frozen=True, kw_only=True):
+class WithdrawalExpanded(Expanded, frozen=True, kw_only=True):
+    """What a withdrawal refers to, where it was asked for."""
+
+    wallet: Wallet | None = None
+    journal_entry: JournalEntry | None = None
+
+
+class Withdrawal(Response, frozen=True, kw_only=True, omit_defaults=True):
     """Money that left a wallet for the outside."""
 
     id: WithdrawalId
@@ -268,3 +305,4 @@ class Withdrawal(Response, frozen=True, kw_only=True):
     metadata: dict[str, str]
     effective_at: Instant
     recorded_at: Instant
+    expanded: WithdrawalExpanded = WithdrawalExpanded()

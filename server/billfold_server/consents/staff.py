@@ -17,6 +17,7 @@ from billfold_server.audit import service as audit
 from billfold_server.consents import queries, sealing, service
 from billfold_server.consents.queries import Block, Link
 from billfold_server.consents.rows import Consent, PreparedEvidence, Step, Use
+from billfold_server.consents.standing import at
 from billfold_server.db import outbox
 from billfold_server.db.sets import write_all
 from billfold_server.db.wakeups import Work
@@ -40,6 +41,7 @@ __all__ = [
     "shown",
     "shown_block",
     "shown_use",
+    "tell_consents",
     "unblock",
 ]
 
@@ -54,6 +56,13 @@ def _id(prefix: Prefix, value: UUID | None) -> str | None:
 def shown(consent: Consent) -> contract.Consent:
     """Return a consent as the contract has it."""
     return contract.Consent(**_members(consent))
+
+
+async def tell_consents(call: Call, consent_ids: Sequence[UUID]) -> dict[UUID, contract.Consent]:
+    """Return which of these ids are consents, with the consents as they stand at this moment, in one query."""
+    async with call.tx() as tx:
+        standings = await queries.find_standings(tx, consent_ids)
+    return {each.consent.id: shown(at(each.consent, each.now)) for each in standings}
 
 
 def _members(consent: Consent) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from billfold.contract.oauth import OAuthError
 from billfold.contract.versions import HEADER, LATEST
 from billfold_server.http import contract_page, problems, webhook_document
 from billfold_server.http.etags import IF_MATCH_PATTERN
+from billfold_server.http.expansion import PARAMETER
 from billfold_server.http.routing import Operation, Routes
 from billfold_server.http.schemas import Schemas, example_of
 from billfold_server.open_banking.edge.document import build_open_banking_document
@@ -36,6 +37,10 @@ OPEN_BANKING: Final = "open-banking.yaml"
 """The file beside ours that holds the operations of open banking, whose words are another standard's."""
 
 KEY_PATTERN: Final = r'^("[!#-\[\]-~ ]{1,255}"|[!#-~][!-~]{0,254})$'
+_EXPAND: Final = (
+    "With what the answer is told together, in `expanded`, separated by commas. What it refers to by an id is told as "
+    "a whole then, where there still is such a thing; its own read scope is needed."
+)
 _EXAMPLE_REQUEST_ID: Final = "req_01m7w9tnzcejq9b78b81gh4nmw"
 
 _ABOUT: Final = """\
@@ -44,6 +49,7 @@ Wallets, and the ledger behind them.
 **Money** is a whole number of minor units with an ISO 4217 currency: `{"amount_minor": 1250, "currency": "EUR"}`.
 **Times** are RFC 3339 with an offset. **Ids** have a prefix that says what they name.
 **Lists** are pages: pass `next_cursor` as `cursor` until it is null.
+**References** are ids; many can be told as a whole, in `expanded`, to who asks for it by `expand`.
 **Refusals** are problems (RFC 9457) with a stable `code`.
 **Versions** are dates; within one, things are only added. A program keeps the version that was the newest when its
 client was registered, or asks for another by the header `Billfold-Version`; each answer says which it is of.
@@ -321,6 +327,17 @@ class _Writer:
             if (default := signature.query_defaults[name]) is not None:
                 schema = {**schema, "default": msgspec.to_builtins(default)}
             parameters.append({"name": name, "in": "query", **_described(schema)})
+        if (expansion := operation.expansion) is not None:
+            parameters.append(
+                {
+                    "name": PARAMETER,
+                    "in": "query",
+                    "description": _EXPAND,
+                    "style": "form",
+                    "explode": False,
+                    "schema": expansion.schema,
+                }
+            )
         if operation.idempotency != "none":
             parameters.append(
                 {

@@ -20,6 +20,7 @@ from billfold import errors
 from billfold_server.http import etags, idempotency, problems, reading
 from billfold_server.http.answers import Answer, Header, on_the_wire
 from billfold_server.http.context import RequestContext, context_of
+from billfold_server.http.expansion import PARAMETER
 from billfold_server.http.receiving import ClientGoneError
 from billfold_server.http.routing import Call, Operation, Reply, StoredRequest
 from billfold_server.http.services import Services
@@ -81,14 +82,15 @@ class Pipeline:
             call = await self._call(context)
             if dialect is not None:
                 dialect.read(call)
-            values = self._read_parameters(path, query) if self._has_parameters or query else {}
+            values = self._read_parameters(path, query, call) if self._has_parameters or query else {}
             self._read_idempotency(call)
             if operation.takes_body:
                 values["body"] = await self._read_body(call, context)
             self._fingerprint(call, values.get("body"))
             if operation.approval is not None and (known := await self._admit(call, path, query, values)) is not None:
                 return self._answer(call, known)
-            answer = self._answer(call, await operation.handler(call, **values))
+            told = await operation.handler(call, **values)
+            answer = self._answer(call, await self._expanded(call, told) if call.expand else told)
             return answer if dialect is None else await dialect.finish(call, answer)
         except errors.ProblemError as error:
             context.problem = error
@@ -114,7 +116,7 @@ class Pipeline:
         """
         operation = self.operation
         try:
-            values = self._read_parameters(path, query)
+            values = self._read_parameters(path, query, call)
             if operation.takes_body:
                 values["body"] = (
                     call.body if operation.takes_bytes else reading.decode_json(call.body, operation.decoder)
@@ -175,16 +177,28 @@ class Pipeline:
             if_match=headers.get("if-match") if operation.if_match else None,
         )
 
-    def _read_parameters(self, path: Mapping[str, str], query: bytes) -> dict[str, Any]:
+    def _read_parameters(self, path: Mapping[str, str], query: bytes, call: Call) -> dict[str, Any]:
         operation = self.operation
         values = operation.path_parameters.read(path)
         sent = reading.split_query(query)
+        if operation.expansion is not None and (named := sent.pop(PARAMETER, None)) is not None:
+            call.expand = operation.expansion.read(named)
+            if (scope := operation.expansion.lacks(call, call.expand)) is not None:
+                raise _lacks(scope, call.headers)
         if operation.open_query:
             sent = {name: value for name, value in sent.items() if name in operation.signature.query_types}
         given = operation.query_parameters.read(sent)
         for name, python_name in operation.signature.python_names.items():
             values[python_name] = given.get(name, operation.signature.query_defaults[name])
         return values
+
+    async def _expanded(self, call: Call, told: Any) -> Any:
+        """Return what a handler has returned, together with what it refers to, as far as that is asked for."""
+        assert self.operation.expansion is not None
+        if isinstance(told, Reply):
+            body = await self.operation.expansion.tell(call, told.body, call.expand)
+            return msgspec.structs.replace(told, body=body)
+        return await self.operation.expansion.tell(call, told, call.expand)
 
     def _read_idempotency(self, call: Call) -> None:
         """Check the idempotency key's form. The fingerprint waits for the body."""

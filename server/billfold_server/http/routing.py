@@ -30,6 +30,7 @@ import msgspec
 
 from billfold.contract.common import Page
 from billfold.errors import InvalidToken, ProblemError
+from billfold_server.http.expansion import Expansion
 from billfold_server.http.pagination import Cursors
 from billfold_server.http.reading import JSON, Parameters
 from billfold_server.http.versions import Deprecation
@@ -168,6 +169,7 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
         idempotency: Under which key, and with which fingerprint, the request may be repeated.
         personal: Whether its answer tells of people, as its operation declares.
         if_match: The ``If-Match`` header, for ``etags.check_if_match``.
+        expand: What the answer is to be told together with.
         base_url: The tenant's or the platform's canonical base URL.
         mount: What stands before the path in the address by which the request came: ``/t/{slug}``, nothing at a
             tenant's own host, or ``/platform``.
@@ -190,6 +192,7 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
     idempotency: IdempotencyRef | None = None
     personal: bool = False
     if_match: str | None = None
+    expand: tuple[str, ...] = ()
     tenant_or_none: "TenantRef | None" = None
     memo: dict[str, Any] = {}
 
@@ -417,6 +420,12 @@ class Operation:
     def query_parameters(self) -> Parameters:
         """Return what reads the parameters of the query."""
         return Parameters(self.signature.query_types)
+
+    @cached_property
+    def expansion(self) -> Expansion | None:
+        """Return what its answers may be told together with."""
+        asks = self.method == "GET" and self.needs_token and self.response_media_type == JSON
+        return Expansion.of(self.signature.response) if asks else None
 
     @cached_property
     def decoder(self) -> "msgspec.json.Decoder[Any]":

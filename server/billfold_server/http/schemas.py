@@ -81,6 +81,9 @@ def _tidied(schema: Any) -> Any:
     return tidy
 
 
+_ASKED_FOR: Final = "expanded"
+"""The member that answers have only where it is asked for."""
+
 _BY_FORMAT: Final = {
     "date-time": "2026-11-20T12:00:00Z",
     "date": "2026-11-20",
@@ -130,5 +133,5 @@ def _object_example(schemas: Schemas, schema: Mapping[str, Any], *, whole: bool)
     return {
         name: example_of(schemas, part, whole=whole)
         for name, part in schema.get("properties", {}).items()
-        if whole or name in required
+        if name in required or (whole and name != _ASKED_FOR)
     }

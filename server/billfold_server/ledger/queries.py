@@ -29,6 +29,7 @@ __all__ = [
     "HeadRow",
     "balances_as_of",
     "find_account",
+    "find_entries",
     "find_entry",
     "find_hold",
     "find_link_of",
@@ -87,6 +88,12 @@ async def find_entry(tx: TenantTx, entry_id: UUID) -> EntryRow | None:
     """Return a journal entry with its postings, or None."""
     heads = await tx.fetch(f"SELECT {ENTRY_COLUMNS} FROM journal_entries AS j WHERE j.id = $1", entry_id)  # noqa: S608
     return (await with_postings(tx, heads))[0] if heads else None
+
+
+async def find_entries(tx: TenantTx, entry_ids: Sequence[UUID]) -> list[EntryRow]:
+    """Return which of these ids are journal entries, with the entries and their postings."""
+    sql = f"SELECT {ENTRY_COLUMNS} FROM journal_entries AS j WHERE j.id = ANY($1::uuid[])"  # noqa: S608
+    return await with_postings(tx, await tx.fetch(sql, list(entry_ids)))
 
 
 async def list_entries(

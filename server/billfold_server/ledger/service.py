@@ -15,6 +15,7 @@ from msgspec import Meta
 from billfold import chain, errors
 from billfold.contract.ledger import (
     Balance,
+    JournalEntry,
     JournalEntryProof,
     LedgerHead,
     LedgerHeadClaims,
@@ -119,6 +120,7 @@ __all__ = [
     "signed_head",
     "statement",
     "take_books",
+    "tell_entries",
     "to_proof",
 ]
 
@@ -253,6 +255,12 @@ async def get_entry(tx: TenantTx, entry_id: UUID) -> EntryRow:
         detail = "There is no such journal entry."
         raise errors.NotFound(detail)
     return entry
+
+
+async def tell_entries(call: Call, entry_ids: Sequence[UUID]) -> dict[UUID, JournalEntry]:
+    """Return which of these ids are journal entries that are in the ledger, with the entries as the API shows them."""
+    async with call.tx() as tx:
+        return {row.id: row.to_response() for row in await queries.find_entries(tx, entry_ids)}
 
 
 async def get_hold(tx: TenantTx, hold_id: UUID) -> HoldRow:

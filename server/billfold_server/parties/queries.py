@@ -17,6 +17,7 @@ __all__ = [
     "erase",
     "find",
     "find_existing",
+    "find_many",
     "hold",
     "hold_many",
     "insert",
@@ -71,6 +72,12 @@ async def erase(tx: TenantTx, party_id: UUID, now: datetime) -> bool:
 async def find(party_id: UUID) -> PartyRow | None:
     """Return a party, or None."""
     return _party(await _select().where(Parties.id == party_id).first())
+
+
+async def find_many(party_ids: Sequence[UUID]) -> list[PartyRow]:
+    """Return which of these ids are parties, with the parties."""
+    rows = [_party(row) for row in await _select().where(Parties.id.is_in(list(party_ids)))]
+    return [row for row in rows if row is not None]
 
 
 async def find_existing(party_ids: Sequence[UUID]) -> set[UUID]:

@@ -19,6 +19,7 @@ from billfold.contract.events import EventType, PartyEventData
 from billfold.contract.parties import CreateParty, Party, PartyKind, UpdateParty
 from billfold_server.audit import service as audit
 from billfold_server.db.outbox import emit, new_event
+from billfold_server.http.routing import Call
 from billfold_server.keys.service import Fingerprinter, Keys, Opener, Place, Sealer
 from billfold_server.parties import queries, rules
 from billfold_server.parties.rows import PartyRow, Profile
@@ -43,6 +44,7 @@ __all__ = [
     "open_parties",
     "reindex",
     "search_for",
+    "tell_parties",
     "update_party",
 ]
 
@@ -193,6 +195,19 @@ async def open_parties(keys: Keys, tenant: TenantRef, rows: Sequence[PartyRow]) 
         return [row.to_response(None) for row in rows]
     opener = await keys.opener(tenant, sealed)
     return [row.to_response(_open(opener, row)) for row in rows]
+
+
+async def tell_parties(call: Call, party_ids: Sequence[UUID]) -> dict[UUID, Party]:
+    """Return which of these ids are parties, with the parties as the API shows them.
+
+    Raises:
+        errors.KeysUnavailable: They can't be opened now.
+    """
+    async with call.tx() as tx:
+        assert tx.open
+        rows = await queries.find_many(party_ids)
+    shown = await open_parties(call.services.keys, call.tenant, rows)
+    return dict(zip((row.id for row in rows), shown, strict=True))
 
 
 async def search_for(keys: Keys, tenant: TenantRef, q: str) -> Search | None:

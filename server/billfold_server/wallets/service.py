@@ -46,6 +46,7 @@ __all__ = [
     "normalise_alias",
     "standing_of",
     "tell_moved",
+    "tell_wallets",
     "transfer_many",
     "wallet_account",
     "with_balances",
@@ -96,6 +97,13 @@ async def with_balances(tx: TenantTx, wallets: Sequence[WalletRow]) -> list[Wall
     """Return wallets as the API shows them, their balances read in one query."""
     accounts = await ledger.list_wallet_accounts(tx, [wallet.id for wallet in wallets])
     return [wallet.to_response([account.to_balance() for account in accounts[wallet.id]]) for wallet in wallets]
+
+
+async def tell_wallets(call: Call, wallet_ids: Sequence[UUID]) -> dict[UUID, Wallet]:
+    """Return which of these ids are wallets, with the wallets as the API shows them, in two queries."""
+    async with call.tx() as tx:
+        rows = list((await find_wallets(tx, wallet_ids)).values())
+        return dict(zip((row.id for row in rows), await with_balances(tx, rows), strict=True))
 
 
 async def list_wallets(

@@ -26,6 +26,7 @@ from billfold.contract.arrangements import (
 
 __all__ = ["AsyncAccountStatements", "AsyncArrangements", "AsyncProducts"]
 
+_Expand = Literal["wallet"]
 _Kind = ArrangementKind | Literal["beneficiary", "direct_debit", "standing_order", "scheduled_payment", "offer"]
 _Status = ArrangementStatus | Literal["active", "suspended", "cancelled", "expired"]
 _Type = ProductType | Literal["personal_current_account", "business_current_account", "other"]
@@ -73,13 +74,17 @@ class AsyncArrangements(AsyncResource):
         body = encoding.fields(wallet_id=wallet_id, kind=kind, **members)
         return await self._order(operations.CREATE_ARRANGEMENT, body=body, idempotency_key=idempotency_key)
 
-    async def get(self, arrangement_id: str) -> Arrangement:
+    async def get(self, arrangement_id: str, *, expand: Sequence[_Expand] = ()) -> Arrangement:
         """Return an arrangement.
+
+        Args:
+            arrangement_id: Which one.
+            expand: What to tell as a whole in ``expanded``: ``wallet``.
 
         Raises:
             errors.NotFound: There is none with this id.
         """
-        return await self._ask(operations.GET_ARRANGEMENT, arrangement_id)
+        return await self._ask(operations.GET_ARRANGEMENT, arrangement_id, query=encoding.query(expand=expand))
 
     async def update(
         self,
@@ -126,6 +131,7 @@ class AsyncArrangements(AsyncResource):
         wallet_id: str | None = None,
         kind: _Kind | None = None,
         status: _Status | None = None,
+        expand: Sequence[_Expand] = (),
         limit: int | None = None,
         cursor: str | None = None,
     ) -> AsyncPages[Arrangement]:
@@ -135,10 +141,11 @@ class AsyncArrangements(AsyncResource):
             wallet_id: Only those of this wallet.
             kind: Only those of this kind.
             status: Only those in this state.
+            expand: What to tell as a whole in ``expanded``: ``wallet``.
             limit: How many a page has, 1 to 100.
             cursor: Where to begin: ``next_cursor`` of a page.
         """
-        query = encoding.query(wallet_id=wallet_id, kind=kind, status=status, limit=limit, cursor=cursor)
+        query = encoding.query(wallet_id=wallet_id, kind=kind, status=status, expand=expand, limit=limit, cursor=cursor)
         return self._list(operations.LIST_ARRANGEMENTS, query=query)
 
 
@@ -257,13 +264,19 @@ class AsyncAccountStatements(AsyncResource):
 
     __slots__ = ()
 
-    async def get(self, account_statement_id: str) -> AccountStatement:
+    async def get(self, account_statement_id: str, *, expand: Sequence[_Expand] = ()) -> AccountStatement:
         """Return an account statement.
+
+        Args:
+            account_statement_id: Which one.
+            expand: What to tell as a whole in ``expanded``: ``wallet``.
 
         Raises:
             errors.NotFound: There is none with this id.
         """
-        return await self._ask(operations.GET_ACCOUNT_STATEMENT, account_statement_id)
+        return await self._ask(
+            operations.GET_ACCOUNT_STATEMENT, account_statement_id, query=encoding.query(expand=expand)
+        )
 
     async def csv(self, account_statement_id: str) -> bytes:
         """Return an account statement's entries as comma-separated values.
@@ -282,14 +295,20 @@ class AsyncAccountStatements(AsyncResource):
         return await self._ask(operations.GET_ACCOUNT_STATEMENT_PDF, account_statement_id)
 
     def list(
-        self, *, wallet_id: str | None = None, limit: int | None = None, cursor: str | None = None
+        self,
+        *,
+        wallet_id: str | None = None,
+        expand: Sequence[_Expand] = (),
+        limit: int | None = None,
+        cursor: str | None = None,
     ) -> AsyncPages[AccountStatement]:
         """List account statements, newest first.
 
         Args:
             wallet_id: Only those of this wallet.
+            expand: What to tell as a whole in ``expanded``: ``wallet``.
             limit: How many a page has, 1 to 100.
             cursor: Where to begin: ``next_cursor`` of a page.
         """
-        query = encoding.query(wallet_id=wallet_id, limit=limit, cursor=cursor)
+        query = encoding.query(wallet_id=wallet_id, expand=expand, limit=limit, cursor=cursor)
         return self._list(operations.LIST_ACCOUNT_STATEMENTS, query=query)

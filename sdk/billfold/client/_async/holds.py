@@ -1,6 +1,6 @@
 """Holds: money that is reserved now and taken later."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -12,6 +12,7 @@ from billfold.contract.ledger import Hold, HoldStatus
 
 __all__ = ["AsyncHolds"]
 
+_Expand = Literal["wallet", "to_wallet"]
 _Status = HoldStatus | Literal["open", "captured", "released", "expired"]
 
 
@@ -59,13 +60,17 @@ class AsyncHolds(AsyncResource):
         )
         return await self._order(operations.CREATE_HOLD, body=body, idempotency_key=idempotency_key)
 
-    async def get(self, hold_id: str) -> Hold:
+    async def get(self, hold_id: str, *, expand: Sequence[_Expand] = ()) -> Hold:
         """Return a hold.
+
+        Args:
+            hold_id: Which one.
+            expand: What to tell as a whole in ``expanded``: ``wallet`` and ``to_wallet``.
 
         Raises:
             errors.NotFound: There is none with this id.
         """
-        return await self._ask(operations.GET_HOLD, hold_id)
+        return await self._ask(operations.GET_HOLD, hold_id, query=encoding.query(expand=expand))
 
     async def capture(
         self,
@@ -114,6 +119,7 @@ class AsyncHolds(AsyncResource):
         *,
         wallet_id: str | None = None,
         status: _Status | None = None,
+        expand: Sequence[_Expand] = (),
         limit: int | None = None,
         cursor: str | None = None,
     ) -> AsyncPages[Hold]:
@@ -122,8 +128,9 @@ class AsyncHolds(AsyncResource):
         Args:
             wallet_id: Only those on this wallet.
             status: Only ``open``, ``captured``, ``released`` or ``expired`` ones.
+            expand: What to tell as a whole in ``expanded``: ``wallet`` and ``to_wallet``.
             limit: How many a page has, 1 to 100.
             cursor: Where to begin: ``next_cursor`` of a page.
         """
-        query = encoding.query(wallet_id=wallet_id, status=status, limit=limit, cursor=cursor)
+        query = encoding.query(wallet_id=wallet_id, status=status, expand=expand, limit=limit, cursor=cursor)
         return self._list(operations.LIST_HOLDS, query=query)

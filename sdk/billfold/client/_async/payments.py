@@ -1,5 +1,8 @@
 """Payments that licensed third parties have ordered."""
 
+from collections.abc import Sequence
+from typing import Literal
+
 from billfold.client import _encoding as encoding
 from billfold.client import _operations as operations
 from billfold.client._async.resource import AsyncPages, AsyncResource
@@ -7,19 +10,25 @@ from billfold.contract.payments import Payment, PaymentOutcome, PaymentStatus
 
 __all__ = ["AsyncPayments"]
 
+_Expand = Literal["consent", "wallet", "to_wallet", "journal_entry"]
+
 
 class AsyncPayments(AsyncResource):
     """Payments that licensed third parties have ordered, as the bank sees them: ``billfold.payments``."""
 
     __slots__ = ()
 
-    async def get(self, payment_id: str) -> Payment:
+    async def get(self, payment_id: str, *, expand: Sequence[_Expand] = ()) -> Payment:
         """Return a payment, with everything that has been heard of it and done with it.
+
+        Args:
+            payment_id: Which one.
+            expand: What to tell as a whole in ``expanded``: ``consent``, ``wallet``, ``to_wallet``, ``journal_entry``.
 
         Raises:
             errors.NotFound: There is none with this id.
         """
-        return await self._ask(operations.GET_PAYMENT, payment_id)
+        return await self._ask(operations.GET_PAYMENT, payment_id, query=encoding.query(expand=expand))
 
     async def resolve(
         self,
@@ -52,6 +61,7 @@ class AsyncPayments(AsyncResource):
         client_id: str | None = None,
         status: PaymentStatus | str | None = None,
         needs_attention: bool | None = None,
+        expand: Sequence[_Expand] = (),
         limit: int | None = None,
         cursor: str | None = None,
     ) -> AsyncPages[Payment]:
@@ -62,6 +72,7 @@ class AsyncPayments(AsyncResource):
             client_id: Only those that this third party has ordered.
             status: Only those that stand here, such as ``ACSP``.
             needs_attention: Only those that somebody must look at, or only the others.
+            expand: What to tell as a whole in ``expanded``: ``consent``, ``wallet``, ``to_wallet``, ``journal_entry``.
             limit: How many a page has, 1 to 100.
             cursor: Where to begin: ``next_cursor`` of a page.
         """
@@ -70,6 +81,7 @@ class AsyncPayments(AsyncResource):
             client_id=client_id,
             status=status,
             needs_attention=needs_attention,
+            expand=expand,
             limit=limit,
             cursor=cursor,
         )

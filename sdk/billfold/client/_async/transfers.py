@@ -1,7 +1,7 @@
 """Money that moves: from wallet to wallet, into one from outside, and out of one."""
 
 import itertools
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Literal
 
@@ -22,6 +22,8 @@ from billfold.contract.wallets import (
 
 __all__ = ["AsyncTopUps", "AsyncTransfers", "AsyncWithdrawals"]
 
+_TransferExpand = Literal["from_wallet", "to_wallet", "journal_entry"]
+_EntryExpand = Literal["wallet", "journal_entry"]
 _MOST_AT_ONCE: Final = 1000
 """How many items one request may hold."""
 
@@ -112,13 +114,17 @@ class AsyncTransfers(AsyncResource):
             for verdict in verdicts.results:
                 yield verdict
 
-    async def get(self, transfer_id: str) -> Transfer:
+    async def get(self, transfer_id: str, *, expand: Sequence[_TransferExpand] = ()) -> Transfer:
         """Return a transfer.
+
+        Args:
+            transfer_id: Which one.
+            expand: What to tell as a whole in ``expanded``: ``from_wallet``, ``to_wallet`` and ``journal_entry``.
 
         Raises:
             errors.NotFound: There is none with this id.
         """
-        return await self._ask(operations.GET_TRANSFER, transfer_id)
+        return await self._ask(operations.GET_TRANSFER, transfer_id, query=encoding.query(expand=expand))
 
     async def reverse(
         self,
@@ -144,16 +150,22 @@ class AsyncTransfers(AsyncResource):
         return await self._order(operations.REVERSE_TRANSFER, transfer_id, body=body, idempotency_key=idempotency_key)
 
     def list(
-        self, *, wallet_id: str | None = None, limit: int | None = None, cursor: str | None = None
+        self,
+        *,
+        wallet_id: str | None = None,
+        expand: Sequence[_TransferExpand] = (),
+        limit: int | None = None,
+        cursor: str | None = None,
     ) -> AsyncPages[Transfer]:
         """List transfers.
 
         Args:
             wallet_id: Only those of this wallet.
+            expand: What to tell as a whole in ``expanded``: ``from_wallet``, ``to_wallet`` and ``journal_entry``.
             limit: How many a page has, 1 to 100.
             cursor: Where to begin: ``next_cursor`` of a page.
         """
-        query = encoding.query(wallet_id=wallet_id, limit=limit, cursor=cursor)
+        query = encoding.query(wallet_id=wallet_id, expand=expand, limit=limit, cursor=cursor)
         return self._list(operations.LIST_TRANSFERS, query=query)
 
 
@@ -201,13 +213,17 @@ class AsyncTopUps(AsyncResource):
         )
         return await self._order(operations.CREATE_TOP_UP, body=body, idempotency_key=idempotency_key)
 
-    async def get(self, top_up_id: str) -> TopUp:
+    async def get(self, top_up_id: str, *, expand: Sequence[_EntryExpand] = ()) -> TopUp:
         """Return a top-up.
+
+        Args:
+            top_up_id: Which one.
+            expand: What to tell as a whole in ``expanded``: ``wallet`` and ``journal_entry``.
 
         Raises:
             errors.NotFound: There is none with this id.
         """
-        return await self._ask(operations.GET_TOP_UP, top_up_id)
+        return await self._ask(operations.GET_TOP_UP, top_up_id, query=encoding.query(expand=expand))
 
     async def reverse(
         self,
@@ -233,16 +249,22 @@ class AsyncTopUps(AsyncResource):
         return await self._order(operations.REVERSE_TOP_UP, top_up_id, body=body, idempotency_key=idempotency_key)
 
     def list(
-        self, *, wallet_id: str | None = None, limit: int | None = None, cursor: str | None = None
+        self,
+        *,
+        wallet_id: str | None = None,
+        expand: Sequence[_EntryExpand] = (),
+        limit: int | None = None,
+        cursor: str | None = None,
     ) -> AsyncPages[TopUp]:
         """List top-ups.
 
         Args:
             wallet_id: Only those of this wallet.
+            expand: What to tell as a whole in ``expanded``: ``wallet`` and ``journal_entry``.
             limit: How many a page has, 1 to 100.
             cursor: Where to begin: ``next_cursor`` of a page.
         """
-        query = encoding.query(wallet_id=wallet_id, limit=limit, cursor=cursor)
+        query = encoding.query(wallet_id=wallet_id, expand=expand, limit=limit, cursor=cursor)
         return self._list(operations.LIST_TOP_UPS, query=query)
 
 
@@ -291,13 +313,17 @@ class AsyncWithdrawals(AsyncResource):
         )
         return await self._order(operations.CREATE_WITHDRAWAL, body=body, idempotency_key=idempotency_key)
 
-    async def get(self, withdrawal_id: str) -> Withdrawal:
+    async def get(self, withdrawal_id: str, *, expand: Sequence[_EntryExpand] = ()) -> Withdrawal:
         """Return a withdrawal.
+
+        Args:
+            withdrawal_id: Which one.
+            expand: What to tell as a whole in ``expanded``: ``wallet`` and ``journal_entry``.
 
         Raises:
             errors.NotFound: There is none with this id.
         """
-        return await self._ask(operations.GET_WITHDRAWAL, withdrawal_id)
+        return await self._ask(operations.GET_WITHDRAWAL, withdrawal_id, query=encoding.query(expand=expand))
 
     async def reverse(
         self,
@@ -325,14 +351,20 @@ class AsyncWithdrawals(AsyncResource):
         )
 
     def list(
-        self, *, wallet_id: str | None = None, limit: int | None = None, cursor: str | None = None
+        self,
+        *,
+        wallet_id: str | None = None,
+        expand: Sequence[_EntryExpand] = (),
+        limit: int | None = None,
+        cursor: str | None = None,
     ) -> AsyncPages[Withdrawal]:
         """List withdrawals.
 
         Args:
             wallet_id: Only those of this wallet.
+            expand: What to tell as a whole in ``expanded``: ``wallet`` and ``journal_entry``.
             limit: How many a page has, 1 to 100.
             cursor: Where to begin: ``next_cursor`` of a page.
         """
-        query = encoding.query(wallet_id=wallet_id, limit=limit, cursor=cursor)
+        query = encoding.query(wallet_id=wallet_id, expand=expand, limit=limit, cursor=cursor)
         return self._list(operations.LIST_WITHDRAWALS, query=query)

@@ -15,6 +15,7 @@ from billfold.contract.wallets import Alias, AliasScheme, Wallet, WalletStatus
 
 __all__ = ["AsyncAliases", "AsyncWallets"]
 
+_Expand = Literal["party"]
 _Status = WalletStatus | Literal["active", "frozen", "closed"]
 _Scheme = AliasScheme | Literal["iban", "reference", "name"]
 
@@ -91,13 +92,17 @@ class AsyncWallets(AsyncResource):
         body = encoding.fields(party_id=party_id, label=label, currencies=currencies, metadata=metadata)
         return await self._order(operations.CREATE_WALLET, body=body, idempotency_key=idempotency_key)
 
-    async def get(self, wallet_id: str) -> Wallet:
+    async def get(self, wallet_id: str, *, expand: Sequence[_Expand] = ()) -> Wallet:
         """Return a wallet with its balances.
+
+        Args:
+            wallet_id: Which one.
+            expand: What to tell as a whole in ``expanded``: ``party``.
 
         Raises:
             errors.NotFound: There is none with this id.
         """
-        return await self._ask(operations.GET_WALLET, wallet_id)
+        return await self._ask(operations.GET_WALLET, wallet_id, query=encoding.query(expand=expand))
 
     async def update(
         self,
@@ -212,6 +217,7 @@ class AsyncWallets(AsyncResource):
         party_id: str | None = None,
         status: _Status | None = None,
         alias: str | None = None,
+        expand: Sequence[_Expand] = (),
         limit: int | None = None,
         cursor: str | None = None,
     ) -> AsyncPages[Wallet]:
@@ -221,8 +227,9 @@ class AsyncWallets(AsyncResource):
             party_id: Only those of this party.
             status: Only ``active``, ``frozen`` or ``closed`` ones.
             alias: Only the wallet with this alias.
+            expand: What to tell as a whole in ``expanded``: ``party``.
             limit: How many a page has, 1 to 100.
             cursor: Where to begin: ``next_cursor`` of a page.
         """
-        query = encoding.query(party_id=party_id, status=status, alias=alias, limit=limit, cursor=cursor)
+        query = encoding.query(party_id=party_id, status=status, alias=alias, expand=expand, limit=limit, cursor=cursor)
         return self._list(operations.LIST_WALLETS, query=query)

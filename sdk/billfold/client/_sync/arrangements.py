@@ -28,6 +28,7 @@ from billfold.contract.arrangements import (
 
 __all__ = ["AccountStatements", "Arrangements", "Products"]
 
+_Expand = Literal["wallet"]
 _Kind = ArrangementKind | Literal["beneficiary", "direct_debit", "standing_order", "scheduled_payment", "offer"]
 _Status = ArrangementStatus | Literal["active", "suspended", "cancelled", "expired"]
 _Type = ProductType | Literal["personal_current_account", "business_current_account", "other"]
@@ -75,13 +76,17 @@ class Arrangements(Resource):
         body = encoding.fields(wallet_id=wallet_id, kind=kind, **members)
         return self._order(operations.CREATE_ARRANGEMENT, body=body, idempotency_key=idempotency_key)
 
-    def get(self, arrangement_id: str) -> Arrangement:
+    def get(self, arrangement_id: str, *, expand: Sequence[_Expand] = ()) -> Arrangement:
         """Return an arrangement.
+
+        Args:
+            arrangement_id: Which one.
+            expand: What to tell as a whole in ``expanded``: ``wallet``.
 
         Raises:
             errors.NotFound: There is none with this id.
         """
-        return self._ask(operations.GET_ARRANGEMENT, arrangement_id)
+        return self._ask(operations.GET_ARRANGEMENT, arrangement_id, query=encoding.query(expand=expand))
 
     def update(
         self,
@@ -128,6 +133,7 @@ class Arrangements(Resource):
         wallet_id: str | None = None,
         kind: _Kind | None = None,
         status: _Status | None = None,
+        expand: Sequence[_Expand] = (),
         limit: int | None = None,
         cursor: str | None = None,
     ) -> Pages[Arrangement]:
@@ -137,10 +143,11 @@ class Arrangements(Resource):
             wallet_id: Only those of this wallet.
             kind: Only those of this kind.
             status: Only those in this state.
+            expand: What to tell as a whole in ``expanded``: ``wallet``.
             limit: How many a page has, 1 to 100.
             cursor: Where to begin: ``next_cursor`` of a page.
         """
-        query = encoding.query(wallet_id=wallet_id, kind=kind, status=status, limit=limit, cursor=cursor)
+        query = encoding.query(wallet_id=wallet_id, kind=kind, status=status, expand=expand, limit=limit, cursor=cursor)
         return self._list(operations.LIST_ARRANGEMENTS, query=query)
 
 
@@ -259,13 +266,17 @@ class AccountStatements(Resource):
 
     __slots__ = ()
 
-    def get(self, account_statement_id: str) -> AccountStatement:
+    def get(self, account_statement_id: str, *, expand: Sequence[_Expand] = ()) -> AccountStatement:
         """Return an account statement.
+
+        Args:
+            account_statement_id: Which one.
+            expand: What to tell as a whole in ``expanded``: ``wallet``.
 
         Raises:
             errors.NotFound: There is none with this id.
         """
-        return self._ask(operations.GET_ACCOUNT_STATEMENT, account_statement_id)
+        return self._ask(operations.GET_ACCOUNT_STATEMENT, account_statement_id, query=encoding.query(expand=expand))
 
     def csv(self, account_statement_id: str) -> bytes:
         """Return an account statement's entries as comma-separated values.
@@ -284,14 +295,20 @@ class AccountStatements(Resource):
         return self._ask(operations.GET_ACCOUNT_STATEMENT_PDF, account_statement_id)
 
     def list(
-        self, *, wallet_id: str | None = None, limit: int | None = None, cursor: str | None = None
+        self,
+        *,
+        wallet_id: str | None = None,
+        expand: Sequence[_Expand] = (),
+        limit: int | None = None,
+        cursor: str | None = None,
     ) -> Pages[AccountStatement]:
         """List account statements, newest first.
 
         Args:
             wallet_id: Only those of this wallet.
+            expand: What to tell as a whole in ``expanded``: ``wallet``.
             limit: How many a page has, 1 to 100.
             cursor: Where to begin: ``next_cursor`` of a page.
         """
-        query = encoding.query(wallet_id=wallet_id, limit=limit, cursor=cursor)
+        query = encoding.query(wallet_id=wallet_id, expand=expand, limit=limit, cursor=cursor)
         return self._list(operations.LIST_ACCOUNT_STATEMENTS, query=query)

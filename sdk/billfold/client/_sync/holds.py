@@ -2,7 +2,7 @@
 
 """Holds: money that is reserved now and taken later."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -14,6 +14,7 @@ from billfold.contract.ledger import Hold, HoldStatus
 
 __all__ = ["Holds"]
 
+_Expand = Literal["wallet", "to_wallet"]
 _Status = HoldStatus | Literal["open", "captured", "released", "expired"]
 
 
@@ -61,13 +62,17 @@ class Holds(Resource):
         )
         return self._order(operations.CREATE_HOLD, body=body, idempotency_key=idempotency_key)
 
-    def get(self, hold_id: str) -> Hold:
+    def get(self, hold_id: str, *, expand: Sequence[_Expand] = ()) -> Hold:
         """Return a hold.
+
+        Args:
+            hold_id: Which one.
+            expand: What to tell as a whole in ``expanded``: ``wallet`` and ``to_wallet``.
 
         Raises:
             errors.NotFound: There is none with this id.
         """
-        return self._ask(operations.GET_HOLD, hold_id)
+        return self._ask(operations.GET_HOLD, hold_id, query=encoding.query(expand=expand))
 
     def capture(
         self,
@@ -116,6 +121,7 @@ class Holds(Resource):
         *,
         wallet_id: str | None = None,
         status: _Status | None = None,
+        expand: Sequence[_Expand] = (),
         limit: int | None = None,
         cursor: str | None = None,
     ) -> Pages[Hold]:
@@ -124,8 +130,9 @@ class Holds(Resource):
         Args:
             wallet_id: Only those on this wallet.
             status: Only ``open``, ``captured``, ``released`` or ``expired`` ones.
+            expand: What to tell as a whole in ``expanded``: ``wallet`` and ``to_wallet``.
             limit: How many a page has, 1 to 100.
             cursor: Where to begin: ``next_cursor`` of a page.
         """
-        query = encoding.query(wallet_id=wallet_id, status=status, limit=limit, cursor=cursor)
+        query = encoding.query(wallet_id=wallet_id, status=status, expand=expand, limit=limit, cursor=cursor)
         return self._list(operations.LIST_HOLDS, query=query)

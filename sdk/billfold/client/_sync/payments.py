@@ -2,6 +2,9 @@
 
 """Payments that licensed third parties have ordered."""
 
+from collections.abc import Sequence
+from typing import Literal
+
 from billfold.client import _encoding as encoding
 from billfold.client import _operations as operations
 from billfold.client._sync.resource import Pages, Resource
@@ -9,19 +12,25 @@ from billfold.contract.payments import Payment, PaymentOutcome, PaymentStatus
 
 __all__ = ["Payments"]
 
+_Expand = Literal["consent", "wallet", "to_wallet", "journal_entry"]
+
 
 class Payments(Resource):
     """Payments that licensed third parties have ordered, as the bank sees them: ``billfold.payments``."""
 
     __slots__ = ()
 
-    def get(self, payment_id: str) -> Payment:
+    def get(self, payment_id: str, *, expand: Sequence[_Expand] = ()) -> Payment:
         """Return a payment, with everything that has been heard of it and done with it.
+
+        Args:
+            payment_id: Which one.
+            expand: What to tell as a whole in ``expanded``: ``consent``, ``wallet``, ``to_wallet``, ``journal_entry``.
 
         Raises:
             errors.NotFound: There is none with this id.
         """
-        return self._ask(operations.GET_PAYMENT, payment_id)
+        return self._ask(operations.GET_PAYMENT, payment_id, query=encoding.query(expand=expand))
 
     def resolve(
         self,
@@ -54,6 +63,7 @@ class Payments(Resource):
         client_id: str | None = None,
         status: PaymentStatus | str | None = None,
         needs_attention: bool | None = None,
+        expand: Sequence[_Expand] = (),
         limit: int | None = None,
         cursor: str | None = None,
     ) -> Pages[Payment]:
@@ -64,6 +74,7 @@ class Payments(Resource):
             client_id: Only those that this third party has ordered.
             status: Only those that stand here, such as ``ACSP``.
             needs_attention: Only those that somebody must look at, or only the others.
+            expand: What to tell as a whole in ``expanded``: ``consent``, ``wallet``, ``to_wallet``, ``journal_entry``.
             limit: How many a page has, 1 to 100.
             cursor: Where to begin: ``next_cursor`` of a page.
         """
@@ -72,6 +83,7 @@ class Payments(Resource):
             client_id=client_id,
             status=status,
             needs_attention=needs_attention,
+            expand=expand,
             limit=limit,
             cursor=cursor,
         )

@@ -3,7 +3,7 @@
 """Money that moves: from wallet to wallet, into one from outside, and out of one."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Literal
 
@@ -24,6 +24,8 @@ from billfold.contract.wallets import (
 
 __all__ = ["TopUps", "Transfers", "Withdrawals"]
 
+_TransferExpand = Literal["from_wallet", "to_wallet", "journal_entry"]
+_EntryExpand = Literal["wallet", "journal_entry"]
 _MOST_AT_ONCE: Final = 1000
 """How many items one request may hold."""
 
@@ -113,13 +115,17 @@ class Transfers(Resource):
             verdicts = self.bulk(chunk)
             yield from verdicts.results
 
-    def get(self, transfer_id: str) -> Transfer:
+    def get(self, transfer_id: str, *, expand: Sequence[_TransferExpand] = ()) -> Transfer:
         """Return a transfer.
+
+        Args:
+            transfer_id: Which one.
+            expand: What to tell as a whole in ``expanded``: ``from_wallet``, ``to_wallet`` and ``journal_entry``.
 
         Raises:
             errors.NotFound: There is none with this id.
         """
-        return self._ask(operations.GET_TRANSFER, transfer_id)
+        return self._ask(operations.GET_TRANSFER, transfer_id, query=encoding.query(expand=expand))
 
     def reverse(
         self,
@@ -145,16 +151,22 @@ class Transfers(Resource):
         return self._order(operations.REVERSE_TRANSFER, transfer_id, body=body, idempotency_key=idempotency_key)
 
     def list(
-        self, *, wallet_id: str | None = None, limit: int | None = None, cursor: str | None = None
+        self,
+        *,
+        wallet_id: str | None = None,
+        expand: Sequence[_TransferExpand] = (),
+        limit: int | None = None,
+        cursor: str | None = None,
     ) -> Pages[Transfer]:
         """List transfers.
 
         Args:
             wallet_id: Only those of this wallet.
+            expand: What to tell as a whole in ``expanded``: ``from_wallet``, ``to_wallet`` and ``journal_entry``.
             limit: How many a page has, 1 to 100.
             cursor: Where to begin: ``next_cursor`` of a page.
         """
-        query = encoding.query(wallet_id=wallet_id, limit=limit, cursor=cursor)
+        query = encoding.query(wallet_id=wallet_id, expand=expand, limit=limit, cursor=cursor)
         return self._list(operations.LIST_TRANSFERS, query=query)
 
 
@@ -202,13 +214,17 @@ class TopUps(Resource):
         )
         return self._order(operations.CREATE_TOP_UP, body=body, idempotency_key=idempotency_key)
 
-    def get(self, top_up_id: str) -> TopUp:
+    def get(self, top_up_id: str, *, expand: Sequence[_EntryExpand] = ()) -> TopUp:
         """Return a top-up.
+
+        Args:
+            top_up_id: Which one.
+            expand: What to tell as a whole in ``expanded``: ``wallet`` and ``journal_entry``.
 
         Raises:
             errors.NotFound: There is none with this id.
         """
-        return self._ask(operations.GET_TOP_UP, top_up_id)
+        return self._ask(operations.GET_TOP_UP, top_up_id, query=encoding.query(expand=expand))
 
     def reverse(
         self,
@@ -234,16 +250,22 @@ class TopUps(Resource):
         return self._order(operations.REVERSE_TOP_UP, top_up_id, body=body, idempotency_key=idempotency_key)
 
     def list(
-        self, *, wallet_id: str | None = None, limit: int | None = None, cursor: str | None = None
+        self,
+        *,
+        wallet_id: str | None = None,
+        expand: Sequence[_EntryExpand] = (),
+        limit: int | None = None,
+        cursor: str | None = None,
     ) -> Pages[TopUp]:
         """List top-ups.
 
         Args:
             wallet_id: Only those of this wallet.
+            expand: What to tell as a whole in ``expanded``: ``wallet`` and ``journal_entry``.
             limit: How many a page has, 1 to 100.
             cursor: Where to begin: ``next_cursor`` of a page.
         """
-        query = encoding.query(wallet_id=wallet_id, limit=limit, cursor=cursor)
+        query = encoding.query(wallet_id=wallet_id, expand=expand, limit=limit, cursor=cursor)
         return self._list(operations.LIST_TOP_UPS, query=query)
 
 
@@ -292,13 +314,17 @@ class Withdrawals(Resource):
         )
         return self._order(operations.CREATE_WITHDRAWAL, body=body, idempotency_key=idempotency_key)
 
-    def get(self, withdrawal_id: str) -> Withdrawal:
+    def get(self, withdrawal_id: str, *, expand: Sequence[_EntryExpand] = ()) -> Withdrawal:
         """Return a withdrawal.
+
+        Args:
+            withdrawal_id: Which one.
+            expand: What to tell as a whole in ``expanded``: ``wallet`` and ``journal_entry``.
 
         Raises:
             errors.NotFound: There is none with this id.
         """
-        return self._ask(operations.GET_WITHDRAWAL, withdrawal_id)
+        return self._ask(operations.GET_WITHDRAWAL, withdrawal_id, query=encoding.query(expand=expand))
 
     def reverse(
         self,
@@ -324,14 +350,20 @@ class Withdrawals(Resource):
         return self._order(operations.REVERSE_WITHDRAWAL, withdrawal_id, body=body, idempotency_key=idempotency_key)
 
     def list(
-        self, *, wallet_id: str | None = None, limit: int | None = None, cursor: str | None = None
+        self,
+        *,
+        wallet_id: str | None = None,
+        expand: Sequence[_EntryExpand] = (),
+        limit: int | None = None,
+        cursor: str | None = None,
     ) -> Pages[Withdrawal]:
         """List withdrawals.
 
         Args:
             wallet_id: Only those of this wallet.
+            expand: What to tell as a whole in ``expanded``: ``wallet`` and ``journal_entry``.
             limit: How many a page has, 1 to 100.
             cursor: Where to begin: ``next_cursor`` of a page.
         """
-        query = encoding.query(wallet_id=wallet_id, limit=limit, cursor=cursor)
+        query = encoding.query(wallet_id=wallet_id, expand=expand, limit=limit, cursor=cursor)
         return self._list(operations.LIST_WITHDRAWALS, query=query)

@@ -17,6 +17,7 @@ from billfold.contract.wallets import Alias, AliasScheme, Wallet, WalletStatus
 
 __all__ = ["Aliases", "Wallets"]
 
+_Expand = Literal["party"]
 _Status = WalletStatus | Literal["active", "frozen", "closed"]
 _Scheme = AliasScheme | Literal["iban", "reference", "name"]
 
@@ -93,13 +94,17 @@ class Wallets(Resource):
         body = encoding.fields(party_id=party_id, label=label, currencies=currencies, metadata=metadata)
         return self._order(operations.CREATE_WALLET, body=body, idempotency_key=idempotency_key)
 
-    def get(self, wallet_id: str) -> Wallet:
+    def get(self, wallet_id: str, *, expand: Sequence[_Expand] = ()) -> Wallet:
         """Return a wallet with its balances.
+
+        Args:
+            wallet_id: Which one.
+            expand: What to tell as a whole in ``expanded``: ``party``.
 
         Raises:
             errors.NotFound: There is none with this id.
         """
-        return self._ask(operations.GET_WALLET, wallet_id)
+        return self._ask(operations.GET_WALLET, wallet_id, query=encoding.query(expand=expand))
 
     def update(
         self,
@@ -214,6 +219,7 @@ class Wallets(Resource):
         party_id: str | None = None,
         status: _Status | None = None,
         alias: str | None = None,
+        expand: Sequence[_Expand] = (),
         limit: int | None = None,
         cursor: str | None = None,
     ) -> Pages[Wallet]:
@@ -223,8 +229,9 @@ class Wallets(Resource):
             party_id: Only those of this party.
             status: Only ``active``, ``frozen`` or ``closed`` ones.
             alias: Only the wallet with this alias.
+            expand: What to tell as a whole in ``expanded``: ``party``.
             limit: How many a page has, 1 to 100.
             cursor: Where to begin: ``next_cursor`` of a page.
         """
-        query = encoding.query(party_id=party_id, status=status, alias=alias, limit=limit, cursor=cursor)
+        query = encoding.query(party_id=party_id, status=status, alias=alias, expand=expand, limit=limit, cursor=cursor)
         return self._list(operations.LIST_WALLETS, query=query)
