@@ -51,6 +51,7 @@ OPERATORS: Final = frozenset(
         "keys",
         "ledger",
         "openapi",
+        "portal",
         "sandbox",
         "signing-keys",
         "statements",
