@@ -115,7 +115,7 @@ class CreateIncomingTransfer(Request, frozen=True, kw_only=True):
     can't take it, is refused.
     """
 
-    scheme: IncomingScheme
+    scheme: Annotated[IncomingScheme, Meta(examples=["wallet"])]
     identification: Annotated[
         str,
         Meta(
