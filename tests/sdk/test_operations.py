@@ -190,6 +190,7 @@ WITHOUT_KEY = {
     "POST /v1/data-keys/rotate",
     "POST /v1/webhook-deliveries/{webhook_delivery_id}/replay",
     "POST /v1/webhook-endpoints/{webhook_endpoint_id}/replay",
+    "POST /v1/webhook-endpoints/{webhook_endpoint_id}/test",
 }
 """Orders that need no key of the caller's."""
 

@@ -339,6 +339,9 @@ REPLAY_WEBHOOK_EVENTS: Final = Operation(
     "POST", "/v1/webhook-endpoints/{webhook_endpoint_id}/replay", webhooks.WebhookReplay
 )
 DELETE_WEBHOOK_ENDPOINT: Final = Operation[None]("DELETE", "/v1/webhook-endpoints/{webhook_endpoint_id}", None)
+TEST_WEBHOOK_ENDPOINT: Final = Operation(
+    "POST", "/v1/webhook-endpoints/{webhook_endpoint_id}/test", webhooks.WebhookTest
+)
 ROTATE_WEBHOOK_SECRET: Final = Operation(
     "POST", "/v1/webhook-endpoints/{webhook_endpoint_id}/rotate-secret", webhooks.WebhookSecret
 )

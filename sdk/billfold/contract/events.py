@@ -129,6 +129,7 @@ __all__ = [
     "WEBHOOK_ENDPOINT_DISABLED",
     "WEBHOOK_ENDPOINT_PAUSED",
     "WEBHOOK_ENDPOINT_SECRET_ROTATED",
+    "WEBHOOK_ENDPOINT_TESTED",
     "WEBHOOK_ENDPOINT_UPDATED",
     "WITHDRAWAL_POSTED",
     "WITHDRAWAL_REVERSED",
@@ -506,6 +507,9 @@ WEBHOOK_ENDPOINT_UPDATED: Final = _event(
 )
 WEBHOOK_ENDPOINT_SECRET_ROTATED: Final = _event(
     "webhook_endpoint.secret_rotated", WebhookEndpointEventData, "A webhook endpoint's secret was replaced."
+)
+WEBHOOK_ENDPOINT_TESTED: Final = _event(
+    "webhook_endpoint.tested", WebhookEndpointEventData, "Somebody tries out a webhook endpoint, which alone is told."
 )
 WEBHOOK_ENDPOINT_PAUSED: Final = _event(
     "webhook_endpoint.paused", WebhookEndpointEventData, "A webhook endpoint has taken nothing for days."

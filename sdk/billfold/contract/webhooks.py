@@ -39,6 +39,7 @@ __all__ = [
     "WebhookRequest",
     "WebhookResponse",
     "WebhookSecret",
+    "WebhookTest",
 ]
 
 MOST_ENDPOINTS: Final = 20
@@ -207,6 +208,13 @@ class WebhookSecret(Response, frozen=True, kw_only=True):
     former_secret_until: Annotated[
         Instant, Meta(description="Until when deliveries are signed by the former secret and key as well.")
     ]
+
+
+class WebhookTest(Response, frozen=True, kw_only=True):
+    """An event that a webhook endpoint is told of to try it out."""
+
+    webhook_endpoint_id: WebhookEndpointId
+    event_id: Annotated[EventId, Meta(description="The event, under whose id its delivery is found in a moment.")]
 
 
 class WebhookDelivery(Response, frozen=True, kw_only=True):

@@ -72,6 +72,8 @@ SECTIONS: Final[tuple[Section, ...]] = (
     Section("changes", "/changes", "portal.changes"),
     Section("status", "/status", "portal.status"),
     Section("console", "/console", "console.nav", "clients:write"),
+    Section("webhooks", "/webhooks", "portal_webhooks.title", "webhooks:read"),
+    Section("requests", "/requests", "portal_requests.title", "requests:read"),
 )
 """The navigation, in its order; what needs a scope comes under a heading of its own."""
 

@@ -58,6 +58,10 @@ class Viewer(msgspec.Struct, frozen=True, kw_only=True):
             user_id=self.user_id,
         )
 
+    def acting(self, call: Call) -> Call:
+        """Return the request as one of theirs, for services that are given requests."""
+        return msgspec.structs.replace(call, caller=self.caller(call))
+
 
 async def viewer(call: Call, tx: TenantTx) -> Viewer | None:
     """Return who is signed in with the browser that asks, at this very moment, or None.

@@ -9,6 +9,7 @@ import msgspec
 from billfold.contract.common import Problem
 from billfold.contract.requests import UNKNOWN_MEMBERS, WITHHELD, LoggedBodyState, LoggedMessage
 from billfold_server.http import problems
+from billfold_server.http.expansion import PARAMETER
 from billfold_server.http.reading import media_type
 from billfold_server.request_log.rows import Exchange, RequestRow, Seen
 from billfold_server.request_log.rules import ANSWERED, SENT, Left, Redaction, Show, shown_headers
@@ -103,14 +104,22 @@ class Shower:
         bodies = operation.path.startswith(BODIES)
         pattern = _PARAMETER.sub(r"(?P<\1>[^/]+)", operation.path)
         parameter = self._redaction.of_parameter
+        in_query = {name: parameter(name, kind) for name, kind in signature.query_types.items()}
+        if operation.expansion is not None:
+            in_query[PARAMETER] = _show_names(frozenset(operation.expansion.kinds))
         return _OfOperation(
             path=re.compile(pattern),
             in_path={name: parameter(name, kind) for name, kind in signature.path_types.items()},
-            in_query={name: parameter(name, kind) for name, kind in signature.query_types.items()},
+            in_query=in_query,
             body=self._redaction.of(signature.body_type) if bodies and _is_read(signature.body_type) else None,
             answer=self._redaction.of(signature.response) if bodies and _is_read(signature.response) else None,
             bodies=bodies,
         )
+
+
+def _show_names(known: frozenset[str]) -> Show:
+    """Show names with commas between, if all of them are known."""
+    return lambda value, _left: value if known.issuperset(value.split(",")) else WITHHELD
 
 
 def _is_read(kind: Any) -> bool:

@@ -19,7 +19,9 @@ from billfold.contract.webhooks import (
     WebhookEndpointCreated,
     WebhookEndpointState,
     WebhookSecret,
+    WebhookTest,
 )
+from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.db import jobs, outbox
 from billfold_server.http.routing import Call
@@ -33,7 +35,7 @@ from billfold_server.webhooks.delivering import delivery_job
 from billfold_server.webhooks.rows import EndpointRow, public_text
 from billfold_server.webhooks.signing import SigningKeys
 
-__all__ = ["create", "delete", "get", "list_endpoints", "rotate", "update"]
+__all__ = ["create", "delete", "get", "list_endpoints", "rotate", "test", "update"]
 
 _ROUNDS: Final = 5
 
@@ -184,6 +186,18 @@ async def delete(tx: TenantTx, caller: Caller, endpoint_id: UUID) -> None:
     await queries.delete(tx, row.id)
     await delivery_queries.cancel(tx, row.id)
     await _say(tx, caller, row, events.WEBHOOK_ENDPOINT_DELETED, await tenant_now(tx))
+
+
+async def test(tx: TenantTx, caller: Caller, endpoint_id: UUID) -> WebhookTest:
+    """Tell an endpoint of an event that is made for that, whatever it wants. A disabled one is told of nothing.
+
+    Raises:
+        errors.NotFound: There is none.
+    """
+    row = _existing(await queries.find(tx, endpoint_id))
+    await audit.record(tx, audit.new_record(caller, events.WEBHOOK_ENDPOINT_TESTED.name, row.wire_id))
+    event_id = await telling.tell(tx, row, events.WEBHOOK_ENDPOINT_TESTED, await tenant_now(tx))
+    return WebhookTest(webhook_endpoint_id=row.wire_id, event_id=ids.encode(Prefix.EVENT, event_id))
 
 
 async def _seal(keys: Keys, tenant: TenantRef, endpoint_id: UUID, wanted: SigningKeys) -> bytes:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from billfold import ids
+from billfold.contract.events import WEBHOOK_ENDPOINT_TESTED
 from billfold.contract.platform import Event
 from billfold.contract.sandbox import SimulationKind
 from billfold.ids import Prefix
@@ -33,8 +34,9 @@ class Publisher:
         self._database = database
 
     async def wanted(self, tx: TenantTx) -> Sequence[str] | None:
-        """Return the types of events that any endpoint wants."""
-        return rules.wanted_types(await delivery_queries.list_filters(tx))
+        """Return the types of events that any endpoint wants; each is told of its own tests."""
+        filters = await delivery_queries.list_filters(tx)
+        return rules.wanted_types([*filters, (WEBHOOK_ENDPOINT_TESTED.name,)] if filters else filters)
 
     async def publish(self, tenant: TenantRef, events: Sequence[Event]) -> None:
         """Write what is to be delivered where, and have it done.

@@ -21,6 +21,7 @@ from billfold.contract.webhooks import (
     WebhookEndpointCreated,
     WebhookReplay,
     WebhookSecret,
+    WebhookTest,
 )
 from billfold.ids import Prefix
 from billfold_server.http.etags import check_if_match
@@ -172,6 +173,22 @@ async def rotate_webhook_secret(
     changes over. The secret is in this answer and nowhere else; so there is no idempotency key.
     """
     return await endpoints.rotate(call, _endpoint(webhook_endpoint_id), body.overlap_s)
+
+
+@endpoint_routes.post(
+    "/v1/webhook-endpoints/{webhook_endpoint_id}/test",
+    scope="webhooks:write",
+    status=200,
+    errors=(errors.NotFound,),
+)
+async def test_webhook_endpoint(call: Call, webhook_endpoint_id: WebhookEndpointId) -> WebhookTest:
+    """Try a webhook endpoint out.
+
+    It alone is told of an event ``webhook_endpoint.tested``, whatever types it wants. A paused one is told once it is
+    enabled, a disabled one never.
+    """
+    async with call.tx() as tx:
+        return await endpoints.test(tx, call.caller, _endpoint(webhook_endpoint_id))
 
 
 @endpoint_routes.get("/v1/webhook-deliveries", scope="webhooks:read")

@@ -6,6 +6,7 @@ from typing import Final
 
 from msgspec import UNSET
 
+from billfold.contract.events import WEBHOOK_ENDPOINT_TESTED
 from billfold.contract.platform import Event
 from billfold.contract.webhooks import UpdateWebhookEndpoint, WebhookEndpointReason, WebhookEndpointState
 from billfold_server.webhooks.rows import EndpointRow
@@ -46,7 +47,9 @@ def wanted_types(filters: Collection[Sequence[str] | None]) -> list[str] | None:
 
 
 def is_told(row: EndpointRow, event: Event) -> bool:
-    """Tell whether an endpoint that isn't disabled is told of an event."""
+    """Tell whether an endpoint that isn't disabled is told of an event. Of a test it is told that asked for it."""
+    if event.type == WEBHOOK_ENDPOINT_TESTED.name:
+        return event.object_id == row.wire_id
     return event.sequence > row.begins_after and wants(row.event_types, event.type)
 
 

@@ -1,6 +1,7 @@
 """What endpoints' secrets are opened by, and how the tenant is told of its endpoints."""
 
 from datetime import datetime
+from uuid import UUID
 
 import msgspec
 
@@ -26,7 +27,9 @@ async def open_keys(keys: Keys, tenant: TenantRef, row: EndpointRow) -> SigningK
     return msgspec.json.decode(opener.open(signing.place_of(row.id), row.sealed_keys), type=SigningKeys)
 
 
-async def tell(tx: TenantTx, row: EndpointRow, what: EventType[WebhookEndpointEventData], now: datetime) -> None:
-    """Write the event that tells of an endpoint, without its address, which may be a secret."""
+async def tell(tx: TenantTx, row: EndpointRow, what: EventType[WebhookEndpointEventData], now: datetime) -> UUID:
+    """Write the event that tells of an endpoint, without its address, which may be a secret, and return its id."""
     data = WebhookEndpointEventData(id=row.wire_id, state=row.state, state_reason=row.state_reason)
-    await outbox.emit(tx, outbox.new_event(what, row.wire_id, data, now))
+    event = outbox.new_event(what, row.wire_id, data, now)
+    await outbox.emit(tx, event)
+    return event.id

@@ -110,8 +110,11 @@ class TestTheLog:
         assert record(client, hot)["request"]["body"] == body
         cold = client.get(f"/v1/wallets/{wallet}")
         assert record(client, cold)["path"] == f"/v1/wallets/{wallet}"
-        with_query = client.get("/v1/wallets", params={"party_id": party, "limit": 5, "alias": CANARY})
-        assert record(client, with_query)["query"] == {"party_id": party, "limit": "5", "alias": WITHHELD}
+        with_query = client.get(
+            "/v1/wallets", params={"party_id": party, "limit": 5, "alias": CANARY, "expand": "party"}
+        )
+        asked = {"party_id": party, "limit": "5", "alias": WITHHELD, "expand": "party"}
+        assert record(client, with_query)["query"] == asked
 
     def test_tells_of_other_surfaces_without_bodies(self, live: LiveServer, said: list[httpx.Response]):
         """A refused request for a token is there with its operation, and nothing of what was said."""

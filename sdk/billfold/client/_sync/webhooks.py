@@ -19,6 +19,7 @@ from billfold.contract.webhooks import (
     WebhookEndpointState,
     WebhookReplay,
     WebhookSecret,
+    WebhookTest,
 )
 
 __all__ = ["WebhookDeliveries", "WebhookEndpoints"]
@@ -116,6 +117,17 @@ class WebhookEndpoints(Resource):
         """
         body = encoding.fields(overlap_s=overlap_s)
         return self._change(operations.ROTATE_WEBHOOK_SECRET, webhook_endpoint_id, body=body)
+
+    def test(self, webhook_endpoint_id: str) -> WebhookTest:
+        """Have an endpoint told of an event ``webhook_endpoint.tested``, whatever types it wants.
+
+        Args:
+            webhook_endpoint_id: Which one; a disabled one is told of nothing.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+        """
+        return self._change(operations.TEST_WEBHOOK_ENDPOINT, webhook_endpoint_id)
 
     def replay(self, webhook_endpoint_id: str, *, after: int, up_to: int | None = None) -> WebhookReplay:
         """Have an endpoint told again of what it wants among a range of events, each with the same id.
