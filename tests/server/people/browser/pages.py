@@ -24,6 +24,14 @@ axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22
 """
 
 
+_OUTLINE = """
+const focus = document.activeElement, style = getComputedStyle(focus);
+return focus.matches(arguments[0]) ? style.outlineStyle + style.outlineWidth : null;
+"""
+"""How the focus is shown, where it is on what is looked for."""
+_TAB = {"key": "Tab", "code": "Tab", "windowsVirtualKeyCode": 9}
+
+
 class Screen:
     """A browser at one tenant.
 
@@ -83,13 +91,13 @@ class Screen:
     def tab_to(self, selector: str) -> None:
         """Press Tab until something has the focus, which then must be visible."""
         for _ in range(40):
-            if self.driver.execute_script("return document.activeElement.matches(arguments[0])", selector):
-                outline = self.driver.execute_script(
-                    "const s = getComputedStyle(document.activeElement); return s.outlineStyle + s.outlineWidth"
-                )
+            outline = self.driver.execute_script(_OUTLINE, selector)
+            if outline is not None:
                 assert outline == "solid3px", f"the focus on {selector} can't be seen: {outline}"
                 return
-            self.driver.switch_to.active_element.send_keys(Keys.TAB)
+            # As the keyboard's driver tells of it, which asks nothing of the page before.
+            self.driver.execute_cdp_cmd("Input.dispatchKeyEvent", {"type": "rawKeyDown", **_TAB})
+            self.driver.execute_cdp_cmd("Input.dispatchKeyEvent", {"type": "keyUp", **_TAB})
         msg = f"Tab doesn't lead to {selector}"
         raise AssertionError(msg)
 
