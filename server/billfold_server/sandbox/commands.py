@@ -13,6 +13,7 @@ import msgspec
 
 from billfold import errors
 from billfold.contract.sandbox import ResetSandbox, SandboxReset
+from billfold_server.db import agenda
 from billfold_server.identity.service import TENANT_SCOPES, create_client
 from billfold_server.sandbox import seeding
 from billfold_server.sandbox.resetting import SEEDING
@@ -84,12 +85,19 @@ async def _create(
         tenant = await services.registry.get(name)
         if seeded:
             await services.rooms[SEEDING](services, tenant, seed)
+            await _wake(services, tenant)
         async with services.database.tx(tenant) as tx:
             client, secret = await create_client(
                 tx, services.keyring, name="sandbox developer", scopes=sorted(TENANT_SCOPES), now=services.clock.now()
             )
         base_url = f"{services.settings.base_url}/t/{name}"
     return {"slug": name, "base_url": base_url, "client_id": client.client_id, "client_secret": secret}
+
+
+async def _wake(services: "Services", tenant: TenantRef) -> None:
+    """Tell whichever server runs that there is something to do: this process does no jobs."""
+    async with services.database.platform_tx() as tx:
+        await agenda.plan(tx, tenant.id, services.clock.now())
 
 
 @sandbox.command("list")
@@ -147,7 +155,9 @@ def reset(open_services: OpenServices, /, name: str, *, seeded: bool | None, see
     async def run() -> SandboxReset:
         async with open_services() as services:
             tenant = await services.registry.get(name)
-            return await bring_back(services, tenant, COMMAND_LINE, wanted)
+            done = await bring_back(services, tenant, COMMAND_LINE, wanted)
+            await _wake(services, tenant)
+            return done
 
     done = asyncio.run(run())
     if as_json:

@@ -4,8 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from billfold import Billfold, Money, errors
+from billfold import Billfold, Money, errors, ids
+from billfold.ids import Prefix
 from billfold.testing import AsyncSandbox, Sandbox, Sandboxes, open_sandboxes
+from billfold_server.sandbox.rules import seeded_id
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.service import Registry
 from billfold_server.tenancy.transaction import Database
@@ -26,6 +28,13 @@ class TestASandbox:
         assert wallet_sandbox.balance(till.id, "EUR") == Money(1250, "EUR")
         with pytest.raises(errors.InsufficientFunds):
             wallet_sandbox.transfer(EUROS, source=purse, target=till)
+
+    def test_can_have_the_customers_of_a_seed(self, wallet_sandbox: Sandbox):
+        """One call makes people with months behind them; a test can know their ids beforehand."""
+        client = wallet_sandbox.client
+        assert client.sandbox.reset(seed=7).seed == 7
+        names = {party.name: party.id for party in client.parties.list()}
+        assert names["Umar Dahl"] == ids.encode(Prefix.PARTY, seeded_id(7, "party/sandbox-umar", 0))
 
     def test_asks_which_currency_where_it_can_not_tell(self, wallet_sandbox: Sandbox):
         """A wallet without any money, or with two kinds, has no one balance."""

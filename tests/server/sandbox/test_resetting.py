@@ -187,7 +187,17 @@ class TestASeed:
             assert json.loads(given(live, "reset", "seeded_two", "--seed", "9", "--json").output)["seed"] == 9
             nine = everything(two)
             assert all(nine[each] != seven[each] for each in nine)
+            tenant = live.run(live.services.registry.get("seeded_two"))
+            forgotten = ids.decode(Prefix.PARTY, nine["parties"][0][0])
+            live.run(live.services.keys.forget(tenant, [forgotten], reason="It was asked for"))
             assert two.post("/v1/sandbox/reset", json={}).json()["seed"] == 9
+            parties = two.get("/v1/parties").json()["data"]
+            assert [each["name"] for each in parties] == [name for _, _, name, _ in nine["parties"]]
+            assert [each["id"] == known for each, (known, *_) in zip(parties, nine["parties"], strict=True)] == [
+                False,
+                True,
+                True,
+            ]
         assert given(live, "reset", "seeded_two", "--empty", "--seed", "9").exit_code == 2
 
 

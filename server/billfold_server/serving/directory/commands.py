@@ -93,7 +93,7 @@ def publisher(open_directory: OpenDirectory, as_json: bool) -> None:  # noqa: FB
 @_json_option
 @click.pass_obj
 def customers(open_directory: OpenDirectory, as_json: bool) -> None:  # noqa: FBT001
-    """Show by what the sandbox's customers sign in, with the code that each one's authenticator app shows now."""
+    """Show by what the customers of the folder's sandboxes sign in, with the code that each one's app shows now."""
     from billfold_server.serving.sign_ins import codes_now, read_sign_ins  # noqa: PLC0415 - Others need no app.
     from billfold_server.serving.welcome import CUSTOMERS_FILE  # noqa: PLC0415
 
