@@ -134,6 +134,7 @@ def build_document(
     )
     tags = {room.tag: room.description for room in reversed(rooms) if any(each in shown for each in room.operations)}
     writer = _Writer(shown, schemas)
+    paths = writer.paths()
     return {
         "openapi": "3.1.0",
         "info": {
@@ -144,11 +145,12 @@ def build_document(
         },
         "servers": [server],
         "tags": [{"name": name, "description": text} for name, text in reversed(tags.items())],
-        "paths": writer.paths(),
+        "paths": paths,
         **({"webhooks": webhook_document.build_webhooks(schemas)} if tells else {}),
         "components": {
             "schemas": schemas.components,
             **({"parameters": webhook_document.PARAMETERS, "responses": webhook_document.RESPONSES} if tells else {}),
+            "examples": dict(sorted(writer.examples.items())),
             "headers": _HEADERS,
             "securitySchemes": _security_schemes(shown, base_url),
         },
@@ -282,12 +284,17 @@ def _headers(*names: str) -> dict[str, Any]:
 
 
 class _Writer:
-    """Writes the paths of a document."""
+    """Writes the paths of a document.
+
+    Attributes:
+        examples: What refusals look like, by code. Operations refer to them, for there are dozens of each.
+    """
 
     def __init__(self, shown: Sequence[Operation], schemas: Schemas) -> None:
         self._shown = shown
         self._schemas = schemas
         self._ids = {operation.operation_id for operation in shown}
+        self.examples: dict[str, Any] = {}
 
     def paths(self) -> dict[str, Any]:
         """Return every path with its operations."""
@@ -415,8 +422,7 @@ class _Writer:
             "content": content,
         }
 
-    @staticmethod
-    def _problem_content(status: int, classes: Sequence[type[errors.ProblemError]]) -> dict[str, Any]:
+    def _problem_content(self, status: int, classes: Sequence[type[errors.ProblemError]]) -> dict[str, Any]:
         codes = sorted(each.code for each in classes)
         schema = {
             "allOf": [
@@ -424,7 +430,8 @@ class _Writer:
                 {"properties": {"code": {"enum": codes}, "status": {"const": status}}},
             ]
         }
-        examples = {each.code: _problem_example(each) for each in classes}
+        self.examples |= {each.code: _problem_example(each) for each in classes if each.code not in self.examples}
+        examples = {each.code: {"$ref": f"#/components/examples/{each.code}"} for each in classes}
         return {problems.MEDIA_TYPE: {"schema": schema, "examples": examples}}
 
     @staticmethod

@@ -1,6 +1,7 @@
 """The OpenAPI document: complete, valid, the code's own, and served by each tenant."""
 
 import html.parser
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -72,11 +73,16 @@ class TestTheDocument:
 
     def test_has_examples_of_its_own_schemas(self, document: dict[str, Any]) -> None:
         """Every example of a body, an answer or a refusal is valid by the schema beside it."""
-        checked = 0
+        checked, seen = 0, set[str]()
         for where, status, response in responses(document):
             for content in response.get("content", {}).values():
-                values = [each["value"] for each in content.get("examples", {}).values()]
+                examples = document["components"]["examples"]
+                named = content.get("examples", {})
+                assert all(each == {"$ref": f"#/components/examples/{code}"} for code, each in named.items())
+                values = [examples[code]["value"] for code in named]
                 values += [content["example"]] if "example" in content else []
+                values = [each for each in values if json.dumps([content["schema"], each]) not in seen]
+                seen |= {json.dumps([content["schema"], each]) for each in values}
                 validator = Draft202012Validator({**content["schema"], "components": document["components"]})
                 for value in values:
                     assert validator.is_valid(value), (where, status, next(iter(validator.iter_errors(value))))
