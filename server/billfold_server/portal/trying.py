@@ -1,8 +1,9 @@
 """What may be tried from the portal, by whom and as which program, and how a form becomes a request. Nothing is asked.
 
 Two things hold whatever a form says. Nobody gets further by way of a program than they may go without it: a partner's
-people use their partner's own programs, whose secrets they could as well replace, and staff lends a program none of the
-scopes that it doesn't have itself. And what must be done by a person isn't done by a program for them. (ADR 38.)
+people use their partner's own programs, whose secrets they could as well replace, and staff the tenant's own, to which
+it lends none of the scopes that it doesn't have itself. And what must be done by a person isn't done by a program for
+them. (ADR 38.)
 """
 
 import re
@@ -93,9 +94,9 @@ def may_use(
     """
     if scope not in client_scopes or scope in _OF_PERSONS:
         return False
-    if partner_id is not None:
-        return client_partner_id == partner_id
-    return scope in scopes
+    if client_partner_id != partner_id:
+        return False
+    return partner_id is not None or scope in scopes
 
 
 def asked(operation: Operation, form: Mapping[str, str]) -> Asked:

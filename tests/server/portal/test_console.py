@@ -26,12 +26,11 @@ ANSWER = re.compile(r'<div id="answer" class="answer".*?</div>', re.DOTALL)
 KEY = re.compile(r'id="header\.Idempotency-Key"[^>]* value="([^"]+)"')
 
 
-@pytest.fixture(scope="module")
-def live(live: LiveServer) -> LiveServer:
+@pytest.fixture(scope="module", autouse=True)
+def tenants(live: LiveServer) -> None:
     """Serve a sandbox whose programs bind their tokens, and a tenant whose money is real, beside the plain sandbox."""
     live.add_tenant(manifest(STRICT, security_profile="fapi2"))
     live.add_tenant(manifest(EARNEST, sandbox=False))
-    return live
 
 
 def a_member(live: LiveServer, *roles: str, slug: str = "alpha") -> Browser:

@@ -205,6 +205,7 @@ class TestWhatMayBeTried:
         assert may_use("a", scopes=[], client_scopes=["a"], partner_id=one, client_partner_id=one)
         for other in (two, None):
             assert not may_use("a", scopes=["a"], client_scopes=["a"], partner_id=one, client_partner_id=other)
+            assert not may_use("a", scopes=["a"], client_scopes=["a"], partner_id=other, client_partner_id=one)
 
     def test_leaves_to_people_what_people_must_do(self) -> None:
         """Who may do what isn't decided by a program that a person lends their hand to."""
