@@ -65,6 +65,7 @@ class Prefix(StrEnum):
     HOLD = "hld"
     JOB = "job"
     JOURNAL_ENTRY = "jrn"
+    PARTNER = "ptn"
     PARTY = "par"
     PAYMENT = "pay"
     PRODUCT = "prd"

@@ -117,6 +117,8 @@ from billfold_server.outbound.service import Outbound
 from billfold_server.parties import inventory as parties_inventory
 from billfold_server.parties import routes as parties_routes
 from billfold_server.parties import subjects as parties_subjects
+from billfold_server.partners import inventory as partners_inventory
+from billfold_server.partners import routes as partners_routes
 from billfold_server.payments import inventory as payments_inventory
 from billfold_server.payments import routes as payments_routes
 from billfold_server.payments import service as payments
@@ -224,6 +226,7 @@ ROOMS: Final[tuple[Routes, ...]] = (
     identity_routes.platform_routes,
     discovery_routes.platform_routes,
     people_routes.user_routes,
+    partners_routes.routes,
     people_routes.routes,
     people_routes.platform_routes,
     authorization_routes.platform_routes,
@@ -239,6 +242,7 @@ ROOMS: Final[tuple[Routes, ...]] = (
 INVENTORIES: Final[tuple[Inventory, ...]] = (
     parties_inventory.INVENTORY,
     people_inventory.INVENTORY,
+    partners_inventory.INVENTORY,
     wallets_inventory.INVENTORY,
     arrangements_inventory.INVENTORY,
     account_statements_inventory.INVENTORY,
@@ -326,9 +330,8 @@ def build_services(settings: Settings, *, clock: Clock | None = None) -> Service
     metrics = Metrics()
     keys = open_keys(settings, keyring, observe=metrics.vault_called)
     registry = Registry(database)
-    buckets = Buckets(
-        Path(settings.data_dir) / "rate_limits", keyring.derive("rate limits"), shared=settings.workers > 1
-    )
+    folder = Path(settings.data_dir) / "rate_limits"
+    buckets = Buckets(folder, keyring.derive("rate limits"), shared=settings.workers > 1)
     services = Services(
         settings=settings,
         clock=clock,

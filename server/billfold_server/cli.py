@@ -204,6 +204,12 @@ SECTIONS = {
         "Print the policies that a Vault needs.",
         read_settings,
     ),
+    "partners": Section(
+        "billfold_server.partners.commands",
+        "partners",
+        "Create, change, list, suspend and resume partner organisations, and look after their members.",
+        open_services,
+    ),
     "users": Section(
         "billfold_server.people.commands",
         "users",

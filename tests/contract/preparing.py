@@ -54,6 +54,10 @@ class Approved(NamedTuple):
     path: Mapping[str, str] = MappingProxyType({})
 
 
+NOWHERE = {"hold_id": "hld", "partner_id": "ptn", "party_id": "par", "wallet_id": "wal"}
+"""What an answer may say by null, as an account that belongs to no wallet does; such a link leads nowhere."""
+
+
 class Preparing:
     """Puts what exists into cases, and notes what answers tell.
 
@@ -74,9 +78,9 @@ class Preparing:
         operation_id = case.operation.definition.raw["operationId"]
         positive = case.meta is None or case.meta.generation.mode == GenerationMode.POSITIVE
         if isinstance(case.path_parameters, dict):
-            if case.path_parameters.get("wallet_id", "") in {None, "None"}:
-                # An account that belongs to no wallet says so by null, which leads nowhere.
-                case.path_parameters["wallet_id"] = self._seeds.ids("wal")[0]
+            for name, prefix in NOWHERE.items():
+                if case.path_parameters.get(name, "") in {None, "None"}:
+                    case.path_parameters[name] = self._seeds.ids(prefix)[0]
             case.path_parameters = self._seeds.real(case.path_parameters)
         if isinstance(case.query, dict):
             case.query = self._query(case, positive=positive)

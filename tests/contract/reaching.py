@@ -185,6 +185,19 @@ def _taken_name(reaching: Reaching) -> str:
     return taken
 
 
+def _taken_by_a_partner(reaching: Reaching) -> str:
+    taken = secrets.token_hex(8)
+    reaching.seeds.post("/v1/partners", {"name": "x", "external_id": taken})
+    return taken
+
+
+def _taken_by_a_member(reaching: Reaching) -> str:
+    taken = f"taken.{secrets.token_hex(6)}"
+    body = {"login_name": taken, "display_name": "x", "role": "viewer"}
+    reaching.seeds.post(f"/v1/partners/{reaching.seeds.ids('ptn')[0]}/members", body)
+    return taken
+
+
 def _disabled_user(reaching: Reaching, operation: Operation) -> httpx.Response:
     path = reaching.fresh(operation)
     assert reaching.seeds.client.post(f"/v1/users/{path['user_id']}/disable").status_code == 200
@@ -259,6 +272,11 @@ CONFLICTS: dict[str, Recipe] = {
     "createUser": _with("login_name", _taken_name),
     "createEnrolmentCode": _disabled_user,
     "setUserRoles": _waits,
+    "createPartner": _with("external_id", _taken_by_a_partner),
+    "updatePartner": _with("external_id", _taken_by_a_partner),
+    "createPartnerMember": _with("login_name", _taken_by_a_member),
+    "createPartnerMemberEnrolmentCode": _disabled_user,
+    "setPartnerMemberRole": _waits,
     "rotateClientKeys": _waits,
     "rotateClientSecret": _waits,
     "createWallet": _with("currencies", ["CHF"]),
@@ -408,6 +426,8 @@ CONTRADICTIONS: dict[str, Recipe] = {
     "updateClient": _with("redirect_uris", ["http://bank.example/#a"]),
     "rotateClientKeys": _with("jwks", {"keys": []}),
     "setUserRoles": _roles_of_a_customer,
+    "createPartner": _with("client_scopes", ["users:write"]),
+    "updatePartner": _with("client_scopes", ["users:write"]),
     "rotateClientSecret": _secret_of_none,
     "shredSubject": _reused_for_another_reason,
     "resolvePayment": _reused_for_another_reason,

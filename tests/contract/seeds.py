@@ -204,6 +204,17 @@ def _user(seeds: Seeds) -> str:
     return str(seeds.post("/v1/users", body)["id"])
 
 
+def _partner(seeds: Seeds) -> str:
+    return str(seeds.post("/v1/partners", {"name": "Example Shop Ltd"})["id"])
+
+
+def _member(seeds: Seeds) -> dict[str, str]:
+    partner = seeds.ids("ptn")[0]
+    body = {"login_name": f"member.{secrets.token_hex(6)}", "display_name": "Grace Hopper", "role": "developer"}
+    made = seeds.post(f"/v1/partners/{partner}/members", body)
+    return {"partner_id": partner, "user_id": str(made["id"])}
+
+
 def _client(seeds: Seeds) -> str:
     body = {"token_endpoint_auth_method": "client_secret_basic", "scope": "wallets:read"}
     return str(seeds.post("/v1/clients", body)["id"])
@@ -307,6 +318,7 @@ SEEDS: dict[str, Callable[[Seeds], str]] = {
     "sti": _statement_import,
     "ste": _statement_entry,
     "usr": _user,
+    "ptn": _partner,
     "cli": _client,
     "tok": _vault_token,
     "fpr": _fingerprint,
@@ -357,6 +369,9 @@ FRESH: dict[str, Callable[[Seeds], dict[str, str]]] = {
     "unlockUser": _fresh_user,
     # Nobody changes roles of their own.
     "setUserRoles": _fresh_user,
+    **dict.fromkeys(
+        ("getPartnerMember", "setPartnerMemberRole", "createPartnerMemberEnrolmentCode", "removePartnerMember"), _member
+    ),
     "deleteAlias": _fresh_alias,
     "approveApproval": lambda seeds: {"approval_id": _approval(seeds)},
     "rejectApproval": lambda seeds: {"approval_id": _approval(seeds)},

@@ -43,6 +43,7 @@ RESOURCES: Final[Mapping[str, str]] = {
     "journal-entries": "The ledger's entries.",
     "ledger": "The ledger as a whole: its signed head.",
     "parties": "The people and companies that own wallets.",
+    "partners": "Organisations that embed the platform.",
     "payments": "Payments that third parties have ordered.",
     "privacy": "What is kept of people and where.",
     "products": "What wallets are of, with their terms.",

@@ -51,6 +51,7 @@ OPERATORS: Final = frozenset(
         "keys",
         "ledger",
         "openapi",
+        "partners",
         "portal",
         "sandbox",
         "signing-keys",

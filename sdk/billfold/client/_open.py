@@ -33,6 +33,7 @@ _MODULES: Final = (
     "arrangements",
     "bookings",
     "parties",
+    "partners",
     "payments",
     "privacy",
     "wallets",

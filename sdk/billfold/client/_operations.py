@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         data_keys,
         ledger,
         parties,
+        partners,
         payments,
         platform,
         privacy,
@@ -144,6 +145,7 @@ if not TYPE_CHECKING:
     data_keys = _Later("data_keys")
     ledger = _Later("ledger")
     parties = _Later("parties")
+    partners = _Later("partners")
     payments = _Later("payments")
     platform = _Later("platform")
     privacy = _Later("privacy")
@@ -159,6 +161,21 @@ LIST_PARTIES: Final = paged("/v1/parties", parties.Party)
 CREATE_PARTY: Final = Operation("POST", "/v1/parties", parties.Party)
 GET_PARTY: Final = Operation("GET", "/v1/parties/{party_id}", parties.Party)
 UPDATE_PARTY: Final = Operation("PATCH", "/v1/parties/{party_id}", parties.Party)
+
+LIST_PARTNERS: Final = paged("/v1/partners", partners.Partner)
+CREATE_PARTNER: Final = Operation("POST", "/v1/partners", partners.Partner)
+GET_PARTNER: Final = Operation("GET", "/v1/partners/{partner_id}", partners.Partner)
+UPDATE_PARTNER: Final = Operation("PATCH", "/v1/partners/{partner_id}", partners.Partner)
+SUSPEND_PARTNER: Final = Operation("POST", "/v1/partners/{partner_id}/suspend", partners.Partner)
+RESUME_PARTNER: Final = Operation("POST", "/v1/partners/{partner_id}/resume", partners.Partner)
+LIST_PARTNER_MEMBERS: Final = paged("/v1/partners/{partner_id}/members", users.User)
+CREATE_PARTNER_MEMBER: Final = Operation("POST", "/v1/partners/{partner_id}/members", users.User)
+GET_PARTNER_MEMBER: Final = Operation("GET", "/v1/partners/{partner_id}/members/{user_id}", users.User)
+CREATE_PARTNER_MEMBER_ENROLMENT_CODE: Final = Operation(
+    "POST", "/v1/partners/{partner_id}/members/{user_id}/enrolment-codes", users.EnrolmentCode
+)
+SET_PARTNER_MEMBER_ROLE: Final = Operation("POST", "/v1/partners/{partner_id}/members/{user_id}/role", users.User)
+REMOVE_PARTNER_MEMBER: Final = Operation[None]("DELETE", "/v1/partners/{partner_id}/members/{user_id}", None)
 
 LIST_USERS: Final = paged("/v1/users", users.User)
 CREATE_USER: Final = Operation("POST", "/v1/users", users.User)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
-from billfold.contract.common import ClientId, Instant, Request, Response, Text
+from billfold.contract.common import ClientId, Instant, PartnerId, Request, Response, Text
 
 __all__ = [
     "Algorithm",
@@ -112,6 +112,10 @@ class CreateClient(ClientMetadata, frozen=True, kw_only=True):
     login_realm: Annotated[
         Literal["psu", "staff"], Meta(description="Whom it asks to sign in: customers, or the bank's staff.")
     ] = "psu"
+    partner_id: Annotated[
+        PartnerId | None,
+        Meta(description="The partner organisation to which it belongs, for good; it may only what that may."),
+    ] = None
 
 
 class UpdateClient(Request, frozen=True, kw_only=True):
@@ -206,6 +210,9 @@ class Client(Response, frozen=True, kw_only=True):
     version: Annotated[int, Meta(description="Counts up at each change; the ETag is made of it.")]
     created_at: Instant
     updated_at: Instant
+    partner_id: Annotated[
+        PartnerId | None, Meta(description="The partner organisation to which it belongs; null is the tenant itself.")
+    ] = None
 
 
 class ClientCreated(Client, frozen=True, kw_only=True):

@@ -30,6 +30,7 @@ __all__ = [
     "LongText",
     "Metadata",
     "Page",
+    "PartnerId",
     "PartyId",
     "PaymentId",
     "Problem",
@@ -147,6 +148,7 @@ CardSessionId = Annotated[str, _id(Prefix.CARD_SESSION, "a card session")]
 FingerprintId = Annotated[str, _id(Prefix.FINGERPRINT, "a value that vault tokens stand for")]
 HoldId = Annotated[str, _id(Prefix.HOLD, "a hold")]
 JournalEntryId = Annotated[str, _id(Prefix.JOURNAL_ENTRY, "a journal entry")]
+PartnerId = Annotated[str, _id(Prefix.PARTNER, "a partner organisation")]
 PartyId = Annotated[str, _id(Prefix.PARTY, "a party")]
 PaymentId = Annotated[str, _id(Prefix.PAYMENT, "a payment")]
 ProductId = Annotated[str, _id(Prefix.PRODUCT, "a product")]

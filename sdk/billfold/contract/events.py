@@ -20,6 +20,7 @@ from billfold.contract.common import (
     ConsentId,
     Instant,
     JournalEntryId,
+    PartnerId,
     PartyId,
     PaymentId,
     ProductId,
@@ -35,8 +36,9 @@ from billfold.contract.consents import ConsentKind, ConsentSide, ConsentStatus
 from billfold.contract.data_keys import KeyBackend, KeyDomain
 from billfold.contract.ledger import Account, Hold, JournalEntry
 from billfold.contract.parties import PartyKind, PartyRole
+from billfold.contract.partners import PartnerState
 from billfold.contract.payments import PaymentBreak, PaymentStatus
-from billfold.contract.roles import StaffRole
+from billfold.contract.roles import PartnerRole, StaffRole
 from billfold.contract.statements import StatementImport
 from billfold.contract.tokens import VaultTokenKind
 from billfold.contract.users import LoginRealm
@@ -78,6 +80,10 @@ __all__ = [
     "HOLD_RELEASED",
     "JOURNAL_ENTRY_POSTED",
     "JOURNAL_ENTRY_REVERSED",
+    "PARTNER_CREATED",
+    "PARTNER_RESUMED",
+    "PARTNER_SUSPENDED",
+    "PARTNER_UPDATED",
     "PARTY_CREATED",
     "PARTY_ERASED",
     "PARTY_UPDATED",
@@ -103,9 +109,11 @@ __all__ = [
     "USER_FACTOR_REMOVED",
     "USER_FACTOR_SUSPENDED",
     "USER_LOCKED",
+    "USER_PARTNER_ROLE_CHANGED",
     "USER_PASSWORD_CHANGED",
     "USER_RECOVERY_CODES_MADE",
     "USER_RECOVERY_CODE_USED",
+    "USER_REMOVED",
     "USER_ROLES_CHANGED",
     "USER_SCA_COMPLETED",
     "USER_SCA_EXEMPTED",
@@ -142,6 +150,7 @@ __all__ = [
     "DataKeysShreddedEventData",
     "EventSubscriptionEventData",
     "EventType",
+    "PartnerEventData",
     "PartyErasedEventData",
     "PartyEventData",
     "PaymentEventData",
@@ -174,6 +183,15 @@ class EventType(Generic[D]):
     data: type[D]
     about: str
     version: int = 1
+
+
+class PartnerEventData(Response, frozen=True, kw_only=True):
+    """What events say of a partner organisation."""
+
+    id: PartnerId
+    state: PartnerState
+    version: int
+    changed: Annotated[list[str], Meta(description="Which members have changed, without their values.")]
 
 
 class PartyEventData(Response, frozen=True, kw_only=True):
@@ -307,6 +325,9 @@ class UserEventData(Response, frozen=True, kw_only=True):
     )
     left: Annotated[int | UnsetType, Meta(description="How many recovery codes are left.")] = UNSET
     number: Annotated[int | UnsetType, Meta(description="How many recovery codes were made.")] = UNSET
+    partner_id: Annotated[PartnerId | UnsetType, Meta(description="Of a partner's member.")] = UNSET
+    partner_role: Annotated[PartnerRole | UnsetType, Meta(description="What a partner's member does.")] = UNSET
+    former_partner_role: Annotated[PartnerRole | UnsetType, Meta(description="What they did before.")] = UNSET
 
 
 class VaultTokenEventData(Response, frozen=True, kw_only=True):
@@ -365,6 +386,7 @@ class WebhookEndpointEventData(Response, frozen=True, kw_only=True):
     id: WebhookEndpointId
     state: WebhookEndpointState
     state_reason: WebhookEndpointReason | None
+    partner_id: Annotated[PartnerId | None, Meta(description="To whom it belongs; null is the tenant itself.")] = None
 
 
 _EVENTS: dict[str, EventType[Response]] = {}
@@ -414,6 +436,14 @@ ACCOUNT_STATEMENTS_MADE: Final = _event(
     "account_statements.made", AccountStatementsEventData, "The statements of a month were made."
 )
 
+PARTNER_CREATED: Final = _event("partner.created", PartnerEventData, "A partner organisation was made.")
+PARTNER_UPDATED: Final = _event("partner.updated", PartnerEventData, "A partner organisation was changed.")
+PARTNER_SUSPENDED: Final = _event(
+    "partner.suspended", PartnerEventData, "A partner's members and API clients are let in no more."
+)
+PARTNER_RESUMED: Final = _event(
+    "partner.resumed", PartnerEventData, "A partner's members and API clients are let in again."
+)
 PARTY_CREATED: Final = _event("party.created", PartyEventData, "A party was made.")
 PARTY_UPDATED: Final = _event("party.updated", PartyEventData, "A party was changed.")
 PARTY_ERASED: Final = _event("party.erased", PartyErasedEventData, "A party's personal data were erased.")
@@ -469,6 +499,10 @@ USER_ENABLED: Final = _event("user.enabled", UserEventData, "A user may sign in 
 USER_DISABLED: Final = _event("user.disabled", UserEventData, "A user may sign in no more.")
 USER_LOCKED: Final = _event("user.locked", UserEventData, "There were too many wrong attempts at a user.")
 USER_UNLOCKED: Final = _event("user.unlocked", UserEventData, "Wrong attempts at a user were forgotten.")
+USER_PARTNER_ROLE_CHANGED: Final = _event(
+    "user.partner_role_changed", UserEventData, "A member of a partner does something else there."
+)
+USER_REMOVED: Final = _event("user.removed", UserEventData, "A partner's member was removed, and is nobody any more.")
 USER_ROLES_CHANGED: Final = _event("user.roles_changed", UserEventData, "A member of staff does something else.")
 USER_SIGNED_IN: Final = _event("user.signed_in", UserEventData, "A user has signed in.")
 USER_SIGNED_OUT_EVERYWHERE: Final = _event(

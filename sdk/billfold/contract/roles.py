@@ -1,8 +1,16 @@
-"""Roles of a bank's staff: what somebody's work is, from which follows what they may do."""
+"""Roles of a bank's staff, and of the members of its partners: what somebody's work is, and so what they may do."""
 
 from enum import StrEnum
 
-__all__ = ["StaffRole"]
+__all__ = ["PartnerRole", "StaffRole"]
+
+
+class PartnerRole(StrEnum):
+    """What a member of a partner organisation does there. Each has one role."""
+
+    ADMIN = "admin"
+    DEVELOPER = "developer"
+    VIEWER = "viewer"
 
 
 class StaffRole(StrEnum):

@@ -1,12 +1,12 @@
-"""Users: the people who sign in at a tenant, customers and staff apart."""
+"""Users: the people who sign in at a tenant: customers, staff and members of partner organisations, kept apart."""
 
 from enum import StrEnum
 from typing import Annotated
 
 from msgspec import Meta
 
-from billfold.contract.common import Instant, PartyId, Request, Response, Text, UserId
-from billfold.contract.roles import StaffRole
+from billfold.contract.common import Instant, PartnerId, PartyId, Request, Response, Text, UserId
+from billfold.contract.roles import PartnerRole, StaffRole
 
 __all__ = [
     "CreateUser",
@@ -37,6 +37,7 @@ class LoginRealm(StrEnum):
 
     PSU = "psu"
     STAFF = "staff"
+    PARTNER = "partner"
 
 
 class UserState(StrEnum):
@@ -48,7 +49,7 @@ class UserState(StrEnum):
 
 
 class CreateUser(Request, frozen=True, kw_only=True):
-    """A new user. A payment service user is a party; staff has roles."""
+    """A new user. A payment service user is a party; staff has roles. Members of partners are invited there."""
 
     login_realm: LoginRealm
     login_name: LoginName
@@ -97,6 +98,8 @@ class User(Response, frozen=True, kw_only=True):
     version: Annotated[int, Meta(description="Counts up at each change.")]
     created_at: Instant
     updated_at: Instant
+    partner_id: Annotated[PartnerId | None, Meta(description="The partner organisation whose member it is.")] = None
+    partner_role: Annotated[PartnerRole | None, Meta(description="What such a member does there.")] = None
 
 
 class SignedOut(Response, frozen=True, kw_only=True):

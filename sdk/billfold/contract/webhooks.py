@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 from billfold.contract.common import (
     EventId,
     Instant,
+    PartnerId,
     Request,
     Response,
     Text,
@@ -43,7 +44,7 @@ __all__ = [
 ]
 
 MOST_ENDPOINTS: Final = 20
-"""How many endpoints a tenant may have."""
+"""How many endpoints a tenant may have of its own, and each partner organisation of it."""
 
 MOST_REPLAYED: Final = 1_000
 """How many events are looked at by one request to have them delivered again."""
@@ -128,6 +129,10 @@ class CreateWebhookEndpoint(Request, frozen=True, kw_only=True):
     url: Url
     description: Annotated[Text, Meta(description="For people, such as what receives it.")] | None = None
     event_types: EventFilters | None = None
+    partner_id: Annotated[
+        PartnerId | None,
+        Meta(description="The partner organisation to which it belongs, for good; absent, whose client asks for it."),
+    ] = None
 
 
 class UpdateWebhookEndpoint(Request, frozen=True, kw_only=True):
@@ -191,6 +196,9 @@ class WebhookEndpoint(Response, frozen=True, kw_only=True):
     version: Annotated[int, Meta(description="Counts up at each change; the ETag is made of it.")]
     created_at: Instant
     updated_at: Instant
+    partner_id: Annotated[
+        PartnerId | None, Meta(description="The partner organisation to which it belongs; null is the tenant itself.")
+    ] = None
 
 
 class WebhookEndpointCreated(WebhookEndpoint, frozen=True, kw_only=True):

@@ -26,6 +26,7 @@ from billfold.errors import (
     _events,
     _messages,
     _open_banking,
+    _partners,
     _payments,
     _recurring_payments,
     _sandbox,
@@ -56,6 +57,7 @@ from billfold.errors._families import (
 )
 from billfold.errors._messages import *  # noqa: F403 - its names are all listed there
 from billfold.errors._open_banking import *  # noqa: F403 - its names are all listed there
+from billfold.errors._partners import *  # noqa: F403 - its names are all listed there
 from billfold.errors._payments import *  # noqa: F403 - its names are all listed there
 from billfold.errors._recurring_payments import *  # noqa: F403 - its names are all listed there
 from billfold.errors._sandbox import *  # noqa: F403 - its names are all listed there
@@ -86,6 +88,7 @@ __all__ += _arrangements.__all__
 __all__ += _events.__all__
 __all__ += _messages.__all__
 __all__ += _open_banking.__all__
+__all__ += _partners.__all__
 __all__ += _recurring_payments.__all__
 __all__ += _payments.__all__
 __all__ += _vault_tokens.__all__

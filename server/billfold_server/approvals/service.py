@@ -237,6 +237,8 @@ class Approvals:
         call = self._call(tenant, row, msgspec.json.decode(opened.request, type=StoredRequest), pipeline)
         async with self._services.database.tx(tenant) as tx:
             stands = await self._maker_stands(tx, row, pipeline)
+            partner_id = await identity.partner_of(tx, row.client_id, row.user_id)
+        call.caller = msgspec.structs.replace(call.caller, partner_id=partner_id)
         if stands:
             answer = await pipeline.again(call, request.path, request.query)
         else:

@@ -26,6 +26,7 @@ from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = [
     "ABANDONED_AFTER",
+    "OF_SOMEBODY",
     "NewEvent",
     "emit",
     "find_events",
@@ -114,6 +115,15 @@ async def emit(tx: TenantTx, *events: NewEvent) -> None:
         tx.wake(Work.EVENTS)
 
 
+OF_SOMEBODY: Final = frozenset({"approval", "data_keys", "partner", "user", "webhook_endpoint"})
+"""With what types of events begin that are about the bank's own affairs, or about one partner's."""
+
+_LIST_OF_PARTNER = f"""
+SELECT {_COLUMNS} FROM outbox_events
+WHERE sequence > $1 AND ($3::text IS NULL OR type = $3)
+  AND (split_part(type, '.', 1) <> ALL ($4::text[]) OR object_id = $5 OR data->>'partner_id' = $5)
+ORDER BY sequence LIMIT $2
+"""  # noqa: S608 - constants
 _LIST_TYPES = f"""
 SELECT {_COLUMNS} FROM outbox_events
 WHERE sequence > $1 AND sequence <= $3 AND type = ANY($4::text[])
@@ -130,6 +140,7 @@ async def list_events(
     event_type: str | None = None,
     up_to: int = _LAST,
     event_types: Sequence[str] | None = None,
+    of_partner: str | None = None,
 ) -> list[Event]:
     """Return the numbered events behind a place in the stream, in order.
 
@@ -143,8 +154,11 @@ async def list_events(
         event_type: Only events of this type.
         up_to: The number of the last event that is asked for, with ``event_types`` alone.
         event_types: Only events of these types.
+        of_partner: The wire id of the partner that asks, which hears nothing of others' people and endpoints.
     """
-    if event_types is not None:
+    if of_partner is not None:
+        rows = await tx.fetch(_LIST_OF_PARTNER, after, limit, event_type, sorted(OF_SOMEBODY), of_partner)
+    elif event_types is not None:
         rows = await tx.fetch(_LIST_TYPES, after, limit, up_to, list(event_types))
     elif event_type is None:
         rows = await tx.fetch(_LIST, after, limit)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 import click
 import msgspec
@@ -16,14 +17,18 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from rich.console import Console
 from rich.table import Table
 
-from billfold import errors
+from billfold import errors, ids
 from billfold.contract.clients import ClientMetadata
+from billfold.ids import Prefix
+from billfold_server.identity.clients.management import check_given
 from billfold_server.identity.clients.metadata import MetadataRefused, shown
 from billfold_server.identity.clients.service import Client, list_clients, register, set_client_state
 from billfold_server.identity.jose import SigningKey
 from billfold_server.identity.realms import Realm
 from billfold_server.identity.rules import PLATFORM_SCOPES, TENANT_SCOPES
+from billfold_server.partners import service as partners
 from billfold_server.tenancy.context import COMMAND_LINE
+from billfold_server.tenancy.transaction import TenantTx
 
 if TYPE_CHECKING:
     from billfold_server.http.services import Services
@@ -79,6 +84,7 @@ def _metadata_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--certificate-uri", "san_uri", help="A URI in its certificate."),
         click.option("--certificate-ip", "san_ip", help="An IP address in its certificate."),
         click.option("--certificate-email", "san_email", help="A mail address in its certificate."),
+        click.option("--partner", metavar="ID", help="The partner organisation of the tenant to which it belongs."),
         click.option("--staff", is_flag=True, help="It asks the bank's staff to sign in, not customers."),
         click.option("--dpop-bound", is_flag=True, help="It always binds its tokens by DPoP."),
     ):
@@ -141,6 +147,7 @@ def create(
                     platform=platform,
                     caller=COMMAND_LINE,
                     login_realm="staff" if given["staff"] else "psu",
+                    partner_id=await _partner(tx, given, asked),
                 )
             except MetadataRefused as refusal:
                 raise errors.ClientMetadataRefused(str(refusal), param=refusal.param) from None
@@ -168,6 +175,21 @@ def create(
             click.echo(f"{label + ':':15}{made[key]}")
     if "client_secret" in made:
         click.echo("Keep the secret now: it is not shown again.", err=True)
+
+
+async def _partner(tx: Any, given: dict[str, Any], asked: ClientMetadata) -> UUID | None:
+    """Return the partner to which a client is to belong, once it is seen that it may have such a one."""
+    if given["partner"] is None:
+        return None
+    if given["staff"] or not isinstance(tx, TenantTx):
+        msg = "A partner's client is a tenant's, and asks no staff to sign in."
+        raise click.UsageError(msg)
+    try:
+        found = await partners.hold(tx, ids.decode(Prefix.PARTNER, given["partner"]))
+    except ids.InvalidIdError:
+        raise errors.NotFound("there is no such partner") from None
+    check_given(found, (asked.scope or "").split())
+    return found.id
 
 
 def _asked(given: dict[str, Any], key: SigningKey | None, *, platform: bool) -> ClientMetadata:

@@ -116,8 +116,8 @@ INVENTORY: Final = Inventory(
                 "jwks tls_san_dns tls_san_uri tls_san_ip request_object_alg assertion_alg id_token_alg "
                 "authorization_response_alg introspection_alg dpop_bound certificate_bound "
                 "authorization_details_types client_uri policy_uri tos_uri organisation_id software_id "
-                "software_version login_realm version secret_digest former_secret_digest former_secret_until "
-                "registration_digest created_at updated_at"
+                "software_version login_realm partner_id version secret_digest former_secret_digest "
+                "former_secret_until registration_digest created_at updated_at"
             ),
         ),
         NotPersonal(

@@ -29,6 +29,7 @@ from billfold_server.identity.clients.service import (
     create_client,
     knows_secret,
     list_clients,
+    narrow_clients,
     set_client_state,
 )
 from billfold_server.identity.clients.service import (
@@ -45,7 +46,7 @@ from billfold_server.identity.grants.service import (
 )
 from billfold_server.identity.queries import Tx
 from billfold_server.identity.realms import Realm, realm_of
-from billfold_server.identity.rules import TENANT_SCOPES
+from billfold_server.identity.rules import OPEN_BANKING_SCOPES, TENANT_SCOPES
 from billfold_server.identity.signing.service import Signing
 from billfold_server.identity.tokens.binding import Addresses
 from billfold_server.identity.tokens.dpop import Keys, Nonces
@@ -55,13 +56,17 @@ from billfold_server.identity.tokens.replay import Replay
 from billfold_server.identity.tokens.standings import STANDING_S
 from billfold_server.keys.service import Keyring
 from billfold_server.keys.service import Keys as TenantKeys
+from billfold_server.partners import service as partners
+from billfold_server.partners.service import Partner
 from billfold_server.people import service as people
-from billfold_server.tenancy.context import COMMAND_LINE, TenantRef
+from billfold_server.tenancy.context import COMMAND_LINE, Caller, TenantRef
+from billfold_server.tenancy.transaction import TenantTx
 
 if TYPE_CHECKING:
     from billfold_server.tenancy.transaction import Database
 
 __all__ = [
+    "GIVEABLE_SCOPES",
     "TENANT_SCOPES",
     "Client",
     "DetachedRefused",
@@ -81,6 +86,7 @@ __all__ = [
     "list_grants",
     "may_still",
     "open_grant",
+    "partner_of",
     "read_detached",
     "realm_of",
     "register_details",
@@ -91,6 +97,18 @@ __all__ = [
 
 # A consent that ends takes with it what was given by it.
 consents.ends_with_consents(revoke_grants)
+
+
+async def _follow(tx: TenantTx, caller: Caller, former: Partner, partner: Partner, now: datetime) -> None:
+    """Let a partner's clients lose what it has lost."""
+    if not set(former.client_scopes) <= set(partner.client_scopes):
+        await narrow_clients(tx, caller, partner.id, partner.client_scopes, now)
+
+
+partners.when_changed(_follow)
+
+GIVEABLE_SCOPES: Final = {**TENANT_SCOPES, **OPEN_BANKING_SCOPES}
+"""What an API client of a tenant may have, but for what it asks of people who sign in."""
 
 _COMMAND_LINE: Final = COMMAND_LINE.client_id
 
@@ -106,12 +124,21 @@ async def may_still(tx: Tx, client_id: UUID, user_id: UUID | None, scope: str) -
     """
     if client_id != _COMMAND_LINE:
         client = await find_client(tx, client_id)
-        if client is None or client.state != "active" or scope not in client.scopes:
+        if client is None or not client.is_let_in or scope not in client.scopes:
             return False
     if user_id is None:
         return True
     user = await people.standing_of(tx, user_id)
     return user is not None and user.active and (user.scopes is None or scope in user.scopes)
+
+
+async def partner_of(tx: Tx, client_id: UUID, user_id: UUID | None) -> UUID | None:
+    """Return the partner for which a client, or a person without one, acts; None is the tenant itself."""
+    client = None if client_id == _COMMAND_LINE else await find_client(tx, client_id)
+    if client is not None and client.partner_id is not None:
+        return client.partner_id
+    user = None if user_id is None else await people.standing_of(tx, user_id)
+    return None if user is None else user.partner_id
 
 
 class Identity:
@@ -245,6 +272,6 @@ class Identity:
         if known is None or time.monotonic() - known[0] >= STANDING_S:
             read_at = time.monotonic()
             found = await self.lookups.find(realm, client_id)
-            known = (read_at, None if found is None or found.client.state != "active" else found.client)
+            known = (read_at, None if found is None or not found.client.is_let_in else found.client)
             self._clients.put(key, known)
         return known[1]

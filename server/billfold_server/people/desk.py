@@ -238,7 +238,9 @@ async def tell(
     What is no event, but for the audit alone, is told by its name.
     """
     wire_id = user_id_of(user.id)
-    known = {"login_realm": user.login_realm, **(facts or {})}
+    known: dict[str, str | int | list[str]] = {"login_realm": user.login_realm, **(facts or {})}
+    if user.partner_id is not None:
+        known["partner_id"] = ids.encode(Prefix.PARTNER, user.partner_id)
     name = action if isinstance(action, str) else action.name
     await audit.record(tx, audit.new_record(caller, name, wire_id, reason=reason, facts=known))
     if not isinstance(action, str) and isinstance(tx, TenantTx):

@@ -46,7 +46,7 @@ async def take_enrolment_code(call: Call, body: bytes) -> Reply[bytes]:
     async with desk.tx() as tx:
         user_id = await queries.use_enrolment_code(tx, digest_of(code), desk.now)
         user = None if user_id is None else await queries.find_user(tx, user_id)
-        if user is not None and user.login_realm == desk.realm and user.state != "disabled":
+        if user is not None and user.login_realm == desk.realm and user.state != "disabled" and not user.suspended:
             cookies = await sessions.begin_enrolling(desk, tx, user)
             await tell(tx, desk.caller(user.id), "user.enrolment_begun", user)
             return go(call, "/enrol/steps", cookies=cookies)
@@ -211,7 +211,7 @@ async def take_first_passkey(call: Call, body: bytes) -> Reply[bytes]:
 async def _chosen(tx: Any, session: Session, user: UserRow) -> str | None:
     """Return the new password's hash of somebody whom nobody else changes meanwhile; None where they can't go on."""
     locked = await queries.lock_user(tx, user.id)
-    if locked is None or locked.state == "disabled":
+    if locked is None or locked.state == "disabled" or locked.suspended:
         return None
     return await queries.find_new_password(tx, session.id)
 

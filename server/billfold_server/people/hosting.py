@@ -1,4 +1,4 @@
-"""How the room declares its pages: once, for each of the three sign-ins."""
+"""How the room declares its pages: once, for each of the four sign-ins."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Literal, TypeVar
@@ -23,7 +23,7 @@ H = TypeVar("H", bound=Callable[..., Awaitable[Reply[bytes]]])
 
 
 def page(method: Literal["GET", "POST"], path: str) -> Callable[[H], H]:
-    """Declare a page of all three sign-ins.
+    """Declare a page of all four sign-ins.
 
     Args:
         method: GET shows, POST takes a form.
@@ -35,6 +35,7 @@ def page(method: Literal["GET", "POST"], path: str) -> Callable[[H], H]:
         for realm, room, root in (
             ("psu", routes, "/auth"),
             ("staff", routes, "/auth/staff"),
+            ("partner", routes, "/auth/partner"),
             ("operator", platform_routes, "/platform/auth"),
         ):
             room.operation(

@@ -64,7 +64,7 @@ async def identify(call: Call, realm: LoginRealm, name: str, password: str, code
     # An attempt that nobody could look at isn't counted.
     await desk.have_secrets()
     user, attempt = await _begin(desk, known)
-    kept = user.password_hash if user is not None and user.state == "active" else None
+    kept = user.password_hash if user is not None and user.is_let_in else None
     right = await desk.people.passwords.verify(password, kept)
     async with desk.tx() as tx:
         # The code is looked at whatever came of the password, and counted with it.

@@ -35,6 +35,14 @@ INVENTORY: Final = Inventory(
         ),
         PersonalColumn(
             table="users",
+            column="partner_id",
+            category="identifier",
+            owner="user",
+            plain_because="for which company somebody works with the bank; who they are is gone once they were removed",
+            kept="user",
+        ),
+        PersonalColumn(
+            table="users",
             column="handle",
             category="identifier",
             owner="user",

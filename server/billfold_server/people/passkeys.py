@@ -190,7 +190,7 @@ def _method_of(kind: CredentialDeviceType, *, backed_up: bool) -> Method:
 def _fits(desk: Desk, asked: _Challenge, user: UserRow, factor: FactorRow, handle: bytes | None) -> bool:
     return (
         user.login_realm == desk.realm
-        and user.state == "active"
+        and user.is_let_in
         and factor.is_good(desk.now)
         and factor.rp_id == desk.place.rp_id
         and (handle is None or secrets.compare_digest(handle, user.handle))

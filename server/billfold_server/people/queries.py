@@ -8,6 +8,9 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from billfold_server.db.personal import counted
+from billfold_server.tenancy.transaction import TenantTx
+
 __all__ = ["FOR_GOOD", "OWN_DEVICES", "STRANGERS", "FactorRow", "SessionRow", "Tx", "UserRow"]
 
 STRANGERS: Final = bytes(32)
@@ -39,7 +42,14 @@ class Tx(Protocol):
 
 
 class UserRow(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody who signs in."""
+    """Somebody who signs in.
+
+    Attributes:
+        roles: What a member of staff does; or a partner's member, who has one role.
+        partner_id: The partner organisation whose member they are.
+        suspended: Whether that is suspended, as it was when this was read.
+        partner_scopes: What its API clients may be allowed at most, as that was then.
+    """
 
     id: UUID
     login_realm: str
@@ -56,6 +66,19 @@ class UserRow(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     created_at: datetime
     updated_at: datetime
+    partner_id: UUID | None = None
+    suspended: bool = False
+    partner_scopes: list[str] | None = None
+
+    @property
+    def is_let_in(self) -> bool:
+        """Tell whether they may sign in, and what they have allowed counts."""
+        return self.state == "active" and not self.suspended
+
+    @property
+    def is_removed(self) -> bool:
+        """Tell whether nothing is left of them but their id."""
+        return self.login_name == f"forgotten:{self.id}"
 
     def __repr__(self) -> str:
         return f"UserRow(id={self.id!s}, state={self.state!r})"
@@ -113,7 +136,12 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
         return f"SessionRow(id={self.id!s}, stage={self.stage!r})"
 
 
-_USER = ", ".join(UserRow.__struct_fields__)
+_OF_ALL = tuple(name for name in UserRow.__struct_fields__ if name not in {"partner_id", "suspended", "partner_scopes"})
+_OPERATOR = ", ".join(_OF_ALL)
+# One place says whether a partner is let in: its own row, which is read with each of its members.
+_SUSPENDED = "(SELECT p.state FROM partners AS p WHERE p.id = users.partner_id) IS NOT DISTINCT FROM 'suspended'"
+_USER = f"""{_OPERATOR}, partner_id, {_SUSPENDED} AS suspended,
+    (SELECT p.client_scopes FROM partners AS p WHERE p.id = users.partner_id) AS partner_scopes"""  # noqa: S608 - constants
 _FACTOR = ", ".join(FactorRow.__struct_fields__)
 _SESSION = ", ".join(SessionRow.__struct_fields__)
 
@@ -122,7 +150,11 @@ def _places(row: type[msgspec.Struct]) -> str:
     return ", ".join(f"${number}" for number in range(1, len(row.__struct_fields__) + 1))
 
 
-# Users.
+# Users. The platform has no partners.
+
+
+def _user(tx: Tx) -> str:
+    return _USER if isinstance(tx, TenantTx) else _OPERATOR
 
 
 async def insert_user(tx: Tx, row: UserRow) -> None:
@@ -131,33 +163,34 @@ async def insert_user(tx: Tx, row: UserRow) -> None:
     Raises:
         asyncpg.UniqueViolationError: The realm has the login name already.
     """
-    await tx.execute(
-        f"INSERT INTO users ({_USER}) VALUES ({_places(UserRow)})",  # noqa: S608 - constants
-        *msgspec.structs.astuple(row),
-    )
+    names = (*_OF_ALL, "partner_id") if isinstance(tx, TenantTx) else _OF_ALL
+    places = ", ".join(f"${number}" for number in range(1, len(names) + 1))
+    sql = f"INSERT INTO users ({', '.join(names)}) VALUES ({places})"  # noqa: S608 - constants
+    await tx.execute(sql, *(getattr(row, name) for name in names))
 
 
 async def find_user(tx: Tx, user_id: UUID) -> UserRow | None:
     """Return a user, or None."""
-    row = await tx.fetchrow(f"SELECT {_USER} FROM users WHERE id = $1", user_id)  # noqa: S608 - constants
+    row = await tx.fetchrow(f"SELECT {_user(tx)} FROM users WHERE id = $1", user_id)  # noqa: S608 - constants
     return None if row is None else UserRow(**dict(row))
 
 
 async def find_users(tx: Tx, user_ids: Sequence[UUID]) -> list[UserRow]:
     """Return users, in no order."""
-    rows = await tx.fetch(f"SELECT {_USER} FROM users WHERE id = ANY($1::uuid[])", list(user_ids))  # noqa: S608 - constants
+    sql = f"SELECT {_user(tx)} FROM users WHERE id = ANY($1::uuid[])"  # noqa: S608 - constants
+    rows = await tx.fetch(sql, list(user_ids))
     return [UserRow(**dict(row)) for row in rows]
 
 
 async def lock_user(tx: Tx, user_id: UUID) -> UserRow | None:
     """Return a user whose row nobody else may change meanwhile, or None."""
-    row = await tx.fetchrow(f"SELECT {_USER} FROM users WHERE id = $1 FOR UPDATE", user_id)  # noqa: S608 - constants
+    row = await tx.fetchrow(f"SELECT {_user(tx)} FROM users WHERE id = $1 FOR UPDATE", user_id)  # noqa: S608 - constants
     return None if row is None else UserRow(**dict(row))
 
 
 async def find_by_name(tx: Tx, login_realm: str, login_name: str) -> UserRow | None:
     """Return the user of a realm who signs in by this name, or None."""
-    sql = f"SELECT {_USER} FROM users WHERE login_realm = $1 AND login_name = $2"  # noqa: S608 - constants
+    sql = f"SELECT {_user(tx)} FROM users WHERE login_realm = $1 AND login_name = $2"  # noqa: S608 - constants
     row = await tx.fetchrow(sql, login_realm, login_name)
     return None if row is None else UserRow(**dict(row))
 
@@ -174,7 +207,7 @@ async def list_users(
 ) -> list[UserRow]:
     """Return users that meet all conditions given, the newest first."""
     sql = f"""
-        SELECT {_USER} FROM users
+        SELECT {_user(tx)} FROM users
         WHERE ($1::text IS NULL OR login_realm = $1) AND ($2::text IS NULL OR state = $2)
           AND ($3::uuid IS NULL OR party_id = $3) AND ($4::text IS NULL OR login_name = $4)
           AND ($5::uuid IS NULL OR id < $5)
@@ -182,6 +215,16 @@ async def list_users(
     """  # noqa: S608 - constants
     rows = await tx.fetch(sql, login_realm, state, party_id, login_name, before, limit)
     return [UserRow(**dict(row)) for row in rows]
+
+
+async def list_members(tx: Tx, partner_id: UUID, *, before: UUID | None, limit: int) -> list[UserRow]:
+    """Return the users who are a partner's members and weren't removed, the newest first."""
+    sql = f"""
+        SELECT {_USER} FROM users
+        WHERE partner_id = $1 AND login_name <> 'forgotten:' || id::text AND ($2::uuid IS NULL OR id < $2)
+        ORDER BY id DESC LIMIT $3
+    """  # noqa: S608 - constants
+    return [UserRow(**dict(row)) for row in await tx.fetch(sql, partner_id, before, limit)]
 
 
 async def set_state(tx: Tx, user_id: UUID, state: str, now: datetime) -> None:
@@ -217,6 +260,31 @@ async def erase_users(tx: Tx, user_ids: Sequence[UUID], handles: Sequence[bytes]
         FROM unnest($1::uuid[], $2::bytea[]) AS n (id, handle) WHERE u.id = n.id
     """
     return int((await tx.execute(sql, user_ids, handles, now)).rpartition(" ")[2])
+
+
+# In this order, because these rows name users.
+_THEIRS: Final = ("factors", "recovery_codes", "sessions", "enrolment_codes")
+_BLANK_CHALLENGES: Final = """
+UPDATE sca_challenges SET payee = NULL, terms = NULL, evidence = NULL
+WHERE user_id = ANY($1) AND (payee IS NOT NULL OR terms IS NOT NULL OR evidence IS NOT NULL)
+"""
+
+
+async def forget_users(tx: Tx, user_ids: Sequence[UUID], handles: Sequence[bytes], now: datetime) -> dict[str, int]:
+    """Sign users of a tenant out for good and forget who they were; return how many rows that was of each table.
+
+    Args:
+        tx: A tenant's transaction.
+        user_ids: Who.
+        handles: A new random handle for each.
+        now: The real time.
+    """
+    users, forgotten = list(user_ids), {}
+    for table in _THEIRS:
+        done = await tx.execute(f"DELETE FROM {table} WHERE user_id = ANY($1)", users)  # noqa: S608 - constants
+        forgotten[table] = counted(done)
+    forgotten["sca_challenges"] = counted(await tx.execute(_BLANK_CHALLENGES, users))
+    return forgotten | {"users": await erase_users(tx, users, handles, now)}
 
 
 async def set_password(tx: Tx, user_id: UUID, password_hash: str, now: datetime) -> None:

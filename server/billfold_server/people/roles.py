@@ -1,4 +1,4 @@
-"""What each role of a bank's staff allows, by the scopes that operations ask for.
+"""What each role of a bank's staff, and of a partner's members, allows, by the scopes that operations ask for.
 
 Least privilege: a role has what its work needs, and nothing follows from being above somebody. Who hands out access
 moves no money, who moves money hands out no access, and who approves does neither. Sources: NIST SP 800-53, AC-5
@@ -8,9 +8,9 @@ moves no money, who moves money hands out no access, and who approves does neith
 from collections.abc import Iterable
 from typing import Final
 
-from billfold.contract.roles import StaffRole
+from billfold.contract.roles import PartnerRole, StaffRole
 
-__all__ = ["CUSTOMER_SCOPES", "ROLES", "allowed_scopes"]
+__all__ = ["CUSTOMER_SCOPES", "PARTNER_ROLES", "ROLES", "allowed_scopes", "allowed_to_member"]
 
 _SEES_CUSTOMERS: Final = frozenset(
     {
@@ -38,6 +38,10 @@ ROLES: Final[dict[StaffRole, frozenset[str]]] = {
             "events:read",
             "keys:read",
             "keys:write",
+            "members:read",
+            "members:write",
+            "partners:read",
+            "partners:write",
             "tenant:read",
             "users:read",
             "users:write",
@@ -76,6 +80,8 @@ ROLES: Final[dict[StaffRole, frozenset[str]]] = {
         "events:read",
         "keys:read",
         "ledger:read",
+        "members:read",
+        "partners:read",
         "privacy:read",
         "requests:read",
         "users:read",
@@ -88,6 +94,8 @@ ROLES: Final[dict[StaffRole, frozenset[str]]] = {
             "clients:write",
             "clock:write",
             "events:read",
+            "members:read",
+            "partners:read",
             "requests:read",
             "sandbox:write",
             "tenant:read",
@@ -100,6 +108,24 @@ ROLES: Final[dict[StaffRole, frozenset[str]]] = {
 }
 """Every role with its scopes."""
 
+_OF_PARTNER: Final = frozenset(
+    {"clients:read", "clients:write", "members:read", "members:write", "partners:read", "requests:read", "tenant:read"}
+)
+"""What is about a partner itself, so that it needs nobody's leave."""
+
+_SEES_PARTNER: Final = frozenset(
+    {"clients:read", "members:read", "partners:read", "requests:read", "tenant:read", "webhooks:read"}
+)
+_CONNECTS: Final = _SEES_PARTNER | {"clients:write", "clock:write", "events:read", "sandbox:write", "webhooks:write"}
+
+PARTNER_ROLES: Final[dict[PartnerRole, frozenset[str]]] = {
+    # All of it is about the partner's own: what belongs to nobody or to another isn't there for them.
+    PartnerRole.ADMIN: _CONNECTS | {"members:write"},
+    PartnerRole.DEVELOPER: _CONNECTS,
+    PartnerRole.VIEWER: _SEES_PARTNER,
+}
+"""What members of a partner organisation may do; money moves by its API clients alone."""
+
 CUSTOMER_SCOPES: Final = frozenset({"tenant:read", "wallets:read"})
 """What a payment service user may allow an app: to look at what is their own, and no more than that."""
 
@@ -108,3 +134,12 @@ def allowed_scopes(roles: Iterable[StaffRole | str]) -> frozenset[str]:
     """Return what a member of staff with these roles may do; a role that isn't known allows nothing."""
     known = [StaffRole(role) for role in roles if role in set(StaffRole)]
     return frozenset().union(*(ROLES[role] for role in known))
+
+
+def allowed_to_member(roles: Iterable[PartnerRole | str], partner_scopes: Iterable[str]) -> frozenset[str]:
+    """Return what a partner's member with these roles may do; a role that isn't known allows nothing.
+
+    What isn't about the partner itself, such as the stream of events, a member has only where the partner has it.
+    """
+    known = [PartnerRole(role) for role in roles if role in set(PartnerRole)]
+    return frozenset().union(*(PARTNER_ROLES[role] for role in known)) & (_OF_PARTNER | frozenset(partner_scopes))

@@ -32,7 +32,7 @@ __all__ = [
     "suffices",
 ]
 
-LoginRealm = Literal["psu", "staff", "operator"]
+LoginRealm = Literal["psu", "staff", "partner", "operator"]
 Method = Literal["pwd", "otp", "hwk", "swk", "recovery"]
 """How somebody has proved who it is (RFC 8176); ``recovery`` is a recovery code, for which that has no word."""
 
@@ -58,6 +58,7 @@ LIMITS: Final[dict[LoginRealm, SessionLimits]] = {
     # Article 4(3)(d) of the RTS: five minutes without activity, once authenticated for a payment account.
     "psu": SessionLimits(timedelta(minutes=5), timedelta(hours=12)),
     "staff": SessionLimits(timedelta(minutes=15), timedelta(hours=8)),
+    "partner": SessionLimits(timedelta(minutes=15), timedelta(hours=8)),
     "operator": SessionLimits(timedelta(minutes=10), timedelta(hours=4)),
 }
 

@@ -40,8 +40,8 @@ async def _begins_anew(call: Call, values: Mapping[str, Any]) -> bool:
         return False
     if "re_enrolment" in manifest.approvals.always:
         return True
-    is_staff = user.login_realm is LoginRealm.STAFF
-    return is_staff and (not manifest.sandbox or "roles" in manifest.approvals.always)
+    hands_out = user.login_realm in {LoginRealm.STAFF, LoginRealm.PARTNER}
+    return hands_out and (not manifest.sandbox or "roles" in manifest.approvals.always)
 
 
 NEW_MEMBER = NeedsApproval("roles", _makes_a_member)

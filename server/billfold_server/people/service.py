@@ -11,7 +11,8 @@ import msgspec
 
 from billfold import errors, ids
 from billfold.contract import events
-from billfold.contract.roles import StaffRole
+from billfold.contract.partners import CreatePartnerMember
+from billfold.contract.roles import PartnerRole, StaffRole
 from billfold.contract.users import CreateUser, EnrolmentCode, LoginRealm, SignedOut, User, UserState
 from billfold.ids import Prefix
 from billfold_server.http.routing import Call
@@ -38,17 +39,22 @@ __all__ = [
     "UserStanding",
     "begin_sca",
     "create_made_up",
+    "create_member",
     "create_operator",
     "create_user",
     "current_session",
     "end_current_session",
+    "get_member",
     "get_user",
     "identify",
     "list_briefly",
+    "list_members",
     "list_users",
     "list_users_of",
     "new_enrolment_code",
+    "remove_member",
     "scopes_of",
+    "set_member_role",
     "set_roles",
     "set_user_state",
     "sign_out_everywhere",
@@ -165,6 +171,8 @@ async def create_user(realm: Realm, tx: Tx, caller: Caller, body: CreateUser) ->
     """
     login_realm = body.login_realm.value
     is_psu = body.login_realm is LoginRealm.PSU
+    if body.login_realm is LoginRealm.PARTNER:
+        raise errors.UserInvalid("a partner's members are invited where the partner is", param="login_realm")
     if is_psu is not (body.party_id is not None):
         raise errors.UserInvalid("a payment service user is a party, and nobody else is", param="party_id")
     if is_psu and body.roles:
@@ -256,7 +264,10 @@ async def _insert(tx: Tx, caller: Caller, row: UserRow) -> None:
         await queries.insert_user(tx, row)
     except asyncpg.UniqueViolationError as error:
         raise errors.LoginNameTaken("another user of the realm has this name", param="login_name") from error
-    await tell(tx, caller, events.USER_CREATED, row, facts={"roles": row.roles})
+    facts: dict[str, str | int | list[str]] = {"roles": row.roles}
+    if row.partner_id is not None:
+        facts = {"partner_role": row.roles[0]}
+    await tell(tx, caller, events.USER_CREATED, row, facts=facts)
 
 
 async def _is_there(tx: Tx, user: UserRow) -> bool:
@@ -273,6 +284,8 @@ async def _lock_who_is_there(tx: Tx, user_id: UUID) -> UserRow:
         errors.NotFound: There is no such user, or they were forgotten, and nothing brings them back.
     """
     user = _existing(await queries.find_user(tx, user_id))
+    if user.is_removed:
+        raise errors.NotFound("the user was removed, and there is no way back", param="user_id")
     if not await _is_there(tx, user):
         raise errors.NotFound("the user's party was forgotten, and there is no way back", param="user_id")
     return _existing(await queries.lock_user(tx, user_id))
@@ -284,8 +297,8 @@ async def _new_code(realm: Realm, tx: Tx, user: UserRow) -> EnrolmentCode:
     await queries.end_enrolments(tx, user.id, realm.now)
     expires_at = realm.now + ENROLMENT
     await queries.insert_enrolment_code(tx, ids.uuid7(), user.id, digest_of(code), now=realm.now, expires_at=expires_at)
-    staff = "/staff" if user.login_realm == "staff" else ""
-    return EnrolmentCode(url=f"{realm.base_url}/auth{staff}/enrol?code={code}", code=code, expires_at=expires_at)
+    place = "" if user.login_realm in {"psu", "operator"} else f"/{user.login_realm}"
+    return EnrolmentCode(url=f"{realm.base_url}/auth{place}/enrol?code={code}", code=code, expires_at=expires_at)
 
 
 _CROCKFORD: Final = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -432,6 +445,78 @@ async def sign_out_everywhere(realm: Realm, tx: Tx, caller: Caller, user_id: UUI
     return SignedOut(sessions=number)
 
 
+# Members of partners. Whether the partner is the caller's own, its room has seen to.
+
+
+async def create_member(
+    realm: Realm, tx: TenantTx, caller: Caller, partner_id: UUID, body: CreatePartnerMember
+) -> User:
+    """Create a member of a partner, who can sign in once they have enrolled.
+
+    Raises:
+        errors.UserInvalid: The name can't be a login name.
+        errors.LoginNameTaken: The name is taken, be it by a member of another partner.
+    """
+    row = _new(realm, "partner", body.login_name, body.display_name, party_id=None)
+    row = msgspec.structs.replace(row, roles=[body.role.value], language=body.language, partner_id=partner_id)
+    await _insert(tx, caller, row)
+    return await _view(realm, tx, row)
+
+
+async def get_member(realm: Realm, tx: TenantTx, partner_id: UUID, user_id: UUID) -> User:
+    """Return a member of a partner.
+
+    Raises:
+        errors.NotFound: There is no such member of this partner.
+    """
+    return await _view(realm, tx, _member(await queries.find_user(tx, user_id), partner_id))
+
+
+async def list_members(realm: Realm, tx: TenantTx, partner_id: UUID, *, before: UUID | None, limit: int) -> list[User]:
+    """Return the members of a partner, the newest first."""
+    return await _views(realm, tx, await queries.list_members(tx, partner_id, before=before, limit=limit))
+
+
+async def set_member_role(  # noqa: PLR0917 - who, whose and what
+    realm: Realm, tx: TenantTx, caller: Caller, partner_id: UUID, user_id: UUID, role: PartnerRole
+) -> User:
+    """Change what a member of a partner does, from the next request on.
+
+    Raises:
+        errors.NotFound: There is no such member of this partner.
+        errors.PermissionDenied: They are whoever asks.
+    """
+    user = _member(await queries.lock_user(tx, user_id), partner_id)
+    if caller.user_id == user_id:
+        raise errors.PermissionDenied("nobody changes roles of their own")
+    if [role.value] != user.roles:
+        await queries.set_roles(tx, user_id, [role.value], realm.now)
+        facts: dict[str, str | int | list[str]] = {"partner_role": role.value, "former_partner_role": user.roles[0]}
+        await tell(tx, caller, events.USER_PARTNER_ROLE_CHANGED, user, facts=facts)
+    return await get_user(realm, tx, user_id)
+
+
+async def remove_member(realm: Realm, tx: TenantTx, caller: Caller, partner_id: UUID, user_id: UUID) -> None:
+    """Sign a member of a partner out for good, and forget who they are. Their id stays, because the audit names it.
+
+    Raises:
+        errors.NotFound: There is no such member of this partner.
+        errors.PermissionDenied: They are whoever asks.
+    """
+    user = _member(await queries.lock_user(tx, user_id), partner_id)
+    if caller.user_id == user_id:
+        raise errors.PermissionDenied("nobody removes themselves")
+    await realm.people.end_grants(tx, "the member was removed", now=realm.now, user_id=user_id, caller=caller)
+    await queries.forget_users(tx, [user_id], [secrets.token_bytes(32)], realm.now)
+    await tell(tx, caller, events.USER_REMOVED, user)
+
+
+def _member(user: UserRow | None, partner_id: UUID) -> UserRow:
+    if user is None or user.partner_id != partner_id or user.is_removed:
+        raise errors.NotFound("there is no such member", param="user_id")
+    return user
+
+
 def _existing(user: UserRow | None) -> UserRow:
     if user is None:
         raise errors.NotFound("there is no such user", param="user_id")
@@ -456,7 +541,7 @@ async def _views(realm: Realm, tx: Tx, users: Sequence[UserRow]) -> list[User]:
             login_name=user.login_name,
             display_name=user.display_name,
             party_id=None if user.party_id is None else ids.encode(Prefix.PARTY, user.party_id),
-            roles=[StaffRole(role) for role in user.roles],
+            roles=[StaffRole(role) for role in user.roles] if user.partner_id is None else [],
             language=user.language,
             state=UserState(user.state),
             factors=[*(["password"] if user.password_hash else []), *kinds.get(user.id, [])],
@@ -465,6 +550,8 @@ async def _views(realm: Realm, tx: Tx, users: Sequence[UserRow]) -> list[User]:
             version=user.version,
             created_at=user.created_at,
             updated_at=user.updated_at,
+            partner_id=None if user.partner_id is None else ids.encode(Prefix.PARTNER, user.partner_id),
+            partner_role=None if user.partner_id is None else PartnerRole(user.roles[0]),
         )
         for user in users
     ]

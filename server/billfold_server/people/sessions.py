@@ -31,7 +31,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         login_realm: By whose sign-in.
         party_id: The party that a payment service user is.
         display_name: How pages address them.
-        roles: What bank staff is.
+        roles: What bank staff is, or a partner's member.
         auth_time: When they signed in.
         confirmed_at: When they last showed a second factor.
         amr: How (RFC 8176).
@@ -40,6 +40,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         language: What they like to read.
         stage: ``enrolling`` for whoever has come by an enrolment link, else ``signed_in``.
         ends_at: When it ends, whatever happens.
+        partner_id: The partner organisation whose member it is.
+        partner_scopes: What that may at most.
     """
 
     id: UUID
@@ -56,6 +58,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     language: str | None
     stage: str
     ends_at: datetime
+    partner_id: UUID | None = None
+    partner_scopes: list[str] | None = None
 
     @property
     def is_recovered(self) -> bool:
@@ -79,6 +83,8 @@ def _session(row: SessionRow, user: UserRow) -> Session:
         language=user.language,
         stage=row.stage,
         ends_at=row.ends_at,
+        partner_id=user.partner_id,
+        partner_scopes=user.partner_scopes,
     )
 
 
@@ -95,7 +101,7 @@ async def current(desk: Desk, tx: Tx) -> tuple[Session, UserRow] | None:
     over = rules.is_over(desk.realm, last_seen_at=row.last_seen_at, ends_at=row.ends_at, now=desk.now)
     # Who enrols anew is active already, and stays so.
     standing = {"active", "invited"} if row.stage == "enrolling" else {"active"}
-    if over or user.login_realm != desk.realm or user.state not in standing:
+    if over or user.login_realm != desk.realm or user.state not in standing or user.suspended:
         return None
     if desk.now - row.last_seen_at >= rules.SEEN_EVERY:
         await queries.see_session(tx, row.id, desk.now)

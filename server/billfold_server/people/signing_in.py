@@ -110,7 +110,7 @@ async def take_password(call: Call, body: bytes) -> Reply[bytes]:
             attempt = await attempts.begin(desk, tx, desk.account("password", name or ""), device)
     except Blocked as blocked:
         return _blocked(desk, wanted, typed, blocked)
-    kept = user.password_hash if user is not None and user.state == "active" else None
+    kept = user.password_hash if user is not None and user.is_let_in else None
     right = await call.services.rooms["people"].passwords.verify(form.get("password", ""), kept)
     async with desk.tx() as tx:
         await _note_password(desk, tx, user, attempt, right=right)
@@ -168,7 +168,7 @@ async def take_code(call: Call, body: bytes) -> Reply[bytes]:
         if passed is None:
             return _sign_in_page(desk, ACCOUNT, wrong="late")
         user = await queries.find_user(tx, passed.user_id)
-        user = user if user is not None and user.state == "active" else None
+        user = user if user is not None and user.is_let_in else None
         used = await factors.use_code(desk, tx, user, form.get("code", ""), recovery=True)
         if user is not None and used is not None:
             cookies = await sessions.begin(desk, tx, user, ["pwd", used.method], factor_id=used.factor_id)

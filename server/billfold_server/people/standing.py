@@ -1,18 +1,15 @@
 """What somebody may do at this moment, or let an app do in their name."""
 
 from collections.abc import Sequence
-from typing import Final
 from uuid import UUID
 
 import msgspec
 
 from billfold_server.people import queries
 from billfold_server.people.queries import Tx, UserRow
-from billfold_server.people.roles import CUSTOMER_SCOPES, allowed_scopes
+from billfold_server.people.roles import CUSTOMER_SCOPES, allowed_scopes, allowed_to_member
 
 __all__ = ["UserStanding", "scopes_of", "standing_of", "standings_of"]
-
-_ACTIVE: Final = "active"
 
 
 class UserStanding(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,18 +20,28 @@ class UserStanding(msgspec.Struct, frozen=True, kw_only=True):
         party_id: The party that a payment service user is.
         scopes: What they may allow; None is everything, which is an operator's.
         roles: What a member of staff does.
+        partner_id: The partner organisation whose member it is.
     """
 
     active: bool
     party_id: UUID | None
     scopes: frozenset[str] | None
     roles: tuple[str, ...] = ()
+    partner_id: UUID | None = None
 
 
-def scopes_of(login_realm: str, roles: list[str]) -> frozenset[str] | None:
-    """Return what somebody may allow an app, by whose sign-in they have; None is everything of their realm."""
+def scopes_of(login_realm: str, roles: list[str], partner_scopes: Sequence[str] = ()) -> frozenset[str] | None:
+    """Return what somebody may allow an app, by whose sign-in they have; None is everything of their realm.
+
+    Args:
+        login_realm: Whose sign-in it is.
+        roles: What they do.
+        partner_scopes: What the partner organisation may, whose member they are.
+    """
     if login_realm == "operator":
         return None
+    if login_realm == "partner":
+        return allowed_to_member(roles, partner_scopes)
     return CUSTOMER_SCOPES if login_realm == "psu" else allowed_scopes(roles)
 
 
@@ -51,8 +58,9 @@ async def standings_of(tx: Tx, user_ids: Sequence[UUID]) -> dict[UUID, UserStand
 
 def _standing(user: UserRow) -> UserStanding:
     return UserStanding(
-        active=user.state == _ACTIVE,
+        active=user.is_let_in,
         party_id=user.party_id,
-        scopes=scopes_of(user.login_realm, user.roles),
+        scopes=scopes_of(user.login_realm, user.roles, user.partner_scopes or ()),
         roles=tuple(user.roles) if user.login_realm == "staff" else (),
+        partner_id=user.partner_id,
     )

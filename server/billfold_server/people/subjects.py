@@ -7,7 +7,7 @@ from uuid import UUID
 
 from billfold import ids
 from billfold.ids import Prefix
-from billfold_server.db.personal import Erasing, Exported, Part, Subject, SubjectProvider, counted, to_plain
+from billfold_server.db.personal import Erasing, Exported, Part, Subject, SubjectProvider, to_plain
 from billfold_server.http.routing import Call
 from billfold_server.people import queries, service
 from billfold_server.tenancy.transaction import TenantTx
@@ -26,13 +26,6 @@ _CHALLENGES: Final = """
 SELECT id, user_id, kind, object_id, amount_minor, currency, payee, terms::text AS terms, state, created_at, ended_at
 FROM sca_challenges
 WHERE user_id = ANY($1) AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3
-"""
-
-# In this order, because these rows name users.
-_DELETE: Final = ("factors", "recovery_codes", "sessions", "enrolment_codes")
-_BLANK_CHALLENGES: Final = """
-UPDATE sca_challenges SET payee = NULL, terms = NULL, evidence = NULL
-WHERE user_id = ANY($1) AND (payee IS NOT NULL OR terms IS NOT NULL OR evidence IS NOT NULL)
 """
 
 
@@ -63,12 +56,7 @@ def _exported(kind: str, row: Any) -> Exported:
 async def _erase(tx: TenantTx, erasing: Erasing) -> Mapping[str, int]:
     """Sign somebody out for good: their users stay as numbers that nobody can sign in as."""
     users = list(erasing.subject.user_ids)
-    erased = {}
-    for table in _DELETE:
-        erased[table] = counted(await tx.execute(f"DELETE FROM {table} WHERE user_id = ANY($1)", users))  # noqa: S608
-    erased["sca_challenges"] = counted(await tx.execute(_BLANK_CHALLENGES, users))
-    erased["users"] = await queries.erase_users(tx, users, [token_bytes(32) for _ in users], erasing.real_now)
-    return erased
+    return await queries.forget_users(tx, users, [token_bytes(32) for _ in users], erasing.real_now)
 
 
 SUBJECTS: Final = SubjectProvider(

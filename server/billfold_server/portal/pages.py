@@ -31,7 +31,7 @@ import msgspec
 from billfold_server.http.routing import Call, Reply, Routes
 from billfold_server.people.pages import forms, kit
 from billfold_server.people.pages.kit import MEDIA_TYPE, check_csrf, root_of
-from billfold_server.portal.viewers import REALM, Viewer, sign_in_address
+from billfold_server.portal.viewers import Viewer, sign_in_address
 from billfold_server.portal.viewers import viewer as find_viewer
 from billfold_server.tenancy.transaction import TenantTx
 
@@ -116,7 +116,7 @@ async def admit(call: Call, tx: TenantTx, scope: str, *, back: str | None = None
         here = call.path if call.method == "GET" else ROOT
         return _see(sign_in_address(call, here if back is None else ROOT + back))
     if found.is_recovered:
-        return _see(f"{root_of(call, REALM)}/account?notice=limited")
+        return _see(f"{root_of(call, found.login_realm)}/account?notice=limited")
     if scope not in found.scopes:
         return render(call, "refused.html", {}, section="", viewer=found, status=_REFUSED)
     return found

@@ -60,7 +60,7 @@ def _may_use(viewer: Viewer, client: Client, scope: str) -> bool:
         scopes=viewer.scopes,
         partner_id=viewer.partner_id,
         client_scopes=client.scopes,
-        client_partner_id=getattr(client, "partner_id", None),
+        client_partner_id=client.partner_id,
     )
 
 

@@ -28,7 +28,9 @@ it; it waits for a second person, which whoever asks would be themselves."""
 
 Complaint = Literal["missing", "wrong"]
 
-_OF_PERSONS: Final = frozenset({"approvals:decide", "clients:write", "keys:write", "users:write"})
+_OF_PERSONS: Final = frozenset(
+    {"approvals:decide", "clients:write", "keys:write", "members:write", "partners:write", "users:write"}
+)
 """What says who may do what, or lets somebody do it. Whoever does that is named, and has a page for it."""
 
 _DECIDES: Final = "approvals:decide"

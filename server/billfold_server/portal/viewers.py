@@ -1,5 +1,6 @@
-"""Who looks at the portal: a member of the tenant's staff, with what their roles allow at this moment, or nobody."""
+"""Who looks at the portal: a partner's member or the tenant's staff, with what they may at this moment, or nobody."""
 
+from typing import Final
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -9,14 +10,14 @@ from billfold import ids
 from billfold.ids import Prefix
 from billfold_server.http.routing import Call
 from billfold_server.people.pages.kit import LoginRealm, is_known, root_of
-from billfold_server.people.service import current_session, standing_of
+from billfold_server.people.service import Session, current_session, standing_of
 from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["REALM", "Viewer", "guest", "sign_in_address", "viewer"]
+__all__ = ["REALMS", "Viewer", "guest", "sign_in_address", "viewer"]
 
-REALM: LoginRealm = "staff"
-"""Whose sign-in the portal has: who connects programs to a tenant is of its staff."""
+REALMS: Final[tuple[LoginRealm, ...]] = ("partner", "staff")
+"""Whose sign-ins the portal has; who is signed in at both looks as a partner's member, who sees less."""
 
 
 class Viewer(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +30,7 @@ class Viewer(msgspec.Struct, frozen=True, kw_only=True):
         scopes: What their roles allow now, whatever they allowed when they signed in.
         partner_id: For which partner they work; None is the bank itself, whose programs all are to see.
         is_recovered: Whether they came by a recovery code, and do nothing but to restore access.
+        login_realm: Whose sign-in it was.
     """
 
     user_id: UUID
@@ -37,11 +39,7 @@ class Viewer(msgspec.Struct, frozen=True, kw_only=True):
     scopes: frozenset[str] = frozenset()
     partner_id: UUID | None = None
     is_recovered: bool = False
-
-    @property
-    def login_realm(self) -> LoginRealm:
-        """Return whose sign-in it was."""
-        return REALM
+    login_realm: LoginRealm = "staff"
 
     @property
     def actor(self) -> str:
@@ -56,6 +54,7 @@ class Viewer(msgspec.Struct, frozen=True, kw_only=True):
             request_id=call.request_id,
             scopes=self.scopes,
             user_id=self.user_id,
+            partner_id=self.partner_id,
         )
 
     def acting(self, call: Call) -> Call:
@@ -70,9 +69,13 @@ async def viewer(call: Call, tx: TenantTx) -> Viewer | None:
         call: The request.
         tx: The tenant's transaction.
     """
-    session = await current_session(call, REALM, tx=tx)
-    if session is None:
-        return None
+    for realm in REALMS:
+        if is_known(call, realm) and (session := await current_session(call, realm, tx=tx)) is not None:
+            return await _seen(tx, session)
+    return None
+
+
+async def _seen(tx: TenantTx, session: Session) -> Viewer | None:
     standing = await standing_of(tx, session.user_id)
     if standing is None or not standing.active:
         return None
@@ -81,13 +84,15 @@ async def viewer(call: Call, tx: TenantTx) -> Viewer | None:
         name=session.display_name,
         language=session.language,
         scopes=frozenset() if session.is_recovered else standing.scopes or frozenset(),
+        partner_id=standing.partner_id,
         is_recovered=session.is_recovered,
+        login_realm=session.login_realm,
     )
 
 
 async def guest(call: Call) -> Viewer | None:
     """Return who looks at a page that is for everybody; where nobody has a session, no database is asked."""
-    if not is_known(call, REALM):
+    if not any(is_known(call, realm) for realm in REALMS):
         return None
     async with call.tx() as tx:
         return await viewer(call, tx)
@@ -100,4 +105,4 @@ def sign_in_address(call: Call, back: str) -> str:
         call: The request.
         back: The page, as an address below the tenant's: ``/portal/…``.
     """
-    return f"{root_of(call, REALM)}/sign-in?{urlencode({'to': back})}"
+    return f"{root_of(call)}/sign-in?{urlencode({'to': back})}"

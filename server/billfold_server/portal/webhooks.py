@@ -69,7 +69,7 @@ async def show_webhooks(call: Call, *, notice: _Notice = "", ui_locales: str | N
         viewer = await admit(call, tx, _READ)
         if isinstance(viewer, Reply):
             return viewer
-        rows = await webhooks.list_endpoints(tx, after=None, limit=MOST_ENDPOINTS)
+        rows = await webhooks.list_endpoints(tx, viewer.caller(call), after=None, limit=MOST_ENDPOINTS)
     now = call.services.clock.now()
     view = {
         "endpoints": [row.to_response(now) for row in rows],
@@ -176,9 +176,10 @@ async def show_webhook(
         viewer = await admit(call, tx, _READ)
         if isinstance(viewer, Reply):
             return viewer
-        endpoint = await webhooks.get_endpoint(tx, endpoint_id)
+        endpoint = await webhooks.get_endpoint(tx, viewer.caller(call), endpoint_id)
         rows = await webhooks.list_deliveries(
             tx,
+            viewer.caller(call),
             limit=_SHOWN + 1,
             before=UUID(str(place[0])) if place else None,
             endpoint_id=endpoint_id,
@@ -210,7 +211,7 @@ async def ask_for_change(
         viewer = await admit(call, tx, _WRITE)
         if isinstance(viewer, Reply):
             return viewer
-        row = await webhooks.get_endpoint(tx, _endpoint_id(webhook_endpoint_id))
+        row = await webhooks.get_endpoint(tx, viewer.caller(call), _endpoint_id(webhook_endpoint_id))
     endpoint = row.to_response(call.services.clock.now())
     return _form(call, viewer, _said(endpoint), endpoint=endpoint, ui_locales=ui_locales)
 
@@ -238,7 +239,7 @@ async def change_webhook(call: Call, webhook_endpoint_id: WebhookEndpointId, bod
         await webhooks.update_endpoint(viewer.acting(call), endpoint_id, changes, _whatever_was_changed)
     except (errors.ValidationFailed, errors.WebhookUrlRefused) as error:
         async with call.tx() as tx:
-            row = await webhooks.get_endpoint(tx, endpoint_id)
+            row = await webhooks.get_endpoint(tx, viewer.caller(call), endpoint_id)
         return _form(call, viewer, form, complaint=error, endpoint=row.to_response(call.services.clock.now()))
     return go(call, f"{path}?notice=changed")
 
@@ -274,7 +275,7 @@ async def rotate_webhook(call: Call, webhook_endpoint_id: WebhookEndpointId, bod
     endpoint_id = _endpoint_id(webhook_endpoint_id)
     made = await webhooks.rotate_endpoint(viewer.acting(call), endpoint_id, _OVERLAP_S)
     async with call.tx() as tx:
-        row = await webhooks.get_endpoint(tx, endpoint_id)
+        row = await webhooks.get_endpoint(tx, viewer.caller(call), endpoint_id)
     endpoint = row.to_response(call.services.clock.now())
     return _secret(call, viewer, endpoint, made.secret, former_until=made.former_secret_until)
 
@@ -288,7 +289,7 @@ async def ask_for_deletion(
         viewer = await admit(call, tx, _WRITE)
         if isinstance(viewer, Reply):
             return viewer
-        row = await webhooks.get_endpoint(tx, _endpoint_id(webhook_endpoint_id))
+        row = await webhooks.get_endpoint(tx, viewer.caller(call), _endpoint_id(webhook_endpoint_id))
     view = {"endpoint": row.to_response(call.services.clock.now())}
     return render(call, "webhook_delete.html", view, section="webhooks", viewer=viewer, ui_locales=ui_locales)
 
@@ -353,7 +354,7 @@ async def show_delivery(
         viewer = await admit(call, tx, _READ)
     if isinstance(viewer, Reply):
         return viewer
-    record = await webhooks.get_delivery(call, ids.decode(Prefix.WEBHOOK_DELIVERY, webhook_delivery_id))
+    record = await webhooks.get_delivery(viewer.acting(call), ids.decode(Prefix.WEBHOOK_DELIVERY, webhook_delivery_id))
     view = {
         "delivery": record,
         "event": None if record.event is None else _pretty(record.event),

@@ -48,12 +48,16 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     to: datetime | None = None
 
 
+_OF_PARTNER: Final = "client_id IN (SELECT c.id FROM api_clients AS c WHERE c.partner_id = $)"
+
+
 async def list_page(
-    tx: TenantTx, wanted: Wanted, *, own: UUID | None, limit: int, before: UUID | None
+    tx: TenantTx, wanted: Wanted, *, own: UUID | None, limit: int, before: UUID | None, partner_id: UUID | None = None
 ) -> list[RequestRow]:
-    """Return requests, of one client where it is given, without what was sent and answered, the newest first."""
+    """Return requests, of one client or partner where it is given, without what was said, the newest first."""
     where = Filter()
     where.add("client_id = $", own)
+    where.add(_OF_PARTNER, partner_id)
     where.add("id < $", before)
     where.add("client_id = $", wanted.client_id)
     where.add("request_id = $", wanted.request_id)
@@ -67,11 +71,12 @@ async def list_page(
     return [RequestRow(**dict(row)) for row in await tx.fetch(sql, *where.values)]
 
 
-async def find(tx: TenantTx, request_id: str, client_id: UUID | None) -> RequestRow | None:
-    """Return the last request of an id, of a client where one is given, or None."""
+async def find(tx: TenantTx, request_id: str, client_id: UUID | None, partner_id: UUID | None) -> RequestRow | None:
+    """Return the last request of an id, of a client or partner where one is given, or None."""
     where = Filter()
     where.add("request_id = $", request_id)
     where.add("client_id = $", client_id)
+    where.add(_OF_PARTNER, partner_id)
     sql = f"SELECT {REQUEST}, exchange FROM request_log WHERE {where} ORDER BY id DESC LIMIT 1"  # noqa: S608 - constants
     row = await tx.fetchrow(sql, *where.values)
     return None if row is None else RequestRow(**dict(row))

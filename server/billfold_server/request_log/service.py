@@ -18,7 +18,8 @@ sweep = queries.sweep
 def visible_to(caller: Caller) -> UUID | None:
     """Return of which client's requests a caller sees, or None for those of all.
 
-    A program sees its own. Somebody who works at the bank, and has signed in, sees all of the tenant's.
+    A program sees its own. Somebody who works at the bank, and has signed in, sees all of the tenant's; a partner's
+    member all of that partner's programs, to which both are narrowed besides.
     """
     return caller.client_id if caller.user_id is None else None
 
@@ -30,7 +31,7 @@ async def list_requests(
     own = visible_to(caller)
     if own is not None and wanted.client_id not in {None, own}:
         return []
-    return await queries.list_page(tx, wanted, own=own, limit=limit, before=before)
+    return await queries.list_page(tx, wanted, own=own, partner_id=caller.partner_id, limit=limit, before=before)
 
 
 async def get(tx: TenantTx, caller: Caller, request_id: str) -> RequestRow:
@@ -39,7 +40,7 @@ async def get(tx: TenantTx, caller: Caller, request_id: str) -> RequestRow:
     Raises:
         errors.NotFound: There is none of this id that the caller may see.
     """
-    row = await queries.find(tx, request_id, visible_to(caller))
+    row = await queries.find(tx, request_id, visible_to(caller), caller.partner_id)
     if row is None:
         raise errors.NotFound("there is no such request in the log", param="request_id")
     return row

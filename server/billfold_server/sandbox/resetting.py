@@ -1,8 +1,8 @@
 """Brings a sandbox back to its beginning: what has happened in it is gone, and who may call it stays.
 
-Kept are the tenant's settings, API clients, webhook endpoints and staff, the tenant's own keys, and what has been
-audited. The keys of whoever was a party are destroyed, as they are when a party is erased. Events go on with the number
-after the last one, so that whoever follows them misses none of what is new.
+Kept are the tenant's settings, API clients, webhook endpoints, partners and staff, the tenant's own keys, and what has
+been audited. The keys of whoever was a party are destroyed, as they are when a party is erased. Events go on with the
+number after the last one, so that whoever follows them misses none of what is new.
 
 Rows of the ledger may be deleted by their owner alone, so this needs the administrator's hands.
 """
@@ -52,6 +52,7 @@ KEPT: Final = frozenset(
         "job_schedules",
         "ledger_head",
         "migration",
+        "partners",
         "publisher_cursors",
         "relay_head",
         "revoked_tokens",

@@ -84,6 +84,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         agreed: What that consent says for good.
         api_version: Which version of the contract it keeps to, unless a request asks for another.
         own: What is that user's own, where it is a customer; staff works with everybody's, as far as its roles allow.
+        partner_id: The partner organisation for which it acts: API clients, webhook endpoints, members and requests of
+            others aren't there for it.
     """
 
     actor: str
@@ -96,6 +98,11 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     agreed: Agreed | None = None
     own: Own | None = None
     api_version: str = LATEST
+    partner_id: UUID | None = None
+
+    def is_of(self, partner_id: UUID | None) -> bool:
+        """Tell whether what belongs to a partner, or (None) to the tenant itself, is there for who is acting."""
+        return self.partner_id is None or self.partner_id == partner_id
 
 
 SYSTEM: Final = Caller(actor="system", client_id=UUID(int=0))

@@ -37,6 +37,7 @@ _SHOWN: Final = 20
 
 async def list_deliveries(
     tx: TenantTx,
+    caller: Caller,
     *,
     limit: int,
     before: UUID | None,
@@ -46,7 +47,13 @@ async def list_deliveries(
 ) -> Sequence[DeliveryRow]:
     """Return deliveries that meet all conditions given, the newest first."""
     return await delivery_queries.list_page(
-        tx, limit=limit, before=before, endpoint_id=endpoint_id, event_id=event_id, state=state
+        tx,
+        limit=limit,
+        before=before,
+        endpoint_id=endpoint_id,
+        event_id=event_id,
+        state=state,
+        partner_id=caller.partner_id,
     )
 
 
@@ -58,7 +65,7 @@ async def get(call: Call, delivery_id: UUID) -> WebhookDeliveryRecord:
         errors.KeysUnavailable: What was said can't be opened now.
     """
     async with call.tx() as tx:
-        row = await _existing(tx, delivery_id)
+        row = await _existing(tx, call.caller, delivery_id)
         attempts = await delivery_queries.list_attempts(tx, delivery_id, _SHOWN)
         events = await outbox.find_events(tx, [row.sequence])
     opener = await call.services.keys.opener(call.tenant, [each.sealed_exchange for each in attempts])
@@ -83,8 +90,8 @@ def _shown(opener: Opener, row: AttemptRow) -> WebhookAttempt:
     )
 
 
-async def _existing(tx: TenantTx, delivery_id: UUID) -> DeliveryRow:
-    row = await delivery_queries.find(tx, delivery_id)
+async def _existing(tx: TenantTx, caller: Caller, delivery_id: UUID) -> DeliveryRow:
+    row = await delivery_queries.find(tx, delivery_id, partner_id=caller.partner_id)
     if row is None:
         raise errors.NotFound("there is no such delivery", param="webhook_delivery_id")
     return row
@@ -97,7 +104,7 @@ async def replay(tx: TenantTx, caller: Caller, delivery_id: UUID) -> WebhookDeli
         errors.NotFound: There is no such delivery.
         errors.WebhookEndpointDeleted: The endpoint is no more.
     """
-    found = await _existing(tx, delivery_id)
+    found = await _existing(tx, caller, delivery_id)
     endpoint = await queries.lock(tx, found.endpoint_id)
     if endpoint is None:
         raise errors.WebhookEndpointDeleted
@@ -111,7 +118,7 @@ async def replay(tx: TenantTx, caller: Caller, delivery_id: UUID) -> WebhookDeli
     )
     await _replay(tx, endpoint, [again])
     await audit.record(tx, audit.new_record(caller, "webhook_delivery.replayed", found.wire_id))
-    return (await _existing(tx, delivery_id)).to_response()
+    return (await _existing(tx, caller, delivery_id)).to_response()
 
 
 async def replay_events(tx: TenantTx, caller: Caller, endpoint_id: UUID, body: ReplayWebhookEvents) -> WebhookReplay:
@@ -121,7 +128,7 @@ async def replay_events(tx: TenantTx, caller: Caller, endpoint_id: UUID, body: R
         errors.NotFound: There is no such endpoint.
     """
     endpoint = await queries.lock(tx, endpoint_id)
-    if endpoint is None:
+    if endpoint is None or not caller.is_of(endpoint.partner_id):
         raise errors.NotFound("there is no such webhook endpoint", param="webhook_endpoint_id")
     head = await outbox.last_sequence(tx)
     events = await outbox.list_events(
@@ -141,7 +148,9 @@ async def replay_events(tx: TenantTx, caller: Caller, endpoint_id: UUID, body: R
             due=rules.is_due(endpoint),
         )
         for event in events
-        if rules.wants(endpoint.event_types, event.type) and (body.up_to is None or event.sequence <= body.up_to)
+        if rules.wants(endpoint.event_types, event.type)
+        and rules.concerns(endpoint.partner_id, event)
+        and (body.up_to is None or event.sequence <= body.up_to)
     ]
     if again:
         await _replay(tx, endpoint, again)

@@ -152,7 +152,7 @@ async def _due(run: JobRun, tx: TenantTx, endpoint_id: UUID, *, late: bool) -> B
     While this transaction holds the endpoint nobody adds to what it is told of, so nothing is left without a job.
     """
     endpoint = await queries.lock(tx, endpoint_id)
-    if endpoint is None or endpoint.state is not WebhookEndpointState.ENABLED:
+    if endpoint is None or not rules.is_due(endpoint):
         await run.finish(tx)
         return None
     now = await clock.tenant_now(tx)
@@ -226,7 +226,7 @@ async def _note(
     if any(each.taken for each in tried):
         await queries.take(tx, endpoint.id, state.now)
         held = None if held is None else msgspec.structs.replace(held, taken_at=state.now)
-    if held is None or held.state is not WebhookEndpointState.ENABLED or held.url != endpoint.url:
+    if held is None or not rules.is_due(held) or held.url != endpoint.url:
         return
     if any(each.gone for each in tried):
         await _stop(tx, held, WebhookEndpointState.DISABLED, WebhookEndpointReason.GONE, state.now)

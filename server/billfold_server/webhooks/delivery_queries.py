@@ -179,9 +179,15 @@ async def cancel(tx: TenantTx, endpoint_id: UUID) -> None:
 # Reading.
 
 
-async def find(tx: TenantTx, delivery_id: UUID) -> DeliveryRow | None:
-    """Return a delivery, or None."""
-    row = await tx.fetchrow(f"SELECT {DELIVERY} FROM webhook_deliveries WHERE id = $1", delivery_id)  # noqa: S608
+_OF_PARTNER: Final = "endpoint_id IN (SELECT e.id FROM webhook_endpoints AS e WHERE e.partner_id = $)"
+
+
+async def find(tx: TenantTx, delivery_id: UUID, *, partner_id: UUID | None = None) -> DeliveryRow | None:
+    """Return a delivery, if it is to an endpoint of the partner where one is given, or None."""
+    where = Filter()
+    where.add("id = $", delivery_id)
+    where.add(_OF_PARTNER, partner_id)
+    row = await tx.fetchrow(f"SELECT {DELIVERY} FROM webhook_deliveries WHERE {where}", *where.values)  # noqa: S608
     return None if row is None else to_delivery(row)
 
 
@@ -193,6 +199,7 @@ async def list_page(
     endpoint_id: UUID | None = None,
     event_id: UUID | None = None,
     state: str | None = None,
+    partner_id: UUID | None = None,
 ) -> list[DeliveryRow]:
     """Return deliveries that meet all conditions given, the newest first."""
     where = Filter()
@@ -200,6 +207,7 @@ async def list_page(
     where.add("endpoint_id = $", endpoint_id)
     where.add("event_id = $", event_id)
     where.add("state = $", state)
+    where.add(_OF_PARTNER, partner_id)
     sql = f"SELECT {DELIVERY} FROM webhook_deliveries WHERE {where} ORDER BY id DESC LIMIT {limit:d}"  # noqa: S608
     return [to_delivery(row) for row in await tx.fetch(sql, *where.values)]
 

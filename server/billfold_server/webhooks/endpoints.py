@@ -11,6 +11,7 @@ from msgspec import UNSET
 from billfold import errors, ids
 from billfold.contract import events
 from billfold.contract.events import EventType, WebhookEndpointEventData
+from billfold.contract.partners import PartnerState
 from billfold.contract.webhooks import (
     MOST_ENDPOINTS,
     CreateWebhookEndpoint,
@@ -27,6 +28,7 @@ from billfold_server.db import jobs, outbox
 from billfold_server.http.routing import Call
 from billfold_server.keys.service import Keys
 from billfold_server.outbound.service import Outbound, UrlRefused
+from billfold_server.partners import service as partners
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller, TenantRef
 from billfold_server.tenancy.transaction import TenantTx
@@ -35,7 +37,7 @@ from billfold_server.webhooks.delivering import delivery_job
 from billfold_server.webhooks.rows import EndpointRow, public_text
 from billfold_server.webhooks.signing import SigningKeys
 
-__all__ = ["create", "delete", "get", "list_endpoints", "rotate", "test", "update"]
+__all__ = ["arm_all_of", "create", "delete", "get", "list_endpoints", "rotate", "test", "update"]
 
 _ROUNDS: Final = 5
 
@@ -47,8 +49,11 @@ async def create(call: Call, body: CreateWebhookEndpoint) -> WebhookEndpointCrea
         errors.WebhookUrlRefused: Nothing can be delivered there.
         errors.WebhookEndpointLimitReached: There are as many as there may be.
         errors.KeysUnavailable: Its secret can't be sealed now.
+        errors.NotFound: There is no such partner.
     """
     _check(call, body.url)
+    asked = None if body.partner_id is None else ids.decode(Prefix.PARTNER, body.partner_id)
+    partner_id = partners.narrowed(call.caller, asked)
     endpoint_id, pair = ids.uuid7(), signing.new_pair()
     sealed = await _seal(call.services.keys, call.tenant, endpoint_id, SigningKeys(present=pair))
     async with call.tx() as tx:
@@ -66,28 +71,39 @@ async def create(call: Call, body: CreateWebhookEndpoint) -> WebhookEndpointCrea
             version=1,
             created_at=now,
             updated_at=now,
+            partner_id=partner_id,
         )
+        if partner_id is not None:
+            suspended = (await partners.hold(tx, partner_id)).state == PartnerState.SUSPENDED
+            new = msgspec.structs.replace(new, suspended=suspended)
         await queries.insert(tx, new)
         await _say(tx, call.caller, new, events.WEBHOOK_ENDPOINT_CREATED, now)
         # The event's number makes others who create one wait until this has committed, so that none is overlooked.
-        if await queries.count(tx) > MOST_ENDPOINTS:
+        if await queries.count(tx, partner_id) > MOST_ENDPOINTS:
             raise errors.WebhookEndpointLimitReached(limit=MOST_ENDPOINTS)
     shown = msgspec.structs.asdict(new.to_response(call.services.clock.now()))
     return WebhookEndpointCreated(**shown, secret=pair.secret_text)
 
 
-async def get(tx: TenantTx, endpoint_id: UUID) -> EndpointRow:
+async def get(tx: TenantTx, caller: Caller, endpoint_id: UUID) -> EndpointRow:
     """Return an endpoint.
 
     Raises:
-        errors.NotFound: There is none.
+        errors.NotFound: There is none, or it is none of the caller's partner.
     """
-    return _existing(await queries.find(tx, endpoint_id))
+    return _existing(await queries.find(tx, endpoint_id), caller)
 
 
-async def list_endpoints(tx: TenantTx, *, after: UUID | None, limit: int) -> list[EndpointRow]:
-    """Return endpoints, the oldest first."""
-    return await queries.list_page(tx, after=after, limit=limit)
+async def list_endpoints(
+    tx: TenantTx, caller: Caller, *, after: UUID | None, limit: int, partner_id: UUID | None = None
+) -> list[EndpointRow]:
+    """Return endpoints, the oldest first: those of a partner, or all that are there for the caller.
+
+    Raises:
+        errors.NotFound: The caller acts for another partner.
+    """
+    chosen = partners.narrowed(caller, partner_id)
+    return await queries.list_page(tx, after=after, limit=limit, partner_id=chosen)
 
 
 async def update(
@@ -103,7 +119,7 @@ async def update(
     if body.url is not UNSET:
         _check(call, body.url)
     async with call.tx() as tx:
-        row = _existing(await queries.lock(tx, endpoint_id))
+        row = _existing(await queries.lock(tx, endpoint_id), call.caller)
         check_version(row.version)
         changes = rules.changes_of(row, body)
         if changes:
@@ -127,10 +143,17 @@ async def _change(tx: TenantTx, caller: Caller, row: EndpointRow, changes: Mappi
 
 async def _arm(tx: TenantTx, row: EndpointRow, now: datetime) -> None:
     """Try what waits for an endpoint, or let it wait, as its state says."""
-    if row.state is not WebhookEndpointState.ENABLED:
+    if not rules.is_due(row):
         await delivery_queries.disarm(tx, row.id)
     elif await delivery_queries.arm(tx, row.id, now):
         await jobs.enqueue_or_hasten(tx, delivery_job(row.id, now))
+
+
+async def arm_all_of(tx: TenantTx, partner_id: UUID) -> None:
+    """Try what waits for a partner's endpoints, or let it wait, as the partner's state and theirs say."""
+    now = await tenant_now(tx)
+    for row in await queries.list_of_partner(tx, partner_id):
+        await _arm(tx, row, now)
 
 
 async def rotate(call: Call, endpoint_id: UUID, overlap_s: int) -> WebhookSecret:
@@ -146,13 +169,13 @@ async def rotate(call: Call, endpoint_id: UUID, overlap_s: int) -> WebhookSecret
     keys, pair = call.services.keys, signing.new_pair()
     for _ in range(_ROUNDS):
         async with call.tx() as tx:
-            row = await get(tx, endpoint_id)
+            row = await get(tx, call.caller, endpoint_id)
         until = call.services.clock.now() + timedelta(seconds=overlap_s)
         former = (await telling.open_keys(keys, call.tenant, row)).present
         wanted = SigningKeys(present=pair, former=former, former_until=until)
         sealed = await _seal(keys, call.tenant, endpoint_id, wanted)
         async with call.tx() as tx:
-            held = _existing(await queries.lock(tx, endpoint_id))
+            held = _existing(await queries.lock(tx, endpoint_id), call.caller)
             if held.version != row.version:
                 continue
             now = await tenant_now(tx)
@@ -182,7 +205,7 @@ async def delete(tx: TenantTx, caller: Caller, endpoint_id: UUID) -> None:
     Raises:
         errors.NotFound: There is none.
     """
-    row = _existing(await queries.lock(tx, endpoint_id))
+    row = _existing(await queries.lock(tx, endpoint_id), caller)
     await queries.delete(tx, row.id)
     await delivery_queries.cancel(tx, row.id)
     await _say(tx, caller, row, events.WEBHOOK_ENDPOINT_DELETED, await tenant_now(tx))
@@ -192,9 +215,9 @@ async def test(tx: TenantTx, caller: Caller, endpoint_id: UUID) -> WebhookTest:
     """Tell an endpoint of an event that is made for that, whatever it wants. A disabled one is told of nothing.
 
     Raises:
-        errors.NotFound: There is none.
+        errors.NotFound: There is none, or it is none of the caller's partner.
     """
-    row = _existing(await queries.find(tx, endpoint_id))
+    row = _existing(await queries.find(tx, endpoint_id), caller)
     await audit.record(tx, audit.new_record(caller, events.WEBHOOK_ENDPOINT_TESTED.name, row.wire_id))
     event_id = await telling.tell(tx, row, events.WEBHOOK_ENDPOINT_TESTED, await tenant_now(tx))
     return WebhookTest(webhook_endpoint_id=row.wire_id, event_id=ids.encode(Prefix.EVENT, event_id))
@@ -215,8 +238,8 @@ def _check(call: Call, url: str) -> None:
         ) from None
 
 
-def _existing(row: EndpointRow | None) -> EndpointRow:
-    if row is None:
+def _existing(row: EndpointRow | None, caller: Caller) -> EndpointRow:
+    if row is None or not caller.is_of(row.partner_id):
         raise errors.NotFound("there is no such webhook endpoint", param="webhook_endpoint_id")
     return row
 

@@ -42,7 +42,7 @@ INVENTORY: Final = Inventory(
             table="webhook_endpoints",
             because="where programs of the tenant are, and of what they are told",
             columns="id url event_types state state_reason public_key former_public_key former_until begins_after "
-            "taken_at version created_at updated_at",
+            "taken_at version created_at updated_at partner_id",
         ),
         NotPersonal(
             table="webhook_deliveries",

@@ -5,19 +5,31 @@ from typing import Any, Final
 from uuid import UUID
 
 from billfold_server.tenancy.transaction import TenantTx
-from billfold_server.webhooks.rows import ENDPOINT, EndpointRow, to_endpoint
+from billfold_server.webhooks.rows import ENDPOINT, WRITTEN, EndpointRow, to_endpoint
 
-__all__ = ["count", "delete", "find", "insert", "list_page", "lock", "take", "update", "waiting_since"]
+__all__ = [
+    "count",
+    "delete",
+    "find",
+    "insert",
+    "list_of_partner",
+    "list_page",
+    "lock",
+    "take",
+    "update",
+    "waiting_since",
+]
 
 # S608 below: the texts are made of this module's constants and numbered parameters only.
 
-_NAMES: Final = EndpointRow.__struct_fields__
 _BY_ID: Final = f"SELECT {ENDPOINT} FROM webhook_endpoints WHERE id = $1"  # noqa: S608
 _PAGE: Final = f"""
-SELECT {ENDPOINT} FROM webhook_endpoints WHERE $1::uuid IS NULL OR id > $1 ORDER BY id LIMIT $2
+SELECT {ENDPOINT} FROM webhook_endpoints
+WHERE ($1::uuid IS NULL OR id > $1) AND ($3::uuid IS NULL OR partner_id = $3) ORDER BY id LIMIT $2
 """  # noqa: S608
 _INSERT: Final = f"""
-INSERT INTO webhook_endpoints ({ENDPOINT}) VALUES ({", ".join(f"${n}" for n in range(1, len(_NAMES) + 1))})
+INSERT INTO webhook_endpoints ({", ".join(WRITTEN)})
+VALUES ({", ".join(f"${n}" for n in range(1, len(WRITTEN) + 1))})
 """  # noqa: S608
 _WAITING_SINCE: Final = """
 SELECT least(
@@ -30,7 +42,7 @@ SELECT least(
        AND EXISTS (SELECT FROM webhook_endpoints WHERE state = 'enabled')
      ORDER BY sequence LIMIT 1))
 """
-_CHANGING: Final = tuple(name for name in _NAMES if name not in {"id", "created_at", "taken_at"})
+_CHANGING: Final = tuple(name for name in WRITTEN if name not in {"id", "created_at", "taken_at", "partner_id"})
 _UPDATE: Final = f"""
 UPDATE webhook_endpoints SET {", ".join(f"{name} = ${n}" for n, name in enumerate(_CHANGING, start=2))} WHERE id = $1
 """  # noqa: S608
@@ -54,19 +66,32 @@ async def lock(tx: TenantTx, endpoint_id: UUID) -> EndpointRow | None:
     return None if row is None else to_endpoint(row)
 
 
-async def list_page(tx: TenantTx, *, after: UUID | None, limit: int) -> list[EndpointRow]:
-    """Return endpoints by id, the oldest first."""
-    return [to_endpoint(row) for row in await tx.fetch(_PAGE, after, limit)]
+async def list_page(
+    tx: TenantTx, *, after: UUID | None, limit: int, partner_id: UUID | None = None
+) -> list[EndpointRow]:
+    """Return endpoints by id, the oldest first: all of them, or those of a partner."""
+    return [to_endpoint(row) for row in await tx.fetch(_PAGE, after, limit, partner_id)]
 
 
-async def count(tx: TenantTx) -> int:
-    """Return how many endpoints there are."""
-    return int(await tx.fetchval("SELECT count(*) FROM webhook_endpoints"))
+async def list_of_partner(tx: TenantTx, partner_id: UUID) -> list[EndpointRow]:
+    """Return a partner's endpoints, and keep others from them until the transaction ends."""
+    sql = f"SELECT {ENDPOINT} FROM webhook_endpoints WHERE partner_id = $1 ORDER BY id FOR UPDATE"  # noqa: S608
+    return [to_endpoint(row) for row in await tx.fetch(sql, partner_id)]
+
+
+async def count(tx: TenantTx, partner_id: UUID | None) -> int:
+    """Return how many endpoints a partner, or (None) the tenant itself, has."""
+    sql = "SELECT count(*) FROM webhook_endpoints WHERE partner_id IS NOT DISTINCT FROM $1"
+    return int(await tx.fetchval(sql, partner_id))
 
 
 async def insert(tx: TenantTx, new: EndpointRow) -> None:
-    """Write a new endpoint."""
-    await tx.execute(_INSERT, *(_value(getattr(new, name)) for name in _NAMES))
+    """Write a new endpoint.
+
+    Raises:
+        asyncpg.ForeignKeyViolationError: There is no such partner.
+    """
+    await tx.execute(_INSERT, *(_value(getattr(new, name)) for name in WRITTEN))
 
 
 async def update(tx: TenantTx, changed: EndpointRow) -> None:

@@ -7,7 +7,7 @@ from uuid import UUID
 from msgspec import Meta
 
 from billfold import errors, ids
-from billfold.contract.common import EventId, Page, WebhookDeliveryId, WebhookEndpointId
+from billfold.contract.common import EventId, Page, PartnerId, WebhookDeliveryId, WebhookEndpointId
 from billfold.contract.platform import Event
 from billfold.contract.webhooks import (
     CreateWebhookEndpoint,
@@ -67,7 +67,7 @@ async def list_events(
     place = call.cursors.decode(_KIND, cursor)
     begin = after if place is None else max(after, int(str(place[0])))
     async with call.tx() as tx:
-        events = await service.list_events(tx, after=begin, limit=limit + 1, event_type=type_)
+        events = await service.list_events(tx, call.caller, after=begin, limit=limit + 1, event_type=type_)
     return call.page(_KIND, events, limit, key=lambda event: [event.sequence])
 
 
@@ -93,7 +93,7 @@ def _endpoint(webhook_endpoint_id: str) -> UUID:
     scope="webhooks:write",
     etag=True,
     location="/v1/webhook-endpoints/{id}",
-    errors=(errors.WebhookUrlRefused, errors.WebhookEndpointLimitReached),
+    errors=(errors.NotFound, errors.WebhookUrlRefused, errors.WebhookEndpointLimitReached),
     links=_LED_TO,
     examples={"request": {"url": "https://partner.example/webhooks", "event_types": ["payment.*"]}},
 )
@@ -101,19 +101,29 @@ async def create_webhook_endpoint(call: Call, body: CreateWebhookEndpoint) -> We
     """Register a webhook endpoint.
 
     It is told of what happens from then on. Its secret is in this answer and nowhere else; so there is no idempotency
-    key, by which answers are kept. A tenant has at most 20.
+    key, by which answers are kept. A tenant has at most 20 of its own, and each partner
+    organisation 20 of its own.
     """
     return await endpoints.create(call, body)
 
 
-@endpoint_routes.get("/v1/webhook-endpoints", scope="webhooks:read")
+@endpoint_routes.get("/v1/webhook-endpoints", scope="webhooks:read", errors=(errors.NotFound,))
 async def list_webhook_endpoints(
-    call: Call, *, limit: Limit = DEFAULT_LIMIT, cursor: Cursor | None = None
+    call: Call, *, partner_id: PartnerId | None = None, limit: Limit = DEFAULT_LIMIT, cursor: Cursor | None = None
 ) -> Page[WebhookEndpoint]:
-    """List webhook endpoints, the oldest first."""
+    """List webhook endpoints, the oldest first.
+
+    Who acts for a partner organisation sees its own.
+    """
     place = call.cursors.decode(_ENDPOINTS, cursor)
     async with call.tx() as tx:
-        rows = await endpoints.list_endpoints(tx, after=UUID(str(place[0])) if place else None, limit=limit + 1)
+        rows = await endpoints.list_endpoints(
+            tx,
+            call.caller,
+            after=UUID(str(place[0])) if place else None,
+            limit=limit + 1,
+            partner_id=None if partner_id is None else ids.decode(Prefix.PARTNER, partner_id),
+        )
     now = call.services.clock.now()
     shown = [row.to_response(now) for row in rows]
     return call.page(_ENDPOINTS, shown, limit, key=lambda each: [str(_endpoint(each.id))])
@@ -125,7 +135,7 @@ async def list_webhook_endpoints(
 async def get_webhook_endpoint(call: Call, webhook_endpoint_id: WebhookEndpointId) -> WebhookEndpoint:
     """Show a webhook endpoint, with the keys by which its deliveries are verified."""
     async with call.tx() as tx:
-        row = await endpoints.get(tx, _endpoint(webhook_endpoint_id))
+        row = await endpoints.get(tx, call.caller, _endpoint(webhook_endpoint_id))
     return row.to_response(call.services.clock.now())
 
 
@@ -209,6 +219,7 @@ async def list_webhook_deliveries(
     async with call.tx() as tx:
         rows = await deliveries.list_deliveries(
             tx,
+            call.caller,
             limit=limit + 1,
             before=UUID(str(place[0])) if place else None,
             endpoint_id=None if webhook_endpoint_id is None else _endpoint(webhook_endpoint_id),

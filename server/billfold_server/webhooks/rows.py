@@ -11,7 +11,7 @@ from billfold import ids
 from billfold.contract.webhooks import WebhookEndpoint, WebhookEndpointReason, WebhookEndpointState
 from billfold.ids import Prefix
 
-__all__ = ["ENDPOINT", "EndpointRow", "public_text", "to_endpoint"]
+__all__ = ["ENDPOINT", "WRITTEN", "EndpointRow", "public_text", "to_endpoint"]
 
 _PUBLIC: Final = "whpk_"
 
@@ -25,6 +25,8 @@ class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):
         former_until: Until when former keys sign too, in real time.
         begins_after: The place in the stream behind which it is told.
         taken_at: When it last took something, on the tenant's clock.
+        partner_id: The partner to which it belongs.
+        suspended: Whether that is suspended, as it was when this was read.
     """
 
     id: UUID
@@ -42,6 +44,8 @@ class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     created_at: datetime
     updated_at: datetime
+    partner_id: UUID | None = None
+    suspended: bool = False
 
     def __repr__(self) -> str:
         return f"EndpointRow({self.id})"
@@ -68,6 +72,7 @@ class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):
             version=self.version,
             created_at=self.created_at,
             updated_at=self.updated_at,
+            partner_id=None if self.partner_id is None else ids.encode(Prefix.PARTNER, self.partner_id),
         )
 
 
@@ -76,7 +81,13 @@ def public_text(public: bytes) -> str:
     return _PUBLIC + base64.b64encode(public).decode()
 
 
-ENDPOINT: Final = ", ".join(EndpointRow.__struct_fields__)
+WRITTEN: Final = tuple(name for name in EndpointRow.__struct_fields__ if name != "suspended")
+"""What an endpoint's own row holds."""
+
+# One place says whether a partner is let in: its own row, which is read with each of its endpoints.
+ENDPOINT: Final = f"""{", ".join(WRITTEN)}, (
+    SELECT p.state FROM partners AS p WHERE p.id = webhook_endpoints.partner_id
+) IS NOT DISTINCT FROM 'suspended' AS suspended"""  # noqa: S608 - constants
 
 
 def to_endpoint(row: Any) -> EndpointRow:

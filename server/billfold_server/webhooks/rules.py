@@ -3,17 +3,22 @@
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 from msgspec import UNSET
 
+from billfold import ids
 from billfold.contract.events import WEBHOOK_ENDPOINT_TESTED
 from billfold.contract.platform import Event
 from billfold.contract.webhooks import UpdateWebhookEndpoint, WebhookEndpointReason, WebhookEndpointState
+from billfold.ids import Prefix
+from billfold_server.db.outbox import OF_SOMEBODY
 from billfold_server.webhooks.rows import EndpointRow
 
 __all__ = [
     "SHOWN_BYTES",
     "changes_of",
+    "concerns",
     "is_away",
     "is_due",
     "is_told",
@@ -46,16 +51,27 @@ def wanted_types(filters: Collection[Sequence[str] | None]) -> list[str] | None:
     return sorted({name for each in filters if each is not None for name in each})
 
 
+def concerns(partner_id: UUID | None, event: Event) -> bool:
+    """Tell whether a partner's programs hear of an event; the tenant's own (None) hear of all.
+
+    What is about people, partners and endpoints is told to those alone whose they are.
+    """
+    if partner_id is None or event.type.partition(".")[0] not in OF_SOMEBODY:
+        return True
+    own = ids.encode(Prefix.PARTNER, partner_id)
+    return own in {event.object_id, event.data.get("partner_id")}
+
+
 def is_told(row: EndpointRow, event: Event) -> bool:
     """Tell whether an endpoint that isn't disabled is told of an event. Of a test it is told that asked for it."""
     if event.type == WEBHOOK_ENDPOINT_TESTED.name:
         return event.object_id == row.wire_id
-    return event.sequence > row.begins_after and wants(row.event_types, event.type)
+    return event.sequence > row.begins_after and wants(row.event_types, event.type) and concerns(row.partner_id, event)
 
 
 def is_due(row: EndpointRow) -> bool:
     """Tell whether an endpoint is told at once; where it isn't, what it is to be told is kept."""
-    return row.state is WebhookEndpointState.ENABLED
+    return row.state is WebhookEndpointState.ENABLED and not row.suspended
 
 
 def is_away(row: EndpointRow, given_up: Collection[datetime]) -> bool:

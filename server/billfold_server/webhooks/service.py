@@ -3,8 +3,13 @@
 from datetime import datetime, timedelta
 from typing import Final
 
+from billfold import ids
 from billfold.contract.platform import Event
+from billfold.ids import Prefix
 from billfold_server.db import outbox
+from billfold_server.partners import service as partners
+from billfold_server.partners.service import Partner
+from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.webhooks import deliveries, endpoints, queries
 from billfold_server.webhooks.publishing import Publisher
@@ -38,9 +43,12 @@ replay: Final = deliveries.replay
 replay_events: Final = deliveries.replay_events
 
 
-async def list_events(tx: TenantTx, *, after: int, limit: int, event_type: str | None = None) -> list[Event]:
-    """Return events behind a place in the stream, in order."""
-    return await outbox.list_events(tx, after=after, limit=limit, event_type=event_type)
+async def list_events(
+    tx: TenantTx, caller: Caller, *, after: int, limit: int, event_type: str | None = None
+) -> list[Event]:
+    """Return events behind a place in the stream, in order, as far as they are there for the caller."""
+    of_partner = None if caller.partner_id is None else ids.encode(Prefix.PARTNER, caller.partner_id)
+    return await outbox.list_events(tx, after=after, limit=limit, event_type=event_type, of_partner=of_partner)
 
 
 async def delivery_lag(tx: TenantTx, now: datetime) -> timedelta:
@@ -52,3 +60,12 @@ async def delivery_lag(tx: TenantTx, now: datetime) -> timedelta:
     """
     since = await queries.waiting_since(tx, Publisher.name)
     return timedelta() if since is None else max(timedelta(), now - since)
+
+
+async def _follow(tx: TenantTx, caller: Caller, former: Partner, partner: Partner, now: datetime) -> None:
+    del caller, now
+    if former.state != partner.state:
+        await endpoints.arm_all_of(tx, partner.id)
+
+
+partners.when_changed(_follow)

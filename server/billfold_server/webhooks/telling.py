@@ -5,7 +5,9 @@ from uuid import UUID
 
 import msgspec
 
+from billfold import ids
 from billfold.contract.events import EventType, WebhookEndpointEventData
+from billfold.ids import Prefix
 from billfold_server.db import outbox
 from billfold_server.keys.service import Keys
 from billfold_server.tenancy.context import TenantRef
@@ -29,7 +31,10 @@ async def open_keys(keys: Keys, tenant: TenantRef, row: EndpointRow) -> SigningK
 
 async def tell(tx: TenantTx, row: EndpointRow, what: EventType[WebhookEndpointEventData], now: datetime) -> UUID:
     """Write the event that tells of an endpoint, without its address, which may be a secret, and return its id."""
-    data = WebhookEndpointEventData(id=row.wire_id, state=row.state, state_reason=row.state_reason)
+    partner_id = None if row.partner_id is None else ids.encode(Prefix.PARTNER, row.partner_id)
+    data = WebhookEndpointEventData(
+        id=row.wire_id, state=row.state, state_reason=row.state_reason, partner_id=partner_id
+    )
     event = outbox.new_event(what, row.wire_id, data, now)
     await outbox.emit(tx, event)
     return event.id

@@ -87,6 +87,8 @@ NOT_OF_PEOPLE = {
     "createAccount",
     # So has what the bank offers everybody.
     "createProduct",
+    # And a partner is an organisation.
+    "createPartner",
     # Its answer is kept with its texts sealed, and opened when it goes out.
     "assignStatementEntry",
 }

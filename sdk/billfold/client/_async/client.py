@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from billfold.client._async.holds import AsyncHolds
     from billfold.client._async.ledger import AsyncAccounts, AsyncJournalEntries, AsyncLedger
     from billfold.client._async.parties import AsyncParties
+    from billfold.client._async.partners import AsyncPartners
     from billfold.client._async.payments import AsyncPayments
     from billfold.client._async.platform import AsyncPlatformAuditRecords, AsyncTenants
     from billfold.client._async.privacy import AsyncPrivacy
@@ -246,6 +247,7 @@ class AsyncBillfold(_AsyncClient):
         requests: What programs have asked.
         audit_records: Who did it.
         users: The people who sign in at the tenant's pages.
+        partners: Organisations that embed the platform, and under them their members.
         card_sessions: Pages and frames at which people enter cards.
         vault_tokens: Stand-ins for card numbers, bank accounts and personal data.
         clients: Who may ask for access tokens.
@@ -258,6 +260,7 @@ class AsyncBillfold(_AsyncClient):
 
     parties: "AsyncParties"
     users: "AsyncUsers"
+    partners: "AsyncPartners"
     vault_tokens: "AsyncCardTokens"
     card_sessions: "AsyncCardSessions"
     wallets: "AsyncWallets"
@@ -293,6 +296,7 @@ class AsyncBillfold(_AsyncClient):
     _HOMES: ClassVar[dict[str, str]] = {
         "parties": "parties.AsyncParties",
         "users": "users.AsyncUsers",
+        "partners": "partners.AsyncPartners",
         "vault_tokens": "cards.AsyncCardTokens",
         "card_sessions": "card_sessions.AsyncCardSessions",
         "wallets": "wallets.AsyncWallets",

@@ -35,7 +35,12 @@ class AsyncWebhookEndpoints(AsyncResource):
     __slots__ = ()
 
     async def create(
-        self, *, url: str, description: str | None = None, event_types: Sequence[str] | None = None
+        self,
+        *,
+        url: str,
+        description: str | None = None,
+        event_types: Sequence[str] | None = None,
+        partner_id: str | None = None,
     ) -> WebhookEndpointCreated:
         """Register an endpoint. Its secret is in the answer and nowhere else.
 
@@ -46,13 +51,14 @@ class AsyncWebhookEndpoints(AsyncResource):
             url: Where events are sent; https, and reachable by everybody.
             description: For people.
             event_types: Which types of events, such as ``"transfer.posted"`` or ``"payment.*"``; all where absent.
+            partner_id: The partner organisation to which it belongs; where absent, the one for which the caller acts.
 
         Raises:
             errors.WebhookUrlRefused: Nothing can be delivered there.
             errors.WebhookEndpointLimitReached: There are as many as there may be.
         """
         types = None if event_types is None else list(event_types)
-        body = encoding.fields(url=url, description=description, event_types=types)
+        body = encoding.fields(url=url, description=description, event_types=types, partner_id=partner_id)
         return await self._change(operations.CREATE_WEBHOOK_ENDPOINT, body=body)
 
     async def get(self, webhook_endpoint_id: str) -> WebhookEndpoint:
@@ -63,14 +69,18 @@ class AsyncWebhookEndpoints(AsyncResource):
         """
         return await self._ask(operations.GET_WEBHOOK_ENDPOINT, webhook_endpoint_id)
 
-    def list(self, *, limit: int | None = None, cursor: str | None = None) -> AsyncPages[WebhookEndpoint]:
+    def list(
+        self, *, partner_id: str | None = None, limit: int | None = None, cursor: str | None = None
+    ) -> AsyncPages[WebhookEndpoint]:
         """List endpoints, the oldest first.
 
         Args:
+            partner_id: Only those of this partner organisation.
             limit: How many a page has, 1 to 100.
             cursor: Where to begin: ``next_cursor`` of a page.
         """
-        return self._list(operations.LIST_WEBHOOK_ENDPOINTS, query=encoding.query(limit=limit, cursor=cursor))
+        query = encoding.query(partner_id=partner_id, limit=limit, cursor=cursor)
+        return self._list(operations.LIST_WEBHOOK_ENDPOINTS, query=query)
 
     async def update(
         self,

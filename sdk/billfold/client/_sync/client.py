@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from billfold.client._sync.holds import Holds
     from billfold.client._sync.ledger import Accounts, JournalEntries, Ledger
     from billfold.client._sync.parties import Parties
+    from billfold.client._sync.partners import Partners
     from billfold.client._sync.payments import Payments
     from billfold.client._sync.platform import PlatformAuditRecords, Tenants
     from billfold.client._sync.privacy import Privacy
@@ -248,6 +249,7 @@ class Billfold(_Client):
         requests: What programs have asked.
         audit_records: Who did it.
         users: The people who sign in at the tenant's pages.
+        partners: Organisations that embed the platform, and under them their members.
         card_sessions: Pages and frames at which people enter cards.
         vault_tokens: Stand-ins for card numbers, bank accounts and personal data.
         clients: Who may ask for access tokens.
@@ -260,6 +262,7 @@ class Billfold(_Client):
 
     parties: "Parties"
     users: "Users"
+    partners: "Partners"
     vault_tokens: "CardTokens"
     card_sessions: "CardSessions"
     wallets: "Wallets"
@@ -295,6 +298,7 @@ class Billfold(_Client):
     _HOMES: ClassVar[dict[str, str]] = {
         "parties": "parties.Parties",
         "users": "users.Users",
+        "partners": "partners.Partners",
         "vault_tokens": "cards.CardTokens",
         "card_sessions": "card_sessions.CardSessions",
         "wallets": "wallets.Wallets",

@@ -40,14 +40,18 @@ class Clients(Resource):
         """
         return self._ask(operations.GET_CLIENT, client_id)
 
-    def list(self, *, limit: int | None = None, cursor: str | None = None) -> Pages[Client]:
+    def list(
+        self, *, partner_id: str | None = None, limit: int | None = None, cursor: str | None = None
+    ) -> Pages[Client]:
         """List clients, the oldest first.
 
         Args:
+            partner_id: Only those of this partner organisation.
             limit: How many a page has, 1 to 100.
             cursor: Where to begin: ``next_cursor`` of a page.
         """
-        return self._list(operations.LIST_CLIENTS, query=encoding.query(limit=limit, cursor=cursor))
+        query = encoding.query(partner_id=partner_id, limit=limit, cursor=cursor)
+        return self._list(operations.LIST_CLIENTS, query=query)
 
     def update(self, client_id: str, changes: UpdateClient, *, if_match: int | str | None = None) -> Client:
         """Change what is registered of a client. What isn't given stays, None clears, lists are replaced as a whole.

@@ -13,13 +13,13 @@ from billfold.contract.users import EnrolmentCode, LoginRealm, SignedOut, User, 
 
 __all__ = ["Users"]
 
-_Realm = LoginRealm | Literal["psu", "staff"]
+_Realm = LoginRealm | Literal["psu", "staff", "partner"]
 _Role = StaffRole | Literal["owner", "operator", "approver", "support", "auditor", "developer", "custodian"]
 _State = UserState | Literal["invited", "active", "disabled"]
 
 
 class Users(Resource):
-    """Customers and staff who sign in: ``billfold.users``."""
+    """Who signs in: customers and staff. Members of partners are made by ``partners.members``: ``billfold.users``."""
 
     __slots__ = ()
 
@@ -105,7 +105,7 @@ class Users(Resource):
         """List users, the newest first.
 
         Args:
-            login_realm: Only customers, or only staff.
+            login_realm: Only customers, only staff, or only members of partners.
             login_name: Only whoever signs in by this name.
             party_id: Only those who are this party.
             state: Only those who are ``invited``, ``active`` or ``disabled``.

@@ -23,7 +23,7 @@ _OF_ANYBODY: Final = frozenset(OPENID_SCOPES)
 
 def allowed_scopes(request: AuthorizationRequest, session: "Session") -> list[str]:
     """Return which of the scopes that are asked for are this person's to allow."""
-    theirs = scopes_of(session.login_realm, session.roles)
+    theirs = scopes_of(session.login_realm, session.roles, session.partner_scopes or ())
     if theirs is not None and request.consent_id is not None and session.party_id is not None:
         # What a customer can allow nobody by a word alone, they can by a consent that says what exactly.
         theirs |= OPEN_BANKING_SCOPES.keys()

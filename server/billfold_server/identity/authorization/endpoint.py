@@ -422,7 +422,7 @@ async def _find(call: "Call", tx: Any, interaction_id: str) -> Asked | None:
 async def _trusted(tx: Any, found: Pushed) -> Client | None:
     """Return an open request's client if it is still let in, and the redirect URI still its own."""
     client = await find_client(tx, found.client_id)
-    if client is None or client.state != "active" or found.completed_at is not None:
+    if client is None or not client.is_let_in or found.completed_at is not None:
         return None
     return client if found.request.redirect_uri in client.redirect_uris else None
 

@@ -145,7 +145,7 @@ async def _client(call: "Call", client_id: str) -> Client | None:
     realm = call.services.identity.realm(call.tenant_or_none)
     async with transaction(call.services, realm) as tx:
         client = await find_client(tx, key)
-    return client if client is not None and client.state == "active" else None
+    return client if client is not None and client.is_let_in else None
 
 
 def _go(location: str, *, cookies: tuple[str, ...] = ()) -> Reply[bytes]:

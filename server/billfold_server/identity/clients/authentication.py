@@ -87,7 +87,7 @@ async def authenticate(services: "Services", realm: Realm, evidence: Evidence) -
     proven = await _prove(services, realm, claim, client_id, found)
     usable = (
         client is not None
-        and client.state == "active"
+        and client.is_let_in
         and client.authentication in claim.ways & realm.profile.client_authentication
     )
     if client is None or not usable or not proven:
@@ -140,7 +140,7 @@ async def _prove(
         used = private_key_jwt.check(
             claim.assertion, client, issuer=realm.issuer, algorithms=realm.profile.algorithms, now=now
         )
-        if used is None or client is None or client.authentication != "private_key_jwt" or client.state != "active":
+        if used is None or client is None or client.authentication != "private_key_jwt" or not client.is_let_in:
             return False
         return await services.identity.replay.first_use(realm, "client assertion", client.client_id, *used)
     if claim.certificate is not None:

@@ -7,25 +7,30 @@ before and after the change. Otherwise ``clients:write`` alone would open everyt
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
-from billfold import errors
+from billfold import errors, ids
 from billfold.contract import clients as contract
 from billfold.contract.clients import CreateClient, SetClientKeys, UpdateClient
+from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.identity.clients import client_secret, metadata, rows, service
 from billfold_server.identity.clients.metadata import MetadataRefused
 from billfold_server.identity.clients.rows import Client, Kept, Registered
 from billfold_server.identity.profiles import Profile
 from billfold_server.identity.queries import Tx
-from billfold_server.identity.rules import TENANT_SCOPES
+from billfold_server.identity.rules import OPENID_SCOPES, TENANT_SCOPES
 from billfold_server.keys.service import Keyring
+from billfold_server.partners import service as partners
+from billfold_server.partners.service import Partner
 from billfold_server.tenancy.context import Caller
+from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = [
+    "check_given",
     "create_client",
     "get_client",
     "list_clients",
@@ -34,6 +39,9 @@ __all__ = [
     "set_state",
     "update_client",
 ]
+
+_BY_HAND: Final = UUID(int=0)
+"""What stands in a caller in place of an API client where a person acts without one."""
 
 CheckVersion = Callable[[int], None]
 """Refuses a change to what is no longer what the caller read."""
@@ -47,32 +55,42 @@ async def create_client(
     Raises:
         errors.ClientMetadataRefused: It can't be registered so.
         errors.InsufficientScope: It would be allowed what the caller isn't.
+        errors.NotFound: There is no such partner.
     """
-    _check_within(caller, [] if body.scope is None else body.scope.split(" "))
+    scopes = [] if body.scope is None else body.scope.split(" ")
+    partner = await _partner(tx, caller, body.partner_id)
+    _check_within(caller, scopes, partner)
+    if partner is not None and body.login_realm != "psu":
+        raise errors.ClientMetadataRefused("a partner's client asks no staff to sign in", param="login_realm")
+    partner_id = None if partner is None else partner.id
     try:
         client, secret = await service.register(
-            tx, keyring, body, profile, now=now, caller=caller, login_realm=body.login_realm
+            tx, keyring, body, profile, now=now, caller=caller, login_realm=body.login_realm, partner_id=partner_id
         )
     except MetadataRefused as refusal:
         raise _refused(refusal) from None
     return contract.ClientCreated(**msgspec.structs.asdict(metadata.shown(client)), client_secret=secret)
 
 
-async def get_client(tx: Tx, client_id: UUID) -> contract.Client:
+async def get_client(tx: Tx, caller: Caller, client_id: UUID) -> contract.Client:
     """Return a client.
 
     Raises:
-        errors.NotFound: There is no such client.
+        errors.NotFound: There is no such client, or it is none of the caller's partner.
     """
-    found = await service.find(tx, client_id)
-    if found is None or found.state == "deleted":
-        raise errors.NotFound("there is no such client")
-    return metadata.shown(found)
+    return metadata.shown(_existing(await service.find(tx, client_id), caller))
 
 
-async def list_clients(tx: Tx, *, after: UUID | None, limit: int) -> Sequence[contract.Client]:
-    """Return clients, the oldest first."""
-    return [metadata.shown(client) for client in await rows.list_clients(tx, after=after, limit=limit)]
+async def list_clients(
+    tx: Tx, caller: Caller, *, partner_id: UUID | None = None, after: UUID | None, limit: int
+) -> Sequence[contract.Client]:
+    """Return clients, the oldest first: those of a partner, or all that are there for the caller.
+
+    Raises:
+        errors.NotFound: The caller acts for another partner.
+    """
+    chosen = partners.narrowed(caller, partner_id)
+    return [metadata.shown(each) for each in await rows.list_clients(tx, after=after, limit=limit, partner_id=chosen)]
 
 
 async def update_client(
@@ -166,16 +184,55 @@ async def set_state(tx: Tx, caller: Caller, client_id: UUID, *, enabled: bool, n
 
 
 async def _lock(tx: Tx, caller: Caller, client_id: UUID) -> Registered:
+    # The partner comes before the client, as where it changes.
+    partner = await _partner_of(tx, _existing(await service.find(tx, client_id), caller))
     found = await rows.lock_client(tx, client_id)
-    if found is None or found.client.state == "deleted":
-        raise errors.NotFound("there is no such client")
-    _check_within(caller, found.client.scopes)
+    _existing(None if found is None else found.client, caller)
+    assert found is not None
+    _check_within(caller, found.client.scopes, partner)
     return found
 
 
-def _check_within(caller: Caller, scopes: Iterable[str]) -> None:
-    """Refuse to manage a client that is allowed more than the caller. What there isn't is refused elsewhere."""
-    beyond = sorted(TENANT_SCOPES.keys() & set(scopes) - caller.scopes)
+def _existing(client: Client | None, caller: Caller) -> Client:
+    if client is None or client.state == "deleted" or not caller.is_of(client.partner_id):
+        raise errors.NotFound("there is no such client")
+    return client
+
+
+async def _partner(tx: Tx, caller: Caller, asked: str | None) -> Partner | None:
+    """Return the partner to which a new client belongs, and keep it as it is: as was asked, or the caller's own."""
+    wanted = partners.narrowed(caller, None if asked is None else ids.decode(Prefix.PARTNER, asked))
+    return None if wanted is None or not isinstance(tx, TenantTx) else await partners.hold(tx, wanted)
+
+
+async def _partner_of(tx: Tx, client: Client) -> Partner | None:
+    if client.partner_id is None or not isinstance(tx, TenantTx):
+        return None
+    return await partners.hold(tx, client.partner_id)
+
+
+def check_given(partner: Partner, scopes: Iterable[str]) -> None:
+    """Refuse a client of a partner more than the partner is given.
+
+    Raises:
+        errors.ClientMetadataRefused: There is more.
+    """
+    beyond = sorted(set(scopes) - set(partner.client_scopes) - OPENID_SCOPES.keys())
+    if beyond:
+        raise errors.ClientMetadataRefused(f"scope has {beyond[0]!r}, which the partner isn't given", param="scope")
+
+
+def _check_within(caller: Caller, scopes: Iterable[str], partner: Partner | None) -> None:
+    """Refuse to manage a client that is allowed more than the caller, or more than its partner.
+
+    What there isn't is refused elsewhere. A member who acts by themselves hands out what the partner has.
+    """
+    wanted = set(scopes)
+    if partner is not None:
+        check_given(partner, wanted)
+    if partner is not None and caller.partner_id == partner.id and caller.client_id == _BY_HAND:
+        return
+    beyond = sorted(TENANT_SCOPES.keys() & wanted - caller.scopes)
     if beyond:
         raise errors.InsufficientScope(
             f"who manages a client must have its scopes itself, such as {beyond[0]}", scope=beyond[0]
@@ -193,7 +250,7 @@ async def _replace(
     action: str,
 ) -> Client:
     """Check a client with changes as if it were new, and write it."""
-    _check_within(caller, (changes.get("scope") or "").split())
+    _check_within(caller, (changes.get("scope") or "").split(), await _partner_of(tx, found.client))
     try:
         client = metadata.change_client(found.client, changes, profile)
     except MetadataRefused as refusal:

@@ -150,6 +150,8 @@ def change_client(client: Client, changes: Mapping[str, Any], profile: Profile, 
         registered_by=client.registered_by,
         login_realm=client.login_realm,
         version=client.version,
+        partner_id=client.partner_id,
+        suspended=client.suspended,
     )
 
 
@@ -389,4 +391,5 @@ def shown(client: Client) -> contract.Client:
     """Return a client as the API shows it."""
     names = ("state", "registered_by", "login_realm", "version", "created_at", "updated_at")
     rest = {name: getattr(client, name) for name in names}
-    return contract.Client(id=client.client_id, **described(client), **rest)  # type: ignore[arg-type]
+    partner_id = None if client.partner_id is None else ids.encode(Prefix.PARTNER, client.partner_id)
+    return contract.Client(id=client.client_id, partner_id=partner_id, **described(client), **rest)  # type: ignore[arg-type]

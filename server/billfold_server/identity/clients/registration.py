@@ -227,7 +227,7 @@ async def _own(call: "Call", tx: Any, client_id: str, *, lock: bool = False) -> 
     shown = client_secret.digest(call.services.keyring, key, match.group(1) if match is not None else "")
     kept = _NOTHING if found is None else found.kept.registration_digest or _NOTHING
     matches = hmac.compare_digest(shown, kept)
-    if match is None or found is None or not matches or found.client.state != "active":
+    if match is None or found is None or not matches or not found.client.is_let_in:
         raise RegistrationTokenInvalid
     return found
 

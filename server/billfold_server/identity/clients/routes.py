@@ -15,7 +15,7 @@ from billfold.contract.clients import (
     SetClientKeys,
     UpdateClient,
 )
-from billfold.contract.common import ClientId, Page
+from billfold.contract.common import ClientId, Page, PartnerId
 from billfold.ids import Prefix
 from billfold_server.http.etags import check_if_match
 from billfold_server.http.pagination import DEFAULT_LIMIT, Cursor, Limit
@@ -64,7 +64,7 @@ def _profile(call: Call) -> Profile:
     scope="clients:write",
     etag=True,
     location="/v1/clients/{id}",
-    errors=(errors.ClientMetadataRefused,),
+    errors=(errors.ClientMetadataRefused, errors.NotFound),
     links=_LED_TO,
     examples={"request": {"client_name": "Payouts", "scope": "transfers:write wallets:read", "jwks": _KEYS, **_BY_KEY}},
 )
@@ -72,7 +72,8 @@ async def create_client(call: Call, body: CreateClient) -> ClientCreated:
     """Register an API client.
 
     Its secret, where it has one, is in this answer and nowhere else; so there is no idempotency key, by which answers
-    are kept. Clients with keys or certificates have none.
+    are kept. Clients with keys or certificates have none. It belongs to a partner organisation where that is named, or
+    where the caller acts for one; then it may be allowed what that may, and no more.
     """
     services = call.services
     async with call.tx() as tx:
@@ -81,15 +82,23 @@ async def create_client(call: Call, body: CreateClient) -> ClientCreated:
         )
 
 
-@routes.get("/v1/clients", scope="clients:read")
-async def list_clients(call: Call, *, limit: Limit = DEFAULT_LIMIT, cursor: Cursor | None = None) -> Page[Client]:
+@routes.get("/v1/clients", scope="clients:read", errors=(errors.NotFound,))
+async def list_clients(
+    call: Call, *, partner_id: PartnerId | None = None, limit: Limit = DEFAULT_LIMIT, cursor: Cursor | None = None
+) -> Page[Client]:
     """List API clients.
 
-    The oldest comes first.
+    The oldest comes first. Who acts for a partner organisation sees its own.
     """
     place = call.cursors.decode(_KIND, cursor)
     async with call.tx() as tx:
-        clients = await management.list_clients(tx, after=UUID(str(place[0])) if place else None, limit=limit + 1)
+        clients = await management.list_clients(
+            tx,
+            call.caller,
+            partner_id=None if partner_id is None else ids.decode(Prefix.PARTNER, partner_id),
+            after=UUID(str(place[0])) if place else None,
+            limit=limit + 1,
+        )
     return call.page(_KIND, clients, limit, key=lambda client: [str(_id(client.id))])
 
 
@@ -97,7 +106,7 @@ async def list_clients(call: Call, *, limit: Limit = DEFAULT_LIMIT, cursor: Curs
 async def get_client(call: Call, client_id: ClientId) -> Client:
     """Show an API client."""
     async with call.tx() as tx:
-        return await management.get_client(tx, _id(client_id))
+        return await management.get_client(tx, call.caller, _id(client_id))
 
 
 @routes.patch(

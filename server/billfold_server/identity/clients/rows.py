@@ -3,7 +3,7 @@
 What is kept of secrets stands beside the client, not in it, so that whoever is handed a client can't show or log them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final, Literal
 from uuid import UUID
@@ -14,6 +14,7 @@ from billfold import ids
 from billfold.ids import Prefix
 from billfold_server.identity.profiles import ClientAuthentication, SigningAlgorithm
 from billfold_server.identity.queries import Tx
+from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = [
     "Client",
@@ -26,6 +27,7 @@ __all__ = [
     "insert_client",
     "list_clients",
     "lock_client",
+    "narrow_clients",
     "update_client",
 ]
 
@@ -77,6 +79,8 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
         version: Counts its changes.
         created_at: When it was registered.
         updated_at: When it was changed last.
+        partner_id: The partner organisation to which it belongs.
+        suspended: Whether that is suspended, as it was when this was read.
     """
 
     id: UUID
@@ -116,6 +120,13 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 1
     created_at: datetime
     updated_at: datetime
+    partner_id: UUID | None = None
+    suspended: bool = False
+
+    @property
+    def is_let_in(self) -> bool:
+        """Tell whether it gets and keeps access."""
+        return self.state == "active" and not self.suspended
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,22 +160,33 @@ class Registered(msgspec.Struct, frozen=True):
     kept: Kept
 
 
-_OF_CLIENT: Final = tuple(name for name in Client.__struct_fields__ if name != "client_id")
+_READ_ONLY: Final = frozenset({"client_id", "partner_id", "suspended"})
+_OF_CLIENT: Final = tuple(name for name in Client.__struct_fields__ if name not in _READ_ONLY)
 _OF_KEPT: Final = Kept.__struct_fields__
 _ALL: Final = (*_OF_CLIENT, *_OF_KEPT)
 _COLUMNS: Final = ", ".join(_ALL)
 _NEVER_CHANGED: Final = frozenset({"id", "created_at", "registered_by", "login_realm"})
 
-_INSERT: Final = (
-    f"INSERT INTO api_clients ({_COLUMNS}) "  # noqa: S608 - constants
-    f"VALUES ({', '.join(f'${at}' for at in range(1, len(_ALL) + 1))})"
-)
-_FIND: Final = f"SELECT {_COLUMNS} FROM api_clients WHERE id = $1"  # noqa: S608 - constants
-_FIND_ALL: Final = f"SELECT {_COLUMNS} FROM api_clients WHERE id = ANY($1::uuid[])"  # noqa: S608 - constants
-_LIST: Final = f"""
-SELECT {_COLUMNS} FROM api_clients
+# One place says whether a partner is let in: its own row, which is read with each of its clients.
+_OF_PARTNER: Final = """partner_id, (
+    SELECT p.state FROM partners AS p WHERE p.id = api_clients.partner_id
+) IS NOT DISTINCT FROM 'suspended' AS suspended"""
+_FIND: Final = "SELECT {columns} FROM api_clients WHERE id = $1"
+_FIND_ALL: Final = "SELECT {columns} FROM api_clients WHERE id = ANY($1::uuid[])"
+_LIST: Final = """
+SELECT {columns} FROM api_clients
 WHERE state <> 'deleted' AND ($1::uuid IS NULL OR id > $1) ORDER BY id LIMIT $2
-"""  # noqa: S608 - constants
+"""
+_LIST_OF_PARTNER: Final = """
+SELECT {columns} FROM api_clients
+WHERE state <> 'deleted' AND ($1::uuid IS NULL OR id > $1) AND partner_id = $3 ORDER BY id LIMIT $2
+"""
+_NARROW: Final = """
+UPDATE api_clients SET scopes = ARRAY(SELECT s FROM unnest(scopes) AS s WHERE s = ANY($2::text[]) ORDER BY s),
+    version = version + 1, updated_at = $3
+WHERE partner_id = $1 AND state <> 'deleted' AND NOT scopes <@ $2::text[]
+RETURNING id
+"""
 _UPDATE: Final = (
     "UPDATE api_clients SET "  # noqa: S608 - constants
     + ", ".join(f"{name} = ${at}" for at, name in enumerate(_ALL, start=1) if name not in _NEVER_CHANGED)
@@ -189,37 +211,69 @@ def _read(row: Any) -> Registered:
     return Registered(Client(client_id=ids.encode(Prefix.CLIENT, columns["id"]), **columns), kept)
 
 
+def _for(tx: Tx, sql: str) -> str:
+    """Return the SQL of a realm: the platform has no partners."""
+    return sql.format(columns=f"{_COLUMNS}, {_OF_PARTNER}" if isinstance(tx, TenantTx) else _COLUMNS)
+
+
 async def insert_client(tx: Tx, registered: Registered) -> None:
-    """Write a new client."""
-    await tx.execute(_INSERT, *_values(registered))
+    """Write a new client.
+
+    Raises:
+        asyncpg.ForeignKeyViolationError: There is no such partner.
+    """
+    names, values = list(_ALL), _values(registered)
+    if isinstance(tx, TenantTx):
+        names, values = [*names, "partner_id"], [*values, registered.client.partner_id]
+    places = ", ".join(f"${at}" for at in range(1, len(names) + 1))
+    await tx.execute(f"INSERT INTO api_clients ({', '.join(names)}) VALUES ({places})", *values)  # noqa: S608 - constants
 
 
 async def find_client(tx: Tx, client_id: UUID) -> Registered | None:
     """Return a client, whatever its state, or None."""
-    row = await tx.fetchrow(_FIND, client_id)
+    row = await tx.fetchrow(_for(tx, _FIND), client_id)
     return None if row is None else _read(row)
 
 
 async def find_clients(tx: Tx, client_ids: Sequence[UUID]) -> list[Registered]:
     """Return those of the clients that there are, whatever their state."""
-    return [_read(row) for row in await tx.fetch(_FIND_ALL, list(client_ids))]
+    return [_read(row) for row in await tx.fetch(_for(tx, _FIND_ALL), list(client_ids))]
 
 
 async def lock_client(tx: Tx, client_id: UUID) -> Registered | None:
     """Return a client that nobody else changes until the transaction ends, or None."""
-    row = await tx.fetchrow(f"{_FIND} FOR UPDATE", client_id)
+    row = await tx.fetchrow(f"{_for(tx, _FIND)} FOR UPDATE", client_id)
     return None if row is None else _read(row)
 
 
-async def list_clients(tx: Tx, *, after: UUID | None = None, limit: int | None = None) -> Sequence[Client]:
+async def list_clients(
+    tx: Tx, *, after: UUID | None = None, limit: int | None = None, partner_id: UUID | None = None
+) -> Sequence[Client]:
     """Return the clients that aren't deleted, the oldest first.
 
     Args:
         tx: An open transaction.
         after: The client after which to go on.
         limit: How many at most; None is all.
+        partner_id: Only those of this partner of a tenant.
     """
-    return [_read(row).client for row in await tx.fetch(_LIST, after, limit)]
+    if partner_id is not None:
+        rows = await tx.fetch(_for(tx, _LIST_OF_PARTNER), after, limit, partner_id)
+    else:
+        rows = await tx.fetch(_for(tx, _LIST), after, limit)
+    return [_read(row).client for row in rows]
+
+
+async def narrow_clients(tx: TenantTx, partner_id: UUID, scopes: Collection[str], now: datetime) -> list[UUID]:
+    """Take from a partner's clients what isn't among these scopes, with one statement, and return which have changed.
+
+    Args:
+        tx: The tenant's transaction.
+        partner_id: Whose clients.
+        scopes: What they may still have.
+        now: The real time.
+    """
+    return [row["id"] for row in await tx.fetch(_NARROW, partner_id, sorted(scopes), now)]
 
 
 async def update_client(tx: Tx, registered: Registered) -> None:

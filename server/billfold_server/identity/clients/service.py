@@ -20,7 +20,7 @@ from billfold_server.identity.clients.rows import Client, Kept, LoginRealm, Regi
 from billfold_server.identity.profiles import PROFILES, Profile
 from billfold_server.identity.queries import Tx
 from billfold_server.identity.realms import Realm
-from billfold_server.identity.rules import OAuthRefusal
+from billfold_server.identity.rules import OPENID_SCOPES, OAuthRefusal
 from billfold_server.keys.service import Keyring
 from billfold_server.tenancy.context import SYSTEM, Caller
 from billfold_server.tenancy.transaction import TenantTx
@@ -37,6 +37,7 @@ __all__ = [
     "find",
     "knows_secret",
     "list_clients",
+    "narrow_clients",
     "register",
     "set_client_state",
 ]
@@ -82,7 +83,7 @@ async def knows_secret(services: "Services", realm: Realm, client_id: str, secre
         return False
     async with authentication.transaction(services, realm) as tx:
         found = await rows.find_client(tx, key)
-    if found is None or found.client.state != "active":
+    if found is None or not found.client.is_let_in:
         return False
     digest = client_secret.digest(services.keyring, key, secret)
     return client_secret.matches(digest, found.kept, services.clock.now())
@@ -116,6 +117,7 @@ async def register(
     registered_by: str = "operator",
     login_realm: LoginRealm = "psu",
     registration_token: str | None = None,
+    partner_id: UUID | None = None,
 ) -> tuple[Client, str | None]:
     """Register a client, and return it with its secret where it has one, which is shown this once.
 
@@ -130,6 +132,7 @@ async def register(
         registered_by: Who let it in.
         login_realm: Whom it asks to sign in, at a tenant.
         registration_token: By what it may be managed later (RFC 7592), where it registers itself.
+        partner_id: The partner to which it belongs; whoever says so has seen what that may.
 
     Raises:
         MetadataRefused: Something of it is wrong.
@@ -144,6 +147,7 @@ async def register(
         registered_by=registered_by,
         login_realm=login_realm,
     )
+    client = msgspec.structs.replace(client, partner_id=partner_id)
     secret = f"bfs_{secrets.token_urlsafe(32)}" if client.authentication in metadata.WITH_SECRET else None
     kept = Kept(
         secret_digest=None if secret is None else client_secret.digest(keyring, client_id, secret),
@@ -157,6 +161,7 @@ async def register(
         "authentication": client.authentication,
         "grant_types": client.grant_types,
         "registered_by": registered_by,
+        **({} if partner_id is None else {"partner_id": ids.encode(Prefix.PARTNER, partner_id)}),
     }
     await audit.record(tx, audit.new_record(caller, "client.created", client.client_id, facts=facts))
     return client, secret
@@ -200,9 +205,28 @@ async def create_client(
     return client, secret
 
 
-async def list_clients(tx: Tx) -> Sequence[Client]:
-    """Return the realm's clients, the oldest first."""
-    return await rows.list_clients(tx)
+async def list_clients(tx: Tx, *, partner_id: UUID | None = None) -> Sequence[Client]:
+    """Return the realm's clients, or those of a partner, the oldest first."""
+    return await rows.list_clients(tx, partner_id=partner_id)
+
+
+async def narrow_clients(
+    tx: TenantTx, caller: Caller, partner_id: UUID, scopes: Collection[str], now: datetime
+) -> None:
+    """Take from a partner's clients what the partner has lost; their tokens follow within a second.
+
+    Args:
+        tx: The tenant's transaction, which holds the partner.
+        caller: Who has taken it from the partner.
+        partner_id: Whose clients.
+        scopes: What they may still have.
+        now: The real time.
+    """
+    kept = {*scopes, *OPENID_SCOPES}
+    facts = {"changed": ["scope"]}
+    for client_id in await rows.narrow_clients(tx, partner_id, kept, now):
+        wire_id = ids.encode(Prefix.CLIENT, client_id)
+        await audit.record(tx, audit.new_record(caller, "client.changed", wire_id, facts=facts))
 
 
 async def set_client_state(tx: Tx, client_id: str, *, enabled: bool, now: datetime, caller: Caller = SYSTEM) -> None:

@@ -179,6 +179,7 @@ class Guard:
             consent_id=None if grant is None else grant.consent_id,
             agreed=None if grant is None else grant.agreed,
             own=None if grant is None else narrowed(grant.own, known.claims.authorization_details or ()),
+            partner_id=_partner_of(known, grant),
             api_version=LATEST if known.standing is None else known.standing.api_version,
         )
 
@@ -253,6 +254,9 @@ class Guard:
         grant = await self._grant(realm, known)
         if not grant.stands:
             raise errors.InvalidToken(_TOLD)
+        if None not in (of_client := standing.partner_id, grant.partner_id) and of_client != grant.partner_id:
+            # A partner's client has nothing from a member of another.
+            raise errors.InvalidToken(_TOLD)
         if not grant.consent_stands and resource != OPEN_BANKING:
             raise errors.InvalidToken(_TOLD)
         allowed = known.allowed if grant.scopes is None else known.allowed & (grant.scopes | _OF_ANYBODY)
@@ -317,3 +321,10 @@ class Guard:
 
     def _tx(self, realm: Realm) -> AbstractAsyncContextManager[Any]:
         return self._database.platform_tx() if realm.tenant is None else self._database.tx(realm.tenant)
+
+
+def _partner_of(known: _Known, grant: GrantStanding | None) -> UUID | None:
+    """Return the partner for which a token acts: its client's, or else its user's."""
+    if known.standing is not None and known.standing.partner_id is not None:
+        return known.standing.partner_id
+    return None if grant is None else grant.partner_id

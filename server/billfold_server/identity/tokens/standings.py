@@ -68,6 +68,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         revoked: Digests of its tokens that were revoked, with when each would have ended anyway.
         revoked_until: The latest instant at which one of them was revoked.
         read_at: When it was read, on the monotonic clock.
+        partner_id: The partner to which it belongs.
     """
 
     active: bool
@@ -76,6 +77,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     revoked: dict[bytes, datetime]
     revoked_until: datetime
     read_at: float
+    partner_id: UUID | None = None
 
 
 class GrantStanding(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -89,6 +91,7 @@ class GrantStanding(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         agreed: What that says for good.
         consent_stands: Whether that still stands, or there is none.
         read_at: When.
+        partner_id: The partner whose member the user is.
     """
 
     stands: bool
@@ -98,6 +101,7 @@ class GrantStanding(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     agreed: Agreed | None = None
     consent_stands: bool = True
     read_at: float
+    partner_id: UUID | None = None
 
 
 async def read_standing(tx: _Tx, client_id: UUID, former: Standing | None, now: datetime) -> Standing:
@@ -116,7 +120,7 @@ async def read_standing(tx: _Tx, client_id: UUID, former: Standing | None, now: 
     revoked = {} if former is None else {digest: ends for digest, ends in former.revoked.items() if ends > now}
     revoked |= {row["digest"]: row["expires_at"] for row in rows}
     return Standing(
-        active=client is not None and client.state == "active",
+        active=client is not None and client.is_let_in,
         scopes=frozenset(client.scopes) if client is not None else frozenset(),
         api_version=versions.LATEST if client is None else versions.pinned(client.created_at.date()),
         revoked=revoked,
@@ -124,6 +128,7 @@ async def read_standing(tx: _Tx, client_id: UUID, former: Standing | None, now: 
             [row["revoked_at"] for row in rows], default=former.revoked_until if former else _BEGINNING + _OVERLAP
         ),
         read_at=read_at,
+        partner_id=None if client is None else client.partner_id,
     )
 
 
@@ -158,7 +163,7 @@ def _standing(
     own = None
     if user.party_id is not None:
         own = _own(user.party_id, msgspec.json.decode(row["details"]))
-    return GrantStanding(stands=True, scopes=user.scopes, own=own, read_at=read_at)
+    return GrantStanding(stands=True, scopes=user.scopes, own=own, read_at=read_at, partner_id=user.partner_id)
 
 
 def _consented(

@@ -46,8 +46,8 @@ __all__ = [
 ]
 
 MEDIA_TYPE: Final = "text/html; charset=utf-8"
-LoginRealm = Literal["psu", "staff", "operator"]
-"""Whose sign-in it is: a payment service user's, a bank's staff's, or a platform operator's."""
+LoginRealm = Literal["psu", "staff", "partner", "operator"]
+"""Whose sign-in it is: a payment service user's, a bank's staff's, a partner's member's, or a platform operator's."""
 
 SCRIPTS: Final = ("passkeys.js", "card.js")
 """What a page may load; most load nothing."""
@@ -61,7 +61,8 @@ _LANGUAGE: Final = "language"
 _LANGUAGE_AGE_S: Final = 365 * 24 * 3600
 _BROWSER_CHARACTERS: Final = 43
 _SPOKEN: Final = frozenset({400, 403, 404, 405, 408, 413, 415, 429, 503})
-_STAFF: Final = "/auth/staff"
+_ROOTS: Final[dict[LoginRealm, str]] = {"staff": "/auth/staff", "partner": "/auth/partner"}
+"""Where the sign-ins are that aren't at ``/auth`` itself."""
 _PORTAL: Final = "/portal"
 _HEADERS: Final = {
     "Content-Type": MEDIA_TYPE,
@@ -104,7 +105,15 @@ class Visit(msgspec.Struct, frozen=True, eq=False):
         """Return whose sign-in the page belongs to."""
         if self.tenant is None:
             return "operator"
-        return "staff" if self.path.startswith((_STAFF, _PORTAL)) else "psu"
+        if self.path.startswith(_PORTAL):
+            # Partners' members and the bank's staff look at the same pages: who is signed in, or was on this device.
+            known = ("session-partner", "session-staff", "device-partner")
+            found = next((name for name in known if self._has_cookie(name)), "")
+            return "partner" if found.endswith("-partner") else "staff"
+        return next((realm for realm, root in _ROOTS.items() if self.path.startswith(root)), "psu")
+
+    def _has_cookie(self, name: str) -> bool:
+        return any(each.endswith(f"billfold-{name}") for each in cookies.read(self.headers.get("cookie")))
 
     @property
     def root(self) -> str:
@@ -113,7 +122,7 @@ class Visit(msgspec.Struct, frozen=True, eq=False):
 
     def root_of(self, realm: LoginRealm) -> str:
         """Return the path under which the pages of a realm lie."""
-        return self.mount + (_STAFF if realm == "staff" else "/auth")
+        return self.mount + _ROOTS.get(realm, "/auth")
 
     @property
     def owner(self) -> str:

@@ -1,0 +1,226 @@
+"""Partner organisations: who embeds the platform, with members and API clients of their own."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from msgspec import UNSET, UnsetType
+
+from billfold.client import _encoding as encoding
+from billfold.client import _operations as operations
+from billfold.client._async.resource import AsyncPages, AsyncResource
+from billfold.client._async.session import AsyncSession
+from billfold.contract.partners import Partner, PartnerState
+from billfold.contract.roles import PartnerRole
+from billfold.contract.users import EnrolmentCode, User
+
+__all__ = ["AsyncPartnerMembers", "AsyncPartners"]
+
+_State = PartnerState | Literal["active", "suspended"]
+_Role = PartnerRole | Literal["admin", "developer", "viewer"]
+
+
+class AsyncPartnerMembers(AsyncResource):
+    """People who work for a partner organisation: ``billfold.partners.members``."""
+
+    __slots__ = ()
+
+    async def create(
+        self,
+        partner_id: str,
+        *,
+        login_name: str,
+        display_name: str,
+        role: _Role,
+        language: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> User:
+        """Create a member, who can sign in once they have enrolled; ``invite`` makes what they enrol by.
+
+        Args:
+            partner_id: For which partner they work.
+            login_name: What they type to sign in, such as their mail address.
+            display_name: How pages address them.
+            role: What they do there: ``admin``, ``developer`` or ``viewer``.
+            language: What they like to read, such as ``de``.
+            idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
+
+        Raises:
+            errors.NotFound: There is no such partner.
+            errors.LoginNameTaken: A member of this or another partner has the name.
+            errors.ApprovalRequired: A second person must agree first.
+        """
+        body = encoding.fields(login_name=login_name, display_name=display_name, role=role, language=language)
+        return await self._order(
+            operations.CREATE_PARTNER_MEMBER, partner_id, body=body, idempotency_key=idempotency_key
+        )
+
+    async def get(self, partner_id: str, user_id: str) -> User:
+        """Return a member.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+        """
+        return await self._ask(operations.GET_PARTNER_MEMBER, partner_id, user_id)
+
+    def list(self, partner_id: str, *, limit: int | None = None, cursor: str | None = None) -> AsyncPages[User]:
+        """List members, the newest first.
+
+        Args:
+            partner_id: Of which partner.
+            limit: How many a page has, 1 to 100.
+            cursor: Where to begin: ``next_cursor`` of a page.
+        """
+        query = encoding.query(limit=limit, cursor=cursor)
+        return self._list(operations.LIST_PARTNER_MEMBERS, partner_id, query=query)
+
+    async def invite(self, partner_id: str, user_id: str) -> EnrolmentCode:
+        """Make the one-time code by which a member enrols, or enrols anew. Earlier ones end.
+
+        Args:
+            partner_id: Of which partner.
+            user_id: Whom.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+            errors.UserStateRefuses: They are disabled.
+        """
+        return await self._change(operations.CREATE_PARTNER_MEMBER_ENROLMENT_CODE, partner_id, user_id, repeatable=True)
+
+    async def set_role(self, partner_id: str, user_id: str, role: _Role, *, idempotency_key: str | None = None) -> User:
+        """Change what a member does, from the next request on. Nobody changes roles of their own.
+
+        Args:
+            partner_id: Of which partner.
+            user_id: Whose.
+            role: What they do, in place of what they did.
+            idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+            errors.ApprovalRequired: A second person must agree first.
+        """
+        body = encoding.fields(role=role)
+        return await self._order(
+            operations.SET_PARTNER_MEMBER_ROLE, partner_id, user_id, body=body, idempotency_key=idempotency_key
+        )
+
+    async def remove(self, partner_id: str, user_id: str) -> None:
+        """Remove a member, who is signed out for good and forgotten.
+
+        Args:
+            partner_id: Of which partner.
+            user_id: Whom.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+        """
+        await self._change(operations.REMOVE_PARTNER_MEMBER, partner_id, user_id)
+
+
+class AsyncPartners(AsyncResource):
+    """Partner organisations: ``billfold.partners``.
+
+    Attributes:
+        members: The people who work for them.
+    """
+
+    __slots__ = ("members",)
+
+    def __init__(self, session: AsyncSession) -> None:
+        super().__init__(session)
+        self.members = AsyncPartnerMembers(session)
+
+    async def create(
+        self,
+        *,
+        name: str,
+        external_id: str | None = None,
+        client_scopes: Sequence[str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Partner:
+        """Create a partner organisation.
+
+        Args:
+            name: Of the organisation.
+            external_id: The caller's own id, unique in the tenant.
+            client_scopes: What its API clients may be allowed at most; nothing where absent.
+            idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
+
+        Raises:
+            errors.PartnerExternalIdTaken: Another partner has the external id.
+            errors.PartnerInvalid: There is a scope that no partner is given.
+            errors.InsufficientScope: Its clients would be allowed what the caller isn't.
+        """
+        body = encoding.fields(name=name, external_id=external_id, client_scopes=client_scopes)
+        return await self._order(operations.CREATE_PARTNER, body=body, idempotency_key=idempotency_key)
+
+    async def get(self, partner_id: str) -> Partner:
+        """Return a partner.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+        """
+        return await self._ask(operations.GET_PARTNER, partner_id)
+
+    def list(
+        self,
+        *,
+        state: _State | None = None,
+        external_id: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> AsyncPages[Partner]:
+        """List partners, the newest first.
+
+        Args:
+            state: Only those that are ``active``, or ``suspended``.
+            external_id: Only the one with this external id.
+            limit: How many a page has, 1 to 100.
+            cursor: Where to begin: ``next_cursor`` of a page.
+        """
+        query = encoding.query(state=state, external_id=external_id, limit=limit, cursor=cursor)
+        return self._list(operations.LIST_PARTNERS, query=query)
+
+    async def update(
+        self,
+        partner_id: str,
+        *,
+        name: str | UnsetType = UNSET,
+        external_id: str | UnsetType | None = UNSET,
+        client_scopes: Sequence[str] | UnsetType = UNSET,
+        if_match: int | str | None = None,
+    ) -> Partner:
+        """Change a partner. What isn't given stays; what its clients may have no more they lose within a second.
+
+        Args:
+            partner_id: Which one.
+            name: Of the organisation.
+            external_id: The caller's own id; None clears it.
+            client_scopes: What its API clients may be allowed at most.
+            if_match: The ``version`` that the caller has read; without it, the change is made whatever was changed
+                since.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+            errors.PreconditionFailed: It has changed since that version.
+            errors.PartnerExternalIdTaken: Another partner has the external id.
+            errors.PartnerInvalid: There is a scope that no partner is given.
+        """
+        body = encoding.changes(name=name, external_id=external_id, client_scopes=client_scopes)
+        return await self._change(operations.UPDATE_PARTNER, partner_id, body=body, if_match=if_match)
+
+    async def suspend(self, partner_id: str) -> Partner:
+        """Keep a partner out: within a second its members' sessions and its clients' tokens open nothing any more.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+        """
+        return await self._change(operations.SUSPEND_PARTNER, partner_id, repeatable=True)
+
+    async def resume(self, partner_id: str) -> Partner:
+        """Let a suspended partner in again.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+        """
+        return await self._change(operations.RESUME_PARTNER, partner_id, repeatable=True)

@@ -1,0 +1,42 @@
+"""What a partner may be given, and what a change changes."""
+
+from collections.abc import Collection, Iterable
+from typing import Final
+
+from msgspec import UNSET
+
+from billfold.contract.partners import UpdatePartner
+from billfold_server.partners.rows import Partner
+
+__all__ = ["OF_BANK", "changes_of", "never_given"]
+
+OF_BANK: Final = frozenset(
+    {
+        "approvals:decide",
+        "approvals:read",
+        "audit:read",
+        "consents:read",
+        "consents:write",
+        "keys:read",
+        "keys:write",
+        "partners:write",
+        "privacy:read",
+        "privacy:write",
+        "users:read",
+        "users:write",
+    }
+)
+"""What is about the bank alone: its people and their records, its keys, and who else is let in."""
+
+
+def never_given(scopes: Iterable[str], known: Collection[str]) -> list[str]:
+    """Return those of the scopes that no partner is given, or that there aren't."""
+    return sorted(each for each in set(scopes) if each in OF_BANK or each not in known)
+
+
+def changes_of(partner: Partner, body: UpdatePartner) -> dict[str, object]:
+    """Return what a change changes, by the names of the columns."""
+    asked: dict[str, object] = {"name": body.name, "external_id": body.external_id}
+    if body.client_scopes is not UNSET:
+        asked["client_scopes"] = sorted(set(body.client_scopes))
+    return {name: value for name, value in asked.items() if value is not UNSET and value != getattr(partner, name)}
