@@ -78,6 +78,7 @@ class TestTheReadme:
         beginnings = (
             "from billfold import Billfold, Money, errors",
             "from billfold import order",
+            "for transfer in billfold.transfers.list",
             "from billfold import webhooks",
         )
         run = [block for block in PYTHON if block.startswith(beginnings)]
