@@ -44,7 +44,7 @@ async def own(tx: TenantTx, viewer: Viewer) -> list[tuple[Client, list[str]]]:
     found = [
         (client, [scope for scope in client.scopes if _may_use(viewer, client, scope)])
         for client in await list_clients(tx)
-        if client.state == "active" and _GRANT in client.grant_types
+        if client.is_let_in and _GRANT in client.grant_types
     ]
     return [(client, scopes) for client, scopes in found if scopes]
 

@@ -15,6 +15,7 @@ from billfold_server.people.pages.forms import FIELD
 from billfold_server.portal.pages import ROOT
 from tests.live import Credentials, LiveServer
 from tests.server.identity import clients_of
+from tests.server.partners.worlds import World, member_of
 from tests.server.people.persons import Browser, a_person, enrol
 from tests.tenants import manifest
 
@@ -176,6 +177,26 @@ class TestTheConsole:
         page = developer.get("/reference/createStatementImport")
         assert "Use the SDK" in page.text
         assert f'action="/t/alpha{ROOT}/reference' not in page.text
+
+
+class TestAPartner:
+    def test_uses_its_own_programs_alone(self, world: World) -> None:
+        """A partner's developer has its programs do whatever those may; nobody else's are there."""
+        person = member_of(world, world.one, "developer")
+        person.sign_in(browser := person.browser())
+        browser.base_url = httpx.URL(world.live.base("alpha") + ROOT)
+        own = tried(browser, "listWallets", world.one.client["id"])
+        assert body_of(own)["data"] == []
+        shown = body_of(tried(browser, "listWebhookEndpoints", world.one.client["id"]))
+        assert [each["id"] for each in shown["data"]] == [world.one.endpoint["id"]]
+        for side in (world.other, world.own):
+            assert side.client["id"] not in own.text
+            assert refused(tried(browser, "listWallets", side.client["id"]))
+
+    def test_is_nobody_whom_the_bank_acts_as(self, world: World, operator: Browser) -> None:
+        """Staff uses the tenant's own programs, however much it may."""
+        assert tried(operator, "listWallets", world.own.client["id"]).status_code == 200
+        assert refused(tried(operator, "listWallets", world.one.client["id"]))
 
 
 class TestTheToken:
