@@ -72,6 +72,28 @@ class Approvals:
         """Say what carries out each operation, by its id."""
         self._pipelines = pipelines
 
+    async def ask(self, call: Call, operation_id: str, path: Mapping[str, str], body: Mapping[str, Any]) -> Any:
+        """Carry an operation out for a person who asks by a page; where a second one must agree, it waits for that.
+
+        Args:
+            call: The page's request, in the person's name.
+            operation_id: What is asked for.
+            path: The parameters in its address.
+            body: What a request would send as JSON; nothing where it takes no body.
+
+        Returns:
+            What the operation's handler returns.
+
+        Raises:
+            errors.InsufficientScope: They may not do it.
+            errors.ApprovalRequired: It waits from now on, or did already.
+            ProblemError: What the operation refuses.
+        """
+        pipeline = self._pipelines[operation_id]
+        # Written in one way, so that what is asked for again once it is approved is known as the same.
+        sent = msgspec.json.encode(body, order="sorted") if pipeline.operation.takes_body else b""
+        return await pipeline.ask(call, path, sent)
+
     async def admit(self, call: Call, rule: NeedsApproval, request: StoredRequest) -> Reply[Any] | None:
         """Return the answer of a request that was approved and carried out; every other one is refused.
 

@@ -125,6 +125,42 @@ class Pipeline:
         except errors.ProblemError as error:
             return refusal_on(operation.surface, error, call.request_id)
 
+    async def ask(self, call: Call, path: Mapping[str, str], body: bytes) -> Any:
+        """Carry the operation out for a person who asks by a page, and return what its handler does.
+
+        What holds for a request holds here: scope, form, and that a second person agrees where one must. Who they are,
+        and that they meant it, the page has seen to; it has no idempotency key.
+
+        Args:
+            call: The page's request, in the person's name.
+            path: The parameters in the operation's address.
+            body: What a request would send.
+
+        Raises:
+            errors.InsufficientScope: They may not do it.
+            errors.ApprovalRequired: It waits for a second person from now on, or did already.
+            ProblemError: What the operation refuses.
+        """
+        operation = self.operation
+        if operation.scope not in call.caller.scopes:
+            raise errors.InsufficientScope(f"the operation needs the scope {operation.scope}", scope=operation.scope)
+        asked = msgspec.structs.replace(
+            call,
+            method=operation.method,
+            path=re.sub(r"\{([a-z_]+)\}", lambda place: path[place[1]], operation.path),
+            body=body,
+            idempotency_key=None,
+            idempotency=None,
+            if_match=None,
+            personal=operation.personal,
+        )
+        values = self._read_parameters(path, b"", asked)
+        if operation.takes_body:
+            values["body"] = reading.decode_json(body, operation.decoder)
+        if (known := await self._admit(asked, path, b"", values)) is not None:
+            return known
+        return await operation.handler(asked, **values)
+
     async def _admit(
         self, call: Call, path: Mapping[str, str], query: bytes, values: Mapping[str, Any]
     ) -> Reply[Any] | None:

@@ -23,6 +23,8 @@ from billfold_server.identity.authorization.details import Payment as DetailsPay
 from billfold_server.identity.authorization.details import register as register_details
 from billfold_server.identity.caching import Bounded
 from billfold_server.identity.clients.lookups import Lookups
+from billfold_server.identity.clients.management import get_client
+from billfold_server.identity.clients.management import list_clients as show_clients
 from billfold_server.identity.clients.service import (
     Client,
     authenticate,
@@ -81,6 +83,7 @@ __all__ = [
     "create_client",
     "find_client",
     "find_grant",
+    "get_client",
     "knows_secret",
     "list_clients",
     "list_grants",
@@ -93,6 +96,7 @@ __all__ = [
     "revoke_grant",
     "revoke_grants",
     "set_client_state",
+    "show_clients",
 ]
 
 # A consent that ends takes with it what was given by it.

@@ -28,6 +28,7 @@ from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 
+from billfold import errors
 from billfold_server.http.routing import Call, Reply, Routes
 from billfold_server.people.pages import forms, kit
 from billfold_server.people.pages.kit import MEDIA_TYPE, check_csrf, root_of
@@ -35,11 +36,12 @@ from billfold_server.portal.viewers import Viewer, sign_in_address
 from billfold_server.portal.viewers import viewer as find_viewer
 from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["ROOT", "SECTIONS", "Section", "admit", "form_of", "go", "page", "render", "routes"]
+__all__ = ["ROOT", "SECTIONS", "Section", "admit", "form_of", "go", "page", "render", "routes", "waits"]
 
 ROOT: Final = "/portal"
 _FORM: Final = "application/x-www-form-urlencoded"
 _REFUSED: Final = 403
+_WAITING: Final = 202
 H = TypeVar("H", bound=Callable[..., Awaitable[Reply[bytes]]])
 
 routes = Routes(
@@ -72,6 +74,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
     Section("changes", "/changes", "portal.changes"),
     Section("status", "/status", "portal.status"),
     Section("console", "/console", "console.nav", "clients:write"),
+    Section("clients", "/clients", "portal_clients.title", "clients:read"),
     Section("webhooks", "/webhooks", "portal_webhooks.title", "webhooks:read"),
     Section("requests", "/requests", "portal_requests.title", "requests:read"),
 )
@@ -167,6 +170,34 @@ def render(
         preferred=preferred,
         script=script,
     )
+
+
+def waits(
+    call: Call,
+    viewer: Viewer,
+    waiting: errors.ApprovalRequired,
+    *,
+    section: str,
+    back: str,
+    about: str = "",
+    action: str = "",
+    form: Mapping[str, str] | None = None,
+) -> Reply[bytes]:
+    """Return the page that says that a second person must agree first.
+
+    Args:
+        call: The request.
+        viewer: Who has asked.
+        waiting: What the operation said.
+        section: To which entry of the navigation it belongs.
+        back: Where they go meanwhile, below ``/portal``.
+        about: What it is about.
+        action: Where the same form is sent again, below ``/portal``.
+        form: That form, where its maker must send it again; None where it is done by itself.
+    """
+    again = None if form is None else {name: value for name, value in form.items() if name != forms.FIELD}
+    view = {"approval_id": waiting.approval_id, "about": about, "back": back, "action": action, "again": again}
+    return render(call, "waits.html", view, section=section, viewer=viewer, status=_WAITING)
 
 
 def form_of(call: Call, body: bytes) -> dict[str, str]:

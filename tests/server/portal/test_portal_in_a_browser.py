@@ -23,6 +23,7 @@ for (const section of document.querySelectorAll("section ~ section ~ section")) 
 """
 """What a loop has made alike is looked at a few times, not a hundred."""
 PATIENCE_S = 60
+PROGRAM = "First program"
 
 
 def sign_in(screen: Screen, person: Person) -> None:
@@ -132,27 +133,43 @@ class Day:
 
 class TestAFirstDay:
     def test_takes_no_mouse_and_no_help(self, chromium: Chrome, banks: LiveServer, axe: str) -> None:
-        """From signing in, by a first call and a first webhook, to the reason of a refusal."""
+        """From signing in, by a first program, its first call and a first webhook, to the reason of a refusal."""
         person = a_person(banks, "sandbox", realm="staff", roles=ROLES)
         enrol(person)
-        # As the server prints one where it serves a sandbox.
-        banks.add_client("sandbox")
         screen = Screen(chromium, banks, "sandbox", ROOT)
         screen.resize("wide")
         day = Day(screen, axe)
         sign_in(screen, person)
         assert banks.base("sandbox") in screen.text("#say-who-you-are ~ pre")
+        self.connect(day)
         request_id = self.call(day)
         self.hear(day)
         self.look_up(day, request_id)
         assert {name: each for name, each in day.found.items() if any(each)} == {}
 
+    def connect(self, day: Day) -> None:
+        """Register a program that may make parties, and keep its secret."""
+        screen = day.screen
+        day.go("/clients")
+        day.follow("main .actions a.button", "#client_name", look="client-new")
+        screen.type_into("#client_name", PROGRAM)
+        screen.press_enter()
+        screen.wait_until_there(".notice.alarm")
+        screen.tab_to("#scope-parties-write")
+        screen.press_space()
+        day.follow("main form .actions button", "#secret", look="client-secret")
+        assert screen.text("#secret").startswith("bfs_")
+        day.follow("main .actions a", "#overlap_s", look="client")
+        assert "parties:write" in screen.text("main .facts")
+
     def call(self, day: Day) -> str:
-        """Make a party in the console, as a program of one's own, and return the request's id."""
+        """Make a party in the console, as that program, and return the request's id."""
         day.go("/reference")
         day.screen.open("/reference?part=parties")
         day.follow("#createParty a", ".try button")
+        day.screen.type_into("#client", PROGRAM)
         day.follow(".try button", "#answer")
+        assert PROGRAM in day.screen.text("#answer")
         assert json.loads(day.screen.text("#answer pre"))["id"].startswith("par_")
         return day.screen.text("#answer a code")
 
