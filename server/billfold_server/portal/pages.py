@@ -36,7 +36,7 @@ from billfold_server.portal.viewers import Viewer, sign_in_address
 from billfold_server.portal.viewers import viewer as find_viewer
 from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["ROOT", "SECTIONS", "Section", "admit", "form_of", "go", "page", "render", "routes", "waits"]
+__all__ = ["ROOT", "SECTIONS", "Section", "admit", "form_of", "go", "page", "refuse", "render", "routes", "waits"]
 
 ROOT: Final = "/portal"
 _FORM: Final = "application/x-www-form-urlencoded"
@@ -57,12 +57,18 @@ class Section(msgspec.Struct, frozen=True):
         path: Its first page, below ``/portal``.
         words: The key of what it is called.
         scope: What somebody must be allowed to see it; None is for everybody, who needn't sign in.
+        of_partner: Whether it is for members of partners alone, whatever the bank's own people may.
     """
 
     name: str
     path: str
     words: str
     scope: str | None = None
+    of_partner: bool = False
+
+    def is_for(self, viewer: Viewer) -> bool:
+        """Tell whether the navigation has it for somebody who is signed in."""
+        return self.scope in viewer.scopes and (viewer.partner_id is not None or not self.of_partner)
 
 
 SECTIONS: Final[tuple[Section, ...]] = (
@@ -77,6 +83,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
     Section("clients", "/clients", "portal_clients.title", "clients:read"),
     Section("webhooks", "/webhooks", "portal_webhooks.title", "webhooks:read"),
     Section("requests", "/requests", "portal_requests.title", "requests:read"),
+    Section("members", "/members", "portal_members.title", "members:read", of_partner=True),
 )
 """The navigation, in its order; what needs a scope comes under a heading of its own."""
 
@@ -121,8 +128,13 @@ async def admit(call: Call, tx: TenantTx, scope: str, *, back: str | None = None
     if found.is_recovered:
         return _see(f"{root_of(call, found.login_realm)}/account?notice=limited")
     if scope not in found.scopes:
-        return render(call, "refused.html", {}, section="", viewer=found, status=_REFUSED)
+        return refuse(call, found)
     return found
+
+
+def refuse(call: Call, viewer: Viewer) -> Reply[bytes]:
+    """Return the page for who is signed in and may not do this."""
+    return render(call, "refused.html", {}, section="", viewer=viewer, status=_REFUSED)
 
 
 def render(
@@ -150,14 +162,13 @@ def render(
         ui_locales: The language that was chosen on the page.
         script: Whether it loads one of the kit's scripts.
     """
-    scopes = frozenset() if viewer is None else viewer.scopes
     around = {
         "person": viewer,
         "here": call.mount + call.path,
         "portal": call.mount + ROOT,
         "section": section,
         "public": [each for each in SECTIONS if each.scope is None],
-        "own": [each for each in SECTIONS if each.scope in scopes],
+        "own": [] if viewer is None else [each for each in SECTIONS if each.is_for(viewer)],
         "sign_in": sign_in_address(call, call.path if call.method == "GET" else ROOT),
     }
     preferred = None if viewer is None else viewer.language

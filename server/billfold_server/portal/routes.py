@@ -1,9 +1,20 @@
 """The portal's pages; importing their modules has declared them."""
 
-from billfold_server.portal import clients, happenings, home, operations, problems, reading, requests, status, webhooks
+from billfold_server.portal import (
+    clients,
+    happenings,
+    home,
+    members,
+    operations,
+    problems,
+    reading,
+    requests,
+    status,
+    webhooks,
+)
 from billfold_server.portal.pages import routes
 
 __all__ = ["PAGES", "routes"]
 
-PAGES = (home, reading, operations, happenings, problems, status, clients, webhooks, requests)
+PAGES = (home, reading, operations, happenings, problems, status, clients, webhooks, requests, members)
 """The modules whose pages these are."""

@@ -5,18 +5,14 @@ import json
 import re
 
 import httpx
-import msgspec
 import pytest
 
-from billfold import ids
-from billfold.ids import Prefix
 from billfold.keys import PemKey
-from billfold_server.http.routing import Call
 from billfold_server.portal.pages import ROOT
-from tests.callers import CALLER
 from tests.live import LiveServer
 from tests.server.partners.worlds import World, member_of
 from tests.server.people.persons import Browser, Person, a_person, enrol
+from tests.server.portal.visits import agree, at, token_of
 from tests.tenants import manifest
 
 SECRET = re.compile(r'<code id="secret">(bfs_[A-Za-z0-9_-]+)</code>')
@@ -24,13 +20,6 @@ ID = re.compile(r'<code id="client-id">(cli_[a-z0-9]+)</code>')
 OFFERED = re.compile(r'name="scope\.([a-z:_]+)"')
 NEW = f"{ROOT}/clients/new"
 TWO = "two_for_keys"
-
-
-def at(person: Person) -> Browser:
-    """Return the browser of somebody who has enrolled, with addresses of the whole tenant."""
-    browser = person.sign_in()
-    browser.base_url = httpx.URL(person.live.base(str(person.slug)))
-    return browser
 
 
 def staff(live: LiveServer, slug: str, *roles: str) -> Person:
@@ -61,31 +50,10 @@ def two(live: LiveServer) -> tuple[Person, Browser, Person]:
     return owner, at(owner), a_person(live, TWO, realm="staff", roles=("approver",))
 
 
-async def agree(live: LiveServer, approver: Person, approval_id: str) -> None:
-    """Approve something as somebody else than who has asked."""
-    user_id = ids.decode(Prefix.USER, approver.user_id)
-    call = Call(
-        services=live.services,
-        caller=msgspec.structs.replace(CALLER, actor=approver.user_id, user_id=user_id),
-        request_id="req_1",
-        method="POST",
-        path=f"/v1/approvals/{approval_id}/approve",
-        headers={},
-        base_url=live.base(approver.slug),
-        tenant_or_none=await live.services.registry.get(str(approver.slug)),
-    )
-    await live.services.approvals.decide(call, ids.decode(Prefix.APPROVAL, approval_id), "approve", None)
-
-
 def make(browser: Browser, *scopes: str, **form: str) -> httpx.Response:
     """Send the form of a new client."""
     chosen = {f"scope.{each}": "on" for each in scopes}
     return browser.submit(browser.get(NEW), NEW, client_name="Payouts", **chosen, **form)
-
-
-def token_of(browser: Browser) -> str:
-    """Return the token that forms of this visit have."""
-    return str(re.findall(r'name="csrf" value="([^"]+)"', browser.get(f"{ROOT}/requests").text)[0])
 
 
 def press(browser: Browser, client_id: str, what: str, **form: str) -> httpx.Response:

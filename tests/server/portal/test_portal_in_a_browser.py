@@ -10,6 +10,7 @@ from billfold_server.people.roles import allowed_scopes
 from billfold_server.portal.pages import ROOT, SECTIONS
 from billfold_server.portal.reading import GUIDES
 from tests.live import LiveServer
+from tests.server.partners.worlds import World, member_of
 from tests.server.people.browser.pages import SIZES, Screen
 from tests.server.people.persons import Person, a_person, enrol
 
@@ -79,7 +80,9 @@ class TestEveryPage:
         screen.resize("narrow")
         let_in(screen, person)
         allowed = allowed_scopes(ROLES)
-        sections = [each.path for each in SECTIONS if each.scope is None or each.scope in allowed]
+        sections = [
+            each.path for each in SECTIONS if each.scope is None or (each.scope in allowed and not each.of_partner)
+        ]
         found = {}
         for path in [*sections, *(f"/guides/{name}" for name in GUIDES)]:
             screen.open(path)
@@ -87,6 +90,20 @@ class TestEveryPage:
             # Guides are one template, at which axe-core has looked in the other brand.
             if any(problems := wrong(screen, axe if path in sections else None)):
                 found[path] = problems
+        assert found == {}
+
+    def test_of_members_is_accessible_on_a_phone(self, chromium: Chrome, world: World, axe: str) -> None:
+        """What a partner's admin sees of colleagues, and the form for another one."""
+        screen = Screen(chromium, world.live, "alpha", ROOT)
+        let_in(screen, member_of(world, world.one))
+        found = {}
+        for name, path in {"members": "", "member-new": "/new", "member": f"/{world.one.member['id']}"}.items():
+            screen.open(f"/members{path}")
+            for size in ("wide", "narrow"):
+                screen.resize(size)
+                screen.picture(f"portal-{name}-{size}")
+            if any(problems := wrong(screen, axe)):
+                found[name] = problems
         assert found == {}
 
 

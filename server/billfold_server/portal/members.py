@@ -1,0 +1,246 @@
+"""The portal's pages of a partner's members: who they are, and how they are let in and out.
+
+They are for members of a partner, who see their own; what changes something is the operation of the API, asked for in
+the person's name.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+from urllib.parse import urlencode
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from billfold import errors, ids
+from billfold.contract.common import UserId
+from billfold.contract.roles import PartnerRole
+from billfold.contract.users import EnrolmentCode, User
+from billfold.ids import Prefix
+from billfold_server.http.pagination import Cursor
+from billfold_server.http.routing import Call, Reply
+from billfold_server.partners import service as partners
+from billfold_server.people import service as people
+from billfold_server.portal.pages import admit, form_of, go, page, refuse, render, waits
+from billfold_server.portal.viewers import Viewer
+from billfold_server.tenancy.transaction import TenantTx
+
+__all__: list[str] = []
+
+_SECTION: Final = "members"
+_READ: Final = "members:read"
+_WRITE: Final = "members:write"
+_KIND: Final = "portal members"
+_SHOWN: Final = 25
+_ROLES: Final = tuple(each.value for each in PartnerRole)
+_INVALID: Final = 422
+_Notice = Annotated[str, Meta(max_length=20)]
+_NOTICES: Final = frozenset({"changed", "removed"})
+_MISTAKES: Final = (errors.LoginNameTaken, errors.UserInvalid, errors.ValidationFailed)
+
+
+class _Admitted(msgspec.Struct, frozen=True):
+    """A partner's member who may do something now."""
+
+    viewer: Viewer
+    partner_id: UUID
+
+    @property
+    def partner(self) -> str:
+        """The partner's id on the wire."""
+        return ids.encode(Prefix.PARTNER, self.partner_id)
+
+
+async def _admit(call: Call, tx: TenantTx, scope: str, *, back: str) -> _Admitted | Reply[bytes]:
+    """Return who may do this now for their partner, or the answer that they get instead."""
+    viewer = await admit(call, tx, scope, back=back)
+    if isinstance(viewer, Reply):
+        return viewer
+    return refuse(call, viewer) if viewer.partner_id is None else _Admitted(viewer, viewer.partner_id)
+
+
+async def _found(call: Call, user_id: str, scope: str) -> tuple[_Admitted, User] | Reply[bytes]:
+    """Return who may do this now and the member that it is about, or the answer that they get instead.
+
+    Raises:
+        errors.NotFound: Their partner has no such member.
+    """
+    async with call.tx() as tx:
+        who = await _admit(call, tx, scope, back=f"/members/{user_id}")
+        if isinstance(who, Reply):
+            return who
+        realm, key = people.Realm.of(call.services, call.tenant), ids.decode(Prefix.USER, user_id)
+        return who, await partners.get_member(realm, tx, who.viewer.caller(call), who.partner_id, key)
+
+
+async def _ask(
+    call: Call, who: _Admitted, operation_id: str, user_id: str | None = None, body: Mapping[str, Any] | None = None
+) -> Any:
+    """Ask for an operation of the API in somebody's name."""
+    path = {"partner_id": who.partner} | ({} if user_id is None else {"user_id": user_id})
+    return await call.services.approvals.ask(who.viewer.acting(call), operation_id, path, body or {})
+
+
+# Who there is.
+
+
+@page("GET", "/members")
+async def show_members(
+    call: Call, *, cursor: Cursor | None = None, notice: _Notice = "", ui_locales: str | None = None
+) -> Reply[bytes]:
+    """Show who looks after the partner's programs."""
+    place = call.cursors.decode(_KIND, cursor)
+    async with call.tx() as tx:
+        who = await _admit(call, tx, _READ, back="/members")
+        if isinstance(who, Reply):
+            return who
+        found = await partners.list_members(
+            people.Realm.of(call.services, call.tenant),
+            tx,
+            who.viewer.caller(call),
+            who.partner_id,
+            before=UUID(str(place[0])) if place else None,
+            limit=_SHOWN + 1,
+        )
+    shown = call.page(_KIND, found, _SHOWN, key=lambda each: [str(ids.decode(Prefix.USER, each.id))])
+    view = {
+        "members": shown.data,
+        "more": None if shown.next_cursor is None else f"?{urlencode({'cursor': shown.next_cursor})}",
+        "may_write": _WRITE in who.viewer.scopes,
+        "notice": notice if notice in _NOTICES else None,
+    }
+    return render(call, "members.html", view, section=_SECTION, viewer=who.viewer, ui_locales=ui_locales)
+
+
+@page("GET", "/members/{user_id}")
+async def show_member(
+    call: Call, user_id: UserId, *, notice: _Notice = "", ui_locales: str | None = None
+) -> Reply[bytes]:
+    """Show a member, and what can be done."""
+    found = await _found(call, user_id, _READ)
+    if isinstance(found, Reply):
+        return found
+    who, member = found
+    view = {
+        "member": member,
+        "roles": _ROLES,
+        "may_write": _WRITE in who.viewer.scopes,
+        "oneself": member.id == who.viewer.actor,
+        "notice": notice if notice in _NOTICES else None,
+    }
+    return render(call, "member.html", view, section=_SECTION, viewer=who.viewer, ui_locales=ui_locales)
+
+
+# Somebody new.
+
+
+@page("GET", "/members/new")
+async def ask_for_member(call: Call, *, ui_locales: str | None = None) -> Reply[bytes]:
+    """Ask who is to be let in."""
+    async with call.tx() as tx:
+        who = await _admit(call, tx, _WRITE, back="/members/new")
+    return who if isinstance(who, Reply) else _form(call, who, {}, ui_locales=ui_locales)
+
+
+@page("POST", "/members/new")
+async def create_member(call: Call, body: bytes) -> Reply[bytes]:
+    """Let somebody in, and show the link by which they enrol this once."""
+    form = form_of(call, body)
+    async with call.tx() as tx:
+        who = await _admit(call, tx, _WRITE, back="/members/new")
+    if isinstance(who, Reply):
+        return who
+    said = {name: form.get(name, "").strip() for name in ("login_name", "display_name", "role")}
+    try:
+        made = await _ask(call, who, "createPartnerMember", body=said)
+    except errors.ApprovalRequired as waiting:
+        return waits(call, who.viewer, waiting, section=_SECTION, back="/members", about=said["login_name"])
+    except _MISTAKES as error:
+        return _form(call, who, form, complaint=error)
+    member = msgspec.json.decode(made.body, type=User)
+    return _link(call, who, member, await _ask(call, who, "createPartnerMemberEnrolmentCode", member.id))
+
+
+def _form(
+    call: Call,
+    who: _Admitted,
+    form: Mapping[str, str],
+    *,
+    complaint: errors.ProblemError | None = None,
+    ui_locales: str | None = None,
+) -> Reply[bytes]:
+    """Return the page on which somebody is let in, with what was said and what is wrong with it."""
+    wrong = None if complaint is None else "taken" if isinstance(complaint, errors.LoginNameTaken) else "form"
+    view = {"form": form, "complaint": wrong, "roles": _ROLES}
+    status = 200 if wrong is None else _INVALID
+    return render(
+        call, "member_form.html", view, section=_SECTION, viewer=who.viewer, status=status, ui_locales=ui_locales
+    )
+
+
+def _link(call: Call, who: _Admitted, member: User, code: EnrolmentCode) -> Reply[bytes]:
+    """Return the page that shows an enrolment link, which is the only one that ever does."""
+    view = {"member": member, "code": code}
+    return render(call, "member_link.html", view, section=_SECTION, viewer=who.viewer)
+
+
+# Changes of one.
+
+
+@page("POST", "/members/{user_id}/invite")
+async def invite_member(call: Call, user_id: UserId, body: bytes) -> Reply[bytes]:
+    """Let a member enrol, or enrol anew, by a link that is shown this once."""
+    form = form_of(call, body)
+    found = await _found(call, user_id, _WRITE)
+    if isinstance(found, Reply):
+        return found
+    who, member = found
+    path = f"/members/{user_id}"
+    try:
+        code: EnrolmentCode = await _ask(call, who, "createPartnerMemberEnrolmentCode", user_id)
+    except errors.ApprovalRequired as waiting:
+        about, action = member.display_name, f"{path}/invite"
+        return waits(call, who.viewer, waiting, section=_SECTION, back=path, about=about, action=action, form=form)
+    return _link(call, who, member, code)
+
+
+@page("POST", "/members/{user_id}/role")
+async def set_member_role(call: Call, user_id: UserId, body: bytes) -> Reply[bytes]:
+    """Change what a member does."""
+    form = form_of(call, body)
+    found = await _found(call, user_id, _WRITE)
+    if isinstance(found, Reply):
+        return found
+    who, member = found
+    path = f"/members/{user_id}"
+    try:
+        await _ask(call, who, "setPartnerMemberRole", user_id, {"role": form.get("role", "")})
+    except errors.ApprovalRequired as waiting:
+        return waits(call, who.viewer, waiting, section=_SECTION, back=path, about=member.display_name)
+    return go(call, f"{path}?notice=changed")
+
+
+@page("GET", "/members/{user_id}/remove")
+async def ask_to_remove_member(call: Call, user_id: UserId, *, ui_locales: str | None = None) -> Reply[bytes]:
+    """Ask whether a member is really to go."""
+    found = await _found(call, user_id, _WRITE)
+    if isinstance(found, Reply):
+        return found
+    who, member = found
+    view = {"member": member}
+    return render(call, "member_remove.html", view, section=_SECTION, viewer=who.viewer, ui_locales=ui_locales)
+
+
+@page("POST", "/members/{user_id}/remove")
+async def remove_member(call: Call, user_id: UserId, body: bytes) -> Reply[bytes]:
+    """Remove a member."""
+    form_of(call, body)
+    found = await _found(call, user_id, _WRITE)
+    if isinstance(found, Reply):
+        return found
+    who, member = found
+    try:
+        await _ask(call, who, "removePartnerMember", user_id)
+    except errors.ApprovalRequired as waiting:
+        return waits(call, who.viewer, waiting, section=_SECTION, back="/members", about=member.display_name)
+    return go(call, "/members?notice=removed")
