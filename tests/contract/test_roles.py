@@ -14,6 +14,7 @@ from tests.contract.roles import ACTORS, Actor, is_allowed, may, opens
 from tests.contract.runner import run
 from tests.contract.seeds import is_id
 from tests.live import LiveServer
+from tests.soak import many
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -25,6 +26,9 @@ ANSWERS = (
     "response_headers_conformance",
 )
 """The checks of answers, whatever was asked. How valid data fare depends on who asks."""
+
+EXAMPLES = many(1, 8)
+"""How many random cases each operation of a role gets; the program that may do everything gets more."""
 
 WITH_TOKEN = [each for each in operations(read_document()) if each.needs_token]
 
@@ -100,7 +104,7 @@ class TestWhoAsks:
             prepare=preparing.prepare,
             learn=preparing.learn,
             phases=["fuzzing", "stateful"],
-            max_examples=2,
+            max_examples=EXAMPLES,
             app=Inside(live),
             judged=ANSWERS,
         )

@@ -34,6 +34,12 @@ def folders() -> Iterator[Folders]:
 
 
 @pytest.fixture(scope="module")
+def used(folders: Folders) -> Path:
+    """A data folder for servers that come one after the other, so that a database and a sandbox are made once."""
+    return folders()
+
+
+@pytest.fixture(scope="module")
 def up(folders: Folders) -> Iterator[Up]:
     """A server with two workers that tests may hurt as long as it recovers."""
     up = Up(folders(), "--port=0", "--workers=2").ready()
@@ -219,9 +225,9 @@ class TestAServer:
             until(up.answers)
             assert up.get("/v1/tenant")["slug"] == "sandbox"
 
-    def test_warns_when_it_is_open_to_the_network(self, folders: Folders):
+    def test_warns_when_it_is_open_to_the_network(self, used: Path):
         """A development server that others can reach says so, and names itself by an address that works here."""
-        up = Up(folders(), "--port=0", "--host=0.0.0.0").ready()
+        up = Up(used, "--port=0", "--host=0.0.0.0").ready()
         assert len(up.welcome["warnings"]) == 1
         assert up.welcome["url"] == f"http://127.0.0.1:{up.port}"
         assert up.answers()
@@ -230,9 +236,9 @@ class TestAServer:
 
 @pytest.mark.xdist_group("up")
 class TestAStop:
-    def test_finishes_the_request_that_is_under_way(self, folders: Folders):
+    def test_finishes_the_request_that_is_under_way(self, used: Path):
         """SIGTERM closes the port at once, the request is still answered, and nothing is left; the data stays."""
-        up = Up(folders(), "--port=0").ready()
+        up = Up(used, "--port=0").ready()
         slow = SlowRequest(up)
         up.process.send_signal(signal.SIGTERM)
         until(lambda: is_free(up.port))
@@ -240,20 +246,20 @@ class TestAStop:
         assert up.ended() == 0
         assert not EmbeddedPostgres(up.data_dir).stop(), "PostgreSQL was left running"
         again = Up(up.data_dir, f"--port={up.port}").ready()
-        assert "Grace Hopper" in [party["name"] for party in again.get("/v1/parties")["data"]]
+        assert slow.name in [party["name"] for party in again.get("/v1/parties")["data"]]
         assert again.welcome["client_secret"] == up.welcome["client_secret"]
         assert again.end(signal.SIGINT) == 0
 
-    def test_waits_for_no_request_for_ever(self, folders: Folders):
+    def test_waits_for_no_request_for_ever(self, used: Path):
         """A request that doesn't end is cut off when its time is over."""
-        up = Up(folders(), "--port=0", BILLFOLD_SHUTDOWN_TIMEOUT_S="1").ready()
+        up = Up(used, "--port=0", BILLFOLD_SHUTDOWN_TIMEOUT_S="1").ready()
         slow = SlowRequest(up)
         assert up.end() == 0
         assert slow.is_given_up()
 
-    def test_is_insisted_on_by_a_second_signal(self, folders: Folders):
+    def test_is_insisted_on_by_a_second_signal(self, used: Path):
         """A second Ctrl-C waits for no request; PostgreSQL is stopped in good order all the same."""
-        up = Up(folders(), "--port=0", BILLFOLD_SHUTDOWN_TIMEOUT_S="600").ready()
+        up = Up(used, "--port=0", BILLFOLD_SHUTDOWN_TIMEOUT_S="600").ready()
         slow = SlowRequest(up)
         up.process.send_signal(signal.SIGINT)
         # What comes at the same moment is the same Ctrl-C, handed on by somebody, and waits as the first does.
@@ -281,9 +287,9 @@ class TestAStop:
 
 @pytest.mark.xdist_group("up")
 class TestAKilledParent:
-    def test_is_followed_by_the_next_start_at_once(self, folders: Folders):
+    def test_is_followed_by_the_next_start_at_once(self, used: Path):
         """The next start takes the port over and adopts the database, while an old request is still being finished."""
-        up = Up(folders(), "--port=0").ready()
+        up = Up(used, "--port=0").ready()
         slow = SlowRequest(up)
         workers, postmaster = up.workers(), up.postmaster()
         up.end(signal.SIGKILL)
@@ -291,12 +297,12 @@ class TestAKilledParent:
         assert slow.finish() == 201
         assert again.postmaster() == postmaster
         until(lambda: not set(workers) & parents().keys())
-        assert "Grace Hopper" in [party["name"] for party in again.get("/v1/parties")["data"]]
+        assert slow.name in [party["name"] for party in again.get("/v1/parties")["data"]]
         assert again.end() == 0
 
-    def test_leaves_nothing_behind(self, folders: Folders):
+    def test_leaves_nothing_behind(self, used: Path):
         """Its workers end by themselves, and the last one of them stops the database."""
-        up = Up(folders(), "--port=0", "--workers=2").ready()
+        up = Up(used, "--port=0", "--workers=2").ready()
         workers, postmaster = up.workers(), up.postmaster()
         up.end(signal.SIGKILL)
         until(lambda: not {*workers, postmaster} & parents().keys())

@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -161,7 +162,8 @@ class SlowRequest:
     """A request whose body is on its way for as long as a test wants, so that the server can't have answered it."""
 
     def __init__(self, up: Up) -> None:
-        self._body = json.dumps({"kind": "person", "name": "Grace Hopper"}).encode()
+        self.name = f"Grace Hopper {secrets.token_hex(4)}"
+        self._body = json.dumps({"kind": "person", "name": self.name}).encode()
         self._connection = http.client.HTTPConnection("127.0.0.1", up.port, timeout=END_S)
         self._connection.putrequest("POST", "/t/sandbox/v1/parties")
         self._connection.putheader("Authorization", f"Bearer {up.token()}")

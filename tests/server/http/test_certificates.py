@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from billfold_server.app import build_app
+from billfold_server.app import build_services
 from billfold_server.http.certificates import EXTENSION, UNREADABLE, ClientTrust, Shown, read_shown
 from billfold_server.http.context import context_of
 from billfold_server.http.edge import Edge
@@ -81,8 +81,8 @@ def asked_from(live: LiveServer, tmp_path: Path) -> Asked:
     @asynccontextmanager
     async def client(address: str, *, connection: Any = None, **changes: object) -> Any:
         settings = msgspec.structs.replace(live.settings, **{**defaults, **changes})
-        app: Any = build_app(settings)
-        edge: Any = Edge(tell, app.state.services, Hot([]))
+        services = build_services(settings)
+        edge: Any = Edge(tell, services, Hot([]))
 
         async def outermost(scope: Any, receive: Any, send: Any) -> None:
             extensions = {} if connection is None else {"extensions": {EXTENSION: connection[0]}}
@@ -91,9 +91,9 @@ def asked_from(live: LiveServer, tmp_path: Path) -> Asked:
         transport = httpx.ASGITransport(outermost, client=(address, 4711))
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1/t/alpha") as opened:
             yield opened
-        await app.state.services.engine.close()
-        await app.state.services.keys.close()
-        await app.state.services.database.close()
+        await services.engine.close()
+        await services.keys.close()
+        await services.database.close()
 
     return client
 
@@ -360,5 +360,5 @@ class TestTheFileOfAuthorities:
             (tmp_path / each).write_bytes(content)
         paths = {each: str(tmp_path / each) for each in files}
         with pytest.raises(SettingsInvalid) as caught:
-            build_app(msgspec.structs.replace(live.settings, **paths))
+            build_services(msgspec.structs.replace(live.settings, **paths))
         assert [mistake.key for mistake in caught.value.mistakes] == [name]
