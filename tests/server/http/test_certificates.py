@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from billfold_server.app import build_services
+from billfold_server.app import build_app, build_services
 from billfold_server.http.certificates import EXTENSION, UNREADABLE, ClientTrust, Shown, read_shown
 from billfold_server.http.context import context_of
 from billfold_server.http.edge import Edge
@@ -360,5 +360,5 @@ class TestTheFileOfAuthorities:
             (tmp_path / each).write_bytes(content)
         paths = {each: str(tmp_path / each) for each in files}
         with pytest.raises(SettingsInvalid) as caught:
-            build_services(msgspec.structs.replace(live.settings, **paths))
+            build_app(msgspec.structs.replace(live.settings, **paths))
         assert [mistake.key for mistake in caught.value.mistakes] == [name]
