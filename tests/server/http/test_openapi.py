@@ -84,10 +84,10 @@ class TestTheDocument:
                 # Many operations have the same.
                 shown[json.dumps(content["schema"])] |= {json.dumps(each): each for each in values}
         assert sum(map(len, shown.values())) > 100
-        for schema, values in shown.items():
+        for schema, each_once in shown.items():
             parts = {"schemas": document["components"]["schemas"]}
             validator = Draft202012Validator({**json.loads(schema), "components": parts})
-            for value in values.values():
+            for value in each_once.values():
                 assert validator.is_valid(value), (schema, next(iter(validator.iter_errors(value))))
 
     def test_has_closed_objects_only(self, document: dict[str, Any]) -> None:
