@@ -60,7 +60,6 @@ def side_by_side(session: nox.Session) -> None:
         ran = subprocess.run(
             [sys.executable, "-m", "nox", "--session", name],
             cwd=ROOT,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": ""},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             check=False,

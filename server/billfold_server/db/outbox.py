@@ -115,8 +115,10 @@ async def emit(tx: TenantTx, *events: NewEvent) -> None:
         tx.wake(Work.EVENTS)
 
 
-OF_SOMEBODY: Final = frozenset({"approval", "data_keys", "partner", "user", "webhook_endpoint"})
-"""With what types of events begin that are about the bank's own affairs, or about one partner's."""
+OF_SOMEBODY: Final = frozenset(
+    {"approval", "consent", "data_keys", "event_subscription", "partner", "third_party", "user", "webhook_endpoint"}
+)
+"""With what types of events begin that are about the bank's own affairs, or about one partner's or third party's."""
 
 _LIST_OF_PARTNER = f"""
 SELECT {_COLUMNS} FROM outbox_events

@@ -8,7 +8,7 @@ from msgspec import UNSET
 from billfold.contract.partners import UpdatePartner
 from billfold_server.partners.rows import Partner
 
-__all__ = ["OF_BANK", "changes_of", "never_given"]
+__all__ = ["OF_BANK", "OVER_PEOPLE", "changes_of", "never_given"]
 
 OF_BANK: Final = frozenset(
     {
@@ -27,6 +27,10 @@ OF_BANK: Final = frozenset(
     }
 )
 """What is about the bank alone: its people and their records, its keys, and who else is let in."""
+
+
+OVER_PEOPLE: Final = frozenset({"members:write"})
+"""Of what partners may have, what rules over people: nobody gives it to a program who hasn't got it."""
 
 
 def never_given(scopes: Iterable[str], known: Collection[str]) -> list[str]:

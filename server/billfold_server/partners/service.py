@@ -30,6 +30,7 @@ from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = [
+    "OVER_PEOPLE",
     "Partner",
     "create",
     "create_member",
@@ -46,6 +47,8 @@ __all__ = [
     "update",
     "when_changed",
 ]
+
+OVER_PEOPLE: Final = rules.OVER_PEOPLE
 
 CheckVersion = Callable[[int], None]
 """Refuses a change to what is no longer what the caller read."""
@@ -238,7 +241,9 @@ def _check_given(caller: Caller, scopes: Iterable[str], known: Mapping[str, str]
     scopes = set(scopes)
     refused = rules.never_given(scopes, known)
     if refused:
-        raise errors.PartnerInvalid(f"{refused[0]!r} is nothing that a partner is given", param="client_scopes")
+        # What is no scope of ours is whatever somebody has written, and isn't repeated.
+        named = refused[0] if refused[0] in known else "that"
+        raise errors.PartnerInvalid(f"{named} is nothing that a partner is given", param="client_scopes")
     beyond = sorted(scopes - caller.scopes)
     if beyond and not unlimited:
         raise errors.InsufficientScope(

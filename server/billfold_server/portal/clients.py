@@ -138,7 +138,7 @@ async def _giveable(call: Call, tx: TenantTx, viewer: Viewer) -> list[str]:
     if viewer.partner_id is None:
         return sorted(viewer.scopes & identity.TENANT_SCOPES.keys())
     partner = await partners.get(tx, viewer.caller(call), viewer.partner_id)
-    return sorted(set(partner.client_scopes) & identity.GIVEABLE_SCOPES.keys())
+    return sorted(set(partner.client_scopes) & identity.GIVEABLE_SCOPES.keys() - (partners.OVER_PEOPLE - viewer.scopes))
 
 
 async def _maker(call: Call) -> tuple[Viewer, list[str]] | Reply[bytes]:

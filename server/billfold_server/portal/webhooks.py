@@ -34,6 +34,7 @@ __all__: list[str] = []
 _READ: Final = "webhooks:read"
 _WRITE: Final = "webhooks:write"
 _KIND: Final = "portal deliveries"
+_ENDPOINTS: Final = "portal endpoints"
 _SHOWN: Final = 25
 _OVERLAP_S: Final = 86_400
 _FAMILIES: Final = tuple(sorted({name.rpartition(".")[0] for name in EVENTS}))
@@ -63,16 +64,23 @@ def _notice(notice: str) -> str | None:
 
 
 @page("GET", "/webhooks")
-async def show_webhooks(call: Call, *, notice: _Notice = "", ui_locales: str | None = None) -> Reply[bytes]:
+async def show_webhooks(
+    call: Call, *, notice: _Notice = "", cursor: Cursor | None = None, ui_locales: str | None = None
+) -> Reply[bytes]:
     """Show where events are delivered."""
+    place = call.cursors.decode(_ENDPOINTS, cursor)
     async with call.tx() as tx:
         viewer = await admit(call, tx, _READ)
         if isinstance(viewer, Reply):
             return viewer
-        rows = await webhooks.list_endpoints(tx, viewer.caller(call), after=None, limit=MOST_ENDPOINTS)
+        after = UUID(str(place[0])) if place else None
+        rows = await webhooks.list_endpoints(tx, viewer.caller(call), after=after, limit=MOST_ENDPOINTS + 1)
+    shown = call.page(_ENDPOINTS, rows, MOST_ENDPOINTS, key=lambda row: [str(row.id)])
     now = call.services.clock.now()
     view = {
-        "endpoints": [row.to_response(now) for row in rows],
+        "endpoints": [row.to_response(now) for row in shown.data],
+        "more": None if shown.next_cursor is None else f"?{urlencode({'cursor': shown.next_cursor})}",
+        "of_bank": viewer.partner_id is None,
         "may_write": _WRITE in viewer.scopes,
         "notice": _notice(notice),
     }

@@ -16,6 +16,7 @@ import structlog
 from billfold import ids
 from billfold_server.request_log import queries
 from billfold_server.request_log.rows import RequestRow, Seen
+from billfold_server.request_log.rules import SENT
 from billfold_server.request_log.showing import READ_BYTES, Shower
 
 if TYPE_CHECKING:
@@ -80,7 +81,10 @@ class Recorder:
         assert tenant is not None, "what is logged is a tenant's"
         _, waiting = self._waiting.setdefault(tenant.id, (tenant, []))
         status, headers, answered = answer
+        # A head may be far larger than what is shown of it.
+        sent = {name: value for name in SENT if (value := context.headers.get(name)) is not None}
         size = _OF_ROW + min(len(context.body), READ_BYTES) + min(len(answered), READ_BYTES)
+        size += len(context.path) + len(query) + sum(map(len, sent.values()))
         if len(waiting) >= _MOST or self._bytes + size > _MOST_BYTES:
             self._metrics.requests_logged("dropped", 1)
             return
@@ -97,7 +101,7 @@ class Recorder:
                 status=status,
                 code=context.problem.code if context.problem is not None else None,
                 took_ms=int(took_s * 1000),
-                sent=context.headers,
+                sent=sent,
                 body=context.body if len(context.body) <= READ_BYTES else None,
                 answered=headers,
                 answer=answered if len(answered) <= READ_BYTES else None,

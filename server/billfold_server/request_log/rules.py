@@ -173,7 +173,8 @@ def _show_text(value: Any, left: Left) -> Any:
 def _list(value: list[Any], left: Left, show: Show) -> list[Any]:
     shown: list[Any] = []
     for each in value:
-        if not left.take(1):
+        # What is withheld is written as a word all the same.
+        if not left.take(len(WITHHELD) + 3):
             shown.append(CUT)
             break
         shown.append(show(each, left))
@@ -188,7 +189,7 @@ def _object(value: Mapping[str, Any], left: Left, member_of: Callable[[str], Sho
         if show is None:
             unknown += 1
             continue
-        if not left.take(len(name) + 4):
+        if not left.take(len(name) + len(WITHHELD) + 6):
             shown[CUT] = len(value) - place
             break
         shown[name] = show(each, left)

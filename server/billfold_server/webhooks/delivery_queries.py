@@ -16,6 +16,7 @@ from billfold_server.webhooks.delivery_rows import (
     Outcome,
     to_delivery,
 )
+from billfold_server.webhooks.queries import now_suspended
 from billfold_server.webhooks.rows import ENDPOINT, EndpointRow, to_endpoint
 
 __all__ = [
@@ -51,7 +52,7 @@ async def list_filters(tx: TenantTx) -> list[tuple[str, ...] | None]:
 
 async def hold_listening(tx: TenantTx) -> list[EndpointRow]:
     """Return the endpoints that are told of what happens; until the transaction ends they stay as they are."""
-    return [to_endpoint(row) for row in await tx.fetch(_LISTENING)]
+    return await now_suspended(tx, [to_endpoint(row) for row in await tx.fetch(_LISTENING)])
 
 
 _ADD: Final = """

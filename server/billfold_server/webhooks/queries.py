@@ -4,6 +4,8 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
+
 from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.webhooks.rows import ENDPOINT, WRITTEN, EndpointRow, to_endpoint
 
@@ -15,6 +17,7 @@ __all__ = [
     "list_of_partner",
     "list_page",
     "lock",
+    "now_suspended",
     "take",
     "update",
     "waiting_since",
@@ -63,7 +66,20 @@ async def waiting_since(tx: TenantTx, publisher: str) -> datetime | None:
 async def lock(tx: TenantTx, endpoint_id: UUID) -> EndpointRow | None:
     """Return an endpoint and keep others from it until the transaction ends."""
     row = await tx.fetchrow(f"{_BY_ID} FOR UPDATE", endpoint_id)
-    return None if row is None else to_endpoint(row)
+    return None if row is None else (await now_suspended(tx, [to_endpoint(row)]))[0]
+
+
+async def now_suspended(tx: TenantTx, locked: list[EndpointRow]) -> list[EndpointRow]:
+    """Return endpoints that are locked with what their partners' rows say by now.
+
+    The statement that has waited for a lock saw partners as they were before; whoever resumes one locks its endpoints.
+    """
+    owners = {row.partner_id for row in locked if row.partner_id is not None}
+    if not owners:
+        return locked
+    found = await tx.fetch("SELECT id FROM partners WHERE id = ANY($1::uuid[]) AND state = 'suspended'", list(owners))
+    suspended = {row["id"] for row in found}
+    return [msgspec.structs.replace(row, suspended=row.partner_id in suspended) for row in locked]
 
 
 async def list_page(

@@ -211,6 +211,8 @@ class TestAnEvent:
             ("user.created", {}, False),
             ("user.created", {"partner_id": "ptn_01m7w9tnzcejq9b78b81gh4nmb"}, False),
             ("approval.requested", {}, False),
+            ("consent.authorised", {}, False),
+            ("third_party.blocked", {}, False),
             ("users.imagined", {}, True),
         ],
     )

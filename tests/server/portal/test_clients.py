@@ -81,7 +81,7 @@ class TestAMemberOfAPartner:
     ) -> None:
         """It is the partner's, has what was chosen of what the partner has, and was made in the person's name."""
         offered = OFFERED.findall(browser.get(NEW).text)
-        assert offered == sorted(world.one.partner["client_scopes"])
+        assert offered == sorted({*world.one.partner["client_scopes"]} - {"members:write"})
         answer = make(browser, "wallets:read", "events:read")
         assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
         (client_id,), (secret,) = ID.findall(answer.text), SECRET.findall(answer.text)
@@ -123,6 +123,7 @@ class TestAMemberOfAPartner:
         wrong = {
             "at least one scope": make(browser),
             "only such as you": make(browser, "wallets:read", "ledger:write"),
+            "": make(browser, "members:write"),
             "be a JWK Set": make(browser, "wallets:read", method="private_key_jwt", jwks="{"),
             "without its private": make(
                 browser, "wallets:read", method="private_key_jwt", jwks=json.dumps({**private, "d": "canary"})
@@ -132,6 +133,15 @@ class TestAMemberOfAPartner:
             assert (answer.status_code, said in html.unescape(answer.text)) == (422, True), said
             assert 'value="Payouts"' in answer.text
             assert "canary" not in answer.text
+
+    def test_comes_to_no_rights_over_people_by_a_program(self, world: World, browser: Browser) -> None:
+        """A developer can't get at a client that may change who has which role; an admin can."""
+        made = world.one.credentials
+        refused = press(browser, made.client_id, "rotate-secret", overlap_s="0")
+        assert (refused.status_code, SECRET.findall(refused.text)) == (403, [])
+        assert lets_in(world.live, made.client_id, made.secret)
+        offered = OFFERED.findall(at(member_of(world, world.one, "admin")).get(NEW).text)
+        assert "members:write" in offered
 
     def test_finds_nobody_elses(self, world: World, browser: Browser) -> None:
         """A client of another partner, or of the bank itself, isn't there: not to see, and for no form."""

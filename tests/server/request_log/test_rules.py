@@ -179,6 +179,12 @@ class TestAMessage:
         assert said["data"][-1] == CUT
         assert len(msgspec.json.encode(said)) < 2 * KEPT_CHARACTERS
 
+    @pytest.mark.parametrize("item", [0, {}, {"to_wallet_id": "x"}, {"pan": 1}, {CANARY: 1}, [[]]])
+    def test_is_cut_where_little_is_shown_of_much(self, item: object):
+        """What is withheld takes its place, too: no body is written longer than the log has room for."""
+        said = SHOWS["createTransfers body_type"]({"transfers": [item] * 30_000, "mode": "each"}, Left())
+        assert len(msgspec.json.encode(said)) < 2 * KEPT_CHARACTERS
+
     def test_of_a_problem_says_what_is_wrong(self):
         """A refusal is told whole, for it never repeats what was sent; its facts are words, numbers and ids."""
         problem = {

@@ -225,14 +225,15 @@ def check_given(partner: Partner, scopes: Iterable[str]) -> None:
 def _check_within(caller: Caller, scopes: Iterable[str], partner: Partner | None) -> None:
     """Refuse to manage a client that is allowed more than the caller, or more than its partner.
 
-    What there isn't is refused elsewhere. A member who acts by themselves hands out what the partner has.
+    What there isn't is refused elsewhere. A member who acts by themselves hands out what the partner has, but for what
+    rules over people: by a program of theirs a developer would be an admin.
     """
     wanted = set(scopes)
     if partner is not None:
         check_given(partner, wanted)
-    if partner is not None and caller.partner_id == partner.id and caller.client_id == _BY_HAND:
-        return
-    beyond = sorted(TENANT_SCOPES.keys() & wanted - caller.scopes)
+    by_hand = partner is not None and caller.partner_id == partner.id and caller.client_id == _BY_HAND
+    held_to = partners.OVER_PEOPLE if by_hand else TENANT_SCOPES.keys()
+    beyond = sorted(held_to & wanted - caller.scopes)
     if beyond:
         raise errors.InsufficientScope(
             f"who manages a client must have its scopes itself, such as {beyond[0]}", scope=beyond[0]

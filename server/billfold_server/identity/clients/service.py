@@ -205,9 +205,9 @@ async def create_client(
     return client, secret
 
 
-async def list_clients(tx: Tx, *, partner_id: UUID | None = None) -> Sequence[Client]:
-    """Return the realm's clients, or those of a partner, the oldest first."""
-    return await rows.list_clients(tx, partner_id=partner_id)
+async def list_clients(tx: Tx, *, partner_id: UUID | None = None, limit: int | None = None) -> Sequence[Client]:
+    """Return the realm's clients, or those of a partner, the oldest first; no more than a limit, where there is one."""
+    return await rows.list_clients(tx, partner_id=partner_id, limit=limit)
 
 
 async def narrow_clients(
