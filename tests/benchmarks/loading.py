@@ -7,6 +7,7 @@ Each connection has one request under way at a time. It depends on nothing of ou
 import asyncio
 import os
 import random
+import ssl
 import sys
 import time
 from array import array
@@ -18,7 +19,7 @@ from uuid import uuid4
 import msgspec
 import uvloop
 
-__all__ = ["Found", "Group", "Load"]
+__all__ = ["Found", "Group", "Load", "Shown"]
 
 _CREATED = 201
 
@@ -44,11 +45,26 @@ class Group(msgspec.Struct, kw_only=True):
     pause_s: float = 0.0
 
 
+class Shown(msgspec.Struct):
+    """Files by which both sides of TLS know each other: the server's authority, and a client's certificate and key."""
+
+    authority: str
+    certificate: str
+    key: str
+
+    def context(self) -> ssl.SSLContext:
+        """Return the client's side of TLS."""
+        context = ssl.create_default_context(cafile=self.authority)
+        context.load_cert_chain(self.certificate, self.key)
+        return context
+
+
 class Load(msgspec.Struct, kw_only=True):
     """What to send.
 
     Attributes:
         seconds: How long answers count, after the warm-up.
+        shown: What is shown on each connection, where they are TLS.
     """
 
     port: int
@@ -56,6 +72,7 @@ class Load(msgspec.Struct, kw_only=True):
     seconds: float
     warm_up_s: float
     seed: int = 1
+    shown: Shown | None = None
 
 
 class Found(msgspec.Struct, kw_only=True):
@@ -207,6 +224,7 @@ async def send(load: Load) -> Found:
     """Send a load, and return what became of it."""
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_end)
+    context = None if load.shown is None else load.shown.context()
     run = _Run(load)
     ends = []
     for group in load.groups:
@@ -218,6 +236,7 @@ async def send(load: Load) -> Found:
                 lambda group=group, request=request, done=done: _Connection(run, group, request, done),  # type: ignore[misc]
                 "127.0.0.1",
                 load.port,
+                ssl=context,
             )
     await asyncio.gather(*ends)
     return run.found()

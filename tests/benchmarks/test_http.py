@@ -4,6 +4,7 @@ Nothing here fails because it is slow. What is asserted is that the answers are 
 """
 
 import asyncio
+import contextlib
 import random
 import subprocess
 import sys
@@ -16,13 +17,16 @@ import httpx
 import msgspec
 import pytest
 
+from billfold.contract.clients import ClientMetadata
 from billfold_server.http.services import Services
-from billfold_server.identity.service import create_client
+from billfold_server.identity.clients.service import register
+from billfold_server.identity.profiles import PROFILES
+from billfold_server.serving.tls.authority import Authority
 from tests.benchmarks.bank import Bank, books_of, open_bank
 from tests.benchmarks.extent import Extent
 from tests.benchmarks.gauge import Gauge, Report, Sample
 from tests.benchmarks.ground import Ground, processor_s
-from tests.benchmarks.loading import Found, Group, Load
+from tests.benchmarks.loading import Found, Group, Load, Shown
 from tests.benchmarks.presigned import Outcome, Presigned
 from tests.server.identity.tokens.proofs import Prover
 from tests.server.upping import Up, until
@@ -38,17 +42,21 @@ _PROVEN_PER_S = 1_500
 """How many requests are made ready for each second that is to be measured."""
 _PATIENCE_S = 60
 _SUCCESSES = {200, 201}
+_NAME = "bench"
+"""What the clients are called."""
 
 
 class Client:
     """An API client of one tenant, and how it gets its tokens."""
 
-    def __init__(self, up: Up, bank: Bank, client_id: str, secret: str) -> None:
+    def __init__(self, url: str, bank: Bank, client_id: str, secret: str | None, shown: Shown | None) -> None:
         self.bank = bank
         self.base = f"/t/{bank.tenant.slug}"
-        self._url = f"{up.welcome['url']}{self.base}"
+        self._url = f"{url}{self.base}"
         self._token_url = f"{self._url}/oauth/token"
-        self._auth = (client_id, secret)
+        self._client_id = client_id
+        self._auth = None if secret is None else (client_id, secret)
+        self._verify = True if shown is None else shown.context()
 
     def is_known(self) -> bool:
         """Tell whether the server knows the tenant."""
@@ -86,7 +94,9 @@ class Client:
 
     def _ask(self, headers: dict[str, str] | None = None) -> httpx.Response:
         form = {"grant_type": "client_credentials"}
-        return httpx.post(self._token_url, data=form, auth=self._auth, headers=headers)
+        if self._auth is None:
+            form["client_id"] = self._client_id
+        return httpx.post(self._token_url, data=form, auth=self._auth, headers=headers, verify=self._verify)
 
     def group(self, connections: int, *, hot: bool = False, bulk: int = 0, pause_s: float = 0.0) -> Group:
         """Return connections of this client."""
@@ -102,26 +112,54 @@ class Client:
 
 
 class Server:
-    """``billfold up``, and the server's parts in this process beside it, by which tests look into the books."""
+    """``billfold up``, and the server's parts in this process beside it, by which tests look into the books.
 
-    def __init__(self, runner: asyncio.Runner, services: Services, ground: Ground, extent: Extent) -> None:
+    With ``tls`` its clients show certificates, to which their tokens are bound (RFC 8705).
+    """
+
+    def __init__(
+        self, runner: asyncio.Runner, services: Services, ground: Ground, extent: Extent, *, tls: bool = False
+    ) -> None:
         self.runner = runner
         self.services = services
         self.ground = ground
         self.extent = extent
-        self.up = Up(ground.folder, "--port=0", "--workers=1")
+        self.shown: Shown | None = None
+        self._tls = tls
+        self.up = Up(ground.folder, "--port=0", "--workers=1", *(["--tls"] if tls else []))
+
+    def ready(self) -> None:
+        """Wait until it serves."""
+        self.up.ready()
+        if self._tls:
+            made = Authority(self.ground.folder).ensure_client(_NAME)
+            self.shown = Shown(self.up.welcome["ca_file"], made.certificate, made.key)
+
+    @property
+    def url(self) -> str:
+        """Where the clients ask."""
+        return str(self.up.welcome["mtls_url" if self._tls else "url"])
+
+    @property
+    def port(self) -> int:
+        """The port of that address."""
+        return int(self.url.rpartition(":")[2])
 
     def open_client(self, slug: str, wallets: int) -> Client:
         """Open a tenant with wallets that have money, and register a client."""
         bank = self.runner.run(open_bank(self.services, slug, wallets))
-        return Client(self.up, bank, *self.runner.run(self._register(bank)))
+        return Client(self.url, bank, *self.runner.run(self._register(bank)), self.shown)
 
-    async def _register(self, bank: Bank) -> tuple[str, str]:
-        scopes = ["transfers:read", "transfers:write"]
+    async def _register(self, bank: Bank) -> tuple[str, str | None]:
+        asked = ClientMetadata(
+            client_name=_NAME,
+            scope="transfers:read transfers:write",
+            token_endpoint_auth_method="tls_client_auth" if self._tls else "client_secret_basic",
+            tls_client_auth_subject_dn=f"CN={_NAME}" if self._tls else None,
+        )
+        now, profile = self.services.clock.now(), PROFILES["sandbox"]
         async with self.services.database.tx(bank.tenant) as tx:
-            client, secret = await create_client(
-                tx, self.services.keyring, name="bench", scopes=scopes, now=self.services.clock.now()
-            )
+            client, secret = await register(tx, self.services.keyring, asked, profile, now=now)
         return client.client_id, secret
 
     def entries(self, clients: Sequence[Client]) -> int:
@@ -133,10 +171,11 @@ class Server:
     def load(self, groups: list[Group]) -> "subprocess.Popen[bytes]":
         """Begin to send load from a process of its own."""
         order = Load(
-            port=self.up.port,
+            port=self.port,
             groups=groups,
             seconds=self.extent.seconds * (1 - _WARM_UP),
             warm_up_s=self.extent.seconds * _WARM_UP,
+            shown=self.shown,
         )
         sender = subprocess.Popen([sys.executable, str(_LOADING)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert sender.stdin is not None
@@ -178,7 +217,7 @@ class Server:
     def measure_proven(self, client: Client) -> Sample:
         """Send transfers that carry proofs, made ready before, and see that the books have gone on by as many."""
         requests = client.proven(max(int(self.extent.seconds * _PROVEN_PER_S), self.extent.callers))
-        order = Presigned(port=self.up.port, connections=self.extent.callers, requests=requests)
+        order = Presigned(port=self.port, connections=self.extent.callers, requests=requests)
         (worker,) = self.up.workers()
         before, worker_s, postgres_s = self.entries([client]), processor_s(worker), self.ground.postgres_s()
         program = [sys.executable, str(_PRESIGNED)]
@@ -198,16 +237,22 @@ class Server:
         )
 
 
-@pytest.fixture(scope="module")
-def server(runner: asyncio.Runner, services: Services, ground: Ground, extent: Extent) -> Iterator[Server]:
-    """A server that is up."""
-    made = Server(runner, services, ground, extent)
+@contextlib.contextmanager
+def _serving(made: Server) -> Iterator[Server]:
+    """Have a server up for as long as the block takes."""
     try:
-        made.up.ready()
+        made.ready()
         yield made
     finally:
         assert made.up.end() == 0, made.up.log()
-        ground.folder.with_name(f"{ground.folder.name}.log").unlink(missing_ok=True)
+        made.ground.folder.with_name(f"{made.ground.folder.name}.log").unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="module")
+def server(runner: asyncio.Runner, services: Services, ground: Ground, extent: Extent) -> Iterator[Server]:
+    """A server that is up."""
+    with _serving(Server(runner, services, ground, extent)) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -242,6 +287,24 @@ class TestHttp:
         """Each request is a hundred transfers; all add up."""
         found = gauge.interleave("http bulk", {"random": lambda: server.measure(client, bulk=_BULK)})
         report.variant(f"HTTP bulk of {_BULK}, random", found["random"], unit="items/s", asked="3.5 (4.5)")
+
+
+@pytest.fixture
+def tls_server(runner: asyncio.Runner, services: Services, ground: Ground, extent: Extent) -> Iterator[Server]:
+    """A server by HTTPS, whose clients show certificates."""
+    with _serving(Server(runner, services, ground, extent, tls=True)) as made:
+        yield made
+
+
+class TestHttpWithMutualTls:
+    """Over HTTPS, on connections that have shown a certificate."""
+
+    def test_transfers_are_made(self, gauge: Gauge, report: Report, tls_server: Server) -> None:
+        """Each request is one transfer with a token that is bound to the connection's certificate; all add up."""
+        client = tls_server.open_client("over_tls", tls_server.extent.wallets)
+        tls_server.measure(client)
+        found = gauge.interleave("http mtls", {"random": lambda: tls_server.measure(client)})
+        report.variant("HTTP single with mTLS, random", found["random"], asked="1.0")
 
 
 class TestManyTenants:
