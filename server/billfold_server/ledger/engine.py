@@ -47,6 +47,8 @@ B = TypeVar("B")
 T = TypeVar("T")
 
 
+_Wanted = dict[type, dict[Hashable, None]]
+"""Keys of rows by type, each once and in the order in which it was asked for."""
 _MAX_LOADS = 5
 _RETRY_AFTER_S = 1
 _ASK_S, _ASK_AGAIN_S = 2.0, 0.02
@@ -68,6 +70,10 @@ _SHARED_BATCH = 64
 
 class _BlockedError(Exception):
     """An idempotency key of the batch is held by a request that is carried out elsewhere."""
+
+
+class _AnsweredError(Exception):
+    """A request of the batch was answered before, so long ago that memory didn't know."""
 
 
 class Engine:
@@ -303,10 +309,10 @@ class Engine:
             The answers; or None if that can't be done, or has turned out to be wrong. Then nothing has happened.
         """
         known = self._memory.of(queue.tenant.id)
-        if not queue.is_alone or not self._knows_all(known, run.batch):
+        if not queue.is_alone or not _may_follow(known, run.batch):
             return None
         try:
-            prepared = await self._follow(queue, run, known)
+            prepared = await self._follow(queue, run, known) if await self._learn(queue, run, known) else None
         except BaseException as error:
             self._forget(known, run)
             if isinstance(error, errors.OutcomeUnknown) and await self._came_to_nothing(queue.tenant, run):
@@ -314,7 +320,7 @@ class Engine:
             is_over = isinstance(error, errors.Unavailable) and not isinstance(error, errors.Busy)
             if is_over or not isinstance(error, Exception):
                 raise
-            if isinstance(error, asyncpg.UniqueViolationError):
+            if isinstance(error, asyncpg.UniqueViolationError | _AnsweredError):
                 # A key has an answer already, and more copies may come.
                 queue.looks_back = _LOOKS_BACK
                 return None
@@ -322,6 +328,33 @@ class Engine:
             queue.is_alone = False
             return None
         return None if prepared is None else prepared.answers
+
+    async def _learn(self, queue: Queue, run: Run, known: Known) -> bool:
+        """Load what a batch needs and isn't known, while the one before is still being written.
+
+        That one changes none of these rows, or they would be known. If anybody else does, the fence will tell.
+
+        Returns:
+            Whether all is known now; not what others than commands change, for which the ledger must be taken first.
+        """
+        place, clock = known.place, known.clock
+        assert place is not None
+        assert clock is not None
+        books = Books(known, place, clock.now(time.monotonic()))
+        wanted, loads = self._wanted(books, run.batch), 0
+        if not wanted:
+            return True
+        if not wanted.keys() <= self._cached:
+            return False
+        try:
+            async with self._database.tx(queue.tenant, begin_sql=batches.PLANS) as tx:
+                while wanted and wanted.keys() <= self._cached and loads < _MAX_LOADS:
+                    await self._load_rows(tx, books, wanted)
+                    wanted, loads = self._wanted(books, run.batch), loads + 1
+        except errors.OutcomeUnknown as error:
+            # Nothing was written, so what has become of it is known.
+            raise errors.DatabaseUnavailable(_NOTHING, retry_after_s=_RETRY_AFTER_S) from error
+        return not wanted and known.place is place
 
     async def _follow(self, queue: Queue, run: Run, known: Known) -> "_Prepared | None":
         place, clock, before = known.place, known.clock, run.before
@@ -339,7 +372,15 @@ class Engine:
             if known.place is not place or (before is not None and before.has_failed):
                 return None
         opening = batches.Opening(place=place, clock=clock, now=clock.now(time.monotonic()), answers=answers)
+        # What has an answer is noted in ``answers`` as it is decided.
         prepared = self._prepare(queue, run.batch, Books(known, place, opening.now), opening)
+        if unanswered := [key for key in keys if key not in answers]:
+            # What keeps no answer meets none when it is written, so whether there is one has to be asked.
+            async with self._database.tx(queue.tenant, begin_sql=batches.PLANS) as tx:
+                if await batches.find_answers(tx, unanswered):
+                    raise _AnsweredError
+            if known.place is not place or (before is not None and before.has_failed):
+                raise _AnsweredError
         self._is_decided(queue, run, known, prepared)
         # Also refusals hold only if the ledger stands where they were decided.
         guard = batches.guard(place, clock)
@@ -380,13 +421,6 @@ class Engine:
         async with self._database.tx(tenant) as tx:
             return await question(tx)
 
-    def _knows_all(self, known: Known, batch: Sequence[Item]) -> bool:
-        """Tell whether a batch can be decided on what is known, at once."""
-        if known.place is None or known.clock is None or time.monotonic() - known.clock.read_s > _CLOCK_S:
-            return False
-        books = Books(known, known.place, known.clock.now(time.monotonic()))
-        return not any(item.kind.long for item in batch) and not self._wanted(books, batch)
-
     def _forget(self, known: Known, run: Run) -> None:
         """Forget what is known: what was decided may not have come true."""
         run.has_failed = True
@@ -422,16 +456,18 @@ class Engine:
             wanted = self._wanted(books, batch)
             if not wanted:
                 return
-            for row_type, new_keys in wanted.items():
-                found = await self._loaders[row_type].load(tx, list(new_keys))
-                books.loaded(row_type, found, list(new_keys))
+            await self._load_rows(tx, books, wanted)
         msg = "a kind of command keeps naming new keys"
         raise RuntimeError(msg)
 
+    async def _load_rows(self, tx: TenantTx, books: Books, wanted: "_Wanted") -> None:
+        for row_type, keys in wanted.items():
+            books.loaded(row_type, await self._loaders[row_type].load(tx, list(keys)), list(keys))
+
     @staticmethod
-    def _wanted(books: Books, batch: Sequence[Item]) -> dict[type, dict[Hashable, None]]:
+    def _wanted(books: Books, batch: Sequence[Item]) -> "_Wanted":
         """Return the keys of rows that a batch needs and that aren't known yet."""
-        wanted: dict[type, dict[Hashable, None]] = {}
+        wanted: _Wanted = {}
         for item in batch:
             for row_type, keys in item.keys(books):
                 for key in keys:
@@ -466,6 +502,13 @@ class Engine:
             if rows := changes.rows.get(writer.row_type):
                 writes += writer.writes(list(rows.values()), changes.before[writer.row_type])
         return writes
+
+
+def _may_follow(known: Known, batch: Sequence[Item]) -> bool:
+    """Tell whether a batch can be decided before the ledger is taken."""
+    if known.place is None or known.clock is None or time.monotonic() - known.clock.read_s > _CLOCK_S:
+        return False
+    return not any(item.kind.long for item in batch)
 
 
 async def _write(tx: TenantTx, writes: Sequence[Write]) -> None:

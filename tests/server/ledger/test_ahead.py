@@ -83,6 +83,23 @@ class TestABatchThatFollowsAnother:
         assert (await small.balance(0), await small.balance(1)) == (10, 91)
         assert await check(small.database, small.tenant) == []
 
+    async def test_learns_what_it_needs_meanwhile(self, tenancy: Tenancy, bench: Bench) -> None:
+        """Rows that nobody has asked for yet are read beside the other, which changes none of them."""
+        other = Bench(open_engine(tenancy.database, max_batch=2), tenancy.database, tenancy.tenant)
+        other.wallets = bench.wallets
+        await bench.top_up(2, 7)
+        await other.top_up(0, 100)
+        await other.transfer(0, 1, 10)
+        await tenancy.as_owner(tenancy.tenant, *WAIT_AT_COMMIT)
+        async with locked(tenancy, COMMIT):
+            orders = start(*(other.transfer(0, 1, 30) for _ in range(2)), *(other.transfer(0, 2, 15) for _ in range(3)))
+            await blocked(tenancy, 2)
+            assert kept(other) == [2, 2]
+        assert [answer.status for answer in await asyncio.gather(*orders)] == [201, 201, 201, 201, 409]
+        assert [await other.balance(wallet) for wallet in (0, 1, 2)] == [0, 70, 37]
+        assert await check(other.database, other.tenant) == []
+        await other.engine.close()
+
     async def test_is_decided_again_where_the_other_fails(self, tenancy: Tenancy, small: Bench) -> None:
         """What COMMIT refuses takes nobody else along: neither its neighbour nor the batch that had built on it."""
         await tenancy.as_owner(tenancy.tenant, *REFUSE_AT_COMMIT)

@@ -226,6 +226,14 @@ class TestCommandsTogether:
         assert answers[1].error.available_minor == 60
         assert [after - number for after, number in zip(await counted(), before, strict=True)] == [0, 0, 0, 0, 0, 1]
 
+    async def test_are_told_what_was_answered_long_ago(self, funded: Bench) -> None:
+        """One that was carried out before is answered as it was, though memory has forgotten and another is refused."""
+        (first,) = await give(funded, transfer(funded, 5, "a"))
+        funded.engine._memory.of(funded.tenant.id).answers = ({}, {})
+        again, refused = await give(funded, transfer(funded, 5, "a"), transfer(funded, 1000, "b"), together=True)
+        assert (again.status, again.replayed, again.body) == (201, True, first.body)
+        assert isinstance(refused.error, errors.InsufficientFunds)
+
     async def test_fail_together(self, funded: Bench) -> None:
         """A defect, or a row that the database refuses, is the answer to all of them; the neighbours go on."""
         bad = await account_of(funded, 0)
@@ -244,14 +252,17 @@ class TestCommandsTogether:
         """Where it ends in mid-batch or in COMMIT, the same commands again have all been carried out, once."""
         if at_commit:
             await tenancy.as_owner(tenancy.tenant, *WAIT_AT_COMMIT)
+        # An engine that knows nothing yet takes the ledger first, and is told of the COMMIT by itself.
+        other = beside(funded)
         orders = [transfer(funded, 10, f"k{number}") for number in range(5)]
         async with locked(tenancy, "SELECT pg_advisory_xact_lock(4711)" if at_commit else OUTBOX):
-            given = asyncio.create_task(give(funded, *orders, together=True))
+            given = asyncio.create_task(give(other, *orders, together=True))
             await terminate(tenancy, await blocked_backend(tenancy))
             found = await given
         assert {type(answer) for answer in found} == {
             errors.OutcomeUnknown if at_commit else errors.DatabaseUnavailable
         }
+        await other.engine.close()
         again = await give(funded, *orders, together=True)
         assert [answer.status for answer in again] == [201] * 5
         assert await funded.balance(1) == 50
