@@ -48,7 +48,7 @@ from billfold_server.consents import uses as consents_uses
 from billfold_server.db import inventory as db_inventory
 from billfold_server.db import jobs, outbox
 from billfold_server.db import subjects as db_subjects
-from billfold_server.db.background import Background
+from billfold_server.db.background import Background, keep_running
 from billfold_server.db.jobs import JobKinds, JobRun
 from billfold_server.db.personal import Inventory, SubjectProvider, personal_names
 from billfold_server.db.pools import CONNECTIONS, PoolSettings
@@ -521,10 +521,9 @@ def build_app(settings: Settings, *, clock: Clock | None = None) -> Litestar:
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        running = ("background", "rotation", consents_uses.ROOM, REQUEST_LOG)
-        tasks = [asyncio.create_task(services.rooms[each].run(), name=each) for each in running]
-        tasks.append(asyncio.create_task(services.keys.run(), name="keys"))
-        tasks.append(asyncio.create_task(services.rooms["keeper"].run(), name="keeper"))
+        running = {"keys": services.keys}
+        running |= {n: services.rooms[n] for n in ("background", "rotation", consents_uses.ROOM, REQUEST_LOG, "keeper")}
+        tasks = [asyncio.create_task(keep_running(name, room.run), name=name) for name, room in running.items()]
         try:
             yield
         finally:

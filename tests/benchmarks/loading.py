@@ -233,7 +233,7 @@ async def send(load: Load) -> Found:
             ends.append(done)
             request = _requests(group, load.port, run.random)
             await loop.create_connection(
-                lambda group=group, request=request, done=done: _Connection(run, group, request, done),  # type: ignore[misc]
+                lambda group=group, request=request, done=done: _Connection(run, group, request, done),
                 "127.0.0.1",
                 load.port,
                 ssl=context,

@@ -21,13 +21,25 @@ from billfold_server.db.wakeups import Work
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.transaction import Database
 
-__all__ = ["Background"]
+__all__ = ["Background", "keep_running"]
 
 log = structlog.get_logger(__name__)
 
 _AFTER_FAILURE_S = 1.0
 _CLAIM_AGAIN_MS = 30_000
 _EVENTS_EVERY_S = 0.2
+
+
+async def keep_running(name: str, run: Callable[[], Awaitable[None]]) -> None:
+    """Run what goes on for as long as the process, and again if it fails: without it the process would seem well."""
+    while True:
+        try:
+            await run()
+        except Exception:
+            log.exception("room_failed", room=name)
+            await asyncio.sleep(_AFTER_FAILURE_S)
+        else:
+            return
 
 
 class Background:
@@ -65,7 +77,8 @@ class Background:
         self._sweep_s = sweep_s
         self._places = asyncio.Semaphore(concurrency)
         self._visits: dict[UUID, asyncio.Task[None]] = {}
-        self._timers: dict[tuple[UUID, Work], asyncio.TimerHandle] = {}
+        # Each with its time: an event loop may give a handle that can't tell it for what is due at once.
+        self._timers: dict[tuple[UUID, Work], tuple[float, asyncio.Handle]] = {}
         self._planned: dict[UUID, datetime] = {}
         self._from_agenda: set[UUID] = set()
         self._told_at: dict[UUID, float] = {}
@@ -79,7 +92,7 @@ class Background:
                 group.create_task(self._repeat(self._read_agenda, self._poll_s))
                 group.create_task(self._repeat(self._sweep, self._sweep_s))
         finally:
-            for timer in self._timers.values():
+            for _, timer in self._timers.values():
                 timer.cancel()
             visits = list(self._visits.values())
             for visit in visits:
@@ -100,7 +113,7 @@ class Background:
 
     def _forget(self, tenant_id: UUID) -> None:
         for key in [key for key in self._timers if key[0] == tenant_id]:
-            self._timers.pop(key).cancel()
+            self._timers.pop(key)[1].cancel()
         self._database.wakeups.forget(tenant_id)
         self._planned.pop(tenant_id, None)
         self._told_at.pop(tenant_id, None)
@@ -164,12 +177,13 @@ class Background:
         if wait_s is None or wait_s > self._sweep_s:
             return
         loop = asyncio.get_running_loop()
-        before = self._timers.get((tenant.id, work))
-        if before is not None and not before.cancelled() and loop.time() < before.when() <= loop.time() + wait_s:
-            return
-        if before is not None:
-            before.cancel()
-        self._timers[tenant.id, work] = loop.call_later(wait_s, self._database.wakeups.signal, tenant, work)
+        now = loop.time()
+        due = now + wait_s
+        if (before := self._timers.get((tenant.id, work))) is not None:
+            if now < before[0] <= due:
+                return
+            before[1].cancel()
+        self._timers[tenant.id, work] = due, loop.call_later(wait_s, self._database.wakeups.signal, tenant, work)
 
     async def _plan(self, tenant_id: UUID, wait_s: float | None) -> None:
         """Tell the other processes when the tenant wants to be visited next, unless they know."""

@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
 import pytest
+import uvloop
 
 from billfold import ids
-from billfold_server.db import agenda, jobs
+from billfold_server.db import agenda, background, jobs
 from billfold_server.db.background import Background
 from billfold_server.db.jobs import JobKinds, JobRun, NewJob
 from billfold_server.db.outbox import NewEvent, emit, last_sequence, list_events
@@ -173,6 +174,42 @@ class TestTheBackground:
             server.database.wakeups.signal(server.tenant, Work.JOBS)
             await at_rest(server)
             assert [key[0] for key in server.background._timers] == ([] if gone else [server.tenant.id])
+
+
+class TestAVisitThatIsAskedForAtOnce:
+    @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+    async def test_spoils_no_later_one(self, tenancy: Tenancy, loop: Callable[[], asyncio.AbstractEventLoop]):
+        """A visit is wanted now, then later and sooner; the timers of each kind of loop will do for all of them."""
+
+        async def ask() -> list[Work]:
+            server = idle(tenancy)
+            for wait_s in (0.0, 0.0003, 5.0, 0.01, 0.02):
+                server.background._come_again(tenancy.tenant, Work.JOBS, wait_s)
+            await server.database.wakeups.wait(5)
+            return [work for _, work in server.database.wakeups.take(busy={})]
+
+        def run() -> list[Work]:
+            with asyncio.Runner(loop_factory=loop) as runner:
+                return runner.run(ask())
+
+        assert await asyncio.to_thread(run) == [Work.JOBS]
+
+
+class TestWhatRunsForAsLongAsTheProcess:
+    async def test_begins_again_after_it_has_failed(self, monkeypatch: pytest.MonkeyPatch):
+        """A defect ends one run of it, not what it is there for."""
+        monkeypatch.setattr(background, "_AFTER_FAILURE_S", 0.0)
+        runs = iter([ValueError, KeyError, None])
+        begun = []
+
+        async def run() -> None:
+            error = next(runs)
+            begun.append(error)
+            if error is not None:
+                raise error
+
+        await background.keep_running("room", run)
+        assert begun == [ValueError, KeyError, None]
 
 
 async def at_rest(server: Server) -> None:
