@@ -1,12 +1,13 @@
 """Finished HTTP answers."""
 
 from collections.abc import Mapping
-from typing import Any, Final
-
-from litestar.types import Receive, Scope, Send
+from typing import TYPE_CHECKING, Any, Final
 
 from billfold import errors
 from billfold_server.http import problems
+
+if TYPE_CHECKING:
+    from litestar.types import Receive, Scope, Send
 
 __all__ = ["Answer", "Header", "on_the_wire", "problem_answer"]
 
@@ -35,7 +36,7 @@ class Answer:
         if status != _NO_CONTENT:
             headers.append((b"content-length", b"%d" % len(body)))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - as ASGI calls it
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:  # noqa: ARG002 - as ASGI calls it
         """Send the answer."""
         start: Any = {"type": "http.response.start", "status": self.status, "headers": self.headers}
         await send(start)

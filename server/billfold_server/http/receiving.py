@@ -8,9 +8,10 @@ the two, be it another server or another application that looks at messages, the
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from litestar.types import Receive
+if TYPE_CHECKING:
+    from litestar.types import Receive
 
 __all__ = ["ClientGoneError", "Exchange", "Receiving", "exchange_of"]
 
@@ -48,7 +49,7 @@ class Receiving:
 
     __slots__ = ("_complete", "_exchange", "_receive")
 
-    def __init__(self, receive: Receive, exchange: Exchange | None, *, has_body: bool) -> None:
+    def __init__(self, receive: "Receive", exchange: Exchange | None, *, has_body: bool) -> None:
         self._receive = receive
         self._exchange = exchange
         self._complete = not has_body

@@ -6,7 +6,7 @@ however many keys there are.
 
 import secrets
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 import msgspec
@@ -18,7 +18,6 @@ from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.db.engine import ENGINE
 from billfold_server.db.outbox import emit, new_event
-from billfold_server.http.routing import Call
 from billfold_server.keys import queries, rules, upkeep_queries
 from billfold_server.keys.backends import BackendName, TenantKey
 from billfold_server.keys.backends.registry import Backends
@@ -29,6 +28,10 @@ from billfold_server.keys.store import KeyStore, tell
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.transaction import TenantTx
+
+if TYPE_CHECKING:
+    # The decryptor has keys and serves no HTTP.
+    from billfold_server.http.routing import Call
 
 __all__ = ["FORBIDDEN", "Rotated", "backend_of", "rotate", "rotate_as_asked", "tell_rotated"]
 
@@ -105,7 +108,7 @@ async def rotate(
     raise errors.Busy(msg, retry_after_s=1)
 
 
-async def rotate_as_asked(call: Call, keys: Keys, body: RotateDataKeys) -> DataKeyStatus:
+async def rotate_as_asked(call: "Call", keys: Keys, body: RotateDataKeys) -> DataKeyStatus:
     """Rotate the keys of this process's own domain for somebody who asks for it, and record it.
 
     The other domain's backend isn't this process's to use, whatever the role that it runs under would allow.

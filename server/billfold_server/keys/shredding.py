@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 import structlog
@@ -13,8 +13,6 @@ from billfold.contract.events import DATA_KEYS_SHREDDED, DataKeysShreddedEventDa
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.db.outbox import emit, new_event
-from billfold_server.http import idempotency
-from billfold_server.http.routing import Call, Reply
 from billfold_server.keys import upkeep_queries
 from billfold_server.keys.hierarchy import Keys
 from billfold_server.keys.standing import list_forgotten
@@ -22,6 +20,10 @@ from billfold_server.keys.store import KeyStore
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.transaction import Database, TenantTx
+
+if TYPE_CHECKING:
+    # The decryptor has keys and serves no HTTP.
+    from billfold_server.http.routing import Call, Reply
 
 __all__ = ["FORGETS", "SHREDDED", "forgotten_by_tenants", "shred", "tidy"]
 
@@ -36,7 +38,7 @@ _FORGOTTEN: Final = "SELECT DISTINCT object_id FROM audit_records WHERE action =
 _log = structlog.stdlib.get_logger("billfold.keys")
 
 
-async def shred(call: Call, keys: Keys, party_id: UUID, reason: str) -> Reply[ForgottenSubject]:
+async def shred(call: "Call", keys: Keys, party_id: UUID, reason: str) -> "Reply[ForgottenSubject]":
     """Destroy a party's keys, which two people have agreed to, and record it.
 
     The keys go first: what happens twice is to forget somebody who is forgotten already, which changes nothing, while a
@@ -51,6 +53,8 @@ async def shred(call: Call, keys: Keys, party_id: UUID, reason: str) -> Reply[Fo
     Raises:
         errors.KeysUnavailable: The key store is away, and nothing was done.
     """
+    from billfold_server.http import idempotency  # noqa: PLC0415 - The decryptor has keys and serves no HTTP.
+
     await keys.forget(call.tenant, [party_id], reason=reason)
     (forgotten,) = await list_forgotten(keys.store, call.tenant.id, only=party_id, limit=1)
 

@@ -4,32 +4,13 @@ A challenge travels in a ticket that is bound to realm and browser; whoever answ
 """
 
 import base64
-import json
 import secrets
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 import asyncpg
 import msgspec
-from webauthn import (
-    generate_authentication_options,
-    generate_registration_options,
-    options_to_json,
-    verify_authentication_response,
-    verify_registration_response,
-)
-from webauthn.helpers import parse_authentication_credential_json
-from webauthn.helpers.cose import COSEAlgorithmIdentifier as Alg
-from webauthn.helpers.exceptions import WebAuthnException
-from webauthn.helpers.structs import (
-    AuthenticatorSelectionCriteria,
-    AuthenticatorTransport,
-    CredentialDeviceType,
-    PublicKeyCredentialDescriptor,
-    ResidentKeyRequirement,
-    UserVerificationRequirement,
-)
 
 from billfold import ids
 from billfold.contract import events
@@ -41,9 +22,11 @@ from billfold_server.people.pages import brand
 from billfold_server.people.queries import FactorRow, Tx, UserRow
 from billfold_server.people.rules import Method
 
+if TYPE_CHECKING:
+    from billfold_server.people.ceremonies import Seen
+
 __all__ = ["Options", "Shown", "begin", "begin_registration", "register", "show"]
 
-_ALGORITHMS: Final = [Alg.EDDSA, Alg.ECDSA_SHA_256, Alg.RSASSA_PKCS1_v1_5_SHA_256]
 _CHALLENGE_BYTES: Final = 32
 
 
@@ -90,16 +73,8 @@ def _raw(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-def _described(factors: list[FactorRow], rp_id: str, now: datetime) -> list[PublicKeyCredentialDescriptor]:
-    known = {each.value for each in AuthenticatorTransport}
-    return [
-        PublicKeyCredentialDescriptor(
-            id=factor.credential_id,
-            transports=[AuthenticatorTransport(each) for each in factor.transports or () if each in known] or None,
-        )
-        for factor in factors
-        if factor.credential_id is not None and factor.rp_id == rp_id and factor.is_good(now)
-    ]
+def _usable(factors: list[FactorRow], rp_id: str, now: datetime) -> list[FactorRow]:
+    return [each for each in factors if each.rp_id == rp_id and each.is_good(now)]
 
 
 def begin(
@@ -119,17 +94,12 @@ def begin(
         factors: Theirs.
         challenge: What is signed; random where absent.
     """
+    from billfold_server.people import ceremonies  # noqa: PLC0415 - Its library costs a tenth of a second.
+
     asked = challenge or secrets.token_bytes(_CHALLENGE_BYTES)
-    rp_id = desk.place.rp_id
-    options = generate_authentication_options(
-        rp_id=rp_id,
-        challenge=asked,
-        timeout=TICKET_S * 1000,
-        allow_credentials=_described(factors or [], rp_id, desk.now) or None,
-        user_verification=UserVerificationRequirement.REQUIRED,
-    )
+    options = ceremonies.options_to_show(desk.place, asked, _usable(factors or [], desk.place.rp_id, desk.now))
     ticket = desk.seal(_Challenge(_text(asked), None if user is None else user.id), f"passkey {purpose}")
-    return Options(options_to_json(options), ticket)
+    return Options(options, ticket)
 
 
 async def show(desk: Desk, tx: Tx, purpose: str, ticket: str | None, answer: str | None) -> Shown | None:
@@ -144,12 +114,13 @@ async def show(desk: Desk, tx: Tx, purpose: str, ticket: str | None, answer: str
         ticket: Of ``begin``.
         answer: What the browser said, as JSON.
     """
+    from billfold_server.people import ceremonies  # noqa: PLC0415 - Its library costs a tenth of a second.
+
     asked = desk.open(ticket, _Challenge, f"passkey {purpose}")
     if asked is None or answer is None or not await _first_use(desk, tx, asked):
         return None
-    try:
-        given = parse_authentication_credential_json(answer)
-    except (WebAuthnException, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    given = ceremonies.read_shown(answer)
+    if given is None:
         return None
     factor = await queries.lock_passkey(tx, given.raw_id)
     user = None if factor is None else await queries.find_user(tx, factor.user_id)
@@ -157,34 +128,22 @@ async def show(desk: Desk, tx: Tx, purpose: str, ticket: str | None, answer: str
         return None
     assert factor.public_key is not None
     assert factor.sign_count is not None
-    try:
-        verified = verify_authentication_response(
-            credential=given,
-            expected_challenge=_raw(asked.challenge),
-            expected_rp_id=desk.place.rp_id,
-            expected_origin=desk.place.origin,
-            credential_public_key=factor.public_key,
-            # The counter is compared below, where a copy has consequences.
-            credential_current_sign_count=0,
-            require_user_verification=True,
-        )
-    except (WebAuthnException, ValueError, TypeError):
+    seen = ceremonies.check_shown(desk.place, given, challenge=_raw(asked.challenge), public_key=factor.public_key)
+    if seen is None:
         return None
-    if (verified.new_sign_count or factor.sign_count) and verified.new_sign_count <= factor.sign_count:
+    if (seen.sign_count or factor.sign_count) and seen.sign_count <= factor.sign_count:
         await queries.suspend_factor(tx, factor.id)
         facts = {"factor_id": ids.encode(Prefix.FACTOR, factor.id), "kind": "passkey"}
         await tell(tx, desk.caller(user.id), events.USER_FACTOR_SUSPENDED, user, facts=facts)
         await sessions.end_with_factor(desk, tx, user, factor.id, "a passkey may have been copied")
         return None
-    backed_up = verified.credential_backed_up
-    await queries.use_passkey(tx, factor.id, verified.new_sign_count, desk.now, backed_up=backed_up)
-    method = _method_of(verified.credential_device_type, backed_up=backed_up)
-    return Shown(user, factor, method, _raw(asked.challenge))
+    await queries.use_passkey(tx, factor.id, seen.sign_count, desk.now, backed_up=seen.backed_up)
+    return Shown(user, factor, _method_of(seen), _raw(asked.challenge))
 
 
-def _method_of(kind: CredentialDeviceType, *, backed_up: bool) -> Method:
+def _method_of(seen: "Seen") -> Method:
     """Return what a passkey is to tokens: one that can leave its device is no hardware key (RFC 8176, section 2)."""
-    return "swk" if backed_up or kind is CredentialDeviceType.MULTI_DEVICE else "hwk"
+    return "swk" if seen.backed_up or seen.can_move else "hwk"
 
 
 def _fits(desk: Desk, asked: _Challenge, user: UserRow, factor: FactorRow, handle: bytes | None) -> bool:
@@ -206,24 +165,18 @@ async def _first_use(desk: Desk, tx: Tx, asked: _Challenge) -> bool:
 
 def begin_registration(desk: Desk, user: UserRow, factors: list[FactorRow]) -> Options:
     """Ask the browser to make a passkey for somebody."""
+    from billfold_server.people import ceremonies  # noqa: PLC0415 - Its library costs a tenth of a second.
+
     asked = secrets.token_bytes(_CHALLENGE_BYTES)
-    place = desk.place
-    options = generate_registration_options(
-        rp_id=place.rp_id,
+    options = ceremonies.options_to_make(
+        desk.place,
+        user,
         rp_name=brand.brand_of(desk.call.tenant_or_none).display_name,
-        user_id=user.handle,
-        user_name=user.login_name,
-        user_display_name=user.display_name,
         challenge=asked,
-        timeout=TICKET_S * 1000,
-        authenticator_selection=AuthenticatorSelectionCriteria(
-            resident_key=ResidentKeyRequirement.REQUIRED, user_verification=UserVerificationRequirement.REQUIRED
-        ),
         # One that still waits is on the device all the same.
-        exclude_credentials=_described(factors, place.rp_id, datetime.max.replace(tzinfo=UTC)),
-        supported_pub_key_algs=_ALGORITHMS,
+        factors=_usable(factors, desk.place.rp_id, datetime.max.replace(tzinfo=UTC)),
     )
-    return Options(options_to_json(options), desk.seal(_Challenge(_text(asked), user.id), "passkey registration"))
+    return Options(options, desk.seal(_Challenge(_text(asked), user.id), "passkey registration"))
 
 
 async def register(
@@ -247,32 +200,23 @@ async def register(
         label: What its owner calls it.
         good_from: From when it counts; from now on where absent.
     """
+    from billfold_server.people import ceremonies  # noqa: PLC0415 - Its library costs a tenth of a second.
+
     asked = desk.open(ticket, _Challenge, "passkey registration")
     if asked is None or answer is None or asked.user_id != user.id or not await _first_use(desk, tx, asked):
         return None
-    place = desk.place
-    try:
-        made = verify_registration_response(
-            credential=answer,
-            expected_challenge=_raw(asked.challenge),
-            expected_rp_id=place.rp_id,
-            expected_origin=place.origin,
-            require_user_verification=True,
-            supported_pub_key_algs=_ALGORITHMS,
-        )
-        said: Any = json.loads(answer)["response"].get("transports") or []
-        transports = [each for each in msgspec.convert(said, list[str])[:8] if each.isascii() and len(each) <= 20]  # noqa: PLR2004
-    except (WebAuthnException, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    made = ceremonies.check_made(desk.place, answer, challenge=_raw(asked.challenge))
+    if made is None:
         return None
     factor_id = ids.uuid7()
     row = msgspec.structs.replace(
         new_row(factor_id, user, "passkey", label, now=desk.now, good_from=good_from),
-        credential_id=made.credential_id,
-        public_key=made.credential_public_key,
-        sign_count=made.sign_count,
-        rp_id=place.rp_id,
-        transports=transports,
-        backed_up=made.credential_backed_up,
+        credential_id=made.id,
+        public_key=made.public_key,
+        sign_count=made.seen.sign_count,
+        rp_id=desk.place.rp_id,
+        transports=made.transports,
+        backed_up=made.seen.backed_up,
     )
     await tx.execute("SAVEPOINT passkey")
     try:
@@ -281,4 +225,4 @@ async def register(
         await tx.execute("ROLLBACK TO SAVEPOINT passkey")
         return None
     await tell_enrolled(desk, tx, user, row)
-    return Used(_method_of(made.credential_device_type, backed_up=made.credential_backed_up), factor_id)
+    return Used(_method_of(made.seen), factor_id)

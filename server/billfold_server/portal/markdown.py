@@ -10,15 +10,16 @@ import functools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
 from markupsafe import Markup
 
 from billfold_server.http.routing import Call
 from billfold_server.portal.pages import ROOT
+
+if TYPE_CHECKING:
+    from markdown_it.token import Token
 
 __all__ = ["BASE_URL", "Text", "make", "names", "read"]
 
@@ -80,6 +81,8 @@ def make(source: str, *, root: str = ROOT, currency: str = "EUR") -> Text:
         root: Where the portal's pages begin.
         currency: What takes the place of EUR in snippets of the reader's own.
     """
+    from markdown_it import MarkdownIt  # noqa: PLC0415 - Of 62 modules, for pages alone.
+
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
     markdown.add_render_rule("fence", _fence)
     markdown.add_render_rule("table_open", _table_open)
@@ -104,12 +107,12 @@ def make(source: str, *, root: str = ROOT, currency: str = "EUR") -> Text:
     return Text(_plain(tokens[1]), lead, body, tuple(parts), tuple(snippets))
 
 
-def _plain(token: Token) -> str:
+def _plain(token: "Token") -> str:
     said = (" " if each.type == "softbreak" else each.content for each in token.children or ())
     return "".join(said)
 
 
-def _fence(_: Any, tokens: Sequence[Token], place: int, options: Any, environment: Mapping[str, Any]) -> str:
+def _fence(_: Any, tokens: "Sequence[Token]", place: int, options: Any, environment: Mapping[str, Any]) -> str:
     del options, environment
     token = tokens[place]
     language = token.info.strip().partition(" ")[0]
@@ -117,7 +120,7 @@ def _fence(_: Any, tokens: Sequence[Token], place: int, options: Any, environmen
     return str(Markup('<pre tabindex="0"><code class="language-{}">{}</code></pre>\n').format(language, token.content))
 
 
-def _place(links: Sequence[Token], root: str) -> None:
+def _place(links: "Sequence[Token]", root: str) -> None:
     """Let links to the portal's own pages lead there."""
     for link in links:
         address = str(link.attrs["href"])

@@ -26,7 +26,6 @@ from billfold_server.decryptor.server import Server
 from billfold_server.decryptor.service import SECRET, folder_of
 from billfold_server.http.logs import configure_logs
 from billfold_server.keys.service import Keeper, open_keyring, open_keys
-from billfold_server.serving.explaining import explain
 from billfold_server.serving.orders import Orders, Report, settings_of
 from billfold_server.serving.pulse import beating
 from billfold_server.settings import Settings
@@ -122,6 +121,8 @@ def main() -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_live(settings, channel, memory_locked=memory_locked))
     except Exception as error:  # noqa: BLE001 - The last place where the parent can be told.
+        from billfold_server.serving.explaining import explain  # noqa: PLC0415 - Knows all rooms, and is seldom asked.
+
         failure = explain(error)
         _log.error("the decryptor ends\n%s", frames_of((type(error), error, error.__traceback__)))
         with contextlib.suppress(OSError):

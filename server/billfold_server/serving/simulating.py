@@ -23,7 +23,6 @@ from billfold_server.connectors.simulator.address import announce, folder_of
 from billfold_server.connectors.simulator.server import simulator
 from billfold_server.connectors.simulator.state import Orders as Remembered
 from billfold_server.http.logs import configure_logs
-from billfold_server.serving.explaining import explain
 from billfold_server.serving.orders import Orders, Report, settings_of
 from billfold_server.serving.pulse import beating
 from billfold_server.settings import Settings
@@ -112,6 +111,8 @@ def main() -> None:
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
         asyncio.run(_live(settings, channel))
     except Exception as error:  # noqa: BLE001 - The last place where the parent can be told.
+        from billfold_server.serving.explaining import explain  # noqa: PLC0415 - Knows all rooms, and is seldom asked.
+
         failure = explain(error)
         _log.exception("the rail simulator ends")
         with contextlib.suppress(OSError):
