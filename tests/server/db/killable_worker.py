@@ -1,4 +1,4 @@
-"""A worker process for tests that kill it: ``python -m tests.server.db.killable_worker ROLE DSN FOLDER``.
+"""A worker process for tests that kill it.
 
 ``relay`` numbers events a few at a time and publishes them to a file; ``jobs`` does jobs, each of which leaves a line
 in a file (an effect outside of the database) and a party (one inside); ``clock`` moves the test clock.
@@ -6,7 +6,6 @@ in a file (an effect outside of the database) and a party (one inside); ``clock`
 
 import asyncio
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -70,7 +69,6 @@ async def work(role: str, database: Database, tenant: TenantRef, folder: Path) -
     """Work for ever."""
     relay = Relay(database, [FilePublisher(folder)], publish_batch=3)
     runner = JobRunner(database, job_kinds(folder))
-    print("ready", flush=True)
     while True:
         if role == "relay":
             await relay.run(tenant)
@@ -81,11 +79,11 @@ async def work(role: str, database: Database, tenant: TenantRef, folder: Path) -
         await asyncio.sleep(0.001)
 
 
-async def main(role: str, dsn: str, folder: Path) -> None:
-    """Connect and work."""
+async def _main(role: str, dsn: str, folder: Path) -> None:
     database = Database(dsn, deployment_secret=SECRET)
     await work(role, database, await Registry(database).get("testbank"), folder)
 
 
-if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], sys.argv[2], Path(sys.argv[3])))
+def run(role: str, dsn: str, folder: Path) -> None:
+    """Connect and work, in a process of its own."""
+    asyncio.run(_main(role, dsn, folder))

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-import sys
+import signal
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,10 +20,13 @@ from billfold_server.db.runner import JobRunner
 from billfold_server.sandbox import service as sandbox
 from billfold_server.tenancy.clock import read_clock, tenant_now
 from tests.callers import CALLER
+from tests.forks import forked
+from tests.server.db import killable_worker
 from tests.server.db.killable_worker import KIND, FilePublisher, job_kinds
 from tests.tenants import Tenancy
 
-REPOSITORY = Path(__file__).parents[3]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("kills")]
+
 KILLS = 6
 EVENTS = 500
 JOBS = 300
@@ -41,24 +44,6 @@ UNPUBLISHED = """
 SELECT (SELECT count(*) FROM outbox_events)
      - coalesce((SELECT sequence FROM publisher_cursors WHERE publisher = 'file'), 0)
 """
-
-
-async def start(role: str, tenancy: Tenancy, folder: Path) -> asyncio.subprocess.Process:
-    """Start a worker and wait until it works."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.server.db.killable_worker",
-        role,
-        tenancy.runtime_dsn,
-        str(folder),
-        cwd=REPOSITORY,
-        env={"PYTHONPATH": "sdk:server:."},
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    assert await process.stdout.readline() == b"ready\n"
-    return process
 
 
 async def waiting(tenancy: Tenancy, role: str) -> int:
@@ -87,7 +72,7 @@ async def kill_again_and_again(
             # Those of the round before were quick, or we were slow to kill them.
             break
         rounds += 1
-        processes = await asyncio.gather(*(start(role, tenancy, folder) for _ in range(WORKERS)))
+        processes = [forked(killable_worker.run, role, tenancy.runtime_dsn, folder) for _ in range(WORKERS)]
         # Not before something has been done, and then at a moment that nobody chose.
         async with asyncio.timeout(20):
             while await waiting(tenancy, role) == before:
@@ -95,7 +80,8 @@ async def kill_again_and_again(
         await asyncio.sleep(chance.uniform(0, 0.05))
         for process in processes:
             process.kill()
-        await asyncio.gather(*(process.communicate() for process in processes))
+            process.join(20)
+        assert [process.exitcode for process in processes] == [-signal.SIGKILL] * WORKERS
         interrupted += await waiting(tenancy, role) > 0
         await end_leases(tenancy, "relay", "jobs", role)
     print(f"\n{role}: {interrupted} of {rounds} kills left work behind")
@@ -103,7 +89,6 @@ async def kill_again_and_again(
     assert interrupted >= rounds - 1 or interrupted > KILLS / 2
 
 
-@pytest.mark.slow
 class TestAKilledRelay:
     async def test_has_numbered_each_event_once(self, tenancy: Tenancy, tmp_path: Path):
         """After many kills the numbers have no gap and no double, and everything was published in order."""
@@ -125,7 +110,6 @@ class TestAKilledRelay:
         assert list(dict.fromkeys(published)) == list(range(1, total + 1))
 
 
-@pytest.mark.slow
 class TestAKilledJobWorker:
     async def test_has_done_each_job_once(self, tenancy: Tenancy, tmp_path: Path):
         """What jobs did in the database is there exactly once, what they did outside at least once."""
@@ -146,7 +130,6 @@ class TestAKilledJobWorker:
         assert {int(line) for line in (tmp_path / "visited").read_text().split()} == set(range(total))
 
 
-@pytest.mark.slow
 class TestAKilledDriver:
     async def test_has_left_the_clock_on_its_way(self, tenancy: Tenancy, tmp_path: Path):
         """Whoever drives a test clock may die; the next one goes on, and every job saw its own instant, in order."""

@@ -1,10 +1,7 @@
 """An import whose process is killed: all of it is in the books afterwards, or nothing."""
 
 import asyncio
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import asyncpg
@@ -12,13 +9,14 @@ import pytest
 
 from billfold_server.invariants.service import check
 from billfold_server.keys.service import Keys
+from tests.forks import forked
 from tests.keystores import StoreUrls
+from tests.server.reconciliation import import_worker
 from tests.server.reconciliation.desk import Desk
 from tests.server.reconciliation.statement_files import ACCOUNT, camt053, daily
 from tests.server.reconciliation.test_import import WEEK
 from tests.tenants import Tenancy
 
-ROOT = Path(__file__).parents[3]
 PATIENCE_S = 60
 
 
@@ -29,12 +27,12 @@ async def until(connection: asyncpg.Connection, condition: str, *values: object)
             await asyncio.sleep(0.01)
 
 
-_WORKER = "tests.server.reconciliation.import_worker"
 _HERE = "FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
 _WAITS = f"EXISTS (SELECT 1 {_HERE} AND wait_event_type = 'Lock')"
 _GONE = f"NOT EXISTS (SELECT 1 {_HERE} AND pid <> ALL($1::int[]))"
 
 
+@pytest.mark.xdist_group("kills")
 class TestAnImportThatIsKilled:
     """An import that is killed."""
 
@@ -54,23 +52,13 @@ class TestAnImportThatIsKilled:
             # Whoever writes this table waits, so the import is stopped exactly there.
             await holder.execute(f"BEGIN; LOCK TABLE {tenancy.tenant.schema}.{table} IN SHARE MODE")
             known = [row["pid"] for row in await watcher.fetch(f"SELECT pid {_HERE}")]
-            worker = subprocess.Popen(  # noqa: ASYNC220 - starting it is quick
-                [
-                    sys.executable,
-                    "-m",
-                    "tests.server.reconciliation.import_worker",
-                    tenancy.admin_dsn,
-                    key_store_urls.own,
-                    str(file),
-                ],
-                cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "sdk"), str(ROOT / "server")])},
-            )
+            worker = forked(import_worker.run, tenancy.admin_dsn, key_store_urls.own, file)
             try:
                 await until(watcher, _WAITS)
             finally:
-                worker.send_signal(signal.SIGKILL)
-                worker.wait(PATIENCE_S)
+                worker.kill()
+                worker.join(PATIENCE_S)
+            assert worker.exitcode == -signal.SIGKILL
             await holder.execute("ROLLBACK")
             await until(watcher, _GONE, known)
         finally:

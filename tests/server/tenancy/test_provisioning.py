@@ -1,13 +1,9 @@
 """Setting a database up, and bringing tenants into being and out of it, whatever happens on the way."""
 
 import asyncio
-import os
 import secrets
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -21,9 +17,10 @@ from billfold_server.tenancy import migrations
 from billfold_server.tenancy.provisioning import Administrator, DatabaseUnsuitable, KeyringDiffers
 from billfold_server.tenancy.service import Registry, Tenants
 from billfold_server.tenancy.transaction import Database
+from tests.forks import forked
+from tests.server.tenancy import killable_provisioning
 from tests.tenants import SECRET, Tenancy, in_database, manifest
 
-ROOT = Path(__file__).parents[3]
 PASSWORDS = "SELECT rolname, rolpassword FROM pg_authid WHERE rolname = ANY($1::text[]) ORDER BY rolname"
 
 
@@ -256,46 +253,18 @@ class TestApplying:
             await tenancy.as_owner(acme, "CREATE SCHEMA another")
 
 
-KILLED = """
-import asyncio, os, signal, sys
-from billfold_server.tenancy.provisioning import Administrator
-from billfold_server.tenancy.service import Tenants
-from billfold_server.tenancy.transaction import Database
-from tests.tenants import SECRET, manifest
-
-async def main(admin_dsn, steps):
-    left = steps
-    def report(step):
-        nonlocal left
-        left -= 1
-        if left < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-    administrator = Administrator(admin_dsn, deployment_secret=SECRET)
-    database = Database((await administrator.bootstrap()).runtime_dsn, deployment_secret=SECRET)
-    await Tenants(database, administrator).apply(manifest("acme"), progress=report)
-    await database.close()
-
-asyncio.run(main(sys.argv[1], int(sys.argv[2])))
-"""
-
-
 class TestProvisioningThatIsCutShort:
     @pytest.mark.slow
+    @pytest.mark.xdist_group("kills")
     async def test_by_a_kill_is_continued_by_applying_again(self, tenancy: Tenancy) -> None:
         """The process is killed before each of its steps; in the end there is one tenant, and it works."""
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("sdk", "server", "."))}
-        codes: list[int] = []
-        for attempt in range(30):
+        codes: list[int | None] = []
+        for attempt in range(100):
             # Roles and schema are looked at each time; the third step is the first migration that is still to be run.
-            process = await asyncio.to_thread(
-                subprocess.run,
-                [sys.executable, "-c", KILLED, tenancy.admin_dsn, str(min(attempt, 2))],
-                env=environment,
-                cwd=ROOT,
-                check=False,
-            )
-            codes.append(process.returncode)
-            if process.returncode == 0:
+            process = forked(killable_provisioning.run, tenancy.admin_dsn, min(attempt, 2))
+            await asyncio.to_thread(process.join, 60)
+            codes.append(process.exitcode)
+            if process.exitcode == 0:
                 break
             record = await tenancy.tenants.get("acme")
             assert record.state is TenantState.PROVISIONING

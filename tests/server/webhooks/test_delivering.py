@@ -2,12 +2,10 @@
 
 import asyncio
 import json
-import os
 import signal
-import sys
 from collections import Counter
 from datetime import timedelta
-from pathlib import Path
+from multiprocessing.context import ForkServerProcess
 
 import pytest
 
@@ -16,8 +14,10 @@ from billfold.contract.sandbox import SimulationKind
 from billfold.contract.webhooks import WebhookEndpointReason, WebhookEndpointState
 from billfold_server.db.outbox import list_events
 from billfold_server.webhooks import delivery_queries
+from tests.forks import forked
 from tests.keystores import StoreUrls
 from tests.server.outbound.endpoints import Behaviour, Endpoint, answering
+from tests.server.webhooks import killable_sender
 from tests.server.webhooks.sending import Sender
 from tests.tenants import Tenancy
 
@@ -273,34 +273,27 @@ class TestASlowEndpoint:
         assert slow.most == 8
 
 
+@pytest.mark.xdist_group("kills")
 class TestAKilledProcess:
     async def test_loses_nothing_between_sending_and_noting(
         self, sender: Sender, tenancy: Tenancy, key_store_urls: StoreUrls
     ):
         """Killed when the endpoint has it, before the answer: it comes again with the same id, and then no more."""
-        victims: list[asyncio.subprocess.Process] = []
+        victims: list[ForkServerProcess] = []
 
         async def kill(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             if victims:
-                os.kill(victims.pop().pid, signal.SIGKILL)
+                victims.pop().kill()
                 return None
             return await TAKEN(reader, writer)
 
         async with Endpoint(kill).listening() as endpoint:
             await sender.listen(endpoint.url())
             await sender.happen("test.a")
-            worker = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "tests.server.webhooks.killable_sender",
-                tenancy.runtime_dsn,
-                key_store_urls.own,
-                cwd=Path(__file__).parents[3],
-                env={"PYTHONPATH": "sdk:server:."},
-            )
+            worker = forked(killable_sender.run, tenancy.runtime_dsn, key_store_urls.own)
             victims.append(worker)
-            async with asyncio.timeout(60):
-                assert await worker.wait() == -signal.SIGKILL
+            await asyncio.to_thread(worker.join, 60)
+            assert worker.exitcode == -signal.SIGKILL
             async with sender.database.tx(sender.tenant) as tx:
                 await tx.execute("UPDATE jobs SET claimed_by = NULL, claimed_until = NULL")
             await sender.deliver()

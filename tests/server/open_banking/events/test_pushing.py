@@ -1,12 +1,10 @@
 """Notifications on their way to a third party whose endpoint takes them, or doesn't."""
 
 import asyncio
-import os
 import signal
-import sys
 from collections import Counter, defaultdict
 from datetime import timedelta
-from pathlib import Path
+from multiprocessing.context import ForkServerProcess
 from typing import cast
 from uuid import UUID
 
@@ -25,7 +23,9 @@ from billfold_server.open_banking.events import queries
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.transaction import TenantTx
 from tests.explaining import Explaining
+from tests.forks import forked
 from tests.keystores import StoreUrls
+from tests.server.open_banking.events import killable_pusher
 from tests.server.open_banking.events.telling import BASE_URL, Teller, claims_in, wire
 from tests.server.outbound.endpoints import Endpoint, answering
 from tests.server.payments.desk import Desk
@@ -223,14 +223,15 @@ class TestAnEndpointThatTakesNothing:
         assert await teller.unread() == []
 
 
+@pytest.mark.xdist_group("kills")
 class TestAKilledProcess:
     async def test_loses_nothing_between_sending_and_noting(self, teller: Teller, key_store_urls: StoreUrls):
         """Killed when the endpoint has it, before the answer: it comes again, with the same id, and then no more."""
-        victims: list[asyncio.subprocess.Process] = []
+        victims: list[ForkServerProcess] = []
 
         async def kill(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             if victims:
-                os.kill(victims.pop().pid, signal.SIGKILL)
+                victims.pop().kill()
                 return None
             return await TAKEN(reader, writer)
 
@@ -238,18 +239,10 @@ class TestAKilledProcess:
             await teller.subscribe(endpoint.url())
             await teller.bank.authorise(await teller.bank.ask(teller.client_id))
             await teller.publish()
-            worker = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "tests.server.open_banking.events.killable_pusher",
-                teller.bank.tenancy.runtime_dsn,
-                key_store_urls.own,
-                cwd=Path(__file__).parents[4],
-                env={"PYTHONPATH": "sdk:server:."},
-            )
+            worker = forked(killable_pusher.run, teller.bank.tenancy.runtime_dsn, key_store_urls.own)
             victims.append(worker)
-            async with asyncio.timeout(60):
-                assert await worker.wait() == -signal.SIGKILL
+            await asyncio.to_thread(worker.join, 60)
+            assert worker.exitcode == -signal.SIGKILL
             await teller.hasten()
             await teller.push()
             await teller.hasten()
