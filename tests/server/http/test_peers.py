@@ -2,12 +2,12 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
+import pytest_asyncio
 
 from billfold import errors
 from billfold_server.app import build_app
@@ -18,31 +18,42 @@ from tests.live import LiveServer
 Asked = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 PROXY, MONITOR = "10.1.2.3", "198.51.100.7"
 
+one_loop = pytest.mark.asyncio(loop_scope="module")
+"""The servers are shared, and each of them lives in one event loop."""
 
-@pytest.fixture
-def asked_from(live: LiveServer, tmp_path: Path) -> Asked:
-    """Return what opens a client at an address, of a server that trusts 10.0.0.0/8 and shows its metrics to one."""
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def asked_from(live: LiveServer, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Asked]:
+    """Return what opens a client at an address, of a server that trusts 10.0.0.0/8 and shows its metrics to one.
+
+    Servers that are set alike are one: nothing that is asked here changes them.
+    """
     defaults = {"trusted_proxies": ["10.0.0.0/8"], "metrics_networks": [f"{MONITOR}/32"]}
     sealed = {
-        "keyring_file": str(tmp_path / "keyring.json"),
+        "keyring_file": str(tmp_path_factory.mktemp("peers") / "keyring.json"),
         "keyring_passphrase": Secret("nine tall ships sail at dawn"),
     }
+    apps: dict[str, Any] = {}
 
     @asynccontextmanager
     async def client(address: str, **changes: object) -> AsyncIterator[httpx.AsyncClient]:
         production = sealed if changes.get("environment") == "production" else {}
         settings = msgspec.structs.replace(live.settings, **{**defaults, **production, **changes})
-        app: Any = build_app(settings)
+        app = apps.get(alike := repr(sorted(changes.items())))
+        if app is None:
+            app = apps[alike] = build_app(settings)
         transport = httpx.ASGITransport(app, client=(address, 4711))
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as opened:
             yield opened
+
+    yield client
+    for app in apps.values():
         await app.state.services.engine.close()
         await app.state.services.keys.close()
         await app.state.services.database.close()
 
-    return client
 
-
+@one_loop
 class TestAPeer:
     @pytest.mark.parametrize(
         ("connected", "forwarded_for", "status"),
@@ -82,6 +93,7 @@ class TestAPeer:
             assert answer.status_code == 401
 
 
+@one_loop
 class TestAProxyThatEndsTls:
     @pytest.mark.parametrize(
         ("connected", "code"),
@@ -118,6 +130,7 @@ class TestAProxyThatEndsTls:
             assert (await client.get("/t/beta/v1/tenant")).status_code == 401
 
 
+@one_loop
 class TestABrowser:
     @pytest.mark.parametrize(("scheme", "told"), [("https", True), ("http", False)])
     async def test_is_told_to_come_by_tls_where_the_server_speaks_it(
@@ -133,6 +146,7 @@ class TestABrowser:
             assert "strict-transport-security" not in answer.headers
 
 
+@one_loop
 class TestMetrics:
     @pytest.mark.parametrize(
         ("environment", "connected", "status"),
@@ -153,6 +167,7 @@ class TestMetrics:
             assert (await client.get("/metrics")).status_code == status
 
 
+@one_loop
 class TestTheDeploymentsOwnHost:
     async def test_belongs_to_no_tenant(self, asked_from: Asked) -> None:
         """A manifest that claims it doesn't lock the operators out."""

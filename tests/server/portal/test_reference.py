@@ -1,5 +1,6 @@
 """The API's reference: every operation has a page that holds together, and what it shows of the SDK runs."""
 
+import functools
 import json
 import re
 import shlex
@@ -21,7 +22,7 @@ from billfold_server.http.docs import prose
 from billfold_server.http.openapi import build_document, build_operation
 from billfold_server.http.routing import Call, Routes
 from billfold_server.portal.pages import ROOT
-from billfold_server.portal.reference import Part, Reference
+from billfold_server.portal.reference import OperationPage, Part, Reference
 from billfold_server.portal.trying import Asked, asked, curl, may_use, obstacle
 from tests.live import LiveServer
 from tests.sdk.documented import NOT_FOR_CLIENTS
@@ -31,7 +32,6 @@ from tests.server.http.test_openapi import Collected
 from tests.server.portal import generate_snippets
 
 REFERENCE = Reference(ROOMS)
-PAGES = {name: page for name in REFERENCE.ids if (page := REFERENCE.page(name)) is not None}
 SNIPPETS: dict[str, dict[str, str]] = json.loads(generate_snippets.TARGET.read_text(encoding="utf-8"))
 
 
@@ -40,6 +40,12 @@ class Self(msgspec.Struct):
 
     inside: "Self | None" = None
     beside: "list[Self]" = []
+
+
+@functools.cache
+def pages() -> dict[str, OperationPage]:
+    """Return every page, by its operation. They are made by who tests them, not by all who find the tests."""
+    return {name: page for name in REFERENCE.ids if (page := REFERENCE.page(name)) is not None}
 
 
 def parts(part: Part) -> list[Part]:
@@ -52,8 +58,8 @@ class TestTheReference:
         """The pages are those of the document that the tenant serves, no more and no less, and say the same."""
         document = build_document(ROOMS, base_url="https://bank.example", audiences=("tenant", "tenant-public"))
         documented = {each["operationId"]: each for item in document["paths"].values() for each in item.values()}
-        assert set(PAGES) == set(documented)
-        for name, page in PAGES.items():
+        assert set(pages()) == set(documented)
+        for name, page in pages().items():
             said, _ = build_operation(page.declared)
             whole = {key: value for key, value in documented[name].items() if key != "responses"}
             assert {key: value for key, value in said.items() if key != "responses"} == whole
@@ -66,7 +72,7 @@ class TestTheReference:
 
     def test_shows_every_member_of_a_body_as_a_tree(self) -> None:
         """What is required, may be null or is one of a list is told at its place, however deep."""
-        page = PAGES["createArrangement"]
+        page = pages()["createArrangement"]
         assert page.body is not None
         by_name = {each.name: each for each in parts(page.body.part)}
         assert by_name["wallet_id"].required
@@ -97,7 +103,7 @@ class TestTheReference:
         """Every page is served without a script or style of its own, and no link on it is dead."""
         linked: set[str] = set()
         with httpx.Client(base_url=live.base("alpha") + ROOT, timeout=30) as browser:
-            for name in PAGES:
+            for name in pages():
                 page = browser.get(f"/reference/{name}")
                 assert page.status_code == 200, name
                 found = Collected(page.text)
@@ -106,13 +112,13 @@ class TestTheReference:
                 assert {each[1:] for each in found.addresses if each.startswith("#")} <= found.ids
                 linked |= found.addresses
             index = Collected(browser.get("/reference", params={"part": "wallets"}).text)
-            assert set(PAGES) <= index.ids
+            assert set(pages()) <= index.ids
             told = Collected(browser.get("/errors").text).ids
             own, other = f"/t/alpha{ROOT}/reference", set[str]()
             for address in linked | index.addresses:
                 path = urlsplit(address).path
                 if path.startswith(f"{own}/"):
-                    assert path.removeprefix(f"{own}/") in PAGES
+                    assert path.removeprefix(f"{own}/") in pages()
                 elif address.startswith(f"/t/alpha{ROOT}/errors#"):
                     assert urlsplit(address).fragment in told
                 elif path.startswith("/t/alpha"):
@@ -132,7 +138,7 @@ class TestASnippet:
 
     def test_is_there_for_all_that_clients_ask(self) -> None:
         """Every operation that the SDK has a method for is shown with it, and by the command line."""
-        for name, page in PAGES.items():
+        for name, page in pages().items():
             expected = page.declared.needs_token and not NOT_FOR_CLIENTS.match(page.declared.path)
             assert [each.name for each in page.snippets] == (["python", "cli"] if expected else []), name
 
@@ -146,7 +152,7 @@ class TestASnippet:
             with pytest.raises(billfold.errors.NotFound):
                 exec(compile(each["python"], name, "exec"), {"__name__": name})  # noqa: S102 - It is ours.
             method, url, _, body = transport.requests[-1]
-            page = PAGES[name]
+            page = pages()[name]
             ids = re.sub(r"/[a-z]{2,4}_[0-9a-z]{26}(?=/|$)", "/{}", template(method, url))
             assert ids == re.sub(r"\{[a-z_]+\}", "{}", f"{page.line.method} {page.line.path}")
             if page.body is not None and not page.declared.takes_bytes and name not in OTHERWISE:
@@ -190,7 +196,7 @@ class TestACurlCommand:
 class TestWhatMayBeTried:
     def test_is_nothing_that_leaves_the_operations_address(self) -> None:
         """A value that would lead elsewhere is refused before anything is sent."""
-        operation = PAGES["getParty"].declared
+        operation = pages()["getParty"].declared
         for value in ("", ".", "..", "a/b", "a\\b", "a?b", "a#b", "%2f", "a b", "ä", "a\nb"):
             assert asked(operation, {"path.party_id": value}).complaints, value
         assert asked(operation, {"path.party_id": " par_1 "}).path == "/v1/parties/par_1"
@@ -209,7 +215,7 @@ class TestWhatMayBeTried:
 
     def test_leaves_to_people_what_people_must_do(self) -> None:
         """Who may do what isn't decided by a program that a person lends their hand to."""
-        for page in PAGES.values():
+        for page in pages().values():
             scope = page.declared.scope or ""
             if scope in {"approvals:decide", "clients:write", "keys:write", "users:write"}:
                 assert obstacle(page.declared, sandbox=True, scopes=[scope]) == "person"
