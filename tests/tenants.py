@@ -9,8 +9,11 @@
 The database is a copy of a template that was migrated once per run, which takes some 50 ms.
 """
 
+import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -27,6 +30,9 @@ from billfold_server.tenancy.transaction import Database
 from tests.postgres import copying, template_database
 
 SECRET = b"a secret of the tests, which is long enough"
+
+T = TypeVar("T")
+Administer = Callable[[str], object]
 
 
 class Tenancy(msgspec.Struct):
@@ -94,17 +100,32 @@ def tenancy_template(postgres: EmbeddedPostgres) -> str:
     return template_database(postgres, "tenancy", fill_template)
 
 
+@pytest.fixture(scope="session")
+def administer(postgres_dsn: str) -> Iterator[Administer]:
+    """Return what runs the administrator's SQL on one connection, which outlives the event loops of tests."""
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        runner = asyncio.Runner()
+
+        def run(work: Coroutine[Any, Any, T]) -> T:
+            return thread.submit(runner.run, work).result()
+
+        connection = run(asyncpg.connect(postgres_dsn))
+        yield lambda sql: run(connection.execute(sql))
+        run(connection.close())
+        thread.submit(runner.close).result()
+
+
 @pytest_asyncio.fixture
-async def tenancy(postgres_dsn: str, tenancy_template: str) -> AsyncIterator[Tenancy]:
+async def tenancy(postgres_dsn: str, administer: Administer, tenancy_template: str) -> AsyncIterator[Tenancy]:
     """Copy the template, and open it as a server would."""
     name = f"test_{secrets.token_hex(6)}"
-    await _execute(postgres_dsn, copying(name, tenancy_template))
+    administer(copying(name, tenancy_template))
     opened = await open_tenancy(in_database(postgres_dsn, name))
     try:
         yield opened
     finally:
         await opened.database.close()
-        await _execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)")
+        administer(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 async def open_tenancy(admin_dsn: str, *, slug: str = "testbank") -> Tenancy:
@@ -132,11 +153,3 @@ async def fill_template(dsn: str) -> None:
         await Tenants(database, administrator).apply(manifest("testbank"))
     finally:
         await database.close()
-
-
-async def _execute(dsn: str, sql: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    try:
-        await connection.execute(sql)
-    finally:
-        await connection.close()
