@@ -75,10 +75,13 @@ PLATFORM_SCOPES: Final[dict[str, str]] = {
 OPENID_SCOPES: Final[dict[str, str]] = {
     "openid": "Sign people in",
     "profile": "Read the name of whoever signs in",
-    "email": "Read the mail address of whoever signs in",
     "offline_access": "Go on while nobody is signed in",
 }
-"""What a client may ask of people who sign in (OpenID Connect Core, sections 5.4 and 11); no operation asks for it."""
+"""What a client may ask of people who sign in (OpenID Connect Core, sections 5.4 and 11); no operation asks for it.
+
+There is no ``email``: people sign in by a name, the server knows no mail address of theirs that anybody has verified,
+and what isn't known can't be told.
+"""
 
 
 OPEN_BANKING_SCOPES: Final[dict[str, str]] = {

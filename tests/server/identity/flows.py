@@ -185,7 +185,6 @@ def add_app(
         "scopes": [
             "openid",
             "profile",
-            "email",
             "offline_access",
             *(["wallets:read", "holds:read"] if slug else ["platform:tenants:read"]),
         ],

@@ -9,6 +9,7 @@ from authlib.oauth2 import rfc9101, rfc9207
 from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
 from authlib.oidc.discovery import OpenIDProviderMetadata
 
+from billfold.contract.oauth import UserInfo
 from billfold_server.identity.authorization import details
 from billfold_server.identity.discovery.documents import Deployment, metadata
 from billfold_server.identity.profiles import PROFILES
@@ -72,6 +73,10 @@ class TestTheMetadata:
         assert ("dpop_signing_alg_values_supported" in said) is profile.dpop
         assert said["tls_client_certificate_bound_access_tokens"] is True
         assert said.get("require_signed_request_object") is (profile.request_object == "required")
+        # Of people it promises what userinfo tells, and no mail address, which nobody here knows.
+        about_the_token = {"acr", "amr", "aud", "auth_time", "exp", "iat", "iss", "nonce"}
+        assert set(said["claims_supported"]) - about_the_token == {*UserInfo.__struct_fields__}
+        assert "email" not in said["scopes_supported"]
         algorithms = {name: values for name, values in said.items() if "_alg_values_" in name}
         assert {tuple(values) for values in algorithms.values()} == {profile.algorithms}
         assert {

@@ -63,7 +63,7 @@ async def show(call: "Call", before: str | None = None, ui_locales: str | None =
             ids.encode(Prefix.GRANT, grant.id),
             names[grant.client_id],
             f"{grant.created_at:%Y-%m-%d}",
-            words_for(grant.scopes, grant.details, (), language, of_their_own=session.login_realm == "psu"),
+            words_for(grant.scopes, grant.details, language, of_their_own=session.login_realm == "psu"),
         )
         for grant in grants
         if grant.client_id in names

@@ -1,6 +1,6 @@
 """The consent page: what a client asks, in plain words and in the person's language."""
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode, urlsplit
 
@@ -11,7 +11,6 @@ from billfold_server.identity.authorization import authority, details
 from billfold_server.identity.authorization import journey as journeys
 from billfold_server.identity.authorization.interactions import Interaction
 from billfold_server.identity.authorization.parameters import AuthorizationRequest
-from billfold_server.identity.authorization.sheets import OF_PEOPLE
 from billfold_server.identity.clients.rows import Client
 from billfold_server.people.pages.kit import language_of, render
 from billfold_server.people.pages.words import amount_text, kind_text, text_of, vocabulary
@@ -64,7 +63,6 @@ def page(call: "Call", asked: Asked, session: Session, *, ui_locales: str | None
         "lines": words_for(
             authority.allowed_scopes(request, session),
             request.details,
-            {**request.claims.userinfo, **request.claims.id_token},
             language_of(call, ui_locales=ui_locales, preferred=preferred),
             of_their_own=session.login_realm == "psu",
         ),
@@ -120,19 +118,19 @@ def page_of_consent(
 def words_for(
     scopes: Iterable[str],
     given: Iterable[Mapping[str, Any]],
-    claims: Container[str],
     language: str,
     *,
     of_their_own: bool,
 ) -> list[str]:
-    """Return what is asked in a language's words: what scopes allow, what is told of the person, and details.
+    """Return what is asked in a language's words: what scopes allow, and details.
+
+    Claims about a person that are asked for by name have no line: a scope tells of them, or nobody does.
 
     A customer's scopes open what is their own alone, and say so; where details choose wallets, those are said instead.
 
     Args:
         scopes: As they stand in the grant.
         given: Authorization details that were checked once; a type that is no longer there is passed over.
-        claims: Claims that are asked for by name.
         language: Of the page.
         of_their_own: Whether the person is a customer.
     """
@@ -140,7 +138,6 @@ def words_for(
     chosen = of_their_own and any(each["type"] == "wallet_access" for each in given)
     shown = [scope for scope in scopes if scope != "openid" and not (chosen and scope == "wallets:read")]
     lines = [_words_of(known, language, scope, of_their_own=of_their_own) for scope in shown]
-    lines += [text_of(language, f"consent.claim_{name}") for name in OF_PEOPLE if name in claims]
     there = [each for each in given if each["type"] in details.kinds()]
     lines += [text_of(language, line.text, **line.facts) for each in there for line in details.describe(each)]
     return list(dict.fromkeys(lines))

@@ -70,7 +70,6 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
         strange: Whether an account was asked for that isn't the customer's, or can't be used.
         client: How the third party is called.
         scopes: What else is asked of who the customer is.
-        claims: The same by single claims.
     """
 
     consent: "Consent"
@@ -80,7 +79,6 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     strange: bool
     client: str
     scopes: list[str]
-    claims: frozenset[str]
 
     def sheet(self, language: str) -> Sheet:
         """Return what the page says in a language."""
@@ -92,7 +90,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
             client=self.client,
             given=self.given,
             strange=self.strange,
-            also=sheets.also_lines(self.scopes, self.claims, language),
+            also=sheets.also_lines(self.scopes, language),
         )
 
 
@@ -140,7 +138,6 @@ async def load(call: "Call", asked: "Asked", session: "Session") -> Found | None
         strange=account is not None and not usable,
         client=asked.client.name,
         scopes=asked.request.scopes,
-        claims=frozenset({*asked.request.claims.id_token, *asked.request.claims.userinfo}),
     )
 
 

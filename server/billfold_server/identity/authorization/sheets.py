@@ -4,7 +4,7 @@ Pure. A sheet is all that the page's template shows of a consent, so what is kep
 """
 
 import hashlib
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -16,7 +16,6 @@ from billfold_server.consents.service import Consent
 from billfold_server.people.pages.words import amount_text, date_text, text_of, vocabulary
 
 __all__ = [
-    "OF_PEOPLE",
     "Account",
     "Group",
     "Sheet",
@@ -58,11 +57,8 @@ _GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Under which heading each permission is explained."""
 
-OF_PEOPLE: Final = ("name", "given_name", "family_name", "birthdate", "email", "phone_number", "address")
-"""Claims about who somebody is, in the order in which they are told."""
-
 _VRP_TYPES: Final = frozenset({"Sweeping", "Other"})
-_ALSO: Final = frozenset({"profile", "email", "offline_access"})
+_ALSO: Final = frozenset({"profile", "offline_access"})
 _DIRECTIONS: Final = frozenset({"ReadTransactionsCredits", "ReadTransactionsDebits"})
 
 
@@ -187,11 +183,9 @@ def _directions(permissions: frozenset[str]) -> str:
     return "both" if len(asked) != 1 else next(iter(asked)).removeprefix("ReadTransactions").lower()
 
 
-def also_lines(scopes: Iterable[str], claims: Container[str], language: str) -> list[str]:
+def also_lines(scopes: Iterable[str], language: str) -> list[str]:
     """Return what else is asked beside a consent: who somebody is, and to go on without them."""
-    lines = [text_of(language, f"consent.scope_{scope}") for scope in scopes if scope in _ALSO]
-    lines += [text_of(language, f"consent.claim_{name}") for name in OF_PEOPLE if name in claims]
-    return list(dict.fromkeys(lines))
+    return list(dict.fromkeys(text_of(language, f"consent.scope_{scope}") for scope in scopes if scope in _ALSO))
 
 
 def accounts_of(wallets: Sequence[Wallet], language: str, chosen: frozenset[str] = frozenset()) -> list[Account]:

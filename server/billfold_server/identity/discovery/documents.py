@@ -46,8 +46,6 @@ _CLAIMS: Final = (
     "amr",
     "aud",
     "auth_time",
-    "email",
-    "email_verified",
     "exp",
     "iat",
     "iss",
@@ -55,6 +53,7 @@ _CLAIMS: Final = (
     "nonce",
     "openbanking_intent_id",
     "sub",
+    "updated_at",
 )
 
 _ACR: Final = ("urn:openbanking:psd2:sca", "urn:openbanking:psd2:ca")

@@ -1,7 +1,7 @@
 """ID tokens: who has signed in, when and how strongly, told to one client (OpenID Connect Core, section 2).
 
-An ``s_hash`` isn't in them: FAPI 1.0 asks for one where an ID token comes with the code through the browser, and here
-codes come in a signed response instead (JARM), which protects ``state`` by itself.
+An ``s_hash`` says to which request they are the answer (FAPI 1.0 Advanced, section 5.1.1). Codes come in a signed
+response besides (JARM), which protects ``state`` by itself.
 """
 
 import base64

@@ -47,10 +47,10 @@ class TestThePageOfApps:
         one, two = (add_app(profiled, "sandbox", client_name=name) for name in ("One & Co", "Two"))
         browser = person.browser()
         assert text_of("en", "consent.apps_none") in apps_of(browser).text
-        first, second = code_of(one, person, scope="openid email"), code_of(two, person)
+        first, second = code_of(one, person, scope="openid profile"), code_of(two, person)
         page = apps_of(browser)
         assert page.text.index("<strong>Two</strong>") < page.text.index("<strong>One &amp; Co</strong>")
-        assert text_of("en", "consent.scope_email") in page.text
+        assert text_of("en", "consent.scope_profile") in page.text
         assert take_back(browser, page).status_code == 303
         ended = grant_of(two, second)
         assert ended["revoked_at"] is not None

@@ -147,11 +147,12 @@ class TestTheConsentPage:
         app = add_app(profiled, "sandbox", client_name=name, organisation="Fin & Tech")
         browser = person.browser()
         browser.headers["Accept-Language"] = "de"
-        page = ask(browser, app, scope="email profile", claims='{"userinfo":{"birthdate":null}}')
+        page = ask(browser, app, scope="profile", claims='{"userinfo":{"birthdate":null}}')
         assert page.status_code == 200
         words = vocabulary("de")
-        for each in ("scope_email", "scope_profile", "claim_birthdate"):
-            assert words[f"consent.{each}"] in page.text
+        assert words["consent.scope_profile"] in page.text
+        # What isn't known of anybody isn't told, so nobody is asked whether it may be.
+        assert "Geburtsdatum" not in page.text
         assert "<b>Evil" not in page.text
         assert "&lt;b&gt;Evil&lt;/b&gt; &amp; Co" in page.text
         assert "Fin &amp; Tech" in page.text

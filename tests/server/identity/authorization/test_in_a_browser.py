@@ -55,10 +55,10 @@ class TestThePages:
     def test_are_accessible_and_keep_to_themselves(self, chromium: Chrome, banks: LiveServer, axe: str, slug) -> None:
         """No violation of WCAG 2.2 AA, no scrolling sideways, nothing from elsewhere, no complaint of the browser's."""
         app, person = an_app(banks, slug), add_person(banks, slug)
-        code_of(app, person, scope="openid email offline_access")
+        code_of(app, person, scope="openid profile offline_access")
         screen = signed_in(chromium, person)
         places: dict[str, Callable[[], str]] = {
-            "consent": lambda: address(app, scope="openid profile email offline_access"),
+            "consent": lambda: address(app, scope="openid profile offline_access"),
             "apps": lambda: "/oauth/apps",
             "end-session": lambda: f"/oauth/end-session?client_id={app.client_id}",
         }
