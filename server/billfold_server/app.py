@@ -125,8 +125,8 @@ from billfold_server.payments import service as payments
 from billfold_server.payments import subjects as payments_subjects
 from billfold_server.payments import tasks as payments_tasks
 from billfold_server.people import inventory as people_inventory
+from billfold_server.people import operator_routes, sca_queries
 from billfold_server.people import routes as people_routes
-from billfold_server.people import sca_queries
 from billfold_server.people import subjects as people_subjects
 from billfold_server.people import tasks as people_tasks
 from billfold_server.people.pages.kit import Pages
@@ -232,6 +232,7 @@ ROOMS: Final[tuple[Routes, ...]] = (
     authorization_routes.platform_routes,
     portal_routes.routes,
     tenancy_routes.platform_routes,
+    operator_routes.routes,
     audit_routes.platform_routes,
     docs.routes,
     docs.platform_routes,

@@ -17,9 +17,10 @@ from _pytest.terminal import TerminalReporter
 
 from billfold.contract.roles import StaffRole
 from billfold_server.db.outbox import list_events
-from billfold_server.identity.rules import TENANT_SCOPES
+from billfold_server.identity.rules import PLATFORM_SCOPES, TENANT_SCOPES
 from tests.contract.deviations import Deviating
 from tests.contract.documents import read_document, told_otherwise
+from tests.contract.operators import Operators
 from tests.contract.paying import contradict, pay
 from tests.contract.preparing import Approved, Preparing
 from tests.contract.seeds import Seeds, Tenants
@@ -148,8 +149,12 @@ def seeds(live: LiveServer) -> Iterator[Seeds]:
 
 @pytest.fixture(scope="session")
 def operator(live: LiveServer) -> Iterator[httpx.Client]:
-    """Return a client of the platform with every scope."""
-    with live.client(None) as client:
+    """Return a client of the platform with every scope, in an operator's name: some things only a person may do."""
+    scopes = sorted(PLATFORM_SCOPES)
+    app = add_app(live, None, "client_secret_basic", scopes=scopes)
+    tokens = tokens_of(app, add_person(live, None), scope=" ".join(scopes))
+    headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+    with httpx.Client(base_url=live.base(None), headers=headers, timeout=30) as client:
         yield client
 
 
@@ -183,6 +188,6 @@ def approved(live: LiveServer, seeds: Seeds, client: httpx.Client) -> dict[str, 
 
 
 @pytest.fixture(scope="session")
-def preparing(seeds: Seeds, operator: httpx.Client, approved: dict[str, Approved]) -> Preparing:
+def preparing(live: LiveServer, seeds: Seeds, operator: httpx.Client, approved: dict[str, Approved]) -> Preparing:
     """Return what makes cases name things that exist."""
-    return Preparing(seeds, Tenants(operator), approved)
+    return Preparing(seeds, Tenants(operator, Operators(live)), approved)

@@ -15,7 +15,7 @@ import httpx
 from tests.contract.documents import Operation
 from tests.contract.seeds import FRESH, SEEDS, Seeds, statement
 
-__all__ = ["CONFLICTS", "Reaching", "contradict"]
+__all__ = ["CONFLICTS", "OF_OPERATORS", "Reaching", "contradict"]
 
 TOO_MUCH = 900_000_000_000_000
 CARD = "Card 4111 1111 1111 1111"
@@ -73,6 +73,22 @@ class Reaching:
             auth=changes.get("auth", auth if operation.media_type == "application/x-www-form-urlencoded" else None),
             timeout=30,
         )
+
+    def add_operator(self) -> str:
+        """Create an operator in the name of the one who asks, and return their id."""
+        body = {"login_name": f"op.{secrets.token_hex(6)}", "display_name": "x"}
+        return str(self._at_platform("/platform/v1/users", body)["id"])
+
+    def shut_out(self, user_id: str) -> None:
+        """Disable an operator."""
+        self._at_platform(f"/platform/v1/users/{user_id}/disable")
+
+    def _at_platform(self, path: str, body: dict[str, str] | None = None) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {self._tokens[True]}"}
+        answer = httpx.post(self._bases[True] + path, headers=headers, json=body, timeout=30)
+        assert answer.status_code < 300, answer.text
+        made: dict[str, Any] = answer.json()
+        return made
 
     def example(self, operation: Operation) -> Any:
         """Return the example of the operation's body, with ids that name something."""
@@ -332,6 +348,28 @@ CONFLICTS: dict[str, Recipe] = {
 """For each operation of a tenant whose state may refuse it: a request that it does refuse."""
 
 
+def _taken_by_an_operator(reaching: Reaching, operation: Operation) -> httpx.Response:
+    body = {"login_name": f"taken.{secrets.token_hex(6)}", "display_name": "x"}
+    assert reaching.send(operation, body=body).status_code == 201
+    return reaching.send(operation, body=body)
+
+
+def _asked_by_one(reaching: Reaching, operation: Operation) -> httpx.Response:
+    """Ask for what another operator must ask for as well."""
+    user_id = reaching.add_operator()
+    if operation.operation_id == "enableOperator":
+        reaching.shut_out(user_id)
+    return reaching.send(operation, path={"user_id": user_id})
+
+
+OF_OPERATORS: dict[str, Recipe] = {
+    "createOperator": _taken_by_an_operator,
+    "createOperatorEnrolmentCode": _asked_by_one,
+    "enableOperator": _asked_by_one,
+}
+"""The same for operators, below the platform."""
+
+
 def _reused_key(reaching: Reaching, operation: Operation) -> httpx.Response:
     """Send two different requests under one key."""
     headers = {"Idempotency-Key": secrets.token_hex(8)}
@@ -422,6 +460,8 @@ CONTRADICTIONS: dict[str, Recipe] = {
     "simulateOutage": _played_otherwise("for_s", 77),
     "simulateSlowAnswers": _played_otherwise("delay_ms", 2),
     "applyTenant": lambda reaching, operation: reaching.send(operation, body={"slug": "demo_bank", "manifest": {}}),
+    # So many letters after compatibility forms are folded that it can't be a name.
+    "createOperator": _with("login_name", "\ufb03" * 100),
     "createClient": _with("redirect_uris", ["http://bank.example/#a"]),
     "updateClient": _with("redirect_uris", ["http://bank.example/#a"]),
     "rotateClientKeys": _with("jwks", {"keys": []}),

@@ -14,6 +14,8 @@ from typing import Any
 
 import httpx
 
+from tests.contract.operators import Operators
+
 __all__ = ["FRESH", "Seeds", "Tenants", "is_id", "statement"]
 
 _ID = re.compile(r"([a-z]{3})_[0-7][0-9a-hjkmnp-tv-z]{25}")
@@ -398,20 +400,24 @@ FRESH: dict[str, Callable[[Seeds], dict[str, str]]] = {
 
 
 class Tenants:
-    """Tenants that platform operations may do things to.
+    """Tenants, and operators, that platform operations may do things to.
 
     Args:
         operator: Authenticated at the platform, with every scope.
+        operators: Makes others.
     """
 
-    def __init__(self, operator: httpx.Client) -> None:
+    def __init__(self, operator: httpx.Client, operators: Operators) -> None:
         self._operator = operator
+        self._operators = operators
         for slug in ("spare_active", "spare_suspended"):
             self._apply(slug)
         self._suspend("spare_suspended")
 
     def prepare(self, case: Any, operation_id: str) -> None:
         """Put a tenant that exists, in the state that the operation needs, into a case that is meant well."""
+        if case.operation.path.startswith("/platform/v1/users/"):
+            case.path_parameters = {"user_id": self._operators.fresh()}
         if "slug" not in (case.path_parameters or {}):
             return
         slug = "spare_active"

@@ -28,7 +28,7 @@ from billfold_server.tenancy.context import COMMAND_LINE
 from billfold_server.wallets import kinds as wallet_kinds
 from tests.contract.conftest import COUNTS, TENANT
 from tests.contract.documents import Operation, operations, read_document
-from tests.contract.reaching import CONFLICTS, Reaching, contradict
+from tests.contract.reaching import CONFLICTS, OF_OPERATORS, Reaching, contradict
 from tests.contract.seeds import FRESH, Seeds
 from tests.live import LiveServer, serve
 from tests.server.ledger.books import Bench, open_engine
@@ -202,6 +202,8 @@ def conflicting(around: Surroundings, operation: Operation) -> httpx.Response:
     """Ask for what the state of things refuses."""
     if operation.operation_id in CONFLICTS:
         return CONFLICTS[operation.operation_id](around.reaching, operation)
+    if operation.operation_id in OF_OPERATORS:
+        return OF_OPERATORS[operation.operation_id](around.reaching, operation)
     if operation.operation_id == "applyTenant":
         hosts = {"hosts": ["taken.example.com"]}
         around.live.add_tenant(manifest("reach_host", **hosts))

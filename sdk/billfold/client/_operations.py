@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         consents,
         data_keys,
         ledger,
+        operators,
         parties,
         partners,
         payments,
@@ -144,6 +145,7 @@ if not TYPE_CHECKING:
     consents = _Later("consents")
     data_keys = _Later("data_keys")
     ledger = _Later("ledger")
+    operators = _Later("operators")
     parties = _Later("parties")
     partners = _Later("partners")
     payments = _Later("payments")
@@ -372,6 +374,16 @@ SUSPEND_TENANT: Final = Operation("POST", "/platform/v1/tenants/{slug}/suspend",
 RESUME_TENANT: Final = Operation("POST", "/platform/v1/tenants/{slug}/resume", platform.Tenant)
 MIGRATE_TENANT: Final = Operation("POST", "/platform/v1/tenants/{slug}/migrate", platform.Tenant, patience=_LONG)
 
+LIST_OPERATORS: Final = paged("/platform/v1/users", operators.Operator)
+CREATE_OPERATOR: Final = Operation("POST", "/platform/v1/users", operators.Operator)
+GET_OPERATOR: Final = Operation("GET", "/platform/v1/users/{user_id}", operators.Operator)
+CREATE_OPERATOR_ENROLMENT_CODE: Final = Operation(
+    "POST", "/platform/v1/users/{user_id}/enrolment-codes", users.EnrolmentCode
+)
+DISABLE_OPERATOR: Final = Operation("POST", "/platform/v1/users/{user_id}/disable", operators.Operator)
+ENABLE_OPERATOR: Final = Operation("POST", "/platform/v1/users/{user_id}/enable", operators.Operator)
+UNLOCK_OPERATOR: Final = Operation("POST", "/platform/v1/users/{user_id}/unlock", operators.Operator)
+SIGN_OPERATOR_OUT: Final = Operation("POST", "/platform/v1/users/{user_id}/sign-out", users.SignedOut)
 LIST_PLATFORM_AUDIT_RECORDS: Final = paged("/platform/v1/audit-records", platform.AuditRecord)
 
 OPERATIONS: Final[tuple[Operation[object], ...]] = tuple(

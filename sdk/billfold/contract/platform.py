@@ -131,7 +131,15 @@ class AuditRecord(Response, frozen=True, kw_only=True):
     """Who did what, on which object, why, and in which request."""
 
     id: AuditRecordId
-    actor: Annotated[str, Meta(description="The API client, operator or job that acted.")]
+    actor: Annotated[
+        str,
+        Meta(
+            description=(
+                "Who acted: a person of the bank, of a partner or of the platform, and then ``facts.through`` says "
+                "through which API client; else the API client, command line or job."
+            )
+        ),
+    ]
     action: Annotated[str, Meta(examples=["wallet.frozen"])]
     object_id: str
     reason: str | None

@@ -11,6 +11,7 @@ from billfold.contract.roles import PartnerRole, StaffRole
 __all__ = [
     "CreateUser",
     "EnrolmentCode",
+    "Language",
     "LoginName",
     "LoginRealm",
     "SetUserRoles",

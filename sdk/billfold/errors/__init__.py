@@ -528,6 +528,12 @@ class UserStateRefuses(Conflict):
     state: str
 
 
+class SecondOperatorRequired(Conflict):
+    """Nothing was done yet: another operator must ask for the same, within three days."""
+
+    code, title = "second_operator_required", "Another operator must ask for the same"
+
+
 # Statements.
 
 

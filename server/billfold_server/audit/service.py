@@ -24,7 +24,9 @@ from billfold_server.db.sets import Write, write_all
 from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["NewAuditRecord", "list_records", "new_record", "record", "sweep", "writes"]
+__all__ = ["NewAuditRecord", "list_records", "new_record", "record", "sweep", "with_program", "writes"]
+
+_NOBODY: Final = UUID(int=0)
 
 
 class NewAuditRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,9 +70,18 @@ def new_record(
         object_id=object_id,
         reason=reason,
         request_id=caller.request_id,
-        facts=msgspec.json.encode(facts or {}),
+        facts=msgspec.json.encode(with_program(caller, facts)),
         recorded_at=SystemClock().now(),
     )
+
+
+def with_program(caller: Caller, facts: Mapping[str, object] | None) -> Mapping[str, object]:
+    """Return facts with the program through which a person acts, where one does: both answer for it."""
+    known = facts or {}
+    if caller.user_id is None or caller.client_id == _NOBODY:
+        return known
+    program = ids.encode(Prefix.CLIENT, caller.client_id)
+    return known if caller.actor == program else {**known, "through": program}
 
 
 class Tx(Protocol):

@@ -16,7 +16,8 @@ from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from billfold import errors
+from billfold import errors, ids
+from billfold.ids import Prefix
 from billfold_server.http import etags, idempotency, problems, reading
 from billfold_server.http.answers import Answer, Header, on_the_wire
 from billfold_server.http.context import RequestContext, context_of
@@ -183,7 +184,7 @@ class Pipeline:
         operation, services, headers, caller = self.operation, self._services, context.headers, NOBODY
         if operation.needs_token:
             caller = await services.identity.guard.admit(context, operation.resource, operation.method)
-            context.client, context.client_id = caller.actor, caller.client_id
+            context.client, context.client_id = _program_of(caller), caller.client_id
             if operation.scope not in caller.scopes and not caller.scopes.intersection(operation.other_scopes):
                 raise _lacks(operation.scope, headers)
             if caller.own is not None and not operation.customers:
@@ -347,6 +348,11 @@ _FORM_LIMIT_BYTES: Final = 16 * 1024
 
 Forms come from strangers, and taking a megabyte of parameters apart costs half a second, in which nobody is served.
 """
+
+
+def _program_of(caller: Caller) -> str:
+    """Return which API client the logs name, whoever acts through it."""
+    return caller.actor if caller.user_id is None else ids.encode(Prefix.CLIENT, caller.client_id)
 
 
 def _limit_bytes(operation: Operation, settings: Settings) -> int:

@@ -68,6 +68,8 @@ PLATFORM_SCOPES: Final[dict[str, str]] = {
     "platform:audit:read": "Read what operators have done",
     "platform:tenants:read": "Read the tenants of this deployment",
     "platform:tenants:write": "Create, change, suspend and delete tenants",
+    "platform:users:read": "Read who the operators are",
+    "platform:users:write": "Invite, disable and sign out operators",
 }
 """What a platform operator may be allowed."""
 

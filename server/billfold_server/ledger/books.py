@@ -16,7 +16,7 @@ from billfold import chain, errors
 from billfold.contract.common import Response
 from billfold.contract.events import EventType
 from billfold.contract.ledger import AccountType
-from billfold_server.audit.service import NewAuditRecord
+from billfold_server.audit.service import NewAuditRecord, with_program
 from billfold_server.db.jobs import NewJob
 from billfold_server.db.outbox import NewEvent, without_free_text
 from billfold_server.ledger import rules
@@ -541,7 +541,7 @@ class Draft:
                 object_id=object_id,
                 reason=reason,
                 request_id=self.caller.request_id,
-                facts=msgspec.json.encode(facts) if facts else b"{}",
+                facts=msgspec.json.encode(with_program(self.caller, facts)),
                 recorded_at=self.clock_now,
             )
         )

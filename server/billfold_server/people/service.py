@@ -24,7 +24,7 @@ from billfold_server.people.pages import kit
 from billfold_server.people.queries import Tx, UserRow
 from billfold_server.people.sca import Challenge, LinkedAction
 from billfold_server.people.sessions import Session
-from billfold_server.people.standing import UserStanding, scopes_of, standing_of, standings_of
+from billfold_server.people.standing import Named, UserStanding, find_named, scopes_of, standing_of, standings_of
 from billfold_server.tenancy.context import Caller, TenantRef
 from billfold_server.tenancy.transaction import TenantTx
 
@@ -33,6 +33,7 @@ __all__ = [
     "Identified",
     "LinkedAction",
     "Listed",
+    "Named",
     "People",
     "Realm",
     "Session",
@@ -44,9 +45,11 @@ __all__ = [
     "create_user",
     "current_session",
     "end_current_session",
+    "find_named",
     "get_member",
     "get_user",
     "identify",
+    "kinds_and_locks",
     "list_briefly",
     "list_members",
     "list_users",
@@ -222,7 +225,9 @@ async def create_made_up(
         await tell(tx, caller, "user.enrolled", user)
 
 
-async def create_operator(realm: Realm, tx: Tx, caller: Caller, *, login_name: str, display_name: str) -> UUID:
+async def create_operator(
+    realm: Realm, tx: Tx, caller: Caller, *, login_name: str, display_name: str, language: str | None = None
+) -> UUID:
     """Create an operator of the platform, and return their id.
 
     Raises:
@@ -230,7 +235,7 @@ async def create_operator(realm: Realm, tx: Tx, caller: Caller, *, login_name: s
         errors.LoginNameTaken: The name is taken.
     """
     row = _new(realm, "operator", login_name, display_name, party_id=None)
-    await _insert(tx, caller, row)
+    await _insert(tx, caller, msgspec.structs.replace(row, language=language))
     return row.id
 
 
@@ -527,13 +532,21 @@ async def _view(realm: Realm, tx: Tx, user: UserRow) -> User:
     return (await _views(realm, tx, [user]))[0]
 
 
-async def _views(realm: Realm, tx: Tx, users: Sequence[UserRow]) -> list[User]:
+async def kinds_and_locks(
+    realm: Realm, tx: Tx, users: Sequence[UserRow]
+) -> tuple[dict[UUID, list[str]], dict[UUID, datetime]]:
+    """Return which kinds of factor users have, and until when guesses at them are being refused."""
     kinds = await queries.kinds_of_factors(tx, [user.id for user in users], realm.now)
     accounts = {account: user.id for user in users for account in realm.accounts(user)}
     locked: dict[UUID, datetime] = {}
     for account, until in (await queries.blocked_until(tx, list(accounts), realm.now)).items():
         owner = accounts[account]
         locked[owner] = max(until, locked.get(owner, until))
+    return kinds, locked
+
+
+async def _views(realm: Realm, tx: Tx, users: Sequence[UserRow]) -> list[User]:
+    kinds, locked = await kinds_and_locks(realm, tx, users)
     return [
         User(
             id=user_id_of(user.id),

@@ -1,6 +1,7 @@
-"""What somebody may do at this moment, or let an app do in their name."""
+"""What somebody may do at this moment, or let an app do in their name, and how they are called."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -9,7 +10,7 @@ from billfold_server.people import queries
 from billfold_server.people.queries import Tx, UserRow
 from billfold_server.people.roles import CUSTOMER_SCOPES, allowed_scopes, allowed_to_member
 
-__all__ = ["UserStanding", "scopes_of", "standing_of", "standings_of"]
+__all__ = ["Named", "UserStanding", "find_named", "scopes_of", "standing_of", "standings_of"]
 
 
 class UserStanding(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +44,19 @@ def scopes_of(login_realm: str, roles: list[str], partner_scopes: Sequence[str] 
     if login_realm == "partner":
         return allowed_to_member(roles, partner_scopes)
     return CUSTOMER_SCOPES if login_realm == "psu" else allowed_scopes(roles)
+
+
+class Named(msgspec.Struct, frozen=True):
+    """How somebody is called, of whatever realm, and since when."""
+
+    display_name: str
+    updated_at: datetime
+
+
+async def find_named(tx: Tx, user_id: UUID) -> Named | None:
+    """Return how somebody is called who may sign in at this moment, or None."""
+    user = await queries.find_user(tx, user_id)
+    return Named(user.display_name, user.updated_at) if user is not None and user.is_let_in else None
 
 
 async def standing_of(tx: Tx, user_id: UUID) -> UserStanding | None:

@@ -173,7 +173,7 @@ class TestDestroyingAPartysKeys:
             events = auditor.get("/v1/events", params={"type": "data_keys.shredded", "limit": 100}).json()["data"]
             listed = auditor.get("/v1/data-keys/forgotten-subjects").json()["data"]
             assert auditor.get("/v1/data-keys").json()["forgotten_subjects"] == len(listed)
-        assert (record["reason"], record["facts"]) == ("asked for it", {"keys": 2})
+        assert (record["reason"], record["facts"]["keys"], record["actor"][:4]) == ("asked for it", 2, "usr_")
         assert party in [event["object_id"] for event in events]
         assert party in [each["party_id"] for each in listed]
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from billfold.client._async.parties import AsyncParties
     from billfold.client._async.partners import AsyncPartners
     from billfold.client._async.payments import AsyncPayments
-    from billfold.client._async.platform import AsyncPlatformAuditRecords, AsyncTenants
+    from billfold.client._async.platform import AsyncOperators, AsyncPlatformAuditRecords, AsyncTenants
     from billfold.client._async.privacy import AsyncPrivacy
     from billfold.client._async.requests import AsyncRequests
     from billfold.client._async.simulations import AsyncOwnSandbox, AsyncSimulations
@@ -352,6 +352,7 @@ class AsyncBillfoldPlatform(_AsyncClient):
 
     Attributes:
         tenants: The platform's tenants.
+        users: The operators themselves.
         audit_records: What operators did with them.
     """
 
@@ -359,9 +360,11 @@ class AsyncBillfoldPlatform(_AsyncClient):
     _ISSUER_PATH = "/platform"
 
     tenants: "AsyncTenants"
+    users: "AsyncOperators"
     audit_records: "AsyncPlatformAuditRecords"
 
     _HOMES: ClassVar[dict[str, str]] = {
         "tenants": "platform.AsyncTenants",
+        "users": "platform.AsyncOperators",
         "audit_records": "platform.AsyncPlatformAuditRecords",
     }

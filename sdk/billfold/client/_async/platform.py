@@ -1,14 +1,18 @@
 """What the operators of a platform see: its tenants, and what was done with them."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from billfold.client import _encoding as encoding
 from billfold.client import _operations as operations
 from billfold.client._async.resource import AsyncPages, AsyncResource
+from billfold.contract.operators import Operator
 from billfold.contract.platform import AuditRecord, Tenant
+from billfold.contract.users import EnrolmentCode, SignedOut, UserState
 
-__all__ = ["AsyncPlatformAuditRecords", "AsyncTenants"]
+__all__ = ["AsyncOperators", "AsyncPlatformAuditRecords", "AsyncTenants"]
+
+_State = UserState | Literal["invited", "active", "disabled"]
 
 
 class AsyncTenants(AsyncResource):
@@ -85,6 +89,99 @@ class AsyncTenants(AsyncResource):
             cursor: Where to begin: ``next_cursor`` of a page.
         """
         return self._list(operations.LIST_TENANTS, query=encoding.query(limit=limit, cursor=cursor))
+
+
+class AsyncOperators(AsyncResource):
+    """Who runs the deployment: ``platform.users``. What lets one of them in, two others ask for, in person."""
+
+    __slots__ = ()
+
+    async def create(self, *, login_name: str, display_name: str, language: str | None = None) -> Operator:
+        """Create an operator; another one than you then makes what they enrol by (``invite``).
+
+        Args:
+            login_name: What they type to sign in.
+            display_name: How pages address them.
+            language: What they like to read, such as ``de``.
+
+        Raises:
+            errors.LoginNameTaken: Another operator has the name.
+            errors.PersonRequired: A program asks.
+        """
+        body = encoding.fields(login_name=login_name, display_name=display_name, language=language)
+        return await self._change(operations.CREATE_OPERATOR, body=body)
+
+    async def invite(self, user_id: str) -> EnrolmentCode:
+        """Make the one-time code by which an operator enrols, or enrols anew. Earlier ones end.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+            errors.SecondOperatorRequired: You are the first to ask; another operator must ask for the same.
+            errors.UserStateRefuses: They are disabled.
+            errors.PersonRequired: A program asks.
+        """
+        return await self._change(operations.CREATE_OPERATOR_ENROLMENT_CODE, user_id)
+
+    async def get(self, user_id: str) -> Operator:
+        """Return an operator.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+        """
+        return await self._ask(operations.GET_OPERATOR, user_id)
+
+    def list(
+        self,
+        *,
+        login_name: str | None = None,
+        state: _State | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> AsyncPages[Operator]:
+        """List operators, the newest first.
+
+        Args:
+            login_name: Only whoever signs in by this name.
+            state: Only those who are ``invited``, ``active`` or ``disabled``.
+            limit: How many a page has, 1 to 100.
+            cursor: Where to begin: ``next_cursor`` of a page.
+        """
+        query = encoding.query(login_name=login_name, state=state, limit=limit, cursor=cursor)
+        return self._list(operations.LIST_OPERATORS, query=query)
+
+    async def disable(self, user_id: str) -> Operator:
+        """Disable an operator, who is signed out everywhere. Nobody disables themselves.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+        """
+        return await self._change(operations.DISABLE_OPERATOR, user_id, repeatable=True)
+
+    async def enable(self, user_id: str) -> Operator:
+        """Let an operator in again.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+            errors.SecondOperatorRequired: You are the first to ask; another operator must ask for the same.
+            errors.PersonRequired: A program asks.
+        """
+        return await self._change(operations.ENABLE_OPERATOR, user_id)
+
+    async def unlock(self, user_id: str) -> Operator:
+        """Take an operator's attempts again, where too many have failed.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+        """
+        return await self._change(operations.UNLOCK_OPERATOR, user_id, repeatable=True)
+
+    async def sign_out(self, user_id: str) -> SignedOut:
+        """Sign an operator out everywhere, and tell how many sessions that were.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+        """
+        return await self._change(operations.SIGN_OPERATOR_OUT, user_id, repeatable=True)
 
 
 class AsyncPlatformAuditRecords(AsyncResource):

@@ -3,14 +3,18 @@
 """What the operators of a platform see: its tenants, and what was done with them."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from billfold.client import _encoding as encoding
 from billfold.client import _operations as operations
 from billfold.client._sync.resource import Pages, Resource
+from billfold.contract.operators import Operator
 from billfold.contract.platform import AuditRecord, Tenant
+from billfold.contract.users import EnrolmentCode, SignedOut, UserState
 
-__all__ = ["PlatformAuditRecords", "Tenants"]
+__all__ = ["Operators", "PlatformAuditRecords", "Tenants"]
+
+_State = UserState | Literal["invited", "active", "disabled"]
 
 
 class Tenants(Resource):
@@ -87,6 +91,99 @@ class Tenants(Resource):
             cursor: Where to begin: ``next_cursor`` of a page.
         """
         return self._list(operations.LIST_TENANTS, query=encoding.query(limit=limit, cursor=cursor))
+
+
+class Operators(Resource):
+    """Who runs the deployment: ``platform.users``. What lets one of them in, two others ask for, in person."""
+
+    __slots__ = ()
+
+    def create(self, *, login_name: str, display_name: str, language: str | None = None) -> Operator:
+        """Create an operator; another one than you then makes what they enrol by (``invite``).
+
+        Args:
+            login_name: What they type to sign in.
+            display_name: How pages address them.
+            language: What they like to read, such as ``de``.
+
+        Raises:
+            errors.LoginNameTaken: Another operator has the name.
+            errors.PersonRequired: A program asks.
+        """
+        body = encoding.fields(login_name=login_name, display_name=display_name, language=language)
+        return self._change(operations.CREATE_OPERATOR, body=body)
+
+    def invite(self, user_id: str) -> EnrolmentCode:
+        """Make the one-time code by which an operator enrols, or enrols anew. Earlier ones end.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+            errors.SecondOperatorRequired: You are the first to ask; another operator must ask for the same.
+            errors.UserStateRefuses: They are disabled.
+            errors.PersonRequired: A program asks.
+        """
+        return self._change(operations.CREATE_OPERATOR_ENROLMENT_CODE, user_id)
+
+    def get(self, user_id: str) -> Operator:
+        """Return an operator.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+        """
+        return self._ask(operations.GET_OPERATOR, user_id)
+
+    def list(
+        self,
+        *,
+        login_name: str | None = None,
+        state: _State | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Pages[Operator]:
+        """List operators, the newest first.
+
+        Args:
+            login_name: Only whoever signs in by this name.
+            state: Only those who are ``invited``, ``active`` or ``disabled``.
+            limit: How many a page has, 1 to 100.
+            cursor: Where to begin: ``next_cursor`` of a page.
+        """
+        query = encoding.query(login_name=login_name, state=state, limit=limit, cursor=cursor)
+        return self._list(operations.LIST_OPERATORS, query=query)
+
+    def disable(self, user_id: str) -> Operator:
+        """Disable an operator, who is signed out everywhere. Nobody disables themselves.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+        """
+        return self._change(operations.DISABLE_OPERATOR, user_id, repeatable=True)
+
+    def enable(self, user_id: str) -> Operator:
+        """Let an operator in again.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+            errors.SecondOperatorRequired: You are the first to ask; another operator must ask for the same.
+            errors.PersonRequired: A program asks.
+        """
+        return self._change(operations.ENABLE_OPERATOR, user_id)
+
+    def unlock(self, user_id: str) -> Operator:
+        """Take an operator's attempts again, where too many have failed.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+        """
+        return self._change(operations.UNLOCK_OPERATOR, user_id, repeatable=True)
+
+    def sign_out(self, user_id: str) -> SignedOut:
+        """Sign an operator out everywhere, and tell how many sessions that were.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+        """
+        return self._change(operations.SIGN_OPERATOR_OUT, user_id, repeatable=True)
 
 
 class PlatformAuditRecords(Resource):

@@ -170,7 +170,7 @@ class Guard:
         elif not realm.profile.bearer:
             raise TokenRefused("the access token isn't bound", challenges_of(realm, resource, error="invalid_token"))
         return Caller(
-            actor=known.claims.client_id,
+            actor=_actor_of(known.claims, grant),
             client_id=known.client_id,
             request_id=request.request_id,
             scopes=allowed,
@@ -321,6 +321,14 @@ class Guard:
 
     def _tx(self, realm: Realm) -> AbstractAsyncContextManager[Any]:
         return self._database.platform_tx() if realm.tenant is None else self._database.tx(realm.tenant)
+
+
+def _actor_of(claims: Claims, grant: GrantStanding | None) -> str:
+    """Return how the audit names who acts: the person who works here, be it for the bank, a partner or the platform.
+
+    What an app does in a customer's name it does by the customer's leave, so there it is the app.
+    """
+    return claims.client_id if grant is None or grant.own is not None else claims.sub
 
 
 def _partner_of(known: _Known, grant: GrantStanding | None) -> UUID | None:

@@ -1,0 +1,189 @@
+"""Operators over HTTP: whoever lets another one in needs a second one who agrees."""
+
+import secrets
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+
+from billfold import BillfoldPlatform, errors, ids
+from billfold.ids import Prefix
+from tests.live import LiveServer
+from tests.server.identity.flows import App, add_app, add_person, tokens_of, tx_of
+from tests.server.upping import until
+
+SCOPE = "platform:users:read platform:users:write"
+
+
+@pytest.fixture(scope="module")
+def app(live: LiveServer) -> App:
+    """A program that operators use."""
+    return add_app(live, None, "client_secret_basic", scopes=[*SCOPE.split(), "openid", "profile"])
+
+
+class Operator:
+    """An operator who is signed in."""
+
+    def __init__(self, live: LiveServer, app: App) -> None:
+        self.person = add_person(live, None)
+        self.id = ids.encode(Prefix.USER, self.person.user_id)
+        self.token = tokens_of(app, self.person, scope=SCOPE)["access_token"]
+        self._base = live.base(None)
+
+    def get(self, path: str) -> httpx.Response:
+        """Look at something."""
+        return httpx.get(self._base + path, headers={"Authorization": f"Bearer {self.token}"})
+
+    def post(self, path: str, body: dict[str, str] | None = None) -> httpx.Response:
+        """Ask for something."""
+        return httpx.post(self._base + path, headers={"Authorization": f"Bearer {self.token}"}, json=body)
+
+
+@pytest.fixture(scope="module")
+def make(live: LiveServer, app: App) -> Callable[[], Operator]:
+    """Make operators."""
+    return lambda: Operator(live, app)
+
+
+@pytest.fixture(scope="module")
+def ada(make: Callable[[], Operator]) -> Operator:
+    """An operator."""
+    return make()
+
+
+@pytest.fixture(scope="module")
+def grace(make: Callable[[], Operator]) -> Operator:
+    """Another one."""
+    return make()
+
+
+@pytest.fixture(scope="module")
+def program(live: LiveServer) -> Iterator[httpx.Client]:
+    """A program with every scope, and nobody behind it."""
+    with live.client(None) as client:
+        yield client
+
+
+def create(by: Operator) -> str:
+    """Create an operator, and return their id."""
+    made = by.post("/v1/users", {"login_name": f"o.{secrets.token_hex(6)}", "display_name": "Mary"})
+    assert made.status_code == 201, made.text
+    assert made.headers["location"].endswith(f"/platform/v1/users/{made.json()['id']}")
+    return str(made.json()["id"])
+
+
+def refusal(answer: httpx.Response) -> tuple[int, str]:
+    """Return how something was refused."""
+    return answer.status_code, answer.json()["code"]
+
+
+class TestAnOperator:
+    def test_is_let_in_by_two_others(self, live: LiveServer, ada: Operator, grace: Operator) -> None:
+        """Who has created somebody has asked for their enrolment, and alone gets no code, however often they ask."""
+        made = create(ada)
+        codes = f"/v1/users/{made}/enrolment-codes"
+        for _ in range(2):
+            assert refusal(ada.post(codes)) == (409, "second_operator_required")
+        code = grace.post(codes)
+        assert code.status_code == 201
+        assert code.json()["url"].startswith(f"{live.base(None)}/auth/enrol?code=")
+        # It was good for one code.
+        assert refusal(grace.post(codes)) == (409, "second_operator_required")
+        shown = ada.get(f"/v1/users/{made}").json()
+        assert (shown["state"], shown["factors"]) == ("invited", [])
+
+    def test_begins_anew_by_two_others_alone(
+        self, ada: Operator, grace: Operator, make: Callable[[], Operator]
+    ) -> None:
+        """Neither by themselves, nor with one who is no operator any more."""
+        mary, gone = make(), make()
+        codes = f"/v1/users/{mary.id}/enrolment-codes"
+        assert refusal(mary.post(codes)) == (403, "permission_denied")
+        assert refusal(gone.post(codes)) == (409, "second_operator_required")
+        assert ada.post(f"/v1/users/{gone.id}/disable").status_code == 200
+        assert refusal(ada.post(codes)) == (409, "second_operator_required")
+        assert grace.post(codes).status_code == 201
+
+    def test_waits_three_days_for_the_second_one(self, live: LiveServer, ada: Operator, grace: Operator) -> None:
+        """What was asked longer ago counts for nothing."""
+        made = create(ada)
+
+        async def pass_time() -> None:
+            async with tx_of(live, None) as tx:
+                await tx.execute(
+                    "UPDATE operator_requests SET expires_at = asked_at WHERE user_id = $1",
+                    ids.decode(Prefix.USER, made),
+                )
+
+        live.run(pass_time())
+        codes = f"/v1/users/{made}/enrolment-codes"
+        assert refusal(grace.post(codes)) == (409, "second_operator_required")
+        assert ada.post(codes).status_code == 201
+
+    def test_is_shut_out_by_one_and_returns_by_two(
+        self, program: httpx.Client, ada: Operator, grace: Operator, make: Callable[[], Operator]
+    ) -> None:
+        """Disabling ends their tokens within a second; what was asked for them before is gone with it."""
+        mary = make()
+        ada.post(f"/v1/users/{mary.id}/enrolment-codes")
+        assert refusal(mary.post(f"/v1/users/{mary.id}/disable")) == (403, "permission_denied")
+        assert program.post(f"/v1/users/{mary.id}/disable").json()["state"] == "disabled"
+        assert program.post(f"/v1/users/{mary.id}/disable").json()["state"] == "disabled"
+        until(lambda: mary.get("/v1/users").status_code == 401)
+        assert refusal(grace.post(f"/v1/users/{mary.id}/enrolment-codes")) == (409, "user_state_refuses")
+        assert refusal(ada.post(f"/v1/users/{mary.id}/enable")) == (409, "second_operator_required")
+        assert grace.post(f"/v1/users/{mary.id}/enable").json()["state"] == "invited"
+        assert refusal(grace.post(f"/v1/users/{mary.id}/enrolment-codes")) == (409, "second_operator_required")
+
+    def test_is_told_who_they_are(self, live: LiveServer, app: App, ada: Operator) -> None:
+        """At the platform's userinfo, as customers and staff are at a tenant's."""
+        token = tokens_of(app, ada.person, scope="openid profile")["access_token"]
+        told = httpx.get(f"{live.base(None)}/oauth/userinfo", headers={"Authorization": f"Bearer {token}"}).json()
+        assert (told["sub"], told["name"]) == (ada.id, "Ada")
+
+
+class TestAProgram:
+    def test_lets_nobody_in(self, program: httpx.Client, ada: Operator) -> None:
+        """Whatever its scopes; otherwise whoever has its key could become an operator, who may do everything."""
+        made = create(ada)
+        body = {"login_name": f"o.{secrets.token_hex(6)}", "display_name": "Mallory"}
+        assert refusal(program.post("/v1/users", json=body)) == (403, "person_required")
+        assert refusal(program.post(f"/v1/users/{made}/enrolment-codes")) == (403, "person_required")
+        program.post(f"/v1/users/{made}/disable")
+        assert refusal(program.post(f"/v1/users/{made}/enable")) == (403, "person_required")
+
+
+class TestTheAuditTrail:
+    def test_tells_who_asked_through_what_and_names_nobody(
+        self, app: App, program: httpx.Client, ada: Operator, grace: Operator
+    ) -> None:
+        """Each step by its person and the program that they used, without names or codes."""
+        made = create(ada)
+        code = grace.post(f"/v1/users/{made}/enrolment-codes").json()["code"]
+        records = program.get("/v1/audit-records", params={"object_id": made})
+        told = [(each["actor"], each["action"]) for each in records.json()["data"]]
+        assert sorted(told) == sorted(
+            [(grace.id, "user.enrolment_offered"), (ada.id, "user.access_asked"), (ada.id, "user.created")]
+        )
+        assert {each["facts"]["through"] for each in records.json()["data"]} == {app.client_id}
+        assert "Mary" not in records.text
+        assert code not in records.text
+
+
+class TestTheSdk:
+    def test_manages_operators(self, live: LiveServer, ada: Operator, make: Callable[[], Operator]) -> None:
+        """What a program may: list, look, disable, unlock, sign out; and it is told what needs a person."""
+        mary = make()
+        made = live.add_client(None)
+        with BillfoldPlatform(base_url=live.url, client_id=made.client_id, client_secret=made.secret) as platform:
+            assert {mary.id, ada.id} <= {each.id for each in platform.users.list(state="active")}
+            assert platform.users.get(mary.id).display_name == "Ada"
+            assert platform.users.unlock(mary.id).locked_until is None
+            assert platform.users.sign_out(mary.id).sessions == 1
+            assert platform.users.disable(mary.id).state == "disabled"
+            with pytest.raises(errors.PersonRequired):
+                platform.users.enable(mary.id)
+            with pytest.raises(errors.PersonRequired):
+                platform.users.create(login_name="mallory", display_name="M")
+            with pytest.raises(errors.UserStateRefuses):
+                platform.users.invite(mary.id)
