@@ -88,7 +88,6 @@ from billfold_server.identity.clients import routes as clients_routes
 from billfold_server.identity.discovery import routes as discovery_routes
 from billfold_server.identity.grants import refresh_tokens
 from billfold_server.identity.grants import service as grants
-from billfold_server.identity.grants.service import revoke_grants
 from billfold_server.identity.service import Identity
 from billfold_server.identity.signing import tasks as signing_tasks
 from billfold_server.identity.tokens import routes as tokens_routes
@@ -459,7 +458,7 @@ def _add_background(services: Services) -> None:
     services.rooms["jobs"] = runner
     services.rooms[payments.ROOM] = Rails(services.settings)
     services.rooms[discovery_routes.SERVED] = frozenset(operation.path for operation in operations())
-    services.rooms["people"] = People(services.keyring, revoke_grants)
+    services.rooms["people"] = People(services.keyring, grants.revoke_grants)
     services.rooms["keeper"] = Keeper(services.keys, rotate_days=services.settings.key_rotation_days)
     services.rooms["privacy"] = Privacy(INVENTORIES, SUBJECTS)
     services.rooms["pages"] = Pages(services.keyring, services.clock, services.settings.base_url)

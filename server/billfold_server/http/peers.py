@@ -1,5 +1,6 @@
 """Addresses of those who ask: one text for one address, however it was written, and who counts as one asker."""
 
+import functools
 import ipaddress
 import re
 from collections.abc import Sequence
@@ -59,6 +60,7 @@ def origin_of(peer: Address, forwarded_for: str, proxies: Sequence[Network]) -> 
     return peer
 
 
+@functools.lru_cache(maxsize=10_000)
 def share_of(peer: str) -> str:
     """Return under which name an address is counted.
 

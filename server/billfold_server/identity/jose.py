@@ -153,9 +153,14 @@ def sign(
     claims: Mapping[str, Any] | msgspec.Struct, key: SigningKey, *, alg: SigningAlgorithm, kid: str, typ: str
 ) -> str:
     """Return claims as a compact JWS."""
-    header = {"alg": alg, "typ": typ, "kid": kid}
-    head, payload, signature = signed_by(key, header, msgspec.json.encode(claims), alg=alg)
-    return (head + b"." + payload + b"." + signature).decode()
+    signed = _head(alg, typ, kid) + b"." + _encode(msgspec.json.encode(claims))
+    return (signed + b"." + _encode(_signature(key.private_key, signed, alg))).decode()
+
+
+@functools.lru_cache(maxsize=1_000)
+def _head(alg: str, typ: str, kid: str) -> bytes:
+    """Return a header in base64url, made once for each key."""
+    return _encode(msgspec.json.encode({"alg": alg, "typ": typ, "kid": kid}))
 
 
 def signed_by(

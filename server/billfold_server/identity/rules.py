@@ -130,7 +130,9 @@ def read_form(body: bytes) -> dict[str, str]:
     try:
         text = body.decode("ascii")
         for part in filter(None, text.split("&")):
-            name, _, value = (unquote_plus(each, errors="strict") for each in part.partition("="))
+            name, _, value = part.partition("=")
+            if "%" in part or "+" in part:
+                name, value = unquote_plus(name, errors="strict"), unquote_plus(value, errors="strict")
             if name in seen:
                 raise OAuthRefusal("invalid_request", "a parameter occurs twice")
             seen.add(name)

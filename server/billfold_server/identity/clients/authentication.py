@@ -4,8 +4,10 @@ The answer is the same whether a client doesn't exist, is disabled, is registere
 wrong; and so is the effort.
 """
 
+import asyncio
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -28,7 +30,7 @@ from billfold_server.identity.rules import OAuthRefusal
 if TYPE_CHECKING:
     from billfold_server.http.services import Services
 
-__all__ = ["Evidence", "authenticate", "transaction"]
+__all__ = ["Attempt", "Evidence", "begin", "transaction"]
 
 _NOBODY: Final = UUID(int=0)
 _BY_CERTIFICATE: Final[frozenset[ClientAuthentication]] = frozenset({"tls_client_auth", "self_signed_tls_client_auth"})
@@ -70,8 +72,30 @@ class _Claim(msgspec.Struct, frozen=True):
     verified: bool = False
 
 
-async def authenticate(services: "Services", realm: Realm, evidence: Evidence) -> Client:
-    """Return the client that the evidence proves.
+class Attempt(msgspec.Struct, frozen=True):
+    """A client that has proven who it is, unless what it has shown was shown before.
+
+    Attributes:
+        client: The client.
+        used: Will tell whether its assertion is new; None where it has shown what may be shown often.
+    """
+
+    client: Client
+    used: "asyncio.Future[bool] | None" = None
+
+    async def finish(self) -> Client:
+        """Return the client.
+
+        Raises:
+            OAuthRefusal: ``invalid_client``: its assertion was shown before.
+        """
+        if self.used is not None and not await self.used:
+            raise _refusal()
+        return self.client
+
+
+async def begin(services: "Services", realm: Realm, evidence: Evidence) -> Attempt:
+    """Return the client that the evidence proves, if it is new.
 
     Raises:
         OAuthRefusal: ``invalid_client``: none is proven. ``invalid_request``: two ways at once.
@@ -84,15 +108,18 @@ async def authenticate(services: "Services", realm: Realm, evidence: Evidence) -
     found = await services.identity.lookups.find(realm, client_id)
     client = None if found is None else found.client
     # Everything is calculated before anything is decided, so that neither answer nor effort tells what was wrong.
-    proven = await _prove(services, realm, claim, client_id, found)
+    proven = _prove(services, realm, claim, client_id, found)
     usable = (
         client is not None
         and client.is_let_in
         and client.authentication in claim.ways & realm.profile.client_authentication
     )
-    if client is None or not usable or not proven:
+    if client is None or not usable or proven is None:
         raise _refusal(basic="client_secret_basic" in claim.ways)
-    return client
+    if proven.assertion is None:
+        return Attempt(client)
+    replay = services.identity.replay
+    return Attempt(client, replay.use(realm, "client assertion", client.client_id, *proven.assertion))
 
 
 def _refusal(*, basic: bool = False) -> OAuthRefusal:
@@ -128,27 +155,39 @@ def _read(evidence: Evidence) -> _Claim:
     return _Claim(form["client_id"], _BY_CERTIFICATE, certificate=certificate, verified=evidence.certificate_verified)
 
 
-async def _prove(
+class _Proven(msgspec.Struct, frozen=True):
+    """That the evidence is good.
+
+    Attributes:
+        assertion: The id and the end of an assertion, which is good once.
+    """
+
+    assertion: tuple[str, datetime] | None = None
+
+
+def _prove(
     services: "Services",
     realm: Realm,
     claim: _Claim,
     client_id: UUID,
     found: Registered | None,
-) -> bool:
+) -> _Proven | None:
+    """Return what the evidence proves; None is nothing."""
     client, now = None if found is None else found.client, services.clock.now()
     if claim.assertion is not None:
         used = private_key_jwt.check(
             claim.assertion, client, issuer=realm.issuer, algorithms=realm.profile.algorithms, now=now
         )
-        if used is None or client is None or client.authentication != "private_key_jwt" or not client.is_let_in:
-            return False
-        return await services.identity.replay.first_use(realm, "client assertion", client.client_id, *used)
+        return None if used is None else _Proven(used)
     if claim.certificate is not None:
         if client is not None and client.authentication == "self_signed_tls_client_auth":
-            return self_signed_tls_client_auth.matches(claim.certificate, client)
-        return tls_client_auth.matches(claim.certificate, client, verified=claim.verified)
-    shown = client_secret.digest(services.keyring, client_id, claim.secret)
-    return client_secret.matches(shown, Kept() if found is None else found.kept, now)
+            matches = self_signed_tls_client_auth.matches(claim.certificate, client)
+        else:
+            matches = tls_client_auth.matches(claim.certificate, client, verified=claim.verified)
+    else:
+        shown = client_secret.digest(services.keyring, client_id, claim.secret)
+        matches = client_secret.matches(shown, Kept() if found is None else found.kept, now)
+    return _Proven() if matches else None
 
 
 def transaction(services: "Services", realm: Realm) -> AbstractAsyncContextManager[Any]:

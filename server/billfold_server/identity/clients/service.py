@@ -14,7 +14,7 @@ from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.consents import service as consents
 from billfold_server.identity.clients import authentication, client_secret, metadata, rows
-from billfold_server.identity.clients.authentication import Evidence
+from billfold_server.identity.clients.authentication import Attempt, Evidence
 from billfold_server.identity.clients.metadata import MetadataRefused
 from billfold_server.identity.clients.rows import Client, Kept, LoginRealm, Registered
 from billfold_server.identity.profiles import PROFILES, Profile
@@ -32,9 +32,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Client",
     "authenticate",
+    "begin",
     "create_client",
     "end_consents",
     "find",
+    "finish",
     "knows_secret",
     "list_clients",
     "narrow_clients",
@@ -59,6 +61,14 @@ async def authenticate(services: "Services", realm: Realm, call: "Call", form: M
             answer or effort. ``invalid_request``: it authenticates in two ways at once.
         errors.RateLimited: Too many failed from there.
     """
+    return await finish(services, call, await begin(services, realm, call, form))
+
+
+async def begin(services: "Services", realm: Realm, call: "Call", form: Mapping[str, str]) -> Attempt:
+    """Return who makes a request, which stands once ``finish`` has returned it: what it has shown may be a copy.
+
+    So what else the request shows can be looked at meanwhile. Arguments and errors are those of ``authenticate``.
+    """
     services.limits.check_address(call.peer)
     evidence = Evidence(
         form=form,
@@ -67,11 +77,24 @@ async def authenticate(services: "Services", realm: Realm, call: "Call", form: M
         certificate_verified=call.certificate_verified,
     )
     try:
-        return await authentication.authenticate(services, realm, evidence)
+        return await authentication.begin(services, realm, evidence)
     except OAuthRefusal as refusal:
         # Only what could be guessing is counted; a mistake in the form isn't.
         if refusal.error == "invalid_client":
             services.limits.count_failure(call.peer)
+        raise
+
+
+async def finish(services: "Services", call: "Call", attempt: Attempt) -> Client:
+    """Return the client that an attempt has proven.
+
+    Raises:
+        OAuthRefusal: ``invalid_client``: what it has shown was shown before.
+    """
+    try:
+        return await attempt.finish()
+    except OAuthRefusal:
+        services.limits.count_failure(call.peer)
         raise
 
 

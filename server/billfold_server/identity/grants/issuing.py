@@ -18,7 +18,7 @@ from billfold_server.identity.realms import Realm
 from billfold_server.identity.rules import OAuthRefusal
 from billfold_server.identity.tokens import access_tokens, id_tokens
 from billfold_server.identity.tokens.access_tokens import Claims, Confirmation
-from billfold_server.identity.tokens.binding import confirmation, prove
+from billfold_server.identity.tokens.binding import Shown, confirmation
 
 if TYPE_CHECKING:
     from billfold_server.http.routing import Call
@@ -31,7 +31,7 @@ FRAME: Final = Frame(ClientCredentials(), AuthorizationCode(), RefreshTokens())
 
 
 async def issue(
-    call: "Call", realm: Realm, client: Client, form: Mapping[str, str]
+    call: "Call", realm: Realm, client: Client, form: Mapping[str, str], shown: Shown
 ) -> tuple[TokenResponse, dict[str, str]]:
     """Return the tokens that a client gets, and what the answer's headers tell it.
 
@@ -40,6 +40,7 @@ async def issue(
         realm: Whose endpoint it came to.
         client: The client, which has authenticated.
         form: The request's parameters.
+        shown: Which keys the request has shown.
 
     Raises:
         OAuthRefusal: It gets none.
@@ -48,7 +49,7 @@ async def issue(
     services = call.services
     services.limits.take_token(call.tenant_or_none, client.id)
     # What is wrong with the proof is told before a code is claimed, so that the client can try again with it.
-    binding = await prove(call, realm)
+    binding = await shown.finish()
     cnf = confirmation(realm, client, binding)
     asking = Asking(realm=realm, client=client, form=form, binding=binding, now=services.clock.now())
     kind = FRAME.kind_of(asking)

@@ -1,5 +1,6 @@
 """To which key a token is to be bound, as the request shows it (RFC 9449, section 5; RFC 8705, section 3)."""
 
+import asyncio
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -16,7 +17,7 @@ from billfold_server.identity.tokens.dpop import Nonces, ProofRefused, check_pro
 if TYPE_CHECKING:
     from billfold_server.http.routing import Call
 
-__all__ = ["PURPOSE", "Addresses", "Binding", "check_nonce", "confirmation", "prove"]
+__all__ = ["PURPOSE", "Addresses", "Binding", "Shown", "check_nonce", "confirmation", "prove", "show"]
 
 PURPOSE: Final = "dpop"
 """Under which proofs are remembered."""
@@ -82,6 +83,32 @@ def check_nonce(nonces: Nonces, realm: Realm, nonce: str | None, now: datetime) 
         raise ProofRefused("use_dpop_nonce", "the proof must hold the nonce that comes with this answer")
 
 
+class Shown(msgspec.Struct, frozen=True):
+    """Which keys a request has shown, if its proof is new.
+
+    Attributes:
+        binding: The keys.
+        used: Will tell whether the proof is new; None where there is none.
+        refusal: What was wrong with it.
+    """
+
+    binding: Binding = Binding()
+    used: "asyncio.Future[bool] | None" = None
+    refusal: OAuthRefusal | None = None
+
+    async def finish(self) -> Binding:
+        """Return the keys.
+
+        Raises:
+            OAuthRefusal: ``invalid_dpop_proof`` or ``use_dpop_nonce`` (RFC 9449, sections 5 and 8).
+        """
+        if self.refusal is not None:
+            raise self.refusal
+        if self.used is not None and not await self.used:
+            raise OAuthRefusal("invalid_dpop_proof", "the proof was shown before")
+        return self.binding
+
+
 async def prove(call: "Call", realm: Realm) -> Binding:
     """Return which keys a request to an endpoint of the authorization server has shown.
 
@@ -95,10 +122,25 @@ async def prove(call: "Call", realm: Realm) -> Binding:
     Raises:
         OAuthRefusal: ``invalid_dpop_proof`` or ``use_dpop_nonce`` (RFC 9449, sections 5 and 8).
     """
+    return await show(call, realm).finish()
+
+
+def show(call: "Call", realm: Realm) -> Shown:
+    """Look at the keys of a request of a client that has authenticated, or has at most shown a copy of its assertion.
+
+    What there is to tell of them waits in what is returned, so that it is told once that of the client is known.
+    """
+    try:
+        return _show(call, realm)
+    except OAuthRefusal as refusal:
+        return Shown(refusal=refusal)
+
+
+def _show(call: "Call", realm: Realm) -> Shown:
     x5t = None if call.certificate is None else thumbprint(call.certificate)
     header = call.headers.get("dpop")
     if header is None:
-        return Binding(x5t=x5t)
+        return Shown(Binding(x5t=x5t))
     identity, now = call.services.identity, call.services.clock.now()
     current = identity.nonces.current(realm.owner, now)
     if not realm.profile.dpop:
@@ -116,9 +158,8 @@ async def prove(call: "Call", realm: Realm) -> Binding:
     except ProofRefused as refusal:
         headers = {"DPoP-Nonce": current}
         raise OAuthRefusal(refusal.error, refusal.description, headers=headers) from None
-    if not await identity.replay.first_use(realm, PURPOSE, proof.jkt, proof.jti, proof.expires_at):
-        raise OAuthRefusal("invalid_dpop_proof", "the proof was shown before")
-    return Binding(jkt=proof.jkt, x5t=x5t, nonce=None if proof.nonce == current else current)
+    binding = Binding(jkt=proof.jkt, x5t=x5t, nonce=None if proof.nonce == current else current)
+    return Shown(binding, identity.replay.use(realm, PURPOSE, proof.jkt, proof.jti, proof.expires_at))
 
 
 def confirmation(realm: Realm, client: Client, binding: Binding) -> Confirmation | None:

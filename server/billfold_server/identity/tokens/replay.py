@@ -108,6 +108,14 @@ class Replay:
         Raises:
             errors.BillfoldError: The database didn't answer; then it isn't a first use either.
         """
+        return await self.use(realm, purpose, owner, jti, expires_at)
+
+    def use(self, realm: Realm, purpose: str, owner: str, jti: str, expires_at: datetime) -> "asyncio.Future[bool]":
+        """Have something remembered, and return what will tell whether it is shown for the first time.
+
+        What one request shows of several kinds is written together so, where ``first_use`` would wait for each.
+        Arguments and errors are those of ``first_use``; nobody need ask for the answer.
+        """
         line = self._lines.get(realm.owner)
         if line is None:
             line = self._lines[realm.owner] = _Line()
@@ -115,7 +123,8 @@ class Replay:
         line.waiting.append(_Use(_digest(purpose, owner, jti), expires_at + _MARGIN, answer))
         if line.writer is None:
             line.writer = asyncio.create_task(self._write(realm, line))
-        return await answer
+        answer.add_done_callback(_heard)
+        return answer
 
     async def _write(self, realm: Realm, line: _Line) -> None:
         """Write batch after batch for as long as somebody waits."""
@@ -161,6 +170,12 @@ class Replay:
 
     def _tx(self, realm: Realm) -> AbstractAsyncContextManager[Any]:
         return self._database.platform_tx() if realm.tenant is None else self._database.tx(realm.tenant)
+
+
+def _heard(answer: "asyncio.Future[bool]") -> None:
+    """Take note of a failure also where nobody waits for the answer any longer."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 def _settle(batch: Sequence[_Use], outcome: set[bytes] | Exception) -> None:

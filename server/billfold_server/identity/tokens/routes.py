@@ -11,11 +11,13 @@ from billfold.contract.oauth import Introspection, TokenQuestion, TokenRequest, 
 from billfold_server.http.routing import Call, Reply, Routes
 from billfold_server.identity import rules
 from billfold_server.identity.answers import refused
+from billfold_server.identity.clients import service as clients
 from billfold_server.identity.clients.rows import Client
 from billfold_server.identity.grants.issuing import issue
 from billfold_server.identity.realms import Realm
 from billfold_server.identity.rules import OAuthRefusal
 from billfold_server.identity.service import authenticate
+from billfold_server.identity.tokens.binding import show
 from billfold_server.identity.tokens.introspection import introspect
 from billfold_server.identity.tokens.revocation import revoke
 from billfold_server.identity.tokens.userinfo import userinfo
@@ -49,8 +51,17 @@ async def _asked(call: Call, body: bytes, endpoint: Endpoint) -> Reply[Any]:
         return refused(refusal)
 
 
-async def _issue(call: Call, realm: Realm, client: Client, form: Mapping[str, str]) -> Reply[TokenResponse]:
-    token, headers = await issue(call, realm, client, form)
+async def _issue(call: Call, body: bytes) -> Reply[TokenResponse]:
+    """Issue tokens to a client once it has authenticated; what it shows that counts once is remembered together."""
+    realm = call.services.identity.realm(call.tenant_or_none)
+    try:
+        form = rules.read_form(body)
+        attempt = await clients.begin(call.services, realm, call, form)
+        shown = show(call, realm)
+        client = await clients.finish(call.services, call, attempt)
+        token, headers = await issue(call, realm, client, form, shown)
+    except OAuthRefusal as refusal:
+        return refused(refusal)
     return Reply(body=token, headers={"Cache-Control": "no-store", **headers})
 
 
@@ -61,7 +72,7 @@ async def create_token(call: Call, body: bytes) -> Reply[TokenResponse]:
     By an authorization code, by client credentials or by a refresh token (RFC 6749, sections 4.1.3, 4.4 and 6). The
     client authenticates in the one way that it is registered for, and shows the key to which its token will be bound.
     """
-    return await _asked(call, body, _issue)
+    return await _issue(call, body)
 
 
 @platform_routes.post("/platform/oauth/token", surface="oauth", body_media_type=_FORM, body_schema=TokenRequest)
@@ -71,7 +82,7 @@ async def create_platform_token(call: Call, body: bytes) -> Reply[TokenResponse]
     By an authorization code, by client credentials or by a refresh token (RFC 6749, sections 4.1.3, 4.4 and 6). The
     client authenticates in the one way that it is registered for, and shows the key to which its token will be bound.
     """
-    return await _asked(call, body, _issue)
+    return await _issue(call, body)
 
 
 @routes.post("/oauth/introspect", surface="oauth", body_media_type=_FORM, body_schema=TokenQuestion, in_document=False)

@@ -21,7 +21,7 @@ from billfold.ids import Prefix
 from billfold_server.app import build_services
 from billfold_server.identity import jose
 from billfold_server.identity.clients import rows
-from billfold_server.identity.clients.authentication import Evidence, authenticate, transaction
+from billfold_server.identity.clients.authentication import Evidence, begin, transaction
 from billfold_server.identity.clients.private_key_jwt import TYPE
 from billfold_server.identity.clients.rows import Client, Registered
 from billfold_server.identity.profiles import SigningAlgorithm
@@ -57,7 +57,7 @@ def shown(live: LiveServer, slug: str, form: dict[str, str], **evidence: Any) ->
 
     async def ask() -> Client:
         realm = live.services.identity.realm(await live.services.registry.get(slug))
-        return await authenticate(live.services, realm, Evidence(form=form, **evidence))
+        return await (await begin(live.services, realm, Evidence(form=form, **evidence))).finish()
 
     try:
         found = live.run(ask())
@@ -259,7 +259,7 @@ class TestAnAssertion:
             services = build_services(msgspec.structs.replace(live.services.settings))
             try:
                 realm = services.identity.realm(await services.registry.get(strict))
-                return await authenticate(services, realm, Evidence(form=form))
+                return await (await begin(services, realm, Evidence(form=form))).finish()
             finally:
                 await services.engine.close()
                 await services.keys.close()
