@@ -17,6 +17,7 @@ from billfold import errors
 from billfold_server.http import contract_page
 from billfold_server.http.openapi import build_document
 from billfold_server.http.routing import Call, Reply, Routes
+from billfold_server.identity.discovery.openapi import build_oauth_document
 from billfold_server.open_banking.edge.document import build_open_banking_document
 
 __all__ = [
@@ -35,6 +36,8 @@ DOCUMENTS: Final = "documents"
 
 OPEN_BANKING: Final = "open-banking.json"
 """Where a tenant's document of open banking is, beside ``openapi.json``."""
+OAUTH: Final = "oauth.json"
+"""Where the document of a tenant's authorization server is."""
 
 _CSP: Final = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _PAGE: Final = "text/html; charset=utf-8"
@@ -56,17 +59,21 @@ class Documents:
         self.document = functools.lru_cache(maxsize=64)(self._document)
         self.page = functools.lru_cache(maxsize=64)(self._page)
         self.open_banking = functools.lru_cache(maxsize=64)(self._open_banking)
+        self.oauth = functools.lru_cache(maxsize=64)(self._oauth)
 
     def _document(self, base_url: str, title: str, *, platform: bool) -> bytes:
         return msgspec.json.encode(self._build(base_url, title, platform=platform))
 
     def _page(self, base_url: str, title: str, *, platform: bool, open_banking: bool = False) -> bytes:
         # The same again, an operation a page, which can be tried where the tenant is a sandbox.
-        beside = [*([OPEN_BANKING] if open_banking else []), *([] if platform else ["portal/reference"])]
+        beside = [*([OPEN_BANKING] if open_banking else []), *([] if platform else [OAUTH, "portal/reference"])]
         return render_page(self._build(base_url, title, platform=platform), beside).encode()
 
     def _open_banking(self, base_url: str, title: str) -> bytes:
         return msgspec.json.encode(build_open_banking_document(list(self.rooms()), base_url=base_url, title=title))
+
+    def _oauth(self, base_url: str, title: str) -> bytes:
+        return msgspec.json.encode(build_oauth_document(list(self.rooms()), base_url=base_url, title=title))
 
     def _build(self, base_url: str, title: str, *, platform: bool) -> dict[str, Any]:
         realm = "platform" if platform else "tenant"
@@ -128,6 +135,13 @@ async def get_open_banking_document(call: Call) -> Reply[dict[str, Any]]:
         raise errors.NotFound("the bank doesn't take third parties")
     body = documents_of(call).open_banking(call.base_url, f"{call.tenant.manifest.brand.display_name}: UK open banking")
     return Reply(body=body, headers={"Cache-Control": "public, max-age=300"})
+
+
+@routes.get(f"/{OAUTH}", in_document=False)
+async def get_oauth_document(call: Call) -> Reply[dict[str, Any]]:
+    """Show the document of the authorization server."""
+    title = f"{call.tenant.manifest.brand.display_name}: authorization server"
+    return Reply(body=documents_of(call).oauth(call.base_url, title), headers={"Cache-Control": "public, max-age=300"})
 
 
 @routes.get("/docs", in_document=False, response_media_type=_PAGE)

@@ -28,6 +28,7 @@ from billfold_server.http.etags import IF_MATCH_PATTERN
 from billfold_server.http.expansion import PARAMETER
 from billfold_server.http.routing import Operation, Routes
 from billfold_server.http.schemas import Schemas, example_of
+from billfold_server.identity.discovery.openapi import build_oauth_document
 from billfold_server.open_banking.edge.document import build_open_banking_document
 
 __all__ = ["build_document", "build_operation", "dump_yaml", "implied_errors", "main", "refusals_of", "statuses_of"]
@@ -35,6 +36,8 @@ __all__ = ["build_document", "build_operation", "dump_yaml", "implied_errors", "
 TENANT_SERVER: Final = "/t/{slug}"
 OPEN_BANKING: Final = "open-banking.yaml"
 """The file beside ours that holds the operations of open banking, whose words are another standard's."""
+OAUTH: Final = "oauth.yaml"
+"""The file beside ours that holds the authorization server's operations, whose words are RFCs'."""
 
 KEY_PATTERN: Final = r'^("[!#-\[\]-~ ]{1,255}"|[!#-~][!-~]{0,254})$'
 _EXPAND: Final = (
@@ -518,7 +521,7 @@ def dump_yaml(document: Mapping[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Export the document, and beside it that of open banking, or compare files with them."""
+    """Export the document, and beside it those of open banking and of OAuth, or compare files with them."""
     parser = argparse.ArgumentParser(prog="python -m billfold_server.http.openapi", description=main.__doc__)
     parser.add_argument("file", nargs="?", type=Path, help="where the document is; standard output where absent")
     parser.add_argument("--check", action="store_true", help="compare, and change nothing")
@@ -530,7 +533,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.file is None:
         sys.stdout.write(text)
         return 0
-    files = {options.file: text, options.file.with_name(OPEN_BANKING): dump_yaml(build_open_banking_document(rooms))}
+    files = {
+        options.file: text,
+        options.file.with_name(OPEN_BANKING): dump_yaml(build_open_banking_document(rooms)),
+        options.file.with_name(OAUTH): dump_yaml(build_oauth_document(rooms)),
+    }
     if not options.check:
         for file, content in files.items():
             file.write_text(content, encoding="utf-8")

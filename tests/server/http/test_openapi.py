@@ -181,11 +181,12 @@ class TestATenant:
         assert {address for address in found.addresses if not address.startswith("#")} == {
             "docs/changes",
             "docs/style.css",
+            "oauth.json",
             "openapi.json",
             "open-banking.json",
             "portal/reference",
         }
-        for address in ("docs/style.css", "openapi.json", "open-banking.json", "portal/reference"):
+        for address in ("docs/style.css", "oauth.json", "openapi.json", "open-banking.json", "portal/reference"):
             assert httpx.get(f"{live.base('alpha')}/{address}").status_code == 200
         assert {address[1:] for address in found.addresses if address.startswith("#")} <= found.ids
 
