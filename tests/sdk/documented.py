@@ -14,7 +14,7 @@ __all__ = ["NOT_FOR_CLIENTS", "OPENAPI", "documented", "load", "said_by_client",
 OPENAPI: Final = Path(__file__).parents[2] / "openapi" / "billfold.yaml"
 
 NOT_FOR_CLIENTS: Final = re.compile(r"^(?!/v1/|/platform/v1/)")
-"""Health, metrics, documents, and the authorization server (``openapi/oauth.yaml``), whose client is `billfold.auth`."""
+"""Health, metrics, documents, and the authorization server (``oauth.yaml``), whose client is `billfold.auth`."""
 
 
 @functools.cache
