@@ -4,11 +4,12 @@ The file is read strictly: an unknown key, a wrong type or two statements that c
 file, key and reason, before anything is changed.
 """
 
+import base64
 import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -86,12 +87,33 @@ class Colors(_Part, frozen=True, kw_only=True):
     text: _Color = "#111827"
 
 
+LOGO_BYTES: Final = 64 * 1024
+"""How large a logo may be: each worker keeps it with the tenant's manifest."""
+_LOGO_TEXT: Final = 90_000
+LOGO_TYPES: Final = {".svg": "image/svg+xml", ".png": "image/png", ".webp": "image/webp"}
+"""What a logo's file is, by its ending."""
+
+
 class Brand(_Part, frozen=True, kw_only=True):
     """What a tenant's customers see."""
 
     display_name: _Name
     colors: Colors = Colors()
     logo: _Asset | None = None
+    logo_image: (
+        Annotated[
+            str,
+            Meta(
+                max_length=_LOGO_TEXT,
+                pattern=(
+                    "^data:image/(svg\\+xml|png|webp);base64,([A-Za-z0-9+/]{4})*"
+                    "([A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)$(?!\\n)"
+                ),
+                description="The logo itself, as a ``data:`` address; made of ``logo`` where a folder is applied.",
+            ),
+        ]
+        | None
+    ) = None
     support_email: Annotated[str, Meta(max_length=254, pattern="^[^@\\s]+@[^@\\s]+$")] | None = None
     support_url: Annotated[str, Meta(max_length=500, pattern="^https://[^\\s]+$")] | None = None
 
@@ -318,9 +340,22 @@ def load_manifest(folder: Path) -> Manifest:
     manifest = parse_manifest(data, file=str(path))
     if manifest.slug != folder.name:
         raise _invalid(str(path), "slug", f"must be the folder's name, {folder.name}")
-    if manifest.brand.logo is not None and not (folder / manifest.brand.logo).is_file():
-        raise _invalid(str(path), "brand.logo", f"there is no file {manifest.brand.logo} beside the manifest")
-    return manifest
+    return _with_logo(manifest, folder, path)
+
+
+def _with_logo(manifest: Manifest, folder: Path, path: Path) -> Manifest:
+    """Return a manifest with its logo in it: the servers that show it never see the folder."""
+    brand = manifest.brand
+    if brand.logo is None:
+        return manifest
+    file = folder / brand.logo
+    if not file.is_file():
+        raise _invalid(str(path), "brand.logo", f"there is no file {brand.logo} beside the manifest")
+    content = file.read_bytes()
+    if len(content) > LOGO_BYTES:
+        raise _invalid(str(path), "brand.logo", f"is larger than {LOGO_BYTES // 1024} KiB")
+    image = f"data:{LOGO_TYPES[file.suffix]};base64,{base64.b64encode(content).decode()}"
+    return msgspec.structs.replace(manifest, brand=msgspec.structs.replace(brand, logo_image=image))
 
 
 def parse_manifest(data: dict[str, Any], *, file: str = _FILE) -> Manifest:

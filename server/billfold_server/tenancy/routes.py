@@ -1,6 +1,6 @@
 """What a tenant says about itself to its clients, and what operators do with tenants."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -9,7 +9,7 @@ from billfold import errors
 from billfold.contract.common import Page
 from billfold.contract.platform import ApplyTenant, ChangeTenantState, Slug, Tenant, TenantInfo
 from billfold_server.http.routing import Call, Routes
-from billfold_server.tenancy.manifest import parse_manifest
+from billfold_server.tenancy.manifest import Brand, parse_manifest
 from billfold_server.tenancy.service import Tenants
 
 __all__ = ["platform_routes", "routes"]
@@ -27,11 +27,17 @@ async def get_tenant(call: Call) -> TenantInfo:
     return TenantInfo(
         slug=manifest.slug,
         name=manifest.name,
-        brand=msgspec.to_builtins(manifest.brand),
+        brand=_shown(manifest.brand),
         currencies=[str(currency) for currency in manifest.currencies],
         features=[str(feature) for feature in manifest.features],
         sandbox=manifest.sandbox,
     )
+
+
+def _shown(brand: Brand) -> dict[str, Any]:
+    """Return a brand without the picture itself, which the hosted pages show."""
+    members: dict[str, Any] = msgspec.to_builtins(brand)
+    return {name: value for name, value in members.items() if name != "logo_image"}
 
 
 platform_routes = Routes(

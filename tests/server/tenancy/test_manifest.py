@@ -10,7 +10,8 @@ import jsonschema_rs
 import pytest
 
 from billfold import errors
-from billfold_server.tenancy.manifest import json_schema, load_manifest, parse_manifest
+from billfold_server.people.pages.brand import logo_of
+from billfold_server.tenancy.manifest import LOGO_BYTES, json_schema, load_manifest, parse_manifest
 from billfold_server.tenancy.shipped import find_folder, shipped_tenants
 
 pytestmark = pytest.mark.any_postgres
@@ -101,6 +102,9 @@ class TestAMistake:
             ({"rate_limit_per_s": 10, "rate_limit_burst": 5}, "rate_limit_burst"),
             ({"sandbox": "yes"}, "sandbox"),
             ({"brand": {"display_name": "x", "logo": "../../etc/passwd"}}, "brand.logo"),
+            ({"brand": {"display_name": "x", "logo_image": "https://evil.example/x.png"}}, "brand.logo_image"),
+            ({"brand": {"display_name": "x", "logo_image": "data:text/html;base64,PGI+"}}, "brand.logo_image"),
+            ({"brand": {"display_name": "x", "logo_image": "data:image/png;base64,A"}}, "brand.logo_image"),
             ({"brand": {"display_name": "x", "colors": {"primary": "red"}}}, "brand.colors.primary"),
             (
                 {"brand": {"display_name": "x", "colors": {"primary": "#ffff00", "on_primary": "#ffffff"}}},
@@ -149,6 +153,19 @@ class TestAMistake:
         with pytest.raises(errors.ManifestInvalid) as caught:
             load_manifest(tmp_path / "copy")
         assert caught.value.key == "slug"
+
+    def test_holds_the_logo_itself(self, tmp_path: Path) -> None:
+        """A bank's folder is on the machine of who applies it; what the pages show goes with the manifest."""
+        folder = tmp_path / "sandbox"
+        shutil.copytree(TENANTS / "sandbox", folder)
+        drawn = b'<svg xmlns="http://www.w3.org/2000/svg"/>'
+        (folder / "theme" / "logo.svg").write_bytes(drawn)
+        brand = load_manifest(folder).brand
+        assert logo_of("elsewhere", brand.logo, brand) == ("image/svg+xml", drawn)
+        (folder / "theme" / "logo.svg").write_bytes(b" " * (LOGO_BYTES + 1))
+        with pytest.raises(errors.ManifestInvalid) as caught:
+            load_manifest(folder)
+        assert caught.value.key == "brand.logo"
 
     def test_of_a_logo_that_is_not_there_is_told(self, tmp_path: Path) -> None:
         """What the manifest names lies beside it."""

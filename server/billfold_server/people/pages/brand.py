@@ -4,13 +4,14 @@ The manifest guarantees two legible pairs. Everything else that a page needs, su
 until its contrast is what WCAG 2.2 asks for.
 """
 
+import base64
 import functools
 import html
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from billfold_server.tenancy.context import TenantRef
-from billfold_server.tenancy.manifest import Brand, Colors, contrast
+from billfold_server.tenancy.manifest import LOGO_TYPES, Brand, Colors, contrast
 from billfold_server.tenancy.shipped import shipped_tenants
 
 __all__ = ["OPERATORS", "Logo", "brand_of", "logo_of", "style_of"]
@@ -23,7 +24,6 @@ OPERATORS: Final = Brand(
 
 _LEGIBLE: Final = 4.5
 _VISIBLE: Final = 3.0
-_MEDIA_TYPES: Final = {".svg": "image/svg+xml", ".png": "image/png", ".webp": "image/webp"}
 _STEPS: Final = 20
 _ALARMING: Final = ("#b42318", "#8c1d13", "#ffb4a8", "#ffd9d2")
 _REASSURING: Final = ("#1a7f4b", "#0f5132", "#8fe3b4", "#c8f5da")
@@ -87,10 +87,14 @@ def logo_of(slug: str | None, path: str | None, brand: Brand) -> Logo:
         path: Where the manifest says that the logo is, beside itself.
         brand: Its name and colours.
     """
+    if brand.logo_image is not None:
+        described, _, encoded = brand.logo_image.partition(";base64,")
+        return Logo(described.removeprefix("data:"), base64.b64decode(encoded))
     if slug is not None and path is not None:
+        # A tenant that was applied over the API names a file that only those have that come with Billfold.
         file: Path = shipped_tenants() / slug / path
         if file.is_file():
-            return Logo(_MEDIA_TYPES[file.suffix], file.read_bytes())
+            return Logo(LOGO_TYPES[file.suffix], file.read_bytes())
     initial = html.escape(brand.display_name.strip()[:1].upper() or "·")
     drawn = (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 64 64">'
@@ -98,4 +102,4 @@ def logo_of(slug: str | None, path: str | None, brand: Brand) -> Logo:
         f'<text x="32" y="43" text-anchor="middle" font-family="system-ui,sans-serif" font-size="32" font-weight="600"'
         f' fill="{brand.colors.on_primary}">{initial}</text></svg>'
     )
-    return Logo(_MEDIA_TYPES[".svg"], drawn.encode())
+    return Logo(LOGO_TYPES[".svg"], drawn.encode())

@@ -244,7 +244,8 @@ class Pages:
         }
 
     def _version(self, tenant: TenantRef | None) -> str:
-        assets = [self.style(tenant), *self._sheets.values(), *self._scripts.values()]
+        logo = brand.brand_of(tenant).logo_image or ""
+        assets = [self.style(tenant), *self._sheets.values(), *self._scripts.values(), logo.encode()]
         return hashlib.sha256(b"".join(assets)).hexdigest()[:12]
 
     def check(self, visit: Visit, form: Mapping[str, str]) -> None:
