@@ -13,12 +13,12 @@ from typing import Final, TypeVar
 from uuid import UUID
 
 import msgspec
-from joserfc.jwk import ECKey
 
 from billfold import errors
 from billfold.clock import Clock
 from billfold_server.decryptor import jwe, pairs, values, wire
 from billfold_server.decryptor.cvcs import Cvcs, uptime
+from billfold_server.decryptor.jwe import Recipient
 from billfold_server.decryptor.pairs import Opened
 from billfold_server.decryptor.rules import KeyTimes
 from billfold_server.decryptor.values import Asked, No, Read
@@ -204,7 +204,7 @@ class Handling:
 
     async def _give_out(self, order: wire.GiveOut) -> list[Given | Refused]:
         opener = await self._keys.opener(_Tenant(order.tenant_id), [each.sealed for each in order.items])
-        known: dict[bytes, ECKey] = {}
+        known: dict[bytes, Recipient] = {}
         results: list[Given | Refused] = []
         for some in _parts(order.items):
             with self._spending("give_out", len(some)):
@@ -212,7 +212,7 @@ class Handling:
             await asyncio.sleep(0)
         return results
 
-    def _give(self, tenant_id: UUID, item: Outgoing, opener: Opener, known: dict[bytes, ECKey]) -> Given | Refused:
+    def _give(self, tenant_id: UUID, item: Outgoing, opener: Opener, known: dict[bytes, Recipient]) -> Given | Refused:
         try:
             key = values.response_key(item, known)
             value = _open(item, opener)

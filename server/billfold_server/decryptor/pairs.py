@@ -10,12 +10,16 @@ from typing import Final
 from uuid import UUID
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, derive_private_key
-from joserfc.jwk import ECKey
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    SECP256R1,
+    EllipticCurvePrivateKey,
+    derive_private_key,
+    generate_private_key,
+)
 
 from billfold import ids
 from billfold.ids import Prefix
-from billfold_server.decryptor import rules
+from billfold_server.decryptor import jwe, rules
 from billfold_server.decryptor.wire import EncryptionKey, PublicKey, SealedKey
 from billfold_server.keys.service import Opener, Place, Sealer
 
@@ -52,7 +56,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     kid: str
-    key: ECKey
+    key: EllipticCurvePrivateKey
     generation: int
     created_at: datetime
     not_after: datetime
@@ -73,9 +77,7 @@ def _place(key_id: UUID) -> Place:
 
 def make(sealer: Sealer, generation: int, now: datetime) -> EncryptionKey:
     """Return a new pair, as its row will have it."""
-    key = ECKey.generate_key("P-256").raw_value
-    assert isinstance(key, EllipticCurvePrivateKey)
-    number = key.private_numbers().private_value.to_bytes(_NUMBER_BYTES, "big")
+    number = generate_private_key(SECP256R1()).private_numbers().private_value.to_bytes(_NUMBER_BYTES, "big")
     pair = _Pair(number, generation, now, now + rules.LIFE)
     key_id = ids.uuid7()
     return EncryptionKey(
@@ -98,7 +100,7 @@ def open_pair(opener: Opener, sealed: SealedKey, opened_at: float) -> Opened:
     pair = _PAIR.decode(opener.open(_place(sealed.id), sealed.sealed_private))
     return Opened(
         kid=kid_of(sealed.id),
-        key=ECKey.import_key(derive_private_key(int.from_bytes(pair.private, "big"), SECP256R1())),
+        key=derive_private_key(int.from_bytes(pair.private, "big"), SECP256R1()),
         generation=pair.generation,
         created_at=pair.created_at,
         not_after=pair.not_after,
@@ -108,6 +110,5 @@ def open_pair(opener: Opener, sealed: SealedKey, opened_at: float) -> Opened:
 
 def public_key(opened: Opened) -> PublicKey:
     """Return the public half as others are shown it."""
-    numbers = opened.key.as_dict(private=False)
-    jwk = {name: str(numbers[name]) for name in ("kty", "crv", "x", "y")}
+    jwk = jwe.jwk_of(opened.key.public_key())
     return PublicKey(jwk={**jwk, "kid": opened.kid, "use": "enc", "alg": "ECDH-ES"}, not_after=opened.not_after)

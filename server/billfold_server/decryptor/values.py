@@ -5,12 +5,11 @@ from datetime import datetime
 from typing import Final, TypeVar
 
 import msgspec
-from joserfc.jwk import ECKey
 
 from billfold import ids
 from billfold.ids import Prefix
 from billfold_server.decryptor import jwe, rules, wire
-from billfold_server.decryptor.jwe import JweInvalid, ResponseKeyInvalid
+from billfold_server.decryptor.jwe import JweInvalid, Recipient, ResponseKeyInvalid
 from billfold_server.decryptor.pairs import Opened
 from billfold_server.decryptor.rules import Account, Card
 from billfold_server.decryptor.wire import Incoming, Outgoing
@@ -168,7 +167,8 @@ def _opened(text: str, asked: Asked) -> bytes:
         No: It isn't one, or not for here, or not for now.
     """
     try:
-        header = jwe.read(text)
+        read_ = jwe.read(text)
+        header = read_.header
         if header.kid not in asked.kids:
             raise No("encryption_key_unknown")
         pair = asked.opened.get(header.kid)
@@ -176,7 +176,7 @@ def _opened(text: str, asked: Asked) -> bytes:
             raise No("encryption_key_expired")
         if header.aud != asked.issuer:
             raise No("jwe_invalid")
-        return jwe.open_payload(text, pair.key)
+        return jwe.open_payload(read_, pair.key)
     except JweInvalid:
         raise No("jwe_invalid") from None
 
@@ -335,7 +335,7 @@ def normal(kind: wire.Kind, text: str, asked: Asked) -> str:
             return rules.normal_personal(text)
 
 
-def response_key(item: Outgoing, known: dict[bytes, ECKey]) -> ECKey | None:
+def response_key(item: Outgoing, known: dict[bytes, Recipient]) -> Recipient | None:
     """Return the key to which an item goes out, or None where it goes out by itself.
 
     Args:
@@ -349,7 +349,7 @@ def response_key(item: Outgoing, known: dict[bytes, ECKey]) -> ECKey | None:
         if item.kind == "card":
             raise No("response_key_required")
         return None
-    # A batch goes to one key as a rule, and reading one costs half as much as encrypting to it.
+    # A batch goes to one key as a rule, and reading one costs a fifth of encrypting to it.
     said = msgspec.json.encode(item.response_jwk)
     if (key := known.get(said)) is not None:
         return key

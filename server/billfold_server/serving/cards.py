@@ -7,13 +7,12 @@ is random here too, so it is found by its party, and its metadata names the wall
 from typing import Final
 
 import msgspec
-from joserfc.jwk import ECKey
 
 from billfold import ids
 from billfold.contract.tokens import CreateVaultToken, EncryptionKeys, VaultTokenKind, VaultTokenVerdicts
 from billfold.ids import Prefix
 from billfold_server.db.jobs import JobRun
-from billfold_server.decryptor.jwe import seal_payload
+from billfold_server.decryptor.jwe import public_key, seal_payload
 from billfold_server.http.routing import Call
 from billfold_server.http.services import Services
 from billfold_server.parties import service as parties
@@ -96,7 +95,7 @@ async def _lacking(tx: TenantTx, customers: tuple[Customer, ...]) -> list[tuple[
 def _sealed(keys: EncryptionKeys, card: Card, holder: str, year: int) -> str:
     """Return a card as somebody's browser would send it."""
     newest = keys.keys[0]
-    key = ECKey.import_key({"kty": newest.kty, "crv": newest.crv, "x": newest.x, "y": newest.y, "kid": newest.kid})
+    key = public_key({"kty": newest.kty, "crv": newest.crv, "x": newest.x, "y": newest.y, "kid": newest.kid})
     payload = {
         "number": card.number,
         "expiry_month": card.month,
