@@ -12,6 +12,7 @@ from billfold.contract.arrangements import ArrangementKind, ArrangementStatus, P
 from billfold.money import Money
 from billfold_server.arrangements.rows import ArrangementRow, ProductRow
 from billfold_server.db.filters import Filter
+from billfold_server.db.sets import Write
 from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = [
@@ -20,7 +21,7 @@ __all__ = [
     "find",
     "find_product",
     "insert",
-    "insert_product",
+    "inserts_product",
     "list_behind",
     "list_of_wallets",
     "list_page",
@@ -168,16 +169,16 @@ DELETE_OF_WALLETS: Final = "DELETE FROM arrangements WHERE wallet_id = ANY($1::u
 # Products.
 
 
-async def insert_product(tx: TenantTx, row: ProductRow) -> None:
-    """Write a new product."""
-    await tx.execute(
-        """
-        INSERT INTO products (id, name, type, description, secondary_id, monthly_fee_cap, interest_rate, notes, version,
-            created_at, updated_at)
-        VALUES ($1, $2, $3, $4, $5, $6::jsonb, $7, $8, $9, $10, $11)
-        """,
-        *_values(row),
-    )
+_INSERT_PRODUCT: Final = """
+INSERT INTO products (id, name, type, description, secondary_id, monthly_fee_cap, interest_rate, notes, version,
+    created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6::jsonb, $7, $8, $9, $10, $11)
+"""
+
+
+def inserts_product(row: ProductRow) -> Write:
+    """Return what writes a new product."""
+    return Write(_INSERT_PRODUCT, tuple(_values(row)))
 
 
 def _values(row: ProductRow) -> list[Any]:

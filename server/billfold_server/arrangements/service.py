@@ -5,6 +5,7 @@ What is arranged is sealed before the transaction that writes it, and opened aft
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -28,7 +29,10 @@ from billfold.ids import Prefix
 from billfold_server.arrangements import queries, rules
 from billfold_server.arrangements.rows import KINDS, TERMS, ArrangementRow, ProductRow, Terms
 from billfold_server.audit import service as audit
+from billfold_server.db import outbox
 from billfold_server.db.outbox import emit, new_event
+from billfold_server.db.sets import Write, write_all
+from billfold_server.db.wakeups import Work
 from billfold_server.keys.service import Keys, Opener, Place, Sealer
 from billfold_server.parties import service as parties
 from billfold_server.tenancy.clock import tenant_now
@@ -317,8 +321,8 @@ async def create_product(tx: TenantTx, caller: Caller, body: CreateProduct) -> P
     now = await tenant_now(tx)
     values = {**msgspec.structs.asdict(body), "monthly_fee_cap": body.monthly_fee_cap}
     row = ProductRow(id=ids.uuid7(), version=1, created_at=now, updated_at=now, **values)
-    await queries.insert_product(tx, row)
-    await _tell_of_product(tx, caller, events.PRODUCT_CREATED, row, {"changed": sorted(values)})
+    changed = {"changed": sorted(values)}
+    await _tell_of_product(tx, caller, events.PRODUCT_CREATED, row, changed, queries.inserts_product(row), now=now)
     return row.to_response()
 
 
@@ -357,7 +361,7 @@ async def update_product(
         now = max(await tenant_now(tx), row.updated_at)
         row = msgspec.structs.replace(row, **changes, version=row.version + 1, updated_at=now)
         await queries.update_product(tx, row)
-        await _tell_of_product(tx, caller, events.PRODUCT_UPDATED, row, {"changed": sorted(changes)})
+        await _tell_of_product(tx, caller, events.PRODUCT_UPDATED, row, {"changed": sorted(changes)}, now=now)
     return row.to_response()
 
 
@@ -373,9 +377,10 @@ async def assign_product(
     wanted = list(dict.fromkeys(wallet_ids))
     if len(await wallets.find_wallets(tx, wanted)) < len(wanted):
         raise errors.NotFound("there is no such wallet", param="wallet_ids")
-    await queries.assign_product(tx, product_id, wanted, await tenant_now(tx))
+    now = await tenant_now(tx)
+    await queries.assign_product(tx, product_id, wanted, now)
     named = [ids.encode(Prefix.WALLET, each) for each in wanted]
-    await _tell_of_product(tx, caller, events.PRODUCT_ASSIGNED, row, {"wallet_ids": named})
+    await _tell_of_product(tx, caller, events.PRODUCT_ASSIGNED, row, {"wallet_ids": named}, now=now)
     return ProductAssignment(product_id=row.wire_id, wallet_ids=named)
 
 
@@ -438,8 +443,16 @@ async def _tell(
 
 
 async def _tell_of_product(
-    tx: TenantTx, caller: Caller, what: EventType[Any], row: ProductRow, facts: dict[str, Any]
+    tx: TenantTx,
+    caller: Caller,
+    what: EventType[Any],
+    row: ProductRow,
+    facts: dict[str, Any],
+    *changes: Write,
+    now: datetime,
 ) -> None:
-    data = what.data(id=row.wire_id, name=row.name, version=row.version, **facts)
-    await emit(tx, new_event(what, row.wire_id, data, await tenant_now(tx)))
-    await audit.record(tx, audit.new_record(caller, what.name, row.wire_id, facts=facts))
+    """Write the event and the audit record, and the change itself where it is told, in one statement."""
+    event = new_event(what, row.wire_id, what.data(id=row.wire_id, name=row.name, version=row.version, **facts), now)
+    record = audit.new_record(caller, what.name, row.wire_id, facts=facts)
+    await write_all(tx, [*changes, *audit.writes([record]), *outbox.writes([event])])
+    tx.wake(Work.EVENTS)
