@@ -4,6 +4,7 @@ The counts lie in the database, so all processes share them. Whoever adds to one
 ended, so no two callers can both have the last that is left.
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final, Literal
 
@@ -13,12 +14,13 @@ from billfold.contract.events import VAULT_TOKEN_ALARM, VaultTokenAlarmEventData
 from billfold_server.audit import service as audit
 from billfold_server.audit.service import NewAuditRecord
 from billfold_server.db.outbox import NewEvent, new_event
+from billfold_server.db.sets import Write, write_all
 from billfold_server.http.routing import Call
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.tokens import queries, rules, telling
 
-__all__ = ["Counted", "Limits", "count"]
+__all__ = ["Counted", "Limits", "Remarkable", "count", "count_with"]
 
 _SPANS: Final = ("hour", "day")
 
@@ -33,6 +35,15 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     def most(self, span: str) -> int | None:
         """Return how much is allowed in an hour, or in a day."""
         return self.per_hour if span == "hour" else self.per_day
+
+    def over(self, sums: Mapping[str, int]) -> str | None:
+        """Return the window of which more than all was asked for, or None."""
+        return next((span for span, used in sums.items() if used > (self.most(span) or used)), None)
+
+    def alarms(self, sums: Mapping[str, int], number: int) -> bool:
+        """Tell whether the last so many have reached from where on somebody is told."""
+        threshold = self.alarm_per_hour
+        return threshold is not None and sums["hour"] - number < threshold <= sums["hour"]
 
     @property
     def spans(self) -> tuple[str, ...]:
@@ -74,17 +85,16 @@ async def count(call: Call, tx: TenantTx, purpose: str, number: int, limits: Lim
         number: How many.
         limits: How many are allowed.
     """
-    now = call.services.clock.now()
-    windows = {span: rules.window(span, now)[0] for span in limits.spans}
+    windows = _windows(call, limits)
     if not windows:
         return Counted()
     caller = telling.caller_id(call.caller)
     sums = await queries.count(tx, caller, purpose, number, windows)
-    over = next((span for span, used in sums.items() if used > (limits.most(span) or used)), None)
+    over = limits.over(sums)
     if over is None:
-        threshold = limits.alarm_per_hour
-        if threshold is None or not sums["hour"] - number < threshold <= sums["hour"]:
+        if not limits.alarms(sums, number):
             return Counted(windows=windows)
+        threshold = limits.alarm_per_hour or 0
         alarm = await _alarmed(call, tx, purpose=purpose, why="threshold", per="hour", limit=threshold)
         return msgspec.structs.replace(alarm, windows=windows)
     refused = await queries.uncount(tx, caller, purpose, number, windows, refused=True)
@@ -94,7 +104,46 @@ async def count(call: Call, tx: TenantTx, purpose: str, number: int, limits: Lim
         if refused[over] > 1
         else await _alarmed(call, tx, purpose=purpose, why="limit", per=over, limit=limit)
     )
-    return msgspec.structs.replace(counted, per=over, limit=limit, retry_after_s=rules.window(over, now)[1])
+    return msgspec.structs.replace(
+        counted, per=over, limit=limit, retry_after_s=rules.window(over, call.services.clock.now())[1]
+    )
+
+
+class Remarkable(Exception):
+    """What was counted is too much, or raises the alarm: the transaction is to be rolled back and begun anew."""
+
+
+async def count_with(
+    call: Call, tx: TenantTx, purpose: str, number: int, limits: Limits, *, writes: Sequence[Write]
+) -> Counted:
+    """Count what is asked for in one statement with what else is written of it.
+
+    That is the usual case, in which nobody is refused or told. Others who count wait for a round trip less.
+
+    Args:
+        call: The request.
+        tx: The tenant's transaction, which ends after this.
+        purpose: What for.
+        number: How many.
+        limits: How many are allowed.
+        writes: What else is written.
+
+    Raises:
+        Remarkable: It isn't the usual case, and nothing may stay of what was written.
+    """
+    windows = _windows(call, limits)
+    if not windows:
+        await write_all(tx, writes)
+        return Counted()
+    sums = await queries.count_with(tx, telling.caller_id(call.caller), purpose, number, windows, writes=writes)
+    if limits.over(sums) is not None or limits.alarms(sums, number):
+        raise Remarkable
+    return Counted(windows=windows)
+
+
+def _windows(call: Call, limits: Limits) -> dict[str, datetime]:
+    now = call.services.clock.now()
+    return {span: rules.window(span, now)[0] for span in limits.spans}
 
 
 async def _alarmed(

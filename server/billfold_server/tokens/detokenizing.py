@@ -27,6 +27,7 @@ from billfold.contract.tokens import (
 )
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
+from billfold_server.db.sets import Write, write_all
 from billfold_server.decryptor.service import Given, Outgoing, Refused
 from billfold_server.http.problems import problem_of, status_of
 from billfold_server.http.routing import Call
@@ -44,7 +45,7 @@ _NOTED: Final = timedelta(days=1)
 _ACCOUNT: Final = msgspec.json.Decoder(BankAccount)
 
 
-class _Found(msgspec.Struct, frozen=True, kw_only=True):
+class _Found(msgspec.Struct, kw_only=True):
     """What was decided on each token of a request.
 
     Attributes:
@@ -95,12 +96,10 @@ async def detokenize(call: Call, body: Detokenize) -> DetokenizedVaultTokens:
     if len(set(token_ids)) < len(token_ids):
         raise errors.VaultTokenInvalid("a vault token is named once", param="vault_token_ids")
     decryptor = vault.decryptor_of(call.services)
-    async with call.tx() as tx:
-        purpose = await _admitted(call, tx, body.purpose)
-        begun = None
-        if purpose is not None:
-            order = _Order(claim=vault.random_id(), token_ids=token_ids, body=body, purpose=purpose, jwk=jwk)
-            begun = order, await _prepare(call, tx, order)
+    try:
+        begun = await _begin(call, body, token_ids, jwk)
+    except counting.Remarkable:
+        begun = await _begin(call, body, token_ids, jwk, count_first=True)
     if begun is None:
         raise errors.PurposeNotAllowed(param="purpose")
     order, found = begun
@@ -125,6 +124,29 @@ async def detokenize(call: Call, body: Detokenize) -> DetokenizedVaultTokens:
     return _answer(call, order, found, given)
 
 
+async def _begin(
+    call: Call, body: Detokenize, token_ids: list[UUID], jwk: dict[str, Any] | None, *, count_first: bool = False
+) -> tuple[_Order, _Found] | None:
+    """Decide on a request, and write that down; None where the caller may not have the purpose.
+
+    Args:
+        call: The request.
+        body: What is asked for.
+        token_ids: The same as ids.
+        jwk: To whom values are encrypted.
+        count_first: Whether limits are counted before anything is written, as where one is near.
+
+    Raises:
+        counting.Remarkable: They have to be, and nothing was written.
+    """
+    async with call.tx() as tx:
+        purpose = await _admitted(call, tx, body.purpose)
+        if purpose is None:
+            return None
+        order = _Order(claim=vault.random_id(), token_ids=token_ids, body=body, purpose=purpose, jwk=jwk)
+        return order, await _prepare(call, tx, order, count_first=count_first)
+
+
 async def _admitted(call: Call, tx: TenantTx, name: str) -> Purpose | None:
     """Return the purpose if the caller may have it; that somebody tried what they may not is written down."""
     caller, part = call.caller, call.tenant.manifest.tokenization
@@ -142,23 +164,33 @@ async def _admitted(call: Call, tx: TenantTx, name: str) -> Purpose | None:
         return None
 
 
-async def _prepare(call: Call, tx: TenantTx, order: _Order) -> _Found:
+async def _prepare(call: Call, tx: TenantTx, order: _Order, *, count_first: bool) -> _Found:
     """Decide on each token, use up what is good for one use, and write down what is about to be told."""
     rows, now = await queries.find_many(tx, order.token_ids)
     decided = ((each, _refusal(order, rows.get(each), now)) for each in order.token_ids)
     refusals = {token_id: refusal for token_id, refusal in decided if refusal is not None}
-    purpose = order.purpose
+    purpose, name, number = order.purpose, order.body.purpose, len(order.token_ids)
     limits = Limits(per_hour=purpose.per_hour, per_day=purpose.per_day, alarm_per_hour=purpose.alarm_per_hour)
-    counted = await counting.count(call, tx, order.body.purpose, len(order.token_ids), limits)
-    found = _Found(rows=rows, refusals=refusals, counted=counted)
+    opened = [rows[each] for each in order.token_ids if order.opens and each not in refusals]
+    found = _Found(rows=rows, refusals=refusals, counted=Counted())
+    # What is used up is held until the end, so everybody counts before that.
+    if not count_first and not any(row.single_use for row in opened):
+        writes = _writes(call, tx, order, found, now)
+        found.counted = await counting.count_with(call, tx, name, number, limits, writes=writes)
+        return found
+    found.counted = counted = await counting.count(call, tx, name, number, limits)
     if counted:
         code = errors.DetokenizationLimitReached.code
         record = _record(call, order, telling.REFUSED, telling.caller_id(call.caller), code=code)
         await telling.tell(tx, records=[record, *counted.records], events=counted.events)
         return found
-    if order.opens:
-        await _use(tx, order, found, now)
-    await _write_down(call, tx, order, found, now)
+    once = [row.id for row in opened if row.single_use]
+    if once:
+        mine = await queries.claim(tx, once, order.claim, now)
+        for each in set(once) - mine:
+            # Whoever comes second is refused.
+            found.refusals[each] = errors.VaultTokenUsed(param="vault_token_ids")
+    await write_all(tx, _writes(call, tx, order, found, now))
     return found
 
 
@@ -186,27 +218,10 @@ def _refusal(order: _Order, row: TokenRow | None, now: datetime) -> errors.Probl
     return next((error(param=blamed) for holds, error, blamed in reasons if holds), None)
 
 
-async def _use(tx: TenantTx, order: _Order, found: _Found, now: datetime) -> None:
-    """Use up tokens that are good for one use; whoever comes second is refused."""
-    opened = [each for each in order.token_ids if each not in found.refusals]
-    once = [each for each in opened if found.rows[each].single_use]
-    if once:
-        mine = await queries.claim(tx, once, order.claim, now)
-        for each in set(once) - mine:
-            found.refusals[each] = errors.VaultTokenUsed(param="vault_token_ids")
-    # Once a day is as exact as tokens are kept.
-    noted = [
-        each
-        for each in opened
-        if not (row := found.rows[each]).single_use and (row.last_used_at is None or now - row.last_used_at > _NOTED)
-    ]
-    if noted:
-        await queries.note_use(tx, noted, now)
-
-
-async def _write_down(call: Call, tx: TenantTx, order: _Order, found: _Found, now: datetime) -> None:
-    """Write down for each token that its value is about to be told, or that it isn't and why."""
+def _writes(call: Call, tx: TenantTx, order: _Order, found: _Found, now: datetime) -> list[Write]:
+    """Return what writes down for each token that its value is about to be told, or that it isn't and why."""
     records, events = list(found.counted.records), list(found.counted.events)
+    noted: list[UUID] = []
     for token_id in order.token_ids:
         wire_id = ids.encode(Prefix.VAULT_TOKEN, token_id)
         if token_id in found.refusals:
@@ -215,7 +230,11 @@ async def _write_down(call: Call, tx: TenantTx, order: _Order, found: _Found, no
         row = found.rows[token_id]
         records.append(_record(call, order, VAULT_TOKEN_DETOKENIZED.name, wire_id, kind=row.kind.value))
         events.append(telling.token_event(VAULT_TOKEN_DETOKENIZED, row, now, purpose=order.body.purpose))
-    await telling.tell(tx, records=records, events=events)
+        # Once a day is as exact as tokens are kept.
+        lately = row.last_used_at is not None and now - row.last_used_at <= _NOTED
+        if order.opens and not row.single_use and not lately:
+            noted.append(token_id)
+    return [*queries.notes_use(noted, now), *telling.telling(tx, records, events)]
 
 
 def _record(call: Call, order: _Order, action: str, object_id: str, **facts: str) -> audit.NewAuditRecord:

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from billfold_server.db.personal import counted
-from billfold_server.db.sets import Columns, Write
+from billfold_server.db.sets import Columns, Write, joined
 from billfold_server.decryptor.service import Fingerprint
 from billfold_server.tenancy.clock import TENANT_NOW
 from billfold_server.tenancy.transaction import TenantTx
@@ -19,6 +19,7 @@ __all__ = [
     "claim",
     "clear_uses",
     "count",
+    "count_with",
     "delete",
     "delete_expired",
     "delete_fingerprints",
@@ -29,6 +30,7 @@ __all__ = [
     "forget",
     "forget_versions",
     "insert_values",
+    "insert_with",
     "inserts",
     "list_of_party",
     "list_outdated",
@@ -37,7 +39,7 @@ __all__ = [
     "list_reusable",
     "lock",
     "lock_values",
-    "note_use",
+    "notes_use",
     "unclaim",
     "uncount",
     "update",
@@ -61,34 +63,52 @@ _COLUMNS: Final = """t.id, t.place, t.kind, t.personal_type, t.party_id, t.value
     t.fingerprint_id, t.single_use, t.claim, t.used_at, t.last_used_at, t.expires_at, t.metadata::text AS metadata,
     t.version, t.created_at, t.updated_at, t.forgotten_at"""
 
-_NEW: Final = Columns(
-    id="uuid",
-    place="uuid",
-    value="bytea",
-    kind="text",
-    personal_type="text",
-    party_id="uuid",
-    masked="jsonb",
-    fingerprint_id="uuid",
-    single_use="text",
-    expires_at="timestamptz",
-    metadata="jsonb",
-    created_at="timestamptz",
+_TYPES: Final = {
+    "id": "uuid",
+    "place": "uuid",
+    "value": "bytea",
+    "kind": "text",
+    "personal_type": "text",
+    "party_id": "uuid",
+    "masked": "jsonb",
+    "fingerprint_id": "uuid",
+    "single_use": "text",
+    "expires_at": "timestamptz",
+    "metadata": "jsonb",
+    "created_at": "timestamptz",
+}
+_KNOWN: Final = Columns(**_TYPES)
+_NEW: Final = Columns(**_TYPES, digest="bytea")
+
+
+def _insert(columns: Columns, fingerprint_id: str, more: str = "") -> str:
+    value = {**columns.value, "fingerprint_id": fingerprint_id, "single_use": f"{columns.value['single_use']}::boolean"}
+    return f"""
+    INSERT INTO vault_tokens ({", ".join(_TYPES)}, version, updated_at)
+    SELECT {", ".join(value[name] for name in _TYPES)}, 1, {value["created_at"]}
+    FROM {columns.rows} {more}
+    """  # noqa: S608 - constants
+
+
+_INSERT_KNOWN: Final = _insert(_KNOWN, _KNOWN.value["fingerprint_id"])
+# What the statement makes known, and others may have made known first, has the id that it then has.
+_INSERT_NEW: Final = _insert(
+    _NEW,
+    f"coalesce(made_known.id, {_NEW.value['fingerprint_id']})",
+    f"LEFT JOIN made_known ON made_known.digest = {_NEW.value['digest']}",
 )
-_PLAIN: Final = tuple(name for name in _NEW.value if name not in {"single_use", "created_at"})
-_INSERT: Final = f"""
-INSERT INTO vault_tokens ({", ".join(_PLAIN)}, single_use, version, created_at, updated_at)
-SELECT {", ".join(_NEW.value[name] for name in _PLAIN)}, {_NEW.value["single_use"]}::boolean, 1,
-    {_NEW.value["created_at"]}, {_NEW.value["created_at"]}
-FROM {_NEW.rows}
-"""  # noqa: S608 - constants
 
 
-def inserts(rows: Sequence[TokenRow]) -> list[Write]:
-    """Return what writes new tokens."""
+def inserts(rows: Sequence[TokenRow], digests: Mapping[UUID, bytes] | None = None) -> list[Write]:
+    """Return what writes new tokens.
+
+    Args:
+        rows: The tokens.
+        digests: By what the values of some are made known in the same statement, by ``insert_with``.
+    """
     if not rows:
         return []
-    arguments = _NEW.arguments(
+    columns: list[list[Any]] = [
         [row.id for row in rows],
         [row.place for row in rows],
         [row.value for row in rows],
@@ -101,8 +121,10 @@ def inserts(rows: Sequence[TokenRow]) -> list[Write]:
         [row.expires_at for row in rows],
         [row.metadata for row in rows],
         [row.created_at for row in rows],
-    )
-    return [Write(_INSERT, arguments)]
+    ]
+    if digests is None:
+        return [Write(_INSERT_KNOWN, _KNOWN.arguments(*columns))]
+    return [Write(_INSERT_NEW, _NEW.arguments(*columns, [digests.get(row.id) for row in rows]))]
 
 
 # Reading. The tenant's time comes with what is read, for what can be done with a token depends on it.
@@ -173,9 +195,14 @@ async def list_of_party(
 
 # Values and their fingerprints.
 
-_LOCK_VALUES: Final = """
-SELECT digest, id FROM vault_fingerprints WHERE digest = ANY($1::bytea[]) ORDER BY digest FOR
-"""
+_LOCK_VALUES: Final = f"""
+SELECT clock.now, f.digest, f.id
+FROM ({TENANT_NOW}) AS clock (now) LEFT JOIN LATERAL (
+    SELECT digest, id FROM vault_fingerprints WHERE digest = ANY($1::bytea[]) ORDER BY digest FOR {{lock}}
+) AS f ON true
+"""  # noqa: S608 - constants
+_LOCK_ALONE: Final = _LOCK_VALUES.format(lock="UPDATE")
+_LOCK_SHARED: Final = _LOCK_VALUES.format(lock="KEY SHARE")
 _INSERT_VALUES: Final = """
 INSERT INTO vault_fingerprints (digest, version, purpose, id)
 SELECT n.digest, n.version, n.purpose, n.id
@@ -202,29 +229,42 @@ WHERE f.id = ANY($1::uuid[]) AND NOT EXISTS (SELECT FROM vault_tokens AS t WHERE
 _LOCK_BY_ID: Final = "SELECT digest FROM vault_fingerprints WHERE id = ANY($1::uuid[]) ORDER BY digest FOR UPDATE"
 
 
-async def lock_values(tx: TenantTx, digests: Sequence[bytes], *, alone: bool) -> dict[bytes, UUID]:
-    """Return the ids of the values that are known by digests, and keep these from being forgotten meanwhile.
+async def lock_values(tx: TenantTx, digests: Sequence[bytes], *, alone: bool) -> tuple[dict[bytes, UUID], datetime]:
+    """Return the ids of the values that are known by digests, and the tenant's time.
+
+    The values are kept from being forgotten meanwhile.
 
     Args:
         tx: The tenant's transaction.
         digests: Of all versions.
         alone: Whether nobody else may take the same values in until the transaction ends.
     """
-    rows = await tx.fetch(_LOCK_VALUES + ("UPDATE" if alone else "KEY SHARE"), list(digests))
-    return {row["digest"]: row["id"] for row in rows}
+    rows = await tx.fetch(_LOCK_ALONE if alone else _LOCK_SHARED, list(digests))
+    return {row["digest"]: row["id"] for row in rows if row["digest"] is not None}, rows[0]["now"]
 
 
 async def insert_values(tx: TenantTx, new: Sequence[NewValue]) -> dict[bytes, UUID]:
     """Make values known by digests that aren't yet, and return their ids: others' where these were faster."""
+    return await insert_with(tx, new, [])
+
+
+async def insert_with(tx: TenantTx, new: Sequence[NewValue], writes: Sequence[Write]) -> dict[bytes, UUID]:
+    """Make values known by digests that aren't yet, and do other writes in the same statement.
+
+    Returns:
+        The values' ids: others' where these were faster.
+    """
     # In one order everywhere, so that nobody waits for who waits for them.
     new = sorted(new, key=lambda each: each.digest)
-    rows = await tx.fetch(
-        _INSERT_VALUES,
+    arguments = (
         [each.digest for each in new],
         [each.version for each in new],
         [each.purpose for each in new],
         [each.id for each in new],
     )
+    made = [Write(_INSERT_VALUES, arguments, name="made_known"), *writes]
+    told = Write("SELECT digest, id FROM made_known", ())
+    rows = await tx.fetch(joined(made, told), *(argument for write in made for argument in write.arguments))
     return {row["digest"]: row["id"] for row in rows}
 
 
@@ -316,9 +356,9 @@ async def unclaim(tx: TenantTx, token_ids: Sequence[UUID], claim_id: UUID) -> No
     await tx.execute(_UNCLAIM, list(token_ids), claim_id)
 
 
-async def note_use(tx: TenantTx, token_ids: Sequence[UUID], now: datetime) -> None:
-    """Note that tokens were opened; who does so at the same moment notes the same."""
-    await tx.execute(_NOTE_USE, list(token_ids), now)
+def notes_use(token_ids: Sequence[UUID], now: datetime) -> list[Write]:
+    """Return what notes that tokens were opened; who does so at the same moment notes the same."""
+    return [Write(_NOTE_USE, (list(token_ids), now))] if token_ids else []
 
 
 _COUNT: Final = """
@@ -340,7 +380,18 @@ async def count(
     tx: TenantTx, caller: str, purpose: str, number: int, windows: Mapping[str, datetime]
 ) -> dict[str, int]:
     """Add to what a caller has asked for in each window, and return the sums; nobody else adds until this commits."""
-    rows = await tx.fetch(_COUNT, caller, purpose, number, list(windows), list(windows.values()))
+    return await count_with(tx, caller, purpose, number, windows, writes=())
+
+
+async def count_with(
+    tx: TenantTx, caller: str, purpose: str, number: int, windows: Mapping[str, datetime], *, writes: Sequence[Write]
+) -> dict[str, int]:
+    """Do the same, and other writes in the same statement; these wait for what they lock until it has been counted."""
+    counting = Write(_COUNT, (caller, purpose, number, list(windows), list(windows.values())), name="counted")
+    # What the last query reads is done first, and what nobody reads after it.
+    told = Write("SELECT span, used FROM counted", ())
+    made = [counting, *writes]
+    rows = await tx.fetch(joined(made, told), *(argument for write in made for argument in write.arguments))
     return {row["span"]: row["used"] for row in rows}
 
 

@@ -4,7 +4,7 @@ The decryptor is asked before the transaction begins. Where it is away nothing w
 what was sealed is bound to a token that never was.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import TypeAlias
 from uuid import UUID
@@ -20,7 +20,6 @@ from billfold_server.decryptor.service import Fingerprint, Incoming, Refused, Ta
 from billfold_server.http.routing import Call
 from billfold_server.keys.service import TENANT_SUBJECT
 from billfold_server.parties import service as parties
-from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.tokens import queries, rules, telling, vault
@@ -143,45 +142,72 @@ async def keep(
         verdicts: From ``seal``.
         fingerprint: Whether the caller may see by what values are known.
     """
-    now = await tenant_now(tx)
     # Somebody may have been forgotten while their values were sealed; from here on nobody is.
     named = {each.party_id for each in verdicts if isinstance(each, Sealed) and each.party_id is not None}
     held = await parties.hold_parties(tx, sorted(named)) if named else set()
+    verdicts = [_of_nobody(each, held) for each in verdicts]
+    known, now = await _known(tx, [each for each in verdicts if isinstance(each, Sealed)])
     answers: list[VaultTokenCreated | errors.ProblemError | None] = []
     wanted: list[tuple[int, Sealed, datetime | None]] = []
     for place, verdict in enumerate(verdicts):
-        if isinstance(verdict, Sealed) and verdict.party_id is not None and verdict.party_id not in held:
-            verdict = _no_party()  # noqa: PLW2901
         answers.append(verdict if isinstance(verdict, errors.ProblemError) else None)
         if isinstance(verdict, Sealed):
             try:
                 wanted.append((place, verdict, rules.ends_at(verdict.item, now)))
             except errors.VaultTokenInvalid as error:
                 answers[place] = error
-    values = await _known_values(tx, [sealed for _, sealed, _ in wanted])
+    sealed = [each for _, each, _ in wanted]
+    new = _unknown(sealed, known)
+    if new and _alone(sealed):
+        # Whether there is a token of the same value can be looked for only by the id that it then has.
+        known |= await queries.insert_values(tx, new)
+        new = []
+    by_digest = known | {each.digest: each.id for each in new}
     rows = [
-        (place, sealed, _new_row(sealed, values.get(sealed.id), expires_at, now))
+        (place, sealed, _new_row(sealed, _value_id(sealed, by_digest), expires_at, now))
         for place, sealed, expires_at in wanted
     ]
     reusable = await _reusable(tx, rows)
     made: list[TokenRow] = []
-    for place, sealed, row in rows:
+    reused: dict[int, TokenRow] = {}
+    for place, sealed_, row in rows:
         # A code waits for the token that it came with, so it gets one of its own.
-        reuses = sealed.item.dedup == "reuse" and not sealed.taken.has_cvc
+        reuses = sealed_.item.dedup == "reuse" and not sealed_.taken.has_cvc
         there = _match(row, reusable) if reuses else None
-        if there is None:
-            made.append(row)
-            if sealed.item.dedup == "reuse" and row.fingerprint_id is not None:
-                reusable.setdefault(row.fingerprint_id, []).append(row)
-        answers[place] = (there or row).to_created(
-            now, fingerprint=fingerprint, has_cvc=sealed.taken.has_cvc, reused=there is not None
+        if there is not None:
+            reused[place] = there
+            continue
+        made.append(row)
+        if sealed_.item.dedup == "reuse" and row.fingerprint_id is not None:
+            reusable.setdefault(row.fingerprint_id, []).append(row)
+    by_digest |= await _write(tx, caller, made, sealed, new, now=now)
+    for place, sealed_, row in rows:
+        shown = reused.get(place) or msgspec.structs.replace(row, fingerprint_id=_value_id(sealed_, by_digest))
+        answers[place] = shown.to_created(
+            now, fingerprint=fingerprint, has_cvc=sealed_.taken.has_cvc, reused=place in reused
         )
-    if made:
-        await _write(tx, caller, made, now)
     return [answer for answer in answers if answer is not None]
 
 
-async def _write(tx: TenantTx, caller: Caller, made: Sequence[TokenRow], now: datetime) -> None:
+def _of_nobody(verdict: Verdict, held: Collection[UUID]) -> Verdict:
+    """Return what comes of a value, whose party may be gone by now."""
+    if isinstance(verdict, Sealed) and verdict.party_id is not None and verdict.party_id not in held:
+        return _no_party()
+    return verdict
+
+
+async def _write(
+    tx: TenantTx,
+    caller: Caller,
+    made: Sequence[TokenRow],
+    sealed: Sequence[Sealed],
+    new: Sequence[NewValue],
+    *,
+    now: datetime,
+) -> dict[bytes, UUID]:
+    """Write tokens, with what makes their values known, and return the ids of these by digests."""
+    if not made:
+        return {}
     records = [
         audit.new_record(
             caller,
@@ -192,33 +218,40 @@ async def _write(tx: TenantTx, caller: Caller, made: Sequence[TokenRow], now: da
         for row in made
     ]
     events = [telling.token_event(VAULT_TOKEN_CREATED, row, now) for row in made]
-    await telling.tell(tx, writes=queries.inserts(made), records=records, events=events)
-
-
-async def _known_values(tx: TenantTx, wanted: Sequence[Sealed]) -> dict[UUID, UUID]:
-    """Return the id of each token's value, by the token: known before, or from now on."""
-    found_by = [
-        (sealed.id, purpose_of(sealed.value), sealed.taken.fingerprints)
-        for sealed in wanted
-        if sealed.value.searchable and sealed.taken.fingerprints
-    ]
-    digests = {each.digest for _, _, fingerprints in found_by for each in fingerprints}
-    if not digests:
+    if not new:
+        await telling.tell(tx, writes=queries.inserts(made), records=records, events=events)
         return {}
-    alone = any(sealed.item.dedup == "reuse" for sealed in wanted)
-    known = await queries.lock_values(tx, sorted(digests), alone=alone)
-    new = _unknown(found_by, known)
-    if new:
-        known |= await queries.insert_values(tx, new)
-    return {token_id: known[fingerprints[0].digest] for token_id, _, fingerprints in found_by}
+    unknown = {each.digest for each in new}
+    by = {each.id: digests[0].digest for each in sealed if (digests := _digests(each)) and digests[0].digest in unknown}
+    return await queries.insert_with(tx, new, [*queries.inserts(made, by), *telling.telling(tx, records, events)])
 
 
-def _unknown(
-    found_by: Sequence[tuple[UUID, str, Sequence[Fingerprint]]], known: Mapping[bytes, UUID]
-) -> list[NewValue]:
+def _digests(sealed: Sealed) -> Sequence[Fingerprint]:
+    """Return by what a value is known: nothing where it can't be searched."""
+    return sealed.taken.fingerprints if sealed.value.searchable else ()
+
+
+def _alone(sealed: Sequence[Sealed]) -> bool:
+    """Tell whether nobody else may take the same values in meanwhile."""
+    return any(each.item.dedup == "reuse" for each in sealed)
+
+
+async def _known(tx: TenantTx, sealed: Sequence[Sealed]) -> tuple[dict[bytes, UUID], datetime]:
+    """Return the ids of values that are known, by their digests, and the tenant's time."""
+    digests = {each.digest for one in sealed for each in _digests(one)}
+    return await queries.lock_values(tx, sorted(digests), alone=_alone(sealed))
+
+
+def _value_id(sealed: Sealed, known: Mapping[bytes, UUID]) -> UUID | None:
+    digests = _digests(sealed)
+    return known[digests[0].digest] if digests else None
+
+
+def _unknown(sealed: Sequence[Sealed], known: Mapping[bytes, UUID]) -> list[NewValue]:
     """Return what is to be known by digests that aren't: a value has one id, under whichever version it is known."""
     new: dict[bytes, NewValue] = {}
-    for _, purpose, fingerprints in found_by:
+    for one in sealed:
+        fingerprints = _digests(one)
         value_id = next(
             (
                 known[each.digest] if each.digest in known else new[each.digest].id
@@ -230,7 +263,7 @@ def _unknown(
         value_id = value_id or vault.random_id()
         for each in fingerprints:
             if each.digest not in known:
-                new.setdefault(each.digest, NewValue(each.digest, each.version, purpose, value_id))
+                new.setdefault(each.digest, NewValue(each.digest, each.version, purpose_of(one.value), value_id))
     return list(new.values())
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "SEARCHED",
     "caller_id",
     "tell",
+    "telling",
     "token_event",
 ]
 
@@ -64,6 +65,11 @@ async def tell(
         records: What is recorded of it.
         events: What is told of it.
     """
-    await write_all(tx, [*writes, *audit.writes(records), *outbox.writes(events)])
+    await write_all(tx, [*writes, *telling(tx, records, events)])
+
+
+def telling(tx: TenantTx, records: Sequence[NewAuditRecord], events: Sequence[NewEvent]) -> list[Write]:
+    """Return what writes audit records and events, for a statement that is to be carried out now."""
     if events:
         tx.wake(Work.EVENTS)
+    return [*audit.writes(records), *outbox.writes(events)]
