@@ -28,6 +28,7 @@ __all__ = [
     "as_read",
     "call",
     "documents",
+    "end_with",
     "instants",
     "integers",
     "joined",
@@ -95,6 +96,31 @@ def call(name: str, writes: Sequence[Write]) -> str:
         msg = "a text holds what none may"
         raise ValueError(msg)
     return text
+
+
+class EndingTx(Protocol):
+    """An open transaction that can end with a statement."""
+
+    def statement(self, sql: str) -> tuple[str, str]:
+        """Return the name of a statement, and what has to go before it."""
+        ...
+
+    def end_with(self, sql: str) -> None:
+        """Let a text travel with COMMIT."""
+        ...
+
+
+def end_with(tx: EndingTx, writes: Sequence[Write], guard: Write | None = None) -> None:
+    """Let all writes travel with COMMIT, so that what they lock is held for no round trip; their answers are unseen.
+
+    Args:
+        tx: The transaction, which ends after this.
+        writes: What it writes; their parameters are texts, numbers, bytes, ids and instants.
+        guard: See ``joined``. It raises where nothing may be committed.
+    """
+    if writes:
+        name, first = tx.statement(joined(writes, guard))
+        tx.end_with(first + call(name, writes if guard is None else [*writes, guard]))
 
 
 def _literal(value: Any, tag: str) -> str:

@@ -25,6 +25,7 @@ import msgspec
 from billfold import errors
 from billfold.errors import ProblemError
 from billfold_server.db.personal import counted
+from billfold_server.db.sets import Write
 from billfold_server.http import problems
 from billfold_server.http.reading import validation_failed
 from billfold_server.http.routing import Call, Reply
@@ -41,8 +42,11 @@ __all__ = [
     "expire",
     "expire_of_others",
     "fingerprint",
+    "in_flight",
+    "is_in_flight",
     "is_kept",
     "is_sealed",
+    "kept_at_once",
     "once",
     "read_key",
 ]
@@ -262,6 +266,43 @@ async def carry_out(
     return answer
 
 
+_KEPT_AT_ONCE = """
+INSERT INTO idempotency_keys (client_id, key, fingerprint, created_at, status, body)
+VALUES ($1::uuid, $2::text, $3::bytea, $4::timestamptz, $5::smallint, $6::bytea) RETURNING key
+"""
+
+
+def kept_at_once(ref: IdempotencyRef, *, status: int, body: bytes, now: datetime) -> Write:
+    """Return what keeps the answer to a request that was carried out without claiming its key before.
+
+    The key's row is called ``kept_answer`` in the statement. Where the key is somebody's already, be it a copy that was
+    carried out meanwhile, the statement fails for a unique key, and whoever sends it takes everything back and goes by
+    ``once``. Where the copy takes too long, ``is_in_flight`` tells so.
+
+    Args:
+        ref: The key and the request's fingerprint.
+        status: The HTTP status.
+        body: The JSON that is answered.
+        now: The real time, from which the key's age counts.
+    """
+    arguments = (ref.client_id, ref.key, ref.fingerprint, now, status, body)
+    return Write(_KEPT_AT_ONCE, arguments, name="kept_answer")
+
+
+def is_in_flight(error: errors.Busy) -> bool:
+    """Tell whether what was waited for in vain is a copy of the request, and not another lock."""
+    cause = error.__cause__
+    # PostgreSQL says which table it was inserting into, of which there are partitions.
+    return isinstance(cause, asyncpg.LockNotAvailableError) and "idempotency_keys" in str(
+        cause.as_dict().get("context")
+    )
+
+
+def in_flight() -> errors.RequestInFlight:
+    """Make the error that says that a copy is still being carried out."""
+    return errors.RequestInFlight("a request with this key is still being carried out", param=HEADER)
+
+
 async def expire(tx: TenantTx, before: datetime, limit: int) -> int:
     """Forget keys that were first used before an instant, and return how many."""
     return counted(await tx.execute(_EXPIRE, before, limit))
@@ -276,7 +317,7 @@ async def _claim(tx: TenantTx, ref: IdempotencyRef, now: datetime) -> bool:
     try:
         return bool(await tx.fetchval(_CLAIM, ref.client_id, ref.key, ref.fingerprint, now))
     except asyncpg.LockNotAvailableError as error:
-        raise errors.RequestInFlight("a request with this key is still being carried out", param=HEADER) from error
+        raise in_flight() from error
 
 
 def _replay(ref: IdempotencyRef, stored: asyncpg.Record) -> KeptAnswer:

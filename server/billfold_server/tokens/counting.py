@@ -4,7 +4,7 @@ The counts lie in the database, so all processes share them. Whoever adds to one
 ended, so no two callers can both have the last that is left.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, Literal
 
@@ -14,13 +14,13 @@ from billfold.contract.events import VAULT_TOKEN_ALARM, VaultTokenAlarmEventData
 from billfold_server.audit import service as audit
 from billfold_server.audit.service import NewAuditRecord
 from billfold_server.db.outbox import NewEvent, new_event
-from billfold_server.db.sets import Write, write_all
+from billfold_server.db.sets import Write, end_with
 from billfold_server.http.routing import Call
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.tokens import queries, rules, telling
 
-__all__ = ["Counted", "Limits", "Remarkable", "count", "count_with"]
+__all__ = ["Counted", "Limits", "count", "count_at_end"]
 
 _SPANS: Final = ("hour", "day")
 
@@ -35,15 +35,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     def most(self, span: str) -> int | None:
         """Return how much is allowed in an hour, or in a day."""
         return self.per_hour if span == "hour" else self.per_day
-
-    def over(self, sums: Mapping[str, int]) -> str | None:
-        """Return the window of which more than all was asked for, or None."""
-        return next((span for span, used in sums.items() if used > (self.most(span) or used)), None)
-
-    def alarms(self, sums: Mapping[str, int], number: int) -> bool:
-        """Tell whether the last so many have reached from where on somebody is told."""
-        threshold = self.alarm_per_hour
-        return threshold is not None and sums["hour"] - number < threshold <= sums["hour"]
 
     @property
     def spans(self) -> tuple[str, ...]:
@@ -90,11 +81,11 @@ async def count(call: Call, tx: TenantTx, purpose: str, number: int, limits: Lim
         return Counted()
     caller = telling.caller_id(call.caller)
     sums = await queries.count(tx, caller, purpose, number, windows)
-    over = limits.over(sums)
+    over = next((span for span, used in sums.items() if used > (limits.most(span) or used)), None)
     if over is None:
-        if not limits.alarms(sums, number):
+        threshold = limits.alarm_per_hour
+        if threshold is None or not sums["hour"] - number < threshold <= sums["hour"]:
             return Counted(windows=windows)
-        threshold = limits.alarm_per_hour or 0
         alarm = await _alarmed(call, tx, purpose=purpose, why="threshold", per="hour", limit=threshold)
         return msgspec.structs.replace(alarm, windows=windows)
     refused = await queries.uncount(tx, caller, purpose, number, windows, refused=True)
@@ -109,16 +100,13 @@ async def count(call: Call, tx: TenantTx, purpose: str, number: int, limits: Lim
     )
 
 
-class Remarkable(Exception):
-    """What was counted is too much, or raises the alarm: the transaction is to be rolled back and begun anew."""
-
-
-async def count_with(
+def count_at_end(
     call: Call, tx: TenantTx, purpose: str, number: int, limits: Limits, *, writes: Sequence[Write]
 ) -> Counted:
-    """Count what is asked for in one statement with what else is written of it.
+    """Count what is asked for, and write of it, in one text with COMMIT: nobody who counts waits for a round trip.
 
-    That is the usual case, in which nobody is refused or told. Others who count wait for a round trip less.
+    That is for the usual case, in which nobody is refused and no alarm raised. In any other the transaction fails for a
+    division by zero, with nothing written, and has to be begun again by ``count``.
 
     Args:
         call: The request.
@@ -127,17 +115,16 @@ async def count_with(
         number: How many.
         limits: How many are allowed.
         writes: What else is written.
-
-    Raises:
-        Remarkable: It isn't the usual case, and nothing may stay of what was written.
     """
     windows = _windows(call, limits)
     if not windows:
-        await write_all(tx, writes)
+        end_with(tx, writes)
         return Counted()
-    sums = await queries.count_with(tx, telling.caller_id(call.caller), purpose, number, windows, writes=writes)
-    if limits.over(sums) is not None or limits.alarms(sums, number):
-        raise Remarkable
+    counts = queries.counts(telling.caller_id(call.caller), purpose, number, windows)
+    guard = queries.unremarkable(
+        per_hour=limits.per_hour, per_day=limits.per_day, number=number, alarm_per_hour=limits.alarm_per_hour
+    )
+    end_with(tx, [counts, *writes], guard)
     return Counted(windows=windows)
 
 

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+import asyncpg
 import msgspec
 import structlog
 
@@ -27,7 +28,7 @@ from billfold.contract.tokens import (
 )
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
-from billfold_server.db.sets import Write, write_all
+from billfold_server.db.sets import Write, end_with
 from billfold_server.decryptor.service import Given, Outgoing, Refused
 from billfold_server.http.problems import problem_of, status_of
 from billfold_server.http.routing import Call
@@ -98,7 +99,7 @@ async def detokenize(call: Call, body: Detokenize) -> DetokenizedVaultTokens:
     decryptor = vault.decryptor_of(call.services)
     try:
         begun = await _begin(call, body, token_ids, jwk)
-    except counting.Remarkable:
+    except asyncpg.DivisionByZeroError:
         begun = await _begin(call, body, token_ids, jwk, count_first=True)
     if begun is None:
         raise errors.PurposeNotAllowed(param="purpose")
@@ -134,10 +135,10 @@ async def _begin(
         body: What is asked for.
         token_ids: The same as ids.
         jwk: To whom values are encrypted.
-        count_first: Whether limits are counted before anything is written, as where one is near.
+        count_first: Whether limits are counted before anything is written, as where one is reached.
 
     Raises:
-        counting.Remarkable: They have to be, and nothing was written.
+        asyncpg.DivisionByZeroError: They have to be, and nothing was written.
     """
     async with call.tx() as tx:
         purpose = await _admitted(call, tx, body.purpose)
@@ -176,7 +177,7 @@ async def _prepare(call: Call, tx: TenantTx, order: _Order, *, count_first: bool
     # What is used up is held until the end, so everybody counts before that.
     if not count_first and not any(row.single_use for row in opened):
         writes = _writes(call, tx, order, found, now)
-        found.counted = await counting.count_with(call, tx, name, number, limits, writes=writes)
+        found.counted = counting.count_at_end(call, tx, name, number, limits, writes=writes)
         return found
     found.counted = counted = await counting.count(call, tx, name, number, limits)
     if counted:
@@ -190,7 +191,7 @@ async def _prepare(call: Call, tx: TenantTx, order: _Order, *, count_first: bool
         for each in set(once) - mine:
             # Whoever comes second is refused.
             found.refusals[each] = errors.VaultTokenUsed(param="vault_token_ids")
-    await write_all(tx, _writes(call, tx, order, found, now))
+    end_with(tx, _writes(call, tx, order, found, now))
     return found
 
 

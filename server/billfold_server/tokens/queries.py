@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from billfold_server.db.personal import counted
-from billfold_server.db.sets import Columns, Write, joined
+from billfold_server.db.sets import Columns, Write, instants, joined, texts, uuids
 from billfold_server.decryptor.service import Fingerprint
 from billfold_server.tenancy.clock import TENANT_NOW
 from billfold_server.tenancy.transaction import TenantTx
@@ -19,7 +19,7 @@ __all__ = [
     "claim",
     "clear_uses",
     "count",
-    "count_with",
+    "counts",
     "delete",
     "delete_expired",
     "delete_fingerprints",
@@ -29,9 +29,11 @@ __all__ = [
     "find_values",
     "forget",
     "forget_versions",
+    "in_order",
     "insert_values",
     "insert_with",
     "inserts",
+    "inserts_values",
     "list_of_party",
     "list_outdated",
     "list_page",
@@ -42,6 +44,7 @@ __all__ = [
     "notes_use",
     "unclaim",
     "uncount",
+    "unremarkable",
     "update",
 ]
 
@@ -210,6 +213,10 @@ FROM unnest($1::bytea[], $2::int[], $3::text[], $4::uuid[]) AS n (digest, versio
 ON CONFLICT (digest) DO UPDATE SET version = excluded.version
 RETURNING digest, id
 """
+_VALUES: Final = Columns(digest="bytea", version="integer", purpose="text", id="uuid")
+_NEW_VALUES: Final = f"""
+INSERT INTO vault_fingerprints (digest, version, purpose, id) SELECT {_VALUES.values} FROM {_VALUES.rows} RETURNING id
+"""  # noqa: S608 - constants
 _FIND_VALUES: Final = "SELECT id FROM vault_fingerprints WHERE digest = ANY($1::bytea[]) LIMIT 1"
 _REUSABLE: Final = f"""
 SELECT {_COLUMNS}
@@ -266,6 +273,28 @@ async def insert_with(tx: TenantTx, new: Sequence[NewValue], writes: Sequence[Wr
     told = Write("SELECT digest, id FROM made_known", ())
     rows = await tx.fetch(joined(made, told), *(argument for write in made for argument in write.arguments))
     return {row["digest"]: row["id"] for row in rows}
+
+
+def inserts_values(new: Sequence[NewValue]) -> list[Write]:
+    """Return what makes values known that nobody else has made known; it fails for a unique key where somebody has."""
+    if not new:
+        return []
+    arguments = _VALUES.arguments(
+        [each.digest for each in new],
+        [each.version for each in new],
+        [each.purpose for each in new],
+        [each.id for each in new],
+    )
+    return [Write(_NEW_VALUES, arguments, name="made_known")]
+
+
+def in_order(writes: Sequence[Write]) -> Write:
+    """Return what ends a statement so that writes with a name come first, in their order, and wait for others there."""
+    counts = ", ".join(f"(SELECT count(*) FROM {write.name})" for write in writes if write.name in _WAITED_FOR)  # noqa: S608
+    return Write(f"SELECT {counts or 1}", ())
+
+
+_WAITED_FOR: Final = ("kept_answer", "made_known")
 
 
 async def find_values(tx: TenantTx, fingerprints: Sequence[Fingerprint]) -> UUID | None:
@@ -340,8 +369,8 @@ UPDATE vault_tokens AS t SET claim = $2, used_at = $3, last_used_at = $3 FROM fr
 """
 _UNCLAIM: Final = "UPDATE vault_tokens SET claim = NULL, used_at = NULL WHERE id = ANY($1::uuid[]) AND claim = $2"
 _NOTE_USE: Final = """
-WITH opened AS (SELECT id FROM vault_tokens WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE SKIP LOCKED)
-UPDATE vault_tokens AS t SET last_used_at = $2 FROM opened WHERE t.id = opened.id
+WITH opened AS (SELECT id FROM vault_tokens WHERE id = ANY($1::text::uuid[]) ORDER BY id FOR UPDATE SKIP LOCKED)
+UPDATE vault_tokens AS t SET last_used_at = $2::timestamptz FROM opened WHERE t.id = opened.id
 """
 
 
@@ -358,14 +387,23 @@ async def unclaim(tx: TenantTx, token_ids: Sequence[UUID], claim_id: UUID) -> No
 
 def notes_use(token_ids: Sequence[UUID], now: datetime) -> list[Write]:
     """Return what notes that tokens were opened; who does so at the same moment notes the same."""
-    return [Write(_NOTE_USE, (list(token_ids), now))] if token_ids else []
+    return [Write(_NOTE_USE, (uuids(token_ids), now))] if token_ids else []
 
 
 _COUNT: Final = """
 INSERT INTO vault_uses (caller, purpose, span, begins_at, used, refused)
-SELECT $1, $2, n.span, n.begins_at, $3, 0 FROM unnest($4::text[], $5::timestamptz[]) AS n (span, begins_at)
+SELECT $1::text, $2::text, n.span, n.begins_at, $3::int, 0
+FROM unnest($4::text::text[], $5::text::timestamptz[]) AS n (span, begins_at)
 ON CONFLICT (caller, purpose, span, begins_at) DO UPDATE SET used = vault_uses.used + excluded.used
 RETURNING span, used
+"""
+# It is read before anything else is written, so that who counts at the same time waits there.
+_UNREMARKABLE: Final = """
+SELECT 1 / (NOT coalesce(bool_or(
+    used > CASE span WHEN 'hour' THEN $1::int ELSE $2::int END
+    OR (span = 'hour' AND used - $3::int < $4::int AND used >= $4::int)
+), false))::int
+FROM counted
 """
 _UNCOUNT: Final = """
 UPDATE vault_uses AS u SET used = u.used - $3::int, refused = u.refused + $4::int
@@ -380,19 +418,19 @@ async def count(
     tx: TenantTx, caller: str, purpose: str, number: int, windows: Mapping[str, datetime]
 ) -> dict[str, int]:
     """Add to what a caller has asked for in each window, and return the sums; nobody else adds until this commits."""
-    return await count_with(tx, caller, purpose, number, windows, writes=())
-
-
-async def count_with(
-    tx: TenantTx, caller: str, purpose: str, number: int, windows: Mapping[str, datetime], *, writes: Sequence[Write]
-) -> dict[str, int]:
-    """Do the same, and other writes in the same statement; these wait for what they lock until it has been counted."""
-    counting = Write(_COUNT, (caller, purpose, number, list(windows), list(windows.values())), name="counted")
-    # What the last query reads is done first, and what nobody reads after it.
-    told = Write("SELECT span, used FROM counted", ())
-    made = [counting, *writes]
-    rows = await tx.fetch(joined(made, told), *(argument for write in made for argument in write.arguments))
+    rows = await tx.fetch(_COUNT, *counts(caller, purpose, number, windows).arguments)
     return {row["span"]: row["used"] for row in rows}
+
+
+def counts(caller: str, purpose: str, number: int, windows: Mapping[str, datetime]) -> Write:
+    """Return what adds to what a caller has asked for in each window."""
+    arguments = (caller, purpose, number, texts(windows), instants(windows.values()))
+    return Write(_COUNT, arguments, name="counted")
+
+
+def unremarkable(*, per_hour: int | None, per_day: int | None, number: int, alarm_per_hour: int | None) -> Write:
+    """Return what ends a statement that counts: by a division by zero, where that is too much or raises the alarm."""
+    return Write(_UNREMARKABLE, (per_hour, per_day, number, alarm_per_hour))
 
 
 async def uncount(

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+import asyncpg
 import msgspec
 from msgspec import UNSET
 
@@ -26,6 +27,7 @@ from billfold.contract.tokens import (
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.db.jobs import JobRun
+from billfold_server.db.sets import Write
 from billfold_server.decryptor.service import Refused
 from billfold_server.http import idempotency
 from billfold_server.http.problems import problem_of, status_of
@@ -57,6 +59,7 @@ __all__ = [
 
 _SEES_FINGERPRINTS: Final = "tokens:search"
 _MOST_MATCHES: Final = 100
+_CREATED: Final = 201
 
 
 def _sees_fingerprints(caller: Caller) -> bool:
@@ -94,9 +97,36 @@ async def create(call: Call, body: CreateVaultToken) -> Reply[VaultTokenCreated]
             raise answer
         return answer
 
-    reply = await idempotency.once(call, work, status=201)
+    reply = await _keep_at_end(call, verdicts) or await idempotency.once(call, work, status=_CREATED)
     call.services.metrics.vault_tokens("taken", body.kind.value, 1)
     return reply
+
+
+async def _keep_at_end(call: Call, verdicts: Sequence[taking.Verdict]) -> Reply[VaultTokenCreated] | None:
+    """Write a token and the answer at once, or return None where that takes a closer look, with nothing written.
+
+    Such are copies of a request, tokens that may be there already, values that somebody else takes in at the same
+    moment, and refusals that are kept.
+    """
+    (sealed,) = verdicts
+    if not isinstance(sealed, taking.Sealed) or sealed.item.dedup == "reuse" or call.personal:
+        return None
+    ref, now = call.idempotency, call.services.clock.now()
+
+    def kept(body: bytes) -> list[Write]:
+        return [] if ref is None else [idempotency.kept_at_once(ref, status=_CREATED, body=body, now=now)]
+
+    fingerprint = _sees_fingerprints(call.caller)
+    try:
+        async with call.tx() as tx:
+            body = await taking.keep_at_end(tx, call.caller, sealed, fingerprint=fingerprint, kept=kept)
+    except errors.Busy as error:
+        if idempotency.is_in_flight(error):
+            raise idempotency.in_flight() from error
+        raise
+    except (asyncpg.UniqueViolationError, errors.NotFound, errors.VaultTokenInvalid):
+        return None
+    return Reply(body=body, status=_CREATED)
 
 
 async def create_many(

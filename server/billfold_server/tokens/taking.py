@@ -4,7 +4,7 @@ The decryptor is asked before the transaction begins. Where it is away nothing w
 what was sealed is bound to a token that never was.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import TypeAlias
 from uuid import UUID
@@ -16,6 +16,7 @@ from billfold.contract.events import VAULT_TOKEN_CREATED
 from billfold.contract.tokens import CreateVaultToken, VaultTokenCreated
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
+from billfold_server.db.sets import Write, end_with
 from billfold_server.decryptor.service import Fingerprint, Incoming, Refused, Taken
 from billfold_server.http.routing import Call
 from billfold_server.keys.service import TENANT_SUBJECT
@@ -27,7 +28,7 @@ from billfold_server.tokens.queries import NewValue
 from billfold_server.tokens.rows import TokenRow
 from billfold_server.tokens.rules import Value
 
-__all__ = ["Sealed", "keep", "purpose_of", "seal"]
+__all__ = ["Sealed", "Verdict", "keep", "keep_at_end", "purpose_of", "seal"]
 
 
 class Sealed(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,6 +190,49 @@ async def keep(
     return [answer for answer in answers if answer is not None]
 
 
+async def keep_at_end(
+    tx: TenantTx, caller: Caller, sealed: Sealed, *, fingerprint: bool, kept: Callable[[bytes], Sequence[Write]]
+) -> bytes:
+    """Write one sealed value as a new token, in one text with COMMIT, and return the answer.
+
+    Nobody waits for a round trip while the place in the stream of events is held. What the statement finds isn't seen,
+    so it fails for a unique key where somebody else makes the same value known at the same moment.
+
+    Args:
+        tx: The tenant's transaction, which ends after this.
+        caller: Who takes it in.
+        sealed: From ``seal``, and nothing that stands for it already is to be used again.
+        fingerprint: Whether the caller may see by what the value is known.
+        kept: What keeps the answer.
+
+    Raises:
+        errors.NotFound: The party is gone.
+        errors.VaultTokenInvalid: The token's end lies in the past.
+    """
+    assert not _alone([sealed])
+    if sealed.party_id is not None and not await parties.hold_parties(tx, [sealed.party_id]):
+        raise _no_party()
+    known, now = await _known(tx, [sealed])
+    new = _unknown([sealed], known)
+    value_id = _value_id(sealed, known | {each.digest: each.id for each in new})
+    row = _new_row(sealed, value_id, rules.ends_at(sealed.item, now), now)
+    answer = row.to_created(now, fingerprint=fingerprint, has_cvc=sealed.taken.has_cvc, reused=False)
+    body = msgspec.json.encode(answer)
+    writes = [
+        *kept(body),
+        *queries.inserts_values(new),
+        *queries.inserts([row]),
+        *telling.telling(tx, [_record(caller, row)], [telling.token_event(VAULT_TOKEN_CREATED, row, now)]),
+    ]
+    end_with(tx, writes, queries.in_order(writes))
+    return body
+
+
+def _record(caller: Caller, row: TokenRow) -> audit.NewAuditRecord:
+    facts = {"kind": row.kind.value, "personal_type": row.personal_type, "single_use": row.single_use}
+    return audit.new_record(caller, VAULT_TOKEN_CREATED.name, row.wire_id, facts=facts)
+
+
 def _of_nobody(verdict: Verdict, held: Collection[UUID]) -> Verdict:
     """Return what comes of a value, whose party may be gone by now."""
     if isinstance(verdict, Sealed) and verdict.party_id is not None and verdict.party_id not in held:
@@ -208,15 +252,7 @@ async def _write(
     """Write tokens, with what makes their values known, and return the ids of these by digests."""
     if not made:
         return {}
-    records = [
-        audit.new_record(
-            caller,
-            VAULT_TOKEN_CREATED.name,
-            row.wire_id,
-            facts={"kind": row.kind.value, "personal_type": row.personal_type, "single_use": row.single_use},
-        )
-        for row in made
-    ]
+    records = [_record(caller, row) for row in made]
     events = [telling.token_event(VAULT_TOKEN_CREATED, row, now) for row in made]
     if not new:
         await telling.tell(tx, writes=queries.inserts(made), records=records, events=events)

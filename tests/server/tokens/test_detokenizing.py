@@ -182,6 +182,8 @@ class TestTheLimits:
                 "SELECT used, refused FROM vault_uses WHERE purpose = 'scarce' AND span = 'hour' AND refused > 0"
             )
             assert (count["used"], count["refused"]) == (5, 25)
+        told = [each for each in bank.records(token) if each["action"] == "vault_token.detokenized"]
+        assert len(told) == 5
         raised = alarms(bank, "scarce")
         assert [each["why"] for each in raised] == ["threshold", "limit"]
         assert [

@@ -1,6 +1,8 @@
 """Vault tokens over HTTP: taken in, shown, changed and deleted."""
 
+import asyncio
 import secrets
+import time
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,6 +21,10 @@ ACCOUNT = {"kind": "bank_account", "bank_account": {"iban": IBAN}}
 def code_of(answer: httpx.Response) -> tuple[int, str]:
     """Return the status and the code of a refusal."""
     return answer.status_code, answer.json()["code"]
+
+
+async def _set(event: asyncio.Event) -> None:
+    event.set()
 
 
 def advance(bank: Bank, by: timedelta) -> None:
@@ -106,6 +112,57 @@ class TestAVaultToken:
         assert (first.json(), again.headers["idempotent-replayed"]) == (again.json(), "true")
         other = bank.post("/v1/vault-tokens", {**ACCOUNT, "single_use": True}, key="once")
         assert code_of(other) == (422, "idempotency_key_reused")
+
+    def test_is_made_once_however_many_copies_come_at_once(self, bank: Bank) -> None:
+        """Of ten at the same moment one takes the value in, and all have its answer."""
+        body = {**ACCOUNT, "metadata": {"copies": "ten"}}
+        answers = bank.at_once(10, lambda: bank.post("/v1/vault-tokens", body, key="copies"))
+        assert {each.status_code for each in answers} == {201}
+        (token,) = {each.json()["id"] for each in answers}
+        assert len({each.content for each in answers}) == 1
+        assert sorted(each.headers.get("idempotent-replayed", "") for each in answers) == [""] + ["true"] * 9
+        (record,) = bank.records(token)
+        assert record["action"] == "vault_token.created"
+        (found,) = bank.sql("SELECT count(*) AS number FROM vault_tokens WHERE metadata ->> 'copies' = 'ten'")
+        assert found["number"] == 1
+
+    def test_is_not_made_while_a_copy_is_under_way(self, bank: Bank, live: LiveServer) -> None:
+        """Who waits too long for a copy hears that there is one, and nothing is written."""
+        bank.post("/v1/vault-tokens", ACCOUNT, key="known")
+        (known,) = bank.sql("SELECT client_id FROM idempotency_keys WHERE key = 'known'")
+        held, answered = asyncio.Event(), asyncio.Event()
+
+        async def hold() -> None:
+            async with live.services.database.tx(await live.services.registry.get("alpha")) as tx:
+                await tx.execute(
+                    "INSERT INTO idempotency_keys (client_id, key, fingerprint, created_at) "
+                    "VALUES ($1, 'held', $2, now())",
+                    known["client_id"], bytes(32),
+                )  # fmt: skip
+                held.set()
+                await answered.wait()
+                raise TimeoutError
+
+        holding = live.begin(hold())
+        live.run(held.wait())
+        began = time.monotonic()
+        answer = bank.post("/v1/vault-tokens", {**ACCOUNT, "metadata": {"copy": "held"}}, key="held")
+        took_s = time.monotonic() - began
+        live.begin(_set(answered)).result(10)
+        with pytest.raises(TimeoutError):
+            holding.result(10)
+        assert code_of(answer) == (409, "request_in_flight")
+        assert 1.5 < took_s < 3.5
+        assert bank.sql("SELECT id FROM vault_tokens WHERE metadata ->> 'copy' = 'held'") == []
+        assert bank.post("/v1/vault-tokens", ACCOUNT, key="held").status_code == 201
+
+    def test_that_is_refused_stays_refused_under_its_key(self, bank: Bank) -> None:
+        """What the state refuses is kept and answered again, and leaves no token."""
+        body = {**ACCOUNT, "expires_at": "2001-01-01T00:00:00Z", "metadata": {"end": "past"}}
+        first, again = (bank.post("/v1/vault-tokens", body, key="refused") for _ in range(2))
+        assert code_of(first) == code_of(again) == (422, "vault_token_invalid")
+        assert again.headers["idempotent-replayed"] == "true"
+        assert bank.sql("SELECT id FROM vault_tokens WHERE metadata ->> 'end' = 'past'") == []
 
     def test_ends(self, bank: Bank) -> None:
         """After its end it opens nothing, is shown as expired, and can't be given another end."""
@@ -257,6 +314,16 @@ class TestAFingerprint:
         assert len({each["fingerprint"] for each in tokens}) == 1
         assert len({each["id"] for each in tokens}) == 1
         assert sorted(each["reused"] for each in tokens) == [False] + [True] * 19
+
+    def test_is_one_for_tokens_of_their_own_that_are_made_at_once(self, bank: Bank) -> None:
+        """Twenty at the same moment have as many tokens of a value that nobody knew before."""
+        value = f"{secrets.randbelow(10**11):011d}"
+        body = {"kind": "personal", "personal": {"type": "tax_id", "value": value}}
+        tokens = bank.at_once(20, lambda: bank.made(body))
+        assert len({each["id"] for each in tokens}) == 20
+        (fingerprint,) = {each["fingerprint"] for each in tokens}
+        shown = {bank.client.get(f"/v1/vault-tokens/{each['id']}").json()["fingerprint"] for each in tokens[:3]}
+        assert shown == {fingerprint}
 
 
 class TestATokenThatIsReused:
