@@ -152,7 +152,7 @@ class Handling:
         for some in _parts(order.items):
             with self._spending("open", len(some)):
                 reads += [_read_or_refuse(each, asked) for each in some]
-            await asyncio.sleep(0)
+            await _give_way(order.items)
         good = [(item, read) for item, read in zip(order.items, reads, strict=True) if isinstance(read, Read)]
         sealers = await self._sealers(tenant, Counter(item.subject for item, _ in good))
         purposes = {read.purpose for _, read in good}
@@ -161,7 +161,7 @@ class Handling:
         for part in _parts(list(zip(order.items, reads, strict=True))):
             with self._spending("seal", len(part)):
                 results += [self._seal(tenant, item, read, sealers, makers) for item, read in part]
-            await asyncio.sleep(0)
+            await _give_way(order.items)
         return results
 
     async def _sealers(self, tenant: _Tenant, subjects: Mapping[UUID, int]) -> dict[UUID, Sealer]:
@@ -209,7 +209,7 @@ class Handling:
         for some in _parts(order.items):
             with self._spending("give_out", len(some)):
                 results += [self._give(order.tenant_id, each, opener, known) for each in some]
-            await asyncio.sleep(0)
+            await _give_way(order.items)
         return results
 
     def _give(self, tenant_id: UUID, item: Outgoing, opener: Opener, known: dict[bytes, Recipient]) -> Given | Refused:
@@ -235,7 +235,7 @@ class Handling:
         for some in _parts(order.values):
             with self._spending("fingerprints", len(some)):
                 results += [_digests_or_refuse(order.kind, each, asked, maker) for each in some]
-            await asyncio.sleep(0)
+            await _give_way(order.values)
         return results
 
     async def _refingerprint(self, order: wire.Refingerprint) -> list[list[Fingerprint] | Refused]:
@@ -245,7 +245,7 @@ class Handling:
         for some in _parts(order.items):
             with self._spending("fingerprints", len(some)):
                 found += [_normal_or_refuse(each, opener) for each in some]
-            await asyncio.sleep(0)
+            await _give_way(order.items)
         purposes = {each[0] for each in found if not isinstance(each, Refused)}
         makers = {purpose: await self._keys.fingerprinter(tenant, purpose) for purpose in purposes}
         return [each if isinstance(each, Refused) else makers[each[0]].digests(each[1].encode()) for each in found]
@@ -279,6 +279,12 @@ def _place(token_id: UUID) -> Place:
 
 def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
     return (items[begin : begin + _AT_A_TIME] for begin in range(0, len(items), _AT_A_TIME))
+
+
+async def _give_way(items: Sequence[object]) -> None:
+    """Let others have their turn, unless this is done at once."""
+    if len(items) > _AT_A_TIME:
+        await asyncio.sleep(0)
 
 
 def _read_or_refuse(item: Incoming, asked: Asked) -> Read | Refused:

@@ -147,14 +147,14 @@ class WorkersDecryptor:
     async def _take_in(self, tenant: TenantRef, rows: _Rows, incoming: Sequence[Incoming]) -> list[Taken | Refused]:
         issuer = self._issuer_of(tenant)
         orders = [wire.TakeIn(tenant.id, issuer, rows.keys, list(part)) for part in _parts(incoming)]
-        answers = await asyncio.gather(*map(self.client.ask, orders))
+        answers = await self._asked(orders)
         return [result for answer in answers if isinstance(answer, wire.TakenIn) for result in answer.results]
 
     async def give_out(self, tenant: TenantRef, outgoing: Sequence[Outgoing]) -> list[Given | Refused]:
         """As ``Decryptor`` says."""
         await self._guarded(tenant)
         orders = [wire.GiveOut(tenant.id, list(part)) for part in _parts(outgoing)]
-        answers = await asyncio.gather(*map(self.client.ask, orders))
+        answers = await self._asked(orders)
         return [result for answer in answers if isinstance(answer, wire.GivenOut) for result in answer.results]
 
     async def fingerprints(
@@ -176,8 +176,14 @@ class WorkersDecryptor:
         if self.guard is not None:
             await self.guard(tenant)
 
+    async def _asked(self, orders: Sequence[wire.Order]) -> Sequence[wire.Answer]:
+        if len(orders) == 1:
+            # As nearly always; it needs no task of its own.
+            return [await self.client.ask(orders[0])]
+        return await asyncio.gather(*map(self.client.ask, orders))
+
     async def _digests(self, orders: Iterable[wire.Order]) -> list[list[Fingerprint] | Refused]:
-        answers = await asyncio.gather(*map(self.client.ask, orders))
+        answers = await self._asked(list(orders))
         return [result for answer in answers if isinstance(answer, wire.FingerprintsMade) for result in answer.results]
 
     async def public_keys(self, tenant: TenantRef) -> list[PublicKey]:

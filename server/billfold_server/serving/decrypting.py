@@ -8,6 +8,7 @@ workers that finish what they have begun, and ends when they have.
 import asyncio
 import contextlib
 import functools
+import gc
 import logging
 import os
 import signal
@@ -118,6 +119,9 @@ def main() -> None:
         configure_logs(settings)
         keep_words_out_of_logs()
         silence_failures()
+        # What was loaded stays, so it is no business of the collector; what orders leave behind is looked for as often.
+        gc.collect()
+        gc.freeze()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_live(settings, channel, memory_locked=memory_locked))
     except Exception as error:  # noqa: BLE001 - The last place where the parent can be told.
