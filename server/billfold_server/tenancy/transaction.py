@@ -211,14 +211,19 @@ class Database:
         )
 
     def platform_tx(
-        self, *, lock_timeout_ms: int = LOCK_TIMEOUT_MS, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS
+        self,
+        *,
+        lock_timeout_ms: int = LOCK_TIMEOUT_MS,
+        statement_timeout_ms: int = STATEMENT_TIMEOUT_MS,
+        at_once: bool = False,
     ) -> "_Scope[PlatformTx]":
-        """Open a transaction on the platform's own tables. Errors are those of ``tx``."""
+        """Open a transaction on the platform's own tables. Arguments and errors are those of ``tx``."""
         return _Scope(
             self,
             self._acquire_shared,
             functools.partial(self._begin_platform, lock_timeout_ms, statement_timeout_ms),
             PlatformTx,
+            at_once=at_once,
         )
 
     async def run(

@@ -5,6 +5,9 @@ Sources: RFC 9449, section 11.1; RFC 7523, section 3, item 7; RFC 9101, section 
 The table is the only memory. So workers share it, a restart forgets nothing, and of copies that come at the same
 instant PostgreSQL's primary key lets one in. Uses that come while an earlier statement is on its way are written
 together by the next one, so a busy realm pays for a commit once per batch and not once per request.
+
+Nearly all that is shown is new. So a batch is written as if all of it were, in one round trip from BEGIN to COMMIT;
+only if the primary key refuses it, it is written once more in a way that tells which of it was known.
 """
 
 import asyncio
@@ -16,10 +19,13 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+import asyncpg
 import msgspec
 import structlog
 
+from billfold import errors
 from billfold.clock import Clock
+from billfold_server.db.sets import Columns, Write, call, joined
 from billfold_server.identity.queries import Tx
 from billfold_server.identity.realms import Realm
 
@@ -36,6 +42,8 @@ SELECT * FROM unnest($1::bytea[], $2::timestamptz[])
 ON CONFLICT DO NOTHING
 RETURNING digest
 """
+_USES: Final = Columns(digest="bytea", expires_at="timestamptz")
+_INSERT_NEW: Final = f"INSERT INTO seen_tokens ({_USES.names}) SELECT {_USES.values} FROM {_USES.rows}"  # noqa: S608 - constants
 _SWEEP: Final = """
 DELETE FROM seen_tokens WHERE digest IN (
     SELECT digest FROM seen_tokens WHERE expires_at < $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED
@@ -147,11 +155,30 @@ class Replay:
                 use.answer.cancel()
 
     async def _insert(self, realm: Realm, batch: Sequence[_Use]) -> set[bytes]:
+        """Return the digests that are new, and on disk by now."""
         # Workers that write the same digests in another order would wait for each other in a circle.
         rows = sorted({use.digest: use.expires_at for use in reversed(batch)}.items())
-        async with self._tx(realm) as tx:
-            fresh = await tx.fetch(_INSERT, [digest for digest, _ in rows], [expires_at for _, expires_at in rows])
-        return {row["digest"] for row in fresh}
+        digests, ends = [digest for digest, _ in rows], [expires_at for _, expires_at in rows]
+        try:
+            await self._insert_new(realm, digests, ends)
+        except (asyncpg.UniqueViolationError, errors.DatabaseUnavailable):
+            # Some of them were shown before, or the connection was one that has died while it was idle: in either case
+            # nothing of this was written.
+            async with self._tx(realm) as tx:
+                fresh = await tx.fetch(_INSERT, digests, ends)
+            return {row["digest"] for row in fresh}
+        return set(digests)
+
+    async def _insert_new(self, realm: Realm, digests: list[bytes], ends: list[datetime]) -> None:
+        """Write what must all be new, in one round trip.
+
+        Raises:
+            asyncpg.UniqueViolationError: Something of it was shown before; then nothing is written.
+        """
+        writes = [Write(_INSERT_NEW, _USES.arguments(digests, ends))]
+        async with self._tx(realm, at_once=True) as tx:
+            name, first = tx.statement(joined(writes))
+            tx.end_with(f"{first}{call(name, writes)}")
 
     async def _sweep(self, realm: Realm) -> None:
         """Forget what has expired, a little now and then: whoever adds rows takes rows away, so they stay few."""
@@ -168,8 +195,10 @@ class Replay:
                 self._swept.clear()
             self._swept[realm.owner] = time.monotonic()
 
-    def _tx(self, realm: Realm) -> AbstractAsyncContextManager[Any]:
-        return self._database.platform_tx() if realm.tenant is None else self._database.tx(realm.tenant)
+    def _tx(self, realm: Realm, *, at_once: bool = False) -> AbstractAsyncContextManager[Any]:
+        if realm.tenant is None:
+            return self._database.platform_tx(at_once=at_once)
+        return self._database.tx(realm.tenant, at_once=at_once)
 
 
 def _heard(answer: "asyncio.Future[bool]") -> None:

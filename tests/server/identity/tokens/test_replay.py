@@ -49,6 +49,15 @@ class TestAFirstUse:
         finally:
             await other.close()
 
+    async def test_is_told_from_copies_that_come_with_it(self, replay, realm) -> None:
+        """What was shown before spoils nothing for what is new and written together with it, which is remembered."""
+        assert await replay.first_use(realm, "dpop", "key", "known", LATER)
+        names = ["new", "known", "newer", "new"]
+        uses = [replay.first_use(realm, "dpop", "key", name, LATER) for name in names]
+        assert await asyncio.gather(*uses) == [True, False, True, False]
+        again = [replay.first_use(realm, "dpop", "key", name, LATER) for name in ("new", "newer")]
+        assert await asyncio.gather(*again) == [False, False]
+
     async def test_is_for_one_purpose_owner_and_realm(self, tenancy, replay, realm) -> None:
         """The same id of another owner, for another purpose, at another tenant or at the platform is another thing."""
         beta = realm_of("https://wallet.example", await tenancy.add("beta"))
