@@ -231,13 +231,19 @@ INVARIANTS: Final[dict[str, str]] = {
     """,  # noqa: S608
     "payments_have_their_steps": """
         SELECT p.id::text AS object,
-            'counts ' || p.steps::text || ' steps up to ' || p.status || ', but ' || coalesce(s.steps, 0)::text
-                || ' lead to ' || coalesce(s.status, 'nothing') AS fact
+            'counts ' || p.steps::text || ' steps up to ' || p.status || ', but '
+                || (o.steps + coalesce(s.steps, 0))::text || ' lead to ' || coalesce(s.status, o.status) AS fact
         FROM payments AS p
         LEFT JOIN (
-            SELECT payment_id, count(*) AS steps, (array_agg(status ORDER BY number DESC))[1] AS status
+            SELECT payment_id, count(*) AS steps, min(number) AS first, max(number) AS last,
+                (array_agg(status ORDER BY number DESC))[1] AS status
             FROM payment_steps GROUP BY payment_id) AS s ON s.payment_id = p.id
-        WHERE p.steps IS DISTINCT FROM s.steps OR p.status IS DISTINCT FROM s.status
+        -- How a payment begins follows from its row, unless it is an old one, all of whose steps were written.
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN s.first = 1 THEN 0 WHEN p.to_wallet_id IS NULL THEN 3 ELSE 5 END AS steps,
+                CASE WHEN p.to_wallet_id IS NULL THEN 'ACCP' ELSE 'ACCC' END AS status) AS o
+        WHERE p.steps <> o.steps + coalesce(s.steps, 0) OR p.steps <> coalesce(s.last, o.steps)
+            OR p.status <> coalesce(s.status, o.status)
         ORDER BY p.id LIMIT 100
     """,
     "recurring_payments_add_up": """

@@ -15,7 +15,7 @@ from billfold import errors, ids
 from billfold.contract import consents, events
 from billfold.contract.events import EventType, PaymentEventData
 from billfold.contract.ledger import AccountType
-from billfold.contract.payments import PaymentBreak, PaymentOutcome, PaymentStatus
+from billfold.contract.payments import PaymentBreak, PaymentOutcome
 from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.connectors.service import Notice, Report
@@ -177,6 +177,8 @@ def _begin(draft: Draft, consent: Consent, order: Order) -> PaymentRow:
     entry_id = (
         _move_inside(draft, order, wallet_id, to_wallet_id) if to_wallet_id else _set_aside(draft, order, wallet_id)
     )
+    opening = rules.OPENING[to_wallet_id is not None]
+    _, status = opening[-1]
     row = PaymentRow(
         id=order.payment_id,
         kind=consent.kind,
@@ -188,16 +190,13 @@ def _begin(draft: Draft, consent: Consent, order: Order) -> PaymentRow:
         rail=None if to_wallet_id else order.rail,
         amount_minor=order.amount.amount_minor,
         currency=order.amount.currency,
-        status=PaymentStatus.RECEIVED,
+        status=status,
         money="inside" if to_wallet_id else rules.UNDER_WAY,
         journal_entry_id=entry_id,
+        steps=len(opening),
         created_at=draft.now,
         updated_at=draft.now,
     )
-    row = _step(draft, row, "receive", "moves")
-    words: tuple[rules.Event, ...] = ("validate", "approve")
-    for word in (*words, "settle", "credit") if to_wallet_id else words:
-        row = _step(draft, msgspec.structs.replace(row, status=rules.next_status(row.status, word)), word, "moves")
     if row.rail is not None:
         _ask(draft, row, draft.now)
     return _tell(draft, row, events.PAYMENT_CREATED)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from billfold_server.db.filters import Filter
 from billfold_server.db.personal import counted
-from billfold_server.payments.rows import PaymentRow, StepRow
+from billfold_server.payments.rows import PaymentRow, StepRow, all_steps
 from billfold_server.payments.stores import PAYMENT_COLUMNS, STEP_COLUMNS, to_payment, to_step
 from billfold_server.tenancy.transaction import TenantTx
 
@@ -79,17 +79,25 @@ async def list_payments(
     return [to_payment(row) for row in rows]
 
 
+_BEGINNINGS: Final = (
+    "SELECT id, to_wallet_id IS NOT NULL AS inside, created_at FROM payments WHERE id = ANY($1::uuid[])"
+)
+_STEPS: Final = f"""
+SELECT {STEP_COLUMNS} FROM payment_steps AS s
+WHERE s.payment_id = ANY($1::uuid[]) ORDER BY s.payment_id, s.number
+"""  # noqa: S608
+
+
 async def list_steps(tx: TenantTx, payment_ids: Sequence[UUID]) -> dict[UUID, list[StepRow]]:
     """Return what was heard of payments and done with them, by payment, each list in order."""
-    rows = await tx.fetch(
-        f"SELECT {STEP_COLUMNS} FROM payment_steps AS s "  # noqa: S608
-        "WHERE s.payment_id = ANY($1::uuid[]) ORDER BY s.payment_id, s.number",
-        list(payment_ids),
-    )
-    found: dict[UUID, list[StepRow]] = {payment_id: [] for payment_id in payment_ids}
-    for row in map(to_step, rows):
-        found[row.payment_id].append(row)
-    return found
+    payments = await tx.fetch(_BEGINNINGS, list(payment_ids))
+    written: dict[UUID, list[StepRow]] = {payment_id: [] for payment_id in payment_ids}
+    for row in map(to_step, await tx.fetch(_STEPS, list(payment_ids))):
+        written[row.payment_id].append(row)
+    return {
+        row["id"]: all_steps(row["id"], inside=row["inside"], created_at=row["created_at"], written=written[row["id"]])
+        for row in payments
+    }
 
 
 async def list_texts(tx: TenantTx, payment_ids: Sequence[UUID]) -> dict[UUID, bytes]:

@@ -1,5 +1,6 @@
 """The rows of the payments room, as the ledger's engine loads and writes them. Pure data."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -9,9 +10,9 @@ from billfold import ids
 from billfold.contract.payments import Payment, PaymentBreak, PaymentStatus, PaymentStep
 from billfold.ids import Prefix
 from billfold.money import Money
-from billfold_server.payments.rules import Effect, Where
+from billfold_server.payments.rules import OPENING, Effect, Where
 
-__all__ = ["PaymentRow", "Placed", "StepRow", "Texts", "TextsRow"]
+__all__ = ["PaymentRow", "Placed", "StepRow", "Texts", "TextsRow", "all_steps"]
 
 
 class Texts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -43,6 +44,8 @@ class Texts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class StepRow(msgspec.Struct, frozen=True, kw_only=True):
     """Something that was heard of a payment, or done with it. Never changed once written.
+
+    Those by which a payment begins aren't written, but told by ``all_steps``.
 
     Attributes:
         number: Its place, from 1.
@@ -79,6 +82,36 @@ class StepRow(msgspec.Struct, frozen=True, kw_only=True):
             reason=self.reason,
             happened_at=self.recorded_at,
         )
+
+
+def all_steps(payment_id: UUID, *, inside: bool, created_at: datetime, written: Sequence[StepRow]) -> list[StepRow]:
+    """Return all steps of a payment: those by which it began, and those that were written, in order.
+
+    Payments from before ADR 47 have all of theirs written.
+
+    Args:
+        payment_id: Which payment.
+        inside: Whether it has stayed inside.
+        created_at: When it was ordered.
+        written: Those that were written, in order.
+    """
+    if written and written[0].number == 1:
+        return list(written)
+    opening = [
+        StepRow(
+            payment_id=payment_id,
+            number=number,
+            notice_id=None,
+            word=word,
+            effect="moves",
+            status=status,
+            reason=None,
+            said_at=None,
+            recorded_at=created_at,
+        )
+        for number, (word, status) in enumerate(OPENING[inside], start=1)
+    ]
+    return opening + list(written)
 
 
 class TextsRow(msgspec.Struct, frozen=True):

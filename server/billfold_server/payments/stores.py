@@ -1,6 +1,7 @@
 """The SQL of the payments room on the engine's side: what a batch loads, and what it writes as sets."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 import asyncpg
@@ -88,6 +89,21 @@ _UPSERT_PAYMENTS: Final = (
 )
 
 
+_LATER: Final = frozenset({"rail_reference", "reason", "needs", "closing_entry_id", "turn", "silences", "notices"})
+"""What a payment doesn't have before something was heard of it."""
+_FRESH: Final = tuple(name for name in _TYPES if name not in _LATER)
+_NEW: Final = Columns(**{name: _TYPES[name] for name in _FRESH})
+_INSERT_PAYMENTS: Final = (
+    f"INSERT INTO payments ({_NEW.names}, turn, silences, notices) "  # noqa: S608 - constants
+    f"SELECT {_NEW.values}, 0, 0, '{{}}' FROM {_NEW.rows}"
+)
+
+
+def _is_fresh(row: PaymentRow) -> bool:
+    heard = row.turn or row.silences or row.notices or row.reason or row.rail_reference
+    return not (heard or row.needs or row.closing_entry_id)
+
+
 class _Payments:
     row_type = PaymentRow
     cached = True
@@ -100,10 +116,22 @@ class _Payments:
         )
         return {payment.id: payment for payment in map(to_payment, rows)}
 
-    def writes(self, rows: Sequence[PaymentRow], _before: Mapping[Hashable, PaymentRow | None]) -> list[Write]:
+    def writes(self, rows: Sequence[PaymentRow], before: Mapping[Hashable, PaymentRow | None]) -> list[Write]:
         """Insert the new payments, and set what has become of the others."""
-        columns = [[_plain(getattr(row, name)) for row in rows] for name in _TYPES]
-        return [Write(_UPSERT_PAYMENTS, _PAYMENTS.arguments(*columns))]
+        fresh: list[PaymentRow] = []
+        others: list[PaymentRow] = []
+        for row in rows:
+            (fresh if before[row.id] is None and _is_fresh(row) else others).append(row)
+        writes = []
+        if fresh:
+            writes.append(Write(_INSERT_PAYMENTS, _NEW.arguments(*_values(fresh, _FRESH))))
+        if others:
+            writes.append(Write(_UPSERT_PAYMENTS, _PAYMENTS.arguments(*_values(others, _TYPES))))
+        return writes
+
+
+def _values(rows: Sequence[PaymentRow], names: Iterable[str]) -> list[list[Any]]:
+    return [[_plain(value) for value in map(attrgetter(name), rows)] for name in names]
 
 
 def _plain(value: Any) -> Any:

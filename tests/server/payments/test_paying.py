@@ -161,7 +161,14 @@ class TestTheDailyCheck:
                 {"clearing_equals_payments_under_way", "payments_have_their_entries"},
             ),
             ("DELETE FROM payments", {"clearing_equals_payments_under_way"}),
-            ("DELETE FROM payment_steps WHERE number = 3", {"payments_have_their_steps"}),
+            ("UPDATE payments SET steps = steps + 1", {"payments_have_their_steps"}),
+            (
+                """
+                INSERT INTO payment_steps (payment_id, number, word, effect, status, recorded_at)
+                SELECT id, steps + 2, 'accept', 'nothing', status, created_at FROM payments
+                """,
+                {"payments_have_their_steps"},
+            ),
             (
                 "UPDATE payments SET status = 'ACSC', money = 'settled', closing_entry_id = journal_entry_id",
                 {"clearing_equals_payments_under_way", "payments_have_their_steps"},
