@@ -202,22 +202,25 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
         assert self.tenant_or_none is not None, "the operation isn't below a tenant"
         return self.tenant_or_none
 
-    def tx(self) -> "AbstractAsyncContextManager[TenantTx]":
+    def tx(self, *, begin_sql: str = "") -> "AbstractAsyncContextManager[TenantTx]":
         """Open the tenant's transaction, the only door to its tables.
 
         What a user has allowed is looked at in it: a grant that has ended by then opens nothing, however fresh the
         token is that names it.
 
+        Args:
+            begin_sql: SQL without parameters that travels in the same round trip as BEGIN.
+
         Raises:
             errors.InvalidToken: It has ended; raised when the transaction is entered.
         """
         if self.caller.grant_id is None:
-            return self.services.database.tx(self.tenant)
-        return self._tx_of_grant()
+            return self.services.database.tx(self.tenant, begin_sql=begin_sql)
+        return self._tx_of_grant(begin_sql)
 
     @asynccontextmanager
-    async def _tx_of_grant(self) -> "AsyncIterator[TenantTx]":
-        async with self.services.database.tx(self.tenant) as tx:
+    async def _tx_of_grant(self, begin_sql: str) -> "AsyncIterator[TenantTx]":
+        async with self.services.database.tx(self.tenant, begin_sql=begin_sql) as tx:
             # A lock would let nobody end the grant before this commits; but it may as well end a moment after.
             stands = await tx.fetchval("SELECT revoked_at IS NULL FROM grants WHERE id = $1", self.caller.grant_id)
             if not stands:
