@@ -252,7 +252,7 @@ def _has_as_many_members_as_colons(body: bytes) -> bool:
 
     Each member has a colon, whether or not another one of its name follows; strings may have more. So there are at
     least as many colons as members in the text, and as members that are left once it is read. If these are all of the
-    colons, none was lost. Members that lie deeper than two levels aren't counted, and so prove nothing.
+    colons, none was lost.
     """
     colons = body.count(b":")
     if colons > _FEW_COLONS:
@@ -261,14 +261,18 @@ def _has_as_many_members_as_colons(body: bytes) -> bool:
         read = msgspec.json.decode(body)
     except (msgspec.DecodeError, ValueError, RecursionError, OverflowError):
         return False
-    if type(read) is not dict:
-        return False
-    count = len(read)
-    for value in read.values():
-        if type(value) is dict:
-            count += len(value)
+    count, left = 0, [read]
+    while left:
+        each = left.pop()
+        if type(each) is dict:
+            count += len(each)
+            left += [value for value in each.values() if type(value) in _NESTING]
+        elif type(each) is list:
+            left += [value for value in each if type(value) in _NESTING]
     return count == colons
 
+
+_NESTING: Final = frozenset({dict, list})
 
 _AT = re.compile(r" - at `(?:key in )?(\$[^`]*)`$")
 _MAY_ECHO = (

@@ -80,3 +80,13 @@ class TestABody:
             body, depth = json.dumps(value).encode(), depth_of(value)
             assert not reading._is_deeper(body, depth)
             assert depth == 0 or reading._is_deeper(body, depth - 1)
+
+    @pytest.mark.parametrize("around", ["%s", '{"a": %s}', '[1, {"b": [%s]}]', '{"a": {"b": {"c": [[%s, "d:e"]]}}}'])
+    def test_has_no_two_members_of_one_name_however_deep(self, around: str) -> None:
+        """A reader that took the last of them would see another body than one that took the first."""
+        decoder = msgspec.json.Decoder(Any)
+        good = (around % '{"x": 1, "y": "z:"}').encode()
+        assert reading.decode_json(good, decoder) == json.loads(good)
+        for twice in ('{"x": 1, "x": 1}', '{"x": 1, "\\u0078": {"x": 2}}'):
+            with pytest.raises(errors.MalformedBody):
+                reading.decode_json((around % twice).encode(), decoder)

@@ -33,8 +33,9 @@ def address_of(call: Call, query: Mapping[str, str | None] | None = None, *, bel
         query: Parameters; those that are None are left out.
         below: What is added to the path, such as ``/con_…``.
     """
-    text = urlencode({name: value for name, value in (query or {}).items() if value is not None})
-    return f"{call.base_url}{call.path}{below}{'?' if text else ''}{text}"
+    asked = {name: value for name, value in query.items() if value is not None} if query else None
+    text = f"?{urlencode(asked)}" if asked else ""
+    return f"{call.base_url}{call.path}{below}{text}"
 
 
 def links_of(

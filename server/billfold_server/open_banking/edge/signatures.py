@@ -9,6 +9,7 @@ Source: Open Banking Read/Write API Profile 4.0, message signing.
 """
 
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -80,9 +81,14 @@ def check_claims(header: dict[str, Any], client: Client, *, issuer: str, now: da
         raise _refusal("claim_invalid")
     if not isinstance(iss, str) or not _is_name_of(client, iss):
         raise _refusal("claim_invalid")
-    anchors = {_DIRECTORY, urlsplit(issuer).hostname, urlsplit(client.registered_by).hostname} - {None}
-    if not isinstance(tan, str) or tan.lower() not in anchors:
+    if not isinstance(tan, str) or tan.lower() not in {_DIRECTORY, _host(issuer), _host(client.registered_by)}:
         raise _refusal("claim_invalid")
+
+
+@lru_cache(maxsize=1024)
+def _host(url: str | None) -> str | None:
+    """Return the host of an address. There are few of them: the tenants' own, and their directories'."""
+    return None if url is None else urlsplit(url).hostname
 
 
 def _is_name_of(client: Client, iss: str) -> bool:
@@ -104,7 +110,7 @@ async def make(services: "Services", tenant: "TenantRef", body: bytes) -> str:
     claims = {
         IAT: int(services.clock.now().timestamp()),
         ISS: tenant.manifest.open_banking.financial_id or realm.issuer,
-        TAN: urlsplit(realm.issuer).hostname,
+        TAN: _host(realm.issuer),
     }
     return await identity.sign_detached(realm, body, claims)
 
