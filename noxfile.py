@@ -169,6 +169,13 @@ def keys_soak(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def canaries(session: nox.Session) -> None:
+    """Bring a hundred thousand card numbers into a server in every way, and look for them everywhere: ten minutes."""
+    env = {"BILLFOLD_CANARIES": os.environ.get("BILLFOLD_CANARIES", "100000")}
+    _python(session, "-m", "pytest", "-s", "--timeout=3600", "tests/canaries", *session.posargs, env=env)
+
+
+@nox.session(venv_backend="none")
 def openapi(session: nox.Session) -> None:
     """Compare the committed contract with the code and validate it; ``nox -s openapi -- --write`` exports it anew."""
     if not session.posargs and not (ROOT / OPENAPI).is_file():

@@ -18,6 +18,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from billfold import errors, ids
 from billfold.ids import Prefix
 from billfold_server.http.answers import Header
+from billfold_server.http.card_numbers import holds_card_number
 from billfold_server.http.certificates import ClientCertificates
 from billfold_server.http.context import RequestContext, read_headers
 from billfold_server.http.inside import origin_in
@@ -129,7 +130,7 @@ class Edge:
         if peer.is_proxy and peer.address is not None:
             text = str(origin_of(peer.address, headers.get("x-forwarded-for", ""), self._proxies))
         inbound = headers.get("x-request-id")
-        if inbound is not None and not _INBOUND_ID.fullmatch(inbound):
+        if inbound is not None and (not _INBOUND_ID.fullmatch(inbound) or holds_card_number(inbound)):
             inbound = None
         origin = origin_in(scope)
         if origin is not None:
@@ -269,7 +270,7 @@ class Edge:
         # The query string may hold names and references of people, so the log keeps the path alone.
         facts = {
             "method": scope["method"],
-            "path": scope["path"][:300],
+            "path": _shown(scope["path"])[:300],
             "operation": operation.operation_id if operation is not None else None,
             "status": answering.status,
             "took_ms": round(took_s * 1000, 2),
@@ -280,6 +281,11 @@ class Edge:
         }
         log = _log.debug if quiet else _log.info
         log("request", **{name: value for name, value in facts.items() if value is not None})
+
+
+def _shown(path: str) -> str:
+    """Return a path as the log shows it: whole, but where it holds what looks like a card's number."""
+    return "(withheld)" if holds_card_number(path) else path
 
 
 _SECURITY_HEADERS: Final = (

@@ -26,7 +26,7 @@ from billfold import errors
 from billfold.errors import ProblemError
 from billfold_server.db.personal import counted
 from billfold_server.db.sets import Write
-from billfold_server.http import problems
+from billfold_server.http import card_numbers, problems
 from billfold_server.http.reading import validation_failed
 from billfold_server.http.routing import Call, Reply
 from billfold_server.keys.service import TENANT_SUBJECT, Place, Sealer
@@ -84,17 +84,25 @@ def read_key(header: str) -> str:
     ``"8e03…"`` and ``8e03…`` are the same key.
 
     Raises:
-        errors.ValidationFailed: It isn't of 1 to 255 visible ASCII characters, or its quotes don't match.
+        errors.ValidationFailed: It isn't of 1 to 255 visible ASCII characters, its quotes don't match, or it looks like
+            a card's number.
     """
     if _PLAIN.fullmatch(header):
-        return header
+        return _without_card(header)
     text = header.strip(" \t")
     if text.startswith('"'):
         match = _QUOTED.fullmatch(text)
         text = re.sub(r"\\(.)", r"\1", match[1]) if match else ""
     if not _BARE.fullmatch(text):
         raise validation_failed(HEADER, "must be 1 to 255 visible ASCII characters, bare or as a string in quotes")
-    return text
+    return _without_card(text)
+
+
+def _without_card(key: str) -> str:
+    """Return a key, which is kept as it is and so mustn't be a card's number."""
+    if card_numbers.place_in_texts({HEADER: key}) is not None:
+        raise validation_failed(HEADER, card_numbers.REASON)
+    return key
 
 
 _CANONICAL: Final = msgspec.json.Encoder(order="deterministic")

@@ -18,7 +18,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from billfold import errors, ids
 from billfold.ids import Prefix
-from billfold_server.http import etags, idempotency, problems, reading
+from billfold_server.http import card_numbers, etags, idempotency, problems, reading
 from billfold_server.http.answers import Answer, Header, on_the_wire
 from billfold_server.http.context import RequestContext, context_of
 from billfold_server.http.expansion import PARAMETER
@@ -64,6 +64,7 @@ class Pipeline:
         # An address without parameters is nearly always the one that was declared.
         self._prints = idempotency.Fingerprints(services.idempotency_key, operation.method, operation.path)
         self._may_be_late = operation.needs_token and not operation.path.startswith(_SANDBOX)
+        self._takes_cards_nowhere = _takes_cards_nowhere(operation)
         self._has_parameters = bool(operation.signature.path_types or operation.signature.query_types)
 
     async def run(self, context: RequestContext, path: Mapping[str, str], query: bytes) -> Answer | None:
@@ -87,6 +88,7 @@ class Pipeline:
             self._read_idempotency(call)
             if operation.takes_body:
                 values["body"] = await self._read_body(call, context)
+            self._refuse_card_numbers(call, path, query)
             self._fingerprint(call, values.get("body"))
             if operation.approval is not None and (known := await self._admit(call, path, query, values)) is not None:
                 return self._answer(call, known)
@@ -158,6 +160,7 @@ class Pipeline:
         values = self._read_parameters(path, b"", asked)
         if operation.takes_body:
             values["body"] = reading.decode_json(body, operation.decoder)
+        self._refuse_card_numbers(asked, path, b"")
         if (known := await self._admit(asked, path, b"", values)) is not None:
             return known
         return await operation.handler(asked, **values)
@@ -269,6 +272,22 @@ class Pipeline:
             return call.body
         return reading.decode_json(call.body, operation.decoder)
 
+    def _refuse_card_numbers(self, call: Call, path: Mapping[str, str], query: bytes) -> None:
+        """See that nothing that would be kept, logged or told in plain is a card's number.
+
+        Raises:
+            errors.ValidationFailed: It looks like one; its place is told, and nothing of it is kept.
+        """
+        if not self._takes_cards_nowhere:
+            return
+        place = card_numbers.place_in_texts(path) if path else None
+        if place is None and query and card_numbers.stands_in(query):
+            place = "query"
+        if place is None and call.body and not self.operation.takes_bytes:
+            place = card_numbers.place_in_json(call.body)
+        if place is not None:
+            raise reading.validation_failed(place, card_numbers.REASON)
+
     def _fingerprint(self, call: Call, body: Any) -> None:
         if call.idempotency_key is None:
             return
@@ -328,6 +347,19 @@ def _lacks(scope: str | None, headers: Mapping[str, str]) -> errors.Insufficient
     if headers["authorization"][:4].lower() == "dpop":
         error.__dict__["challenges"] = (f'DPoP error="insufficient_scope", scope="{scope}"',)
     return error
+
+
+def _takes_cards_nowhere(operation: Operation) -> bool:
+    """Tell whether a card's number is refused wherever it stands in a request of an operation.
+
+    Open banking's texts are sealed where they are kept, and the vault's operations look for themselves. Of pages it is
+    what addresses hold that a page may show again; what clients of OAuth make up, such as a ``state``, is none.
+    """
+    if operation.surface == "page":
+        return operation.method == "GET" and not operation.path.startswith(("/oauth/", "/platform/oauth/"))
+    if operation.surface == "open_banking" or errors.CardDataNotAllowed in operation.errors:
+        return False
+    return operation.needs_token or not operation.takes_bytes
 
 
 _NO_STORE: Final = (b"cache-control", b"no-store")

@@ -1,7 +1,6 @@
 """What the vault takes in, and for whom and what it opens. Pure: the time and what was read are told."""
 
 import re
-import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -9,19 +8,19 @@ from uuid import UUID
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicNumbers
-from stdnum import iban, luhn
+from stdnum import iban
 from stdnum.exceptions import ValidationError
 
 from billfold import errors, ids
 from billfold.contract.tokens import BankAccount, CreateVaultToken, PersonalValue, ResponseKey, VaultTokenKind
 from billfold.ids import Prefix
+from billfold_server.http.card_numbers import holds_card_number
 from billfold_server.tenancy.manifest import Purpose, Tokenization
 
 __all__ = [
     "SEARCH",
     "Value",
     "ends_at",
-    "holds_card_number",
     "normal_account",
     "purpose_for",
     "refuse_card_numbers",
@@ -118,36 +117,6 @@ def normal_account(account: BankAccount) -> BankAccount:
     except ValidationError:
         raise errors.BankAccountInvalid(param="bank_account.iban") from None
     return BankAccount(iban=text, holder=account.holder)
-
-
-_GROUPS = re.compile(r"[0-9]+(?:[\W_]{1,2}[0-9]+)*")
-_LENGTHS: Final = range(13, 20)
-_BRANDED = re.compile(
-    r"4(?:[0-9]{12}|[0-9]{15}|[0-9]{18})"
-    r"|(?:5[1-5][0-9]{2}|222[1-9]|22[3-9][0-9]|2[3-6][0-9]{2}|27[01][0-9]|2720)[0-9]{12}"
-    r"|3[47][0-9]{13}|3(?:0[0-5]|[68][0-9])[0-9]{11}|(?:6011|65[0-9]{2}|64[4-9][0-9])[0-9]{12}"
-    r"|35[0-9]{14}|62[0-9]{14,17}"
-)
-
-
-def holds_card_number(text: str) -> bool:
-    """Tell whether a text holds what looks like a card's number: length, first digits and check digit of a brand.
-
-    Digits of all scripts count, and what stands beside a number doesn't hide it: groups of digits are taken together in
-    every way that gives the length of a number. Within a group nothing is looked for, for long numbers hold short ones.
-    """
-    normal = "".join(str(unicodedata.decimal(each, each)) for each in unicodedata.normalize("NFKC", text))
-    for run in _GROUPS.finditer(normal):
-        groups = re.findall("[0-9]+", run[0])
-        for begin in range(len(groups)):
-            digits = ""
-            for group in groups[begin:]:
-                digits += group
-                if len(digits) >= _LENGTHS.stop:
-                    break
-                if len(digits) in _LENGTHS and _BRANDED.fullmatch(digits) and luhn.is_valid(digits):
-                    return True
-    return False
 
 
 def refuse_card_numbers(texts: Mapping[str, str | None]) -> None:

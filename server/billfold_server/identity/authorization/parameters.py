@@ -14,6 +14,7 @@ from uuid import UUID
 
 import msgspec
 
+from billfold_server.http import card_numbers
 from billfold_server.identity import rules
 from billfold_server.identity.authorization import details, intents, pkce, redirects
 from billfold_server.identity.clients.rows import Client
@@ -178,6 +179,9 @@ def _text(parameters: Mapping[str, object], name: str, longest: int = _LONGEST_T
     refused = not _PRINTABLE.fullmatch(value) if name == "state" else _CONTROLS.search(value)
     if refused:
         raise OAuthRefusal("invalid_request", f"{name} holds a character that it can't have")
+    # Other texts are a program's own, which it makes up by chance; this one is what somebody has typed.
+    if name == "login_hint" and card_numbers.holds_card_number(value, fewest=card_numbers.FEWEST_ANYWHERE):
+        raise OAuthRefusal("invalid_request", f"{name} {card_numbers.REASON}")
     return value
 
 

@@ -1,0 +1,145 @@
+"""Finds card numbers where none belongs: in texts that lie open, and in requests to operations that keep such texts.
+
+A card's number belongs into the vault, encrypted before it leaves whoever has it (PCI DSS 4.0.1, requirements 3.2 and
+3.5). Whoever types one into a label, a reference or an id is told so, and nothing of it is kept. What has the length,
+first digits and check digit of a brand's numbers counts as one, and so does one in ten other numbers that begin like
+them; whoever numbers orders so has to put a letter in between. What programs make up by chance doesn't: UUIDs, and
+letters and digits in turns.
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import unquote_plus
+
+import msgspec
+from stdnum import iban, luhn
+
+__all__ = ["FEWEST_ANYWHERE", "REASON", "holds_card_number", "place_in_json", "place_in_texts", "stands_in"]
+
+REASON: Final = "holds what looks like a card's number, which belongs into the vault alone"
+"""What is wrong with a text that holds one."""
+
+_FEWEST: Final = 13
+_MAYBE: Final = re.compile(r"\d(?:[\W_]{0,2}\d){12}")
+_MAYBE_BYTES: Final = re.compile(rb"[0-9](?:[^0-9A-Za-z]{0,2}[0-9]){12}")
+_GROUPS: Final = re.compile(r"[0-9]+(?:[\W_]{1,2}[0-9]+)*")
+_LENGTHS: Final = range(_FEWEST, 20)
+_MOST_GROUPS: Final = 1_000
+"""More of them in a row mean nothing to anybody, and looking through a megabyte of them takes half a minute."""
+
+_BRANDED: Final = re.compile(
+    r"4(?:[0-9]{12}|[0-9]{15}|[0-9]{18})"
+    r"|(?:5[1-5][0-9]{2}|222[1-9]|22[3-9][0-9]|2[3-6][0-9]{2}|27[01][0-9]|2720)[0-9]{12}"
+    r"|3[47][0-9]{13}|3(?:0[0-5]|[68][0-9])[0-9]{11}|(?:6011|65[0-9]{2}|64[4-9][0-9])[0-9]{12}"
+    r"|35[0-9]{14}|62[0-9]{14,17}"
+)
+_IBANS: Final = re.compile(
+    r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}"
+    r"(?:[A-Za-z0-9]{11,30}|(?: [A-Za-z0-9]{4}){2,7}(?: [A-Za-z0-9]{1,3})?)(?![A-Za-z0-9])"
+)
+_MADE_UP: Final = re.compile(
+    r"(?<![A-Za-z0-9])(?:[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+    r"|(?:[0-9]*[A-Za-z]+[0-9]+[A-Za-z]+[0-9]+[A-Za-z]+[0-9A-Za-z]*))(?![A-Za-z0-9])"
+)
+"""One in ten thousand of these would have a card's number in it otherwise."""
+
+_OF_ACCOUNTS: Final = frozenset({"account_number", "identification"})
+"""Members that hold the numbers of bank accounts, which may look like a card's of fourteen digits or fewer."""
+
+_FEWEST_BESIDE_ACCOUNTS: Final = 15
+"""Of all brands but one that has become rare."""
+
+FEWEST_ANYWHERE: Final = 14
+"""With thirteen digits Visa's numbers were last given out decades ago, and German telephone numbers are now."""
+
+_LARGE: Final = 10 ** (_FEWEST_BESIDE_ACCOUNTS - 1)
+
+_PLACE: Final = re.compile(r"[a-z_]{1,40}")
+
+
+def holds_card_number(text: str, *, fewest: int = _FEWEST) -> bool:
+    """Tell whether a text holds what looks like a card's number: length, first digits and check digit of a brand.
+
+    Digits of all scripts count, and what stands beside a number doesn't hide it: groups of digits are taken together in
+    every way that gives the length of a number. Within a group nothing is looked for, for long numbers hold short ones.
+    What is an IBAN isn't a card's number.
+
+    Args:
+        text: What lies open.
+        fewest: How many digits a number must have.
+    """
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+    if _MAYBE.search(text) is None:
+        return False
+    normal = "".join(str(unicodedata.decimal(each, each)) for each in text)
+    normal = _MADE_UP.sub("", normal)
+    normal = _IBANS.sub(lambda match: "" if iban.is_valid(match[0], check_country=False) else match[0], normal)
+    for run in _GROUPS.finditer(normal):
+        groups = re.findall("[0-9]+", run[0])
+        if len(groups) > _MOST_GROUPS:
+            return True
+        for begin in range(len(groups)):
+            digits = ""
+            for group in groups[begin:]:
+                digits += group
+                if len(digits) >= _LENGTHS.stop:
+                    break
+                if fewest <= len(digits) and _BRANDED.fullmatch(digits) and luhn.is_valid(digits):
+                    return True
+    return False
+
+
+def stands_in(raw: bytes) -> bool:
+    """Tell whether a query string holds what looks like a card's number, in a name or a value, whatever is escaped."""
+    if b"%" not in raw and not _may_hold(raw):
+        return False
+    return any(
+        holds_card_number(unquote_plus(part.decode("latin-1")), fewest=FEWEST_ANYWHERE)
+        for each in raw.split(b"&")
+        for part in each.split(b"=")
+    )
+
+
+def place_in_texts(texts: Mapping[str, str]) -> str | None:
+    """Return the name of the first text that holds what looks like a card's number, or None."""
+    return next((name for name, text in texts.items() if holds_card_number(text, fewest=FEWEST_ANYWHERE)), None)
+
+
+def place_in_json(body: bytes) -> str | None:
+    """Return where a JSON text holds what looks like a card's number, or None.
+
+    Most have no thirteen digits in a row, which is found out in a microsecond; only what has them is looked at member
+    by member.
+
+    Args:
+        body: A JSON text, which was found to be one before.
+    """
+    return _place_of(msgspec.json.decode(body), "body") if _may_hold(body) else None
+
+
+def _may_hold(raw: bytes) -> bool:
+    return b"\\u" in raw or not raw.isascii() or _MAYBE_BYTES.search(raw) is not None
+
+
+def _place_of(value: Any, place: str, name: str = "") -> str | None:
+    if isinstance(value, str):
+        fewest = _FEWEST_BESIDE_ACCOUNTS if name in _OF_ACCOUNTS else FEWEST_ANYWHERE
+        return place if holds_card_number(value, fewest=fewest) else None
+    if isinstance(value, int) and value >= _LARGE:
+        return place if holds_card_number(str(value), fewest=_FEWEST_BESIDE_ACCOUNTS) else None
+    if isinstance(value, dict):
+        for each, member in value.items():
+            if holds_card_number(each, fewest=FEWEST_ANYWHERE):
+                return place
+            # A name that the caller has chosen isn't repeated.
+            below = (each if place == "body" else f"{place}.{each}") if _PLACE.fullmatch(each) else place
+            if (found := _place_of(member, below, each)) is not None:
+                return found
+    elif isinstance(value, list):
+        for at, member in enumerate(value):
+            if (found := _place_of(member, f"{place}[{at}]", name)) is not None:
+                return found
+    return None

@@ -1,0 +1,161 @@
+"""Where card numbers are seen, and what is none."""
+
+import json
+import secrets
+import time
+import uuid
+from typing import Any
+
+import pytest
+from stdnum import iban
+
+from billfold_server.http import card_numbers
+
+NUMBER = "4242424242424242"
+
+
+class TestACardNumber:
+    """A card number in a text that lies open..."""
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            NUMBER,
+            "4242 4242 4242 4242",
+            "4242-4242.4242 4242",
+            "4 2 4 2 4 2 4 2 4 2 4 2 4 2 4 2",
+            f"{NUMBER} 123",
+            f"{NUMBER}-123",
+            f"12 {NUMBER}",
+            "card 4242 4242 4242 4242 12/30",
+            f"x{NUMBER}",
+            f"{NUMBER}x",
+            "4242/4242/4242/4242",
+            "4242_4242_4242_4242",
+            "4242\u00a04242\u00a04242\u00a04242",
+            "4242\u200b4242\u200b4242\u200b4242",
+            "4242  4242  4242  4242",
+            "\uff14\uff12" * 8,
+            "\u0664\u0662" * 8,
+            "3782 822463 10005",
+        ],
+    )
+    def test_is_seen(self, text: str) -> None:
+        """Neither what stands beside it nor how it is written hides it."""
+        assert card_numbers.holds_card_number(text)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "4242424242424241",
+            "424242424242",
+            f"{NUMBER}1234",
+            "4242   4242   4242   4242",
+            "4242 4242 and 4242 4242",
+            "1234567890123452",
+            "2026-11-20 12:30:45",
+            "DE89 3704 0044 0532 0130 00",
+            "GB20LOYD30000312345675",
+            "GB20 LOYD 3000 0312 3456 75",
+            "a1b4242424242424242c2d3",
+            "42424242-4242-4242-a1b2-c3d4e5f60718",
+        ],
+    )
+    def test_is_nothing_else(self, text: str) -> None:
+        """Numbers of no brand, with a wrong check digit, of another length or far apart are let through."""
+        assert not card_numbers.holds_card_number(text)
+
+    def test_is_no_account_of_a_bank(self) -> None:
+        """An IBAN may hold a bank's and an account's number that together look like a card's."""
+        assert iban.is_valid("GB20LOYD30000312345675", check_country=False)
+        assert card_numbers.holds_card_number("30000312345675")
+        assert card_numbers.holds_card_number("GB21LOYD30000312345675"), "this is none"
+
+    def test_is_nothing_that_programs_make_up(self) -> None:
+        """Of random ids none is refused, however many there are."""
+        made = [text for _ in range(20_000) for text in (str(uuid.uuid4()), secrets.token_hex(16))]
+        assert not [each for each in made if card_numbers.holds_card_number(each)]
+
+
+class TestARequest:
+    """A card's number in a request..."""
+
+    @pytest.mark.parametrize(
+        ("body", "place"),
+        [
+            ({"label": NUMBER}, "label"),
+            ({"label": f"my card {NUMBER}, please"}, "label"),
+            ({"metadata": {"note": "4242 4242 4242 4242"}}, "metadata.note"),
+            ({"metadata": {NUMBER: "x"}}, "metadata"),
+            ({"metadata": {"Card No.": NUMBER}}, "metadata"),
+            ({"items": [{"reason": "x"}, {"reason": NUMBER}]}, "items[1].reason"),
+            ({"amount": {"amount_minor": 378282246310005}}, "amount.amount_minor"),
+            ([NUMBER], "body[0]"),
+            (NUMBER, "body"),
+            ({"label": "\uff14\uff12" * 8}, "label"),
+            ({"creditor": {"identification": NUMBER}}, "creditor.identification"),
+            ({"label": "30569309025904"}, "label"),
+        ],
+    )
+    def test_is_blamed_by_its_place(self, body: Any, place: str) -> None:
+        """The member is named, unless its name is the caller's own; escapes and other scripts hide nothing."""
+        for text in (
+            json.dumps(body),
+            json.dumps(body, ensure_ascii=False),
+            escaped(json.dumps(body, ensure_ascii=False)),
+        ):
+            assert card_numbers.place_in_json(text.encode()) == place
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {"creditor": {"scheme": "sort_code_account_number", "identification": "30569309025904"}},
+            {"amount": {"amount_minor": 30569309025904}},
+            {"phone": "+49 176 12345670"},
+            {"iban": "GB20LOYD30000312345675"},
+            {"ids": list(range(20))},
+            {"at": "2026-11-20T12:30:45.123456Z", "until": "2026-11-21 12:30:45"},
+            {"name": "Zoë", "note": "\u0001"},
+        ],
+    )
+    def test_is_none_where_something_else_looks_like_it(self, body: Any) -> None:
+        """Accounts of banks, amounts, telephone numbers and times."""
+        assert card_numbers.place_in_json(json.dumps(body).encode()) is None
+
+    @pytest.mark.parametrize(
+        "query",
+        [f"q={NUMBER}", "q=4242+4242+4242+4242", "q=4242%204242%204242%204242", "q=%34242424242424242", f"{NUMBER}=x"],
+    )
+    def test_is_seen_in_a_query(self, query: str) -> None:
+        """As it is, with spaces, escaped, and as a name."""
+        assert card_numbers.stands_in(query.encode())
+        assert not card_numbers.stands_in(query.replace("2", "3").encode())
+
+    def test_costs_next_to_nothing_where_there_is_none(self) -> None:
+        """What most bodies are is looked through in some microseconds, and a megabyte in less than a second."""
+        body = json.dumps(
+            {"from_wallet_id": "wal_01m7w9tnzcejq9b78b81gh4nmw", "amount": {"amount_minor": 1250}}
+        ).encode()
+        began = time.process_time()
+        for _ in range(10_000):
+            card_numbers.place_in_json(body)
+        assert (time.process_time() - began) / 10_000 < 100e-6
+        for hostile, found in (
+            (b'"' + b"4 " * 400_000 + b'"', "body"),
+            (json.dumps(["\u0664" * 100_000]).encode(), None),
+            (b"[" + b"4," * 400_000 + b"4]", None),
+            (b'"' + b"a1" * 400_000 + b" 4242424242424241" + b'"', None),
+            (b'"' + b"GB20 " * 200_000 + b" 4242424242424241" + b'"', None),
+        ):
+            began = time.process_time()
+            assert card_numbers.place_in_json(hostile) == found
+            assert time.process_time() - began < 3
+
+
+def escaped(text: str) -> str:
+    """Return JSON in which digits within strings are written by their numbers."""
+    parts = text.split('"')
+    inside = [each if place % 2 == 0 else "".join(f"\\u{ord(c):04x}" if c.isdigit() else c for c in each)
+              for place, each in enumerate(parts)]  # fmt: skip
+    return '"'.join(inside)
