@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from piccolo.columns.combination import WhereRaw
@@ -104,11 +104,15 @@ async def lock(party_id: UUID) -> PartyRow | None:
     return _party(await _select().where(Parties.id == party_id).lock_rows("NO KEY UPDATE").first())
 
 
+_HAS_ONE: Final = "search_digests && {}::bigint[]"
+_HAS_EACH: Final = " AND "
+
+
 async def list_page(
     *,
     external_id: str | None,
     kind: PartyKind | None,
-    search: Sequence[Sequence[int]] | None,
+    search: Sequence[Sequence[Sequence[int]]] | None,
     before: UUID | None,
     limit: int,
 ) -> list[PartyRow]:
@@ -117,7 +121,7 @@ async def list_page(
     Args:
         external_id: The caller's own id.
         kind: Person or company.
-        search: Digests of which a party has all of one list, one list for each version of the key.
+        search: Lists of terms, each as the digests that it may have; a party has each term of one of the lists.
         before: The party after which to go on.
         limit: How many at most.
     """
@@ -127,8 +131,8 @@ async def list_page(
     if kind is not None:
         query = query.where(Parties.kind == kind.value)
     if search is not None:
-        either = " OR ".join("search_digests @> {}::bigint[]" for _ in search)
-        query = query.where(WhereRaw(f"({either})", *map(list, search)))
+        either = " OR ".join(_HAS_EACH.join(_HAS_ONE for _ in terms) for terms in search)
+        query = query.where(WhereRaw(f"({either})", *(list(term) for terms in search for term in terms)))
     if before is not None:
         query = query.where(Parties.id < before)
     return [party for row in await query if (party := _party(row)) is not None]

@@ -58,8 +58,16 @@ _SEARCHED: Final = ("name", "email", "external_id")
 
 Transaction = Callable[[], AbstractAsyncContextManager[TenantTx]]
 
-Search = Sequence[Sequence[int]]
-"""What is looked for: the digests of which a party must have all, once for each version of the key."""
+Search = Sequence[Sequence[Sequence[int]]]
+"""What is looked for: for each term the digests of which a party must have one, and all of that once for each version
+of the key and each form of the index."""
+
+_FORM: Final = 1 << 16
+"""What is added to the version of the key where the name of the field goes into digests.
+
+Before, the same word in a name and in a mail address had the same digest, which showed that they are the same. Those
+are found until ``reindex`` has made them anew.
+"""
 
 
 class _Searched(msgspec.Struct, frozen=True):
@@ -67,7 +75,7 @@ class _Searched(msgspec.Struct, frozen=True):
 
     Attributes:
         digests: Of the beginnings of its words.
-        version: Of the key that made them.
+        version: Of the key that made them, and of their form.
     """
 
     digests: list[int]
@@ -213,14 +221,23 @@ async def tell_parties(call: Call, party_ids: Sequence[UUID]) -> dict[UUID, Part
 async def search_for(keys: Keys, tenant: TenantRef, q: str) -> Search | None:
     """Return what to look for so that each word of a text begins a word of the party; None where it has no words.
 
-    While the key is being rotated, digests of both versions are looked for.
+    While the key is being rotated, digests of both versions are looked for, and so are those of the former form.
     """
     terms = rules.query_terms(q)
     if terms is None:
         return None
     fingerprinter = await keys.fingerprinter(tenant, SEARCH_PURPOSE)
-    of_terms = [fingerprinter.digests(term.encode()) for term in terms]
-    return [[_short(each.digest) for each in of_version] for of_version in zip(*of_terms, strict=True)]
+    return [
+        *_alternatives([[_said(name, term) for name in _SEARCHED] for term in terms], fingerprinter),
+        *_alternatives([[term.encode()] for term in terms], fingerprinter),
+    ]
+
+
+def _alternatives(terms: Sequence[Sequence[bytes]], fingerprinter: Fingerprinter) -> list[list[list[int]]]:
+    """Return digests of terms, each of which may be said in several ways, once for each version of the key."""
+    of_terms = [[fingerprinter.digests(said) for said in ways] for ways in terms]
+    versions = range(len(of_terms[0][0]))
+    return [[[_short(digests[at].digest) for digests in ways] for ways in of_terms] for at in versions]
 
 
 async def list_parties(
@@ -351,9 +368,8 @@ async def reindex(database: Database, keys: Keys, tenant: TenantRef, *, batch: i
         How many there were.
     """
     fingerprinter = await keys.fingerprinter(tenant, SEARCH_PURPOSE)
-    newest = fingerprinter.digests(b"")[0].version
     async with database.tx(tenant) as tx:
-        rows = await queries.list_outdated(tx, newest, batch)
+        rows = await queries.list_outdated(tx, _newest(fingerprinter), batch)
     parties = await open_parties(keys, tenant, rows)
     found = [_searched(fingerprinter, party.name, party.email, party.external_id) for party in parties]
     async with database.tx(tenant) as tx:
@@ -363,11 +379,23 @@ async def reindex(database: Database, keys: Keys, tenant: TenantRef, *, batch: i
 
 
 def _searched(fingerprinter: Fingerprinter, *texts: str | None) -> _Searched:
-    terms = rules.index_terms(rules.search_words(*texts))
-    newest = [fingerprinter.digests(term.encode())[0] for term in terms]
-    version = newest[0].version if newest else fingerprinter.digests(b"")[0].version
+    """Return by what a party is found with these texts in its fields, in the order of ``_SEARCHED``."""
+    said = [
+        _said(name, term)
+        for name, text in zip(_SEARCHED, texts, strict=True)
+        for term in rules.index_terms(rules.search_words(text))
+    ]
     # In the order of terms, digests would tell which of them begin alike.
-    return _Searched(sorted(_short(each.digest) for each in newest), version)
+    return _Searched(sorted(_short(fingerprinter.digests(each)[0].digest) for each in said), _newest(fingerprinter))
+
+
+def _said(name: str, term: str) -> bytes:
+    """Return of what a digest is made: a term together with its field. There is no zero byte in either."""
+    return f"{name}\0{term}".encode()
+
+
+def _newest(fingerprinter: Fingerprinter) -> int:
+    return _FORM + fingerprinter.digests(b"")[0].version
 
 
 def _short(digest: bytes) -> int:
