@@ -459,7 +459,7 @@ def _add_background(services: Services) -> None:
     services.rooms[payments.ROOM] = Rails(services.settings)
     services.rooms[discovery_routes.SERVED] = frozenset(operation.path for operation in operations())
     services.rooms["people"] = People(services.keyring, grants.revoke_grants)
-    services.rooms["keeper"] = Keeper(services.keys, rotate_days=services.settings.key_rotation_days)
+    services.rooms["keeper"] = Keeper.of(services)
     services.rooms["privacy"] = Privacy(INVENTORIES, SUBJECTS)
     services.rooms["pages"] = Pages(services.keyring, services.clock, services.settings.base_url)
     services.rooms[docs.DOCUMENTS] = docs.Documents(lambda: ROOMS)

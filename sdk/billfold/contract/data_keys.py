@@ -62,6 +62,9 @@ class KeysOfDomain(Response, frozen=True, kw_only=True):
     generations: Annotated[int, Meta(ge=0, description="The highest generation that any subject's key has.")]
     seals_reserved: Annotated[int, Meta(ge=0, description="For how many values subject keys have been drawn on.")]
     awaiting_rewrap: Annotated[int, Meta(ge=0, description="Keys that lie under a former epoch, version or backend.")]
+    rotates_at: Annotated[
+        Instant | None, Meta(description="When the newest epoch will be as old as it may become, and is replaced.")
+    ] = None
 
 
 class DataKeyStatus(Response, frozen=True, kw_only=True):
@@ -69,6 +72,13 @@ class DataKeyStatus(Response, frozen=True, kw_only=True):
 
     domains: list[KeysOfDomain]
     forgotten_subjects: Annotated[int, Meta(ge=0, description="Subjects whose keys were destroyed.")]
+    rotate_days: Annotated[
+        int | None,
+        Meta(
+            description="After how many days keys are replaced by themselves, as the tenant's manifest says or else "
+            "the deployment; null is never."
+        ),
+    ] = None
 
 
 class RotateDataKeys(Request, frozen=True, kw_only=True):

@@ -150,7 +150,8 @@ def status(open_services: OpenServices, tenant: str | None, *, platform: bool, a
     async def work(opened: _Opened) -> DataKeyStatus:
         owner = await opened.owner(tenant, platform=platform)
         any_keys = opened.services.keys
-        return await standing(any_keys.store, any_keys.backends, owner)
+        days = opened.services.settings.key_rotation_days
+        return await standing(any_keys.store, any_keys.backends, owner, rotate_days=days)
 
     shown = _run(open_services, work)
     if as_json:
@@ -180,6 +181,11 @@ def _print_standing(shown: DataKeyStatus) -> None:
     console.print(domains)
     console.print(epochs)
     console.print(f"Forgotten subjects: {shown.forgotten_subjects:,}")
+    if shown.rotate_days is None:
+        console.print("Keys are replaced when somebody says so.")
+    else:
+        due = ", ".join(f"{each.domain} on {each.rotates_at:%Y-%m-%d}" for each in shown.domains if each.rotates_at)
+        console.print(f"Keys are replaced every {shown.rotate_days:,} days: {due or 'none yet'}")
 
 
 @keys.command()

@@ -6,10 +6,10 @@ time works for a tenant; and where it dies, another goes on within seconds.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final, Self
 from uuid import UUID
 
 import structlog
@@ -20,6 +20,10 @@ from billfold_server.keys.hierarchy import Keys
 from billfold_server.keys.rewrapping import GRACE_S, Rewrap
 from billfold_server.keys.rotation import FORBIDDEN, rotate
 from billfold_server.keys.rules import SealBroken
+from billfold_server.tenancy.context import TenantRef
+
+if TYPE_CHECKING:
+    from billfold_server.http.services import Services
 
 __all__ = ["Keeper"]
 
@@ -32,8 +36,11 @@ _SLICE_S: Final = 30.0
 """How long one tenant is worked for, before the next one has its turn."""
 _IDLE: Final = 1.0
 """As long as a batch takes, the process has time for requests; so it is busy with keys half the time at most."""
-_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LET_GO_EVERY: Final = timedelta(days=1)
+
+
+Everyone = Callable[[], Awaitable[Sequence[TenantRef]]]
+"""Returns every tenant of the deployment."""
 
 
 class Keeper:
@@ -41,7 +48,10 @@ class Keeper:
 
     Args:
         keys: Whose store, backends and domain these are.
-        rotate_days: How old an epoch may become before another one takes its place; None is as old as it likes.
+        rotate_days: How old an epoch may become before another one takes its place, where the tenant's manifest doesn't
+            say; None is as old as it likes.
+        tenants: Returns every tenant, in a process that knows them. What their manifests say is noted in the key store,
+            for those that don't.
         poll_s: How often it looks.
         grace_s: See ``rewrapping.GRACE_S``.
     """
@@ -51,15 +61,23 @@ class Keeper:
         keys: Keys,
         *,
         rotate_days: int | None = None,
+        tenants: Everyone | None = None,
         poll_s: float = _POLL_S,
         grace_s: float = GRACE_S,
     ) -> None:
         self._keys = keys
-        self._rotate_after = None if rotate_days is None else timedelta(days=rotate_days)
+        self._rotate_days = rotate_days
+        self._tenants = tenants
         self._poll_s = poll_s
         self._grace_s = grace_s
         self._let_go_at = datetime.now(UTC) + _LET_GO_EVERY
         self._must_not = False
+
+    @classmethod
+    def of(cls, services: "Services") -> Self:
+        """Return what keeps the keys of a worker's own domain, as its settings and tenants' manifests say."""
+        rotate_days = services.settings.key_rotation_days
+        return cls(services.keys, rotate_days=rotate_days, tenants=services.registry.everyone)
 
     async def run(self) -> None:
         """Look and work, until cancelled."""
@@ -85,8 +103,8 @@ class Keeper:
             errors.KeysUnavailable: The key store is away.
         """
         now = datetime.now(UTC)
-        before = _LONG_AGO if self._rotate_after is None else now - self._rotate_after
-        rows = await self._keys.store.fetch(upkeep_queries.KEPT, self._keys.domain, before)
+        await self._note_periods()
+        rows = await self._keys.store.fetch(upkeep_queries.KEPT, self._keys.domain, now, self._rotate_days)
         waiting, done = 0, set[UUID]()
         for row in rows:
             left = await self._keep(row["tenant_id"], old=row["old"])
@@ -103,6 +121,20 @@ class Keeper:
             await asyncio.sleep(self._grace_s)
         for tenant_id in sorted(done):
             await self._let_go(tenant_id)
+
+    async def _note_periods(self) -> None:
+        """Write down in the key store after how many days manifests want keys replaced; mostly nothing has changed."""
+        if self._tenants is None:
+            return
+        try:
+            everyone = await self._tenants()
+        except errors.Unavailable:
+            # The tenants' own database is away; what was noted last counts.
+            return
+        periods = {each.id: days for each in everyone if (days := each.manifest.keys.rotate_days) is not None}
+        store = self._keys.store
+        await store.execute(upkeep_queries.DROP_ROTATION_PERIODS, list(periods))
+        await store.execute(upkeep_queries.SET_ROTATION_PERIODS, list(periods), list(periods.values()))
 
     async def _keep(self, tenant_id: UUID, *, old: bool) -> int | None:
         """Rotate and rewrap, and return how many keys still wait; None where others are at it or it failed."""

@@ -128,7 +128,8 @@ async def rotate_as_asked(call: "Call", keys: Keys, body: RotateDataKeys) -> Dat
     keys.evict(tenant_id, None)
     async with call.tx() as tx:
         await tell_rotated(tx, call.caller, [made], reason=body.reason)
-    return await standing(keys.store, keys.backends, tenant_id)
+    days = call.services.settings.key_rotation_days
+    return await standing(keys.store, keys.backends, tenant_id, rotate_days=days)
 
 
 async def tell_rotated(tx: TenantTx, caller: Caller, made: Sequence[Rotated], *, reason: str | None) -> None:

@@ -27,7 +27,8 @@ async def get_data_keys(call: Call) -> DataKeyStatus:
     Of each domain: what keeps the tenant key and its versions, the epochs with the keys that lie under them still, and
     how many wait for a newer one. A tenant that has sealed nothing yet has no domains.
     """
-    return await service.standing(call.services.keys.store, call.services.keys.backends, call.tenant.id)
+    keys, days = call.services.keys, call.services.settings.key_rotation_days
+    return await service.standing(keys.store, keys.backends, call.tenant.id, rotate_days=days)
 
 
 @routes.post("/v1/data-keys/rotate", scope="keys:write", errors=(errors.FeatureDisabled, errors.KeysUnavailable))

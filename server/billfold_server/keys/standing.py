@@ -1,6 +1,7 @@
 """Where a tenant's keys stand: backends, versions, epochs, subjects, and what a rewrap has still to do."""
 
 from collections import defaultdict
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,8 +17,16 @@ from billfold_server.keys.store import KeyStore
 __all__ = ["list_forgotten", "standing"]
 
 
-async def standing(store: KeyStore, backends: Backends, tenant_id: UUID) -> DataKeyStatus:
+async def standing(
+    store: KeyStore, backends: Backends, tenant_id: UUID, *, rotate_days: int | None = None
+) -> DataKeyStatus:
     """Return where a tenant's keys stand. A backend that doesn't answer only keeps its versions to itself.
+
+    Args:
+        store: The key store.
+        backends: What keeps tenants' keys.
+        tenant_id: Whose.
+        rotate_days: After how many days keys are replaced, where the tenant's manifest doesn't say.
 
     Raises:
         errors.KeysUnavailable: The key store is away.
@@ -27,14 +36,16 @@ async def standing(store: KeyStore, backends: Backends, tenant_id: UUID) -> Data
         epochs[row["domain"]].append(row)
     counts = {row["domain"]: row for row in await store.fetch(upkeep_queries.SUBJECT_COUNTS, tenant_id)}
     forgotten = await store.fetch(upkeep_queries.FORGOTTEN, tenant_id)
+    said = await store.fetch(upkeep_queries.ROTATION_PERIOD, tenant_id)
+    days = said[0]["days"] if said else rotate_days
     domains = [
         _of_domain(
-            domain, epochs[domain], counts.get(domain), await _versions(backends, tenant_id, domain, epochs[domain])
+            epochs[domain], counts.get(domain), await _versions(backends, tenant_id, domain, epochs[domain]), days
         )
         for domain in DOMAINS
         if epochs[domain]
     ]
-    return DataKeyStatus(domains=domains, forgotten_subjects=forgotten[0]["forgotten"])
+    return DataKeyStatus(domains=domains, forgotten_subjects=forgotten[0]["forgotten"], rotate_days=days)
 
 
 async def _versions(backends: Backends, tenant_id: UUID, domain: Domain, epochs: list[Any]) -> Versions | None:
@@ -44,14 +55,14 @@ async def _versions(backends: Backends, tenant_id: UUID, domain: Domain, epochs:
         return None
 
 
-def _of_domain(domain: Domain, epochs: list[Any], counts: Any, versions: Versions | None) -> KeysOfDomain:
+def _of_domain(epochs: list[Any], counts: Any, versions: Versions | None, rotate_days: int | None) -> KeysOfDomain:
     newest = epochs[-1]
     waiting = sum(row["subject_keys"] + row["purpose_keys"] for row in epochs[:-1])
     if versions is not None and newest["key_version"] < versions.latest:
         # The epoch itself waits to be wrapped anew.
         waiting += 1
     return KeysOfDomain(
-        domain=KeyDomain(domain),
+        domain=KeyDomain(newest["domain"]),
         backend=KeyBackend(newest["backend"]),
         tenant_key_latest=None if versions is None else versions.latest,
         tenant_key_least=None if versions is None else versions.least,
@@ -71,6 +82,7 @@ def _of_domain(domain: Domain, epochs: list[Any], counts: Any, versions: Version
         generations=0 if counts is None else counts["generations"],
         seals_reserved=0 if counts is None else counts["seals"],
         awaiting_rewrap=waiting,
+        rotates_at=None if rotate_days is None else newest["created_at"] + timedelta(days=rotate_days),
     )
 
 

@@ -5,6 +5,7 @@ from typing import Final
 __all__ = [
     "BATCH",
     "DELETE_EMPTY_EPOCHS",
+    "DROP_ROTATION_PERIODS",
     "EPOCHS",
     "EPOCH_COUNTS",
     "EVERY_KEY",
@@ -19,6 +20,8 @@ __all__ = [
     "PURPOSE_BATCH",
     "PURPOSE_MOVE",
     "REWRAP_EPOCH",
+    "ROTATION_PERIOD",
+    "SET_ROTATION_PERIODS",
     "SUBJECTS_REMAIN",
     "SUBJECT_COUNTS",
     "SUBJECT_KEY_IDS",
@@ -135,12 +138,28 @@ FROM subject_keys AS k LEFT JOIN key_epochs AS e ON e.tenant_id = k.tenant_id AN
 WHERE k.tenant_id = $1 ORDER BY k.domain, k.id
 """
 
-# Whose keys want something done: those with a former epoch, and those whose newest is too old.
+# Whose keys want something done: those with a former epoch, and those whose newest is older than it may become. What no
+# manifest speaks of is as old as it likes where the deployment doesn't either.
 KEPT: Final = """
-SELECT tenant_id, max(number) - min(number) AS former, max(created_at) <= $2::timestamptz AS old FROM key_epochs
-WHERE domain = $1 AND lost_at IS NULL GROUP BY tenant_id
-HAVING count(*) > 1 OR max(created_at) <= $2::timestamptz ORDER BY tenant_id
+SELECT tenant_id, former, old FROM (
+    SELECT e.tenant_id, max(e.number) - min(e.number) AS former, count(*) AS epochs,
+        coalesce(
+            max(e.created_at) <= $2::timestamptz - coalesce(max(p.days), $3::int) * interval '24 hours', false
+        ) AS old
+    FROM key_epochs AS e LEFT JOIN rotation_periods AS p ON p.tenant_id = e.tenant_id
+    WHERE e.domain = $1 AND e.lost_at IS NULL GROUP BY e.tenant_id
+) AS tenants
+WHERE epochs > 1 OR old ORDER BY tenant_id
 """
+
+ROTATION_PERIOD: Final = "SELECT days FROM rotation_periods WHERE tenant_id = $1"
+SET_ROTATION_PERIODS: Final = """
+INSERT INTO rotation_periods AS p (tenant_id, days) SELECT n.tenant_id, n.days
+FROM unnest($1::uuid[], $2::int[]) AS n (tenant_id, days)
+ON CONFLICT (tenant_id) DO UPDATE SET days = excluded.days WHERE p.days <> excluded.days
+"""
+DROP_ROTATION_PERIODS: Final = "DELETE FROM rotation_periods WHERE tenant_id <> ALL($1::uuid[])"
+
 TENANTS: Final = "SELECT DISTINCT tenant_id FROM key_epochs WHERE domain = $1 AND lost_at IS NULL ORDER BY tenant_id"
 
 # One process at a time keeps a tenant's keys, or all would move the same rows in turn. Nothing else depends on it.

@@ -27,6 +27,7 @@ __all__ = [
     "Colors",
     "Egress",
     "Feature",
+    "KeyRotation",
     "Limits",
     "Manifest",
     "OpenBanking",
@@ -247,6 +248,24 @@ class RequestLog(_Part, frozen=True, kw_only=True):
     ) = None
 
 
+class KeyRotation(_Part, frozen=True, kw_only=True):
+    """How long keys of personal and card data are used."""
+
+    rotate_days: (
+        Annotated[
+            int,
+            Meta(
+                ge=1,
+                le=730,
+                description="After how many days the tenant's key gets a new version, and what lies under former ones "
+                "is rewrapped; where absent, as the deployment says. Two years at most, as NIST SP 800-57 part 1, "
+                "section 5.3.6, has it for keys that wrap keys.",
+            ),
+        ]
+        | None
+    ) = None
+
+
 _Days = Annotated[int, Meta(ge=1, le=36_525)]
 
 
@@ -292,6 +311,7 @@ class Manifest(_Part, frozen=True, kw_only=True):
     open_banking: OpenBanking = OpenBanking()
     request_log: RequestLog = RequestLog()
     retention: Retention = Retention()
+    keys: KeyRotation = KeyRotation()
     egress: Egress = Egress()
     security_profile: Annotated[
         SecurityProfile, Meta(description="Which OAuth 2 profile the tenant's clients must meet.")

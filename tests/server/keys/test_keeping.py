@@ -4,6 +4,7 @@ import asyncio
 import os
 import stat
 from collections.abc import AsyncIterator, Callable, Collection
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -28,9 +29,11 @@ from billfold_server.keys.service import (
     prepare_store,
 )
 from billfold_server.keys.standing import standing
+from billfold_server.tenancy.context import TenantRef
 from tests.keystores import Owner, StoreUrls, as_administrator
 from tests.postgres import create_database, drop_database
 from tests.server.keys.test_rewrapping import PLACE, all_open, sealed_by
+from tests.tenants import manifest
 
 NewKeys = Callable[..., Keys]
 
@@ -58,6 +61,36 @@ class TestAKeeper:
         await Keeper(keys, rotate_days=90, grace_s=0).look()
         assert [each.number for each in await epochs(keys, owner)] == [2]
 
+    async def test_rotates_as_the_manifest_says(
+        self, new_keys: NewKeys, owner: Owner, key_store_urls: StoreUrls
+    ) -> None:
+        """A tenant's own period counts, shorter or longer than the deployment's, also where manifests aren't known."""
+        cards, data, store = new_keys(domain="cards"), new_keys(), new_keys().store
+        await cards.sealer(owner)
+        await data.sealer(owner)
+        age = "UPDATE key_epochs SET created_at = created_at - interval '31 days' WHERE tenant_id = $1"
+        await as_administrator(key_store_urls, age, owner.id)
+
+        async def look(days: int | None) -> tuple[int, int]:
+            async def tenants() -> list[TenantRef]:
+                return [tenant_ref(owner, days)]
+
+            await Keeper(data, rotate_days=30 if days == 32 else 90, tenants=tenants, grace_s=0).look()
+            await Keeper(cards, rotate_days=30 if days == 32 else 90, grace_s=0).look()
+            shown = await standing(store, data.backends, owner.id, rotate_days=90)
+            assert shown.rotate_days == (days or 90)
+            assert all(
+                each.rotates_at == each.epochs[-1].created_at + timedelta(days=days or 90) for each in shown.domains
+            )
+            by_domain = {each.domain.value: each.epochs[-1].number for each in shown.domains}
+            return by_domain["data"], by_domain["cards"]
+
+        assert await look(None) == (1, 1)
+        assert await look(32) == (1, 1)
+        assert await look(30) == (2, 2)
+        assert await look(30) == (2, 2)
+        assert await look(None) == (2, 2)
+
     async def test_leaves_a_tenant_to_whoever_works_for_it(self, new_keys: NewKeys, owner: Owner) -> None:
         """One process at a time works for a tenant; where it ends, however it ends, another goes on."""
         keys = new_keys()
@@ -77,6 +110,21 @@ class TestAKeeper:
         await rotate(cards.store, cards.backends, owner.id, "cards")
         await Keeper(new_keys(), grace_s=0).look()
         assert [each.number for each in await epochs(cards, owner)] == [1, 2]
+
+
+def tenant_ref(owner: Owner, days: int | None) -> TenantRef:
+    """Return a tenant whose manifest says after how many days keys are replaced, or nothing of it."""
+    said = manifest("alpha", keys={} if days is None else {"rotate_days": days})
+    return TenantRef(
+        id=owner.id,
+        slug="alpha",
+        schema="s",
+        runtime_role="r",
+        owner_role="o",
+        state="active",
+        manifest=said,
+        revision=1,
+    )
 
 
 async def epochs(keys: Keys, owner: Owner) -> list[KeyEpoch]:
