@@ -93,7 +93,7 @@ from billfold_server.identity.signing import tasks as signing_tasks
 from billfold_server.identity.tokens import routes as tokens_routes
 from billfold_server.invariants import tasks as invariants_tasks
 from billfold_server.keys import routes as keys_routes
-from billfold_server.keys.service import Keeper, Keyring, Keys, open_keyring, open_keys
+from billfold_server.keys.service import Keeper, Keyring, Keys, forget_deleted, open_keyring, open_keys
 from billfold_server.ledger import inventory as ledger_inventory
 from billfold_server.ledger import routes as ledger_routes
 from billfold_server.ledger import service as ledger
@@ -342,7 +342,7 @@ def build_services(settings: Settings, *, clock: Clock | None = None) -> Service
             _administrator(settings, keyring),
             registry,
             isolation=settings.default_isolation,
-            forget_keys=keys.forget_tenant,
+            forget_keys=partial(forget_deleted, database, keys),
         ),
         identity=_identity(settings, database, keyring, keys, clock),
         limits=ClientLimits(buckets, settings),

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from billfold import errors
 from billfold.contract.data_keys import DataKeyStatus
 from billfold.contract.events import DATA_KEYS_ROTATED
 from billfold_server.audit import service as audit
@@ -419,6 +420,37 @@ def _print_report(report: verifying.Report) -> None:
         table.add_row(control.table, control.column, control.row, "another's", "opened", "")
     Console().print(table)
     click.echo(report.sentence)
+
+
+@keys.command("verify-destroyed")
+@click.option("--tenant", metavar="SLUG", help="The tenant that was deleted; every deleted one where absent.")
+@_json
+@click.pass_obj
+def verify_destroyed(open_services: OpenServices, tenant: str | None, *, as_json: bool) -> None:
+    """Prove that nothing is left of the keys of tenants that were deleted: in the key store, the keyring and Vault.
+
+    Exits with 1 where something is left or can't be told. Two operators destroy what is left in Vault, by
+    ``billfold keys destroy`` and ``billfold keys approve --platform``.
+    """
+
+    async def work(opened: _Opened) -> list[destruction.Remains]:
+        async with opened.services.database.platform_tx() as tx:
+            deleted = await destruction.list_deleted(tx)
+        chosen = [each for each in deleted if tenant in {None, each[1]}]
+        if tenant is not None and not chosen:
+            raise errors.UnknownTenant("no tenant with this slug was deleted")
+        return [await destruction.remains(opened.services.keys, *each) for each in chosen]
+
+    found = _run(open_services, work)
+    if as_json:
+        _print_json(found)
+    else:
+        table = Table("Tenant", "Id", "Rows", "Keys left", "Not told by")
+        for each in found:
+            row = (each.slug, str(each.tenant_id), f"{each.rows:,}", ", ".join(each.keys), ", ".join(each.unknown))
+            table.add_row(*row)
+        Console().print(table)
+    raise click.exceptions.Exit(0 if all(each.nothing for each in found) else _FAILED)
 
 
 @keys.command("export-inventory")

@@ -2,10 +2,16 @@
 
 Nothing that the tenant has sealed can be read after that, in no backup either. What is asked for waits as a row of the
 platform, so the two need not be there at the same time. What was cut short is carried out by agreeing again.
+
+Where an operator deletes a tenant, the rows of its keys go at once, and with them, in the local backend, its key. In
+Vault the key remains, which no server may destroy: the operator's word counts as having asked for it, and another one
+agrees. ``remains`` proves that nothing is left.
 """
 
-from datetime import datetime, timedelta
-from typing import Any, Final
+import contextlib
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 import msgspec
@@ -16,11 +22,23 @@ from billfold_server.audit import service as audit
 from billfold_server.keys import upkeep_queries
 from billfold_server.keys.backends import TenantKey
 from billfold_server.keys.hierarchy import Keys
-from billfold_server.keys.rules import DOMAINS
+from billfold_server.keys.rules import DOMAINS, SealBroken
 from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.transaction import Database, PlatformTx
 
-__all__ = ["Destruction", "approve", "ask", "find_doomed", "list_destroyed", "list_destructions", "reject"]
+__all__ = [
+    "Destruction",
+    "Remains",
+    "approve",
+    "ask",
+    "find_doomed",
+    "forget_deleted",
+    "list_deleted",
+    "list_destroyed",
+    "list_destructions",
+    "reject",
+    "remains",
+]
 
 _WAITS: Final = timedelta(days=3)
 
@@ -45,6 +63,18 @@ class Destruction(msgspec.Struct, frozen=True, kw_only=True):
     done_at: datetime | None = None
 
 
+class Doomed(Protocol):
+    """A tenant that is being deleted."""
+
+    @property
+    def id(self) -> UUID:
+        """Its id."""
+
+    @property
+    def slug(self) -> str:
+        """What it is called."""
+
+
 _COLUMNS: Final = ", ".join(Destruction.__struct_fields__)
 # Texts of constants alone.
 _FIND: Final = f"SELECT {_COLUMNS} FROM key_destructions WHERE id = $1 FOR UPDATE"  # noqa: S608
@@ -63,6 +93,8 @@ _DONE: Final = "UPDATE key_destructions SET state = 'done', done_at = $2 WHERE i
 _DESTROYED: Final = """
 SELECT tenant_id FROM key_destructions WHERE state = 'done' UNION SELECT id FROM deleted_tenants
 """
+
+_DELETED: Final = "SELECT id, slug FROM deleted_tenants ORDER BY deleted_at DESC, id LIMIT $1"
 
 _TENANT: Final = """
 SELECT id, state FROM tenants WHERE slug = $1
@@ -99,6 +131,80 @@ async def ask(
     made = _row(rows[0])
     await _tell(tx, operator, "tenant_keys.destruction_asked", made, reason=reason)
     return made
+
+
+async def forget_deleted(database: Database, keys: Keys, tenant: Doomed, caller: Caller, reason: str | None) -> None:
+    """Delete all that the key store has of a tenant that is being deleted, and ask for the rest where a person does it.
+
+    A program can't ask: it could be its approver's own. Then two operators do it, by ``billfold keys destroy``.
+
+    Args:
+        database: Where what is asked for waits.
+        keys: The key store.
+        tenant: Which one.
+        caller: Who deletes it.
+        reason: Why.
+
+    Raises:
+        errors.KeysUnavailable: The key store is away; deleting again goes on.
+    """
+    await keys.forget_tenant(tenant)
+    if caller.user_id is None or keys.backends.names() == ["local"]:
+        return
+    with contextlib.suppress(errors.TenantStateRefuses):
+        # It may have been asked for before.
+        async with database.platform_tx() as tx:
+            why, now = reason or "the tenant was deleted", datetime.now(UTC)
+            await ask(tx, caller, tenant_id=tenant.id, slug=tenant.slug, reason=why, now=now)
+
+
+class Remains(msgspec.Struct, frozen=True, kw_only=True):
+    """What is left of a tenant's keys.
+
+    Attributes:
+        tenant_id: Whose.
+        rows: How many rows the key store has of it.
+        keys: Where its key is still there, each as backend and domain.
+        unknown: Where that can't be told, for the backend doesn't answer.
+    """
+
+    tenant_id: UUID
+    slug: str
+    rows: int
+    keys: Sequence[str]
+    unknown: Sequence[str]
+
+    @property
+    def nothing(self) -> bool:
+        """Tell whether it is proven that nothing is left."""
+        return not (self.rows or self.keys or self.unknown)
+
+
+async def remains(keys: Keys, tenant_id: UUID, slug: str) -> Remains:
+    """Look into the key store and ask every backend what is left of a tenant's keys.
+
+    Raises:
+        errors.KeysUnavailable: The key store is away.
+    """
+    there: list[str] = []
+    unknown: list[str] = []
+    for name in keys.backends.names():
+        for domain in DOMAINS:
+            try:
+                await keys.backends.named(name).versions(TenantKey(tenant_id, domain))
+            except SealBroken:
+                continue
+            except errors.KeysUnavailable:
+                unknown.append(f"{name} {domain}")
+            else:
+                there.append(f"{name} {domain}")
+    (row,) = await keys.store.fetch(upkeep_queries.REMAINS, tenant_id)
+    return Remains(tenant_id=tenant_id, slug=slug, rows=row["rows"], keys=there, unknown=unknown)
+
+
+async def list_deleted(tx: PlatformTx, *, limit: int = 10_000) -> list[tuple[UUID, str]]:
+    """Return the tenants that were deleted, the last one first, each by its id and what it was called."""
+    return [(each["id"], each["slug"]) for each in await tx.fetch(_DELETED, limit)]
 
 
 async def find_doomed(tx: PlatformTx, slug: str) -> UUID:

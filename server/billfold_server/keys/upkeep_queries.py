@@ -19,6 +19,7 @@ __all__ = [
     "PURPOSES_REMAIN",
     "PURPOSE_BATCH",
     "PURPOSE_MOVE",
+    "REMAINS",
     "REWRAP_EPOCH",
     "ROTATION_PERIOD",
     "SET_ROTATION_PERIODS",
@@ -161,6 +162,13 @@ ON CONFLICT (tenant_id) DO UPDATE SET days = excluded.days WHERE p.days <> exclu
 DROP_ROTATION_PERIODS: Final = "DELETE FROM rotation_periods WHERE tenant_id <> ALL($1::uuid[])"
 
 TENANTS: Final = "SELECT DISTINCT tenant_id FROM key_epochs WHERE domain = $1 AND lost_at IS NULL ORDER BY tenant_id"
+
+REMAINS: Final = """
+SELECT (SELECT count(*) FROM key_epochs WHERE tenant_id = $1) + (SELECT count(*) FROM subject_keys WHERE tenant_id = $1)
+    + (SELECT count(*) FROM purpose_keys WHERE tenant_id = $1)
+    + (SELECT count(*) FROM forgotten_subjects WHERE tenant_id = $1)
+    + (SELECT count(*) FROM local_tenant_keys WHERE tenant_id = $1) AS rows
+"""
 
 # One process at a time keeps a tenant's keys, or all would move the same rows in turn. Nothing else depends on it.
 TRY_ALONE: Final = "SELECT pg_try_advisory_lock(hashtextextended($1::text || ' ' || $2::text, 1702)) AS alone"

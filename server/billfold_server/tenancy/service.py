@@ -222,7 +222,7 @@ class Tenants:
             tenants can be shown, suspended and resumed, and nothing else.
         registry: The process's own registry, which is told of changes at once.
         isolation: How a tenant is kept apart whose manifest doesn't say.
-        forget_keys: Destroys the keys of a tenant that is deleted.
+        forget_keys: Destroys the keys of a tenant that is deleted; is told who deletes it, and why.
     """
 
     def __init__(
@@ -232,7 +232,7 @@ class Tenants:
         registry: Registry | None = None,
         *,
         isolation: Isolation = "login",
-        forget_keys: Callable[[Record], Awaitable[None]] | None = None,
+        forget_keys: Callable[[Record, Caller, str | None], Awaitable[None]] | None = None,
     ) -> None:
         self._forget_keys = forget_keys
         self._isolation: Isolation = isolation
@@ -325,7 +325,7 @@ class Tenants:
         await admin.drop(names)
         if self._forget_keys is not None:
             # By now nobody can ask for a new one, and copies of the data that are kept elsewhere say nothing any more.
-            await self._forget_keys(record)
+            await self._forget_keys(record, caller, reason)
         async with self._database.platform_tx() as tx:
             revision = await tx.fetchval(queries.NEXT_REVISION)
             await tx.execute(queries.DELETE_HOSTS, record.id)

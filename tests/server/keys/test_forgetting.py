@@ -350,6 +350,21 @@ class TestAtTheCommandLine:
         listed = json.loads(bank.invoke("destructions", "--json").stdout)
         assert (slug, "done") in [(each["slug"], each["state"]) for each in listed]
 
+    def test_what_is_left_of_deleted_tenants_is_shown(self, bank: Bank, live: LiveServer) -> None:
+        """Nothing, where the keyring is all that keeps keys; of a tenant that was never deleted nothing is told."""
+        live.add_tenant(manifest("gone_keys"))
+        tenant = live.run(live.services.registry.get("gone_keys"))
+        live.run(live.services.keys.sealer(tenant))
+        live.run(live.services.tenants.suspend("gone_keys", reason="left us"))
+        early = bank.invoke("verify-destroyed", "--tenant", "gone_keys")
+        assert isinstance(early.exception, errors.UnknownTenant)
+        live.run(live.services.tenants.delete("gone_keys", confirm="gone_keys"))
+        told = bank.invoke("verify-destroyed", "--tenant", "gone_keys", "--json")
+        assert told.exit_code == 0, (told.output, told.exception)
+        (left,) = json.loads(told.stdout)
+        assert (left["slug"], left["rows"], left["keys"], left["unknown"]) == ("gone_keys", 0, [], [])
+        assert "gone_keys" in bank.invoke("verify-destroyed").stdout
+
     def test_status_rotation_and_rewrap_are_shown(self, bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
         """As text and as JSON, and the audit knows who has rotated."""
         monkeypatch.setattr(commands, "GRACE_S", 0)
@@ -362,6 +377,7 @@ class TestAtTheCommandLine:
         assert [(each["domain"], each["awaiting_rewrap"]) for each in shown["domains"]] == [("data", 0), ("cards", 0)]
         text = bank.invoke("status", "--tenant", SLUG)
         assert (text.exit_code, "Forgotten subjects" in text.stdout) == (0, True)
+        assert (shown["rotate_days"], "every 90 days" in text.stdout) == (90, True)
         with bank.live.client(SLUG) as client:
             records = client.get("/v1/audit-records", params={"action": "data_keys.rotated"}).json()["data"]
         assert {record["reason"] for record in records} == {"drill"}

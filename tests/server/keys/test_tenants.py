@@ -1,15 +1,44 @@
 """Keys of tenants that come and go."""
 
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from uuid import uuid4
 
+import msgspec
 import pytest
 
+from billfold_server.keys import destruction
+from billfold_server.keys.backends import TenantKey
 from billfold_server.keys.service import Keys, Place, SealBroken
+from billfold_server.tenancy.context import SYSTEM, Caller
 from billfold_server.tenancy.service import Tenants
 from tests.keystores import StoreUrls, as_administrator
+from tests.openbao import OpenBao
+from tests.server.keys.vault.kit import approle, opened
 from tests.tenants import Tenancy
 
 PLACE = Place("parties", "pty_1", "email")
+
+
+def an_operator() -> Caller:
+    """Return somebody who operates the platform."""
+    return msgspec.structs.replace(SYSTEM, actor="operator:ada", user_id=uuid4())
+
+
+async def deleted(tenancy: Tenancy, keys: Keys, caller: Caller = SYSTEM) -> None:
+    """Delete the tenant, as a server with these keys does."""
+    forget = partial(destruction.forget_deleted, tenancy.database, keys)
+    tenants = Tenants(tenancy.database, tenancy.administrator, tenancy.registry, forget_keys=forget)
+    await tenants.suspend(tenancy.tenant.slug, reason="it ends")
+    await tenants.delete(tenancy.tenant.slug, confirm=tenancy.tenant.slug, reason="it ends", caller=caller)
+
+
+async def asked_for(tenancy: Tenancy) -> list[destruction.Destruction]:
+    """Return what was asked for concerning the tenant."""
+    async with tenancy.database.platform_tx() as tx:
+        listed = await destruction.list_destructions(tx)
+    return [each for each in listed if each.tenant_id == tenancy.tenant.id]
 
 
 class TestADeletedTenant:
@@ -18,11 +47,48 @@ class TestADeletedTenant:
     ) -> None:
         """With its schema go its keys, and what was copied of its data before can't be read any more."""
         keys, tenant = new_keys(), tenancy.tenant
-        tenants = Tenants(tenancy.database, tenancy.administrator, tenancy.registry, forget_keys=keys.forget_tenant)
         sealed = (await keys.sealer(tenant)).seal(PLACE, b"x")
-        await tenants.suspend(tenant.slug, reason="it ends")
-        await tenants.delete(tenant.slug, confirm=tenant.slug, reason="it ends")
+        before = await destruction.remains(keys, tenant.id, tenant.slug)
+        assert (before.keys, before.rows > 0, before.nothing) == (["local data"], True, False)
+        await deleted(tenancy, keys, an_operator())
         assert not await as_administrator(key_store_urls, "SELECT FROM subject_keys WHERE tenant_id = $1", tenant.id)
         for process in (keys, new_keys()):
             with pytest.raises(SealBroken):
                 (await process.opener(tenant, [sealed])).open(PLACE, sealed)
+        assert (await destruction.remains(keys, tenant.id, tenant.slug)).nothing
+        assert await asked_for(tenancy) == [], "there is nothing left to be asked for"
+        async with tenancy.database.platform_tx() as tx:
+            assert (tenant.id, tenant.slug) in await destruction.list_deleted(tx)
+
+    async def test_leaves_its_key_in_vault_until_two_agree(
+        self, tenancy: Tenancy, new_keys: Callable[..., Keys], openbao: OpenBao, tmp_path: Path
+    ) -> None:
+        """Who deletes it has asked, another one agrees; then Vault has no key that could open an old backup."""
+        tenant, operator = tenancy.tenant, an_operator()
+        async with opened(openbao, tmp_path, **approle(openbao, tmp_path, "billfold-operator")) as vault:
+            keys = new_keys(backend=lambda _store: vault)
+            await keys.sealer(tenant)
+            await vault.ensure(TenantKey(tenant.id, "cards"))
+            await deleted(tenancy, keys, operator)
+            left = await destruction.remains(keys, tenant.id, tenant.slug)
+            assert (left.rows, left.keys, left.unknown) == (0, ["vault data", "vault cards"], [])
+            (asked,) = await asked_for(tenancy)
+            assert (asked.state, asked.asked_by) == ("pending", operator.user_id)
+            done = await destruction.approve(tenancy.database, keys, an_operator(), asked.id, now=asked.asked_at)
+            assert done.state == "done"
+            assert (await destruction.remains(keys, tenant.id, tenant.slug)).nothing
+
+    async def test_isnt_taken_for_gone_where_vault_says_nothing(
+        self, tenancy: Tenancy, new_keys: Callable[..., Keys], openbao: OpenBao, tmp_path: Path
+    ) -> None:
+        """A program that deletes has asked for nothing; and a Vault that can't be asked proves nothing."""
+        tenant = tenancy.tenant
+        async with opened(openbao, tmp_path, **approle(openbao, tmp_path, "billfold-operator")) as vault:
+            keys = new_keys(backend=lambda _store: vault)
+            await keys.sealer(tenant)
+            await deleted(tenancy, keys)
+            assert await asked_for(tenancy) == []
+        async with opened(openbao, tmp_path, address="http://127.0.0.1:9") as silent:
+            keys = new_keys(backend=lambda _store: silent)
+            left = await destruction.remains(keys, tenant.id, tenant.slug)
+        assert (left.keys, left.unknown, left.nothing) == ([], ["vault data", "vault cards"], False)
