@@ -35,7 +35,7 @@ _HEADERS: Final = (
     *("Accept", "Accept-Language", "Authorization", "Billfold-Version", "Content-Encoding", "Content-Type", "Cookie"),
     *("DPoP", "Forwarded", "Host", "Idempotency-Key", "If-Match", "If-None-Match", "Origin", "Range", "Referer"),
     *("Traceparent", "User-Agent", "X-Client-Cert", "X-Forwarded-For", "X-Request-Id", "x-fapi-auth-date"),
-    *("x-fapi-customer-ip-address", "x-fapi-interaction-id", "x-jws-signature"),
+    *("x-fapi-customer-ip-address", "x-fapi-interaction-id", "x-idempotency-key", "x-jws-signature"),
 )
 
 _ENDS_ALL: Final = frozenset(

@@ -16,11 +16,12 @@ from urllib.parse import unquote_plus
 import msgspec
 from stdnum import iban, luhn
 
-__all__ = ["FEWEST_ANYWHERE", "REASON", "holds_card_number", "place_in_json", "place_in_texts", "stands_in"]
+__all__ = ["FEWEST_ANYWHERE", "REASON", "holds_card_number", "masked", "place_in_json", "place_in_texts", "stands_in"]
 
 REASON: Final = "holds what looks like a card's number, which belongs into the vault alone"
 """What is wrong with a text that holds one."""
 
+_SHOWN: Final = 4
 _FEWEST: Final = 13
 _MAYBE: Final = re.compile(r"\d(?:[\W_]{0,2}\d){12}")
 _MAYBE_BYTES: Final = re.compile(rb"[0-9](?:[^0-9A-Za-z]{0,2}[0-9]){12}")
@@ -90,6 +91,23 @@ def holds_card_number(text: str, *, fewest: int = _FEWEST) -> bool:
                 if fewest <= len(digits) and _BRANDED.fullmatch(digits) and luhn.is_valid(digits):
                     return True
     return False
+
+
+def masked(text: str) -> str:
+    """Return a text as it may lie open: of what holds a card's number, the last four digits and all that is none.
+
+    It is for what others write, which can't be refused: the reference of a payment by which somebody pays a card's
+    bill. More may be shown (PCI DSS 4.0.1, requirement 3.4.1), but which digits are the card's isn't always clear.
+    """
+    if not holds_card_number(text, fewest=FEWEST_ANYWHERE):
+        return text
+    left = sum(map(str.isdecimal, text)) - _SHOWN
+    shown = []
+    for each in text:
+        if each.isdecimal():
+            left -= 1
+        shown.append("*" if each.isdecimal() and left >= 0 else each)
+    return "".join(shown)
 
 
 def stands_in(raw: bytes) -> bool:

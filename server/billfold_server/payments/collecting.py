@@ -12,6 +12,7 @@ from billfold import errors, ids
 from billfold.contract.wallets import AliasScheme
 from billfold.ids import InvalidIdError, Prefix
 from billfold_server.connectors.service import Credit, RailReceiver
+from billfold_server.http.card_numbers import masked
 from billfold_server.http.services import Services
 from billfold_server.ledger.service import CodeKey
 from billfold_server.payments import queries
@@ -69,7 +70,7 @@ async def _book(services: Services, tenant: TenantRef, name: str, credit: Credit
     wallet_id = await _wallet_of(services, tenant, credit)
     if wallet_id is None:
         return Collected(key=credit.key, refused=errors.CreditorUnknown.code)
-    told = {"rail": name, "end_to_end_id": credit.end_to_end_id}
+    told = {"rail": name, "end_to_end_id": masked(credit.end_to_end_id)}
     if credit.returns is not None:
         told |= {"returns": credit.returns, "return_reason": credit.reason or "MS03"}
     movement = Movement(
@@ -78,7 +79,7 @@ async def _book(services: Services, tenant: TenantRef, name: str, credit: Credit
         to_wallet_id=wallet_id,
         cash=CodeKey(CASH, credit.amount.currency),
         amount=credit.amount,
-        description=credit.reference,
+        description=None if credit.reference is None else masked(credit.reference),
         effective_at=None,
         metadata=told,
         limited=False,

@@ -18,6 +18,7 @@ from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.connectors.service import Account, Instruction, RailConnector, Rails, RailSilent, Report
 from billfold_server.db.jobs import NewJob, enqueue
+from billfold_server.http.card_numbers import masked
 from billfold_server.http.services import Services
 from billfold_server.keys.service import Keys, Opener, Place
 from billfold_server.ledger.service import Engine
@@ -160,7 +161,8 @@ async def order(
         creditor=creditor,
         rail=None if rail is None else rail.name,
         sealed_texts=sealer.seal(_place(payment_id), msgspec.json.encode(texts)),
-        description=texts.reference,
+        # The books lie open. The whole reference is sealed with the payment's other texts.
+        description=None if texts.reference is None else masked(texts.reference),
         facts=facts,
     )
 

@@ -78,6 +78,24 @@ class TestACardNumber:
         assert not [each for each in made if card_numbers.holds_card_number(each)]
 
 
+class TestAMask:
+    """A mask..."""
+
+    @pytest.mark.parametrize(
+        ("text", "shown"),
+        [
+            (NUMBER, "************4242"),
+            ("Card 4242 4242 4242 4242, please", "Card **** **** **** 4242, please"),
+            (f"{NUMBER} 12/30", "**************** 12/30"),
+            ("Invoice 4711", "Invoice 4711"),
+            ("", ""),
+        ],
+    )
+    def test_leaves_four_digits(self, text: str, shown: str) -> None:
+        """The last four of the text; what holds no card's number stays as it is."""
+        assert card_numbers.masked(text) == shown
+
+
 class TestARequest:
     """A card's number in a request..."""
 

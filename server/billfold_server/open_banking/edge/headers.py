@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from billfold import errors
+from billfold_server.http import card_numbers
 from billfold_server.http.reading import validation_failed
 
 __all__ = [
@@ -126,13 +127,16 @@ def read_idempotency_key(headers: Mapping[str, str]) -> str:
 
     Raises:
         errors.IdempotencyKeyMissing: There is none.
-        errors.ValidationFailed: It has more than 40 characters, or begins or ends with a space.
+        errors.ValidationFailed: It has more than 40 characters, begins or ends with a space, or looks like a card's
+            number.
     """
     key = headers.get(IDEMPOTENCY_KEY)
     if key is None:
         raise errors.IdempotencyKeyMissing(f"{IDEMPOTENCY_KEY} is required", param=IDEMPOTENCY_KEY)
     if len(key) > _LONGEST_KEY or not _KEY.fullmatch(key):
         raise validation_failed(IDEMPOTENCY_KEY, f"must be 1 to {_LONGEST_KEY} characters without spaces around them")
+    if card_numbers.place_in_texts({IDEMPOTENCY_KEY: key}) is not None:
+        raise validation_failed(IDEMPOTENCY_KEY, card_numbers.REASON)
     return key
 
 

@@ -1,5 +1,6 @@
 """Domestic payments over the interface, as a third party makes them."""
 
+import asyncio
 import time
 from typing import Any
 
@@ -7,8 +8,10 @@ import pytest
 
 from billfold import ids
 from billfold.ids import Prefix
+from tests.canaries.scanner import Canaries
 from tests.live import LiveServer
 from tests.server.open_banking.payments.pisp import OPENED_MINOR, Pisp
+from tests.server.privacy.scanning import dump
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +98,25 @@ class TestAPayment:
             "POST", "/domestic-payments", pisp.payment(consent_id, "11.00"), consent_id=consent_id, key="once"
         )
         assert codes(other) == ["U006"]
+
+    def test_may_be_of_a_cards_bill(self, pisp: Pisp, live: LiveServer) -> None:
+        """Its reference is the card's number then, which is told to whom it concerns and lies sealed everywhere."""
+        canaries = Canaries()
+        number = canaries.make()
+        texts: dict[str, Any] = {
+            "RemittanceInformation": {"Unstructured": [number]},
+            "EndToEndIdentification": number,
+        }
+        consent_id = pisp.consented(**texts)
+        made = data(pisp.pay(consent_id, **texts))
+        assert made["Initiation"]["RemittanceInformation"] == texts["RemittanceInformation"]
+        refused = pisp.pay(pisp.consented(), key=number)
+        assert codes(refused) == ["U006"]
+        assert "belongs into the vault" in refused.text, "keys are kept as they are"
+        assert live.settings.admin_database_url is not None
+        dumped = asyncio.run(dump(live.settings.admin_database_url.reveal()))
+        assert f"{'*' * (len(number) - 4)}{number[-4:]}".encode() in dumped, "the books hold what may be shown"
+        assert canaries.found_in(dumped) == set()
 
     def test_is_shown_with_every_status_that_it_has_had(self, pisp: Pisp) -> None:
         """The payment is its own third party's to look at, with how it came where it is."""
