@@ -7,7 +7,7 @@ the receiver knows an event by its id.
 
 import asyncio
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from uuid import UUID, uuid4
 
 import structlog
@@ -17,7 +17,7 @@ from billfold_server.db import outbox
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.transaction import Database, TenantTx
 
-__all__ = ["Publisher", "Relay"]
+__all__ = ["Measured", "Publisher", "Relay"]
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +44,15 @@ class Publisher(Protocol):
 
     async def publish(self, tenant: TenantRef, events: Sequence[Event]) -> None:
         """Send events, in order. If it raises, the same ones come again later."""
+        ...
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """A publisher that tells how far it is behind, and so must hear of it when another process has caught up."""
+
+    def caught_up(self, tenant: TenantRef) -> None:
+        """Note that all of a tenant's events are published, whoever has done it."""
         ...
 
 
@@ -92,6 +101,8 @@ class Relay:
                     # Nothing of what is new concerns it. What comes after that wakes somebody again.
                     await _advance(tx, publisher.name, token, head)
             if head is None or (place is not None and not events):
+                if isinstance(publisher, Measured):
+                    publisher.caught_up(tenant)
                 return None
             if place is None:
                 return RETRY_FIRST_S

@@ -108,11 +108,16 @@ class NatsPublisher:
                 await self._tell(stream, tenant, event)
         except Exception:
             self._metrics.stream_told("failed")
-            self._waiting.setdefault(tenant.id, _happened_at(events[0]))
+            self._waiting[tenant.id] = _happened_at(events[0])
             self._note(away=True)
             raise
         self._waiting.pop(tenant.id, None)
         self._note(away=False)
+
+    def caught_up(self, tenant: TenantRef) -> None:
+        """Note that nothing of a tenant waits any longer: another process may have published what failed here."""
+        if self._waiting.pop(tenant.id, None) is not None:
+            self._measure()
 
     async def _tell(self, stream: "JetStreamContext", tenant: TenantRef, event: Event) -> None:
         """Publish an event; where it is larger than NATS takes, what it says is left out, and can be read at the API.
@@ -168,12 +173,15 @@ class NatsPublisher:
 
     def _note(self, *, away: bool) -> None:
         self._metrics.stream_reachable(reachable=not away)
-        oldest = min(self._waiting.values(), default=None)
-        self._metrics.stream_behind(0.0 if oldest is None else (self._clock.now() - oldest).total_seconds())
+        self._measure()
         if not away:
             self._away_since = None
         elif self._away_since is None:
             self._away_since = self._clock.now()
+
+    def _measure(self) -> None:
+        oldest = min(self._waiting.values(), default=None)
+        self._metrics.stream_behind(0.0 if oldest is None else (self._clock.now() - oldest).total_seconds())
 
     def _subject(self, tenant: TenantRef) -> str:
         return f"{self._settings.nats_subject}.{tenant.slug}"

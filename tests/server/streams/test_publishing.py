@@ -206,6 +206,27 @@ class TestAnEvent:
         assert await place_of(tenancy) == 6
 
 
+class TestSeveralWorkers:
+    async def test_do_not_tell_of_events_that_another_has_published(self, tenancy: Tenancy, stream: Stream):
+        """Whoever has failed hears at the next look that all is published, and is behind no longer."""
+        relay, other = stream.relay(tenancy), NatsPublisher(stream.settings, Metrics(), SystemClock())
+        await emitted(tenancy, 0)
+        stream.nats.stop()
+        try:
+            assert await relay.run(tenancy.tenant) == 1.0
+        finally:
+            stream.nats.start()
+        assert b"billfold_stream_behind_seconds 0.0\n" not in stream.metrics.exposition()
+        async with asyncio.timeout(60):
+            while await place_of(tenancy) < 1:
+                await tenancy.as_owner(tenancy.tenant, NO_LEASE)
+                await Relay(tenancy.database, [other]).run(tenancy.tenant)
+                await asyncio.sleep(0.05)
+        await other.aclose()
+        assert await relay.run(tenancy.tenant) is None
+        assert b"billfold_stream_behind_seconds 0.0\n" in stream.metrics.exposition()
+
+
 class TestAServerThatIsAway:
     async def test_is_told_later_of_what_has_happened_meanwhile(self, tenancy: Tenancy, stream: Stream):
         """Nothing is held for it in memory but one batch; once it is back, all is there, once and in order."""
