@@ -59,7 +59,7 @@ async def show_requests(
     place = call.cursors.decode(_KIND, cursor)
     rows: list[request_log.RequestRow] = []
     if wanted is not None:
-        await call.services.rooms[REQUEST_LOG].write()
+        await call.services.rooms[REQUEST_LOG].write(call.tenant.id)
         async with call.tx() as tx:
             rows = await request_log.list_requests(
                 tx, viewer.caller(call), wanted, limit=_SHOWN + 1, before=UUID(str(place[0])) if place else None
@@ -111,7 +111,7 @@ async def show_request(call: Call, request_id: RequestId, *, ui_locales: str | N
         viewer = await admit(call, tx, _SCOPE)
     if isinstance(viewer, Reply):
         return viewer
-    await call.services.rooms[REQUEST_LOG].write()
+    await call.services.rooms[REQUEST_LOG].write(call.tenant.id)
     async with call.tx() as tx:
         record = (await request_log.get(tx, viewer.caller(call), request_id)).to_record()
     view = {

@@ -38,11 +38,24 @@ _TOGETHER: Final = 200
 """Rows of one statement."""
 _AT_ONCE: Final = 8
 """How many are made ready before others have their turn: half a millisecond."""
+_AT_ONCE_BYTES: Final = 64 * 1024
+"""But no more than so much of their messages, where these are large."""
 _SURFACES: Final = ("/v1/", "/oauth/", "/open-banking/")
 _OF_ROW: Final = 2_000
 """What a request takes in memory beside its messages."""
 
 _log = structlog.stdlib.get_logger("billfold.request_log")
+
+
+class _Waiting:
+    """What was seen of a tenant and isn't written yet."""
+
+    __slots__ = ("bytes", "requests", "tenant")
+
+    def __init__(self, tenant: "TenantRef") -> None:
+        self.tenant = tenant
+        self.requests: list[Seen] = []
+        self.bytes = 0
 
 
 class Recorder:
@@ -62,9 +75,9 @@ class Recorder:
         self._registry = registry
         self._metrics = metrics
         self._shower = Shower(personal)
-        self._waiting: dict[UUID, tuple[TenantRef, list[Seen]]] = {}
+        self._waiting: dict[UUID, _Waiting] = {}
         self._bytes = 0
-        self._alone = asyncio.Lock()
+        self._writing: dict[UUID, asyncio.Task[None]] = {}
 
     def note(
         self,
@@ -79,17 +92,20 @@ class Recorder:
             return
         tenant = context.tenant
         assert tenant is not None, "what is logged is a tenant's"
-        _, waiting = self._waiting.setdefault(tenant.id, (tenant, []))
+        waiting = self._waiting.get(tenant.id)
+        if waiting is None:
+            waiting = self._waiting[tenant.id] = _Waiting(tenant)
         status, headers, answered = answer
         # A head may be far larger than what is shown of it.
         sent = {name: value for name in SENT if (value := context.headers.get(name)) is not None}
         size = _OF_ROW + min(len(context.body), READ_BYTES) + min(len(answered), READ_BYTES)
         size += len(context.path) + len(query) + sum(map(len, sent.values()))
-        if len(waiting) >= _MOST or self._bytes + size > _MOST_BYTES:
+        if len(waiting.requests) >= _MOST or self._bytes + size > _MOST_BYTES:
             self._metrics.requests_logged("dropped", 1)
             return
         self._bytes += size
-        waiting.append(
+        waiting.bytes += size
+        waiting.requests.append(
             Seen(
                 id=ids.uuid7_at(datetime.now(UTC)),
                 request_id=context.request_id,
@@ -108,13 +124,34 @@ class Recorder:
             )
         )
 
-    async def write(self) -> None:
-        """Write down what was seen; when this returns, it is in the log, or was dropped."""
-        async with self._alone:
-            seen, self._waiting, self._bytes = self._waiting, {}, 0
-            for tenant, requests in seen.values():
-                for begin in range(0, len(requests), _TOGETHER):
-                    await self._write(tenant, requests[begin : begin + _TOGETHER])
+    async def write(self, tenant_id: UUID | None = None) -> None:
+        """Write down what was seen; when this returns, it is in the log, or was dropped.
+
+        Whoever is cancelled meanwhile waits no longer; what is being written is written all the same.
+
+        Args:
+            tenant_id: Of which tenant alone; of all of them where absent.
+        """
+        for each in [*self._writing, *self._waiting] if tenant_id is None else [tenant_id]:
+            # What is being written was seen before, and what wasn't seen by then comes after it.
+            if (before := self._writing.get(each)) is not None:
+                await asyncio.shield(before)
+            while each in self._waiting:
+                await asyncio.shield(self._writing.get(each) or self._begin(each))
+
+    def _begin(self, tenant_id: UUID) -> "asyncio.Task[None]":
+        """Begin to write what was seen of a tenant, which nobody else does now."""
+        task = self._writing[tenant_id] = asyncio.create_task(self._write_all(tenant_id), name="request log")
+        return task
+
+    async def _write_all(self, tenant_id: UUID) -> None:
+        waiting = self._waiting.pop(tenant_id)
+        self._bytes -= waiting.bytes
+        try:
+            for begin in range(0, len(waiting.requests), _TOGETHER):
+                await self._write(waiting.tenant, waiting.requests[begin : begin + _TOGETHER])
+        finally:
+            del self._writing[tenant_id]
 
     async def _write(self, tenant: "TenantRef", requests: list[Seen]) -> None:
         try:
@@ -132,10 +169,13 @@ class Recorder:
             self._metrics.requests_logged("written", len(requests))
 
     async def _rows(self, requests: list[Seen]) -> list[RequestRow]:
-        rows = []
-        for place, each in enumerate(requests, 1):
+        rows, size, count = [], 0, 0
+        for each in requests:
             rows.append(self._shower.row(each))
-            if not place % _AT_ONCE:
+            size += len(each.body or b"") + len(each.answer or b"")
+            count += 1
+            if count >= _AT_ONCE or size >= _AT_ONCE_BYTES:
+                size = count = 0
                 await asyncio.sleep(0)
         return rows
 

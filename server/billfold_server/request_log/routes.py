@@ -65,7 +65,7 @@ async def list_requests(
         from_=from_,
         to=to,
     )
-    await call.services.rooms[REQUEST_LOG].write()
+    await call.services.rooms[REQUEST_LOG].write(call.tenant.id)
     async with call.tx() as tx:
         rows = await service.list_requests(
             tx, call.caller, wanted, limit=limit + 1, before=UUID(str(place[0])) if place else None
@@ -80,7 +80,7 @@ async def get_request(call: Call, request_id: RequestId) -> LoggedRequestRecord:
 
     Its id is in the header ``X-Request-Id`` of every answer, and in every problem.
     """
-    await call.services.rooms[REQUEST_LOG].write()
+    await call.services.rooms[REQUEST_LOG].write(call.tenant.id)
     async with call.tx() as tx:
         row = await service.get(tx, call.caller, request_id)
     return row.to_record()

@@ -1,5 +1,6 @@
 """How requests get into the log, and out of it again."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -93,6 +94,46 @@ class TestARecorder:
         note(recorder, tenancy.tenant)
         await recorder.write()
         assert outcomes(metrics) == {"failed": 1.0, "written": 1.0}
+
+    async def test_makes_nobody_wait_for_another_tenants(self, tenancy: Tenancy, metrics: Metrics):
+        """Who looks into one tenant's log has that written, and what was seen of others waits for its turn."""
+        recorder = Recorder(tenancy.database, tenancy.registry, metrics, ())
+        note(recorder, tenancy.tenant)
+        note(recorder, msgspec.structs.replace(tenancy.tenant, id=ids.uuid7(), runtime_role="nobody_at_all"))
+        await recorder.write(tenancy.tenant.id)
+        assert outcomes(metrics) == {"written": 1.0}
+
+    async def test_loses_nothing_when_it_is_stopped_while_it_writes(self, tenancy: Tenancy, metrics: Metrics):
+        """What is on its way into the log gets there, whoever is cancelled, and the last word waits for it."""
+        recorder = Recorder(tenancy.database, tenancy.registry, metrics, ())
+        for _ in range(300):
+            note(recorder, tenancy.tenant)
+        writing = asyncio.create_task(recorder.write())
+        await asyncio.sleep(0)
+        writing.cancel()
+        await asyncio.wait([writing])
+        assert writing.cancelled()
+        note(recorder, tenancy.tenant)
+        await recorder.write()
+        assert len(await rows(tenancy)) == 301
+
+    async def test_gives_others_their_turn_between_large_bodies(self, tenancy: Tenancy, metrics: Metrics):
+        """A few large messages are made ready one at a time, not many of them in one go."""
+        recorder, turns = Recorder(tenancy.database, tenancy.registry, metrics, ()), 0
+
+        async def take_turns() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        for _ in range(6):
+            note(recorder, tenancy.tenant, b'{"description": "' + b"x" * (READ_BYTES - 100) + b'"}')
+        (waiting,) = recorder._waiting.values()
+        others = asyncio.create_task(take_turns())
+        await recorder._rows(waiting.requests)
+        others.cancel()
+        assert turns >= 6
 
     async def test_writes_a_batch_at_a_time(self, tenancy: Tenancy, metrics: Metrics):
         """Requests of one moment are one statement."""
