@@ -66,6 +66,7 @@ class Prefix(StrEnum):
     JOB = "job"
     JOURNAL_ENTRY = "jrn"
     PARTNER = "ptn"
+    PARTNER_SANDBOX = "sbx"
     PARTY = "par"
     PAYMENT = "pay"
     PRODUCT = "prd"

@@ -147,7 +147,6 @@ from billfold_server.sandbox import routes as sandbox_routes
 from billfold_server.sandbox import tasks as sandbox_tasks
 from billfold_server.sandbox.resetting import SEEDING
 from billfold_server.sandbox.service import Stage
-from billfold_server.sandbox.tasks import CARDS
 from billfold_server.settings import Mistake, Settings, SettingsInvalid
 from billfold_server.streams import service as streams
 from billfold_server.streams.service import NatsPublisher
@@ -226,6 +225,7 @@ ROOMS: Final[tuple[Routes, ...]] = (
     discovery_routes.platform_routes,
     people_routes.user_routes,
     partners_routes.routes,
+    sandbox_routes.partner_routes,
     people_routes.routes,
     people_routes.platform_routes,
     authorization_routes.platform_routes,
@@ -371,7 +371,7 @@ def build_services(settings: Settings, *, clock: Clock | None = None) -> Service
 
 def _set_stage(services: Services) -> None:
     """Let what looks outside ask first what is played there. In production there is no simulator, and no sandbox."""
-    services.rooms[SEEDING], services.rooms[CARDS] = _seed, _give_cards
+    services.rooms[SEEDING], services.rooms[sandbox_tasks.CARDS] = _seed, _give_cards
     services.rooms[sandbox_routes.STAGE] = stage = Stage(services.database, services.registry)
     if services.settings.production:
         return

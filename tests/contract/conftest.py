@@ -94,7 +94,15 @@ def live(postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     )
     with serve(settings, wrap=Deviating) as server:
         approvals = {"always": ["overdraft_limit"]}
-        made = manifest(TENANT, features=["statements"], approvals=approvals, tokenization=TOKENIZATION, **UNLIMITED)
+        made = manifest(
+            TENANT,
+            features=["statements"],
+            approvals=approvals,
+            tokenization=TOKENIZATION,
+            # Each is a tenant of its own, which takes a moment to make.
+            partners={"sandboxes": 1},
+            **UNLIMITED,
+        )
         server.add_tenant(made)
         yield server
         names = server.run(_told(server))

@@ -207,6 +207,17 @@ def _taken_by_a_partner(reaching: Reaching) -> str:
     return taken
 
 
+def _one_sandbox_too_many(reaching: Reaching, operation: Operation) -> httpx.Response:
+    """Ask for a sandbox where the partner has as many as it may have."""
+    path = FRESH["removePartnerSandbox"](reaching.seeds)
+    return reaching.send(operation, path=path)
+
+
+def _not_ready(reaching: Reaching, operation: Operation) -> httpx.Response:
+    """Ask something of a sandbox that is being made, which takes longer than a second."""
+    return reaching.send(operation, path=FRESH["removePartnerSandbox"](reaching.seeds))
+
+
 def _taken_by_a_member(reaching: Reaching) -> str:
     taken = f"taken.{secrets.token_hex(6)}"
     body = {"login_name": taken, "display_name": "x", "role": "viewer"}
@@ -293,6 +304,9 @@ CONFLICTS: dict[str, Recipe] = {
     "createPartnerMember": _with("login_name", _taken_by_a_member),
     "createPartnerMemberEnrolmentCode": _disabled_user,
     "setPartnerMemberRole": _waits,
+    "createPartnerSandbox": _one_sandbox_too_many,
+    "resetPartnerSandbox": _not_ready,
+    "createPartnerSandboxCredentials": _not_ready,
     "rotateClientKeys": _waits,
     "rotateClientSecret": _waits,
     "createWallet": _with("currencies", ["CHF"]),
@@ -416,6 +430,17 @@ def _twice_under_a_key(reaching: Reaching, operation: Operation) -> httpx.Respon
     return reaching.send(operation, headers=headers, body={name: each * 2 for name, each in body.items()})
 
 
+def _another_sandbox(reaching: Reaching, operation: Operation) -> httpx.Response:
+    """Ask under one key for two sandboxes, or for two things of one."""
+    headers, path = {"Idempotency-Key": secrets.token_hex(8)}, reaching.fresh(operation)
+    one: dict[str, Any] = {"seeded": False}
+    other: dict[str, Any] = {"seeded": True}
+    if operation.operation_id == "createPartnerSandbox":
+        one, other = one | {"name": "one"}, one | {"name": "other"}
+    assert reaching.send(operation, headers=headers, path=path, body=one).is_success
+    return reaching.send(operation, headers=headers, path=path, body=other)
+
+
 def _secret_of_none(reaching: Reaching, operation: Operation) -> httpx.Response:
     """Ask for another secret of a client that has none."""
     certificate = {"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": "client.bank.example"}
@@ -468,6 +493,8 @@ CONTRADICTIONS: dict[str, Recipe] = {
     "setUserRoles": _roles_of_a_customer,
     "createPartner": _with("client_scopes", ["users:write"]),
     "updatePartner": _with("client_scopes", ["users:write"]),
+    "createPartnerSandbox": _another_sandbox,
+    "resetPartnerSandbox": _another_sandbox,
     "rotateClientSecret": _secret_of_none,
     "shredSubject": _reused_for_another_reason,
     "resolvePayment": _reused_for_another_reason,

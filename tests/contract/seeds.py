@@ -43,6 +43,8 @@ class Seeds:
         """The payment that its rail rejects after it was settled, once there is one."""
         self.sent = ""
         """A payment that has left to outside, once there is one."""
+        self.sandbox: dict[str, str] = {}
+        """The sandbox of a partner that is kept, once there is one."""
         self._of: dict[str, list[str]] = {}
 
     def plant(self) -> None:
@@ -204,6 +206,25 @@ def _statement_entry(seeds: Seeds) -> str:
 def _user(seeds: Seeds) -> str:
     body = {"login_realm": "staff", "login_name": f"user.{secrets.token_hex(6)}", "display_name": "Grace Hopper"}
     return str(seeds.post("/v1/users", body)["id"])
+
+
+def _new_sandbox(seeds: Seeds) -> dict[str, str]:
+    """Return a sandbox that was just asked for, of a partner that has no other."""
+    partner = _partner(seeds)
+    made = seeds.post(f"/v1/partners/{partner}/sandboxes", {"name": "checkout", "seeded": False})
+    return {"partner_id": partner, "sandbox_id": str(made["id"])}
+
+
+def _ready_sandbox(seeds: Seeds) -> dict[str, str]:
+    """Return the one sandbox that is kept, once it is ready."""
+    if not seeds.sandbox:
+        seeds.sandbox = _new_sandbox(seeds)
+    path = "/v1/partners/{partner_id}/sandboxes/{sandbox_id}".format(**seeds.sandbox)
+    deadline = time.monotonic() + 60
+    while seeds.client.get(path).json()["state"] != "ready":
+        assert time.monotonic() < deadline, "the sandbox isn't made"
+        time.sleep(0.05)
+    return seeds.sandbox
 
 
 def _partner(seeds: Seeds) -> str:
@@ -374,6 +395,8 @@ FRESH: dict[str, Callable[[Seeds], dict[str, str]]] = {
     **dict.fromkeys(
         ("getPartnerMember", "setPartnerMemberRole", "createPartnerMemberEnrolmentCode", "removePartnerMember"), _member
     ),
+    **dict.fromkeys(("getPartnerSandbox", "resetPartnerSandbox", "createPartnerSandboxCredentials"), _ready_sandbox),
+    "removePartnerSandbox": _new_sandbox,
     "deleteAlias": _fresh_alias,
     "approveApproval": lambda seeds: {"approval_id": _approval(seeds)},
     "rejectApproval": lambda seeds: {"approval_id": _approval(seeds)},

@@ -14,6 +14,7 @@ from tests.contract.documents import (
     operations,
     read_document,
     reset_part,
+    sandboxes_part,
     tenant_part,
 )
 from tests.contract.preparing import Preparing
@@ -74,6 +75,24 @@ class TestTheServer:
         SUMMARY.extend(seen.lines("tenant, one after the other"))
         assert set(seen.cases) == {"stateful"}
         assert not seen.failures, told(seen)
+
+    def test_keeps_the_document_where_it_makes_tenants(
+        self, document: dict[str, Any], live: LiveServer, client: httpx.Client, preparing: Preparing
+    ) -> None:
+        """The same for sandboxes of partners, of which each is one; a few of each are enough."""
+        part = sandboxes_part(document, live.base(TENANT))
+        seen = run(
+            part,
+            live.base(TENANT),
+            token=client.headers["Authorization"].removeprefix("Bearer "),
+            client=add_asking_client(live, TENANT),
+            prepare=preparing.prepare,
+            learn=preparing.learn,
+            phases=["examples"],
+        )
+        SUMMARY.extend(seen.lines("tenant, sandboxes"))
+        assert not seen.failures, told(seen)
+        assert missed(part, seen) == []
 
     def test_keeps_the_document_where_it_takes_everything_away(
         self, document: dict[str, Any], live: LiveServer, preparing: Preparing

@@ -173,6 +173,7 @@ WITHOUT_KEY = {
     "POST /v1/clients",
     "POST /v1/clients/{client_id}/rotate-secret",
     "POST /v1/partners/{partner_id}/members/{user_id}/enrolment-codes",
+    "POST /v1/partners/{partner_id}/sandboxes/{sandbox_id}/credentials",
     "POST /v1/users/{user_id}/enrolment-codes",
     "POST /v1/webhook-endpoints",
     "POST /v1/webhook-endpoints/{webhook_endpoint_id}/rotate-secret",

@@ -33,6 +33,7 @@ _MODULES: Final = (
     "arrangements",
     "bookings",
     "parties",
+    "partner_sandboxes",
     "partners",
     "payments",
     "privacy",

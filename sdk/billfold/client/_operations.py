@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         ledger,
         operators,
         parties,
+        partner_sandboxes,
         partners,
         payments,
         platform,
@@ -147,6 +148,7 @@ if not TYPE_CHECKING:
     ledger = _Later("ledger")
     operators = _Later("operators")
     parties = _Later("parties")
+    partner_sandboxes = _Later("partner_sandboxes")
     partners = _Later("partners")
     payments = _Later("payments")
     platform = _Later("platform")
@@ -178,6 +180,22 @@ CREATE_PARTNER_MEMBER_ENROLMENT_CODE: Final = Operation(
 )
 SET_PARTNER_MEMBER_ROLE: Final = Operation("POST", "/v1/partners/{partner_id}/members/{user_id}/role", users.User)
 REMOVE_PARTNER_MEMBER: Final = Operation[None]("DELETE", "/v1/partners/{partner_id}/members/{user_id}", None)
+LIST_PARTNER_SANDBOXES: Final = paged("/v1/partners/{partner_id}/sandboxes", partner_sandboxes.PartnerSandbox)
+CREATE_PARTNER_SANDBOX: Final = Operation(
+    "POST", "/v1/partners/{partner_id}/sandboxes", partner_sandboxes.PartnerSandbox
+)
+GET_PARTNER_SANDBOX: Final = Operation(
+    "GET", "/v1/partners/{partner_id}/sandboxes/{sandbox_id}", partner_sandboxes.PartnerSandbox
+)
+RESET_PARTNER_SANDBOX: Final = Operation(
+    "POST", "/v1/partners/{partner_id}/sandboxes/{sandbox_id}/reset", partner_sandboxes.PartnerSandbox
+)
+CREATE_PARTNER_SANDBOX_CREDENTIALS: Final = Operation(
+    "POST",
+    "/v1/partners/{partner_id}/sandboxes/{sandbox_id}/credentials",
+    partner_sandboxes.PartnerSandboxCredentials,
+)
+REMOVE_PARTNER_SANDBOX: Final = Operation[None]("DELETE", "/v1/partners/{partner_id}/sandboxes/{sandbox_id}", None)
 
 LIST_USERS: Final = paged("/v1/users", users.User)
 CREATE_USER: Final = Operation("POST", "/v1/users", users.User)

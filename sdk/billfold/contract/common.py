@@ -31,6 +31,7 @@ __all__ = [
     "Metadata",
     "Page",
     "PartnerId",
+    "PartnerSandboxId",
     "PartyId",
     "PaymentId",
     "Problem",
@@ -149,6 +150,7 @@ FingerprintId = Annotated[str, _id(Prefix.FINGERPRINT, "a value that vault token
 HoldId = Annotated[str, _id(Prefix.HOLD, "a hold")]
 JournalEntryId = Annotated[str, _id(Prefix.JOURNAL_ENTRY, "a journal entry")]
 PartnerId = Annotated[str, _id(Prefix.PARTNER, "a partner organisation")]
+PartnerSandboxId = Annotated[str, _id(Prefix.PARTNER_SANDBOX, "a partner organisation's sandbox")]
 PartyId = Annotated[str, _id(Prefix.PARTY, "a party")]
 PaymentId = Annotated[str, _id(Prefix.PAYMENT, "a payment")]
 ProductId = Annotated[str, _id(Prefix.PRODUCT, "a product")]

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from billfold.contract.common import AuditRecordId, EventId, Instant, LongText, Request, Response
+from billfold.contract.common import AuditRecordId, EventId, Instant, LongText, PartnerId, Request, Response
 from billfold.money import CurrencyCode
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "ChangeTenantState",
     "Event",
     "Health",
+    "SandboxOf",
     "Slug",
     "Tenant",
     "TenantClock",
@@ -161,6 +162,13 @@ class ChangeTenantState(Request, frozen=True, kw_only=True):
     reason: LongText
 
 
+class SandboxOf(Response, frozen=True, kw_only=True):
+    """Whose sandbox a tenant is."""
+
+    tenant: Annotated[str, Meta(description="Slug of the tenant at which the partner organisation is.")]
+    partner_id: PartnerId
+
+
 class Tenant(Response, frozen=True, kw_only=True):
     """A tenant as the platform's operators see it."""
 
@@ -174,3 +182,6 @@ class Tenant(Response, frozen=True, kw_only=True):
     schema_version: Annotated[str | None, Meta(description="The newest migration that its schema has.")]
     created_at: Instant
     updated_at: Instant
+    sandbox_of: Annotated[
+        SandboxOf | None, Meta(description="Whose sandbox it is, where it belongs to a partner organisation.")
+    ] = None

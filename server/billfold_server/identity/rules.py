@@ -38,6 +38,8 @@ TENANT_SCOPES: Final[dict[str, str]] = {
     "members:write": "Let members of partner organisations in and out",
     "parties:read": "Read people and companies",
     "parties:write": "Create and change people and companies",
+    "partner_sandboxes:read": "Read which sandboxes partner organisations have",
+    "partner_sandboxes:write": "Make, reset and remove sandboxes of partner organisations, and get into them",
     "partners:read": "Read partner organisations",
     "partners:write": "Let partner organisations in and out, and say what their API clients may",
     "payments:read": "Read payments that third parties have ordered",

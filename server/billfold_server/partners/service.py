@@ -37,6 +37,7 @@ __all__ = [
     "get",
     "get_member",
     "hold",
+    "hold_alone",
     "invite_member",
     "list_members",
     "list_partners",
@@ -106,6 +107,15 @@ async def hold(tx: TenantTx, partner_id: UUID) -> Partner:
     if partner is None:
         raise _unknown()
     return partner
+
+
+async def hold_alone(tx: TenantTx, caller: Caller, partner_id: UUID) -> Partner:
+    """Return a partner, and keep others from it until the transaction ends.
+
+    Raises:
+        errors.NotFound: There is none, or the caller acts for another.
+    """
+    return _existing(await queries.lock(tx, partner_id), caller)
 
 
 async def get(tx: TenantTx, caller: Caller, partner_id: UUID) -> contract.Partner:

@@ -40,6 +40,8 @@ ROLES: Final[dict[StaffRole, frozenset[str]]] = {
             "keys:write",
             "members:read",
             "members:write",
+            "partner_sandboxes:read",
+            "partner_sandboxes:write",
             "partners:read",
             "partners:write",
             "tenant:read",
@@ -81,6 +83,7 @@ ROLES: Final[dict[StaffRole, frozenset[str]]] = {
         "keys:read",
         "ledger:read",
         "members:read",
+        "partner_sandboxes:read",
         "partners:read",
         "privacy:read",
         "requests:read",
@@ -95,6 +98,8 @@ ROLES: Final[dict[StaffRole, frozenset[str]]] = {
             "clock:write",
             "events:read",
             "members:read",
+            "partner_sandboxes:read",
+            "partner_sandboxes:write",
             "partners:read",
             "requests:read",
             "sandbox:write",
@@ -109,14 +114,39 @@ ROLES: Final[dict[StaffRole, frozenset[str]]] = {
 """Every role with its scopes."""
 
 _OF_PARTNER: Final = frozenset(
-    {"clients:read", "clients:write", "members:read", "members:write", "partners:read", "requests:read", "tenant:read"}
+    {
+        "clients:read",
+        "clients:write",
+        "members:read",
+        "members:write",
+        "partner_sandboxes:read",
+        "partner_sandboxes:write",
+        "partners:read",
+        "requests:read",
+        "tenant:read",
+    }
 )
 """What is about a partner itself, so that it needs nobody's leave."""
 
 _SEES_PARTNER: Final = frozenset(
-    {"clients:read", "members:read", "partners:read", "requests:read", "tenant:read", "webhooks:read"}
+    {
+        "clients:read",
+        "members:read",
+        "partner_sandboxes:read",
+        "partners:read",
+        "requests:read",
+        "tenant:read",
+        "webhooks:read",
+    }
 )
-_CONNECTS: Final = _SEES_PARTNER | {"clients:write", "clock:write", "events:read", "sandbox:write", "webhooks:write"}
+_CONNECTS: Final = _SEES_PARTNER | {
+    "clients:write",
+    "clock:write",
+    "events:read",
+    "partner_sandboxes:write",
+    "sandbox:write",
+    "webhooks:write",
+}
 
 PARTNER_ROLES: Final[dict[PartnerRole, frozenset[str]]] = {
     # All of it is about the partner's own: what belongs to nobody or to another isn't there for them.

@@ -83,6 +83,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
     Section("clients", "/clients", "portal_clients.title", "clients:read"),
     Section("webhooks", "/webhooks", "portal_webhooks.title", "webhooks:read"),
     Section("requests", "/requests", "portal_requests.title", "requests:read"),
+    Section("sandboxes", "/sandboxes", "portal_sandboxes.title", "partner_sandboxes:read", of_partner=True),
     Section("members", "/members", "portal_members.title", "members:read", of_partner=True),
 )
 """The navigation, in its order; what needs a scope comes under a heading of its own."""

@@ -9,6 +9,7 @@ from billfold_server.portal import (
     problems,
     reading,
     requests,
+    sandboxes,
     status,
     webhooks,
 )
@@ -16,5 +17,5 @@ from billfold_server.portal.pages import routes
 
 __all__ = ["PAGES", "routes"]
 
-PAGES = (home, reading, operations, happenings, problems, status, clients, webhooks, requests, members)
+PAGES = (home, reading, operations, happenings, problems, status, clients, webhooks, requests, sandboxes, members)
 """The modules whose pages these are."""

@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
-from billfold import errors
+from billfold import errors, ids
 from billfold.contract.sandbox import ResetSandbox, SandboxReset
+from billfold.ids import Prefix
 from billfold_server.db import agenda
 from billfold_server.identity.service import TENANT_SCOPES, create_client
-from billfold_server.sandbox import seeding
+from billfold_server.sandbox import owned, seeding
+from billfold_server.sandbox.making import carry_out
 from billfold_server.sandbox.resetting import SEEDING
 from billfold_server.sandbox.resetting import reset as bring_back
 from billfold_server.tenancy.context import COMMAND_LINE, TenantRef
 from billfold_server.tenancy.manifest import load_manifest
+from billfold_server.tenancy.service import Record
 from billfold_server.tenancy.shipped import find_folder
 
 if TYPE_CHECKING:
@@ -108,7 +111,7 @@ def list_all(open_services: OpenServices, /, *, as_json: bool) -> None:
 
     async def run() -> list[dict[str, Any]]:
         async with open_services() as services:
-            everyone = await services.registry.everyone()
+            everyone = await services.tenants.everyone()
             return [await _listed(services, each) for each in everyone if each.manifest.sandbox]
 
     found = asyncio.run(run())
@@ -116,7 +119,9 @@ def list_all(open_services: OpenServices, /, *, as_json: bool) -> None:
         click.echo(msgspec.json.encode({"data": found}).decode())
         return
     for each in found:
-        click.echo(f"{each['slug']:24}{each['state']:14}{_CUSTOMERS[each['customers']](each['seed']):28}{each['name']}")
+        customers = _CUSTOMERS[each["customers"]](each["seed"])
+        line = f"{each['slug']:24}{each['state']:14}{customers:28}{each['name']}"
+        click.echo(line if each["partner_id"] is None else f"{line} (of {each['partner_id']} at {each['tenant']})")
 
 
 _CUSTOMERS: Final[dict[str, Callable[[int | None], str]]] = {
@@ -126,8 +131,9 @@ _CUSTOMERS: Final[dict[str, Callable[[int | None], str]]] = {
 }
 
 
-async def _listed(services: "Services", tenant: TenantRef) -> dict[str, Any]:
-    begun = None
+async def _listed(services: "Services", record: Record) -> dict[str, Any]:
+    begun, whose = None, record.view().sandbox_of
+    tenant = record.ref(await services.database.deployment())
     if tenant.state == "active":
         async with services.database.tx(tenant) as tx:
             begun = await seeding.find(tx)
@@ -138,7 +144,34 @@ async def _listed(services: "Services", tenant: TenantRef) -> dict[str, Any]:
         "state": tenant.state,
         "customers": customers,
         "seed": None if begun is None else begun.seed,
+        "tenant": None if whose is None else whose.tenant,
+        "partner_id": None if whose is None else whose.partner_id,
     }
+
+
+@sandbox.command("carry-out")
+@_json
+@click.pass_obj
+def carry_out_all(open_services: OpenServices, /, *, as_json: bool) -> None:
+    """Make, reset and remove what partners have asked for of their sandboxes.
+
+    Servers that have the administrator's database URL do it by themselves, at once. Where none has it, run this now and
+    then, where tenants are migrated.
+    """
+
+    async def run() -> list[str]:
+        async with open_services() as services:
+            done = []
+            for tenant in [each for each in await services.registry.everyone() if each.state == "active"]:
+                async with services.database.tx(tenant) as tx:
+                    asked = await owned.unfinished(tx)
+                for sandbox_id in asked:
+                    await carry_out(services, tenant, sandbox_id)
+                done += [ids.encode(Prefix.PARTNER_SANDBOX, each) for each in asked]
+            return done
+
+    done = asyncio.run(run())
+    click.echo(msgspec.json.encode({"data": done}).decode() if as_json else f"Done: {', '.join(done) or 'nothing'}.")
 
 
 @sandbox.command()

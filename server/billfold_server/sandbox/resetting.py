@@ -28,7 +28,7 @@ from billfold_server.db.wakeups import Work
 from billfold_server.http.services import Services
 from billfold_server.keys.service import Keys
 from billfold_server.payments import service as payments
-from billfold_server.sandbox import seeding, service
+from billfold_server.sandbox import owned, seeding, service
 from billfold_server.sandbox.rules import is_seeded
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller, TenantRef
@@ -52,6 +52,7 @@ KEPT: Final = frozenset(
         "job_schedules",
         "ledger_head",
         "migration",
+        "partner_sandboxes",
         "partners",
         "publisher_cursors",
         "relay_head",
@@ -146,6 +147,8 @@ async def reset(services: Services, tenant: TenantRef, caller: Caller, body: Res
     async with services.database.tx(tenant) as tx:
         # Whose keys are to be destroyed waits since the beginning; the owner's transaction could wake nobody.
         tx.wake(Work.JOBS)
+        # The jobs of sandboxes of its partners are gone, and these aren't.
+        await owned.ask_again(tx)
         begun = await seeding.find(tx)
         return SandboxReset(now=await tenant_now(tx), seeded=seeded, seed=None if begun is None else begun.seed)
 

@@ -30,8 +30,9 @@ from billfold_server.http import idempotency
 from billfold_server.http.pagination import DEFAULT_LIMIT, Cursor, Limit
 from billfold_server.http.routing import Call, Link, Reply, Routes
 from billfold_server.sandbox import incoming, resetting, service
+from billfold_server.sandbox.partner_routes import routes as partner_routes
 
-__all__ = ["STAGE", "routes", "sandbox_routes"]
+__all__ = ["STAGE", "partner_routes", "routes", "sandbox_routes"]
 
 routes = Routes(tag="Clock", description="The tenant's time, and how to move it in a sandbox.")
 

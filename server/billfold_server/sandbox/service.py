@@ -17,6 +17,8 @@ from billfold.contract.sandbox import Simulation, SimulationKind, SimulationStat
 from billfold_server.audit import service as audit
 from billfold_server.db.runner import JobRunner
 from billfold_server.sandbox import queries
+from billfold_server.sandbox.owned import address, list_sandboxes, offered
+from billfold_server.sandbox.owned import get as get_sandbox
 from billfold_server.sandbox.rows import SimulationRow
 from billfold_server.sandbox.staging import Stage, take, take_many
 from billfold_server.tenancy import clock
@@ -25,12 +27,16 @@ from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = [
     "Stage",
+    "address",
     "bring_clock",
     "cancel",
     "cancel_all",
     "get_clock",
+    "get_sandbox",
     "get_simulation",
+    "list_sandboxes",
     "list_simulations",
+    "offered",
     "order_advance",
     "require_sandbox",
     "settle",

@@ -87,6 +87,9 @@ async def ensure_customers(services: Services, tenant: TenantRef, seed: int | No
 async def seed(services: Services, tenant: TenantRef, seed: int | None) -> None:
     """Make the customers of a sandbox that has none, and let those sign in who could."""
     await ensure_customers(services, tenant, seed)
+    if tenant.owner_id is not None:
+        # How people sign in who run the server is nothing for a sandbox that belongs to a partner.
+        return
     if (data_dir := Path(services.settings.data_dir) / CUSTOMERS_FILE).exists():
         await ensure_sign_ins(services, tenant, data_dir.parent)
         await ensure_developer(services, tenant, data_dir.parent)

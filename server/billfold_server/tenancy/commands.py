@@ -190,11 +190,13 @@ def _table(*names: str) -> Table:
 
 
 def _print_tenants(views: Sequence[Tenant], *, extra: tuple[str, Sequence[str]] | None = None) -> None:
-    table = _table("Slug", "Name", "State", "Isolation", "Version", "Hosts")
+    table = _table("Slug", "Name", "State", "Isolation", "Version", "Hosts", "Sandbox of")
     if extra is not None:
         table.add_column(extra[0], overflow="fold")
     for number, view in enumerate(views):
+        whose = "" if view.sandbox_of is None else f"{view.sandbox_of.tenant} {view.sandbox_of.partner_id}"
         row = [view.slug, view.name, view.state.value, view.isolation, view.schema_version or "-", " ".join(view.hosts)]
+        row.append(whose)
         table.add_row(*row, *([extra[1][number]] if extra is not None else []))
     Console().print(table)
 

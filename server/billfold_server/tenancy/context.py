@@ -23,6 +23,7 @@ class TenantRef(msgspec.Struct, frozen=True, kw_only=True):
         state: ``active``, ``suspended`` and so on (``contract.platform.TenantState``).
         manifest: The tenant as data.
         revision: Counts up whenever the registry's row changes; caches compare it.
+        owner_id: The tenant whose partner's sandbox it is, where it is one.
     """
 
     id: UUID
@@ -33,6 +34,7 @@ class TenantRef(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     manifest: Manifest
     revision: int
+    owner_id: UUID | None = None
 
 
 class Own(msgspec.Struct, frozen=True, kw_only=True):

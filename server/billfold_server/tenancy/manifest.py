@@ -31,6 +31,7 @@ __all__ = [
     "Limits",
     "Manifest",
     "OpenBanking",
+    "Partners",
     "PersonalRule",
     "Purpose",
     "Registration",
@@ -266,6 +267,20 @@ class KeyRotation(_Part, frozen=True, kw_only=True):
     ) = None
 
 
+class Partners(_Part, frozen=True, kw_only=True):
+    """What partner organisations may have of their own."""
+
+    sandboxes: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=20,
+            description="How many sandboxes each may have: tenants of their own, without anybody's data. With 0, none; "
+            "in production there are none in any case.",
+        ),
+    ] = 3
+
+
 _Days = Annotated[int, Meta(ge=1, le=36_525)]
 
 
@@ -310,6 +325,7 @@ class Manifest(_Part, frozen=True, kw_only=True):
     tokenization: Tokenization = Tokenization()
     open_banking: OpenBanking = OpenBanking()
     request_log: RequestLog = RequestLog()
+    partners: Partners = Partners()
     retention: Retention = Retention()
     keys: KeyRotation = KeyRotation()
     egress: Egress = Egress()

@@ -5,15 +5,21 @@ NEXT_REVISION = "UPDATE registry SET revision = revision + 1 WHERE id = 1 RETURN
 
 REVISION = "SELECT revision FROM registry WHERE id = 1"
 
-_COLUMNS = "t.id, t.slug, t.state, t.manifest, t.schema_version, t.revision, t.created_at, t.updated_at"
+_COLUMNS = (
+    "t.id, t.slug, t.state, t.manifest, t.schema_version, t.revision, t.created_at, t.updated_at, "
+    "s.owner_id, s.partner_id, s.sandbox_id, s.closed, o.slug AS owner_slug"
+)
+_TENANTS = "tenants t LEFT JOIN partner_sandboxes s ON s.tenant_id = t.id LEFT JOIN tenants o ON o.id = s.owner_id"
 
-TENANT_BY_SLUG = f"SELECT {_COLUMNS} FROM tenants t WHERE t.slug = $1"  # noqa: S608
+TENANT_BY_SLUG = f"SELECT {_COLUMNS} FROM {_TENANTS} WHERE t.slug = $1"  # noqa: S608
 
-TENANTS_CHANGED_AFTER = f"SELECT {_COLUMNS} FROM tenants t WHERE t.revision > $1"  # noqa: S608
+TENANTS_CHANGED_AFTER = f"SELECT {_COLUMNS} FROM {_TENANTS} WHERE t.revision > $1"  # noqa: S608
 
 TENANTS_DELETED_AFTER = "SELECT id FROM deleted_tenants WHERE revision > $1"
 
-TENANTS_AFTER_SLUG = f"SELECT {_COLUMNS} FROM tenants t WHERE t.slug > $1 ORDER BY t.slug LIMIT $2"  # noqa: S608
+TENANTS_AFTER_SLUG = f"SELECT {_COLUMNS} FROM {_TENANTS} WHERE t.slug > $1 ORDER BY t.slug LIMIT $2"  # noqa: S608
+
+STATE = "SELECT state FROM tenants WHERE id = $1"
 
 INSERT_TENANT = """
 INSERT INTO tenants (id, slug, state, manifest, revision, created_at, updated_at)
@@ -41,3 +47,19 @@ INSERT_HOSTS = "INSERT INTO tenant_hosts (host, tenant_id) SELECT host, $2 FROM 
 DELETE_TENANT = "DELETE FROM tenants WHERE id = $1"
 
 INSERT_DELETED = "INSERT INTO deleted_tenants (id, slug, reason, revision, deleted_at) VALUES ($1, $2, $3, $4, $5)"
+
+SANDBOX_OF = f"SELECT {_COLUMNS} FROM {_TENANTS} WHERE s.owner_id = $1 AND s.sandbox_id = $2"  # noqa: S608
+"""The tenant that is a certain sandbox of a tenant's partner."""
+
+SANDBOXES_OF = f"""
+SELECT {_COLUMNS} FROM {_TENANTS} WHERE s.owner_id = $1 AND ($2::uuid IS NULL OR s.partner_id = $2) ORDER BY t.slug
+"""  # noqa: S608
+"""The tenants that are sandboxes of a tenant's partners, or of one of these."""
+
+INSERT_SANDBOX = """
+INSERT INTO partner_sandboxes (tenant_id, owner_id, partner_id, sandbox_id) VALUES ($1, $2, $3, $4)
+"""
+
+MARK_CLOSED = "UPDATE partner_sandboxes SET closed = $2 WHERE tenant_id = $1"
+
+DELETE_SANDBOX = "DELETE FROM partner_sandboxes WHERE tenant_id = $1"

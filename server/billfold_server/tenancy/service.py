@@ -3,25 +3,26 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 import msgspec
 
 from billfold import errors, ids
-from billfold.contract.platform import Tenant, TenantState
+from billfold.contract.platform import TenantState
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.db.engine import ENGINE
 from billfold_server.tenancy import migrations, partitions, queries
 from billfold_server.tenancy.context import SYSTEM, Caller, TenantRef
 from billfold_server.tenancy.manifest import Manifest
-from billfold_server.tenancy.partitions import AHEAD, Partition, bounds, month_of, partition_name
+from billfold_server.tenancy.partitions import AHEAD, bounds, month_of, partition_name
 from billfold_server.tenancy.provisioning import Administrator, Isolation
-from billfold_server.tenancy.rules import TRANSITIONS, Deployment, TenantNames, tenant_names
+from billfold_server.tenancy.records import Applied, Change, Migrated, Owner, Partitioned, Record, read_record
+from billfold_server.tenancy.rules import TRANSITIONS, Deployment
 from billfold_server.tenancy.transaction import Database, PlatformTx, Tx
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "CACHE_S",
     "Applied",
     "Migrated",
+    "Owner",
     "Partitioned",
     "Record",
     "Registry",
@@ -47,84 +49,6 @@ _FORGOTTEN_S = CACHE_S + 0.25
 
 _PAGE = 100
 _REASON_LENGTH = 2000
-
-
-class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of the registry."""
-
-    id: UUID
-    slug: str
-    state: TenantState
-    manifest: Manifest
-    schema_version: str | None
-    revision: int
-    created_at: datetime
-    updated_at: datetime
-
-    @property
-    def isolation(self) -> Isolation:
-        """Return how the tenant is kept apart in the database."""
-        assert self.manifest.isolation is not None, "apply has settled it"
-        return self.manifest.isolation
-
-    def names(self, deployment: Deployment) -> TenantNames:
-        """Return the tenant's names in PostgreSQL."""
-        return tenant_names(deployment, self.id)
-
-    def ref(self, deployment: Deployment) -> TenantRef:
-        """Return what services are told of the tenant."""
-        names = self.names(deployment)
-        return TenantRef(
-            id=self.id,
-            slug=self.slug,
-            schema=names.schema,
-            runtime_role=names.runtime_role,
-            owner_role=names.owner_role,
-            state=self.state.value,
-            manifest=self.manifest,
-            revision=self.revision,
-        )
-
-    def view(self) -> Tenant:
-        """Return the tenant as operators see it."""
-        return Tenant(
-            id=ids.encode(Prefix.TENANT, self.id),
-            slug=self.slug,
-            name=self.manifest.name,
-            state=self.state,
-            isolation=self.isolation,
-            hosts=list(self.manifest.hosts),
-            currencies=list(self.manifest.currencies),
-            schema_version=self.schema_version,
-            created_at=self.created_at,
-            updated_at=self.updated_at,
-        )
-
-
-Change = Literal["created", "changed", "unchanged"]
-
-
-class Applied(msgspec.Struct, frozen=True):
-    """What ``apply`` did."""
-
-    tenant: Record
-    change: Change
-
-
-class Migrated(msgspec.Struct, frozen=True):
-    """What became of one tenant's migration: its version, or why it has none."""
-
-    slug: str
-    schema_version: str | None
-    error: str | None = None
-
-
-class Partitioned(msgspec.Struct, frozen=True):
-    """The months of one tenant's ledger: those that were made now, and what there is of each."""
-
-    slug: str
-    made: list[str]
-    months: list[Partition]
 
 
 class Registry:
@@ -207,7 +131,7 @@ class Registry:
             if gone is not None:
                 self._database.pools.forget(gone.runtime_role)
         for row in changed:
-            tenants[row["id"]] = _record(row).ref(deployment)
+            tenants[row["id"]] = read_record(row).ref(deployment)
         self._tenants, self._revision = tenants, revision
         self._by_slug = {tenant.slug: tenant for tenant in tenants.values()}
         self._by_host = {host: tenant for tenant in tenants.values() for host in tenant.manifest.hosts}
@@ -241,15 +165,26 @@ class Tenants:
         self._registry = registry or Registry(database)
 
     async def apply(
-        self, manifest: Manifest, *, caller: Caller = SYSTEM, progress: Callable[[str], None] | None = None
+        self,
+        manifest: Manifest,
+        *,
+        owner: Owner | None = None,
+        caller: Caller = SYSTEM,
+        progress: Callable[[str], None] | None = None,
     ) -> Applied:
         """Create a tenant, or change it to what the manifest says; an unchanged one is left alone.
 
         The tenant's row comes first, in state ``provisioning``, then roles, schema and migrations, and ``active`` comes
         last. Whatever kills the process in between, applying again goes on from there.
 
+        Args:
+            manifest: What it is.
+            owner: Whose sandbox it is made as. With it, a tenant that isn't this very sandbox is never touched.
+            caller: Who asks for it.
+            progress: Is told of each step.
+
         Raises:
-            errors.TenantExists: A host belongs to another tenant.
+            errors.TenantExists: A host belongs to another tenant, or the slug to one that isn't the owner's sandbox.
             errors.TenantStateRefuses: The tenant is being deleted.
             errors.FeatureDisabled: This process has no administrator's URL.
         """
@@ -261,7 +196,7 @@ class Tenants:
         if before is not None:
             # The way that the new isolation needs is open before the workers are told to take it.
             await self._prepare(admin, deployment, before, isolation)
-        record, change = await self._write(manifest, caller)
+        record, change = await self._write(manifest, caller, owner)
         names = record.names(deployment)
         provisioned = await admin.provision(deployment, names, isolation, progress=report)
         record = await self._finish(record, provisioned.schema_version, caller)
@@ -286,7 +221,7 @@ class Tenants:
     async def list_tenants(self, *, after: str = "", limit: int = _PAGE) -> list[Record]:
         """Return tenants in order of slug, those after the given one."""
         async with self._database.platform_tx() as tx:
-            return [_record(row) for row in await tx.fetch(queries.TENANTS_AFTER_SLUG, after, limit)]
+            return [read_record(row) for row in await tx.fetch(queries.TENANTS_AFTER_SLUG, after, limit)]
 
     async def suspend(self, slug: str, *, reason: str, caller: Caller = SYSTEM) -> Record:
         """Stop serving a tenant. Workers follow within ``CACHE_S``; its data stays as it is."""
@@ -302,7 +237,7 @@ class Tenants:
         return await self._change_state(slug, "resume", reason, caller)
 
     async def delete(self, slug: str, *, confirm: str, reason: str | None = None, caller: Caller = SYSTEM) -> None:
-        """Delete a tenant with all of its data, for good. It must be suspended first.
+        """Delete a tenant with all of its data and its partners' sandboxes, for good. It must be suspended first.
 
         Args:
             slug: Which one.
@@ -322,6 +257,8 @@ class Tenants:
         record = await self._change_state(slug, "delete", reason, caller)
         deployment = await self._database.deployment()
         names = record.names(deployment)
+        for sandbox in await self.sandboxes_of(record.id):
+            await self.remove_sandbox(sandbox, caller=caller)
         await admin.drop(names)
         if self._forget_keys is not None:
             # By now nobody can ask for a new one, and copies of the data that are kept elsewhere say nothing any more.
@@ -329,11 +266,58 @@ class Tenants:
         async with self._database.platform_tx() as tx:
             revision = await tx.fetchval(queries.NEXT_REVISION)
             await tx.execute(queries.DELETE_HOSTS, record.id)
+            await tx.execute(queries.DELETE_SANDBOX, record.id)
             await tx.execute(queries.DELETE_TENANT, record.id)
             await tx.execute(queries.INSERT_DELETED, record.id, slug, reason, revision, _now())
             await _audit(tx, caller, "tenant.deleted", record.id, slug, reason=reason)
         self._registry.expire()
         self._database.pools.forget(names.runtime_role)
+
+    # Sandboxes of partners, which are tenants like any other.
+
+    async def sandbox_of(self, owner_id: UUID, sandbox_id: UUID) -> Record | None:
+        """Return the tenant that is a certain sandbox of a tenant's partner; None where there is none (yet)."""
+        async with self._database.platform_tx() as tx:
+            row = await tx.fetchrow(queries.SANDBOX_OF, owner_id, sandbox_id)
+        return None if row is None else read_record(row)
+
+    async def sandboxes_of(self, owner_id: UUID, partner_id: UUID | None = None) -> list[Record]:
+        """Return the tenants that are sandboxes of a tenant's partners, or of one of these."""
+        async with self._database.platform_tx() as tx:
+            return [read_record(row) for row in await tx.fetch(queries.SANDBOXES_OF, owner_id, partner_id)]
+
+    async def close_sandbox(self, sandbox: Record, *, closed: bool, caller: Caller) -> None:
+        """Serve a partner's sandbox no longer, or again; what operators have suspended themselves stays as it is."""
+        if closed and sandbox.state is TenantState.ACTIVE:
+            await self._change_state(sandbox.slug, "suspend", "its partner is suspended", caller, closed=True)
+        elif not closed and sandbox.closed:
+            await self._change_state(sandbox.slug, "resume", "its partner is let in again", caller, closed=False)
+
+    async def remove_sandbox(self, sandbox: Record, *, caller: Caller) -> None:
+        """Delete a partner's sandbox with all of its data. Doing it again goes on from where it was cut short.
+
+        Raises:
+            errors.FeatureDisabled: This process has no administrator's URL.
+            errors.Busy: Something still uses its tables.
+        """
+        self._administrator()
+        if sandbox.state is TenantState.ACTIVE:
+            await self.suspend(sandbox.slug, reason="it is about to be removed", caller=caller)
+            await asyncio.sleep(_FORGOTTEN_S)
+        await self.delete(sandbox.slug, confirm=sandbox.slug, reason="its partner has removed it", caller=caller)
+
+    @property
+    def may_administer(self) -> bool:
+        """Whether this process can create, migrate and delete tenants."""
+        return self._admin is not None
+
+    def exclusively(self, name: str) -> AbstractAsyncContextManager[None]:
+        """Let one process at a time do a kind of work; another one waits for its turn.
+
+        Raises:
+            errors.FeatureDisabled: This process has no administrator's URL.
+        """
+        return self._administrator().exclusively(name)
 
     async def migrate(
         self,
@@ -456,7 +440,7 @@ class Tenants:
             records += page
         return records
 
-    async def _write(self, manifest: Manifest, caller: Caller) -> tuple[Record, Change]:
+    async def _write(self, manifest: Manifest, caller: Caller, owner: Owner | None = None) -> tuple[Record, Change]:
         """Write what the manifest says into the registry."""
         text = msgspec.json.encode(manifest, order="deterministic").decode()
         async with self._database.platform_tx() as tx:
@@ -464,10 +448,14 @@ class Tenants:
             row = await tx.fetchrow(queries.TENANT_BY_SLUG, manifest.slug)
             tenant_id = ids.uuid7() if row is None else row["id"]
             await _claim_hosts(tx, tenant_id, manifest.hosts)
+            if owner is not None:
+                await _check_owner(tx, row, owner)
             change: Change = "unchanged"
             if row is None:
                 change = "created"
                 await tx.execute(queries.INSERT_TENANT, tenant_id, manifest.slug, text, revision, _now())
+                if owner is not None:
+                    await tx.execute(queries.INSERT_SANDBOX, tenant_id, *msgspec.structs.astuple(owner))
             elif row["state"] == TenantState.DELETING:
                 msg = "the tenant is being deleted"
                 raise errors.TenantStateRefuses(msg, state=row["state"])
@@ -481,7 +469,7 @@ class Tenants:
                 fields = _differences(None if row is None else row["manifest"], text)
                 await _audit(tx, caller, f"tenant.{change}", tenant_id, manifest.slug, fields=fields)
         self._registry.expire()
-        return _record(written), change
+        return read_record(written), change
 
     async def _finish(self, record: Record, version: str | None, caller: Caller) -> Record:
         if record.state is TenantState.PROVISIONING or record.schema_version != version:
@@ -497,7 +485,9 @@ class Tenants:
             await _audit(tx, caller, "tenant.migrated", record.id, record.slug, schema_version=version)
         self._registry.expire()
 
-    async def _change_state(self, slug: str, event: str, reason: str | None, caller: Caller) -> Record:
+    async def _change_state(
+        self, slug: str, event: str, reason: str | None, caller: Caller, *, closed: bool | None = None
+    ) -> Record:
         async with self._database.platform_tx() as tx:
             revision = await tx.fetchval(queries.NEXT_REVISION)
             row = await tx.fetchrow(queries.TENANT_BY_SLUG, slug)
@@ -513,15 +503,17 @@ class Tenants:
             if event == "resume" and await tx.fetchval(queries.KEYS_ARE_DOOMED, row["id"], _now()):
                 msg = "the destruction of all of the tenant's keys was asked for, or is done"
                 raise errors.TenantStateRefuses(msg, state=row["state"])
+            if closed is not None:
+                await tx.execute(queries.MARK_CLOSED, row["id"], closed)
             changed = await tx.fetchrow(queries.TENANT_BY_SLUG, slug)
             await _audit(tx, caller, f"tenant.{target.value}", row["id"], slug, reason=reason, before=row["state"])
         self._registry.expire()
-        return _record(changed)
+        return read_record(changed)
 
     async def _find(self, slug: str) -> Record | None:
         async with self._database.platform_tx() as tx:
             row = await tx.fetchrow(queries.TENANT_BY_SLUG, slug)
-        return None if row is None else _record(row)
+        return None if row is None else read_record(row)
 
     async def _prepare(
         self, admin: Administrator, deployment: Deployment, before: Record, isolation: Isolation
@@ -543,6 +535,18 @@ async def _claim_hosts(tx: PlatformTx, tenant_id: UUID, hosts: Sequence[str]) ->
     if taken:
         msg = f"the host {taken[0]['host']} belongs to another tenant"
         raise errors.TenantExists(msg, param="hosts")
+
+
+async def _check_owner(tx: PlatformTx, row: Any, owner: Owner) -> None:
+    """See that a tenant is a certain sandbox, or that the slug is free and its owner there to have one."""
+    if row is None:
+        state = await tx.fetchval(queries.STATE, owner.tenant_id)
+        if state != TenantState.ACTIVE:
+            msg = "the tenant whose partner it would belong to isn't served"
+            raise errors.TenantStateRefuses(msg, state=str(state))
+    elif read_record(row).owner != owner:
+        msg = "the slug belongs to another tenant"
+        raise errors.TenantExists(msg, param="slug")
 
 
 async def _audit(
@@ -571,19 +575,6 @@ def _differences(before: str | None, after: str) -> list[str]:
 
 def _has_schema(record: Record) -> bool:
     return record.state in {TenantState.ACTIVE, TenantState.SUSPENDED}
-
-
-def _record(row: Any) -> Record:
-    return Record(
-        id=row["id"],
-        slug=row["slug"],
-        state=TenantState(row["state"]),
-        manifest=msgspec.json.decode(row["manifest"], type=Manifest),
-        schema_version=row["schema_version"],
-        revision=row["revision"],
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
-    )
 
 
 def _now() -> datetime:

@@ -139,6 +139,7 @@ NO_BOOKS = {
     "jobs",
     "migration",
     "outbox_events",
+    "partner_sandboxes",
     "partners",
     "payment_texts",
     "products",

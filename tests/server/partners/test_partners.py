@@ -197,6 +197,7 @@ class TestAMember:
         every = frozenset().union(*PARTNER_ROLES.values())
         assert not {"transfers:write", "holds:write", "ledger:write", "parties:read", "users:read"} & every
         own = {"clients:read", "clients:write", "members:read", "members:write", "partners:read"}
+        own |= {"partner_sandboxes:read", "partner_sandboxes:write"}
         assert allowed_to_member(["admin"], ()) == own | {"requests:read", "tenant:read"}
         assert allowed_to_member(["developer"], every) < allowed_to_member(["admin"], every)
         assert all(scope.endswith(":read") for scope in allowed_to_member(["viewer"], every))

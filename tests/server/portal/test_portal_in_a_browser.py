@@ -92,18 +92,24 @@ class TestEveryPage:
                 found[path] = problems
         assert found == {}
 
-    def test_of_members_is_accessible_on_a_phone(self, chromium: Chrome, world: World, axe: str) -> None:
-        """What a partner's admin sees of colleagues, and the form for another one."""
+    def test_of_a_partner_is_accessible_on_a_phone(self, chromium: Chrome, world: World, axe: str) -> None:
+        """What a partner's admin sees of colleagues and sandboxes, and the forms for another one of each."""
         screen = Screen(chromium, world.live, "alpha", ROOT)
         let_in(screen, member_of(world, world.one))
+        theirs = f"/v1/partners/{world.one.partner['id']}/sandboxes"
+        sandbox = world.bank.post(theirs, json={"name": "checkout", "seeded": False}).json()["id"]
+        pages = {"members": "/members", "member-new": "/members/new", "member": f"/members/{world.one.member['id']}"}
+        pages |= {"sandboxes": "/sandboxes", "sandbox": f"/sandboxes/{sandbox}", "sandbox-new": "/sandboxes/new"}
+        pages["sandbox-reset"] = f"/sandboxes/{sandbox}/reset"
         found = {}
-        for name, path in {"members": "", "member-new": "/new", "member": f"/{world.one.member['id']}"}.items():
-            screen.open(f"/members{path}")
+        for name, path in pages.items():
+            screen.open(path)
             for size in ("wide", "narrow"):
                 screen.resize(size)
                 screen.picture(f"portal-{name}-{size}")
             if any(problems := wrong(screen, axe)):
                 found[name] = problems
+        world.bank.delete(f"{theirs}/{sandbox}")
         assert found == {}
 
 

@@ -89,6 +89,9 @@ NOT_OF_PEOPLE = {
     "createProduct",
     # And a partner is an organisation.
     "createPartner",
+    # Whose sandboxes have names, too.
+    "createPartnerSandbox",
+    "resetPartnerSandbox",
     # Its answer is kept with its texts sealed, and opened when it goes out.
     "assignStatementEntry",
 }

@@ -213,7 +213,7 @@ class TestACommand:
             assert answer.status_code == 200
             assert json.loads(given(live, "reset", "partner_two", "--json").output)["seeded"] is False
         listed = json.loads(given(live, "list", "--json").output)["data"]
-        facts = {"state": "active", "customers": "none", "seed": None}
+        facts = {"state": "active", "customers": "none", "seed": None, "tenant": None, "partner_id": None}
         assert {"slug": "partner_two", "name": "partner_two", **facts} in listed
         taken = given(live, "create", "partner_two")
         assert isinstance(taken.exception, errors.TenantExists)

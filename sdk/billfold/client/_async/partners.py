@@ -9,11 +9,12 @@ from billfold.client import _encoding as encoding
 from billfold.client import _operations as operations
 from billfold.client._async.resource import AsyncPages, AsyncResource
 from billfold.client._async.session import AsyncSession
+from billfold.contract.partner_sandboxes import PartnerSandbox, PartnerSandboxCredentials
 from billfold.contract.partners import Partner, PartnerState
 from billfold.contract.roles import PartnerRole
 from billfold.contract.users import EnrolmentCode, User
 
-__all__ = ["AsyncPartnerMembers", "AsyncPartners"]
+__all__ = ["AsyncPartnerMembers", "AsyncPartnerSandboxes", "AsyncPartners"]
 
 _State = PartnerState | Literal["active", "suspended"]
 _Role = PartnerRole | Literal["admin", "developer", "viewer"]
@@ -117,18 +118,128 @@ class AsyncPartnerMembers(AsyncResource):
         await self._change(operations.REMOVE_PARTNER_MEMBER, partner_id, user_id)
 
 
+class AsyncPartnerSandboxes(AsyncResource):
+    """Sandboxes of a partner organisation's own: ``billfold.partners.sandboxes``."""
+
+    __slots__ = ()
+
+    async def create(
+        self,
+        partner_id: str,
+        *,
+        name: str,
+        seeded: bool | None = None,
+        seed: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> PartnerSandbox:
+        """Create a sandbox. It is made in the moments after: ``get`` it until its ``state`` is ``ready``.
+
+        Args:
+            partner_id: For which partner.
+            name: What people call it; the partner has each name once.
+            seeded: Whether there are customers in it, with months behind them; with them where it isn't said.
+            seed: From what these follow: the same seed makes the same ones. The usual one where it isn't said.
+            idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
+
+        Raises:
+            errors.NotFound: There is no such partner.
+            errors.FeatureDisabled: The bank gives partners no sandboxes here.
+            errors.PartnerSandboxLimitReached: The partner has as many as it may have.
+            errors.PartnerSandboxNameTaken: It has one of this name.
+        """
+        body = encoding.fields(name=name, seeded=seeded, seed=seed)
+        return await self._order(
+            operations.CREATE_PARTNER_SANDBOX, partner_id, body=body, idempotency_key=idempotency_key
+        )
+
+    async def get(self, partner_id: str, sandbox_id: str) -> PartnerSandbox:
+        """Return a sandbox, with how far it is.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+        """
+        return await self._ask(operations.GET_PARTNER_SANDBOX, partner_id, sandbox_id)
+
+    def list(
+        self, partner_id: str, *, limit: int | None = None, cursor: str | None = None
+    ) -> AsyncPages[PartnerSandbox]:
+        """List sandboxes, the newest first.
+
+        Args:
+            partner_id: Of which partner.
+            limit: How many a page has, 1 to 100.
+            cursor: Where to begin: ``next_cursor`` of a page.
+        """
+        query = encoding.query(limit=limit, cursor=cursor)
+        return self._list(operations.LIST_PARTNER_SANDBOXES, partner_id, query=query)
+
+    async def reset(
+        self,
+        partner_id: str,
+        sandbox_id: str,
+        *,
+        seeded: bool | None = None,
+        seed: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> PartnerSandbox:
+        """Bring a sandbox back to its beginning, in the moments after. Its API clients and webhook endpoints stay.
+
+        Args:
+            partner_id: Of which partner.
+            sandbox_id: Which one.
+            seeded: Whether there are customers in it then; as before where it isn't said.
+            seed: From what these follow; as before where it isn't said.
+            idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+            errors.PartnerSandboxStateRefuses: It isn't ready.
+        """
+        body = encoding.fields(seeded=seeded, seed=seed)
+        return await self._order(
+            operations.RESET_PARTNER_SANDBOX, partner_id, sandbox_id, body=body, idempotency_key=idempotency_key
+        )
+
+    async def create_credentials(self, partner_id: str, sandbox_id: str) -> PartnerSandboxCredentials:
+        """Make an API client that may do everything in a sandbox. The secret is shown this once.
+
+        Args:
+            partner_id: Of which partner.
+            sandbox_id: Of which sandbox.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+            errors.PartnerSandboxStateRefuses: It isn't ready.
+        """
+        return await self._change(operations.CREATE_PARTNER_SANDBOX_CREDENTIALS, partner_id, sandbox_id)
+
+    async def remove(self, partner_id: str, sandbox_id: str) -> None:
+        """Remove a sandbox with everything in it, for good, in the moments after.
+
+        Args:
+            partner_id: Of which partner.
+            sandbox_id: Which one.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+        """
+        await self._change(operations.REMOVE_PARTNER_SANDBOX, partner_id, sandbox_id)
+
+
 class AsyncPartners(AsyncResource):
     """Partner organisations: ``billfold.partners``.
 
     Attributes:
         members: The people who work for them.
+        sandboxes: The sandboxes that they have.
     """
 
-    __slots__ = ("members",)
+    __slots__ = ("members", "sandboxes")
 
     def __init__(self, session: AsyncSession) -> None:
         super().__init__(session)
         self.members = AsyncPartnerMembers(session)
+        self.sandboxes = AsyncPartnerSandboxes(session)
 
     async def create(
         self,

@@ -1,0 +1,272 @@
+"""The portal's pages of a partner's sandboxes: which there are, how far each is, and how one gets into it.
+
+They are for members of a partner, who see their own; what changes something is the operation of the API, asked for in
+the person's name.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from billfold import errors, ids
+from billfold.contract.common import PartnerSandboxId
+from billfold.contract.partner_sandboxes import PartnerSandbox, PartnerSandboxCredentials
+from billfold.ids import Prefix
+from billfold_server.http.routing import Call, Reply
+from billfold_server.portal.pages import admit, form_of, go, page, refuse, render
+from billfold_server.portal.viewers import Viewer
+from billfold_server.sandbox import service as sandbox
+from billfold_server.tenancy.transaction import TenantTx
+
+__all__: list[str] = []
+
+_SECTION: Final = "sandboxes"
+_READ: Final = "partner_sandboxes:read"
+_WRITE: Final = "partner_sandboxes:write"
+_MOST: Final = 100
+"""How many are shown: a manifest allows twenty, and may have allowed more of them before than it does now."""
+_DIGITS: Final = 10
+_INVALID: Final = 422
+_CONFLICT: Final = 409
+_Notice = Annotated[str, Meta(max_length=20)]
+_NOTICES: Final = frozenset({"created", "reset", "removed"})
+_MISTAKES: Final = (
+    errors.FeatureDisabled,
+    errors.PartnerSandboxLimitReached,
+    errors.PartnerSandboxNameTaken,
+    errors.ValidationFailed,
+)
+
+
+class _Admitted(msgspec.Struct, frozen=True):
+    """A partner's member who may do something now."""
+
+    viewer: Viewer
+    partner_id: UUID
+
+    @property
+    def may_write(self) -> bool:
+        """Whether they may change something."""
+        return _WRITE in self.viewer.scopes
+
+
+async def _admit(call: Call, tx: TenantTx, scope: str, *, back: str) -> _Admitted | Reply[bytes]:
+    """Return who may do this now for their partner, or the answer that they get instead."""
+    viewer = await admit(call, tx, scope, back=back)
+    if isinstance(viewer, Reply):
+        return viewer
+    return refuse(call, viewer) if viewer.partner_id is None else _Admitted(viewer, viewer.partner_id)
+
+
+async def _found(call: Call, sandbox_id: str, scope: str) -> tuple[_Admitted, PartnerSandbox] | Reply[bytes]:
+    """Return who may do this now and the sandbox that it is about, or the answer that they get instead.
+
+    Raises:
+        errors.NotFound: Their partner has no such sandbox.
+    """
+    async with call.tx() as tx:
+        who = await _admit(call, tx, scope, back=f"/sandboxes/{sandbox_id}")
+        if isinstance(who, Reply):
+            return who
+        key = ids.decode(Prefix.PARTNER_SANDBOX, sandbox_id)
+        row = await sandbox.get_sandbox(tx, who.viewer.caller(call), who.partner_id, key)
+    return who, row.to_response(sandbox.address(call.services, call.tenant, row.id))
+
+
+async def _ask(
+    call: Call, who: _Admitted, operation_id: str, sandbox_id: str | None = None, body: Mapping[str, Any] | None = None
+) -> Any:
+    """Ask for an operation of the API in somebody's name."""
+    path = {"partner_id": ids.encode(Prefix.PARTNER, who.partner_id)}
+    path |= {} if sandbox_id is None else {"sandbox_id": sandbox_id}
+    return await call.services.approvals.ask(who.viewer.acting(call), operation_id, path, body or {})
+
+
+@page("GET", "/sandboxes")
+async def show_sandboxes(call: Call, *, notice: _Notice = "", ui_locales: str | None = None) -> Reply[bytes]:
+    """Show the partner's sandboxes."""
+    async with call.tx() as tx:
+        who = await _admit(call, tx, _READ, back="/sandboxes")
+        if isinstance(who, Reply):
+            return who
+        rows = await sandbox.list_sandboxes(tx, who.viewer.caller(call), who.partner_id, limit=_MOST)
+    view = {
+        "sandboxes": [row.to_response(sandbox.address(call.services, call.tenant, row.id)) for row in rows],
+        "most": sandbox.offered(call.services, call.tenant),
+        "may_write": who.may_write,
+        "notice": notice if notice in _NOTICES else None,
+    }
+    return render(call, "sandboxes.html", view, section=_SECTION, viewer=who.viewer, ui_locales=ui_locales)
+
+
+@page("GET", "/sandboxes/{sandbox_id}")
+async def show_sandbox(
+    call: Call, sandbox_id: PartnerSandboxId, *, notice: _Notice = "", ui_locales: str | None = None
+) -> Reply[bytes]:
+    """Show a sandbox, how far it is, and what can be done with it."""
+    found = await _found(call, sandbox_id, _READ)
+    if isinstance(found, Reply):
+        return found
+    return _one(call, *found, notice=notice if notice in _NOTICES else None, ui_locales=ui_locales)
+
+
+def _one(
+    call: Call,
+    who: _Admitted,
+    shown: PartnerSandbox,
+    *,
+    notice: str | None = None,
+    complaint: str | None = None,
+    status: int = 200,
+    ui_locales: str | None = None,
+) -> Reply[bytes]:
+    view = {"sandbox": shown, "may_write": who.may_write, "notice": notice, "complaint": complaint}
+    return render(call, "sandbox.html", view, section=_SECTION, viewer=who.viewer, status=status, ui_locales=ui_locales)
+
+
+# A new one.
+
+
+@page("GET", "/sandboxes/new")
+async def ask_for_sandbox(call: Call, *, ui_locales: str | None = None) -> Reply[bytes]:
+    """Ask what a new sandbox is to be."""
+    async with call.tx() as tx:
+        who = await _admit(call, tx, _WRITE, back="/sandboxes/new")
+    return who if isinstance(who, Reply) else _form(call, who, {"seeded": "yes"}, ui_locales=ui_locales)
+
+
+@page("POST", "/sandboxes/new")
+async def create_sandbox(call: Call, body: bytes) -> Reply[bytes]:
+    """Ask for a sandbox, which is made in the moments after."""
+    form = form_of(call, body)
+    async with call.tx() as tx:
+        who = await _admit(call, tx, _WRITE, back="/sandboxes/new")
+    if isinstance(who, Reply):
+        return who
+    try:
+        said = {"name": form.get("name", "").strip(), **_customers(form)}
+        made = await _ask(call, who, "createPartnerSandbox", body=said)
+    except _MISTAKES as error:
+        return _form(call, who, form, complaint=error)
+    sandbox_id = msgspec.json.decode(made.body, type=PartnerSandbox).id
+    return go(call, f"/sandboxes/{sandbox_id}?notice=created")
+
+
+def _customers(form: Mapping[str, str]) -> dict[str, Any]:
+    """Return whether customers are wanted, and from which seed, if one was typed.
+
+    Raises:
+        errors.ValidationFailed: The seed is no number.
+    """
+    if "seeded" not in form:
+        return {"seeded": False}
+    text = form.get("seed", "").strip()
+    if not text:
+        return {"seeded": True}
+    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
+        raise errors.ValidationFailed("a seed is a number", param="seed")
+    return {"seeded": True, "seed": int(text)}
+
+
+def _form(
+    call: Call,
+    who: _Admitted,
+    form: Mapping[str, str],
+    *,
+    complaint: errors.ProblemError | None = None,
+    ui_locales: str | None = None,
+) -> Reply[bytes]:
+    """Return the page on which a sandbox is asked for, with what was said and what is wrong with it."""
+    wrong = None if complaint is None else _COMPLAINTS.get(type(complaint), "form")
+    view = {"form": form, "complaint": wrong, "most": sandbox.offered(call.services, call.tenant)}
+    status = 200 if wrong is None else _INVALID
+    return render(
+        call, "sandbox_form.html", view, section=_SECTION, viewer=who.viewer, status=status, ui_locales=ui_locales
+    )
+
+
+_COMPLAINTS: Final[dict[type[errors.ProblemError], str]] = {
+    errors.FeatureDisabled: "none",
+    errors.PartnerSandboxLimitReached: "most",
+    errors.PartnerSandboxNameTaken: "taken",
+}
+
+
+# What is done with one.
+
+
+@page("POST", "/sandboxes/{sandbox_id}/credentials")
+async def make_sandbox_credentials(call: Call, sandbox_id: PartnerSandboxId, body: bytes) -> Reply[bytes]:
+    """Make a client of a sandbox, and show its secret this once."""
+    form_of(call, body)
+    found = await _found(call, sandbox_id, _WRITE)
+    if isinstance(found, Reply):
+        return found
+    who, shown = found
+    try:
+        made: PartnerSandboxCredentials = await _ask(call, who, "createPartnerSandboxCredentials", sandbox_id)
+    except errors.PartnerSandboxStateRefuses:
+        return _one(call, who, shown, complaint="state", status=_CONFLICT)
+    view = {"sandbox": shown, "made": made}
+    return render(call, "sandbox_secret.html", view, section=_SECTION, viewer=who.viewer)
+
+
+@page("GET", "/sandboxes/{sandbox_id}/reset")
+async def ask_to_reset_sandbox(
+    call: Call, sandbox_id: PartnerSandboxId, *, ui_locales: str | None = None
+) -> Reply[bytes]:
+    """Ask with whom a sandbox is to begin anew."""
+    return await _asked(call, sandbox_id, "sandbox_reset.html", ui_locales)
+
+
+@page("POST", "/sandboxes/{sandbox_id}/reset")
+async def reset_sandbox(call: Call, sandbox_id: PartnerSandboxId, body: bytes) -> Reply[bytes]:
+    """Ask for a sandbox to be brought back to its beginning."""
+    form = form_of(call, body)
+    found = await _found(call, sandbox_id, _WRITE)
+    if isinstance(found, Reply):
+        return found
+    who, shown = found
+    try:
+        await _ask(call, who, "resetPartnerSandbox", sandbox_id, _customers(form))
+    except errors.PartnerSandboxStateRefuses:
+        return _one(call, who, shown, complaint="state", status=_CONFLICT)
+    except errors.ValidationFailed:
+        view = {"sandbox": shown, "form": form, "complaint": "form"}
+        return render(call, "sandbox_reset.html", view, section=_SECTION, viewer=who.viewer, status=_INVALID)
+    return go(call, f"/sandboxes/{sandbox_id}?notice=reset")
+
+
+@page("GET", "/sandboxes/{sandbox_id}/remove")
+async def ask_to_remove_sandbox(
+    call: Call, sandbox_id: PartnerSandboxId, *, ui_locales: str | None = None
+) -> Reply[bytes]:
+    """Ask whether a sandbox is really to go."""
+    return await _asked(call, sandbox_id, "sandbox_remove.html", ui_locales)
+
+
+@page("POST", "/sandboxes/{sandbox_id}/remove")
+async def remove_sandbox(call: Call, sandbox_id: PartnerSandboxId, body: bytes) -> Reply[bytes]:
+    """Ask for a sandbox to be removed."""
+    form_of(call, body)
+    found = await _found(call, sandbox_id, _WRITE)
+    if isinstance(found, Reply):
+        return found
+    await _ask(call, found[0], "removePartnerSandbox", sandbox_id)
+    return go(call, "/sandboxes?notice=removed")
+
+
+async def _asked(call: Call, sandbox_id: str, template: str, ui_locales: str | None) -> Reply[bytes]:
+    """Return a page that asks whether, and how, something is to be done."""
+    found = await _found(call, sandbox_id, _WRITE)
+    if isinstance(found, Reply):
+        return found
+    who, shown = found
+    form = {"seeded": "yes"} if shown.seeded else {}
+    if shown.seed is not None:
+        form["seed"] = str(shown.seed)
+    view = {"sandbox": shown, "form": form, "complaint": None}
+    return render(call, template, view, section=_SECTION, viewer=who.viewer, ui_locales=ui_locales)
