@@ -143,27 +143,29 @@ async def replay(tx: TenantTx, new: Sequence[NewDelivery], now: datetime) -> Non
     )
 
 
-async def disarm(tx: TenantTx, endpoint_id: UUID) -> None:
-    """Try nothing of what an endpoint hasn't been told of; it goes on waiting."""
+async def disarm(tx: TenantTx, *endpoint_ids: UUID) -> None:
+    """Try nothing of what endpoints haven't been told of; it goes on waiting."""
     await tx.execute(
         """
-        UPDATE webhook_deliveries SET next_attempt_at = NULL WHERE endpoint_id = $1 AND next_attempt_at IS NOT NULL
+        UPDATE webhook_deliveries SET next_attempt_at = NULL
+        WHERE endpoint_id = ANY($1) AND next_attempt_at IS NOT NULL
         """,
-        endpoint_id,
+        list(endpoint_ids),
     )
 
 
-async def arm(tx: TenantTx, endpoint_id: UUID, now: datetime) -> bool:
-    """Try what waits, as if it had just begun; tell whether there is anything."""
-    done = await tx.execute(
+async def arm(tx: TenantTx, *endpoint_ids: UUID, now: datetime) -> list[UUID]:
+    """Try what waits, as if it had just begun; return for which endpoints there is anything."""
+    rows = await tx.fetch(
         """
         UPDATE webhook_deliveries SET next_attempt_at = $2, begun_at = $2, attempts = 0
-        WHERE endpoint_id = $1 AND state = 'waiting'
+        WHERE endpoint_id = ANY($1) AND state = 'waiting'
+        RETURNING endpoint_id
         """,
-        endpoint_id,
+        list(endpoint_ids),
         now,
     )
-    return counted(done) > 0
+    return sorted({row["endpoint_id"] for row in rows})
 
 
 async def cancel(tx: TenantTx, endpoint_id: UUID) -> None:

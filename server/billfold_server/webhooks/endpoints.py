@@ -136,24 +136,23 @@ async def _change(tx: TenantTx, caller: Caller, row: EndpointRow, changes: Mappi
     changed = msgspec.structs.replace(row, **{**changes, **more})
     await queries.update(tx, changed)
     if "state" in changes:
-        await _arm(tx, changed, now)
+        await _arm(tx, [changed], now)
     await _say(tx, caller, changed, events.WEBHOOK_ENDPOINT_UPDATED, now, changed=sorted({*changes} - {"state_reason"}))
     return changed
 
 
-async def _arm(tx: TenantTx, row: EndpointRow, now: datetime) -> None:
-    """Try what waits for an endpoint, or let it wait, as its state says."""
-    if not rules.is_due(row):
-        await delivery_queries.disarm(tx, row.id)
-    elif await delivery_queries.arm(tx, row.id, now):
-        await jobs.enqueue_or_hasten(tx, delivery_job(row.id, now))
+async def _arm(tx: TenantTx, rows: Sequence[EndpointRow], now: datetime) -> None:
+    """Try what waits for endpoints, or let it wait, as their states say: two statements, however many there are."""
+    due = {row.id for row in rows if rules.is_due(row)}
+    if idle := [row.id for row in rows if row.id not in due]:
+        await delivery_queries.disarm(tx, *idle)
+    if due and (armed := await delivery_queries.arm(tx, *due, now=now)):
+        await jobs.enqueue_or_hasten(tx, *(delivery_job(endpoint_id, now) for endpoint_id in armed))
 
 
 async def arm_all_of(tx: TenantTx, partner_id: UUID) -> None:
     """Try what waits for a partner's endpoints, or let it wait, as the partner's state and theirs say."""
-    now = await tenant_now(tx)
-    for row in await queries.list_of_partner(tx, partner_id):
-        await _arm(tx, row, now)
+    await _arm(tx, await queries.list_of_partner(tx, partner_id), await tenant_now(tx))
 
 
 async def rotate(call: Call, endpoint_id: UUID, overlap_s: int) -> WebhookSecret:

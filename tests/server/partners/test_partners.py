@@ -13,15 +13,18 @@ from click.testing import CliRunner, Result
 
 from billfold import Billfold, errors, ids
 from billfold.contract.clients import CreateClient
+from billfold.contract.partners import PartnerState, UpdatePartner
 from billfold.contract.platform import Event
 from billfold_server.app import open_services
 from billfold_server.identity import commands as client_commands
-from billfold_server.partners import commands
+from billfold_server.identity.service import GIVEABLE_SCOPES
+from billfold_server.partners import commands, service
 from billfold_server.partners.rules import OF_BANK
 from billfold_server.people.roles import PARTNER_ROLES, allowed_to_member
 from billfold_server.webhooks.rules import concerns
+from tests.callers import CALLER
 from tests.live import Credentials, LiveServer
-from tests.server.partners.worlds import OWN, Side, World, as_client, made, member_of
+from tests.server.partners.worlds import OWN, SECRET, Side, World, as_client, made, member_of
 
 DEADLINE_S = 30
 
@@ -228,6 +231,41 @@ class TestAnEvent:
         assert concerns(
             partner, Event(id="evt_1", type=type_, object_id="x", sequence=1, version=1, data=own, occurred_at=now)
         )
+
+
+class TestAChangeOfAPartner:
+    def test_asks_no_more_of_the_database_for_more_programs(self, world: World) -> None:
+        """What follows for its clients and endpoints is done by sets, however many there are."""
+        few, many = Side(world.bank, partner=True), Side(world.bank, partner=True)
+        of = {"partner_id": many.partner["id"]}
+        for _ in range(3):
+            made(world.bank.post("/v1/clients", json={**SECRET, "scope": "wallets:read", **of}))
+            body = {"url": "https://partner.example/more", "event_types": ["product.created"], **of}
+            made(world.bank.post("/v1/webhook-endpoints", json=body))
+        counts = [world.live.run(statements_of_change(world.live, each)) for each in (few, many)]
+        assert counts[0] == counts[1]
+        found = world.bank.get("/v1/clients", params=of).json()["data"]
+        assert [each["scope"] for each in found] == [""] * 4
+
+
+async def statements_of_change(live: LiveServer, side: Side) -> int:
+    """Suspend a partner and take all from it, and return how many statements that takes."""
+    sent: list[str] = []
+    key = ids.decode(ids.Prefix.PARTNER, side.partner["id"])
+    now = live.services.clock.now()
+    async with live.services.database.tx(await live.services.registry.get("alpha")) as tx:
+        with tx.connection.query_logger(lambda query: sent.append(query.query)):
+            await service.set_state(tx, CALLER, key, PartnerState.SUSPENDED, real_now=now)
+            await service.update(
+                tx,
+                CALLER,
+                key,
+                UpdatePartner(client_scopes=[]),
+                known=GIVEABLE_SCOPES,
+                check_version=lambda _: None,
+                real_now=now,
+            )
+    return len(sent)
 
 
 class TestTheCommandLine:

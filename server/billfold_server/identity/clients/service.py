@@ -247,9 +247,8 @@ async def narrow_clients(
     """
     kept = {*scopes, *OPENID_SCOPES}
     facts = {"changed": ["scope"]}
-    for client_id in await rows.narrow_clients(tx, partner_id, kept, now):
-        wire_id = ids.encode(Prefix.CLIENT, client_id)
-        await audit.record(tx, audit.new_record(caller, "client.changed", wire_id, facts=facts))
+    changed = [ids.encode(Prefix.CLIENT, each) for each in await rows.narrow_clients(tx, partner_id, kept, now)]
+    await audit.record(tx, *(audit.new_record(caller, "client.changed", each, facts=facts) for each in changed))
 
 
 async def set_client_state(tx: Tx, client_id: str, *, enabled: bool, now: datetime, caller: Caller = SYSTEM) -> None:
