@@ -39,14 +39,15 @@ def _begin_page(desk: Desk, code: str, *, wrong: bool = False, ui_locales: str |
 
 @page("POST", "/enrol")
 async def take_enrolment_code(call: Call, body: bytes) -> Reply[bytes]:
-    """Spend the one-time code."""
+    """Spend the one-time code; who is kept out meanwhile, as while their partner is suspended, keeps theirs."""
     desk, form = Desk(call), form_of(call, body)
     call.services.limits.check_address(call.peer)
     code = "".join(form.get("code", "").split())
     async with desk.tx() as tx:
-        user_id = await queries.use_enrolment_code(tx, digest_of(code), desk.now)
+        user_id = await queries.lock_enrolment_code(tx, digest_of(code), desk.now)
         user = None if user_id is None else await queries.find_user(tx, user_id)
         if user is not None and user.login_realm == desk.realm and user.state != "disabled" and not user.suspended:
+            await queries.spend_enrolment_code(tx, digest_of(code), desk.now)
             cookies = await sessions.begin_enrolling(desk, tx, user)
             await tell(tx, desk.caller(user.id), "user.enrolment_begun", user)
             return go(call, "/enrol/steps", cookies=cookies)

@@ -497,14 +497,19 @@ async def insert_enrolment_code(
     await tx.execute(sql, code_id, user_id, digest, now, expires_at)
 
 
-async def use_enrolment_code(tx: Tx, digest: bytes, now: datetime) -> UUID | None:
-    """Spend an enrolment code, and return whose it is; None if there is none that is good."""
+async def lock_enrolment_code(tx: Tx, digest: bytes, now: datetime) -> UUID | None:
+    """Return whose an enrolment code is, and keep others from spending it; None if there is none that is good."""
     sql = """
-        UPDATE enrolment_codes SET used_at = $2 WHERE digest = $1 AND used_at IS NULL AND expires_at > $2
-        RETURNING user_id
+        SELECT user_id FROM enrolment_codes WHERE digest = $1 AND used_at IS NULL AND expires_at > $2
+        FOR NO KEY UPDATE
     """
     found: UUID | None = await tx.fetchval(sql, digest, now)
     return found
+
+
+async def spend_enrolment_code(tx: Tx, digest: bytes, now: datetime) -> None:
+    """Spend an enrolment code."""
+    await tx.execute("UPDATE enrolment_codes SET used_at = $2 WHERE digest = $1", digest, now)
 
 
 async def count_attempt(

@@ -25,6 +25,7 @@ from billfold_server.webhooks.rules import concerns
 from tests.callers import CALLER
 from tests.live import Credentials, LiveServer
 from tests.server.partners.worlds import OWN, SECRET, Side, World, as_client, made, member_of
+from tests.server.people.persons import Person, enrol
 
 DEADLINE_S = 30
 
@@ -194,6 +195,20 @@ class TestAMember:
         assert (other.status_code, other.json()["code"]) == (409, "login_name_taken")
         user = {"login_realm": "partner", "login_name": "x.y", "display_name": "x"}
         assert world.bank.post("/v1/users", json=user).json()["code"] == "user_invalid"
+
+    def test_keeps_an_invitation_that_was_opened_while_the_partner_was_out(self, world: World, side: Side) -> None:
+        """The link does nothing then, and is as good as before once the partner is let in again."""
+        partner, user = side.partner["id"], side.member["id"]
+        code = made(world.bank.post(f"/v1/partners/{partner}/members/{user}/enrolment-codes"))["code"]
+        person = Person(
+            world.live, "alpha", "/auth/partner", user_id=user, name=side.member["login_name"], enrolment=code
+        )
+        assert world.bank.post(f"/v1/partners/{partner}/suspend").status_code == 200
+        browser = person.browser()
+        refused = browser.submit(browser.get("/enrol", params={"code": code}), "/enrol")
+        assert refused.status_code == 422
+        assert world.bank.post(f"/v1/partners/{partner}/resume").status_code == 200
+        enrol(person)
 
     def test_moves_no_money(self) -> None:
         """A member's rights are about the partner, and beyond that about what the partner has."""
