@@ -174,6 +174,7 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
         mount: What stands before the path in the address by which the request came: ``/t/{slug}``, nothing at a
             tenant's own host, or ``/platform``.
         memo: What one part of the handling of this request leaves for another.
+        stands: Sees in a transaction that who has asked by a page may still do what they could when the page looked.
     """
 
     services: "Services"
@@ -195,6 +196,7 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
     expand: tuple[str, ...] = ()
     tenant_or_none: "TenantRef | None" = None
     memo: dict[str, Any] = {}
+    stands: "Callable[[TenantTx], Awaitable[None]] | None" = None
 
     @property
     def tenant(self) -> "TenantRef":
@@ -206,17 +208,28 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
         """Open the tenant's transaction, the only door to its tables.
 
         What a user has allowed is looked at in it: a grant that has ended by then opens nothing, however fresh the
-        token is that names it.
+        token is that names it. So is what a person may who has asked by a page.
 
         Args:
             begin_sql: SQL without parameters that travels in the same round trip as BEGIN.
 
         Raises:
             errors.InvalidToken: It has ended; raised when the transaction is entered.
+            errors.PermissionDenied: They may less than they did when the page looked; the same.
         """
+        if self.stands is not None:
+            return self._tx_of_person(self.stands, begin_sql)
         if self.caller.grant_id is None:
             return self.services.database.tx(self.tenant, begin_sql=begin_sql)
         return self._tx_of_grant(begin_sql)
+
+    @asynccontextmanager
+    async def _tx_of_person(
+        self, stands: "Callable[[TenantTx], Awaitable[None]]", begin_sql: str
+    ) -> "AsyncIterator[TenantTx]":
+        async with self.services.database.tx(self.tenant, begin_sql=begin_sql) as tx:
+            await stands(tx)
+            yield tx
 
     @asynccontextmanager
     async def _tx_of_grant(self, begin_sql: str) -> "AsyncIterator[TenantTx]":

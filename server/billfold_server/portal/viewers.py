@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from billfold import ids
+from billfold import errors, ids
 from billfold.ids import Prefix
 from billfold_server.http.routing import Call
 from billfold_server.people.pages.kit import LoginRealm, is_known, root_of
@@ -58,8 +58,16 @@ class Viewer(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def acting(self, call: Call) -> Call:
-        """Return the request as one of theirs, for services that are given requests."""
-        return msgspec.structs.replace(call, caller=self.caller(call))
+        """Return the request as one of theirs, for services that are given requests.
+
+        Each of its transactions sees that they may still do all that they could when the page looked.
+        """
+        return msgspec.structs.replace(call, caller=self.caller(call), stands=self._stands)
+
+    async def _stands(self, tx: TenantTx) -> None:
+        standing = await standing_of(tx, self.user_id)
+        if standing is None or not standing.active or self.scopes - (standing.scopes or frozenset()):
+            raise errors.PermissionDenied("what you may do has changed; look at the page again")
 
 
 async def viewer(call: Call, tx: TenantTx) -> Viewer | None:

@@ -16,11 +16,13 @@ from billfold.contract.clients import CreateClient
 from billfold.contract.partners import PartnerState, UpdatePartner
 from billfold.contract.platform import Event
 from billfold_server.app import open_services
+from billfold_server.http.routing import Call
 from billfold_server.identity import commands as client_commands
 from billfold_server.identity.service import GIVEABLE_SCOPES
 from billfold_server.partners import commands, service
 from billfold_server.partners.rules import OF_BANK
 from billfold_server.people.roles import PARTNER_ROLES, allowed_to_member
+from billfold_server.portal.viewers import Viewer
 from billfold_server.webhooks.rules import concerns
 from tests.callers import CALLER
 from tests.live import Credentials, LiveServer
@@ -209,6 +211,31 @@ class TestAMember:
         assert refused.status_code == 422
         assert world.bank.post(f"/v1/partners/{partner}/resume").status_code == 200
         enrol(person)
+
+    def test_loses_a_form_with_the_role_that_it_took(self, world: World, side: Side) -> None:
+        """What a page has looked at is looked at again by whatever changes something, in its own transaction."""
+
+        async def try_both() -> None:
+            tenant = await world.live.services.registry.get("alpha")
+            seen = Viewer(user_id=ids.decode(ids.Prefix.USER, side.member["id"]), name="x", scopes=frozenset(scopes))
+            call = Call(
+                services=world.live.services,
+                caller=CALLER,
+                request_id="req_1",
+                method="POST",
+                path="/portal",
+                headers={},
+                base_url="",
+                tenant_or_none=tenant,
+            )
+            async with seen.acting(call).tx():
+                pass
+
+        scopes = {"partners:read"}
+        world.live.run(try_both())
+        scopes = {"partners:read", "members:write"}
+        with pytest.raises(errors.PermissionDenied):
+            world.live.run(try_both())
 
     def test_moves_no_money(self) -> None:
         """A member's rights are about the partner, and beyond that about what the partner has."""
