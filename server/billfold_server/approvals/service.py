@@ -118,15 +118,23 @@ class Approvals:
             return None
         async with call.tx() as tx:
             fresh, now = await self._timed(call, tx, fresh)
-            await queries.insert(tx, fresh)
-            row = await queries.find_by_key(tx, fresh.client_id, fresh.idempotency_key)
-            assert row is not None, "it was just written, or stood there"
-            if row.id == fresh.id:
-                await _tell(tx, call.caller, events.APPROVAL_REQUESTED, row)
+            row = await self._asked_before(call, tx, fresh, now)
+            if row is None:
+                await queries.insert(tx, fresh)
+                row = await queries.find_by_key(tx, fresh.client_id, fresh.idempotency_key)
+                assert row is not None, "it was just written, or stood there"
+                if row.id == fresh.id:
+                    await _tell(tx, call.caller, events.APPROVAL_REQUESTED, row)
         if not hmac.compare_digest(row.fingerprint, fresh.fingerprint):
             raise errors.IdempotencyKeyReused("the key belongs to another request", param=idempotency.HEADER)
         (opened,) = await sealing.open_rows(keys, call.tenant, [row])
         return _known(opened, rules.status_at(row.state, row.expires_at, now))
+
+    async def _asked_before(self, call: Call, tx: TenantTx, fresh: ApprovalRow, now: datetime) -> ApprovalRow | None:
+        """Return what waits already where a person asks for the same again by a page, which has no keys."""
+        if call.idempotency_key is not None or fresh.user_id is None:
+            return None
+        return await queries.lock_open(tx, fresh.client_id, fresh.user_id, fresh.fingerprint, now)
 
     async def _admit_maker(self, call: Call, fresh: ApprovalRow) -> None:
         """Use the approval of a request that its maker sends again; without one it waits.

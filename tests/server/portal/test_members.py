@@ -116,6 +116,8 @@ class TestWhatTakesTwoPeople:
             browser = at(person)
             waiting = invite(browser, "grace@partner.example")
             assert waiting.status_code == 202
+            pressed_again = invite(browser, "grace@partner.example")
+            assert APPROVAL.findall(pressed_again.text) == APPROVAL.findall(waiting.text)
             assert not LINK.findall(waiting.text)
             assert len(bank.get(members).json()["data"]) == 1
             live.run(agree(live, approver, APPROVAL.findall(waiting.text)[0]))
