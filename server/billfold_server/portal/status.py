@@ -44,15 +44,21 @@ class Status(msgspec.Struct, frozen=True):
 
 
 async def status_of(call: Call) -> Status:
-    """Return how the tenant's parts are doing, as it was found within the last seconds."""
-    kept: dict[UUID, tuple[float, Status]] = call.services.rooms.setdefault(_ROOM, {})
+    """Return how the tenant's parts are doing, as it was found within the last seconds.
+
+    Whoever asks while somebody looks waits for what they find, however many ask.
+    """
+    kept: dict[UUID, tuple[float, asyncio.Task[Status]]] = call.services.rooms.setdefault(_ROOM, {})
     now_s, tenant_id = asyncio.get_running_loop().time(), call.tenant.id
     known = kept.get(tenant_id)
-    if known is not None and now_s - known[0] < FRESH_S:
-        return known[1]
-    found = await _look(call)
-    kept[tenant_id] = (now_s, found)
-    return found
+    if known is None or now_s - known[0] >= FRESH_S or _has_failed(known[1]):
+        known = kept[tenant_id] = now_s, asyncio.create_task(_look(call), name="portal status")
+    # Who gives up waiting doesn't end the look for the others.
+    return await asyncio.shield(known[1])
+
+
+def _has_failed(look: "asyncio.Task[Status]") -> bool:
+    return look.done() and (look.cancelled() or look.exception() is not None)
 
 
 async def _look(call: Call) -> Status:

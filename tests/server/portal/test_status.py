@@ -1,7 +1,9 @@
 """The status page: what it says of each part, and how often it asks."""
 
+import asyncio
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -47,6 +49,23 @@ class TestTheStatus:
         kept = dict(live.services.rooms[status._ROOM])
         assert states(live, slug) == ["fine"] * 4
         assert live.services.rooms[status._ROOM] == kept
+
+    def test_is_looked_for_once_however_many_ask(
+        self, live: LiveServer, slug: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whoever asks while somebody looks is answered with what they find."""
+        looks = []
+
+        async def slow(*_: object) -> timedelta:
+            looks.append(1)
+            await asyncio.sleep(0.3)
+            return timedelta()
+
+        monkeypatch.setattr(status, "delivery_lag", slow)
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda _: states(live, slug), range(4)))
+        assert answers == [["fine"] * 4] * 4
+        assert len(looks) == 1
 
     def test_is_shown_while_the_database_is_away(
         self, live: LiveServer, slug: str, monkeypatch: pytest.MonkeyPatch
