@@ -1,9 +1,11 @@
 """What is read from top to bottom: guides, and what has changed in the contract."""
 
+import functools
+
 from billfold import errors
 from billfold_server.http.contract_page import read_page
 from billfold_server.http.routing import Call, Reply
-from billfold_server.portal.markdown import make, names, read
+from billfold_server.portal.markdown import Text, make, names, read
 from billfold_server.portal.pages import ROOT, page, render
 from billfold_server.portal.viewers import guest
 
@@ -36,8 +38,14 @@ async def show_guide(call: Call, name: str, *, ui_locales: str | None = None) ->
 @page("GET", "/changes")
 async def show_changes(call: Call, *, ui_locales: str | None = None) -> Reply[bytes]:
     """Show what has changed in the contract."""
-    view = {"text": make(read_page(), root=call.mount + ROOT)}
+    view = {"text": _changes(call.mount + ROOT)}
     return render(call, "changes.html", view, section="changes", viewer=await guest(call), ui_locales=ui_locales)
+
+
+@functools.lru_cache(maxsize=512)
+def _changes(root: str) -> Text:
+    """Return the changes, made once for each place where a portal begins: they stay as they were shipped."""
+    return make(read_page(), root=root)
 
 
 assert set(GUIDES) <= set(names("guides")), "each guide is written"
