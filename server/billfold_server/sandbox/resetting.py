@@ -124,6 +124,12 @@ async def reset(services: Services, tenant: TenantRef, caller: Caller, body: Res
         errors.Busy: Something goes on in it all the time; nothing has changed.
     """
     service.require_sandbox(tenant)
+    # Two at once, each from a seed of its own, would take turns at emptying and filling it.
+    async with services.tenants.exclusively(f"sandbox {tenant.id}"):
+        return await _reset(services, tenant, caller, body)
+
+
+async def _reset(services: Services, tenant: TenantRef, caller: Caller, body: ResetSandbox) -> SandboxReset:
     async with services.database.tx(tenant) as tx:
         begun = await seeding.find(tx)
         before = begun is not None or bool(await tx.fetchval(_SEEDED))

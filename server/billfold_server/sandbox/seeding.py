@@ -37,11 +37,16 @@ async def find(tx: TenantTx) -> Begun | None:
     return None if row is None else Begun(**row)
 
 
-async def begin(tx: TenantTx, seed: int) -> None:
-    """Write down from what the customers follow, unless that is known."""
+async def begin(tx: TenantTx, seed: int) -> int:
+    """Write down from what the customers follow, unless that is known; return what stands there.
+
+    Of several who begin at once the first decides, and the others make the same customers.
+    """
     await tx.execute(
         "INSERT INTO sandbox_seeds (id, seed, begun_at) VALUES (1, $1, clock_timestamp()) ON CONFLICT DO NOTHING", seed
     )
+    found: int = await tx.fetchval("SELECT seed FROM sandbox_seeds WHERE id = 1")
+    return found
 
 
 async def end(tx: TenantTx) -> None:

@@ -60,15 +60,15 @@ async def ensure_customers(services: Services, tenant: TenantRef, seed: int | No
     if GBP not in tenant.manifest.currencies:
         return
     async with services.database.tx(tenant) as tx:
-        begun = await seeding.find(tx)
-        cast = cast_of(begun.seed if begun is not None else seed or DEFAULT_SEED)
+        older = await _is_older(tx)
+        cast = cast_of(DEFAULT_SEED if older else await seeding.begin(tx, seed or DEFAULT_SEED))
         present = {
             each.external_id: (await parties.list_parties(tx, external_id=each.external_id, limit=1))
             for each in cast.customers
         }
         if all(present.values()) and await _is_done(tx, [found[0].id for found in present.values()]):
             return
-        if begun is None:
+        if older:
             await seeding.begin(tx, cast.seed)
         now = await tenant_now(tx)
     desk = _Desk(services, tenant, cast, now)
@@ -93,6 +93,14 @@ async def seed(services: Services, tenant: TenantRef, seed: int | None) -> None:
     if (data_dir := Path(services.settings.data_dir) / CUSTOMERS_FILE).exists():
         await ensure_sign_ins(services, tenant, data_dir.parent)
         await ensure_developer(services, tenant, data_dir.parent)
+
+
+async def _is_older(tx: Any) -> bool:
+    """Tell whether the sandbox got its customers before there were seeds: then they are those of the usual one."""
+    if await seeding.find(tx) is not None:
+        return False
+    first = cast_of(DEFAULT_SEED).saver
+    return bool(await parties.list_parties(tx, external_id=first.external_id, limit=1))
 
 
 async def _is_done(tx: Any, party_ids: Sequence[UUID]) -> bool:

@@ -13,13 +13,16 @@ import pytest
 from click.testing import CliRunner, Result
 
 from billfold import errors, ids
+from billfold.contract.sandbox import ResetSandbox
 from billfold.ids import Prefix
 from billfold_server.app import open_services
 from billfold_server.invariants.service import check
 from billfold_server.keys.service import list_forgotten
 from billfold_server.sandbox.commands import sandbox
-from billfold_server.sandbox.resetting import KEPT
+from billfold_server.sandbox.resetting import KEPT, reset
+from billfold_server.serving.cast import cast_of
 from billfold_server.serving.customers import ensure_customers
+from billfold_server.tenancy.context import COMMAND_LINE
 from tests.live import LiveServer
 from tests.tenants import manifest
 
@@ -198,7 +201,28 @@ class TestASeed:
                 True,
                 True,
             ]
+            self.is_decided_once(live, two)
         assert given(live, "reset", "seeded_two", "--empty", "--seed", "9").exit_code == 2
+
+    def is_decided_once(self, live: LiveServer, client: httpx.Client) -> None:
+        """Of two resets at once one comes after the other; who was there before there were seeds stays alone."""
+        tenant = live.run(live.services.registry.get("seeded_two"))
+        wanted = [ResetSandbox(seed=seed) for seed in (0, 8)]
+        resets = [live.begin(reset(live.services, tenant, COMMAND_LINE, each)) for each in wanted]
+        assert [each.result(60).seed for each in resets] == [0, 8]
+        names = {each.external_id for each in cast_of(8).customers}
+        assert {each["external_id"] for each in client.get("/v1/parties").json()["data"]} == names
+        live.run(reset(live.services, tenant, COMMAND_LINE, wanted[0]))
+        live.run(forget_seed(live))
+        live.run(ensure_customers(live.services, tenant, 8))
+        names = {each.external_id for each in cast_of(0).customers}
+        assert {each["external_id"] for each in client.get("/v1/parties").json()["data"]} == names
+
+
+async def forget_seed(live: LiveServer) -> None:
+    """Let a sandbox be as one that got its customers before there were seeds."""
+    async with live.services.tenants.as_owner("seeded_two") as owner:
+        await owner.execute("DELETE FROM sandbox_seeds")
 
 
 class TestACommand:
