@@ -61,15 +61,21 @@ async def carry_out(services: Services, tenant: TenantRef, sandbox_id: UUID, fin
     async with services.tenants.exclusively(f"partner sandbox {sandbox_id}"):
         while True:
             async with services.database.tx(tenant) as tx:
-                row = await queries.find(tx, sandbox_id)
-            if row is None or row.state not in rules.UNFINISHED:
-                return
+                row = await queries.lock(tx, sandbox_id)
+                if row is None or row.state not in rules.UNFINISHED:
+                    # Whoever asks for something now waits for the row, and writes a job of its own.
+                    await _end(tx, finish)
+                    return
             await _WORK[row.state](services, tenant, row)
             async with services.database.tx(tenant) as tx:
                 if await _settle(tx, row):
-                    if finish is not None:
-                        await finish(tx)
+                    await _end(tx, finish)
                     return
+
+
+async def _end(tx: TenantTx, finish: Finish | None) -> None:
+    if finish is not None:
+        await finish(tx)
 
 
 async def _settle(tx: TenantTx, done: OwnedSandbox) -> bool:

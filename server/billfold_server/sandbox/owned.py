@@ -44,7 +44,6 @@ __all__ = [
     "check_offered",
     "create",
     "get",
-    "is_unfinished",
     "list_sandboxes",
     "make_credentials",
     "note_credentials",
@@ -242,12 +241,6 @@ async def _enqueue(tx: TenantTx, sandbox_ids: list[UUID]) -> None:
 async def unfinished(tx: TenantTx) -> list[UUID]:
     """Return the sandboxes of which something is asked for that isn't done."""
     return [row.id for row in await queries.unfinished(tx)]
-
-
-async def is_unfinished(tx: TenantTx, sandbox_id: UUID) -> bool:
-    """Tell whether something is asked of a sandbox that isn't done."""
-    row = await queries.find(tx, sandbox_id)
-    return row is not None and row.state in rules.UNFINISHED
 
 
 async def ask_again(tx: TenantTx) -> None:

@@ -4,24 +4,20 @@ And those of partners' sandboxes, which need an administrator's hands. A process
 has, or to ``billfold sandbox carry-out``.
 """
 
-from datetime import timedelta
 from typing import Final
 
 from billfold_server.db.jobs import JobKinds, JobRun, RetryPolicy
 from billfold_server.http.services import Services
 from billfold_server.sandbox.incoming import FETCH_JOB, Fetch, fetch_later
 from billfold_server.sandbox.making import carry_out, follow_partner
-from billfold_server.sandbox.owned import FOLLOW_JOB, WORK_JOB, FollowPartner, WorkOn, is_unfinished
+from billfold_server.sandbox.owned import FOLLOW_JOB, WORK_JOB, FollowPartner, WorkOn
 from billfold_server.sandbox.resetting import SHRED_JOB, Shred, shred
 from billfold_server.sandbox.seeding import CARDS_JOB
-from billfold_server.tenancy.clock import tenant_now
 
 __all__ = ["CARDS", "register"]
 
 CARDS: Final = "cards"
 """Under which name ``build_app`` keeps, in ``Services.rooms``, what makes the cards of a sandbox's customers."""
-
-_LEFT_TO_OTHERS: Final = timedelta(seconds=30)
 
 
 def register(kinds: JobKinds, services: Services) -> None:
@@ -37,19 +33,14 @@ def register(kinds: JobKinds, services: Services) -> None:
         await services.rooms[CARDS](services, run)
 
     async def work(run: JobRun) -> None:
-        sandbox_id = run.job.read(WorkOn).sandbox_id
-        if services.tenants.may_administer:
-            await carry_out(services, run.tenant, sandbox_id, run.finish)
-            return
-        async with run.tx() as tx:
-            if await is_unfinished(tx, sandbox_id):
-                await run.postpone(tx, await tenant_now(tx) + _LEFT_TO_OTHERS)
+        await carry_out(services, run.tenant, run.job.read(WorkOn).sandbox_id, run.finish)
 
     async def follow(run: JobRun) -> None:
         await follow_partner(services, run.tenant, run.job.read(FollowPartner).partner_id)
 
     lasting = RetryPolicy(attempts=1000, first_wait_s=1.0, longest_wait_s=60.0, timeout_s=120)
-    kinds.register(WORK_JOB, work, lasting, apart=True)
+    if services.tenants.may_administer:
+        kinds.register(WORK_JOB, work, lasting, apart=True)
     kinds.register(FOLLOW_JOB, follow, lasting)
     # The process that sees cards starts with the server, which may take a moment longer.
     patient = RetryPolicy(attempts=1000, first_wait_s=0.5, longest_wait_s=60.0)
