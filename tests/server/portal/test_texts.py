@@ -21,7 +21,7 @@ from billfold.cli.following import newest
 from billfold.cli.root import partner
 from billfold.keys import PemKey
 from billfold_server.cli import billfold_command
-from billfold_server.portal import markdown
+from billfold_server.portal import markdown, reading
 from billfold_server.portal.reading import GUIDES
 from billfold_server.tenancy.manifest import load_manifest
 from billfold_server.tenancy.shipped import shipped_tenants
@@ -76,6 +76,12 @@ class TestMarkdown:
         )
         assert 'href="/t/z/portal/errors#y"' in text.body
         assert [snippet for _, snippet in text.snippets] == ["'JPY'\n", "'EUR'\n"]
+
+
+class TestThePageOfChanges:
+    def test_is_made_once_for_each_tenant(self) -> None:
+        """It stays as it was shipped, so nobody waits for its Markdown twice."""
+        assert reading._changes("/t/one/portal") is reading._changes("/t/one/portal")
 
 
 class TestEveryLink:
