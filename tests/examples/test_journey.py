@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -167,13 +168,18 @@ class TestTheJourney:
         """With what `billfold up` prints, past nginx."""
         running = find_running(bank.up.data_dir)
         assert running is not None
-        welcome = bank.up.welcome
+        welcome, base_url = bank.up.welcome, f"http://127.0.0.1:{running.port}/t/sandbox"
         said = journey(
-            BILLFOLD_BASE_URL=f"http://127.0.0.1:{running.port}/t/sandbox",
+            BILLFOLD_BASE_URL=base_url,
             BILLFOLD_CLIENT_ID=welcome["client_id"],
             BILLFOLD_CLIENT_SECRET=welcome["client_secret"],
         )
         assert said == EXPECTED
+        last_event = runpy.run_path(str(ROOT / "examples" / "journey.py"))["last_event"]
+        known = {"client_id": welcome["client_id"], "client_secret": welcome["client_secret"]}
+        with Billfold(base_url=base_url, **known) as client:
+            numbers = [each.sequence for each in client.events.list(limit=100)]
+            assert last_event(client) == max(numbers) > 100
 
     def test_prints_the_same_at_a_bank_behind_nginx(self, bank: Bank):
         """Under FAPI 2.0, with two workers, and tokens that are bound to a certificate of an authority."""
