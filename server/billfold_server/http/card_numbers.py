@@ -25,6 +25,11 @@ _SHOWN: Final = 4
 _FEWEST: Final = 13
 _MAYBE: Final = re.compile(r"\d(?:[\W_]{0,2}\d){12}")
 _MAYBE_BYTES: Final = re.compile(rb"[0-9](?:[^0-9A-Za-z]{0,2}[0-9]){12}")
+_SHAPES: Final = bytes(0x30 if chr(each).isdigit() else 0x78 for each in range(0x80)).ljust(256, b"x")
+_BETWEEN: Final = bytes(each for each in range(0x80) if not chr(each).isalnum())
+_IN_A_ROW: Final = b"0" * 13
+"""What is left of thirteen digits that nothing but marks stands between."""
+
 _GROUPS: Final = re.compile(r"[0-9]+(?:[\W_]{1,2}[0-9]+)*")
 _LENGTHS: Final = range(_FEWEST, 20)
 _MOST_GROUPS: Final = 1_000
@@ -73,6 +78,8 @@ def holds_card_number(text: str, *, fewest: int = _FEWEST) -> bool:
     """
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
+    elif not _has_digits(text.encode()):
+        return False
     if _MAYBE.search(text) is None:
         return False
     normal = "".join(str(unicodedata.decimal(each, each)) for each in text)
@@ -139,7 +146,12 @@ def place_in_json(body: bytes) -> str | None:
 
 
 def _may_hold(raw: bytes) -> bool:
-    return b"\\u" in raw or not raw.isascii() or _MAYBE_BYTES.search(raw) is not None
+    return b"\\u" in raw or not raw.isascii() or (_has_digits(raw) and _MAYBE_BYTES.search(raw) is not None)
+
+
+def _has_digits(raw: bytes) -> bool:
+    """Tell in a microsecond that most texts have no thirteen digits in a row, however far these may be apart."""
+    return _IN_A_ROW in raw.translate(_SHAPES, _BETWEEN)
 
 
 def _place_of(value: Any, place: str, name: str = "") -> str | None:
