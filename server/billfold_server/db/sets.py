@@ -23,6 +23,7 @@ from asyncpg.pgproto import pgproto
 
 __all__ = [
     "PIECES",
+    "PLANS",
     "Columns",
     "Write",
     "as_read",
@@ -212,6 +213,16 @@ _ARRAYS: Final[Mapping[str, Callable[[Sequence[Any]], str]]] = {
     "timestamptz": instants,
     "uuid": uuids,
 }
+PLANS: Final = (
+    "SET LOCAL plan_cache_mode TO force_generic_plan; SET LOCAL enable_hashjoin TO off; "
+    "SET LOCAL enable_mergejoin TO off; SET LOCAL enable_seqscan TO off; "
+)
+"""How statements are planned that look their rows up by key, and few of many; it travels with BEGIN.
+
+A plan of its own for each call costs more than the call. A plan that reads a whole table instead is made while the
+table is small, and kept when it has grown.
+"""
+
 PIECES: Final = "pieces"
 """The type of a column whose values are long: UTF-8, and read as ``bytea``."""
 

@@ -22,7 +22,6 @@ from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = [
     "LOCK_HEAD",
-    "PLANS",
     "Opening",
     "answer_writes",
     "find_answers",
@@ -35,16 +34,6 @@ __all__ = [
     "next_place",
     "open_books",
 ]
-
-PLANS: Final = (
-    "SET LOCAL plan_cache_mode TO force_generic_plan; SET LOCAL enable_hashjoin TO off; "
-    "SET LOCAL enable_mergejoin TO off; SET LOCAL enable_seqscan TO off; "
-)
-"""How a batch's statements are planned.
-
-A batch looks its rows up by key, and few of many. A plan that reads a whole table instead is made while the table is
-small, and kept when it has grown.
-"""
 
 LOCK_HEAD: Final = "SELECT 1 FROM ledger_head WHERE id = 1 FOR UPDATE"
 """Takes the tenant's ledger for one batch; the last of a round trip, so the next statement sees afresh."""

@@ -26,7 +26,7 @@ from billfold import errors
 from billfold.clock import Clock
 from billfold.errors import ProblemError
 from billfold_server.db.engine import ENGINE
-from billfold_server.db.sets import Write, call, joined, write_all
+from billfold_server.db.sets import PLANS, Write, call, joined, write_all
 from billfold_server.db.wakeups import Work
 from billfold_server.http import idempotency as keys_of_requests
 from billfold_server.http.routing import IdempotencyRef
@@ -364,7 +364,7 @@ class Engine:
         answers = known.answers_to(keys, self._clock.now() - _REMEMBERED)
         if queue.looks_back:
             queue.looks_back -= 1
-            async with self._database.tx(queue.tenant, begin_sql=batches.PLANS) as tx:
+            async with self._database.tx(queue.tenant, begin_sql=PLANS) as tx:
                 found = await batches.find_answers(tx, [key for key in keys if key not in answers])
             if found:
                 queue.looks_back = _LOOKS_BACK
@@ -399,7 +399,7 @@ class Engine:
     async def _send(self, queue: Queue, run: Run, prepared: "_Prepared", guard: Write) -> None:
         """Send a decided batch as one text: take the ledger, see that it stands where it should, write, commit."""
         run.writes = prepared.writes
-        async with self._database.tx(queue.tenant, begin_sql=batches.PLANS, at_once=True) as tx:
+        async with self._database.tx(queue.tenant, begin_sql=PLANS, at_once=True) as tx:
             run.backend = tx.connection.get_server_pid()
             tx.wake(prepared.work)
             lock, lock_first = tx.statement(batches.LOCK_HEAD)
@@ -430,7 +430,7 @@ class Engine:
         """Take the ledger, then load what isn't known, decide and write."""
         known, batch = self._memory.of(queue.tenant.id), run.batch
         try:
-            async with self._database.tx(queue.tenant, begin_sql=batches.PLANS + batches.LOCK_HEAD) as tx:
+            async with self._database.tx(queue.tenant, begin_sql=PLANS + batches.LOCK_HEAD) as tx:
                 opening = await batches.open_books(tx, [item.key for item in batch if item.key is not None])
                 if known.place is not None:
                     queue.is_alone = known.place.fence == opening.place.fence

@@ -28,7 +28,7 @@ from billfold.contract.tokens import (
 )
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
-from billfold_server.db.sets import Write, end_with
+from billfold_server.db.sets import PLANS, Write, end_with
 from billfold_server.decryptor.service import Given, Outgoing, Refused
 from billfold_server.http.problems import problem_of, status_of
 from billfold_server.http.routing import Call
@@ -140,7 +140,7 @@ async def _begin(
     Raises:
         asyncpg.DivisionByZeroError: They have to be, and nothing was written.
     """
-    async with call.tx() as tx:
+    async with call.tx(begin_sql=PLANS) as tx:
         purpose = await _admitted(call, tx, body.purpose)
         if purpose is None:
             return None

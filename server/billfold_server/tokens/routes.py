@@ -65,6 +65,7 @@ def _id(token_id: str) -> UUID:
 @routes.post(
     "/v1/vault-tokens",
     scope="tokens:write",
+    hot=True,
     idempotency="optional",
     etag=True,
     location="/v1/vault-tokens/{id}",
@@ -97,6 +98,7 @@ async def create_vault_token(call: Call, body: CreateVaultToken) -> Reply[VaultT
 @routes.post(
     "/v1/vault-tokens/bulk",
     scope="tokens:write",
+    hot=True,
     idempotency="optional",
     status=200,
     errors=(errors.SearchLimitReached, errors.KeysUnavailable),
@@ -191,6 +193,7 @@ async def delete_vault_token(call: Call, vault_token_id: VaultTokenId, *, reason
 @routes.post(
     "/v1/vault-tokens/detokenize",
     scope="tokens:detokenize",
+    hot=True,
     status=200,
     errors=(
         errors.PurposeNotAllowed,

@@ -27,7 +27,7 @@ from billfold.contract.tokens import (
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.db.jobs import JobRun
-from billfold_server.db.sets import Write
+from billfold_server.db.sets import PLANS, Write
 from billfold_server.decryptor.service import Refused
 from billfold_server.http import idempotency
 from billfold_server.http.problems import problem_of, status_of
@@ -118,7 +118,7 @@ async def _keep_at_end(call: Call, verdicts: Sequence[taking.Verdict]) -> Reply[
 
     fingerprint = _sees_fingerprints(call.caller)
     try:
-        async with call.tx() as tx:
+        async with call.tx(begin_sql=PLANS) as tx:
             body = await taking.keep_at_end(tx, call.caller, sealed, fingerprint=fingerprint, kept=kept)
     except errors.Busy as error:
         if idempotency.is_in_flight(error):
