@@ -97,6 +97,10 @@ class Report:
         """Add how two variants compare, round by round."""
         self._add(Row(what, f"{_spread(ratios, 2)} times", asked=asked, note=note))
 
+    def count(self, what: str, number: float, *, asked: str = "") -> None:
+        """Add how often something happened."""
+        self._add(Row(what, f"{number:.2f}", asked=asked))
+
     def latency(self, what: str, mean_ms: float, p95_ms: float, *, asked: str = "") -> None:
         """Add how long something takes by itself."""
         self._add(Row(what, "", latency=f"{mean_ms:.2f} / {p95_ms:.2f}", asked=asked))
