@@ -32,12 +32,14 @@ async def standing(
         errors.KeysUnavailable: The key store is away.
     """
     epochs: dict[str, list[Any]] = defaultdict(list)
-    for row in await store.fetch(upkeep_queries.EPOCH_COUNTS, tenant_id):
-        epochs[row["domain"]].append(row)
-    counts = {row["domain"]: row for row in await store.fetch(upkeep_queries.SUBJECT_COUNTS, tenant_id)}
-    forgotten = await store.fetch(upkeep_queries.FORGOTTEN, tenant_id)
-    said = await store.fetch(upkeep_queries.ROTATION_PERIOD, tenant_id)
-    days = said[0]["days"] if said else rotate_days
+    # Counting the keys of a million subjects takes longer than who waits for a key may wait.
+    async with store.long() as connection:
+        for row in await connection.fetch(upkeep_queries.EPOCH_COUNTS, tenant_id):
+            epochs[row["domain"]].append(row)
+        counts = {row["domain"]: row for row in await connection.fetch(upkeep_queries.SUBJECT_COUNTS, tenant_id)}
+        forgotten = await connection.fetchval(upkeep_queries.FORGOTTEN, tenant_id)
+        said = await connection.fetchval(upkeep_queries.ROTATION_PERIOD, tenant_id)
+    days = rotate_days if said is None else said
     domains = [
         _of_domain(
             epochs[domain], counts.get(domain), await _versions(backends, tenant_id, domain, epochs[domain]), days
@@ -45,7 +47,7 @@ async def standing(
         for domain in DOMAINS
         if epochs[domain]
     ]
-    return DataKeyStatus(domains=domains, forgotten_subjects=forgotten[0]["forgotten"], rotate_days=days)
+    return DataKeyStatus(domains=domains, forgotten_subjects=forgotten, rotate_days=days)
 
 
 async def _versions(backends: Backends, tenant_id: UUID, domain: Domain, epochs: list[Any]) -> Versions | None:
