@@ -1,0 +1,74 @@
+"""The SDK at a tenant of the profile that UK third parties speak: FAPI 1.0 Advanced, bound to a certificate."""
+
+import asyncio
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from billfold import Billfold
+from billfold.auth import AuthorizationFlow, ClientCertificate, Pending, PrivateKeyJWT
+from billfold.keys import PemKey
+from billfold_server.serving.tls.authority import Authority
+from tests.live import LiveServer, serve_tls, settings_for
+from tests.server.identity.flows import add_app, decide, follow, stranger
+from tests.server.people import persons
+from tests.tenants import in_database, manifest
+
+SLUG = "fapi1"
+KEY = PemKey.generate("ES256")
+
+
+async def _execute(dsn: str, sql: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(sql)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture(scope="module")
+def bank(postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """A tenant of the profile, by HTTPS with both ports."""
+    name = f"fapi1_{secrets.token_hex(4)}"
+    asyncio.run(_execute(postgres_dsn, f"CREATE DATABASE {name}"))
+    with serve_tls(settings_for(tmp_path_factory.mktemp("tls"), in_database(postgres_dsn, name))) as server:
+        server.add_tenant(manifest(SLUG, security_profile="fapi1-advanced"))
+        yield server
+    asyncio.run(_execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+class TestAThirdParty:
+    def test_signs_a_customer_in(self, bank: LiveServer):
+        """A signed request, a signed answer, tokens for its certificate alone, a refresh and the end of it all."""
+        authority = Authority(Path(bank.settings.data_dir))
+        issued = authority.ensure_client("acme")
+        certificate = ClientCertificate(issued.certificate, issued.key, ca=str(authority.file))
+        app = add_app(
+            bank,
+            SLUG,
+            "private_key_jwt",
+            further_keys=[KEY.public_jwk],
+            tls_client_certificate_bound_access_tokens=True,
+        )
+        auth = PrivateKeyJWT(app.client_id, KEY, certificate=certificate)
+        with Billfold(base_url=bank.base(SLUG), auth=auth) as billfold:
+            flow = AuthorizationFlow(
+                billfold, redirect_uri="https://app.example/cb", response_mode="jwt", signed_request=True
+            )
+            url, pending = flow.begin(scope="openid offline_access")
+            browser = stranger(bank, SLUG)
+            browser.cookies = persons.a_psu(bank, SLUG).sign_in().cookies
+            page = follow(browser, browser.get(url, headers={"Accept": "text/html"}))
+            back = str(decide(browser, page, "approve").headers["location"])
+            tokens = flow.complete(Pending.load(pending.dump()), back)
+            assert flow.userinfo(tokens)["sub"] == tokens.subject
+            fresh = flow.refresh(tokens)
+            assert (fresh.subject, fresh.access_token != tokens.access_token) == (tokens.subject, True)
+            told = flow.introspect(fresh.access_token, signed_answer=True)
+            assert list(told["cnf"]) == ["x5t#S256"]
+            assert fresh.refresh_token is not None
+            flow.revoke(fresh)
+            assert flow.introspect(fresh.refresh_token) == {"active": False}
