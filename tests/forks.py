@@ -1,7 +1,8 @@
-"""Processes that tests kill, forked from one that has loaded the server: loading it takes each of them a second.
+"""Processes of tests, forked from one that has loaded the server: loading it takes each of them most of a second.
 
 That one is made when a process of the run first asks for a fork. It has never had a connection, a thread or an event
-loop, so a fork of it is as good as a process that began on its own.
+loop, so a fork of it is as good as a process that began on its own. How programs begin is for those to test that begin
+by themselves, as every ``billfold up`` of a test does.
 """
 
 import functools
@@ -15,7 +16,7 @@ from typing import ParamSpec
 
 _P = ParamSpec("_P")
 
-_LOADED = ["tests.tenants", "tests.server.reconciliation.desk", "tests.server.webhooks.sending"]
+_LOADED = ["billfold_server.app", "billfold_server.serving.doctor", "billfold_server.serving.service", "tests.tenants"]
 """What nearly all of them need."""
 
 

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +19,9 @@ from typing import Any
 
 import httpx
 
+from billfold_server import cli
 from billfold_server.db.embedded import EmbeddedPostgres
+from tests.forks import forked
 from tests.postgres import own_data_dir
 
 AS_INSTALLED = str(Path(__file__).parent / "as_installed")
@@ -38,15 +41,23 @@ def environment(**changes: str) -> dict[str, str]:
 
 
 def billfold(*args: str, **variables: str) -> "subprocess.CompletedProcess[str]":
-    """Run a command to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "billfold_server.cli", *args],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=START_S,
-        env=environment(**variables),
-    )
+    """Run a command to its end, in a process that had loaded the server before it was told which."""
+    with tempfile.TemporaryDirectory() as folder:
+        said, told = Path(folder) / "stdout", Path(folder) / "stderr"
+        process = forked(_command, args, environment(**variables), said, told)
+        process.join(START_S)
+        if process.exitcode is None:
+            process.kill()
+            raise subprocess.TimeoutExpired(args, START_S)
+        return subprocess.CompletedProcess(args, process.exitcode, said.read_text(), told.read_text())
+
+
+def _command(args: tuple[str, ...], variables: dict[str, str], stdout: Path, stderr: Path) -> None:
+    os.environ.clear()
+    os.environ.update(variables)
+    for number, file in enumerate((Path(os.devnull), stdout, stderr)):
+        os.dup2(os.open(file, os.O_RDWR | os.O_CREAT, 0o600), number)
+    cli.main(args)
 
 
 def refusal(done: "subprocess.CompletedProcess[str]") -> dict[str, Any]:

@@ -39,10 +39,9 @@ async def asked_from(live: LiveServer, tmp_path_factory: pytest.TempPathFactory)
     async def client(address: str, **changes: object) -> AsyncIterator[httpx.AsyncClient]:
         production = sealed if changes.get("environment") == "production" else {}
         settings = msgspec.structs.replace(live.settings, **{**defaults, **production, **changes})
-        app = apps.get(alike := repr(sorted(changes.items())))
-        if app is None:
-            app = apps[alike] = build_app(settings)
-        transport = httpx.ASGITransport(app, client=(address, 4711))
+        if (alike := repr(sorted(changes.items()))) not in apps:
+            apps[alike] = build_app(settings)
+        transport = httpx.ASGITransport(apps[alike], client=(address, 4711))
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as opened:
             yield opened
 
