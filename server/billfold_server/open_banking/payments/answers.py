@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
 from billfold import ids
 from billfold.contract.open_banking.common import Links, Meta, OBStatusReason
@@ -24,13 +24,11 @@ from billfold.contract.open_banking.payments import (
 from billfold.contract.payments import PaymentStatus
 from billfold.ids import Prefix
 from billfold_server.consents.service import Consent
+from billfold_server.open_banking.consents.answers import status_reasons
 from billfold_server.open_banking.payments.accounts import Owned
 from billfold_server.payments.service import PaymentRow, Placed, StepRow
 
 __all__ = ["consent_response", "details_response", "payment_response"]
-
-_REASONS: Final = {"AWAU": "U036", "RJCT": "U033"}
-"""The standard's codes for why a consent stands where it does."""
 
 _NOT_ON_THE_WIRE: Final = {PaymentStatus.CANCELLED: PaymentStatus.REJECTED}
 """The standard has no word for a payment that was called off; what has become of its money is the same."""
@@ -48,17 +46,12 @@ def consent_response(
         meta: What stands beside it.
     """
     status: Any = consent.status
-    code = _REASONS.get(consent.status)
-    reasons: list[OBStatusReason] | UnsetType = UNSET
-    if code is not None:
-        said = UNSET if consent.status_reason is None else consent.status_reason[:500]
-        reasons = [OBStatusReason(status_reason_code=code, status_reason_description=said)]
     return OBWriteDomesticConsentResponse5(
         data=OBWriteDomesticConsentResponse5Data(
             consent_id=consent.wire_id,
             creation_date_time=consent.created_at,
             status=status,
-            status_reason=reasons,
+            status_reason=status_reasons(consent),
             status_update_date_time=consent.status_updated_at,
             read_refund_account=asked.data.read_refund_account,
             initiation=asked.data.initiation,

@@ -13,7 +13,7 @@ import msgspec
 from billfold import ids
 from billfold.ids import Prefix
 from billfold_server.consents import service as consents
-from billfold_server.consents.service import Evidence, Owner
+from billfold_server.consents.service import By, Evidence, Owner
 from billfold_server.identity.detached import sign_detached
 from billfold_server.identity.grants import service as grants
 from billfold_server.identity.tokens import access_tokens
@@ -135,13 +135,13 @@ class Pisp:
             )
         return consent_id
 
-    def revoke(self, consent_id: UUID) -> None:
-        """Let the customer end it."""
+    def revoke(self, consent_id: UUID, by: By = "psu", reason: str = "no more") -> None:
+        """Let the customer end it, or somebody else."""
 
         async def end() -> None:
             services = self.workers[0].services
             async with services.database.tx(await services.registry.get(SLUG)) as tx:
-                await consents.revoke(tx, consent_id, actor=SYSTEM, by="psu", reason="no more")
+                await consents.revoke(tx, consent_id, actor=SYSTEM, by=by, reason=reason)
 
         self.workers[0].run(end())
 

@@ -161,6 +161,14 @@ class TestAPayment:
         pisp.revoke(consent_id)
         assert pisp.pay(consent_id).status_code == 401
 
+    def test_says_nothing_of_what_the_bank_has_written(self, pisp: Pisp) -> None:
+        """Why a consent was ended is told in the standard's words; those of the bank's staff stay with the bank."""
+        consent_id = pisp.consented()
+        pisp.revoke(consent_id, by="staff", reason="suspected fraud, case 4711")
+        path = f"/domestic-payment-consents/{ids.encode(Prefix.CONSENT, consent_id)}"
+        (told,) = data(pisp.ask("GET", path), 200)["StatusReason"]
+        assert (told["StatusReasonCode"], "4711" in told["StatusReasonDescription"]) == ("U033", False)
+
     def test_is_refused_once_its_grant_has_ended(self, pisp: Pisp) -> None:
         """A token that was let in a moment ago pays nothing more, and is told of nothing that it has paid."""
         unpaid, paid = pisp.consented(), pisp.consented()
