@@ -137,7 +137,10 @@ class ConsentUse(Response, frozen=True, kw_only=True):
     """How often a consent was used for one thing within one hour."""
 
     hour: Annotated[Instant, Meta(description="When the hour began.")]
-    operation: Annotated[str, Meta(description="What for: a permission, or the kind of consent.")]
+    operation: Annotated[
+        str,
+        Meta(description="What for: a permission, a payment of the kind that was made, or `funds_confirmation`."),
+    ]
     times: int
     last_at: Instant
 

@@ -31,7 +31,7 @@ from billfold_server.consents.rows import (
 )
 from billfold_server.consents.rules import By, ConsentKind, Event, Status, lasts
 from billfold_server.consents.sealing import digest, open_requests, prepare, seal_evidence
-from billfold_server.consents.standing import ConsentRow, at, check_usable, consumed, usable
+from billfold_server.consents.standing import ConsentRow, UseRow, at, check_usable, consumed, usable
 from billfold_server.consents.stepping import WHY, changed_by, next_status, take
 from billfold_server.consents.stores import STORES
 from billfold_server.consents.telling import CLIENT_JOB, Change, ClientEnded, step_of, tell
@@ -58,6 +58,7 @@ __all__ = [
     "Status",
     "Step",
     "Use",
+    "UseRow",
     "Uses",
     "authorise",
     "catch_up",
@@ -189,6 +190,8 @@ async def use(
     lock: bool = False,
     consent_id: UUID | None = None,
     uses: Uses | None = None,
+    operation: str | None = None,
+    counted: bool = True,
 ) -> Consent:
     """Return the consent of a caller's token, if it allows what the caller is about to do, and count that.
 
@@ -201,6 +204,8 @@ async def use(
         lock: Whether to keep others from ending it until the transaction has ended; what moves money does.
         consent_id: Which one the request names, where it does; another one than the token's is refused.
         uses: What counts for the process (``uses_of``), for what reads; else it is counted in the transaction.
+        operation: What is counted, where that is neither the permission nor the kind.
+        counted: Whether it is counted here; what a command does, its ``UseRow`` counts.
 
     Raises:
         errors.ConsentNotFound: There is none.
@@ -226,7 +231,9 @@ async def use(
         raise errors.ConsentLacksPermission(permission=permission)
     if wallet_id is not None and wallet_id not in consent.wallet_ids:
         raise errors.ConsentLacksAccount
-    operation = permission or kind
+    operation = operation or permission or kind
+    if not counted:
+        return consent
     if uses is None:
         await queries.add_uses(tx, {(consent.id, queries.hour_of(standing.now), operation): (1, standing.now)})
     else:

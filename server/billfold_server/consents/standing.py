@@ -19,7 +19,7 @@ from billfold_server.consents.rules import By, ConsentKind
 from billfold_server.ledger.service import Draft
 from billfold_server.tenancy.context import Caller
 
-__all__ = ["ConsentRow", "at", "check_usable", "consumed", "usable"]
+__all__ = ["ConsentRow", "UseRow", "at", "check_usable", "consumed", "usable"]
 
 
 def at(consent: Consent, now: datetime) -> Consent:
@@ -69,6 +69,22 @@ class ConsentRow(msgspec.Struct, frozen=True, kw_only=True):
     def key(self) -> UUID:
         """What the row is loaded by."""
         return self.consent.id
+
+
+class UseRow(msgspec.Struct, frozen=True):
+    """That a command has used a consent for something, once; it is added to what the hour has seen of that.
+
+    Attributes:
+        key: What was made by it.
+        consent_id: Which consent.
+        operation: For what.
+        at: When, on the tenant's clock.
+    """
+
+    key: UUID
+    consent_id: UUID
+    operation: str
+    at: datetime
 
 
 def told_of(consent: Consent, by: By) -> ConsentEventData:

@@ -1,11 +1,13 @@
 """The SQL of consents on the engine's side: what a batch of commands loads, locked, and what it writes as sets."""
 
 from collections.abc import Hashable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from billfold_server.consents.queries import hour_of
 from billfold_server.consents.rows import COLUMNS, Consent, Step, read
-from billfold_server.consents.standing import ConsentRow
+from billfold_server.consents.standing import ConsentRow, UseRow
 from billfold_server.db.sets import Columns, Write
 from billfold_server.tenancy.transaction import TenantTx
 
@@ -78,5 +80,29 @@ def step_writes(steps: Sequence[tuple[UUID, Step]]) -> list[Write]:
     return [Write(_INSERT_STEPS, _STEPS.arguments(*columns))]
 
 
-STORES: Final = (_Consents(),)
-"""Consents, as the engine loads and writes them."""
+_USES: Final = Columns(consent_id="uuid", hour="timestamptz", operation="text", times="bigint", last_at="timestamptz")
+_COUNT: Final = f"""
+INSERT INTO consent_uses AS u ({_USES.names}) SELECT {_USES.values} FROM {_USES.rows}
+ON CONFLICT (consent_id, hour, operation)
+DO UPDATE SET times = u.times + excluded.times, last_at = greatest(u.last_at, excluded.last_at)
+"""  # noqa: S608 - constants
+
+
+class _Uses:
+    row_type = UseRow
+
+    def writes(self, rows: Sequence[UseRow], _before: Mapping[Hashable, UseRow | None]) -> list[Write]:
+        """Add to what consents were used for: one row for all of a consent's hour."""
+        counts: dict[tuple[UUID, datetime, str], tuple[int, datetime]] = {}
+        for row in rows:
+            key = (row.consent_id, hour_of(row.at), row.operation)
+            times, last_at = counts.get(key, (0, row.at))
+            counts[key] = (times + 1, max(last_at, row.at))
+        keys = sorted(counts)
+        columns: list[list[Any]] = [list(each) for each in zip(*keys, strict=True)]
+        columns += [list(each) for each in zip(*(counts[key] for key in keys), strict=True)]
+        return [Write(_COUNT, _USES.arguments(*columns))]
+
+
+STORES: Final = (_Consents(), _Uses())
+"""Consents and what they are used for, as the engine loads and writes them."""

@@ -19,7 +19,7 @@ from billfold.contract.payments import PaymentBreak, PaymentOutcome
 from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.connectors.service import Notice, Report
-from billfold_server.consents.service import Consent, ConsentKind, ConsentRow, usable
+from billfold_server.consents.service import Consent, ConsentKind, ConsentRow, UseRow, usable
 from billfold_server.ledger.service import (
     AccountRow,
     Books,
@@ -133,6 +133,7 @@ def initiation(kind: ConsentKind, check: Check, more_keys: MoreKeys = lambda _bo
             draft.put(row)
         payment = _begin(draft, consent, order)
         draft.put(TextsRow(payment.id, order.sealed_texts))
+        draft.put(UseRow(payment.id, consent.id, kind, draft.now))
         return Reply(_CREATED, payment.placed())
 
     return Kind(f"payment.{kind}", keys, decide, sees_grant=True)

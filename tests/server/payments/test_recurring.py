@@ -99,6 +99,11 @@ class Till:
             )
         return [tuple(row) for row in rows]
 
+    async def used(self, consent: Consent) -> list[tuple[str, int]]:
+        """Return for what a consent was used, and how often."""
+        async with self.desk.bank.tx() as tx:
+            return [(use.operation, use.times) for use in await consents.list_uses(tx, consent.id, limit=9)]
+
 
 def _another(order: service.Order, amount_minor: int) -> service.Order:
     facts = msgspec.structs.replace(order.facts, amount_minor=amount_minor)
@@ -168,6 +173,7 @@ class TestFiveHundredPaymentsAtOnce:
         answers = await till.pay_at_once(consent, amounts)
         assert sum(isinstance(each, errors.InsufficientFunds) for each in answers) == 20
         assert await till.counted(consent) == [("Month", OPENED_MINOR, 10)]
+        assert await till.used(consent) == [("domestic_vrp", 10)]
         await till.desk.check()
 
 
@@ -186,6 +192,7 @@ class TestCopiesOfOneKey:
         assert len(bodies) == 1
         assert not [each for each in answers if isinstance(each, errors.ControlParametersBreached)]
         assert await till.counted(consent) == [("Day", 3_000, 1)]
+        assert await till.used(consent) == [("domestic_vrp", 1)]
         await till.desk.check()
         # Whatever wrote it, a sum above its limit is refused by the database.
         with pytest.raises(asyncpg.CheckViolationError):

@@ -115,7 +115,9 @@ async def get_payment_consent_funds(call: Call, consent_id: str) -> OBWriteFunds
     """Tell whether the payment of a consent would find the money that it needs."""
     async with call.tx() as tx:
         uses = consents.uses_of(call.services)
-        consent = await consents.use(tx, call.caller, kind=_KIND, consent_id=_read_id(consent_id), uses=uses)
+        consent = await consents.use(
+            tx, call.caller, kind=_KIND, consent_id=_read_id(consent_id), uses=uses, operation="funds_confirmation"
+        )
         now = await tenant_now(tx)
         (wallet,) = await wallets.with_balances(tx, [await wallets.get_wallet(tx, consent.wallet_ids[0])])
     assert consent.amount_minor is not None, "a consent for one payment names its amount"

@@ -155,7 +155,7 @@ async def confirm_vrp_funds(
     amount = reading.read_amount(body.data.instructed_amount, path, call.tenant.manifest.currencies)
     async with call.tx() as tx:
         with _naming_the_consent():
-            consent = await _use(call, tx, consent_id)
+            consent = await _use(call, tx, consent_id, operation="funds_confirmation")
         now = await tenant_now(tx)
         (wallet,) = await wallets.with_balances(tx, [await wallets.get_wallet(tx, consent.wallet_ids[0])])
     available = {each.currency: each.available_minor for each in wallet.balances}
@@ -246,10 +246,21 @@ def _read_id(text: str) -> UUID:
         raise errors.ConsentNotFound("there is no such consent", param="ConsentId") from None
 
 
-async def _use(call: Call, tx: Any, consent_id: str) -> Consent:
-    """Return the consent of the caller's token, if it can be used now. It is counted beside the requests."""
+async def _use(call: Call, tx: Any, consent_id: str, operation: str | None = None) -> Consent:
+    """Return the consent of the caller's token, if it can be used now.
+
+    A question is counted beside the requests; a payment is counted by the command that makes it.
+    """
     uses = consents.uses_of(call.services)
-    return await consents.use(tx, call.caller, kind=_KIND, consent_id=_read_id(consent_id), uses=uses)
+    return await consents.use(
+        tx,
+        call.caller,
+        kind=_KIND,
+        consent_id=_read_id(consent_id),
+        uses=uses,
+        operation=operation,
+        counted=operation is not None,
+    )
 
 
 @contextmanager

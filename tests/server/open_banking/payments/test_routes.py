@@ -88,8 +88,11 @@ class TestAConsentToAPayment:
 
 
 class TestAPayment:
-    def test_is_answered_again_under_its_key_and_made_once(self, pisp: Pisp) -> None:
-        """A copy is told of the same payment, although the consent is used up by now; another key finds it so."""
+    def test_is_answered_again_under_its_key_and_made_once(self, pisp: Pisp, live: LiveServer) -> None:
+        """A copy is told of the same payment, although the consent is used up by now; another key finds it so.
+
+        The customer is told of one payment.
+        """
         consent_id = pisp.consented()
         first, again = (data(pisp.pay(consent_id, key="once")) for _ in range(2))
         assert first == again
@@ -98,6 +101,9 @@ class TestAPayment:
             "POST", "/domestic-payments", pisp.payment(consent_id, "11.00"), consent_id=consent_id, key="once"
         )
         assert codes(other) == ["U006"]
+        with live.client("alpha") as bank:
+            used = bank.get(f"/v1/consents/{ids.encode(Prefix.CONSENT, consent_id)}/uses").json()["data"]
+        assert [(each["operation"], each["times"]) for each in used] == [("domestic_payment", 1)]
 
     def test_may_be_of_a_cards_bill(self, pisp: Pisp, live: LiveServer) -> None:
         """Its reference is the card's number then, which is told to whom it concerns and lies sealed everywhere."""
