@@ -111,6 +111,7 @@ class NewConsent(msgspec.Struct, frozen=True, kw_only=True):
         kind: For what.
         client_id: Who asks.
         expires_at: Until when.
+        authorise_by: By when it must be authorised, where that is earlier than the bank's own time for it.
         permissions: What may be read.
         transactions_from: From when on transactions may be read.
         transactions_to: Until when.
@@ -124,6 +125,7 @@ class NewConsent(msgspec.Struct, frozen=True, kw_only=True):
     kind: ConsentKind
     client_id: UUID
     expires_at: datetime | None = None
+    authorise_by: datetime | None = None
     permissions: frozenset[str] = frozenset()
     transactions_from: datetime | None = None
     transactions_to: datetime | None = None

@@ -14,7 +14,6 @@ import msgspec
 from billfold import errors, ids
 from billfold.contract.events import CONSENT_CREATED
 from billfold.ids import Prefix
-from billfold_server.audit import service as audit
 from billfold_server.consents import queries, rules
 from billfold_server.consents.closing import end_all, end_one, hold_all, list_standing
 from billfold_server.consents.ending import end_grants, ends_with_consents
@@ -31,8 +30,8 @@ from billfold_server.consents.rows import (
 )
 from billfold_server.consents.rules import By, ConsentKind, Event, Status, lasts
 from billfold_server.consents.sealing import digest, open_requests, prepare, seal_evidence
-from billfold_server.consents.standing import ConsentRow, UseRow, at, check_usable, consumed, usable
-from billfold_server.consents.stepping import WHY, changed_by, next_status, take
+from billfold_server.consents.standing import ConsentRow, UseRow, agreed_end, at, check_usable, consumed, usable
+from billfold_server.consents.stepping import WHY, changed_by, next_status, note_refused, take
 from billfold_server.consents.stores import STORES
 from billfold_server.consents.telling import CLIENT_JOB, Change, ClientEnded, step_of, tell
 from billfold_server.consents.uses import Uses, uses_of
@@ -60,6 +59,7 @@ __all__ = [
     "Use",
     "UseRow",
     "Uses",
+    "agreed_end",
     "authorise",
     "catch_up",
     "check_admitted",
@@ -76,6 +76,7 @@ __all__ = [
     "hold",
     "hold_all",
     "is_admitted",
+    "keep",
     "last_uses",
     "lasts",
     "list_for_staff",
@@ -116,6 +117,7 @@ async def create(tx: TenantTx, caller: Caller, prepared: PreparedConsent, now: d
     if await queries.is_blocked(tx, new.client_id):
         raise errors.ThirdPartyBlocked
     facts = {name: getattr(new, name) for name in _TAKEN_OVER}
+    end = _end(tx, new.kind, now, new.expires_at, None)
     consent = Consent(
         **facts,
         id=prepared.id,
@@ -124,7 +126,7 @@ async def create(tx: TenantTx, caller: Caller, prepared: PreparedConsent, now: d
         ended_by=None,
         created_at=now,
         status_updated_at=now,
-        ends_at=_end(tx, new.kind, now, new.expires_at, None),
+        ends_at=end if new.authorise_by is None else min(end, new.authorise_by),
         ended_at=None,
         authorised_at=None,
         reauthenticate_by=None,
@@ -265,13 +267,7 @@ async def record_refused(
         if await queries.find(tx, consent_id) is None:
             return
         now = await tenant_now(tx)
-        step = step_of(str(facts.get("event", "use")), caller, by=by, now=now, from_status=status, to_status=None)
-        if await queries.note_refused(tx, consent_id, step) > 1:
-            return
-        record = audit.new_record(
-            caller, "consent.step_refused", ids.encode(Prefix.CONSENT, consent_id), facts={**facts, "by": by}
-        )
-        await audit.record(tx, record)
+        await note_refused(tx, caller, consent_id, status, str(facts.get("event", "use")), by=by, now=now, facts=facts)
 
 
 async def is_admitted(tx: TenantTx, client_id: UUID) -> bool:
@@ -416,6 +412,18 @@ async def refuse(
     consent = await _lock_own(tx, consent_id, client_id, now)
     rows = [] if evidence is None else await add_evidence(tx, evidence, now)
     return await take(tx, caller, consent, "refuse", by="psu", now=now, reason=reason, rows=rows)
+
+
+async def keep(tx: TenantTx, consent_id: UUID, *, client_id: UUID, now: datetime, caller: Caller) -> None:
+    """Write down that a customer hasn't allowed again what lasts: it stays as it is, and rests where it rested.
+
+    Raises:
+        errors.ConsentNotFound: There is none.
+        errors.ConsentOfAnother: It is another third party's.
+    """
+    consent = await _lock_own(tx, consent_id, client_id, now)
+    facts = {"consent_id": consent.wire_id, "consent_status": consent.status, "event": "refuse"}
+    await note_refused(tx, caller, consent.id, consent.status, "refuse", by="psu", now=now, facts=facts)
 
 
 async def consume(tx: TenantTx, consent_id: UUID, *, client_id: UUID, now: datetime, caller: Caller) -> Consent:

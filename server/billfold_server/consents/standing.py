@@ -18,8 +18,9 @@ from billfold_server.consents.rows import Consent, Step
 from billfold_server.consents.rules import By, ConsentKind
 from billfold_server.ledger.service import Draft
 from billfold_server.tenancy.context import Caller
+from billfold_server.tenancy.manifest import OpenBanking
 
-__all__ = ["ConsentRow", "UseRow", "at", "check_usable", "consumed", "usable"]
+__all__ = ["ConsentRow", "UseRow", "agreed_end", "at", "check_usable", "consumed", "usable"]
 
 
 def at(consent: Consent, now: datetime) -> Consent:
@@ -34,6 +35,20 @@ def at(consent: Consent, now: datetime) -> Consent:
         status_updated_at=consent.ends_at,
         ended_at=consent.ends_at,
         ended_by="system",
+    )
+
+
+def agreed_end(consent: Consent, policy: OpenBanking) -> datetime:
+    """Return when a consent ends by itself: one that nobody has authorised yet, when it would once somebody has."""
+    if consent.authorised_at is not None:
+        return consent.ends_at
+    return rules.ends_at(
+        kind=consent.kind,
+        created_at=consent.created_at,
+        expires_at=consent.expires_at,
+        authorised_at=consent.created_at,
+        pending_hours=policy.pending_hours,
+        most_days=policy.consent_days,
     )
 
 

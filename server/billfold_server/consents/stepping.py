@@ -1,12 +1,15 @@
 """How a consent that is locked is taken one step on, with all that ends by that and all that tells of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 
-from billfold import errors
+from billfold import errors, ids
+from billfold.ids import Prefix
+from billfold_server.audit import service as audit
 from billfold_server.consents import queries, rules
 from billfold_server.consents.ending import end_grants
 from billfold_server.consents.rows import Consent
@@ -16,7 +19,7 @@ from billfold_server.db.sets import Write
 from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["WHY", "changed_by", "next_status", "stepped", "take"]
+__all__ = ["WHY", "changed_by", "next_status", "note_refused", "stepped", "take"]
 
 # Of a customer who has to come back, whoever uses a token is told so, and by the same grant.
 _ENDS_GRANTS: Final[frozenset[Event]] = frozenset({"refuse", "revoke", "lapse", "expire"})
@@ -70,6 +73,25 @@ def changed_by(
     fresh = [each for each in times if each is not None and each not in (former.ends_at, former.reauthenticate_by)]
     step = step_of(event, caller, by=by, now=now, from_status=former.status, to_status=changed.status, reason=reason)
     return Change(caller=caller, consent=changed, type=EVENT_TYPES[event], step=step, due=fresh)
+
+
+async def note_refused(
+    tx: TenantTx,
+    caller: Caller,
+    consent_id: UUID,
+    status: Status,
+    event: str,
+    *,
+    by: By,
+    now: datetime,
+    facts: Mapping[str, Any],
+) -> None:
+    """Add a step that wasn't taken to a consent's history, or count it there; the audit has the first of its kind."""
+    step = step_of(event, caller, by=by, now=now, from_status=status, to_status=None)
+    if await queries.note_refused(tx, consent_id, step) > 1:
+        return
+    wire_id = ids.encode(Prefix.CONSENT, consent_id)
+    await audit.record(tx, audit.new_record(caller, "consent.step_refused", wire_id, facts={**facts, "by": by}))
 
 
 async def take(

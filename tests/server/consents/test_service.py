@@ -193,6 +193,19 @@ class TestTime:
         with pytest.raises(errors.ConsentTransitionRefused):
             await bank.authorise(asked)
 
+    async def test_ends_what_was_to_be_authorised_earlier(self, bank: Bank) -> None:
+        """A third party's time for it ends the waiting; what was authorised in it lasts as long as any other."""
+        by = await bank.now() + timedelta(hours=2)
+        late, given = [
+            await bank.ask(ids.uuid7(), kind="domestic_payment", amount_minor=1, currency="EUR", authorise_by=by)
+            for _ in range(2)
+        ]
+        assert (late.ends_at, late.expires_at) == (by, None)
+        given = await bank.authorise(given)
+        assert given.ends_at > by
+        await bank.travel(hours=3)
+        assert ((await bank.find(late)).status, (await bank.find(given)).status) == ("RJCT", "AUTH")
+
     async def test_ends_what_was_allowed_until_then(self, bank: Bank) -> None:
         """At the end that was asked for nothing opens any more, before the job has written it down and after."""
         until = await bank.now() + timedelta(days=10)

@@ -3,25 +3,25 @@
 from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
+from msgspec import UNSET, UnsetType
+
 from billfold import errors, ids
 from billfold.contract.wallets import AliasScheme
 from billfold.ids import Prefix
 from billfold_server.http.routing import Call
+from billfold_server.open_banking.accounts.words import WALLET, identification_of
 from billfold_server.open_banking.edge.errors import field_error
 from billfold_server.parties import service as parties
+from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.wallets import service as wallets
 from billfold_server.wallets.service import AliasKey
 
-__all__ = ["WALLET", "NamedAccount", "Owned", "check_debtor", "creditor_of", "debtor_of"]
-
-WALLET: Final = "UK.OBIE.Wallet"
-"""The scheme whose numbers are the ids of wallets."""
+__all__ = ["NamedAccount", "Owned", "check_debtor", "creditor_of", "debtor_of"]
 
 _ALIASES: Final = {
     "UK.OBIE.IBAN": AliasScheme.IBAN,
     "UK.OBIE.SortCodeAccountNumber": AliasScheme.SORT_CODE_ACCOUNT_NUMBER,
 }
-_SCHEMES: Final = frozenset({WALLET, *_ALIASES})
 _LONGEST_NAME: Final = 70
 _IDENTIFIER, _SCHEME = "U021", "U027"
 
@@ -52,6 +52,10 @@ def creditor_of(account: NamedAccount, path: str) -> UUID | AliasKey:
     Raises:
         errors.ProblemError: It is named in a way by which nothing can be paid.
     """
+    return _read(account, path, "no payment can be sent to accounts of this scheme")
+
+
+def _read(account: NamedAccount, path: str, unknown: str) -> UUID | AliasKey:
     if account.scheme_name == WALLET:
         try:
             return ids.decode(Prefix.WALLET, account.identification)
@@ -59,27 +63,41 @@ def creditor_of(account: NamedAccount, path: str) -> UUID | AliasKey:
             raise field_error(f"{path}.Identification", _IDENTIFIER, "there can't be such a wallet") from None
     scheme = _ALIASES.get(account.scheme_name)
     if scheme is None:
-        raise field_error(f"{path}.SchemeName", _SCHEME, "no payment can be sent to accounts of this scheme")
+        raise field_error(f"{path}.SchemeName", _SCHEME, unknown)
     try:
         return AliasKey(scheme, wallets.new_alias(scheme, account.identification))
     except errors.ProblemError:
         raise field_error(f"{path}.Identification", _IDENTIFIER, "there can't be such an account") from None
 
 
-def check_debtor(account: NamedAccount, path: str) -> None:
-    """Refuse a payer's account that no wallet here could be named by.
+async def check_debtor(tx: TenantTx, account: NamedAccount | UnsetType, path: str) -> None:
+    """Refuse a payer's account, where one is named, that can't be one or that isn't kept here.
 
     Raises:
-        errors.ProblemError: It is of another scheme.
+        errors.ProblemError: It is of another scheme, isn't formed as its scheme is, or is no wallet's.
     """
-    if account.scheme_name not in _SCHEMES:
-        raise field_error(f"{path}.SchemeName", _SCHEME, "no account here is named by this scheme")
+    if account is UNSET:
+        return
+    named = _read(account, path, "no account here is named by this scheme")
+    if isinstance(named, UUID):
+        found = named in await wallets.find_wallets(tx, [named])
+    else:
+        # A sort code and account number may be the end of an IBAN, by which alone a wallet is known; whether it is the
+        # customer's is seen with the page.
+        found = named.scheme is not AliasScheme.IBAN or await wallets.find_wallet_known_as(tx, named) is not None
+    if not found:
+        raise field_error(f"{path}.Identification", _IDENTIFIER, "this bank keeps no such account")
 
 
 async def debtor_of(call: Call, wallet_id: UUID) -> Owned:
-    """Return a wallet as the account that pays, with its owner's name where there still is one."""
+    """Return a wallet as the account that pays, with its owner's name where there still is one.
+
+    It is named as who reads accounts sees it first: by sort code and account number or IBAN, where it has them.
+    """
     async with call.tx() as tx:
         wallet = await wallets.get_wallet(tx, wallet_id)
+        ibans = await wallets.list_ibans(tx, [wallet_id])
         party = await parties.get_party(tx, wallet.party_id)
     (opened,) = await parties.open_parties(call.services.keys, call.tenant, [party])
-    return Owned(WALLET, wallet.wire_id, (opened.name or wallet.wire_id)[:_LONGEST_NAME])
+    scheme, number = identification_of(wallet.wire_id, ibans.get(wallet_id))[0]
+    return Owned(scheme, number, (opened.name or wallet.wire_id)[:_LONGEST_NAME])

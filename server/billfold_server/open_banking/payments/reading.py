@@ -5,6 +5,7 @@ standard's ``OBExternalStatusReason1Code``.
 """
 
 from collections.abc import Collection
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -13,14 +14,43 @@ from msgspec import UNSET, UnsetType
 from billfold.contract.open_banking.payments import (
     OBRemittanceInformation2Payment,
     OBWriteDomestic2Initiation,
+    OBWriteDomesticConsent4Authorisation,
 )
 from billfold.money import AmountError, Money, from_decimal
+from billfold_server.open_banking.consents.reading import to_utc
 from billfold_server.open_banking.edge.errors import field_error
 
-__all__ = ["Terms", "read_amount", "reference_of", "repeated"]
+__all__ = [
+    "Terms",
+    "check_authorisation",
+    "check_instrument",
+    "read_amount",
+    "reference_of",
+    "repeated",
+    "to_authorise_by",
+]
 
 _INITIATION: Final = "Data.Initiation"
-INVALID, UNEXPECTED, CURRENCY = "U002", "U005", "U023"
+INVALID, DATE, UNEXPECTED, CURRENCY, INSTRUMENT = "U002", "U003", "U005", "U023", "U026"
+_COMPLETION: Final = "Data.Authorisation.CompletionDateTime"
+_INSTRUMENTS: Final = frozenset(
+    f"UK.OBIE.{name}"
+    for name in (
+        "BACS",
+        "BalanceTransfer",
+        "CHAPS",
+        "Euro1",
+        "FPS",
+        "Link",
+        "MoneyTransfer",
+        "Paym",
+        "SEPACreditTransfer",
+        "SEPAInstantCreditTransfer",
+        "SWIFT",
+        "Target2",
+    )
+)
+"""``OBInternalLocalInstrument1Code``. It says how a payment is to leave; the bank adds none of its own."""
 
 
 class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -52,6 +82,35 @@ def read_amount(initiation: OBWriteDomestic2Initiation, currencies: Collection[s
     if amount_minor <= 0:
         raise field_error(f"{path}.Amount", INVALID, "the amount must be more than nothing")
     return Money(amount_minor, given.currency)
+
+
+def check_instrument(instrument: str | UnsetType, path: str) -> None:
+    """Refuse a means of payment that the standard doesn't name.
+
+    Raises:
+        errors.ProblemError: It is another one.
+    """
+    if instrument is not UNSET and instrument not in _INSTRUMENTS:
+        raise field_error(path, INSTRUMENT, "payments aren't sent by this local instrument")
+
+
+def to_authorise_by(authorisation: OBWriteDomesticConsent4Authorisation | UnsetType) -> datetime | None:
+    """Return by when a consent must be authorised, in UTC; None is for as long as the bank lets it wait.
+
+    Raises:
+        errors.ProblemError: That lies outside of the years that a calendar has.
+    """
+    return None if authorisation is UNSET else to_utc(_COMPLETION, authorisation.completion_date_time)
+
+
+def check_authorisation(authorise_by: datetime | None, now: datetime) -> None:
+    """Refuse a time for authorising that has passed.
+
+    Raises:
+        errors.ProblemError: It has.
+    """
+    if authorise_by is not None and authorise_by <= now:
+        raise field_error(_COMPLETION, DATE, "has passed")
 
 
 _canonical: Final = msgspec.json.Encoder(order="deterministic").encode

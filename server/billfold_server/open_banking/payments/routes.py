@@ -77,11 +77,12 @@ async def create_payment_consent(call: Call, body: OBWriteDomesticConsent4) -> O
     initiation = body.data.initiation
     amount = reading.read_amount(initiation, call.tenant.manifest.currencies)
     creditor_of(initiation.creditor_account, "Data.Initiation.CreditorAccount")
-    if initiation.debtor_account is not UNSET:
-        check_debtor(initiation.debtor_account, "Data.Initiation.DebtorAccount")
+    reading.check_instrument(initiation.local_instrument, "Data.Initiation.LocalInstrument")
+    authorise_by = reading.to_authorise_by(body.data.authorisation)
     new = NewConsent(
         kind=_KIND,
         client_id=call.caller.client_id,
+        authorise_by=authorise_by,
         amount_minor=amount.amount_minor,
         currency=amount.currency,
         terms=msgspec.json.encode(reading.Terms(refund=body.data.read_refund_account == "Yes")),
@@ -92,7 +93,10 @@ async def create_payment_consent(call: Call, body: OBWriteDomesticConsent4) -> O
     made: list[Consent] = []
 
     async def work(tx: Any) -> str:
-        made.append(await consents.create(tx, call.caller, prepared, await tenant_now(tx)))
+        now = await tenant_now(tx)
+        reading.check_authorisation(authorise_by, now)
+        await check_debtor(tx, initiation.debtor_account, "Data.Initiation.DebtorAccount")
+        made.append(await consents.create(tx, call.caller, prepared, now))
         return made[0].wire_id
 
     async def show(consent_id: str) -> OBWriteDomesticConsentResponse5:

@@ -21,6 +21,7 @@ from billfold.contract.open_banking.vrp import (
 )
 from billfold.money import AmountError, Money, from_decimal
 from billfold_server.open_banking.edge.errors import field_error
+from billfold_server.open_banking.payments.reading import check_instrument
 from billfold_server.payments.service import AgreedAmount, ControlParameters, PeriodicLimit, RecurringOrder, day_of
 
 __all__ = [
@@ -213,6 +214,7 @@ def read_order(body: OBDomesticVRPRequest, currencies: Collection[str]) -> Recur
     ):
         if value not in known:
             raise field_error(f"Data.{name}", INVALID, "there is no such value")
+    check_instrument(data.instruction.local_instrument, f"{path}.LocalInstrument")
     amount = read_amount(data.instruction.instructed_amount, f"{path}.InstructedAmount", currencies)
     order = RecurringOrder(
         amount_minor=amount.amount_minor,

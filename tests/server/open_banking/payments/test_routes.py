@@ -68,6 +68,21 @@ class TestAConsentToAPayment:
                 "CreditorAccount.Identification",
             ),
             ({"SupplementaryData": {"x": 1}}, "U005", "SupplementaryData"),
+            ({"LocalInstrument": "NOPE"}, "U026", "LocalInstrument"),
+            *(
+                (
+                    {"DebtorAccount": {"SchemeName": f"UK.OBIE.{scheme}", "Identification": number}},
+                    "U021",
+                    "DebtorAccount.Identification",
+                )
+                for scheme, number in (
+                    ("Wallet", "x"),
+                    ("Wallet", ids.new(Prefix.WALLET)),
+                    ("IBAN", "BE69539007547034"),
+                    ("IBAN", "BE68539007547034"),
+                    ("SortCodeAccountNumber", "20-00-00 5577991"),
+                )
+            ),
         ],
     )
     def test_is_refused_where_nothing_could_be_paid(
@@ -77,6 +92,21 @@ class TestAConsentToAPayment:
         answer = pisp.ask("POST", "/domestic-payment-consents", pisp.consent(**change))
         assert codes(answer) == [code]
         assert answer.json()["Errors"][0]["Path"] == f"Data.Initiation.{path}"
+
+    def test_is_to_be_authorised_by_a_time_that_has_not_passed(self, pisp: Pisp) -> None:
+        """The time by which the customer must have agreed lies ahead; it comes back as it was asked for."""
+        said = pisp.consent()
+        for year, status in ((2020, 400), (2090, 201)):
+            said["Data"]["Authorisation"] = {
+                "AuthorisationType": "Any",
+                "CompletionDateTime": f"{year}-01-01T00:00:00+00:00",
+            }
+            answer = pisp.ask("POST", "/domestic-payment-consents", said)
+            if status == 400:
+                assert codes(answer) == ["U003"]
+                assert answer.json()["Errors"][0]["Path"] == "Data.Authorisation.CompletionDateTime"
+            else:
+                assert data(answer)["Authorisation"]["CompletionDateTime"].startswith("2090-01-01T00:00:00")
 
     def test_tells_nobody_that_there_is_too_little_money_but_who_asks(self, pisp: Pisp) -> None:
         """Funds are confirmed or not, and how much there is nobody is told."""
@@ -124,12 +154,20 @@ class TestAPayment:
         assert f"{'*' * (len(number) - 4)}{number[-4:]}".encode() in dumped, "the books hold what may be shown"
         assert canaries.found_in(dumped) == set()
 
-    def test_is_shown_with_every_status_that_it_has_had(self, pisp: Pisp) -> None:
-        """The payment is its own third party's to look at, with how it came where it is."""
+    def test_is_shown_with_every_status_that_it_has_had(self, pisp: Pisp, live: LiveServer) -> None:
+        """The payment is its own third party's to look at, with how it came where it is.
+
+        The account to which it can be given back is named as everywhere else, by its IBAN where it has one.
+        """
         made = data(pisp.pay(pisp.consented(ReadRefundAccount="Yes")))
         path = f"/domestic-payments/{made['DomesticPaymentId']}"
         assert data(pisp.ask("GET", path), 200) == made
         assert made["Refund"]["Account"]["Identification"] == pisp.wallets[0]
+        with live.client("alpha") as bank:
+            alias = {"scheme": "iban", "value": "NO93 8601 1117 947"}
+            assert bank.post(f"/v1/wallets/{pisp.wallets[0]}/aliases", json=alias).status_code == 201
+        account = data(pisp.ask("GET", path), 200)["Refund"]["Account"]
+        assert (account["SchemeName"], account["Identification"]) == ("UK.OBIE.IBAN", "NO9386011117947")
         details = data(pisp.ask("GET", f"{path}/payment-details"), 200)["PaymentStatus"]
         assert [each["Status"] for each in details] == ["ACTC", "ACCP", "ACSC", "ACCC"]
 
