@@ -15,9 +15,9 @@ import msgspec
 
 from billfold import errors
 from billfold_server.http import contract_page
+from billfold_server.http.oauth_document import build_oauth_document
 from billfold_server.http.openapi import build_document
 from billfold_server.http.routing import Call, Reply, Routes
-from billfold_server.identity.discovery.openapi import build_oauth_document
 from billfold_server.open_banking.edge.document import build_open_banking_document
 
 __all__ = [

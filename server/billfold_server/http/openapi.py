@@ -26,9 +26,9 @@ from billfold.contract.versions import HEADER, LATEST
 from billfold_server.http import contract_page, problems, webhook_document
 from billfold_server.http.etags import IF_MATCH_PATTERN
 from billfold_server.http.expansion import PARAMETER
+from billfold_server.http.oauth_document import build_oauth_document
 from billfold_server.http.routing import Operation, Routes
 from billfold_server.http.schemas import Schemas, example_of
-from billfold_server.identity.discovery.openapi import build_oauth_document
 from billfold_server.open_banking.edge.document import build_open_banking_document
 
 __all__ = ["build_document", "build_operation", "dump_yaml", "implied_errors", "main", "refusals_of", "statuses_of"]

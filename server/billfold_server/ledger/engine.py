@@ -347,7 +347,7 @@ class Engine:
         if not wanted.keys() <= self._cached:
             return False
         try:
-            async with self._database.tx(queue.tenant, begin_sql=batches.PLANS) as tx:
+            async with self._database.tx(queue.tenant, begin_sql=PLANS) as tx:
                 while wanted and wanted.keys() <= self._cached and loads < _MAX_LOADS:
                     await self._load_rows(tx, books, wanted)
                     wanted, loads = self._wanted(books, run.batch), loads + 1
@@ -376,7 +376,7 @@ class Engine:
         prepared = self._prepare(queue, run.batch, Books(known, place, opening.now), opening)
         if unanswered := [key for key in keys if key not in answers]:
             # What keeps no answer meets none when it is written, so whether there is one has to be asked.
-            async with self._database.tx(queue.tenant, begin_sql=batches.PLANS) as tx:
+            async with self._database.tx(queue.tenant, begin_sql=PLANS) as tx:
                 if await batches.find_answers(tx, unanswered):
                     raise _AnsweredError
             if known.place is not place or (before is not None and before.has_failed):

@@ -30,7 +30,6 @@ from billfold_server.http.routing import Call, IdempotencyRef
 from billfold_server.http.routing import Reply as HttpReply
 from billfold_server.ledger import queries, rules
 from billfold_server.ledger.approving import is_large_withdrawal, refund
-from billfold_server.ledger.batches import PLANS
 from billfold_server.ledger.bookings import (
     Booking,
     Place,
@@ -68,7 +67,6 @@ __all__ = [
     "EXPIRE_HOLD",
     "EXPIRE_HOLD_JOB",
     "MOVES_MONEY",
-    "PLANS",
     "STORES",
     "AccountRow",
     "Answer",

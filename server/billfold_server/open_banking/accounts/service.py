@@ -19,6 +19,7 @@ from billfold_server.account_statements import service as statements
 from billfold_server.account_statements.service import StatementRow
 from billfold_server.arrangements import service as arrangements
 from billfold_server.arrangements.service import ArrangementRow
+from billfold_server.db.sets import PLANS
 from billfold_server.http.routing import Call
 from billfold_server.ledger import service as ledger
 from billfold_server.ledger.service import Booking, Span
@@ -153,7 +154,7 @@ async def read_transactions(
 ) -> tuple[list[OBTransaction6], Page[Booking], Span]:
     """Return what was booked, as far as the consent's permissions and dates reach."""
     # All of it is looked up by keys. A plan for each page's own values would take as long as reading the page.
-    async with call.tx(begin_sql=ledger.PLANS) as tx:
+    async with call.tx(begin_sql=PLANS) as tx:
         reading = await begin(tx, call, rules.TRANSACTIONS, named)
         span = rules.span_of(reading.consent, from_, to)
         fetch = partial(_bookings, tx, span, of={"wallet_ids": reading.wallet_ids})
@@ -342,7 +343,7 @@ async def read_transactions_of_statement(
     call: Call, named: str, statement_id: str, page: str | None
 ) -> tuple[list[OBTransaction6], Page[Booking]]:
     """Return the transactions of a statement, which takes permission for both."""
-    async with call.tx(begin_sql=ledger.PLANS) as tx:
+    async with call.tx(begin_sql=PLANS) as tx:
         reading = await begin(tx, call, rules.TRANSACTIONS, named)
         rules.STATEMENTS.require(reading.consent.permissions)
         row = await _statement(tx, reading, statement_id)
