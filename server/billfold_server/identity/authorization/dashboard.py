@@ -31,6 +31,7 @@ from billfold_server.wallets import service as wallets
 if TYPE_CHECKING:
     from billfold_server.consents.service import Consent, Step, Use
     from billfold_server.http.routing import Call
+    from billfold_server.tenancy.manifest import OpenBanking
 
 __all__ = ["confirm", "end", "show", "show_one"]
 
@@ -197,7 +198,7 @@ async def show_one(
         "client": seen.client,
         "organisation": seen.organisation,
         "row": _row(say, seen.consent, None, seen.now or seen.consent.created_at),
-        "sheet": _allowed(seen, request, language),
+        "sheet": _allowed(seen, request, language, call.tenant.manifest.open_banking),
         "again_by": _again_by(say, seen.consent),
         "uses": [_use_line(say, each) for each in uses],
         "more_uses": f"{here}&{_after_use(uses[-1])}" if len(seen.uses) > _MOST else None,
@@ -231,11 +232,12 @@ def _step_in(text: str | None) -> UUID | None:
         return None
 
 
-def _allowed(seen: _Seen, request: Mapping[str, Any], language: str) -> sheets.Sheet | None:
+def _allowed(seen: _Seen, request: Mapping[str, Any], language: str, policy: "OpenBanking") -> sheets.Sheet | None:
     """Return what was asked and allowed, as its page said it; None where that was erased."""
     if not request:
         return None
-    return sheets.sheet_of(seen.consent, request, seen.wallets, language, client=seen.client)
+    ends_at = consents.agreed_end(seen.consent, policy)
+    return sheets.sheet_of(seen.consent, request, seen.wallets, language, client=seen.client, ends_at=ends_at)
 
 
 def _again_by(say: Words, consent: "Consent") -> str | None:
@@ -256,8 +258,11 @@ def _use_line(say: Words, use: "Use") -> tuple[str, str]:
 
 def _step_line(say: Words, step: "Step") -> tuple[str, str]:
     """Return what has happened, and when and by whom. The bank's own words of reason are the bank's."""
-    known = f"open_banking.event_{step.event}" in vocabulary(say.language) and step.to_status is not None
-    what = say(f"event_{step.event}" if known else "event_other")
+    if step.to_status is None:
+        what = say("event_not_again" if step.event == "refuse" and step.done_by == "psu" else "event_other")
+    else:
+        known = f"open_banking.event_{step.event}" in vocabulary(say.language)
+        what = say(f"event_{step.event}" if known else "event_other")
     return what, f"{say.day(step.happened_at)}, {step.happened_at:%H:%M} UTC · {say(f'by_{step.done_by}')}"
 
 

@@ -69,6 +69,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
         given: The account that was asked for, among those.
         strange: Whether an account was asked for that isn't the customer's, or can't be used.
         client: How the third party is called.
+        ends_at: When it ends by itself, once it is allowed.
         scopes: What else is asked of who the customer is.
     """
 
@@ -78,6 +79,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     given: str | None
     strange: bool
     client: str
+    ends_at: datetime
     scopes: list[str]
 
     def sheet(self, language: str) -> Sheet:
@@ -88,6 +90,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
             self.wallets,
             language,
             client=self.client,
+            ends_at=self.ends_at,
             given=self.given,
             strange=self.strange,
             also=sheets.also_lines(self.scopes, language),
@@ -137,6 +140,7 @@ async def load(call: "Call", asked: "Asked", session: "Session") -> Found | None
         given=usable[0].id if account is not None and usable else None,
         strange=account is not None and not usable,
         client=asked.client.name,
+        ends_at=consents.agreed_end(consent, call.tenant.manifest.open_banking),
         scopes=asked.request.scopes,
     )
 

@@ -237,7 +237,7 @@ def _refund_note(say: Words, data: Mapping[str, Any]) -> list[str]:
     return [say("refund_account")] if data.get("ReadRefundAccount") == "Yes" else []
 
 
-def _account_access(say: Words, consent: Consent, client: str) -> dict[str, Any]:
+def _account_access(say: Words, consent: Consent, client: str, ends_at: datetime) -> dict[str, Any]:
     facts = []
     if consent.transactions_from is not None or consent.transactions_to is not None:
         earliest, latest = consent.transactions_from, consent.transactions_to
@@ -248,7 +248,7 @@ def _account_access(say: Words, consent: Consent, client: str) -> dict[str, Any]
     return {
         "title": say("access_again_title" if again else "access_title", client=client),
         "intro": say("access_again_intro" if again else "access_intro", client=client),
-        "facts": [*facts, (say("until"), _until(say, consent))],
+        "facts": [*facts, (say("until"), say.last_day(ends_at))],
         "groups": permission_groups(consent.permissions, say.language),
         "question": say("access_again_accounts" if again else "access_accounts"),
         "approve": say("access_again_approve" if again else "allow"),
@@ -256,16 +256,12 @@ def _account_access(say: Words, consent: Consent, client: str) -> dict[str, Any]
     }
 
 
-def _until(say: Words, consent: Consent) -> str:
-    return say("until_taken_back") if consent.expires_at is None else say.last_day(consent.expires_at)
-
-
-def _funds(say: Words, consent: Consent, client: str) -> dict[str, Any]:
+def _funds(say: Words, consent: Consent, client: str, ends_at: datetime) -> dict[str, Any]:
     again = consent.status == "AUTH"
     return {
         "title": say("funds_again_title" if again else "funds_title", client=client),
         "intro": say("funds_again_intro" if again else "funds_intro", client=client),
-        "facts": [(say("until"), _until(say, consent))],
+        "facts": [(say("until"), say.last_day(ends_at))],
         "question": say("funds_accounts"),
         "approve": say("access_again_approve" if again else "allow"),
         "notes": [say("take_back")],
@@ -285,7 +281,7 @@ def _payment(say: Words, data: Mapping[str, Any], client: str) -> dict[str, Any]
     }
 
 
-def _vrp(say: Words, consent: Consent, data: Mapping[str, Any], client: str) -> dict[str, Any]:
+def _vrp(say: Words, consent: Consent, data: Mapping[str, Any], client: str, ends_at: datetime) -> dict[str, Any]:
     initiation, limits = data["Initiation"], data["ControlParameters"]
     facts = _payee_facts(say, initiation)
     types = [str(each).rpartition(".")[2] for each in limits.get("VRPType") or ()]
@@ -298,11 +294,9 @@ def _vrp(say: Words, consent: Consent, data: Mapping[str, Any], client: str) -> 
         )
         for each in limits.get("PeriodicLimits") or ()
     ]
-    for key, name in (("vrp_from", "ValidFromDateTime"), ("vrp_to", "ValidToDateTime")):
-        if limits.get(name):
-            facts.append((say(key), say.day(msgspec.convert(limits[name], datetime))))
-    if not limits.get("ValidToDateTime"):
-        facts.append((say("vrp_to"), say("until_taken_back")))
+    if limits.get("ValidFromDateTime"):
+        facts.append((say("vrp_from"), say.day(msgspec.convert(limits["ValidFromDateTime"], datetime))))
+    facts.append((say("vrp_to"), say.last_day(ends_at)))
     again = consent.status == "AUTH"
     return {
         "title": say("vrp_again_title" if again else "vrp_title", client=client),
@@ -315,17 +309,17 @@ def _vrp(say: Words, consent: Consent, data: Mapping[str, Any], client: str) -> 
     }
 
 
-def _said(say: Words, consent: Consent, request: Mapping[str, Any], client: str) -> dict[str, Any]:
+def _said(say: Words, consent: Consent, request: Mapping[str, Any], client: str, ends_at: datetime) -> dict[str, Any]:
     data = request.get("Data", {})
     match consent.kind:
         case "account_access":
-            return _account_access(say, consent, client)
+            return _account_access(say, consent, client, ends_at)
         case "funds_confirmation":
-            return _funds(say, consent, client)
+            return _funds(say, consent, client, ends_at)
         case "domestic_payment":
             return _payment(say, data, client)
         case "domestic_vrp":
-            return _vrp(say, consent, data, client)
+            return _vrp(say, consent, data, client, ends_at)
 
 
 def sheet_of(
@@ -335,6 +329,7 @@ def sheet_of(
     language: str,
     *,
     client: str,
+    ends_at: datetime,
     given: str | None = None,
     strange: bool = False,
     also: Sequence[str] = (),
@@ -347,13 +342,14 @@ def sheet_of(
         wallets: Among which the customer chooses, or about which it is.
         language: In which it is said.
         client: How the third party is called.
+        ends_at: When it ends by itself, once it is allowed.
         given: The one account that was asked for, among those, as ``wal_…``.
         strange: Whether an account was asked for that isn't the customer's, or can't be used.
         also: What else is asked beside the consent, in words.
     """
     say = Words(language)
     again = consent.status == "AUTH"
-    said = _said(say, consent, request, client)
+    said = _said(say, consent, request, client, ends_at)
     chosen = {given} if given is not None else {each.id for each in wallets} if again else set()
     if not chosen and len(wallets) == 1:
         chosen = {wallets[0].id}

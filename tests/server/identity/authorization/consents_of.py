@@ -97,7 +97,8 @@ def recurring() -> dict[str, Any]:
     }
     initiation = {"CreditorAccount": PAYEE, "RemittanceInformation": {"Unstructured": ["Savings"]}}
     data = {"ControlParameters": limits, "Initiation": initiation}
-    return {"kind": "domestic_vrp", "request": {"Data": data, "Risk": {}}}
+    ends = datetime(2027, 11, 21, tzinfo=UTC)
+    return {"kind": "domestic_vrp", "expires_at": ends, "request": {"Data": data, "Risk": {}}}
 
 
 class Tpp:

@@ -10,7 +10,7 @@ from billfold_server.identity.authorization import dashboard
 from billfold_server.people.pages.words import date_text, text_of
 from tests.live import LiveServer
 from tests.server.identity.authorization.consents_of import Tpp, add_tpp, open_wallet, read_accounts
-from tests.server.identity.flows import Person, add_person, answer_of, stranger
+from tests.server.identity.flows import Person, add_person, answer_of, decide, stranger
 
 MORE = r'href="([^"]*[&;](uses_before|steps_after)=[^"]*)"'
 PAGE = {"Accept": "text/html"}
@@ -65,6 +65,28 @@ class TestThePageOfWhoHasAccess:
         last, next_day = (date_text(midnight - timedelta(days=days), "en") for days in (1, 0))
         for page in (asked, browser.get("/oauth/consents", headers=PAGE)):
             assert (last in page.text, next_day in page.text) == (True, False)
+
+    def test_names_the_same_end_as_the_page_that_asked(self, tpp: Tpp, customer: tuple[Person, str]) -> None:
+        """Of what was asked for without an end, that is the day on which the bank lets it end."""
+        person, wallet = customer
+        consent, browser = tpp.ask_for({**read_accounts(), "expires_at": None}), person.browser()
+        asked = tpp.page(browser, consent, "accounts")
+        answer_of(tpp.app, tpp.answer(browser, asked, wallet))
+        one = browser.get("/oauth/consents/one", params={"consent": consent.wire_id}, headers=PAGE)
+        last = date_text(tpp.find(consent).ends_at, "en")
+        assert [page.text.count(last) for page in (asked, one)] == [1, 2]
+
+    def test_says_that_something_was_not_allowed_again(self, tpp: Tpp, customer: tuple[Person, str]) -> None:
+        """Who refuses what they had allowed before ends nothing by that; the history has it."""
+        (person, wallet), consent = customer, tpp.ask_for(read_accounts())
+        browser = person.browser()
+        answer_of(tpp.app, tpp.answer(browser, tpp.page(browser, consent, "accounts"), wallet))
+        tpp.change(consent, "reauthenticate_by = now() - interval '1 second'")
+        answer_of(tpp.app, decide(browser, tpp.page(browser, consent, "accounts"), "refuse"))
+        one = browser.get("/oauth/consents/one", params={"consent": consent.wire_id}, headers=PAGE)
+        for key in ("event_not_again", "status_again"):
+            assert text_of("en", f"open_banking.{key}") in one.text
+        assert tpp.find(consent).status == "AUTH"
 
     def test_shows_all_that_was_used_and_has_happened(
         self, tpp: Tpp, customer: tuple[Person, str], monkeypatch: pytest.MonkeyPatch
