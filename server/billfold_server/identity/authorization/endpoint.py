@@ -359,14 +359,21 @@ async def _refuse(call: "Call", asked: Asked, error: str, description: str, *, b
 
 
 async def _refuse_consent(call: "Call", tx: Any, asked: Asked, consent_id: UUID) -> None:
-    """Refuse a consent, if there is still something to refuse: one that was only to be allowed again just stays."""
+    """Refuse a consent, if there is still something to refuse: one that was only to be allowed again just stays.
+
+    Its history says that it wasn't, so that everybody sees why it goes on resting.
+    """
     found, user_id = await consents.find(tx, consent_id), asked.interaction.user_id
-    if found is None or found.status != "AWAU" or user_id is None:
+    if found is None or user_id is None:
+        return
+    is_again = found.status == "AUTH" and found.user_id == user_id and consents.lasts(found.kind)
+    if found.status != "AWAU" and not is_again:
         return
     actor = ids.encode(Prefix.USER, user_id)
     caller = Caller(actor=actor, client_id=asked.client.id, request_id=call.request_id)
     with contextlib.suppress(*_LOST):
-        await consents.refuse(tx, consent_id, client_id=asked.client.id, now=await tenant_now(tx), caller=caller)
+        answer = consents.keep if is_again else consents.refuse
+        await answer(tx, consent_id, client_id=asked.client.id, now=await tenant_now(tx), caller=caller)
 
 
 async def _answer(call: "Call", asked: Asked, parameters: dict[str, str]) -> Reply[bytes]:
