@@ -152,7 +152,7 @@ async def read_owner(call: Call, named: str) -> OBParty2:
 async def read_transactions(
     call: Call, named: str | None, page: str | None, from_: datetime | None, to: datetime | None
 ) -> tuple[list[OBTransaction6], Page[Booking], Span]:
-    """Return what was booked, as far as the consent's permissions and dates reach."""
+    """Return what was booked, as far as the consent's permissions and dates reach, its page, and how far that is."""
     # All of it is looked up by keys. A plan for each page's own values would take as long as reading the page.
     async with call.tx(begin_sql=PLANS) as tx:
         reading = await begin(tx, call, rules.TRANSACTIONS, named)
@@ -160,7 +160,9 @@ async def read_transactions(
         fetch = partial(_bookings, tx, span, of={"wallet_ids": reading.wallet_ids})
         shown = await paged(call, "transactions", page, fetch, _at)
         beside = await _beside(tx, reading, shown.items)
-    return await _transactions(call, reading, shown.items, beside), shown, span
+    # What there is to ask for is told whatever was asked for.
+    available = rules.span_of(reading.consent, None, None)
+    return await _transactions(call, reading, shown.items, beside), shown, available
 
 
 async def _bookings(
