@@ -208,7 +208,8 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
         """Open the tenant's transaction, the only door to its tables.
 
         What a user has allowed is looked at in it: a grant that has ended by then opens nothing, however fresh the
-        token is that names it. So is what a person may who has asked by a page.
+        token is that names it, and neither does a token that was revoked alone. So is what a person may who has asked
+        by a page.
 
         Args:
             begin_sql: SQL without parameters that travels in the same round trip as BEGIN.
@@ -235,7 +236,7 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
     async def _tx_of_grant(self, begin_sql: str) -> "AsyncIterator[TenantTx]":
         async with self.services.database.tx(self.tenant, begin_sql=begin_sql) as tx:
             # A lock would let nobody end the grant before this commits; but it may as well end a moment after.
-            stands = await tx.fetchval("SELECT revoked_at IS NULL FROM grants WHERE id = $1", self.caller.grant_id)
+            stands = await tx.fetchval(_STANDS, self.caller.grant_id, self.caller.token_digest)
             if not stands:
                 raise InvalidToken("the access token isn't valid here and now")
             yield tx
@@ -282,6 +283,9 @@ class Dialect(typing.Protocol):
 
 
 _PATH_PARAMETER: Final = re.compile(r"\{([a-z_]+)\}")
+_STANDS: Final = """
+SELECT revoked_at IS NULL AND NOT EXISTS (SELECT FROM revoked_tokens WHERE digest = $2) FROM grants WHERE id = $1
+"""
 _WITH_TOKEN: Final = ("tenant", "platform")
 
 

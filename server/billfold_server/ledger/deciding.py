@@ -113,7 +113,7 @@ class Decider:
 
     def _decide_one(self, item: Item, draft: Draft) -> Answer | ProblemError:
         try:
-            if item.grant_id is not None and draft.find(GrantRow, item.grant_id) is None:
+            if (grant := item.grant) is not None and draft.find(GrantRow, grant) is None:
                 raise errors.InvalidToken("the access token isn't valid here and now")
             reply = item.kind.decide(draft, item.body)
         except ProblemError as error:

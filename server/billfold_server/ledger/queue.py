@@ -3,7 +3,6 @@
 import asyncio
 from collections import deque
 from collections.abc import Hashable, Iterator, Sequence
-from uuid import UUID
 
 from billfold import errors
 from billfold.errors import ProblemError
@@ -11,7 +10,7 @@ from billfold_server.db.sets import Write
 from billfold_server.http import idempotency as keys_of_requests
 from billfold_server.ledger.books import Books, Key
 from billfold_server.ledger.protocol import Answer, Order
-from billfold_server.ledger.rows import GrantRow
+from billfold_server.ledger.rows import GrantKey, GrantRow
 from billfold_server.tenancy.context import Caller, TenantRef
 
 __all__ = ["Item", "Queue", "Run", "Ticket", "turns"]
@@ -86,15 +85,18 @@ class Item:
         self.is_copy = False
 
     @property
-    def grant_id(self) -> UUID | None:
-        """Return the grant that must stand when the command is decided, if there is one."""
-        return self.caller.grant_id if self.kind.sees_grant else None
+    def grant(self) -> GrantKey | None:
+        """Return the grant that must stand when the command is decided, if there is one, with the token's digest."""
+        if self.caller.grant_id is None or not self.kind.sees_grant:
+            return None
+        return GrantKey(self.caller.grant_id, self.caller.token_digest or b"")
 
     def keys(self, books: Books) -> Iterator[tuple[type, Sequence[Hashable]]]:
         """Name the rows that the decision needs, as far as the books tell yet."""
         yield from self.kind.keys(books, self.body).items()
-        if self.grant_id is not None:
-            yield GrantRow, (self.grant_id,)
+        grant = self.grant
+        if grant is not None:
+            yield GrantRow, (grant,)
 
     def settle(self, answer: Answer | ProblemError) -> None:
         """Give the command's answer to whoever waits for it."""

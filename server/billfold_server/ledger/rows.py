@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 import msgspec
@@ -16,6 +16,7 @@ __all__ = [
     "AccountRow",
     "CodeKey",
     "EntryRow",
+    "GrantKey",
     "GrantRow",
     "HoldMovementRow",
     "HoldRow",
@@ -346,15 +347,17 @@ class HoldMovementRow(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class GrantKey(NamedTuple):
+    """What a user has allowed a client, and by which digest the token that is shown for it would be revoked."""
+
+    grant_id: UUID
+    token_digest: bytes
+
+
 class GrantRow(msgspec.Struct, frozen=True):
-    """What a user has allowed a client, as long as it stands; one that has ended isn't found."""
+    """What a user has allowed a client, as long as it stands and its token wasn't revoked; else it isn't found."""
 
-    id: UUID
-
-    @property
-    def key(self) -> UUID:
-        """What the row is loaded by."""
-        return self.id
+    key: GrantKey
 
 
 class ReversalRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from billfold_server.ledger.rows import (
     AccountRow,
     CodeKey,
     EntryRow,
+    GrantKey,
     GrantRow,
     HoldMovementRow,
     HoldRow,
@@ -392,6 +393,13 @@ _UPSERT_REVERSALS: Final = """
 """
 
 
+_STANDING: Final = """
+    SELECT w.grant_id, w.token_digest
+    FROM unnest($1::uuid[], $2::bytea[]) AS w (grant_id, token_digest) JOIN grants AS g ON g.id = w.grant_id
+    WHERE g.revoked_at IS NULL AND NOT EXISTS (SELECT FROM revoked_tokens AS r WHERE r.digest = w.token_digest)
+"""
+
+
 class _Grants:
     # Users end them by transactions of their own, so what was read before says nothing of now.
     row_type = GrantRow
@@ -399,8 +407,10 @@ class _Grants:
 
     async def load(self, tx: TenantTx, keys: Sequence[Hashable]) -> dict[Any, Any]:
         """Return those that stand. As in ``Call.tx()``, one may end a moment after."""
-        rows = await tx.fetch("SELECT id FROM grants WHERE id = ANY($1::uuid[]) AND revoked_at IS NULL", list(keys))
-        return {row["id"]: GrantRow(row["id"]) for row in rows}
+        wanted = [key for key in keys if isinstance(key, GrantKey)]
+        rows = await tx.fetch(_STANDING, [key.grant_id for key in wanted], [key.token_digest for key in wanted])
+        found = (GrantKey(*row) for row in rows)
+        return {key: GrantRow(key) for key in found}
 
 
 STORES: Final = (_Accounts(), _Entries(), _Holds(), _HoldMovements(), _Reversals(), _Grants())

@@ -82,6 +82,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         scopes: What its access token allows.
         user_id: The user for whom the client acts, where one has allowed it something.
         grant_id: What that user has allowed; ``Call.tx()`` sees that it still stands.
+        token_digest: By which its access token would be revoked; ``Call.tx()`` sees that it wasn't.
         consent_id: By which consent of open banking, where it was allowed so; ``consents.service.use`` reads it.
         agreed: What that consent says for good.
         api_version: Which version of the contract it keeps to, unless a request asks for another.
@@ -96,6 +97,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     scopes: frozenset[str] = frozenset()
     user_id: UUID | None = None
     grant_id: UUID | None = None
+    token_digest: bytes | None = None
     consent_id: UUID | None = None
     agreed: Agreed | None = None
     own: Own | None = None

@@ -176,6 +176,7 @@ class Guard:
             scopes=allowed,
             user_id=known.user_id,
             grant_id=known.grant_id,
+            token_digest=known.digest,
             consent_id=None if grant is None else grant.consent_id,
             agreed=None if grant is None else grant.agreed,
             own=None if grant is None else narrowed(grant.own, known.claims.authorization_details or ()),

@@ -1,9 +1,11 @@
 """A third party that pays for a customer, over HTTP."""
 
+import base64
 import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -154,6 +156,25 @@ class Pisp:
                 assert await grants.revoke_grants(tx, "ended", now=services.clock.now(), consent_id=consent_id)
 
         self.workers[0].run(end())
+
+    def revoke_token(self, consent_id: UUID) -> None:
+        """Give the token of a consent back, and nothing else."""
+        body = self.token(consent_id).split(".")[1]
+        jti = msgspec.json.decode(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))["jti"]
+
+        async def revoke() -> None:
+            services = self.workers[0].services
+            async with services.database.tx(await services.registry.get(SLUG)) as tx:
+                now = services.clock.now()
+                await tx.execute(
+                    "INSERT INTO revoked_tokens (digest, client_id, revoked_at, expires_at) VALUES ($1, $2, $3, $4)",
+                    access_tokens.digest_of(jti),
+                    self.client_id,
+                    now,
+                    now + timedelta(minutes=10),
+                )
+
+        self.workers[0].run(revoke())
 
     def block(self) -> None:
         """Let the bank keep the third party out."""

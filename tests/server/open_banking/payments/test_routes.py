@@ -2,7 +2,9 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -213,17 +215,22 @@ class TestAPayment:
         (told,) = data(pisp.ask("GET", path), 200)["StatusReason"]
         assert (told["StatusReasonCode"], "4711" in told["StatusReasonDescription"]) == ("U033", False)
 
-    def test_is_refused_once_its_grant_has_ended(self, pisp: Pisp) -> None:
+    @pytest.mark.parametrize("end", [Pisp.end_grants, Pisp.revoke_token])
+    def test_is_refused_once_its_grant_or_its_token_has_ended(
+        self, pisp: Pisp, end: Callable[[Pisp, UUID], None]
+    ) -> None:
         """A token that was let in a moment ago pays nothing more, and is told of nothing that it has paid."""
         unpaid, paid = pisp.consented(), pisp.consented()
         path = f"/domestic-payment-consents/{ids.encode(Prefix.CONSENT, unpaid)}/funds-confirmation"
         data(pisp.ask("GET", path, consent_id=unpaid), 200)
-        data(pisp.pay(paid, key="ended"))
+        key = f"ended by {end.__name__}"
+        data(pisp.pay(paid, key=key))
         for consent_id in (unpaid, paid):
-            pisp.end_grants(consent_id)
+            end(pisp, consent_id)
+        assert pisp.ask("GET", path, consent_id=unpaid).status_code == 401
         assert pisp.pay(unpaid).status_code == 401
-        assert pisp.pay(paid, key="ended").status_code == 401
-        assert pisp.pay(paid, "11.00", key="ended").status_code == 401
+        assert pisp.pay(paid, key=key).status_code == 401
+        assert pisp.pay(paid, "11.00", key=key).status_code == 401
 
 
 OUTSIDE = {"SchemeName": "UK.OBIE.SortCodeAccountNumber", "Identification": "20-00-00 55779911", "Name": "Grace Hopper"}
