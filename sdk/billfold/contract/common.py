@@ -29,6 +29,7 @@ __all__ = [
     "JournalEntryId",
     "LongText",
     "Metadata",
+    "OtherWalletId",
     "Page",
     "PartnerId",
     "PartnerSandboxId",
@@ -128,11 +129,11 @@ Metadata = Annotated[
 ]
 
 
-def _id(prefix: Prefix, what: str) -> Meta:
+def _id(prefix: Prefix, what: str, example: str = "01m7w9tnzcejq9b78b81gh4nmw") -> Meta:
     return Meta(
         pattern=ids.pattern(prefix),
         description=f"Id of {what}.",
-        examples=[f"{prefix.value}_01m7w9tnzcejq9b78b81gh4nmw"],
+        examples=[f"{prefix.value}_{example}"],
     )
 
 
@@ -161,6 +162,8 @@ TransferId = Annotated[str, _id(Prefix.TRANSFER, "a transfer")]
 UserId = Annotated[str, _id(Prefix.USER, "a user")]
 VaultTokenId = Annotated[str, _id(Prefix.VAULT_TOKEN, "a vault token")]
 WalletId = Annotated[str, _id(Prefix.WALLET, "a wallet")]
+# Where two wallets stand in one body, an example with one id twice would be refused.
+OtherWalletId = Annotated[str, _id(Prefix.WALLET, "a wallet", "01m7w9tp2kfz3t0y6sgd7e8xqr")]
 WebhookDeliveryId = Annotated[str, _id(Prefix.WEBHOOK_DELIVERY, "a delivery to a webhook endpoint")]
 WebhookEndpointId = Annotated[str, _id(Prefix.WEBHOOK_ENDPOINT, "a webhook endpoint")]
 WithdrawalId = Annotated[str, _id(Prefix.WITHDRAWAL, "a withdrawal")]

@@ -15,6 +15,7 @@ from billfold.contract.common import (
     JournalEntryId,
     LongText,
     Metadata,
+    OtherWalletId,
     PartyId,
     Problem,
     Reference,
@@ -139,7 +140,7 @@ class CreateTransfer(Request, frozen=True, kw_only=True):
     """An order to move money from one wallet to another."""
 
     from_wallet_id: WalletId
-    to_wallet_id: WalletId
+    to_wallet_id: OtherWalletId
     amount: Money
     description: Reference | None = None
     effective_at: Instant | None = None
@@ -170,7 +171,7 @@ class Transfer(Response, frozen=True, kw_only=True, omit_defaults=True):
 
     id: TransferId
     from_wallet_id: WalletId
-    to_wallet_id: WalletId
+    to_wallet_id: OtherWalletId
     amount: Money
     reversed_minor: Annotated[int, Meta(description="How much of it has been undone since.")]
     from_balance_after_minor: Annotated[int, Meta(description="Posted balance of the source after it.")]

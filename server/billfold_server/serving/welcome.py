@@ -153,9 +153,9 @@ def curl_lines(credentials: Credentials, files: DevelopmentFiles | None = None) 
     base = credentials.base_url
     return "\n".join(
         [
-            f"TOKEN=$({curl} -u {user} -d grant_type=client_credentials {base}/oauth/token |",
+            f"BILLFOLD_TOKEN=$({curl} -u {user} -d grant_type=client_credentials {base}/oauth/token |",
             """  sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')""",
-            f'{curl} -H "Authorization: Bearer $TOKEN" {base}/v1/wallets; echo',
+            f'{curl} -H "Authorization: Bearer $BILLFOLD_TOKEN" {base}/v1/wallets; echo',
         ]
     )
 

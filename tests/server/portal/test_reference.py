@@ -80,6 +80,13 @@ class TestTheReference:
         assert "iban" in by_name["scheme"].values
         assert ("at_most_characters", "140") in by_name["name"].facts
 
+    def test_moves_money_between_two_wallets(self) -> None:
+        """An example that is copied isn't refused since it takes from the wallet to which it gives."""
+        page = PAGES["createTransfer"]
+        assert page.body is not None
+        example = json.loads(page.body.example or "")
+        assert example["from_wallet_id"] != example["to_wallet_id"]
+
     def test_ends_where_a_schema_holds_itself(self) -> None:
         """A type that holds itself is named where it would begin anew."""
         routes = Routes(tag="x", description="x.")
