@@ -21,6 +21,7 @@ from msgspec import inspect as msgspec_inspect
 from billfold import errors
 from billfold.clock import ensure_utc
 from billfold.contract.common import Violation
+from billfold_server.http.fields import known_fields, unknown_field
 from billfold_server.http.receiving import ClientGoneError, Receiving
 
 __all__ = [
@@ -146,7 +147,7 @@ def decode_json(body: bytes, decoder: "msgspec.json.Decoder[Any]") -> Any:
     except msgspec.ValidationError as error:
         if bounded:
             _check_depth(body)
-        raise _translated(error, "body") from None
+        raise _translated(error, "body", type_) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
         raise errors.MalformedBody("the body isn't valid JSON", param="body") from None
 
@@ -276,18 +277,20 @@ _NESTING: Final = frozenset({dict, list})
 
 _AT = re.compile(r" - at `(?:key in )?(\$[^`]*)`$")
 _MAY_ECHO = (
-    (re.compile(r"^Object contains unknown field"), "unknown field"),
     (re.compile(r"^Invalid enum value"), "is not one of the documented values"),
     (re.compile(r"^Invalid value"), "is not one of the documented values"),
     (re.compile(r"^Integer value out of range"), "is out of range"),
 )
 _BACKQUOTED_TYPE = re.compile(r"^Expected `[^`]*`, got `[^`]*`|^Expected `[^`]*`|^Invalid [A-Za-z0-9 ]+$")
+_UNKNOWN = re.compile(r"^Object contains unknown field `(.*?)`(?: - at `(\$[^`]*)`)?\Z", re.DOTALL)
 _MISSING = re.compile(r"^Object missing required field `([^`]*)`")
 
 
-def _translated(error: msgspec.ValidationError, root: str) -> errors.ValidationFailed:
+def _translated(error: msgspec.ValidationError, root: str, type_: Any) -> errors.ValidationFailed:
     """Return the refusal for what msgspec found, with the field's path, and without anything that the caller sent."""
     message = str(error)
+    if (unknown := _UNKNOWN.match(message)) is not None:
+        return _unknown(unknown[1], unknown[2] or "$", root, type_)
     path = root
     if (at := _AT.search(message)) is not None:
         message = message[: at.start()]
@@ -303,6 +306,14 @@ def _translated(error: msgspec.ValidationError, root: str) -> errors.ValidationF
     if _BACKQUOTED_TYPE.match(message):
         return validation_failed(path, message[0].lower() + message[1:].replace("`", ""))
     return validation_failed(path, "is not of the documented form")
+
+
+def _unknown(sent: str, at: str, root: str, type_: Any) -> errors.ValidationFailed:
+    """Return the refusal of a field that there isn't, which may have been named so that it looks like a place."""
+    known = known_fields(type_, at)
+    if known is None:
+        return validation_failed(root, "unknown field")
+    return validation_failed(at.removeprefix("$").removeprefix(".") or root, unknown_field(sent, known))
 
 
 # Parameters.
@@ -416,7 +427,7 @@ class Parameters:
                 value = msgspec.convert(reader(text), annotation)
                 values[name] = ensure_utc(value) if isinstance(value, datetime) else value
             except msgspec.ValidationError as error:
-                raise _translated(error, name) from None
+                raise _translated(error, name, annotation) from None
             except ValueError:
                 raise validation_failed(name, "lies outside of the years 1 to 9999 in UTC") from None
         return values

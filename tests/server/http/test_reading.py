@@ -12,8 +12,9 @@ from billfold import errors
 from billfold.contract.ledger import CreateJournalEntry
 from billfold.contract.parties import UpdateParty
 from billfold.contract.platform import ApplyTenant
-from billfold.contract.wallets import CreateTransfers, CreateWallet
+from billfold.contract.wallets import CreateTransfer, CreateTransfers, CreateWallet
 from billfold_server.http import reading
+from billfold_server.http.fields import unknown_field
 
 
 def nested(chance: random.Random, depth: int) -> Any:
@@ -36,6 +37,36 @@ class Nested(msgspec.Struct, forbid_unknown_fields=True):
     """A body that may hold itself."""
 
     inner: "Nested | None" = None
+
+
+class TestAFieldThatThereIsnt:
+    @pytest.mark.parametrize(
+        ("type_", "body", "param", "reason"),
+        [
+            (CreateTransfers, {"transfers": [{"from_walet_id": 1}]}, "transfers[0]", "did you mean from_wallet_id?"),
+            (CreateTransfers, {"amuont": 3}, "body", "there are mode, transfers"),
+            (CreateTransfer, {"amuont": 3}, "body", "did you mean amount?"),
+            (CreateTransfer, {"amount": {"currrency": "EUR"}}, "amount", "did you mean currency?"),
+            (CreateTransfer, {"x` - at `$.secret": 3}, "body", ""),
+            (CreateTransfer, {"x - at `$.secret": 3}, "body", "there are "),
+        ],
+    )
+    def test_is_answered_by_ours(self, type_: Any, body: Any, param: str, reason: str) -> None:
+        """The nearest field of its object is named or else all are, and never what was sent, however it is made up."""
+        with pytest.raises(errors.ValidationFailed) as refused:
+            reading.decode_json(json.dumps(body).encode(), msgspec.json.Decoder(type_))
+        assert refused.value.param == param
+        (violation,) = refused.value.violations
+        assert violation.reason.startswith("unknown field")
+        assert reason in violation.reason
+        assert "secret" not in violation.reason
+
+    def test_is_answered_briefly(self) -> None:
+        """Where there are many fields, some are listed and the others counted."""
+        known = [f"field_{number}" for number in range(40)]
+        said = unknown_field("z" * 1_000_000, known)
+        assert "field_11 and 28 more" in said
+        assert len(said) < 200
 
 
 class TestATypeOfBodies:

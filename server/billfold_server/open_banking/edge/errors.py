@@ -192,7 +192,7 @@ def _code_of_value(violation: Violation) -> str:
         return HEADER_MISSING if missing else HEADER_INVALID
     if missing:
         return FIELD_MISSING
-    if violation.reason == "unknown field":
+    if violation.reason.startswith("unknown field"):
         return FIELD_UNEXPECTED
     return DATE_INVALID if violation.param.endswith("DateTime") else FIELD_INVALID
 
