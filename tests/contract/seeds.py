@@ -303,7 +303,7 @@ def _webhook_endpoint(seeds: Seeds) -> str:
         for each in set(present) - set(seeds.ids("whe")):
             seeds.client.delete(f"/v1/webhook-endpoints/{each}")
             seeds.known.discard(each)
-    body = {"url": "https://partner.example/webhooks", "event_types": ["nothing.ever"]}
+    body = {"url": "https://partner.example/webhooks", "event_types": ["webhook_endpoint.tested"]}
     return str(seeds.post("/v1/webhook-endpoints", body)["id"])
 
 
@@ -318,7 +318,8 @@ def _webhook_delivery(seeds: Seeds) -> str:
     while not seeds.client.get(path).json()["data"] and time.monotonic() < deadline:
         time.sleep(0.01)
     delivery = seeds.first(path)
-    assert seeds.client.patch(f"/v1/webhook-endpoints/{made}", json={"event_types": ["nothing.ever"]}).is_success
+    body = {"event_types": ["webhook_endpoint.tested"]}
+    assert seeds.client.patch(f"/v1/webhook-endpoints/{made}", json=body).is_success
     seeds.learn(delivery)
     return delivery
 

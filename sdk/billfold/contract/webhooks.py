@@ -91,14 +91,18 @@ EventFilter = Annotated[
     Meta(
         min_length=1,
         max_length=100,
-        pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)*(\.\*)?$(?!\n)",
-        description="A type of event, or the beginning of several: `payment.*`.",
+        pattern=r"^(\*|[a-z0-9_]+(\.[a-z0-9_]+)*(\.\*)?)$(?!\n)",
+        description="A type of event, or the beginning of several: `payment.*`. Types that there aren't are refused.",
         examples=["payment.*"],
     ),
 ]
 EventFilters = Annotated[
     list[EventFilter],
-    Meta(min_length=1, max_length=50, description="Which types of events are delivered; null is all of them."),
+    Meta(
+        min_length=1,
+        max_length=50,
+        description="Which types of events are delivered; null is all of them, and so is `*`.",
+    ),
 ]
 State = Annotated[
     WebhookEndpointState,

@@ -6,7 +6,7 @@ from typing import Final
 from uuid import UUID
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from billfold import errors, ids
 from billfold.contract import events
@@ -25,6 +25,7 @@ from billfold.contract.webhooks import (
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.db import jobs, outbox
+from billfold_server.http.reading import validation_failed
 from billfold_server.http.routing import Call
 from billfold_server.keys.service import Keys
 from billfold_server.outbound.service import Outbound, UrlRefused
@@ -50,8 +51,10 @@ async def create(call: Call, body: CreateWebhookEndpoint) -> WebhookEndpointCrea
         errors.WebhookEndpointLimitReached: There are as many as there may be.
         errors.KeysUnavailable: Its secret can't be sealed now.
         errors.NotFound: There is no such partner.
+        errors.ValidationFailed: There are no events of a type.
     """
     _check(call, body.url)
+    _check_types(body.event_types)
     asked = None if body.partner_id is None else ids.decode(Prefix.PARTNER, body.partner_id)
     partner_id = partners.narrowed(call.caller, asked)
     endpoint_id, pair = ids.uuid7(), signing.new_pair()
@@ -62,7 +65,7 @@ async def create(call: Call, body: CreateWebhookEndpoint) -> WebhookEndpointCrea
             id=endpoint_id,
             url=body.url,
             description=body.description,
-            event_types=None if body.event_types is None else tuple(dict.fromkeys(body.event_types)),
+            event_types=rules.asked_types(body.event_types),
             state=WebhookEndpointState.ENABLED,
             state_reason=None,
             sealed_keys=sealed,
@@ -115,9 +118,11 @@ async def update(
         errors.NotFound: There is none.
         errors.PreconditionFailed: It has changed since the caller read it.
         errors.WebhookUrlRefused: Nothing can be delivered there.
+        errors.ValidationFailed: There are no events of a type.
     """
     if body.url is not UNSET:
         _check(call, body.url)
+    _check_types(body.event_types)
     async with call.tx() as tx:
         row = _existing(await queries.lock(tx, endpoint_id), call.caller)
         check_version(row.version)
@@ -235,6 +240,11 @@ def _check(call: Call, url: str) -> None:
         raise errors.WebhookUrlRefused(
             f"the address can't be called ({refused.reason})", param="url", reason=refused.reason
         ) from None
+
+
+def _check_types(event_types: Sequence[str] | UnsetType | None) -> None:
+    if isinstance(event_types, list) and (place := rules.unheard_of(event_types)) is not None:
+        raise validation_failed(f"event_types[{place}]", rules.why_unheard_of(event_types[place]))
 
 
 def _existing(row: EndpointRow | None, caller: Caller) -> EndpointRow:

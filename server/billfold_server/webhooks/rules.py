@@ -1,5 +1,6 @@
 """What an endpoint is told, and what is shown of what it says."""
 
+import difflib
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final
@@ -8,7 +9,7 @@ from uuid import UUID
 from msgspec import UNSET
 
 from billfold import ids
-from billfold.contract.events import WEBHOOK_ENDPOINT_TESTED
+from billfold.contract.events import EVENTS, WEBHOOK_ENDPOINT_TESTED
 from billfold.contract.platform import Event
 from billfold.contract.webhooks import UpdateWebhookEndpoint, WebhookEndpointReason, WebhookEndpointState
 from billfold.ids import Prefix
@@ -16,7 +17,9 @@ from billfold_server.db.outbox import OF_SOMEBODY
 from billfold_server.webhooks.rows import EndpointRow
 
 __all__ = [
+    "ALL",
     "SHOWN_BYTES",
+    "asked_types",
     "changes_of",
     "concerns",
     "is_away",
@@ -24,17 +27,45 @@ __all__ = [
     "is_told",
     "shown_body",
     "shown_headers",
+    "unheard_of",
     "wanted_types",
     "wants",
+    "why_unheard_of",
 ]
 
 SHOWN_BYTES: Final = 4096
 """How much of an answer's body is kept."""
 
+ALL: Final = "*"
+"""What many ask for who want to be told of everything."""
+
 _ALL_BELOW: Final = ".*"
 _HEADERS: Final = 20
 _NAME: Final = 60
 _VALUE: Final = 300
+
+
+def asked_types(event_types: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Return which types an endpoint is asked to be told of, each once; None is all, which ``*`` asks for as well."""
+    return None if event_types is None or ALL in event_types else tuple(dict.fromkeys(event_types))
+
+
+def unheard_of(event_types: Sequence[str]) -> int | None:
+    """Return the place of the first filter that lets no type pass that there is: nothing would ever come of it."""
+    unheard = (
+        place
+        for place, each in enumerate(event_types)
+        if each != ALL and not any(wants([each], known) for known in EVENTS)
+    )
+    return next(unheard, None)
+
+
+def why_unheard_of(asked: str) -> str:
+    """Return why a filter is refused that lets nothing pass, with the nearest that does."""
+    families = {f"{known.partition('.')[0]}{_ALL_BELOW}" for known in EVENTS}
+    near = difflib.get_close_matches(asked, sorted({*EVENTS, *families}), n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return f"there are no events of such a type; {hint}Null stands for all, and transfer.* for all of transfers"
 
 
 def wants(event_types: Sequence[str] | None, event_type: str) -> bool:
@@ -96,7 +127,7 @@ def changes_of(row: EndpointRow, body: UpdateWebhookEndpoint) -> dict[str, objec
     """Return what a change changes, by the names of the columns."""
     asked: dict[str, object] = {"url": body.url, "description": body.description, "event_types": body.event_types}
     if isinstance(body.event_types, list):
-        asked["event_types"] = tuple(dict.fromkeys(body.event_types))
+        asked["event_types"] = asked_types(body.event_types)
     changed = {name: value for name, value in asked.items() if value is not UNSET and value != getattr(row, name)}
     if body.state is not UNSET and body.state is not row.state:
         enabled = body.state is WebhookEndpointState.ENABLED

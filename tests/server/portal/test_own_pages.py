@@ -122,6 +122,7 @@ class TestAWebhook:
             ({"url": "https://10.0.0.1/x"}, "Nothing can be delivered"),
             ({"url": "nowhere"}, "spelled as addresses are"),
             ({"url": URL, "types": "Not A Type!"}, "spelled as types of events"),
+            ({"url": URL, "types": "nonsense.event"}, "spelled as types of events"),
         ],
     )
     def test_that_cannot_be_is_asked_for_again(self, browser: Browser, form: dict[str, str], said: str):

@@ -96,7 +96,7 @@ class TestDeliveries:
         """What is due at an enabled endpoint counts; what waits for its next attempt, or at a paused one, doesn't."""
         with live.client(slug) as client:
             made = client.post(
-                "/v1/webhook-endpoints", json={"url": "https://partner.example/", "event_types": ["a.b"]}
+                "/v1/webhook-endpoints", json={"url": "https://partner.example/", "event_types": ["data_keys.rotated"]}
             )
             assert made.status_code == 201, made.text
 

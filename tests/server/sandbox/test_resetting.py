@@ -98,7 +98,7 @@ class TestAReset:
         live.run(ensure_customers(live.services, tenant))
         with live.client("anew") as client:
             first = told(client)
-            url = {"url": "https://partner.example/webhooks", "event_types": ["nothing.ever"]}
+            url = {"url": "https://partner.example/webhooks", "event_types": ["third_party.blocked"]}
             endpoint = client.post("/v1/webhook-endpoints", json=url).json()["id"]
             now = datetime.fromisoformat(client.get("/v1/clock").json()["now"])
             client.post("/v1/clock/advance", json={"to": (now + timedelta(days=9)).isoformat(), "freeze": True})
