@@ -4,8 +4,9 @@ The exponents are ISO 4217's own (list one of 2026-01-01). Funds codes and metal
 for testing and for "no currency", aren't money that a wallet can hold, so they are left out.
 """
 
-from decimal import Decimal, InvalidOperation
-from typing import Annotated
+import re
+from decimal import Decimal
+from typing import Annotated, Final
 
 import msgspec
 
@@ -18,6 +19,8 @@ __all__ = [
     "SignedMoney",
     "exponent",
     "from_decimal",
+    "pair",
+    "read_decimal",
     "to_decimal",
 ]
 
@@ -84,6 +87,11 @@ class Money(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     amount_minor: PositiveMinor
     currency: CurrencyCode
 
+    def __post_init__(self) -> None:
+        """Refuse a fraction or a text at once: a Struct that is made in Python doesn't look at what it is made of."""
+        if type(self.amount_minor) is not int:
+            raise TypeError('an amount of money is a whole number of minor units: Money(1250, "EUR") is 12.50 EUR')
+
     def __str__(self) -> str:
         """Return the amount as people write it, such as ``12.50 EUR``."""
         return f"{to_decimal(self.amount_minor, self.currency)} {self.currency}"
@@ -100,6 +108,10 @@ class SignedMoney(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return f"{to_decimal(self.amount_minor, self.currency)} {self.currency}"
 
 
+# Decimal would take spaces, underscores, exponents and the digits of every script, and 1e5 for a hundred thousand.
+_DECIMAL: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
+
+
 def exponent(currency: str) -> int:
     """Return how many digits the currency has after the decimal point (ISO 4217).
 
@@ -113,13 +125,26 @@ def exponent(currency: str) -> int:
         raise AmountError(reason, "the currency isn't one of ISO 4217 with a minor unit") from None
 
 
+def read_decimal(text: str) -> Decimal:
+    """Read a decimal number that is written in the digits 0 to 9 with at most one point.
+
+    Raises:
+        AmountError: It is written otherwise.
+    """
+    if not _DECIMAL.fullmatch(text):
+        reason = "malformed"
+        raise AmountError(reason, "the amount isn't a decimal number such as 12.50: digits with at most one point")
+    return Decimal(text)
+
+
 def from_decimal(amount: Decimal | str, currency: str) -> int:
     """Turn a decimal amount into minor units.
 
     Zeros beyond the currency's exponent are no excess; any other digit there is refused, never rounded.
 
     Args:
-        amount: A finite decimal, such as ``Decimal("12.50")`` or ``"-3"``.
+        amount: A finite decimal, such as ``Decimal("12.50")`` or ``"-3"``. A text has the digits 0 to 9 and at most one
+            point.
         currency: ISO 4217 code.
 
     Returns:
@@ -129,11 +154,7 @@ def from_decimal(amount: Decimal | str, currency: str) -> int:
         AmountError: The amount is malformed, too precise or too large, or the currency unknown.
     """
     digits = exponent(currency)
-    try:
-        value = Decimal(amount)
-    except InvalidOperation:
-        reason = "malformed"
-        raise AmountError(reason, "the amount isn't a decimal number") from None
+    value = read_decimal(amount) if isinstance(amount, str) else amount
     if not value.is_finite():
         reason = "malformed"
         raise AmountError(reason, "the amount isn't a finite number")
@@ -155,6 +176,22 @@ def from_decimal(amount: Decimal | str, currency: str) -> int:
         reason = "out_of_range"
         raise AmountError(reason, "the amount is larger than 10^15 minor units")
     return -number if sign else number
+
+
+def pair(amount: object, currency: str) -> tuple[str | Decimal, str]:
+    """Return what an amount that isn't ``Money`` consists of: a number and a currency.
+
+    Args:
+        amount: What was given for an amount.
+        currency: The one in the example of what is asked for.
+
+    Raises:
+        TypeError: It is anything else.
+    """
+    match amount:
+        case (str() | Decimal() as number, str() as of):
+            return number, of
+    raise TypeError(f'an amount of money is Money(1250, "{currency}") or ("12.50", "{currency}"), never a float')
 
 
 def to_decimal(amount_minor: int, currency: str) -> Decimal:

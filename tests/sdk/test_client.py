@@ -246,10 +246,12 @@ class TestTheClock:
         billfold.clock.advance(to=datetime(2027, 1, 1, tzinfo=UTC), freeze=False)
         assert json.loads(transport.requests[0][3] or b"") == {"to": "2027-01-01T00:00:00Z", "freeze": False}
 
-    @pytest.mark.parametrize("arguments", [{}, {"by": timedelta(1), "to": datetime(2027, 1, 1, tzinfo=UTC)}])
+    @pytest.mark.parametrize(
+        "arguments", [{}, {"by": timedelta(1), "to": datetime(2027, 1, 1, tzinfo=UTC)}, {"by": "90d"}], ids=repr
+    )
     def test_is_advanced_in_one_way(self, arguments: dict[str, Any]):
-        """Both or neither is a mistake of the program."""
-        with pytest.raises(TypeError):
+        """Both or neither is a mistake of the program, and so is a while that is none."""
+        with pytest.raises(TypeError, match="a clock is advanced by"):
             client()[0].clock.advance(**arguments)
 
     def test_has_ten_times_the_time(self):

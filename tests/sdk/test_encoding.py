@@ -4,6 +4,7 @@ import json
 import urllib.parse
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 import pytest
@@ -25,11 +26,24 @@ class TestMoney:
         """Minor units, decimal text and Decimal are the same money."""
         assert encoding.money(amount) == Money(1250, "EUR")
 
-    @pytest.mark.parametrize("amount", [(12.5, "EUR"), (12, "EUR"), Money(12.5, "EUR"), Money(True, "EUR")], ids=repr)  # type: ignore[arg-type]  # noqa: FBT003
-    def test_is_never_a_float(self, amount: encoding.Amount):
-        """A float, or a bare number that could mean either unit, is refused before anything is sent."""
-        with pytest.raises(TypeError):
+    @pytest.mark.parametrize("amount", [(12.5, "EUR"), (12, "EUR"), "12.50 EUR", 12.5, None, ("12.50",)], ids=repr)
+    def test_is_never_a_float(self, amount: Any):
+        """What could mean either unit, or isn't a number and a currency, is refused with what it should be."""
+        with pytest.raises(TypeError, match=r'Money\(1250, "EUR"\) or \("12.50", "EUR"\)'):
             encoding.money(amount)
+
+    @pytest.mark.parametrize("amount_minor", [12.5, True, "1250", None], ids=repr)
+    def test_is_made_of_whole_minor_units(self, amount_minor: Any):
+        """Whoever makes it of anything else is told at once, where it happens."""
+        with pytest.raises(TypeError, match="whole number of minor units"):
+            Money(amount_minor, "EUR")
+
+    @pytest.mark.parametrize("number", ["1e3", " 12", "1_000", "\u0661\u0662", "\uff11\uff12", "1.2.3", ".", "NaN", ""])
+    def test_has_plain_digits(self, number: str):
+        """What Decimal would take and people don't write is refused."""
+        with pytest.raises(AmountError) as caught:
+            encoding.money((number, "EUR"))
+        assert caught.value.reason == "malformed"
 
     @pytest.mark.parametrize(
         ("amount", "reason"),

@@ -7,7 +7,6 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Final, Union
 
@@ -15,7 +14,7 @@ import click
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from billfold.money import AmountError, Money, from_decimal
+from billfold.money import AmountError, Money, from_decimal, read_decimal
 
 if typing.TYPE_CHECKING:
     ParamType = click.ParamType[Any]
@@ -130,11 +129,9 @@ class MoneyType(ParamType):
         """Take an amount apart."""
         number, _, currency = str(value).strip().partition(" ")
         try:
-            Decimal(number)
+            read_decimal(number)
             if currency:
                 from_decimal(number, currency)
-        except InvalidOperation:
-            self.fail(f"{number!r} is no decimal number", param, ctx)
         except AmountError as error:
             self.fail(str(error), param, ctx)
         return number, currency

@@ -14,7 +14,7 @@ from msgspec import UNSET
 from billfold.clock import ensure_utc
 from billfold.contract.ledger import NewPosting
 from billfold.contract.wallets import KeyedTransfer
-from billfold.money import Money, from_decimal
+from billfold.money import Money, from_decimal, pair
 
 __all__ = [
     "Amount",
@@ -46,13 +46,8 @@ def money(amount: Amount) -> Money:
         billfold.money.AmountError: The currency is unknown, or has fewer decimal places than the amount.
     """
     if isinstance(amount, Money):
-        # A Struct doesn't check what it is made of, and True or 12.5 would only be noticed by the server.
-        if type(amount.amount_minor) is not int:
-            raise TypeError("an amount of money is a whole number of minor units")
         return amount
-    number, currency = amount
-    if not isinstance(number, str | Decimal):
-        raise TypeError('an amount of money is Money(1250, "EUR") or ("12.50", "EUR"), never a float')
+    number, currency = pair(amount, "EUR")
     return Money(from_decimal(number, currency), currency)
 
 

@@ -32,7 +32,7 @@ from billfold.contract.open_banking.vrp import (
     OBDomesticVRPInstruction,
     OBRemittanceInformation2Vrp,
 )
-from billfold.money import Money, from_decimal, to_decimal
+from billfold.money import Money, from_decimal, pair, to_decimal
 
 __all__ = [
     "Account",
@@ -123,12 +123,8 @@ def recurring_amount(value: Amount) -> OBActiveOrHistoricCurrencyAndAmountVrp:
 
 def _decimal(value: Amount) -> tuple[str, str]:
     if isinstance(value, Money):
-        if type(value.amount_minor) is not int:
-            raise TypeError("an amount of money is a whole number of minor units")
         return str(to_decimal(value.amount_minor, value.currency)), value.currency
-    number, currency = value
-    if not isinstance(number, str | Decimal):
-        raise TypeError('an amount of money is Money(1250, "GBP") or ("12.50", "GBP"), never a float')
+    number, currency = pair(value, "GBP")
     return str(to_decimal(from_decimal(number, currency), currency)), currency
 
 

@@ -46,12 +46,14 @@ class AsyncClock(AsyncResource):
             idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
 
         Raises:
-            TypeError: Not exactly one of ``by`` and ``to`` is given.
+            TypeError: Not exactly one of ``by`` and ``to`` is given, or ``by`` is no ``timedelta``.
             errors.ProblemError: The tenant's clock can't be moved, or not to there.
         """
         if (by is None) == (to is None):
             raise TypeError("a clock is advanced by a while or to an instant")
         if by is not None:
+            if not isinstance(by, timedelta):
+                raise TypeError("a clock is advanced by a timedelta, such as timedelta(days=90)")
             to = (await self.get()).now + by
         body = encoding.fields(to=to, freeze=freeze)
         return await self._order(operations.ADVANCE_CLOCK, body=body, idempotency_key=idempotency_key)

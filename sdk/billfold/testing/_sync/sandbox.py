@@ -67,6 +67,8 @@ class TestClock:
             TypeError: It isn't said how far, or said in two ways.
             errors.ClockMovesForward: That instant is past.
         """
+        if by is not None and not isinstance(by, timedelta):
+            raise TypeError("a clock is advanced by a timedelta, such as timedelta(days=90)")
         parts = timedelta(days=days, hours=hours, minutes=minutes)
         if (by is not None) + (to is not None) + bool(parts) != 1:
             raise TypeError("a clock is advanced by a timedelta, or by days, hours and minutes, or to an instant")
