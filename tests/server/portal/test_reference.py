@@ -82,7 +82,7 @@ class TestTheReference:
 
     def test_moves_money_between_two_wallets(self) -> None:
         """An example that is copied isn't refused since it takes from the wallet to which it gives."""
-        page = PAGES["createTransfer"]
+        page = pages()["createTransfer"]
         assert page.body is not None
         example = json.loads(page.body.example or "")
         assert example["from_wallet_id"] != example["to_wallet_id"]
