@@ -2,7 +2,7 @@
 
 from billfold_server.tenancy.migrations import SqlMigration
 
-ID = "platform_0010_partner_sandboxes"
+ID = "platform_0011_partner_sandboxes"
 VERSION = "1.38.0"
 DESCRIPTION = "Sandboxes of partner organisations"
 
