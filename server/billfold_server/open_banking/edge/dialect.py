@@ -33,6 +33,13 @@ class OpenBankingDialect:
         self.declared = declared
         # What a file can be is the operation's own business.
         self._of_file = declared.path.endswith("/file")
+        # The standard names the header for recurring payments; who migrates needs the old names of the others as well.
+        self._by_version = (
+            declared.version_in
+            or declared.version_out
+            or "consents" in declared.path
+            or declared.path.startswith("/domestic-payments")
+        )
         self._of_consent = "consents" in declared.path and not declared.path.endswith("funds-confirmation")
 
     def enter(self, context: "RequestContext") -> None:
@@ -76,7 +83,7 @@ class OpenBankingDialect:
     async def finish(self, call: Call, answer: Answer) -> Answer:
         """Return the answer signed, where answers are, and by the names that the client asks for."""
         body, changed = answer.body, False
-        if self.declared.version_out or self.declared.version_in:
+        if self._by_version:
             if headers.payload_version(call.headers) == _OLD and body and answer.status < _FIRST_REFUSAL:
                 body, changed = in_version_3(body, consent=self._of_consent), True
             if changed and self.declared.version_out:

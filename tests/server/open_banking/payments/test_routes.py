@@ -37,7 +37,7 @@ def codes(answer: Any, status: int = 400) -> list[str]:
 
 class TestAConsentToAPayment:
     def test_is_asked_for_authorised_and_spent(self, pisp: Pisp) -> None:
-        """It says what was asked for, where it stands, and what has become of it."""
+        """It says what was asked for, where it stands, and what has become of it; by older names for who asks."""
         asked = pisp.ask("POST", "/domestic-payment-consents", pisp.consent())
         made = data(asked)
         assert (made["Status"], made["Initiation"]) == ("AWAU", pisp.initiation())
@@ -46,6 +46,7 @@ class TestAConsentToAPayment:
         consent_id = pisp.authorise(made["ConsentId"])
         path = f"/domestic-payment-consents/{made['ConsentId']}"
         assert data(pisp.ask("GET", path), 200)["Status"] == "AUTH"
+        assert data(pisp.ask("GET", path, headers={"payload-version": "3.1.11"}), 200)["Status"] == "Authorised"
         assert data(pisp.ask("GET", f"{path}/funds-confirmation", consent_id=consent_id), 200)["FundsAvailableResult"][
             "FundsAvailable"
         ]
