@@ -90,11 +90,14 @@ def named(
     try:
         return ids.decode(Prefix.CONSENT, found.pop())
     except ids.InvalidIdError:
-        raise _unknown() from None
+        raise _unknown(by_claim=bool(told)) from None
 
 
-def _unknown() -> OAuthRefusal:
-    return OAuthRefusal("invalid_request", f"{CLAIM} isn't a consent of this client's that awaits authorisation")
+def _unknown(*, by_claim: bool) -> OAuthRefusal:
+    what = "isn't a consent of this client's that awaits authorisation"
+    if by_claim:
+        return OAuthRefusal("invalid_request", f"{CLAIM} {what}")
+    return OAuthRefusal("invalid_authorization_details", f"consent_id {what}")
 
 
 def scopes_for(kind: str, asked: Sequence[str], allowed: Iterable[str]) -> list[str]:
@@ -149,7 +152,7 @@ async def check(
         raise OAuthRefusal("unauthorized_client", "the bank doesn't let this client in") from None
     consent = await consents.find(tx, request.consent_id)
     if consent is None or not is_answerable(consent, client.id):
-        raise _unknown()
+        raise _unknown(by_claim=CLAIM in {**request.claims.id_token, **request.claims.userinfo})
     if request.resources not in ([], [resource]):
         raise OAuthRefusal("invalid_target", "what a consent is about is at another resource")
     scopes = scopes_for(consent.kind, request.scopes, client.scopes)

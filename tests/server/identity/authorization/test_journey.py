@@ -257,6 +257,15 @@ class TestARequestThatNamesAConsent:
         """Without a consent there is nothing that a customer could allow by them."""
         assert tpp.app.push(scope="accounts", claims=claims).json()["error"] == "invalid_request"
 
+    def test_is_named_by_its_client_alone(self, tpp: Tpp) -> None:
+        """The refusal blames what has named it: the claim, or the details (RFC 9396, section 5)."""
+        theirs = add_tpp(tpp.live, SLUG).ask_for(read_accounts())
+        by_claim = tpp.app.push(scope="accounts", claims=claims_of(theirs)).json()
+        details = json.dumps([{"type": "open_banking_consent", "consent_id": theirs.wire_id}])
+        by_details = tpp.app.push(scope="accounts", authorization_details=details).json()
+        assert (by_claim["error"], by_details["error"]) == ("invalid_request", "invalid_authorization_details")
+        assert "openbanking_intent_id" not in by_details["error_description"]
+
     def test_names_one_alone(self, tpp: Tpp) -> None:
         """Two consents in one request are refused."""
         one, other = (tpp.ask_for(read_accounts()) for _ in range(2))
