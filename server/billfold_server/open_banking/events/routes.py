@@ -80,6 +80,8 @@ async def delete_event_subscriptions(call: Call, event_subscription_id: str) -> 
 @routes.post("/events")
 async def create_events(call: Call, body: OBEventPolling1) -> Reply[OBEventPollingResponse1]:
     """Acknowledge events and read those that come next."""
+    if body.max_events is not UNSET and body.max_events < 0:
+        raise field_error("maxEvents", FIELD_INVALID, "there can't be fewer than none")
     said = body.set_errs or {}
     polled = await service.poll(
         call,
