@@ -283,6 +283,8 @@ _MAY_ECHO = (
 )
 _BACKQUOTED_TYPE = re.compile(r"^Expected `[^`]*`, got `[^`]*`|^Expected `[^`]*`|^Invalid [A-Za-z0-9 ]+$")
 _UNKNOWN = re.compile(r"^Object contains unknown field `(.*?)`(?: - at `(\$[^`]*)`)?\Z", re.DOTALL)
+
+_PATTERN = re.compile(r" matching regex .*", re.DOTALL)
 _MISSING = re.compile(r"^Object missing required field `([^`]*)`")
 
 
@@ -303,6 +305,8 @@ def _translated(error: msgspec.ValidationError, root: str, type_: Any) -> errors
     for pattern, reason in _MAY_ECHO:
         if pattern.match(message):
             return validation_failed(path, reason)
+    # A pattern of ours says nothing to who sends something.
+    message = _PATTERN.sub(" of the documented form", message)
     if _BACKQUOTED_TYPE.match(message):
         return validation_failed(path, message[0].lower() + message[1:].replace("`", ""))
     return validation_failed(path, "is not of the documented form")
