@@ -122,10 +122,7 @@ class TestAConsentToAPayment:
 
 class TestAPayment:
     def test_is_answered_again_under_its_key_and_made_once(self, pisp: Pisp, live: LiveServer) -> None:
-        """A copy is told of the same payment, although the consent is used up by now; another key finds it so.
-
-        The customer is told of one payment.
-        """
+        """A copy is told of the same payment, although the consent is used up by now, and the customer of one."""
         consent_id = pisp.consented()
         first, again = (data(pisp.pay(consent_id, key="once")) for _ in range(2))
         assert first == again
@@ -158,10 +155,7 @@ class TestAPayment:
         assert canaries.found_in(dumped) == set()
 
     def test_is_shown_with_every_status_that_it_has_had(self, pisp: Pisp, live: LiveServer) -> None:
-        """The payment is its own third party's to look at, with how it came where it is.
-
-        The account to which it can be given back is named as everywhere else, by its IBAN where it has one.
-        """
+        """Its third party sees how it came where it is, and whither it is given back, by IBAN where there is one."""
         made = data(pisp.pay(pisp.consented(ReadRefundAccount="Yes")))
         path = f"/domestic-payments/{made['DomesticPaymentId']}"
         assert data(pisp.ask("GET", path), 200) == made
