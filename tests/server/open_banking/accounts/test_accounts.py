@@ -138,8 +138,10 @@ class TestPartOfTheData:
         times = sorted({each["BookingDateTime"] for each in everything})
         since = datetime.fromisoformat(times[1])
         reader = shown_bank.reader(transactions_from=since, transactions_to=datetime.fromisoformat(times[2]))
-        found = reader.data("/transactions", fromBookingDateTime="2000-01-01")
-        assert {each["BookingDateTime"] for each in found} == {times[1], times[2]}
+        answer = reader.get("/transactions", fromBookingDateTime="2000-01-01").json()
+        assert {each["BookingDateTime"] for each in answer["Data"]["Transaction"]} == {times[1], times[2]}
+        told = [answer["Meta"][f"{which}AvailableDateTime"] for which in ("First", "Last")]
+        assert [datetime.fromisoformat(each) for each in told] == [datetime.fromisoformat(each) for each in times[1:3]]
         assert len(reader.data("/statements")) < len(shown_bank.reader().data("/statements"))
         (first, *_) = (each for each in shown_bank.reader().data("/statements") if each["StartDateTime"] < times[1])
         path = f"/accounts/{first['AccountId']}/statements/{first['StatementId']}"
