@@ -204,8 +204,8 @@ class TestPolling:
             "moreAvailable": True,
             "sets": {jti: found["sets"][jti] for jti in (one, two)},
         }
-        refused = tpp.http.post("/events", json={"maxEvents": -1})
-        assert (refused.status_code, refused.json()["Errors"][0]["Path"]) == (400, "maxEvents")
+        fewer = tpp.http.post("/events", json={"maxEvents": -1})
+        assert (fewer.status_code, fewer.json()["Errors"][0]["Path"]) == (400, "maxEvents")
         assert tpp.poll(maxEvents=0, ack=[one]) == {"moreAvailable": True, "sets": {}}
         refused = {two: {"err": "jwtIss", "description": "the issuer isn't known"}}
         assert list(tpp.poll(setErrs=refused, ack=["unknown", one])["sets"]) == [three]
