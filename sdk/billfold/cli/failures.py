@@ -71,7 +71,9 @@ def _(error: Failure) -> Failure:
 
 @explain.register
 def _(error: errors.ProblemError) -> Failure:
-    lines = [error.detail, *(f"  {each.param}: {each.reason}" for each in error.violations)]
+    violations = [f"{each.param}: {each.reason}" for each in error.violations]
+    # Where one value alone is wrong, the detail is about that.
+    lines = [error.detail, *(f"  {each}" for each in violations if each != error.detail)]
     facts = {**error.facts, "param": error.param, "request_id": error.request_id, "status": error.status}
     told = {name: value for name, value in facts.items() if value is not None}
     return Failure(error.code, "\n".join(lines), _exit_code(error), **told)

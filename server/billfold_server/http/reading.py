@@ -283,8 +283,8 @@ _MAY_ECHO = (
 )
 _BACKQUOTED_TYPE = re.compile(r"^Expected `[^`]*`, got `[^`]*`|^Expected `[^`]*`|^Invalid [A-Za-z0-9 ]+$")
 _UNKNOWN = re.compile(r"^Object contains unknown field `(.*?)`(?: - at `(\$[^`]*)`)?\Z", re.DOTALL)
-
 _PATTERN = re.compile(r" matching regex .*", re.DOTALL)
+_NO_ID = re.compile(r"^Expected `str` matching regex '\^([a-z]+_)\[0-7\]\[")
 _MISSING = re.compile(r"^Object missing required field `([^`]*)`")
 
 
@@ -302,6 +302,8 @@ def _translated(error: msgspec.ValidationError, root: str, type_: Any) -> errors
         field = missing.group(1)
         path = field if path == root else f"{path}.{field}"
         return validation_failed(path, "is required")
+    if (no_id := _NO_ID.match(message)) is not None:
+        return validation_failed(path, f"is no id that begins with {no_id[1]} and has 26 characters after that")
     for pattern, reason in _MAY_ECHO:
         if pattern.match(message):
             return validation_failed(path, reason)

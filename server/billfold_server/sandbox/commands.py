@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from billfold import errors, ids
+from billfold.contract.platform import Slug
 from billfold.contract.sandbox import ResetSandbox, SandboxReset
 from billfold.ids import Prefix
 from billfold_server.db import agenda
@@ -61,6 +62,7 @@ def create(
     customers follow from the seed: the same seed makes the same ones. Their cards come once a server runs.
     """
     _refuse_seed_of_nobody(seed, empty=empty)
+    _refuse_what_is_no_name(name)
     made = asyncio.run(_create(open_services, name, title or name, seeded=not empty, seed=seed))
     if as_json:
         click.echo(msgspec.json.encode(made).decode())
@@ -75,12 +77,26 @@ def _refuse_seed_of_nobody(seed: int | None, *, empty: bool) -> None:
         raise click.UsageError("There is nobody in an empty sandbox who would follow from a seed.")
 
 
+def _refuse_what_is_no_name(name: str) -> None:
+    try:
+        msgspec.convert(name, Slug)
+    except msgspec.ValidationError:
+        raise click.BadParameter(
+            "a sandbox's name is part of its address: 2 to 40 of a to z, 0 to 9, _ and -, from a letter on, and not "
+            "with _ or - at its end. What people call it is --title.",
+            param_hint="NAME",
+        ) from None
+
+
 async def _create(
     open_services: OpenServices, name: str, title: str, *, seeded: bool, seed: int | None
 ) -> dict[str, Any]:
     manifest = msgspec.structs.replace(load_manifest(find_folder(_TEMPLATE)), slug=name, name=title)
-    # As if it had been written down: a name may be none.
-    manifest = msgspec.convert(msgspec.to_builtins(manifest), type(manifest))
+    # As if it had been written down: a title may be none.
+    try:
+        manifest = msgspec.convert(msgspec.to_builtins(manifest), type(manifest))
+    except msgspec.ValidationError:
+        raise click.BadParameter("What people call it has 1 to 100 characters.", param_hint="--title") from None
     async with open_services() as services:
         if await services.registry.find(name) is not None:
             raise errors.TenantExists("there is a tenant of this name already", param="name")

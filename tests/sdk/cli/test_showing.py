@@ -7,6 +7,7 @@ import pytest
 from billfold import errors
 from billfold.cli import showing
 from billfold.cli.failures import Exit, explain
+from billfold.contract.common import Violation
 from billfold_server.serving.failures import Exit as ServersExit
 from tests.sdk.cli.answering import Answering, give
 
@@ -117,6 +118,15 @@ class TestARefusal:
     def test_tells_what_waiting_may_mend_from_what_a_person_must_change(self, error: Exception, exit_code: Exit):
         """A script reads that from the exit code."""
         assert explain(error).exit_code is exit_code
+
+    def test_says_each_thing_once(self):
+        """Where one value is wrong, the sentence is about that already; where several are, each has its line."""
+        one, two = Violation(param="a", reason="is required"), Violation(param="b", reason="is required")
+        error = errors.ValidationFailed("a: is required", param="a")
+        error.__dict__["violations"] = [one]
+        assert explain(error).sentence == "a: is required"
+        error.__dict__["violations"] = [one, two]
+        assert explain(error).sentence == "a: is required\n  b: is required"
 
     def test_ends_with_the_houses_exit_codes(self):
         """A partner's commands and the server's mean the same by the same number."""

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from billfold import errors
+from billfold.contract.common import WalletId
 from billfold.contract.ledger import CreateJournalEntry
 from billfold.contract.parties import UpdateParty
 from billfold.contract.platform import ApplyTenant
@@ -67,6 +68,16 @@ class TestAFieldThatThereIsnt:
         said = unknown_field("z" * 1_000_000, known)
         assert "field_11 and 28 more" in said
         assert len(said) < 200
+
+
+class TestAnId:
+    def test_is_asked_for_in_words(self) -> None:
+        """Whoever sends something else is told how such an id begins, not by which regular expression it is known."""
+        with pytest.raises(errors.ValidationFailed) as refused:
+            reading.Parameters({"wallet_id": WalletId}).read({"wallet_id": "wal_x"})
+        assert refused.value.param == "wallet_id"
+        (violation,) = refused.value.violations
+        assert "wal_ and has 26 characters" in violation.reason
 
 
 class TestATypeOfBodies:

@@ -241,6 +241,8 @@ class TestACommand:
         assert {"slug": "partner_two", "name": "partner_two", **facts} in listed
         taken = given(live, "create", "partner_two")
         assert isinstance(taken.exception, errors.TenantExists)
+        for words in (["ünï"], ["x"], ["fine_name", "--title", "x" * 500]):
+            assert given(live, "create", "--empty", *words).exit_code == 2, words
 
 
 def given(live: LiveServer, *words: str) -> Result:
