@@ -81,7 +81,11 @@ async def bring_clock(runner: JobRunner, tenant: TenantRef) -> None:
         errors.Unavailable: There was too much to do for one request. The clock goes on; asking again waits on.
     """
     if not await runner.drive(tenant, timeout_s=TIMEOUT_S):
-        raise errors.Unavailable("the clock is still on its way; ask again with the same key", retry_after_s=1)
+        raise errors.Unavailable(
+            "the clock is still on its way and goes on by itself; ask again with the same Idempotency-Key to wait for "
+            "it, or look at GET /v1/clock",
+            retry_after_s=1,
+        )
 
 
 def require_sandbox(tenant: TenantRef) -> None:
