@@ -89,6 +89,14 @@ _LIST = f"SELECT {_COLUMNS} FROM outbox_events WHERE sequence > $1 ORDER BY sequ
 _LIST_TYPE = f"""
 SELECT {_COLUMNS} FROM outbox_events WHERE type = $3 AND sequence > $1 ORDER BY sequence LIMIT $2
 """  # noqa: S608 - constants
+# Each type's next events are read from the index, and no more of them than are asked for: together, types would be
+# looked for along the whole stream, or all of their events be sorted.
+_LIST_EACH_TYPE = f"""
+SELECT next.* FROM unnest($3::text[]) AS wanted (name) CROSS JOIN LATERAL (
+    SELECT {_COLUMNS} FROM outbox_events WHERE type = wanted.name AND sequence > $1 ORDER BY sequence LIMIT $2
+) AS next
+ORDER BY next.sequence LIMIT $2
+"""  # noqa: S608 - constants
 
 
 def writes(events: Sequence[NewEvent]) -> list[Write]:
@@ -122,7 +130,7 @@ OF_SOMEBODY: Final = frozenset(
 
 _LIST_OF_PARTNER = f"""
 SELECT {_COLUMNS} FROM outbox_events
-WHERE sequence > $1 AND ($3::text IS NULL OR type = $3)
+WHERE sequence > $1 AND ($3::text[] IS NULL OR type = ANY ($3))
   AND (split_part(type, '.', 1) <> ALL ($4::text[]) OR object_id = $5 OR data->>'partner_id' = $5)
 ORDER BY sequence LIMIT $2
 """  # noqa: S608 - constants
@@ -140,6 +148,7 @@ async def list_events(
     after: int = 0,
     limit: int = 100,
     event_type: str | None = None,
+    each_type: Sequence[str] | None = None,
     up_to: int = _LAST,
     event_types: Sequence[str] | None = None,
     of_partner: str | None = None,
@@ -154,12 +163,16 @@ async def list_events(
         after: The number of the last event that is known already; 0 to begin.
         limit: How many at most.
         event_type: Only events of this type.
+        each_type: Only events of these types, each of which stands here once.
         up_to: The number of the last event that is asked for, with ``event_types`` alone.
         event_types: Only events of these types.
         of_partner: The wire id of the partner that asks, which hears nothing of others' people and endpoints.
     """
     if of_partner is not None:
-        rows = await tx.fetch(_LIST_OF_PARTNER, after, limit, event_type, sorted(OF_SOMEBODY), of_partner)
+        types = each_type if event_type is None else [event_type]
+        rows = await tx.fetch(_LIST_OF_PARTNER, after, limit, types, sorted(OF_SOMEBODY), of_partner)
+    elif each_type is not None:
+        rows = await tx.fetch(_LIST_EACH_TYPE, after, limit, list(each_type))
     elif event_types is not None:
         rows = await tx.fetch(_LIST_TYPES, after, limit, up_to, list(event_types))
     elif event_type is None:

@@ -39,9 +39,9 @@ EventType = Annotated[
     str,
     Meta(
         min_length=1,
-        max_length=100,
-        pattern=r"^[a-z0-9_.]+$(?!\n)",
-        description="Only this type.",
+        max_length=1000,
+        pattern=r"^[a-z0-9_.]+(\.\*)?(,[a-z0-9_.]+(\.\*)?){0,19}$(?!\n)",
+        description="Only these types, with commas between them, at most 20; `transfer.*` is all that begin so.",
         examples=["party.created"],
     ),
 ]
@@ -67,7 +67,7 @@ async def list_events(
     place = call.cursors.decode(_KIND, cursor)
     begin = after if place is None else max(after, int(str(place[0])))
     async with call.tx() as tx:
-        events = await service.list_events(tx, call.caller, after=begin, limit=limit + 1, event_type=type_)
+        events = await service.list_events(tx, call.caller, after=begin, limit=limit + 1, types=type_)
     return call.page(_KIND, events, limit, key=lambda event: [event.sequence])
 
 

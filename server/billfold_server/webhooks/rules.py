@@ -27,6 +27,7 @@ __all__ = [
     "is_told",
     "shown_body",
     "shown_headers",
+    "types_of",
     "unheard_of",
     "wanted_types",
     "wants",
@@ -48,6 +49,14 @@ _VALUE: Final = 300
 def asked_types(event_types: Sequence[str] | None) -> tuple[str, ...] | None:
     """Return which types an endpoint is asked to be told of, each once; None is all, which ``*`` asks for as well."""
     return None if event_types is None or ALL in event_types else tuple(dict.fromkeys(event_types))
+
+
+def types_of(filters: str) -> list[str]:
+    """Return the types that a list of filters lets pass, as events are asked for: ``transfer.*,hold.created``."""
+    wanted = list(dict.fromkeys(filters.split(",")))
+    beginnings = [each for each in wanted if each.endswith(_ALL_BELOW)]
+    exact = {each for each in wanted if not each.endswith(_ALL_BELOW)}
+    return sorted(exact | {known for known in EVENTS if wants(beginnings, known)})
 
 
 def unheard_of(event_types: Sequence[str]) -> int | None:

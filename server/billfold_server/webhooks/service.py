@@ -11,7 +11,7 @@ from billfold_server.partners import service as partners
 from billfold_server.partners.service import Partner
 from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.transaction import TenantTx
-from billfold_server.webhooks import deliveries, endpoints, queries
+from billfold_server.webhooks import deliveries, endpoints, queries, rules
 from billfold_server.webhooks.publishing import Publisher
 
 __all__ = [
@@ -43,12 +43,19 @@ replay: Final = deliveries.replay
 replay_events: Final = deliveries.replay_events
 
 
-async def list_events(
-    tx: TenantTx, caller: Caller, *, after: int, limit: int, event_type: str | None = None
-) -> list[Event]:
-    """Return events behind a place in the stream, in order, as far as they are there for the caller."""
+async def list_events(tx: TenantTx, caller: Caller, *, after: int, limit: int, types: str | None = None) -> list[Event]:
+    """Return events behind a place in the stream, in order, as far as they are there for the caller.
+
+    Args:
+        tx: The tenant's transaction.
+        caller: Who asks.
+        after: The number of the last event that is known already.
+        limit: How many at most.
+        types: Only these types, as the contract has them: ``transfer.*,hold.created``.
+    """
     of_partner = None if caller.partner_id is None else ids.encode(Prefix.PARTNER, caller.partner_id)
-    return await outbox.list_events(tx, after=after, limit=limit, event_type=event_type, of_partner=of_partner)
+    each_type = None if types is None else rules.types_of(types)
+    return await outbox.list_events(tx, after=after, limit=limit, each_type=each_type, of_partner=of_partner)
 
 
 async def delivery_lag(tx: TenantTx, now: datetime) -> timedelta:

@@ -97,6 +97,10 @@ class TestAnEvent:
         assert await seen(tenancy, after=2) == [(3, 3), (4, 4)]
         assert await seen(tenancy, event_type="other.made") == [(2, 2), (4, 4)]
         assert await seen(tenancy, after=2, event_type="other.made") == [(4, 4)]
+        both = [event(1).type, "other.made"]
+        assert await seen(tenancy, after=1, each_type=both) == [(2, 2), (3, 3), (4, 4)]
+        assert await seen(tenancy, each_type=["other.made", "never.made"]) == [(2, 2), (4, 4)]
+        assert await seen(tenancy, each_type=[]) == []
 
 
 class TestANumber:

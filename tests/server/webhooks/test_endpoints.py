@@ -99,6 +99,23 @@ class TestAnEndpoint:
         everything = client.patch(f"{PATH}/{endpoint['id']}", json={"event_types": ["*"]})
         assert (everything.status_code, everything.json()["event_types"]) == (200, None)
 
+    def test_is_told_of_by_types_and_beginnings_of_types(self, client: httpx.Client):
+        """The stream narrows as endpoints do, to several types in one order; what lets nothing pass is empty."""
+        client.delete(f"{PATH}/{client.post(PATH, json={'url': URL}).json()['id']}")
+
+        def asked(types: str, **more: int) -> list[tuple[int, str]]:
+            found = client.get("/v1/events", params={"type": types, "after": 0, "limit": 100, **more}).json()["data"]
+            return [(each["sequence"], each["type"]) for each in found]
+
+        everything = asked("webhook_endpoint.*")
+        assert {name for _, name in everything} >= {"webhook_endpoint.created", "webhook_endpoint.deleted"}
+        assert everything == sorted(everything)
+        ends = [each for each in everything if each[1] in {"webhook_endpoint.created", "webhook_endpoint.deleted"}]
+        assert asked("webhook_endpoint.deleted,webhook_endpoint.created,webhook_endpoint.created") == ends
+        assert asked("webhook_endpoint.*", limit=2, after=everything[0][0]) == everything[1:3]
+        assert asked("nonsense.*") == []
+        assert client.get("/v1/events", params={"type": "transfer.*,"}).status_code == 400
+
     def test_is_changed_by_who_has_read_it(self, client: httpx.Client, endpoint: dict[str, Any]):
         """What is absent stays, null clears, an old version is refused, and nothing new leaves no trace."""
         path = f"{PATH}/{endpoint['id']}"

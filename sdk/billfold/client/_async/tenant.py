@@ -75,7 +75,7 @@ class AsyncEvents(AsyncResource):
         """List events in the order of their sequence.
 
         Args:
-            type: Only those of this type, such as ``transfer.posted``.
+            type: Only those of these types, such as ``transfer.posted`` or ``transfer.*,hold.created``.
             after: Only those behind this sequence: that of the last event which was dealt with.
             limit: How many a page has, 1 to 100.
             cursor: Where to begin: ``next_cursor`` of a page.
