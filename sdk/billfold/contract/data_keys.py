@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from billfold.contract.common import Instant, LongText, PartyId, Request, Response
 
@@ -63,8 +63,9 @@ class KeysOfDomain(Response, frozen=True, kw_only=True):
     seals_reserved: Annotated[int, Meta(ge=0, description="For how many values subject keys have been drawn on.")]
     awaiting_rewrap: Annotated[int, Meta(ge=0, description="Keys that lie under a former epoch, version or backend.")]
     rotates_at: Annotated[
-        Instant | None, Meta(description="When the newest epoch will be as old as it may become, and is replaced.")
-    ] = None
+        Instant | UnsetType | None,
+        Meta(description="When the newest epoch will be as old as it may become, and is replaced."),
+    ] = UNSET
 
 
 class DataKeyStatus(Response, frozen=True, kw_only=True):
@@ -73,12 +74,12 @@ class DataKeyStatus(Response, frozen=True, kw_only=True):
     domains: list[KeysOfDomain]
     forgotten_subjects: Annotated[int, Meta(ge=0, description="Subjects whose keys were destroyed.")]
     rotate_days: Annotated[
-        int | None,
+        int | UnsetType | None,
         Meta(
             description="After how many days keys are replaced by themselves, as the tenant's manifest says or else "
             "the deployment; null is never."
         ),
-    ] = None
+    ] = UNSET
 
 
 class RotateDataKeys(Request, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from billfold.errors._families import Conflict, Unprocessable
 
-__all__ = ["WebhookEndpointDeleted", "WebhookEndpointLimitReached", "WebhookUrlRefused"]
+__all__ = ["EventTypeUnknown", "WebhookEndpointDeleted", "WebhookEndpointLimitReached", "WebhookUrlRefused"]
 
 
 class WebhookUrlRefused(Unprocessable):
@@ -10,6 +10,12 @@ class WebhookUrlRefused(Unprocessable):
 
     code, title = "webhook_url_refused", "The address can't be called"
     reason: str
+
+
+class EventTypeUnknown(Unprocessable):
+    """A filter names a type of events that there is none of, so nothing would ever pass it. The detail says what may."""
+
+    code, title = "event_type_unknown", "There are no events of such a type"
 
 
 class WebhookEndpointLimitReached(Conflict):

@@ -6,6 +6,7 @@ What is refused is raised as it is; ``cli.py`` tells it in one sentence. What de
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 from uuid import UUID
@@ -182,10 +183,11 @@ def _print_standing(shown: DataKeyStatus) -> None:
     console.print(domains)
     console.print(epochs)
     console.print(f"Forgotten subjects: {shown.forgotten_subjects:,}")
-    if shown.rotate_days is None:
+    if not isinstance(shown.rotate_days, int):
         console.print("Keys are replaced when somebody says so.")
     else:
-        due = ", ".join(f"{each.domain} on {each.rotates_at:%Y-%m-%d}" for each in shown.domains if each.rotates_at)
+        known = ((each.domain, each.rotates_at) for each in shown.domains)
+        due = ", ".join(f"{domain} on {at:%Y-%m-%d}" for domain, at in known if isinstance(at, datetime))
         console.print(f"Keys are replaced every {shown.rotate_days:,} days: {due or 'none yet'}")
 
 

@@ -104,7 +104,12 @@ async def create_webhook(call: Call, body: bytes) -> Reply[bytes]:
     try:
         wanted = _read(form, CreateWebhookEndpoint)
         made = await webhooks.create_endpoint(viewer.acting(call), wanted)
-    except (errors.ValidationFailed, errors.WebhookUrlRefused, errors.WebhookEndpointLimitReached) as error:
+    except (
+        errors.ValidationFailed,
+        errors.EventTypeUnknown,
+        errors.WebhookUrlRefused,
+        errors.WebhookEndpointLimitReached,
+    ) as error:
         return _form(call, viewer, form, complaint=error)
     return _secret(call, viewer, made, made.secret)
 
@@ -245,7 +250,7 @@ async def change_webhook(call: Call, webhook_endpoint_id: WebhookEndpointId, bod
     try:
         changes = _read(form, UpdateWebhookEndpoint)
         await webhooks.update_endpoint(viewer.acting(call), endpoint_id, changes, _whatever_was_changed)
-    except (errors.ValidationFailed, errors.WebhookUrlRefused) as error:
+    except (errors.ValidationFailed, errors.EventTypeUnknown, errors.WebhookUrlRefused) as error:
         async with call.tx() as tx:
             row = await webhooks.get_endpoint(tx, viewer.caller(call), endpoint_id)
         return _form(call, viewer, form, complaint=error, endpoint=row.to_response(call.services.clock.now()))

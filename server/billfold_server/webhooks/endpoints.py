@@ -25,7 +25,6 @@ from billfold.contract.webhooks import (
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.db import jobs, outbox
-from billfold_server.http.reading import validation_failed
 from billfold_server.http.routing import Call
 from billfold_server.keys.service import Keys
 from billfold_server.outbound.service import Outbound, UrlRefused
@@ -48,6 +47,7 @@ async def create(call: Call, body: CreateWebhookEndpoint) -> WebhookEndpointCrea
 
     Raises:
         errors.WebhookUrlRefused: Nothing can be delivered there.
+        errors.EventTypeUnknown: A filter names a type that there is none of.
         errors.WebhookEndpointLimitReached: There are as many as there may be.
         errors.KeysUnavailable: Its secret can't be sealed now.
         errors.NotFound: There is no such partner.
@@ -118,6 +118,7 @@ async def update(
         errors.NotFound: There is none.
         errors.PreconditionFailed: It has changed since the caller read it.
         errors.WebhookUrlRefused: Nothing can be delivered there.
+        errors.EventTypeUnknown: A filter names a type that there is none of.
         errors.ValidationFailed: There are no events of a type.
     """
     if body.url is not UNSET:
@@ -244,7 +245,7 @@ def _check(call: Call, url: str) -> None:
 
 def _check_types(event_types: Sequence[str] | UnsetType | None) -> None:
     if isinstance(event_types, list) and (place := rules.unheard_of(event_types)) is not None:
-        raise validation_failed(f"event_types[{place}]", rules.why_unheard_of(event_types[place]))
+        raise errors.EventTypeUnknown(rules.why_unheard_of(event_types[place]), param=f"event_types[{place}]")
 
 
 def _existing(row: EndpointRow | None, caller: Caller) -> EndpointRow:

@@ -93,7 +93,7 @@ def _endpoint(webhook_endpoint_id: str) -> UUID:
     scope="webhooks:write",
     etag=True,
     location="/v1/webhook-endpoints/{id}",
-    errors=(errors.NotFound, errors.WebhookUrlRefused, errors.WebhookEndpointLimitReached),
+    errors=(errors.NotFound, errors.EventTypeUnknown, errors.WebhookUrlRefused, errors.WebhookEndpointLimitReached),
     links=_LED_TO,
     examples={"request": {"url": "https://partner.example/webhooks", "event_types": ["payment.*"]}},
 )
@@ -144,7 +144,7 @@ async def get_webhook_endpoint(call: Call, webhook_endpoint_id: WebhookEndpointI
     scope="webhooks:write",
     if_match=True,
     etag=True,
-    errors=(errors.NotFound, errors.WebhookUrlRefused),
+    errors=(errors.NotFound, errors.EventTypeUnknown, errors.WebhookUrlRefused),
     examples={"request": {"description": "The shop's back office"}},
 )
 async def update_webhook_endpoint(

@@ -106,7 +106,7 @@ class Sender:
 
     async def listen(self, url: str, *event_types: str) -> WebhookEndpointCreated:
         """Register an endpoint; without a filter it is told of what the test makes happen, and not of itself."""
-        body = CreateWebhookEndpoint(url=url, event_types=list(event_types) or ["test.*"])
+        body = CreateWebhookEndpoint(url=url, event_types=list(event_types) or ["hold.*"])
         return await endpoints.create(self.call(), body)
 
     async def change(self, endpoint_id: str, **changes: Any) -> None:

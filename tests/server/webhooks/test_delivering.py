@@ -45,24 +45,24 @@ class TestASimulation:
         async with Endpoint(TAKEN).listening() as endpoint:
             await sender.listen(endpoint.url())
             await sender.play(SimulationKind.WEBHOOK_DELAY, {"delay_s": 600})
-            await sender.happen("test.late")
-            await sender.happen("test.next")
+            await sender.happen("hold.late")
+            await sender.happen("hold.next")
             await sender.deliver()
             first = [json.loads(body)["type"] for body in endpoint.bodies]
             await sender.pass_time(minutes=9)
             nearly = len(endpoint.bodies)
             await sender.pass_time(minutes=2)
-        assert (first, nearly) == (["test.next"], 1)
-        assert [json.loads(body)["type"] for body in endpoint.bodies] == ["test.next", "test.late"]
+        assert (first, nearly) == (["hold.next"], 1)
+        assert [json.loads(body)["type"] for body in endpoint.bodies] == ["hold.next", "hold.late"]
 
     async def test_lets_deliveries_arrive_twice(self, sender: Sender):
         """Both have one id and verify, both are in the log, and the next event arrives once."""
         async with Endpoint(TAKEN).listening() as endpoint:
             made = await sender.listen(endpoint.url())
             await sender.play(SimulationKind.WEBHOOK_DUPLICATE, {"copies": 3})
-            await sender.happen("test.a")
+            await sender.happen("hold.created")
             await sender.deliver()
-            await sender.happen("test.b")
+            await sender.happen("hold.captured")
             await sender.deliver()
         a, again, third, b = told(endpoint)
         assert (a, a, a != b) == (again, third, True)
@@ -77,13 +77,13 @@ class TestAnEvent:
     async def test_is_delivered_to_who_wants_it_and_shown_with_what_was_said(self, sender: Sender):
         """Filters hold, the body is the event as the stream has it, and the log has request and answer."""
         async with Endpoint(answering("200 OK", "X-Seen: yes", body=b"thanks\0\xff")).listening() as endpoint:
-            first = await sender.listen(endpoint.url("/first"), "test.*")
-            await sender.listen(endpoint.url("/second"), "test.b")
+            first = await sender.listen(endpoint.url("/first"), "hold.*")
+            await sender.listen(endpoint.url("/second"), "hold.captured")
             await sender.listen(endpoint.url("/third"), "tes.*", "test")
-            await sender.happen("test.a", "test.b")
+            await sender.happen("hold.created", "hold.captured")
             await sender.deliver()
         async with sender.database.tx(sender.tenant) as tx:
-            a, b = await list_events(tx, event_types=["test.a", "test.b"])
+            a, b = await list_events(tx, event_types=["hold.created", "hold.captured"])
         paths = Counter(head.split()[1] for head in endpoint.heads)
         assert paths == {"/first": 2, "/second": 1}
         assert sorted(told(endpoint)) == [a.id, b.id, b.id]
@@ -98,24 +98,24 @@ class TestAnEvent:
 
     async def test_is_delivered_once_however_often_the_stream_is_read(self, sender: Sender):
         """Nor is an endpoint told of what happened before it was registered."""
-        await sender.happen("test.before")
+        await sender.happen("hold.before")
         async with Endpoint(TAKEN).listening() as endpoint:
             await sender.listen(endpoint.url())
-            await sender.happen("test.a")
+            await sender.happen("hold.created")
             async with sender.database.tx(sender.tenant) as tx:
                 events = await list_events(tx)
             await sender.publisher.publish(sender.tenant, events)
             await sender.deliver()
             await sender.publisher.publish(sender.tenant, events)
             await sender.deliver()
-        assert [json.loads(body)["type"] for body in endpoint.bodies] == ["test.a"]
+        assert [json.loads(body)["type"] for body in endpoint.bodies] == ["hold.created"]
 
     async def test_of_one_object_comes_in_order(self, sender: Sender):
         """What happened to one object is sent one after the other, beside what happened to others."""
         async with Endpoint(TAKEN).listening() as endpoint:
             await sender.listen(endpoint.url())
             for number in range(15):
-                await sender.happen(f"test.n{number}", of=f"wal_{number % 2}")
+                await sender.happen(f"hold.n{number}", of=f"wal_{number % 2}")
             await sender.deliver()
         told_of = [(said["object_id"], said["sequence"]) for said in map(json.loads, endpoint.bodies)]
         assert len(told_of) == 15
@@ -138,9 +138,9 @@ class TestAnEndpoint:
 
         async with Endpoint(behave).listening() as endpoint:
             made = await sender.listen(endpoint.url())
-            await sender.happen("test.a", "test.b")
+            await sender.happen("hold.created", "hold.captured")
             await sender.pass_time(hours=30)
-            await sender.happen("test.c")
+            await sender.happen("hold.released")
             await sender.pass_time(hours=50)
         assert len(taken) == len(set(taken)) == 3
         assert {state for state, _, _ in await sender.states()} == {"delivered"}
@@ -150,11 +150,11 @@ class TestAnEndpoint:
         """After three days there is a dead letter, the tenant is told, and what follows is kept until it is enabled."""
         async with Endpoint(answering("302 Found", "Location: http://127.0.0.1/")).listening() as endpoint:
             made = await sender.listen(endpoint.url())
-            await sender.happen("test.a")
+            await sender.happen("hold.created")
             await sender.pass_time(days=5)
             assert len(set(told(endpoint))) == 1
             assert len(endpoint.bodies) == 10
-            await sender.happen("test.b")
+            await sender.happen("hold.captured")
             await sender.pass_time(days=1)
             assert len(endpoint.bodies) == 10
         assert await sender.states() == [("dead", 10, "302"), ("waiting", 0, None)]
@@ -173,9 +173,9 @@ class TestAnEndpoint:
         """410 ends it at once, and what happens meanwhile isn't kept for it."""
         async with Endpoint(answering("410 Gone")).listening() as endpoint:
             made = await sender.listen(endpoint.url())
-            await sender.happen("test.a")
+            await sender.happen("hold.created")
             await sender.deliver()
-            await sender.happen("test.b")
+            await sender.happen("hold.captured")
             await sender.pass_time(days=1)
         row = await sender.endpoint(made.id)
         assert (row.state, row.state_reason) == (WebhookEndpointState.DISABLED, WebhookEndpointReason.GONE)
@@ -185,7 +185,7 @@ class TestAnEndpoint:
         """Retry-After is heeded, on the tenant's clock."""
         async with Endpoint(answering("503 Service Unavailable", "Retry-After: 7200")).listening() as endpoint:
             await sender.listen(endpoint.url())
-            await sender.happen("test.a")
+            await sender.happen("hold.created")
             await sender.pass_time(minutes=119)
             before = len(endpoint.bodies)
             await sender.pass_time(minutes=2)
@@ -195,7 +195,7 @@ class TestAnEndpoint:
         """What waited is cancelled, and stays in the log until retention takes it with its attempts."""
         async with Endpoint(answering("500 Internal Server Error")).listening() as endpoint:
             made = await sender.listen(endpoint.url())
-            await sender.happen("test.a")
+            await sender.happen("hold.created")
             await sender.deliver()
             later = await sender.now() + timedelta(days=1)
             async with sender.database.tx(sender.tenant) as tx:
@@ -213,7 +213,7 @@ class TestAskedForAgain:
         """One that was given up is told again, with all its attempts, signed by whatever signs now."""
         async with Endpoint(answering("410 Gone")).listening() as endpoint:
             made = await sender.listen(endpoint.url())
-            await sender.happen("test.a")
+            await sender.happen("hold.created")
             await sender.deliver()
         (row,) = await sender.sent()
         await sender.replay(row.id)
@@ -233,10 +233,10 @@ class TestAskedForAgain:
 
     async def test_a_range_of_events_comes_as_far_as_it_is_wanted(self, sender: Sender):
         """Also what is older than the endpoint, and nothing beyond the range."""
-        await sender.happen("test.a", "other.a", "test.b", "test.c")
+        await sender.happen("hold.created", "other.a", "hold.captured", "hold.released")
         async with Endpoint(TAKEN).listening() as endpoint:
-            made = await sender.listen(endpoint.url(), "test.*")
-            await sender.happen("test.d")
+            made = await sender.listen(endpoint.url(), "hold.*")
+            await sender.happen("hold.expired")
             await sender.deliver()
             async with sender.database.tx(sender.tenant) as tx:
                 a, _, b, _, *_ = await list_events(tx)
@@ -246,7 +246,14 @@ class TestAskedForAgain:
             assert (await sender.replay_events(made.id, after=0)).replayed == 4
             await sender.deliver()
         kinds = [json.loads(body)["type"] for body in endpoint.bodies]
-        assert kinds == ["test.d", "test.b", "test.a", "test.b", "test.c", "test.d"]
+        assert kinds == [
+            "hold.expired",
+            "hold.captured",
+            "hold.created",
+            "hold.captured",
+            "hold.released",
+            "hold.expired",
+        ]
         assert len(await sender.sent()) == 4
 
 
@@ -260,7 +267,7 @@ class TestASlowEndpoint:
             await sender.listen(slow.url())
             await sender.listen(quick.url())
             for number in range(12):
-                await sender.happen("test.a", of=f"wal_{number}")
+                await sender.happen("hold.created", of=f"wal_{number}")
             async with asyncio.timeout(10):
                 await sender.runner.run(sender.tenant)
                 while len(quick.bodies) < 12 or slow.open < 8:
@@ -289,7 +296,7 @@ class TestAKilledProcess:
 
         async with Endpoint(kill).listening() as endpoint:
             await sender.listen(endpoint.url())
-            await sender.happen("test.a")
+            await sender.happen("hold.created")
             worker = forked(killable_sender.run, tenancy.runtime_dsn, key_store_urls.own)
             victims.append(worker)
             await asyncio.to_thread(worker.join, 60)

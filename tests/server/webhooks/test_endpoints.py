@@ -94,8 +94,8 @@ class TestAnEndpoint:
                 client.post(PATH, json={"url": URL, "event_types": ["hold.*", asked]}),
                 client.patch(f"{PATH}/{endpoint['id']}", json={"event_types": ["hold.*", asked]}),
             ):
-                assert (answer.status_code, answer.json()["param"]) == (400, "event_types[1]")
-                assert hint in answer.json()["violations"][0]["reason"]
+                assert (answer.status_code, answer.json()["param"]) == (422, "event_types[1]")
+                assert (answer.json()["code"], hint in answer.json()["detail"]) == ("event_type_unknown", True)
         everything = client.patch(f"{PATH}/{endpoint['id']}", json={"event_types": ["*"]})
         assert (everything.status_code, everything.json()["event_types"]) == (200, None)
 

@@ -55,6 +55,7 @@ class AsyncWebhookEndpoints(AsyncResource):
 
         Raises:
             errors.WebhookUrlRefused: Nothing can be delivered there.
+            errors.EventTypeUnknown: A filter names a type that there is none of.
             errors.WebhookEndpointLimitReached: There are as many as there may be.
         """
         types = None if event_types is None else list(event_types)
@@ -107,6 +108,7 @@ class AsyncWebhookEndpoints(AsyncResource):
         Raises:
             errors.NotFound: There is none with this id.
             errors.WebhookUrlRefused: Nothing can be delivered there.
+            errors.EventTypeUnknown: A filter names a type that there is none of.
             errors.PreconditionFailed: It has changed since that version.
         """
         types = list(event_types) if isinstance(event_types, Sequence) else event_types

@@ -57,6 +57,7 @@ class WebhookEndpoints(Resource):
 
         Raises:
             errors.WebhookUrlRefused: Nothing can be delivered there.
+            errors.EventTypeUnknown: A filter names a type that there is none of.
             errors.WebhookEndpointLimitReached: There are as many as there may be.
         """
         types = None if event_types is None else list(event_types)
@@ -109,6 +110,7 @@ class WebhookEndpoints(Resource):
         Raises:
             errors.NotFound: There is none with this id.
             errors.WebhookUrlRefused: Nothing can be delivered there.
+            errors.EventTypeUnknown: A filter names a type that there is none of.
             errors.PreconditionFailed: It has changed since that version.
         """
         types = list(event_types) if isinstance(event_types, Sequence) else event_types

@@ -178,7 +178,7 @@ class TestAKilledServer:
         query(
             server.dsn(),
             "CREATE FUNCTION busy() RETURNS timestamptz LANGUAGE plpgsql AS "
-            "$$ DECLARE enough timestamptz := clock_timestamp() + '1 s'; "
+            "$$ DECLARE enough timestamptz := clock_timestamp() + '2 s'; "
             "BEGIN WHILE clock_timestamp() < enough LOOP END LOOP; RETURN clock_timestamp(); END $$",
         )
         ended: list[datetime] = []
