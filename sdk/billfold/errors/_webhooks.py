@@ -13,7 +13,7 @@ class WebhookUrlRefused(Unprocessable):
 
 
 class EventTypeUnknown(Unprocessable):
-    """A filter names a type of events that there is none of, so nothing would ever pass it. The detail says what may."""
+    """A filter names a type of events that there is none of, so nothing would ever pass it."""
 
     code, title = "event_type_unknown", "There are no events of such a type"
 
