@@ -9,7 +9,7 @@ letters and digits in turns.
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
@@ -34,6 +34,8 @@ _GROUPS: Final = re.compile(r"[0-9]+(?:[\W_]{1,2}[0-9]+)*")
 _LENGTHS: Final = range(_FEWEST, 20)
 _MOST_GROUPS: Final = 1_000
 """More of them in a row mean nothing to anybody, and looking through a megabyte of them takes half a minute."""
+_MOST_IN_A_BODY: Final = 5_000
+"""The same for all of a request, whose other texts wait meanwhile for the one event loop."""
 
 _BRANDED: Final = re.compile(
     r"4(?:[0-9]{12}|[0-9]{15}|[0-9]{18})"
@@ -65,7 +67,14 @@ _LARGE: Final = 10 ** (_FEWEST_BESIDE_ACCOUNTS - 1)
 _PLACE: Final = re.compile(r"[a-z_]{1,40}")
 
 
-def holds_card_number(text: str, *, fewest: int = _FEWEST) -> bool:
+class _Patience:
+    """How many groups of digits are still looked at; past that there is taken to be a number."""
+
+    def __init__(self, groups: int) -> None:
+        self.groups = groups
+
+
+def holds_card_number(text: str, *, fewest: int = _FEWEST, patience: _Patience | None = None) -> bool:
     """Tell whether a text holds what looks like a card's number: length, first digits and check digit of a brand.
 
     Digits of all scripts count, and what stands beside a number doesn't hide it: groups of digits are taken together in
@@ -75,6 +84,7 @@ def holds_card_number(text: str, *, fewest: int = _FEWEST) -> bool:
     Args:
         text: What lies open.
         fewest: How many digits a number must have.
+        patience: That is shared by all texts of a request.
     """
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
@@ -87,16 +97,26 @@ def holds_card_number(text: str, *, fewest: int = _FEWEST) -> bool:
     normal = _IBANS.sub(lambda match: "" if iban.is_valid(match[0], check_country=False) else match[0], normal)
     for run in _GROUPS.finditer(normal):
         groups = re.findall("[0-9]+", run[0])
-        if len(groups) > _MOST_GROUPS:
+        if sum(map(len, groups)) < _FEWEST:
+            continue
+        if patience is not None:
+            patience.groups -= len(groups)
+        tired = patience is not None and patience.groups < 0
+        if tired or len(groups) > _MOST_GROUPS or _makes_a_number(groups, fewest):
             return True
-        for begin in range(len(groups)):
-            digits = ""
-            for group in groups[begin:]:
-                digits += group
-                if len(digits) >= _LENGTHS.stop:
-                    break
-                if fewest <= len(digits) and _BRANDED.fullmatch(digits) and luhn.is_valid(digits):
-                    return True
+    return False
+
+
+def _makes_a_number(groups: Sequence[str], fewest: int) -> bool:
+    """Tell whether groups of digits that follow one another are a card's number together."""
+    for begin in range(len(groups)):
+        digits = ""
+        for group in groups[begin:]:
+            digits += group
+            if len(digits) >= _LENGTHS.stop:
+                break
+            if fewest <= len(digits) and _BRANDED.fullmatch(digits) and luhn.is_valid(digits):
+                return True
     return False
 
 
@@ -142,7 +162,7 @@ def place_in_json(body: bytes) -> str | None:
     Args:
         body: A JSON text, which was found to be one before.
     """
-    return _place_of(msgspec.json.decode(body), "body") if _may_hold(body) else None
+    return _place_of(msgspec.json.decode(body), "body", "", _Patience(_MOST_IN_A_BODY)) if _may_hold(body) else None
 
 
 def _may_hold(raw: bytes) -> bool:
@@ -154,22 +174,22 @@ def _has_digits(raw: bytes) -> bool:
     return _IN_A_ROW in raw.translate(_SHAPES, _BETWEEN)
 
 
-def _place_of(value: Any, place: str, name: str = "") -> str | None:
+def _place_of(value: Any, place: str, name: str, patience: _Patience) -> str | None:
     if isinstance(value, str):
         fewest = _FEWEST_BESIDE_ACCOUNTS if name in _OF_ACCOUNTS else FEWEST_ANYWHERE
-        return place if holds_card_number(value, fewest=fewest) else None
+        return place if holds_card_number(value, fewest=fewest, patience=patience) else None
     if isinstance(value, int) and value >= _LARGE:
         return place if holds_card_number(str(value), fewest=_FEWEST_BESIDE_ACCOUNTS) else None
     if isinstance(value, dict):
         for each, member in value.items():
-            if holds_card_number(each, fewest=FEWEST_ANYWHERE):
+            if holds_card_number(each, fewest=FEWEST_ANYWHERE, patience=patience):
                 return place
             # A name that the caller has chosen isn't repeated.
             below = (each if place == "body" else f"{place}.{each}") if _PLACE.fullmatch(each) else place
-            if (found := _place_of(member, below, each)) is not None:
+            if (found := _place_of(member, below, each, patience)) is not None:
                 return found
     elif isinstance(value, list):
         for at, member in enumerate(value):
-            if (found := _place_of(member, f"{place}[{at}]", name)) is not None:
+            if (found := _place_of(member, f"{place}[{at}]", name, patience)) is not None:
                 return found
     return None

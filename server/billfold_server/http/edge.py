@@ -285,7 +285,11 @@ class Edge:
 
 def _shown(path: str) -> str:
     """Return a path as the log shows it: whole, but where it holds what looks like a card's number."""
-    return "(withheld)" if holds_card_number(path) else path
+    return "(withheld)" if holds_card_number(path[:_LOOKED_AT]) else path
+
+
+_LOOKED_AT: Final = 340
+"""How many characters of a path are looked at: those that are shown, and the rest of a number that begins there."""
 
 
 _SECURITY_HEADERS: Final = (

@@ -216,7 +216,7 @@ class Books:
         for key in keys:
             row = found.get(key)
             if isinstance(key, WalletKey | CodeKey):
-                self.account_keys[key] = row.id if row is not None else None
+                self.account_keys.setdefault(key, row.id if row is not None else None)
                 if row is not None:
                     known.setdefault(row.id, row)
             else:

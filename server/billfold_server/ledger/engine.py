@@ -309,7 +309,9 @@ class Engine:
             The answers; or None if that can't be done, or has turned out to be wrong. Then nothing has happened.
         """
         known = self._memory.of(queue.tenant.id)
-        if not queue.is_alone or not _may_follow(known, run.batch):
+        # Where the one before has to be carried out again, what is known is what it is just being decided on.
+        again = run.before is not None and run.before.has_failed
+        if again or not queue.is_alone or not _may_follow(known, run.batch):
             return None
         try:
             prepared = await self._follow(queue, run, known) if await self._learn(queue, run, known) else None
@@ -422,8 +424,9 @@ class Engine:
             return await question(tx)
 
     def _forget(self, known: Known, run: Run) -> None:
-        """Forget what is known: what was decided may not have come true."""
+        """Forget what is known: what was decided may not have come true, and is to be decided again."""
         run.has_failed = True
+        run.is_decided = False
         known.clear()
 
     async def _run_behind(self, queue: Queue, run: Run) -> Answers:

@@ -136,7 +136,8 @@ class Recorder:
             # What is being written was seen before, and what wasn't seen by then comes after it.
             if (before := self._writing.get(each)) is not None:
                 await asyncio.shield(before)
-            while each in self._waiting:
+            # Once is enough: whatever is seen from here on wasn't asked for, and a busy tenant's would never end.
+            if each in self._waiting:
                 await asyncio.shield(self._writing.get(each) or self._begin(each))
 
     def _begin(self, tenant_id: UUID) -> "asyncio.Task[None]":

@@ -425,6 +425,9 @@ class _Scope(Generic[TxT]):
         except _BeforeCommit as failure:
             error = failure.__cause__
             assert error is not None
+            if isinstance(error, _FROM_WITHIN):
+                # It came of what was prepared, which stays so: a PREPARE isn't undone by a rollback.
+                self._tx.committed()
             if (meaning := _meaning(error, lost=False)) is not None:
                 raise meaning from error
             raise error from None
@@ -446,6 +449,8 @@ class _BeforeCommit(Exception):
     """A statement failed that was sent together with COMMIT, which therefore wasn't carried out."""
 
 
+_FROM_WITHIN = (asyncpg.DivisionByZeroError, asyncpg.UniqueViolationError)
+"""What statements that end a transaction fail with on purpose; preparing them never does."""
 _CURABLE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 _GONE = (
     # asyncpg's word for an answer that breaks off in the middle of a conversation, as when PostgreSQL is killed.

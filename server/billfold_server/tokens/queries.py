@@ -279,6 +279,7 @@ def inserts_values(new: Sequence[NewValue]) -> list[Write]:
     """Return what makes values known that nobody else has made known; it fails for a unique key where somebody has."""
     if not new:
         return []
+    new = sorted(new, key=lambda each: each.digest)
     arguments = _VALUES.arguments(
         [each.digest for each in new],
         [each.version for each in new],

@@ -50,10 +50,7 @@ def live_through(sandbox: Sandbox, start: datetime) -> tuple[Told, list[list[str
 
 class TestDays:
     def test_are_the_same_each_time(self, wallet_sandboxes: Sandboxes):
-        """Events come in the same order at the same instants, and webhooks in the same order for each object.
-
-        Ninety days take less than a minute.
-        """
+        """Events come in one order at the same instants, webhooks in order for each object, in under a minute."""
         tomorrow = datetime.now(UTC) + timedelta(days=1)
         start = tomorrow.replace(hour=0, minute=0, second=0, microsecond=0)
         runs = []

@@ -89,6 +89,13 @@ class TestALookInAMicrosecond:
         if card_numbers._MAYBE.search(text) is not None:
             assert card_numbers._has_digits(text.encode())
 
+    def test_is_not_long_for_what_is_made_to_be_looked_at(self) -> None:
+        """A body of digits in ones, each of which may begin a number, is refused and not looked through."""
+        began = time.process_time()
+        items = [{"metadata": {f"k{number}": " ".join("4" * 250) for number in range(50)}} for _ in range(40)]
+        assert card_numbers.place_in_json(json.dumps(items).encode()) is not None
+        assert time.process_time() - began < 2
+
 
 class TestAMask:
     """A mask..."""

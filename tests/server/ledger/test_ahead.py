@@ -113,6 +113,36 @@ class TestABatchThatFollowsAnother:
         assert [await small.balance(wallet) for wallet in (0, 1, 2)] == [5, 0, 97]
         assert await check(small.database, small.tenant) == []
 
+    async def test_waits_for_one_that_is_carried_out_again(
+        self, tenancy: Tenancy, small: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """While a batch that has failed loads its rows for another attempt, nobody decides on what is being loaded."""
+        await tenancy.as_owner(tenancy.tenant, *REFUSE_AT_COMMIT)
+        again, go_on, loads = asyncio.Event(), asyncio.Event(), 0
+        load = small.engine._load_rows
+
+        async def slowly(*arguments: Any) -> None:
+            nonlocal loads
+            loads += 1
+            # The first is of the command that is refused, by itself.
+            if loads == 2:
+                again.set()
+                await go_on.wait()
+            await load(*arguments)
+
+        monkeypatch.setattr(small.engine, "_load_rows", slowly)
+        orders = start(small.described_transfer(0, 1, 1, "refused"), small.transfer(0, 1, 5))
+        await again.wait()
+        orders += start(small.transfer(0, 1, 7))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert kept(small) == [2]
+        go_on.set()
+        found = await settled(*orders)
+        assert [type(answer) for answer in found] == [errors.InternalError, Answer, Answer]
+        assert (await small.balance(0), await small.balance(1)) == (88, 13)
+        assert await check(small.database, small.tenant) == []
+
     async def test_is_decided_again_where_the_other_is_lost(self, tenancy: Tenancy, small: Bench) -> None:
         """Who was in the lost batch hears that nothing has happened; the next is answered by what is there."""
         await tenancy.as_owner(tenancy.tenant, *WAIT_AT_COMMIT)

@@ -79,7 +79,7 @@ class TestAnEvent:
         async with Endpoint(answering("200 OK", "X-Seen: yes", body=b"thanks\0\xff")).listening() as endpoint:
             first = await sender.listen(endpoint.url("/first"), "hold.*")
             await sender.listen(endpoint.url("/second"), "hold.captured")
-            await sender.listen(endpoint.url("/third"), "tes.*", "test")
+            await sender.listen(endpoint.url("/third"), "wallet.*", "hold.released")
             await sender.happen("hold.created", "hold.captured")
             await sender.deliver()
         async with sender.database.tx(sender.tenant) as tx:
