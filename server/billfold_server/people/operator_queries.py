@@ -10,7 +10,8 @@ __all__ = ["ask", "forget_requests", "use_request"]
 
 # Whoever asks again while another one's word waits would have used that; so what stands here is their own, or over.
 _ASK: Final = """
-INSERT INTO operator_requests (user_id, what, asked_by, asked_at, expires_at) VALUES ($1, $2, $3, $4, $5)
+INSERT INTO operator_requests (user_id, what, asked_by, asked_at, expires_at)
+SELECT $1, $2, u.id, $4, $5 FROM users AS u WHERE u.id = $3 AND u.state = 'active'
 ON CONFLICT (user_id, what)
 DO UPDATE SET asked_by = excluded.asked_by, asked_at = excluded.asked_at, expires_at = excluded.expires_at
 """
@@ -18,19 +19,20 @@ _USE: Final = """
 DELETE FROM operator_requests AS r
 WHERE r.user_id = $1 AND r.what = $2 AND r.asked_by <> $3 AND r.expires_at > $4
   AND EXISTS (SELECT FROM users AS u WHERE u.id = r.asked_by AND u.state = 'active')
+  AND EXISTS (SELECT FROM users AS u WHERE u.id = $3 AND u.state = 'active')
 """
 
 
-async def ask(tx: PlatformTx, user_id: UUID, what: str, asked_by: UUID, *, now: datetime, expires_at: datetime) -> None:
-    """Write down that somebody asks."""
-    await tx.execute(_ASK, user_id, what, asked_by, now, expires_at)
+async def ask(tx: PlatformTx, user_id: UUID, what: str, asked_by: UUID, *, now: datetime, expires_at: datetime) -> bool:
+    """Write down that somebody asks, and tell whether they are an operator who may."""
+    return await tx.execute(_ASK, user_id, what, asked_by, now, expires_at) == "INSERT 0 1"
 
 
 async def use_request(tx: PlatformTx, user_id: UUID, what: str, second: UUID, now: datetime) -> bool:
-    """Use up what another operator has asked, who still is one, and tell whether there was such a request."""
+    """Use up what another operator has asked, where both still are operators, and tell whether there was a request."""
     return await tx.execute(_USE, user_id, what, second, now) == "DELETE 1"
 
 
 async def forget_requests(tx: PlatformTx, user_id: UUID) -> None:
-    """Forget all that was asked for somebody."""
-    await tx.execute("DELETE FROM operator_requests WHERE user_id = $1", user_id)
+    """Forget all that was asked for somebody, and all that they asked for others: neither outlives their return."""
+    await tx.execute("DELETE FROM operator_requests WHERE user_id = $1 OR asked_by = $1", user_id)

@@ -156,7 +156,10 @@ async def _agreed(realm: Realm, tx: PlatformTx, caller: Caller, user: UserRow, w
 
 
 async def _ask(realm: Realm, tx: PlatformTx, caller: Caller, user: UserRow, what: Access) -> None:
-    await operator_queries.ask(tx, user.id, what, _person(caller), now=realm.now, expires_at=realm.now + _WAITS)
+    asker = _person(caller)
+    # Their token may still be good for a moment after they were disabled.
+    if not await operator_queries.ask(tx, user.id, what, asker, now=realm.now, expires_at=realm.now + _WAITS):
+        raise errors.PermissionDenied("whoever asks is no operator any more")
     await tell(tx, caller, "user.access_asked", user, facts={"access": what})
 
 

@@ -492,9 +492,14 @@ async def insert_enrolment_code(
     tx: Tx, code_id: UUID, user_id: UUID, digest: bytes, *, now: datetime, expires_at: datetime
 ) -> None:
     """Keep a new enrolment code in place of earlier ones."""
-    await tx.execute("DELETE FROM enrolment_codes WHERE user_id = $1 AND used_at IS NULL", user_id)
+    await delete_enrolment_codes(tx, user_id)
     sql = "INSERT INTO enrolment_codes (id, user_id, digest, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)"
     await tx.execute(sql, code_id, user_id, digest, now, expires_at)
+
+
+async def delete_enrolment_codes(tx: Tx, user_id: UUID) -> None:
+    """End what somebody could still begin anew with."""
+    await tx.execute("DELETE FROM enrolment_codes WHERE user_id = $1 AND used_at IS NULL", user_id)
 
 
 async def lock_enrolment_code(tx: Tx, digest: bytes, now: datetime) -> UUID | None:

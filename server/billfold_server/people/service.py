@@ -389,7 +389,7 @@ async def list_briefly(tx: Tx) -> list[Listed]:
 
 
 async def set_user_state(realm: Realm, tx: Tx, caller: Caller, user_id: UUID, *, enabled: bool) -> None:
-    """Enable or disable somebody. Whoever is disabled is signed out, from the next request on.
+    """Enable or disable somebody. Whoever is disabled is signed out, and their unspent enrolment code is good no more.
 
     Raises:
         errors.NotFound: There is no such user, or they are to be enabled, and were forgotten.
@@ -401,6 +401,7 @@ async def set_user_state(realm: Realm, tx: Tx, caller: Caller, user_id: UUID, *,
     await queries.set_state(tx, user_id, wanted, realm.now)
     if not enabled:
         await queries.end_sessions(tx, user_id, "disabled", realm.now)
+        await queries.delete_enrolment_codes(tx, user_id)
         await realm.people.end_grants(tx, "the user was disabled", now=realm.now, user_id=user_id, caller=caller)
     await tell(tx, caller, events.USER_ENABLED if enabled else events.USER_DISABLED, user)
 

@@ -8,6 +8,7 @@ import pytest
 
 from billfold import BillfoldPlatform, errors, ids
 from billfold.ids import Prefix
+from billfold_server.people import operator_queries
 from tests.live import LiveServer
 from tests.server.identity.flows import App, add_app, add_person, tokens_of, tx_of
 from tests.server.upping import until
@@ -134,6 +135,30 @@ class TestAnOperator:
         assert refusal(ada.post(f"/v1/users/{mary.id}/enable")) == (409, "second_operator_required")
         assert grace.post(f"/v1/users/{mary.id}/enable").json()["state"] == "invited"
         assert refusal(grace.post(f"/v1/users/{mary.id}/enrolment-codes")) == (409, "second_operator_required")
+
+    def test_who_is_disabled_leaves_nothing_that_counts_later(
+        self, live: LiveServer, ada: Operator, grace: Operator, make: Callable[[], Operator]
+    ) -> None:
+        """Neither what they asked for others, nor their own code, nor what they ask until their token is refused."""
+        mary = make()
+        made = create(mary)
+        assert refusal(ada.post(f"/v1/users/{mary.id}/enrolment-codes")) == (409, "second_operator_required")
+        assert grace.post(f"/v1/users/{mary.id}/enrolment-codes").status_code == 201
+
+        async def left(*, asks: bool) -> tuple[int, int, bool]:
+            async with tx_of(live, None) as tx:
+                key, other = ids.decode(Prefix.USER, mary.id), ids.decode(Prefix.USER, made)
+                now = live.services.clock.now()
+                asked = asks and await operator_queries.ask(tx, other, "enrolment", key, now=now, expires_at=now)
+                return (
+                    await tx.fetchval("SELECT count(*) FROM operator_requests WHERE asked_by = $1", key),
+                    await tx.fetchval("SELECT count(*) FROM enrolment_codes WHERE user_id = $1", key),
+                    asked,
+                )
+
+        assert live.run(left(asks=False)) == (1, 1, False)
+        assert ada.post(f"/v1/users/{mary.id}/disable").status_code == 200
+        assert live.run(left(asks=True)) == (0, 0, False)
 
     def test_is_told_who_they_are(self, live: LiveServer, app: App, ada: Operator) -> None:
         """At the platform's userinfo, as customers and staff are at a tenant's."""
