@@ -46,7 +46,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         updated_at: When it was changed last.
         owner: Whose sandbox it is, where it is a partner's.
         owner_slug: The name of the tenant whose partner that is.
-        closed: Whether it is suspended because that partner is.
+        closed: Whether it is suspended because that partner is, or because it is about to be removed.
     """
 
     id: UUID
@@ -66,6 +66,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         """Return how the tenant is kept apart in the database."""
         assert self.manifest.isolation is not None, "apply has settled it"
         return self.manifest.isolation
+
+    @property
+    def is_held(self) -> bool:
+        """Tell whether operators have suspended it themselves."""
+        return self.state is TenantState.SUSPENDED and not self.closed
 
     def names(self, deployment: Deployment) -> TenantNames:
         """Return the tenant's names in PostgreSQL."""

@@ -293,6 +293,10 @@ class Tenants:
         elif not closed and sandbox.closed:
             await self._change_state(sandbox.slug, "resume", "its partner is let in again", caller, closed=False)
 
+    async def stop_sandbox(self, sandbox: Record, *, caller: Caller) -> Record:
+        """Serve a sandbox no longer that is about to be removed, and return what it is now."""
+        return await self._change_state(sandbox.slug, "suspend", "it is about to be removed", caller, closed=True)
+
     async def remove_sandbox(self, sandbox: Record, *, caller: Caller) -> None:
         """Delete a partner's sandbox with all of its data. Doing it again goes on from where it was cut short.
 
@@ -302,7 +306,7 @@ class Tenants:
         """
         self._administrator()
         if sandbox.state is TenantState.ACTIVE:
-            await self.suspend(sandbox.slug, reason="it is about to be removed", caller=caller)
+            await self.stop_sandbox(sandbox, caller=caller)
             await asyncio.sleep(_FORGOTTEN_S)
         await self.delete(sandbox.slug, confirm=sandbox.slug, reason="its partner has removed it", caller=caller)
 
@@ -494,6 +498,9 @@ class Tenants:
             if row is None:
                 msg = "there is no tenant with this slug"
                 raise errors.UnknownTenant(msg)
+            if closed is not None and not (row["state"] == TenantState.ACTIVE if closed else row["closed"]):
+                # Operators have suspended it, or it isn't closed: neither is ours to change.
+                return read_record(row)
             target = TRANSITIONS.get((TenantState(row["state"]), event))
             if target is None:
                 msg = f"a tenant that is {row['state']} can't be told to {event}"
@@ -503,8 +510,9 @@ class Tenants:
             if event == "resume" and await tx.fetchval(queries.KEYS_ARE_DOOMED, row["id"], _now()):
                 msg = "the destruction of all of the tenant's keys was asked for, or is done"
                 raise errors.TenantStateRefuses(msg, state=row["state"])
-            if closed is not None:
-                await tx.execute(queries.MARK_CLOSED, row["id"], closed)
+            if event in {"suspend", "resume"}:
+                # What operators say themselves doesn't end with what the partner's sandbox was closed for.
+                await tx.execute(queries.MARK_CLOSED, row["id"], bool(closed))
             changed = await tx.fetchrow(queries.TENANT_BY_SLUG, slug)
             await _audit(tx, caller, f"tenant.{target.value}", row["id"], slug, reason=reason, before=row["state"])
         self._registry.expire()
