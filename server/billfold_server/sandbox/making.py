@@ -41,6 +41,9 @@ _TEMPLATE: Final = "sandbox"
 _KNOWN_S: Final = CACHE_S + 0.25
 """After this time every worker knows of a tenant that was made, or is no longer served."""
 
+Work = Callable[[Services, TenantRef, OwnedSandbox], Awaitable[bool]]
+"""Does what is asked of a sandbox; tells whether it did, or has left it alone because operators have suspended it."""
+
 Finish = Callable[[TenantTx], Awaitable[None]]
 """Finishes the job, in the transaction that says that all is done."""
 
@@ -66,9 +69,9 @@ async def carry_out(services: Services, tenant: TenantRef, sandbox_id: UUID, fin
                     # Whoever asks for something now waits for the row, and writes a job of its own.
                     await _end(tx, finish)
                     return
-            await _WORK[row.state](services, tenant, row)
+            worked = await _WORK[row.state](services, tenant, row)
             async with services.database.tx(tenant) as tx:
-                if await _settle(tx, row):
+                if await _settle(tx, row, worked=worked):
                     await _end(tx, finish)
                     return
 
@@ -78,12 +81,12 @@ async def _end(tx: TenantTx, finish: Finish | None) -> None:
         await finish(tx)
 
 
-async def _settle(tx: TenantTx, done: OwnedSandbox) -> bool:
-    """Write down that it is done; tell whether that is still what was asked for."""
+async def _settle(tx: TenantTx, done: OwnedSandbox, *, worked: bool) -> bool:
+    """Write down that it is done, or was left alone; tell whether that is still what was asked for."""
     row = await queries.lock(tx, done.id)
     if row is None or row.version != done.version:
         return False
-    if row.state is PartnerSandboxState.REMOVING:
+    if worked and row.state is PartnerSandboxState.REMOVING:
         await queries.delete(tx, row.id)
         await audit.record(tx, audit.new_record(_CALLER, "partner_sandbox.removed", row.wire_id))
         return True
@@ -91,7 +94,8 @@ async def _settle(tx: TenantTx, done: OwnedSandbox) -> bool:
         row, state=PartnerSandboxState.READY, step=PartnerSandboxStep.DONE, updated_at=await tenant_now(tx)
     )
     await queries.change(tx, ready)
-    await audit.record(tx, audit.new_record(_CALLER, "partner_sandbox.ready", row.wire_id))
+    action = "partner_sandbox.ready" if worked else "partner_sandbox.left_alone"
+    await audit.record(tx, audit.new_record(_CALLER, action, row.wire_id, facts={"asked": row.state.value}))
     return True
 
 
@@ -100,26 +104,33 @@ async def _tell(services: Services, tenant: TenantRef, row: OwnedSandbox, step: 
         await queries.set_step(tx, row.id, step)
 
 
-async def _make(services: Services, tenant: TenantRef, row: OwnedSandbox) -> None:
+async def _make(services: Services, tenant: TenantRef, row: OwnedSandbox) -> bool:
     """Make the tenant and its customers, or finish with them."""
     since = time.monotonic()
+    found = await services.tenants.sandbox_of(tenant.id, row.id)
+    if found is not None and found.is_held:
+        return False
     sandbox = await _applied(services, tenant, row)
     if row.seeded:
         await _tell(services, tenant, row, PartnerSandboxStep.CUSTOMERS)
         await services.rooms[SEEDING](services, sandbox, row.seed)
     await _open(services, tenant, row, sandbox)
     await asyncio.sleep(max(0.0, _KNOWN_S - (time.monotonic() - since)))
+    return True
 
 
-async def _empty(services: Services, tenant: TenantRef, row: OwnedSandbox) -> None:
+async def _empty(services: Services, tenant: TenantRef, row: OwnedSandbox) -> bool:
     """Bring the sandbox back to its beginning; one that isn't there any more is made anew."""
-    if await services.tenants.sandbox_of(tenant.id, row.id) is None:
-        await _make(services, tenant, row)
-        return
+    found = await services.tenants.sandbox_of(tenant.id, row.id)
+    if found is None:
+        return await _make(services, tenant, row)
+    if found.is_held:
+        return False
     sandbox = await _applied(services, tenant, row)
     await _tell(services, tenant, row, PartnerSandboxStep.CUSTOMERS)
     await reset(services, sandbox, _CALLER, ResetSandbox(seeded=row.seeded, seed=row.seed))
     await _open(services, tenant, row, sandbox)
+    return True
 
 
 async def _applied(services: Services, tenant: TenantRef, row: OwnedSandbox) -> TenantRef:
@@ -139,19 +150,22 @@ async def _open(services: Services, tenant: TenantRef, row: OwnedSandbox, sandbo
     await follow_partner(services, tenant, row.partner_id)
 
 
-async def _remove(services: Services, tenant: TenantRef, row: OwnedSandbox) -> None:
+async def _remove(services: Services, tenant: TenantRef, row: OwnedSandbox) -> bool:
     """Delete the tenant that the platform knows as this sandbox, if there is one."""
     found = await services.tenants.sandbox_of(tenant.id, row.id)
     if found is None:
-        return
+        return True
     if found.state is TenantState.ACTIVE:
-        found = await services.tenants.suspend(found.slug, reason="it is about to be removed", caller=_CALLER)
+        found = await services.tenants.stop_sandbox(found, caller=_CALLER)
         await asyncio.sleep(_KNOWN_S)
+    if found.is_held:
+        return False
     await services.rooms["background"].leave(found.id)
     await services.tenants.remove_sandbox(found, caller=_CALLER)
+    return True
 
 
-_WORK: Final = {
+_WORK: Final[dict[PartnerSandboxState, Work]] = {
     PartnerSandboxState.PREPARING: _make,
     PartnerSandboxState.RESETTING: _empty,
     PartnerSandboxState.REMOVING: _remove,

@@ -41,6 +41,7 @@ __all__ = [
     "WorkOn",
     "address",
     "ask_again",
+    "check_not_held",
     "check_offered",
     "create",
     "get",
@@ -260,6 +261,19 @@ async def note_credentials(tx: TenantTx, caller: Caller, partner_id: UUID, sandb
         raise _refused(row.state.value)
     await audit.record(tx, audit.new_record(caller, "partner_sandbox.credentials_created", row.wire_id))
     return row
+
+
+async def check_not_held(services: Services, tenant: TenantRef, row: OwnedSandbox) -> None:
+    """See that operators haven't suspended a sandbox: what they have isn't emptied, nor got round by another one.
+
+    Not inside of a transaction.
+
+    Raises:
+        errors.PartnerSandboxStateRefuses: They have.
+    """
+    record = await services.tenants.sandbox_of(tenant.id, row.id)
+    if record is not None and record.is_held:
+        raise _refused(record.state.value)
 
 
 async def make_credentials(services: Services, tenant: TenantRef, row: OwnedSandbox) -> PartnerSandboxCredentials:

@@ -122,6 +122,7 @@ async def reset_partner_sandbox(
     before.
     """
     partner, key = _partner(partner_id), _id(sandbox_id)
+    await _check_not_held(call, partner, key)
 
     async def work(tx: TenantTx) -> PartnerSandbox:
         return _shown(call, await owned.reset(tx, call.caller, partner, key, body))
@@ -148,11 +149,20 @@ async def create_partner_sandbox_credentials(
     return await owned.make_credentials(call.services, call.tenant, row)
 
 
-@routes.delete(_ONE, scope=_WRITE, errors=(errors.NotFound,))
+@routes.delete(_ONE, scope=_WRITE, errors=(errors.NotFound, errors.PartnerSandboxStateRefuses))
 async def remove_partner_sandbox(call: Call, partner_id: PartnerId, sandbox_id: PartnerSandboxId) -> None:
     """Remove a sandbox of a partner organisation with everything in it, for good, in the moments after the answer.
 
-    One that is still being made can be removed, too.
+    One that is still being made can be removed, too; one that operators have suspended can't.
     """
+    partner, key = _partner(partner_id), _id(sandbox_id)
+    await _check_not_held(call, partner, key)
     async with call.tx() as tx:
-        await owned.remove(tx, call.caller, _partner(partner_id), _id(sandbox_id))
+        await owned.remove(tx, call.caller, partner, key)
+
+
+async def _check_not_held(call: Call, partner: UUID, key: UUID) -> None:
+    async with call.tx() as tx:
+        # Whoever may not see a sandbox isn't told that it is suspended.
+        row = await owned.get(tx, call.caller, partner, key)
+    await owned.check_not_held(call.services, call.tenant, row)

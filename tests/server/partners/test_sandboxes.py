@@ -16,6 +16,8 @@ from billfold.contract.partner_sandboxes import PartnerSandboxState
 from billfold.ids import Prefix
 from billfold_server.app import open_services
 from billfold_server.sandbox import commands, owned_rules
+from billfold_server.sandbox.making import carry_out
+from billfold_server.tenancy.context import SYSTEM
 from billfold_server.tenancy.service import Owner
 from tests.live import Credentials, LiveServer
 from tests.server.partners.worlds import SECRET, World, as_client, made
@@ -207,6 +209,32 @@ class TestAPartner:
         assert owning.bank.post(f"/v1/partners/{owning.id}/resume").status_code == 200
         until(200, lambda: token_answer(credentials))
 
+    def test_doesnt_get_round_what_operators_have_suspended(self, owning: Owning) -> None:
+        """Such a sandbox is neither opened with its partner nor reset or removed, at the request or by a job."""
+        one = owning.ready(owning.make()["id"])
+        slug, path = one["base_url"].rpartition("/")[2], f"{owning.path}/{one['id']}"
+        live, key = owning.live, ids.decode(Prefix.PARTNER_SANDBOX, one["id"])
+        tenants, alpha = live.services.tenants, live.run(live.services.registry.get("alpha"))
+        # Closed with its partner first, it is the operators' from their word on.
+        live.run(tenants.close_sandbox(live.run(tenants.get(slug)), closed=True, caller=SYSTEM))
+        was_closed = live.run(tenants.get(slug))
+        assert (was_closed.state, was_closed.closed) == ("suspended", True)
+        live.run(tenants.suspend(slug, reason="test"))
+        live.run(tenants.close_sandbox(was_closed, closed=False, caller=SYSTEM))
+        live.run(tenants.close_sandbox(was_closed, closed=True, caller=SYSTEM))
+        assert live.run(tenants.get(slug)).is_held
+        for answer in (owning.api.post(f"{path}/reset", json={}), owning.api.delete(path)):
+            assert (answer.status_code, answer.json()["code"]) == (409, "partner_sandbox_state_refuses")
+            assert answer.json()["facts"] == {"state": "suspended"}
+        for state in ("resetting", "removing"):
+            live.run(ask(live, key, state))
+            live.run(carry_out(live.services, alpha, key))
+            assert owning.bank.get(path).json()["state"] == "ready"
+            assert live.run(tenants.get(slug)).is_held
+        live.run(tenants.resume(slug, reason="test"))
+        assert owning.api.delete(path).status_code == 204
+        until(404, lambda: owning.api.get(path))
+
 
 class TestATenant:
     def test_reaches_no_other_tenant_by_what_stands_in_its_tables(self, live: LiveServer, owning: Owning) -> None:
@@ -252,6 +280,12 @@ class TestATenant:
         assert live.run(live.services.tenants.sandboxes_of(leaving.id)) == []
         with pytest.raises(errors.UnknownTenant):
             live.run(live.services.tenants.get(one["base_url"].rpartition("/")[2]))
+
+
+async def ask(live: LiveServer, sandbox_id: UUID, state: str) -> None:
+    """Ask for something, as who was quicker than operators would have."""
+    async with live.services.database.tx(await live.services.registry.get("alpha")) as tx:
+        await tx.execute("UPDATE partner_sandboxes SET state = $2 WHERE id = $1", sandbox_id, state)
 
 
 async def smuggle(live: LiveServer, sandbox_id: UUID, partner_id: UUID) -> None:
