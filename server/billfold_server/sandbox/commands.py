@@ -4,10 +4,11 @@ What is refused is raised as it is; ``cli.py`` tells it in one sentence.
 """
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+import asyncpg
 import click
 import msgspec
 
@@ -174,20 +175,46 @@ def carry_out_all(open_services: OpenServices, /, *, as_json: bool) -> None:
     Servers that have the administrator's database URL do it by themselves, at once. Where none has it, run this now and
     then, where tenants are migrated.
     """
+    done, failed = asyncio.run(_carry_out_all(open_services))
+    if as_json:
+        click.echo(msgspec.json.encode({"data": done, "failed": failed}).decode())
+    else:
+        click.echo(f"Done: {', '.join(done) or 'nothing'}.")
+        for name, reason in failed.items():
+            click.echo(f"{name}: {reason}", err=True)
+    if failed:
+        raise SystemExit(1)
 
-    async def run() -> list[str]:
-        async with open_services() as services:
-            done = []
-            for tenant in [each for each in await services.registry.everyone() if each.state == "active"]:
+
+async def _carry_out_all(open_services: OpenServices) -> tuple[list[str], dict[str, str]]:
+    """Return what was done, and why the rest wasn't; what fails at one sandbox or tenant holds no other up."""
+    done: list[str] = []
+    failed: dict[str, str] = {}
+    async with open_services() as services:
+        # Partners of a sandbox have none of their own.
+        asking = [each for each in await services.registry.everyone() if each.state == "active" and not each.owner_id]
+        for tenant in asking:
+            with _told(failed, tenant.slug):
                 async with services.database.tx(tenant) as tx:
                     asked = await owned.unfinished(tx)
                 for sandbox_id in asked:
-                    await carry_out(services, tenant, sandbox_id)
-                done += [ids.encode(Prefix.PARTNER_SANDBOX, each) for each in asked]
-            return done
+                    name = ids.encode(Prefix.PARTNER_SANDBOX, sandbox_id)
+                    with _told(failed, name):
+                        await carry_out(services, tenant, sandbox_id)
+                        done.append(name)
+    return done, failed
 
-    done = asyncio.run(run())
-    click.echo(msgspec.json.encode({"data": done}).decode() if as_json else f"Done: {', '.join(done) or 'nothing'}.")
+
+@contextmanager
+def _told(failed: dict[str, str], name: str) -> Iterator[None]:
+    """Write down why something fails, instead of ending with it."""
+    try:
+        yield
+    except errors.FeatureDisabled:
+        # Without an administrator nothing of it can be done.
+        raise
+    except (errors.ProblemError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        failed[name] = str(error)
 
 
 @sandbox.command()
