@@ -43,6 +43,7 @@ __all__ = [
     "SoftwarePublisher",
     "TokenRetention",
     "Tokenization",
+    "check_manifest",
     "contrast",
     "json_schema",
     "load_manifest",
@@ -411,6 +412,15 @@ def parse_manifest(data: dict[str, Any], *, file: str = _FILE) -> Manifest:
     for key, reason in _contradictions(manifest):
         raise _invalid(file, key, reason)
     return manifest
+
+
+def check_manifest(manifest: Manifest) -> Manifest:
+    """Return a manifest as if it had been written down, which one that was put together in Python may not be.
+
+    Raises:
+        errors.ManifestInvalid: A value isn't of its form, or two contradict each other.
+    """
+    return parse_manifest(msgspec.to_builtins(manifest))
 
 
 def json_schema() -> dict[str, Any]:

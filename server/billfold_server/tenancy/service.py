@@ -1,7 +1,6 @@
 """Tenants: found by slug or host, created, changed, suspended and deleted."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
@@ -15,13 +14,13 @@ from billfold import errors, ids
 from billfold.contract.platform import TenantState
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
-from billfold_server.db.engine import ENGINE
 from billfold_server.tenancy import migrations, partitions, queries
-from billfold_server.tenancy.context import SYSTEM, Caller, TenantRef
-from billfold_server.tenancy.manifest import Manifest
+from billfold_server.tenancy.context import SYSTEM, Caller
+from billfold_server.tenancy.manifest import Manifest, check_manifest
 from billfold_server.tenancy.partitions import AHEAD, bounds, month_of, partition_name
 from billfold_server.tenancy.provisioning import Administrator, Isolation
 from billfold_server.tenancy.records import Applied, Change, Migrated, Owner, Partitioned, Record, read_record
+from billfold_server.tenancy.registry import CACHE_S, Registry
 from billfold_server.tenancy.rules import TRANSITIONS, Deployment
 from billfold_server.tenancy.transaction import Database, PlatformTx, Tx
 
@@ -40,101 +39,12 @@ __all__ = [
     "partition_name",
 ]
 
-CACHE_S = 1.0
-"""For how long a worker may not know of a change to a tenant."""
-
 # After this time no worker goes by what it knew before, and what had begun until then has ended or runs on a connection
 # that it has already.
 _FORGOTTEN_S = CACHE_S + 0.25
 
 _PAGE = 100
 _REASON_LENGTH = 2000
-
-
-class Registry:
-    """Which tenants there are, as a worker knows it: at most ``CACHE_S`` old, for one query per worker and second."""
-
-    def __init__(self, database: Database, *, cache_s: float = CACHE_S) -> None:
-        self._database = database
-        self._cache_s = cache_s
-        self._refreshing = asyncio.Lock()
-        self._fresh_until = 0.0
-        self._revision = -1
-        self._tenants: dict[UUID, TenantRef] = {}
-        self._by_slug: dict[str, TenantRef] = {}
-        self._by_host: dict[str, TenantRef] = {}
-
-    async def find(self, slug: str) -> TenantRef | None:
-        """Return the tenant with this slug, in whatever state, or None."""
-        await self._refresh()
-        return self._by_slug.get(slug)
-
-    async def find_by_id(self, tenant_id: UUID) -> TenantRef | None:
-        """Return the tenant with this id, in whatever state, or None."""
-        await self._refresh()
-        return self._tenants.get(tenant_id)
-
-    def at_hand(self, slug: str) -> TenantRef | None:
-        """Return the tenant with this slug, if it is known without asking the database; if not, ``find`` says more."""
-        return self._by_slug.get(slug) if time.monotonic() < self._fresh_until else None
-
-    async def find_by_host(self, host: str) -> TenantRef | None:
-        """Return the tenant with this host name (lower case, no port), in whatever state, or None."""
-        await self._refresh()
-        return self._by_host.get(host)
-
-    async def get(self, slug: str) -> TenantRef:
-        """Return the tenant with this slug.
-
-        Raises:
-            errors.UnknownTenant: There is none.
-        """
-        found = await self.find(slug)
-        if found is None:
-            msg = "there is no tenant with this slug"
-            raise errors.UnknownTenant(msg)
-        return found
-
-    async def everyone(self) -> list[TenantRef]:
-        """Return every tenant, in order of slug; for jobs and relays that serve them all."""
-        await self._refresh()
-        return [self._by_slug[slug] for slug in sorted(self._by_slug)]
-
-    def expire(self) -> None:
-        """Read the registry again at the next look, because this process has just changed it."""
-        self._fresh_until = 0.0
-
-    async def _refresh(self) -> None:
-        # Asked inside a transaction, this would work as long as nothing has to be read, and fail now and then.
-        ENGINE.refuse_nesting()
-        if time.monotonic() < self._fresh_until:
-            return
-        async with self._refreshing:
-            if time.monotonic() < self._fresh_until:
-                return
-            # The answer is as old as the question, so its age counts from here.
-            asked = time.monotonic()
-            await self._read()
-            self._fresh_until = asked + self._cache_s
-
-    async def _read(self) -> None:
-        deployment = await self._database.deployment()
-        async with self._database.platform_tx() as tx:
-            revision = await tx.fetchval(queries.REVISION)
-            if revision == self._revision:
-                return
-            changed = await tx.fetch(queries.TENANTS_CHANGED_AFTER, self._revision)
-            deleted = await tx.fetch(queries.TENANTS_DELETED_AFTER, self._revision)
-        tenants = dict(self._tenants)
-        for row in deleted:
-            gone = tenants.pop(row["id"], None)
-            if gone is not None:
-                self._database.pools.forget(gone.runtime_role)
-        for row in changed:
-            tenants[row["id"]] = read_record(row).ref(deployment)
-        self._tenants, self._revision = tenants, revision
-        self._by_slug = {tenant.slug: tenant for tenant in tenants.values()}
-        self._by_host = {host: tenant for tenant in tenants.values() for host in tenant.manifest.hosts}
 
 
 class Tenants:
@@ -186,11 +96,13 @@ class Tenants:
         Raises:
             errors.TenantExists: A host belongs to another tenant, or the slug to one that isn't the owner's sandbox.
             errors.TenantStateRefuses: The tenant is being deleted.
+            errors.ManifestInvalid: It says what can't be, as one might that was put together of others.
             errors.FeatureDisabled: This process has no administrator's URL.
         """
         admin, report = self._administrator(), progress or _silent
         isolation: Isolation = manifest.isolation or self._isolation
-        manifest = msgspec.structs.replace(manifest, isolation=isolation)
+        # Nothing has checked what was put together in this process; no worker could read what isn't of its form.
+        manifest = check_manifest(msgspec.structs.replace(manifest, isolation=isolation))
         deployment = await self._database.deployment()
         before = await self._find(manifest.slug)
         if before is not None:
@@ -553,8 +465,11 @@ async def _check_owner(tx: PlatformTx, row: Any, owner: Owner) -> None:
             msg = "the tenant whose partner it would belong to isn't served"
             raise errors.TenantStateRefuses(msg, state=str(state))
     elif read_record(row).owner != owner:
-        msg = "the slug belongs to another tenant"
-        raise errors.TenantExists(msg, param="slug")
+        raise _belongs_to_another()
+
+
+def _belongs_to_another() -> errors.TenantExists:
+    return errors.TenantExists("the slug belongs to another tenant", param="slug")
 
 
 async def _audit(

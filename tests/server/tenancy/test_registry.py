@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from billfold import errors
@@ -44,6 +45,19 @@ class TestTheRegistry:
         await tenancy.tenants.delete("acme", confirm="acme")
         await until(other, lambda found: found is None)
         await other._database.close()
+
+    async def test_serves_the_others_where_one_cannot_be_read(self, tenancy: Tenancy) -> None:
+        """What a manifest can't say is never written; what stands there all the same costs nobody else anything."""
+        wrong = msgspec.structs.replace(manifest("acme"), name="two\nlines")
+        with pytest.raises(errors.ManifestInvalid) as refused:
+            await tenancy.tenants.apply(wrong)
+        assert refused.value.facts["key"] == "name"
+        await tenancy.add("acme")
+        await tenancy.add("zeta")
+        async with tenancy.database.platform_tx() as tx:
+            await tx.execute("UPDATE tenants SET manifest = '{}' WHERE slug = 'acme'")
+        registry = Registry(tenancy.database)
+        assert [tenant.slug for tenant in await registry.everyone()] == ["testbank", "zeta"]
 
     async def test_asks_the_database_once_a_second(self, tenancy: Tenancy) -> None:
         """A thousand look-ups at once are one query, and without a change nothing else is read."""

@@ -1,0 +1,112 @@
+"""Which tenants there are, as each worker keeps it in memory."""
+
+import asyncio
+import time
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from billfold import errors
+from billfold_server.db.engine import ENGINE
+from billfold_server.tenancy import queries
+from billfold_server.tenancy.context import TenantRef
+from billfold_server.tenancy.records import read_record
+from billfold_server.tenancy.transaction import Database
+
+__all__ = ["CACHE_S", "Registry"]
+
+log = structlog.get_logger(__name__)
+
+CACHE_S = 1.0
+"""For how long a worker may not know of a change to a tenant."""
+
+
+class Registry:
+    """Which tenants there are, as a worker knows it: at most ``CACHE_S`` old, for one query per worker and second."""
+
+    def __init__(self, database: Database, *, cache_s: float = CACHE_S) -> None:
+        self._database = database
+        self._cache_s = cache_s
+        self._refreshing = asyncio.Lock()
+        self._fresh_until = 0.0
+        self._revision = -1
+        self._tenants: dict[UUID, TenantRef] = {}
+        self._by_slug: dict[str, TenantRef] = {}
+        self._by_host: dict[str, TenantRef] = {}
+
+    async def find(self, slug: str) -> TenantRef | None:
+        """Return the tenant with this slug, in whatever state, or None."""
+        await self._refresh()
+        return self._by_slug.get(slug)
+
+    async def find_by_id(self, tenant_id: UUID) -> TenantRef | None:
+        """Return the tenant with this id, in whatever state, or None."""
+        await self._refresh()
+        return self._tenants.get(tenant_id)
+
+    def at_hand(self, slug: str) -> TenantRef | None:
+        """Return the tenant with this slug, if it is known without asking the database; if not, ``find`` says more."""
+        return self._by_slug.get(slug) if time.monotonic() < self._fresh_until else None
+
+    async def find_by_host(self, host: str) -> TenantRef | None:
+        """Return the tenant with this host name (lower case, no port), in whatever state, or None."""
+        await self._refresh()
+        return self._by_host.get(host)
+
+    async def get(self, slug: str) -> TenantRef:
+        """Return the tenant with this slug.
+
+        Raises:
+            errors.UnknownTenant: There is none.
+        """
+        found = await self.find(slug)
+        if found is None:
+            msg = "there is no tenant with this slug"
+            raise errors.UnknownTenant(msg)
+        return found
+
+    async def everyone(self) -> list[TenantRef]:
+        """Return every tenant, in order of slug; for jobs and relays that serve them all."""
+        await self._refresh()
+        return [self._by_slug[slug] for slug in sorted(self._by_slug)]
+
+    def expire(self) -> None:
+        """Read the registry again at the next look, because this process has just changed it."""
+        self._fresh_until = 0.0
+
+    async def _refresh(self) -> None:
+        # Asked inside a transaction, this would work as long as nothing has to be read, and fail now and then.
+        ENGINE.refuse_nesting()
+        if time.monotonic() < self._fresh_until:
+            return
+        async with self._refreshing:
+            if time.monotonic() < self._fresh_until:
+                return
+            # The answer is as old as the question, so its age counts from here.
+            asked = time.monotonic()
+            await self._read()
+            self._fresh_until = asked + self._cache_s
+
+    async def _read(self) -> None:
+        deployment = await self._database.deployment()
+        async with self._database.platform_tx() as tx:
+            revision = await tx.fetchval(queries.REVISION)
+            if revision == self._revision:
+                return
+            changed = await tx.fetch(queries.TENANTS_CHANGED_AFTER, self._revision)
+            deleted = await tx.fetch(queries.TENANTS_DELETED_AFTER, self._revision)
+        tenants = dict(self._tenants)
+        for row in deleted:
+            gone = tenants.pop(row["id"], None)
+            if gone is not None:
+                self._database.pools.forget(gone.runtime_role)
+        for row in changed:
+            try:
+                tenants[row["id"]] = read_record(row).ref(deployment)
+            except (msgspec.MsgspecError, ValueError) as error:
+                # The others are served all the same; this one stays as it was known, if it was.
+                log.error("tenant_unreadable", tenant_id=str(row["id"]), reason=type(error).__name__)  # noqa: TRY400
+        self._tenants, self._revision = tenants, revision
+        self._by_slug = {tenant.slug: tenant for tenant in tenants.values()}
+        self._by_host = {host: tenant for tenant in tenants.values() for host in tenant.manifest.hosts}
