@@ -106,6 +106,8 @@ class Tenants:
         deployment = await self._database.deployment()
         before = await self._find(manifest.slug)
         if before is not None:
+            if owner is not None and before.owner != owner:
+                raise _belongs_to_another()
             # The way that the new isolation needs is open before the workers are told to take it.
             await self._prepare(admin, deployment, before, isolation)
         record, change = await self._write(manifest, caller, owner)

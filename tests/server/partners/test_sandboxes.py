@@ -255,14 +255,16 @@ class TestATenant:
         assert owning.api.delete(f"{owning.path}/{one['id']}").status_code == 204
 
     def test_is_never_taken_over_as_a_sandbox(self, live: LiveServer) -> None:
-        """A tenant that stands there isn't changed because somebody's sandbox would have its slug."""
+        """A tenant that stands there isn't changed because somebody's sandbox would have its slug, nor made ready."""
         owner = Owner(
             tenant_id=live.run(live.services.registry.get("alpha")).id, partner_id=UUID(int=1), sandbox_id=UUID(int=2)
         )
         for _ in range(2):
             with pytest.raises(errors.TenantExists):
-                live.run(live.services.tenants.apply(manifest("beta", name="Taken"), owner=owner))
+                taken = manifest("beta", name="Taken", isolation="login")
+                live.run(live.services.tenants.apply(taken, owner=owner))
         assert live.run(live.services.tenants.get("beta")).manifest.name != "Taken"
+        assert not live.run(may_log_in(live, "beta"))
 
     def test_takes_its_partners_sandboxes_with_it(self, live: LiveServer) -> None:
         """Who deletes a bank deletes the sandboxes of its partners; what is cut short is finished by the command."""
@@ -280,6 +282,14 @@ class TestATenant:
         assert live.run(live.services.tenants.sandboxes_of(leaving.id)) == []
         with pytest.raises(errors.UnknownTenant):
             live.run(live.services.tenants.get(one["base_url"].rpartition("/")[2]))
+
+
+async def may_log_in(live: LiveServer, slug: str) -> bool:
+    """Tell whether a tenant's role has a way into the database of its own."""
+    role = (await live.services.registry.get(slug)).runtime_role
+    async with live.services.database.platform_tx() as tx:
+        found: bool = await tx.fetchval("SELECT rolcanlogin FROM pg_catalog.pg_roles WHERE rolname = $1", role)
+        return found
 
 
 async def ask(live: LiveServer, sandbox_id: UUID, state: str) -> None:
