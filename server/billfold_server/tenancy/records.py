@@ -14,6 +14,7 @@ from billfold_server.tenancy.manifest import Manifest
 from billfold_server.tenancy.partitions import Partition
 from billfold_server.tenancy.provisioning import Isolation
 from billfold_server.tenancy.rules import Deployment, TenantNames, tenant_names
+from billfold_server.tenancy.stored import read_stored
 
 __all__ = ["Applied", "Change", "Migrated", "Owner", "Partitioned", "Record", "read_record"]
 
@@ -122,7 +123,7 @@ def read_record(row: Any) -> Record:
         id=row["id"],
         slug=row["slug"],
         state=TenantState(row["state"]),
-        manifest=msgspec.json.decode(row["manifest"], type=Manifest),
+        manifest=read_stored(row["manifest"]),
         schema_version=row["schema_version"],
         revision=row["revision"],
         created_at=row["created_at"],

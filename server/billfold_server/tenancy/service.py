@@ -22,6 +22,7 @@ from billfold_server.tenancy.provisioning import Administrator, Isolation
 from billfold_server.tenancy.records import Applied, Change, Migrated, Owner, Partitioned, Record, read_record
 from billfold_server.tenancy.registry import CACHE_S, Registry
 from billfold_server.tenancy.rules import TRANSITIONS, Deployment
+from billfold_server.tenancy.stored import read_stored, to_stored
 from billfold_server.tenancy.transaction import Database, PlatformTx, Tx
 
 __all__ = [
@@ -360,7 +361,7 @@ class Tenants:
 
     async def _write(self, manifest: Manifest, caller: Caller, owner: Owner | None = None) -> tuple[Record, Change]:
         """Write what the manifest says into the registry."""
-        text = msgspec.json.encode(manifest, order="deterministic").decode()
+        text = to_stored(manifest)
         async with self._database.platform_tx() as tx:
             revision = await tx.fetchval(queries.NEXT_REVISION)
             row = await tx.fetchrow(queries.TENANT_BY_SLUG, manifest.slug)
@@ -377,14 +378,14 @@ class Tenants:
             elif row["state"] == TenantState.DELETING:
                 msg = "the tenant is being deleted"
                 raise errors.TenantStateRefuses(msg, state=row["state"])
-            elif row["manifest"] != text:
+            elif _differences(row["manifest"], manifest):
                 change = "changed"
                 await tx.execute(queries.UPDATE_MANIFEST, tenant_id, text, revision, _now())
             await tx.execute(queries.DELETE_HOSTS, tenant_id)
             await tx.execute(queries.INSERT_HOSTS, manifest.hosts, tenant_id)
             written = await tx.fetchrow(queries.TENANT_BY_SLUG, manifest.slug)
             if change != "unchanged":
-                fields = _differences(None if row is None else row["manifest"], text)
+                fields = _differences(None if row is None else row["manifest"], manifest)
                 await _audit(tx, caller, f"tenant.{change}", tenant_id, manifest.slug, fields=fields)
         self._registry.expire()
         return read_record(written), change
@@ -491,11 +492,15 @@ async def _audit(
     await audit.record(tx, record)
 
 
-def _differences(before: str | None, after: str) -> list[str]:
-    """Return the keys of the manifest that are not as they were."""
-    old = {} if before is None else msgspec.json.decode(before, type=dict[str, object])
-    new = msgspec.json.decode(after, type=dict[str, object])
-    return sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+def _differences(before: str | None, after: Manifest) -> list[str]:
+    """Return the keys of the manifest that are not as they were; all of them where it can't be read how they were."""
+    try:
+        old = None if before is None else read_stored(before)
+    except msgspec.MsgspecError:
+        old = None
+    return sorted(
+        name for name in Manifest.__struct_fields__ if old is None or getattr(old, name) != getattr(after, name)
+    )
 
 
 def _has_schema(record: Record) -> bool:

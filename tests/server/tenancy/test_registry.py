@@ -1,6 +1,7 @@
 """What workers know of tenants."""
 
 import asyncio
+import json
 import time
 from collections.abc import Callable
 
@@ -58,6 +59,33 @@ class TestTheRegistry:
             await tx.execute("UPDATE tenants SET manifest = '{}' WHERE slug = 'acme'")
         registry = Registry(tenancy.database)
         assert [tenant.slug for tenant in await registry.everyone()] == ["testbank", "zeta"]
+
+    async def test_reads_what_a_newer_version_has_written(self, tenancy: Tenancy) -> None:
+        """Keys that this version doesn't know are passed over, wherever they stand; what it stores says no defaults."""
+        publisher = {"issuer": "https://directory.example", "jwks": {"keys": [{"kty": "EC"}]}}
+        purposes = {"support": {"clients": ["*"], "kinds": ["card"], "fields": ["expiry"]}}
+        acme = await tenancy.add(
+            "acme", registration={"publishers": [publisher]}, tokenization={"purposes": purposes}, limits={}
+        )
+        async with tenancy.database.platform_tx() as tx:
+            text = await tx.fetchval("SELECT manifest FROM tenants WHERE slug = 'acme'")
+        stored = msgspec.json.decode(text)
+        assert set(stored) == {
+            "brand", "currencies", "features", "isolation", "name", "registration", "sandbox", "security_profile",
+            "slug", "tokenization",
+        }  # fmt: skip
+        for part in (
+            stored,
+            stored["brand"],
+            stored["registration"]["publishers"][0],
+            stored["tokenization"]["purposes"]["support"],
+        ):
+            part["of_tomorrow"] = {"key": 1}
+        stored["retention"] = {"of_tomorrow": 1}
+        async with tenancy.database.platform_tx() as tx:
+            await tx.execute("UPDATE tenants SET manifest = $1 WHERE slug = 'acme'", json.dumps(stored))
+        found = await Registry(tenancy.database).get("acme")
+        assert found.manifest == acme.manifest
 
     async def test_asks_the_database_once_a_second(self, tenancy: Tenancy) -> None:
         """A thousand look-ups at once are one query, and without a change nothing else is read."""
