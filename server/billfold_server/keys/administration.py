@@ -90,7 +90,7 @@ async def prepare_store(admin_dsn: str, keyring: "Keyring", *, adopt: bool = Fal
 
 
 async def check_store(dsn: str) -> None:
-    """See that a key store is there and up to date, as the login that serves.
+    """See that a key store is there, and as new as this version at least, as the login that serves.
 
     Raises:
         KeyStoreUnsuitable: It isn't.
@@ -101,7 +101,8 @@ async def check_store(dsn: str) -> None:
             number = None
         else:
             number = await connection.fetchval(f"SELECT max(number) FROM {SCHEMA}.schema_version")  # noqa: S608
-    if number != NEWEST:
+    # A newer one stays readable for this version while servers are renewed one after the other.
+    if number is None or number < NEWEST:
         msg = (
             "The key store isn't set up for this version: start Billfold once with BILLFOLD_KEY_STORE_ADMIN_URL, the "
             "same database as a role that may create roles and schemas."

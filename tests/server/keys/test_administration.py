@@ -43,6 +43,16 @@ class TestAKeyStore:
         assert {*dsns, await prepare_store(database, keyring)} == {dsns[0]}
         await check_store(dsns[0])
 
+    async def test_serves_older_servers_and_no_newer_ones(self, database: str) -> None:
+        """While servers are renewed one after the other, the newest has set it up; one that it is too old for waits."""
+        dsn = await prepare_store(database, Keyring(b"k" * 32))
+        table = "billfold_keys.schema_version"
+        query(database, f"INSERT INTO {table} SELECT max(number) + 1, now() FROM {table}")  # noqa: S608
+        await check_store(dsn)
+        query(database, f"DELETE FROM {table} WHERE number > 1")  # noqa: S608
+        with pytest.raises(KeyStoreUnsuitable):
+            await check_store(dsn)
+
     async def test_belongs_to_one_keyring(self, database: str) -> None:
         """Another keyring is refused, and whoever has the right one goes on."""
         dsn = await prepare_store(database, Keyring(b"k" * 32))
