@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from litestar import Litestar
@@ -113,6 +114,10 @@ class _FirstOnly:
         """Wait for the place, then do what there is to do until cancelled."""
         async with _held(self._lock, ask_again_s=_TAKE_OVER_S):
             await self._background.run()
+
+    async def leave(self, tenant_id: UUID) -> None:
+        """Let go of a tenant that is about to be gone."""
+        await self._background.leave(tenant_id)
 
 
 @asynccontextmanager

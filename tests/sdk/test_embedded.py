@@ -145,6 +145,20 @@ class TestEmbedding:
         with embedded_sync(data_dir=data_dir) as billfold:
             assert billfold.parties.get(party.id) == party
 
+    def test_makes_and_removes_sandboxes_of_partners(self, data_dir: Path):
+        """As a server does, by jobs in the background."""
+        with embedded_sync(data_dir=data_dir) as billfold:
+            partner = billfold.partners.create(name="Example Shop Ltd").id
+            made = billfold.partners.sandboxes.create(partner, name="checkout", seeded=False).id
+            deadline = time.monotonic() + PATIENCE_S
+            while billfold.partners.sandboxes.get(partner, made).state != "ready":
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            billfold.partners.sandboxes.remove(partner, made)
+            while list(billfold.partners.sandboxes.list(partner)):
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+
     def test_ends_with_the_block(self, data_dir: Path):
         """A client that outlives its platform says so at once."""
         with embedded_sync(data_dir=data_dir) as billfold:
