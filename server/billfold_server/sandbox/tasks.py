@@ -4,6 +4,7 @@ And those of partners' sandboxes, which need an administrator's hands. A process
 has, or to ``billfold sandbox carry-out``.
 """
 
+import asyncio
 from typing import Final
 
 from billfold_server.db.jobs import JobKinds, JobRun, RetryPolicy
@@ -19,6 +20,9 @@ __all__ = ["CARDS", "register"]
 CARDS: Final = "cards"
 """Under which name ``build_app`` keeps, in ``Services.rooms``, what makes the cards of a sandbox's customers."""
 
+_AT_ONCE: Final = 2
+"""On how many partners' sandboxes a process works at once: each holds an administrator's connections meanwhile."""
+
 
 def register(kinds: JobKinds, services: Services) -> None:
     """Say who does the jobs of this room."""
@@ -32,8 +36,11 @@ def register(kinds: JobKinds, services: Services) -> None:
     async def make_cards(run: JobRun) -> None:
         await services.rooms[CARDS](services, run)
 
+    turn = asyncio.Semaphore(_AT_ONCE)
+
     async def work(run: JobRun) -> None:
-        await carry_out(services, run.tenant, run.job.read(WorkOn).sandbox_id, run.finish)
+        async with turn:
+            await carry_out(services, run.tenant, run.job.read(WorkOn).sandbox_id, run.finish)
 
     async def follow(run: JobRun) -> None:
         await follow_partner(services, run.tenant, run.job.read(FollowPartner).partner_id)
