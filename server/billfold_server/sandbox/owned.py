@@ -45,9 +45,9 @@ __all__ = [
     "check_offered",
     "create",
     "get",
+    "get_ready",
     "list_sandboxes",
     "make_credentials",
-    "note_credentials",
     "offered",
     "remove",
     "reset",
@@ -249,8 +249,8 @@ async def ask_again(tx: TenantTx) -> None:
     await _enqueue(tx, await unfinished(tx))
 
 
-async def note_credentials(tx: TenantTx, caller: Caller, partner_id: UUID, sandbox_id: UUID) -> OwnedSandbox:
-    """Write down that somebody is given a client of a sandbox, and return that.
+async def get_ready(tx: TenantTx, caller: Caller, partner_id: UUID, sandbox_id: UUID) -> OwnedSandbox:
+    """Return a sandbox that somebody can be let into.
 
     Raises:
         errors.NotFound: The partner has none with this id, or the caller acts for another partner.
@@ -259,7 +259,6 @@ async def note_credentials(tx: TenantTx, caller: Caller, partner_id: UUID, sandb
     row = await get(tx, caller, partner_id, sandbox_id)
     if row.state is not PartnerSandboxState.READY:
         raise _refused(row.state.value)
-    await audit.record(tx, audit.new_record(caller, "partner_sandbox.credentials_created", row.wire_id))
     return row
 
 
@@ -276,10 +275,13 @@ async def check_not_held(services: Services, tenant: TenantRef, row: OwnedSandbo
         raise _refused(record.state.value)
 
 
-async def make_credentials(services: Services, tenant: TenantRef, row: OwnedSandbox) -> PartnerSandboxCredentials:
-    """Make a client of a sandbox that may do everything there. Not inside of a transaction.
+async def make_credentials(
+    services: Services, tenant: TenantRef, caller: Caller, row: OwnedSandbox
+) -> PartnerSandboxCredentials:
+    """Make a client of a sandbox that may do everything there, of which both audits tell. Not inside of a transaction.
 
-    Which tenant that is says the platform alone, to which the tenant and the partner must agree.
+    Nobody is told its secret before the bank's audit tells of it. Which tenant that is says the platform alone, to
+    which the tenant and the partner must agree.
 
     Raises:
         errors.PartnerSandboxStateRefuses: It isn't served, because operators or the bank have closed it.
@@ -292,8 +294,13 @@ async def make_credentials(services: Services, tenant: TenantRef, row: OwnedSand
     sandbox = record.ref(await services.database.deployment())
     async with services.database.tx(sandbox) as tx:
         client, secret = await create_client(
-            tx, services.keyring, name=_DEVELOPER, scopes=sorted(TENANT_SCOPES), now=services.clock.now()
+            tx, services.keyring, name=_DEVELOPER, scopes=sorted(TENANT_SCOPES), now=services.clock.now(), caller=caller
         )
+    made = audit.new_record(
+        caller, "partner_sandbox.credentials_created", row.wire_id, facts={"client_id": client.client_id}
+    )
+    async with services.database.tx(tenant) as tx:
+        await audit.record(tx, made)
     return PartnerSandboxCredentials(
         base_url=address(services, tenant, row.id), client_id=client.client_id, client_secret=secret
     )

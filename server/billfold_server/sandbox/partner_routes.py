@@ -145,8 +145,8 @@ async def create_partner_sandbox_credentials(
     again makes another one. Those from before stay, until they are disabled in the sandbox, or it is removed.
     """
     async with call.tx() as tx:
-        row = await owned.note_credentials(tx, call.caller, _partner(partner_id), _id(sandbox_id))
-    return await owned.make_credentials(call.services, call.tenant, row)
+        row = await owned.get_ready(tx, call.caller, _partner(partner_id), _id(sandbox_id))
+    return await owned.make_credentials(call.services, call.tenant, call.caller, row)
 
 
 @routes.delete(_ONE, scope=_WRITE, errors=(errors.NotFound, errors.PartnerSandboxStateRefuses))

@@ -125,6 +125,11 @@ class TestASandbox:
         actors = {each["action"]: each["actor"] for each in found}
         assert actors["partner_sandbox.created"] == owning.credentials.client_id
         assert actors["partner_sandbox.ready"] == "job:partner_sandbox.work"
+        client_id = owning.get_in(sandbox["id"])["client_id"]
+        newest = owning.bank.get("/v1/audit-records", params={"object_id": sandbox["id"]}).json()["data"][0]
+        assert (newest["action"], newest["actor"], newest["facts"]["client_id"]) == (
+            "partner_sandbox.credentials_created", owning.credentials.client_id, client_id,
+        )  # fmt: skip
         assert "bfs_" not in str(found)
 
     def test_is_reset_and_removed_for_good(self, owning: Owning) -> None:
