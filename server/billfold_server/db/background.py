@@ -77,7 +77,7 @@ class Background:
         self._sweep_s = sweep_s
         self._places = asyncio.Semaphore(concurrency)
         self._visits: dict[UUID, asyncio.Task[None]] = {}
-        # Each with its time: an event loop may give a handle that can't tell it for what is due at once.
+        # Those that haven't rung yet, each with its time, which not every event loop's handles can tell.
         self._timers: dict[tuple[UUID, Work], tuple[float, asyncio.Handle]] = {}
         self._planned: dict[UUID, datetime] = {}
         self._from_agenda: set[UUID] = set()
@@ -177,13 +177,17 @@ class Background:
         if wait_s is None or wait_s > self._sweep_s:
             return
         loop = asyncio.get_running_loop()
-        now = loop.time()
-        due = now + wait_s
+        due = loop.time() + wait_s
         if (before := self._timers.get((tenant.id, work))) is not None:
-            if now < before[0] <= due:
+            if before[0] <= due:
                 return
             before[1].cancel()
-        self._timers[tenant.id, work] = due, loop.call_later(wait_s, self._database.wakeups.signal, tenant, work)
+        self._timers[tenant.id, work] = due, loop.call_later(wait_s, self._ring, tenant, work)
+
+    def _ring(self, tenant: TenantRef, work: Work) -> None:
+        # An event loop may be a moment early, so whether a timer still has to ring can't be told from its time.
+        del self._timers[tenant.id, work]
+        self._database.wakeups.signal(tenant, work)
 
     async def _plan(self, tenant_id: UUID, wait_s: float | None) -> None:
         """Tell the other processes when the tenant wants to be visited next, unless they know."""

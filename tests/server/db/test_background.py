@@ -195,6 +195,20 @@ class TestAVisitThatIsAskedForAtOnce:
         assert await asyncio.to_thread(run) == [Work.JOBS]
 
 
+class TestATimerThatIsEarly:
+    async def test_is_set_again(self, tenancy: Tenancy, monkeypatch: pytest.MonkeyPatch):
+        """Who is wanted at a time that is still ahead, when the timer for it has just rung, is visited all the same."""
+        server = idle(tenancy)
+        server.background._come_again(tenancy.tenant, Work.JOBS, 0.05)
+        due, timer = server.background._timers[tenancy.tenant.id, Work.JOBS]
+        timer.cancel()
+        server.background._ring(tenancy.tenant, Work.JOBS)
+        monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: due - 0.0004, raising=False)
+        server.background._come_again(tenancy.tenant, Work.JOBS, 0.0004)
+        monkeypatch.undo()
+        assert server.background._timers.keys() == {(tenancy.tenant.id, Work.JOBS)}
+
+
 class TestWhatRunsForAsLongAsTheProcess:
     async def test_begins_again_after_it_has_failed(self, monkeypatch: pytest.MonkeyPatch):
         """A defect ends one run of it, not what it is there for."""

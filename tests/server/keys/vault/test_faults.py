@@ -1,11 +1,13 @@
 """A Vault that is away, slow, broken or another's: told at once and alike, and gone when it is (a real OpenBao)."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import hvac
 import pytest
 
 from billfold_server.keys.backends.vault import VaultBackend
@@ -169,7 +171,10 @@ class TestAVaultThat:
             for call in (backend.wrap(key, b"p", b""), backend.rotate(key), backend.versions(key)):
                 with pytest.raises(SealBroken):
                     await call
-            names = openbao.root.secrets.transit.list_keys()["data"]["keys"]
+            names: list[str] = []
+            # Where there is none at all, the list isn't found.
+            with contextlib.suppress(hvac.exceptions.InvalidPath):
+                names = openbao.root.secrets.transit.list_keys()["data"]["keys"]
             assert f"billfold-data-{key.tenant_id}" not in names
 
 
