@@ -83,6 +83,10 @@ class Reaching:
         """Disable an operator."""
         self._at_platform(f"/platform/v1/users/{user_id}/disable")
 
+    def hold(self, slug: str) -> None:
+        """Suspend a tenant, as its operators do."""
+        self._at_platform(f"/platform/v1/tenants/{slug}/suspend", {"reason": "test"})
+
     def _at_platform(self, path: str, body: dict[str, str] | None = None) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {self._tokens[True]}"}
         answer = httpx.post(self._bases[True] + path, headers=headers, json=body, timeout=30)
@@ -218,6 +222,14 @@ def _not_ready(reaching: Reaching, operation: Operation) -> httpx.Response:
     return reaching.send(operation, path=FRESH["removePartnerSandbox"](reaching.seeds))
 
 
+def _held(reaching: Reaching, operation: Operation) -> httpx.Response:
+    """Remove a sandbox that operators have suspended."""
+    path = FRESH["removePartnerSandbox"](reaching.seeds)
+    base_url = reaching.seeds.until_ready(path)["base_url"]
+    reaching.hold(str(base_url).rpartition("/")[2])
+    return reaching.send(operation, path=path)
+
+
 def _taken_by_a_member(reaching: Reaching) -> str:
     taken = f"taken.{secrets.token_hex(6)}"
     body = {"login_name": taken, "display_name": "x", "role": "viewer"}
@@ -307,6 +319,7 @@ CONFLICTS: dict[str, Recipe] = {
     "createPartnerSandbox": _one_sandbox_too_many,
     "resetPartnerSandbox": _not_ready,
     "createPartnerSandboxCredentials": _not_ready,
+    "removePartnerSandbox": _held,
     "rotateClientKeys": _waits,
     "rotateClientSecret": _waits,
     "createWallet": _with("currencies", ["CHF"]),

@@ -103,6 +103,15 @@ class Seeds:
         now = datetime.fromisoformat(self.client.get("/v1/clock").json()["now"])
         return (now + timedelta(seconds=30)).isoformat()
 
+    def until_ready(self, sandbox: dict[str, str]) -> dict[str, Any]:
+        """Wait until a partner's sandbox is made, and return it."""
+        path = "/v1/partners/{partner_id}/sandboxes/{sandbox_id}".format(**sandbox)
+        deadline = time.monotonic() + 60
+        while (shown := self.client.get(path).json())["state"] != "ready":
+            assert time.monotonic() < deadline, "the sandbox isn't made"
+            time.sleep(0.05)
+        return dict(shown)
+
     def first(self, path: str) -> str:
         """Return the id of the first item of a list."""
         items = self.client.get(path).json()["data"]
@@ -219,11 +228,7 @@ def _ready_sandbox(seeds: Seeds) -> dict[str, str]:
     """Return the one sandbox that is kept, once it is ready."""
     if not seeds.sandbox:
         seeds.sandbox = _new_sandbox(seeds)
-    path = "/v1/partners/{partner_id}/sandboxes/{sandbox_id}".format(**seeds.sandbox)
-    deadline = time.monotonic() + 60
-    while seeds.client.get(path).json()["state"] != "ready":
-        assert time.monotonic() < deadline, "the sandbox isn't made"
-        time.sleep(0.05)
+    seeds.until_ready(seeds.sandbox)
     return seeds.sandbox
 
 
