@@ -206,7 +206,7 @@ class _Singer:
                 target = target.replace(f"{{{each['name']}}}", quote(str(self.real(each.get("example", "nobody")))))
         for name in operation.signature.path_types:
             target = target.replace(f"{{{name}}}", quote((path or {}).get(name, "nobody"), safe=""))
-        sent = {"Idempotency-Key": secrets.token_hex(8)}
+        sent = {"Idempotency-Key": secrets.token_hex(16)}
         if self.token is not None:
             sent["Authorization"] = f"Bearer {self.token}"
         if operation.takes_body:

@@ -158,7 +158,7 @@ class Preparing:
         """Give each valid request an idempotency key of its own; otherwise short keys collide, which is a 422."""
         for name in list(case.headers):
             if name.lower() == "idempotency-key":
-                case.headers[name] = secrets.token_hex(12)
+                case.headers[name] = secrets.token_hex(16)
 
     def learn(self, case: Any, response: Any) -> None:
         """Note the ids and the cursor of an answer."""

@@ -59,7 +59,7 @@ class Reaching:
         if operation.needs_token and token is not None:
             headers["Authorization"] = f"Bearer {token}"
         if any(each["name"] == "Idempotency-Key" for each in operation.definition.get("parameters", [])):
-            headers["Idempotency-Key"] = secrets.token_hex(8)
+            headers["Idempotency-Key"] = secrets.token_hex(16)
         content = changes.get("content", self._content(operation, changes.get("body")))
         if operation.media_type is not None:
             headers["Content-Type"] = changes.get("content_type", operation.media_type)
@@ -276,7 +276,7 @@ Recipe = Callable[[Reaching, Operation], httpx.Response]
 
 def _another_name(reaching: Reaching, operation: Operation) -> httpx.Response:
     """Send two bodies under one key that differ in a name."""
-    headers, body = {"Idempotency-Key": secrets.token_hex(8)}, reaching.example(operation)
+    headers, body = {"Idempotency-Key": secrets.token_hex(16)}, reaching.example(operation)
     assert reaching.send(operation, headers=headers, body=body).status_code == 201
     return reaching.send(operation, headers=headers, body=body | {"name": "another"})
 
@@ -399,7 +399,7 @@ OF_OPERATORS: dict[str, Recipe] = {
 
 def _reused_key(reaching: Reaching, operation: Operation) -> httpx.Response:
     """Send two different requests under one key."""
-    headers = {"Idempotency-Key": secrets.token_hex(8)}
+    headers = {"Idempotency-Key": secrets.token_hex(16)}
     body: dict[str, Any] | None = None
     if operation.media_type == "application/json":
         # What must be unique or lie ahead isn't the example's, which others send too.
@@ -437,7 +437,7 @@ def contradict(reaching: Reaching, operation: Operation) -> httpx.Response:
 
 def _twice_under_a_key(reaching: Reaching, operation: Operation) -> httpx.Response:
     """Send two lists of different lengths under one key."""
-    headers = {"Idempotency-Key": secrets.token_hex(8)}
+    headers = {"Idempotency-Key": secrets.token_hex(16)}
     body = reaching.example(operation)
     assert reaching.send(operation, headers=headers, body=body).status_code == 200
     return reaching.send(operation, headers=headers, body={name: each * 2 for name, each in body.items()})
@@ -445,7 +445,7 @@ def _twice_under_a_key(reaching: Reaching, operation: Operation) -> httpx.Respon
 
 def _another_sandbox(reaching: Reaching, operation: Operation) -> httpx.Response:
     """Ask under one key for two sandboxes, or for two things of one."""
-    headers, path = {"Idempotency-Key": secrets.token_hex(8)}, reaching.fresh(operation)
+    headers, path = {"Idempotency-Key": secrets.token_hex(16)}, reaching.fresh(operation)
     one: dict[str, Any] = {"seeded": False}
     other: dict[str, Any] = {"seeded": True}
     if operation.operation_id == "createPartnerSandbox":
@@ -463,7 +463,7 @@ def _secret_of_none(reaching: Reaching, operation: Operation) -> httpx.Response:
 
 def _reused_for_another_reason(reaching: Reaching, operation: Operation) -> httpx.Response:
     """Ask under one key for what is refused, or waits for approval, for two reasons."""
-    headers, body = {"Idempotency-Key": secrets.token_hex(8)}, reaching.example(operation)
+    headers, body = {"Idempotency-Key": secrets.token_hex(16)}, reaching.example(operation)
     assert reaching.send(operation, headers=headers, body=body).status_code == 409
     return reaching.send(operation, headers=headers, body=body | {"reason": "another one"})
 
@@ -471,7 +471,7 @@ def _reused_for_another_reason(reaching: Reaching, operation: Operation) -> http
 def _erased_for_another_reason(reaching: Reaching, operation: Operation) -> httpx.Response:
     """Ask under one key for somebody to be forgotten, for two reasons."""
     path = {"party_id": reaching.seeds.post("/v1/parties", {"kind": "person", "name": "Ada"})["id"]}
-    headers, body = {"Idempotency-Key": secrets.token_hex(8)}, reaching.example(operation)
+    headers, body = {"Idempotency-Key": secrets.token_hex(16)}, reaching.example(operation)
     assert reaching.send(operation, headers=headers, path=path, body=body).status_code == 409
     return reaching.send(operation, headers=headers, path=path, body=body | {"reason": "another one"})
 
@@ -480,7 +480,7 @@ def _played_otherwise(name: str, value: Any) -> Recipe:
     """Have two things simulated under one key."""
 
     def recipe(reaching: Reaching, operation: Operation) -> httpx.Response:
-        headers, body = {"Idempotency-Key": secrets.token_hex(8)}, reaching.example(operation)
+        headers, body = {"Idempotency-Key": secrets.token_hex(16)}, reaching.example(operation)
         assert reaching.send(operation, headers=headers, body=body).status_code in {201, 409}
         reaching.seeds.stop_playing()
         return reaching.send(operation, headers=headers, body=body | {name: value})

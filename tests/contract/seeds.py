@@ -88,7 +88,7 @@ class Seeds:
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Create something, and return it."""
-        answer = self.client.post(path, json=body, headers={"Idempotency-Key": secrets.token_hex(8)})
+        answer = self.client.post(path, json=body, headers={"Idempotency-Key": secrets.token_hex(16)})
         assert answer.status_code in {200, 201}, f"{path}: {answer.text}"
         made: dict[str, Any] = answer.json()
         self.learn(made)
@@ -199,7 +199,7 @@ def statement() -> bytes:
 
 
 def _statement_import(seeds: Seeds) -> str:
-    headers = {"Content-Type": "application/octet-stream", "Idempotency-Key": secrets.token_hex(8)}
+    headers = {"Content-Type": "application/octet-stream", "Idempotency-Key": secrets.token_hex(16)}
     answer = seeds.client.post("/v1/statement-imports", content=statement(), headers=headers)
     assert answer.status_code == 201, answer.text
     seeds.learn(answer.json())
@@ -403,6 +403,8 @@ FRESH: dict[str, Callable[[Seeds], dict[str, str]]] = {
     ),
     **dict.fromkeys(("getPartnerSandbox", "resetPartnerSandbox", "createPartnerSandboxCredentials"), _ready_sandbox),
     "removePartnerSandbox": _new_sandbox,
+    # Of the partners that are there, one may be suspended, or have as many as it may.
+    "createPartnerSandbox": lambda seeds: {"partner_id": _partner(seeds)},
     "deleteAlias": _fresh_alias,
     "approveApproval": lambda seeds: {"approval_id": _approval(seeds)},
     "rejectApproval": lambda seeds: {"approval_id": _approval(seeds)},

@@ -46,7 +46,7 @@ class Sender:
     def send(self, operation: Operation, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
         """Send a request, and return the answer's status and body."""
         platform = operation.at_deployment
-        common = {"Authorization": f"Bearer {self._tokens[platform]}", "Idempotency-Key": secrets.token_hex(8)}
+        common = {"Authorization": f"Bearer {self._tokens[platform]}", "Idempotency-Key": secrets.token_hex(16)}
         if not operation.needs_token:
             common = {}
         connection = http.client.HTTPConnection(urlsplit(self._live.url).netloc, timeout=30)

@@ -263,7 +263,7 @@ async def _forget(live: LiveServer, token_id: str) -> None:
 
 def _repeated(around: Surroundings, operation: Operation) -> httpx.Response:
     """Repeat a request whose answer was forgotten with the party that it is about."""
-    headers = {"Idempotency-Key": secrets.token_hex(8)}
+    headers = {"Idempotency-Key": secrets.token_hex(16)}
     body = {"kind": "person", "name": "Ada Lovelace"}
     party_id = None
     if operation.operation_id == "createArrangement":

@@ -3,8 +3,8 @@
 A card's number belongs into the vault, encrypted before it leaves whoever has it (PCI DSS 4.0.1, requirements 3.2 and
 3.5). Whoever types one into a label, a reference or an id is told so, and nothing of it is kept. What has the length,
 first digits and check digit of a brand's numbers counts as one, and so does one in ten other numbers that begin like
-them; whoever numbers orders so has to put a letter in between. What programs make up by chance doesn't: UUIDs, and
-letters and digits in turns.
+them; whoever numbers orders so has to put a letter in between. What programs make up by chance doesn't: UUIDs, letters
+and digits in turns, and eight, ten or more random bytes in hexadecimal digits.
 """
 
 import re
@@ -49,7 +49,8 @@ _IBANS: Final = re.compile(
 )
 _MADE_UP: Final = re.compile(
     r"(?<![A-Za-z0-9])(?:[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
-    r"|(?:[0-9]*[A-Za-z]+[0-9]+[A-Za-z]+[0-9]+[A-Za-z]+[0-9A-Za-z]*))(?![A-Za-z0-9])"
+    r"|(?:[0-9]*[A-Za-z]+[0-9]+[A-Za-z]+[0-9]+[A-Za-z]+[0-9A-Za-z]*)"
+    r"|(?=[0-9]*[A-Fa-f][0-9]*[A-Fa-f])[0-9A-Fa-f]{16}|(?=[0-9]*[A-Fa-f])[0-9A-Fa-f]{20,})(?![A-Za-z0-9])"
 )
 """One in ten thousand of these would have a card's number in it otherwise."""
 

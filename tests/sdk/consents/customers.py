@@ -112,7 +112,7 @@ class Customer:
 
 def made(client: httpx.Client, path: str, **body: Any) -> dict[str, Any]:
     """Return what the bank has made of an order."""
-    answer = client.post(path, json=body, headers={"Idempotency-Key": secrets.token_hex(8)})
+    answer = client.post(path, json=body, headers={"Idempotency-Key": secrets.token_hex(16)})
     assert answer.status_code == 201, answer.text
     found: dict[str, Any] = answer.json()
     return found

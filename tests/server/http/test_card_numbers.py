@@ -79,6 +79,16 @@ class TestACardNumber:
         made = [text for _ in range(20_000) for text in (str(uuid.uuid4()), secrets.token_hex(16))]
         assert not [each for each in made if card_numbers.holds_card_number(each)]
 
+    @pytest.mark.parametrize("text", ["cb378282246310005f9b", "a36700102000000b", "42424242424242424b42"])
+    def test_is_no_random_bytes(self, text: str) -> None:
+        """Hexadecimal digits may have a number between two letters, once in fifty thousand keys of twelve bytes."""
+        assert not card_numbers.holds_card_number(text)
+
+    @pytest.mark.parametrize("text", ["cc4242424242424242", "a378282246310005", "378282246310005f"])
+    def test_is_behind_letters_that_are_digits_too(self, text: str) -> None:
+        """A word before a number doesn't make random bytes of it."""
+        assert card_numbers.holds_card_number(text)
+
 
 class TestALookInAMicrosecond:
     """The look in a microsecond that most texts pass..."""

@@ -52,7 +52,7 @@ def request(body: bytes | None = None, *, method: str = "POST", path: str = PATH
             "Authorization": f"Bearer {changes.get('authorize', lambda each: each.token)(way)}",
             "Content-Type": "application/json",
             "Content-Length": str(len(content)),
-            "Idempotency-Key": secrets.token_hex(8),
+            "Idempotency-Key": secrets.token_hex(16),
             "Connection": "close",
         }
         headers |= changes.get("headers", {})
@@ -67,7 +67,7 @@ def twice(**changes: Any) -> Sent:
     """Return a request that is sent twice on one connection, without waiting for the first answer."""
 
     def pieces(way: Way) -> list[bytes]:
-        key = {"Idempotency-Key": secrets.token_hex(8)}
+        key = {"Idempotency-Key": secrets.token_hex(16)}
         first = request(**changes, headers=key | {"Connection": "keep-alive"})(way)
         return [first[0] + request(**changes, headers=key)(way)[0]]
 

@@ -114,7 +114,7 @@ class ThirdParty(msgspec.Struct, kw_only=True):
         content = None
         if body is not None:
             content = body if isinstance(body, bytes) else msgspec.json.encode(body)
-            sent |= {"content-type": "application/json", "x-idempotency-key": key or secrets.token_hex(8)}
+            sent |= {"content-type": "application/json", "x-idempotency-key": key or secrets.token_hex(16)}
             if signed:
                 sent["x-jws-signature"] = self.signature(content)
         sent |= headers or {}

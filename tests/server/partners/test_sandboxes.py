@@ -173,7 +173,7 @@ class TestAPartner:
     def test_has_no_more_than_the_manifest_says_and_each_name_once(self, world: World) -> None:
         """Three by default, counted also where several are asked for; a key repeats the answer."""
         some = Owning(world)
-        key = {"Idempotency-Key": secrets.token_hex(8)}
+        key = {"Idempotency-Key": secrets.token_hex(16)}
         body = {"name": "one", "seeded": False}
         first, again = (some.api.post(some.path, json=body, headers=key) for _ in range(2))
         assert made(first)["id"] == again.json()["id"]

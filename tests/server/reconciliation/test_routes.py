@@ -25,7 +25,7 @@ def client(live: LiveServer) -> Iterator[httpx.Client]:
 
 def send(client: httpx.Client, data: bytes, key: str | None = None, content_type: str = BYTES) -> httpx.Response:
     """Import a file."""
-    headers = {"Content-Type": content_type, "Idempotency-Key": key or secrets.token_hex(8)}
+    headers = {"Content-Type": content_type, "Idempotency-Key": key or secrets.token_hex(16)}
     return client.post("/v1/statement-imports", content=data, headers=headers)
 
 

@@ -51,7 +51,7 @@ def nothing(client: httpx.Client) -> Iterator[None]:
 
 def post(client: httpx.Client, path: str, body: dict[str, Any], key: str | None = None) -> httpx.Response:
     """Send an order under a key."""
-    return client.post(path, json=body, headers={"Idempotency-Key": key or secrets.token_hex(8)})
+    return client.post(path, json=body, headers={"Idempotency-Key": key or secrets.token_hex(16)})
 
 
 def wallet(client: httpx.Client) -> str:

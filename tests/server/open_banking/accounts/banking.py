@@ -124,7 +124,7 @@ class Bank(msgspec.Struct, kw_only=True):
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
         """Order something of the bank."""
-        headers = {"Idempotency-Key": secrets.token_hex(8), "Authorization": f"Bearer {self.token}"}
+        headers = {"Idempotency-Key": secrets.token_hex(16), "Authorization": f"Bearer {self.token}"}
         answer = httpx.post(f"{self.live.base(self.slug)}{path}", json=body, headers=headers, timeout=30)
         assert answer.status_code in {200, 201}, answer.text
         return answer.json()

@@ -47,7 +47,7 @@ class ThirdParty:
             body = {"party_id": ids.encode(Prefix.PARTY, person.party_id), "currencies": ["EUR"]}
             wallet = str(bank.post("/v1/wallets", json=body).json()["id"])
             top_up = {"wallet_id": wallet, "amount": {"amount_minor": 10_000, "currency": "EUR"}}
-            bank.post("/v1/top-ups", json=top_up, headers={"Idempotency-Key": secrets.token_hex(8)})
+            bank.post("/v1/top-ups", json=top_up, headers={"Idempotency-Key": secrets.token_hex(16)})
         return cls(live, client, Owner(user_id=person.user_id, party_id=person.party_id), wallet)
 
     @property

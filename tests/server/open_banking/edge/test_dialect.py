@@ -114,7 +114,7 @@ def sent(tpp: ThirdParty, body: bytes, **changes: str | None) -> dict[str, Any]:
     said: dict[str, Any] = {
         "authorization": f"Bearer {tpp.token}",
         "content-type": "application/json",
-        "x-idempotency-key": secrets.token_hex(8),
+        "x-idempotency-key": secrets.token_hex(16),
         "x-jws-signature": tpp.signature(body),
         **{name.replace("_", "-"): value for name, value in changes.items()},
     }

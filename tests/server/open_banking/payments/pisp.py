@@ -64,7 +64,7 @@ class Pisp:
                 body = {"party_id": ids.encode(Prefix.PARTY, person.party_id), "currencies": ["EUR"]}
                 pisp.wallets.append(bank.post("/v1/wallets", json=body).json()["id"])
             top_up = {"wallet_id": pisp.wallets[0], "amount": {"amount_minor": OPENED_MINOR, "currency": "EUR"}}
-            answer = bank.post("/v1/top-ups", json=top_up, headers={"Idempotency-Key": secrets.token_hex(8)})
+            answer = bank.post("/v1/top-ups", json=top_up, headers={"Idempotency-Key": secrets.token_hex(16)})
             assert answer.status_code == 201, answer.text
         return pisp
 
