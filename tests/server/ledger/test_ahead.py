@@ -37,7 +37,7 @@ REFUSE_AT_COMMIT = (
 @pytest_asyncio.fixture
 async def small(tenancy: Tenancy, bench: Bench) -> AsyncIterator[Bench]:
     """Return an engine with batches of two that knows its three wallets, of which the first has money."""
-    made = Bench(open_engine(tenancy.database, max_batch=2), tenancy.database, tenancy.tenant)
+    made = Bench(open_engine(tenancy.database, max_batch=2, copy_wait_s=30), tenancy.database, tenancy.tenant)
     made.wallets = bench.wallets
     for wallet in (0, 1, 2):
         await made.top_up(wallet, 100 if wallet == 0 else 1)
@@ -62,6 +62,17 @@ def start(*orders: Any) -> "list[asyncio.Task[Answer]]":
     return [asyncio.create_task(order) for order in orders]
 
 
+async def stop(tenancy: Tenancy, *orders: Any) -> "tuple[list[asyncio.Task[Answer]], list[int]]":
+    """Give two orders, and the others once their batch waits at COMMIT; return all, and the processes that wait.
+
+    Given at once, the second batch may have the ledger sooner than the first, and would find that it came too early.
+    """
+    first = start(*orders[:2])
+    await blocked(tenancy, 1)
+    rest = start(*orders[2:])
+    return first + rest, await blocked(tenancy, 2)
+
+
 def kept(bench: Bench) -> list[int]:
     """Return how many commands each batch under way has."""
     return [len(run.batch) for run in bench.engine._queues[bench.tenant.id].runs]
@@ -74,8 +85,7 @@ class TestABatchThatFollowsAnother:
         """Both are with the database at once; nobody is answered before COMMIT, and the second builds on the first."""
         await tenancy.as_owner(tenancy.tenant, *WAIT_AT_COMMIT)
         async with locked(tenancy, COMMIT):
-            orders = start(*(small.transfer(0, 1, 30) for _ in range(4)))
-            await blocked(tenancy, 2)
+            orders, _ = await stop(tenancy, *(small.transfer(0, 1, 30) for _ in range(4)))
             assert kept(small) == [2, 2]
             assert not any(order.done() for order in orders)
         answers = await asyncio.gather(*orders)
@@ -92,8 +102,8 @@ class TestABatchThatFollowsAnother:
         await other.transfer(0, 1, 10)
         await tenancy.as_owner(tenancy.tenant, *WAIT_AT_COMMIT)
         async with locked(tenancy, COMMIT):
-            orders = start(*(other.transfer(0, 1, 30) for _ in range(2)), *(other.transfer(0, 2, 15) for _ in range(3)))
-            await blocked(tenancy, 2)
+            known, new = [other.transfer(0, 1, 30) for _ in range(2)], [other.transfer(0, 2, 15) for _ in range(3)]
+            orders, _ = await stop(tenancy, *known, *new)
             assert kept(other) == [2, 2]
         assert [answer.status for answer in await asyncio.gather(*orders)] == [201, 201, 201, 201, 409]
         assert [await other.balance(wallet) for wallet in (0, 1, 2)] == [0, 70, 37]
@@ -105,8 +115,8 @@ class TestABatchThatFollowsAnother:
         await tenancy.as_owner(tenancy.tenant, *REFUSE_AT_COMMIT)
         bad = small.described_transfer(0, 1, 90, "refused")
         async with locked(tenancy, COMMIT):
-            orders = start(bad, small.transfer(0, 2, 5), small.transfer(0, 1, 90), small.transfer(1, 2, 91))
-            await blocked(tenancy, 2)
+            given = (small.transfer(0, 2, 5), small.transfer(0, 1, 90), small.transfer(1, 2, 91))
+            orders, _ = await stop(tenancy, bad, *given)
         found = await settled(*orders)
         assert [type(answer) for answer in found] == [errors.InternalError, Answer, Answer, Answer]
         assert [answer.status for answer in found[1:]] == [201, 201, 201]
@@ -147,8 +157,8 @@ class TestABatchThatFollowsAnother:
         """Who was in the lost batch hears that nothing has happened; the next is answered by what is there."""
         await tenancy.as_owner(tenancy.tenant, *WAIT_AT_COMMIT)
         async with locked(tenancy, COMMIT):
-            orders = start(*(small.transfer(0, 1, 30, key=f"k{number}") for number in range(4)))
-            await terminate(tenancy, (await blocked(tenancy, 2))[0])
+            orders, waiting = await stop(tenancy, *(small.transfer(0, 1, 30, key=f"k{number}") for number in range(4)))
+            await terminate(tenancy, waiting[0])
             assert [type(each) for each in await settled(*orders[:2])] == [errors.DatabaseUnavailable] * 2
         answers = await asyncio.gather(*orders[2:])
         assert [decoded(answer)["from_balance_after_minor"] for answer in answers] == [70, 40]
@@ -165,8 +175,8 @@ class TestABatchThatFollowsAnother:
         """Where the connection of the one that follows dies, the one before is answered all the same."""
         await tenancy.as_owner(tenancy.tenant, *WAIT_AT_COMMIT)
         async with locked(tenancy, COMMIT):
-            orders = start(*(small.transfer(0, 1, 30, key=f"k{number}") for number in range(4)))
-            await terminate(tenancy, (await blocked(tenancy, 2))[1])
+            orders, waiting = await stop(tenancy, *(small.transfer(0, 1, 30, key=f"k{number}") for number in range(4)))
+            await terminate(tenancy, waiting[1])
             assert [type(each) for each in await settled(*orders[2:])] == [errors.DatabaseUnavailable] * 2
         assert [answer.status for answer in await asyncio.gather(*orders[:2])] == [201, 201]
         again = await asyncio.gather(*(small.transfer(0, 1, 10, key=f"n{number}") for number in range(5)))
@@ -177,8 +187,7 @@ class TestABatchThatFollowsAnother:
         """A copy of what isn't committed yet is answered after COMMIT, with the same bytes."""
         await tenancy.as_owner(tenancy.tenant, *WAIT_AT_COMMIT)
         async with locked(tenancy, COMMIT):
-            orders = start(*(small.transfer(0, 1, 30, key=key) for key in ("a", "b", "b", "a")))
-            await blocked(tenancy, 2)
+            orders, _ = await stop(tenancy, *(small.transfer(0, 1, 30, key=key) for key in ("a", "b", "b", "a")))
             assert not any(order.done() for order in orders)
         answers = await asyncio.gather(*orders)
         assert [answer.replayed for answer in answers] == [False, False, True, True]
@@ -188,10 +197,10 @@ class TestABatchThatFollowsAnother:
         """A copy of what COMMIT has refused isn't answered by what never happened."""
         await tenancy.as_owner(tenancy.tenant, *REFUSE_AT_COMMIT)
         async with locked(tenancy, COMMIT):
-            first = start(small.described_transfer(0, 1, 90, "refused", key="a"), small.transfer(0, 1, 1))
-            copies = start(small.transfer(0, 2, 90, key="a"), small.transfer(0, 2, 90, key="a"))
-            await blocked(tenancy, 2)
-        found = await settled(*first, *copies)
+            first = (small.described_transfer(0, 1, 90, "refused", key="a"), small.transfer(0, 1, 1))
+            copies = (small.transfer(0, 2, 90, key="a"), small.transfer(0, 2, 90, key="a"))
+            orders, _ = await stop(tenancy, *first, *copies)
+        found = await settled(*orders)
         assert [type(each) for each in found] == [errors.InternalError, Answer, Answer, Answer]
         assert [(each.status, each.replayed) for each in found[1:]] == [(201, False), (201, False), (201, True)]
         assert [await small.balance(wallet) for wallet in (0, 1, 2)] == [9, 2, 91]
