@@ -428,8 +428,8 @@ def openapi(file: Path | None, check: bool, as_json: bool) -> None:  # noqa: FBT
 
     As YAML, or with --json as JSON. With --check, exits with 1 if FILE isn't what the code says.
     """
-    from billfold_server.app import ROOMS  # noqa: PLC0415 - Costs half a second, see above.
     from billfold_server.http.openapi import build_document, dump_yaml  # noqa: PLC0415
+    from billfold_server.rooms import ROOMS  # noqa: PLC0415 - Costs half a second, see above.
 
     document = build_document(ROOMS)
     text = msgspec.json.format(msgspec.json.encode(document)).decode() + "\n" if as_json else dump_yaml(document)

@@ -16,8 +16,8 @@ from urllib.parse import quote, quote_plus
 import yaml
 from msgspec import inspect
 
-from billfold_server.app import operations
 from billfold_server.http.routing import Operation
+from billfold_server.rooms import operations
 from tests.contract.hostile import strings_in
 
 __all__ = ["Request", "Way", "ways"]

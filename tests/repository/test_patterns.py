@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from billfold_server.app import operations
 from billfold_server.http.openapi import _types
 from billfold_server.http.schemas import Schemas
+from billfold_server.rooms import operations
 
 ROOT = Path(__file__).parents[2]
 

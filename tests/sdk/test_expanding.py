@@ -11,10 +11,10 @@ import pytest
 from billfold import Billfold, Money, errors, ids
 from billfold.contract.wallets import Transfer, Wallet
 from billfold.ids import Prefix
-from billfold_server.app import operations
 from billfold_server.consents.service import Owner
 from billfold_server.expanders import EXPANDERS
 from billfold_server.identity.rules import TENANT_SCOPES
+from billfold_server.rooms import operations
 from billfold_server.tenancy.transaction import TenantTx
 from tests.contract.paying import order_payment
 from tests.live import LiveServer

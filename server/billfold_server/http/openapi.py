@@ -527,7 +527,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="compare, and change nothing")
     options = parser.parse_args(arguments)
     # Found by name, because this module is below the application that it describes.
-    rooms = importlib.import_module("billfold_server.app").ROOMS
+    rooms = importlib.import_module("billfold_server.rooms").ROOMS
     document = build_document(rooms)
     text = dump_yaml(document)
     if options.file is None:

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from billfold_server.app import operations
 from billfold_server.http.pipeline import Hot, Pipeline
 from billfold_server.identity import jose
+from billfold_server.rooms import operations
 from tests.live import LiveServer
 from tests.server.http.both_ways import LIMIT_BYTES, Way, alike, send, serve_both
 from tests.tenants import manifest

@@ -15,12 +15,12 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from billfold import errors
 from billfold.contract.versions import VERSIONS
-from billfold_server.app import ROOMS, operations
 from billfold_server.http import openapi, problems
 from billfold_server.http.docs import render_page
 from billfold_server.http.schemas import Schemas, example_of
 from billfold_server.identity.rules import OPEN_BANKING_SCOPES, OPENID_SCOPES, PLATFORM_SCOPES, TENANT_SCOPES
 from billfold_server.open_banking.edge.document import build_open_banking_document
+from billfold_server.rooms import ROOMS, operations
 from tests.live import LiveServer
 from tests.tenants import manifest
 

@@ -10,11 +10,11 @@ from jsonschema_rs import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 import billfold_server.identity
-from billfold_server.app import ROOMS, operations
 from billfold_server.http.oauth_document import build_oauth_document, is_told
 from billfold_server.http.openapi import OAUTH, dump_yaml
 from billfold_server.identity.discovery.documents import Deployment, metadata
 from billfold_server.identity.realms import realm_of
+from billfold_server.rooms import ROOMS, operations
 from tests.live import LiveServer
 from tests.server.http.test_openapi import EXPORTED
 

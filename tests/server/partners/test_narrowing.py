@@ -8,7 +8,7 @@ import pytest
 
 from billfold import ids
 from billfold.ids import Prefix
-from billfold_server.app import operations
+from billfold_server.rooms import operations
 from tests.server.partners.worlds import Side, World
 
 SCOPES = ("clients:", "members:", "partners:read", "webhooks:")

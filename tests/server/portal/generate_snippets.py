@@ -27,9 +27,9 @@ from billfold.cli.calling import NOT_AT_A_TERMINAL
 from billfold.cli.root import OPERATORS
 from billfold.client._sync.resource import Resource
 from billfold.money import Money, to_decimal
-from billfold_server.app import operations
 from billfold_server.http.openapi import build_operation
 from billfold_server.http.routing import Operation
+from billfold_server.rooms import operations
 from tests.sdk.recording import client
 from tests.sdk.test_operations import FAILING, call, template
 

@@ -8,13 +8,13 @@ import httpx
 import pytest
 
 from billfold.contract.roles import StaffRole
-from billfold_server.app import operations
 from billfold_server.http.routing import Call, Reply
 from billfold_server.people.onwards import ACCOUNT, onward
 from billfold_server.people.pages import words
 from billfold_server.people.roles import ROLES
 from billfold_server.portal.pages import ROOT, SECTIONS, admit
 from billfold_server.portal.viewers import Viewer, guest
+from billfold_server.rooms import operations
 from tests.callers import CALLER
 from tests.live import LiveServer
 from tests.server.people.persons import Browser, Person, a_person, enrol

@@ -16,7 +16,6 @@ import pytest
 
 import billfold
 from billfold.cli.calling import RESOURCES, resource
-from billfold_server.app import ROOMS
 from billfold_server.http import problems
 from billfold_server.http.docs import prose
 from billfold_server.http.openapi import build_document, build_operation
@@ -24,6 +23,7 @@ from billfold_server.http.routing import Call, Routes
 from billfold_server.portal.pages import ROOT
 from billfold_server.portal.reference import OperationPage, Part, Reference
 from billfold_server.portal.trying import Asked, asked, curl, may_use, obstacle
+from billfold_server.rooms import ROOMS
 from tests.live import LiveServer
 from tests.sdk.documented import NOT_FOR_CLIENTS
 from tests.sdk.recording import client as recording_client

@@ -11,13 +11,13 @@ import pytest
 
 from billfold import errors, ids
 from billfold.ids import Prefix
-from billfold_server.app import INVENTORIES, SUBJECTS
 from billfold_server.http.routing import Call
 from billfold_server.invariants.service import check
 from billfold_server.keys.service import Place
 from billfold_server.ledger.export import verify_ledger
 from billfold_server.parties import service as parties
 from billfold_server.privacy.service import SHRED_JOB
+from billfold_server.rooms import INVENTORIES, SUBJECTS
 from billfold_server.tenancy.context import Caller
 from tests.live import LiveServer
 from tests.server.identity.flows import add_app, add_person, tokens_of

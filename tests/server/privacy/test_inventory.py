@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from billfold.contract.privacy import DataInventory
-from billfold_server.app import INVENTORIES, operations
 from billfold_server.db.personal import Kept, PersonalColumn
 from billfold_server.http.idempotency import is_sealed
 from billfold_server.privacy import service
+from billfold_server.rooms import INVENTORIES, operations
 from billfold_server.tenancy.manifest import Retention
 from tests.live import LiveServer
 from tests.server.privacy.catalog import columns_of

@@ -8,13 +8,13 @@ import msgspec
 import pytest
 
 from billfold import ids
-from billfold_server.app import SWEEPS
 from billfold_server.db import outbox
 from billfold_server.db.jobs import Job, JobKinds, JobRun
 from billfold_server.db.retention import Sweep
 from billfold_server.nats_settings import NatsSettings
 from billfold_server.privacy import tasks
 from billfold_server.privacy.service import SHRED_JOB
+from billfold_server.rooms import SWEEPS
 from billfold_server.streams import service as streams
 from billfold_server.tenancy.manifest import Retention
 from tests.parties import open_tenant_keys

@@ -8,7 +8,6 @@ import msgspec
 import pytest
 
 from billfold import ids
-from billfold_server.app import SWEEPS, operations
 from billfold_server.http.context import RequestContext
 from billfold_server.http.metrics import Metrics
 from billfold_server.http.receiving import Receiving
@@ -16,6 +15,7 @@ from billfold_server.request_log import queries, service
 from billfold_server.request_log.recording import Recorder
 from billfold_server.request_log.rows import RequestRow
 from billfold_server.request_log.showing import READ_BYTES
+from billfold_server.rooms import SWEEPS, operations
 from billfold_server.tenancy.context import TenantRef
 from tests.tenants import Tenancy, manifest
 

@@ -12,9 +12,9 @@ from billfold.contract.parties import CreateParty
 from billfold.contract.requests import CUT, UNKNOWN_MEMBERS, WITHHELD
 from billfold.contract.wallets import CreateTransfer, Transfer
 from billfold.ids import Prefix
-from billfold_server.app import INVENTORIES, operations
 from billfold_server.db.personal import personal_names
 from billfold_server.request_log.rules import ANSWERED, KEPT_CHARACTERS, SENT, Left, Redaction, shown_headers
+from billfold_server.rooms import INVENTORIES, operations
 
 CANARY = "Zoë Canary 17"
 CARD = 4_111_111_111_111_111

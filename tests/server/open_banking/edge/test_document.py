@@ -8,12 +8,12 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from billfold.contract.open_banking.payments import OBWriteDomestic2, OBWriteDomesticResponse5
-from billfold_server.app import ROOMS
 from billfold_server.http.openapi import OPEN_BANKING, dump_yaml
 from billfold_server.http.routing import Call
 from billfold_server.open_banking.edge.document import build_open_banking_document
 from billfold_server.open_banking.edge.interface import INTERFACE, Declared, root_of
 from billfold_server.open_banking.edge.routes import OpenBankingRoutes
+from billfold_server.rooms import ROOMS
 from tests.server.http.test_openapi import EXPORTED
 from tests.server.open_banking.comparing import facts_of_official, facts_of_ours
 from tests.server.open_banking.documents import official_operations
