@@ -8,9 +8,8 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from litestar import Litestar, Request
@@ -59,7 +58,7 @@ from billfold_server.identity.grants import service as grants
 from billfold_server.identity.service import Identity
 from billfold_server.identity.signing import tasks as signing_tasks
 from billfold_server.invariants import tasks as invariants_tasks
-from billfold_server.keys.service import Keeper, Keyring, Keys, forget_deleted, open_keyring, open_keys
+from billfold_server.keys.service import EndingKeys, Keeper, Keyring, Keys, open_keyring, open_keys
 from billfold_server.ledger import service as ledger
 from billfold_server.ledger import tasks as ledger_tasks
 from billfold_server.ledger.service import Engine
@@ -86,6 +85,7 @@ from billfold_server.settings import Mistake, Settings, SettingsInvalid
 from billfold_server.streams import service as streams
 from billfold_server.streams.service import NatsPublisher
 from billfold_server.tenancy.context import TenantRef
+from billfold_server.tenancy.deleting import Deletions
 from billfold_server.tenancy.provisioning import Administrator
 from billfold_server.tenancy.service import Registry, Tenants
 from billfold_server.tenancy.transaction import Database
@@ -132,7 +132,7 @@ def build_services(settings: Settings, *, clock: Clock | None = None) -> Service
             _administrator(settings, keyring),
             registry,
             isolation=settings.default_isolation,
-            forget_keys=partial(forget_deleted, database, keys),
+            keys=EndingKeys(keys),
         ),
         identity=_identity(settings, database, keyring, keys, clock),
         limits=ClientLimits(buckets, settings),
@@ -257,6 +257,7 @@ def _add_background(services: Services) -> None:
     personal = personal_names(INVENTORIES)
     services.rooms[REQUEST_LOG] = request_log.Recorder(services.database, services.registry, services.metrics, personal)
     services.rooms[expansion.EXPANDERS] = EXPANDERS
+    services.rooms["deletions"] = Deletions(services.tenants)
     services.rooms["background"] = Background(services.database, active, relay, runner)
 
 
@@ -296,6 +297,10 @@ async def open_services(settings: Settings, *, clock: Clock | None = None) -> As
         await services.database.close()
 
 
+_RUNNING: Final = ("background", "rotation", consents_uses.ROOM, REQUEST_LOG, "keeper", "deletions")
+"""The rooms that go on for as long as the application is served."""
+
+
 def build_app(settings: Settings, *, clock: Clock | None = None) -> Litestar:
     """Return the server as an ASGI application.
 
@@ -312,7 +317,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None) -> Litestar:
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         running = {"keys": services.keys}
-        running |= {n: services.rooms[n] for n in ("background", "rotation", consents_uses.ROOM, REQUEST_LOG, "keeper")}
+        running |= {name: services.rooms[name] for name in _RUNNING}
         tasks = [asyncio.create_task(keep_running(name, room.run), name=name) for name, room in running.items()]
         try:
             yield

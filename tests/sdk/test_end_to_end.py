@@ -28,6 +28,7 @@ from billfold.contract.platform import TenantState
 from billfold.contract.wallets import BulkMode, Transfer, Wallet, WalletStatus
 from tests.live import LiveServer
 from tests.sandbox import options
+from tests.server.upping import until
 from tests.tenants import manifest
 
 TEN = Money(1000, "EUR")
@@ -311,7 +312,7 @@ class TestCredentials:
             assert platform.tenants.migrate(slug).schema_version == made.schema_version
             platform.tenants.suspend(slug, reason="The end")
             platform.tenants.delete(slug, confirm=slug)
-            assert slug not in [each.slug for each in platform.tenants.list()]
+            until(lambda: slug not in [each.slug for each in platform.tenants.list()])
             done = [each.action for each in platform.audit_records.list(object_id=made.id, limit=2)]
             assert (done[0], done[-1]) == ("tenant.deleted", "tenant.created")
 

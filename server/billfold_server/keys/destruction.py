@@ -28,11 +28,11 @@ from billfold_server.tenancy.transaction import Database, PlatformTx
 
 __all__ = [
     "Destruction",
+    "EndingKeys",
     "Remains",
     "approve",
     "ask",
     "find_doomed",
-    "forget_deleted",
     "list_deleted",
     "list_destroyed",
     "list_destructions",
@@ -73,6 +73,10 @@ class Doomed(Protocol):
     @property
     def slug(self) -> str:
         """What it is called."""
+
+    @property
+    def owner(self) -> object | None:
+        """Whose sandbox it is, where it is a partner's."""
 
 
 _COLUMNS: Final = ", ".join(Destruction.__struct_fields__)
@@ -133,29 +137,36 @@ async def ask(
     return made
 
 
-async def forget_deleted(database: Database, keys: Keys, tenant: Doomed, caller: Caller, reason: str | None) -> None:
-    """Delete all that the key store has of a tenant that is being deleted, and ask for the rest where a person does it.
-
-    A program can't ask: it could be its approver's own. Then two operators do it, by ``billfold keys destroy``.
+class EndingKeys:
+    """What becomes of the keys of a tenant that is deleted: the key store's part of them goes with it.
 
     Args:
-        database: Where what is asked for waits.
         keys: The key store.
-        tenant: Which one.
-        caller: Who deletes it.
-        reason: Why.
-
-    Raises:
-        errors.KeysUnavailable: The key store is away; deleting again goes on.
     """
-    await keys.forget_tenant(tenant)
-    if caller.user_id is None or keys.backends.names() == ["local"]:
-        return
-    with contextlib.suppress(errors.TenantStateRefuses):
-        # It may have been asked for before.
-        async with database.platform_tx() as tx:
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+
+    async def ask(self, tx: PlatformTx, tenant: Doomed, caller: Caller, reason: str | None) -> None:
+        """Ask for the destruction of the key that remains in Vault, where a person asks for the deletion.
+
+        A program can't ask: it could be its approver's own. Then two operators do it, by ``billfold keys destroy``. Of
+        sandboxes of partners there are many, so two operators destroy all of theirs at once (ADR 48).
+        """
+        if caller.user_id is None or tenant.owner is not None or self._keys.backends.names() == ["local"]:
+            return
+        with contextlib.suppress(errors.TenantStateRefuses):
+            # It may have been asked for before.
             why, now = reason or "the tenant was deleted", datetime.now(UTC)
             await ask(tx, caller, tenant_id=tenant.id, slug=tenant.slug, reason=why, now=now)
+
+    async def forget(self, tenant: Doomed) -> None:
+        """Delete all that the key store has of a tenant.
+
+        Raises:
+            errors.KeysUnavailable: The key store is away; deleting again goes on.
+        """
+        await self._keys.forget_tenant(tenant)
 
 
 class Remains(msgspec.Struct, frozen=True, kw_only=True):

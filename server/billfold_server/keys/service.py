@@ -17,7 +17,7 @@ from billfold_server.keys.backends import Backend, BackendName, Health, Observe,
 from billfold_server.keys.backends.local import LocalBackend
 from billfold_server.keys.backends.registry import Backends
 from billfold_server.keys.cache import Limits
-from billfold_server.keys.destruction import forget_deleted
+from billfold_server.keys.destruction import EndingKeys
 from billfold_server.keys.hierarchy import PLATFORM_KEYS, KeyOwner, Keys
 from billfold_server.keys.keeping import Keeper
 from billfold_server.keys.keyring import Keyring, KeyringUnusable, open_keyring
@@ -38,6 +38,7 @@ __all__ = [
     "BackendName",
     "Backends",
     "Domain",
+    "EndingKeys",
     "Fingerprint",
     "Fingerprinter",
     "Health",
@@ -60,7 +61,6 @@ __all__ = [
     "Wrapped",
     "check_store",
     "create_database",
-    "forget_deleted",
     "key_id_of",
     "list_forgotten",
     "open_keyring",

@@ -181,8 +181,11 @@ async def follow_partner(services: Services, tenant: TenantRef, partner_id: UUID
         if partner.version == version:
             return
         version, closed = partner.version, partner.state == PartnerState.SUSPENDED.value
-        for sandbox in await services.tenants.sandboxes_of(tenant.id, partner_id):
-            await _follow(services, sandbox, closed=closed)
+        after = ""
+        while sandboxes := await services.tenants.sandboxes_of(tenant.id, partner_id, after=after):
+            after = sandboxes[-1].slug
+            for sandbox in sandboxes:
+                await _follow(services, sandbox, closed=closed)
 
 
 async def _follow(services: Services, sandbox: Record, *, closed: bool) -> None:

@@ -46,15 +46,23 @@ INSERT_HOSTS = "INSERT INTO tenant_hosts (host, tenant_id) SELECT host, $2 FROM 
 
 DELETE_TENANT = "DELETE FROM tenants WHERE id = $1"
 
-INSERT_DELETED = "INSERT INTO deleted_tenants (id, slug, reason, revision, deleted_at) VALUES ($1, $2, $3, $4, $5)"
+DELETING = "SELECT slug FROM tenants WHERE state = 'deleting' ORDER BY updated_at, id LIMIT $1"
+
+REASON = "SELECT state_reason FROM tenants WHERE id = $1"
+
+INSERT_DELETED = """
+INSERT INTO deleted_tenants (id, slug, reason, revision, deleted_at, owner_id) VALUES ($1, $2, $3, $4, $5, $6)
+"""
 
 SANDBOX_OF = f"SELECT {_COLUMNS} FROM {_TENANTS} WHERE s.owner_id = $1 AND s.sandbox_id = $2"  # noqa: S608
 """The tenant that is a certain sandbox of a tenant's partner."""
 
 SANDBOXES_OF = f"""
-SELECT {_COLUMNS} FROM {_TENANTS} WHERE s.owner_id = $1 AND ($2::uuid IS NULL OR s.partner_id = $2) ORDER BY t.slug
+SELECT {_COLUMNS} FROM {_TENANTS}
+WHERE s.owner_id = $1 AND ($2::uuid IS NULL OR s.partner_id = $2) AND t.slug > $3
+ORDER BY t.slug LIMIT $4
 """  # noqa: S608
-"""The tenants that are sandboxes of a tenant's partners, or of one of these."""
+"""A page of the tenants that are sandboxes of a tenant's partners, or of one of these."""
 
 INSERT_SANDBOX = """
 INSERT INTO partner_sandboxes (tenant_id, owner_id, partner_id, sandbox_id) VALUES ($1, $2, $3, $4)

@@ -94,12 +94,13 @@ async def get_tenant_record(call: Call, slug: Slug) -> Tenant:
     errors=(errors.UnknownTenant, errors.TenantStateRefuses, errors.FeatureDisabled),
 )
 async def delete_tenant(call: Call, slug: Slug, *, confirm: str = "") -> None:
-    """Delete a tenant with all of its data, for good.
+    """Delete a tenant with all of its data and its partners' sandboxes, for good.
 
-    It must be suspended first, and `confirm` must repeat its slug.
+    It must be suspended first, and `confirm` must repeat its slug. From the answer on nobody brings it back. It is
+    deleted in the moments after: until then it is shown in state `deleting`, and then it isn't there any more.
     """
     reason = f"deleted by {call.caller.actor}"
-    await _tenants(call).delete(slug, confirm=confirm, reason=reason, caller=call.caller)
+    await _tenants(call).ask_to_delete(slug, confirm=confirm, reason=reason, caller=call.caller)
 
 
 @platform_routes.post(

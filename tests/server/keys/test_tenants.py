@@ -1,7 +1,6 @@
 """Keys of tenants that come and go."""
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -28,8 +27,8 @@ def an_operator() -> Caller:
 
 async def deleted(tenancy: Tenancy, keys: Keys, caller: Caller = SYSTEM) -> None:
     """Delete the tenant, as a server with these keys does."""
-    forget = partial(destruction.forget_deleted, tenancy.database, keys)
-    tenants = Tenants(tenancy.database, tenancy.administrator, tenancy.registry, forget_keys=forget)
+    ending = destruction.EndingKeys(keys)
+    tenants = Tenants(tenancy.database, tenancy.administrator, tenancy.registry, keys=ending)
     await tenants.suspend(tenancy.tenant.slug, reason="it ends")
     await tenants.delete(tenancy.tenant.slug, confirm=tenancy.tenant.slug, reason="it ends", caller=caller)
 

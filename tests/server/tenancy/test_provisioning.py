@@ -5,22 +5,28 @@ import secrets
 import signal
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import asyncpg
 import pytest
 import pytest_asyncio
 
-from billfold import errors
+from billfold import errors, ids
 from billfold.contract.platform import TenantState
+from billfold.ids import Prefix
+from billfold_server.audit import service as audit
 from billfold_server.db.pools import dsn_for
 from billfold_server.tenancy import migrations
+from billfold_server.tenancy.context import Caller
+from billfold_server.tenancy.deleting import Deletions
 from billfold_server.tenancy.provisioning import Administrator, DatabaseUnsuitable, KeyringDiffers
-from billfold_server.tenancy.service import Registry, Tenants
+from billfold_server.tenancy.service import Owner, Registry, Tenants
 from billfold_server.tenancy.transaction import Database
 from tests.forks import forked
 from tests.server.tenancy import killable_provisioning
 from tests.tenants import SECRET, Tenancy, in_database, manifest
 
+OPERATOR = Caller(actor="cli_operator", client_id=UUID(int=7))
 PASSWORDS = "SELECT rolname, rolpassword FROM pg_authid WHERE rolname = ANY($1::text[]) ORDER BY rolname"
 
 
@@ -349,6 +355,51 @@ class TestDeleting:
         await tenancy.tenants.delete("acme", confirm="acme")
         with pytest.raises(errors.UnknownTenant):
             await tenancy.tenants.get("acme")
+
+
+class TestWhatWasAskedToBeDeleted:
+    async def test_is_deleted_by_whoever_lives_with_its_partners_sandboxes(self, tenancy: Tenancy) -> None:
+        """To ask is one short step, after which nobody gets it back; another process does the work, and tells who."""
+        bank = await tenancy.add("acme")
+        for number in range(3):
+            owner = Owner(tenant_id=bank.id, partner_id=UUID(int=1), sandbox_id=UUID(int=number))
+            await tenancy.tenants.apply(manifest(f"acme-{number}"), owner=owner)
+        await tenancy.tenants.suspend("acme", reason="test")
+        asked = await tenancy.tenants.ask_to_delete("acme", confirm="acme", reason="it ends", caller=OPERATOR)
+        assert asked.state is TenantState.DELETING
+        assert [each.state for each in await tenancy.tenants.sandboxes_of(bank.id)] == [TenantState.ACTIVE] * 3
+        # Whoever was asked is gone by now.
+        living = Tenants(tenancy.database, tenancy.administrator)
+        await Deletions(living).carry_on()
+        assert [each.slug for each in await tenancy.tenants.everyone()] == ["testbank"]
+        gone = await query(
+            tenancy.admin_dsn,
+            "SELECT slug, reason, owner_id FROM billfold_platform.deleted_tenants ORDER BY slug",
+        )
+        told = "its bank was deleted"
+        assert [tuple(each) for each in gone] == [
+            ("acme", "it ends", None), *((f"acme-{number}", told, bank.id) for number in range(3))
+        ]  # fmt: skip
+        async with tenancy.database.platform_tx() as tx:
+            trail = await audit.list_records(tx, object_id=ids.encode(Prefix.TENANT, bank.id), limit=10)
+        actors = {each.action: each.actor for each in trail}
+        assert (actors["tenant.deleting"], actors["tenant.deleted"]) == (OPERATOR.actor, "job:tenant.delete")
+
+    async def test_is_gone_on_with_after_what_fails(self, tenancy: Tenancy) -> None:
+        """A tenant whose tables are in use is tried again, and keeps no other one waiting."""
+        held = await tenancy.add("acme")
+        await tenancy.add("zeta")
+        for slug in ("acme", "zeta"):
+            await tenancy.tenants.suspend(slug, reason="test")
+            await tenancy.tenants.ask_to_delete(slug, confirm=slug)
+        holder = await asyncpg.connect(tenancy.admin_dsn)
+        await holder.execute(f"BEGIN; LOCK TABLE {held.schema}.migration")
+        deletions = Deletions(tenancy.tenants)
+        await deletions.carry_on()
+        assert await tenancy.tenants.list_deleting() == ["acme"]
+        await holder.close()
+        await deletions.carry_on()
+        assert await tenancy.tenants.list_deleting() == []
 
 
 class TestSuspending:

@@ -1,5 +1,6 @@
 """Tenants over HTTP, for the platform's operators."""
 
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -41,7 +42,10 @@ class TestAnOperator:
         unconfirmed = operator.delete("/v1/tenants/gamma")
         assert (unconfirmed.status_code, unconfirmed.json()["param"]) == (400, "confirm")
         assert operator.delete("/v1/tenants/gamma", params={"confirm": "gamma"}).status_code == 204
-        assert operator.get("/v1/tenants/gamma").status_code == 404
+        deadline = time.monotonic() + 30
+        while (answer := operator.get("/v1/tenants/gamma")).status_code != 404:
+            assert (answer.json()["state"], time.monotonic() < deadline) == ("deleting", True)
+            time.sleep(0.05)
 
     def test_pages_through_all_tenants(self, operator: httpx.Client) -> None:
         """Each tenant is seen once, in order."""

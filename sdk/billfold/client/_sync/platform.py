@@ -74,6 +74,8 @@ class Tenants(Resource):
     def delete(self, slug: str, *, confirm: str) -> None:
         """Delete a tenant with everything in it. It must be suspended before.
 
+        That is done in the moments after; until then its state is ``deleting``, and then it isn't there any more.
+
         Args:
             slug: Which one.
             confirm: The same name again, so that no slip deletes a bank.

@@ -1,0 +1,58 @@
+"""Deletes the tenants of which operators have asked it, in the background of every process that may.
+
+That a tenant is to be deleted stands in its row. So a request that asks for it is short, however many sandboxes its
+partners have, and whatever is killed in between, the next look goes on.
+"""
+
+import asyncio
+
+import structlog
+
+from billfold import errors
+from billfold_server.tenancy.context import SYSTEM, Caller
+from billfold_server.tenancy.service import Tenants
+
+__all__ = ["Deletions"]
+
+log = structlog.get_logger(__name__)
+
+_CALLER = Caller(actor="job:tenant.delete", client_id=SYSTEM.client_id)
+
+
+class Deletions:
+    """Looks for tenants that are to be deleted, and deletes them one after the other.
+
+    Args:
+        tenants: What operators do.
+        every_s: How often it looks by itself, for what another process has left behind; it is told of what this
+            process was asked.
+    """
+
+    def __init__(self, tenants: Tenants, *, every_s: float = 30.0) -> None:
+        self._tenants = tenants
+        self._every_s = every_s
+
+    async def run(self) -> None:
+        """Go on until cancelled. A process that has no administrator's URL leaves it to others, or the command line."""
+        asked = self._tenants.asked_to_delete
+        while self._tenants.may_administer:
+            asked.clear()
+            try:
+                await self.carry_on()
+            except errors.DatabaseUnavailable:
+                log.warning("deletions_wait_for_database")
+            try:
+                async with asyncio.timeout(self._every_s):
+                    await asked.wait()
+            except TimeoutError:
+                continue
+
+    async def carry_on(self) -> None:
+        """Delete what is to be deleted. What fails holds no other tenant up, and is tried again at the next look."""
+        for slug in await self._tenants.list_deleting():
+            try:
+                await self._tenants.carry_out_deletion(slug, caller=_CALLER)
+            except errors.DatabaseUnavailable:
+                raise
+            except Exception:
+                log.exception("tenant_not_deleted", tenant=slug)
