@@ -6,7 +6,8 @@ in the same transaction (``JobRun.finish``); whatever it does outside happens at
 key of its own. A job that keeps failing becomes a dead letter, which is kept until somebody looks at it.
 
 ``due_at`` and the waits between attempts are on the tenant's clock; leases are on the real one, because processes die
-in real time.
+in real time. What is done to another tenant than the one whose job it is waits on the real clock, too
+(``RetryPolicy.real``): a test clock that stands must not keep it from being done.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -42,6 +43,7 @@ __all__ = [
     "fail",
     "list_dead_letters",
     "release",
+    "rest",
     "retry_dead_letter",
     "sweep",
     "writes",
@@ -112,12 +114,15 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
         first_wait_s: Wait after the first failure; it doubles with each further one. On the tenant's clock.
         longest_wait_s: But never more than this.
         timeout_s: An attempt that takes longer has failed. On the real clock.
+        real: Whether the waits are on the real clock as well. Then a test clock that is moved passes such jobs by, and
+            they are done once it has arrived.
     """
 
     attempts: int = 8
     first_wait_s: float = 2.0
     longest_wait_s: float = 3600.0
     timeout_s: int = 30
+    real: bool = False
 
     @property
     def lease_s(self) -> int:
@@ -166,6 +171,11 @@ class JobKinds:
     def leases_s(self) -> Mapping[str, int]:
         """How long a claim of each kind lasts."""
         return {kind.name: kind.retry.lease_s for kind in self._kinds.values()}
+
+    @property
+    def on_tenants_clock(self) -> list[str]:
+        """The kinds that a test clock doesn't pass by."""
+        return [kind.name for kind in self._kinds.values() if not kind.retry.real]
 
     def leases_of(self, *, apart: bool) -> Mapping[str, int]:
         """How long a claim of each kind lasts, of those that run apart or of the others."""
@@ -247,6 +257,12 @@ RETURNING j.id, j.kind, j.due_at, j.payload::text AS payload, j.attempts AS atte
 
 _RETRY = """
 UPDATE jobs SET due_at = $3, last_error = $4, claimed_by = NULL, claimed_until = NULL
+WHERE id = $1 AND claimed_by = $2
+"""
+
+# The claim goes on for as long as is to be waited: until it ends, nobody takes the job up.
+_REST = """
+UPDATE jobs SET claimed_until = now() + $3::float8 * interval '1 second', last_error = $4
 WHERE id = $1 AND claimed_by = $2
 """
 
@@ -344,6 +360,15 @@ async def fail(tx: TenantTx, job: Job, *, retry_at: datetime | None, cause: str)
     else:
         await tx.execute(_RETRY, job.id, job.token, retry_at, cause)
         tx.wake(Work.JOBS)
+
+
+async def rest(tx: TenantTx, job: Job, *, wait: timedelta, cause: str) -> None:
+    """Write down that an attempt failed, and that the job is tried again after a while on the real clock.
+
+    Nothing happens if the job was finished, or was claimed by another since.
+    """
+    await tx.execute(_REST, job.id, job.token, wait.total_seconds(), cause)
+    tx.wake(Work.JOBS)
 
 
 async def release(tx: TenantTx, job: Job) -> None:

@@ -170,7 +170,7 @@ class JobRunner:
 
     async def _step(self, tx: TenantTx, state: ClockState) -> tuple[Job | None, bool]:
         """Move the clock to the next thing that falls due and claim it, or to where it was sent."""
-        kinds = list(self._kinds.leases_s)
+        kinds = self._kinds.on_tenants_clock
         now = state.now
         if state.advancing_to is not None and state.advancing_to - now > _FAR:
             await schedules.skip_to(tx, state.advancing_to - _LAST)
@@ -188,9 +188,8 @@ class JobRunner:
         if first["busy"]:
             return None, False
         await clock.step(tx, first["due_at"])
-        claimed = await jobs.claim(
-            tx, now=max(now, first["due_at"]), leases_s=self._kinds.leases_s, tokens=uuid4, limit=1
-        )
+        leases_s = {kind: self._kinds.leases_s[kind] for kind in kinds}
+        claimed = await jobs.claim(tx, now=max(now, first["due_at"]), leases_s=leases_s, tokens=uuid4, limit=1)
         return (claimed[0] if claimed else None), False
 
     async def _tell(self, tenant: TenantRef) -> None:
@@ -239,7 +238,10 @@ class JobRunner:
                 state = await clock.read_clock(tx)
                 jitter = _CHANCE.random() if state.is_real else STEADY_JITTER
                 wait = jobs.backoff(policy, job.attempt, jitter)
-                await jobs.fail(tx, job, retry_at=None if wait is None else state.now + wait, cause=cause)
+                if policy.real and wait is not None:
+                    await jobs.rest(tx, job, wait=wait, cause=cause)
+                else:
+                    await jobs.fail(tx, job, retry_at=None if wait is None else state.now + wait, cause=cause)
         except Exception:
             # The claim's lease brings the job back, once the database is there again. The other jobs go on.
             log.exception("job_outcome_unwritten", kind=job.kind, job=str(job.id), tenant=tenant.slug)

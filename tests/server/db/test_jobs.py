@@ -14,7 +14,7 @@ from billfold_server.db import jobs
 from billfold_server.db.jobs import JobKinds, JobRun, NewJob, RetryPolicy, backoff
 from billfold_server.db.runner import JobRunner
 from billfold_server.db.schedules import Schedule
-from billfold_server.tenancy.clock import read_clock, tenant_now
+from billfold_server.tenancy.clock import arrive, read_clock, request_advance, tenant_now
 from tests.apart import apart
 from tests.tenants import Tenancy
 
@@ -233,6 +233,59 @@ class TestAFailingJob:
         await work.run(tenancy.tenant)
         (letter,) = await dead_letters(tenancy)
         assert letter.last_error == "builtins.TimeoutError"
+
+
+class TestAJobOfTheRealWorld:
+    async def test_is_tried_again_while_the_tenants_clock_stands(self, tenancy: Tenancy):
+        """Its waits are on the real clock, by which the runner says when to come back."""
+        attempts = 0
+
+        async def fail_once(_: JobRun) -> None:
+            nonlocal attempts
+            attempts += 1
+            if attempts == 1:
+                raise ZeroDivisionError
+
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            await request_advance(tx, await tenant_now(tx) + timedelta(seconds=1), freeze=True)
+            await arrive(tx, await read_clock(tx))
+        await enqueue(tenancy, job(key="one"))
+        work = runner(tenancy, fail_once, RetryPolicy(first_wait_s=0.2, real=True))
+        wait_s = await work.run(tenancy.tenant)
+        assert attempts == 1
+        assert wait_s is not None
+        assert 0 < wait_s <= 0.2
+        async with asyncio.timeout(10):
+            while attempts == 1:
+                await asyncio.sleep(wait_s or 0.01)
+                wait_s = await work.run(tenancy.tenant)
+        assert await remaining(tenancy) == 0
+
+    async def test_is_passed_by_a_clock_that_is_moved(self, tenancy: Tenancy):
+        """While it waits for its next attempt nobody is held up on the way, and it is done on arrival."""
+        attempts: list[str] = []
+
+        async def fail_once(run: JobRun) -> None:
+            attempts.append(run.job.kind)
+            if len(attempts) == 1:
+                raise ZeroDivisionError
+
+        kinds = JobKinds()
+        kinds.register("real", fail_once, RetryPolicy(first_wait_s=0.5, real=True))
+        kinds.register("note", fail_once)
+        work = JobRunner(tenancy.database, kinds)
+        await enqueue(tenancy, job("real"))
+        await work.run(tenancy.tenant)
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            later = await tenant_now(tx) + timedelta(days=1)
+            await jobs.enqueue(tx, job("note", due_at=later))
+            await request_advance(tx, later, freeze=True)
+        assert await work.drive(tenancy.tenant, timeout_s=0.4)
+        assert attempts == ["real", "note"]
+        async with asyncio.timeout(10):
+            while len(attempts) == 2:
+                await asyncio.sleep(await work.run(tenancy.tenant) or 0.01)
+        assert attempts == ["real", "note", "real"]
 
 
 class TestAClaim:
