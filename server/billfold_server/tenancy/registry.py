@@ -2,12 +2,14 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from uuid import UUID
 
 import msgspec
 import structlog
 
 from billfold import errors
+from billfold.contract.platform import TenantState
 from billfold_server.db.engine import ENGINE
 from billfold_server.tenancy import queries
 from billfold_server.tenancy.context import TenantRef
@@ -17,6 +19,8 @@ from billfold_server.tenancy.transaction import Database
 __all__ = ["CACHE_S", "Registry"]
 
 log = structlog.get_logger(__name__)
+
+_SERVED = TenantState.ACTIVE.value
 
 CACHE_S = 1.0
 """For how long a worker may not know of a change to a tenant."""
@@ -31,6 +35,8 @@ class Registry:
         self._refreshing = asyncio.Lock()
         self._fresh_until = 0.0
         self._revision = -1
+        self._own: dict[UUID, TenantRef] = {}
+        self._states: dict[UUID, str] = {}
         self._tenants: dict[UUID, TenantRef] = {}
         self._by_slug: dict[str, TenantRef] = {}
         self._by_host: dict[str, TenantRef] = {}
@@ -96,17 +102,31 @@ class Registry:
                 return
             changed = await tx.fetch(queries.TENANTS_CHANGED_AFTER, self._revision)
             deleted = await tx.fetch(queries.TENANTS_DELETED_AFTER, self._revision)
-        tenants = dict(self._tenants)
+        own, states = dict(self._own), dict(self._states)
         for row in deleted:
-            gone = tenants.pop(row["id"], None)
+            states.pop(row["id"], None)
+            gone = own.pop(row["id"], None)
             if gone is not None:
                 self._database.pools.forget(gone.runtime_role)
         for row in changed:
+            states[row["id"]] = row["state"]
             try:
-                tenants[row["id"]] = read_record(row).ref(deployment)
+                own[row["id"]] = read_record(row).ref(deployment)
             except (msgspec.MsgspecError, ValueError) as error:
                 # The others are served all the same; this one stays as it was known, if it was.
                 log.error("tenant_unreadable", tenant_id=str(row["id"]), reason=type(error).__name__)  # noqa: TRY400
-        self._tenants, self._revision = tenants, revision
-        self._by_slug = {tenant.slug: tenant for tenant in tenants.values()}
-        self._by_host = {host: tenant for tenant in tenants.values() for host in tenant.manifest.hosts}
+        self._own, self._states, self._revision = own, states, revision
+        self._tenants = {key: _as_its_bank(tenant, states) for key, tenant in own.items()}
+        self._by_slug = {tenant.slug: tenant for tenant in self._tenants.values()}
+        self._by_host = {host: tenant for tenant in self._tenants.values() for host in tenant.manifest.hosts}
+
+
+def _as_its_bank(tenant: TenantRef, states: Mapping[UUID, str]) -> TenantRef:
+    """Return a tenant as it is served: a partner's sandbox is closed while the bank is, and says so as the bank does.
+
+    That isn't written down anywhere, so whatever closed the sandbox itself is there again once the bank is served.
+    """
+    if tenant.owner_id is None or tenant.state != _SERVED:
+        return tenant
+    state = states.get(tenant.owner_id, _SERVED)
+    return tenant if state == _SERVED else msgspec.structs.replace(tenant, state=state)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from billfold import errors
 from billfold_server.db.engine import NestedTransactionError
 from billfold_server.tenancy.context import TenantRef
-from billfold_server.tenancy.service import CACHE_S, Registry
+from billfold_server.tenancy.service import CACHE_S, Owner, Registry
 from billfold_server.tenancy.transaction import Database
 from tests.server.tenancy.line import Line
 from tests.tenants import SECRET, Tenancy, manifest
@@ -46,6 +47,32 @@ class TestTheRegistry:
         await tenancy.tenants.delete("acme", confirm="acme")
         await until(other, lambda found: found is None)
         await other._database.close()
+
+    async def test_closes_sandboxes_with_the_bank_whose_partners_they_are_of(self, tenancy: Tenancy) -> None:
+        """They answer as the bank does, and are served again with it, but for what is suspended itself."""
+        bank = await tenancy.add("acme")
+        for number in range(2):
+            owner = Owner(tenant_id=bank.id, partner_id=UUID(int=1), sandbox_id=UUID(int=number))
+            await tenancy.tenants.apply(manifest(f"acme-{number}"), owner=owner)
+        await tenancy.tenants.suspend("acme-1", reason="test")
+        other = Registry(tenancy.database, cache_s=0)
+
+        async def states() -> list[str]:
+            return [each.state for each in await other.everyone() if each.slug.startswith("acme")]
+
+        assert await states() == ["active", "active", "suspended"]
+        key = (await other.get("acme-0")).id
+        await tenancy.tenants.suspend("acme", reason="test")
+        assert await states() == ["suspended"] * 3
+        by_id = await other.find_by_id(key)
+        assert by_id is not None
+        assert by_id.state == "suspended"
+        await tenancy.tenants.resume("acme", reason="test")
+        assert await states() == ["active", "active", "suspended"]
+        await tenancy.tenants.suspend("acme", reason="test")
+        await tenancy.tenants.ask_to_delete("acme", confirm="acme")
+        assert await states() == ["deleting", "deleting", "suspended"]
+        assert [each.state for each in await tenancy.tenants.sandboxes_of(bank.id)] == ["active", "suspended"]
 
     async def test_serves_the_others_where_one_cannot_be_read(self, tenancy: Tenancy) -> None:
         """What a manifest can't say is never written; what stands there all the same costs nobody else anything."""
