@@ -436,12 +436,16 @@ def verify_destroyed(open_services: OpenServices, tenant: str | None, *, as_json
     """
 
     async def work(opened: _Opened) -> list[destruction.Remains]:
+        found: list[destruction.Remains] = []
         async with opened.services.database.platform_tx() as tx:
-            deleted = await destruction.list_deleted(tx)
-        chosen = [each for each in deleted if tenant in {None, each[1]}]
-        if tenant is not None and not chosen:
+            page = await destruction.list_deleted(tx, slug=tenant)
+        if tenant is not None and not page:
             raise errors.UnknownTenant("no tenant with this slug was deleted")
-        return [await destruction.remains(opened.services.keys, *each) for each in chosen]
+        while page:
+            found += [await destruction.remains(opened.services.keys, *each) for each in page]
+            async with opened.services.database.platform_tx() as tx:
+                page = await destruction.list_deleted(tx, slug=tenant, after=page[-1][0])
+        return found
 
     found = _run(open_services, work)
     if as_json:

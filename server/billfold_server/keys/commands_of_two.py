@@ -222,8 +222,7 @@ async def _decide_on_destruction(services: "Services", word: str, request: str, 
     if word == "approve":
         return await destruction.approve(services.database, services.keys, operator, destruction_id, now=now)
     async with services.database.platform_tx() as tx:
-        await destruction.reject(tx, operator, destruction_id, now=now)
-        return next(each for each in await destruction.list_destructions(tx) if each.id == destruction_id)
+        return await destruction.reject(tx, operator, destruction_id, now=now)
 
 
 approve = _decision(
@@ -233,30 +232,50 @@ reject = _decision("reject", "Refuse the destruction of keys that another person
 
 
 @click.command()
-@click.option("--tenant", required=True, metavar="SLUG", help="The tenant, suspended or deleted.")
+@click.option("--tenant", metavar="SLUG", help="The tenant, suspended or deleted.")
+@click.option(
+    "--removed-sandboxes",
+    "removed",
+    is_flag=True,
+    help="Instead of one tenant: all sandboxes of partners that were removed, up to 1,000 at once.",
+)
 @click.option("--reason", required=True, help="Why, for the audit.")
 @_as
 @_json
 @click.pass_obj
-def destroy(open_services: OpenServices, tenant: str, reason: str, name: str, *, as_json: bool) -> None:
+def destroy(
+    open_services: OpenServices,
+    tenant: str | None,
+    reason: str,
+    name: str,
+    *,
+    removed: bool,
+    as_json: bool,
+) -> None:
     """Ask for the destruction of all keys of a tenant, so that nothing that it has sealed can be read again.
 
     It is done once another operator of the platform has approved it, by ``billfold keys approve --platform``.
     """
+    if (tenant is None) is not removed:
+        msg = "Name a tenant with --tenant, or say --removed-sandboxes."
+        raise click.UsageError(msg)
     typed = _ask_who(name)
 
     async def work(services: "Services") -> Destruction:
         operator = (await _as_person(_call(services, None, ""), typed, None)).caller
+        now: datetime = services.clock.now()
         async with services.database.platform_tx() as tx:
+            if tenant is None:
+                return await destruction.ask_for_removed(tx, operator, reason=reason, now=now)
             tenant_id = await destruction.find_doomed(tx, tenant)
-            now: datetime = services.clock.now()
             return await destruction.ask(tx, operator, tenant_id=tenant_id, slug=tenant, reason=reason, now=now)
 
     asked = _run(open_services, work)
     if as_json:
         click.echo(msgspec.json.encode(asked).decode())
     else:
-        click.echo(f"{asked.id} waits for another operator: billfold keys approve --platform {asked.id}")
+        whose = asked.slug if tenant is not None else f"{asked.tenants:,} removed sandboxes"
+        click.echo(f"{asked.id} ({whose}) waits for another operator: billfold keys approve --platform {asked.id}")
 
 
 @click.command()
@@ -278,9 +297,8 @@ def destructions(open_services: OpenServices, *, as_json: bool) -> None:
         decided_by = "" if each.decided_by is None else ids.encode(Prefix.USER, each.decided_by)
         done_at = "" if each.done_at is None else f"{each.done_at:%Y-%m-%d %H:%M}"
         asked_by = ids.encode(Prefix.USER, each.asked_by)
-        table.add_row(
-            str(each.id), each.slug, each.state, asked_by, f"{each.asked_at:%Y-%m-%d %H:%M}", decided_by, done_at
-        )
+        whose = each.slug if each.tenants == 1 else f"{each.slug} and {each.tenants - 1:,} more"
+        table.add_row(str(each.id), whose, each.state, asked_by, f"{each.asked_at:%Y-%m-%d %H:%M}", decided_by, done_at)
     Console().print(table)
 
 

@@ -6,6 +6,9 @@ platform, so the two need not be there at the same time. What was cut short is c
 Where an operator deletes a tenant, the rows of its keys go at once, and with them, in the local backend, its key. In
 Vault the key remains, which no server may destroy: the operator's word counts as having asked for it, and another one
 agrees. ``remains`` proves that nothing is left.
+
+Partners make and remove sandboxes as they like, and of each a key remains in Vault. Those are asked for many at once,
+and agreed to at once (ADR 48): one request then stands for as many rows, which share its id.
 """
 
 import contextlib
@@ -27,12 +30,15 @@ from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.transaction import Database, PlatformTx
 
 __all__ = [
+    "MOST_AT_ONCE",
     "Destruction",
     "EndingKeys",
     "Remains",
     "approve",
     "ask",
+    "ask_for_removed",
     "find_doomed",
+    "get",
     "list_deleted",
     "list_destroyed",
     "list_destructions",
@@ -47,7 +53,10 @@ class Destruction(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked for, and where it stands.
 
     Attributes:
+        id: Names the request; of one for many tenants it is the id that they share.
+        tenant_id: Whose keys; where there are many, those of one of them.
         state: ``pending``; ``approved``, but not carried out to its end yet; ``rejected``; or ``done``.
+        tenants: How many tenants' keys.
     """
 
     id: UUID
@@ -61,6 +70,7 @@ class Destruction(msgspec.Struct, frozen=True, kw_only=True):
     decided_by: UUID | None = None
     decided_at: datetime | None = None
     done_at: datetime | None = None
+    tenants: int = 1
 
 
 class Doomed(Protocol):
@@ -79,34 +89,66 @@ class Doomed(Protocol):
         """Whose sandbox it is, where it is a partner's."""
 
 
-_COLUMNS: Final = ", ".join(Destruction.__struct_fields__)
+_COLUMNS: Final = ", ".join(name for name in Destruction.__struct_fields__ if name not in {"id", "tenants"})
 # Texts of constants alone.
-_FIND: Final = f"SELECT {_COLUMNS} FROM key_destructions WHERE id = $1 FOR UPDATE"  # noqa: S608
-_LIST: Final = f"SELECT {_COLUMNS} FROM key_destructions ORDER BY id DESC LIMIT $1"  # noqa: S608
-_INSERT: Final = f"""
-INSERT INTO key_destructions (id, tenant_id, slug, reason, asked_by, asked_at, expires_at, state)
-VALUES ($1, $2, $3, $4, $5, $6, $7, 'pending')
-ON CONFLICT (tenant_id) WHERE state = 'pending' DO NOTHING RETURNING {_COLUMNS}
+_FIND: Final = f"""
+SELECT id AS row_id, coalesce(batch_id, id) AS id, {_COLUMNS} FROM key_destructions
+WHERE id = $1 AND batch_id IS NULL OR batch_id = $1 ORDER BY key_destructions.id FOR UPDATE
 """  # noqa: S608
+_REQUESTS: Final = f"""
+SELECT DISTINCT ON (request) coalesce(batch_id, id) AS request, coalesce(batch_id, id) AS id, {_COLUMNS},
+    count(*) OVER (PARTITION BY coalesce(batch_id, id)) AS tenants
+FROM key_destructions
+WHERE $1::uuid IS NULL OR id = $1 AND batch_id IS NULL OR batch_id = $1
+ORDER BY request DESC, state = 'done', key_destructions.id LIMIT $2
+"""  # noqa: S608
+"""Each request once, the newest first; of many tenants one that isn't done, where there is one."""
+_INSERT: Final = """
+INSERT INTO key_destructions (id, tenant_id, slug, reason, asked_by, asked_at, expires_at, state, batch_id)
+SELECT n.id, n.tenant_id, n.slug, $4, $5, $6, $7, 'pending', $8
+FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS n (id, tenant_id, slug)
+ON CONFLICT (tenant_id) WHERE state = 'pending' DO NOTHING RETURNING tenant_id, slug
+"""
+_REMOVED: Final = """
+SELECT d.id, d.slug FROM deleted_tenants AS d
+WHERE d.owner_id IS NOT NULL AND NOT EXISTS (
+    SELECT FROM key_destructions AS k WHERE k.tenant_id = d.id
+        AND (k.state IN ('approved', 'done') OR k.state = 'pending' AND k.expires_at > $1))
+ORDER BY d.deleted_at, d.id LIMIT $2
+"""
+"""Sandboxes that were removed, and of whose keys nobody has asked the destruction; the oldest first."""
 _EXPIRE: Final = """
 UPDATE key_destructions SET state = 'rejected', decided_by = $3, decided_at = $2
-WHERE tenant_id = $1 AND state = 'pending' AND expires_at <= $2
+WHERE tenant_id = ANY($1::uuid[]) AND state = 'pending' AND expires_at <= $2
 """
-_DECIDE: Final = "UPDATE key_destructions SET state = $2, decided_by = $3, decided_at = $4 WHERE id = $1"
-_DONE: Final = "UPDATE key_destructions SET state = 'done', done_at = $2 WHERE id = $1 AND state = 'approved'"
+_DECIDE: Final = """
+UPDATE key_destructions SET state = $2, decided_by = $3, decided_at = $4 WHERE id = ANY($1::uuid[])
+"""
+_DONE: Final = """
+UPDATE key_destructions SET state = 'done', done_at = $2 WHERE id = ANY($1::uuid[]) AND state = 'approved'
+RETURNING id
+"""
 _DESTROYED: Final = """
 SELECT tenant_id FROM key_destructions WHERE state = 'done' UNION SELECT id FROM deleted_tenants
 """
 
-_DELETED: Final = "SELECT id, slug FROM deleted_tenants ORDER BY deleted_at DESC, id LIMIT $1"
+_DELETED: Final = """
+SELECT id, slug FROM deleted_tenants
+WHERE id > $1 AND ($2::text IS NULL OR slug = $2) ORDER BY id LIMIT $3
+"""
 
 _TENANT: Final = """
 SELECT id, state FROM tenants WHERE slug = $1
 UNION ALL (SELECT id, 'deleted' FROM deleted_tenants WHERE slug = $1 ORDER BY deleted_at DESC LIMIT 1) LIMIT 1
 """
-_STATE: Final = "SELECT state FROM tenants WHERE id = $1 FOR UPDATE"
+_STATES: Final = "SELECT state FROM tenants WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE"
 
 _NOBODY: Final = UUID(int=0)
+_PAGE: Final = 1000
+MOST_AT_ONCE: Final = 1000
+"""Of how many removed sandboxes one request asks to destroy the keys."""
+_NOTED_AFTER: Final = 20
+"""After how many tenants it is written down that their keys are destroyed, in case of what comes between."""
 
 
 async def ask(
@@ -126,15 +168,64 @@ async def ask(
         errors.PersonRequired: It is nobody in particular who asks.
         errors.TenantStateRefuses: It was asked for already.
     """
+    asker = _asker(operator)
+    await tx.execute(_EXPIRE, [tenant_id], now, _NOBODY)
+    request_id = ids.uuid7()
+    made = await _insert(tx, operator, asker, [(request_id, tenant_id, slug)], reason=reason, now=now, batch_id=None)
+    if not made:
+        raise errors.TenantStateRefuses("the destruction of its keys waits for another operator already")
+    return await get(tx, request_id)
+
+
+async def ask_for_removed(
+    tx: PlatformTx, operator: Caller, *, reason: str, now: datetime, limit: int = MOST_AT_ONCE
+) -> Destruction:
+    """Ask for the destruction of the keys of all partners' sandboxes that were removed, as one request.
+
+    Args:
+        tx: The platform's transaction.
+        operator: The person who asks.
+        reason: Why.
+        now: The real time.
+        limit: Of how many at most; the oldest first. Asking again is for those that are left.
+
+    Raises:
+        errors.PersonRequired: It is nobody in particular who asks.
+        errors.NotFound: There is none for which it isn't asked or done already.
+    """
+    asker = _asker(operator)
+    removed = [(each["id"], each["slug"]) for each in await tx.fetch(_REMOVED, now, limit)]
+    await tx.execute(_EXPIRE, [tenant_id for tenant_id, _ in removed], now, _NOBODY)
+    batch_id = ids.uuid7()
+    rows = [(ids.uuid7(), *each) for each in removed]
+    if not await _insert(tx, operator, asker, rows, reason=reason, now=now, batch_id=batch_id):
+        raise errors.NotFound("there is no removed sandbox whose keys are left to be asked for")
+    return await get(tx, batch_id)
+
+
+def _asker(operator: Caller) -> UUID:
     if operator.user_id is None:
         raise errors.PersonRequired("an operator must ask for it, as themselves")
-    await tx.execute(_EXPIRE, tenant_id, now, _NOBODY)
-    rows = await tx.fetch(_INSERT, ids.uuid7(), tenant_id, slug, reason, operator.user_id, now, now + _WAITS)
-    if not rows:
-        raise errors.TenantStateRefuses("the destruction of its keys waits for another operator already")
-    made = _row(rows[0])
-    await _tell(tx, operator, "tenant_keys.destruction_asked", made, reason=reason)
-    return made
+    return operator.user_id
+
+
+async def _insert(
+    tx: PlatformTx,
+    operator: Caller,
+    asker: UUID,
+    rows: Sequence[tuple[UUID, UUID, str]],
+    *,
+    reason: str,
+    now: datetime,
+    batch_id: UUID | None,
+) -> int:
+    """Write down what is asked for, and return of how many tenants nobody had asked it."""
+    columns = [[row[place] for row in rows] for place in range(3)]
+    made = await tx.fetch(_INSERT, *columns, reason, asker, now, now + _WAITS, batch_id)
+    request = rows[0][0] if batch_id is None and rows else batch_id
+    told = [(each["tenant_id"], each["slug"]) for each in made]
+    await _tell(tx, operator, "tenant_keys.destruction_asked", told, request, reason=reason)
+    return len(made)
 
 
 class EndingKeys:
@@ -213,9 +304,18 @@ async def remains(keys: Keys, tenant_id: UUID, slug: str) -> Remains:
     return Remains(tenant_id=tenant_id, slug=slug, rows=row["rows"], keys=there, unknown=unknown)
 
 
-async def list_deleted(tx: PlatformTx, *, limit: int = 10_000) -> list[tuple[UUID, str]]:
-    """Return the tenants that were deleted, the last one first, each by its id and what it was called."""
-    return [(each["id"], each["slug"]) for each in await tx.fetch(_DELETED, limit)]
+async def list_deleted(
+    tx: PlatformTx, *, slug: str | None = None, after: UUID = _NOBODY, limit: int = _PAGE
+) -> list[tuple[UUID, str]]:
+    """Return tenants that were deleted, in order of id, each by that and what it was called.
+
+    Args:
+        tx: The platform's transaction.
+        slug: Only those that were called so.
+        after: Those after this id.
+        limit: How many at most.
+    """
+    return [(each["id"], each["slug"]) for each in await tx.fetch(_DELETED, after, slug, limit)]
 
 
 async def find_doomed(tx: PlatformTx, slug: str) -> UUID:
@@ -240,7 +340,19 @@ def _refuse_serving(state: str | None) -> None:
 
 async def list_destructions(tx: PlatformTx, *, limit: int = 100) -> list[Destruction]:
     """Return what was asked for, the newest first."""
-    return [_row(each) for each in await tx.fetch(_LIST, limit)]
+    return [_row(each) for each in await tx.fetch(_REQUESTS, None, limit)]
+
+
+async def get(tx: PlatformTx, request_id: UUID) -> Destruction:
+    """Return what was asked for.
+
+    Raises:
+        errors.NotFound: There is no such destruction.
+    """
+    rows = await tx.fetch(_REQUESTS, request_id, 1)
+    if not rows:
+        raise errors.NotFound("there is no such destruction")
+    return _row(rows[0])
 
 
 async def list_destroyed(tx: PlatformTx) -> list[UUID]:
@@ -248,25 +360,25 @@ async def list_destroyed(tx: PlatformTx) -> list[UUID]:
     return [each["tenant_id"] for each in await tx.fetch(_DESTROYED)]
 
 
-async def reject(tx: PlatformTx, operator: Caller, destruction_id: UUID, *, now: datetime) -> None:
+async def reject(tx: PlatformTx, operator: Caller, request_id: UUID, *, now: datetime) -> Destruction:
     """Refuse a destruction, as anybody but who has asked for it. Errors are those of ``approve``."""
-    found, decider = await _open(tx, operator, destruction_id, now)
-    if found.state != "pending":
-        raise errors.ApprovalNotPending(f"the destruction is {found.state}")
-    await tx.execute(_DECIDE, found.id, "rejected", decider, now)
-    await _tell(tx, operator, "tenant_keys.destruction_rejected", found)
+    found, decider = await _open(tx, operator, request_id, now)
+    waiting = [each for each in found if each["state"] == "pending"]
+    if not waiting:
+        raise errors.ApprovalNotPending(f"the destruction is {found[0]['state']}")
+    await tx.execute(_DECIDE, _ids(waiting), "rejected", decider, now)
+    await _tell(tx, operator, "tenant_keys.destruction_rejected", _named(waiting), request_id)
+    return await get(tx, request_id)
 
 
-async def approve(
-    database: Database, keys: Keys, operator: Caller, destruction_id: UUID, *, now: datetime
-) -> Destruction:
+async def approve(database: Database, keys: Keys, operator: Caller, request_id: UUID, *, now: datetime) -> Destruction:
     """Agree to a destruction as another operator, and carry it out.
 
     Args:
         database: Where it waits.
-        keys: The key store, with every backend in which the tenant has keys.
+        keys: The key store, with every backend in which the tenants have keys.
         operator: The person who agrees.
-        destruction_id: To what.
+        request_id: To what.
         now: The real time.
 
     Raises:
@@ -275,34 +387,42 @@ async def approve(
         errors.MakerMayNotDecide: They have asked for it themselves.
         errors.ApprovalNotPending: It is decided and done, or its time has run out.
         errors.TenantStateRefuses: The tenant serves again since it was asked for.
-        errors.KeysUnavailable: It is agreed to, but can't be carried out now; agree again later.
+        errors.KeysUnavailable: It is agreed to, but can't be carried out to its end now; agree again later.
     """
     async with database.platform_tx() as tx:
-        found, decider = await _open(tx, operator, destruction_id, now)
+        found, decider = await _open(tx, operator, request_id, now)
         # Days may have passed. Once this is written, nobody resumes the tenant any more; until then we have its row.
-        _refuse_serving(await tx.fetchval(_STATE, found.tenant_id))
-        if found.state == "pending":
-            await tx.execute(_DECIDE, found.id, "approved", decider, now)
-            await _tell(tx, operator, "tenant_keys.destruction_approved", found)
-        elif found.state != "approved":
-            raise errors.ApprovalNotPending(f"the destruction is {found.state}")
-    await _destroy(keys, found.tenant_id)
+        for each in await tx.fetch(_STATES, [each["tenant_id"] for each in found]):
+            _refuse_serving(each["state"])
+        waiting = [each for each in found if each["state"] == "pending"]
+        agreed = [each for each in found if each["state"] in {"pending", "approved"}]
+        if not agreed:
+            raise errors.ApprovalNotPending(f"the destruction is {found[0]['state']}")
+        if waiting:
+            await tx.execute(_DECIDE, _ids(waiting), "approved", decider, now)
+            await _tell(tx, operator, "tenant_keys.destruction_approved", _named(waiting), request_id)
+    for place in range(0, len(agreed), _NOTED_AFTER):
+        some = agreed[place : place + _NOTED_AFTER]
+        for each in some:
+            await _destroy(keys, each["tenant_id"])
+        async with database.platform_tx() as tx:
+            done = {each["id"] for each in await tx.fetch(_DONE, _ids(some), now)}
+            named = _named([each for each in some if each["row_id"] in done])
+            await _tell(tx, operator, "tenant_keys.destroyed", named, request_id, reason=found[0]["reason"])
     async with database.platform_tx() as tx:
-        if await tx.execute(_DONE, found.id, now) == "UPDATE 1":
-            await _tell(tx, operator, "tenant_keys.destroyed", found, reason=found.reason)
-        return next(each for each in await list_destructions(tx) if each.id == found.id)
+        return await get(tx, request_id)
 
 
-async def _open(tx: PlatformTx, operator: Caller, destruction_id: UUID, now: datetime) -> tuple[Destruction, UUID]:
-    row = await tx.fetchrow(_FIND, destruction_id)
-    if row is None:
+async def _open(tx: PlatformTx, operator: Caller, request_id: UUID, now: datetime) -> tuple[Sequence[Any], UUID]:
+    """Return the rows of a request, kept from others, and who decides on it."""
+    found = await tx.fetch(_FIND, request_id)
+    if not found:
         raise errors.NotFound("there is no such destruction")
-    found = _row(row)
     if operator.user_id is None:
         raise errors.PersonRequired("an operator must decide, as themselves")
-    if operator.user_id == found.asked_by:
+    if any(operator.user_id == each["asked_by"] for each in found):
         raise errors.MakerMayNotDecide("whoever has asked for it can't decide on it")
-    if found.state == "pending" and found.expires_at <= now:
+    if any(each["state"] == "pending" and each["expires_at"] <= now for each in found):
         raise errors.ApprovalNotPending("the destruction is expired")
     return found, operator.user_id
 
@@ -318,13 +438,36 @@ async def _destroy(keys: Keys, tenant_id: UUID) -> None:
     keys.evict(tenant_id, None)
 
 
+def _ids(rows: Sequence[Any]) -> list[UUID]:
+    return [each["row_id"] for each in rows]
+
+
+def _named(rows: Sequence[Any]) -> list[tuple[UUID, str]]:
+    return [(each["tenant_id"], each["slug"]) for each in rows]
+
+
 def _row(record: Any) -> Destruction:
-    return Destruction(**dict(record))
+    return Destruction(**{name: record[name] for name in Destruction.__struct_fields__})
 
 
 async def _tell(
-    tx: PlatformTx, caller: Caller, action: str, destruction: Destruction, *, reason: str | None = None
+    tx: PlatformTx,
+    caller: Caller,
+    action: str,
+    tenants: Sequence[tuple[UUID, str]],
+    request_id: UUID | None,
+    *,
+    reason: str | None = None,
 ) -> None:
-    wire_id = ids.encode(Prefix.TENANT, destruction.tenant_id)
-    facts = {"slug": destruction.slug, "destruction": str(destruction.id)}
-    await audit.record(tx, audit.new_record(caller, action, wire_id, reason=reason, facts=facts))
+    """Tell of each tenant in the audit, with one statement."""
+    records = [
+        audit.new_record(
+            caller,
+            action,
+            ids.encode(Prefix.TENANT, tenant_id),
+            reason=reason,
+            facts={"slug": slug, "destruction": str(request_id)},
+        )
+        for tenant_id, slug in tenants
+    ]
+    await audit.record(tx, *records)

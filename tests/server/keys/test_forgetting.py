@@ -347,6 +347,10 @@ class TestAtTheCommandLine:
         done = bank.invoke(*approve, operators[1].name, answers=typed(operators[1]))
         assert json.loads(done.stdout.splitlines()[-1])["state"] == "done", (done.output, done.exception)
         assert live.run(live.services.keys.store.fetch(count, tenant.id))[0]["count"] == 0
+        named = bank.invoke(*destroy, "--removed-sandboxes", answers=typed(operators[0]))
+        assert isinstance(named.exception, SystemExit), "one tenant, or all removed sandboxes"
+        removed = ["destroy", "--removed-sandboxes", "--reason", "gone", "--as", operators[0].name]
+        assert isinstance(bank.invoke(*removed, answers=typed(operators[0])).exception, errors.NotFound)
         listed = json.loads(bank.invoke("destructions", "--json").stdout)
         assert (slug, "done") in [(each["slug"], each["state"]) for each in listed]
 
