@@ -60,7 +60,8 @@ async def prepare_store(admin_dsn: str, keyring: "Keyring", *, adopt: bool = Fal
         adopt: Let it follow from another keyring than before, on purpose. What the former one has wrapped is lost.
 
     Raises:
-        KeyStoreUnsuitable: It was set up with another keyring, or by a newer version.
+        KeyStoreUnsuitable: It was set up with another keyring; or by a newer version, which alone can let it follow
+            from another one.
         errors.KeysUnavailable: It can't be reached.
     """
     derived = keyring.derive("key store logins")
@@ -76,6 +77,13 @@ async def prepare_store(admin_dsn: str, keyring: "Keyring", *, adopt: bool = Fal
                 "it has sealed can be opened."
             )
             raise KeyStoreUnsuitable(msg)
+        if await _is_newer(connection):
+            if not ours:
+                msg = "The key store was set up by a newer version of Billfold: change its keyring with that version."
+                raise KeyStoreUnsuitable(msg)
+            # While servers are renewed one after the other, an older one goes on with it as it is (``check_store``):
+            # the rights to tables that it doesn't know aren't for it to give.
+            return dsn_for(admin_dsn, user=login, password=secret.password(derived, login))
         await _migrate(connection)
         if not ours:
             await _admit(connection, login, secret.scram_verifier(secret.password(derived, login)))
@@ -100,7 +108,7 @@ async def check_store(dsn: str) -> None:
         if await connection.fetchval("SELECT to_regclass($1) IS NULL", f"{SCHEMA}.schema_version"):
             number = None
         else:
-            number = await connection.fetchval(f"SELECT max(number) FROM {SCHEMA}.schema_version")  # noqa: S608
+            number = await _newest(connection)
     # A newer one stays readable for this version while servers are renewed one after the other.
     if number is None or number < NEWEST:
         msg = (
@@ -158,11 +166,18 @@ async def _admit(connection: "asyncpg.Connection[asyncpg.Record]", login: str, v
     await connection.execute(f"ALTER ROLE {login} LOGIN PASSWORD '{verifier}'")
 
 
+async def _newest(connection: "asyncpg.Connection[asyncpg.Record]") -> int | None:
+    newest: int | None = await connection.fetchval(f"SELECT max(number) FROM {SCHEMA}.schema_version")  # noqa: S608
+    return newest
+
+
+async def _is_newer(connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
+    newest = await _newest(connection)
+    return newest is not None and newest > NEWEST
+
+
 async def _migrate(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    newest = await connection.fetchval(f"SELECT max(number) FROM {SCHEMA}.schema_version")  # noqa: S608 - A constant.
-    if newest is not None and newest > NEWEST:
-        msg = "The key store was set up by a newer version of Billfold: run that one, or a later."
-        raise KeyStoreUnsuitable(msg)
+    newest = await _newest(connection)
     for each in MIGRATIONS:
         if newest is not None and each.number <= newest:
             continue

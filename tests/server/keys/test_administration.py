@@ -1,6 +1,7 @@
 """Setting a key store up: again and again the same, for one keyring, and with no more rights than are needed."""
 
 import asyncio
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import asyncpg
@@ -48,7 +49,17 @@ class TestAKeyStore:
         dsn = await prepare_store(database, Keyring(b"k" * 32))
         table = "billfold_keys.schema_version"
         query(database, f"INSERT INTO {table} SELECT max(number) + 1, now() FROM {table}")  # noqa: S608
+        query(database, "CREATE TABLE billfold_keys.of_tomorrow (x int)")
         await check_store(dsn)
+        # Also one that may set stores up, which leaves this one as it is.
+        assert await prepare_store(database, Keyring(b"k" * 32)) == dsn
+        given = (
+            "SELECT has_table_privilege(oid, 'billfold_keys.of_tomorrow', 'SELECT') FROM pg_roles WHERE rolname = $1"
+        )
+        assert query(database, given, urlsplit(dsn).username) == [(False,)]
+        for adopt in (False, True):
+            with pytest.raises(KeyStoreUnsuitable):
+                await prepare_store(database, Keyring(b"l" * 32), adopt=adopt)
         query(database, f"DELETE FROM {table} WHERE number > 1")  # noqa: S608
         with pytest.raises(KeyStoreUnsuitable):
             await check_store(dsn)
