@@ -24,7 +24,7 @@ from billfold_server.audit import service as audit
 from billfold_server.db import jobs
 from billfold_server.db.jobs import NewJob
 from billfold_server.http.services import Services
-from billfold_server.identity.service import TENANT_SCOPES, create_client
+from billfold_server.identity.service import TENANT_SCOPES, create_client, has_room
 from billfold_server.partners import service as partners
 from billfold_server.partners.service import Partner
 from billfold_server.sandbox import owned_queries as queries
@@ -36,6 +36,7 @@ from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = [
     "FOLLOW_JOB",
+    "MOST_CREDENTIALS",
     "WORK_JOB",
     "FollowPartner",
     "WorkOn",
@@ -58,6 +59,8 @@ WORK_JOB: Final = "partner_sandbox.work"
 FOLLOW_JOB: Final = "partner_sandbox.follow"
 _FEATURE: Final = "partner_sandboxes"
 _DEVELOPER: Final = "sandbox developer"
+MOST_CREDENTIALS: Final = 20
+"""Beyond so many active API clients of a sandbox no further credentials are made."""
 
 
 class WorkOn(msgspec.Struct, frozen=True):
@@ -285,6 +288,7 @@ async def make_credentials(
 
     Raises:
         errors.PartnerSandboxStateRefuses: It isn't served, because operators or the bank have closed it.
+        errors.PartnerSandboxCredentialsLimitReached: It has as many active API clients as it may.
     """
     record = await services.tenants.sandbox_of(tenant.id, row.id)
     if record is None or record.owner is None or record.owner.partner_id != row.partner_id:
@@ -293,6 +297,9 @@ async def make_credentials(
         raise _refused(record.state.value)
     sandbox = record.ref(await services.database.deployment())
     async with services.database.tx(sandbox) as tx:
+        if not await has_room(tx, MOST_CREDENTIALS):
+            msg = "the sandbox has as many active API clients as it may"
+            raise errors.PartnerSandboxCredentialsLimitReached(msg, most=MOST_CREDENTIALS)
         client, secret = await create_client(
             tx, services.keyring, name=_DEVELOPER, scopes=sorted(TENANT_SCOPES), now=services.clock.now(), caller=caller
         )

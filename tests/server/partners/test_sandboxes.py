@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -17,6 +18,7 @@ from billfold.ids import Prefix
 from billfold_server.app import open_services
 from billfold_server.sandbox import commands, owned_rules
 from billfold_server.sandbox.making import carry_out
+from billfold_server.sandbox.owned import MOST_CREDENTIALS
 from billfold_server.tenancy.context import SYSTEM
 from billfold_server.tenancy.service import Owner
 from tests.live import Credentials, LiveServer
@@ -147,6 +149,24 @@ class TestASandbox:
         until(404, lambda: owning.api.get(path))
         until(404, lambda: token_answer(credentials))
         assert one["id"] not in str(owning.api.get(owning.path).json())
+
+    def test_has_no_more_credentials_than_anybody_needs(self, owning: Owning) -> None:
+        """Whoever asks at once, too; once one is disabled there is room, and the bank's audit tells of those made."""
+        one = owning.ready(owning.make()["id"])
+        path = f"{owning.path}/{one['id']}/credentials"
+        first = owning.get_in(one["id"])
+        with ThreadPoolExecutor(4) as threads:
+            answers = list(threads.map(lambda _: owning.api.post(path), range(MOST_CREDENTIALS + 3)))
+        assert sorted(each.status_code for each in answers) == [201] * (MOST_CREDENTIALS - 1) + [409] * 4
+        full = owning.api.post(path)
+        assert (full.status_code, full.json()["code"]) == (409, "partner_sandbox_credentials_limit_reached")
+        assert full.json()["facts"] == {"most": MOST_CREDENTIALS}
+        said = {name: first[name] for name in ("base_url", "client_id", "client_secret")}
+        with Billfold(**said) as inside:
+            inside.clients.disable(next(each.json() for each in answers if each.is_success)["client_id"])
+        assert owning.api.post(path).status_code == 201
+        assert owning.api.delete(f"{owning.path}/{one['id']}").status_code == 204
+        until(404, lambda: owning.api.get(f"{owning.path}/{one['id']}"))
 
     def test_is_not_used_before_it_is_ready(self, owning: Owning) -> None:
         """Nobody gets in or resets it before; but it can be removed while it is made, and no tenant is left behind."""

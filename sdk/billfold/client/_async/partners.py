@@ -210,6 +210,7 @@ class AsyncPartnerSandboxes(AsyncResource):
         Raises:
             errors.NotFound: There is none with this id.
             errors.PartnerSandboxStateRefuses: It isn't ready.
+            errors.PartnerSandboxCredentialsLimitReached: It has 20 active API clients already.
         """
         return await self._change(operations.CREATE_PARTNER_SANDBOX_CREDENTIALS, partner_id, sandbox_id)
 

@@ -206,6 +206,7 @@ class PartnerSandboxes(Resource):
         Raises:
             errors.NotFound: There is none with this id.
             errors.PartnerSandboxStateRefuses: It isn't ready.
+            errors.PartnerSandboxCredentialsLimitReached: It has 20 active API clients already.
         """
         return self._change(operations.CREATE_PARTNER_SANDBOX_CREDENTIALS, partner_id, sandbox_id)
 

@@ -24,6 +24,7 @@ __all__ = [
     "Registered",
     "find_client",
     "find_clients",
+    "has_room",
     "insert_client",
     "list_clients",
     "lock_client",
@@ -181,6 +182,12 @@ _LIST_OF_PARTNER: Final = """
 SELECT {columns} FROM api_clients
 WHERE state <> 'deleted' AND ($1::uuid IS NULL OR id > $1) AND partner_id = $3 ORDER BY id LIMIT $2
 """
+# The rows are taken first, so that of two who count at once the second sees what the first has added to them.
+_LOCK_OWN: Final = """
+SELECT id FROM api_clients WHERE state = 'active' AND registered_by = 'operator' ORDER BY id LIMIT $1
+FOR NO KEY UPDATE
+"""
+_COUNT_OWN: Final = "SELECT count(*) FROM api_clients WHERE state = 'active' AND registered_by = 'operator'"
 _NARROW: Final = """
 UPDATE api_clients SET scopes = ARRAY(SELECT s FROM unnest(scopes) AS s WHERE s = ANY($2::text[]) ORDER BY s),
     version = version + 1, updated_at = $3
@@ -262,6 +269,16 @@ async def list_clients(
     else:
         rows = await tx.fetch(_for(tx, _LIST), after, limit)
     return [_read(row).client for row in rows]
+
+
+async def has_room(tx: TenantTx, most: int) -> bool:
+    """Tell whether a tenant has fewer active clients than that, but for those that have registered themselves.
+
+    Until the transaction ends nobody else is told so who would count the same ones.
+    """
+    await tx.fetch(_LOCK_OWN, most)
+    count: int = await tx.fetchval(_COUNT_OWN)
+    return count < most
 
 
 async def narrow_clients(tx: TenantTx, partner_id: UUID, scopes: Collection[str], now: datetime) -> list[UUID]:

@@ -37,6 +37,7 @@ __all__ = [
     "end_consents",
     "find",
     "finish",
+    "has_room",
     "knows_secret",
     "list_clients",
     "narrow_clients",
@@ -231,6 +232,11 @@ async def create_client(
 async def list_clients(tx: Tx, *, partner_id: UUID | None = None, limit: int | None = None) -> Sequence[Client]:
     """Return the realm's clients, or those of a partner, the oldest first; no more than a limit, where there is one."""
     return await rows.list_clients(tx, partner_id=partner_id, limit=limit)
+
+
+async def has_room(tx: TenantTx, most: int) -> bool:
+    """Tell whether a tenant has fewer active clients than that, but for those that have registered themselves."""
+    return await rows.has_room(tx, most)
 
 
 async def narrow_clients(
