@@ -151,6 +151,7 @@ def build_services(settings: Settings, *, clock: Clock | None = None) -> Service
     services.decryptor = _decryptor(services)
     details.register(WALLET_ACCESS)
     details.register(OPEN_BANKING_CONSENT)
+    services.metrics.watch(registry)
     services.metrics.follow(keys)
     services.metrics.follow(services.decryptor.client)
     services.approvals = Approvals(services)

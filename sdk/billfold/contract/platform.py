@@ -176,7 +176,9 @@ class Tenant(Response, frozen=True, kw_only=True):
     slug: str
     name: str
     state: TenantState
-    isolation: Annotated[str, Meta(description="``role`` or ``login``.")]
+    isolation: Annotated[
+        str, Meta(description="``role`` or ``login``; ``unknown`` where this server can't read the tenant.")
+    ]
     hosts: list[str]
     currencies: list[CurrencyCode]
     schema_version: Annotated[str | None, Meta(description="The newest migration that its schema has.")]
@@ -184,4 +186,11 @@ class Tenant(Response, frozen=True, kw_only=True):
     updated_at: Instant
     sandbox_of: Annotated[
         SandboxOf | None, Meta(description="Whose sandbox it is, where it belongs to a partner organisation.")
+    ] = None
+    unreadable: Annotated[
+        str | None,
+        Meta(
+            description="Where and why this server can't read what is stored of the tenant, as a newer version may "
+            "have written it: it doesn't serve the tenant, or as it knew it before, and shows of it what it can."
+        ),
     ] = None

@@ -30,6 +30,7 @@ from billfold.errors import (
     _payments,
     _recurring_payments,
     _sandbox,
+    _tenants,
     _vault_tokens,
     _versions,
     _webhooks,
@@ -61,6 +62,7 @@ from billfold.errors._partners import *  # noqa: F403 - its names are all listed
 from billfold.errors._payments import *  # noqa: F403 - its names are all listed there
 from billfold.errors._recurring_payments import *  # noqa: F403 - its names are all listed there
 from billfold.errors._sandbox import *  # noqa: F403 - its names are all listed there
+from billfold.errors._tenants import *  # noqa: F403 - its names are all listed there
 from billfold.errors._vault_tokens import *  # noqa: F403 - its names are all listed there
 from billfold.errors._versions import *  # noqa: F403 - its names are all listed there
 from billfold.errors._webhooks import *  # noqa: F403 - its names are all listed there
@@ -93,6 +95,7 @@ __all__ += _recurring_payments.__all__
 __all__ += _payments.__all__
 __all__ += _vault_tokens.__all__
 __all__ += _sandbox.__all__
+__all__ += _tenants.__all__
 __all__ += _versions.__all__
 __all__ += _webhooks.__all__
 
@@ -185,18 +188,6 @@ class MakerMayNotDecide(PermissionDenied):
     """Whoever has asked for something isn't the one who approves or rejects it."""
 
     code, title = "maker_may_not_decide", "Another person must decide"
-
-
-class TenantSuspended(PermissionDenied):
-    """The tenant is suspended by the platform's operators."""
-
-    code, title = "tenant_suspended", "The tenant is suspended"
-
-
-class UnknownTenant(NotFound):
-    """No tenant is served at this address."""
-
-    code, title = "unknown_tenant", "There is no such tenant"
 
 
 class SubjectForgotten(NotFound):
@@ -550,40 +541,3 @@ class StatementEntryNotInSuspense(Conflict):
 
     code, title = "statement_entry_not_in_suspense", "The statement entry is not in suspense"
     statement_entry_id: str
-
-
-# Tenants and clocks.
-
-
-class ManifestInvalid(Unprocessable):
-    """A tenant's manifest is wrong. ``file``, ``key`` and ``reason`` say where and why."""
-
-    code, title = "manifest_invalid", "The tenant's manifest is not valid"
-    file: str
-    key: str
-    reason: str
-
-
-class TenantExists(Conflict):
-    """The slug or host belongs to another tenant."""
-
-    code, title = "tenant_exists", "The slug or host is taken"
-
-
-class TenantStateRefuses(Conflict):
-    """The tenant's state doesn't allow the step."""
-
-    code, title = "tenant_state_refuses", "The tenant's state does not allow this"
-    state: str
-
-
-class ClockNotControllable(Conflict):
-    """Only a tenant with a test clock can have its time moved."""
-
-    code, title = "clock_not_controllable", "The tenant has no test clock"
-
-
-class ClockMovesForward(Conflict):
-    """A test clock can only be moved forward."""
-
-    code, title = "clock_moves_forward", "A clock can't be moved backwards"

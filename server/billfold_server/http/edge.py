@@ -205,6 +205,7 @@ class Edge:
         Raises:
             errors.UnknownTenant: It names none.
             errors.TenantSuspended: It isn't served at the moment.
+            errors.TenantUnreadable: This version can't read what it is.
         """
         base_url = self._base_url
         below = _SLUG.fullmatch(path)
@@ -230,6 +231,8 @@ class Edge:
                     raise errors.UnknownTenant
                 raise errors.NotFound("there is nothing at this address; a tenant's base is /t/{slug}")
         if tenant is None:
+            if below is not None:
+                self._services.registry.refuse_unreadable(below.group(1))
             raise errors.UnknownTenant
         return self._enter(tenant, base_url, context)
 

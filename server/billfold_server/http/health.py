@@ -67,6 +67,9 @@ async def get_ready(call: Call) -> Health:
     # Where events go to a stream: they are kept while it is away.
     if (stream := call.services.rooms.get("nats")) is not None:
         warnings = [*warnings, *stream.warnings()]
+    # Anybody may ask, so it isn't said which; operators see that in their list of tenants.
+    if unreadable := len(call.services.registry.unreadable):
+        warnings = [*warnings, f"{unreadable} tenant(s) can't be read by this version; billfold tenants list says why"]
     return Health(status="ok", warnings=warnings, keys=call.services.keys.standing.reason or "ok")
 
 

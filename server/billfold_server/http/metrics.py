@@ -71,6 +71,14 @@ class _Keys(Protocol):
         """How many keys wait to be rewrapped, where that is known."""
 
 
+class _Tenants(Protocol):
+    """What is told of tenants."""
+
+    @property
+    def unreadable(self) -> list[str]:
+        """Those that this version can't read."""
+
+
 def _taken(counts: Counts[str]) -> Counts[str]:
     """Return what was counted since the last time."""
     taken = counts.copy()
@@ -88,6 +96,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._tenants: _Tenants | None = None
         self._requests = Counter(
             "billfold_http_requests_total",
             "Requests answered.",
@@ -121,6 +130,12 @@ class Metrics:
             "billfold_tls_changed_file_unusable",
             "Whether a file was changed to what can't be used, so that what was there before is.",
             ["file"],
+            registry=self.registry,
+            multiprocess_mode="livemax",
+        )
+        self._unreadable = Gauge(
+            "billfold_tenants_unreadable",
+            "Tenants of which this version can't read what is stored; billfold tenants list says why.",
             registry=self.registry,
             multiprocess_mode="livemax",
         )
@@ -261,6 +276,10 @@ class Metrics:
         """Report what a process does with the keys of a domain, too."""
         self._followed.append(keys)
 
+    def watch(self, tenants: "_Tenants") -> None:
+        """Report what a process knows of tenants, too."""
+        self._tenants = tenants
+
     def vault_called(self, operation: str, outcome: str, took_s: float) -> None:
         """Count a call to Vault, of which there are few."""
         del took_s
@@ -269,6 +288,8 @@ class Metrics:
     def report(self) -> None:
         """Add to Prometheus's counters what was counted since the last time."""
         self._due = None
+        if self._tenants is not None:
+            self._unreadable.set(len(self._tenants.unreadable))
         for keys in self._followed:
             for event, times in _taken(keys.counts).items():
                 self._keys.labels(keys.domain, event).inc(times)

@@ -76,7 +76,7 @@ def implied_errors(operation: Operation) -> list[type[errors.ProblemError]]:
     when(operation.idempotency == "required", errors.IdempotencyKeyMissing)
     when(operation.needs_token, errors.InvalidToken, errors.InsufficientScope, errors.RateLimited)
     when(operation.audience == "tenant" and not operation.customers, errors.PermissionDenied)
-    when(operation.audience.startswith("tenant"), errors.TenantSuspended, errors.UnknownTenant)
+    when(operation.audience.startswith("tenant"), errors.TenantSuspended, errors.UnknownTenant, errors.TenantUnreadable)
     when(operation.idempotency != "none", errors.RequestInFlight, errors.IdempotencyKeyReused)
     when(operation.if_match, errors.PreconditionFailed)
     when(operation.approval is not None, errors.ApprovalRequired, errors.ApprovalRefused)
@@ -450,7 +450,7 @@ class _Writer:
         }
 
 
-_ONLY_AT_EDGE: Final = (errors.TenantSuspended, errors.UnknownTenant)
+_ONLY_AT_EDGE: Final = (errors.TenantSuspended, errors.UnknownTenant, errors.TenantUnreadable)
 _AT_EDGE: Final = (*_ONLY_AT_EDGE, errors.DatabaseUnavailable, errors.Overloaded, errors.Busy)
 
 

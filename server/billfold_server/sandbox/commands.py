@@ -129,7 +129,7 @@ def list_all(open_services: OpenServices, /, *, as_json: bool) -> None:
     async def run() -> list[dict[str, Any]]:
         async with open_services() as services:
             everyone = await services.tenants.everyone()
-            return [await _listed(services, each) for each in everyone if each.manifest.sandbox]
+            return [await _listed(services, each) for each in everyone if each.known is not None and each.known.sandbox]
 
     found = asyncio.run(run())
     if as_json:

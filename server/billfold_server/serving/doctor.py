@@ -294,9 +294,15 @@ async def _schemas(settings: Settings, url: Secret, facts: Facts, deployment: De
     # No key is asked for here, so it doesn't matter where they are.
     looked_at = msgspec.structs.replace(settings, database_url=url, admin_database_url=None, key_store_url=url)
     async with open_app(looked_at) as services:
-        behind = [each.slug for each in await services.tenants.everyone() if each.schema_version != newest]
+        everyone = await services.tenants.everyone()
         late = await services.tenants.without_next_month()
-    return [rules.judge_schemas(platform=lacking, tenants=behind), rules.judge_partitions(late)]
+    behind = [each.slug for each in everyone if each.schema_version != newest]
+    unreadable = {each.slug: each.unreadable for each in everyone if each.unreadable is not None}
+    return [
+        rules.judge_schemas(platform=lacking, tenants=behind),
+        rules.judge_tenants(unreadable),
+        rules.judge_partitions(late),
+    ]
 
 
 async def _platform_lacks(url: Secret, deployment: Deployment) -> int:

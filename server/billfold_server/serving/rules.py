@@ -1,6 +1,6 @@
 """What ``billfold doctor`` makes of what it finds. All of it is pure: facts in, a verdict with one sentence out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -152,6 +152,20 @@ def judge_schemas(*, platform: int, tenants: Sequence[str]) -> Check:
     lacking += [*tenants[:_NAMED], *([f"{len(tenants) - _NAMED} more"] if len(tenants) > _NAMED else [])]
     sentence = f"Schemas are behind this version ({', '.join(lacking)}): run billfold tenants migrate, or billfold up."
     return Check("schemas", "warn", sentence)
+
+
+def judge_tenants(unreadable: Mapping[str, str]) -> Check:
+    """Judge whether this version can read what is stored of every tenant.
+
+    Args:
+        unreadable: Why not, by the slugs of those that it can't read.
+    """
+    if not unreadable:
+        return Check("tenants", "ok", "What is stored of every tenant can be read.")
+    named = [f"{slug} ({why})" for slug, why in list(unreadable.items())[:_NAMED]]
+    named += [f"{len(unreadable) - _NAMED} more"] if len(unreadable) > _NAMED else []
+    sentence = f"This version can't read {', '.join(named)}: run the version that wrote it, or apply the manifest anew."
+    return Check("tenants", "fail", sentence)
 
 
 def judge_partitions(lacking: Sequence[str]) -> Check:

@@ -79,28 +79,30 @@ async def apply(opened: Tenants, as_json: bool, folders: Sequence[str]) -> None:
 
 @_command("list")
 async def list_all(opened: Tenants, as_json: bool) -> None:  # noqa: FBT001
-    """Show every tenant."""
+    """Show every tenant. Exits with 1 where this version can't read one; the others are shown all the same."""
     views = [record.view() for record in await opened.everyone()]
     if as_json:
         _print_json([_plain(view) for view in views])
     else:
         _print_tenants(views)
+    _tell_unreadable(views)
 
 
 @_command("show")
 @click.argument("slug")
 async def show(opened: Tenants, as_json: bool, slug: str) -> None:  # noqa: FBT001
-    """Show one tenant with its manifest."""
+    """Show one tenant with its manifest. Exits with 1 where this version can't read it."""
     record = await opened.get(slug)
-    document = {**_plain(record.view()), "manifest": _plain(record.manifest)}
+    document = {**_plain(record.view()), "manifest": None if record.known is None else _plain(record.known)}
     if as_json:
         _print_json(document)
-        return
-    table = _table("Key", "Value")
-    for key, value in document.items():
-        text = value if isinstance(value, str) else msgspec.json.format(msgspec.json.encode(value)).decode()
-        table.add_row(key, text)
-    Console().print(table)
+    else:
+        table = _table("Key", "Value")
+        for key, value in document.items():
+            text = value if isinstance(value, str) else msgspec.json.format(msgspec.json.encode(value)).decode()
+            table.add_row(key, text)
+        Console().print(table)
+    _tell_unreadable([record.view()])
 
 
 @_command("migrate")
@@ -199,6 +201,15 @@ def _print_tenants(views: Sequence[Tenant], *, extra: tuple[str, Sequence[str]] 
         row.append(whose)
         table.add_row(*row, *([extra[1][number]] if extra is not None else []))
     Console().print(table)
+
+
+def _tell_unreadable(views: Sequence[Tenant]) -> None:
+    """Say of which tenants this version can't read what is stored, and why; it serves none of them."""
+    found = [view for view in views if view.unreadable is not None]
+    for view in found:
+        click.echo(f"{view.slug} can't be read by this version (tenant_unreadable): {view.unreadable}", err=True)
+    if found:
+        raise click.exceptions.Exit(_FAILED)
 
 
 def _print_migrated(results: Sequence[Migrated]) -> None:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from billfold import ids
+from billfold import errors, ids
 from billfold.contract.platform import SandboxOf, Tenant, TenantState
 from billfold.ids import Prefix
 from billfold_server.tenancy.context import TenantRef
@@ -16,7 +16,10 @@ from billfold_server.tenancy.provisioning import Isolation
 from billfold_server.tenancy.rules import Deployment, TenantNames, tenant_names
 from billfold_server.tenancy.stored import read_stored
 
-__all__ = ["Applied", "Change", "Migrated", "Owner", "Partitioned", "Record", "read_record"]
+__all__ = ["Applied", "Change", "Migrated", "Owner", "Partitioned", "Record", "read_record", "unreadable"]
+
+
+_WHY_LENGTH = 300
 
 
 class Owner(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +43,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         id: The tenant's id.
         slug: Its name in addresses.
         state: Whether it is served.
-        manifest: What it is.
+        known: What it is; None where this version can't read that. ``manifest`` then says so.
+        unreadable: Where and why it can't be read.
         schema_version: The newest migration that its schema has.
         revision: The registry's, of its last change.
         created_at: When it was made.
@@ -53,7 +57,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     slug: str
     state: TenantState
-    manifest: Manifest
+    known: Manifest | None
+    unreadable: str | None = None
     schema_version: str | None
     revision: int
     created_at: datetime
@@ -61,6 +66,17 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     owner: Owner | None = None
     owner_slug: str | None = None
     closed: bool = False
+
+    @property
+    def manifest(self) -> Manifest:
+        """What it is.
+
+        Raises:
+            errors.TenantUnreadable: This version can't read it.
+        """
+        if self.known is None:
+            raise unreadable()
+        return self.known
 
     @property
     def isolation(self) -> Isolation:
@@ -97,15 +113,16 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         return Tenant(
             id=ids.encode(Prefix.TENANT, self.id),
             slug=self.slug,
-            name=self.manifest.name,
+            name=self.slug if self.known is None else self.known.name,
             state=self.state,
-            isolation=self.isolation,
-            hosts=list(self.manifest.hosts),
-            currencies=list(self.manifest.currencies),
+            isolation="unknown" if self.known is None else self.isolation,
+            hosts=[] if self.known is None else list(self.known.hosts),
+            currencies=[] if self.known is None else list(self.known.currencies),
             schema_version=self.schema_version,
             created_at=self.created_at,
             updated_at=self.updated_at,
             sandbox_of=self._whose(),
+            unreadable=self.unreadable,
         )
 
     def _whose(self) -> SandboxOf | None:
@@ -114,8 +131,19 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         return SandboxOf(tenant=self.owner_slug, partner_id=ids.encode(Prefix.PARTNER, self.owner.partner_id))
 
 
+def unreadable() -> errors.TenantUnreadable:
+    """Make the error that says that this version can't read what is stored of a tenant."""
+    msg = "what is stored of the tenant isn't of a form that this version knows; its operators are told why"
+    return errors.TenantUnreadable(msg, retry_after_s=60)
+
+
 def read_record(row: Any) -> Record:
-    """Return a tenant that was read."""
+    """Return a tenant that was read, also one of which this version can't read what it is."""
+    known, why = None, None
+    try:
+        known = read_stored(row["manifest"])
+    except (msgspec.MsgspecError, ValueError) as error:
+        why = str(error)[:_WHY_LENGTH] or type(error).__name__
     owner = None
     if row["owner_id"] is not None:
         owner = Owner(tenant_id=row["owner_id"], partner_id=row["partner_id"], sandbox_id=row["sandbox_id"])
@@ -123,7 +151,8 @@ def read_record(row: Any) -> Record:
         id=row["id"],
         slug=row["slug"],
         state=TenantState(row["state"]),
-        manifest=read_stored(row["manifest"]),
+        known=known,
+        unreadable=why,
         schema_version=row["schema_version"],
         revision=row["revision"],
         created_at=row["created_at"],

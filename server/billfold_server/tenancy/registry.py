@@ -13,7 +13,7 @@ from billfold.contract.platform import TenantState
 from billfold_server.db.engine import ENGINE
 from billfold_server.tenancy import queries
 from billfold_server.tenancy.context import TenantRef
-from billfold_server.tenancy.records import read_record
+from billfold_server.tenancy.records import read_record, unreadable
 from billfold_server.tenancy.transaction import Database
 
 __all__ = ["CACHE_S", "Registry"]
@@ -37,6 +37,7 @@ class Registry:
         self._revision = -1
         self._own: dict[UUID, TenantRef] = {}
         self._states: dict[UUID, str] = {}
+        self._unreadable: dict[UUID, str] = {}
         self._tenants: dict[UUID, TenantRef] = {}
         self._by_slug: dict[str, TenantRef] = {}
         self._by_host: dict[str, TenantRef] = {}
@@ -77,6 +78,20 @@ class Registry:
         await self._refresh()
         return [self._by_slug[slug] for slug in sorted(self._by_slug)]
 
+    @property
+    def unreadable(self) -> list[str]:
+        """The slugs of tenants of which this version can't read what they are, as of the last look."""
+        return sorted(self._unreadable.values())
+
+    def refuse_unreadable(self, slug: str) -> None:
+        """See that it isn't because this version can't read it that a tenant isn't served here.
+
+        Raises:
+            errors.TenantUnreadable: It is.
+        """
+        if slug in self._unreadable.values():
+            raise unreadable()
+
     def expire(self) -> None:
         """Read the registry again at the next look, because this process has just changed it."""
         self._fresh_until = 0.0
@@ -102,20 +117,26 @@ class Registry:
                 return
             changed = await tx.fetch(queries.TENANTS_CHANGED_AFTER, self._revision)
             deleted = await tx.fetch(queries.TENANTS_DELETED_AFTER, self._revision)
-        own, states = dict(self._own), dict(self._states)
+        own, states, strange = dict(self._own), dict(self._states), dict(self._unreadable)
         for row in deleted:
             states.pop(row["id"], None)
+            strange.pop(row["id"], None)
             gone = own.pop(row["id"], None)
             if gone is not None:
                 self._database.pools.forget(gone.runtime_role)
         for row in changed:
             states[row["id"]] = row["state"]
-            try:
-                own[row["id"]] = read_record(row).ref(deployment)
-            except (msgspec.MsgspecError, ValueError) as error:
-                # The others are served all the same; this one stays as it was known, if it was.
-                log.error("tenant_unreadable", tenant_id=str(row["id"]), reason=type(error).__name__)  # noqa: TRY400
-        self._own, self._states, self._revision = own, states, revision
+            record = read_record(row)
+            strange.pop(record.id, None)
+            if record.known is not None:
+                own[record.id] = record.ref(deployment)
+                continue
+            # The others are served all the same; this one as it was known, if it was, but for its state.
+            log.error("tenant_unreadable", tenant=record.slug, reason=record.unreadable)
+            strange[record.id] = record.slug
+            if (before := own.get(record.id)) is not None:
+                own[record.id] = msgspec.structs.replace(before, state=record.state.value, revision=record.revision)
+        self._own, self._states, self._unreadable, self._revision = own, states, strange, revision
         self._tenants = {key: _as_its_bank(tenant, states) for key, tenant in own.items()}
         self._by_slug = {tenant.slug: tenant for tenant in self._tenants.values()}
         self._by_host = {host: tenant for tenant in self._tenants.values() for host in tenant.manifest.hosts}

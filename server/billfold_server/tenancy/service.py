@@ -358,7 +358,7 @@ class Tenants(Schemas):
     async def _prepare(
         self, admin: Administrator, deployment: Deployment, before: Record, isolation: Isolation
     ) -> None:
-        if before.state is not TenantState.DELETING and before.isolation != isolation:
+        if before.state is not TenantState.DELETING and (before.known is None or before.isolation != isolation):
             await admin.open_way(deployment, before.names(deployment), isolation)
 
 

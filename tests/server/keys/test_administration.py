@@ -56,7 +56,7 @@ class TestAKeyStore:
         given = (
             "SELECT has_table_privilege(oid, 'billfold_keys.of_tomorrow', 'SELECT') FROM pg_roles WHERE rolname = $1"
         )
-        assert query(database, given, urlsplit(dsn).username) == [(False,)]
+        assert not query(database, given, urlsplit(dsn).username)[0][0]
         for adopt in (False, True):
             with pytest.raises(KeyStoreUnsuitable):
                 await prepare_store(database, Keyring(b"l" * 32), adopt=adopt)

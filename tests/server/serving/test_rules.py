@@ -91,6 +91,12 @@ class TestTheDoctor:
         found = rules.judge_schemas(platform=0, tenants=[f"t{number}" for number in range(1000)])
         assert "t0, t1, t2, 997 more" in found.sentence
 
+    def test_judges_what_is_stored_of_tenants(self):
+        """One that this version can't read isn't served by it; three are named with the reason."""
+        assert rules.judge_tenants({}).verdict == "ok"
+        found = rules.judge_tenants({f"t{number}": "no slug" for number in range(5)})
+        assert (found.verdict, "t0 (no slug)" in found.sentence, "2 more" in found.sentence) == ("fail", True, True)
+
     @pytest.mark.parametrize(("lacking", "verdict"), [([], "ok"), (["alpha"], "warn")])
     def test_judges_partitions(self, lacking: list[str], verdict: str):
         """Without partitions for the next month everything goes on, and should be put right."""

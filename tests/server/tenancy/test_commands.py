@@ -43,14 +43,21 @@ async def execute(dsn: str, sql: str) -> None:
 
 
 @pytest.fixture
-def run(postgres_dsn: str, tenancy_template: str) -> Iterator[Run]:
-    """Return a function that runs a command on a database with the tenant ``testbank``."""
+def dsn(postgres_dsn: str, tenancy_template: str) -> Iterator[str]:
+    """Return the administrator's DSN of a database with the tenant ``testbank``."""
     name = f"test_{secrets.token_hex(6)}"
     asyncio.run(execute(postgres_dsn, copying(name, tenancy_template)))
+    yield in_database(postgres_dsn, name)
+    asyncio.run(execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+def run(dsn: str) -> Run:
+    """Return a function that runs a command on a database with the tenant ``testbank``."""
 
     @asynccontextmanager
     async def open_tenants() -> AsyncIterator[Tenants]:
-        opened = await open_tenancy(in_database(postgres_dsn, name))
+        opened = await open_tenancy(dsn)
         try:
             yield opened.tenants
         finally:
@@ -59,8 +66,7 @@ def run(postgres_dsn: str, tenancy_template: str) -> Iterator[Run]:
     def invoke(*words: str, answer: str | None = None) -> Result:
         return CliRunner().invoke(group, [*words], obj=open_tenants, input=answer)
 
-    yield invoke
-    asyncio.run(execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)"))
+    return invoke
 
 
 @pytest.fixture
@@ -149,3 +155,22 @@ class TestTheCommands:
         assert {key: manifest[key] for key in ("slug", "name", "currencies")} == {
             key: tomllib.loads(TOML)[key] for key in ("slug", "name", "currencies")
         }
+
+
+class TestATenantThatCannotBeRead:
+    def test_is_named_and_stops_no_other(self, run: Run, acme: str, dsn: str) -> None:
+        """It is listed with the reason, by another exit code; it is migrated, and mended by applying it again."""
+        document(run("apply", acme, "--json"))
+        asyncio.run(execute(dsn, "UPDATE billfold_platform.tenants SET manifest = '{}' WHERE slug = 'acme'"))
+        listed = run("list", "--json")
+        assert (listed.exit_code, "tenant_unreadable" in listed.stderr) == (1, True)
+        shown = {each["slug"]: each["unreadable"] for each in json.loads(listed.stdout)}
+        assert shown["testbank"] is None
+        assert "slug" in shown["acme"], "what is missing"
+        one = run("show", "acme", "--json")
+        assert (one.exit_code, json.loads(one.stdout)["manifest"]) == (1, None)
+        assert (run("list").exit_code, run("show", "acme").exit_code) == (1, 1)
+        assert [each["error"] for each in document(run("migrate", "--json"))] == [None, None]
+        assert document(run("suspend", "acme", "--reason", "x", "--json"))["state"] == "suspended"
+        document(run("apply", acme, "--json"))
+        assert document(run("list", "--json"))[0]["unreadable"] is None

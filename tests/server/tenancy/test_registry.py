@@ -86,6 +86,19 @@ class TestTheRegistry:
             await tx.execute("UPDATE tenants SET manifest = '{}' WHERE slug = 'acme'")
         registry = Registry(tenancy.database)
         assert [tenant.slug for tenant in await registry.everyone()] == ["testbank", "zeta"]
+        assert registry.unreadable == ["acme"]
+        with pytest.raises(errors.TenantUnreadable):
+            registry.refuse_unreadable("acme")
+        registry.refuse_unreadable("zeta")
+
+    async def test_knows_when_one_that_it_cannot_read_any_more_is_suspended(self, tenancy: Tenancy) -> None:
+        """It is served as it was known, and no longer than operators want."""
+        acme = await tenancy.add("acme")
+        async with tenancy.database.platform_tx() as tx:
+            await tx.execute("UPDATE tenants SET manifest = '{}' WHERE slug = 'acme'")
+        await tenancy.tenants.suspend("acme", reason="test")
+        found = await tenancy.registry.get("acme")
+        assert (found.state, found.manifest) == ("suspended", acme.manifest)
 
     async def test_reads_what_a_newer_version_has_written(self, tenancy: Tenancy) -> None:
         """Keys that this version doesn't know are passed over, wherever they stand; what it stores says no defaults."""

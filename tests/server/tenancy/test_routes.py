@@ -1,13 +1,14 @@
 """Tenants over HTTP, for the platform's operators."""
 
-import time
 from collections.abc import Iterator
 
 import httpx
 import msgspec
 import pytest
 
+from billfold import ids
 from tests.live import LiveServer
+from tests.server.upping import until
 from tests.tenants import manifest
 
 pytestmark = pytest.mark.any_postgres
@@ -42,10 +43,7 @@ class TestAnOperator:
         unconfirmed = operator.delete("/v1/tenants/gamma")
         assert (unconfirmed.status_code, unconfirmed.json()["param"]) == (400, "confirm")
         assert operator.delete("/v1/tenants/gamma", params={"confirm": "gamma"}).status_code == 204
-        deadline = time.monotonic() + 30
-        while (answer := operator.get("/v1/tenants/gamma")).status_code != 404:
-            assert (answer.json()["state"], time.monotonic() < deadline) == ("deleting", True)
-            time.sleep(0.05)
+        until(lambda: operator.get("/v1/tenants/gamma").status_code == 404)
 
     def test_pages_through_all_tenants(self, operator: httpx.Client) -> None:
         """Each tenant is seen once, in order."""
@@ -85,3 +83,37 @@ class TestAnOperator:
         with live.client("alpha") as client:
             header = {"Authorization": client.headers["Authorization"]}
             assert httpx.get(f"{live.url}/platform/v1/tenants", headers=header).status_code == 401
+
+
+class TestATenantThatCannotBeRead:
+    def test_is_shown_to_operators_and_says_so_to_others(self, live: LiveServer, operator: httpx.Client) -> None:
+        """Its clients learn that it isn't gone; readiness and metrics count it; it can be suspended and deleted."""
+        live.run(write_strange(live))
+        base = f"{live.url}/t/strange"
+        until(lambda: httpx.get(f"{base}/v1/tenant").status_code == 503)
+        refused = httpx.get(f"{base}/v1/tenant")
+        assert (refused.json()["code"], refused.headers["retry-after"]) == ("tenant_unreadable", "60")
+        assert "manifest" not in refused.text
+        shown = operator.get("/v1/tenants/strange").json()
+        assert (shown["state"], shown["isolation"], shown["unreadable"] is None) == ("active", "unknown", False)
+        listed = {each["slug"]: each["unreadable"] for each in operator.get("/v1/tenants").json()["data"]}
+        assert (listed["alpha"], listed["strange"]) == (None, shown["unreadable"])
+        ready = httpx.get(f"{live.url}/health/ready")
+        assert (ready.status_code, "1 tenant(s)" in str(ready.json()["warnings"])) == (200, True)
+        assert "billfold_tenants_unreadable 1.0" in httpx.get(f"{live.url}/metrics").text
+        operator.post("/v1/tenants/strange/suspend", json={"reason": "test"})
+        assert operator.delete("/v1/tenants/strange", params={"confirm": "strange"}).status_code == 204
+        until(lambda: operator.get("/v1/tenants/strange").status_code == 404)
+        until(lambda: httpx.get(f"{base}/v1/tenant").status_code == 404)
+
+
+async def write_strange(live: LiveServer) -> None:
+    """Write a tenant as only another version could."""
+    async with live.services.database.platform_tx() as tx:
+        revision = await tx.fetchval("UPDATE registry SET revision = revision + 1 WHERE id = 1 RETURNING revision")
+        await tx.execute(
+            "INSERT INTO tenants (id, slug, state, manifest, revision, created_at, updated_at) "
+            "VALUES ($1, 'strange', 'active', '{}', $2, now(), now())",
+            ids.uuid7(),
+            revision,
+        )
