@@ -16,6 +16,7 @@ from billfold.contract import consents, events
 from billfold.contract.events import EventType, PaymentEventData
 from billfold.contract.ledger import AccountType
 from billfold.contract.payments import PaymentBreak, PaymentOutcome
+from billfold.contract.wallets import AliasScheme
 from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.connectors.service import Notice, Report
@@ -38,7 +39,17 @@ from billfold_server.ledger.service import (
 )
 from billfold_server.payments import rules
 from billfold_server.payments.rows import PaymentRow, StepRow, TextsRow
-from billfold_server.wallets.service import AliasKey, AliasRow, Movement, WalletRow, check_limit, move, wallet_account
+from billfold_server.wallets.service import (
+    AliasKey,
+    AliasRow,
+    BritishRow,
+    Movement,
+    WalletRow,
+    check_limit,
+    move,
+    names_alike,
+    wallet_account,
+)
 
 __all__ = [
     "ASK_JOB",
@@ -145,15 +156,24 @@ def _order_keys(books: Books, order: Order) -> dict[type, Sequence[Hashable]]:
     found: ConsentRow | None = books.rows.get(ConsentRow, {}).get(order.consent_id)
     wallets: list[UUID] = [] if found is None else list(found.consent.wallet_ids[:1])
     if isinstance(order.creditor, AliasKey):
-        wanted[AliasRow] = [order.creditor]
-        alias: AliasRow | None = books.rows.get(AliasRow, {}).get(order.creditor)
-        wallets += [] if alias is None else [alias.wallet_id]
+        known = books.rows.get(AliasRow, {})
+        number = order.creditor.normal_value
+        if order.creditor.scheme is AliasScheme.SORT_CODE_ACCOUNT_NUMBER:
+            wanted[BritishRow] = [number]
+        names = _names(books.rows.get(BritishRow, {}).get(number), order.creditor)
+        wanted[AliasRow] = names
+        wallets += [known[name].wallet_id for name in names if known.get(name) is not None]
     elif order.creditor is not None:
         wallets.append(order.creditor)
     accounts: list[Hashable] = [WalletKey(wallet, currency) for wallet in wallets]
     if not isinstance(order.creditor, UUID):
         accounts.append(CodeKey(CLEARING, currency))
     return {**wanted, WalletRow: wallets, AccountRow: accounts}
+
+
+def _names(british: BritishRow | None, key: AliasKey) -> tuple[AliasKey, ...]:
+    """Return by which names the account of a name may be a wallet's."""
+    return names_alike(key, () if british is None else british.ibans)
 
 
 def _creditor(draft: Draft, order: Order) -> UUID | None:
@@ -164,8 +184,10 @@ def _creditor(draft: Draft, order: Order) -> UUID | None:
         return order.creditor
     if order.creditor is None:
         return None
-    alias = draft.find(AliasRow, order.creditor)
-    return None if alias is None or alias.deleted else alias.wallet_id
+    numbered = order.creditor.scheme is AliasScheme.SORT_CODE_ACCOUNT_NUMBER
+    british = draft.find(BritishRow, order.creditor.normal_value) if numbered else None
+    aliases = (draft.find(AliasRow, name) for name in _names(british, order.creditor))
+    return next((alias.wallet_id for alias in aliases if alias is not None and not alias.deleted), None)
 
 
 def _begin(draft: Draft, consent: Consent, order: Order) -> PaymentRow:

@@ -11,6 +11,7 @@ from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.wallets.rows import AliasKey, AliasRow, OtherSide, TransferRow, WalletRow
 from billfold_server.wallets.stores import (
     ALIAS_COLUMNS,
+    BRITISH_IBANS,
     TRANSFER_COLUMNS,
     WALLET_COLUMNS,
     to_alias,
@@ -27,11 +28,12 @@ __all__ = [
     "WALLETS_OF",
     "find_alias",
     "find_alias_owners",
+    "find_known_as",
     "find_transfer",
     "find_wallet",
-    "find_wallet_known_as",
     "find_wallets",
     "list_aliases",
+    "list_british_ibans",
     "list_ibans",
     "list_other_sides",
     "list_transfers",
@@ -145,14 +147,23 @@ async def find_alias(tx: TenantTx, alias_id: UUID) -> AliasRow | None:
     return None if row is None else to_alias(row)
 
 
-async def find_wallet_known_as(tx: TenantTx, key: AliasKey) -> UUID | None:
-    """Return the wallet that has a name, or None."""
-    found: UUID | None = await tx.fetchval(
-        "SELECT wallet_id FROM wallet_aliases WHERE scheme = $1 AND normal_value = $2",
-        key.scheme.value,
-        key.normal_value,
+async def find_known_as(tx: TenantTx, keys: Sequence[AliasKey]) -> dict[AliasKey, UUID]:
+    """Return which of these names some wallet has, each with the wallet."""
+    rows = await tx.fetch(
+        """
+        SELECT a.scheme, a.normal_value, a.wallet_id FROM unnest($1::text[], $2::text[]) AS n (scheme, normal_value)
+        JOIN wallet_aliases AS a ON a.scheme = n.scheme AND a.normal_value = n.normal_value
+        """,
+        [key.scheme.value for key in keys],
+        [key.normal_value for key in keys],
     )
-    return found
+    return {AliasKey(AliasScheme(scheme), normal_value): wallet_id for scheme, normal_value, wallet_id in rows}
+
+
+async def list_british_ibans(tx: TenantTx, number: str) -> list[str]:
+    """Return the British IBANs of wallets that end in a sort code and account number."""
+    row = await tx.fetchrow(BRITISH_IBANS, [number])
+    return [] if row is None else row["ibans"]
 
 
 async def find_alias_owners(tx: TenantTx, keys: Sequence[AliasKey]) -> dict[AliasKey, UUID]:

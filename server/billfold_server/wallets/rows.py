@@ -12,7 +12,16 @@ from billfold.contract.wallets import Alias, AliasScheme, TopUp, Transfer, Walle
 from billfold.ids import Prefix
 from billfold.money import Money
 
-__all__ = ["AliasKey", "AliasRow", "MovementKind", "OtherSide", "PartyRow", "TransferRow", "WalletRow"]
+__all__ = [
+    "AliasKey",
+    "AliasRow",
+    "BritishRow",
+    "MovementKind",
+    "OtherSide",
+    "PartyRow",
+    "TransferRow",
+    "WalletRow",
+]
 
 MovementKind = str
 """``transfer``, ``top_up`` or ``withdrawal``."""
@@ -78,6 +87,23 @@ class AliasKey(msgspec.Struct, frozen=True):
 
     scheme: AliasScheme
     normal_value: str
+
+
+class BritishRow(msgspec.Struct, frozen=True):
+    """By which British IBANs wallets are known that end in a sort code and account number.
+
+    Attributes:
+        number: The sort code and account number, fourteen digits.
+        ibans: The IBANs, in normal form.
+    """
+
+    number: str
+    ibans: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """What the row is loaded by."""
+        return self.number
 
 
 class AliasRow(msgspec.Struct, frozen=True, kw_only=True):

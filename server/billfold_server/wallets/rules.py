@@ -2,15 +2,24 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from stdnum import iban
 
 from billfold import errors
 from billfold.contract.wallets import AliasScheme, WalletStatus
+from billfold_server.wallets.rows import AliasKey
 
-__all__ = ["WALLET_STATES", "check_limit", "new_alias", "next_status", "normalise_alias"]
+__all__ = [
+    "WALLET_STATES",
+    "check_limit",
+    "names_alike",
+    "new_alias",
+    "next_status",
+    "normalise_alias",
+    "sort_code_of",
+]
 
 _MAX_ALIAS_BYTES: Final = 2000
 
@@ -80,6 +89,39 @@ def new_alias(scheme: AliasScheme, value: str) -> str:
         detail = "The value is too long, once its compatible characters are spelled out."
         raise errors.AliasInvalid(detail, param="value")
     return normal
+
+
+_UK: Final = "GB"
+_UK_LENGTH: Final = 22
+_SORT_CODE_AT: Final = 8
+
+
+def sort_code_of(iban: str) -> str | None:
+    """Return sort code and account number of a British IBAN, as fourteen digits; None of any other."""
+    if iban.startswith(_UK) and len(iban) == _UK_LENGTH and iban[_SORT_CODE_AT:].isdigit():
+        return iban[_SORT_CODE_AT:]
+    return None
+
+
+def names_alike(key: AliasKey, ibans: Iterable[str] = ()) -> tuple[AliasKey, ...]:
+    """Return by which names an account may be known that is named by one of them: that one first.
+
+    A British IBAN ends in the account's sort code and number, so these two say the same. An IBAN says which bank it is
+    of as well; so a sort code and account number means none where wallets have several that end in it.
+
+    Args:
+        key: The name.
+        ibans: Those that wallets have, as far as they end in the sort code and account number that is named.
+    """
+    match key.scheme:
+        case AliasScheme.IBAN:
+            number = sort_code_of(key.normal_value)
+            return (key,) if number is None else (key, AliasKey(AliasScheme.SORT_CODE_ACCOUNT_NUMBER, number))
+        case AliasScheme.SORT_CODE_ACCOUNT_NUMBER:
+            same = [AliasKey(AliasScheme.IBAN, each) for each in ibans if sort_code_of(each) == key.normal_value]
+            return (key, *same) if len(same) == 1 else (key,)
+        case _:
+            return (key,)
 
 
 def check_limit(limit: str, limits: Mapping[str, int], amount_minor: int, currency: str) -> None:

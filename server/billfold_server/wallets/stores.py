@@ -11,10 +11,11 @@ from billfold.contract.wallets import AliasScheme, WalletStatus
 from billfold_server.db.sets import Columns, Write, documents, instants, integers, texts, uuids
 from billfold_server.parties import service as parties
 from billfold_server.tenancy.transaction import TenantTx
-from billfold_server.wallets.rows import AliasKey, AliasRow, PartyRow, TransferRow, WalletRow
+from billfold_server.wallets.rows import AliasKey, AliasRow, BritishRow, PartyRow, TransferRow, WalletRow
 
 __all__ = [
     "ALIAS_COLUMNS",
+    "BRITISH_IBANS",
     "STORES",
     "TRANSFER_COLUMNS",
     "WALLET_COLUMNS",
@@ -187,6 +188,25 @@ def _alias_columns(rows: Sequence[AliasRow]) -> tuple[Any, ...]:
     )
 
 
+# As the index has it.
+BRITISH_IBANS: Final = """
+    SELECT right(a.normal_value, 14) AS number, array_agg(a.normal_value ORDER BY a.normal_value) AS ibans
+    FROM wallet_aliases AS a
+    WHERE a.scheme = 'iban' AND a.normal_value LIKE 'GB%' AND right(a.normal_value, 14) = ANY($1::text[])
+    GROUP BY number
+"""
+
+
+class _BritishIbans:
+    row_type = BritishRow
+    cached = False
+
+    async def load(self, tx: TenantTx, keys: Sequence[Hashable]) -> dict[Any, Any]:
+        """Return the IBANs that end in these sort codes and account numbers."""
+        rows = await tx.fetch(BRITISH_IBANS, list(keys))
+        return {row["number"]: BritishRow(row["number"], tuple(row["ibans"])) for row in rows}
+
+
 class _Transfers:
     row_type = TransferRow
     cached = False
@@ -244,5 +264,5 @@ _INSERT_TRANSFERS: Final = (
     f"INSERT INTO transfers ({_TRANSFERS.names}) SELECT {_TRANSFERS.values} FROM {_TRANSFERS.rows}"  # noqa: S608 - constants
 )
 
-STORES: Final = (_Parties(), _Wallets(), _Aliases(), _Transfers())
+STORES: Final = (_Parties(), _Wallets(), _Aliases(), _BritishIbans(), _Transfers())
 """The rows of this room, as the engine loads and writes them."""

@@ -123,11 +123,14 @@ class Desk:
         parts = _Parts(keys, Keyring(b"k" * 32), tenancy.database, engine, {service.ROOM: _Rails(rail)})
         bank = Bank(tenancy, cast("Services", parts), bank.owner, (ids.decode(Prefix.WALLET, bench.wallets[0]),))
         desk = cls(bank, bench, rail, uuid4())
-        alias = CreateAlias(scheme=AliasScheme.SORT_CODE_ACCOUNT_NUMBER, value=PAYEE)
-        key = AliasKey(alias.scheme, PAYEE)
-        new = wallet_kinds.NewAlias(ids.decode(Prefix.WALLET, bench.wallets[1]), alias, key)
-        assert (await bench.submit(wallet_kinds.ADD_ALIAS, new)).error is None
+        await desk.name(AliasKey(AliasScheme.SORT_CODE_ACCOUNT_NUMBER, PAYEE))
         return desk
+
+    async def name(self, key: AliasKey) -> None:
+        """Give the payee's wallet another name."""
+        alias = CreateAlias(scheme=key.scheme, value=key.normal_value)
+        new = wallet_kinds.NewAlias(ids.decode(Prefix.WALLET, self.bench.wallets[1]), alias, key)
+        assert (await self.bench.submit(wallet_kinds.ADD_ALIAS, new)).error is None
 
     @property
     def tenant(self) -> TenantRef:
@@ -142,7 +145,12 @@ class Desk:
         return await self.bank.authorise(asked)
 
     async def order(
-        self, consent: Consent, amount_minor: int = 1_000, *, to: str | UUID = "outside", said: bytes = b"the order"
+        self,
+        consent: Consent,
+        amount_minor: int = 1_000,
+        *,
+        to: str | UUID | AliasKey = "outside",
+        said: bytes = b"the order",
     ) -> service.Order:
         """Return an order for a payment."""
         texts = Texts(
@@ -152,7 +160,7 @@ class Desk:
             end_to_end_id="e2e-1",
             reference="Invoice 4711",
         )
-        creditor = to if isinstance(to, UUID) else AliasKey(AliasScheme.SORT_CODE_ACCOUNT_NUMBER, to)
+        creditor = AliasKey(AliasScheme.SORT_CODE_ACCOUNT_NUMBER, to) if isinstance(to, str) else to
         return await service.order(
             self.bank.services,
             self.tenant,

@@ -8,9 +8,11 @@ import pytest
 
 from billfold import errors, ids
 from billfold.contract.payments import PaymentStatus
+from billfold.contract.wallets import AliasScheme
 from billfold.ids import Prefix
 from billfold_server.invariants.service import check
 from billfold_server.payments import service
+from billfold_server.wallets.service import AliasKey
 from tests.server.payments.desk import OPENED_MINOR, PAYEE, Desk
 
 
@@ -34,6 +36,17 @@ class TestAPaymentToAWalletHere:
         assert (await desk.payment(await desk.pay(to=there))).to_wallet_id == there
         with pytest.raises(errors.CreditorUnknown):
             await desk.pay(to=uuid4())
+
+    async def test_finds_it_by_either_name_of_a_british_account(self, desk: Desk) -> None:
+        """An IBAN finds the wallet that has its sort code and account number, and these find one that has an IBAN."""
+        there = ids.decode(Prefix.WALLET, desk.bench.wallets[1])
+        iban = AliasKey(AliasScheme.IBAN, "GB33BUKB20201555555555")
+        number = AliasKey(AliasScheme.SORT_CODE_ACCOUNT_NUMBER, "20201555555555")
+        assert (await desk.payment(await desk.pay(to=number))).to_wallet_id is None
+        await desk.name(iban)
+        for known_as in (iban, number, AliasKey(AliasScheme.IBAN, f"GB69BUKB{PAYEE}")):
+            assert (await desk.payment(await desk.pay(to=known_as))).to_wallet_id == there
+        await desk.check()
 
 
 class TestAPaymentThatLeaves:

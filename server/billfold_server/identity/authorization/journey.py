@@ -14,7 +14,7 @@ from uuid import UUID
 import msgspec
 
 from billfold import ids
-from billfold.contract.wallets import Wallet, WalletStatus
+from billfold.contract.wallets import AliasScheme, Wallet, WalletStatus
 from billfold.ids import Prefix
 from billfold_server.consents import service as consents
 from billfold_server.identity.authorization import intents, sheets
@@ -36,6 +36,11 @@ __all__ = ["Choice", "Found", "Nothing", "chosen", "evidence", "load", "payment_
 _MOST: Final = 500
 """Wallets among which to choose on one page."""
 _PAYING: Final = frozenset({"domestic_payment", "domestic_vrp"})
+_NAMED_BY: Final = {
+    "UK.OBIE.IBAN": AliasScheme.IBAN,
+    "UK.OBIE.SortCodeAccountNumber": AliasScheme.SORT_CODE_ACCOUNT_NUMBER,
+}
+"""Kinds of numbers by which an account is asked for; otherwise it is a wallet's id."""
 _PURPOSE: Final = "pages of consents"
 _FIELD: Final = "shown"
 _WALLET: Final = "wallet"
@@ -159,8 +164,8 @@ async def _choosable(
     return await _list(tx, Own(party_id=party_id, balances_of=allowed), most)
 
 
-async def _list(tx: "TenantTx", own: Own, limit: int, *, alias: str | None = None) -> list[Wallet]:
-    return await wallets.list_wallets(tx, limit=limit, before=None, party_id=None, status=None, alias=alias, own=own)
+async def _list(tx: "TenantTx", own: Own, limit: int) -> list[Wallet]:
+    return await wallets.list_wallets(tx, limit=limit, before=None, party_id=None, status=None, alias=None, own=own)
 
 
 def _is_usable(consent: "Consent", wallet: Wallet) -> bool:
@@ -178,16 +183,23 @@ def _account_of(request: dict[str, Any]) -> dict[str, Any] | None:
 
 
 async def _given(tx: "TenantTx", own: Own, account: dict[str, Any]) -> list[Wallet]:
-    """Return a customer's own wallet that an account's identification names: by its id, or by a name that it has."""
-    identification = str(account["Identification"])
-    try:
-        wallet_id = ids.decode(Prefix.WALLET, identification)
-    except ids.InvalidIdError:
-        found = await _list(tx, own, 2, alias=identification)
-        return found if len(found) == 1 else []
-    if not own.has_wallet(wallet_id, own.party_id):
+    """Return a customer's own wallet that an account names: by its id, or by a name of the account that it has."""
+    scheme, identification = account["SchemeName"], str(account["Identification"])
+    if scheme in _NAMED_BY:
+        key = wallets.AliasKey(_NAMED_BY[scheme], wallets.normalise_alias(_NAMED_BY[scheme], identification))
+        wallet_id = await wallets.find_wallet_known_as(tx, key)
+    else:
+        wallet_id = _wallet_id(identification)
+    if wallet_id is None or not own.has_wallet(wallet_id, own.party_id):
         return []
     return await _list(tx, msgspec.structs.replace(own, balances_of=frozenset({wallet_id})), 1)
+
+
+def _wallet_id(identification: str) -> UUID | None:
+    try:
+        return ids.decode(Prefix.WALLET, identification)
+    except ids.InvalidIdError:
+        return None
 
 
 # Which page it was that was answered.

@@ -12,6 +12,7 @@ from billfold.contract.open_banking.common import (
 )
 from billfold.contract.open_banking.records import OBBranchAndFinancialInstitutionIdentification51
 from billfold.money import Money, exponent
+from billfold_server.wallets.service import sort_code_of
 
 __all__ = [
     "BICFI",
@@ -28,7 +29,6 @@ __all__ = [
     "identification_of",
     "indicator",
     "or_unset",
-    "sort_code_of",
 ]
 
 _CENTS: Final = 2
@@ -80,18 +80,6 @@ def amount_of(money: Money | None) -> OBActiveOrHistoricCurrencyAndAmount5 | Uns
 def indicator(amount_minor: int) -> Literal["Credit", "Debit"]:
     """Return the side of an amount that is seen by the wallet's owner; nothing is a credit."""
     return "Debit" if amount_minor < 0 else "Credit"
-
-
-_UK: Final = "GB"
-_UK_LENGTH: Final = 22
-_SORT_CODE_AT: Final = 8
-
-
-def sort_code_of(iban: str) -> str | None:
-    """Return sort code and account number of a British IBAN, as fourteen digits; None of any other."""
-    if iban.startswith(_UK) and len(iban) == _UK_LENGTH and iban[_SORT_CODE_AT:].isdigit():
-        return iban[_SORT_CODE_AT:]
-    return None
 
 
 def identification_of(wallet_id: str, iban: str | None) -> list[tuple[str, str]]:

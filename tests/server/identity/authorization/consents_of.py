@@ -9,7 +9,7 @@ import httpx
 
 from billfold import ids
 from billfold.contract.consents import ConsentRecord
-from billfold.contract.wallets import CreateTopUp, CreateWallet
+from billfold.contract.wallets import AliasScheme, CreateAlias, CreateTopUp, CreateWallet
 from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.consents import service, staff
@@ -17,7 +17,7 @@ from billfold_server.consents.service import Consent, NewConsent
 from billfold_server.http.routing import Call
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller
-from billfold_server.wallets.routes import create_top_up, create_wallet
+from billfold_server.wallets.routes import create_alias, create_top_up, create_wallet
 from tests.callers import CALLER
 from tests.live import LiveServer
 from tests.server.identity.flows import App, add_app, ask, decide, tx_of
@@ -30,6 +30,7 @@ __all__ = [
     "claims_of",
     "fund",
     "funds",
+    "name",
     "open_wallet",
     "party_of",
     "payment",
@@ -206,7 +207,7 @@ def add_tpp(live: LiveServer, slug: str, method: Any = "private_key_jwt", **meta
     return Tpp(add_app(live, slug, method, **said))
 
 
-async def _order(live: LiveServer, slug: str, handler: Any, body: Any) -> dict[str, Any]:
+async def _order(live: LiveServer, slug: str, handler: Any, body: Any, *path: str) -> dict[str, Any]:
     """Have an order carried out, whatever clients the tenant has."""
     call = Call(
         services=live.services,
@@ -218,7 +219,7 @@ async def _order(live: LiveServer, slug: str, handler: Any, body: Any) -> dict[s
         base_url=live.base(slug),
         tenant_or_none=await live.services.registry.get(slug),
     )
-    answer = await handler(call, body)
+    answer = await handler(call, *path, body)
     assert answer.status in {None, 201}, answer.body
     return dict(json.loads(answer.body))
 
@@ -234,6 +235,12 @@ def fund(live: LiveServer, slug: str, wallet: str, amount_minor: int, currency: 
     """Put money into a wallet."""
     amount = Money(amount_minor=amount_minor, currency=currency)
     live.run(_order(live, slug, create_top_up, CreateTopUp(wallet_id=wallet, amount=amount)))
+
+
+def name(live: LiveServer, slug: str, wallet: str, scheme: str, value: str) -> None:
+    """Give a wallet another name."""
+    body = CreateAlias(scheme=AliasScheme(scheme), value=value)
+    live.run(_order(live, slug, create_alias, body, wallet))
 
 
 def party_of(person: Person) -> str:

@@ -20,6 +20,7 @@ from tests.server.identity.authorization.consents_of import (
     Tpp,
     add_tpp,
     claims_of,
+    name,
     open_wallet,
     party_of,
     payment,
@@ -351,6 +352,28 @@ class TestAPayment:
         )
         assert 'value="approve"' not in strange.text
         assert answer_of(tpp.app, decide(visit.browser, strange, "refuse"))["error"] == "access_denied"
+
+    def test_leaves_from_the_account_by_either_of_its_british_names(self, tpp: Tpp) -> None:
+        """A wallet that has an IBAN is meant by its sort code and account number, and the other way round."""
+        person = persons.a_psu(tpp.live, SLUG)
+        wallet, other = (open_wallet(tpp.live, SLUG, party_of(person), label) for label in ("Every day", "Savings"))
+        name(tpp.live, SLUG, wallet, "iban", "GB33BUKB20201555555555")
+        name(tpp.live, SLUG, other, "sort_code_account_number", "20-00-00 55779911")
+        visit = Visit(person)
+        for scheme, number, meant in (
+            ("SortCodeAccountNumber", "20201555555555", wallet),
+            ("IBAN", "GB33BUKB20201555555555", wallet),
+            ("IBAN", "GB69BUKB20000055779911", other),
+            ("SortCodeAccountNumber", "20201555555556", None),
+        ):
+            asked = payment()
+            asked["request"]["Data"]["Initiation"]["DebtorAccount"] = {
+                "SchemeName": f"UK.OBIE.{scheme}",
+                "Identification": number,
+            }
+            page = tpp.page(visit.browser, tpp.ask_for(asked), "payments")
+            assert ('value="approve"' in page.text) is (meant is not None)
+            assert [each for each in (wallet, other) if each[-6:] in page.text] == ([meant] if meant else [])
 
     def test_that_recurs_is_approved_with_its_limits(self, tpp: Tpp, payer: tuple[persons.Person, str]) -> None:
         """The most that each can be, the limits by period and the payee are what the approval is linked to."""

@@ -28,7 +28,7 @@ from billfold_server.consents.service import Consent
 from billfold_server.ledger.service import Booking
 from billfold_server.open_banking.accounts import products, records, rules, wallets
 from billfold_server.open_banking.accounts.transactions import CODES, to_transaction
-from billfold_server.open_banking.accounts.words import SCHEMES, decimal_text, identification_of, sort_code_of
+from billfold_server.open_banking.accounts.words import SCHEMES, decimal_text, identification_of
 from billfold_server.open_banking.edge.headers import accepted
 from billfold_server.wallets.service import OtherSide
 
@@ -105,8 +105,11 @@ class TestAnAmount:
 class TestANumber:
     def test_of_britain_is_a_sort_code_too(self):
         """Fourteen digits of a British IBAN; no other country's has them."""
-        assert sort_code_of("GB33BUKB20201555555555") == "20201555555555"
-        assert sort_code_of("DE89370400440532013000") is None
+        british = "GB33BUKB20201555555555"
+        assert identification_of("wal_1", british) == [
+            ("UK.OBIE.SortCodeAccountNumber", "20201555555555"),
+            ("UK.OBIE.IBAN", british),
+        ]
         assert identification_of("wal_1", "DE89370400440532013000") == [("UK.OBIE.IBAN", "DE89370400440532013000")]
         assert identification_of("wal_1", None) == [("UK.OBIE.Wallet", "wal_1")]
 

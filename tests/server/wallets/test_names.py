@@ -1,0 +1,53 @@
+"""By which names an account is known, without a database."""
+
+import pytest
+
+from billfold.contract.wallets import AliasScheme
+from billfold_server.wallets.rules import names_alike, sort_code_of
+from billfold_server.wallets.service import AliasKey
+
+BRITISH, GERMAN = "GB33BUKB20201555555555", "DE89370400440532013000"
+NUMBER = "20201555555555"
+
+
+def iban(value: str) -> AliasKey:
+    """Return an IBAN as a name."""
+    return AliasKey(AliasScheme.IBAN, value)
+
+
+def number(value: str) -> AliasKey:
+    """Return a sort code and account number as a name."""
+    return AliasKey(AliasScheme.SORT_CODE_ACCOUNT_NUMBER, value)
+
+
+class TestAnIban:
+    def test_of_britain_ends_in_a_sort_code_and_account_number(self):
+        """Its last fourteen digits; no other country's has them, nor has what is no British IBAN."""
+        assert sort_code_of(BRITISH) == NUMBER
+        assert [sort_code_of(each) for each in (GERMAN, "GB33BUKB2020155555555", "GB33BUKB2020155555555X")] == [
+            None
+        ] * 3
+
+    def test_is_as_good_as_its_sort_code_and_account_number(self):
+        """Itself comes first; one of another country has no other name."""
+        assert names_alike(iban(BRITISH)) == (iban(BRITISH), number(NUMBER))
+        assert names_alike(iban(GERMAN), [GERMAN]) == (iban(GERMAN),)
+
+
+class TestASortCodeAndAccountNumber:
+    def test_is_as_good_as_the_one_iban_that_ends_in_it(self):
+        """Others that wallets have don't matter."""
+        assert names_alike(number(NUMBER), [GERMAN, BRITISH]) == (number(NUMBER), iban(BRITISH))
+        assert names_alike(number(NUMBER), [GERMAN]) == (number(NUMBER),)
+
+    def test_means_none_of_several(self):
+        """Of two banks' IBANs nobody knows which is meant."""
+        assert names_alike(number(NUMBER), [BRITISH, "GB37MIDL20201555555555"]) == (number(NUMBER),)
+
+
+class TestAnotherName:
+    @pytest.mark.parametrize("scheme", [AliasScheme.REFERENCE, AliasScheme.NAME])
+    def test_stands_for_itself(self, scheme: AliasScheme):
+        """A reference of fourteen digits is no account."""
+        key = AliasKey(scheme, NUMBER)
+        assert names_alike(key, [BRITISH]) == (key,)
