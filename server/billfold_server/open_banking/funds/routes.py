@@ -50,8 +50,8 @@ async def create_funds_confirmation_consent(
     call: Call, body: OBFundsConfirmationConsent1
 ) -> OBFundsConfirmationConsentResponse1:
     """Ask for a customer's consent to be told whether there is money."""
+    check_debtor(body.data.debtor_account, "Data.DebtorAccount")
     async with call.tx() as tx:
-        await check_debtor(tx, body.data.debtor_account, "Data.DebtorAccount")
         now = await tenant_now(tx)
     new = NewConsent(
         kind=_KIND,

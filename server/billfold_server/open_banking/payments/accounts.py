@@ -12,7 +12,6 @@ from billfold_server.http.routing import Call
 from billfold_server.open_banking.accounts.words import WALLET, identification_of
 from billfold_server.open_banking.edge.errors import field_error
 from billfold_server.parties import service as parties
-from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.wallets import service as wallets
 from billfold_server.wallets.service import AliasKey
 
@@ -70,23 +69,16 @@ def _read(account: NamedAccount, path: str, unknown: str) -> UUID | AliasKey:
         raise field_error(f"{path}.Identification", _IDENTIFIER, "there can't be such an account") from None
 
 
-async def check_debtor(tx: TenantTx, account: NamedAccount | UnsetType, path: str) -> None:
-    """Refuse a payer's account, where one is named, that can't be one or that isn't kept here.
+def check_debtor(account: NamedAccount | UnsetType, path: str) -> None:
+    """Refuse a payer's account, where one is named, that can't be one.
+
+    Whether it is kept here and is the customer's is seen once they have signed in, and told nobody before (ADR 49).
 
     Raises:
-        errors.ProblemError: It is of another scheme, isn't formed as its scheme is, or is no wallet's.
+        errors.ProblemError: It is of another scheme, or isn't formed as its scheme is.
     """
-    if account is UNSET:
-        return
-    named = _read(account, path, "no account here is named by this scheme")
-    if isinstance(named, UUID):
-        found = named in await wallets.find_wallets(tx, [named])
-    else:
-        # A sort code and account number may be the end of an IBAN, by which alone a wallet is known; whether it is the
-        # customer's is seen with the page.
-        found = named.scheme is not AliasScheme.IBAN or await wallets.find_wallet_known_as(tx, named) is not None
-    if not found:
-        raise field_error(f"{path}.Identification", _IDENTIFIER, "this bank keeps no such account")
+    if account is not UNSET:
+        _read(account, path, "no account here is named by this scheme")
 
 
 async def debtor_of(call: Call, wallet_id: UUID) -> Owned:

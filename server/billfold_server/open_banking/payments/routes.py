@@ -77,6 +77,7 @@ async def create_payment_consent(call: Call, body: OBWriteDomesticConsent4) -> O
     initiation = body.data.initiation
     amount = reading.read_amount(initiation, call.tenant.manifest.currencies)
     creditor_of(initiation.creditor_account, "Data.Initiation.CreditorAccount")
+    check_debtor(initiation.debtor_account, "Data.Initiation.DebtorAccount")
     reading.check_instrument(initiation.local_instrument, "Data.Initiation.LocalInstrument")
     authorise_by = reading.to_authorise_by(body.data.authorisation)
     new = NewConsent(
@@ -95,7 +96,6 @@ async def create_payment_consent(call: Call, body: OBWriteDomesticConsent4) -> O
     async def work(tx: Any) -> str:
         now = await tenant_now(tx)
         reading.check_authorisation(authorise_by, now)
-        await check_debtor(tx, initiation.debtor_account, "Data.Initiation.DebtorAccount")
         made.append(await consents.create(tx, call.caller, prepared, now))
         return made[0].wire_id
 

@@ -75,6 +75,7 @@ async def create_vrp_consent(call: Call, body: OBDomesticVRPConsentRequest) -> O
     initiation = body.data.initiation
     if initiation.creditor_account is not UNSET:
         creditor_of(initiation.creditor_account, "Data.Initiation.CreditorAccount")
+    check_debtor(initiation.debtor_account, "Data.Initiation.DebtorAccount")
     new = NewConsent(
         kind=_KIND,
         client_id=call.caller.client_id,
@@ -86,7 +87,6 @@ async def create_vrp_consent(call: Call, body: OBDomesticVRPConsentRequest) -> O
     prepared = await consents.prepare(call.services, call.tenant, new)
 
     async def work(tx: Any) -> str:
-        await check_debtor(tx, initiation.debtor_account, "Data.Initiation.DebtorAccount")
         return (await consents.create(tx, call.caller, prepared, await tenant_now(tx))).wire_id
 
     async def show(consent_id: str) -> OBDomesticVRPConsentResponse:

@@ -80,9 +80,7 @@ class TestAConsentToAPayment:
                 )
                 for scheme, number in (
                     ("Wallet", "x"),
-                    ("Wallet", ids.new(Prefix.WALLET)),
                     ("IBAN", "BE69539007547034"),
-                    ("IBAN", "BE68539007547034"),
                     ("SortCodeAccountNumber", "20-00-00 5577991"),
                 )
             ),
@@ -95,6 +93,18 @@ class TestAConsentToAPayment:
         answer = pisp.ask("POST", "/domestic-payment-consents", pisp.consent(**change))
         assert codes(answer) == [code]
         assert answer.json()["Errors"][0]["Path"] == f"Data.Initiation.{path}"
+
+    def test_tells_nobody_whether_an_account_is_kept_here(self, pisp: Pisp) -> None:
+        """A payer's account that is no wallet's is asked about like any other, until a customer has signed in."""
+        for scheme, number in (
+            ("Wallet", pisp.wallets[0]),
+            ("Wallet", ids.new(Prefix.WALLET)),
+            ("IBAN", "DE89370400440532013000"),
+            ("SortCodeAccountNumber", "20-00-00 55779911"),
+        ):
+            debtor = {"SchemeName": f"UK.OBIE.{scheme}", "Identification": number}
+            made = data(pisp.ask("POST", "/domestic-payment-consents", pisp.consent(DebtorAccount=debtor)))
+            assert (made["Status"], made["Initiation"]["DebtorAccount"]) == ("AWAU", debtor)
 
     def test_is_to_be_authorised_by_a_time_that_has_not_passed(self, pisp: Pisp) -> None:
         """The time by which the customer must have agreed lies ahead; it comes back as it was asked for."""
