@@ -10,6 +10,7 @@ import msgspec
 from billfold_server.consents.rows import COLUMNS, Consent, PreparedEvidence, Step, Use, read
 from billfold_server.db.personal import counted
 from billfold_server.db.sets import Write
+from billfold_server.http.routing import GRANT_STANDS
 from billfold_server.tenancy.clock import TENANT_NOW
 from billfold_server.tenancy.transaction import TenantTx
 
@@ -25,6 +26,7 @@ __all__ = [
     "find_block",
     "find_evidence_head",
     "find_standing",
+    "find_standing_of_grant",
     "find_standings",
     "hour_of",
     "insert",
@@ -55,6 +57,9 @@ SELECT {COLUMNS}, ({TENANT_NOW}) AS now,
 FROM consents WHERE id = $1
 """  # noqa: S608 - constants
 _STANDINGS: Final = _STANDING.replace("id = $1", "id = ANY($1::uuid[])")
+_OF_GRANT: Final = _STANDING.replace(
+    "AS blocked", f"AS blocked, coalesce(({GRANT_STANDS.format(grant='$2', digest='$3')}), FALSE) AS granted"
+)
 
 _INSERTED: Final = (
     "id",
@@ -235,14 +240,16 @@ class Standing:
         consent: Its row.
         now: The tenant's time.
         blocked: Whether the bank has blocked the third party.
+        granted: Whether the grant and the token stand by which it is used, where they were looked at.
     """
 
-    __slots__ = ("blocked", "consent", "now")
+    __slots__ = ("blocked", "consent", "granted", "now")
 
-    def __init__(self, row: Any) -> None:
+    def __init__(self, row: Any, *, granted: bool = True) -> None:
         self.consent: Consent = read(row)
         self.now: datetime = row["now"]
         self.blocked: bool = row["blocked"]
+        self.granted = granted
 
 
 async def find(tx: TenantTx, consent_id: UUID) -> Consent | None:
@@ -267,6 +274,14 @@ async def find_standing(tx: TenantTx, consent_id: UUID, *, lock: bool) -> Standi
     """
     row = await tx.fetchrow(f"{_STANDING} FOR UPDATE OF consents" if lock else _STANDING, consent_id)
     return None if row is None else Standing(row)
+
+
+async def find_standing_of_grant(
+    tx: TenantTx, consent_id: UUID, grant_id: UUID, token_digest: bytes | None
+) -> Standing | None:
+    """Return the same, and whether the grant and the token stand by which it is used, by one query, or None."""
+    row = await tx.fetchrow(_OF_GRANT, consent_id, grant_id, token_digest)
+    return None if row is None else Standing(row, granted=row["granted"])
 
 
 async def find_standings(tx: TenantTx, consent_ids: Sequence[UUID]) -> list[Standing]:

@@ -30,11 +30,12 @@ from billfold_server.consents.rows import (
 )
 from billfold_server.consents.rules import By, ConsentKind, Event, Status, lasts
 from billfold_server.consents.sealing import digest, open_requests, prepare, seal_evidence
-from billfold_server.consents.standing import ConsentRow, UseRow, agreed_end, at, check_usable, consumed, usable
+from billfold_server.consents.standing import ConsentRow, UseRow, agreed_end, at, consumed, usable
 from billfold_server.consents.stepping import WHY, changed_by, next_status, note_refused, take
 from billfold_server.consents.stores import STORES
 from billfold_server.consents.telling import CLIENT_JOB, Change, ClientEnded, step_of, tell
 from billfold_server.consents.uses import Uses, uses_of
+from billfold_server.consents.using import existing, get, own, use
 from billfold_server.db.jobs import NewJob, enqueue
 from billfold_server.http.services import Services
 from billfold_server.tenancy.clock import tenant_now
@@ -153,22 +154,6 @@ async def find(tx: TenantTx, consent_id: UUID) -> Consent | None:
     return None if standing is None else at(standing.consent, standing.now)
 
 
-async def get(tx: TenantTx, consent_id: UUID, *, client_id: UUID) -> Consent:
-    """Return a third party's own consent as it stands at this moment.
-
-    Raises:
-        errors.ConsentNotFound: There is none.
-        errors.ConsentOfAnother: It is another third party's.
-        errors.ThirdPartyBlocked: The bank has blocked the third party.
-    """
-    standing = await queries.find_standing(tx, consent_id, lock=False)
-    consent = _own(None if standing is None else standing.consent, client_id)
-    assert standing is not None
-    if standing.blocked:
-        raise errors.ThirdPartyBlocked
-    return at(consent, standing.now)
-
-
 async def open_request(services: Services, tenant: TenantRef, consent: Consent) -> bytes:
     """Return what was asked for as JSON, outside of any transaction.
 
@@ -180,67 +165,6 @@ async def open_request(services: Services, tenant: TenantRef, consent: Consent) 
     if opened is None:
         raise errors.SubjectForgotten
     return opened
-
-
-async def use(
-    tx: TenantTx,
-    caller: Caller,
-    *,
-    kind: ConsentKind,
-    permission: str | None = None,
-    wallet_id: UUID | None = None,
-    lock: bool = False,
-    consent_id: UUID | None = None,
-    uses: Uses | None = None,
-    operation: str | None = None,
-    counted: bool = True,
-) -> Consent:
-    """Return the consent of a caller's token, if it allows what the caller is about to do, and count that.
-
-    Args:
-        tx: The tenant's transaction in which it is done.
-        caller: Who acts; ``consent_id`` is that of their token.
-        kind: For what the consent must be.
-        permission: What it must permit.
-        wallet_id: Which wallet it must be about.
-        lock: Whether to keep others from ending it until the transaction has ended; what moves money does.
-        consent_id: Which one the request names, where it does; another one than the token's is refused.
-        uses: What counts for the process (``uses_of``), for what reads; else it is counted in the transaction.
-        operation: What is counted, where that is neither the permission nor the kind.
-        counted: Whether it is counted here; what a command does, its ``UseRow`` counts.
-
-    Raises:
-        errors.ConsentNotFound: There is none.
-        errors.ConsentOfAnother: The token is for another one, or for none.
-        errors.ThirdPartyBlocked: The bank has blocked the third party.
-        errors.ConsentNotUsable: It isn't for this, isn't authorised, or has ended.
-        errors.ReauthenticationRequired: The customer has to come back first.
-        errors.ConsentLacksPermission: It doesn't permit this.
-        errors.ConsentLacksAccount: It is about other wallets.
-    """
-    if caller.consent_id is None or (consent_id is not None and consent_id != caller.consent_id):
-        if consent_id is not None:
-            await get(tx, consent_id, client_id=caller.client_id)
-        raise errors.ConsentOfAnother("the access token is for another consent")
-    standing = await queries.find_standing(tx, caller.consent_id, lock=lock)
-    consent = _own(None if standing is None else standing.consent, caller.client_id)
-    assert standing is not None
-    if standing.blocked:
-        raise errors.ThirdPartyBlocked
-    consent = at(consent, standing.now)
-    check_usable(consent, kind, standing.now)
-    if permission is not None and not rules.allows(consent.permissions, permission):
-        raise errors.ConsentLacksPermission(permission=permission)
-    if wallet_id is not None and wallet_id not in consent.wallet_ids:
-        raise errors.ConsentLacksAccount
-    operation = operation or permission or kind
-    if not counted:
-        return consent
-    if uses is None:
-        await queries.add_uses(tx, {(consent.id, queries.hour_of(standing.now), operation): (1, standing.now)})
-    else:
-        uses.note(tx.tenant, consent.id, operation, standing.now)
-    return consent
 
 
 async def record_refused(
@@ -456,7 +380,7 @@ async def revoke(
         errors.ConsentTransitionRefused: It has ended before.
     """
     now = now or await tenant_now(tx)
-    consent = _existing(await queries.lock(tx, consent_id))
+    consent = existing(await queries.lock(tx, consent_id))
     return await take(tx, actor, at(consent, now), "revoke", by=by, now=now, reason=reason)
 
 
@@ -474,7 +398,7 @@ async def require_reauthentication(tx: TenantTx, consent_id: UUID, *, actor: Cal
         errors.ConsentTransitionRefused: It isn't authorised, has ended, or is for one thing alone.
     """
     now = await tenant_now(tx)
-    consent = at(_existing(await queries.lock(tx, consent_id)), now)
+    consent = at(existing(await queries.lock(tx, consent_id)), now)
     by = now if consent.reauthenticate_by is None else min(now, consent.reauthenticate_by)
     resting = msgspec.structs.replace(consent, reauthenticate_by=by)
     return await take(tx, actor, resting, "require_reauthentication", by="staff", now=now, reason=reason)
@@ -548,20 +472,7 @@ async def last_uses(tx: TenantTx, consent_ids: Sequence[UUID]) -> dict[UUID, dat
 
 
 async def _lock_own(tx: TenantTx, consent_id: UUID, client_id: UUID, now: datetime) -> Consent:
-    return at(_own(await queries.lock(tx, consent_id), client_id), now)
-
-
-def _existing(consent: Consent | None) -> Consent:
-    if consent is None:
-        raise errors.ConsentNotFound("there is no such consent", param="consent_id")
-    return consent
-
-
-def _own(consent: Consent | None, client_id: UUID) -> Consent:
-    found = _existing(consent)
-    if found.client_id != client_id:
-        raise errors.ConsentOfAnother
-    return found
+    return at(own(await queries.lock(tx, consent_id), client_id), now)
 
 
 def _end(

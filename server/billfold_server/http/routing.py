@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = [
+    "GRANT_STANDS",
     "Audience",
     "Call",
     "Dialect",
@@ -283,9 +284,12 @@ class Dialect(typing.Protocol):
 
 
 _PATH_PARAMETER: Final = re.compile(r"\{([a-z_]+)\}")
-_STANDS: Final = """
-SELECT revoked_at IS NULL AND NOT EXISTS (SELECT FROM revoked_tokens WHERE digest = $2) FROM grants WHERE id = $1
+GRANT_STANDS: Final = """
+SELECT g.revoked_at IS NULL AND NOT EXISTS (SELECT FROM revoked_tokens AS r WHERE r.digest = {digest})
+FROM grants AS g WHERE g.id = {grant}
 """
+"""Whether a grant stands and the token of that digest wasn't revoked; nothing where there is no such grant."""
+_STANDS: Final = GRANT_STANDS.format(grant="$1", digest="$2")
 _WITH_TOKEN: Final = ("tenant", "platform")
 
 

@@ -173,7 +173,7 @@ async def list_bookings(
         )
         rows = await tx.fetch(sql, *where.values)
         found = [Booking(*row[:-1]) for row in rows]
-        shown += [each for each in found if _is_of(span, each)]
+        shown += found if span.side is None else [each for each in found if _is_of(span, each)]
         if len(shown) > limit:
             shown, place = shown[:limit], shown[limit - 1].place
             break
@@ -187,7 +187,7 @@ async def list_bookings(
 
 
 def _is_of(span: Span, booking: Booking) -> bool:
-    return span.side is None or (booking.amount_minor < 0) is (span.side == "credit")
+    return (booking.amount_minor < 0) is (span.side == "credit")
 
 
 async def place_before(tx: TenantTx, instant: datetime) -> UUID:

@@ -212,7 +212,7 @@ class TransferRow(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class OtherSide(msgspec.Struct, frozen=True):
+class OtherSide(msgspec.Struct, frozen=True, cache_hash=True):
     """What stands on the other side of what moved in a wallet.
 
     Attributes:

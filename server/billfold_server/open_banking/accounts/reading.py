@@ -3,7 +3,8 @@
 No page needs to know how many there are: where to go on stands in its links, forwards and back.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
@@ -65,16 +66,22 @@ class Reading(msgspec.Struct, frozen=True):
     detail: bool
 
 
-async def begin(tx: TenantTx, call: Call, cluster: Cluster, account_id: str | None = None) -> Reading:
-    """Use the consent of the request's token for what it asks to read.
+@asynccontextmanager
+async def begin(
+    call: Call, cluster: Cluster, account_id: str | None = None, *, begin_sql: str = ""
+) -> AsyncIterator[tuple[TenantTx, Reading]]:
+    """Open the transaction in which is read, and use the consent of the request's token in it for that.
+
+    By one query it is seen that the consent, what its customer has allowed by it, and the token stand.
 
     Args:
-        tx: The transaction in which it is read.
         call: The request.
         cluster: What is to be read.
         account_id: Of which account; of all of the consent's where there is none.
+        begin_sql: SQL without parameters that travels in the same round trip as BEGIN.
 
     Raises:
+        errors.InvalidToken: The token was revoked, or what it was issued by has ended.
         errors.EndpointNotOffered: The bank doesn't offer this.
         errors.NotFound: There is no such account.
         errors.ConsentLacksAccount: The consent isn't about it.
@@ -84,6 +91,11 @@ async def begin(tx: TenantTx, call: Call, cluster: Cluster, account_id: str | No
     if cluster.offered is not None and cluster.offered in call.tenant.manifest.open_banking.not_offered:
         raise errors.EndpointNotOffered
     wallet_id = None if account_id is None else _wallet_id(account_id)
+    async with call.services.database.tx(call.tenant, begin_sql=begin_sql) as tx:
+        yield tx, await _use(tx, call, cluster, wallet_id)
+
+
+async def _use(tx: TenantTx, call: Call, cluster: Cluster, wallet_id: UUID | None) -> Reading:
     try:
         consent = await consents.use(
             tx,
@@ -92,6 +104,7 @@ async def begin(tx: TenantTx, call: Call, cluster: Cluster, account_id: str | No
             permission=cluster.permission,
             wallet_id=wallet_id,
             uses=consents.uses_of(call.services),
+            sees_grant=True,
         )
     except errors.ConsentLacksAccount:
         if wallet_id is not None and not await wallets.find_wallets(tx, [wallet_id]):

@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import msgspec
+
 from billfold import errors
 from billfold.contract.arrangements import (
     ArrangementStatus,
@@ -22,6 +24,8 @@ from billfold.contract.open_banking.accounts import (
     OBReadParty3,
     OBReadParty3Data,
 )
+from billfold.contract.open_banking.base import wire_name
+from billfold.contract.open_banking.common import Links, Meta
 from billfold.contract.open_banking.products import OBReadProduct2, ProductData
 from billfold.contract.open_banking.records import (
     OBReadBeneficiary5,
@@ -36,12 +40,13 @@ from billfold.contract.open_banking.records import (
     OBReadStandingOrder6Data,
 )
 from billfold.contract.open_banking.statements import OBReadDataStatement2, OBReadStatement2
-from billfold.contract.open_banking.transactions import OBReadDataTransaction6, OBReadTransaction6
+from billfold.contract.open_banking.transactions import OBReadTransaction6
 from billfold_server.http.pagination import Cursor
 from billfold_server.http.routing import Call, Reply
 from billfold_server.open_banking.accounts import records, rules, service
 from billfold_server.open_banking.accounts.reading import REFUSES, Page, surroundings
 from billfold_server.open_banking.accounts.statements import FILES, to_statement
+from billfold_server.open_banking.accounts.transactions import Transaction
 from billfold_server.open_banking.edge.answers import QueryInstant, meta_of, read_instant
 from billfold_server.open_banking.edge.headers import accepted
 from billfold_server.open_banking.edge.routes import OpenBankingRoutes
@@ -143,7 +148,7 @@ async def get_transactions(
     from_booking_date_time: QueryInstant | None = None,
     to_booking_date_time: QueryInstant | None = None,
     page: Cursor | None = None,
-) -> OBReadTransaction6:
+) -> Reply[OBReadTransaction6]:
     """List what was booked to all accounts, the newest first."""
     return await _transactions(call, None, page, from_booking_date_time, to_booking_date_time)
 
@@ -156,28 +161,32 @@ async def get_account_transactions(
     from_booking_date_time: QueryInstant | None = None,
     to_booking_date_time: QueryInstant | None = None,
     page: Cursor | None = None,
-) -> OBReadTransaction6:
+) -> Reply[OBReadTransaction6]:
     """List what was booked to an account, the newest first."""
     return await _transactions(call, account_id, page, from_booking_date_time, to_booking_date_time)
 
 
 async def _transactions(
     call: Call, account_id: str | None, page: str | None, from_: str | None, to: str | None
-) -> OBReadTransaction6:
+) -> Reply[OBReadTransaction6]:
     begins, ends = read_instant("fromBookingDateTime", from_), read_instant("toBookingDateTime", to)
     found, shown, span = await service.read_transactions(call, account_id, page, begins, ends)
     query = {"fromBookingDateTime": from_, "toBookingDateTime": to}
     pages = None if shown.prev or shown.next else 1
-    return OBReadTransaction6(
-        data=OBReadDataTransaction6(transaction=found),
-        **surroundings(
-            call,
-            "transactions",
-            shown,
-            query,
-            meta_of(total_pages=pages, first_at=span.from_, last_at=span.to),
-        ),
-    )
+    meta = meta_of(total_pages=pages, first_at=span.from_, last_at=span.to)
+    return _told(found, surroundings(call, "transactions", shown, query, meta))
+
+
+class _Told(msgspec.Struct, frozen=True, rename=wire_name):
+    """``OBReadTransaction6``, with what this bank fills of each transaction."""
+
+    data: dict[str, list[Transaction]]
+    links: Links
+    meta: Meta
+
+
+def _told(found: list[Transaction], around: dict[str, Any]) -> Reply[OBReadTransaction6]:
+    return Reply(body=msgspec.json.encode(_Told({"Transaction": found}, **around)))
 
 
 # What has been arranged.
@@ -347,8 +356,7 @@ async def get_account_statement_file(call: Call, account_id: str, statement_id: 
 @routes.get("/accounts/{AccountId}/statements/{StatementId}/transactions", errors=_OFFERED)
 async def get_account_statement_transactions(
     call: Call, account_id: str, statement_id: str, *, page: Cursor | None = None
-) -> OBReadTransaction6:
+) -> Reply[OBReadTransaction6]:
     """List the transactions of a statement, the newest first."""
     found, shown = await service.read_transactions_of_statement(call, account_id, statement_id, page)
-    data = OBReadDataTransaction6(transaction=found)
-    return OBReadTransaction6(data=data, **surroundings(call, "statement-transactions", shown))
+    return _told(found, surroundings(call, "statement-transactions", shown))

@@ -12,7 +12,6 @@ from billfold import errors, ids
 from billfold.contract.arrangements import ArrangementStatus
 from billfold.contract.open_banking.accounts import OBAccount6, OBParty2, OBReadBalance1Balance
 from billfold.contract.open_banking.products import ProductProduct
-from billfold.contract.open_banking.transactions import OBTransaction6
 from billfold.contract.parties import Party
 from billfold.ids import InvalidIdError, Prefix
 from billfold_server.account_statements import service as statements
@@ -27,7 +26,14 @@ from billfold_server.open_banking.accounts import rules
 from billfold_server.open_banking.accounts.products import to_product
 from billfold_server.open_banking.accounts.reading import LIMIT, Page, Place, Reading, begin, cut, paged
 from billfold_server.open_banking.accounts.rules import Cluster
-from billfold_server.open_banking.accounts.transactions import PAYMENT, Paid, creditor_of, to_transaction, wallet_of
+from billfold_server.open_banking.accounts.transactions import (
+    PAYMENT,
+    Paid,
+    Transaction,
+    creditor_of,
+    to_transactions,
+    wallet_of,
+)
 from billfold_server.open_banking.accounts.wallets import AccountFacts, to_account, to_balances, to_party
 from billfold_server.parties import service as parties
 from billfold_server.payments import service as payments
@@ -80,8 +86,7 @@ def _place(wallet_id: UUID) -> Place:
 
 async def read_accounts(call: Call, named: str | None, page: str | None) -> tuple[list[OBAccount6], Page[UUID]]:
     """Return accounts, with their numbers and their owner's name where the consent permits all of it."""
-    async with call.tx() as tx:
-        reading = await begin(tx, call, rules.ACCOUNTS, named)
+    async with begin(call, rules.ACCOUNTS, named) as (tx, reading):
         shown = await _wallets(call, reading, page)
         found = await wallets.find_wallets(tx, shown.items)
         products = await arrangements.products_of_wallets(tx, shown.items)
@@ -104,8 +109,7 @@ async def read_balances(
     call: Call, named: str | None, page: str | None
 ) -> tuple[list[OBReadBalance1Balance], Page[UUID]]:
     """Return what is on accounts now."""
-    async with call.tx() as tx:
-        reading = await begin(tx, call, rules.BALANCES, named)
+    async with begin(call, rules.BALANCES, named) as (tx, reading):
         shown = await _wallets(call, reading, page)
         accounts = await ledger.list_wallet_accounts(tx, shown.items)
         now = await tenant_now(tx)
@@ -120,16 +124,14 @@ async def read_balances(
 
 async def read_products(call: Call, named: str | None, page: str | None) -> tuple[list[ProductProduct], Page[UUID]]:
     """Return the products that accounts are of."""
-    async with call.tx() as tx:
-        reading = await begin(tx, call, rules.PRODUCTS, named)
+    async with begin(call, rules.PRODUCTS, named) as (tx, reading):
         shown = await _wallets(call, reading, page)
         products = await arrangements.products_of_wallets(tx, shown.items)
     return [to_product(each, products[each]) for each in shown.items if each in products], shown
 
 
 async def _party(call: Call, cluster: Cluster, named: str | None) -> Party:
-    async with call.tx() as tx:
-        reading = await begin(tx, call, cluster, named)
+    async with begin(call, cluster, named) as (tx, reading):
         row = await parties.get_party(tx, _owner(reading))
     (party,) = await parties.open_parties(call.services.keys, call.tenant, [row])
     return party
@@ -151,11 +153,10 @@ async def read_owner(call: Call, named: str) -> OBParty2:
 
 async def read_transactions(
     call: Call, named: str | None, page: str | None, from_: datetime | None, to: datetime | None
-) -> tuple[list[OBTransaction6], Page[Booking], Span]:
+) -> tuple[list[Transaction], Page[Booking], Span]:
     """Return what was booked, as far as the consent's permissions and dates reach, its page, and how far that is."""
     # All of it is looked up by keys. A plan for each page's own values would take as long as reading the page.
-    async with call.tx(begin_sql=PLANS) as tx:
-        reading = await begin(tx, call, rules.TRANSACTIONS, named)
+    async with begin(call, rules.TRANSACTIONS, named, begin_sql=PLANS) as (tx, reading):
         span = rules.span_of(reading.consent, from_, to)
         fetch = partial(_bookings, tx, span, of={"wallet_ids": reading.wallet_ids})
         shown = await paged(call, "transactions", page, fetch, _at)
@@ -186,7 +187,7 @@ class _Beside(msgspec.Struct, frozen=True):
     """What is known beside what was booked.
 
     Attributes:
-        others: Other sides, each at its booking's place; nothing where the consent doesn't permit all of it.
+        others: Other sides, each at its booking's place; none where the consent doesn't permit all of it.
         payments: Payments, by the entries that were booked of them.
     """
 
@@ -203,28 +204,26 @@ async def _beside(tx: TenantTx, reading: Reading, found: Sequence[Booking]) -> _
     entries = [each.entry_id for each in found if each.kind in _OF_PAYMENTS]
     paid = await payments.find_payments_of(tx, entries) if entries else {}
     if not reading.detail:
-        return _Beside([None] * len(found), paid)
+        return _Beside((), paid)
     return _Beside(await wallets.list_other_sides(tx, [(wallet_of(each), each.entry_id) for each in found]), paid)
 
 
-async def _transactions(
-    call: Call, reading: Reading, found: Sequence[Booking], beside: _Beside
-) -> list[OBTransaction6]:
+async def _transactions(call: Call, reading: Reading, found: Sequence[Booking], beside: _Beside) -> list[Transaction]:
     """Return transactions, with their other sides where the consent permits all of it, outside of any transaction."""
     texts: Mapping[UUID, Texts] = {}
     if reading.detail and beside.payments:
         texts = await payments.open_texts(call.services, call.tenant, [row.id for row in beside.payments.values()])
-    issuer = call.tenant.manifest.brand.display_name[:35]
-    return [
-        to_transaction(
-            each,
-            issuer=issuer,
-            detail=reading.detail,
-            other=other,
-            paid=_paid(each, beside.payments[each.entry_id], texts) if each.entry_id in beside.payments else None,
-        )
-        for each, other in zip(found, beside.others, strict=True)
-    ]
+    rows = beside.payments
+    paid = (
+        [_paid(each, rows[each.entry_id], texts) if each.entry_id in rows else None for each in found] if rows else ()
+    )
+    return to_transactions(
+        found,
+        issuer=call.tenant.manifest.brand.display_name[:35],
+        detail=reading.detail,
+        others=beside.others,
+        paid=paid,
+    )
 
 
 def _paid(booking: Booking, row: PaymentRow, texts: Mapping[UUID, Texts]) -> Paid:
@@ -250,8 +249,7 @@ async def read_records(
 ) -> tuple[list[tuple[ArrangementRow, T]], Page[ArrangementRow], bool]:
     """Return what has been arranged of one kind, opened, and whether all of it may be shown."""
     name = arrangements.KINDS[kind]
-    async with call.tx() as tx:
-        reading = await begin(tx, call, cluster, named)
+    async with begin(call, cluster, named) as (tx, reading):
 
         async def fetch(place: Place | None, *, backwards: bool) -> tuple[Sequence[ArrangementRow], Place | None]:
             rows = await arrangements.list_of_wallets(
@@ -282,8 +280,7 @@ async def read_statements(
     call: Call, named: str | None, page: str | None, from_: datetime | None, to: datetime | None
 ) -> tuple[Page[StatementRow], bool]:
     """Return statements that lie within the consent's dates, and whether all of them may be shown."""
-    async with call.tx() as tx:
-        reading = await begin(tx, call, rules.STATEMENTS, named)
+    async with begin(call, rules.STATEMENTS, named) as (tx, reading):
         begins, ends = rules.bounds(reading.consent, from_, to)
 
         async def fetch(place: Place | None, *, backwards: bool) -> tuple[Sequence[StatementRow], Place | None]:
@@ -320,8 +317,7 @@ async def _statement(tx: TenantTx, reading: Reading, statement_id: str) -> State
 
 async def read_statement(call: Call, named: str, statement_id: str) -> tuple[StatementRow, bool]:
     """Return one statement, and whether all of it may be shown."""
-    async with call.tx() as tx:
-        reading = await begin(tx, call, rules.STATEMENTS, named)
+    async with begin(call, rules.STATEMENTS, named) as (tx, reading):
         return await _statement(tx, reading, statement_id), reading.detail
 
 
@@ -331,8 +327,7 @@ async def read_file(call: Call, named: str, statement_id: str) -> statements.Sta
     Raises:
         errors.EndpointNotOffered: The statement has too many entries for a file.
     """
-    async with call.tx() as tx:
-        reading = await begin(tx, call, rules.STATEMENTS, named)
+    async with begin(call, rules.STATEMENTS, named) as (tx, reading):
         rules.STATEMENTS.require_detail(reading.consent.permissions)
         row = await _statement(tx, reading, statement_id)
     try:
@@ -343,10 +338,9 @@ async def read_file(call: Call, named: str, statement_id: str) -> statements.Sta
 
 async def read_transactions_of_statement(
     call: Call, named: str, statement_id: str, page: str | None
-) -> tuple[list[OBTransaction6], Page[Booking]]:
+) -> tuple[list[Transaction], Page[Booking]]:
     """Return the transactions of a statement, which takes permission for both."""
-    async with call.tx(begin_sql=PLANS) as tx:
-        reading = await begin(tx, call, rules.TRANSACTIONS, named)
+    async with begin(call, rules.TRANSACTIONS, named, begin_sql=PLANS) as (tx, reading):
         rules.STATEMENTS.require(reading.consent.permissions)
         row = await _statement(tx, reading, statement_id)
         side = rules.side_of(reading.consent.permissions)

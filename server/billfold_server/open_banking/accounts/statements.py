@@ -10,7 +10,7 @@ from billfold.contract.open_banking.common import OBStatement2Amount
 from billfold.contract.open_banking.statements import OBStatement2, OBStatement2StatementAmount
 from billfold_server.account_statements import service as statements
 from billfold_server.account_statements.service import StatementFile, StatementRow
-from billfold_server.open_banking.accounts.transactions import to_transaction
+from billfold_server.open_banking.accounts.transactions import to_transactions
 from billfold_server.open_banking.accounts.wallets import account_id
 from billfold_server.open_banking.accounts.words import decimal_text, indicator
 
@@ -51,7 +51,7 @@ def _amounts(row: StatementRow) -> list[OBStatement2StatementAmount]:
 def _to_json(file: StatementFile) -> bytes:
     """Return a statement with its transactions as one JSON object, for programs that read nothing else."""
     statement = file.statement
-    lines = [to_transaction(line, issuer=file.brand[:35], detail=True) for line in file.lines]
+    lines = to_transactions(file.lines, issuer=file.brand[:35], detail=True)
     content: dict[str, Any] = {"Statement": to_statement(statement, detail=True), "Transaction": lines}
     return msgspec.json.encode(content)
 

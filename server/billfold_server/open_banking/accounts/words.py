@@ -31,8 +31,6 @@ __all__ = [
     "or_unset",
 ]
 
-_CENTS: Final = 2
-
 IBAN: Final = "UK.OBIE.IBAN"
 SORT_CODE: Final = "UK.OBIE.SortCodeAccountNumber"
 WALLET: Final = "UK.OBIE.Wallet"
@@ -55,15 +53,11 @@ def or_unset(text: str | None, longest: int) -> str | UnsetType:
 
 def decimal_text(amount_minor: int, currency: str) -> str:
     """Return an amount without its sign, with as many decimal places as its currency has."""
-    digits = exponent(currency)
-    if digits == _CENTS:
-        # Nearly every amount: a page of transactions has two hundred of them.
-        whole, cents = divmod(abs(amount_minor), 100)
-        return f"{whole}.{cents:02}"
-    text = str(abs(amount_minor))
+    digits, text = exponent(currency), str(abs(amount_minor))
     if not digits:
         return text
-    text = text.zfill(digits + 1)
+    if len(text) <= digits:
+        text = text.zfill(digits + 1)
     return f"{text[:-digits]}.{text[-digits:]}"
 
 

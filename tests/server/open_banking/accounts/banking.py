@@ -1,5 +1,6 @@
 """A bank with a customer who has everything that account information shows, and consents for third parties."""
 
+import base64
 import secrets
 import time
 from datetime import UTC, datetime, timedelta
@@ -254,6 +255,12 @@ class Reader(msgspec.Struct):
     consent_id: UUID
     base: str
     token: str
+
+    @property
+    def token_id(self) -> str:
+        """The token's ``jti``."""
+        body = self.token.split(".")[1]
+        return str(msgspec.json.decode(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))["jti"])
 
     def get(self, path: str, *, accept: str = "application/json", **query: str) -> httpx.Response:
         """Ask for something, by its path or by an address that was answered."""

@@ -14,6 +14,7 @@ from billfold.ids import Prefix
 from billfold_server.account_statements import service as statements
 from billfold_server.consents import service as consents
 from billfold_server.consents.service import uses_of
+from billfold_server.identity.tokens import access_tokens
 from billfold_server.open_banking.accounts.routes import routes
 from billfold_server.open_banking.accounts.statements import FILES
 from billfold_server.open_banking.edge.interface import INTERFACE
@@ -364,6 +365,30 @@ class TestAConsent:
 
         shown_bank.live.run(revoke())
         assert reader.get("/accounts").status_code in {401, 403}
+
+    @pytest.mark.parametrize(
+        "sql",
+        [
+            "UPDATE grants SET revoked_at = now(), reason = 'ended' WHERE consent_id = $1",
+            """
+            INSERT INTO revoked_tokens (digest, client_id, revoked_at, expires_at)
+            SELECT $2, client_id, now(), now() + interval '1 hour' FROM consents WHERE id = $1
+            """,
+        ],
+    )
+    def test_opens_nothing_once_its_token_has_ended(self, shown_bank: Bank, sql: str):
+        """Also where the worker has seen the token a moment ago, and another one has ended it or its grant."""
+        reader = shown_bank.reader()
+        assert [reader.get(path).status_code for path in ("/accounts", "/transactions")] == [200, 200]
+        digest = access_tokens.digest_of(reader.token_id)
+
+        async def end() -> None:
+            tenant = await shown_bank.live.services.registry.get(shown_bank.slug)
+            async with shown_bank.live.services.database.tx(tenant) as tx:
+                await tx.execute(f"{sql} AND $2::bytea IS NOT NULL", reader.consent_id, digest)
+
+        shown_bank.live.run(end())
+        assert [reader.get(path).status_code for path in ("/accounts", "/transactions")] == [401, 401]
 
 
 class TestWhatTheBankDoesNotShow:

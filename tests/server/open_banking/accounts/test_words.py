@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from billfold import errors
@@ -21,13 +22,14 @@ from billfold.contract.arrangements import (
     ScheduleType,
     StandingOrder,
 )
+from billfold.contract.open_banking.transactions import OBTransaction6
 from billfold.contract.wallets import WalletStatus
 from billfold.money import Money
 from billfold_server.arrangements.service import KINDS, ArrangementRow
 from billfold_server.consents.service import Consent
 from billfold_server.ledger.service import Booking
 from billfold_server.open_banking.accounts import products, records, rules, wallets
-from billfold_server.open_banking.accounts.transactions import CODES, to_transaction
+from billfold_server.open_banking.accounts.transactions import CODES, Transaction, to_transactions
 from billfold_server.open_banking.accounts.words import SCHEMES, decimal_text, identification_of
 from billfold_server.open_banking.edge.headers import accepted
 from billfold_server.wallets.service import OtherSide
@@ -55,6 +57,14 @@ def row(terms: object) -> ArrangementRow:
 def booking(minor: int, kind: str = "transfer") -> Booking:
     """Return what was booked to a wallet, as its owner sees it."""
     return Booking(ENTRY, 1, UUID(int=4), WALLET, -minor, "EUR", 700, NOW - timedelta(days=1), NOW, kind, "Bread")
+
+
+def transaction(booked: Booking, other: OtherSide | None = None) -> Transaction:
+    """Return it as a transaction, and see that it is one of the standard's; all of it where the other side is known."""
+    (shown,) = to_transactions([booked], issuer="Bank", detail=other is not None, others=[other])
+    official = msgspec.json.decode(msgspec.json.encode(shown), type=OBTransaction6)
+    assert msgspec.to_builtins(official) == msgspec.to_builtins(shown)
+    return shown
 
 
 def consent(*permissions: str, from_: datetime | None = None, to: datetime | None = None) -> Consent:
@@ -119,7 +129,7 @@ class TestATransaction:
     @pytest.mark.parametrize("minor", [500, -500])
     def test_has_a_code_for_its_kind_and_side(self, kind: str, minor: int):
         """Received or issued, inside or domestic; a payment is issued, also on its way back; else an adjustment."""
-        shown = to_transaction(booking(minor, kind), issuer="Bank", detail=False)
+        shown = transaction(booking(minor, kind))
         assert shown.credit_debit_indicator == ("Credit" if minor > 0 else "Debit")
         code = shown.bank_transaction_code
         received = minor > 0 and not kind.startswith("payment")
@@ -127,14 +137,14 @@ class TestATransaction:
 
     def test_has_a_day_of_booking_and_a_value_date(self):
         """When it came into the books, and when it took effect."""
-        shown = to_transaction(booking(500), issuer="Bank", detail=False)
+        shown = transaction(booking(500))
         assert (shown.booking_date_time, shown.value_date_time) == (NOW, NOW - timedelta(days=1))
 
     @pytest.mark.parametrize(("minor", "side"), [(500, "debtor_account"), (-500, "creditor_account")])
     def test_names_its_other_side(self, minor: int, side: str):
         """Who pays stands on the one side, who is paid on the other; what no code is isn't shown."""
         other = OtherSide(OTHER, "DE89370400440532013000", "Shop", "12")
-        shown = to_transaction(booking(minor), issuer="Bank", detail=True, other=other)
+        shown = transaction(booking(minor), other)
         assert getattr(shown, side).identification == "DE89370400440532013000"
         assert getattr(shown.merchant_details, "merchant_name", None) == "Shop"
         assert "12" not in str(shown.merchant_details)
