@@ -51,6 +51,14 @@ _log = logging.getLogger("billfold.worker")
 
 GARBAGE: Final = (10_000, 50, 50)
 
+_SWITCH_S: Final = 0.0005
+"""After how long a thread that waits for the interpreter is let in.
+
+Signatures are made in a thread beside the event loop, and each needs the interpreter again when it is done. By Python's
+own five milliseconds a batch of sixteen waits longer than it works; the same holds for the event loop, while a thread
+makes a long file.
+"""
+
 KEEP_ALIVE_S = 75
 """Longer than proxies keep their idle connections (nginx: 60), so that none sends a request into one we just closed."""
 
@@ -207,6 +215,7 @@ def main() -> None:
     """Take the parent's orders and serve."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    sys.setswitchinterval(_SWITCH_S)
     channel, *listeners = (socket.socket(fileno=int(number)) for number in sys.argv[1:])
     with channel.makefile("rb") as lines:
         line = lines.readline()
