@@ -19,6 +19,7 @@ from billfold.contract.consents import Consent, ConsentRecord
 from billfold.ids import Prefix
 from billfold_server.consents import evidence, service, staff
 from billfold_server.consents.rules import KINDS, STATUSES
+from billfold_server.listings import listing, print_listing
 from billfold_server.tenancy.context import COMMAND_LINE, TenantRef
 from billfold_server.tenancy.transaction import TenantTx
 
@@ -88,11 +89,11 @@ def list_all(open_services: OpenServices, /, tenant: str, *, limit: int, as_json
     if as_json:
         _print(found)
         return
-    table = Table("Consent", "Kind", "Status", "Third party", "Customer", "Asked for", "Ends")
+    table = listing("Consent", "Kind", "Status", "Third party", "Customer", "Asked for", "Ends")
     for each in found:
         created, ends = f"{each.created_at:%Y-%m-%d %H:%M}", f"{each.ended_at or each.ends_at:%Y-%m-%d %H:%M}"
         table.add_row(each.id, each.kind, each.status, each.client_id, each.party_id or "", created, ends)
-    Console().print(table)
+    print_listing(table)
 
 
 @consents.command()

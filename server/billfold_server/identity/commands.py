@@ -14,8 +14,6 @@ from uuid import UUID
 import click
 import msgspec
 from joserfc.jwk import ECKey, OKPKey, RSAKey
-from rich.console import Console
-from rich.table import Table
 
 from billfold import errors, ids
 from billfold.contract.clients import ClientMetadata
@@ -26,6 +24,7 @@ from billfold_server.identity.clients.service import Client, list_clients, regis
 from billfold_server.identity.jose import SigningKey
 from billfold_server.identity.realms import Realm
 from billfold_server.identity.rules import PLATFORM_SCOPES, TENANT_SCOPES
+from billfold_server.listings import listing, print_listing
 from billfold_server.partners import service as partners
 from billfold_server.tenancy.context import COMMAND_LINE
 from billfold_server.tenancy.transaction import TenantTx
@@ -274,12 +273,12 @@ def list_all(open_services: OpenServices, tenant: str | None, *, platform: bool,
     if as_json:
         click.echo(msgspec.json.encode([shown(client) for client in found]).decode())
         return
-    table = Table("Client id", "Name", "State", "Authenticates by", "Scopes", "Created")
+    table = listing("Client id", "Name", "State", "Authenticates by", "Scopes", "Created")
     for client in found:
         created = f"{client.created_at:%Y-%m-%d %H:%M}"
         scopes = " ".join(client.scopes)
         table.add_row(client.client_id, client.name, client.state, client.authentication, scopes, created)
-    Console().print(table)
+    print_listing(table)
 
 
 def _set_state(

@@ -13,8 +13,6 @@ from uuid import UUID
 
 import click
 import msgspec
-from rich.console import Console
-from rich.table import Table
 
 from billfold import errors, ids
 from billfold.contract.approvals import Approval
@@ -24,6 +22,7 @@ from billfold_server.http.pipeline import Pipeline
 from billfold_server.http.routing import Call, StoredRequest
 from billfold_server.keys import destruction, routes
 from billfold_server.keys.destruction import Destruction
+from billfold_server.listings import listing, print_listing
 from billfold_server.people import service as people
 from billfold_server.tenancy.context import COMMAND_LINE, Caller, TenantRef
 
@@ -292,14 +291,14 @@ def destructions(open_services: OpenServices, *, as_json: bool) -> None:
     if as_json:
         click.echo(msgspec.json.encode(found).decode())
         return
-    table = Table("Id", "Tenant", "State", "Asked by", "Asked at", "Decided by", "Done at")
+    table = listing("Id", "Tenant", "State", "Asked by", "Asked at", "Decided by", "Done at")
     for each in found:
         decided_by = "" if each.decided_by is None else ids.encode(Prefix.USER, each.decided_by)
         done_at = "" if each.done_at is None else f"{each.done_at:%Y-%m-%d %H:%M}"
         asked_by = ids.encode(Prefix.USER, each.asked_by)
         whose = each.slug if each.tenants == 1 else f"{each.slug} and {each.tenants - 1:,} more"
         table.add_row(str(each.id), whose, each.state, asked_by, f"{each.asked_at:%Y-%m-%d %H:%M}", decided_by, done_at)
-    Console().print(table)
+    print_listing(table)
 
 
 COMMANDS: Final = (shred, approve, reject, destroy, destructions)

@@ -12,8 +12,6 @@ from uuid import UUID
 
 import click
 import msgspec
-from rich.console import Console
-from rich.table import Table
 
 from billfold import errors, ids
 from billfold.contract.partners import CreatePartner, CreatePartnerMember, Partner, PartnerState, UpdatePartner
@@ -21,6 +19,7 @@ from billfold.contract.roles import PartnerRole
 from billfold.contract.users import EnrolmentCode, User
 from billfold.ids import Prefix
 from billfold_server.identity.service import GIVEABLE_SCOPES
+from billfold_server.listings import listing, print_listing
 from billfold_server.partners import rules, service
 from billfold_server.people.service import Realm
 from billfold_server.tenancy.context import COMMAND_LINE
@@ -165,10 +164,10 @@ def list_all(open_services: OpenServices, /, *, tenant: str, as_json: bool) -> N
     if as_json:
         click.echo(msgspec.json.encode(found).decode())
         return
-    table = Table("Partner id", "Name", "State", "Own id", "Created")
+    table = listing("Partner id", "Name", "State", "Own id", "Created")
     for each in found:
         table.add_row(each.id, each.name, each.state.value, each.external_id or "", f"{each.created_at:%Y-%m-%d %H:%M}")
-    Console().print(table)
+    print_listing(table)
 
 
 def _change_state(name: str, text: str, state: PartnerState) -> None:
@@ -249,11 +248,11 @@ def members(open_services: OpenServices, /, *, partner_id: str, tenant: str, as_
     if as_json:
         click.echo(msgspec.json.encode(found).decode())
         return
-    table = Table("User id", "Login name", "Name", "Role", "State")
+    table = listing("User id", "Login name", "Name", "Role", "State")
     for each in found:
         role = "" if each.partner_role is None else each.partner_role.value
         table.add_row(each.id, each.login_name, each.display_name, role, each.state.value)
-    Console().print(table)
+    print_listing(table)
 
 
 @partners.command()

@@ -11,13 +11,12 @@ from uuid import UUID
 
 import click
 import msgspec
-from rich.console import Console
-from rich.table import Table
 
 from billfold import errors, ids
 from billfold.contract.roles import StaffRole
 from billfold.contract.users import CreateUser, EnrolmentCode, LoginRealm
 from billfold.ids import Prefix
+from billfold_server.listings import listing, print_listing
 from billfold_server.people import service
 from billfold_server.people.service import Realm
 from billfold_server.tenancy.context import COMMAND_LINE
@@ -151,13 +150,13 @@ def list_all(open_services: OpenServices, tenant: str | None, *, platform: bool,
     if as_json:
         click.echo(msgspec.json.encode(found).decode())
         return
-    table = Table("User id", "Realm", "Login name", "Name", "State", "Roles", "Last sign-in")
+    table = listing("User id", "Realm", "Login name", "Name", "State", "Roles", "Last sign-in")
     for user in found:
         last = "" if user.last_sign_in_at is None else f"{user.last_sign_in_at:%Y-%m-%d %H:%M}"
         table.add_row(
             user.id, user.login_realm, user.login_name, user.display_name, user.state, " ".join(user.roles), last
         )
-    Console().print(table)
+    print_listing(table)
 
 
 def _change(name: str, text: str, done: str, work: Callable[[Realm, Any, UUID], Any]) -> None:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 import msgspec
-from rich.console import Console
-from rich.table import Table
 
 from billfold_server.identity.signing.service import KeyState
+from billfold_server.listings import listing, print_listing
 from billfold_server.tenancy.context import COMMAND_LINE
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def _print(states: list[KeyState], *, as_json: bool) -> None:
     if as_json:
         click.echo(msgspec.json.encode(states).decode())
         return
-    table = Table("Key", "Purpose", "Algorithm", "Generation", "State", "Signs from")
+    table = listing("Key", "Purpose", "Algorithm", "Generation", "State", "Signs from")
     for each in states:
         begins = f"{each.signs_from:%Y-%m-%d %H:%M}"
         table.add_row(
@@ -60,7 +59,7 @@ def _print(states: list[KeyState], *, as_json: bool) -> None:
             each.standing,
             begins,
         )
-    Console().print(table)
+    print_listing(table)
 
 
 _tenant = click.option("--tenant", metavar="SLUG", help="The tenant whose keys they are.")

@@ -1,0 +1,35 @@
+"""Lists on the command line, whose ids are always whole: the next command wants to be told one.
+
+Ids begin with the time (RFC 9562, section 5.7), so what is made on one day differs only at the end, and an id that was
+cut off names nothing.
+"""
+
+from typing import Final
+
+from rich.console import Console
+from rich.table import Column, Table
+
+__all__ = ["listing", "print_listing"]
+
+_PADDING: Final = (0, 2, 0, 0)
+_BY_PROGRAMS: Final = 1_000
+"""How wide a line may be where no terminal shows it."""
+
+
+def listing(id_name: str, *names: str) -> Table:
+    """Return a table whose first column is an id, whole and in one line; what else is too long is broken.
+
+    Args:
+        id_name: What the ids are of.
+        names: The other columns.
+    """
+    others = [Column(name, overflow="fold") for name in names]
+    return Table(Column(id_name, no_wrap=True, min_width=30), *others, box=None, padding=_PADDING)
+
+
+def print_listing(table: Table) -> None:
+    """Print a table: within the lines of a terminal, or one line to a row for who reads it by a program."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_BY_PROGRAMS)
+    console.print(table)
