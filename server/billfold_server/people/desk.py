@@ -78,6 +78,11 @@ class Place(msgspec.Struct, frozen=True):
     rp_id: str
     origin: str
 
+    @property
+    def has_name(self) -> bool:
+        """Tell whether browsers take passkeys here: they bind them to names, never to addresses of numbers."""
+        return not _is_address(self.rp_id)
+
 
 class Desk:
     """One request of a browser at the pages of one realm.
@@ -199,6 +204,14 @@ class Desk:
         # A tenant's own host is reached where the deployment is: at the scheme's own port, or at the one it names.
         port = "" if base.port is None else f":{base.port}"
         return Place(rp_id, f"{base.scheme}://{rp_id}{port}")
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_loopback(host: str) -> bool:

@@ -102,6 +102,9 @@ async def _factor_page(
 ) -> Reply[bytes]:
     async with desk.tx() as tx:
         theirs = await queries.list_factors(tx, user.id)
+    if not desk.place.has_name:
+        # Nobody is asked first for what can't be done here.
+        by = "app"
     view: dict[str, Any] = {
         "user": user,
         "by": by if by == "app" else "passkey",

@@ -36,10 +36,12 @@ class Options(msgspec.Struct, frozen=True):
     Attributes:
         json: The options of ``navigator.credentials``.
         ticket: Comes back with the answer.
+        possible: Whether a browser would take a passkey at this page's address at all.
     """
 
     json: str
     ticket: str
+    possible: bool
 
 
 class _Challenge(msgspec.Struct, frozen=True):
@@ -99,7 +101,7 @@ def begin(
     asked = challenge or secrets.token_bytes(_CHALLENGE_BYTES)
     options = ceremonies.options_to_show(desk.place, asked, _usable(factors or [], desk.place.rp_id, desk.now))
     ticket = desk.seal(_Challenge(_text(asked), None if user is None else user.id), f"passkey {purpose}")
-    return Options(options, ticket)
+    return Options(options, ticket, desk.place.has_name)
 
 
 async def show(desk: Desk, tx: Tx, purpose: str, ticket: str | None, answer: str | None) -> Shown | None:
@@ -176,7 +178,8 @@ def begin_registration(desk: Desk, user: UserRow, factors: list[FactorRow]) -> O
         # One that still waits is on the device all the same.
         factors=_usable(factors, desk.place.rp_id, datetime.max.replace(tzinfo=UTC)),
     )
-    return Options(options, desk.seal(_Challenge(_text(asked), user.id), "passkey registration"))
+    ticket = desk.seal(_Challenge(_text(asked), user.id), "passkey registration")
+    return Options(options, ticket, desk.place.has_name)
 
 
 async def register(

@@ -11,6 +11,7 @@ import pytest
 from billfold import ids
 from billfold.ids import Prefix
 from billfold_server.identity.grants.service import find_grant, open_grant
+from billfold_server.people.pages import words
 from tests.live import LiveServer
 from tests.server.people.authenticator import Authenticator, options_of
 from tests.server.people.paying import PAYMENT, Payments
@@ -54,6 +55,32 @@ def show(browser: Browser, device: Authenticator, **changes: Any) -> httpx.Respo
 def owner(live: LiveServer) -> tuple[Person, Authenticator, Browser]:
     """Somebody at alpha with a passkey."""
     return with_passkey(live)
+
+
+class TestAPageAtAnAddressOfNumbers:
+    """Browsers bind passkeys to names alone (WebAuthn, section 5.1.2), and a trial is at numbers."""
+
+    def test_offers_no_passkey_and_says_why(self, live: LiveServer) -> None:
+        """Neither to sign in nor after the password; at a name it does."""
+        there, named_so = Browser(live, "alpha"), named(Browser(live, "alpha"))
+        person = Person(live, "alpha", "/auth", user_id="", name="nobody.there", enrolment="")
+        for page in (there.get("/sign-in"), person.give_password(there)):
+            assert "data-passkey" not in page.text
+            assert words.text_of("en", "kit.no_passkeys_here") in page.text
+        for page in (named_so.get("/sign-in"), person.give_password(named_so)):
+            assert "data-passkey" in page.text
+            assert words.text_of("en", "kit.no_passkeys_here") not in page.text
+
+    def test_has_people_enrol_an_app(self, live: LiveServer) -> None:
+        """They aren't asked first for what no browser does there, nor led back to it."""
+        person = a_person(live, "alpha")
+        browser = person.browser()
+        browser.submit(browser.get("/enrol", params={"code": person.enrolment}), "/enrol")
+        page = browser.get("/enrol/steps")
+        browser.submit(page, "/enrol/password", password=person.password, again=person.password)
+        page = browser.get("/enrol/steps")
+        assert "/enrol/app" in page.text
+        assert "/enrol/steps" not in page.text.partition("<main")[2].partition("</main>")[0]
 
 
 class TestAPasskey:
