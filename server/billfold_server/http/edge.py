@@ -84,8 +84,8 @@ class Edge:
         self._own_hosts = {urlsplit(each).hostname for each in (settings.base_url, settings.mtls_base_url) if each}
         rotation = services.rooms.setdefault("rotation", Rotation(services.metrics))
         self._certificates = ClientCertificates(settings, rotation)
-        # A certificate that the server made itself is for trying it out; no browser should remember that.
-        self._pins_tls = settings.tls_certificate is not None
+        # No browser should remember what is only tried out: it would ask everything else on `localhost` for TLS, too.
+        self._pins_tls = settings.production and settings.tls_certificate is not None
         self._in_clear = settings.production and settings.tls_certificate is None and bool(self._proxies)
         # Made by who puts the server together, where requests are to be logged at all.
         self._request_log = services.rooms.get(REQUEST_LOG)

@@ -144,6 +144,13 @@ class TestABrowser:
             answer = await client.get(f"{scheme}://127.0.0.1/t/beta/v1/tenant")
             assert "strict-transport-security" not in answer.headers
 
+    async def test_isnt_told_so_on_a_developers_machine(self, asked_from: Asked) -> None:
+        """It would ask every other program on that host for TLS, for two years."""
+        async with asked_from("127.0.0.1", tls_certificate="cert.pem", tls_key="key.pem") as client:
+            answer = await client.get("https://localhost/t/beta/v1/tenant")
+            assert answer.status_code == 401
+            assert "strict-transport-security" not in answer.headers
+
 
 @one_loop
 class TestMetrics:
