@@ -106,7 +106,9 @@ async def _read(call: "Call", parameters: "Mapping[str, str]") -> _Leaving:
     told = None if hint is None else await _client_of_hint(call, hint)
     if told is not None and named is not None and told != named:
         raise _Refused
-    wanted, to = told or named, parameters.get("post_logout_redirect_uri")
+    to = parameters.get("post_logout_redirect_uri")
+    # Who only names a client, without anything that only the client knows, is told nothing of whether there is one.
+    wanted = told or (None if to is None else named)
     client = None if wanted is None else await _client(call, wanted)
     if wanted is not None and client is None:
         raise _Refused

@@ -7,6 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
+from billfold import ids
+from billfold.ids import Prefix
 from tests.live import LiveServer
 from tests.server.identity.flows import App, Person, add_app, ask, stranger
 from tests.server.people.persons import Browser
@@ -109,3 +111,12 @@ class TestAnAppThatEndsASession:
         for each in wrong:
             answer = leave(browser, **each)
             assert (answer.status_code, "location" in answer.headers) == (400, False), each
+
+    @pytest.mark.parametrize("who", ["somebody", "nobody"])
+    def test_isnt_told_apart_from_one_that_there_isnt(self, leaver: App, person: Person, who: str) -> None:
+        """A client's id alone gets the same answer, whether or not it is one."""
+        browser = person.browser() if who == "somebody" else stranger(leaver.live, "sandbox")
+        answers = [leave(browser, client_id=each) for each in (leaver.client_id, ids.new(Prefix.CLIENT), "x")]
+        assert len({answer.status_code for answer in answers}) == 1
+        assert len({answer.headers.get("location") for answer in answers}) == 1
+        assert len({re.sub(r'value="[^"]*"', "", answer.text) for answer in answers}) == 1
