@@ -36,6 +36,9 @@ _log = structlog.stdlib.get_logger("billfold.http")
 
 NOBODY: Final = Caller(actor="nobody", client_id=UUID(int=0))
 
+_OAUTH: Final = "/oauth/"
+"""What stands in each address of the authorization server's, where programs come as well as browsers."""
+
 _SANDBOX: Final = "/v1/sandbox/"
 """What is said about a sandbox itself comes in time, so that a simulation can be ended."""
 
@@ -104,7 +107,8 @@ class Pipeline:
             context.problem = errors.InternalError()
         if dialect is not None:
             return await dialect.refuse(context, context.problem, self._services)
-        if operation.surface == "page" and takes_pages(context.headers.get("accept", "*/*")):
+        accept = context.headers.get("accept", "*/*")
+        if operation.surface == "page" and takes_pages(accept, by_name=_OAUTH in operation.path):
             page: Answer = self._services.rooms["pages"].refusal(context, context.problem)
             return page
         return refusal_on(operation.surface, context.problem, context.request_id)
@@ -433,9 +437,14 @@ class Hot:
         return None if found is None else (found, {})
 
 
-def takes_pages(accept: str) -> bool:
-    """Tell whether whoever asks can show a page; a program that says what it reads gets no HTML."""
-    return "text/html" in accept or "*/*" in accept
+def takes_pages(accept: str, *, by_name: bool = False) -> bool:
+    """Tell whether whoever asks can show a page; a program that says what it reads gets no HTML.
+
+    Args:
+        accept: The ``Accept`` header.
+        by_name: Whether HTML must be named, as browsers do, because programs may come there that say nothing.
+    """
+    return "text/html" in accept or ("*/*" in accept and not by_name)
 
 
 def internal_path(operation: Operation) -> str:

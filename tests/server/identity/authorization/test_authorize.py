@@ -386,6 +386,21 @@ class TestARequestUri:
             form = {"Content-Type": "application/x-www-form-urlencoded", **PAGE}
             assert is_page(person.browser().post("/oauth/authorize", content=query, headers=form))
 
+    @pytest.mark.parametrize("accept", ["*/*", "application/json"])
+    def test_is_refused_to_a_program_without_a_page(self, app: App, accept: str) -> None:
+        """Who doesn't name HTML, as browsers do, gets the code that RFC 6749 has for it, as JSON."""
+        once, browser = f"client_id={app.client_id}&request_uri=x", stranger(app.live, app.slug)
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        for answer in (
+            browser.get("/oauth/authorize", headers={"Accept": accept}),
+            browser.get(f"/oauth/authorize?{once}&request_uri=y", headers={"Accept": accept}),
+            browser.get("/oauth/authorize?client_id=%ff", headers={"Accept": accept}),
+            browser.post("/oauth/authorize", content="{}", headers={"Accept": accept}),
+            browser.post("/oauth/authorize/decision", content="csrf=x", headers={"Accept": accept, **form}),
+        ):
+            assert answer.headers["content-type"] == "application/json", answer.request.url
+            assert answer.json()["error"] == "invalid_request"
+
     def test_opens_nothing_once_its_client_is_disabled(self, profiled: LiveServer, person: Person) -> None:
         """Nobody is asked for a client that is out, and an open page sends it nothing any more."""
         app = add_app(profiled, "sandbox")
