@@ -105,13 +105,21 @@ class Pipeline:
         except Exception:  # noqa: BLE001 - nothing may leave here but an answer
             _log.exception("request failed")
             context.problem = errors.InternalError()
-        if dialect is not None:
-            return await dialect.refuse(context, context.problem, self._services)
+        return await self._refuse(context, context.problem)
+
+    async def _refuse(self, context: RequestContext, problem: errors.ProblemError) -> Answer:
+        """Return the answer that an error makes on the operation's surface."""
+        operation, services = self.operation, self._services
+        if operation.needs_token and type(problem) is errors.InvalidToken:
+            # Its grant or its consent has ended since the token was looked at.
+            problem = context.problem = services.identity.guard.refusal(context, operation.resource, problem)
+        if operation.dialect is not None:
+            return await operation.dialect.refuse(context, problem, services)
         accept = context.headers.get("accept", "*/*")
         if operation.surface == "page" and takes_pages(accept, by_name=_OAUTH in operation.path):
-            page: Answer = self._services.rooms["pages"].refusal(context, context.problem)
+            page: Answer = services.rooms["pages"].refusal(context, problem)
             return page
-        return refusal_on(operation.surface, context.problem, context.request_id)
+        return refusal_on(operation.surface, problem, context.request_id)
 
     async def again(self, call: Call, path: Mapping[str, str], query: bytes) -> Answer:
         """Carry out a request that has waited for approval, and return its answer.

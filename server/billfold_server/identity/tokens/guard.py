@@ -162,9 +162,9 @@ class Guard:
                 self._verified.put(key, known)
             allowed, grant = await self._allowed(realm, known, now, resource)
         except errors.InvalidToken as error:
-            raise TokenRefused(str(error), challenges_of(realm, resource, error="invalid_token")) from None
+            raise self.refusal(request, resource, error) from None
         if resource != known.resource and resource:
-            raise TokenRefused(_TOLD, challenges_of(realm, resource, error="invalid_token"))
+            raise self.refusal(request, resource, errors.InvalidToken(_TOLD))
         if known.claims.cnf is not None:
             await self._check_binding(realm, known, request, method, now)
         elif not realm.profile.bearer:
@@ -183,6 +183,19 @@ class Guard:
             partner_id=_partner_of(known, grant),
             api_version=LATEST if known.standing is None else known.standing.api_version,
         )
+
+    def refusal(self, request: Request, resource: str, error: errors.InvalidToken) -> TokenRefused:
+        """Return the refusal of a token, with the challenges of its realm, by the scheme that it came by.
+
+        Args:
+            request: The request.
+            resource: What it asks for, below the issuer.
+            error: What was found, here or in the request's own transaction.
+        """
+        realm = self._realm(request.tenant)
+        by_dpop = realm.profile.dpop and request.headers.get("authorization", "")[:5].lower() == "dpop "
+        challenges = challenges_of(realm, resource, error="invalid_token", scheme="DPoP" if by_dpop else "Bearer")
+        return TokenRefused(str(error), challenges)
 
     async def inspect(self, realm: Realm, token: str) -> Claims | None:
         """Return what a token of the realm says if it is good at this moment, whoever holds it, or None."""

@@ -30,7 +30,7 @@ from tests.server.identity.tokens.proofs import Prover
 @pytest.fixture(scope="module")
 def strict(profiled: LiveServer) -> App:
     """A client of a bank with the FAPI 2.0 profile, which authenticates by its key."""
-    return add_app(profiled, "fapi2", scopes=["openid", "tenant:read", "offline_access"])
+    return add_app(profiled, "fapi2", scopes=["openid", "tenant:read", "wallets:read", "offline_access"])
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +152,24 @@ class TestACode:
         assert ended(strict, code) is None
         assert refusal(redeem(strict, code, prover)) == (400, "invalid_grant")
         assert ended(strict, code) is not None
+
+    def test_takes_its_token_with_it_at_once(self, strict: App, customer: Person) -> None:
+        """What is left of the token opens nothing, and is refused by the scheme that it came by (RFC 9449, 7.1)."""
+        prover, code = Prover(), code_of(strict, customer, scope="openid wallets:read")
+        token = redeem(strict, code, prover).json()["access_token"]
+
+        def read() -> httpx.Response:
+            def ask(proof: str) -> httpx.Response:
+                headers = {"Authorization": f"DPoP {token}", "DPoP": proof}
+                return httpx.get(f"{strict.base}/v1/wallets", headers=headers)
+
+            return proven(strict, prover, "GET", "/v1/wallets", ask, token=token)
+
+        assert read().status_code == 200
+        redeem(strict, code, prover)
+        refused = read()
+        assert refused.status_code == 401
+        assert refused.headers["www-authenticate"].startswith('DPoP algs="PS256 ES256 EdDSA", error="invalid_token"')
 
     def test_is_worth_nothing_without_a_key(self, strict: App, customer: Person) -> None:
         """Where tokens are bound, a request that proves no key gets none (FAPI 2.0, section 5.3.2.1)."""

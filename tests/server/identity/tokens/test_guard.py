@@ -52,6 +52,12 @@ class TestABoundToken:
         assert 'DPoP algs="PS256 ES256 EdDSA"' in refused(asker.get(token, scheme="Bearer"))
         refused(asker.get(token, scheme="Bearer", proof=None))
 
+    def test_is_refused_in_its_own_scheme(self, asker, token) -> None:
+        """What is wrong with a token is said in the challenge of the scheme that was used (RFC 9449, section 7.1)."""
+        challenge = refused(asker.get(token[:-4] + "AAAA"))
+        assert challenge.startswith('DPoP algs="PS256 ES256 EdDSA", error="invalid_token"')
+        assert "Bearer" not in challenge
+
     def test_is_nobodys_without_a_proof(self, asker, token) -> None:
         """Who has stolen the token alone gets nothing, by a key of its own either."""
         refused(asker.get(token, proof=None), "invalid_dpop_proof")
