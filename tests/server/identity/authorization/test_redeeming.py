@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from billfold_server.identity import jose
 from billfold_server.identity.authorization.codes import digest_of
 from tests.live import LiveServer
 from tests.server.identity.clients_of import make
@@ -173,7 +174,7 @@ class TestACode:
 
     def test_is_worth_nothing_without_a_key(self, strict: App, customer: Person) -> None:
         """Where tokens are bound, a request that proves no key gets none (FAPI 2.0, section 5.3.2.1)."""
-        assert redeem(strict, code_of(strict, customer)).status_code == 400
+        assert refusal(redeem(strict, code_of(strict, customer))) == (400, "invalid_request")
 
     def test_gives_a_token_that_is_refreshed_by_the_same_key(self, strict: App, customer: Person) -> None:
         """With ``offline_access`` there is a refresh token; another key can't use it."""
@@ -195,6 +196,12 @@ class TestACode:
         answer = redeem(strict, code_of(strict, customer, claims=claims), Prover())
         assert answer.status_code == 200
         assert answer.json()["id_token"]
+
+    def test_tells_the_class_of_sign_in_that_is_essential(self, strict: App, customer: Person) -> None:
+        """The ID token names the one that the request needs and the person has reached (OpenID Connect, 5.5.1.1)."""
+        claims = '{"id_token":{"acr":{"essential":true,"values":["urn:openbanking:psd2:sca"]}}}'
+        answer = redeem(strict, code_of(strict, customer, claims=claims), Prover())
+        assert jose.read(answer.json()["id_token"]).claims["acr"] == "urn:openbanking:psd2:sca"
 
 
 class TestATokensScheme:
