@@ -154,6 +154,7 @@ def build_services(settings: Settings, *, clock: Clock | None = None) -> Service
     services.metrics.watch(registry)
     services.metrics.follow(keys)
     services.metrics.follow(services.decryptor.client)
+    services.decryptor.observe = services.metrics.vault_asked
     services.approvals = Approvals(services)
     _add_background(services)
     _set_stage(services)
@@ -317,7 +318,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None) -> Litestar:
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        running = {"keys": services.keys}
+        running = {"keys": services.keys, "decryptor": services.decryptor}
         running |= {name: services.rooms[name] for name in _RUNNING}
         tasks = [asyncio.create_task(keep_running(name, room.run), name=name) for name, room in running.items()]
         try:

@@ -62,9 +62,10 @@ class Client:
         return str(self.post(path, body).raise_for_status().json()["id"])
 
 
-def keys_of(up: Up) -> str:
-    """Return what readiness says of keys; a server without them is ready for the ledger all the same."""
-    return str(httpx.get(f"{up.welcome['url']}/health/ready").raise_for_status().json()["keys"])
+def keys_of(up: Up) -> tuple[str, str]:
+    """Return what readiness says of keys and cards; a server without them is ready for the ledger all the same."""
+    said = httpx.get(f"{up.welcome['url']}/health/ready").raise_for_status().json()
+    return said["keys"], said["cards"]
 
 
 @pytest.mark.slow
@@ -86,7 +87,7 @@ class TestAServerOnVault:
         for each in (worker, decryptor):
             os.kill(each, signal.SIGKILL)
         until(lambda: running(up, "billfold_server.serving.worker") not in ([], [worker]) and up.answers())
-        until(lambda: keys_of(up) == "sealed")
+        until(lambda: keys_of(up) == ("sealed", "sealed"))
 
         transfer = {"from_wallet_id": first, "to_wallet_id": second}
         client.make("/v1/transfers", **transfer, amount={"amount_minor": 10, "currency": "EUR"})
@@ -110,6 +111,7 @@ class TestAServerOnVault:
         until(lambda: client.get(f"/v1/parties/{party}").status_code == 200)
         assert client.post("/v1/parties", ada).status_code == 201
         until(lambda: client.post("/v1/vault-tokens", account).status_code == 201)
+        until(lambda: keys_of(up) == ("ok", "ok"))
 
         up.end(signal.SIGKILL)
         until(lambda: not is_locked(files.running))

@@ -57,6 +57,9 @@ KeysState = Literal[
 ]
 """Whether keys are to be had, or why not."""
 
+CardsState = Literal[KeysState, "decryptor_away"]
+"""Whether the vault can be used, or why not."""
+
 
 class Health(Response, frozen=True, kw_only=True):
     """That the server can be relied on."""
@@ -69,8 +72,16 @@ class Health(Response, frozen=True, kw_only=True):
     keys: Annotated[
         KeysState,
         Meta(
-            description="Whether the keys to what is sealed are in reach, or why not. Without them cards and other "
-            "sealed data are refused with `keys_unavailable`, and everything else is served."
+            description="Whether the keys to personal data are in reach, or why not. Without them what is sealed is "
+            "refused with `keys_unavailable`, and everything else is served."
+        ),
+    ] = "ok"
+    cards: Annotated[
+        CardsState,
+        Meta(
+            description="Whether cards and other values of the vault can be taken in and told, or why not: the state "
+            "of their keys, or `decryptor_away`. Without them the vault's operations are refused with "
+            "`keys_unavailable`."
         ),
     ] = "ok"
 

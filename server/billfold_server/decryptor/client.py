@@ -133,7 +133,7 @@ class Client:
         domain: Of the keys that it has.
         counts: What it was asked, by kinds of orders, since somebody looked last.
         failures: Why it didn't answer, likewise.
-        standing: Whether it has when it was last asked.
+        standing: Whether it has when it was last asked, and could have the keys when it was last looked at.
         awaiting_rewrap: Not known on this side: the decryptor rewraps by itself, and ``billfold keys status`` shows it.
     """
 
@@ -149,7 +149,13 @@ class Client:
         self.wake: Callable[[], Awaitable[None]] | None = None
         self.counts: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
-        self.standing = Standing()
+        self._answered = Standing()
+        self._told = Standing()
+
+    @property
+    def standing(self) -> Standing:
+        """Whether cards can be taken in and given out, as far as is known."""
+        return self._answered if self._told.ok else self._told
 
     async def ask(self, order: wire.Order) -> wire.Answer:
         """Return the answer to an order.
@@ -163,11 +169,25 @@ class Client:
         except errors.KeysUnavailable as error:
             reason = str(error.facts.get("reason"))
             self.failures[reason] += 1
-            self.standing = Standing(ok=False, reason=reason)
+            self._answered = Standing(ok=False, reason=reason)
             raise
         self.counts[str(type(order).__struct_config__.tag)] += 1
-        self.standing = Standing()
+        self._answered = Standing()
         return answer
+
+    async def look(self) -> wire.StatusTold | None:
+        """Ask how it is though nobody needs it, note that as ``standing``, and return it; None where it doesn't answer.
+
+        An order finds out what its own keys need, which may be cached; this finds out what the next one's may.
+        """
+        try:
+            told = await self._ask(wire.Status())
+        except (errors.KeysUnavailable, errors.InternalError) as error:
+            self._told = Standing(ok=False, reason=str(error.facts.get("reason") or "failing"))
+            return None
+        assert isinstance(told, wire.StatusTold)
+        self._answered, self._told = Standing(), Standing(ok=told.keys is None, reason=told.keys)
+        return told
 
     async def _ask(self, order: wire.Order) -> wire.Answer:
         if self.wake is not None:

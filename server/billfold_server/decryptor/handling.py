@@ -63,9 +63,18 @@ class Handling:
         clock: The real clock.
         cvcs: Where codes are kept.
         memory_locked: Whether the process stays out of the swap.
+        vault_calls: Where calls to Vault are counted, by what was asked and how it went, until somebody is told.
     """
 
-    def __init__(self, keys: Keys, clock: Clock, cvcs: Cvcs, *, memory_locked: bool = False) -> None:
+    def __init__(
+        self,
+        keys: Keys,
+        clock: Clock,
+        cvcs: Cvcs,
+        *,
+        memory_locked: bool = False,
+        vault_calls: Counter[tuple[str, str]] | None = None,
+    ) -> None:
         self._keys = keys
         self._clock = clock
         self._cvcs = cvcs
@@ -73,6 +82,7 @@ class Handling:
         self._opened: dict[tuple[UUID, SealedKey], Opened] = {}
         self._items: Counter[str] = Counter()
         self._seconds: dict[str, float] = {}
+        self._vault_calls: Counter[tuple[str, str]] = Counter() if vault_calls is None else vault_calls
 
     async def do(self, order: wire.Order, *, waiting: int = 0) -> wire.Answer:  # noqa: PLR0911 - One for each kind.
         """Carry out an order.
@@ -253,6 +263,8 @@ class Handling:
     # How things are.
 
     def _status(self, waiting: int) -> StatusTold:
+        calls = [(operation, outcome, times) for (operation, outcome), times in self._vault_calls.items()]
+        self._vault_calls.clear()
         return StatusTold(
             pid=os.getpid(),
             cvcs=len(self._cvcs),
@@ -260,6 +272,8 @@ class Handling:
             memory_locked=self._memory_locked,
             waiting=waiting,
             spent={name: (items, self._seconds.get(name, 0.0)) for name, items in self._items.items()},
+            keys=self._keys.standing.reason,
+            vault_calls=calls,
         )
 
     @contextlib.contextmanager

@@ -26,7 +26,6 @@ from billfold_server.decryptor.wire import (
     PublicKey,
     Refused,
     SealedKey,
-    StatusTold,
     Taken,
 )
 from billfold_server.keys.service import Fingerprint
@@ -47,7 +46,6 @@ __all__ = [
     "Outgoing",
     "PublicKey",
     "Refused",
-    "StatusTold",
     "Taken",
     "WorkersDecryptor",
     "folder_of",
@@ -59,6 +57,7 @@ SECRET: Final = "decryptor"  # noqa: S105 - A purpose.
 
 _KEYS_S: Final = 30.0
 _AGAIN_S: Final = 1.0
+_LOOK_S: Final = 5.0
 _MOST_TENANTS: Final = 2_000
 
 
@@ -118,12 +117,18 @@ class WorkersDecryptor:
 
     Attributes:
         guard: Is asked before the decryptor is, and raises ``errors.KeysUnavailable`` where that isn't to answer.
+        observe: Is told what the decryptor has asked of Vault, how it went, and how often.
     """
 
     guard: Callable[[TenantRef], Awaitable[None]] | None = None
+    observe: Callable[[str, str, int], None] | None = None
 
     def __init__(
-        self, client: Client, database: "Database", clock: Clock, issuer_of: Callable[[TenantRef], str]
+        self,
+        client: Client,
+        database: "Database",
+        clock: Clock,
+        issuer_of: Callable[[TenantRef], str],
     ) -> None:
         self.client = client
         self._database = database
@@ -211,11 +216,16 @@ class WorkersDecryptor:
         await self._make(tenant, (await self._read(tenant)).newest + 1)
         await self._read(tenant)
 
-    async def status(self) -> StatusTold:
-        """Ask how the decryptor is."""
-        answer = await self.client.ask(wire.Status())
-        assert isinstance(answer, StatusTold)
-        return answer
+    async def run(self) -> None:
+        """Look how the decryptor is until cancelled, so that who watches hears of it before who pays does.
+
+        One that is started when it is first needed isn't looked at, since that would start it.
+        """
+        while True:
+            if self.client.wake is None and (told := await self.client.look()) is not None and self.observe is not None:
+                for operation, outcome, times in told.vault_calls:
+                    self.observe(operation, outcome, times)
+            await asyncio.sleep(_LOOK_S)
 
     async def aclose(self) -> None:
         """Hang up."""

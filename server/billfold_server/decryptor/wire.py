@@ -306,6 +306,8 @@ class StatusTold(msgspec.Struct, frozen=True, kw_only=True, tag="status"):
         memory_locked: Whether all of the process does.
         waiting: How many items are under way.
         spent: By kind of order: how many items were worked on, and the processor's seconds for them.
+        keys: Why the keys of cards are out of reach; None where they aren't.
+        vault_calls: What Vault was asked, how it went, and how often, since somebody was told last.
     """
 
     pid: int
@@ -314,6 +316,8 @@ class StatusTold(msgspec.Struct, frozen=True, kw_only=True, tag="status"):
     memory_locked: bool
     waiting: int
     spent: dict[str, tuple[int, float]]
+    keys: str | None = None
+    vault_calls: list[tuple[str, str, int]] = []
 
 
 Answer = EncryptionKey | Failed | PublicKeysShown | TakenIn | GivenOut | FingerprintsMade | StatusTold

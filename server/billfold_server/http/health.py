@@ -2,10 +2,11 @@
 
 import asyncio
 import ipaddress
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, get_args
 
 from billfold import errors
-from billfold.contract.platform import Health
+from billfold.contract.platform import CardsState, Health, KeysState
 from billfold_server.http.routing import Call, Reply, Routes
 from billfold_server.tenancy.transaction import Database
 
@@ -14,6 +15,7 @@ __all__ = ["routes"]
 routes = Routes(tag="Operations", description="For load balancers and monitoring.", audience="host")
 
 _PATIENCE_S: Final = 2.0
+_TOLD: Final[Mapping[str, CardsState]] = {each: each for each in get_args(KeysState)}
 
 
 class _Readiness:
@@ -70,7 +72,14 @@ async def get_ready(call: Call) -> Health:
     # Anybody may ask, so it isn't said which; operators see that in their list of tenants.
     if unreadable := len(call.services.registry.unreadable):
         warnings = [*warnings, f"{unreadable} tenant(s) can't be read by this version; billfold tenants list says why"]
-    return Health(status="ok", warnings=warnings, keys=call.services.keys.standing.reason or "ok")
+    why_no_cards: str | None = call.services.decryptor.client.standing.reason
+    return Health(
+        status="ok",
+        warnings=warnings,
+        keys=call.services.keys.standing.reason or "ok",
+        # What the decryptor says of its keys is told; what else keeps its answers away isn't anybody's business.
+        cards=_TOLD.get(why_no_cards or "ok", "decryptor_away"),
+    )
 
 
 @routes.get("/metrics", response_media_type="text/plain; version=0.0.4; charset=utf-8", in_document=False)

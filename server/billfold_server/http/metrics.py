@@ -283,7 +283,11 @@ class Metrics:
     def vault_called(self, operation: str, outcome: str, took_s: float) -> None:
         """Count a call to Vault, of which there are few."""
         del took_s
-        self._vault_calls.labels(operation, outcome).inc()
+        self.vault_asked(operation, outcome, 1)
+
+    def vault_asked(self, operation: str, outcome: str, times: int) -> None:
+        """Count calls to Vault, of this process or of the decryptor."""
+        self._vault_calls.labels(operation, outcome).inc(times)
 
     def report(self) -> None:
         """Add to Prometheus's counters what was counted since the last time."""

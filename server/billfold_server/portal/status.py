@@ -62,7 +62,8 @@ def _has_failed(look: "asyncio.Task[Status]") -> bool:
 
 
 async def _look(call: Call) -> Status:
-    keys: State = "fine" if call.services.keys.standing.ok else "away"
+    services = call.services
+    keys: State = "fine" if services.keys.standing.ok and services.decryptor.client.standing.ok else "away"
     try:
         async with asyncio.timeout(_PATIENCE_S), call.tx() as tx:
             lag = await delivery_lag(tx, await tenant_now(tx))

@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import sys
+from collections import Counter
 from typing import Any, Final
 
 import msgspec
@@ -43,14 +44,19 @@ async def _live(settings: Settings, channel: socket.socket, *, memory_locked: bo
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_told)
     keyring = open_keyring(settings)
-    keys = open_keys(settings, keyring, domain="cards")
     cvcs = Cvcs()
+    called: Counter[tuple[str, str]] = Counter()
+
+    def observe(operation: str, outcome: str, _took_s: float) -> None:
+        called[operation, outcome] += 1
+
+    keys = open_keys(settings, keyring, domain="cards", observe=observe)
     if not (cvcs.locked or memory_locked):
         _log.warning("the system locks no memory, so card codes may be swapped: raise the limit (LimitMEMLOCK)")
     server = Server(
         folder_of(settings.data_dir),
         keyring.derive(SECRET),
-        Handling(keys, SystemClock(), cvcs, memory_locked=memory_locked),
+        Handling(keys, SystemClock(), cvcs, memory_locked=memory_locked, vault_calls=called),
     )
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)

@@ -18,7 +18,7 @@ import pytest_asyncio
 from billfold import errors
 from billfold_server.decryptor import wire
 from billfold_server.decryptor.address import AddressUnsafe, folder_of, listen
-from billfold_server.decryptor.client import Client
+from billfold_server.decryptor.client import Client, Standing
 from billfold_server.decryptor.server import Server
 from billfold_server.decryptor.service import SECRET
 from billfold_server.decryptor.wire import Incoming, Taken
@@ -390,6 +390,18 @@ class TestAKeyStoreThatIsDown:
                 await asyncio.to_thread(looked_after.stop)
 
 
+async def looked_until(worker: Worker, keys: str | None) -> set[str]:
+    """Look how the decryptor is until it says this of its keys, and return how its calls to Vault went meanwhile."""
+    outcomes: set[str] = set()
+    while True:
+        told = await worker.client.look()
+        assert told is not None
+        outcomes |= {outcome for _, outcome, _ in told.vault_calls}
+        if told.keys == keys:
+            return outcomes
+        await asyncio.sleep(0.05)
+
+
 class TestAVaultThatIsSealed:
     async def test_is_answered_for_within_two_seconds_and_used_again(
         self, key_store_urls: StoreUrls, openbao: OpenBao, tmp_path: Path
@@ -412,11 +424,16 @@ class TestAVaultThatIsSealed:
                 with pytest.raises(errors.KeysUnavailable):
                     await new.ready()
                 assert time.monotonic() - began < 2
+                assert "sealed" in await looked_until(known, "sealed")
+                # What needs no key from Vault is no sign that the next one could be had.
                 assert await known.take_in(known.card())
+                assert known.client.standing == Standing(ok=False, reason="sealed")
             while not new.keys:
                 with contextlib.suppress(errors.KeysUnavailable):
                     await new.ready()
             assert await new.take_in(new.card())
+            await looked_until(known, None)
+            assert known.client.standing == Standing()
             assert (await new.status()).pid == pid
         finally:
             await known.client.aclose()
