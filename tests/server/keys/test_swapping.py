@@ -154,6 +154,39 @@ class TestAWrappedKey:
         with pytest.raises(SealBroken):
             await unwrapped(keys, dict(row) | {column: changed[column]})
 
+    @pytest.mark.parametrize("column", ["purpose", "version", "wrapped"])
+    async def test_of_a_purpose_is_bound_to_what_its_row_says(
+        self, new_keys: NewKeys, owner: Owner, key_store_urls: StoreUrls, column: str
+    ) -> None:
+        """Keys of fingerprints make no digest under another purpose, as another version, or in another's row."""
+        before = [await fingerprinted(new_keys, owner, purpose) for purpose in ("names", "cards")]
+        (mine, other) = await as_administrator(
+            key_store_urls, "SELECT * FROM purpose_keys WHERE tenant_id = $1 ORDER BY purpose DESC", owner.id
+        )
+        sql = f"UPDATE purpose_keys SET {column} = $2 WHERE id = $1"  # noqa: S608 - One of three.
+        changed = {"purpose": "places", "version": 2, "wrapped": other["wrapped"]}[column]
+        await as_administrator(key_store_urls, sql, mine["id"], changed)
+        with pytest.raises(errors.KeysUnavailable):
+            await fingerprinted(new_keys, owner, "places" if column == "purpose" else "names")
+        await as_administrator(key_store_urls, sql, mine["id"], mine[column])
+        assert [await fingerprinted(new_keys, owner, purpose) for purpose in ("names", "cards")] == before
+
+    async def test_of_a_subject_is_bound_to_whose_its_row_says_that_it_is(
+        self, new_keys: NewKeys, owner: Owner, key_store_urls: StoreUrls
+    ) -> None:
+        """So nobody's keys outlast them under another one's name."""
+        place = PLACES[0]
+        sealed = (await new_keys().sealer(owner, uuid4())).seal(place, b"value")
+        sql = "UPDATE subject_keys SET subject_id = $2 WHERE id = $1"
+        await as_administrator(key_store_urls, sql, UUID(bytes=sealed[1:17]), uuid4())
+        with pytest.raises(errors.KeysUnavailable):
+            await new_keys().opener(owner, [sealed])
+
+
+async def fingerprinted(new_keys: NewKeys, owner: Owner, purpose: str) -> Any:
+    """Return the digests of a value, as a process makes them that has seen no key before."""
+    return (await new_keys().fingerprinter(owner, purpose)).digests(b"value")
+
 
 async def unwrapped(keys: Keys, row: Any) -> bytes:
     """Return an epoch's key as its row says that it is wrapped."""
