@@ -39,6 +39,7 @@ _NOT_OURS: Final = frozenset(
         "platform_client_id",
         "platform_client_secret",
         "shared",
+        "restored_url",
     }
 )
 """Names with our prefix that the SDK, the CLI or the tests read."""

@@ -28,6 +28,7 @@ from billfold_server.keys.sealing import Fingerprint, Fingerprinter, Opener, Sea
 from billfold_server.keys.shredding import shred
 from billfold_server.keys.standing import list_forgotten, standing
 from billfold_server.keys.store import KeyStore
+from billfold_server.keys.verifying import BackupUnreadable
 from billfold_server.settings import Mistake, Settings, SettingsInvalid
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Backend",
     "BackendName",
     "Backends",
+    "BackupUnreadable",
     "Domain",
     "EndingKeys",
     "Fingerprint",

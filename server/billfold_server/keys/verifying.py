@@ -22,10 +22,14 @@ from billfold_server.keys.hierarchy import Keys
 from billfold_server.keys.rules import Domain, Place, SealBroken, key_id_of
 from billfold_server.tenancy.context import TenantRef
 
-__all__ = ["Control", "Finding", "Report", "SealedColumn", "sealed_columns", "verify_shredded"]
+__all__ = ["BackupUnreadable", "Control", "Finding", "Report", "SealedColumn", "sealed_columns", "verify_shredded"]
 
 _MOST_KEYS: Final = 10_000
 _TIMEOUT_S: Final = 10.0
+
+
+class BackupUnreadable(Exception):
+    """The database into which a backup was restored can't be read; the text says why, and what to correct."""
 
 
 class SealedColumn(msgspec.Struct, frozen=True):
@@ -130,21 +134,40 @@ async def verify_shredded(keys: Mapping[Domain, Keys], tenant: TenantRef, party_
 
     Raises:
         errors.KeysUnavailable: The key store or a backend is away, so nothing can be shown.
-        asyncpg.PostgresError: The restored database can't be read.
+        BackupUnreadable: The restored database can't be read.
     """
     store = next(iter(keys.values())).store
     theirs = await store.fetch(upkeep_queries.SUBJECT_KEY_IDS, tenant.id, party_id)
     key_ids = {row["id"]: row for row in theirs}
     attempt = _Attempt(keys, tenant, key_ids)
-    connection = await asyncpg.connect(restored_dsn, timeout=_TIMEOUT_S)
     try:
-        columns = await sealed_columns(connection, tenant.schema)
-        for column in columns:
-            await attempt.search(connection, column)
-    finally:
-        await connection.close(timeout=_TIMEOUT_S)
+        connection = await asyncpg.connect(restored_dsn, timeout=_TIMEOUT_S)
+        try:
+            columns = await sealed_columns(connection, tenant.schema)
+            for column in columns:
+                await attempt.search(connection, column)
+        finally:
+            await connection.close(timeout=_TIMEOUT_S)
+    except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise BackupUnreadable(_why(error)) from error
     left = sum(not row["forgotten"] for row in theirs)
     return attempt.report(party_id, left, [f"{each.table}.{each.column}" for each in columns])
+
+
+def _why(error: Exception) -> str:
+    """Return why a restored database can't be read. What the URL says besides is a secret."""
+    match error:
+        case asyncpg.InvalidAuthorizationSpecificationError():
+            why = "it refuses the login"
+        case asyncpg.InvalidCatalogNameError():
+            why = "there is no database of that name"
+        case asyncpg.InsufficientPrivilegeError():
+            why = "the login may not read all of it"
+        case ValueError() | asyncpg.ClientConfigurationError():
+            return "The URL of the restored database can't be read: write it like postgresql://user:password@host/name."
+        case _:
+            why = "it doesn't answer"
+    return f"The restored database can't be read, because {why}: correct --restored or BILLFOLD_RESTORED_URL."
 
 
 class _Attempt:

@@ -7,7 +7,7 @@ import asyncpg
 
 from billfold import errors
 from billfold_server.db.embedded import errors as embedded
-from billfold_server.keys.service import KeyringUnusable, KeyStoreUnsuitable
+from billfold_server.keys.service import BackupUnreadable, KeyringUnusable, KeyStoreUnsuitable
 from billfold_server.serving.failures import Exit, Failure, too_many_connections
 from billfold_server.settings import SettingsInvalid
 from billfold_server.tenancy.provisioning import DatabaseUnsuitable, KeyringDiffers
@@ -64,6 +64,11 @@ def _(error: KeyringUnusable) -> Failure:
 @_foreseen.register
 def _(error: KeyStoreUnsuitable) -> Failure:
     return Failure("key_store_unsuitable", str(error), Exit.SETTINGS)
+
+
+@_foreseen.register
+def _(error: BackupUnreadable) -> Failure:
+    return Failure("backup_unreadable", str(error), Exit.UNAVAILABLE)
 
 
 @_foreseen.register

@@ -22,6 +22,9 @@ from billfold_server.keys import commands, destruction
 from billfold_server.keys.service import Place, open_keys
 from billfold_server.keys.shredding import tidy
 from billfold_server.people.roles import allowed_scopes
+from billfold_server.serving.explaining import explain
+from billfold_server.serving.failures import Exit
+from billfold_server.settings import load_settings
 from billfold_server.tenancy.context import Caller, TenantRef
 from tests.live import LiveServer
 from tests.postgres import binaries, create_database, drop_database, query
@@ -245,6 +248,28 @@ class TestTheProof:
             assert _verified(bank, ids.new(Prefix.PARTY), empty, exit_code=1)["proven"] is False
         finally:
             drop_database(postgres, empty)
+
+    @pytest.mark.parametrize(
+        ("restored", "said"),
+        [
+            ("postgresql://nobody:tulip@127.0.0.1:1/none", "doesn't answer"),
+            ("{cluster}/there_is_none", "no database of that name"),
+            ("mysql://nobody:tulip@127.0.0.1/none", "write it like"),
+        ],
+    )
+    def test_says_what_is_wrong_with_the_backup(
+        self, bank: Bank, monkeypatch: pytest.MonkeyPatch, restored: str, said: str
+    ) -> None:
+        """Named by the variable, as whoever has a password in it does, it is no mistake of ours and shows none."""
+        named = restored.format(cluster=bank.admin.rpartition("/")[0])
+        monkeypatch.setenv("BILLFOLD_RESTORED_URL", named)
+        done = bank.invoke("verify-shredded", "--tenant", SLUG, "--party", ids.new(Prefix.PARTY))
+        assert done.exception is not None
+        failure = explain(done.exception)
+        assert (failure.code, failure.exit_code) == ("backup_unreadable", Exit.UNAVAILABLE)
+        assert said in failure.sentence
+        assert "tulip" not in failure.sentence
+        assert load_settings(os.environ)
 
 
 def _tool(name: str, *args: str) -> None:
