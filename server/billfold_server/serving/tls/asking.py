@@ -81,6 +81,9 @@ class AskingConnection:
     def read(self, size: int = 1024, buffer: Any = None) -> Any:
         """Return what the client has sent, b"" at the end; or fill a buffer with it, and return its length."""
         wanted = size if buffer is None else min(size, len(buffer))
+        if not (self._fed or self._incoming.pending or self._incoming.eof):
+            # Event loops ask until there is nothing; asking OpenSSL as well would cost several times more.
+            raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "more has to come first")
         try:
             data = self._carry(lambda: self._receive(wanted))
         except ssl.SSLZeroReturnError:
@@ -139,11 +142,15 @@ class AskingConnection:
 
     def _receive(self, size: int) -> bytes:
         """Return what has come, up to some size, so that the event loop needn't come back for each record."""
-        pieces = [self._connection.recv(size)]
+        if self._incoming.pending:
+            # It would be asked for anyway.
+            self._feed()
+        # pyOpenSSL makes room for all that is asked for, and no more than a record comes at once.
+        pieces = [self._connection.recv(min(size, _RECORD_BYTES))]
         got = len(pieces[0])
         try:
             while got < size:
-                pieces.append(self._connection.recv(size - got))
+                pieces.append(self._connection.recv(min(size - got, _RECORD_BYTES)))
                 got += len(pieces[-1])
         except SSL.WantReadError:
             if self._feed():
