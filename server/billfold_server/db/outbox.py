@@ -258,8 +258,10 @@ def without_free_text(data: S) -> S:
     for name in free:
         if value := getattr(data, name):
             changed[name] = type(value)() if isinstance(value, dict | list) else None
-    for name in nested:
+    for name, default in nested:
         value = getattr(data, name)
+        if value is default:
+            continue
         blank: Any = value
         if isinstance(value, list):
             blank = [without_free_text(each) for each in value]
@@ -273,13 +275,16 @@ def without_free_text(data: S) -> S:
 
 
 @cache
-def _free_text_of(kind: type[msgspec.Struct]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return which members of a type of object are free text, and which hold objects that have some."""
+def _free_text_of(kind: type[msgspec.Struct]) -> tuple[tuple[str, ...], tuple[tuple[str, Any], ...]]:
+    """Return which members of a type of object are free text, and which hold objects that have some.
+
+    With each of the latter comes what it holds by default, which nobody has written anything into.
+    """
     described = msgspec.inspect.type_info(kind)
     assert isinstance(described, msgspec.inspect.StructType)
     names = [field.name for field in described.fields]
     nested = [
-        field.name
+        (field.name, field.default)
         for field in described.fields
         if field.name not in _FREE_TEXT and any(any(_free_text_of(each)) for each in _structs(field.type))
     ]

@@ -91,9 +91,21 @@ def call(name: str, writes: Sequence[Write]) -> str:
         ValueError: A text holds what none may.
     """
     tag = f"$t{secrets.token_hex(8)}$"
-    values = [_literal(argument, tag) for write in writes for argument in write.arguments]
+    values, tagged = [], 0
+    for write in writes:
+        for argument in write.arguments:
+            # Columns in which all have the same are empty, and need no tags; what all have is absent in the others.
+            if argument is None:
+                values.append("NULL")
+            elif argument == "{}":
+                values.append("'{}'")
+            elif type(argument) is int:
+                values.append(str(argument))
+            else:
+                values.append(f"{tag}{argument if type(argument) is str else _spelled(argument)}{tag}")
+                tagged += 1
     text = f"EXECUTE {name}({', '.join(values)})"
-    if "\0" in text or text.count(tag) != 2 * sum(value[0] == "$" for value in values):
+    if "\0" in text or text.count(tag) != 2 * tagged:
         msg = "a text holds what none may"
         raise ValueError(msg)
     return text
@@ -124,18 +136,10 @@ def end_with(tx: EndingTx, writes: Sequence[Write], guard: Write | None = None) 
         tx.end_with(first + call(name, writes if guard is None else [*writes, guard]))
 
 
-def _literal(value: Any, tag: str) -> str:
-    kind = type(value)
-    if kind is str:
-        # Columns in which all have the same are empty, and need no tags.
-        return f"{tag}{value}{tag}" if value != "{}" else "'{}'"
-    if value is None:
-        return "NULL"
-    if kind is int:
-        return str(value)
-    if kind is bytes:
-        return f"{tag}\\x{value.hex()}{tag}"
-    return f"{tag}{value.isoformat() if isinstance(value, datetime) else value}{tag}"
+def _spelled(value: Any) -> str:
+    if type(value) is bytes:
+        return f"\\x{value.hex()}"
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 _PARAMETER = re.compile(r"\$(\d+)")
@@ -283,8 +287,7 @@ class Columns:
         return tuple(arguments)
 
 
-# Most are words that come up again and again: kinds, currencies, actors.
-@lru_cache(maxsize=4096)
 def _quoted(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    if "\\" in value or '"' in value:
+        value = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{value}"'

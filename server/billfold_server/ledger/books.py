@@ -47,6 +47,8 @@ _NAMES: Final[frozenset[type]] = frozenset({WalletKey, CodeKey})
 """By what an account is known besides its id."""
 
 
+_NO_ROWS: Final[dict[Hashable, Any]] = {}
+
 Key = tuple[UUID, str]
 """An idempotency key and whose it is."""
 
@@ -118,11 +120,14 @@ class Known:
     def answers_to(self, keys: Collection[Key], since: datetime) -> dict[Key, StoredAnswer]:
         """Return what is known to be kept under these keys, and for no longer than since some time."""
         latest, before = self.answers
+        found = {}
         for key in keys:
-            # What was sent again once may be so once more.
-            if key in before and key not in latest:
-                latest[key] = before[key]
-        return {key: latest[key] for key in keys if key in latest and latest[key].created_at >= since}
+            if key in latest:
+                found[key] = latest[key]
+            elif key in before:
+                # What was sent again once may be so once more.
+                found[key] = latest[key] = before[key]
+        return {key: answer for key, answer in found.items() if answer.created_at >= since}
 
     def keep(self, kept: Collection[type]) -> None:
         """Forget the rows of other types."""
@@ -203,12 +208,11 @@ class Books:
         changes, self._changes = self._changes, Changes()
         return changes
 
-    def has(self, row_type: type, key: Hashable) -> bool:
-        """Tell whether the key has been looked up, found or not."""
-        if type(key) in _NAMES:
-            return key in self.account_keys
-        known = self.rows.get(row_type)
-        return known is not None and key in known
+    def lacks(self, row_type: type, keys: Sequence[Hashable]) -> list[Hashable]:
+        """Return which of the keys haven't been looked up yet."""
+        known = self.rows.get(row_type, _NO_ROWS)
+        names = self.account_keys
+        return [key for key in keys if key not in (names if type(key) in _NAMES else known)]
 
     def loaded(self, row_type: type, found: dict[Any, Any], keys: Sequence[Hashable]) -> None:
         """Take in what a look-up of ``keys`` has found; the others are known to be absent."""
@@ -233,22 +237,25 @@ class Books:
             if before is None:
                 before, changes.rows[row_type] = {}, {}
                 changes.before[row_type] = before
-            changed = changes.rows[row_type]
-            for key, row in rows.items():
+            for key in rows:
                 if key not in before:
                     before[key] = known.get(key)
-                known[key] = changed[key] = row
+            known.update(rows)
+            changes.rows[row_type].update(rows)
         if draft.account_keys:
             self.account_keys.update(draft.account_keys)
         changes.entries += draft.entries
         changes.events += draft.events
-        changes.audit_records += draft.audit_records
-        changes.jobs += draft.jobs
+        if draft.audit_records:
+            changes.audit_records += draft.audit_records
+        if draft.jobs:
+            changes.jobs += draft.jobs
         self.sequence, self.recorded_at = draft.sequence, draft.recorded_at
         self.effective_high = draft.effective_high
 
 
 D = TypeVar("D", bound=Response)
+_replace = msgspec.structs.replace
 
 
 class Happening(msgspec.Struct, frozen=True):
@@ -340,8 +347,8 @@ class Draft:
 
     def record(self) -> datetime:
         """Return the instant at which the next record is written; no two records of a ledger share one."""
-        self.recorded_at = max(self.clock_now, self.recorded_at + _TICK)
-        return self.recorded_at
+        self.recorded_at = recorded_at = max(self.clock_now, self.recorded_at + _TICK)
+        return recorded_at
 
     # Rows.
 
@@ -354,9 +361,10 @@ class Draft:
     def put(self, row: Row) -> None:
         """Insert or replace a row."""
         row_type = type(row)
-        if row_type not in self.changed:
-            self.changed[row_type] = {}
-        self.changed[row_type][row.key] = row
+        changed = self.changed.get(row_type)
+        if changed is None:
+            changed = self.changed[row_type] = {}
+        changed[row.key] = row
 
     def find_account(self, key: UUID | WalletKey | CodeKey) -> AccountRow | None:
         """Return an account by its id, by wallet and currency, or by code and currency."""
@@ -457,14 +465,14 @@ class Draft:
             Conflict: The narrower class says what refuses it.
         """
         effective = self.now if effective_at is None else effective_at
-        assert all(line.amount_minor for line in lines), "every line posts something"
         if effective_at is not None:
             rules.check_effective(effective, self.now, None if backdate else self.manifest.limits.backdate_days)
         before, accounts, postings = self._apply(lines, rules.late_class(effective, self.effective_high))
-        for account in accounts.values():
-            rules.check_funds(account, before=before[account.id])
-        for account in accounts.values():
-            self.put(account)
+        for account_id, account in accounts.items():
+            rules.check_funds(account, before=before[account_id])
+        changed = self.changed.setdefault(AccountRow, {})
+        for account_id, account in accounts.items():
+            changed[account_id] = account
         self.sequence += 1
         self.effective_high = max(self.effective_high, effective)
         recorded_at = self.record()
@@ -491,22 +499,27 @@ class Draft:
         self, lines: Sequence[Line], late_class: int | None
     ) -> tuple[dict[UUID, AccountRow], dict[UUID, AccountRow], list[PostingRow]]:
         """Return the accounts as they are, as the lines would leave them, and the postings with the balances after."""
-        before = {line.account_id: self.get_account(line.account_id) for line in lines}
+        before: dict[UUID, AccountRow] = {}
+        for line in lines:
+            account_id = line.account_id
+            before[account_id] = self.find(AccountRow, account_id) or self.get_account(account_id)
         accounts = dict(before)
         rules.check_usable(accounts.values())
         rules.check_currencies(lines, accounts)
         rules.check_balanced(lines)
         postings: list[PostingRow] = []
         for number, line in enumerate(lines):
-            account = accounts[line.account_id]
-            posted = account.posted_minor + line.amount_minor
-            accounts[account.id] = msgspec.structs.replace(account, posted_minor=posted, updated_at=self.now)
+            account_id, amount_minor = line.account_id, line.amount_minor
+            assert amount_minor, "every line posts something"
+            account = accounts[account_id]
+            posted = account.posted_minor + amount_minor
+            accounts[account_id] = _replace(account, posted_minor=posted, updated_at=self.now)
             postings.append(
                 PostingRow(
                     line=number,
-                    account_id=account.id,
+                    account_id=account_id,
                     normal_side=account.normal_side,
-                    amount_minor=line.amount_minor,
+                    amount_minor=amount_minor,
                     currency=line.currency,
                     posted_after_minor=posted,
                     late_class=late_class,
@@ -523,6 +536,8 @@ class Draft:
 
     def encode(self, encode: Callable[[msgspec.Struct], bytes]) -> None:
         """Encode the events that were emitted since the last time."""
+        if not self._happenings:
+            return
         self.events += [
             NewEvent(id=one.id, type=one.type, object_id=one.object_id, data=encode(one.data), occurred_at=self.now)
             for one in self._happenings

@@ -178,7 +178,9 @@ class Engine:
         ENGINE.refuse_nesting()
         if self._closed:
             raise _shutting_down()
-        queue = self._queues.setdefault(tenant.id, Queue(tenant))
+        queue = self._queues.get(tenant.id)
+        if queue is None:
+            queue = self._queues[tenant.id] = Queue(tenant)
         # More than what may wait is taken where nothing waits, or it never could be.
         if queue.waiting and len(queue.waiting) + len(orders) > self._max_waiting:
             detail = "Too many commands wait for this tenant's ledger."
@@ -472,9 +474,8 @@ class Engine:
         wanted: _Wanted = {}
         for item in batch:
             for row_type, keys in item.keys(books):
-                for key in keys:
-                    if not books.has(row_type, key):
-                        wanted.setdefault(row_type, {})[key] = None
+                for key in books.lacks(row_type, keys):
+                    wanted.setdefault(row_type, {})[key] = None
         return wanted
 
     def _prepare(self, queue: Queue, batch: Sequence[Item], books: Books, opening: batches.Opening) -> "_Prepared":

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 from billfold import errors
 from billfold.errors import ProblemError
@@ -53,6 +53,8 @@ class Ticket:
         """Return the answers. After ``copy_wait_s`` no copy is waited for any longer, but for the others it is."""
         if not self._copies:
             await self._done
+            if not self._left:
+                return self._answers  # type: ignore[return-value] # All of them are there.
         else:
             try:
                 async with asyncio.timeout(copy_wait_s):
@@ -87,16 +89,15 @@ class Item:
     @property
     def grant(self) -> GrantKey | None:
         """Return the grant that must stand when the command is decided, if there is one, with the token's digest."""
-        if self.caller.grant_id is None or not self.kind.sees_grant:
+        if not self.kind.sees_grant or self.caller.grant_id is None:
             return None
         return GrantKey(self.caller.grant_id, self.caller.token_digest or b"")
 
-    def keys(self, books: Books) -> Iterator[tuple[type, Sequence[Hashable]]]:
+    def keys(self, books: Books) -> Iterable[tuple[type, Sequence[Hashable]]]:
         """Name the rows that the decision needs, as far as the books tell yet."""
-        yield from self.kind.keys(books, self.body).items()
+        keys = self.kind.keys(books, self.body)
         grant = self.grant
-        if grant is not None:
-            yield GrantRow, (grant,)
+        return keys.items() if grant is None else (*keys.items(), (GrantRow, (grant,)))
 
     def settle(self, answer: Answer | ProblemError) -> None:
         """Give the command's answer to whoever waits for it."""

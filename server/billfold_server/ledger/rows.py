@@ -221,8 +221,10 @@ class EntryRow(msgspec.Struct, frozen=True, kw_only=True):
 
     def balance_after(self, account_id: UUID) -> int:
         """Return an account's posted balance after the entry, on its normal side."""
-        last = next(posting for posting in reversed(self.postings) if posting.account_id == account_id)
-        return rules.on_normal_side(last.posted_after_minor, last.normal_side)
+        for posting in reversed(self.postings):
+            if posting.account_id == account_id:
+                return rules.on_normal_side(posting.posted_after_minor, posting.normal_side)
+        raise KeyError(account_id)
 
     def to_response(self) -> JournalEntry:
         """Return the journal entry as the API shows it."""

@@ -51,6 +51,10 @@ HOLD_STATES: Final[Mapping[tuple[HoldStatus, str], HoldStatus]] = {
 """The life of a hold. What isn't listed is refused. How much of it was captured, its amounts tell, not its state."""
 
 
+_PAIR: Final = 2
+"""A debit and a credit."""
+
+
 def on_normal_side(signed_minor: int, side: NormalSide) -> int:
     """Return a signed amount (positive is debit) as the account's normal side shows it."""
     return signed_minor if side is NormalSide.DEBIT else -signed_minor
@@ -120,6 +124,13 @@ def check_balanced(lines: Sequence["Line"]) -> None:
     Raises:
         UnbalancedEntry: In one currency they don't.
     """
+    if (
+        len(lines) == _PAIR
+        and lines[0].currency == lines[1].currency
+        and lines[0].amount_minor == -lines[1].amount_minor
+    ):
+        # Most entries are a debit and a credit of as much.
+        return
     sums: dict[str, int] = {}
     for line in lines:
         sums[line.currency] = sums.get(line.currency, 0) + line.amount_minor
@@ -139,10 +150,14 @@ def check_funds(account: "AccountRow", *, before: "AccountRow") -> None:
         BalanceOutOfRange: The posted, pending or held balance would leave what the ledger counts.
         InsufficientFunds: The available balance would fall below the limit.
     """
-    if max(abs(account.posted_minor), account.pending_minor, account.held_minor) > MAX_BALANCE_MINOR:
+    posted_minor, held_minor = account.posted_minor, account.held_minor
+    if max(posted_minor, -posted_minor, account.pending_minor, held_minor) > MAX_BALANCE_MINOR:
         raise errors.BalanceOutOfRange(account_id=account.wire_id)
     limit = account.overdraft_limit_minor
-    if limit is None or (available_minor := account.available_minor) >= -limit:
+    if limit is None:
+        return
+    available_minor = on_normal_side(posted_minor, account.normal_side) - held_minor
+    if available_minor >= -limit:
         return
     if available_minor < before.available_minor:
         raise errors.InsufficientFunds(
@@ -194,7 +209,7 @@ def reversal_lines(
         raise errors.ReversalExceedsEntry(journal_entry_id=wire_id, remaining_minor=remaining)
     if amount == total:
         return amount, [(posting, -posting.amount_minor) for posting in entry.postings]
-    if len(entry.postings) != 2:  # noqa: PLR2004 - a debit and a credit
+    if len(entry.postings) != _PAIR:
         detail = "A journal entry of more than two postings can only be reversed as a whole."
         raise errors.EntryNotReversible(detail, journal_entry_id=wire_id)
     return amount, [(posting, -amount if posting.amount_minor > 0 else amount) for posting in entry.postings]

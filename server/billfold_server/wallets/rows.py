@@ -184,6 +184,8 @@ class TransferRow(msgspec.Struct, frozen=True, kw_only=True):
     def to_response(self) -> Transfer | TopUp | Withdrawal:
         """Return the transfer, top-up or withdrawal as the API shows it."""
         # Which of these are present follows from the kind, and the table's constraint holds it.
+        if self.kind == "transfer":
+            return self._to_transfer()
         source: Any = self.from_wallet_id and ids.encode(Prefix.WALLET, self.from_wallet_id)
         destination: Any = self.to_wallet_id and ids.encode(Prefix.WALLET, self.to_wallet_id)
         cash: Any = self.cash_account_id and ids.encode(Prefix.ACCOUNT, self.cash_account_id)
@@ -201,14 +203,28 @@ class TransferRow(msgspec.Struct, frozen=True, kw_only=True):
         }
         if self.kind == "top_up":
             return TopUp(wallet_id=destination, cash_account_id=cash, balance_after_minor=destination_after, **facts)
-        if self.kind == "withdrawal":
-            return Withdrawal(wallet_id=source, cash_account_id=cash, balance_after_minor=source_after, **facts)
+        return Withdrawal(wallet_id=source, cash_account_id=cash, balance_after_minor=source_after, **facts)
+
+    def _to_transfer(self) -> Transfer:
+        source, destination = self.from_wallet_id, self.to_wallet_id
+        source_after, destination_after = self.from_balance_after_minor, self.to_balance_after_minor
+        assert source is not None
+        assert destination is not None
+        assert source_after is not None
+        assert destination_after is not None
         return Transfer(
-            from_wallet_id=source,
-            to_wallet_id=destination,
+            id=ids.encode(Prefix.TRANSFER, self.id),
+            from_wallet_id=ids.encode(Prefix.WALLET, source),
+            to_wallet_id=ids.encode(Prefix.WALLET, destination),
+            amount=Money(self.amount_minor, self.currency),
+            reversed_minor=self.reversed_minor,
             from_balance_after_minor=source_after,
             to_balance_after_minor=destination_after,
-            **facts,
+            journal_entry_id=ids.encode(Prefix.JOURNAL_ENTRY, self.id),
+            description=self.description,
+            metadata=self.metadata,
+            effective_at=self.effective_at,
+            recorded_at=self.recorded_at,
         )
 
 
