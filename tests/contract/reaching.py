@@ -382,10 +382,9 @@ def _taken_by_an_operator(reaching: Reaching, operation: Operation) -> httpx.Res
 
 
 def _asked_by_one(reaching: Reaching, operation: Operation) -> httpx.Response:
-    """Ask for what another operator must ask for as well."""
+    """Ask for what another operator must ask for as well, or for what somebody who is disabled doesn't get."""
     user_id = reaching.add_operator()
-    if operation.operation_id == "enableOperator":
-        reaching.shut_out(user_id)
+    reaching.shut_out(user_id)
     return reaching.send(operation, path={"user_id": user_id})
 
 

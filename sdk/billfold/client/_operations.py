@@ -396,7 +396,7 @@ LIST_OPERATORS: Final = paged("/platform/v1/users", operators.Operator)
 CREATE_OPERATOR: Final = Operation("POST", "/platform/v1/users", operators.Operator)
 GET_OPERATOR: Final = Operation("GET", "/platform/v1/users/{user_id}", operators.Operator)
 CREATE_OPERATOR_ENROLMENT_CODE: Final = Operation(
-    "POST", "/platform/v1/users/{user_id}/enrolment-codes", users.EnrolmentCode
+    "POST", "/platform/v1/users/{user_id}/enrolment-codes", operators.EnrolmentHalf
 )
 DISABLE_OPERATOR: Final = Operation("POST", "/platform/v1/users/{user_id}/disable", operators.Operator)
 ENABLE_OPERATOR: Final = Operation("POST", "/platform/v1/users/{user_id}/enable", operators.Operator)

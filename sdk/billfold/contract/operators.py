@@ -7,7 +7,7 @@ from msgspec import Meta
 from billfold.contract.common import Instant, Request, Response, Text, UserId
 from billfold.contract.users import Language, LoginName, UserState
 
-__all__ = ["CreateOperator", "Operator"]
+__all__ = ["CreateOperator", "EnrolmentHalf", "Operator"]
 
 
 class CreateOperator(Request, frozen=True, kw_only=True):
@@ -16,6 +16,20 @@ class CreateOperator(Request, frozen=True, kw_only=True):
     login_name: LoginName
     display_name: Text
     language: Language | None = None
+
+
+class EnrolmentHalf(Response, frozen=True, kw_only=True):
+    """Half of the code by which an operator enrols, once: hand it to them over a channel that you trust.
+
+    Another operator gets the other half. Whoever has both enrols.
+    """
+
+    url: Annotated[str, Meta(description="The page on which both halves are typed, one after the other in any order.")]
+    half: Annotated[str, Meta(description="It is shown this once.")]
+    complete: Annotated[bool, Meta(description="Whether another operator has got the other half already.")]
+    expires_at: Annotated[
+        Instant, Meta(description="Until when another operator must ask, or else until when the code is good.")
+    ]
 
 
 class Operator(Response, frozen=True, kw_only=True):

@@ -9,7 +9,8 @@ from markupsafe import Markup
 from billfold.contract import events
 from billfold_server.http.routing import Call, Reply
 from billfold_server.people import attempts, factors, passkeys, queries, sessions, strength
-from billfold_server.people.desk import Desk, digest_of, end_grants, tell
+from billfold_server.people.codes import digest_of_typed
+from billfold_server.people.desk import Desk, end_grants, tell
 from billfold_server.people.factors import NewTotp, Used
 from billfold_server.people.hosting import form_of, go, page
 from billfold_server.people.pages import brand
@@ -33,7 +34,7 @@ async def show_enrol(call: Call, *, code: str | None = None, ui_locales: str | N
 def _begin_page(desk: Desk, code: str, *, wrong: bool = False, ui_locales: str | None = None) -> Reply[bytes]:
     code = code[:100]
     here = f"{desk.visit.root}/enrol" + (f"?code={code}" if code and code.isascii() and code.isalnum() else "")
-    view = {"code": code, "wrong": wrong, "here": here}
+    view = {"code": code, "wrong": wrong, "here": here, "halves": desk.realm == "operator"}
     return render(desk.call, "enrol_begin.html", view, status=_WRONG if wrong else 200, ui_locales=ui_locales)
 
 
@@ -44,10 +45,11 @@ async def take_enrolment_code(call: Call, body: bytes) -> Reply[bytes]:
     call.services.limits.check_address(call.peer)
     code = "".join(form.get("code", "").split())
     async with desk.tx() as tx:
-        user_id = await queries.lock_enrolment_code(tx, digest_of(code), desk.now)
+        digest = digest_of_typed(code)
+        user_id = await queries.lock_enrolment_code(tx, digest, desk.now)
         user = None if user_id is None else await queries.find_user(tx, user_id)
         if user is not None and user.login_realm == desk.realm and user.state != "disabled" and not user.suspended:
-            await queries.spend_enrolment_code(tx, digest_of(code), desk.now)
+            await queries.spend_enrolment_code(tx, digest, desk.now)
             cookies = await sessions.begin_enrolling(desk, tx, user)
             await tell(tx, desk.caller(user.id), "user.enrolment_begun", user)
             return go(call, "/enrol/steps", cookies=cookies)

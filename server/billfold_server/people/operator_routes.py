@@ -4,8 +4,8 @@ from uuid import UUID
 
 from billfold import errors, ids
 from billfold.contract.common import Page, UserId
-from billfold.contract.operators import CreateOperator, Operator
-from billfold.contract.users import EnrolmentCode, LoginName, SignedOut, UserState
+from billfold.contract.operators import CreateOperator, EnrolmentHalf, Operator
+from billfold.contract.users import LoginName, SignedOut, UserState
 from billfold.ids import Prefix
 from billfold_server.http.pagination import DEFAULT_LIMIT, Cursor, Limit
 from billfold_server.http.routing import Call, Link, Routes
@@ -23,7 +23,7 @@ routes = Routes(
 _KIND = "operators"
 _READ = "platform:users:read"
 _WRITE = "platform:users:write"
-_LETS_IN = (errors.NotFound, errors.PersonRequired, errors.PermissionDenied, errors.SecondOperatorRequired)
+_LETS_IN = (errors.NotFound, errors.PersonRequired, errors.PermissionDenied)
 _LED_TO = tuple(
     Link(operation_id=name, parameters={"user_id": "$response.body#/id"})
     for name in ("getOperator", "createOperatorEnrolmentCode", "disableOperator", "unlockOperator", "signOperatorOut")
@@ -53,8 +53,8 @@ def _second() -> errors.SecondOperatorRequired:
 async def create_operator(call: Call, body: CreateOperator) -> Operator:
     """Create an operator.
 
-    Only a person does. Who was created signs in once they have enrolled, by a code that another operator than you
-    makes: by creating somebody you have asked for it.
+    Only a person does. Who was created signs in once they have enrolled, by a code of which two other operators ask
+    for half each.
     """
     async with call.services.database.platform_tx() as tx:
         return await operators.create(_realm(call), tx, call.caller, body)
@@ -99,19 +99,16 @@ async def get_operator(call: Call, user_id: UserId) -> Operator:
     status=201,
     errors=(*_LETS_IN, errors.UserStateRefuses),
 )
-async def create_operator_enrolment_code(call: Call, user_id: UserId) -> EnrolmentCode:
-    """Make a one-time code by which an operator enrols.
+async def create_operator_enrolment_code(call: Call, user_id: UserId) -> EnrolmentHalf:
+    """Get half of a one-time code by which an operator enrols.
 
-    Two operators must ask for it, in person and within three days: the first is refused with
-    `second_operator_required`, and the second gets the code. Whoever created the operator was the first. It is good for
-    seven days, and earlier ones end. Who has enrolled before begins anew by it: the factors and sessions of before end
-    once they have finished.
+    Two operators must ask for it, in person and within three days. Each gets half of the code and gives it to the new
+    one, who types both; so neither can enrol in their place. It is `complete` once the second has asked. Then it is
+    good for seven days, and earlier ones end. Who has enrolled before begins anew by it: the factors and sessions of
+    before end once they have finished.
     """
     async with call.services.database.platform_tx() as tx:
-        made = await operators.enrolment_code(_realm(call), tx, call.caller, _id(user_id))
-    if made is None:
-        raise _second()
-    return made
+        return await operators.enrolment_half(_realm(call), tx, call.caller, _id(user_id))
 
 
 @routes.post("/platform/v1/users/{user_id}/disable", scope=_WRITE, errors=(errors.NotFound, errors.PermissionDenied))
@@ -124,7 +121,7 @@ async def disable_operator(call: Call, user_id: UserId) -> Operator:
         return await operators.disable(_realm(call), tx, call.caller, _id(user_id))
 
 
-@routes.post("/platform/v1/users/{user_id}/enable", scope=_WRITE, errors=_LETS_IN)
+@routes.post("/platform/v1/users/{user_id}/enable", scope=_WRITE, errors=(*_LETS_IN, errors.SecondOperatorRequired))
 async def enable_operator(call: Call, user_id: UserId) -> Operator:
     """Let a disabled operator in again.
 

@@ -2,9 +2,9 @@
 
 Whoever runs the platform may do everything there, and some of it takes two of them. So nobody lets anybody in alone:
 what lets an operator in, be it a first enrolment, one anew, or a return after having been disabled, is asked for by one
-and then by another one, in person; who creates an operator has asked for their enrolment by that. Shutting somebody
-out takes one, and may be a program's. At the server's own machine ``billfold users --platform`` needs neither: whoever
-is there has the database already (ADR 44).
+and then by another one, in person. Each of the two gets half of the code by which somebody enrols: whoever had all of
+it could enrol as the third. Shutting somebody out takes one, and may be a program's. At the server's own machine
+``billfold users --platform`` needs neither: whoever is there has the database already (ADR 44).
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,16 +13,17 @@ from typing import Any, Final, Literal
 from uuid import UUID
 
 from billfold import errors
-from billfold.contract.operators import CreateOperator, Operator
-from billfold.contract.users import EnrolmentCode, SignedOut, UserState
+from billfold.contract.operators import CreateOperator, EnrolmentHalf, Operator
+from billfold.contract.users import SignedOut, UserState
 from billfold_server.people import operator_queries, queries, rules, service
-from billfold_server.people.desk import tell, user_id_of
+from billfold_server.people.codes import digest_of_halves, new_code
+from billfold_server.people.desk import digest_of, tell, user_id_of
 from billfold_server.people.queries import UserRow
 from billfold_server.people.service import Realm
 from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.transaction import PlatformTx
 
-__all__ = ["create", "disable", "enable", "enrolment_code", "get", "list_page", "sign_out", "unlock"]
+__all__ = ["create", "disable", "enable", "enrolment_half", "get", "list_page", "sign_out", "unlock"]
 
 Access = Literal["enrolment", "return"]
 
@@ -31,7 +32,7 @@ _WAITS: Final = timedelta(days=3)
 
 
 async def create(realm: Realm, tx: PlatformTx, caller: Caller, body: CreateOperator) -> Operator:
-    """Create an operator, and ask for their enrolment by that, to which another operator must agree.
+    """Create an operator, who enrols once two others have asked for it.
 
     Raises:
         errors.PersonRequired: A program asks.
@@ -42,12 +43,13 @@ async def create(realm: Realm, tx: PlatformTx, caller: Caller, body: CreateOpera
     made = await service.create_operator(
         realm, tx, caller, login_name=body.login_name, display_name=body.display_name, language=body.language
     )
-    await _ask(realm, tx, caller, await _find(tx, made), "enrolment")
     return await get(realm, tx, made)
 
 
-async def enrolment_code(realm: Realm, tx: PlatformTx, caller: Caller, user_id: UUID) -> EnrolmentCode | None:
-    """Let an operator enrol, or enrol anew; None where it waits for another one to ask for the same.
+async def enrolment_half(realm: Realm, tx: PlatformTx, caller: Caller, user_id: UUID) -> EnrolmentHalf:
+    """Return half of the code by which an operator enrols, or enrols anew; whoever asks second completes it.
+
+    Neither of the two learns the other's half, so neither can enrol as the third.
 
     Raises:
         errors.NotFound: There is no such operator.
@@ -58,9 +60,16 @@ async def enrolment_code(realm: Realm, tx: PlatformTx, caller: Caller, user_id: 
     user = await _lock(tx, user_id)
     if user.state == "disabled":
         raise errors.UserStateRefuses("a disabled operator can't enrol", state=user.state)
-    if not await _agreed(realm, tx, caller, user, "enrolment"):
-        return None
-    return await service.new_enrolment_code(realm, tx, caller, user_id)
+    half, url = new_code(), f"{realm.base_url}/auth/enrol"
+    kept = digest_of(half)
+    first = await _other_ones(realm, tx, caller, user, "enrolment")
+    if first is None:
+        await _ask(realm, tx, caller, user, "enrolment", half=kept)
+        return EnrolmentHalf(url=url, half=half, complete=False, expires_at=realm.now + _WAITS)
+    assert first.half is not None, "a request without it isn't found"
+    digest = digest_of_halves(first.half, kept)
+    _, expires_at = await service.offer_enrolment(realm, tx, caller, user_id, digest)
+    return EnrolmentHalf(url=url, half=half, complete=True, expires_at=expires_at)
 
 
 async def enable(realm: Realm, tx: PlatformTx, caller: Caller, user_id: UUID) -> Operator | None:
@@ -73,7 +82,8 @@ async def enable(realm: Realm, tx: PlatformTx, caller: Caller, user_id: UUID) ->
     """
     user = await _lock(tx, user_id)
     if user.state == "disabled":
-        if not await _agreed(realm, tx, caller, user, "return"):
+        if await _other_ones(realm, tx, caller, user, "return") is None:
+            await _ask(realm, tx, caller, user, "return")
             return None
         await service.set_user_state(realm, tx, caller, user_id, enabled=True)
     return await get(realm, tx, user_id)
@@ -144,21 +154,22 @@ async def list_page(
     return await _views(realm, tx, rows)
 
 
-async def _agreed(realm: Realm, tx: PlatformTx, caller: Caller, user: UserRow, what: Access) -> bool:
-    """Tell whether another operator, who still is one, has asked for the same; if not, this one has, from now on."""
+async def _other_ones(
+    realm: Realm, tx: PlatformTx, caller: Caller, user: UserRow, what: Access
+) -> operator_queries.Request | None:
+    """Use up and return what another operator, who still is one, has asked for the same; None where nobody has."""
     asker = _person(caller)
     if asker == user.id:
         raise errors.PermissionDenied("nobody lets themselves in")
-    if await operator_queries.use_request(tx, user.id, what, asker, realm.now):
-        return True
-    await _ask(realm, tx, caller, user, what)
-    return False
+    return await operator_queries.use_request(tx, user.id, what, asker, realm.now)
 
 
-async def _ask(realm: Realm, tx: PlatformTx, caller: Caller, user: UserRow, what: Access) -> None:
-    asker = _person(caller)
+async def _ask(
+    realm: Realm, tx: PlatformTx, caller: Caller, user: UserRow, what: Access, *, half: bytes | None = None
+) -> None:
+    asker, expires_at = _person(caller), realm.now + _WAITS
     # Their token may still be good for a moment after they were disabled.
-    if not await operator_queries.ask(tx, user.id, what, asker, now=realm.now, expires_at=realm.now + _WAITS):
+    if not await operator_queries.ask(tx, user.id, what, asker, now=realm.now, expires_at=expires_at, half=half):
         raise errors.PermissionDenied("whoever asks is no operator any more")
     await tell(tx, caller, "user.access_asked", user, facts={"access": what})
 

@@ -18,6 +18,7 @@ from billfold.ids import Prefix
 from billfold_server.http.routing import Call
 from billfold_server.parties import service as parties
 from billfold_server.people import factors, queries, rules, sca, sessions
+from billfold_server.people.codes import new_code
 from billfold_server.people.desk import Desk, People, digest_of, secret_place, tell, user_id_of
 from billfold_server.people.identifying import Identified, identify
 from billfold_server.people.pages import kit
@@ -55,6 +56,7 @@ __all__ = [
     "list_users",
     "list_users_of",
     "new_enrolment_code",
+    "offer_enrolment",
     "remove_member",
     "scopes_of",
     "set_member_role",
@@ -70,7 +72,6 @@ __all__ = [
 
 ENROLMENT: Final = timedelta(days=7)
 """How long a one-time link waits."""
-_CODE_BYTES: Final = 20
 
 
 async def current_session(call: Call, realm: kit.LoginRealm | None = None, *, tx: Any = None) -> Session | None:
@@ -296,26 +297,23 @@ async def _lock_who_is_there(tx: Tx, user_id: UUID) -> UserRow:
     return _existing(await queries.lock_user(tx, user_id))
 
 
-async def _new_code(realm: Realm, tx: Tx, user: UserRow) -> EnrolmentCode:
-    # Twenty random bytes as 32 characters of base 32: easy to type, and nothing in it needs quoting.
-    code = _spelled(secrets.token_bytes(_CODE_BYTES))
-    await queries.end_enrolments(tx, user.id, realm.now)
-    expires_at = realm.now + ENROLMENT
-    await queries.insert_enrolment_code(tx, ids.uuid7(), user.id, digest_of(code), now=realm.now, expires_at=expires_at)
+async def new_enrolment_code(realm: Realm, tx: Tx, caller: Caller, user_id: UUID) -> EnrolmentCode:
+    """Let somebody enrol, or enrol anew; what they had before holds until they have done so.
+
+    Raises:
+        errors.NotFound: There is no such user.
+        errors.UserStateRefuses: They are disabled.
+    """
+    code = new_code()
+    user, expires_at = await offer_enrolment(realm, tx, caller, user_id, digest_of(code))
     place = "" if user.login_realm in {"psu", "operator"} else f"/{user.login_realm}"
     return EnrolmentCode(url=f"{realm.base_url}/auth{place}/enrol?code={code}", code=code, expires_at=expires_at)
 
 
-_CROCKFORD: Final = "0123456789abcdefghjkmnpqrstvwxyz"
-
-
-def _spelled(raw: bytes) -> str:
-    number = int.from_bytes(raw, "big")
-    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(len(raw) * 8 - 5, -1, -5))
-
-
-async def new_enrolment_code(realm: Realm, tx: Tx, caller: Caller, user_id: UUID) -> EnrolmentCode:
-    """Let somebody enrol, or enrol anew; what they had before holds until they have done so.
+async def offer_enrolment(
+    realm: Realm, tx: Tx, caller: Caller, user_id: UUID, digest: bytes
+) -> tuple[UserRow, datetime]:
+    """Let somebody enrol by a code that somebody else has made, and return who, and until when.
 
     Raises:
         errors.NotFound: There is no such user.
@@ -324,9 +322,11 @@ async def new_enrolment_code(realm: Realm, tx: Tx, caller: Caller, user_id: UUID
     user = await _lock_who_is_there(tx, user_id)
     if user.state == "disabled":
         raise errors.UserStateRefuses("a disabled user can't enrol", state=user.state)
-    enrolment = await _new_code(realm, tx, user)
+    await queries.end_enrolments(tx, user.id, realm.now)
+    expires_at = realm.now + ENROLMENT
+    await queries.insert_enrolment_code(tx, ids.uuid7(), user.id, digest, now=realm.now, expires_at=expires_at)
     await tell(tx, caller, events.USER_ENROLMENT_OFFERED, user)
-    return enrolment
+    return user, expires_at
 
 
 async def get_user(realm: Realm, tx: Tx, user_id: UUID) -> User:

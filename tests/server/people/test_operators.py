@@ -11,6 +11,7 @@ from billfold.ids import Prefix
 from billfold_server.people import operator_queries
 from tests.live import LiveServer
 from tests.server.identity.flows import App, add_app, add_person, tokens_of, tx_of
+from tests.server.people.persons import Person, enrol
 from tests.server.upping import until
 
 SCOPE = "platform:users:read platform:users:write"
@@ -78,20 +79,33 @@ def refusal(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["code"]
 
 
+def half_of(answer: httpx.Response, *, complete: bool) -> str:
+    """Return the half of a code that somebody was given."""
+    assert (answer.status_code, answer.json().get("complete")) == (201, complete), answer.text
+    return str(answer.json()["half"])
+
+
 class TestAnOperator:
     def test_is_let_in_by_two_others(self, live: LiveServer, ada: Operator, grace: Operator) -> None:
-        """Who has created somebody has asked for their enrolment, and alone gets no code, however often they ask."""
-        made = create(ada)
-        codes = f"/v1/users/{made}/enrolment-codes"
-        for _ in range(2):
-            assert refusal(ada.post(codes)) == (409, "second_operator_required")
-        code = grace.post(codes)
-        assert code.status_code == 201
-        assert code.json()["url"].startswith(f"{live.base(None)}/auth/enrol?code=")
-        # It was good for one code.
-        assert refusal(grace.post(codes)) == (409, "second_operator_required")
-        shown = ada.get(f"/v1/users/{made}").json()
-        assert (shown["state"], shown["factors"]) == ("invited", [])
+        """Each gets half of the code, however often one asks alone; the new one types both, in any order."""
+        for turned in (False, True):
+            made = create(ada)
+            codes = f"/v1/users/{made}/enrolment-codes"
+            lost, first = half_of(ada.post(codes), complete=False), half_of(ada.post(codes), complete=False)
+            answer = grace.post(codes)
+            second = half_of(answer, complete=True)
+            assert answer.json()["url"] == f"{live.base(None)}/auth/enrol"
+            shown = ada.get(f"/v1/users/{made}").json()
+            assert (shown["state"], shown["factors"]) == ("invited", [])
+            mary = Person(live, None, "/auth", user_id=made, name="mary", enrolment="")
+            for wrong in (first, second, first * 2, second * 2, lost + second):
+                browser = mary.browser()
+                assert browser.submit(browser.get("/enrol"), "/enrol", code=wrong).status_code == 422, "alone"
+            # It was good for one code, and this is the first half of another one.
+            half_of(grace.post(codes), complete=False)
+            mary.enrolment = second + first if turned else first + second
+            enrol(mary)
+            assert ada.get(f"/v1/users/{made}").json()["state"] == "active"
 
     def test_begins_anew_by_two_others_alone(
         self, ada: Operator, grace: Operator, make: Callable[[], Operator]
@@ -100,14 +114,16 @@ class TestAnOperator:
         mary, gone = make(), make()
         codes = f"/v1/users/{mary.id}/enrolment-codes"
         assert refusal(mary.post(codes)) == (403, "permission_denied")
-        assert refusal(gone.post(codes)) == (409, "second_operator_required")
+        half_of(gone.post(codes), complete=False)
         assert ada.post(f"/v1/users/{gone.id}/disable").status_code == 200
-        assert refusal(ada.post(codes)) == (409, "second_operator_required")
-        assert grace.post(codes).status_code == 201
+        half_of(ada.post(codes), complete=False)
+        half_of(grace.post(codes), complete=True)
 
     def test_waits_three_days_for_the_second_one(self, live: LiveServer, ada: Operator, grace: Operator) -> None:
         """What was asked longer ago counts for nothing."""
         made = create(ada)
+        codes = f"/v1/users/{made}/enrolment-codes"
+        half_of(ada.post(codes), complete=False)
 
         async def pass_time() -> None:
             async with tx_of(live, None) as tx:
@@ -117,9 +133,8 @@ class TestAnOperator:
                 )
 
         live.run(pass_time())
-        codes = f"/v1/users/{made}/enrolment-codes"
-        assert refusal(grace.post(codes)) == (409, "second_operator_required")
-        assert ada.post(codes).status_code == 201
+        half_of(grace.post(codes), complete=False)
+        half_of(ada.post(codes), complete=True)
 
     def test_is_shut_out_by_one_and_returns_by_two(
         self, program: httpx.Client, ada: Operator, grace: Operator, make: Callable[[], Operator]
@@ -134,7 +149,7 @@ class TestAnOperator:
         assert refusal(grace.post(f"/v1/users/{mary.id}/enrolment-codes")) == (409, "user_state_refuses")
         assert refusal(ada.post(f"/v1/users/{mary.id}/enable")) == (409, "second_operator_required")
         assert grace.post(f"/v1/users/{mary.id}/enable").json()["state"] == "invited"
-        assert refusal(grace.post(f"/v1/users/{mary.id}/enrolment-codes")) == (409, "second_operator_required")
+        half_of(grace.post(f"/v1/users/{mary.id}/enrolment-codes"), complete=False)
 
     def test_who_is_disabled_leaves_nothing_that_counts_later(
         self, live: LiveServer, ada: Operator, grace: Operator, make: Callable[[], Operator]
@@ -142,8 +157,9 @@ class TestAnOperator:
         """Neither what they asked for others, nor their own code, nor what they ask until their token is refused."""
         mary = make()
         made = create(mary)
-        assert refusal(ada.post(f"/v1/users/{mary.id}/enrolment-codes")) == (409, "second_operator_required")
-        assert grace.post(f"/v1/users/{mary.id}/enrolment-codes").status_code == 201
+        half_of(mary.post(f"/v1/users/{made}/enrolment-codes"), complete=False)
+        half_of(ada.post(f"/v1/users/{mary.id}/enrolment-codes"), complete=False)
+        half_of(grace.post(f"/v1/users/{mary.id}/enrolment-codes"), complete=True)
 
         async def left(*, asks: bool) -> tuple[int, int, bool]:
             async with tx_of(live, None) as tx:
@@ -184,7 +200,7 @@ class TestTheAuditTrail:
     ) -> None:
         """Each step by its person and the program that they used, without names or codes."""
         made = create(ada)
-        code = grace.post(f"/v1/users/{made}/enrolment-codes").json()["code"]
+        codes = [by.post(f"/v1/users/{made}/enrolment-codes").json()["half"] for by in (ada, grace)]
         records = program.get("/v1/audit-records", params={"object_id": made})
         told = [(each["actor"], each["action"]) for each in records.json()["data"]]
         assert sorted(told) == sorted(
@@ -192,7 +208,7 @@ class TestTheAuditTrail:
         )
         assert {each["facts"]["through"] for each in records.json()["data"]} == {app.client_id}
         assert "Mary" not in records.text
-        assert code not in records.text
+        assert not any(half in records.text for half in codes)
 
 
 class TestTheSdk:

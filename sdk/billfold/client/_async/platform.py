@@ -6,9 +6,9 @@ from typing import Any, Literal
 from billfold.client import _encoding as encoding
 from billfold.client import _operations as operations
 from billfold.client._async.resource import AsyncPages, AsyncResource
-from billfold.contract.operators import Operator
+from billfold.contract.operators import EnrolmentHalf, Operator
 from billfold.contract.platform import AuditRecord, Tenant
-from billfold.contract.users import EnrolmentCode, SignedOut, UserState
+from billfold.contract.users import SignedOut, UserState
 
 __all__ = ["AsyncOperators", "AsyncPlatformAuditRecords", "AsyncTenants"]
 
@@ -99,7 +99,7 @@ class AsyncOperators(AsyncResource):
     __slots__ = ()
 
     async def create(self, *, login_name: str, display_name: str, language: str | None = None) -> Operator:
-        """Create an operator; another one than you then makes what they enrol by (``invite``).
+        """Create an operator; you and another one then get half each of what they enrol by (``invite``).
 
         Args:
             login_name: What they type to sign in.
@@ -113,12 +113,11 @@ class AsyncOperators(AsyncResource):
         body = encoding.fields(login_name=login_name, display_name=display_name, language=language)
         return await self._change(operations.CREATE_OPERATOR, body=body)
 
-    async def invite(self, user_id: str) -> EnrolmentCode:
-        """Make the one-time code by which an operator enrols, or enrols anew. Earlier ones end.
+    async def invite(self, user_id: str) -> EnrolmentHalf:
+        """Get half of the one-time code by which an operator enrols, or enrols anew; another operator gets the other.
 
         Raises:
             errors.NotFound: There is none with this id.
-            errors.SecondOperatorRequired: You are the first to ask; another operator must ask for the same.
             errors.UserStateRefuses: They are disabled.
             errors.PersonRequired: A program asks.
         """

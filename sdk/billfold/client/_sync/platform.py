@@ -8,9 +8,9 @@ from typing import Any, Literal
 from billfold.client import _encoding as encoding
 from billfold.client import _operations as operations
 from billfold.client._sync.resource import Pages, Resource
-from billfold.contract.operators import Operator
+from billfold.contract.operators import EnrolmentHalf, Operator
 from billfold.contract.platform import AuditRecord, Tenant
-from billfold.contract.users import EnrolmentCode, SignedOut, UserState
+from billfold.contract.users import SignedOut, UserState
 
 __all__ = ["Operators", "PlatformAuditRecords", "Tenants"]
 
@@ -101,7 +101,7 @@ class Operators(Resource):
     __slots__ = ()
 
     def create(self, *, login_name: str, display_name: str, language: str | None = None) -> Operator:
-        """Create an operator; another one than you then makes what they enrol by (``invite``).
+        """Create an operator; you and another one then get half each of what they enrol by (``invite``).
 
         Args:
             login_name: What they type to sign in.
@@ -115,12 +115,11 @@ class Operators(Resource):
         body = encoding.fields(login_name=login_name, display_name=display_name, language=language)
         return self._change(operations.CREATE_OPERATOR, body=body)
 
-    def invite(self, user_id: str) -> EnrolmentCode:
-        """Make the one-time code by which an operator enrols, or enrols anew. Earlier ones end.
+    def invite(self, user_id: str) -> EnrolmentHalf:
+        """Get half of the one-time code by which an operator enrols, or enrols anew; another operator gets the other.
 
         Raises:
             errors.NotFound: There is none with this id.
-            errors.SecondOperatorRequired: You are the first to ask; another operator must ask for the same.
             errors.UserStateRefuses: They are disabled.
             errors.PersonRequired: A program asks.
         """

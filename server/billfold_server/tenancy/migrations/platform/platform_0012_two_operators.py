@@ -1,15 +1,17 @@
-"""What deleting tenants leaves behind: whose sandbox one was, and many destructions of keys as one request."""
+"""What two operators do together: destroy the keys of many removed sandboxes, and give a code in halves."""
 
 from billfold_server.tenancy.migrations import SqlMigration
 
-ID = "platform_0012_deletions"
+ID = "platform_0012_two_operators"
 VERSION = "1.38.0"
-DESCRIPTION = "Deleted sandboxes, and destructions of many keys at once"
+DESCRIPTION = "Destructions of many keys at once, and codes in halves"
 
 
 async def forwards() -> SqlMigration:
     """Return the step."""
-    return SqlMigration(migration_id=ID, app_name="platform", description=DESCRIPTION, statements=_STATEMENTS)
+    return SqlMigration(
+        migration_id=ID, app_name="platform", description=DESCRIPTION, statements=_STATEMENTS, grants=_GRANTS
+    )
 
 
 _STATEMENTS = (
@@ -18,4 +20,8 @@ _STATEMENTS = (
     # Those that were asked for together are decided on together.
     "ALTER TABLE key_destructions ADD COLUMN batch_id uuid",
     "CREATE INDEX key_destructions_batch ON key_destructions (batch_id) WHERE batch_id IS NOT NULL",
+    # Digest of the half of the enrolment code that whoever asked first was given.
+    "ALTER TABLE operator_requests ADD COLUMN half bytea",
 )
+
+_GRANTS = {"operator_requests": "UPDATE (half)"}
