@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from billfold.contract.common import Instant, Request, Response, Text, UserId
-from billfold.contract.users import Language, LoginName, UserState
+from billfold.contract.users import Factors, Language, LockedUntil, LoginName, UserState
 
 __all__ = ["CreateOperator", "EnrolmentHalf", "Operator"]
 
@@ -40,16 +40,8 @@ class Operator(Response, frozen=True, kw_only=True):
     display_name: str
     language: str | None
     state: UserState
-    factors: Annotated[list[str], Meta(description="Kinds: ``password``, ``totp``, ``passkey``.")]
-    locked_until: Annotated[
-        Instant | None,
-        Meta(
-            description=(
-                "Guesses are being refused until then; known devices may be let in all the same. The end of 9999 is "
-                "until somebody unlocks the operator, or they get in by another way."
-            )
-        ),
-    ]
+    factors: Factors
+    locked_until: LockedUntil
     last_sign_in_at: Instant | None
     version: Annotated[int, Meta(description="Counts up at each change.")]
     created_at: Instant

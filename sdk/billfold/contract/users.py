@@ -11,7 +11,9 @@ from billfold.contract.roles import PartnerRole, StaffRole
 __all__ = [
     "CreateUser",
     "EnrolmentCode",
+    "Factors",
     "Language",
+    "LockedUntil",
     "LoginName",
     "LoginRealm",
     "SetUserRoles",
@@ -31,6 +33,16 @@ LoginName = Annotated[
     ),
 ]
 Language = Annotated[str, Meta(min_length=2, max_length=35, pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$(?!\n)")]
+Factors = Annotated[list[str], Meta(description="Kinds: ``password``, ``totp``, ``passkey``.")]
+LockedUntil = Annotated[
+    Instant | None,
+    Meta(
+        description=(
+            "Guesses are being refused until then; known devices may be let in all the same. The end of 9999 is until "
+            "somebody unlocks them, or they get in by another way."
+        )
+    ),
+]
 
 
 class LoginRealm(StrEnum):
@@ -85,16 +97,8 @@ class User(Response, frozen=True, kw_only=True):
     roles: list[StaffRole]
     language: str | None
     state: UserState
-    factors: Annotated[list[str], Meta(description="Kinds: ``password``, ``totp``, ``passkey``.")]
-    locked_until: Annotated[
-        Instant | None,
-        Meta(
-            description=(
-                "Guesses are being refused until then; known devices may be let in all the same. The end of 9999 is "
-                "until somebody unlocks the user, or they get in by another way."
-            )
-        ),
-    ]
+    factors: Factors
+    locked_until: LockedUntil
     last_sign_in_at: Instant | None
     version: Annotated[int, Meta(description="Counts up at each change.")]
     created_at: Instant

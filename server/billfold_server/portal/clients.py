@@ -66,13 +66,6 @@ async def _found(call: Call, client_id: str, scope: str) -> tuple[Viewer, Client
         return viewer, await identity.get_client(tx, viewer.caller(call), _id(client_id))
 
 
-async def _ask(
-    call: Call, viewer: Viewer, operation_id: str, path: Mapping[str, str], body: Mapping[str, Any] | None = None
-) -> Any:
-    """Ask for an operation of the API in somebody's name."""
-    return await call.services.approvals.ask(viewer.acting(call), operation_id, path, body or {})
-
-
 # What there is.
 
 
@@ -164,7 +157,7 @@ async def create_client(call: Call, body: bytes) -> Reply[bytes]:
         return maker
     viewer, scopes = maker
     try:
-        made: ClientCreated = await _ask(call, viewer, "createClient", {}, _said(form, secrets=_takes_secrets(call)))
+        made: ClientCreated = await viewer.ask(call, "createClient", {}, _said(form, secrets=_takes_secrets(call)))
     except errors.ApprovalRequired as waiting:
         return waits(call, viewer, waiting, section="clients", back="/clients", action="/clients/new", form=form)
     except (*_MISTAKES, errors.InsufficientScope) as error:
@@ -286,7 +279,7 @@ async def rotate_client_secret(call: Call, client_id: ClientId, body: bytes) -> 
     overlaps = {str(each): each for each in _OVERLAPS_S}
     said = {"overlap_s": overlaps.get(form.get("overlap_s", ""), _OVERLAPS_S[0])}
     try:
-        made: ClientSecret = await _ask(call, viewer, "rotateClientSecret", {"client_id": client_id}, said)
+        made: ClientSecret = await viewer.ask(call, "rotateClientSecret", {"client_id": client_id}, said)
     except errors.ApprovalRequired as waiting:
         return _waits(call, viewer, waiting, client, "rotate-secret", form)
     except (errors.InsufficientScope, errors.ClientMetadataRefused) as error:
@@ -314,7 +307,7 @@ async def rotate_client_keys(call: Call, client_id: ClientId, body: bytes) -> Re
         return found
     viewer, client = found
     try:
-        await _ask(call, viewer, "rotateClientKeys", {"client_id": client_id}, {"jwks": _jwks(form)})
+        await viewer.ask(call, "rotateClientKeys", {"client_id": client_id}, {"jwks": _jwks(form)})
     except errors.ApprovalRequired as waiting:
         return _waits(call, viewer, waiting, client, "keys", form)
     except (*_MISTAKES, errors.InsufficientScope) as error:
@@ -369,7 +362,7 @@ async def _set_state(call: Call, client_id: str, body: bytes, *, enabled: bool) 
     viewer, client = found
     what = "enable" if enabled else "disable"
     try:
-        await _ask(call, viewer, f"{what}Client", {"client_id": client_id})
+        await viewer.ask(call, f"{what}Client", {"client_id": client_id})
     except errors.ApprovalRequired as waiting:
         return _waits(call, viewer, waiting, client, what, form)
     except (errors.InsufficientScope, errors.ClientMetadataRefused) as error:

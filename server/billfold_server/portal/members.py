@@ -5,7 +5,7 @@ the person's name.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -21,9 +21,7 @@ from billfold_server.http.pagination import Cursor
 from billfold_server.http.routing import Call, Reply
 from billfold_server.partners import service as partners
 from billfold_server.people import service as people
-from billfold_server.portal.pages import admit, form_of, go, page, refuse, render, waits
-from billfold_server.portal.viewers import Viewer
-from billfold_server.tenancy.transaction import TenantTx
+from billfold_server.portal.pages import Member, admit_member, form_of, go, page, render, waits
 
 __all__: list[str] = []
 
@@ -39,46 +37,18 @@ _NOTICES: Final = frozenset({"changed", "removed"})
 _MISTAKES: Final = (errors.LoginNameTaken, errors.UserInvalid, errors.ValidationFailed)
 
 
-class _Admitted(msgspec.Struct, frozen=True):
-    """A partner's member who may do something now."""
-
-    viewer: Viewer
-    partner_id: UUID
-
-    @property
-    def partner(self) -> str:
-        """The partner's id on the wire."""
-        return ids.encode(Prefix.PARTNER, self.partner_id)
-
-
-async def _admit(call: Call, tx: TenantTx, scope: str, *, back: str) -> _Admitted | Reply[bytes]:
-    """Return who may do this now for their partner, or the answer that they get instead."""
-    viewer = await admit(call, tx, scope, back=back)
-    if isinstance(viewer, Reply):
-        return viewer
-    return refuse(call, viewer) if viewer.partner_id is None else _Admitted(viewer, viewer.partner_id)
-
-
-async def _found(call: Call, user_id: str, scope: str) -> tuple[_Admitted, User] | Reply[bytes]:
+async def _found(call: Call, user_id: str, scope: str) -> tuple[Member, User] | Reply[bytes]:
     """Return who may do this now and the member that it is about, or the answer that they get instead.
 
     Raises:
         errors.NotFound: Their partner has no such member.
     """
     async with call.tx() as tx:
-        who = await _admit(call, tx, scope, back=f"/members/{user_id}")
+        who = await admit_member(call, tx, scope, back=f"/members/{user_id}")
         if isinstance(who, Reply):
             return who
         realm, key = people.Realm.of(call.services, call.tenant), ids.decode(Prefix.USER, user_id)
         return who, await partners.get_member(realm, tx, who.viewer.caller(call), who.partner_id, key)
-
-
-async def _ask(
-    call: Call, who: _Admitted, operation_id: str, user_id: str | None = None, body: Mapping[str, Any] | None = None
-) -> Any:
-    """Ask for an operation of the API in somebody's name."""
-    path = {"partner_id": who.partner} | ({} if user_id is None else {"user_id": user_id})
-    return await call.services.approvals.ask(who.viewer.acting(call), operation_id, path, body or {})
 
 
 # Who there is.
@@ -91,7 +61,7 @@ async def show_members(
     """Show who looks after the partner's programs."""
     place = call.cursors.decode(_KIND, cursor)
     async with call.tx() as tx:
-        who = await _admit(call, tx, _READ, back="/members")
+        who = await admit_member(call, tx, _READ, back="/members")
         if isinstance(who, Reply):
             return who
         found = await partners.list_members(
@@ -106,7 +76,7 @@ async def show_members(
     view = {
         "members": shown.data,
         "more": None if shown.next_cursor is None else f"?{urlencode({'cursor': shown.next_cursor})}",
-        "may_write": _WRITE in who.viewer.scopes,
+        "may_write": who.may(_WRITE),
         "notice": notice if notice in _NOTICES else None,
     }
     return render(call, "members.html", view, section=_SECTION, viewer=who.viewer, ui_locales=ui_locales)
@@ -124,7 +94,7 @@ async def show_member(
     view = {
         "member": member,
         "roles": _ROLES,
-        "may_write": _WRITE in who.viewer.scopes,
+        "may_write": who.may(_WRITE),
         "oneself": member.id == who.viewer.actor,
         "notice": notice if notice in _NOTICES else None,
     }
@@ -138,7 +108,7 @@ async def show_member(
 async def ask_for_member(call: Call, *, ui_locales: str | None = None) -> Reply[bytes]:
     """Ask who is to be let in."""
     async with call.tx() as tx:
-        who = await _admit(call, tx, _WRITE, back="/members/new")
+        who = await admit_member(call, tx, _WRITE, back="/members/new")
     return who if isinstance(who, Reply) else _form(call, who, {}, ui_locales=ui_locales)
 
 
@@ -147,23 +117,23 @@ async def create_member(call: Call, body: bytes) -> Reply[bytes]:
     """Let somebody in, and show the link by which they enrol this once."""
     form = form_of(call, body)
     async with call.tx() as tx:
-        who = await _admit(call, tx, _WRITE, back="/members/new")
+        who = await admit_member(call, tx, _WRITE, back="/members/new")
     if isinstance(who, Reply):
         return who
     said = {name: form.get(name, "").strip() for name in ("login_name", "display_name", "role")}
     try:
-        made = await _ask(call, who, "createPartnerMember", body=said)
+        made = await who.ask(call, "createPartnerMember", said)
     except errors.ApprovalRequired as waiting:
         return waits(call, who.viewer, waiting, section=_SECTION, back="/members", about=said["login_name"])
     except _MISTAKES as error:
         return _form(call, who, form, complaint=error)
     member = msgspec.json.decode(made.body, type=User)
-    return _link(call, who, member, await _ask(call, who, "createPartnerMemberEnrolmentCode", member.id))
+    return _link(call, who, member, await who.ask(call, "createPartnerMemberEnrolmentCode", user_id=member.id))
 
 
 def _form(
     call: Call,
-    who: _Admitted,
+    who: Member,
     form: Mapping[str, str],
     *,
     complaint: errors.ProblemError | None = None,
@@ -178,7 +148,7 @@ def _form(
     )
 
 
-def _link(call: Call, who: _Admitted, member: User, code: EnrolmentCode) -> Reply[bytes]:
+def _link(call: Call, who: Member, member: User, code: EnrolmentCode) -> Reply[bytes]:
     """Return the page that shows an enrolment link, which is the only one that ever does."""
     view = {"member": member, "code": code}
     return render(call, "member_link.html", view, section=_SECTION, viewer=who.viewer)
@@ -197,7 +167,7 @@ async def invite_member(call: Call, user_id: UserId, body: bytes) -> Reply[bytes
     who, member = found
     path = f"/members/{user_id}"
     try:
-        code: EnrolmentCode = await _ask(call, who, "createPartnerMemberEnrolmentCode", user_id)
+        code: EnrolmentCode = await who.ask(call, "createPartnerMemberEnrolmentCode", user_id=user_id)
     except errors.ApprovalRequired as waiting:
         about, action = member.display_name, f"{path}/invite"
         return waits(call, who.viewer, waiting, section=_SECTION, back=path, about=about, action=action, form=form)
@@ -214,7 +184,7 @@ async def set_member_role(call: Call, user_id: UserId, body: bytes) -> Reply[byt
     who, member = found
     path = f"/members/{user_id}"
     try:
-        await _ask(call, who, "setPartnerMemberRole", user_id, {"role": form.get("role", "")})
+        await who.ask(call, "setPartnerMemberRole", {"role": form.get("role", "")}, user_id=user_id)
     except errors.ApprovalRequired as waiting:
         return waits(call, who.viewer, waiting, section=_SECTION, back=path, about=member.display_name)
     return go(call, f"{path}?notice=changed")
@@ -240,7 +210,7 @@ async def remove_member(call: Call, user_id: UserId, body: bytes) -> Reply[bytes
         return found
     who, member = found
     try:
-        await _ask(call, who, "removePartnerMember", user_id)
+        await who.ask(call, "removePartnerMember", user_id=user_id)
     except errors.ApprovalRequired as waiting:
         return waits(call, who.viewer, waiting, section=_SECTION, back="/members", about=member.display_name)
     return go(call, "/members?notice=removed")

@@ -25,10 +25,12 @@ service as ``viewer.caller(call)`` and answers by ``go``. The function's module 
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Literal, TypeVar
+from uuid import UUID
 
 import msgspec
 
-from billfold import errors
+from billfold import errors, ids
+from billfold.ids import Prefix
 from billfold_server.http.routing import Call, Reply, Routes
 from billfold_server.people.pages import forms, kit
 from billfold_server.people.pages.kit import MEDIA_TYPE, check_csrf, root_of
@@ -36,7 +38,21 @@ from billfold_server.portal.viewers import Viewer, sign_in_address
 from billfold_server.portal.viewers import viewer as find_viewer
 from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["ROOT", "SECTIONS", "Section", "admit", "form_of", "go", "page", "refuse", "render", "routes", "waits"]
+__all__ = [
+    "ROOT",
+    "SECTIONS",
+    "Member",
+    "Section",
+    "admit",
+    "admit_member",
+    "form_of",
+    "go",
+    "page",
+    "refuse",
+    "render",
+    "routes",
+    "waits",
+]
 
 ROOT: Final = "/portal"
 _FORM: Final = "application/x-www-form-urlencoded"
@@ -131,6 +147,30 @@ async def admit(call: Call, tx: TenantTx, scope: str, *, back: str | None = None
     if scope not in found.scopes:
         return refuse(call, found)
     return found
+
+
+class Member(msgspec.Struct, frozen=True):
+    """A partner's member who may do something now; what they see and change is their partner's."""
+
+    viewer: Viewer
+    partner_id: UUID
+
+    def may(self, scope: str) -> bool:
+        """Tell whether their role allows something else."""
+        return scope in self.viewer.scopes
+
+    async def ask(self, call: Call, operation_id: str, body: Mapping[str, Any] | None = None, **path: str) -> Any:
+        """Ask for an operation on what is their partner's, in their name. Errors are those of ``Viewer.ask``."""
+        whose = {"partner_id": ids.encode(Prefix.PARTNER, self.partner_id)}
+        return await self.viewer.ask(call, operation_id, whose | path, body)
+
+
+async def admit_member(call: Call, tx: TenantTx, scope: str, *, back: str) -> Member | Reply[bytes]:
+    """Return who may do this now for their partner, or the answer that they get instead. Arguments are ``admit``'s."""
+    found = await admit(call, tx, scope, back=back)
+    if isinstance(found, Reply):
+        return found
+    return refuse(call, found) if found.partner_id is None else Member(found, found.partner_id)
 
 
 def refuse(call: Call, viewer: Viewer) -> Reply[bytes]:

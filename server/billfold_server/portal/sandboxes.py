@@ -6,7 +6,6 @@ the person's name.
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
-from uuid import UUID
 
 import msgspec
 from msgspec import Meta
@@ -16,10 +15,8 @@ from billfold.contract.common import PartnerSandboxId
 from billfold.contract.partner_sandboxes import PartnerSandbox, PartnerSandboxCredentials
 from billfold.ids import Prefix
 from billfold_server.http.routing import Call, Reply
-from billfold_server.portal.pages import admit, form_of, go, page, refuse, render
-from billfold_server.portal.viewers import Viewer
+from billfold_server.portal.pages import Member, admit_member, form_of, go, page, render
 from billfold_server.sandbox import service as sandbox
-from billfold_server.tenancy.transaction import TenantTx
 
 __all__: list[str] = []
 
@@ -41,34 +38,14 @@ _MISTAKES: Final = (
 )
 
 
-class _Admitted(msgspec.Struct, frozen=True):
-    """A partner's member who may do something now."""
-
-    viewer: Viewer
-    partner_id: UUID
-
-    @property
-    def may_write(self) -> bool:
-        """Whether they may change something."""
-        return _WRITE in self.viewer.scopes
-
-
-async def _admit(call: Call, tx: TenantTx, scope: str, *, back: str) -> _Admitted | Reply[bytes]:
-    """Return who may do this now for their partner, or the answer that they get instead."""
-    viewer = await admit(call, tx, scope, back=back)
-    if isinstance(viewer, Reply):
-        return viewer
-    return refuse(call, viewer) if viewer.partner_id is None else _Admitted(viewer, viewer.partner_id)
-
-
-async def _found(call: Call, sandbox_id: str, scope: str) -> tuple[_Admitted, PartnerSandbox] | Reply[bytes]:
+async def _found(call: Call, sandbox_id: str, scope: str) -> tuple[Member, PartnerSandbox] | Reply[bytes]:
     """Return who may do this now and the sandbox that it is about, or the answer that they get instead.
 
     Raises:
         errors.NotFound: Their partner has no such sandbox.
     """
     async with call.tx() as tx:
-        who = await _admit(call, tx, scope, back=f"/sandboxes/{sandbox_id}")
+        who = await admit_member(call, tx, scope, back=f"/sandboxes/{sandbox_id}")
         if isinstance(who, Reply):
             return who
         key = ids.decode(Prefix.PARTNER_SANDBOX, sandbox_id)
@@ -76,27 +53,18 @@ async def _found(call: Call, sandbox_id: str, scope: str) -> tuple[_Admitted, Pa
     return who, row.to_response(sandbox.address(call.services, call.tenant, row.id))
 
 
-async def _ask(
-    call: Call, who: _Admitted, operation_id: str, sandbox_id: str | None = None, body: Mapping[str, Any] | None = None
-) -> Any:
-    """Ask for an operation of the API in somebody's name."""
-    path = {"partner_id": ids.encode(Prefix.PARTNER, who.partner_id)}
-    path |= {} if sandbox_id is None else {"sandbox_id": sandbox_id}
-    return await call.services.approvals.ask(who.viewer.acting(call), operation_id, path, body or {})
-
-
 @page("GET", "/sandboxes")
 async def show_sandboxes(call: Call, *, notice: _Notice = "", ui_locales: str | None = None) -> Reply[bytes]:
     """Show the partner's sandboxes."""
     async with call.tx() as tx:
-        who = await _admit(call, tx, _READ, back="/sandboxes")
+        who = await admit_member(call, tx, _READ, back="/sandboxes")
         if isinstance(who, Reply):
             return who
         rows = await sandbox.list_sandboxes(tx, who.viewer.caller(call), who.partner_id, limit=_MOST)
     view = {
         "sandboxes": [row.to_response(sandbox.address(call.services, call.tenant, row.id)) for row in rows],
         "most": sandbox.offered(call.services, call.tenant),
-        "may_write": who.may_write,
+        "may_write": who.may(_WRITE),
         "notice": notice if notice in _NOTICES else None,
     }
     return render(call, "sandboxes.html", view, section=_SECTION, viewer=who.viewer, ui_locales=ui_locales)
@@ -115,7 +83,7 @@ async def show_sandbox(
 
 def _one(
     call: Call,
-    who: _Admitted,
+    who: Member,
     shown: PartnerSandbox,
     *,
     notice: str | None = None,
@@ -123,7 +91,7 @@ def _one(
     status: int = 200,
     ui_locales: str | None = None,
 ) -> Reply[bytes]:
-    view = {"sandbox": shown, "may_write": who.may_write, "notice": notice, "complaint": complaint}
+    view = {"sandbox": shown, "may_write": who.may(_WRITE), "notice": notice, "complaint": complaint}
     return render(call, "sandbox.html", view, section=_SECTION, viewer=who.viewer, status=status, ui_locales=ui_locales)
 
 
@@ -134,7 +102,7 @@ def _one(
 async def ask_for_sandbox(call: Call, *, ui_locales: str | None = None) -> Reply[bytes]:
     """Ask what a new sandbox is to be."""
     async with call.tx() as tx:
-        who = await _admit(call, tx, _WRITE, back="/sandboxes/new")
+        who = await admit_member(call, tx, _WRITE, back="/sandboxes/new")
     return who if isinstance(who, Reply) else _form(call, who, {"seeded": "yes"}, ui_locales=ui_locales)
 
 
@@ -143,12 +111,12 @@ async def create_sandbox(call: Call, body: bytes) -> Reply[bytes]:
     """Ask for a sandbox, which is made in the moments after."""
     form = form_of(call, body)
     async with call.tx() as tx:
-        who = await _admit(call, tx, _WRITE, back="/sandboxes/new")
+        who = await admit_member(call, tx, _WRITE, back="/sandboxes/new")
     if isinstance(who, Reply):
         return who
     try:
         said = {"name": form.get("name", "").strip(), **_customers(form)}
-        made = await _ask(call, who, "createPartnerSandbox", body=said)
+        made = await who.ask(call, "createPartnerSandbox", said)
     except _MISTAKES as error:
         return _form(call, who, form, complaint=error)
     sandbox_id = msgspec.json.decode(made.body, type=PartnerSandbox).id
@@ -173,7 +141,7 @@ def _customers(form: Mapping[str, str]) -> dict[str, Any]:
 
 def _form(
     call: Call,
-    who: _Admitted,
+    who: Member,
     form: Mapping[str, str],
     *,
     complaint: errors.ProblemError | None = None,
@@ -207,7 +175,7 @@ async def make_sandbox_credentials(call: Call, sandbox_id: PartnerSandboxId, bod
         return found
     who, shown = found
     try:
-        made: PartnerSandboxCredentials = await _ask(call, who, "createPartnerSandboxCredentials", sandbox_id)
+        made: PartnerSandboxCredentials = await who.ask(call, "createPartnerSandboxCredentials", sandbox_id=sandbox_id)
     except errors.PartnerSandboxStateRefuses:
         return _one(call, who, shown, complaint="state", status=_CONFLICT)
     except errors.PartnerSandboxCredentialsLimitReached:
@@ -233,7 +201,7 @@ async def reset_sandbox(call: Call, sandbox_id: PartnerSandboxId, body: bytes) -
         return found
     who, shown = found
     try:
-        await _ask(call, who, "resetPartnerSandbox", sandbox_id, _customers(form))
+        await who.ask(call, "resetPartnerSandbox", _customers(form), sandbox_id=sandbox_id)
     except errors.PartnerSandboxStateRefuses:
         return _one(call, who, shown, complaint="state", status=_CONFLICT)
     except errors.ValidationFailed:
@@ -257,7 +225,7 @@ async def remove_sandbox(call: Call, sandbox_id: PartnerSandboxId, body: bytes) 
     found = await _found(call, sandbox_id, _WRITE)
     if isinstance(found, Reply):
         return found
-    await _ask(call, found[0], "removePartnerSandbox", sandbox_id)
+    await found[0].ask(call, "removePartnerSandbox", sandbox_id=sandbox_id)
     return go(call, "/sandboxes?notice=removed")
 
 

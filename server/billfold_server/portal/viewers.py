@@ -1,6 +1,7 @@
 """Who looks at the portal: a partner's member or the tenant's staff, with what they may at this moment, or nobody."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -63,6 +64,16 @@ class Viewer(msgspec.Struct, frozen=True, kw_only=True):
         Each of its transactions sees that they may still do all that they could when the page looked.
         """
         return msgspec.structs.replace(call, caller=self.caller(call), stands=self._stands)
+
+    async def ask(
+        self, call: Call, operation_id: str, path: Mapping[str, str], body: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Ask for an operation of the API in their name, which waits for a second person where the tenant wants that.
+
+        Raises:
+            errors.ApprovalRequired: It waits.
+        """
+        return await call.services.approvals.ask(self.acting(call), operation_id, path, body or {})
 
     async def _stands(self, tx: TenantTx) -> None:
         standing = await standing_of(tx, self.user_id)
