@@ -17,17 +17,20 @@ __all__ = ["check_period", "check_permissions", "read_end", "to_utc"]
 _PERMISSIONS: Final = "Data.Permissions"
 _INVALID, _DATE = "U002", "U003"
 
+_ACCOUNTS: Final = frozenset({"ReadAccountsBasic", "ReadAccountsDetail"})
 _HOW: Final = frozenset({"ReadTransactionsBasic", "ReadTransactionsDetail"})
 _WHICH: Final = frozenset({"ReadTransactionsCredits", "ReadTransactionsDebits"})
 
 
 def check_permissions(permissions: Collection[str]) -> None:
-    """Refuse permissions that say nothing without others: how much of transactions, and which of them.
+    """Refuse permissions that say nothing without others: which accounts there are, and what of transactions.
 
     Raises:
-        errors.ValidationFailed: One of the two is missing.
+        errors.ValidationFailed: The accounts aren't among them, or how much of transactions without which of them.
     """
     asked = set(permissions)
+    if not asked & _ACCOUNTS:
+        raise field_error(_PERMISSIONS, _INVALID, "must hold ReadAccountsBasic or ReadAccountsDetail")
     if asked & _HOW and not asked & _WHICH:
         raise field_error(_PERMISSIONS, _INVALID, "say whether transactions are credits, debits or both")
     if asked & _WHICH and not asked & _HOW:

@@ -19,10 +19,11 @@ QueryInstant = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 """An instant in a query, to be read by ``read_instant``."""
 
 _INSTANT: Final = re.compile(
-    r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
-    r"(?:[Tt ](?P<time>[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?))?"
-    r"(?:[Zz]|[+ -][0-9]{2}:?[0-9]{2})?"
+    r"(?P<date>[0-9]{4}-?(?:[0-9]{2}-?[0-9]{2}|W[0-9]{2}-?[1-7]))"
+    r"(?:[Tt ](?P<time>[0-9]{2}(?::?[0-9]{2}(?::?[0-9]{2}(?:[.,][0-9]{1,9})?)?)?))?"
+    r"(?:[Zz]|[+ -][0-9]{2}(?::?[0-9]{2})?)?"
 )
+"""Dates and times of ISO 8601, as people write them and in its basic form, with or without minutes and seconds."""
 
 
 def address_of(call: Call, query: Mapping[str, str | None] | None = None, *, below: str = "") -> str:

@@ -38,7 +38,7 @@ class OpenBankingDialect:
             declared.version_in
             or declared.version_out
             or "consents" in declared.path
-            or declared.path.startswith("/domestic-payments")
+            or declared.path.startswith(("/domestic-payments", "/domestic-vrps"))
         )
         self._of_consent = "consents" in declared.path and not declared.path.endswith("funds-confirmation")
 

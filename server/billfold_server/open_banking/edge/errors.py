@@ -166,11 +166,13 @@ def _status(error: type[errors.ProblemError]) -> int:
 
 
 def _one(error: errors.ProblemError, violation: Violation) -> OBError1:
-    # Our own header isn't this interface's.
-    path = IDEMPOTENCY_KEY if violation.param == "Idempotency-Key" else violation.param
+    path = _PATHS.get(violation.param, violation.param)
     more = {"path": path[:500]} if path else {}
     return OBError1(error_code=_code(error, violation), message=violation.reason[:500], **more)
 
+
+_PATHS: Final = {"Idempotency-Key": IDEMPOTENCY_KEY, "consent_id": "ConsentId", "cursor": "page"}
+"""What this interface calls what we call otherwise."""
 
 _HEADER: Final = re.compile(r"(?i)(x-|authorization|accept|content-|payload-version)")
 

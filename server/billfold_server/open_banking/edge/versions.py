@@ -1,7 +1,8 @@
 """Names of an older version of the standard, for clients that ask for them while they migrate.
 
-Statuses of consents and payments have codes of four characters since version 4; before, they had words. Source: Open
-Banking Read/Write API Specification 3.1.11 and 4.0, statuses of consents and of payments.
+Statuses of consents and payments have codes of four characters since version 4; before, they had words, of which a
+payment's history has more than the payment. Reasons of a status came with version 4. Source: Open Banking Read/Write
+API Specification 3.1.11 and 4.0, statuses of consents and of payments, and payment details.
 """
 
 from typing import Any, Final
@@ -35,14 +36,31 @@ _PAYMENTS: Final = {
     # Of a payment that was called off, version 3 knew only that it had come to nothing.
     "CANC": "Rejected",
 }
+_STEPS: Final = _PAYMENTS | {
+    "RCVD": "Received",
+    "ACTC": "AcceptedTechnicalValidation",
+    "PATC": "PartiallyAcceptedTechnicalCorrect",
+    "ACCP": "AcceptedCustomerProfile",
+    "ACFC": "AcceptedFundsChecked",
+    "ACWC": "AcceptedWithChange",
+    "CANC": "Cancelled",
+}
 
 
 def in_version_3(body: bytes, *, consent: bool) -> bytes:
-    """Return an answer whose status has the name that version 3 had for it."""
+    """Return an answer whose statuses have the names that version 3 had for them, without what it didn't have."""
     said: Any = msgspec.json.decode(body)
-    data = said.get("Data", {})
-    names = _CONSENTS if consent else _PAYMENTS
-    if isinstance(data, dict) and data.get("Status") in names:
-        data["Status"] = names[data["Status"]]
-        return msgspec.json.encode(said)
-    return body
+    data = said.get("Data")
+    if not isinstance(data, dict):
+        return body
+    data.pop("StatusReason", None)
+    _rename(data, _CONSENTS if consent else _PAYMENTS)
+    for step in data.get("PaymentStatus", ()):
+        _rename(step, _STEPS)
+        _rename(step.get("StatusDetail", {}), _STEPS)
+    return msgspec.json.encode(said)
+
+
+def _rename(said: dict[str, Any], names: dict[str, str]) -> None:
+    if "Status" in said:
+        said["Status"] = names.get(said["Status"], said["Status"])

@@ -238,11 +238,14 @@ class TestTransactions:
         path = f"/accounts/{reader.bank.wallets[0]}/transactions"
         times = [each["BookingDateTime"] for each in reader.data(path)]
         middle = datetime.fromisoformat(times[1])
-        for text in (f"{middle:%Y-%m-%d}", f"{middle:%Y-%m-%dT%H:%M:%S}", f"{middle:%Y-%m-%dT%H:%M:%S}+05:00"):
+        forms = ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S+05:00", "%Y%m%d", "%Y%m%dT%H%MZ", "%G-W%V-%uT%H")
+        for text in (f"{middle:{form}}" for form in forms):
             assert [each["BookingDateTime"] for each in reader.data(path, fromBookingDateTime=text)] == times[:2]
         until = f"{middle:%Y-%m-%dT%H:%M:%S}"
         assert [each["BookingDateTime"] for each in reader.data(path, toBookingDateTime=until)] == times[1:]
         assert reader.get(path, fromBookingDateTime="yesterday").status_code == 400
+        (error,) = reader.get(path, page="another list's").json()["Errors"]
+        assert (error["ErrorCode"], error["Path"]) == ("U002", "page")
 
     def test_come_in_pages_that_lead_to_each_other(self, shown_bank: Bank, monkeypatch: pytest.MonkeyPatch):
         """By next to the end, by prev back again, with the question's dates in each address."""

@@ -80,19 +80,21 @@ class TestAConsentToReadAccounts:
     @pytest.mark.parametrize(
         ("permissions", "taken"),
         [
-            ({"ReadTransactionsBasic"}, False),
-            ({"ReadTransactionsDetail", "ReadAccountsBasic"}, False),
-            ({"ReadTransactionsCredits"}, False),
-            ({"ReadTransactionsDebits", "ReadBalances"}, False),
-            ({"ReadTransactionsBasic", "ReadTransactionsDebits"}, True),
-            ({"ReadTransactionsDetail", "ReadTransactionsCredits"}, True),
+            ({"ReadAccountsDetail", "ReadTransactionsBasic"}, False),
+            ({"ReadAccountsBasic", "ReadTransactionsDetail"}, False),
+            ({"ReadAccountsBasic", "ReadTransactionsCredits"}, False),
+            ({"ReadAccountsBasic", "ReadTransactionsDebits", "ReadBalances"}, False),
+            ({"ReadTransactionsBasic", "ReadTransactionsDebits"}, False),
+            ({"ReadBalances"}, False),
+            ({"ReadAccountsBasic", "ReadTransactionsBasic", "ReadTransactionsDebits"}, True),
+            ({"ReadAccountsDetail", "ReadTransactionsDetail", "ReadTransactionsCredits"}, True),
             ({"ReadAccountsBasic"}, True),
         ],
     )
-    def test_asks_for_transactions_as_a_whole(
+    def test_asks_for_accounts_and_for_transactions_as_a_whole(
         self, tpp: ThirdParty, own: str, permissions: set[str], *, taken: bool
     ) -> None:
-        """How much of transactions and which of them go together."""
+        """Without the accounts there is nothing to read of; how much of transactions and which of them go together."""
         answer = tpp.ask("POST", ACCOUNTS, asked(*sorted(permissions)), token=own)
         assert answer.status_code == (201 if taken else 400), answer.text
         assert taken or code_of(answer) == (400, "U002", "Data.Permissions")
@@ -107,12 +109,12 @@ class TestAConsentToReadAccounts:
                 "Data.TransactionToDateTime",
             ),
         ):
-            answer = tpp.ask("POST", ACCOUNTS, asked("ReadBalances", **more), token=own)
+            answer = tpp.ask("POST", ACCOUNTS, asked("ReadAccountsBasic", **more), token=own)
             assert code_of(answer) == (400, "U003", path)
 
     def test_is_its_third_partys_alone(self, tpp: ThirdParty, own: str, live: LiveServer) -> None:
         """Another third party may neither read nor end it, what names nothing is told apart, and so are kinds."""
-        made = tpp.ask("POST", ACCOUNTS, asked("ReadBalances"), token=own).json()["Data"]["ConsentId"]
+        made = tpp.ask("POST", ACCOUNTS, asked("ReadAccountsBasic"), token=own).json()["Data"]["ConsentId"]
         other = ThirdParty.at(live)
         foreign = other.token()
         for method in ("GET", "DELETE"):
@@ -126,12 +128,12 @@ class TestAConsentToReadAccounts:
         """From the next request on a blocked third party neither asks nor reads."""
         tpp = ThirdParty.at(live)
         own = tpp.token()
-        made = tpp.ask("POST", ACCOUNTS, asked("ReadBalances"), token=own).json()["Data"]["ConsentId"]
+        made = tpp.ask("POST", ACCOUNTS, asked("ReadAccountsBasic"), token=own).json()["Data"]["ConsentId"]
         with live.client("alpha", ["consents:write"]) as staff:
             body = {"client_id": tpp.client.client_id, "reason": "No licence."}
             assert staff.post("/v1/blocked-third-parties", json=body).status_code == 201
         assert tpp.ask("GET", f"{ACCOUNTS}/{made}", token=own).status_code == 403
-        assert tpp.ask("POST", ACCOUNTS, asked("ReadBalances"), token=own).status_code == 403
+        assert tpp.ask("POST", ACCOUNTS, asked("ReadAccountsBasic"), token=own).status_code == 403
 
 
 class TestFunds:

@@ -32,6 +32,15 @@ OF_PAYMENTS_IN_3 = {
     "AcceptedWithoutPosting",
     "AcceptedCreditSettlementCompleted",
 }
+OF_STEPS_IN_3 = OF_PAYMENTS_IN_3 | {
+    "AcceptedCustomerProfile",
+    "AcceptedFundsChecked",
+    "AcceptedTechnicalValidation",
+    "AcceptedWithChange",
+    "Cancelled",
+    "PartiallyAcceptedTechnicalCorrect",
+    "Received",
+}
 OF_CONSENTS_IN_3 = {"AwaitingAuthorisation", "Authorised", "Rejected", "Consumed", "Revoked", "Expired"}
 NOTHING = {"RJCT", "CANC", "BLCK"}
 
@@ -58,6 +67,14 @@ class TestAStatusOfAPayment:
         assert in_3(status.value, consent=False) in OF_PAYMENTS_IN_3
         assert (in_3(status.value, consent=False) == "Rejected") is (status.value in NOTHING)
 
+    def test_has_a_name_in_a_history_of_version_3(self, status: PaymentStatus) -> None:
+        """There were more of them: what is known of a payment from outside and what is told of each step."""
+        step = {"Status": status.value, "StatusDetail": {"Status": status.value, "StatusReason": "AC04"}}
+        body = msgspec.json.encode({"Data": {"PaymentStatus": [step]}})
+        (shown,) = msgspec.json.decode(in_version_3(body, consent=False))["Data"]["PaymentStatus"]
+        assert shown["Status"] in OF_STEPS_IN_3
+        assert shown["StatusDetail"] == {"Status": shown["Status"], "StatusReason": "AC04"}
+
     def test_has_a_code_in_version_4(self, status: PaymentStatus) -> None:
         """The standard's own, of a payment, of its history, and of a recurring one."""
         shown = payment_response(payment(status), cast("OBWriteDomestic2Initiation", None), None, LINKS, Meta())
@@ -76,5 +93,7 @@ class TestAStatusOfAPayment:
 class TestAStatusOfAConsent:
     @pytest.mark.parametrize("status", get_args(Status))
     def test_has_a_name_in_version_3(self, status: str) -> None:
-        """Each has its own."""
+        """Each has its own, and nobody was told a reason."""
         assert in_3(status, consent=True) in OF_CONSENTS_IN_3
+        body = msgspec.json.encode({"Data": {"Status": status, "StatusReason": [{"StatusReasonCode": "U036"}]}})
+        assert msgspec.json.decode(in_version_3(body, consent=True))["Data"].keys() == {"Status"}
