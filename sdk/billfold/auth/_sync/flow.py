@@ -90,7 +90,8 @@ class AuthorizationFlow:
         """Push a request, and return where to send the browser and what to keep in its session meanwhile.
 
         Args:
-            scope: What is asked for; with ``openid`` among it, who the user is.
+            scope: What is asked for; with ``openid`` among it, who the user is; with ``offline_access``, to go on when
+                the access token has ended, without the user.
             authorization_details: What in particular (RFC 9396).
             redirect_uri: Where the answer comes to, if elsewhere than usual.
             resource: For which API, where there are several (RFC 8707).

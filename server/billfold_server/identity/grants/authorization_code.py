@@ -17,6 +17,7 @@ from billfold_server.identity.authorization.codes import Code, Used
 from billfold_server.identity.grants import consented, refresh_tokens
 from billfold_server.identity.grants.frame import Asking, Decision, OAuthClient
 from billfold_server.identity.grants.narrowing import narrowed_details
+from billfold_server.identity.grants.service import Grant
 from billfold_server.identity.queries import Tx
 from billfold_server.identity.rules import granted_scopes
 from billfold_server.identity.tokens import resources
@@ -106,13 +107,21 @@ class AuthorizationCode:
             asking.loaded, asking.grant, asking.until = found, *usable
 
     async def write(self, tx: Tx, asking: Asking, decision: Decision) -> None:
-        """Write the refresh token."""
-        if decision.refresh:
-            code: Code = asking.loaded
+        """Write the refresh token, where the client may go on without the person."""
+        code: Code = asking.loaded
+        if decision.refresh and _goes_on(code, asking.grant):
             expires_at = asking.bounded(asking.now + refresh_tokens.LIFE)
             decision.refresh_token = await refresh_tokens.create(
                 tx, asking, scopes=code.scopes, resources=code.resources, expires_at=expires_at
             )
+
+
+def _goes_on(code: Code, grant: Grant | None) -> bool:
+    """Tell whether the person was asked to let the client go on without them (OpenID Connect Core, section 11).
+
+    A consent of open banking says itself until when it lasts, and third parties ask for nothing beside it.
+    """
+    return "offline_access" in code.scopes or (grant is not None and grant.consent_id is not None)
 
 
 def _same(one: str, other: str) -> bool:

@@ -190,6 +190,12 @@ class TestACode:
         assert refresh(Prover()).status_code == 400
         assert refresh(prover).status_code == 200
 
+    def test_gives_no_refresh_token_to_who_hasnt_asked_to_go_on(self, strict: App, customer: Person) -> None:
+        """Without ``offline_access`` the person wasn't asked, so it ends with the access token (OpenID Connect, 11)."""
+        asked, unasked = (code_of(strict, customer, scope=f"openid{more}") for more in (" offline_access", ""))
+        assert "refresh_token" in redeem(strict, asked, Prover()).json()
+        assert "refresh_token" not in redeem(strict, unasked, Prover()).json()
+
     def test_is_redeemed_whatever_the_client_wants_to_be_told(self, strict: App, customer: Person) -> None:
         """Identity claims may be asked for by name; what isn't known of a person is left out (OpenID Connect, 5.5)."""
         claims = '{"id_token":{"name":{"essential":true},"birthdate":null},"userinfo":{"email":null,"address":null}}'

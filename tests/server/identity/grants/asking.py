@@ -82,7 +82,7 @@ class Asker:
 
     async def _code(self, changes: dict[str, Any]) -> str:
         now = self.live.services.clock.now() - timedelta(seconds=changes.pop("made_s_ago", 0))
-        scopes = changes.pop("scopes", ["openid", "wallets:read", "tenant:read"])
+        scopes = changes.pop("scopes", ["openid", "offline_access", "wallets:read", "tenant:read"])
         async with tx_of(self.live, self.app.slug) as tx:
             grant_id: UUID = await open_grant(
                 tx,
@@ -109,7 +109,7 @@ class Asker:
 def new_asker(live: LiveServer, slug: str | None, *, prover: Prover | None = None, **metadata: Any) -> Asker:
     """Register an app that may use every grant, and give it a key."""
     said: dict[str, Any] = {
-        "scopes": ["openid", "profile", "wallets:read", "tenant:read"]
+        "scopes": ["openid", "profile", "offline_access", "wallets:read", "tenant:read"]
         if slug
         else ["openid", "platform:tenants:read", "platform:audit:read"],
         "grant_types": ["authorization_code", "refresh_token", "client_credentials"],

@@ -132,7 +132,7 @@ class TestACode:
         answer = asker.redeem(asker.code(details=details))
         assert answer.status_code == 200, answer.text
         token = answer.json()
-        assert (token["token_type"], token["scope"]) == ("DPoP", "openid tenant:read wallets:read")
+        assert (token["token_type"], token["scope"]) == ("DPoP", "offline_access openid tenant:read wallets:read")
         assert token["authorization_details"] == details
         claims, said = claims_of(token["access_token"]), claims_of(token["id_token"])
         sub = ids.encode(Prefix.USER, asker.user_id)
@@ -196,7 +196,10 @@ class TestACode:
         ).json()
         assert (narrowed["scope"], narrowed["authorization_details"]) == ("wallets:read", [two])
         again = asker.refresh(narrowed["refresh_token"]).json()
-        assert (again["scope"], again["authorization_details"]) == ("openid tenant:read wallets:read", [one, two])
+        assert (again["scope"], again["authorization_details"]) == (
+            "offline_access openid tenant:read wallets:read",
+            [one, two],
+        )
 
     def test_of_another_client_brings_nothing_and_stays_good(self, asker, other) -> None:
         """Who finds a code can't use it, nor take it from its client."""
