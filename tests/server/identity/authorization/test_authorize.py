@@ -11,7 +11,7 @@ import pytest
 from billfold_server.identity.authorization import codes
 from billfold_server.identity.authorization.codes import Code
 from billfold_server.identity.rules import OPEN_BANKING_SCOPES, OPENID_SCOPES, PLATFORM_SCOPES, TENANT_SCOPES
-from billfold_server.people.pages.words import LANGUAGES, vocabulary
+from billfold_server.people.pages.words import LANGUAGES, text_of, vocabulary
 from tests.live import LiveServer
 from tests.server.identity.flows import (
     App,
@@ -158,6 +158,11 @@ class TestTheConsentPage:
         assert "Fin &amp; Tech" in page.text
         assert "app.example" in page.text
         assert page.headers["content-language"] == "de"
+
+    def test_says_who_is_to_answer(self, app: App, person: Person) -> None:
+        """On a device that several people use, somebody else may still be signed in."""
+        page = ask(person.browser(), app)
+        assert text_of("en", "account.signed_in_as", name="Ada") in page.text
 
     def test_lets_nobody_frame_keep_or_pass_it_on(self, app: App, person: Person) -> None:
         """Clickjacking, caches and referrers (RFC 9700, section 4.16)."""
