@@ -11,7 +11,7 @@ from rich.table import Column, Table
 
 __all__ = ["listing", "print_listing"]
 
-_PADDING: Final = (0, 2, 0, 0)
+_PADDING: Final = (0, 1, 0, 0)
 _BY_PROGRAMS: Final = 1_000
 """How wide a line may be where no terminal shows it."""
 
