@@ -1,5 +1,6 @@
 """``billfold up --vault``, with real processes: a server whose keys are in a Vault, sealed and killed under it."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -14,7 +15,9 @@ import hvac
 import pytest
 
 from billfold_server.db.embedded.locks import is_locked
+from billfold_server.serving.vault.examining import examine_vault
 from billfold_server.serving.vault.files import Files
+from billfold_server.settings import Settings
 from tests.openbao import binary
 from tests.postgres import binaries
 from tests.server.tokens.banks import IBAN
@@ -89,6 +92,9 @@ class TestAServerOnVault:
         until(lambda: running(up, "billfold_server.serving.worker") not in ([], [worker]) and up.answers())
         until(lambda: keys_of(up) == ("sealed", "sealed"))
 
+        (check,) = asyncio.run(examine_vault(Settings(data_dir=str(up.data_dir))))
+        assert (check.verdict, check.sentence.split(":")[0]) == ("fail", "Vault is sealed")
+
         transfer = {"from_wallet_id": first, "to_wallet_id": second}
         client.make("/v1/transfers", **transfer, amount={"amount_minor": 10, "currency": "EUR"})
         ada = {"kind": "person", "name": "Ada Lovelace"}
@@ -123,4 +129,6 @@ class TestAServerOnVault:
         finally:
             assert again.end() == 0, again.log()
         assert not is_locked(files.running)
+        (check,) = asyncio.run(examine_vault(Settings(data_dir=str(up.data_dir))))
+        assert check.verdict == "ok"
         assert "Bearer" not in up.log()

@@ -1,16 +1,19 @@
-"""What ``billfold doctor`` says of the Vault that the settings name."""
+"""What ``billfold doctor`` says of the Vault that the settings name, or that a server runs in its data folder."""
 
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
 from billfold import errors
+from billfold_server.db.embedded.locks import is_locked
 from billfold_server.keys.backends import TenantKey
 from billfold_server.keys.backends.vault import VaultBackend, open_vault
 from billfold_server.keys.backends.vault.answers import Cause
 from billfold_server.keys.rules import Domain, SealBroken
 from billfold_server.keys.service import open_keyring
 from billfold_server.serving.rules import Check
+from billfold_server.serving.vault.files import Files
+from billfold_server.serving.vault.using import used
 from billfold_server.settings import Settings
 
 __all__ = ["examine_vault"]
@@ -33,9 +36,17 @@ _MENDED: Final[dict[Cause, str]] = {
 
 
 async def examine_vault(settings: Settings) -> list[Check]:
-    """Log in as a worker does, and see what that may; no check where no Vault is named."""
+    """Log in as a worker does, and see what that may; no check where there is no Vault, named or in the data folder.
+
+    The data folder's own is looked at while a server runs it, and isn't started for this.
+    """
     if settings.vault_address is None:
-        return []
+        files = Files(Path(settings.data_dir))
+        if settings.production or not files.root_token.exists():
+            return []
+        if not is_locked(files.running):
+            return [Check("vault", "ok", "The data folder's own Vault isn't running; billfold up starts it.")]
+        settings = used(settings, files)
     kept = Path(settings.data_dir) / "vault" / "secret-id-data"
     if settings.vault_secret_id_wrapped and not (kept.exists() and settings.keyring_path.exists()):
         return [Check("vault", "ok", "Its secret id is still wrapped; the first start unwraps it.")]

@@ -17,7 +17,7 @@ from billfold_server.serving.vault.server import DevelopmentVault
 from billfold_server.serving.vault.setting_up import DEPLOYMENT, MOUNT, role_id_file, secret_id_file
 from billfold_server.settings import Settings
 
-__all__ = ["development_vault"]
+__all__ = ["development_vault", "used"]
 
 
 @asynccontextmanager
@@ -56,7 +56,7 @@ async def development_vault(
     watch = threading.Thread(target=vault.watch, args=[stopping], name="watch-vault", daemon=True)
     watch.start()
     try:
-        yield _used(settings, files, wanted=wanted, role=role)
+        yield used(settings, files, wanted=wanted, role=role)
     finally:
         stopping.set()
         await asyncio.to_thread(watch.join)
@@ -89,7 +89,17 @@ def _refuse(settings: Settings) -> None:
         )
 
 
-def _used(settings: Settings, files: Files, *, wanted: bool | None, role: Literal["server", "operator"]) -> Settings:
+def used(
+    settings: Settings, files: Files, *, wanted: bool | None = None, role: Literal["server", "operator"] = "server"
+) -> Settings:
+    """Return settings by which a data folder's Vault is used, which has been set up before.
+
+    Args:
+        settings: With that data folder.
+        files: Of the Vault.
+        wanted: Whether to wrap new keys by it from now on; where nobody says, as the time before.
+        role: What the process may.
+    """
     backend: Literal["local", "vault"] = "vault"
     if wanted is not None:
         backend = "vault" if wanted else "local"
