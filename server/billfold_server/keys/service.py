@@ -16,6 +16,7 @@ from billfold_server.keys.administration import (
 from billfold_server.keys.backends import Backend, BackendName, Health, Observe, TenantKey, Versions, Wrapped
 from billfold_server.keys.backends.local import LocalBackend
 from billfold_server.keys.backends.registry import Backends
+from billfold_server.keys.backups import BackupUnusable
 from billfold_server.keys.cache import Limits
 from billfold_server.keys.destruction import EndingKeys
 from billfold_server.keys.hierarchy import PLATFORM_KEYS, KeyOwner, Keys
@@ -39,6 +40,7 @@ __all__ = [
     "BackendName",
     "Backends",
     "BackupUnreadable",
+    "BackupUnusable",
     "Domain",
     "EndingKeys",
     "Fingerprint",

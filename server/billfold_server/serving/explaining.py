@@ -1,13 +1,15 @@
 """From an exception of any room to the one sentence and exit code that it means at a terminal."""
 
+import errno
 import functools
 from collections.abc import Iterator
+from typing import Final
 
 import asyncpg
 
 from billfold import errors
 from billfold_server.db.embedded import errors as embedded
-from billfold_server.keys.service import BackupUnreadable, KeyringUnusable, KeyStoreUnsuitable
+from billfold_server.keys.service import BackupUnreadable, BackupUnusable, KeyringUnusable, KeyStoreUnsuitable
 from billfold_server.serving.failures import Exit, Failure, too_many_connections
 from billfold_server.settings import SettingsInvalid
 from billfold_server.tenancy.provisioning import DatabaseUnsuitable, KeyringDiffers
@@ -28,6 +30,21 @@ _OF_EMBEDDED: dict[type[embedded.EmbeddedPostgresError], Exit] = {
     embedded.StopTimedOut: Exit.TRY_AGAIN,
     embedded.NotStarted: Exit.INTERNAL,
 }
+
+_OF_FILES: Final = frozenset(
+    {
+        errno.EACCES,
+        errno.EISDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.ENOENT,
+        errno.ENOSPC,
+        errno.ENOTDIR,
+        errno.EPERM,
+        errno.EROFS,
+    }
+)
+"""What is wrong with files that people name, and nothing that we could do better."""
 
 
 def explain(error: BaseException) -> Failure:
@@ -67,6 +84,11 @@ def _(error: KeyStoreUnsuitable) -> Failure:
 
 
 @_foreseen.register
+def _(error: BackupUnusable) -> Failure:
+    return Failure("backup_unusable", str(error), Exit.REFUSED)
+
+
+@_foreseen.register
 def _(error: BackupUnreadable) -> Failure:
     return Failure("backup_unreadable", str(error), Exit.UNAVAILABLE)
 
@@ -100,6 +122,15 @@ def _(error: errors.Unavailable) -> Failure:
 @_foreseen.register
 def _(_: asyncpg.TooManyConnectionsError) -> Failure:
     return too_many_connections()
+
+
+@_foreseen.register
+def _(error: OSError) -> Failure | None:
+    if error.filename is None or error.errno not in _OF_FILES:
+        return None
+    return Failure(
+        "file_unusable", f"{error.filename} can't be used ({error.strerror}): name another file.", Exit.DATA_DIR
+    )
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

@@ -1,12 +1,14 @@
 """What an exception means at a terminal."""
 
+import errno
+
 import asyncpg
 import pytest
 
 from billfold import errors
 from billfold_server.db import embedded
 from billfold_server.db.embedded import EmbeddedPostgresError
-from billfold_server.keys.service import KeyringUnusable
+from billfold_server.keys.service import BackupUnusable, KeyringUnusable
 from billfold_server.serving.explaining import explain
 from billfold_server.serving.failures import Exit, Failure
 from billfold_server.settings import Mistake, SettingsInvalid
@@ -26,6 +28,8 @@ class TestAnException:
             (KeyringUnusable("It doesn't open."), Exit.SETTINGS),
             (DatabaseUnsuitable("Too old."), Exit.SETTINGS),
             (KeyringDiffers(), Exit.SETTINGS),
+            (BackupUnusable("It was changed."), Exit.REFUSED),
+            (FileNotFoundError(errno.ENOENT, "No such file or directory", "/none/keys"), Exit.DATA_DIR),
             (errors.DatabaseUnavailable("gone"), Exit.UNAVAILABLE),
             (errors.UnknownTenant("none"), Exit.REFUSED),
             (asyncpg.TooManyConnectionsError("full"), Exit.UNAVAILABLE),
