@@ -60,8 +60,8 @@ async def shred_subject(call: Call, body: ShredSubject) -> Reply[ForgottenSubjec
     """Destroy a party's keys.
 
     Whatever lies under them can't be read any more, by anybody, in no backup of the tenant's data either; every worker
-    has forgotten them within seconds. Another person must agree first, whatever the tenant's manifest says. What isn't
-    sealed stays; erasing a party takes that away, too.
+    has forgotten them within seconds. Another person must agree first, whatever the tenant's manifest says. The party's
+    vault tokens are forgotten with them. What else isn't sealed stays; erasing a party takes that away, too.
     """
     party_id = ids.decode(Prefix.PARTY, body.party_id)
     return await service.shred(call, call.services.keys, party_id, body.reason)

@@ -26,7 +26,7 @@ from billfold_server.keys.rewrapping import Rewrap
 from billfold_server.keys.rotation import rotate, rotate_as_asked
 from billfold_server.keys.rules import DOMAINS, TENANT_SUBJECT, Domain, Place, SealBroken, key_id_of
 from billfold_server.keys.sealing import Fingerprint, Fingerprinter, Opener, Sealer
-from billfold_server.keys.shredding import shred
+from billfold_server.keys.shredding import FORGOTTEN_JOB, Forgotten, shred
 from billfold_server.keys.standing import list_forgotten, standing
 from billfold_server.keys.store import KeyStore
 from billfold_server.keys.verifying import BackupUnreadable
@@ -34,6 +34,7 @@ from billfold_server.settings import Mistake, Settings, SettingsInvalid
 
 __all__ = [
     "DOMAINS",
+    "FORGOTTEN_JOB",
     "PLATFORM_KEYS",
     "TENANT_SUBJECT",
     "Backend",
@@ -45,6 +46,7 @@ __all__ = [
     "EndingKeys",
     "Fingerprint",
     "Fingerprinter",
+    "Forgotten",
     "Health",
     "Keeper",
     "KeyOwner",

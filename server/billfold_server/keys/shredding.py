@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Collection, Iterable
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
+import msgspec
 import structlog
 
 from billfold import errors, ids
@@ -12,6 +13,7 @@ from billfold.contract.data_keys import ForgottenSubject
 from billfold.contract.events import DATA_KEYS_SHREDDED, DataKeysShreddedEventData
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
+from billfold_server.db.jobs import NewJob, enqueue
 from billfold_server.db.outbox import emit, new_event
 from billfold_server.keys import upkeep_queries
 from billfold_server.keys.hierarchy import Keys
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     # The decryptor has keys and serves no HTTP.
     from billfold_server.http.routing import Call, Reply
 
-__all__ = ["FORGETS", "SHREDDED", "forgotten_by_tenants", "shred", "tidy"]
+__all__ = ["FORGETS", "FORGOTTEN_JOB", "SHREDDED", "Forgotten", "forgotten_by_tenants", "shred", "tidy"]
 
 SHREDDED: Final = DATA_KEYS_SHREDDED.name
 """The event, and the action in the audit, by which a restored key store knows whom to forget again."""
@@ -33,9 +35,18 @@ SHREDDED: Final = DATA_KEYS_SHREDDED.name
 FORGETS: Final = (SHREDDED, "party.erased")
 """What the audit says of those whose keys were destroyed."""
 
+FORGOTTEN_JOB: Final = "keys.forgotten"
+"""The job by which a room lets go of what says that it has values which nobody can open any more."""
+
 _FORGOTTEN: Final = "SELECT DISTINCT object_id FROM audit_records WHERE action = ANY($1::text[])"
 
 _log = structlog.stdlib.get_logger("billfold.keys")
+
+
+class Forgotten(msgspec.Struct, frozen=True):
+    """Whose keys were destroyed."""
+
+    party_id: UUID
 
 
 async def shred(call: "Call", keys: Keys, party_id: UUID, reason: str) -> "Reply[ForgottenSubject]":
@@ -61,7 +72,11 @@ async def shred(call: "Call", keys: Keys, party_id: UUID, reason: str) -> "Reply
     async def write(tx: TenantTx) -> ForgottenSubject:
         wire_id, facts = ids.encode(Prefix.PARTY, party_id), {"keys": forgotten.keys_destroyed}
         data = DataKeysShreddedEventData(id=wire_id, keys=forgotten.keys_destroyed)
-        await emit(tx, new_event(DATA_KEYS_SHREDDED, wire_id, data, await tenant_now(tx)))
+        now = await tenant_now(tx)
+        await emit(tx, new_event(DATA_KEYS_SHREDDED, wire_id, data, now))
+        payload = msgspec.json.encode(Forgotten(party_id))
+        job = NewJob(id=ids.uuid7(), kind=FORGOTTEN_JOB, due_at=now, payload=payload, dedup_key=wire_id)
+        await enqueue(tx, job)
         await audit.record(tx, audit.new_record(call.caller, SHREDDED, wire_id, reason=reason, facts=facts))
         return forgotten
 

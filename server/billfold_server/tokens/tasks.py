@@ -5,6 +5,9 @@ from typing import Final
 from billfold_server.db.jobs import JobKinds, JobRun, RetryPolicy
 from billfold_server.db.schedules import Schedule
 from billfold_server.http.services import Services
+from billfold_server.keys.service import FORGOTTEN_JOB, Forgotten
+from billfold_server.tenancy.clock import tenant_now
+from billfold_server.tenancy.context import SYSTEM
 from billfold_server.tokens import service
 
 __all__ = ["REINDEX", "RETAIN", "SCHEDULES", "register"]
@@ -23,8 +26,14 @@ _PATIENT: Final = RetryPolicy(timeout_s=900)
 def register(kinds: JobKinds, services: Services) -> None:
     """Say who does the jobs of this room."""
 
+    async def forget(run: JobRun) -> None:
+        """Let go of a party's tokens, whose values nobody can open any more; doing it twice changes nothing."""
+        async with run.tx() as tx:
+            await service.forget(tx, SYSTEM, run.job.read(Forgotten).party_id, now=await tenant_now(tx))
+
     async def reindex(run: JobRun) -> None:
         await service.reindex(run, services)
 
+    kinds.register(FORGOTTEN_JOB, forget, RetryPolicy(attempts=100))
     kinds.register(RETAIN, service.retain, _PATIENT)
     kinds.register(REINDEX, reindex, _PATIENT)

@@ -30,6 +30,7 @@ from tests.live import LiveServer
 from tests.postgres import binaries, create_database, drop_database, query
 from tests.server.identity.flows import add_app, add_person, tokens_of
 from tests.server.people.persons import Person, a_person, an_operator, enrol
+from tests.server.upping import until
 from tests.tenants import manifest
 
 SLUG = "forgetting"
@@ -179,6 +180,32 @@ class TestDestroyingAPartysKeys:
         assert (record["reason"], record["facts"]["keys"], record["actor"][:4]) == ("asked for it", 2, "usr_")
         assert party in [event["object_id"] for event in events]
         assert party in [each["party_id"] for each in listed]
+
+    def test_takes_their_tokens_along(self, bank: Bank, operator: httpx.Client, approver: httpx.Client) -> None:
+        """Tokens that open nothing any more say so and are told of, and the same value is found at others' alone."""
+        value = {"iban": "DE89370400440532013000"}
+        with bank.live.client(SLUG) as client:
+
+            def token(party: str) -> str:
+                body = {"kind": "bank_account", "bank_account": value, "party_id": party}
+                made = client.post("/v1/vault-tokens", json=body, headers={"Idempotency-Key": uuid4().hex})
+                return str(made.raise_for_status().json()["id"])
+
+            forgotten, kept = bank.party(), bank.party()
+            gone, stays = token(forgotten), token(kept)
+            approval = waits(shred(operator, forgotten))
+            assert approver.post(f"/v1/approvals/{approval}/approve", json={}).status_code == 200
+            until(lambda: client.get(f"/v1/vault-tokens/{gone}").status_code == 410)
+            assert client.get(f"/v1/vault-tokens/{gone}").json()["code"] == "token_forgotten"
+            found = client.post("/v1/vault-tokens/search", json={"kind": "bank_account", "bank_account": value})
+            assert [each["id"] for each in found.raise_for_status().json()["data"]] == [stays]
+
+            def told() -> list[str]:
+                answer = client.get("/v1/events", params={"type": "vault_token.forgotten", "limit": 100})
+                return [event["object_id"] for event in answer.json()["data"]]
+
+            until(lambda: gone in told())
+            assert stays not in told()
 
     def test_is_never_approved_by_who_has_asked(self, bank: Bank) -> None:
         """One person with both roles is one person."""
