@@ -36,11 +36,12 @@ class Wakeups:
 
     def signal(self, tenant: TenantRef, work: Work) -> None:
         """Ask for a visit. Asking twice before it begins asks once."""
-        work &= ~self.unheard
+        if self.unheard:
+            work &= ~self.unheard
         if not work:
             return
-        _, before = self._wanted.get(tenant.id, (tenant, Work(0)))
-        self._wanted[tenant.id] = (tenant, before | work)
+        before = self._wanted.get(tenant.id)
+        self._wanted[tenant.id] = (tenant, work if before is None or before[1] is work else before[1] | work)
         self._arrived.set()
 
     async def wait(self, timeout_s: float) -> bool:

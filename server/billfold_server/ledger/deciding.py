@@ -54,26 +54,31 @@ class Decider:
         fresh: list[StoredAnswer] = []
         clock_now = self._clock.now()
         for turn in turns(batch):
-            alone = turn[0] if turn[0].together is None else None
-            stored = known.get(alone.key) if alone is not None and alone.key is not None else None
-            if alone is not None and stored is not None:
-                answers.append(_replay(alone, stored))
+            first = turn[0]
+            if first.together is None and first.key in known:
+                answers.append(_replay(first, known[first.key]))
                 continue
             draft = Draft(
                 books,
                 now=opening.now,
                 clock_now=clock_now,
-                caller=turn[0].caller,
+                caller=first.caller,
                 manifest=tenant.manifest,
                 chance=_CHANCE,
             )
-            decided = [self._decide_one(alone, draft)] if alone else self._decide_together(turn, draft, known)
-            if not any(map(_refuses, decided)):
+            if first.together is None:
+                answer = self._decide_one(first, draft)
+                decided, refused = [answer], _refuses(answer)
+            else:
+                decided = self._decide_together(turn, draft, known)
+                refused = any(map(_refuses, decided))
+            if not refused:
                 books.merge(draft)
             for item, answer in zip(turn, decided, strict=True):
                 record = _record(item, answer, clock_now)
                 if record is not None:
-                    known[record.client_id, record.key] = record
+                    assert item.key is not None
+                    known[item.key] = record
                     fresh.append(record)
             answers += decided
         return answers, fresh

@@ -471,12 +471,15 @@ class Engine:
     @staticmethod
     def _wanted(books: Books, batch: Sequence[Item]) -> "_Wanted":
         """Return the keys of rows that a batch needs and that aren't known yet."""
-        wanted: _Wanted = {}
+        named: dict[type, list[Hashable]] = {}
         for item in batch:
             for row_type, keys in item.keys(books):
-                for key in books.lacks(row_type, keys):
-                    wanted.setdefault(row_type, {})[key] = None
-        return wanted
+                if row_type in named:
+                    named[row_type] += keys
+                else:
+                    named[row_type] = list(keys)
+        wanted = {row_type: dict.fromkeys(books.lacks(row_type, keys)) for row_type, keys in named.items()}
+        return {row_type: keys for row_type, keys in wanted.items() if keys}
 
     def _prepare(self, queue: Queue, batch: Sequence[Item], books: Books, opening: batches.Opening) -> "_Prepared":
         """Decide a batch on the books."""
@@ -524,12 +527,13 @@ async def _write(tx: TenantTx, writes: Sequence[Write]) -> None:
 
 
 def _work_of(changes: Changes) -> Work:
-    work = Work(0)
-    if changes.events:
-        work |= Work.EVENTS
-    if changes.jobs:
-        work |= Work.JOBS
-    return work
+    # Flags are slow to put together.
+    if not changes.jobs:
+        return Work.EVENTS if changes.events else _NO_WORK
+    return Work.EVENTS | Work.JOBS if changes.events else Work.JOBS
+
+
+_NO_WORK = Work(0)
 
 
 class _Prepared(msgspec.Struct, frozen=True, kw_only=True):
