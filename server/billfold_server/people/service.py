@@ -25,6 +25,7 @@ from billfold_server.people.pages import kit
 from billfold_server.people.queries import Tx, UserRow
 from billfold_server.people.sca import Challenge, LinkedAction
 from billfold_server.people.sessions import Session
+from billfold_server.people.showing import Realm, kinds_and_locks, view_of, views_of
 from billfold_server.people.standing import Named, UserStanding, find_named, scopes_of, standing_of, standings_of
 from billfold_server.tenancy.context import Caller, TenantRef
 from billfold_server.tenancy.transaction import TenantTx
@@ -136,35 +137,6 @@ async def use_sca(call: Call, tx: Tx, reference: str, user_id: UUID, action: Lin
     return await sca.use(Desk(call), tx, reference, user_id, action)
 
 
-class Realm(msgspec.Struct, frozen=True):
-    """Where somebody is made.
-
-    Attributes:
-        people: What the room keeps.
-        tenant: The tenant; None is the platform.
-        base_url: Its canonical base URL.
-        now: The real time.
-    """
-
-    people: People
-    tenant: TenantRef | None
-    base_url: str
-    now: datetime
-
-    @classmethod
-    def of(cls, services: Any, tenant: TenantRef | None) -> "Realm":
-        """Return the realm of a tenant or (None) of the platform."""
-        base = services.settings.base_url
-        base_url = f"{base}/platform" if tenant is None else f"{base}/t/{tenant.slug}"
-        return cls(services.rooms["people"], tenant, base_url, services.clock.now())
-
-    def accounts(self, user: UserRow) -> list[bytes]:
-        """Return under which names attempts at somebody's account are counted."""
-        owner = "platform" if self.tenant is None else ids.encode(Prefix.TENANT, self.tenant.id)
-        names = (("password", user.login_name), ("second factor", str(user.id)))
-        return [self.people.digest("attempts", owner, user.login_realm, *name) for name in names]
-
-
 async def create_user(realm: Realm, tx: Tx, caller: Caller, body: CreateUser) -> User:
     """Create somebody, who can sign in once they have enrolled.
 
@@ -185,7 +157,7 @@ async def create_user(realm: Realm, tx: Tx, caller: Caller, body: CreateUser) ->
     row = _new(realm, login_realm, body.login_name, body.display_name, party_id=party_id)
     row = msgspec.structs.replace(row, roles=sorted({role.value for role in body.roles}), language=body.language)
     await _insert(tx, caller, row)
-    return await _view(realm, tx, row)
+    return await view_of(realm, tx, row)
 
 
 async def create_made_up(
@@ -335,7 +307,7 @@ async def get_user(realm: Realm, tx: Tx, user_id: UUID) -> User:
     Raises:
         errors.NotFound: There is no such user.
     """
-    return await _view(realm, tx, _existing(await queries.find_user(tx, user_id)))
+    return await view_of(realm, tx, _existing(await queries.find_user(tx, user_id)))
 
 
 async def list_users(
@@ -359,7 +331,7 @@ async def list_users(
         before=before,
         limit=limit,
     )
-    return await _views(realm, tx, rows)
+    return await views_of(realm, tx, rows)
 
 
 async def list_users_of(tx: Tx, party_id: UUID) -> list[UUID]:
@@ -466,7 +438,7 @@ async def create_member(
     row = _new(realm, "partner", body.login_name, body.display_name, party_id=None)
     row = msgspec.structs.replace(row, roles=[body.role.value], language=body.language, partner_id=partner_id)
     await _insert(tx, caller, row)
-    return await _view(realm, tx, row)
+    return await view_of(realm, tx, row)
 
 
 async def get_member(realm: Realm, tx: TenantTx, partner_id: UUID, user_id: UUID) -> User:
@@ -475,12 +447,12 @@ async def get_member(realm: Realm, tx: TenantTx, partner_id: UUID, user_id: UUID
     Raises:
         errors.NotFound: There is no such member of this partner.
     """
-    return await _view(realm, tx, _member(await queries.find_user(tx, user_id), partner_id))
+    return await view_of(realm, tx, _member(await queries.find_user(tx, user_id), partner_id))
 
 
 async def list_members(realm: Realm, tx: TenantTx, partner_id: UUID, *, before: UUID | None, limit: int) -> list[User]:
     """Return the members of a partner, the newest first."""
-    return await _views(realm, tx, await queries.list_members(tx, partner_id, before=before, limit=limit))
+    return await views_of(realm, tx, await queries.list_members(tx, partner_id, before=before, limit=limit))
 
 
 async def set_member_role(  # noqa: PLR0917 - who, whose and what
@@ -527,48 +499,6 @@ def _existing(user: UserRow | None) -> UserRow:
     if user is None:
         raise errors.NotFound("there is no such user", param="user_id")
     return user
-
-
-async def _view(realm: Realm, tx: Tx, user: UserRow) -> User:
-    return (await _views(realm, tx, [user]))[0]
-
-
-async def kinds_and_locks(
-    realm: Realm, tx: Tx, users: Sequence[UserRow]
-) -> tuple[dict[UUID, list[str]], dict[UUID, datetime]]:
-    """Return which kinds of factor users have, and until when guesses at them are being refused."""
-    kinds = await queries.kinds_of_factors(tx, [user.id for user in users], realm.now)
-    accounts = {account: user.id for user in users for account in realm.accounts(user)}
-    locked: dict[UUID, datetime] = {}
-    for account, until in (await queries.blocked_until(tx, list(accounts), realm.now)).items():
-        owner = accounts[account]
-        locked[owner] = max(until, locked.get(owner, until))
-    return kinds, locked
-
-
-async def _views(realm: Realm, tx: Tx, users: Sequence[UserRow]) -> list[User]:
-    kinds, locked = await kinds_and_locks(realm, tx, users)
-    return [
-        User(
-            id=user_id_of(user.id),
-            login_realm=LoginRealm(user.login_realm),
-            login_name=user.login_name,
-            display_name=user.display_name,
-            party_id=None if user.party_id is None else ids.encode(Prefix.PARTY, user.party_id),
-            roles=[StaffRole(role) for role in user.roles] if user.partner_id is None else [],
-            language=user.language,
-            state=UserState(user.state),
-            factors=[*(["password"] if user.password_hash else []), *kinds.get(user.id, [])],
-            locked_until=locked.get(user.id),
-            last_sign_in_at=user.last_sign_in_at,
-            version=user.version,
-            created_at=user.created_at,
-            updated_at=user.updated_at,
-            partner_id=None if user.partner_id is None else ids.encode(Prefix.PARTNER, user.partner_id),
-            partner_role=None if user.partner_id is None else PartnerRole(user.roles[0]),
-        )
-        for user in users
-    ]
 
 
 async def sweep(tx: Tx, *, now: datetime, kept: timedelta) -> None:

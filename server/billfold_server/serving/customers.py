@@ -38,7 +38,7 @@ from billfold_server.serving.story import GBP, arranged, months, wallet_name
 from billfold_server.serving.welcome import CUSTOMERS_FILE
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import COMMAND_LINE, IdempotencyRef, TenantRef
-from billfold_server.wallets import kinds
+from billfold_server.wallets import holds, kinds
 from billfold_server.wallets import service as wallet_service
 from billfold_server.wallets.rows import AliasKey
 from billfold_server.wallets.rules import new_alias
@@ -279,9 +279,9 @@ class _Desk:
             description=shop.name,
             metadata={"card_brand": card.brand, "card_last4": card.last4, "merchant_name": shop.name},
         )
-        (held,) = await self.submit([("hold/captured", kinds.CREATE_HOLD, body)])
+        (held,) = await self.submit([("hold/captured", holds.CREATE_HOLD, body)])
         capture = Capture(ids.decode(Prefix.HOLD, held["id"]), CaptureHold())
-        await self.submit([("hold/capture", kinds.CAPTURE_HOLD, capture)])
+        await self.submit([("hold/capture", holds.CAPTURE_HOLD, capture)])
 
     async def arrange(self, wallets: dict[str, str]) -> None:
         """Record what is arranged for the first customer's first wallet, where there is nothing yet."""

@@ -47,7 +47,7 @@ from billfold.money import CurrencyCode
 from billfold_server.http.pagination import DEFAULT_LIMIT, Cursor, Limit
 from billfold_server.http.routing import Call, Link, Reply, Routes
 from billfold_server.ledger import service as ledger
-from billfold_server.wallets import approving, examples, kinds, queries, service
+from billfold_server.wallets import approving, examples, holds, kinds, queries, service
 from billfold_server.wallets.rows import AliasKey
 from billfold_server.wallets.rules import new_alias
 
@@ -505,7 +505,7 @@ async def create_hold(call: Call, body: CreateHold) -> Reply[Hold]:
 
     Where the destination is known, the amount shows there as pending.
     """
-    return await ledger.command(call, kinds.CREATE_HOLD, body)
+    return await ledger.command(call, holds.CREATE_HOLD, body)
 
 
 @routes.post(
@@ -531,4 +531,4 @@ async def capture_hold(call: Call, hold_id: HoldId, body: CaptureHold) -> Reply[
     What isn't captured is released, unless `final` is false.
     """
     capture = ledger.Capture(ids.decode(Prefix.HOLD, hold_id), body)
-    return await ledger.command(call, kinds.CAPTURE_HOLD, capture)
+    return await ledger.command(call, holds.CAPTURE_HOLD, capture)

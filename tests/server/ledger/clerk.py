@@ -24,7 +24,7 @@ from billfold_server.ledger import kinds as ledger_kinds
 from billfold_server.ledger.protocol import Answer, Kind
 from billfold_server.ledger.service import AccountRow, list_wallet_accounts
 from billfold_server.tenancy.context import IdempotencyRef
-from billfold_server.wallets import kinds
+from billfold_server.wallets import holds, kinds
 from billfold_server.wallets.rows import AliasKey
 from billfold_server.wallets.rules import new_alias
 from tests.server.ledger.books import CALLER, Bench, decoded
@@ -234,7 +234,7 @@ class Clerk:
             to_account_id=None if order.account is None else self._accounts[order.account],
             expires_at=order.expires_at,
         )
-        return kinds.CREATE_HOLD, body
+        return holds.CREATE_HOLD, body
 
     def _capture(self, order: Order) -> Command:
         hold = self._holds[order.source]
@@ -246,7 +246,7 @@ class Clerk:
             to_account_id=None if order.account is None else self._accounts[order.account],
             final=order.final,
         )
-        return kinds.CAPTURE_HOLD, ledger_kinds.Capture(ids.decode(Prefix.HOLD, hold["id"]), body)
+        return holds.CAPTURE_HOLD, ledger_kinds.Capture(ids.decode(Prefix.HOLD, hold["id"]), body)
 
     def _release(self, order: Order) -> Command:
         hold_id = ids.decode(Prefix.HOLD, self._holds[order.source]["id"])

@@ -16,20 +16,20 @@ from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.ledger import kinds as ledger_kinds
 from billfold_server.ledger.queries import list_entries
-from billfold_server.wallets import kinds
+from billfold_server.wallets import holds, kinds
 from tests.server.ledger.books import Bench, decoded
 
 
 async def hold(bench: Bench, amount: int, **destination: Any) -> dict[str, Any]:
     """Reserve money of the first wallet."""
     body = CreateHold(wallet_id=bench.wallets[0], amount=Money(amount, "EUR"), **destination)
-    return accepted(await bench.submit(kinds.CREATE_HOLD, body))
+    return accepted(await bench.submit(holds.CREATE_HOLD, body))
 
 
 async def capture(bench: Bench, of: dict[str, Any], **order: Any) -> dict[str, Any]:
     """Settle a hold."""
     body = ledger_kinds.Capture(ids.decode(Prefix.HOLD, of["id"]), CaptureHold(**order))
-    return accepted(await bench.submit(kinds.CAPTURE_HOLD, body))
+    return accepted(await bench.submit(holds.CAPTURE_HOLD, body))
 
 
 def accepted(answer: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.ledger import queries
 from billfold_server.tenancy.clock import arrive, lock_clock, request_advance, tenant_now
-from billfold_server.wallets import kinds
+from billfold_server.wallets import holds, kinds
 from tests.apart import apart
 from tests.server.ledger.books import CALLER, Bench, open_engine
 from tests.server.ledger.test_failures import account_of, another_session, settled
@@ -65,11 +65,11 @@ class TestAClockThatIsStopped:
             # Nobody else knows yet that the clock will stop there, so for them it goes on past it.
             while await apart(time_of(bench)) <= to:
                 await asyncio.sleep(0.01)
-            meanwhile = bench.submit(kinds.CREATE_HOLD, hold)
+            meanwhile = bench.submit(holds.CREATE_HOLD, hold)
             await asyncio.get_running_loop().create_task(meanwhile, context=contextvars.Context())
         async with bench.database.tx(bench.tenant) as tx:
             await arrive(tx, await lock_clock(tx))
-        await bench.submit(kinds.CREATE_HOLD, hold)
+        await bench.submit(holds.CREATE_HOLD, hold)
         async with bench.database.tx(bench.tenant) as tx:
             found = await queries.balances_as_of(tx, [account], effective_at=END, recorded_at=END)
         assert found is not None
