@@ -45,7 +45,7 @@ def away(live: LiveServer, folder: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def paused(live: LiveServer) -> Iterator[None]:
     """Stop the decryptor's process where it stands."""
-    pid = live.run(live.services.decryptor.decryptor.status()).pid
+    pid = live.run(live.services.decryptor.decryptor.client.look()).pid
     os.kill(pid, signal.SIGSTOP)
     try:
         yield
