@@ -218,7 +218,7 @@ def head_writes(place: Place, leaves: Sequence[bytes], link: chain.Link | None) 
 
 
 def next_place(books: Books, place: Place, leaves: Sequence[bytes]) -> tuple[Place, chain.Link | None]:
-    """Return where a batch that has changed something leaves the ledger, and its link in the chain if it has one."""
+    """Return where a batch that has changed or kept something leaves the ledger, and its link if it has one."""
     head, link = place.head.extend(leaves, books.recorded_at) if leaves else (place.head, None)
     return (
         Place(

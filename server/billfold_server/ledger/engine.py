@@ -248,7 +248,7 @@ class Engine:
         finally:
             run.before = None
             queue.runs.remove(run)
-            run.over.set_result(None)
+            run.end()
             queue.stirred.set()
             if has_turn:
                 self._turns.release()
@@ -283,7 +283,7 @@ class Engine:
         if answers is not None:
             return answers
         if run.before is not None:
-            await run.before.over
+            await run.before.wait()
         try:
             return await self._in_time(self._run_behind(queue, run))
         except asyncpg.InvalidCachedStatementError:
@@ -390,7 +390,7 @@ class Engine:
             if before is None:
                 raise
             # It may have got the ledger sooner than the one before, and finds it as it should be after that.
-            await before.over
+            await before.wait()
             if before.has_failed:
                 raise
             await self._send(queue, run, prepared, guard)
@@ -487,7 +487,8 @@ class Engine:
         changes = books.take_changes()
         writes = batches.answer_writes(kept) + self._writes(changes)
         place = opening.place
-        if changes:
+        # Also where there are refusals alone: who repeats one of them must see whether it was kept.
+        if changes or kept:
             leaves = batches.leaves_of(changes)
             place, link = batches.next_place(books, place, leaves)
             writes += batches.head_writes(place, leaves, link)

@@ -123,7 +123,6 @@ class Run:
         writes: What that was told to write.
         is_decided: Whether it is, so that what it leaves is known and the next may begin.
         has_failed: Whether it has come to something else than was decided first, which the next may have built on.
-        over: Done when all its commands are answered.
     """
 
     def __init__(self, batch: list[Item], before: "Run | None" = None) -> None:
@@ -133,8 +132,16 @@ class Run:
         self.writes: list[Write] = []
         self.is_decided = False
         self.has_failed = False
-        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.task: asyncio.Task[None] | None = None
+        self._over = asyncio.Event()
+
+    def end(self) -> None:
+        """Note that all its commands are answered."""
+        self._over.set()
+
+    async def wait(self) -> None:
+        """Wait until all its commands are answered. Whoever gives up waiting takes nothing from it."""
+        await self._over.wait()
 
 
 class Queue:

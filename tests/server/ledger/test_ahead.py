@@ -205,6 +205,37 @@ class TestABatchThatFollowsAnother:
         assert [(each.status, each.replayed) for each in found[1:]] == [(201, False), (201, False), (201, True)]
         assert [await small.balance(wallet) for wallet in (0, 1, 2)] == [9, 2, 91]
 
+    async def test_takes_no_refusal_from_one_that_is_lost(self, tenancy: Tenancy, small: Bench) -> None:
+        """A copy of what was refused isn't answered by a refusal that was never kept, or its key might move money."""
+        async with locked(tenancy, HEAD):
+            given = [small.transfer(0, 1, 500, key=key) for key in ("a", "b", "a")]
+            orders, waiting = await stop(tenancy, *given)
+            await terminate(tenancy, waiting[0])
+        lost, _, copy = await settled(*orders)
+        assert isinstance(lost, errors.Unavailable)
+        assert (copy.status, copy.replayed) == (409, False)
+        await small.top_up(0, 1000)
+        again = await small.transfer(0, 1, 500, key="a")
+        assert (again.status, again.replayed) == (409, True)
+
+    async def test_that_takes_too_long_is_given_up_alone(self, tenancy: Tenancy, bench: Bench) -> None:
+        """Who waits for a batch that is carried out again, for too long, takes nothing from it nor from the line."""
+        hasty = Bench(open_engine(tenancy.database, max_batch=2, timeout_s=1), tenancy.database, tenancy.tenant)
+        hasty.wallets = bench.wallets
+        for wallet in (0, 1):
+            await hasty.top_up(wallet, 100)
+        # So what it knows isn't so any more, and both batches that are decided on it have to be decided again.
+        await bench.top_up(2, 1)
+        async with locked(tenancy, "LOCK TABLE wallets IN ACCESS EXCLUSIVE MODE"):
+            async with locked(tenancy, HEAD):
+                orders, _ = await stop(tenancy, *(hasty.transfer(0, 1, 1) for _ in range(5)))
+            found = await settled(*orders[:4])
+        assert {type(each) for each in found} == {errors.OutcomeUnknown}
+        assert (await orders[4]).status == 201
+        assert (await hasty.transfer(0, 1, 1)).status == 201
+        await hasty.engine.close()
+        assert await check(hasty.database, hasty.tenant) == []
+
 
 class TestWhatIsNotLookedUp:
     """What a batch that follows another doesn't look up."""
