@@ -49,10 +49,16 @@ class Deletions:
 
     async def carry_on(self) -> None:
         """Delete what is to be deleted. What fails holds no other tenant up, and is tried again at the next look."""
-        for slug in await self._tenants.list_deleting():
-            try:
-                await self._tenants.carry_out_deletion(slug, caller=_CALLER)
-            except errors.DatabaseUnavailable:
-                raise
-            except Exception:
-                log.exception("tenant_not_deleted", tenant=slug)
+        after = ""
+        while slugs := await self._tenants.list_deleting(after=after):
+            after = slugs[-1]
+            for slug in slugs:
+                await self._carry_out(slug)
+
+    async def _carry_out(self, slug: str) -> None:
+        try:
+            await self._tenants.carry_out_deletion(slug, caller=_CALLER)
+        except errors.DatabaseUnavailable:
+            raise
+        except Exception:
+            log.exception("tenant_not_deleted", tenant=slug)

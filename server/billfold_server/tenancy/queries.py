@@ -46,7 +46,7 @@ INSERT_HOSTS = "INSERT INTO tenant_hosts (host, tenant_id) SELECT host, $2 FROM 
 
 DELETE_TENANT = "DELETE FROM tenants WHERE id = $1"
 
-DELETING = "SELECT slug FROM tenants WHERE state = 'deleting' ORDER BY updated_at, id LIMIT $1"
+DELETING = "SELECT slug FROM tenants WHERE state = 'deleting' AND slug > $1 ORDER BY slug LIMIT $2"
 
 REASON = "SELECT state_reason FROM tenants WHERE id = $1"
 

@@ -149,7 +149,7 @@ class Tenants(Schemas):
 
         Arguments and errors are those of ``ask_to_delete`` and ``carry_out_deletion``.
         """
-        await self.ask_to_delete(slug, confirm=confirm, reason=reason, caller=caller)
+        await self._doom(slug, confirm, reason, caller)
         await self.carry_out_deletion(slug, caller=caller)
 
     async def ask_to_delete(
@@ -172,18 +172,21 @@ class Tenants(Schemas):
             errors.TenantStateRefuses: The tenant is active.
             errors.FeatureDisabled: This process has no administrator's URL.
         """
+        record = await self._doom(slug, confirm, reason, caller)
+        self.asked_to_delete.set()
+        return record
+
+    async def _doom(self, slug: str, confirm: str, reason: str | None, caller: Caller) -> Record:
         self._administrator()
         if confirm != slug:
             msg = "the confirmation must be the tenant's slug"
             raise errors.ValidationFailed(msg, param="confirm")
-        record = await self._change_state(slug, "delete", reason, caller)
-        self.asked_to_delete.set()
-        return record
+        return await self._change_state(slug, "delete", reason, caller)
 
-    async def list_deleting(self, *, limit: int = PAGE) -> list[str]:
-        """Return the slugs of tenants that are to be deleted; first those of which it was asked first."""
+    async def list_deleting(self, *, after: str = "", limit: int = PAGE) -> list[str]:
+        """Return the slugs of tenants that are to be deleted, those after the given one."""
         async with self._database.platform_tx() as tx:
-            return [row["slug"] for row in await tx.fetch(queries.DELETING, limit)]
+            return [row["slug"] for row in await tx.fetch(queries.DELETING, after, limit)]
 
     async def carry_out_deletion(self, slug: str, *, caller: Caller = SYSTEM) -> None:
         """Delete a tenant of which it was asked, and its partners' sandboxes before it.
@@ -213,7 +216,7 @@ class Tenants(Schemas):
         if served:
             await asyncio.sleep(_FORGOTTEN_S)
         for sandbox in sandboxes:
-            # A job may just have removed it for its partner.
+            # A job may have removed it meanwhile for its partner.
             with contextlib.suppress(errors.UnknownTenant):
                 await self.delete(sandbox.slug, confirm=sandbox.slug, reason="its bank was deleted", caller=caller)
 

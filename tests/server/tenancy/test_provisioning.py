@@ -370,7 +370,9 @@ class TestWhatWasAskedToBeDeleted:
         assert [each.state for each in await tenancy.tenants.sandboxes_of(bank.id)] == [TenantState.ACTIVE] * 3
         # Whoever was asked is gone by now.
         living = Tenants(tenancy.database, tenancy.administrator)
+        assert tenancy.tenants.asked_to_delete.is_set(), "it would begin at once"
         await Deletions(living).carry_on()
+        assert not living.asked_to_delete.is_set(), "the sandboxes are no reason to look again at once"
         assert [each.slug for each in await tenancy.tenants.everyone()] == ["testbank"]
         gone = await query(
             tenancy.admin_dsn,
