@@ -148,6 +148,7 @@ class Queue:
     """One tenant's commands that wait for a batch, the batches under way, and the task that begins them.
 
     Attributes:
+        follows: Whether the last batch could be decided while the one before it was written.
         is_alone: Whether the ledger was found where it had been left, so that nobody else seems to work on it.
         looks_back: For how many more batches earlier answers are looked up first. Without it a copy is only met when
             its key is written, and its batch is carried out once more.
@@ -160,6 +161,7 @@ class Queue:
         self.waiting: deque[Item] = deque()
         self.worker: asyncio.Task[None] | None = None
         self.is_held_up = False
+        self.follows = True
         self.is_alone = True
         self.looks_back = 0
         self.runs: list[Run] = []
@@ -202,10 +204,12 @@ class Queue:
     def take(self, most: int) -> list[Item]:
         """Take the next batch out of the line, half of what is under way at most: so while one is written, one follows.
 
-        What belongs together isn't parted, even if it is more.
+        Where that couldn't be, as with orders of payments, whose consents others end as well, nothing is gained by two
+        batches, and each has its own costs. What belongs together isn't parted, even if it is more.
         """
-        under_way = len(self.waiting) + sum(len(run.batch) for run in self.runs)
-        most = min(most, max(_LEAST, -(-under_way // _MOST_RUNS)))
+        if self.follows:
+            under_way = len(self.waiting) + sum(len(run.batch) for run in self.runs)
+            most = min(most, max(_LEAST, -(-under_way // _MOST_RUNS)))
         batch: list[Item] = []
         waiting = self.waiting
         while waiting:
