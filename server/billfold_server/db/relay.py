@@ -90,6 +90,19 @@ class Relay:
         waits = [await self._publish_all(tenant, publisher) for publisher in self._publishers]
         return min((wait for wait in waits if wait is not None), default=None)
 
+    async def untold(self, tx: TenantTx, up_to: int | None = None) -> int | None:
+        """Return up to which number publishers have still to be told, or None where they have been.
+
+        One that is in trouble isn't waited for.
+
+        Args:
+            tx: The tenant's transaction.
+            up_to: The number; that of the newest event where absent.
+        """
+        names = [each.name for each in self._publishers]
+        number: int | None = await tx.fetchval(_UNTOLD, names, up_to) if names else None
+        return number
+
     async def _publish_all(self, tenant: TenantRef, publisher: Publisher) -> float | None:
         token = uuid4()
         while True:
@@ -134,6 +147,14 @@ _IS_BEHIND = """
 SELECT h.sequence
 FROM relay_head AS h LEFT JOIN publisher_cursors AS c ON c.publisher = $1
 WHERE h.id = 1 AND h.sequence > coalesce(c.sequence, 0)
+"""
+_UNTOLD = """
+SELECT up_to.sequence
+FROM (SELECT coalesce($2::bigint, (SELECT sequence FROM relay_head WHERE id = 1)) AS sequence) AS up_to
+WHERE EXISTS (
+    SELECT FROM unnest($1::text[]) AS p (name) LEFT JOIN publisher_cursors AS c ON c.publisher = p.name
+    WHERE up_to.sequence > coalesce(c.sequence, 0) AND NOT coalesce(c.failures > 0 AND c.retry_at > now(), false)
+)
 """
 _ENSURE_PLACE = """
 INSERT INTO publisher_cursors (publisher, sequence, failures) VALUES ($1, 0, 0) ON CONFLICT (publisher) DO NOTHING

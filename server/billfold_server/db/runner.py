@@ -107,7 +107,9 @@ class JobRunner:
             async with self._database.tx(tenant) as tx:
                 state = await clock.read_clock(tx)
                 await self._ensure_schedules(tx, state.now)
-                claimed = [] if state.advancing_to else await self._claim(tx, state.now, self._concurrency)
+                # Where the clock stands, much falls due at one instant; it is done in its order.
+                most = 1 if state.frozen else self._concurrency
+                claimed = [] if state.advancing_to else await self._claim(tx, state.now, most)
                 if not state.advancing_to and (places := self._apart.places(tenant)):
                     leases_s = self._kinds.leases_of(apart=True)
                     begun = await jobs.claim(tx, now=state.now, leases_s=leases_s, tokens=uuid4, limit=places)
@@ -143,6 +145,7 @@ class JobRunner:
         """
         driver = uuid4()
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        told_to: int | None = None
         while True:
             async with self._database.tx(tenant) as tx:
                 state = await clock.lock_clock(tx)
@@ -150,23 +153,22 @@ class JobRunner:
                 await self._ensure_schedules(tx, state.now)
                 mine = not state.driven or state.driver == driver
                 late = deadline is not None and time.monotonic() > deadline
-                job = None
+                job, arrived = None, state.advancing_to is None
                 if state.advancing_to is not None and mine:
                     await clock.drive(tx, driver, 0 if late else DRIVER_LEASE_S)
-                    job, arrived = (None, False) if late else await self._step(tx, state)
-                else:
-                    arrived = state.advancing_to is None
+                    told_to = await self._untold(tx, told_to)
+                    if told_to is None and not late:
+                        job, arrived = await self._step(tx, state)
             self._scheduled.add(tenant.id)
             if arrived:
                 self._database.wakeups.signal(tenant, Work.JOBS)
                 return True
             if late:
                 return False
-            if job is None:
-                await asyncio.sleep(_POLL_S)
-            else:
+            if job is not None:
                 await self._attempt(tenant, job)
-                await self._tell(tenant)
+            elif told_to is None or not await self._tell(tenant):
+                await asyncio.sleep(_POLL_S)
 
     async def _step(self, tx: TenantTx, state: ClockState) -> tuple[Job | None, bool]:
         """Move the clock to the next thing that falls due and claim it, or to where it was sent."""
@@ -192,10 +194,17 @@ class JobRunner:
         claimed = await jobs.claim(tx, now=max(now, first["due_at"]), leases_s=leases_s, tokens=uuid4, limit=1)
         return (claimed[0] if claimed else None), False
 
-    async def _tell(self, tenant: TenantRef) -> None:
-        """Let publishers learn of what a job has done before the clock moves on, unless they are in trouble."""
-        if self._relay is not None:
-            await self._relay.run(tenant)
+    async def _untold(self, tx: TenantTx, up_to: int | None) -> int | None:
+        """Return up to which event publishers must have been told before the clock moves on; None where they have been.
+
+        What they make of it falls due at the instant at which they are told. What happens while they are being told
+        isn't waited for as well, or a tenant where much does would never get on.
+        """
+        return None if self._relay is None else await self._relay.untold(tx, up_to)
+
+    async def _tell(self, tenant: TenantRef) -> bool:
+        """Tell publishers of what has happened; where it isn't all done, another process is at it."""
+        return self._relay is None or await self._relay.run(tenant) is None
 
     async def _claim(self, tx: TenantTx, now: datetime, limit: int) -> list[Job]:
         await schedules.enqueue_due(tx, now=now, kinds=list(self._kinds.leases_s), new_id=uuid7)

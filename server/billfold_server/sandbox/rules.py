@@ -8,7 +8,7 @@ from uuid import UUID
 
 from billfold import ids
 
-__all__ = ["is_seeded", "seeded_id", "shared_out"]
+__all__ = ["is_seeded", "seeded_id", "shared_among", "shared_out"]
 
 _SEEDED_AT: Final = datetime(2020, 1, 1, tzinfo=UTC)
 _PLACES: Final = 1_000
@@ -49,3 +49,24 @@ def shared_out(found: Sequence[tuple[int, int | None]], most: int) -> list[int]:
         shares.append(share)
         left -= share
     return shares
+
+
+def shared_among(found: Sequence[tuple[UUID, int, int | None]], made: Sequence[UUID]) -> list[int | None]:
+    """Return by which simulation each of some things is met, as its place among these; None is by none.
+
+    What was made before a simulation isn't met by it. So who is met follows from what happened in which order, and not
+    from how soon somebody came to look at it.
+
+    Args:
+        found: Each simulation's id, how often it was used so far, and how often it may be (None: without a bound), the
+            oldest first.
+        made: The ids of the things, in order.
+    """
+    left = [None if times is None else max(0, times - used) for _, used, times in found]
+    met: list[int | None] = []
+    for thing in made:
+        place = next((n for n, each in enumerate(found) if left[n] != 0 and each[0] < thing), None)
+        if place is not None and (rest := left[place]) is not None:
+            left[place] = rest - 1
+        met.append(place)
+    return met

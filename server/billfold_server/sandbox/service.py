@@ -20,7 +20,7 @@ from billfold_server.sandbox import queries
 from billfold_server.sandbox.owned import address, list_sandboxes, offered
 from billfold_server.sandbox.owned import get as get_sandbox
 from billfold_server.sandbox.rows import SimulationRow
-from billfold_server.sandbox.staging import Stage, take, take_many
+from billfold_server.sandbox.staging import Stage, take, take_for_each, take_many
 from billfold_server.tenancy import clock
 from billfold_server.tenancy.context import Caller, TenantRef
 from billfold_server.tenancy.transaction import TenantTx
@@ -43,6 +43,7 @@ __all__ = [
     "shown",
     "simulate",
     "take",
+    "take_for_each",
     "take_many",
 ]
 

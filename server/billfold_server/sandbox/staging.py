@@ -6,6 +6,8 @@ sealed, an endpoint that is told late.
 
 import asyncio
 import time
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
@@ -22,7 +24,7 @@ from billfold_server.tenancy.transaction import Database, TenantTx
 if TYPE_CHECKING:
     from billfold_server.tenancy.service import Registry
 
-__all__ = ["Stage", "take", "take_many"]
+__all__ = ["Stage", "take", "take_for_each", "take_many"]
 
 _KEPT_S: Final = 1.0
 """How long a process may not know that another one has begun to answer slowly."""
@@ -58,6 +60,27 @@ async def take_many(tx: TenantTx, kind: SimulationKind, most: int, *, now: datet
     if rows:
         await queries.use_many(tx, [(row.id, share) for row, share in zip(rows, shares, strict=True)], now)
     return [row for row, share in zip(rows, shares, strict=True) for _ in range(share)]
+
+
+async def take_for_each(
+    tx: TenantTx, kind: SimulationKind, made: Sequence[UUID], *, now: datetime
+) -> list[SimulationRow | None]:
+    """Use what is simulated of a kind on each of some things, in order, that was made after it; None is on which none.
+
+    Args:
+        tx: The tenant's transaction.
+        kind: What.
+        made: The ids of the things.
+        now: The tenant's time.
+    """
+    if not tx.tenant.manifest.sandbox or not made:
+        return [None] * len(made)
+    rows = await queries.lock_many(tx, kind, now, len(made))
+    met = rules.shared_among([(row.id, row.used, row.times) for row in rows], made)
+    shares = Counter(place for place in met if place is not None)
+    if shares:
+        await queries.use_many(tx, [(rows[place].id, share) for place, share in shares.items()], now)
+    return [None if place is None else rows[place] for place in met]
 
 
 class Stage:

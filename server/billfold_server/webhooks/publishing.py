@@ -46,23 +46,25 @@ class Publisher:
         """
         async with self._database.tx(tenant) as tx:
             listening = await delivery_queries.hold_listening(tx)
-            pairs = [(row, event) for row in listening for event in events if rules.is_told(row, event)]
+            # In the stream's order, whatever came together: so the same ones are late however soon they are told of.
+            pairs = [(row, event) for event in events for row in listening if rules.is_told(row, event)]
             if not pairs:
                 return
             now = await tenant_now(tx)
+            event_ids = [ids.decode(Prefix.EVENT, event.id) for _, event in pairs]
             # It is late only where that is simulated.
-            delays = iter(await sandbox.take_many(tx, SimulationKind.WEBHOOK_DELAY, len(pairs), now=now))
+            delays = await sandbox.take_for_each(tx, SimulationKind.WEBHOOK_DELAY, event_ids, now=now)
             new = [
                 NewDelivery(
                     id=ids.uuid7(),
                     endpoint_id=row.id,
-                    event_id=ids.decode(Prefix.EVENT, event.id),
+                    event_id=event_id,
                     sequence=event.sequence,
                     event_type=event.type,
                     due=rules.is_due(row),
-                    wait_s=0 if (delay := next(delays, None)) is None else delay.facts["delay_s"],
+                    wait_s=0 if delay is None else delay.facts["delay_s"],
                 )
-                for row, event in pairs
+                for (row, event), event_id, delay in zip(pairs, event_ids, delays, strict=True)
             ]
             await delivery_queries.add(tx, new, now)
             due = dict.fromkeys(each.endpoint_id for each in new if each.due)

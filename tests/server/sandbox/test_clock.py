@@ -149,6 +149,27 @@ class TestATenantsClock:
         assert await now_of(tenancy) > target
 
 
+class TestAStandingClock:
+    async def test_has_what_is_due_at_one_instant_done_in_its_order(self, tenancy: Tenancy):
+        """Jobs of one instant are done one after the other, in the order in which they were asked for."""
+        under_way: list[int] = []
+        seen: list[tuple[int, int]] = []
+
+        class Counting(Diary):
+            async def __call__(self, run: JobRun) -> None:
+                under_way.append(1)
+                await super().__call__(run)
+                seen.append((self.numbers[-1], len(under_way)))
+                under_way.pop()
+
+        await order(tenancy, start := await now_of(tenancy) + DAY)
+        runner = work(tenancy, Counting())
+        await runner.drive(tenancy.tenant)
+        await enqueue(tenancy, *(planned(start, n=n) for n in range(6)))
+        await runner.run(tenancy.tenant)
+        assert seen == [(n, 1) for n in range(6)]
+
+
 class TestAdvancing:
     async def test_does_what_falls_due_at_its_instant(self, tenancy: Tenancy):
         """Each job sees the clock at the moment for which it was planned, in that order."""
@@ -207,30 +228,52 @@ class TestAdvancing:
 
     async def test_lets_publishers_follow(self, tenancy: Tenancy):
         """What a job has emitted is published before the clock moves on."""
-        told: list[tuple[int, datetime]] = []
-        start = await now_of(tenancy)
-
-        class Watcher:
-            name = "watcher"
-
-            async def wanted(self, _: TenantTx) -> None:
-                pass
-
-            async def publish(self, _: TenantRef, events: Sequence[Event]) -> None:
-                told.extend([(event.sequence, await now_of(tenancy)) for event in events])
-
-        async def tell(run: JobRun) -> None:
-            async with run.tx() as tx:
-                now = await tenant_now(tx)
-                await emit(tx, NewEvent(id=ids.uuid7(), type="t", object_id="o", data=b"{}", occurred_at=now))
-
-        kinds = JobKinds()
-        kinds.register("note", tell)
-        runner = JobRunner(tenancy.database, kinds, relay=Relay(tenancy.database, [Watcher()]))
+        watcher, start = Watcher(tenancy), await now_of(tenancy)
+        runner = watched(tenancy, watcher)
         await enqueue(tenancy, *(planned(start + DAY * n, n=n) for n in (1, 2, 3)))
         await order(tenancy, start + DAY * 9)
         await runner.drive(tenancy.tenant)
-        assert told == [(n, start + DAY * n) for n in (1, 2, 3)]
+        assert watcher.told == [(n, start + DAY * n) for n in (1, 2, 3)]
+
+    async def test_begins_once_publishers_know_what_has_happened(self, tenancy: Tenancy):
+        """What happened before the clock was sent away is told at its instant, whoever has begun to tell of it."""
+        watcher, token = Watcher(tenancy), ids.uuid7()
+        await order(tenancy, start := await now_of(tenancy) + DAY)
+        await watched(tenancy, watcher).drive(tenancy.tenant)
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            await emit(tx, happened(start))
+            # Another process has read it, and goes on in a moment.
+            await tx.execute(
+                """
+                INSERT INTO publisher_cursors (publisher, sequence, failures, claimed_by, claimed_until)
+                VALUES ('watcher', 0, 0, $1, now() + interval '1 hour')
+                """,
+                token,
+            )
+        await order(tenancy, start + DAY)
+        driving = asyncio.create_task(watched(tenancy, watcher).drive(tenancy.tenant))
+        while not await driver_is_there(tenancy):
+            pass
+        assert (await now_of(tenancy), watcher.told) == (start, [])
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            await tx.execute("UPDATE publisher_cursors SET claimed_by = NULL, claimed_until = NULL")
+        assert await driving
+        assert (await now_of(tenancy), watcher.told) == (start + DAY, [(1, start)])
+
+    async def test_waits_for_no_publisher_in_trouble(self, tenancy: Tenancy):
+        """One that fails is left behind, and told later."""
+        start = await now_of(tenancy)
+
+        class Broken(Watcher):
+            async def publish(self, tenant: TenantRef, events: Sequence[Event]) -> None:
+                await super().publish(tenant, events)
+                raise ZeroDivisionError
+
+        watcher = Broken(tenancy)
+        await enqueue(tenancy, planned(start + DAY, n=1), planned(start + 2 * DAY, n=2))
+        await order(tenancy, start + 3 * DAY)
+        assert await watched(tenancy, watcher).drive(tenancy.tenant)
+        assert (await now_of(tenancy), watcher.told[0]) == (start + 3 * DAY, (1, start + DAY))
 
     async def test_is_the_business_of_one_driver(self, tenancy: Tenancy):
         """Several drivers and runners at once do each job once, and still in order."""
@@ -334,6 +377,40 @@ class TestAdvancing:
         whole = await apart(days([sum(stops)]))
         assert leaps == whole
         assert [now for now, _ in whole] == sorted(now for now, _ in whole)
+
+
+class Watcher:
+    """A publisher that notes at which instant of the tenant's it is told of which event."""
+
+    name = "watcher"
+
+    def __init__(self, tenancy: Tenancy) -> None:
+        self._tenancy = tenancy
+        self.told: list[tuple[int, datetime]] = []
+
+    async def wanted(self, _: TenantTx) -> None:
+        """Want all."""
+
+    async def publish(self, _: TenantRef, events: Sequence[Event]) -> None:
+        """Note them."""
+        self.told.extend([(event.sequence, await now_of(self._tenancy)) for event in events])
+
+
+def happened(at: datetime) -> NewEvent:
+    """Return an event."""
+    return NewEvent(id=ids.uuid7(), type="t", object_id="o", data=b"{}", occurred_at=at)
+
+
+def watched(tenancy: Tenancy, watcher: Watcher) -> JobRunner:
+    """Return a runner whose jobs emit an event, of which a watcher is told."""
+
+    async def tell(run: JobRun) -> None:
+        async with run.tx() as tx:
+            await emit(tx, happened(await tenant_now(tx)))
+
+    kinds = JobKinds()
+    kinds.register("note", tell)
+    return JobRunner(tenancy.database, kinds, relay=Relay(tenancy.database, [watcher]))
 
 
 def planned_after(origin: datetime, number: int, plan: tuple[int, int, int | None]) -> NewJob:

@@ -119,13 +119,13 @@ class Sender:
         async with self.database.tx(self.tenant) as tx:
             await endpoints.delete(tx, CALLER, ids.decode(Prefix.WEBHOOK_ENDPOINT, endpoint_id))
 
-    async def play(self, kind: SimulationKind, facts: dict[str, Any]) -> None:
-        """Have something simulated once."""
+    async def play(self, kind: SimulationKind, facts: dict[str, Any], *, times: int = 1) -> None:
+        """Have something simulated, once or several times."""
         async with self.database.tx(self.tenant) as tx:
-            await sandbox.simulate(tx, CALLER, kind, facts, times=1)
+            await sandbox.simulate(tx, CALLER, kind, facts, times=times)
 
-    async def happen(self, *types: str, of: str = "wal_1") -> None:
-        """Let something happen, which the relay tells of at once."""
+    async def happen(self, *types: str, of: str = "wal_1", told: bool = True) -> None:
+        """Let something happen, which the relay tells of at once, or later."""
         async with self.database.tx(self.tenant) as tx:
             now = await clock.tenant_now(tx)
             events = [
@@ -133,7 +133,8 @@ class Sender:
                 for type_ in types
             ]
             await emit(tx, *events)
-        await self.relay.run(self.tenant)
+        if told:
+            await self.relay.run(self.tenant)
 
     async def deliver(self) -> None:
         """Do what is due."""

@@ -55,6 +55,18 @@ class TestASimulation:
         assert (first, nearly) == (["hold.next"], 1)
         assert [json.loads(body)["type"] for body in endpoint.bodies] == ["hold.next", "hold.late"]
 
+    async def test_delays_what_happens_after_it(self, sender: Sender):
+        """What had happened by then isn't late, however late it is told of, and the first to happen is."""
+        async with Endpoint(TAKEN).listening() as first, Endpoint(TAKEN).listening() as second:
+            for each in (first, second):
+                await sender.listen(each.url())
+            await sender.happen("hold.before", told=False)
+            await sender.play(SimulationKind.WEBHOOK_DELAY, {"delay_s": 600}, times=2)
+            await sender.happen("hold.late", "hold.next")
+            await sender.deliver()
+        for each in (first, second):
+            assert [json.loads(body)["type"] for body in each.bodies] == ["hold.before", "hold.next"]
+
     async def test_lets_deliveries_arrive_twice(self, sender: Sender):
         """Both have one id and verify, both are in the log, and the next event arrives once."""
         async with Endpoint(TAKEN).listening() as endpoint:
