@@ -18,7 +18,7 @@ import traceback
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 import msgspec
@@ -77,6 +77,7 @@ async def open_services() -> AsyncIterator["Services"]:
     from billfold_server.serving.vault.using import development_vault  # noqa: PLC0415
 
     settings = msgspec.structs.replace(settings_here(), workers=1)
+    _tell_of_new_folder(settings)
     running = find_running(make_data_dir(settings))
     if settings.public_url is None and running is not None and running.url is not None:
         # Addresses that the command shows are those of the server that runs, whatever port it was given.
@@ -88,6 +89,15 @@ async def open_services() -> AsyncIterator["Services"]:
             settings = await stack.enter_async_context(vault)
             found = await stack.enter_async_context(find_database(settings, step=step))
         yield await stack.enter_async_context(app.open_services(found.settings))
+
+
+def _tell_of_new_folder(settings: Settings) -> None:
+    """Say that a command begins with nothing, because it may be another folder that is meant."""
+    external = settings.database_url is not None or settings.admin_database_url is not None
+    if external or click.get_current_context().params.get("as_json") or Path(settings.data_dir).exists():
+        return
+    begun = f"there was nothing in {settings.data_dir} yet, so this begins a deployment there"
+    click.echo(f"billfold: {begun}; another folder is named so: billfold --data-dir=FOLDER …", err=True)
 
 
 @asynccontextmanager
@@ -266,9 +276,17 @@ class _Sections(click.Group):
 )
 @click.option("--config", type=click.Path(dir_okay=False), help="A TOML file with settings.")
 @data_dir_option
-def billfold_command(config: str | None, data_dir: str | None) -> None:
+@click.pass_context
+def billfold_command(ctx: click.Context, config: str | None, data_dir: str | None) -> None:
     """Run and operate a Billfold server, and work with its tenants."""
-    del config, data_dir  # Read by settings_here, from whichever command needs them.
+    # Read by settings_here, from whichever command needs them. The others would ask somebody else than is meant.
+    name = "--data-dir" if data_dir is not None else "--config"
+    if (config, data_dir) != (None, None) and ctx.invoked_subcommand not in {*billfold_command.commands, *SECTIONS}:
+        msg = (
+            f"{name} is for commands that run or operate a server. {ctx.invoked_subcommand} asks the tenant that you "
+            "are logged in to; --profile names another."
+        )
+        raise click.UsageError(msg, ctx)
 
 
 def settings_here(**overrides: Any) -> Settings:
@@ -501,7 +519,7 @@ def main(arguments: Sequence[str] | None = None, *, further: click.Group | None 
     try:
         sys.exit(_run(list(arguments), further))
     except click.ClickException as error:
-        _refuse_usage(error, as_json="--json" in arguments)
+        _refuse_usage(_placed(error), as_json="--json" in arguments)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
@@ -520,6 +538,18 @@ def main(arguments: Sequence[str] | None = None, *, further: click.Group | None 
 def _run(arguments: list[str], further: click.Group | None) -> int:
     # Anew from here, because the group has no place for what it was given; each section has an object of its own.
     return billfold_command.main(arguments, prog_name="billfold", standalone_mode=False, obj=further) or 0
+
+
+def _placed(error: click.ClickException) -> click.ClickException:
+    """Return a refusal that says where an option is given which all commands have in common."""
+    if not isinstance(error, click.NoSuchOption) or error.option_name not in _IN_COMMON or error.ctx is None:
+        return error
+    words = error.ctx.command_path.removeprefix("billfold").strip()
+    msg = f"{error.option_name} comes before the command: billfold {error.option_name}=… {words}"
+    return click.UsageError(msg, error.ctx)
+
+
+_IN_COMMON: Final = frozenset({"--config", "--data-dir"})
 
 
 def _refuse_usage(error: click.ClickException, *, as_json: bool) -> None:

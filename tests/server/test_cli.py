@@ -13,6 +13,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from billfold.cli.root import partner
 from billfold_server import cli
 from billfold_server.serving.failures import Exit
 from tests.server.settings_table import PAGE, with_table
@@ -87,6 +88,13 @@ class TestEveryCommand:
         """With --json, a mistake in the command line is a document on standard error, as every refusal."""
         error = refusal(billfold("up", "--json", "--port=65536"))
         assert (error["code"], error["exit_code"]) == ("usage", Exit.USAGE)
+
+    def test_says_where_a_folder_is_named(self):
+        """Behind a command without such an option, and before one that asks a tenant, a refusal tells what is meant."""
+        error = refusal(billfold("tenants", "list", "--data-dir=elsewhere", "--json"))
+        assert "billfold --data-dir=… tenants list" in error["detail"]
+        refused = CliRunner().invoke(cli.billfold_command, ["--data-dir=elsewhere", "wallets", "list"], obj=partner)
+        assert (refused.exit_code, "--profile" in refused.stderr) == (Exit.USAGE, True)
 
     def test_imports_no_more_than_it_needs(self):
         """A command that needs no server loads none of it, so that help comes at once."""
@@ -233,7 +241,8 @@ class TestTenants:
         """Without a running server a command starts the embedded database, keeps what it did, and stops it again."""
         with data_dirs() as give:
             root = f"--data-dir={give()}"
-            applied = billfold(root, "tenants", "apply", "demo_bank", "--json")
-            assert applied.returncode == 0, applied.stderr
+            begun = billfold(root, "tenants", "apply", "demo_bank")
+            assert begun.returncode == 0, begun.stderr
+            assert f"there was nothing in {root.partition('=')[2]} yet" in begun.stderr
             listed = billfold(root, "tenants", "list", "--json")
             assert [tenant["slug"] for tenant in json.loads(listed.stdout)] == ["demo_bank"]

@@ -18,6 +18,7 @@ from msgspec import UNSET
 from billfold.cli import profiles, showing
 from billfold.cli.arguments import Members, MoneyType, PairType, ParamType, cleared, members, type_of
 from billfold.cli.failures import Exit, Failure
+from billfold.cli.meanwhile import saying
 from billfold.cli.running import PartnerCommand, PartnerGroup, common_options, run
 
 if TYPE_CHECKING:
@@ -214,7 +215,8 @@ def _command(way: tuple[str, ...], method: Callable[..., Any]) -> click.Command:
         options = {name: given.pop(name, None) for name in ("all_", "output_", "cleared_")}
         arguments = _arguments(parameters, given, options["cleared_"] or ())
         client, answers = connected(profile)
-        with client:
+        look = None if as_json or way not in _SLOW else functools.partial(_SLOW[way], profile)
+        with client, saying(look):
             result = _follow(client, way)(**arguments)
             if is_file:
                 _write(result, options["output_"])
@@ -229,6 +231,22 @@ def _command(way: tuple[str, ...], method: Callable[..., Any]) -> click.Command:
         way[-1].replace("_", "-"), params=made, callback=run(callback), help=_about(text), short_help=_first_line(text)
     )
     return common_options(command)
+
+
+def _on_its_way(profile: str | None) -> str:
+    """Tell how far a clock is that is being moved."""
+    from billfold import errors  # noqa: PLC0415 - Costs more than all of this.
+
+    try:
+        # By a client of its own, because what the command's own one was answered last is what is shown.
+        with connected(profile, max_retries=0)[0] as client:
+            return f"the clock is on its way, and shows {client.clock.get().now:%Y-%m-%d %H:%M:%S} UTC"
+    except errors.BillfoldError:
+        return "the clock is on its way"
+
+
+_SLOW: Final[Mapping[tuple[str, ...], Callable[[str | None], str]]] = {("clock", "advance"): _on_its_way}
+"""What may take long, and what can be said of it meanwhile."""
 
 
 def _parameters(method: Callable[..., Any], text: str) -> Iterator[_Parameter]:

@@ -22,7 +22,7 @@ class Answering:
 
     Attributes:
         url: The tenant's base URL.
-        answers: Status and body of each answer; the last one is for all that follow.
+        answers: Status and body of each answer, or what makes the body; the last one is for all that follow.
         requests: Method, address, headers by name in lower case, and body.
     """
 
@@ -39,6 +39,7 @@ class Answering:
     def next(self) -> tuple[int, bytes]:
         """Return the next answer."""
         status, body = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        body = body() if callable(body) else body
         return status, body if isinstance(body, bytes) else json.dumps(body).encode()
 
     @property
