@@ -21,6 +21,7 @@ from billfold.contract.common import (
     Instant,
     JournalEntryId,
     PartnerId,
+    PartnerSandboxId,
     PartyId,
     PaymentId,
     ProductId,
@@ -36,6 +37,7 @@ from billfold.contract.consents import ConsentKind, ConsentSide, ConsentStatus
 from billfold.contract.data_keys import KeyBackend, KeyDomain
 from billfold.contract.ledger import Account, Hold, JournalEntry
 from billfold.contract.parties import PartyKind, PartyRole
+from billfold.contract.partner_sandboxes import PartnerSandboxState
 from billfold.contract.partners import PartnerState
 from billfold.contract.payments import PaymentBreak, PaymentStatus
 from billfold.contract.roles import PartnerRole, StaffRole
@@ -82,6 +84,11 @@ __all__ = [
     "JOURNAL_ENTRY_REVERSED",
     "PARTNER_CREATED",
     "PARTNER_RESUMED",
+    "PARTNER_SANDBOX_CREATED",
+    "PARTNER_SANDBOX_READY",
+    "PARTNER_SANDBOX_REMOVED",
+    "PARTNER_SANDBOX_REMOVING",
+    "PARTNER_SANDBOX_RESETTING",
     "PARTNER_SUSPENDED",
     "PARTNER_UPDATED",
     "PARTY_CREATED",
@@ -151,6 +158,7 @@ __all__ = [
     "EventSubscriptionEventData",
     "EventType",
     "PartnerEventData",
+    "PartnerSandboxEventData",
     "PartyErasedEventData",
     "PartyEventData",
     "PaymentEventData",
@@ -192,6 +200,14 @@ class PartnerEventData(Response, frozen=True, kw_only=True):
     state: PartnerState
     version: int
     changed: Annotated[list[str], Meta(description="Which members have changed, without their values.")]
+
+
+class PartnerSandboxEventData(Response, frozen=True, kw_only=True):
+    """What events say of a partner's sandbox."""
+
+    id: PartnerSandboxId
+    partner_id: Annotated[PartnerId, Meta(description="Whose it is.")]
+    state: Annotated[PartnerSandboxState | None, Meta(description="What can be done with it; null once it is gone.")]
 
 
 class PartyEventData(Response, frozen=True, kw_only=True):
@@ -443,6 +459,21 @@ PARTNER_SUSPENDED: Final = _event(
 )
 PARTNER_RESUMED: Final = _event(
     "partner.resumed", PartnerEventData, "A partner's members and API clients are let in again."
+)
+PARTNER_SANDBOX_CREATED: Final = _event(
+    "partner_sandbox.created", PartnerSandboxEventData, "A sandbox was asked for, and is being made."
+)
+PARTNER_SANDBOX_RESETTING: Final = _event(
+    "partner_sandbox.resetting", PartnerSandboxEventData, "A sandbox is being brought back to its beginning."
+)
+PARTNER_SANDBOX_READY: Final = _event(
+    "partner_sandbox.ready", PartnerSandboxEventData, "A sandbox is ready: nothing is under way with it."
+)
+PARTNER_SANDBOX_REMOVING: Final = _event(
+    "partner_sandbox.removing", PartnerSandboxEventData, "A sandbox is being removed."
+)
+PARTNER_SANDBOX_REMOVED: Final = _event(
+    "partner_sandbox.removed", PartnerSandboxEventData, "A sandbox is gone, with all that was in it."
 )
 PARTY_CREATED: Final = _event("party.created", PartyEventData, "A party was made.")
 PARTY_UPDATED: Final = _event("party.updated", PartyEventData, "A party was changed.")

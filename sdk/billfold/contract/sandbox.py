@@ -147,7 +147,7 @@ class CreateDecline(Request, frozen=True, kw_only=True):
 
 
 class CreateWebhookDelay(Request, frozen=True, kw_only=True):
-    """The next deliveries to webhook endpoints set out late."""
+    """Deliveries to webhook endpoints of what happens next set out late."""
 
     delay_s: Annotated[
         int, Meta(ge=1, le=259_200, description="How late, in seconds of the tenant's clock.", examples=[60])

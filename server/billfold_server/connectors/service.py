@@ -7,7 +7,8 @@ payments room's to decide.
 
 from billfold_server.connectors.simulator.address import folder_of
 from billfold_server.connectors.simulator.client import Part, SimulatedRail
-from billfold_server.connectors.simulator.rules import BEHAVIOURS, Behaviour
+from billfold_server.connectors.simulator.rules import Behaviour
+from billfold_server.connectors.simulator.rules import listed as magic_values
 from billfold_server.connectors.simulator.rules import table as table_of_magic_values
 from billfold_server.connectors.words import (
     WORDS,
@@ -25,7 +26,6 @@ from billfold_server.settings import Settings
 from billfold_server.tenancy.context import TenantRef
 
 __all__ = [
-    "BEHAVIOURS",
     "WORDS",
     "Account",
     "Behaviour",
@@ -40,6 +40,7 @@ __all__ = [
     "Report",
     "SimulatedRail",
     "Word",
+    "magic_values",
     "table_of_magic_values",
 ]
 

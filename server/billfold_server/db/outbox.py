@@ -124,7 +124,17 @@ async def emit(tx: TenantTx, *events: NewEvent) -> None:
 
 
 OF_SOMEBODY: Final = frozenset(
-    {"approval", "consent", "data_keys", "event_subscription", "partner", "third_party", "user", "webhook_endpoint"}
+    {
+        "approval",
+        "consent",
+        "data_keys",
+        "event_subscription",
+        "partner",
+        "partner_sandbox",
+        "third_party",
+        "user",
+        "webhook_endpoint",
+    }
 )
 """With what types of events begin that are about the bank's own affairs, or about one partner's or third party's."""
 
@@ -132,6 +142,12 @@ _LIST_OF_PARTNER = f"""
 SELECT {_COLUMNS} FROM outbox_events
 WHERE sequence > $1 AND ($3::text[] IS NULL OR type = ANY ($3))
   AND (split_part(type, '.', 1) <> ALL ($4::text[]) OR object_id = $5 OR data->>'partner_id' = $5)
+ORDER BY sequence LIMIT $2
+"""  # noqa: S608 - constants
+_LIST_OF_OBJECT = f"""
+SELECT {_COLUMNS} FROM outbox_events
+WHERE object_id = $6 AND sequence > $1 AND ($3::text[] IS NULL OR type = ANY ($3))
+  AND ($5::text IS NULL OR split_part(type, '.', 1) <> ALL ($4::text[]) OR object_id = $5 OR data->>'partner_id' = $5)
 ORDER BY sequence LIMIT $2
 """  # noqa: S608 - constants
 _LIST_TYPES = f"""
@@ -152,6 +168,7 @@ async def list_events(
     up_to: int = _LAST,
     event_types: Sequence[str] | None = None,
     of_partner: str | None = None,
+    object_id: str | None = None,
 ) -> list[Event]:
     """Return the numbered events behind a place in the stream, in order.
 
@@ -167,9 +184,12 @@ async def list_events(
         up_to: The number of the last event that is asked for, with ``event_types`` alone.
         event_types: Only events of these types.
         of_partner: The wire id of the partner that asks, which hears nothing of others' people and endpoints.
+        object_id: Only what has happened to this object, by its wire id.
     """
-    if of_partner is not None:
-        types = each_type if event_type is None else [event_type]
+    types = each_type if event_type is None else [event_type]
+    if object_id is not None:
+        rows = await tx.fetch(_LIST_OF_OBJECT, after, limit, types, sorted(OF_SOMEBODY), of_partner, object_id)
+    elif of_partner is not None:
         rows = await tx.fetch(_LIST_OF_PARTNER, after, limit, types, sorted(OF_SOMEBODY), of_partner)
     elif each_type is not None:
         rows = await tx.fetch(_LIST_EACH_TYPE, after, limit, list(each_type))

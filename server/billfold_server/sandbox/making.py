@@ -23,6 +23,7 @@ from billfold_server.audit import service as audit
 from billfold_server.db import agenda
 from billfold_server.http.services import Services
 from billfold_server.partners import service as partners
+from billfold_server.sandbox import owned
 from billfold_server.sandbox import owned_queries as queries
 from billfold_server.sandbox import owned_rules as rules
 from billfold_server.sandbox.owned_rows import OwnedSandbox
@@ -89,6 +90,7 @@ async def _settle(tx: TenantTx, done: OwnedSandbox, *, worked: bool) -> bool:
     if worked and row.state is PartnerSandboxState.REMOVING:
         await queries.delete(tx, row.id)
         await audit.record(tx, audit.new_record(_CALLER, "partner_sandbox.removed", row.wire_id))
+        await owned.tell_removed(tx, row)
         return True
     ready = msgspec.structs.replace(
         row, state=PartnerSandboxState.READY, step=PartnerSandboxStep.DONE, updated_at=await tenant_now(tx)
@@ -96,6 +98,7 @@ async def _settle(tx: TenantTx, done: OwnedSandbox, *, worked: bool) -> bool:
     await queries.change(tx, ready)
     action = "partner_sandbox.ready" if worked else "partner_sandbox.left_alone"
     await audit.record(tx, audit.new_record(_CALLER, action, row.wire_id, facts={"asked": row.state.value}))
+    await owned.tell(tx, ready)
     return True
 
 

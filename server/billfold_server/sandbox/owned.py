@@ -12,6 +12,8 @@ import asyncpg
 import msgspec
 
 from billfold import errors, ids
+from billfold.contract import events
+from billfold.contract.events import EventType, PartnerSandboxEventData
 from billfold.contract.partner_sandboxes import (
     CreatePartnerSandbox,
     PartnerSandboxCredentials,
@@ -21,7 +23,7 @@ from billfold.contract.partner_sandboxes import (
 )
 from billfold.contract.platform import TenantState
 from billfold_server.audit import service as audit
-from billfold_server.db import jobs
+from billfold_server.db import jobs, outbox
 from billfold_server.db.jobs import NewJob
 from billfold_server.http.services import Services
 from billfold_server.identity.service import TENANT_SCOPES, create_client, has_room
@@ -52,6 +54,8 @@ __all__ = [
     "offered",
     "remove",
     "reset",
+    "tell",
+    "tell_removed",
     "unfinished",
 ]
 
@@ -61,6 +65,13 @@ _FEATURE: Final = "partner_sandboxes"
 _DEVELOPER: Final = "sandbox developer"
 MOST_CREDENTIALS: Final = 20
 """Beyond so many active API clients of a sandbox no further credentials are made."""
+
+_BECAME: Final[dict[PartnerSandboxState, EventType[PartnerSandboxEventData]]] = {
+    PartnerSandboxState.PREPARING: events.PARTNER_SANDBOX_CREATED,
+    PartnerSandboxState.RESETTING: events.PARTNER_SANDBOX_RESETTING,
+    PartnerSandboxState.REMOVING: events.PARTNER_SANDBOX_REMOVING,
+    PartnerSandboxState.READY: events.PARTNER_SANDBOX_READY,
+}
 
 
 class WorkOn(msgspec.Struct, frozen=True):
@@ -139,6 +150,7 @@ async def create(
         msg = "another sandbox of the partner has this name"
         raise errors.PartnerSandboxNameTaken(msg, param="name") from error
     await _ask(tx, caller, new, "partner_sandbox.created")
+    await tell(tx, new)
     return new
 
 
@@ -211,6 +223,8 @@ async def _change(tx: TenantTx, caller: Caller, row: OwnedSandbox, asked: rules.
     )
     await queries.change(tx, changed)
     await _ask(tx, caller, changed, f"partner_sandbox.{asked}")
+    if changed.state is not row.state:
+        await tell(tx, changed)
     return changed
 
 
@@ -222,6 +236,28 @@ async def _ask(tx: TenantTx, caller: Caller, row: OwnedSandbox, action: str) -> 
     facts = {"partner_id": ids.encode(ids.Prefix.PARTNER, row.partner_id), "seeded": row.seeded}
     await audit.record(tx, audit.new_record(caller, action, row.wire_id, facts=facts))
     await _enqueue(tx, [row.id])
+
+
+async def tell(tx: TenantTx, row: OwnedSandbox) -> None:
+    """Write the event of what a sandbox has become, for the bank and the partner, in the transaction of the change."""
+    await _emit(tx, _BECAME[row.state], row, row.state, row.updated_at)
+
+
+async def tell_removed(tx: TenantTx, row: OwnedSandbox) -> None:
+    """Write the event that a sandbox is gone, in the transaction in which it is forgotten."""
+    await _emit(tx, events.PARTNER_SANDBOX_REMOVED, row, None, await tenant_now(tx))
+
+
+async def _emit(
+    tx: TenantTx,
+    what: EventType[PartnerSandboxEventData],
+    row: OwnedSandbox,
+    state: PartnerSandboxState | None,
+    at: datetime,
+) -> None:
+    partner_id = ids.encode(ids.Prefix.PARTNER, row.partner_id)
+    data = PartnerSandboxEventData(id=row.wire_id, partner_id=partner_id, state=state)
+    await outbox.emit(tx, outbox.new_event(what, row.wire_id, data, at))
 
 
 async def _enqueue(tx: TenantTx, sandbox_ids: list[UUID]) -> None:

@@ -25,7 +25,7 @@ from billfold.contract.sandbox import (
     SimulationKind,
 )
 from billfold.ids import Prefix
-from billfold_server.connectors.service import BEHAVIOURS, table_of_magic_values
+from billfold_server.connectors.service import magic_values, table_of_magic_values
 from billfold_server.http import idempotency
 from billfold_server.http.pagination import DEFAULT_LIMIT, Cursor, Limit
 from billfold_server.http.routing import Call, Link, Reply, Routes
@@ -142,7 +142,7 @@ async def simulate_declines(call: Call, body: CreateDecline) -> Reply[Simulation
     links=_LED_TO,
 )
 async def simulate_webhook_delay(call: Call, body: CreateWebhookDelay) -> Reply[Simulation]:
-    """Let the next webhook deliveries set out late, by the tenant's clock."""
+    """Let webhook deliveries of what happens next set out late, by the tenant's clock."""
     return await _simulate(call, SimulationKind.WEBHOOK_DELAY, body, "delay_s")
 
 
@@ -249,7 +249,7 @@ async def list_magic_values(call: Call) -> MagicValues:  # noqa: ARG001 - They a
             account_ending=each.account_ending,
             behaviour=f"The rail {each.does}.",
         )
-        for each in BEHAVIOURS
+        for each in magic_values()
     ]
     return MagicValues(data=rows)
 

@@ -45,6 +45,16 @@ EventType = Annotated[
         examples=["party.created"],
     ),
 ]
+ObjectId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=100,
+        pattern=r"^[!-~]+$(?!\n)",
+        description="Only what has happened to this object, by its id.",
+        examples=["wal_01kj2w9ma1e2s8w3xk3cfg4v7n"],
+    ),
+]
 Sequence = Annotated[
     int, Meta(ge=0, le=_LARGEST, description="Only what comes after this place in the stream.", examples=[0])
 ]
@@ -55,6 +65,7 @@ async def list_events(
     call: Call,
     *,
     type_: EventType | None = None,
+    object_id: ObjectId | None = None,
     after: Sequence = 0,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor | None = None,
@@ -67,7 +78,9 @@ async def list_events(
     place = call.cursors.decode(_KIND, cursor)
     begin = after if place is None else max(after, int(str(place[0])))
     async with call.tx() as tx:
-        events = await service.list_events(tx, call.caller, after=begin, limit=limit + 1, types=type_)
+        events = await service.list_events(
+            tx, call.caller, after=begin, limit=limit + 1, types=type_, object_id=object_id
+        )
     return call.page(_KIND, events, limit, key=lambda event: [event.sequence])
 
 

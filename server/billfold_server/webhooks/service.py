@@ -43,7 +43,9 @@ replay: Final = deliveries.replay
 replay_events: Final = deliveries.replay_events
 
 
-async def list_events(tx: TenantTx, caller: Caller, *, after: int, limit: int, types: str | None = None) -> list[Event]:
+async def list_events(
+    tx: TenantTx, caller: Caller, *, after: int, limit: int, types: str | None = None, object_id: str | None = None
+) -> list[Event]:
     """Return events behind a place in the stream, in order, as far as they are there for the caller.
 
     Args:
@@ -52,10 +54,13 @@ async def list_events(tx: TenantTx, caller: Caller, *, after: int, limit: int, t
         after: The number of the last event that is known already.
         limit: How many at most.
         types: Only these types, as the contract has them: ``transfer.*,hold.created``.
+        object_id: Only what has happened to this object.
     """
     of_partner = None if caller.partner_id is None else ids.encode(Prefix.PARTNER, caller.partner_id)
     each_type = None if types is None else rules.types_of(types)
-    return await outbox.list_events(tx, after=after, limit=limit, each_type=each_type, of_partner=of_partner)
+    return await outbox.list_events(
+        tx, after=after, limit=limit, each_type=each_type, of_partner=of_partner, object_id=object_id
+    )
 
 
 async def delivery_lag(tx: TenantTx, now: datetime) -> timedelta:

@@ -55,6 +55,8 @@ class TestTheTableOfAnswers:
             assert rules.behaviour_of(instruction(f"pay {each.word.lower()} please")) is each
             assert rules.behaviour_of(instruction(amount_minor=each.amount_minor)) is each
             assert rules.behaviour_of(instruction(account=f"GB33BLFD040004{each.account_ending}")) is each
+        shown = [each.amount_minor for each in rules.listed()]
+        assert shown == sorted(amounts)
         said = {saying.word for each in rules.BEHAVIOURS for saying in each.sayings}
         assert said == set(get_args(Word)) - {"pending"}
 

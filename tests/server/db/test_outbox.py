@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from typing import cast
 
 import asyncpg
 import msgspec
@@ -10,7 +11,9 @@ import pytest
 from billfold import ids
 from billfold_server.db.outbox import NewEvent, emit, last_sequence, list_events
 from billfold_server.db.wakeups import Work
+from billfold_server.tenancy.transaction import TenantTx
 from tests.apart import apart
+from tests.explaining import Explaining
 from tests.tenants import Tenancy
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -101,6 +104,27 @@ class TestAnEvent:
         assert await seen(tenancy, after=1, each_type=both) == [(2, 2), (3, 3), (4, 4)]
         assert await seen(tenancy, each_type=["other.made", "never.made"]) == [(2, 2), (4, 4)]
         assert await seen(tenancy, each_type=[]) == []
+
+    async def test_is_found_by_its_object(self, tenancy: Tenancy):
+        """All that happened to one object, behind a place and of some types, is read without reading the stream."""
+        new = [event(number % 400, "thing.made" if number < 400 else "thing.changed") for number in range(4000)]
+        await emit_committed(tenancy, *new)
+        await tenancy.as_owner(tenancy.tenant, "ANALYZE outbox_events")
+        assert await seen(tenancy, object_id="obj_7", after=8) == [(number + 1, 7) for number in range(407, 4000, 400)]
+        assert await seen(tenancy, object_id="obj_7", each_type=["thing.made"]) == [(8, 7)]
+        assert await seen(tenancy, object_id="nobody") == []
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            explaining = Explaining(tx, ("outbox_events",))
+            assert len(await list_events(cast("TenantTx", explaining), object_id="obj_7", limit=5)) == 5
+        assert explaining.rows == 5
+
+    async def test_of_another_partner_is_not_found_by_its_object(self, tenancy: Tenancy):
+        """Who asks for a partner hears nothing of another's, whatever they ask by."""
+        data = msgspec.json.encode({"n": 1, "partner_id": "ptn_1"})
+        new = NewEvent(id=ids.uuid7(), type="partner_sandbox.ready", object_id="psb_1", data=data, occurred_at=NOW)
+        await emit_committed(tenancy, new)
+        assert await seen(tenancy, object_id="psb_1", of_partner="ptn_1") == [(1, 1)]
+        assert await seen(tenancy, object_id="psb_1", of_partner="ptn_2") == []
 
 
 class TestANumber:

@@ -149,6 +149,16 @@ class TestASandbox:
         until(404, lambda: owning.api.get(path))
         until(404, lambda: token_answer(credentials))
         assert one["id"] not in str(owning.api.get(owning.path).json())
+        happened = owning.bank.get("/v1/events", params={"object_id": one["id"]}).json()["data"]
+        assert [(each["type"].partition(".")[2], each["data"]["state"]) for each in happened] == [
+            ("created", "preparing"),
+            ("ready", "ready"),
+            ("resetting", "resetting"),
+            ("ready", "ready"),
+            ("removing", "removing"),
+            ("removed", None),
+        ]
+        assert {each["data"]["partner_id"] for each in happened} == {owning.id}
 
     def test_has_no_more_credentials_than_anybody_needs(self, owning: Owning) -> None:
         """Whoever asks at once, too; once one is disabled there is room, and the bank's audit tells of those made."""

@@ -116,6 +116,19 @@ class TestAnEndpoint:
         assert asked("nonsense.*") == []
         assert client.get("/v1/events", params={"type": "transfer.*,"}).status_code == 400
 
+    def test_is_told_of_by_its_id(self, client: httpx.Client, endpoint: dict[str, Any]):
+        """The stream narrows to one object, page by page; one that there isn't has no events."""
+        client.patch(f"{PATH}/{endpoint['id']}", json={"description": "another"})
+        wanted = {"object_id": endpoint["id"], "limit": 1}
+        page = client.get("/v1/events", params=wanted).json()
+        further = client.get("/v1/events", params={**wanted, "cursor": page["next_cursor"]}).json()
+        happened = [*page["data"], *further["data"]]
+        assert [each["type"] for each in happened] == ["webhook_endpoint.created", "webhook_endpoint.updated"]
+        assert {each["object_id"] for each in happened} == {endpoint["id"]}
+        updated = client.get("/v1/events", params={"object_id": endpoint["id"], "type": "webhook_endpoint.updated"})
+        assert updated.json()["data"] == happened[1:]
+        assert client.get("/v1/events", params={"object_id": "whe_nobody"}).json()["data"] == []
+
     def test_is_changed_by_who_has_read_it(self, client: httpx.Client, endpoint: dict[str, Any]):
         """What is absent stays, null clears, an old version is refused, and nothing new leaves no trace."""
         path = f"{PATH}/{endpoint['id']}"

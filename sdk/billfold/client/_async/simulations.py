@@ -133,7 +133,7 @@ class AsyncSimulations(AsyncResource):
     async def webhook_delay(
         self, delay_s: int, *, times: int | None = None, for_s: int | None = None, idempotency_key: str | None = None
     ) -> Simulation:
-        """Let the next webhook deliveries set out late.
+        """Let webhook deliveries of what happens next set out late.
 
         Args:
             delay_s: How late, in seconds of the tenant's clock.

@@ -68,6 +68,7 @@ class AsyncEvents(AsyncResource):
         self,
         *,
         type: str | None = None,
+        object_id: str | None = None,
         after: int | None = None,
         limit: int | None = None,
         cursor: str | None = None,
@@ -76,11 +77,12 @@ class AsyncEvents(AsyncResource):
 
         Args:
             type: Only those of these types, such as ``transfer.posted`` or ``transfer.*,hold.created``.
+            object_id: Only those about this object, such as a wallet or a transfer.
             after: Only those behind this sequence: that of the last event which was dealt with.
             limit: How many a page has, 1 to 100.
             cursor: Where to begin: ``next_cursor`` of a page.
         """
-        query = encoding.query(type=type, after=after, limit=limit, cursor=cursor)
+        query = encoding.query(type=type, object_id=object_id, after=after, limit=limit, cursor=cursor)
         return self._list(operations.LIST_EVENTS, query=query)
 
 

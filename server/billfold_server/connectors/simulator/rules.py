@@ -12,7 +12,7 @@ import msgspec
 
 from billfold_server.connectors.words import Instruction, Notice, Report, Word
 
-__all__ = ["BEHAVIOURS", "PROMPT", "Behaviour", "Saying", "behaviour_of", "rejection", "report", "table"]
+__all__ = ["BEHAVIOURS", "PROMPT", "Behaviour", "Saying", "behaviour_of", "listed", "rejection", "report", "table"]
 
 
 class Saying(msgspec.Struct, frozen=True):
@@ -176,9 +176,14 @@ def report(key: str, sayings: Sequence[Saying], inquiries: int) -> Report:
     return Report(reference=f"SIM{key[-12:].upper()}", notices=tuple(notices))
 
 
+def listed() -> list[Behaviour]:
+    """Return the ways of answering in the order in which they are shown: that of their amounts."""
+    return sorted(BEHAVIOURS, key=lambda each: each.amount_minor)
+
+
 def table() -> str:
     """Return every value that means something, as a table in Markdown: the only place where they are written down."""
-    rows = [f"| `{each.word}` | {each.amount_minor} | `…{each.account_ending}` | {each.does} |" for each in BEHAVIOURS]
+    rows = [f"| `{each.word}` | {each.amount_minor} | `…{each.account_ending}` | {each.does} |" for each in listed()]
     head = [
         "| Reference or end-to-end id has | Amount | Payee's account ends in | The rail |",
         "| --- | --- | --- | --- |",
