@@ -6,22 +6,23 @@ import importlib
 import inspect
 import re
 import shlex
-import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 
-from billfold.cli.following import Happened, signed
+from billfold import Money
 from billfold.cli.root import partner
 from billfold_server.cli import billfold_command
-from tests.examples.conftest import ROOT
+from tests.examples.reading import ROOT, Reader
 from tests.live import LiveServer
-from tests.sandbox import options
 from tests.sdk.recording import client
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS: list[tuple[str, str]] = re.findall(r"```(python|sh)\n(.*?)```", README, flags=re.DOTALL)
+COMMANDS_TO_BEGIN = [block.strip() for language, block in BLOCKS if language == "sh"][:2]
 PYTHON = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 COMMANDS = re.findall(
     r"^(?:\.venv/bin/)?billfold (.+)$", "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL)), re.MULTILINE
@@ -52,44 +53,55 @@ def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
             yield text.removeprefix("billfold."), node
 
 
-class Delivered:
-    """A request that delivers an event to the endpoint that a snippet has made."""
+ELSEWHERE = {
+    COMMANDS_TO_BEGIN[0]: "nox -s newcomer, in a folder of its own",
+    COMMANDS_TO_BEGIN[1]: "CI, as its first step",
+    ".venv/bin/billfold up --tls": "tests/server/serving/tls/test_up.py, on ports of its own",
+    ".venv/bin/billfold --data-dir=bank up": "tests/server/test_up.py, on a port of its own",
+    ".venv/bin/billfold --data-dir=bank directory customers": "tests/server/test_up.py, where `up` has made them",
+    ".venv/bin/python examples/tpp_web_app/app.py --data-dir=bank": "tests/examples/test_tpp_web_app.py, in a browser",
+    "async with embedded() as billfold:": "tests/sdk/test_embedded.py, with a database of its own",
+    "def test_checkout(wallet_sandbox):": "tests/sdk/testing/test_shown.py, where the plugin's fixtures are",
+    "inbox = wallet_sandbox.webhooks.listen(": "tests/sdk/testing/test_shown.py, as above",
+}
+"""What isn't run here, by a line of it or the line's beginning, and where it is instead."""
 
-    def __init__(self, namespace: dict[str, Any]) -> None:
-        self._namespace = namespace
-        at = "2026-11-20T12:00:00Z"
-        self.body = b'{"id":"evt_1","sequence":1,"type":"wallet.created","version":1,"object_id":"wal_1","data":{},'
-        self.body += f'"occurred_at":"{at}"}}'.encode()
-        self._event = Happened("evt_1", 1, "wallet.created", "wal_1", at, self.body)
 
-    @property
-    def headers(self) -> dict[str, str]:
-        """Its headers, signed by the endpoint's secret."""
-        return signed(self._event, self._namespace["endpoint"].secret, time.time())
+def is_elsewhere(text: str) -> bool:
+    """Tell whether a block or a line is run elsewhere."""
+    return any(text.startswith(each) or f"\n{each}" in text for each in ELSEWHERE)
 
 
 class TestTheReadme:
-    def test_runs_as_it_shows(self, live: LiveServer, monkeypatch: pytest.MonkeyPatch):
-        """The lines that need nothing but a tenant move money, pay many, and take a webhook, one after the other."""
-        for name, value in options(live).items():
+    @pytest.mark.timeout(120)
+    def test_runs_as_it_shows(self, live: LiveServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        """From top to bottom, its Python and its commands do what they say, one after the other, at one tenant."""
+        reader = Reader(live, tmp_path)
+        monkeypatch.chdir(tmp_path)
+        for name, value in reader.options.items():
             monkeypatch.setenv(f"BILLFOLD_{name.upper()}", value)
-        namespace: dict[str, Any] = {}
-        namespace["request"] = Delivered(namespace)
-        beginnings = (
-            "from billfold import Billfold, Money, errors",
-            "from billfold import order",
-            "for transfer in billfold.transfers.list",
-            "from billfold import webhooks",
-        )
-        run = [block for block in PYTHON if block.startswith(beginnings)]
-        assert len(run) == len(beginnings)
-        with contextlib.ExitStack() as stack:
-            for block in run:
-                exec(block, namespace)  # noqa: S102 - Our own page.
-                stack.callback(namespace["billfold"].close)
-            assert len(namespace["verdicts"].results) == 100
-            assert namespace["event"].id == "evt_1"
-            namespace["billfold"].webhook_endpoints.delete(namespace["endpoint"].id)
+        with contextlib.closing(reader):
+            for language, block in BLOCKS:
+                if language == "python" and not is_elsewhere(block):
+                    reader.run(block)
+                elif language == "sh":
+                    for line in block.splitlines():
+                        if not is_elsewhere(line):
+                            reader.say(line)
+            made = reader.namespace
+            assert len(made["verdicts"].results) == 100
+            assert made["posted"].amount == Money(1250, "EUR")
+            assert len(made["wallets"]) == 2
+            assert made["card"].number == "4111111111111111"
+            assert len(list(made["accounts"])) == 1
+            assert made["proven"].id == made["entry_id"]
+
+    def test_leaves_nothing_out_that_is_not_run_elsewhere(self):
+        """Each exception is there, and so is the test that runs it."""
+        assert [each for each in ELSEWHERE if not is_elsewhere(each) or each not in README] == []
+        files = re.findall(r"tests/[a-z_/]+\.py", "\n".join(ELSEWHERE.values()))
+        assert len(files) == len(ELSEWHERE) - 2
+        assert [each for each in files if not (ROOT / each).exists()] == []
 
     def test_imports_what_there_is(self):
         """Each name that is imported from the SDK can be."""

@@ -1,7 +1,9 @@
 """The platform in the partner's own process (billfold.embedded), on a PostgreSQL of its own."""
 
+import ast
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +22,7 @@ from tests.announcing import announce
 from tests.postgres import binaries, own_data_dir
 
 ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
 PATIENCE_S = 30
 
 
@@ -118,6 +122,14 @@ class TestEmbedding:
             with pytest.raises(errors.InsufficientFunds):
                 await billfold.withdrawals.create(wallet_id=wallet.id, amount=Money(1251, "EUR"))
         assert capfd.readouterr() == ("", "")
+
+    async def test_opens_as_the_readme_shows(self, data_dir: Path, monkeypatch: pytest.MonkeyPatch):
+        """What is shown runs as it stands, where somebody may wait at the top of a program."""
+        monkeypatch.setenv("BILLFOLD_DATA_DIR", str(data_dir))
+        (shown,) = re.findall(r"```python\n([^`]*async with embedded[^`]*)```", README.read_text(encoding="utf-8"))
+        namespace: dict[str, Any] = {}
+        await eval(compile(shown, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), namespace)  # noqa: S307 - Our own page.
+        assert namespace["party"].name == "Analytical Engines"
 
     def test_serves_the_threads_of_a_program(self, data_dir: Path):
         """The synchronous client is used by several threads at once, and each order is booked once."""

@@ -11,6 +11,7 @@ from billfold.auth.credentials import ClientAuthentication
 from billfold.keys import PemKey
 from billfold_server.serving.directory.directory import Directory
 from billfold_server.serving.directory.setting_up import believing
+from billfold_server.tenancy.manifest import Manifest
 from tests.live import LiveServer
 from tests.server.identity.flows import decide, follow, stranger
 from tests.server.people import persons
@@ -30,14 +31,18 @@ class ThirdPartysBank:
         slug: The tenant.
         base: Its base URL.
         directory: The directory.
+        callback: Where it has customers sent back to.
         registered: What its software with all roles is known by.
     """
 
-    def __init__(self, live: LiveServer, slug: str, folder: Path) -> None:
-        self.live, self.slug = live, slug
+    def __init__(
+        self, live: LiveServer, slug: str, folder: Path, *, like: Manifest | None = None, callback: str = CALLBACK
+    ) -> None:
+        self.live, self.slug, self.callback = live, slug, callback
         self.directory = Directory(folder)
         self.directory.ensure()
-        live.add_tenant(believing(manifest(slug, currencies=["GBP", "EUR"]), self.directory.publisher()))
+        like = like or manifest(slug, currencies=["GBP", "EUR"])
+        live.add_tenant(believing(like, self.directory.publisher()))
         self.base = live.base(slug)
         self.registered = self._register()
         self.key = PemKey(self.directory.find("all").signing_key)
@@ -46,10 +51,10 @@ class ThirdPartysBank:
     def _register(self) -> Registered:
         with Registrations(self.base) as registrations:
             return registrations.register(
-                software_statement=self.directory.statement("all"),
+                software_statement=self.directory.statement("all", redirect_uris=[self.callback]),
                 token_endpoint_auth_method="private_key_jwt",
                 grant_types=["client_credentials", "authorization_code", "refresh_token"],
-                redirect_uris=[CALLBACK],
+                redirect_uris=[self.callback],
                 scope="openid offline_access accounts payments fundsconfirmations",
             )
 
