@@ -161,6 +161,12 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def newcomer(session: nox.Session) -> None:
+    """Follow the README in a clean folder, from the clone to a test of one's own, and say how long it took."""
+    _python(session, "tests/newcomer.py")
+
+
+@nox.session(venv_backend="none")
 def keys_soak(session: nox.Session) -> None:
     """Rotate the keys of a million subjects while others read, and kill who does it; takes a quarter of an hour."""
     test = "tests/server/keys/test_rotating_under_load.py"

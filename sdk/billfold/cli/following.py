@@ -168,11 +168,13 @@ def _following(command: click.Command) -> click.Command:
 def _events(profile: str | None, given: dict[str, Any]) -> Iterator[Happened]:
     client, answers = connected(profile, max_retries=0)
     with client:
-        after = given["after"]
+        after = newest(client) if given["after"] is None else given["after"]
+        # Whoever makes something happen in another terminal knows from here on that it will be heard of.
+        click.echo(f"billfold: following what comes behind event {after}; Ctrl-C ends it.", err=True)
         events = follow(
             client,
             answers,
-            after=newest(client) if after is None else after,
+            after=after,
             wanted=given["wanted"],
             interval_s=given["interval_s"],
             tell=lambda sentence: click.echo(f"billfold: {sentence}", err=True),
