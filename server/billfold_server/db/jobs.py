@@ -177,6 +177,11 @@ class JobKinds:
         """The kinds that a test clock doesn't pass by."""
         return [kind.name for kind in self._kinds.values() if not kind.retry.real]
 
+    @property
+    def in_line(self) -> list[str]:
+        """The kinds that are done one after the other where a test clock stands."""
+        return [kind.name for kind in self._kinds.values() if not kind.retry.real and not kind.apart]
+
     def leases_of(self, *, apart: bool) -> Mapping[str, int]:
         """How long a claim of each kind lasts, of those that run apart or of the others."""
         return {kind.name: kind.retry.lease_s for kind in self._kinds.values() if kind.apart is apart}

@@ -54,6 +54,9 @@ WHERE status = 'waiting' AND due_at <= $1 AND kind = ANY($2::text[])
 ORDER BY due_at, id
 LIMIT 1
 """
+_IS_BUSY = """
+SELECT EXISTS (SELECT FROM jobs WHERE status = 'waiting' AND claimed_until > now() AND kind = ANY($1::text[]))
+"""
 _NEXT_SCHEDULE = "SELECT min(next_at) FROM job_schedules WHERE next_at <= $1 AND kind = ANY($2::text[])"
 
 _NEXT = """
@@ -107,9 +110,8 @@ class JobRunner:
             async with self._database.tx(tenant) as tx:
                 state = await clock.read_clock(tx)
                 await self._ensure_schedules(tx, state.now)
-                # Where the clock stands, much falls due at one instant; it is done in its order.
-                most = 1 if state.frozen else self._concurrency
-                claimed = [] if state.advancing_to else await self._claim(tx, state.now, most)
+                most = await self._one_by_one(tx) if state.frozen else self._concurrency
+                claimed = [] if state.advancing_to or not most else await self._claim(tx, state.now, most)
                 if not state.advancing_to and (places := self._apart.places(tenant)):
                     leases_s = self._kinds.leases_of(apart=True)
                     begun = await jobs.claim(tx, now=state.now, leases_s=leases_s, tokens=uuid4, limit=places)
@@ -159,6 +161,9 @@ class JobRunner:
                     told_to = await self._untold(tx, told_to)
                     if told_to is None and not late:
                         job, arrived = await self._step(tx, state)
+                else:
+                    # Another has taken over, and tells whoever is to be told.
+                    told_to = None
             self._scheduled.add(tenant.id)
             if arrived:
                 self._database.wakeups.signal(tenant, Work.JOBS)
@@ -205,6 +210,15 @@ class JobRunner:
     async def _tell(self, tenant: TenantRef) -> bool:
         """Tell publishers of what has happened; where it isn't all done, another process is at it."""
         return self._relay is None or await self._relay.run(tenant) is None
+
+    async def _one_by_one(self, tx: TenantTx) -> int:
+        """Return how many jobs may be begun where the clock stands: one, and none while any process is at another.
+
+        Much falls due at one instant there, and is done in its order.
+        """
+        await clock.lock_clock(tx)
+        is_busy: bool = await tx.fetchval(_IS_BUSY, self._kinds.in_line)
+        return 0 if is_busy else 1
 
     async def _claim(self, tx: TenantTx, now: datetime, limit: int) -> list[Job]:
         await schedules.enqueue_due(tx, now=now, kinds=list(self._kinds.leases_s), new_id=uuid7)

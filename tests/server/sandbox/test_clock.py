@@ -151,22 +151,25 @@ class TestATenantsClock:
 
 class TestAStandingClock:
     async def test_has_what_is_due_at_one_instant_done_in_its_order(self, tenancy: Tenancy):
-        """Jobs of one instant are done one after the other, in the order in which they were asked for."""
+        """Jobs of one instant are done one after the other, as asked for, however many processes there are."""
         under_way: list[int] = []
         seen: list[tuple[int, int]] = []
 
         class Counting(Diary):
             async def __call__(self, run: JobRun) -> None:
                 under_way.append(1)
+                # So that another would begin the next one, if it could.
+                await asyncio.sleep(0.02)
                 await super().__call__(run)
                 seen.append((self.numbers[-1], len(under_way)))
                 under_way.pop()
 
         await order(tenancy, start := await now_of(tenancy) + DAY)
-        runner = work(tenancy, Counting())
-        await runner.drive(tenancy.tenant)
+        diary = Counting()
+        runners = [work(tenancy, diary) for _ in range(2)]
+        await runners[0].drive(tenancy.tenant)
         await enqueue(tenancy, *(planned(start, n=n) for n in range(6)))
-        await runner.run(tenancy.tenant)
+        await asyncio.gather(*(runner.run(tenancy.tenant) for runner in runners))
         assert seen == [(n, 1) for n in range(6)]
 
 
@@ -259,6 +262,31 @@ class TestAdvancing:
             await tx.execute("UPDATE publisher_cursors SET claimed_by = NULL, claimed_until = NULL")
         assert await driving
         assert (await now_of(tenancy), watcher.told) == (start + DAY, [(1, start)])
+
+    async def test_is_left_to_whoever_took_it_over_while_publishers_were_told(self, tenancy: Tenancy):
+        """A driver whose lease ended meanwhile tells nobody any more, and looks again only now and then."""
+        start = await now_of(tenancy)
+        looks = 0
+
+        class Looking(JobRunner):
+            async def _ensure_schedules(self, tx: TenantTx, now: datetime) -> None:
+                nonlocal looks
+                looks += 1
+                await super()._ensure_schedules(tx, now)
+
+        class Slow(Watcher):
+            async def publish(self, tenant: TenantRef, events: Sequence[Event]) -> None:
+                await super().publish(tenant, events)
+                async with self._tenancy.database.tx(tenant) as tx:
+                    await clock.lock_clock(tx)
+                    await clock.drive(tx, ids.uuid7(), 60)
+
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            await emit(tx, happened(start))
+        await order(tenancy, start + DAY)
+        runner = Looking(tenancy.database, JobKinds(), relay=Relay(tenancy.database, [Slow(tenancy)]))
+        assert not await runner.drive(tenancy.tenant, timeout_s=0.5)
+        assert looks < 30, looks
 
     async def test_waits_for_no_publisher_in_trouble(self, tenancy: Tenancy):
         """One that fails is left behind, and told later."""
