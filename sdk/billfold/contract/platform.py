@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from billfold.contract.common import AuditRecordId, EventId, Instant, LongText, PartnerId, Request, Response
 from billfold.money import CurrencyCode
@@ -77,13 +77,13 @@ class Health(Response, frozen=True, kw_only=True):
         ),
     ] = "ok"
     cards: Annotated[
-        CardsState,
+        CardsState | UnsetType,
         Meta(
             description="Whether cards and other values of the vault can be taken in and told, or why not: the state "
             "of their keys, or `decryptor_away`. Without them the vault's operations are refused with "
             "`keys_unavailable`."
         ),
-    ] = "ok"
+    ] = UNSET
 
 
 class TenantInfo(Response, frozen=True, kw_only=True):
