@@ -248,5 +248,9 @@ class TestTheGuides:
             # Tests are run where the plugin's fixtures are: tests/sdk/testing/test_shown.py.
             if language == "python" and "wallet_sandbox" not in text:
                 exec(compile(text, f"{name} {place}", "exec"), namespace)  # noqa: S102 - Our own page.
+        if (closing := namespace.get("closing")) is not None:
+            with Billfold() as billfold:
+                wallet = billfold.wallets.create(party_id=billfold.parties.create(kind="person", name="Ada").id)
+                assert [closing(billfold, wallet.id) for _ in range(2)] == [True, False]
         if (opened := namespace.get("billfold")) is not None:
             opened.close()
