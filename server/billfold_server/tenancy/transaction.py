@@ -463,12 +463,17 @@ _GONE = (
 _NO_ANSWER = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 # What COMMIT itself can raise: a constraint or trigger that was deferred, a conflict, a transaction that has failed
 # already. Anything else may have come after it, while the session was cleaned.
-_REFUSES_COMMIT = frozenset({"23", "25", "40", "P0"})
+_REFUSES_COMMIT = frozenset({"23", "25", "40", "53", "P0"})
 _BUSY = (
     asyncpg.LockNotAvailableError,
     asyncpg.QueryCanceledError,
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
+)
+_CANNOT_WRITE = (
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.PostgresIOError,
 )
 
 
@@ -495,6 +500,9 @@ def _meaning(error: BaseException, *, lost: bool) -> errors.BillfoldError | None
     if isinstance(error, _BUSY):
         msg = "the database was too busy with other work on the same rows"
         return errors.Busy(msg, retry_after_s=1)
+    if isinstance(error, _CANNOT_WRITE):
+        msg = "the database can't write now: its disk or memory is full, or it is a standby"
+        return errors.DatabaseUnavailable(msg, retry_after_s=5)
     return None
 
 

@@ -434,6 +434,27 @@ class TestALostConnection:
         await database.close()
 
 
+class TestADatabaseThatCannotWrite:
+    """A database that can't write."""
+
+    @pytest.mark.parametrize("state", ["disk_full", "out_of_memory", "read_only_sql_transaction", "io_error"])
+    async def test_is_unavailable(self, bank: Tenancy, state: str) -> None:
+        """A full disk, or a standby that was taken for the primary, is no mistake of the caller's nor of ours."""
+        with pytest.raises(errors.DatabaseUnavailable) as caught:
+            async with bank.database.tx(bank.tenant) as tx:
+                await tx.execute("INSERT INTO notes (id, body) VALUES (1, 'mine')")
+                await tx.execute(f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{state}'; END $$")
+        assert caught.value.retry_after_s == 5
+        assert await leftovers(bank) == CLEAN
+
+    async def test_is_unavailable_where_it_takes_no_writes(self, bank: Tenancy) -> None:
+        """So it is with PostgreSQL's own refusal."""
+        with pytest.raises(errors.DatabaseUnavailable):
+            async with bank.database.tx(bank.tenant) as tx:
+                await tx.execute("SET TRANSACTION READ ONLY")
+                await tx.execute("INSERT INTO notes (id, body) VALUES (1, 'mine')")
+
+
 class TestALock:
     """What waiting for a lock means."""
 
