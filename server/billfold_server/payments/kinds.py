@@ -49,6 +49,7 @@ from billfold_server.wallets.service import (
     move,
     names_alike,
     wallet_account,
+    wallet_meant,
 )
 
 __all__ = [
@@ -187,7 +188,7 @@ def _creditor(draft: Draft, order: Order) -> UUID | None:
     numbered = order.creditor.scheme is AliasScheme.SORT_CODE_ACCOUNT_NUMBER
     british = draft.find(BritishRow, order.creditor.normal_value) if numbered else None
     aliases = (draft.find(AliasRow, name) for name in _names(british, order.creditor))
-    return next((alias.wallet_id for alias in aliases if alias is not None and not alias.deleted), None)
+    return wallet_meant(alias.wallet_id for alias in aliases if alias is not None and not alias.deleted)
 
 
 def _begin(draft: Draft, consent: Consent, order: Order) -> PaymentRow:

@@ -15,6 +15,7 @@ from billfold.contract import events
 from billfold.contract.events import EventType
 from billfold.contract.ledger import AccountType, ReverseJournalEntry
 from billfold.contract.wallets import (
+    AliasScheme,
     CreateAlias,
     CreateTopUp,
     CreateTransfer,
@@ -44,7 +45,7 @@ from billfold_server.ledger.service import (
     reverse,
 )
 from billfold_server.wallets import rules
-from billfold_server.wallets.rows import AliasKey, AliasRow, PartyRow, TransferRow, WalletRow
+from billfold_server.wallets.rows import AliasKey, AliasRow, BritishRow, PartyRow, TransferRow, WalletRow
 
 __all__ = [
     "ADD_ALIAS",
@@ -208,13 +209,45 @@ class AliasRemoval(msgspec.Struct, frozen=True):
     key: AliasKey
 
 
+def _alias_keys(books: Books, body: NewAlias) -> Keys:
+    """Name the rows that a new alias needs: also those of the other names by which its account may be known."""
+    number = rules.number_of(body.key)
+    if number is None:
+        return {WalletRow: [body.wallet_id], AliasRow: [body.key]}
+    british: BritishRow | None = books.rows.get(BritishRow, {}).get(number)
+    return {WalletRow: [body.wallet_id], BritishRow: [number], AliasRow: _names(british, body.key)}
+
+
+def _names(british: BritishRow | None, key: AliasKey) -> tuple[AliasKey, ...]:
+    return rules.names_alike(key, () if british is None else british.ibans)
+
+
+def _check_free(draft: Draft, body: NewAlias) -> None:
+    """See that no wallet has the name, and that no other one has one that says the same, to which money would go."""
+    number = rules.number_of(body.key)
+    british = None if number is None else draft.find(BritishRow, number)
+    for name in _names(british, body.key):
+        has = draft.find(AliasRow, name)
+        if has is not None and not has.deleted and (name == body.key or has.wallet_id != body.wallet_id):
+            raise errors.AliasTaken(param="value")
+
+
+def _note_british(draft: Draft, key: AliasKey) -> None:
+    """Tell the items after this one of another IBAN that ends in a sort code and account number."""
+    number = rules.number_of(key)
+    if number is None or key.scheme is not AliasScheme.IBAN:
+        return
+    british = draft.find(BritishRow, number)
+    ibans = () if british is None else british.ibans
+    if key.normal_value not in ibans:
+        draft.put(BritishRow(number, (*ibans, key.normal_value)))
+
+
 def _add_alias(draft: Draft, body: NewAlias) -> Reply:
     wallet = _get_wallet(draft, body.wallet_id)
     if wallet.status is WalletStatus.CLOSED:
         raise errors.WalletClosed(wallet_id=wallet.wire_id)
-    taken = draft.find(AliasRow, body.key)
-    if taken is not None and not taken.deleted:
-        raise errors.AliasTaken(param="value")
+    _check_free(draft, body)
     alias = AliasRow(
         id=draft.new_id(),
         wallet_id=wallet.id,
@@ -224,6 +257,7 @@ def _add_alias(draft: Draft, body: NewAlias) -> Reply:
         created_at=draft.now,
     )
     draft.put(alias)
+    _note_british(draft, body.key)
     response = alias.to_response()
     # An alias is often a person's name or IBAN, so the event and the audit say only that there is one.
     draft.audit("alias.created", response.id, facts={"wallet_id": wallet.wire_id, "scheme": alias.scheme.value})
@@ -240,9 +274,7 @@ def _remove_alias(draft: Draft, body: AliasRemoval) -> Reply:
     return Reply(_NO_CONTENT, None)
 
 
-ADD_ALIAS: Kind[NewAlias] = Kind(
-    "alias.add", lambda _, body: {WalletRow: [body.wallet_id], AliasRow: [body.key]}, _add_alias
-)
+ADD_ALIAS: Kind[NewAlias] = Kind("alias.add", _alias_keys, _add_alias)
 REMOVE_ALIAS: Kind[AliasRemoval] = Kind("alias.remove", lambda _, body: {AliasRow: [body.key]}, _remove_alias)
 
 

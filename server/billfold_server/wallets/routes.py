@@ -260,7 +260,8 @@ async def create_alias(call: Call, wallet_id: WalletId, body: CreateAlias) -> Re
     """Give a wallet another name, by which the money of bank statements finds it.
 
     A name belongs to one wallet at a time. IBANs are held to their check digits; references are compared without
-    spaces and case; names of counterparties without case.
+    spaces and case; names of counterparties without case. A British IBAN and the sort code and account number in which
+    it ends say the same, so the two belong to one wallet.
     """
     key = AliasKey(body.scheme, new_alias(body.scheme, body.value))
     return await ledger.command(call, kinds.ADD_ALIAS, kinds.NewAlias(ids.decode(Prefix.WALLET, wallet_id), body, key))

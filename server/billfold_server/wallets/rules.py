@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Final
+from uuid import UUID
 
 from stdnum import iban
 
@@ -18,7 +19,9 @@ __all__ = [
     "new_alias",
     "next_status",
     "normalise_alias",
+    "number_of",
     "sort_code_of",
+    "wallet_meant",
 ]
 
 _MAX_ALIAS_BYTES: Final = 2000
@@ -103,25 +106,43 @@ def sort_code_of(iban: str) -> str | None:
     return None
 
 
+def number_of(key: AliasKey) -> str | None:
+    """Return the sort code and account number that a name says, as fourteen digits; None of a name that says none."""
+    match key.scheme:
+        case AliasScheme.IBAN:
+            return sort_code_of(key.normal_value)
+        case AliasScheme.SORT_CODE_ACCOUNT_NUMBER:
+            return key.normal_value
+        case _:
+            return None
+
+
 def names_alike(key: AliasKey, ibans: Iterable[str] = ()) -> tuple[AliasKey, ...]:
     """Return by which names an account may be known that is named by one of them: that one first.
 
     A British IBAN ends in the account's sort code and number, so these two say the same. An IBAN says which bank it is
-    of as well; so a sort code and account number means none where wallets have several that end in it.
+    of as well; so two that end in the same sort code and number don't say the same as each other.
 
     Args:
         key: The name.
         ibans: Those that wallets have, as far as they end in the sort code and account number that is named.
     """
-    match key.scheme:
-        case AliasScheme.IBAN:
-            number = sort_code_of(key.normal_value)
-            return (key,) if number is None else (key, AliasKey(AliasScheme.SORT_CODE_ACCOUNT_NUMBER, number))
-        case AliasScheme.SORT_CODE_ACCOUNT_NUMBER:
-            same = [AliasKey(AliasScheme.IBAN, each) for each in ibans if sort_code_of(each) == key.normal_value]
-            return (key, *same) if len(same) == 1 else (key,)
-        case _:
-            return (key,)
+    number = number_of(key)
+    if number is None:
+        return (key,)
+    if key.scheme is AliasScheme.IBAN:
+        return key, AliasKey(AliasScheme.SORT_CODE_ACCOUNT_NUMBER, number)
+    return key, *(AliasKey(AliasScheme.IBAN, each) for each in ibans if sort_code_of(each) == number)
+
+
+def wallet_meant(wallets: Iterable[UUID]) -> UUID | None:
+    """Return the wallet that all names of an account are of; None where there is none, or nobody knows which is meant.
+
+    Args:
+        wallets: Whose the names are, for each name that some wallet has.
+    """
+    found = set(wallets)
+    return found.pop() if len(found) == 1 else None
 
 
 def check_limit(limit: str, limits: Mapping[str, int], amount_minor: int, currency: str) -> None:

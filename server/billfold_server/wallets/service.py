@@ -16,7 +16,14 @@ from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.wallets import kinds, queries
 from billfold_server.wallets.kinds import CASH, TOP_UP, Movement, cash_account, move, tell_moved, wallet_account
 from billfold_server.wallets.rows import AliasKey, AliasRow, BritishRow, OtherSide, TransferRow, WalletRow
-from billfold_server.wallets.rules import check_limit, names_alike, new_alias, normalise_alias, sort_code_of
+from billfold_server.wallets.rules import (
+    check_limit,
+    names_alike,
+    new_alias,
+    normalise_alias,
+    sort_code_of,
+    wallet_meant,
+)
 from billfold_server.wallets.stores import STORES
 
 __all__ = [
@@ -52,6 +59,7 @@ __all__ = [
     "tell_wallets",
     "transfer_many",
     "wallet_account",
+    "wallet_meant",
     "with_balances",
 ]
 
@@ -159,11 +167,11 @@ async def find_alias_owners(tx: TenantTx, keys: Sequence[AliasKey]) -> dict[Alia
 
 
 async def find_wallet_known_as(tx: TenantTx, key: AliasKey) -> UUID | None:
-    """Return the wallet that has a name, or else the one that has another name of the same account, or None."""
+    """Return the wallet that has a name or another name of the same account; None where there is none, or several."""
     numbered = key.scheme is AliasScheme.SORT_CODE_ACCOUNT_NUMBER
     names = names_alike(key, await queries.list_british_ibans(tx, key.normal_value) if numbered else ())
     found = await queries.find_known_as(tx, names)
-    return next((found[name] for name in names if name in found), None)
+    return wallet_meant(found.values())
 
 
 async def get_transfer(tx: TenantTx, kind: str, transfer_id: UUID) -> TransferRow:

@@ -295,6 +295,32 @@ class TestAnAlias:
         assert isinstance(again, errors.NotFound)
         assert [answer.status for answer in answers if isinstance(answer, Answer)] == [409, 204, 201, 409]
 
+    @pytest.mark.parametrize("at_once", [False, True])
+    async def test_doesnt_say_of_one_wallet_what_names_another(self, bench: Bench, *, at_once: bool) -> None:
+        """A British IBAN and its sort code and number belong to one wallet, whichever is first, also in one batch."""
+
+        def give(wallet: int, scheme: AliasScheme, value: str) -> kinds.NewAlias:
+            key = AliasKey(scheme, value)
+            return kinds.NewAlias(
+                ids.decode(Prefix.WALLET, bench.wallets[wallet]), CreateAlias(scheme=scheme, value=value), key
+            )
+
+        iban, number = AliasScheme.IBAN, AliasScheme.SORT_CODE_ACCOUNT_NUMBER
+        orders = [
+            give(0, iban, "GB33BUKB20201555555555"),
+            give(1, number, "20201555555555"),
+            give(0, number, "20201555555555"),
+            give(1, number, "20000055779911"),
+            give(0, iban, "GB29BUKB20000055779911"),
+            give(1, iban, "GB29BUKB20000055779911"),
+        ]
+        if at_once:
+            answers = await asyncio.gather(*(bench.submit(kinds.ADD_ALIAS, order) for order in orders))
+        else:
+            answers = [await bench.submit(kinds.ADD_ALIAS, order) for order in orders]
+        assert [answer.status for answer in answers] == [201, 409, 201, 201, 409, 201]
+        assert [type(answers[at].error) for at in (1, 4)] == [errors.AliasTaken] * 2
+
     def test_has_a_length_that_an_index_can_keep(self) -> None:
         """Compatible characters that are short when given and long when spelled out are refused in time."""
         with pytest.raises(errors.AliasInvalid) as refused:

@@ -12,7 +12,7 @@ from billfold.contract.wallets import AliasScheme
 from billfold.ids import Prefix
 from billfold_server.invariants.service import check
 from billfold_server.payments import service
-from billfold_server.wallets.service import AliasKey
+from billfold_server.wallets.service import AliasKey, find_wallet_known_as
 from tests.server.payments.desk import OPENED_MINOR, PAYEE, Desk
 
 
@@ -47,6 +47,23 @@ class TestAPaymentToAWalletHere:
         for known_as in (iban, number, AliasKey(AliasScheme.IBAN, f"GB69BUKB{PAYEE}")):
             assert (await desk.payment(await desk.pay(to=known_as))).to_wallet_id == there
         await desk.check()
+
+    async def test_finds_none_where_two_wallets_have_a_name_of_one_account(self, desk: Desk) -> None:
+        """Where that was let happen before, the money is neither's: nobody knows which is meant."""
+        await desk.name(AliasKey(AliasScheme.SORT_CODE_ACCOUNT_NUMBER, "20201555555555"))
+        iban = AliasKey(AliasScheme.IBAN, "GB33BUKB20201555555555")
+        async with desk.bank.tx() as tx:
+            await tx.execute(
+                "INSERT INTO wallet_aliases (id, wallet_id, scheme, value, normal_value, created_at) "
+                "VALUES ($1, $2, 'iban', $3, $3, now())",
+                uuid4(),
+                ids.decode(Prefix.WALLET, desk.bench.wallets[0]),
+                iban.normal_value,
+            )
+        for known_as in (iban, AliasKey(AliasScheme.SORT_CODE_ACCOUNT_NUMBER, "20201555555555")):
+            assert (await desk.payment(await desk.pay(to=known_as))).to_wallet_id is None
+            async with desk.bank.tx() as tx:
+                assert await find_wallet_known_as(tx, known_as) is None
 
 
 class TestAPaymentThatLeaves:

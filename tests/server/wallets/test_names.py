@@ -1,9 +1,11 @@
 """By which names an account is known, without a database."""
 
+from uuid import uuid4
+
 import pytest
 
 from billfold.contract.wallets import AliasScheme
-from billfold_server.wallets.rules import names_alike, sort_code_of
+from billfold_server.wallets.rules import names_alike, sort_code_of, wallet_meant
 from billfold_server.wallets.service import AliasKey
 
 BRITISH, GERMAN = "GB33BUKB20201555555555", "DE89370400440532013000"
@@ -35,14 +37,17 @@ class TestAnIban:
 
 
 class TestASortCodeAndAccountNumber:
-    def test_is_as_good_as_the_one_iban_that_ends_in_it(self):
+    def test_is_as_good_as_an_iban_that_ends_in_it(self):
         """Others that wallets have don't matter."""
-        assert names_alike(number(NUMBER), [GERMAN, BRITISH]) == (number(NUMBER), iban(BRITISH))
+        other = "GB37MIDL20201555555555"
+        assert names_alike(number(NUMBER), [GERMAN, BRITISH, other]) == (number(NUMBER), iban(BRITISH), iban(other))
         assert names_alike(number(NUMBER), [GERMAN]) == (number(NUMBER),)
 
-    def test_means_none_of_several(self):
-        """Of two banks' IBANs nobody knows which is meant."""
-        assert names_alike(number(NUMBER), [BRITISH, "GB37MIDL20201555555555"]) == (number(NUMBER),)
+    def test_means_none_of_several_wallets(self):
+        """Where the names of one account are of two wallets, nobody knows which is meant."""
+        first, second = uuid4(), uuid4()
+        assert wallet_meant([first, first]) == first
+        assert [wallet_meant(each) for each in ([first, second], [])] == [None, None]
 
 
 class TestAnotherName:
