@@ -201,7 +201,9 @@ class Client(Response, frozen=True, kw_only=True):
     software_version: str | None
     registered_by: Annotated[
         str,
-        Meta(description="``operator``, ``open``, or the issuer of the software statement by which it came."),
+        Meta(
+            description="``operator``, ``partner``, ``open``, or the issuer of the software statement by which it came."
+        ),
     ]
     login_realm: Annotated[
         Literal["psu", "staff", "operator"],

@@ -5,7 +5,6 @@ from billfold.errors._families import Conflict, Unprocessable
 __all__ = [
     "PartnerExternalIdTaken",
     "PartnerInvalid",
-    "PartnerSandboxCredentialsLimitReached",
     "PartnerSandboxLimitReached",
     "PartnerSandboxNameTaken",
     "PartnerSandboxStateRefuses",
@@ -22,13 +21,6 @@ class PartnerInvalid(Unprocessable):
     """What was said of a partner can't be, such as a scope that no partner is given. ``param`` names it."""
 
     code, title = "partner_invalid", "There can't be such a partner"
-
-
-class PartnerSandboxCredentialsLimitReached(Conflict):
-    """The sandbox has as many active API clients as credentials are made for: ``most``. Disable some there first."""
-
-    code, title = "partner_sandbox_credentials_limit_reached", "The sandbox has all its credentials"
-    most: int
 
 
 class PartnerSandboxLimitReached(Conflict):

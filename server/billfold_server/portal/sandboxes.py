@@ -178,8 +178,6 @@ async def make_sandbox_credentials(call: Call, sandbox_id: PartnerSandboxId, bod
         made: PartnerSandboxCredentials = await who.ask(call, "createPartnerSandboxCredentials", sandbox_id=sandbox_id)
     except errors.PartnerSandboxStateRefuses:
         return _one(call, who, shown, complaint="state", status=_CONFLICT)
-    except errors.PartnerSandboxCredentialsLimitReached:
-        return _one(call, who, shown, complaint="full", status=_CONFLICT)
     view = {"sandbox": shown, "made": made}
     return render(call, "sandbox_secret.html", view, section=_SECTION, viewer=who.viewer)
 

@@ -26,7 +26,7 @@ from billfold_server.audit import service as audit
 from billfold_server.db import jobs, outbox
 from billfold_server.db.jobs import NewJob
 from billfold_server.http.services import Services
-from billfold_server.identity.service import TENANT_SCOPES, create_client, has_room
+from billfold_server.identity.service import TENANT_SCOPES, create_client, make_room
 from billfold_server.partners import service as partners
 from billfold_server.partners.service import Partner
 from billfold_server.sandbox import owned_queries as queries
@@ -64,7 +64,8 @@ FOLLOW_JOB: Final = "partner_sandbox.follow"
 _FEATURE: Final = "partner_sandboxes"
 _DEVELOPER: Final = "sandbox developer"
 MOST_CREDENTIALS: Final = 20
-"""Beyond so many active API clients of a sandbox no further credentials are made."""
+"""So many API clients of a sandbox that were made here are active at most."""
+_MADE_BY: Final = "partner"
 
 _BECAME: Final[dict[PartnerSandboxState, EventType[PartnerSandboxEventData]]] = {
     PartnerSandboxState.PREPARING: events.PARTNER_SANDBOX_CREATED,
@@ -322,9 +323,11 @@ async def make_credentials(
     Nobody is told its secret before the bank's audit tells of it. Which tenant that is says the platform alone, to
     which the tenant and the partner must agree.
 
+    Beyond ``MOST_CREDENTIALS`` the oldest client that came this way is disabled: who has lost all their secrets can
+    disable none inside, and is let in again.
+
     Raises:
         errors.PartnerSandboxStateRefuses: It isn't served, because operators or the bank have closed it.
-        errors.PartnerSandboxCredentialsLimitReached: It has as many active API clients as it may.
     """
     record = await services.tenants.sandbox_of(tenant.id, row.id)
     if record is None or record.owner is None or record.owner.partner_id != row.partner_id:
@@ -333,17 +336,25 @@ async def make_credentials(
         raise _refused(record.state.value)
     sandbox = record.ref(await services.database.deployment())
     async with services.database.tx(sandbox) as tx:
-        if not await has_room(tx, MOST_CREDENTIALS):
-            msg = "the sandbox has as many active API clients as it may"
-            raise errors.PartnerSandboxCredentialsLimitReached(msg, most=MOST_CREDENTIALS)
+        now = services.clock.now()
+        former = await make_room(tx, _MADE_BY, MOST_CREDENTIALS, now=now, caller=caller)
         client, secret = await create_client(
-            tx, services.keyring, name=_DEVELOPER, scopes=sorted(TENANT_SCOPES), now=services.clock.now(), caller=caller
+            tx,
+            services.keyring,
+            name=_DEVELOPER,
+            scopes=sorted(TENANT_SCOPES),
+            now=now,
+            caller=caller,
+            registered_by=_MADE_BY,
         )
-    made = audit.new_record(
-        caller, "partner_sandbox.credentials_created", row.wire_id, facts={"client_id": client.client_id}
-    )
+    changes = [] if former is None else [("credentials_disabled", former)]
+    changes.append(("credentials_created", client.client_id))
     async with services.database.tx(tenant) as tx:
-        await audit.record(tx, made)
+        told = [
+            audit.new_record(caller, f"partner_sandbox.{change}", row.wire_id, facts={"client_id": client_id})
+            for change, client_id in changes
+        ]
+        await audit.record(tx, *told)
     return PartnerSandboxCredentials(
         base_url=address(services, tenant, row.id), client_id=client.client_id, client_secret=secret
     )

@@ -134,7 +134,7 @@ async def reset_partner_sandbox(
     f"{_ONE}/credentials",
     scope=_WRITE,
     status=201,
-    errors=(errors.NotFound, errors.PartnerSandboxStateRefuses, errors.PartnerSandboxCredentialsLimitReached),
+    errors=(errors.NotFound, errors.PartnerSandboxStateRefuses),
 )
 async def create_partner_sandbox_credentials(
     call: Call, partner_id: PartnerId, sandbox_id: PartnerSandboxId
@@ -142,8 +142,8 @@ async def create_partner_sandbox_credentials(
     """Make an API client of a sandbox that may do everything in it.
 
     Its secret is in this answer and nowhere else; so there is no idempotency key, by which answers are kept. Asking
-    again makes another one. Those from before stay, until they are disabled in the sandbox, or it is removed. With 20
-    active ones there are no more; those that have registered themselves don't count.
+    again makes another one. Those from before stay, until they are disabled in the sandbox, or it is removed; but of
+    those that were made here 20 are active at most, and with the next one the oldest is disabled.
     """
     async with call.tx() as tx:
         row = await owned.get_ready(tx, call.caller, _partner(partner_id), _id(sandbox_id))

@@ -203,6 +203,8 @@ class AsyncPartnerSandboxes(AsyncResource):
     async def create_credentials(self, partner_id: str, sandbox_id: str) -> PartnerSandboxCredentials:
         """Make an API client that may do everything in a sandbox. The secret is shown this once.
 
+        Of those that were made here 20 are active at most; with the next one the oldest is disabled.
+
         Args:
             partner_id: Of which partner.
             sandbox_id: Of which sandbox.
@@ -210,7 +212,6 @@ class AsyncPartnerSandboxes(AsyncResource):
         Raises:
             errors.NotFound: There is none with this id.
             errors.PartnerSandboxStateRefuses: It isn't ready.
-            errors.PartnerSandboxCredentialsLimitReached: It has 20 active API clients already.
         """
         return await self._change(operations.CREATE_PARTNER_SANDBOX_CREDENTIALS, partner_id, sandbox_id)
 

@@ -24,7 +24,7 @@ __all__ = [
     "Registered",
     "find_client",
     "find_clients",
-    "has_room",
+    "find_surplus",
     "insert_client",
     "list_clients",
     "lock_client",
@@ -75,7 +75,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
         organisation_id: Who runs it, as a directory of third parties names them.
         software_id: Which software it is an instance of.
         software_version: Of which version.
-        registered_by: ``operator``, ``open`` or the issuer of the software statement by which it came.
+        registered_by: ``operator``, ``partner``, ``open`` or the issuer of the software statement by which it came.
         login_realm: Whom it asks to sign in: customers, the bank's staff, or operators of the platform.
         version: Counts its changes.
         created_at: When it was registered.
@@ -182,12 +182,11 @@ _LIST_OF_PARTNER: Final = """
 SELECT {columns} FROM api_clients
 WHERE state <> 'deleted' AND ($1::uuid IS NULL OR id > $1) AND partner_id = $3 ORDER BY id LIMIT $2
 """
-# The rows are taken first, so that of two who count at once the second sees what the first has added to them.
-_LOCK_OWN: Final = """
-SELECT id FROM api_clients WHERE state = 'active' AND registered_by = 'operator' ORDER BY id LIMIT $1
-FOR NO KEY UPDATE
+# There may be no row yet that whoever counts could take.
+_TAKE_TURN: Final = "SELECT pg_advisory_xact_lock(hashtextextended($1::text || ' ' || $2::text, 1703))"
+_SURPLUS: Final = """
+SELECT id FROM api_clients WHERE state = 'active' AND registered_by = $1 ORDER BY id DESC OFFSET $2 LIMIT 1
 """
-_COUNT_OWN: Final = "SELECT count(*) FROM api_clients WHERE state = 'active' AND registered_by = 'operator'"
 _NARROW: Final = """
 UPDATE api_clients SET scopes = ARRAY(SELECT s FROM unnest(scopes) AS s WHERE s = ANY($2::text[]) ORDER BY s),
     version = version + 1, updated_at = $3
@@ -271,14 +270,15 @@ async def list_clients(
     return [_read(row).client for row in rows]
 
 
-async def has_room(tx: TenantTx, most: int) -> bool:
-    """Tell whether a tenant has fewer active clients than that, but for those that have registered themselves.
+async def find_surplus(tx: TenantTx, registered_by: str, most: int) -> UUID | None:
+    """Return the active client after the newest ones, of those that somebody has let in; None where there are fewer.
 
-    Until the transaction ends nobody else is told so who would count the same ones.
+    Until the transaction ends nobody else is told of the same ones.
     """
-    await tx.fetch(_LOCK_OWN, most)
-    count: int = await tx.fetchval(_COUNT_OWN)
-    return count < most
+    await tx.execute(_TAKE_TURN, str(tx.tenant.id), registered_by)
+    # Only a later statement sees what whoever had the turn before has added.
+    found: UUID | None = await tx.fetchval(_SURPLUS, registered_by, most)
+    return found
 
 
 async def narrow_clients(tx: TenantTx, partner_id: UUID, scopes: Collection[str], now: datetime) -> list[UUID]:

@@ -37,9 +37,9 @@ __all__ = [
     "end_consents",
     "find",
     "finish",
-    "has_room",
     "knows_secret",
     "list_clients",
+    "make_room",
     "narrow_clients",
     "register",
     "set_client_state",
@@ -200,6 +200,7 @@ async def create_client(
     now: datetime,
     platform: bool = False,
     caller: Caller = SYSTEM,
+    registered_by: str = "operator",
 ) -> tuple[Client, str]:
     """Register a client of a sandbox that shows a secret by HTTP Basic and asks for tokens on its own behalf.
 
@@ -211,6 +212,7 @@ async def create_client(
         now: The real time.
         platform: Whether it is an operator of the platform.
         caller: Who asks for it.
+        registered_by: Who lets it in.
 
     Raises:
         errors.ValidationFailed: There is no scope, or one that nothing asks for.
@@ -222,7 +224,9 @@ async def create_client(
     )
     profile = PROFILES["sandbox" if platform else tx.tenant.manifest.security_profile]
     try:
-        client, secret = await register(tx, keyring, asked, profile, now=now, platform=platform, caller=caller)
+        client, secret = await register(
+            tx, keyring, asked, profile, now=now, platform=platform, caller=caller, registered_by=registered_by
+        )
     except MetadataRefused as refusal:
         raise errors.ValidationFailed(str(refusal), param=refusal.param) from None
     assert secret is not None
@@ -232,11 +236,6 @@ async def create_client(
 async def list_clients(tx: Tx, *, partner_id: UUID | None = None, limit: int | None = None) -> Sequence[Client]:
     """Return the realm's clients, or those of a partner, the oldest first; no more than a limit, where there is one."""
     return await rows.list_clients(tx, partner_id=partner_id, limit=limit)
-
-
-async def has_room(tx: TenantTx, most: int) -> bool:
-    """Tell whether a tenant has fewer active clients than that, but for those that have registered themselves."""
-    return await rows.has_room(tx, most)
 
 
 async def narrow_clients(
@@ -274,6 +273,26 @@ async def set_client_state(tx: Tx, client_id: str, *, enabled: bool, now: dateti
     await audit.record(tx, audit.new_record(caller, f"client.{'enabled' if enabled else 'disabled'}", client_id))
     if not enabled:
         await end_consents(tx, client.id)
+
+
+async def make_room(tx: TenantTx, registered_by: str, most: int, *, now: datetime, caller: Caller) -> str | None:
+    """Disable the oldest active client that somebody has let in, where there are as many as may be, and return its id.
+
+    Until the transaction ends others wait who would make room for the same.
+
+    Args:
+        tx: The tenant's transaction, in which another client is made then.
+        registered_by: Who has let them in.
+        most: How many may be active, with the one that is made then.
+        now: The real time.
+        caller: Who asks for it.
+    """
+    oldest = await rows.find_surplus(tx, registered_by, most - 1)
+    if oldest is None:
+        return None
+    client_id = ids.encode(Prefix.CLIENT, oldest)
+    await set_client_state(tx, client_id, enabled=False, now=now, caller=caller)
+    return client_id
 
 
 async def end_consents(tx: Tx, client_id: UUID) -> None:
