@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import msgspec
 
+from billfold.contract.platform import TenantState
 from billfold_server.app import database_secret
 from billfold_server.app import open_services as open_app
 from billfold_server.db.embedded import find_binaries
@@ -298,9 +299,11 @@ async def _schemas(settings: Settings, url: Secret, facts: Facts, deployment: De
         late = await services.tenants.without_next_month()
     behind = [each.slug for each in everyone if each.schema_version != newest]
     unreadable = {each.slug: each.unreadable for each in everyone if each.unreadable is not None}
+    deleting = {each.slug: each.updated_at for each in everyone if each.state is TenantState.DELETING}
     return [
         rules.judge_schemas(platform=lacking, tenants=behind),
         rules.judge_tenants(unreadable),
+        rules.judge_deletions(deleting, datetime.now(UTC)),
         rules.judge_partitions(late),
     ]
 

@@ -9,6 +9,7 @@ import msgspec
 __all__ = [
     "Check",
     "judge_certificate",
+    "judge_deletions",
     "judge_disk",
     "judge_durability",
     "judge_files",
@@ -23,6 +24,8 @@ __all__ = [
 ]
 
 Verdict = Literal["ok", "warn", "fail"]
+
+_LONG_DELETION = timedelta(minutes=10)
 
 OLDEST_PYTHON = (3, 11)
 FIRST_UNTRIED_PYTHON = (3, 15)
@@ -166,6 +169,24 @@ def judge_tenants(unreadable: Mapping[str, str]) -> Check:
     named += [f"{len(unreadable) - _NAMED} more"] if len(unreadable) > _NAMED else []
     sentence = f"This version can't read {', '.join(named)}: run the version that wrote it, or apply the manifest anew."
     return Check("tenants", "fail", sentence)
+
+
+def judge_deletions(deleting: Mapping[str, datetime], now: datetime) -> Check:
+    """Judge whether tenants that are to be deleted go.
+
+    Args:
+        deleting: Since when, by the slugs of those that are still there.
+        now: The time.
+    """
+    stuck = [slug for slug, since in deleting.items() if now - since > _LONG_DELETION]
+    if not stuck:
+        return Check("deletions", "ok", "No tenant waits for its deletion.")
+    named = [*stuck[:_NAMED], *([f"{len(stuck) - _NAMED} more"] if len(stuck) > _NAMED else [])]
+    sentence = (
+        f"The deletion of tenants isn't done after more than ten minutes ({', '.join(named)}): "
+        "run billfold tenants delete for one of them, which says what keeps it."
+    )
+    return Check("deletions", "warn", sentence)
 
 
 def judge_partitions(lacking: Sequence[str]) -> Check:

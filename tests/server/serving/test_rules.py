@@ -97,6 +97,13 @@ class TestTheDoctor:
         found = rules.judge_tenants({f"t{number}": "no slug" for number in range(5)})
         assert (found.verdict, "t0 (no slug)" in found.sentence, "2 more" in found.sentence) == ("fail", True, True)
 
+    @pytest.mark.parametrize(("minutes", "verdict"), [(9, "ok"), (11, "warn")])
+    def test_judges_deletions(self, minutes: int, verdict: str):
+        """One that hasn't come to its end for long is named."""
+        assert rules.judge_deletions({}, NOW).verdict == "ok"
+        found = rules.judge_deletions({"acme": NOW - timedelta(minutes=minutes)}, NOW)
+        assert (found.verdict, "acme" in found.sentence) == (verdict, verdict == "warn")
+
     @pytest.mark.parametrize(("lacking", "verdict"), [([], "ok"), (["alpha"], "warn")])
     def test_judges_partitions(self, lacking: list[str], verdict: str):
         """Without partitions for the next month everything goes on, and should be put right."""
