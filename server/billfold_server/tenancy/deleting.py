@@ -48,7 +48,10 @@ class Deletions:
                 continue
 
     async def carry_on(self) -> None:
-        """Delete what is to be deleted. What fails holds no other tenant up, and is tried again at the next look."""
+        """Delete what is to be deleted and no other process is at.
+
+        What fails holds no other tenant up, and is tried again at the next look.
+        """
         after = ""
         while slugs := await self._tenants.list_deleting(after=after):
             after = slugs[-1]
@@ -57,7 +60,7 @@ class Deletions:
 
     async def _carry_out(self, slug: str) -> None:
         try:
-            await self._tenants.carry_out_deletion(slug, caller=_CALLER)
+            await self._tenants.carry_out_deletion(slug, wait=False, caller=_CALLER)
         except errors.DatabaseUnavailable:
             raise
         except Exception:

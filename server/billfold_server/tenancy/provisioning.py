@@ -249,6 +249,20 @@ class Administrator:
             yield
 
     @asynccontextmanager
+    async def unless_taken(self, name: str) -> AsyncIterator[bool]:
+        """Let one process at a time do a kind of work, and tell whether it is this one, which waits for no other.
+
+        Whoever waits for a lock in PostgreSQL has a snapshot, for as long as which no table can be cleaned up.
+        """
+        async with self.connect() as connection:
+            mine: bool = await connection.fetchval(
+                "SELECT pg_try_advisory_lock(hashtextextended($1, 0))", _lock_name(name)
+            )
+            yield mine
+            if mine:
+                await _unlock(connection, name)
+
+    @asynccontextmanager
     async def connect(self) -> AsyncIterator[AdminConnection]:
         """Open a connection as the administrator."""
         try:
@@ -549,7 +563,15 @@ async def _owner_tx(connection: AdminConnection, owner: str, schema: str) -> Asy
 @asynccontextmanager
 async def _locked(connection: AdminConnection, name: str) -> AsyncIterator[None]:
     """Let one process at a time work on a thing. The lock belongs to the session, and so ends with it."""
-    await connection.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", f"billfold {name}")
+    await connection.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", _lock_name(name))
     yield
+    await _unlock(connection, name)
+
+
+def _lock_name(name: str) -> str:
+    return f"billfold {name}"
+
+
+async def _unlock(connection: AdminConnection, name: str) -> None:
     if not connection.is_closed():
-        await connection.execute("SELECT pg_advisory_unlock(hashtextextended($1, 0))", f"billfold {name}")
+        await connection.execute("SELECT pg_advisory_unlock(hashtextextended($1, 0))", _lock_name(name))

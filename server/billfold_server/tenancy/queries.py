@@ -52,7 +52,9 @@ REASON = "SELECT state_reason FROM tenants WHERE id = $1"
 
 INSERT_DELETED = """
 INSERT INTO deleted_tenants (id, slug, reason, revision, deleted_at, owner_id) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (id) DO NOTHING RETURNING id
 """
+"""Returns nothing where another process has just deleted the same tenant."""
 
 SANDBOX_OF = f"SELECT {_COLUMNS} FROM {_TENANTS} WHERE s.owner_id = $1 AND s.sandbox_id = $2"  # noqa: S608
 """The tenant that is a certain sandbox of a tenant's partner."""

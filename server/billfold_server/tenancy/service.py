@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -41,9 +43,6 @@ __all__ = [
 # After this time no worker goes by what it knew before, and what had begun until then has ended or runs on a connection
 # that it has already.
 _FORGOTTEN_S = CACHE_S + 0.25
-
-_AT_ONCE = 20
-"""How many sandboxes of a bank that is being deleted are stopped before they are waited for."""
 
 
 class EndingKeys(Protocol):
@@ -188,37 +187,85 @@ class Tenants(Schemas):
         async with self._database.platform_tx() as tx:
             return [row["slug"] for row in await tx.fetch(queries.DELETING, after, limit)]
 
-    async def carry_out_deletion(self, slug: str, *, caller: Caller = SYSTEM) -> None:
-        """Delete a tenant of which it was asked, and its partners' sandboxes before it.
+    async def carry_out_deletion(self, slug: str, *, wait: bool = True, caller: Caller = SYSTEM) -> bool:
+        """Delete a tenant of which it was asked, and its partners' sandboxes before it; tell whether it is gone.
 
-        Each step can be repeated, so whatever cuts it short, doing it again goes on from there. Where another process
-        is at it, this one waits; one that is gone is done.
+        Each step can be repeated, so whatever cuts it short, doing it again goes on from there.
+
+        Args:
+            slug: Which one.
+            wait: Whether to wait where another process is at it; else that is left to the other one.
+            caller: Who asks for it.
 
         Raises:
-            errors.Busy: Something still uses its tables.
+            errors.Busy: Something still uses its tables, or those of a sandbox. What can be deleted is.
             errors.KeysUnavailable: The key store is away.
             errors.FeatureDisabled: This process has no administrator's URL.
         """
-        async with self._administrator().exclusively(f"delete {slug}"):
+        async with self._turn_to_delete(slug, wait=wait) as mine:
+            if not mine:
+                return False
             record = await self._find(slug)
             if record is None or record.state is not TenantState.DELETING:
-                return
-            while sandboxes := await self.sandboxes_of(record.id, limit=_AT_ONCE):
-                await self._remove_sandboxes(sandboxes, caller)
+                return True
+            while await self.sandboxes_of(record.id, limit=1):
+                if not await self._remove_sandboxes(record, wait, caller):
+                    return False
             await self._drop(record, caller)
+            return True
 
-    async def _remove_sandboxes(self, sandboxes: Sequence[Record], caller: Caller) -> None:
-        """Delete some sandboxes of a bank that is being deleted, having waited once until none of them is served."""
-        served = [each for each in sandboxes if each.state is TenantState.ACTIVE]
-        for sandbox in served:
-            with contextlib.suppress(errors.UnknownTenant):
-                await self.stop_sandbox(sandbox, caller=caller)
+    @asynccontextmanager
+    async def _turn_to_delete(self, slug: str, *, wait: bool) -> AsyncIterator[bool]:
+        admin, name = self._administrator(), f"delete {slug}"
+        if wait:
+            async with admin.exclusively(name):
+                yield True
+        else:
+            async with admin.unless_taken(name) as mine:
+                yield mine
+
+    async def _remove_sandboxes(self, bank: Record, wait: bool, caller: Caller) -> bool:  # noqa: FBT001 - as it was told
+        """Delete the sandboxes of a bank that is being deleted, and tell whether all are gone that there were.
+
+        All are stopped and marked first, so that whatever keeps one of them keeps no other one, here or elsewhere.
+        """
+        served = False
+        async for sandbox in self._all_sandboxes(bank):
+            if sandbox.state is TenantState.ACTIVE:
+                served = True
+                with contextlib.suppress(errors.UnknownTenant):
+                    await self.stop_sandbox(sandbox, caller=caller)
         if served:
             await asyncio.sleep(_FORGOTTEN_S)
-        for sandbox in sandboxes:
-            # A job may have removed it meanwhile for its partner.
-            with contextlib.suppress(errors.UnknownTenant):
-                await self.delete(sandbox.slug, confirm=sandbox.slug, reason="its bank was deleted", caller=caller)
+        gone, failures = True, list[Exception]()
+        for step in (self._mark_sandbox, partial(self._delete_marked, wait=wait)):
+            async for sandbox in self._all_sandboxes(bank):
+                try:
+                    gone &= await step(sandbox.slug, caller=caller)
+                except errors.DatabaseUnavailable:
+                    raise
+                except Exception as error:  # noqa: BLE001 - It is raised once the others have had their turn.
+                    failures.append(error)
+        if failures:
+            raise failures[0]
+        return gone
+
+    async def _all_sandboxes(self, bank: Record) -> AsyncIterator[Record]:
+        """Go through a bank's sandboxes page by page, also where some of them go meanwhile."""
+        after = ""
+        while page := await self.sandboxes_of(bank.id, after=after):
+            for each in page:
+                yield each
+            after = page[-1].slug
+
+    async def _mark_sandbox(self, slug: str, *, caller: Caller) -> bool:
+        # A job may just have removed it for its partner.
+        with contextlib.suppress(errors.UnknownTenant):
+            await self._doom(slug, slug, "its bank was deleted", caller)
+        return True
+
+    async def _delete_marked(self, slug: str, *, wait: bool, caller: Caller) -> bool:
+        return await self.carry_out_deletion(slug, wait=wait, caller=caller)
 
     async def _drop(self, record: Record, caller: Caller) -> None:
         """Take away what there is of a tenant that is being deleted; its row goes last."""
@@ -234,8 +281,9 @@ class Tenants(Schemas):
             await tx.execute(queries.DELETE_HOSTS, record.id)
             await tx.execute(queries.DELETE_SANDBOX, record.id)
             await tx.execute(queries.DELETE_TENANT, record.id)
-            await tx.execute(queries.INSERT_DELETED, record.id, record.slug, reason, revision, now(), owner_id)
-            await note(tx, caller, "tenant.deleted", record.id, record.slug, reason=reason)
+            noted = await tx.fetchval(queries.INSERT_DELETED, record.id, record.slug, reason, revision, now(), owner_id)
+            if noted is not None:
+                await note(tx, caller, "tenant.deleted", record.id, record.slug, reason=reason)
         self._registry.expire()
         self._database.pools.forget(names.runtime_role)
 
@@ -337,8 +385,12 @@ class Tenants(Schemas):
                 # Operators have suspended it, or it isn't closed: neither is ours to change.
                 return read_record(row)
             if event == "delete" and row["state"] == TenantState.DELETING:
-                # Who has asked first stands there, and why.
-                return read_record(row)
+                # Who has asked first stands there, and why. They may have been no person, or of a version that didn't
+                # ask for the keys yet.
+                marked = read_record(row)
+                if self._keys is not None and not await tx.fetchval(queries.KEYS_ARE_DOOMED, row["id"], now()):
+                    await self._keys.ask(tx, marked, caller, reason)
+                return marked
             target = TRANSITIONS.get((TenantState(row["state"]), event))
             if target is None:
                 msg = f"a tenant that is {row['state']} can't be told to {event}"

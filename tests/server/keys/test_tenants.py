@@ -63,6 +63,21 @@ class TestADeletedTenant:
             assert await destruction.list_deleted(tx, slug="somebody-else") == []
             assert await destruction.list_deleted(tx, after=tenant.id) == []
 
+    async def test_has_its_keys_destruction_asked_for_by_whoever_asks_again(
+        self, tenancy: Tenancy, new_keys: Callable[..., Keys], openbao: OpenBao, tmp_path: Path
+    ) -> None:
+        """A person who repeats what a program, or an older version, has begun asks for the key in Vault, too; once."""
+        slug = tenancy.tenant.slug
+        async with opened(openbao, tmp_path, **approle(openbao, tmp_path, "billfold-operator")) as vault:
+            ending = destruction.EndingKeys(new_keys(backend=lambda _store: vault))
+            tenants = Tenants(tenancy.database, tenancy.administrator, tenancy.registry, keys=ending)
+            await tenants.suspend(slug, reason="it ends")
+            await tenants.ask_to_delete(slug, confirm=slug)
+            assert await asked_for(tenancy) == []
+            for _ in range(2):
+                await tenants.ask_to_delete(slug, confirm=slug, caller=an_operator())
+        assert [each.state for each in await asked_for(tenancy)] == ["pending"]
+
     async def test_leaves_its_key_in_vault_until_two_agree(
         self, tenancy: Tenancy, new_keys: Callable[..., Keys], openbao: OpenBao, tmp_path: Path
     ) -> None:

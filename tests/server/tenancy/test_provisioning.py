@@ -403,6 +403,37 @@ class TestWhatWasAskedToBeDeleted:
         await deletions.carry_on()
         assert await tenancy.tenants.list_deleting() == []
 
+    async def test_is_left_to_the_process_that_is_at_it(self, tenancy: Tenancy) -> None:
+        """Nobody waits behind one long deletion: the others are deleted meanwhile."""
+        for slug in ("acme", "zeta"):
+            await tenancy.add(slug)
+            await tenancy.tenants.suspend(slug, reason="test")
+            await tenancy.tenants.ask_to_delete(slug, confirm=slug)
+        deletions = Deletions(tenancy.tenants)
+        async with asyncio.timeout(10), tenancy.administrator.exclusively("delete acme"):
+            await deletions.carry_on()
+            assert await tenancy.tenants.list_deleting() == ["acme"]
+        await deletions.carry_on()
+        assert await tenancy.tenants.list_deleting() == []
+
+    async def test_is_deleted_but_for_the_sandbox_that_cannot_be(self, tenancy: Tenancy) -> None:
+        """One whose tables are in use keeps the bank, and none of the other sandboxes; all are told to go."""
+        bank = await tenancy.add("acme")
+        for number in range(3):
+            owner = Owner(tenant_id=bank.id, partner_id=UUID(int=1), sandbox_id=UUID(int=number))
+            await tenancy.tenants.apply(manifest(f"acme-{number}"), owner=owner)
+        await tenancy.tenants.suspend("acme", reason="test")
+        await tenancy.tenants.ask_to_delete("acme", confirm="acme")
+        held = await tenancy.registry.get("acme-0")
+        holder = await asyncpg.connect(tenancy.admin_dsn)
+        await holder.execute(f"BEGIN; LOCK TABLE {held.schema}.migration")
+        with pytest.raises(errors.Busy):
+            await tenancy.tenants.carry_out_deletion("acme")
+        assert await tenancy.tenants.list_deleting() == ["acme", "acme-0"]
+        await holder.close()
+        await Deletions(tenancy.tenants).carry_on()
+        assert [each.slug for each in await tenancy.tenants.everyone()] == ["testbank"]
+
 
 class TestSuspending:
     async def test_and_resuming_can_be_repeated(self, tenancy: Tenancy) -> None:
