@@ -42,7 +42,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         id: The tenant's id.
         slug: Its name in addresses.
-        state: Whether it is served.
+        state: Whether it is served. One whose state this version doesn't know counts as suspended, and is unreadable.
         known: What it is; None where this version can't read that. ``manifest`` then says so.
         unreadable: Where and why it can't be read.
         schema_version: The newest migration that its schema has.
@@ -139,8 +139,10 @@ def unreadable() -> errors.TenantUnreadable:
 
 def read_record(row: Any) -> Record:
     """Return a tenant that was read, also one of which this version can't read what it is."""
-    known, why = None, None
+    # Of a state that a newer version has brought, all that is certain is that this one shouldn't serve it.
+    state, known, why = TenantState.SUSPENDED, None, None
     try:
+        state = TenantState(row["state"])
         known = read_stored(row["manifest"])
     except (msgspec.MsgspecError, ValueError) as error:
         why = str(error)[:_WHY_LENGTH] or type(error).__name__
@@ -150,7 +152,7 @@ def read_record(row: Any) -> Record:
     return Record(
         id=row["id"],
         slug=row["slug"],
-        state=TenantState(row["state"]),
+        state=state,
         known=known,
         unreadable=why,
         schema_version=row["schema_version"],

@@ -44,6 +44,8 @@ __all__ = [
 # that it has already.
 _FORGOTTEN_S = CACHE_S + 0.25
 
+_STATES = frozenset(each.value for each in TenantState)
+
 
 class EndingKeys(Protocol):
     """What becomes of the keys of a tenant that is deleted."""
@@ -350,8 +352,8 @@ class Tenants(Schemas):
                 await tx.execute(queries.INSERT_TENANT, tenant_id, manifest.slug, text, revision, now())
                 if owner is not None:
                     await tx.execute(queries.INSERT_SANDBOX, tenant_id, *msgspec.structs.astuple(owner))
-            elif row["state"] == TenantState.DELETING:
-                msg = "the tenant is being deleted"
+            elif row["state"] == TenantState.DELETING or row["state"] not in _STATES:
+                msg = "the tenant is being deleted, or in a state that only a newer version knows"
                 raise errors.TenantStateRefuses(msg, state=row["state"])
             elif _differences(row["manifest"], manifest):
                 change = "changed"
@@ -391,7 +393,7 @@ class Tenants(Schemas):
                 if self._keys is not None and not await tx.fetchval(queries.KEYS_ARE_DOOMED, row["id"], now()):
                     await self._keys.ask(tx, marked, caller, reason)
                 return marked
-            target = TRANSITIONS.get((TenantState(row["state"]), event))
+            target = TRANSITIONS.get((row["state"], event))
             if target is None:
                 msg = f"a tenant that is {row['state']} can't be told to {event}"
                 raise errors.TenantStateRefuses(msg, state=row["state"])

@@ -91,6 +91,31 @@ class TestTheRegistry:
             registry.refuse_unreadable("acme")
         registry.refuse_unreadable("zeta")
 
+    async def test_serves_the_others_where_one_is_in_a_state_of_a_newer_version(self, tenancy: Tenancy) -> None:
+        """That one isn't served, nor changed; its operators are told why."""
+        acme = await tenancy.add("acme")
+        async with tenancy.administrator.connect() as connection:
+            await connection.execute(
+                "ALTER TABLE billfold_platform.tenants DROP CONSTRAINT tenants_state_check; "
+                "UPDATE billfold_platform.tenants SET state = 'archived' WHERE slug = 'acme'; "
+                "UPDATE billfold_platform.registry SET revision = revision + 1; "
+                "UPDATE billfold_platform.tenants SET revision = (SELECT revision FROM billfold_platform.registry)"
+            )
+        registry = Registry(tenancy.database)
+        assert [tenant.slug for tenant in await registry.everyone()] == ["testbank"]
+        assert registry.unreadable == ["acme"]
+        tenancy.registry.expire()
+        assert (await tenancy.registry.get("acme")).state == "suspended"
+        assert "archived" in str((await tenancy.tenants.get("acme")).view().unreadable)
+        for change in (
+            tenancy.tenants.resume("acme", reason="test"),
+            tenancy.tenants.ask_to_delete("acme", confirm="acme"),
+            tenancy.tenants.apply(acme.manifest),
+        ):
+            with pytest.raises(errors.TenantStateRefuses) as refused:
+                await change
+            assert refused.value.state == "archived"
+
     async def test_knows_when_one_that_it_cannot_read_any_more_is_suspended(self, tenancy: Tenancy) -> None:
         """It is served as it was known, and no longer than operators want."""
         acme = await tenancy.add("acme")
