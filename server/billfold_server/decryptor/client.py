@@ -9,15 +9,17 @@ import asyncio
 import contextlib
 import itertools
 import socket
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 import structlog
 
 from billfold import errors
+from billfold.contract.platform import KeysState
 from billfold_server.decryptor import wire
 from billfold_server.decryptor.address import reached
 from billfold_server.decryptor.peers import PeerRefused, is_ours, prove_as_client
@@ -32,6 +34,8 @@ _MOST_UNDER_WAY: Final = 1_024
 _AGAIN_S: Final = 0.05
 _SLACK_S: Final = 0.1
 _HEAD: Final = 4
+_OF_KEYS: Final = frozenset(get_args(KeysState))
+"""Reasons that tell of the decryptor's keys; any other tells of the decryptor itself."""
 
 _Pending = dict[int, "asyncio.Future[wire.Answer]"]
 
@@ -126,6 +130,7 @@ class Client:
         folder: Where its socket lies.
         secret: By which both know each other.
         patience_s: How long an answer may take.
+        believed_s: How long it counts that an order had no keys, where no further order says more.
 
     Attributes:
         wake: Sees that there is a decryptor, where it is started when it is first needed; None where somebody else
@@ -140,16 +145,20 @@ class Client:
     domain: Final = "cards"
     awaiting_rewrap: Final = None
 
-    def __init__(self, folder: Path, secret: bytes, *, patience_s: float = PATIENCE_S) -> None:
+    def __init__(
+        self, folder: Path, secret: bytes, *, patience_s: float = PATIENCE_S, believed_s: float = 60.0
+    ) -> None:
         self._folder = folder
         self._secret = secret
         self._patience_s = patience_s
+        self._believed_s = believed_s
         self._connection: _Connection | None = None
         self._connecting = asyncio.Lock()
         self.wake: Callable[[], Awaitable[None]] | None = None
         self.counts: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
         self._answered = Standing()
+        self._answered_s = 0.0
         self._told = Standing()
 
     @property
@@ -169,7 +178,7 @@ class Client:
         except errors.KeysUnavailable as error:
             reason = str(error.facts.get("reason"))
             self.failures[reason] += 1
-            self._answered = Standing(ok=False, reason=reason)
+            self._answered, self._answered_s = Standing(ok=False, reason=reason), time.monotonic()
             raise
         self.counts[str(type(order).__struct_config__.tag)] += 1
         self._answered = Standing()
@@ -186,8 +195,15 @@ class Client:
             self._told = Standing(ok=False, reason=str(error.facts.get("reason") or "failing"))
             return None
         assert isinstance(told, wire.StatusTold)
-        self._answered, self._told = Standing(), Standing(ok=told.keys is None, reason=told.keys)
+        recovered = told.keys is None and not self._told.ok
+        self._told = Standing(ok=told.keys is None, reason=told.keys)
+        # That it answers says nothing of keys that it hadn't for an order, which this one needs none of.
+        if recovered or self._answered.reason not in _OF_KEYS or self._age_s() > self._believed_s:
+            self._answered = Standing()
         return told
+
+    def _age_s(self) -> float:
+        return time.monotonic() - self._answered_s
 
     async def _ask(self, order: wire.Order) -> wire.Answer:
         if self.wake is not None:

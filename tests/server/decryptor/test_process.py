@@ -9,20 +9,24 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import pytest_asyncio
 
 from billfold import errors
+from billfold.clock import SystemClock
 from billfold_server.decryptor import wire
 from billfold_server.decryptor.address import AddressUnsafe, folder_of, listen
 from billfold_server.decryptor.client import Client, Standing
+from billfold_server.decryptor.cvcs import Cvcs
+from billfold_server.decryptor.handling import Handling
 from billfold_server.decryptor.server import Server
 from billfold_server.decryptor.service import SECRET
 from billfold_server.decryptor.wire import Incoming, Taken
-from billfold_server.keys.service import open_keyring
+from billfold_server.keys.service import Keyring, Keys, KeyStore, LocalBackend, open_keyring
 from billfold_server.serving.on_demand import OnDemand
 from billfold_server.settings import Secret, Settings
 from tests.keystores import StoreUrls
@@ -400,6 +404,34 @@ async def looked_until(worker: Worker, keys: str | None) -> set[str]:
         if told.keys == keys:
             return outcomes
         await asyncio.sleep(0.05)
+
+
+class TestAnOrderThatHadNoKeys:
+    async def test_counts_until_another_order_or_time_says_more(
+        self, new_keys: Callable[..., Keys], keyring: Keyring, cvcs: Cvcs, tmp_path: Path
+    ) -> None:
+        """That the decryptor says how it is, for which it needs no key, is no sign that cards can be opened."""
+        nowhere = KeyStore("postgresql://nobody@127.0.0.1:1/nothing")
+        keys = new_keys(domain="cards", backend=lambda _store: LocalBackend(keyring, nowhere))
+        server = Server(tmp_path / "socket", b"s" * 32, Handling(keys, SystemClock(), cvcs))
+        serving = asyncio.create_task(server.serve())
+        lasting = Client(tmp_path / "socket", b"s" * 32)
+        brief = Client(tmp_path / "socket", b"s" * 32, believed_s=0)
+        for client in (lasting, brief):
+            with pytest.raises(errors.KeysUnavailable):
+                await client.ask(wire.MakeKey(uuid4(), 1))
+            told = await client.look()
+            assert told is not None
+            assert told.keys is None
+        assert lasting.standing == Standing(ok=False, reason="key_store_unreachable")
+        assert brief.standing == Standing()
+        await lasting.ask(wire.Status())
+        assert lasting.standing == Standing()
+        for client in (lasting, brief):
+            await client.aclose()
+        serving.cancel()
+        await asyncio.wait([serving])
+        await server.drain()
 
 
 class TestAVaultThatIsSealed:
