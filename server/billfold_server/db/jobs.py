@@ -115,7 +115,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
         longest_wait_s: But never more than this.
         timeout_s: An attempt that takes longer has failed. On the real clock.
         real: Whether the waits are on the real clock as well. Then a test clock that is moved passes such jobs by, and
-            they are done once it has arrived.
+            they are done meanwhile.
     """
 
     attempts: int = 8
@@ -182,9 +182,18 @@ class JobKinds:
         """The kinds that are done one after the other where a test clock stands."""
         return [kind.name for kind in self._kinds.values() if not kind.retry.real and not kind.apart]
 
-    def leases_of(self, *, apart: bool) -> Mapping[str, int]:
-        """How long a claim of each kind lasts, of those that run apart or of the others."""
-        return {kind.name: kind.retry.lease_s for kind in self._kinds.values() if kind.apart is apart}
+    def leases_of(self, *, apart: bool, moving: bool = False) -> Mapping[str, int]:
+        """How long a claim of each kind lasts, of those that run apart or of the others.
+
+        Args:
+            apart: Which ones.
+            moving: Only those that are done while a test clock is being moved.
+        """
+        return {
+            kind.name: kind.retry.lease_s
+            for kind in self._kinds.values()
+            if kind.apart is apart and (kind.retry.real or not moving)
+        }
 
 
 class LeaseLostError(Exception):

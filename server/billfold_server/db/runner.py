@@ -2,7 +2,8 @@
 
 Usually several jobs of a tenant run at once, in as many processes as there are. While a test clock is being moved, one
 driver alone does the tenant's jobs, one after the other: it stops the clock at the next thing that falls due, does it,
-lets the relay tell of it, and goes on. So ninety days of a sandbox happen in the same order each time.
+lets the relay tell of it, and goes on. So ninety days of a sandbox happen in the same order each time. What is done to
+other tenants (``RetryPolicy.real``) doesn't wait for that.
 """
 
 import asyncio
@@ -42,6 +43,8 @@ DRIVER_LEASE_S = 60
 """How long a test clock waits for its driver before another one takes over."""
 
 _POLL_S = 0.02
+_LOOK_S = 1.0
+"""How often a driver looks for what is done meanwhile."""
 
 _FAR: Final = timedelta(days=366)
 _LAST: Final = timedelta(days=1)
@@ -106,26 +109,19 @@ class JobRunner:
             Seconds after which there will be more; None where nothing waits, or the clock stands.
         """
         while True:
-            begun: list[Job] = []
             async with self._database.tx(tenant) as tx:
                 state = await clock.read_clock(tx)
                 await self._ensure_schedules(tx, state.now)
-                most = await self._one_by_one(tx) if state.frozen else self._concurrency
-                claimed = [] if state.advancing_to or not most else await self._claim(tx, state.now, most)
-                if not state.advancing_to and (places := self._apart.places(tenant)):
-                    leases_s = self._kinds.leases_of(apart=True)
-                    begun = await jobs.claim(tx, now=state.now, leases_s=leases_s, tokens=uuid4, limit=places)
+                claimed, begun = await self._claim(tx, state)
                 wait_s = None if claimed or state.advancing_to else await self._next_wait_s(tx, state, len(begun))
             self._scheduled.add(tenant.id)
-            for job in begun:
-                self._apart.begin(tenant, self._attempt(tenant, job), self._database.wakeups)
+            await self._do(tenant, claimed, begun)
             if state.advancing_to is not None:
                 if state.driven:
                     return 1.0
                 await self.drive(tenant)
             elif not claimed:
                 return wait_s
-            await asyncio.gather(*(self._attempt(tenant, job) for job in claimed))
 
     async def settle(self) -> None:
         """Wait until nothing runs apart any more."""
@@ -148,6 +144,7 @@ class JobRunner:
         driver = uuid4()
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         told_to: int | None = None
+        looked_s = time.monotonic()
         while True:
             async with self._database.tx(tenant) as tx:
                 state = await clock.lock_clock(tx)
@@ -174,6 +171,17 @@ class JobRunner:
                 await self._attempt(tenant, job)
             elif told_to is None or not await self._tell(tenant):
                 await asyncio.sleep(_POLL_S)
+            # Where a request drives, the background comes by, too.
+            if timeout_s is None and time.monotonic() - looked_s >= _LOOK_S:
+                await self._do_meanwhile(tenant)
+                looked_s = time.monotonic()
+
+    async def _do_meanwhile(self, tenant: TenantRef) -> None:
+        """Do what doesn't wait for the clock, and would else be done by nobody until it has arrived."""
+        async with self._database.tx(tenant) as tx:
+            state = await clock.read_clock(tx)
+            claimed, begun = ([], []) if state.advancing_to is None else await self._claim(tx, state)
+        await self._do(tenant, claimed, begun)
 
     async def _step(self, tx: TenantTx, state: ClockState) -> tuple[Job | None, bool]:
         """Move the clock to the next thing that falls due and claim it, or to where it was sent."""
@@ -220,9 +228,26 @@ class JobRunner:
         is_busy: bool = await tx.fetchval(_IS_BUSY, self._kinds.in_line)
         return 0 if is_busy else 1
 
-    async def _claim(self, tx: TenantTx, now: datetime, limit: int) -> list[Job]:
-        await schedules.enqueue_due(tx, now=now, kinds=list(self._kinds.leases_s), new_id=uuid7)
-        return await jobs.claim(tx, now=now, leases_s=self._kinds.leases_of(apart=False), tokens=uuid4, limit=limit)
+    async def _claim(self, tx: TenantTx, state: ClockState) -> tuple[list[Job], list[Job]]:
+        """Claim what is due, and what of it runs apart; while the clock is moved only what doesn't wait for it."""
+        moving = state.advancing_to is not None
+        most = await self._one_by_one(tx) if state.frozen and not moving else self._concurrency
+        if not moving:
+            await schedules.enqueue_due(tx, now=state.now, kinds=list(self._kinds.leases_s), new_id=uuid7)
+        claimed: list[list[Job]] = []
+        for apart, limit in ((False, most), (True, self._apart.places(tx.tenant))):
+            leases_s = self._kinds.leases_of(apart=apart, moving=moving)
+            due = limit and leases_s
+            claimed.append(
+                await jobs.claim(tx, now=state.now, leases_s=leases_s, tokens=uuid4, limit=limit) if due else []
+            )
+        return claimed[0], claimed[1]
+
+    async def _do(self, tenant: TenantRef, claimed: Sequence[Job], begun: Sequence[Job]) -> None:
+        """Begin what runs apart, and do the rest at once."""
+        for job in begun:
+            self._apart.begin(tenant, self._attempt(tenant, job), self._database.wakeups)
+        await asyncio.gather(*(self._attempt(tenant, job) for job in claimed))
 
     async def _ensure_schedules(self, tx: TenantTx, now: datetime) -> None:
         if tx.tenant.id not in self._scheduled:

@@ -287,6 +287,37 @@ class TestAJobOfTheRealWorld:
                 await asyncio.sleep(await work.run(tenancy.tenant) or 0.01)
         assert attempts == ["real", "note", "real"]
 
+    @pytest.mark.parametrize("driven", [False, True])
+    async def test_is_done_while_the_clock_is_moved(self, tenancy: Tenancy, *, driven: bool):
+        """By whoever drives it, and by whoever finds that somebody else does."""
+        done = asyncio.Event()
+
+        async def note(_: JobRun) -> None:
+            done.set()
+
+        async def move(_: JobRun) -> None:
+            if not done.is_set():
+                await enqueue(tenancy, job("real"))
+                if driven:
+                    await other.run(tenancy.tenant)
+                    assert done.is_set()
+                await asyncio.sleep(0.1)
+
+        kinds = JobKinds()
+        kinds.register("real", note, RetryPolicy(real=True))
+        kinds.register("note", move)
+        work, other = JobRunner(tenancy.database, kinds), JobRunner(tenancy.database, kinds)
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            now = await tenant_now(tx)
+            for days in range(1, 100):
+                await jobs.enqueue(tx, job("note", due_at=now + timedelta(days=days)))
+            await request_advance(tx, now + timedelta(days=200), freeze=True)
+        driving = asyncio.create_task(work.drive(tenancy.tenant))
+        async with asyncio.timeout(20):
+            await done.wait()
+            assert not driving.done()
+            await driving
+
 
 class TestAClaim:
     async def test_is_made_by_one_of_many(self, tenancy: Tenancy):
