@@ -265,6 +265,7 @@ def destroy(
         now: datetime = services.clock.now()
         async with services.database.platform_tx() as tx:
             if tenant is None:
+                _tell_unclaimed(await destruction.count_unclaimed(tx, now))
                 return await destruction.ask_for_removed(tx, operator, reason=reason, now=now)
             tenant_id = await destruction.find_doomed(tx, tenant)
             return await destruction.ask(tx, operator, tenant_id=tenant_id, slug=tenant, reason=reason, now=now)
@@ -275,6 +276,16 @@ def destroy(
     else:
         whose = asked.slug if tenant is not None else f"{asked.tenants:,} removed sandboxes"
         click.echo(f"{asked.id} ({whose}) waits for another operator: billfold keys approve --platform {asked.id}")
+
+
+def _tell_unclaimed(tenants: int) -> None:
+    if tenants:
+        click.echo(
+            f"Not among them: {tenants:,} deleted tenants of which no destruction was asked for. They were no "
+            "sandboxes, or an older version has removed them, which didn't write that down. billfold keys "
+            "verify-destroyed shows of which keys are left; ask for each by billfold keys destroy --tenant SLUG.",
+            err=True,
+        )
 
 
 @click.command()

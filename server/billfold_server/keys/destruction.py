@@ -37,6 +37,7 @@ __all__ = [
     "approve",
     "ask",
     "ask_for_removed",
+    "count_unclaimed",
     "find_doomed",
     "get",
     "list_deleted",
@@ -117,6 +118,12 @@ WHERE d.owner_id IS NOT NULL AND NOT EXISTS (
 ORDER BY d.deleted_at, d.id LIMIT $2
 """
 """Sandboxes that were removed, and of whose keys nobody has asked the destruction; the oldest first."""
+_UNCLAIMED: Final = """
+SELECT count(*) FROM deleted_tenants AS d
+WHERE d.owner_id IS NULL AND NOT EXISTS (
+    SELECT FROM key_destructions AS k WHERE k.tenant_id = d.id
+        AND (k.state IN ('approved', 'done') OR k.state = 'pending' AND k.expires_at > $1))
+"""
 _EXPIRE: Final = """
 UPDATE key_destructions SET state = 'rejected', decided_by = $3, decided_at = $2
 WHERE tenant_id = ANY($1::uuid[]) AND state = 'pending' AND expires_at <= $2
@@ -201,6 +208,19 @@ async def ask_for_removed(
     if not await _insert(tx, operator, asker, rows, reason=reason, now=now, batch_id=batch_id):
         raise errors.NotFound("there is no removed sandbox whose keys are left to be asked for")
     return await get(tx, batch_id)
+
+
+async def count_unclaimed(tx: PlatformTx, now: datetime) -> int:
+    """Return of how many deleted tenants no destruction was asked, and isn't known whether they were sandboxes.
+
+    That wasn't written down of those that older versions have deleted.
+
+    Args:
+        tx: The platform's transaction.
+        now: The real time.
+    """
+    count: int = await tx.fetchval(_UNCLAIMED, now)
+    return count
 
 
 def _asker(operator: Caller) -> UUID:

@@ -402,9 +402,14 @@ class TestAtTheCommandLine:
         named = bank.invoke(*destroy, "--removed-sandboxes", answers=typed(operators[0]))
         assert isinstance(named.exception, SystemExit), "one tenant, or all removed sandboxes"
         removed = ["destroy", "--removed-sandboxes", "--reason", "gone", "--as", operators[0].name]
+        live.add_tenant(manifest("left_keys"))
+        live.run(live.services.tenants.suspend("left_keys", reason="left us"))
+        live.run(live.services.tenants.delete("left_keys", confirm="left_keys"))
         # Other tests may have removed some; once those are asked for there are none.
         bank.invoke(*removed, answers=typed(operators[0]))
-        assert isinstance(bank.invoke(*removed, answers=typed(operators[0])).exception, errors.NotFound)
+        nothing = bank.invoke(*removed, answers=typed(operators[0]))
+        assert isinstance(nothing.exception, errors.NotFound)
+        assert "deleted tenants of which no destruction was asked for" in nothing.output
         listed = json.loads(bank.invoke("destructions", "--json").stdout)
         assert (slug, "done") in [(each["slug"], each["state"]) for each in listed]
 

@@ -164,6 +164,23 @@ class TestRemovedSandboxes:
         with pytest.raises(errors.ApprovalNotPending):
             await destruction.approve(tenancy.database, keys, an_operator(), first.id, now=late)
 
+    async def test_are_not_known_of_those_that_an_older_version_has_removed(
+        self, tenancy: Tenancy, new_keys: Callable[..., Keys]
+    ) -> None:
+        """Whose they were wasn't written down: they are counted with others, until each is asked for."""
+        removed = await removed_sandbox(tenancy, new_keys(), 1)
+        async with tenancy.database.platform_tx() as tx:
+            now = datetime.now(UTC)
+            assert await destruction.count_unclaimed(tx, now) == 0
+        async with tenancy.administrator.connect() as connection:
+            await connection.execute("UPDATE billfold_platform.deleted_tenants SET owner_id = NULL")
+        async with tenancy.database.platform_tx() as tx:
+            assert await destruction.count_unclaimed(tx, now) == 1
+            await destruction.ask(
+                tx, an_operator(), tenant_id=removed.id, slug=removed.slug, reason="it is gone", now=now
+            )
+            assert await destruction.count_unclaimed(tx, now) == 0
+
 
 async def removed_sandbox(tenancy: Tenancy, keys: Keys, number: int) -> TenantRef:
     """Make a sandbox of a partner of the tenant, with keys, and remove it."""
