@@ -162,10 +162,7 @@ class TestASandbox:
         assert {each["data"]["partner_id"] for each in happened} == {owning.id}
 
     def test_has_no_more_credentials_than_anybody_needs(self, owning: Owning) -> None:
-        """Whoever asks at once, too: of the first nobody has any more, and both audits tell of it.
-
-        What developers make inside doesn't count, nor is it disabled.
-        """
+        """The oldest are disabled for new ones, as the bank is told, also at once; what is made inside stays."""
         one = owning.ready(owning.make()["id"])
         path = f"{owning.path}/{one['id']}/credentials"
         with ThreadPoolExecutor(4) as threads:
