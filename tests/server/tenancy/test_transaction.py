@@ -447,13 +447,6 @@ class TestADatabaseThatCannotWrite:
         assert caught.value.retry_after_s == 5
         assert await leftovers(bank) == CLEAN
 
-    async def test_is_unavailable_where_it_takes_no_writes(self, bank: Tenancy) -> None:
-        """So it is with PostgreSQL's own refusal."""
-        with pytest.raises(errors.DatabaseUnavailable):
-            async with bank.database.tx(bank.tenant) as tx:
-                await tx.execute("SET TRANSACTION READ ONLY")
-                await tx.execute("INSERT INTO notes (id, body) VALUES (1, 'mine')")
-
 
 class TestALock:
     """What waiting for a lock means."""
