@@ -435,7 +435,8 @@ class TestAtTheCommandLine:
         rotated = json.loads(bank.invoke("rotate", "--tenant", SLUG, "--reason", "drill", "--json").stdout)
         assert [each["domain"] for each in rotated] == ["data", "cards"]
         outcome = json.loads(bank.invoke("rewrap", "--tenant", SLUG, "--json").stdout)
-        assert all(each["left"] == 0 and each["moved"] > 0 for each in outcome)
+        # The server's own background may have moved some before.
+        assert [each["left"] for each in outcome] == [0, 0]
         shown = json.loads(bank.invoke("status", "--tenant", SLUG, "--json").stdout)
         assert [(each["domain"], each["awaiting_rewrap"]) for each in shown["domains"]] == [("data", 0), ("cards", 0)]
         text = bank.invoke("status", "--tenant", SLUG)
