@@ -143,6 +143,19 @@ class TestRotation:
         assert not {tokens.kid, records.kid} & set(bench.published())
 
 
+class TestTheJwks:
+    def test_has_the_first_key_that_another_worker_has_made(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whoever asks this worker next can verify what that one has signed a second ago."""
+        monkeypatch.setattr(service, "_AGAIN_S", 0.0)
+        worker = bench.worker()
+        before = bench.live.run(worker.jwks(bench.realm))
+        records = bench.signed(purpose="records")
+        after = bench.live.run(worker.jwks(bench.realm))
+        assert {key.kid for key in after.keys} - {key.kid for key in before.keys} == {records.kid}
+
+
 class TestATokenInUse:
     def test_ends_with_the_key_that_signed_it(self, live: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
         """A token that was let in a moment ago isn't let in once its key was withdrawn, though it is remembered."""

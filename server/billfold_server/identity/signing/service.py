@@ -191,8 +191,14 @@ class Signing:
         return [row for row in series if (realm.owner, row.id) not in self._broken]
 
     async def jwks(self, realm: Realm) -> JwkSet:
-        """Return the realm's public keys: those that sign, those that will, and those whose tokens still live."""
-        return (await self._keys(realm, ("tokens", _USUAL))).jwks
+        """Return the realm's public keys: those that sign, those that will, and those whose tokens still live.
+
+        The first key of a series signs at once, at whichever worker has made it; so this is never older than a second.
+        """
+        known = self._known.get(realm.owner)
+        if known is None or time.monotonic() - known.read_at > _AGAIN_S:
+            known = await self._read_once(realm, ("tokens", _USUAL))
+        return known.jwks
 
     async def public_key(self, realm: Realm, kid: str) -> PublicKey | None:
         """Return the realm's key of this id, if what it signed is good now; otherwise None."""
