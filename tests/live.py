@@ -9,6 +9,7 @@ import contextlib
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -37,6 +38,10 @@ from billfold_server.tenancy.manifest import Manifest
 from billfold_server.tenancy.provisioning import Administrator
 
 __all__ = ["Credentials", "LiveServer", "SharingServer", "serve", "serve_tls"]
+
+
+_TOKEN_S = 300.0
+"""After half of a token's life there is a new one."""
 
 
 class Credentials(msgspec.Struct):
@@ -123,9 +128,26 @@ class LiveServer:
 
     def client(self, slug: str | None, scopes: Sequence[str] | None = None) -> httpx.Client:
         """Return an HTTP client that is authenticated at a tenant, with relative addresses below its base."""
-        token = self.token(slug, self.add_client(slug, scopes))
-        headers = {"Authorization": f"Bearer {token}"}
-        return httpx.Client(base_url=self.base(slug), headers=headers, timeout=30, verify=self.trust)
+        return self.client_of(slug, self.add_client(slug, scopes))
+
+    def client_of(self, slug: str | None, credentials: Credentials) -> httpx.Client:
+        """Return an HTTP client that is authenticated as an API client, for longer than a token lives."""
+        renewed_at = time.monotonic()
+
+        def renew(request: httpx.Request) -> None:
+            nonlocal renewed_at
+            mine = request.headers.get("Authorization") == client.headers["Authorization"]
+            if mine and time.monotonic() - renewed_at > _TOKEN_S:
+                renewed_at = time.monotonic()
+                client.headers["Authorization"] = f"Bearer {self.token(slug, credentials)}"
+                request.headers["Authorization"] = client.headers["Authorization"]
+
+        headers = {"Authorization": f"Bearer {self.token(slug, credentials)}"}
+        hooks = {"request": [renew]}
+        client = httpx.Client(
+            base_url=self.base(slug), headers=headers, timeout=30, verify=self.trust, event_hooks=hooks
+        )
+        return client
 
 
 def settings_for(folder: Path, admin_dsn: str, **changes: Any) -> Settings:

@@ -41,6 +41,7 @@ class Uses:
     def __init__(self, database: "Database") -> None:
         self._database = database
         self._tenants: dict[UUID, tuple[TenantRef, Counts]] = {}
+        self._writing = asyncio.Lock()
 
     def note(self, tenant: TenantRef, consent_id: UUID, operation: str, now: datetime) -> None:
         """Count one use of a consent."""
@@ -56,15 +57,16 @@ class Uses:
                 counts[key] = (times, last_at)
 
     async def flush(self) -> None:
-        """Write down what was seen; what can't be written is kept for the next time."""
-        seen, self._tenants = self._tenants, {}
-        for tenant, counts in seen.values():
-            try:
-                async with self._database.tx(tenant) as tx:
-                    await queries.add_uses(tx, counts)
-            except Exception:  # noqa: BLE001 - counting holds up nothing else
-                _log.warning("uses of consents are written later", tenant=tenant.slug, exc_info=True)
-                self._add(tenant, counts)
+        """Write down what was seen, also what is just being written; what can't be is kept for the next time."""
+        async with self._writing:
+            seen, self._tenants = self._tenants, {}
+            for tenant, counts in seen.values():
+                try:
+                    async with self._database.tx(tenant) as tx:
+                        await queries.add_uses(tx, counts)
+                except Exception:  # noqa: BLE001 - counting holds up nothing else
+                    _log.warning("uses of consents are written later", tenant=tenant.slug, exc_info=True)
+                    self._add(tenant, counts)
 
     async def run(self) -> None:
         """Write down what was seen, every second, until cancelled."""

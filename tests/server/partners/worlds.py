@@ -18,8 +18,7 @@ SECRET = {"token_endpoint_auth_method": "client_secret_basic"}
 
 def as_client(live: LiveServer, credentials: Credentials) -> httpx.Client:
     """Return an HTTP client that is authenticated as an API client of alpha."""
-    headers = {"Authorization": f"Bearer {live.token('alpha', credentials)}"}
-    return httpx.Client(base_url=live.base("alpha"), headers=headers, timeout=30)
+    return live.client_of("alpha", credentials)
 
 
 def made(answer: httpx.Response) -> dict[str, Any]:
