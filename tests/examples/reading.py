@@ -64,7 +64,7 @@ class _Request:
 
 
 class Reader:
-    """A reader with the tenant that `billfold up` makes, in a folder of their own.
+    """A reader with the tenant that `billfold up` makes, in a folder of their own; what else shall hold of it is said.
 
     Attributes:
         live: The server.
@@ -74,10 +74,11 @@ class Reader:
         namespace: What the README's Python knows by now.
     """
 
-    def __init__(self, live: LiveServer, folder: Path) -> None:
+    def __init__(self, live: LiveServer, folder: Path, **changes: Any) -> None:
         self.live, self.folder = live, folder
-        shipped = msgspec.structs.replace(load_manifest(find_folder(_SLUG)), isolation="role")
-        self.bank = ThirdPartysBank(live, _SLUG, folder, like=shipped, callback=_CALLBACKS[1])
+        shipped = msgspec.structs.replace(load_manifest(find_folder(_SLUG)), isolation="role", **changes)
+        # Where the command line has it, so that commands know the same third parties.
+        self.bank = ThirdPartysBank(live, _SLUG, Path(live.settings.data_dir), like=shipped, callback=_CALLBACKS[1])
         self.options = options(live, _SLUG)
         self.billfold = Billfold(**self.options)
         self._clients = {self.billfold}
@@ -107,11 +108,12 @@ class Reader:
         for word, prepare in _GIVEN.items():
             if word in block:
                 self.namespace |= prepare(self)
-        self._note_clients()
+        self.note_clients()
         exec(block, self.namespace)  # noqa: S102 - Our own page.
-        self._note_clients()
+        self.note_clients()
 
-    def _note_clients(self) -> None:
+    def note_clients(self) -> None:
+        """Note which clients the blocks have made, to let go of them at the end."""
         self._clients |= {each for each in self.namespace.values() if isinstance(each, Billfold)}
 
     def say(self, line: str) -> str:
@@ -122,7 +124,7 @@ class Reader:
         if words[:2] == ["events", "tail"]:
             words += ["--after=0", "--count=1"]
         typed = self.options["client_secret"] + "\n" if words[0] == "login" else None
-        done = CliRunner().invoke(billfold_command, words, obj=partner, env=self._environment(), input=typed)
+        done = CliRunner().invoke(billfold_command, words, obj=partner, env=self.environment(), input=typed)
         assert done.exit_code == 0, (line, done.output, done.exception)
         self._said += done.stdout
         return done.stdout
@@ -137,7 +139,7 @@ class Reader:
             return str(self.namespace[next(self._wallets)].id)
         return str(re.findall(rf"{word[:-1]}\w+", self._said)[-1])
 
-    def _environment(self) -> dict[str, str | None]:
+    def environment(self) -> dict[str, str | None]:
         """Return what tells commands of the server, as its own settings do; and programs by what they come in."""
         settings = self.live.settings
         urls = {name: getattr(settings, name) for name in ("database_url", "admin_database_url", "key_store_url")}

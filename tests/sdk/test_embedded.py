@@ -20,6 +20,7 @@ from billfold.embedded import embedded, embedded_sync
 from billfold_server.db.embedded import EmbeddedPostgres
 from tests.announcing import announce
 from tests.postgres import binaries, own_data_dir
+from tests.texts import snippet
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -130,6 +131,13 @@ class TestEmbedding:
         namespace: dict[str, Any] = {}
         await eval(compile(shown, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), namespace)  # noqa: S307 - Our own page.
         assert namespace["party"].name == "Analytical Engines"
+
+    async def test_opens_as_a_guide_shows(self, data_dir: Path, monkeypatch: pytest.MonkeyPatch):
+        """The portal's function runs as it stands."""
+        monkeypatch.setenv("BILLFOLD_DATA_DIR", str(data_dir))
+        namespace: dict[str, Any] = {}
+        exec(snippet("guides/embedding", "def open_a_wallet"), namespace)  # noqa: S102 - Our own page.
+        assert (await namespace["open_a_wallet"]()).startswith("wal_")
 
     def test_serves_the_threads_of_a_program(self, data_dir: Path):
         """The synchronous client is used by several threads at once, and each order is booked once."""

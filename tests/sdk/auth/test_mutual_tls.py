@@ -4,6 +4,7 @@ import asyncio
 import json
 import ssl
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from billfold.keys import PemKey
 from billfold_server.serving.tls.authority import Authority
 from tests.server.tls_up import TlsUp
 from tests.server.upping import Up, billfold
+from tests.texts import snippet
 
 
 class Bank:
@@ -87,6 +89,21 @@ class TestAClientOfABank:
         with pytest.raises(errors.AuthenticationFailed) as caught:
             bank.get_tenant(mode, MutualTLS(bank.clients["tls_client_auth"], certificate))
         assert caught.value.oauth_error == "invalid_client"
+
+
+@pytest.mark.xdist_group("up")
+class TestTheGuideToGoingLive:
+    def test_connects_by_a_certificate(self, bank: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        """What the portal shows runs as it stands, where the machine trusts the bank's authority."""
+        monkeypatch.chdir(tmp_path)
+        Path("client.crt").symlink_to(bank.certificate.certificate)
+        Path("client.key").symlink_to(str(bank.certificate.key))
+        monkeypatch.setenv("SSL_CERT_FILE", str(bank.certificate.ca))
+        monkeypatch.setenv("BILLFOLD_BASE_URL", bank.base_url)
+        namespace: dict[str, Any] = {}
+        exec(snippet("guides/going_live", "def by_certificate"), namespace)  # noqa: S102 - Our own page.
+        with namespace["by_certificate"](bank.clients["tls_client_auth"]) as billfold:
+            assert billfold.tenant.get().slug == "sandbox"
 
 
 @pytest.mark.xdist_group("up")

@@ -12,7 +12,6 @@ from typing import Any
 
 import click
 import httpx
-import msgspec
 import pytest
 from click.testing import CliRunner
 
@@ -23,22 +22,15 @@ from billfold.keys import PemKey
 from billfold_server.cli import billfold_command
 from billfold_server.portal import markdown, reading
 from billfold_server.portal.reading import GUIDES
-from billfold_server.tenancy.manifest import load_manifest
-from billfold_server.tenancy.shipped import shipped_tenants
 from tests.examples.test_readme import calls
 from tests.live import LiveServer
 from tests.sandbox import options
 from tests.sdk.recording import client
 from tests.server.identity import clients_of
 from tests.tenants import manifest
+from tests.texts import snippets, source
 
 SNIPPET = re.compile(r'<pre tabindex="0"><code class="language-([a-z]+)">(.*?)</code></pre>', re.DOTALL)
-SECRET = "whsec_c2VjcmV0IG9mIHRoZSByZWNlaXZlciBoZXJl"
-
-
-def source(name: str) -> str:
-    """Return a text as it was written."""
-    return (markdown._FOLDER / f"{name}.md").read_text(encoding="utf-8")
 
 
 def shown(live: LiveServer, path: str, slug: str = "alpha") -> list[tuple[str, str]]:
@@ -137,6 +129,46 @@ class TestEverySnippet:
             assert not isinstance(command, click.Group), (name, line)
 
 
+STEPS = {
+    "start": {
+        "export BILLFOLD_BASE_URL=": "move_money_by_curl",
+        "BILLFOLD_TOKEN=$(curl": "move_money_by_curl",
+        "post() {": "move_money_by_curl",
+        "post /v1/top-ups": "move_money_by_curl",
+        "from billfold import Billfold, Money": "move_money_by_the_sdk",
+        "import os\nfrom http.server": "receive_a_webhook",
+        "export BILLFOLD_WEBHOOK_SECRET=": "receive_a_webhook",
+        "billfold webhooks listen": "receive_a_webhook",
+    },
+    "start_keys": {
+        "import json": "connect_by_a_key_where_secrets_arent_taken",
+        "export BILLFOLD_BASE_URL=": "connect_by_a_key_where_secrets_arent_taken",
+        "import os\n\nfrom billfold": "connect_by_a_key_where_secrets_arent_taken",
+    },
+}
+"""How each snippet of the first steps begins, by its page, and which test runs it."""
+
+
+def steps(live: LiveServer, what: str, page: str = "start", slug: str = "alpha") -> list[str]:
+    """Return the snippets of the first steps that one test runs, as a browser shows them."""
+    begin = tuple(each for each, runs in STEPS[page].items() if runs == what)
+    found = [text for _, text in shown(live, "", slug) if text.startswith(begin)]
+    assert len(found) == len(begin)
+    return found
+
+
+def exported(lines: str, **told: str) -> dict[str, str]:
+    """Return what lines of a shell export, with one's own put in where they leave it open."""
+    for name, value in told.items():
+        lines = re.sub(rf"({name}=)\S*…$", rf"\g<1>{value}", lines, flags=re.MULTILINE)
+    assert "…" not in lines
+    script = f"{lines}\nenv -0"
+    given = {"PATH": os.environ["PATH"]}
+    done = subprocess.run(["sh", "-euc", script], env=given, capture_output=True, text=True, timeout=60, check=True)
+    pairs = (each.partition("=") for each in done.stdout.split("\0"))
+    return {name: value for name, _, value in pairs if name.startswith("BILLFOLD_")}
+
+
 @pytest.fixture
 def variables(live: LiveServer) -> dict[str, str]:
     """What the page tells to set, with a client's real id and secret."""
@@ -153,7 +185,7 @@ class TestTheFirstSteps:
         """Pasted one after the other, with nothing but one's own id and secret put in, the lines move money."""
         if shutil.which("curl") is None:
             pytest.skip("needs curl")
-        lines = [text for language, text in shown(live, "") if language == "sh"][:4]
+        lines = steps(live, "move_money_by_curl")
         assert variables["BILLFOLD_BASE_URL"] in lines[0]
         lines[0] = lines[0].replace("cli_…", variables["BILLFOLD_CLIENT_ID"])
         lines[0] = lines[0].replace("SECRET=…", f"SECRET={variables['BILLFOLD_CLIENT_SECRET']}")
@@ -180,32 +212,29 @@ class TestTheFirstSteps:
         """With the same variables, the SDK does the same."""
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        (text,) = [
-            text for language, text in shown(live, "") if text.startswith("from billfold import Billfold, Money")
-        ]
+        (text,) = steps(live, "move_money_by_the_sdk")
         exec(text, {})  # noqa: S102 - Our own page.
         assert capsys.readouterr().out == "1250 EUR\n"
 
     def test_receive_a_webhook(self, live: LiveServer, variables: dict[str, str]) -> None:
         """The receiver runs as it stands, but for its port, and takes what the command delivers."""
-        (text,) = [text for language, text in shown(live, "") if "HTTPServer((" in text]
+        text, secret, command = steps(live, "receive_a_webhook")
+        given = variables | exported(secret)
         text = text.replace(", 9000)", ", 0)").replace(
             "Receiver).serve", "Receiver)\nprint(server.server_port, flush=True)\nserver.serve"
         )
         text = text.replace("HTTPServer((", "server = HTTPServer((")
-        (command,) = [text for language, text in shown(live, "") if text.startswith("billfold webhooks listen")]
         told: dict[str, Any] = {name.removeprefix("BILLFOLD_").lower(): value for name, value in variables.items()}
         with Billfold(**told) as billfold:
             before = newest(billfold)
             ada = billfold.parties.create(kind="person", name="Ada")
-        environment = {**os.environ, "BILLFOLD_WEBHOOK_SECRET": SECRET, "PYTHONPATH": os.pathsep.join(sys.path)}
+        environment = {**os.environ, **given, "PYTHONPATH": os.pathsep.join(sys.path)}
         with subprocess.Popen(
             [sys.executable, "-c", text], env=environment, stdout=subprocess.PIPE, text=True
         ) as receiver:
             assert receiver.stdout is not None
             port = receiver.stdout.readline().strip()
             words = command.replace("\\\n", " ").replace(":9000/", f":{port}/").split()[1:]
-            given = variables | {"BILLFOLD_WEBHOOK_SECRET": SECRET}
             done = CliRunner().invoke(partner, [*words, f"--after={before}", "--count=1"], env=given)
             receiver.terminate()
             assert (done.exit_code, " 204 in " in done.stdout) == (0, True), done.output
@@ -216,41 +245,23 @@ class TestTheFirstSteps:
     ) -> None:
         """At a tenant under FAPI 2.0 the page shows keys, and what it shows runs once the key is registered."""
         live.add_tenant(manifest("keyed", security_profile="fapi2"))
-        make, use = [text for language, text in shown(live, "", "keyed") if language == "python"]
+        make, tell, use = steps(live, "connect_by_a_key_where_secrets_arent_taken", "start_keys", "keyed")
         monkeypatch.chdir(tmp_path)
         exec(make, {})  # noqa: S102 - Our own page.
         scopes = ["parties:write", "wallets:read", "wallets:write", "transfers:write"]
         keys = [PemKey("client.pem").public_jwk]
         registered = clients_of.make(live, "keyed", "private_key_jwt", scopes=scopes, further_keys=keys)
-        monkeypatch.setenv("BILLFOLD_BASE_URL", live.base("keyed"))
-        monkeypatch.setenv("BILLFOLD_CLIENT_ID", registered.client_id)
+        for name, value in exported(tell, BILLFOLD_CLIENT_ID=registered.client_id).items():
+            monkeypatch.setenv(name, value)
         capsys.readouterr()
         exec(use, {})  # noqa: S102 - Our own page.
         assert capsys.readouterr().out == "1250 EUR\n"
 
-
-@pytest.fixture(scope="module")
-def trial(live: LiveServer) -> str:
-    """The tenant that everybody tries things out in, which has purposes for tokens."""
-    tried = load_manifest(shipped_tenants() / "sandbox")
-    live.add_tenant(msgspec.structs.replace(tried, isolation="role", hosts=[]))
-    return tried.slug
-
-
-class TestTheGuides:
-    @pytest.mark.parametrize("name", GUIDES)
-    def test_run_as_they_show(self, live: LiveServer, trial: str, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-        """What stands in a guide runs from top to bottom, one snippet after the other, against the tenant."""
-        for variable, value in options(live, trial).items():
-            monkeypatch.setenv(f"BILLFOLD_{variable.upper()}", value)
-        namespace: dict[str, Any] = {"__name__": "guide"}
-        for place, (language, text) in enumerate(shown(live, f"/guides/{name}", trial)):
-            # Tests are run where the plugin's fixtures are: tests/sdk/testing/test_shown.py.
-            if language == "python" and "wallet_sandbox" not in text:
-                exec(compile(text, f"{name} {place}", "exec"), namespace)  # noqa: S102 - Our own page.
-        if (closing := namespace.get("closing")) is not None:
-            with Billfold() as billfold:
-                wallet = billfold.wallets.create(party_id=billfold.parties.create(kind="person", name="Ada").id)
-                assert [closing(billfold, wallet.id) for _ in range(2)] == [True, False]
-        if (opened := namespace.get("billfold")) is not None:
-            opened.close()
+    @pytest.mark.parametrize("page", STEPS)
+    def test_leave_nothing_out(self, page: str) -> None:
+        """Each snippet is one that a test runs, and each test runs some."""
+        # Tests are run where the plugin's fixtures are: tests/sdk/testing/test_shown.py.
+        texts = [text for _, text in snippets(page) if "wallet_sandbox" not in text]
+        assert [text for text in texts if not text.startswith(tuple(STEPS[page]))] == []
+        assert [each for each in STEPS[page] if sum(text.startswith(each) for text in texts) != 1] == []
+        assert [each for each in STEPS[page].values() if not hasattr(self, f"test_{each}")] == []
