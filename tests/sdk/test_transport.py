@@ -209,10 +209,12 @@ class TestAPool:
                 billfold.tenant.get()
             assert server.connections == 1
 
-    def test_heeds_the_proxy_of_the_environment(self, monkeypatch: pytest.MonkeyPatch):
-        """HTTP_PROXY is used, and NO_PROXY heeded."""
+    @pytest.mark.parametrize("scheme", ["http://", ""])
+    def test_heeds_the_proxy_of_the_environment(self, monkeypatch: pytest.MonkeyPatch, scheme: str):
+        """HTTP_PROXY is used, with a scheme or with host and port alone, and NO_PROXY heeded."""
         with misbehaving(FINE) as proxy:
-            monkeypatch.setenv("HTTP_PROXY", proxy.base_url.removesuffix("/t/sandbox"))
+            address = proxy.base_url.removeprefix("http://").removesuffix("/t/sandbox")
+            monkeypatch.setenv("HTTP_PROXY", f"{scheme}{address}")
             monkeypatch.setenv("NO_PROXY", "127.0.0.1")
             request = Request(
                 "GET", "http://wallet.invalid/v1/tenant", headers={}, body=None, connect_s=5, read_s=5, total_s=5
@@ -224,6 +226,17 @@ class TestAPool:
             with misbehaving(FINE) as server, sync_client(server) as billfold:
                 billfold.tenant.get()
             assert len(proxy.requests) == 1
+
+    def test_tells_no_password_of_a_proxy_that_it_cannot_use(self):
+        """An address of another scheme is refused in our own words, without the address."""
+        with misbehaving(FINE) as server:
+            transport = HttpxTransport(proxy="ftp://ada:s-e-c-r-e-t@proxy.invalid:21")
+            with (
+                pytest.raises(ValueError, match="begins with http://") as refused,
+                sync_client(server, transport=transport) as billfold,
+            ):
+                billfold.tenant.get()
+            assert "s-e-c-r-e-t" not in str(refused.value)
 
     def test_is_not_shared_with_a_forked_child(self):
         """A child makes connections of its own, and both go on, even when another thread held the locks."""

@@ -23,6 +23,7 @@ MAX_RESPONSE_BYTES: Final = 64 * 1024 * 1024
 
 MAX_CONNECTIONS: Final = 100
 _KEEPALIVE_S: Final = 30.0
+_PROXY_SCHEMES: Final = ("http://", "https://", "socks5://", "socks5h://")
 
 
 class Pooled:
@@ -57,7 +58,21 @@ class Pooled:
         verify: Any = True if self._verify is None else self._verify
         if callable(verify):
             verify = verify()
-        return {"limits": limits, "verify": verify, "proxy": self._proxy or _proxy_from_environment(url)}
+        proxy = self._proxy or _proxy_from_environment(url)
+        return {"limits": limits, "verify": verify, "proxy": _proxy(proxy) if proxy else None}
+
+
+def _proxy(address: str) -> str:
+    """Return a proxy's address with its scheme; many write host and port alone, as curl takes it.
+
+    Raises:
+        ValueError: It is of another scheme. The address isn't told, since it may hold a password.
+    """
+    if "://" not in address:
+        return f"http://{address}"
+    if not address.lower().startswith(_PROXY_SCHEMES):
+        raise ValueError("a proxy's address begins with http://, https:// or socks5://")
+    return address
 
 
 def _proxy_from_environment(url: str) -> str | None:
