@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import logging
+import math
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,7 @@ from billfold import (
     Response,
     Timeouts,
     errors,
+    order,
 )
 from tests.sdk.playing import problem
 from tests.sdk.recording import CREDENTIALS, Recording, async_client, client, ok
@@ -74,11 +76,23 @@ class TestMakingAClient:
         with pytest.raises(ValueError, match="base_url"):
             Billfold(**{**CREDENTIALS, "base_url": base_url})
 
-    @pytest.mark.parametrize("options", [{"timeout_s": 0}, {"timeout_s": Timeouts(read_s=-1)}, {"max_retries": -1}])
+    @pytest.mark.parametrize(
+        "options",
+        [{"timeout_s": 0}, {"timeout_s": math.nan}, {"timeout_s": Timeouts(read_s=-1)}, {"max_retries": -1}],
+    )
     def test_refuses_options_that_mean_nothing(self, options: dict[str, Any]):
         """A time-out is positive, and a number of retries isn't negative."""
         with pytest.raises(ValueError, match=r"time-out|max_retries"):
             Billfold(**CREDENTIALS, **options)
+
+    @pytest.mark.parametrize("at_once", [0, -1, 1001])
+    def test_refuses_parts_of_a_bulk_that_mean_nothing(self, at_once: int):
+        """None at once would otherwise end as if all had been carried out."""
+        billfold, transport = client()
+        orders = [order(from_wallet_id="wal_1", to_wallet_id="wal_2", amount=Money(1, "EUR"))]
+        with pytest.raises(ValueError, match="at_once"):
+            next(billfold.transfers.bulk_each(orders, at_once=at_once))
+        assert transport.requests == []
 
     def test_warns_of_a_secret_that_goes_unencrypted(self, caplog: pytest.LogCaptureFixture):
         """Plain HTTP to another machine is worth a word; to this one it isn't."""

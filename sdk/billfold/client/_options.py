@@ -56,7 +56,8 @@ def timeouts(timeout_s: float | Timeouts | None, present: Timeouts | None = None
     if timeout_s is None:
         return present or Timeouts()
     chosen = timeout_s if isinstance(timeout_s, Timeouts) else Timeouts(total_s=timeout_s)
-    if not min(chosen.connect_s, chosen.read_s, chosen.total_s) > 0:
+    # Each for itself: the smallest of several says nothing where one of them is no number (NaN).
+    if not all(each > 0 for each in (chosen.connect_s, chosen.read_s, chosen.total_s)):
         raise ValueError("a time-out must be positive")
     return chosen
 

@@ -107,7 +107,11 @@ class AsyncTransfers(AsyncResource):
         Raises:
             errors.ValidationFailed: An item isn't of the documented form, and nothing of its request was carried out.
             errors.BodyTooLarge: So many don't fit into one request, and nothing of it was carried out.
+            ValueError: ``at_once`` is out of range.
         """
+        # None at once would end without a transfer and without a word.
+        if at_once not in range(1, _MOST_AT_ONCE + 1):
+            raise ValueError(f"at_once is 1 to {_MOST_AT_ONCE}")
         rest = iter(transfers)
         while chunk := list(itertools.islice(rest, at_once)):
             verdicts = await self.bulk(chunk)
