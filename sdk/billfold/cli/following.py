@@ -5,6 +5,7 @@ address of the developer's needs to be public. Standing at the end, they ask aga
 """
 
 import base64
+import difflib
 import hmac
 import os
 import secrets
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMANDS", "Happened", "follow", "newest", "signed", "tail"]
 
+_ALL: Final = "*"
 _PAGE: Final = 100
 _LONGEST_WAIT_S: Final = 10.0
 _SECRET_BYTES: Final = 32
@@ -109,7 +111,7 @@ def follow(
     Raises:
         ProblemError: The server refuses for good.
     """
-    alone = wanted[0] if len(wanted) == 1 and not wanted[0].endswith(".*") else None
+    alone = wanted[0] if len(wanted) == 1 and not wanted[0].endswith("*") else None
     away_s = 0.0
     while True:
         try:
@@ -144,8 +146,24 @@ def _passes(error: errors.BillfoldError) -> bool:
 
 def _is_wanted(event_type: str, wanted: Sequence[str]) -> bool:
     return not wanted or any(
-        event_type == each or (each.endswith(".*") and event_type.startswith(each[:-1])) for each in wanted
+        each in {event_type, _ALL} or (each.endswith(".*") and event_type.startswith(each[:-1])) for each in wanted
     )
+
+
+def _warn_of_unknown(wanted: Sequence[str]) -> None:
+    """Say which filters fit no event that this version knows: who has misspelt one would wait for ever.
+
+    They are followed all the same, since a newer server may have such events.
+    """
+    if not wanted:
+        return
+    from billfold.contract.events import EVENTS  # noqa: PLC0415 - All of the contract, and few narrow it down.
+
+    for each in wanted:
+        if not any(_is_wanted(known, [each]) for known in EVENTS):
+            near = difflib.get_close_matches(each, EVENTS, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            click.echo(f"billfold: This version knows no events of type {each}.{hint}", err=True)
 
 
 def _following(command: click.Command) -> click.Command:
@@ -167,6 +185,7 @@ def _following(command: click.Command) -> click.Command:
 
 def _events(profile: str | None, given: dict[str, Any]) -> Iterator[Happened]:
     client, answers = connected(profile, max_retries=0)
+    _warn_of_unknown(given["wanted"])
     with client:
         after = newest(client) if given["after"] is None else given["after"]
         # Whoever makes something happen in another terminal knows from here on that it will be heard of.

@@ -72,6 +72,7 @@ class TestFollowing:
         [
             (("wallet.created",), [2], "after=0&limit=100&type=wallet.created"),
             (("wallet.*",), [2, 3], "after=0&limit=100"),
+            (("*",), [1, 2, 3], "after=0&limit=100"),
             (("transfer.posted", "wallet.frozen"), [1, 3], "after=0&limit=100"),
         ],
     )
@@ -111,6 +112,15 @@ class TestTail:
         assert len(line.replace("trf_1", "x" * 30)) <= 80
         (text,) = give(server, "events", "tail", "--after=0", "--count=1", "--json").stdout.splitlines()
         assert json.loads(text) == event(1, "wallet.frozen")
+
+    def test_says_so_where_no_event_is_of_such_a_type(self, server: Answering):
+        """Whoever has misspelt a type is told at once; it is followed all the same, as a newer server may have it."""
+        server.say({"data": [event(1, "wallet.frosen")], "next_cursor": None})
+        done = give(server, "events", "tail", "--after=0", "--count=1", "--type=wallet.frosen", "--type=wallet.*")
+        warnings = [line for line in done.stderr.splitlines() if "wallet.froz" in line]
+        assert len(warnings) == 1, done.stderr
+        assert "wallet.frosen" in warnings[0]
+        assert "wallet.frosen" in done.stdout
 
 
 @pytest.fixture
