@@ -44,9 +44,13 @@ def discard(folder: Path) -> None:
 
 
 def discard_abandoned() -> None:
-    """Take away what runs have left that were killed."""
-    pattern = _place(_PREFIX)
-    for left in pattern.parent.glob(f"{pattern.name}*"):
-        with contextlib.suppress(OSError):
-            if left.stat().st_mtime < time.time() - _ABANDONED_AFTER_S:
-                discard(left)
+    """Take away what runs have left that were killed.
+
+    In both places: what they have left in memory may be why there is no longer plenty of it.
+    """
+    pattern = scratch_data_dir(_PREFIX)
+    for place in {pattern.parent, _MEMORY}:
+        for left in place.glob(f"{pattern.name}*"):
+            with contextlib.suppress(OSError):
+                if left.stat().st_mtime < time.time() - _ABANDONED_AFTER_S:
+                    discard(left)

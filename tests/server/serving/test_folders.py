@@ -1,0 +1,31 @@
+"""What a test run that was killed has left is taken away by a later one."""
+
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+import pytest
+
+from billfold_server.db.embedded import scratch_data_dir
+from billfold_server.serving.testing.folders import discard_abandoned
+
+LONG_AGO_S = 86_400.0
+
+
+class TestWhatAKilledRunHasLeft:
+    @pytest.mark.parametrize("place", [Path("/dev/shm"), scratch_data_dir("x").parent], ids=["memory", "disk"])  # noqa: S108 - The names in it can't be guessed.
+    def test_is_taken_away_wherever_it_lies(self, place: Path):
+        """In memory also when there is no longer plenty of it, which may be because of what was left there."""
+        if not place.is_dir():
+            pytest.skip(f"needs {place}")
+        left, fresh = (place / scratch_data_dir(f"pytest-{secrets.token_hex(8)}").name for _ in range(2))
+        try:
+            for each in (left, fresh):
+                each.mkdir()
+            os.utime(left, (LONG_AGO_S, LONG_AGO_S))
+            discard_abandoned()
+            assert (left.exists(), fresh.exists()) == (False, True)
+        finally:
+            shutil.rmtree(left, ignore_errors=True)
+            shutil.rmtree(fresh, ignore_errors=True)
