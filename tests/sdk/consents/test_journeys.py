@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import pytest
@@ -32,7 +32,6 @@ from billfold.consents import (
     Customer as Present,
 )
 from billfold.keys import PemKey
-from billfold_server.portal import markdown
 from tests.live import LiveServer
 from tests.sdk.consents.customers import CALLBACK, Customer, ThirdPartysBank, made
 
@@ -264,18 +263,3 @@ class TestAThirdParty:
         with pytest.raises(RequestRefused) as wrong:
             third_party.domestic_vrp_consents.create(nothing, recurring_payments())
         assert len(wrong.value.code) == 4
-
-
-class TestTheGuide:
-    def test_runs_as_it_shows(self, bank: ThirdPartysBank, third_party: ThirdParty, customer: Customer):
-        """What the portal shows of consents asks for accounts, and lists those that the customer has chosen."""
-        guide: dict[str, Any] = {}
-        for language, text in markdown.make((markdown._FOLDER / "guides/consents.md").read_text("utf-8")).snippets:
-            if language == "python" and "def " in text:
-                exec(text, guide)  # noqa: S102 - Our own page.
-        signing_key = bank.directory.find("all").signing_key
-        assert isinstance(guide["connect"](bank.registered.client_id, signing_key, bank.dpop), ThirdParty)
-        session: dict[str, str] = {}
-        called = customer.agree(guide["ask"](third_party, session), customer.wallet)
-        assert len(guide["finish"](third_party, session, called)) == 1
-        assert session == {}

@@ -10,6 +10,7 @@ import pytest
 from billfold_server.portal.reading import GUIDES
 from tests.live import LiveServer
 from tests.openbao import OpenBao
+from tests.sandbox import sandbox
 from tests.server.portal.guiding import GuidesReader
 from tests.server.portal.test_texts import shown
 from tests.texts import snippets, source
@@ -41,6 +42,13 @@ def commands(name: str) -> list[str]:
 def is_elsewhere(command: str) -> bool:
     """Tell whether a command is given elsewhere."""
     return command.startswith(tuple(COMMANDS))
+
+
+@pytest.fixture(scope="module")
+def live(postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """Serve the reader alone, who moves the clock and lets all customers be forgotten."""
+    with sandbox(postgres_dsn, tmp_path_factory.mktemp("live")) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
