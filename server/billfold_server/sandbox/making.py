@@ -109,11 +109,12 @@ async def _tell(services: Services, tenant: TenantRef, row: OwnedSandbox, step: 
 
 async def _make(services: Services, tenant: TenantRef, row: OwnedSandbox) -> bool:
     """Make the tenant and its customers, or finish with them."""
-    since = time.monotonic()
     found = await services.tenants.sandbox_of(tenant.id, row.id)
     if found is not None and found.is_held:
         return False
     sandbox = await _applied(services, tenant, row)
+    # From here on other workers may still take it for unknown, or for closed; making it may have taken any time.
+    since = time.monotonic()
     if row.seeded:
         await _tell(services, tenant, row, PartnerSandboxStep.CUSTOMERS)
         await services.rooms[SEEDING](services, sandbox, row.seed)

@@ -33,6 +33,7 @@ class Registry:
         self._database = database
         self._cache_s = cache_s
         self._refreshing = asyncio.Lock()
+        self._asked = 0.0
         self._fresh_until = 0.0
         self._revision = -1
         self._own: dict[UUID, TenantRef] = {}
@@ -43,8 +44,14 @@ class Registry:
         self._by_host: dict[str, TenantRef] = {}
 
     async def find(self, slug: str) -> TenantRef | None:
-        """Return the tenant with this slug, in whatever state, or None."""
+        """Return the tenant with this slug, in whatever state, or None.
+
+        What isn't known is looked for once more: whoever is told that a tenant is ready may ask another worker at once.
+        """
+        asked = time.monotonic()
         await self._refresh()
+        if slug not in self._by_slug and self._asked < asked:
+            await self._refresh(since=asked)
         return self._by_slug.get(slug)
 
     async def find_by_id(self, tenant_id: UUID) -> TenantRef | None:
@@ -96,18 +103,23 @@ class Registry:
         """Read the registry again at the next look, because this process has just changed it."""
         self._fresh_until = 0.0
 
-    async def _refresh(self) -> None:
+    async def _refresh(self, *, since: float | None = None) -> None:
+        """Read what has changed, unless what is known is young enough, or was asked for after a time."""
         # Asked inside a transaction, this would work as long as nothing has to be read, and fail now and then.
         ENGINE.refuse_nesting()
-        if time.monotonic() < self._fresh_until:
+        if self._is_fresh(since):
             return
+        # Those who wait here are answered by one reading, so that many who ask for nothing known cost one query a time.
         async with self._refreshing:
-            if time.monotonic() < self._fresh_until:
+            if self._is_fresh(since):
                 return
             # The answer is as old as the question, so its age counts from here.
             asked = time.monotonic()
             await self._read()
-            self._fresh_until = asked + self._cache_s
+            self._asked, self._fresh_until = asked, asked + self._cache_s
+
+    def _is_fresh(self, since: float | None) -> bool:
+        return time.monotonic() < self._fresh_until and (since is None or self._asked >= since)
 
     async def _read(self) -> None:
         deployment = await self._database.deployment()

@@ -171,6 +171,26 @@ class TestTheRegistry:
         await asyncio.gather(*(registry.find("testbank") for _ in range(1000)))
         assert (reads, registry._revision) == (1, revision)
 
+    async def test_knows_a_tenant_that_another_worker_has_made_at_once(self, tenancy: Tenancy) -> None:
+        """Whoever is told that it is ready may come to a worker that hasn't heard of it.
+
+        Many who err at once are two queries: one for who came first, and one that begins after all of them have come.
+        """
+        other = Registry(tenancy.database, cache_s=60)
+        assert await other.find("acme") is None
+        made = await tenancy.add("acme")
+        assert await other.find("acme") == made
+        reads = 0
+
+        async def counted() -> None:
+            nonlocal reads
+            reads += 1
+            await read()
+
+        read, other._read = other._read, counted  # type: ignore[method-assign]
+        assert set(await asyncio.gather(*(other.find("nobody") for _ in range(1000)))) == {None}
+        assert reads == 2
+
     async def test_says_unavailable_while_the_database_is_away_and_recovers(self, tenancy: Tenancy) -> None:
         """No restart is needed once connections are possible again, neither for look-ups nor for transactions."""
         line = Line(tenancy.runtime_dsn)
