@@ -10,6 +10,7 @@ from billfold import ids
 from billfold.ids import Prefix
 from billfold_server.identity.authorization import codes, details
 from billfold_server.identity.authorization.details import Kind, Line
+from billfold_server.identity.authorization.wallet_access import WALLET_ACCESS
 from billfold_server.identity.grants.service import find_grant
 from billfold_server.people.pages.words import text_of
 from tests.live import LiveServer
@@ -120,8 +121,10 @@ class TestAuthorizationDetails:
 
     def test_have_one_kind_to_a_name(self) -> None:
         """A name can't be taken over, and saying the same again changes nothing."""
-        known = details.kinds()["wallet_access"]
+        known = WALLET_ACCESS
         details.register(known)
+        details.register(known)
+        assert details.kinds()["wallet_access"] is known
         twin: Kind[Any] = Kind(
             name=known.name, form=known.form, describe=lambda _: [Line(text="x")], is_theirs=known.is_theirs
         )
