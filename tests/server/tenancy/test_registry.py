@@ -172,10 +172,7 @@ class TestTheRegistry:
         assert (reads, registry._revision) == (1, revision)
 
     async def test_knows_a_tenant_that_another_worker_has_made_at_once(self, tenancy: Tenancy) -> None:
-        """Whoever is told that it is ready may come to a worker that hasn't heard of it.
-
-        Many who err at once are two queries: one for who came first, and one that begins after all of them have come.
-        """
+        """Whoever is told that it is ready may ask any worker at once; many who err are two queries."""
         other = Registry(tenancy.database, cache_s=60)
         assert await other.find("acme") is None
         made = await tenancy.add("acme")
@@ -188,6 +185,7 @@ class TestTheRegistry:
             await read()
 
         read, other._read = other._read, counted  # type: ignore[method-assign]
+        # One for who comes first, and one that begins after all of them have come.
         assert set(await asyncio.gather(*(other.find("nobody") for _ in range(1000)))) == {None}
         assert reads == 2
 
