@@ -201,8 +201,8 @@ class Party:
     def _request(self) -> dict[str, Any]:
         payee = {"SchemeName": "UK.OBIE.Wallet", "Identification": self.bank.wallets[1], "Name": "Bench"}
         initiation = {
-            "InstructionIdentification": secrets.token_hex(8),
-            "EndToEndIdentification": secrets.token_hex(8),
+            "InstructionIdentification": secrets.token_hex(10),
+            "EndToEndIdentification": secrets.token_hex(10),
             "InstructedAmount": {"Amount": "0.01", "Currency": "EUR"},
             "CreditorAccount": payee,
         }

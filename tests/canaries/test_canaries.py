@@ -235,7 +235,7 @@ class TestACardThatComesAnywhereElse:
             began = time.monotonic()
             server.sing(chosen(every))
             took_s = time.monotonic() - began
-            marker = secrets.token_hex(8)
+            marker = secrets.token_hex(10)
             client.get("/v1/wallets", headers={"X-Request-Id": marker})
             until(lambda: client.get(f"/v1/requests/{marker}").status_code == 200)
         told = ", ".join(f"{count} {status}" for status, count in sorted(server.statuses.items()))

@@ -177,7 +177,7 @@ def approved(live: LiveServer, seeds: Seeds, client: httpx.Client) -> dict[str, 
     shredded, erased = (seeds.post("/v1/parties", {"kind": "person", "name": "Ada"})["id"] for _ in range(2))
 
     def agreed(path: str, body: dict[str, str], **in_path: str) -> Approved:
-        key = secrets.token_hex(8)
+        key = secrets.token_hex(10)
         answer = client.post(path.format(**in_path), json=body, headers={"Idempotency-Key": key})
         assert answer.json()["code"] == "approval_required", answer.text
         decide = f"/t/{TENANT}/v1/approvals/{answer.json()['facts']['approval_id']}/approve"
@@ -191,7 +191,7 @@ def approved(live: LiveServer, seeds: Seeds, client: httpx.Client) -> dict[str, 
     return {
         "shredSubject": agreed("/v1/data-keys/shred", {"party_id": shredded, **reason}),
         "eraseParty": agreed("/v1/parties/{party_id}/erasure", reason, party_id=erased),
-        "resolvePayment": Approved(noted, secrets.token_hex(8), {"payment_id": seeds.contradicted}),
+        "resolvePayment": Approved(noted, secrets.token_hex(10), {"payment_id": seeds.contradicted}),
     }
 
 

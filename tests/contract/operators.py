@@ -31,7 +31,7 @@ class Operators:
                     await tx.execute(
                         "INSERT INTO users (id, login_realm, login_name, display_name, roles, state, handle, version,"
                         " created_at, updated_at) VALUES ($1, 'operator', $2, 'Ada', '{}', 'active', $3, 1, $4, $4)",
-                        each, secrets.token_hex(8), secrets.token_bytes(32), now,
+                        each, secrets.token_hex(10), secrets.token_bytes(32), now,
                     )  # fmt: skip
                 await tx.execute(
                     "INSERT INTO operator_requests (user_id, what, asked_by, asked_at, expires_at)"

@@ -148,14 +148,14 @@ def _with(name: str, value: Any) -> Callable[[Reaching, Operation], httpx.Respon
 
 
 def _external_id(reaching: Reaching) -> str:
-    taken = secrets.token_hex(8)
+    taken = secrets.token_hex(10)
     reaching.seeds.post("/v1/parties", {"kind": "person", "name": "x", "external_id": taken})
     return taken
 
 
 def _taken_alias(reaching: Reaching, operation: Operation) -> httpx.Response:
     first, second = reaching.seeds.ids("wal")[:2]
-    body = {"scheme": "reference", "value": secrets.token_hex(8)}
+    body = {"scheme": "reference", "value": secrets.token_hex(10)}
     reaching.send(operation, path={"wallet_id": first}, body=body)
     return reaching.send(operation, path={"wallet_id": second}, body=body)
 
@@ -206,7 +206,7 @@ def _taken_name(reaching: Reaching) -> str:
 
 
 def _taken_by_a_partner(reaching: Reaching) -> str:
-    taken = secrets.token_hex(8)
+    taken = secrets.token_hex(10)
     reaching.seeds.post("/v1/partners", {"name": "x", "external_id": taken})
     return taken
 
@@ -257,7 +257,7 @@ def _roles_of_a_customer(reaching: Reaching, operation: Operation) -> httpx.Resp
 
 def _of_one_key(reaching: Reaching, operation: Operation) -> httpx.Response:
     """Send a request while another one with its key is still being carried out."""
-    key = secrets.token_hex(8)
+    key = secrets.token_hex(10)
     with reaching.in_flight(key):
         return reaching.send(operation, headers={"Idempotency-Key": key})
 
@@ -408,7 +408,7 @@ def _reused_key(reaching: Reaching, operation: Operation) -> httpx.Response:
             "code": f"once_{secrets.token_hex(4)}",
             "login_name": f"once.{secrets.token_hex(4)}",
             "scheme": "reference",
-            "value": secrets.token_hex(8),
+            "value": secrets.token_hex(10),
         }
         body |= {name: value for name, value in unique.items() if name in body}
     first = reaching.send(operation, headers=headers, path=reaching.fresh(operation), body=body)
@@ -426,7 +426,7 @@ def _otherwise(reaching: Reaching, body: dict[str, Any]) -> dict[str, Any]:
         return {"login_name": f"other.{secrets.token_hex(4)}"}
     if "reason" in body:
         return {"reason": "another one"}
-    return {"value": secrets.token_hex(8)} if "value" in body else {"metadata": {"other": "yes"}}
+    return {"value": secrets.token_hex(10)} if "value" in body else {"metadata": {"other": "yes"}}
 
 
 def contradict(reaching: Reaching, operation: Operation) -> httpx.Response:

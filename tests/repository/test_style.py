@@ -1,6 +1,7 @@
 """Style that no linter holds: sizes, names, docstrings of tests, and words that don't belong in the project."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,9 @@ FOREIGN_WORDS = [
     "chat" + "gpt",
     "anthro" + "pic",
 ]
+
+MAYBE_A_CARD = re.compile(r"token_hex\([789]\)")
+"""One in sixty thousand of these has digits alone, or but for one, that may be a card's number."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -89,6 +93,11 @@ class TestEveryFileOfTheProject:
         tests = [path for path in python_files() if path.name.startswith("test_")]
         assert {str(path.relative_to(ROOT)): names for path in tests if (names := without_a_fact(read(path)))} == {}
 
+    def test_makes_up_nothing_that_a_server_may_take_for_a_card(self):
+        """Six random bytes or fewer have too few digits for a card's number, ten or more have too many."""
+        tests = [path for path in python_files() if path.is_relative_to(ROOT / "tests")]
+        assert [str(path.relative_to(ROOT)) for path in tests if MAYBE_A_CARD.search(read(path))] == []
+
     def test_speaks_of_the_product_alone(self):
         """No tracked file names the host of a package registry, or how and where the project was written."""
         assert {str(path.relative_to(ROOT)): words for path in tracked_files() if (words := foreign(read(path)))} == {}
@@ -106,6 +115,11 @@ class TestTheChecksThemselves:
         """A docstring that is absent or of several lines is found."""
         assert without_a_fact(f"def test_x():\n    {docstring}\n    pass") == ["test_x"]
         assert without_a_fact('def test_x():\n    """It is so."""') == []
+
+    def test_find_bytes_that_may_be_a_card(self):
+        """Between six and ten, all are."""
+        found = [count for count in range(1, 20) if MAYBE_A_CARD.search(f"secrets.token_hex({count})")]
+        assert found == [7, 8, 9]
 
     def test_find_a_foreign_word(self):
         """Case makes no difference."""

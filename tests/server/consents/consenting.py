@@ -212,6 +212,6 @@ async def with_user(bank: Bank) -> UUID:
         await tx.execute(
             "INSERT INTO users (id, login_realm, login_name, display_name, party_id, roles, state, handle, version,"
             " created_at, updated_at) VALUES ($1, 'psu', $2, 'Ada', $3, '{}', 'active', $4, 1, now(), now())",
-            user_id, token_hex(8), bank.owner.party_id, token_bytes(32),
+            user_id, token_hex(10), bank.owner.party_id, token_bytes(32),
         )  # fmt: skip
     return user_id

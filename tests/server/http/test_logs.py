@@ -70,7 +70,7 @@ _PARTY = (
 class TestATraceback:
     def test_shows_no_values_of_variables(self, logged: Callable[[], str], form: Form) -> None:
         """A secret that a function was working with isn't in the log of its failure."""
-        secret = secrets.token_hex(8)
+        secret = secrets.token_hex(10)
 
         def check(client_secret: str) -> None:
             raise LookupError(len(client_secret))

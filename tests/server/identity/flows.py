@@ -263,7 +263,7 @@ async def tx_of(live: LiveServer, slug: str | None) -> AsyncIterator[Any]:
 
 def add_person(live: LiveServer, slug: str | None, *, roles: Sequence[str] = ()) -> Person:
     """Make a customer of a tenant, a member of its staff where there are roles, or an operator of the platform."""
-    user_id, name = ids.uuid7(), secrets.token_hex(8)
+    user_id, name = ids.uuid7(), secrets.token_hex(10)
     login_realm: LoginRealm = "operator" if slug is None else "staff" if roles else "psu"
 
     async def insert() -> UUID | None:

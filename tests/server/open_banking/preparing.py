@@ -81,7 +81,7 @@ class Preparing:
 
     def _header(self, name: str, value: Any) -> Any:
         if name == "x-idempotency-key":
-            return secrets.token_hex(8)
+            return secrets.token_hex(10)
         if name == "x-fapi-interaction-id":
             return "01931c3e-0000-4000-8000-000000000000"
         if name == "payload-version":

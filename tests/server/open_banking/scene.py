@@ -102,8 +102,8 @@ class Scene:
     def payment_request(self, amount: str = "0.05") -> dict[str, Any]:
         """Return what is asked to pay once."""
         initiation = {
-            "InstructionIdentification": secrets.token_hex(8),
-            "EndToEndIdentification": secrets.token_hex(8),
+            "InstructionIdentification": secrets.token_hex(10),
+            "EndToEndIdentification": secrets.token_hex(10),
             "InstructedAmount": {"Amount": amount, "Currency": CURRENCY},
             "CreditorAccount": self.payee,
         }
@@ -139,8 +139,8 @@ class Scene:
     def recurring(self, consent: str, amount: str = "0.05") -> dict[str, Any]:
         """Return the order of one of those payments."""
         instruction = {
-            "InstructionIdentification": secrets.token_hex(8),
-            "EndToEndIdentification": secrets.token_hex(8),
+            "InstructionIdentification": secrets.token_hex(10),
+            "EndToEndIdentification": secrets.token_hex(10),
             "InstructedAmount": {"Amount": amount, "Currency": CURRENCY},
             "CreditorAccount": self.payee,
         }

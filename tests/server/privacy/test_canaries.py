@@ -31,8 +31,8 @@ class Canaries:
         self.word = f"canary{secrets.token_hex(6)}"
         self.name = f"Zoe {self.word}"
         self.email = f"{self.word}@mail{secrets.token_hex(6)}.example"
-        self.note = f"note{secrets.token_hex(8)}"
-        self.payer = f"payer{secrets.token_hex(8)}"
+        self.note = f"note-{secrets.token_hex(10)}"
+        self.payer = f"payer-{secrets.token_hex(10)}"
         self.iban = iban_of(number)
         self.text = f"remittance{secrets.token_hex(6)}"
 

@@ -103,7 +103,7 @@ class TestAReset:
             now = datetime.fromisoformat(client.get("/v1/clock").json()["now"])
             client.post("/v1/clock/advance", json={"to": (now + timedelta(days=9)).isoformat(), "freeze": True})
             wallet = client.get("/v1/wallets").json()["data"][0]["id"]
-            body, key = {"wallet_id": wallet, "amount": {"amount_minor": 7, "currency": "GBP"}}, secrets.token_hex(8)
+            body, key = {"wallet_id": wallet, "amount": {"amount_minor": 7, "currency": "GBP"}}, secrets.token_hex(10)
             assert client.post("/v1/top-ups", json=body, headers={"Idempotency-Key": key}).status_code == 201
             client.post("/v1/sandbox/simulations/declines", json={})
             assert told(client) != first

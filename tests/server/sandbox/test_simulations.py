@@ -81,7 +81,7 @@ def simulate(client: httpx.Client, what: str, **body: Any) -> dict[str, Any]:
 class TestAnIncomingTransfer:
     def test_is_a_top_up_of_the_wallet(self, client: httpx.Client):
         """The rail has the money, and it is booked once, however often it is asked for under one key."""
-        to, key = wallet(client), secrets.token_hex(8)
+        to, key = wallet(client), secrets.token_hex(10)
         body = {"scheme": "wallet", "identification": to, "amount": euros(4_200), "reference": "Invoice 4711"}
         answers = [post(client, f"{ROOT}/incoming-transfers", body, key) for _ in range(2)]
         assert [each.status_code for each in answers] == [201, 201]
@@ -154,7 +154,7 @@ class TestAPaymentReturn:
         """The payer has it again, by a top-up that names the payment; a second time there is nothing to bring."""
         payer = wallet(client)
         simulate(client, "incoming-transfers", scheme="wallet", identification=payer, amount=euros(100))
-        payment, key = pay(live, client, payer)["id"], secrets.token_hex(8)
+        payment, key = pay(live, client, payer)["id"], secrets.token_hex(10)
         body = {"payment_id": payment, "reason": "AC01"}
         first, copy, second = (post(client, f"{ROOT}/payment-returns", body, each) for each in (key, key, None))
         assert (first.status_code, copy.json()) == (201, first.json())

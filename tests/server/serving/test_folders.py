@@ -19,7 +19,7 @@ class TestWhatAKilledRunHasLeft:
         """In memory also when there is no longer plenty of it, which may be because of what was left there."""
         if not place.is_dir():
             pytest.skip(f"needs {place}")
-        left, fresh = (place / scratch_data_dir(f"pytest-{secrets.token_hex(8)}").name for _ in range(2))
+        left, fresh = (place / scratch_data_dir(f"pytest-{secrets.token_hex(10)}").name for _ in range(2))
         try:
             for each in (left, fresh):
                 each.mkdir()

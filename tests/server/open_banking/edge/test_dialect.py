@@ -307,7 +307,7 @@ class TestACopy:
 
     def test_with_another_body_is_refused(self, tpp: ThirdParty) -> None:
         """One key is for one body; spaces and the order of members make no other one."""
-        key = secrets.token_hex(8)
+        key = secrets.token_hex(10)
         assert ask(tpp, payments, sent(tpp, consent(), x_idempotency_key=key), consent()).status == 201
         same = msgspec.json.format(consent(), indent=2)
         assert ask(tpp, payments, sent(tpp, same, x_idempotency_key=key), same).status == 201
@@ -318,7 +318,7 @@ class TestACopy:
 
     def test_of_another_third_party_is_none(self, tpp: ThirdParty) -> None:
         """A key belongs to one third party."""
-        key, other = secrets.token_hex(8), ThirdParty.register(tpp.live, tpp.slug)
+        key, other = secrets.token_hex(10), ThirdParty.register(tpp.live, tpp.slug)
         answers = [
             ask(each, payments, sent(each, consent(), x_idempotency_key=key), consent()) for each in (tpp, other)
         ]

@@ -210,7 +210,7 @@ class TestASignedRequest:
             "aud": bank,
             "iat": now,
             "exp": now + 300,
-            "jti": secrets.token_hex(8),
+            "jti": secrets.token_hex(10),
             "software_statement": directory.statement("all"),
             "token_endpoint_auth_method": "private_key_jwt",
             "grant_types": GRANTS,
