@@ -79,7 +79,7 @@ class TestATraceback:
             check(secret)
         log_with(form, caught.value)
         lines = logged()
-        assert lines.count("LookupError: 16") == 2
+        assert lines.count(f"LookupError: {len(secret)}") == 2
         assert secret not in lines
 
     async def test_shows_nothing_of_the_row_that_postgresql_refuses(
@@ -125,6 +125,8 @@ class TestALine:
     def test_names_the_request_where_a_program_has_a_configuration_of_its_own(self, logged: Callable[[], str]) -> None:
         """It finds the same in structlog's own variables."""
         lines = structlog.testing.LogCapture()
+        # Also what a server in this process has set for its own is the program's to say.
+        structlog.reset_defaults()
         structlog.configure(processors=[structlog.contextvars.merge_contextvars, lines])
         contextvars.copy_context().run(_log_within, structlog.get_logger("a program's"))
         assert [line["request_id"] for line in lines.entries] == ["req_1"]
