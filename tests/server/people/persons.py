@@ -79,12 +79,16 @@ class Person:
         self.spent = 0
 
     def code(self) -> str:
-        """Return a code of the app that hasn't been used."""
-        step = max(int(time.time()) // 30 - 1, self.spent + 1)
-        if step > int(time.time()) // 30 + 1:
+        """Return a code of the app that hasn't been used, and that is good for half a minute at least.
+
+        The one before the present one, which is good as well, may no longer be when it arrives.
+        """
+        present = int(time.time()) // 30
+        step = max(present, self.spent + 1)
+        if step > present + 1:
             # Rather than wait for half a minute, let the server forget that the present codes were used.
             self.live.run(self._forget_codes())
-            step = int(time.time()) // 30 - 1
+            step = present
         self.spent = step
         return pyotp.TOTP(self.secret).generate_otp(step)
 
