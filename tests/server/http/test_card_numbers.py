@@ -1,9 +1,11 @@
 """Where card numbers are seen, and what is none."""
 
 import json
+import re
 import secrets
 import time
 import uuid
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -67,6 +69,23 @@ class TestACardNumber:
     def test_is_nothing_else(self, text: str) -> None:
         """Numbers of no brand, with a wrong check digit, of another length or far apart are let through."""
         assert not card_numbers.holds_card_number(text)
+
+    @pytest.mark.parametrize("at", ["2026-11-20T23:58:57.936753+00:00", "2026-11-20T08:36:57.936708+00:00"])
+    def test_is_no_time(self, at: str) -> None:
+        """The digits of a time may be a card's, from the hour on or from the minute on."""
+        groups = re.findall("[0-9]+", at.partition("T")[2])
+        assert card_numbers._makes_a_number(groups, card_numbers.FEWEST_ANYWHERE)
+        assert not card_numbers.holds_card_number(at)
+        assert not card_numbers.holds_card_number(f"from {at.replace('T', ' ')} on")
+        assert card_numbers.holds_card_number(at.partition("T")[2]), "half of one is none"
+        assert card_numbers.holds_card_number(f"{at} {NUMBER}"), "and hides nothing that stands beside it"
+
+    @given(st.datetimes(), st.integers(-1439, 1439), st.sampled_from("T "))
+    def test_is_no_time_whenever(self, at: datetime, offset_min: int, between: str) -> None:
+        """Whatever the day, the hour and the offset, and with none."""
+        aware = at.replace(tzinfo=timezone(timedelta(minutes=offset_min)))
+        assert not card_numbers.holds_card_number(aware.isoformat(between))
+        assert not card_numbers.holds_card_number(at.isoformat(between))
 
     def test_is_no_account_of_a_bank(self) -> None:
         """An IBAN may hold a bank's and an account's number that together look like a card's."""
