@@ -12,8 +12,12 @@ from billfold_server.tenancy import partitions
 from tests.server.ledger.books import Bench, open_engine
 from tests.tenants import Tenancy
 
-NOW = partitions.month_of(datetime.now(UTC))
 NAMES = "SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r' AND relnamespace = to_regnamespace($1)"
+
+
+def now() -> date:
+    """Return the present month, which may be another one than when the tests were collected."""
+    return partitions.month_of(datetime.now(UTC))
 
 
 async def months(tenancy: Tenancy) -> list[str]:
@@ -66,14 +70,14 @@ class TestALedger:
 
     async def test_begins_with_this_month_and_the_next(self, tenancy: Tenancy) -> None:
         """So there is time to make more."""
-        assert await months(tenancy) == [f"{month:%Y_%m}" for month in partitions.months_from(NOW, 1)]
+        assert await months(tenancy) == [f"{month:%Y_%m}" for month in partitions.months_from(now(), 1)]
         assert await tenancy.tenants.without_next_month() == []
 
     async def test_is_kept_ahead_by_each_migration(self, tenancy: Tenancy) -> None:
         """Also where its schema is of the newest version."""
         (migrated,) = await tenancy.tenants.migrate()
         assert migrated.error is None
-        assert await months(tenancy) == [f"{month:%Y_%m}" for month in partitions.months_from(NOW, partitions.AHEAD)]
+        assert await months(tenancy) == [f"{month:%Y_%m}" for month in partitions.months_from(now(), partitions.AHEAD)]
 
     async def test_keeps_what_is_posted_in_its_month(self, tenancy: Tenancy) -> None:
         """And nothing in the default partitions."""
@@ -81,8 +85,8 @@ class TestALedger:
         await bench.add_wallets(2)
         await bench.top_up(0, 1_000)
         await bench.transfer(0, 1, 250)
-        assert await counted(tenancy, f"journal_entries_{NOW:%Y_%m}") == 2
-        assert await counted(tenancy, f"postings_{NOW:%Y_%m}") == 4
+        assert await counted(tenancy, f"journal_entries_{now():%Y_%m}") == 2
+        assert await counted(tenancy, f"postings_{now():%Y_%m}") == 4
         assert await counted(tenancy, "postings_rest") == 0
 
     async def test_takes_what_has_no_month_yet(self, tenancy: Tenancy) -> None:
@@ -117,11 +121,11 @@ class TestALedger:
         """The runtime role goes through the table as a whole, where it may read and add."""
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             async with tenancy.database.tx(tenancy.tenant) as tx:
-                await tx.execute(statement.format(f"postings_{NOW:%Y_%m}"))
+                await tx.execute(statement.format(f"postings_{now():%Y_%m}"))
 
     async def test_tells_that_the_next_month_is_missing(self, tenancy: Tenancy) -> None:
         """Whoever watches over it learns its name."""
-        late = partitions.partition_name("postings", partitions.next_month(NOW))
+        late = partitions.partition_name("postings", partitions.next_month(now()))
         await tenancy.as_owner(tenancy.tenant, f"DROP TABLE {late}")
         assert await tenancy.tenants.without_next_month() == [tenancy.tenant.slug]
 
