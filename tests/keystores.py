@@ -101,7 +101,9 @@ async def as_administrator(urls: StoreUrls, sql: str, *arguments: object) -> lis
 
 async def move(keys: Keys, dsn: str) -> None:
     """Let a process's key store be somewhere else from now on; nowhere is an outage, and back again its end."""
-    await keys.store.close()
-    keys.store._dsn = dsn
-    keys.evict_all()
-    keys.evictions._looked_at = float("-inf")
+    # Who looks in the background would open it anew where it was, and say afterwards that nothing is to be forgotten.
+    async with keys.evictions._looking:
+        keys.store._dsn = dsn
+        await keys.store.close()
+        keys.evict_all()
+        keys.evictions._looked_at = float("-inf")
