@@ -4,6 +4,7 @@ pytest_plugins = [
     "tests.plugins.garbage",
     "tests.plugins.needs",
     "tests.plugins.order",
+    "tests.plugins.patience",
     "tests.plugins.tally",
     "tests.plugins.trust",
     "tests.postgres",
