@@ -6,7 +6,6 @@ import ipaddress
 import json
 import os
 import secrets
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -18,9 +17,10 @@ import pytest
 import requests
 from cryptography import x509
 
+from tests.ports import held
 from tests.server.certificates import SERVER, authority, issue
 
-__all__ = ["OpenBao", "binary", "free_ports", "openbao", "running"]
+__all__ = ["OpenBao", "binary", "openbao", "running"]
 
 
 class OpenBao:
@@ -110,7 +110,12 @@ def binary() -> Path:
 @contextlib.contextmanager
 def running(folder: Path) -> Iterator[OpenBao]:
     """Run a server until the block ends. Everything that it knows is in its memory."""
-    address, tls_address = (f"127.0.0.1:{port}" for port in free_ports(2))
+    with held(2) as (port, tls_port), _running(folder, f"127.0.0.1:{port}", f"127.0.0.1:{tls_port}") as server:
+        yield server
+
+
+@contextlib.contextmanager
+def _running(folder: Path, address: str, tls_address: str) -> Iterator[OpenBao]:
     token = secrets.token_hex(16)
     command = [str(binary()), "server", "-dev", "-dev-no-store-token", f"-dev-listen-address={address}"]
     command.append(f"-config={_tls_listener(folder, tls_address)}")
@@ -125,13 +130,6 @@ def running(folder: Path) -> Iterator[OpenBao]:
         finally:
             process.terminate()
             process.wait(20)
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on."""
-    with contextlib.ExitStack() as held:
-        listeners = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [listener.getsockname()[1] for listener in listeners]
 
 
 def _tls_listener(folder: Path, address: str) -> Path:

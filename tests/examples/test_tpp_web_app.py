@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from billfold_server.serving.directory.setting_up import believing
 from billfold_server.tenancy.manifest import load_manifest
 from billfold_server.tenancy.shipped import find_folder
 from tests.live import LiveServer
+from tests.ports import held
 from tests.sdk.consents.customers import Customer
 from tests.server.people.browser.conftest import chromium
 from tests.server.upping import environment
@@ -47,8 +47,12 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextlib.contextmanager
 def running(live: LiveServer, data_dir: Path, software: str) -> Iterator[str]:
     """Run the app until the block ends, and yield its address."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    with held(1) as (port,), _running(live, data_dir, software, port) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def _running(live: LiveServer, data_dir: Path, software: str, port: int) -> Iterator[str]:
     statement = data_dir / f"{port}.jwt"
     callback = f"http://127.0.0.1:{port}/callback"
     statement.write_text(Directory(data_dir).statement(software, redirect_uris=[callback]), encoding="utf-8")

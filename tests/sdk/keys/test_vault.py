@@ -14,6 +14,7 @@ import pytest
 from billfold import errors
 from billfold.keys import KeyForbidden, KeyProblem, KeyUnavailable, KeyUnusable, Signer, VaultTransitKey
 from tests.openbao import OpenBao
+from tests.ports import held
 from tests.sdk.keys.checking import verifies
 
 TYPES = {"ecdsa-p256": "ES256", "rsa-2048": "PS256", "rsa-3072": "PS256", "ed25519": "EdDSA"}
@@ -175,9 +176,7 @@ class TestARefusal:
 class TestATrouble:
     def test_with_the_connection_is_passing(self):
         """Nobody listens there: the error is typed, and holds no address."""
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        with pytest.raises(KeyUnavailable) as caught:
+        with held(1) as (port,), pytest.raises(KeyUnavailable) as caught:
             VaultTransitKey(hvac.Client(f"http://127.0.0.1:{port}", token="t"), "k")
         assert str(port) not in str(caught.value)
         assert isinstance(caught.value, KeyProblem | errors.BillfoldError)

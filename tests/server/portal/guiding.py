@@ -22,7 +22,8 @@ from billfold_server.identity.rules import TENANT_SCOPES
 from billfold_server.tenancy.manifest import Egress
 from tests.examples.reading import Reader
 from tests.live import LiveServer
-from tests.openbao import OpenBao, free_ports
+from tests.openbao import OpenBao
+from tests.ports import held
 from tests.server.identity import clients_of
 from tests.server.upping import until
 
@@ -205,13 +206,14 @@ def _hear(reader: GuidesReader) -> None:
 def _be_away(reader: GuidesReader) -> None:
     """Let nothing be taken for as long as it is tried, until there is a dead delivery."""
     endpoint = reader.namespace["endpoint"].id
-    # On this machine, so that no name is looked up, and nobody is waited for.
-    reader.billfold.webhook_endpoints.update(endpoint, url=f"http://127.0.0.1:{free_ports(1)[0]}/billfold")
-    reader.transfer()
-    dead = reader.billfold.webhook_deliveries
-    until(lambda: list(dead.list(webhook_endpoint_id=endpoint)))
-    reader.billfold.clock.advance(timedelta(days=4), freeze=False)
-    until(lambda: list(dead.list(webhook_endpoint_id=endpoint, state="dead")))
+    with held(1) as (port,):
+        # On this machine, so that no name is looked up, and nobody is waited for.
+        reader.billfold.webhook_endpoints.update(endpoint, url=f"http://127.0.0.1:{port}/billfold")
+        reader.transfer()
+        dead = reader.billfold.webhook_deliveries
+        until(lambda: list(dead.list(webhook_endpoint_id=endpoint)))
+        reader.billfold.clock.advance(timedelta(days=4), freeze=False)
+        until(lambda: list(dead.list(webhook_endpoint_id=endpoint, state="dead")))
 
 
 def _pay_until_refused(reader: GuidesReader) -> None:
@@ -219,8 +221,10 @@ def _pay_until_refused(reader: GuidesReader) -> None:
     surely, billfold = reader.namespace["pay_surely"], reader.namespace["billfold"]
     paid = [surely(order) is not None for order in ("4713", "4714", "4715")]
     assert paid == [True, True, False]
-    address = f"http://127.0.0.1:{free_ports(1)[0]}"
-    with Billfold(**{**reader.options, "base_url": address}, max_retries=0) as nobody:
+    with (
+        held(1) as (port,),
+        Billfold(**{**reader.options, "base_url": f"http://127.0.0.1:{port}"}, max_retries=0) as nobody,
+    ):
         reader.namespace["billfold"] = nobody
         assert surely("4716") is None
     reader.namespace["billfold"] = billfold

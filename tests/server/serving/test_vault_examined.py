@@ -6,7 +6,8 @@ import pytest
 
 from billfold_server.serving.vault.examining import examine_vault
 from billfold_server.settings import Settings
-from tests.openbao import OpenBao, free_ports
+from tests.openbao import OpenBao
+from tests.ports import held
 from tests.server.keys.vault.kit import approle
 
 
@@ -31,8 +32,8 @@ class TestAVaultThatIsNamed:
         assert await examine_vault(Settings(data_dir=str(tmp_path))) == []
         token = {"vault_login": "token", "vault_token_file": str(tmp_path / "token")}
         (tmp_path / "token").write_text("t")
-        away = named(tmp_path, f"http://127.0.0.1:{free_ports(1)[0]}", **token)
-        (check,) = await examine_vault(away)
+        with held(1) as (port,):
+            (check,) = await examine_vault(named(tmp_path, f"http://127.0.0.1:{port}", **token))
         assert (check.verdict, "BILLFOLD_VAULT_ADDRESS" in check.sentence) == ("fail", True)
         wrapped = named(tmp_path, "https://vault.invalid", vault_secret_id_wrapped=True)  # type: ignore[arg-type]
         assert [each.verdict for each in await examine_vault(wrapped)] == ["ok"]

@@ -13,7 +13,8 @@ import pytest
 from billfold_server.keys.backends.vault import VaultBackend
 from billfold_server.keys.backends.vault.backend import PATIENCE_S
 from billfold_server.keys.rules import SealBroken
-from tests.openbao import OpenBao, free_ports
+from tests.openbao import OpenBao
+from tests.ports import held
 from tests.server.keys.vault.kit import (
     Proxy,
     a_key,
@@ -111,11 +112,11 @@ class TestAVaultThat:
 
     async def test_is_not_there_is_unreachable(self, openbao: OpenBao, tmp_path: Path):
         """Nobody listens at its address, or its name is nobody's."""
-        addresses = [f"http://127.0.0.1:{free_ports(1)[0]}", "https://vault.invalid"]
-        for address in addresses:
-            async with opened(openbao, tmp_path, address=address) as backend:
-                assert await cause(backend) == "unreachable"
-                assert (await backend.health()).reason == "unreachable"
+        with held(1) as (port,):
+            for address in (f"http://127.0.0.1:{port}", "https://vault.invalid"):
+                async with opened(openbao, tmp_path, address=address) as backend:
+                    assert await cause(backend) == "unreachable"
+                    assert (await backend.health()).reason == "unreachable"
 
     @pytest.mark.parametrize(
         ("status", "body", "expected"),
