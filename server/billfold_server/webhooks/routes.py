@@ -40,8 +40,9 @@ EventType = Annotated[
     Meta(
         min_length=1,
         max_length=1000,
-        pattern=r"^[a-z0-9_.]+(\.\*)?(,[a-z0-9_.]+(\.\*)?){0,19}$(?!\n)",
-        description="Only these types, with commas between them, at most 20; `transfer.*` is all that begin so.",
+        pattern=r"^(\*|[a-z0-9_.]+(\.\*)?)(,(\*|[a-z0-9_.]+(\.\*)?)){0,19}$(?!\n)",
+        description="Only these types, with commas between them, at most 20; `transfer.*` is all that begin so, "
+        "`*` is all. Types that there aren't are refused.",
         examples=["party.created"],
     ),
 ]
@@ -60,7 +61,7 @@ Sequence = Annotated[
 ]
 
 
-@routes.get("/v1/events", scope="events:read")
+@routes.get("/v1/events", scope="events:read", errors=(errors.EventTypeUnknown,))
 async def list_events(
     call: Call,
     *,

@@ -51,12 +51,9 @@ def asked_types(event_types: Sequence[str] | None) -> tuple[str, ...] | None:
     return None if event_types is None or ALL in event_types else tuple(dict.fromkeys(event_types))
 
 
-def types_of(filters: str) -> list[str]:
-    """Return the types that a list of filters lets pass, as events are asked for: ``transfer.*,hold.created``."""
-    wanted = list(dict.fromkeys(filters.split(",")))
-    beginnings = [each for each in wanted if each.endswith(_ALL_BELOW)]
-    exact = {each for each in wanted if not each.endswith(_ALL_BELOW)}
-    return sorted(exact | {known for known in EVENTS if wants(beginnings, known)})
+def types_of(filters: Sequence[str]) -> list[str] | None:
+    """Return the types that filters let pass by which the stream is asked for; None is all, which ``*`` is as well."""
+    return None if ALL in filters else sorted(known for known in EVENTS if wants(filters, known))
 
 
 def unheard_of(event_types: Sequence[str]) -> int | None:
@@ -74,7 +71,7 @@ def why_unheard_of(asked: str) -> str:
     families = {f"{known.partition('.')[0]}{_ALL_BELOW}" for known in EVENTS}
     near = difflib.get_close_matches(asked, sorted({*EVENTS, *families}), n=1)
     hint = f"did you mean {near[0]}? " if near else ""
-    return f"there are no events of such a type; {hint}Null stands for all, and transfer.* for all of transfers"
+    return f"there are no events of such a type; {hint}* stands for all, and transfer.* for all of transfers"
 
 
 def wants(event_types: Sequence[str] | None, event_type: str) -> bool:

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Final
 
-from billfold import ids
+from billfold import errors, ids
 from billfold.contract.platform import Event
 from billfold.ids import Prefix
 from billfold_server.db import outbox
@@ -48,6 +48,8 @@ async def list_events(
 ) -> list[Event]:
     """Return events behind a place in the stream, in order, as far as they are there for the caller.
 
+    A type that there is none of is refused, for whoever has misspelt one would take silence for an answer.
+
     Args:
         tx: The tenant's transaction.
         caller: Who asks.
@@ -55,9 +57,15 @@ async def list_events(
         limit: How many at most.
         types: Only these types, as the contract has them: ``transfer.*,hold.created``.
         object_id: Only what has happened to this object.
+
+    Raises:
+        errors.EventTypeUnknown: A filter names a type that there is none of.
     """
     of_partner = None if caller.partner_id is None else ids.encode(Prefix.PARTNER, caller.partner_id)
-    each_type = None if types is None else rules.types_of(types)
+    filters = [rules.ALL] if types is None else types.split(",")
+    if (place := rules.unheard_of(filters)) is not None:
+        raise errors.EventTypeUnknown(rules.why_unheard_of(filters[place]), param="type")
+    each_type = rules.types_of(filters)
     return await outbox.list_events(
         tx, after=after, limit=limit, each_type=each_type, of_partner=of_partner, object_id=object_id
     )

@@ -89,7 +89,11 @@ class TestAnEndpoint:
 
     def test_hears_of_types_that_there_are(self, client: httpx.Client, endpoint: dict[str, Any]):
         """A type that nothing is ever of is refused with its place and what comes nearest, and ``*`` is all."""
-        for asked, hint in (("transfer.postd", "transfer.posted"), ("walet.*", "wallet.*"), ("nonsense.event", "Null")):
+        for asked, hint in (
+            ("transfer.postd", "transfer.posted"),
+            ("walet.*", "wallet.*"),
+            ("nonsense.event", "* stands for all"),
+        ):
             for answer in (
                 client.post(PATH, json={"url": URL, "event_types": ["hold.*", asked]}),
                 client.patch(f"{PATH}/{endpoint['id']}", json={"event_types": ["hold.*", asked]}),
@@ -100,7 +104,7 @@ class TestAnEndpoint:
         assert (everything.status_code, everything.json()["event_types"]) == (200, None)
 
     def test_is_told_of_by_types_and_beginnings_of_types(self, client: httpx.Client):
-        """The stream narrows as endpoints do, to several types in one order; what lets nothing pass is empty."""
+        """The stream narrows as endpoints do, to several types in one order; `*` is all."""
         client.delete(f"{PATH}/{client.post(PATH, json={'url': URL}).json()['id']}")
 
         def asked(types: str, **more: int) -> list[tuple[int, str]]:
@@ -113,8 +117,16 @@ class TestAnEndpoint:
         ends = [each for each in everything if each[1] in {"webhook_endpoint.created", "webhook_endpoint.deleted"}]
         assert asked("webhook_endpoint.deleted,webhook_endpoint.created,webhook_endpoint.created") == ends
         assert asked("webhook_endpoint.*", limit=2, after=everything[0][0]) == everything[1:3]
-        assert asked("nonsense.*") == []
+        assert asked("*") == asked("hold.created,*")
+        assert {name for _, name in asked("*")} >= {name for _, name in everything}
         assert client.get("/v1/events", params={"type": "transfer.*,"}).status_code == 400
+
+    def test_is_not_told_of_by_types_that_there_are_not(self, client: httpx.Client):
+        """Whoever asks the stream for one of them has misspelt it, and is told what comes nearest."""
+        for asked, hint in (("transfer.postd", "transfer.posted"), ("hold.*,walet.*", "wallet.*"), ("hold", "hold.*")):
+            answer = client.get("/v1/events", params={"type": asked})
+            assert (answer.status_code, answer.json()["code"]) == (422, "event_type_unknown")
+            assert (answer.json()["param"], hint in answer.json()["detail"]) == ("type", True)
 
     def test_is_told_of_by_its_id(self, client: httpx.Client, endpoint: dict[str, Any]):
         """The stream narrows to one object, page by page; one that there isn't has no events."""

@@ -83,6 +83,9 @@ class Events(Resource):
             after: Only those behind this sequence: that of the last event which was dealt with.
             limit: How many a page has, 1 to 100.
             cursor: Where to begin: ``next_cursor`` of a page.
+
+        Raises:
+            errors.EventTypeUnknown: There are no events of such a type.
         """
         query = encoding.query(type=type, object_id=object_id, after=after, limit=limit, cursor=cursor)
         return self._list(operations.LIST_EVENTS, query=query)
