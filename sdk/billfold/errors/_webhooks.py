@@ -2,7 +2,13 @@
 
 from billfold.errors._families import Conflict, Unprocessable
 
-__all__ = ["EventTypeUnknown", "WebhookEndpointDeleted", "WebhookEndpointLimitReached", "WebhookUrlRefused"]
+__all__ = [
+    "EventRangeInvalid",
+    "EventTypeUnknown",
+    "WebhookEndpointDeleted",
+    "WebhookEndpointLimitReached",
+    "WebhookUrlRefused",
+]
 
 
 class WebhookUrlRefused(Unprocessable):
@@ -16,6 +22,12 @@ class EventTypeUnknown(Unprocessable):
     """A filter names a type of events that there is none of, so nothing would ever pass it."""
 
     code, title = "event_type_unknown", "There are no events of such a type"
+
+
+class EventRangeInvalid(Unprocessable):
+    """A range of events ends at a place before the one behind which it begins, so nothing can lie in it."""
+
+    code, title = "event_range_invalid", "The range of events ends before it begins"
 
 
 class WebhookEndpointLimitReached(Conflict):

@@ -43,7 +43,8 @@ _FAMILY: Final = "family."
 _STATES: Final = tuple(each.value for each in WebhookDeliveryState)
 _Asked = Annotated[str, Meta(max_length=100)]
 _Notice = Annotated[str, Meta(max_length=20)]
-_NOTICES: Final = frozenset({"changed", "deleted", "replayed", "tested"})
+_BACKWARDS: Final = "backwards"
+_NOTICES: Final = frozenset({"changed", "deleted", "replayed", "tested", _BACKWARDS})
 
 
 def _endpoint_id(webhook_endpoint_id: str) -> UUID:
@@ -342,9 +343,12 @@ async def replay_webhook(call: Call, webhook_endpoint_id: WebhookEndpointId, bod
         if isinstance(viewer, Reply):
             return viewer
         wanted = ReplayWebhookEvents(after=_number(form, "after") or 0, up_to=_number(form, "up_to"))
-        done: WebhookReplay = await webhooks.replay_events(
-            tx, viewer.caller(call), _endpoint_id(webhook_endpoint_id), wanted
-        )
+        try:
+            done: WebhookReplay = await webhooks.replay_events(
+                tx, viewer.caller(call), _endpoint_id(webhook_endpoint_id), wanted
+            )
+        except errors.EventRangeInvalid:
+            return go(call, f"{path}?notice={_BACKWARDS}")
     said = {"notice": "replayed", "number": done.replayed, "next_after": done.next_after or ""}
     return go(call, f"{path}?{urlencode(said)}")
 

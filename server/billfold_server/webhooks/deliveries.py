@@ -126,7 +126,10 @@ async def replay_events(tx: TenantTx, caller: Caller, endpoint_id: UUID, body: R
 
     Raises:
         errors.NotFound: There is no such endpoint.
+        errors.EventRangeInvalid: The range ends before it begins.
     """
+    if body.up_to is not None and body.up_to < body.after:
+        raise errors.EventRangeInvalid(f"no place lies after {body.after} and up to {body.up_to}", param="up_to")
     endpoint = await queries.lock(tx, endpoint_id)
     if endpoint is None or not caller.is_of(endpoint.partner_id):
         raise errors.NotFound("there is no such webhook endpoint", param="webhook_endpoint_id")

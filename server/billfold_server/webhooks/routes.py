@@ -269,7 +269,7 @@ async def replay_webhook_delivery(call: Call, webhook_delivery_id: WebhookDelive
     "/v1/webhook-endpoints/{webhook_endpoint_id}/replay",
     scope="webhooks:write",
     status=200,
-    errors=(errors.NotFound,),
+    errors=(errors.NotFound, errors.EventRangeInvalid),
     examples={"request": {}},
 )
 async def replay_webhook_events(
@@ -277,7 +277,8 @@ async def replay_webhook_events(
 ) -> WebhookReplay:
     """Tell a webhook endpoint again of what it wants among a range of events, each with the same id.
 
-    It may have been told of them before or not, and they may be older than the endpoint.
+    It may have been told of them before or not, and they may be older than the endpoint. A range that ends before it
+    begins is refused.
     """
     async with call.tx() as tx:
         return await deliveries.replay_events(tx, call.caller, _endpoint(webhook_endpoint_id), body)

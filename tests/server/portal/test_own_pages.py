@@ -170,6 +170,8 @@ class TestAWebhook:
         again = press(browser, path, "replay", after="0", up_to="x")
         assert "notice=replayed&number=0" in again.headers["location"]
         assert "again: 0." in browser.get(again.headers["location"].removeprefix("/t/alpha")).text
+        backwards = press(browser, path, "replay", after="7", up_to="6").headers["location"]
+        assert "the one after which to begin" in browser.get(backwards.removeprefix("/t/alpha")).text
         assert browser.get(path, params={"state": "delivered"}).status_code == 200
         browser.submit(browser.get(f"{path}/delete"), f"{path}/delete")
 

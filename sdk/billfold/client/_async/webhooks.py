@@ -151,6 +151,7 @@ class AsyncWebhookEndpoints(AsyncResource):
 
         Raises:
             errors.NotFound: There is none with this id.
+            errors.EventRangeInvalid: ``up_to`` lies before ``after``.
         """
         body = encoding.fields(after=after, up_to=up_to)
         return await self._change(operations.REPLAY_WEBHOOK_EVENTS, webhook_endpoint_id, body=body, repeatable=True)

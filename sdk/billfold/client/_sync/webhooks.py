@@ -153,6 +153,7 @@ class WebhookEndpoints(Resource):
 
         Raises:
             errors.NotFound: There is none with this id.
+            errors.EventRangeInvalid: ``up_to`` lies before ``after``.
         """
         body = encoding.fields(after=after, up_to=up_to)
         return self._change(operations.REPLAY_WEBHOOK_EVENTS, webhook_endpoint_id, body=body, repeatable=True)
