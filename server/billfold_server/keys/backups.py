@@ -10,8 +10,9 @@ audit tells who they are, and so does the store that is replaced.
 import hmac
 import os
 import secrets
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Final, TypeAlias
 from uuid import UUID
@@ -20,13 +21,15 @@ import asyncpg
 import msgspec
 
 from billfold_server.keys.keyring import Keyring
-from billfold_server.keys.store import KeyStore, forget, forget_tenant, tell
+from billfold_server.keys.store import KeyStore, forget, tell
 
 __all__ = ["Backup", "BackupUnusable", "Restored", "back_up", "bring_back", "read_backup"]
 
 _FORMAT: Final = 1
 _PURPOSE: Final = "key store backups"
 _AT_ONCE: Final = 2_000
+_ASKED_AT_ONCE: Final = 1_000
+_TENANTS: Final = "SELECT tenant_id FROM key_epochs UNION SELECT tenant_id FROM forgotten_subjects"
 _FORGOTTEN: Final = "SELECT tenant_id, subject_id, forgotten_at, reason, keys FROM forgotten_subjects"
 
 
@@ -110,6 +113,9 @@ class Tail(msgspec.Struct, frozen=True, kw_only=True, tag="tail"):
     rows: int
     mac: bytes
 
+
+Destroyed: TypeAlias = Callable[[Collection[UUID]], Awaitable[Collection[UUID]]]
+"""What says of which of some tenants all keys were destroyed."""
 
 Row: TypeAlias = Epoch | SubjectKey | PurposeKey | Forgotten | LocalKey
 _TABLES: Final[Mapping[str, type[Any]]] = {
@@ -267,7 +273,7 @@ async def bring_back(
     path: Path,
     *,
     forgotten: AsyncIterator[tuple[UUID, Collection[UUID], str]],
-    destroyed: Collection[UUID] = (),
+    destroyed: Destroyed,
     replace: bool = False,
 ) -> Restored:
     """Put a backup in the place of what the key store holds, all of it or nothing.
@@ -278,7 +284,8 @@ async def bring_back(
         path: The backup.
         forgotten: Who was forgotten, as tenants' own records say: the tenant, its subjects, and why. Whom the store
             itself knows to be forgotten need not be among them.
-        destroyed: The tenants of which all keys were destroyed.
+        destroyed: Says of which of some tenants all keys were destroyed; asked of a thousand at once. All that there
+            ever were may be many more than the key store has heard of.
         replace: Whether what the key store holds may go. Keys that were made since the backup are lost then, with all
             that lies under them.
 
@@ -289,6 +296,7 @@ async def bring_back(
     backup = read_backup(keyring, path)
     # All is read before anything changes, so that nobody can be read for a moment, or after a crash.
     told = [each async for each in forgotten]
+    doomed = await _doomed(destroyed, await _tenants(store, path, backup.rows) | {each[0] for each in told})
     async with store.long() as connection, connection.transaction():
         if not replace and await connection.fetchval("SELECT EXISTS (SELECT FROM key_epochs)"):
             raise BackupUnusable("The key store isn't empty: say --replace where what it holds may go.")
@@ -296,16 +304,26 @@ async def bring_back(
         await connection.execute("LOCK TABLE subject_keys, forgotten_subjects IN EXCLUSIVE MODE")
         own = [Forgotten(*row) for row in await connection.fetch(_FORGOTTEN)]
         tenants = await _clear(connection)
-        await _fill(connection, _rows_of(path, backup.rows))
+        number = await _fill(connection, (row for row in _rows_of(path, backup.rows) if row.tenant_id not in doomed))
         rows = await connection.fetch("SELECT DISTINCT tenant_id FROM key_epochs")
         tenants |= {row["tenant_id"] for row in rows}
-        doomed = tenants & set(destroyed)
-        for tenant_id in doomed:
-            await forget_tenant(connection, tenant_id)
-        again = await _forget_again(connection, own, told, set(destroyed))
+        again = await _forget_again(connection, own, told, doomed)
         for tenant_id in sorted(tenants | {each.tenant_id for each in own} | {each[0] for each in told}):
             await tell(connection, tenant_id, [None])
-    return Restored(taken_at=backup.taken_at, rows=backup.rows, forgotten_again=again, destroyed_again=len(doomed))
+    return Restored(taken_at=backup.taken_at, rows=number, forgotten_again=again, destroyed_again=len(doomed))
+
+
+async def _tenants(store: KeyStore, path: Path, rows: int) -> set[UUID]:
+    """Return whose the backup is, and what the key store holds now."""
+    return {row.tenant_id for row in _rows_of(path, rows)} | {row["tenant_id"] for row in await store.fetch(_TENANTS)}
+
+
+async def _doomed(destroyed: Destroyed, tenants: Collection[UUID]) -> set[UUID]:
+    """Return the tenants of which all keys were destroyed."""
+    waiting, doomed = iter(tenants), set[UUID]()
+    while some := list(islice(waiting, _ASKED_AT_ONCE)):
+        doomed |= set(await destroyed(some))
+    return doomed
 
 
 async def _clear(connection: "asyncpg.Connection[asyncpg.Record]") -> set[UUID]:
@@ -316,9 +334,10 @@ async def _clear(connection: "asyncpg.Connection[asyncpg.Record]") -> set[UUID]:
     return {row["tenant_id"] for row in rows}
 
 
-async def _fill(connection: "asyncpg.Connection[asyncpg.Record]", rows: Iterator[Row]) -> None:
-    """Write rows, which come table by table."""
+async def _fill(connection: "asyncpg.Connection[asyncpg.Record]", rows: Iterator[Row]) -> int:
+    """Write rows, which come table by table, and return how many."""
     waiting: list[Row] = []
+    number = 0
 
     async def write() -> None:
         if not waiting:
@@ -333,7 +352,9 @@ async def _fill(connection: "asyncpg.Connection[asyncpg.Record]", rows: Iterator
         if waiting and (len(waiting) >= _AT_ONCE or type(row) is not type(waiting[0])):
             await write()
         waiting.append(row)
+        number += 1
     await write()
+    return number
 
 
 async def _forget_again(

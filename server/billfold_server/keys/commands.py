@@ -4,7 +4,7 @@ What is refused is raised as it is; ``cli.py`` tells it in one sentence. What de
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -367,8 +367,11 @@ def restore(open_services: OpenServices, file: Path, *, replace: bool, as_json: 
     async def work(opened: _Opened) -> backups.Restored:
         services = opened.services
         forgotten = forgotten_by_tenants(services.database, await services.registry.everyone())
-        async with services.database.platform_tx() as tx:
-            destroyed = await destruction.list_destroyed(tx)
+
+        async def destroyed(tenants: Collection[UUID]) -> Collection[UUID]:
+            async with services.database.platform_tx() as tx:
+                return await destruction.find_destroyed(tx, tenants)
+
         return await backups.bring_back(
             services.keys.store, services.keyring, file, forgotten=forgotten, destroyed=destroyed, replace=replace
         )

@@ -12,7 +12,7 @@ and agreed to at once (ADR 48): one request then stands for as many rows, which 
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -38,10 +38,10 @@ __all__ = [
     "ask",
     "ask_for_removed",
     "count_unclaimed",
+    "find_destroyed",
     "find_doomed",
     "get",
     "list_deleted",
-    "list_destroyed",
     "list_destructions",
     "reject",
     "remains",
@@ -136,7 +136,8 @@ UPDATE key_destructions SET state = 'done', done_at = $2 WHERE id = ANY($1::uuid
 RETURNING id
 """
 _DESTROYED: Final = """
-SELECT tenant_id FROM key_destructions WHERE state = 'done' UNION SELECT id FROM deleted_tenants
+SELECT tenant_id FROM key_destructions WHERE tenant_id = ANY($1::uuid[]) AND state = 'done'
+UNION SELECT id FROM deleted_tenants WHERE id = ANY($1::uuid[])
 """
 
 _DELETED: Final = """
@@ -375,9 +376,9 @@ async def get(tx: PlatformTx, request_id: UUID) -> Destruction:
     return _row(rows[0])
 
 
-async def list_destroyed(tx: PlatformTx) -> list[UUID]:
-    """Return the tenants of which all keys were destroyed, by two operators or because they were deleted."""
-    return [each["tenant_id"] for each in await tx.fetch(_DESTROYED)]
+async def find_destroyed(tx: PlatformTx, tenants: Collection[UUID]) -> set[UUID]:
+    """Return of which of some tenants all keys were destroyed, by two operators or because they were deleted."""
+    return {each["tenant_id"] for each in await tx.fetch(_DESTROYED, list(tenants))}
 
 
 async def reject(tx: PlatformTx, operator: Caller, request_id: UUID, *, now: datetime) -> Destruction:

@@ -144,6 +144,25 @@ class Deployment:
         """Return what a process has."""
         return Keys(self.store, Backends(LocalBackend(self.keyring, self.store)))
 
+    async def bring_back(
+        self,
+        path: Path,
+        *,
+        forgotten: AsyncIterator[tuple[UUID, Collection[UUID], str]] | None = None,
+        destroyed: Collection[UUID] = (),
+        replace: bool = True,
+    ) -> backups.Restored:
+        """Put a backup in the place of what the key store holds."""
+        self.asked: list[int] = []
+
+        async def those_of(tenants: Collection[UUID]) -> Collection[UUID]:
+            self.asked.append(len(tenants))
+            return {*destroyed} & {*tenants}
+
+        return await backups.bring_back(
+            self.store, self.keyring, path, forgotten=forgotten or nobody(), destroyed=those_of, replace=replace
+        )
+
 
 @pytest_asyncio.fixture
 async def deployment(postgres: EmbeddedPostgres, keyring: Keyring) -> AsyncIterator[Deployment]:
@@ -171,9 +190,7 @@ class TestABackup:
         async with deployment.store.tx() as connection:
             for table in ("subject_keys", "purpose_keys", "key_epochs", "local_tenant_keys"):
                 await connection.execute(f"DELETE FROM {table}")  # noqa: S608
-        back = await backups.bring_back(
-            deployment.store, deployment.keyring, tmp_path / "keys.jsonl", forgotten=nobody()
-        )
+        back = await deployment.bring_back(tmp_path / "keys.jsonl", replace=False)
         assert (back.rows, back.forgotten_again) == (made.rows, 0)
         keys = deployment.keys()
         assert await all_open(keys, owner, values)
@@ -225,7 +242,7 @@ class TestABackup:
         await backups.back_up(deployment.store, deployment.keyring, path)
         later = await sealed_by(deployment.keys(), owner, 1)
         with pytest.raises(backups.BackupUnusable):
-            await backups.bring_back(deployment.store, deployment.keyring, path, forgotten=nobody())
+            await deployment.bring_back(path, replace=False)
         assert await all_open(deployment.keys(), owner, later)
 
     async def test_brings_nobody_back_who_was_forgotten_since(
@@ -241,7 +258,7 @@ class TestABackup:
         async def told() -> AsyncIterator[tuple[UUID, Collection[UUID], str]]:
             yield owner.id, {gone}, "as the audit says"
 
-        back = await backups.bring_back(deployment.store, deployment.keyring, path, forgotten=told(), replace=True)
+        back = await deployment.bring_back(path, forgotten=told())
         assert back.forgotten_again == 1
         await keys.evictions._look()
         assert await all_open(keys, owner, {stays: values[stays]})
@@ -259,7 +276,7 @@ class TestABackup:
         await keys.forget(owner, [gone], reason="asked for it")
         told = "SELECT subject_id, forgotten_at, reason, keys FROM forgotten_subjects"
         before = await deployment.store.fetch(told)
-        back = await backups.bring_back(deployment.store, deployment.keyring, path, forgotten=nobody(), replace=True)
+        back = await deployment.bring_back(path)
         assert back.forgotten_again == 1
         assert await deployment.store.fetch(told) == before
         keys = deployment.keys()
@@ -282,7 +299,7 @@ class TestABackup:
             raise errors.Busy("the database is away")
 
         with pytest.raises(errors.Busy):
-            await backups.bring_back(deployment.store, deployment.keyring, path, forgotten=told(), replace=True)
+            await deployment.bring_back(path, forgotten=told())
         keys = deployment.keys()
         assert await all_open(keys, owner, later)
         with pytest.raises(errors.SubjectForgotten):
@@ -295,12 +312,27 @@ class TestABackup:
         path, keys, other = tmp_path / "keys.jsonl", deployment.keys(), Owner(uuid4())
         await sealed_by(keys, owner, 2)
         values = await sealed_by(keys, other, 1)
-        await backups.back_up(deployment.store, deployment.keyring, path)
+        made = await backups.back_up(deployment.store, deployment.keyring, path)
         await keys.forget_tenant(owner)
-        back = await backups.bring_back(
-            deployment.store, deployment.keyring, path, forgotten=nobody(), destroyed=[owner.id], replace=True
-        )
-        assert (back.forgotten_again, back.destroyed_again) == (0, 1)
+        back = await deployment.bring_back(path, destroyed=[owner.id, uuid4()])
+        assert (back.rows < made.rows, back.forgotten_again, back.destroyed_again) == (True, 0, 1)
         left = "SELECT tenant_id FROM subject_keys UNION SELECT tenant_id FROM key_epochs"
         assert [row["tenant_id"] for row in await deployment.store.fetch(left)] == [other.id]
         assert await all_open(deployment.keys(), other, values)
+
+    async def test_asks_of_a_thousand_tenants_at_once_which_were_destroyed(
+        self, deployment: Deployment, owner: Owner, tmp_path: Path
+    ) -> None:
+        """A deployment may have had any number of tenants, and only those count that the key store has heard of."""
+        path, keys = tmp_path / "keys.jsonl", deployment.keys()
+        values = await sealed_by(keys, owner, 1)
+        one_each = "SELECT gen_random_uuid(), 'data', 1, 'salt', now() FROM generate_series(1, 1500)"
+        await deployment.store.execute(f"INSERT INTO local_tenant_keys {one_each}")
+        await backups.back_up(deployment.store, deployment.keyring, path)
+        others = await deployment.store.fetch("SELECT tenant_id FROM local_tenant_keys WHERE tenant_id <> $1", owner.id)
+        destroyed = {row["tenant_id"] for row in others}
+        assert len(destroyed) == 1500
+        back = await deployment.bring_back(path, destroyed=destroyed)
+        assert (deployment.asked, back.destroyed_again) == ([1000, 501], 1500)
+        assert await deployment.store.fetch("SELECT 1 FROM local_tenant_keys WHERE tenant_id <> $1", owner.id) == []
+        assert await all_open(deployment.keys(), owner, values)
