@@ -6,6 +6,7 @@ the receiver knows an event by its id.
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 from uuid import UUID, uuid4
@@ -81,13 +82,22 @@ class Relay:
         """Tell whether anybody is told."""
         return bool(self._publishers)
 
-    async def run(self, tenant: TenantRef) -> float | None:
+    async def run(self, tenant: TenantRef, *, up_to: int | None = None, deadline: float | None = None) -> float | None:
         """Publish all that is there.
 
+        Args:
+            tenant: Whose events.
+            up_to: The number behind which all may wait, so that this ends however much happens meanwhile.
+            deadline: The monotonic clock's time at which this ends, wherever it is; what was being sent then is sent
+                again, which is no publisher's failure.
+
         Returns:
-            Seconds after which a further visit is wanted, because another process was at it or a publisher failed.
+            Seconds after which a further visit is wanted, because another process was at it, a publisher failed, or
+            the time was up.
         """
-        waits = [await self._publish_all(tenant, publisher) for publisher in self._publishers]
+        waits = [
+            await self._publish_all(tenant, publisher, up_to=up_to, deadline=deadline) for publisher in self._publishers
+        ]
         return min((wait for wait in waits if wait is not None), default=None)
 
     async def untold(self, tx: TenantTx, up_to: int | None = None) -> int | None:
@@ -103,35 +113,47 @@ class Relay:
         number: int | None = await tx.fetchval(_UNTOLD, names, up_to) if names else None
         return number
 
-    async def _publish_all(self, tenant: TenantRef, publisher: Publisher) -> float | None:
+    async def _publish_all(
+        self, tenant: TenantRef, publisher: Publisher, *, up_to: int | None, deadline: float | None
+    ) -> float | None:
         token = uuid4()
         while True:
+            if (rest_s := _rest_s(deadline)) <= 0:
+                return 0.0
             async with self._database.tx(tenant) as tx:
-                head = await tx.fetchval(_IS_BEHIND, publisher.name)
+                head = await tx.fetchval(_IS_BEHIND, publisher.name, up_to)
                 place = None if head is None else await _claim(tx, publisher.name, token)
                 events = [] if place is None else await self._read(tx, publisher, place, head)
                 if place is not None and not events:
                     # Nothing of what is new concerns it. What comes after that wakes somebody again.
                     await _advance(tx, publisher.name, token, head)
             if head is None or (place is not None and not events):
-                if isinstance(publisher, Measured):
+                if isinstance(publisher, Measured) and up_to is None:
                     publisher.caught_up(tenant)
                 return None
             if place is None:
                 return RETRY_FIRST_S
             try:
-                async with asyncio.timeout(PUBLISH_TIMEOUT_S):
+                async with asyncio.timeout(min(PUBLISH_TIMEOUT_S, rest_s)):
                     await publisher.publish(tenant, events)
             except Exception as error:  # noqa: BLE001 - whatever went wrong, the events come again
-                log.warning(
-                    "publisher_failed", publisher=publisher.name, tenant=tenant.slug, cause=type(error).__name__
-                )
-                async with self._database.tx(tenant) as tx:
-                    await _put_off(tx, publisher.name, token)
-                return RETRY_FIRST_S
+                return await self._give_up(tenant, publisher, token, error, deadline)
             async with self._database.tx(tenant) as tx:
                 last = head if len(events) < self._publish_batch else events[-1].sequence
                 await _advance(tx, publisher.name, token, last)
+
+    async def _give_up(
+        self, tenant: TenantRef, publisher: Publisher, token: UUID, error: Exception, deadline: float | None
+    ) -> float:
+        """Leave a batch that wasn't sent, or not surely, to a later visit; return after how many seconds."""
+        if isinstance(error, TimeoutError) and deadline is not None and time.monotonic() >= deadline:
+            async with self._database.tx(tenant) as tx:
+                await tx.execute(_LEAVE, publisher.name, token)
+            return 0.0
+        log.warning("publisher_failed", publisher=publisher.name, tenant=tenant.slug, cause=type(error).__name__)
+        async with self._database.tx(tenant) as tx:
+            await _put_off(tx, publisher.name, token)
+        return RETRY_FIRST_S
 
     async def _read(self, tx: TenantTx, publisher: Publisher, after: int, head: int) -> list[Event]:
         types = await publisher.wanted(tx)
@@ -144,9 +166,9 @@ class Relay:
 # transaction; the token fences whoever comes back after the lease has gone to another.
 
 _IS_BEHIND = """
-SELECT h.sequence
+SELECT least(h.sequence, $2::bigint)
 FROM relay_head AS h LEFT JOIN publisher_cursors AS c ON c.publisher = $1
-WHERE h.id = 1 AND h.sequence > coalesce(c.sequence, 0)
+WHERE h.id = 1 AND least(h.sequence, $2::bigint) > coalesce(c.sequence, 0)
 """
 _UNTOLD = """
 SELECT up_to.sequence
@@ -178,6 +200,13 @@ SET claimed_by = NULL, claimed_until = NULL, failures = failures + 1,
     retry_at = now() + least($3::float8 * power(2, least(failures, 20)), $4::float8) * interval '1 second'
 WHERE publisher = $1 AND claimed_by = $2
 """
+
+
+_LEAVE = "UPDATE publisher_cursors SET claimed_by = NULL, claimed_until = NULL WHERE publisher = $1 AND claimed_by = $2"
+
+
+def _rest_s(deadline: float | None) -> float:
+    return PUBLISH_TIMEOUT_S if deadline is None else deadline - time.monotonic()
 
 
 async def _claim(tx: TenantTx, publisher: str, token: UUID) -> int | None:

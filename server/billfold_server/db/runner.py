@@ -138,6 +138,11 @@ class JobRunner:
     async def drive(self, tenant: TenantRef, *, timeout_s: float | None = None) -> bool:
         """Bring a test clock to where it was sent, doing on the way what falls due.
 
+        Args:
+            tenant: Whose clock.
+            timeout_s: After how many seconds to leave it, also where publishers are being told; a job that was begun
+                is ended.
+
         Returns:
             Whether it has arrived; if not, the time-out has passed, and whoever comes next goes on.
         """
@@ -169,7 +174,7 @@ class JobRunner:
                 return False
             if job is not None:
                 await self._attempt(tenant, job)
-            elif told_to is None or not await self._tell(tenant):
+            elif told_to is None or not await self._tell(tenant, told_to, deadline):
                 await asyncio.sleep(_POLL_S)
             # Where a request drives, the background comes by, too.
             if timeout_s is None and time.monotonic() - looked_s >= _LOOK_S:
@@ -215,9 +220,14 @@ class JobRunner:
         """
         return None if self._relay is None else await self._relay.untold(tx, up_to)
 
-    async def _tell(self, tenant: TenantRef) -> bool:
-        """Tell publishers of what has happened; where it isn't all done, another process is at it."""
-        return self._relay is None or await self._relay.run(tenant) is None
+    async def _tell(self, tenant: TenantRef, up_to: int, deadline: float | None) -> bool:
+        """Tell publishers of what has happened; where it isn't all done, another process is at it or the time is up."""
+        if self._relay is None:
+            return True
+        # However slow publishers are, the clock stays its driver's.
+        renewed_by = time.monotonic() + DRIVER_LEASE_S / 2
+        until = renewed_by if deadline is None else min(renewed_by, deadline)
+        return await self._relay.run(tenant, up_to=up_to, deadline=until) is None
 
     async def _one_by_one(self, tx: TenantTx) -> int:
         """Return how many jobs may be begun where the clock stands: one, and none while any process is at another.

@@ -270,10 +270,12 @@ class TestABusyTenant:
         visits: list[int] = []
 
         class Counting(Relay):
-            async def run(self, tenant: TenantRef) -> float | None:
+            async def run(
+                self, tenant: TenantRef, *, up_to: int | None = None, deadline: float | None = None
+            ) -> float | None:
                 async with server.database.tx(tenant) as tx:
                     visits.append(await last_sequence(tx))
-                return await super().run(tenant)
+                return await super().run(tenant, up_to=up_to, deadline=deadline)
 
         server = idle(tenancy)
         server.database.wakeups.unheard = Work(0)

@@ -1,6 +1,7 @@
 """The tenant's clock, and what a test clock does on its way."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -14,7 +15,7 @@ from billfold.contract.platform import AdvanceClock, Event, TenantClock
 from billfold_server.db import jobs
 from billfold_server.db.jobs import JobKinds, JobRun, NewJob, RetryPolicy
 from billfold_server.db.outbox import NewEvent, emit
-from billfold_server.db.relay import Relay
+from billfold_server.db.relay import PUBLISH_TIMEOUT_S, Relay
 from billfold_server.db.runner import JobRunner
 from billfold_server.db.schedules import Schedule
 from billfold_server.sandbox import service
@@ -287,6 +288,47 @@ class TestAdvancing:
         runner = Looking(tenancy.database, JobKinds(), relay=Relay(tenancy.database, [Slow(tenancy)]))
         assert not await runner.drive(tenancy.tenant, timeout_s=0.5)
         assert looks < 30, looks
+
+    async def test_is_left_at_the_time_out_also_where_publishers_are_being_told(self, tenancy: Tenancy):
+        """What was being sent is sent again by whoever comes next, at the same instant, and counts as no failure."""
+
+        class Endless(Watcher):
+            async def publish(self, tenant: TenantRef, events: Sequence[Event]) -> None:
+                await super().publish(tenant, events)
+                await asyncio.Event().wait()
+
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            await emit(tx, happened(await tenant_now(tx)))
+        await order(tenancy, await now_of(tenancy) + DAY)
+        start, endless, watcher = await now_of(tenancy), Endless(tenancy), Watcher(tenancy)
+        begun_s = time.monotonic()
+        assert not await watched(tenancy, endless).drive(tenancy.tenant, timeout_s=0.5)
+        assert time.monotonic() - begun_s < PUBLISH_TIMEOUT_S / 2
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            left = await tx.fetchrow("SELECT sequence, failures, claimed_by, retry_at FROM publisher_cursors")
+        assert (left and tuple(left), await now_of(tenancy)) == ((0, 0, None, None), start)
+        assert await watched(tenancy, watcher).drive(tenancy.tenant)
+        assert endless.told == watcher.told == [(1, start)]
+
+    async def test_goes_on_however_much_happens_while_publishers_are_told(self, tenancy: Tenancy):
+        """They are told of what had happened by then, and of the rest where the clock is next."""
+        start = await now_of(tenancy)
+
+        class Busy(Watcher):
+            async def publish(self, tenant: TenantRef, events: Sequence[Event]) -> None:
+                await super().publish(tenant, events)
+                async with self._tenancy.database.tx(tenant) as tx:
+                    await emit(tx, happened(start))
+
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            await emit(tx, happened(start))
+        await enqueue(tenancy, planned(start + DAY, n=1))
+        await order(tenancy, start + 2 * DAY)
+        watcher = Busy(tenancy)
+        async with asyncio.timeout(PUBLISH_TIMEOUT_S):
+            assert await watched(tenancy, watcher).drive(tenancy.tenant)
+        assert [number for number, _ in watcher.told] == list(range(1, len(watcher.told) + 1))
+        assert await now_of(tenancy) == start + 2 * DAY
 
     async def test_waits_for_no_publisher_in_trouble(self, tenancy: Tenancy):
         """One that fails is left behind, and told later."""
