@@ -23,7 +23,7 @@ from billfold import errors
 from billfold_server.db.connections import KnowingConnection
 from billfold_server.db.engine import ENGINE
 from billfold_server.db.pools import CONNECTION_LOST, dsn_for, unavailable
-from billfold_server.tenancy import migrations, partitions, secret
+from billfold_server.tenancy import indexing, migrations, partitions, secret
 from billfold_server.tenancy.partitions import Partition
 from billfold_server.tenancy.rules import (
     DEPLOYMENT_LENGTH,
@@ -53,6 +53,8 @@ Progress = Callable[[str], None]
 
 _LOCK_TIMEOUT_MS = 2_000
 _PAUSES_S = (0.25, 0.5, 1.0, 2.0)
+_ASKED_EVERY_S = (0.01, 0.2)
+"""How often a lock of the session is asked for that another process has, at first and later."""
 _STATEMENT_TIMEOUT_MS = 600_000
 
 
@@ -255,9 +257,7 @@ class Administrator:
         Whoever waits for a lock in PostgreSQL has a snapshot, for as long as which no table can be cleaned up.
         """
         async with self.connect() as connection:
-            mine: bool = await connection.fetchval(
-                "SELECT pg_try_advisory_lock(hashtextextended($1, 0))", _lock_name(name)
-            )
+            mine = await _take(connection, name)
             yield mine
             if mine:
                 await _unlock(connection, name)
@@ -487,6 +487,7 @@ async def _migrate(
     async with _owner_tx(connection, owner, schema):
         steps = await migrations.pending(app)
     for step in steps:
+        await indexing.build(connection, owner, schema, step.indexes)
         await _patiently(connection, owner, schema, functools.partial(_apply, step=step, runtime=runtime))
         if progress is not None:
             progress(step.migration_id)
@@ -562,14 +563,26 @@ async def _owner_tx(connection: AdminConnection, owner: str, schema: str) -> Asy
 
 @asynccontextmanager
 async def _locked(connection: AdminConnection, name: str) -> AsyncIterator[None]:
-    """Let one process at a time work on a thing. The lock belongs to the session, and so ends with it."""
-    await connection.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", _lock_name(name))
+    """Let one process at a time work on a thing. The lock belongs to the session, and so ends with it.
+
+    It is asked for again and again: whoever waits for it in PostgreSQL has a snapshot, and whoever has it and builds an
+    index beside writers waits for the end of all snapshots, so that each would wait for the other.
+    """
+    pause_s = _ASKED_EVERY_S[0]
+    while not await _take(connection, name):
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, _ASKED_EVERY_S[1])
     yield
     await _unlock(connection, name)
 
 
 def _lock_name(name: str) -> str:
     return f"billfold {name}"
+
+
+async def _take(connection: AdminConnection, name: str) -> bool:
+    taken: bool = await connection.fetchval("SELECT pg_try_advisory_lock(hashtextextended($1, 0))", _lock_name(name))
+    return taken
 
 
 async def _unlock(connection: AdminConnection, name: str) -> None:

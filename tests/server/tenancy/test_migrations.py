@@ -3,14 +3,17 @@
 import asyncio
 import importlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
+import pytest_asyncio
 
 from billfold import errors
-from billfold_server.tenancy import migrations
+from billfold_server.tenancy import indexing, migrations
 from billfold_server.tenancy.context import SYSTEM
 from billfold_server.tenancy.migrations import tenant as tenant_package
 from tests.tenants import Tenancy, manifest
@@ -21,7 +24,7 @@ from billfold_server.tenancy.migrations import SqlMigration
 async def forwards():
     return SqlMigration(
         migration_id="{name}", app_name="tenant", description="A step of a test",
-        statements={statements!r}, grants={grants!r},
+        statements={statements!r}, grants={grants!r}, indexes={indexes!r},
     )
 """
 
@@ -33,8 +36,9 @@ def write(tmp_path: Path) -> Iterator[Write]:
     """Return a function that adds a migration of tenants, for as long as the test runs."""
     names: list[str] = []
 
-    def add(name: str, *statements: str, **grants: str) -> None:
-        (tmp_path / f"{name}.py").write_text(STEP.format(name=name, statements=statements, grants=grants))
+    def add(name: str, *statements: str, indexes: Mapping[str, str] | None = None, **grants: str) -> None:
+        text = STEP.format(name=name, statements=statements, grants=grants, indexes=indexes)
+        (tmp_path / f"{name}.py").write_text(text)
         names.append(name)
         sys.modules.pop(f"{tenant_package.__name__}.{name}", None)
         importlib.invalidate_caches()
@@ -183,3 +187,98 @@ class TestMigratingAllTenants:
         """Before anything is changed."""
         with pytest.raises(errors.UnknownTenant):
             await tenancy.tenants.migrate(["testbank", "nobody"])
+
+
+@pytest_asyncio.fixture
+async def grown(tenancy: Tenancy, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the tenant have a table that counts as one that has grown, and the next version an index of it."""
+    monkeypatch.setattr(indexing, "GROWN_BYTES", 0)
+    write("tenant_9001_notes", "CREATE TABLE notes (id integer PRIMARY KEY)", notes="SELECT, INSERT")
+    await tenancy.tenants.migrate()
+    await note(tenancy, 0)
+    write("tenant_9002_index", indexes={"notes_backwards": "notes (id DESC) WHERE id >= 0"})
+
+
+async def note(tenancy: Tenancy, number: int) -> None:
+    """Write into the table that is indexed."""
+    async with tenancy.database.tx(tenancy.tenant, lock_timeout_ms=8_000) as tx:
+        await tx.execute("INSERT INTO notes (id) VALUES ($1)", number)
+
+
+async def is_valid(tenancy: Tenancy) -> bool | None:
+    """Return whether the index can be used; None where there is none."""
+    sql = "SELECT (SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1))"
+    valid: bool | None = await asked(tenancy, sql, f"{tenancy.tenant.schema}.notes_backwards")
+    return valid
+
+
+async def asked(tenancy: Tenancy, sql: str, *arguments: object) -> Any:
+    """Return what the administrator is answered."""
+    connection = await asyncpg.connect(tenancy.admin_dsn)
+    try:
+        return await connection.fetchval(sql, *arguments)
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def building(tenancy: Tenancy) -> AsyncIterator[int]:
+    """Keep a writer's transaction open until the index is waited for, and then while the context is; yield by whom."""
+    holder = await asyncpg.connect(tenancy.admin_dsn)
+    await holder.execute(f"BEGIN; LOCK TABLE {tenancy.tenant.schema}.notes IN ROW EXCLUSIVE MODE")
+    try:
+        async with asyncio.timeout(20):
+            while not (found := await holder.fetchval(_BUILDER)):
+                await asyncio.sleep(0.01)
+        yield found
+    finally:
+        await holder.close()
+
+
+_BUILDER = """
+SELECT a.pid FROM pg_stat_activity AS a JOIN pg_locks AS l ON l.pid = a.pid
+WHERE a.query LIKE 'CREATE INDEX CONCURRENTLY%notes_backwards%' AND NOT l.granted
+    AND a.datname = current_database()
+"""
+
+
+@pytest.mark.usefixtures("grown")
+class TestAnIndexOfATableThatHasGrown:
+    async def test_is_built_while_others_write(self, tenancy: Tenancy) -> None:
+        """It waits for the writers who were there, and those who come meanwhile don't wait for it."""
+        migrating = asyncio.create_task(tenancy.tenants.migrate())
+        async with building(tenancy):
+            for number in range(1, 20):
+                await note(tenancy, number)
+            assert not migrating.done()
+        assert [result.error for result in await migrating] == [None]
+        assert await is_valid(tenancy)
+        assert (await runs(tenancy, tenancy.tenant.schema))[-1] == "tenant_9002_index"
+
+    async def test_is_built_anew_where_that_was_cut_off(self, tenancy: Tenancy) -> None:
+        """What is left of the first attempt can't be used, and is taken away by the next."""
+        migrating = asyncio.create_task(tenancy.tenants.migrate())
+        async with building(tenancy) as builder:
+            await asked(tenancy, "SELECT pg_cancel_backend($1)", builder)
+            (failed,) = await migrating
+        assert (failed.error is None, await is_valid(tenancy)) == (False, False)
+        assert [result.error for result in await tenancy.tenants.migrate()] == [None]
+        assert await is_valid(tenancy)
+
+    async def test_is_built_once_by_two_processes(self, tenancy: Tenancy) -> None:
+        """Who waits for the other is no transaction whose end the other would wait for."""
+        first = asyncio.create_task(tenancy.tenants.migrate())
+        async with building(tenancy):
+            second = asyncio.create_task(tenancy.tenants.migrate())
+            async with asyncio.timeout(20):
+                while not await asked(tenancy, _ADMINS):
+                    await asyncio.sleep(0.01)
+        assert [[each.error for each in await results] for results in (first, second)] == [[None], [None]]
+        assert await is_valid(tenancy)
+        assert (await runs(tenancy, tenancy.tenant.schema)).count("tenant_9002_index") == 1
+
+
+_ADMINS = """
+SELECT 1 FROM pg_stat_activity
+WHERE query LIKE '%advisory_lock%' AND application_name = 'billfold admin' AND datname = current_database()
+"""

@@ -35,6 +35,9 @@ class SqlMigration(MigrationManager):
         statements: SQL without parameters, run one by one.
         grants: What the runtime role may do, by table: ``{"postings": "SELECT, INSERT"}``. Sequences need ``USAGE`` and
             are named with their kind: ``{"SEQUENCE numbers": "USAGE"}``.
+        indexes: Indexes of tables that earlier steps have made, and so may have grown, by name:
+            ``{"notes_by_day": "notes (day, id)"}``. Of a table that has, they are built before the step, beside whoever
+            writes (``tenancy.indexing``); of another one by the step, after its statements.
     """
 
     def __init__(
@@ -45,10 +48,12 @@ class SqlMigration(MigrationManager):
         description: str,
         statements: Sequence[str],
         grants: Mapping[str, str] | None = None,
+        indexes: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(migration_id=migration_id, app_name=app_name, description=description)
         self.statements = tuple(statements)
         self.grants = dict(grants or {})
+        self.indexes = dict(indexes or {})
 
     async def apply(self, runtime_role: str) -> None:
         """Run the step in the open transaction, and note in the schema that it was run."""
@@ -56,6 +61,10 @@ class SqlMigration(MigrationManager):
         # Each statement is a message of its own, so that an error points into it.
         for statement in self.statements:
             await connection.execute(statement)
+        for name, definition in self.indexes.items():
+            # Even where it is there, "IF NOT EXISTS" would wait for the table's writers.
+            if await connection.fetchval("SELECT to_regclass($1) IS NULL", quoted(name)):
+                await connection.execute(f"CREATE INDEX {quoted(name)} ON {definition}")
         if self.grants:
             await connection.execute(
                 "; ".join(

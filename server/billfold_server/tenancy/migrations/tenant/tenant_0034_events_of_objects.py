@@ -9,7 +9,7 @@ DESCRIPTION = "Events of one object"
 
 async def forwards() -> SqlMigration:
     """Return the step."""
-    return SqlMigration(migration_id=ID, app_name="tenant", description=DESCRIPTION, statements=_STATEMENTS)
+    return SqlMigration(migration_id=ID, app_name="tenant", description=DESCRIPTION, statements=(), indexes=_INDEXES)
 
 
-_STATEMENTS = ("CREATE INDEX outbox_events_object ON outbox_events (object_id, sequence)",)
+_INDEXES = {"outbox_events_object": "outbox_events (object_id, sequence)"}

@@ -9,13 +9,12 @@ DESCRIPTION = "Sort codes and account numbers in British IBANs"
 
 async def forwards() -> SqlMigration:
     """Return the step."""
-    return SqlMigration(migration_id=ID, app_name="tenant", description=DESCRIPTION, statements=_STATEMENTS)
+    return SqlMigration(migration_id=ID, app_name="tenant", description=DESCRIPTION, statements=(), indexes=_INDEXES)
 
 
 # As ``wallets.stores.BRITISH_IBANS`` asks.
-_STATEMENTS = (
+_INDEXES = {
+    "wallet_aliases_british": """
+    wallet_aliases (right(normal_value, 14)) WHERE scheme = 'iban' AND normal_value LIKE 'GB%'
     """
-    CREATE INDEX wallet_aliases_british ON wallet_aliases (right(normal_value, 14))
-    WHERE scheme = 'iban' AND normal_value LIKE 'GB%'
-    """,
-)
+}
