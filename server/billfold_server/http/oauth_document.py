@@ -298,6 +298,11 @@ def _request(operation: Operation, said: Said, schemas: Schemas) -> dict[str, An
     return {"required": True, "content": content}
 
 
+_NOT_AUTHENTICATED: Final = (
+    "The client isn't authenticated, and could be by HTTP Basic; where secrets aren't accepted, that is 400."
+)
+
+
 def _responses(operation: Operation, said: Said, schemas: Schemas) -> dict[str, Any]:
     answers = {str(status): _answer(operation, said, status, schemas) for status in said.statuses}
     if said.browser:
@@ -307,11 +312,11 @@ def _responses(operation: Operation, said: Said, schemas: Schemas) -> dict[str, 
         # A page for people, and JSON for whoever doesn't ask for one.
         refused["content"] = {_PAGE: {"schema": {"type": "string"}}, **refused["content"]}
         return {**answers, "400": refused}
-    codes = (*(("invalid_request",) if said.client else ()), *said.refusals)
+    codes = (*(("invalid_request", "invalid_client") if said.client else ()), *said.refusals)
     if codes:
         answers["400"] = _refusal("It is refused by one of these codes.", codes)
     if said.client:
-        answers["401"] = _refusal("The client isn't authenticated.", ("invalid_client",))
+        answers["401"] = _refusal(_NOT_AUTHENTICATED, ("invalid_client",))
     elif said.bearer is not None and operation.needs_token:
         answers["401"] = {"description": f"The token isn't this: {said.bearer}"}
         answers["403"] = {"description": "The token lacks the scope."}

@@ -1,20 +1,30 @@
 """How the OAuth endpoints refuse (RFC 6749, section 5.2)."""
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from billfold.contract.oauth import OAuthError
 from billfold_server.http.routing import Reply
+from billfold_server.identity.profiles import ClientAuthentication
+from billfold_server.identity.realms import Realm
 from billfold_server.identity.rules import OAuthRefusal
 
 __all__ = ["refused"]
 
+_BASIC: Final[ClientAuthentication] = "client_secret_basic"
 
-def refused(refusal: OAuthRefusal) -> Reply[Any]:
-    """Return a refusal as an answer to an API client."""
+
+def refused(refusal: OAuthRefusal, realm: Realm) -> Reply[Any]:
+    """Return a refusal as an answer to an API client.
+
+    A client that isn't authenticated is answered 401 where it could be, or has tried to be, by a scheme of HTTP, which
+    the challenge then names (RFC 9110, section 11.6.1). Where secrets aren't accepted there is no such scheme, and the
+    answer is 400, as RFC 6749 has it otherwise: its 401 is for telling which ones are supported.
+    """
     headers = {"Cache-Control": "no-store", "Content-Type": "application/json", **refusal.headers}
-    if refusal.status == 401:  # noqa: PLR2004 - Unauthorized always comes with a challenge (RFC 9110, section 11.6.1).
-        headers["WWW-Authenticate"] = 'Basic realm="billfold", charset="UTF-8"'
+    status = 400
+    if refusal.error == "invalid_client" and (refusal.basic or _BASIC in realm.profile.client_authentication):
+        status, headers["WWW-Authenticate"] = 401, 'Basic realm="billfold", charset="UTF-8"'
     body = OAuthError(error=refusal.error, error_description=refusal.description)
-    return Reply(body=msgspec.json.encode(body), status=refusal.status, headers=headers)
+    return Reply(body=msgspec.json.encode(body), status=status, headers=headers)

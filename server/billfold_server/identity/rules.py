@@ -105,7 +105,6 @@ class OAuthRefusal(Exception):
     Attributes:
         error: The code that the RFC names.
         description: For the developer of the client; says nothing about who exists.
-        status: 401 for ``invalid_client``, else 400.
         basic: Whether the client came with HTTP Basic, and so must be challenged by it.
         headers: Further headers of the answer.
     """
@@ -116,7 +115,6 @@ class OAuthRefusal(Exception):
         super().__init__(error)
         self.error = error
         self.description = description
-        self.status = 401 if error == "invalid_client" else 400
         self.basic = basic
         self.headers = headers or {}
 

@@ -121,7 +121,7 @@ class TestAProgram:
         with Billfold(base_url=profiled.base("fapi2"), auth=auth) as billfold:
             with pytest.raises(errors.AuthenticationFailed) as caught:
                 billfold.tenant.get()
-            assert (caught.value.oauth_error, caught.value.status) == ("invalid_client", 401)
+            assert (caught.value.oauth_error, caught.value.status) == ("invalid_client", 400)
 
 
 class Site:

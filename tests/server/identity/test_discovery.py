@@ -58,6 +58,7 @@ class TestTheMetadata:
     def test_is_valid_by_the_rfcs(self, realm: Realm) -> None:
         """Authlib's classes for RFC 8414, RFC 9101, RFC 9207 and OpenID Connect Discovery find nothing wrong."""
         said = document(realm)
+        assert set(said["prompt_values_supported"]) == {"none", "login", "consent", "select_account"}
         extensions = [rfc9101.AuthorizationServerMetadata, rfc9207.AuthorizationServerMetadata]
         AuthorizationServerMetadata(said).validate(metadata_classes=extensions)
         Relaxed(said).validate(metadata_classes=extensions)

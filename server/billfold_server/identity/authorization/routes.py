@@ -48,7 +48,7 @@ async def _push(call: Call, body: bytes) -> Reply[PushedAuthorizationResponse]:
     try:
         answer, headers = await pushed.push(call, body)
     except OAuthRefusal as refusal:
-        return refused(refusal)
+        return refused(refusal, call.services.identity.realm(call.tenant_or_none))
     return Reply(body=answer, headers={"Cache-Control": "no-store", **headers})
 
 

@@ -46,7 +46,7 @@ async def register_client(call: Call, body: dict[str, Any]) -> Reply[bytes]:
     try:
         return _answer(await registration.register(call, realm, body or call.body), 201)
     except OAuthRefusal as refusal:
-        return refused(refusal)
+        return refused(refusal, realm)
 
 
 @routes.get("/oauth/register/{client_id}", surface="oauth", in_document=False)
@@ -69,7 +69,7 @@ async def update_registration(call: Call, client_id: str, body: dict[str, Any]) 
     except RegistrationTokenInvalid:
         return _unauthorized(call)
     except OAuthRefusal as refusal:
-        return refused(refusal)
+        return refused(refusal, realm)
 
 
 @routes.delete("/oauth/register/{client_id}", surface="oauth", status=204, in_document=False)

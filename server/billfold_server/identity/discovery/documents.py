@@ -6,13 +6,14 @@ Sources: RFC 8414, section 2; OpenID Connect Discovery, section 3; and of what s
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, get_args
 from urllib.parse import urlsplit
 
 import msgspec
 
 from billfold.contract.oauth import MtlsEndpoints, ServerMetadata
 from billfold_server.identity import rules
+from billfold_server.identity.authorization.parameters import Prompt
 from billfold_server.identity.profiles import Profile
 from billfold_server.identity.realms import Realm
 
@@ -175,7 +176,7 @@ def _authorization(profile: Profile, deployment: Deployment) -> dict[str, Any]:
         "claim_types_supported": ["normal"],
         "claims_supported": list(_CLAIMS),
         "claims_parameter_supported": True,
-        "prompt_values_supported": ["none", "login", "consent"],
+        "prompt_values_supported": list(get_args(Prompt)),
         "request_parameter_supported": profile.request_object != "refused",
         # What a client hosts itself isn't fetched; what it has pushed is meant by PAR's own endpoint.
         "request_uri_parameter_supported": False,

@@ -48,7 +48,7 @@ async def _asked(call: Call, body: bytes, endpoint: Endpoint) -> Reply[Any]:
         client = await authenticate(call.services, realm, call, form)
         return await endpoint(call, realm, client, form)
     except OAuthRefusal as refusal:
-        return refused(refusal)
+        return refused(refusal, realm)
 
 
 async def _issue(call: Call, body: bytes) -> Reply[TokenResponse]:
@@ -61,7 +61,7 @@ async def _issue(call: Call, body: bytes) -> Reply[TokenResponse]:
         client = await clients.finish(call.services, call, attempt)
         token, headers = await issue(call, realm, client, form, shown)
     except OAuthRefusal as refusal:
-        return refused(refusal)
+        return refused(refusal, realm)
     return Reply(body=token, headers={"Cache-Control": "no-store", **headers})
 
 

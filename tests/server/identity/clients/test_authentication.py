@@ -145,7 +145,11 @@ class TestAClient:
         answers = [
             httpx.post(f"{issuer}/oauth/token", data={"grant_type": "client_credentials", **form}) for form in forms
         ]
-        assert {(answer.status_code, answer.text) for answer in answers} == {(401, answers[0].text)}
+        assert {(answer.status_code, answer.text) for answer in answers} == {(400, answers[0].text)}
+        # No scheme of HTTP is named where none would help, but the one that somebody has tried (RFC 6749, section 5.2).
+        assert not any("www-authenticate" in answer.headers for answer in answers)
+        tried = httpx.post(f"{issuer}/oauth/token", data={"grant_type": "client_credentials"}, auth=("cli_x", "x"))
+        assert (tried.status_code, tried.headers["www-authenticate"][:6]) == (401, "Basic ")
         assert answers[0].json()["error"] == "invalid_client"
         names = {"date", "x-request-id", "request-id"}
         assert len({tuple(sorted(set(answer.headers) - names)) for answer in answers}) == 1

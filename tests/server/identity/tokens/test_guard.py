@@ -263,7 +263,7 @@ class TestARevokedToken:
             assert (answer.status_code, answer.content) == (200, b"")
         assert asker.refresh(mine["refresh_token"]).status_code == 200
         assert asker.post("/oauth/revoke", {}).json()["error"] == "invalid_request"
-        assert httpx.post(f"{asker.app.base}/oauth/revoke", data={"token": "x"}).status_code == 401
+        assert httpx.post(f"{asker.app.base}/oauth/revoke", data={"token": "x"}).json()["error"] == "invalid_client"
 
 
 class TestIntrospection:
@@ -294,7 +294,8 @@ class TestIntrospection:
 
     def test_needs_a_client(self, asker) -> None:
         """Nobody else is told anything."""
-        assert httpx.post(f"{asker.app.base}/oauth/introspect", data={"token": "x"}).status_code == 401
+        answer = httpx.post(f"{asker.app.base}/oauth/introspect", data={"token": "x"})
+        assert (answer.status_code, answer.json()["error"]) == (400, "invalid_client")
 
 
 class TestUserInfo:
