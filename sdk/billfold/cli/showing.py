@@ -5,6 +5,7 @@ It works on plain JSON, so that what a newer server adds is shown too. Amounts a
 
 import re
 import shutil
+import string
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -21,6 +22,12 @@ _WIDEST_TEXT: Final = 34
 _PROSE: Final = frozenset({"behaviour"})
 """Columns of sentences, which are of no use when they are cut: they come last, over as many lines as they need."""
 _NARROWEST_PROSE: Final = 24
+_BLOCKS: Final[Mapping[frozenset[str], tuple[str, bool]]] = {
+    frozenset({"table", "column", "category", "kept"}): ("{table}.{column}", True),
+    frozenset({"room", "kind", "data"}): ("{kind} ({room})", False),
+}
+"""What says too much for a line of a table, or each time something else: by the members by which it is known, how it is
+headed, and whether what follows is short enough to stand side by side."""
 _INSTANT: Final = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?Z", re.ASCII)
 _ID: Final = re.compile(r"[a-z]{2,4}_[0-9a-z]{26}", re.ASCII)
 _FIRST: Final = ("id", "sequence", "slug", "type", "kind", "status", "state", "outcome", "amount", "balances")
@@ -69,8 +76,42 @@ def _show_one(document: dict[str, Any]) -> None:
 
 
 def _print_table(items: Sequence[Any]) -> None:
+    if (block := _block_of(items)) is not None:
+        for each in items:
+            _print_block(each, *block)
+        return
     head, *lines = table(items).splitlines()
     click.echo("\n".join([click.style(head, bold=True), *lines]))
+
+
+def _block_of(items: Sequence[Any]) -> tuple[str, bool] | None:
+    alike = (
+        block for names, block in _BLOCKS.items() if all(isinstance(each, dict) and names <= {*each} for each in items)
+    )
+    return next(alike, None)
+
+
+def _print_block(item: dict[str, Any], head: str, together: bool) -> None:  # noqa: FBT001
+    """Print an item under a line of its own, with all that it says: names and values, where there are values."""
+    known = {name for _, name, _, _ in string.Formatter().parse(head) if name is not None}
+    click.echo(click.style(head.format_map({name: _text(item[name]) for name in known}), bold=True))
+    told = {name.removeprefix("data."): _text(value) for name, value in _flat(item) if name not in known}
+    told = {name: text for name, text in told.items() if text}
+    width = shutil.get_terminal_size((80, 24)).columns
+    texts = ["; ".join(f"{name}: {text}" for name, text in told.items())]
+    widest = 0
+    if not together:
+        widest = max(map(len, told), default=0) + _GAP
+        texts = [f"{name:<{widest}}{text}" for name, text in told.items()]
+    for text in texts:
+        lines = textwrap.wrap(
+            text,
+            max(width, widest + 2 * _NARROWEST_PROSE),
+            initial_indent=" " * _GAP,
+            subsequent_indent=" " * (widest + _GAP),
+            break_on_hyphens=False,
+        )
+        click.echo("\n".join(lines))
 
 
 def _is_table(value: Any) -> bool:

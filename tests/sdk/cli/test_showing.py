@@ -71,6 +71,36 @@ class TestOneObject:
         assert lines[-2].split() == ["EUR", "12.50", "EUR", "12.50", "EUR", f"acc_{SOME}"]
 
 
+class TestWhatSaysMuch:
+    def test_is_told_in_full_below_a_heading(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+        """A column of the inventory of personal data has its place, and then all that is said of it."""
+        monkeypatch.setenv("COLUMNS", "80")
+        why = " ".join(["the books must be readable"] * 5)
+        column = {"room": "parties", "table": "users", "column": "label", "category": "free_text", "owner": "party"}
+        kept = {"key_domain": None, "plain_because": why, "kept": "audit_days", "kept_days": 3650, "records": 7}
+        showing.show({"columns": [{**column, **kept}, {**column, "kept": "party"}], "plain_columns": 3}, as_json=False)
+        lines = capsys.readouterr().out.splitlines()
+        assert [line for line in lines if line.startswith("users.")] == ["users.label"] * 2
+        assert max(map(len, lines)) <= 80
+        told = " ".join(line.strip() for line in lines)
+        assert f"owner: party; plain_because: {why}; kept: audit_days; kept_days: 3650; records: 7" in told
+        assert "key_domain" not in told
+
+    def test_is_told_line_by_line_where_it_differs(self, capsys: pytest.CaptureFixture[str]):
+        """What is known of a person is of many kinds, and each of them says something else."""
+        party = {"room": "parties", "kind": "party", "data": {"id": f"par_{SOME}", "name": "Ada\x1b[2J", "gone": None}}
+        wallet = {"room": "wallets", "kind": "wallet", "data": {"id": f"wal_{SOME}", "metadata": {"a": "b"}}}
+        showing.show({"data": [party, wallet], "next_cursor": None}, as_json=False)
+        assert capsys.readouterr().out.splitlines() == [
+            "party (parties)",
+            f"  id    par_{SOME}",
+            "  name  Ada�[2J",
+            "wallet (wallets)",
+            f"  id          wal_{SOME}",
+            "  metadata.a  b",
+        ]
+
+
 class TestARefusal:
     def test_is_a_sentence_with_what_support_asks_for(self, server: Answering):
         """The detail, each value that is wrong, the code and the request; with --json one document."""
