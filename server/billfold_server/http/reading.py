@@ -276,10 +276,17 @@ def _has_as_many_members_as_colons(body: bytes) -> bool:
 _NESTING: Final = frozenset({dict, list})
 
 _AT = re.compile(r" - at `(?:key in )?(\$[^`]*)`$")
-_MAY_ECHO = (
+_IN_OUR_WORDS = (
+    # These would hold something of what was sent.
     (re.compile(r"^Invalid enum value"), "is not one of the documented values"),
     (re.compile(r"^Invalid value"), "is not one of the documented values"),
     (re.compile(r"^Integer value out of range"), "is out of range"),
+    # And these would leave it to a guess what is wanted.
+    (
+        re.compile(r"^Invalid RFC3339 encoded datetime|^Expected `datetime` with a timezone"),
+        "must be a date and time with its time zone, such as 2026-11-20T12:00:00Z",
+    ),
+    (re.compile(r"^Invalid RFC3339 encoded date"), "must be a date, such as 2026-11-20"),
 )
 _BACKQUOTED_TYPE = re.compile(r"^Expected `[^`]*`, got `[^`]*`|^Expected `[^`]*`|^Invalid [A-Za-z0-9 ]+$")
 _UNKNOWN = re.compile(r"^Object contains unknown field `(.*?)`(?: - at `(\$[^`]*)`)?\Z", re.DOTALL)
@@ -304,7 +311,7 @@ def _translated(error: msgspec.ValidationError, root: str, type_: Any) -> errors
         return validation_failed(path, "is required")
     if (no_id := _NO_ID.match(message)) is not None:
         return validation_failed(path, f"is no id that begins with {no_id[1]} and has 26 characters after that")
-    for pattern, reason in _MAY_ECHO:
+    for pattern, reason in _IN_OUR_WORDS:
         if pattern.match(message):
             return validation_failed(path, reason)
     # A pattern of ours says nothing to who sends something.

@@ -112,6 +112,14 @@ class TestAConsentToReadAccounts:
             answer = tpp.ask("POST", ACCOUNTS, asked("ReadAccountsBasic", **more), token=own)
             assert code_of(answer) == (400, "U003", path)
 
+    def test_says_of_which_time_zone_its_dates_are(self, tpp: ThirdParty, own: str) -> None:
+        """They are RFC 3339's, as the documents have it (``date-time``); without a zone nobody knows when it ends."""
+        for text in ("2099-01-01T00:00:00", "2099-01-01", "tomorrow"):
+            more = {"ExpirationDateTime": text}
+            answer = tpp.ask("POST", ACCOUNTS, asked("ReadAccountsBasic", **more), token=own)
+            assert code_of(answer) == (400, "U003", "Data.ExpirationDateTime")
+            assert answer.json()["Errors"][0]["Message"].startswith("must be a date and time with its time zone")
+
     def test_is_its_third_partys_alone(self, tpp: ThirdParty, own: str, live: LiveServer) -> None:
         """Another third party may neither read nor end it, what names nothing is told apart, and so are kinds."""
         made = tpp.ask("POST", ACCOUNTS, asked("ReadAccountsBasic"), token=own).json()["Data"]["ConsentId"]
