@@ -1,6 +1,7 @@
 """Fixtures: a server with a disposable tenant, full of what operations need, and the summary of what was seen."""
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from collections import Counter
@@ -129,12 +130,22 @@ def deviating(live: LiveServer) -> Deviating:
     return live.outermost
 
 
+@contextlib.contextmanager
+def _for_the_session(live: LiveServer) -> Iterator[None]:
+    """Let tokens live longer than may be set: people's are got once, and a slow machine takes more than ten minutes."""
+    identity = live.services.identity
+    usual, identity.token_ttl_s = identity.token_ttl_s, 3_600
+    yield
+    identity.token_ttl_s = usual
+
+
 @pytest.fixture(scope="session")
 def client(live: LiveServer) -> Iterator[httpx.Client]:
     """Return a client with every scope, in the name of a member of staff: some things only a person may do."""
     scopes = sorted(TENANT_SCOPES)
     app = add_app(live, TENANT, "client_secret_basic", login_realm="staff", scopes=scopes)
-    tokens = tokens_of(app, add_person(live, TENANT, roles=[*StaffRole]), scope=" ".join(scopes))
+    with _for_the_session(live):
+        tokens = tokens_of(app, add_person(live, TENANT, roles=[*StaffRole]), scope=" ".join(scopes))
     assert sorted(tokens["scope"].split(" ")) == scopes, "every scope is some role's"
     headers = {"Authorization": f"Bearer {tokens['access_token']}"}
     with httpx.Client(base_url=live.base(TENANT), headers=headers, timeout=30) as client:
@@ -160,7 +171,8 @@ def operator(live: LiveServer) -> Iterator[httpx.Client]:
     """Return a client of the platform with every scope, in an operator's name: some things only a person may do."""
     scopes = sorted(PLATFORM_SCOPES)
     app = add_app(live, None, "client_secret_basic", scopes=scopes)
-    tokens = tokens_of(app, add_person(live, None), scope=" ".join(scopes))
+    with _for_the_session(live):
+        tokens = tokens_of(app, add_person(live, None), scope=" ".join(scopes))
     headers = {"Authorization": f"Bearer {tokens['access_token']}"}
     with httpx.Client(base_url=live.base(None), headers=headers, timeout=30) as client:
         yield client
