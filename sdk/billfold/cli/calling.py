@@ -45,7 +45,7 @@ RESOURCES: Final[Mapping[str, str]] = {
     "ledger": "The ledger as a whole: its signed head.",
     "parties": "The people and companies that own wallets.",
     "partners": "Organisations that embed the platform.",
-    "payments": "Payments that third parties have ordered.",
+    "payments": "Payments, in the bank and out of it.",
     "privacy": "What is kept of people and where.",
     "products": "What wallets are of, with their terms.",
     "requests": "What programs have asked, and what they were answered.",

@@ -297,6 +297,7 @@ ASSIGN_STATEMENT_ENTRY: Final = Operation(
 )
 
 LIST_PAYMENTS: Final = paged("/v1/payments", payments.Payment)
+CREATE_PAYMENT: Final = Operation("POST", "/v1/payments", payments.Payment)
 GET_PAYMENT: Final = Operation("GET", "/v1/payments/{payment_id}", payments.Payment)
 RESOLVE_PAYMENT: Final = Operation("POST", "/v1/payments/{payment_id}/resolution", payments.Payment)
 

@@ -39,7 +39,7 @@ from billfold.contract.ledger import Account, Hold, JournalEntry
 from billfold.contract.parties import PartyKind, PartyRole
 from billfold.contract.partner_sandboxes import PartnerSandboxState
 from billfold.contract.partners import PartnerState
-from billfold.contract.payments import PaymentBreak, PaymentStatus
+from billfold.contract.payments import PaymentBreak, PaymentKind, PaymentStatus
 from billfold.contract.roles import PartnerRole, StaffRole
 from billfold.contract.statements import StatementImport
 from billfold.contract.tokens import VaultTokenKind
@@ -247,8 +247,8 @@ class PaymentEventData(Response, frozen=True, kw_only=True):
     """What events say of a payment."""
 
     id: PaymentId
-    kind: ConsentKind
-    consent_id: ConsentId
+    kind: PaymentKind
+    consent_id: Annotated[ConsentId | None, Meta(description="Null where a client of the bank's own has ordered it.")]
     client_id: ClientId
     wallet_id: WalletId
     status: PaymentStatus

@@ -1,6 +1,12 @@
-"""Payments: money that a third party orders to move out of a wallet, to another wallet or by a bank's rail."""
+"""Payments: money that is ordered to move out of a wallet, to another wallet or by a bank's rail.
+
+The bank's own clients order them here, and licensed third parties under customers' consents.
+"""
 
 from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta
 
 from billfold.contract.bookings import JournalEntry
 from billfold.contract.common import (
@@ -9,7 +15,9 @@ from billfold.contract.common import (
     Instant,
     JournalEntryId,
     LongText,
+    Metadata,
     PaymentId,
+    Reference,
     Request,
     Response,
     WalletId,
@@ -19,14 +27,31 @@ from billfold.contract.wallets import Wallet
 from billfold.money import Money
 
 __all__ = [
+    "CreatePayment",
+    "CreditorScheme",
     "Payment",
     "PaymentBreak",
+    "PaymentCreditor",
     "PaymentExpanded",
+    "PaymentKind",
     "PaymentOutcome",
     "PaymentStatus",
     "PaymentStep",
     "ResolvePayment",
 ]
+
+
+_NO_NUL = "^[^\\u0000]*$"
+
+_Named = Annotated[str, Meta(min_length=1, max_length=35, pattern=_NO_NUL)]
+
+
+class PaymentKind(StrEnum):
+    """How a payment came to be ordered: by a client of the bank's own, or under a consent of this kind."""
+
+    CREDIT_TRANSFER = "credit_transfer"
+    DOMESTIC_PAYMENT = "domestic_payment"
+    DOMESTIC_VRP = "domestic_vrp"
 
 
 class PaymentStatus(StrEnum):
@@ -61,6 +86,71 @@ class PaymentOutcome(StrEnum):
     SETTLED = "settled"
     RETURNED = "returned"
     NOTED = "noted"
+
+
+class CreditorScheme(StrEnum):
+    """What kind of number names an account that can be paid."""
+
+    IBAN = "iban"
+    SORT_CODE_ACCOUNT_NUMBER = "sort_code_account_number"
+    WALLET = "wallet"
+
+
+class PaymentCreditor(Request, frozen=True, kw_only=True):
+    """The account that is to be paid."""
+
+    scheme: CreditorScheme
+    identification: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=256,
+            pattern=_NO_NUL,
+            description="The number itself; sort code and account number are fourteen digits, a wallet is its id.",
+            examples=["GB33BUKB20201555555555"],
+        ),
+    ]
+    name: (
+        Annotated[
+            str,
+            Meta(min_length=1, max_length=140, pattern=_NO_NUL, description="Whose it is.", examples=["Grace Hopper"]),
+        ]
+        | None
+    ) = None
+    secondary_identification: (
+        Annotated[
+            str,
+            Meta(min_length=1, max_length=34, pattern=_NO_NUL, description="Such as a building society's roll number."),
+        ]
+        | None
+    ) = None
+
+
+class CreatePayment(Request, frozen=True, kw_only=True):
+    """An order to pay somebody out of a wallet.
+
+    An account that is a wallet's here is paid at once; any other by the bank's rail.
+    """
+
+    wallet_id: WalletId
+    amount: Money
+    creditor: PaymentCreditor
+    reference: Reference | None = None
+    creditor_reference: Annotated[
+        _Named | None,
+        Meta(
+            description="By which the payee knows what is paid (ISO 20022 structured remittance, creditor reference). "
+            "A rail that carries one text is told this one."
+        ),
+    ] = None
+    end_to_end_id: Annotated[
+        _Named | None,
+        Meta(description="The payer's own name for it, which the payee is told; NOTPROVIDED where absent."),
+    ] = None
+    instruction_id: Annotated[
+        _Named | None, Meta(description="The name that the order has between who gives it and the bank.")
+    ] = None
+    metadata: Metadata = {}
 
 
 class ResolvePayment(Request, frozen=True, kw_only=True):
@@ -111,12 +201,12 @@ class Payment(Response, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes:
         id: Its id.
-        kind: Of which kind the consent is under which it was ordered.
+        kind: ``credit_transfer`` where a client of the bank's own has ordered it; else of which kind the consent is.
         status: Where it stands.
         status_reason: The code by which a rail has said why.
         needs_attention: Why somebody must look at it.
-        consent_id: Under which consent it was ordered.
-        client_id: Which third party has ordered it.
+        consent_id: Under which consent a third party has ordered it; null where the bank's own client has.
+        client_id: Which API client, or third party, has ordered it.
         wallet_id: Out of which wallet.
         to_wallet_id: To which wallet, where it stays here.
         rail: By which rail it leaves, where it does.
@@ -125,7 +215,10 @@ class Payment(Response, frozen=True, kw_only=True, omit_defaults=True):
         creditor_name: To whom, as the order says; absent where the payer was forgotten.
         creditor_account: To which account, in words of the order's own scheme.
         reference: What the payer has written to the payee.
-        end_to_end_id: The third party's own name for it.
+        creditor_reference: By which the payee knows what is paid.
+        end_to_end_id: The name that who ordered it has given it, which the payee is told.
+        instruction_id: The name that the order has between who gave it and the bank.
+        metadata: The keys and values of who ordered it.
         journal_entry_id: What moved the money out of the wallet.
         closing_journal_entry_id: What settled it, or brought the money back.
         steps: What has been heard and done, in order.
@@ -135,11 +228,11 @@ class Payment(Response, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     id: PaymentId
-    kind: str
+    kind: PaymentKind
     status: PaymentStatus
     status_reason: str | None
     needs_attention: PaymentBreak | None
-    consent_id: str
+    consent_id: str | None
     client_id: ClientId
     wallet_id: WalletId
     to_wallet_id: WalletId | None
@@ -149,7 +242,10 @@ class Payment(Response, frozen=True, kw_only=True, omit_defaults=True):
     creditor_name: str | None
     creditor_account: str | None
     reference: str | None
+    creditor_reference: str | None = None
     end_to_end_id: str | None
+    instruction_id: str | None = None
+    metadata: dict[str, str] = {}
     journal_entry_id: JournalEntryId
     closing_journal_entry_id: JournalEntryId | None
     steps: list[PaymentStep]

@@ -1,1 +1,1 @@
-"""Payments: money that third parties order to move out of wallets, under consents, inside or by a bank's rail."""
+"""Payments: money that is ordered to move out of wallets, under consents or by the bank's own clients, and rails."""

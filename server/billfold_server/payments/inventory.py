@@ -17,7 +17,10 @@ INVENTORY: Final = Inventory(
             owner="counterparty",
             domain="data",
             kept="party",
-            told_as="creditor_account creditor_name end_to_end_id rail_reference reference",
+            told_as=(
+                "creditor creditor_account creditor_name creditor_reference end_to_end_id instruction_id metadata "
+                "rail_reference reference"
+            ),
         ),
         PersonalColumn(
             table="payments",

@@ -6,16 +6,16 @@ first, and stays there for as long as nobody knows: a word of the rail takes it 
 
 from collections.abc import Callable, Hashable, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
 
 from billfold import errors, ids
-from billfold.contract import consents, events
+from billfold.contract import events
 from billfold.contract.events import EventType, PaymentEventData
 from billfold.contract.ledger import AccountType
-from billfold.contract.payments import PaymentBreak, PaymentOutcome
+from billfold.contract.payments import PaymentBreak, PaymentKind, PaymentOutcome
 from billfold.contract.wallets import AliasScheme
 from billfold.ids import Prefix
 from billfold.money import Money
@@ -62,8 +62,12 @@ __all__ = [
     "Initiated",
     "MoreKeys",
     "Order",
+    "Payer",
     "Resolution",
+    "begin",
+    "creditor_of",
     "initiation",
+    "order_keys",
     "planned_turn",
     "resolve",
 ]
@@ -83,7 +87,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         payment_id: What its id will be.
-        consent_id: Under which consent.
+        consent_id: Under which consent; None where a client of the bank's own gives it.
+        wallet_id: Out of which wallet, where no consent says it.
         digest: Keyed digest of what the order must repeat of its consent.
         amount: How much.
         creditor: The wallet that it names, or the alias by which it may be a wallet's; None where it can't be.
@@ -94,14 +99,33 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     payment_id: UUID
-    consent_id: UUID
-    digest: bytes
+    consent_id: UUID | None = None
+    wallet_id: UUID | None = None
+    digest: bytes = b""
     amount: Money
     creditor: UUID | AliasKey | None
     rail: str | None
     sealed_texts: bytes
     description: str | None = None
     facts: Any = None
+
+
+class Payer(NamedTuple):
+    """Whose order it is, by which the payment is known ever after.
+
+    Attributes:
+        kind: Of which kind the payment is.
+        consent_id: Under which consent it is ordered, if under one.
+        client_id: Who orders it.
+        party_id: Whose wallet pays.
+        wallet_id: The wallet.
+    """
+
+    kind: str
+    consent_id: UUID | None
+    client_id: UUID
+    party_id: UUID
+    wallet_id: UUID
 
 
 class Initiated(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,28 +158,34 @@ def initiation(kind: ConsentKind, check: Check, more_keys: MoreKeys = lambda _bo
     """
 
     def keys(books: Books, order: Order) -> Keys:
-        wanted = dict(_order_keys(books, order))
+        wanted = dict(order_keys(books, order))
         for row_type, further in more_keys(books, order).items():
             wanted[row_type] = [*wanted.get(row_type, ()), *further]
         return wanted
 
     def decide(draft: Draft, order: Order) -> Reply:
+        assert order.consent_id is not None, "it is given under one"
         consent = usable(draft.find(ConsentRow, order.consent_id), kind, draft.caller, draft.now)
         for row in check(draft, consent, order):
             draft.put(row)
-        payment = _begin(draft, consent, order)
-        draft.put(TextsRow(payment.id, order.sealed_texts))
+        assert consent.party_id is not None, "it is authorised"
+        payer = Payer(consent.kind, consent.id, consent.client_id, consent.party_id, consent.wallet_ids[0])
+        payment = begin(draft, payer, order)
         draft.put(UseRow(payment.id, consent.id, kind, draft.now))
         return Reply(_CREATED, payment.placed())
 
     return Kind(f"payment.{kind}", keys, decide, sees_grant=True)
 
 
-def _order_keys(books: Books, order: Order) -> dict[type, Sequence[Hashable]]:
+def order_keys(books: Books, order: Order) -> Keys:
+    """Name the rows that any order needs: its consent where it has one, the wallets, and their accounts."""
     currency = order.amount.currency
-    wanted: dict[type, Sequence[Hashable]] = {ConsentRow: [order.consent_id]}
-    found: ConsentRow | None = books.rows.get(ConsentRow, {}).get(order.consent_id)
-    wallets: list[UUID] = [] if found is None else list(found.consent.wallet_ids[:1])
+    wanted: dict[type, Sequence[Hashable]] = {}
+    wallets = [] if order.wallet_id is None else [order.wallet_id]
+    if order.consent_id is not None:
+        wanted[ConsentRow] = [order.consent_id]
+        found: ConsentRow | None = books.rows.get(ConsentRow, {}).get(order.consent_id)
+        wallets += [] if found is None else found.consent.wallet_ids[:1]
     if isinstance(order.creditor, AliasKey):
         known = books.rows.get(AliasRow, {})
         number = order.creditor.normal_value
@@ -177,8 +207,12 @@ def _names(british: BritishRow | None, key: AliasKey) -> tuple[AliasKey, ...]:
     return names_alike(key, () if british is None else british.ibans)
 
 
-def _creditor(draft: Draft, order: Order) -> UUID | None:
-    """Return the wallet to which an order goes, or None where it leaves."""
+def creditor_of(draft: Draft, order: Order) -> UUID | None:
+    """Return the wallet to which an order goes, or None where it leaves.
+
+    Raises:
+        errors.CreditorUnknown: It names a wallet that isn't there.
+    """
     if isinstance(order.creditor, UUID):
         if draft.find(WalletRow, order.creditor) is None:
             raise errors.CreditorUnknown
@@ -191,13 +225,16 @@ def _creditor(draft: Draft, order: Order) -> UUID | None:
     return wallet_meant(alias.wallet_id for alias in aliases if alias is not None and not alias.deleted)
 
 
-def _begin(draft: Draft, consent: Consent, order: Order) -> PaymentRow:
-    """Move the money, and write down the payment as far as that brings it."""
-    to_wallet_id = _creditor(draft, order)
+def begin(draft: Draft, payer: Payer, order: Order) -> PaymentRow:
+    """Move the money, and write down the payment as far as that brings it.
+
+    Raises:
+        ProblemError: The narrower class says what refuses it.
+    """
+    to_wallet_id = creditor_of(draft, order)
     if to_wallet_id is None and order.rail is None:
         raise errors.RailMissing
-    assert consent.party_id is not None, "it is authorised"
-    wallet_id = consent.wallet_ids[0]
+    wallet_id = payer.wallet_id
     entry_id = (
         _move_inside(draft, order, wallet_id, to_wallet_id) if to_wallet_id else _set_aside(draft, order, wallet_id)
     )
@@ -205,10 +242,10 @@ def _begin(draft: Draft, consent: Consent, order: Order) -> PaymentRow:
     _, status = opening[-1]
     row = PaymentRow(
         id=order.payment_id,
-        kind=consent.kind,
-        consent_id=consent.id,
-        client_id=consent.client_id,
-        party_id=consent.party_id,
+        kind=payer.kind,
+        consent_id=payer.consent_id,
+        client_id=payer.client_id,
+        party_id=payer.party_id,
         wallet_id=wallet_id,
         to_wallet_id=to_wallet_id,
         rail=None if to_wallet_id else order.rail,
@@ -223,6 +260,7 @@ def _begin(draft: Draft, consent: Consent, order: Order) -> PaymentRow:
     )
     if row.rail is not None:
         _ask(draft, row, draft.now)
+    draft.put(TextsRow(row.id, order.sealed_texts))
     return _tell(draft, row, events.PAYMENT_CREATED)
 
 
@@ -525,8 +563,8 @@ def _tell(draft: Draft, row: PaymentRow, what: EventType[PaymentEventData]) -> P
     draft.put(row)
     data = PaymentEventData(
         id=row.wire_id,
-        kind=consents.ConsentKind(row.kind),
-        consent_id=ids.encode(Prefix.CONSENT, row.consent_id),
+        kind=PaymentKind(row.kind),
+        consent_id=None if row.consent_id is None else ids.encode(Prefix.CONSENT, row.consent_id),
         client_id=ids.encode(Prefix.CLIENT, row.client_id),
         wallet_id=ids.encode(Prefix.WALLET, row.wallet_id),
         status=row.status,

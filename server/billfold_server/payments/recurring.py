@@ -28,7 +28,8 @@ def agreed(consent: Consent) -> ControlParameters:
     return rules.read_terms(consent.terms, consent.created_at)
 
 
-def _periods(books: Books, consent_id: UUID, at: datetime) -> list[Hashable]:
+def _periods(books: Books, consent_id: UUID | None, at: datetime) -> list[Hashable]:
+    assert consent_id is not None, "these are ordered under one"
     found: ConsentRow | None = books.rows.get(ConsentRow, {}).get(consent_id)
     if found is None or found.consent.kind != _KIND:
         return []
@@ -79,6 +80,7 @@ def _hear(draft: Draft, heard: Heard) -> Reply:
 def _uncount(draft: Draft, before: PaymentRow, row: PaymentRow) -> None:
     """Let a payment that has come to nothing leave its consent's periods."""
     if row.kind == _KIND and row.status in _CAME_TO_NOTHING and before.status not in _CAME_TO_NOTHING:
+        assert row.consent_id is not None, "its kind has one"
         found = draft.find(ConsentRow, row.consent_id)
         # What was counted goes with a consent whose time to be kept is over.
         if found is not None:

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
 from billfold import ids
-from billfold.contract.payments import Payment, PaymentBreak, PaymentStatus, PaymentStep
+from billfold.contract.payments import Payment, PaymentBreak, PaymentKind, PaymentStatus, PaymentStep
 from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.payments.rules import OPENING, Effect, Where
@@ -23,10 +24,13 @@ class Texts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         identification: Its number.
         creditor_name: Whose it is.
         secondary: What a building society needs beside the number.
-        end_to_end_id: The third party's name for the payment.
+        end_to_end_id: The name of who has ordered it for the payment.
+        instruction_id: The name that the order has between who gave it and the bank.
         reference: What the payer has written to the payee.
+        creditor_reference: By which the payee knows what is paid, where that is told apart.
         instrument: By which means the third party would like it sent.
-        order: The whole order as it came, in its own dialect's words.
+        metadata: Keys and values of who has ordered it.
+        order: The whole order as it came, in its own dialect's words; empty where it is told by the others.
     """
 
     scheme: str
@@ -34,12 +38,40 @@ class Texts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     creditor_name: str | None = None
     secondary: str | None = None
     end_to_end_id: str
+    instruction_id: str | None = None
     reference: str | None = None
+    creditor_reference: str | None = None
     instrument: str | None = None
+    metadata: dict[str, str] = {}
     order: msgspec.Raw = msgspec.Raw(b"{}")
 
     def __repr__(self) -> str:
         return "Texts()"
+
+    @property
+    def remittance(self) -> str | None:
+        """The one text that the payee is told: the reference of their own, or else what the payer has written."""
+        return self.creditor_reference or self.reference
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """What of it the API shows of a payment, by the names that it has there."""
+        return {
+            "creditor_name": self.creditor_name,
+            "creditor_account": self.identification,
+            "reference": self.reference,
+            "creditor_reference": self.creditor_reference,
+            "end_to_end_id": self.end_to_end_id,
+            "instruction_id": self.instruction_id,
+            "metadata": self.metadata,
+        }
+
+
+_NOTHING: Final[dict[str, Any]] = {
+    **dict.fromkeys(Texts(scheme="", identification="", end_to_end_id="").shown),
+    "metadata": {},
+}
+"""What is shown where the payer was forgotten, or nobody has looked."""
 
 
 class StepRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,7 +159,7 @@ class TextsRow(msgspec.Struct, frozen=True):
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True):
-    """What ordering a payment answers: which one it is, and where it stood then.
+    """What ordering a payment under a consent answers: which one it is, and where it stood then.
 
     A copy of the order is answered the same, so it is asked anew where the payment stands by then.
     """
@@ -150,7 +182,9 @@ class PaymentRow(msgspec.Struct, frozen=True, kw_only=True):
     """A payment.
 
     Attributes:
-        kind: Of which kind its consent is.
+        kind: Of which kind its consent is, or that it has none.
+        consent_id: Under which consent it was ordered; None where a client of the bank's own has ordered it.
+        client_id: Who has ordered it.
         party_id: Whose wallet it leaves.
         to_wallet_id: The wallet that it goes to, where it stays here.
         rail: The rail by which it leaves, where it does.
@@ -169,7 +203,7 @@ class PaymentRow(msgspec.Struct, frozen=True, kw_only=True):
 
     id: UUID
     kind: str
-    consent_id: UUID
+    consent_id: UUID | None
     client_id: UUID
     party_id: UUID
     wallet_id: UUID
@@ -202,7 +236,8 @@ class PaymentRow(msgspec.Struct, frozen=True, kw_only=True):
         return ids.encode(Prefix.PAYMENT, self.id)
 
     def placed(self) -> Placed:
-        """Return what is answered to who has ordered it."""
+        """Return what is answered to who has ordered it under a consent."""
+        assert self.consent_id is not None, "it is under one"
         return Placed(
             payment_id=self.wire_id,
             consent_id=self.consent_id,
@@ -223,21 +258,18 @@ class PaymentRow(msgspec.Struct, frozen=True, kw_only=True):
         entry, closing = self.journal_entry_id, self.closing_entry_id
         return Payment(
             id=self.wire_id,
-            kind=self.kind,
+            kind=PaymentKind(self.kind),
             status=self.status,
             status_reason=self.reason,
             needs_attention=self.needs,
-            consent_id=ids.encode(Prefix.CONSENT, self.consent_id),
+            consent_id=None if self.consent_id is None else ids.encode(Prefix.CONSENT, self.consent_id),
             client_id=ids.encode(Prefix.CLIENT, self.client_id),
             wallet_id=ids.encode(Prefix.WALLET, self.wallet_id),
             to_wallet_id=None if self.to_wallet_id is None else ids.encode(Prefix.WALLET, self.to_wallet_id),
             rail=self.rail,
             rail_reference=self.rail_reference,
             amount=Money(self.amount_minor, self.currency),
-            creditor_name=None if texts is None else texts.creditor_name,
-            creditor_account=None if texts is None else texts.identification,
-            reference=None if texts is None else texts.reference,
-            end_to_end_id=None if texts is None else texts.end_to_end_id,
+            **(_NOTHING if texts is None else texts.shown),
             journal_entry_id=ids.encode(Prefix.JOURNAL_ENTRY, entry),
             closing_journal_entry_id=None if closing is None else ids.encode(Prefix.JOURNAL_ENTRY, closing),
             steps=steps,

@@ -1,8 +1,9 @@
 """Payments as other rooms and the HTTP edge know them.
 
 Whoever takes orders in a dialect of its own (``open_banking``) reads them, has them sealed here, and gives the engine
-the command that is made for its kind of consent. A turn at a rail is a job: outside of any transaction the rail is
-given the order or asked about it, and what it says is given to the engine as a second command.
+the command that is made for its kind of consent; clients of the bank's own order under none (``own``). A turn at a rail
+is a job: outside of any transaction the rail is given the order or asked about it, and what it says is given to the
+engine as a second command.
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,6 +49,7 @@ from billfold_server.payments.kinds import (
     initiation,
     planned_turn,
 )
+from billfold_server.payments.own import ORDER_PAYMENT, read_creditor, texts_of
 from billfold_server.payments.recurring import HEAR, INITIATE_RECURRING, RESOLVE, agreed
 from billfold_server.payments.rows import PaymentRow, Placed, StepRow, Texts
 from billfold_server.payments.stores import STORES
@@ -62,6 +64,7 @@ __all__ = [
     "HEAR",
     "INITIATE_PAYMENT",
     "INITIATE_RECURRING",
+    "ORDER_PAYMENT",
     "RESOLVE",
     "ROOM",
     "STORES",
@@ -96,13 +99,16 @@ __all__ = [
     "list_steps",
     "open_texts",
     "order",
+    "ordered",
     "periods_on",
     "placed",
     "plan_missing_turns",
     "rail_of",
+    "read_creditor",
     "read_terms",
     "show",
     "take_turn",
+    "texts_of",
     "write_terms",
 ]
 
@@ -123,9 +129,10 @@ async def order(
     services: Services,
     tenant: TenantRef,
     *,
-    consent_id: UUID,
+    consent_id: UUID | None = None,
+    wallet_id: UUID | None = None,
     party_id: UUID,
-    digest: bytes,
+    digest: bytes = b"",
     amount: Money,
     creditor: UUID | AliasKey | None,
     leaves: bool,
@@ -137,9 +144,10 @@ async def order(
     Args:
         services: The process's parts.
         tenant: Whose.
-        consent_id: Under which consent.
-        party_id: Whose wallet pays, as the consent says.
-        digest: What ``consents.service.digest`` makes of what the order must repeat.
+        consent_id: Under which consent, if under one.
+        wallet_id: Out of which wallet, where no consent says it.
+        party_id: Whose wallet pays.
+        digest: Of an order under a consent, what ``consents.service.digest`` makes of what the order must repeat.
         amount: How much.
         creditor: The wallet that it names, or the alias by which it may be a wallet's; None where it can't be.
         leaves: Whether it may leave where it isn't a wallet's.
@@ -156,15 +164,26 @@ async def order(
     return Order(
         payment_id=payment_id,
         consent_id=consent_id,
+        wallet_id=wallet_id,
         digest=digest,
         amount=amount,
         creditor=creditor,
         rail=None if rail is None else rail.name,
         sealed_texts=sealer.seal(_place(payment_id), msgspec.json.encode(texts)),
         # The books lie open. The whole reference is sealed with the payment's other texts.
-        description=None if texts.reference is None else masked(texts.reference),
+        description=None if texts.remittance is None else masked(texts.remittance),
         facts=facts,
     )
+
+
+def ordered(body: bytes, texts: Texts) -> Payment:
+    """Return what a client of the bank's own is answered to an order: what the command has, with what the order says.
+
+    Args:
+        body: What the command has answered, now or to an earlier copy of the order.
+        texts: What the order says of people, which every copy of it says alike.
+    """
+    return msgspec.structs.replace(_ORDERED.decode(body), **texts.shown)
 
 
 def initiated(body: bytes) -> UUID:
@@ -178,6 +197,7 @@ def placed(body: bytes) -> Placed:
 
 
 _INITIATED: Final = msgspec.json.Decoder(Initiated)
+_ORDERED: Final = msgspec.json.Decoder(Payment)
 _PLACED: Final = msgspec.json.Decoder(Placed)
 
 
@@ -242,7 +262,7 @@ def instruction_of(row: PaymentRow, texts: Texts) -> Instruction:
             secondary=texts.secondary,
         ),
         end_to_end_id=texts.end_to_end_id,
-        reference=texts.reference,
+        reference=texts.remittance,
         instrument=texts.instrument,
     )
 

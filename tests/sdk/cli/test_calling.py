@@ -29,6 +29,7 @@ DOCUMENTS: dict[str, Any] = {
     "standing_order": {"creditor": ACCOUNT, "frequency": "MNTH"},
     "direct_debit": {"name": "x", "mandate_id": "x", "frequency": "MNTH"},
     "scheduled_payment": {"scheduled_at": AT, "amount": EUR},
+    "creditor": {"scheme": "iban", "identification": "x", "name": "x", "secondary_identification": "x"},
     "offer": {"type": "balance_transfer", "description": "x"},
     "postings": [{"account_id": f"acc_{SOME}", "amount_minor": amount, "currency": "EUR"} for amount in (1, -1)],
     "transfers": [

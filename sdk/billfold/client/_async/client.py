@@ -234,7 +234,7 @@ class AsyncBillfold(_AsyncClient):
         accounts: The chart of accounts.
         journal_entries: The ledger's entries.
         ledger: The ledger as a whole: its signed head.
-        payments: Payments that licensed third parties have ordered.
+        payments: Payments out of wallets, to others or to the outside.
         statements: Imports of bank statements.
         statement_entries: Their entries.
         tenant: Whom the client talks to.

@@ -1,14 +1,15 @@
 # Generated from billfold/client/_async/payments.py by tests/sdk/generate_sync.py. Change that one instead.
 
-"""Payments that licensed third parties have ordered."""
+"""Payments: ordering them, and those that licensed third parties have ordered."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from billfold.client import _encoding as encoding
 from billfold.client import _operations as operations
+from billfold.client._encoding import Amount
 from billfold.client._sync.resource import Pages, Resource
-from billfold.contract.payments import Payment, PaymentOutcome, PaymentStatus
+from billfold.contract.payments import Payment, PaymentCreditor, PaymentOutcome, PaymentStatus
 
 __all__ = ["Payments"]
 
@@ -16,9 +17,59 @@ _Expand = Literal["consent", "wallet", "to_wallet", "journal_entry"]
 
 
 class Payments(Resource):
-    """Payments that licensed third parties have ordered, as the bank sees them: ``billfold.payments``."""
+    """Payments out of wallets, to others or to the outside, whoever has ordered them: ``billfold.payments``."""
 
     __slots__ = ()
+
+    def create(
+        self,
+        *,
+        wallet_id: str,
+        amount: Amount,
+        creditor: PaymentCreditor,
+        reference: str | None = None,
+        creditor_reference: str | None = None,
+        end_to_end_id: str | None = None,
+        instruction_id: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Payment:
+        """Pay somebody out of a wallet: at once where their account is a wallet's here, else by the bank's rail.
+
+        Sent again by itself when the answer is lost, under the same key, so it is paid once at most. What becomes of a
+        payment that leaves is told by events, and by ``get``.
+
+        Args:
+            wallet_id: Which wallet pays.
+            amount: ``Money(1250, "EUR")`` in minor units, or ``("12.50", "EUR")``.
+            creditor: The account that is paid.
+            reference: What the payer writes to the payee, up to 140 characters.
+            creditor_reference: By which the payee knows what is paid, such as ``RF18 5390 0754 7034``.
+            end_to_end_id: The payer's own name for it, which the payee is told.
+            instruction_id: The caller's own name for the order.
+            metadata: The caller's own keys and values.
+            idempotency_key: The caller's own key, such as the order's number; otherwise one is made, and kept over
+                retries. Give one where the program itself may be ended and begin again.
+
+        Raises:
+            errors.ApprovalRequired: It is so much money that another person must agree.
+            errors.InsufficientFunds: The wallet's available balance doesn't cover it.
+            errors.WalletFrozen: The wallet is frozen.
+            errors.LimitExceeded: A limit of the tenant refuses it.
+            errors.CreditorUnsupported: There can't be such an account.
+            errors.RailMissing: The account isn't a wallet's here, and nothing can leave the bank.
+        """
+        body = encoding.fields(
+            wallet_id=wallet_id,
+            amount=encoding.money(amount),
+            creditor=creditor,
+            reference=reference,
+            creditor_reference=creditor_reference,
+            end_to_end_id=end_to_end_id,
+            instruction_id=instruction_id,
+            metadata=metadata,
+        )
+        return self._order(operations.CREATE_PAYMENT, body=body, idempotency_key=idempotency_key)
 
     def get(self, payment_id: str, *, expand: Sequence[_Expand] = ()) -> Payment:
         """Return a payment, with everything that has been heard of it and done with it.
@@ -71,7 +122,7 @@ class Payments(Resource):
 
         Args:
             wallet_id: Only those out of this wallet.
-            client_id: Only those that this third party has ordered.
+            client_id: Only those that this API client, or third party, has ordered.
             status: Only those that stand here, such as ``ACSP``.
             needs_attention: Only those that somebody must look at, or only the others.
             expand: What to tell as a whole in ``expanded``: ``consent``, ``wallet``, ``to_wallet``, ``journal_entry``.

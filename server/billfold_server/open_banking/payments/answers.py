@@ -76,6 +76,7 @@ def payment_response(
         links: Where it is.
         meta: What stands beside it.
     """
+    assert row.consent_id is not None, "a third party has ordered it"
     account = None if refund is None else OBWriteDomesticResponse5Account(**refund._asdict())
     return OBWriteDomesticResponse5(
         data=OBWriteDomesticResponse5Data(

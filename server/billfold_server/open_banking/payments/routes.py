@@ -182,6 +182,7 @@ async def get_domestic_payment(call: Call, domestic_payment_id: str) -> OBWriteD
     texts = (await payments.open_texts(call.services, call.tenant, [row.id])).get(row.id)
     if texts is None:
         raise errors.SubjectForgotten
+    assert row.consent_id is not None, "a third party has ordered it"
     async with call.tx() as tx:
         # Payments are kept for longer than consents.
         consent = await consents.find(tx, row.consent_id)
@@ -250,6 +251,7 @@ def _texts(body: OBWriteDomestic2) -> Texts:
         creditor_name=account.name,
         secondary=None if account.secondary_identification is UNSET else account.secondary_identification,
         end_to_end_id=initiation.end_to_end_identification,
+        instruction_id=initiation.instruction_identification,
         reference=reading.reference_of(initiation.remittance_information),
         instrument=None if initiation.local_instrument is UNSET else initiation.local_instrument,
         order=msgspec.Raw(msgspec.json.encode(body)),

@@ -77,6 +77,7 @@ def payment_response(
         refund: The account to which it can be given back, where the consent asks for that.
         address: The payment's own.
     """
+    assert row.consent_id is not None, "a third party has ordered it"
     return OBDomesticVRPResponse(
         data=OBDomesticVRPResponseData(
             domestic_vrp_id=row.wire_id,

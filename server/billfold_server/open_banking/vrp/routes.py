@@ -213,6 +213,7 @@ async def create_vrp_payment(call: Call, body: OBDomesticVRPRequest) -> OBDomest
 async def get_vrp_payment(call: Call, domestic_vrp_id: str) -> OBDomesticVRPResponse:
     """Show a recurring payment, and where it stands."""
     row = await _own_payment(call, domestic_vrp_id)
+    assert row.consent_id is not None, "a third party has ordered it"
     async with call.tx() as tx:
         # Payments are kept for longer than consents.
         consent = await consents.find(tx, row.consent_id)
@@ -302,6 +303,7 @@ def _texts(body: OBDomesticVRPRequest) -> Texts:
         creditor_name=account.name,
         secondary=None if account.secondary_identification is UNSET else account.secondary_identification,
         end_to_end_id=instruction.end_to_end_identification,
+        instruction_id=instruction.instruction_identification,
         reference=reading.reference_of(instruction.remittance_information),
         instrument=None if instruction.local_instrument is UNSET else instruction.local_instrument,
         order=msgspec.Raw(msgspec.json.encode(body)),
