@@ -1,4 +1,4 @@
-"""Payments for the disposable tenant, which no request of ``/v1`` makes: third parties order them, by consents."""
+"""Payments for the disposable tenant that no request of ``/v1`` makes: third parties order them, by consents."""
 
 import time
 import uuid

@@ -342,6 +342,7 @@ CONFLICTS: dict[str, Recipe] = {
     "rejectApproval": _twice,
     "revokeConsent": _twice,
     "requireConsentReauthentication": _unauthorised,
+    "createPayment": _with("amount", _euros(TOO_MUCH)),
     # It needs nobody.
     "resolvePayment": lambda reaching, operation: reaching.send(operation),
     "createJournalEntry": _unbalanced,

@@ -24,6 +24,7 @@ from billfold import (
     order,
 )
 from billfold.contract.ledger import HoldStatus
+from billfold.contract.payments import CreditorScheme, PaymentCreditor, PaymentKind, PaymentStatus
 from billfold.contract.platform import TenantState
 from billfold.contract.wallets import BulkMode, Transfer, Wallet, WalletStatus
 from tests.live import LiveServer
@@ -174,6 +175,27 @@ class TestMoney:
         withdrawal = billfold.withdrawals.create(wallet_id=wallet.id, amount=("4", "EUR"))
         assert withdrawal.balance_after_minor == 600
         assert billfold.withdrawals.get(withdrawal.id) == withdrawal
+
+    def test_is_paid_out(self, billfold: Billfold, live: LiveServer):
+        """A payment reaches a wallet here at once, and an account elsewhere by the rail, once if an answer is lost."""
+        source, target = wallet_with(billfold, TEN), wallet_with(billfold)
+        here = PaymentCreditor(scheme=CreditorScheme.WALLET, identification=target.id)
+        paid = billfold.payments.create(wallet_id=source.id, amount=("2.50", "EUR"), creditor=here, metadata={"n": "1"})
+        assert (paid.kind, paid.status, paid.consent_id) == (PaymentKind.CREDIT_TRANSFER, PaymentStatus.CREDITED, None)
+        assert (paid.to_wallet_id, paid.metadata) == (target.id, {"n": "1"})
+        assert billfold.payments.get(paid.id) == paid
+        outside = PaymentCreditor(
+            scheme=CreditorScheme.IBAN, identification="GB33BUKB20201555555555", name="Grace Hopper"
+        )
+        transport = LosesAnswers()
+        with Billfold(**options(live), transport=transport) as losing:
+            losing.tenant.get()
+            transport.to_lose = 1
+            sent = losing.payments.create(wallet_id=source.id, amount=("2.50", "EUR"), creditor=outside)
+        until(lambda: billfold.payments.get(sent.id).status is PaymentStatus.SETTLED)
+        assert [each.id for each in billfold.payments.list(wallet_id=source.id)] == [sent.id, paid.id]
+        with pytest.raises(errors.InsufficientFunds):
+            billfold.payments.create(wallet_id=source.id, amount=TEN, creditor=outside)
 
     def test_is_posted_by_hand(self, billfold: Billfold):
         """A journal entry is made of debits and credits, and shows on the accounts."""

@@ -175,6 +175,14 @@ class TestACommand:
         give(server, "top-ups", "create", "--wallet-id=wal_1", "--amount=1 EUR", "--idempotency-key=order-4711")
         assert server.requests[0][2]["idempotency-key"] == "order-4711"
 
+    def test_pays_an_account_that_is_given_as_json(self, server: Answering):
+        """What has members of its own is one document, which the terminal reads by its type."""
+        account = '{"scheme": "iban", "identification": "GB33BUKB20201555555555", "name": "Grace Hopper"}'
+        give(server, "payments", "create", "--wallet-id=wal_1", "--amount=1.50 EUR", "--creditor", account)
+        body = json.loads(server.requests[-1][3] or b"")
+        assert (body["creditor"], body["amount"]["amount_minor"]) == (json.loads(account), 150)
+        assert give(server, "payments", "create", "--wallet-id=wal_1", "--amount=1 EUR").exit_code == 2
+
     def test_clears_what_it_is_told_to(self, server: Answering):
         """What isn't named stays as it is, and what is cleared is said so."""
         give(server, "wallets", "update", "wal_1", "--clear", "label", "--clear", "metadata")

@@ -147,6 +147,32 @@ class TestARequest:
         assert (answer.status_code, answer.json()["status"], answer.json()["needs_attention"]) == (200, "RJCT", None)
         assert bank.balance() == before
 
+    @pytest.mark.parametrize(
+        ("scheme", "number", "amount", "status"),
+        [
+            ("iban", "GB33BUKB20201555555555", 799, "ACCP"),
+            ("iban", "GB33BUKB20201555555555", 800, None),
+            ("wallet", "", 800, "ACCC"),
+        ],
+    )
+    def test_that_pays_much_out_needs_it_unless_it_names_a_wallet(
+        self, bank: Bank, scheme: str, number: str, amount: int, status: str | None
+    ) -> None:
+        """What may leave the bank takes two people from the amount of withdrawals on, and then leaves once."""
+        before, key = bank.balance(), uuid4().hex
+        creditor = {"scheme": scheme, "identification": number or bank.wallets[1], "name": "Grace Hopper"}
+        body = {"wallet_id": bank.wallets[0], "amount": euros(amount), "creditor": creditor}
+        answer = bank.post("/v1/payments", body, key)
+        if status is None:
+            approval = waits(answer)
+            assert bank.balance() == before
+            decided = bank.decide(approval)
+            assert (decided.outcome_status, decided.outcome["creditor_name"]) == (201, "Grace Hopper")
+            answer, status = bank.post("/v1/payments", body, key), "ACCP"
+            assert answer.json() == decided.outcome
+        assert (answer.status_code, answer.json()["status"]) == (201, status)
+        assert bank.balance() == before - amount
+
     def test_that_gives_back_a_small_part_needs_none(self, bank: Bank) -> None:
         """What counts is what the reversal moves, not what the transfer moved."""
         assert bank.refund(bank.transfer(600), "part", amount_minor=100).status_code == 201

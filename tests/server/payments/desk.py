@@ -10,7 +10,7 @@ import msgspec
 
 from billfold import ids
 from billfold.contract.ledger import ReverseJournalEntry
-from billfold.contract.payments import PaymentOutcome
+from billfold.contract.payments import Payment, PaymentOutcome
 from billfold.contract.wallets import AliasScheme, CreateAlias
 from billfold.errors import ProblemError
 from billfold.ids import Prefix
@@ -28,7 +28,7 @@ from billfold_server.payments import service
 from billfold_server.payments.kinds import ASK_JOB, CLEARING, Heard
 from billfold_server.payments.rows import PaymentRow, StepRow, Texts
 from billfold_server.tenancy.clock import tenant_now
-from billfold_server.tenancy.context import IdempotencyRef, TenantRef
+from billfold_server.tenancy.context import Caller, IdempotencyRef, TenantRef
 from billfold_server.tenancy.transaction import Database
 from billfold_server.wallets import kinds as wallet_kinds
 from billfold_server.wallets.service import AliasKey
@@ -39,6 +39,13 @@ from tests.tenants import Tenancy
 __all__ = ["PAYEE", "Desk", "ScriptedRail"]
 
 PAYEE = "20000055779911"
+TEXTS = Texts(
+    scheme="UK.OBIE.SortCodeAccountNumber",
+    identification="10000109010102",
+    creditor_name="Grace Hopper",
+    end_to_end_id="e2e-1",
+    reference="Invoice 4711",
+)
 OPENED_MINOR = 1_000_000
 
 
@@ -153,24 +160,23 @@ class Desk:
         said: bytes = b"the order",
     ) -> service.Order:
         """Return an order for a payment."""
-        texts = Texts(
-            scheme="UK.OBIE.SortCodeAccountNumber",
-            identification="10000109010102",
-            creditor_name="Grace Hopper",
-            end_to_end_id="e2e-1",
-            reference="Invoice 4711",
-        )
-        creditor = AliasKey(AliasScheme.SORT_CODE_ACCOUNT_NUMBER, to) if isinstance(to, str) else to
+        digest = consents.digest(self.bank.services, self.tenant, said)
+        return await self._order(amount_minor, to, consent_id=consent.id, digest=digest)
+
+    async def order_own(self, amount_minor: int = 1_000, *, to: str | UUID | AliasKey = "outside") -> service.Order:
+        """Return the same order as a client of the bank's own gives it, under no consent."""
+        return await self._order(amount_minor, to, wallet_id=self.bank.wallet_ids[0])
+
+    async def _order(self, amount_minor: int, to: str | UUID | AliasKey, **facts: Any) -> service.Order:
         return await service.order(
             self.bank.services,
             self.tenant,
-            consent_id=consent.id,
             party_id=self.bank.owner.party_id,
-            digest=consents.digest(self.bank.services, self.tenant, said),
             amount=Money(amount_minor, "EUR"),
-            creditor=creditor,
+            creditor=AliasKey(AliasScheme.SORT_CODE_ACCOUNT_NUMBER, to) if isinstance(to, str) else to,
             leaves=True,
-            texts=texts,
+            texts=TEXTS,
+            **facts,
         )
 
     async def give(self, consent: Consent, order: service.Order, key: str | None = None) -> Answer:
@@ -180,6 +186,21 @@ class Desk:
             reference = IdempotencyRef(client_id=consent.client_id, key=key, fingerprint=bytes(32))
         caller = caller_of(consent.client_id, consent.id)
         return await self.bench.engine.submit(self.tenant, caller, service.INITIATE_PAYMENT, order, reference)
+
+    async def give_own(self, order: service.Order, key: str | None = None) -> Answer:
+        """Order a payment, as a client of the bank's own does."""
+        reference = None
+        if key is not None:
+            reference = IdempotencyRef(client_id=self.client_id, key=key, fingerprint=bytes(32))
+        caller = Caller(actor=ids.encode(Prefix.CLIENT, self.client_id), client_id=self.client_id)
+        return await self.bench.engine.submit(self.tenant, caller, service.ORDER_PAYMENT, order, reference)
+
+    async def pay_own(self, amount_minor: int = 1_000, **facts: Any) -> UUID:
+        """Order a payment in the name of a client of the bank's own, and return its id."""
+        answer = await self.give_own(await self.order_own(amount_minor, **facts))
+        if answer.error is not None:
+            raise answer.error
+        return ids.decode(Prefix.PAYMENT, msgspec.json.decode(answer.body, type=Payment).id)
 
     async def pay(self, amount_minor: int = 1_000, **facts: Any) -> UUID:
         """Order a payment that is consented to, and return its id."""

@@ -58,10 +58,14 @@ class Bank:
             for _ in range(2)
         ]
         self.post(f"/v1/wallets/{wallets[0]}/aliases", {"scheme": "name", "value": f"{name} {uuid4().hex}"})
-        money = {"amount_minor": 500, "currency": "EUR"}
-        self.post("/v1/top-ups", {"wallet_id": wallets[0], "amount": money, "description": f"from {name}"})
+        money, cent = cents(500), cents(1)
+        for amount in (money, cent):
+            self.post("/v1/top-ups", {"wallet_id": wallets[0], "amount": amount, "description": f"from {name}"})
         order = {"from_wallet_id": wallets[0], "to_wallet_id": wallets[1], "amount": money}
         self.post("/v1/transfers", {**order, "description": f"for {name}", "metadata": {"who": name}})
+        creditor = {"scheme": "wallet", "identification": wallets[1], "name": name}
+        payment = {"wallet_id": wallets[0], "amount": cent, "creditor": creditor, "reference": f"for {name}"}
+        self.post("/v1/payments", {**payment, "metadata": {"who": name}})
         return Customer(self, party["id"], wallets)
 
     def erase(self, party_id: str, key: str) -> httpx.Response:
@@ -120,6 +124,11 @@ class Bank:
         return self.live.run(fetch())
 
 
+def cents(amount_minor: int) -> dict[str, Any]:
+    """Return an amount of euros."""
+    return {"amount_minor": amount_minor, "currency": "EUR"}
+
+
 class Customer:
     """A customer of the bank."""
 
@@ -130,8 +139,7 @@ class Customer:
 
     def leave(self) -> None:
         """Take the money out, and close the wallets."""
-        money = {"amount_minor": 500, "currency": "EUR"}
-        self.bank.post("/v1/withdrawals", {"wallet_id": self.wallets[1], "amount": money})
+        self.bank.post("/v1/withdrawals", {"wallet_id": self.wallets[1], "amount": cents(501)})
         for wallet in self.wallets:
             self.bank.post(f"/v1/wallets/{wallet}/close", {"reason": "has left"}, status=200)
 
@@ -162,7 +170,10 @@ class TestAnExport:
         person.sign_in()
         known = bank.exported(customer.party_id, limit=3)
         kinds = {each["kind"] for each in known}
-        assert kinds >= {"party", "wallet", "wallet_alias", "top_up", "transfer", "journal_entry", "user", "session"}
+        moved = {"top_up", "transfer", "payment", "journal_entry"}
+        assert kinds >= {"party", "wallet", "wallet_alias", *moved, "user", "session"}
+        (payment,) = (each["data"] for each in known if each["kind"] == "payment")
+        assert (payment["creditor_name"], payment["metadata"]) == ("Grace Hopper", {"who": "Grace Hopper"})
         (party,) = (each["data"] for each in known if each["kind"] == "party")
         assert party["name"] == "Grace Hopper"
         assert person.name in {each["data"]["login_name"] for each in known if each["kind"] == "user"}
@@ -219,9 +230,11 @@ class TestAnErasure:
         answer = bank.erase(customer.party_id, key)
         assert answer.status_code == 200, answer.text
         erased = answer.json()["erased"]
-        assert {"parties", "wallets", "wallet_aliases", "transfers", "journal_entries", "users", "sessions"} <= set(
-            erased
-        )
+        moved = {"transfers", "payment_texts", "journal_entries"}
+        assert {"parties", "wallets", "wallet_aliases", *moved, "users", "sessions"} <= set(erased)
+        (payment,) = bank.client.get("/v1/payments", params={"wallet_id": customer.wallets[0]}).json()["data"]
+        assert (payment["creditor_name"], payment["creditor_account"], payment["reference"]) == (None, None, None)
+        assert (payment["amount"], payment["status"], "metadata" in payment) == (cents(1), "ACCC", False)
         shown = bank.client.get(f"/v1/parties/{customer.party_id}").json()
         assert (shown["name"], shown["external_id"], shown["forgotten_at"]) == (
             None,

@@ -233,6 +233,24 @@ class TestTransactions:
         assert [each["BankTransactionCode"]["SubCode"] for each in little[:2]] == ["RRTN", "DMCT"]
         assert "10000109010102" not in str(little)
 
+    def test_say_the_same_of_payments_that_the_banks_own_client_has_ordered(self, shown_bank: Bank):
+        """What is ordered under no consent stands among the transactions like all else."""
+        bank = Bank.empty(shown_bank.live, shown_bank.slug)
+        bank.wallets = (bank.post("/v1/wallets", {"party_id": bank.party, "label": "a"})["id"],)
+        bank.top_up(bank.wallets[0], 5_000, datetime.now(UTC), "Salary")
+        creditor = {"scheme": "sort_code_account_number", "identification": "10000109010102", "name": "Grace"}
+        order = {"wallet_id": bank.wallets[0], "amount": {"amount_minor": 1_000, "currency": "EUR"}}
+        # Whom this asks says nothing, so its name for the payment stays the bank's.
+        made = bank.post("/v1/payments", {**order, "creditor": creditor, "reference": "RAIL-DEAF"})
+        paid, _ = bank.reader().data("/transactions")
+        assert (paid["TransactionReference"], paid["TransactionInformation"]) == (made["id"], "RAIL-DEAF")
+        assert (paid["BankTransactionCode"]["Code"], paid["BankTransactionCode"]["SubCode"]) == ("ICDT", "DMCT")
+        assert paid["CreditorAccount"] == {
+            "SchemeName": "UK.OBIE.SortCodeAccountNumber",
+            "Identification": "10000109010102",
+            "Name": "Grace",
+        }
+
     def test_are_narrowed_by_dates(self, reader: Reader):
         """A date alone is its beginning, and a time zone is passed over."""
         path = f"/accounts/{reader.bank.wallets[0]}/transactions"

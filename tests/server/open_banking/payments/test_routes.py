@@ -200,7 +200,12 @@ class TestAPayment:
         assert codes(other.pay(theirs, "11.00", key="kept out"), 403)
         for kept in (path, f"{path}/payment-details"):
             assert codes(other.ask("GET", kept), 403)
-        for unknown in (ids.new(Prefix.PAYMENT), "x"):
+        creditor = {"scheme": "wallet", "identification": pisp.wallets[1]}
+        order = {"wallet_id": pisp.wallets[0], "amount": {"amount_minor": 1, "currency": "EUR"}, "creditor": creditor}
+        with live.client("alpha") as bank:
+            # Nor is one that the bank's own client has ordered.
+            own = bank.post("/v1/payments", json=order, headers={"Idempotency-Key": "own"}).json()["id"]
+        for unknown in (ids.new(Prefix.PAYMENT), "x", own):
             assert codes(pisp.ask("GET", f"/domestic-payments/{unknown}")) == ["U011"]
             assert codes(pisp.ask("GET", f"/domestic-payment-consents/{unknown}")) == ["U011"]
 
