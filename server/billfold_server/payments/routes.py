@@ -45,6 +45,7 @@ _EXAMPLE = {
         errors.CreditorUnsupported,
         errors.RailMissing,
         errors.SubjectForgotten,
+        errors.KeysUnavailable,
     ),
     approval=approving.ORDER,
     links=(

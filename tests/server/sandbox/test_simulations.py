@@ -164,13 +164,19 @@ class TestASealedVault:
     def test_refuses_what_needs_a_key_of_this_tenant_alone(self, client: httpx.Client, other: httpx.Client):
         """Sealing, opening and cards are refused with 503; others see nothing of it, and it ends when told to."""
         party = post(client, "/v1/parties", {"kind": "person", "name": "Ada"}).json()["id"]
+        order = {
+            "wallet_id": wallet(client),
+            "amount": euros(1),
+            "creditor": {"scheme": "iban", "identification": IBAN},
+        }
         made = simulate(client, "vault-seals", for_s=600)
         refused = [
+            post(client, "/v1/payments", order),
             client.get(f"/v1/parties/{party}"),
             post(client, "/v1/parties", {"kind": "person", "name": "Grace"}),
             client.get("/v1/encryption-keys"),
         ]
-        assert [(each.status_code, each.json()["facts"]["reason"]) for each in refused] == [(503, "sealed")] * 3
+        assert [(each.status_code, each.json()["facts"]["reason"]) for each in refused] == [(503, "sealed")] * 4
         assert post(other, "/v1/parties", {"kind": "person", "name": "Grace"}).status_code == 201
         assert client.delete(f"{ROOT}/{made['id']}").status_code == 204
         assert client.get(f"/v1/parties/{party}").json()["name"] == "Ada"
