@@ -266,10 +266,12 @@ def _repeated(around: Surroundings, operation: Operation) -> httpx.Response:
     headers = {"Idempotency-Key": secrets.token_hex(16)}
     body = {"kind": "person", "name": "Ada Lovelace"}
     party_id = None
-    if operation.operation_id == "createArrangement":
+    if operation.operation_id in {"createArrangement", "createPayment"}:
         party_id = str(around.reaching.seeds.post("/v1/parties", body)["id"])
         wallet = around.reaching.seeds.post("/v1/wallets", {"party_id": party_id})
         body = around.reaching.example(operation) | {"wallet_id": wallet["id"]}
+        if "amount" in body:
+            around.reaching.seeds.post("/v1/top-ups", {"wallet_id": wallet["id"], "amount": body["amount"]})
     if operation.operation_id == "createUser":
         party_id = str(around.reaching.seeds.post("/v1/parties", body)["id"])
         body = {"login_realm": "psu", "login_name": f"psu.{secrets.token_hex(6)}", "display_name": "x"}
@@ -292,7 +294,7 @@ def detached(around: Surroundings, operation: Operation) -> httpx.Response:
         forgotten = FRESH["deleteVaultToken"](around.reaching.seeds)
         around.live.run(_forget(around.live, forgotten["vault_token_id"]))
         return around.reaching.send(operation, path=forgotten)
-    if operation.operation_id in {"createArrangement", "createParty", "createUser"}:
+    if operation.operation_id in {"createArrangement", "createParty", "createPayment", "createUser"}:
         return _repeated(around, operation)
     token, path = around.detached
     query = {"effective_at": "2024-12-01T00:00:00Z"} if operation.path.endswith(("/balance", "/balances")) else None
