@@ -56,7 +56,10 @@ SELECT {COLUMNS}, ({TENANT_NOW}) AS now,
     EXISTS (SELECT FROM blocked_third_parties AS b WHERE b.client_id = consents.client_id) AS blocked
 FROM consents WHERE id = $1
 """  # noqa: S608 - constants
-_STANDINGS: Final = _STANDING.replace("id = $1", "id = ANY($1::uuid[])")
+# Many are looked at, and of none is opened what was asked for.
+_STANDINGS: Final = _STANDING.replace("id = $1", "id = ANY($1::uuid[])").replace(
+    "request_sealed", "''::bytea AS request_sealed"
+)
 _OF_GRANT: Final = _STANDING.replace(
     "AS blocked", f"AS blocked, coalesce(({GRANT_STANDS.format(grant='$2', digest='$3')}), FALSE) AS granted"
 )
@@ -285,7 +288,10 @@ async def find_standing_of_grant(
 
 
 async def find_standings(tx: TenantTx, consent_ids: Sequence[UUID]) -> list[Standing]:
-    """Return several consents with what else decides whether they may be used, by one query, in no order."""
+    """Return several consents with what else decides whether they may be used, by one query, in no order.
+
+    What was asked for is left out of them.
+    """
     return [Standing(row) for row in await tx.fetch(_STANDINGS, list(consent_ids))]
 
 

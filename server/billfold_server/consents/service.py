@@ -233,7 +233,7 @@ class Looked(NamedTuple):
     """A consent at a moment.
 
     Attributes:
-        consent: As it stands.
+        consent: As it stands, without what was asked for.
         stands: What ``stands`` tells of it.
     """
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Hashable, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Final
 from uuid import UUID
 
 from billfold_server.consents.queries import hour_of
 from billfold_server.consents.rows import COLUMNS, Consent, Step, read
 from billfold_server.consents.standing import ConsentRow, UseRow
-from billfold_server.db.sets import Columns, Write
+from billfold_server.db.sets import Columns, Write, integers, uuids
 from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = ["STORES", "step_writes", "update_writes"]
@@ -19,6 +20,16 @@ SELECT {COLUMNS},
     EXISTS (SELECT FROM blocked_third_parties AS b WHERE b.client_id = consents.client_id) AS blocked
 FROM consents WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE OF consents
 """  # noqa: S608 - constants
+
+# Waiting here for whoever is just ending one, a batch holds nothing else that they may want.
+_SAME: Final = """
+$3::bigint = (SELECT count(*) FROM (
+    SELECT FROM unnest($1::text::uuid[], $2::text::integer[]) AS n (id, version)
+    JOIN consents AS k ON k.id = n.id AND k.version = n.version
+    WHERE NOT EXISTS (SELECT FROM blocked_third_parties AS b WHERE b.client_id = k.client_id)
+    FOR UPDATE OF k
+) AS held)
+"""
 
 _CONSENTS: Final = Columns(
     id="uuid",
@@ -60,6 +71,12 @@ class _Consents:
         """Return consents by id, and keep others from changing them until the batch has ended."""
         rows = await tx.fetch(_LOAD, list(keys))
         return {row["id"]: ConsentRow(consent=read(row), blocked=row["blocked"]) for row in rows}
+
+    def guard(self, rows: Sequence[ConsentRow]) -> Write:
+        """Return a condition that holds where none has changed and nobody is blocked, and keeps others from that."""
+        consents = sorted((row.consent for row in rows), key=attrgetter("id"))
+        versions = integers([each.version for each in consents])
+        return Write(_SAME, (uuids([each.id for each in consents]), versions, len(consents)))
 
     def writes(self, rows: Sequence[ConsentRow], _before: Mapping[Hashable, ConsentRow | None]) -> list[Write]:
         """Set what may change of consents by commands, and add to their history."""

@@ -33,6 +33,7 @@ __all__ = [
     "instants",
     "integers",
     "joined",
+    "narrowed",
     "octets",
     "pieces",
     "texts",
@@ -111,6 +112,15 @@ def call(name: str, writes: Sequence[Write]) -> str:
     return text
 
 
+def narrowed(query: Write, conditions: Sequence[Write]) -> Write:
+    """Return a query that ends with a ``WHERE``, narrowed by further conditions, each with parameters of its own."""
+    sql, arguments = query.sql, query.arguments
+    for each in conditions:
+        sql = f"{sql} AND ({_moved(each.sql, len(arguments))})"
+        arguments += each.arguments
+    return Write(sql, arguments, query.name)
+
+
 class EndingTx(Protocol):
     """An open transaction that can end with a statement."""
 
@@ -150,11 +160,16 @@ def _joined(parts: tuple[tuple[str | None, str, int], ...], guard: str) -> str:
     """Return one statement made of several, with their parameters numbered anew."""
     texts, before = [], 0
     for number, (name, sql, arguments) in enumerate(parts):
-        moved = _PARAMETER.sub(lambda match, before=before: f"${int(match[1]) + before}", sql)  # type: ignore[misc]
-        texts.append(f"{name or f'w{number}'} AS ({moved})")
+        texts.append(f"{name or f'w{number}'} AS ({_moved(sql, before)})")
         before += arguments
-    moved = _PARAMETER.sub(lambda match: f"${int(match[1]) + before}", guard)
+    moved = _moved(guard, before)
     return "WITH " + ",\n".join(texts) + "\n" + moved if texts else moved
+
+
+@lru_cache(maxsize=1024)
+def _moved(sql: str, before: int) -> str:
+    """Return a statement whose parameters come after as many others."""
+    return _PARAMETER.sub(lambda match: f"${int(match[1]) + before}", sql)
 
 
 def as_read(number: int) -> UUID:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Coroutine, Hashable
+from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, Generic, TypeVar
 
 __all__ = ["Bounded", "Once"]
@@ -29,6 +29,11 @@ class Bounded(Generic[K, V]):
         self._entries[key] = value
         self._entries.move_to_end(key)
         while len(self._entries) > self._size:
+            self._entries.popitem(last=False)
+
+    def trim(self, is_old: Callable[[V], bool]) -> None:
+        """Forget those that weren't asked for longest, as long as they are old."""
+        while self._entries and is_old(next(iter(self._entries.values()))):
             self._entries.popitem(last=False)
 
     def drop(self, key: K) -> None:

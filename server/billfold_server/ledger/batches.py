@@ -14,7 +14,7 @@ import msgspec
 from billfold import chain
 from billfold_server.audit import service as audit
 from billfold_server.db import jobs, outbox
-from billfold_server.db.sets import PIECES, Columns, Write, texts, uuids
+from billfold_server.db.sets import PIECES, Columns, Write, narrowed, texts, uuids
 from billfold_server.ledger.books import Books, Changes, Key, Place, StoredAnswer
 from billfold_server.ledger.rows import EntryRow, HoldMovementRow
 from billfold_server.tenancy.clock import READING, ClockReading
@@ -88,9 +88,15 @@ async def find_answers(tx: TenantTx, keys: Sequence[Key]) -> dict[Key, StoredAns
     return _stored(await tx.fetch(_FIND_ANSWERS, *_columns(keys)))
 
 
-def guard(place: Place, clock: ClockReading) -> Write:
-    """Return what ends a transaction (division by zero) if the ledger or the clock isn't as it is thought to be."""
-    return Write(_GUARD, (place.fence, clock.offset_us, clock.frozen_at))
+def guard(place: Place, clock: ClockReading, conditions: Sequence[Write] = ()) -> Write:
+    """Return what ends a transaction (division by zero) if the ledger or the clock isn't as it is thought to be.
+
+    Args:
+        place: Where the ledger is thought to stand.
+        clock: What the tenant's clock is thought to show.
+        conditions: What must hold besides.
+    """
+    return narrowed(Write(_GUARD, (place.fence, clock.offset_us, clock.frozen_at)), conditions)
 
 
 _GUARD: Final = """

@@ -5,7 +5,7 @@ that is accepted is merged, so the next command sees its effects; one that is re
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol, TypeVar
 from uuid import UUID
@@ -225,6 +225,15 @@ class Books:
                     known.setdefault(row.id, row)
             else:
                 known.setdefault(key, row)
+
+    def presume(self, rows: Mapping[type, dict[Hashable, Any]]) -> None:
+        """Take in rows, by type and key, of types of which none are known."""
+        self.rows.update({row_type: dict(presumed) for row_type, presumed in rows.items()})
+
+    def forget(self, row_types: Iterable[type]) -> None:
+        """Forget the rows of some types."""
+        for row_type in row_types:
+            self.rows.pop(row_type, None)
 
     def merge(self, draft: "Draft") -> None:
         """Make an accepted draft's changes visible to the items after it."""

@@ -13,7 +13,7 @@ import contextlib
 import contextvars
 import copy
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable, Iterable, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
@@ -34,7 +34,7 @@ from billfold_server.ledger import batches
 from billfold_server.ledger import stores as own
 from billfold_server.ledger.books import Books, Changes, Known, Memory, Place, StoredAnswer
 from billfold_server.ledger.deciding import Answers, Decider, RenderRefusal
-from billfold_server.ledger.protocol import Answer, Kind, Loader, Order, Store, Writer
+from billfold_server.ledger.protocol import Answer, Guarding, Kind, Loader, Order, Store, Writer
 from billfold_server.ledger.queue import Item, Queue, Run, Ticket, turns
 from billfold_server.tenancy.context import Caller, TenantRef
 from billfold_server.tenancy.transaction import Database, TenantTx
@@ -61,6 +61,8 @@ _LOOKS_BACK = 1000
 
 Looking them up costs some 5 % of a batch; meeting one unawares costs all that is remembered of the ledger.
 """
+_DOUBTS = 50
+"""For how many batches nothing is presumed after one that couldn't be decided ahead: what callers see may be old."""
 _NOTHING = "the connection was lost before anything was committed"
 _TURNS = 4
 """How many tenants' batches are under way at once; more would only share the same processors."""
@@ -111,6 +113,7 @@ class Engine:
         self._loaders = {store.row_type: store for store in every if isinstance(store, Loader)}
         self._writers = [store for store in every if isinstance(store, Writer)]
         self._cached = {row_type for row_type, loader in self._loaders.items() if loader.cached}
+        self._guarding = {store.row_type: store for store in every if isinstance(store, Guarding)}
         self._memory = Memory(max_known)
         # Whoever waits is served in the order of coming, so a tenant with a long line has one turn like everybody.
         self._turns = asyncio.Semaphore(_TURNS)
@@ -235,7 +238,8 @@ class Engine:
             finally:
                 self._in_line -= 1
         before = queue.runs[-1] if queue.runs else None
-        run = Run(queue.take(_SHARED_BATCH if self._in_line else self._max_batch), before)
+        run = Run(queue.take(_SHARED_BATCH if self._in_line else self._max_batch), before, presumes=not queue.doubts)
+        queue.doubts = max(queue.doubts - 1, 0)
         queue.runs.append(run)
         run.task = asyncio.get_running_loop().create_task(self._see_through(queue, run, has_turn=has_turn))
 
@@ -280,7 +284,7 @@ class Engine:
 
     async def _run(self, queue: Queue, run: Run) -> Answers:
         answers = await self._in_time(self._run_ahead(queue, run))
-        queue.follows = answers is not None
+        queue.follows = answers is not None and not run.presumed_any
         if answers is not None:
             return answers
         if run.before is not None:
@@ -331,6 +335,7 @@ class Engine:
                 return None
             # Where another worker is busy with this ledger, it would come between again.
             queue.is_alone = False
+            queue.doubts = _DOUBTS
             return None
         return None if prepared is None else prepared.answers
 
@@ -340,13 +345,14 @@ class Engine:
         That one changes none of these rows, or they would be known. If anybody else does, the fence will tell.
 
         Returns:
-            Whether all is known now; not what others than commands change, for which the ledger must be taken first.
+            Whether all is known now, or presumed. What others than commands change, and no caller has seen, is neither:
+            for that the ledger must be taken first.
         """
         place, clock = known.place, known.clock
         assert place is not None
         assert clock is not None
         books = Books(known, place, clock.now(time.monotonic()))
-        wanted, loads = self._wanted(books, run.batch), 0
+        wanted, loads = self._wanted_ahead(run, books), 0
         if not wanted:
             return True
         if not wanted.keys() <= self._cached:
@@ -354,8 +360,16 @@ class Engine:
         async with self._database.tx(queue.tenant, begin_sql=PLANS) as tx:
             while wanted and wanted.keys() <= self._cached and loads < _MAX_LOADS:
                 await self._load_rows(tx, books, wanted)
-                wanted, loads = self._wanted(books, run.batch), loads + 1
+                wanted, loads = self._wanted_ahead(run, books), loads + 1
         return not wanted and known.place is place
+
+    def _wanted_ahead(self, run: Run, books: Books) -> "_Wanted":
+        """Return what a batch needs besides what is known and what its callers have seen."""
+        books.presume(run.presumed(run.batch))
+        wanted = self._wanted(books, run.batch)
+        # It counts for nobody else, and not while something is waited for.
+        books.forget(self._guarding)
+        return wanted
 
     async def _follow(self, queue: Queue, run: Run, known: Known) -> "_Prepared | None":
         place, clock, before = known.place, known.clock, run.before
@@ -373,8 +387,11 @@ class Engine:
             if known.place is not place or (before is not None and before.has_failed):
                 return None
         opening = batches.Opening(place=place, clock=clock, now=clock.now(time.monotonic()), answers=answers)
+        books = Books(known, place, opening.now)
+        presumed = run.presumed(item for item in run.batch if item.key not in answers)
+        books.presume(presumed)
         # What has an answer is noted in ``answers`` as it is decided.
-        prepared = self._prepare(queue, run.batch, Books(known, place, opening.now), opening)
+        prepared = self._prepare(queue, run.batch, books, opening)
         if unanswered := [key for key in keys if key not in answers]:
             # What keeps no answer meets none when it is written, so whether there is one has to be asked.
             async with self._database.tx(queue.tenant, begin_sql=PLANS) as tx:
@@ -384,7 +401,8 @@ class Engine:
                 raise _AnsweredError
         self._is_decided(queue, run, known, prepared)
         # Also refusals hold only if the ledger stands where they were decided.
-        guard = batches.guard(place, clock)
+        conditions = [self._guarding[each].guard(list(rows.values())) for each, rows in presumed.items()]
+        guard = batches.guard(place, clock, conditions)
         try:
             await self._send(queue, run, prepared, guard)
         except asyncpg.DivisionByZeroError:
@@ -486,6 +504,7 @@ class Engine:
         """Decide a batch on the books."""
         answers, kept = self._decider.decide(queue.tenant, books, batch, opening)
         changes = books.take_changes()
+        changed = {row_type: changes.rows[row_type].keys() for row_type in self._guarding if row_type in changes.rows}
         writes = batches.answer_writes(kept) + self._writes(changes)
         place = opening.place
         # Also where there are refusals alone: who repeats one of them must see whether it was kept.
@@ -493,7 +512,9 @@ class Engine:
             leaves = batches.leaves_of(changes)
             place, link = batches.next_place(books, place, leaves)
             writes += batches.head_writes(place, leaves, link)
-        return _Prepared(answers=answers, kept=kept, writes=writes, place=place, work=_work_of(changes))
+        return _Prepared(
+            answers=answers, kept=kept, writes=writes, place=place, work=_work_of(changes), changed=changed
+        )
 
     def _is_decided(self, queue: Queue, run: Run, known: Known, prepared: "_Prepared") -> None:
         """Remember what a batch leaves, so that the next can follow."""
@@ -501,6 +522,7 @@ class Engine:
         known.place = prepared.place
         known.remember(prepared.kept)
         self._memory.used(queue.tenant.id)
+        run.changed = prepared.changed
         run.is_decided = True
         queue.stirred.set()
 
@@ -545,6 +567,7 @@ class _Prepared(msgspec.Struct, frozen=True, kw_only=True):
         kept: The answers that are kept under idempotency keys.
         place: Where it leaves the ledger.
         work: What it leaves to the background.
+        changed: The keys of changed rows of which a caller may have seen how they were.
     """
 
     answers: Answers
@@ -552,6 +575,7 @@ class _Prepared(msgspec.Struct, frozen=True, kw_only=True):
     writes: list[Write]
     place: Place
     work: Work
+    changed: dict[type, Collection[Hashable]]
 
 
 def _shutting_down() -> errors.Unavailable:

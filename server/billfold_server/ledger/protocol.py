@@ -9,14 +9,19 @@ from billfold.errors import ProblemError
 from billfold_server.db.sets import Write
 from billfold_server.http.routing import IdempotencyRef
 from billfold_server.ledger.books import Books, Draft
+from billfold_server.ledger.rows import Row
+from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["Answer", "Keys", "Kind", "Loader", "Order", "Reply", "Store", "Writer"]
+__all__ = ["Answer", "Guarding", "Keys", "Kind", "Loader", "Order", "Presumed", "Reply", "Store", "Writer"]
 
 B = TypeVar("B")
 
 Keys = Mapping[type, Sequence[Hashable]]
 """What a command needs to be loaded: keys by the type of row."""
+
+Presumed = Sequence[Row]
+"""Rows as whoever gives a command has seen them a moment ago, each of a type that can be guarded."""
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -53,6 +58,8 @@ class Kind(Generic[B]):
         long: Whether a decision may take so long that it goes to a thread, where other tenants don't wait for it.
         sees_grant: Whether it is seen with the decision that what a user has allowed the caller still stands. It is for
             kinds that load what others change anyway; for all others a transaction before looks at it.
+        presumes: Returns what the caller has seen of the rows that others than commands change. On these it may be
+            decided before the ledger is taken; when it is written, they must still be the same.
     """
 
     def __init__(
@@ -63,10 +70,12 @@ class Kind(Generic[B]):
         *,
         long: bool = False,
         sees_grant: bool = False,
+        presumes: Callable[[Caller, B], Presumed] | None = None,
     ) -> None:
         self.name = name
         self.long = long
         self.sees_grant = sees_grant
+        self.presumes = presumes
         self.keys = keys
         self.decide = decide
 
@@ -87,6 +96,15 @@ class Loader(Protocol):
 
     async def load(self, tx: TenantTx, keys: Sequence[Hashable]) -> dict[Any, Any]:
         """Return the rows that exist, by key, in one query."""
+        ...
+
+
+@runtime_checkable
+class Guarding(Loader, Protocol):
+    """How rows that others than commands change are held to what was presumed of them."""
+
+    def guard(self, rows: Sequence[Any]) -> Write:
+        """Return a condition that holds where all these rows are there and as they were seen, and keeps them so."""
         ...
 
 

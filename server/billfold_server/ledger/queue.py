@@ -2,14 +2,15 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from billfold import errors
 from billfold.errors import ProblemError
 from billfold_server.db.sets import Write
 from billfold_server.http import idempotency as keys_of_requests
 from billfold_server.ledger.books import Books, Key
-from billfold_server.ledger.protocol import Answer, Order
+from billfold_server.ledger.protocol import Answer, Order, Presumed
 from billfold_server.ledger.rows import GrantKey, GrantRow
 from billfold_server.tenancy.context import Caller, TenantRef
 
@@ -99,6 +100,12 @@ class Item:
         grant = self.grant
         return keys.items() if grant is None else (*keys.items(), (GrantRow, (grant,)))
 
+    def presumed(self) -> Presumed:
+        """Return rows that others than commands change, as the caller has seen them a moment ago."""
+        rows = () if self.kind.presumes is None else self.kind.presumes(self.caller, self.body)
+        grant = self.grant
+        return rows if grant is None else (*rows, GrantRow(grant))
+
     def settle(self, answer: Answer | ProblemError) -> None:
         """Give the command's answer to whoever waits for it."""
         if self.ticket.settle(self, answer) and self.key is not None:
@@ -122,18 +129,37 @@ class Run:
         backend: PostgreSQL's process that was told to write it.
         writes: What that was told to write.
         is_decided: Whether it is, so that what it leaves is known and the next may begin.
+        changed: By type, the keys of changed rows of which a caller may have seen how they were.
+        presumed_any: Whether anything was presumed of rows that others than commands change.
         has_failed: Whether it has come to something else than was decided first, which the next may have built on.
     """
 
-    def __init__(self, batch: list[Item], before: "Run | None" = None) -> None:
+    def __init__(self, batch: list[Item], before: "Run | None" = None, *, presumes: bool = False) -> None:
         self.batch = batch
         self.before = before
+        self.changed: Mapping[type, Collection[Hashable]] = {}
+        self._presumes = presumes
+        self.presumed_any = False
+        self._changed_before = {} if before is None else before.changed
         self.backend = 0
         self.writes: list[Write] = []
         self.is_decided = False
         self.has_failed = False
         self.task: asyncio.Task[None] | None = None
         self._over = asyncio.Event()
+
+    def presumed(self, items: Iterable[Item]) -> dict[type, dict[Hashable, Any]]:
+        """Return, by type and key, what has been seen for items of it of rows that others than commands change.
+
+        What the batch before has changed was seen too soon. Of two who have seen the same row, the first is believed.
+        """
+        found: dict[type, dict[Hashable, Any]] = {}
+        for item in items if self._presumes else ():
+            for row in item.presumed():
+                if row.key not in self._changed_before.get(type(row), ()):
+                    found.setdefault(type(row), {}).setdefault(row.key, row)
+        self.presumed_any = bool(found)
+        return found
 
     def end(self) -> None:
         """Note that all its commands are answered."""
@@ -148,8 +174,9 @@ class Queue:
     """One tenant's commands that wait for a batch, the batches under way, and the task that begins them.
 
     Attributes:
-        follows: Whether the last batch could be decided while the one before it was written.
+        follows: Whether the last batch could be decided while the one before it was written, and was worth parting.
         is_alone: Whether the ledger was found where it had been left, so that nobody else seems to work on it.
+        doubts: For how many more batches nothing is presumed of rows that others than commands change.
         looks_back: For how many more batches earlier answers are looked up first. Without it a copy is only met when
             its key is written, and its batch is carried out once more.
         runs: The batches under way: at most one that is being written, and one that follows on what it will leave.
@@ -164,6 +191,7 @@ class Queue:
         self.follows = True
         self.is_alone = True
         self.looks_back = 0
+        self.doubts = 0
         self.runs: list[Run] = []
         self.stirred = asyncio.Event()
         self._in_flight: dict[Key, int] = {}
@@ -193,10 +221,10 @@ class Queue:
     def may_begin(self) -> bool:
         """Tell whether to begin a batch now.
 
-        One that follows another waits until it is worth a transaction of its own.
+        One that follows another waits until it is worth a transaction of its own; where none does, until that is over.
         """
-        if not self.runs:
-            return bool(self.waiting)
+        if not self.runs or not self.follows:
+            return bool(self.waiting) and not self.runs
         last = self.runs[-1]
         worth = _WORTH * len(last.batch)
         return len(self.runs) < _MOST_RUNS and last.is_decided and not self.is_held_up and len(self.waiting) >= worth
@@ -204,8 +232,8 @@ class Queue:
     def take(self, most: int) -> list[Item]:
         """Take the next batch out of the line, half of what is under way at most: so while one is written, one follows.
 
-        Where that couldn't be, as with orders of payments, whose consents others end as well, nothing is gained by two
-        batches, and each has its own costs. What belongs together isn't parted, even if it is more.
+        Where that couldn't be, or where what others change as well was presumed, as for orders of payments, nothing is
+        gained by two, and each has its own costs. What belongs together isn't parted, even if it is more.
         """
         if self.follows:
             under_way = len(self.waiting) + sum(len(run.batch) for run in self.runs)

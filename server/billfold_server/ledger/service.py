@@ -56,7 +56,7 @@ from billfold_server.ledger.kinds import (
     open_hold,
     reverse,
 )
-from billfold_server.ledger.protocol import Answer, Keys, Kind, Loader, Reply, Store, Writer
+from billfold_server.ledger.protocol import Answer, Keys, Kind, Loader, Presumed, Reply, Store, Writer
 from billfold_server.ledger.rows import AccountRow, CodeKey, EntryRow, HoldRow, Line, ReversalRow, Row, WalletKey
 from billfold_server.tenancy.transaction import TenantTx
 
@@ -86,6 +86,7 @@ __all__ = [
     "Line",
     "Loader",
     "Place",
+    "Presumed",
     "Release",
     "Reply",
     "ReversalRow",

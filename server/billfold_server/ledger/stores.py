@@ -11,7 +11,7 @@ import asyncpg
 import msgspec
 
 from billfold.contract.ledger import AccountType, HoldStatus, NormalSide
-from billfold_server.db.sets import Columns, Write, documents, instants, integers, texts, uuids
+from billfold_server.db.sets import Columns, Write, documents, instants, integers, octets, texts, uuids
 from billfold_server.ledger.rows import (
     AccountRow,
     CodeKey,
@@ -398,6 +398,14 @@ _STANDING: Final = """
     FROM unnest($1::uuid[], $2::bytea[]) AS w (grant_id, token_digest) JOIN grants AS g ON g.id = w.grant_id
     WHERE g.revoked_at IS NULL AND NOT EXISTS (SELECT FROM revoked_tokens AS r WHERE r.digest = w.token_digest)
 """
+_ALL_STAND: Final = """
+    $3::bigint = (
+        SELECT count(*)
+        FROM unnest($1::text::uuid[], $2::text::bytea[]) AS w (grant_id, token_digest)
+        JOIN grants AS g ON g.id = w.grant_id
+        WHERE g.revoked_at IS NULL AND NOT EXISTS (SELECT FROM revoked_tokens AS r WHERE r.digest = w.token_digest)
+    )
+"""
 
 
 class _Grants:
@@ -411,6 +419,12 @@ class _Grants:
         rows = await tx.fetch(_STANDING, [key.grant_id for key in wanted], [key.token_digest for key in wanted])
         found = (GrantKey(*row) for row in rows)
         return {key: GrantRow(key) for key in found}
+
+    def guard(self, rows: Sequence[GrantRow]) -> Write:
+        """Return a condition that holds where all of them stand."""
+        keys = [row.key for row in rows]
+        digests = octets([key.token_digest for key in keys])
+        return Write(_ALL_STAND, (uuids([key.grant_id for key in keys]), digests, len(keys)))
 
 
 STORES: Final = (_Accounts(), _Entries(), _Holds(), _HoldMovements(), _Reversals(), _Grants())

@@ -30,6 +30,7 @@ from billfold_server.ledger.service import (
     Keys,
     Kind,
     Line,
+    Presumed,
     Reply,
     ReversalRow,
     Row,
@@ -39,6 +40,7 @@ from billfold_server.ledger.service import (
 )
 from billfold_server.payments import rules
 from billfold_server.payments.rows import PaymentRow, StepRow, TextsRow
+from billfold_server.tenancy.context import Caller
 from billfold_server.wallets.service import (
     AliasKey,
     AliasRow,
@@ -174,7 +176,13 @@ def initiation(kind: ConsentKind, check: Check, more_keys: MoreKeys = lambda _bo
         draft.put(UseRow(payment.id, consent.id, kind, draft.now))
         return Reply(_CREATED, payment.placed())
 
-    return Kind(f"payment.{kind}", keys, decide, sees_grant=True)
+    return Kind(f"payment.{kind}", keys, decide, sees_grant=True, presumes=_presumed)
+
+
+def _presumed(caller: Caller, order: Order) -> Presumed:
+    """Return the consent as it stood when the caller was let in."""
+    seen: Consent | None = None if caller.agreed is None else caller.agreed.seen
+    return () if seen is None or seen.id != order.consent_id else (ConsentRow(consent=seen, blocked=False),)
 
 
 def order_keys(books: Books, order: Order) -> Keys:

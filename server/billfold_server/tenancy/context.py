@@ -1,6 +1,6 @@
 """Who is asking, and for which tenant: the two things that every service is told."""
 
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -65,11 +65,14 @@ class Agreed(msgspec.Struct, frozen=True, kw_only=True):
         kind: For what it is.
         party_id: Whose it is.
         terms: What else was agreed, as JSON, as it was at most a second ago: those of a single payment never change.
+        seen: All of it as it stood then, without what was asked for. Who acts on that must see, when they write, that
+            it's the same still; None where it didn't stand.
     """
 
     kind: str
     party_id: UUID
     terms: bytes
+    seen: Any = None
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):

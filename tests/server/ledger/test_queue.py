@@ -31,3 +31,15 @@ class TestALine:
         queue = lined_up(bench, 80)
         queue.runs.append(Run(queue.take(512)))
         assert [len(queue.take(512)), len(queue.waiting)] == [40, 0]
+
+    @pytest.mark.parametrize("follows", [True, False])
+    async def test_is_left_alone_while_nothing_can_follow(self, bench: Bench, *, follows: bool) -> None:
+        """The next batch begins when the one before is decided, or else when it is over, and is the larger by then."""
+        queue = lined_up(bench, 80)
+        queue.follows = follows
+        run = Run(queue.take(40))
+        run.is_decided = True
+        queue.runs.append(run)
+        assert queue.may_begin() is follows
+        queue.runs.clear()
+        assert queue.may_begin()

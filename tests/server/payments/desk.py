@@ -28,7 +28,7 @@ from billfold_server.payments import service
 from billfold_server.payments.kinds import ASK_JOB, CLEARING, Heard
 from billfold_server.payments.rows import PaymentRow, StepRow, Texts
 from billfold_server.tenancy.clock import tenant_now
-from billfold_server.tenancy.context import Caller, IdempotencyRef, TenantRef
+from billfold_server.tenancy.context import Agreed, Caller, IdempotencyRef, TenantRef
 from billfold_server.tenancy.transaction import Database
 from billfold_server.wallets import kinds as wallet_kinds
 from billfold_server.wallets.service import AliasKey
@@ -179,12 +179,26 @@ class Desk:
             **facts,
         )
 
-    async def give(self, consent: Consent, order: service.Order, key: str | None = None) -> Answer:
-        """Order a payment, as its third party does with the consent's own token."""
+    async def seen(self, consent: Consent) -> Agreed:
+        """Return what a third party's token opens, as the consent stands."""
+        async with self.bank.tx() as tx:
+            found = (await consents.look(tx, [consent.id]))[consent.id].consent
+        assert found.party_id is not None
+        return Agreed(kind=found.kind, party_id=found.party_id, terms=found.terms, seen=found)
+
+    @property
+    def payee_id(self) -> UUID:
+        """Return the payee's wallet."""
+        return ids.decode(Prefix.WALLET, self.bench.wallets[1])
+
+    async def give(
+        self, consent: Consent, order: service.Order, key: str | None = None, *, seen: Agreed | None = None
+    ) -> Answer:
+        """Order a payment, as its third party does with the consent's own token, which was or wasn't looked at."""
         reference = None
         if key is not None:
             reference = IdempotencyRef(client_id=consent.client_id, key=key, fingerprint=bytes(32))
-        caller = caller_of(consent.client_id, consent.id)
+        caller = msgspec.structs.replace(caller_of(consent.client_id, consent.id), agreed=seen)
         return await self.bench.engine.submit(self.tenant, caller, service.INITIATE_PAYMENT, order, reference)
 
     async def give_own(self, order: service.Order, key: str | None = None) -> Answer:

@@ -11,9 +11,12 @@ from billfold.contract.payments import PaymentStatus
 from billfold.contract.wallets import AliasScheme
 from billfold.ids import Prefix
 from billfold_server.invariants.service import check
+from billfold_server.ledger.protocol import Answer
 from billfold_server.payments import service
 from billfold_server.wallets.service import AliasKey, find_wallet_known_as
 from tests.server.payments.desk import OPENED_MINOR, PAYEE, Desk
+
+BLOCK = "INSERT INTO blocked_third_parties (client_id, reason, blocked_by, blocked_at) VALUES ($1, 't', 't', now())"
 
 
 class TestAPaymentToAWalletHere:
@@ -133,11 +136,7 @@ class TestAnOrder:
         """A blocked third party pays nothing more, whatever was allowed before."""
         consent = await desk.consent()
         async with desk.bank.tx() as tx:
-            await tx.execute(
-                "INSERT INTO blocked_third_parties (client_id, reason, blocked_by, blocked_at) "
-                "VALUES ($1, 'test', 'test', now())",
-                desk.client_id,
-            )
+            await tx.execute(BLOCK, desk.client_id)
         with pytest.raises(errors.ThirdPartyBlocked):
             await desk.give(consent, await desk.order(consent))
 
@@ -180,6 +179,88 @@ class TestAConsentForOnePayment:
             spent += has_paid
         assert (await desk.balances())[0] == OPENED_MINOR - 1_000 * spent
         await desk.check()
+
+
+class TestAConsentThatWasSeen:
+    """A consent as it stood when its third party was let in, on which orders are decided ahead of the ledger."""
+
+    async def test_is_spent_without_being_read_again(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Orders that come together are decided, held to what was seen and written in one round trip."""
+        await desk.pay(to=desk.payee_id)
+        agreed = [await desk.consent() for _ in range(20)]
+        given = [(each, await desk.order(each, to=desk.payee_id), await desk.seen(each)) for each in agreed]
+        behind: list[Any] = []
+        monkeypatch.setattr(desk.bench.engine, "_run_behind", lambda *run: behind.append(run))
+        answers = await asyncio.gather(*(desk.give(each, order, seen=seen) for each, order, seen in given))
+        assert not behind
+        assert len({service.initiated(answer.body) for answer in answers}) == 20
+        assert {(await desk.bank.find(each)).status for each in agreed} == {"COND"}
+        assert await desk.balances() == (OPENED_MINOR - 21_000, 21_000, 0, 0, 0)
+        await desk.check()
+
+    @pytest.mark.parametrize("what", ["revoked", "blocked", "spent"])
+    async def test_counts_for_nothing_once_it_is_another(self, desk: Desk, what: str) -> None:
+        """Whatever has become of it meanwhile, the order is refused by that, and the others of its batch aren't."""
+        await desk.pay(to=desk.payee_id)
+        agreed = [await desk.consent() for _ in range(3)]
+        given = [(each, await desk.order(each, to=desk.payee_id), await desk.seen(each)) for each in agreed]
+        consent = agreed[1]
+        if what == "revoked":
+            await desk.bank.revoke(consent)
+        elif what == "spent":
+            await desk.give(consent, await desk.order(consent, to=desk.payee_id))
+        else:
+            async with desk.bank.tx() as tx:
+                await tx.execute(BLOCK, desk.client_id)
+        results = await asyncio.gather(
+            *(desk.give(each, order, seen=seen) for each, order, seen in given), return_exceptions=True
+        )
+        wanted = errors.ThirdPartyBlocked if what == "blocked" else errors.ConsentNotUsable
+        refused = [errors_of(each) for each in results]
+        everybody = what == "blocked"
+        assert [isinstance(each, wanted) for each in refused] == [everybody, True, everybody]
+        paid = 1 + (what == "spent") + refused.count(None)
+        assert (await desk.balances())[0] == OPENED_MINOR - 1_000 * paid
+        await desk.check()
+
+    async def test_pays_once_under_many_keys(self, desk: Desk) -> None:
+        """Whoever has seen the same consent finds it used up by the first, in its own batch or in one after that."""
+        await desk.pay(to=desk.payee_id)
+        consent = await desk.consent()
+        seen = await desk.seen(consent)
+        orders = [await desk.order(consent, to=desk.payee_id) for _ in range(40)]
+        given = (desk.give(consent, order, f"key {number}", seen=seen) for number, order in enumerate(orders))
+        answers = [errors_of(each) for each in await asyncio.gather(*given, return_exceptions=True)]
+        assert answers.count(None) == 1
+        assert {each.facts["consent_status"] for each in answers if each is not None} == {"COND"}
+        assert await desk.balances() == (OPENED_MINOR - 2_000, 2_000, 0, 0, 0)
+        await desk.check()
+
+    async def test_is_either_spent_or_revoked(self, desk: Desk) -> None:
+        """However ordering and ending meet, one of them comes first, and the other finds what it has left."""
+        await desk.pay(to=desk.payee_id)
+        agreed = [await desk.consent() for _ in range(12)]
+        given = [(each, await desk.order(each, to=desk.payee_id), await desk.seen(each)) for each in agreed]
+        paid = [desk.give(each, order, seen=seen) for each, order, seen in given]
+        ended = [desk.bank.revoke(each) for each in agreed]
+        both = [each for pair in zip(ended, paid, strict=True) for each in pair]
+        results = await asyncio.gather(*both, return_exceptions=True)
+        spent = 0
+        for consent, revoked, payment in zip(agreed, results[::2], results[1::2], strict=True):
+            has_paid = errors_of(payment) is None
+            assert isinstance(revoked, errors.ConsentTransitionRefused) is has_paid, (revoked, payment)
+            assert (await desk.bank.find(consent)).status == ("COND" if has_paid else "RJCT")
+            spent += has_paid
+        assert (await desk.balances())[0] == OPENED_MINOR - 1_000 * (1 + spent)
+        await desk.check()
+
+
+def errors_of(result: Any) -> errors.ProblemError | None:
+    """Return what an order was refused by, or None."""
+    if isinstance(result, errors.ProblemError):
+        return result
+    assert isinstance(result, Answer), result
+    return result.error
 
 
 class TestTheDailyCheck:

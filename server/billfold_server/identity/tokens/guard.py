@@ -283,6 +283,8 @@ class Guard:
             standing = await self._read_grants.find(realm, (known.grant_id, known.client_id))
             assert standing is not None, "of each it is told whether it stands"
             self._grants.put((realm.owner, known.grant_id), standing)
+            # Each has its consent with it, so those that would be read anew aren't kept.
+            self._grants.trim(_is_old)
         return standing
 
     async def _read_standing(self, realm: Realm, client_id: UUID, former: Standing | None) -> Standing:
@@ -335,6 +337,10 @@ class Guard:
 
     def _tx(self, realm: Realm) -> AbstractAsyncContextManager[Any]:
         return self._database.platform_tx() if realm.tenant is None else self._database.tx(realm.tenant)
+
+
+def _is_old(standing: GrantStanding) -> bool:
+    return time.monotonic() - standing.read_at >= STANDING_S
 
 
 def _actor_of(claims: Claims, grant: GrantStanding | None) -> str:

@@ -179,17 +179,19 @@ def _consented(
         scopes=frozenset(OPEN_BANKING_SCOPES),
         own=Own(party_id=user.party_id, balances_of=chosen, entries_of=chosen),
         consent_id=consent.id,
-        agreed=_agreed(consent, client_id),
+        agreed=_agreed(found, client_id),
         consent_stands=found.stands,
         read_at=read_at,
     )
 
 
-def _agreed(consent: consents.Consent, client_id: UUID) -> Agreed | None:
+def _agreed(found: consents.Looked, client_id: UUID) -> Agreed | None:
     """Return what a client's own consent says for good, once somebody has given it."""
+    consent = found.consent
     if consent.party_id is None or consent.client_id != client_id:
         return None
-    return Agreed(kind=consent.kind, party_id=consent.party_id, terms=consent.terms)
+    seen = consent if found.stands else None
+    return Agreed(kind=consent.kind, party_id=consent.party_id, terms=consent.terms, seen=seen)
 
 
 def _own(party_id: UUID, details: Sequence[Mapping[str, Any]]) -> Own:
