@@ -13,7 +13,7 @@ import contextlib
 import contextvars
 import copy
 import time
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
@@ -575,7 +575,7 @@ class _Prepared(msgspec.Struct, frozen=True, kw_only=True):
     writes: list[Write]
     place: Place
     work: Work
-    changed: dict[type, Collection[Hashable]]
+    changed: Mapping[type, Collection[Hashable]]
 
 
 def _shutting_down() -> errors.Unavailable:
