@@ -155,7 +155,7 @@ async def simulate_webhook_delay(call: Call, body: CreateWebhookDelay) -> Reply[
     links=_LED_TO,
 )
 async def simulate_webhook_duplicates(call: Call, body: CreateWebhookDuplicate) -> Reply[Simulation]:
-    """Let the next webhook deliveries arrive more than once."""
+    """Let webhook deliveries of what happens next arrive more than once, the same ones however soon they set out."""
     return await _simulate(call, SimulationKind.WEBHOOK_DUPLICATE, body, "copies")
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from billfold import ids
 
-__all__ = ["is_seeded", "seeded_id", "shared_among", "shared_out"]
+__all__ = ["is_seeded", "seeded_id", "shared_among"]
 
 _SEEDED_AT: Final = datetime(2020, 1, 1, tzinfo=UTC)
 _PLACES: Final = 1_000
@@ -34,21 +34,6 @@ def seeded_id(seed: int, name: str, place: int) -> UUID:
 def is_seeded(value: UUID) -> bool:
     """Tell whether an id follows from a seed."""
     return timedelta() <= ids.instant_of(value) - _SEEDED_AT < timedelta(milliseconds=_PLACES)
-
-
-def shared_out(found: Sequence[tuple[int, int | None]], most: int) -> list[int]:
-    """Return how often each simulation is used where so many uses are wanted, the oldest as often as it may be.
-
-    Args:
-        found: How often each was used so far, and how often it may be in all (None: without a bound), the oldest first.
-        most: How many uses are wanted.
-    """
-    shares, left = [], most
-    for used, times in found:
-        share = left if times is None else min(left, max(0, times - used))
-        shares.append(share)
-        left -= share
-    return shares
 
 
 def shared_among(found: Sequence[tuple[UUID, int, int | None]], made: Sequence[UUID]) -> list[int | None]:

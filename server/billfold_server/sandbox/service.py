@@ -20,7 +20,7 @@ from billfold_server.sandbox import queries
 from billfold_server.sandbox.owned import address, list_sandboxes, offered
 from billfold_server.sandbox.owned import get as get_sandbox
 from billfold_server.sandbox.rows import SimulationRow
-from billfold_server.sandbox.staging import Stage, take, take_for_each, take_many
+from billfold_server.sandbox.staging import Stage, take, take_for_each
 from billfold_server.tenancy import clock
 from billfold_server.tenancy.context import Caller, TenantRef
 from billfold_server.tenancy.transaction import TenantTx
@@ -44,7 +44,6 @@ __all__ = [
     "simulate",
     "take",
     "take_for_each",
-    "take_many",
 ]
 
 _ADVANCED: Final = "clock.advanced"

@@ -24,7 +24,7 @@ from billfold_server.tenancy.transaction import Database, TenantTx
 if TYPE_CHECKING:
     from billfold_server.tenancy.service import Registry
 
-__all__ = ["Stage", "take", "take_for_each", "take_many"]
+__all__ = ["Stage", "take", "take_for_each"]
 
 _KEPT_S: Final = 1.0
 """How long a process may not know that another one has begun to answer slowly."""
@@ -49,17 +49,6 @@ async def take(
     if found is not None:
         await queries.use(tx, found.id, subject, now)
     return found
-
-
-async def take_many(tx: TenantTx, kind: SimulationKind, most: int, *, now: datetime) -> list[SimulationRow]:
-    """Use what is simulated of a kind as often as it may be used, and return by what each time, the oldest first."""
-    if not tx.tenant.manifest.sandbox or most < 1:
-        return []
-    rows = await queries.lock_many(tx, kind, now, most)
-    shares = rules.shared_out([(row.used, row.times) for row in rows], most)
-    if rows:
-        await queries.use_many(tx, [(row.id, share) for row, share in zip(rows, shares, strict=True)], now)
-    return [row for row, share in zip(rows, shares, strict=True) for _ in range(share)]
 
 
 async def take_for_each(

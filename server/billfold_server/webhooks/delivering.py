@@ -20,7 +20,6 @@ import structlog
 from billfold import ids
 from billfold.contract import events
 from billfold.contract.platform import Event
-from billfold.contract.sandbox import SimulationKind
 from billfold.contract.webhooks import WebhookDeliveryState, WebhookEndpointReason, WebhookEndpointState
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
@@ -29,7 +28,6 @@ from billfold_server.db.jobs import JobRun, NewJob
 from billfold_server.http.services import Services
 from billfold_server.keys.service import Place, Sealer
 from billfold_server.outbound.service import Answer, Failure, Outbound, next_attempt_at, read_retry_after
-from billfold_server.sandbox import service as sandbox
 from billfold_server.tenancy import clock
 from billfold_server.tenancy.clock import ClockState
 from billfold_server.tenancy.context import SYSTEM
@@ -71,12 +69,11 @@ class Deliver(msgspec.Struct, frozen=True):
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
-    """What is tried now, where, and the events by their numbers; and what goes out more than once, with how often."""
+    """What is tried now, where, and the events by their numbers."""
 
     endpoint: EndpointRow
     due: Sequence[DeliveryRow]
     events: Mapping[int, Event]
-    copies: Mapping[UUID, int]
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,7 +132,7 @@ async def deliver(run: JobRun, services: Services, outbound: Outbound) -> None:
         if batch is None:
             return
         keys = await telling.open_keys(services.keys, run.tenant, batch.endpoint)
-        seals = sum(batch.copies.get(each.id, 1) for each in batch.due)
+        seals = sum(each.copies for each in batch.due)
         sealer = await services.keys.sealer(run.tenant, seals=seals)
         groups: defaultdict[str, list[DeliveryRow]] = defaultdict(list)
         for each in batch.due:
@@ -159,7 +156,7 @@ async def _due(run: JobRun, tx: TenantTx, endpoint_id: UUID, *, late: bool) -> B
     due = [] if late else await delivery_queries.due(tx, endpoint_id, now, _BATCH)
     if due:
         events = await outbox.find_events(tx, [each.sequence for each in due])
-        return Batch(endpoint=endpoint, due=due, events=events, copies=await _copies(tx, due, now))
+        return Batch(endpoint=endpoint, due=due, events=events)
     next_at = await delivery_queries.next_due_at(tx, endpoint_id)
     if next_at is None:
         await run.finish(tx)
@@ -186,7 +183,7 @@ async def _send(
             tried.append(Tried(delivery=delivery, said=None, sent={}, expired=True))
             continue
         body = msgspec.json.encode(event)
-        for copy in range(batch.copies.get(delivery.id, 1)):
+        for copy in range(delivery.copies):
             headers = {
                 "Content-Type": "application/json",
                 **signing.headers_of(keys, event.id, body, services.clock.now()),
@@ -204,12 +201,6 @@ async def _send(
                 # What the endpoint hasn't got it is sent once more later, as ever; a copy that failed harms nobody.
                 break
     return tried
-
-
-async def _copies(tx: TenantTx, due: Sequence[DeliveryRow], now: datetime) -> dict[UUID, int]:
-    """Return what is sent more than once, which is only what that is simulated of."""
-    taken = await sandbox.take_many(tx, SimulationKind.WEBHOOK_DUPLICATE, len(due), now=now)
-    return {each.id: int(row.facts["copies"]) for each, row in zip(due, taken, strict=False)}
 
 
 async def _note(

@@ -57,11 +57,11 @@ async def hold_listening(tx: TenantTx) -> list[EndpointRow]:
 
 _ADD: Final = """
 INSERT INTO webhook_deliveries (
-    id, endpoint_id, event_id, sequence, event_type, state, attempts, begun_at, next_attempt_at, created_at)
-SELECT n.id, n.endpoint_id, n.event_id, n.sequence, n.event_type, 'waiting', 0, $8::timestamptz,
-    CASE WHEN n.due THEN $8::timestamptz + n.wait_s * interval '1 second' END, $8
-FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::bool[], $7::int[])
-    AS n (id, endpoint_id, event_id, sequence, event_type, due, wait_s)
+    id, endpoint_id, event_id, sequence, event_type, state, attempts, begun_at, next_attempt_at, created_at, copies)
+SELECT n.id, n.endpoint_id, n.event_id, n.sequence, n.event_type, 'waiting', 0, $9::timestamptz,
+    CASE WHEN n.due THEN $9::timestamptz + n.wait_s * interval '1 second' END, $9, n.copies
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::bool[], $7::int[], $8::smallint[])
+    AS n (id, endpoint_id, event_id, sequence, event_type, due, wait_s, copies)
 """
 
 
@@ -136,7 +136,7 @@ async def replay(tx: TenantTx, new: Sequence[NewDelivery], now: datetime) -> Non
         {_ADD}
         ON CONFLICT (endpoint_id, sequence) DO UPDATE SET
             state = excluded.state, attempts = 0, begun_at = excluded.begun_at,
-            next_attempt_at = excluded.next_attempt_at
+            next_attempt_at = excluded.next_attempt_at, copies = excluded.copies
         """,
         *_columns(new),
         now,

@@ -22,6 +22,7 @@ class DeliveryRow(msgspec.Struct, frozen=True, kw_only=True):
         begun_at: When that was, on the tenant's clock.
         next_attempt_at: When it is tried next; None is not, for now or for good.
         last_result: A status, or in one word why there is none.
+        copies: How often it is to arrive.
     """
 
     id: UUID
@@ -36,6 +37,7 @@ class DeliveryRow(msgspec.Struct, frozen=True, kw_only=True):
     last_attempt_at: datetime | None
     last_result: str | None
     created_at: datetime
+    copies: int
 
     @property
     def wire_id(self) -> str:
@@ -65,6 +67,7 @@ class NewDelivery(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         due: Whether it is tried at once; what a paused endpoint is told of waits.
         wait_s: How much later it is tried first.
+        copies: How often it is to arrive.
     """
 
     id: UUID
@@ -74,6 +77,7 @@ class NewDelivery(msgspec.Struct, frozen=True, kw_only=True):
     event_type: str
     due: bool
     wait_s: int = 0
+    copies: int = 1
 
 
 class Exchange(msgspec.Struct, frozen=True, kw_only=True):

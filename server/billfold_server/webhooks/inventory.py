@@ -48,7 +48,7 @@ INVENTORY: Final = Inventory(
             table="webhook_deliveries",
             because="ids, states, counts and times",
             columns="id endpoint_id event_id sequence event_type state attempts begun_at next_attempt_at "
-            "last_attempt_at last_result created_at",
+            "last_attempt_at last_result created_at copies",
         ),
         NotPersonal(
             table="webhook_attempts",

@@ -46,14 +46,16 @@ class Publisher:
         """
         async with self._database.tx(tenant) as tx:
             listening = await delivery_queries.hold_listening(tx)
-            # In the stream's order, whatever came together: so the same ones are late however soon they are told of.
+            # In the stream's order, whatever came together: so the same ones are late, or arrive twice, however soon
+            # they are told of.
             pairs = [(row, event) for event in events for row in listening if rules.is_told(row, event)]
             if not pairs:
                 return
             now = await tenant_now(tx)
             event_ids = [ids.decode(Prefix.EVENT, event.id) for _, event in pairs]
-            # It is late only where that is simulated.
+            # It is late, and arrives more than once, only where that is simulated.
             delays = await sandbox.take_for_each(tx, SimulationKind.WEBHOOK_DELAY, event_ids, now=now)
+            repeated = await sandbox.take_for_each(tx, SimulationKind.WEBHOOK_DUPLICATE, event_ids, now=now)
             new = [
                 NewDelivery(
                     id=ids.uuid7(),
@@ -63,8 +65,9 @@ class Publisher:
                     event_type=event.type,
                     due=rules.is_due(row),
                     wait_s=0 if delay is None else delay.facts["delay_s"],
+                    copies=1 if repeats is None else repeats.facts["copies"],
                 )
-                for (row, event), event_id, delay in zip(pairs, event_ids, delays, strict=True)
+                for (row, event), event_id, delay, repeats in zip(pairs, event_ids, delays, repeated, strict=True)
             ]
             await delivery_queries.add(tx, new, now)
             due = dict.fromkeys(each.endpoint_id for each in new if each.due)

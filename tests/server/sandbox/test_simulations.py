@@ -214,8 +214,9 @@ class TestManyUsesAtOnce:
         async def taken(most: int) -> list[int]:
             async with live.services.database.tx(tenant) as tx:
                 now = await tenant_now(tx)
-                rows = await service.take_many(tx, SimulationKind.WEBHOOK_DELAY, most, now=now)
-            return [row.facts["delay_s"] for row in rows]
+                things = [ids.uuid7() for _ in range(most)]
+                rows = await service.take_for_each(tx, SimulationKind.WEBHOOK_DELAY, things, now=now)
+            return [row.facts["delay_s"] for row in rows if row is not None]
 
         assert live.run(taken(3)) == [1, 1, 2]
         shown = [client.get(f"{ROOT}/{each['id']}").json() for each in made]

@@ -84,6 +84,20 @@ class TestASimulation:
         assert [each.result for each in attempts] == ["204"] * 3
         assert (await sender.record(first.id)).attempts == 1
 
+    async def test_lets_the_first_to_happen_arrive_twice_at_the_first_that_is_told(self, sender: Sender):
+        """So it is the same one whichever endpoint's job comes first; asked for again, it arrives once."""
+        async with Endpoint(TAKEN).listening() as first, Endpoint(TAKEN).listening() as second:
+            made, _ = [await sender.listen(each.url()) for each in (first, second)]
+            await sender.happen("hold.before", told=False)
+            await sender.play(SimulationKind.WEBHOOK_DUPLICATE, {"copies": 2})
+            await sender.happen("hold.created")
+            await sender.deliver()
+            arrived = [[json.loads(body)["type"] for body in each.bodies] for each in (first, second)]
+            assert arrived == [["hold.before", "hold.created", "hold.created"], ["hold.before", "hold.created"]]
+            assert (await sender.replay_events(made.id, after=0)).replayed == 2
+            await sender.deliver()
+        assert len(first.bodies) == 5
+
 
 class TestAnEvent:
     async def test_is_delivered_to_who_wants_it_and_shown_with_what_was_said(self, sender: Sender):
