@@ -162,6 +162,15 @@ def _execute(server: EmbeddedPostgres, sql: str, *args: object) -> list[asyncpg.
     return query(server.dsn("postgres"), sql, *args)
 
 
+async def execute(dsn: str, sql: str) -> None:
+    """Run one statement on a connection of its own."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(sql)
+    finally:
+        await connection.close()
+
+
 def query(dsn: str, sql: str, *args: object) -> list[asyncpg.Record]:
     """Run one statement on a connection of its own, from synchronous code, and return its rows."""
 

@@ -6,31 +6,22 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
 
 from tests.live import LiveServer, serve, settings_for
-from tests.postgres import in_own_loop
+from tests.postgres import execute, in_own_loop
 from tests.tenants import in_database, manifest
 
 __all__ = ["database", "live", "options", "sandbox"]
-
-
-async def _execute(dsn: str, sql: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    try:
-        await connection.execute(sql)
-    finally:
-        await connection.close()
 
 
 @contextlib.contextmanager
 def database(dsn: str) -> Iterator[str]:
     """Have a database of one's own until the block ends, and yield its administrator's DSN."""
     name = f"sandbox_{secrets.token_hex(4)}"
-    in_own_loop(_execute(dsn, f"CREATE DATABASE {name}"))
+    in_own_loop(execute(dsn, f"CREATE DATABASE {name}"))
     yield in_database(dsn, name)
-    in_own_loop(_execute(dsn, f"DROP DATABASE {name} WITH (FORCE)"))
+    in_own_loop(execute(dsn, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @contextlib.contextmanager

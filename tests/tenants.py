@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
+from uuid import UUID
 
 import asyncpg
 import msgspec
@@ -25,7 +26,7 @@ from billfold_server.db.embedded import EmbeddedPostgres
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.manifest import Manifest, parse_manifest
 from billfold_server.tenancy.provisioning import Administrator
-from billfold_server.tenancy.service import Registry, Tenants
+from billfold_server.tenancy.service import Owner, Registry, Tenants
 from billfold_server.tenancy.transaction import Database
 from tests.postgres import copying, template_database
 
@@ -60,6 +61,19 @@ class Tenancy(msgspec.Struct):
         """Provision a further tenant."""
         await self.tenants.apply(manifest(slug, **changes))
         return await self.registry.get(slug)
+
+    async def add_with_sandboxes(self, slug: str, number: int) -> TenantRef:
+        """Provision a bank with so many sandboxes of a partner of its own, which are called ``<slug>-0`` and so on."""
+        bank = await self.add(slug)
+        for each in range(number):
+            owner = Owner(tenant_id=bank.id, partner_id=UUID(int=1), sandbox_id=UUID(int=each))
+            await self.tenants.apply(manifest(f"{slug}-{each}"), owner=owner)
+        return bank
+
+    async def doom(self, slug: str) -> None:
+        """Suspend a tenant, and ask for its deletion, which nobody carries out yet."""
+        await self.tenants.suspend(slug, reason="test")
+        await self.tenants.ask_to_delete(slug, confirm=slug)
 
     async def as_owner(self, tenant: TenantRef, *statements: str) -> None:
         """Run SQL as the owner of a tenant's tables, with search path, as a migration would."""

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-import asyncpg
 import httpx
 import msgspec
 import pytest
@@ -26,6 +25,7 @@ from tests.contract.paying import contradict, pay
 from tests.contract.preparing import Approved, Preparing
 from tests.contract.seeds import Seeds, Tenants
 from tests.live import LiveServer, serve, settings_for
+from tests.postgres import execute
 from tests.server.consents.consenting import ask_live, give_live
 from tests.server.identity.flows import add_app, add_person, tokens_of
 from tests.server.tokens.banks import TOKENIZATION
@@ -61,14 +61,6 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
             terminalreporter.write_line(line)
 
 
-async def _execute(dsn: str, sql: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    try:
-        await connection.execute(sql)
-    finally:
-        await connection.close()
-
-
 @pytest.fixture(scope="session", autouse=True)
 def quiet() -> None:
     """Log what goes wrong only; there are thousands of requests."""
@@ -85,7 +77,7 @@ def document() -> dict[str, Any]:
 def live(postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """Serve a tenant that is made for these tests and thrown away after them."""
     name = f"contract_{secrets.token_hex(4)}"
-    asyncio.run(_execute(postgres_dsn, f"CREATE DATABASE {name}"))
+    asyncio.run(execute(postgres_dsn, f"CREATE DATABASE {name}"))
     settings = settings_for(
         tmp_path_factory.mktemp("contract"),
         in_database(postgres_dsn, name),
@@ -108,7 +100,7 @@ def live(postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield server
         names = server.run(_told(server))
         COUNTS["kinds of events that were looked at"] += len(names)
-    asyncio.run(_execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)"))
+    asyncio.run(execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 async def _told(live: LiveServer) -> list[str]:

@@ -1,21 +1,18 @@
 """The example of keys in place of secrets runs as it stands and prints what is promised."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 from billfold.keys import PemKey
+from tests.examples.conftest import Run
 from tests.live import LiveServer
 from tests.server.identity import clients_of
 from tests.tenants import manifest
 
-ROOT = Path(__file__).parents[2]
 EXPECTED = (Path(__file__).parent / "keys_instead_of_secrets.txt").read_text(encoding="utf-8")
 
 
 class TestTheKeys:
-    def test_print_what_they_promise(self, live: LiveServer, tmp_path: Path):
+    def test_print_what_they_promise(self, live: LiveServer, run: Run, tmp_path: Path):
         """At a bank under FAPI 2.0, the script needs nothing but a key file, an address and an id."""
         live.add_tenant(manifest("bank", security_profile="fapi2"))
         scopes = ["tenant:read", "parties:write", "wallets:write", "transfers:write"]
@@ -29,13 +26,4 @@ class TestTheKeys:
             "BILLFOLD_CLIENT_ID": client.client_id,
             "BILLFOLD_KEY_FILE": str(pem),
         }
-        run = subprocess.run(
-            [sys.executable, str(ROOT / "examples" / "keys_instead_of_secrets.py")],
-            env={**os.environ, **variables, "PYTHONPATH": str(ROOT / "sdk")},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert (run.returncode, run.stderr) == (0, "")
-        assert run.stdout == EXPECTED
+        assert run("keys_instead_of_secrets.py", variables) == EXPECTED

@@ -1,13 +1,11 @@
 """The example of tokenization runs as it stands at the tenant that `billfold up` makes, and prints what is promised."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import msgspec
 
 from billfold_server.tenancy.manifest import load_manifest
+from tests.examples.conftest import Run
 from tests.live import LiveServer
 from tests.sandbox import options
 from tests.tenants import manifest
@@ -17,18 +15,9 @@ EXPECTED = (Path(__file__).parent / "tokenization.txt").read_text(encoding="utf-
 
 
 class TestTheTokenization:
-    def test_prints_what_it_promises(self, live: LiveServer):
+    def test_prints_what_it_promises(self, live: LiveServer, run: Run):
         """Cards and accounts are kept, told for purposes of the sandbox's manifest, and nothing else."""
         shipped = load_manifest(ROOT / "tenants" / "sandbox").tokenization
         live.add_tenant(manifest("vault", tokenization=msgspec.to_builtins(shipped)))
         variables = {f"BILLFOLD_{name.upper()}": value for name, value in options(live, "vault").items()}
-        run = subprocess.run(
-            [sys.executable, str(ROOT / "examples" / "tokenization" / "tokenization.py")],
-            env={**os.environ, **variables, "PYTHONPATH": str(ROOT / "sdk")},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert (run.returncode, run.stderr) == (0, "")
-        assert run.stdout == EXPECTED
+        assert run("tokenization/tokenization.py", variables) == EXPECTED

@@ -5,7 +5,6 @@ import secrets
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import asyncpg
 import pytest
 import pytest_asyncio
 
@@ -13,24 +12,17 @@ from billfold_server.keys.service import Keys
 from tests.keystores import StoreUrls, key_store_urls
 from tests.live import LiveServer, serve, settings_for
 from tests.parties import open_tenant_keys
+from tests.postgres import execute
 from tests.tenants import Tenancy, in_database, manifest
 
 __all__ = ["key_store_urls"]
-
-
-async def _execute(dsn: str, sql: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    try:
-        await connection.execute(sql)
-    finally:
-        await connection.close()
 
 
 @pytest.fixture(scope="session")
 def live(postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """Serve two tenants, ``alpha`` and ``beta``; ``beta`` has a host name of its own."""
     name = f"live_{secrets.token_hex(4)}"
-    asyncio.run(_execute(postgres_dsn, f"CREATE DATABASE {name}"))
+    asyncio.run(execute(postgres_dsn, f"CREATE DATABASE {name}"))
     # All tests come from one address, and many of them fail on purpose.
     folder = Path(tmp_path_factory.mktemp("live"))
     settings = settings_for(folder, in_database(postgres_dsn, name), token_rate_limit_per_min=100_000)
@@ -38,7 +30,7 @@ def live(postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         server.add_tenant(manifest("alpha", rate_limit_per_s=100_000, rate_limit_burst=1_000_000))
         server.add_tenant(manifest("beta", hosts=["wallet.beta.example"]))
         yield server
-    asyncio.run(_execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)"))
+    asyncio.run(execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest_asyncio.fixture

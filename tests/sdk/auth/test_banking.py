@@ -5,7 +5,6 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from billfold import Billfold
@@ -13,6 +12,7 @@ from billfold.auth import AuthorizationFlow, ClientCertificate, Pending, Private
 from billfold.keys import PemKey
 from billfold_server.serving.tls.authority import Authority
 from tests.live import LiveServer, serve_tls, settings_for
+from tests.postgres import execute
 from tests.server.identity.flows import add_app, decide, follow, stranger
 from tests.server.people import persons
 from tests.tenants import in_database, manifest
@@ -21,23 +21,15 @@ SLUG = "fapi1"
 KEY = PemKey.generate("ES256")
 
 
-async def _execute(dsn: str, sql: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    try:
-        await connection.execute(sql)
-    finally:
-        await connection.close()
-
-
 @pytest.fixture(scope="module")
 def bank(postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """A tenant of the profile, by HTTPS with both ports."""
     name = f"fapi1_{secrets.token_hex(4)}"
-    asyncio.run(_execute(postgres_dsn, f"CREATE DATABASE {name}"))
+    asyncio.run(execute(postgres_dsn, f"CREATE DATABASE {name}"))
     with serve_tls(settings_for(tmp_path_factory.mktemp("tls"), in_database(postgres_dsn, name))) as server:
         server.add_tenant(manifest(SLUG, security_profile="fapi1-advanced"))
         yield server
-    asyncio.run(_execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)"))
+    asyncio.run(execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 class TestAThirdParty:

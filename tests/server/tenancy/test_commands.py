@@ -9,14 +9,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
 from click.testing import CliRunner, Result
 
 from billfold import errors
 from billfold_server.tenancy.commands import tenants as group
 from billfold_server.tenancy.service import Tenants
-from tests.postgres import copying
+from tests.postgres import copying, execute
 from tests.tenants import in_database, open_tenancy
 
 pytestmark = pytest.mark.any_postgres
@@ -31,15 +30,6 @@ isolation = "role"
 [brand]
 display_name = "Acme Pay"
 """
-
-
-async def execute(dsn: str, sql: str) -> None:
-    """Run one statement on a connection of its own."""
-    connection = await asyncpg.connect(dsn)
-    try:
-        await connection.execute(sql)
-    finally:
-        await connection.close()
 
 
 @pytest.fixture

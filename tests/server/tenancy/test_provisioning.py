@@ -20,7 +20,7 @@ from billfold_server.tenancy import migrations
 from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.deleting import Deletions
 from billfold_server.tenancy.provisioning import Administrator, DatabaseUnsuitable, KeyringDiffers
-from billfold_server.tenancy.service import Owner, Registry, Tenants
+from billfold_server.tenancy.service import Registry, Tenants
 from billfold_server.tenancy.transaction import Database
 from tests.forks import forked
 from tests.server.tenancy import killable_provisioning
@@ -360,10 +360,7 @@ class TestDeleting:
 class TestWhatWasAskedToBeDeleted:
     async def test_is_deleted_by_whoever_lives_with_its_partners_sandboxes(self, tenancy: Tenancy) -> None:
         """To ask is one short step, after which nobody gets it back; another process does the work, and tells who."""
-        bank = await tenancy.add("acme")
-        for number in range(3):
-            owner = Owner(tenant_id=bank.id, partner_id=UUID(int=1), sandbox_id=UUID(int=number))
-            await tenancy.tenants.apply(manifest(f"acme-{number}"), owner=owner)
+        bank = await tenancy.add_with_sandboxes("acme", 3)
         await tenancy.tenants.suspend("acme", reason="test")
         asked = await tenancy.tenants.ask_to_delete("acme", confirm="acme", reason="it ends", caller=OPERATOR)
         assert asked.state is TenantState.DELETING
@@ -392,8 +389,7 @@ class TestWhatWasAskedToBeDeleted:
         held = await tenancy.add("acme")
         await tenancy.add("zeta")
         for slug in ("acme", "zeta"):
-            await tenancy.tenants.suspend(slug, reason="test")
-            await tenancy.tenants.ask_to_delete(slug, confirm=slug)
+            await tenancy.doom(slug)
         holder = await asyncpg.connect(tenancy.admin_dsn)
         await holder.execute(f"BEGIN; LOCK TABLE {held.schema}.migration")
         deletions = Deletions(tenancy.tenants)
@@ -407,8 +403,7 @@ class TestWhatWasAskedToBeDeleted:
         """Nobody waits behind one long deletion: the others are deleted meanwhile."""
         for slug in ("acme", "zeta"):
             await tenancy.add(slug)
-            await tenancy.tenants.suspend(slug, reason="test")
-            await tenancy.tenants.ask_to_delete(slug, confirm=slug)
+            await tenancy.doom(slug)
         deletions = Deletions(tenancy.tenants)
         async with asyncio.timeout(10), tenancy.administrator.exclusively("delete acme"):
             await deletions.carry_on()
@@ -418,12 +413,8 @@ class TestWhatWasAskedToBeDeleted:
 
     async def test_is_deleted_but_for_the_sandbox_that_cannot_be(self, tenancy: Tenancy) -> None:
         """One whose tables are in use keeps the bank, and none of the other sandboxes; all are told to go."""
-        bank = await tenancy.add("acme")
-        for number in range(3):
-            owner = Owner(tenant_id=bank.id, partner_id=UUID(int=1), sandbox_id=UUID(int=number))
-            await tenancy.tenants.apply(manifest(f"acme-{number}"), owner=owner)
-        await tenancy.tenants.suspend("acme", reason="test")
-        await tenancy.tenants.ask_to_delete("acme", confirm="acme")
+        await tenancy.add_with_sandboxes("acme", 3)
+        await tenancy.doom("acme")
         held = await tenancy.registry.get("acme-0")
         holder = await asyncpg.connect(tenancy.admin_dsn)
         await holder.execute(f"BEGIN; LOCK TABLE {held.schema}.migration")

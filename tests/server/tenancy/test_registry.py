@@ -4,7 +4,6 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
-from uuid import UUID
 
 import msgspec
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from billfold import errors
 from billfold_server.db.engine import NestedTransactionError
 from billfold_server.tenancy.context import TenantRef
-from billfold_server.tenancy.service import CACHE_S, Owner, Registry
+from billfold_server.tenancy.service import CACHE_S, Registry
 from billfold_server.tenancy.transaction import Database
 from tests.server.tenancy.line import Line
 from tests.tenants import SECRET, Tenancy, manifest
@@ -50,10 +49,7 @@ class TestTheRegistry:
 
     async def test_closes_sandboxes_with_the_bank_whose_partners_they_are_of(self, tenancy: Tenancy) -> None:
         """They answer as the bank does, and are served again with it, but for what is suspended itself."""
-        bank = await tenancy.add("acme")
-        for number in range(2):
-            owner = Owner(tenant_id=bank.id, partner_id=UUID(int=1), sandbox_id=UUID(int=number))
-            await tenancy.tenants.apply(manifest(f"acme-{number}"), owner=owner)
+        bank = await tenancy.add_with_sandboxes("acme", 2)
         await tenancy.tenants.suspend("acme-1", reason="test")
         other = Registry(tenancy.database, cache_s=0)
 
@@ -69,8 +65,7 @@ class TestTheRegistry:
         assert by_id.state == "suspended"
         await tenancy.tenants.resume("acme", reason="test")
         assert await states() == ["active", "active", "suspended"]
-        await tenancy.tenants.suspend("acme", reason="test")
-        await tenancy.tenants.ask_to_delete("acme", confirm="acme")
+        await tenancy.doom("acme")
         assert await states() == ["deleting", "deleting", "suspended"]
         assert [each.state for each in await tenancy.tenants.sandboxes_of(bank.id)] == ["active", "suspended"]
 

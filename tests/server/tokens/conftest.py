@@ -5,29 +5,21 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-import asyncpg
 import httpx
 import pytest
 
 from tests.live import LiveServer, serve, settings_for
+from tests.postgres import execute
 from tests.server.tokens.banks import TOKENIZATION, Bank
 from tests.server.tokens.faults import Watched
 from tests.tenants import in_database, manifest
-
-
-async def _execute(dsn: str, sql: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    try:
-        await connection.execute(sql)
-    finally:
-        await connection.close()
 
 
 @pytest.fixture(scope="session")
 def live(postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """Serve two tenants with a vault, ``alpha`` and ``beta``."""
     name = f"vault_{secrets.token_hex(4)}"
-    asyncio.run(_execute(postgres_dsn, f"CREATE DATABASE {name}"))
+    asyncio.run(execute(postgres_dsn, f"CREATE DATABASE {name}"))
     settings = settings_for(Path(tmp_path_factory.mktemp("vault")), in_database(postgres_dsn, name))
     unlimited = {"rate_limit_per_s": 100_000, "rate_limit_burst": 1_000_000}
     with serve(settings) as server:
@@ -35,7 +27,7 @@ def live(postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         for slug in ("alpha", "beta"):
             server.add_tenant(manifest(slug, tokenization=TOKENIZATION, **unlimited))
         yield server
-    asyncio.run(_execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)"))
+    asyncio.run(execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.fixture(scope="session")

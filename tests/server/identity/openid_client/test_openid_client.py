@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-import asyncpg
 import httpx
 import pytest
 from cryptography import x509
@@ -25,6 +24,7 @@ from cryptography.x509.oid import NameOID
 from billfold_server.identity.profiles import SigningAlgorithm
 from billfold_server.serving.tls.authority import Authority
 from tests.live import LiveServer, serve_tls, settings_for
+from tests.postgres import execute
 from tests.server.identity.authorization.consents_of import Tpp, claims_of, open_wallet, party_of, read_accounts
 from tests.server.identity.clients_of import certificate_for
 from tests.server.identity.flows import App, add_app, decide, follow, stranger
@@ -79,14 +79,6 @@ def _name(flow: Flow) -> str:
     return "-".join([*said, *(name for name in ("jar", "jarm") if getattr(flow, name))])
 
 
-async def _execute(dsn: str, sql: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    try:
-        await connection.execute(sql)
-    finally:
-        await connection.close()
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Install what is locked beside this file, and return where."""
@@ -103,14 +95,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tls(postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """Serve three tenants by HTTPS, of one security profile each."""
     name = f"openid_{secrets.token_hex(4)}"
-    asyncio.run(_execute(postgres_dsn, f"CREATE DATABASE {name}"))
+    asyncio.run(execute(postgres_dsn, f"CREATE DATABASE {name}"))
     settings = settings_for(tmp_path_factory.mktemp("tls"), in_database(postgres_dsn, name))
     with serve_tls(settings) as server:
         for slug, profile in PROFILES.items():
             unlimited = {"rate_limit_per_s": 100_000, "rate_limit_burst": 1_000_000}
             server.add_tenant(manifest(slug, security_profile=profile, **unlimited))
         yield server
-    asyncio.run(_execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)"))
+    asyncio.run(execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import httpx
 import pytest
 from cryptography import x509
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from billfold_server.serving.tls.authority import Authority
 from tests.live import LiveServer, serve_tls, settings_for
+from tests.postgres import execute
 from tests.server.certificates import DAY, Pair, authority, client_side, issue
 from tests.server.identity import clients_of
 from tests.tenants import in_database, manifest
@@ -27,24 +27,16 @@ FORM = {"grant_type": "client_credentials", "scope": "wallets:read"}
 DN = "CN=Acme Payments,O=Acme,C=DE"
 
 
-async def _execute(dsn: str, sql: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    try:
-        await connection.execute(sql)
-    finally:
-        await connection.close()
-
-
 @pytest.fixture(scope="module")
 def tls(postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """Serve one tenant by HTTPS."""
     name = f"tls_{secrets.token_hex(4)}"
-    asyncio.run(_execute(postgres_dsn, f"CREATE DATABASE {name}"))
+    asyncio.run(execute(postgres_dsn, f"CREATE DATABASE {name}"))
     settings = settings_for(Path(tmp_path_factory.mktemp("tls")), in_database(postgres_dsn, name))
     with serve_tls(settings) as server:
         server.add_tenant(manifest("alpha"))
         yield server
-    asyncio.run(_execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)"))
+    asyncio.run(execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 class Named:
