@@ -448,7 +448,7 @@ class EntryNotReversible(Conflict):
 
 
 class AliasTaken(Conflict):
-    """A wallet has this alias, or another one has one that says the same: a British IBAN, or what it ends in."""
+    """A wallet has this alias, or another one has one of the same account: a British IBAN, or what it ends in."""
 
     code, title = "alias_taken", "The alias is taken"
 

@@ -215,18 +215,19 @@ def _alias_keys(books: Books, body: NewAlias) -> Keys:
     if number is None:
         return {WalletRow: [body.wallet_id], AliasRow: [body.key]}
     british: BritishRow | None = books.rows.get(BritishRow, {}).get(number)
-    return {WalletRow: [body.wallet_id], BritishRow: [number], AliasRow: _names(british, body.key)}
+    return {WalletRow: [body.wallet_id], BritishRow: [number], AliasRow: _rivals(british, body.key)}
 
 
-def _names(british: BritishRow | None, key: AliasKey) -> tuple[AliasKey, ...]:
-    return rules.names_alike(key, () if british is None else british.ibans)
+def _rivals(british: BritishRow | None, key: AliasKey) -> tuple[AliasKey, ...]:
+    """Return by which names another wallet keeps a new one from being given: that one first."""
+    return rules.rivals_of(key, () if british is None else british.ibans)
 
 
 def _check_free(draft: Draft, body: NewAlias) -> None:
     """See that no wallet has the name, and that no other one has one that says the same, to which money would go."""
     number = rules.number_of(body.key)
     british = None if number is None else draft.find(BritishRow, number)
-    for name in _names(british, body.key):
+    for name in _rivals(british, body.key):
         has = draft.find(AliasRow, name)
         if has is not None and not has.deleted and (name == body.key or has.wallet_id != body.wallet_id):
             raise errors.AliasTaken(param="value")

@@ -20,6 +20,7 @@ __all__ = [
     "next_status",
     "normalise_alias",
     "number_of",
+    "rivals_of",
     "sort_code_of",
     "wallet_meant",
 ]
@@ -133,6 +134,22 @@ def names_alike(key: AliasKey, ibans: Iterable[str] = ()) -> tuple[AliasKey, ...
     if key.scheme is AliasScheme.IBAN:
         return key, AliasKey(AliasScheme.SORT_CODE_ACCOUNT_NUMBER, number)
     return key, *(AliasKey(AliasScheme.IBAN, each) for each in ibans if sort_code_of(each) == number)
+
+
+def rivals_of(key: AliasKey, ibans: Iterable[str] = ()) -> tuple[AliasKey, ...]:
+    """Return the names of which no other wallet may have one, if a wallet is to be given a name: that one first.
+
+    They are those that say the same, and of a British IBAN those of other banks that end in the same sort code and
+    account number as well. A sort code is one bank's, so one of the two is made up, and next to each other they would
+    leave nobody to be meant by the number alone.
+
+    Args:
+        key: The name that is to be given.
+        ibans: Those that wallets have, as far as they end in the sort code and account number that is named.
+    """
+    number = number_of(key)
+    others = (AliasKey(AliasScheme.IBAN, each) for each in ibans if number is not None and sort_code_of(each) == number)
+    return tuple(dict.fromkeys((*names_alike(key, ibans), *others)))
 
 
 def wallet_meant(wallets: Iterable[UUID]) -> UUID | None:
