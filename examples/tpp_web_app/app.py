@@ -175,7 +175,8 @@ async def allow_recurring(request: Browser) -> Redirect:
     payee = account(form["scheme"], form["identification"].replace(" ", ""), form["name"])
     limits = control_parameters(
         (form["amount"], form["currency"]),
-        [Limit("Month", (form["monthly"], form["currency"]), "Calendar")],
+        # From the day of the consent on: of the calendar's month, only the days that are left would count at first.
+        [Limit("Month", (form["monthly"], form["currency"]), "Consent")],
         valid_to=datetime.now(UTC).replace(microsecond=0) + timedelta(days=365),
     )
     consent = await app.for_customer(request).domestic_vrp_consents.create(limits, recurring_payments(to=payee))
