@@ -85,10 +85,12 @@ def funds(debtor: str) -> dict[str, Any]:
 
 
 def recurring() -> dict[str, Any]:
-    """Return what is asked for recurring payments."""
+    """Return what is asked for recurring payments, which last for a year."""
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    last_day = today + timedelta(days=365)
     limits = {
-        "ValidFromDateTime": "2026-11-20T00:00:00+00:00",
-        "ValidToDateTime": "2027-11-20T00:00:00+00:00",
+        "ValidFromDateTime": today.isoformat(),
+        "ValidToDateTime": last_day.isoformat(),
         "MaximumIndividualAmount": {"Amount": "100.00", "Currency": "GBP"},
         "PeriodicLimits": [
             {"PeriodType": "Month", "PeriodAlignment": "Calendar", "Amount": "250.00", "Currency": "GBP"}
@@ -98,8 +100,7 @@ def recurring() -> dict[str, Any]:
     }
     initiation = {"CreditorAccount": PAYEE, "RemittanceInformation": {"Unstructured": ["Savings"]}}
     data = {"ControlParameters": limits, "Initiation": initiation}
-    ends = datetime(2027, 11, 21, tzinfo=UTC)
-    return {"kind": "domestic_vrp", "expires_at": ends, "request": {"Data": data, "Risk": {}}}
+    return {"kind": "domestic_vrp", "expires_at": last_day + timedelta(days=1), "request": {"Data": data, "Risk": {}}}
 
 
 class Tpp:

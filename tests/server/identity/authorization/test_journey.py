@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -14,7 +15,7 @@ from billfold import ids
 from billfold.ids import Prefix
 from billfold_server.consents import service
 from billfold_server.identity.authorization import journey
-from billfold_server.people.pages.words import text_of
+from billfold_server.people.pages.words import date_text, text_of
 from tests.live import LiveServer
 from tests.server.identity.authorization.consents_of import (
     Tpp,
@@ -378,11 +379,12 @@ class TestAPayment:
     def test_that_recurs_is_approved_with_its_limits(self, tpp: Tpp, payer: tuple[persons.Person, str]) -> None:
         """The most that each can be, the limits by period and the payee are what the approval is linked to."""
         person, wallet = payer
-        consent, visit = tpp.ask_for(recurring()), Visit(person)
+        asked, visit = recurring(), Visit(person)
+        consent, last_day = tpp.ask_for(asked), date_text(asked["expires_at"] - timedelta(days=1), "en")
         page = tpp.page(visit.browser, consent, "payments")
         approval = follow(visit.browser, tpp.answer(visit.browser, page, wallet))
         for shown in (page, approval):
-            for text in ("100.00", "250.00", "Books &amp; Co", "20 November 2027", "Savings"):
+            for text in ("100.00", "250.00", "Books &amp; Co", last_day, "Savings"):
                 assert text in shown.text
         assert "code" in answer_of(tpp.app, follow(visit.browser, visit.approve(approval)))
         assert tpp.find(consent).status == "AUTH"

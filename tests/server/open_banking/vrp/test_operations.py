@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -44,7 +45,8 @@ class TestAConsent:
 
     def test_is_asked_for_allowed_and_ended(self, pisp: Pisp) -> None:
         """It shows what was asked for at every step, the account that was chosen, and its end."""
-        asked = pisp.consent(ValidToDateTime="2027-06-05T15:15:13Z", PSUInteractionTypes=["OffSession"])
+        ends = (datetime.now(UTC) + timedelta(days=200)).strftime("%Y-%m-%dT15:15:13Z")
+        asked = pisp.consent(ValidToDateTime=ends, PSUInteractionTypes=["OffSession"])
         made = pisp.ask("POST", "/domestic-vrp-consents", asked)
         assert made.status_code == 201, made.text
         data = made.json()["Data"]
