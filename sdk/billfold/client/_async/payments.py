@@ -1,4 +1,4 @@
-"""Payments: ordering them, and those that licensed third parties have ordered."""
+"""Payments: ordering them, looking at them, and saying what has become of them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal

@@ -1,6 +1,6 @@
 # Generated from billfold/client/_async/payments.py by tests/sdk/generate_sync.py. Change that one instead.
 
-"""Payments: ordering them, and those that licensed third parties have ordered."""
+"""Payments: ordering them, looking at them, and saying what has become of them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
