@@ -352,6 +352,7 @@ class Engine:
         assert place is not None
         assert clock is not None
         books = Books(known, place, clock.now(time.monotonic()))
+        run.learned_on = books.now.date()
         wanted, loads = self._wanted_ahead(run, books), 0
         if not wanted:
             return True
@@ -384,10 +385,12 @@ class Engine:
             if found:
                 queue.looks_back = _LOOKS_BACK
                 answers |= found
-            if known.place is not place or (before is not None and before.has_failed):
-                return None
         opening = batches.Opening(place=place, clock=clock, now=clock.now(time.monotonic()), answers=answers)
         books = Books(known, place, opening.now)
+        has_changed = known.place is not place or (before is not None and before.has_failed)
+        # Which rows are needed may depend on the day.
+        if has_changed or books.now.date() != run.learned_on:
+            return None
         presumed = run.presumed(item for item in run.batch if item.key not in answers)
         books.presume(presumed)
         # What has an answer is noted in ``answers`` as it is decided.

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from billfold import errors
@@ -130,6 +131,7 @@ class Run:
         writes: What that was told to write.
         is_decided: Whether it is, so that what it leaves is known and the next may begin.
         changed: By type, the keys of changed rows of which a caller may have seen how they were.
+        learned_on: On which day, by the tenant's time, it was known which rows it needs.
         presumed_any: Whether anything was presumed of rows that others than commands change.
         has_failed: Whether it has come to something else than was decided first, which the next may have built on.
     """
@@ -140,6 +142,7 @@ class Run:
         self.changed: Mapping[type, Collection[Hashable]] = {}
         self._presumes = presumes
         self.presumed_any = False
+        self.learned_on: date | None = None
         self._changed_before = {} if before is None else before.changed
         self.backend = 0
         self.writes: list[Write] = []
