@@ -27,6 +27,10 @@ _MAYBE: Final = re.compile(r"\d(?:[\W_]{0,2}\d){12}")
 _MAYBE_BYTES: Final = re.compile(rb"[0-9](?:[^0-9A-Za-z]{0,2}[0-9]){12}")
 _SHAPES: Final = bytes(0x30 if chr(each).isdigit() else 0x78 for each in range(0x80)).ljust(256, b"x")
 _BETWEEN: Final = bytes(each for each in range(0x80) if not chr(each).isalnum())
+_SHAPES_APART: Final = _SHAPES[:0x22] + b'"' + _SHAPES[0x23:0x80] + bytes(range(0x80, 0x100))
+_BETWEEN_TEXTS: Final = _BETWEEN.replace(b'"', b"")
+"""With these, the marks that part texts stay, and so does what isn't ASCII."""
+
 _IN_A_ROW: Final = b"0" * 13
 """What is left of thirteen digits that nothing but marks stands between."""
 
@@ -70,6 +74,8 @@ FEWEST_ANYWHERE: Final = 14
 """With thirteen digits Visa's numbers were last given out decades ago, and German telephone numbers are now."""
 
 _LARGE: Final = 10 ** (_FEWEST_BESIDE_ACCOUNTS - 1)
+_LONG_NUMBER: Final = b"0" * _FEWEST_BESIDE_ACCOUNTS
+"""What is left of a number of that size, or of several in a row."""
 
 _PLACE: Final = re.compile(r"[a-z_]{1,40}")
 
@@ -93,13 +99,14 @@ def holds_card_number(text: str, *, fewest: int = _FEWEST, patience: _Patience |
         fewest: How many digits a number must have.
         patience: That is shared by all texts of a request.
     """
-    if not text.isascii():
+    is_plain = text.isascii()
+    if not is_plain:
         text = unicodedata.normalize("NFKC", text)
     elif not _has_digits(text.encode()):
         return False
     if _MAYBE.search(text) is None:
         return False
-    normal = "".join(str(unicodedata.decimal(each, each)) for each in text)
+    normal = text if is_plain else "".join(str(unicodedata.decimal(each, each)) for each in text)
     normal = _MADE_UP.sub("", _TIMES.sub("", normal))
     normal = _IBANS.sub(lambda match: "" if iban.is_valid(match[0], check_country=False) else match[0], normal)
     for run in _GROUPS.finditer(normal):
@@ -163,13 +170,35 @@ def place_in_texts(texts: Mapping[str, str]) -> str | None:
 def place_in_json(body: bytes) -> str | None:
     """Return where a JSON text holds what looks like a card's number, or None.
 
-    Most have no thirteen digits in a row, which is found out in a microsecond; only what has them is looked at member
-    by member.
+    Most have no thirteen digits in a row, which is found out in a microsecond. Most of the others have them in ids and
+    keys that are seen to hold no number without a look at anything else; only what may is looked at member by member.
 
     Args:
         body: A JSON text, which was found to be one before.
     """
-    return _place_of(msgspec.json.decode(body), "body", "", _Patience(_MOST_IN_A_BODY)) if _may_hold(body) else None
+    if not _may_hold(body) or _holds_none(body):
+        return None
+    return _place_of(msgspec.json.decode(body), "body", "", _Patience(_MOST_IN_A_BODY))
+
+
+def _holds_none(body: bytes) -> bool:
+    """Tell whether it is certain that no text and no number of a JSON text is refused.
+
+    Where nothing is escaped, every second piece between quotation marks is a text as it is, and numbers are in the
+    others. In a list of a hundred things that takes a tenth of the time of reading them and looking at each member.
+    """
+    if b"\\" in body:
+        return False
+    shapes = body.translate(_SHAPES_APART, _BETWEEN_TEXTS).split(b'"')
+    maybe = [at for at, shape in enumerate(shapes) if len(shape) >= _FEWEST and _IN_A_ROW in shape]
+    if not body.isascii():
+        maybe = sorted({*maybe, *(at for at, shape in enumerate(shapes) if not shape.isascii())})
+    if any(at % 2 == 0 and _LONG_NUMBER in shapes[at] for at in maybe):
+        return False
+    pieces, patience = body.split(b'"'), _Patience(_MOST_IN_A_BODY)
+    return not any(
+        holds_card_number(pieces[at].decode(), fewest=FEWEST_ANYWHERE, patience=patience) for at in maybe if at % 2
+    )
 
 
 def _may_hold(raw: bytes) -> bool:
@@ -189,10 +218,11 @@ def _place_of(value: Any, place: str, name: str, patience: _Patience) -> str | N
         return place if holds_card_number(str(value), fewest=_FEWEST_BESIDE_ACCOUNTS) else None
     if isinstance(value, dict):
         for each, member in value.items():
-            if holds_card_number(each, fewest=FEWEST_ANYWHERE, patience=patience):
-                return place
             # A name that the caller has chosen isn't repeated.
-            below = (each if place == "body" else f"{place}.{each}") if _PLACE.fullmatch(each) else place
+            is_plain = _PLACE.fullmatch(each) is not None
+            if not is_plain and holds_card_number(each, fewest=FEWEST_ANYWHERE, patience=patience):
+                return place
+            below = (each if place == "body" else f"{place}.{each}") if is_plain else place
             if (found := _place_of(member, below, each, patience)) is not None:
                 return found
     elif isinstance(value, list):

@@ -126,6 +126,39 @@ class TestALookInAMicrosecond:
         assert time.process_time() - began < 2
 
 
+_NUMBERS = [NUMBER, f"my {NUMBER}", "4242 4242-4242 4242", "30569309025904", "\uff14\uff12" * 8, f'"\\{NUMBER}']
+_TEXTS = st.one_of(
+    st.sampled_from(_NUMBERS),
+    st.text(alphabet="0123456789abc -.\u0664\u00fc", max_size=30),
+    st.uuids().map(lambda made: made.hex),
+)
+_NAMES = st.one_of(st.sampled_from(["identification", "reason", "Card No."]), _TEXTS)
+_VALUES = st.recursive(
+    st.one_of(_TEXTS, st.integers(-(10**17), 10**17), st.floats(allow_nan=False, allow_infinity=False), st.none()),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(_NAMES, inner, max_size=4)),
+    max_leaves=12,
+)
+
+
+class TestALookAtAllTextsAtOnce:
+    """The look at all texts of a body at once, which spares most lists the look at each member..."""
+
+    @given(_VALUES, st.booleans())
+    def test_overlooks_nothing(self, value: Any, ensure_ascii: bool) -> None:  # noqa: FBT001 - drawn
+        """Whatever a body holds and however it is written, what is found is what is found member by member."""
+        body = json.dumps(value, ensure_ascii=ensure_ascii).encode()
+        patience = card_numbers._Patience(card_numbers._MOST_IN_A_BODY)
+        found = card_numbers._place_of(json.loads(body), "body", "", patience) if card_numbers._may_hold(body) else None
+        assert card_numbers.place_in_json(body) == found
+
+    def test_is_enough_for_keys_made_by_chance(self) -> None:
+        """Of a hundred items some have a key with thirteen digits in a row, and none a card's number."""
+        key = "1234567890123af4567890123456789b"
+        body = json.dumps([{"idempotency_key": key, "amount": {"amount_minor": 1250}}] * 100).encode()
+        assert card_numbers._may_hold(body)
+        assert card_numbers._holds_none(body)
+
+
 class TestAMask:
     """A mask..."""
 
