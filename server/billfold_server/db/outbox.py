@@ -5,7 +5,7 @@ transaction takes the number from a row that it keeps locked until it has commit
 in their order, and a transaction that rolls back leaves no gap. Events come last in a transaction, which then ends.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final, TypeVar
@@ -34,6 +34,7 @@ __all__ = [
     "list_events",
     "new_event",
     "sweep",
+    "told_by",
     "without_free_text",
     "writes",
 ]
@@ -48,14 +49,15 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
         id: UUIDv7; who receives an event twice knows it by its id.
         type: Object and what happened to it, such as ``party.created``.
         object_id: Wire id of the object.
-        data: A JSON object with what others need to know, and no more personal data than that.
+        data: A JSON object with what others need to know, and no more personal data than that. Absent where the
+            object's own row tells it; see ``told_by``.
         occurred_at: When it happened, on the tenant's clock.
     """
 
     id: UUID
     type: str
     object_id: str
-    data: bytes
+    data: bytes | None
     occurred_at: datetime
 
 
@@ -71,6 +73,19 @@ def new_event(kind: EventType[D], object_id: str, data: D, occurred_at: datetime
     assert type(data) is kind.data, "an event says what its type says"
     encoded = msgspec.json.encode(data)
     return NewEvent(id=ids.uuid7(), type=kind.name, object_id=object_id, data=encoded, occurred_at=occurred_at)
+
+
+Teller = Callable[[TenantTx, Sequence[str]], Awaitable[Mapping[str, Response]]]
+"""Returns what events say of objects that never change, by the objects' wire ids and by one query."""
+_tellers: Final[dict[str, Teller]] = {}
+
+
+def told_by(teller: Teller, *kinds: EventType[Any]) -> None:
+    """Let what events of these types say be told from their objects' own rows, for those that were written without.
+
+    Such a row says the same as long as the event is kept, but for free text, which no event has (ADR 51).
+    """
+    _tellers.update({kind.name: teller for kind in kinds})
 
 
 _NUMBER = """
@@ -199,7 +214,7 @@ async def list_events(
         rows = await tx.fetch(_LIST, after, limit)
     else:
         rows = await tx.fetch(_LIST_TYPE, after, limit, event_type)
-    return [_event(row) for row in rows]
+    return await _events(tx, rows)
 
 
 _LIST_THESE = f"SELECT {_COLUMNS} FROM outbox_events WHERE sequence = ANY($1::bigint[])"  # noqa: S608 - constants
@@ -207,7 +222,8 @@ _LIST_THESE = f"SELECT {_COLUMNS} FROM outbox_events WHERE sequence = ANY($1::bi
 
 async def find_events(tx: TenantTx, sequences: Sequence[int]) -> dict[int, Event]:
     """Return events by their numbers; those that were deleted since are absent."""
-    return {row["sequence"]: _event(row) for row in await tx.fetch(_LIST_THESE, list(sequences))}
+    found = await _events(tx, await tx.fetch(_LIST_THESE, list(sequences)))
+    return {event.sequence: event for event in found}
 
 
 async def last_sequence(tx: TenantTx) -> int:
@@ -324,15 +340,27 @@ def _structs(described: msgspec.inspect.Type) -> list[type[msgspec.Struct]]:
     return []
 
 
-def _event(row: Any) -> Event:
+async def _events(tx: TenantTx, rows: Sequence[Any]) -> list[Event]:
+    """Return the events of these rows, each room asked once for what its own rows tell of them."""
+    wanted: dict[Teller, list[str]] = {}
+    for row in rows:
+        if row["data"] is None:
+            wanted.setdefault(_tellers[row["type"]], []).append(row["object_id"])
+    told: dict[str, Response] = {}
+    for teller, object_ids in wanted.items():
+        told |= await teller(tx, object_ids)
+    return [_event(row, told) for row in rows]
+
+
+def _event(row: Any, told: Mapping[str, Response]) -> Event:
     # Each type has had one version yet. With the first second one, events keep theirs in a column.
-    kind = EVENTS.get(row["type"])
+    kind, object_id, data = EVENTS.get(row["type"]), row["object_id"], row["data"]
     return Event(
         id=ids.encode(Prefix.EVENT, row["id"]),
         sequence=row["sequence"],
         type=row["type"],
         version=1 if kind is None else kind.version,
-        object_id=row["object_id"],
-        data=msgspec.json.decode(row["data"]),
+        object_id=object_id,
+        data=msgspec.to_builtins(without_free_text(told[object_id])) if data is None else msgspec.json.decode(data),
         occurred_at=row["occurred_at"],
     )

@@ -212,14 +212,17 @@ def octets(values: Iterable[bytes | None]) -> str:
     return "{" + ",".join(["NULL" if value is None else f'"\\\\x{value.hex()}"' for value in values]) + "}"
 
 
-def pieces(values: Sequence[bytes]) -> tuple[str, str, str]:
-    """Return texts in UTF-8 as one, with the place of each and its length in bytes.
+def pieces(values: Sequence[bytes | None]) -> tuple[str, str, str]:
+    """Return texts in UTF-8 as one, with the place of each and its length in bytes; what is absent has no length.
 
     They are for three parameters: ``$1::text``, and two to be unnested, ``$2::text::int[]`` and ``$3::text::int[]``.
     """
-    lengths = [len(value) for value in values]
-    ends = itertools.accumulate(lengths, initial=1)
-    return b"".join(values).decode(), integers(itertools.islice(ends, len(lengths))), integers(lengths)
+    there = [value for value in values if value is not None]
+    if not there:
+        return "", "{}", "{}"
+    ends = itertools.accumulate([0 if value is None else len(value) for value in values], initial=1)
+    lengths = integers([None if value is None else len(value) for value in values])
+    return b"".join(there).decode(), integers(itertools.islice(ends, len(values))), lengths
 
 
 _ARRAYS: Final[Mapping[str, Callable[[Sequence[Any]], str]]] = {

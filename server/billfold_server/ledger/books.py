@@ -268,12 +268,15 @@ _replace = msgspec.structs.replace
 
 
 class Happening(msgspec.Struct, frozen=True):
-    """An event before it is encoded; ``data`` is the object that it tells of, without its free text."""
+    """An event before it is encoded; ``data`` is the object that it tells of, without its free text.
+
+    There is none where the object's own row will tell it.
+    """
 
     id: UUID
     type: str
     object_id: str
-    data: msgspec.Struct
+    data: msgspec.Struct | None
 
 
 class Chance(Protocol):
@@ -538,17 +541,31 @@ class Draft:
 
     # What is said about it.
 
-    def event(self, kind: EventType[D], object_id: str, data: D) -> None:
-        """Emit an event about an object, in the same transaction as the change; its free text is left out."""
+    def event(self, kind: EventType[D], object_id: str, data: D, *, told: bool = False) -> None:
+        """Emit an event about an object, in the same transaction as the change; its free text is left out.
+
+        Args:
+            kind: Its type.
+            object_id: Wire id of the object.
+            data: What it says.
+            told: Whether the object's own row will tell that (``outbox.told_by``), so that nothing has to be written.
+        """
         assert type(data) is kind.data, "an event says what its type says"
-        self._happenings.append(Happening(self.new_id(), kind.name, object_id, without_free_text(data)))
+        said = None if told else without_free_text(data)
+        self._happenings.append(Happening(self.new_id(), kind.name, object_id, said))
 
     def encode(self, encode: Callable[[msgspec.Struct], bytes]) -> None:
         """Encode the events that were emitted since the last time."""
         if not self._happenings:
             return
         self.events += [
-            NewEvent(id=one.id, type=one.type, object_id=one.object_id, data=encode(one.data), occurred_at=self.now)
+            NewEvent(
+                id=one.id,
+                type=one.type,
+                object_id=one.object_id,
+                data=None if one.data is None else encode(one.data),
+                occurred_at=self.now,
+            )
             for one in self._happenings
         ]
         self._happenings = []

@@ -14,6 +14,7 @@ import msgspec
 from billfold import ids
 from billfold.chain import StoredLink
 from billfold_server.db.filters import Filter
+from billfold_server.ledger.places import LAST_BEFORE, NOTHING, last_by
 from billfold_server.ledger.rows import AccountRow, EntryRow, HoldRow
 from billfold_server.ledger.stores import (
     ACCOUNT_COLUMNS,
@@ -110,28 +111,38 @@ async def list_entries(
     where = Filter()
     place = "j.id"
     if account_id is None:
-        source = "journal_entries AS j"
+        source = late = "journal_entries AS j"
+        if kind in _MOVED:
+            place, source, late = "own.id", _MOVED_ENTRIES, _MOVED_LATE
+            where.values.append(kind)
+        else:
+            where.add("j.kind = $", kind)
+            if kind is not None:
+                where.add(_NOT_MOVED)
     else:
         place = "own.entry_id"
         # The account's own postings lead, so that an account that rests is found as fast as one that doesn't.
-        source = (
+        source = late = (
             "(SELECT DISTINCT p.entry_id FROM postings AS p WHERE p.account_id = $1 ORDER BY p.entry_id DESC) AS own "
             "JOIN journal_entries AS j ON j.id = own.entry_id"
         )
         where.values.append(account_id)
-    where.add("j.kind = $", kind)
+        where.add("j.kind = $", kind)
     where.add("j.effective_at >= $", from_)
     where.add(f"{place} < $", before)
     if from_ is not None:
-        where.add(f"{place} > {_PLACE}", from_)
-    spans = ["TRUE"]
+        where.add(f"{place} > {LAST_BEFORE}", from_, from_)
+    spans = [(source, "TRUE")]
     if to is not None:
         where.add("j.effective_at < $", to)
-        before_it = _PLACE.replace("$", f"${len(where.values)}")
-        spans = [f"{place} <= {before_it}", f"{place} > {before_it} AND j.effective_at < j.effective_high"]
+        before_it = LAST_BEFORE.replace("$", f"${len(where.values)}")
+        spans = [
+            (source, f"{place} <= {before_it}"),
+            (late, f"{place} > {before_it} AND j.effective_at < j.effective_high"),
+        ]
     newest = " UNION ALL ".join(
-        f"(SELECT {ENTRY_COLUMNS} FROM {source} WHERE {where} AND {span} ORDER BY {place} DESC LIMIT {limit:d})"  # noqa: S608
-        for span in spans
+        f"(SELECT {ENTRY_COLUMNS} FROM {each} WHERE {where} AND {span} ORDER BY {place} DESC LIMIT {limit:d})"  # noqa: S608
+        for each, span in spans
     )
     heads = await tx.fetch(
         f"SELECT {ENTRY_COLUMNS} FROM ({newest}) AS j ORDER BY j.id DESC LIMIT {limit:d}",  # noqa: S608
@@ -140,14 +151,18 @@ async def list_entries(
     return await with_postings(tx, heads)
 
 
-# Entries are in the order in which they were recorded, and ``effective_high`` only rises. So a time has a place: after
-# the last entry up to which nothing took effect at or after it. What took effect since stands behind that place; what
-# took effect before stands there, too, or is late.
-_PLACE: Final = """
-    coalesce((
-        SELECT h.id FROM journal_entries AS h WHERE h.effective_high < $
-        ORDER BY h.effective_high DESC, h.id DESC LIMIT 1), '00000000-0000-0000-0000-000000000000'::uuid)
-"""
+# Those that stand in ``transfers``, too, whose key begins with the kind; only the others have an index by kind.
+_MOVED: Final = ("transfer", "top_up", "withdrawal")
+_NOT_MOVED: Final = "j.kind <> ALL ('{transfer,top_up,withdrawal}'::text[])"
+# Transfers stay when their months leave, and what is older than the journal isn't looked for in it. OFFSET keeps the
+# planner from reading months of entries beside the page.
+_MOVED_ENTRIES: Final = f"""
+    (SELECT t.id FROM transfers AS t
+     WHERE t.kind = $1 AND t.id > coalesce(
+        (SELECT c.entry_id FROM ledger_checkpoints AS c ORDER BY c.number DESC LIMIT 1), {NOTHING})) AS own
+    CROSS JOIN LATERAL (SELECT {ENTRY_COLUMNS} FROM journal_entries AS j WHERE j.id = own.id OFFSET 0) AS j"""  # noqa: S608 - constants
+# What is late has an index of its own, by when it took effect.
+_MOVED_LATE: Final = "journal_entries AS j CROSS JOIN LATERAL (SELECT j.id WHERE j.kind = $1) AS own"
 
 
 async def reversed_so_far(tx: TenantTx, entry_id: UUID) -> int:
@@ -201,7 +216,7 @@ async def list_statement(
     where.add("j.kind = $", kind)
     where.add("p.effective_at >= $", from_)
     if from_ is not None:
-        where.add(f"p.entry_id > {_PLACE}", from_)
+        where.add(f"p.entry_id > {LAST_BEFORE}", from_, from_)
     if before is not None:
         # The first condition says nothing new; by it the later months are left out.
         where.add("p.entry_id <= $", before[0])
@@ -210,7 +225,7 @@ async def list_statement(
     if to is not None:
         where.add("p.effective_at < $", to)
         end = f"${len(where.values)}"
-        place = _PLACE.replace("$", end)
+        place = LAST_BEFORE.replace("$", end)
         spans = [
             ("postings AS p", f"p.entry_id <= {place}"),
             (_LATE, f"p.entry_id > {place} AND {_NOT_EARLIER.format(end=end)}"),
@@ -253,10 +268,7 @@ _AS_OF: Final = f"""
         SELECT c.entry_id, c.effective_high FROM ledger_checkpoints AS c ORDER BY c.number DESC LIMIT 1),
     place AS MATERIALIZED (
         SELECT
-            coalesce(
-                (SELECT j.id FROM journal_entries AS j WHERE j.effective_high <= $2
-                 ORDER BY j.effective_high DESC, j.id DESC LIMIT 1),
-                (SELECT mark.entry_id FROM mark)) AS entry,
+            coalesce({last_by("$2")}, (SELECT mark.entry_id FROM mark)) AS entry,
             EXISTS (SELECT FROM mark WHERE mark.effective_high > $2 OR mark.entry_id > $3) AS detached,
             least($4::timestamptz, (
                 SELECT m.recorded_at FROM hold_movements AS m WHERE m.effective_at <= $2

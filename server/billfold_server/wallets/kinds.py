@@ -3,9 +3,9 @@
 Whatever moves money, or is read by what moves money, changes here and nowhere else.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
 import msgspec
@@ -51,6 +51,7 @@ __all__ = [
     "ADD_ALIAS",
     "CHANGE_STATUS",
     "CREATE_WALLET",
+    "POSTED",
     "REMOVE_ALIAS",
     "REVERSE_TRANSFER",
     "TOP_UP",
@@ -465,11 +466,12 @@ def check_balance_max(draft: Draft, account: AccountRow, more_minor: int) -> Non
     rules.check_limit("wallet_balance_max_minor", limits, after, account.currency)
 
 
-_POSTED: dict[str, EventType[Any]] = {
+POSTED: Final[Mapping[str, EventType[Any]]] = {
     "transfer": events.TRANSFER_POSTED,
     "top_up": events.TOP_UP_POSTED,
     "withdrawal": events.WITHDRAWAL_POSTED,
 }
+"""By what events money that has moved is told of. ``service`` says what they say, from the rows themselves."""
 _REVERSED = {
     "transfer": events.TRANSFER_REVERSED,
     "top_up": events.TOP_UP_REVERSED,
@@ -479,7 +481,7 @@ _REVERSED = {
 
 def tell_moved(draft: Draft, kind: str, moved: Transfer | TopUp | Withdrawal) -> None:
     """Tell of money that has moved to, from or between wallets."""
-    draft.event(_POSTED[kind], moved.id, moved)
+    draft.event(POSTED[kind], moved.id, moved, told=True)
 
 
 def _move(draft: Draft, body: Movement) -> Reply:

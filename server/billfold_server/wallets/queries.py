@@ -29,6 +29,7 @@ __all__ = [
     "find_alias",
     "find_alias_owners",
     "find_known_as",
+    "find_moved",
     "find_transfer",
     "find_wallet",
     "find_wallets",
@@ -205,6 +206,17 @@ async def find_transfer(tx: TenantTx, kind: str, transfer_id: UUID) -> TransferR
     """Return a transfer, top-up or withdrawal with what has been undone of it, or None."""
     row = await tx.fetchrow(f"{_WITH_REVERSED} WHERE t.id = $1 AND t.kind = $2", transfer_id, kind)
     return None if row is None else to_transfer(row)
+
+
+async def find_moved(tx: TenantTx, transfer_ids: Sequence[UUID]) -> list[TransferRow]:
+    """Return which of these ids are transfers, top-ups or withdrawals, as they were when they were made."""
+    # The key begins with the kind.
+    rows = await tx.fetch(
+        f"SELECT {TRANSFER_COLUMNS} FROM transfers AS t WHERE t.kind = ANY($1::text[]) AND t.id = ANY($2::uuid[])",  # noqa: S608
+        ["transfer", "top_up", "withdrawal"],
+        list(transfer_ids),
+    )
+    return [to_transfer(row) for row in rows]
 
 
 async def list_transfers(

@@ -6,8 +6,10 @@ from uuid import UUID
 
 import msgspec
 
-from billfold import errors
+from billfold import errors, ids
+from billfold.contract.common import Response
 from billfold.contract.wallets import AliasScheme, BulkMode, CreateTransfer, CreateTransfers, KeyedTransfer, Wallet
+from billfold_server.db import outbox
 from billfold_server.http import idempotency
 from billfold_server.http.routing import Call
 from billfold_server.ledger import service as ledger
@@ -56,6 +58,7 @@ __all__ = [
     "sort_code_of",
     "standing_of",
     "tell_moved",
+    "tell_posted",
     "tell_wallets",
     "transfer_many",
     "wallet_account",
@@ -185,6 +188,15 @@ async def get_transfer(tx: TenantTx, kind: str, transfer_id: UUID) -> TransferRo
         detail = f"There is no such {kind.replace('_', '-')}."
         raise errors.NotFound(detail)
     return transfer
+
+
+async def tell_posted(tx: TenantTx, object_ids: Sequence[str]) -> dict[str, Response]:
+    """Return what events say of money that has moved, by the wire ids of transfers, top-ups and withdrawals."""
+    rows = await queries.find_moved(tx, [ids.decode(ids.Prefix(each.partition("_")[0]), each) for each in object_ids])
+    return {row.wire_id: row.to_response() for row in rows}
+
+
+outbox.told_by(tell_posted, *kinds.POSTED.values())
 
 
 # Many transfers at once.

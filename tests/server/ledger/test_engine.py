@@ -5,9 +5,12 @@ import asyncio
 import msgspec
 import pytest
 
-from billfold import errors
+from billfold import errors, ids
+from billfold.contract.ledger import ReverseJournalEntry
 from billfold.contract.wallets import CreateTopUp, CreateTransfer
+from billfold.ids import Prefix
 from billfold.money import Money
+from billfold_server.db import outbox
 from billfold_server.wallets import kinds
 from tests.server.ledger.books import Bench, decoded, open_engine
 from tests.tenants import Tenancy
@@ -89,8 +92,26 @@ class TestAnEvent:
         await bench.top_up(0, 10)
         await bench.submit(kinds.TRANSFER, kinds.transfer(body))
         async with bench.database.tx(bench.tenant) as tx:
-            rows = await tx.fetch("SELECT type, data::text AS data FROM outbox_events")
-        assert "Lovelace" not in "".join(row["data"] for row in rows)
-        (posted,) = [msgspec.json.decode(row["data"]) for row in rows if row["type"] == "transfer.posted"]
+            told = await outbox.list_events(tx)
+        assert "Lovelace" not in "".join(str(event.data) for event in told)
+        (posted,) = [event.data for event in told if event.type == "transfer.posted"]
         assert posted["amount"] == {"amount_minor": 5, "currency": "EUR"}
         assert (posted["description"], posted["metadata"]) == (None, {})
+
+    async def test_says_what_its_object_was_when_it_was_made(self, bench: Bench) -> None:
+        """What has moved is told from its own row, as it was answered then; it needn't be written twice."""
+        await bench.top_up(0, 10)
+        body = CreateTransfer(from_wallet_id=bench.wallets[0], to_wallet_id=bench.wallets[1], amount=Money(5, "EUR"))
+        answer = await bench.submit(kinds.TRANSFER, kinds.transfer(body))
+        transfer_id = ids.decode(Prefix.TRANSFER, (answered := msgspec.json.decode(answer.body))["id"])
+        order = ReverseJournalEntry(reason="wrong")
+        await bench.submit(kinds.REVERSE_TRANSFER, kinds.TransferReversal("transfer", transfer_id, order))
+        async with bench.database.tx(bench.tenant) as tx:
+            told = {event.type: event for event in await outbox.list_events(tx)}
+            written = {row["type"] for row in await tx.fetch("SELECT type FROM outbox_events WHERE data IS NOT NULL")}
+            (again,) = (await outbox.find_events(tx, [told["transfer.posted"].sequence])).values()
+        assert told["transfer.posted"].data == answered
+        assert again == told["transfer.posted"]
+        assert told["top_up.posted"].data["balance_after_minor"] == 10
+        assert written.isdisjoint({"transfer.posted", "top_up.posted"})
+        assert "transfer.reversed" in written

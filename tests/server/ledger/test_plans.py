@@ -40,7 +40,9 @@ def filling(month: date, place: int) -> Iterator[str]:
     late = f"{at} - CASE WHEN n % 100 = 0 THEN interval '20 minutes' ELSE interval '0' END"
     yield f"""
         INSERT INTO journal_entries (id, sequence, kind, effective_at, effective_high, recorded_at, metadata)
-        SELECT {id_}, {place * EACH} + n, 'transfer', {late}, {at}, {at}, '{{}}' FROM generate_series(1, {EACH}) AS n
+        SELECT {id_}, {place * EACH} + n, CASE n % 1000 WHEN 500 THEN 'payment' ELSE 'transfer' END, {late}, {at},
+            {at}, '{{}}'
+        FROM generate_series(1, {EACH}) AS n
     """  # noqa: S608
     for line, sign in ((0, 1), (1, -1)):
         yield f"""
@@ -123,6 +125,14 @@ QUESTIONS: dict[str, tuple[Question, int]] = {
     ),
     "the newest entries": (lambda tx, _: queries.list_entries(tx, limit=25), 1 + len(MONTHS)),
     "a later page of entries": (lambda tx, entry: queries.list_entries(tx, limit=25, before=entry), len(MONTHS)),
+    "entries of transfers": (lambda tx, _: queries.list_entries(tx, limit=25, kind="transfer"), 1 + len(MONTHS)),
+    "entries of payments": (lambda tx, _: queries.list_entries(tx, limit=25, kind="payment"), 1 + len(MONTHS)),
+    "entries of transfers, by when they took effect": (
+        lambda tx, _: queries.list_entries(
+            tx, limit=25, kind="transfer", from_=MIDDLE, to=MIDDLE + timedelta(hours=20)
+        ),
+        2 * len(MONTHS),
+    ),
     "a wallet's transfers": (lambda tx, _: wallets.list_transfers(tx, "transfer", limit=25, wallet_id=ACCOUNT), 0),
 }
 
