@@ -62,6 +62,7 @@ class TestADeletedTenant:
             assert (tenant.id, tenant.slug) in await destruction.list_deleted(tx)
             assert await destruction.list_deleted(tx, slug="somebody-else") == []
             assert await destruction.list_deleted(tx, after=tenant.id) == []
+            assert await destruction.find_destroyed(tx, [UUID(int=1), tenant.id]) == {tenant.id}
 
     async def test_has_its_keys_destruction_asked_for_by_whoever_asks_again(
         self, tenancy: Tenancy, new_keys: Callable[..., Keys], openbao: OpenBao, tmp_path: Path
