@@ -229,7 +229,7 @@ class Party:
         }
 
         def named() -> dict[str, Any]:
-            return {**order, "instruction_id": secrets.token_hex(10), "end_to_end_id": secrets.token_hex(8)}
+            return {**order, "instruction_id": secrets.token_hex(10), "end_to_end_id": secrets.token_hex(10)}
 
         return [self._plain("/v1/payments", msgspec.json.encode(named())) for _ in range(count)]
 
