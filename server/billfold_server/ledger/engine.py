@@ -333,6 +333,9 @@ class Engine:
                 # A key has an answer already, and more copies may come.
                 queue.looks_back = _LOOKS_BACK
                 return None
+            if not isinstance(error, asyncpg.PostgresError | errors.ProblemError):
+                # The batch is carried out all the same, so a fault of ours would only make everything slower.
+                log.exception("ledger_ahead_failed", tenant=queue.tenant.slug)
             # Where another worker is busy with this ledger, it would come between again.
             queue.is_alone = False
             queue.doubts = _DOUBTS

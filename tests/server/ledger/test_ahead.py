@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from structlog.testing import capture_logs
 
 from billfold import errors
 from billfold_server.invariants.service import check
@@ -182,6 +183,18 @@ class TestABatchThatFollowsAnother:
         again = await asyncio.gather(*(small.transfer(0, 1, 10, key=f"n{number}") for number in range(5)))
         assert [answer.status for answer in again] == [201, 201, 201, 201, 409]
         assert await check(small.database, small.tenant) == []
+
+    async def test_says_what_is_wrong_with_us(self, small: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A fault that only being ahead meets would make everything slower and be heard by nobody; it is logged."""
+
+        async def broken(*_: Any) -> bool:
+            msg = "a fault of ours"
+            raise LookupError(msg)
+
+        monkeypatch.setattr(small.engine, "_learn", broken)
+        with capture_logs() as logs:
+            assert (await small.transfer(0, 1, 30)).status == 201
+        assert [(line["event"], line["log_level"]) for line in logs] == [("ledger_ahead_failed", "error")]
 
     async def test_waits_where_it_has_only_copies(self, tenancy: Tenancy, small: Bench) -> None:
         """A copy of what isn't committed yet is answered after COMMIT, with the same bytes."""
