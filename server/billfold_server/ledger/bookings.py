@@ -14,7 +14,6 @@ from uuid import UUID
 import msgspec
 
 from billfold_server.db.filters import Filter
-from billfold_server.ledger.places import LAST_BEFORE, LAST_BY
 from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = [
@@ -77,6 +76,14 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
     side: Literal["credit", "debit"] | None = None
 
 
+# The last entry that was booked before a time, and the last one that was booked by then.
+_NOTHING: Final = "'00000000-0000-0000-0000-000000000000'::uuid"
+_BEFORE: Final = f"""
+    coalesce((
+        SELECT h.id FROM journal_entries AS h WHERE h.effective_high < $
+        ORDER BY h.effective_high DESC, h.id DESC LIMIT 1), {_NOTHING})
+"""  # noqa: S608 - constants
+_BY: Final = _BEFORE.replace("effective_high < $", "effective_high <= $")
 _SIDES: Final = {"credit": "s.amount_minor < 0", "debit": "s.amount_minor > 0"}
 _SCAN: Final = 2_000
 """How many postings are looked at for a page of one side at most, so that what it costs has an end."""
@@ -86,8 +93,8 @@ _FIRST_LOOK: Final = 3
 
 def _conditions(span: Span, place: Place | None, *, backwards: bool) -> Filter:
     where = Filter()
-    where.add(f"p.entry_id > {LAST_BEFORE}", span.from_, span.from_)
-    where.add(f"p.entry_id <= {LAST_BY}", span.to, span.to)
+    where.add(f"p.entry_id > {_BEFORE}", span.from_)
+    where.add(f"p.entry_id <= {_BY}", span.to)
     where.add("p.entry_id > $", span.behind)
     where.add("p.entry_id <= $", span.until)
     if place is not None:
@@ -185,7 +192,7 @@ def _is_of(span: Span, booking: Booking) -> bool:
 
 async def place_before(tx: TenantTx, instant: datetime) -> UUID:
     """Return the last entry that was booked before a time; the nil UUID where there is none."""
-    found: UUID = await tx.fetchval(f"SELECT {LAST_BEFORE.replace('$', '$1')}", instant)
+    found: UUID = await tx.fetchval(f"SELECT {_BEFORE.replace('$', '$1')}", instant)
     return found
 
 

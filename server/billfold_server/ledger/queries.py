@@ -14,7 +14,6 @@ import msgspec
 from billfold import ids
 from billfold.chain import StoredLink
 from billfold_server.db.filters import Filter
-from billfold_server.ledger.places import LAST_BEFORE, NOTHING, last_by
 from billfold_server.ledger.rows import AccountRow, EntryRow, HoldRow
 from billfold_server.ledger.stores import (
     ACCOUNT_COLUMNS,
@@ -131,11 +130,11 @@ async def list_entries(
     where.add("j.effective_at >= $", from_)
     where.add(f"{place} < $", before)
     if from_ is not None:
-        where.add(f"{place} > {LAST_BEFORE}", from_, from_)
+        where.add(f"{place} > {_PLACE}", from_)
     spans = [(source, "TRUE")]
     if to is not None:
         where.add("j.effective_at < $", to)
-        before_it = LAST_BEFORE.replace("$", f"${len(where.values)}")
+        before_it = _PLACE.replace("$", f"${len(where.values)}")
         spans = [
             (source, f"{place} <= {before_it}"),
             (late, f"{place} > {before_it} AND j.effective_at < j.effective_high"),
@@ -151,6 +150,14 @@ async def list_entries(
     return await with_postings(tx, heads)
 
 
+# Entries are in the order in which they were recorded, and ``effective_high`` only rises. So a time has a place: after
+# the last entry up to which nothing took effect at or after it. What took effect since stands behind that place; what
+# took effect before stands there, too, or is late.
+_PLACE: Final = """
+    coalesce((
+        SELECT h.id FROM journal_entries AS h WHERE h.effective_high < $
+        ORDER BY h.effective_high DESC, h.id DESC LIMIT 1), '00000000-0000-0000-0000-000000000000'::uuid)
+"""
 # Those that stand in ``transfers``, too, whose key begins with the kind; only the others have an index by kind.
 _MOVED: Final = ("transfer", "top_up", "withdrawal")
 _NOT_MOVED: Final = "j.kind <> ALL ('{transfer,top_up,withdrawal}'::text[])"
@@ -159,7 +166,8 @@ _NOT_MOVED: Final = "j.kind <> ALL ('{transfer,top_up,withdrawal}'::text[])"
 _MOVED_ENTRIES: Final = f"""
     (SELECT t.id FROM transfers AS t
      WHERE t.kind = $1 AND t.id > coalesce(
-        (SELECT c.entry_id FROM ledger_checkpoints AS c ORDER BY c.number DESC LIMIT 1), {NOTHING})) AS own
+        (SELECT c.entry_id FROM ledger_checkpoints AS c ORDER BY c.number DESC LIMIT 1),
+        '00000000-0000-0000-0000-000000000000'::uuid)) AS own
     CROSS JOIN LATERAL (SELECT {ENTRY_COLUMNS} FROM journal_entries AS j WHERE j.id = own.id OFFSET 0) AS j"""  # noqa: S608 - constants
 # What is late has an index of its own, by when it took effect.
 _MOVED_LATE: Final = "journal_entries AS j CROSS JOIN LATERAL (SELECT j.id WHERE j.kind = $1) AS own"
@@ -216,7 +224,7 @@ async def list_statement(
     where.add("j.kind = $", kind)
     where.add("p.effective_at >= $", from_)
     if from_ is not None:
-        where.add(f"p.entry_id > {LAST_BEFORE}", from_, from_)
+        where.add(f"p.entry_id > {_PLACE}", from_)
     if before is not None:
         # The first condition says nothing new; by it the later months are left out.
         where.add("p.entry_id <= $", before[0])
@@ -225,7 +233,7 @@ async def list_statement(
     if to is not None:
         where.add("p.effective_at < $", to)
         end = f"${len(where.values)}"
-        place = LAST_BEFORE.replace("$", end)
+        place = _PLACE.replace("$", end)
         spans = [
             ("postings AS p", f"p.entry_id <= {place}"),
             (_LATE, f"p.entry_id > {place} AND {_NOT_EARLIER.format(end=end)}"),
@@ -268,7 +276,10 @@ _AS_OF: Final = f"""
         SELECT c.entry_id, c.effective_high FROM ledger_checkpoints AS c ORDER BY c.number DESC LIMIT 1),
     place AS MATERIALIZED (
         SELECT
-            coalesce({last_by("$2")}, (SELECT mark.entry_id FROM mark)) AS entry,
+            coalesce(
+                (SELECT j.id FROM journal_entries AS j WHERE j.effective_high <= $2
+                 ORDER BY j.effective_high DESC, j.id DESC LIMIT 1),
+                (SELECT mark.entry_id FROM mark)) AS entry,
             EXISTS (SELECT FROM mark WHERE mark.effective_high > $2 OR mark.entry_id > $3) AS detached,
             least($4::timestamptz, (
                 SELECT m.recorded_at FROM hold_movements AS m WHERE m.effective_at <= $2

@@ -1,7 +1,7 @@
 """What a transfer wrote for the second time, and what cost each batch more than it was good for (ADR 51).
 
-Idempotency keys are copied while requests go on. At the end these wait until what is new is copied, too, and the
-indexes of journal entries are made anew: each means reading a table once, some tenths of a second for a million rows.
+Idempotency keys are copied while requests go on. At the end these wait until what is new is copied, too, and an index
+of journal entries is made anew: each means reading a table once, some tenths of a second for a million rows.
 """
 
 from billfold_server.tenancy.migrations import SqlMigration
@@ -68,12 +68,6 @@ _STATEMENTS = (
     """
     CREATE INDEX journal_entries_kind ON journal_entries (kind, id DESC)
     WHERE kind <> ALL ('{transfer,top_up,withdrawal}'::text[])
-    """,
-    # As ``ledger.places`` asks.
-    "DROP INDEX journal_entries_effective",
-    """
-    CREATE INDEX journal_entries_effective ON journal_entries (effective_high DESC, id DESC)
-    WHERE sequence % 64 = 0
     """,
 )
 
