@@ -210,7 +210,7 @@ class TestNginx:
         with bank.client(made.id, files) as client:
             assert [each.name for each in client.parties.list() if each.name != "Ada Lovelace"] == []
         refused = bank.ask_for_token(bank.mtls_url, made.id, twin.write(tmp_path, "twin"))
-        assert (refused.status_code, refused.json()["error"]) == (401, "invalid_client")
+        assert (refused.status_code, refused.json()["error"]) == (400, "invalid_client")
 
     def test_binds_tokens_to_the_certificate_that_it_was_shown(self, bank: Bank, tmp_path: Path):
         """With another certificate, none, or at the address that asks for none, a token is of no use."""
@@ -233,13 +233,13 @@ class TestNginx:
         field = f":{base64.b64encode(der).decode()}:"
         for url in (bank.url, bank.mtls_url):
             refused = bank.ask_for_token(url, bank.client_id, None, **{"Client-Cert": field})
-            assert (refused.status_code, refused.json()["error"]) == (401, "invalid_client")
+            assert (refused.status_code, refused.json()["error"]) == (400, "invalid_client")
 
     def test_hands_on_certificates_as_long_as_they_usually_are(self, bank: Bank, tmp_path: Path):
         """Base64 is taken together from 60 lines; a certificate that is longer is none, and lets nobody in."""
-        for length, status in ((1, 200), (17, 200), (1800, 200), (2300, 200), (2600, 401), (6000, 401)):
+        for length, status in ((1, 200), (17, 200), (1800, 200), (2300, 200), (2600, 400), (6000, 400)):
             extra = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), bytes(length))
             long = issue("acme", bank.clients, extra=[(extra, False)])
-            assert (len(long.der) > 60 * 48) == (status == 401)
+            assert (len(long.der) > 60 * 48) == (status == 400)
             told = bank.ask_for_token(bank.mtls_url, bank.client_id, long.write(tmp_path, f"{length}"))
             assert told.status_code == status, (length, told.text)
