@@ -522,5 +522,7 @@ CONTRADICTIONS: dict[str, Recipe] = {
     "searchVaultTokens": _with("kind", "card"),
     "createWebhookEndpoint": _with("url", "https://10.0.0.1/webhooks"),
     "updateWebhookEndpoint": _with("url", "https://10.0.0.1/webhooks"),
+    "replayWebhookEvents": lambda reaching, operation: reaching.send(operation, body={"after": 2, "up_to": 1}),
+    "listEvents": lambda reaching, operation: reaching.send(operation, query={"type": "transfer.postd"}),
 }
 """For each operation that refuses otherwise than by a key that was used before: what contradicts something."""
