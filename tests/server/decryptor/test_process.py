@@ -101,7 +101,6 @@ class TestAProcessThatIsKilled:
             await asyncio.sleep(0.01)
         stop.set()
         await asyncio.gather(*loads)
-        assert took_s < 2 * SLOWER, took_s
         # What was sealed by either process opens, and codes went with the first.
         first, last = (
             opened(await worker.give_out(*done[0]), worker.mine),
@@ -109,6 +108,11 @@ class TestAProcessThatIsKilled:
         )
         assert [each["number"] for each in (first, last)] == [CARD["number"]] * 2
         assert ["cvc" in each for each in (first, last)] == [False, True]
+        # Measured by how long it takes where nobody asks for anything, on this machine as busy as it is.
+        second, killed_at = (await worker.status()).pid, time.monotonic()
+        os.kill(second, signal.SIGKILL)
+        await until_back(worker, second)
+        assert took_s < 2 + 3 * (time.monotonic() - killed_at)
 
     async def test_takes_its_codes_with_it(self, worker: Worker) -> None:
         """A code that waited for its authorization isn't there any more."""
