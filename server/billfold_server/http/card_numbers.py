@@ -4,7 +4,8 @@ A card's number belongs into the vault, encrypted before it leaves whoever has i
 3.5). Whoever types one into a label, a reference or an id is told so, and nothing of it is kept. What has the length,
 first digits and check digit of a brand's numbers counts as one, and so does one in ten other numbers that begin like
 them; whoever numbers orders so has to put a letter in between. What programs make up by chance doesn't: UUIDs, letters
-and digits in turns, and eight, ten or more random bytes in hexadecimal digits. Nor do times (RFC 3339, section 5.6).
+and digits in turns, and eight, ten or more random bytes in hexadecimal digits. Nor do times (RFC 3339, section 5.6) and
+days.
 """
 
 import re
@@ -64,6 +65,12 @@ _TIMES: Final = re.compile(
 )
 """With six decimals and an offset, one in ten between 22:21 and midnight would be a card's number otherwise."""
 
+_DAYS: Final = re.compile(
+    r"(?<![0-9])(?:(?:0?[1-9]|[12][0-9]|3[01])([./-])(?:0?[1-9]|[12][0-9]|3[01])\1(?:19|20)[0-9]{2}"
+    r"|(?:19|20)[0-9]{2}([./-])(?:0[1-9]|1[0-2])\2(?:0[1-9]|[12][0-9]|3[01]))(?![0-9])"
+)
+"""Of the weeks in a reference, such as "23.11.2026-30.11.2026", one in ten would be a card's number on some days."""
+
 _OF_ACCOUNTS: Final = frozenset({"account_number", "identification"})
 """Members that hold the numbers of bank accounts, which may look like a card's of fourteen digits or fewer."""
 
@@ -107,7 +114,7 @@ def holds_card_number(text: str, *, fewest: int = _FEWEST, patience: _Patience |
     if _MAYBE.search(text) is None:
         return False
     normal = text if is_plain else "".join(str(unicodedata.decimal(each, each)) for each in text)
-    normal = _MADE_UP.sub("", _TIMES.sub("", normal))
+    normal = _MADE_UP.sub("", _DAYS.sub("", _TIMES.sub("", normal)))
     normal = _IBANS.sub(lambda match: "" if iban.is_valid(match[0], check_country=False) else match[0], normal)
     for run in _GROUPS.finditer(normal):
         groups = re.findall("[0-9]+", run[0])

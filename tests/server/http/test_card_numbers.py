@@ -5,7 +5,7 @@ import re
 import secrets
 import time
 import uuid
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -86,6 +86,17 @@ class TestACardNumber:
         aware = at.replace(tzinfo=timezone(timedelta(minutes=offset_min)))
         assert not card_numbers.holds_card_number(aware.isoformat(between))
         assert not card_numbers.holds_card_number(at.isoformat(between))
+
+    @pytest.mark.parametrize("form", ["%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y-%m-%d", "%d-%m-%Y"])
+    def test_is_no_span_of_days(self, form: str) -> None:
+        """A reference names the week that is paid for, in whatever country; a number beside it isn't hidden."""
+        days = [date(2026, 1, 1) + timedelta(days=each) for each in range(730)]
+        spans = [
+            f"{day:{form}}{between}{day + timedelta(days=7):{form}}" for day in days for between in ("-", " - ", " ")
+        ]
+        assert not [each for each in spans if card_numbers.holds_card_number(each)]
+        assert card_numbers.holds_card_number(f"{spans[0]} {NUMBER}")
+        assert card_numbers.holds_card_number(f"{NUMBER}-{spans[0]}")
 
     def test_is_no_account_of_a_bank(self) -> None:
         """An IBAN may hold a bank's and an account's number that together look like a card's."""
