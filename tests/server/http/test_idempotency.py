@@ -22,6 +22,7 @@ from billfold_server.http.idempotency import KeptAnswer, canonical, carry_out, e
 from billfold_server.tenancy.context import IdempotencyRef
 from billfold_server.tenancy.transaction import TenantTx
 from tests.apart import apart
+from tests.callers import CALLER
 from tests.live import LiveServer
 from tests.server.http.copies_of_a_request import Done, doing, ref
 from tests.tenants import Tenancy
@@ -154,6 +155,17 @@ class TestARequestWithAKey:
             assert await expire(tx, NOW - timedelta(days=30), 100) == 1
         assert (await request(tenancy, doing(count), ref("old"))).replayed is False
         assert (await request(tenancy, doing(count), ref("young"))).replayed is True
+
+    async def test_is_kept_in_eight_partitions(self, tenancy: Tenancy):
+        """Keys spread over all partitions of the table."""
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            await tx.executemany(
+                "INSERT INTO idempotency_keys (client_id, key, fingerprint, created_at) VALUES ($1, $2, $3, $4)",
+                [(CALLER.client_id, f"k{n}", bytes(32), NOW) for n in range(400)],
+            )
+            rows = await tx.fetch("SELECT tableoid, count(*) AS n FROM idempotency_keys GROUP BY tableoid")
+        assert len(rows) == 8
+        assert min(row["n"] for row in rows) > 20
 
 
 async def hurried(tenancy: Tenancy) -> KeptAnswer:

@@ -16,7 +16,6 @@ from billfold import errors
 from billfold_server.tenancy import indexing, migrations
 from billfold_server.tenancy.context import SYSTEM
 from billfold_server.tenancy.migrations import tenant as tenant_package
-from billfold_server.tenancy.migrations.tenant import tenant_0001_core, tenant_0038_transfers_written_once
 from tests.tenants import Tenancy, manifest
 
 STEP = """
@@ -112,39 +111,6 @@ class TestTheMigrations:
         )
         await connection.close()
         assert [row["owner"] for row in owners] == [tenancy.tenant.owner_role]
-
-
-class TestTheCopyOfIdempotencyKeys:
-    """The copy of idempotency keys into one table, which is made while requests go on."""
-
-    async def test_has_what_was_written_meanwhile(self, tenancy: Tenancy) -> None:
-        """A key that comes while they are copied is there afterwards, and one that changes has changed."""
-        migrating, writing = [await asyncpg.connect(tenancy.admin_dsn) for _ in range(2)]
-        try:
-            await migrating.execute("CREATE SCHEMA before; SET search_path TO before")
-            await writing.execute("SET search_path TO before")
-            for statement in tenant_0001_core.IDEMPOTENCY:
-                await migrating.execute(statement)
-            await writing.execute(_KEY.format("old"), bytes(16), b"before")
-            async with migrating.transaction():
-                for statement in tenant_0038_transfers_written_once.COPYING:
-                    await migrating.execute(statement)
-                    if statement.startswith("INSERT"):
-                        await writing.execute(_KEY.format("new"), bytes(16), b"new")
-                        await writing.execute("UPDATE idempotency_keys SET body = 'after' WHERE key = 'old'")
-            found = await writing.fetch("SELECT key, body FROM idempotency_keys ORDER BY key")
-            assert [tuple(row) for row in found] == [("new", b"new"), ("old", b"after")]
-            with pytest.raises(asyncpg.UniqueViolationError):
-                await writing.execute(_KEY.format("old"), bytes(16), b"again")
-        finally:
-            await migrating.close()
-            await writing.close()
-
-
-_KEY = """
-INSERT INTO idempotency_keys (client_id, key, fingerprint, status, body, created_at)
-VALUES (encode($1, 'hex')::uuid, '{}', sha256('what'), 201, $2, now())
-"""
 
 
 class TestMigratingAllTenants:

@@ -132,7 +132,7 @@ _JOBS = (
 
 _PARTITIONS = 8
 
-IDEMPOTENCY = (
+_IDEMPOTENCY = (
     # A row without status belongs to a request that is still in flight; nobody but its own transaction ever sees one.
     """
     CREATE TABLE idempotency_keys (
@@ -157,7 +157,7 @@ IDEMPOTENCY = (
     "CREATE INDEX idempotency_keys_created_at ON idempotency_keys USING brin (created_at) WITH (pages_per_range = 32)",
 )
 
-_STATEMENTS = _CLOCK + _OUTBOX + _AUDIT + _JOBS + IDEMPOTENCY
+_STATEMENTS = _CLOCK + _OUTBOX + _AUDIT + _JOBS + _IDEMPOTENCY
 
 _GRANTS = {
     "tenant_clock": "SELECT, UPDATE",
