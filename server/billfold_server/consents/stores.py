@@ -21,14 +21,19 @@ SELECT {COLUMNS},
 FROM consents WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE OF consents
 """  # noqa: S608 - constants
 
-# Waiting here for whoever is just ending one, a batch holds nothing else that they may want.
+# Waiting here for whoever is just ending one, a batch holds nothing else that they may want. They are found by their
+# ids alone and in that order, whatever the planner makes of what it is joined with.
 _SAME: Final = """
-$3::bigint = (SELECT count(*) FROM (
-    SELECT FROM unnest($1::text::uuid[], $2::text::integer[]) AS n (id, version)
-    JOIN consents AS k ON k.id = n.id AND k.version = n.version
-    WHERE NOT EXISTS (SELECT FROM blocked_third_parties AS b WHERE b.client_id = k.client_id)
-    FOR UPDATE OF k
-) AS held)
+$3::bigint = (
+    SELECT count(*) FROM (
+        SELECT k.id, k.version FROM consents AS k
+        WHERE k.id = ANY($1::text::uuid[])
+            AND NOT EXISTS (SELECT FROM blocked_third_parties AS b WHERE b.client_id = k.client_id)
+        ORDER BY k.id FOR UPDATE OF k
+    ) AS held
+    JOIN unnest($1::text::uuid[], $2::text::integer[]) AS n (id, version)
+        ON n.id = held.id AND n.version = held.version
+)
 """
 
 _CONSENTS: Final = Columns(
@@ -73,7 +78,10 @@ class _Consents:
         return {row["id"]: ConsentRow(consent=read(row), blocked=row["blocked"]) for row in rows}
 
     def guard(self, rows: Sequence[ConsentRow]) -> Write:
-        """Return a condition that holds where none has changed and nobody is blocked, and keeps others from that."""
+        """Return a condition that holds where none has changed and nobody is blocked.
+
+        It keeps others from changing them until the batch has ended. Who is blocked meanwhile is so from the next on.
+        """
         consents = sorted((row.consent for row in rows), key=attrgetter("id"))
         versions = integers([each.version for each in consents])
         return Write(_SAME, (uuids([each.id for each in consents]), versions, len(consents)))

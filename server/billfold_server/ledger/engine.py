@@ -32,7 +32,8 @@ from billfold_server.http import idempotency as keys_of_requests
 from billfold_server.http.routing import IdempotencyRef
 from billfold_server.ledger import batches
 from billfold_server.ledger import stores as own
-from billfold_server.ledger.books import Books, Changes, Known, Memory, Place, StoredAnswer
+from billfold_server.ledger.ahead import is_over, may_follow
+from billfold_server.ledger.books import Books, Changes, Key, Known, Memory, Place, StoredAnswer
 from billfold_server.ledger.deciding import Answers, Decider, RenderRefusal
 from billfold_server.ledger.protocol import Answer, Guarding, Kind, Loader, Order, Store, Writer
 from billfold_server.ledger.queue import Item, Queue, Run, Ticket, turns
@@ -52,8 +53,6 @@ _Wanted = dict[type, dict[Hashable, None]]
 _MAX_LOADS = 5
 _RETRY_AFTER_S = 1
 _ASK_S, _ASK_AGAIN_S = 2.0, 0.02
-_CLOCK_S = 10.0
-"""For how long the tenant's time is told from what its clock has shown."""
 _REMEMBERED = timedelta(hours=1)
 """For how long answers are told from memory; kept they are for much longer."""
 _LOOKS_BACK = 1000
@@ -318,7 +317,7 @@ class Engine:
         known = self._memory.of(queue.tenant.id)
         # Where the one before has to be carried out again, what is known is what it is just being decided on.
         again = run.before is not None and run.before.has_failed
-        if again or not queue.is_alone or not _may_follow(known, run.batch):
+        if again or not queue.is_alone or not may_follow(known, run.batch):
             return None
         try:
             prepared = await self._follow(queue, run, known) if await self._learn(queue, run, known) else None
@@ -326,8 +325,7 @@ class Engine:
             self._forget(known, run)
             if isinstance(error, errors.OutcomeUnknown) and await self._came_to_nothing(queue.tenant, run):
                 raise errors.DatabaseUnavailable(_NOTHING, retry_after_s=_RETRY_AFTER_S) from error
-            is_over = isinstance(error, errors.Unavailable) and not isinstance(error, errors.Busy)
-            if is_over or not isinstance(error, Exception):
+            if not isinstance(error, Exception) or is_over(error, run):
                 raise
             if isinstance(error, asyncpg.UniqueViolationError | _AnsweredError):
                 # A key has an answer already, and more copies may come.
@@ -380,22 +378,20 @@ class Engine:
         assert place is not None
         assert clock is not None
         keys = [item.key for item in run.batch if item.key is not None]
-        answers = known.answers_to(keys, self._clock.now() - _REMEMBERED)
-        if queue.looks_back:
-            queue.looks_back -= 1
-            async with self._database.tx(queue.tenant, begin_sql=PLANS) as tx:
-                found = await batches.find_answers(tx, [key for key in keys if key not in answers])
-            if found:
-                queue.looks_back = _LOOKS_BACK
-                answers |= found
+        answers = await self._answered(queue, known, keys)
         opening = batches.Opening(place=place, clock=clock, now=clock.now(time.monotonic()), answers=answers)
         books = Books(known, place, opening.now)
         has_changed = known.place is not place or (before is not None and before.has_failed)
         # Which rows are needed may depend on the day.
         if has_changed or books.now.date() != run.learned_on:
             return None
-        presumed = run.presumed(item for item in run.batch if item.key not in answers)
+        presumed_any, open_items = run.presumed_any, [item for item in run.batch if item.key not in answers]
+        presumed = run.presumed(open_items)
         books.presume(presumed)
+        if presumed_any and self._wanted(books, open_items):
+            # Only who is answered already has seen what another needs.
+            books.forget(self._guarding)
+            return None
         # What has an answer is noted in ``answers`` as it is decided.
         prepared = self._prepare(queue, run.batch, books, opening)
         if unanswered := [key for key in keys if key not in answers]:
@@ -407,7 +403,8 @@ class Engine:
                 raise _AnsweredError
         self._is_decided(queue, run, known, prepared)
         # Also refusals hold only if the ledger stands where they were decided.
-        conditions = [self._guarding[each].guard(list(rows.values())) for each, rows in presumed.items()]
+        seen = [(store, presumed[each]) for each, store in self._guarding.items() if each in presumed]
+        conditions = [store.guard(list(rows.values())) for store, rows in seen]
         guard = batches.guard(place, clock, conditions)
         try:
             await self._send(queue, run, prepared, guard)
@@ -420,6 +417,18 @@ class Engine:
                 raise
             await self._send(queue, run, prepared, guard)
         return prepared
+
+    async def _answered(self, queue: Queue, known: Known, keys: Sequence[Key]) -> dict[Key, StoredAnswer]:
+        """Return what is remembered to have been answered under keys, and where copies are expected what is kept."""
+        answers = known.answers_to(keys, self._clock.now() - _REMEMBERED)
+        if queue.looks_back:
+            queue.looks_back -= 1
+            async with self._database.tx(queue.tenant, begin_sql=PLANS) as tx:
+                found = await batches.find_answers(tx, [key for key in keys if key not in answers])
+            if found:
+                queue.looks_back = _LOOKS_BACK
+                answers |= found
+        return answers
 
     async def _send(self, queue: Queue, run: Run, prepared: "_Prepared", guard: Write) -> None:
         """Send a decided batch as one text: take the ledger, see that it stands where it should, write, commit."""
@@ -538,13 +547,6 @@ class Engine:
             if rows := changes.rows.get(writer.row_type):
                 writes += writer.writes(list(rows.values()), changes.before[writer.row_type])
         return writes
-
-
-def _may_follow(known: Known, batch: Sequence[Item]) -> bool:
-    """Tell whether a batch can be decided before the ledger is taken."""
-    if known.place is None or known.clock is None or time.monotonic() - known.clock.read_s > _CLOCK_S:
-        return False
-    return not any(item.kind.long for item in batch)
 
 
 async def _write(tx: TenantTx, writes: Sequence[Write]) -> None:

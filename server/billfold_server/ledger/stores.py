@@ -398,13 +398,16 @@ _STANDING: Final = """
     FROM unnest($1::uuid[], $2::bytea[]) AS w (grant_id, token_digest) JOIN grants AS g ON g.id = w.grant_id
     WHERE g.revoked_at IS NULL AND NOT EXISTS (SELECT FROM revoked_tokens AS r WHERE r.digest = w.token_digest)
 """
+# By ids and digests alone, so that no plan that was made for a few grants reads all of many. All must stand, so none of
+# the tokens may be revoked, whichever it belongs to.
 _ALL_STAND: Final = """
     $3::bigint = (
         SELECT count(*)
-        FROM unnest($1::text::uuid[], $2::text::bytea[]) AS w (grant_id, token_digest)
-        JOIN grants AS g ON g.id = w.grant_id
-        WHERE g.revoked_at IS NULL AND NOT EXISTS (SELECT FROM revoked_tokens AS r WHERE r.digest = w.token_digest)
-    )
+        FROM (
+            SELECT g.id FROM grants AS g WHERE g.id = ANY($1::text::uuid[]) AND g.revoked_at IS NULL OFFSET 0
+        ) AS g
+        JOIN unnest($1::text::uuid[]) AS w (grant_id) ON w.grant_id = g.id
+    ) AND NOT EXISTS (SELECT FROM revoked_tokens AS r WHERE r.digest = ANY($2::text::bytea[]))
 """
 
 
