@@ -100,7 +100,9 @@ FROM numbers, {_EVENTS.numbered}
 """  # noqa: S608 - constants
 
 _COLUMNS = "id, sequence, type, object_id, data::text AS data, occurred_at"
-_LIST = f"SELECT {_COLUMNS} FROM outbox_events WHERE sequence > $1 ORDER BY sequence LIMIT $2"  # noqa: S608 - constants
+_LIST = f"""
+SELECT {_COLUMNS} FROM outbox_events WHERE sequence > $1 AND sequence <= $3 ORDER BY sequence LIMIT $2
+"""  # noqa: S608 - constants
 _LIST_TYPE = f"""
 SELECT {_COLUMNS} FROM outbox_events WHERE type = $3 AND sequence > $1 ORDER BY sequence LIMIT $2
 """  # noqa: S608 - constants
@@ -196,7 +198,7 @@ async def list_events(
         limit: How many at most.
         event_type: Only events of this type.
         each_type: Only events of these types, each of which stands here once.
-        up_to: The number of the last event that is asked for, with ``event_types`` alone.
+        up_to: The number of the last event that is asked for, with ``event_types`` or without any types.
         event_types: Only events of these types.
         of_partner: The wire id of the partner that asks, which hears nothing of others' people and endpoints.
         object_id: Only what has happened to this object, by its wire id.
@@ -211,7 +213,7 @@ async def list_events(
     elif event_types is not None:
         rows = await tx.fetch(_LIST_TYPES, after, limit, up_to, list(event_types))
     elif event_type is None:
-        rows = await tx.fetch(_LIST, after, limit)
+        rows = await tx.fetch(_LIST, after, limit, up_to)
     else:
         rows = await tx.fetch(_LIST_TYPE, after, limit, event_type)
     return await _events(tx, rows)

@@ -3,7 +3,8 @@
 Within a transaction an index keeps every writer of its table out for as long as it is built, which is minutes where
 there are a hundred million rows. ``CREATE INDEX CONCURRENTLY`` keeps out nobody, and can't be part of a transaction.
 What is small is indexed by the migration itself: that takes no time, and needn't wait, as building beside others does,
-until every transaction of the database that was open has ended.
+until every transaction of the database that was open has ended. So are tables in partitions, of which PostgreSQL can't
+build an index beside writers.
 """
 
 from collections.abc import Mapping

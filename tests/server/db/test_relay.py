@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import pytest
+
 from billfold.contract.platform import Event
 from billfold_server.db.outbox import emit
 from billfold_server.db.relay import Relay
@@ -43,6 +45,19 @@ async def place_of(tenancy: Tenancy) -> int:
     """Return how far the reader has come."""
     async with tenancy.database.tx(tenancy.tenant) as tx:
         return int(await tx.fetchval("SELECT sequence FROM publisher_cursors WHERE publisher = 'reader'"))
+
+
+@pytest.mark.parametrize("types", [None, ["a", "b"]])
+class TestARunUpToANumber:
+    async def test_tells_nothing_that_is_behind_it(self, tenancy: Tenancy, types: list[str] | None):
+        """What has happened since is told by the next run, and nothing twice, to whoever wants some types or all."""
+        reader = Reader(types)
+        relay = Relay(tenancy.database, [reader])
+        await emitted(tenancy, "a", "b", "a", "b", "a")
+        await relay.run(tenancy.tenant, up_to=3)
+        assert (reader.told, await place_of(tenancy)) == ([1, 2, 3], 3)
+        await relay.run(tenancy.tenant)
+        assert reader.told == [1, 2, 3, 4, 5]
 
 
 class TestAPublisherOfSomeTypes:
