@@ -16,6 +16,7 @@ from billfold import errors
 from billfold_server.tenancy import indexing, migrations
 from billfold_server.tenancy.context import SYSTEM
 from billfold_server.tenancy.migrations import tenant as tenant_package
+from billfold_server.tenancy.service import Migrated
 from tests.tenants import Tenancy, manifest
 
 STEP = """
@@ -29,6 +30,9 @@ async def forwards():
 """
 
 Write = Callable[..., None]
+Migrating = asyncio.Task[list[Migrated]]
+
+DEADLINE_S = 30
 
 
 @pytest.fixture
@@ -222,15 +226,17 @@ async def asked(tenancy: Tenancy, sql: str, *arguments: object) -> Any:
 
 
 @asynccontextmanager
-async def building(tenancy: Tenancy) -> AsyncIterator[int]:
-    """Keep a writer's transaction open until the index is waited for, and then while the context is; yield by whom."""
+async def building(tenancy: Tenancy) -> AsyncIterator[tuple[Migrating, int]]:
+    """Migrate while a writer's transaction is open, which the index waits for; yield this, and who it is that waits."""
     holder = await asyncpg.connect(tenancy.admin_dsn)
-    await holder.execute(f"BEGIN; LOCK TABLE {tenancy.tenant.schema}.notes IN ROW EXCLUSIVE MODE")
     try:
-        async with asyncio.timeout(20):
-            while not (found := await holder.fetchval(_BUILDER)):
+        await holder.execute(f"BEGIN; LOCK TABLE {tenancy.tenant.schema}.notes IN ROW EXCLUSIVE MODE")
+        migrating = asyncio.create_task(tenancy.tenants.migrate())
+        async with asyncio.timeout(DEADLINE_S):
+            # Within a transaction it would be told the same of others again and again.
+            while not (found := await asked(tenancy, _BUILDER)):
                 await asyncio.sleep(0.01)
-        yield found
+        yield migrating, found
     finally:
         await holder.close()
 
@@ -246,8 +252,7 @@ WHERE a.query LIKE 'CREATE INDEX CONCURRENTLY%notes_backwards%' AND NOT l.grante
 class TestAnIndexOfATableThatHasGrown:
     async def test_is_built_while_others_write(self, tenancy: Tenancy) -> None:
         """It waits for the writers who were there, and those who come meanwhile don't wait for it."""
-        migrating = asyncio.create_task(tenancy.tenants.migrate())
-        async with building(tenancy):
+        async with building(tenancy) as (migrating, _):
             for number in range(1, 20):
                 await note(tenancy, number)
             assert not migrating.done()
@@ -257,8 +262,7 @@ class TestAnIndexOfATableThatHasGrown:
 
     async def test_is_built_anew_where_that_was_cut_off(self, tenancy: Tenancy) -> None:
         """What is left of the first attempt can't be used, and is taken away by the next."""
-        migrating = asyncio.create_task(tenancy.tenants.migrate())
-        async with building(tenancy) as builder:
+        async with building(tenancy) as (migrating, builder):
             await asked(tenancy, "SELECT pg_cancel_backend($1)", builder)
             (failed,) = await migrating
         assert (failed.error is None, await is_valid(tenancy)) == (False, False)
@@ -267,10 +271,9 @@ class TestAnIndexOfATableThatHasGrown:
 
     async def test_is_built_once_by_two_processes(self, tenancy: Tenancy) -> None:
         """Who waits for the other is no transaction whose end the other would wait for."""
-        first = asyncio.create_task(tenancy.tenants.migrate())
-        async with building(tenancy):
+        async with building(tenancy) as (first, _):
             second = asyncio.create_task(tenancy.tenants.migrate())
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(DEADLINE_S):
                 while not await asked(tenancy, _ADMINS):
                     await asyncio.sleep(0.01)
         assert [[each.error for each in await results] for results in (first, second)] == [[None], [None]]
