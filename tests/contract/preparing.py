@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from schemathesis import GenerationMode
 
+from billfold.ids import Prefix
 from tests.contract.clients import REDIRECT_URI
 from tests.contract.seeds import FRESH, Seeds, Tenants, is_id, statement
 
@@ -54,8 +55,20 @@ class Approved(NamedTuple):
     path: Mapping[str, str] = MappingProxyType({})
 
 
-NOWHERE = {"hold_id": "hld", "partner_id": "ptn", "party_id": "par", "wallet_id": "wal"}
-"""What an answer may say by null, as an account that belongs to no wallet does; such a link leads nowhere."""
+NEVER_MEANT = frozenset({"hold_id", "partner_id", "party_id", "wallet_id"})
+"""Parameters that links lead to so often that also a case that is malformed on purpose may have got its null there."""
+
+
+def leads_nowhere(value: Any) -> bool:
+    """Tell whether a link has taken what is no id: null, as of an account that belongs to no wallet, or several."""
+    return value is None or isinstance(value, list) or str(value) == "None" or str(value).startswith("['")
+
+
+def existing_for(name: str, seeds: Seeds) -> str | None:
+    """Return an id for a parameter of this name, or None where there is none to be given."""
+    prefix = Prefix.__members__.get(name.removesuffix("_id").upper())
+    ids = [] if prefix is None else seeds.ids(prefix.value)
+    return ids[0] if ids else None
 
 
 class Preparing:
@@ -78,9 +91,10 @@ class Preparing:
         operation_id = case.operation.definition.raw["operationId"]
         positive = case.meta is None or case.meta.generation.mode == GenerationMode.POSITIVE
         if isinstance(case.path_parameters, dict):
-            for name, prefix in NOWHERE.items():
-                if case.path_parameters.get(name, "") in {None, "None"}:
-                    case.path_parameters[name] = self._seeds.ids(prefix)[0]
+            for name, value in case.path_parameters.items():
+                nowhere = leads_nowhere(value) if positive else name in NEVER_MEANT and value in (None, "None")
+                if nowhere and (there := existing_for(name, self._seeds)) is not None:
+                    case.path_parameters[name] = there
             case.path_parameters = self._seeds.real(case.path_parameters)
         if isinstance(case.query, dict):
             case.query = self._query(case, positive=positive)
