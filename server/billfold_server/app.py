@@ -55,7 +55,7 @@ from billfold_server.identity.authorization.intents import OPEN_BANKING_CONSENT
 from billfold_server.identity.authorization.wallet_access import WALLET_ACCESS
 from billfold_server.identity.discovery import routes as discovery_routes
 from billfold_server.identity.grants import service as grants
-from billfold_server.identity.service import Identity
+from billfold_server.identity.service import ONE_USES, Identity
 from billfold_server.identity.signing import tasks as signing_tasks
 from billfold_server.invariants import tasks as invariants_tasks
 from billfold_server.keys.service import EndingKeys, Keeper, Keyring, Keys, open_keyring, open_keys
@@ -141,12 +141,7 @@ def build_services(settings: Settings, *, clock: Clock | None = None) -> Service
         cursor_key=keyring.derive("cursors"),
         idempotency_key=keyring.derive("idempotency fingerprints"),
         metrics=metrics,
-        engine=Engine(
-            database,
-            clock=clock,
-            render_refusal=_render_refusal,
-            stores=(*ledger.STORES, *wallets.STORES, *reconciliation.STORES, *consents.STORES, *payments.STORES),
-        ),
+        engine=_engine(database, clock),
     )
     services.decryptor = _decryptor(services)
     details.register(WALLET_ACCESS)
@@ -183,6 +178,16 @@ async def _give_cards(services: Services, run: JobRun) -> None:
     from billfold_server.serving.cards import give_cards  # noqa: PLC0415 - As above.
 
     await give_cards(services, run)
+
+
+def _engine(database: Database, clock: Clock) -> Engine:
+    return Engine(
+        database,
+        clock=clock,
+        render_refusal=_render_refusal,
+        stores=(*ledger.STORES, *wallets.STORES, *reconciliation.STORES, *consents.STORES, *payments.STORES),
+        uses=ONE_USES,
+    )
 
 
 def _identity(settings: Settings, database: Database, keyring: Keyring, keys: Keys, clock: Clock) -> Identity:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from billfold_server.http.receiving import Receiving
     from billfold_server.http.routing import Operation
-    from billfold_server.tenancy.context import TenantRef
+    from billfold_server.tenancy.context import OneUse, TenantRef
 
 __all__ = ["RequestContext", "context_of", "read_headers"]
 
@@ -44,6 +44,7 @@ class RequestContext(msgspec.Struct, kw_only=True, eq=False):
         problem: What was refused.
         rate_limit: Headers that tell the caller how much it may still ask.
         about: Headers that tell of the operation: by which version it answers, and whether it will end.
+        shown: What it has shown that counts once, where nobody had remembered it when it was let in.
         nonce: The nonce that its next DPoP proof should hold, where that is another one (RFC 9449, section 8.2).
     """
 
@@ -66,6 +67,7 @@ class RequestContext(msgspec.Struct, kw_only=True, eq=False):
     rate_limit: tuple[tuple[bytes, bytes], ...] = ()
     about: tuple[tuple[bytes, bytes], ...] = ()
     nonce: str | None = None
+    shown: "OneUse | None" = None
 
     @property
     def host(self) -> str:

@@ -96,16 +96,32 @@ class Pipeline:
             if operation.approval is not None and (known := await self._admit(call, path, query, values)) is not None:
                 return self._answer(call, known)
             told = await operation.handler(call, **values)
+            await self._settle(call)
             answer = self._answer(call, await self._expanded(call, told) if call.expand else told)
             return answer if dialect is None else await dialect.finish(call, answer)
         except errors.ProblemError as error:
             context.problem = error
         except ClientGoneError:
+            await self._settle_refused(context)
             return None
         except Exception:  # noqa: BLE001 - nothing may leave here but an answer
             _log.exception("request failed")
             context.problem = errors.InternalError()
+        await self._settle_refused(context)
         return await self._refuse(context, context.problem)
+
+    async def _settle(self, call: Call) -> None:
+        """See that the request's proof is new, where no command has done so, before anything comes of the request."""
+        if (shown := call.caller.shown) is not None and not shown.taken:
+            await self._services.identity.guard.settle(call.tenant_or_none, shown)
+
+    async def _settle_refused(self, context: RequestContext) -> None:
+        """Remember the proof of a request that is refused; where it isn't new, nothing else is told."""
+        if (shown := context.shown) is not None and not shown.taken:
+            try:
+                await self._services.identity.guard.settle(context.tenant, shown)
+            except errors.ProblemError as error:
+                context.problem = error
 
     async def _refuse(self, context: RequestContext, problem: errors.ProblemError) -> Answer:
         """Return the answer that an error makes on the operation's surface."""
@@ -184,6 +200,7 @@ class Pipeline:
         rule = self.operation.approval
         if rule is None or not await rule.when(call, values):
             return None
+        await self._settle(call)
         request = StoredRequest(
             operation_id=self.operation.operation_id,
             path=dict(path),
@@ -198,8 +215,9 @@ class Pipeline:
         """Establish who is asking and that it may."""
         operation, services, headers, caller = self.operation, self._services, context.headers, NOBODY
         if operation.needs_token:
-            caller = await services.identity.guard.admit(context, operation.resource, operation.method)
-            context.client, context.client_id = _program_of(caller), caller.client_id
+            late = operation.one_command
+            caller = await services.identity.guard.admit(context, operation.resource, operation.method, late=late)
+            context.client, context.client_id, context.shown = _program_of(caller), caller.client_id, caller.shown
             if operation.scope not in caller.scopes and not caller.scopes.intersection(operation.other_scopes):
                 raise _lacks(operation.scope, headers)
             if caller.own is not None and not operation.customers:

@@ -323,6 +323,8 @@ class Options(typing.TypedDict, total=False):
         by_itself: Whether it is answered without the database.
         hot: Whether the edge runs it by itself, without the router, which costs as much as everything else together.
             Nothing else changes by that.
+        one_command: Whether all that it changes is changed by one command to the ledger, with which the proof of its
+            token is remembered then, too.
         approval: When a second person must agree first.
         personal: Whether its answer tells of people, so that it is sealed where it is kept to be repeated.
         other_scopes: Any of these will do in place of the scope.
@@ -354,6 +356,7 @@ class Options(typing.TypedDict, total=False):
     in_document: bool
     by_itself: bool
     hot: bool
+    one_command: bool
     approval: NeedsApproval | None
     personal: bool
     deprecated: Deprecation | None
@@ -396,6 +399,7 @@ class Operation:
     in_document: bool = True
     by_itself: bool = False
     hot: bool = False
+    one_command: bool = False
     approval: NeedsApproval | None = None
     personal: bool = False
     other_scopes: Sequence[str] = ()

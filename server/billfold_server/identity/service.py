@@ -55,7 +55,7 @@ from billfold_server.identity.tokens.binding import Addresses
 from billfold_server.identity.tokens.dpop import Keys, Nonces
 from billfold_server.identity.tokens.guard import Guard
 from billfold_server.identity.tokens.one_call import headers_for_one_call
-from billfold_server.identity.tokens.replay import Replay
+from billfold_server.identity.tokens.replay import ONE_USES, Replay
 from billfold_server.identity.tokens.standings import STANDING_S
 from billfold_server.keys.service import Keyring
 from billfold_server.keys.service import Keys as TenantKeys
@@ -70,6 +70,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GIVEABLE_SCOPES",
+    "ONE_USES",
     "TENANT_SCOPES",
     "Client",
     "DetachedRefused",

@@ -13,13 +13,12 @@ import contextlib
 import contextvars
 import copy
 import time
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
 import asyncpg
-import msgspec
 import structlog
 
 from billfold import errors
@@ -27,17 +26,17 @@ from billfold.clock import Clock
 from billfold.errors import ProblemError
 from billfold_server.db.engine import ENGINE
 from billfold_server.db.sets import PLANS, Write, call, joined, write_all
-from billfold_server.db.wakeups import Work
 from billfold_server.http import idempotency as keys_of_requests
 from billfold_server.http.routing import IdempotencyRef
 from billfold_server.ledger import batches
 from billfold_server.ledger import stores as own
 from billfold_server.ledger.ahead import is_over, may_follow
-from billfold_server.ledger.books import Books, Changes, Key, Known, Memory, Place, StoredAnswer
+from billfold_server.ledger.books import Books, Changes, Key, Known, Memory, StoredAnswer
 from billfold_server.ledger.deciding import Answers, Decider, RenderRefusal
-from billfold_server.ledger.protocol import Answer, Guarding, Kind, Loader, Order, Store, Writer
+from billfold_server.ledger.prepared import NO_USES, Prepared, find_copies, remembering, with_copies, work_of
+from billfold_server.ledger.protocol import Answer, Guarding, Kind, Loader, OneUses, Order, Store, Writer
 from billfold_server.ledger.queue import Item, Queue, Run, Ticket, turns
-from billfold_server.tenancy.context import Caller, TenantRef
+from billfold_server.tenancy.context import Caller, OneUse, TenantRef
 from billfold_server.tenancy.transaction import Database, TenantTx
 
 __all__ = ["Engine"]
@@ -84,6 +83,8 @@ class Engine:
         database: The door to the tenants' tables.
         clock: The real clock, which ``recorded_at`` follows.
         render_refusal: Encodes a refusal for the answer and for its idempotency record.
+        stores: What rooms load and write with their commands.
+        uses: Remembers what requests have shown that counts once.
         max_batch: How many commands one transaction takes at most.
         max_waiting: How many commands of one tenant may wait; past it new ones are refused.
         max_known: How many rows of all tenants are remembered between batches; one takes about a kilobyte.
@@ -99,6 +100,7 @@ class Engine:
         clock: Clock,
         render_refusal: RenderRefusal,
         stores: Sequence[Store] = (),
+        uses: OneUses = NO_USES,
         max_batch: int = 512,
         max_waiting: int = 10_000,
         max_known: int = 100_000,
@@ -113,6 +115,7 @@ class Engine:
         self._writers = [store for store in every if isinstance(store, Writer)]
         self._cached = {row_type for row_type, loader in self._loaders.items() if loader.cached}
         self._guarding = {store.row_type: store for store in every if isinstance(store, Guarding)}
+        self._uses = uses
         self._memory = Memory(max_known)
         # Whoever waits is served in the order of coming, so a tenant with a long line has one turn like everybody.
         self._turns = asyncio.Semaphore(_TURNS)
@@ -134,7 +137,8 @@ class Engine:
     ) -> Answer:
         """Give a command, and wait until it is durable or refused.
 
-        A caller who goes away doesn't take the command back: it is decided all the same.
+        A caller who goes away doesn't take the command back: it is decided all the same. What the caller has shown that
+        counts once is remembered with it, and refuses it if it was shown before.
 
         Returns:
             The answer; refusals that depend on state are answers too.
@@ -143,7 +147,7 @@ class Engine:
             ProblemError: The request was wrong, or the outcome can't be told now.
             NestedTransactionError: The caller has a transaction open, for which its own command would wait.
         """
-        ticket = self._take(tenant, caller, ((kind, body, idempotency),), together=False)
+        ticket = self._take(tenant, caller, ((kind, body, idempotency),), together=False, shown=caller.shown)
         (answer,) = await ticket.wait(self._copy_wait_s)
         if isinstance(answer, ProblemError):
             raise answer
@@ -175,7 +179,15 @@ class Engine:
         """
         return await self._take(tenant, caller, orders, together=together).wait(self._copy_wait_s)
 
-    def _take(self, tenant: TenantRef, caller: Caller, orders: Sequence[Order], *, together: bool) -> Ticket:
+    def _take(
+        self,
+        tenant: TenantRef,
+        caller: Caller,
+        orders: Sequence[Order],
+        *,
+        together: bool,
+        shown: OneUse | None = None,
+    ) -> Ticket:
         """Put commands in line."""
         ENGINE.refuse_nesting()
         if self._closed:
@@ -192,6 +204,8 @@ class Engine:
         if together:
             for item in items:
                 item.together = items
+        if shown is not None and not shown.taken:
+            items[0].shown, shown.taken = shown, True
         queue.add(tenant, items)
         if queue.worker is None or queue.worker.done():
             # It works for many callers, so it has nothing of the one that happens to start it.
@@ -373,7 +387,7 @@ class Engine:
         books.forget(self._guarding)
         return wanted
 
-    async def _follow(self, queue: Queue, run: Run, known: Known) -> "_Prepared | None":
+    async def _follow(self, queue: Queue, run: Run, known: Known) -> Prepared | None:
         place, clock, before = known.place, known.clock, run.before
         assert place is not None
         assert clock is not None
@@ -401,6 +415,7 @@ class Engine:
                     raise _AnsweredError
             if known.place is not place or (before is not None and before.has_failed):
                 raise _AnsweredError
+        prepared.writes.extend(remembering(self._uses, run.batch))
         self._is_decided(queue, run, known, prepared)
         # Also refusals hold only if the ledger stands where they were decided.
         seen = [(store, presumed[each]) for each, store in self._guarding.items() if each in presumed]
@@ -430,7 +445,7 @@ class Engine:
                 answers |= found
         return answers
 
-    async def _send(self, queue: Queue, run: Run, prepared: "_Prepared", guard: Write) -> None:
+    async def _send(self, queue: Queue, run: Run, prepared: Prepared, guard: Write) -> None:
         """Send a decided batch as one text: take the ledger, see that it stands where it should, write, commit."""
         run.writes = prepared.writes
         async with self._database.tx(queue.tenant, begin_sql=PLANS, at_once=True) as tx:
@@ -475,6 +490,9 @@ class Engine:
                 if not queue.is_alone:
                     known.clear()
                 known.place, known.clock = opening.place, opening.clock
+                copies = await find_copies(self._uses, tx, batch)
+                if copies:
+                    batch = [item for item in batch if item not in copies]
                 books = Books(known, opening.place, opening.now)
                 await self._load(tx, books, [item for item in batch if item.key not in opening.answers])
                 if any(item.kind.long for item in batch):
@@ -487,7 +505,7 @@ class Engine:
         except BaseException:
             self._forget(known, run)
             raise
-        return prepared.answers
+        return with_copies(run.batch, prepared.answers, copies) if copies else prepared.answers
 
     async def _load(self, tx: TenantTx, books: Books, batch: Sequence[Item]) -> None:
         for _ in range(_MAX_LOADS):
@@ -515,7 +533,7 @@ class Engine:
         wanted = {row_type: dict.fromkeys(books.lacks(row_type, keys)) for row_type, keys in named.items()}
         return {row_type: keys for row_type, keys in wanted.items() if keys}
 
-    def _prepare(self, queue: Queue, batch: Sequence[Item], books: Books, opening: batches.Opening) -> "_Prepared":
+    def _prepare(self, queue: Queue, batch: Sequence[Item], books: Books, opening: batches.Opening) -> Prepared:
         """Decide a batch on the books."""
         answers, kept = self._decider.decide(queue.tenant, books, batch, opening)
         changes = books.take_changes()
@@ -527,11 +545,9 @@ class Engine:
             leaves = batches.leaves_of(changes)
             place, link = batches.next_place(books, place, leaves)
             writes += batches.head_writes(place, leaves, link)
-        return _Prepared(
-            answers=answers, kept=kept, writes=writes, place=place, work=_work_of(changes), changed=changed
-        )
+        return Prepared(answers=answers, kept=kept, writes=writes, place=place, work=work_of(changes), changed=changed)
 
-    def _is_decided(self, queue: Queue, run: Run, known: Known, prepared: "_Prepared") -> None:
+    def _is_decided(self, queue: Queue, run: Run, known: Known, prepared: Prepared) -> None:
         """Remember what a batch leaves, so that the next can follow."""
         known.keep(self._cached)
         known.place = prepared.place
@@ -556,34 +572,6 @@ async def _write(tx: TenantTx, writes: Sequence[Write]) -> None:
         if "idempotency_keys" in (error.as_dict().get("context") or ""):
             raise _BlockedError from error
         raise
-
-
-def _work_of(changes: Changes) -> Work:
-    # Flags are slow to put together.
-    if not changes.jobs:
-        return Work.EVENTS if changes.events else _NO_WORK
-    return Work.EVENTS | Work.JOBS if changes.events else Work.JOBS
-
-
-_NO_WORK = Work(0)
-
-
-class _Prepared(msgspec.Struct, frozen=True, kw_only=True):
-    """A batch that is decided.
-
-    Attributes:
-        kept: The answers that are kept under idempotency keys.
-        place: Where it leaves the ledger.
-        work: What it leaves to the background.
-        changed: The keys of changed rows of which a caller may have seen how they were.
-    """
-
-    answers: Answers
-    kept: list[StoredAnswer]
-    writes: list[Write]
-    place: Place
-    work: Work
-    changed: Mapping[type, Collection[Hashable]]
 
 
 def _shutting_down() -> errors.Unavailable:

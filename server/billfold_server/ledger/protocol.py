@@ -10,10 +10,22 @@ from billfold_server.db.sets import Write
 from billfold_server.http.routing import IdempotencyRef
 from billfold_server.ledger.books import Books, Draft
 from billfold_server.ledger.rows import Row
-from billfold_server.tenancy.context import Caller
+from billfold_server.tenancy.context import Caller, OneUse
 from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["Answer", "Guarding", "Keys", "Kind", "Loader", "Order", "Presumed", "Reply", "Store", "Writer"]
+__all__ = [
+    "Answer",
+    "Guarding",
+    "Keys",
+    "Kind",
+    "Loader",
+    "OneUses",
+    "Order",
+    "Presumed",
+    "Reply",
+    "Store",
+    "Writer",
+]
 
 B = TypeVar("B")
 
@@ -124,6 +136,18 @@ class Writer(Protocol):
             rows: As they are to be.
             before: By key, as they were before the batch; None where there was none.
         """
+        ...
+
+
+class OneUses(Protocol):
+    """How what requests have shown, and what counts once, is remembered with the commands that they give."""
+
+    def writes(self, uses: Sequence[OneUse]) -> Write:
+        """Return what remembers all of them, and fails with a unique violation where one was shown before."""
+        ...
+
+    async def remember(self, tx: TenantTx, uses: Sequence[OneUse]) -> set[bytes]:
+        """Remember them, and return the digests of those that weren't shown before."""
         ...
 
 

@@ -13,7 +13,7 @@ from billfold_server.http import idempotency as keys_of_requests
 from billfold_server.ledger.books import Books, Key
 from billfold_server.ledger.protocol import Answer, Order, Presumed
 from billfold_server.ledger.rows import GrantKey, GrantRow
-from billfold_server.tenancy.context import Caller, TenantRef
+from billfold_server.tenancy.context import Caller, OneUse, TenantRef
 
 __all__ = ["Item", "Queue", "Run", "Ticket", "turns"]
 
@@ -75,9 +75,10 @@ class Item:
         together: The commands, this one among them, of which either all are carried out or none; they follow one
             another in line. None where it stands for itself.
         is_copy: Whether one with the same idempotency key is in flight already.
+        shown: What is to be remembered with it, and without which it isn't carried out.
     """
 
-    __slots__ = ("body", "caller", "idempotency", "is_copy", "key", "kind", "place", "ticket", "together")
+    __slots__ = ("body", "caller", "idempotency", "is_copy", "key", "kind", "place", "shown", "ticket", "together")
 
     def __init__(self, order: Order, caller: Caller, ticket: Ticket, place: int) -> None:
         self.kind, self.body, self.idempotency = order
@@ -87,6 +88,7 @@ class Item:
         self.place = place
         self.together: list[Item] | None = None
         self.is_copy = False
+        self.shown: OneUse | None = None
 
     @property
     def grant(self) -> GrantKey | None:

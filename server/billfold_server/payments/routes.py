@@ -33,6 +33,7 @@ _EXAMPLE = {
 
 @routes.post(
     "/v1/payments",
+    one_command=True,
     scope="payments:write",
     idempotency="required",
     location="/v1/payments/{id}",

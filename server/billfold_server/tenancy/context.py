@@ -1,14 +1,17 @@
 """Who is asking, and for which tenant: the two things that every service is told."""
 
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
 from billfold.contract.versions import LATEST
+from billfold.errors import ProblemError
 from billfold_server.tenancy.manifest import Manifest
 
-__all__ = ["COMMAND_LINE", "SYSTEM", "Agreed", "Caller", "IdempotencyRef", "Own", "TenantRef"]
+__all__ = ["COMMAND_LINE", "SYSTEM", "Agreed", "Caller", "IdempotencyRef", "OneUse", "Own", "TenantRef"]
 
 
 class TenantRef(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +78,22 @@ class Agreed(msgspec.Struct, frozen=True, kw_only=True):
     seen: Any = None
 
 
+class OneUse(msgspec.Struct, eq=False):
+    """What a request has shown that counts once, and that nobody has remembered yet.
+
+    Attributes:
+        digest: By which it is known.
+        expires_at: Until when it is remembered.
+        refusal: Makes what is answered where it was shown before.
+        taken: Whether somebody has undertaken to remember it.
+    """
+
+    digest: bytes
+    expires_at: datetime
+    refusal: Callable[[], ProblemError]
+    taken: bool = False
+
+
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """Who is acting.
 
@@ -92,6 +111,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         own: What is that user's own, where it is a customer; staff works with everybody's, as far as its roles allow.
         partner_id: The partner organisation for which it acts: API clients, webhook endpoints, members and requests of
             others aren't there for it.
+        shown: What the request has shown that counts once, where its command is to be carried out only with that.
     """
 
     actor: str
@@ -106,6 +126,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     own: Own | None = None
     api_version: str = LATEST
     partner_id: UUID | None = None
+    shown: OneUse | None = None
 
     def is_of(self, partner_id: UUID | None) -> bool:
         """Tell whether what belongs to a partner, or (None) to the tenant itself, is there for who is acting."""

@@ -300,6 +300,7 @@ async def delete_alias(call: Call, wallet_id: WalletId, alias_id: AliasId) -> Re
 @routes.post(
     "/v1/transfers",
     hot=True,
+    one_command=True,
     scope="transfers:write",
     idempotency="required",
     location="/v1/transfers/{id}",

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from uuid import UUID
 
@@ -31,7 +32,7 @@ from billfold_server.identity.tokens import access_tokens
 from billfold_server.identity.tokens.access_tokens import Claims, digest_of
 from billfold_server.identity.tokens.binding import PURPOSE, Addresses, check_nonce
 from billfold_server.identity.tokens.certificate_binding import is_bound_to
-from billfold_server.identity.tokens.dpop import Keys, Nonces, ProofRefused, ath_of, check_proof
+from billfold_server.identity.tokens.dpop import Keys, Nonces, Proof, ProofRefused, ath_of, check_proof
 from billfold_server.identity.tokens.refusals import TokenRefused, challenges_of
 from billfold_server.identity.tokens.replay import Replay
 from billfold_server.identity.tokens.resources import OPEN_BANKING
@@ -44,7 +45,7 @@ from billfold_server.identity.tokens.standings import (
     read_grants,
     read_standing,
 )
-from billfold_server.tenancy.context import Caller, TenantRef
+from billfold_server.tenancy.context import Caller, OneUse, TenantRef
 
 if TYPE_CHECKING:
     from billfold_server.tenancy.transaction import Database
@@ -54,6 +55,7 @@ __all__ = ["Guard", "Request"]
 _FORM = re.compile(r"(?i:(bearer|dpop)) +([A-Za-z0-9._~+/-]+=*)")
 _OF_ANYBODY: Final = frozenset(OPENID_SCOPES)
 _TOLD: Final = "the access token isn't valid here and now"
+_SHOWN_BEFORE: Final = ProofRefused("invalid_dpop_proof", "the proof was shown before")
 
 
 class Request(Protocol):
@@ -137,13 +139,14 @@ class Guard:
         self._once = Once()
         self._read_grants: Together[GrantKey, GrantStanding] = Together(database, read_grants)
 
-    async def admit(self, request: Request, resource: str, method: str) -> Caller:
+    async def admit(self, request: Request, resource: str, method: str, *, late: bool = False) -> Caller:
         """Return the caller whom a request's token names.
 
         Args:
             request: The request.
             resource: What it asks for, below the issuer, such as ``/v1``; empty is what any token of the realm opens.
             method: Its method.
+            late: Whether its proof is remembered later than this: with the request's one command, or by ``settle``.
 
         Raises:
             TokenRefused: There is no token, or none that counts here, now and for who shows it.
@@ -165,8 +168,9 @@ class Guard:
             raise self.refusal(request, resource, error) from None
         if resource != known.resource and resource:
             raise self.refusal(request, resource, errors.InvalidToken(_TOLD))
+        shown = None
         if known.claims.cnf is not None:
-            await self._check_binding(realm, known, request, method, now)
+            shown = await self._check_binding(realm, known, request, method, now, late=late)
         elif not realm.profile.bearer:
             raise TokenRefused("the access token isn't bound", challenges_of(realm, resource, error="invalid_token"))
         return Caller(
@@ -182,7 +186,17 @@ class Guard:
             own=None if grant is None else narrowed(grant.own, known.claims.authorization_details or ()),
             partner_id=_partner_of(known, grant),
             api_version=LATEST if known.standing is None else known.standing.api_version,
+            shown=shown,
         )
+
+    async def settle(self, tenant: TenantRef | None, shown: OneUse) -> None:
+        """Remember the proof of a request that has given no command.
+
+        Raises:
+            TokenRefused: It was shown before.
+            ProblemError: The database didn't answer.
+        """
+        await self._replay.settle(self._realm(tenant), shown)
 
     def refusal(self, request: Request, resource: str, error: errors.InvalidToken) -> TokenRefused:
         """Return the refusal of a token, with the challenges of its realm, by the scheme that it came by.
@@ -295,8 +309,10 @@ class Guard:
 
     # Who holds the key.
 
-    async def _check_binding(self, realm: Realm, known: _Known, request: Request, method: str, now: datetime) -> None:
-        """See that the request shows every key to which its token is bound."""
+    async def _check_binding(
+        self, realm: Realm, known: _Known, request: Request, method: str, now: datetime, *, late: bool
+    ) -> OneUse | None:
+        """See that the request shows every key to which its token is bound; return what is left to be remembered."""
         cnf = known.claims.cnf
         assert cnf is not None
         if cnf.x5t is not None and not is_bound_to(cnf.x5t, request.certificate):
@@ -305,15 +321,25 @@ class Guard:
                 challenges_of(realm, known.resource, error="invalid_token"),
             )
         if cnf.jkt is None:
-            return
+            return None
         try:
-            await self._check_proof(realm, known, request, method, now)
+            proof = self._check_proof(realm, known, request, method, now)
         except ProofRefused as refusal:
-            challenges = challenges_of(realm, known.resource, error=refusal.error, scheme="DPoP")
-            nonce = self._nonces.current(realm.owner, now)
-            raise TokenRefused(refusal.description, challenges, nonce=nonce) from None
+            raise self._proof_refused(realm, known.resource, refusal, now) from None
+        what = (realm, PURPOSE, proof.jkt, proof.jti, proof.expires_at)
+        if late:
+            refuse = partial(self._proof_refused, realm, known.resource, _SHOWN_BEFORE, now)
+            return self._replay.later(*what, refusal=refuse)
+        if not await self._replay.first_use(*what):
+            raise self._proof_refused(realm, known.resource, _SHOWN_BEFORE, now)
+        return None
 
-    async def _check_proof(self, realm: Realm, known: _Known, request: Request, method: str, now: datetime) -> None:
+    def _proof_refused(self, realm: Realm, resource: str, refusal: ProofRefused, now: datetime) -> TokenRefused:
+        challenges = challenges_of(realm, resource, error=refusal.error, scheme="DPoP")
+        return TokenRefused(refusal.description, challenges, nonce=self._nonces.current(realm.owner, now))
+
+    def _check_proof(self, realm: Realm, known: _Known, request: Request, method: str, now: datetime) -> Proof:
+        """Return the request's proof, but for its being new."""
         header = request.headers.get("dpop")
         if header is None:
             raise ProofRefused("invalid_dpop_proof", "the access token is bound to a key, and there is no proof of it")
@@ -332,8 +358,7 @@ class Guard:
         check_nonce(self._nonces, realm, proof.nonce, now)
         current = self._nonces.current(realm.owner, now)
         request.nonce = None if proof.nonce == current else current
-        if not await self._replay.first_use(realm, PURPOSE, proof.jkt, proof.jti, proof.expires_at):
-            raise ProofRefused("invalid_dpop_proof", "the proof was shown before")
+        return proof
 
     def _tx(self, realm: Realm) -> AbstractAsyncContextManager[Any]:
         return self._database.platform_tx() if realm.tenant is None else self._database.tx(realm.tenant)

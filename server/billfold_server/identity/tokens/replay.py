@@ -8,13 +8,17 @@ together by the next one, so a busy realm pays for a commit once per batch and n
 
 Nearly all that is shown is new. So a batch is written as if all of it were, in one round trip from BEGIN to COMMIT;
 only if the primary key refuses it, it is written once more in a way that tells which of it was known.
+
+A request that is one command to the ledger needs no transaction for it: its proof is remembered by the batch in which
+the command is decided, so both are committed or neither (ADR 55).
 """
 
 import asyncio
+import contextvars
 import hashlib
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -25,14 +29,16 @@ import structlog
 
 from billfold import errors
 from billfold.clock import Clock
+from billfold.errors import ProblemError
 from billfold_server.db.sets import Columns, Write, call, joined
 from billfold_server.identity.queries import Tx
 from billfold_server.identity.realms import Realm
+from billfold_server.tenancy.context import OneUse
 
 if TYPE_CHECKING:
     from billfold_server.tenancy.transaction import Database
 
-__all__ = ["Replay", "first_use"]
+__all__ = ["ONE_USES", "OneUses", "Replay", "first_use"]
 
 _log = structlog.stdlib.get_logger("billfold.identity")
 
@@ -56,6 +62,33 @@ _LONGEST_BATCH: Final = 500
 _SWEEP_EVERY_S: Final = 5.0
 _SWEEP_ROWS: Final = 1_000
 _REALMS: Final = 10_000
+_RECENT: Final = 20_000
+"""How many digests a process knows by heart at least, of those that commands remember."""
+
+
+class OneUses:
+    """How the ledger remembers, with a batch of commands, what their requests have shown; see ``ledger.protocol``."""
+
+    @staticmethod
+    def writes(uses: Sequence[OneUse]) -> Write:
+        """Return what remembers them; it fails with a unique violation where one of them was shown before."""
+        # In the order of all others who write several: else two could wait for each other.
+        uses = sorted(uses, key=_digest_of)
+        return Write(_INSERT_NEW, _USES.arguments([use.digest for use in uses], [use.expires_at for use in uses]))
+
+    @staticmethod
+    async def remember(tx: Tx, uses: Sequence[OneUse]) -> set[bytes]:
+        """Remember them, and return the digests of those that weren't shown before."""
+        uses = sorted(uses, key=_digest_of)
+        rows = await tx.fetch(_INSERT, [use.digest for use in uses], [use.expires_at for use in uses])
+        return {row["digest"] for row in rows}
+
+
+ONE_USES: Final = OneUses()
+
+
+def _digest_of(use: OneUse) -> bytes:
+    return use.digest
 
 
 async def first_use(tx: Tx, purpose: str, owner: str, jti: str, expires_at: datetime) -> bool:
@@ -106,6 +139,46 @@ class Replay:
         self._clock = clock
         self._lines: dict[str, _Line] = {}
         self._swept: dict[str, float] = {}
+        self._recent: set[bytes] = set()
+        self._before: set[bytes] = set()
+        self._sweeping: set[asyncio.Task[None]] = set()
+
+    def later(
+        self,
+        realm: Realm,
+        purpose: str,
+        owner: str,
+        jti: str,
+        expires_at: datetime,
+        *,
+        refusal: Callable[[], ProblemError],
+    ) -> OneUse:
+        """Return what is to be remembered with the one command of a request, or by ``settle`` where there is none.
+
+        Arguments are those of ``first_use``, and ``refusal`` makes what is answered where it was shown before.
+
+        Raises:
+            ProblemError: It was shown to this process a moment ago. Whoever shows the same over and over costs the
+                ledger nothing so.
+        """
+        digest = _digest(purpose, owner, jti)
+        if digest in self._recent or digest in self._before:
+            raise refusal()
+        if len(self._recent) >= _RECENT:
+            self._recent, self._before = set(), self._recent
+        self._recent.add(digest)
+        self._sweep_beside(realm)
+        return OneUse(digest, expires_at + _MARGIN, refusal)
+
+    async def settle(self, realm: Realm, shown: OneUse) -> None:
+        """Remember what no command has taken along.
+
+        Raises:
+            ProblemError: It was shown before; or the database didn't answer.
+        """
+        shown.taken = True
+        if not await self._use(realm, shown.digest, shown.expires_at):
+            raise shown.refusal()
 
     async def first_use(self, realm: Realm, purpose: str, owner: str, jti: str, expires_at: datetime) -> bool:
         """Tell whether something is shown for the first time, and remember it. The answer is on disk when it comes.
@@ -124,11 +197,14 @@ class Replay:
         What one request shows of several kinds is written together so, where ``first_use`` would wait for each.
         Arguments and errors are those of ``first_use``; nobody need ask for the answer.
         """
+        return self._use(realm, _digest(purpose, owner, jti), expires_at + _MARGIN)
+
+    def _use(self, realm: Realm, digest: bytes, until: datetime) -> "asyncio.Future[bool]":
         line = self._lines.get(realm.owner)
         if line is None:
             line = self._lines[realm.owner] = _Line()
         answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        line.waiting.append(_Use(_digest(purpose, owner, jti), expires_at + _MARGIN, answer))
+        line.waiting.append(_Use(digest, until, answer))
         if line.writer is None:
             line.writer = asyncio.create_task(self._write(realm, line))
         answer.add_done_callback(_heard)
@@ -194,6 +270,13 @@ class Replay:
             if len(self._swept) >= _REALMS:
                 self._swept.clear()
             self._swept[realm.owner] = time.monotonic()
+
+    def _sweep_beside(self, realm: Realm) -> None:
+        """Sweep for those who add rows by commands. Several at once would wait for the same rows, so one does."""
+        if not self._sweeping and time.monotonic() - self._swept.get(realm.owner, 0.0) >= _SWEEP_EVERY_S:
+            task = asyncio.get_running_loop().create_task(self._sweep(realm), context=contextvars.Context())
+            self._sweeping.add(task)
+            task.add_done_callback(self._sweeping.discard)
 
     def _tx(self, realm: Realm, *, at_once: bool = False) -> AbstractAsyncContextManager[Any]:
         if realm.tenant is None:

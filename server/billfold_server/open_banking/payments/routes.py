@@ -140,7 +140,7 @@ async def get_payment_consent_funds(call: Call, consent_id: str) -> OBWriteFunds
 # Payments.
 
 
-@routes.post(_PAYMENTS, hot=True)
+@routes.post(_PAYMENTS, hot=True, one_command=True)
 async def create_payment(call: Call, body: OBWriteDomestic2) -> OBWriteDomesticResponse5:
     """Order the payment that a customer has agreed to. A copy is told what has become of it."""
     initiation = body.data.initiation

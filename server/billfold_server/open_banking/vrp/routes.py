@@ -176,7 +176,7 @@ async def confirm_vrp_funds(
 # Payments.
 
 
-@routes.post(_PAYMENTS, hot=True, errors=(errors.ControlParametersBreached,))
+@routes.post(_PAYMENTS, hot=True, one_command=True, errors=(errors.ControlParametersBreached,))
 async def create_vrp_payment(call: Call, body: OBDomesticVRPRequest) -> OBDomesticVRPResponse:
     """Order a payment within what a customer has agreed to."""
     asked_for = reading.read_order(body, call.tenant.manifest.currencies)

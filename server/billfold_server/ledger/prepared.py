@@ -1,0 +1,91 @@
+"""A batch that is decided, and what of it was shown before."""
+
+from collections.abc import Collection, Hashable, Mapping, Sequence
+
+import msgspec
+
+from billfold.errors import ProblemError
+from billfold_server.db.sets import Write
+from billfold_server.db.wakeups import Work
+from billfold_server.ledger.books import Changes, Place, StoredAnswer
+from billfold_server.ledger.deciding import Answers
+from billfold_server.ledger.protocol import OneUses
+from billfold_server.ledger.queue import Item
+from billfold_server.tenancy.context import OneUse
+from billfold_server.tenancy.transaction import TenantTx
+
+__all__ = ["NO_USES", "Prepared", "find_copies", "remembering", "with_copies", "work_of"]
+
+
+class Prepared(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch that is decided.
+
+    Attributes:
+        kept: The answers that are kept under idempotency keys.
+        place: Where it leaves the ledger.
+        work: What it leaves to the background.
+        changed: The keys of changed rows of which a caller may have seen how they were.
+    """
+
+    answers: Answers
+    kept: list[StoredAnswer]
+    writes: list[Write]
+    place: Place
+    work: Work
+    changed: Mapping[type, Collection[Hashable]]
+
+
+_NO_WORK = Work(0)
+
+
+def work_of(changes: Changes) -> Work:
+    """Return what a batch leaves to the background."""
+    # Flags are slow to put together.
+    if not changes.jobs:
+        return Work.EVENTS if changes.events else _NO_WORK
+    return Work.EVENTS | Work.JOBS if changes.events else Work.JOBS
+
+
+class _NoUses:
+    """Remembers nothing, for engines that no request reaches."""
+
+    def writes(self, uses: Sequence[OneUse]) -> Write:
+        raise NotImplementedError
+
+    async def remember(self, tx: TenantTx, uses: Sequence[OneUse]) -> set[bytes]:
+        raise NotImplementedError
+
+
+NO_USES = _NoUses()
+
+
+def remembering(uses: OneUses, batch: Sequence[Item]) -> list[Write]:
+    """Return what remembers, with a batch, what its requests have shown; it fails where anything was shown before."""
+    shown = [item.shown for item in batch if item.shown is not None]
+    return [uses.writes(shown)] if shown else []
+
+
+async def find_copies(uses: OneUses, tx: TenantTx, batch: Sequence[Item]) -> dict[Item, ProblemError]:
+    """Remember what a batch's requests have shown, and return the refusals of those that have shown a copy.
+
+    Of two in the batch that have shown the same, the first has shown it first.
+    """
+    shown = [item.shown for item in batch if item.shown is not None]
+    if not shown:
+        return {}
+    fresh = await uses.remember(tx, shown)
+    copies = {}
+    for item in batch:
+        if item.shown is None:
+            continue
+        if item.shown.digest in fresh:
+            fresh.remove(item.shown.digest)
+        else:
+            copies[item] = item.shown.refusal()
+    return copies
+
+
+def with_copies(batch: Sequence[Item], answers: Answers, copies: Mapping[Item, ProblemError]) -> Answers:
+    """Return the answers of a whole batch, of which some were decided and the others have shown copies."""
+    decided = iter(answers)
+    return [copies[item] if item in copies else next(decided) for item in batch]
