@@ -7,7 +7,7 @@ from typing import Final
 import asyncpg
 
 from billfold import errors
-from billfold_server.ledger.books import Known
+from billfold_server.ledger.memory import Known
 from billfold_server.ledger.queue import Item, Run
 
 __all__ = ["is_over", "may_follow"]

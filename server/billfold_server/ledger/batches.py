@@ -15,7 +15,8 @@ from billfold import chain
 from billfold_server.audit import service as audit
 from billfold_server.db import jobs, outbox
 from billfold_server.db.sets import PIECES, Columns, Write, narrowed, texts, uuids
-from billfold_server.ledger.books import Books, Changes, Key, Place, StoredAnswer
+from billfold_server.ledger.books import Books, Changes
+from billfold_server.ledger.memory import Key, Place, StoredAnswer
 from billfold_server.ledger.rows import EntryRow, HoldMovementRow
 from billfold_server.tenancy.clock import READING, ClockReading
 from billfold_server.tenancy.transaction import TenantTx

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from billfold import chain
-from billfold_server.ledger.books import Known, Memory, Place, StoredAnswer
+from billfold_server.ledger.memory import Known, Memory, Place, StoredAnswer
 from billfold_server.wallets.rows import PartyRow
 from tests.server.ledger.books import Bench, open_engine
 from tests.tenants import Tenancy
