@@ -8,14 +8,10 @@ build an index beside writers.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final
 
-import asyncpg
-
+from billfold_server.tenancy.roles import AdminConnection
 from billfold_server.tenancy.rules import quoted
-
-if TYPE_CHECKING:
-    AdminConnection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 __all__ = ["GROWN_BYTES", "build"]
 
@@ -28,7 +24,7 @@ SELECT coalesce(pg_relation_size(to_regclass($2)), 0) > $3 AS grown,
 """
 
 
-async def build(connection: "AdminConnection", owner: str, schema: str, indexes: Mapping[str, str]) -> None:
+async def build(connection: AdminConnection, owner: str, schema: str, indexes: Mapping[str, str]) -> None:
     """Build those of a migration's indexes that are lacking on tables that have grown.
 
     No time-out holds here: nobody waits behind this, and to begin anew would cost what was done. What somebody was

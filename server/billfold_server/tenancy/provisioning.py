@@ -9,22 +9,21 @@ The administrator needs no superuser: CREATEROLE, and owning the database, are e
 
 import asyncio
 import contextlib
-import functools
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
-from typing import Literal, TypeAlias
 
 import asyncpg
 import msgspec
 
 from billfold import errors
 from billfold_server.db.connections import KnowingConnection
-from billfold_server.db.engine import ENGINE
 from billfold_server.db.pools import CONNECTION_LOST, dsn_for, unavailable
-from billfold_server.tenancy import indexing, migrations, partitions, secret
+from billfold_server.tenancy import building, partitions, roles, secret
+from billfold_server.tenancy.building import Progress
 from billfold_server.tenancy.partitions import Partition
+from billfold_server.tenancy.roles import AdminConnection, Isolation
 from billfold_server.tenancy.rules import (
     DEPLOYMENT_LENGTH,
     PLATFORM_SCHEMA,
@@ -34,28 +33,20 @@ from billfold_server.tenancy.rules import (
     objection,
     quoted,
 )
-from billfold_server.tenancy.transaction import Connection, Tx, find_deployment, opening
+from billfold_server.tenancy.transaction import Connection, Tx, find_deployment
 
 __all__ = [
     "Administrator",
     "Bootstrapped",
     "DatabaseUnsuitable",
-    "Isolation",
     "KeyringDiffers",
     "Provisioned",
     "find_fingerprint",
     "refuse_new_keyring",
 ]
 
-AdminConnection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-Isolation = Literal["role", "login"]
-Progress = Callable[[str], None]
-
-_LOCK_TIMEOUT_MS = 2_000
-_PAUSES_S = (0.25, 0.5, 1.0, 2.0)
 _ASKED_EVERY_S = (0.01, 0.2)
 """How often a lock of the session is asked for that another process has, at first and later."""
-_STATEMENT_TIMEOUT_MS = 600_000
 
 
 class DatabaseUnsuitable(errors.BillfoldError):
@@ -132,8 +123,10 @@ class Administrator:
             ours = fingerprint == secret.fingerprint(self._secret)
             if fingerprint is not None and not ours and not adopt:
                 raise KeyringDiffers
-            await _guard_database(connection, deployment)
-            await _migrate(connection, "platform", deployment.platform_owner, deployment.platform_role, PLATFORM_SCHEMA)
+            await roles.guard_database(connection, deployment)
+            await building.migrate(
+                connection, "platform", deployment.platform_owner, deployment.platform_role, PLATFORM_SCHEMA
+            )
             if not ours:
                 await self._key_logins(connection, deployment)
         password = secret.password(self._secret, deployment.app_login)
@@ -151,12 +144,12 @@ class Administrator:
             progress("roles")
             await self._add_roles(connection, deployment, names, isolation)
             progress("schema")
-            await _add_schema(connection, deployment, names)
-            version = await _migrate(
+            await building.add_schema(connection, deployment, names)
+            version = await building.migrate(
                 connection, "tenant", names.owner_role, names.runtime_role, names.schema, progress=progress
             )
-            await _add_partitions(connection, names, ahead=partitions.AT_FIRST)
-            return Provisioned(version, await _other_way_is_open(connection, deployment, names, isolation))
+            await building.add_partitions(connection, names, ahead=partitions.AT_FIRST)
+            return Provisioned(version, await roles.other_way_is_open(connection, deployment, names, isolation))
 
     async def open_way(self, deployment: Deployment, names: TenantNames, isolation: Isolation) -> None:
         """Open the way to the tenant's roles that an isolation asks for."""
@@ -181,10 +174,10 @@ class Administrator:
             asyncpg.PostgresError: PostgreSQL refuses a migration.
         """
         async with self.connect() as connection, _locked(connection, names.schema):
-            version = await _migrate(
+            version = await building.migrate(
                 connection, "tenant", names.owner_role, names.runtime_role, names.schema, progress=progress
             )
-            await _add_partitions(connection, names)
+            await building.add_partitions(connection, names)
             return version
 
     async def partition(
@@ -196,8 +189,8 @@ class Administrator:
             errors.Busy: A lock wasn't to be had in time; the months before are done.
         """
         async with self.connect() as connection, _locked(connection, names.schema):
-            made = await _add_partitions(connection, names, ahead=ahead)
-            async with _owner_tx(connection, names.owner_role, names.schema) as tx:
+            made = await building.add_partitions(connection, names, ahead=ahead)
+            async with building.owner_tx(connection, names.owner_role, names.schema) as tx:
                 return made, await partitions.list_partitions(tx)
 
     @asynccontextmanager
@@ -210,7 +203,7 @@ class Administrator:
         async with (
             self.connect() as connection,
             _locked(connection, names.schema),
-            _owner_tx(connection, names.owner_role, names.schema) as tx,
+            building.owner_tx(connection, names.owner_role, names.schema) as tx,
         ):
             yield tx
 
@@ -223,22 +216,23 @@ class Administrator:
     async def drop(self, names: TenantNames) -> None:
         """Take a tenant's schema and roles away, with everything in them."""
         async with self.connect() as connection, _locked(connection, names.schema):
-            roles = {
+            standing = {
                 row["rolname"]
                 for row in await connection.fetch(
                     "SELECT rolname FROM pg_catalog.pg_roles WHERE rolname = ANY($1)",
                     [names.owner_role, names.runtime_role],
                 )
             }
-            if names.runtime_role in roles:
+            if names.runtime_role in standing:
                 await connection.execute(f"ALTER ROLE {quoted(names.runtime_role)} NOLOGIN")
-            if names.owner_role in roles:
+            if names.owner_role in standing:
                 async with connection.transaction():
                     await connection.execute(
-                        f"SET LOCAL ROLE {quoted(names.owner_role)}; SET LOCAL lock_timeout TO {_LOCK_TIMEOUT_MS}; "
+                        f"SET LOCAL ROLE {quoted(names.owner_role)}; "
+                        f"SET LOCAL lock_timeout TO {building.LOCK_TIMEOUT_MS}; "
                         f"DROP SCHEMA IF EXISTS {quoted(names.schema)} CASCADE"
                     )
-            for role in sorted(roles):
+            for role in sorted(standing):
                 # Roles are the whole cluster's: a copy of this database, made beside it for a trial, still needs them.
                 # What is left then can't log in, and has nothing here.
                 with contextlib.suppress(asyncpg.DependentObjectsStillExistError):
@@ -290,13 +284,13 @@ class Administrator:
     async def _add_roles(
         self, connection: AdminConnection, deployment: Deployment, names: TenantNames, isolation: Isolation
     ) -> None:
-        await _create_role(connection, names.owner_role)
-        await _create_role(connection, names.runtime_role)
+        await roles.create_role(connection, names.owner_role)
+        await roles.create_role(connection, names.runtime_role)
         if isolation == "login":
-            if not await _can_login(connection, names.runtime_role):
+            if not await roles.can_login(connection, names.runtime_role):
                 await self._set_password(connection, names.runtime_role, "LOGIN NOINHERIT")
-            await _admit(connection, deployment, names.runtime_role)
-        elif not await _is_member(connection, deployment.app_login, names.runtime_role):
+            await roles.admit(connection, deployment, names.runtime_role)
+        elif not await roles.is_member(connection, deployment.app_login, names.runtime_role):
             await connection.execute(
                 f"GRANT {quoted(names.runtime_role)} TO {quoted(deployment.app_login)} WITH INHERIT FALSE, SET TRUE"
             )
@@ -307,8 +301,8 @@ class Administrator:
         owner, runtime, app = deployment.platform_owner, deployment.platform_role, deployment.app_login
         async with connection.transaction():
             for role in (deployment.creator_role, deployment.guest_role, owner, runtime):
-                await _create_role(connection, role)
-            await _create_role(connection, app)
+                await roles.create_role(connection, role)
+            await roles.create_role(connection, app)
             await self._set_password(connection, app, "LOGIN NOINHERIT")
             await connection.execute(
                 f"GRANT {quoted(runtime)} TO {quoted(app)} WITH INHERIT FALSE, SET TRUE; "
@@ -320,7 +314,7 @@ class Administrator:
     async def _key_logins(self, connection: AdminConnection, deployment: Deployment) -> None:
         """Give every login the password that follows from the secret, and note which secret it is: all, or nothing."""
         async with connection.transaction():
-            for login in await _logins(connection, deployment):
+            for login in await roles.logins(connection, deployment):
                 await self._set_password(connection, login, "LOGIN")
             await connection.execute(f"SET LOCAL ROLE {quoted(deployment.platform_owner)}")
             await connection.execute(
@@ -384,181 +378,6 @@ async def find_fingerprint(connection: Connection, deployment: Deployment) -> st
             deployment.id,
         )
         return found
-
-
-async def _logins(connection: AdminConnection, deployment: Deployment) -> list[str]:
-    rows = await connection.fetch(
-        "SELECT rolname FROM pg_catalog.pg_roles WHERE rolcanlogin AND starts_with(rolname, $1) ORDER BY rolname",
-        f"bf_{deployment.id}_",
-    )
-    return [row["rolname"] for row in rows]
-
-
-async def _guard_database(connection: AdminConnection, deployment: Deployment) -> None:
-    """Let the deployment's roles into the database, and nobody else.
-
-    PostgreSQL lets every login of the cluster connect to every database, and make temporary tables in it. Only the
-    database's owner can end that. A copy of a database doesn't inherit the privileges on the database itself, so this
-    is done at each start; a role stands between the logins and the database, because two sessions can't change a
-    database's privileges at a time.
-    """
-    await _create_role(connection, deployment.guest_role)
-    for login in await _logins(connection, deployment):
-        await _admit(connection, deployment, login)
-    database = await connection.fetchval("SELECT quote_ident(current_database())")
-    creator, guest = quoted(deployment.creator_role), quoted(deployment.guest_role)
-    await connection.execute(f"GRANT CREATE ON DATABASE {database} TO {creator}")
-    if await connection.fetchval(
-        "SELECT pg_has_role(current_user, datdba, 'USAGE') FROM pg_catalog.pg_database "
-        "WHERE datname = current_database()"
-    ):
-        await connection.execute(
-            f"GRANT CONNECT ON DATABASE {database} TO {guest}; "
-            f"REVOKE CONNECT, TEMPORARY ON DATABASE {database} FROM PUBLIC"
-        )
-
-
-async def _admit(connection: AdminConnection, deployment: Deployment, login: str) -> None:
-    """Let a login connect to the database."""
-    if not await _is_member(connection, login, deployment.guest_role):
-        await connection.execute(
-            f"GRANT {quoted(deployment.guest_role)} TO {quoted(login)} WITH INHERIT TRUE, SET FALSE"
-        )
-
-
-async def _create_role(connection: AdminConnection, role: str) -> None:
-    """Make a role that inherits nothing but may be given something, and let the administrator become it."""
-    if await connection.fetchval("SELECT to_regrole($1) IS NULL", role):
-        await connection.execute(f"CREATE ROLE {quoted(role)} NOLOGIN; ALTER ROLE {quoted(role)} SET search_path TO ''")
-    if not await connection.fetchval("SELECT pg_has_role(current_user, $1, 'SET')", role):
-        await connection.execute(f"GRANT {quoted(role)} TO CURRENT_USER WITH INHERIT FALSE, SET TRUE")
-
-
-async def _add_schema(connection: AdminConnection, deployment: Deployment, names: TenantNames) -> None:
-    """Make a tenant's schema, which belongs to its owner role and which its runtime role may enter."""
-    creator, owner = quoted(deployment.creator_role), quoted(names.owner_role)
-    if await connection.fetchval("SELECT to_regnamespace($1) IS NOT NULL", names.schema):
-        if await _is_member(connection, names.owner_role, deployment.creator_role):
-            # Whoever made the schema was killed before it took the right to make schemas away again.
-            await connection.execute(f"REVOKE {creator} FROM {owner}")
-        return
-    await connection.execute(f"GRANT {creator} TO {owner} WITH INHERIT TRUE, SET FALSE")
-    async with connection.transaction():
-        await connection.execute(
-            f"SET LOCAL ROLE {owner}; CREATE SCHEMA {quoted(names.schema)}; "
-            f"GRANT USAGE ON SCHEMA {quoted(names.schema)} TO {quoted(names.runtime_role)}"
-        )
-    await connection.execute(f"REVOKE {creator} FROM {owner}")
-
-
-async def _other_way_is_open(
-    connection: AdminConnection, deployment: Deployment, names: TenantNames, isolation: Isolation
-) -> bool:
-    """Tell whether a way to the tenant's roles is open that its isolation doesn't ask for."""
-    if isolation == "login":
-        return await _is_member(connection, deployment.app_login, names.runtime_role)
-    return await _can_login(connection, names.runtime_role)
-
-
-async def _can_login(connection: AdminConnection, role: str) -> bool:
-    return bool(await connection.fetchval("SELECT rolcanlogin FROM pg_catalog.pg_roles WHERE rolname = $1", role))
-
-
-async def _is_member(connection: AdminConnection, member: str, role: str) -> bool:
-    return bool(
-        await connection.fetchval(
-            "SELECT EXISTS (SELECT FROM pg_catalog.pg_auth_members "
-            "WHERE member = to_regrole($1) AND roleid = to_regrole($2))",
-            member,
-            role,
-        )
-    )
-
-
-async def _migrate(
-    connection: AdminConnection,
-    app: migrations.App,
-    owner: str,
-    runtime: str,
-    schema: str,
-    *,
-    progress: Progress | None = None,
-) -> str | None:
-    async with _owner_tx(connection, owner, schema):
-        steps = await migrations.pending(app)
-    for step in steps:
-        await indexing.build(connection, owner, schema, step.indexes)
-        await _patiently(connection, owner, schema, functools.partial(_apply, step=step, runtime=runtime))
-        if progress is not None:
-            progress(step.migration_id)
-    return migrations.newest(app)
-
-
-async def _apply(_: Tx, *, step: migrations.SqlMigration, runtime: str) -> None:
-    await step.apply(runtime)
-
-
-async def _patiently(
-    connection: AdminConnection, owner: str, schema: str, work: Callable[[Tx], Awaitable[None]]
-) -> None:
-    """Change a schema, and try again if a lock isn't to be had.
-
-    While a change waits for a lock, everybody else waits behind it. So it waits briefly, lets them pass, and comes
-    back.
-    """
-    for pause_s in _PAUSES_S:
-        try:
-            async with _owner_tx(connection, owner, schema) as tx:
-                await work(tx)
-        except asyncpg.LockNotAvailableError:
-            await asyncio.sleep(pause_s)
-        else:
-            return
-    async with _owner_tx(connection, owner, schema) as tx:
-        await work(tx)
-
-
-async def _add_partitions(
-    connection: AdminConnection, names: TenantNames, *, ahead: int = partitions.AHEAD
-) -> list[date]:
-    """Make the months of a ledger that are missing: the present one, some ahead, and those that were never made.
-
-    What is empty is made at once. What has rows in the default partition is moved a month at a time, each in a
-    transaction of its own.
-    """
-    present = partitions.month_of(datetime.now(UTC))
-    wanted = partitions.months_from(present, ahead)
-    async with _owner_tx(connection, names.owner_role, names.schema) as tx:
-        moved = await partitions.default_months(tx, until=wanted[-1])
-        lacking = await partitions.missing(tx, sorted({*wanted, *moved}))
-    empty = [month for month in lacking if month not in moved]
-    for some in ([empty] if empty else []) + [[month] for month in lacking if month in moved]:
-        await _patiently(connection, names.owner_role, names.schema, functools.partial(_make, months=some, moved=moved))
-    return lacking
-
-
-async def _make(tx: Tx, *, months: Sequence[date], moved: Sequence[date]) -> None:
-    await partitions.make(tx, months, moved=[month for month in months if month in moved])
-
-
-@asynccontextmanager
-async def _owner_tx(connection: AdminConnection, owner: str, schema: str) -> AsyncIterator[Tx]:
-    """Run a transaction as a schema's owner, in that schema alone; Piccolo's queries join it."""
-    ENGINE.refuse_nesting()
-    tx = Tx(connection)
-    try:
-        await connection.execute(opening(owner, schema, _LOCK_TIMEOUT_MS, _STATEMENT_TIMEOUT_MS, snapshot=False))
-        ENGINE.enter(tx)
-        yield tx
-        tx.open = False
-        await connection.execute("SHOW transaction_read_only; COMMIT")
-    except BaseException:
-        if not connection.is_closed():
-            await connection.execute("ROLLBACK")
-        raise
-    finally:
-        tx.open = False
-        ENGINE.leave()
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from billfold.ids import Prefix
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.manifest import Manifest
 from billfold_server.tenancy.partitions import Partition
-from billfold_server.tenancy.provisioning import Isolation
+from billfold_server.tenancy.roles import Isolation
 from billfold_server.tenancy.rules import Deployment, TenantNames, tenant_names
 from billfold_server.tenancy.stored import read_stored
 

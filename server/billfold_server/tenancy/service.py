@@ -16,9 +16,10 @@ from billfold_server.tenancy import queries
 from billfold_server.tenancy.context import SYSTEM, Caller
 from billfold_server.tenancy.manifest import Manifest, check_manifest
 from billfold_server.tenancy.partitions import AHEAD, bounds, month_of, partition_name
-from billfold_server.tenancy.provisioning import Administrator, Isolation
+from billfold_server.tenancy.provisioning import Administrator
 from billfold_server.tenancy.records import Applied, Change, Migrated, Owner, Partitioned, Record, read_record
 from billfold_server.tenancy.registry import CACHE_S, Registry
+from billfold_server.tenancy.roles import Isolation
 from billfold_server.tenancy.rules import TRANSITIONS, Deployment
 from billfold_server.tenancy.schemas import PAGE, Schemas, note, now
 from billfold_server.tenancy.stored import read_stored, to_stored
