@@ -5,6 +5,7 @@ import gc
 import os
 import platform
 import signal
+import statistics
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -139,4 +140,6 @@ def _describe(ground: Ground, report: Report, extent: Extent) -> str:
     how = f"{extent.rounds} rounds of {extent.seconds:g} s"
     runs = report.tpcb or [0.0]
     tpcb = f"TPC-B {min(runs):,.0f} to {max(runs):,.0f}/s over {len(report.tpcb)} runs"
+    if any(ground.tpcb_us):
+        tpcb += f", {statistics.median(ground.tpcb_us):.0f} µs of the processors for a transaction"
     return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {system}; {how}; {tpcb}."

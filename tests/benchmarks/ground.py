@@ -35,6 +35,8 @@ class Ground:
     Attributes:
         folder: The data folder, which ``billfold up`` can serve from at the same time.
         settings: Of a Billfold that is set up there.
+        tpcb_us: What each run of TPC-B took of all processors for a transaction, whatever else ran meanwhile; nothing
+            where the system doesn't tell.
     """
 
     def __init__(self, extent: Extent, major: int) -> None:
@@ -48,14 +50,16 @@ class Ground:
         query(self._server.dsn(), f"CREATE DATABASE {_TPCB}")
         self._pgbench("-i", "-q", f"-s{extent.scale}")
         self.version = str(query(self._server.dsn(), "SHOW server_version")[0][0])
+        self.tpcb_us: list[float] = []
 
     def tpcb(self) -> float:
         """Return how many transactions of TPC-B the machine does per second, as pgbench has them by itself."""
-        seconds = round(self._extent.seconds)
+        seconds, busy_s = round(self._extent.seconds), _busy_s()
         said = self._pgbench(f"-c{_CLIENTS}", f"-T{seconds}" if seconds else "-t10")
-        found = re.search(r"^tps = ([0-9.]+)", said, re.MULTILINE)
+        found = re.search(r"actually processed: ([0-9]+).*^tps = ([0-9.]+)", said, re.MULTILINE | re.DOTALL)
         assert found is not None, said
-        return float(found[1])
+        self.tpcb_us.append((_busy_s() - busy_s) / int(found[1]) * 1e6)
+        return float(found[2])
 
     def wal_bytes(self) -> int:
         """Return how much write-ahead log the cluster has written since it was made."""
@@ -102,6 +106,16 @@ def processor_s(pid: int) -> float:
         return 0.0
     user, system = stat.rpartition(")")[2].split()[11:13]
     return (int(user) + int(system)) * _TICK_S
+
+
+def _busy_s() -> float:
+    """Return for how long the processors have worked; nothing where the system doesn't tell."""
+    try:
+        (_, *ticks), *_ = (line.split() for line in Path("/proc/stat").read_text().splitlines())
+    except OSError:
+        return 0.0
+    user, nice, system, _, _, irq, softirq = map(int, ticks[:7])
+    return (user + nice + system + irq + softirq) * _TICK_S
 
 
 def sweep() -> None:
