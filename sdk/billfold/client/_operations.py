@@ -172,6 +172,7 @@ GET_PARTNER: Final = Operation("GET", "/v1/partners/{partner_id}", partners.Part
 UPDATE_PARTNER: Final = Operation("PATCH", "/v1/partners/{partner_id}", partners.Partner)
 SUSPEND_PARTNER: Final = Operation("POST", "/v1/partners/{partner_id}/suspend", partners.Partner)
 RESUME_PARTNER: Final = Operation("POST", "/v1/partners/{partner_id}/resume", partners.Partner)
+REMOVE_PARTNER: Final = Operation[None]("DELETE", "/v1/partners/{partner_id}", None)
 LIST_PARTNER_MEMBERS: Final = paged("/v1/partners/{partner_id}/members", users.User)
 CREATE_PARTNER_MEMBER: Final = Operation("POST", "/v1/partners/{partner_id}/members", users.User)
 GET_PARTNER_MEMBER: Final = Operation("GET", "/v1/partners/{partner_id}/members/{user_id}", users.User)

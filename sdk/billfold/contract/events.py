@@ -73,6 +73,7 @@ __all__ = [
     "JOURNAL_ENTRY_POSTED",
     "JOURNAL_ENTRY_REVERSED",
     "PARTNER_CREATED",
+    "PARTNER_REMOVED",
     "PARTNER_RESUMED",
     "PARTNER_SANDBOX_CREATED",
     "PARTNER_SANDBOX_READY",
@@ -237,6 +238,9 @@ PARTNER_SUSPENDED: Final = _event(
 )
 PARTNER_RESUMED: Final = _event(
     "partner.resumed", PartnerEventData, "A partner's members and API clients are let in again."
+)
+PARTNER_REMOVED: Final = _event(
+    "partner.removed", PartnerEventData, "A suspended partner organisation of which nothing was left is gone for good."
 )
 PARTNER_SANDBOX_CREATED: Final = _event(
     "partner_sandbox.created", PartnerSandboxEventData, "A sandbox was asked for, and is being made."

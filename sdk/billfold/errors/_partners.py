@@ -4,10 +4,12 @@ from billfold.errors._families import Conflict, Unprocessable
 
 __all__ = [
     "PartnerExternalIdTaken",
+    "PartnerInUse",
     "PartnerInvalid",
     "PartnerSandboxLimitReached",
     "PartnerSandboxNameTaken",
     "PartnerSandboxStateRefuses",
+    "PartnerStateRefuses",
 ]
 
 
@@ -15,6 +17,19 @@ class PartnerExternalIdTaken(Conflict):
     """Another partner organisation has this external id."""
 
     code, title = "partner_external_id_taken", "The external id is taken"
+
+
+class PartnerInUse(Conflict):
+    """The partner organisation still has something that acts or is served for it, so it can't be removed.
+
+    ``clients`` are its API clients that aren't disabled; the other facts count whatever there is of each.
+    """
+
+    code, title = "partner_in_use", "The partner still has something of its own"
+    clients: int
+    members: int
+    sandboxes: int
+    webhook_endpoints: int
 
 
 class PartnerInvalid(Unprocessable):
@@ -40,4 +55,11 @@ class PartnerSandboxStateRefuses(Conflict):
     """The sandbox isn't ready, because something that was asked for before isn't done, or because it is suspended."""
 
     code, title = "partner_sandbox_state_refuses", "The sandbox is not ready"
+    state: str
+
+
+class PartnerStateRefuses(Conflict):
+    """The partner organisation is let in (``state``), so it can't be removed. Suspend it first."""
+
+    code, title = "partner_state_refuses", "The partner is not suspended"
     state: str

@@ -28,7 +28,9 @@ from billfold_server.identity.clients.management import list_clients as show_cli
 from billfold_server.identity.clients.service import (
     Client,
     authenticate,
+    count_active,
     create_client,
+    delete_clients,
     knows_secret,
     list_clients,
     make_room,
@@ -107,12 +109,15 @@ consents.ends_with_consents(revoke_grants)
 
 
 async def _follow(tx: TenantTx, caller: Caller, former: Partner, partner: Partner, now: datetime) -> None:
-    """Let a partner's clients lose what it has lost."""
-    if not set(former.client_scopes) <= set(partner.client_scopes):
+    """Let a partner's clients lose what it has lost, and let none be left of a partner that is gone."""
+    if partner.removed_at is not None:
+        await delete_clients(tx, caller, partner.id, now)
+    elif not set(former.client_scopes) <= set(partner.client_scopes):
         await narrow_clients(tx, caller, partner.id, partner.client_scopes, now)
 
 
 partners.when_changed(_follow)
+partners.kept_by("clients", count_active)
 
 GIVEABLE_SCOPES: Final = {**TENANT_SCOPES, **OPEN_BANKING_SCOPES}
 """What an API client of a tenant may have, but for what it asks of people who sign in."""

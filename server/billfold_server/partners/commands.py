@@ -71,7 +71,7 @@ _scope_option = click.option(
 
 @click.group()
 def partners() -> None:
-    """Create, change, list, suspend and resume partner organisations, and look after their members."""
+    """Create, change, list, suspend, resume and delete partner organisations, and look after their members."""
 
 
 def _show(partner: Partner, *, as_json: bool) -> None:
@@ -191,6 +191,26 @@ _change_state(
     PartnerState.SUSPENDED,
 )
 _change_state("resume", "Let a suspended partner in again.", PartnerState.ACTIVE)
+
+
+@partners.command()
+@click.argument("partner_id")
+@_options
+@click.pass_obj
+def delete(open_services: OpenServices, /, *, partner_id: str, tenant: str, as_json: bool) -> None:
+    """Remove a suspended partner for good.
+
+    Its members, webhook endpoints and sandboxes must be gone, and its API clients disabled; they are deleted with it.
+    """
+
+    async def run() -> None:
+        async with _opened(open_services, tenant) as (services, _realm, tx):
+            key = _id(partner_id, Prefix.PARTNER, "partner")
+            now = services.clock.now()
+            await service.remove(tx, COMMAND_LINE, key, check_version=lambda _version: None, real_now=now)
+
+    asyncio.run(run())
+    click.echo(msgspec.json.encode({"partner_id": partner_id, "done": "delete"}).decode() if as_json else "Removed.")
 
 
 @partners.command()

@@ -13,7 +13,7 @@ INVENTORY: Final = Inventory(
         NotPersonal(
             table="partners",
             because="companies that the bank works with, what they may, and when that has changed",
-            columns="id name external_id state client_scopes version created_at updated_at",
+            columns="id name external_id state client_scopes version created_at updated_at removed_at",
         ),
     ),
 )

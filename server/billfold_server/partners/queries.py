@@ -1,4 +1,4 @@
-"""The SQL of partners."""
+"""The SQL of partners. One that was removed is found by none of it."""
 
 from typing import Final
 from uuid import UUID
@@ -12,8 +12,9 @@ __all__ = ["find", "hold", "insert", "list_page", "lock", "update"]
 # S608 below: the texts are made of this module's constants and numbered parameters only.
 
 _NAMES: Final = Partner.__struct_fields__
-_CHANGING: Final = ("name", "external_id", "state", "client_scopes", "version", "updated_at")
-_BY_ID: Final = f"SELECT {COLUMNS} FROM partners WHERE id = $1"  # noqa: S608
+_CHANGING: Final = ("name", "external_id", "state", "client_scopes", "version", "updated_at", "removed_at")
+# Whoever has waited for a lock reads the row anew, and so finds none that was removed meanwhile.
+_BY_ID: Final = f"SELECT {COLUMNS} FROM partners WHERE id = $1 AND removed_at IS NULL"  # noqa: S608
 _INSERT: Final = f"""
 INSERT INTO partners ({COLUMNS}) VALUES ({", ".join(f"${n}" for n in range(1, len(_NAMES) + 1))})
 """  # noqa: S608
@@ -51,6 +52,7 @@ async def list_page(
 ) -> list[Partner]:
     """Return partners that meet all conditions given, the newest first."""
     where = Filter()
+    where.add("removed_at IS NULL")
     where.add("id < $", before)
     where.add("state = $", state)
     where.add("external_id = $", external_id)

@@ -200,6 +200,25 @@ async def resume_partner(call: Call, partner_id: PartnerId) -> Partner:
     return await _set_state(call, partner_id, PartnerState.ACTIVE)
 
 
+@routes.delete(
+    "/v1/partners/{partner_id}",
+    scope="partners:write",
+    if_match=True,
+    errors=(errors.NotFound, errors.PartnerInUse, errors.PartnerStateRefuses),
+)
+async def remove_partner(call: Call, partner_id: PartnerId) -> None:
+    """Remove a suspended partner organisation of which nothing is left, for good.
+
+    Its API clients must be disabled, and are deleted with it; its members, webhook endpoints and sandboxes must be gone
+    before, and what is left is counted in the refusal. Records and events go on naming it by its id, and the record of
+    the removal has its name; its external id is free again. With ``If-Match`` it is removed only if nobody has changed
+    it since you read it.
+    """
+    check = functools.partial(check_if_match, call.if_match)
+    async with call.tx() as tx:
+        await service.remove(tx, call.caller, _id(partner_id), check_version=check, real_now=call.services.clock.now())
+
+
 @routes.post(
     "/v1/partners/{partner_id}/members",
     scope="members:write",

@@ -26,6 +26,8 @@ class Partner(msgspec.Struct, frozen=True, kw_only=True):
         version: Counts its changes.
         created_at: When it was made.
         updated_at: When it was changed last.
+        removed_at: When it was removed, on the tenant's clock. It is suspended for good then, and stays as a row,
+            because those of its clients and members name it, who stay because audit and consents name them.
     """
 
     id: UUID
@@ -36,6 +38,7 @@ class Partner(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     created_at: datetime
     updated_at: datetime
+    removed_at: datetime | None = None
 
     @property
     def wire_id(self) -> str:

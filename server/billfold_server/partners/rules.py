@@ -1,6 +1,6 @@
-"""What a partner may be given, and what a change changes."""
+"""What a partner may be given, what a change changes, and what keeps one from being removed."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from msgspec import UNSET
@@ -8,7 +8,7 @@ from msgspec import UNSET
 from billfold.contract.partners import UpdatePartner
 from billfold_server.partners.rows import Partner
 
-__all__ = ["OF_BANK", "OVER_PEOPLE", "changes_of", "never_given"]
+__all__ = ["LEAVING", "OF_BANK", "OVER_PEOPLE", "changes_of", "never_given", "why_in_use"]
 
 OF_BANK: Final = frozenset(
     {
@@ -44,3 +44,18 @@ def changes_of(partner: Partner, body: UpdatePartner) -> dict[str, object]:
     if body.client_scopes is not UNSET:
         asked["client_scopes"] = sorted(set(body.client_scopes))
     return {name: value for name, value in asked.items() if value is not UNSET and value != getattr(partner, name)}
+
+
+LEAVING: Final = {
+    "clients": "API clients that aren't disabled",
+    "members": "members",
+    "sandboxes": "sandboxes",
+    "webhook_endpoints": "webhook endpoints",
+}
+"""Of what nothing may be left of a partner that is removed, by the names of the facts that count it."""
+
+
+def why_in_use(left: Mapping[str, int]) -> str | None:
+    """Return in words what is left of a partner; None where nothing is."""
+    counted = [f"{words}: {left[name]}" for name, words in LEAVING.items() if left[name]]
+    return f"the partner still has {', '.join(counted)}" if counted else None

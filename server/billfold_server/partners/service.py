@@ -1,8 +1,9 @@
-"""Partner organisations: made, changed, suspended and resumed by the bank; their members also by their own admins.
+"""Partner organisations: made, changed, suspended and removed by the bank; their members also by their own admins.
 
 Who acts for a partner is narrowed to it: ``Caller.partner_id`` says for which, and what belongs to another one, or to
 nobody, isn't there for them. Whether a partner is let in stands in its own row alone. Whoever reads one of its members
 or API clients reads that with them, so a suspension holds as soon as a disabled user or client would (ADR 40).
+One that was removed stays suspended, in a row that nobody finds (ADR 57).
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -39,9 +40,11 @@ __all__ = [
     "hold",
     "hold_alone",
     "invite_member",
+    "kept_by",
     "list_members",
     "list_partners",
     "narrowed",
+    "remove",
     "remove_member",
     "set_member_role",
     "set_state",
@@ -71,6 +74,31 @@ _FOLLOWERS: Final[list[Follow]] = []
 def when_changed(follow: Follow) -> None:
     """Have another room follow what changes of partners, in the same transaction."""
     _FOLLOWERS.append(follow)
+
+
+class CountOf(Protocol):
+    """Counts what another room has of a partner."""
+
+    def __call__(self, tx: TenantTx, partner_id: UUID) -> Awaitable[int]:
+        """Return how many there are of what keeps the partner from being removed."""
+        ...
+
+
+_COUNTS: Final[dict[str, CountOf]] = {"members": people.count_members}
+
+
+def kept_by(what: str, count: CountOf) -> None:
+    """Have another room count what keeps a partner from being removed.
+
+    Whoever makes such a thing holds the partner first (``hold``), in the same transaction: then the partner is either
+    removed before, and isn't found, or what was made is counted.
+
+    Args:
+        what: Its name in ``rules.LEAVING``.
+        count: Counts it.
+    """
+    assert what in rules.LEAVING, what
+    _COUNTS[what] = count
 
 
 # Who sees what.
@@ -241,6 +269,40 @@ async def set_state(
     return (await _write(tx, caller, partner, {"state": state.value}, what, real_now)).to_response()
 
 
+async def remove(
+    tx: TenantTx, caller: Caller, partner_id: UUID, *, check_version: CheckVersion, real_now: datetime
+) -> None:
+    """Remove a suspended partner of which nothing is left but what history names. Its disabled clients go with it.
+
+    Raises:
+        errors.NotFound: There is none.
+        errors.PermissionDenied: The caller acts for a partner.
+        errors.PreconditionFailed: It has changed since the caller read it.
+        errors.PartnerStateRefuses: It isn't suspended.
+        errors.PartnerInUse: Something of it is left.
+    """
+    partner = _existing(await queries.lock(tx, partner_id), caller)
+    _of_bank(caller)
+    check_version(partner.version)
+    if partner.state != PartnerState.SUSPENDED:
+        raise errors.PartnerStateRefuses("only a suspended partner can be removed", state=partner.state)
+    # A kind that no room counts fails here, instead of being left behind.
+    left: dict[str, Any] = {what: await _COUNTS[what](tx, partner.id) for what in rules.LEAVING}
+    if (why := rules.why_in_use(left)) is not None:
+        raise errors.PartnerInUse(why, **left)
+    now = await tenant_now(tx)
+    gone = msgspec.structs.replace(
+        partner, external_id=None, version=partner.version + 1, updated_at=now, removed_at=now
+    )
+    await queries.update(tx, gone)
+    await _follow(tx, caller, partner, gone, real_now)
+    # Nobody is shown the partner any more, so what it was called stands here.
+    facts = {"name": partner.name}
+    if partner.external_id is not None:
+        facts["external_id"] = partner.external_id
+    await _tell(tx, caller, events.PARTNER_REMOVED, gone, facts=facts)
+
+
 def _of_bank(caller: Caller) -> None:
     if caller.partner_id is not None:
         raise errors.PermissionDenied("only the bank does this with partners")
@@ -279,11 +341,15 @@ async def _write(  # noqa: PLR0917 - what is written, and what is told of it
         await queries.update(tx, changed)
     except asyncpg.UniqueViolationError as error:
         raise _taken() from error
-    for follow in _FOLLOWERS:
-        await follow(tx, caller, partner, changed, real_now)
+    await _follow(tx, caller, partner, changed, real_now)
     facts = {"client_scopes": changed.client_scopes} if "client_scopes" in changes else {}
     await _tell(tx, caller, what, changed, facts=facts, changed=sorted(changes))
     return changed
+
+
+async def _follow(tx: TenantTx, caller: Caller, former: Partner, partner: Partner, real_now: datetime) -> None:
+    for follow in _FOLLOWERS:
+        await follow(tx, caller, former, partner, real_now)
 
 
 async def _tell(

@@ -227,6 +227,12 @@ async def list_members(tx: Tx, partner_id: UUID, *, before: UUID | None, limit: 
     return [UserRow(**dict(row)) for row in await tx.fetch(sql, partner_id, before, limit)]
 
 
+async def count_members(tx: Tx, partner_id: UUID) -> int:
+    """Return how many users are a partner's members and weren't removed."""
+    sql = "SELECT count(*) FROM users WHERE partner_id = $1 AND login_name <> 'forgotten:' || id::text"
+    return int(await tx.fetchval(sql, partner_id))
+
+
 async def set_state(tx: Tx, user_id: UUID, state: str, now: datetime) -> None:
     """Change a user's state."""
     sql = "UPDATE users SET state = $2, version = version + 1, updated_at = $3 WHERE id = $1"

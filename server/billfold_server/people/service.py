@@ -41,6 +41,7 @@ __all__ = [
     "Session",
     "UserStanding",
     "begin_sca",
+    "count_members",
     "create_made_up",
     "create_member",
     "create_operator",
@@ -453,6 +454,11 @@ async def get_member(realm: Realm, tx: TenantTx, partner_id: UUID, user_id: UUID
 async def list_members(realm: Realm, tx: TenantTx, partner_id: UUID, *, before: UUID | None, limit: int) -> list[User]:
     """Return the members of a partner, the newest first."""
     return await views_of(realm, tx, await queries.list_members(tx, partner_id, before=before, limit=limit))
+
+
+async def count_members(tx: TenantTx, partner_id: UUID) -> int:
+    """Return how many members a partner has, enrolled or not."""
+    return await queries.count_members(tx, partner_id)
 
 
 async def set_member_role(  # noqa: PLR0917 - who, whose and what

@@ -180,8 +180,12 @@ async def follow_partner(services: Services, tenant: TenantRef, partner_id: UUID
     """Close the sandboxes of a partner that is suspended, and open those that were closed for that."""
     version = None
     while True:
-        async with services.database.tx(tenant) as tx:
-            partner = await partners.hold(tx, partner_id)
+        try:
+            async with services.database.tx(tenant) as tx:
+                partner = await partners.hold(tx, partner_id)
+        except errors.NotFound:
+            # It was removed meanwhile, and before that each of its sandboxes.
+            return
         if partner.version == version:
             return
         version, closed = partner.version, partner.state == PartnerState.SUSPENDED.value

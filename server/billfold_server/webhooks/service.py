@@ -89,3 +89,4 @@ async def _follow(tx: TenantTx, caller: Caller, former: Partner, partner: Partne
 
 
 partners.when_changed(_follow)
+partners.kept_by("webhook_endpoints", queries.count)

@@ -333,3 +333,22 @@ class Partners(Resource):
             errors.NotFound: There is none with this id.
         """
         return self._change(operations.RESUME_PARTNER, partner_id, repeatable=True)
+
+    def remove(self, partner_id: str, *, if_match: int | str | None = None) -> None:
+        """Remove a suspended partner of which nothing is left, for good. The audit still tells of it.
+
+        Its API clients must be disabled, and go with it; its members, webhook endpoints and sandboxes are removed
+        before.
+
+        Args:
+            partner_id: Which one.
+            if_match: The ``version`` that the caller has read; without it, the partner is removed whatever was changed
+                since.
+
+        Raises:
+            errors.NotFound: There is none with this id.
+            errors.PreconditionFailed: It has changed since that version.
+            errors.PartnerStateRefuses: It isn't suspended.
+            errors.PartnerInUse: Something is left of it; the error counts what.
+        """
+        self._change(operations.REMOVE_PARTNER, partner_id, if_match=if_match)

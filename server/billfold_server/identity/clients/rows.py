@@ -22,6 +22,8 @@ __all__ = [
     "Kept",
     "LoginRealm",
     "Registered",
+    "count_active",
+    "delete_clients",
     "find_client",
     "find_clients",
     "find_surplus",
@@ -193,6 +195,12 @@ UPDATE api_clients SET scopes = ARRAY(SELECT s FROM unnest(scopes) AS s WHERE s 
 WHERE partner_id = $1 AND state <> 'deleted' AND NOT scopes <@ $2::text[]
 RETURNING id
 """
+# Of whatever state: that none is active has been seen before, and if one were, it would go too.
+_DELETE_OF_PARTNER: Final = """
+UPDATE api_clients SET state = 'deleted', version = version + 1, updated_at = $2
+WHERE partner_id = $1 AND state <> 'deleted'
+RETURNING id
+"""
 _UPDATE: Final = (
     "UPDATE api_clients SET "  # noqa: S608 - constants
     + ", ".join(f"{name} = ${at}" for at, name in enumerate(_ALL, start=1) if name not in _NEVER_CHANGED)
@@ -291,6 +299,17 @@ async def narrow_clients(tx: TenantTx, partner_id: UUID, scopes: Collection[str]
         now: The real time.
     """
     return [row["id"] for row in await tx.fetch(_NARROW, partner_id, sorted(scopes), now)]
+
+
+async def count_active(tx: TenantTx, partner_id: UUID) -> int:
+    """Return how many clients a partner has that aren't disabled."""
+    sql = "SELECT count(*) FROM api_clients WHERE partner_id = $1 AND state = 'active'"
+    return int(await tx.fetchval(sql, partner_id))
+
+
+async def delete_clients(tx: TenantTx, partner_id: UUID, now: datetime) -> list[UUID]:
+    """Delete a partner's clients, with one statement, and return which there were; ``now`` is the real time."""
+    return [row["id"] for row in await tx.fetch(_DELETE_OF_PARTNER, partner_id, now)]
 
 
 async def update_client(tx: Tx, registered: Registered) -> None:

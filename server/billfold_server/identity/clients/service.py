@@ -22,6 +22,7 @@ from billfold_server.identity.queries import Tx
 from billfold_server.identity.realms import Realm
 from billfold_server.identity.rules import OPENID_SCOPES, OAuthRefusal
 from billfold_server.keys.service import Keyring
+from billfold_server.partners import service as partners
 from billfold_server.tenancy.context import SYSTEM, Caller
 from billfold_server.tenancy.transaction import TenantTx
 
@@ -33,7 +34,9 @@ __all__ = [
     "Client",
     "authenticate",
     "begin",
+    "count_active",
     "create_client",
+    "delete_clients",
     "end_consents",
     "find",
     "finish",
@@ -256,6 +259,24 @@ async def narrow_clients(
     await audit.record(tx, *(audit.new_record(caller, "client.changed", each, facts=facts) for each in changed))
 
 
+async def count_active(tx: TenantTx, partner_id: UUID) -> int:
+    """Return how many clients a partner has that aren't disabled."""
+    return await rows.count_active(tx, partner_id)
+
+
+async def delete_clients(tx: TenantTx, caller: Caller, partner_id: UUID, now: datetime) -> None:
+    """Delete the clients of a partner that is removed; they stay as rows, because audit and consents name them.
+
+    Args:
+        tx: The tenant's transaction, which holds the partner.
+        caller: Who has removed the partner.
+        partner_id: Whose clients. What customers have allowed them has ended when they were disabled.
+        now: The real time.
+    """
+    deleted = [ids.encode(Prefix.CLIENT, each) for each in await rows.delete_clients(tx, partner_id, now)]
+    await audit.record(tx, *(audit.new_record(caller, "client.deleted", each) for each in deleted))
+
+
 async def set_client_state(tx: Tx, client_id: str, *, enabled: bool, now: datetime, caller: Caller = SYSTEM) -> None:
     """Enable or disable a client. Its tokens stop or begin to work within a second, on every worker.
 
@@ -303,9 +324,14 @@ async def end_consents(tx: Tx, client_id: UUID) -> None:
 
 async def _lock(tx: Tx, client_id: str) -> Registered:
     try:
-        found = await rows.lock_client(tx, ids.decode(Prefix.CLIENT, client_id))
+        key = ids.decode(Prefix.CLIENT, client_id)
     except ids.InvalidIdError:
-        found = None
+        raise errors.NotFound("there is no such client") from None
+    client = await find(tx, key)
+    if client is not None and client.partner_id is not None and isinstance(tx, TenantTx):
+        # The partner comes before the client, as where it changes: what is removed has no client that is enabled.
+        await partners.hold(tx, client.partner_id)
+    found = await rows.lock_client(tx, key)
     if found is None or found.client.state == "deleted":
         raise errors.NotFound("there is no such client")
     return found
