@@ -211,6 +211,14 @@ def _taken_by_a_partner(reaching: Reaching) -> str:
     return taken
 
 
+def _with_a_member(reaching: Reaching, operation: Operation) -> httpx.Response:
+    """Remove a suspended partner that has a member."""
+    path = reaching.fresh(operation)
+    body = {"login_name": f"left.{secrets.token_hex(6)}", "display_name": "x", "role": "viewer"}
+    reaching.seeds.post(f"/v1/partners/{path['partner_id']}/members", body)
+    return reaching.send(operation, path=path)
+
+
 def _one_sandbox_too_many(reaching: Reaching, operation: Operation) -> httpx.Response:
     """Ask for a sandbox where the partner has as many as it may have."""
     path = FRESH["removePartnerSandbox"](reaching.seeds)
@@ -313,6 +321,7 @@ CONFLICTS: dict[str, Recipe] = {
     "setUserRoles": _waits,
     "createPartner": _with("external_id", _taken_by_a_partner),
     "updatePartner": _with("external_id", _taken_by_a_partner),
+    "removePartner": _with_a_member,
     "createPartnerMember": _with("login_name", _taken_by_a_member),
     "createPartnerMemberEnrolmentCode": _disabled_user,
     "setPartnerMemberRole": _waits,

@@ -236,6 +236,13 @@ def _partner(seeds: Seeds) -> str:
     return str(seeds.post("/v1/partners", {"name": "Example Shop Ltd"})["id"])
 
 
+def _suspended_partner(seeds: Seeds) -> dict[str, str]:
+    """Return a partner that can be removed: it is suspended, and has nothing."""
+    partner = _partner(seeds)
+    assert seeds.client.post(f"/v1/partners/{partner}/suspend").status_code == 200
+    return {"partner_id": partner}
+
+
 def _member(seeds: Seeds) -> dict[str, str]:
     partner = seeds.ids("ptn")[0]
     body = {"login_name": f"member.{secrets.token_hex(6)}", "display_name": "Grace Hopper", "role": "developer"}
@@ -405,6 +412,7 @@ FRESH: dict[str, Callable[[Seeds], dict[str, str]]] = {
     "removePartnerSandbox": _new_sandbox,
     # Of the partners that are there, one may be suspended, or have as many as it may.
     "createPartnerSandbox": lambda seeds: {"partner_id": _partner(seeds)},
+    "removePartner": _suspended_partner,
     "deleteAlias": _fresh_alias,
     "approveApproval": lambda seeds: {"approval_id": _approval(seeds)},
     "rejectApproval": lambda seeds: {"approval_id": _approval(seeds)},

@@ -226,7 +226,7 @@ class TestARemovedPartner:
     def test_is_removed_by_the_sdk_and_the_command_line(self, world: World, leaving: Leaving) -> None:
         """Both do what the operation does, and both tell what keeps it."""
         credentials = leaving.live.add_client("alpha")
-        said = {"client_id": credentials.client_id, "client_secret": credentials.secret}
+        said: Any = {"client_id": credentials.client_id, "client_secret": credentials.secret}
         partner = made(world.bank.post("/v1/partners", json={"name": "x"}))["id"]
         with Billfold(base_url=leaving.live.base("alpha"), **said) as billfold:
             with pytest.raises(errors.PartnerStateRefuses) as kept:
@@ -338,7 +338,7 @@ class TestWhatIsMadeWhileAPartnerIsRemoved:
         async def asked() -> int:
             body = {"url": "https://partner.example/x", "partner_id": leaving.id}
             path = "/v1/webhook-endpoints" if what == "webhook endpoint" else f"{leaving.path}/resume"
-            more = {"json": body} if what == "webhook endpoint" else {}
+            more: Any = {"json": body} if what == "webhook endpoint" else {}
             return (await asyncio.to_thread(leaving.bank.post, path, **more)).status_code
 
         second = late if what in MADE else asked
