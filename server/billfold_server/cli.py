@@ -217,7 +217,7 @@ SECTIONS = {
     "partners": Section(
         "billfold_server.partners.commands",
         "partners",
-        "Create, change, list, suspend and resume partner organisations, and look after their members.",
+        "Create, change, list, suspend, resume and delete partner organisations, and look after their members.",
         open_services,
     ),
     "users": Section(
