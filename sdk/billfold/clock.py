@@ -7,7 +7,7 @@ the tenant's, which a sandbox may freeze and advance (holds, schedules, ``effect
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-__all__ = ["Clock", "ManualClock", "SystemClock", "ensure_utc", "parse_instant"]
+__all__ = ["Clock", "ManualClock", "SystemClock", "ensure_utc"]
 
 
 class Clock(Protocol):
@@ -65,12 +65,3 @@ def ensure_utc(instant: datetime) -> datetime:
     except OverflowError:
         msg = "in UTC the instant lies outside of the years 1 to 9999"
         raise ValueError(msg) from None
-
-
-def parse_instant(text: str) -> datetime:
-    """Read an RFC 3339 date-time and return it in UTC.
-
-    Raises:
-        ValueError: The text is no RFC 3339 date-time, or has no offset.
-    """
-    return ensure_utc(datetime.fromisoformat(text))

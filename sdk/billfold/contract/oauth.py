@@ -21,9 +21,6 @@ __all__ = [
     "UserInfo",
 ]
 
-# RFC 6749, appendix A: VSCHAR, and a scope-token.
-_Visible = "^[\\x20-\\x7e]+$"
-
 
 class TokenRequest(Response, frozen=True, kw_only=True):
     """A request for an access token (RFC 6749, sections 4.1.3, 4.4.2 and 6)."""

@@ -31,7 +31,7 @@ from billfold_server.http.routing import Operation, Routes
 from billfold_server.http.schemas import Schemas, example_of
 from billfold_server.open_banking.edge.document import build_open_banking_document
 
-__all__ = ["build_document", "build_operation", "dump_yaml", "implied_errors", "main", "refusals_of", "statuses_of"]
+__all__ = ["build_document", "build_operation", "dump_yaml", "implied_errors", "main", "refusals_of"]
 
 TENANT_SERVER: Final = "/t/{slug}"
 OPEN_BANKING: Final = "open-banking.yaml"
@@ -94,12 +94,6 @@ def refusals_of(operation: Operation) -> dict[int, list[type[errors.ProblemError
     for error in dict.fromkeys([*implied_errors(operation), *operation.errors]):
         by_status[problems.status_of(error)].append(error)
     return dict(sorted(by_status.items()))
-
-
-def statuses_of(operation: Operation) -> list[int]:
-    """Return the statuses that the document lists for an operation."""
-    oauth = {400, 401} if operation.surface == "oauth" else set()
-    return sorted({operation.status, *refusals_of(operation), *oauth})
 
 
 def build_document(

@@ -16,11 +16,6 @@ import msgspec
 from billfold.clock import Clock
 from billfold.contract.oauth import JwkSet
 from billfold_server.consents import service as consents
-from billfold_server.identity.authorization.details import Kind as DetailsKind
-from billfold_server.identity.authorization.details import Line as DetailsLine
-from billfold_server.identity.authorization.details import Owner as DetailsOwner
-from billfold_server.identity.authorization.details import Payment as DetailsPayment
-from billfold_server.identity.authorization.details import register as register_details
 from billfold_server.identity.caching import Bounded
 from billfold_server.identity.clients.lookups import Lookups
 from billfold_server.identity.clients.management import get_client
@@ -76,10 +71,6 @@ __all__ = [
     "TENANT_SCOPES",
     "Client",
     "DetachedRefused",
-    "DetailsKind",
-    "DetailsLine",
-    "DetailsOwner",
-    "DetailsPayment",
     "Grant",
     "Identity",
     "Realm",
@@ -97,7 +88,6 @@ __all__ = [
     "partner_of",
     "read_detached",
     "realm_of",
-    "register_details",
     "revoke_grant",
     "revoke_grants",
     "set_client_state",

@@ -195,7 +195,6 @@ def _statement(stmt: _Element) -> Statement:
         format="camt.053",
         bank_account=account,
         bank_account_scheme=scheme,
-        bank_account_name=squeeze(stmt.any_text(("Acct", "Nm"), ("Acct", "Ownr", "Nm"), ("Acct", "Ownr", "Pty", "Nm"))),
         statement_id=_statement_id(stmt, account, opening, closing),
         currency=currency or opening.currency,
         opening=opening,

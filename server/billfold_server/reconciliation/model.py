@@ -147,7 +147,6 @@ class Statement:
         format: Which reader read it.
         bank_account: IBAN or another id, upper case, without blanks.
         bank_account_scheme: ``iban``, ``other``, or the ISO 20022 scheme code in lower case, such as ``bban``.
-        bank_account_name: The account's name, or its owner's.
         statement_id: Equal for the same statement sent again: format, account, the bank's id, sequence and period. A
             bank that sends a corrected statement under the old numbers gives it the old id too, so an import that
             finds a known id still has to look at the entries' keys.
@@ -160,7 +159,6 @@ class Statement:
     format: StatementFormatName
     bank_account: str
     bank_account_scheme: str
-    bank_account_name: str | None
     statement_id: str
     currency: str
     opening: Balance

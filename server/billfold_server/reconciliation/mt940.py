@@ -272,7 +272,6 @@ def _statement(message: _Message) -> Statement:
         format="mt940",
         bank_account=account,
         bank_account_scheme=scheme,
-        bank_account_name=None,
         statement_id="|".join(("mt940", account, start.text.strip(), number.strip(), *period)),
         currency=opening.currency,
         opening=opening,

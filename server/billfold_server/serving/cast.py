@@ -13,12 +13,11 @@ from stdnum import iban
 
 from billfold.contract.parties import PartyKind
 
-__all__ = ["DEFAULT_SEED", "MOST_SEED", "Card", "Cast", "Customer", "Draw", "Outlet", "cast_of", "iban_of"]
+__all__ = ["DEFAULT_SEED", "Card", "Cast", "Customer", "Draw", "Outlet", "cast_of", "iban_of"]
 
 T = TypeVar("T")
 
 DEFAULT_SEED: Final = 0
-MOST_SEED: Final = 2**31 - 1
 
 _BANK: Final = "BLFD"
 _SORT_CODE: Final = "040004"

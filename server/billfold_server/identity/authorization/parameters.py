@@ -68,9 +68,7 @@ class AuthorizationRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defau
         dpop_jkt: The key that alone may redeem the code.
         prompt: What the person must be shown.
         max_age_s: How long ago the person may have signed in at most.
-        login_hint: Whom the client expects; believed by nobody.
         ui_locales: Languages, the preferred first.
-        acr_values: Classes of sign-in that the client would like, the preferred first.
         claims: What it asks to be told.
         resources: For which APIs (RFC 8707).
         details: Authorization details, each checked by its type (RFC 9396).
@@ -86,9 +84,7 @@ class AuthorizationRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defau
     dpop_jkt: str | None = None
     prompt: list[Prompt] = []
     max_age_s: int | None = None
-    login_hint: str | None = None
     ui_locales: str | None = None
-    acr_values: list[str] = []
     claims: ClaimRequests = ClaimRequests()
     resources: list[str] = []
     details: list[dict[str, Any]] = []
@@ -101,13 +97,6 @@ class AuthorizationRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defau
         if asked is None or not asked.essential:
             return []
         return [each for each in asked.accepted if isinstance(each, str)]
-
-    @property
-    def wanted_acr(self) -> list[str]:
-        """Return the classes that the sign-in should have, the preferred first, whether or not it must."""
-        asked = self.claims.id_token.get("acr")
-        named = [] if asked is None else [each for each in asked.accepted if isinstance(each, str)]
-        return list(dict.fromkeys([*named, *self.acr_values]))
 
 
 def read(
@@ -143,6 +132,8 @@ def read(
     code_challenge = pkce.read_challenge(parameters)
     checked = details.read(parameters.get("authorization_details"), client.authorization_details_types)
     scopes, claims = _scopes(parameters, client, has_details=bool(checked)), _claims(parameters.get("claims"))
+    for name in _UNHEEDED:
+        _text(parameters, name)
     return AuthorizationRequest(
         redirect_uri=redirect_uri,
         response_mode=_response_mode(parameters.get("response_mode"), profile),
@@ -153,9 +144,7 @@ def read(
         dpop_jkt=_thumbprint(parameters),
         prompt=_prompt(parameters),
         max_age_s=_max_age(parameters.get("max_age")),
-        login_hint=_text(parameters, "login_hint"),
         ui_locales=_text(parameters, "ui_locales"),
-        acr_values=(_text(parameters, "acr_values") or "").split(),
         claims=claims,
         resources=_resources(resources, audiences),
         details=checked,
@@ -163,6 +152,8 @@ def read(
     )
 
 
+_UNHEEDED: Final = ("login_hint", "acr_values")
+"""What a client may say, and nothing here follows: it is held to what a text may be, and forgotten."""
 _PRINTABLE: Final = re.compile(r"[\x20-\x7e]*")
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]")
 
