@@ -23,7 +23,7 @@ from billfold import errors
 from billfold.contract.common import Page, Response
 from billfold.money import Money, SignedMoney
 
-__all__ = ["Decode", "decoder", "is_known", "open_type", "page_type"]
+__all__ = ["Decode", "decoder", "is_known", "open_type", "opened", "page_type"]
 
 Decode = Callable[[bytes], Any]
 """Reads the body of an answer."""
@@ -109,7 +109,7 @@ def _derive(name: str, base: type[Response], hints: dict[str, Any]) -> type[Resp
         if not field.required
     }
     fields: list[Any] = [
-        (each, _opened(hint), defaults[each]) if each in defaults else (each, _opened(hint))
+        (each, opened(hint, _opened_class), defaults[each]) if each in defaults else (each, opened(hint, _opened_class))
         for each, hint in hints.items()
     ]
     derived = msgspec.defstruct(
@@ -126,20 +126,26 @@ def _derive(name: str, base: type[Response], hints: dict[str, Any]) -> type[Resp
     return derived
 
 
-def _opened(hint: Any) -> Any:
-    """Return a type annotation with every closed type in it replaced by its open one."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in {Union, UnionType}:
-        return functools.reduce(lambda left, right: Union[left, right], map(_opened, arguments))  # noqa: UP007  # Operands may be generic.
+def opened(hint: Any, open_class: Callable[[type[object]], type[object]]) -> Any:
+    """Return a type annotation with every closed type in it replaced by its open one.
+
+    Args:
+        hint: The annotation.
+        open_class: Returns the open one of a class; the class itself where it needs none.
+    """
+    origin = typing.get_origin(hint)
     if origin is Literal:
-        # The contract's literals are texts, and a newer server may know more of them.
+        # The contract's literals are texts, and whoever is newer may know more of them.
         return str
     if origin is not None:
-        return origin[tuple(map(_opened, arguments))]
+        inner = tuple(opened(each, open_class) for each in typing.get_args(hint))
+        if origin in {Union, UnionType}:
+            return functools.reduce(lambda left, right: Union[left, right], inner)  # noqa: UP007  # Operands may be generic.
+        return origin[inner]
     if hint is datetime:
         # A naive instant would be a trap for whoever compares it.
         return Annotated[datetime, msgspec.Meta(tz=True)]
-    return _opened_class(hint) if isinstance(hint, type) else hint
+    return open_class(hint) if isinstance(hint, type) else hint
 
 
 def _opened_class(cls: type[object]) -> type[object]:

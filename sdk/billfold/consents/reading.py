@@ -9,13 +9,12 @@ import functools
 import importlib
 import typing
 from collections.abc import Callable
-from datetime import datetime
-from types import UnionType
-from typing import Annotated, Any, Final, Literal, TypeVar, Union
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from billfold import errors
+from billfold.client._open import opened
 
 __all__ = ["open_form", "reader"]
 
@@ -69,7 +68,7 @@ def open_form(cls: type[msgspec.Struct]) -> type[msgspec.Struct]:
     hints = typing.get_type_hints(cls)
     return msgspec.defstruct(
         cls.__name__,
-        [(each.name, _opened(hints[each.name]), _field(each)) for each in msgspec.structs.fields(cls)],
+        [(each.name, opened(hints[each.name], _opened_class), _field(each)) for each in msgspec.structs.fields(cls)],
         bases=(cls,),
         module=__name__,
         namespace={"__doc__": cls.__doc__},
@@ -88,20 +87,9 @@ def _field(field: msgspec.structs.FieldInfo) -> Any:
     return msgspec.field(name=field.encode_name, default_factory=field.default_factory)
 
 
-def _opened(hint: Any) -> Any:
-    """Return a type annotation with every closed type in it replaced by its open form."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in {Union, UnionType}:
-        return functools.reduce(lambda left, right: Union[left, right], map(_opened, arguments))  # noqa: UP007  # Operands may be generic.
-    if origin is Literal:
-        # A later version of the documents may know more codes.
-        return str
-    if origin is not None:
-        return origin[tuple(map(_opened, arguments))]
-    if hint is datetime:
-        return Annotated[datetime, msgspec.Meta(tz=True)]
-    is_answer = isinstance(hint, type) and issubclass(hint, msgspec.Struct) and hint.__module__.startswith(_CONTRACT)
-    return open_form(hint) if is_answer else hint
+def _opened_class(cls: type[object]) -> type[object]:
+    is_answer = cls.__module__.startswith(_CONTRACT)
+    return open_form(cls) if is_answer and issubclass(cls, msgspec.Struct) else cls
 
 
 def __getattr__(name: str) -> type[msgspec.Struct]:

@@ -7,7 +7,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, get_args
 
-from billfold.keys.signer import MIN_RSA_BITS, Algorithm, KeyUnusable, b64url, finished
+from billfold.keys.signer import MIN_RSA_BITS, Algorithm, KeyUnusable, PublicHalf, b64url, finished
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
@@ -21,7 +21,7 @@ _RSA_BITS: Final = 3072
 _OWNER_ONLY: Final = 0o600
 
 
-class PemKey:
+class PemKey(PublicHalf):
     """A private key in PEM: P-256 for ES256, RSA of 2048 bits and more for PS256, Ed25519 for EdDSA.
 
     It never shows its private half, and isn't pickled. Safe in threads and after a fork.
@@ -36,7 +36,7 @@ class PemKey:
         OSError: The file can't be read.
     """
 
-    __slots__ = ("_algorithm", "_key", "_public")
+    __slots__ = ("_key",)
 
     def __init__(
         self,
@@ -65,28 +65,9 @@ class PemKey:
         self._public = finished(jwk, self._algorithm, kid)
 
     @property
-    def algorithm(self) -> Algorithm:
-        """By which algorithm it signs."""
-        return self._algorithm
-
-    @property
-    def kid(self) -> str:
-        """The key's name where it is registered: the thumbprint of its public half, if none was given."""
-        return self._public["kid"]
-
-    @property
-    def public_jwk(self) -> dict[str, str]:
-        """The public half."""
-        return self._public.copy()
-
-    @property
     def blocks(self) -> bool:
         """Signing waits for nothing."""
         return False
-
-    def jwks(self) -> dict[str, list[dict[str, str]]]:
-        """Return the public half as a key set (RFC 7517, section 5), which is what is registered for a client."""
-        return {"keys": [self.public_jwk]}
 
     def sign(self, data: bytes) -> bytes:
         """Return the signature of some bytes in the form that JOSE wants."""

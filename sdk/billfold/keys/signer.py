@@ -25,6 +25,7 @@ __all__ = [
     "KeyProblem",
     "KeyUnavailable",
     "KeyUnusable",
+    "PublicHalf",
     "Signer",
     "algorithm_of",
     "b64url",
@@ -117,6 +118,34 @@ class Signer(Protocol):
             KeyProblem: The key can't sign now, or not at all.
         """
         ...
+
+
+class PublicHalf:
+    """What our keys tell of themselves, whoever holds the private half."""
+
+    __slots__ = ("_algorithm", "_public")
+
+    _algorithm: Algorithm
+    _public: dict[str, str]
+
+    @property
+    def algorithm(self) -> Algorithm:
+        """By which algorithm it signs."""
+        return self._algorithm
+
+    @property
+    def kid(self) -> str:
+        """The key's name where it is registered: the thumbprint of its public half, if none was given."""
+        return self._public["kid"]
+
+    @property
+    def public_jwk(self) -> dict[str, str]:
+        """The public half."""
+        return self._public.copy()
+
+    def jwks(self) -> dict[str, list[dict[str, str]]]:
+        """Return the public half as a key set (RFC 7517, section 5), which is what is registered for a client."""
+        return {"keys": [self.public_jwk]}
 
 
 def b64url(data: bytes) -> str:

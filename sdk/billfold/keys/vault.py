@@ -30,6 +30,7 @@ from billfold.keys.signer import (
     KeyProblem,
     KeyUnavailable,
     KeyUnusable,
+    PublicHalf,
     b64url,
     finished,
     unb64url,
@@ -58,7 +59,7 @@ _AWAY: Final = frozenset({412, 429, 472, 473, 500, 502, 503, 504})
 _SIGNATURE_BYTES: Final[dict[Algorithm, int]] = {"ES256": 64, "EdDSA": 64}
 
 
-class VaultTransitKey:
+class VaultTransitKey(PublicHalf):
     """One version of a key in the transit engine.
 
     It stays with that version: when the key is rotated, what is registered for the client is still what signs. To move
@@ -113,21 +114,6 @@ class VaultTransitKey:
         self._version, self._algorithm, self._public = self._look_up(version)
 
     @property
-    def algorithm(self) -> Algorithm:
-        """By which algorithm it signs."""
-        return self._algorithm
-
-    @property
-    def kid(self) -> str:
-        """The key's name where it is registered: the thumbprint of its public half, if none was given."""
-        return self._public["kid"]
-
-    @property
-    def public_jwk(self) -> dict[str, str]:
-        """The public half."""
-        return self._public.copy()
-
-    @property
     def version(self) -> int:
         """The version of the key that signs."""
         return self._version
@@ -136,10 +122,6 @@ class VaultTransitKey:
     def blocks(self) -> bool:
         """Signing waits for Vault."""
         return True
-
-    def jwks(self) -> dict[str, list[dict[str, str]]]:
-        """Return the public half as a key set (RFC 7517, section 5), which is what is registered for a client."""
-        return {"keys": [self.public_jwk]}
 
     def sign(self, data: bytes) -> bytes:
         """Let Vault sign some bytes.
