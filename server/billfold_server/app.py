@@ -268,9 +268,16 @@ def _add_background(services: Services) -> None:
     services.rooms["background"] = Background(services.database, active, relay, runner)
 
 
-async def _close_stream(services: Services) -> None:
+async def _close(services: Services) -> None:
+    """Close the process's parts: first what begins something new, last what the others stand on."""
+    services.rooms["outbound"].close()
     if (publisher := services.rooms.get(streams.ROOM)) is not None:
         await publisher.aclose()
+    await services.engine.close()
+    await services.decryptor.aclose()
+    await services.rooms[payments.ROOM].aclose()
+    await services.keys.close()
+    await services.database.close()
 
 
 def _render_refusal(error: errors.ProblemError, request_id: str | None) -> tuple[int, bytes]:
@@ -295,13 +302,7 @@ async def open_services(settings: Settings, *, clock: Clock | None = None) -> As
     try:
         yield services
     finally:
-        services.rooms["outbound"].close()
-        await _close_stream(services)
-        await services.engine.close()
-        await services.decryptor.aclose()
-        await services.rooms[payments.ROOM].aclose()
-        await services.keys.close()
-        await services.database.close()
+        await _close(services)
 
 
 _RUNNING: Final = ("background", "rotation", consents_uses.ROOM, REQUEST_LOG, "keeper", "deletions")
@@ -335,13 +336,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None) -> Litestar:
             await consents_uses.uses_of(services).flush()
             await services.rooms[REQUEST_LOG].write()
             services.metrics.report()
-            services.rooms["outbound"].close()
-            await _close_stream(services)
-            await services.engine.close()
-            await services.decryptor.aclose()
-            await services.rooms[payments.ROOM].aclose()
-            await services.keys.close()
-            await services.database.close()
+            await _close(services)
 
     pipelines = [Pipeline(operation, services) for operation in operations()]
     services.approvals.bind({each.operation.operation_id: each for each in pipelines})

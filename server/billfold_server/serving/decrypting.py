@@ -10,7 +10,6 @@ import contextlib
 import functools
 import gc
 import logging
-import os
 import signal
 import socket
 import sys
@@ -28,7 +27,7 @@ from billfold_server.decryptor.server import Server
 from billfold_server.decryptor.service import SECRET, folder_of
 from billfold_server.http.logs import configure_logs
 from billfold_server.keys.service import Keeper, open_keyring, open_keys
-from billfold_server.serving.orders import Orders, Report, settings_of
+from billfold_server.serving.orders import Report, read_orders, report_failure, settings_of
 from billfold_server.serving.pulse import beating
 from billfold_server.settings import Settings
 
@@ -115,13 +114,11 @@ def main() -> None:
     # Before anything is known that others might look for.
     memory_locked = close_to_others()
     channel = socket.socket(fileno=int(sys.argv[1]))
-    with channel.makefile("rb") as lines:
-        line = lines.readline()
-    channel.settimeout(0)
-    if not line:
-        return
     try:
-        settings = settings_of(msgspec.json.decode(line, type=Orders))
+        orders = read_orders(channel)
+        if orders is None:
+            return
+        settings = settings_of(orders)
         configure_logs(settings)
         keep_words_out_of_logs()
         silence_failures()
@@ -135,8 +132,7 @@ def main() -> None:
 
         failure = explain(error)
         _log.error("the decryptor ends\n%s", frames_of((type(error), error, error.__traceback__)))
-        with contextlib.suppress(OSError):
-            os.write(channel.fileno(), msgspec.json.encode(Report(failure.sentence, failure.exit_code)) + b"\n")
+        report_failure(channel, failure)
         sys.exit(failure.exit_code)
 
 

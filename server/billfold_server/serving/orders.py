@@ -1,12 +1,27 @@
 """What a parent and its workers say to each other."""
 
-from typing import Any
+import contextlib
+import os
+import socket
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from billfold_server.settings import Secret, Settings, load_settings
 
-__all__ = ["Orders", "Report", "decryptors_orders", "settings_of", "settings_sent", "simulators_orders"]
+if TYPE_CHECKING:
+    from billfold_server.serving.failures import Failure
+
+__all__ = [
+    "Orders",
+    "Report",
+    "decryptors_orders",
+    "read_orders",
+    "report_failure",
+    "settings_of",
+    "settings_sent",
+    "simulators_orders",
+]
 
 
 class Orders(msgspec.Struct, frozen=True):
@@ -56,6 +71,25 @@ def simulators_orders(settings: Settings) -> Orders:
 def settings_of(orders: Orders) -> Settings:
     """Return the settings that came through the channel, checked as at the start; the environment has no say."""
     return load_settings({}, **orders.settings)
+
+
+def read_orders(channel: socket.socket) -> Orders | None:
+    """Wait for the parent's orders, and return them; None where it has gone before it gave any.
+
+    The channel doesn't block any more then.
+    """
+    with channel.makefile("rb") as lines:
+        line = lines.readline()
+    channel.settimeout(0)
+    return msgspec.json.decode(line, type=Orders) if line else None
+
+
+def report_failure(channel: socket.socket, failure: "Failure") -> None:
+    """Tell the parent why this process can't serve."""
+    report = Report(failure.sentence, failure.exit_code)
+    # The descriptor may have gone to the event loop and been closed with it; the exit code says enough then.
+    with contextlib.suppress(OSError):
+        os.write(channel.fileno(), msgspec.json.encode(report) + b"\n")
 
 
 def _reveal(value: Any) -> str:

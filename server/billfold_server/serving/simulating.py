@@ -9,11 +9,9 @@ import asyncio
 import contextlib
 import functools
 import logging
-import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -23,7 +21,8 @@ from billfold_server.connectors.simulator.address import announce, folder_of
 from billfold_server.connectors.simulator.server import simulator
 from billfold_server.connectors.simulator.state import Orders as Remembered
 from billfold_server.http.logs import configure_logs
-from billfold_server.serving.orders import Orders, Report, settings_of
+from billfold_server.serving.ending import EndingServer
+from billfold_server.serving.orders import Report, read_orders, report_failure, settings_of
 from billfold_server.serving.pulse import beating
 from billfold_server.settings import Settings
 
@@ -35,9 +34,7 @@ _LOOPBACK: Final = "127.0.0.1"
 _PATIENCE_S: Final = 1
 
 
-class _Server(uvicorn.Server):
-    """A server that is stopped by SIGTERM or by its parent's end alone."""
-
+class _Server(EndingServer):
     def __init__(self, config: uvicorn.Config, channel: socket.socket) -> None:
         super().__init__(config)
         self._channel = channel
@@ -47,18 +44,6 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         with contextlib.suppress(ConnectionError):
             await asyncio.get_running_loop().sock_sendall(self._channel, msgspec.json.encode(Report()) + b"\n")
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """End on SIGTERM. A terminal's Ctrl-C reaches every process, and is the parent's to answer."""
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self.stop)
-        yield
-        loop.remove_signal_handler(signal.SIGTERM)
-
-    def stop(self) -> None:
-        """Take no more requests, and end."""
-        self.should_exit = True
 
 
 async def _live(settings: Settings, channel: socket.socket) -> None:
@@ -92,7 +77,7 @@ async def _watch(channel: socket.socket, server: _Server, hung_timeout_s: float)
     with contextlib.suppress(ConnectionError):
         async with beating(functools.partial(loop.sock_sendall, channel), hung_timeout_s):
             await loop.sock_recv(channel, 1)
-    server.stop()
+    server.drain()
 
 
 def main() -> None:
@@ -100,13 +85,11 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     channel = socket.socket(fileno=int(sys.argv[1]))
-    with channel.makefile("rb") as lines:
-        line = lines.readline()
-    channel.settimeout(0)
-    if not line:
-        return
     try:
-        settings = settings_of(msgspec.json.decode(line, type=Orders))
+        orders = read_orders(channel)
+        if orders is None:
+            return
+        settings = settings_of(orders)
         configure_logs(settings)
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
         asyncio.run(_live(settings, channel))
@@ -115,8 +98,7 @@ def main() -> None:
 
         failure = explain(error)
         _log.exception("the rail simulator ends")
-        with contextlib.suppress(OSError):
-            os.write(channel.fileno(), msgspec.json.encode(Report(failure.sentence, failure.exit_code)) + b"\n")
+        report_failure(channel, failure)
         sys.exit(failure.exit_code)
 
 

@@ -13,12 +13,11 @@ import asyncio
 import contextlib
 import gc
 import logging
-import os
 import signal
 import socket
 import ssl
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,16 +32,16 @@ from billfold_server.app import build_app
 from billfold_server.db.embedded import EmbeddedPostgres
 from billfold_server.http.logs import configure_logs
 from billfold_server.http.protocol import BoundedProtocol
+from billfold_server.serving.ending import EndingServer
 from billfold_server.serving.explaining import explain
 from billfold_server.serving.failures import Exit
 from billfold_server.serving.instance import is_last_worker, join_workers
-from billfold_server.serving.orders import Orders, Report, settings_of
+from billfold_server.serving.orders import Orders, Report, read_orders, report_failure, settings_of
 from billfold_server.serving.pulse import beating
 from billfold_server.serving.tls.asking import AskingContext, AskingProtocol
 from billfold_server.serving.tls.contexts import asking_context, following_context, kept_side
 
 if TYPE_CHECKING:
-    from billfold_server.serving.failures import Failure
     from billfold_server.settings import Settings
 
 __all__ = ["GARBAGE", "Server", "main", "server_config"]
@@ -70,8 +69,8 @@ CLOSING_S = 5.0
 """How long a client may take to say that it has heard the end of a TLS connection."""
 
 
-class Server(uvicorn.Server):
-    """A server that is stopped by SIGTERM or by its parent's end, and by nothing else.
+class Server(EndingServer):
+    """A worker's server: two ports, and the garbage collector out of its way.
 
     Args:
         config: How uvicorn serves.
@@ -122,18 +121,6 @@ class Server(uvicorn.Server):
             ssl_shutdown_timeout=None if context is None else CLOSING_S,
         )
         self.servers.append(server)
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Drain on SIGTERM. A terminal's Ctrl-C reaches every process, and is the parent's to answer."""
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self.drain)
-        yield
-        loop.remove_signal_handler(signal.SIGTERM)
-
-    def drain(self) -> None:
-        """Accept nothing more, finish what is under way, and end."""
-        self.should_exit = True
 
 
 def server_config(app: Any, settings: "Settings") -> uvicorn.Config:
@@ -217,13 +204,10 @@ def main() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     sys.setswitchinterval(_SWITCH_S)
     channel, *listeners = (socket.socket(fileno=int(number)) for number in sys.argv[1:])
-    with channel.makefile("rb") as lines:
-        line = lines.readline()
-    channel.settimeout(0)
-    if not line:
-        return
     try:
-        orders = msgspec.json.decode(line, type=Orders)
+        orders = read_orders(channel)
+        if orders is None:
+            return
         worker = Worker(listeners, channel, orders)
         configure_logs(settings_of(orders))
         # What it says of its start and end is said by the parent, once for all workers.
@@ -231,17 +215,10 @@ def main() -> None:
         worker.run()
     except Exception as error:  # noqa: BLE001 - The last place where the parent can be told.
         failure = explain(error)
-        _tell(channel, failure)
+        report_failure(channel, failure)
         if failure.exit_code is Exit.INTERNAL:
             _log.exception("a worker ended by a mistake")
         sys.exit(failure.exit_code)
-
-
-def _tell(channel: socket.socket, failure: "Failure") -> None:
-    report = Report(failure.sentence, failure.exit_code)
-    # The descriptor may have gone to the event loop and been closed with it; the exit code says enough then.
-    with contextlib.suppress(OSError):
-        os.write(channel.fileno(), msgspec.json.encode(report) + b"\n")
 
 
 if __name__ == "__main__":

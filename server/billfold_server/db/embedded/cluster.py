@@ -3,7 +3,6 @@
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -13,12 +12,10 @@ from typing import BinaryIO
 from billfold_server.db.embedded.binaries import Binaries
 from billfold_server.db.embedded.errors import ClusterVersionMismatch, EmbeddedPostgresError, InitFailed, StartFailed
 from billfold_server.db.embedded.folders import RuntimeUser, clean_environment, disk_full, run_as
+from billfold_server.db.ports import HOST, free_ports, is_free
 
 OWNER = "billfold"
 """The superuser of the cluster, who owns its databases."""
-HOST = "127.0.0.1"
-_FIRST_PORT, _PORTS = 20_000, 10_000
-"""Ports to choose from, below those that systems give to outgoing connections, which could take ours."""
 _INITDB_TIMEOUT_S = 120
 _BUILTIN_LOCALES_SINCE = 17
 
@@ -163,9 +160,8 @@ class Cluster:
     def choose_port(self) -> int:
         """Return the port to start on: the one kept, or a new one, kept from now on, if another program has it."""
         port = self.port()
-        if port is None or not _is_free(port):
-            tries = (_FIRST_PORT + secrets.randbelow(_PORTS) for _ in range(_PORTS))
-            port = next(candidate for candidate in tries if _is_free(candidate))
+        if port is None or not is_free(port):
+            port = next(free_ports())
             _write_whole(self.home / "port", str(port))
         return port
 
@@ -264,17 +260,6 @@ def _complaint(said: str) -> str:
     lines = [line.strip() for line in said.splitlines() if line.strip()] or ["nothing"]
     failed = [n for n, line in enumerate(lines) if any(word in line for word in ("FATAL:", "PANIC:", "error:"))]
     return "; ".join(lines[max(failed[0] - 1, 0) : failed[0] + 1]) if failed else lines[-1]
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        # As PostgreSQL does: connections that linger from a server before are no obstacle.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
 
 
 def _write_whole(path: Path, text: str) -> None:

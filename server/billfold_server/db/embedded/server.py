@@ -28,7 +28,7 @@ from typing import Any, Self, TypeVar
 import asyncpg
 
 from billfold_server.db.embedded.binaries import find_binaries, runnable_binaries
-from billfold_server.db.embedded.cluster import HOST, OWNER, Cluster
+from billfold_server.db.embedded.cluster import OWNER, Cluster
 from billfold_server.db.embedded.errors import (
     EmbeddedPostgresError,
     NotStarted,
@@ -38,6 +38,7 @@ from billfold_server.db.embedded.errors import (
 )
 from billfold_server.db.embedded.folders import os_errors_explained, prepare_home, runtime_user
 from billfold_server.db.embedded.locks import is_locked, locked, open_lock, try_lock
+from billfold_server.db.ports import HOST
 
 DATABASE = "billfold"
 """The database that is always there."""

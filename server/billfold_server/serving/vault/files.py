@@ -5,23 +5,21 @@ can read the folder. It is there so that a developer's server does just what a p
 """
 
 import importlib.util
+import itertools
 import os
 import secrets
-import socket
 import subprocess
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from billfold_server.db.ports import HOST, free_ports, is_free
 from billfold_server.keys.backends.vault.logins import keep_privately
 from billfold_server.serving.failures import Exit, Failure
 
 __all__ = ["Files", "find_program"]
 
-_HOST: Final = "127.0.0.1"
-_FIRST_PORT, _PORTS = 20_000, 10_000
-"""Ports to choose from, below those that systems give to outgoing connections, which could take ours."""
 
 _GUARDED: Final = """
 exec 3<&0
@@ -76,7 +74,7 @@ class Files:
     @property
     def address(self) -> str:
         """Where it listens, or did when it was last started."""
-        return f"http://{_HOST}:{self.ports()[0]}"
+        return f"http://{HOST}:{self.ports()[0]}"
 
     def prepare(self) -> None:
         """Make the folders, and what unseals it.
@@ -104,10 +102,9 @@ class Files:
 
     def choose_ports(self) -> None:
         """Keep the ports of the last start, or choose new ones if other programs have them."""
-        if self._ports.exists() and all(map(_is_free, self.ports())):
+        if self._ports.exists() and all(map(is_free, self.ports())):
             return
-        candidates = secrets.SystemRandom().sample(range(_FIRST_PORT, _FIRST_PORT + _PORTS), 50)
-        first, second = [port for port in candidates if _is_free(port)][:2]
+        first, second = itertools.islice(free_ports(), 2)
         keep_privately(self._ports, msgspec.json.encode((first, second)))
 
     def launch(self, program: Path, running_lock: int) -> "subprocess.Popen[bytes]":
@@ -136,7 +133,7 @@ class Files:
 
     def _config(self) -> dict[str, object]:
         port, peers_port = self.ports()
-        address, peers = f"{_HOST}:{port}", f"{_HOST}:{peers_port}"
+        address, peers = f"{HOST}:{port}", f"{HOST}:{peers_port}"
         listener = {"address": address, "cluster_address": peers, "tls_disable": True}
         seal = {"current_key_id": "1", "current_key": f"file://{self._unseal_key}"}
         return {
@@ -148,14 +145,3 @@ class Files:
             "ui": False,
             "log_level": "info",
         }
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        # Connections that linger from a server before are no obstacle.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((_HOST, port))
-        except OSError:
-            return False
-    return True
