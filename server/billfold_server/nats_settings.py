@@ -58,7 +58,7 @@ def contradictions(settings: NatsSettings) -> Iterator[tuple[str, str]]:
                 sentence = f"{name} is set, and nobody says where NATS is; set BILLFOLD_NATS_URL or unset "
                 yield name, f"{sentence}BILLFOLD_{name.upper()}."
         return
-    if not all(_is_address(each) for each in settings.nats_servers):
+    if not all(vault_settings.is_address(each, {"nats", "tls"}) for each in settings.nats_servers):
         yield "nats_url", "nats_url must be like tls://nats.internal:4222, without a password; set BILLFOLD_NATS_URL."
     if importlib.util.find_spec("nats") is None:
         sentence = "Publishing to NATS needs a package more: pip install 'billfold[nats]', "
@@ -80,16 +80,6 @@ def _misspelt(settings: NatsSettings) -> Iterator[tuple[str, str]]:
         path = getattr(settings, name)
         if path is not None and not Path(path).is_file():
             yield name, f"{name} names a file that isn't there; set BILLFOLD_{name.upper()}."
-
-
-def _is_address(text: str) -> bool:
-    parts = urlsplit(text)
-    try:
-        port_is_one = parts.port is None or parts.port > 0
-    except ValueError:
-        return False
-    plain = not (parts.query or parts.fragment or parts.username or parts.password or parts.path.strip("/"))
-    return parts.scheme in {"nats", "tls"} and bool(parts.hostname) and port_is_one and plain
 
 
 def unsafe(settings: NatsSettings) -> Iterator[tuple[str, str]]:

@@ -5,14 +5,22 @@
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 
-__all__ = ["SERVICE_ACCOUNT_TOKEN", "Credentials", "LoginMethod", "VaultSettings", "contradictions", "unsafe"]
+__all__ = [
+    "SERVICE_ACCOUNT_TOKEN",
+    "Credentials",
+    "LoginMethod",
+    "VaultSettings",
+    "contradictions",
+    "is_address",
+    "unsafe",
+]
 
 LoginMethod = Literal["approle", "kubernetes", "cert", "token"]
 
@@ -122,7 +130,7 @@ def contradictions(settings: VaultSettings) -> Iterator[tuple[str, str]]:
     if settings.vault_address is None:
         yield from _without_address(settings)
         return
-    if not _is_address(settings.vault_address):
+    if not is_address(settings.vault_address, {"http", "https"}):
         sentence = "vault_address must be like https://vault.internal:8200; set BILLFOLD_VAULT_ADDRESS."
         yield "vault_address", sentence
     yield from _misspelt(settings)
@@ -141,14 +149,15 @@ def _without_address(settings: VaultSettings) -> Iterator[tuple[str, str]]:
             yield name, f"{sentence}BILLFOLD_{name.upper()}."
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str, schemes: Collection[str]) -> bool:
+    """Tell whether a text is the address of a server, by one of some schemes: no path, and no password in it."""
     parts = urlsplit(text)
     try:
         port_is_one = parts.port is None or parts.port > 0
     except ValueError:
         return False
     plain = not (parts.query or parts.fragment or parts.username or parts.password or parts.path.strip("/"))
-    return parts.scheme in {"http", "https"} and bool(parts.hostname) and port_is_one and plain
+    return parts.scheme in schemes and bool(parts.hostname) and port_is_one and plain
 
 
 def _misspelt(settings: VaultSettings) -> Iterator[tuple[str, str]]:
