@@ -1,13 +1,13 @@
 """How the room declares its pages: once, for each of the four sign-ins."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from billfold_server.http.routing import Call, Reply, Routes
 from billfold_server.people import sessions
 from billfold_server.people.desk import Desk
 from billfold_server.people.pages import forms
-from billfold_server.people.pages.kit import MEDIA_TYPE, check_csrf, root_of
+from billfold_server.people.pages.kit import check_csrf, declare_page, root_of
 from billfold_server.people.queries import UserRow
 from billfold_server.people.sessions import Session
 
@@ -18,7 +18,6 @@ routes = Routes(
 )
 platform_routes = Routes(tag="Pages", description="What operators see when they sign in.", audience="platform-public")
 
-_FORM: Final = "application/x-www-form-urlencoded"
 H = TypeVar("H", bound=Callable[..., Awaitable[Reply[bytes]]])
 
 
@@ -31,22 +30,13 @@ def page(method: Literal["GET", "POST"], path: str) -> Callable[[H], H]:
     """
 
     def declare(handler: H) -> H:
-        name = "".join(part.capitalize() for part in handler.__name__.split("_"))
         for realm, room, root in (
             ("psu", routes, "/auth"),
             ("staff", routes, "/auth/staff"),
             ("partner", routes, "/auth/partner"),
             ("operator", platform_routes, "/platform/auth"),
         ):
-            room.operation(
-                method,
-                root + path,
-                operation_id=f"{realm}{name}",
-                in_document=False,
-                surface="page",
-                body_media_type=_FORM if method == "POST" else "application/json",
-                response_media_type=MEDIA_TYPE,
-            )(handler)
+            declare_page(room, method, root + path, prefix=realm)(handler)
         return handler
 
     return declare

@@ -33,7 +33,7 @@ from billfold import errors, ids
 from billfold.ids import Prefix
 from billfold_server.http.routing import Call, Reply, Routes
 from billfold_server.people.pages import forms, kit
-from billfold_server.people.pages.kit import MEDIA_TYPE, check_csrf, root_of
+from billfold_server.people.pages.kit import check_csrf, root_of
 from billfold_server.portal.viewers import Viewer, sign_in_address
 from billfold_server.portal.viewers import viewer as find_viewer
 from billfold_server.tenancy.transaction import TenantTx
@@ -55,7 +55,6 @@ __all__ = [
 ]
 
 ROOT: Final = "/portal"
-_FORM: Final = "application/x-www-form-urlencoded"
 _REFUSED: Final = 403
 _WAITING: Final = 202
 H = TypeVar("H", bound=Callable[..., Awaitable[Reply[bytes]]])
@@ -112,21 +111,7 @@ def page(method: Literal["GET", "POST"], path: str) -> Callable[[H], H]:
         method: GET shows, POST takes a form.
         path: Below ``/portal``.
     """
-
-    def declare(handler: H) -> H:
-        name = "".join(part.capitalize() for part in handler.__name__.split("_"))
-        routes.operation(
-            method,
-            ROOT + path,
-            operation_id=f"portal{name}",
-            in_document=False,
-            surface="page",
-            body_media_type=_FORM if method == "POST" else "application/json",
-            response_media_type=MEDIA_TYPE,
-        )(handler)
-        return handler
-
-    return declare
+    return kit.declare_page(routes, method, ROOT + path, prefix="portal")
 
 
 async def admit(call: Call, tx: TenantTx, scope: str, *, back: str | None = None) -> Viewer | Reply[bytes]:

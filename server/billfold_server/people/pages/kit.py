@@ -10,9 +10,9 @@ style, no frame, no third party (CSP Level 3).
 import base64
 import hashlib
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import jinja2
 import msgspec
@@ -23,7 +23,7 @@ from billfold.clock import Clock
 from billfold_server.http import problems
 from billfold_server.http.answers import Answer, on_the_wire
 from billfold_server.http.context import RequestContext
-from billfold_server.http.routing import Call, Reply
+from billfold_server.http.routing import Call, Reply, Routes
 from billfold_server.keys.service import Keyring
 from billfold_server.people.pages import brand, cookies, forms, words
 from billfold_server.tenancy.context import TenantRef
@@ -35,9 +35,9 @@ __all__ = [
     "LoginRealm",
     "Pages",
     "check_csrf",
+    "declare_page",
     "is_known",
     "language_of",
-    "login_realm_of",
     "page_error",
     "pages_of",
     "render",
@@ -46,6 +46,8 @@ __all__ = [
 ]
 
 MEDIA_TYPE: Final = "text/html; charset=utf-8"
+_FORM: Final = "application/x-www-form-urlencoded"
+H = TypeVar("H", bound=Callable[..., Awaitable[Reply[bytes]]])
 LoginRealm = Literal["psu", "staff", "partner", "operator"]
 """Whose sign-in it is: a payment service user's, a bank's staff's, a partner's member's, or a platform operator's."""
 
@@ -313,9 +315,29 @@ def pages_of(call: Call) -> Pages:
     return pages
 
 
-def login_realm_of(call: Call) -> LoginRealm:
-    """Return to whose sign-in a request belongs, by its address."""
-    return Visit.of(call).realm
+def declare_page(routes: Routes, method: Literal["GET", "POST"], path: str, *, prefix: str) -> Callable[[H], H]:
+    """Declare a page, which no document shows: GET shows it, POST takes its form.
+
+    Args:
+        routes: Of which room.
+        method: GET or POST.
+        path: The whole path, from the tenant's on.
+        prefix: How the operation's id begins; the handler's name follows.
+    """
+
+    def declare(handler: H) -> H:
+        name = "".join(part.capitalize() for part in handler.__name__.split("_"))
+        return routes.operation(
+            method,
+            path,
+            operation_id=prefix + name,
+            in_document=False,
+            surface="page",
+            body_media_type=_FORM if method == "POST" else "application/json",
+            response_media_type=MEDIA_TYPE,
+        )(handler)
+
+    return declare
 
 
 def root_of(call: Call, realm: LoginRealm | None = None) -> str:
