@@ -19,7 +19,18 @@ import pytest
 from billfold_server.connectors.simulator.address import folder_of, read
 from billfold_server.db.embedded import EmbeddedPostgres
 from tests.postgres import binaries, create_database, drop_database, query
-from tests.server.upping import SlowRequest, Up, billfold, data_dirs, environment, is_free, parents, refusal, until
+from tests.server.upping import (
+    SlowRequest,
+    Up,
+    billfold,
+    data_dirs,
+    environment,
+    is_free,
+    parents,
+    pasted,
+    refusal,
+    until,
+)
 
 NOBODY = 65534
 Folders = Callable[[], Path]
@@ -64,14 +75,6 @@ def submit(browser: httpx.Client, page: httpx.Response, path: str, **fields: str
     form = page.text.partition(f'{path}"')[2].partition("</form>")[0]
     hidden = re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', form)
     return browser.post(path, data={name: html.unescape(value) for name, value in hidden} | fields)
-
-
-def pasted(lines: str) -> "subprocess.CompletedProcess[str]":
-    """Run lines as somebody does who pastes them into a shell."""
-    shell = ["bash", "--noprofile", "--norc"]
-    return subprocess.run(
-        shell, input=lines + "\n", env=environment(), capture_output=True, text=True, timeout=60, check=False
-    )
 
 
 @pytest.mark.xdist_group("up")

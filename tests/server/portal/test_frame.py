@@ -31,22 +31,6 @@ def navigation_of(page: httpx.Response) -> list[str]:
     return [href.removeprefix(f"/t/alpha{ROOT}") for href in LINK.findall(navigation)]
 
 
-@pytest.fixture(scope="module")
-def developer(live: LiveServer) -> Person:
-    """Somebody who connects programs, enrolled."""
-    person = a_person(live, "alpha", realm="staff", roles=("developer",))
-    enrol(person)
-    return person
-
-
-@pytest.fixture(scope="module")
-def browser(developer: Person) -> Browser:
-    """Their browser, signed in, with addresses of the whole tenant."""
-    found = developer.sign_in()
-    found.base_url = httpx.URL(developer.live.base("alpha"))
-    return found
-
-
 async def at_the_door(live: LiveServer, cookie: str, scope: str, **said: str) -> Viewer | Reply[bytes]:
     """Ask for a page that needs a scope, with a browser's cookies."""
     call = Call(

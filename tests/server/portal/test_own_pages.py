@@ -18,22 +18,6 @@ DELIVERY = re.compile(r'href="/t/alpha(/portal/webhooks/deliveries/whd_[a-z0-9]+
 
 
 @pytest.fixture(scope="module")
-def developer(live: LiveServer) -> Person:
-    """Somebody who connects programs, enrolled."""
-    person = a_person(live, "alpha", realm="staff", roles=("developer",))
-    enrol(person)
-    return person
-
-
-@pytest.fixture(scope="module")
-def browser(developer: Person) -> Browser:
-    """Their browser, signed in, with addresses of the whole tenant."""
-    found = developer.sign_in()
-    found.base_url = httpx.URL(developer.live.base("alpha"))
-    return found
-
-
-@pytest.fixture(scope="module")
 def client(live: LiveServer) -> Iterator[httpx.Client]:
     """A program's client."""
     with live.client("alpha", ["parties:write", "parties:read", "audit:read", "webhooks:read"]) as client:

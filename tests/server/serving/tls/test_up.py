@@ -2,7 +2,6 @@
 
 import json
 import ssl
-import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,7 @@ import pytest
 from billfold_server.serving.tls.authority import Authority
 from tests.server.certificates import SERVER, Pair, issue
 from tests.server.tls_up import TlsUp
-from tests.server.upping import billfold, data_dirs, environment, refusal, until
-
-
-def pasted(lines: str) -> "subprocess.CompletedProcess[str]":
-    """Run lines as somebody does who pastes them into a shell."""
-    shell = ["bash", "--noprofile", "--norc"]
-    return subprocess.run(
-        shell, input=lines + "\n", env=environment(), capture_output=True, text=True, timeout=60, check=False
-    )
+from tests.server.upping import billfold, data_dirs, pasted, refusal, until
 
 
 @pytest.mark.xdist_group("up")
