@@ -26,12 +26,12 @@ async def list_monthly_statements(
     call: Call, *, wallet_id: WalletId | None = None, limit: Limit = DEFAULT_LIMIT, cursor: Cursor | None = None
 ) -> Page[AccountStatement]:
     """List account statements, newest first."""
-    after = call.cursors.decode(_LIST, cursor)
+    before = call.cursors.decode_id(_LIST, cursor, Prefix.ACCOUNT_STATEMENT)
     async with call.tx() as tx:
         rows = await service.list_statements(
             tx,
             limit=limit + 1,
-            before=None if after is None else ids.decode(Prefix.ACCOUNT_STATEMENT, str(after[0])),
+            before=before,
             wallet_id=None if wallet_id is None else ids.decode(Prefix.WALLET, wallet_id),
         )
     return call.page(_LIST, [row.to_response() for row in rows], limit, key=lambda statement: [statement.id])

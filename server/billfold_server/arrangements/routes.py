@@ -155,11 +155,9 @@ async def create_product(call: Call, body: CreateProduct) -> Reply[Product]:
 @routes.get("/v1/products", scope="arrangements:read")
 async def list_products(call: Call, *, limit: Limit = DEFAULT_LIMIT, cursor: Cursor | None = None) -> Page[Product]:
     """List products, newest first."""
-    after = call.cursors.decode("products", cursor)
+    before = call.cursors.decode_id("products", cursor, Prefix.PRODUCT)
     async with call.tx() as tx:
-        rows = await service.list_products(
-            tx, limit=limit + 1, before=None if after is None else ids.decode(Prefix.PRODUCT, str(after[0]))
-        )
+        rows = await service.list_products(tx, limit=limit + 1, before=before)
     return call.page("products", [row.to_response() for row in rows], limit, key=lambda product: [product.id])
 
 

@@ -11,11 +11,12 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from typing import Annotated, Final
+from uuid import UUID
 
 import msgspec
 from msgspec import Meta
 
-from billfold import errors
+from billfold import errors, ids
 
 __all__ = ["DEFAULT_LIMIT", "MAX_LIMIT", "Cursor", "CursorValue", "Cursors", "Limit", "decode_cursor", "encode_cursor"]
 
@@ -86,3 +87,12 @@ class Cursors:
             errors.InvalidCursor: This server didn't make it, or it made it for another list or tenant.
         """
         return None if text is None else decode_cursor(self._key, f"{self._owner}/{kind}", text)
+
+    def decode_id(self, kind: str, text: str | None, prefix: ids.Prefix) -> UUID | None:
+        """Return the id that a cursor holds, as it does in a list that is sorted by ids, or None where the list begins.
+
+        Raises:
+            errors.InvalidCursor: This server didn't make it, or it made it for another list or tenant.
+        """
+        values = self.decode(kind, text)
+        return None if values is None else ids.decode(prefix, str(values[0]))

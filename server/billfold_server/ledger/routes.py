@@ -67,12 +67,12 @@ async def list_accounts(
     cursor: Cursor | None = None,
 ) -> Page[Account]:
     """List accounts, newest first."""
-    after = call.cursors.decode("accounts", cursor)
+    before = call.cursors.decode_id("accounts", cursor, Prefix.ACCOUNT)
     async with call.tx() as tx:
         rows = await queries.list_accounts(
             tx,
             limit=limit + 1,
-            before=None if after is None else ids.decode(Prefix.ACCOUNT, str(after[0])),
+            before=before,
             code=code,
             type=type_,
             currency=currency,
@@ -197,12 +197,12 @@ async def list_journal_entries(
 
     `from` and `to` bound the effective time; `from` is inside, `to` is outside.
     """
-    after = call.cursors.decode("journal-entries", cursor)
+    before = call.cursors.decode_id("journal-entries", cursor, Prefix.JOURNAL_ENTRY)
     async with call.tx() as tx:
         rows = await queries.list_entries(
             tx,
             limit=limit + 1,
-            before=None if after is None else ids.decode(Prefix.JOURNAL_ENTRY, str(after[0])),
+            before=before,
             account_id=None if account_id is None else ids.decode(Prefix.ACCOUNT, account_id),
             kind=kind,
             from_=from_,
@@ -283,12 +283,12 @@ async def list_holds(
     cursor: Cursor | None = None,
 ) -> Page[Hold]:
     """List holds, newest first."""
-    after = call.cursors.decode("holds", cursor)
+    before = call.cursors.decode_id("holds", cursor, Prefix.HOLD)
     async with call.tx() as tx:
         rows = await queries.list_holds(
             tx,
             limit=limit + 1,
-            before=None if after is None else ids.decode(Prefix.HOLD, str(after[0])),
+            before=before,
             wallet_id=None if wallet_id is None else ids.decode(Prefix.WALLET, wallet_id),
             status=status,
         )

@@ -76,8 +76,7 @@ async def list_statement_imports(
 ) -> Page[StatementImport]:
     """List statement imports, newest first."""
     service.require_feature(call.tenant)
-    after = call.cursors.decode("statement-imports", cursor)
-    before = None if after is None else ids.decode(Prefix.STATEMENT_IMPORT, str(after[0]))
+    before = call.cursors.decode_id("statement-imports", cursor, Prefix.STATEMENT_IMPORT)
     async with call.tx() as tx:
         imports = await service.list_imports(tx, limit=limit + 1, before=before)
     return call.page("statement-imports", imports, limit, key=lambda one: [one.id])
@@ -114,12 +113,12 @@ async def list_statement_entries(
 ) -> Page[StatementEntry]:
     """List statement entries, newest first."""
     service.require_feature(call.tenant)
-    after = call.cursors.decode("statement-entries", cursor)
+    before = call.cursors.decode_id("statement-entries", cursor, Prefix.STATEMENT_ENTRY)
     async with call.tx() as tx:
         rows = await service.list_entries(
             tx,
             limit=limit + 1,
-            before=None if after is None else ids.decode(Prefix.STATEMENT_ENTRY, str(after[0])),
+            before=before,
             import_id=(
                 None if statement_import_id is None else ids.decode(Prefix.STATEMENT_IMPORT, statement_import_id)
             ),

@@ -97,12 +97,12 @@ async def list_wallets(
     cursor: Cursor | None = None,
 ) -> Page[Wallet]:
     """List wallets, newest first."""
-    after = call.cursors.decode("wallets", cursor)
+    before = call.cursors.decode_id("wallets", cursor, Prefix.WALLET)
     async with call.tx() as tx:
         wallets = await service.list_wallets(
             tx,
             limit=limit + 1,
-            before=None if after is None else ids.decode(Prefix.WALLET, str(after[0])),
+            before=before,
             party_id=None if party_id is None else ids.decode(Prefix.PARTY, party_id),
             status=status,
             alias=alias,
@@ -272,11 +272,10 @@ async def list_aliases(
     call: Call, wallet_id: WalletId, *, limit: Limit = DEFAULT_LIMIT, cursor: Cursor | None = None
 ) -> Page[Alias]:
     """List a wallet's aliases, newest first."""
-    after = call.cursors.decode("aliases", cursor)
+    before = call.cursors.decode_id("aliases", cursor, Prefix.ALIAS)
     key = ids.decode(Prefix.WALLET, wallet_id)
     async with call.tx() as tx:
         await service.get_wallet(tx, key)
-        before = None if after is None else ids.decode(Prefix.ALIAS, str(after[0]))
         rows = await queries.list_aliases(tx, key, limit=limit + 1, before=before)
     return call.page("aliases", [row.to_response() for row in rows], limit, key=lambda alias: [alias.id])
 
@@ -463,13 +462,13 @@ async def _get(call: Call, kind: str, prefix: Prefix, wire_id: str) -> Reply[Any
 async def _list(
     call: Call, kind: str, prefix: Prefix, *, wallet_id: str | None, limit: int, cursor: str | None
 ) -> Page[Any]:
-    after = call.cursors.decode(kind, cursor)
+    before = call.cursors.decode_id(kind, cursor, prefix)
     async with call.tx() as tx:
         rows = await queries.list_transfers(
             tx,
             kind,
             limit=limit + 1,
-            before=None if after is None else ids.decode(prefix, str(after[0])),
+            before=before,
             wallet_id=None if wallet_id is None else ids.decode(Prefix.WALLET, wallet_id),
         )
     return call.page(kind, [row.to_response() for row in rows], limit, key=lambda transfer: [transfer.id])
