@@ -111,7 +111,11 @@ class AuthorizationRefused(AuthorizationFailed):
 
 
 class AccessDenied(AuthorizationRefused):
-    """The user, or the bank's policy, doesn't allow it."""
+    """The user, or the bank's policy, doesn't allow it.
+
+    Where ``oauth_error`` is ``unmet_authentication_requirements``, nobody has refused: the user can't sign in as
+    strongly as the request wants it.
+    """
 
     code = "access_denied"
 

@@ -35,6 +35,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
         statuses: How it answers: success first.
         form: Parameters in the query that may come as a form as well.
         browser: Whether browsers come here, and not the client itself.
+        brought: The codes of the refusals that a browser brings the client.
     """
 
     source: str
@@ -45,6 +46,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     statuses: tuple[int, ...] = (200,)
     form: tuple[str, ...] = ()
     browser: bool = False
+    brought: tuple[str, ...] = ()
 
 
 _REGISTERED: Final = "Registered"
@@ -58,9 +60,11 @@ _METADATA_REFUSED: Final = (
     "invalid_request",
 )
 _AUTHORIZE: Final = Said(
-    source="RFC 6749, section 4.1; RFC 9126, section 4; OpenID Connect Core, section 3.1.2",
+    source="RFC 6749, section 4.1; RFC 9126, section 4; OpenID Connect Core, section 3.1.2; OpenID Connect Core Error"
+    " Code unmet_authentication_requirements",
     form=("client_id", "request_uri"),
     browser=True,
+    brought=("access_denied", "consent_required", "login_required", "unmet_authentication_requirements"),
     statuses=(303,),
 )
 _END: Final = Said(
@@ -331,7 +335,10 @@ def _responses(operation: Operation, said: Said, schemas: Schemas) -> dict[str, 
 def _answer(operation: Operation, said: Said, status: int, schemas: Schemas) -> dict[str, Any]:
     if status == 303:  # noqa: PLR2004 - See Other
         location = {"description": "Where the browser goes on.", "schema": {"type": "string", "format": "uri"}}
-        return {"description": "The browser goes on.", "headers": {"Location": location}}
+        text = "The browser goes on."
+        if said.brought:
+            text += f" It brings the client an answer in the end, or an `error`: {_listed(said.brought)}."
+        return {"description": text, "headers": {"Location": location}}
     if said.browser:
         return {"description": "A page asks.", "content": {_PAGE: {"schema": {"type": "string"}}}}
     kind = said.answer or operation.signature.response
@@ -342,6 +349,10 @@ def _answer(operation: Operation, said: Said, status: int, schemas: Schemas) -> 
     if kind is Introspection:
         content["application/token-introspection+jwt"] = {"schema": {"type": "string"}}
     return {"description": "As asked.", "content": content}
+
+
+def _listed(codes: Sequence[str]) -> str:
+    return ", ".join(f"`{each}`" for each in codes)
 
 
 def _refusal(description: str, codes: Sequence[str]) -> dict[str, Any]:

@@ -182,6 +182,7 @@ class TestAnAnswer:
         ("oauth_error", "expected"),
         [
             ("access_denied", AccessDenied),
+            ("unmet_authentication_requirements", AccessDenied),
             ("login_required", InteractionRequired),
             ("consent_required", InteractionRequired),
             ("temporarily_unavailable", ServerAway),

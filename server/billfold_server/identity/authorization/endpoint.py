@@ -392,7 +392,8 @@ async def _answer(call: "Call", asked: Asked, parameters: dict[str, str]) -> Rep
 def _why_not(asked: Asked, verdict: sign_in.Verdict, *, may: bool) -> tuple[str, str] | None:
     """Return error and description where there is nothing to ask anybody."""
     if verdict == "unmet":
-        return "access_denied", "the sign-in isn't of a class that is asked for"
+        # OpenID Connect Core Error Code unmet_authentication_requirements 1.0, section 1.
+        return "unmet_authentication_requirements", "no sign-in is of a class that is asked for"
     if "none" in asked.request.prompt:
         # Whoever must not be shown anything can't have agreed to anything, for nothing is remembered silently.
         return "consent_required" if verdict == "enough" else "login_required", "nothing may be shown"

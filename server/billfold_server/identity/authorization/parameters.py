@@ -241,6 +241,10 @@ def _claims(asked: object) -> ClaimRequests:
         raise refusal from None
     if len(claims.id_token) + len(claims.userinfo) > _MOST_CLAIMS:
         raise refusal
+    acr = claims.id_token.get("acr")
+    if acr is not None and not all(isinstance(each, str) for each in acr.accepted):
+        # A class that isn't a text would count as none, and an essential one as if it hadn't been asked for.
+        raise OAuthRefusal("invalid_request", "a class of sign-in (acr) must be a text")
     return claims
 
 

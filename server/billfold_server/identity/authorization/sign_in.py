@@ -5,15 +5,23 @@ from typing import Final, Literal, Protocol
 
 from billfold_server.identity.authorization.parameters import AuthorizationRequest
 
-__all__ = ["ACR_SCA", "SignedIn", "Verdict", "acr_for", "judge", "judge_strictly"]
+__all__ = ["ACR_SCA", "ACR_VALUES", "SignedIn", "Verdict", "acr_for", "judge", "judge_strictly"]
 
 ACR_SCA: Final = "urn:openbanking:psd2:sca"
 """Strong customer authentication, as the UK's profile calls it."""
 
+_ACR_CA: Final = "urn:openbanking:psd2:ca"
+
+ACR_VALUES: Final = (ACR_SCA, _ACR_CA)
+"""The classes that there are here, which metadata names as ``acr_values_supported``."""
+
 _RECENT: Final = timedelta(minutes=5)
 
 Verdict = Literal["enough", "sign_in", "unmet"]
-"""Whether it is enough, whether the person must sign in, or has done so just now and it still isn't enough."""
+"""Whether it is enough, whether the person must sign in, or no sign-in of theirs would be enough.
+
+That is known where they have signed in just now, or where nobody's would: then nobody is made to.
+"""
 
 _AFRESH: Final[frozenset[str]] = frozenset({"login", "select_account"})
 
@@ -41,6 +49,8 @@ def judge(request: AuthorizationRequest, session: SignedIn | None, *, begun_at: 
         begun_at: When the browser came with the request; who has signed in since has done so for it.
         now: The real time.
     """
+    if request.essential_acr and _REACHABLE.isdisjoint(request.essential_acr):
+        return "unmet"
     if session is None:
         return "sign_in"
     fresh = session.auth_time >= begun_at
@@ -67,8 +77,10 @@ def judge_strictly(
     return "enough" if session.auth_time >= begun_at - _RECENT else "sign_in"
 
 
+_REACHABLE: Final = frozenset(ACR_VALUES)
+
 _INCLUDES: Final[dict[str, frozenset[str]]] = {
-    ACR_SCA: frozenset({"urn:openbanking:psd2:ca"}),
+    ACR_SCA: frozenset({_ACR_CA}),
 }
 """Which classes a class includes: who has shown two elements has shown one."""
 

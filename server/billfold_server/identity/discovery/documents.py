@@ -14,6 +14,7 @@ import msgspec
 from billfold.contract.oauth import MtlsEndpoints, ServerMetadata
 from billfold_server.identity import rules
 from billfold_server.identity.authorization.parameters import Prompt
+from billfold_server.identity.authorization.sign_in import ACR_VALUES
 from billfold_server.identity.profiles import Profile
 from billfold_server.identity.realms import Realm
 
@@ -56,8 +57,6 @@ _CLAIMS: Final = (
     "sub",
     "updated_at",
 )
-
-_ACR: Final = ("urn:openbanking:psd2:sca", "urn:openbanking:psd2:ca")
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,7 +169,7 @@ def _authorization(profile: Profile, deployment: Deployment) -> dict[str, Any]:
         "require_pushed_authorization_requests": profile.pushed,
         "authorization_response_iss_parameter_supported": True,
         "authorization_details_types_supported": sorted(deployment.details_types),
-        "acr_values_supported": list(_ACR),
+        "acr_values_supported": list(ACR_VALUES),
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": list(profile.algorithms),
         "claim_types_supported": ["normal"],

@@ -1,5 +1,6 @@
 """The authorize endpoint: who is asked, what the client is told, and what nobody gets around."""
 
+import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -208,6 +209,11 @@ def resume(browser: Browser, answer: httpx.Response) -> httpx.Response:
     return browser.get("/oauth/authorize/resume", params={"interaction": query["interaction"]}, headers=PAGE)
 
 
+def acr_of(*values: str) -> str:
+    """Return claims to which one of some classes of sign-in is essential."""
+    return json.dumps({"id_token": {"acr": {"essential": True, "values": values}}})
+
+
 def sent(browser: Browser, app: App, **changes: Any) -> httpx.Response:
     """Bring a request, and return what comes after the first redirect."""
     first = bring(browser, app, app.uri(**changes))
@@ -265,13 +271,22 @@ class TestSignIn:
         claims = '{"id_token":{"acr":{"essential":true,"value":"urn:openbanking:psd2:ca"}}}'
         assert isinstance(claim(app, code_of(app, person, claims=claims)), Code)
 
-    def test_that_nobody_can_reach_ends_in_a_refusal(self, app: App, person: Person) -> None:
-        """A class that there isn't is refused once the person has signed in for it."""
-        claims = '{"id_token":{"acr":{"essential":true,"values":["urn:example:blood"]}}}'
-        browser = person.browser()
-        answer = sent(browser, app, claims=claims)
+    @pytest.mark.parametrize("prompt", [None, "none", "login"])
+    def test_that_nobody_can_reach_is_refused_without_one(self, app: App, person: Person, prompt: str | None) -> None:
+        """A class that there isn't is refused at once, by its own code; nobody signs in for nothing."""
+        asked = {"claims": acr_of("urn:example:blood")} | ({} if prompt is None else {"prompt": prompt})
+        for browser in (stranger(app.live, app.slug), person.browser()):
+            said = answer_of(app, sent(browser, app, **asked))
+            assert (said["error"], said["state"]) == ("unmet_authentication_requirements", "s-1")
+
+    def test_is_offered_where_one_of_its_classes_can_be_reached(self, app: App, person: Person) -> None:
+        """Of several classes one is enough, and the person may reach it still."""
+        asked = {"claims": acr_of("urn:example:blood", "urn:openbanking:psd2:sca")}
+        browser = stranger(app.live, app.slug)
+        answer = sent(browser, app, **asked)
+        assert to_sign_in(answer)
         person.sign_in(browser)
-        assert answer_of(app, resume(browser, answer))["error"] == "access_denied"
+        assert "code" in answer_of(app, decide(browser, resume(browser, answer)))
 
     def test_isnt_shown_where_nothing_may_be_shown(self, app: App, person: Person) -> None:
         """``prompt=none`` gets the code of OpenID Connect Core, section 3.1.2.6, with or without a session."""

@@ -108,6 +108,8 @@ class TestAPushedRequest:
             ({"claims": "{"}, "invalid_request"),
             ({"claims": b64_text(id_token=[])}, "invalid_request"),
             ({"claims": b64_text(id_token={"acr": {"essential": "yes"}})}, "invalid_request"),
+            ({"claims": b64_text(id_token={"acr": {"essential": True, "value": 2}})}, "invalid_request"),
+            ({"claims": b64_text(id_token={"acr": {"values": ["urn:a", None]}})}, "invalid_request"),
             ({"claims": b64_text(id_token={str(n): None for n in range(101)})}, "invalid_request"),
             ({"claims": "[" * 4000}, "invalid_request"),
             ({"resource": "https://elsewhere.example"}, "invalid_target"),
