@@ -36,6 +36,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
         form: Parameters in the query that may come as a form as well.
         browser: Whether browsers come here, and not the client itself.
         brought: The codes of the refusals that a browser brings the client.
+        always_401: Whether that is the answer to every client that isn't authenticated.
     """
 
     source: str
@@ -47,6 +48,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     form: tuple[str, ...] = ()
     browser: bool = False
     brought: tuple[str, ...] = ()
+    always_401: bool = False
 
 
 _REGISTERED: Final = "Registered"
@@ -103,7 +105,7 @@ _PAR: Final = Said(
         *_PROOF,
     ),
 )
-_INTROSPECTION: Final = Said(source="RFC 7662, section 2; RFC 9701", client=True, answer=Introspection)
+_INTROSPECTION: Final = Said(source="RFC 7662, section 2; RFC 9701", client=True, answer=Introspection, always_401=True)
 _REVOCATION: Final = Said(source="RFC 7009, section 2", client=True)
 _KEYS: Final = Said(source="RFC 7517, section 5")
 _METADATA: Final = Said(source="RFC 8414, section 3; OpenID Connect Discovery, section 4")
@@ -316,11 +318,16 @@ def _responses(operation: Operation, said: Said, schemas: Schemas) -> dict[str, 
         # A page for people, and JSON for whoever doesn't ask for one.
         refused["content"] = {_PAGE: {"schema": {"type": "string"}}, **refused["content"]}
         return {**answers, "400": refused}
-    codes = (*(("invalid_request", "invalid_client") if said.client else ()), *said.refusals)
+    if said.always_401:
+        codes, unauthenticated = ("invalid_request", *said.refusals), "The client isn't authenticated."
+    elif said.client:
+        codes, unauthenticated = ("invalid_request", "invalid_client", *said.refusals), _NOT_AUTHENTICATED
+    else:
+        codes, unauthenticated = said.refusals, None
     if codes:
         answers["400"] = _refusal("It is refused by one of these codes.", codes)
-    if said.client:
-        answers["401"] = _refusal(_NOT_AUTHENTICATED, ("invalid_client",))
+    if unauthenticated is not None:
+        answers["401"] = _refusal(unauthenticated, ("invalid_client",))
     elif said.bearer is not None and operation.needs_token:
         answers["401"] = {"description": f"The token isn't this: {said.bearer}"}
         answers["403"] = {"description": "The token lacks the scope."}

@@ -48,7 +48,7 @@ async def _asked(call: Call, body: bytes, endpoint: Endpoint) -> Reply[Any]:
         client = await authenticate(call.services, realm, call, form)
         return await endpoint(call, realm, client, form)
     except OAuthRefusal as refusal:
-        return refused(refusal, realm)
+        return refused(refusal, realm, always_401=endpoint is introspect)
 
 
 async def _issue(call: Call, body: bytes) -> Reply[TokenResponse]:

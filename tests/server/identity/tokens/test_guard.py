@@ -231,6 +231,12 @@ def until(answer: Callable[[], bool]) -> float:
     return time.monotonic() - began
 
 
+def challenged_by(answer: httpx.Response) -> str | None:
+    """Return the scheme by which somebody is told to come, if any."""
+    challenge = answer.headers.get("www-authenticate")
+    return None if challenge is None else challenge.partition(" ")[0]
+
+
 class TestARevokedToken:
     def test_opens_nothing_after_a_second(self, asker) -> None:
         """Revoked at one worker, it is out at another that has let it in a moment ago; the client's others stay in."""
@@ -263,7 +269,13 @@ class TestARevokedToken:
             assert (answer.status_code, answer.content) == (200, b"")
         assert asker.refresh(mine["refresh_token"]).status_code == 200
         assert asker.post("/oauth/revoke", {}).json()["error"] == "invalid_request"
-        assert httpx.post(f"{asker.app.base}/oauth/revoke", data={"token": "x"}).json()["error"] == "invalid_client"
+
+    @pytest.mark.parametrize(("slug", "status"), [("fapi2", 400), ("sandbox", 401)])
+    def test_needs_a_client(self, profiled, slug: str, status: int) -> None:
+        """As at the token endpoint (RFC 7009, section 2.2.1): 401 is for naming a scheme of HTTP that would help."""
+        answer = httpx.post(f"{profiled.base(slug)}/oauth/revoke", data={"token": "x"})
+        assert (answer.status_code, answer.json()["error"]) == (status, "invalid_client")
+        assert challenged_by(answer) == ("Basic" if status == 401 else None)
 
 
 class TestIntrospection:
@@ -292,10 +304,24 @@ class TestIntrospection:
                 assert (read.claims["iss"], read.claims["aud"]) == (asker.app.base, asker.app.client_id)
                 assert read.claims["token_introspection"] == {"active": False}
 
-    def test_needs_a_client(self, asker) -> None:
-        """Nobody else is told anything."""
-        answer = httpx.post(f"{asker.app.base}/oauth/introspect", data={"token": "x"})
-        assert (answer.status_code, answer.json()["error"]) == (400, "invalid_client")
+    @pytest.mark.parametrize("brought", [{}, {"client_id": "cli_x", "client_secret": "x"}, {"client_assertion": "a.b"}])
+    def test_needs_a_client(self, asker, brought: dict[str, str]) -> None:
+        """Nobody else is told anything: 401 (RFC 7662, section 2.3), by no scheme that wouldn't help."""
+        answer = httpx.post(f"{asker.app.base}/oauth/introspect", data={"token": "x", **brought})
+        assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+        assert answer.headers["www-authenticate"] == f'OAuth-Client realm="billfold", issuer="{asker.app.base}"'
+
+    def test_names_basic_where_a_secret_is_accepted_or_was_tried(self, profiled, asker) -> None:
+        """The scheme that would help; and the one that a client has come with (RFC 6749, section 5.2)."""
+        accepted = httpx.post(f"{profiled.base('sandbox')}/oauth/introspect", data={"token": "x"})
+        tried = httpx.post(f"{asker.app.base}/oauth/introspect", data={"token": "x"}, auth=("cli_x", "x"))
+        for answer in (accepted, tried):
+            assert (answer.status_code, challenged_by(answer)) == (401, "Basic")
+
+    def test_needs_a_token(self, asker) -> None:
+        """What is wrong with a client's request is 400 still."""
+        answer = asker.post("/oauth/introspect", {})
+        assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
 
 
 class TestUserInfo:
