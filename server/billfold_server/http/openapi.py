@@ -212,7 +212,7 @@ def _security_schemes(shown: Iterable[Operation], base_url: str | None) -> dict[
 
 def _scope_text(scope: str) -> str:
     *what, verb = scope.split(":")
-    return f"{'Change' if verb == 'write' else 'Read'} {' '.join(what)}"
+    return f"{'Change' if verb == 'write' else verb.capitalize()} {' '.join(what)}"
 
 
 _HEADERS: Final[dict[str, Any]] = {

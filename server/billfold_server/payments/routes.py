@@ -129,7 +129,7 @@ async def get_payment(call: Call, payment_id: PaymentId) -> Payment:
 
 @routes.post(
     "/v1/payments/{payment_id}/resolution",
-    scope="payments:write",
+    scope="payments:resolve",
     idempotency="optional",
     errors=(errors.NotFound, errors.PaymentNotResolvable),
     approval=approving.RESOLUTION,

@@ -62,6 +62,7 @@ ROLES: Final[dict[StaffRole, frozenset[str]]] = {
         "ledger:read",
         "ledger:write",
         "parties:write",
+        "payments:resolve",
         "payments:write",
         "privacy:write",
         "statements:write",

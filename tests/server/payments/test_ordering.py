@@ -260,6 +260,18 @@ class TestAnOrder:
             answer = Bank(bank.live, client).pay(bank.wallet(), OUTSIDE)
         assert refusal(answer)[:2] == (403, "insufficient_scope")
 
+    def test_gives_nobody_a_say_in_what_has_become_of_payments(self, bank: Bank) -> None:
+        """Who orders payments says nothing about them, not even about their own; who says it doesn't order."""
+        payer, said = bank.wallet(), {"outcome": "noted", "reason": "So it seems."}
+        with bank.live.client(SLUG, ["payments:write"]) as client:
+            orders = Bank(bank.live, client)
+            where = f"/v1/payments/{orders.pay(payer, OUTSIDE).json()['id']}/resolution"
+            assert refusal(orders.post(where, said, uuid4().hex))[:2] == (403, "insufficient_scope")
+        with bank.live.client(SLUG, ["payments:resolve"]) as client:
+            resolves = Bank(bank.live, client)
+            assert refusal(resolves.post(where, said, uuid4().hex))[:2] == (409, "payment_not_resolvable")
+            assert refusal(resolves.pay(payer, OUTSIDE))[:2] == (403, "insufficient_scope")
+
     def test_in_a_persons_name_ends_with_what_they_have_allowed(self, bank: Bank) -> None:
         """A member of staff pays by an app until its token is revoked, on any worker; then nothing moves."""
         payer, payee = bank.wallet(), bank.wallet(0)
