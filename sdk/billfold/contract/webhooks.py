@@ -163,7 +163,16 @@ class ReplayWebhookEvents(Request, frozen=True, kw_only=True):
     """Which events an endpoint is to be told again, by their places in the tenant's stream."""
 
     after: Annotated[_Place, Meta(description="Only what comes after this place.")] = 0
-    up_to: Annotated[_Place, Meta(description="Only what comes up to this place; null is to the end.")] | None = None
+    up_to: (
+        Annotated[
+            _Place,
+            Meta(
+                description="Only what comes up to this place, with its own event; null is to the end. The place of "
+                "`after` is a range with nothing in it, of which nothing is told; a place before that is refused."
+            ),
+        ]
+        | None
+    ) = None
 
 
 class WebhookReplay(Response, frozen=True, kw_only=True):

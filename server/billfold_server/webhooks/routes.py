@@ -74,7 +74,7 @@ async def list_events(
     """List events.
 
     They come in the order of their sequence, which has no gaps: whoever goes on with ``after`` the last one seen misses
-    nothing. A change's events appear shortly after the change itself.
+    nothing. A change's events appear shortly after the change itself. After the last one there is an empty page.
     """
     place = call.cursors.decode(_KIND, cursor)
     begin = after if place is None else max(after, int(str(place[0])))
@@ -277,8 +277,8 @@ async def replay_webhook_events(
 ) -> WebhookReplay:
     """Tell a webhook endpoint again of what it wants among a range of events, each with the same id.
 
-    It may have been told of them before or not, and they may be older than the endpoint. A range that ends before it
-    begins is refused.
+    It may have been told of them before or not, and they may be older than the endpoint. A range with nothing in it is
+    told as such, as the stream tells those who have seen all of it; one that ends before it begins is refused.
     """
     async with call.tx() as tx:
         return await deliveries.replay_events(tx, call.caller, _endpoint(webhook_endpoint_id), body)

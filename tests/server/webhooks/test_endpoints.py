@@ -228,8 +228,10 @@ class TestADelivery:
         assert (again["event_id"], again["attempts"], tried()["attempts"]) == (delivery["event_id"], 0, 1)
         done = client.post(f"{PATH}/{endpoint['id']}/replay", json={"after": record["sequence"] - 1}).json()
         assert done == {"webhook_endpoint_id": endpoint["id"], "replayed": 1, "next_after": None}
-        nothing = client.post(f"{PATH}/{endpoint['id']}/replay", json={"after": 7, "up_to": 7}).json()
+        here = record["sequence"]
+        nothing = client.post(f"{PATH}/{endpoint['id']}/replay", json={"after": here, "up_to": here}).json()
         assert (nothing["replayed"], nothing["next_after"]) == (0, None)
+        assert client.get("/v1/events", params={"after": 2**62}).json() == {"data": [], "next_cursor": None}
         backwards = client.post(f"{PATH}/{endpoint['id']}/replay", json={"after": 7, "up_to": 6})
         assert (backwards.status_code, backwards.json()["code"]) == (422, "event_range_invalid")
         assert backwards.json()["param"] == "up_to"

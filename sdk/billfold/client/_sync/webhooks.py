@@ -149,7 +149,7 @@ class WebhookEndpoints(Resource):
         Args:
             webhook_endpoint_id: Which one.
             after: The place in the stream of events behind which to begin; 0 is the beginning.
-            up_to: The last place; the end of the stream where absent.
+            up_to: The last place; the end of the stream where absent. Where it is ``after``, nothing is told again.
 
         Raises:
             errors.NotFound: There is none with this id.
