@@ -1,18 +1,22 @@
 """A batch that is decided while the one before it is still being committed, whatever becomes of that one."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 import pytest_asyncio
 from structlog.testing import capture_logs
 
-from billfold import errors
+from billfold import errors, ids
+from billfold.ids import Prefix
 from billfold_server.invariants.service import check
-from billfold_server.ledger.protocol import Answer
+from billfold_server.ledger.books import Books, Draft
+from billfold_server.ledger.protocol import Answer, Keys, Kind, Reply
 from billfold_server.tenancy.clock import arrive, lock_clock, request_advance, tenant_now
+from billfold_server.wallets.rows import WalletRow
 from tests.server.ledger.books import CALLER, Bench, decoded, open_engine
 from tests.server.ledger.test_failures import HEAD, WAIT_AT_COMMIT, another_session, locked, settled, terminate
 from tests.tenants import Tenancy
@@ -33,6 +37,23 @@ REFUSE_AT_COMMIT = (
     "GRANT EXECUTE ON FUNCTION refuse_at_commit TO {runtime}",
 )
 """Makes COMMIT wait for a lock of the test's, and then fail for an entry with a certain description."""
+
+
+def _wallet_of(now: datetime, wallets: Sequence[UUID]) -> UUID:
+    return wallets[now.toordinal() % 2]
+
+
+def _of_the_day(books: Books, wallets: Sequence[UUID]) -> Keys:
+    return {WalletRow: [_wallet_of(books.now, wallets)]}
+
+
+def _tell(draft: Draft, wallets: Sequence[UUID]) -> Reply:
+    wallet = draft.find(WalletRow, _wallet_of(draft.now, wallets))
+    return Reply(200, None if wallet is None else str(wallet.id))
+
+
+OF_THE_DAY: Kind[Sequence[UUID]] = Kind("test.of_the_day", _of_the_day, _tell)
+"""A kind that needs one row on even days and another one on odd days."""
 
 
 @pytest_asyncio.fixture
@@ -74,6 +95,31 @@ async def stop(tenancy: Tenancy, *orders: Any) -> "tuple[list[asyncio.Task[Answe
     return first + rest, await blocked(tenancy, 2)
 
 
+async def approach_midnight(bench: Bench, before_s: float) -> datetime:
+    """Let the tenant's clock run from shortly before a midnight, and return which."""
+    async with bench.database.tx(bench.tenant) as tx:
+        # Not the next one, which may be too near.
+        midnight = datetime.combine(await tenant_now(tx) + timedelta(days=2), time(), UTC)
+        await request_advance(tx, midnight - timedelta(seconds=before_s), freeze=False)
+        await arrive(tx, await lock_clock(tx))
+    return midnight
+
+
+async def across_midnight(tenancy: Tenancy, bench: Bench, midnight: datetime, wallets: Sequence[UUID]) -> Answer | None:
+    """Give an order before midnight whose row can't be loaded until after it; None where midnight came sooner."""
+    async with locked(tenancy, "LOCK TABLE wallets IN ACCESS EXCLUSIVE MODE") as session:
+        (order,) = start(bench.submit(OF_THE_DAY, wallets))
+        await blocked(tenancy, 1)
+        # The ledger isn't taken by who learns ahead, or this would be refused.
+        await session.execute(f"{HEAD} NOWAIT")
+        async with bench.database.tx(bench.tenant) as tx:
+            in_time = await tenant_now(tx) < midnight
+            while await tenant_now(tx) < midnight:
+                await asyncio.sleep(0.01)
+    answer = await order
+    return answer if in_time else None
+
+
 def kept(bench: Bench) -> list[int]:
     """Return how many commands each batch under way has."""
     return [len(run.batch) for run in bench.engine._queues[bench.tenant.id].runs]
@@ -110,6 +156,26 @@ class TestABatchThatFollowsAnother:
         assert [await other.balance(wallet) for wallet in (0, 1, 2)] == [0, 70, 37]
         assert await check(other.database, other.tenant) == []
         await other.engine.close()
+
+    async def test_learns_anew_where_midnight_comes_between(self, tenancy: Tenancy, bench: Bench) -> None:
+        """Which rows it needs may depend on the day: what was learned on one isn't what the next one asks for."""
+        wallets = [ids.decode(Prefix.WALLET, each) for each in bench.wallets[1:3]]
+        # A machine that is busy may miss a midnight; then the next one is waited for, from further away.
+        for before_s in (0.4, 0.8, 1.2):
+            other = Bench(open_engine(tenancy.database), tenancy.database, tenancy.tenant)
+            other.wallets = bench.wallets
+            midnight = await approach_midnight(bench, before_s)
+            await other.top_up(0, 1)
+            told = str(_wallet_of(midnight, wallets))
+            with capture_logs() as logs:
+                answer = await across_midnight(tenancy, other, midnight, wallets)
+            await other.engine.close()
+            if answer is not None and decoded(answer) == told:
+                break
+        else:
+            pytest.fail("no midnight came between")
+        # It would have been carried out all the same, after a fault of ours.
+        assert logs == []
 
     async def test_is_decided_again_where_the_other_fails(self, tenancy: Tenancy, small: Bench) -> None:
         """What COMMIT refuses takes nobody else along: neither its neighbour nor the batch that had built on it."""
