@@ -1,8 +1,11 @@
 """A key store for tests: one database per process of a run; each test has tenants and a keyring of its own."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -22,9 +25,11 @@ from billfold_server.keys.service import (
     LocalBackend,
     prepare_store,
 )
+from billfold_server.settings import Settings
+from billfold_server.tenancy.rules import quoted
 from tests.postgres import create_database, drop_database, in_own_loop
 
-__all__ = ["Owner", "StoreUrls", "key_store_urls", "keyring", "move", "new_keys", "owner", "store"]
+__all__ = ["Owner", "StoreUrls", "key_store_urls", "keyring", "new_keys", "out_of_reach", "owner", "store", "urls_of"]
 
 
 class StoreUrls(msgspec.Struct, frozen=True):
@@ -32,6 +37,13 @@ class StoreUrls(msgspec.Struct, frozen=True):
 
     admin: str
     own: str
+
+
+def urls_of(settings: Settings) -> StoreUrls:
+    """Return how a server's key store is reached, which in tests lies in its database."""
+    assert settings.key_store_url is not None
+    assert settings.admin_database_url is not None
+    return StoreUrls(settings.admin_database_url.reveal(), settings.key_store_url.reveal())
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -70,7 +82,7 @@ def owner() -> Owner:
 
 @pytest_asyncio.fixture
 async def new_keys(key_store_urls: StoreUrls, keyring: Keyring) -> AsyncIterator[Callable[..., Keys]]:
-    """Make what a further process would have: ``new_keys(domain="cards", limits=…)``."""
+    """Make what a further process would have: ``new_keys(domain="cards", limits=…)``; ``dsn`` leads it elsewhere."""
     made: list[Keys] = []
 
     def make(
@@ -78,9 +90,10 @@ async def new_keys(key_store_urls: StoreUrls, keyring: Keyring) -> AsyncIterator
         domain: Domain = "data",
         limits: Limits | None = None,
         backend: Callable[[KeyStore], Backend] | None = None,
+        dsn: str | None = None,
         **options: Any,
     ) -> Keys:
-        own = KeyStore(key_store_urls.own)
+        own = KeyStore(key_store_urls.own if dsn is None else dsn)
         wraps = LocalBackend(keyring, own) if backend is None else backend(own)
         made.append(Keys(own, Backends(wraps), domain=domain, limits=limits, **options))
         return made[-1]
@@ -99,11 +112,25 @@ async def as_administrator(urls: StoreUrls, sql: str, *arguments: object) -> lis
         await connection.close()
 
 
-async def move(keys: Keys, dsn: str) -> None:
-    """Let a process's key store be somewhere else from now on; nowhere is an outage, and back again its end."""
-    # Who looks in the background would open it anew where it was, and say afterwards that nothing is to be forgotten.
-    async with keys.evictions._looking:
-        keys.store._dsn = dsn
-        await keys.store.close()
-        keys.evict_all()
-        keys.evictions._looked_at = float("-inf")
+@asynccontextmanager
+async def out_of_reach(urls: StoreUrls) -> AsyncIterator[None]:
+    """Let PostgreSQL take no connection of the servers' own login to a key store until the block ends.
+
+    Whoever is connected is thrown out. What a process knows already it still knows, until it is told to forget it.
+    """
+    login = str(urlsplit(urls.own).username)
+    connection = await asyncpg.connect(urls.admin)
+    try:
+        limit = await connection.fetchval("SELECT rolconnlimit FROM pg_roles WHERE rolname = $1", login)
+        await connection.execute(f"ALTER ROLE {quoted(login)} CONNECTION LIMIT 0")
+        try:
+            # A process that is told to end is there until it has.
+            while await connection.fetch(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", login
+            ):
+                await asyncio.sleep(0.01)
+            yield
+        finally:
+            await connection.execute(f"ALTER ROLE {quoted(login)} CONNECTION LIMIT {limit}")
+    finally:
+        await connection.close()

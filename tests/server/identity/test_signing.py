@@ -20,8 +20,7 @@ from billfold_server.identity.signing import rules, service
 from billfold_server.identity.signing.commands import signing_keys
 from billfold_server.identity.signing.service import Signing
 from billfold_server.keys.service import Keys, KeyStore
-from billfold_server.settings import Secret
-from tests.keystores import move
+from tests.keystores import out_of_reach, urls_of
 from tests.live import LiveServer
 from tests.tenants import manifest
 
@@ -179,47 +178,39 @@ class TestATokenInUse:
 class TestWithoutKeys:
     async def test_whoever_has_begun_before_goes_on(self, live: LiveServer, bench: Bench) -> None:
         """What has been opened signs, and what was signed is verified, however long the keys are away."""
-        services = live.services
-        keys = Keys(KeyStore(url(live)), services.keys.backends)
+        services, urls = live.services, urls_of(live.settings)
+        keys = Keys(KeyStore(urls.own), services.keys.backends)
         signing = Signing(services.database, services.keyring, keys, bench.clock)
         before = live.run(signing.sign(bench.realm, {"a": 1}, typ="x+jwt"))
-        live.run(move(keys, NOWHERE))
-        bench.clock.advance(rules.ROTATE_AFTER)
-        signing._known.drop(bench.realm.owner)
-        after = live.run(signing.sign(bench.realm, {"a": 1}, typ="x+jwt"))
-        assert jose.read(after).kid == jose.read(before).kid
-        assert live.run(signing.public_key(bench.realm, jose.read(after).kid or "")) is not None
+        keys.evict_all()
+        async with out_of_reach(urls):
+            bench.clock.advance(rules.ROTATE_AFTER)
+            signing._known.drop(bench.realm.owner)
+            after = live.run(signing.sign(bench.realm, {"a": 1}, typ="x+jwt"))
+            assert jose.read(after).kid == jose.read(before).kid
+            assert live.run(signing.public_key(bench.realm, jose.read(after).kid or "")) is not None
+        live.run(keys.close())
 
     async def test_a_worker_that_has_just_begun_lets_in_and_issues_nothing(self, live: LiveServer) -> None:
         """Tokens that are there count; for new ones a client is told when to come back, and that needs no restart."""
         live.add_tenant(manifest("keyless"))
         credentials = live.add_client("keyless", ["tenant:read"])
         token = live.token("keyless", credentials)
-        away = msgspec.structs.replace(live.settings, public_url=live.url, key_store_url=Secret(NOWHERE))
-        app: Any = build_app(away)
+        app: Any = build_app(msgspec.structs.replace(live.settings, public_url=live.url))
         services = app.state.services
         asked: Any = {"data": {"grant_type": "client_credentials"}, "auth": (credentials.client_id, credentials.secret)}
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=live.base("keyless")) as client:
-            refused = await client.post("/oauth/token", **asked)
-            assert (refused.status_code, refused.json()["error"]) == (503, "temporarily_unavailable")
-            assert refused.headers["Retry-After"] == "1"
-            assert (await client.get("/.well-known/jwks.json")).json()["keys"]
-            bearer = {"Authorization": f"Bearer {token}"}
-            assert (await client.get("/v1/tenant", headers=bearer)).status_code == 200
-            await move(services.keys, url(live))
+            async with out_of_reach(urls_of(live.settings)):
+                refused = await client.post("/oauth/token", **asked)
+                assert (refused.status_code, refused.json()["error"]) == (503, "temporarily_unavailable")
+                assert refused.headers["Retry-After"] == "1"
+                assert (await client.get("/.well-known/jwks.json")).json()["keys"]
+                bearer = {"Authorization": f"Bearer {token}"}
+                assert (await client.get("/v1/tenant", headers=bearer)).status_code == 200
             assert (await client.post("/oauth/token", **asked)).status_code == 200
         await services.keys.close()
         await services.engine.close()
         await services.database.close()
-
-
-NOWHERE = "postgresql://nobody@127.0.0.1:1/none"
-
-
-def url(live: LiveServer) -> str:
-    """Return where a server's key store is."""
-    assert live.settings.key_store_url is not None
-    return live.settings.key_store_url.reveal()
 
 
 class TestACommand:

@@ -10,7 +10,7 @@ import pytest
 
 from billfold import errors
 from billfold_server.keys.service import Keyring, Keys, KeyStore, Limits, LocalBackend, Place, TenantKey, Wrapped
-from tests.keystores import Owner, StoreUrls, as_administrator, move
+from tests.keystores import Owner, StoreUrls, as_administrator
 
 NewKeys = Callable[..., Keys]
 PLACE = Place("parties", "pty_1", "email")
@@ -175,8 +175,7 @@ class TestAProcessThatCantLook:
             writer.close()
 
         server = await asyncio.start_server(hang, "127.0.0.1", 0)
-        keys = new_keys()
-        await move(keys, f"postgresql://nobody@127.0.0.1:{server.sockets[0].getsockname()[1]}/none")
+        keys = new_keys(dsn=f"postgresql://nobody@127.0.0.1:{server.sockets[0].getsockname()[1]}/none")
         began = time.monotonic()
         asked = await asyncio.gather(*(keys.sealer(owner) for _ in range(20)), return_exceptions=True)
         took = time.monotonic() - began

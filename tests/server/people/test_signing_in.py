@@ -20,7 +20,7 @@ from billfold_server.people.desk import Desk
 from billfold_server.people.factors import matching_step
 from billfold_server.people.service import Realm, unlock_user
 from tests.callers import CALLER
-from tests.keystores import move
+from tests.keystores import out_of_reach, urls_of
 from tests.live import LiveServer
 from tests.server.people.authenticator import options_of
 from tests.server.people.persons import Browser, Person, a_person, a_psu, an_operator, enrol
@@ -126,20 +126,21 @@ class TestACode:
             answers = list(threads.map(lambda each: each[0].submit(each[1], "/sign-in/code", code=code), pages))
         assert sorted(answer.status_code for answer in answers) == [303, 422, 422, 422]
 
-    def test_counts_for_nobody_while_the_keys_are_away(self, ada: Person) -> None:
+    async def test_counts_for_nobody_while_the_keys_are_away(self, ada: Person) -> None:
         """However often nobody can judge it, right or wrong, no failure stays; with the keys whoever it is gets in."""
         browser, keys = ada.browser(), ada.live.services.keys
-        dsn = keys.store._dsn
-        try:
-            ada.live.run(move(keys, "postgresql://nobody@127.0.0.1:1/none"))
+
+        async def forget() -> None:
+            keys.evict_all()
+
+        async with out_of_reach(urls_of(ada.live.settings)):
+            ada.live.run(forget())
             for password in (ada.password, "not the right one") * 4:
                 page = try_password(ada, ada.name, password, browser)
                 assert browser.submit(page, "/sign-in/code", code=ada.code()).status_code == 503
                 # A ticket gives back once, and is good for nothing then.
                 assert browser.submit(page, "/sign-in/code", code=ada.code()).status_code == 503
                 assert ada.live.run(_strangers_failures(ada)) == 0
-        finally:
-            ada.live.run(move(keys, dsn))
         assert browser.submit(page, "/sign-in/code", code=ada.code()).status_code == 422
         assert try_both(ada, ada.name, ada.password, ada.code(), browser).status_code == 303
 
