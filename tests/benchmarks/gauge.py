@@ -4,10 +4,13 @@ import statistics
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from tests.benchmarks.extent import Extent
 
 __all__ = ["Gauge", "Measured", "Report", "Row", "Sample"]
+
+T = TypeVar("T")
 
 AGREE = 1.15
 """By how much two runs of TPC-B may differ, one before and one after what is measured."""
@@ -31,17 +34,34 @@ class Sample:
 
 @dataclass
 class Measured:
-    """All measurements of one variant that count.
+    """All measurements of one variant, round by round.
+
+    One that stands between runs of TPC-B that don't agree is discarded, unless there is no other.
 
     Attributes:
-        samples: In the order of the rounds.
-        multiples: Each sample's rate as a multiple of TPC-B's around it.
-        noisy: How many of them stood between runs of TPC-B that didn't agree.
+        rounds: In their order: the sample, its rate as a multiple of TPC-B's around it, and whether that agreed.
     """
 
-    samples: list[Sample] = field(default_factory=list)
-    multiples: list[float] = field(default_factory=list)
-    noisy: int = 0
+    rounds: list[tuple[Sample, float, bool]] = field(default_factory=list)
+
+    @property
+    def quiet(self) -> set[int]:
+        """The rounds that count; none where all of them were disturbed."""
+        return {number for number, (_, _, agree) in enumerate(self.rounds) if agree}
+
+    @property
+    def samples(self) -> list[Sample]:
+        """The samples that count."""
+        return self._of(lambda each: each[0])
+
+    @property
+    def multiples(self) -> list[float]:
+        """Their rates as multiples of TPC-B's."""
+        return self._of(lambda each: each[1])
+
+    def _of(self, part: Callable[[tuple[Sample, float, bool]], T]) -> list[T]:
+        counted = self.quiet or set(range(len(self.rounds)))
+        return [part(each) for number, each in enumerate(self.rounds) if number in counted]
 
     @property
     def rate(self) -> float:
@@ -53,9 +73,10 @@ class Measured:
         return statistics.median(map(figure, self.samples))
 
     def ratios(self, other: "Measured", figure: Callable[[Sample], float] = lambda each: each.rate) -> list[float]:
-        """Return this variant's figures as multiples of another's, round by round."""
-        pairs = zip(self.samples, other.samples, strict=True)
-        return [figure(ours) / figure(theirs) for ours, theirs in pairs]
+        """Return this variant's figures as multiples of another's, of rounds in which both count if there are any."""
+        counted = self.quiet & other.quiet or set(range(len(self.rounds)))
+        pairs = enumerate(zip(self.rounds, other.rounds, strict=True))
+        return [figure(ours[0]) / figure(theirs[0]) for number, (ours, theirs) in pairs if number in counted]
 
 
 @dataclass
@@ -86,8 +107,12 @@ class Report:
             f"{name} {measured.median(lambda each, name=name: each.facts[name]):.0f}"  # type: ignore[misc]
             for name in measured.samples[0].facts
         ]
-        if measured.noisy:
-            notes.append(f"noisy: TPC-B changed by more than 15 % around {measured.noisy} of {len(rates)}")
+        if not measured.quiet:
+            notes.append("not to be relied on: TPC-B changed by more than 15 % around each")
+        elif discarded := len(measured.rounds) - len(measured.quiet):
+            notes.append(
+                f"{discarded} of {len(measured.rounds)} discarded, around which TPC-B changed by more than 15 %"
+            )
         latency = f"{mean:.1f} / {p95:.1f}" if mean else ""
         self._add(
             Row(what, f"{_spread(rates, 0)} {unit}", _spread(measured.multiples, 2), latency, asked, "; ".join(notes))
@@ -140,8 +165,7 @@ class Gauge:
     def interleave(self, block: str, variants: dict[str, Callable[[], Sample]]) -> dict[str, Measured]:
         """Let variants take turns, round by round.
 
-        A measurement whose runs of TPC-B differ too much is done again, until the block's repeats are used up; from
-        then on it counts and is called noisy.
+        A measurement whose runs of TPC-B differ too much is done again, until the block's repeats are used up.
         """
         found = {name: Measured() for name in variants}
         repeats = self._extent.repeats
@@ -157,9 +181,7 @@ class Gauge:
                     if agree or not repeats:
                         break
                     repeats -= 1
-                found[name].samples.append(sample)
-                found[name].multiples.append(sample.rate / between)
-                found[name].noisy += not agree
+                found[name].rounds.append((sample, sample.rate / between, agree))
         return found
 
     def _run_tpcb(self, block: str) -> float:
