@@ -20,6 +20,7 @@ OF_BANK: Final = frozenset(
         "keys:read",
         "keys:write",
         "partners:write",
+        "payments:resolve",
         "privacy:read",
         "privacy:write",
         "users:read",
