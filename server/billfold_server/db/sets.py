@@ -180,21 +180,26 @@ def as_read(number: int) -> UUID:
 
 def uuids(values: Iterable[UUID | None]) -> str:
     """Return ids for a parameter ``$1::text::uuid[]``."""
-    return "{" + ",".join(["NULL" if value is None else value.hex for value in values]) + "}"
+    # The driver's own kind of id writes itself as hexadecimal at half the speed of its bytes.
+    return "{" + ",".join(["NULL" if value is None else value.bytes.hex() for value in values]) + "}"
 
 
 def integers(values: Iterable[int | None]) -> str:
     """Return whole numbers for a parameter ``$1::text::bigint[]``."""
-    return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
+    return _as_json(values)
 
 
 def instants(values: Iterable[datetime | None]) -> str:
     """Return instants for a parameter ``$1::text::timestamptz[]``."""
-    return "{" + ",".join(["NULL" if value is None else _isoformat(value) for value in values]) + "}"
+    return _as_json(values)
 
 
-# Most rows of a batch share their instants, and each row that has one of its own writes it several times.
-_isoformat = lru_cache(maxsize=4096)(datetime.isoformat)
+def _as_json(values: Iterable[int | datetime | None]) -> str:
+    """Return a list of JSON as an array: of numbers, instants and nulls the two differ in their brackets alone."""
+    return f"{{{_encode(list(values))[1:-1].decode()}}}"
+
+
+_encode = msgspec.json.Encoder().encode
 
 
 def texts(values: Iterable[str | None]) -> str:
@@ -298,7 +303,7 @@ class Columns:
                 arguments += pieces(values)
             elif not arguments:
                 arguments.append(_ARRAYS[kind](values))
-            elif values.count(first := values[0]) == len(values):
+            elif (first := values[0]) == values[-1] and values.count(first) == len(values):
                 arguments += ("{}", msgspec.json.encode(first).decode() if kind == "jsonb" else first)
             else:
                 arguments += (_ARRAYS[kind](values), None)
