@@ -141,6 +141,7 @@ def make_with(make: Callable[[int], UUID]) -> None:
     """
     global _made  # noqa: PLW0603 - one kind of id for the process
     _made = make
+    _read.cache_clear()
 
 
 def uuid7(now_ms: int | None = None) -> UUID:
@@ -240,15 +241,23 @@ def decode(prefix: Prefix, text: str) -> UUID:
         InvalidIdError: The text has another prefix, a wrong length or character, or more than 128 bits.
     """
     head, separator, body = text.partition("_")
-    if head != prefix or not separator or len(body) != _LENGTH:
+    if head != prefix or not separator:
         raise InvalidIdError(prefix)
     try:
-        number = int(body.encode().translate(_TO_PYTHON), 32)
+        return _read(body)
     except ValueError:
-        # Characters of other scripts can't be encoded (lone surrogates) or have no place in the table.
         raise InvalidIdError(prefix) from None
+
+
+# What many send is read many times, and what is the same object is found in a table without being compared.
+@lru_cache(maxsize=32_768)
+def _read(body: str) -> UUID:
+    if len(body) != _LENGTH:
+        raise ValueError(body)
+    # Characters of other scripts can't be encoded (lone surrogates) or have no place in the table: ValueErrors, too.
+    number = int(body.encode().translate(_TO_PYTHON), 32)
     if number >> _UUID_BITS:
-        raise InvalidIdError(prefix)
+        raise ValueError(body)
     return _made(number)
 
 
