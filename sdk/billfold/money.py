@@ -81,7 +81,7 @@ SignedMinor = Annotated[
 ]
 
 
-class Money(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Money(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """A positive amount of one currency, in minor units."""
 
     amount_minor: PositiveMinor
@@ -97,7 +97,7 @@ class Money(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return f"{to_decimal(self.amount_minor, self.currency)} {self.currency}"
 
 
-class SignedMoney(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SignedMoney(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """An amount of one currency with a sign: positive is debit, negative is credit."""
 
     amount_minor: SignedMinor

@@ -57,7 +57,10 @@ __all__ = [
 T = TypeVar("T")
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+# What both hold leads nowhere but down, so Python's collector of garbage needn't look at them (``gc``).
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """The base of what a caller sends: closed, so that a misspelt field is refused, not ignored.
 
     Written out, it leaves out what is as if it were absent; so a member that a later version adds changes neither what
@@ -75,7 +78,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             msgspec.structs.force_setattr(self, field, ensure_utc(instant))
 
 
-class Response(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Response(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """The base of what the server answers."""
 
 

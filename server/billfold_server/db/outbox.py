@@ -42,7 +42,7 @@ __all__ = [
 D = TypeVar("D", bound=Response)
 
 
-class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
+class NewEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Something that happens in a transaction.
 
     Attributes:

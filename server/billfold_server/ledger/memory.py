@@ -21,7 +21,7 @@ Key = tuple[UUID, str]
 """An idempotency key and whose it is."""
 
 
-class StoredAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class StoredAnswer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a request with an idempotency key was answered."""
 
     client_id: UUID
@@ -32,7 +32,7 @@ class StoredAnswer(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
+class Place(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Where a ledger stands: what its head says.
 
     Attributes:

@@ -1,4 +1,8 @@
-"""The ledger's rows, as the engine loads and writes them and as the API shows them. Pure data."""
+"""The ledger's rows, as the engine loads and writes them and as the API shows them. Pure data.
+
+So Python's collector of garbage needn't look at them (``gc``); ``tests/repository/test_untracked.py`` says of what that
+holds.
+"""
 
 from collections.abc import Hashable
 from datetime import datetime
@@ -37,21 +41,21 @@ class Row(Protocol):
         ...
 
 
-class WalletKey(msgspec.Struct, frozen=True, cache_hash=True):
+class WalletKey(msgspec.Struct, frozen=True, cache_hash=True, gc=False):
     """The account of a wallet in one currency."""
 
     wallet_id: UUID
     currency: str
 
 
-class CodeKey(msgspec.Struct, frozen=True, cache_hash=True):
+class CodeKey(msgspec.Struct, frozen=True, cache_hash=True, gc=False):
     """The account of the chart of accounts with this code and currency."""
 
     code: str
     currency: str
 
 
-class AccountRow(msgspec.Struct, frozen=True, kw_only=True):
+class AccountRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An account, with its running balances.
 
     Attributes:
@@ -126,7 +130,7 @@ class AccountRow(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Line(msgspec.Struct, frozen=True):
+class Line(msgspec.Struct, frozen=True, gc=False):
     """One posting before it is posted: signed, positive is debit."""
 
     account_id: UUID
@@ -134,7 +138,7 @@ class Line(msgspec.Struct, frozen=True):
     currency: str
 
 
-class PostingRow(msgspec.Struct, frozen=True, kw_only=True):
+class PostingRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One signed line on one account, with the account's posted balance after it (signed, positive is debit).
 
     Attributes:
@@ -151,7 +155,7 @@ class PostingRow(msgspec.Struct, frozen=True, kw_only=True):
     late_class: int | None = None
 
 
-class EntryRow(msgspec.Struct, frozen=True, kw_only=True):
+class EntryRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A journal entry with its postings.
 
     Attributes:
@@ -250,7 +254,7 @@ class EntryRow(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class HoldRow(msgspec.Struct, frozen=True, kw_only=True):
+class HoldRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A reservation of part of a wallet's balance.
 
     Attributes:
@@ -310,7 +314,7 @@ class HoldRow(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class HoldMovementRow(msgspec.Struct, frozen=True, kw_only=True):
+class HoldMovementRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One change of what a hold reserves, kept so that held and pending balances can be told as of any time.
 
     Attributes:
@@ -362,7 +366,7 @@ class GrantRow(msgspec.Struct, frozen=True):
     key: GrantKey
 
 
-class ReversalRow(msgspec.Struct, frozen=True, kw_only=True):
+class ReversalRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How much of a journal entry has been undone."""
 
     journal_entry_id: UUID

@@ -140,7 +140,7 @@ COMMAND_LINE: Final = Caller(actor="operator:command line", client_id=UUID(int=0
 """Whoever may run commands on the server's machine."""
 
 
-class IdempotencyRef(msgspec.Struct, frozen=True, kw_only=True):
+class IdempotencyRef(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Under which key a request may be repeated.
 
     Attributes:

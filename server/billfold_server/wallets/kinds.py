@@ -283,7 +283,7 @@ REMOVE_ALIAS: Kind[AliasRemoval] = Kind("alias.remove", lambda _, body: {AliasRo
 # Money that moves.
 
 
-class Movement(msgspec.Struct, frozen=True, kw_only=True):
+class Movement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An order to move money between two wallets, or between a wallet and the outside.
 
     Attributes:

@@ -38,7 +38,7 @@ class PartyRow(msgspec.Struct, frozen=True):
         return self.id
 
 
-class WalletRow(msgspec.Struct, frozen=True, kw_only=True):
+class WalletRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A party's wallet.
 
     Attributes:
@@ -138,7 +138,7 @@ class AliasRow(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class TransferRow(msgspec.Struct, frozen=True, kw_only=True):
+class TransferRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Money that moved between wallets, into one from outside, or out of one. Never changed once written.
 
     The audit trail tells of it from this row (``audit.queries``).

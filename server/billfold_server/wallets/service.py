@@ -204,7 +204,7 @@ outbox.told_by(tell_posted, *kinds.POSTED.values())
 _FIRST_REFUSAL = 400
 
 
-class _Verdict(msgspec.Struct, frozen=True):
+class _Verdict(msgspec.Struct, frozen=True, gc=False):
     """``TransferVerdict`` as the server writes it: what was answered is encoded already, and goes in as it is."""
 
     idempotency_key: str
