@@ -53,11 +53,13 @@ HOLD_STATES: Final[Mapping[tuple[HoldStatus, str], HoldStatus]] = {
 
 _PAIR: Final = 2
 """A debit and a credit."""
+# A member is looked up at some cost (Python 3.11), and this is asked five times for each transfer.
+_DEBIT: Final = NormalSide.DEBIT
 
 
 def on_normal_side(signed_minor: int, side: NormalSide) -> int:
     """Return a signed amount (positive is debit) as the account's normal side shows it."""
-    return signed_minor if side is NormalSide.DEBIT else -signed_minor
+    return signed_minor if side is _DEBIT else -signed_minor
 
 
 def check_effective(effective_at: datetime, now: datetime, backdate_days: int | None) -> None:

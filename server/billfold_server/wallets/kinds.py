@@ -367,10 +367,9 @@ def wallet_account(draft: Draft, wallet_id: UUID, currency: str, param: str | No
         CurrencyNotEnabled: The tenant doesn't use the currency.
     """
     wallet = _get_wallet(draft, wallet_id, param)
-    if wallet.status is WalletStatus.CLOSED:
-        raise errors.WalletClosed(wallet_id=wallet.wire_id)
-    if wallet.status is WalletStatus.FROZEN:
-        raise errors.WalletFrozen(wallet_id=wallet.wire_id)
+    if wallet.status is not WalletStatus.ACTIVE:
+        refusal = errors.WalletClosed if wallet.status is WalletStatus.CLOSED else errors.WalletFrozen
+        raise refusal(wallet_id=wallet.wire_id)
     key = WalletKey(wallet_id, currency)
     account = draft.find_account(key)
     if account is None:
