@@ -15,6 +15,7 @@ from billfold_server.tenancy.clock import TENANT_NOW
 from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = [
+    "STANDINGS",
     "Block",
     "Link",
     "Standing",
@@ -57,9 +58,9 @@ SELECT {COLUMNS}, ({TENANT_NOW}) AS now,
 FROM consents WHERE id = $1
 """  # noqa: S608 - constants
 # Many are looked at, and of none is opened what was asked for.
-_STANDINGS: Final = _STANDING.replace("id = $1", "id = ANY($1::uuid[])").replace(
-    "request_sealed", "''::bytea AS request_sealed"
-)
+STANDINGS: Final = _STANDING.replace("request_sealed", "''::bytea AS request_sealed").replace("WHERE id = $1", "")
+"""The query of how all consents stand, as ``Standing`` takes its rows, without what was asked for."""
+_STANDINGS: Final = f"{STANDINGS} WHERE id = ANY($1::uuid[])"
 _OF_GRANT: Final = _STANDING.replace(
     "AS blocked", f"AS blocked, coalesce(({GRANT_STANDS.format(grant='$2', digest='$3')}), FALSE) AS granted"
 )

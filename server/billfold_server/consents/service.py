@@ -6,7 +6,7 @@ uses it, so whatever ends it counts from the next request on, on every worker.
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 from uuid import UUID
 
 import msgspec
@@ -43,6 +43,7 @@ from billfold_server.tenancy.context import SYSTEM, Caller, TenantRef
 from billfold_server.tenancy.transaction import Database, TenantTx
 
 __all__ = [
+    "LOOKED_SQL",
     "STORES",
     "By",
     "Consent",
@@ -86,6 +87,7 @@ __all__ = [
     "list_standing",
     "list_uses",
     "look",
+    "looked_in",
     "open_request",
     "prepare",
     "record_refused",
@@ -244,6 +246,15 @@ class Looked(NamedTuple):
 async def look(tx: TenantTx, consent_ids: Sequence[UUID]) -> dict[UUID, Looked]:
     """Return consents as they stand at this moment, whoever's they are, by one query; none where there is none."""
     return {each.consent.id: _looked(each) for each in await queries.find_standings(tx, consent_ids)}
+
+
+LOOKED_SQL: Final = queries.STANDINGS
+"""The query of all consents, to be joined with others by its ``id``; ``looked_in`` reads its columns."""
+
+
+def looked_in(row: Any) -> Looked | None:
+    """Return a consent as it stands from a row that has the columns of ``LOOKED_SQL``; None where they are empty."""
+    return None if row["id"] is None else _looked(queries.Standing(row))
 
 
 def _looked(standing: queries.Standing) -> Looked:

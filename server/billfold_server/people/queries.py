@@ -142,6 +142,17 @@ _OPERATOR = ", ".join(_OF_ALL)
 _SUSPENDED = "(SELECT p.state FROM partners AS p WHERE p.id = users.partner_id) IS NOT DISTINCT FROM 'suspended'"
 _USER = f"""{_OPERATOR}, partner_id, {_SUSPENDED} AS suspended,
     (SELECT p.client_scopes FROM partners AS p WHERE p.id = users.partner_id) AS partner_scopes"""  # noqa: S608 - constants
+_STANDINGS_OF_OPERATORS = """
+SELECT id AS person_id, state AS person_state, login_realm AS person_login_realm, roles AS person_roles,
+    party_id AS person_party_id
+FROM users
+"""
+_STANDINGS = _STANDINGS_OF_OPERATORS.replace(
+    "FROM users",
+    f""", partner_id AS person_partner_id, {_SUSPENDED} AS person_suspended,
+    (SELECT p.client_scopes FROM partners AS p WHERE p.id = users.partner_id) AS person_partner_scopes
+FROM users""",  # noqa: S608 - constants
+)
 _FACTOR = ", ".join(FactorRow.__struct_fields__)
 _SESSION = ", ".join(SessionRow.__struct_fields__)
 
@@ -175,11 +186,9 @@ async def find_user(tx: Tx, user_id: UUID) -> UserRow | None:
     return None if row is None else UserRow(**dict(row))
 
 
-async def find_users(tx: Tx, user_ids: Sequence[UUID]) -> list[UserRow]:
-    """Return users, in no order."""
-    sql = f"SELECT {_user(tx)} FROM users WHERE id = ANY($1::uuid[])"  # noqa: S608 - constants
-    rows = await tx.fetch(sql, list(user_ids))
-    return [UserRow(**dict(row)) for row in rows]
+def standings_sql(tx: Tx) -> str:
+    """Return the query of what decides what users may do, all columns named ``person_…``, to be joined with others."""
+    return _STANDINGS if isinstance(tx, TenantTx) else _STANDINGS_OF_OPERATORS
 
 
 async def lock_user(tx: Tx, user_id: UUID) -> UserRow | None:

@@ -26,7 +26,15 @@ from billfold_server.people.queries import Tx, UserRow
 from billfold_server.people.sca import Challenge, LinkedAction
 from billfold_server.people.sessions import Session
 from billfold_server.people.showing import Realm, kinds_and_locks, view_of, views_of
-from billfold_server.people.standing import Named, UserStanding, find_named, scopes_of, standing_of, standings_of
+from billfold_server.people.standing import (
+    Named,
+    UserStanding,
+    find_named,
+    scopes_of,
+    standing_in,
+    standing_of,
+    standings_sql,
+)
 from billfold_server.tenancy.context import Caller, TenantRef
 from billfold_server.tenancy.transaction import TenantTx
 
@@ -65,8 +73,9 @@ __all__ = [
     "set_roles",
     "set_user_state",
     "sign_out_everywhere",
+    "standing_in",
     "standing_of",
-    "standings_of",
+    "standings_sql",
     "sweep",
     "unlock_user",
     "use_sca",

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -10,7 +11,7 @@ from billfold_server.people import queries
 from billfold_server.people.queries import Tx, UserRow
 from billfold_server.people.roles import CUSTOMER_SCOPES, allowed_scopes, allowed_to_member
 
-__all__ = ["Named", "UserStanding", "find_named", "scopes_of", "standing_of", "standings_of"]
+__all__ = ["Named", "UserStanding", "find_named", "scopes_of", "standing_in", "standing_of", "standings_sql"]
 
 
 class UserStanding(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,16 +66,53 @@ async def standing_of(tx: Tx, user_id: UUID) -> UserStanding | None:
     return None if user is None else _standing(user)
 
 
-async def standings_of(tx: Tx, user_ids: Sequence[UUID]) -> dict[UUID, UserStanding]:
-    """Return what several people may do at this moment, by one query; nobody where there is nobody of that id."""
-    return {user.id: _standing(user) for user in await queries.find_users(tx, user_ids)}
+def standings_sql(tx: Tx) -> str:
+    """Return the query of what people may do at this moment, to be joined with others by its ``person_id``."""
+    return queries.standings_sql(tx)
+
+
+def standing_in(row: Any) -> UserStanding | None:
+    """Return what somebody may do from a row that has the columns of ``standings_sql``; None where they are empty."""
+    if row["person_id"] is None:
+        return None
+    # The platform has no partners.
+    in_partner = row.get("person_partner_id")
+    scopes = row["person_partner_scopes"] if in_partner is not None else None
+    suspended = in_partner is not None and row["person_suspended"]
+    return _of(
+        active=row["person_state"] == "active" and not suspended,
+        party_id=row["person_party_id"],
+        login_realm=row["person_login_realm"],
+        roles=row["person_roles"],
+        partner_id=in_partner,
+        partner_scopes=scopes,
+    )
 
 
 def _standing(user: UserRow) -> UserStanding:
-    return UserStanding(
+    return _of(
         active=user.is_let_in,
         party_id=user.party_id,
-        scopes=scopes_of(user.login_realm, user.roles, user.partner_scopes or ()),
-        roles=tuple(user.roles) if user.login_realm == "staff" else (),
+        login_realm=user.login_realm,
+        roles=user.roles,
         partner_id=user.partner_id,
+        partner_scopes=user.partner_scopes,
+    )
+
+
+def _of(
+    *,
+    active: bool,
+    party_id: UUID | None,
+    login_realm: str,
+    roles: list[str],
+    partner_id: UUID | None,
+    partner_scopes: Sequence[str] | None,
+) -> UserStanding:
+    return UserStanding(
+        active=active,
+        party_id=party_id,
+        scopes=scopes_of(login_realm, roles, partner_scopes or ()),
+        roles=tuple(roles) if login_realm == "staff" else (),
+        partner_id=partner_id,
     )

@@ -5,10 +5,11 @@ of a second; so whatever is changed anywhere holds everywhere within a second. W
 that were revoked since the last reading, and beside it the grant of a user's token. (ADR 0013.)
 """
 
+import functools
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 import msgspec
@@ -21,9 +22,7 @@ from billfold_server.identity.clients import service as clients
 from billfold_server.identity.rules import OPEN_BANKING_SCOPES
 from billfold_server.people import service as people
 from billfold_server.tenancy.context import Agreed, Own
-
-if TYPE_CHECKING:
-    from billfold_server.tenancy.transaction import TenantTx
+from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = ["STANDING_S", "GrantKey", "GrantStanding", "Standing", "narrowed", "read_grants", "read_standing"]
 
@@ -39,10 +38,19 @@ _REVOKED: Final = """
 SELECT digest, revoked_at, expires_at FROM revoked_tokens
 WHERE client_id = $1 AND revoked_at > $2 AND expires_at > $3
 """
-_GRANTS: Final = """
-SELECT id, client_id, revoked_at IS NULL AS stands, user_id, details::text AS details, consent_id
-FROM grants WHERE id = ANY($1::uuid[])
-"""
+
+
+@functools.cache
+def _grants_sql(users: str, consented: str) -> str:
+    """Return the query of grants, with the columns of the users who gave them and of the consents by which they did."""
+    joined = f"LEFT JOIN ({consented}) AS c ON c.id = g.consent_id" if consented else ""
+    return f"""
+    SELECT g.id AS grant_id, g.client_id AS grant_client_id, g.revoked_at IS NULL AS grant_stands,
+        g.details::text AS grant_details, g.consent_id AS grant_consent_id, u.*{", c.*" if consented else ""}
+    FROM grants AS g LEFT JOIN ({users}) AS u ON u.person_id = g.user_id {joined}
+    WHERE g.id = ANY($1::uuid[])
+    """  # noqa: S608 - made of constants
+
 
 GrantKey = tuple[UUID, UUID]
 """A grant, and the client to which it must be."""
@@ -133,43 +141,30 @@ async def read_standing(tx: _Tx, client_id: UUID, former: Standing | None, now: 
 
 
 async def read_grants(tx: _Tx, wanted: Sequence[GrantKey]) -> dict[GrantKey, GrantStanding]:
-    """Return what grants to clients allow, as their users and consents stand, by a query for each of the three."""
+    """Return what grants to clients allow, as their users and consents stand, by one query for all of it."""
     read_at = time.monotonic()
-    rows = {row["id"]: row for row in await tx.fetch(_GRANTS, [grant_id for grant_id, _ in wanted])}
-    standing = [row for row in rows.values() if row["stands"]]
-    users = await people.standings_of(tx, [row["user_id"] for row in standing])
-    named = [row["consent_id"] for row in standing if row["consent_id"] is not None]
     # The platform has no consents.
-    looked = await consents.look(cast("TenantTx", tx), named) if named else {}
-    return {
-        (grant_id, client_id): _standing(rows.get(grant_id), client_id, users, looked, read_at)
-        for grant_id, client_id in wanted
-    }
+    sql = _grants_sql(people.standings_sql(tx), consents.LOOKED_SQL if isinstance(tx, TenantTx) else "")
+    rows = {row["grant_id"]: row for row in await tx.fetch(sql, [grant_id for grant_id, _ in wanted])}
+    return {(grant_id, client_id): _standing(rows.get(grant_id), client_id, read_at) for grant_id, client_id in wanted}
 
 
-def _standing(
-    row: Any,
-    client_id: UUID,
-    users: Mapping[UUID, people.UserStanding],
-    looked: Mapping[UUID, consents.Looked],
-    read_at: float,
-) -> GrantStanding:
-    is_there = row is not None and row["client_id"] == client_id and row["stands"]
-    user = users.get(row["user_id"]) if is_there else None
-    if row is None or user is None or not user.active:
+def _standing(row: Any, client_id: UUID, read_at: float) -> GrantStanding:
+    is_there = row is not None and row["grant_client_id"] == client_id and row["grant_stands"]
+    user = people.standing_in(row) if is_there else None
+    if user is None or not user.active:
         return GrantStanding(stands=False, read_at=read_at)
-    if row["consent_id"] is not None:
-        return _consented(looked.get(row["consent_id"]), client_id, user, read_at)
+    if row["grant_consent_id"] is not None:
+        return _consented(row, client_id, user, read_at)
     own = None
     if user.party_id is not None:
-        own = _own(user.party_id, msgspec.json.decode(row["details"]))
+        own = _own(user.party_id, msgspec.json.decode(row["grant_details"]))
     return GrantStanding(stands=True, scopes=user.scopes, own=own, read_at=read_at, partner_id=user.partner_id)
 
 
-def _consented(
-    found: consents.Looked | None, client_id: UUID, user: people.UserStanding, read_at: float
-) -> GrantStanding:
+def _consented(row: Any, client_id: UUID, user: people.UserStanding, read_at: float) -> GrantStanding:
     """Return what a grant by a consent allows: what a customer could allow nobody by a word, of the chosen wallets."""
+    found = consents.looked_in(row)
     if found is None or user.party_id is None:
         return GrantStanding(stands=False, read_at=read_at)
     consent = found.consent
