@@ -166,14 +166,31 @@ ORDER BY u.consent_id, u.hour, u.operation
 ON CONFLICT (consent_id, hour, operation)
 DO UPDATE SET times = consent_uses.times + excluded.times, last_at = greatest(consent_uses.last_at, excluded.last_at)
 """
+# What was allowed once and is used up says itself when that was (ADR 56). Before that there was a row of it.
 _USES: Final = """
-SELECT hour, operation, times, last_at FROM consent_uses
-WHERE consent_id = $1 AND ($2::timestamptz IS NULL OR (hour, operation) < ($2, $3::text))
+(
+    SELECT hour, operation, times, last_at FROM consent_uses
+    WHERE consent_id = $1 AND ($2::timestamptz IS NULL OR (hour, operation) < ($2, $3::text))
+    ORDER BY hour DESC, operation DESC LIMIT $4
+)
+UNION ALL
+SELECT used.hour, used.operation, 1, used.ended_at
+FROM (
+    SELECT id, date_trunc('hour', ended_at, 'UTC') AS hour, kind AS operation, ended_at
+    FROM consents WHERE id = $1 AND status = 'COND'
+) AS used
+WHERE ($2::timestamptz IS NULL OR (used.hour, used.operation) < ($2, $3::text))
+  AND NOT EXISTS (SELECT FROM consent_uses AS u WHERE u.consent_id = used.id AND u.operation = used.operation)
 ORDER BY hour DESC, operation DESC LIMIT $4
 """
 
 _LAST_USES: Final = """
-SELECT consent_id, max(last_at) AS last_at FROM consent_uses WHERE consent_id = ANY($1) GROUP BY consent_id
+SELECT consent_id, max(last_at) AS last_at
+FROM (
+    SELECT consent_id, last_at FROM consent_uses WHERE consent_id = ANY($1::uuid[])
+    UNION ALL SELECT id, ended_at FROM consents WHERE id = ANY($1::uuid[]) AND status = 'COND'
+) AS used
+GROUP BY consent_id
 """
 
 _HEAD: Final = "SELECT number, digest FROM consent_evidence_head WHERE id = 1"

@@ -159,7 +159,8 @@ def consumed(draft: Draft, row: ConsentRow) -> ConsentRow:
         last_at=now,
         times=1,
     )
-    draft.event(CONSENT_CONSUMED, consent.wire_id, told_of(consent, "tpp"))
+    # What it says tells the payment that was made by it.
+    draft.told_event(CONSENT_CONSUMED, consent.wire_id)
     facts = {"kind": consent.kind, "from": former.status, "to": status, "by": "tpp"}
     draft.audit(CONSENT_CONSUMED.name, consent.wire_id, facts=facts)
     return ConsentRow(consent=consent, blocked=row.blocked, step=step)

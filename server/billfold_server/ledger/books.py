@@ -419,18 +419,14 @@ class Draft:
 
     # What is said about it.
 
-    def event(self, kind: EventType[D], object_id: str, data: D, *, told: bool = False) -> None:
-        """Emit an event about an object, in the same transaction as the change; its free text is left out.
-
-        Args:
-            kind: Its type.
-            object_id: Wire id of the object.
-            data: What it says.
-            told: Whether the object's own row will tell that (``outbox.told_by``), so that nothing has to be written.
-        """
+    def event(self, kind: EventType[D], object_id: str, data: D) -> None:
+        """Emit an event about an object, by its wire id, with the change itself; its free text is left out."""
         assert type(data) is kind.data, "an event says what its type says"
-        said = None if told else without_free_text(data)
-        self._happenings.append(Happening(self.new_id(), kind.name, object_id, said))
+        self._happenings.append(Happening(self.new_id(), kind.name, object_id, without_free_text(data)))
+
+    def told_event(self, kind: EventType[Any], object_id: str) -> None:
+        """Emit an event of which rows that are there anyway tell what it says (``outbox.told_by``)."""
+        self._happenings.append(Happening(self.new_id(), kind.name, object_id, None))
 
     def encode(self, encode: Callable[[msgspec.Struct], bytes]) -> None:
         """Encode the events that were emitted since the last time."""

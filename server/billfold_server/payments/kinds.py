@@ -13,14 +13,13 @@ import msgspec
 
 from billfold import errors, ids
 from billfold.contract import events
-from billfold.contract.events import EventType, PaymentEventData
 from billfold.contract.ledger import AccountType
-from billfold.contract.payments import PaymentBreak, PaymentKind, PaymentOutcome
+from billfold.contract.payments import PaymentBreak, PaymentOutcome
 from billfold.contract.wallets import AliasScheme
 from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.connectors.service import Notice, Report
-from billfold_server.consents.service import Consent, ConsentKind, ConsentRow, UseRow, usable
+from billfold_server.consents.service import Consent, ConsentKind, ConsentRow, UseRow, lasts, usable
 from billfold_server.ledger.service import (
     AccountRow,
     Books,
@@ -158,6 +157,8 @@ def initiation(kind: ConsentKind, check: Check, more_keys: MoreKeys = lambda _bo
         check: Decides whether the consent allows it.
         more_keys: Names what the check needs beside the consent, the wallets and their accounts.
     """
+    # That a consent was used up says its own row.
+    counted = lasts(kind)
 
     def keys(books: Books, order: Order) -> Keys:
         wanted = dict(order_keys(books, order))
@@ -173,7 +174,8 @@ def initiation(kind: ConsentKind, check: Check, more_keys: MoreKeys = lambda _bo
         assert consent.party_id is not None, "it is authorised"
         payer = Payer(consent.kind, consent.id, consent.client_id, consent.party_id, consent.wallet_ids[0])
         payment = begin(draft, payer, order)
-        draft.put(UseRow(payment.id, consent.id, kind, draft.now))
+        if counted:
+            draft.put(UseRow(payment.id, consent.id, kind, draft.now))
         return Reply(_CREATED, payment.placed())
 
     return Kind(f"payment.{kind}", keys, decide, sees_grant=True, presumes=_presumed)
@@ -269,7 +271,10 @@ def begin(draft: Draft, payer: Payer, order: Order) -> PaymentRow:
     if row.rail is not None:
         _ask(draft, row, draft.now)
     draft.put(TextsRow(row.id, order.sealed_texts))
-    return _tell(draft, row, events.PAYMENT_CREATED)
+    draft.put(row)
+    draft.told_event(events.PAYMENT_CREATED, row.wire_id)
+    draft.audit(events.PAYMENT_CREATED.name, row.wire_id, facts={"status": row.status.value})
+    return row
 
 
 def _move_inside(draft: Draft, order: Order, wallet_id: UUID, to_wallet_id: UUID) -> UUID:
@@ -364,7 +369,7 @@ def _hear(draft: Draft, heard: Heard) -> Reply:
         return Reply(_OK, Initiated(payment_id=row.wire_id))
     has_changed = (row.status, row.needs) != (before.status, before.needs)
     if has_changed:
-        _tell(draft, row, events.PAYMENT_UPDATED)
+        _tell(draft, row)
     else:
         draft.put(row)
     return Reply(_OK, Initiated(payment_id=row.wire_id))
@@ -524,7 +529,7 @@ def resolve(draft: Draft, said: Resolution) -> PaymentRow:
     draft.audit(
         "payment.resolved", row.wire_id, reason=said.reason, facts={"outcome": said.outcome.value, "needed": needed}
     )
-    return _tell(draft, row, events.PAYMENT_UPDATED)
+    return _tell(draft, row)
 
 
 def _give_back(draft: Draft, row: PaymentRow) -> PaymentRow:
@@ -567,20 +572,8 @@ def planned_turn(payment_id: UUID, turn: int) -> tuple[dict[str, Any], str]:
     return {"payment_id": wire_id, "turn": turn}, f"{wire_id}/{turn}"
 
 
-def _tell(draft: Draft, row: PaymentRow, what: EventType[PaymentEventData]) -> PaymentRow:
+def _tell(draft: Draft, row: PaymentRow) -> PaymentRow:
     draft.put(row)
-    data = PaymentEventData(
-        id=row.wire_id,
-        kind=PaymentKind(row.kind),
-        consent_id=None if row.consent_id is None else ids.encode(Prefix.CONSENT, row.consent_id),
-        client_id=ids.encode(Prefix.CLIENT, row.client_id),
-        wallet_id=ids.encode(Prefix.WALLET, row.wallet_id),
-        status=row.status,
-        status_reason=row.reason,
-        needs_attention=row.needs,
-        amount=Money(row.amount_minor, row.currency),
-        updated_at=row.updated_at,
-    )
-    draft.event(what, row.wire_id, data)
-    draft.audit(what.name, row.wire_id, facts={"status": row.status.value})
+    draft.event(events.PAYMENT_UPDATED, row.wire_id, row.event_data())
+    draft.audit(events.PAYMENT_UPDATED.name, row.wire_id, facts={"status": row.status.value})
     return row

@@ -13,7 +13,9 @@ from billfold_server.tenancy.transaction import TenantTx
 __all__ = [
     "delete_texts",
     "find_answer",
+    "find_consuming",
     "find_payment",
+    "find_payments",
     "find_payments_of",
     "list_of",
     "list_payments",
@@ -29,6 +31,25 @@ async def find_payment(tx: TenantTx, payment_id: UUID) -> PaymentRow | None:
     """Return a payment, or None."""
     row = await tx.fetchrow(f"SELECT {PAYMENT_COLUMNS} FROM payments AS p WHERE p.id = $1", payment_id)  # noqa: S608
     return None if row is None else to_payment(row)
+
+
+async def find_payments(tx: TenantTx, payment_ids: Sequence[UUID]) -> list[PaymentRow]:
+    """Return which of these ids are payments, in no order."""
+    rows = await tx.fetch(
+        f"SELECT {PAYMENT_COLUMNS} FROM payments AS p WHERE p.id = ANY($1::uuid[])",  # noqa: S608
+        list(payment_ids),
+    )
+    return [to_payment(row) for row in rows]
+
+
+async def find_consuming(tx: TenantTx, consent_ids: Sequence[UUID]) -> list[PaymentRow]:
+    """Return the payments that have used consents up, one for each, in no order."""
+    rows = await tx.fetch(
+        f"SELECT {PAYMENT_COLUMNS} FROM payments AS p "  # noqa: S608
+        "WHERE p.kind = 'domestic_payment' AND p.consent_id = ANY($1::uuid[])",
+        list(consent_ids),
+    )
+    return [to_payment(row) for row in rows]
 
 
 async def find_answer(tx: TenantTx, client_id: UUID, key: str) -> tuple[int, bytes] | None:

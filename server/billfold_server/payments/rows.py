@@ -8,6 +8,8 @@ from uuid import UUID
 import msgspec
 
 from billfold import ids
+from billfold.contract.consents import ConsentKind, ConsentSide, ConsentStatus
+from billfold.contract.events import ConsentEventData, PaymentEventData
 from billfold.contract.payments import Payment, PaymentBreak, PaymentKind, PaymentStatus, PaymentStep
 from billfold.ids import Prefix
 from billfold.money import Money
@@ -246,6 +248,40 @@ class PaymentRow(msgspec.Struct, frozen=True, kw_only=True):
             reason=self.reason,
             created_at=self.created_at,
             updated_at=self.updated_at,
+        )
+
+    @property
+    def as_ordered(self) -> "PaymentRow":
+        """The row as it was when it was written first; all but a few of its members never change (ADR 56)."""
+        opening = OPENING[self.to_wallet_id is not None]
+        _, status = opening[-1]
+        return msgspec.structs.replace(self, status=status, reason=None, needs=None, updated_at=self.created_at)
+
+    def event_data(self) -> PaymentEventData:
+        """Return what an event says of the payment as it stands."""
+        return PaymentEventData(
+            id=self.wire_id,
+            kind=PaymentKind(self.kind),
+            consent_id=None if self.consent_id is None else ids.encode(Prefix.CONSENT, self.consent_id),
+            client_id=ids.encode(Prefix.CLIENT, self.client_id),
+            wallet_id=ids.encode(Prefix.WALLET, self.wallet_id),
+            status=self.status,
+            status_reason=self.reason,
+            needs_attention=self.needs,
+            amount=Money(self.amount_minor, self.currency),
+            updated_at=self.updated_at,
+        )
+
+    def consumed_data(self) -> ConsentEventData:
+        """Return what the event says by which the payment has used up its consent."""
+        assert self.consent_id is not None, "it is under one"
+        return ConsentEventData(
+            id=ids.encode(Prefix.CONSENT, self.consent_id),
+            kind=ConsentKind(self.kind),
+            status=ConsentStatus.CONSUMED,
+            client_id=ids.encode(Prefix.CLIENT, self.client_id),
+            party_id=ids.encode(Prefix.PARTY, self.party_id),
+            by=ConsentSide.TPP,
         )
 
     def to_response(self, steps: list[PaymentStep], texts: Texts | None) -> Payment:

@@ -14,10 +14,13 @@ from uuid import UUID
 import msgspec
 
 from billfold import errors, ids
+from billfold.contract import events
+from billfold.contract.common import Response
 from billfold.contract.payments import Payment, PaymentStatus
 from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.connectors.service import Account, Instruction, RailConnector, Rails, RailSilent, Report
+from billfold_server.db import outbox
 from billfold_server.db.jobs import NewJob, enqueue
 from billfold_server.http.card_numbers import masked
 from billfold_server.http.services import Services
@@ -203,6 +206,28 @@ _PLACED: Final = msgspec.json.Decoder(Placed)
 
 def _place(payment_id: UUID) -> Place:
     return Place("payment_texts", str(payment_id), "sealed")
+
+
+# What events tell from rows.
+
+
+async def tell_created(tx: TenantTx, object_ids: Sequence[str]) -> dict[str, Response]:
+    """Return what events say of payments that were just ordered, by their wire ids."""
+    rows = await queries.find_payments(tx, [ids.decode(Prefix.PAYMENT, each) for each in object_ids])
+    return {row.wire_id: row.as_ordered.event_data() for row in rows}
+
+
+async def tell_consumed(tx: TenantTx, object_ids: Sequence[str]) -> dict[str, Response]:
+    """Return what events say of consents that a payment has used up, by their wire ids.
+
+    Payments stay when their consents have gone.
+    """
+    rows = await queries.find_consuming(tx, [ids.decode(Prefix.CONSENT, each) for each in object_ids])
+    return {data.id: data for data in (row.consumed_data() for row in rows)}
+
+
+outbox.told_by(tell_created, events.PAYMENT_CREATED)
+outbox.told_by(tell_consumed, events.CONSENT_CONSUMED)
 
 
 # Turns at a rail.

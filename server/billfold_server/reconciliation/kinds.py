@@ -369,7 +369,7 @@ class _Statement:
             moved = move(draft, order)
         except _NOT_BORNE as error:
             return EntryReason(error.code)
-        tell_moved(draft, order.kind, moved.to_response())
+        tell_moved(draft, moved)
         return moved
 
     def to_entry(

@@ -21,12 +21,9 @@ from billfold.contract.wallets import (
     CreateTransfer,
     CreateWallet,
     CreateWithdrawal,
-    TopUp,
-    Transfer,
     UpdateWallet,
     Wallet,
     WalletStatus,
-    Withdrawal,
 )
 from billfold.ids import Prefix
 from billfold.money import Money
@@ -478,16 +475,15 @@ _REVERSED = {
 }
 
 
-def tell_moved(draft: Draft, kind: str, moved: Transfer | TopUp | Withdrawal) -> None:
+def tell_moved(draft: Draft, moved: TransferRow) -> None:
     """Tell of money that has moved to, from or between wallets."""
-    draft.event(POSTED[kind], moved.id, moved, told=True)
+    draft.told_event(POSTED[moved.kind], moved.wire_id)
 
 
 def _move(draft: Draft, body: Movement) -> Reply:
     row = move(draft, body)
-    response = row.to_response()
-    tell_moved(draft, body.kind, response)
-    return Reply(_CREATED, response)
+    tell_moved(draft, row)
+    return Reply(_CREATED, row.to_response())
 
 
 TRANSFER: Kind[Movement] = Kind("transfer", movement_keys, _move)

@@ -1,6 +1,7 @@
 """Payments as they are ordered: from wallet to wallet, or out by a rail, under a consent that is used up by it."""
 
 import asyncio
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -10,6 +11,10 @@ from billfold import errors, ids
 from billfold.contract.payments import PaymentStatus
 from billfold.contract.wallets import AliasScheme
 from billfold.ids import Prefix
+from billfold_server.connectors.service import Notice, Report
+from billfold_server.consents import service as consents
+from billfold_server.consents.service import Use
+from billfold_server.db import outbox
 from billfold_server.invariants.service import check
 from billfold_server.ledger.protocol import Answer
 from billfold_server.payments import service
@@ -86,6 +91,75 @@ class TestAPaymentThatLeaves:
         with pytest.raises(errors.RailMissing):
             await desk.pay()
         assert (await desk.balances())[0] == OPENED_MINOR
+
+
+class TestWhatIsToldOfAPayment:
+    async def test_says_how_it_was_ordered_whatever_has_become_of_it(self, desk: Desk) -> None:
+        """Events of what was ordered and used up are told from the payment, also when its consent has gone."""
+        consent = await desk.consent()
+        row = await desk.payment(service.initiated((await desk.give(consent, await desk.order(consent))).body))
+        await desk.hear(row.id, Report(reference="R", notices=(Notice(id="n", word="settle"),)))
+        assert (await desk.payment(row.id)).status is PaymentStatus.SETTLED
+        async with desk.bank.tx() as tx:
+            written = {each["type"] for each in await tx.fetch("SELECT type FROM outbox_events WHERE data IS NOT NULL")}
+        assert "payment.updated" in written
+        assert written.isdisjoint({"payment.created", "consent.consumed"})
+        await desk.bank.tenancy.as_owner(desk.tenant, "DELETE FROM consents")
+        async with desk.bank.tx() as tx:
+            told = {each.type: each.data for each in await outbox.list_events(tx)}
+        assert told["payment.created"] == {
+            "id": row.wire_id,
+            "kind": "domestic_payment",
+            "consent_id": consent.wire_id,
+            "client_id": ids.encode(Prefix.CLIENT, desk.client_id),
+            "wallet_id": ids.encode(Prefix.WALLET, row.wallet_id),
+            "status": "ACCP",
+            "status_reason": None,
+            "needs_attention": None,
+            "amount": {"amount_minor": 1_000, "currency": "EUR"},
+            "updated_at": told["payment.created"]["updated_at"],
+        }
+        assert datetime.fromisoformat(told["payment.created"]["updated_at"]) == row.created_at
+        assert told["consent.consumed"] == {
+            "id": consent.wire_id,
+            "kind": "domestic_payment",
+            "status": "COND",
+            "client_id": ids.encode(Prefix.CLIENT, desk.client_id),
+            "party_id": ids.encode(Prefix.PARTY, row.party_id),
+            "by": "tpp",
+        }
+
+    async def test_is_that_its_consent_was_used_once(self, desk: Desk) -> None:
+        """The consent says itself when it was used up; where a row said so before, it isn't told twice."""
+        consent = await desk.consent()
+        assert (await desk.give(consent, await desk.order(consent, to=PAYEE))).error is None
+        at = (await desk.bank.find(consent)).ended_at
+        assert at is not None
+
+        async def told(before: tuple[datetime, str] | None = None) -> list[Use]:
+            async with desk.bank.tx() as tx:
+                assert await consents.last_uses(tx, [consent.id]) == {consent.id: at}
+                return await consents.list_uses(tx, consent.id, before=before, limit=9)
+
+        hour = at.replace(minute=0, second=0, microsecond=0)
+        once = [Use(hour=hour, operation="domestic_payment", times=1, last_at=at)]
+        async with desk.bank.tx() as tx:
+            assert await tx.fetch("SELECT FROM consent_uses") == []
+        assert await told() == once
+        assert await told((hour, "domestic_payment")) == []
+        row = (consent.id, hour, "domestic_payment", at)
+        async with desk.bank.tx() as tx:
+            await tx.execute(
+                "INSERT INTO consent_uses (consent_id, hour, operation, times, last_at) VALUES ($1, $2, $3, 1, $4)",
+                *row,
+            )
+        assert await told() == once
+        async with desk.bank.tx() as tx:
+            await tx.execute(
+                "INSERT INTO consent_uses (consent_id, hour, operation, times, last_at) VALUES ($1, $2, $3, 2, $4)",
+                consent.id, hour, "funds_confirmation", at,
+            )  # fmt: skip
+        assert {use.operation for use in await told()} == {"funds_confirmation", "domestic_payment"}
 
 
 class TestAnOrder:
