@@ -2,7 +2,8 @@
 
 Who is asking comes first (401), then what it may do (403), how often (429), and only then what it sent: parameters
 and headers (400), content type (415), size (413), body (400). So a stranger learns nothing about the form of requests,
-and an unpaid megabyte is never parsed.
+and an unpaid megabyte is never parsed. Only whether a proof is new may be seen last, where a command remembers it; it
+is told before what else is wrong all the same (ADR 55).
 """
 
 import re
@@ -111,17 +112,26 @@ class Pipeline:
         return await self._refuse(context, context.problem)
 
     async def _settle(self, call: Call) -> None:
-        """See that the request's proof is new, where no command has done so, before anything comes of the request."""
+        """See that the request's proof is new where no command has done so, before anything else comes of it."""
         if (shown := call.caller.shown) is not None and not shown.taken:
             await self._services.identity.guard.settle(call.tenant_or_none, shown)
 
     async def _settle_refused(self, context: RequestContext) -> None:
-        """Remember the proof of a request that is refused; where it isn't new, nothing else is told."""
-        if (shown := context.shown) is not None and not shown.taken:
-            try:
-                await self._services.identity.guard.settle(context.tenant, shown)
-            except errors.ProblemError as error:
-                context.problem = error
+        """Remember the proof of a request that is refused; where it isn't new, nothing else is told.
+
+        With a command that has come to nothing it may or may not have been remembered, so then nothing follows of that.
+        """
+        shown = context.shown
+        if shown is None or shown.settled:
+            return
+        tells = not shown.taken
+        try:
+            await self._services.identity.guard.settle(context.tenant, shown)
+        except errors.ProblemError as error:
+            context.problem = error if tells else context.problem
+        except Exception:  # noqa: BLE001 - nothing may leave here but an answer
+            _log.exception("what a request has shown couldn't be remembered")
+            context.problem = errors.InternalError()
 
     async def _refuse(self, context: RequestContext, problem: errors.ProblemError) -> Answer:
         """Return the answer that an error makes on the operation's surface."""

@@ -151,6 +151,8 @@ class Engine:
         (answer,) = await ticket.wait(self._copy_wait_s)
         if isinstance(answer, ProblemError):
             raise answer
+        if caller.shown is not None:
+            caller.shown.settled = True
         return answer
 
     async def submit_many(
@@ -205,6 +207,7 @@ class Engine:
             for item in items:
                 item.together = items
         if shown is not None and not shown.taken:
+            assert not together, "what belongs together is decided whole"
             items[0].shown, shown.taken = shown, True
         queue.add(tenant, items)
         if queue.worker is None or queue.worker.done():
@@ -342,7 +345,7 @@ class Engine:
             if not isinstance(error, Exception) or is_over(error, run):
                 raise
             if isinstance(error, asyncpg.UniqueViolationError | _AnsweredError):
-                # A key has an answer already, and more copies may come.
+                # A key has an answer already, and more copies may come; or something was shown before.
                 queue.looks_back = _LOOKS_BACK
                 return None
             if not isinstance(error, asyncpg.PostgresError | errors.ProblemError):
@@ -391,6 +394,9 @@ class Engine:
         place, clock, before = known.place, known.clock, run.before
         assert place is not None
         assert clock is not None
+        remembered = remembering(self._uses, run.batch, self._clock.now())
+        if remembered is None:
+            return None
         keys = [item.key for item in run.batch if item.key is not None]
         answers = await self._answered(queue, known, keys)
         opening = batches.Opening(place=place, clock=clock, now=clock.now(time.monotonic()), answers=answers)
@@ -415,7 +421,7 @@ class Engine:
                     raise _AnsweredError
             if known.place is not place or (before is not None and before.has_failed):
                 raise _AnsweredError
-        prepared.writes.extend(remembering(self._uses, run.batch))
+        prepared.writes.extend(remembered)
         self._is_decided(queue, run, known, prepared)
         # Also refusals hold only if the ledger stands where they were decided.
         seen = [(store, presumed[each]) for each, store in self._guarding.items() if each in presumed]
@@ -490,11 +496,14 @@ class Engine:
                 if not queue.is_alone:
                     known.clear()
                 known.place, known.clock = opening.place, opening.clock
-                copies = await find_copies(self._uses, tx, batch)
-                if copies:
-                    batch = [item for item in batch if item not in copies]
                 books = Books(known, opening.place, opening.now)
                 await self._load(tx, books, [item for item in batch if item.key not in opening.answers])
+                copies = await find_copies(self._uses, tx, batch, self._clock.now())
+                if copies:
+                    batch = [item for item in batch if item not in copies]
+                    if not opening.answers:
+                        # That explains what refused the batch, so no copy of a key is looked for.
+                        queue.looks_back = 0
                 if any(item.kind.long for item in batch):
                     prepared = await asyncio.to_thread(self._prepare, queue, batch, books, opening)
                 else:

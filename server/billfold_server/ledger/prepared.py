@@ -1,6 +1,7 @@
 """A batch that is decided, and what of it was shown before."""
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
+from datetime import datetime
 
 import msgspec
 
@@ -59,21 +60,27 @@ class _NoUses:
 NO_USES = _NoUses()
 
 
-def remembering(uses: OneUses, batch: Sequence[Item]) -> list[Write]:
-    """Return what remembers, with a batch, what its requests have shown; it fails where anything was shown before."""
+def remembering(uses: OneUses, batch: Sequence[Item], now: datetime) -> list[Write] | None:
+    """Return what remembers, with a batch, what its requests have shown; it fails where anything was shown before.
+
+    Returns:
+        None where something of it comes too late.
+    """
     shown = [item.shown for item in batch if item.shown is not None]
-    return [uses.writes(shown)] if shown else []
+    if not shown:
+        return []
+    return None if any(now >= use.late_at for use in shown) else [uses.writes(shown)]
 
 
-async def find_copies(uses: OneUses, tx: TenantTx, batch: Sequence[Item]) -> dict[Item, ProblemError]:
-    """Remember what a batch's requests have shown, and return the refusals of those that have shown a copy.
+async def find_copies(uses: OneUses, tx: TenantTx, batch: Sequence[Item], now: datetime) -> dict[Item, ProblemError]:
+    """Remember what a batch's requests have shown, and return the refusals of those that come too late or show a copy.
 
     Of two in the batch that have shown the same, the first has shown it first.
     """
     shown = [item.shown for item in batch if item.shown is not None]
     if not shown:
         return {}
-    fresh = await uses.remember(tx, shown)
+    fresh = await uses.remember(tx, [use for use in shown if now < use.late_at])
     copies = {}
     for item in batch:
         if item.shown is None:
@@ -82,6 +89,7 @@ async def find_copies(uses: OneUses, tx: TenantTx, batch: Sequence[Item]) -> dic
             fresh.remove(item.shown.digest)
         else:
             copies[item] = item.shown.refusal()
+            item.shown.settled = True
     return copies
 
 

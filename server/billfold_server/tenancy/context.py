@@ -83,15 +83,20 @@ class OneUse(msgspec.Struct, eq=False):
 
     Attributes:
         digest: By which it is known.
+        late_at: From when on it counts no more, whoever has it: what it was shown for has taken too long, and who had
+            shown it before may be forgotten soon.
         expires_at: Until when it is remembered.
-        refusal: Makes what is answered where it was shown before.
+        refusal: Makes what is answered where it was shown before, or comes too late.
         taken: Whether somebody has undertaken to remember it.
+        settled: Whether it is remembered, or was by another.
     """
 
     digest: bytes
+    late_at: datetime
     expires_at: datetime
     refusal: Callable[[], ProblemError]
     taken: bool = False
+    settled: bool = False
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):

@@ -45,7 +45,7 @@ async def other(tenancy: Tenancy) -> AsyncIterator[Any]:
 
 def shown(digest: bytes) -> OneUse:
     """Return what a request shows."""
-    return OneUse(digest, LATER, lambda: errors.InvalidToken("shown before"))
+    return OneUse(digest, LATER, LATER, lambda: errors.InvalidToken("shown before"))
 
 
 async def give(bench: Bench, digest: bytes | None, *, key: str | None = None, engine: Any = None) -> Answer:
@@ -148,6 +148,32 @@ class TestWhatIsShownWithACommand:
             await bench.engine.submit(bench.tenant, caller, broken, None)
         assert digest not in await digests(bench)
         assert (await give(bench, digest)).status == 201
+
+    async def test_comes_too_late_at_some_time(self, bench: Bench) -> None:
+        """Who has shown it before may be forgotten by then, so it is refused, and its neighbours aren't."""
+        digest, past = secrets.token_bytes(32), datetime.now(UTC) - timedelta(seconds=1)
+        late = OneUse(digest, past, LATER, lambda: errors.InvalidToken("too late"))
+        caller = msgspec.structs.replace(CALLER, shown=late)
+        body = CreateTransfer(
+            from_wallet_id=bench.wallets[0], to_wallet_id=bench.wallets[1], amount=Money(1, "EUR"), description=None
+        )
+        refused, *others = await asyncio.gather(
+            bench.engine.submit(bench.tenant, caller, kinds.TRANSFER, kinds.transfer(body)),
+            *(give(bench, secrets.token_bytes(32)) for _ in range(5)),
+            return_exceptions=True,
+        )
+        assert isinstance(refused, errors.InvalidToken)
+        assert {answer.status for answer in others if isinstance(answer, Answer)} == {201}
+        assert (await bench.balance(1), digest in await digests(bench)) == (5, False)
+
+    async def test_sets_nobody_looking_for_copies_of_keys(self, bench: Bench) -> None:
+        """What refused the batch is known then; and after a copy of a key, copies are looked for as ever."""
+        digest = secrets.token_bytes(32)
+        await give(bench, digest)
+        with pytest.raises(errors.InvalidToken):
+            await give(bench, digest)
+        (queue,) = bench.engine._queues.values()
+        assert queue.looks_back == 0
 
     async def test_is_taken_by_the_first_of_several_commands(self, bench: Bench) -> None:
         """A request that gives a second command shows nothing again with it."""

@@ -56,6 +56,7 @@ _FORM = re.compile(r"(?i:(bearer|dpop)) +([A-Za-z0-9._~+/-]+=*)")
 _OF_ANYBODY: Final = frozenset(OPENID_SCOPES)
 _TOLD: Final = "the access token isn't valid here and now"
 _SHOWN_BEFORE: Final = ProofRefused("invalid_dpop_proof", "the proof was shown before")
+_NOT_NEW: Final = ProofRefused("invalid_dpop_proof", "the proof was shown before, or its request took too long")
 
 
 class Request(Protocol):
@@ -190,10 +191,10 @@ class Guard:
         )
 
     async def settle(self, tenant: TenantRef | None, shown: OneUse) -> None:
-        """Remember the proof of a request that has given no command.
+        """Remember the proof of a request whose command hasn't done so.
 
         Raises:
-            TokenRefused: It was shown before.
+            TokenRefused: It was shown before, or too long ago.
             ProblemError: The database didn't answer.
         """
         await self._replay.settle(self._realm(tenant), shown)
@@ -328,15 +329,22 @@ class Guard:
             raise self._proof_refused(realm, known.resource, refusal, now) from None
         what = (realm, PURPOSE, proof.jkt, proof.jti, proof.expires_at)
         if late:
-            refuse = partial(self._proof_refused, realm, known.resource, _SHOWN_BEFORE, now)
-            return self._replay.later(*what, refusal=refuse)
+            # The answer has the next nonce already, where the proof has an older one.
+            refuse = partial(self._proof_refused, realm, known.resource, _NOT_NEW, now, told=request.nonce is not None)
+            shown = self._replay.later(*what, refusal=refuse)
+            if shown is None:
+                raise self._proof_refused(realm, known.resource, _SHOWN_BEFORE, now)
+            return shown
         if not await self._replay.first_use(*what):
             raise self._proof_refused(realm, known.resource, _SHOWN_BEFORE, now)
         return None
 
-    def _proof_refused(self, realm: Realm, resource: str, refusal: ProofRefused, now: datetime) -> TokenRefused:
+    def _proof_refused(
+        self, realm: Realm, resource: str, refusal: ProofRefused, now: datetime, *, told: bool = False
+    ) -> TokenRefused:
         challenges = challenges_of(realm, resource, error=refusal.error, scheme="DPoP")
-        return TokenRefused(refusal.description, challenges, nonce=self._nonces.current(realm.owner, now))
+        nonce = None if told else self._nonces.current(realm.owner, now)
+        return TokenRefused(refusal.description, challenges, nonce=nonce)
 
     def _check_proof(self, realm: Realm, known: _Known, request: Request, method: str, now: datetime) -> Proof:
         """Return the request's proof, but for its being new."""

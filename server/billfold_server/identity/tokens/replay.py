@@ -2,9 +2,9 @@
 
 Sources: RFC 9449, section 11.1; RFC 7523, section 3, item 7; RFC 9101, section 10.8.
 
-The table is the only memory. So workers share it, a restart forgets nothing, and of copies that come at the same
-instant PostgreSQL's primary key lets one in. Uses that come while an earlier statement is on its way are written
-together by the next one, so a busy realm pays for a commit once per batch and not once per request.
+The table decides. So workers share the memory, a restart forgets nothing, and of copies that come at the same instant
+PostgreSQL's primary key lets one in. Uses that come while an earlier statement is on its way are written together by
+the next one, so a busy realm pays for a commit once per batch and not once per request.
 
 Nearly all that is shown is new. So a batch is written as if all of it were, in one round trip from BEGIN to COMMIT;
 only if the primary key refuses it, it is written once more in a way that tells which of it was known.
@@ -38,7 +38,7 @@ from billfold_server.tenancy.context import OneUse
 if TYPE_CHECKING:
     from billfold_server.tenancy.transaction import Database
 
-__all__ = ["ONE_USES", "OneUses", "Replay", "first_use"]
+__all__ = ["ONE_USES", "Replay", "SeenTokens", "first_use"]
 
 _log = structlog.stdlib.get_logger("billfold.identity")
 
@@ -55,18 +55,24 @@ DELETE FROM seen_tokens WHERE digest IN (
     SELECT digest FROM seen_tokens WHERE expires_at < $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED
 )
 """
-_MARGIN: Final = timedelta(seconds=60)
-"""How much longer than it would be believed each use is remembered: clocks of two machines differ a little."""
+_MARGIN: Final = timedelta(seconds=90)
+"""How much longer than it would be believed each use is remembered: clocks of two machines differ a little.
+
+What is remembered with a command is looked at when its request comes in, and written when that has come as a whole and
+is carried out. By then it may be as late as ``_LATE``; the rest is for clocks, and for PostgreSQL to write it.
+"""
+_LATE: Final = timedelta(seconds=15)
 
 _LONGEST_BATCH: Final = 500
 _SWEEP_EVERY_S: Final = 5.0
 _SWEEP_ROWS: Final = 1_000
 _REALMS: Final = 10_000
-_RECENT: Final = 20_000
-"""How many digests a process knows by heart at least, of those that commands remember."""
+_RECENT_S: Final = 90.0
+_RECENT: Final = 200_000
+"""For how long a process knows by heart what it has let pass to commands, and how much of it, twice at most."""
 
 
-class OneUses:
+class SeenTokens:
     """How the ledger remembers, with a batch of commands, what their requests have shown; see ``ledger.protocol``."""
 
     @staticmethod
@@ -84,7 +90,7 @@ class OneUses:
         return {row["digest"] for row in rows}
 
 
-ONE_USES: Final = OneUses()
+ONE_USES: Final = SeenTokens()
 
 
 def _digest_of(use: OneUse) -> bytes:
@@ -139,9 +145,11 @@ class Replay:
         self._clock = clock
         self._lines: dict[str, _Line] = {}
         self._swept: dict[str, float] = {}
-        self._recent: set[bytes] = set()
-        self._before: set[bytes] = set()
-        self._sweeping: set[asyncio.Task[None]] = set()
+        self._recent: set[int] = set()
+        self._before: set[int] = set()
+        self._parted_at = time.monotonic()
+        self._sweeping: dict[str, asyncio.Task[None]] = {}
+        self._tried: dict[str, float] = {}
 
     def later(
         self,
@@ -152,32 +160,34 @@ class Replay:
         expires_at: datetime,
         *,
         refusal: Callable[[], ProblemError],
-    ) -> OneUse:
+    ) -> OneUse | None:
         """Return what is to be remembered with the one command of a request, or by ``settle`` where there is none.
 
         Arguments are those of ``first_use``, and ``refusal`` makes what is answered where it was shown before.
 
-        Raises:
-            ProblemError: It was shown to this process a moment ago. Whoever shows the same over and over costs the
-                ledger nothing so.
+        Returns:
+            None where it was shown to this process lately. A copy ends the batch that it gets into, so who shows the
+            same over and over must get no further than this.
         """
         digest = _digest(purpose, owner, jti)
-        if digest in self._recent or digest in self._before:
-            raise refusal()
-        if len(self._recent) >= _RECENT:
-            self._recent, self._before = set(), self._recent
-        self._recent.add(digest)
-        self._sweep_beside(realm)
-        return OneUse(digest, expires_at + _MARGIN, refusal)
+        known = hash((realm.owner, digest))
+        if known in self._recent or known in self._before:
+            return None
+        now = time.monotonic()
+        if now - self._parted_at >= _RECENT_S or len(self._recent) >= _RECENT:
+            self._recent, self._before, self._parted_at = set(), self._recent, now
+        self._recent.add(known)
+        self._sweep_beside(realm, now)
+        return OneUse(digest, expires_at + _LATE, expires_at + _MARGIN, refusal)
 
     async def settle(self, realm: Realm, shown: OneUse) -> None:
-        """Remember what no command has taken along.
+        """Remember what no command has taken along, or what has come to nothing with its command.
 
         Raises:
-            ProblemError: It was shown before; or the database didn't answer.
+            ProblemError: It was shown before, or too long ago; or the database didn't answer.
         """
-        shown.taken = True
-        if not await self._use(realm, shown.digest, shown.expires_at):
+        shown.taken = shown.settled = True
+        if self._clock.now() >= shown.late_at or not await self._use(realm, shown.digest, shown.expires_at):
             raise shown.refusal()
 
     async def first_use(self, realm: Realm, purpose: str, owner: str, jti: str, expires_at: datetime) -> bool:
@@ -256,27 +266,41 @@ class Replay:
             name, first = tx.statement(joined(writes))
             tx.end_with(f"{first}{call(name, writes)}")
 
-    async def _sweep(self, realm: Realm) -> None:
-        """Forget what has expired, a little now and then: whoever adds rows takes rows away, so they stay few."""
+    async def _sweep(self, realm: Realm) -> bool:
+        """Forget what has expired, a little now and then: whoever adds rows takes rows away, so they stay few.
+
+        Returns:
+            Whether there is nothing left to be done, or nothing to be done now.
+        """
         if time.monotonic() - self._swept.get(realm.owner, 0.0) < _SWEEP_EVERY_S:
-            return
+            return True
         try:
             async with self._tx(realm) as tx:
                 tag = await tx.execute(_SWEEP, self._clock.now(), _SWEEP_ROWS)
         except Exception:  # noqa: BLE001 - nobody's request depends on it, and the next batch tries again
             _log.warning("what has expired couldn't be forgotten", realm=realm.owner, exc_info=True)
-            return
-        if tag != f"DELETE {_SWEEP_ROWS}":
-            if len(self._swept) >= _REALMS:
-                self._swept.clear()
-            self._swept[realm.owner] = time.monotonic()
+            return True
+        if tag == f"DELETE {_SWEEP_ROWS}":
+            return False
+        if len(self._swept) >= _REALMS:
+            self._swept.clear()
+        self._swept[realm.owner] = time.monotonic()
+        return True
 
-    def _sweep_beside(self, realm: Realm) -> None:
-        """Sweep for those who add rows by commands. Several at once would wait for the same rows, so one does."""
-        if not self._sweeping and time.monotonic() - self._swept.get(realm.owner, 0.0) >= _SWEEP_EVERY_S:
-            task = asyncio.get_running_loop().create_task(self._sweep(realm), context=contextvars.Context())
-            self._sweeping.add(task)
-            task.add_done_callback(self._sweeping.discard)
+    def _sweep_beside(self, realm: Realm, now: float) -> None:
+        """Sweep for those who add rows by commands, and not again at once where that has failed."""
+        if realm.owner in self._sweeping or now - self._tried.get(realm.owner, 0.0) < _SWEEP_EVERY_S:
+            return
+        if len(self._tried) >= _REALMS:
+            self._tried.clear()
+        self._tried[realm.owner] = now
+        task = asyncio.get_running_loop().create_task(self._sweep_all(realm), context=contextvars.Context())
+        self._sweeping[realm.owner] = task
+        task.add_done_callback(lambda _: self._sweeping.pop(realm.owner, None))
+
+    async def _sweep_all(self, realm: Realm) -> None:
+        while not await self._sweep(realm):
+            pass
 
     def _tx(self, realm: Realm, *, at_once: bool = False) -> AbstractAsyncContextManager[Any]:
         if realm.tenant is None:

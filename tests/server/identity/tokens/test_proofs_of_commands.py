@@ -1,9 +1,12 @@
 """Proofs of requests that are one command to the ledger: remembered with it, and by themselves where there is none."""
 
+import asyncio
 import secrets
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -81,6 +84,21 @@ async def _wallets(live: LiveServer, tenant: Any) -> list[str]:
     return wallets
 
 
+async def _hold_key(payer: Payer, tenant: Any, key: str, held: threading.Event, over: threading.Event) -> None:
+    """Hold a key as a request of another kind does, for as long as the ledger waits for it."""
+    async with payer.live.services.database.tx(tenant) as tx:
+        await tx.execute(
+            "INSERT INTO idempotency_keys (client_id, key, fingerprint, created_at) VALUES ($1, $2, $3, $4)",
+            payer.app.client.id,
+            key,
+            bytes(32),
+            payer.live.services.clock.now(),
+        )
+        held.set()
+        await asyncio.to_thread(over.wait, 60)
+        await tx.execute("DELETE FROM idempotency_keys WHERE key = $1", key)
+
+
 @pytest.fixture(scope="module")
 def elsewhere(payer: Payer) -> Iterator[str]:
     """The same tenant's base at another worker."""
@@ -138,6 +156,35 @@ class TestAProofOfATransfer:
         assert payer.send({**headers, **changes}, body).status_code == status
         assert is_refused(payer.send(headers, base=elsewhere))
         assert is_refused(payer.send(headers))
+
+    def test_is_used_up_by_a_command_that_comes_to_nothing(self, payer: Payer, elsewhere: str) -> None:
+        """A key in flight refuses it: who saw the request can't order something else with its proof."""
+        live, key = payer.live, secrets.token_hex(16)
+        held, over = threading.Event(), threading.Event()
+        holding = live.begin(_hold_key(payer, payer.app.tenant, key, held, over))
+        try:
+            assert held.wait(30)
+            headers = {**payer.headers(), "Idempotency-Key": key}
+            answer = payer.send(headers)
+            assert (answer.status_code, answer.json()["code"]) == (409, "request_in_flight"), answer.text
+        finally:
+            over.set()
+            holding.result(30)
+        other = {**headers, "Idempotency-Key": secrets.token_hex(16)}
+        assert is_refused(payer.send(other, base=elsewhere))
+
+    def test_is_told_with_one_nonce(self, payer: Payer, elsewhere: str) -> None:
+        """The answer has the nonce for the next proof once, also where this proof had an older one."""
+        identity = payer.live.services.identity
+        realm, now = identity.realm(payer.app.tenant), payer.live.services.clock.now()
+        kept, payer.prover.nonce = payer.prover.nonce, identity.nonces.current(realm.owner, now - timedelta(minutes=2))
+        headers = payer.headers()
+        payer.prover.nonce = kept
+        assert payer.send(headers).status_code == 201
+        for base in ("", elsewhere):
+            refused = payer.send(headers, base=base)
+            assert is_refused(refused)
+            assert len(refused.headers.get_list("dpop-nonce")) == 1
 
     def test_is_told_before_what_else_is_wrong(self, payer: Payer, elsewhere: str) -> None:
         """Who shows a known proof learns nothing about the rest of the request."""
