@@ -249,7 +249,7 @@ async def look(tx: TenantTx, consent_ids: Sequence[UUID]) -> dict[UUID, Looked]:
 
 
 LOOKED_SQL: Final = queries.STANDINGS
-"""The query of all consents, to be joined with others by its ``id``; ``looked_in`` reads its columns."""
+"""The query of all consents, to which a condition is added; ``looked_in`` reads its columns."""
 
 
 def looked_in(row: Any) -> Looked | None:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
+from billfold_server.db.sets import PLANS
 from billfold_server.identity.realms import Realm
 
 if TYPE_CHECKING:
@@ -79,4 +80,7 @@ class Together(Generic[K, V]):
                 answer.cancel()
 
     def _tx(self, realm: Realm) -> AbstractAsyncContextManager[Any]:
-        return self._database.platform_tx() if realm.tenant is None else self._database.tx(realm.tenant)
+        if realm.tenant is None:
+            return self._database.platform_tx()
+        # What is looked up here is found by its key, however many ask.
+        return self._database.tx(realm.tenant, begin_sql=PLANS)

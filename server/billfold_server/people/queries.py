@@ -187,7 +187,7 @@ async def find_user(tx: Tx, user_id: UUID) -> UserRow | None:
 
 
 def standings_sql(tx: Tx) -> str:
-    """Return the query of what decides what users may do, all columns named ``person_…``, to be joined with others."""
+    """Return the query of what decides what users may do, with columns named ``person_…``."""
     return _STANDINGS if isinstance(tx, TenantTx) else _STANDINGS_OF_OPERATORS
 
 

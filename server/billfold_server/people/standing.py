@@ -67,7 +67,7 @@ async def standing_of(tx: Tx, user_id: UUID) -> UserStanding | None:
 
 
 def standings_sql(tx: Tx) -> str:
-    """Return the query of what people may do at this moment, to be joined with others by its ``person_id``."""
+    """Return the query of what users may do at this moment, to which a condition is added."""
     return queries.standings_sql(tx)
 
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from billfold import errors, ids
@@ -14,6 +15,7 @@ from billfold_server.consents.subjects import SUBJECTS
 from billfold_server.db import outbox
 from billfold_server.db.outbox import NewEvent
 from billfold_server.db.personal import Erasing, Subject
+from billfold_server.db.sets import PLANS
 from billfold_server.identity.grants import consented
 from billfold_server.identity.grants.service import open_grant, usable_grant
 from billfold_server.identity.tokens.standings import read_grants
@@ -249,6 +251,39 @@ class TestTime:
             "require_reauthentication",
             "reauthenticate",
         ]
+
+    async def test_is_looked_at_with_grants_and_users_by_one_query(
+        self, bank: Bank, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whatever is asked at once: a grant by a consent, one by none, another client's, and one that isn't there."""
+        consent, user_id, now = await bank.authorise(await bank.ask(uuid4())), await with_user(bank), await bank.now()
+        client_id = consent.client_id
+        asked: list[str] = []
+        given: dict[str, Any] = {"client_id": client_id, "user_id": user_id, "scopes": [], "auth_time": now, "now": now}
+        async with bank.tx() as tx:
+            by_consent = await open_grant(tx, consent_id=consent.id, **given)
+            by_word = await open_grant(tx, **given)
+        keys = [(by_consent, client_id), (by_word, client_id), (by_consent, uuid4()), (uuid4(), client_id)]
+        async with bank.tx() as tx:
+            fetch = tx.fetch
+
+            async def noted(sql: str, *arguments: object) -> Any:
+                asked.append("\n".join(line[0] for line in await fetch(f"EXPLAIN {sql}", *arguments)))
+                return await fetch(sql, *arguments)
+
+            await tx.execute(PLANS)
+            monkeypatch.setattr(tx, "fetch", noted)
+            found = await read_grants(tx, keys)
+        assert [found[key].stands for key in keys] == [True, True, False, False]
+        assert [found[key].consent_id for key in keys] == [consent.id, None, None, None]
+        agreed = found[keys[0]].agreed
+        assert agreed is not None
+        assert agreed.seen == msgspec.structs.replace(consent, request_sealed=b"")
+        (plan,) = asked
+        # However small they are, all is found by its key.
+        assert "Index Cond: (id = g.consent_id)" in plan
+        assert "Index Cond: (id = g.user_id)" in plan
+        assert "Seq Scan" not in plan
 
     @pytest.mark.parametrize("kind", ["domestic_vrp", "funds_confirmation"])
     async def test_that_lasts_rests_when_the_bank_says_so(self, bank: Bank, kind: ConsentKind) -> None:

@@ -43,11 +43,12 @@ WHERE client_id = $1 AND revoked_at > $2 AND expires_at > $3
 @functools.cache
 def _grants_sql(users: str, consented: str) -> str:
     """Return the query of grants, with the columns of the users who gave them and of the consents by which they did."""
-    joined = f"LEFT JOIN ({consented}) AS c ON c.id = g.consent_id" if consented else ""
+    # The condition stands inside: a subquery that is joined by its result reads the whole table for that.
+    joined = f"LEFT JOIN LATERAL ({consented} WHERE consents.id = g.consent_id) AS c ON TRUE" if consented else ""
     return f"""
     SELECT g.id AS grant_id, g.client_id AS grant_client_id, g.revoked_at IS NULL AS grant_stands,
         g.details::text AS grant_details, g.consent_id AS grant_consent_id, u.*{", c.*" if consented else ""}
-    FROM grants AS g LEFT JOIN ({users}) AS u ON u.person_id = g.user_id {joined}
+    FROM grants AS g LEFT JOIN LATERAL ({users} WHERE users.id = g.user_id) AS u ON TRUE {joined}
     WHERE g.id = ANY($1::uuid[])
     """  # noqa: S608 - made of constants
 
