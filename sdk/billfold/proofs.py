@@ -10,13 +10,14 @@
 
     keys = msgspec.json.decode(httpx.get(f"{base_url}/.well-known/jwks.json").content, type=JwkSet)
     proof = billfold.journal_entries.proof(entry.id)
-    proven = verify_proof(proof, keys, issuer=base_url, entry=entry)
+    accounts = [billfold.accounts.get(posting.account_id) for posting in entry.postings]
+    proven = verify_proof(proof, keys, issuer=base_url, entry=entry, accounts=accounts)
 
 A head that was kept earlier shows more than a fresh one: give it as ``trusted``, and a ledger that was rewritten since
 can't show the entry any longer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NoReturn
 from uuid import UUID
@@ -30,10 +31,12 @@ from billfold import chain, ids
 from billfold.chain import Head, InclusionProof, InvalidProofError, Link
 from billfold.contract.ledger import (
     LEDGER_HEAD_TYPE,
+    Account,
     JournalEntry,
     JournalEntryProof,
     LedgerHead,
     LedgerHeadClaims,
+    NormalSide,
     ProofLink,
 )
 from billfold.contract.oauth import JwkSet
@@ -121,6 +124,7 @@ def verify_proof(
     *,
     issuer: str,
     entry: JournalEntry | None = None,
+    accounts: Iterable[Account] = (),
     trusted: Head | None = None,
 ) -> ProvenEntry:
     """Verify that a journal entry is in the ledger that a signed head stands for, and return it as it is there.
@@ -130,12 +134,14 @@ def verify_proof(
         keys: The tenant's JWKS, got from a place that is trusted.
         issuer: The tenant's base URL.
         entry: The entry as the API has shown it, to be compared with what is proven.
+        accounts: The accounts of its postings. The API shows balances on an account's normal side, which the record
+            knows nothing of, so a balance that isn't zero can be compared by these only.
         trusted: A head that was kept; if the proof was made for this one, it must be the same.
 
     Raises:
         InvalidProofError: By ``fact``: ``signature`` or ``head`` (as ``verify_head``), ``links`` or ``path`` (they
-            don't lead from the record to the head), ``record`` (it isn't this entry's) or ``text`` (description or
-            metadata aren't those that were committed to).
+            don't lead from the record to the head), ``record`` (it isn't this entry's), ``text`` (description or
+            metadata aren't those that were committed to) or ``account`` (one isn't given whose normal side it takes).
     """
     head = verify_head(proof.head, keys, issuer=issuer)
     if trusted is not None and trusted.number == head.number and trusted.hash != head.hash:
@@ -148,6 +154,7 @@ def verify_proof(
         _refuse("record", links[-1].number)
     if entry is not None:
         _compare(proven, entry, proof, links[-1].number)
+        _compare_balances(proven, entry, accounts, links[-1].number)
     return proven
 
 
@@ -218,9 +225,8 @@ def _compare(proven: ProvenEntry, entry: JournalEntry, proof: JournalEntryProof,
     facts = ("id", "sequence", "kind", "reverses", "hold_id", "effective_at", "recorded_at")
     if any(getattr(proven, fact) != getattr(entry, fact) for fact in facts):
         _refuse("record", number)
-    # The API shows balances on the account's normal side, which the record knows nothing of.
-    shown = [(p.account_id, p.amount_minor, p.currency, abs(p.balance_after_minor)) for p in entry.postings]
-    if shown != [(p.account_id, p.amount_minor, p.currency, abs(p.posted_after_minor)) for p in proven.postings]:
+    shown = [(p.account_id, p.amount_minor, p.currency) for p in entry.postings]
+    if shown != [(p.account_id, p.amount_minor, p.currency) for p in proven.postings]:
         _refuse("record", number)
     if proven.text_commitment is None or proof.text_salt is None:
         right = entry.description is None and not entry.metadata
@@ -232,6 +238,20 @@ def _compare(proven: ProvenEntry, entry: JournalEntry, proof: JournalEntryProof,
         right = chain.commitment(salt, entry.description, entry.metadata) == proven.text_commitment
     if not right:
         _refuse("text", number)
+
+
+def _compare_balances(proven: ProvenEntry, entry: JournalEntry, accounts: Iterable[Account], number: int) -> None:
+    """Compare the balances after each posting, with their signs."""
+    sides = {account.id: account.normal_side for account in accounts}
+    for posting, shown in zip(proven.postings, entry.postings, strict=True):
+        after = posting.posted_after_minor
+        side = sides.get(posting.account_id)
+        if abs(after) != abs(shown.balance_after_minor):
+            _refuse("record", number)
+        if after and side is None:
+            _refuse("account", number)
+        if shown.balance_after_minor != (after if side is NormalSide.DEBIT else -after):
+            _refuse("record", number)
 
 
 def _refuse(fact: str, number: int) -> NoReturn:

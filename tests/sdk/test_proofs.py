@@ -10,12 +10,16 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from billfold import chain, ids
+from billfold.contract.bookings import Balance
 from billfold.contract.ledger import (
     LEDGER_HEAD_TYPE,
+    Account,
+    AccountType,
     JournalEntry,
     JournalEntryProof,
     LedgerHead,
     LedgerHeadClaims,
+    NormalSide,
     Posting,
     ProofLink,
 )
@@ -44,6 +48,35 @@ ENTRY = JournalEntry(
     recorded_at=AT + timedelta(microseconds=1),
     metadata={"order": "1"},
 )
+
+ACCOUNTS = [
+    Account(
+        id=posting.account_id,
+        code="fees",
+        type=AccountType.INCOME,
+        normal_side=NormalSide.CREDIT,
+        wallet_id=None,
+        name=None,
+        balance=Balance(
+            account_id=posting.account_id,
+            currency="EUR",
+            posted_minor=posting.balance_after_minor,
+            pending_minor=0,
+            held_minor=0,
+            available_minor=posting.balance_after_minor,
+            overdraft_limit_minor=None,
+        ),
+        metadata={},
+        version=1,
+        created_at=AT,
+    )
+    for posting in ENTRY.postings
+]
+
+
+def turned(posting: Posting) -> Posting:
+    """Return a posting with its balance on the other side."""
+    return msgspec.structs.replace(posting, balance_after_minor=-posting.balance_after_minor)
 
 
 def public(key: ECKey, kid: str = KID) -> JwkSet:
@@ -188,7 +221,7 @@ class TestAProof:
     def test_shows_the_entry_as_it_is_in_the_chain(self, number: int):
         """The proven entry has the facts of the one that the API shows, balances with their sign."""
         proof, head = prove(number)
-        proven = verify_proof(proof, KEYS, issuer=ISSUER, entry=ENTRY, trusted=head)
+        proven = verify_proof(proof, KEYS, issuer=ISSUER, entry=ENTRY, accounts=ACCOUNTS, trusted=head)
         assert (proven.id, proven.sequence, proven.kind, proven.hold_id) == (ENTRY.id, 7, "capture", ENTRY.hold_id)
         assert (proven.effective_at, proven.recorded_at) == (ENTRY.effective_at, ENTRY.recorded_at)
         assert [posting.posted_after_minor for posting in proven.postings] == [50, -1250]
@@ -198,7 +231,9 @@ class TestAProof:
         """Without salt and text the entry is proven all the same."""
         proof, _ = prove()
         erased = msgspec.structs.replace(ENTRY, description=None, metadata={})
-        verify_proof(msgspec.structs.replace(proof, text_salt=None), KEYS, issuer=ISSUER, entry=erased)
+        verify_proof(
+            msgspec.structs.replace(proof, text_salt=None), KEYS, issuer=ISSUER, entry=erased, accounts=ACCOUNTS
+        )
 
     @pytest.mark.parametrize(
         ("change", "fact"),
@@ -209,6 +244,8 @@ class TestAProof:
             ({"effective_at": AT + timedelta(seconds=1)}, "record"),
             ({"postings": ENTRY.postings[:1]}, "record"),
             ({"postings": [msgspec.structs.replace(ENTRY.postings[0], amount_minor=1), ENTRY.postings[1]]}, "record"),
+            ({"postings": [turned(posting) for posting in ENTRY.postings]}, "record"),
+            ({"postings": [ENTRY.postings[0], turned(ENTRY.postings[1])]}, "record"),
             ({"description": "Invoice 4712"}, "text"),
             ({"description": None, "metadata": {}}, "text"),
             ({"metadata": {"order": "2"}}, "text"),
@@ -218,8 +255,17 @@ class TestAProof:
         """What the API shows is compared with what is proven, text by its commitment."""
         proof, _ = prove()
         with pytest.raises(InvalidProofError) as refused:
-            verify_proof(proof, KEYS, issuer=ISSUER, entry=msgspec.structs.replace(ENTRY, **change))
+            changed = msgspec.structs.replace(ENTRY, **change)
+            verify_proof(proof, KEYS, issuer=ISSUER, entry=changed, accounts=ACCOUNTS)
         assert refused.value.fact == fact
+
+    def test_is_compared_with_balances_by_the_accounts(self):
+        """On which side a balance is shown only its account says: without it, the entry isn't proven to be this one."""
+        proof, _ = prove()
+        for accounts in ([], ACCOUNTS[:1]):
+            with pytest.raises(InvalidProofError) as refused:
+                verify_proof(proof, KEYS, issuer=ISSUER, entry=ENTRY, accounts=accounts)
+            assert refused.value.fact == "account"
 
     @pytest.mark.parametrize(
         ("change", "fact"),

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from billfold import ids
 from billfold.chain import Damage, Head, verify_export
-from billfold.contract.ledger import JournalEntry, JournalEntryProof, LedgerHead
+from billfold.contract.ledger import Account, JournalEntry, JournalEntryProof, LedgerHead
 from billfold.contract.oauth import JwkSet
 from billfold.ids import Prefix
 from billfold.proofs import InvalidProofError, verify_head, verify_proof
@@ -110,12 +110,13 @@ class TestAProof:
         entry = asked(customer.client, f"/v1/journal-entries/{entry_id}", JournalEntry)
         proof = asked(customer.client, f"/v1/journal-entries/{entry_id}/proof", JournalEntryProof)
         keys, issuer = keys_of(live, "alpha"), live.base("alpha")
-        proven = verify_proof(proof, keys, issuer=issuer, entry=entry)
+        accounts = [asked(customer.client, f"/v1/accounts/{each.account_id}", Account) for each in entry.postings]
+        proven = verify_proof(proof, keys, issuer=issuer, entry=entry, accounts=accounts)
         assert (proven.id, proven.kind, proven.sequence) == (entry_id, "top_up", entry.sequence)
         assert [posting.amount_minor for posting in proven.postings] == [1250, -1250]
         other = msgspec.structs.replace(entry, description="Rent")
         with pytest.raises(InvalidProofError) as refused:
-            verify_proof(proof, keys, issuer=issuer, entry=other)
+            verify_proof(proof, keys, issuer=issuer, entry=other, accounts=accounts)
         assert refused.value.fact == "text"
 
     def test_is_there_for_entries_that_are_there(self, customer: Customer) -> None:
