@@ -11,6 +11,7 @@ from billfold.chain import records
 from billfold.chain.records import (
     AccountRecord,
     AliasRecord,
+    CheckpointRecord,
     EndRecord,
     HeadRecord,
     HoldRecord,
@@ -50,6 +51,7 @@ class Ledger:
         self.batch: list[Record] = []
         self.holds: dict[UUID, HoldRecord] = {}
         self.reversed: dict[UUID, ReversalRecord] = {}
+        self.checkpoint: CheckpointRecord | None = None
 
     def tick(self) -> datetime:
         """Return the next instant."""
@@ -179,7 +181,8 @@ class Ledger:
                 recorded_at=at,
             )
         )
-        self.holds[hold_id] = msgspec.structs.replace(hold, steps=hold.steps + 1)
+        made = hold.created_at if hold.steps else at
+        self.holds[hold_id] = msgspec.structs.replace(hold, steps=hold.steps + 1, created_at=made, updated_at=at)
 
     def capture(self, hold_id: UUID, amount: int, *, final: bool) -> JournalEntryRecord:
         """Settle part of a hold, and give back the rest if it is final."""
@@ -201,12 +204,32 @@ class Ledger:
         """Close the batch with a link."""
         chained = [record for record in self.batch if isinstance(record, JournalEntryRecord | MovementRecord)]
         leaves = [record.leaf() for record in chained]
+        self._link(leaves)
+        self.timeline += self.batch
+        self.batch = []
+
+    def _link(self, leaves: list[bytes]) -> None:
         self.head, link = self.head.extend(leaves, self.now)
         self.timeline.append(
             LinkRecord(number=link.number, recorded_at=self.now, leaves=b"".join(leaves), hash=link.hash)
         )
-        self.timeline += self.batch
-        self.batch = []
+
+    def detach(self) -> None:
+        """Seal what was posted so far, so that the export comes without these entries."""
+        last = next(record for record in reversed(self.timeline) if isinstance(record, JournalEntryRecord))
+        balances = sorted((account, posted) for account, posted in self.posted.items() if posted)
+        self.checkpoint = CheckpointRecord(
+            number=1,
+            month="2026-11",
+            entry_id=last.id,
+            sequence=last.sequence,
+            effective_high=last.effective_high,
+            recorded_at=self.tick(),
+            balances_digest=chain.balances_digest(balances),
+            archive_digest=bytes(32),
+            balances=balances,
+        )
+        self._link([self.checkpoint.leaf()])
 
     def export(self) -> list[Record]:
         """Return the export's records."""
@@ -226,8 +249,21 @@ class Ledger:
         ]
         lines += self._people()
         lines += [self._account(account) for account in (CASH, FIRST, SECOND)]
-        lines += self._placed()
-        lines.append(RowRecord(table="statements", columns={"id": "x"}))
+        detached = 0
+        if self.checkpoint is not None:
+            detached = self.checkpoint.sequence
+            lines.append(self.checkpoint)
+        for line in self._placed():
+            if not isinstance(line, JournalEntryRecord) or line.sequence > detached:
+                lines.append(line)
+        rows: list[tuple[str, dict[str, Any]]] = [
+            ("statements", {"id": "x", "cash_account_id": str(CASH)}),
+            ("statements", {"id": "y", "cash_account_id": None}),
+            ("payments", {"id": "p", "party_id": str(ADA), "wallet_id": str(WALLETS[0])}),
+            ("payment_steps", {"payment_id": "p", "number": 9}),
+            ("payment_steps", {"payment_id": "p", "number": 10}),
+        ]
+        lines += [RowRecord(table=table, columns=columns) for table, columns in rows]
         lines += [
             IdempotencyKeyRecord(
                 client_id=ADA, key=key, fingerprint=bytes(32), status=201, body=b"{}", created_at=START
@@ -345,4 +381,25 @@ def some_books() -> Ledger:
     for _ in range(5):
         ledger.move("transfer", FIRST, SECOND, 1)
         ledger.commit()
+    return ledger
+
+
+def detached_books() -> Ledger:
+    """Return books whose first entries were detached, with what hangs on them left behind."""
+    ledger = Ledger()
+    ledger.move("top_up", CASH, FIRST, 10_000)
+    ledger.commit()
+    hold = ledger.hold(500)
+    sent = ledger.move("transfer", FIRST, SECOND, 250, text="lunch")
+    ledger.capture(hold, 200, final=False)
+    ledger.move("transfer", FIRST, SECOND, 100)
+    ledger.commit()
+    ledger.reverse(sent, 50)
+    ledger.commit()
+    ledger.detach()
+    ledger.capture(hold, 100, final=True)
+    ledger.reverse(sent, 20)
+    ledger.commit()
+    ledger.move("withdrawal", SECOND, CASH, 10)
+    ledger.commit()
     return ledger

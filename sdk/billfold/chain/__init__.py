@@ -19,6 +19,8 @@ nothing to guess it by, and the chain whole.
     if not verification.ok:
         print(verification.findings[0])
 
+``UNHELD`` lists what an export may say otherwise without contradicting the chain, and why.
+
 All hashes are SHA-256, 32 bytes.
 """
 
@@ -48,12 +50,14 @@ from billfold.chain.links import (
     tree_root,
     verify_inclusion,
 )
+from billfold.chain.unheld import UNHELD
 from billfold.chain.verification import Verification, Verifier, verify_export
 
 __all__ = [
     "HASH_BYTES",
     "NOTHING",
     "START",
+    "UNHELD",
     "BrokenLinkError",
     "Damage",
     "Finding",

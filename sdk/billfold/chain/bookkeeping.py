@@ -9,51 +9,25 @@ from uuid import UUID
 from billfold import ids
 from billfold.chain.checkpoints import balances_digest
 from billfold.chain.findings import Damage, Findings
+from billfold.chain.holding import Holding
 from billfold.chain.links import commitment
+from billfold.chain.people import DEBIT, People
 from billfold.chain.records import (
-    AccountRecord,
-    AliasRecord,
     CheckpointRecord,
     HoldRecord,
     JournalEntryRecord,
     MovementRecord,
-    PartyRecord,
     PostingRecord,
     Record,
     ReversalRecord,
     TransferRecord,
-    WalletRecord,
     name_of,
 )
 
 __all__ = ["Bookkeeping"]
 
-_MOVES: Final = frozenset({"transfer", "top_up", "withdrawal"})
-_DEBIT: Final = "debit"
-
-
-class _Account:
-    """An account's balances as its records make them, and as they should come out."""
-
-    __slots__ = ("currency", "expected", "held", "normal_side", "pending", "posted", "wallet_id")
-
-    def __init__(self, record: AccountRecord) -> None:
-        self.currency = record.currency
-        self.wallet_id = record.wallet_id
-        self.normal_side = record.normal_side
-        self.expected = (record.posted_minor, record.held_minor, record.pending_minor)
-        self.posted = self.held = self.pending = 0
-
-
-class _Hold:
-    """A hold, and what its records have made of it so far."""
-
-    __slots__ = ("captured", "entries", "moved", "record", "steps")
-
-    def __init__(self, record: HoldRecord) -> None:
-        self.record = record
-        self.steps = self.moved = self.captured = 0
-        self.entries: list[UUID] = []
+_MOVES: Final = {"transfer": (True, True), "top_up": (False, True), "withdrawal": (True, False)}
+"""Whether each kind of movement is from a wallet and to one."""
 
 
 class Bookkeeping:
@@ -66,35 +40,34 @@ class Bookkeeping:
 
     Args:
         findings: Where to say what is wrong.
+        people: Whose books they are.
     """
 
-    def __init__(self, findings: Findings) -> None:
+    def __init__(self, findings: Findings, people: People) -> None:
         self.sequence = 0
         self.recorded_at: datetime | None = None
         self.effective_high: datetime | None = None
         self._findings = findings
+        self._people = people
+        self._accounts = people.accounts
+        self._holding = Holding(findings, people)
         self._link: int | None = None
-        self._parties: set[UUID] = set()
-        self._wallets: dict[UUID, frozenset[str]] = {}
-        self._accounts: dict[UUID, _Account] = {}
+        self._link_from: datetime | None = None
+        self._link_to: datetime | None = None
         self._entry: JournalEntryRecord | None = None
         self._entry_moved = True
         self._reversals: dict[UUID, int] = {}
-        self._holds: dict[UUID, _Hold] = {}
-        self._closing: list[UUID] = []
+        self._last_reversal: UUID | None = None
         self._detached_to = UUID(int=0)
-        self.handlers: dict[type, Callable[[Any], None]] = {
-            PartyRecord: self._take_party,
-            WalletRecord: self._take_wallet,
-            AliasRecord: self._take_alias,
-            AccountRecord: self._take_account,
-        }
+        # What hangs on detached entries stands alone, and has to be in order by itself.
+        self._newest: datetime | None = None
+        self._lone_transfer: TransferRecord | None = None
         self.timeline: dict[type, Callable[[Any], None]] = {
             JournalEntryRecord: self._check_entry,
             PostingRecord: self._check_stray_posting,
             TransferRecord: self._check_transfer,
             ReversalRecord: self._check_reversal,
-            HoldRecord: self._check_hold,
+            HoldRecord: self._take_hold,
             MovementRecord: self._check_movement,
             CheckpointRecord: self._check_sealing,
         }
@@ -113,6 +86,10 @@ class Bookkeeping:
         self.sequence, self.effective_high = checkpoint.sequence, checkpoint.effective_high
         self._detached_to = checkpoint.entry_id
 
+    def begin_link(self, recorded_at: datetime) -> None:
+        """Go on with the records of another link."""
+        self._link_from, self._link_to = self._link_to, recorded_at
+
     def check(self, record: Record, link: int | None) -> None:
         """Keep a record of the timeline, which belongs to a link."""
         self._link = link
@@ -121,52 +98,25 @@ class Bookkeeping:
     def end_link(self) -> None:
         """Look at what must be whole once all records of a link have come."""
         self._expect_transfer()
-        for hold_id in self._closing:
-            self._check_whole_hold(self._holds.pop(hold_id))
-        self._closing = []
+        self._entry = None
+        self._holding.end_link(self._detached_to)
 
     def finish(self) -> None:
         """Look at what must be whole in the end."""
-        self._check_balances()
+        self._people.finish()
         for entry_id, missing in self._reversals.items():
             if entry_id <= self._detached_to and missing > 0:
                 # The reversing entries that are missing may be detached as well.
                 continue
             fact = f"its reversing entries make {missing} less than it says"
             self._findings.add(Damage.INCONSISTENT, "reversal", str(entry_id), fact)
-        for hold in self._holds.values():
-            self._check_whole_hold(hold)
-
-    # Whom the books are about.
-
-    def _take_party(self, record: PartyRecord) -> None:
-        if record.id in self._parties:
-            self._findings.add(Damage.INSERTED, "party", str(record.id), "there is one with this id already")
-        self._parties.add(record.id)
-
-    def _take_wallet(self, record: WalletRecord) -> None:
-        if record.id in self._wallets:
-            self._findings.add(Damage.INSERTED, "wallet", str(record.id), "there is one with this id already")
-        if record.party_id not in self._parties:
-            self._findings.add(Damage.DANGLING, "wallet", str(record.id), f"there is no party {record.party_id}")
-        self._wallets[record.id] = frozenset(record.currencies)
-
-    def _take_alias(self, record: AliasRecord) -> None:
-        if record.wallet_id not in self._wallets:
-            self._findings.add(Damage.DANGLING, "alias", str(record.id), f"there is no wallet {record.wallet_id}")
-
-    def _take_account(self, record: AccountRecord) -> None:
-        if record.id in self._accounts:
-            self._findings.add(Damage.INSERTED, "account", str(record.id), "there is one with this id already")
-        if record.wallet_id is not None and record.currency not in self._wallets.get(record.wallet_id, ()):
-            fact = f"there is no wallet {record.wallet_id} with {record.currency}"
-            self._findings.add(Damage.DANGLING, "account", str(record.id), fact)
-        self._accounts[record.id] = _Account(record)
+        self._holding.finish(self._detached_to)
 
     # The timeline.
 
     def _check_entry(self, entry: JournalEntryRecord) -> None:
         self._expect_transfer()
+        self._holding.expect_movement()
         self._entry, self._entry_moved = entry, entry.kind not in _MOVES
         self._check_order(entry)
         self._check_text(entry)
@@ -196,9 +146,9 @@ class Bookkeeping:
             self._blame(entry, Damage.INCONSISTENT, "its id doesn't say when it was recorded")
 
     def _check_recorded(self, name: str, id_: str, recorded_at: datetime) -> None:
-        if self.recorded_at is not None and recorded_at <= self.recorded_at:
+        if self._newest is not None and recorded_at <= self._newest:
             self._findings.add(Damage.INCONSISTENT, name, id_, "it was recorded before the record that it follows")
-        self.recorded_at = recorded_at
+        self.recorded_at = self._newest = recorded_at
 
     def _check_text(self, entry: JournalEntryRecord) -> None:
         text = entry.description is not None or bool(entry.metadata)
@@ -247,12 +197,9 @@ class Bookkeeping:
                 if self._reversals[entry.reverses] == 0:
                     del self._reversals[entry.reverses]
         if entry.hold_id is not None:
-            hold = self._holds.get(entry.hold_id)
-            if hold is None:
-                self._blame(entry, Damage.DANGLING, f"there is no hold {entry.hold_id} to capture then")
-            else:
-                hold.captured += amount
-                hold.entries.append(entry.id)
+            fact = self._holding.capture(entry.hold_id, entry, amount)
+            if fact is not None:
+                self._blame(entry, Damage.DANGLING, fact)
 
     def _check_stray_posting(self, record: PostingRecord) -> None:
         fact = f"there is no journal entry {record.entry_id}"
@@ -266,17 +213,49 @@ class Bookkeeping:
     def _check_transfer(self, record: TransferRecord) -> None:
         entry = self._entry
         if record.id <= self._detached_to:
-            # What it would be compared with is detached.
+            self._check_lone_transfer(record)
             return
         if entry is None or entry.id != record.id or entry.kind != record.kind or self._entry_moved:
             fact = f"there is no journal entry of a {record.kind} with its id"
             self._findings.add(Damage.DANGLING, "transfer", str(record.id), fact)
             return
         self._entry_moved = True
-        if self._as_posted(record, entry) != [
-            (posting.account_id, posting.amount_minor, posting.currency) for posting in entry.postings
-        ] or not _says_the_same(record, entry):
+        if (
+            not _has_its_sides(record)
+            or self._as_posted(record, entry)
+            != [(posting.account_id, posting.amount_minor, posting.currency) for posting in entry.postings]
+            or not _says_the_same(record, entry)
+        ):
             self._findings.add(Damage.INCONSISTENT, "transfer", str(record.id), "its journal entry says something else")
+
+    def _check_lone_transfer(self, record: TransferRecord) -> None:
+        """Look at a transfer whose entry is detached: what it says of itself, and what it refers to."""
+        self._end_entry()
+        name, id_, at = "transfer", str(record.id), _instant_of(record.id)
+        self._lone_transfer = record
+        if not self._in_place(at) or (self._newest is not None and at is not None and at <= self._newest):
+            self._findings.add(Damage.REORDERED, name, id_, "it stands elsewhere than its id says")
+        self._newest = at or self._newest
+        if at != record.recorded_at or not _has_its_sides(record) or record.amount_minor <= 0:
+            self._findings.add(Damage.INCONSISTENT, name, id_, "it contradicts itself")
+        for wallet_id in (record.from_wallet_id, record.to_wallet_id):
+            if wallet_id is not None and not self._people.has_wallet(wallet_id):
+                self._findings.add(Damage.DANGLING, name, id_, f"there is no wallet {wallet_id}")
+        cash = record.cash_account_id
+        if cash is not None and cash not in self._accounts:
+            self._findings.add(Damage.DANGLING, name, id_, f"there is no account {cash}")
+
+    def _in_place(self, at: datetime | None) -> bool:
+        """Tell whether what was recorded then belongs to this link."""
+        if at is None or (self._link_from is not None and at <= self._link_from):
+            return False
+        return self._link_to is None or at <= self._link_to
+
+    def _end_entry(self) -> None:
+        """Take note that nothing more hangs on the entry that came last."""
+        self._expect_transfer()
+        self._holding.expect_movement()
+        self._entry = None
 
     def _as_posted(self, record: TransferRecord, entry: JournalEntryRecord) -> list[tuple[UUID, int, str]] | None:
         """Return the postings that a transfer should have; None where the accounts aren't the wallets'."""
@@ -293,107 +272,59 @@ class Bookkeeping:
                 continue
             if account is None or account.wallet_id != wallet_id:
                 return None
-            if after != (posting.posted_after_minor if account.normal_side == _DEBIT else -posting.posted_after_minor):
+            if after != (posting.posted_after_minor if account.normal_side == DEBIT else -posting.posted_after_minor):
                 return None
         return [(debited, record.amount_minor, record.currency), (credited, -record.amount_minor, record.currency)]
 
     def _check_reversal(self, record: ReversalRecord) -> None:
-        entry = self._entry
-        if record.journal_entry_id <= self._detached_to:
-            self._reversals[record.journal_entry_id] = record.reversed_minor
+        name, id_, entry_id = "reversal", str(record.journal_entry_id), record.journal_entry_id
+        self._expect_transfer()
+        if entry_id == self._last_reversal:
+            self._findings.add(Damage.INSERTED, name, id_, "there is one of this entry already")
             return
-        if entry is None or entry.id != record.journal_entry_id:
-            fact = f"there is no journal entry {record.journal_entry_id}"
-            self._findings.add(Damage.DANGLING, "reversal", str(record.journal_entry_id), fact)
+        self._last_reversal = entry_id
+        if entry_id <= self._detached_to:
+            amount = self._check_lone_reversal(record)
+        elif self._entry is None or self._entry.id != entry_id:
+            self._findings.add(Damage.DANGLING, name, id_, f"there is no journal entry {entry_id}")
             return
-        amount = sum(posting.amount_minor for posting in entry.postings if posting.amount_minor > 0)
+        else:
+            amount = sum(posting.amount_minor for posting in self._entry.postings if posting.amount_minor > 0)
         if record.amount_minor != amount or not 0 < record.reversed_minor <= amount:
             fact = f"of {amount}, it says that {record.reversed_minor} of {record.amount_minor} were reversed"
-            self._findings.add(Damage.INCONSISTENT, "reversal", str(record.journal_entry_id), fact)
-        self._reversals[record.journal_entry_id] = record.reversed_minor
+            self._findings.add(Damage.INCONSISTENT, name, id_, fact)
+        self._reversals[entry_id] = record.reversed_minor
+
+    def _check_lone_reversal(self, record: ReversalRecord) -> int:
+        """Look at where the sum of a detached entry stands, and return the entry's amount as far as it is known."""
+        self._end_entry()
+        at, moved = _instant_of(record.journal_entry_id), self._lone_transfer
+        if moved is not None and moved.id == record.journal_entry_id and at == self._newest:
+            return moved.amount_minor
+        if not self._in_place(at) or (self._newest is not None and at is not None and at <= self._newest):
+            fact = "it stands elsewhere than its id says"
+            self._findings.add(Damage.REORDERED, "reversal", str(record.journal_entry_id), fact)
+        self._newest = at or self._newest
+        return record.amount_minor
 
     def _check_sealing(self, record: CheckpointRecord) -> None:
-        self._expect_transfer()
+        self._end_entry()
         self._check_recorded("checkpoint", str(record.number), record.recorded_at)
 
     # Holds.
 
-    def _check_hold(self, record: HoldRecord) -> None:
-        if record.id in self._holds:
-            self._findings.add(Damage.INSERTED, "hold", str(record.id), "there is one with this id already")
-            return
-        for account_id in (record.account_id, record.to_account_id):
-            if account_id is not None and account_id not in self._accounts:
-                self._findings.add(Damage.DANGLING, "hold", str(record.id), f"there is no account {account_id}")
-        self._holds[record.id] = _Hold(record)
+    def _take_hold(self, record: HoldRecord) -> None:
+        self._end_entry()
+        self._holding.take(record)
 
     def _check_movement(self, record: MovementRecord) -> None:
+        self._expect_transfer()
+        self._entry = None
         name = f"{record.hold_id}/{record.step}"
         self._check_recorded("hold_movement", name, record.recorded_at)
         before = self.effective_high
         self.effective_high = record.effective_at if before is None else max(before, record.effective_at)
-        self._move(name, record)
-        hold = self._holds.get(record.hold_id)
-        if hold is None:
-            self._findings.add(
-                Damage.DANGLING, "hold_movement", name, f"there is no hold {record.hold_id} that moves then"
-            )
-            return
-        if (record.account_id, record.to_account_id) != (hold.record.account_id, hold.record.to_account_id):
-            self._findings.add(Damage.INCONSISTENT, "hold_movement", name, "it moves other accounts than its hold's")
-        if record.step != hold.steps:
-            self._findings.add(Damage.INCONSISTENT, "hold_movement", name, f"it comes after {hold.steps} steps")
-        hold.steps = record.step + 1
-        hold.moved += record.delta_minor
-        # What captures a hold last comes after its last movement, in the same link.
-        if hold.steps >= hold.record.steps and hold.record.status != "open" and record.hold_id not in self._closing:
-            self._closing.append(record.hold_id)
-
-    def _move(self, name: str, record: MovementRecord) -> None:
-        account = self._accounts.get(record.account_id)
-        if account is None:
-            self._findings.add(Damage.DANGLING, "hold_movement", name, f"there is no account {record.account_id}")
-        else:
-            if account.held + record.delta_minor != record.held_after_minor:
-                fact = f"{account.held + record.delta_minor} are held after it rather than {record.held_after_minor}"
-                self._findings.add(Damage.WRONG_BALANCE, "hold_movement", name, fact)
-            account.held = record.held_after_minor
-        if record.to_account_id is None:
-            return
-        other, after = self._accounts.get(record.to_account_id), record.pending_after_minor
-        if other is None or after is None:
-            self._findings.add(Damage.DANGLING, "hold_movement", name, f"there is no account {record.to_account_id}")
-            return
-        if other.pending + record.delta_minor != after:
-            fact = f"{other.pending + record.delta_minor} are pending after it rather than {after}"
-            self._findings.add(Damage.WRONG_BALANCE, "hold_movement", name, fact)
-        other.pending = after
-
-    def _check_whole_hold(self, hold: _Hold) -> None:
-        record = hold.record
-        rest = record.amount_minor - record.captured_minor - record.released_minor
-        facts = []
-        if hold.steps != record.steps:
-            facts.append(f"it has {hold.steps} movements rather than {record.steps}")
-        if hold.moved != rest:
-            facts.append(f"its movements leave {hold.moved} reserved rather than {rest}")
-        kept = [entry_id for entry_id in record.journal_entry_ids if entry_id > self._detached_to]
-        whole = len(kept) == len(record.journal_entry_ids)
-        right = hold.captured == record.captured_minor if whole else hold.captured <= record.captured_minor
-        if not right or hold.entries != kept:
-            facts.append(f"its journal entries capture {hold.captured} rather than {record.captured_minor}")
-        if (record.status == "open") != (rest > 0):
-            facts.append(f"it is {record.status} and reserves {rest}")
-        for fact in facts:
-            self._findings.add(Damage.INCONSISTENT, "hold", str(record.id), fact)
-
-    def _check_balances(self) -> None:
-        for account_id, account in self._accounts.items():
-            posted = (account.posted, account.held, account.pending)
-            for name, computed, stated in zip(("posted", "held", "pending"), posted, account.expected, strict=True):
-                if computed != stated:
-                    fact = f"its {name} balance is {stated}, but its records make {computed}"
-                    self._findings.add(Damage.WRONG_BALANCE, "account", str(account_id), fact)
+        self._holding.move(name, record)
 
 
 def _instant_of(entry_id: UUID) -> datetime | None:
@@ -404,11 +335,23 @@ def _instant_of(entry_id: UUID) -> datetime | None:
         return None
 
 
+def _has_its_sides(record: TransferRecord) -> bool:
+    """Tell whether a movement has the wallets, balances and cash account that its kind has."""
+    sides = (record.from_wallet_id is not None, record.to_wallet_id is not None)
+    after = (record.from_balance_after_minor is not None, record.to_balance_after_minor is not None)
+    return sides == after == _MOVES.get(record.kind) and (record.cash_account_id is None) == all(sides)
+
+
 def _says_the_same(record: TransferRecord, entry: JournalEntryRecord) -> bool:
-    """Compare times and description; of an entry whose text was erased nobody can say what it was."""
+    """Compare times and text, as far as the entry has it: the metadata of a transfer isn't the entry's.
+
+    Where the text was erased nobody can say what it was, and the transfer has none either. Who ordered it and in which
+    request (``actor``, ``request_id``) only the transfer says.
+    """
     erased = entry.text_salt is None and entry.text_commitment is not None
     times = (record.effective_at, record.recorded_at) == (entry.effective_at, entry.recorded_at)
-    return times and (erased or record.description == entry.description)
+    metadata = not entry.metadata or record.metadata == entry.metadata
+    return times and metadata and record.description == (None if erased else entry.description)
 
 
 _LATEST: Final = 35

@@ -47,6 +47,7 @@ class Linking:
         self._last_sequence = 0
         self._unnamed: list[int] = []
         self._detached = 0
+        self._missed_to = 0
 
     def begin(self, detached: int) -> None:
         """Take note that so many journal entries, the first ones, have been detached: only their leaves are here."""
@@ -56,8 +57,7 @@ class Linking:
         """Follow the next link."""
         stored, expected = record.stored(), self.head.number + 1
         if stored.number > expected:
-            for number in range(expected, min(stored.number, expected + _MOST_MISSING)):
-                self._findings.add(Damage.DROPPED, "link", str(number), "it is missing", link=number)
+            self._name_missing_links(stored.number)
             self._go_on_after(stored)
         elif stored.number < expected:
             fact = f"it stands after link {self.head.number}"
@@ -87,8 +87,31 @@ class Linking:
         )
         self.head = Head(number=stored.number, hash=stored.hash, skips=follower.skips)
 
-    def compare(self, group: Sequence[tuple[int | None, Chained]]) -> None:
-        """Compare the records of a link with its leaves, and name what was edited, dropped, inserted or moved."""
+    def _name_missing_links(self, following: int) -> None:
+        first = max(self.head.number + 1, self._missed_to)
+        for number in range(first, min(following, first + _MOST_MISSING)):
+            self._findings.add(Damage.DROPPED, "link", str(number), "it is missing", link=number)
+        self._missed_to = following
+
+    def compare(self, group: Sequence[tuple[int | None, Chained]], following: int | None) -> None:
+        """Compare the records of a link with its leaves, and name what was edited, dropped, inserted or moved.
+
+        Args:
+            group: The records that stand under it.
+            following: The number of the link that should come then, where it is known.
+        """
+        left = group
+        if following is not None and following > self.head.number + 1:
+            # What was recorded after this link belongs to one that is missing.
+            at = self._linked_at
+            left = [(line, record) for line, record in group if at is not None and record.recorded_at <= at]
+        self._compare(left)
+        if following is not None and len(left) < len(group):
+            self._name_missing_links(following)
+            for _, record in group[len(left) :]:
+                self._note(record, strange=False)
+
+    def _compare(self, group: Sequence[tuple[int | None, Chained]]) -> None:
         found = [record.leaf() for _, record in group]
         expected = self._without_detached(self._leaves(), found)
         if self._detached and any(isinstance(record, JournalEntryRecord) for _, record in group):

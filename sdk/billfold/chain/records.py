@@ -7,15 +7,16 @@ instants RFC 3339 in UTC, and bytes base64.
 The lines come in this order, so that a reader needs little memory:
 
 1. ``head``: what the ledger says of itself.
-2. ``party``, ``wallet``, ``alias`` and ``account``: whom the books are about, with the balances of the moment. Then a
-   ``checkpoint`` for each time that months were detached, the newest with the balances at its place: the journal
-   entries up to there are in archives of their own, and what follows goes on from it.
+2. ``party``, ``wallet``, ``alias`` and ``account``, each in order of id: whom the books are about, with the balances of
+   the moment. Then a ``checkpoint`` for each time that months were detached, the newest with the balances at its place:
+   the journal entries up to there are in archives of their own, and what follows goes on from it.
 3. The timeline. Each ``link`` is followed by its records in order: ``journal_entry`` (and after it, where there is one,
    its ``transfer``, and its ``reversal`` if it was reversed later) and ``hold_movement`` (before a hold's first one
    comes the ``hold``). What stands in the ledger without belonging there stands where its id puts it, also a
    ``posting`` without an entry.
-4. ``row``: what other rooms keep beside, a table at a time, in the database's own JSON.
-5. ``idempotency_key``: the answers that are kept under their keys.
+4. ``row``: what other rooms keep beside, a table at a time and in order of its key (``billfold.chain.beside.KEYS``), in
+   the database's own JSON.
+5. ``idempotency_key``: the answers that are kept under their keys, in order of client and key.
 6. ``end``: how many lines of each kind came before.
 
 An export holds personal data: names, addresses, what people wrote, and whole answers.
@@ -277,6 +278,8 @@ class PostingRecord(_Line, frozen=True, kw_only=True, tag="posting"):
 class TransferRecord(_Line, frozen=True, kw_only=True, tag="transfer"):
     """Money that moved between wallets, into one or out of one; it has the id of its journal entry.
 
+    No chain commits to ``metadata``, ``actor`` and ``request_id``: only here they are said.
+
     Attributes:
         actor: Who ordered it, for the audit trail; exports before 1.0 don't say it.
         request_id: In which request.
@@ -365,7 +368,7 @@ class RowRecord(_Line, frozen=True, kw_only=True, tag="row"):
 
 
 class IdempotencyKeyRecord(_Line, frozen=True, kw_only=True, tag="idempotency_key"):
-    """An answer that is kept under its key.
+    """An answer that is kept under its key. No chain commits to it, and what it names isn't looked up.
 
     Attributes:
         fingerprint: A digest of the request, keyed by the deployment, 32 bytes.

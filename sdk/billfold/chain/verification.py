@@ -10,28 +10,48 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from billfold.chain.beside import Beside
 from billfold.chain.bookkeeping import Bookkeeping
 from billfold.chain.findings import Damage, Finding, Findings
 from billfold.chain.linking import Chained, Linking
 from billfold.chain.links import Head
+from billfold.chain.people import People
 from billfold.chain.records import (
     FORMAT,
+    AccountRecord,
+    AliasRecord,
     CheckpointRecord,
     EndRecord,
     HeadRecord,
     IdempotencyKeyRecord,
     LinkRecord,
+    PartyRecord,
     Record,
     RowRecord,
+    WalletRecord,
     name_of,
     read_record,
 )
 
 __all__ = ["Verification", "Verifier", "verify_export"]
+
+_TIMELINE: Final = 6
+_RANKS: Final[dict[type, int]] = {
+    HeadRecord: 0,
+    PartyRecord: 1,
+    WalletRecord: 2,
+    AliasRecord: 3,
+    AccountRecord: 4,
+    CheckpointRecord: 5,
+    RowRecord: 7,
+    IdempotencyKeyRecord: 8,
+    EndRecord: 9,
+}
+"""Which kinds of line come before which; all others are of the timeline."""
 
 Source: TypeAlias = Iterable[bytes | str] | str | os.PathLike[str]
 _FIRST_STATUS, _LAST_STATUS, _LONGEST_KEY, _FINGERPRINT_BYTES = 200, 499, 255, 32
@@ -63,6 +83,8 @@ def verify_export(source: Source, *, trusted: Head | None = None) -> Verificatio
     Every record is hashed and compared with the chain, every link with the links before; every entry must balance,
     every running balance follow from the one before, every account's balance from its records, and every reference
     lead to something. The first record that was edited, dropped, inserted or put elsewhere is the first finding.
+
+    What an export says besides, and no record contradicts if it is changed, ``billfold.chain.UNHELD`` lists.
 
     A chain that was made anew as a whole contradicts nothing but what was kept elsewhere: a head that was published, or
     written down, is given as ``trusted``.
@@ -102,13 +124,16 @@ class Verifier:
     def __init__(self, *, trusted: Head | None = None) -> None:
         self._findings = Findings()
         self._linking = Linking(self._findings, trusted)
-        self._books = Bookkeeping(self._findings)
+        people = People(self._findings)
+        self._books = Bookkeeping(self._findings, people)
+        self._beside = Beside(self._findings, people)
         self._counts: Counter[str] = Counter()
         self._stated: HeadRecord | None = None
         self._ended = False
         # The records of the newest link, which are looked at together once all of them have come.
         self._group: list[tuple[int | None, Record]] = []
         self._open = False
+        self._rank = 0
         self._last_key: tuple[bytes, bytes] | None = None
         # Checkpoints come before the timeline; what seals them is a link in it.
         self._checkpoints: list[tuple[int | None, CheckpointRecord]] = []
@@ -120,7 +145,7 @@ class Verifier:
             RowRecord: self._take_beside,
             IdempotencyKeyRecord: self._take_key,
             EndRecord: self._take_end,
-            **self._books.handlers,
+            **people.handlers,
         }
 
     @property
@@ -148,6 +173,10 @@ class Verifier:
             self._findings.add(Damage.INSERTED, name_of(record), None, "it comes after the end")
             return
         self._counts[name_of(record)] += 1
+        rank = _RANKS.get(kind, _TIMELINE)
+        if rank < self._rank:
+            self._findings.add(Damage.REORDERED, name_of(record), None, "it stands behind what comes after its kind")
+        self._rank = max(rank, self._rank)
         if kind in self._books.timeline and kind is not CheckpointRecord:
             self._group.append((line, record))
         else:
@@ -197,12 +226,13 @@ class Verifier:
         self._checkpoints.append((self._findings.line, record))
 
     def _take_link(self, record: LinkRecord) -> None:
-        self._close_link()
+        self._close_link(record.number)
         if self._linking.number is None and self._checkpoints:
             newest = self._checkpoints[-1][1]
             self._books.begin(newest)
             self._linking.begin(newest.sequence)
         self._linking.take(record)
+        self._books.begin_link(record.recorded_at)
         self._open = True
         if (
             self._sealed < len(self._checkpoints)
@@ -211,14 +241,20 @@ class Verifier:
             self._group.append(self._checkpoints[self._sealed])
             self._sealed += 1
 
-    def _close_link(self) -> None:
-        """Look at the records of the newest link, all of which have come."""
+    def _close_link(self, following: int | None = None) -> None:
+        """Look at the records of the newest link, all of which have come.
+
+        Args:
+            following: The number of the link that comes then; behind the last one, the head tells it.
+        """
         if not self._group and not self._open:
             return
         group, self._group, self._open = self._group, [], False
         line = self._findings.line
         chained = [(at, record) for at, record in group if isinstance(record, Chained)]
-        self._linking.compare(chained)
+        if following is None and self._stated is not None:
+            following = self._stated.link + 1
+        self._linking.compare(chained, following)
         for self._findings.line, record in group:
             self._books.check(record, self._linking.number)
         self._books.end_link()
@@ -237,6 +273,10 @@ class Verifier:
             "recorded_at": books.recorded_at or stated.recorded_at,
             "effective_high": books.effective_high or stated.effective_high,
         }
+        if stated.revision < head.number:
+            # Every link is a batch that has changed something.
+            fact = f"its revision is {stated.revision}, and there are {head.number} links"
+            self._findings.add(Damage.EDITED, "head", None, fact)
         for name, value in computed.items():
             if getattr(stated, name) != value:
                 shown = value.hex() if isinstance(value, bytes) else value
@@ -246,8 +286,8 @@ class Verifier:
     # What comes last.
 
     def _take_beside(self, record: RowRecord) -> None:
-        del record
         self._close_link()
+        self._beside.take(record)
 
     def _take_key(self, record: IdempotencyKeyRecord) -> None:
         self._close_link()

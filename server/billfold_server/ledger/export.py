@@ -56,7 +56,7 @@ _FIRST_STEP: Final = 0
 
 BESIDE: Final = {
     "bank_accounts": (
-        "bank_account, currency",
+        'bank_account COLLATE "C", currency COLLATE "C"',
         (
             "bank_account, currency, cash_account_id, first_statement_key, first_opening_date, first_closing_date, "
             "first_opening_minor, first_reached_minor, last_statement_key, last_opening_date, last_closing_date, "
@@ -94,7 +94,7 @@ BESIDE: Final = {
         "payment_id, number, notice_id, word, effect, status, reason, said_at, recorded_at",
     ),
 }
-"""Tables of other rooms that go with the ledger, by name: their key, and their columns."""
+"""Tables of other rooms that go with the ledger, by name and in order: their key, and their columns."""
 
 
 async def export_ledger(database: Database, tenant: TenantRef) -> AsyncIterator[bytes]:

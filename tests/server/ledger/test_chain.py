@@ -213,6 +213,12 @@ class TestTheFirstDamagedRow:
         found = await tampered(tenancy, full, change)
         assert (found.damage, found.record, found.link) == (damage, "link", 3)
 
+    async def test_is_the_newest_link_that_is_gone(self, tenancy: Tenancy, full: Bench) -> None:
+        """Its records, which are left, aren't blamed for it."""
+        newest = (await verify(full)).head.number
+        found = await tampered(tenancy, full, f"DELETE FROM ledger_links WHERE number = {newest}")
+        assert (found.damage, found.record, found.link) == (Damage.DROPPED, "link", newest)
+
     @pytest.mark.parametrize(
         "change",
         [
@@ -301,3 +307,15 @@ class TestReferences:
         """Balances, sums and copies that follow from the records must be what follows from them."""
         found = await tampered(tenancy, full, change)
         assert (found.damage, found.record) == (damage, record)
+
+    async def test_and_what_rows_repeat_of_the_chain_is_compared(self, tenancy: Tenancy, full: Bench) -> None:
+        """Holds, transfers and accounts must say what their movements and entries, and each other, say."""
+        wanted = {
+            "UPDATE holds SET wallet_id = gen_random_uuid() WHERE status = 'open'": ("hold", "dangling"),
+            "UPDATE holds SET status = 'released' WHERE status = 'captured'": ("hold", "inconsistent"),
+            "UPDATE transfers SET description = 'else' WHERE description IS NOT NULL": ("transfer", "inconsistent"),
+            "UPDATE accounts SET wallet_id = NULL, code = 'x' WHERE held_minor > 0": ("wallet", "dangling"),
+        }
+        await tenancy.as_owner(tenancy.tenant, *wanted)
+        found = {(finding.record, finding.damage.value) for finding in (await verify(full)).findings}
+        assert found >= set(wanted.values())

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from billfold.chain import Damage, verify_export
+from billfold.chain.beside import KEYS
 from billfold.chain.records import HeadRecord
 from billfold_server.invariants.service import check
 from billfold_server.ledger.export import BESIDE, export_ledger, verify_ledger
@@ -172,6 +173,12 @@ NO_BOOKS = {
     "webhook_endpoints",
 }
 """What a tenant has besides its books: people, what they allow, secrets, its clock, what is said and to be done."""
+
+
+def test_tables_beside_come_as_the_verification_expects_them() -> None:
+    """In its order, and in order of the same keys."""
+    plain = {table: tuple(key.replace(' COLLATE "C"', "").split(", ")) for table, (key, _) in BESIDE.items()}
+    assert list(plain.items()) == list(KEYS.items())
 
 
 class TestBrokenBooks:

@@ -1,0 +1,94 @@
+"""What a verification doesn't hold: the members of an export's lines that may be changed without its notice.
+
+The chain commits to journal entries, to the movements of holds, and to checkpoints. Everything else is held as far as
+it repeats these, is made of them, or refers to something. What is left is listed here with the reason.
+
+Ids are held by what refers to them. Of what hangs on entries whose months were detached (``transfer``, ``reversal``, a
+hold's ``journal_entry_ids``), only order, references and shape are held: what they would be compared with is in the
+archives. Text that is erased
+whole, with its salt, is no damage. Who owns an account no chain says: the account, its wallet, its holds and its
+transfers must only say the same of it.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from billfold.chain.records import (
+    AccountRecord,
+    AliasRecord,
+    HeadRecord,
+    HoldRecord,
+    IdempotencyKeyRecord,
+    PartyRecord,
+    RowRecord,
+    TransferRecord,
+    WalletRecord,
+)
+
+__all__ = ["UNHELD"]
+
+_STATE: Final = "it is state, which may change without a posting"
+_TIMES: Final = {"version": _STATE, "created_at": "no posting tells when", "updated_at": _STATE}
+_KEPT_ANSWER: Final = "a kept answer is no record of the books: no chain commits to it, and it goes in time"
+
+UNHELD: Final[Mapping[type, Mapping[str, str]]] = {
+    HeadRecord: {
+        "tenant": "books may be moved to a tenant of another name",
+        "revision": "batches that post nothing count, too; it is only no less than the links",
+    },
+    PartyRecord: {
+        "kind": _STATE,
+        "external_id": _STATE,
+        "roles": _STATE,
+        "forgotten_at": _STATE,
+        **_TIMES,
+    },
+    WalletRecord: {
+        "party_id": "the chain names no person; it only is a party that is there",
+        "status_reason": _STATE,
+        "label": _STATE,
+        "metadata": _STATE,
+        **_TIMES,
+    },
+    AliasRecord: {
+        "id": "nothing refers to it; it only is in order",
+        "wallet_id": "aliases come and go; it only is a wallet that is there",
+        "scheme": "aliases come and go",
+        "value": "aliases come and go",
+        "normal_value": "aliases come and go",
+        "created_at": "aliases come and go",
+    },
+    AccountRecord: {
+        "code": "the chain has the account's id; a code is only there for what is no wallet's, and once in a currency",
+        "type": "the chain knows no types; it only goes with the normal side, and a wallet's is a liability",
+        "normal_side": "the chain's balances have a sign; it only goes with the type and with the transfers' balances",
+        "name": _STATE,
+        "status": "as the wallet's where it has one, and otherwise state",
+        "overdraft_limit_minor": "it is state; the balance only keeps within it",
+        "metadata": _STATE,
+        **_TIMES,
+    },
+    TransferRecord: {
+        "metadata": "the entry has none of its own, so nothing is committed to; where it has, both are the same",
+        "actor": "it is written for the audit trail, beside the chain",
+        "request_id": "it is written for the audit trail, beside the chain",
+    },
+    HoldRecord: {
+        "expires_at": "movements don't say it; it only is as late as the hold's end shows, or as early",
+        "description": "it is in the chain with the first capture, and blanked when a party is forgotten",
+        "metadata": "no movement or capture repeats it",
+    },
+    RowRecord: {
+        "table": "no chain commits to other rooms' rows; they only come in order, table by table",
+        "columns": "no chain commits to other rooms' rows; only wallets, parties and accounts are looked up",
+    },
+    IdempotencyKeyRecord: {
+        "client_id": "API clients aren't part of an export; keys only come in order",
+        "key": _KEPT_ANSWER,
+        "fingerprint": _KEPT_ANSWER,
+        "status": _KEPT_ANSWER,
+        "body": "an id in an answer isn't looked up: it would take every entry's to be kept until the keys come",
+        "created_at": _KEPT_ANSWER,
+    },
+}
+"""By type of record: each member that isn't held, or not wholly, and why. Every other member is held."""
