@@ -168,6 +168,7 @@ class Ledger:
         self.held[FIRST] += delta
         self.pending[SECOND] += delta
         at = self.tick()
+        self.high = at if self.high is None else max(self.high, at)
         self.batch.append(
             MovementRecord(
                 hold_id=hold_id,
@@ -199,6 +200,15 @@ class Ledger:
             journal_entry_ids=[*hold.journal_entry_ids, entry.id],
         )
         return entry
+
+    def end(self, hold_id: UUID, *, status: str, expires_at: datetime | None = None) -> None:
+        """Give back all that a hold reserves."""
+        hold = self.holds[hold_id]
+        rest = hold.amount_minor - hold.captured_minor - hold.released_minor
+        self._step(hold_id, -rest)
+        self.holds[hold_id] = msgspec.structs.replace(
+            self.holds[hold_id], released_minor=hold.released_minor + rest, status=status, expires_at=expires_at
+        )
 
     def commit(self) -> None:
         """Close the batch with a link."""

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -286,6 +287,39 @@ class TestTheFirstDamagedRecord:
         found = first(edited(lines, 0, **{name: change(value)}))
         assert (found.damage, found.record) == (Damage.EDITED, "head")
         assert name in found.fact
+
+
+class TestAHoldThatHasEnded:
+    @pytest.mark.parametrize("captured", [False, True])
+    @pytest.mark.parametrize(
+        ("status", "late"), [("released", None), ("released", 1), ("expired", 0), ("expired", -1), ("captured", 1)]
+    )
+    def test_has_the_status_that_its_records_make(self, status: str, late: int | None, captured: bool):  # noqa: FBT001 - pytest's own
+        """A last capture, and whether its time was over then, leave one status only."""
+        ledger = Ledger()
+        ledger.move("top_up", CASH, FIRST, 1_000)
+        hold = ledger.hold(500)
+        if captured:
+            ledger.capture(hold, 200, final=False)
+        if status == "captured":
+            ledger.capture(hold, 100, final=True)
+        else:
+            expires_at = None if late is None else ledger.now + timedelta(microseconds=1 + late)
+            ledger.end(hold, status=status, expires_at=expires_at)
+        ledger.commit()
+        lines = ledger.export()
+        assert verify(lines).findings == []
+        (place,) = places(lines, HoldRecord)
+        for other in {"open", "captured", "released", "expired", "else"} - {status}:
+            found = first(edited(lines, place, status=other))
+            assert (found.damage, found.record) == (Damage.INCONSISTENT, "hold")
+
+    def test_was_not_changed_after_it_had_expired(self):
+        """No step was taken on it then, so such a time is a wrong one."""
+        lines = some_books().export()
+        for place in places(lines, HoldRecord):
+            found = first(edited(lines, place, expires_at=START))
+            assert (found.damage, found.record) == (Damage.INCONSISTENT, "hold")
 
 
 def link_of(lines: list[Record], place: int) -> int:

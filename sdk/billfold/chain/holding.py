@@ -13,6 +13,7 @@ __all__ = ["Holding"]
 
 _OPEN: Final = "open"
 _CAPTURE: Final = "capture"
+_EXPIRED: Final = "expired"
 
 
 class _Hold:
@@ -190,11 +191,11 @@ class Holding:
             facts.append(f"it is {record.status[:20]} and reserves {rest}")
         elif hold.steps and record.status != (status := _status_of(hold, rest)):
             facts.append(f"it is {record.status[:20]}, and what has become of it is {status}")
-        if (hold.first_at or record.created_at, hold.moved_at or record.updated_at) != (
-            record.created_at,
-            record.updated_at,
-        ):
+        made_at, moved_at = hold.first_at or record.created_at, hold.moved_at or record.updated_at
+        if (made_at, moved_at) != (record.created_at, record.updated_at):
             facts.append("it was made or changed at another time than its movements say")
+        if record.status != _EXPIRED and record.expires_at is not None and record.expires_at <= moved_at:
+            facts.append("it was changed after it had expired")
         for fact in facts:
             self._blame(record.id, fact)
 
@@ -210,7 +211,7 @@ def _status_of(hold: _Hold, rest: int) -> str:
     if captured_at is not None and hold.recorded_at is not None and captured_at > hold.recorded_at:
         return "captured"
     expired = record.expires_at is not None and hold.moved_at is not None and hold.moved_at >= record.expires_at
-    return "expired" if expired else "released"
+    return _EXPIRED if expired else "released"
 
 
 def _instant_of(entry_id: UUID) -> datetime | None:
