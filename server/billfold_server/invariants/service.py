@@ -5,9 +5,9 @@ import structlog
 
 from billfold_server.invariants.queries import INVARIANTS
 from billfold_server.tenancy.context import TenantRef
-from billfold_server.tenancy.transaction import Database
+from billfold_server.tenancy.transaction import Database, TenantTx
 
-__all__ = ["Breach", "check"]
+__all__ = ["Breach", "breaches_in", "check"]
 
 log = structlog.get_logger(__name__)
 
@@ -33,12 +33,17 @@ async def check(database: Database, tenant: TenantRef) -> list[Breach]:
 
     All queries see the books as of one moment, so commands that go on meanwhile make no false alarm.
     """
-    breaches: list[Breach] = []
     async with database.tx(tenant, snapshot=True, statement_timeout_ms=_STATEMENT_TIMEOUT_MS) as tx:
-        for name, query in INVARIANTS.items():
-            breaches.extend(
-                Breach(invariant=name, object=row["object"], fact=row["fact"]) for row in await tx.fetch(query)
-            )
+        breaches = await breaches_in(tx)
     for breach in breaches:
         log.error("invariant_broken", tenant=tenant.slug, invariant=breach.invariant, object=breach.object)
     return breaches
+
+
+async def breaches_in(tx: TenantTx) -> list[Breach]:
+    """Return every breach as an open transaction sees the books, what it has written itself included."""
+    return [
+        Breach(invariant=name, object=row["object"], fact=row["fact"])
+        for name, query in INVARIANTS.items()
+        for row in await tx.fetch(query)
+    ]

@@ -193,30 +193,43 @@ def _opened(output: str) -> Iterator[BinaryIO]:
 
 @ledger.command("import")
 @_tenant_option
+@click.option("--trusted", metavar="NUMBER:HASH", help="A head that was kept earlier; the export must contain it.")
 @_json_option
 @click.argument("file", type=click.File("rb"))
 @click.pass_obj
-def import_(open_services: OpenServices, tenant: str, file: BinaryIO, *, as_json: bool) -> None:
+def import_(open_services: OpenServices, tenant: str, trusted: str | None, file: BinaryIO, *, as_json: bool) -> None:
     """Make an export the ledger of a tenant that is still empty; - reads from standard input.
 
-    Everything is verified while it is read, and written whole or not at all. The tenant's head is then that of the
-    export. Exits with 1, and says why, where the tenant isn't empty or the export isn't whole.
+    Everything is verified while it is read, must balance as billfold ledger verify asks for, and is written whole or
+    not at all. The tenant's head is then that of the export. Exits with 1, and says why, where the tenant isn't empty
+    or the export isn't whole.
     """
+    kept = None if trusted is None else _read_head(trusted)
 
     async def run() -> Verification:
         async with open_services() as services:
             found = await services.registry.get(tenant)
             with _progress("Importing …", shown=not as_json) as advance:
-                return await import_ledger(services.database, found, file, caller=COMMAND_LINE, advance=advance)
+                return await import_ledger(
+                    services.database, found, file, caller=COMMAND_LINE, trusted=kept, advance=advance
+                )
 
     try:
         verification = asyncio.run(run())
     except ImportRefusedError as refused:
         if as_json:
-            refusal = {"tenant": tenant, "code": refused.reason, "detail": refused.fact, "finding": refused.finding}
+            refusal = {
+                "tenant": tenant,
+                "code": refused.reason,
+                "detail": refused.fact,
+                "finding": refused.finding,
+                "breaches": refused.breaches,
+            }
             click.echo(msgspec.json.encode(refusal).decode(), err=True)
         else:
             click.echo(f"Nothing was imported: {refused.fact}.", err=True)
+            for breach in refused.breaches[1:]:
+                click.echo(f"{breach.invariant}: {breach.object}: {breach.fact}", err=True)
         raise click.exceptions.Exit(_BROKEN) from None
     if as_json:
         document = {"tenant": tenant, "head": _head_of(verification), "counts": verification.counts}

@@ -1,5 +1,6 @@
 """An export becomes the ledger of another tenant."""
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from billfold import ids
+from billfold.chain import Head, verify_export
 from billfold.ids import Prefix
 from billfold_server.invariants.service import check
 from billfold_server.keys.service import Keys
@@ -161,3 +163,76 @@ class TestAnImport:
         with pytest.raises(ImportRefusedError) as refused:
             await import_ledger(other.database, other.tenant, lines, caller=COMMAND_LINE)
         assert refused.value.reason == "export_refused"
+
+    async def test_writes_nothing_of_books_that_dont_hold(self, tenancy: Tenancy, full: Bench) -> None:
+        """What no chain tells of, other rooms' rows, is held to the invariants before anything is kept."""
+        lines = await lines_of(full)
+        other = Bench(full.engine, full.database, await tenancy.add("elsewhere"))
+        empty = await lines_of(other)
+        (place, *_) = [
+            at for at, line in enumerate(lines) if b'"statement_entries"' in line and b'"outcome":"suspense"' in line
+        ]
+        record = msgspec.json.decode(lines[place])
+        record["columns"]["amount_minor"] += 1
+        lines[place] = msgspec.json.encode(record)
+        assert verify_export(lines).ok
+        with pytest.raises(ImportRefusedError) as refused:
+            await import_ledger(other.database, other.tenant, lines, caller=COMMAND_LINE)
+        assert refused.value.reason == "books_broken"
+        assert {breach.invariant for breach in refused.value.breaches} == {
+            "statement_entries_are_posted",
+            "suspense_equals_unassigned_entries",
+        }
+        assert await lines_of(other) == empty
+
+    @pytest.mark.parametrize(
+        ("kind", "way", "value"),
+        [
+            ('"record":"head"', ("revision",), 2**70),
+            ('"record":"party"', ("version",), 2**70),
+            ('"record":"wallet"', ("version",), 2**70),
+            ('"record":"wallet"', ("version",), 0),
+            ('"record":"wallet"', ("label",), "\0"),
+            ('"record":"journal_entry"', ("postings", 0, "amount_minor"), 2**70),
+            ('"table":"statement_entries"', ("columns", "amount_minor"), 2**63),
+            ('"table":"statement_entries"', ("columns", "position"), 2**70),
+            ('"table":"statement_entries"', ("columns", "outcome"), "stolen"),
+        ],
+    )
+    async def test_names_the_line_that_holds_what_no_column_takes(
+        self, tenancy: Tenancy, full: Bench, kind: str, way: tuple[str | int, ...], value: object
+    ) -> None:
+        """Whoever finds it, the verification, the driver or the database, nothing is imported and the line is told."""
+        lines = await lines_of(full)
+        other = Bench(full.engine, full.database, await tenancy.add("elsewhere"))
+        empty = await lines_of(other)
+        # The last of its kind, so that others of the same batch come before it.
+        place = max(at for at, line in enumerate(lines) if kind.encode() in line)
+        record = json.loads(lines[place])
+        inner = record
+        for name in way[:-1]:
+            inner = inner[name]
+        inner[way[-1]] = value
+        lines[place] = json.dumps(record).encode()
+        with pytest.raises(ImportRefusedError) as refused:
+            await import_ledger(other.database, other.tenant, lines, caller=COMMAND_LINE)
+        told = refused.value.finding
+        assert f"line {place + 1} " in refused.value.fact if told is None else told.line == place + 1
+        assert await lines_of(other) == empty
+
+    async def test_contains_the_head_that_is_trusted(self, tenancy: Tenancy, full: Bench) -> None:
+        """Books that don't lead to a head that was kept are refused, however whole they are."""
+        lines = await lines_of(full)
+        kept = (await verify_ledger(full.database, full.tenant)).head
+        other = Bench(full.engine, full.database, await tenancy.add("elsewhere"))
+        with pytest.raises(ImportRefusedError) as refused:
+            await import_ledger(
+                other.database,
+                other.tenant,
+                lines,
+                caller=COMMAND_LINE,
+                trusted=Head(number=kept.number, hash=bytes(32)),
+            )
+        assert refused.value.reason == "export_damaged"
+        done = await import_ledger(other.database, other.tenant, lines, caller=COMMAND_LINE, trusted=kept)
+        assert done.head == kept
