@@ -7,6 +7,7 @@ one without the other, and a checkpoint that is changed later contradicts every 
 
 import asyncio
 import contextlib
+import filecmp
 import hashlib
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -48,7 +49,7 @@ class DetachRefusedError(Exception):
     """Nothing was detached, or nothing more.
 
     Attributes:
-        reason: ``retention``, ``ledger_damaged`` or ``archive_damaged``.
+        reason: ``retention``, ``ledger_damaged``, ``archive_damaged`` or ``archive_exists``.
         fact: What was found, as half a sentence.
     """
 
@@ -198,7 +199,7 @@ class _Leaving:
             stream.write(encode_record(EndRecord(counts=counts)) + b"\n")
             stream.flush()
             os.fsync(descriptor)
-        part.rename(path)
+        await asyncio.to_thread(_name, part, path)
         with _opened_folder(path.parent) as folder:
             os.fsync(folder)
 
@@ -327,6 +328,18 @@ class _Leaving:
             head.skips,
             uuid4(),
         )
+
+
+def _name(part: Path, path: Path) -> None:
+    """Give an archive its name, which may be that of one like it, written by an attempt that was stopped later."""
+    if not path.exists():
+        part.rename(path)
+        return
+    same = filecmp.cmp(part, path, shallow=False)
+    part.unlink()
+    if not same:
+        fact = f"there is another {path} already, and an archive is never written over: move it away"
+        raise DetachRefusedError("archive_exists", fact)
 
 
 @contextlib.contextmanager

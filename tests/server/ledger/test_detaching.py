@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from asyncpg import InsufficientPrivilegeError, UndefinedTableError
+from asyncpg import CheckViolationError, InsufficientPrivilegeError, UndefinedTableError
 
 from billfold import chain, errors, ids
 from billfold.chain import Damage, verify_export
@@ -202,6 +202,28 @@ class TestADetachedMonth:
         assert await books.bench.balance(1) == before + 80
         assert await books.ok()
 
+    async def test_never_takes_the_place_of_another_file(self, tenancy: Tenancy, tmp_path: Path) -> None:
+        """An archive of that name stays, and the month too; one that an attempt before has left is used."""
+        books = await past(tenancy)
+        file = tmp_path / "oldbank-2025-01.jsonl"
+        file.write_text("the only one of its kind")
+        with pytest.raises(DetachRefusedError) as caught:
+            await books.detach(date(2025, 2, 1), tmp_path)
+        assert caught.value.reason == "archive_exists"
+        assert _files(tmp_path) == {file.name: "the only one of its kind"}
+        file.unlink()
+        # The month can't leave now, and its file is there already.
+        await tenancy.as_owner(
+            books.tenant, "ALTER TABLE ledger_checkpoints ADD CONSTRAINT none CHECK (number < 1) NOT VALID"
+        )
+        with pytest.raises(CheckViolationError):
+            await books.detach(date(2025, 2, 1), tmp_path)
+        left = _files(tmp_path)
+        assert left.keys() == {file.name}
+        await tenancy.as_owner(books.tenant, "ALTER TABLE ledger_checkpoints DROP CONSTRAINT none")
+        assert [each.month for each in await books.detach(date(2025, 2, 1), tmp_path)] == ["2025-01"]
+        assert _files(tmp_path) == left
+
     async def test_is_refused_within_the_tenants_retention(self, tenancy: Tenancy, tmp_path: Path) -> None:
         """What the manifest says stays."""
         books = await past(tenancy, retention_months=1200)
@@ -382,3 +404,8 @@ def _read(file: Path) -> list[Record]:
 
 def _mode(file: Path) -> int:
     return stat.S_IMODE(file.stat().st_mode)
+
+
+def _files(folder: Path) -> dict[str, str]:
+    """Return what lies in a folder."""
+    return {each.name: each.read_text() for each in folder.iterdir()}
