@@ -68,6 +68,9 @@ RESOURCES: Final[Mapping[str, str]] = {
 NOT_AT_A_TERMINAL: Final = frozenset({"detokenize_card", "detokenize_cards"})
 """What prints whole card numbers. ``vault-tokens detokenize`` hands them out encrypted, to a key of the caller's."""
 
+_BULK: Final = ("transfers", "bulk")
+"""What is answered with a verdict on each of many orders, and was refused where none of them was carried out."""
+
 _HIDDEN: Final = frozenset({"number", "cvc"})
 """What is asked for and never taken from the command line, where histories and process lists keep it."""
 
@@ -225,7 +228,9 @@ def _command(way: tuple[str, ...], method: Callable[..., Any]) -> click.Command:
             elif isinstance(result, Iterator | list):
                 showing.show({"data": msgspec.to_builtins(list(result))}, as_json=as_json)
             else:
-                showing.show(answers.document(), as_json=as_json)
+                showing.show(document := answers.document(), as_json=as_json)
+                if way == _BULK and document["refused"] and not document["carried_out"]:
+                    raise click.exceptions.Exit(int(Exit.REFUSED))
 
     command = PartnerCommand(
         way[-1].replace("_", "-"), params=made, callback=run(callback), help=_about(text), short_help=_first_line(text)

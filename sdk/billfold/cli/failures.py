@@ -16,7 +16,7 @@ class Exit(enum.IntEnum):
 
     OK = 0
     REFUSED = 1
-    """The server understood and refused."""
+    """The server understood and refused, where it was given many orders at once every one of them."""
     USAGE = 2
     """The command line is wrong."""
     UNAVAILABLE = 69

@@ -195,6 +195,15 @@ class TestACommand:
         refused = give(server, "vault-tokens", "search-card", typed="\n")
         assert (refused.exit_code, server.requests) == (2, [])
 
+    def test_fails_where_none_of_many_orders_is_carried_out(self, server: Answering):
+        """The verdicts are shown all the same, and where one order was carried out they are all there is to go by."""
+        orders = json.dumps(DOCUMENTS["transfers"])
+        for carried_out, code in ((0, 1), (1, 0)):
+            verdicts = {"carried_out": carried_out, "refused": 2, "replayed": 0, "results": []}
+            server.say(verdicts)
+            done = give(server, "transfers", "bulk", orders, "--mode=atomic", "--json")
+            assert (done.exit_code, json.loads(done.stdout)) == (code, verdicts)
+
     def test_walks_through_every_page(self, server: Answering):
         """A list is its first page as the server wrote it, with the way to the next one; --all fetches the rest."""
         events = [self.event(number) for number in (1, 2)]
