@@ -2,12 +2,10 @@
 
 from typing import Final
 
-__all__ = ["INVARIANTS"]
+from billfold_server.invariants.owners import OWNERS
+from billfold_server.invariants.references import DETACHED, REFERENCES
 
-# Journal entries up to this one have been detached; what refers to them refers to nothing that is here.
-_DETACHED: Final = """coalesce(
-            (SELECT c.entry_id FROM ledger_checkpoints AS c ORDER BY c.number DESC LIMIT 1),
-            '00000000-0000-0000-0000-000000000000'::uuid)"""
+__all__ = ["INVARIANTS"]
 
 # S608 below: the texts are made of this constant.
 
@@ -103,7 +101,7 @@ INVARIANTS: Final[dict[str, str]] = {
             FROM journal_entries AS j JOIN postings AS p ON p.entry_id = j.id
             WHERE j.hold_id IS NOT NULL AND p.amount_minor > 0 GROUP BY j.hold_id) AS c ON c.hold_id = h.id
         WHERE h.captured_minor <> coalesce(c.total, 0)
-            AND NOT EXISTS (SELECT FROM unnest(h.journal_entry_ids) AS e (id) WHERE e.id <= {_DETACHED})
+            AND NOT EXISTS (SELECT FROM unnest(h.journal_entry_ids) AS e (id) WHERE e.id <= {DETACHED})
         ORDER BY h.id LIMIT 100
     """,  # noqa: S608
     "wallets_and_their_accounts_agree": """
@@ -147,7 +145,7 @@ INVARIANTS: Final[dict[str, str]] = {
     "transfers_have_their_entry": f"""
         SELECT t.id::text AS object, 'its journal entry is missing' AS fact
         FROM transfers AS t LEFT JOIN journal_entries AS j ON j.id = t.id
-        WHERE j.id IS NULL AND t.id > {_DETACHED}
+        WHERE j.id IS NULL AND t.id > {DETACHED}
         ORDER BY t.id LIMIT 100
     """,  # noqa: S608
     "reversals_equal_entries": f"""
@@ -160,7 +158,7 @@ INVARIANTS: Final[dict[str, str]] = {
             FROM journal_entries AS j JOIN postings AS p ON p.entry_id = j.id
             WHERE j.reverses IS NOT NULL GROUP BY j.reverses) AS s ON s.reverses = r.journal_entry_id
         WHERE r.reversed_minor <> coalesce(s.total, 0)
-            AND (r.journal_entry_id > {_DETACHED} OR r.reversed_minor < coalesce(s.total, 0))
+            AND (r.journal_entry_id > {DETACHED} OR r.reversed_minor < coalesce(s.total, 0))
         ORDER BY r.journal_entry_id LIMIT 100
     """,  # noqa: S608
     "statement_entries_are_posted": f"""
@@ -172,7 +170,7 @@ INVARIANTS: Final[dict[str, str]] = {
         LEFT JOIN journal_entries AS j ON j.id = e.journal_entry_id
         LEFT JOIN postings AS p ON p.entry_id = j.id AND p.account_id = b.cash_account_id
         WHERE e.journal_entry_id IS NOT NULL AND p.amount_minor IS DISTINCT FROM e.amount_minor
-            AND e.journal_entry_id > {_DETACHED}
+            AND e.journal_entry_id > {DETACHED}
         ORDER BY e.id LIMIT 100
     """,  # noqa: S608
     "statement_entries_have_their_movement": """
@@ -223,8 +221,8 @@ INVARIANTS: Final[dict[str, str]] = {
         LEFT JOIN (
             SELECT entry_id, sum(amount_minor) FILTER (WHERE amount_minor > 0) AS total
             FROM postings GROUP BY entry_id) AS s ON s.entry_id = p.journal_entry_id
-        WHERE (p.journal_entry_id > {_DETACHED} AND (j.id IS NULL OR s.total IS DISTINCT FROM p.amount_minor))
-            OR (p.closing_entry_id > {_DETACHED} AND c.id IS NULL)
+        WHERE (p.journal_entry_id > {DETACHED} AND (j.id IS NULL OR s.total IS DISTINCT FROM p.amount_minor))
+            OR (p.closing_entry_id > {DETACHED} AND c.id IS NULL)
             OR (p.money = 'returned' AND c.id IS NOT NULL AND j.id IS NOT NULL AND c.reverses IS NOT NULL
                 AND c.reverses <> p.journal_entry_id)
         ORDER BY p.id LIMIT 100
@@ -290,7 +288,7 @@ INVARIANTS: Final[dict[str, str]] = {
     "reversing_entries_have_their_entry": f"""
         SELECT j.id::text AS object, 'reverses ' || j.reverses::text || ', which is missing' AS fact
         FROM journal_entries AS j LEFT JOIN journal_entries AS r ON r.id = j.reverses
-        WHERE j.reverses > {_DETACHED} AND r.id IS NULL
+        WHERE j.reverses > {DETACHED} AND r.id IS NULL
         ORDER BY j.id LIMIT 100
     """,  # noqa: S608
     "captures_have_their_hold": """
@@ -323,5 +321,7 @@ INVARIANTS: Final[dict[str, str]] = {
             SELECT number, hash FROM ledger_links ORDER BY number DESC LIMIT 1) AS l ON TRUE
         WHERE h.link <> coalesce(l.number, 0) OR (h.link > 0 AND h.hash IS DISTINCT FROM l.hash)
     """,
+    **REFERENCES,
+    **OWNERS,
 }
 """What must hold of every tenant's books, by name."""

@@ -5,7 +5,7 @@ import structlog
 
 from billfold_server.invariants.queries import INVARIANTS
 from billfold_server.tenancy.context import TenantRef
-from billfold_server.tenancy.transaction import Database, TenantTx
+from billfold_server.tenancy.transaction import Database, Tx
 
 __all__ = ["Breach", "breaches_in", "check"]
 
@@ -40,7 +40,7 @@ async def check(database: Database, tenant: TenantRef) -> list[Breach]:
     return breaches
 
 
-async def breaches_in(tx: TenantTx) -> list[Breach]:
+async def breaches_in(tx: Tx) -> list[Breach]:
     """Return every breach as an open transaction sees the books, what it has written itself included."""
     return [
         Breach(invariant=name, object=row["object"], fact=row["fact"])

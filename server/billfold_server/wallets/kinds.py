@@ -108,7 +108,9 @@ def _answer_wallet(
     ]
     response = wallet.to_response(balances)
     draft.event(what, wallet.wire_id, response)
-    draft.audit(what.name, wallet.wire_id, reason=reason)
+    # Whose it is when it is opened stays told, beside the row: the chain doesn't name owners (ADR 7).
+    facts = {"party_id": response.party_id} if what is events.WALLET_CREATED else None
+    draft.audit(what.name, wallet.wire_id, reason=reason, facts=facts)
     return Reply(status, response)
 
 

@@ -66,11 +66,13 @@ class Bench:
             reference = IdempotencyRef(client_id=CALLER.client_id, key=key, fingerprint=fingerprint)
         return await self.engine.submit(self.tenant, CALLER, kind, body, reference)
 
-    async def add_wallets(self, number: int, currencies: Sequence[str] = ()) -> None:
-        """Open wallets of one new party."""
-        async with self.database.tx(self.tenant) as tx:
-            party_id = ids.encode(Prefix.PARTY, await add_party(tx))
-        body = CreateWallet(party_id=party_id, currencies=list(currencies))
+    async def add_wallets(self, number: int, currencies: Sequence[str] = (), party_id: UUID | None = None) -> None:
+        """Open wallets of one party, a new one where none is named."""
+        if party_id is None:
+            async with self.database.tx(self.tenant) as tx:
+                party_id = await add_party(tx)
+        owner = ids.encode(Prefix.PARTY, party_id)
+        body = CreateWallet(party_id=owner, currencies=list(currencies))
         answers = await asyncio.gather(*(self.submit(kinds.CREATE_WALLET, body) for _ in range(number)))
         self.wallets += [decoded(answer)["id"] for answer in answers]
 

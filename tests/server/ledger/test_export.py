@@ -204,6 +204,7 @@ class TestBrokenBooks:
             "journal_has_no_gaps",
             "postings_have_their_entry",
             "transfers_have_their_entry",
+            "transfers_are_posted_to_their_wallets",
         }
 
     @pytest.mark.parametrize(

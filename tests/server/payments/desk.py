@@ -124,7 +124,7 @@ class Desk:
         bank = await Bank.open(tenancy, keys)
         engine = open_engine(tenancy.database, stores=(*consents.STORES, *service.STORES))
         bench = Bench(engine, tenancy.database, tenancy.tenant)
-        await bench.add_wallets(2, ["EUR"])
+        await bench.add_wallets(2, ["EUR"], party_id=bank.owner.party_id)
         await bench.top_up(0, OPENED_MINOR)
         rail = ScriptedRail()
         parts = _Parts(keys, Keyring(b"k" * 32), tenancy.database, engine, {service.ROOM: _Rails(rail)})

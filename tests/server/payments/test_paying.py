@@ -345,7 +345,10 @@ class TestTheDailyCheck:
                 "UPDATE payments SET amount_minor = amount_minor + 1",
                 {"clearing_equals_payments_under_way", "payments_have_their_entries"},
             ),
-            ("DELETE FROM payments", {"clearing_equals_payments_under_way"}),
+            (
+                "DELETE FROM payments",
+                {"clearing_equals_payments_under_way", "payment_texts_refer_to_what_is_there"},
+            ),
             ("UPDATE payments SET steps = steps + 1", {"payments_have_their_steps"}),
             (
                 """

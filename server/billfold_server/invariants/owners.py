@@ -1,0 +1,115 @@
+"""Whose an account is, as far as the books tell it more than once.
+
+The chain names accounts and neither wallets nor parties (ADR 7), so it doesn't notice who changes an owner. Other rows
+tell it, too: what was moved, reserved, paid and stated, and how a wallet was opened. They are compared here. Whoever
+changes all of them alike isn't noticed.
+"""
+
+from typing import Final
+
+from billfold_server.invariants.references import DETACHED
+
+__all__ = ["OWNERS"]
+
+_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+
+# S608 below: the texts are made of the constants of this module.
+
+
+def _wire(prefix: str, column: str) -> str:
+    """Return SQL that writes a uuid as ``billfold.ids`` does, which is how the audit trail and events name things."""
+    return f"""'{prefix}_' || (
+                SELECT string_agg(
+                    substr('{_ALPHABET}', 1 + substring(n.bits FROM 5 * g + 1 FOR 5)::bit(5)::integer, 1),
+                    '' ORDER BY g)
+                FROM generate_series(0, 25) AS g,
+                    (SELECT B'00' || ('x' || replace({column}::text, '-', ''))::bit(128) AS bits) AS n)"""  # noqa: S608
+
+
+OWNERS: Final[dict[str, str]] = {
+    "transfers_are_posted_to_their_wallets": f"""
+        SELECT t.id::text AS object, 'its journal entry moves another amount, or on accounts of others' AS fact
+        FROM transfers AS t
+        LEFT JOIN postings AS d ON d.entry_id = t.id AND d.line = 0
+        LEFT JOIN postings AS c ON c.entry_id = t.id AND c.line = 1
+        LEFT JOIN accounts AS debited ON debited.id = d.account_id
+        LEFT JOIN accounts AS credited ON credited.id = c.account_id
+        WHERE t.id > {DETACHED}
+            AND (debited.wallet_id IS DISTINCT FROM t.from_wallet_id
+                OR credited.wallet_id IS DISTINCT FROM t.to_wallet_id
+                OR t.cash_account_id IS DISTINCT FROM
+                    CASE t.kind WHEN 'top_up' THEN debited.id WHEN 'withdrawal' THEN credited.id END
+                OR d.amount_minor IS DISTINCT FROM t.amount_minor OR d.currency IS DISTINCT FROM t.currency)
+        ORDER BY t.id LIMIT 100
+    """,  # noqa: S608
+    "holds_are_on_their_wallets_accounts": """
+        SELECT h.id::text AS object, 'it reserves in another currency, or on accounts of other wallets' AS fact
+        FROM holds AS h
+        JOIN accounts AS a ON a.id = h.account_id
+        LEFT JOIN accounts AS t ON t.id = h.to_account_id
+        WHERE a.wallet_id IS DISTINCT FROM h.wallet_id OR t.wallet_id IS DISTINCT FROM h.to_wallet_id
+            OR a.currency <> h.currency OR t.currency <> h.currency
+        ORDER BY h.id LIMIT 100
+    """,
+    "payments_are_posted_to_their_wallets": f"""
+        SELECT p.id::text AS object, 'its journal entry is on accounts of other wallets' AS fact
+        FROM payments AS p
+        JOIN postings AS d ON d.entry_id = p.journal_entry_id AND d.line = 0
+        JOIN postings AS c ON c.entry_id = p.journal_entry_id AND c.line = 1
+        JOIN accounts AS debited ON debited.id = d.account_id
+        JOIN accounts AS credited ON credited.id = c.account_id
+        WHERE p.journal_entry_id > {DETACHED}
+            AND (debited.wallet_id IS DISTINCT FROM p.wallet_id OR credited.wallet_id IS DISTINCT FROM p.to_wallet_id)
+        ORDER BY p.id LIMIT 100
+    """,  # noqa: S608
+    "payments_are_by_their_wallets_parties": """
+        SELECT p.id::text AS object, 'it was ordered for party ' || p.party_id::text || ', but its wallet is of '
+                || w.party_id::text AS fact
+        FROM payments AS p JOIN wallets AS w ON w.id = p.wallet_id
+        WHERE w.party_id <> p.party_id
+        ORDER BY p.id LIMIT 100
+    """,
+    "consents_are_about_their_parties_wallets": """
+        SELECT c.id::text AS object, 'party ' || c.party_id::text || ' has given it, but wallet ' || w.id::text
+                || ' is of ' || w.party_id::text AS fact
+        FROM consents AS c CROSS JOIN LATERAL unnest(c.wallet_ids) AS named (id) JOIN wallets AS w ON w.id = named.id
+        WHERE w.party_id <> c.party_id
+        ORDER BY c.id LIMIT 100
+    """,
+    "account_statements_are_of_their_wallets": """
+        SELECT s.id::text AS object, 'its account is another wallet''s' AS fact
+        FROM account_statements AS s JOIN accounts AS a ON a.id = s.account_id
+        WHERE a.wallet_id IS DISTINCT FROM s.wallet_id OR a.currency <> s.currency
+        ORDER BY s.id LIMIT 100
+    """,
+    "assigned_entries_are_posted_to_their_wallets": f"""
+        SELECT e.id::text AS object, 'it was assigned to an account of another wallet' AS fact
+        FROM statement_entries AS e
+        JOIN postings AS c ON c.entry_id = e.assigning_journal_entry_id AND c.line = 1
+        JOIN accounts AS a ON a.id = c.account_id
+        WHERE e.assigning_journal_entry_id > {DETACHED} AND a.wallet_id IS DISTINCT FROM e.wallet_id
+        ORDER BY e.id LIMIT 100
+    """,  # noqa: S608
+    "accounts_are_no_older_than_their_wallets": """
+        SELECT a.id::text AS object, 'it was opened before wallet ' || w.id::text || ', whose it is' AS fact
+        FROM accounts AS a JOIN wallets AS w ON w.id = a.wallet_id
+        WHERE a.created_at < w.created_at
+        ORDER BY a.id LIMIT 100
+    """,
+    # An id that was decided beforehand may be opened again in a sandbox that began anew; the newest word counts.
+    "wallets_are_whose_they_were_opened_for": f"""
+        SELECT w.id::text AS object, said.source || ' says that it was opened for ' || said.party_id AS fact
+        FROM (
+            SELECT id, {_wire("wal", "id")} AS wire_id, {_wire("par", "party_id")} AS party_id FROM wallets) AS w
+        JOIN (
+            (SELECT DISTINCT ON (object_id) object_id, facts->>'party_id' AS party_id, 'the audit trail' AS source
+            FROM audit_records WHERE action = 'wallet.created' ORDER BY object_id, id DESC)
+            UNION ALL
+            (SELECT DISTINCT ON (object_id) object_id, data->>'party_id', 'its event'
+            FROM outbox_events WHERE type = 'wallet.created' ORDER BY object_id, sequence DESC)) AS said
+            ON said.object_id = w.wire_id
+        WHERE said.party_id <> w.party_id
+        ORDER BY w.id LIMIT 100
+    """,  # noqa: S608
+}
+"""What must hold of owners, by name."""
