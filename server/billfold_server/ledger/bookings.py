@@ -23,6 +23,7 @@ __all__ = [
     "Turnover",
     "first_booked_at",
     "list_bookings",
+    "list_reversed_kinds",
     "list_turnovers",
     "place_before",
 ]
@@ -188,6 +189,19 @@ async def list_bookings(
 
 def _is_of(span: Span, booking: Booking) -> bool:
     return (booking.amount_minor < 0) is (span.side == "credit")
+
+
+_REVERSED_KINDS: Final = """
+    SELECT n.entry_id, o.kind FROM unnest($1::uuid[]) AS n (entry_id)
+    CROSS JOIN LATERAL (SELECT j.reverses FROM journal_entries AS j WHERE j.id = n.entry_id OFFSET 0) AS j
+    CROSS JOIN LATERAL (SELECT o.kind FROM journal_entries AS o WHERE o.id = j.reverses OFFSET 0) AS o
+"""
+
+
+async def list_reversed_kinds(tx: TenantTx, entry_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """Return of which kind the entries are that these reversing ones undo, as far as they are still in the ledger."""
+    rows = await tx.fetch(_REVERSED_KINDS, list(entry_ids))
+    return {row["entry_id"]: row["kind"] for row in rows}
 
 
 async def place_before(tx: TenantTx, instant: datetime) -> UUID:

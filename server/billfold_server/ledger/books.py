@@ -20,7 +20,7 @@ from billfold_server.db.jobs import NewJob
 from billfold_server.db.outbox import NewEvent, without_free_text
 from billfold_server.ledger import rules
 from billfold_server.ledger.memory import Key, Known, Memory, Place, StoredAnswer
-from billfold_server.ledger.rows import AccountRow, CodeKey, EntryRow, Line, PostingRow, Row, WalletKey
+from billfold_server.ledger.rows import AccountRow, CodeKey, EntryRow, JournalKind, Line, PostingRow, Row, WalletKey
 from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.manifest import Manifest
 
@@ -326,7 +326,7 @@ class Draft:
 
     def post(
         self,
-        kind: str,
+        kind: JournalKind,
         lines: Sequence[Line],
         *,
         effective_at: datetime | None = None,

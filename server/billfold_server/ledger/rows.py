@@ -6,7 +6,7 @@ holds.
 
 from collections.abc import Hashable
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 from uuid import UUID
 
 import msgspec
@@ -24,12 +24,32 @@ __all__ = [
     "GrantRow",
     "HoldMovementRow",
     "HoldRow",
+    "JournalKind",
     "Line",
     "PostingRow",
     "ReversalRow",
     "Row",
     "WalletKey",
 ]
+
+
+JournalKind = Literal[
+    "journal_entry",
+    "reversal",
+    "capture",
+    "transfer",
+    "top_up",
+    "withdrawal",
+    "payment",
+    "payment.settled",
+    "payment.returned",
+    "payment.suspense",
+    "statement_opening",
+    "statement_break",
+    "statement_suspense",
+    "statement_assignment",
+]
+"""Every kind of journal entry that a command posts. Who shows entries by other words has one for each of these."""
 
 
 class Row(Protocol):

@@ -37,6 +37,7 @@ from billfold_server.ledger.bookings import (
     Turnover,
     first_booked_at,
     list_bookings,
+    list_reversed_kinds,
     list_turnovers,
     place_before,
 )
@@ -57,7 +58,17 @@ from billfold_server.ledger.kinds import (
     reverse,
 )
 from billfold_server.ledger.protocol import Answer, Keys, Kind, Loader, Presumed, Reply, Store, Writer
-from billfold_server.ledger.rows import AccountRow, CodeKey, EntryRow, HoldRow, Line, ReversalRow, Row, WalletKey
+from billfold_server.ledger.rows import (
+    AccountRow,
+    CodeKey,
+    EntryRow,
+    HoldRow,
+    JournalKind,
+    Line,
+    ReversalRow,
+    Row,
+    WalletKey,
+)
 from billfold_server.tenancy.transaction import TenantTx
 
 if TYPE_CHECKING:
@@ -81,6 +92,7 @@ __all__ = [
     "Expiry",
     "HoldOrder",
     "HoldRow",
+    "JournalKind",
     "Keys",
     "Kind",
     "Line",
@@ -109,6 +121,7 @@ __all__ = [
     "head_claims",
     "is_large_withdrawal",
     "list_bookings",
+    "list_reversed_kinds",
     "list_turnovers",
     "list_wallet_accounts",
     "open_hold",

@@ -26,6 +26,7 @@ from billfold_server.ledger.service import (
     CodeKey,
     Draft,
     EntryRow,
+    JournalKind,
     Keys,
     Kind,
     Line,
@@ -454,7 +455,7 @@ _MOVES: Final[dict[rules.Money, Callable[[Draft, PaymentRow], PaymentRow]]] = {
 }
 
 
-def _close(draft: Draft, row: PaymentRow, to: AccountRow, kind: str, where: rules.Where) -> PaymentRow:
+def _close(draft: Draft, row: PaymentRow, to: AccountRow, kind: JournalKind, where: rules.Where) -> PaymentRow:
     """Take the money from where it waits to where it stays."""
     waits = draft.get_account(CodeKey(SUSPENSE if row.money == "suspense" else CLEARING, row.currency))
     lines = [Line(waits.id, row.amount_minor, row.currency), Line(to.id, -row.amount_minor, row.currency)]

@@ -22,6 +22,7 @@ from billfold_server.ledger.service import (
     Books,
     CodeKey,
     Draft,
+    JournalKind,
     Keys,
     Kind,
     Line,
@@ -293,7 +294,9 @@ class _Statement:
         assert found is not None
         return found
 
-    def post(self, kind: str, code: str, cash: AccountRow, amount_minor: int, effective_at: datetime) -> UUID | None:
+    def post(
+        self, kind: JournalKind, code: str, cash: AccountRow, amount_minor: int, effective_at: datetime
+    ) -> UUID | None:
         """Move the cash account by an amount against an account of the chart; nothing where the amount is zero."""
         if amount_minor == 0:
             return None

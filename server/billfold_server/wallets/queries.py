@@ -36,6 +36,7 @@ __all__ = [
     "list_aliases",
     "list_british_ibans",
     "list_ibans",
+    "list_moved_sides",
     "list_other_sides",
     "list_transfers",
     "list_wallets",
@@ -92,12 +93,47 @@ _OTHER_SIDES: Final = """
     FROM found AS f GROUP BY f.other_id, f.merchant_name, f.merchant_category_code
 """
 
+# A hold's capture and a reversing entry have no record beside their postings: who stands on the other side is read from
+# these, and whom the hold or the transfer was meant for from what was said with it.
+_MOVED_SIDES: Final = """
+    WITH found AS MATERIALIZED (
+        SELECT n.place, p.wallet_ids[1] AS other_id, s.metadata->>'merchant_name' AS merchant_name,
+            s.metadata->>'merchant_category_code' AS merchant_category_code
+        FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS n (wallet_id, entry_id, place)
+        CROSS JOIN LATERAL (
+            SELECT j.hold_id, j.reverses FROM journal_entries AS j WHERE j.id = n.entry_id OFFSET 0) AS j
+        LEFT JOIN LATERAL (SELECT o.hold_id FROM journal_entries AS o WHERE o.id = j.reverses OFFSET 0) AS o ON TRUE
+        LEFT JOIN LATERAL (
+            SELECT h.metadata FROM holds AS h WHERE h.id = coalesce(j.hold_id, o.hold_id)
+            UNION ALL
+            SELECT t.metadata FROM transfers AS t WHERE t.id = j.reverses
+            OFFSET 0) AS s ON TRUE
+        CROSS JOIN LATERAL (
+            SELECT array_agg(DISTINCT a.wallet_id) AS wallet_ids
+            FROM postings AS p JOIN accounts AS a ON a.id = p.account_id
+            WHERE p.entry_id = n.entry_id AND a.wallet_id <> n.wallet_id) AS p)
+    SELECT f.other_id, (
+            SELECT a.normal_value FROM wallet_aliases AS a
+            WHERE a.wallet_id = f.other_id AND a.scheme = 'iban' ORDER BY a.id LIMIT 1) AS iban,
+        f.merchant_name, f.merchant_category_code, array_agg(f.place::int) AS places
+    FROM found AS f GROUP BY f.other_id, f.merchant_name, f.merchant_category_code
+"""
+
 
 async def list_other_sides(tx: TenantTx, wallets_and_entries: Sequence[tuple[UUID, UUID]]) -> list[OtherSide | None]:
     """Return what stands on the other side of what moved in wallets, each at the place of its wallet and entry."""
+    return await _sides(tx, _OTHER_SIDES, wallets_and_entries)
+
+
+async def list_moved_sides(tx: TenantTx, wallets_and_entries: Sequence[tuple[UUID, UUID]]) -> list[OtherSide | None]:
+    """Return the same of captures and reversing entries."""
+    return await _sides(tx, _MOVED_SIDES, wallets_and_entries)
+
+
+async def _sides(tx: TenantTx, sql: str, wallets_and_entries: Sequence[tuple[UUID, UUID]]) -> list[OtherSide | None]:
     sides: list[OtherSide | None] = [None] * len(wallets_and_entries)
     rows = await tx.fetch(
-        _OTHER_SIDES,
+        sql,
         [wallet_id for wallet_id, _ in wallets_and_entries],
         [entry_id for _, entry_id in wallets_and_entries],
     )

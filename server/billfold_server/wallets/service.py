@@ -48,6 +48,7 @@ __all__ = [
     "get_transfer",
     "get_wallet",
     "list_ibans",
+    "list_moved_sides",
     "list_other_sides",
     "list_wallets",
     "list_wallets_of",
@@ -102,9 +103,20 @@ async def list_other_sides(tx: TenantTx, wallets_and_entries: Sequence[tuple[UUI
     Args:
         tx: The tenant's transaction.
         wallets_and_entries: Of which wallets, and in which journal entries. There is None of what no transfer, top-up
-            or withdrawal has posted.
+            or withdrawal has posted; for captures and reversing entries there is ``list_moved_sides``.
     """
     return await queries.list_other_sides(tx, wallets_and_entries)
+
+
+async def list_moved_sides(tx: TenantTx, wallets_and_entries: Sequence[tuple[UUID, UUID]]) -> list[OtherSide | None]:
+    """Return what stands on the other side of what holds' captures and reversing entries have moved in wallets.
+
+    Args:
+        tx: The tenant's transaction.
+        wallets_and_entries: Of which wallets, and in which journal entries; each is a capture or a reversing entry
+            between two accounts.
+    """
+    return await queries.list_moved_sides(tx, wallets_and_entries)
 
 
 async def with_balances(tx: TenantTx, wallets: Sequence[WalletRow]) -> list[Wallet]:

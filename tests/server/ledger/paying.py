@@ -170,7 +170,7 @@ def _wallet(wallet_id: UUID) -> WalletKey:
     return WalletKey(wallet_id, CURRENCY)
 
 
-def _post(draft: Draft, kind: str, signed: dict[Any, int]) -> None:
+def _post(draft: Draft, kind: Any, signed: dict[Any, int]) -> None:
     lines = [Line(draft.get_account(key).id, amount, CURRENCY) for key, amount in signed.items() if amount]
     draft.post(kind, lines)
 

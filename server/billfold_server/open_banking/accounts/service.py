@@ -27,7 +27,10 @@ from billfold_server.open_banking.accounts.products import to_product
 from billfold_server.open_banking.accounts.reading import LIMIT, Page, Place, Reading, begin, cut, paged
 from billfold_server.open_banking.accounts.rules import Cluster
 from billfold_server.open_banking.accounts.transactions import (
+    CAPTURE,
+    CORRECTION,
     PAYMENT,
+    REVERSAL,
     Paid,
     Transaction,
     creditor_of,
@@ -189,23 +192,48 @@ class _Beside(msgspec.Struct, frozen=True):
     Attributes:
         others: Other sides, each at its booking's place; none where the consent doesn't permit all of it.
         payments: Payments, by the entries that were booked of them.
+        corrections: The reversing entries that undo what the bank had posted by hand.
     """
 
     others: Sequence[OtherSide | None]
     payments: Mapping[UUID, PaymentRow]
+    corrections: frozenset[UUID]
 
 
-_OF_PAYMENTS: Final = frozenset({PAYMENT, "payment.returned", "reversal"})
+_OF_PAYMENTS: Final = frozenset({PAYMENT, "payment.returned", REVERSAL})
 """The kinds of entries that may have been booked of payments which leave the bank."""
+_MOVED: Final = frozenset({CAPTURE, REVERSAL})
+"""The kinds of entries whose other side is read from their postings."""
 
 
 async def _beside(tx: TenantTx, reading: Reading, found: Sequence[Booking]) -> _Beside:
     """Return what is shown beside what was booked, in one query each for all of it."""
     entries = [each.entry_id for each in found if each.kind in _OF_PAYMENTS]
     paid = await payments.find_payments_of(tx, entries) if entries else {}
+    corrections = await _corrections(tx, found)
     if not reading.detail:
-        return _Beside((), paid)
-    return _Beside(await wallets.list_other_sides(tx, [(wallet_of(each), each.entry_id) for each in found]), paid)
+        return _Beside((), paid, corrections)
+    others = await wallets.list_other_sides(tx, [(wallet_of(each), each.entry_id) for each in found])
+    # A payment says itself to whom it goes, and a correction is between the customer and the bank.
+    places = [
+        place
+        for place, each in enumerate(found)
+        if each.kind in _MOVED and each.entry_id not in paid and each.entry_id not in corrections
+    ]
+    if places:
+        moved = [(wallet_of(found[place]), found[place].entry_id) for place in places]
+        for place, side in zip(places, await wallets.list_moved_sides(tx, moved), strict=True):
+            others[place] = side
+    return _Beside(others, paid, corrections)
+
+
+async def _corrections(tx: TenantTx, found: Sequence[Booking]) -> frozenset[UUID]:
+    """Return which entries undo what the bank had posted by hand, or what isn't in the ledger any more."""
+    reversing = frozenset(each.entry_id for each in found if each.kind == REVERSAL)
+    if not reversing:
+        return reversing
+    kinds = await ledger.list_reversed_kinds(tx, list(reversing))
+    return reversing - {entry_id for entry_id, kind in kinds.items() if kind != CORRECTION}
 
 
 async def _transactions(call: Call, reading: Reading, found: Sequence[Booking], beside: _Beside) -> list[Transaction]:
@@ -223,6 +251,7 @@ async def _transactions(call: Call, reading: Reading, found: Sequence[Booking], 
         detail=reading.detail,
         others=beside.others,
         paid=paid,
+        corrections=beside.corrections,
     )
 
 

@@ -4,7 +4,7 @@ The day of booking is when an entry came into the books, on the tenant's clock; 
 which may lie before it (ADR 30).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import repeat
 from typing import Final, Literal
@@ -23,36 +23,52 @@ from billfold.contract.open_banking.transactions import (
     ProprietaryBankTransactionCodeStructure1,
 )
 from billfold.ids import Prefix, encode
-from billfold_server.ledger.service import Booking
+from billfold_server.ledger.service import Booking, JournalKind
 from billfold_server.open_banking.accounts.wallets import account_id
 from billfold_server.open_banking.accounts.words import amount, identification_of, or_unset
 from billfold_server.wallets.service import OtherSide
 
-__all__ = ["CODES", "PAYMENT", "Paid", "Transaction", "creditor_of", "to_transactions", "wallet_of"]
+__all__ = [
+    "CAPTURE",
+    "CODES",
+    "CORRECTION",
+    "PAYMENT",
+    "REVERSAL",
+    "Paid",
+    "Transaction",
+    "creditor_of",
+    "to_transactions",
+    "wallet_of",
+]
 
 _INSIDE: Final = ("RCDT", "BOOK"), ("ICDT", "BOOK")
 _OUTSIDE: Final = ("RCDT", "DMCT"), ("ICDT", "DMCT")
 _PAYMENT: Final = ("ICDT", "RRTN"), ("ICDT", "DMCT")
+_REVERSAL: Final = ("ICDT", "RRTN"), ("RCDT", "RRTN")
 _CORRECTION: Final = ("MCOP", "ADJT"), ("MDOP", "ADJT")
 
-CODES: Final[dict[str, tuple[tuple[str, str], tuple[str, str]]]] = {
+CAPTURE: Final[JournalKind] = "capture"
+PAYMENT: Final[JournalKind] = "payment"
+REVERSAL: Final[JournalKind] = "reversal"
+CORRECTION: Final[JournalKind] = "journal_entry"
+_RETURNED: Final[JournalKind] = "payment.returned"
+
+CODES: Final[dict[JournalKind, tuple[tuple[str, str], tuple[str, str]]]] = {
     "transfer": _INSIDE,
-    "hold_capture": _INSIDE,
+    CAPTURE: _INSIDE,
     "top_up": _OUTSIDE,
     "withdrawal": _OUTSIDE,
-    "statement_entry": _OUTSIDE,
     "statement_assignment": _OUTSIDE,
-    "payment": _PAYMENT,
-    "payment.returned": _PAYMENT,
+    PAYMENT: _PAYMENT,
+    _RETURNED: _PAYMENT,
+    REVERSAL: _REVERSAL,
+    CORRECTION: _CORRECTION,
 }
 """Family and sub-family of the ISO 20022 bank transaction codes by the kind of entry: of credits, and of debits.
 
-Received and issued credit transfers, inside the bank or domestic, and issued ones that came back; anything else is an
-adjustment.
+Received and issued credit transfers, inside the bank or domestic, and those that were taken back. What the bank posts
+by hand is an adjustment, and so is what undoes that. Kinds that aren't here post to no wallet.
 """
-
-PAYMENT: Final = "payment"
-_RETURNED: Final = "payment.returned"
 
 
 class Paid(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +90,8 @@ def creditor_of(scheme: str, identification: str, name: str | None) -> OBCashAcc
     return OBCashAccount60(scheme_name=scheme, identification=or_unset(identification, 256), name=or_unset(name, 350))
 
 
+# Books that have come from elsewhere may know other kinds.
+_CODES: Final[Mapping[str, tuple[tuple[str, str], tuple[str, str]]]] = dict(CODES.items())
 _CODE_LENGTHS: Final = frozenset({3, 4})
 _Codes = tuple[OBBankTransactionCodeStructure1, ProprietaryBankTransactionCodeStructure1]
 _Side = tuple[OBCashAccount60 | UnsetType, OBMerchantDetails1 | UnsetType]
@@ -117,6 +135,7 @@ def to_transactions(
     detail: bool,
     others: Sequence[OtherSide | None] | None = None,
     paid: Sequence[Paid | None] | None = None,
+    corrections: frozenset[UUID] = frozenset(),
 ) -> list[Transaction]:
     """Return transactions; with texts, balances and other sides where all of it may be read.
 
@@ -126,8 +145,10 @@ def to_transactions(
         detail: Whether all of it may be read.
         others: What is known of the other side of each.
         paid: The payment of which each was booked.
+        corrections: The reversing entries that undo what the bank had posted by hand.
     """
-    show = _Page(issuer).in_detail if detail else _Page(issuer).in_short
+    page = _Page(issuer, corrections)
+    show = page.in_detail if detail else page.in_short
     beside = zip(bookings, others or repeat(None), paid or repeat(None), strict=False)
     return [show(booking, other, payment) for booking, other, payment in beside]
 
@@ -135,9 +156,10 @@ def to_transactions(
 class _Page:
     """Shows what was booked, and makes once what many transactions of a page have in common."""
 
-    def __init__(self, issuer: str) -> None:
+    def __init__(self, issuer: str, corrections: frozenset[UUID]) -> None:
         self._issuer = issuer
-        self._codes: dict[tuple[str, bool], _Codes] = {}
+        self._corrections = corrections
+        self._codes: dict[tuple[str, bool, bool], _Codes] = {}
         self._sides: dict[OtherSide | None, _Side] = {None: _NOBODY}
 
     def in_short(self, booking: Booking, _other: OtherSide | None, paid: Paid | None) -> Transaction:
@@ -197,17 +219,17 @@ class _Page:
 
     def _codes_of(self, booking: Booking, paid: Paid | None) -> _Codes:
         kind = _RETURNED if paid is not None and paid.returned else booking.kind
-        key = kind, booking.amount_minor <= 0
+        key = kind, booking.amount_minor <= 0, booking.entry_id in self._corrections
         return self._codes.get(key) or self._made_codes(*key)
 
-    def _made_codes(self, kind: str, received: bool) -> _Codes:  # noqa: FBT001 - as the key has it
-        credit, debit = CODES.get(kind, _CORRECTION)
+    def _made_codes(self, kind: str, received: bool, corrects: bool) -> _Codes:  # noqa: FBT001 - as the key has it
+        credit, debit = _CORRECTION if corrects else _CODES.get(kind, _CORRECTION)
         family, sub_family = credit if received else debit
         codes = (
             OBBankTransactionCodeStructure1(code=family, sub_code=sub_family),
             ProprietaryBankTransactionCodeStructure1(code=kind[:35], issuer=self._issuer),
         )
-        self._codes[kind, received] = codes
+        self._codes[kind, received, corrects] = codes
         return codes
 
     def _made_side(self, other: OtherSide | None) -> _Side:

@@ -251,6 +251,38 @@ class TestTransactions:
             "Name": "Grace",
         }
 
+    def test_say_who_took_a_hold_and_what_was_taken_back(self, shown_bank: Bank):
+        """A capture names its other side and its merchant as a transfer does, and so does what undoes either."""
+        bank = Bank.empty(shown_bank.live, shown_bank.slug)
+        bank.other = shown_bank.other
+        wallet = bank.post("/v1/wallets", {"party_id": bank.party, "label": "a"})["id"]
+        bank.wallets = (wallet,)
+        bank.top_up(wallet, 5_000, datetime.now(UTC), "Salary")
+        amount = {"amount_minor": 700, "currency": "EUR"}
+        shop = {"merchant_name": "Shop", "merchant_category_code": "5411"}
+        order = {"wallet_id": wallet, "to_wallet_id": bank.other, "amount": amount, "metadata": shop}
+        hold = bank.post("/v1/holds", order)["id"]
+        (captured,) = bank.post(f"/v1/holds/{hold}/capture", {})["journal_entry_ids"]
+        bank.transfer(wallet, bank.other, 300, datetime.now(UTC), **shop)
+        (transfer,) = bank.reader().data("/transactions")[:1]
+        for entry in (captured, transfer["TransactionId"].split("-")[0]):
+            bank.post(f"/v1/journal-entries/{entry}/reversals", {"reason": "test"})
+        found = bank.reader().data("/transactions")[:4]
+        told = [(each["CreditDebitIndicator"], *each["BankTransactionCode"].values()) for each in found]
+        assert told == [
+            *[("Credit", "ICDT", "RRTN")] * 2,
+            *[("Debit", "ICDT", "BOOK")] * 2,
+        ]
+        other = {"SchemeName": "UK.OBIE.Wallet", "Identification": bank.other}
+        sides = ["DebtorAccount"] * 2 + ["CreditorAccount"] * 2
+        assert [each[side] for each, side in zip(found, sides, strict=True)] == [other] * 4
+        merchant = {"MerchantName": "Shop", "MerchantCategoryCode": "5411"}
+        assert [each["MerchantDetails"] for each in found] == [merchant] * 4
+        basics = frozenset({"ReadTransactionsBasic", "ReadTransactionsCredits", "ReadTransactionsDebits"})
+        little = bank.reader(basics).data("/transactions")[:4]
+        assert [(each["CreditDebitIndicator"], *each["BankTransactionCode"].values()) for each in little] == told
+        assert bank.other not in str(little)
+
     def test_are_narrowed_by_dates(self, reader: Reader):
         """A date alone is its beginning, and a time zone is passed over."""
         path = f"/accounts/{reader.bank.wallets[0]}/transactions"

@@ -1,7 +1,7 @@
 """What is said of accounts in the words of the standard, without a server."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID
 
 import msgspec
@@ -27,7 +27,7 @@ from billfold.contract.wallets import WalletStatus
 from billfold.money import Money
 from billfold_server.arrangements.service import KINDS, ArrangementRow
 from billfold_server.consents.service import Consent
-from billfold_server.ledger.service import Booking
+from billfold_server.ledger.service import Booking, JournalKind
 from billfold_server.open_banking.accounts import products, records, rules, wallets
 from billfold_server.open_banking.accounts.transactions import CODES, Transaction, to_transactions
 from billfold_server.open_banking.accounts.words import SCHEMES, decimal_text, identification_of
@@ -65,6 +65,11 @@ def transaction(booked: Booking, other: OtherSide | None = None) -> Transaction:
     official = msgspec.json.decode(msgspec.json.encode(shown), type=OBTransaction6)
     assert msgspec.to_builtins(official) == msgspec.to_builtins(shown)
     return shown
+
+
+def code_of(shown: Transaction) -> str:
+    """Return by which code a transaction is told."""
+    return f"{shown.bank_transaction_code.code}/{shown.bank_transaction_code.sub_code}"
 
 
 def consent(*permissions: str, from_: datetime | None = None, to: datetime | None = None) -> Consent:
@@ -125,15 +130,34 @@ class TestANumber:
 
 
 class TestATransaction:
-    @pytest.mark.parametrize("kind", [*CODES, "journal_entry"])
-    @pytest.mark.parametrize("minor", [500, -500])
-    def test_has_a_code_for_its_kind_and_side(self, kind: str, minor: int):
-        """Received or issued, inside or domestic; a payment is issued, also on its way back; else an adjustment."""
-        shown = transaction(booking(minor, kind))
-        assert shown.credit_debit_indicator == ("Credit" if minor > 0 else "Debit")
-        code = shown.bank_transaction_code
-        received = minor > 0 and not kind.startswith("payment")
-        assert getattr(code, "code", "")[0] == ("M" if kind == "journal_entry" else "R" if received else "I")
+    @pytest.mark.parametrize(
+        ("kind", "credit", "debit"),
+        [
+            *((kind, "RCDT/BOOK", "ICDT/BOOK") for kind in ("transfer", "capture")),
+            *((kind, "RCDT/DMCT", "ICDT/DMCT") for kind in ("top_up", "withdrawal", "statement_assignment")),
+            *((kind, "ICDT/RRTN", "ICDT/DMCT") for kind in ("payment", "payment.returned")),
+            ("reversal", "ICDT/RRTN", "RCDT/RRTN"),
+            ("journal_entry", "MCOP/ADJT", "MDOP/ADJT"),
+            ("of_other_books", "MCOP/ADJT", "MDOP/ADJT"),
+        ],
+    )
+    def test_has_a_code_for_its_kind_and_side(self, kind: str, credit: str, debit: str):
+        """Received or issued, inside or domestic, or taken back; what the bank posts by hand is an adjustment."""
+        for minor, side, told in ((500, "Credit", credit), (-500, "Debit", debit)):
+            shown = transaction(booking(minor, kind))
+            assert shown.credit_debit_indicator == side
+            assert code_of(shown) == told
+
+    def test_of_any_kind_that_commands_post_to_wallets_has_one(self):
+        """Those without a code move money between the bank's own accounts alone."""
+        never = {"payment.settled", "payment.suspense", "statement_opening", "statement_break", "statement_suspense"}
+        assert set(CODES) == set(get_args(JournalKind)) - never
+
+    def test_that_undoes_an_adjustment_is_one(self):
+        """What came back of a transfer is told from what the bank has corrected twice."""
+        booked = booking(500, "reversal")
+        (shown,) = to_transactions([booked], issuer="x", detail=False, corrections=frozenset({ENTRY}))
+        assert code_of(shown) == "MCOP/ADJT"
 
     def test_has_a_day_of_booking_and_a_value_date(self):
         """When it came into the books, and when it took effect."""
