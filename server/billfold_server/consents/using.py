@@ -41,7 +41,6 @@ async def use(
     consent_id: UUID | None = None,
     uses: Uses | None = None,
     operation: str | None = None,
-    counted: bool = True,
     sees_grant: bool = False,
 ) -> Consent:
     """Return the consent of a caller's token, if it allows what the caller is about to do, and count that.
@@ -56,7 +55,6 @@ async def use(
         consent_id: Which one the request names, where it does; another one than the token's is refused.
         uses: What counts for the process (``uses_of``), for what reads; else it is counted in the transaction.
         operation: What is counted, where that is neither the permission nor the kind.
-        counted: Whether it is counted here; what a command does, its ``UseRow`` counts.
         sees_grant: Whether it is seen by the same query that the caller's grant and token stand, which ``Call.tx`` asks
             by one of its own. What is locked is asked so.
 
@@ -77,8 +75,6 @@ async def use(
     if wallet_id is not None and wallet_id not in consent.wallet_ids:
         raise errors.ConsentLacksAccount
     operation = operation or permission or kind
-    if not counted:
-        return consent
     if uses is None:
         await queries.add_uses(tx, {(consent.id, queries.hour_of(standing.now), operation): (1, standing.now)})
     else:

@@ -26,6 +26,7 @@ from billfold_server.payments.service import AgreedAmount, ControlParameters, Pe
 
 __all__ = [
     "MISMATCH",
+    "check_last_day",
     "check_migration",
     "check_repeats",
     "expires_at",
@@ -71,20 +72,19 @@ def _minor(amount: str, currency: str, path: str, currencies: Collection[str]) -
 # Consents.
 
 
-def read_consent(body: OBDomesticVRPConsentRequest, currencies: Collection[str], now: datetime) -> ControlParameters:
+def read_consent(body: OBDomesticVRPConsentRequest, currencies: Collection[str]) -> ControlParameters:
     """Return the control parameters that are asked for.
 
     Args:
         body: The request.
         currencies: Those that the tenant uses.
-        now: The tenant's time.
 
     Raises:
         errors.ProblemError: The path says what can't be agreed to.
     """
     given = body.data.control_parameters
     _check_lists(given)
-    _check_dates(given, now)
+    _check_dates(given)
     _check_creditor(body.data.initiation, given)
     if given.supplementary_data:
         raise field_error(f"{_CONTROL}.SupplementaryData", UNEXPECTED, "there is no such data that is understood")
@@ -111,14 +111,23 @@ def _check_lists(given: OBDomesticVRPControlParameters) -> None:
                 raise field_error(f"{_CONTROL}.{name}[{place}]", INVALID, "there is no such value")
 
 
-def _check_dates(given: OBDomesticVRPControlParameters, now: datetime) -> None:
-    if given.valid_to_date_time is UNSET:
-        return
-    last, path = given.valid_to_date_time.date(), f"{_CONTROL}.ValidToDateTime"
-    if last < day_of(now):
-        raise field_error(path, DATE, "the last day has passed")
-    if given.valid_from_date_time is not UNSET and last < given.valid_from_date_time.date():
-        raise field_error(path, DATE, "the last day comes before the first")
+_LAST_DAY: Final = f"{_CONTROL}.ValidToDateTime"
+
+
+def check_last_day(given: OBDomesticVRPControlParameters, now: datetime) -> None:
+    """Refuse to begin what would have ended; a copy of what was asked for in time isn't held to that.
+
+    Raises:
+        errors.ValidationFailed: The last day has passed.
+    """
+    if given.valid_to_date_time is not UNSET and given.valid_to_date_time.date() < day_of(now):
+        raise field_error(_LAST_DAY, DATE, "the last day has passed")
+
+
+def _check_dates(given: OBDomesticVRPControlParameters) -> None:
+    first, last = given.valid_from_date_time, given.valid_to_date_time
+    if first is not UNSET and last is not UNSET and last.date() < first.date():
+        raise field_error(_LAST_DAY, DATE, "the last day comes before the first")
 
 
 def _check_creditor(initiation: OBDomesticVRPInitiation, given: OBDomesticVRPControlParameters) -> None:

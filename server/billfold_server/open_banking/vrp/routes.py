@@ -69,9 +69,7 @@ _read_said: Final = msgspec.json.Decoder(OBDomesticVRPRequest).decode
 @routes.post(_CONSENTS)
 async def create_vrp_consent(call: Call, body: OBDomesticVRPConsentRequest) -> OBDomesticVRPConsentResponse:
     """Ask for a customer's consent to recurring payments."""
-    async with call.tx() as tx:
-        now = await tenant_now(tx)
-    agreed = reading.read_consent(body, call.tenant.manifest.currencies, now)
+    agreed = reading.read_consent(body, call.tenant.manifest.currencies)
     initiation = body.data.initiation
     if initiation.creditor_account is not UNSET:
         creditor_of(initiation.creditor_account, "Data.Initiation.CreditorAccount")
@@ -87,7 +85,9 @@ async def create_vrp_consent(call: Call, body: OBDomesticVRPConsentRequest) -> O
     prepared = await consents.prepare(call.services, call.tenant, new)
 
     async def work(tx: Any) -> str:
-        return (await consents.create(tx, call.caller, prepared, await tenant_now(tx))).wire_id
+        now = await tenant_now(tx)
+        reading.check_last_day(body.data.control_parameters, now)
+        return (await consents.create(tx, call.caller, prepared, now)).wire_id
 
     async def show(consent_id: str) -> OBDomesticVRPConsentResponse:
         return await _show_consent(call, await _own(call, consent_id), below=f"/{consent_id}")
@@ -178,15 +178,18 @@ async def confirm_vrp_funds(
 
 @routes.post(_PAYMENTS, hot=True, one_command=True, errors=(errors.ControlParametersBreached,))
 async def create_vrp_payment(call: Call, body: OBDomesticVRPRequest) -> OBDomesticVRPResponse:
-    """Order a payment within what a customer has agreed to."""
+    """Order a payment within what a customer has agreed to. A copy is told what has become of it."""
     asked_for = reading.read_order(body, call.tenant.manifest.currencies)
     creditor = creditor_of(body.data.instruction.creditor_account, "Data.Instruction.CreditorAccount")
+    # Whether it can be used now is decided with the payment; a copy is answered also where it can't any more.
+    consent = await _own(call, body.data.consent_id)
+    if consent.id != call.caller.consent_id:
+        raise errors.ConsentOfAnother("the access token is for another consent")
     with _naming_the_consent():
-        async with call.tx() as tx:
-            consent = await _use(call, tx, body.data.consent_id)
+        if consent.party_id is None:
+            raise errors.ConsentNotUsable(consent_status=consent.status, consent_id=consent.wire_id)
     asked = _read_asked(await consents.open_request(call.services, call.tenant, consent))
     reading.check_repeats(asked, body)
-    assert consent.party_id is not None, "it is authorised"
     order = await payments.order(
         call.services,
         call.tenant,
@@ -201,7 +204,7 @@ async def create_vrp_payment(call: Call, body: OBDomesticVRPRequest) -> OBDomest
     )
     with _naming_the_consent():
         reply = await ledger.command(call, INITIATE_RECURRING, order)
-    said = accepted(reply)
+        said = accepted(reply)
     row: PaymentRow | Placed = payments.placed(said)
     if reply.replayed:
         async with call.tx() as tx:
@@ -246,20 +249,11 @@ def _read_id(text: str) -> UUID:
         raise errors.ConsentNotFound("there is no such consent", param="ConsentId") from None
 
 
-async def _use(call: Call, tx: Any, consent_id: str, operation: str | None = None) -> Consent:
-    """Return the consent of the caller's token, if it can be used now.
-
-    A question is counted beside the requests; a payment is counted by the command that makes it.
-    """
+async def _use(call: Call, tx: Any, consent_id: str, operation: str) -> Consent:
+    """Return the consent of the caller's token, if it can be used now, and count that."""
     uses = consents.uses_of(call.services)
     return await consents.use(
-        tx,
-        call.caller,
-        kind=_KIND,
-        consent_id=_read_id(consent_id),
-        uses=uses,
-        operation=operation,
-        counted=operation is not None,
+        tx, call.caller, kind=_KIND, consent_id=_read_id(consent_id), uses=uses, operation=operation
     )
 
 

@@ -232,6 +232,23 @@ class TestAPayment:
         unknown = ids.encode(Prefix.PAYMENT, ids.uuid7())
         assert code_of(pisp.ask("GET", f"/domestic-vrps/{unknown}"))[:2] == (400, "U011")
 
+    def test_is_answered_again_while_its_consent_rests(self, pisp: Pisp) -> None:
+        """A copy is told what has become of it, though nothing new is paid until the customer has come back."""
+        consent_id = pisp.consented()
+        said = pisp.payment(consent_id)
+        first = pisp.ask("POST", "/domestic-vrps", said, consent_id=consent_id, key="rests")
+        with pisp.workers[0].client("alpha") as bank:
+            path = f"/v1/consents/{ids.encode(Prefix.CONSENT, consent_id)}/require-reauthentication"
+            assert bank.post(path, json={"reason": "test"}).status_code == 200
+        for worker in (0, 1):
+            again = pisp.ask("POST", "/domestic-vrps", said, consent_id=consent_id, key="rests", worker=worker)
+            assert (again.status_code, again.json()["Data"]) == (201, first.json()["Data"])
+        new = pisp.ask("POST", "/domestic-vrps", said, consent_id=consent_id, key="rests too")
+        assert code_of(new)[:2] == (403, "U028")
+        other = pisp.ask("POST", "/domestic-vrps", pisp.payment(consent_id, "9.00"), consent_id=consent_id, key="rests")
+        assert code_of(other)[:2] == (400, "U006")
+        assert pisp.counted(consent_id) == [("Month", 1_000, 1)]
+
     def test_is_shown_for_longer_than_its_consent_is_kept(self, pisp: Pisp) -> None:
         """Once the consent is swept, the payment still says all that doesn't come from there."""
         consent_id = pisp.consented()
