@@ -5,7 +5,8 @@ a software statement has vouched for them, it is what that says (PSD2, article 6
 """
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
@@ -31,6 +32,7 @@ from billfold_server.wallets import service as wallets
 if TYPE_CHECKING:
     from billfold_server.consents.service import Consent, Step, Use
     from billfold_server.http.routing import Call
+    from billfold_server.identity.clients.service import Client
     from billfold_server.tenancy.manifest import OpenBanking
 
 __all__ = ["confirm", "end", "show", "show_one"]
@@ -55,11 +57,43 @@ class _Row(msgspec.Struct, frozen=True):
 
 
 class _Group(msgspec.Struct, frozen=True):
-    """The consents of one third party."""
+    """The consents of one third party's software.
+
+    Attributes:
+        name: How it is called.
+        organisation: Who runs it.
+        client_id: One of its registrations, on the wire.
+        rows: The consents.
+        mark: By what it is told from another that is called the same, and isn't known to be the same.
+    """
 
     name: str
     organisation: str | None
+    client_id: str
     rows: list[_Row]
+    mark: str | None = None
+
+
+_UNPROVEN: Final = frozenset({"open", "partner"})
+"""Who may say by themselves which software theirs is."""
+
+
+def _software_of(client: "Client") -> Hashable:
+    """Return by what registrations of one software are known as one; nobody gets below another's heading by a claim."""
+    if client.software_id is None or client.registered_by in _UNPROVEN:
+        return client.id
+    return client.registered_by, client.organisation_id, client.software_id
+
+
+def _told_apart(groups: Sequence[_Group]) -> list[_Group]:
+    """Return groups of which those that are called the same have a mark."""
+    called = Counter((each.name, each.organisation) for each in groups)
+    return [
+        msgspec.structs.replace(each, mark=f"…{each.client_id[-6:]}")
+        if called[each.name, each.organisation] > 1
+        else each
+        for each in groups
+    ]
 
 
 async def _visitor(call: "Call", tx: Any) -> Session | None:
@@ -85,16 +119,17 @@ async def show(call: "Call", before: str | None = None, ui_locales: str | None =
         clients = await find_clients(tx, {each.client_id for each in shown})
         last = await consents.last_uses(tx, [each.id for each in shown])
     say = Words(language_of(call, ui_locales=ui_locales, preferred=session.language))
-    groups: dict[UUID, _Group] = {}
+    groups: dict[Hashable, _Group] = {}
     for each in shown:
         client = clients.get(each.client_id)
         name, organisation = ("?", None) if client is None else (client.name, client.organisation)
-        group = groups.setdefault(each.client_id, _Group(name, organisation, []))
+        key = each.client_id if client is None else _software_of(client)
+        group = groups.setdefault(key, _Group(name, organisation, ids.encode(Prefix.CLIENT, each.client_id), []))
         group.rows.append(_row(say, each, last.get(each.id), now))
     here = f"{call.mount}{_PLACE}"
     view = {
         "person": session,
-        "groups": list(groups.values()),
+        "groups": _told_apart(list(groups.values())),
         "here": here,
         "more": f"{here}?before={shown[-1].wire_id}" if len(found) > _PAGE else None,
     }

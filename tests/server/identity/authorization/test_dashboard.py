@@ -48,12 +48,25 @@ class TestThePageOfWhoHasAccess:
         assert text_of("en", "open_banking.board_none") in browser.get("/oauth/consents", headers=PAGE).text
         ids = [allowed(tpp, customer) for _ in range(2)]
         page = browser.get("/oauth/consents", headers=PAGE)
-        assert page.text.count("<h2>Pocket Ledger</h2>") == 1
+        assert page.text.count("<h2><bdi>Pocket Ledger</bdi></h2>") == 1
         assert re.findall(r"one\?consent=(con_\w+)", page.text) == ids[::-1]
         one = browser.get("/oauth/consents/one", params={"consent": ids[0]}, headers=PAGE)
         for key in ("perm_ReadBalances", "event_create", "event_authorise", "board_no_uses"):
             assert text_of("en", f"open_banking.{key}") in one.text
         assert "Every day" in one.text
+
+    def test_shows_one_software_once_however_often_it_is_registered(
+        self, profiled: LiveServer, customer: tuple[Person, str]
+    ) -> None:
+        """Registrations of one software stand below one heading; another that only has its name is marked."""
+        same = [add_tpp(profiled, SLUG, software_id="pocket", organisation_id="PSD-1") for _ in range(2)]
+        for each in (*same, add_tpp(profiled, SLUG), same[0]):
+            allowed(each, customer)
+        page = customer[0].browser().get("/oauth/consents", headers=PAGE)
+        headings = re.findall(r"<h2><bdi>Pocket Ledger</bdi> <span class=\"quiet\">…(\w{6})</span></h2>", page.text)
+        assert len(headings) == len(set(headings)) == page.text.count("<h2>") == 2
+        first, second = page.text.split("<h2>")[1:]
+        assert [len(re.findall(r"one\?consent=", each)) for each in (first, second)] == [3, 1]
 
     def test_names_the_last_day_as_the_customer_was_told_it(self, tpp: Tpp, customer: tuple[Person, str]) -> None:
         """What ends as a day begins isn't good on that day, neither where it is asked for nor among what is allowed."""
