@@ -310,7 +310,10 @@ class Pipeline:
             return {}
         if operation.takes_bytes:
             return call.body
-        return reading.decode_json(call.body, operation.decoder)
+        body = reading.decode_json(call.body, operation.decoder)
+        if operation.dialect is not None:
+            operation.dialect.check(call, body)
+        return body
 
     def _refuse_card_numbers(self, call: Call, path: Mapping[str, str], query: bytes) -> None:
         """See that nothing that would be kept, logged or told in plain is a card's number.

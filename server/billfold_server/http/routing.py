@@ -276,6 +276,9 @@ class Dialect(typing.Protocol):
     async def admit(self, call: Call) -> None:
         """See to the body as it came, before anything is read out of it."""
 
+    def check(self, call: Call, body: typing.Any) -> None:
+        """See to what was read out of the body."""
+
     async def finish(self, call: Call, answer: "Answer") -> "Answer":
         """Return the answer as the interface has it."""
 

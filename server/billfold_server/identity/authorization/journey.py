@@ -13,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 
-from billfold import ids
+from billfold import errors, ids
 from billfold.contract.wallets import AliasScheme, Wallet, WalletStatus
 from billfold.ids import Prefix
 from billfold_server.consents import service as consents
@@ -73,6 +73,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
         wallets: Among which to choose, or about which it is.
         given: The account that was asked for, among those.
         strange: Whether an account was asked for that isn't the customer's, or can't be used.
+        payee_is_theirs: Whether the payee's account is the customer's own; None where it isn't kept here.
         client: How the third party is called.
         ends_at: When it ends by itself, once it is allowed.
         scopes: What else is asked of who the customer is.
@@ -83,6 +84,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     wallets: list[Wallet]
     given: str | None
     strange: bool
+    payee_is_theirs: bool | None
     client: str
     ends_at: datetime
     scopes: list[str]
@@ -98,6 +100,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
             ends_at=self.ends_at,
             given=self.given,
             strange=self.strange,
+            payee_is_theirs=self.payee_is_theirs,
             also=sheets.also_lines(self.scopes, language),
         )
 
@@ -137,6 +140,7 @@ async def load(call: "Call", asked: "Asked", session: "Session") -> Found | None
     account = _account_of(request)
     async with transaction(call.services, realm) as tx:
         own = await _choosable(tx, consent, party_id, account)
+        payee = await _payee_of(tx, consent, request)
     usable = [each for each in own if _is_usable(consent, each)]
     return Found(
         consent=consent,
@@ -144,6 +148,7 @@ async def load(call: "Call", asked: "Asked", session: "Session") -> Found | None
         wallets=usable,
         given=usable[0].id if account is not None and usable else None,
         strange=account is not None and not usable,
+        payee_is_theirs=None if payee is None else payee == party_id,
         client=asked.client.name,
         ends_at=consents.agreed_end(consent, call.tenant.manifest.open_banking),
         scopes=asked.request.scopes,
@@ -184,15 +189,31 @@ def _account_of(request: dict[str, Any]) -> dict[str, Any] | None:
 
 async def _given(tx: "TenantTx", own: Own, account: dict[str, Any]) -> list[Wallet]:
     """Return a customer's own wallet that an account names: by its id, or by a name of the account that it has."""
-    scheme, identification = account["SchemeName"], str(account["Identification"])
-    if scheme in _NAMED_BY:
-        key = wallets.AliasKey(_NAMED_BY[scheme], wallets.normalise_alias(_NAMED_BY[scheme], identification))
-        wallet_id = await wallets.find_wallet_known_as(tx, key)
-    else:
-        wallet_id = _wallet_id(identification)
+    wallet_id = await _named(tx, account)
     if wallet_id is None or not own.has_wallet(wallet_id, own.party_id):
         return []
     return await _list(tx, msgspec.structs.replace(own, balances_of=frozenset({wallet_id})), 1)
+
+
+async def _named(tx: "TenantTx", account: dict[str, Any]) -> UUID | None:
+    """Return the wallet that an account would be, if it is one that is kept here."""
+    scheme, identification = account["SchemeName"], str(account["Identification"])
+    if scheme not in _NAMED_BY:
+        return _wallet_id(identification)
+    key = wallets.AliasKey(_NAMED_BY[scheme], wallets.normalise_alias(_NAMED_BY[scheme], identification))
+    return await wallets.find_wallet_known_as(tx, key)
+
+
+async def _payee_of(tx: "TenantTx", consent: "Consent", request: dict[str, Any]) -> UUID | None:
+    """Return to which party the account belongs that recurring payments go to; None where it isn't kept here."""
+    account = request["Data"]["Initiation"].get("CreditorAccount") if consent.kind == "domestic_vrp" else None
+    wallet_id = None if not account else await _named(tx, account)
+    if wallet_id is None:
+        return None
+    try:
+        return (await wallets.get_wallet(tx, wallet_id)).party_id
+    except errors.NotFound:
+        return None
 
 
 def _wallet_id(identification: str) -> UUID | None:
@@ -264,18 +285,19 @@ def payment_of(found: Found, choice: Choice) -> Payment | None:
     amount = initiation["InstructedAmount"] if single else data["ControlParameters"]["MaximumIndividualAmount"]
     creditor = initiation.get("CreditorAccount") or {}
     say = sheets.Words(choice.language)
-    name, number = creditor.get("Name"), sheets.account_text(creditor)
-    payee = ", ".join(each for each in (name, number) if each) or say("payee_open")
+    # A name is a text that anybody can choose; the number beside it is a fact, so it is a row of its own.
+    name, number = sheets.name_of(creditor), sheets.account_text(creditor)
     shown_apart = {say("payee"), say("payee_account")}
+    account = ((say("payee_account"), number),) if name and number else ()
     source = sheets.wallet_text(choice.wallet_ids[0], sheet.accounts)
     return Payment(
         kind="payment" if single else VRP,
         amount_minor=sheets.minor(amount),
         currency=str(amount["Currency"]),
-        payee=payee,
+        payee=name or number or say("payee_open"),
         payee_account=f"{creditor['SchemeName']}:{creditor['Identification']}" if creditor else None,
         object_id=consent.wire_id,
-        terms=((say("from_account"), source), *(fact for fact in sheet.facts if fact[0] not in shown_apart)),
+        terms=(*account, (say("from_account"), source), *(fact for fact in sheet.facts if fact[0] not in shown_apart)),
     )
 
 

@@ -11,9 +11,10 @@ from typing import Any, Final
 import msgspec
 
 from billfold import money
+from billfold.contract.texts import without_hidden
 from billfold.contract.wallets import Wallet, WalletStatus
 from billfold_server.consents.service import Consent
-from billfold_server.people.pages.words import amount_text, date_text, text_of, vocabulary
+from billfold_server.people.pages.words import amount_text, apart, date_text, text_of, vocabulary
 
 __all__ = [
     "Account",
@@ -26,6 +27,7 @@ __all__ = [
     "digest_of",
     "evidence_of",
     "minor",
+    "name_of",
     "permission_groups",
     "sheet_of",
     "text_version",
@@ -57,7 +59,8 @@ _GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Under which heading each permission is explained."""
 
-_VRP_TYPES: Final = frozenset({"Sweeping", "Other"})
+_SWEEPING: Final = "Sweeping"
+_VRP_TYPES: Final = frozenset({_SWEEPING, "Other"})
 _ALSO: Final = frozenset({"profile", "offline_access"})
 _DIRECTIONS: Final = frozenset({"ReadTransactionsCredits", "ReadTransactionsDebits"})
 
@@ -214,11 +217,18 @@ def account_text(said: Mapping[str, Any] | None) -> str | None:
     return f"{scheme} {number}".strip()
 
 
+def name_of(creditor: Mapping[str, Any]) -> str | None:
+    """Return how a payee is called in a request, or None where nothing is said."""
+    name = creditor.get("Name")
+    return without_hidden(str(name)) if name else None
+
+
 def _payee_facts(say: Words, initiation: Mapping[str, Any]) -> list[tuple[str, str]]:
     creditor = initiation.get("CreditorAccount")
     if not creditor:
         return [(say("payee"), say("payee_open"))]
-    facts = [(say("payee"), str(creditor["Name"]))] if creditor.get("Name") else []
+    name = name_of(creditor)
+    facts = [(say("payee"), name)] if name else []
     number = account_text(creditor)
     return [*facts, (say("payee_account"), number)] if number else facts
 
@@ -228,8 +238,8 @@ def _reference_facts(say: Words, initiation: Mapping[str, Any]) -> list[tuple[st
     structured = [
         each.get("CreditorReferenceInformation", {}).get("Reference") for each in remittance.get("Structured") or ()
     ]
-    texts = [str(each) for each in (*structured, *(remittance.get("Unstructured") or ())) if each]
-    return [(say("reference"), ", ".join(texts))] if texts else []
+    texts = [without_hidden(str(each)) for each in (*structured, *(remittance.get("Unstructured") or ())) if each]
+    return [(say("reference"), ", ".join(apart(each) for each in texts))] if texts else []
 
 
 def _refund_note(say: Words, data: Mapping[str, Any]) -> list[str]:
@@ -281,11 +291,31 @@ def _payment(say: Words, data: Mapping[str, Any], client: str) -> dict[str, Any]
     }
 
 
-def _vrp(say: Words, consent: Consent, data: Mapping[str, Any], client: str, ends_at: datetime) -> dict[str, Any]:
+def _vrp_types(data: Mapping[str, Any]) -> list[str]:
+    return [str(each).rpartition(".")[2] for each in data["ControlParameters"].get("VRPType") or ()]
+
+
+def _vrp_type(say: Words, name: str, client: str, *, payee_is_theirs: bool | None) -> str:
+    """Return for what recurring payments are: that both accounts are one person's is said only where it is known."""
+    if name == _SWEEPING and not payee_is_theirs:
+        return say("vrp_Sweeping_said", client=client)
+    return say(f"vrp_{name}")
+
+
+def _vrp(
+    say: Words,
+    consent: Consent,
+    data: Mapping[str, Any],
+    client: str,
+    ends_at: datetime,
+    *,
+    payee_is_theirs: bool | None,
+) -> dict[str, Any]:
     initiation, limits = data["Initiation"], data["ControlParameters"]
     facts = _payee_facts(say, initiation)
-    types = [str(each).rpartition(".")[2] for each in limits.get("VRPType") or ()]
-    known = [say(f"vrp_{each}") for each in types if each in _VRP_TYPES]
+    known = [
+        _vrp_type(say, each, client, payee_is_theirs=payee_is_theirs) for each in _vrp_types(data) if each in _VRP_TYPES
+    ]
     facts += [(say("vrp_type"), ", ".join(known))] if known else []
     facts += [
         (
@@ -309,7 +339,15 @@ def _vrp(say: Words, consent: Consent, data: Mapping[str, Any], client: str, end
     }
 
 
-def _said(say: Words, consent: Consent, request: Mapping[str, Any], client: str, ends_at: datetime) -> dict[str, Any]:
+def _said(
+    say: Words,
+    consent: Consent,
+    request: Mapping[str, Any],
+    client: str,
+    ends_at: datetime,
+    *,
+    payee_is_theirs: bool | None,
+) -> dict[str, Any]:
     data = request.get("Data", {})
     match consent.kind:
         case "account_access":
@@ -319,7 +357,7 @@ def _said(say: Words, consent: Consent, request: Mapping[str, Any], client: str,
         case "domestic_payment":
             return _payment(say, data, client)
         case "domestic_vrp":
-            return _vrp(say, consent, data, client, ends_at)
+            return _vrp(say, consent, data, client, ends_at, payee_is_theirs=payee_is_theirs)
 
 
 def sheet_of(
@@ -332,6 +370,7 @@ def sheet_of(
     ends_at: datetime,
     given: str | None = None,
     strange: bool = False,
+    payee_is_theirs: bool | None = None,
     also: Sequence[str] = (),
 ) -> Sheet:
     """Return what the page of a consent says.
@@ -345,17 +384,21 @@ def sheet_of(
         ends_at: When it ends by itself, once it is allowed.
         given: The one account that was asked for, among those, as ``wal_…``.
         strange: Whether an account was asked for that isn't the customer's, or can't be used.
+        payee_is_theirs: Whether the payee's account is the customer's own; None where that isn't known.
         also: What else is asked beside the consent, in words.
     """
     say = Words(language)
     again = consent.status == "AUTH"
-    said = _said(say, consent, request, client, ends_at)
+    said = _said(say, consent, request, client, ends_at, payee_is_theirs=payee_is_theirs)
     chosen = {given} if given is not None else {each.id for each in wallets} if again else set()
     if not chosen and len(wallets) == 1:
         chosen = {wallets[0].id}
     fixed = again or given is not None
     groups = [*said.get("groups", ()), *([Group(say("group_others"), list(also))] if also else ())]
     obstacle = say("strange_account", client=client) if strange else None if wallets else say("no_account")
+    if payee_is_theirs is False and consent.kind == "domestic_vrp" and _SWEEPING in _vrp_types(request["Data"]):
+        # Sweeping is to an account of the same person: what is known to be somebody else's can't be allowed as that.
+        strange, obstacle = True, say("strange_sweeping", client=client)
     return Sheet(
         kind=consent.kind,
         accounts=[] if strange else accounts_of(wallets, language, frozenset(filter(None, chosen))),
@@ -387,4 +430,4 @@ def digest_of(sheet: Sheet) -> str:
 def wallet_text(wallet_id: str, accounts: Sequence[Account]) -> str:
     """Return an account as a line."""
     label = next((each.label for each in accounts if each.id == wallet_id), "")
-    return f"{label} …{wallet_id[-6:]}".strip()
+    return f"{apart(label)} …{wallet_id[-6:]}".strip()

@@ -1,6 +1,6 @@
 """What the interface asks of each of its operations, in the order in which requests go through it."""
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from billfold import errors
 from billfold_server.http.answers import Answer
@@ -8,6 +8,7 @@ from billfold_server.http.routing import Call
 from billfold_server.open_banking.edge import headers, signatures
 from billfold_server.open_banking.edge.errors import answer_of, refusal_of
 from billfold_server.open_banking.edge.interface import Declared
+from billfold_server.open_banking.edge.texts import check_texts
 from billfold_server.open_banking.edge.versions import in_version_3
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class OpenBankingDialect:
             or "consents" in declared.path
             or declared.path.startswith(("/domestic-payments", "/domestic-vrps"))
         )
+        self._names = _names_of(declared)
         self._of_consent = "consents" in declared.path and not declared.path.endswith("funds-confirmation")
 
     def enter(self, context: "RequestContext") -> None:
@@ -80,6 +82,16 @@ class OpenBankingDialect:
         if self.declared.signed:
             await signatures.check(call)
 
+    def check(self, call: Call, body: Any) -> None:
+        """See that nothing in the body is hidden from who reads it.
+
+        Raises:
+            errors.ValidationFailed: The path names the text.
+        """
+        # What is told about events is for programs.
+        if self.declared.area != "events":
+            check_texts(call.body, body)
+
     async def finish(self, call: Call, answer: Answer) -> Answer:
         """Return the answer signed, where answers are, and by the names that the client asks for."""
         body, changed = answer.body, False
@@ -95,7 +107,10 @@ class OpenBankingDialect:
 
     async def refuse(self, context: "RequestContext", error: errors.ProblemError, services: "Services") -> Answer:
         """Return the answer that an error makes."""
-        refusal = refusal_of(error, context.request_id, statuses=self.declared.statuses, empty=self.declared.empty)
+        declared = self.declared
+        refusal = refusal_of(
+            error, context.request_id, statuses=declared.statuses, empty=declared.empty, names=self._names
+        )
         answer = answer_of(refusal)
         if context.tenant is not None:
             await self._sign(answer, services, context.tenant)
@@ -114,3 +129,15 @@ class OpenBankingDialect:
                 raise
             return
         answer.headers.append((b"x-jws-signature", signature.encode()))
+
+
+def _names_of(declared: Declared) -> dict[str, str]:
+    """Return what an operation's request calls what commands of the ledger call otherwise."""
+    if declared.area != "pisp":
+        return {}
+    order = "Data.Instruction" if declared.path.startswith("/domestic-vrps") else "Data.Initiation"
+    return {
+        "to_wallet_id": f"{order}.CreditorAccount",
+        "from_wallet_id": "Data.Initiation.DebtorAccount",
+        "amount": f"{order}.InstructedAmount",
+    }

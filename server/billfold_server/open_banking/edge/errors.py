@@ -7,6 +7,7 @@ codes of ``OBExternalStatusReason1Code``.
 
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -135,6 +136,7 @@ def refusal_of(
     *,
     statuses: tuple[int, ...] = (),
     empty: frozenset[int] = frozenset(),
+    names: Mapping[str, str] = MappingProxyType({}),
 ) -> Refusal:
     """Return how an error looks here.
 
@@ -143,6 +145,7 @@ def refusal_of(
         request_id: The request, by which the bank's staff finds it.
         statuses: What the operation documents, where one was found: a conflict is 400 where 409 isn't among them.
         empty: Which of them have no body, beyond those that never have one.
+        names: What the operation's request calls what we call otherwise.
     """
     status = _status(type(error))
     if status == _CONFLICT and status not in statuses:
@@ -155,7 +158,7 @@ def refusal_of(
         id=request_id[:40],
         code=f"{status} {error.code}"[:40],
         message=error.title[:500],
-        errors=[_one(error, each) for each in violations],
+        errors=[_one(error, each, names) for each in violations],
     )
     return Refusal(status=status, body=body, headers=headers)
 
@@ -165,14 +168,24 @@ def _status(error: type[errors.ProblemError]) -> int:
     return status_of(error) if narrower is None else narrower
 
 
-def _one(error: errors.ProblemError, violation: Violation) -> OBError1:
-    path = _PATHS.get(violation.param, violation.param)
+def _one(error: errors.ProblemError, violation: Violation, names: Mapping[str, str]) -> OBError1:
+    path = _path_of(violation.param, names)
     more = {"path": path[:500]} if path else {}
     return OBError1(error_code=_code(error, violation), message=violation.reason[:500], **more)
 
 
 _PATHS: Final = {"Idempotency-Key": IDEMPOTENCY_KEY, "consent_id": "ConsentId", "cursor": "page"}
 """What this interface calls what we call otherwise."""
+
+_OWN: Final = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*(?:[.\[].*)?", re.DOTALL)
+_SAID: Final = frozenset({"body", "page", "query"})
+
+
+def _path_of(param: str, names: Mapping[str, str]) -> str:
+    """Return how this interface calls a value; nothing where it has no name for it, since ours says nobody anything."""
+    path = names.get(param) or _PATHS.get(param, param)
+    return "" if _OWN.fullmatch(path) and path not in _SAID and not _HEADER.match(path) else path
+
 
 _HEADER: Final = re.compile(r"(?i)(x-|authorization|accept|content-|payload-version)")
 

@@ -6,6 +6,7 @@ A topic belongs to the room that shows it; a key is ``topic.name``. Every langua
 import functools
 import re
 import tomllib
+import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -14,7 +15,7 @@ from typing import Final
 
 from billfold.money import to_decimal
 
-__all__ = ["DEFAULT", "LANGUAGES", "amount_text", "choose", "date_text", "kind_text", "text_of", "vocabulary"]
+__all__ = ["DEFAULT", "LANGUAGES", "amount_text", "apart", "choose", "date_text", "kind_text", "text_of", "vocabulary"]
 
 DEFAULT: Final = "en"
 _FOLDER: Final = Path(__file__).parent / "words"
@@ -39,7 +40,27 @@ def text_of(language: str, key: str, **values: object) -> str:
     Raises:
         KeyError: There is no such text.
     """
-    return vocabulary(language)[key].format(**values)
+    said = {name: apart(value) if isinstance(value, str) else value for name, value in values.items()}
+    return vocabulary(language)[key].format(**said)
+
+
+def apart(text: str) -> str:
+    """Return a text of others so that its direction of writing ends with it, and turns nothing around beside it.
+
+    What is written from right to left pulls digits and punctuation after it along, unless it is isolated (UAX 9,
+    section 2.4). Text that only goes from left to right stays as it is, so that it is found and compared as it is.
+
+    Args:
+        text: What stands within a sentence of ours.
+    """
+    if text.isascii() or not any(unicodedata.bidirectional(each) in _TURNING for each in text):
+        return text
+    return f"{_ISOLATE}{text}{_END}"
+
+
+_TURNING: Final = frozenset({"R", "AL", "AN", "RLE", "LRE", "RLO", "LRO", "PDF", "RLI", "LRI", "FSI", "PDI"})
+_ISOLATE: Final = "\N{FIRST STRONG ISOLATE}"
+_END: Final = "\N{POP DIRECTIONAL ISOLATE}"
 
 
 def amount_text(amount_minor: int, currency: str, language: str) -> str:

@@ -40,6 +40,7 @@ __all__ = [
 
 SCOPES = ["openid", "profile", "offline_access", "accounts", "payments", "fundsconfirmations"]
 PAYEE = {"SchemeName": "UK.OBIE.IBAN", "Identification": "GB33BUKB20201555555555", "Name": "Books & Co"}
+SAVINGS = {**PAYEE, "Identification": "GB29NWBK60161331926819"}
 
 
 def claims_of(consent: Consent, *, where: str = "id_token") -> str:
@@ -84,8 +85,8 @@ def funds(debtor: str) -> dict[str, Any]:
     return {"kind": "funds_confirmation", "request": {"Data": {"DebtorAccount": account}}}
 
 
-def recurring() -> dict[str, Any]:
-    """Return what is asked for recurring payments, which last for a year."""
+def recurring(payee: dict[str, str] | None = None) -> dict[str, Any]:
+    """Return what is asked for recurring payments, which last for a year; to an account elsewhere, if to none else."""
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     last_day = today + timedelta(days=365)
     limits = {
@@ -98,7 +99,7 @@ def recurring() -> dict[str, Any]:
         "VRPType": ["UK.OBIE.VRPType.Sweeping"],
         "PSUAuthenticationMethods": ["UK.OBIE.SCA"],
     }
-    initiation = {"CreditorAccount": PAYEE, "RemittanceInformation": {"Unstructured": ["Savings"]}}
+    initiation = {"CreditorAccount": payee or SAVINGS, "RemittanceInformation": {"Unstructured": ["Savings"]}}
     data = {"ControlParameters": limits, "Initiation": initiation}
     return {"kind": "domestic_vrp", "expires_at": last_day + timedelta(days=1), "request": {"Data": data, "Risk": {}}}
 

@@ -49,14 +49,14 @@ class TestThePageOfApps:
         assert text_of("en", "consent.apps_none") in apps_of(browser).text
         first, second = code_of(one, person, scope="openid profile"), code_of(two, person)
         page = apps_of(browser)
-        assert page.text.index("<strong>Two</strong>") < page.text.index("<strong>One &amp; Co</strong>")
+        assert page.text.index("<bdi>Two</bdi>") < page.text.index("<bdi>One &amp; Co</bdi>")
         assert text_of("en", "consent.scope_profile") in page.text
         assert take_back(browser, page).status_code == 303
         ended = grant_of(two, second)
         assert ended["revoked_at"] is not None
         assert ended["reason"] == "taken back by the user"
         assert grant_of(one, first)["revoked_at"] is None
-        assert "<strong>Two</strong>" not in apps_of(browser).text
+        assert "<bdi>Two</bdi>" not in apps_of(browser).text
 
     def test_is_the_persons_own(self, app: App, profiled: LiveServer) -> None:
         """Nobody sees or ends what somebody else has allowed, and nobody at all without signing in."""

@@ -137,6 +137,62 @@ class TestThePagesOfConsents:
         assert tpp.find(consent).status == "CANC"
 
 
+NAMES = {"between": "X, 12-34-56 12345678", "hebrew": "מאפיית לחם 12-34-56", "turned": "St James \u202eLettings <b>"}
+"""Names of payees: with a number in it, from right to left, and one that was taken before such were refused."""
+
+ROWS = """
+return [...document.querySelectorAll("dl.facts dt")].map((name) => {
+  const value = name.nextElementSibling, range = document.createRange();
+  range.selectNodeContents(value);
+  const drawn = [...value.textContent].map((_, at) => {
+    const walker = document.createTreeWalker(value, NodeFilter.SHOW_TEXT);
+    let node = walker.nextNode(), before = 0;
+    while (at - before >= node.length) { before += node.length; node = walker.nextNode(); }
+    range.setStart(node, at - before); range.setEnd(node, at - before + 1);
+    const place = range.getBoundingClientRect();
+    return [place.top, place.left];
+  });
+  return [name.textContent, value.textContent, drawn];
+});
+"""
+"""Each row of facts: its name, its text, and where each character is drawn."""
+
+
+def rows_of(screen: Screen) -> dict[str, str]:
+    """Return the facts of a page as they are read: each row's characters in the order in which they are drawn."""
+    rows = {}
+    for name, text, places in screen.driver.execute_script(ROWS):
+        order = sorted(range(len(text)), key=lambda at: (places[at][0], places[at][1]))
+        rows[name] = "".join(text[at] for at in order)
+    return rows
+
+
+class TestTheAccountOfAPayee:
+    """The account of a payee."""
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_is_drawn_as_it_is_paid(self, chromium: Chrome, banks: LiveServer, name: str) -> None:
+        """Whatever the payee is called, number, amount and reference are read on both pages as they are executed."""
+        tpp, (person, wallets) = a_tpp(banks, "sandbox"), a_customer(banks, "sandbox")
+        asked, screen = payment(), signed_in(chromium, person)
+        initiation = asked["request"]["Data"]["Initiation"]
+        initiation["CreditorAccount"] = {**initiation["CreditorAccount"], "Name": NAMES[name]}
+        initiation["RemittanceInformation"]["Unstructured"] = ["Rent \u202e00.1", "7"]
+        screen.resize("narrow")
+        screen.open(address(tpp, tpp.ask_for(asked), "payments"))
+        for page in ("consent", "approval"):
+            screen.picture(f"payee-{name}-{page}")
+            rows = rows_of(screen)
+            assert rows["Account"] == "GB33 BUKB 2020 1555 5555 55"
+            assert rows["Amount"] == "GBP\u00a01,234.56"
+            assert rows["Payment reference"] == "Rent \ufffd00.1, 7"
+            assert "GB33" not in rows["To"]
+            if page == "consent":
+                screen.click(f"label[for={wallets[0]}]")
+                screen.click("button[value=approve]")
+                screen.wait_for("/auth/approve")
+
+
 def visit_everything(screen: Screen, tpp: Tpp, wallets: list[str], look: Callable[[str], None]) -> None:
     """Walk through the pages of all kinds, and then those of who has access."""
     consent = tpp.ask_for(read_accounts(*LOOK))

@@ -331,6 +331,23 @@ class TestAPayment:
         assert tpp.record(consent).sca_id == reference
         assert redeem(tpp.app, code).json()["scope"] == "openid payments"
 
+    def test_shows_the_payees_account_in_a_row_of_its_own(self, tpp: Tpp, payer: tuple[persons.Person, str]) -> None:
+        """Whatever the payee is called, the number beside it is the one that is paid, on both pages."""
+        person, wallet = payer
+        for called, shown_as in (
+            ("X, 12-34-56 12345678", "X, 12-34-56 12345678"),
+            ("St James \u202eLettings <b>", "St James \ufffdLettings &lt;b&gt;"),
+        ):
+            asked, visit = payment(), Visit(person)
+            initiation = asked["request"]["Data"]["Initiation"]
+            initiation["CreditorAccount"] = {**initiation["CreditorAccount"], "Name": called}
+            page = tpp.page(visit.browser, tpp.ask_for(asked), "payments")
+            approval = follow(visit.browser, tpp.answer(visit.browser, page, wallet))
+            for shown in (page, approval):
+                rows = dict(re.findall(r"<dt>(.*)</dt>\n<dd><bdi>(.*)</bdi></dd>", shown.text))
+                assert (rows["To"], rows["Account"]) == (shown_as, "GB33 BUKB 2020 1555 5555 55")
+            assert "code" in answer_of(tpp.app, follow(visit.browser, visit.approve(approval)))
+
     def test_isnt_authorised_by_the_button_alone(self, tpp: Tpp, payer: tuple[persons.Person, str]) -> None:
         """Who comes back without having approved it is asked again, and nothing is authorised."""
         person, wallet = payer
@@ -386,8 +403,27 @@ class TestAPayment:
         for shown in (page, approval):
             for text in ("100.00", "250.00", "Books &amp; Co", last_day, "Savings"):
                 assert text in shown.text
+            assert "GB29 NWBK 6016 1331 9268 19" in shown.text
+            assert "as “Pocket Ledger” says" in shown.text
         assert "code" in answer_of(tpp.app, follow(visit.browser, visit.approve(approval)))
         assert tpp.find(consent).status == "AUTH"
+
+    def test_that_sweeps_stays_with_its_customer(self, tpp: Tpp, payer: tuple[persons.Person, str]) -> None:
+        """To another wallet of theirs it is said to be so; to a wallet of somebody else it can't be allowed."""
+        person, wallet = payer
+        theirs = open_wallet(tpp.live, SLUG, party_of(person), "Savings")
+        stranger_s = open_wallet(tpp.live, SLUG, party_of(persons.a_psu(tpp.live, SLUG)), "Not theirs")
+        visit = Visit(person)
+        for to, key in ((theirs, "vrp_Sweeping"), (stranger_s, "strange_sweeping")):
+            payee = {"SchemeName": "UK.OBIE.Wallet", "Identification": to, "Name": "Ada Lovelace"}
+            consent = tpp.ask_for(recurring(payee))
+            page = tpp.page(visit.browser, consent, "payments")
+            assert text_of("en", f"open_banking.{key}", client="Pocket Ledger") in page.text
+            assert ('value="approve"' in page.text) is (to == theirs)
+        assert text_of("en", "open_banking.vrp_Sweeping") not in page.text
+        assert "/auth/approve" not in str(tpp.answer(visit.browser, page, wallet).headers.get("location"))
+        assert answer_of(tpp.app, decide(visit.browser, page, "refuse"))["error"] == "access_denied"
+        assert tpp.find(consent).status == "RJCT"
 
     def test_that_recurs_is_approved_again(self, tpp: Tpp, payer: tuple[persons.Person, str]) -> None:
         """Its customer may come back while it stands: by the same limits, with a fresh approval, for new tokens."""

@@ -71,6 +71,11 @@ class TestAConsentToAPayment:
                 "CreditorAccount.Identification",
             ),
             ({"SupplementaryData": {"x": 1}}, "U005", "SupplementaryData"),
+            (
+                {"CreditorAccount": {"SchemeName": "UK.OBIE.PAN", "Identification": "1", "Name": "St \u202eJ <b>"}},
+                "U002",
+                "CreditorAccount.Name",
+            ),
             ({"LocalInstrument": "NOPE"}, "U026", "LocalInstrument"),
             *(
                 (
@@ -177,6 +182,15 @@ class TestAPayment:
         assert (account["SchemeName"], account["Identification"]) == ("UK.OBIE.IBAN", "NO9386011117947")
         details = data(pisp.ask("GET", f"{path}/payment-details"), 200)["PaymentStatus"]
         assert [each["Status"] for each in details] == ["ACTC", "ACCP", "ACSC", "ACCC"]
+
+    def test_is_never_to_the_wallet_that_pays(self, pisp: Pisp) -> None:
+        """The refusal names the payee as this interface does, also the second time."""
+        payee = {**pisp.payee, "Identification": pisp.wallets[0]}
+        consent_id = pisp.consented(CreditorAccount=payee)
+        for _ in range(2):
+            answer = pisp.pay(consent_id, key="round", CreditorAccount=payee)
+            assert codes(answer) == ["U021"]
+            assert answer.json()["Errors"][0]["Path"] == "Data.Initiation.CreditorAccount"
 
     def test_is_refused_by_the_code_of_what_is_wrong_again_and_again(self, pisp: Pisp) -> None:
         """A refusal that is kept under its key looks the same the second time."""
