@@ -20,6 +20,9 @@ __all__ = [
     "CardSessionId",
     "ClientId",
     "ConsentId",
+    "Directory",
+    "DirectoryOrganisation",
+    "DirectorySoftware",
     "EventId",
     "Expanded",
     "FingerprintId",
@@ -96,6 +99,28 @@ _NO_NUL = "^[^\\u0000]*$"
 
 Text = Annotated[str, Meta(min_length=1, max_length=200, pattern=_NO_NUL)]
 """A short text for people or programs, such as a name or a label."""
+
+Directory = Annotated[
+    str | None,
+    Meta(
+        description="Who vouches for the third party: the issuer of its software statements. Null is nobody.",
+        examples=["https://directory.openbanking.example"],
+    ),
+]
+DirectoryOrganisation = Annotated[
+    str | None,
+    Meta(
+        description="The organisation as the directory names it; all its software is meant.",
+        examples=["0015800001HQQrZAAX"],
+    ),
+]
+DirectorySoftware = Annotated[
+    str | None,
+    Meta(
+        description="The software as the directory names it, where the directory names no organisation.",
+        examples=["4fJ9q1bLkC2vXy8Zt0mNpQ"],
+    ),
+]
 
 LongText = Annotated[str, Meta(min_length=1, max_length=2000, pattern=_NO_NUL)]
 """A longer text for people, such as a reason."""

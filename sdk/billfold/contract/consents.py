@@ -5,7 +5,20 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from billfold.contract.common import ClientId, ConsentId, Instant, PartyId, Request, Response, Text, UserId, WalletId
+from billfold.contract.common import (
+    ClientId,
+    ConsentId,
+    Directory,
+    DirectoryOrganisation,
+    DirectorySoftware,
+    Instant,
+    PartyId,
+    Request,
+    Response,
+    Text,
+    UserId,
+    WalletId,
+)
 from billfold.money import Money
 
 __all__ = [
@@ -158,16 +171,27 @@ class RequireReauthentication(Request, frozen=True, kw_only=True):
 
 
 class BlockThirdParty(Request, frozen=True, kw_only=True):
-    """Which third party is kept out, and why."""
+    """Which third party is kept out, and why.
+
+    It is named by any of its clients. Where a directory vouches for that one, the whole organisation is kept out with
+    all its software, as it is registered and will be; otherwise this client alone.
+    """
 
     client_id: ClientId
     reason: Reason
 
 
 class BlockedThirdParty(Response, frozen=True, kw_only=True):
-    """A third party that the bank keeps out."""
+    """A third party that the bank keeps out.
+
+    Where a directory vouches for it, all its clients are kept out, and it can't register another; otherwise the client
+    alone. ``client_id`` is the one by which it was named.
+    """
 
     client_id: ClientId
+    directory: Directory = None
+    organisation_id: DirectoryOrganisation = None
+    software_id: DirectorySoftware = None
     reason: str
     blocked_by: Annotated[Text, Meta(description="The person or API client that has blocked it.")]
     blocked_at: Instant

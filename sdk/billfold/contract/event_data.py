@@ -14,6 +14,9 @@ from billfold.contract.common import (
     CardSessionId,
     ClientId,
     ConsentId,
+    Directory,
+    DirectoryOrganisation,
+    DirectorySoftware,
     Instant,
     JournalEntryId,
     PartnerId,
@@ -144,9 +147,15 @@ class ConsentEventData(Response, frozen=True, kw_only=True):
 
 
 class ThirdPartyEventData(Response, frozen=True, kw_only=True):
-    """Which third party is let in no more, or again."""
+    """Which third party is let in no more, or again.
+
+    Where a directory vouches for it, that goes for all its clients, of which ``client_id`` is one.
+    """
 
     client_id: ClientId
+    directory: Directory = None
+    organisation_id: DirectoryOrganisation = None
+    software_id: DirectorySoftware = None
 
 
 class EventSubscriptionEventData(Response, frozen=True, kw_only=True):

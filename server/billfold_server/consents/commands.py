@@ -192,13 +192,20 @@ def _stepped(open_services: OpenServices, tenant: str, work: Callable[[TenantTx]
 @_json
 @click.pass_obj
 def block(open_services: OpenServices, tenant: str, client_id: str, reason: str, *, as_json: bool) -> None:
-    """Keep a third party out: from its next request on nothing works for it. Its consents stay."""
+    """Keep a third party out: from its next request on nothing works for it. Its consents stay.
+
+    CLIENT_ID is any of its clients. Where a directory vouches for that one, the whole organisation is kept out with
+    all its software, and can't register again; otherwise the client alone.
+    """
     which = _id(Prefix.CLIENT, client_id)
     blocked = asyncio.run(_in_tx(open_services, tenant, lambda tx: staff.block_client(tx, COMMAND_LINE, which, reason)))
     if as_json:
         _print(blocked)
     else:
-        click.echo("Blocked.")
+        whole = blocked.organisation_id or blocked.software_id
+        click.echo(
+            "Blocked: this client." if whole is None else f"Blocked: {whole} of {blocked.directory}, as a whole."
+        )
 
 
 @consents.command()
@@ -207,7 +214,7 @@ def block(open_services: OpenServices, tenant: str, client_id: str, reason: str,
 @_json
 @click.pass_obj
 def unblock(open_services: OpenServices, tenant: str, client_id: str, *, as_json: bool) -> None:
-    """Let a third party in again."""
+    """Let a third party in again. CLIENT_ID is any of its clients."""
     which = _id(Prefix.CLIENT, client_id)
     asyncio.run(_in_tx(open_services, tenant, lambda tx: staff.unblock(tx, COMMAND_LINE, which)))
     if as_json:

@@ -15,6 +15,7 @@ from billfold_server.tenancy.clock import TENANT_NOW
 from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = [
+    "BLOCKED",
     "STANDINGS",
     "Block",
     "Link",
@@ -50,11 +51,30 @@ __all__ = [
     "update",
 ]
 
+# Whom a directory vouches for is the organisation with all its software, or the software where none is named. Who has
+# come otherwise is nobody but that client.
+_THIRD_PARTY: Final = """(
+    SELECT jsonb_build_object(
+        'directory', a.registered_by,
+        CASE WHEN a.organisation_id IS NULL THEN 'software_id' ELSE 'organisation_id' END,
+        coalesce(a.organisation_id, a.software_id)
+    )
+    FROM api_clients AS a
+    WHERE a.id = {client} AND a.registered_by NOT IN ('operator', 'partner', 'open')
+        AND coalesce(a.organisation_id, a.software_id) IS NOT NULL
+)"""
+_OF_THIRD_PARTY: Final = f"(b.client_id = {{client}} OR b.third_party = {_THIRD_PARTY})"
+BLOCKED: Final = f"(SELECT EXISTS (SELECT FROM blocked_third_parties AS b WHERE {_OF_THIRD_PARTY}))"  # noqa: S608 - constants
+"""Whether the bank keeps out whoever runs a client, as an expression of SQL with a place for the client's id.
+
+It is a subquery of its own, so that the client is looked up once, and only where anybody is blocked.
+"""
+
 _FIND: Final = f"SELECT {COLUMNS} FROM consents WHERE id = $1"  # noqa: S608 - constants
 _LOCK: Final = f"{_FIND} FOR UPDATE"
 _STANDING: Final = f"""
 SELECT {COLUMNS}, ({TENANT_NOW}) AS now,
-    EXISTS (SELECT FROM blocked_third_parties AS b WHERE b.client_id = consents.client_id) AS blocked
+    {BLOCKED.format(client="consents.client_id")} AS blocked
 FROM consents WHERE id = $1
 """  # noqa: S608 - constants
 # Many are looked at, and of none is opened what was asked for.
@@ -210,18 +230,22 @@ WITH old AS (
 )
 DELETE FROM consents WHERE id IN (SELECT id FROM old)
 """
-_IS_BLOCKED: Final = "SELECT EXISTS (SELECT FROM blocked_third_parties WHERE client_id = $1)"
-_BLOCK: Final = """
-INSERT INTO blocked_third_parties (client_id, reason, blocked_by, blocked_at) VALUES ($1, $2, $3, $4)
-ON CONFLICT (client_id) DO NOTHING
+_IS_BLOCKED: Final = f"SELECT {BLOCKED.format(client='$1::uuid')}"
+_OF_CLIENT: Final = _OF_THIRD_PARTY.format(client="$1::uuid")
+_BLOCK_COLUMNS: Final = "b.client_id, b.third_party::text, b.reason, b.blocked_by, b.blocked_at"
+_BLOCK: Final = f"""
+INSERT INTO blocked_third_parties AS b (client_id, third_party, reason, blocked_by, blocked_at)
+SELECT $1::uuid, {_THIRD_PARTY.format(client="$1::uuid")}, $2, $3, $4
+WHERE NOT {BLOCKED.format(client="$1::uuid")}
+ON CONFLICT DO NOTHING RETURNING {_BLOCK_COLUMNS}
 """
-_FIND_BLOCK: Final = """
-SELECT client_id, reason, blocked_by, blocked_at FROM blocked_third_parties WHERE client_id = $1
-"""
-_BLOCKS: Final = """
-SELECT client_id, reason, blocked_by, blocked_at FROM blocked_third_parties
-WHERE $1::uuid IS NULL OR client_id > $1 ORDER BY client_id LIMIT $2
-"""
+_FIND_BLOCK: Final = f"""
+SELECT {_BLOCK_COLUMNS} FROM blocked_third_parties AS b WHERE {_OF_CLIENT} ORDER BY b.blocked_at, b.client_id LIMIT 1
+"""  # noqa: S608 - constants
+_BLOCKS: Final = f"""
+SELECT {_BLOCK_COLUMNS} FROM blocked_third_parties AS b
+WHERE $1::uuid IS NULL OR b.client_id > $1 ORDER BY b.client_id LIMIT $2
+"""  # noqa: S608 - constants
 _EVIDENCE: Final = """
 SELECT id, number, consent_id, sealed, commitment, digest, recorded_at FROM consent_evidence
 WHERE consent_id = $1 ORDER BY number
@@ -230,7 +254,9 @@ _LINKS: Final = """
 SELECT id, number, consent_id, sealed, commitment, digest, recorded_at FROM consent_evidence
 WHERE number > $1 ORDER BY number LIMIT $2
 """
-_UNBLOCK: Final = "DELETE FROM blocked_third_parties WHERE client_id = $1"
+_UNBLOCK: Final = f"""
+DELETE FROM blocked_third_parties AS b WHERE {_OF_CLIENT} RETURNING {_BLOCK_COLUMNS}
+"""  # noqa: S608 - constants
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
@@ -246,9 +272,18 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Block(msgspec.Struct, frozen=True, kw_only=True):
-    """A third party that is blocked: which, why, by whom and since when, on the tenant's clock."""
+    """A third party that is blocked: which, why, by whom and since when, on the tenant's clock.
+
+    Attributes:
+        client_id: By which of its clients it was named.
+        third_party: Who it is by the word of which directory, under the contract's names; None is that client alone.
+        reason: Why, in staff's words.
+        blocked_by: The person or API client that has blocked it.
+        blocked_at: Since when.
+    """
 
     client_id: UUID
+    third_party: dict[str, str] | None
     reason: str
     blocked_by: str
     blocked_at: datetime
@@ -456,25 +491,32 @@ async def list_links(tx: TenantTx, *, after: int, limit: int) -> list[Link]:
 
 async def list_blocks(tx: TenantTx, *, after: UUID | None, limit: int) -> list[Block]:
     """Return the third parties that are blocked, by their ids."""
-    return [Block(**dict(row)) for row in await tx.fetch(_BLOCKS, after, limit)]
+    return [_block(row) for row in await tx.fetch(_BLOCKS, after, limit)]
+
+
+def _block(row: Any) -> Block:
+    named = row["third_party"]
+    return Block(**{**dict(row), "third_party": None if named is None else msgspec.json.decode(named)})
 
 
 async def is_blocked(tx: TenantTx, client_id: UUID) -> bool:
-    """Tell whether a third party is blocked."""
+    """Tell whether whoever runs a client is blocked."""
     return bool(await tx.fetchval(_IS_BLOCKED, client_id))
 
 
-async def block(tx: TenantTx, block: Block) -> bool:
-    """Block a third party, and tell whether it wasn't."""
-    return counted(await tx.execute(_BLOCK, *msgspec.structs.astuple(block))) == 1
+async def block(tx: TenantTx, client_id: UUID, reason: str, blocked_by: str, now: datetime) -> Block | None:
+    """Block whoever runs a client, and return the block; None where they are blocked already."""
+    row = await tx.fetchrow(_BLOCK, client_id, reason, blocked_by, now)
+    return None if row is None else _block(row)
 
 
 async def find_block(tx: TenantTx, client_id: UUID) -> Block | None:
-    """Return the block of a third party, or None."""
+    """Return the block of whoever runs a client, or None."""
     row = await tx.fetchrow(_FIND_BLOCK, client_id)
-    return None if row is None else Block(**dict(row))
+    return None if row is None else _block(row)
 
 
-async def unblock(tx: TenantTx, client_id: UUID) -> bool:
-    """Let a third party in again, and tell whether it was blocked."""
-    return counted(await tx.execute(_UNBLOCK, client_id)) == 1
+async def unblock(tx: TenantTx, client_id: UUID) -> Block | None:
+    """Let whoever runs a client in again, and return what has kept them out; None where nothing has."""
+    rows = await tx.fetch(_UNBLOCK, client_id)
+    return _block(rows[0]) if rows else None

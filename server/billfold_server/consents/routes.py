@@ -149,13 +149,18 @@ async def block_third_party(call: Call, body: BlockThirdParty) -> Reply[BlockedT
     """Keep a third party out.
 
     From its next request on it is refused, whatever its consents allow. They stay, and stand again when it is let in.
+    Where a directory vouches for the client, the whole organisation is kept out: with all its software, by every
+    registration that it has, and it can't register another. Other clients are kept out one by one.
     """
     return await staff.block(call, body)
 
 
 @routes.delete("/v1/blocked-third-parties/{client_id}", scope="consents:write", errors=(errors.NotFound,))
 async def unblock_third_party(call: Call, client_id: ClientId) -> None:
-    """Let a third party in again."""
+    """Let a third party in again.
+
+    Any of its clients names it.
+    """
     async with call.tx() as tx:
         await staff.unblock(tx, call.caller, ids.decode(Prefix.CLIENT, client_id))
 

@@ -202,7 +202,7 @@ async def is_admitted(tx: TenantTx, client_id: UUID) -> bool:
 
 
 async def check_admitted(tx: TenantTx, client_id: UUID) -> None:
-    """See that a third party isn't blocked, where no consent of its is read anyway.
+    """See that a third party isn't blocked, where no consent of its is read anyway, also by what it registers just now.
 
     Raises:
         errors.ThirdPartyBlocked: The bank has blocked it.

@@ -258,6 +258,7 @@ def shown_block(block: Block) -> BlockedThirdParty:
     """Return a third party that is blocked, as the contract has it."""
     return BlockedThirdParty(
         client_id=ids.encode(Prefix.CLIENT, block.client_id),
+        **(block.third_party or {}),
         reason=block.reason,
         blocked_by=block.blocked_by,
         blocked_at=block.blocked_at,
@@ -279,7 +280,9 @@ async def block(call: Call, body: BlockThirdParty) -> Reply[BlockedThirdParty]:
 
 
 async def block_client(tx: TenantTx, caller: Caller, client_id: UUID, reason: str) -> BlockedThirdParty:
-    """Keep a third party out. Its consents stay, and stand again when it is let in.
+    """Keep a third party out, with whatever it has registered and will register by its directory's statements.
+
+    Its consents stay, and stand again when it is let in. A client for which no directory vouches is kept out alone.
 
     Raises:
         errors.NotFound: There is no such client.
@@ -287,31 +290,33 @@ async def block_client(tx: TenantTx, caller: Caller, client_id: UUID, reason: st
     if await identity.find_client(tx, client_id) is None:
         raise errors.NotFound("there is no such client", param="client_id")
     now = await tenant_now(tx)
-    fresh = Block(client_id=client_id, reason=reason, blocked_by=caller.actor, blocked_at=now)
-    if not await queries.block(tx, fresh):
-        found = await queries.find_block(tx, client_id)
-        return shown_block(found or fresh)
-    await _tell(tx, caller, events.THIRD_PARTY_BLOCKED, client_id, reason)
+    while (fresh := await queries.block(tx, client_id, reason, caller.actor, now)) is None:
+        # Who is let in again at this very moment is blocked anew.
+        if (found := await queries.find_block(tx, client_id)) is not None:
+            return shown_block(found)
+    await _tell(tx, caller, events.THIRD_PARTY_BLOCKED, fresh, reason)
     return shown_block(fresh)
 
 
 async def unblock(tx: TenantTx, caller: Caller, client_id: UUID) -> None:
-    """Let a third party in again.
+    """Let a third party in again, by whichever of its clients it is named.
 
     Raises:
         errors.NotFound: It isn't blocked.
     """
-    if not await queries.unblock(tx, client_id):
+    former = await queries.unblock(tx, client_id)
+    if former is None:
         raise errors.NotFound("the third party isn't blocked", param="client_id")
-    await _tell(tx, caller, events.THIRD_PARTY_UNBLOCKED, client_id, None)
+    await _tell(tx, caller, events.THIRD_PARTY_UNBLOCKED, former, None)
 
 
 async def _tell(
-    tx: TenantTx, caller: Caller, happened: EventType[ThirdPartyEventData], client_id: UUID, reason: str | None
+    tx: TenantTx, caller: Caller, happened: EventType[ThirdPartyEventData], block: Block, reason: str | None
 ) -> None:
-    wire_id = ids.encode(Prefix.CLIENT, client_id)
-    data = ThirdPartyEventData(client_id=wire_id)
+    wire_id = ids.encode(Prefix.CLIENT, block.client_id)
+    named = block.third_party or {}
+    data = ThirdPartyEventData(client_id=wire_id, **named)
     event = outbox.new_event(happened, wire_id, data, await tenant_now(tx))
-    entry = audit.new_record(caller, happened.name, wire_id, reason=reason)
+    entry = audit.new_record(caller, happened.name, wire_id, reason=reason, facts=named)
     await write_all(tx, [*audit.writes([entry]), *outbox.writes([event])])
     tx.wake(Work.EVENTS)

@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import Any, Final
 from uuid import UUID
 
-from billfold_server.consents.queries import hour_of
+from billfold_server.consents.queries import BLOCKED, hour_of
 from billfold_server.consents.rows import COLUMNS, Consent, Step, read
 from billfold_server.consents.standing import ConsentRow, UseRow
 from billfold_server.db.sets import Columns, Write, integers, uuids
@@ -17,24 +17,24 @@ __all__ = ["STORES", "step_writes", "update_writes"]
 # In the order of their ids, as everybody locks them who locks more than one.
 _LOAD: Final = f"""
 SELECT {COLUMNS},
-    EXISTS (SELECT FROM blocked_third_parties AS b WHERE b.client_id = consents.client_id) AS blocked
+    {BLOCKED.format(client="consents.client_id")} AS blocked
 FROM consents WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE OF consents
 """  # noqa: S608 - constants
 
 # Waiting here for whoever is just ending one, a batch holds nothing else that they may want. They are found by their
 # ids alone and in that order, whatever the planner makes of what it is joined with.
-_SAME: Final = """
+_SAME: Final = f"""
 $3::bigint = (
     SELECT count(*) FROM (
         SELECT k.id, k.version FROM consents AS k
         WHERE k.id = ANY($1::text::uuid[])
-            AND NOT EXISTS (SELECT FROM blocked_third_parties AS b WHERE b.client_id = k.client_id)
+            AND NOT {BLOCKED.format(client="k.client_id")}
         ORDER BY k.id FOR UPDATE OF k
     ) AS held
     JOIN unnest($1::text::uuid[], $2::text::integer[]) AS n (id, version)
         ON n.id = held.id AND n.version = held.version
 )
-"""
+"""  # noqa: S608 - constants
 
 _CONSENTS: Final = Columns(
     id="uuid",

@@ -138,8 +138,7 @@ class TestAConsent:
         consent = await bank.authorise(await bank.ask(uuid4()))
         client_id = consent.client_id
         async with bank.tx() as tx:
-            block = queries.Block(client_id=client_id, reason="x", blocked_by="x", blocked_at=await tenant_now(tx))
-            assert await queries.block(tx, block)
+            assert await queries.block(tx, client_id, "x", "x", await tenant_now(tx))
         with pytest.raises(errors.ThirdPartyBlocked):
             await bank.use(consent)
         with pytest.raises(errors.ThirdPartyBlocked):

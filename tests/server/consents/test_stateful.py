@@ -17,7 +17,6 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, 
 
 from billfold import errors
 from billfold_server.consents import evidence, queries, service
-from billfold_server.consents.queries import Block
 from billfold_server.consents.rules import FINAL, KINDS, TRANSITIONS, ConsentKind
 from billfold_server.consents.service import By, Consent
 from billfold_server.identity.grants import consented
@@ -247,9 +246,7 @@ class Play(RuleBasedStateMachine):
     async def kept_out(self) -> None:
         """Block the third party."""
         async with self.bank.tx() as tx:
-            assert await queries.block(
-                tx, Block(client_id=self.client_id, reason="x", blocked_by="x", blocked_at=self.now)
-            )
+            assert await queries.block(tx, self.client_id, "x", "x", self.now)
 
     async def unblock(self) -> None:
         """Let the third party in."""

@@ -116,8 +116,11 @@ class AsyncBlockedThirdParties(AsyncResource):
     async def block(self, client_id: str, *, reason: str, idempotency_key: str | None = None) -> BlockedThirdParty:
         """Keep a third party out, from its next request on. Its consents stay.
 
+        Where a directory vouches for it, the whole organisation is kept out with all its software, and can't register
+        again; otherwise the client alone.
+
         Args:
-            client_id: Which one.
+            client_id: Any of its clients.
             reason: Why, for the audit.
             idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
 
@@ -128,7 +131,7 @@ class AsyncBlockedThirdParties(AsyncResource):
         return await self._order(operations.BLOCK_THIRD_PARTY, body=body, idempotency_key=idempotency_key)
 
     async def unblock(self, client_id: str) -> None:
-        """Let a third party in again.
+        """Let a third party in again, by any of its clients.
 
         Raises:
             errors.NotFound: It isn't blocked.

@@ -114,8 +114,11 @@ class BlockedThirdParties(Resource):
     def block(self, client_id: str, *, reason: str, idempotency_key: str | None = None) -> BlockedThirdParty:
         """Keep a third party out, from its next request on. Its consents stay.
 
+        Where a directory vouches for it, the whole organisation is kept out with all its software, and can't register
+        again; otherwise the client alone.
+
         Args:
-            client_id: Which one.
+            client_id: Any of its clients.
             reason: Why, for the audit.
             idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
 
@@ -126,7 +129,7 @@ class BlockedThirdParties(Resource):
         return self._order(operations.BLOCK_THIRD_PARTY, body=body, idempotency_key=idempotency_key)
 
     def unblock(self, client_id: str) -> None:
-        """Let a third party in again.
+        """Let a third party in again, by any of its clients.
 
         Raises:
             errors.NotFound: It isn't blocked.

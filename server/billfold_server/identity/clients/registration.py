@@ -15,10 +15,11 @@ from uuid import UUID
 
 import msgspec
 
-from billfold import ids
+from billfold import errors, ids
 from billfold.contract.clients import ClientMetadata
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
+from billfold_server.consents import service as consents
 from billfold_server.identity.clients import (
     client_secret,
     metadata,
@@ -79,6 +80,7 @@ async def register(call: "Call", realm: Realm, said: dict[str, Any] | bytes) -> 
                 registered_by=registered_by,
                 registration_token=token,
             )
+            await _admitted(tx, client)
     except MetadataRefused as refusal:
         raise OAuthRefusal(refusal.error, str(refusal)) from None
     return _information(call, client) | {"registration_access_token": token} | _secret(secret)
@@ -121,6 +123,7 @@ async def update_registration(call: "Call", realm: Realm, client_id: str, said: 
         changed = msgspec.structs.replace(client, version=client.version + 1, updated_at=now)
         kept = msgspec.structs.replace(found.kept, registration_digest=digest)
         await rows.update_client(tx, Registered(changed, kept))
+        await _admitted(tx, changed)
         await audit.record(tx, audit.new_record(_itself(call, client), "client.changed", client_id))
     return _information(call, changed) | {"registration_access_token": token}
 
@@ -214,6 +217,19 @@ def _replaced(client: Client, asked: ClientMetadata, realm: Realm, registered_by
         return metadata.change_client(client, msgspec.structs.asdict(asked), realm.profile)
     except MetadataRefused as refusal:
         raise OAuthRefusal(refusal.error, str(refusal)) from None
+
+
+async def _admitted(tx: Any, client: Client) -> None:
+    """Refuse what is written just now where the bank keeps out the third party for which a directory vouches.
+
+    One who is blocked at the same moment comes to have a client, which is kept out as its others are.
+    """
+    if client.registered_by == "open":
+        return
+    try:
+        await consents.check_admitted(tx, client.id)
+    except errors.ThirdPartyBlocked:
+        raise OAuthRefusal("unapproved_software_statement", "the bank keeps this third party out") from None
 
 
 async def _own(call: "Call", tx: Any, client_id: str, *, lock: bool = False) -> Registered:

@@ -16,7 +16,6 @@ from billfold.contract.platform import Event
 from billfold.ids import Prefix
 from billfold_server.connectors.service import Notice, Report
 from billfold_server.consents import queries as consent_queries
-from billfold_server.consents.queries import Block
 from billfold_server.db.outbox import NewEvent, emit, list_events
 from billfold_server.keys.service import Keys
 from billfold_server.open_banking.events import queries
@@ -108,10 +107,9 @@ class TestAThirdPartyThatIsKeptOut:
         async with Endpoint(TAKEN).listening() as endpoint:
             await teller.subscribe(endpoint.url())
             now = await teller.now()
-            block = Block(client_id=teller.client_id, reason="x", blocked_by="x", blocked_at=now)
             await teller.revoked()
             async with teller.database.tx(teller.tenant) as tx:
-                assert await consent_queries.block(tx, block)
+                assert await consent_queries.block(tx, teller.client_id, "x", "x", now)
             await teller.publish()
             await teller.push()
             await teller.pass_time(days=1)
