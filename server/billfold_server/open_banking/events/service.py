@@ -15,7 +15,7 @@ from billfold_server.audit import service as audit
 from billfold_server.consents import service as consents
 from billfold_server.db import jobs
 from billfold_server.http.routing import Call
-from billfold_server.open_banking.edge.errors import FIELD_INVALID, field_error
+from billfold_server.open_banking.edge.errors import EVENT_TYPE, FIELD_INVALID, field_error
 from billfold_server.open_banking.events import queries, rules, tokens
 from billfold_server.open_banking.events.pushing import push_job, tell
 from billfold_server.open_banking.events.rows import Notification, Subscription
@@ -60,10 +60,12 @@ def check(call: Call, wanted: Wanted) -> None:
     """
     if wanted.version not in rules.SERVED_VERSIONS:
         raise field_error("Data.Version", FIELD_INVALID, "there are resources of version 4.0 alone")
+    if wanted.event_types is not None and not wanted.event_types:
+        raise field_error("Data.EventTypes", FIELD_INVALID, "it names none; without it, all are meant")
     try:
         rules.read_types(wanted.event_types)
     except ValueError:
-        raise field_error("Data.EventTypes", FIELD_INVALID, "there is no such event type") from None
+        raise field_error("Data.EventTypes", EVENT_TYPE, "there is no such event type") from None
     if wanted.callback_url is not None:
         outbound: Outbound = call.services.rooms["outbound"]
         try:

@@ -147,20 +147,23 @@ class TestASubscription:
         other.http.close()
 
     @pytest.mark.parametrize(
-        ("data", "path"),
+        ("data", "code", "path"),
         [
-            ({"Version": "3.1"}, "Data.Version"),
-            ({"EventTypes": ["resource-update"]}, "Data.EventTypes"),
-            ({"EventTypes": []}, "Data.EventTypes"),
-            ({"CallbackUrl": "http://tpp.example/"}, "Data.CallbackUrl"),
-            ({"CallbackUrl": "https://10.0.0.1/"}, "Data.CallbackUrl"),
-            ({"CallbackUrl": "https://0x7f.1/"}, "Data.CallbackUrl"),
-            ({"CallbackUrl": "https://a:b@tpp.example/"}, "Data.CallbackUrl"),
+            ({"Version": "3.1"}, "U002", "Data.Version"),
+            ({"EventTypes": ["resource-update"]}, "U024", "Data.EventTypes"),
+            ({"EventTypes": ["UK.OBIE.Resource-Update", "UK.OBIE.Nothing"]}, "U024", "Data.EventTypes"),
+            ({"EventTypes": []}, "U002", "Data.EventTypes"),
+            ({"CallbackUrl": "http://tpp.example/"}, "U002", "Data.CallbackUrl"),
+            ({"CallbackUrl": "https://10.0.0.1/"}, "U002", "Data.CallbackUrl"),
+            ({"CallbackUrl": "https://0x7f.1/"}, "U002", "Data.CallbackUrl"),
+            ({"CallbackUrl": "https://a:b@tpp.example/"}, "U002", "Data.CallbackUrl"),
         ],
     )
-    def test_is_refused_where_it_could_never_be_served(self, tpp: ThirdParty, data: dict[str, Any], path: str):
+    def test_is_refused_where_it_could_never_be_served(
+        self, tpp: ThirdParty, data: dict[str, Any], code: str, path: str
+    ):
         """The member that is wrong is blamed, and nothing remains."""
-        assert code_of(tpp.subscribe(**data)) == (400, "U002", path)
+        assert code_of(tpp.subscribe(**data)) == (400, code, path)
         assert tpp.http.get("/event-subscriptions").json()["Data"] == {"EventSubscription": []}
 
     def test_is_signed_by_its_third_party(self, tpp: ThirdParty):
