@@ -147,7 +147,7 @@ def show(open_services: OpenServices, tenant: str, consent_id: str, *, as_json: 
 def revoke(open_services: OpenServices, tenant: str, consent_id: str, reason: str, *, as_json: bool) -> None:
     """End a consent: from the third party's next request on it opens nothing."""
     which = _id(Prefix.CONSENT, consent_id)
-    ended = _stepped(open_services, tenant, lambda tx: staff.revoke_one(tx, COMMAND_LINE, which, reason))
+    ended = _stepped(open_services, tenant, lambda tx: staff.revoke_one(tx, COMMAND_LINE, which, reason), reason)
     if as_json:
         _print(ended)
     else:
@@ -163,15 +163,17 @@ def revoke(open_services: OpenServices, tenant: str, consent_id: str, reason: st
 def rest(open_services: OpenServices, tenant: str, consent_id: str, reason: str, *, as_json: bool) -> None:
     """Let a consent rest until its customer has authenticated for it again."""
     which = _id(Prefix.CONSENT, consent_id)
-    resting = _stepped(open_services, tenant, lambda tx: staff.rest_one(tx, COMMAND_LINE, which, reason))
+    resting = _stepped(open_services, tenant, lambda tx: staff.rest_one(tx, COMMAND_LINE, which, reason), reason)
     if as_json:
         _print(resting)
     else:
         click.echo("It rests until its customer comes back.")
 
 
-def _stepped(open_services: OpenServices, tenant: str, work: Callable[[TenantTx], Awaitable[Consent]]) -> Consent:
-    """Do something to a consent; a step that is refused is written down."""
+def _stepped(
+    open_services: OpenServices, tenant: str, work: Callable[[TenantTx], Awaitable[Consent]], reason: str
+) -> Consent:
+    """Do something to a consent; a step that is refused is written down, with the reason that was given."""
 
     async def run() -> Consent:
         async with _opened(open_services, tenant) as (services, found):
@@ -179,7 +181,7 @@ def _stepped(open_services: OpenServices, tenant: str, work: Callable[[TenantTx]
                 async with services.database.tx(found) as tx:
                     return await work(tx)
             except errors.ConsentTransitionRefused as refusal:
-                await service.record_refused(services.database, found, COMMAND_LINE, refusal, by="staff")
+                await service.record_refused(services.database, found, COMMAND_LINE, refusal, by="staff", reason=reason)
                 raise
 
     return asyncio.run(run())

@@ -136,7 +136,9 @@ VALUES ($1, {", ".join(f"${at}" for at, _ in enumerate(Step.__struct_fields__, 2
 """  # noqa: S608 - constants
 _NOTE_REFUSED: Final = f"""
 {_INSERT_STEP} ON CONFLICT (consent_id, event, from_status, done_by) WHERE to_status IS NULL
-DO UPDATE SET times = consent_history.times + 1, last_at = excluded.last_at RETURNING times
+DO UPDATE SET times = consent_history.times + 1, last_at = excluded.last_at,
+    reason = coalesce(excluded.reason, consent_history.reason)
+RETURNING times
 """
 _HISTORY: Final = f"""
 SELECT {_STEP} FROM consent_history WHERE consent_id = $1 AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3

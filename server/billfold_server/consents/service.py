@@ -170,7 +170,13 @@ async def open_request(services: Services, tenant: TenantRef, consent: Consent) 
 
 
 async def record_refused(
-    database: Database, tenant: TenantRef, caller: Caller, refusal: errors.ProblemError, *, by: By
+    database: Database,
+    tenant: TenantRef,
+    caller: Caller,
+    refusal: errors.ProblemError,
+    *,
+    by: By,
+    reason: str | None = None,
 ) -> None:
     """Write down that a step was refused, after the transaction in which it was has been rolled back.
 
@@ -183,6 +189,7 @@ async def record_refused(
         caller: Who has tried.
         refusal: The refusal; one that isn't about a consent's status is passed over.
         by: On which side.
+        reason: Why it was tried, in words of whoever has tried; of several of one kind, the last one's stay.
     """
     facts = refusal.facts
     if not isinstance(refusal, errors.ConsentTransitionRefused | errors.ConsentNotUsable) or "consent_id" not in facts:
@@ -193,7 +200,8 @@ async def record_refused(
         if await queries.find(tx, consent_id) is None:
             return
         now = await tenant_now(tx)
-        await note_refused(tx, caller, consent_id, status, str(facts.get("event", "use")), by=by, now=now, facts=facts)
+        event = str(facts.get("event", "use"))
+        await note_refused(tx, caller, consent_id, status, event, by=by, now=now, facts=facts, reason=reason)
 
 
 async def is_admitted(tx: TenantTx, client_id: UUID) -> bool:

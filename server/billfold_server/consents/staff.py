@@ -187,7 +187,7 @@ async def revoke(call: Call, consent_id: UUID, body: RevokeConsent) -> Reply[con
     async def work(tx: TenantTx) -> contract.Consent:
         return await revoke_one(tx, call.caller, consent_id, body.reason)
 
-    return await _noted(call, work)
+    return await _noted(call, work, body.reason)
 
 
 async def revoke_one(tx: TenantTx, caller: Caller, consent_id: UUID, reason: str) -> contract.Consent:
@@ -216,7 +216,7 @@ async def require_reauthentication(
     async def work(tx: TenantTx) -> contract.Consent:
         return await rest_one(tx, call.caller, consent_id, body.reason)
 
-    return await _noted(call, work)
+    return await _noted(call, work, body.reason)
 
 
 async def rest_one(tx: TenantTx, caller: Caller, consent_id: UUID, reason: str) -> contract.Consent:
@@ -232,12 +232,16 @@ async def rest_one(tx: TenantTx, caller: Caller, consent_id: UUID, reason: str) 
         raise _nothing() from None
 
 
-async def _noted(call: Call, work: Callable[[TenantTx], Awaitable[contract.Consent]]) -> Reply[contract.Consent]:
-    """Do something to a consent once; a step that is refused is written down."""
+async def _noted(
+    call: Call, work: Callable[[TenantTx], Awaitable[contract.Consent]], reason: str
+) -> Reply[contract.Consent]:
+    """Do something to a consent once; a step that is refused is written down, with the reason that was given."""
     try:
         return await idempotency.once(call, work)
     except errors.ConsentTransitionRefused as refusal:
-        await service.record_refused(call.services.database, call.tenant, call.caller, refusal, by="staff")
+        await service.record_refused(
+            call.services.database, call.tenant, call.caller, refusal, by="staff", reason=reason
+        )
         raise
 
 

@@ -85,13 +85,15 @@ async def note_refused(
     by: By,
     now: datetime,
     facts: Mapping[str, Any],
+    reason: str | None = None,
 ) -> None:
     """Add a step that wasn't taken to a consent's history, or count it there; the audit has the first of its kind."""
-    step = step_of(event, caller, by=by, now=now, from_status=status, to_status=None)
+    step = step_of(event, caller, by=by, now=now, from_status=status, to_status=None, reason=reason)
     if await queries.note_refused(tx, consent_id, step) > 1:
         return
     wire_id = ids.encode(Prefix.CONSENT, consent_id)
-    await audit.record(tx, audit.new_record(caller, "consent.step_refused", wire_id, facts={**facts, "by": by}))
+    entry = audit.new_record(caller, "consent.step_refused", wire_id, facts={**facts, "by": by}, reason=reason)
+    await audit.record(tx, entry)
 
 
 async def take(

@@ -66,7 +66,13 @@ class TestAConsent:
         assert (again.status_code, again.json()["code"]) == (409, "consent_transition_refused")
         assert again.json()["facts"] == {"consent_status": "CANC", "event": "revoke", "consent_id": consent_id}
         last = staff.get(f"/v1/consents/{consent_id}").json()["history"][-1]
-        assert (last["event"], last["to_status"], last["times"], last["reason"]) == ("revoke", None, 1, None)
+        assert (last["event"], last["to_status"], last["times"], last["reason"]) == ("revoke", None, 1, "Again.")
+        assert order(staff, f"/v1/consents/{consent_id}/revoke", reason="Once more.").status_code == 409
+        last = staff.get(f"/v1/consents/{consent_id}").json()["history"][-1]
+        assert (last["to_status"], last["times"], last["reason"]) == (None, 2, "Once more.")
+        entries = staff.get("/v1/audit-records", params={"object_id": consent_id}).json()["data"]
+        refused = [each["reason"] for each in entries if each["action"] == "consent.step_refused"]
+        assert refused == ["Again."]
 
     def test_rests_until_its_customer_comes_back(self, live: LiveServer, staff: httpx.Client) -> None:
         """It stays authorised, with a time that has come; one that nobody has authorised can't rest."""
@@ -131,9 +137,10 @@ class TestTheCommandLine:
         resting = json.loads(invoke(live, "require-reauthentication", consent_id, "--reason", "x").stdout)
         assert resting["reauthenticate_by"] == resting["status_updated_at"]
         assert json.loads(invoke(live, "revoke", consent_id, "--reason", "x").stdout)["status"] == "CANC"
-        assert invoke(live, "revoke", consent_id, "--reason", "x").exit_code != 0
+        assert invoke(live, "revoke", consent_id, "--reason", "Too late.").exit_code != 0
         steps = json.loads(invoke(live, "show", consent_id).stdout)["history"]
         assert [each["to_status"] for each in steps] == ["AWAU", "AUTH", "AUTH", "CANC", None]
+        assert steps[-1]["reason"] == "Too late."
         assert json.loads(invoke(live, "block", client, "--reason", "x").stdout)["client_id"] == client
         assert json.loads(invoke(live, "unblock", client).stdout) == {"client_id": client, "blocked": False}
         verified = json.loads(invoke(live, "verify").stdout)
