@@ -5,7 +5,13 @@ Start the bank and then this app, which registers itself there by the statement 
     billfold --data-dir=bank up
     python examples/tpp_web_app/app.py --data-dir=bank
 
-Then open http://127.0.0.1:8090. Beside `billfold up --tls` the app shows the certificate that its directory gave it.
+Then open http://127.0.0.1:8090. The bank sends people back only to where the directory knows the app to be, which is
+that port. For another one, ask the directory for a statement that names it::
+
+    billfold --data-dir=bank directory statement all --redirect-uri=http://127.0.0.1:9000/callback > 9000.jwt
+    python examples/tpp_web_app/app.py --data-dir=bank --port=9000 --statement=9000.jwt
+
+Beside `billfold up --tls` the app shows the certificate that its directory gave it.
 """
 
 import argparse
@@ -41,6 +47,8 @@ from billfold.consents import (
 )
 
 HERE: Final = Path(__file__).parent
+PORT: Final = 8090
+"""Where the development directory knows the app to be."""
 COOKIE: Final = "tpp"
 PERMISSIONS: Final = [
     "ReadAccountsDetail",
@@ -366,6 +374,17 @@ def build(start: Callable[[], Awaitable[App]]) -> Litestar:
     )
 
 
+def another_port(given: argparse.Namespace, redirect_uri: str) -> str:
+    """Return how the directory comes to know that this app listens elsewhere."""
+    return (
+        f"The directory knows this app at port {PORT}. For port {given.port}, have it say so, and start again:\n"
+        f"  billfold --data-dir={given.data_dir} directory statement {given.software} "
+        f"--redirect-uri={redirect_uri} > {given.port}.jwt\n"
+        f"  python {Path(__file__).name} --data-dir={given.data_dir} --software={given.software} --port={given.port} "
+        f"--statement={given.port}.jwt\n"
+    )
+
+
 def main() -> None:
     """Run the example."""
     parser = argparse.ArgumentParser(description="A third party's web app, at a bank of the sandbox.")
@@ -373,7 +392,7 @@ def main() -> None:
     parser.add_argument("--bank", help="the tenant's base URL; otherwise the sandbox of that data folder")
     parser.add_argument("--software", default="all", help="who this app is: aisp, pisp, cbpii or all")
     parser.add_argument("--statement", type=Path, help="a file with another software statement")
-    parser.add_argument("--port", type=int, default=8090)
+    parser.add_argument("--port", type=int, default=PORT, help="another than 8090 needs a statement of its own")
     given = parser.parse_args()
     try:
         bank = given.bank or find_bank(given.data_dir)
@@ -387,7 +406,9 @@ def main() -> None:
     try:
         registered = find_or_register(bank, software, redirect_uri, keep_in)
     except errors.BillfoldError as error:
-        parser.exit(1, f"The bank at {bank} doesn't know this app yet: {error}\n")
+        elsewhere = isinstance(error, errors.AuthenticationFailed) and error.oauth_error == "invalid_redirect_uri"
+        way_out = another_port(given, redirect_uri) if elsewhere else ""
+        parser.exit(1, f"The bank at {bank} doesn't know this app yet: {error}\n{way_out}")
 
     async def start() -> App:
         return App(connect(bank, software, registered, redirect_uri), software, bank)

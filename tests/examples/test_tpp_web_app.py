@@ -149,6 +149,17 @@ class TestTheWebApp:
         (kept,) = (data_dir / "tpp_web_app").glob("aisp-*.json")
         assert kept.stat().st_mode & 0o777 == 0o600
 
+    def test_says_how_it_comes_to_another_port(self, bank: LiveServer, data_dir: Path):
+        """The directory's statement names one port; the refusal of another says what to ask the directory for."""
+        with held(1) as (port,):
+            command = [sys.executable, str(ROOT / "examples" / "tpp_web_app" / "app.py"), f"--data-dir={data_dir}"]
+            command += [f"--bank={bank.base(SLUG)}", f"--port={port}"]
+            ended = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False, timeout=60)
+        assert ended.returncode == 1
+        asked = f"directory statement all --redirect-uri=http://127.0.0.1:{port}/callback > {port}.jwt"
+        assert asked in ended.stderr
+        assert f"--port={port} --statement={port}.jwt" in ended.stderr
+
     def test_goes_the_whole_way_in_a_browser(self, bank: LiveServer, data_dir: Path, chromium: Chrome):
         """Pay, link accounts, save automatically, and take it back: what the bank asks, the customer answers."""
         customer = Customer(bank, SLUG)
