@@ -87,6 +87,9 @@ class Preparing:
         if name == "payload-version":
             # An older version's names are in no schema of this one.
             return "4.0.0"
+        if name == "x-fapi-auth-date":
+            # The documents' pattern lets days and hours through that there are not.
+            return "Fri, 20 Nov 2026 12:00:05 GMT"
         return "192.0.2.1" if name == "x-fapi-customer-ip-address" else value
 
     def _token(self, operation_id: str) -> str | None:

@@ -3,9 +3,11 @@
 Source: Open Banking Read/Write API Profile 4.0, request headers and response headers.
 """
 
+import ipaddress
 import re
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date
 from typing import Final
 
 from billfold import errors
@@ -33,9 +35,12 @@ PAYLOAD_VERSION: Final = "payload-version"
 JSON_MEDIA: Final = "application/json; charset=utf-8"
 
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}")
+_DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+# A minute may have a leap second (RFC 9110, section 5.6.7).
 _AUTH_DATE: Final = re.compile(
-    r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), [0-9]{2} (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [0-9]{4} "
-    r"[0-9]{2}:[0-9]{2}:[0-9]{2} (?:GMT|UTC)"
+    rf"({'|'.join(_DAYS)}), ([0-9]{{2}}) ({'|'.join(_MONTHS)}) ([0-9]{{4}}) "
+    r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:(?:[0-5][0-9]|60) (?:GMT|UTC)"
 )
 _ADDRESS: Final = re.compile(r"[0-9A-Fa-f:.]{2,45}")
 _KEY: Final = re.compile(r"(?!\s).*\S")
@@ -52,15 +57,47 @@ def interaction_id(headers: Mapping[str, str]) -> str:
     return given if given is not None and _UUID.fullmatch(given) else str(uuid.uuid4())
 
 
+def _is_id(given: str) -> bool:
+    return _UUID.fullmatch(given) is not None
+
+
+def _is_instant(given: str) -> bool:
+    """Tell whether a header names a time that there has been or will be, by the right day of the week."""
+    match = _AUTH_DATE.fullmatch(given)
+    if match is None:
+        return False
+    day, month, year = int(match.group(2)), _MONTHS.index(match.group(3)) + 1, int(match.group(4))
+    try:
+        return date(year, month, day).weekday() == _DAYS.index(match.group(1))
+    except ValueError:
+        return False
+
+
+def _is_address(given: str) -> bool:
+    """Tell whether a header is an IPv4 or IPv6 address, without a zone, which means something on one machine alone."""
+    try:
+        ipaddress.ip_address(given)
+    except ValueError:
+        return False
+    return _ADDRESS.fullmatch(given) is not None
+
+
+_FORMS: Final[Mapping[str, Callable[[str], bool]]] = {
+    INTERACTION_ID: _is_id,
+    AUTH_DATE: _is_instant,
+    "x-fapi-customer-ip-address": _is_address,
+}
+
+
 def check_headers(headers: Mapping[str, str]) -> None:
-    """Refuse headers that aren't of their form.
+    """Refuse headers that aren't of their form, or say what can't be.
 
     Raises:
         errors.ValidationFailed: One isn't.
     """
-    for name, form in ((INTERACTION_ID, _UUID), (AUTH_DATE, _AUTH_DATE), ("x-fapi-customer-ip-address", _ADDRESS)):
+    for name, is_of_form in _FORMS.items():
         given = headers.get(name)
-        if given is not None and not form.fullmatch(given):
+        if given is not None and not is_of_form(given):
             raise validation_failed(name, "isn't of its documented form")
     if len(headers.get("x-customer-user-agent", "")) > _LONGEST_AGENT:
         raise validation_failed("x-customer-user-agent", f"has more than {_LONGEST_AGENT} characters")
