@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -21,8 +21,9 @@ from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.invariants.service import Breach, check
 from billfold_server.ledger import queries, service
+from billfold_server.ledger.archives import ArchiveVerification, verify_archive
 from billfold_server.ledger.detaching import Detached, DetachRefusedError, detach
-from billfold_server.ledger.export import export_ledger, verify_ledger
+from billfold_server.ledger.export import count_sealed, export_ledger, verify_ledger
 from billfold_server.ledger.importing import ImportRefusedError, import_ledger
 from billfold_server.tenancy.context import COMMAND_LINE
 from billfold_server.tenancy.service import AHEAD, Partitioned
@@ -50,25 +51,37 @@ def ledger() -> None:
 @ledger.command()
 @_tenant_option
 @click.option("--trusted", metavar="NUMBER:HASH", help="A head that was kept earlier; the ledger must contain it.")
+@click.option(
+    "--archive",
+    "archives",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The file of a month that was detached; may be given several times.",
+)
 @_json_option
 @click.pass_obj
-def verify(open_services: OpenServices, tenant: str, trusted: str | None, *, as_json: bool) -> None:
+def verify(
+    open_services: OpenServices, tenant: str, trusted: str | None, archives: tuple[Path, ...], *, as_json: bool
+) -> None:
     """Check that the books are as they were written, and that they balance.
 
     Every record is compared with the hash chain, and the first one that was edited, dropped, inserted or reordered is
-    named; every entry, running balance, hold and reference is checked. Exits with 1 where something is broken.
+    named; every entry, running balance, hold and reference is checked. An archive is compared with the checkpoint that
+    seals its month, with the chain's links, and with the month's transfers in the tenant. Exits with 1 where something
+    is broken.
     """
     kept = None if trusted is None else _read_head(trusted)
 
-    async def run() -> tuple[Verification, list[Breach]]:
+    async def run() -> tuple[Verification, list[Breach], dict[str, ArchiveVerification]]:
         async with open_services() as services:
             found = await services.registry.get(tenant)
             with _progress("Verifying …"):
                 verification = await verify_ledger(services.database, found, trusted=kept)
-            return verification, await check(services.database, found)
+                looked = {str(path): await verify_archive(services.database, found, path) for path in archives}
+            return verification, await check(services.database, found), looked
 
-    verification, breaches = asyncio.run(run())
-    ok = verification.ok and not breaches
+    verification, breaches, looked = asyncio.run(run())
+    ok = verification.ok and not breaches and all(each.ok for each in looked.values())
     if as_json:
         document = {
             "tenant": tenant,
@@ -77,14 +90,17 @@ def verify(open_services: OpenServices, tenant: str, trusted: str | None, *, as_
             "findings": verification.findings,
             "further": verification.further,
             "breaches": breaches,
+            "archives": looked,
         }
         click.echo(msgspec.json.encode(document).decode())
     elif ok:
         counts = f"{verification.sequence:,} journal entries in {verification.head.number:,} links"
         click.echo(f"The books of {tenant} balance, and are as they were written: {counts}.")
         click.echo(f"Head: {verification.head.number}:{verification.head.hash.hex()}")
+        for path, each in looked.items():
+            click.echo(f"{path} is {each.month} as it was detached: {each.journal_entries:,} journal entries.")
     else:
-        _print_findings(tenant, verification, breaches)
+        _print_findings(tenant, verification, breaches, looked)
     if not ok:
         raise click.exceptions.Exit(_BROKEN)
 
@@ -102,14 +118,21 @@ def _head_of(verification: Verification) -> dict[str, object]:
     return {"number": head.number, "hash": head.hash.hex(), "sequence": verification.sequence}
 
 
-def _print_findings(tenant: str, verification: Verification, breaches: Sequence[Breach]) -> None:
+def _print_findings(
+    tenant: str,
+    verification: Verification,
+    breaches: Sequence[Breach],
+    archives: Mapping[str, ArchiveVerification],
+) -> None:
     table = Table("What", "Object", "What was found", title=f"Books of {tenant}")
-    for finding in verification.findings:
-        sequence = "" if finding.sequence is None else f" (number {finding.sequence})"
-        name = f"{finding.record.replace('_', ' ')} {finding.id or ''}{sequence}"
-        table.add_row(finding.damage.value, name, finding.fact)
-    if verification.further:
-        table.add_row("…", "", f"and {verification.further:,} more")
+    looked: dict[str, Verification | ArchiveVerification] = {"": verification, **archives}
+    for place, found in looked.items():
+        for finding in found.findings:
+            sequence = "" if finding.sequence is None else f" (number {finding.sequence})"
+            name = f"{finding.record.replace('_', ' ')} {finding.id or ''}{sequence}"
+            table.add_row(finding.damage.value, f"{place} {name}".strip(), finding.fact)
+        if found.further:
+            table.add_row("…", place, f"and {found.further:,} more")
     for breach in breaches:
         table.add_row(breach.invariant, breach.object, breach.fact)
     Console().print(table)
@@ -155,9 +178,10 @@ def export(open_services: OpenServices, tenant: str, output: str, *, as_json: bo
     """Stream the whole ledger as JSON lines, as of one moment: all that an import needs.
 
     That is parties, wallets, aliases and accounts, the chain with its journal entries, transfers, reversals, holds and
-    their movements, imported bank statements, and idempotency keys. It holds personal data, so a file is made readable
-    for its owner only. Progress goes to standard error. The last line counts the others, so that a file that was cut
-    short shows.
+    their movements, imported bank statements, payments, and idempotency keys. Of these, the ones whose answers are
+    sealed stay behind; standard error says how many. An export holds personal data, so a file is made readable for its
+    owner only. Progress goes to standard error. The last line counts the others, so that a file that was cut short
+    shows.
     """
     del as_json
 
@@ -167,6 +191,9 @@ def export(open_services: OpenServices, tenant: str, output: str, *, as_json: bo
             async with services.database.tx(found) as tx:
                 record = audit.new_record(COMMAND_LINE, "ledger.exported", ids.encode(Prefix.TENANT, found.id))
                 await audit.record(tx, record)
+                sealed = await count_sealed(tx)
+            if sealed:
+                click.echo(f"{sealed:,} idempotency keys stay behind: their answers are sealed.", err=True)
             with _progress("Exporting …") as advance:
                 number = 0
                 async for line in export_ledger(services.database, found):

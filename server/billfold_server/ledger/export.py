@@ -42,7 +42,7 @@ from billfold.chain.records import (
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.transaction import Database, TenantTx
 
-__all__ = ["BESIDE", "columns_of", "export_ledger", "read_entries", "read_ledger", "verify_ledger"]
+__all__ = ["BESIDE", "columns_of", "count_sealed", "export_ledger", "read_entries", "read_ledger", "verify_ledger"]
 
 T = TypeVar("T")
 R = TypeVar("R", bound=msgspec.Struct)
@@ -102,6 +102,11 @@ async def export_ledger(database: Database, tenant: TenantRef) -> AsyncIterator[
     async with database.tx(tenant, snapshot=True, statement_timeout_ms=STATEMENT_TIMEOUT_MS) as tx:
         async for record in read_ledger(tx):
             yield encode_record(record)
+
+
+async def count_sealed(tx: TenantTx) -> int:
+    """Return how many idempotency keys no export takes along, because their answers are sealed."""
+    return int(await tx.fetchval(_SEALED))
 
 
 async def verify_ledger(database: Database, tenant: TenantRef, *, trusted: Head | None = None) -> Verification:
@@ -383,6 +388,7 @@ async def _beside(tx: TenantTx) -> AsyncIterator[Record]:
                 yield RowRecord(table=table, columns=msgspec.json.decode(row["columns"]))
 
 
+_SEALED: Final = "SELECT count(*) FROM idempotency_keys WHERE substring(body FROM 1 FOR 1) = '\\x01'::bytea"
 _LEGIBLE: Final = "WHERE substring(body FROM 1 FOR 1) IS DISTINCT FROM '\\x01'::bytea"
 """Not those answers that are sealed, which nobody could open elsewhere; none of them has moved money."""
 

@@ -20,6 +20,7 @@ from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.invariants.service import check
 from billfold_server.ledger import queries, service
+from billfold_server.ledger.archives import verify_archive
 from billfold_server.ledger.detaching import Detached, DetachRefusedError, detach, kept_from
 from billfold_server.ledger.export import export_ledger, verify_ledger
 from billfold_server.ledger.importing import import_ledger
@@ -326,6 +327,79 @@ class TestHistory:
         chain.verify_inclusion(entry.leaf(), proof, chain.Head(number=head.number, hash=head.hash))
 
 
+class TestAnArchive:
+    """An archive."""
+
+    async def test_is_verified_against_the_ledger_that_it_has_left(self, tenancy: Tenancy, tmp_path: Path) -> None:
+        """Each is as it was detached, also once what people wrote has been erased in the tenant."""
+        books = await past(tenancy)
+        done = await books.detach(date(2025, 3, 1), tmp_path)
+        await tenancy.as_owner(books.tenant, "UPDATE transfers SET description = NULL, metadata = '{}'")
+        for number, each in enumerate(done, 1):
+            assert each.archive is not None
+            found = await verify_archive(books.bench.database, books.tenant, Path(each.archive))
+            assert (found.findings, found.month, found.checkpoint) == ([], each.month, number)
+            assert (found.ok, found.journal_entries) == (True, each.journal_entries)
+
+    async def test_names_what_was_changed_in_it(self, tenancy: Tenancy, tmp_path: Path) -> None:
+        """Edited, dropped, added, cut short or of another ledger: it is never the file that was sealed."""
+        books = await past(tenancy)
+        (done,) = await books.detach(date(2025, 2, 1), tmp_path)
+        assert done.archive is not None
+        file = Path(done.archive)
+        lines = [line + b"\n" for line in _files(tmp_path)[file.name].encode().splitlines()]
+        places = [at for at, line in enumerate(lines) if line.startswith(b'{"record":"journal_entry"')]
+        first, second, last = places
+        edited = lines[second].replace(b'"amount_minor":100,', b'"amount_minor":101,')
+        assert edited != lines[second]
+        spoiled = {
+            ("edited", "journal_entry", second + 1): [*lines[:second], edited, *lines[second + 1 :]],
+            ("dropped", "journal_entry", last + 1): [*lines[:second], *lines[second + 1 :]],
+            ("malformed", "line", first + 1): [*lines[:first], b"{\n", *lines[first:]],
+            ("incomplete", "end", None): lines[:-1],
+            ("inserted", "end", len(lines) + 1): [*lines, lines[-1]],
+        }
+        for (damage, record, line), given in spoiled.items():
+            _write(file, given)
+            found = await verify_archive(books.bench.database, books.tenant, file)
+            # The line is that of the spoiled file, in which one was taken out before it.
+            where = line if damage != "dropped" or line is None else line - 1
+            assert (damage, record, where) in {(each.damage, each.record, each.line) for each in found.findings}
+            assert ("edited", "checkpoint") in {(each.damage, each.record) for each in found.findings}
+            assert not found.ok
+        _write(file, lines)
+        stranger = await tenancy.add("stranger")
+        found = await verify_archive(books.bench.database, stranger, file)
+        assert ("dangling", "checkpoint") in {(each.damage, each.record) for each in found.findings}
+
+    @pytest.mark.parametrize(
+        ("statement", "damage"),
+        [
+            ("UPDATE transfers SET amount_minor = amount_minor + 1 WHERE kind = 'transfer'", Damage.EDITED),
+            ("UPDATE transfers SET to_wallet_id = gen_random_uuid() WHERE kind = 'top_up'", Damage.EDITED),
+            ("DELETE FROM transfers WHERE kind = 'top_up'", Damage.DROPPED),
+            (
+                """
+                INSERT INTO transfers SELECT (jsonb_populate_record(t, jsonb_build_object('kind', 'withdrawal',
+                    'from_wallet_id', t.to_wallet_id, 'to_wallet_id', NULL))).* FROM transfers AS t
+                WHERE kind = 'top_up'
+                """,
+                Damage.INSERTED,
+            ),
+        ],
+    )
+    async def test_shows_what_was_changed_of_its_transfers(
+        self, tenancy: Tenancy, tmp_path: Path, statement: str, damage: Damage
+    ) -> None:
+        """They stay in the tenant without the entries that they could be compared with there."""
+        books = await past(tenancy)
+        (done,) = await books.detach(date(2025, 2, 1), tmp_path)
+        await tenancy.as_owner(books.tenant, statement)
+        assert done.archive is not None
+        found = await verify_archive(books.bench.database, books.tenant, Path(done.archive))
+        assert {(each.damage, each.record) for each in found.findings} == {(damage, "transfer")}
+
+
 def forged(statement: str, damage: Damage, record: str) -> Any:
     """Return what somebody does to a checkpoint, and what is found."""
     return pytest.param(statement, damage, record, id=statement[:40])
@@ -409,3 +483,8 @@ def _mode(file: Path) -> int:
 def _files(folder: Path) -> dict[str, str]:
     """Return what lies in a folder."""
     return {each.name: each.read_text() for each in folder.iterdir()}
+
+
+def _write(file: Path, lines: list[bytes]) -> None:
+    """Let a file hold other lines."""
+    file.write_bytes(b"".join(lines))

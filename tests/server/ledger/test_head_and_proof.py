@@ -205,6 +205,19 @@ class TestTheCommandLine:
         with live.client("target") as client:
             assert Customer(client).top_up()
 
+    def test_says_how_many_keys_an_export_leaves_behind(self, live: LiveServer) -> None:
+        """Answers that tell of people are sealed where they lie, and no key of theirs is in the export."""
+        live.add_tenant(manifest("sealing"))
+        with live.client("sealing") as client:
+            for number in (1, 2):
+                body = {"kind": "person", "name": "Ada Lovelace"}
+                answer = client.post("/v1/parties", json=body, headers={"Idempotency-Key": f"sealed-{number}"})
+                assert answer.status_code == 201
+                exported = invoke(live, "export", "--tenant", "sealing")
+                assert exported.stderr.startswith(f"{number} idempotency keys stay behind")
+                assert b"idempotency_key" not in exported.stdout_bytes
+                assert verify_export(exported.stdout_bytes.splitlines()).ok
+
     def test_names_what_is_wrong_with_an_export(self, live: LiveServer, customer: Customer, tmp_path: Path) -> None:
         """Nothing is imported, and the damaged record is named with its line."""
         customer.top_up()

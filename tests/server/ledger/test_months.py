@@ -67,6 +67,13 @@ class TestTheCommandLine:
         ]
         assert file.exists()
         assert invoke(live, "verify", "--tenant", "leaving").exit_code == 0
+        verified = invoke(live, "verify", "--tenant", "leaving", "--archive", str(file))
+        assert (verified.exit_code, f"{file} is 2025-01" in verified.stdout) == (0, True)
+        file.write_bytes(file.read_bytes() + b"{}")
+        spoiled = invoke(live, "verify", "--tenant", "leaving", "--archive", str(file), "--json")
+        document = msgspec.json.decode(spoiled.stdout)
+        assert (spoiled.exit_code, document["ok"], document["findings"]) == (1, False, [])
+        assert not document["archives"][str(file)]["ok"]
 
     def test_says_why_months_stay(self, live: LiveServer) -> None:
         """The tenant's retention is named, and nothing has changed."""

@@ -1,0 +1,244 @@
+"""A detached month's archive, verified against what its ledger keeps: checkpoint, links, and the month's transfers.
+
+The checkpoint holds the digest of the file, and is a record of the chain. So a file that has this digest is the one
+that was verified before its month left. Of another one the first record that isn't as the chain's links say is named.
+Both say no more than the chain itself, which ``verify_ledger`` looks at.
+"""
+
+import asyncio
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from billfold import ids
+from billfold.chain import Damage, Finding
+from billfold.chain.findings import Findings
+from billfold.chain.records import (
+    EndRecord,
+    JournalEntryRecord,
+    LinkRecord,
+    Record,
+    TransferRecord,
+    name_of,
+    read_record,
+)
+from billfold_server.ledger.export import STATEMENT_TIMEOUT_MS, columns_of
+from billfold_server.tenancy.context import TenantRef
+from billfold_server.tenancy.service import month_of
+from billfold_server.tenancy.transaction import Database, TenantTx
+
+__all__ = ["ArchiveVerification", "verify_archive"]
+
+_WINDOW: Final = 1000
+_KINDS: Final = ["transfer", "top_up", "withdrawal"]
+_TEXTS: Final = ("description", "metadata")
+"""What is erased in the tenant when somebody is forgotten, and stays in files that nobody rewrites."""
+
+_LINKS: Final = "SELECT number, recorded_at, leaves, hash FROM ledger_links WHERE number = ANY($1::bigint[])"
+_TRANSFERS: Final = (
+    f"SELECT {', '.join(columns_of(TransferRecord, *_TEXTS))} FROM transfers "  # noqa: S608 - constants
+    "WHERE kind = ANY($1::text[]) AND id = ANY($2::uuid[])"
+)
+_COUNT: Final = "SELECT count(*) FROM transfers WHERE kind = ANY($1::text[]) AND id > $2 AND id <= $3"
+_CHECKPOINTS: Final = "SELECT number, month, entry_id, sequence, archive_digest FROM ledger_checkpoints ORDER BY number"
+
+
+class ArchiveVerification(msgspec.Struct, frozen=True, kw_only=True):
+    """What the verification of an archive has found.
+
+    Attributes:
+        ok: Whether everything holds.
+        month: Which month it is, ``2024-01``; absent where it holds no entry.
+        checkpoint: The number of the checkpoint that seals that month; absent where there is none.
+        journal_entries: How many there are in it.
+        findings: What doesn't hold; at most 100.
+        further: How many more there are than ``findings`` holds.
+    """
+
+    ok: bool
+    month: str | None
+    checkpoint: int | None
+    journal_entries: int
+    findings: list[Finding]
+    further: int
+
+
+async def verify_archive(database: Database, tenant: TenantRef, path: Path) -> ArchiveVerification:
+    """Verify the archive of a detached month against the ledger that it has left.
+
+    Args:
+        database: Where the ledger lies.
+        tenant: Whose ledger it is.
+        path: The file.
+
+    Raises:
+        OSError: The file can't be read.
+    """
+    async with database.tx(tenant, snapshot=True, statement_timeout_ms=STATEMENT_TIMEOUT_MS) as tx:
+        return await _Archive(tx, path).verify()
+
+
+class _Sealed(msgspec.Struct, frozen=True):
+    """A checkpoint, and the place after which its month begins."""
+
+    number: int
+    month: str
+    after_id: UUID
+    after_sequence: int
+    entry_id: UUID
+    sequence: int
+    digest: bytes | None
+
+
+class _Archive:
+    """One archive that is being verified."""
+
+    def __init__(self, tx: TenantTx, path: Path) -> None:
+        self._tx = tx
+        self._path = path
+        self._findings = Findings()
+        self._checkpoints: dict[str | None, _Sealed] = {}
+        self._sealed: _Sealed | None = None
+        self._month: str | None = None
+        self._leaves: frozenset[bytes] = frozenset()
+        self._sequence: int | None = None
+        self._entries = self._transfers = 0
+        self._counts: Counter[str] = Counter()
+        self._ended = False
+
+    async def verify(self) -> ArchiveVerification:
+        """Read the file once, a window at a time."""
+        await self._find_checkpoints()
+        digest = hashlib.sha256()
+        with await asyncio.to_thread(self._path.open, "rb") as stream:
+            number = 0
+            while lines := await asyncio.to_thread(lambda: list(islice(stream, _WINDOW))):
+                for line in lines:
+                    digest.update(line)
+                await self._take(number, lines)
+                number += len(lines)
+        await self._finish(digest.digest())
+        return ArchiveVerification(
+            ok=not self._findings.count,
+            month=self._month,
+            checkpoint=None if self._sealed is None else self._sealed.number,
+            journal_entries=self._entries,
+            findings=self._findings.kept,
+            further=self._findings.count - len(self._findings.kept),
+        )
+
+    async def _find_checkpoints(self) -> None:
+        after_id, after_sequence = UUID(int=0), 0
+        for row in await self._tx.fetch(_CHECKPOINTS):
+            sealed = _Sealed(
+                row["number"],
+                row["month"],
+                after_id,
+                after_sequence,
+                row["entry_id"],
+                row["sequence"],
+                row["archive_digest"],
+            )
+            self._checkpoints[sealed.month] = sealed
+            after_id, after_sequence = sealed.entry_id, sealed.sequence
+
+    async def _take(self, before: int, lines: Sequence[bytes]) -> None:
+        """Look at some lines, with what the tenant keeps of them."""
+        records: list[tuple[int, Record]] = []
+        for number, line in enumerate(lines, before + 1):
+            try:
+                records.append((number, read_record(line)))
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                self._add(number, Damage.MALFORMED, "line", None, "the line isn't a record of this format")
+        numbers = [record.number for _, record in records if isinstance(record, LinkRecord)]
+        kept = {row["number"]: dict(row) for row in await self._tx.fetch(_LINKS, _storable(numbers))}
+        moved = [record.id for _, record in records if isinstance(record, TransferRecord)]
+        transfers = {(row["kind"], row["id"]): dict(row) for row in await self._tx.fetch(_TRANSFERS, _KINDS, moved)}
+        for number, record in records:
+            if self._ended:
+                self._add(number, Damage.INSERTED, name_of(record), None, "it comes after the end")
+            elif isinstance(record, LinkRecord):
+                self._take_link(number, record, kept.get(record.number))
+            elif isinstance(record, JournalEntryRecord):
+                self._take_entry(number, record)
+            elif isinstance(record, TransferRecord):
+                self._take_transfer(number, record, transfers.get((record.kind, record.id)))
+            elif isinstance(record, EndRecord):
+                self._ended = True
+                if record.counts != self._counts:
+                    self._add(number, Damage.INCOMPLETE, "end", None, "it counts other lines than there are")
+            self._counts[name_of(record)] += 1
+
+    def _add(self, line: int | None, damage: Damage, record: str, id_: str | None, fact: str) -> None:
+        self._findings.add(damage, record, id_, fact, line=line)
+
+    def _take_link(self, line: int, record: LinkRecord, kept: dict[str, object] | None) -> None:
+        # What the records are compared with is the ledger's own link, not what the file says of it.
+        leaves = b"" if kept is None else kept["leaves"]
+        assert isinstance(leaves, bytes)
+        self._leaves = frozenset(leaves[at : at + 32] for at in range(0, len(leaves), 32))
+        if kept is None:
+            self._add(line, Damage.INSERTED, "link", str(record.number), "the ledger has no such link")
+        elif msgspec.structs.asdict(record) != kept:
+            self._add(line, Damage.EDITED, "link", str(record.number), "the ledger's own link is another one")
+
+    def _take_entry(self, line: int, record: JournalEntryRecord) -> None:
+        self._entries += 1
+        if self._sequence is None:
+            self._month = _month(record)
+            self._sealed = self._checkpoints.get(self._month)
+            self._sequence = record.sequence - 1 if self._sealed is None else self._sealed.after_sequence
+        if record.sequence != self._sequence + 1:
+            fact = f"journal entry {self._sequence + 1} should be here"
+            damage = Damage.DROPPED if record.sequence > self._sequence else Damage.REORDERED
+            self._add(line, damage, "journal_entry", str(record.id), fact)
+        if record.leaf() not in self._leaves:
+            fact = f"journal entry {record.sequence} isn't as it was when it was posted"
+            self._add(line, Damage.EDITED, "journal_entry", str(record.id), fact)
+        self._sequence = record.sequence
+
+    def _take_transfer(self, line: int, record: TransferRecord, kept: dict[str, object] | None) -> None:
+        self._transfers += 1
+        said = {name: getattr(record, name) for name in columns_of(TransferRecord, *_TEXTS)}
+        if kept is None:
+            self._add(line, Damage.DROPPED, "transfer", str(record.id), "the tenant has it no longer")
+        elif kept != said:
+            different = ", ".join(sorted(name for name in said if kept[name] != said[name]))
+            self._add(line, Damage.EDITED, "transfer", str(record.id), f"the tenant has another {different}")
+
+    async def _finish(self, digest: bytes) -> None:
+        if not self._ended:
+            self._add(None, Damage.INCOMPLETE, "end", None, "the archive was cut short")
+        sealed = self._sealed
+        if sealed is None:
+            fact = f"no checkpoint of this ledger seals {self._month or 'a month without entries'}"
+            self._add(None, Damage.DANGLING, "checkpoint", None, fact)
+            return
+        if self._sequence != sealed.sequence:
+            fact = f"the month ends with journal entry {sealed.sequence}"
+            self._add(None, Damage.INCOMPLETE, "journal_entry", None, fact)
+        if sealed.digest != digest:
+            fact = "the file isn't the one that was written when the month left"
+            self._add(None, Damage.EDITED, "checkpoint", str(sealed.number), fact)
+        found = await self._tx.fetchval(_COUNT, _KINDS, sealed.after_id, sealed.entry_id)
+        if found > self._transfers:
+            fact = f"the tenant has {found} of that month, and the archive {self._transfers}"
+            self._add(None, Damage.INSERTED, "transfer", None, fact)
+
+
+def _month(record: JournalEntryRecord) -> str | None:
+    try:
+        return f"{month_of(ids.instant_of(record.id)):%Y-%m}"
+    except OverflowError:
+        return None
+
+
+def _storable(numbers: Sequence[int]) -> list[int]:
+    """Return the numbers that a link can have."""
+    return [number for number in numbers if 0 < number < 2**63]
