@@ -9,14 +9,19 @@ from typing import Any
 
 import msgspec
 import schemathesis
+from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.engine import Status, events, from_schema
 
+from billfold.contract.texts import LINE, fault_of
 from tests.contract.documents import operations
 from tests.contract.preparing import TOKENS
 from tests.live import Credentials
 
 __all__ = ["PHASES", "Seen", "run"]
+
+# What no pattern says in a few words: a line that people are shown hides nothing, and says something.
+schemathesis.openapi.format(LINE, st.text().filter(lambda text: fault_of(text) is None))
 
 PHASES = ("examples", "coverage", "fuzzing", "stateful")
 

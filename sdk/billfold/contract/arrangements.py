@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from billfold.clock import ensure_utc
-from billfold.contract.common import ArrangementId, Expanded, Instant, ProductId, Request, Response, WalletId
+from billfold.contract.common import SHOWN, ArrangementId, Expanded, Instant, ProductId, Request, Response, WalletId
 from billfold.contract.wallets import Wallet
 from billfold.money import Money
 
@@ -44,8 +44,9 @@ __all__ = [
 ]
 
 _NO_NUL = "^[^\\u0000]*$"
-_Short = Annotated[str, Meta(min_length=1, max_length=35, pattern=_NO_NUL)]
-_Name = Annotated[str, Meta(min_length=1, max_length=70, pattern=_NO_NUL)]
+_Short = Annotated[str, Meta(min_length=1, max_length=35, pattern=_NO_NUL, extra_json_schema=SHOWN)]
+_Name = Annotated[str, Meta(min_length=1, max_length=70, pattern=_NO_NUL, extra_json_schema=SHOWN)]
+_Line = Annotated[str, Meta(min_length=1, max_length=140, pattern=_NO_NUL, extra_json_schema=SHOWN)]
 _Long = Annotated[str, Meta(min_length=1, max_length=500, pattern=_NO_NUL)]
 _Note = Annotated[str, Meta(min_length=1, max_length=2000, pattern=_NO_NUL)]
 _Rate = Annotated[
@@ -162,7 +163,7 @@ class CounterpartyAccount(_Terms, frozen=True, kw_only=True, omit_defaults=True)
             examples=["20000055779911"],
         ),
     ]
-    name: Annotated[str, Meta(min_length=1, max_length=140, pattern=_NO_NUL)] | None = None
+    name: _Line | None = None
     secondary_identification: Annotated[str, Meta(min_length=1, max_length=34, pattern=_NO_NUL)] | None = None
     bic: Annotated[str, Meta(pattern=r"^[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}([A-Z0-9]{3})?$(?!\n)")] | None = None
 
@@ -217,7 +218,9 @@ class StandingOrder(_Terms, frozen=True, kw_only=True, omit_defaults=True):
         | None
     ) = None
     mandate_id: _Short | None = None
-    reference: Annotated[str, Meta(min_length=1, max_length=140, pattern=_NO_NUL)] | None = None
+    reference: Annotated[str, Meta(min_length=1, max_length=140, pattern=_NO_NUL, extra_json_schema=SHOWN)] | None = (
+        None
+    )
     category_purpose: _Purpose | None = None
     first_payment: PlannedPayment | None = None
     last_payment: PlannedPayment | None = None
@@ -318,7 +321,9 @@ class ProductType(StrEnum):
 class CreateProduct(Request, frozen=True, kw_only=True):
     """A product that wallets can be of."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=70, pattern=_NO_NUL, examples=["Everyday wallet"])]
+    name: Annotated[
+        str, Meta(min_length=1, max_length=70, pattern=_NO_NUL, extra_json_schema=SHOWN, examples=["Everyday wallet"])
+    ]
     type: ProductType
     description: Annotated[str, Meta(min_length=1, max_length=350, pattern=_NO_NUL, examples=["A wallet for all days"])]
     secondary_id: Annotated[str, Meta(min_length=1, max_length=70, pattern=_NO_NUL)] | None = None
@@ -330,7 +335,9 @@ class CreateProduct(Request, frozen=True, kw_only=True):
 class UpdateProduct(Request, frozen=True, kw_only=True):
     """Changes to a product. What is absent stays, and null clears what may be empty."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=70, pattern=_NO_NUL)] | UnsetType = UNSET
+    name: Annotated[str, Meta(min_length=1, max_length=70, pattern=_NO_NUL, extra_json_schema=SHOWN)] | UnsetType = (
+        UNSET
+    )
     description: Annotated[str, Meta(min_length=1, max_length=350, pattern=_NO_NUL)] | UnsetType = UNSET
     secondary_id: Annotated[str, Meta(min_length=1, max_length=70, pattern=_NO_NUL)] | UnsetType | None = UNSET
     monthly_fee_cap: Money | UnsetType | None = UNSET

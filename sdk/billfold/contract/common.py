@@ -1,16 +1,18 @@
 """What every context of the contract uses: bases, texts, ids, pages and problems."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Final, Generic, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from billfold import ids
 from billfold.clock import ensure_utc
+from billfold.contract.texts import LINE
 from billfold.ids import Prefix
 
 __all__ = [
+    "SHOWN",
     "AccountId",
     "AccountStatementId",
     "AliasId",
@@ -94,10 +96,13 @@ class Expanded(Response, frozen=True, kw_only=True, omit_defaults=True):
     """
 
 
+SHOWN: Final = {"format": LINE}
+"""What people are shown as a name, a label or a reference: nothing in it is hidden, and something in it is seen."""
+
 # PostgreSQL can't store NUL in text, so the contract has no place for it.
 _NO_NUL = "^[^\\u0000]*$"
 
-Text = Annotated[str, Meta(min_length=1, max_length=200, pattern=_NO_NUL)]
+Text = Annotated[str, Meta(min_length=1, max_length=200, pattern=_NO_NUL, extra_json_schema=SHOWN)]
 """A short text for people or programs, such as a name or a label."""
 
 Directory = Annotated[
@@ -131,6 +136,7 @@ Reference = Annotated[
         min_length=1,
         max_length=140,
         pattern=_NO_NUL,
+        extra_json_schema=SHOWN,
         description="Free reference that travels with the money (ISO 20022 unstructured remittance: 140 characters).",
         examples=["Invoice 4711"],
     ),

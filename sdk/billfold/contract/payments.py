@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from billfold.contract.bookings import JournalEntry
 from billfold.contract.common import (
+    SHOWN,
     ClientId,
     Expanded,
     Instant,
@@ -43,7 +44,7 @@ __all__ = [
 
 _NO_NUL = "^[^\\u0000]*$"
 
-_Named = Annotated[str, Meta(min_length=1, max_length=35, pattern=_NO_NUL)]
+_Named = Annotated[str, Meta(min_length=1, max_length=35, pattern=_NO_NUL, extra_json_schema=SHOWN)]
 
 
 class PaymentKind(StrEnum):
@@ -113,7 +114,14 @@ class PaymentCreditor(Request, frozen=True, kw_only=True):
     name: (
         Annotated[
             str,
-            Meta(min_length=1, max_length=140, pattern=_NO_NUL, description="Whose it is.", examples=["Grace Hopper"]),
+            Meta(
+                min_length=1,
+                max_length=140,
+                pattern=_NO_NUL,
+                extra_json_schema=SHOWN,
+                description="Whose it is.",
+                examples=["Grace Hopper"],
+            ),
         ]
         | None
     ) = None

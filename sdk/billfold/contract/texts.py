@@ -14,7 +14,10 @@ taken: a newer Unicode than ours may have assigned it, and it is seen as a box u
 import re
 from typing import Final
 
-__all__ = ["fault_of", "without_hidden"]
+__all__ = ["LINE", "fault_of", "without_hidden"]
+
+LINE: Final = "line"
+"""The format, in the contract, of texts that are held to this: one line that people are shown."""
 
 # Ranges of character classes.
 _LINES: Final = r"\t\n\r"

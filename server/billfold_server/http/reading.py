@@ -23,6 +23,7 @@ from billfold.clock import ensure_utc
 from billfold.contract.common import Violation
 from billfold_server.http.fields import known_fields, unknown_field
 from billfold_server.http.receiving import ClientGoneError, Receiving
+from billfold_server.http.shown import find_fault
 
 __all__ = [
     "JSON",
@@ -143,13 +144,16 @@ def decode_json(body: bytes, decoder: "msgspec.json.Decoder[Any]") -> Any:
         _check_depth(body)
     _check_duplicates(body)
     try:
-        return decoder.decode(body)
+        read = decoder.decode(body)
     except msgspec.ValidationError as error:
         if bounded:
             _check_depth(body)
         raise _translated(error, "body", type_) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
         raise errors.MalformedBody("the body isn't valid JSON", param="body") from None
+    if (fault := find_fault(type_, body, read)) is not None:
+        raise validation_failed(*fault)
+    return read
 
 
 def _check_text(body: bytes) -> None:

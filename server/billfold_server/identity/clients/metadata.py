@@ -6,7 +6,6 @@ FAPI 2.0 Security Profile, sections 5.3.2 and 5.4.
 
 import ipaddress
 import re
-import unicodedata
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -18,6 +17,7 @@ import msgspec
 from billfold import ids
 from billfold.contract import clients as contract
 from billfold.contract.clients import ClientMetadata
+from billfold.contract.texts import fault_of
 from billfold.ids import Prefix
 from billfold_server.identity import rules
 from billfold_server.identity.clients import names
@@ -371,7 +371,7 @@ def _has_host(uri: str) -> bool:
 
 def _is_plain(text: str) -> bool:
     """Tell whether people see what a text says: no control characters, and none that turn the order of others."""
-    return text == text.strip() and all(unicodedata.category(character)[0] != "C" for character in text)
+    return text == text.strip() and fault_of(text) is None
 
 
 def described(client: Client) -> dict[str, object]:
