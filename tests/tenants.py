@@ -98,6 +98,7 @@ def manifest(slug: str, **changes: object) -> Manifest:
             "sandbox": True,
             "security_profile": "sandbox",
             "features": ["statements"],
+            "numbering": {"sort_codes": ["040004"], "iban_prefixes": ["DE50010517"]},
             **changes,
         }
     )

@@ -19,7 +19,7 @@ class PaymentDiffersFromConsent(Unprocessable):
 
 
 class CreditorUnknown(Unprocessable):
-    """The payment names a wallet as its creditor, and there is no such wallet."""
+    """The payment names a wallet, or the number of an account that only a wallet could have, and no wallet is that."""
 
     code, title = "creditor_unknown", "The creditor's account is not known"
 

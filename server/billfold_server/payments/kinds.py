@@ -48,6 +48,7 @@ from billfold_server.wallets.service import (
     Movement,
     WalletRow,
     check_limit,
+    is_given_out,
     move,
     names_alike,
     wallet_account,
@@ -222,7 +223,7 @@ def creditor_of(draft: Draft, order: Order) -> UUID | None:
     """Return the wallet to which an order goes, or None where it leaves.
 
     Raises:
-        errors.CreditorUnknown: It names a wallet that isn't there.
+        errors.CreditorUnknown: It names a wallet that isn't there, or by a number that only a wallet could have.
     """
     if isinstance(order.creditor, UUID):
         if draft.find(WalletRow, order.creditor) is None:
@@ -233,7 +234,11 @@ def creditor_of(draft: Draft, order: Order) -> UUID | None:
     numbered = order.creditor.scheme is AliasScheme.SORT_CODE_ACCOUNT_NUMBER
     british = draft.find(BritishRow, order.creditor.normal_value) if numbered else None
     aliases = (draft.find(AliasRow, name) for name in _names(british, order.creditor))
-    return wallet_meant(alias.wallet_id for alias in aliases if alias is not None and not alias.deleted)
+    found = wallet_meant(alias.wallet_id for alias in aliases if alias is not None and not alias.deleted)
+    own = draft.manifest.numbering
+    if found is None and is_given_out(order.creditor, own.sort_codes, own.iban_prefixes):
+        raise errors.CreditorUnknown
+    return found
 
 
 def begin(draft: Draft, payer: Payer, order: Order) -> PaymentRow:

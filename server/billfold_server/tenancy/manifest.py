@@ -17,8 +17,9 @@ from msgspec import Meta
 from billfold import errors
 from billfold.contract.platform import Slug
 from billfold.money import CURRENCIES, MAX_AMOUNT_MINOR, CurrencyCode
-from billfold_server.tenancy import egress, tokenization
+from billfold_server.tenancy import egress, numbering, tokenization
 from billfold_server.tenancy.egress import Egress
+from billfold_server.tenancy.numbering import Numbering
 from billfold_server.tenancy.tokenization import CardField, PersonalRule, Purpose, Tokenization, TokenRetention
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "KeyRotation",
     "Limits",
     "Manifest",
+    "Numbering",
     "OpenBanking",
     "Partners",
     "PersonalRule",
@@ -321,6 +323,7 @@ class Manifest(_Part, frozen=True, kw_only=True):
     brand: Brand
     currencies: Annotated[list[CurrencyCode], Meta(min_length=1, max_length=200)]
     limits: Limits = Limits()
+    numbering: Numbering = Numbering()
     sca: Sca = Sca()
     approvals: Approvals = Approvals()
     tokenization: Tokenization = Tokenization()
@@ -460,6 +463,7 @@ def _contradictions(manifest: Manifest) -> list[tuple[str, str]]:
     ]
     found += _unlawful(manifest)
     found += tokenization.contradictions(manifest.tokenization)
+    found += numbering.contradictions(manifest.numbering)
     found += egress.contradictions(manifest.egress, sandbox=manifest.sandbox)
     for name in ("refund_from_minor", "withdrawal_from_minor"):
         strangers = sorted(set(getattr(manifest.approvals, name)) - set(manifest.currencies))

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from billfold_server.wallets.rows import AliasKey
 __all__ = [
     "WALLET_STATES",
     "check_limit",
+    "is_given_out",
     "names_alike",
     "new_alias",
     "next_status",
@@ -160,6 +161,25 @@ def wallet_meant(wallets: Iterable[UUID]) -> UUID | None:
     """
     found = set(wallets)
     return found.pop() if len(found) == 1 else None
+
+
+_SORT_CODE_DIGITS: Final = 6
+
+
+def is_given_out(key: AliasKey, sort_codes: Collection[str], iban_prefixes: Collection[str]) -> bool:
+    """Tell whether an account, by its number, can be nobody's but a wallet's.
+
+    Args:
+        key: The number.
+        sort_codes: Those of which all accounts are wallets.
+        iban_prefixes: Beginnings, without check digits, of IBANs that all are wallets'.
+    """
+    number = number_of(key)
+    if number is not None and number[:_SORT_CODE_DIGITS] in sort_codes:
+        return True
+    # The check digits stand behind the country (ISO 13616).
+    bare = f"{key.normal_value[:2]}{key.normal_value[4:]}"
+    return key.scheme is AliasScheme.IBAN and bare.startswith(tuple(iban_prefixes))
 
 
 def check_limit(limit: str, limits: Mapping[str, int], amount_minor: int, currency: str) -> None:

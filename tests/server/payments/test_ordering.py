@@ -214,6 +214,14 @@ class TestAnOrder:
                 {"creditor": {"scheme": "wallet", "identification": ids.new(Prefix.WALLET)}},
                 (422, "creditor_unknown", None),
             ),
+            *(
+                ({"creditor": {"scheme": scheme, "identification": number}}, (422, "creditor_unknown", None))
+                for scheme, number in (
+                    ("sort_code_account_number", "04-00-04 99999999"),
+                    ("iban", "GB89BUKB04000499999999"),
+                    ("iban", "DE41500105170123456789"),
+                )
+            ),
             ({"creditor": {"scheme": "paym", "identification": "1"}}, (400, "validation_failed", "creditor.scheme")),
             ({"wallet_id": ids.new(Prefix.WALLET)}, (404, "not_found", "wallet_id")),
             ({"reference": "Card 4111 1111 1111 1111"}, (400, "validation_failed", "reference")),

@@ -10,9 +10,12 @@ import jsonschema_rs
 import pytest
 
 from billfold import errors
+from billfold.contract.wallets import AliasScheme
 from billfold_server.people.pages.brand import logo_of
+from billfold_server.serving.cast import iban_of
 from billfold_server.tenancy.manifest import LOGO_BYTES, json_schema, load_manifest, parse_manifest
 from billfold_server.tenancy.shipped import find_folder, shipped_tenants
+from billfold_server.wallets.service import AliasKey, is_given_out
 
 pytestmark = pytest.mark.any_postgres
 
@@ -46,6 +49,12 @@ class TestAShippedTenant:
         """Editors that know the schema accept what the server accepts."""
         document = tomllib.loads((TENANTS / slug / "tenant.toml").read_text())
         jsonschema_rs.validate(json_schema(), document)
+
+    def test_gives_out_the_numbers_of_its_customers(self) -> None:
+        """The sandbox's wallets have British IBANs, of which no other account is anybody's."""
+        key = AliasKey(AliasScheme.IBAN, iban_of("99999999"))
+        given_out = load_manifest(TENANTS / "sandbox").numbering
+        assert is_given_out(key, given_out.sort_codes, given_out.iban_prefixes)
 
     def test_is_found_by_name_and_by_path(self, tmp_path: Path) -> None:
         """A name that is no folder is looked up among those that come with Billfold."""
@@ -104,6 +113,8 @@ class TestAMistake:
             ({"hosts": ["a.example", "a.example"]}, "hosts"),
             ({"rate_limit_per_s": 10, "rate_limit_burst": 5}, "rate_limit_burst"),
             ({"sandbox": "yes"}, "sandbox"),
+            ({"numbering": {"sort_codes": ["04-00-04"]}}, "numbering.sort_codes[0]"),
+            ({"numbering": {"iban_prefixes": ["DE5", "DE5"]}}, "numbering.iban_prefixes"),
             ({"brand": {"display_name": "x", "logo": "../../etc/passwd"}}, "brand.logo"),
             ({"brand": {"display_name": "x", "logo_image": "https://evil.example/x.png"}}, "brand.logo_image"),
             ({"brand": {"display_name": "x", "logo_image": "data:text/html;base64,PGI+"}}, "brand.logo_image"),

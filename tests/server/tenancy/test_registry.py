@@ -131,8 +131,8 @@ class TestTheRegistry:
             text = await tx.fetchval("SELECT manifest FROM tenants WHERE slug = 'acme'")
         stored = msgspec.json.decode(text)
         assert set(stored) == {
-            "brand", "currencies", "features", "isolation", "name", "registration", "sandbox", "security_profile",
-            "slug", "tokenization",
+            "brand", "currencies", "features", "isolation", "name", "numbering", "registration", "sandbox",
+            "security_profile", "slug", "tokenization",
         }  # fmt: skip
         for part in (
             stored,

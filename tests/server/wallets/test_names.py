@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 
 from billfold.contract.wallets import AliasScheme
-from billfold_server.wallets.rules import names_alike, sort_code_of, wallet_meant
+from billfold_server.wallets.rules import is_given_out, names_alike, sort_code_of, wallet_meant
 from billfold_server.wallets.service import AliasKey
 
 BRITISH, GERMAN = "GB33BUKB20201555555555", "DE89370400440532013000"
@@ -34,6 +34,27 @@ class TestAnIban:
         """Itself comes first; one of another country has no other name."""
         assert names_alike(iban(BRITISH)) == (iban(BRITISH), number(NUMBER))
         assert names_alike(iban(GERMAN), [GERMAN]) == (iban(GERMAN),)
+
+
+class TestANumberOfAnAccount:
+    @pytest.mark.parametrize(
+        ("key", "given_out"),
+        [
+            (number("20201555555555"), True),
+            (number("20201655555555"), False),
+            (iban(BRITISH), True),
+            (iban("GB33BUKB20201655555555"), False),
+            (iban(GERMAN), True),
+            (iban("FR8937040044053201300000000"), False),
+            (iban("DE89370400450532013000"), False),
+            (AliasKey(AliasScheme.REFERENCE, NUMBER), False),
+            (AliasKey(AliasScheme.NAME, "de00370400440532013000"), False),
+        ],
+    )
+    def test_is_a_wallets_where_the_bank_gives_it_out(self, key: AliasKey, given_out: bool):  # noqa: FBT001
+        """By its sort code, also within an IBAN, or by how its IBAN begins, whatever its check digits."""
+        assert is_given_out(key, ["202015"], ["DE37040044"]) is given_out
+        assert not is_given_out(key, [], [])
 
 
 class TestASortCodeAndAccountNumber:

@@ -1,5 +1,7 @@
 """How this interface names accounts of payers and payees, and which wallets those are."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
@@ -15,7 +17,7 @@ from billfold_server.parties import service as parties
 from billfold_server.wallets import service as wallets
 from billfold_server.wallets.service import AliasKey
 
-__all__ = ["NamedAccount", "Owned", "check_debtor", "creditor_of", "debtor_of"]
+__all__ = ["NamedAccount", "Owned", "check_debtor", "creditor_of", "debtor_of", "naming_creditor"]
 
 _ALIASES: Final = {
     "UK.OBIE.IBAN": AliasScheme.IBAN,
@@ -52,6 +54,15 @@ def creditor_of(account: NamedAccount, path: str) -> UUID | AliasKey:
         errors.ProblemError: It is named in a way by which nothing can be paid.
     """
     return _read(account, path, "no payment can be sent to accounts of this scheme")
+
+
+@contextmanager
+def naming_creditor(path: str) -> Iterator[None]:
+    """Say of a creditor that nobody knows where in the order it stands."""
+    try:
+        yield
+    except errors.CreditorUnknown as error:
+        raise errors.CreditorUnknown(error.detail, param=path) from error
 
 
 def _read(account: NamedAccount, path: str, unknown: str) -> UUID | AliasKey:

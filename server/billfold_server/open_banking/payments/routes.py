@@ -27,7 +27,7 @@ from billfold_server.open_banking.edge.errors import register
 from billfold_server.open_banking.edge.repeating import accepted, once
 from billfold_server.open_banking.edge.routes import OpenBankingRoutes
 from billfold_server.open_banking.payments import reading
-from billfold_server.open_banking.payments.accounts import check_debtor, creditor_of, debtor_of
+from billfold_server.open_banking.payments.accounts import check_debtor, creditor_of, debtor_of, naming_creditor
 from billfold_server.open_banking.payments.answers import consent_response, details_response, payment_response
 from billfold_server.payments import service as payments
 from billfold_server.payments.service import INITIATE_PAYMENT, PaymentRow, Placed, Texts
@@ -160,14 +160,16 @@ async def create_payment(call: Call, body: OBWriteDomestic2) -> OBWriteDomesticR
         texts=_texts(body),
     )
     try:
-        reply = await ledger.command(call, INITIATE_PAYMENT, order)
+        with naming_creditor("Data.Initiation.CreditorAccount"):
+            reply = await ledger.command(call, INITIATE_PAYMENT, order)
     except errors.IdempotencyKeyReused:
         # Then nothing was decided.
         await _own(call, body.data.consent_id)
         raise
     if reply.replayed:
         await _own(call, body.data.consent_id)
-    said = accepted(reply)
+    with naming_creditor("Data.Initiation.CreditorAccount"):
+        said = accepted(reply)
     row: PaymentRow | Placed = payments.placed(said)
     if reply.replayed:
         async with call.tx() as tx:

@@ -32,7 +32,7 @@ from billfold_server.open_banking.edge.answers import address_of
 from billfold_server.open_banking.edge.errors import field_error, register
 from billfold_server.open_banking.edge.repeating import accepted, once
 from billfold_server.open_banking.edge.routes import OpenBankingRoutes
-from billfold_server.open_banking.payments.accounts import check_debtor, creditor_of, debtor_of
+from billfold_server.open_banking.payments.accounts import check_debtor, creditor_of, debtor_of, naming_creditor
 from billfold_server.open_banking.vrp import reading
 from billfold_server.open_banking.vrp.answers import consent_response, details_response, payment_response
 from billfold_server.payments import service as payments
@@ -202,7 +202,7 @@ async def create_vrp_payment(call: Call, body: OBDomesticVRPRequest) -> OBDomest
         texts=_texts(body),
         facts=asked_for,
     )
-    with _naming_the_consent():
+    with _naming_the_consent(), naming_creditor("Data.Instruction.CreditorAccount"):
         reply = await ledger.command(call, INITIATE_RECURRING, order)
         said = accepted(reply)
     row: PaymentRow | Placed = payments.placed(said)

@@ -199,6 +199,37 @@ class TestAPayment:
         assert codes(first) == codes(again) == ["AM04"]
         assert codes(pisp.pay(pisp.consented(), "9.99")) == ["U008"]
 
+    @pytest.mark.parametrize(
+        ("scheme", "number"),
+        [("SortCodeAccountNumber", "04000499999999"), ("IBAN", "DE41500105170123456789"), ("Wallet", None)],
+    )
+    def test_to_an_account_that_only_a_wallet_could_have_never_leaves(
+        self, pisp: Pisp, scheme: str, number: str | None
+    ) -> None:
+        """Nobody outside has the number; a copy is told the same, and the consent isn't used up by it."""
+        account = {"SchemeName": f"UK.OBIE.{scheme}", "Identification": number or ids.new(Prefix.WALLET), "Name": "G"}
+        consent_id = pisp.consented(CreditorAccount=account)
+        for _ in range(2):
+            refused = pisp.pay(consent_id, key=f"to {account['Identification']}"[:40], CreditorAccount=account)
+            assert codes(refused) == ["U021"]
+            assert refused.json()["Errors"][0]["Path"] == "Data.Initiation.CreditorAccount"
+        path = f"/domestic-payment-consents/{ids.encode(Prefix.CONSENT, consent_id)}"
+        assert data(pisp.ask("GET", path), 200)["Status"] == "AUTH"
+
+    def test_to_a_wallets_own_number_stays_inside(self, pisp: Pisp, live: LiveServer) -> None:
+        """What the bank itself gives out finds its wallet; a frozen one is told of as before."""
+        with live.client("alpha") as bank:
+            party = bank.get(f"/v1/wallets/{pisp.wallets[0]}").json()["party_id"]
+            wallet = bank.post("/v1/wallets", json={"party_id": party, "currencies": ["EUR"]}).json()["id"]
+            alias = {"scheme": "sort_code_account_number", "value": "04-00-04 00000042"}
+            assert bank.post(f"/v1/wallets/{wallet}/aliases", json=alias).status_code == 201
+        account = {"SchemeName": "UK.OBIE.SortCodeAccountNumber", "Identification": "04000400000042", "Name": "Grace"}
+        more: dict[str, Any] = {"CreditorAccount": account}
+        assert data(pisp.pay(pisp.consented(**more), **more))["Status"] == "ACCC"
+        with live.client("alpha") as bank:
+            assert bank.post(f"/v1/wallets/{wallet}/freeze", json={"reason": "test"}).status_code == 200
+        assert codes(pisp.pay(pisp.consented(**more), **more)) == ["AC06"]
+
     def test_is_nobody_else_s(self, pisp: Pisp, live: LiveServer) -> None:
         """Another third party neither sees it nor spends its consent; who is kept out sees not even its own."""
         other, consent_id = Pisp.at([live]), pisp.consented()

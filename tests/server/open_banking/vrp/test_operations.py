@@ -298,6 +298,22 @@ class TestAPayment:
             assert code_of(answer) == (400, "U014", "Data.ControlParameters.MaximumIndividualAmount")
         assert pisp.counted(consent_id) == []
 
+    def test_to_an_account_that_only_a_wallet_could_have_never_leaves(self, pisp: Pisp) -> None:
+        """Nobody outside has a number that the bank gives out, so an unknown one is refused, and nothing counts."""
+        asked = pisp.consent()
+        account = {
+            "SchemeName": "UK.OBIE.SortCodeAccountNumber", "Identification": "04000499999999", "Name": "Grace",
+        }  # fmt: skip
+        asked["Data"]["Initiation"]["CreditorAccount"] = account
+        made = pisp.ask("POST", "/domestic-vrp-consents", asked)
+        consent_id = pisp.authorise(made.json()["Data"]["ConsentId"])
+        said = pisp.payment(consent_id)
+        said["Data"]["Initiation"]["CreditorAccount"] = said["Data"]["Instruction"]["CreditorAccount"] = account
+        for worker in (0, 1):
+            answer = pisp.ask("POST", "/domestic-vrps", said, consent_id=consent_id, key="outside", worker=worker)
+            assert code_of(answer) == (400, "U021", "Data.Instruction.CreditorAccount")
+        assert pisp.counted(consent_id) == []
+
     def test_needs_an_authorised_consent(self, pisp: Pisp) -> None:
         """A consent's own token is needed, and the consent must be authorised."""
         consent_id = pisp.consented()
