@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
 from urllib.parse import urlencode
 
@@ -24,6 +24,9 @@ _INSTANT: Final = re.compile(
     r"(?:[Zz]|[+ -][0-9]{2}(?::?[0-9]{2})?)?"
 )
 """Dates and times of ISO 8601, as people write them and in its basic form, with or without minutes and seconds."""
+
+_END_OF_DAY: Final = re.compile(r"24(?::?00(?::?00(?:[.,]0{1,9})?)?)?")
+_MIDNIGHT: Final = "00:00"
 
 
 def address_of(call: Call, query: Mapping[str, str | None] | None = None, *, below: str = "") -> str:
@@ -78,6 +81,9 @@ def meta_of(
 def read_instant(name: str, text: str | None) -> datetime | None:
     """Return the instant that a query names; a time zone is passed over, and a date alone is its beginning.
 
+    A day ends at 24:00, which is the beginning of the next (ISO 8601, which the documents name; RFC 3339 has no such
+    hour).
+
     Args:
         name: The parameter, for the refusal.
         text: What came, if it did.
@@ -89,6 +95,9 @@ def read_instant(name: str, text: str | None) -> datetime | None:
         return None
     match = _INSTANT.fullmatch(text)
     if match is not None:
-        with suppress(ValueError):
-            return datetime.fromisoformat(f"{match['date']}T{match['time'] or '00:00'}").replace(tzinfo=UTC)
+        time = match["time"] or _MIDNIGHT
+        ends = _END_OF_DAY.fullmatch(time) is not None
+        with suppress(ValueError, OverflowError):
+            instant = datetime.fromisoformat(f"{match['date']}T{_MIDNIGHT if ends else time}").replace(tzinfo=UTC)
+            return instant + timedelta(days=1) if ends else instant
     raise validation_failed(name, "is no date and time of ISO 8601")

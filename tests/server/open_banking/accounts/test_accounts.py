@@ -2,7 +2,7 @@
 
 import threading
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -284,16 +284,19 @@ class TestTransactions:
         assert bank.other not in str(little)
 
     def test_are_narrowed_by_dates(self, reader: Reader):
-        """A date alone is its beginning, and a time zone is passed over."""
+        """A date alone is its beginning, a day's end is the beginning of the next, and a time zone is passed over."""
         path = f"/accounts/{reader.bank.wallets[0]}/transactions"
         times = [each["BookingDateTime"] for each in reader.data(path)]
         middle = datetime.fromisoformat(times[1])
         forms = ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S+05:00", "%Y%m%d", "%Y%m%dT%H%MZ", "%G-W%V-%uT%H")
-        for text in (f"{middle:{form}}" for form in forms):
+        before = middle - timedelta(days=1)
+        ends = [f"{before:%Y-%m-%d}T24:00:00", f"{before:%Y-%m-%d}T24:00:00.000Z", f"{before:%Y%m%d}T24"]
+        for text in [*(f"{middle:{form}}" for form in forms), *ends]:
             assert [each["BookingDateTime"] for each in reader.data(path, fromBookingDateTime=text)] == times[:2]
         until = f"{middle:%Y-%m-%dT%H:%M:%S}"
         assert [each["BookingDateTime"] for each in reader.data(path, toBookingDateTime=until)] == times[1:]
-        assert reader.get(path, fromBookingDateTime="yesterday").status_code == 400
+        for text in ("yesterday", "2026-11-01T24:00:01", "2026-11-01T25:00", "9999-12-31T24:00"):
+            assert reader.get(path, fromBookingDateTime=text).status_code == 400
         (error,) = reader.get(path, page="another list's").json()["Errors"]
         assert (error["ErrorCode"], error["Path"]) == ("U002", "page")
 
