@@ -25,6 +25,8 @@ from billfold_server.ledger.commands import ledger
 from tests.live import LiveServer
 from tests.tenants import manifest
 
+BANK = "whole-books"
+
 
 def invoke(live: LiveServer, *words: str, given: bytes | None = None) -> Result:
     """Call a command as ``billfold ledger`` does, which knows the address of the server that runs."""
@@ -63,10 +65,17 @@ class Customer:
         return str(self._post("/v1/top-ups", body)["journal_entry_id"])
 
 
+@pytest.fixture(scope="module")
+def bank(live: LiveServer) -> LiveServer:
+    """Return the server with a bank whose books nobody else writes to, so that all of them hold."""
+    live.add_tenant(manifest(BANK))
+    return live
+
+
 @pytest.fixture
-def customer(live: LiveServer) -> Iterator[Customer]:
-    """Return a customer of ``alpha``."""
-    with live.client("alpha") as client:
+def customer(bank: LiveServer) -> Iterator[Customer]:
+    """Return a customer of the bank."""
+    with bank.client(BANK) as client:
         yield Customer(client)
 
 
@@ -79,7 +88,7 @@ class TestTheHead:
         before = asked(customer.client, "/v1/ledger/head", LedgerHead)
         customer.top_up()
         after = asked(customer.client, "/v1/ledger/head", LedgerHead)
-        keys, issuer = keys_of(live, "alpha"), live.base("alpha")
+        keys, issuer = keys_of(live, BANK), live.base(BANK)
         assert verify_head(after, keys, issuer=issuer) == Head(number=after.number, hash=bytes.fromhex(after.hash))
         assert (after.sequence, after.number) == (before.sequence + 1, before.number + 1)
         with pytest.raises(InvalidProofError):
@@ -95,7 +104,7 @@ class TestTheHead:
 
     def test_is_for_who_may_read_the_ledger(self, live: LiveServer) -> None:
         """The scope is that of journal entries."""
-        with live.client("alpha", ["wallets:read"]) as client:
+        with live.client(BANK, ["wallets:read"]) as client:
             assert client.get("/v1/ledger/head").status_code == 403
 
 
@@ -109,7 +118,7 @@ class TestAProof:
             customer.top_up()
         entry = asked(customer.client, f"/v1/journal-entries/{entry_id}", JournalEntry)
         proof = asked(customer.client, f"/v1/journal-entries/{entry_id}/proof", JournalEntryProof)
-        keys, issuer = keys_of(live, "alpha"), live.base("alpha")
+        keys, issuer = keys_of(live, BANK), live.base(BANK)
         accounts = [asked(customer.client, f"/v1/accounts/{each.account_id}", Account) for each in entry.postings]
         proven = verify_proof(proof, keys, issuer=issuer, entry=entry, accounts=accounts)
         assert (proven.id, proven.kind, proven.sequence) == (entry_id, "top_up", entry.sequence)
@@ -162,12 +171,12 @@ class TestTheCommandLine:
     def test_shows_the_head_that_the_api_shows(self, live: LiveServer, customer: Customer) -> None:
         """And verifies the books against one that was kept."""
         customer.top_up()
-        shown = msgspec.json.decode(invoke(live, "head", "--tenant", "alpha", "--json").stdout, type=LedgerHead)
+        shown = msgspec.json.decode(invoke(live, "head", "--tenant", BANK, "--json").stdout, type=LedgerHead)
         assert shown.hash == asked(customer.client, "/v1/ledger/head", LedgerHead).hash
-        verify_head(shown, keys_of(live, "alpha"), issuer=live.base("alpha"))
-        assert f"{shown.number}:{shown.hash}" in invoke(live, "head", "--tenant", "alpha").stdout
+        verify_head(shown, keys_of(live, BANK), issuer=live.base(BANK))
+        assert f"{shown.number}:{shown.hash}" in invoke(live, "head", "--tenant", BANK).stdout
         customer.top_up()
-        words = ("verify", "--tenant", "alpha", "--json", "--trusted")
+        words = ("verify", "--tenant", BANK, "--json", "--trusted")
         right = invoke(live, *words, f"{shown.number}:{shown.hash}")
         assert (right.exit_code, json.loads(right.stdout)["ok"]) == (0, True)
         wrong = invoke(live, *words, f"{shown.number}:{'11' * 32}")
@@ -177,8 +186,8 @@ class TestTheCommandLine:
     def test_says_that_the_books_are_whole(self, live: LiveServer, customer: Customer) -> None:
         """In a sentence, with the head to write down."""
         customer.top_up()
-        done = invoke(live, "verify", "--tenant", "alpha")
-        assert done.exit_code == 0
+        done = invoke(live, "verify", "--tenant", BANK)
+        assert done.exit_code == 0, done.output
         assert asked(customer.client, "/v1/ledger/head", LedgerHead).hash in done.stdout
 
     def test_moves_a_ledger_to_another_tenant(self, live: LiveServer, customer: Customer, tmp_path: Path) -> None:
@@ -187,10 +196,10 @@ class TestTheCommandLine:
         live.add_tenant(manifest("target"))
         path = tmp_path / "books.jsonl"
         path.touch(mode=0o644)
-        assert invoke(live, "export", "--tenant", "alpha", "--output", str(path)).exit_code == 0
+        assert invoke(live, "export", "--tenant", BANK, "--output", str(path)).exit_code == 0
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert verify_export(path).ok
-        assert invoke(live, "export", "--tenant", "alpha").stdout_bytes == path.read_bytes()
+        assert invoke(live, "export", "--tenant", BANK).stdout_bytes == path.read_bytes()
         done = invoke(live, "import", "--tenant", "target", "--json", "-", given=path.read_bytes())
         assert done.exit_code == 0, done.output
         head = asked(customer.client, "/v1/ledger/head", LedgerHead)
@@ -223,7 +232,7 @@ class TestTheCommandLine:
         customer.top_up()
         live.add_tenant(manifest("spared"))
         path = tmp_path / "books.jsonl"
-        invoke(live, "export", "--tenant", "alpha", "--output", str(path))
+        invoke(live, "export", "--tenant", BANK, "--output", str(path))
         path.write_bytes(path.read_bytes().replace(b'"amount_minor":1250', b'"amount_minor":1251'))
         refused = invoke(live, "import", "--tenant", "spared", "--json", str(path))
         document = json.loads(refused.stderr)

@@ -13,7 +13,8 @@ from billfold_server.identity.tokens.access_tokens import Claims, Confirmation
 from tests.live import LiveServer, serve
 from tests.server.identity.grants.asking import claims_of
 from tests.server.identity.tokens.proofs import Prover
-from tests.server.open_banking.payments.pisp import AT, Pisp
+from tests.server.open_banking.ordering import AT
+from tests.server.open_banking.payments.pisp import Pisp
 
 ORDERS = "/domestic-payments"
 
