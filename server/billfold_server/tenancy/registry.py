@@ -35,6 +35,7 @@ class Registry:
         self._refreshing = asyncio.Lock()
         self._asked = 0.0
         self._fresh_until = 0.0
+        self._expired = 0.0
         self._revision = -1
         self._own: dict[UUID, TenantRef] = {}
         self._states: dict[UUID, str] = {}
@@ -100,8 +101,12 @@ class Registry:
             raise unreadable()
 
     def expire(self) -> None:
-        """Read the registry again at the next look, because this process has just changed it."""
+        """Read the registry again at the next look, because this process has just changed it.
+
+        What is being read at this moment was asked for before, so it doesn't count as fresh either.
+        """
         self._fresh_until = 0.0
+        self._expired = time.monotonic()
 
     async def _refresh(self, *, since: float | None = None) -> None:
         """Read what has changed, unless what is known is young enough, or was asked for after a time."""
@@ -116,7 +121,7 @@ class Registry:
             # The answer is as old as the question, so its age counts from here.
             asked = time.monotonic()
             await self._read()
-            self._asked, self._fresh_until = asked, asked + self._cache_s
+            self._asked, self._fresh_until = asked, asked + self._cache_s if asked > self._expired else 0.0
 
     def _is_fresh(self, since: float | None) -> bool:
         return time.monotonic() < self._fresh_until and (since is None or self._asked >= since)

@@ -65,7 +65,7 @@ class Customer:
         return str(self._post("/v1/top-ups", body)["journal_entry_id"])
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def bank(live: LiveServer) -> LiveServer:
     """Return the server with a bank whose books nobody else writes to, so that all of them hold."""
     live.add_tenant(manifest(BANK))

@@ -86,6 +86,21 @@ class TestTheRegistry:
             registry.refuse_unreadable("acme")
         registry.refuse_unreadable("zeta")
 
+    async def test_takes_nothing_for_fresh_that_was_asked_for_before_a_change(self, tenancy: Tenancy) -> None:
+        """What another task was just reading when this process changed something is read again at the next look."""
+
+        class ChangedMeanwhile(Registry):
+            async def _read(self) -> None:
+                await super()._read()
+                if not changed:
+                    changed.append(await tenancy.tenants.suspend("testbank", reason="test"))
+                    self.expire()
+
+        changed: list[object] = []
+        registry = ChangedMeanwhile(tenancy.database, cache_s=60)
+        assert (await registry.get("testbank")).state == "active"
+        assert (await registry.get("testbank")).state == "suspended"
+
     async def test_serves_the_others_where_one_is_in_a_state_of_a_newer_version(self, tenancy: Tenancy) -> None:
         """That one isn't served, nor changed; its operators are told why."""
         acme = await tenancy.add("acme")
