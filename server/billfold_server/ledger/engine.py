@@ -33,7 +33,7 @@ from billfold_server.ledger import stores as own
 from billfold_server.ledger.ahead import is_over, may_follow
 from billfold_server.ledger.books import Books, Changes, Key, Known, Memory, StoredAnswer
 from billfold_server.ledger.deciding import Answers, Decider, RenderRefusal
-from billfold_server.ledger.prepared import NO_USES, Prepared, find_copies, remembering, with_copies, work_of
+from billfold_server.ledger.prepared import Prepared, find_copies, remembering, with_copies, work_of
 from billfold_server.ledger.protocol import Answer, Guarding, Kind, Loader, OneUses, Order, Store, Writer
 from billfold_server.ledger.queue import Item, Queue, Run, Ticket, turns
 from billfold_server.tenancy.context import Caller, OneUse, TenantRef
@@ -83,8 +83,8 @@ class Engine:
         database: The door to the tenants' tables.
         clock: The real clock, which ``recorded_at`` follows.
         render_refusal: Encodes a refusal for the answer and for its idempotency record.
-        stores: What rooms load and write with their commands.
         uses: Remembers what requests have shown that counts once.
+        stores: What rooms load and write with their commands.
         max_batch: How many commands one transaction takes at most.
         max_waiting: How many commands of one tenant may wait; past it new ones are refused.
         max_known: How many rows of all tenants are remembered between batches; one takes about a kilobyte.
@@ -99,8 +99,8 @@ class Engine:
         *,
         clock: Clock,
         render_refusal: RenderRefusal,
+        uses: OneUses,
         stores: Sequence[Store] = (),
-        uses: OneUses = NO_USES,
         max_batch: int = 512,
         max_waiting: int = 10_000,
         max_known: int = 100_000,

@@ -12,10 +12,9 @@ from billfold_server.ledger.books import Changes, Place, StoredAnswer
 from billfold_server.ledger.deciding import Answers
 from billfold_server.ledger.protocol import OneUses
 from billfold_server.ledger.queue import Item
-from billfold_server.tenancy.context import OneUse
 from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["NO_USES", "Prepared", "find_copies", "remembering", "with_copies", "work_of"]
+__all__ = ["Prepared", "find_copies", "remembering", "with_copies", "work_of"]
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,19 +44,6 @@ def work_of(changes: Changes) -> Work:
     if not changes.jobs:
         return Work.EVENTS if changes.events else _NO_WORK
     return Work.EVENTS | Work.JOBS if changes.events else Work.JOBS
-
-
-class _NoUses:
-    """Remembers nothing, for engines that no request reaches."""
-
-    def writes(self, uses: Sequence[OneUse]) -> Write:
-        raise NotImplementedError
-
-    async def remember(self, tx: TenantTx, uses: Sequence[OneUse]) -> set[bytes]:
-        raise NotImplementedError
-
-
-NO_USES = _NoUses()
 
 
 def remembering(uses: OneUses, batch: Sequence[Item], now: datetime) -> list[Write] | None:

@@ -16,6 +16,7 @@ from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.http.problems import encode_problem, status_of
 from billfold_server.http.routing import IdempotencyRef
+from billfold_server.identity.service import ONE_USES
 from billfold_server.ledger import checkpoints
 from billfold_server.ledger.engine import Engine
 from billfold_server.ledger.protocol import Answer, Kind
@@ -43,6 +44,7 @@ def open_engine(database: Database, **options: Any) -> Engine:
         database,
         clock=options.pop("clock", SystemClock()),
         render_refusal=render,
+        uses=ONE_USES,
         stores=(*checkpoints.STORES, *service.STORES, *reconciliation.STORES, *options.pop("stores", ())),
         **options,
     )

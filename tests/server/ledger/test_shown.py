@@ -13,7 +13,6 @@ import pytest_asyncio
 from billfold import errors
 from billfold.contract.wallets import CreateTransfer
 from billfold.money import Money
-from billfold_server.identity.service import ONE_USES
 from billfold_server.identity.tokens.replay import first_use
 from billfold_server.ledger.protocol import Answer, Kind, Reply
 from billfold_server.tenancy.context import IdempotencyRef, OneUse
@@ -28,7 +27,7 @@ LATER = datetime.now(UTC) + timedelta(hours=12)
 @pytest_asyncio.fixture
 async def bench(tenancy: Tenancy) -> AsyncIterator[Bench]:
     """Return an engine with four wallets, the first of which has money."""
-    made = Bench(open_engine(tenancy.database, uses=ONE_USES), tenancy.database, tenancy.tenant)
+    made = Bench(open_engine(tenancy.database), tenancy.database, tenancy.tenant)
     await made.add_wallets(4)
     await made.top_up(0, 100_000)
     yield made
@@ -38,7 +37,7 @@ async def bench(tenancy: Tenancy) -> AsyncIterator[Bench]:
 @pytest_asyncio.fixture
 async def other(tenancy: Tenancy) -> AsyncIterator[Any]:
     """Return the engine of another worker."""
-    engine = open_engine(tenancy.database, uses=ONE_USES)
+    engine = open_engine(tenancy.database)
     yield engine
     await engine.close()
 

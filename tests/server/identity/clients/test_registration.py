@@ -29,11 +29,6 @@ def tenants(live: LiveServer) -> None:
     live.add_tenant(manifest("dirreg", security_profile="fapi2", registration=believing))
 
 
-def forgive(live: LiveServer) -> None:
-    """Let this address try again: each try at registering counts against it."""
-    live.services.limits._address("127.0.0.1", cost=-float(live.settings.token_rate_limit_per_min))
-
-
 def post(live: LiveServer, slug: str, **said: Any) -> httpx.Response:
     """Ask for a registration."""
     return httpx.post(f"{live.base(slug)}/oauth/register", json=said)
@@ -99,7 +94,7 @@ class TestOpenRegistration:
     )
     def test_is_refused_by_the_codes_of_the_rfc(self, live: LiveServer, said: dict[str, Any], error: str) -> None:
         """RFC 7591, section 3.2.2."""
-        forgive(live)
+        live.forgive()
         answer = post(live, "openreg", **said)
         assert (answer.status_code, answer.json()["error"]) == (400, error)
 
@@ -109,14 +104,14 @@ class TestOpenRegistration:
         monkeypatch.setattr(live.services.limits, "_settings", few)
         # The allowance grows while a slow machine asks, by less than each request takes.
         slowed = any(post(live, "openreg", client_name=7).status_code == 429 for _ in range(300))
-        forgive(live)
+        live.forgive()
         assert slowed
 
 
 class TestAStatement:
     def test_wins_over_what_the_client_says(self, live: LiveServer) -> None:
         """Addresses, keys and names of the statement count, not those beside it."""
-        forgive(live)
+        live.forgive()
         vouched = statement(client_name="Licensed TPP", organisation="TPP Ltd", redirect_uris=[CALLBACK], jwks=JWKS)
         answer = post(
             live,
@@ -135,13 +130,13 @@ class TestAStatement:
 
     def test_is_needed_where_the_manifest_says_so(self, live: LiveServer) -> None:
         """Without one nobody registers at a bank."""
-        forgive(live)
+        live.forgive()
         answer = post(live, "dirreg", jwks=JWKS, scope="wallets:read")
         assert (answer.status_code, answer.json()["error"]) == (400, "invalid_software_statement")
 
     def test_of_anybody_else_is_refused(self, live: LiveServer) -> None:
         """Another issuer, another key, another algorithm, an ended one, none at all: each is refused by its code."""
-        forgive(live)
+        live.forgive()
         now = int(time.time())
         attempts = {
             statement(iss="https://other.example", jwks=JWKS): "unapproved_software_statement",
@@ -162,7 +157,7 @@ class TestAStatement:
 
     def test_cant_allow_a_secret_under_a_strict_profile(self, live: LiveServer) -> None:
         """The profile is the tenant's, whatever a publisher says."""
-        forgive(live)
+        live.forgive()
         text = statement(jwks=JWKS, token_endpoint_auth_method="client_secret_basic")
         assert post(live, "dirreg", software_statement=text).json()["error"] == "invalid_client_metadata"
 
@@ -170,7 +165,7 @@ class TestAStatement:
 class TestARegistration:
     def test_is_looked_after_by_its_own_token(self, live: LiveServer) -> None:
         """Shown, replaced with a new token for it, and ended; the former token is worth nothing (RFC 7592)."""
-        forgive(live)
+        live.forgive()
         made = post(live, "openreg", client_name="Mine", scope="wallets:read").json()
         url, token = made["registration_client_uri"], made["registration_access_token"]
         bearer = {"Authorization": f"Bearer {token}"}
@@ -194,7 +189,7 @@ class TestARegistration:
 
     def test_isnt_opened_by_anything_else(self, live: LiveServer) -> None:
         """Another client's token, none, an unknown client: one answer, which tells nothing."""
-        forgive(live)
+        live.forgive()
         one, other = (post(live, "openreg", scope="wallets:read").json() for _ in range(2))
         url = one["registration_client_uri"]
         unknown = url.replace(one["client_id"], "cli_01m7w9tnzcejq9b78b81gh4nmw")
@@ -223,7 +218,7 @@ class TestARegistration:
     )
     def test_isnt_replaced_by_what_is_wrong(self, live: LiveServer, changes: dict[str, Any], error: str) -> None:
         """A refused change leaves all as it was, and its token too."""
-        forgive(live)
+        live.forgive()
         made = post(live, "openreg", scope="wallets:read").json()
         bearer = {"Authorization": f"Bearer {made['registration_access_token']}"}
         url = made["registration_client_uri"]
@@ -233,7 +228,7 @@ class TestARegistration:
 
     def test_that_a_publisher_vouched_for_isnt_changed_without_it(self, live: LiveServer) -> None:
         """Whoever came by a statement brings one to change anything, or else nothing it says would last."""
-        forgive(live)
+        live.forgive()
         made = post(live, "dirreg", software_statement=statement(jwks=JWKS), scope="wallets:read").json()
         bearer = {"Authorization": f"Bearer {made['registration_access_token']}"}
         body = {"client_id": made["client_id"], "jwks": JWKS, "scope": "tenant:read"}
