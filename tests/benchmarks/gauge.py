@@ -8,9 +8,14 @@ from typing import TypeVar
 
 from tests.benchmarks.extent import Extent
 
-__all__ = ["Gauge", "Measured", "Report", "Row", "Sample"]
+__all__ = ["LOAD", "Gauge", "Measured", "Report", "Row", "Sample"]
 
 T = TypeVar("T")
+
+LOAD = "µs of the load"
+"""What the process that sends the load takes of the processors for each answer."""
+
+_COST = "µs of "
 
 AGREE = 1.15
 """By how much two runs of TPC-B may differ, one before and one after what is measured."""
@@ -30,6 +35,14 @@ class Sample:
     mean_ms: float = 0.0
     p95_ms: float = 0.0
     facts: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def cost_us(self) -> float:
+        """The processor time that each took, in microseconds, but for that of who sends the load.
+
+        Other programs on the same processors change rates; what an answer costs they change much less.
+        """
+        return sum(took for name, took in self.facts.items() if name.startswith(_COST) and name != LOAD)
 
 
 @dataclass
@@ -117,6 +130,11 @@ class Report:
         self._add(
             Row(what, f"{_spread(rates, 0)} {unit}", _spread(measured.multiples, 2), latency, asked, "; ".join(notes))
         )
+
+    def against(self, what: str, ours: Measured, theirs: Measured, *, asked: str = "") -> None:
+        """Add how a variant compares with another, by rate and by what each answer costs the processors."""
+        self.ratio(what, ours.ratios(theirs), asked=asked)
+        self.ratio("… by processor time", theirs.ratios(ours, lambda each: each.cost_us))
 
     def ratio(self, what: str, ratios: Sequence[float], *, asked: str = "", note: str = "") -> None:
         """Add how two variants compare, round by round."""

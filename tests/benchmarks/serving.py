@@ -20,7 +20,7 @@ from billfold_server.identity.profiles import PROFILES
 from billfold_server.serving.tls.authority import Authority
 from tests.benchmarks.bank import Bank, books_of, open_bank
 from tests.benchmarks.extent import Extent
-from tests.benchmarks.gauge import Sample
+from tests.benchmarks.gauge import LOAD, Sample
 from tests.benchmarks.ground import Ground, processor_s
 from tests.benchmarks.loading import Found, Group, Load, Shown
 from tests.benchmarks.presigned import Outcome, Presigned
@@ -205,7 +205,7 @@ class Server:
             facts={
                 "µs of the worker": worker_s / answers / items * 1e6,
                 "µs of PostgreSQL": postgres_s / answers / items * 1e6,
-                "µs of the load": found.processor_s / answers / items * 1e6,
+                LOAD: found.processor_s / answers / items * 1e6,
             },
         )
 

@@ -28,14 +28,14 @@ class TestTheEngine:
         found = gauge.interleave("engine", {"random": room.measure, "hot": lambda: room.measure(hot=True)})
         report.variant("Engine in process, random", found["random"], asked="3.0 (3.5)")
         report.variant("Engine in process, one hot wallet", found["hot"])
-        report.ratio("… hot against random", found["hot"].ratios(found["random"]), asked="1.0")
+        report.against("… hot against random", found["hot"], found["random"], asked="1.0")
 
     def test_answers_refused_and_copied_orders(self, gauge: Gauge, report: Report, room: Room) -> None:
         """With 5 % of refusals and 10 % of copies each order has one answer, and no copy moves money."""
         found = gauge.interleave("refused", {"clean": room.measure, "mixed": lambda: room.measure(mixed=True)})
         report.variant("Engine, clean", found["clean"])
         report.variant("Engine, 5 % refused and 10 % copies", found["mixed"])
-        report.ratio("… against clean", found["mixed"].ratios(found["clean"]), asked="0.9")
+        report.against("… against clean", found["mixed"], found["clean"], asked="0.9")
 
     def test_chains_what_it_writes(self, gauge: Gauge, report: Report, open_room: OpenRoom) -> None:
         """Each batch extends the hash chain, or, in a ledger that nobody could verify, none does."""
@@ -46,4 +46,4 @@ class TestTheEngine:
         assert off.links() == links
         report.variant("Engine, hash chain on", found["on"])
         report.variant("Engine, hash chain off", found["off"])
-        report.ratio("… on against off", found["on"].ratios(found["off"]), asked="0.97")
+        report.against("… on against off", found["on"], found["off"], asked="0.97")

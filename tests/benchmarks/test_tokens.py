@@ -50,11 +50,6 @@ def _asking(vault: Vault, size: int = 1) -> Callable[[int], list[bytes]]:
     return lambda count: vault.asking(vault.tokens(count * size), size)
 
 
-def _spent(sample: Sample) -> float:
-    """Return the processor time of a value, in microseconds; that of who sends it is left out."""
-    return sum(sample.facts.values())
-
-
 class TestVaultTokens:
     """Over HTTP, with every commit on disk."""
 
@@ -80,8 +75,7 @@ class TestVaultTokens:
         report.variant("Plain insert", found["insert"], note=f"bytes of its row {plain:.0f}")
         for name, what in (("in", "Card, tokenized"), ("out", "Card, detokenized"), ("account", "Account, tokenized")):
             report.variant(what, found[name], note=f"bytes of its rows {large:.0f}" if name == "in" else "")
-            report.ratio("… against the insert", found[name].ratios(found["insert"]), asked="0.7")
-            report.ratio("… the insert's processor time against its", found["insert"].ratios(found[name], _spent))
+            report.against("… against the insert", found[name], found["insert"], asked="0.7")
         for name, what in (("in", "tokenized"), ("out", "detokenized")):
             report.variant(f"Cards, {what}, {BULK} at a time", found[f"{name}, bulk"], unit="values/s")
             report.ratio("… against one at a time", found[f"{name}, bulk"].ratios(found[name]), asked="5")
