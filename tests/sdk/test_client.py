@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -136,6 +137,15 @@ class TestAnOrder:
         keys = [headers["idempotency-key"] for _, _, headers, _ in transport.requests]
         assert (len(keys), len(set(keys[:3])), len(set(keys))) == (4, 1, 2)
         assert len({body for *_, body in transport.requests}) == 1
+
+    def test_has_a_key_in_the_order_of_time(self):
+        """Keys that are made for calls one after the other are sorted, so the server keeps them side by side."""
+        billfold, transport = client(*[sample("Transfer")] * 5)
+        for _ in range(5):
+            billfold.transfers.create(from_wallet_id="wal_1", to_wallet_id="wal_2", amount=Money(1250, "EUR"))
+        keys = [headers["idempotency-key"] for _, _, headers, _ in transport.requests]
+        assert keys == sorted(set(keys))
+        assert {UUID(key).version for key in keys} == {7}
 
     def test_says_what_the_contract_says(self):
         """The body has the contract's fields and nothing that wasn't given."""

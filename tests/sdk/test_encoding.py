@@ -67,9 +67,9 @@ class TestMoney:
 
 class TestAnOrder:
     def test_has_a_key_of_its_own(self):
-        """One is made where none is given, another for each, and it is part of what is sent."""
+        """One is made where none is given, in the order of time, and it is part of what is sent."""
         orders = [order(from_wallet_id="wal_1", to_wallet_id="wal_2", amount=("1", "EUR")) for _ in range(2)]
-        assert orders[0].idempotency_key != orders[1].idempotency_key
+        assert orders[0].idempotency_key < orders[1].idempotency_key
         sent = json.loads(encoding.fields(mode="each", transfers=orders))
         assert sent["transfers"][0] == {
             "from_wallet_id": "wal_1",

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
-from uuid import uuid4
 
 import msgspec
 from msgspec import UNSET
@@ -14,6 +13,7 @@ from msgspec import UNSET
 from billfold.clock import ensure_utc
 from billfold.contract.ledger import NewPosting
 from billfold.contract.wallets import KeyedTransfer
+from billfold.ids import uuid7
 from billfold.money import Money, from_decimal, pair
 
 __all__ = [
@@ -84,7 +84,7 @@ def order(
         description=description,
         effective_at=effective_at,
         metadata=dict(metadata or {}),
-        idempotency_key=uuid4().hex if idempotency_key is None else key(idempotency_key),
+        idempotency_key=uuid7().hex if idempotency_key is None else key(idempotency_key),
     )
 
 

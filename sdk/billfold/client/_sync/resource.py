@@ -5,7 +5,6 @@
 import urllib.parse
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
-from uuid import uuid4
 
 from billfold import errors
 from billfold.client import _encoding as encoding
@@ -13,6 +12,7 @@ from billfold.client._flow import Call, Timeouts
 from billfold.client._operations import Operation
 from billfold.client._sync.session import Session
 from billfold.contract.common import Page
+from billfold.ids import uuid7
 
 __all__ = ["Pages", "Resource"]
 
@@ -46,9 +46,12 @@ class Resource:
         idempotency_key: str | None,
         content_type: str = "application/json",
     ) -> T:
-        """Send an order under a key that stays the same however often it is sent."""
+        """Send an order under a key that stays the same however often it is sent.
+
+        Keys that are made here are in the order of time, so that the server finds their places beside each other.
+        """
         call = _call(self._session, operation, ids)
-        call.headers["idempotency-key"] = uuid4().hex if idempotency_key is None else encoding.key(idempotency_key)
+        call.headers["idempotency-key"] = uuid7().hex if idempotency_key is None else encoding.key(idempotency_key)
         if body is not None:
             call.headers["content-type"] = content_type
             call.body = body
