@@ -126,7 +126,7 @@ async def books_of(services: Services, tenant: TenantRef) -> Books:
     return Books(row["entries"], row["transfers"], row["sum_minor"], row["in_wallets"])
 
 
-def orders(bank: Bank, number: int, *, hot: bool = False, mixed: bool = False) -> list[Order]:
+def orders(bank: Bank, number: int, *, hot: bool = False, mixed: bool = False, ordered: bool = False) -> list[Order]:
     """Return transfers, each with an idempotency key of its own and something in its metadata.
 
     Args:
@@ -134,6 +134,7 @@ def orders(bank: Bank, number: int, *, hot: bool = False, mixed: bool = False) -
         number: How many.
         hot: Whether the first wallet is in each of them, as payer or as payee.
         mixed: Whether 5 % of them want more than there is, and 10 % are copies of one before.
+        ordered: Whether their keys are in the order of time, as the SDK makes them, and not at random.
     """
     random_ = random.Random(number)
     wallets = [ids.decode(Prefix.WALLET, wallet) for wallet in bank.wallets]
@@ -146,7 +147,9 @@ def orders(bank: Bank, number: int, *, hot: bool = False, mixed: bool = False) -
         if hot:
             source, target = (source, wallets[0]) if random_.random() < 0.5 else (wallets[0], target)
         refused = mixed and random_.random() < _REFUSED
-        given.append((kinds.TRANSFER, _movement(source, target, TOO_MUCH_MINOR if refused else 1), _reference()))
+        given.append(
+            (kinds.TRANSFER, _movement(source, target, TOO_MUCH_MINOR if refused else 1), _reference(ordered=ordered))
+        )
     return given
 
 
@@ -163,8 +166,9 @@ def _movement(source: UUID, target: UUID, amount_minor: int) -> kinds.Movement:
     )
 
 
-def _reference() -> IdempotencyRef:
-    return IdempotencyRef(client_id=CALLER.client_id, key=uuid4().hex, fingerprint=bytes(32))
+def _reference(*, ordered: bool) -> IdempotencyRef:
+    key = ids.uuid7().hex if ordered else uuid4().hex
+    return IdempotencyRef(client_id=CALLER.client_id, key=key, fingerprint=bytes(32))
 
 
 class Given:

@@ -19,6 +19,7 @@ class Extent:
         tenants: How many tenants share the server.
         callers: How many callers or connections there are.
         postings: How many postings the full tables hold.
+        turns: How many turns each variant has from one checkpoint to the next; as many as there are, where absent.
     """
 
     seconds: float = 8
@@ -29,7 +30,8 @@ class Extent:
     tenants: int = 100
     callers: int = 64
     postings: int = 20_000_000
+    turns: int | None = None
 
 
 FULL = Extent()
-QUICK = Extent(seconds=0.4, rounds=1, repeats=0, scale=1, wallets=40, tenants=4, callers=16, postings=4_000)
+QUICK = Extent(seconds=0.4, rounds=1, repeats=0, scale=1, wallets=40, tenants=4, callers=16, postings=4_000, turns=2)

@@ -2,13 +2,14 @@
 
 import statistics
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from tests.benchmarks.extent import Extent
 
-__all__ = ["LOAD", "Gauge", "Measured", "Report", "Row", "Sample"]
+
+__all__ = ["LOAD", "Gauge", "Measured", "Report", "Row", "Sample", "whole"]
 
 T = TypeVar("T")
 
@@ -43,6 +44,21 @@ class Sample:
         Other programs on the same processors change rates; what an answer costs they change much less.
         """
         return sum(took for name, took in self.facts.items() if name.startswith(_COST) and name != LOAD)
+
+
+def whole(samples: Sequence[Sample]) -> Sample:
+    """Return what turns of the same length come to: the mean of their rates, and all else by how many each had."""
+    total = sum(sample.rate for sample in samples)
+
+    def mean(figure: Callable[[Sample], float]) -> float:
+        return sum(figure(sample) * sample.rate for sample in samples) / total
+
+    return Sample(
+        rate=total / len(samples),
+        mean_ms=mean(lambda each: each.mean_ms),
+        p95_ms=mean(lambda each: each.p95_ms),
+        facts={name: mean(lambda each, name=name: each.facts[name]) for name in samples[0].facts},  # type: ignore[misc]
+    )
 
 
 @dataclass
@@ -136,6 +152,22 @@ class Report:
         self.ratio(what, ours.ratios(theirs), asked=asked)
         self.ratio("… by processor time", theirs.ratios(ours, lambda each: each.cost_us))
 
+    def turns(self, what: str, cycles: Sequence[Sequence[Sample]], *, quiet: bool) -> None:
+        """Add what was measured of one variant in turns, cycle by cycle, and how many turns each cycle had.
+
+        Args:
+            what: The variant.
+            cycles: Its samples.
+            quiet: Whether TPC-B was the same before and after all of them.
+        """
+        together = [whole(cycle) for cycle in cycles]
+        notes = [f"{name} {statistics.median(each.facts[name] for each in together):.0f}" for name in together[0].facts]
+        notes.append(f"{' and '.join(str(len(cycle)) for cycle in cycles)} turns")
+        notes += [] if quiet else ["TPC-B changed by more than 15 % from before to after"]
+        mean, p95 = (statistics.median(map(figure, together)) for figure in (lambda s: s.mean_ms, lambda s: s.p95_ms))
+        rates = [each.rate for each in together]
+        self._add(Row(what, f"{_spread(rates, 0)} /s", latency=f"{mean:.1f} / {p95:.1f}", note="; ".join(notes)))
+
     def ratio(self, what: str, ratios: Sequence[float], *, asked: str = "", note: str = "") -> None:
         """Add how two variants compare, round by round."""
         self._add(Row(what, f"{_spread(ratios, 2)} times", asked=asked, note=note))
@@ -201,6 +233,37 @@ class Gauge:
                     repeats -= 1
                 found[name].rounds.append((sample, sample.rate / between, agree))
         return found
+
+    def cycles(
+        self, block: str, variants: Mapping[str, Callable[[], Sample]], begun: Callable[[], int]
+    ) -> tuple[dict[str, list[list[Sample]]], bool]:
+        """Let variants take turns from one checkpoint to the next, and so on, with a run of TPC-B before and after all.
+
+        It doesn't run in between, where it would push what is measured out of memory and bring the next checkpoint on.
+
+        Args:
+            block: What is measured.
+            variants: Each takes one turn.
+            begun: Returns how many checkpoints have begun.
+
+        Returns:
+            Each variant's samples, cycle by cycle, and whether TPC-B was the same before and after.
+        """
+        found: dict[str, list[list[Sample]]] = {name: [] for name in variants}
+        before = self._run_tpcb(block)
+        for number in range(self._extent.rounds):
+            for cycle in found.values():
+                cycle.append([])
+            at, turns = begun(), 0
+            while begun() == at and turns != self._extent.turns:
+                # Who is first in one turn is last in the next: a checkpoint comes in the midst of one.
+                for name, measure in list(variants.items())[:: -1 if turns % 2 else 1]:
+                    found[name][-1].append(measure())
+                turns += 1
+            rates = ", ".join(f"{name} {whole(cycle[-1]).rate:,.0f}/s" for name, cycle in found.items())
+            say(f"{block}, round {number + 1}, {turns} turns: {rates}")
+        after = self._run_tpcb(block)
+        return found, max(before, after) <= AGREE * min(before, after)
 
     def _run_tpcb(self, block: str) -> float:
         rate = self._tpcb()

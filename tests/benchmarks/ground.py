@@ -25,6 +25,8 @@ __all__ = ["Ground", "processor_s", "sweep"]
 _PREFIX = f"billfold-{os.geteuid()}-bench-"
 _TPCB = "tpcb"
 _CLIENTS = 8
+_CHECKPOINTER_SINCE = 17
+_CHECKPOINTS_BEFORE_17 = "checkpoints_timed + checkpoints_req"
 _IN_MEMORY = {"tmpfs", "ramfs"}
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
@@ -64,6 +66,16 @@ class Ground:
     def wal_bytes(self) -> int:
         """Return how much write-ahead log the cluster has written since it was made."""
         return int(query(self._server.dsn(), "SELECT pg_current_wal_lsn() - '0/0'::pg_lsn")[0][0])
+
+    def checkpoint(self) -> None:
+        """Write everything to its place, so that each page is logged whole when it is touched next."""
+        query(self._server.dsn(), "CHECKPOINT")
+
+    def checkpoints(self) -> int:
+        """Return how many checkpoints have begun."""
+        new, old = ("pg_stat_checkpointer", "num_timed + num_requested"), ("pg_stat_bgwriter", _CHECKPOINTS_BEFORE_17)
+        view, counted = new if int(self.version.partition(".")[0]) >= _CHECKPOINTER_SINCE else old
+        return int(query(self._server.dsn(), f"SELECT {counted} FROM {view}")[0][0])  # noqa: S608 - of the above
 
     def size_bytes(self, schema: str) -> int:
         """Return what the tables of a tenant take, with indexes and all."""

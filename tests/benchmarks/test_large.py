@@ -3,8 +3,11 @@
 Its file comes last, so that nothing else is measured beside so much data.
 """
 
+import contextlib
+import functools
 import random
 import time
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -12,7 +15,8 @@ from billfold import ids
 from billfold.ids import Prefix
 from billfold_server.ledger.service import balances_as_of, list_wallet_accounts
 from tests.benchmarks.extent import Extent
-from tests.benchmarks.gauge import Gauge, Report
+from tests.benchmarks.gauge import Gauge, Report, Sample, whole
+from tests.benchmarks.ground import Ground
 from tests.benchmarks.room import OpenRoom, Room
 
 pytestmark = pytest.mark.timeout(0)
@@ -31,16 +35,9 @@ def large(request: pytest.FixtureRequest, open_room: OpenRoom, extent: Extent) -
 class TestLargeTables:
     """Large tables."""
 
-    def test_cost_little_more_to_write_to(
-        self, gauge: Gauge, report: Report, open_room: OpenRoom, large: Room, extent: Extent
-    ) -> None:
+    def test_cost_little_more_to_write_to(self, beside: "Beside", extent: Extent) -> None:
         """Transfers beside millions of postings are made as they are in empty tables."""
-        empty = open_room("empty")
-        empty.measure()
-        found = gauge.interleave("large", {"empty": empty.measure, "large": large.measure})
-        report.variant("Engine, empty tables", found["empty"])
-        report.variant(f"Engine, {extent.postings:,} postings", found["large"])
-        report.ratio("… against empty", found["large"].ratios(found["empty"]), asked="0.85")
+        beside.compare("empty", f"{extent.postings:,} postings")
 
     def test_answer_for_any_time(self, report: Report, large: Room) -> None:
         """Balances as of random instants on both time axes are found, and are the sum of the postings."""
@@ -49,16 +46,73 @@ class TestLargeTables:
             mean, p95 = sum(took) / len(took) * 1000, sorted(took)[int(len(took) * 0.95)] * 1000
             report.latency(f"Balance as of a time ({name}), {len(took)} reads", mean, p95, asked="about 1 ms")
 
-    def test_cost_little_more_with_their_idempotency_keys(
-        self, gauge: Gauge, report: Report, open_room: OpenRoom, large: Room, extent: Extent
-    ) -> None:
-        """The same, when each of those transfers has left a key behind that is still kept."""
-        empty = open_room("empty_keys")
-        empty.measure()
+    def test_cost_little_more_with_their_idempotency_keys(self, beside: "Beside", large: Room, extent: Extent) -> None:
+        """The same, when each of those transfers has left a key behind that is still kept, in the order of no time."""
         large.remember(extent.postings // 2)
-        found = gauge.interleave("large keys", {"empty": empty.measure, "large": large.measure})
-        report.variant(f"Engine, {extent.postings:,} postings and their keys", found["large"])
-        report.ratio("… against empty", found["large"].ratios(found["empty"]), asked="0.85")
+        beside.compare("empty_keys", f"{extent.postings:,} postings and their keys, random as all others")
+        beside.compare("empty_sdk", "the same, new keys as the SDK makes them", ordered=True)
+
+
+class Beside:
+    """Compares a long history with empty tables, from one checkpoint to the next.
+
+    After a checkpoint each page is logged whole when it is touched first, and a long history's transfers touch more
+    pages. How long that takes doesn't depend on how far the next checkpoint is, so neither the first seconds nor
+    any others say what a day costs; a whole cycle does. Both tenants' transfers share it, so each has half as many in
+    which to make up for its first ones as it would have by itself.
+    """
+
+    def __init__(self, gauge: Gauge, report: Report, ground: Ground, open_room: OpenRoom, large: Room) -> None:
+        self._gauge = gauge
+        self._report = report
+        self._ground = ground
+        self._open_room = open_room
+        self._large = large
+
+    def compare(self, slug: str, what: str, *, ordered: bool = False) -> None:
+        """Measure both in turns, beginning with a checkpoint.
+
+        Args:
+            slug: Of the new tenant to compare with.
+            what: What the long history consists of.
+            ordered: Whether new idempotency keys are in the order of time.
+        """
+        rooms = {"empty": self._open_room(slug), "large": self._large}
+        with contextlib.ExitStack() as stack:
+            for room in rooms.values():
+                stack.enter_context(room.checked())
+                # The first orders prepare statements and fill caches.
+                room.turn(ordered=ordered)
+            self._ground.checkpoint()
+            turns = {name: functools.partial(room.turn, ordered=ordered) for name, room in rooms.items()}
+            found, quiet = self._gauge.cycles(what, turns, self._ground.checkpoints)
+        self._report.turns("Engine, empty tables, from checkpoint to checkpoint", found["empty"], quiet=quiet)
+        self._report.turns(f"Engine, {what}", found["large"], quiet=quiet)
+        cycles = list(zip(found["large"], found["empty"], strict=True))
+        self._report.ratio("… against empty", [_times(*each) for each in cycles], asked="0.85")
+        self._report.ratio("… by processor time", [_times(theirs, ours, figure=_cost_us) for ours, theirs in cycles])
+        first = [_times(ours[:1], theirs[:1]) for ours, theirs in cycles]
+        self._report.ratio("… in the first turns of each", first)
+        later = [_times(ours[len(ours) // 2 :], theirs[len(theirs) // 2 :]) for ours, theirs in cycles]
+        self._report.ratio("… in the second half of each", later)
+
+
+@pytest.fixture
+def beside(gauge: Gauge, report: Report, ground: Ground, open_room: OpenRoom, large: Room) -> Beside:
+    """What compares the long history with empty tables."""
+    return Beside(gauge, report, ground, open_room, large)
+
+
+def _rate(sample: Sample) -> float:
+    return sample.rate
+
+
+def _cost_us(sample: Sample) -> float:
+    return sample.cost_us
+
+
+def _times(ours: Sequence[Sample], theirs: Sequence[Sample], *, figure: Callable[[Sample], float] = _rate) -> float:
+    return figure(whole(ours)) / figure(whole(theirs))
 
 
 _READS, _CHECKED = 400, 10

@@ -176,7 +176,8 @@ class TestAServer:
         done = billfold("doctor", "--json", f"--data-dir={up.data_dir}", f"--port={up.port}")
         found = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
         assert {name for name, check in found.items() if check["verdict"] == "fail"} == set()
-        assert {"database", "durability", "clock", "rights", "schemas", "keyring", "port", "disk"} <= found.keys()
+        looked_at = {"database", "durability", "sizes", "clock", "rights", "schemas", "keyring", "port", "disk"}
+        assert looked_at <= found.keys()
         assert up.welcome["url"] in found["port"]["sentence"]
 
     def test_replaces_a_worker_that_is_killed(self, up: Up):

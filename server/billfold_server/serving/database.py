@@ -65,6 +65,8 @@ SELECT current_setting('server_version_num')::int / 10000 AS major, current_sett
     has_database_privilege(current_database(), 'CREATE WITH GRANT OPTION') AS owns_database,
     current_setting('fsync') = 'on' AS fsync, current_setting('full_page_writes') = 'on' AS full_page_writes,
     current_setting('synchronous_commit') <> 'off' AS synchronous_commit,
+    pg_size_bytes(current_setting('shared_buffers')) AS buffers_bytes,
+    pg_size_bytes(current_setting('max_wal_size')) AS most_wal_bytes,
     current_setting('server_encoding') AS encoding, pg_is_in_recovery() AS standby, clock_timestamp() AS now
 FROM pg_catalog.pg_roles r WHERE r.rolname = current_user
 """
@@ -86,6 +88,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         fsync: Whether a commit reaches the disk.
         full_page_writes: Whether torn pages are mended after a crash.
         synchronous_commit: Whether a commit waits for the disk.
+        buffers_bytes: How much memory it has for pages.
+        most_wal_bytes: How long its write-ahead log may get between two checkpoints.
         encoding: Of its text.
         standby: Whether it is a copy that can only be read.
         now: What its clock says.
@@ -104,6 +108,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     fsync: bool
     full_page_writes: bool
     synchronous_commit: bool
+    buffers_bytes: int
+    most_wal_bytes: int
     encoding: str
     standby: bool
     now: datetime

@@ -20,6 +20,7 @@ __all__ = [
     "judge_python",
     "judge_rights",
     "judge_schemas",
+    "judge_sizes",
     "judge_skew",
 ]
 
@@ -32,6 +33,8 @@ FIRST_UNTRIED_PYTHON = (3, 15)
 NEEDED_BYTES = 200 * 1024**2
 COMFORTABLE_BYTES = 2 * 1024**3
 NEEDED_FILES = 1024
+DEFAULT_BUFFERS_BYTES = 128 * 1024**2
+DEFAULT_WAL_BYTES = 1024**3
 COMFORTABLE_SKEW_S = 1.0
 LARGEST_SKEW_S = 30.0
 CERTIFICATE_NOTICE = timedelta(days=21)
@@ -118,6 +121,33 @@ def judge_durability(*, fsync: bool, full_page_writes: bool, synchronous_commit:
         sentence = f"PostgreSQL may lose acknowledged payments in a crash ({', '.join(off)} off): turn it on."
         return Check("durability", "fail", sentence)
     return Check("durability", "ok", "What PostgreSQL acknowledges survives a crash.")
+
+
+def judge_sizes(*, buffers_bytes: int, most_wal_bytes: int, production: bool) -> Check:
+    """Judge whether somebody has sized the database: what PostgreSQL starts with is meant for the smallest machine.
+
+    Args:
+        buffers_bytes: How much memory it has for pages.
+        most_wal_bytes: How long its write-ahead log may get between two checkpoints.
+        production: Whether real money is moved.
+    """
+    small = [
+        name
+        for name, found, default in (
+            ("shared_buffers", buffers_bytes, DEFAULT_BUFFERS_BYTES),
+            ("max_wal_size", most_wal_bytes, DEFAULT_WAL_BYTES),
+        )
+        if found <= default
+    ]
+    if small and production:
+        sentence = (
+            f"PostgreSQL has no more than its defaults ({', '.join(small)}), so transfers get slower as the history "
+            "grows: set them as the page on deploying says."
+        )
+        return Check("sizes", "warn", sentence)
+    mib = 1024**2
+    sentence = f"PostgreSQL has {buffers_bytes // mib} MB for pages and {most_wal_bytes // mib} MB between checkpoints."
+    return Check("sizes", "ok", sentence)
 
 
 def judge_rights(*, role: str, creates_roles: bool, owns_database: bool, prepared: bool) -> Check:

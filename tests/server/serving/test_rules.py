@@ -60,6 +60,25 @@ class TestTheDoctor:
         assert off in found.sentence
 
     @pytest.mark.parametrize(
+        ("buffers", "wal", "production", "verdict", "small"),
+        [
+            (8 * GIB, 16 * GIB, True, "ok", set()),
+            (GIB // 8, 16 * GIB, True, "warn", {"shared_buffers"}),
+            (8 * GIB, GIB, True, "warn", {"max_wal_size"}),
+            (GIB // 8, GIB, True, "warn", {"shared_buffers", "max_wal_size"}),
+            (GIB // 8 + 8192, GIB + 1, True, "ok", set()),
+            (GIB // 8, GIB, False, "ok", set()),
+        ],
+    )
+    def test_advises_to_size_the_database(
+        self, buffers: int, wal: int, *, production: bool, verdict: str, small: set[str]
+    ):
+        """Production on PostgreSQL's defaults hears which; anybody else is told what there is."""
+        found = rules.judge_sizes(buffers_bytes=buffers, most_wal_bytes=wal, production=production)
+        assert found.verdict == verdict
+        assert {name for name in ("shared_buffers", "max_wal_size") if name in found.sentence} == small
+
+    @pytest.mark.parametrize(
         ("creates_roles", "owns_database", "prepared", "verdict"),
         [
             (True, True, False, "ok"),

@@ -12,6 +12,7 @@ from typing import BinaryIO
 from billfold_server.db.embedded.binaries import Binaries
 from billfold_server.db.embedded.errors import ClusterVersionMismatch, EmbeddedPostgresError, InitFailed, StartFailed
 from billfold_server.db.embedded.folders import RuntimeUser, clean_environment, disk_full, run_as
+from billfold_server.db.embedded.sizing import Machine, look_at_machine, sizes
 from billfold_server.db.ports import HOST, free_ports, is_free
 
 OWNER = "billfold"
@@ -225,9 +226,9 @@ class Cluster:
             "fsync": durable,
             "synchronous_commit": durable,
             "full_page_writes": durable,
-            # A small machine that is shared with Billfold itself. Parallel queries would need more of /dev/shm than
-            # containers have.
-            "shared_buffers": "128MB",
+            # A throw-away cluster is one of several on a machine and holds little, like the smallest machine's.
+            **sizes(look_at_machine(self.home) if self.durable else Machine(memory_bytes=0, disk_bytes=0)),
+            # Parallel queries would need more of /dev/shm than containers have.
             "work_mem": "8MB",
             "max_parallel_workers_per_gather": 0,
             "jit": "off",
