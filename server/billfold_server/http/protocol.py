@@ -20,6 +20,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from billfold_server.http.receiving import Exchange
+from billfold_server.open_banking.edge.headers import INTERACTION_ID, interaction_id
 
 __all__ = ["HEADERS_LIMIT", "HEAD_LIMIT_BYTES", "HEAD_PATIENCE_S", "BoundedProtocol"]
 
@@ -31,6 +32,8 @@ HEADERS_LIMIT: Final = 100
 
 HEAD_PATIENCE_S: Final = 20.0
 """How long a request's head may take, from the connection or from its first byte on."""
+
+_OPEN_BANKING: Final = b"/open-banking/"
 
 _NO_CONTENT: Final = 204
 
@@ -114,6 +117,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.url: bytes = b""
         self._in_body = False
         self._heads = self._head_bytes = self._come_bytes = 0
         self._too_large = self._refused = False
@@ -269,6 +273,17 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if not self._answering():
-            line = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-            self.transport.write(line.encode())
+            head = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-length: 0\r\nconnection: close\r\n"
+            self.transport.write(f"{head}{self._interaction()}\r\n".encode())
         self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - what the parser says helps nobody
+        """Refuse what isn't HTTP."""
+        self._refuse(HTTPStatus.BAD_REQUEST)
+
+    def _interaction(self) -> str:
+        """Return the header that every answer of open banking has, where that was asked, or may have been."""
+        if self.url and _OPEN_BANKING not in self.url:
+            return ""
+        said = {name.decode("latin-1"): value.decode("latin-1") for name, value in self.headers or ()}
+        return f"{INTERACTION_ID}: {interaction_id(said)}\r\n"

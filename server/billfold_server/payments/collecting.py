@@ -21,9 +21,12 @@ from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.wallets import service as wallets
 from billfold_server.wallets.service import CASH, TOP_UP, AliasKey, Movement
 
-__all__ = ["COLLECTOR", "Collected", "collect"]
+__all__ = ["COLLECTOR", "RETURNS", "Collected", "collect"]
 
 COLLECTOR: Final = Caller(actor="rail", client_id=UUID(int=0))
+RETURNS: Final = "returns"
+"""Under which name a top-up says whose money it has brought back: a payment's, by its id on the wire."""
+
 _WALLET: Final = "wallet"
 _SCHEMES: Final = {each.value: each for each in AliasScheme}
 
@@ -72,7 +75,7 @@ async def _book(services: Services, tenant: TenantRef, name: str, credit: Credit
         return Collected(key=credit.key, refused=errors.CreditorUnknown.code)
     told = {"rail": name, "end_to_end_id": masked(credit.end_to_end_id)}
     if credit.returns is not None:
-        told |= {"returns": credit.returns, "return_reason": credit.reason or "MS03"}
+        told |= {RETURNS: credit.returns, "return_reason": credit.reason or "MS03"}
     movement = Movement(
         kind="top_up",
         from_wallet_id=None,

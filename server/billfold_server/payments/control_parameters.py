@@ -16,6 +16,7 @@ import msgspec
 __all__ = [
     "OFF_SESSION",
     "PERIOD_TYPES",
+    "SWEEPING",
     "Amount",
     "Breach",
     "ControlParameters",
@@ -40,6 +41,9 @@ PeriodAlignment = Literal["Consent", "Calendar"]
 PERIOD_TYPES: Final[tuple[PeriodType, ...]] = ("Day", "Week", "Fortnight", "Month", "Half-year", "Year")
 OFF_SESSION: Final = "OffSession"
 """How a payment is made where neither it nor its consent says so: without the payer."""
+
+SWEEPING: Final = "UK.OBIE.VRPType.Sweeping"
+"""The kind of payments between accounts of one person."""
 
 _DAY: Final = timedelta(days=1)
 _DAYS: Final[dict[PeriodType, int]] = {"Day": 1, "Week": 7, "Fortnight": 14}

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from billfold import errors
 from billfold.contract.payments import PaymentStatus
 from billfold_server.consents.service import Consent, ConsentKind, ConsentRow
 from billfold_server.ledger.service import Books, Draft, Keys, Kind, Reply, Row
@@ -15,6 +16,7 @@ from billfold_server.payments.domestic import check_same
 from billfold_server.payments.kinds import Heard, Initiated, Order, Resolution, initiation
 from billfold_server.payments.rows import PaymentRow
 from billfold_server.payments.spending import SpentRow, give_back, spend, spent_keys
+from billfold_server.wallets.service import WalletRow
 
 __all__ = ["HEAR", "INITIATE_RECURRING", "RESOLVE", "agreed"]
 
@@ -47,8 +49,32 @@ def _check(draft: Draft, consent: Consent, order: Order) -> Sequence[Row]:
     """Hold a payment to its consent, and count it in the periods of the day."""
     check_same(consent, order)
     facts: rules.Order = order.facts
+    _check_swept(draft, consent, order)
     assert (facts.amount_minor, facts.currency) == (order.amount.amount_minor, order.amount.currency), "it is one order"
     return spend(draft, consent.id, agreed(consent), facts)
+
+
+def _check_swept(draft: Draft, consent: Consent, order: Order) -> None:
+    """Refuse to sweep to somebody else's wallet, whatever was known of the account when the payer agreed.
+
+    Of accounts elsewhere nobody here knows whose they are; an account's number may come to be another's wallet's.
+
+    Raises:
+        errors.ControlParametersBreached: What is said to be the payer's own isn't.
+    """
+    to_wallet_id = kinds.creditor_of(draft, order) if order.facts.vrp_type == rules.SWEEPING else None
+    if to_wallet_id is None:
+        return
+    wallet = draft.find(WalletRow, to_wallet_id)
+    assert wallet is not None, "whose names are there is there as well"
+    if wallet.party_id != consent.party_id:
+        raise errors.ControlParametersBreached(
+            "sweeping goes to accounts of the payer's own, and this one is somebody else's",
+            param="Data.ControlParameters.VRPType",
+            currency=order.amount.currency,
+            limit_minor=None,
+            remaining_minor=None,
+        )
 
 
 INITIATE_RECURRING: Final[Kind[Order]] = initiation(_KIND, _check, _more_keys)

@@ -27,7 +27,7 @@ from billfold_server.http.services import Services
 from billfold_server.keys.service import Keys, Opener, Place
 from billfold_server.ledger.service import Engine
 from billfold_server.payments import queries, rules
-from billfold_server.payments.collecting import Collected, collect
+from billfold_server.payments.collecting import COLLECTOR, RETURNS, Collected, collect
 from billfold_server.payments.control_parameters import Amount as AgreedAmount
 from billfold_server.payments.control_parameters import (
     ControlParameters,
@@ -59,6 +59,7 @@ from billfold_server.payments.stores import STORES
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller, TenantRef
 from billfold_server.tenancy.transaction import TenantTx
+from billfold_server.wallets import service as wallets
 from billfold_server.wallets.service import AliasKey
 
 __all__ = [
@@ -93,6 +94,7 @@ __all__ = [
     "day_of",
     "find_payment",
     "find_payments_of",
+    "find_payments_returned_by",
     "get_payment",
     "hear",
     "initiated",
@@ -355,6 +357,16 @@ async def find_payment(tx: TenantTx, payment_id: UUID) -> PaymentRow | None:
 async def find_payments_of(tx: TenantTx, entry_ids: Sequence[UUID]) -> dict[UUID, PaymentRow]:
     """Return payments by the journal entries that took their money out of wallets, or brought it back."""
     return await queries.find_payments_of(tx, entry_ids)
+
+
+async def find_payments_returned_by(tx: TenantTx, entry_ids: Sequence[UUID]) -> dict[UUID, PaymentRow]:
+    """Return payments whose money a rail brought back after it had left, by the journal entries of these top-ups."""
+    said = await wallets.list_said_of_top_ups(tx, entry_ids, RETURNS, actor=COLLECTOR.actor)
+    if not said:
+        return {}
+    named = {entry_id: ids.decode(Prefix.PAYMENT, wire_id) for entry_id, wire_id in said.items()}
+    rows = {row.id: row for row in await queries.find_payments(tx, list(set(named.values())))}
+    return {entry_id: rows[payment_id] for entry_id, payment_id in named.items() if payment_id in rows}
 
 
 async def list_payments(

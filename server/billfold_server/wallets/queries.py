@@ -38,6 +38,7 @@ __all__ = [
     "list_ibans",
     "list_moved_sides",
     "list_other_sides",
+    "list_said_of_top_ups",
     "list_transfers",
     "list_wallets",
     "list_wallets_of",
@@ -118,6 +119,18 @@ _MOVED_SIDES: Final = """
         f.merchant_name, f.merchant_category_code, array_agg(f.place::int) AS places
     FROM found AS f GROUP BY f.other_id, f.merchant_name, f.merchant_category_code
 """
+
+
+async def list_said_of_top_ups(tx: TenantTx, entry_ids: Sequence[UUID], name: str, *, actor: str) -> dict[UUID, str]:
+    """Return what an actor has said under a name with the top-ups that it made, by their entries."""
+    rows = await tx.fetch(
+        "SELECT t.id, t.metadata->>$2 AS said FROM transfers AS t "
+        "WHERE t.kind = 'top_up' AND t.id = ANY($1::uuid[]) AND t.actor = $3 AND t.metadata ? $2",
+        list(entry_ids),
+        name,
+        actor,
+    )
+    return {row["id"]: row["said"] for row in rows}
 
 
 async def list_other_sides(tx: TenantTx, wallets_and_entries: Sequence[tuple[UUID, UUID]]) -> list[OtherSide | None]:

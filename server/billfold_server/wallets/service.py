@@ -52,6 +52,7 @@ __all__ = [
     "list_ibans",
     "list_moved_sides",
     "list_other_sides",
+    "list_said_of_top_ups",
     "list_wallets",
     "list_wallets_of",
     "move",
@@ -108,6 +109,18 @@ async def list_other_sides(tx: TenantTx, wallets_and_entries: Sequence[tuple[UUI
             or withdrawal has posted; for captures and reversing entries there is ``list_moved_sides``.
     """
     return await queries.list_other_sides(tx, wallets_and_entries)
+
+
+async def list_said_of_top_ups(tx: TenantTx, entry_ids: Sequence[UUID], name: str, *, actor: str) -> dict[UUID, str]:
+    """Return what an actor has said under a name with the top-ups that it made, by their entries.
+
+    Args:
+        tx: The tenant's transaction.
+        entry_ids: Journal entries of top-ups.
+        name: A name in their metadata.
+        actor: Who must have made them; others may say what they like.
+    """
+    return await queries.list_said_of_top_ups(tx, entry_ids, name, actor=actor)
 
 
 async def list_moved_sides(tx: TenantTx, wallets_and_entries: Sequence[tuple[UUID, UUID]]) -> list[OtherSide | None]:

@@ -34,11 +34,16 @@ def connected(live: LiveServer) -> Iterator[socket.socket]:
 
 def statuses(connection: socket.socket) -> list[int]:
     """Return the statuses of what the server answers until it closes the connection."""
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3})", heard(connection))]
+
+
+def heard(connection: socket.socket) -> bytes:
+    """Return what the server answers until it closes the connection."""
     received = b""
     with contextlib.suppress(ConnectionResetError):
         while data := connection.recv(65_536):
             received += data
-    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3})", received)]
+    return received
 
 
 class TestAHead:
@@ -86,6 +91,33 @@ class TestAHead:
             assert set(statuses(connection)) <= {400, 408}
             assert 0.2 < time.monotonic() - began < 5
 
+    @pytest.mark.parametrize(
+        ("path", "broken", "status"),
+        [
+            (b"/t/alpha/open-banking/v4.0/aisp/accounts", b"X: a\r\n" * (HEADERS_LIMIT + 1), 431),
+            (b"/t/alpha/open-banking/v4.0/aisp/accounts", b"no header\r\n", 400),
+            (b"/t/alpha/v1/wallets", b"no header\r\n", 400),
+        ],
+    )
+    def test_of_open_banking_is_refused_under_its_interaction_id(
+        self, live: LiveServer, path: bytes, broken: bytes, status: int
+    ) -> None:
+        """The standard has it on every answer, so it is also on what no operation was found for."""
+        named = b"8d3ef7d5-6a9b-4a3c-9f41-8c9e1f2a7b10"
+        with connected(live) as connection:
+            head = b"GET " + path + b" HTTP/1.1\r\nx-fapi-interaction-id: " + named + b"\r\nHost: here\r\n"
+            connection.sendall(head + broken + b"\r\n")
+            answer = heard(connection)
+        assert answer.startswith(b"HTTP/1.1 %d " % status)
+        assert (b"x-fapi-interaction-id: " + named in answer) is (b"open-banking" in path)
+
+    def test_that_says_nothing_of_where_it_goes_is_refused_under_a_new_id(self, live: LiveServer) -> None:
+        """It may have been meant for open banking."""
+        with connected(live) as connection:
+            connection.sendall(b"\0\r\n\r\n")
+            answer = heard(connection)
+        assert re.match(rb"HTTP/1\.1 400 .*x-fapi-interaction-id: [0-9a-f-]{36}\r\n", answer, re.DOTALL)
+
 
 @contextlib.asynccontextmanager
 async def serving(app: Any, **options: Any) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
@@ -107,6 +139,20 @@ ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 
 class TestAConnection:
+    async def test_answers_no_request_by_the_refusal_of_what_comes_behind_it(self) -> None:
+        """What isn't HTTP ends the connection; whoever waits for an answer then doesn't take the refusal for it."""
+        begun = asyncio.Event()
+
+        async def app(_scope: Any, _receive: Any, _send: Any) -> None:
+            begun.set()
+            await asyncio.Event().wait()
+
+        async with serving(app) as (reader, writer):
+            writer.write(START + b"\r\n")
+            await asyncio.wait_for(begun.wait(), 10)
+            writer.write(b"\0\r\n\r\n")
+            assert await asyncio.wait_for(reader.read(), 10) == b""
+
     async def test_is_kept_for_a_time_from_its_last_answer_on(self) -> None:
         """Its timer isn't set anew for each request, and still counts from the last one."""
 

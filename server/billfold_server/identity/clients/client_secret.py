@@ -43,7 +43,9 @@ def read_basic(authorization: str, form: Mapping[str, str]) -> Shown:
     Raises:
         OAuthRefusal: ``invalid_client``: it isn't HTTP Basic, or the form names another client.
     """
-    refusal = OAuthRefusal("invalid_client", "the Authorization header isn't HTTP Basic", basic=True)
+    # The challenge answers the scheme that was tried (RFC 6749, section 5.2); by another one nobody has tried Basic.
+    tried = authorization.partition(" ")[0].lower() == "basic"
+    refusal = OAuthRefusal("invalid_client", "the Authorization header isn't HTTP Basic", basic=tried)
     if (match := _BASIC.fullmatch(authorization)) is None:
         raise refusal
     try:

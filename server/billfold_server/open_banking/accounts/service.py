@@ -31,6 +31,7 @@ from billfold_server.open_banking.accounts.transactions import (
     CORRECTION,
     PAYMENT,
     REVERSAL,
+    TOP_UP,
     Paid,
     Transaction,
     creditor_of,
@@ -209,7 +210,10 @@ _MOVED: Final = frozenset({CAPTURE, REVERSAL})
 async def _beside(tx: TenantTx, reading: Reading, found: Sequence[Booking]) -> _Beside:
     """Return what is shown beside what was booked, in one query each for all of it."""
     entries = [each.entry_id for each in found if each.kind in _OF_PAYMENTS]
-    paid = await payments.find_payments_of(tx, entries) if entries else {}
+    paid = dict(await payments.find_payments_of(tx, entries)) if entries else {}
+    came_in = [each.entry_id for each in found if each.kind == TOP_UP]
+    if came_in:
+        paid |= await payments.find_payments_returned_by(tx, came_in)
     corrections = await _corrections(tx, found)
     if not reading.detail:
         return _Beside((), paid, corrections)
@@ -258,7 +262,7 @@ async def _transactions(call: Call, reading: Reading, found: Sequence[Booking], 
 def _paid(booking: Booking, row: PaymentRow, texts: Mapping[UUID, Texts]) -> Paid:
     said = texts.get(row.id)
     return Paid(
-        returned=booking.entry_id == row.closing_entry_id,
+        returned=booking.entry_id == row.closing_entry_id or booking.kind == TOP_UP,
         reference=row.rail_reference or row.wire_id,
         creditor=None if said is None else creditor_of(said.scheme, said.identification, said.creditor_name),
     )

@@ -34,6 +34,7 @@ __all__ = [
     "CORRECTION",
     "PAYMENT",
     "REVERSAL",
+    "TOP_UP",
     "Paid",
     "Transaction",
     "creditor_of",
@@ -49,6 +50,7 @@ _CORRECTION: Final = ("MCOP", "ADJT"), ("MDOP", "ADJT")
 
 CAPTURE: Final[JournalKind] = "capture"
 PAYMENT: Final[JournalKind] = "payment"
+TOP_UP: Final[JournalKind] = "top_up"
 REVERSAL: Final[JournalKind] = "reversal"
 CORRECTION: Final[JournalKind] = "journal_entry"
 _RETURNED: Final[JournalKind] = "payment.returned"
@@ -56,7 +58,7 @@ _RETURNED: Final[JournalKind] = "payment.returned"
 CODES: Final[dict[JournalKind, tuple[tuple[str, str], tuple[str, str]]]] = {
     "transfer": _INSIDE,
     CAPTURE: _INSIDE,
-    "top_up": _OUTSIDE,
+    TOP_UP: _OUTSIDE,
     "withdrawal": _OUTSIDE,
     "statement_assignment": _OUTSIDE,
     PAYMENT: _PAYMENT,

@@ -16,7 +16,9 @@ from billfold_server.open_banking.edge.errors import FIELD_INVALID, field_error
 
 __all__ = ["check_texts"]
 
-_BLANK_TEXT: Final = re.compile(rb'"[ ]+"')
+_TO_LOOK_AT: Final = re.compile(rb'[^ -~\t\r\n]|\\|"[ ]+"')
+"""What a body holds where a text may say less than it has: anything but visible ASCII (also DEL, which JSON lets stand
+as it is, unlike the other controls), escapes, and a text of blanks. White space between members is none of a text's."""
 _SAYS: Final = frozenset({"Name", "Reference", "Unstructured"})
 """Members by which people know whom and for what they pay; others may well be blank, as lines of addresses are."""
 
@@ -31,7 +33,7 @@ def check_texts(body: bytes, read: Any) -> None:
     Raises:
         errors.ProblemError: The path names the text.
     """
-    if body.isascii() and b"\\" not in body and _BLANK_TEXT.search(body) is None:
+    if _TO_LOOK_AT.search(body) is None:
         return
     for path, member, text in _texts(msgspec.to_builtins(read), "", ""):
         fault = fault_of(text) if text else None

@@ -57,7 +57,13 @@ def in_version_3(body: bytes, *, consent: bool) -> bytes:
     _rename(data, _CONSENTS if consent else _PAYMENTS)
     for step in data.get("PaymentStatus", ()):
         _rename(step, _STEPS)
-        _rename(step.get("StatusDetail", {}), _STEPS)
+        detail = step.get("StatusDetail", {})
+        _rename(detail, _STEPS)
+        if "StatusReason" in detail:
+            # Version 3 had no code for a reason but that it is somebody's own, and room for its words.
+            detail["StatusReasonDescription"] = detail["StatusReason"]
+            rejected = detail.get("Status") == _STEPS["RJCT"]
+            detail["StatusReason"] = "ProprietaryRejection" if rejected else "Proprietary"
     return msgspec.json.encode(said)
 
 

@@ -150,6 +150,11 @@ class TestAClient:
         assert not any("www-authenticate" in answer.headers for answer in answers)
         tried = httpx.post(f"{issuer}/oauth/token", data={"grant_type": "client_credentials"}, auth=("cli_x", "x"))
         assert (tried.status_code, tried.headers["www-authenticate"][:6]) == (401, "Basic ")
+        for header in ("Bearer x", "x", "Basically x"):
+            sent = {"Authorization": header}
+            form = {"grant_type": "client_credentials"}
+            unread = httpx.post(f"{issuer}/oauth/token", data=form, headers=sent)
+            assert (unread.status_code, "www-authenticate" in unread.headers) == (400, False)
         assert answers[0].json()["error"] == "invalid_client"
         names = {"date", "x-request-id", "request-id"}
         assert len({tuple(sorted(set(answer.headers) - names)) for answer in answers}) == 1

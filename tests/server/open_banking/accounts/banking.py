@@ -14,14 +14,14 @@ from billfold import ids
 from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.account_statements import service as statements
-from billfold_server.connectors.service import Notice, Report
+from billfold_server.connectors.service import Account, Credit, Notice, Report
 from billfold_server.consents import service as consents
 from billfold_server.consents.service import Consent, Evidence, NewConsent, Owner
 from billfold_server.identity.service import open_grant
 from billfold_server.identity.tokens import access_tokens
 from billfold_server.identity.tokens.access_tokens import Claims
 from billfold_server.payments import service as payments
-from billfold_server.payments.service import Heard, Texts
+from billfold_server.payments.service import Collected, Heard, Texts
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import SYSTEM, Caller
 from tests.live import LiveServer
@@ -236,9 +236,41 @@ class Bank(msgspec.Struct, kw_only=True):
         """Let the rail reject a payment."""
         self.live.run(self._hear(payment_id, Report(notices=(Notice(id="1", word="reject", reason="AC04"),))))
 
+    def bring_back(self, payment_id: UUID, wallet: str, amount_minor: int) -> None:
+        """Let a rail bring back what had left, as what it has of others comes."""
+        credit = Credit(
+            key=f"return_{payment_id}",
+            amount=Money(amount_minor, "EUR"),
+            debtor=Account(scheme="iban", identification=IBAN),
+            creditor=Account(scheme="wallet", identification=wallet),
+            end_to_end_id="e2e",
+            returns=ids.encode(Prefix.PAYMENT, payment_id),
+            reason="AC01",
+        )
+        told = self.live.run(self._collect(_Receiving(credit)))
+        assert told.top_up_id is not None, told
+
+    async def _collect(self, rail: "_Receiving") -> Collected:
+        tenant = await self.live.services.registry.get(self.slug)
+        return await payments.collect(self.live.services, tenant, rail, "scripted", rail.credit.key)
+
     async def _hear(self, payment_id: UUID, report: Report) -> None:
         tenant = await self.live.services.registry.get(self.slug)
         await payments.hear(self.live.services, tenant, Heard(payment_id=payment_id, turn=None, report=report))
+
+
+class _Receiving(msgspec.Struct):
+    """A rail that has some money for us."""
+
+    credit: Credit
+
+    async def find_credit(self, key: str) -> Credit | None:
+        """Return it by its name."""
+        return self.credit if key == self.credit.key else None
+
+    async def answer(self, key: str, *, taken: bool) -> None:
+        """Hear that it was booked."""
+        assert (key, taken) == (self.credit.key, True)
 
 
 class Reader(msgspec.Struct):

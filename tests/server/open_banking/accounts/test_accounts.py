@@ -233,6 +233,25 @@ class TestTransactions:
         assert [each["BankTransactionCode"]["SubCode"] for each in little[:2]] == ["RRTN", "DMCT"]
         assert "10000109010102" not in str(little)
 
+    def test_say_of_money_that_had_left_that_it_was_returned(self, shown_bank: Bank):
+        """It comes as a top-up, and is told as the return of its payment; what a client says of its own isn't."""
+        bank = Bank.empty(shown_bank.live, shown_bank.slug)
+        bank.wallets = (bank.post("/v1/wallets", {"party_id": bank.party, "label": "a"})["id"],)
+        bank.top_up(bank.wallets[0], 5_000, datetime.now(UTC), "Salary")
+        texts = Texts(scheme="UK.OBIE.IBAN", identification=IBAN, creditor_name="Grace", end_to_end_id="e2e")
+        payment_id = bank.pay(bank.wallets[0], 1_000, texts)
+        bank.bring_back(payment_id, bank.wallets[0], 1_000)
+        amount = {"amount_minor": 100, "currency": "EUR"}
+        pretended = {"returns": ids.encode(Prefix.PAYMENT, payment_id)}
+        bank.post("/v1/top-ups", {"wallet_id": bank.wallets[0], "amount": amount, "metadata": pretended})
+        for permissions in (ALL, frozenset({"ReadTransactionsBasic", *BOTH})):
+            own, returned, *_ = bank.reader(permissions).data("/transactions")
+            assert list(returned["BankTransactionCode"].values()) == ["ICDT", "RRTN"]
+            assert list(own["BankTransactionCode"].values()) == ["RCDT", "DMCT"]
+            assert returned["CreditDebitIndicator"] == "Credit"
+        told = bank.reader().data("/transactions")[1]
+        assert told["TransactionReference"] == ids.encode(Prefix.PAYMENT, payment_id)
+
     def test_say_the_same_of_payments_that_the_banks_own_client_has_ordered(self, shown_bank: Bank):
         """What is ordered under no consent stands among the transactions like all else."""
         bank = Bank.empty(shown_bank.live, shown_bank.slug)

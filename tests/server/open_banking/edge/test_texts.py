@@ -47,6 +47,7 @@ HIDDEN = (
     ({"payee": {"Name": "X\n12-34-56"}}, NAME),
     ({"RemittanceInformation": {"Unstructured": ["1", "Rent \u202e00.1"]}}, REFERENCE),
     ({"RemittanceInformation": {"Unstructured": ["1", "  "]}}, REFERENCE),
+    ({"payee": {"Name": "A\x7fB"}}, NAME),
     ({"EndToEndIdentification": "e\u20661"}, "Data.Initiation.EndToEndIdentification"),
     ({"CreditorPostalAddress": {"AddressLine": ["\u200fx"]}}, "Data.Initiation.CreditorPostalAddress.AddressLine[0]"),
 )

@@ -73,7 +73,9 @@ class TestAStatusOfAPayment:
         body = msgspec.json.encode({"Data": {"PaymentStatus": [step]}})
         (shown,) = msgspec.json.decode(in_version_3(body, consent=False))["Data"]["PaymentStatus"]
         assert shown["Status"] in OF_STEPS_IN_3
-        assert shown["StatusDetail"] == {"Status": shown["Status"], "StatusReason": "AC04"}
+        reason = "ProprietaryRejection" if shown["Status"] == "Rejected" else "Proprietary"
+        detail = {"Status": shown["Status"], "StatusReason": reason, "StatusReasonDescription": "AC04"}
+        assert shown["StatusDetail"] == detail
 
     def test_has_a_code_in_version_4(self, status: PaymentStatus) -> None:
         """The standard's own, of a payment, of its history, and of a recurring one."""

@@ -12,6 +12,7 @@ import pytest
 from billfold import ids
 from billfold.ids import Prefix
 from tests.live import LiveServer, serve
+from tests.server.open_banking.ordering import SLUG
 from tests.server.open_banking.vrp.pisp import Pisp
 from tests.soak import SOAK, many
 
@@ -297,6 +298,25 @@ class TestAPayment:
             answer = pisp.ask("POST", "/domestic-vrps", said, consent_id=consent_id, key=f"k{worker}", worker=worker)
             assert code_of(answer) == (400, "U014", "Data.ControlParameters.MaximumIndividualAmount")
         assert pisp.counted(consent_id) == []
+
+    def test_sweeps_to_nobody_else_whose_the_account_has_come_to_be(self, pisp: Pisp) -> None:
+        """The number was nobody's here when the payer agreed; once it is another's wallet's, nothing is swept there."""
+        iban, stranger = "GB94BARC10201530093459", Pisp.at(pisp.workers)
+        account = {"SchemeName": "UK.OBIE.IBAN", "Identification": iban, "Name": "Grace"}
+        asked = pisp.consent(VRPType=["UK.OBIE.VRPType.Sweeping", "UK.OBIE.VRPType.Other"])
+        asked["Data"]["Initiation"]["CreditorAccount"] = account
+        made = pisp.ask("POST", "/domestic-vrp-consents", asked)
+        consent_id = pisp.authorise(made.json()["Data"]["ConsentId"])
+        with pisp.workers[0].client(SLUG) as bank:
+            named = bank.post(f"/v1/wallets/{stranger.wallets[0]}/aliases", json={"scheme": "iban", "value": iban})
+            assert named.status_code == 201, named.text
+        said = pisp.payment(consent_id)
+        said["Data"]["Initiation"]["CreditorAccount"] = said["Data"]["Instruction"]["CreditorAccount"] = account
+        answer = pisp.ask("POST", "/domestic-vrps", said, consent_id=consent_id)
+        assert code_of(answer) == (400, "U014", "Data.ControlParameters.VRPType")
+        assert pisp.counted(consent_id) == []
+        said["Data"]["VRPType"] = "UK.OBIE.VRPType.Other"
+        assert pisp.ask("POST", "/domestic-vrps", said, consent_id=consent_id).status_code == 201
 
     def test_to_an_account_that_only_a_wallet_could_have_never_leaves(self, pisp: Pisp) -> None:
         """Nobody outside has a number that the bank gives out, so an unknown one is refused, and nothing counts."""
