@@ -9,21 +9,47 @@ from typing import Final
 
 from billfold_server.invariants.references import DETACHED
 
-__all__ = ["OWNERS"]
+__all__ = ["OWNERS", "halves", "wire"]
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_FIRST_OF_BOTH: Final = 13
+"""The character of an id on the wire whose five bits are one of the uuid's first half and four of its second."""
+_CHARACTERS: Final = 26
 
 # S608 below: the texts are made of the constants of this module.
 
 
-def _wire(prefix: str, column: str) -> str:
-    """Return SQL that writes a uuid as ``billfold.ids`` does, which is how the audit trail and events name things."""
-    return f"""'{prefix}_' || (
-                SELECT string_agg(
-                    substr('{_ALPHABET}', 1 + substring(n.bits FROM 5 * g + 1 FOR 5)::bit(5)::integer, 1),
-                    '' ORDER BY g)
-                FROM generate_series(0, 25) AS g,
-                    (SELECT B'00' || ('x' || replace({column}::text, '-', ''))::bit(128) AS bits) AS n)"""  # noqa: S608
+def halves(column: str) -> str:
+    """Return SQL that makes two bigints of a uuid, ``<column>_high`` and ``<column>_low``."""
+    digits = f"replace({column}::text, '-', '')"
+    return (
+        f"('x' || left({digits}, 16))::bit(64)::bigint AS {column}_high, "
+        f"('x' || right({digits}, 16))::bit(64)::bigint AS {column}_low"
+    )
+
+
+def wire(prefix: str, column: str) -> str:
+    """Return SQL that writes a uuid, by its halves, as ``billfold.ids`` does.
+
+    So the audit trail and events name things. It is done for each wallet every night, so it goes byte by byte into a
+    text that is long enough already: an aggregate over the characters took 44 of 46 seconds for a million wallets.
+    """
+    high, low = f"{column}_high", f"{column}_low"
+    alphabet, written = _bytes(_ALPHABET), _bytes(f"{prefix}_{'0' * _CHARACTERS}")
+    for place in range(_CHARACTERS):
+        # A uuid has 128 bits, and 26 characters hold 130: the first one has two that are always zero.
+        if place < _FIRST_OF_BOTH:
+            bits = f"({high} >> {61 - 5 * place}) & {7 if place == 0 else 31}"
+        elif place == _FIRST_OF_BOTH:
+            bits = f"(({high} & 1) << 4) | (({low} >> 60) & 15)"
+        else:
+            bits = f"({low} >> {125 - 5 * place}) & 31"
+        written = f"set_byte({written}, {len(prefix) + 1 + place}, get_byte({alphabet}, ({bits})::integer))"
+    return f"convert_from({written}, 'UTF8')"
+
+
+def _bytes(text: str) -> str:
+    return f"'\\x{text.encode().hex()}'::bytea"
 
 
 OWNERS: Final[dict[str, str]] = {
@@ -101,9 +127,10 @@ OWNERS: Final[dict[str, str]] = {
         SELECT told.id AS object, 'it is of ' || max(told.party_id) || ', but was opened for '
                 || coalesce(max(told.audited), max(told.published)) AS fact
         FROM (
-            SELECT {_wire("wal", "id")} AS id, {_wire("par", "party_id")} AS party_id,
+            SELECT {wire("wal", "id")} AS id, {wire("par", "party_id")} AS party_id,
                 NULL AS audited, NULL AS published
-            FROM wallets
+            -- OFFSET keeps the halves from being worked out once for each character.
+            FROM (SELECT {halves("id")}, {halves("party_id")} FROM wallets OFFSET 0) AS w
             UNION ALL
             (SELECT DISTINCT ON (object_id) object_id, NULL, facts->>'party_id', NULL
             FROM audit_records WHERE action = 'wallet.created' ORDER BY object_id, id DESC)

@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from uuid import UUID
 
 import asyncpg
 import pytest_asyncio
 
 from billfold import ids
 from billfold.ids import Prefix
+from billfold_server.invariants.owners import halves, wire
 from billfold_server.invariants.queries import INVARIANTS
 from billfold_server.invariants.references import REFERENCES
 from billfold_server.invariants.service import breaches_in, check
@@ -204,6 +206,15 @@ class TestBooks:
         }
         assert open_ - plain == ELSEWHERE.keys() | NOWHERE
         assert set(ELSEWHERE.values()) <= INVARIANTS.keys()
+
+    async def test_write_ids_as_they_are_written_elsewhere(self, tenancy: Tenancy) -> None:
+        """What compares wallets with the audit trail writes a uuid in SQL to the letter as `billfold.ids` does."""
+        given = [UUID(int=0), UUID(int=2**128 - 1), *(UUID(int=1 << bit) for bit in range(128)), ids.uuid7()]
+        both = f"SELECT {halves('id')} FROM unnest($1::uuid[]) AS u (id)"  # noqa: S608 - constants
+        query = f"SELECT {wire('wal', 'id')} AS written FROM ({both}) AS h"  # noqa: S608 - constants
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            rows = await tx.fetch(query, given)
+        assert [row["written"] for row in rows] == [ids.encode(Prefix.WALLET, each) for each in given]
 
     async def test_of_which_one_row_tells_otherwise_are_found_out(self, tenancy: Tenancy, desk: Desk) -> None:
         """A reference that leads nowhere, and an owner who was changed in some places and not in all."""
