@@ -1,6 +1,7 @@
 """The verification of whom the books are about: parties, wallets, their other names, and accounts."""
 
 from collections.abc import Callable
+from sys import intern
 from typing import Any, Final
 from uuid import UUID
 
@@ -24,21 +25,35 @@ _NORMAL_SIDES: Final = {
 class Account:
     """An account's balances as its records make them, and as they should come out."""
 
-    __slots__ = ("currency", "expected", "held", "normal_side", "overdraft", "pending", "posted", "wallet_id")
+    __slots__ = (
+        "currency",
+        "held",
+        "normal_side",
+        "overdraft",
+        "pending",
+        "posted",
+        "stated_held",
+        "stated_pending",
+        "stated_posted",
+        "wallet_id",
+    )
 
     def __init__(self, record: AccountRecord) -> None:
-        self.currency = record.currency
+        # There are millions of accounts, and few currencies: each text is in memory once.
+        self.currency = intern(record.currency)
         self.wallet_id = record.wallet_id
-        self.normal_side = record.normal_side
+        self.normal_side = intern(record.normal_side)
         self.overdraft = record.overdraft_limit_minor
-        self.expected = (record.posted_minor, record.held_minor, record.pending_minor)
+        self.stated_posted = record.posted_minor
+        self.stated_held = record.held_minor
+        self.stated_pending = record.pending_minor
         self.posted = self.held = self.pending = 0
 
     @property
     def within_its_limit(self) -> bool:
         """Whether what isn't held keeps within the overdraft."""
-        posted, held, _ = self.expected
-        return self.overdraft is None or (posted if self.normal_side == DEBIT else -posted) - held >= -self.overdraft
+        posted = self.stated_posted if self.normal_side == DEBIT else -self.stated_posted
+        return self.overdraft is None or posted - self.stated_held >= -self.overdraft
 
 
 class _Wallet:
@@ -46,10 +61,14 @@ class _Wallet:
 
     __slots__ = ("currencies", "forgotten", "status")
 
-    def __init__(self, record: WalletRecord, *, forgotten: bool) -> None:
-        self.status = record.status
-        self.currencies = set(record.currencies)
+    def __init__(self, status: str, currencies: tuple[str, ...], *, forgotten: bool) -> None:
+        self.status = status
+        self.currencies = currencies
         self.forgotten = forgotten
+
+
+_WHOLE: Final = {forgotten: _Wallet("", (), forgotten=forgotten) for forgotten in (False, True)}
+"""Stands for every wallet all of whose accounts have come, so that a million of them take little memory."""
 
 
 class People:
@@ -91,12 +110,12 @@ class People:
     def finish(self) -> None:
         """See that every account has come, with the balances that its records make."""
         for wallet_id, wallet in self._wallets.items():
-            for currency in sorted(wallet.currencies):
+            for currency in sorted(set(wallet.currencies)):
                 fact = f"there is no account that it has in {currency}"
                 self._findings.add(Damage.DANGLING, "wallet", str(wallet_id), fact)
         for account_id, account in self.accounts.items():
-            made = (account.posted, account.held, account.pending)
-            for name, computed, stated in zip(("posted", "held", "pending"), made, account.expected, strict=True):
+            for name in ("posted", "held", "pending"):
+                computed, stated = getattr(account, name), getattr(account, f"stated_{name}")
                 if computed != stated:
                     fact = f"its {name} balance is {stated}, but its records make {computed}"
                     self._findings.add(Damage.WRONG_BALANCE, "account", str(account_id), fact)
@@ -132,7 +151,11 @@ class People:
             self._blame(record, Damage.DANGLING, f"there is no party {record.party_id}")
         if len(set(record.currencies)) != len(record.currencies):
             self._blame(record, Damage.INCONSISTENT, "it has a currency twice")
-        self._wallets[record.id] = _Wallet(record, forgotten=self.parties.get(record.party_id, False))
+        forgotten = self.parties.get(record.party_id, False)
+        currencies = tuple(map(intern, record.currencies))
+        self._wallets[record.id] = (
+            _Wallet(intern(record.status), currencies, forgotten=forgotten) if currencies else _WHOLE[forgotten]
+        )
 
     def _take_alias(self, record: AliasRecord) -> None:
         self._place(record)
@@ -162,9 +185,12 @@ class People:
             fact = f"there is no wallet {wallet_id} that has no other account in {record.currency[:3]}"
             self._blame(record, Damage.DANGLING, fact)
             return
-        wallet.currencies.discard(record.currency)
+        left = tuple(currency for currency in wallet.currencies if currency != record.currency)
         if record.type != _LIABILITY:
             self._blame(record, Damage.INCONSISTENT, "it is a wallet's, and no liability")
         if record.status != wallet.status:
             fact = f"it is {record.status[:20]} and its wallet {wallet.status[:20]}"
             self._blame(record, Damage.INCONSISTENT, fact)
+        wallet.currencies = left
+        if not left:
+            self._wallets[wallet_id] = _WHOLE[wallet.forgotten]
