@@ -1,6 +1,7 @@
 """Exports whose lines were cut, doubled, moved or changed at will (billfold.chain.verify_export)."""
 
 import contextlib
+import gc
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, get_args
@@ -12,10 +13,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from billfold import chain
-from billfold.chain import Damage, verify_export
+from billfold.chain import Damage, Verifier, verify_export
 from billfold.chain.records import (
+    AccountRecord,
+    AliasRecord,
     CheckpointRecord,
+    IdempotencyKeyRecord,
     JournalEntryRecord,
+    LinkRecord,
     PostingOfEntry,
     PostingRecord,
     Record,
@@ -25,7 +30,7 @@ from billfold.chain.records import (
     encode_record,
     read_record,
 )
-from tests.sdk.ledgers import START, Ledger, detached_books, some_books
+from tests.sdk.ledgers import CASH, FIRST, SECOND, START, Ledger, detached_books, some_books
 from tests.sdk.test_verification import NOBODY, edited, first, places, verify, with_posting
 
 
@@ -41,9 +46,60 @@ class TestAnExportThatIsDamaged:
     def test_names_a_line_that_is_no_record(self):
         """A line that is no JSON, has a strange member or is of an unknown kind is named by its number."""
         lines = [encode_record(line) for line in some_books().export()]
-        for broken in (b"{", b'{"record":"unheard"}', lines[5][:-1] + b',"more":1}', b"\xff"):
+        deep = b'{"record":"row","table":"x","columns":{"x":%s}}' % (b"[" * 100_000 + b"]" * 100_000)
+        for broken in (b"{", b'{"record":"unheard"}', lines[5][:-1] + b',"more":1}', b"\xff", deep):
             found = verify_export([*lines[:5], broken, *lines[6:]]).findings[0]
             assert (found.damage, found.line) == (Damage.MALFORMED, 6)
+
+    @pytest.mark.parametrize("books", [some_books, detached_books])
+    def test_names_a_line_that_has_a_member_twice(self, books: Callable[[], Ledger]):
+        """Of which a reader of JSON may take either, however it is spelt; lines in another's spelling are let be."""
+        lines = [encode_record(line) for line in books().export()]
+        for place, line in enumerate(lines):
+            twice = line.replace(b"{", b'{"record":"posting",', 1)
+            escaped = line.replace(b"{", b'{"\\u0072ecord":"posting",', 1)
+            for broken in (twice, escaped):
+                found = verify_export([*lines[:place], broken, *lines[place + 1 :]]).findings[0]
+                assert (found.damage, found.line) == (Damage.MALFORMED, place + 1), broken
+        amount = next(line for line in lines if b'"amount_minor":250,' in line and b'"transfer"' in line)
+        other = amount.replace(b'"amount_minor"', b'"amount_minor":9,"amount_minor"')
+        assert not verify_export([other if line == amount else line for line in lines]).ok
+        spaced = [msgspec.json.format(line, indent=-1).replace(b",", b" , ") + b"\r\n" for line in lines]
+        assert verify_export(spaced).ok == verify_export(line.decode() for line in lines).ok is True
+
+    def test_is_looked_at_in_little_memory_though_all_links_are_gone(self):
+        """What was recorded after a link that is missing isn't kept until the next one comes."""
+        verifier = Verifier()
+        lines = [encode_record(line) for line in some_books().export()]
+        links = [line for line in lines if isinstance(read_record(line), LinkRecord)]
+        timeline = range(lines.index(links[0]), lines.index(links[-1]))
+        for line in lines[: timeline.start]:
+            verifier.take(read_record(line))
+        for _ in range(15_000 // len(timeline)):
+            for line in lines[timeline.start : timeline.stop]:
+                if line not in links:
+                    verifier.take(read_record(line))
+        kept = sum(type(each) is JournalEntryRecord for each in gc.get_objects())
+        assert kept < 5_000
+        assert (verifier.findings[0].damage, verifier.findings[0].id) == (Damage.DROPPED, "1")
+
+    def test_names_a_link_that_is_missing_however_many_records_it_had(self):
+        """The links behind it are there, and none of them is taken for missing."""
+        ledger = Ledger()
+        ledger.move("top_up", CASH, FIRST, 100_000)
+        ledger.commit()
+        for _ in range(3):
+            for _ in range(4_000):
+                ledger.move("transfer", FIRST, SECOND, 1)
+            ledger.commit()
+        for _ in range(2):
+            ledger.move("transfer", FIRST, SECOND, 1)
+            ledger.commit()
+        assert verify(ledger.export()).ok
+        lines = [line for line in ledger.export() if not isinstance(line, LinkRecord) or line.number not in {2, 3, 4}]
+        found = [one.id for one in verify(lines).findings if (one.damage, one.record) == (Damage.DROPPED, "link")]
+        # Last comes what the last line counts.
+        assert found == ["2", "3", "4", None]
 
     @given(st.data())
     def test_never_breaks_the_verification(self, data: st.DataObject):
@@ -99,6 +155,30 @@ class TestAnExportThatIsDamaged:
             for name in kind.__struct_fields__:
                 for other in [] if name in unheld else others(name, getattr(lines[place], name)):
                     assert not verify(edited(lines, place, **{name: other})).ok, (place, name, other)
+
+    def test_holds_each_member_of_an_account_without_postings_or_says_why_not(self):
+        """One that nothing refers to is held by its own members alone."""
+        lines = some_books().export()
+        last = places(lines, AccountRecord)[-1]
+        lone = msgspec.structs.replace(
+            lines[last], id=UUID(int=98), code="lone", wallet_id=None, posted_minor=0, held_minor=0, pending_minor=0
+        )
+        lines = Ledger.ended([*lines[: last + 1], lone, *lines[last + 1 : -1]])
+        assert verify(lines).ok
+        # Nothing refers to it, so it may have another id.
+        for name in set(AccountRecord.__struct_fields__) - chain.UNHELD[AccountRecord].keys() - {"id"}:
+            for other in others(name, getattr(lone, name)):
+                assert not verify(edited(lines, last + 1, **{name: other})).ok, (name, other)
+
+    @pytest.mark.parametrize("books", [some_books, detached_books])
+    def test_names_what_is_missing_unless_nothing_refers_to_it(self, books: Callable[[], Ledger]):
+        """Though the last line counts it out: only lines that `billfold.chain.unheld` speaks of may go."""
+        lines = books().export()
+        for place, line in enumerate(lines[:-1]):
+            verification = verify(Ledger.ended([*lines[:place], *lines[place + 1 : -1]]))
+            # Of what hangs on detached entries, a transfer or a sum may be gone as well.
+            hanging = isinstance(line, TransferRecord | ReversalRecord) and books is detached_books
+            assert not verification.ok or hanging or isinstance(line, AliasRecord | RowRecord | IdempotencyKeyRecord)
 
     @pytest.mark.parametrize("name", PostingOfEntry.__struct_fields__)
     def test_holds_each_member_of_a_posting(self, name: str):

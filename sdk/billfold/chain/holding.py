@@ -42,7 +42,8 @@ class Holding:
         self._findings = findings
         self._people = people
         self._holds: dict[UUID, _Hold] = {}
-        self._closing: list[UUID] = []
+        # In order, and each once.
+        self._closing: dict[UUID, None] = {}
         # A hold stands right before its first movement.
         self._awaiting: UUID | None = None
 
@@ -51,7 +52,7 @@ class Holding:
         self.expect_movement()
         for hold_id in self._closing:
             self._check_whole(self._holds.pop(hold_id), detached_to)
-        self._closing = []
+        self._closing = {}
 
     def finish(self, detached_to: UUID) -> None:
         """Look at the holds that are open in the end."""
@@ -111,8 +112,8 @@ class Holding:
         hold.moved += record.delta_minor
         hold.first_at = hold.first_at or record.effective_at
         hold.moved_at, hold.recorded_at = record.effective_at, record.recorded_at
-        if hold.steps >= hold.record.steps and hold.record.status != _OPEN and record.hold_id not in self._closing:
-            self._closing.append(record.hold_id)
+        if hold.steps >= hold.record.steps and hold.record.status != _OPEN:
+            self._closing[record.hold_id] = None
 
     def _check_step(self, name: str, record: MovementRecord, hold: _Hold) -> None:
         facts = []

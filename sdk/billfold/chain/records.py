@@ -22,6 +22,7 @@ The lines come in this order, so that a reader needs little memory:
 An export holds personal data: names, addresses, what people wrote, and whole answers.
 """
 
+import json
 from datetime import datetime
 from typing import Annotated, Any, Final, TypeAlias
 from uuid import UUID
@@ -410,6 +411,8 @@ Record: TypeAlias = (
 )
 """Any line of an export."""
 
+_TOO_DEEP: Final = "the line nests too deep"
+_TWINS: Final = "a member stands twice in the same object"
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
 
@@ -423,9 +426,34 @@ def read_record(line: bytes | str) -> Record:
     """Read a line.
 
     Raises:
-        msgspec.DecodeError: It is no JSON, no record, or one with members that it can't have.
+        msgspec.DecodeError: It is no JSON, no record, or one with members that it can't have, or has twice.
+        UnicodeDecodeError: It is no UTF-8.
     """
-    return _decoder.decode(line)
+    try:
+        record = _decoder.decode(line)
+        written = encode_record(record)
+        if line.rstrip() != (written if isinstance(line, bytes) else written.decode()):
+            _refuse_twins(line)
+    except RecursionError:
+        raise msgspec.DecodeError(_TOO_DEEP) from None
+    return record
+
+
+def _refuse_twins(line: bytes | str) -> None:
+    """Refuse a line of which an object has a member twice.
+
+    JSON doesn't say which of the two counts (RFC 8259, section 4), so somebody else may see another one than we do.
+    Looked at are lines that aren't written as we write them, which may be another's way and no harm.
+    """
+    try:
+        json.loads(line, object_pairs_hook=_refuse_twin_members)
+    except ValueError as error:
+        raise msgspec.DecodeError(str(error)) from None
+
+
+def _refuse_twin_members(members: list[tuple[str, Any]]) -> None:
+    if len({name for name, _ in members}) < len(members):
+        raise ValueError(_TWINS)
 
 
 def name_of(record: Record) -> str:

@@ -8,6 +8,9 @@ hold's ``journal_entry_ids``), only order, references and shape are held: what t
 archives. Text that is erased
 whole, with its salt, is no damage. Who owns an account no chain says: the account, its wallet, its holds and its
 transfers must only say the same of it.
+
+Whole lines that nothing refers to may go, or come, if the last line counts them so: aliases, kept answers, other rooms'
+rows, parties that own nothing, and accounts on which nothing was ever posted or reserved, with their wallets.
 """
 
 from collections.abc import Mapping
@@ -47,6 +50,7 @@ UNHELD: Final[Mapping[type, Mapping[str, str]]] = {
         "party_id": "the chain names no person; it only is a party that is there",
         "status_reason": _STATE,
         "label": _STATE,
+        "currencies": "their order is state; each is the currency of one of its accounts",
         "metadata": _STATE,
         **_TIMES,
     },
@@ -62,6 +66,7 @@ UNHELD: Final[Mapping[type, Mapping[str, str]]] = {
         "code": "the chain has the account's id; a code is only there for what is no wallet's, and once in a currency",
         "type": "the chain knows no types; it only goes with the normal side, and a wallet's is a liability",
         "normal_side": "the chain's balances have a sign; it only goes with the type and with the transfers' balances",
+        "currency": "it is that of its wallet, its postings and its holds; one that has neither of them may have any",
         "name": _STATE,
         "status": "as the wallet's where it has one, and otherwise state",
         "overdraft_limit_minor": "it is state; the balance only keeps within it",

@@ -18,7 +18,7 @@ from billfold.chain.beside import Beside
 from billfold.chain.bookkeeping import Bookkeeping
 from billfold.chain.findings import Damage, Finding, Findings
 from billfold.chain.linking import Chained, Linking
-from billfold.chain.links import Head
+from billfold.chain.links import HASH_BYTES, Head
 from billfold.chain.people import People
 from billfold.chain.records import (
     FORMAT,
@@ -27,7 +27,9 @@ from billfold.chain.records import (
     CheckpointRecord,
     EndRecord,
     HeadRecord,
+    HoldRecord,
     IdempotencyKeyRecord,
+    JournalEntryRecord,
     LinkRecord,
     PartyRecord,
     Record,
@@ -54,6 +56,10 @@ _RANKS: Final[dict[type, int]] = {
 """Which kinds of line come before which; all others are of the timeline."""
 
 Source: TypeAlias = Iterable[bytes | str] | str | os.PathLike[str]
+_LINES: Final = 3
+"""How many lines a leaf of a link stands for at most: a journal entry with a transfer and what was reversed of it."""
+_SPARE: Final = 10_000
+_FIRST_OF_LINES: Final = frozenset({JournalEntryRecord, HoldRecord})
 _FIRST_STATUS, _LAST_STATUS, _LONGEST_KEY, _FINGERPRINT_BYTES = 200, 499, 255, 32
 
 
@@ -133,6 +139,7 @@ class Verifier:
         # The records of the newest link, which are looked at together once all of them have come.
         self._group: list[tuple[int | None, Record]] = []
         self._open = False
+        self._most = _SPARE
         self._rank = 0
         self._last_key: tuple[bytes, bytes] | None = None
         # Checkpoints come before the timeline; what seals them is a link in it.
@@ -178,6 +185,8 @@ class Verifier:
             self._findings.add(Damage.REORDERED, name_of(record), None, "it stands behind what comes after its kind")
         self._rank = max(rank, self._rank)
         if kind in self._books.timeline and kind is not CheckpointRecord:
+            if len(self._group) >= self._most:
+                self._look_ahead(kind)
             self._group.append((line, record))
         else:
             self._handlers[kind](record)
@@ -234,6 +243,7 @@ class Verifier:
         self._linking.take(record)
         self._books.begin_link(record.recorded_at)
         self._open = True
+        self._most = _SPARE + _LINES * len(record.leaves) // HASH_BYTES
         if (
             self._sealed < len(self._checkpoints)
             and self._checkpoints[self._sealed][1].recorded_at == record.recorded_at
@@ -249,11 +259,25 @@ class Verifier:
         """
         if not self._group and not self._open:
             return
-        group, self._group, self._open = self._group, [], False
-        line = self._findings.line
-        chained = [(at, record) for at, record in group if isinstance(record, Chained)]
         if following is None and self._stated is not None:
             following = self._stated.link + 1
+        self._open = False
+        self._look_at_group(following)
+
+    def _look_ahead(self, kind: type) -> None:
+        """Look at more records than the newest link can have, and keep none of them: the next one is missing.
+
+        Where all links are gone, everything else would be kept in memory otherwise.
+        """
+        # Not between an entry or a hold and what stands behind it, unless there is nothing else any more.
+        if kind in _FIRST_OF_LINES or len(self._group) >= 2 * self._most:
+            self._most = _SPARE
+            self._look_at_group(self._linking.head.number + 2)
+
+    def _look_at_group(self, following: int | None) -> None:
+        group, self._group = self._group, []
+        line = self._findings.line
+        chained = [(at, record) for at, record in group if isinstance(record, Chained)]
         self._linking.compare(chained, following)
         for self._findings.line, record in group:
             self._books.check(record, self._linking.number)
@@ -320,6 +344,6 @@ def _is_json(body: bytes | None) -> bool:
         return True
     try:
         msgspec.json.decode(body, type=msgspec.Raw)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return False
     return True

@@ -209,7 +209,11 @@ class _Leaving:
         with path.open("rb") as stream:
             for line in stream:
                 digest.update(line)
-                self._check(read_record(line))
+                try:
+                    record = read_record(line)
+                except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                    raise DetachRefusedError("archive_damaged", f"{path} doesn't hold what was written") from error
+                self._check(record)
         return digest.digest()
 
     def _check(self, record: Record) -> None:
