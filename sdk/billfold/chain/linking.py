@@ -205,6 +205,12 @@ class Linking:
         """See that the links hold what was detached, and have come as far as the head that is trusted."""
         if self._detached:
             self._blame_checkpoint()
+        trusted = self._trusted
+        if trusted is not None and trusted.number < 1 and (trusted.number, trusted.hash) != (START.number, START.hash):
+            # No link has such a number, so none was compared.
+            number = trusted.number
+            fact = "no ledger has the head which is trusted"
+            self._findings.add(Damage.EDITED, "link", str(number), fact, link=number)
         if self._trusted is not None and self._trusted.number > self.head.number:
             number, last = self.head.number + 1, self._trusted.number
             fact = f"the ledger ends before link {last}, whose head is trusted"

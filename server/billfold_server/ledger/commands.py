@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from billfold import ids
-from billfold.chain import Head, Verification
+from billfold.chain import HASH_BYTES, Head, Verification
 from billfold.contract.ledger import LEDGER_HEAD_TYPE, LedgerHead
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
@@ -108,9 +108,13 @@ def verify(
 def _read_head(text: str) -> Head:
     number, _, digest = text.partition(":")
     try:
-        return Head(number=int(number), hash=bytes.fromhex(digest))
+        head = Head(number=int(number), hash=bytes.fromhex(digest))
     except ValueError:
-        raise click.BadParameter("it is a number, a colon and a hash in hexadecimal", param_hint="--trusted") from None
+        head = None
+    # Of a head that no ledger can have nothing would be seen.
+    if head is None or head.number < 0 or len(head.hash) != HASH_BYTES:
+        raise click.BadParameter("it is a number, a colon and a hash in hexadecimal", param_hint="--trusted")
+    return head
 
 
 def _head_of(verification: Verification) -> dict[str, object]:

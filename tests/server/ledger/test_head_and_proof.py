@@ -181,7 +181,8 @@ class TestTheCommandLine:
         assert (right.exit_code, json.loads(right.stdout)["ok"]) == (0, True)
         wrong = invoke(live, *words, f"{shown.number}:{'11' * 32}")
         assert (wrong.exit_code, json.loads(wrong.stdout)["findings"][0]["link"]) == (1, shown.number)
-        assert invoke(live, *words, "nonsense").exit_code == 2
+        for strange in ("nonsense", f"-5:{'00' * 32}", f"{shown.number}:{shown.hash[:-2]}"):
+            assert invoke(live, *words, strange).exit_code == 2
 
     def test_says_that_the_books_are_whole(self, live: LiveServer, customer: Customer) -> None:
         """In a sentence, with the head to write down."""
