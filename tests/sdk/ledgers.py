@@ -67,9 +67,11 @@ class Ledger:
         *,
         back: timedelta | None = None,
         text: str | None = None,
+        metadata: dict[str, str] | None = None,
         **facts: Any,
     ) -> JournalEntryRecord:
         """Post an entry of two postings."""
+        written = text is not None or bool(metadata)
         self.sequence += 1
         at = self.tick()
         effective = at if back is None else at - back
@@ -98,8 +100,9 @@ class Ledger:
             effective_at=effective,
             effective_high=self.high,
             recorded_at=at,
-            text_salt=None if text is None else SALT,
-            text_commitment=None if text is None else chain.commitment(SALT, text, {}),
+            metadata=metadata or {},
+            text_salt=SALT if written else None,
+            text_commitment=chain.commitment(SALT, text, metadata or {}) if written else None,
             postings=postings,
             **facts,
         )
@@ -121,7 +124,7 @@ class Ledger:
                 from_balance_after_minor=-self.posted[debited] if debited in OWNERS else None,
                 to_balance_after_minor=-self.posted[credited] if credited in OWNERS else None,
                 description=entry.description,
-                metadata={},
+                metadata=entry.metadata,
                 effective_at=entry.effective_at,
                 recorded_at=entry.recorded_at,
             )
@@ -373,7 +376,7 @@ def some_books() -> Ledger:
     ledger = Ledger()
     ledger.move("top_up", CASH, FIRST, 10_000)
     ledger.commit()
-    first = ledger.move("transfer", FIRST, SECOND, 250, text="lunch")
+    first = ledger.move("transfer", FIRST, SECOND, 250, text="lunch", metadata={"table": "7"})
     ledger.move("transfer", FIRST, SECOND, 100)
     ledger.move("transfer", SECOND, FIRST, 30, back=timedelta(days=3))
     ledger.commit()

@@ -102,10 +102,26 @@ class TestWholeBooks:
         """Where text and salt are erased the chain stays whole, because it only holds the commitment."""
         lines = some_books().export()
         (place,) = [at for at in places(lines, JournalEntryRecord) if getattr(lines[at], "text_salt", None)]
-        erased = edited(edited(lines, place, description=None, text_salt=None), place + 1, description=None)
+        erased = edited(lines, place, description=None, metadata={}, text_salt=None)
+        erased = edited(erased, place + 1, description=None, metadata={})
         assert verify(erased).ok
         # What is left of the text elsewhere is no longer what anybody committed to.
-        assert first(edited(erased, place + 1, description="lunch")).record == "transfer"
+        for left in ({"description": "lunch"}, {"metadata": {"table": "7"}}):
+            assert first(edited(erased, place + 1, **left)).record == "transfer"
+
+    def test_hold_the_metadata_of_transfers(self):
+        """The journal entry has it as well, and the chain commits to that; entries from before 1.0 haven't."""
+        lines = some_books().export()
+        (place,) = [at for at in places(lines, TransferRecord) if getattr(lines[at], "metadata", {})]
+        for other in ({}, {"table": "8"}, {"table": "7", "more": "1"}):
+            assert first(edited(lines, place, metadata=other)).record == "transfer"
+            assert first(edited(lines, place - 1, metadata=other)).record == "journal_entry"
+        ledger = Ledger()
+        ledger.move("top_up", CASH, FIRST, 100, text="fund")
+        ledger.commit()
+        lines = ledger.export()
+        (place,) = places(lines, TransferRecord)
+        assert verify(edited(lines, place, metadata={"table": "7"})).ok
 
     def test_are_the_same_lines_once_read(self):
         """What is written is read, to the letter."""
@@ -340,6 +356,14 @@ class TestAChainThatWasMadeAnew:
         assert verify(lines).ok
         found = first(lines, trusted=kept)
         assert (found.damage, found.record, found.link) == (Damage.EDITED, "link", kept.number)
+
+    @pytest.mark.parametrize(("number", "digest"), [(0, bytes([1] * 32)), (-5, bytes(32))])
+    def test_contradicts_a_head_that_no_ledger_has(self, number: int, digest: bytes):
+        """A trusted head that can't be compared with any link isn't passed over."""
+        lines = some_books().export()
+        found = first(lines, trusted=Head(number=number, hash=digest))
+        assert (found.damage, found.record, found.id) == (Damage.EDITED, "link", str(number))
+        assert verify(lines, trusted=chain.START).ok
 
     def test_that_ends_before_the_head_that_was_kept_is_noticed(self):
         """Books from which the newest batches were taken away are whole by themselves, too."""

@@ -10,7 +10,6 @@ from billfold import ids
 from billfold.chain.checkpoints import balances_digest
 from billfold.chain.findings import Damage, Findings
 from billfold.chain.holding import Holding
-from billfold.chain.links import commitment
 from billfold.chain.people import DEBIT, People
 from billfold.chain.records import (
     CheckpointRecord,
@@ -119,7 +118,8 @@ class Bookkeeping:
         self._holding.expect_movement()
         self._entry, self._entry_moved = entry, entry.kind not in _MOVES
         self._check_order(entry)
-        self._check_text(entry)
+        if not entry.says_what_was_committed:
+            self._blame(entry, Damage.EDITED, "its text isn't the one that was committed to")
         self._check_time(entry)
         sums: Counter[str] = Counter()
         for place, posting in enumerate(entry.postings):
@@ -149,16 +149,6 @@ class Bookkeeping:
         if self._newest is not None and recorded_at <= self._newest:
             self._findings.add(Damage.INCONSISTENT, name, id_, "it was recorded before the record that it follows")
         self.recorded_at = self._newest = recorded_at
-
-    def _check_text(self, entry: JournalEntryRecord) -> None:
-        text = entry.description is not None or bool(entry.metadata)
-        if entry.text_salt is None:
-            # Where text and salt were erased together, the commitment stays and says nothing.
-            right = not text
-        else:
-            right = entry.text_commitment == commitment(entry.text_salt, entry.description, entry.metadata)
-        if not right:
-            self._blame(entry, Damage.EDITED, "its text isn't the one that was committed to")
 
     def _check_time(self, entry: JournalEntryRecord) -> None:
         before = self.effective_high
@@ -343,15 +333,16 @@ def _has_its_sides(record: TransferRecord) -> bool:
 
 
 def _says_the_same(record: TransferRecord, entry: JournalEntryRecord) -> bool:
-    """Compare times and text, as far as the entry has it: the metadata of a transfer isn't the entry's.
+    """Compare times and text. Entries from before 1.0 haven't the metadata of their transfers.
 
     Where the text was erased nobody can say what it was, and the transfer has none either. Who ordered it and in which
     request (``actor``, ``request_id``) only the transfer says.
     """
-    erased = entry.text_salt is None and entry.text_commitment is not None
     times = (record.effective_at, record.recorded_at) == (entry.effective_at, entry.recorded_at)
+    if entry.text_salt is None and entry.text_commitment is not None:
+        return times and record.description is None and not record.metadata
     metadata = not entry.metadata or record.metadata == entry.metadata
-    return times and metadata and record.description == (None if erased else entry.description)
+    return times and metadata and record.description == entry.description
 
 
 _LATEST: Final = 35

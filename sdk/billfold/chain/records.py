@@ -30,7 +30,7 @@ from uuid import UUID
 import msgspec
 
 from billfold.chain.checkpoints import checkpoint_leaf
-from billfold.chain.links import StoredLink, entry_leaf, movement_leaf
+from billfold.chain.links import StoredLink, commitment, entry_leaf, movement_leaf
 
 __all__ = [
     "FORMAT",
@@ -251,6 +251,13 @@ class JournalEntryRecord(_Line, frozen=True, kw_only=True, tag="journal_entry", 
     text_commitment: bytes | None = None
     postings: list[PostingOfEntry]
 
+    @property
+    def says_what_was_committed(self) -> bool:
+        """Whether its text is the one that it commits to; where text and salt are erased, nothing can say so."""
+        if self.text_salt is None:
+            return self.description is None and not self.metadata
+        return self.text_commitment == commitment(self.text_salt, self.description, self.metadata)
+
     def leaf(self) -> bytes:
         """Return the entry's leaf in the chain."""
         return entry_leaf(
@@ -279,7 +286,8 @@ class PostingRecord(_Line, frozen=True, kw_only=True, tag="posting"):
 class TransferRecord(_Line, frozen=True, kw_only=True, tag="transfer"):
     """Money that moved between wallets, into one or out of one; it has the id of its journal entry.
 
-    No chain commits to ``metadata``, ``actor`` and ``request_id``: only here they are said.
+    No chain commits to ``actor`` and ``request_id``: only here they are said. ``metadata`` is the journal entry's, too,
+    but for those from before 1.0.
 
     Attributes:
         actor: Who ordered it, for the audit trail; exports before 1.0 don't say it.

@@ -74,7 +74,7 @@ UNHELD: Final[Mapping[type, Mapping[str, str]]] = {
         **_TIMES,
     },
     TransferRecord: {
-        "metadata": "the entry has none of its own, so nothing is committed to; where it has, both are the same",
+        "metadata": "an entry without any is of a transfer without, or from before 1.0; otherwise both are the same",
         "actor": "it is written for the audit trail, beside the chain",
         "request_id": "it is written for the audit trail, beside the chain",
     },

@@ -198,6 +198,9 @@ class _Archive:
             fact = f"journal entry {self._sequence + 1} should be here"
             damage = Damage.DROPPED if record.sequence > self._sequence else Damage.REORDERED
             self._add(line, damage, "journal_entry", str(record.id), fact)
+        if not record.says_what_was_committed:
+            fact = f"the text of journal entry {record.sequence} isn't the one that was committed to"
+            self._add(line, Damage.EDITED, "journal_entry", str(record.id), fact)
         if record.leaf() not in self._leaves:
             fact = f"journal entry {record.sequence} isn't as it was when it was posted"
             self._add(line, Damage.EDITED, "journal_entry", str(record.id), fact)

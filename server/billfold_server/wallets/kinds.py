@@ -434,6 +434,8 @@ def move(draft: Draft, body: Movement) -> TransferRow:
         ],
         effective_at=body.effective_at,
         description=body.description,
+        # Said twice, so that the chain commits to it: it does to the entry's.
+        metadata=body.metadata,
         backdate=not body.limited,
     )
     row = TransferRow(

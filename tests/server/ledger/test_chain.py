@@ -73,7 +73,7 @@ class TestTheBooks:
             tenancy.tenant,
             "UPDATE journal_entries SET description = NULL, metadata = '{}', text_salt = NULL "
             "WHERE text_commitment IS NOT NULL",
-            "UPDATE transfers SET description = NULL",
+            "UPDATE transfers SET description = NULL, metadata = '{}'",
         )
         erased = await verify(full)
         assert (erased.findings, erased.head) == ([], before.head)
@@ -314,6 +314,7 @@ class TestReferences:
             "UPDATE holds SET wallet_id = gen_random_uuid() WHERE status = 'open'": ("hold", "dangling"),
             "UPDATE holds SET status = 'released' WHERE status = 'captured'": ("hold", "inconsistent"),
             "UPDATE transfers SET description = 'else' WHERE description IS NOT NULL": ("transfer", "inconsistent"),
+            "UPDATE transfers SET metadata = '{}' WHERE metadata <> '{}'": ("transfer", "inconsistent"),
             "UPDATE accounts SET wallet_id = NULL, code = 'x' WHERE held_minor > 0": ("wallet", "dangling"),
         }
         await tenancy.as_owner(tenancy.tenant, *wanted)

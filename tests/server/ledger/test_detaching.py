@@ -352,7 +352,9 @@ class TestAnArchive:
         first, second, last = places
         edited = lines[second].replace(b'"amount_minor":100,', b'"amount_minor":101,')
         assert edited != lines[second]
+        said = lines[first].replace(b'"effective_at"', b'"description":"forged","effective_at"', 1)
         spoiled = {
+            ("edited", "journal_entry", first + 1): [*lines[:first], said, *lines[first + 1 :]],
             ("edited", "journal_entry", second + 1): [*lines[:second], edited, *lines[second + 1 :]],
             ("dropped", "journal_entry", last + 1): [*lines[:second], *lines[second + 1 :]],
             ("malformed", "line", first + 1): [*lines[:first], b"{\n", *lines[first:]],
