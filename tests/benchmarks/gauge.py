@@ -8,7 +8,6 @@ from typing import TypeVar
 
 from tests.benchmarks.extent import Extent
 
-
 __all__ = ["LOAD", "Gauge", "Measured", "Report", "Row", "Sample", "whole"]
 
 T = TypeVar("T")
