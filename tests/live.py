@@ -24,6 +24,7 @@ from billfold_server.app import build_app, database_secret
 from billfold_server.http.logs import leave_logs_to_the_program
 from billfold_server.http.protocol import BoundedProtocol
 from billfold_server.http.services import Services
+from billfold_server.http.shares import ROOM as SHARES
 from billfold_server.identity.rules import PLATFORM_SCOPES, TENANT_SCOPES
 from billfold_server.identity.service import create_client
 from billfold_server.keys.service import open_keyring, prepare_store
@@ -32,7 +33,7 @@ from billfold_server.serving.on_demand import OnDemand
 from billfold_server.serving.supervisor import SIMULATOR
 from billfold_server.serving.tls.contexts import asking_context, following_context, kept_side
 from billfold_server.serving.tls.setting_up import with_certificates
-from billfold_server.serving.worker import Server, server_config
+from billfold_server.serving.worker import Config, Server, server_config
 from billfold_server.settings import Secret, Settings
 from billfold_server.tenancy.manifest import Manifest
 from billfold_server.tenancy.provisioning import Administrator
@@ -193,7 +194,8 @@ def serve_tls(settings: Settings) -> Iterator[LiveServer]:
         assert files is not None, "certificates for development were asked for"
         app = build_app(settings)
         kept = app.state.services.rooms["rotation"].keep(kept_side(settings))
-        server = SharingServer(server_config(app, settings), following_context(kept), asking_context(kept))
+        config = server_config(app, settings, app.state.services.rooms[SHARES])
+        server = SharingServer(config, following_context(kept), asking_context(kept))
         for live in _run(server, app, [plain, asking], settings.base_url, settings):
             live.mtls_url = settings.mtls_base_url
             live.trust = ssl.create_default_context(cafile=files.ca_file)
@@ -217,7 +219,7 @@ def serve(settings: Settings, *, wrap: Any = None) -> Iterator[LiveServer]:
 
 
 def _serve(app: Any, outermost: Any, listener: socket.socket, url: str, settings: Settings) -> Iterator[LiveServer]:
-    config = uvicorn.Config(
+    config = Config(
         outermost,
         log_config=None,
         access_log=False,
@@ -226,6 +228,7 @@ def _serve(app: Any, outermost: Any, listener: socket.socket, url: str, settings
         ws="none",
         proxy_headers=False,
     )
+    config.shares = app.state.services.rooms[SHARES]
     yield from _run(uvicorn.Server(config), app, [listener], url, settings, outermost=outermost)
 
 

@@ -49,6 +49,8 @@ from billfold_server.http.limits import Buckets, ClientLimits
 from billfold_server.http.metrics import Metrics
 from billfold_server.http.pipeline import Hot, Pipeline, allowed_methods, internal_path, path_handler, takes_pages
 from billfold_server.http.services import REQUEST_LOG, Services
+from billfold_server.http.shares import ROOM as SHARES
+from billfold_server.http.shares import Names, Shares
 from billfold_server.http.surfaces import refusal_on, surface_at
 from billfold_server.identity.authorization import details
 from billfold_server.identity.authorization.intents import OPEN_BANKING_CONSENT
@@ -353,6 +355,8 @@ def build_app(settings: Settings, *, clock: Clock | None = None) -> Litestar:
     # Outside of the router: what decides to which tenant a path belongs must come before the router looks at it.
     app.asgi_handler = Edge(app.asgi_handler, services, Hot(pipelines))
     services.rooms[INSIDE] = Inside(app)
+    services.rooms[SHARES] = shares = Shares(Names(services.registry, settings.own_hosts))
+    services.metrics.count_waiting(shares)
     return app
 
 

@@ -216,6 +216,12 @@ class Settings(nats_settings.NatsSettings, frozen=True, kw_only=True, forbid_unk
         return f"https://{f'[{host}]' if ':' in host else host}:{self.mtls_port}"
 
     @property
+    def own_hosts(self) -> frozenset[str]:
+        """Return the names of the deployment's own hosts, which are no tenant's."""
+        urls = [each for each in (self.base_url, self.mtls_base_url) if each is not None]
+        return frozenset(filter(None, (urlsplit(each).hostname for each in urls)))
+
+    @property
     def default_isolation(self) -> Literal["role", "login"]:
         """Return how tenants are kept apart where a tenant doesn't say."""
         return self.isolation or ("login" if self.production else "role")

@@ -26,6 +26,7 @@ from billfold_server.http.edge import Edge
 from billfold_server.http.logs import configure_logs
 from billfold_server.http.pipeline import Hot
 from billfold_server.http.receiving import exchange_of
+from billfold_server.http.shares import ROOM as SHARES
 from billfold_server.ledger.service import Answer
 from billfold_server.serving.orders import Orders, settings_of
 from billfold_server.serving.worker import Server, server_config
@@ -83,7 +84,7 @@ def _config(case: str, settings: Settings) -> uvicorn.Config:
     app.state.services.engine = Ready()
     if case == "router":
         app.asgi_handler = Edge(app.asgi_handler.router, app.state.services, Hot([]))
-    return server_config(app, settings)
+    return server_config(app, settings, app.state.services.rooms[SHARES])
 
 
 def main() -> None:

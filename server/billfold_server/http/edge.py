@@ -10,7 +10,6 @@ import re
 import time
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit
 
 import structlog
 from litestar.types import ASGIApp, Receive, Scope, Send
@@ -28,6 +27,7 @@ from billfold_server.http.pipeline import INTERNAL_ROOT, Hot
 from billfold_server.http.receiving import Exchange, Receiving, exchange_of
 from billfold_server.http.rotation import Rotation
 from billfold_server.http.services import REQUEST_LOG, Services
+from billfold_server.http.shares import waited_in
 from billfold_server.http.surfaces import OPEN_BANKING, refusal_on, surface_at
 from billfold_server.open_banking.edge.headers import INTERACTION_ID, interaction_id
 from billfold_server.tenancy.context import TenantRef
@@ -53,6 +53,7 @@ _INSERTED_AT_PLATFORM: Final = {
 }
 _PEERS: Final = 4096
 _FIRST_FAILURE: Final = 500
+_RETRY_AFTER_S: Final = 1
 _INTERACTION_ID: Final = INTERACTION_ID.encode()
 
 
@@ -81,7 +82,7 @@ class Edge:
         settings = services.settings
         self._base_url = settings.base_url
         self._proxies = [ipaddress.ip_network(each) for each in settings.trusted_proxies]
-        self._own_hosts = {urlsplit(each).hostname for each in (settings.base_url, settings.mtls_base_url) if each}
+        self._own_hosts = settings.own_hosts
         rotation = services.rooms.setdefault("rotation", Rotation(services.metrics))
         self._certificates = ClientCertificates(settings, rotation)
         # No browser should remember what is only tried out: it would ask everything else on `localhost` for TLS, too.
@@ -104,6 +105,8 @@ class Edge:
 
     async def _http(self, scope: Any, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
+        if (waited := waited_in(scope)) is not None:
+            started -= waited.waited_s
         exchange = exchange_of(receive, send)
         context = self._context(scope, receive, exchange)
         common = _OVER_TLS if self._pins_tls and scope["scheme"] == "https" else _SECURITY_HEADERS
@@ -186,6 +189,8 @@ class Edge:
     async def _route(self, scope: Any, context: RequestContext, answering: "_Answering") -> None:
         """Take the tenant off the address, and run the operation, or hand the request to the router."""
         path = await self._take_tenant(scope["path"], context)
+        if (waited := waited_in(scope)) is not None and waited.is_late:
+            raise errors.Overloaded("too many requests wait for this tenant", retry_after_s=_RETRY_AFTER_S)
         method = scope["method"]
         if (found := self._hot.find(method, path)) is not None:
             pipeline, parameters = found

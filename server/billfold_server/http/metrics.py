@@ -79,6 +79,14 @@ class _Tenants(Protocol):
         """Those that this version can't read."""
 
 
+class _Lines(Protocol):
+    """What is told of requests that wait to be handled."""
+
+    @property
+    def waiting(self) -> int:
+        """How many there are."""
+
+
 def _taken(counts: Counts[str]) -> Counts[str]:
     """Return what was counted since the last time."""
     taken = counts.copy()
@@ -139,6 +147,12 @@ class Metrics:
             registry=self.registry,
             multiprocess_mode="livemax",
         )
+        self._in_line = Gauge(
+            "billfold_http_requests_waiting",
+            "Requests that wait to be handled, because their tenant has as many under way as it may beside others.",
+            registry=self.registry,
+            multiprocess_mode="livesum",
+        )
         self._add_keys()
         self._add_stream()
         self._logged = Counter(
@@ -151,6 +165,7 @@ class Metrics:
         self._tallies: dict[tuple[str, str, int], _Tally] = {}
         self._codes: Counts[str] = Counts()
         self._running = 0
+        self._lines: _Lines | None = None
         self._due: asyncio.TimerHandle | None = None
 
     def _add_keys(self) -> None:
@@ -280,6 +295,10 @@ class Metrics:
         """Report what a process knows of tenants, too."""
         self._tenants = tenants
 
+    def count_waiting(self, lines: "_Lines") -> None:
+        """Report how many requests wait to be handled, too."""
+        self._lines = lines
+
     def vault_called(self, operation: str, outcome: str, took_s: float) -> None:
         """Count a call to Vault, of which there are few."""
         del took_s
@@ -310,6 +329,8 @@ class Metrics:
         for code, times in codes.items():
             self._problems.labels(code).inc(times)
         self._in_flight.set(self._running)
+        if self._lines is not None:
+            self._in_line.set(self._lines.waiting)
 
     def exposition(self) -> bytes:
         """Return everything in Prometheus's text form."""

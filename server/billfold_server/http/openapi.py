@@ -83,7 +83,10 @@ def implied_errors(operation: Operation) -> list[type[errors.ProblemError]]:
     when(operation.takes_body, errors.BodyTooSlow, errors.BodyTooLarge, errors.UnsupportedMediaType)
     when(operation.surface == "oauth", errors.RateLimited)
     leans_on_database = operation.audience != "host" and not operation.by_itself
-    when(leans_on_database, errors.DatabaseUnavailable, errors.Overloaded, errors.Busy)
+    when(leans_on_database, errors.DatabaseUnavailable)
+    # Whatever it is, it may have waited in its tenant's line for too long.
+    when(operation.audience != "host", errors.Overloaded)
+    when(leans_on_database, errors.Busy)
     when(operation.needs_token and operation.method != "GET", errors.OutcomeUnknown)
     return implied
 

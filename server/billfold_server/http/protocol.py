@@ -9,6 +9,7 @@ that is made once all of it is known, and answers that go out in one piece (``re
 """
 
 import asyncio
+import functools
 import urllib.parse
 from collections.abc import Sequence
 from enum import Enum, auto
@@ -20,6 +21,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from billfold_server.http.receiving import Exchange
+from billfold_server.http.shares import Place, Shares
 from billfold_server.open_banking.edge.headers import INTERACTION_ID, interaction_id
 
 __all__ = ["HEADERS_LIMIT", "HEAD_LIMIT_BYTES", "HEAD_PATIENCE_S", "BoundedProtocol"]
@@ -118,6 +120,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.url: bytes = b""
+
+        self._shares: Shares | None = getattr(self.config, "shares", None)
+        self._place: Place | None = None
         self._in_body = False
         self._heads = self._head_bytes = self._come_bytes = 0
         self._too_large = self._refused = False
@@ -138,6 +143,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self._alarm.cancel()
             self._alarm = None
         super().connection_lost(exc)
+        # What is under way goes on, and keeps its place for as long as anything does.
+        if self._place is not None and self._place.waits:
+            self._leave()
 
     def data_received(self, data: bytes) -> None:
         """Read what has come, and refuse a head that is too long.
@@ -177,11 +185,26 @@ class BoundedProtocol(HttpToolsProtocol):
         cycle = _Cycle(self, scope, keep_alive=version != "1.0" and self.parser.should_keep_alive())
         self.scope, self.cycle = scope, cycle
         if before is None or before.response_complete:
-            self._start_asgi_task(cycle, self.app)
+            self._begin(cycle)
         else:
             # It waits for its turn, and the client with what may come behind it.
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, self.app))
+
+    def _begin(self, cycle: RequestResponseCycle) -> None:
+        """Begin a request, now or when its tenant has a place for it."""
+        if self._shares is not None:
+            self._place = place = self._shares.ask(cycle.scope)
+            if place is not None and place.waits:
+                place.begin = functools.partial(self._start_asgi_task, cycle, self.app)
+                return
+        self._start_asgi_task(cycle, self.app)
+
+    def _leave(self) -> None:
+        """Give the place back of the request that is over."""
+        place, self._place = self._place, None
+        if place is not None and self._shares is not None:
+            self._shares.leave(place)
 
     def _is_long(self) -> bool:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEAD_LIMIT_BYTES
@@ -224,11 +247,12 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Go on with the next request, or wait for it."""
         self.server_state.total_requests += 1
+        self._leave()
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
         if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+            self._begin(self.pipeline.pop()[0])
         elif self._awaited is _Awaited.NOTHING:
             self._await(_Awaited.NEXT, self.timeout_keep_alive)
 

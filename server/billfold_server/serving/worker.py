@@ -32,6 +32,8 @@ from billfold_server.app import build_app
 from billfold_server.db.embedded import EmbeddedPostgres
 from billfold_server.http.logs import configure_logs
 from billfold_server.http.protocol import BoundedProtocol
+from billfold_server.http.shares import ROOM as SHARES
+from billfold_server.http.shares import Shares
 from billfold_server.serving.ending import EndingServer
 from billfold_server.serving.explaining import explain
 from billfold_server.serving.failures import Exit
@@ -123,9 +125,19 @@ class Server(EndingServer):
         self.servers.append(server)
 
 
-def server_config(app: Any, settings: "Settings") -> uvicorn.Config:
+class Config(uvicorn.Config):
+    """How uvicorn serves an application.
+
+    Attributes:
+        shares: What its connections ask for places, where they need any.
+    """
+
+    shares: Shares | None = None
+
+
+def server_config(app: Any, settings: "Settings", shares: Shares | None = None) -> Config:
     """Return how uvicorn serves an application."""
-    return uvicorn.Config(
+    config = Config(
         app,
         loop="uvloop",
         http=BoundedProtocol,
@@ -140,6 +152,8 @@ def server_config(app: Any, settings: "Settings") -> uvicorn.Config:
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=settings.shutdown_timeout_s,
     )
+    config.shares = shares
+    return config
 
 
 class Worker:
@@ -166,7 +180,7 @@ class Worker:
     def _server(self) -> Server:
         settings = self._settings
         app = build_app(settings)
-        config = server_config(app, settings)
+        config = server_config(app, settings, app.state.services.rooms[SHARES])
         if settings.tls_certificate is None:
             return Server(config)
         kept = app.state.services.rooms["rotation"].keep(kept_side(settings))

@@ -64,6 +64,15 @@ class Registry:
         """Return the tenant with this slug, if it is known without asking the database; if not, ``find`` says more."""
         return self._by_slug.get(slug) if time.monotonic() < self._fresh_until else None
 
+    def knows(self, slug: str) -> bool:
+        """Tell whether there was a tenant with this slug, in whatever state, when it was last looked."""
+        return slug in self._by_slug
+
+    def known_at(self, host: str) -> str | None:
+        """Return the slug of the tenant that had this host name (lower case, no port) when it was last looked."""
+        tenant = self._by_host.get(host)
+        return None if tenant is None else tenant.slug
+
     async def find_by_host(self, host: str) -> TenantRef | None:
         """Return the tenant with this host name (lower case, no port), in whatever state, or None."""
         await self._refresh()
