@@ -287,8 +287,8 @@ def payment_of(found: Found, choice: Choice) -> Payment | None:
     say = sheets.Words(choice.language)
     # A name is a text that anybody can choose; the number beside it is a fact, so it is a row of its own.
     name, number = sheets.name_of(creditor), sheets.account_text(creditor)
-    shown_apart = {say("payee"), say("payee_account")}
-    account = ((say("payee_account"), number),) if name and number else ()
+    numbers = [each for each in sheets.number_facts(say, creditor) if name or each[1] != number]
+    shown_apart = {say("payee"), say("payee_account"), say("payee_secondary")}
     source = sheets.wallet_text(choice.wallet_ids[0], sheet.accounts)
     return Payment(
         kind="payment" if single else VRP,
@@ -297,7 +297,7 @@ def payment_of(found: Found, choice: Choice) -> Payment | None:
         payee=name or number or say("payee_open"),
         payee_account=f"{creditor['SchemeName']}:{creditor['Identification']}" if creditor else None,
         object_id=consent.wire_id,
-        terms=(*account, (say("from_account"), source), *(fact for fact in sheet.facts if fact[0] not in shown_apart)),
+        terms=(*numbers, (say("from_account"), source), *(fact for fact in sheet.facts if fact[0] not in shown_apart)),
     )
 
 

@@ -4,6 +4,7 @@ Pure. A sheet is all that the page's template shows of a consent, so what is kep
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -28,6 +29,7 @@ __all__ = [
     "evidence_of",
     "minor",
     "name_of",
+    "number_facts",
     "permission_groups",
     "sheet_of",
     "text_version",
@@ -210,11 +212,27 @@ def account_text(said: Mapping[str, Any] | None) -> str | None:
     if not said or not said.get("Identification"):
         return None
     scheme, number = str(said.get("SchemeName", "")).rpartition(".")[2], str(said["Identification"])
+    # However it was written down, it is read alike.
+    bare = _BETWEEN.sub("", number).upper()
     if scheme == "IBAN":
-        return " ".join(number[at : at + 4] for at in range(0, len(number), 4))
-    if scheme == "SortCodeAccountNumber" and len(number) == len("00000012345678"):
-        return f"{number[:2]}-{number[2:4]}-{number[4:6]} {number[6:]}"
+        return " ".join(bare[at : at + 4] for at in range(0, len(bare), 4))
+    if scheme == "SortCodeAccountNumber" and len(bare) == len("00000012345678"):
+        return f"{bare[:2]}-{bare[2:4]}-{bare[4:6]} {bare[6:]}"
     return f"{scheme} {number}".strip()
+
+
+_BETWEEN: Final = re.compile(r"[\s-]")
+"""What people write between the parts of an account's number."""
+
+
+def number_facts(say: Words, creditor: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the number of a payee's account, and what tells apart accounts that share it, each in a row of its own.
+
+    At building societies the second decides whose the money is; it is a text that the third party has chosen.
+    """
+    number, secondary = account_text(creditor), creditor.get("SecondaryIdentification")
+    facts = [(say("payee_account"), number)] if number else []
+    return [*facts, (say("payee_secondary"), without_hidden(str(secondary)))] if secondary else facts
 
 
 def name_of(creditor: Mapping[str, Any]) -> str | None:
@@ -228,9 +246,7 @@ def _payee_facts(say: Words, initiation: Mapping[str, Any]) -> list[tuple[str, s
     if not creditor:
         return [(say("payee"), say("payee_open"))]
     name = name_of(creditor)
-    facts = [(say("payee"), name)] if name else []
-    number = account_text(creditor)
-    return [*facts, (say("payee_account"), number)] if number else facts
+    return [*([(say("payee"), name)] if name else []), *number_facts(say, creditor)]
 
 
 def _reference_facts(say: Words, initiation: Mapping[str, Any]) -> list[tuple[str, str]]:
