@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from billfold import errors, ids
-from billfold.contract.consents import Consent, ConsentRecord
+from billfold.contract.consents import BlockedThirdParty, Consent, ConsentRecord
 from billfold.ids import Prefix
-from billfold_server.consents import evidence, service, staff
+from billfold_server.consents import evidence, queries, service, staff
 from billfold_server.consents.rules import KINDS, STATUSES
 from billfold_server.listings import listing, print_listing
 from billfold_server.tenancy.context import COMMAND_LINE, TenantRef
@@ -208,6 +208,29 @@ def block(open_services: OpenServices, tenant: str, client_id: str, reason: str,
         click.echo(
             "Blocked: this client." if whole is None else f"Blocked: {whole} of {blocked.directory}, as a whole."
         )
+
+
+@consents.command()
+@_tenant
+@click.option("--limit", type=click.IntRange(1, _MOST), default=100, show_default=True, help="How many at most.")
+@_json
+@click.pass_obj
+def blocked(open_services: OpenServices, tenant: str, *, limit: int, as_json: bool) -> None:
+    """List the third parties that are kept out, with what lets them in again."""
+
+    async def work(tx: TenantTx) -> list[BlockedThirdParty]:
+        return [staff.shown_block(each) for each in await queries.list_blocks(tx, after=None, limit=limit)]
+
+    found = asyncio.run(_in_tx(open_services, tenant, work))
+    if as_json:
+        _print(found)
+        return
+    table = listing("Client", "Third party", "Directory", "Since", "By", "Why")
+    for each in found:
+        whole = each.organisation_id or each.software_id or "this client alone"
+        since = f"{each.blocked_at:%Y-%m-%d %H:%M}"
+        table.add_row(each.client_id, whole, each.directory or "", since, each.blocked_by, each.reason)
+    print_listing(table)
 
 
 @consents.command()

@@ -141,8 +141,11 @@ class TestTheCommandLine:
         steps = json.loads(invoke(live, "show", consent_id).stdout)["history"]
         assert [each["to_status"] for each in steps] == ["AWAU", "AUTH", "AUTH", "CANC", None]
         assert steps[-1]["reason"] == "Too late."
-        assert json.loads(invoke(live, "block", client, "--reason", "x").stdout)["client_id"] == client
+        kept_out = json.loads(invoke(live, "block", client, "--reason", "x").stdout)
+        assert kept_out["client_id"] == client
+        assert kept_out in json.loads(invoke(live, "blocked").stdout)
         assert json.loads(invoke(live, "unblock", client).stdout) == {"client_id": client, "blocked": False}
+        assert kept_out not in json.loads(invoke(live, "blocked").stdout)
         verified = json.loads(invoke(live, "verify").stdout)
         assert verified["broken_at"] is None
         assert verified["links"] >= 1

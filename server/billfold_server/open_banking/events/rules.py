@@ -31,7 +31,12 @@ __all__ = [
     "read_types",
 ]
 
-EventType = Literal["resource-update", "consent-authorization-revoked", "account-access-consent-linked-account-update"]
+EventType = Literal[
+    "resource-update",
+    "consent-authorization-revoked",
+    "consent-access-revoked",
+    "account-access-consent-linked-account-update",
+]
 """What third parties may be told of, by the ends of the names that tokens have for it."""
 
 Scope = Literal["accounts", "payments", "fundsconfirmations"]
@@ -44,13 +49,15 @@ _RLK: Final = "http://openbanking.org.uk/rlk"
 
 _UPDATED: Final[EventType] = "resource-update"
 _REVOKED: Final[EventType] = "consent-authorization-revoked"
+_RESTS: Final[EventType] = "consent-access-revoked"
 _LINKED: Final[EventType] = "account-access-consent-linked-account-update"
 
 _NAMES: Final[dict[str, EventType]] = {
     "UK.OBIE.Resource-Update": _UPDATED,
     "UK.OBIE.Consent-Authorization-Revoked": _REVOKED,
+    "UK.OBIE.Consent-Access-Revoked": _RESTS,
     "UK.OBIE.Account-Access-Consent-Linked-Account-Update": _LINKED,
-    **{f"{_URN}{name}": name for name in (_UPDATED, _REVOKED, _LINKED)},
+    **{f"{_URN}{name}": name for name in (_UPDATED, _REVOKED, _RESTS, _LINKED)},
 }
 """What subscriptions call them: by the standard's codes, or as tokens do."""
 
@@ -63,8 +70,9 @@ EVENTS: Final[Mapping[str, Sequence[EventType]]] = {
     "consent.lapsed": (_UPDATED,),
     "consent.expired": (_UPDATED,),
     "consent.revoked": (_REVOKED, _UPDATED),
-    # The consent stays as it is; what was opened by it is closed until the customer comes back.
-    "consent.reauthentication_required": (_REVOKED,),
+    # The consent stays as it is; what was opened by it is closed until the customer comes back. Version 4 has a name of
+    # its own for that; who knows earlier ones alone waits for theirs.
+    "consent.reauthentication_required": (_RESTS, _REVOKED),
     "consent.reauthenticated": (_UPDATED,),
     # Whatever else is said of a payment, this is said when its status changes.
     "payment.updated": (_UPDATED,),

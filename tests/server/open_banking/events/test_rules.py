@@ -63,6 +63,14 @@ class TestAToken:
             f"{URN}resource-update",
         }
 
+    def test_says_that_access_rests_by_the_names_of_both_versions(self):
+        """Version 4 has a name for a consent that stays and opens nothing; who knows earlier ones is told, too."""
+        assert set(said("consent.reauthentication_required")["events"]) == {
+            f"{URN}consent-access-revoked",
+            f"{URN}consent-authorization-revoked",
+        }
+        assert rules.read_types(["UK.OBIE.Consent-Access-Revoked"]) == {"consent-access-revoked"}
+
     def test_says_only_what_its_reader_wants_to_know(self):
         """What isn't subscribed to isn't said, and a token that would say nothing isn't made."""
         notice = notice_of(event("consent.revoked"))
@@ -124,7 +132,7 @@ class TestTheEventsThatAreTold:
 class TestTheTypesOfASubscription:
     def test_are_all_unless_some_are_named(self):
         """Codes of the standard and the names that tokens use mean the same."""
-        assert len(EVERYTHING) == 3
+        assert len(EVERYTHING) == 4
         assert rules.read_types(["UK.OBIE.Resource-Update"]) == rules.read_types([f"{URN}resource-update"])
 
     @pytest.mark.parametrize("named", [[], ["resource-update"], ["UK.OBIE.Resource-Update", "x"]])
