@@ -104,6 +104,9 @@ class TestWholeBooks:
         (place,) = [at for at in places(lines, JournalEntryRecord) if getattr(lines[at], "text_salt", None)]
         erased = edited(lines, place, description=None, metadata={}, text_salt=None)
         erased = edited(erased, place + 1, description=None, metadata={})
+        # Text goes when somebody is forgotten whose account it was, and not otherwise.
+        assert first(erased).record == "journal_entry"
+        erased = edited(erased, places(lines, PartyRecord)[0], forgotten_at=START)
         assert verify(erased).ok
         # What is left of the text elsewhere is no longer what anybody committed to.
         for left in ({"description": "lunch"}, {"metadata": {"table": "7"}}):

@@ -120,6 +120,8 @@ class Bookkeeping:
         self._check_order(entry)
         if not entry.says_what_was_committed:
             self._blame(entry, Damage.EDITED, "its text isn't the one that was committed to")
+        elif entry.is_erased and not self._concerns_somebody_forgotten(entry):
+            self._blame(entry, Damage.EDITED, "its text was erased, and nobody whose account it is on was forgotten")
         self._check_time(entry)
         sums: Counter[str] = Counter()
         for place, posting in enumerate(entry.postings):
@@ -133,6 +135,10 @@ class Bookkeeping:
         if not entry.postings:
             self._blame(entry, Damage.UNBALANCED, "it has no postings")
         self._check_references(entry)
+
+    def _concerns_somebody_forgotten(self, entry: JournalEntryRecord) -> bool:
+        accounts = (self._accounts.get(posting.account_id) for posting in entry.postings)
+        return any(account is not None and self._people.is_forgotten(account.wallet_id) for account in accounts)
 
     def _blame(self, entry: JournalEntryRecord, damage: Damage, fact: str) -> None:
         self._findings.add(damage, "journal_entry", str(entry.id), fact, sequence=entry.sequence, link=self._link)
@@ -339,7 +345,7 @@ def _says_the_same(record: TransferRecord, entry: JournalEntryRecord) -> bool:
     request (``actor``, ``request_id``) only the transfer says.
     """
     times = (record.effective_at, record.recorded_at) == (entry.effective_at, entry.recorded_at)
-    if entry.text_salt is None and entry.text_commitment is not None:
+    if entry.is_erased:
         return times and record.description is None and not record.metadata
     metadata = not entry.metadata or record.metadata == entry.metadata
     return times and metadata and record.description == entry.description

@@ -168,8 +168,7 @@ class Holding:
         blanked = record.description is None and (
             self._people.is_forgotten(record.wallet_id) or self._people.is_forgotten(record.to_wallet_id)
         )
-        erased = entry.text_salt is None and entry.text_commitment is not None
-        if not erased and not blanked and record.description != entry.description:
+        if not entry.is_erased and not blanked and record.description != entry.description:
             self._blame(hold_id, "what captures it has another description")
         return None
 

@@ -258,6 +258,11 @@ class JournalEntryRecord(_Line, frozen=True, kw_only=True, tag="journal_entry", 
             return self.description is None and not self.metadata
         return self.text_commitment == commitment(self.text_salt, self.description, self.metadata)
 
+    @property
+    def is_erased(self) -> bool:
+        """Whether there was text once, of which nobody can say any more what it was."""
+        return self.text_salt is None and self.text_commitment is not None
+
     def leaf(self) -> bytes:
         """Return the entry's leaf in the chain."""
         return entry_leaf(

@@ -5,9 +5,8 @@ it repeats these, is made of them, or refers to something. What is left is liste
 
 Ids are held by what refers to them. Of what hangs on entries whose months were detached (``transfer``, ``reversal``, a
 hold's ``journal_entry_ids``), only order, references and shape are held: what they would be compared with is in the
-archives. Text that is erased
-whole, with its salt, is no damage. Who owns an account no chain says: the account, its wallet, its holds and its
-transfers must only say the same of it.
+archives. Text that is erased whole, with its salt, is no damage where somebody was forgotten whose account the entry
+is on. Who owns an account no chain says: the account, its wallet, its holds and its transfers must only say the same.
 
 Whole lines that nothing refers to may go, or come, if the last line counts them so: aliases, kept answers, other rooms'
 rows, parties that own nothing, and accounts on which nothing was ever posted or reserved, with their wallets.

@@ -75,6 +75,8 @@ class TestTheBooks:
             "WHERE text_commitment IS NOT NULL",
             "UPDATE transfers SET description = NULL, metadata = '{}'",
         )
+        assert (await verify(full)).findings[0].record == "journal_entry"
+        await tenancy.as_owner(tenancy.tenant, "UPDATE parties SET forgotten_at = now(), external_id = NULL")
         erased = await verify(full)
         assert (erased.findings, erased.head) == ([], before.head)
         await say(full, "again")
