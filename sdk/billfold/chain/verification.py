@@ -135,7 +135,7 @@ class Verifier:
         self._beside = Beside(self._findings, people)
         self._counts: Counter[str] = Counter()
         self._stated: HeadRecord | None = None
-        self._ended = False
+        self._ended = self._stopped = False
         # The records of the newest link, which are looked at together once all of them have come.
         self._group: list[tuple[int | None, Record]] = []
         self._open = False
@@ -196,8 +196,31 @@ class Verifier:
         self._findings.line = line
         self._findings.add(Damage.MALFORMED, "line", None, "the line isn't a record of this format")
 
+    def unreadable(self, record: str, id_: str | None) -> None:
+        """Take note of a record that its ledger can't tell, so that nothing comes any more.
+
+        Args:
+            record: What kind of record it is.
+            id_: Its id, or the key that stands for one.
+        """
+        self._findings.line = None
+        self._findings.add(Damage.MALFORMED, record, id_, "it holds a value that can't be read")
+        self._stopped = True
+
     def finish(self) -> Verification:
         """Say what was found, once all records have come."""
+        if not self._stopped:
+            self._look_at_the_end()
+        return Verification(
+            ok=self.sound,
+            findings=self.findings,
+            further=self._findings.count - len(self._findings.kept),
+            head=self._linking.head,
+            sequence=self._books.sequence,
+            counts=dict(self._counts),
+        )
+
+    def _look_at_the_end(self) -> None:
         self._close_link()
         self._findings.line = None
         if not self._ended:
@@ -208,14 +231,6 @@ class Verifier:
         self._check_stated_head()
         self._linking.finish()
         self._books.finish()
-        return Verification(
-            ok=self.sound,
-            findings=self.findings,
-            further=self._findings.count - len(self._findings.kept),
-            head=self._linking.head,
-            sequence=self._books.sequence,
-            counts=dict(self._counts),
-        )
 
     def _take_head(self, record: HeadRecord) -> None:
         if self._stated is not None:

@@ -42,7 +42,16 @@ from billfold.chain.records import (
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.transaction import Database, TenantTx
 
-__all__ = ["BESIDE", "columns_of", "count_sealed", "export_ledger", "read_entries", "read_ledger", "verify_ledger"]
+__all__ = [
+    "BESIDE",
+    "UnreadableError",
+    "columns_of",
+    "count_sealed",
+    "export_ledger",
+    "read_entries",
+    "read_ledger",
+    "verify_ledger",
+]
 
 T = TypeVar("T")
 R = TypeVar("R", bound=msgspec.Struct)
@@ -97,6 +106,40 @@ BESIDE: Final = {
 """Tables of other rooms that go with the ledger, by name and in order: their key, and their columns."""
 
 
+_FROM, _TO = "0001-01-01 00:00:00+00", "9999-12-31 23:59:59.999999+00"
+_TIMES: Final = {
+    "party": ("parties", "id", ("forgotten_at", "created_at", "updated_at")),
+    "wallet": ("wallets", "id", ("created_at", "updated_at")),
+    "alias": ("wallet_aliases", "id", ("created_at",)),
+    "account": ("accounts", "id", ("created_at", "updated_at")),
+    "checkpoint": ("ledger_checkpoints", "number", ("effective_high", "recorded_at")),
+    "link": ("ledger_links", "number", ("recorded_at",)),
+    "journal_entry": ("journal_entries", "id", ("effective_at", "effective_high", "recorded_at")),
+    "posting": ("postings", "entry_id", ("effective_at",)),
+    "transfer": ("transfers", "id", ("effective_at", "recorded_at")),
+    "hold": ("holds", "id", ("expires_at", "created_at", "updated_at")),
+    "hold_movement": ("hold_movements", "hold_id", ("effective_at", "recorded_at")),
+    "idempotency_key": ("idempotency_keys", "key", ("created_at",)),
+    "head": ("ledger_head", "id", ("recorded_at", "effective_high")),
+}
+"""By record, where PostgreSQL may hold times that Python has no word for: the table, its key, and the columns."""
+_read_metadata = msgspec.json.Decoder(dict[str, str]).decode
+
+
+class UnreadableError(Exception):
+    """A row holds a value that no command can have written, such as a time before our era.
+
+    Attributes:
+        record: What kind of record it is.
+        id: Its id, or the key that stands for one; absent where that isn't known.
+    """
+
+    def __init__(self, record: str, id_: str | None) -> None:
+        super().__init__(f"{record} {id_ or ''} holds a value that can't be read")
+        self.record = record
+        self.id = id_
+
+
 async def export_ledger(database: Database, tenant: TenantRef) -> AsyncIterator[bytes]:
     """Yield the tenant's ledger line by line, without line ends, all as of one moment."""
     async with database.tx(tenant, snapshot=True, statement_timeout_ms=STATEMENT_TIMEOUT_MS) as tx:
@@ -119,8 +162,11 @@ async def verify_ledger(database: Database, tenant: TenantRef, *, trusted: Head 
     """
     verifier = chain.Verifier(trusted=trusted)
     async with database.tx(tenant, snapshot=True, statement_timeout_ms=STATEMENT_TIMEOUT_MS) as tx:
-        async for record in read_ledger(tx):
-            verifier.take(record)
+        try:
+            async for record in read_ledger(tx):
+                verifier.take(record)
+        except UnreadableError as error:
+            verifier.unreadable(error.record, error.id)
     return verifier.finish()
 
 
@@ -144,15 +190,31 @@ async def read_ledger(tx: TenantTx) -> AsyncIterator[Record]:
     """Yield the records of the tenant's ledger in the order of an export.
 
     The transaction must see the database as of one moment.
+
+    Raises:
+        UnreadableError: A row holds a value that can't be read, so nothing behind it can be, either.
     """
     # Before the transaction's snapshot is taken, so that no month is detached between what it shows and what is there.
     await tx.execute("LOCK TABLE journal_entries, postings IN ACCESS SHARE MODE")
     counts: Counter[str] = Counter()
     for part in (_people(tx), _checkpoints(tx), _timeline(tx), _beside(tx), _keys(tx)):
-        async for record in part:
+        while (record := await _next_of(tx, part)) is not None:
             counts[name_of(record)] += 1
             yield record
     yield EndRecord(counts=dict(counts))
+
+
+async def _next_of(tx: TenantTx, part: AsyncIterator[Record]) -> Record | None:
+    try:
+        return await anext(part, None)
+    except (OverflowError, ValueError):
+        # The driver says of no row that it is the one whose time it can't tell.
+        for record, (table, key, columns) in _TIMES.items():
+            strange = " OR ".join(f"({column} < '{_FROM}' OR {column} > '{_TO}')" for column in columns)
+            query = f"SELECT {key}::text FROM {table} WHERE {strange} ORDER BY {key} LIMIT 1"  # noqa: S608 - constants
+            if (found := await tx.fetchval(query)) is not None:
+                raise UnreadableError(record, found) from None
+        raise
 
 
 def columns_of(record_type: type[msgspec.Struct], *without: str) -> tuple[str, ...]:
@@ -167,7 +229,10 @@ def _select(table: str, record_type: type[msgspec.Struct], rest: str, *without: 
 def _made(record_type: type[R], row: asyncpg.Record, **further: Any) -> R:
     facts = dict(row)
     if "metadata" in facts:
-        facts["metadata"] = msgspec.json.decode(facts["metadata"])
+        try:
+            facts["metadata"] = _read_metadata(facts["metadata"])
+        except (msgspec.MsgspecError, RecursionError):
+            raise UnreadableError(str(record_type.__struct_config__.tag), str(row[0])) from None
     return record_type(**facts, **further)
 
 
@@ -385,7 +450,11 @@ async def _beside(tx: TenantTx) -> AsyncIterator[Record]:
         query = f"SELECT to_jsonb(t)::text AS columns FROM (SELECT {columns} FROM {table}) AS t ORDER BY {key}"  # noqa: S608 - constants
         async for rows in _rows(tx, query):
             for row in rows:
-                yield RowRecord(table=table, columns=msgspec.json.decode(row["columns"]))
+                try:
+                    columns_ = msgspec.json.decode(row["columns"])
+                except RecursionError:
+                    raise UnreadableError("row", table) from None
+                yield RowRecord(table=table, columns=columns_)
 
 
 _SEALED: Final = "SELECT count(*) FROM idempotency_keys WHERE substring(body FROM 1 FOR 1) = '\\x01'::bytea"

@@ -119,6 +119,25 @@ class TestTheFirstDamagedRow:
         found = await tampered(tenancy, full, change.format(id=entry["id"]))
         assert (found.damage, found.record, found.id) == (Damage.EDITED, "journal_entry", str(entry["id"]))
 
+    @pytest.mark.parametrize(
+        ("record", "change"),
+        [
+            ("journal_entry", "UPDATE journal_entries SET effective_at = '4000-01-01 BC' WHERE sequence = 3"),
+            ("posting", "UPDATE postings SET effective_at = '4000-01-01 BC' WHERE line = 1"),
+            ("link", "UPDATE ledger_links SET recorded_at = '4000-01-01 BC' WHERE number = 2"),
+            ("wallet", "UPDATE wallets SET created_at = '20000-01-01'"),
+            ("hold", "UPDATE holds SET expires_at = '20000-01-01' WHERE expires_at IS NOT NULL"),
+            ("idempotency_key", "UPDATE idempotency_keys SET created_at = '20000-01-01'"),
+            ("transfer", "UPDATE transfers SET metadata = '[1]' WHERE kind = 'top_up'"),
+            ("account", "UPDATE accounts SET metadata = (repeat('[', 2000) || repeat(']', 2000))::jsonb"),
+        ],
+    )
+    async def test_is_one_that_nobody_can_read(self, tenancy: Tenancy, full: Bench, record: str, change: str) -> None:
+        """A value that Python has no word for ends the verification with a finding, rather than with an error."""
+        found = await tampered(tenancy, full, change)
+        assert (found.damage, found.record) == (Damage.MALFORMED, record)
+        assert found.id
+
     @pytest.mark.parametrize("sequence", [1, 4, 7])
     async def test_is_an_entry_that_was_dropped(self, tenancy: Tenancy, full: Bench, sequence: int) -> None:
         """An entry that is deleted with its postings, alone in its batch or among others, is missed by its number."""
