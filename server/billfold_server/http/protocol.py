@@ -9,6 +9,7 @@ that is made once all of it is known, and answers that go out in one piece (``re
 """
 
 import asyncio
+import contextvars
 import functools
 import urllib.parse
 from collections.abc import Sequence
@@ -196,7 +197,9 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._shares is not None:
             self._place = place = self._shares.ask(cycle.scope)
             if place is not None and place.waits:
-                place.begin = functools.partial(self._start_asgi_task, cycle, self.app)
+                # What makes room for it is another request, whose context is none of its business.
+                start = contextvars.copy_context().run
+                place.begin = functools.partial(start, self._start_asgi_task, cycle, self.app)
                 return
         self._start_asgi_task(cycle, self.app)
 

@@ -5,9 +5,9 @@ takes several turns: for its head, its transaction, its answer. So while several
 places. A request without a place waits in its tenant's line, before anything of it is handled; all others pass it.
 
 Lines know nothing of one another but how many of them there are: none can hold up another. And each goes on by itself.
-A place is given back after a twentieth of a second at the latest, because a request that is still under way then waits
+A place is given back after a tenth of a second at the latest, because a request that is still under way then waits
 for something else than this event loop, be it a body that comes slowly, an event, or an answer of this very server's.
-So a tenant can always begin some hundreds of requests in a second. Who has waited too long is told so.
+So a tenant can always begin many requests in a second. Who has waited too long is told so.
 """
 
 import asyncio
@@ -17,9 +17,9 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
-Headers = Iterable[tuple[bytes, bytes]]
-
 __all__ = ["ROOM", "Lines", "Names", "Place", "Rules", "Shares", "size_of", "waited_in"]
+
+Headers = Iterable[tuple[bytes, bytes]]
 
 ROOM: Final = "shares"
 """Under which name ``build_app`` keeps them, in ``Services.rooms``."""
@@ -36,14 +36,15 @@ _REMEMBERED: Final = 4096
 _PIECE_BYTES: Final = 8192
 """For how much of its body a request takes one place."""
 
-_DIGITS: Final = 12
 _UNMEASURED: Final = 4
-"""How many a request takes that doesn't say how large its body is."""
+"""How many a request takes that doesn't say how large its body is, or says what can't be."""
 
+_DIGITS: Final = 12
 _KEY: Final = "billfold.waiting"
 
 _PASSING: Final = frozenset({"/health/live", "/health/ready", "/metrics"})
 _PLATFORM: Final = "/platform/"
+_WELL_KNOWN: Final = "/.well-known/"
 _NOBODY: Final = "/"
 
 
@@ -63,7 +64,7 @@ class Rules(NamedTuple):
     least: int = 4
     together: int = 64
     company_s: float = 10.0
-    lease_s: float = 0.05
+    lease_s: float = 0.1
     patience_s: float = 5.0
 
 
@@ -284,14 +285,20 @@ class Names:
         """Return a line's name, or None for what never waits."""
         path: str = scope["path"]
         if path.startswith("/t/"):
-            slug = path[3:].partition("/")[0]
-            return slug if self._tenants.knows(slug) else _NOBODY
+            return self._tenant(path[3:])
         if path in _PASSING:
             return None
+        if path.startswith(_WELL_KNOWN) and "/t/" in path:
+            # Metadata has the tenant behind it (RFC 8414 and RFC 9728, both in section 3.1).
+            return self._tenant(path.partition("/t/")[2])
         host = _header(scope, b"host").partition(b":")[0].decode("latin-1").lower()
         if host not in self._own_hosts and (known := self._tenants.known_at(host)) is not None:
             return known
         return _PLATFORM if path.startswith(_PLATFORM) else _NOBODY
+
+    def _tenant(self, path: str) -> str:
+        slug = path.partition("/")[0]
+        return slug if self._tenants.knows(slug) else _NOBODY
 
 
 class Shares:

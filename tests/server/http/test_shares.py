@@ -6,6 +6,7 @@ import socket
 import threading
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -211,6 +212,9 @@ class TestARequest:
             ("/t/gamma/v1/transfers", "here", "/"),
             ("/t/alphas", "here", "/"),
             ("/t//v1", "here", "/"),
+            ("/.well-known/oauth-protected-resource/t/alpha/v1", "here", "alpha"),
+            ("/.well-known/oauth-authorization-server/t/gamma", "wallet.beta.example", "/"),
+            ("/.well-known/openid-configuration", "wallet.beta.example", "beta"),
             ("/v1/transfers", "made.up.example", "/"),
             ("/health/made-up", "here", "/"),
             ("*", "", "/"),
@@ -229,6 +233,7 @@ class TestARequest:
         assert size_of([(b"host", b"here")]) == 1
 
 
+ASKED = ContextVar("ASKED", default="")
 GET = "GET /t/{} HTTP/1.1\r\nHost: here\r\n\r\n"
 
 
@@ -237,12 +242,15 @@ class Worker:
 
     Attributes:
         begun: The paths of requests, in the order in which they were begun.
+        contexts: Of which request each of them has found the context.
+        late: Those that had waited too long.
         answers: Lets a request be answered, by its path; those that aren't named are answered at once.
     """
 
     def __init__(self, rules: Rules) -> None:
         self.shares = Shares(NAMES, rules)
         self.begun: list[str] = []
+        self.contexts: list[str] = []
         self.late: list[str] = []
         self.answers: dict[str, asyncio.Event] = {}
         self._connections: list[asyncio.StreamWriter] = []
@@ -253,6 +261,8 @@ class Worker:
         """Handle a request."""
         path = scope["path"]
         self.begun.append(path)
+        self.contexts.append(ASKED.get())
+        ASKED.set(path)
         if (waited := waited_in(scope)) is not None and waited.is_late:
             self.late.append(path)
         if path in self.answers:
@@ -319,7 +329,7 @@ STRICT = Rules(most=1, least=1, company_s=60.0, lease_s=60.0, patience_s=60.0)
 
 class TestAWorker:
     async def test_lets_the_others_pass_a_tenant_that_waits(self) -> None:
-        """Its own go on in order, one for each that is answered."""
+        """Its own go on in order, one for each that is answered, and know nothing of it."""
         worker = Worker(STRICT)
         worker.hold("alpha/1", "alpha/2")
         async with worker.serving():
@@ -336,6 +346,7 @@ class TestAWorker:
             worker.let("alpha/2")
             await worker.answer(readers[2])
         assert worker.begun[3:] == ["/t/alpha/2", "/t/alpha/3"]
+        assert worker.contexts == [""] * 5
         assert worker.shares.waiting == 0
 
     async def test_forgets_who_hangs_up_while_waiting(self) -> None:
