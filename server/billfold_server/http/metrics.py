@@ -121,12 +121,7 @@ class Metrics:
         self._problems = Counter(
             "billfold_http_problems_total", "Refusals by their stable code.", ["code"], registry=self.registry
         )
-        self._in_flight = Gauge(
-            "billfold_http_requests_in_flight",
-            "Requests being handled.",
-            registry=self.registry,
-            multiprocess_mode="livesum",
-        )
+        self._add_running()
         self._days_left = Gauge(
             "billfold_tls_days_left",
             "Days until a certificate or a revocation list ends.",
@@ -147,12 +142,6 @@ class Metrics:
             registry=self.registry,
             multiprocess_mode="livemax",
         )
-        self._in_line = Gauge(
-            "billfold_http_requests_waiting",
-            "Requests that wait to be handled, because their tenant has as many under way as it may beside others.",
-            registry=self.registry,
-            multiprocess_mode="livesum",
-        )
         self._add_keys()
         self._add_stream()
         self._logged = Counter(
@@ -164,9 +153,23 @@ class Metrics:
         self._together = _TOGETHER in os.environ
         self._tallies: dict[tuple[str, str, int], _Tally] = {}
         self._codes: Counts[str] = Counts()
+        self._due: asyncio.TimerHandle | None = None
+
+    def _add_running(self) -> None:
+        self._in_flight = Gauge(
+            "billfold_http_requests_in_flight",
+            "Requests being handled.",
+            registry=self.registry,
+            multiprocess_mode="livesum",
+        )
+        self._in_line = Gauge(
+            "billfold_http_requests_waiting",
+            "Requests that wait to be handled, because their tenant has as many under way as it may beside others.",
+            registry=self.registry,
+            multiprocess_mode="livesum",
+        )
         self._running = 0
         self._lines: _Lines | None = None
-        self._due: asyncio.TimerHandle | None = None
 
     def _add_keys(self) -> None:
         self._keys = Counter(
