@@ -27,7 +27,7 @@ from billfold.errors import ProblemError
 from billfold_server.db.personal import counted
 from billfold_server.db.sets import Write
 from billfold_server.http import card_numbers, problems
-from billfold_server.http.reading import validation_failed
+from billfold_server.http.reading import canonical, validation_failed
 from billfold_server.http.routing import Call, Reply
 from billfold_server.keys.service import TENANT_SUBJECT, Place, Sealer
 from billfold_server.tenancy.context import IdempotencyRef
@@ -103,21 +103,6 @@ def _without_card(key: str) -> str:
     if card_numbers.holds_card_number(key, fewest=card_numbers.FEWEST_ANYWHERE):
         raise validation_failed(HEADER, card_numbers.REASON)
     return key
-
-
-_CANONICAL: Final = msgspec.json.Encoder(order="deterministic")
-
-
-def canonical(body: Any) -> bytes:
-    """Return what a body says, in the one way of writing it.
-
-    Spaces, the order of members, and whether a member is absent or given its default make no other request. So what is
-    asked for alone and what is asked for among others, in any program's JSON, are known as the same.
-
-    Args:
-        body: What was read from it: a ``Request`` of the contract, which leaves out its defaults.
-    """
-    return _CANONICAL.encode(body)
 
 
 def fingerprint(secret: bytes, method: str, path: str, body: bytes) -> bytes:

@@ -310,7 +310,7 @@ class Pipeline:
             return {}
         if operation.takes_bytes:
             return call.body
-        body = reading.decode_json(call.body, operation.decoder)
+        body, call.said = reading.read_json(call.body, operation.decoder)
         if operation.dialect is not None:
             operation.dialect.check(call, body)
         return body
@@ -337,7 +337,7 @@ class Pipeline:
         prints = self._prints
         if call.path != self.operation.path:
             prints = idempotency.Fingerprints(self._services.idempotency_key, call.method, call.path)
-        said = call.body if body is None or self.operation.takes_bytes else idempotency.canonical(body)
+        said = call.body if body is None or self.operation.takes_bytes else call.said or idempotency.canonical(body)
         call.idempotency = IdempotencyRef(
             client_id=call.caller.client_id,
             key=call.idempotency_key,

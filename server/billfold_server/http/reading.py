@@ -20,7 +20,7 @@ from msgspec import inspect as msgspec_inspect
 
 from billfold import errors
 from billfold.clock import ensure_utc
-from billfold.contract.common import Violation
+from billfold.contract.common import Request, Violation
 from billfold_server.http.fields import known_fields, unknown_field
 from billfold_server.http.receiving import ClientGoneError, Receiving
 from billfold_server.http.shown import find_fault
@@ -30,10 +30,12 @@ __all__ = [
     "MAX_DEPTH",
     "Parameters",
     "bounds_depth",
+    "canonical",
     "check_content_type",
     "decode_json",
     "media_type",
     "read_body",
+    "read_json",
     "split_query",
     "validation_failed",
 ]
@@ -130,6 +132,21 @@ def _too_large(limit_bytes: int) -> errors.BodyTooLarge:
     return errors.BodyTooLarge(f"the body may have at most {limit_bytes} bytes", limit_bytes=limit_bytes)
 
 
+_CANONICAL: Final = msgspec.json.Encoder(order="deterministic")
+
+
+def canonical(body: Any) -> bytes:
+    """Return what a body says, in the one way of writing it.
+
+    Spaces, the order of members, and whether a member is absent or given its default make no other request. So what is
+    asked for alone and what is asked for among others, in any program's JSON, are known as the same.
+
+    Args:
+        body: What was read from it: a ``Request`` of the contract, which leaves out its defaults.
+    """
+    return _CANONICAL.encode(body)
+
+
 def decode_json(body: bytes, decoder: "msgspec.json.Decoder[Any]") -> Any:
     """Read one JSON text into the decoder's type.
 
@@ -137,23 +154,42 @@ def decode_json(body: bytes, decoder: "msgspec.json.Decoder[Any]") -> Any:
         errors.MalformedBody: It is no JSON text in UTF-8 as RFC 7493 wants it, or nests too deep.
         errors.ValidationFailed: It is one, but not of the documented form.
     """
+    return read_json(body, decoder)[0]
+
+
+def read_json(body: bytes, decoder: "msgspec.json.Decoder[Any]") -> tuple[Any, bytes | None]:
+    """Read one JSON text into the decoder's type, and return with it what it says, ``canonical``, where that is known.
+
+    Raises:
+        errors.MalformedBody: As of ``decode_json``.
+        errors.ValidationFailed: As of ``decode_json``.
+    """
     _check_text(body)
     type_: Any = decoder.type
-    bounded = bounds_depth(type_)
+    tells = tells_members(type_)
+    bounded = tells or bounds_depth(type_)
     if not bounded:
         _check_depth(body)
-    _check_duplicates(body)
+    if not tells:
+        _check_duplicates(body)
     try:
         read = decoder.decode(body)
     except msgspec.ValidationError as error:
+        if tells:
+            _check_duplicates(body)
         if bounded:
             _check_depth(body)
         raise _translated(error, "body", type_) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
+        if tells:
+            _check_duplicates(body)
         raise errors.MalformedBody("the body isn't valid JSON", param="body") from None
+    said = canonical(read) if tells else None
+    if said is not None and not _says_as_much(body, said):
+        _check_duplicates(body)
     if (fault := find_fault(type_, body, read)) is not None:
         raise validation_failed(*fault)
-    return read
+    return read, said
 
 
 def _check_text(body: bytes) -> None:
@@ -219,6 +255,50 @@ def _is_deeper(body: bytes, levels: int) -> bool:
     for _ in range(levels):
         brackets = brackets.replace(b"[]", b"")
     return bool(brackets)
+
+
+@functools.cache
+def tells_members(type_: Any) -> bool:
+    """Tell whether what is of a type, written by ``canonical``, has no member that wasn't in the text it was read from.
+
+    True of the contract's requests: what was absent has its default, and defaults are left out.
+    """
+    return bounds_depth(type_) and _leaves_out_defaults(msgspec_inspect.type_info(type_))
+
+
+_LEFT_OUT: Final = (msgspec.NODEFAULT, list, dict, set)
+"""What makes defaults that msgspec recognizes; what anything else makes is always written."""
+
+
+def _leaves_out_defaults(kind: msgspec_inspect.Type, within: type | None = None) -> bool:
+    """Look into a type that is bounded, of a field of a Struct or not."""
+    if isinstance(kind, msgspec_inspect.Metadata):
+        return _leaves_out_defaults(kind.type, within)
+    if isinstance(kind, msgspec_inspect.UnionType):
+        return all(_leaves_out_defaults(each, within) for each in kind.types)
+    if isinstance(kind, msgspec_inspect.ListType | msgspec_inspect.DictType):
+        return _leaves_out_defaults(kind.value_type if isinstance(kind, msgspec_inspect.DictType) else kind.item_type)
+    if isinstance(kind, msgspec_inspect.DateTimeType):
+        # An offset such as +0200 would be written with a colon, but those of requests are brought to UTC.
+        return within is not None and issubclass(within, Request)
+    if not isinstance(kind, msgspec_inspect.StructType):
+        return True
+    leaves = kind.cls.__struct_config__.omit_defaults
+    return kind.tag is None and all(
+        (field.required or (leaves and field.default_factory in _LEFT_OUT))
+        and _leaves_out_defaults(field.type, kind.cls)
+        for field in kind.fields
+    )
+
+
+def _says_as_much(body: bytes, said: bytes) -> bool:
+    """Tell whether that alone proves that no member is there twice; it takes next to nothing where ``said`` is known.
+
+    Each member has a colon, and where nothing is escaped, texts have as many in one as in the other; instants in UTC
+    have the fewest that an instant can have. So there are no more colons in what is said than in the text. If there are
+    as many, no member was lost when it was read.
+    """
+    return b"\\" not in body and said.count(b":") == body.count(b":")
 
 
 class _DuplicateKeyError(ValueError):

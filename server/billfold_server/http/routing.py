@@ -166,6 +166,7 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
         certificate_verified: Whether the certificate was issued for clients by an authority that the settings name, and
             is valid now. A self-signed one never is.
         body: The body as it came in.
+        said: What it says, in the one way of writing it, where that was found out when it was read.
         idempotency_key: The key that it gave, if it did.
         idempotency: Under which key, and with which fingerprint, the request may be repeated.
         personal: Whether its answer tells of people, as its operation declares.
@@ -190,6 +191,7 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
     certificate: bytes | None = None
     certificate_verified: bool = False
     body: bytes = b""
+    said: bytes | None = None
     idempotency_key: str | None = None
     idempotency: IdempotencyRef | None = None
     personal: bool = False

@@ -1,21 +1,26 @@
 """Reading: what strangers send costs no more than its size."""
 
+import itertools
 import json
 import random
 import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec import inspect
 
 from billfold import errors
-from billfold.contract.common import WalletId
+from billfold.contract.common import Request, WalletId
 from billfold.contract.ledger import CreateJournalEntry
 from billfold.contract.parties import UpdateParty
 from billfold.contract.platform import ApplyTenant
 from billfold.contract.wallets import CreateTransfer, CreateTransfers, CreateWallet
 from billfold_server.http import reading
 from billfold_server.http.fields import unknown_field
+from billfold_server.rooms import operations
 
 
 def nested(chance: random.Random, depth: int) -> Any:
@@ -132,3 +137,132 @@ class TestABody:
         for twice in ('{"x": 1, "x": 1}', '{"x": 1, "\\u0078": {"x": 2}}'):
             with pytest.raises(errors.MalformedBody):
                 reading.decode_json((around % twice).encode(), decoder)
+
+
+def written(value: Any, chance: random.Random, twice: int = -1) -> str:
+    """Return a value as JSON, in any order and with any spaces, and in its ``twice``-th object a member once more."""
+    objects = itertools.count()
+
+    def text(value: Any) -> str:
+        space = chance.choice(["", "", " ", "\n"])
+        if isinstance(value, list):
+            return f"[{','.join(space + text(each) for each in value)}]"
+        if not isinstance(value, dict):
+            said = json.dumps(value, ensure_ascii=chance.random() < 0.5)
+            return said.replace(":", "\\u003a") if chance.random() < 0.2 else said
+        # What has no members can't have one of them twice.
+        number = next(objects) if value else None
+        members = [(name, text(each)) for name, each in value.items()]
+        if number == twice:
+            members.append(chance.choice(members))
+        chance.shuffle(members)
+        return f"{{{','.join(f'{space}{json.dumps(name)}{space}:{each}' for name, each in members)}}}"
+
+    return text(value)
+
+
+def objects_in(value: Any) -> int:
+    """Return how many objects with members there are in a value."""
+    if isinstance(value, dict):
+        return bool(value) + sum(map(objects_in, value.values()))
+    return sum(map(objects_in, value)) if isinstance(value, list) else 0
+
+
+def transfer(chance: random.Random) -> dict[str, Any]:
+    """Return an order as somebody might write it: with defaults or without, and with colons wherever they may be."""
+    order = {
+        "from_wallet_id": "wal_01m7w9tnzcejq9b78b81gh4nmw",
+        "to_wallet_id": "wal_01m7w9tnzcejq9b78b81gh4nmx",
+        "amount": {"amount_minor": 1250, "currency": "EUR"},
+        "description": chance.choice([None, "Invoice", "a:b", '"quoted":', "é:"]),
+        "effective_at": chance.choice([None, *(f"2026-11-20T12:00:00{zone}" for zone in ("Z", "+02:00", "+0200"))]),
+        "metadata": chance.choice([{}, {"a": "1"}, {"a:b": ":", "c": "\\"}]),
+    }
+    wanted = ("from_wallet_id", "to_wallet_id", "amount")
+    return {name: value for name, value in order.items() if name in wanted or chance.random() < 0.5}
+
+
+class TestARequest:
+    @pytest.mark.parametrize("bulk", [False, True])
+    def test_has_no_two_members_of_one_name_whatever_else_it_says(self, *, bulk: bool) -> None:
+        """In whichever of its objects a member stands twice, it is refused; where none does, it is read."""
+        chance = random.Random(11)
+        decoder = msgspec.json.Decoder[Any](CreateTransfers if bulk else CreateTransfer)
+        for _ in range(300):
+            order = transfer(chance)
+            if bulk:
+                keyed = [{"idempotency_key": f"key:{at}", **transfer(chance)} for at in range(chance.randint(1, 3))]
+                order = {"mode": "each", "transfers": keyed}
+            good = written(order, chance).encode()
+            read, said = reading.read_json(good, decoder)
+            assert read == decoder.decode(good)
+            assert said == reading.canonical(read)
+            for number in range(objects_in(order)):
+                with pytest.raises(errors.MalformedBody):
+                    reading.read_json(written(order, chance, twice=number).encode(), decoder)
+
+    def test_has_every_instant_in_utc(self) -> None:
+        """What is said is compared by its colons, of which another zone may bring one that wasn't sent."""
+        east = datetime(2026, 11, 20, 12, tzinfo=timezone(timedelta(hours=2)))
+        seen = set()
+        for cls, field in instants():
+            made = cls(**{each.name: None for each in msgspec.structs.fields(cls) if each.required} | {field: east})
+            assert getattr(made, field).tzinfo is UTC, (cls, field)
+            seen.add(cls)
+        assert CreateTransfer in seen
+
+    def test_that_gets_what_was_not_sent_is_looked_at(self) -> None:
+        """Defaults that are made, or written, and instants of any zone, might stand for a member that was lost."""
+        for type_ in (CreateTransfer, CreateTransfers, CreateJournalEntry):
+            assert reading.tells_members(type_)
+        for open_ in (Any, dict, MakesDefaults, WritesDefaults, AnyZone, list[datetime]):
+            assert not reading.tells_members(open_)
+        for lost, body in (
+            (MakesDefaults, b'{"x":1,"x":1}'),
+            (WritesDefaults, b'{"x":1,"x":1}'),
+            (AnyZone, b'{"at":"2026-11-20T12:00:00+0200","at":"2026-11-20T12:00:00+0200"}'),
+        ):
+            with pytest.raises(errors.MalformedBody):
+                reading.decode_json(body, msgspec.json.Decoder(lost))
+
+
+class MakesDefaults(Request, frozen=True, kw_only=True):
+    """A request with a default that is always written."""
+
+    x: int
+    roles: list[str] = msgspec.field(default_factory=lambda: ["customer"])
+
+
+class WritesDefaults(msgspec.Struct, forbid_unknown_fields=True):
+    """A Struct that leaves nothing out."""
+
+    x: int
+    y: int = 2
+
+
+class AnyZone(msgspec.Struct, forbid_unknown_fields=True):
+    """A Struct whose instant stays in its zone."""
+
+    at: datetime
+
+
+def instants() -> Iterator[tuple[type, str]]:
+    """Return each field of an operation's body that is an instant, where colons are counted."""
+    bodies: list[Any] = [each.decoder.type for each in operations() if each.takes_body and not each.takes_bytes]
+    left = [inspect.type_info(each) for each in bodies if reading.tells_members(each)]
+    while left:
+        kind = left.pop()
+        if isinstance(kind, inspect.StructType):
+            for field in kind.fields:
+                plain = field.type.type if isinstance(field.type, inspect.Metadata) else field.type
+                parts = plain.types if isinstance(plain, inspect.UnionType) else (plain,)
+                inner = [each.type if isinstance(each, inspect.Metadata) else each for each in parts]
+                if any(isinstance(each, inspect.DateTimeType) for each in inner):
+                    yield kind.cls, field.name
+                left += inner
+        elif isinstance(kind, inspect.ListType):
+            left.append(kind.item_type)
+        elif isinstance(kind, inspect.DictType):
+            left.append(kind.value_type)
+        elif isinstance(kind, inspect.Metadata):
+            left.append(kind.type)
