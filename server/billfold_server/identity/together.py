@@ -66,12 +66,13 @@ class Together(Generic[K, V]):
                 try:
                     async with self._tx(realm) as tx:
                         found = await self._of(tx, taken)
+                        # It has only read, so nobody need wait for its end.
+                        for key, answer in batch.items():
+                            answer.set_result(found.get(key))
                 except Exception as error:  # noqa: BLE001 - each of those who wait is told
                     for answer in batch.values():
-                        answer.set_exception(error)
-                else:
-                    for key, answer in batch.items():
-                        answer.set_result(found.get(key))
+                        if not answer.done():
+                            answer.set_exception(error)
         finally:
             line.reader = None
             self._lines.pop(realm.owner, None)
