@@ -23,7 +23,7 @@ from billfold_server.invariants.service import Breach, check
 from billfold_server.ledger import queries, service
 from billfold_server.ledger.archives import ArchiveVerification, verify_archive
 from billfold_server.ledger.detaching import Detached, DetachRefusedError, detach
-from billfold_server.ledger.export import count_sealed, export_ledger, verify_ledger
+from billfold_server.ledger.export import UnreadableError, count_sealed, export_ledger, verify_ledger
 from billfold_server.ledger.importing import ImportRefusedError, import_ledger
 from billfold_server.tenancy.context import COMMAND_LINE
 from billfold_server.tenancy.service import AHEAD, Partitioned
@@ -206,8 +206,12 @@ def export(open_services: OpenServices, tenant: str, output: str, *, as_json: bo
                     if number % _EVERY == 0:
                         advance(number)
 
-    with _opened(output) as stream:
-        asyncio.run(run(stream))
+    try:
+        with _opened(output) as stream:
+            asyncio.run(run(stream))
+    except UnreadableError as unreadable:
+        click.echo(f"The export isn't whole, since {unreadable}: see billfold ledger verify.", err=True)
+        raise click.exceptions.Exit(_BROKEN) from None
 
 
 @contextmanager

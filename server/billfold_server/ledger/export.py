@@ -8,7 +8,7 @@ entry shows at the place where its entry should be. Memory doesn't grow with the
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar, get_args
 from uuid import UUID
 
 import asyncpg
@@ -123,6 +123,12 @@ _TIMES: Final = {
     "head": ("ledger_head", "id", ("recorded_at", "effective_high")),
 }
 """By record, where PostgreSQL may hold times that Python has no word for: the table, its key, and the columns."""
+_TIMES_OF: Final = {
+    kind: tuple(name for name in _TIMES[str(kind.__struct_config__.tag)][2] if name in kind.__struct_fields__)
+    for kind in get_args(Record)
+    if kind.__struct_config__.tag in _TIMES
+}
+"""By kind of record, its members that are such times."""
 _read_metadata = msgspec.json.Decoder(dict[str, str]).decode
 
 
@@ -206,15 +212,34 @@ async def read_ledger(tx: TenantTx) -> AsyncIterator[Record]:
 
 async def _next_of(tx: TenantTx, part: AsyncIterator[Record]) -> Record | None:
     try:
-        return await anext(part, None)
-    except (OverflowError, ValueError):
-        # The driver says of no row that it is the one whose time it can't tell.
+        following = await anext(part, None)
+        if following is not None:
+            _check_times(following)
+    except (OverflowError, TypeError, ValueError):
+        # The driver says of no row that it is the one whose time it can't tell, or that can't be compared.
         for record, (table, key, columns) in _TIMES.items():
             strange = " OR ".join(f"({column} < '{_FROM}' OR {column} > '{_TO}')" for column in columns)
             query = f"SELECT {key}::text FROM {table} WHERE {strange} ORDER BY {key} LIMIT 1"  # noqa: S608 - constants
             if (found := await tx.fetchval(query)) is not None:
                 raise UnreadableError(record, found) from None
         raise
+    return following
+
+
+def _check_times(record: Record) -> None:
+    """Refuse PostgreSQL's infinity, which the driver gives as a time without a zone.
+
+    Raises:
+        ValueError: One of its times is that.
+    """
+    for name in _TIMES_OF.get(type(record), ()):
+        time = getattr(record, name)
+        if time is not None and time.tzinfo is None:
+            raise ValueError(name)
+    if isinstance(record, JournalEntryRecord):
+        for posting in record.postings:
+            if posting.effective_at is not None and posting.effective_at.tzinfo is None:
+                raise ValueError(name_of(record))
 
 
 def columns_of(record_type: type[msgspec.Struct], *without: str) -> tuple[str, ...]:

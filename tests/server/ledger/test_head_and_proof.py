@@ -228,6 +228,23 @@ class TestTheCommandLine:
                 assert b"idempotency_key" not in exported.stdout_bytes
                 assert verify_export(exported.stdout_bytes.splitlines()).ok
 
+    def test_says_that_an_export_isnt_whole(self, live: LiveServer) -> None:
+        """A row that can't be read ends it, and is named; verification says the same."""
+        live.add_tenant(manifest("illegible"))
+        with live.client("illegible") as client:
+            body = {"kind": "person", "name": "Ada Lovelace"}
+            assert client.post("/v1/parties", json=body, headers={"Idempotency-Key": "one"}).status_code == 201
+
+        async def spoil() -> None:
+            async with live.services.database.tx(await live.services.registry.get("illegible")) as tx:
+                await tx.execute("UPDATE parties SET updated_at = 'infinity'")
+
+        live.run(spoil())
+        exported = invoke(live, "export", "--tenant", "illegible")
+        assert (exported.exit_code, "since party" in exported.stderr) == (1, True)
+        verified = json.loads(invoke(live, "verify", "--tenant", "illegible", "--json").stdout)
+        assert [(each["damage"], each["record"]) for each in verified["findings"]] == [("malformed", "party")]
+
     def test_names_what_is_wrong_with_an_export(self, live: LiveServer, customer: Customer, tmp_path: Path) -> None:
         """Nothing is imported, and the damaged record is named with its line."""
         customer.top_up()
