@@ -190,7 +190,7 @@ class Edge:
         """Take the tenant off the address, and run the operation, or hand the request to the router."""
         path = await self._take_tenant(scope["path"], context)
         if (waited := waited_in(scope)) is not None and waited.is_late:
-            raise errors.Overloaded("too many requests wait for this tenant", retry_after_s=_RETRY_AFTER_S)
+            raise errors.Overloaded("too many requests wait already", retry_after_s=_RETRY_AFTER_S)
         method = scope["method"]
         if (found := self._hot.find(method, path)) is not None:
             pipeline, parameters = found

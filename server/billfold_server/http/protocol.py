@@ -52,6 +52,8 @@ class _Cycle(RequestResponseCycle, Exchange):
     response_complete = False
     chunked_encoding = None
     expected_content_length = 0
+    shares: Shares | None = None
+    place: Place | None = None
 
     def __init__(self, protocol: "BoundedProtocol", scope: Any, *, keep_alive: bool) -> None:
         self.scope = scope
@@ -71,11 +73,27 @@ class _Cycle(RequestResponseCycle, Exchange):
             return None
         return bytes(self.body)
 
+    async def receive(self) -> Any:
+        """Receive a message; who waits for it has no place meanwhile.
+
+        Else a few bodies that don't come would have all of a tenant's, and they need no token for that.
+        """
+        place, shares = self.place, self.shares
+        if shares is None or place is None or not place.held or self.message_event.is_set():
+            return await super().receive()
+        shares.leave(place)
+        message = await super().receive()
+        if message["type"] == "http.request":
+            shares.resume(place)
+        return message
+
     def answer(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
         """Send a whole answer, and tell whether it was sent; if not, it goes by ASGI."""
         if self.response_started or self.flow.write_paused:
             return False
         if self.disconnected:
+            # It is over all the same, and gives its place back.
+            self.on_response()
             return True
         pieces = [STATUS_LINE[status]]
         measured = False
@@ -192,15 +210,17 @@ class BoundedProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, self.app))
 
-    def _begin(self, cycle: RequestResponseCycle) -> None:
+    def _begin(self, cycle: _Cycle) -> None:
         """Begin a request, now or when its tenant has a place for it."""
         if self._shares is not None:
             self._place = place = self._shares.ask(cycle.scope)
-            if place is not None and place.waits:
-                # What makes room for it is another request, whose context is none of its business.
-                start = contextvars.copy_context().run
-                place.begin = functools.partial(start, self._start_asgi_task, cycle, self.app)
-                return
+            if place is not None:
+                cycle.shares, cycle.place = self._shares, place
+                if place.waits:
+                    # What makes room for it is another request, whose context is none of its business.
+                    start = contextvars.copy_context().run
+                    place.begin = functools.partial(start, self._start_asgi_task, cycle, self.app)
+                    return
         self._start_asgi_task(cycle, self.app)
 
     def _leave(self) -> None:
@@ -255,7 +275,8 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         if self.pipeline:
-            self._begin(self.pipeline.pop()[0])
+            following: Any = self.pipeline.pop()[0]
+            self._begin(following)
         elif self._awaited is _Awaited.NOTHING:
             self._await(_Awaited.NEXT, self.timeout_keep_alive)
 

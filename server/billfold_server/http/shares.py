@@ -5,9 +5,10 @@ takes several turns: for its head, its transaction, its answer. So while several
 places. A request without a place waits in its tenant's line, before anything of it is handled; all others pass it.
 
 Lines know nothing of one another but how many of them there are: none can hold up another. And each goes on by itself.
-A place is given back after a tenth of a second at the latest, because a request that is still under way then waits
-for something else than this event loop, be it a body that comes slowly, an event, or an answer of this very server's.
-So a tenant can always begin many requests in a second. Who has waited too long is told so.
+A request has no place while it waits for its body, which anybody can have it do for as long as they like. And a place
+is given back soon in any case (``Rules.lease_s``), because a request that is still under way then waits for something
+else than this event loop, be it an event or an answer of this very server's. So a tenant can always begin many requests
+in a second. Who has waited too long is told so.
 """
 
 import asyncio
@@ -96,14 +97,14 @@ class Place:
 
 
 class Line:
-    """One tenant's requests: those that hold a place, in the order in which they got it, and those that wait."""
+    """One tenant's requests: those that hold a place, and those that wait, in the order in which they came."""
 
     __slots__ = ("held", "holding", "name", "waiting")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.held = 0
-        self.holding: deque[Place] = deque()
+        self.holding: set[Place] = set()
         self.waiting: deque[Place] = deque()
 
 
@@ -158,12 +159,16 @@ class Lines:
             place.begin = None
             self.waiting -= 1
         elif place.held:
-            place.held = False
-            line.held -= place.size
-            holding = line.holding
-            while holding and not holding[0].held:
-                holding.popleft()
+            self._release(place)
         return self._advance(line, now) if line.waiting else []
+
+    def resume(self, place: Place, now: float) -> None:
+        """Take a place again that was given back while its request waited.
+
+        It is under way and can't be put in line any more, so it may be one too many; then those in line wait for it.
+        """
+        if not place.held:
+            self._hold(place.line, place, now)
 
     def is_alone(self, now: float) -> bool:
         """Tell whether nobody asks but one tenant."""
@@ -191,11 +196,11 @@ class Lines:
         self._last_at = now
 
     def _fits(self, line: Line, place: Place, now: float) -> bool:
-        """Tell whether a request gets its places. Who has none gets them in any case."""
-        self._expire(line, now)
-        if not line.held:
-            return True
-        return line.held + place.size <= self._most(now)
+        """Tell whether a request gets its places. A line that has none gets them in any case."""
+        free = self._most(now) - place.size
+        if line.held and line.held > free:
+            self._expire(line, now)
+        return not line.held or line.held <= free
 
     def _most(self, now: float) -> float:
         rules = self.rules
@@ -205,18 +210,20 @@ class Lines:
 
     def _expire(self, line: Line, now: float) -> None:
         """Give back the places that requests have had for too long."""
-        holding = line.holding
-        while holding and ((first := holding[0]).until < now or not first.held):
-            if first.held:
-                first.held = False
-                line.held -= first.size
-            holding.popleft()
+        for place in [each for each in line.holding if each.until < now]:
+            self._release(place)
+
+    @staticmethod
+    def _release(place: Place) -> None:
+        place.held = False
+        place.line.held -= place.size
+        place.line.holding.remove(place)
 
     def _hold(self, line: Line, place: Place, now: float) -> None:
         place.held = True
         place.until = now + self.rules.lease_s * place.size
         line.held += place.size
-        line.holding.append(place)
+        line.holding.add(place)
 
     def _advance(self, line: Line, now: float) -> list[Place]:
         begun: list[Place] = []
@@ -339,6 +346,10 @@ class Shares:
         now = time.monotonic()
         for each in self.lines.leave(place, now):
             self._begin(each)
+
+    def resume(self, place: Place) -> None:
+        """Take a place again that was given back while its request waited."""
+        self.lines.resume(place, time.monotonic())
 
     def _look(self) -> None:
         for each in self.lines.look(time.monotonic()):

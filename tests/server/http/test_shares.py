@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import threading
+import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
@@ -118,6 +119,27 @@ class TestATenant:
         assert lines.leave(large[0], 0.1) == [large[2]]
         assert lines.look(0.9) == []
         assert lines.leave(large[1], 0.9) == small
+
+    def test_loses_each_place_in_its_own_time(self) -> None:
+        """Whoever keeps several for longer keeps them for nobody else."""
+        lines = Lines(TIGHT)
+        ask(lines, "beta", 1)
+        ask(lines, "alpha", 1, size=2)
+        ask(lines, "alpha", 2)
+        assert lines.look(0.6) == []
+        assert [each.held for each in ask(lines, "alpha", 3, 0.6)] == [True, True, False]
+
+    def test_takes_a_place_again_though_it_may_be_one_too_many(self) -> None:
+        """Who had it is under way; those in line wait until there is room again."""
+        lines = Lines(TIGHT)
+        ask(lines, "beta", 1)
+        first, *_ = ask(lines, "alpha", 4)
+        waiting = ask(lines, "alpha", 2)
+        assert lines.leave(first, 0.1) == waiting[:1]
+        for _ in range(2):
+            lines.resume(first, 0.2)
+        assert lines.leave(waiting[0], 0.3) == []
+        assert lines.leave(first, 0.3) == waiting[1:]
 
     def test_that_asks_no_more_is_forgotten(self) -> None:
         """However many there were."""
@@ -265,12 +287,15 @@ class Worker:
         ASKED.set(path)
         if (waited := waited_in(scope)) is not None and waited.is_late:
             self.late.append(path)
-        if path in self.answers:
+        if path in self.answers and not path.endswith("/sends"):
             await self.answers[path].wait()
         if path.endswith("/asks"):
             await self.answer(await self.send("alpha/asked"))
         exchange = exchange_of(receive, send)
         assert exchange is not None
+        if path.endswith("/sends") and exchange.body_at_hand() is None:
+            await receive()
+            await self.answers[path].wait()
         assert exchange.answer(200, [(b"content-length", b"2")], b"ok")
 
     def hold(self, *names: str) -> None:
@@ -385,6 +410,43 @@ class TestAWorker:
                 await worker.answer(piped)
         assert worker.begun[2:] == ["/t/beta/2", "/t/alpha/2", "/t/alpha/3", "/t/beta/3"]
 
+    async def test_gives_a_place_back_of_who_is_gone_when_it_is_over(self) -> None:
+        """It is under way until then, whether or not anybody waits for its answer."""
+        worker = Worker(STRICT)
+        worker.hold("alpha/1")
+        async with worker.serving():
+            await worker.answer(await worker.send("beta/1"))
+            await worker.send("alpha/1")
+            await worker.until(lambda: "/t/alpha/1" in worker.begun)
+            gone = len(worker.state.connections)
+            worker._connections[-1].close()
+            await worker.until(lambda: len(worker.state.connections) < gone)
+            second = await worker.send("alpha/2")
+            await worker.waits(1)
+            worker.let("alpha/1")
+            await worker.answer(second)
+
+    async def test_takes_the_place_back_of_who_waits_for_its_body(self) -> None:
+        """Others of its tenant go on meanwhile; when it has come, they wait for it again."""
+        worker = Worker(STRICT)
+        worker.hold("alpha/sends")
+        async with worker.serving():
+            await worker.answer(await worker.send("beta/1"))
+            slow = await worker.send()
+            writer = worker._connections[-1]
+            writer.write(b"POST /t/alpha/sends HTTP/1.1\r\nHost: here\r\nContent-Length: 2\r\n\r\n")
+            await worker.until(lambda: "/t/alpha/sends" in worker.begun)
+            await worker.answer(await worker.send("alpha/1"))
+            writer.write(b"ab")
+            line = worker.shares.lines._lines["alpha"]
+            await worker.until(lambda: line.held == 1)
+            second = await worker.send("alpha/2")
+            await worker.waits(1)
+            worker.let("alpha/sends")
+            await worker.answer(slow)
+            await worker.answer(second)
+        assert worker.begun == ["/t/beta/1", "/t/alpha/sends", "/t/alpha/1", "/t/alpha/2"]
+
     async def test_lets_a_request_ask_the_same_worker_again(self) -> None:
         """The one that it asks for waits for its place, and gets it although it isn't given back."""
         worker = Worker(STRICT._replace(lease_s=0.1))
@@ -462,6 +524,13 @@ def ask_for(live: LiveServer, slug: str, path: str = KEYS) -> bytes:
         return received(connection)
 
 
+async def take_all(live: LiveServer, slug: str) -> None:
+    """Take the places that a tenant has, for as long as the rules let them be kept."""
+    place = shares_of(live).lines.ask(slug, [], time.monotonic())
+    assert place is not None
+    assert place.held
+
+
 @contextlib.contextmanager
 def begun_slowly(live: LiveServer, slug: str) -> Iterator[None]:
     """Have a request under way whose body doesn't come; that it is, the server says by asking for the body."""
@@ -525,7 +594,8 @@ class TestAServer:
         monkeypatch.setattr(shares_of(live), "lines", Lines(STRICT._replace(patience_s=1.0)))
         ask_for(live, "alpha")
         ask_for(live, "beta")
-        with begun_slowly(live, "alpha"), connect(live) as late:
+        live.begin(take_all(live, "alpha")).result(30)
+        with connect(live) as late:
             late.sendall(request("alpha", "/v1/tenant"))
             until(lambda: shares_of(live).waiting == 1)
             assert httpx.get(f"{live.url}/health/live").status_code == 200
@@ -535,12 +605,10 @@ class TestAServer:
         assert b"retry-after: 1" in head.lower().split(b"\r\n")
         assert msgspec.json.decode(body)["code"] == "overloaded"
 
-    def test_gives_places_back_of_requests_that_come_slowly(
-        self, live: LiveServer, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Whose body doesn't come holds up nobody for long."""
-        monkeypatch.setattr(shares_of(live), "lines", Lines(STRICT._replace(lease_s=0.1)))
+    def test_is_not_held_up_by_bodies_that_do_not_come(self, live: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Anybody can begin such requests, without a token."""
+        monkeypatch.setattr(shares_of(live), "lines", Lines(STRICT))
         ask_for(live, "alpha")
         ask_for(live, "beta")
-        with begun_slowly(live, "alpha"):
+        with begun_slowly(live, "alpha"), begun_slowly(live, "alpha"):
             assert ask_for(live, "alpha").startswith(b"HTTP/1.1 200 ")
