@@ -15,7 +15,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 __all__ = ["ROOM", "Lines", "Names", "Place", "Rules", "Shares", "size_of", "waited_in"]
@@ -61,7 +61,7 @@ class Rules(NamedTuple):
         patience_s: How long a request waits at most.
     """
 
-    most: int = 16
+    most: int = 8
     least: int = 4
     together: int = 64
     company_s: float = 10.0
@@ -323,6 +323,7 @@ class Shares:
         self._names = names
         self.lines = Lines(rules)
         self._timer: asyncio.TimerHandle | None = None
+        self._called: deque[Place] = deque()
 
     @property
     def waiting(self) -> int:
@@ -343,22 +344,28 @@ class Shares:
 
     def leave(self, place: Place) -> None:
         """Take a place back."""
-        now = time.monotonic()
-        for each in self.lines.leave(place, now):
-            self._begin(each)
+        self._call(self.lines.leave(place, time.monotonic()))
 
     def resume(self, place: Place) -> None:
         """Take a place again that was given back while its request waited."""
         self.lines.resume(place, time.monotonic())
 
     def _look(self) -> None:
-        for each in self.lines.look(time.monotonic()):
-            self._begin(each)
+        self._call(self.lines.look(time.monotonic()))
         again = self.lines.waiting > 0
         self._timer = asyncio.get_running_loop().call_later(_LOOK_S, self._look) if again else None
 
-    @staticmethod
-    def _begin(place: Place) -> None:
+    def _call(self, places: Sequence[Place]) -> None:
+        """Let requests begin, one in each turn of the event loop: what others wait for comes in between."""
+        begins_none = not self._called
+        self._called.extend(places)
+        if places and begins_none:
+            asyncio.get_running_loop().call_soon(self._begin_one)
+
+    def _begin_one(self) -> None:
+        place = self._called.popleft()
+        if self._called:
+            asyncio.get_running_loop().call_soon(self._begin_one)
         begin, place.begin = place.begin, None
         if begin is not None:
             begin()
