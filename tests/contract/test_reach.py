@@ -7,6 +7,7 @@ import functools
 import json
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from billfold.clock import ManualClock
 from billfold.contract.wallets import CreateWithdrawal
 from billfold.ids import Prefix
 from billfold.money import Money
+from billfold_server.http.shares import PLATFORM, ROOM, Lines, Rules
 from billfold_server.ledger import service as ledger
 from billfold_server.ledger.detaching import detach
 from billfold_server.settings import Secret
@@ -356,8 +358,31 @@ def too_often(around: Surroundings, operation: Operation) -> httpx.Response:
 
 
 def while_away(around: Surroundings, operation: Operation) -> httpx.Response:
-    """Ask a server whose database can't be reached."""
-    return around.reaching.send(operation, base=_base(around.away, operation))
+    """Ask a server whose database can't be reached, or where what needs none has no place."""
+    base = _base(around.away, operation)
+    if _codes_of(operation, 503) != {"overloaded"}:
+        return around.reaching.send(operation, base=base)
+    with _crowded(around.away):
+        return around.reaching.send(operation, base=base)
+
+
+def _codes_of(operation: Operation, status: int) -> set[str]:
+    content = operation.definition["responses"][str(status)]["content"]
+    return {code for each in content.values() for code in each.get("examples", ())}
+
+
+@contextlib.contextmanager
+def _crowded(live: LiveServer) -> Iterator[None]:
+    """Let the operators have one place, which is taken, and let nobody wait."""
+    shares = live.services.rooms[ROOM]
+    usual, now = shares.lines, time.monotonic()
+    shares.lines = Lines(Rules(most=1, least=1, company_s=60.0, lease_s=60.0, patience_s=0.0))
+    for name in ("somebody", PLATFORM):
+        shares.lines.ask(name, [], now)
+    try:
+        yield
+    finally:
+        shares.lines = usual
 
 
 WAYS: dict[int, Callable[[Surroundings, Operation], httpx.Response]] = {

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
-__all__ = ["ROOM", "Lines", "Names", "Place", "Rules", "Shares", "size_of", "waited_in"]
+__all__ = ["PLATFORM", "ROOM", "Lines", "Names", "Place", "Rules", "Shares", "size_of", "waited_in"]
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -44,7 +44,9 @@ _DIGITS: Final = 12
 _KEY: Final = "billfold.waiting"
 
 _PASSING: Final = frozenset({"/health/live", "/health/ready", "/metrics"})
-_PLATFORM: Final = "/platform/"
+PLATFORM: Final = "/platform/"
+"""The line of those who operate the deployment; their addresses begin like this."""
+
 _WELL_KNOWN: Final = "/.well-known/"
 _NOBODY: Final = "/"
 
@@ -301,7 +303,7 @@ class Names:
         host = _header(scope, b"host").partition(b":")[0].decode("latin-1").lower()
         if host not in self._own_hosts and (known := self._tenants.known_at(host)) is not None:
             return known
-        return _PLATFORM if path.startswith(_PLATFORM) else _NOBODY
+        return PLATFORM if path.startswith(PLATFORM) else _NOBODY
 
     def _tenant(self, path: str) -> str:
         slug = path.partition("/")[0]
