@@ -90,10 +90,6 @@ class LiveServer:
         """Provision a tenant."""
         self.run(self.services.tenants.apply(manifest))
 
-    def forgive(self) -> None:
-        """Let the tests' address try again to get in: each try counts against it, and all tests have the same."""
-        self.services.limits._address("127.0.0.1", cost=-float(self.settings.token_rate_limit_per_min))
-
     def add_client(self, slug: str | None, scopes: Sequence[str] | None = None) -> Credentials:
         """Register an API client of a tenant, or (None) of the platform, with all scopes unless some are named."""
 

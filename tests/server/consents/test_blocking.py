@@ -41,7 +41,6 @@ def staff(live: LiveServer) -> Iterator[httpx.Client]:
 
 def register(live: LiveServer, **claims: Any) -> httpx.Response:
     """Register by a statement of the directory; without claims, by none."""
-    live.forgive()
     return httpx.post(f"{live.base(SLUG)}/oauth/register", json=metadata(**claims))
 
 

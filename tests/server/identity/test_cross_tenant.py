@@ -241,7 +241,6 @@ def _shown(world: World, place: str, approval_id: str) -> bool:
 
 
 def _registration(world: World, home: str) -> tuple[str, str]:
-    world.live.forgive()
     made = httpx.post(f"{world.live.base(home)}/oauth/register", json={"client_name": "x", "scope": "tenant:read"})
     assert made.status_code == 201, made.text
     return made.json()["client_id"], made.json()["registration_access_token"]
