@@ -17,7 +17,7 @@ from billfold.contract.sandbox import Dependency, SimulationKind
 from billfold_server.connectors.service import Part
 from billfold_server.sandbox import queries, rules
 from billfold_server.sandbox.rows import SimulationRow
-from billfold_server.tenancy.clock import tenant_now
+from billfold_server.tenancy.clock import read_clock, tenant_now
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.transaction import Database, TenantTx
 
@@ -86,13 +86,16 @@ class Stage:
         self._slow: dict[UUID, tuple[float, bool]] = {}
 
     async def direct(self, tenant: TenantRef, order: str | None) -> Part:
-        """Tell what the rail plays for a tenant: that it is away, or that it rejects an order."""
+        """Tell what the rail plays for a tenant: that it is away, or that it rejects an order.
+
+        A test clock on its way waits for whoever asks the rail, who would wait for silence once or more for each day.
+        """
         async with self._database.tx(tenant) as tx:
-            now = await tenant_now(tx)
-            if await _away(tx, Dependency.RAIL, now):
+            state = await read_clock(tx)
+            if await _away(tx, Dependency.RAIL, state.now):
                 return Part(away=True)
-            taken = None if order is None else await take(tx, SimulationKind.DECLINE, now=now, subject=order)
-        return Part() if taken is None else Part(rejects=taken.facts["reason"])
+            taken = None if order is None else await take(tx, SimulationKind.DECLINE, now=state.now, subject=order)
+        return Part(rejects=None if taken is None else taken.facts["reason"], at_once=state.advancing_to is not None)
 
     async def guard_keys(self, tenant_id: UUID) -> None:
         """See that the service that wraps a tenant's keys answers.

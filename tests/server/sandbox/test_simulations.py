@@ -21,6 +21,8 @@ pytestmark = pytest.mark.any_postgres
 
 ROOT = "/v1/sandbox/simulations"
 IBAN = "GB33BUKB20201555555555"
+DEAF_MINOR = 66_610
+"""An amount to which the simulated rail never answers."""
 
 
 @pytest.fixture(scope="module")
@@ -120,12 +122,18 @@ class TestAnIncomingTransfer:
         assert (outage["state"], outage["dependency"]) == ("expired", "rail")
 
 
+def order(client: httpx.Client, wallet_id: str, amount_minor: int) -> str:
+    """Order a payment to outside."""
+    creditor = {"scheme": "sort_code_account_number", "identification": "10000109010102"}
+    body = {"wallet_id": wallet_id, "amount": euros(amount_minor), "creditor": creditor}
+    answer = post(client, "/v1/payments", body)
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
 def pay(client: httpx.Client, wallet_id: str) -> dict[str, Any]:
     """Order a payment to outside, and return it once its rail has told its end."""
-    creditor = {"scheme": "sort_code_account_number", "identification": "10000109010102"}
-    answer = post(client, "/v1/payments", {"wallet_id": wallet_id, "amount": euros(5), "creditor": creditor})
-    assert answer.status_code == 201, answer.text
-    made = answer.json()["id"]
+    made = order(client, wallet_id, 5)
     shown: dict[str, Any] = {"status": None}
     deadline = time.monotonic() + 20
     while shown["status"] not in {"ACSC", "RJCT"}:
@@ -144,6 +152,21 @@ class TestADecline:
         assert (declined["status"], declined["status_reason"], balance(client, payer)) == ("RJCT", "AM04", 100)
         assert client.get(f"{ROOT}/{made['id']}").json()["state"] == "used_up"
         assert (pay(client, payer)["status"], balance(client, payer)) == ("ACSC", 95)
+
+
+class TestARailThatNeverAnswers:
+    def test_does_not_keep_the_clock_from_moving_over_weeks(self, other: httpx.Client):
+        """It is asked each day, and each time would be waited for by the real clock."""
+        payer = wallet(other)
+        simulate(other, "incoming-transfers", scheme="wallet", identification=payer, amount=euros(DEAF_MINOR))
+        # Until the clock moves the rail is away, which it says at once.
+        simulate(other, "outages", dependency="rail", for_s=1)
+        made = order(other, payer, DEAF_MINOR)
+        now = datetime.fromisoformat(other.get("/v1/clock").json()["now"])
+        moved = post(other, "/v1/clock/advance", {"to": (now + timedelta(days=14)).isoformat(), "freeze": False})
+        assert moved.status_code == 200, moved.text
+        shown = other.get(f"/v1/payments/{made}").json()
+        assert (shown["status"], shown["needs_attention"]) == ("ACCP", "silence")
 
 
 class TestAPaymentReturn:

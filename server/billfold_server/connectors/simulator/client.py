@@ -10,7 +10,7 @@ import httpx
 import msgspec
 
 from billfold_server.connectors.simulator import address
-from billfold_server.connectors.simulator.server import AWAY, REJECTS
+from billfold_server.connectors.simulator.server import AT_ONCE, AWAY, REJECTS
 from billfold_server.connectors.words import Credit, Instruction, RailSilent, Report
 from billfold_server.tenancy.context import TenantRef
 
@@ -27,10 +27,12 @@ class Part(msgspec.Struct, frozen=True):
     Attributes:
         away: It doesn't answer.
         rejects: It rejects the order for this reason, if it is a new one.
+        at_once: Where it would leave a line silent it says so, because nobody waits for an answer by the real clock.
     """
 
     away: bool = False
     rejects: str | None = None
+    at_once: bool = False
 
 
 Direct = Callable[[TenantRef, str | None], Awaitable[Part]]
@@ -154,6 +156,8 @@ class SimulatedRail:
         headers = {**options.pop("headers", {}), "authorization": f"Bearer {where.secret}"}
         if part.away:
             headers[AWAY.decode()] = "1"
+        if part.at_once:
+            headers[AT_ONCE.decode()] = "1"
         url = f"http://127.0.0.1:{where.port}/{path}"
         try:
             return await whole._client.request(method, url, headers=headers, **options)  # noqa: SLF001

@@ -10,18 +10,19 @@ import msgspec
 from billfold_server.connectors.simulator.state import AnotherOrder, Orders
 from billfold_server.connectors.words import Credit, Instruction, Report
 
-__all__ = ["AWAY", "REJECTS", "simulator"]
+__all__ = ["AT_ONCE", "AWAY", "REJECTS", "simulator"]
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-AWAY, REJECTS = b"x-play-away", b"x-play-rejects"
-"""By which headers a caller has the simulator play a part: that it is away, or rejects what is new for a reason."""
+AWAY, REJECTS, AT_ONCE = b"x-play-away", b"x-play-rejects", b"x-play-at-once"
+"""By which headers a caller has the simulator play a part: that it is away, rejects what is new for a reason, or tells
+at once of a silence."""
 
 _PATH = re.compile(r"/instructions/([a-z0-9_]{1,64})")
 _CREDITS = re.compile(r"/mailboxes/([a-z0-9_]{1,64})/credits(?:/([a-z0-9_]{1,64}))?(/answer)?")
-_OK, _BAD_REQUEST, _UNAUTHORIZED, _NOT_FOUND, _CONFLICT, _AWAY = 200, 400, 401, 404, 409, 503
+_OK, _BAD_REQUEST, _UNAUTHORIZED, _NOT_FOUND, _CONFLICT, _AWAY, _SILENT = 200, 400, 401, 404, 409, 503, 504
 _LONGEST = 65_536
 
 
@@ -47,7 +48,7 @@ def simulator(orders: Orders, secret: str) -> Callable[[Any, Receive, Send], Awa
         elif found is None or scope["method"] not in {"PUT", "GET"}:
             await _answer(send, _NOT_FOUND)
         elif scope["method"] == "GET":
-            await _inquire(orders, found[1], receive, send)
+            await _inquire(orders, scope, found[1], receive, send)
         else:
             await _submit(orders, scope, found[1], receive, send)
 
@@ -68,7 +69,7 @@ async def _submit(orders: Orders, scope: Any, key: str, receive: Receive, send: 
     except AnotherOrder:
         await _answer(send, _CONFLICT)
         return
-    await _say(report, receive, send)
+    await _say(report, scope, receive, send)
 
 
 async def _mail(orders: Orders, mail: re.Match[str], method: str, receive: Receive, send: Send) -> None:
@@ -96,18 +97,21 @@ async def _mail(orders: Orders, mail: re.Match[str], method: str, receive: Recei
         await _answer(send, _NOT_FOUND)
 
 
-async def _inquire(orders: Orders, key: str, receive: Receive, send: Send) -> None:
+async def _inquire(orders: Orders, scope: Any, key: str, receive: Receive, send: Send) -> None:
     try:
         report = orders.inquire(key)
     except KeyError:
         await _answer(send, _NOT_FOUND)
         return
-    await _say(report, receive, send)
+    await _say(report, scope, receive, send)
 
 
-async def _say(report: Report | None, receive: Receive, send: Send) -> None:
+async def _say(report: Report | None, scope: Any, receive: Receive, send: Send) -> None:
     if report is not None:
         await _answer(send, _OK, msgspec.json.encode(report))
+        return
+    if AT_ONCE in dict(scope["headers"]):
+        await _answer(send, _SILENT)
         return
     # Whoever waits for an answer has to lose patience by themselves.
     while (await receive())["type"] != "http.disconnect":
