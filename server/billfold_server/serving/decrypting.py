@@ -27,7 +27,7 @@ from billfold_server.decryptor.server import Server
 from billfold_server.decryptor.service import SECRET, folder_of
 from billfold_server.http.logs import configure_logs
 from billfold_server.keys.service import Keeper, open_keyring, open_keys
-from billfold_server.serving.orders import Report, read_orders, report_failure, settings_of
+from billfold_server.serving.orders import Report, read_orders, report_failure, settings_of, take_sockets
 from billfold_server.serving.pulse import beating
 from billfold_server.settings import Settings
 
@@ -113,7 +113,7 @@ def main() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     # Before anything is known that others might look for.
     memory_locked = close_to_others()
-    channel = socket.socket(fileno=int(sys.argv[1]))
+    (channel,) = take_sockets()
     try:
         orders = read_orders(channel)
         if orders is None:

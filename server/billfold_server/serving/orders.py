@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+import sys
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,6 +22,7 @@ __all__ = [
     "settings_of",
     "settings_sent",
     "simulators_orders",
+    "take_sockets",
 ]
 
 
@@ -71,6 +73,17 @@ def simulators_orders(settings: Settings) -> Orders:
 def settings_of(orders: Orders) -> Settings:
     """Return the settings that came through the channel, checked as at the start; the environment has no say."""
     return load_settings({}, **orders.settings)
+
+
+def take_sockets() -> list[socket.socket]:
+    """Return what the parent has handed to this process, which hands none of it on to processes of its own.
+
+    A descriptor that was handed over is handed on by every event loop that leaves open what it wasn't asked for.
+    """
+    taken = [socket.socket(fileno=int(number)) for number in sys.argv[1:]]
+    for each in taken:
+        each.set_inheritable(False)
+    return taken
 
 
 def read_orders(channel: socket.socket) -> Orders | None:

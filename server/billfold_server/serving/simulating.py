@@ -22,7 +22,7 @@ from billfold_server.connectors.simulator.server import simulator
 from billfold_server.connectors.simulator.state import Orders as Remembered
 from billfold_server.http.logs import configure_logs
 from billfold_server.serving.ending import EndingServer
-from billfold_server.serving.orders import Report, read_orders, report_failure, settings_of
+from billfold_server.serving.orders import Report, read_orders, report_failure, settings_of, take_sockets
 from billfold_server.serving.pulse import beating
 from billfold_server.settings import Settings
 
@@ -84,7 +84,7 @@ def main() -> None:
     """Take the parent's settings and serve."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    channel = socket.socket(fileno=int(sys.argv[1]))
+    (channel,) = take_sockets()
     try:
         orders = read_orders(channel)
         if orders is None:

@@ -38,7 +38,7 @@ from billfold_server.serving.ending import EndingServer
 from billfold_server.serving.explaining import explain
 from billfold_server.serving.failures import Exit
 from billfold_server.serving.instance import is_last_worker, join_workers
-from billfold_server.serving.orders import Orders, Report, read_orders, report_failure, settings_of
+from billfold_server.serving.orders import Orders, Report, read_orders, report_failure, settings_of, take_sockets
 from billfold_server.serving.pulse import beating
 from billfold_server.serving.tls.asking import AskingContext, AskingProtocol
 from billfold_server.serving.tls.contexts import asking_context, following_context, kept_side
@@ -217,7 +217,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     sys.setswitchinterval(_SWITCH_S)
-    channel, *listeners = (socket.socket(fileno=int(number)) for number in sys.argv[1:])
+    channel, *listeners = take_sockets()
     try:
         orders = read_orders(channel)
         if orders is None:
