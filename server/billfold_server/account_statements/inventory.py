@@ -19,7 +19,7 @@ INVENTORY: Final = Inventory(
             because="amounts, times and ids, which stay exact when a person is forgotten; texts are the ledger's",
             columns=(
                 "id wallet_id account_id currency starts_at ends_at behind until opening_minor closing_minor "
-                "credits_minor debits_minor entries created_at"
+                "credits_minor debits_minor entries created_at beyond_minor"
             ),
         ),
     ),

@@ -26,12 +26,23 @@ __all__ = [
 
 _COLUMNS: Final = (
     "s.id, s.wallet_id, s.account_id, s.currency, s.starts_at, s.ends_at, s.behind, s.until, s.opening_minor, "
-    "s.closing_minor, s.credits_minor, s.debits_minor, s.entries, s.created_at"
+    "s.closing_minor, s.credits_minor, s.debits_minor, s.beyond_minor, s.entries, s.created_at"
 )
+_MOST_MINOR: Final = 8 * 10**18
+"""The largest sum that is kept as it is: with the largest balance added to it, it still fits PostgreSQL's bigint."""
 
 
 def _statement(row: asyncpg.Record) -> StatementRow:
-    return StatementRow(**row)
+    facts = dict(row)
+    beyond = int(facts.pop("beyond_minor"))
+    facts["credits_minor"] += beyond
+    facts["debits_minor"] += beyond
+    return StatementRow(**facts)
+
+
+def _beyond(row: StatementRow) -> int:
+    """Return how much of both sums is kept apart. They differ by two balances at most, so neither falls below zero."""
+    return max(0, row.credits_minor - _MOST_MINOR, row.debits_minor - _MOST_MINOR)
 
 
 # Months.
@@ -76,16 +87,19 @@ async def insert(tx: TenantTx, rows: Sequence[StatementRow]) -> None:
     await tx.execute(
         """
         INSERT INTO account_statements (id, wallet_id, account_id, currency, starts_at, ends_at, behind, until,
-            opening_minor, closing_minor, credits_minor, debits_minor, entries, created_at)
+            opening_minor, closing_minor, credits_minor, debits_minor, entries, created_at, beyond_minor)
         SELECT n.id, n.wallet_id, n.account_id, n.currency, n.starts_at, n.ends_at, n.behind, n.until, n.opening_minor,
-            n.closing_minor, n.credits_minor, n.debits_minor, n.entries, n.created_at
+            n.closing_minor, n.credits_minor - n.beyond_minor, n.debits_minor - n.beyond_minor, n.entries,
+            n.created_at, n.beyond_minor
         FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::uuid[],
-            $8::uuid[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::timestamptz[])
+            $8::uuid[], $9::bigint[], $10::bigint[], $11::numeric[], $12::numeric[], $13::bigint[], $14::timestamptz[],
+            $15::numeric[])
             AS n (id, wallet_id, account_id, currency, starts_at, ends_at, behind, until, opening_minor, closing_minor,
-                credits_minor, debits_minor, entries, created_at)
+                credits_minor, debits_minor, entries, created_at, beyond_minor)
         ON CONFLICT (account_id, starts_at) DO NOTHING
         """,
         *([getattr(row, name) for row in rows] for name in StatementRow.__struct_fields__),
+        [_beyond(row) for row in rows],
     )
 
 

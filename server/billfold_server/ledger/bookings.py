@@ -235,8 +235,8 @@ class Turnover(msgspec.Struct, frozen=True):
 
 
 _TURNOVERS: Final = """
-    SELECT a.id, a.wallet_id, a.currency, coalesce(l.posted_after_minor, 0), coalesce(t.debits, 0)::bigint,
-        coalesce(t.credits, 0)::bigint, t.entries
+    SELECT a.id AS account_id, a.wallet_id, a.currency, coalesce(l.posted_after_minor, 0) AS closing_minor,
+        coalesce(t.debits, 0) AS debits_minor, coalesce(t.credits, 0) AS credits_minor, t.entries
     FROM (
         SELECT a.id, a.wallet_id, a.currency FROM accounts AS a
         WHERE a.wallet_id IS NOT NULL AND ($3::uuid IS NULL OR a.id > $3) ORDER BY a.id LIMIT $4) AS a
@@ -262,7 +262,12 @@ async def list_turnovers(tx: TenantTx, behind: UUID, until: UUID, *, after: UUID
         after: The account behind which to go on.
         limit: How many accounts at most; those without postings are among them.
     """
-    return [Turnover(*row) for row in await tx.fetch(_TURNOVERS, behind, until, after, limit)]
+    rows = await tx.fetch(_TURNOVERS, behind, until, after, limit)
+    # What goes to and fro all month has sums that no bigint holds, so they come as decimals.
+    return [
+        Turnover(**{**row, "debits_minor": int(row["debits_minor"]), "credits_minor": int(row["credits_minor"])})
+        for row in rows
+    ]
 
 
 async def first_booked_at(tx: TenantTx) -> datetime | None:

@@ -1,5 +1,6 @@
 """Account statements against PostgreSQL."""
 
+import asyncio
 import csv
 import io
 import zlib
@@ -12,6 +13,7 @@ import pytest
 
 from billfold import errors, ids
 from billfold.contract.events import ACCOUNT_STATEMENTS_MADE
+from billfold.contract.ledger import CreateJournalEntry, NewPosting
 from billfold.contract.wallets import CreateTopUp, CreateTransfer
 from billfold.ids import Prefix
 from billfold.money import Money
@@ -19,6 +21,7 @@ from billfold_server.account_statements import pdf, rules, service
 from billfold_server.audit import service as audit
 from billfold_server.db.outbox import list_events
 from billfold_server.keys.service import Keys
+from billfold_server.ledger.kinds import POST_JOURNAL_ENTRY
 from billfold_server.tenancy.context import SYSTEM
 from billfold_server.wallets import kinds
 from tests.server.ledger.books import Bench, open_engine
@@ -107,6 +110,23 @@ class TestStatements:
         async with bank.tx() as tx:
             await tx.execute("UPDATE account_statement_months SET made_at = NULL WHERE starts_at >= $1", JULY)
         assert await bank.made() == first
+
+    async def test_count_more_than_a_bigint_holds(self, bank: Bank):
+        """The largest amounts may go to and fro all month: each sum is told in full, and others get theirs."""
+        await bank.receive(10**15, JUNE)
+        await bank.receive(5, JUNE, wallet=1)
+        async with bank.tx() as tx:
+            wallet = await tx.fetchval("SELECT id FROM accounts WHERE wallet_id = $1", bank.uuid(0))
+        account = ids.encode(Prefix.ACCOUNT, wallet)
+        there = [NewPosting(account_id=account, amount_minor=10**15, currency="EUR")] * 50
+        back = [NewPosting(account_id=account, amount_minor=-(10**15), currency="EUR")] * 50
+        entry = CreateJournalEntry(postings=[*there, *back], effective_at=JUNE)
+        for given in await asyncio.gather(*(bank.submit(POST_JOURNAL_ENTRY, entry) for _ in range(200))):
+            accepted(given)
+        (statement,) = await bank.made()
+        assert (statement.credits_minor, statement.debits_minor) == (10**19 + 10**15, 10**19)
+        assert (statement.opening_minor, statement.closing_minor, statement.entries) == (0, 10**15, 20_001)
+        assert [each.closing_minor for each in await bank.made(1)] == [5]
 
     async def test_leave_no_late_entry_out(self, bank: Bank):
         """What comes after a month's statements were made is in the next ones, though it took effect before."""
