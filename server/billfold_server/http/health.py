@@ -38,7 +38,10 @@ class _Readiness:
 
     async def _ask(self) -> None:
         async with asyncio.timeout(_PATIENCE_S), self._database.platform_tx() as tx:
-            await tx.fetchval("SELECT revision FROM registry")
+            only_reads = await tx.fetchval("SELECT current_setting('transaction_read_only') FROM registry") == "on"
+        if only_reads:
+            # After a failover the address may lead to what is a standby by now, where no request is served.
+            raise errors.DatabaseUnavailable("the database can't write now: it is a standby, or set to be read only")
 
 
 @routes.get("/health/live")
@@ -53,7 +56,7 @@ async def get_live(call: Call) -> Health:
 
 @routes.get("/health/ready", errors=(errors.DatabaseUnavailable,))
 async def get_ready(call: Call) -> Health:
-    """Tell whether requests can be served: the database answers, and its schema is there.
+    """Tell whether requests can be served: the database answers, can write, and its schema is there.
 
     Warnings and the state of keys make no difference to who asks; they are for monitoring. The ledger needs no keys, so
     a worker without them is left in its place.

@@ -42,6 +42,20 @@ class TestReadiness:
         await app.state.services.keys.close()
         await app.state.services.database.close()
 
+    async def test_fails_where_the_database_can_only_be_read(self, live: LiveServer) -> None:
+        """A standby answers, but serves no request, so whoever asks is sent to another server or waits: 503."""
+        assert live.settings.database_url is not None
+        url = live.settings.database_url.reveal()
+        only_read = f"{url}{'&' if '?' in url else '?'}default_transaction_read_only=on"
+        app: Any = build_app(msgspec.structs.replace(live.settings, database_url=Secret(only_read)))
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
+            answer = await client.get("/health/ready")
+            assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
+            assert "can't write" in answer.json()["detail"]
+        await app.state.services.engine.close()
+        await app.state.services.keys.close()
+        await app.state.services.database.close()
+
     async def test_goes_on_without_keys_and_says_so(self, live: LiveServer) -> None:
         """The ledger needs no keys, so a worker without them stays in its place; monitoring is told why."""
         settings = msgspec.structs.replace(live.settings, key_store_url=Secret("postgresql://nobody@127.0.0.1:1/none"))
