@@ -254,7 +254,9 @@ class Supervisor:
                 await pauses.make()
             else:
                 pauses = _Pauses()
-            worker = await self._replace()
+            ended, worker = worker, await self._replace()
+            if worker is not None:
+                _log.info("worker %d serves in the place of worker %d", worker.process.pid, ended.process.pid)
 
     async def _replace(self) -> Worker | None:
         """Start a worker that serves, however often that takes; None once all shall end."""
