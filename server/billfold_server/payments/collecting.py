@@ -111,15 +111,22 @@ async def _wallet_of(services: Services, tenant: TenantRef, credit: Credit) -> U
     scheme, number = credit.creditor.scheme, credit.creditor.identification
     async with services.database.tx(tenant) as tx:
         if credit.returns is not None:
-            payment = await queries.find_payment(tx, ids.decode(Prefix.PAYMENT, credit.returns))
+            payment_id = _id(Prefix.PAYMENT, credit.returns)
+            payment = None if payment_id is None else await queries.find_payment(tx, payment_id)
             return None if payment is None else payment.wallet_id
         if scheme == _WALLET:
-            try:
-                wallet_id = ids.decode(Prefix.WALLET, number)
-            except InvalidIdError:
-                return None
-            return wallet_id if wallet_id in await wallets.find_wallets(tx, [wallet_id]) else None
+            wallet_id = _id(Prefix.WALLET, number)
+            known = () if wallet_id is None else await wallets.find_wallets(tx, [wallet_id])
+            return wallet_id if wallet_id in known else None
         if scheme not in _SCHEMES:
             return None
         alias = _SCHEMES[scheme]
         return await wallets.find_wallet_known_as(tx, AliasKey(alias, wallets.normalise_alias(alias, number)))
+
+
+def _id(prefix: Prefix, said: str) -> UUID | None:
+    """Read what a rail gives as an id of ours, whatever it is; None names nothing here."""
+    try:
+        return ids.decode(prefix, said)
+    except InvalidIdError:
+        return None

@@ -1,0 +1,64 @@
+"""Money that a rail has for customers here: booked once, or sent back, whatever the rail says of it."""
+
+import msgspec
+import pytest
+
+from billfold import errors, ids
+from billfold.ids import Prefix
+from billfold.money import Money
+from billfold_server.connectors.service import Account, Credit
+from billfold_server.payments import service
+from tests.server.payments.desk import OPENED_MINOR, PAYEE, Desk
+
+
+class Receiving:
+    """A rail that has some money, and keeps what it is told of it."""
+
+    def __init__(self, credit: Credit) -> None:
+        self.credit = credit
+        self.told: list[bool] = []
+
+    async def find_credit(self, key: str) -> Credit | None:
+        """Return it by its name, until it was told what has become of it."""
+        return None if self.told else self.credit
+
+    async def answer(self, key: str, *, taken: bool) -> None:
+        """Hear whether it was booked."""
+        self.told.append(taken)
+
+
+def credit(**facts: object) -> Credit:
+    """Return money for the payee."""
+    made = Credit(
+        key="in_1",
+        amount=Money(500, "EUR"),
+        debtor=Account(scheme="iban", identification="GB33BUKB20201555555555", name="Ada Lovelace"),
+        creditor=Account(scheme="sort_code_account_number", identification=PAYEE),
+        end_to_end_id="e2e-9",
+    )
+    return msgspec.structs.replace(made, **facts)
+
+
+async def collect(desk: Desk, rail: Receiving) -> service.Collected:
+    """Fetch the money."""
+    return await service.collect(desk.bank.services, desk.tenant, rail, "scripted", rail.credit.key)
+
+
+class TestMoneyThatARailBringsBack:
+    @pytest.mark.parametrize("returns", ["", "1234", "pay_nothing", "wal_00000000000000000000000000", "\x00", "é"])
+    async def test_is_sent_back_where_it_names_no_payment_of_ours(self, desk: Desk, returns: str) -> None:
+        """An id that isn't one names nothing, as an id of no payment does: refused, told to the rail, and once."""
+        rail = Receiving(credit(returns=returns))
+        assert await collect(desk, rail) == await collect(desk, rail)
+        unknown = Receiving(credit(returns=ids.encode(Prefix.PAYMENT, ids.uuid7())))
+        answers = [await collect(desk, each) for each in (rail, unknown)]
+        assert [each.refused for each in answers] == [errors.CreditorUnknown.code] * 2
+        assert (rail.told, unknown.told) == ([False], [False])
+        assert await desk.balances() == (OPENED_MINOR, 0, 0, 0, 0)
+
+    async def test_is_whose_payment_it_was(self, desk: Desk) -> None:
+        """Whichever account the rail names as the payee's, a return goes to who had paid."""
+        payment_id = await desk.pay(500)
+        rail = Receiving(credit(returns=ids.encode(Prefix.PAYMENT, payment_id)))
+        told = await collect(desk, rail)
+        assert (told.refused, rail.told, await desk.bench.balance(0)) == (None, [True], OPENED_MINOR)
