@@ -20,10 +20,11 @@ class Receiving:
 
     async def find_credit(self, key: str) -> Credit | None:
         """Return it by its name, until it was told what has become of it."""
-        return None if self.told else self.credit
+        return self.credit if key == self.credit.key and not self.told else None
 
     async def answer(self, key: str, *, taken: bool) -> None:
         """Hear whether it was booked."""
+        assert key == self.credit.key
         self.told.append(taken)
 
 
