@@ -23,6 +23,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from billfold_server.http.receiving import Exchange
 from billfold_server.http.shares import Place, Shares
+from billfold_server.http.surfaces import surface_at
 from billfold_server.open_banking.edge.headers import INTERACTION_ID, interaction_id
 
 __all__ = ["HEADERS_LIMIT", "HEAD_LIMIT_BYTES", "HEAD_PATIENCE_S", "BoundedProtocol"]
@@ -36,9 +37,13 @@ HEADERS_LIMIT: Final = 100
 HEAD_PATIENCE_S: Final = 20.0
 """How long a request's head may take, from the connection or from its first byte on."""
 
-_OPEN_BANKING: Final = b"/open-banking/"
-
 _NO_CONTENT: Final = 204
+
+
+def _path_of(url: bytes) -> str:
+    """Return what the router sees of a target, as far as it has come: its path, decoded."""
+    path = url.partition(b"?")[0].partition(b"#")[0]
+    return urllib.parse.unquote(path.decode("latin-1"))
 
 
 class _Cycle(RequestResponseCycle, Exchange):
@@ -331,7 +336,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _interaction(self) -> str:
         """Return the header that every answer of open banking has, where that was asked, or may have been."""
-        if self.url and _OPEN_BANKING not in self.url:
+        if self.url and surface_at(_path_of(self.url)) != "open_banking":
             return ""
         said = {name.decode("latin-1"): value.decode("latin-1") for name, value in self.headers or ()}
         return f"{INTERACTION_ID}: {interaction_id(said)}\r\n"

@@ -92,24 +92,34 @@ class TestAHead:
             assert 0.2 < time.monotonic() - began < 5
 
     @pytest.mark.parametrize(
-        ("path", "broken", "status"),
+        ("path", "broken", "status", "is_open_banking"),
         [
-            (b"/t/alpha/open-banking/v4.0/aisp/accounts", b"X: a\r\n" * (HEADERS_LIMIT + 1), 431),
-            (b"/t/alpha/open-banking/v4.0/aisp/accounts", b"no header\r\n", 400),
-            (b"/t/alpha/v1/wallets", b"no header\r\n", 400),
+            (b"/t/alpha/open-banking/v4.0/aisp/accounts", b"X: a\r\n" * (HEADERS_LIMIT + 1), 431, True),
+            (b"/t/alpha/open-banking/v4.0/aisp/accounts", b"no header\r\n", 400, True),
+            (b"/t/alpha/open%2Dbanking%2fv4.0/aisp/accounts", b"X: a\r\n" * (HEADERS_LIMIT + 1), 431, True),
+            (b"/t/alpha/%6fpen-banking/v4.0/aisp/accounts", b"no header\r\n", 400, True),
+            (b"/t/alpha/open%252Dbanking/v4.0/aisp/accounts", b"no header\r\n", 400, False),
+            (b"/t/alpha/v1/wallets?near=/open-banking/v4.0/", b"no header\r\n", 400, False),
+            (b"/t/alpha/v1/wallets", b"no header\r\n", 400, False),
         ],
     )
     def test_of_open_banking_is_refused_under_its_interaction_id(
-        self, live: LiveServer, path: bytes, broken: bytes, status: int
+        self, live: LiveServer, path: bytes, broken: bytes, status: int, *, is_open_banking: bool
     ) -> None:
-        """The standard has it on every answer, so it is also on what no operation was found for."""
-        named = b"8d3ef7d5-6a9b-4a3c-9f41-8c9e1f2a7b10"
-        with connected(live) as connection:
-            head = b"GET " + path + b" HTTP/1.1\r\nx-fapi-interaction-id: " + named + b"\r\nHost: here\r\n"
-            connection.sendall(head + broken + b"\r\n")
-            answer = heard(connection)
-        assert answer.startswith(b"HTTP/1.1 %d " % status)
-        assert (b"x-fapi-interaction-id: " + named in answer) is (b"open-banking" in path)
+        """The standard has it on every answer, so it is also on what no operation was found for.
+
+        Which addresses are of open banking is decided as the router does: on the path, decoded once.
+        """
+        named = b"x-fapi-interaction-id: 8d3ef7d5-6a9b-4a3c-9f41-8c9e1f2a7b10"
+        head = b"GET " + path + b" HTTP/1.1\r\n" + named + b"\r\nHost: here\r\n"
+        answers = []
+        for rest in (broken, b"Connection: close\r\n"):
+            with connected(live) as connection:
+                connection.sendall(head + rest + b"\r\n")
+                answers.append(heard(connection))
+        refused, routed = answers
+        assert refused.startswith(b"HTTP/1.1 %d " % status)
+        assert (named in refused) is (named in routed) is is_open_banking
 
     def test_that_says_nothing_of_where_it_goes_is_refused_under_a_new_id(self, live: LiveServer) -> None:
         """It may have been meant for open banking."""
