@@ -23,6 +23,8 @@ _LONGEST: Final = 8 * 1024
 _ALGORITHM: Final[SigningAlgorithm] = "PS256"
 _HARMLESS: Final = frozenset({"alg", "kid", "typ", "cty", "crit", "x5t", "x5t#S256"})
 _TEXTS: Final = ("typ", "cty", "x5t", "x5t#S256")
+_OTHERS: Final = ("b64", "jku", "jwk", "x5c", "x5u", "zip")
+"""What a header may not hold and is told so by name: parameters that are registered; other names are its sender's."""
 _HEADER: Final = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -31,11 +33,13 @@ class DetachedRefused(Exception):
 
     Attributes:
         fault: ``malformed``, ``claim_missing``, ``claim_invalid`` or ``invalid``.
+        claims: Which parameters of the header are missing or wrong, where it is they.
     """
 
-    def __init__(self, fault: str) -> None:
+    def __init__(self, fault: str, *claims: str) -> None:
         super().__init__(fault)
         self.fault = fault
+        self.claims = claims
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,9 +67,9 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         """
         keys = [each for each in (jwks or {}).get("keys", ()) if each.get("kid") == self.header["kid"]]
         if len(keys) != 1 or keys[0].get("use", "sig") != "sig" or jose.algorithm_of(keys[0]) != _ALGORITHM:
-            raise DetachedRefused("invalid")
-        if not all(isinstance(self.header.get(name, ""), str) for name in _TEXTS):
-            raise DetachedRefused("invalid")
+            raise DetachedRefused("claim_invalid", "kid")
+        if others := [name for name in _TEXTS if not isinstance(self.header.get(name, ""), str)]:
+            raise DetachedRefused("claim_invalid", *others)
         try:
             key = jose.remembered_key(keys[0])
             jose.check_signature(key, self.head, body, self.signature, alg=_ALGORITHM)
@@ -91,14 +95,16 @@ def read_detached(text: str, *, critical: Sequence[str]) -> Message:
     except (binascii.Error, ValueError, RecursionError, msgspec.MsgspecError):
         raise DetachedRefused("malformed") from None
     if not header.keys() <= _HARMLESS | set(critical):
-        raise DetachedRefused("claim_invalid")
-    if not {"alg", "kid", "crit", *critical} <= header.keys():
-        raise DetachedRefused("claim_missing")
+        raise DetachedRefused("claim_invalid", *(name for name in _OTHERS if name in header))
+    if missing := [name for name in ("alg", "kid", "crit", *critical) if name not in header]:
+        raise DetachedRefused("claim_missing", *missing)
     said = header["crit"]
     if not isinstance(said, list) or len(said) != len(critical) or {*map(str, said)} != set(critical):
-        raise DetachedRefused("claim_invalid")
-    if header["alg"] != _ALGORITHM or not isinstance(header["kid"], str):
-        raise DetachedRefused("claim_invalid")
+        raise DetachedRefused("claim_invalid", "crit")
+    if header["alg"] != _ALGORITHM:
+        raise DetachedRefused("claim_invalid", "alg")
+    if not isinstance(header["kid"], str):
+        raise DetachedRefused("claim_invalid", "kid")
     return Message(header=header, head=match.group(1), signature=match.group(2))
 
 

@@ -1,8 +1,10 @@
 """How refusals look on this interface: ``OBErrorResponse1`` with a code of four characters, or nothing at all.
 
 An unknown id is 400, since 404 means an endpoint that isn't offered; what belongs to somebody else is 403. Without a
-body are 401, 404, 405, 406, 415 and 429. Source: Open Banking Read/Write API Profile 4.0, HTTP status codes and errors;
-codes of ``OBExternalStatusReason1Code``.
+body are 401, 404, 405, 406, 415 and 429. ``Path`` is the member's JSON path; for U006 and U007 it is the header's name,
+for U016 and U017 the claim's in the signature's header, and other codes of signatures have none.
+
+Source: Open Banking Read/Write API Profile 4.0, HTTP status codes and errors; codes of ``OBExternalStatusReason1Code``.
 """
 
 import re
@@ -46,6 +48,7 @@ _SIGNATURES: Final = {
     "malformed": "U018",
     "missing": "U019",
 }
+_OF_CLAIMS: Final = frozenset({"claim_invalid", "claim_missing"})
 
 CODES: Final[dict[type[errors.ProblemError], str]] = {
     errors.ProblemError: UNEXPECTED,
@@ -170,7 +173,9 @@ def _status(error: type[errors.ProblemError]) -> int:
 
 
 def _one(error: errors.ProblemError, violation: Violation, names: Mapping[str, str]) -> OBError1:
-    path = _path_of(violation.param, names)
+    # What a signature is refused for is a parameter of its own header, which has its name from outside (RFC 7515).
+    is_claim = isinstance(error, errors.MessageSignatureInvalid) and error.fault in _OF_CLAIMS
+    path = violation.param if is_claim else _path_of(violation.param, names)
     more = {"path": path[:500]} if path else {}
     return OBError1(error_code=_code(error, violation), message=violation.reason[:500], **more)
 

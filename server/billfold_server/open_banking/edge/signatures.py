@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from billfold import errors
+from billfold.contract.common import Violation
 from billfold_server.http.routing import Call
 from billfold_server.identity.service import Client, DetachedRefused, read_detached
 
@@ -47,7 +48,7 @@ async def check(call: Call) -> None:
     try:
         message = read_detached(text, critical=CRITICAL)
     except DetachedRefused as refused:
-        raise _refusal(refused.fault) from None
+        raise _refusal(refused.fault, *refused.claims) from None
     client = await call.services.identity.client_of(call.tenant, call.caller.client_id)
     if client is None:
         raise _refusal("invalid")
@@ -55,7 +56,7 @@ async def check(call: Call) -> None:
     try:
         message.verify(call.body, client.jwks)
     except DetachedRefused as refused:
-        raise _refusal(refused.fault) from None
+        raise _refusal(refused.fault, *refused.claims) from None
 
 
 def check_claims(header: dict[str, Any], client: Client, *, issuer: str, now: datetime) -> None:
@@ -72,17 +73,19 @@ def check_claims(header: dict[str, Any], client: Client, *, issuer: str, now: da
     """
     iat, iss, tan = (header.get(name) for name in CRITICAL)
     content = header.get("cty", "json")
-    if header.get("typ", "JOSE") != "JOSE" or not isinstance(content, str) or content not in _CONTENT:
-        raise _refusal("claim_invalid")
+    if header.get("typ", "JOSE") != "JOSE":
+        raise _refusal("claim_invalid", "typ")
+    if not isinstance(content, str) or content not in _CONTENT:
+        raise _refusal("claim_invalid", "cty")
     if not isinstance(iat, int | float) or isinstance(iat, bool):
-        raise _refusal("claim_invalid")
+        raise _refusal("claim_invalid", IAT)
     # Compared and not subtracted, because a number may be longer than any float.
     if not now.timestamp() - _LONGEST_S <= iat <= now.timestamp() + _SKEW_S:
-        raise _refusal("claim_invalid")
+        raise _refusal("claim_invalid", IAT)
     if not isinstance(iss, str) or not _is_name_of(client, iss):
-        raise _refusal("claim_invalid")
+        raise _refusal("claim_invalid", ISS)
     if not isinstance(tan, str) or tan.lower() not in {_DIRECTORY, _host(issuer), _host(client.registered_by)}:
-        raise _refusal("claim_invalid")
+        raise _refusal("claim_invalid", TAN)
 
 
 @lru_cache(maxsize=1024)
@@ -115,7 +118,19 @@ async def make(services: "Services", tenant: "TenantRef", body: bytes) -> str:
     return await identity.sign_detached(realm, body, claims)
 
 
-def _refusal(fault: str) -> errors.MessageSignatureInvalid:
-    return errors.MessageSignatureInvalid(
-        f"the signature of the message is not good: {fault.replace('_', ' ')}", param=HEADER, fault=fault
-    )
+def _refusal(fault: str, *claims: str) -> errors.MessageSignatureInvalid:
+    """Return the refusal, which blames the claims by name; where it is none of them, the message names the header."""
+    reason = f"{HEADER}: {_WHY[fault]}"
+    refused = errors.MessageSignatureInvalid(reason, fault=fault)
+    if claims:
+        refused.__dict__["violations"] = [Violation(param=claim, reason=reason) for claim in claims]
+    return refused
+
+
+_WHY: Final = {
+    "missing": "the message has to be signed, and isn't",
+    "malformed": "it isn't a detached signature",
+    "claim_missing": "its header lacks a claim",
+    "claim_invalid": "its header has a claim that it can't have",
+    "invalid": "it isn't this message's signature by the key that it names",
+}

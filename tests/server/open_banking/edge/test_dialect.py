@@ -24,6 +24,7 @@ from billfold_server.open_banking.edge.answers import links_of, meta_of
 from billfold_server.open_banking.edge.errors import field_error
 from billfold_server.open_banking.edge.repeating import once
 from billfold_server.open_banking.edge.routes import OpenBankingRoutes
+from billfold_server.open_banking.edge.signatures import IAT, ISS, TAN
 from billfold_server.tenancy.transaction import TenantTx
 from tests.server.open_banking.signing import verified
 from tests.server.open_banking.third_parties import ThirdParty
@@ -74,6 +75,11 @@ class Asked(msgspec.Struct):
     status: int
     headers: dict[str, str]
     body: bytes
+
+    @property
+    def messages(self) -> list[str]:
+        """Return what is said of the errors."""
+        return [each["Message"] for each in json.loads(self.body)["Errors"]]
 
     @property
     def codes(self) -> list[tuple[str, str | None]]:
@@ -176,8 +182,8 @@ class TestARequest:
             ({"x_idempotency_key": " k"}, "U006", "x-idempotency-key"),
             ({"x_idempotency_key": "k "}, "U006", "x-idempotency-key"),
             ({"x_idempotency_key": ""}, "U006", "x-idempotency-key"),
-            ({"x_jws_signature": None}, "U019", "x-jws-signature"),
-            ({"x_jws_signature": "a.b.c"}, "U018", "x-jws-signature"),
+            ({"x_jws_signature": None}, "U019", None),
+            ({"x_jws_signature": "a.b.c"}, "U018", None),
             ({"x_fapi_interaction_id": "1"}, "U006", "x-fapi-interaction-id"),
             ({"x_fapi_auth_date": "2026-11-20"}, "U006", "x-fapi-auth-date"),
             ({"x_fapi_customer_ip_address": "somewhere"}, "U006", "x-fapi-customer-ip-address"),
@@ -187,8 +193,13 @@ class TestARequest:
         ],
         ids=str,
     )
-    def test_is_refused_for_a_header(self, changes: dict[str, Any], code: str, path: str, tpp: ThirdParty) -> None:
-        """What is missing or not of its form is named by its code; the refusal is signed too."""
+    def test_is_refused_for_a_header(
+        self, changes: dict[str, Any], code: str, path: str | None, tpp: ThirdParty
+    ) -> None:
+        """What is missing or not of its form is named by its code; the refusal is signed too.
+
+        A path says which header it is, except where the code does: those of signatures.
+        """
         answer = ask(tpp, payments, sent(tpp, consent(), **changes), consent())
         assert (answer.status, answer.codes) == (400, [(code, path)])
         assert "x-jws-signature" in answer.headers
@@ -210,9 +221,22 @@ class TestARequest:
         """A signature of another body, or by another third party, is none of this request."""
         other = consent(Risk={"PaymentContextCode": "TransferToSelf"})
         stranger = ThirdParty.register(tpp.live, tpp.slug)
-        for headers in (sent(tpp, other), sent(tpp, consent(), x_jws_signature=stranger.signature(consent()))):
+        signature = stranger.signature(consent())
+        for headers, code, path in (
+            (sent(tpp, other), "U015", None),
+            (sent(tpp, consent(), x_jws_signature=signature), "U016", ISS),
+        ):
             answer = ask(tpp, payments, headers, consent())
-            assert (answer.status, answer.codes[0][1]) == (400, "x-jws-signature")
+            assert (answer.status, answer.codes) == (400, [(code, path)])
+            assert answer.messages[0].startswith("x-jws-signature: ")
+        assert made == []
+
+    def test_is_refused_for_the_claims_of_its_signature(self, tpp: ThirdParty) -> None:
+        """The path is the claim's name, as the list of codes has it: one error for each that is missing or wrong."""
+        for changes, code in (({IAT: None, TAN: None, "kid": None}, "U017"), ({"kid": "unknown"}, "U016")):
+            headers = sent(tpp, consent(), x_jws_signature=tpp.signature(consent(), **changes))
+            answer = ask(tpp, payments, headers, consent())
+            assert sorted(answer.codes) == sorted((code, name) for name in changes)
         assert made == []
 
     @pytest.mark.parametrize(

@@ -39,11 +39,16 @@ def jwks(key: RSAKey) -> dict[str, Any]:
 
 def fault_of(text: str, jwks: dict[str, Any], body: bytes = BODY) -> str | None:
     """Return what is found wrong with a signature; None is nothing."""
+    return wrong_with(text, jwks, body)[0]
+
+
+def wrong_with(text: str, jwks: dict[str, Any], body: bytes = BODY) -> tuple[str | None, tuple[str, ...]]:
+    """Return what is found wrong with a signature, and with which claims of its header."""
     try:
         read_detached(text, critical=CRITICAL).verify(body, jwks)
     except DetachedRefused as refused:
-        return refused.fault
-    return None
+        return refused.fault, refused.claims
+    return None, ()
 
 
 class TestASignature:
@@ -63,42 +68,51 @@ class TestASignature:
         assert verified(text, BODY, {"keys": jwks["keys"][:1]})[ISS] == "bank"
 
     @pytest.mark.parametrize(
-        ("changes", "fault"),
+        ("changes", "fault", "claim"),
         [
-            ({"alg": "none"}, "claim_invalid"),
-            ({"alg": "RS256"}, "claim_invalid"),
-            ({"alg": "HS256"}, "claim_invalid"),
-            ({"alg": "ES256", "kid": "ec"}, "claim_invalid"),
-            ({"alg": None}, "claim_missing"),
-            ({"kid": None}, "claim_missing"),
-            ({"kid": 1}, "claim_invalid"),
-            ({"kid": "unknown"}, "invalid"),
-            ({"kid": "ec"}, "invalid"),
-            ({"kid": "for-enc"}, "invalid"),
-            ({"crit": None}, "claim_missing"),
-            ({"crit": []}, "claim_invalid"),
-            ({"crit": [IAT, ISS]}, "claim_invalid"),
-            ({"crit": [IAT, ISS, TAN, TAN]}, "claim_invalid"),
-            ({"crit": [IAT, ISS, TAN, "b64"]}, "claim_invalid"),
-            ({"crit": [IAT, ISS, 1]}, "claim_invalid"),
-            ({"crit": "iat iss tan"}, "claim_invalid"),
-            ({IAT: None}, "claim_missing"),
-            ({ISS: None}, "claim_missing"),
-            ({TAN: None}, "claim_missing"),
-            ({"b64": False}, "claim_invalid"),
-            ({"jku": "https://evil.example/jwks"}, "claim_invalid"),
-            ({"jwk": {"kty": "RSA"}}, "claim_invalid"),
-            ({"x5u": "https://evil.example/x5u"}, "claim_invalid"),
-            ({"x5c": ["MII"]}, "claim_invalid"),
-            ({"zip": "DEF"}, "claim_invalid"),
+            ({"alg": "none"}, "claim_invalid", "alg"),
+            ({"alg": "RS256"}, "claim_invalid", "alg"),
+            ({"alg": "HS256"}, "claim_invalid", "alg"),
+            ({"alg": "ES256", "kid": "ec"}, "claim_invalid", "alg"),
+            ({"alg": None}, "claim_missing", "alg"),
+            ({"kid": None}, "claim_missing", "kid"),
+            ({"kid": 1}, "claim_invalid", "kid"),
+            ({"kid": "unknown"}, "claim_invalid", "kid"),
+            ({"kid": "ec"}, "claim_invalid", "kid"),
+            ({"kid": "for-enc"}, "claim_invalid", "kid"),
+            ({"crit": None}, "claim_missing", "crit"),
+            ({"crit": []}, "claim_invalid", "crit"),
+            ({"crit": [IAT, ISS]}, "claim_invalid", "crit"),
+            ({"crit": [IAT, ISS, TAN, TAN]}, "claim_invalid", "crit"),
+            ({"crit": [IAT, ISS, TAN, "b64"]}, "claim_invalid", "crit"),
+            ({"crit": [IAT, ISS, 1]}, "claim_invalid", "crit"),
+            ({"crit": "iat iss tan"}, "claim_invalid", "crit"),
+            ({IAT: None}, "claim_missing", IAT),
+            ({ISS: None}, "claim_missing", ISS),
+            ({TAN: None}, "claim_missing", TAN),
+            ({"b64": False}, "claim_invalid", "b64"),
+            ({"jku": "https://evil.example/jwks"}, "claim_invalid", "jku"),
+            ({"jwk": {"kty": "RSA"}}, "claim_invalid", "jwk"),
+            ({"x5u": "https://evil.example/x5u"}, "claim_invalid", "x5u"),
+            ({"x5c": ["MII"]}, "claim_invalid", "x5c"),
+            ({"zip": "DEF"}, "claim_invalid", "zip"),
+            ({"x5t": 1}, "claim_invalid", "x5t"),
         ],
         ids=str,
     )
     def test_is_refused_for_its_header(
-        self, changes: dict[str, Any], fault: str, key: RSAKey, jwks: dict[str, Any]
+        self, changes: dict[str, Any], fault: str, claim: str, key: RSAKey, jwks: dict[str, Any]
     ) -> None:
         """Another algorithm, a key of its own, what changes how it is read, and claims that aren't critical."""
-        assert fault_of(signature_of(BODY, key, header_of("good", SOFTWARE, **changes)), jwks) == fault
+        text = signature_of(BODY, key, header_of("good", SOFTWARE, **changes))
+        assert wrong_with(text, jwks) == (fault, (claim,))
+
+    def test_is_refused_for_every_claim_that_it_lacks(self, key: RSAKey, jwks: dict[str, Any]) -> None:
+        """They are all named; what else a header holds is not, since that name is its sender's."""
+        lacking = signature_of(BODY, key, header_of("good", SOFTWARE, **{IAT: None, TAN: None}))
+        assert wrong_with(lacking, jwks) == ("claim_missing", (IAT, TAN))
+        more = signature_of(BODY, key, header_of("good", SOFTWARE, canary="x"))
+        assert wrong_with(more, jwks) == ("claim_invalid", ())
 
     def test_is_refused_for_its_body(self, key: RSAKey, jwks: dict[str, Any]) -> None:
         """One byte more, less or other makes it another message."""
@@ -115,7 +129,7 @@ class TestASignature:
         stranger = RSAKey.generate_key(2048)
         text = signature_of(BODY, stranger, header_of("good", SOFTWARE))
         assert fault_of(text, jwks) == "invalid"
-        assert fault_of(text, {"keys": []}) == "invalid"
+        assert fault_of(text, {"keys": []}) == "claim_invalid"
         assert read_detached(text, critical=CRITICAL).header["kid"] == "good"
 
     def test_is_refused_where_it_is_none(self, key: RSAKey, jwks: dict[str, Any]) -> None:
@@ -214,7 +228,8 @@ class TestItsClaims:
         header = header_of("good", SOFTWARE, **{IAT: NOW_S, **changes})
         with pytest.raises(errors.MessageSignatureInvalid) as refused:
             check_claims(header, client_of(), issuer=ISSUER, now=NOW)
-        assert refused.value.fault == "claim_invalid"
+        (blamed,) = refused.value.__dict__["violations"]
+        assert (refused.value.fault, blamed.param) == ("claim_invalid", next(iter(changes)))
 
     def test_name_no_organisation_that_nobody_has_registered(self) -> None:
         """Of a client whose organisation isn't known, none can be claimed."""
