@@ -343,6 +343,7 @@ REVOKE_CONSENT: Final = Operation("POST", "/v1/consents/{consent_id}/revoke", co
 LIST_BLOCKED_THIRD_PARTIES: Final = paged("/v1/blocked-third-parties", consents.BlockedThirdParty)
 BLOCK_THIRD_PARTY: Final = Operation("POST", "/v1/blocked-third-parties", consents.BlockedThirdParty)
 UNBLOCK_THIRD_PARTY: Final = Operation[None]("DELETE", "/v1/blocked-third-parties/{client_id}", None)
+UNBLOCK_ORGANISATION: Final = Operation[None]("DELETE", "/v1/blocked-third-parties", None)
 
 LIST_APPROVALS: Final = paged("/v1/approvals", approvals.Approval)
 GET_APPROVAL: Final = Operation("GET", "/v1/approvals/{approval_id}", approvals.Approval)

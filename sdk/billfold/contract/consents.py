@@ -22,6 +22,7 @@ from billfold.contract.common import (
 from billfold.money import Money
 
 __all__ = [
+    "BelievedDirectory",
     "BlockThirdParty",
     "BlockedThirdParty",
     "Consent",
@@ -32,6 +33,7 @@ __all__ = [
     "ConsentStatus",
     "ConsentStep",
     "ConsentUse",
+    "NamedOrganisation",
     "RevokeConsent",
 ]
 
@@ -170,14 +172,39 @@ class RequireReauthentication(Request, frozen=True, kw_only=True):
     reason: Reason
 
 
+BelievedDirectory = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=500,
+        pattern="^[^\\u0000-\\u001f]*$",
+        description="The issuer of its software statements: one of those that the tenant believes.",
+        examples=["https://directory.openbanking.example"],
+    ),
+]
+NamedOrganisation = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=200,
+        pattern=r"^[\x21-\x7e]+$(?!\n)",
+        description="The organisation as the directory names it, letter by letter. It needn't have registered here.",
+        examples=["0015800001HQQrZAAX"],
+    ),
+]
+
+
 class BlockThirdParty(Request, frozen=True, kw_only=True):
     """Which third party is kept out, and why.
 
-    It is named by any of its clients. Where a directory vouches for that one, the whole organisation is kept out with
-    all its software, as it is registered and will be; otherwise this client alone.
+    It is named by any of its clients, or as its directory names the organisation: ``directory`` and
+    ``organisation_id``, with no ``client_id``. Where a directory vouches for it, the whole organisation is kept out
+    with all its software, as it is registered and will be; otherwise the client alone.
     """
 
-    client_id: ClientId
+    client_id: ClientId | None = None
+    directory: BelievedDirectory | None = None
+    organisation_id: NamedOrganisation | None = None
     reason: Reason
 
 
@@ -185,10 +212,10 @@ class BlockedThirdParty(Response, frozen=True, kw_only=True):
     """A third party that the bank keeps out.
 
     Where a directory vouches for it, all its clients are kept out, and it can't register another; otherwise the client
-    alone. ``client_id`` is the one by which it was named.
+    alone. ``client_id`` is the one by which it was named; null, where it was named as the directory does.
     """
 
-    client_id: ClientId
+    client_id: ClientId | None
     directory: Directory = None
     organisation_id: DirectoryOrganisation = None
     software_id: DirectorySoftware = None

@@ -149,10 +149,11 @@ class ConsentEventData(Response, frozen=True, kw_only=True):
 class ThirdPartyEventData(Response, frozen=True, kw_only=True):
     """Which third party is let in no more, or again.
 
-    Where a directory vouches for it, that goes for all its clients, of which ``client_id`` is one.
+    Where a directory vouches for it, that goes for all its clients, of which ``client_id`` is one; null, where it was
+    named as the directory does.
     """
 
-    client_id: ClientId
+    client_id: ClientId | None
     directory: Directory = None
     organisation_id: DirectoryOrganisation = None
     software_id: DirectorySoftware = None

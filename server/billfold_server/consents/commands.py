@@ -15,9 +15,10 @@ from rich.console import Console
 from rich.table import Table
 
 from billfold import errors, ids
-from billfold.contract.consents import BlockedThirdParty, Consent, ConsentRecord
+from billfold.contract.consents import BlockedThirdParty, Consent, ConsentRecord, NamedOrganisation
 from billfold.ids import Prefix
 from billfold_server.consents import evidence, queries, service, staff
+from billfold_server.consents.queries import Organisation
 from billfold_server.consents.rules import KINDS, STATUSES
 from billfold_server.listings import listing, print_listing
 from billfold_server.tenancy.context import COMMAND_LINE, TenantRef
@@ -35,6 +36,11 @@ OpenServices = Callable[[], AbstractAsyncContextManager["Services"]]
 _tenant = click.option("--tenant", metavar="SLUG", required=True, help="The bank.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 _reason = click.option("--reason", required=True, help="Why, for the history and the audit; name no customer.")
+_client = click.argument("client_id", required=False)
+_organisation = click.option("--organisation", metavar="ID", help="The organisation, as its directory names it.")
+_directory = click.option(
+    "--directory", metavar="ISSUER", help="Whose name that is; needn't be said where the bank believes one directory."
+)
 _MOST = 1_000
 
 
@@ -187,20 +193,56 @@ def _stepped(
     return asyncio.run(run())
 
 
+def _whom(
+    client_id: str | None, organisation: str | None, directory: str | None
+) -> Callable[[TenantTx], UUID | Organisation]:
+    """Return how to tell whom a command names, once it is known at which bank."""
+    if (client_id is None) is (organisation is None):
+        raise click.UsageError("name a third party by CLIENT_ID or by --organisation, and not by both")
+    if client_id is not None:
+        if directory is not None:
+            raise click.UsageError("--directory goes with --organisation")
+        which = _id(Prefix.CLIENT, client_id)
+        return lambda _: which
+    try:
+        named = msgspec.convert(organisation, NamedOrganisation)
+    except msgspec.ValidationError:
+        raise click.BadParameter("isn't how a directory names an organisation", param_hint="--organisation") from None
+    return lambda tx: Organisation(directory=directory or _only(staff.believed(tx.tenant)), organisation_id=named)
+
+
+def _only(directories: list[str]) -> str:
+    if len(directories) != 1:
+        raise click.UsageError(f"the bank believes {len(directories)} directories: say which by --directory")
+    return directories[0]
+
+
 @consents.command()
 @_tenant
-@click.argument("client_id")
+@_client
+@_organisation
+@_directory
 @_reason
 @_json
 @click.pass_obj
-def block(open_services: OpenServices, tenant: str, client_id: str, reason: str, *, as_json: bool) -> None:
+def block(
+    open_services: OpenServices,
+    tenant: str,
+    client_id: str | None,
+    *,
+    organisation: str | None,
+    directory: str | None,
+    reason: str,
+    as_json: bool,
+) -> None:
     """Keep a third party out: from its next request on nothing works for it. Its consents stay.
 
     CLIENT_ID is any of its clients. Where a directory vouches for that one, the whole organisation is kept out with
-    all its software, and can't register again; otherwise the client alone.
+    all its software, and can't register again; otherwise the client alone. Who has no client here is named by
+    --organisation, and is refused when it comes to register.
     """
-    which = _id(Prefix.CLIENT, client_id)
-    blocked = asyncio.run(_in_tx(open_services, tenant, lambda tx: staff.block_client(tx, COMMAND_LINE, which, reason)))
+    whom = _whom(client_id, organisation, directory)
+    blocked = asyncio.run(_in_tx(open_services, tenant, lambda tx: staff.keep_out(tx, COMMAND_LINE, whom(tx), reason)))
     if as_json:
         _print(blocked)
     else:
@@ -229,21 +271,32 @@ def blocked(open_services: OpenServices, tenant: str, *, limit: int, as_json: bo
     for each in found:
         whole = each.organisation_id or each.software_id or "this client alone"
         since = f"{each.blocked_at:%Y-%m-%d %H:%M}"
-        table.add_row(each.client_id, whole, each.directory or "", since, each.blocked_by, each.reason)
+        table.add_row(each.client_id or "", whole, each.directory or "", since, each.blocked_by, each.reason)
     print_listing(table)
 
 
 @consents.command()
 @_tenant
-@click.argument("client_id")
+@_client
+@_organisation
+@_directory
 @_json
 @click.pass_obj
-def unblock(open_services: OpenServices, tenant: str, client_id: str, *, as_json: bool) -> None:
-    """Let a third party in again. CLIENT_ID is any of its clients."""
-    which = _id(Prefix.CLIENT, client_id)
-    asyncio.run(_in_tx(open_services, tenant, lambda tx: staff.unblock(tx, COMMAND_LINE, which)))
+def unblock(
+    open_services: OpenServices,
+    tenant: str,
+    client_id: str | None,
+    *,
+    organisation: str | None,
+    directory: str | None,
+    as_json: bool,
+) -> None:
+    """Let a third party in again. CLIENT_ID is any of its clients; --organisation names it as its directory does."""
+    whom = _whom(client_id, organisation, directory)
+    asyncio.run(_in_tx(open_services, tenant, lambda tx: staff.unblock(tx, COMMAND_LINE, whom(tx))))
     if as_json:
-        _print({"client_id": client_id, "blocked": False})
+        named = {"client_id": client_id} if organisation is None else {"organisation_id": organisation}
+        _print({**named, "blocked": False})
     else:
         click.echo("Let in again.")
 

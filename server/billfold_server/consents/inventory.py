@@ -115,7 +115,7 @@ INVENTORY: Final = Inventory(
         NotPersonal(
             table="blocked_third_parties",
             because="a company that the bank keeps out, and why",
-            columns="client_id third_party reason blocked_at",
+            columns="named client_id third_party reason blocked_at",
         ),
     ),
 )

@@ -19,6 +19,7 @@ __all__ = [
     "STANDINGS",
     "Block",
     "Link",
+    "Organisation",
     "Standing",
     "add_uses",
     "block",
@@ -234,19 +235,34 @@ DELETE FROM consents WHERE id IN (SELECT id FROM old)
 """
 _IS_BLOCKED: Final = f"SELECT {BLOCKED.format(client='$1::uuid')}"
 _OF_CLIENT: Final = _OF_THIRD_PARTY.format(client="$1::uuid")
-_BLOCK_COLUMNS: Final = "b.client_id, b.third_party::text, b.reason, b.blocked_by, b.blocked_at"
+# What staff names by a directory's word. An older block may be of one client of its alone: it goes with the others.
+_NAMED: Final = "jsonb_build_object('directory', $1::text, 'organisation_id', $2::text)"
+_OF_ORGANISATION: Final = f"""(
+    b.third_party = {_NAMED} OR b.client_id IN (
+        SELECT a.id FROM api_clients AS a
+        WHERE a.registered_by = $1 AND a.organisation_id = $2 AND a.registered_by NOT IN ('operator', 'partner', 'open')
+    )
+)"""  # noqa: S608 - constants
+_BLOCK_COLUMNS: Final = "b.named, b.client_id, b.third_party::text, b.reason, b.blocked_by, b.blocked_at"
 _BLOCK: Final = f"""
 INSERT INTO blocked_third_parties AS b (client_id, third_party, reason, blocked_by, blocked_at)
 SELECT $1::uuid, {_THIRD_PARTY.format(client="$1::uuid")}, $2, $3, $4
 WHERE NOT {BLOCKED.format(client="$1::uuid")}
 ON CONFLICT DO NOTHING RETURNING {_BLOCK_COLUMNS}
 """
+_BLOCK_ORGANISATION: Final = f"""
+INSERT INTO blocked_third_parties AS b (third_party, reason, blocked_by, blocked_at) VALUES ({_NAMED}, $3, $4, $5)
+ON CONFLICT DO NOTHING RETURNING {_BLOCK_COLUMNS}
+"""  # noqa: S608 - constants
 _FIND_BLOCK: Final = f"""
 SELECT {_BLOCK_COLUMNS} FROM blocked_third_parties AS b WHERE {_OF_CLIENT} ORDER BY b.blocked_at, b.client_id LIMIT 1
 """  # noqa: S608 - constants
+_FIND_BLOCK_OF_ORGANISATION: Final = f"""
+SELECT {_BLOCK_COLUMNS} FROM blocked_third_parties AS b WHERE b.third_party = {_NAMED}
+"""  # noqa: S608 - constants
 _BLOCKS: Final = f"""
 SELECT {_BLOCK_COLUMNS} FROM blocked_third_parties AS b
-WHERE $1::uuid IS NULL OR b.client_id > $1 ORDER BY b.client_id LIMIT $2
+WHERE $1::text IS NULL OR b.named > $1 ORDER BY b.named LIMIT $2
 """  # noqa: S608 - constants
 _EVIDENCE: Final = """
 SELECT id, number, consent_id, sealed, commitment, digest, recorded_at FROM consent_evidence
@@ -259,6 +275,21 @@ WHERE number > $1 ORDER BY number LIMIT $2
 _UNBLOCK: Final = f"""
 DELETE FROM blocked_third_parties AS b WHERE {_OF_CLIENT} RETURNING {_BLOCK_COLUMNS}
 """  # noqa: S608 - constants
+_UNBLOCK_ORGANISATION: Final = f"""
+DELETE FROM blocked_third_parties AS b WHERE {_OF_ORGANISATION} RETURNING {_BLOCK_COLUMNS}
+"""  # noqa: S608 - constants
+
+
+class Organisation(msgspec.Struct, frozen=True, kw_only=True):
+    """An organisation as a directory names it, whether or not it has a client here.
+
+    Attributes:
+        directory: The issuer of its software statements.
+        organisation_id: How they call it.
+    """
+
+    directory: str
+    organisation_id: str
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
@@ -277,14 +308,16 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     """A third party that is blocked: which, why, by whom and since when, on the tenant's clock.
 
     Attributes:
-        client_id: By which of its clients it was named.
+        named: By what the list goes.
+        client_id: By which of its clients it was named; None where it was by its directory's word.
         third_party: Who it is by the word of which directory, under the contract's names; None is that client alone.
         reason: Why, in staff's words.
         blocked_by: The person or API client that has blocked it.
         blocked_at: Since when.
     """
 
-    client_id: UUID
+    named: str
+    client_id: UUID | None
     third_party: dict[str, str] | None
     reason: str
     blocked_by: str
@@ -491,8 +524,8 @@ async def list_links(tx: TenantTx, *, after: int, limit: int) -> list[Link]:
     return [Link(**dict(row)) for row in await tx.fetch(_LINKS, after, limit)]
 
 
-async def list_blocks(tx: TenantTx, *, after: UUID | None, limit: int) -> list[Block]:
-    """Return the third parties that are blocked, by their ids."""
+async def list_blocks(tx: TenantTx, *, after: str | None, limit: int) -> list[Block]:
+    """Return the third parties that are blocked, by what they were named."""
     return [_block(row) for row in await tx.fetch(_BLOCKS, after, limit)]
 
 
@@ -506,19 +539,28 @@ async def is_blocked(tx: TenantTx, client_id: UUID) -> bool:
     return bool(await tx.fetchval(_IS_BLOCKED, client_id))
 
 
-async def block(tx: TenantTx, client_id: UUID, reason: str, blocked_by: str, now: datetime) -> Block | None:
-    """Block whoever runs a client, and return the block; None where they are blocked already."""
-    row = await tx.fetchrow(_BLOCK, client_id, reason, blocked_by, now)
+async def block(tx: TenantTx, whom: UUID | Organisation, reason: str, blocked_by: str, now: datetime) -> Block | None:
+    """Block whoever runs a client, or an organisation, and return the block; None where they are blocked already."""
+    if isinstance(whom, UUID):
+        row = await tx.fetchrow(_BLOCK, whom, reason, blocked_by, now)
+    else:
+        row = await tx.fetchrow(_BLOCK_ORGANISATION, whom.directory, whom.organisation_id, reason, blocked_by, now)
     return None if row is None else _block(row)
 
 
-async def find_block(tx: TenantTx, client_id: UUID) -> Block | None:
-    """Return the block of whoever runs a client, or None."""
-    row = await tx.fetchrow(_FIND_BLOCK, client_id)
+async def find_block(tx: TenantTx, whom: UUID | Organisation) -> Block | None:
+    """Return the block of whoever runs a client, or of an organisation, or None."""
+    if isinstance(whom, UUID):
+        row = await tx.fetchrow(_FIND_BLOCK, whom)
+    else:
+        row = await tx.fetchrow(_FIND_BLOCK_OF_ORGANISATION, whom.directory, whom.organisation_id)
     return None if row is None else _block(row)
 
 
-async def unblock(tx: TenantTx, client_id: UUID) -> Block | None:
-    """Let whoever runs a client in again, and return what has kept them out; None where nothing has."""
-    rows = await tx.fetch(_UNBLOCK, client_id)
+async def unblock(tx: TenantTx, whom: UUID | Organisation) -> Block | None:
+    """Let whoever runs a client, or an organisation, in again, and return the block; None where they aren't blocked."""
+    if isinstance(whom, UUID):
+        rows = await tx.fetch(_UNBLOCK, whom)
+    else:
+        rows = await tx.fetch(_UNBLOCK_ORGANISATION, whom.directory, whom.organisation_id)
     return _block(rows[0]) if rows else None

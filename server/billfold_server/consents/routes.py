@@ -6,6 +6,7 @@ from uuid import UUID
 from billfold import errors, ids
 from billfold.contract.common import ClientId, ConsentId, Page, PartyId
 from billfold.contract.consents import (
+    BelievedDirectory,
     BlockedThirdParty,
     BlockThirdParty,
     Consent,
@@ -13,6 +14,7 @@ from billfold.contract.consents import (
     ConsentRecord,
     ConsentStatus,
     ConsentUse,
+    NamedOrganisation,
     RequireReauthentication,
     RevokeConsent,
 )
@@ -30,7 +32,7 @@ routes = Routes(
 
 _CONSENTS = "consents"
 _USES = "consent_uses"
-_BLOCKS = "blocked_third_parties"
+_BLOCKS = "blocks_of_third_parties"
 
 
 @routes.get("/v1/consents", scope="consents:read")
@@ -132,10 +134,9 @@ async def list_blocked_third_parties(
     """List third parties that are kept out."""
     after = call.cursors.decode(_BLOCKS, cursor)
     async with call.tx() as tx:
-        found = await queries.list_blocks(
-            tx, after=ids.decode(Prefix.CLIENT, str(after[0])) if after else None, limit=limit + 1
-        )
-    return call.page(_BLOCKS, [staff.shown_block(each) for each in found], limit, key=lambda each: [each.client_id])
+        found = await queries.list_blocks(tx, after=str(after[0]) if after else None, limit=limit + 1)
+    page = call.page(_BLOCKS, found, limit, key=lambda each: [each.named])
+    return Page(data=[staff.shown_block(each) for each in page.data], next_cursor=page.next_cursor)
 
 
 @routes.post(
@@ -150,9 +151,23 @@ async def block_third_party(call: Call, body: BlockThirdParty) -> Reply[BlockedT
 
     From its next request on it is refused, whatever its consents allow. They stay, and stand again when it is let in.
     Where a directory vouches for the client, the whole organisation is kept out: with all its software, by every
-    registration that it has, and it can't register another. Other clients are kept out one by one.
+    registration that it has, and it can't register another. Other clients are kept out one by one. An organisation that
+    has no client here is named by `directory` and `organisation_id`, and is refused when it comes to register.
     """
     return await staff.block(call, body)
+
+
+@routes.delete("/v1/blocked-third-parties", scope="consents:write", errors=(errors.NotFound,))
+async def unblock_organisation(
+    call: Call, *, directory: BelievedDirectory | None = None, organisation_id: NamedOrganisation | None = None
+) -> None:
+    """Let an organisation in again, as its directory names it.
+
+    Both parameters are needed. By whatever it was blocked, all its clients are let in.
+    """
+    whom = staff.organisation(directory, organisation_id)
+    async with call.tx() as tx:
+        await staff.unblock(tx, call.caller, whom)
 
 
 @routes.delete("/v1/blocked-third-parties/{client_id}", scope="consents:write", errors=(errors.NotFound,))

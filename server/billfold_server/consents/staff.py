@@ -15,13 +15,14 @@ from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.audit import service as audit
 from billfold_server.consents import queries, sealing, service
-from billfold_server.consents.queries import Block, Link
+from billfold_server.consents.queries import Block, Link, Organisation
 from billfold_server.consents.rows import Consent, PreparedEvidence, Step, Use
 from billfold_server.consents.standing import at
 from billfold_server.db import outbox
 from billfold_server.db.sets import write_all
 from billfold_server.db.wakeups import Work
 from billfold_server.http import idempotency
+from billfold_server.http.reading import validation_failed
 from billfold_server.http.routing import Call, Reply
 from billfold_server.http.services import Services
 from billfold_server.identity import service as identity
@@ -30,9 +31,11 @@ from billfold_server.tenancy.context import Caller, TenantRef
 from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = [
+    "believed",
     "block",
-    "block_client",
+    "keep_out",
     "load",
+    "organisation",
     "record",
     "require_reauthentication",
     "rest_one",
@@ -261,7 +264,7 @@ def _nothing() -> errors.NotFound:
 def shown_block(block: Block) -> BlockedThirdParty:
     """Return a third party that is blocked, as the contract has it."""
     return BlockedThirdParty(
-        client_id=ids.encode(Prefix.CLIENT, block.client_id),
+        client_id=_id(Prefix.CLIENT, block.client_id),
         **(block.third_party or {}),
         reason=block.reason,
         blocked_by=block.blocked_by,
@@ -273,54 +276,100 @@ async def block(call: Call, body: BlockThirdParty) -> Reply[BlockedThirdParty]:
     """Keep a third party out: from its next request on, no consent of its opens anything.
 
     Raises:
-        errors.NotFound: There is no such client.
+        errors.NotFound: There is no such client, or no such directory.
+        errors.ValidationFailed: It isn't named in one of the two ways.
     """
-    client_id = ids.decode(Prefix.CLIENT, body.client_id)
+    whom = _named(body)
 
     async def work(tx: TenantTx) -> BlockedThirdParty:
-        return await block_client(tx, call.caller, client_id, body.reason)
+        return await keep_out(tx, call.caller, whom, body.reason)
 
     return await idempotency.once(call, work, status=201)
 
 
-async def block_client(tx: TenantTx, caller: Caller, client_id: UUID, reason: str) -> BlockedThirdParty:
+def _named(body: BlockThirdParty) -> UUID | Organisation:
+    """Return whom a request names: by a client, or as a directory does, and by nothing else."""
+    if body.client_id is None:
+        return organisation(body.directory, body.organisation_id)
+    for param in ("directory", "organisation_id"):
+        if getattr(body, param) is not None:
+            raise validation_failed(param, "isn't taken beside client_id")
+    return ids.decode(Prefix.CLIENT, body.client_id)
+
+
+def organisation(directory: str | None, organisation_id: str | None) -> Organisation:
+    """Return an organisation as its directory names it.
+
+    Raises:
+        errors.ValidationFailed: A part of the name isn't said.
+    """
+    if directory is None:
+        raise validation_failed("directory", "is required")
+    if organisation_id is None:
+        raise validation_failed("organisation_id", "is required")
+    return Organisation(directory=directory, organisation_id=organisation_id)
+
+
+async def keep_out(tx: TenantTx, caller: Caller, whom: UUID | Organisation, reason: str) -> BlockedThirdParty:
     """Keep a third party out, with whatever it has registered and will register by its directory's statements.
 
     Its consents stay, and stand again when it is let in. A client for which no directory vouches is kept out alone.
 
+    Args:
+        tx: The transaction.
+        caller: Who does.
+        whom: One of its clients, or the organisation as its directory names it, of which nothing need be known here.
+        reason: Why.
+
     Raises:
-        errors.NotFound: There is no such client.
+        errors.NotFound: There is no such client, or the tenant doesn't believe such a directory.
     """
-    if await identity.find_client(tx, client_id) is None:
-        raise errors.NotFound("there is no such client", param="client_id")
+    if isinstance(whom, UUID):
+        if await identity.find_client(tx, whom) is None:
+            raise errors.NotFound("there is no such client", param="client_id")
+    elif whom.directory not in believed(tx.tenant):
+        # A block by another name would keep nobody out, and look as if it did.
+        raise errors.NotFound("the tenant believes no such directory", param="directory")
     now = await tenant_now(tx)
-    while (fresh := await queries.block(tx, client_id, reason, caller.actor, now)) is None:
+    while (fresh := await queries.block(tx, whom, reason, caller.actor, now)) is None:
         # Who is let in again at this very moment is blocked anew.
-        if (found := await queries.find_block(tx, client_id)) is not None:
+        if (found := await queries.find_block(tx, whom)) is not None:
             return shown_block(found)
     await _tell(tx, caller, events.THIRD_PARTY_BLOCKED, fresh, reason)
     return shown_block(fresh)
 
 
-async def unblock(tx: TenantTx, caller: Caller, client_id: UUID) -> None:
-    """Let a third party in again, by whichever of its clients it is named.
+def believed(tenant: TenantRef) -> list[str]:
+    """Return the directories whose statements a tenant believes."""
+    return [each.issuer for each in tenant.manifest.registration.publishers]
+
+
+async def unblock(tx: TenantTx, caller: Caller, whom: UUID | Organisation) -> None:
+    """Let a third party in again, by whichever of its clients it is named, or as its directory names it.
 
     Raises:
         errors.NotFound: It isn't blocked.
     """
-    former = await queries.unblock(tx, client_id)
+    former = await queries.unblock(tx, whom)
     if former is None:
-        raise errors.NotFound("the third party isn't blocked", param="client_id")
+        param = "client_id" if isinstance(whom, UUID) else "organisation_id"
+        raise errors.NotFound("the third party isn't blocked", param=param)
     await _tell(tx, caller, events.THIRD_PARTY_UNBLOCKED, former, None)
 
 
 async def _tell(
     tx: TenantTx, caller: Caller, happened: EventType[ThirdPartyEventData], block: Block, reason: str | None
 ) -> None:
-    wire_id = ids.encode(Prefix.CLIENT, block.client_id)
+    client_id = _id(Prefix.CLIENT, block.client_id)
     named = block.third_party or {}
-    data = ThirdPartyEventData(client_id=wire_id, **named)
-    event = outbox.new_event(happened, wire_id, data, await tenant_now(tx))
-    entry = audit.new_record(caller, happened.name, wire_id, reason=reason, facts=named)
+    # What has no client is told of by the organisation's name; facts and data have all of it, with its directory.
+    object_id = client_id or named["organisation_id"][:_LONGEST_ID]
+    data = ThirdPartyEventData(client_id=client_id, **named)
+    event = outbox.new_event(happened, object_id, data, await tenant_now(tx))
+    entry = audit.new_record(caller, happened.name, object_id, reason=reason, facts=named)
     await write_all(tx, [*audit.writes([entry]), *outbox.writes([event])])
     tx.wake(Work.EVENTS)
+
+
+_LONGEST_ID: Final = 100
+"""How long an object's id is at most where it is told of."""

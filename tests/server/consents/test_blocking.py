@@ -4,19 +4,26 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
 import pytest
+from click.testing import CliRunner
 
 from billfold import ids
 from billfold.ids import Prefix
+from billfold_server.app import open_services
 from billfold_server.consents import service
+from billfold_server.consents.commands import consents
 from billfold_server.consents.stores import STORES
 from billfold_server.identity import jose
-from billfold_server.tenancy.migrations.tenant import tenant_0047_blocks_of_third_parties
+from billfold_server.tenancy.migrations.tenant import (
+    tenant_0047_blocks_of_third_parties,
+    tenant_0051_blocks_of_organisations,
+)
 from billfold_server.tenancy.transaction import TenantTx
 from tests.live import LiveServer
 from tests.server.consents.consenting import give_live
@@ -64,6 +71,18 @@ def block(staff: httpx.Client, client_id: str, reason: str = "No licence.") -> h
     """Keep a third party out."""
     body = {"client_id": client_id, "reason": reason}
     return staff.post("/v1/blocked-third-parties", json=body, headers={"Idempotency-Key": uuid4().hex})
+
+
+def block_organisation(staff: httpx.Client, organisation_id: str, directory: str = DIRECTORY) -> httpx.Response:
+    """Keep a third party out as its directory names it."""
+    body = {"directory": directory, "organisation_id": organisation_id, "reason": "No licence."}
+    return staff.post("/v1/blocked-third-parties", json=body, headers={"Idempotency-Key": uuid4().hex})
+
+
+def unblock_organisation(staff: httpx.Client, organisation_id: str) -> int:
+    """Let one in again in the same way."""
+    named = {"directory": DIRECTORY, "organisation_id": organisation_id}
+    return staff.delete("/v1/blocked-third-parties", params=named).status_code
 
 
 def unblock(staff: httpx.Client, client_id: str) -> int:
@@ -211,6 +230,114 @@ async def state(tx: TenantTx, consent_id: UUID) -> tuple[bool, bool, bool]:
     return looked.stands, row.blocked, bool(await tx.fetchval(f"SELECT {guard.sql}", *guard.arguments))
 
 
+class TestAnOrganisationThatHasNoClient:
+    def test_is_refused_when_it_comes_to_register(self, live: LiveServer, staff: httpx.Client) -> None:
+        """Whatever software it comes with, from the first time on, until it is let in; others may register."""
+        org = uuid4().hex
+        said = block_organisation(staff, org)
+        assert (said.status_code, said.json()["client_id"]) == (201, None)
+        assert (said.json()["directory"], said.json()["organisation_id"]) == (DIRECTORY, org)
+        for claims in ({"organisation_id": org, "software_id": "sw-1"}, {"org_id": org, "software_id": "sw-2"}):
+            refused = register(live, **claims)
+            assert (refused.status_code, refused.json()["error"]) == (400, "unapproved_software_statement")
+        assert in_tx(live, lambda tx: tx.fetchval(_COUNT, org)) == 0
+        stranger = registered(live, organisation_id=uuid4().hex, software_id="sw-1")
+        assert unblock_organisation(staff, org) == 204
+        assert unblock_organisation(staff, org) == 404
+        assert admitted(live, stranger, registered(live, organisation_id=org, software_id="sw-1")) == [True, True]
+
+    def test_is_blocked_once_however_it_is_named(self, live: LiveServer, staff: httpx.Client) -> None:
+        """By its directory's word or by a client, it is one block, which either of the two ends."""
+        one, another = uuid4().hex, uuid4().hex
+        clients = [registered(live, organisation_id=each, software_id="sw-1") for each in (one, another)]
+        assert block_organisation(staff, one).json()["client_id"] is None
+        assert block(staff, clients[0]).json()["client_id"] is None
+        assert block(staff, clients[1]).json()["client_id"] == clients[1]
+        assert block_organisation(staff, another).json()["client_id"] == clients[1]
+        assert admitted(live, *clients) == [False, False]
+        assert (unblock(staff, clients[0]), unblock_organisation(staff, another)) == (204, 204)
+        assert admitted(live, *clients) == [True, True]
+
+    def test_is_let_in_with_clients_that_were_blocked_alone(self, live: LiveServer, staff: httpx.Client) -> None:
+        """Of blocks from before a client of the organisation may have one of its own; another organisation's stays."""
+        org = uuid4().hex
+        client_ids = [registered(live, organisation_id=each, software_id="sw-1") for each in (org, uuid4().hex)]
+        alone = [ids.decode(Prefix.CLIENT, each) for each in client_ids]
+        in_tx(live, lambda tx: tx.execute(_ALONE, alone))
+        block_organisation(staff, org)
+        assert unblock_organisation(staff, org) == 204
+        assert admitted(live, *client_ids) == [True, False]
+
+    def test_is_named_in_full_by_a_directory_that_is_believed(self, staff: httpx.Client) -> None:
+        """What could keep nobody out is refused, and so is what names two third parties, or half of one."""
+        client_id, org = ids.new(Prefix.CLIENT), uuid4().hex
+        unknown = block_organisation(staff, org, directory="https://elsewhere.example")
+        assert (unknown.status_code, unknown.json()["param"]) == (404, "directory")
+        for body, param in (
+            ({}, "directory"),
+            ({"directory": DIRECTORY}, "organisation_id"),
+            ({"organisation_id": org}, "directory"),
+            ({"client_id": client_id, "organisation_id": org}, "organisation_id"),
+            ({"client_id": client_id, "directory": DIRECTORY}, "directory"),
+            *(({"directory": DIRECTORY, "organisation_id": each}, "organisation_id") for each in _NO_NAMES),
+        ):
+            answer = staff.post("/v1/blocked-third-parties", json={"reason": "x", **body})
+            assert (answer.status_code, answer.json()["param"]) == (400, param), body
+        for query in ({}, {"directory": DIRECTORY}, {"organisation_id": org}):
+            assert staff.delete("/v1/blocked-third-parties", params=query).status_code == 400
+
+    def test_is_told_of_by_its_name(self, live: LiveServer, staff: httpx.Client) -> None:
+        """Events and the audit have it where a client would be; a long name is cut there, and whole beside it."""
+        org = uuid4().hex + "x" * 100
+        block_organisation(staff, org)
+        assert unblock_organisation(staff, org) == 204
+        named = {"directory": DIRECTORY, "organisation_id": org}
+        told = in_tx(live, lambda tx: tx.fetch("SELECT type, data FROM outbox_events WHERE object_id = $1", org[:100]))
+        assert {row["type"] for row in told} == {"third_party.blocked", "third_party.unblocked"}
+        assert [json.loads(row["data"]) for row in told] == [{"client_id": None, "software_id": None, **named}] * 2
+        entries = staff.get("/v1/audit-records", params={"object_id": org[:100]}).json()["data"]
+        assert [(each["action"], each["facts"]) for each in entries] == [
+            ("third_party.unblocked", named),
+            ("third_party.blocked", named),
+        ]
+
+    def test_is_listed_with_the_others_page_by_page(self, live: LiveServer, staff: httpx.Client) -> None:
+        """Every block is on one page, whether it has a client or not."""
+        orgs = {uuid4().hex for _ in range(3)}
+        for each in orgs:
+            block_organisation(staff, each)
+        client_id = registered(live)
+        block(staff, client_id)
+        found: list[dict[str, Any]] = []
+        query: dict[str, Any] = {"limit": 1}
+        while True:
+            page = staff.get("/v1/blocked-third-parties", params=query).json()
+            found += page["data"]
+            if page["next_cursor"] is None:
+                break
+            query["cursor"] = page["next_cursor"]
+        assert orgs <= {each["organisation_id"] for each in found if each["client_id"] is None}
+        assert client_id in {each["client_id"] for each in found}
+        assert len(found) == in_tx(live, lambda tx: tx.fetchval("SELECT count(*) FROM blocked_third_parties"))
+
+    def test_is_named_on_the_command_line(self, live: LiveServer) -> None:
+        """Whose name it is needn't be said where the bank believes one directory."""
+        org = uuid4().hex
+        said = json.loads(call(live, "block", "--organisation", org, "--reason", "x"))
+        assert (said["client_id"], said["directory"], said["organisation_id"]) == (None, DIRECTORY, org)
+        assert said in json.loads(call(live, "blocked", "--limit", "1000"))
+        let_in = json.loads(call(live, "unblock", "--organisation", org, "--directory", DIRECTORY))
+        assert let_in == {"organisation_id": org, "blocked": False}
+
+
+def call(live: LiveServer, *words: str) -> str:
+    """Call a command as ``billfold consents`` does, and return what it prints."""
+    obj = partial(open_services, live.settings)
+    done = CliRunner().invoke(consents, [*words, "--tenant", SLUG, "--json"], obj=obj)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
 class TestAClientForWhichNobodyVouches:
     def test_is_blocked_alone(self, live: LiveServer, staff: httpx.Client) -> None:
         """It says itself who it is, so that nothing else is known by that."""
@@ -227,13 +354,15 @@ class TestBlocksFromBefore:
         connection = await asyncpg.connect(tenancy.admin_dsn)
         try:
             await connection.execute(f"BEGIN; SET LOCAL search_path TO {tenancy.tenant.schema}")
-            await connection.execute("ALTER TABLE blocked_third_parties DROP COLUMN third_party")
+            for statement in _AS_IT_WAS:
+                await connection.execute(statement)
             for at, (client_id, by) in enumerate(zip(clients, (DIRECTORY, DIRECTORY, "operator", None), strict=True)):
                 if by is not None:
                     await connection.execute(_CLIENT, client_id, by)
                 await connection.execute(_BLOCKED, client_id, at)
-            for statement in (await tenant_0047_blocks_of_third_parties.forwards()).statements:
-                await connection.execute(statement)
+            for step in (tenant_0047_blocks_of_third_parties, tenant_0051_blocks_of_organisations):
+                for statement in (await step.forwards()).statements:
+                    await connection.execute(statement)
             rows = await connection.fetch(
                 "SELECT third_party ->> 'organisation_id' FROM blocked_third_parties ORDER BY blocked_at"
             )
@@ -251,3 +380,15 @@ VALUES ($1, 'x', 'active', 'private_key_jwt', '{}', '{}', '{}', '{}', '{}', FALS
     1, now(), now())
 """
 _BLOCKED = "INSERT INTO blocked_third_parties VALUES ($1, 'x', 'x', now() + make_interval(hours => $2))"
+_AS_IT_WAS = (
+    "ALTER TABLE blocked_third_parties DROP COLUMN named",
+    "ALTER TABLE blocked_third_parties DROP COLUMN third_party",
+    "DROP INDEX blocked_third_parties_of_clients",
+    "ALTER TABLE blocked_third_parties ADD PRIMARY KEY (client_id)",
+)
+_ALONE = """
+INSERT INTO blocked_third_parties (client_id, reason, blocked_by, blocked_at)
+SELECT each, 'x', 'x', now() FROM unnest($1::uuid[]) AS each
+"""
+_COUNT = "SELECT count(*) FROM api_clients WHERE organisation_id = $1"
+_NO_NAMES = ("", " ", "a b", "a\n", "é", "x" * 201)

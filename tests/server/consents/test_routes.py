@@ -123,6 +123,9 @@ class TestAClientThatIsDisabled:
         assert shown["ended_by"] == "system"
 
 
+_USAGE = 2
+
+
 def invoke(live: LiveServer, *words: str) -> Result:
     """Call a command as ``billfold consents`` does."""
     return CliRunner().invoke(consents, [*words, "--tenant", SLUG, "--json"], obj=partial(open_services, live.settings))
@@ -146,6 +149,12 @@ class TestTheCommandLine:
         assert kept_out in json.loads(invoke(live, "blocked").stdout)
         assert json.loads(invoke(live, "unblock", client).stdout) == {"client_id": client, "blocked": False}
         assert kept_out not in json.loads(invoke(live, "blocked").stdout)
+        for words in ((), (client, "--organisation", "org"), (client, "--directory", "d"), ("--organisation", "a b")):
+            assert invoke(live, "block", *words, "--reason", "x").exit_code == _USAGE
+        # No directory is believed here, so whose name it is can't be left out, nor be anybody's.
+        named = ("--organisation", "org")
+        assert invoke(live, "block", *named, "--reason", "x").exit_code == _USAGE
+        assert invoke(live, "block", *named, "--directory", "d", "--reason", "x").exit_code != 0
         verified = json.loads(invoke(live, "verify").stdout)
         assert verified["broken_at"] is None
         assert verified["links"] >= 1

@@ -111,21 +111,31 @@ class BlockedThirdParties(Resource):
 
     __slots__ = ()
 
-    def block(self, client_id: str, *, reason: str, idempotency_key: str | None = None) -> BlockedThirdParty:
+    def block(
+        self,
+        client_id: str | None = None,
+        *,
+        directory: str | None = None,
+        organisation_id: str | None = None,
+        reason: str,
+        idempotency_key: str | None = None,
+    ) -> BlockedThirdParty:
         """Keep a third party out, from its next request on. Its consents stay.
 
         Where a directory vouches for it, the whole organisation is kept out with all its software, and can't register
-        again; otherwise the client alone.
+        again; otherwise the client alone. Who has no client is named by directory and organisation.
 
         Args:
             client_id: Any of its clients.
+            directory: In place of that, the issuer of its software statements, which the bank believes.
+            organisation_id: How that one names the organisation.
             reason: Why, for the audit.
             idempotency_key: The caller's own key; otherwise one is made, and kept over retries.
 
         Raises:
-            errors.NotFound: There is no such client.
+            errors.NotFound: There is no such client, or the bank believes no such directory.
         """
-        body = encoding.fields(client_id=client_id, reason=reason)
+        body = encoding.fields(client_id=client_id, directory=directory, organisation_id=organisation_id, reason=reason)
         return self._order(operations.BLOCK_THIRD_PARTY, body=body, idempotency_key=idempotency_key)
 
     def unblock(self, client_id: str) -> None:
@@ -135,6 +145,19 @@ class BlockedThirdParties(Resource):
             errors.NotFound: It isn't blocked.
         """
         self._change(operations.UNBLOCK_THIRD_PARTY, client_id)
+
+    def unblock_organisation(self, *, directory: str, organisation_id: str) -> None:
+        """Let an organisation in again, by whatever it was blocked, with all its clients.
+
+        Args:
+            directory: The issuer of its software statements.
+            organisation_id: How that one names it.
+
+        Raises:
+            errors.NotFound: It isn't blocked.
+        """
+        query = encoding.query(directory=directory, organisation_id=organisation_id)
+        self._change(operations.UNBLOCK_ORGANISATION, query=query)
 
     def list(self, *, limit: int | None = None, cursor: str | None = None) -> Pages[BlockedThirdParty]:
         """List the third parties that are kept out.
