@@ -4,6 +4,7 @@ A realm is who issues and accepts tokens: each tenant is one, and the platform i
 alone: realms share neither keys nor issuer nor audience.
 """
 
+import asyncio
 import time
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
@@ -260,6 +261,10 @@ class Identity:
             claims: What the signature's header says beside algorithm and key, all of it critical.
         """
         return await self.signing.sign_detached(realm, body, claims)
+
+    def begin_detached(self, realm: Realm, body: bytes, claims: Mapping[str, Any]) -> "asyncio.Future[str] | None":
+        """Begin to sign a message as ``sign_detached`` does; None where the key that signs isn't at hand."""
+        return self.signing.begin_detached(realm, body, claims)
 
     async def client_of(self, tenant: TenantRef, client_id: UUID) -> Client | None:
         """Return a client of a tenant that is let in, as it was at most a second ago. Not inside of a transaction.

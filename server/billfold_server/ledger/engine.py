@@ -11,9 +11,8 @@ replayed one at a time, so that a bad item never fails its neighbours.
 import asyncio
 import contextlib
 import contextvars
-import copy
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
@@ -33,9 +32,9 @@ from billfold_server.ledger import stores as own
 from billfold_server.ledger.ahead import is_over, may_follow
 from billfold_server.ledger.books import Books, Changes, Key, Known, Memory, StoredAnswer
 from billfold_server.ledger.deciding import Answers, Decider, RenderRefusal
-from billfold_server.ledger.prepared import Prepared, find_copies, remembering, with_copies, work_of
-from billfold_server.ledger.protocol import Answer, Guarding, Kind, Loader, OneUses, Order, Store, Writer
-from billfold_server.ledger.queue import Item, Queue, Run, Ticket, turns
+from billfold_server.ledger.prepared import Prepared, find_copies, foretold, remembering, with_copies, work_of
+from billfold_server.ledger.protocol import Answer, Foresee, Guarding, Kind, Loader, OneUses, Order, Store, Writer
+from billfold_server.ledger.queue import Item, Queue, Run, Ticket, fail, turns
 from billfold_server.tenancy.context import Caller, OneUse, TenantRef
 from billfold_server.tenancy.transaction import Database, TenantTx
 
@@ -134,11 +133,14 @@ class Engine:
         kind: Kind[B],
         body: B,
         idempotency: IdempotencyRef | None = None,
+        *,
+        foresee: Foresee | None = None,
     ) -> Answer:
         """Give a command, and wait until it is durable or refused.
 
         A caller who goes away doesn't take the command back: it is decided all the same. What the caller has shown that
-        counts once is remembered with it, and refuses it if it was shown before.
+        counts once is remembered with it, and refuses it if it was shown before. Who wants to ``foresee`` the answer is
+        told of it each time that the command is decided.
 
         Returns:
             The answer; refusals that depend on state are answers too.
@@ -147,7 +149,8 @@ class Engine:
             ProblemError: The request was wrong, or the outcome can't be told now.
             NestedTransactionError: The caller has a transaction open, for which its own command would wait.
         """
-        ticket = self._take(tenant, caller, ((kind, body, idempotency),), together=False, shown=caller.shown)
+        orders = ((kind, body, idempotency),)
+        ticket = self._take(tenant, caller, orders, together=False, shown=caller.shown, foresee=foresee)
         (answer,) = await ticket.wait(self._copy_wait_s)
         if isinstance(answer, ProblemError):
             raise answer
@@ -189,6 +192,7 @@ class Engine:
         *,
         together: bool,
         shown: OneUse | None = None,
+        foresee: Foresee | None = None,
     ) -> Ticket:
         """Put commands in line."""
         ENGINE.refuse_nesting()
@@ -203,6 +207,7 @@ class Engine:
             raise errors.Overloaded(detail, retry_after_s=_RETRY_AFTER_S)
         ticket = Ticket(queue, len(orders))
         items = [Item(order, caller, ticket, place) for place, order in enumerate(orders)]
+        items[0].foresee = foresee
         if together:
             for item in items:
                 item.together = items
@@ -237,7 +242,7 @@ class Engine:
             for run in queue.runs:
                 assert run.task is not None
                 run.task.cancel()
-            _fail(queue.waiting, _shutting_down())
+            fail(queue.waiting, _shutting_down())
             queue.waiting.clear()
             raise
 
@@ -263,7 +268,7 @@ class Engine:
         try:
             await self._settle(queue, run)
         except BaseException:
-            _fail(run.batch, errors.OutcomeUnknown(retry_after_s=_RETRY_AFTER_S))
+            fail(run.batch, errors.OutcomeUnknown(retry_after_s=_RETRY_AFTER_S))
             raise
         finally:
             run.before = None
@@ -280,7 +285,7 @@ class Engine:
             answers = await self._run(queue, run)
         except errors.Unavailable as error:
             queue.is_held_up = True
-            _fail(batch, error)
+            fail(batch, error)
         except Exception as error:
             slug = queue.tenant.slug
             each = list(turns(batch))
@@ -289,10 +294,10 @@ class Engine:
                 for turn in each:
                     await self._settle(queue, Run(turn))
             elif isinstance(error, _BlockedError):
-                _fail(batch, errors.RequestInFlight(param=keys_of_requests.HEADER))
+                fail(batch, errors.RequestInFlight(param=keys_of_requests.HEADER))
             else:
                 log.exception("ledger_command_failed", kind=batch[0].kind.name, tenant=slug)
-                _fail(batch, errors.InternalError())
+                fail(batch, errors.InternalError())
         else:
             queue.is_held_up = False
             for item, answer in zip(batch, answers, strict=True):
@@ -554,14 +559,18 @@ class Engine:
             leaves = batches.leaves_of(changes)
             place, link = batches.next_place(books, place, leaves)
             writes += batches.head_writes(place, leaves, link)
-        return Prepared(answers=answers, kept=kept, writes=writes, place=place, work=work_of(changes), changed=changed)
+        work, told = work_of(changes), foretold(batch, answers)
+        return Prepared(
+            answers=answers, kept=kept, writes=writes, place=place, work=work, changed=changed, foretold=told
+        )
 
     def _is_decided(self, queue: Queue, run: Run, known: Known, prepared: Prepared) -> None:
-        """Remember what a batch leaves, so that the next can follow."""
+        """Remember what a batch leaves, so that the next can follow, and tell who wants to get ready for its answer."""
         known.keep(self._cached)
         known.place = prepared.place
         known.remember(prepared.kept)
         self._memory.used(queue.tenant.id)
+        prepared.foretell()
         run.changed = prepared.changed
         run.is_decided = True
         queue.stirred.set()
@@ -586,11 +595,3 @@ async def _write(tx: TenantTx, writes: Sequence[Write]) -> None:
 def _shutting_down() -> errors.Unavailable:
     detail = "The server is shutting down."
     return errors.Unavailable(detail, retry_after_s=_RETRY_AFTER_S)
-
-
-def _fail(items: Iterable[Item], error: ProblemError) -> None:
-    """Answer all items with an error, each with one of its own: one that is raised in many tasks tangles tracebacks."""
-    for item in items:
-        own_error = copy.copy(error)
-        own_error.__cause__ = error.__cause__
-        item.settle(own_error)

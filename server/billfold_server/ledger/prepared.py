@@ -1,20 +1,28 @@
-"""A batch that is decided, and what of it was shown before."""
+"""A batch that is decided, whom that is told while it is being written, and what of it was shown before."""
 
+import asyncio
+import contextvars
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
+import structlog
 
 from billfold.errors import ProblemError
 from billfold_server.db.sets import Write
 from billfold_server.db.wakeups import Work
 from billfold_server.ledger.books import Changes, Place, StoredAnswer
 from billfold_server.ledger.deciding import Answers
-from billfold_server.ledger.protocol import OneUses
+from billfold_server.ledger.protocol import Answer, Foresee, OneUses
 from billfold_server.ledger.queue import Item
 from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["Prepared", "find_copies", "remembering", "with_copies", "work_of"]
+__all__ = ["Prepared", "find_copies", "foretold", "remembering", "with_copies", "work_of"]
+
+_log = structlog.get_logger(__name__)
+
+Foretold = list[tuple[Foresee, Answer]]
+"""Who wants to know, and what each will be answered."""
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +33,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
         place: Where it leaves the ledger.
         work: What it leaves to the background.
         changed: The keys of changed rows of which a caller may have seen how they were.
+        foretold: Who wants to know what they will be answered if it is committed, and what that is.
     """
 
     answers: Answers
@@ -33,6 +42,30 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     place: Place
     work: Work
     changed: Mapping[type, Collection[Hashable]]
+    foretold: Foretold
+
+    def foretell(self) -> None:
+        """Tell who wants to know, in a turn of the event loop of their own."""
+        if self.foretold:
+            # Whatever they begin has nothing of the batch's transaction.
+            asyncio.get_running_loop().call_soon(_foretell, self.foretold, context=contextvars.Context())
+
+
+def _foretell(told: Foretold) -> None:
+    for foresee, answer in told:
+        try:
+            foresee(answer)
+        except Exception:  # noqa: BLE001 - it is only about being ready sooner
+            _log.exception("ledger_foresee_failed")
+
+
+def foretold(batch: Sequence[Item], answers: Answers) -> Foretold:
+    """Return who of a batch wants to know what they will be answered, and what that is; not of refusals and copies."""
+    return [
+        (item.foresee, answer)
+        for item, answer in zip(batch, answers, strict=True)
+        if item.foresee is not None and isinstance(answer, Answer) and answer.error is None and not answer.replayed
+    ]
 
 
 _NO_WORK = Work(0)

@@ -15,6 +15,7 @@ from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = [
     "Answer",
+    "Foresee",
     "Guarding",
     "Keys",
     "Kind",
@@ -57,6 +58,14 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     replayed: bool = False
     error: ProblemError | None = None
+
+
+Foresee = Callable[[Answer], None]
+"""Is told what a command will be answered if what was decided is committed, while it is being written.
+
+It may get ready for that, and nothing may come of it before the command is answered: writing may fail, and the command
+may then be refused, or decided again with another answer. It must not wait, and isn't told of refusals and copies.
+"""
 
 
 class Kind(Generic[B]):

@@ -1,6 +1,7 @@
 """The line in which a tenant's commands wait for the engine, and what their callers wait for."""
 
 import asyncio
+import copy
 from collections import deque
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
@@ -11,11 +12,11 @@ from billfold.errors import ProblemError
 from billfold_server.db.sets import Write
 from billfold_server.http import idempotency as keys_of_requests
 from billfold_server.ledger.books import Books, Key
-from billfold_server.ledger.protocol import Answer, Order, Presumed
+from billfold_server.ledger.protocol import Answer, Foresee, Order, Presumed
 from billfold_server.ledger.rows import GrantKey, GrantRow
 from billfold_server.tenancy.context import Caller, OneUse, TenantRef
 
-__all__ = ["Item", "Queue", "Run", "Ticket", "turns"]
+__all__ = ["Item", "Queue", "Run", "Ticket", "fail", "turns"]
 
 _MOST_RUNS = 2
 _WORTH = 0.5
@@ -76,9 +77,22 @@ class Item:
             another in line. None where it stands for itself.
         is_copy: Whether one with the same idempotency key is in flight already.
         shown: What is to be remembered with it, and without which it isn't carried out.
+        foresee: Is told what it will be answered if what was decided is committed.
     """
 
-    __slots__ = ("body", "caller", "idempotency", "is_copy", "key", "kind", "place", "shown", "ticket", "together")
+    __slots__ = (
+        "body",
+        "caller",
+        "foresee",
+        "idempotency",
+        "is_copy",
+        "key",
+        "kind",
+        "place",
+        "shown",
+        "ticket",
+        "together",
+    )
 
     def __init__(self, order: Order, caller: Caller, ticket: Ticket, place: int) -> None:
         self.kind, self.body, self.idempotency = order
@@ -89,6 +103,7 @@ class Item:
         self.together: list[Item] | None = None
         self.is_copy = False
         self.shown: OneUse | None = None
+        self.foresee: Foresee | None = None
 
     @property
     def grant(self) -> GrantKey | None:
@@ -113,6 +128,14 @@ class Item:
         """Give the command's answer to whoever waits for it."""
         if self.ticket.settle(self, answer) and self.key is not None:
             self.ticket.queue.land(self.key)
+
+
+def fail(items: Iterable[Item], error: ProblemError) -> None:
+    """Answer all items with an error, each with one of its own: one that is raised in many tasks tangles tracebacks."""
+    for item in items:
+        own_error = copy.copy(error)
+        own_error.__cause__ = error.__cause__
+        item.settle(own_error)
 
 
 def turns(batch: Sequence[Item]) -> Iterator[list[Item]]:

@@ -57,7 +57,7 @@ from billfold_server.ledger.kinds import (
     open_hold,
     reverse,
 )
-from billfold_server.ledger.protocol import Answer, Keys, Kind, Loader, Presumed, Reply, Store, Writer
+from billfold_server.ledger.protocol import Answer, Foresee, Keys, Kind, Loader, Presumed, Reply, Store, Writer
 from billfold_server.ledger.rows import (
     AccountRow,
     CodeKey,
@@ -154,8 +154,14 @@ MOVES_MONEY = (
 """What may refuse any command that moves money."""
 
 
-async def command(call: Call, kind: Kind[B], body: B) -> HttpReply[Any]:
+async def command(call: Call, kind: Kind[B], body: B, *, foresee: Foresee | None = None) -> HttpReply[Any]:
     """Give the engine a command on behalf of a request, and return its answer as HTTP has it.
+
+    Args:
+        call: The request.
+        kind: The kind of command.
+        body: What it says.
+        foresee: Is told what will be answered, while that is being written.
 
     Raises:
         ProblemError: It was refused, or its outcome can't be told now.
@@ -165,7 +171,7 @@ async def command(call: Call, kind: Kind[B], body: B) -> HttpReply[Any]:
         # The engine's transaction is shared with others; so what a user allows is looked at just before it.
         await _see_grant(call)
     try:
-        answer = await engine.submit(call.tenant, call.caller, kind, body, call.idempotency)
+        answer = await engine.submit(call.tenant, call.caller, kind, body, call.idempotency, foresee=foresee)
     except errors.IdempotencyKeyReused:
         if kind.sees_grant:
             await _see_grant(call)

@@ -6,6 +6,7 @@ process pays for the way there and back once per batch.
 """
 
 import asyncio
+import contextvars
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -21,13 +22,18 @@ class Apart:
         self._waiting: list[tuple[Callable[[], Any], asyncio.Future[Any]]] = []
         self._worker: asyncio.Task[None] | None = None
 
-    async def do(self, work: Callable[[], T]) -> T:
-        """Return what the work returns; it touches nothing that others change."""
+    def begin(self, work: Callable[[], T]) -> "asyncio.Future[T]":
+        """Have work done that touches nothing that others change, and return what will have what it returns.
+
+        Nobody need wait for that.
+        """
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append((work, answer))
         if self._worker is None:
-            self._worker = asyncio.create_task(self._work())
-        return await answer
+            # It works for many, so it has nothing of the one that happens to start it.
+            self._worker = asyncio.get_running_loop().create_task(self._work(), context=contextvars.Context())
+        answer.add_done_callback(_heard)
+        return answer
 
     async def _work(self) -> None:
         batch: list[tuple[Callable[[], Any], asyncio.Future[Any]]] = []
@@ -49,6 +55,12 @@ class Apart:
             # Only if this task itself was ended is there anybody left.
             for _, answer in (*batch, *self._waiting):
                 answer.cancel()
+
+
+def _heard(answer: "asyncio.Future[Any]") -> None:
+    """Take note of a failure also where nobody waits for it."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 def _done(works: list[Callable[[], Any]]) -> list[Any]:

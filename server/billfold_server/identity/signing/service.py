@@ -168,9 +168,29 @@ class Signing:
         Raises:
             errors.KeysUnavailable: As of ``sign``.
         """
-        row, key = await self._signer(realm, _MESSAGES)
+        return await self._begin(await self._signer(realm, _MESSAGES), body, claims)
+
+    def begin_detached(self, realm: Realm, body: bytes, claims: Mapping[str, Any]) -> "asyncio.Future[str] | None":
+        """Begin to sign a message as ``sign_detached`` does, and return what will have the signature.
+
+        Nobody need wait for it.
+
+        Returns:
+            None where the key that signs isn't at hand, but would have to be read, made or opened first.
+        """
+        known = self._known.get(realm.owner)
+        if known is None or not known.fresh:
+            return None
+        row = rules.signer(self._usable(realm, known.series.get(_MESSAGES, ())), self._clock.now())
+        key = None if row is None else self._private.get((realm.owner, row.id))
+        return None if row is None or key is None else self._begin((row, key), body, claims)
+
+    def _begin(
+        self, signer: tuple[KeyRow, SigningKey], body: bytes, claims: Mapping[str, Any]
+    ) -> "asyncio.Future[str]":
+        row, key = signer
         assert isinstance(key, RSAKey)
-        return await self._apart.do(functools.partial(sign_detached, body, key, kid=_kid(row), claims=claims))
+        return self._apart.begin(functools.partial(sign_detached, body, key, kid=_kid(row), claims=claims))
 
     async def _signer(self, realm: Realm, series: Series) -> tuple[KeyRow, SigningKey]:
         keys = await self._keys(realm, series)

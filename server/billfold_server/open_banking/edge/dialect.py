@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["OpenBankingDialect"]
 
 _FIRST_REFUSAL: Final = 400
-_OLD: Final = "3"
 _OLD_VERSION: Final = b"3.1.11"
 
 
@@ -96,13 +95,13 @@ class OpenBankingDialect:
         """Return the answer signed, where answers are, and by the names that the client asks for."""
         body, changed = answer.body, False
         if self._by_version:
-            if headers.payload_version(call.headers) == _OLD and body and answer.status < _FIRST_REFUSAL:
+            if headers.payload_version(call.headers) == headers.OLD_PAYLOAD and body and answer.status < _FIRST_REFUSAL:
                 body, changed = in_version_3(body, consent=self._of_consent), True
             if changed and self.declared.version_out:
                 answer.headers.append((b"payload-version", _OLD_VERSION))
         if changed:
             answer = Answer(answer.status, body, [each for each in answer.headers if each[0] != b"content-length"])
-        await self._sign(answer, call.services, call.tenant)
+        await self._sign(answer, call.services, call.tenant, call.memo)
         return answer
 
     async def refuse(self, context: "RequestContext", error: errors.ProblemError, services: "Services") -> Answer:
@@ -116,13 +115,15 @@ class OpenBankingDialect:
             await self._sign(answer, services, context.tenant)
         return answer
 
-    async def _sign(self, answer: Answer, services: "Services", tenant: "TenantRef") -> None:
+    async def _sign(
+        self, answer: Answer, services: "Services", tenant: "TenantRef", memo: dict[str, Any] | None = None
+    ) -> None:
         if not self.declared.answers_signed or not answer.body:
             return
         if self.declared.area == "events" and answer.status >= _FIRST_REFUSAL:
             return
         try:
-            signature = await signatures.make(services, tenant, answer.body)
+            signature = await signatures.make(services, tenant, answer.body, memo)
         except errors.KeysUnavailable:
             # A refusal says why by itself; a success that can't be signed is none.
             if answer.status < _FIRST_REFUSAL:

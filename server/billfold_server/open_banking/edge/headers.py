@@ -19,6 +19,7 @@ __all__ = [
     "IDEMPOTENCY_KEY",
     "INTERACTION_ID",
     "JSON_MEDIA",
+    "OLD_PAYLOAD",
     "PAYLOAD_VERSION",
     "accepted",
     "check_accept",
@@ -48,6 +49,8 @@ _LONGEST_KEY: Final = 40
 _LONGEST_AGENT: Final = 1024
 _VERSION: Final = re.compile(r"([34])(?:\.[0-9]{1,3}){1,2}")
 _PRESENT: Final = "4"
+OLD_PAYLOAD: Final = "3"
+"""The major version by whose names those are answered who migrate."""
 
 
 def interaction_id(headers: Mapping[str, str]) -> str:

@@ -8,6 +8,7 @@ names.
 Source: Open Banking Read/Write API Profile 4.0, message signing.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from billfold_server.http.services import Services
     from billfold_server.tenancy.context import TenantRef
 
-__all__ = ["HEADER", "IAT", "ISS", "TAN", "check", "make"]
+__all__ = ["HEADER", "IAT", "ISS", "TAN", "begin", "check", "make"]
 
 HEADER: Final = "x-jws-signature"
 IAT: Final = "http://openbanking.org.uk/iat"
@@ -102,20 +103,45 @@ def _is_name_of(client: Client, iss: str) -> bool:
     return software in {client.client_id, client.software_id}
 
 
-async def make(services: "Services", tenant: "TenantRef", body: bytes) -> str:
+_BEGUN: Final = "signature"
+
+
+def begin(call: Call, body: bytes) -> None:
+    """Begin to sign what may become the answer to a request; the signature is used if it does, to the byte."""
+    identity, tenant = call.services.identity, call.tenant
+    realm = identity.realm(tenant)
+    signature = identity.begin_detached(realm, body, _claims(call.services, tenant, realm.issuer))
+    if signature is not None:
+        call.memo[_BEGUN] = body, signature
+
+
+async def make(services: "Services", tenant: "TenantRef", body: bytes, memo: Mapping[str, Any] | None = None) -> str:
     """Return the bank's signature of an answer, which its JWKS verifies for years.
+
+    Args:
+        services: The process's parts.
+        tenant: The tenant.
+        body: The answer, to the byte.
+        memo: What the handling of the request has left, such as a signature that was begun.
 
     Raises:
         errors.KeysUnavailable: The key that signs can't be opened now.
     """
+    signed, signature = (memo or {}).get(_BEGUN, (None, None))
+    if signed == body:
+        begun: str = await signature
+        return begun
     identity = services.identity
     realm = identity.realm(tenant)
-    claims = {
+    return await identity.sign_detached(realm, body, _claims(services, tenant, realm.issuer))
+
+
+def _claims(services: "Services", tenant: "TenantRef", issuer: str) -> dict[str, Any]:
+    return {
         IAT: int(services.clock.now().timestamp()),
-        ISS: tenant.manifest.open_banking.financial_id or realm.issuer,
-        TAN: _host(realm.issuer),
+        ISS: tenant.manifest.open_banking.financial_id or issuer,
+        TAN: _host(issuer),
     }
-    return await identity.sign_detached(realm, body, claims)
 
 
 def _refusal(fault: str, *claims: str) -> errors.MessageSignatureInvalid:

@@ -20,10 +20,11 @@ from billfold.contract.open_banking.payments import (
 from billfold.ids import Prefix
 from billfold_server.consents import service as consents
 from billfold_server.consents.service import Consent, ConsentKind, NewConsent
-from billfold_server.http.routing import Call
+from billfold_server.http.routing import Call, Reply
 from billfold_server.ledger import service as ledger
 from billfold_server.open_banking.edge.answers import links_of, meta_of
 from billfold_server.open_banking.edge.errors import register
+from billfold_server.open_banking.edge.foreseen import Foreseen
 from billfold_server.open_banking.edge.repeating import accepted, once
 from billfold_server.open_banking.edge.routes import OpenBankingRoutes
 from billfold_server.open_banking.payments import reading
@@ -141,7 +142,7 @@ async def get_payment_consent_funds(call: Call, consent_id: str) -> OBWriteFunds
 
 
 @routes.post(_PAYMENTS, hot=True, one_command=True)
-async def create_payment(call: Call, body: OBWriteDomestic2) -> OBWriteDomesticResponse5:
+async def create_payment(call: Call, body: OBWriteDomestic2) -> Reply[OBWriteDomesticResponse5]:
     """Order the payment that a customer has agreed to. A copy is told what has become of it."""
     initiation = body.data.initiation
     amount = reading.read_amount(initiation, call.tenant.manifest.currencies)
@@ -159,9 +160,13 @@ async def create_payment(call: Call, body: OBWriteDomestic2) -> OBWriteDomesticR
         leaves=not isinstance(creditor, UUID),
         texts=_texts(body),
     )
+    wants_refund = _read_terms(agreed.terms).refund
+    foreseen = Foreseen(call, lambda said: _shown(call, payments.placed(said), body))
     try:
         with naming_creditor("Data.Initiation.CreditorAccount"):
-            reply = await ledger.command(call, INITIATE_PAYMENT, order)
+            # Who may be given money back is read, once the payment is made.
+            foresee = None if wants_refund else foreseen.foresee
+            reply = await ledger.command(call, INITIATE_PAYMENT, order, foresee=foresee)
     except errors.IdempotencyKeyReused:
         # Then nothing was decided.
         await _own(call, body.data.consent_id)
@@ -170,11 +175,13 @@ async def create_payment(call: Call, body: OBWriteDomestic2) -> OBWriteDomesticR
         await _own(call, body.data.consent_id)
     with naming_creditor("Data.Initiation.CreditorAccount"):
         said = accepted(reply)
+    if not reply.replayed and not wants_refund:
+        return Reply(body=foreseen.told(said))
     row: PaymentRow | Placed = payments.placed(said)
     if reply.replayed:
         async with call.tx() as tx:
             row = await payments.get_payment(tx, payments.initiated(said))
-    return await _show_payment(call, row, body, agreed.terms, below=f"/{row.wire_id}")
+    return Reply(body=await _show_payment(call, row, body, agreed.terms, below=f"/{row.wire_id}"))
 
 
 @routes.get(_PAYMENT)
@@ -288,3 +295,8 @@ async def _show_payment(
     wants_refund = terms is not None and _read_terms(terms).refund
     refund = await debtor_of(call, row.wallet_id) if wants_refund else None
     return payment_response(row, said.data.initiation, refund, links_of(call, below=below), meta_of())
+
+
+def _shown(call: Call, placed: Placed, said: OBWriteDomestic2) -> OBWriteDomesticResponse5:
+    """Return a payment that was just made, where nobody asks for the account to which it can be given back."""
+    return payment_response(placed, said.data.initiation, None, links_of(call, below=f"/{placed.wire_id}"), meta_of())
