@@ -25,6 +25,7 @@ All hashes are SHA-256, 32 bytes.
 """
 
 from billfold.chain.checkpoints import balances_digest, checkpoint_leaf, checkpoint_text
+from billfold.chain.entries import EntryFacts, PostingFacts, entry_leaves
 from billfold.chain.findings import Damage, Finding
 from billfold.chain.links import (
     HASH_BYTES,
@@ -60,11 +61,13 @@ __all__ = [
     "UNHELD",
     "BrokenLinkError",
     "Damage",
+    "EntryFacts",
     "Finding",
     "Head",
     "InclusionProof",
     "InvalidProofError",
     "Link",
+    "PostingFacts",
     "StoredLink",
     "Verification",
     "Verifier",
@@ -73,6 +76,7 @@ __all__ = [
     "checkpoint_text",
     "commitment",
     "entry_leaf",
+    "entry_leaves",
     "entry_text",
     "inclusion_path",
     "inclusion_proof",

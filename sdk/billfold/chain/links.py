@@ -93,7 +93,10 @@ def commitment(salt: bytes, description: str | None, metadata: Mapping[str, str]
         description: The entry's description.
         metadata: The entry's metadata.
     """
-    return _sha256(_COMMITMENT + salt + _encode_json({"description": description, "metadata": metadata})).digest()
+    # Description and metadata are encoded by themselves: a dictionary for each call and its sorted keys cost a fifth.
+    said, other = _encode_json(description), _encode_json(metadata)
+    text = b"".join((_COMMITMENT, salt, b'{"description":', said, b',"metadata":', other, b"}"))
+    return _sha256(text).digest()
 
 
 def entry_text(
@@ -148,18 +151,20 @@ def entry_leaf(
     commitment: bytes | None,
     postings: Iterable[tuple[int, UUID, int, str, int]],
 ) -> bytes:
-    """Return the leaf of a journal entry: the hash of what ``entry_text`` says."""
-    # Written out once more, because the engine does this for each entry and a call with nine names costs a tenth of it.
-    effective = effective_at - _EPOCH
-    recorded = recorded_at - _EPOCH
-    text = (
-        f"\x00entry\n{sequence}\n{id.hex}\n{kind}\n{'-' if reverses is None else reverses.hex}\n"
-        f"{'-' if hold_id is None else hold_id.hex}\n{effective // _MICROSECOND}\n{recorded // _MICROSECOND}\n"
-        f"{'-' if commitment is None else commitment.hex()}"
+    """Return the leaf of a journal entry: the hash of what ``entry_text`` says; ``entry_leaves`` returns many."""
+    return leaf(
+        entry_text(
+            sequence=sequence,
+            id=id,
+            kind=kind,
+            reverses=reverses,
+            hold_id=hold_id,
+            effective_at=effective_at,
+            recorded_at=recorded_at,
+            commitment=commitment,
+            postings=postings,
+        )
     )
-    for line, account_id, amount_minor, currency, posted_after_minor in postings:
-        text += f"\n{line} {account_id.hex} {amount_minor} {currency} {posted_after_minor}"
-    return _sha256(text.encode()).digest()
 
 
 def movement_text(

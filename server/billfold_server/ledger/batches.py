@@ -209,7 +209,7 @@ def leaves_of(changes: Changes) -> list[bytes]:
     """Return the digests of a part's records, in the order in which they were recorded."""
     movements = changes.rows.get(HoldMovementRow)
     if not movements:
-        return [entry.leaf() for entry in changes.entries]
+        return chain.entry_leaves(changes.entries)
     records: list[EntryRow | HoldMovementRow] = [*changes.entries, *movements.values()]
     return [record.leaf() for record in sorted(records, key=_recorded_at)]
 

@@ -201,20 +201,7 @@ class EntryRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     def leaf(self) -> bytes:
         """Return the entry's digest in the chain."""
-        return chain.entry_leaf(
-            sequence=self.sequence,
-            id=self.id,
-            kind=self.kind,
-            reverses=self.reverses,
-            hold_id=self.hold_id,
-            effective_at=self.effective_at,
-            recorded_at=self.recorded_at,
-            commitment=self.text_commitment,
-            postings=[
-                (posting.line, posting.account_id, posting.amount_minor, posting.currency, posting.posted_after_minor)
-                for posting in self.postings
-            ],
-        )
+        return chain.leaf(self.text())
 
     def text(self) -> str:
         """Return the text by which the entry is in the chain."""
