@@ -20,7 +20,7 @@ from tests.live import settings_for
 from tests.postgres import binaries, query, remove
 from tests.server.upping import parents
 
-__all__ = ["Ground", "processor_s", "sweep"]
+__all__ = ["Ground", "family_s", "processor_s", "sweep"]
 
 _PREFIX = f"billfold-{os.geteuid()}-bench-"
 _TPCB = "tpcb"
@@ -90,9 +90,8 @@ class Ground:
         return self._server.dsn()
 
     def postgres_s(self) -> float:
-        """Return the processor time of PostgreSQL's processes that live."""
-        pid = int((self.folder / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
-        return sum(processor_s(child) for child, parent in parents().items() if parent == pid)
+        """Return the processor time of PostgreSQL's processes, also of sessions that have ended."""
+        return family_s(int((self.folder / "postgres" / "data" / "postmaster.pid").read_text().split()[0]))
 
     def close(self) -> None:
         """Stop the cluster and remove it."""
@@ -112,12 +111,21 @@ class Ground:
 
 def processor_s(pid: int) -> float:
     """Return the processor time of a process; nothing where the system doesn't tell, or the process is gone."""
+    return sum(_times_s(pid)[:2])
+
+
+def family_s(pid: int) -> float:
+    """Return the processor time of a process with its children, those that it has seen end included."""
+    return sum(_times_s(pid)) + sum(processor_s(child) for child, parent in parents().items() if parent == pid)
+
+
+def _times_s(pid: int) -> list[float]:
+    """Return a process's own time for itself and in the system, and the same of its children that have ended."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
-        return 0.0
-    user, system = stat.rpartition(")")[2].split()[11:13]
-    return (int(user) + int(system)) * _TICK_S
+        return []
+    return [int(ticks) * _TICK_S for ticks in stat.rpartition(")")[2].split()[11:15]]
 
 
 def _busy_s() -> float:

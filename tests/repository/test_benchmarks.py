@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from tests.benchmarks.ground import family_s, processor_s
 from tests.postgres import binaries
 from tests.repository.tracked import ROOT
 from tests.server.upping import environment
@@ -35,3 +36,17 @@ class TestTheBenchmarkOfTheEngine:
         assert done.returncode == 0, done.stdout + done.stderr
         table = [line for line in done.stdout.splitlines() if line.startswith("| ")]
         assert any("Engine in process" in line for line in table), done.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc/<pid>/stat")
+class TestTheTimeOfAFamily:
+    """The processor time of a family of processes."""
+
+    def test_has_that_of_children_that_have_ended(self) -> None:
+        """A session of PostgreSQL ends with its connection, and what it has taken was taken all the same."""
+        work = ['"$0" -S -c "sum(range(10**7))"', "echo done", "read _"]
+        parent = ["/bin/sh", "-c", "; ".join(work), sys.executable]
+        with subprocess.Popen(parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as living:
+            assert living.stdout is not None
+            assert living.stdout.readline() == b"done\n"
+            assert family_s(living.pid) >= processor_s(living.pid) + 0.05
