@@ -12,6 +12,8 @@ __all__ = ["Breach", "breaches_in", "check"]
 log = structlog.get_logger(__name__)
 
 _STATEMENT_TIMEOUT_MS = 600_000
+_LOCK_TIMEOUT_MS = 30_000
+"""Whoever detaches a month holds its tables for some seconds at most."""
 
 
 class Breach(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +35,13 @@ async def check(database: Database, tenant: TenantRef) -> list[Breach]:
 
     All queries see the books as of one moment, so commands that go on meanwhile make no false alarm.
     """
-    async with database.tx(tenant, snapshot=True, statement_timeout_ms=_STATEMENT_TIMEOUT_MS) as tx:
+    async with database.tx(
+        tenant, snapshot=True, lock_timeout_ms=_LOCK_TIMEOUT_MS, statement_timeout_ms=_STATEMENT_TIMEOUT_MS
+    ) as tx:
+        # Before the transaction's snapshot is taken, so that no month is detached between what it shows and what is
+        # there: its postings would be gone, and the balances that stand for them not yet seen. In the order in which
+        # it is detached, or the two would wait for each other.
+        await tx.execute("LOCK TABLE postings, journal_entries IN ACCESS SHARE MODE")
         breaches = await breaches_in(tx)
     for breach in breaches:
         log.error("invariant_broken", tenant=tenant.slug, invariant=breach.invariant, object=breach.object)

@@ -57,6 +57,8 @@ T = TypeVar("T")
 R = TypeVar("R", bound=msgspec.Struct)
 
 STATEMENT_TIMEOUT_MS: Final = 3_600_000
+_LOCK_TIMEOUT_MS: Final = 30_000
+"""Whoever detaches a month holds its tables for some seconds at most."""
 _WINDOW: Final = 1000
 _FIRST: Final = UUID(int=0)
 _LAST: Final = UUID(int=2**128 - 1)
@@ -148,7 +150,9 @@ class UnreadableError(Exception):
 
 async def export_ledger(database: Database, tenant: TenantRef) -> AsyncIterator[bytes]:
     """Yield the tenant's ledger line by line, without line ends, all as of one moment."""
-    async with database.tx(tenant, snapshot=True, statement_timeout_ms=STATEMENT_TIMEOUT_MS) as tx:
+    async with database.tx(
+        tenant, snapshot=True, lock_timeout_ms=_LOCK_TIMEOUT_MS, statement_timeout_ms=STATEMENT_TIMEOUT_MS
+    ) as tx:
         async for record in read_ledger(tx):
             yield encode_record(record)
 
@@ -167,7 +171,9 @@ async def verify_ledger(database: Database, tenant: TenantRef, *, trusted: Head 
         trusted: A head that is known from elsewhere.
     """
     verifier = chain.Verifier(trusted=trusted)
-    async with database.tx(tenant, snapshot=True, statement_timeout_ms=STATEMENT_TIMEOUT_MS) as tx:
+    async with database.tx(
+        tenant, snapshot=True, lock_timeout_ms=_LOCK_TIMEOUT_MS, statement_timeout_ms=STATEMENT_TIMEOUT_MS
+    ) as tx:
         try:
             async for record in read_ledger(tx):
                 verifier.take(record)
@@ -200,8 +206,9 @@ async def read_ledger(tx: TenantTx) -> AsyncIterator[Record]:
     Raises:
         UnreadableError: A row holds a value that can't be read, so nothing behind it can be, either.
     """
-    # Before the transaction's snapshot is taken, so that no month is detached between what it shows and what is there.
-    await tx.execute("LOCK TABLE journal_entries, postings IN ACCESS SHARE MODE")
+    # Before the transaction's snapshot is taken, so that no month is detached between what it shows and what is there;
+    # in the order in which it would be, or the two would wait for each other.
+    await tx.execute("LOCK TABLE postings, journal_entries IN ACCESS SHARE MODE")
     counts: Counter[str] = Counter()
     for part in (_people(tx), _checkpoints(tx), _timeline(tx), _beside(tx), _keys(tx)):
         while (record := await _next_of(tx, part)) is not None:

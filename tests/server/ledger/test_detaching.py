@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import msgspec
 import pytest
 from asyncpg import CheckViolationError, InsufficientPrivilegeError, UndefinedTableError
@@ -32,6 +33,12 @@ from tests.tenants import Tenancy
 
 JANUARY, FEBRUARY, MARCH = (datetime(2025, month, 10, tzinfo=UTC) for month in (1, 2, 3))
 SHORT = {"retention_months": 1}
+WAITERS = """
+    SELECT count(*) FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation
+    WHERE NOT l.granted AND c.relname = $1
+        AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+"""
+"""How many wait for a table."""
 
 
 class Past:
@@ -202,6 +209,27 @@ class TestADetachedMonth:
         assert [each.month for each in gone] == ["2025-01", "2025-02"]
         assert await books.bench.balance(1) == before + 80
         assert await books.ok()
+
+    async def test_is_missed_by_no_check_that_begins_meanwhile(self, tenancy: Tenancy) -> None:
+        """Books that are looked at while a month leaves are seen with it or without it, and never with half of that."""
+        books = await past(tenancy)
+        await tenancy.tenants.partition(books.tenant.slug)
+        reader, watcher = await asyncpg.connect(tenancy.admin_dsn), await asyncpg.connect(tenancy.admin_dsn)
+        reading = reader.transaction()
+        await reading.start()
+        await reader.execute(f"LOCK TABLE {books.tenant.schema}.postings_2025_01 IN ACCESS SHARE MODE")
+        leaving = asyncio.create_task(books.detach(date(2025, 2, 1)))
+        while not await watcher.fetchval(WAITERS, "postings_2025_01"):
+            await asyncio.sleep(0)
+        checking = asyncio.create_task(check(books.bench.database, books.tenant))
+        verifying = asyncio.create_task(verify_ledger(books.bench.database, books.tenant))
+        while await watcher.fetchval(WAITERS, "postings") < 2 and not (checking.done() or verifying.done()):
+            await asyncio.sleep(0)
+        await reading.rollback()
+        assert [each.month for each in await leaving] == ["2025-01"]
+        assert (await checking, (await verifying).findings) == ([], [])
+        await reader.close()
+        await watcher.close()
 
     async def test_never_takes_the_place_of_another_file(self, tenancy: Tenancy, tmp_path: Path) -> None:
         """An archive of that name stays, and the month too; one that an attempt before has left is used."""
