@@ -7,13 +7,14 @@ one without the other, and a checkpoint that is changed later contradicts every 
 
 import asyncio
 import contextlib
+import fcntl
 import filecmp
 import hashlib
 import os
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 from uuid import UUID, uuid4
 
 import msgspec
@@ -49,7 +50,7 @@ class DetachRefusedError(Exception):
     """Nothing was detached, or nothing more.
 
     Attributes:
-        reason: ``retention``, ``ledger_damaged``, ``archive_damaged`` or ``archive_exists``.
+        reason: ``retention``, ``ledger_damaged``, ``archive_damaged``, ``archive_exists`` or ``under_way``.
         fact: What was found, as half a sentence.
     """
 
@@ -162,8 +163,8 @@ class _Leaving:
                     self._check(record)
             else:
                 path = archive / f"{self._tenant.slug}-{self._month:%Y-%m}.jsonl"
-                await self._write(tx, path)
-                digest = await asyncio.to_thread(self._read_back, path)
+                digest = await self._write(tx, path)
+                await asyncio.to_thread(self._read_back, path, digest)
         number = await self._seal_patiently(path, digest, reason, caller)
         return Detached(
             month=f"{self._month:%Y-%m}",
@@ -185,26 +186,30 @@ class _Leaving:
 
     # Verified and archived.
 
-    async def _write(self, tx: TenantTx, path: Path) -> None:
-        """Write the month's records, so that the file is there whole or not at all."""
+    async def _write(self, tx: TenantTx, path: Path) -> bytes:
+        """Write the month's records, so that the file is there whole or not at all, and return their digest."""
         path.parent.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
         counts: dict[str, int] = {}
+        digest = hashlib.sha256()
         part = path.with_suffix(".part")
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _PRIVATE)
-        with os.fdopen(descriptor, "wb") as stream:
-            os.fchmod(descriptor, _PRIVATE)
+        with _alone(part) as stream:
             async for record in self._records(tx):
-                stream.write(encode_record(record) + b"\n")
+                line = encode_record(record) + b"\n"
+                stream.write(line)
+                digest.update(line)
                 counts[name_of(record)] = counts.get(name_of(record), 0) + 1
-            stream.write(encode_record(EndRecord(counts=counts)) + b"\n")
+            line = encode_record(EndRecord(counts=counts)) + b"\n"
+            stream.write(line)
+            digest.update(line)
             stream.flush()
-            os.fsync(descriptor)
-        await asyncio.to_thread(_name, part, path)
+            os.fsync(stream.fileno())
+            await asyncio.to_thread(_name, part, path)
         with _opened_folder(path.parent) as folder:
             os.fsync(folder)
+        return digest.digest()
 
-    def _read_back(self, path: Path) -> bytes:
-        """Verify what lies in the file, and return its digest."""
+    def _read_back(self, path: Path, written: bytes) -> None:
+        """Verify what lies in the file: all that was written, and the month as the chain has it."""
         digest = hashlib.sha256()
         with path.open("rb") as stream:
             for line in stream:
@@ -214,7 +219,9 @@ class _Leaving:
                 except (msgspec.DecodeError, UnicodeDecodeError) as error:
                     raise DetachRefusedError("archive_damaged", f"{path} doesn't hold what was written") from error
                 self._check(record)
-        return digest.digest()
+        # A file that ends early holds good records, and nothing else tells that there were more.
+        if digest.digest() != written:
+            raise DetachRefusedError("archive_damaged", f"{path} doesn't hold all that was written")
 
     def _check(self, record: Record) -> None:
         """Compare an entry with the chain and with the entry before."""
@@ -247,6 +254,7 @@ class _Leaving:
     async def _seal(self, path: Path | None, digest: bytes | None, reason: str, caller: Caller) -> int | None:
         async with self._tenants.as_owner(self._tenant.slug) as tx:
             await self._keep_balances(tx)
+            await self._confirm(tx)
             number = None
             if self._last is not None:
                 number = self._number + 1
@@ -266,6 +274,25 @@ class _Leaving:
                 if path is not None:
                     await tx.execute(f"DROP TABLE {name}")
         return number
+
+    async def _confirm(self, tx: Tx) -> None:
+        """Take the ledger, and see that what was verified is the month as it is there, to its last entry.
+
+        Whoever detaches as well may have been here meanwhile, or is when this one goes on.
+        """
+        await tx.execute("SELECT FROM ledger_head WHERE id = 1 FOR UPDATE")
+        there = await tx.fetchval(
+            "SELECT EXISTS (SELECT FROM pg_catalog.pg_inherits AS i "
+            "WHERE i.inhparent = 'postings'::regclass AND i.inhrelid = to_regclass($1))",
+            partition_name("postings", self._month),
+        )
+        number = await tx.fetchval("SELECT coalesce(max(number), 0) FROM ledger_checkpoints")
+        last = await tx.fetchval(
+            "SELECT id FROM journal_entries WHERE id >= $1 AND id < $2 ORDER BY id DESC LIMIT 1", *bounds(self._month)
+        )
+        if not there or number != self._number or last != (None if self._last is None else self._last.id):
+            fact = f"something else has changed {self._month:%Y-%m} meanwhile, such as another detaching"
+            raise DetachRefusedError("under_way", fact)
 
     async def _keep_balances(self, tx: Tx) -> None:
         changed = sorted(self._changed)
@@ -332,6 +359,24 @@ class _Leaving:
             head.skips,
             uuid4(),
         )
+
+
+@contextlib.contextmanager
+def _alone(part: Path) -> Iterator[BinaryIO]:
+    """Open a file that is begun anew, and keep others who would write it from doing so until it has its name."""
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT, _PRIVATE)
+    with os.fdopen(descriptor, "wb") as stream:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Between opening and locking it may have got its name, and is somebody's archive.
+            mine = os.path.samestat(os.fstat(descriptor), part.stat())
+        except (BlockingIOError, FileNotFoundError):
+            mine = False
+        if not mine:
+            raise DetachRefusedError("under_way", f"{part} is being written by another detaching")
+        os.ftruncate(descriptor, 0)
+        os.fchmod(descriptor, _PRIVATE)
+        yield stream
 
 
 def _name(part: Path, path: Path) -> None:

@@ -20,7 +20,7 @@ from billfold.contract.wallets import CreateTopUp
 from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.invariants.service import check
-from billfold_server.ledger import queries, service
+from billfold_server.ledger import detaching, queries, service
 from billfold_server.ledger.archives import verify_archive
 from billfold_server.ledger.detaching import Detached, DetachRefusedError, detach, kept_from
 from billfold_server.ledger.export import export_ledger, verify_ledger
@@ -209,6 +209,43 @@ class TestADetachedMonth:
         assert [each.month for each in gone] == ["2025-01", "2025-02"]
         assert await books.bench.balance(1) == before + 80
         assert await books.ok()
+
+    @pytest.mark.parametrize("archived", [True, False])
+    async def test_leaves_once_where_two_detach_it(self, tenancy: Tenancy, tmp_path: Path, *, archived: bool) -> None:
+        """Whoever comes second is refused or finds nothing to do, and neither spoils the other's file."""
+        books = await past(tenancy)
+        folder = tmp_path if archived else None
+        both = [books.detach(date(2025, month, 1), folder) for month in (2, 3, 2)]
+        said = await asyncio.gather(*both, return_exceptions=True)
+        refused = [each for each in said if isinstance(each, DetachRefusedError)]
+        assert {each.reason for each in refused} <= {"under_way", "archive_exists"}
+        done = [each.month for months in said if isinstance(months, list) for each in months]
+        assert len(set(done)) == len(done)
+        # Who was refused, or waited too long for the others, comes again.
+        await books.detach(date(2025, 3, 1), folder)
+        assert await books.ok()
+        months = ["oldbank-2025-01.jsonl", "oldbank-2025-02.jsonl"] if archived else []
+        assert sorted(_files(tmp_path)) == months
+        for month in months:
+            assert (await verify_archive(books.bench.database, books.tenant, tmp_path / month)).ok
+
+    async def test_stays_where_its_file_was_cut(
+        self, tenancy: Tenancy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A file that a disk has lost the end of holds good records and yet not the month, so that isn't dropped."""
+        books = await past(tenancy)
+
+        def lose_the_end(part: Path, path: Path) -> None:
+            lines = part.read_bytes().splitlines(keepends=True)
+            path.write_bytes(b"".join(lines[:3]))
+            part.unlink()
+
+        monkeypatch.setattr(detaching, "_name", lose_the_end)
+        with pytest.raises(DetachRefusedError) as refused:
+            await books.detach(date(2025, 2, 1), tmp_path)
+        assert refused.value.reason == "archive_damaged"
+        assert await books.ok()
+        assert len([line for line in await books.exported() if b'"record":"checkpoint"' in line]) == 0
 
     async def test_is_missed_by_no_check_that_begins_meanwhile(self, tenancy: Tenancy) -> None:
         """Books that are looked at while a month leaves are seen with it or without it, and never with half of that."""
