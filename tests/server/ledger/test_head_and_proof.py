@@ -228,8 +228,8 @@ class TestTheCommandLine:
                 assert b"idempotency_key" not in exported.stdout_bytes
                 assert verify_export(exported.stdout_bytes.splitlines()).ok
 
-    def test_says_that_an_export_isnt_whole(self, live: LiveServer) -> None:
-        """A row that can't be read ends it, and is named; verification says the same."""
+    def test_says_that_an_export_isnt_whole(self, live: LiveServer, tmp_path: Path) -> None:
+        """A row that can't be read ends it, and is named; verification says the same. An export of before stays."""
         live.add_tenant(manifest("illegible"))
         with live.client("illegible") as client:
             body = {"kind": "person", "name": "Ada Lovelace"}
@@ -242,6 +242,11 @@ class TestTheCommandLine:
         live.run(spoil())
         exported = invoke(live, "export", "--tenant", "illegible")
         assert (exported.exit_code, "since party" in exported.stderr) == (1, True)
+        path = tmp_path / "books.jsonl"
+        path.write_bytes(b"yesterday's")
+        for tenant in ("illegible", "mistyped"):
+            assert invoke(live, "export", "--tenant", tenant, "--output", str(path)).exit_code == 1
+        assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [(path.name, b"yesterday's")]
         verified = json.loads(invoke(live, "verify", "--tenant", "illegible", "--json").stdout)
         assert [(each["damage"], each["record"]) for each in verified["findings"]] == [("malformed", "party")]
 
