@@ -444,6 +444,14 @@ class Draft:
         ]
         self._happenings = []
 
+    def check_effective(self, at: datetime) -> None:
+        """See that something may be said to have happened at a time, where that isn't the present.
+
+        Raises:
+            EffectiveDateNotAllowed: It is in the future, or further back than the tenant allows.
+        """
+        rules.check_effective(at, self.now, self.manifest.limits.backdate_days)
+
     def audit(
         self, action: str, object_id: str, *, reason: str | None = None, facts: dict[str, Any] | None = None
     ) -> None:

@@ -34,7 +34,7 @@ from billfold_server.sandbox.rules import seeded_id
 from billfold_server.serving.cast import DEFAULT_SEED, Cast, Customer, cast_of, iban_of
 from billfold_server.serving.developer import ensure_developer
 from billfold_server.serving.sign_ins import made_up, read_sign_ins, write_sign_ins
-from billfold_server.serving.story import GBP, arranged, months, wallet_name
+from billfold_server.serving.story import GBP, arranged, months, opened, wallet_name
 from billfold_server.serving.welcome import CUSTOMERS_FILE
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import COMMAND_LINE, IdempotencyRef, TenantRef
@@ -248,6 +248,7 @@ class _Desk:
                     party_id=ids.encode(Prefix.PARTY, owners[customer.external_id]),
                     label=label,
                     currencies=[GBP],
+                    opened_at=opened(self.now),
                 ),
             )
             for place, (name, customer, label) in enumerate(named)

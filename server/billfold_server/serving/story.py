@@ -24,7 +24,7 @@ from billfold_server.ledger.service import Kind
 from billfold_server.serving.cast import Card, Cast, Customer, Draw
 from billfold_server.wallets import kinds
 
-__all__ = ["GBP", "Order", "arranged", "months", "wallet_name"]
+__all__ = ["GBP", "Order", "arranged", "months", "opened", "wallet_name"]
 
 GBP: Final = "GBP"
 _WEEKS: Final = 13
@@ -84,13 +84,22 @@ class _Story:
             self.paid_out(days, name, wallet, minor, outlet.name, card_brand=card.brand, card_last4=card.last4, **told)
 
 
+def _today(now: datetime) -> datetime:
+    today = now.replace(hour=9, minute=0, second=0, microsecond=0)
+    return today if today <= now else today - timedelta(days=1)
+
+
+def opened(now: datetime) -> datetime:
+    """Return since when the customers have their wallets: before anything happens in them."""
+    return _today(now) - timedelta(days=_WEEKS * 7)
+
+
 def months(cast: Cast, wallets: Mapping[str, str], now: datetime) -> list[Order]:
     """Return what happens: wages and rent each month, the shop each week, cards every few days, something put by."""
     saver, savings = (wallets[wallet_name(cast.saver, label)] for label in ("Everyday", "Savings"))
     friend, shop = wallets[wallet_name(cast.friend, "Everyday")], wallets[wallet_name(cast.shop, "Till")]
     names = (cast.saver.login_name, cast.friend.login_name)
-    today = now.replace(hour=9, minute=0, second=0, microsecond=0)
-    story = _Story(today if today <= now else today - timedelta(days=1))
+    story = _Story(_today(now))
     shopping = {"merchant_name": cast.shop.name.removesuffix(" Ltd"), "merchant_category_code": cast.shop_category}
     energy = {"merchant_name": cast.utility, "merchant_category_code": "4900"}
     for month, start in enumerate(range(_WEEKS * 7, 6, -30)):

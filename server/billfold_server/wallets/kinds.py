@@ -110,14 +110,20 @@ def _answer_wallet(
     draft.event(what, wallet.wire_id, response)
     # Whose it is when it is opened stays told, beside the row: the chain doesn't name owners (ADR 7).
     facts = {"party_id": response.party_id} if what is events.WALLET_CREATED else None
+    if facts is not None and wallet.created_at < draft.now:
+        facts["opened_at"] = wallet.created_at.isoformat()
     draft.audit(what.name, wallet.wire_id, reason=reason, facts=facts)
     return Reply(status, response)
 
 
 class WalletOfId(CreateWallet, frozen=True, kw_only=True):
-    """An order to open a wallet of which the id is decided."""
+    """An order to open a wallet of which the id is decided, and since when it is open where that is in the past.
+
+    So it is in a sandbox whose customers have months behind them. What is written is written now, as everywhere.
+    """
 
     id: UUID
+    opened_at: datetime | None = None
 
 
 def _create_wallet(draft: Draft, body: CreateWallet) -> Reply:
@@ -125,12 +131,15 @@ def _create_wallet(draft: Draft, body: CreateWallet) -> Reply:
     if draft.find(PartyRow, party_id) is None:
         detail = "There is no such party."
         raise errors.NotFound(detail, param="party_id")
+    wallet_id, opened_at = (body.id, body.opened_at) if isinstance(body, WalletOfId) else (draft.new_id(), None)
+    if opened_at is not None:
+        draft.check_effective(opened_at)
     wallet = WalletRow(
-        id=body.id if isinstance(body, WalletOfId) else draft.new_id(),
+        id=wallet_id,
         party_id=party_id,
         label=body.label,
         metadata=body.metadata,
-        created_at=draft.now,
+        created_at=opened_at or draft.now,
         updated_at=draft.now,
     )
     for currency in dict.fromkeys(body.currencies):

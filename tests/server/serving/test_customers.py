@@ -1,6 +1,7 @@
 """The sandbox's customers, made once."""
 
 import stat
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,15 @@ import pytest
 
 from billfold import errors, ids
 from billfold.contract.arrangements import CreateProduct, ProductType
+from billfold.contract.platform import AuditRecord
 from billfold.contract.users import CreateUser, LoginRealm
 from billfold.contract.wallets import AliasScheme
 from billfold.ids import Prefix
 from billfold_server.account_statements import service as statements
+from billfold_server.account_statements.rules import month_of
 from billfold_server.arrangements import service as arrangements
+from billfold_server.audit.service import list_records
+from billfold_server.invariants.service import check
 from billfold_server.parties import service as parties
 from billfold_server.people import service as people
 from billfold_server.serving.cast import cast_of, iban_of
@@ -48,6 +53,23 @@ async def seen(live: LiveServer, slug: str) -> dict[str, Any]:
         }
 
 
+_OPENED = """
+SELECT w.id, w.created_at, min(p.effective_at) AS first_at,
+    (SELECT min(s.starts_at) FROM account_statements AS s WHERE s.wallet_id = w.id) AS month
+FROM wallets AS w JOIN accounts AS a ON a.wallet_id = w.id JOIN postings AS p ON p.account_id = a.id GROUP BY w.id
+"""
+
+
+async def opened(live: LiveServer, slug: str) -> list[tuple[Any, AuditRecord]]:
+    """Return of each wallet when it was opened, what came first, and what the audit says of its opening."""
+    tenant = await live.services.registry.get(slug)
+    async with live.services.database.tx(tenant) as tx:
+        return [
+            (row, (await list_records(tx, object_id=ids.encode(Prefix.WALLET, row["id"]), action="wallet.created"))[0])
+            for row in await tx.fetch(_OPENED)
+        ]
+
+
 async def offer(live: LiveServer, slug: str, products: int) -> None:
     """Let the bank make products of its own."""
     tenant = await live.services.registry.get(slug)
@@ -79,6 +101,19 @@ class TestTheCustomers:
         assert [balance > 0 for _, _, balance in first["balances"]] == [True] * 4
         assert (len(first["arranged"]), len(first["products"]), len(first["statements"]) > 6) == (6, 4, True)
         assert first["entries"] == 117
+
+    def test_had_their_wallets_before_anything_happened_in_them(self, live: LiveServer):
+        """The audit says since when they are open, beside when that was written; no statement is from before."""
+        live.add_tenant(manifest("opened", **POUNDS))
+        tenant = live.run(live.services.registry.get("opened"))
+        live.run(ensure_customers(live.services, tenant))
+        found = live.run(opened(live, "opened"))
+        assert len(found) == 4
+        for row, record in found:
+            assert row["created_at"] <= row["first_at"] < row["created_at"] + timedelta(days=8)
+            assert datetime.fromisoformat(record.facts["opened_at"]) == row["created_at"] < record.recorded_at
+            assert row["month"] >= month_of(row["created_at"])
+        assert live.run(check(live.services.database, tenant)) == []
 
     def test_sign_in_by_what_lies_in_the_folder(self, live: LiveServer, tmp_path: Path):
         """Made up once, for the owner alone; who has a name already stays as they are; no other tenant takes any."""

@@ -1,7 +1,7 @@
 """Who is in a sandbox and what has happened to them, of any seed."""
 
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from billfold.contract.wallets import AliasScheme
 from billfold.ids import Prefix
 from billfold_server.sandbox.rules import is_seeded, seeded_id
 from billfold_server.serving.cast import Cast, cast_of, iban_of
-from billfold_server.serving.story import Order, arranged, months, wallet_name
+from billfold_server.serving.story import Order, arranged, months, opened, wallet_name
 from billfold_server.wallets.rules import new_alias
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -51,6 +51,13 @@ class TestASeed:
 
 
 class TestASandbox:
+    @pytest.mark.parametrize("hour", [0, 8, 9, 23])
+    def test_has_wallets_before_anything_happens_in_them(self, hour: int):
+        """They are no younger than the first thing that does, and not older than the day of it."""
+        cast, now = cast_of(0), NOW.replace(hour=hour)
+        first = months(cast, wallets_of(cast), now)[0][0]
+        assert opened(now) <= first < opened(now) + timedelta(days=1)
+
     @pytest.mark.parametrize("seed", SEEDS)
     def test_is_of_people_who_can_afford_their_lives(self, seed: int):
         """Nobody pays what they don't have, and each gets wages, shops, pays by card and puts something by."""
