@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import functools
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from datetime import datetime
 
@@ -45,10 +46,13 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     foretold: Foretold
 
     def foretell(self) -> None:
-        """Tell who wants to know, in a turn of the event loop of their own."""
+        """Tell who wants to know, once the batch is on its way to the database."""
         if self.foretold:
-            # Whatever they begin has nothing of the batch's transaction.
-            asyncio.get_running_loop().call_soon(_foretell, self.foretold, context=contextvars.Context())
+            loop = asyncio.get_running_loop()
+            # What is decided is sent in the next turn of the event loop, so it doesn't wait for what they do in the one
+            # after that; and whatever they begin has nothing of the batch's transaction.
+            tell = functools.partial(loop.call_soon, _foretell, self.foretold, context=contextvars.Context())
+            loop.call_soon(tell)
 
 
 def _foretell(told: Foretold) -> None:
