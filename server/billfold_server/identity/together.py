@@ -5,6 +5,7 @@ one transaction per batch and not for one per request.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
@@ -21,14 +22,20 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 _LONGEST_BATCH: Final = 200
+_LONGEST_S: Final = 0.1
+"""For how long one transaction answers those who come meanwhile."""
 
 
 class _Line(Generic[K, V]):
     """Those who wait at one realm, by what they ask for."""
 
     def __init__(self) -> None:
-        self.waiting: dict[K, asyncio.Future[V | None]] = {}
+        self.waiting: dict[K, list[asyncio.Future[V | None]]] = {}
         self.reader: asyncio.Task[None] | None = None
+
+    def take(self) -> "dict[K, list[asyncio.Future[V | None]]]":
+        """Take those who waited longest."""
+        return {key: self.waiting.pop(key) for key in list(self.waiting)[:_LONGEST_BATCH]}
 
 
 class Together(Generic[K, V]):
@@ -49,35 +56,37 @@ class Together(Generic[K, V]):
         line = self._lines.get(realm.owner)
         if line is None:
             line = self._lines[realm.owner] = _Line()
-        answer = line.waiting.get(key)
-        if answer is None:
-            answer = line.waiting[key] = asyncio.get_running_loop().create_future()
+        # Each has one of their own, so that who goes away takes nobody else's.
+        answer: asyncio.Future[V | None] = asyncio.get_running_loop().create_future()
+        line.waiting.setdefault(key, []).append(answer)
         if line.reader is None:
             line.reader = asyncio.create_task(self._read(realm, line))
-        # Others may wait for the same answer when the one who asked first has gone away.
-        return await asyncio.shield(answer)
+        return await answer
 
     async def _read(self, realm: Realm, line: _Line[K, V]) -> None:
-        batch: dict[K, asyncio.Future[V | None]] = {}
+        batch: dict[K, list[asyncio.Future[V | None]]] = {}
         try:
-            while line.waiting:
-                taken = list(line.waiting)[:_LONGEST_BATCH]
-                batch = {key: line.waiting.pop(key) for key in taken}
+            while batch := line.take():
                 try:
                     async with self._tx(realm) as tx:
-                        found = await self._of(tx, taken)
-                        # It has only read, so nobody need wait for its end.
-                        for key, answer in batch.items():
-                            answer.set_result(found.get(key))
+                        ends = time.monotonic() + _LONGEST_S
+                        while batch:
+                            found = await self._of(tx, list(batch))
+                            # It has only read, so nobody need wait for its end.
+                            for key, answers in batch.items():
+                                for answer in _open(answers):
+                                    answer.set_result(found.get(key))
+                            # Each query sees what is committed by then, so who came meanwhile needs no further
+                            # transaction.
+                            batch = line.take() if time.monotonic() < ends else {}
                 except Exception as error:  # noqa: BLE001 - each of those who wait is told
-                    for answer in batch.values():
-                        if not answer.done():
-                            answer.set_exception(error)
+                    for answer in _open(*batch.values()):
+                        answer.set_exception(error)
         finally:
             line.reader = None
             self._lines.pop(realm.owner, None)
             # Only if this task itself was ended is there anybody left.
-            for answer in (*batch.values(), *line.waiting.values()):
+            for answer in _open(*batch.values(), *line.waiting.values()):
                 answer.cancel()
 
     def _tx(self, realm: Realm) -> AbstractAsyncContextManager[Any]:
@@ -85,3 +94,8 @@ class Together(Generic[K, V]):
             return self._database.platform_tx()
         # What is looked up here is found by its key, however many ask.
         return self._database.tx(realm.tenant, begin_sql=PLANS)
+
+
+def _open(*answers: "list[asyncio.Future[V | None]]") -> "list[asyncio.Future[V | None]]":
+    """Return what somebody still waits for."""
+    return [answer for each in answers for answer in each if not answer.done()]
