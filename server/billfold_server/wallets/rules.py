@@ -9,12 +9,14 @@ from uuid import UUID
 from stdnum import iban
 
 from billfold import errors
-from billfold.contract.wallets import AliasScheme, WalletStatus
+from billfold.contract.wallets import AliasScheme, Wallet, WalletStatus
+from billfold.money import Money
 from billfold_server.wallets.rows import AliasKey
 
 __all__ = [
     "WALLET_STATES",
     "check_limit",
+    "has_funds",
     "is_given_out",
     "names_alike",
     "new_alias",
@@ -57,6 +59,20 @@ def next_status(status: WalletStatus, step: str, wallet_id: str) -> WalletStatus
     if step == "freeze":
         raise errors.WalletFrozen(wallet_id=wallet_id)
     raise errors.WalletNotFrozen(wallet_id=wallet_id)
+
+
+def has_funds(wallet: Wallet, amount: Money) -> bool:
+    """Tell whether a wallet could pay an amount now: from what is available, or out of an overdraft that was agreed.
+
+    Whoever asks is told the same that an order of the amount would find, for the ledger counts so (``check_funds``).
+    """
+    if wallet.status is not WalletStatus.ACTIVE:
+        return False
+    return any(
+        each.overdraft_limit_minor is None or each.available_minor + each.overdraft_limit_minor >= amount.amount_minor
+        for each in wallet.balances
+        if each.currency == amount.currency
+    )
 
 
 def normalise_alias(scheme: AliasScheme, value: str) -> str:

@@ -20,6 +20,7 @@ from billfold_server.wallets.kinds import CASH, TOP_UP, Movement, cash_account, 
 from billfold_server.wallets.rows import AliasKey, AliasRow, BritishRow, OtherSide, TransferRow, WalletRow
 from billfold_server.wallets.rules import (
     check_limit,
+    has_funds,
     is_given_out,
     names_alike,
     new_alias,
@@ -48,6 +49,7 @@ __all__ = [
     "find_wallets",
     "get_transfer",
     "get_wallet",
+    "has_funds",
     "is_given_out",
     "list_ibans",
     "list_moved_sides",

@@ -24,12 +24,20 @@ from tests.server.identity import clients_of
 from tests.server.identity.clients_of import TestClient
 from tests.server.identity.flows import add_person
 
-__all__ = ["AT", "OPENED_MINOR", "SLUG", "Ordering"]
+__all__ = ["AT", "OPENED_MINOR", "SLUG", "Ordering", "agree_overdraft"]
 
 AT = "/open-banking/v4.0/pisp"
 OPENED_MINOR = 1_000_000
 SLUG = "alpha"
 _CLAIMS = "http://openbanking.org.uk/"
+
+
+def agree_overdraft(live: LiveServer, wallet: str, limit_minor: int) -> None:
+    """Let the bank agree to an overdraft of a wallet that has one currency."""
+    with live.client(SLUG) as bank:
+        (balance,) = bank.get(f"/v1/wallets/{wallet}/balances").json()["data"]
+        changed = bank.patch(f"/v1/accounts/{balance['account_id']}", json={"overdraft_limit_minor": limit_minor})
+        assert changed.status_code == 200, changed.text
 
 
 @dataclass

@@ -93,14 +93,13 @@ async def create_funds_confirmation(call: Call, body: OBFundsConfirmation1) -> O
         )
         now = await tenant_now(tx)
         (wallet,) = await wallets.with_balances(tx, [await wallets.get_wallet(tx, consent.wallet_ids[0])])
-    available = sum(each.available_minor for each in wallet.balances if each.currency == amount.currency)
     confirmation_id = str(ids.uuid7())
     return OBFundsConfirmationResponse1(
         data=OBFundsConfirmationResponse1Data(
             funds_confirmation_id=confirmation_id,
             consent_id=consent.wire_id,
             creation_date_time=now,
-            funds_available=wallet.status == "active" and available >= amount.amount_minor,
+            funds_available=wallets.has_funds(wallet, amount),
             reference=asked.reference,
             instructed_amount=asked.instructed_amount,
         ),

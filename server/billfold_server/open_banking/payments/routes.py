@@ -18,6 +18,7 @@ from billfold.contract.open_banking.payments import (
     OBWritePaymentDetailsResponse1,
 )
 from billfold.ids import Prefix
+from billfold.money import Money
 from billfold_server.consents import service as consents
 from billfold_server.consents.service import Consent, ConsentKind, NewConsent
 from billfold_server.http.routing import Call, Reply
@@ -126,10 +127,10 @@ async def get_payment_consent_funds(call: Call, consent_id: str) -> OBWriteFunds
         now = await tenant_now(tx)
         (wallet,) = await wallets.with_balances(tx, [await wallets.get_wallet(tx, consent.wallet_ids[0])])
     assert consent.amount_minor is not None, "a consent for one payment names its amount"
-    available = sum(each.available_minor for each in wallet.balances if each.currency == consent.currency)
+    assert consent.currency is not None, "and its currency"
     result = OBWriteFundsConfirmationResponse1FundsAvailableResult(
         funds_available_date_time=now,
-        funds_available=wallet.status == "active" and available >= consent.amount_minor,
+        funds_available=wallets.has_funds(wallet, Money(consent.amount_minor, consent.currency)),
     )
     return OBWriteFundsConfirmationResponse1(
         data=OBWriteFundsConfirmationResponse1Data(funds_available_result=result),

@@ -157,8 +157,7 @@ async def confirm_vrp_funds(
             consent = await _use(call, tx, consent_id, operation="funds_confirmation")
         now = await tenant_now(tx)
         (wallet,) = await wallets.with_balances(tx, [await wallets.get_wallet(tx, consent.wallet_ids[0])])
-    available = {each.currency: each.available_minor for each in wallet.balances}
-    has_it = wallet.status == "active" and available.get(amount.currency, 0) >= amount.amount_minor
+    has_it = wallets.has_funds(wallet, amount)
     return OBVRPFundsConfirmationResponse(
         data=OBVRPFundsConfirmationResponseData(
             funds_confirmation_id=str(ids.uuid7()),

@@ -10,6 +10,7 @@ from billfold import ids
 from billfold.ids import Prefix
 from tests.live import LiveServer
 from tests.server.open_banking.consents.third_party import ThirdParty
+from tests.server.open_banking.ordering import agree_overdraft
 
 ACCOUNTS = "/aisp/account-access-consents"
 FUNDS = "/cbpii/funds-confirmation-consents"
@@ -171,6 +172,20 @@ class TestFunds:
         # The grant ended with the consent.
         ended = tpp.ask("POST", CONFIRMATIONS, self.said(consent_id, "1.00"), token=token)
         assert (ended.status_code, ended.content) == (401, b"")
+
+    def test_are_there_as_far_as_an_overdraft_was_agreed(self, live: LiveServer) -> None:
+        """A card's issuer is told of the money that a payment would find: of what the bank lends, too."""
+        tpp = ThirdParty.at(live)
+        agree_overdraft(live, tpp.wallet, 2_000)
+        consent_id = tpp.ask("POST", FUNDS, for_funds(tpp), token=tpp.token()).json()["Data"]["ConsentId"]
+        token = tpp.authorise(consent_id)
+        found = {
+            amount: tpp.ask("POST", CONFIRMATIONS, self.said(consent_id, amount), token=token).json()["Data"][
+                "FundsAvailable"
+            ]
+            for amount in ("120.00", "120.01")
+        }
+        assert found == {"120.00": True, "120.01": False}
 
     def test_are_asked_for_by_the_consents_token(self, tpp: ThirdParty, own: str) -> None:
         """A client's own token, another consent's, and an amount that can't be are refused."""

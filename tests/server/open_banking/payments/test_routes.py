@@ -12,6 +12,7 @@ from billfold import ids
 from billfold.ids import Prefix
 from tests.canaries.scanner import Canaries
 from tests.live import LiveServer
+from tests.server.open_banking.ordering import agree_overdraft
 from tests.server.open_banking.payments.pisp import OPENED_MINOR, Pisp
 from tests.server.privacy.scanning import dump
 
@@ -133,6 +134,16 @@ class TestAConsentToAPayment:
         answer = pisp.ask("GET", path, consent_id=consent_id)
         assert data(answer, 200)["FundsAvailableResult"]["FundsAvailable"] is False
         assert str(OPENED_MINOR) not in answer.text
+
+    def test_finds_the_money_that_the_payment_would_find(self, live: LiveServer) -> None:
+        """What the bank lends is confirmed, and pays; a penny more is neither confirmed nor paid."""
+        pisp = Pisp.at([live])
+        agree_overdraft(live, pisp.wallets[0], 5_000)
+        for amount, status in (("10050.01", 400), ("10050.00", 201)):
+            consent_id = pisp.consented(amount)
+            path = f"/domestic-payment-consents/{ids.encode(Prefix.CONSENT, consent_id)}/funds-confirmation"
+            found = data(pisp.ask("GET", path, consent_id=consent_id), 200)["FundsAvailableResult"]["FundsAvailable"]
+            assert (found, pisp.pay(consent_id, amount).status_code) == (status == 201, status)
 
 
 class TestAPayment:

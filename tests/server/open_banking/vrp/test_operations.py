@@ -12,7 +12,7 @@ import pytest
 from billfold import ids
 from billfold.ids import Prefix
 from tests.live import LiveServer, serve
-from tests.server.open_banking.ordering import SLUG
+from tests.server.open_banking.ordering import SLUG, agree_overdraft
 from tests.server.open_banking.vrp.pisp import Pisp
 from tests.soak import SOAK, many
 
@@ -198,6 +198,18 @@ class TestConfirmingFunds:
             "Data.ConsentId",
         )
         assert pisp.counted(consent_id) == []
+
+    def test_counts_what_the_bank_lends(self, workers: list[LiveServer]) -> None:
+        """An overdraft that was agreed pays as well, so it is confirmed."""
+        pisp = Pisp.at(workers)
+        agree_overdraft(workers[0], pisp.wallets[0], 1)
+        consent_id = pisp.consented()
+        wire_id = ids.encode(Prefix.CONSENT, consent_id)
+        for amount, verdict in (("10000.01", "Available"), ("10000.02", "NotAvailable")):
+            said = {"Data": {"ConsentId": wire_id, "InstructedAmount": {"Amount": amount, "Currency": "EUR"}}}
+            path = f"/domestic-vrp-consents/{wire_id}/funds-confirmation"
+            answer = pisp.ask("POST", path, said, consent_id=consent_id)
+            assert answer.json()["Data"]["FundsAvailableResult"]["FundsAvailable"] == verdict, answer.text
 
 
 class TestAPayment:
