@@ -163,13 +163,18 @@ class Server:
         assert all(each.sum_minor == 0 for each in books)
         return sum(each.entries for each in books)
 
-    def load(self, groups: list[Group]) -> "subprocess.Popen[bytes]":
-        """Begin to send load from a process of its own."""
+    def load(self, groups: list[Group], *, warm_up_s: float = 0.0) -> "subprocess.Popen[bytes]":
+        """Begin to send load from a process of its own.
+
+        Args:
+            groups: Who sends what.
+            warm_up_s: For how long answers don't count at least.
+        """
         order = Load(
             port=self.port,
             groups=groups,
             seconds=self.extent.seconds * (1 - WARM_UP),
-            warm_up_s=self.extent.seconds * WARM_UP,
+            warm_up_s=max(self.extent.seconds * WARM_UP, warm_up_s),
             shown=self.shown,
         )
         sender = subprocess.Popen([sys.executable, str(_LOADING)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)

@@ -501,6 +501,7 @@ class Engine:
                 if not queue.is_alone:
                     known.clear()
                 known.place, known.clock = opening.place, opening.clock
+                self._memory.reading = opening.clock
                 books = Books(known, opening.place, opening.now)
                 await self._load(tx, books, [item for item in batch if item.key not in opening.answers])
                 copies = await find_copies(self._uses, tx, batch, self._clock.now())

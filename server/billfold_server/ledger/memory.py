@@ -111,17 +111,28 @@ class Memory:
 
     Args:
         limit: How many rows are remembered at most; one takes about a kilobyte.
+
+    Attributes:
+        reading: What any tenant's clock has shown last.
     """
 
     def __init__(self, limit: int) -> None:
+        self.reading: ClockReading | None = None
         self._limit = limit
         self._sizes: OrderedDict[UUID, int] = OrderedDict()
         self._known: dict[UUID, Known] = {}
         self._total = 0
 
     def of(self, tenant_id: UUID) -> Known:
-        """Return what is known of a tenant's ledger."""
-        return self._known.setdefault(tenant_id, Known())
+        """Return what is known of a tenant's ledger.
+
+        Its clock tells by the latest look at the database's time, whoever took it. Or each of many tenants would take
+        its ledger the long way every few seconds, only to see what time it is.
+        """
+        known = self._known.setdefault(tenant_id, Known())
+        if known.clock is not None:
+            known.clock = known.clock.renewed(self.reading)
+        return known
 
     def used(self, tenant_id: UUID) -> None:
         """Note that a tenant's rows were used, and forget those of tenants that weren't for longest, if need be."""

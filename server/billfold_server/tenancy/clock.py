@@ -95,6 +95,15 @@ class ClockReading(msgspec.Struct, frozen=True):
             return self.frozen_at
         return self.real_at + timedelta(microseconds=self.offset_us, seconds=monotonic_s - self.read_s)
 
+    def renewed(self, other: "ClockReading | None") -> "ClockReading":
+        """Return this reading by the database's time of another one, if that is newer; it may be another tenant's.
+
+        How far a tenant's clock is from the real one only its own reading tells; what time it really is, each does.
+        """
+        if other is None or other.read_s <= self.read_s:
+            return self
+        return msgspec.structs.replace(self, real_at=other.real_at, read_s=other.read_s)
+
 
 class ClockState(msgspec.Struct, frozen=True, kw_only=True):
     """A tenant's clock.

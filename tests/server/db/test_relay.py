@@ -1,12 +1,14 @@
 """The relay and what it hands to whom."""
 
+import asyncio
+import contextvars
 from collections.abc import Sequence
 
 import pytest
 
 from billfold.contract.platform import Event
 from billfold_server.db.outbox import emit
-from billfold_server.db.relay import Relay
+from billfold_server.db.relay import _MOVE_ON, Relay
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.transaction import TenantTx
 from tests.server.db.test_outbox import event
@@ -16,9 +18,8 @@ from tests.tenants import Tenancy
 class Reader:
     """A publisher that remembers what it is told."""
 
-    name = "reader"
-
-    def __init__(self, types: Sequence[str] | None, *, fails: int = 0) -> None:
+    def __init__(self, types: Sequence[str] | None, *, fails: int = 0, name: str = "reader") -> None:
+        self.name = name
         self._types = types
         self.told: list[int] = []
         self._fails = fails
@@ -58,6 +59,57 @@ class TestARunUpToANumber:
         assert (reader.told, await place_of(tenancy)) == ([1, 2, 3], 3)
         await relay.run(tenancy.tenant)
         assert reader.told == [1, 2, 3, 4, 5]
+
+
+class TestARun:
+    async def test_moves_all_on_at_once_whom_nothing_new_concerns(self, tenancy: Tenancy):
+        """However many there are, it is one transaction; whoever is concerned is told, and nobody twice."""
+        readers = [Reader([], name="idle"), Reader(["a"], name="picky"), Reader(None, name="all")]
+        relay = Relay(tenancy.database, readers)
+        await emitted(tenancy, "a")
+        await relay.run(tenancy.tenant)
+        await emitted(tenancy, "b", "b")
+        assert await relay.run(tenancy.tenant) is None
+        assert [each.told for each in readers] == [[], [1], [1, 2, 3]]
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            rows = await tx.fetch("SELECT publisher, sequence, xmin::text AS tx, failures FROM publisher_cursors")
+        places = {row["publisher"]: row for row in rows}
+        assert {row["sequence"] for row in rows} == {3}
+        assert places["idle"]["tx"] == places["picky"]["tx"] != places["all"]["tx"]
+
+    @pytest.mark.parametrize("hold", ["claimed_by = gen_random_uuid(), claimed_until", "retry_at"])
+    async def test_moves_nobody_on_whose_place_is_not_free(self, tenancy: Tenancy, hold: str):
+        """Another process may be telling it just now, or it is to be left in peace for a while."""
+        relay = Relay(tenancy.database, [Reader(["a"])])
+        await emitted(tenancy, "a")
+        await relay.run(tenancy.tenant)
+        await emitted(tenancy, "b")
+        change = f"UPDATE publisher_cursors SET {hold} = now()"  # noqa: S608 - ours
+        await tenancy.as_owner(tenancy.tenant, f"{change} + interval '1 minute'")
+        assert await relay.run(tenancy.tenant) == 1.0
+        assert await place_of(tenancy) == 1
+        await tenancy.as_owner(tenancy.tenant, change)
+        assert await relay.run(tenancy.tenant) is None
+        assert await place_of(tenancy) == 2
+
+    async def test_waits_for_nobody_who_is_at_a_place(self, tenancy: Tenancy):
+        """Two processes that move the same ones on at the same time would else wait for one another."""
+        relay = Relay(tenancy.database, [Reader([], name="idle"), Reader([])])
+        await emitted(tenancy, "a")
+        await relay.run(tenancy.tenant)
+        await emitted(tenancy, "b")
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            rows = await tx.fetch(_MOVE_ON, ["idle"], [1], [2])
+            assert [row["publisher"] for row in rows] == ["idle"]
+            # In a context of its own, as another process would be.
+            other = asyncio.create_task(_move_on(tenancy, ["idle", "reader"]), context=contextvars.Context())
+            assert await asyncio.wait_for(other, 20) == ["reader"]
+
+
+async def _move_on(tenancy: Tenancy, names: list[str]) -> list[str]:
+    """Move publishers on from the first number to the second, and return which."""
+    async with tenancy.database.tx(tenancy.tenant) as tx:
+        return [row["publisher"] for row in await tx.fetch(_MOVE_ON, names, [1] * len(names), [2] * len(names))]
 
 
 class TestAPublisherOfSomeTypes:

@@ -7,6 +7,7 @@ import pytest
 
 from billfold import chain
 from billfold_server.ledger.memory import Known, Memory, Place, StoredAnswer
+from billfold_server.tenancy.clock import ClockReading
 from billfold_server.wallets.rows import PartyRow
 from tests.server.ledger.books import Bench, open_engine
 from tests.tenants import Tenancy
@@ -41,6 +42,19 @@ class TestWhatIsRemembered:
         c = filled(memory, C, 4)
         assert [len(known) for known in (a, b, c)] == [4, 0, 4]
         assert b.place is None
+
+    def test_tells_the_time_by_the_latest_look_of_any_tenant(self) -> None:
+        """How far its clock is from the real one is a tenant's own; where nothing is known of it, no time is."""
+        memory = Memory(10)
+        known = filled(memory, A, 1)
+        known.clock = ClockReading(60_000_000, None, THEN, 5.0)
+        memory.reading = ClockReading(0, None, THEN + timedelta(seconds=100), 105.5)
+        clock = memory.of(A).clock
+        assert clock == ClockReading(60_000_000, None, THEN + timedelta(seconds=100), 105.5)
+        assert clock.now(107.5) == THEN + timedelta(seconds=162)
+        memory.reading = ClockReading(0, None, THEN, 90.0)
+        assert memory.of(A).clock is clock
+        assert memory.of(B).clock is None
 
     def test_is_never_more_than_the_limit(self) -> None:
         """A tenant that alone is too large is forgotten, too."""

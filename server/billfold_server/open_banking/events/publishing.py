@@ -42,9 +42,9 @@ class Publisher:
         self._services = services
         self._waiting = waiting
 
-    async def wanted(self, tx: TenantTx) -> Sequence[str]:  # noqa: ARG002 - Third parties of all tenants are told alike.
-        """Return the types of events that concern third parties."""
-        return (*rules.EVENTS, rules.LINKED)
+    async def wanted(self, tx: TenantTx) -> Sequence[str]:
+        """Return the types of events that concern third parties, of which there are none without open banking."""
+        return (*rules.EVENTS, rules.LINKED) if tx.tenant.manifest.open_banking.enabled else ()
 
     async def publish(self, tenant: TenantRef, events: Sequence[Event]) -> None:
         """Write what events say to third parties that want to know of it, and have it pushed."""
