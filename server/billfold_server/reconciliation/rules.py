@@ -30,7 +30,6 @@ __all__ = [
     "alias_levels",
     "booked_at",
     "cash_code",
-    "match_alias",
     "match_levels",
     "opened_at",
     "place",
@@ -89,22 +88,16 @@ def alias_levels(entry: StatementEntry) -> list[tuple[AliasScheme, list[str]]]:
     return list(_levels(entry))
 
 
-def match_alias(entry: StatementEntry, aliases: Mapping[AliasKey, W]) -> AliasMatch[W] | Unmatched:
-    """Return the alias that names the entry's wallet, or why there is none.
-
-    Args:
-        entry: What the bank says.
-        aliases: Wallet ids by alias; it may hold more than the entry's candidates.
-    """
-    return match_levels(alias_levels(entry), aliases)
-
-
 def match_levels(levels: AliasLevels, aliases: Mapping[AliasKey, W]) -> AliasMatch[W] | Unmatched:
     """Return the alias that names a wallet on the strongest level that has one, or why there is none.
 
     The first level that has a match decides. Where it names two wallets nothing matches, since money in suspense can be
     moved and money in a stranger's wallet is gone; a match that is only part of a longer one doesn't count, so that
     ``INV-1`` doesn't compete with ``INV-1-2``.
+
+    Args:
+        levels: On which levels the bank names wallets, as ``alias_levels`` lists them.
+        aliases: Wallet ids by alias; it may hold more than the candidates.
     """
     for scheme, values in levels:
         hits = [value for value in dict.fromkeys(values) if AliasKey(scheme, value) in aliases]

@@ -15,7 +15,7 @@ from billfold_server.reconciliation.rules import (
     alias_candidates,
     alias_levels,
     cash_code,
-    match_alias,
+    match_levels,
     place,
 )
 from billfold_server.reconciliation.statements import StatementEntry
@@ -58,6 +58,11 @@ def aliases(**values: str) -> dict[AliasKey, str]:
 def candidates(one: StatementEntry) -> list[AliasKey]:
     """List all that could name an entry's wallet."""
     return alias_candidates(alias_levels(one))
+
+
+def match_alias(one: StatementEntry, known: dict[AliasKey, str]) -> AliasMatch[str] | Unmatched:
+    """Return the alias that names an entry's wallet, or why there is none."""
+    return match_levels(alias_levels(one), known)
 
 
 def wallet(found: AliasMatch[str] | Unmatched) -> str | None:
