@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from billfold_server.people import queries, rules
+from billfold_server.people import attempt_queries, rules
 from billfold_server.people.desk import Desk
-from billfold_server.people.queries import FOR_GOOD, Tx, UserRow
+from billfold_server.people.queries import FOR_GOOD, OWN_DEVICES, STRANGERS, Tx, UserRow
 
 __all__ = ["FOR_GOOD", "Attempt", "Blocked", "accounts_of", "begin", "forget", "give_back", "succeed"]
 
@@ -62,18 +62,20 @@ async def begin(desk: Desk, tx: Tx, account: bytes, device: str | None) -> Attem
         Blocked: There were too many. Let it pass, so that this one isn't counted.
     """
     now, source = desk.now, desk.source(device)
-    failures, until = await queries.count_attempt(tx, account, source, now, forgotten_before=now - rules.FORGOTTEN)
+    failures, until = await attempt_queries.count_attempt(
+        tx, account, source, now, forgotten_before=now - rules.FORGOTTEN
+    )
     _check(until, now)
     wait = rules.blocked_for(failures)
     blocked = None if wait is None else now + wait
     if blocked is not None:
-        await queries.block(tx, account, source, blocked)
-    total = queries.STRANGERS if device is None else queries.OWN_DEVICES
-    failures, until = await queries.count_attempt(tx, account, total, now, forgotten_before=None)
+        await attempt_queries.block(tx, account, source, blocked)
+    total = STRANGERS if device is None else OWN_DEVICES
+    failures, until = await attempt_queries.count_attempt(tx, account, total, now, forgotten_before=None)
     _check(until, now)
     last = failures >= rules.bound(own_device=device is not None)
     if last:
-        await queries.block(tx, account, total, FOR_GOOD)
+        await attempt_queries.block(tx, account, total, FOR_GOOD)
     return Attempt(account, blocked is not None or last, source, total, blocked)
 
 
@@ -84,13 +86,13 @@ def _check(until: datetime | None, now: datetime) -> None:
 
 async def succeed(tx: Tx, attempt: Attempt) -> None:
     """Forget the failures: whoever guessed has been right, and consecutive failures begin anew."""
-    await queries.forget_attempts(tx, attempt.account)
+    await attempt_queries.forget_attempts(tx, attempt.account)
 
 
 async def give_back(tx: Tx, attempt: Attempt) -> None:
     """Uncount an attempt that couldn't be judged, and end the blocks that it began; right or wrong are alike."""
-    await queries.uncount_attempt(tx, attempt.account, attempt.source, attempt.until)
-    await queries.uncount_attempt(tx, attempt.account, attempt.total, FOR_GOOD)
+    await attempt_queries.uncount_attempt(tx, attempt.account, attempt.source, attempt.until)
+    await attempt_queries.uncount_attempt(tx, attempt.account, attempt.total, FOR_GOOD)
 
 
 def accounts_of(desk: Desk, user: UserRow) -> Sequence[bytes]:
@@ -101,4 +103,4 @@ def accounts_of(desk: Desk, user: UserRow) -> Sequence[bytes]:
 async def forget(desk: Desk, tx: Tx, user: UserRow) -> None:
     """Forget all failures at somebody's account: they have got in, or have begun anew."""
     for account in accounts_of(desk, user):
-        await queries.forget_attempts(tx, account)
+        await attempt_queries.forget_attempts(tx, account)

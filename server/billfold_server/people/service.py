@@ -17,7 +17,7 @@ from billfold.contract.users import CreateUser, EnrolmentCode, LoginRealm, Signe
 from billfold.ids import Prefix
 from billfold_server.http.routing import Call
 from billfold_server.parties import service as parties
-from billfold_server.people import factors, queries, rules, sca, sessions
+from billfold_server.people import attempt_queries, factors, queries, rules, sca, sessions
 from billfold_server.people.codes import new_code
 from billfold_server.people.desk import Desk, People, digest_of, secret_place, tell, user_id_of
 from billfold_server.people.identifying import Identified, identify
@@ -416,7 +416,7 @@ async def unlock_user(realm: Realm, tx: Tx, caller: Caller, user_id: UUID) -> No
     """
     user = _existing(await queries.find_user(tx, user_id))
     for account in realm.accounts(user):
-        await queries.forget_attempts(tx, account)
+        await attempt_queries.forget_attempts(tx, account)
     await tell(tx, caller, events.USER_UNLOCKED, user)
 
 

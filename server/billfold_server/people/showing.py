@@ -11,7 +11,7 @@ from billfold import ids
 from billfold.contract.roles import PartnerRole, StaffRole
 from billfold.contract.users import LoginRealm, User, UserState
 from billfold.ids import Prefix
-from billfold_server.people import queries
+from billfold_server.people import attempt_queries, queries
 from billfold_server.people.desk import People, user_id_of
 from billfold_server.people.queries import Tx, UserRow
 from billfold_server.tenancy.context import TenantRef
@@ -60,7 +60,7 @@ async def kinds_and_locks(
     kinds = await queries.kinds_of_factors(tx, [user.id for user in users], realm.now)
     accounts = {account: user.id for user in users for account in realm.accounts(user)}
     locked: dict[UUID, datetime] = {}
-    for account, until in (await queries.blocked_until(tx, list(accounts), realm.now)).items():
+    for account, until in (await attempt_queries.blocked_until(tx, list(accounts), realm.now)).items():
         owner = accounts[account]
         locked[owner] = max(until, locked.get(owner, until))
     return kinds, locked
