@@ -1,6 +1,7 @@
 """Tenants over HTTP, for the platform's operators."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import msgspec
@@ -47,14 +48,7 @@ class TestAnOperator:
 
     def test_pages_through_all_tenants(self, operator: httpx.Client) -> None:
         """Each tenant is seen once, in order."""
-        slugs: list[str] = []
-        query: dict[str, str | int] = {"limit": 1}
-        while True:
-            page = operator.get("/v1/tenants", params=query).json()
-            slugs += [tenant["slug"] for tenant in page["data"]]
-            if page["next_cursor"] is None:
-                break
-            query["cursor"] = page["next_cursor"]
+        slugs = [each["slug"] for each in every_tenant(operator, limit=1)]
         assert slugs == sorted(set(slugs))
         assert {"alpha", "beta"} <= set(slugs)
 
@@ -96,7 +90,7 @@ class TestATenantThatCannotBeRead:
         assert "manifest" not in refused.text
         shown = operator.get("/v1/tenants/strange").json()
         assert (shown["state"], shown["isolation"], shown["unreadable"] is None) == ("active", "unknown", False)
-        listed = {each["slug"]: each["unreadable"] for each in operator.get("/v1/tenants").json()["data"]}
+        listed = {each["slug"]: each["unreadable"] for each in every_tenant(operator)}
         assert (listed["alpha"], listed["strange"]) == (None, shown["unreadable"])
         ready = httpx.get(f"{live.url}/health/ready")
         assert (ready.status_code, "1 tenant(s)" in str(ready.json()["warnings"])) == (200, True)
@@ -105,6 +99,17 @@ class TestATenantThatCannotBeRead:
         assert operator.delete("/v1/tenants/strange", params={"confirm": "strange"}).status_code == 204
         until(lambda: operator.get("/v1/tenants/strange").status_code == 404)
         until(lambda: httpx.get(f"{base}/v1/tenant").status_code == 404)
+
+
+def every_tenant(operator: httpx.Client, limit: int = 100) -> Iterator[dict[str, Any]]:
+    """Yield all tenants, so many from a page; other tests may have made more than one page has."""
+    query: dict[str, str | int] = {"limit": limit}
+    while True:
+        page = operator.get("/v1/tenants", params=query).json()
+        yield from page["data"]
+        if page["next_cursor"] is None:
+            return
+        query["cursor"] = page["next_cursor"]
 
 
 async def write_strange(live: LiveServer) -> None:
