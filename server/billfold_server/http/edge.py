@@ -16,14 +16,14 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from billfold import errors, ids
 from billfold.ids import Prefix
-from billfold_server.http.answers import Header
+from billfold_server.http.answers import Answer, Header
 from billfold_server.http.card_numbers import holds_card_number
 from billfold_server.http.certificates import ClientCertificates
 from billfold_server.http.context import RequestContext, read_headers
 from billfold_server.http.inside import origin_in
 from billfold_server.http.logs import note_request
 from billfold_server.http.peers import Address, origin_of, read_address, within
-from billfold_server.http.pipeline import INTERNAL_ROOT, Hot
+from billfold_server.http.pipeline import INTERNAL_ROOT, Hot, takes_pages
 from billfold_server.http.receiving import Exchange, Receiving, exchange_of
 from billfold_server.http.rotation import Rotation
 from billfold_server.http.services import REQUEST_LOG, Services
@@ -51,6 +51,9 @@ _INSERTED_AT_PLATFORM: Final = {
     "/.well-known/oauth-authorization-server/platform": "/platform/.well-known/oauth-authorization-server",
     "/.well-known/oauth-protected-resource/platform/v1": "/platform/.well-known/oauth-protected-resource",
 }
+_FOR_PEOPLE = re.compile(r"/(?:auth|oauth|portal)(?:/.*)?", re.DOTALL)
+"""Where a tenant's pages are, below its base. Programs come there as well, but they name no HTML."""
+
 _PEERS: Final = 4096
 _FIRST_FAILURE: Final = 500
 _RETRY_AFTER_S: Final = 1
@@ -220,9 +223,9 @@ class Edge:
         path = _INSERTED_AT_PLATFORM.get(path, path)
         if below is not None:
             slug = below.group(1)
-            tenant = self._services.registry.at_hand(slug) or await self._services.registry.find(slug)
             context.path = below.group(2) or "/"
             context.mount = f"/t/{slug}"
+            tenant = self._services.registry.at_hand(slug) or await self._services.registry.find(slug)
         else:
             tenant = await self._tenant_of_host(context.host)
             if tenant is None or path.startswith("/health/"):
@@ -260,8 +263,26 @@ class Edge:
 
     async def _refuse(self, error: errors.ProblemError, context: RequestContext, answering: "_Answering") -> None:
         if not answering.started:
-            answer = refusal_on(surface_at(context.path), error, context.request_id)
+            page = self._page(error, context)
+            answer = refusal_on(surface_at(context.path), error, context.request_id) if page is None else page
             await answering.finish(answer.status, answer.headers, answer.body)
+
+    def _page(self, error: errors.ProblemError, context: RequestContext) -> Answer | None:
+        """Return the page of a tenant's that tells a person what no operation could be reached to tell, or None.
+
+        Where the database is away nobody knows how the tenant is now; how it looked a while ago does for a page.
+        """
+        if not _FOR_PEOPLE.fullmatch(context.path) or not takes_pages(context.headers.get("accept", ""), by_name=True):
+            return None
+        if context.tenant is None:
+            registry, slug = self._services.registry, context.mount.removeprefix("/t/")
+            if not slug and (match := _HOST.fullmatch(context.host)) is not None:
+                slug = registry.known_at(match.group(1)) or ""
+            context.tenant = registry.last_seen(slug)
+        if context.tenant is None:
+            return None
+        page: Answer = self._services.rooms["pages"].refusal(context, error)
+        return page
 
     def _account(self, scope: Any, context: RequestContext, answering: "_Answering", took_s: float) -> None:
         operation = context.operation

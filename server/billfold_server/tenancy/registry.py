@@ -68,6 +68,10 @@ class Registry:
         """Tell whether there was a tenant with this slug, in whatever state, when it was last looked."""
         return slug in self._by_slug
 
+    def last_seen(self, slug: str) -> TenantRef | None:
+        """Return the tenant with this slug as it was when it was last looked, however long ago: for its looks alone."""
+        return self._by_slug.get(slug)
+
     def known_at(self, host: str) -> str | None:
         """Return the slug of the tenant that had this host name (lower case, no port) when it was last looked."""
         tenant = self._by_host.get(host)

@@ -5,10 +5,13 @@ import json
 import re
 
 import httpx
+import msgspec
 import pytest
 
 from billfold.ids import Prefix, pattern
-from tests.live import LiveServer
+from billfold_server.settings import Secret
+from tests.live import LiveServer, serve
+from tests.server.tenancy.line import Line
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +76,39 @@ class TestAnAddress:
             assert (client.get("/v1/tenant").status_code, code(client.get("/v1/tenant"))) == (403, "tenant_suspended")
             live.run(live.services.tenants.resume("beta", reason="test"))
             assert client.get("/v1/tenant").status_code == 200
+
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+class TestADatabaseThatIsAway:
+    def test_is_told_to_people_by_a_page_of_their_bank(self, live: LiveServer) -> None:
+        """In the middle of a journey a person reads what to do, under the bank's name; programs get what they know."""
+        assert live.settings.database_url is not None
+        line = Line(live.settings.database_url.reveal())
+        live.run(line.mend())
+        settings = msgspec.structs.replace(live.settings, database_url=Secret(line.dsn))
+        with serve(settings) as other:
+            assert httpx.get(f"{other.base('beta')}/auth/sign-in", headers=BROWSER).status_code == 200
+            other.run(_expire(other))
+            live.run(line.cut())
+            for base, more in ((other.base("beta"), {}), (other.url, {"Host": "wallet.beta.example"})):
+                for path in ("/auth/sign-in", "/oauth/authorize/decision", "/oauth/consents", "/portal"):
+                    page = httpx.post(base + path, headers={**BROWSER, **more}, data={"decision": "approve"})
+                    assert (page.status_code, page.headers["retry-after"]) == (503, "1")
+                    assert page.headers["content-type"].startswith("text/html")
+                    assert "<span>beta</span>" in page.text
+                asked = httpx.post(base + "/oauth/token", headers=more, data={"grant_type": "client_credentials"})
+                assert (asked.status_code, code(asked)) == (503, "database_unavailable")
+                assert code(httpx.get(base + "/v1/tenant", headers={**BROWSER, **more})) == "database_unavailable"
+            nobody = httpx.get(f"{other.url}/t/nobody/auth/sign-in", headers=BROWSER)
+            assert code(nobody) == "database_unavailable"
+            live.run(line.mend())
+        live.run(line.cut())
+
+
+async def _expire(server: LiveServer) -> None:
+    server.services.registry.expire()
 
 
 class TestAHost:
