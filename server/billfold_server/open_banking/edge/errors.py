@@ -184,13 +184,14 @@ _PATHS: Final = {"Idempotency-Key": IDEMPOTENCY_KEY, "consent_id": "ConsentId", 
 """What this interface calls what we call otherwise."""
 
 _OWN: Final = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*(?:[.\[].*)?", re.DOTALL)
-_SAID: Final = frozenset({"body", "page", "query"})
+_SAID: Final = frozenset({"ack", "body", "page", "query"})
 
 
 def _path_of(param: str, names: Mapping[str, str]) -> str:
     """Return how this interface calls a value; nothing where it has no name for it, since ours says nobody anything."""
     path = names.get(param) or _PATHS.get(param, param)
-    return "" if _OWN.fullmatch(path) and path not in _SAID and not _HEADER.match(path) else path
+    said = path in _SAID or path.startswith("ack[") or _HEADER.match(path)
+    return "" if _OWN.fullmatch(path) and not said else path
 
 
 _HEADER: Final = re.compile(r"(?i)(x-|authorization|accept|content-|payload-version)")

@@ -89,7 +89,8 @@ class TestAPath:
 
     def test_that_the_standard_has_is_told(self) -> None:
         """Members of a body, parameters and headers are named as the documents name them."""
-        for param in ("Data.Initiation.CreditorAccount", "fromBookingDateTime", "page", "x-fapi-auth-date", "body"):
+        of_headers, of_bodies = ("x-fapi-auth-date", "payload-version"), ("Data.Initiation.CreditorAccount", "ack[...]")
+        for param in (*of_headers, *of_bodies, "fromBookingDateTime", "page", "body", "ack", "setErrs"):
             body = refusal_of(errors.ValidationFailed("", param=param), "r").body
             assert body is not None
             assert body.errors[0].path == param
