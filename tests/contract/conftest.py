@@ -23,10 +23,11 @@ from tests.contract.documents import read_document, told_otherwise
 from tests.contract.operators import Operators
 from tests.contract.paying import contradict, pay
 from tests.contract.preparing import Approved, Preparing
-from tests.contract.seeds import Seeds, Tenants
+from tests.contract.seeds import DIRECTORY, Seeds, Tenants
 from tests.live import LiveServer, serve, settings_for
 from tests.postgres import execute
 from tests.server.consents.consenting import ask_live, give_live
+from tests.server.identity.clients_of import key_for, public_jwk
 from tests.server.identity.flows import add_app, add_person, tokens_of
 from tests.server.tokens.banks import TOKENIZATION
 from tests.tenants import in_database, manifest
@@ -94,6 +95,9 @@ def live(postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             tokenization=TOKENIZATION,
             # Each is a tenant of its own, which takes a moment to make.
             partners={"sandboxes": 1},
+            registration={
+                "publishers": [{"issuer": DIRECTORY, "jwks": {"keys": [public_jwk(key_for("ES256"), "dir")]}}]
+            },
             **UNLIMITED,
         )
         server.add_tenant(made)

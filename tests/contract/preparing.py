@@ -9,7 +9,7 @@ from schemathesis import GenerationMode
 
 from billfold.ids import Prefix
 from tests.contract.clients import REDIRECT_URI
-from tests.contract.seeds import FRESH, Seeds, Tenants, is_id, statement
+from tests.contract.seeds import DIRECTORY, FRESH, Seeds, Tenants, is_id, statement
 
 __all__ = ["TOKENS", "Approved", "Preparing", "whole_numbers"]
 
@@ -115,6 +115,7 @@ class Preparing:
         case.body = whole_numbers(case.body)
         self._tenants.prepare(case, operation_id)
         self._prepare_simulation(case, operation_id)
+        self._prepare_block(case, operation_id)
         if case.headers:
             self._keep_keys_apart(case)
         if operation_id in PUSHED:
@@ -157,6 +158,15 @@ class Preparing:
         }
         if operation_id in given and isinstance(case.body, dict):
             case.body |= given[operation_id]
+
+    def _prepare_block(self, case: Any, operation_id: str) -> None:
+        """Name a third party in one of the two ways, by a directory that is believed, and one that is blocked."""
+        if operation_id == "blockThirdParty" and isinstance(case.body, dict):
+            named = {"directory": DIRECTORY, "organisation_id": secrets.token_hex(8)}
+            client = {} if case.body.get("client_id") is None else {"client_id": case.body["client_id"]}
+            case.body = {"reason": case.body["reason"], **(client or named)}
+        elif operation_id == "unblockOrganisation":
+            case.query = self._seeds.blocked_organisation()
 
     def _query(self, case: Any, *, positive: bool) -> dict[str, Any]:
         query: dict[str, Any] = self._seeds.real(case.query)

@@ -16,7 +16,7 @@ import httpx
 
 from tests.contract.operators import Operators
 
-__all__ = ["FRESH", "Seeds", "Tenants", "is_id", "statement"]
+__all__ = ["DIRECTORY", "FRESH", "Seeds", "Tenants", "is_id", "statement"]
 
 _ID = re.compile(r"([a-z]{3})_[0-7][0-9a-hjkmnp-tv-z]{25}")
 
@@ -93,6 +93,12 @@ class Seeds:
         made: dict[str, Any] = answer.json()
         self.learn(made)
         return made
+
+    def blocked_organisation(self) -> dict[str, str]:
+        """Keep out an organisation that nobody has named before, and return its name."""
+        named = {"directory": DIRECTORY, "organisation_id": secrets.token_hex(8)}
+        self.post("/v1/blocked-third-parties", {**named, "reason": "test"})
+        return named
 
     def stop_playing(self) -> None:
         """End whatever is simulated."""
@@ -277,6 +283,10 @@ def _consent(seeds: Seeds) -> str:
     consent = seeds.ask_consent()
     seeds.learn(consent)
     return consent
+
+
+DIRECTORY = "https://directory.openbanking.example"
+"""Whose statements the tenant believes."""
 
 
 def _blocked(seeds: Seeds) -> dict[str, str]:

@@ -145,6 +145,7 @@ async def list_blocked_third_parties(
     status=201,
     idempotency="optional",
     errors=(errors.NotFound,),
+    examples={"request": {"client_id": "cli_01m7w9tnzcejq9b78b81gh4nmw", "reason": "Its licence has ended."}},
 )
 async def block_third_party(call: Call, body: BlockThirdParty) -> Reply[BlockedThirdParty]:
     """Keep a third party out.

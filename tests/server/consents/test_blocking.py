@@ -320,6 +320,7 @@ class TestAnOrganisationThatHasNoClient:
         assert client_id in {each["client_id"] for each in found}
         assert len(found) == in_tx(live, lambda tx: tx.fetchval("SELECT count(*) FROM blocked_third_parties"))
 
+    @pytest.mark.usefixtures("staff")
     def test_is_named_on_the_command_line(self, live: LiveServer) -> None:
         """Whose name it is needn't be said where the bank believes one directory."""
         org = uuid4().hex

@@ -106,10 +106,7 @@ class TestAHead:
     def test_of_open_banking_is_refused_under_its_interaction_id(
         self, live: LiveServer, path: bytes, broken: bytes, status: int, *, is_open_banking: bool
     ) -> None:
-        """The standard has it on every answer, so it is also on what no operation was found for.
-
-        Which addresses are of open banking is decided as the router does: on the path, decoded once.
-        """
+        """It is on every answer of an address that the router takes for open banking's: by the path, decoded once."""
         named = b"x-fapi-interaction-id: 8d3ef7d5-6a9b-4a3c-9f41-8c9e1f2a7b10"
         head = b"GET " + path + b" HTTP/1.1\r\n" + named + b"\r\nHost: here\r\n"
         answers = []

@@ -196,10 +196,7 @@ class TestARequest:
     def test_is_refused_for_a_header(
         self, changes: dict[str, Any], code: str, path: str | None, tpp: ThirdParty
     ) -> None:
-        """What is missing or not of its form is named by its code; the refusal is signed too.
-
-        A path says which header it is, except where the code does: those of signatures.
-        """
+        """Code and path name what is missing or wrong, and of signatures the code alone; the refusal is signed too."""
         answer = ask(tpp, payments, sent(tpp, consent(), **changes), consent())
         assert (answer.status, answer.codes) == (400, [(code, path)])
         assert "x-jws-signature" in answer.headers

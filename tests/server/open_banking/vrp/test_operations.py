@@ -64,6 +64,19 @@ class TestAConsent:
         assert pisp.ask("GET", path).json()["Data"]["Status"] == "CANC"
         assert pisp.ask("DELETE", path).json()["Errors"][0]["ErrorCode"] == "U009"
 
+    def test_is_cancelled_where_the_bank_ends_it_and_not_where_it_rests(self, pisp: Pisp) -> None:
+        """What has ended doesn't come back; where access is taken away alone, the status stays and payments don't."""
+        ways = {"require-reauthentication": ("AUTH", (403, "U028")), "revoke": ("CANC", (400, "U009"))}
+        for way, (status, refusal) in ways.items():
+            consent_id = pisp.consented()
+            wire_id = ids.encode(Prefix.CONSENT, consent_id)
+            with pisp.workers[0].client(SLUG) as bank:
+                assert bank.post(f"/v1/consents/{wire_id}/{way}", json={"reason": "test"}).status_code == 200
+            shown = pisp.ask("GET", f"/domestic-vrp-consents/{wire_id}", worker=1).json()["Data"]
+            assert (shown["Status"], "StatusReason" in shown) == (status, status == "CANC")
+            paid = pisp.ask("POST", "/domestic-vrps", pisp.payment(consent_id), consent_id=consent_id, worker=1)
+            assert code_of(paid)[:2] == refusal
+
     def test_is_made_once_under_a_key(self, pisp: Pisp) -> None:
         """A copy of the request is answered with the consent as it stands by then."""
         first = pisp.ask("POST", "/domestic-vrp-consents", pisp.consent(), key="once")
