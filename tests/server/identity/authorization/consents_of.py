@@ -167,7 +167,7 @@ class Tpp:
 
         async def work() -> None:
             async with tx_of(self.live, self.slug) as tx:
-                await staff.block_client(tx, CALLER, self.app.client.id, "it was in the news")
+                await staff.keep_out(tx, CALLER, self.app.client.id, "it was in the news")
 
         self.live.run(work())
 
