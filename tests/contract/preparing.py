@@ -162,7 +162,7 @@ class Preparing:
     def _prepare_block(self, case: Any, operation_id: str) -> None:
         """Name a third party in one of the two ways, by a directory that is believed, and one that is blocked."""
         if operation_id == "blockThirdParty" and isinstance(case.body, dict):
-            named = {"directory": DIRECTORY, "organisation_id": secrets.token_hex(8)}
+            named = {"directory": DIRECTORY, "organisation_id": secrets.token_hex(16)}
             client = {} if case.body.get("client_id") is None else {"client_id": case.body["client_id"]}
             case.body = {"reason": case.body["reason"], **(client or named)}
         elif operation_id == "unblockOrganisation":

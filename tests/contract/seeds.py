@@ -96,7 +96,7 @@ class Seeds:
 
     def blocked_organisation(self) -> dict[str, str]:
         """Keep out an organisation that nobody has named before, and return its name."""
-        named = {"directory": DIRECTORY, "organisation_id": secrets.token_hex(8)}
+        named = {"directory": DIRECTORY, "organisation_id": secrets.token_hex(16)}
         self.post("/v1/blocked-third-parties", {**named, "reason": "test"})
         return named
 

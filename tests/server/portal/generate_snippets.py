@@ -38,8 +38,14 @@ TARGET: Final = Path(__file__).parents[3] / "server" / "billfold_server" / "port
 _WAYS: Final = {"createTransfers": "transfers.bulk", "detokenizeVaultTokens": "vault_tokens.detokenize"}
 """Which of several methods is shown."""
 
-_FURTHER: Final[dict[str, dict[str, Any]]] = {"replayWebhookEvents": {"after": 4711}}
-"""What a method wants to be told where the body may leave it out."""
+_FURTHER: Final[dict[str, dict[str, Any]]] = {
+    "replayWebhookEvents": {"after": 4711},
+    "unblockOrganisation": {
+        "directory": "https://directory.openbanking.example",
+        "organisation_id": "0015800001HQQrZAAX",
+    },
+}
+"""What a method wants to be told where the body, or the address, may leave it out."""
 
 _FILE: Final = "statement.sta"
 _WIDE: Final = 88
