@@ -8,11 +8,14 @@ import msgspec
 
 from billfold import chain, ids
 from billfold.chain import records
+from billfold.chain.linking import Chained
 from billfold.chain.records import (
     AccountRecord,
+    AccountTermsRecord,
     AliasRecord,
     CheckpointRecord,
     EndRecord,
+    EraRecord,
     HeadRecord,
     HoldRecord,
     IdempotencyKeyRecord,
@@ -26,6 +29,7 @@ from billfold.chain.records import (
     RowRecord,
     TransferRecord,
     WalletRecord,
+    WalletTermsRecord,
 )
 
 START = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -37,9 +41,13 @@ OWNERS = {FIRST: WALLETS[0], SECOND: WALLETS[1]}
 
 
 class Ledger:
-    """Three accounts: cash, and one for each of two wallets."""
+    """Three accounts: cash, and one for each of two wallets.
 
-    def __init__(self) -> None:
+    Args:
+        era: The era in which it begins; in the first one there are no terms.
+    """
+
+    def __init__(self, era: int = chain.ERA) -> None:
         self.posted = {CASH: 0, FIRST: 0, SECOND: 0}
         self.held = {CASH: 0, FIRST: 0, SECOND: 0}
         self.pending = {CASH: 0, FIRST: 0, SECOND: 0}
@@ -52,6 +60,41 @@ class Ledger:
         self.holds: dict[UUID, HoldRecord] = {}
         self.reversed: dict[UUID, ReversalRecord] = {}
         self.checkpoint: CheckpointRecord | None = None
+        self.limit = 0
+        if era == chain.ERA:
+            self.batch.append(EraRecord(number=era, recorded_at=self.tick()))
+            self.record_terms("opened")
+
+    def record_terms(self, kind: str) -> None:
+        """Record whose all wallets and accounts are."""
+        for wallet in self._people():
+            if isinstance(wallet, WalletRecord):
+                self.batch.append(
+                    WalletTermsRecord(
+                        wallet_id=wallet.id,
+                        kind=kind,
+                        party_id=wallet.party_id,
+                        status=wallet.status,
+                        opened_at=wallet.created_at,
+                        recorded_at=self.tick(),
+                    )
+                )
+        for account in (CASH, FIRST, SECOND):
+            self.terms(account, kind)
+
+    def terms(self, account_id: UUID, kind: str) -> None:
+        """Record the terms of an account as it is."""
+        account = self._account(account_id)
+        names = ("wallet_id", "code", "type", "normal_side", "currency", "status", "overdraft_limit_minor")
+        self.batch.append(
+            AccountTermsRecord(
+                account_id=account_id,
+                kind=kind,
+                opened_at=account.created_at,
+                recorded_at=self.tick(),
+                **{name: getattr(account, name) for name in names},
+            )
+        )
 
     def tick(self) -> datetime:
         """Return the next instant."""
@@ -215,7 +258,7 @@ class Ledger:
 
     def commit(self) -> None:
         """Close the batch with a link."""
-        chained = [record for record in self.batch if isinstance(record, JournalEntryRecord | MovementRecord)]
+        chained = [record for record in self.batch if isinstance(record, Chained)]
         leaves = [record.leaf() for record in chained]
         self._link(leaves)
         self.timeline += self.batch
@@ -345,7 +388,7 @@ class Ledger:
             wallet_id=OWNERS.get(account),
             name=None,
             status="active",
-            overdraft_limit_minor=None if cash else 0,
+            overdraft_limit_minor=None if cash else self.limit if account == SECOND else 0,
             posted_minor=self.posted[account],
             pending_minor=self.pending[account],
             held_minor=self.held[account],
@@ -371,9 +414,9 @@ class Ledger:
         return lines if owed is None else [*lines, owed]
 
 
-def some_books() -> Ledger:
+def some_books(era: int = chain.ERA) -> Ledger:
     """Return books in which something of everything has happened, in batches of one and of several."""
-    ledger = Ledger()
+    ledger = Ledger(era)
     ledger.move("top_up", CASH, FIRST, 10_000)
     ledger.commit()
     first = ledger.move("transfer", FIRST, SECOND, 250, text="lunch", metadata={"table": "7"})
@@ -390,6 +433,9 @@ def some_books() -> Ledger:
     ledger.move("withdrawal", SECOND, CASH, 10)
     ledger.commit()
     ledger.reverse(first, 20)
+    if era == chain.ERA:
+        ledger.limit = 100
+        ledger.terms(SECOND, "changed")
     ledger.commit()
     for _ in range(5):
         ledger.move("transfer", FIRST, SECOND, 1)

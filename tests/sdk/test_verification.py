@@ -16,9 +16,12 @@ from hypothesis import strategies as st
 
 from billfold import chain
 from billfold.chain import Damage, Finding, Head, Verification, Verifier, records, verify_export
+from billfold.chain.linking import Chained
 from billfold.chain.records import (
     AccountRecord,
+    AccountTermsRecord,
     AliasRecord,
+    EraRecord,
     HeadRecord,
     HoldRecord,
     IdempotencyKeyRecord,
@@ -31,6 +34,7 @@ from billfold.chain.records import (
     ReversalRecord,
     TransferRecord,
     WalletRecord,
+    WalletTermsRecord,
     encode_record,
     read_record,
 )
@@ -38,7 +42,6 @@ from tests.sdk.ledgers import CASH, FIRST, SECOND, START, WALLETS, Ledger, detac
 
 ROOT = Path(__file__).parents[2]
 NOBODY = UUID(int=99)
-CHAINED = JournalEntryRecord | MovementRecord
 SMALLEST = 100
 """Bytes that the smallest record would take at least, if it was kept."""
 
@@ -113,18 +116,25 @@ class TestWholeBooks:
             assert first(edited(erased, place + 1, **left)).record == "transfer"
 
     def test_hold_the_metadata_of_transfers(self):
-        """The journal entry has it as well, and the chain commits to that; entries from before 1.0 haven't."""
+        """The journal entry has it as well, and the chain commits to that; entries of the first era may not."""
         lines = some_books().export()
         (place,) = [at for at in places(lines, TransferRecord) if getattr(lines[at], "metadata", {})]
         for other in ({}, {"table": "8"}, {"table": "7", "more": "1"}):
             assert first(edited(lines, place, metadata=other)).record == "transfer"
             assert first(edited(lines, place - 1, metadata=other)).record == "journal_entry"
-        ledger = Ledger()
-        ledger.move("top_up", CASH, FIRST, 100, text="fund")
-        ledger.commit()
-        lines = ledger.export()
-        (place,) = places(lines, TransferRecord)
-        assert verify(edited(lines, place, metadata={"table": "7"})).ok
+        for era in (1, chain.ERA):
+            ledger = Ledger(era)
+            ledger.move("top_up", CASH, FIRST, 100, text="fund")
+            ledger.commit()
+            ledger.move("top_up", CASH, FIRST, 100)
+            ledger.commit()
+            lines = ledger.export()
+            for place in places(lines, TransferRecord):
+                verification = verify(edited(lines, place, metadata={"table": "7"}))
+                assert verification.ok == (era == 1)
+                assert all(
+                    (one.damage, one.record) == (Damage.INCONSISTENT, "transfer") for one in verification.findings
+                )
 
     def test_are_the_same_lines_once_read(self):
         """What is written is read, to the letter."""
@@ -184,17 +194,22 @@ def verify_lines(lines: Iterator[Record]) -> Verification:
 class TestTheFirstDamagedRecord:
     @given(st.data())
     def test_is_named_when_edited(self, data: st.DataObject):
-        """An amount that is changed anywhere names its entry or movement, and its line."""
+        """An amount that is changed anywhere names its entry or movement, and its line; so do terms and eras."""
         lines = some_books().export()
-        place = data.draw(st.sampled_from(places(lines, CHAINED)))
+        place = data.draw(st.sampled_from(places(lines, Chained)))
         record = lines[place]
         if isinstance(record, JournalEntryRecord):
             which = data.draw(st.integers(0, 1))
             facts = with_posting(record, which, amount_minor=record.postings[which].amount_minor + 1)
             name = str(record.id)
-        else:
-            assert isinstance(record, MovementRecord)
+        elif isinstance(record, MovementRecord):
             facts, name = {"delta_minor": record.delta_minor + 1}, f"{record.hold_id}/{record.step}"
+        elif isinstance(record, EraRecord):
+            facts, name = {"number": record.number + 1}, str(record.number + 1)
+        else:
+            assert isinstance(record, WalletTermsRecord | AccountTermsRecord)
+            facts = {"status": "frozen"}
+            name = str(record.wallet_id if isinstance(record, WalletTermsRecord) else record.account_id)
         found = first(edited(lines, place, **facts))
         assert (found.damage, found.record, found.id) == (Damage.EDITED, records.name_of(record), name)
         assert found.line == place + 1
@@ -216,15 +231,12 @@ class TestTheFirstDamagedRecord:
 
     @given(st.data())
     def test_is_named_when_a_movement_is_dropped(self, data: st.DataObject):
-        """A movement that is taken out is missed in its link."""
+        """A movement that is taken out is missed in its link, and so is its hold's step."""
         lines = some_books().export()
         place = data.draw(st.sampled_from(places(lines, MovementRecord)))
-        found = first(Ledger.ended([*lines[:place], *lines[place + 1 : -1]]))
-        assert (found.damage, found.record, found.link) == (
-            Damage.DROPPED,
-            "hold_movement",
-            link_of(lines, place),
-        )
+        findings = verify(Ledger.ended([*lines[:place], *lines[place + 1 : -1]])).findings
+        assert (findings[0].damage, findings[0].link) == (Damage.DROPPED, link_of(lines, place))
+        assert getattr(lines[place], "hold_id", None) in {UUID(one.id) for one in findings if one.record == "hold"}
 
     @given(st.data())
     def test_is_named_when_inserted(self, data: st.DataObject):
@@ -393,7 +405,7 @@ def rechained(lines: list[Record]) -> list[Record]:
             return
         link = group[0]
         assert isinstance(link, LinkRecord)
-        leaves = [record.leaf() for record in group if isinstance(record, CHAINED)]
+        leaves = [record.leaf() for record in group if isinstance(record, Chained)]
         head, made = head.extend(leaves, link.recorded_at)
         out.append(msgspec.structs.replace(link, leaves=b"".join(leaves), hash=made.hash))
         out.extend(group[1:])
@@ -419,8 +431,21 @@ class TestBooksThatContradictThemselves:
         [
             (WalletRecord, {"party_id": NOBODY}, Damage.DANGLING, "wallet"),
             (WalletRecord, {"currencies": []}, Damage.DANGLING, "account"),
-            (AccountRecord, {"id": UUID(int=20)}, Damage.DANGLING, "journal_entry"),
-            (AccountRecord, {"currency": "JPY"}, Damage.INCONSISTENT, "journal_entry"),
+            (AccountRecord, {"id": UUID(int=20)}, Damage.DANGLING, "account_terms"),
+            (AccountRecord, {"currency": "JPY"}, Damage.EDITED, "account"),
+            (AccountRecord, {"code": "till"}, Damage.EDITED, "account"),
+            (AccountRecord, {"created_at": START + timedelta(1)}, Damage.EDITED, "account"),
+            (AccountRecord, {"overdraft_limit_minor": 5}, Damage.EDITED, "account"),
+            (AccountRecord, {"status": "frozen"}, Damage.EDITED, "account"),
+            (WalletRecord, {"created_at": START + timedelta(1)}, Damage.EDITED, "wallet"),
+            (WalletTermsRecord, {"party_id": NOBODY}, Damage.EDITED, "wallet"),
+            (WalletTermsRecord, {"wallet_id": NOBODY}, Damage.DANGLING, "wallet_terms"),
+            (WalletTermsRecord, {"kind": "changed"}, Damage.INCONSISTENT, "wallet_terms"),
+            (WalletTermsRecord, {"kind": "found"}, Damage.INSERTED, "wallet_terms"),
+            (WalletTermsRecord, {"status": "closed"}, Damage.EDITED, "wallet"),
+            (AccountTermsRecord, {"wallet_id": WALLETS[0]}, Damage.EDITED, "account"),
+            (AccountTermsRecord, {"overdraft_limit_minor": 7}, Damage.EDITED, "account"),
+            (EraRecord, {"number": 3}, Damage.INCONSISTENT, "era"),
             (AccountRecord, {"normal_side": "credit"}, Damage.INCONSISTENT, "account"),
             (AccountRecord, {"normal_side": "up"}, Damage.INCONSISTENT, "account"),
             (AccountRecord, {"type": "income"}, Damage.INCONSISTENT, "account"),

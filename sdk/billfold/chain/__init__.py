@@ -1,8 +1,9 @@
 """The chain that makes a ledger tamper-evident, and what verifies it without a server.
 
-Every journal entry and every movement of a hold is a *record* with one text and a *leaf*, the text's hash. The records
-that were committed together are the leaves of a Merkle tree (RFC 9162, section 2.1), and the tree's root goes into a
-*link*, which names the hash of the link before and of one further back. The newest link's hash, the *head*, stands for
+Every journal entry and every movement of a hold is a *record* with one text and a *leaf*, the text's hash; so are the
+*terms* of a wallet or account, which say whose it is, as it was opened and after each change. The records that were
+committed together are the leaves of a Merkle tree (RFC 9162, section 2.1), and the tree's root goes into a *link*,
+which names the hash of the link before and of one further back. The newest link's hash, the *head*, stands for
 everything ever posted: whoever keeps a head notices any later change to what it stands for.
 
 A link's second hash skips back as in a skew-binary list (E. W. Myers, "An applicative random-access stack", 1983), so
@@ -19,7 +20,8 @@ nothing to guess it by, and the chain whole.
     if not verification.ok:
         print(verification.findings[0])
 
-``UNHELD`` lists what an export may say otherwise without contradicting the chain, and why.
+``UNHELD`` lists what an export may say otherwise without contradicting the chain, and why; ``UNHELD_BEFORE`` what more
+of books that began before the chain said whose wallets and accounts are.
 
 All hashes are SHA-256, 32 bytes.
 """
@@ -51,14 +53,25 @@ from billfold.chain.links import (
     tree_root,
     verify_inclusion,
 )
-from billfold.chain.unheld import UNHELD
+from billfold.chain.terms import (
+    ERA,
+    account_terms_leaf,
+    account_terms_text,
+    era_leaf,
+    era_text,
+    wallet_terms_leaf,
+    wallet_terms_text,
+)
+from billfold.chain.unheld import UNHELD, UNHELD_BEFORE
 from billfold.chain.verification import Verification, Verifier, verify_export
 
 __all__ = [
+    "ERA",
     "HASH_BYTES",
     "NOTHING",
     "START",
     "UNHELD",
+    "UNHELD_BEFORE",
     "BrokenLinkError",
     "Damage",
     "EntryFacts",
@@ -71,6 +84,8 @@ __all__ = [
     "StoredLink",
     "Verification",
     "Verifier",
+    "account_terms_leaf",
+    "account_terms_text",
     "balances_digest",
     "checkpoint_leaf",
     "checkpoint_text",
@@ -78,6 +93,8 @@ __all__ = [
     "entry_leaf",
     "entry_leaves",
     "entry_text",
+    "era_leaf",
+    "era_text",
     "inclusion_path",
     "inclusion_proof",
     "leaf",
@@ -89,4 +106,6 @@ __all__ = [
     "tree_root",
     "verify_export",
     "verify_inclusion",
+    "wallet_terms_leaf",
+    "wallet_terms_text",
 ]

@@ -10,9 +10,12 @@ from billfold import ids
 from billfold.chain.checkpoints import balances_digest
 from billfold.chain.findings import Damage, Findings
 from billfold.chain.holding import Holding
+from billfold.chain.owning import Owning
 from billfold.chain.people import DEBIT, People
 from billfold.chain.records import (
+    AccountTermsRecord,
     CheckpointRecord,
+    EraRecord,
     HoldRecord,
     JournalEntryRecord,
     MovementRecord,
@@ -20,6 +23,7 @@ from billfold.chain.records import (
     Record,
     ReversalRecord,
     TransferRecord,
+    WalletTermsRecord,
     name_of,
 )
 
@@ -50,6 +54,7 @@ class Bookkeeping:
         self._people = people
         self._accounts = people.accounts
         self._holding = Holding(findings, people)
+        self._owning = Owning(findings, people)
         self._link: int | None = None
         self._link_from: datetime | None = None
         self._link_to: datetime | None = None
@@ -69,7 +74,13 @@ class Bookkeeping:
             HoldRecord: self._take_hold,
             MovementRecord: self._check_movement,
             CheckpointRecord: self._check_sealing,
+            **dict.fromkeys(self._owning.timeline, self._check_terms),
         }
+
+    @property
+    def unrecorded(self) -> int:
+        """How many wallets and accounts have no terms because they were opened before there were any."""
+        return self._owning.unrecorded
 
     def begin(self, checkpoint: CheckpointRecord) -> None:
         """Go on from a checkpoint, as though the entries before it had been read."""
@@ -103,6 +114,7 @@ class Bookkeeping:
     def finish(self) -> None:
         """Look at what must be whole in the end."""
         self._people.finish()
+        self._owning.finish()
         for entry_id, missing in self._reversals.items():
             if entry_id <= self._detached_to and missing > 0:
                 # The reversing entries that are missing may be detached as well.
@@ -220,7 +232,7 @@ class Bookkeeping:
             not _has_its_sides(record)
             or self._as_posted(record, entry)
             != [(posting.account_id, posting.amount_minor, posting.currency) for posting in entry.postings]
-            or not _says_the_same(record, entry)
+            or not self._says_the_same(record, entry)
         ):
             self._findings.add(Damage.INCONSISTENT, "transfer", str(record.id), "its journal entry says something else")
 
@@ -272,6 +284,18 @@ class Bookkeeping:
                 return None
         return [(debited, record.amount_minor, record.currency), (credited, -record.amount_minor, record.currency)]
 
+    def _says_the_same(self, record: TransferRecord, entry: JournalEntryRecord) -> bool:
+        """Compare times and text. Entries of the first era may lack the metadata of their transfers.
+
+        Where the text was erased nobody can say what it was, and the transfer has none either. Who ordered it and in
+        which request (``actor``, ``request_id``) only the transfer says.
+        """
+        times = (record.effective_at, record.recorded_at) == (entry.effective_at, entry.recorded_at)
+        if entry.is_erased:
+            return times and record.description is None and not record.metadata
+        free = not self._owning.holds_texts and not entry.metadata
+        return times and (free or record.metadata == entry.metadata) and record.description == entry.description
+
     def _check_reversal(self, record: ReversalRecord) -> None:
         name, id_, entry_id = "reversal", str(record.journal_entry_id), record.journal_entry_id
         self._expect_transfer()
@@ -307,6 +331,16 @@ class Bookkeeping:
         self._end_entry()
         self._check_recorded("checkpoint", str(record.number), record.recorded_at)
 
+    def _check_terms(self, record: EraRecord | WalletTermsRecord | AccountTermsRecord) -> None:
+        self._end_entry()
+        name = name_of(record)
+        if isinstance(record, EraRecord):
+            id_ = str(record.number)
+        else:
+            id_ = str(record.wallet_id if isinstance(record, WalletTermsRecord) else record.account_id)
+        self._check_recorded(name, id_, record.recorded_at)
+        self._owning.timeline[type(record)](record)
+
     # Holds.
 
     def _take_hold(self, record: HoldRecord) -> None:
@@ -336,19 +370,6 @@ def _has_its_sides(record: TransferRecord) -> bool:
     sides = (record.from_wallet_id is not None, record.to_wallet_id is not None)
     after = (record.from_balance_after_minor is not None, record.to_balance_after_minor is not None)
     return sides == after == _MOVES.get(record.kind) and (record.cash_account_id is None) == all(sides)
-
-
-def _says_the_same(record: TransferRecord, entry: JournalEntryRecord) -> bool:
-    """Compare times and text. Entries from before 1.0 haven't the metadata of their transfers.
-
-    Where the text was erased nobody can say what it was, and the transfer has none either. Who ordered it and in which
-    request (``actor``, ``request_id``) only the transfer says.
-    """
-    times = (record.effective_at, record.recorded_at) == (entry.effective_at, entry.recorded_at)
-    if entry.is_erased:
-        return times and record.description is None and not record.metadata
-    metadata = not entry.metadata or record.metadata == entry.metadata
-    return times and metadata and record.description == entry.description
 
 
 _LATEST: Final = 35

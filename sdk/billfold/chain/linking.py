@@ -9,11 +9,22 @@ import msgspec
 
 from billfold.chain.findings import Damage, Findings
 from billfold.chain.links import NOTHING, START, BrokenLinkError, Head, StoredLink
-from billfold.chain.records import CheckpointRecord, JournalEntryRecord, LinkRecord, MovementRecord, name_of
+from billfold.chain.records import (
+    AccountTermsRecord,
+    CheckpointRecord,
+    EraRecord,
+    JournalEntryRecord,
+    LinkRecord,
+    MovementRecord,
+    WalletTermsRecord,
+    name_of,
+)
 
 __all__ = ["Chained", "Linking"]
 
-Chained: TypeAlias = JournalEntryRecord | MovementRecord | CheckpointRecord
+Chained: TypeAlias = (
+    JournalEntryRecord | MovementRecord | CheckpointRecord | EraRecord | WalletTermsRecord | AccountTermsRecord
+)
 """A record that is in the chain."""
 
 _MOST_MISSING: Final = 100
@@ -195,10 +206,9 @@ class Linking:
         if not isinstance(record, JournalEntryRecord) or strange:
             return
         gap, unnamed, kept = record.sequence - self._last_sequence - 1, self._unnamed, self._findings.kept
-        if gap == len(unnamed) or gap == 0:
+        if gap and gap == len(unnamed):
             for number, place in enumerate(unnamed, self._last_sequence + 1):
-                name = {"record": "journal_entry", "sequence": number} if gap else {"record": "hold_movement"}
-                kept[place] = msgspec.structs.replace(kept[place], **name)
+                kept[place] = msgspec.structs.replace(kept[place], record="journal_entry", sequence=number)
         self._last_sequence, self._unnamed = record.sequence, []
 
     def finish(self) -> None:
@@ -224,9 +234,13 @@ def _whole_but_for_edits(expected: Sequence[bytes], found: Sequence[bytes]) -> b
 
 
 def _key(record: Chained) -> str:
-    if isinstance(record, CheckpointRecord):
+    if isinstance(record, CheckpointRecord | EraRecord):
         return str(record.number)
-    return str(record.id) if isinstance(record, JournalEntryRecord) else f"{record.hold_id}/{record.step}"
+    if isinstance(record, MovementRecord):
+        return f"{record.hold_id}/{record.step}"
+    if isinstance(record, WalletTermsRecord):
+        return str(record.wallet_id)
+    return str(record.account_id if isinstance(record, AccountTermsRecord) else record.id)
 
 
 def _title(record: Chained) -> str:

@@ -1,6 +1,7 @@
 """The verification of whom the books are about: parties, wallets, their other names, and accounts."""
 
 from collections.abc import Callable
+from datetime import datetime
 from sys import intern
 from typing import Any, Final
 from uuid import UUID
@@ -8,7 +9,7 @@ from uuid import UUID
 from billfold.chain.findings import Damage, Findings
 from billfold.chain.records import AccountRecord, AliasRecord, PartyRecord, WalletRecord, name_of
 
-__all__ = ["DEBIT", "Account", "People"]
+__all__ = ["DEBIT", "Account", "People", "Wallet"]
 
 DEBIT: Final = "debit"
 _CREDIT: Final = "credit"
@@ -23,9 +24,11 @@ _NORMAL_SIDES: Final = {
 
 
 class Account:
-    """An account's balances as its records make them, and as they should come out."""
+    """An account's balances as its records make them, and as they should come out; and the newest of its terms."""
 
     __slots__ = (
+        "code",
+        "created_at",
         "currency",
         "held",
         "normal_side",
@@ -35,6 +38,10 @@ class Account:
         "stated_held",
         "stated_pending",
         "stated_posted",
+        "status",
+        "told_overdraft",
+        "told_status",
+        "type",
         "wallet_id",
     )
 
@@ -48,6 +55,12 @@ class Account:
         self.stated_held = record.held_minor
         self.stated_pending = record.pending_minor
         self.posted = self.held = self.pending = 0
+        self.code = record.code
+        self.type = intern(record.type)
+        self.status = intern(record.status)
+        self.created_at = record.created_at
+        self.told_status: str | None = None
+        self.told_overdraft: int | None = None
 
     @property
     def within_its_limit(self) -> bool:
@@ -56,19 +69,18 @@ class Account:
         return self.overdraft is None or posted - self.stated_held >= -self.overdraft
 
 
-class _Wallet:
-    """A wallet, and which of its accounts are still to come."""
+class Wallet:
+    """A wallet, which of its accounts are still to come, and the newest of its terms."""
 
-    __slots__ = ("currencies", "forgotten", "status")
+    __slots__ = ("created_at", "currencies", "forgotten", "party_id", "status", "told_status")
 
-    def __init__(self, status: str, currencies: tuple[str, ...], *, forgotten: bool) -> None:
-        self.status = status
-        self.currencies = currencies
+    def __init__(self, record: WalletRecord, party_id: UUID, *, forgotten: bool) -> None:
+        self.party_id = party_id
+        self.status = intern(record.status)
+        self.created_at: datetime = record.created_at
+        self.currencies = tuple(map(intern, record.currencies))
         self.forgotten = forgotten
-
-
-_WHOLE: Final = {forgotten: _Wallet("", (), forgotten=forgotten) for forgotten in (False, True)}
-"""Stands for every wallet all of whose accounts have come, so that a million of them take little memory."""
+        self.told_status: str | None = None
 
 
 class People:
@@ -78,6 +90,7 @@ class People:
 
     Attributes:
         parties: Every party, and whether it was forgotten.
+        wallets: Every wallet.
         accounts: Every account.
 
     Args:
@@ -88,7 +101,9 @@ class People:
         self.parties: dict[UUID, bool] = {}
         self.accounts: dict[UUID, Account] = {}
         self._findings = findings
-        self._wallets: dict[UUID, _Wallet] = {}
+        self.wallets: dict[UUID, Wallet] = {}
+        # Many wallets are of the same party, whose id is in memory once.
+        self._party_ids: dict[UUID, UUID] = {}
         self._codes: set[tuple[str, str]] = set()
         self._last: dict[type, UUID] = {}
         self.handlers: dict[type, Callable[[Any], None]] = {
@@ -100,16 +115,16 @@ class People:
 
     def has_wallet(self, wallet_id: UUID) -> bool:
         """Tell whether there is such a wallet."""
-        return wallet_id in self._wallets
+        return wallet_id in self.wallets
 
     def is_forgotten(self, wallet_id: UUID | None) -> bool:
         """Tell whether a wallet's party was forgotten, so that what people wrote of it may be blank."""
-        wallet = None if wallet_id is None else self._wallets.get(wallet_id)
+        wallet = None if wallet_id is None else self.wallets.get(wallet_id)
         return wallet is not None and wallet.forgotten
 
     def finish(self) -> None:
         """See that every account has come, with the balances that its records make."""
-        for wallet_id, wallet in self._wallets.items():
+        for wallet_id, wallet in self.wallets.items():
             for currency in sorted(set(wallet.currencies)):
                 fact = f"there is no account that it has in {currency}"
                 self._findings.add(Damage.DANGLING, "wallet", str(wallet_id), fact)
@@ -146,20 +161,18 @@ class People:
         self.parties[record.id] = forgotten
 
     def _take_wallet(self, record: WalletRecord) -> None:
-        self._place(record, known=record.id in self._wallets)
+        self._place(record, known=record.id in self.wallets)
         if record.party_id not in self.parties:
             self._blame(record, Damage.DANGLING, f"there is no party {record.party_id}")
         if len(set(record.currencies)) != len(record.currencies):
             self._blame(record, Damage.INCONSISTENT, "it has a currency twice")
         forgotten = self.parties.get(record.party_id, False)
-        currencies = tuple(map(intern, record.currencies))
-        self._wallets[record.id] = (
-            _Wallet(intern(record.status), currencies, forgotten=forgotten) if currencies else _WHOLE[forgotten]
-        )
+        party_id = self._party_ids.setdefault(record.party_id, record.party_id)
+        self.wallets[record.id] = Wallet(record, party_id, forgotten=forgotten)
 
     def _take_alias(self, record: AliasRecord) -> None:
         self._place(record)
-        if record.wallet_id not in self._wallets:
+        if record.wallet_id not in self.wallets:
             self._blame(record, Damage.DANGLING, f"there is no wallet {record.wallet_id}")
 
     def _take_account(self, record: AccountRecord) -> None:
@@ -180,7 +193,7 @@ class People:
 
     def _join(self, record: AccountRecord, wallet_id: UUID) -> None:
         """See that an account is the one that its wallet has in the currency."""
-        wallet = self._wallets.get(wallet_id)
+        wallet = self.wallets.get(wallet_id)
         if wallet is None or record.currency not in wallet.currencies:
             fact = f"there is no wallet {wallet_id} that has no other account in {record.currency[:3]}"
             self._blame(record, Damage.DANGLING, fact)
@@ -192,5 +205,3 @@ class People:
             fact = f"it is {record.status[:20]} and its wallet {wallet.status[:20]}"
             self._blame(record, Damage.INCONSISTENT, fact)
         wallet.currencies = left
-        if not left:
-            self._wallets[wallet_id] = _WHOLE[wallet.forgotten]

@@ -11,9 +11,9 @@ The lines come in this order, so that a reader needs little memory:
    the moment. Then a ``checkpoint`` for each time that months were detached, the newest with the balances at its place:
    the journal entries up to there are in archives of their own, and what follows goes on from it.
 3. The timeline. Each ``link`` is followed by its records in order: ``journal_entry`` (and after it, where there is one,
-   its ``transfer``, and its ``reversal`` if it was reversed later) and ``hold_movement`` (before a hold's first one
-   comes the ``hold``). What stands in the ledger without belonging there stands where its id puts it, also a
-   ``posting`` without an entry.
+   its ``transfer``, and its ``reversal`` if it was reversed later), ``hold_movement`` (before a hold's first one comes
+   the ``hold``), ``wallet_terms``, ``account_terms`` and ``era``. What stands in the ledger without belonging there
+   stands where its id puts it, also a ``posting`` without an entry.
 4. ``row``: what other rooms keep beside, a table at a time and in order of its key (``billfold.chain.beside.KEYS``), in
    the database's own JSON.
 5. ``idempotency_key``: the answers that are kept under their keys, in order of client and key.
@@ -31,13 +31,17 @@ import msgspec
 
 from billfold.chain.checkpoints import checkpoint_leaf
 from billfold.chain.links import StoredLink, commitment, entry_leaf, movement_leaf
+from billfold.chain.terms import account_terms_leaf, era_leaf, wallet_terms_leaf
 
 __all__ = [
     "FORMAT",
+    "FORMATS",
     "AccountRecord",
+    "AccountTermsRecord",
     "AliasRecord",
     "CheckpointRecord",
     "EndRecord",
+    "EraRecord",
     "HeadRecord",
     "HoldRecord",
     "IdempotencyKeyRecord",
@@ -52,13 +56,16 @@ __all__ = [
     "RowRecord",
     "TransferRecord",
     "WalletRecord",
+    "WalletTermsRecord",
     "encode_record",
     "name_of",
     "read_record",
 ]
 
-FORMAT: Final = "billfold.ledger/2"
+FORMAT: Final = "billfold.ledger/3"
 """The version of these lines."""
+FORMATS: Final = frozenset({"billfold.ledger/2", FORMAT})
+"""The versions that can be read. Before the third there were no terms and no eras."""
 
 Time: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
 """An instant. One without its zone is no instant, so a line that has lost it can't be read."""
@@ -72,7 +79,7 @@ class HeadRecord(_Line, frozen=True, kw_only=True, tag="head"):
     """What the ledger says of itself, as its own row has it.
 
     Attributes:
-        format: ``billfold.ledger/2``.
+        format: ``billfold.ledger/3``.
         tenant: The tenant's slug.
         sequence: How many journal entries there are.
         revision: How many batches have changed anything.
@@ -374,6 +381,71 @@ class MovementRecord(_Line, frozen=True, kw_only=True, tag="hold_movement"):
         )
 
 
+class EraRecord(_Line, frozen=True, kw_only=True, tag="era"):
+    """The beginning of an era: what holds of every record from here on, ``billfold.chain.era_text`` says."""
+
+    number: int
+    recorded_at: Time
+
+    def leaf(self) -> bytes:
+        """Return the era's leaf in the chain."""
+        return era_leaf(number=self.number, recorded_at=self.recorded_at)
+
+
+class WalletTermsRecord(_Line, frozen=True, kw_only=True, tag="wallet_terms"):
+    """Whose a wallet is and how it stands: as it was opened, and after each change."""
+
+    wallet_id: UUID
+    kind: str
+    party_id: UUID
+    status: str
+    opened_at: Time
+    recorded_at: Time
+
+    def leaf(self) -> bytes:
+        """Return the leaf of these terms in the chain."""
+        return wallet_terms_leaf(
+            kind=self.kind,
+            wallet_id=self.wallet_id,
+            party_id=self.party_id,
+            status=self.status,
+            opened_at=self.opened_at,
+            recorded_at=self.recorded_at,
+        )
+
+
+class AccountTermsRecord(_Line, frozen=True, kw_only=True, tag="account_terms"):
+    """On what terms an account is kept: as it was opened, and after each change."""
+
+    account_id: UUID
+    kind: str
+    wallet_id: UUID | None
+    code: str | None
+    type: str
+    normal_side: str
+    currency: str
+    status: str
+    overdraft_limit_minor: int | None
+    opened_at: Time
+    recorded_at: Time
+
+    def leaf(self) -> bytes:
+        """Return the leaf of these terms in the chain."""
+        return account_terms_leaf(
+            kind=self.kind,
+            account_id=self.account_id,
+            wallet_id=self.wallet_id,
+            code=self.code,
+            type=self.type,
+            normal_side=self.normal_side,
+            currency=self.currency,
+            status=self.status,
+            overdraft_limit_minor=self.overdraft_limit_minor,
+            opened_at=self.opened_at,
+            recorded_at=self.recorded_at,
+        )
+
+
 class RowRecord(_Line, frozen=True, kw_only=True, tag="row"):
     """A row of another room's table, with the columns as the database spells them in JSON."""
 
@@ -418,6 +490,9 @@ Record: TypeAlias = (
     | ReversalRecord
     | HoldRecord
     | MovementRecord
+    | EraRecord
+    | WalletTermsRecord
+    | AccountTermsRecord
     | RowRecord
     | IdempotencyKeyRecord
     | EndRecord

@@ -6,10 +6,14 @@ it repeats these, is made of them, or refers to something. What is left is liste
 Ids are held by what refers to them. Of what hangs on entries whose months were detached (``transfer``, ``reversal``, a
 hold's ``journal_entry_ids``), only order, references and shape are held: what they would be compared with is in the
 archives. Text that is erased whole, with its salt, is no damage where somebody was forgotten whose account the entry
-is on. Who owns an account no chain says: the account, its wallet, its holds and its transfers must only say the same.
+is on.
 
 Whole lines that nothing refers to may go, or come, if the last line counts them so: aliases, kept answers, other rooms'
-rows, parties that own nothing, and accounts on which nothing was ever posted or reserved, with their wallets.
+rows, and parties that own nothing.
+
+All this is so from the beginning of the second era on (``billfold.chain.era_text``). Of the first era ``UNHELD_BEFORE``
+says what further isn't held: a wallet or account whose terms haven't been recorded yet (``Verification.unrecorded``)
+and that nothing refers to may go or come, and whose it is, is told by its row alone.
 """
 
 from collections.abc import Mapping
@@ -27,10 +31,12 @@ from billfold.chain.records import (
     WalletRecord,
 )
 
-__all__ = ["UNHELD"]
+__all__ = ["UNHELD", "UNHELD_BEFORE"]
 
 _STATE: Final = "it is state, which may change without a posting"
-_TIMES: Final = {"version": _STATE, "created_at": "no posting tells when", "updated_at": _STATE}
+_TIMES: Final = {"version": _STATE, "updated_at": _STATE}
+_UNTOLD: Final = "nothing else tells when"
+_BEFORE: Final = "it is in the chain with its terms, which haven't been recorded"
 _KEPT_ANSWER: Final = "a kept answer is no record of the books: no chain commits to it, and it goes in time"
 
 UNHELD: Final[Mapping[type, Mapping[str, str]]] = {
@@ -43,10 +49,10 @@ UNHELD: Final[Mapping[type, Mapping[str, str]]] = {
         "external_id": _STATE,
         "roles": _STATE,
         "forgotten_at": _STATE,
+        "created_at": _UNTOLD,
         **_TIMES,
     },
     WalletRecord: {
-        "party_id": "the chain names no person; it only is a party that is there",
         "status_reason": _STATE,
         "label": _STATE,
         "currencies": "their order is state; each is the currency of one of its accounts",
@@ -62,18 +68,11 @@ UNHELD: Final[Mapping[type, Mapping[str, str]]] = {
         "created_at": "aliases come and go",
     },
     AccountRecord: {
-        "code": "the chain has the account's id; a code is only there for what is no wallet's, and once in a currency",
-        "type": "the chain knows no types; it only goes with the normal side, and a wallet's is a liability",
-        "normal_side": "the chain's balances have a sign; it only goes with the type and with the transfers' balances",
-        "currency": "it is that of its wallet, its postings and its holds; one that has neither of them may have any",
         "name": _STATE,
-        "status": "as the wallet's where it has one, and otherwise state",
-        "overdraft_limit_minor": "it is state; the balance only keeps within it",
         "metadata": _STATE,
         **_TIMES,
     },
     TransferRecord: {
-        "metadata": "an entry without any is of a transfer without, or from before 1.0; otherwise both are the same",
         "actor": "it is written for the audit trail, beside the chain",
         "request_id": "it is written for the audit trail, beside the chain",
     },
@@ -96,3 +95,25 @@ UNHELD: Final[Mapping[type, Mapping[str, str]]] = {
     },
 }
 """By type of record: each member that isn't held, or not wholly, and why. Every other member is held."""
+
+UNHELD_BEFORE: Final[Mapping[type, Mapping[str, str]]] = {
+    WalletRecord: {
+        "party_id": f"{_BEFORE}; it only is a party that is there",
+        "status": f"{_BEFORE}; it only is its accounts'",
+        "created_at": _BEFORE,
+    },
+    AccountRecord: {
+        "code": f"{_BEFORE}; a code is only there for what is no wallet's, and once in a currency",
+        "wallet_id": f"{_BEFORE}; it only is that of its holds and transfers",
+        "type": f"{_BEFORE}; it only goes with the normal side, and a wallet's is a liability",
+        "normal_side": f"{_BEFORE}; it only goes with the type and with the transfers' balances",
+        "currency": f"{_BEFORE}; it is that of its wallet, its postings and its holds",
+        "status": f"{_BEFORE}; it only is its wallet's",
+        "overdraft_limit_minor": f"{_BEFORE}; the balance only keeps within it",
+        "created_at": _BEFORE,
+    },
+    TransferRecord: {
+        "metadata": "an entry without any is of a transfer without, or from before 1.0; otherwise both are the same",
+    },
+}
+"""What isn't held besides, where the terms of a wallet or account haven't been recorded, and of the first era."""

@@ -21,7 +21,7 @@ from billfold.chain.linking import Chained, Linking
 from billfold.chain.links import HASH_BYTES, Head
 from billfold.chain.people import People
 from billfold.chain.records import (
-    FORMAT,
+    FORMATS,
     AccountRecord,
     AliasRecord,
     CheckpointRecord,
@@ -73,6 +73,8 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
         head: The head that the links lead to.
         sequence: How many journal entries there are.
         counts: How many records there are of each kind.
+        unrecorded: How many wallets and accounts were opened before the chain held such records, and have none yet:
+            whose they are is their own word alone.
     """
 
     ok: bool
@@ -81,6 +83,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     head: Head
     sequence: int
     counts: dict[str, int]
+    unrecorded: int = 0
 
 
 def verify_export(source: Source, *, trusted: Head | None = None) -> Verification:
@@ -218,6 +221,7 @@ class Verifier:
             head=self._linking.head,
             sequence=self._books.sequence,
             counts=dict(self._counts),
+            unrecorded=self._books.unrecorded,
         )
 
     def _look_at_the_end(self) -> None:
@@ -237,8 +241,9 @@ class Verifier:
             self._findings.add(Damage.INSERTED, "head", None, "there is a second one")
             return
         self._stated = record
-        if record.format != FORMAT:
-            self._findings.add(Damage.MALFORMED, "head", None, f"the format isn't {FORMAT}")
+        if record.format not in FORMATS:
+            fact = f"the format is none of {', '.join(sorted(FORMATS))}"
+            self._findings.add(Damage.MALFORMED, "head", None, fact)
 
     def _take_checkpoint(self, record: CheckpointRecord) -> None:
         before = self._checkpoints[-1][1] if self._checkpoints else None

@@ -1,8 +1,7 @@
 """Whose an account is, as far as the books tell it more than once.
 
-The chain names accounts and neither wallets nor parties (ADR 7), so it doesn't notice who changes an owner. Other rows
-tell it, too: what was moved, reserved, paid and stated, and how a wallet was opened. They are compared here. Whoever
-changes all of them alike isn't noticed.
+The chain commits to it by the terms of wallets and accounts (ADR 61), which are compared here with what they are of.
+Other rows tell it, too: what was moved, reserved, paid and stated, and how a wallet was opened.
 """
 
 from typing import Final
@@ -53,6 +52,35 @@ def _bytes(text: str) -> str:
 
 
 OWNERS: Final[dict[str, str]] = {
+    "wallets_are_on_their_terms": """
+        SELECT coalesce(w.id, t.wallet_id)::text AS object, CASE
+                WHEN t.wallet_id IS NULL THEN 'no record says that it was opened'
+                WHEN w.id IS NULL THEN 'it isn''t there, and its terms are'
+                ELSE 'it is ' || w.status || ' and of party ' || w.party_id::text || ', and its newest terms say '
+                    || t.status || ' and ' || t.party_id::text END AS fact
+        FROM wallets AS w FULL JOIN (
+            SELECT DISTINCT ON (wallet_id) wallet_id, party_id, status, opened_at
+            FROM wallet_terms ORDER BY wallet_id, recorded_at DESC) AS t ON t.wallet_id = w.id
+        WHERE CASE WHEN t.wallet_id IS NULL THEN EXISTS (SELECT FROM ledger_eras)
+            ELSE (w.party_id, w.status, w.created_at) IS DISTINCT FROM (t.party_id, t.status, t.opened_at) END
+        ORDER BY 1 LIMIT 100
+    """,
+    "accounts_are_on_their_terms": """
+        SELECT coalesce(a.id, t.account_id)::text AS object, CASE
+                WHEN t.account_id IS NULL THEN 'no record says that it was opened'
+                WHEN a.id IS NULL THEN 'it isn''t there, and its terms are'
+                ELSE 'it isn''t as its newest terms say' END AS fact
+        FROM accounts AS a FULL JOIN (
+            SELECT DISTINCT ON (account_id) account_id, wallet_id, code, type, normal_side, currency, status,
+                overdraft_limit_minor, opened_at
+            FROM account_terms ORDER BY account_id, recorded_at DESC) AS t ON t.account_id = a.id
+        WHERE CASE WHEN t.account_id IS NULL THEN EXISTS (SELECT FROM ledger_eras)
+            ELSE (a.wallet_id, a.code, a.type, a.normal_side, a.currency, a.status, a.overdraft_limit_minor,
+                    a.created_at)
+                IS DISTINCT FROM (t.wallet_id, t.code, t.type, t.normal_side, t.currency, t.status,
+                    t.overdraft_limit_minor, t.opened_at) END
+        ORDER BY 1 LIMIT 100
+    """,
     "transfers_are_posted_to_their_wallets": f"""
         SELECT t.id::text AS object, 'its journal entry moves another amount, or on accounts of others' AS fact
         FROM transfers AS t

@@ -5,7 +5,7 @@ Writes are sets; the columns are always named.
 
 import time
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import uuid4
 
@@ -18,6 +18,7 @@ from billfold_server.db.sets import PIECES, Columns, Write, narrowed, texts, uui
 from billfold_server.ledger.books import Books, Changes
 from billfold_server.ledger.memory import Key, Place, StoredAnswer
 from billfold_server.ledger.rows import EntryRow, HoldMovementRow
+from billfold_server.ledger.terms import AccountTermsRow, EraRow, WalletTermsRow
 from billfold_server.tenancy.clock import READING, ClockReading
 from billfold_server.tenancy.transaction import TenantTx
 
@@ -25,6 +26,7 @@ __all__ = [
     "LOCK_HEAD",
     "Opening",
     "answer_writes",
+    "begin_era",
     "find_answers",
     "guard",
     "has_come_true",
@@ -62,7 +64,8 @@ FROM unnest($1::text::uuid[], $2::text::text[]) AS wanted (client_id, key)
 JOIN idempotency_keys AS i ON i.client_id = wanted.client_id AND i.key = wanted.key
 """
 _OPEN: Final = f"""
-SELECT h.sequence, h.revision, h.fence, h.recorded_at, h.effective_high, h.link, h.hash, h.skips, {READING} AS clock,
+SELECT h.sequence, h.revision, h.fence, h.recorded_at, h.effective_high, h.link, h.hash, h.skips, h.era,
+    {READING} AS clock,
     ARRAY(SELECT ROW(found.*) FROM ({_FIND_ANSWERS}) AS found) AS answers
 FROM ledger_head AS h WHERE h.id = 1
 """  # noqa: S608 - constants
@@ -80,6 +83,7 @@ async def open_books(tx: TenantTx, keys: Sequence[Key]) -> Opening:
         recorded_at=row["recorded_at"],
         effective_high=row["effective_high"],
         head=chain.Head(number=row["link"], hash=row["hash"], skips=row["skips"]),
+        era=row["era"],
     )
     return Opening(place=place, clock=clock, now=clock.now(clock.read_s), answers=_stored(row["answers"]))
 
@@ -207,11 +211,29 @@ def ledger_writes(changes: Changes) -> list[Write]:
 
 def leaves_of(changes: Changes) -> list[bytes]:
     """Return the digests of a part's records, in the order in which they were recorded."""
-    movements = changes.rows.get(HoldMovementRow)
-    if not movements:
+    others = _others(changes)
+    if not others:
         return chain.entry_leaves(changes.entries)
-    records: list[EntryRow | HoldMovementRow] = [*changes.entries, *movements.values()]
-    return [record.leaf() for record in sorted(records, key=_recorded_at)]
+    return [record.leaf() for record in sorted([*changes.entries, *others], key=_recorded_at)]
+
+
+_Chained = EntryRow | HoldMovementRow | EraRow | WalletTermsRow | AccountTermsRow
+_OTHERS: Final = (HoldMovementRow, EraRow, WalletTermsRow, AccountTermsRow)
+_TICK: Final = timedelta(microseconds=1)
+
+
+def _others(changes: Changes) -> list[_Chained]:
+    """Return a part's records that are no journal entries."""
+    rows = changes.rows
+    return [row for each in _OTHERS if each in rows for row in rows[each].values()]
+
+
+def begin_era(changes: Changes, place: Place) -> None:
+    """Add the record of its era to the part that writes the first records of a ledger."""
+    if not place.begins_era or not (records := [*changes.entries[:1], *_others(changes)]):
+        return
+    era = EraRow(number=place.era, recorded_at=min(map(_recorded_at, records)) - _TICK)
+    changes.rows[EraRow], changes.before[EraRow] = {era.key: era}, {era.key: None}
 
 
 def head_writes(place: Place, leaves: Sequence[bytes], link: chain.Link | None) -> list[Write]:
@@ -235,12 +257,13 @@ def next_place(books: Books, place: Place, leaves: Sequence[bytes]) -> tuple[Pla
             recorded_at=books.recorded_at,
             effective_high=books.effective_high,
             head=head,
+            era=place.era,
         ),
         link,
     )
 
 
-def _recorded_at(record: EntryRow | HoldMovementRow) -> datetime:
+def _recorded_at(record: _Chained) -> datetime:
     return record.recorded_at
 
 

@@ -21,6 +21,7 @@ from billfold_server.db.outbox import NewEvent, without_free_text
 from billfold_server.ledger import rules
 from billfold_server.ledger.memory import Key, Known, Memory, Place, StoredAnswer
 from billfold_server.ledger.rows import AccountRow, CodeKey, EntryRow, JournalKind, Line, PostingRow, Row, WalletKey
+from billfold_server.ledger.terms import TermsKind, ToldRow, WalletTermsRow, account_terms
 from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.manifest import Manifest
 
@@ -77,7 +78,8 @@ class Books:
         self.rows = known.rows
         self.account_keys = known.account_keys
         self.sequence = place.sequence
-        self.recorded_at = place.recorded_at
+        # Before the first record of all there is room for the one that an era begins with.
+        self.recorded_at = place.recorded_at + _TICK if place.begins_era else place.recorded_at
         self.effective_high = place.effective_high
         self._changes = Changes()
 
@@ -296,7 +298,7 @@ class Draft:
         overdraft_limit_minor: int | None = None,
         metadata: dict[str, str] | None = None,
     ) -> AccountRow:
-        """Open an account, either of a wallet or under a code of the chart of accounts.
+        """Open an account, either of a wallet or under a code of the chart of accounts, and record its terms.
 
         Raises:
             CurrencyNotEnabled: The tenant doesn't use the currency.
@@ -316,11 +318,39 @@ class Draft:
             updated_at=self.now,
         )
         self.put(row)
+        self.record_account("opened", row)
         if wallet_id is not None:
             self.account_keys[WalletKey(wallet_id, currency)] = row.id
         if code is not None:
             self.account_keys[CodeKey(code, currency)] = row.id
         return row
+
+    def change_account(self, row: AccountRow) -> None:
+        """Replace an account of which more than the balances changes, and record its terms where they do."""
+        before = self.get_account(row.id)
+        self.put(row)
+        if (row.status, row.overdraft_limit_minor) != (before.status, before.overdraft_limit_minor):
+            self.record_account("changed", row)
+
+    def record_account(self, kind: TermsKind, row: AccountRow) -> None:
+        """Record an account's terms as they are from now on."""
+        self.put(account_terms(row, kind, self.record()))
+        self.put(ToldRow(row.id))
+
+    def record_wallet(
+        self, kind: TermsKind, wallet_id: UUID, *, party_id: UUID, status: str, opened_at: datetime
+    ) -> None:
+        """Record whose a wallet is, and how it stands from now on."""
+        terms = WalletTermsRow(
+            wallet_id=wallet_id,
+            kind=kind,
+            party_id=party_id,
+            status=status,
+            opened_at=opened_at,
+            recorded_at=self.record(),
+        )
+        self.put(terms)
+        self.put(ToldRow(wallet_id))
 
     # What moves money.
 

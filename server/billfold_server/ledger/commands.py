@@ -26,6 +26,7 @@ from billfold_server.ledger.archives import ArchiveVerification, verify_archive
 from billfold_server.ledger.detaching import Detached, DetachRefusedError, detach
 from billfold_server.ledger.export import UnreadableError, count_sealed, export_ledger, verify_ledger
 from billfold_server.ledger.importing import ImportRefusedError, import_ledger
+from billfold_server.ledger.recording import NotRecordedError, Recorded, record_terms
 from billfold_server.tenancy.context import COMMAND_LINE
 from billfold_server.tenancy.service import AHEAD, Partitioned
 
@@ -90,6 +91,7 @@ def verify(
             "head": _head_of(verification),
             "findings": verification.findings,
             "further": verification.further,
+            "unrecorded": verification.unrecorded,
             "breaches": breaches,
             "archives": looked,
         }
@@ -98,6 +100,11 @@ def verify(
         counts = f"{verification.sequence:,} journal entries in {verification.head.number:,} links"
         click.echo(f"The books of {tenant} balance, and are as they were written: {counts}.")
         click.echo(f"Head: {verification.head.number}:{verification.head.hash.hex()}")
+        if verification.unrecorded:
+            click.echo(
+                f"Of {verification.unrecorded:,} wallets and accounts the chain doesn't say whose they are: they were "
+                f"opened before it did. billfold ledger record-terms --tenant {tenant} records them as they are found."
+            )
         for path, each in looked.items():
             click.echo(f"{path} is {each.month} as it was detached: {each.journal_entries:,} journal entries.")
     else:
@@ -289,6 +296,38 @@ def import_(open_services: OpenServices, tenant: str, trusted: str | None, file:
     else:
         click.echo(f"Imported {verification.sequence:,} journal entries into {tenant}.")
         click.echo(f"Head: {verification.head.number}:{verification.head.hash.hex()}")
+
+
+@ledger.command("record-terms")
+@_tenant_option
+@click.option("--reason", required=True, help="Why, for the audit.")
+@_json_option
+@click.pass_obj
+def record_terms_(open_services: OpenServices, tenant: str, reason: str, *, as_json: bool) -> None:
+    """Record whose wallets and accounts are that were opened before the chain said so, as they are found.
+
+    From then on whatever was opened without a record is damage, so all processes of the server must run this version.
+    The books are verified first. Doing it twice changes nothing. Exits with 1, and says why, where they aren't whole.
+    """
+
+    async def run() -> Recorded:
+        async with open_services() as services:
+            found = await services.registry.get(tenant)
+            with _progress("Recording …", shown=not as_json):
+                return await record_terms(services.database, services.engine, found, reason=reason, caller=COMMAND_LINE)
+
+    try:
+        done = asyncio.run(run())
+    except NotRecordedError as refused:
+        if as_json:
+            click.echo(msgspec.json.encode({"tenant": tenant, "detail": refused.fact}).decode(), err=True)
+        else:
+            click.echo(f"Nothing was recorded: {refused.fact}.", err=True)
+        raise click.exceptions.Exit(_BROKEN) from None
+    if as_json:
+        click.echo(msgspec.json.encode(done).decode())
+    else:
+        click.echo(f"Recorded {done.wallets:,} wallets and {done.accounts:,} accounts of {tenant} as they were found.")
 
 
 @ledger.command("partitions")

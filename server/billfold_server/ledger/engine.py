@@ -552,6 +552,7 @@ class Engine:
         """Decide a batch on the books."""
         answers, kept = self._decider.decide(queue.tenant, books, batch, opening)
         changes = books.take_changes()
+        batches.begin_era(changes, opening.place)
         changed = {row_type: changes.rows[row_type].keys() for row_type in self._guarding if row_type in changes.rows}
         writes = batches.answer_writes(kept) + self._writes(changes)
         place = opening.place

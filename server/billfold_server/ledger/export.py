@@ -19,9 +19,11 @@ from billfold.chain import Head, Verification
 from billfold.chain.records import (
     FORMAT,
     AccountRecord,
+    AccountTermsRecord,
     AliasRecord,
     CheckpointRecord,
     EndRecord,
+    EraRecord,
     HeadRecord,
     HoldRecord,
     IdempotencyKeyRecord,
@@ -36,6 +38,7 @@ from billfold.chain.records import (
     RowRecord,
     TransferRecord,
     WalletRecord,
+    WalletTermsRecord,
     encode_record,
     name_of,
 )
@@ -121,6 +124,9 @@ _TIMES: Final = {
     "transfer": ("transfers", "id", ("effective_at", "recorded_at")),
     "hold": ("holds", "id", ("expires_at", "created_at", "updated_at")),
     "hold_movement": ("hold_movements", "hold_id", ("effective_at", "recorded_at")),
+    "era": ("ledger_eras", "number", ("recorded_at",)),
+    "wallet_terms": ("wallet_terms", "wallet_id", ("opened_at", "recorded_at")),
+    "account_terms": ("account_terms", "account_id", ("opened_at", "recorded_at")),
     "idempotency_key": ("idempotency_keys", "key", ("created_at",)),
     "head": ("ledger_head", "id", ("recorded_at", "effective_high")),
 }
@@ -334,7 +340,7 @@ async def _timeline(tx: TenantTx) -> AsyncIterator[Record]:
     """Yield each link, and after it the records that are recorded by then."""
     links = _Ahead(_links(tx))
     reached: datetime | None = None
-    async for at, records in _merged(_Ahead(_entries(tx)), _Ahead(_movements(tx))):
+    async for at, records in _merged(*map(_Ahead, (_entries(tx), _movements(tx), _terms(tx)))):
         while (reached is None or at > reached) and (link := await links.peek()) is not None:
             reached = link.recorded_at
             yield link
@@ -461,6 +467,25 @@ async def _movements(tx: TenantTx) -> AsyncIterator[_Placed]:
         for row in rows:
             before = [holds[row["hold_id"]]] if row["step"] == _FIRST_STEP and row["hold_id"] in holds else []
             yield row["recorded_at"], [*before, _made(MovementRecord, row)]
+
+
+_TERMS: Final = (
+    ("ledger_eras", EraRecord),
+    ("wallet_terms", WalletTermsRecord),
+    ("account_terms", AccountTermsRecord),
+)
+
+
+async def _terms(tx: TenantTx) -> AsyncIterator[_Placed]:
+    """Yield whose wallets and accounts are, and the eras of the ledger."""
+    async for placed in _merged(*(_Ahead(_recorded(tx, table, record_type)) for table, record_type in _TERMS)):
+        yield placed
+
+
+async def _recorded(tx: TenantTx, table: str, record_type: Any) -> AsyncIterator[_Placed]:
+    async for rows in _rows(tx, _select(table, record_type, "ORDER BY recorded_at")):
+        for row in rows:
+            yield row["recorded_at"], [_made(record_type, row)]
 
 
 async def _strange_holds(tx: TenantTx) -> AsyncIterator[Record]:

@@ -14,11 +14,13 @@ import asyncpg
 import msgspec
 
 from billfold import ids
-from billfold.chain import Finding, Head, Verification, Verifier
+from billfold.chain import ERA, Finding, Head, Verification, Verifier
 from billfold.chain.records import (
     AccountRecord,
+    AccountTermsRecord,
     AliasRecord,
     CheckpointRecord,
+    EraRecord,
     HeadRecord,
     HoldRecord,
     IdempotencyKeyRecord,
@@ -31,6 +33,7 @@ from billfold.chain.records import (
     RowRecord,
     TransferRecord,
     WalletRecord,
+    WalletTermsRecord,
     read_record,
 )
 from billfold.ids import Prefix
@@ -64,6 +67,9 @@ _TABLES: Final[Mapping[type[msgspec.Struct], str]] = {
     ReversalRecord: "reversals",
     HoldRecord: "holds",
     MovementRecord: "hold_movements",
+    EraRecord: "ledger_eras",
+    WalletTermsRecord: "wallet_terms",
+    AccountTermsRecord: "account_terms",
     IdempotencyKeyRecord: "idempotency_keys",
 }
 """Which table the rows of a record go to; those that refer to others come after them."""
@@ -283,7 +289,7 @@ class _Import:
         head = self._head
         assert head is not None, "a sound export has a head"
         await self._write()
-        await self._write_head(head)
+        await self._write_head(head, era=1 if verification.unrecorded else ERA)
         # The chain tells nothing of balances beside the ledger, nor of other rooms' rows.
         breaches = await breaches_in(self._tx)
         if breaches:
@@ -296,17 +302,17 @@ class _Import:
         await audit.record(self._tx, audit.new_record(caller, "ledger.imported", tenant_id, facts=facts))
         return verification
 
-    async def _write_head(self, head: HeadRecord) -> None:
+    async def _write_head(self, head: HeadRecord, era: int) -> None:
         sql = """
             UPDATE ledger_head SET sequence = $1, revision = $2, recorded_at = $3, effective_high = $4, link = $5,
-                hash = $6, skips = $7, fence = $8
+                hash = $6, skips = $7, fence = $8, era = $9
             WHERE id = 1
             """
         values = (getattr(head, name) for name in _HEAD)
         # A sound export begins with its head.
         self._line.number = 1
         with self._line.named():
-            await self._tx.execute(sql, *values, uuid4())
+            await self._tx.execute(sql, *values, uuid4(), era)
 
 
 COLUMNS: Final = {table: columns_of(record, "postings", "balances") for record, table in _TABLES.items()}

@@ -95,12 +95,28 @@ INVENTORY: Final = Inventory(
         NotPersonal(
             table="ledger_head",
             because="the chain, which holds digests of ids, amounts and times",
-            columns="id sequence revision fence recorded_at effective_high link hash skips",
+            columns="id sequence revision fence recorded_at effective_high link hash skips era",
         ),
         NotPersonal(
             table="ledger_links",
             because="the chain, which holds digests of ids, amounts and times",
             columns="number recorded_at leaves hash",
+        ),
+        NotPersonal(
+            table="ledger_eras", because="from when on which records are in the chain", columns="number recorded_at"
+        ),
+        NotPersonal(
+            table="wallet_terms",
+            because="whose a wallet is, by an id that stays when a person is forgotten",
+            columns="wallet_id kind party_id status opened_at recorded_at",
+        ),
+        NotPersonal(
+            table="account_terms",
+            because="settings of an account, whose owner is known by an id",
+            columns=(
+                "account_id kind wallet_id code type normal_side currency status overdraft_limit_minor opened_at "
+                "recorded_at"
+            ),
         ),
         NotPersonal(
             table="ledger_checkpoints",

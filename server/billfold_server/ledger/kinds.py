@@ -114,7 +114,7 @@ def _update_account(draft: Draft, body: Update) -> Reply:
             available_minor=row.available_minor,
             required_minor=-limit,
         )
-    draft.put(changed)
+    draft.change_account(changed)
     response = changed.to_response()
     draft.event(events.ACCOUNT_UPDATED, row.wire_id, response)
     draft.audit("account.updated", row.wire_id, facts={"fields": sorted(given)})

@@ -41,6 +41,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         recorded_at: When the newest record was written.
         effective_high: The latest time at which any entry took effect.
         head: Of the chain.
+        era: The one that the first link begins with; it counts only while there is none.
     """
 
     sequence: int
@@ -49,6 +50,12 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     recorded_at: datetime
     effective_high: datetime
     head: chain.Head
+    era: int = 1
+
+    @property
+    def begins_era(self) -> bool:
+        """Whether the next record of the chain is the first, and comes after that of its era."""
+        return self.head.number == 0 and self.era == chain.ERA
 
 
 class Known:

@@ -24,6 +24,7 @@ from billfold_server.ledger.rows import (
     ReversalRow,
     WalletKey,
 )
+from billfold_server.ledger.terms import STORES as TERMS
 from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = [
@@ -430,5 +431,5 @@ class _Grants:
         return Write(_ALL_STAND, (uuids([key.grant_id for key in keys]), digests, len(keys)))
 
 
-STORES: Final = (_Accounts(), _Entries(), _Holds(), _HoldMovements(), _Reversals(), _Grants())
+STORES: Final = (_Accounts(), _Entries(), _Holds(), _HoldMovements(), _Reversals(), _Grants(), *TERMS)
 """The ledger's own rows, as the engine loads and writes them."""

@@ -85,7 +85,7 @@ _ANEW: Final = (
 )
 _LEDGER_ANEW: Final = """
 UPDATE ledger_head SET sequence = 0, revision = revision + 1, fence = $1, effective_high = '1000-01-01T00:00:00Z',
-    link = 0, hash = decode(repeat('00', 32), 'hex'), skips = ''
+    link = 0, hash = decode(repeat('00', 32), 'hex'), skips = '', era = 2
 """
 SHRED_JOB: Final = "sandbox.shred"
 _SHREDDED: Final = 500

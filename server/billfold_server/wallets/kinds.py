@@ -108,7 +108,7 @@ def _answer_wallet(
     ]
     response = wallet.to_response(balances)
     draft.event(what, wallet.wire_id, response)
-    # Whose it is when it is opened stays told, beside the row: the chain doesn't name owners (ADR 7).
+    # Whose it is when it is opened stays told in words, too, beside the row and its terms in the chain.
     facts = {"party_id": response.party_id} if what is events.WALLET_CREATED else None
     if facts is not None and wallet.created_at < draft.now:
         facts["opened_at"] = wallet.created_at.isoformat()
@@ -142,9 +142,17 @@ def _create_wallet(draft: Draft, body: CreateWallet) -> Reply:
         created_at=opened_at or draft.now,
         updated_at=draft.now,
     )
+    _record_terms(draft, wallet, "opened")
     for currency in dict.fromkeys(body.currencies):
         wallet = _open_currency(draft, wallet, currency)
     return _answer_wallet(draft, wallet, events.WALLET_CREATED, _CREATED)
+
+
+def _record_terms(draft: Draft, wallet: WalletRow, kind: Literal["opened", "changed"]) -> None:
+    """Have the ledger's chain say whose a wallet is, and how it stands."""
+    draft.record_wallet(
+        kind, wallet.id, party_id=wallet.party_id, status=wallet.status.value, opened_at=wallet.created_at
+    )
 
 
 def _open_currency(draft: Draft, wallet: WalletRow, currency: str) -> WalletRow:
@@ -179,10 +187,11 @@ def _change_status(draft: Draft, body: StatusChange) -> Reply:
     if status is WalletStatus.CLOSED and any(a.posted_minor or a.held_minor or a.pending_minor for a in accounts):
         raise errors.WalletNotEmpty(wallet_id=wallet.wire_id)
     for account in accounts:
-        draft.put(msgspec.structs.replace(account, status=status.value, updated_at=draft.now))
+        draft.change_account(msgspec.structs.replace(account, status=status.value, updated_at=draft.now))
     wallet = msgspec.structs.replace(
         wallet, status=status, status_reason=body.reason, version=wallet.version + 1, updated_at=draft.now
     )
+    _record_terms(draft, wallet, "changed")
     return _answer_wallet(draft, wallet, _PAST[body.step], _OK, reason=body.reason)
 
 

@@ -217,7 +217,8 @@ class TestTheFirstDamagedRow:
     async def test_is_a_movement_that_was_dropped(self, tenancy: Tenancy, full: Bench) -> None:
         """A movement that is deleted is missed in its link."""
         found = await tampered(tenancy, full, "DELETE FROM hold_movements WHERE step = 1")
-        assert (found.damage, found.record) == (Damage.DROPPED, "hold_movement")
+        assert (found.damage, found.record) == (Damage.DROPPED, "record")
+        assert "hold" in {finding.record for finding in (await verify(full)).findings}
 
     @pytest.mark.parametrize(
         ("change", "damage"),
@@ -249,7 +250,7 @@ class TestTheFirstDamagedRow:
             "sequence = sequence + 1",
             "link = link + 1",
             "hash = decode(repeat('11', 32), 'hex')",
-            "skips = ''",
+            "skips = skips || hash",
             "recorded_at = recorded_at + interval '1 second'",
             "effective_high = effective_high + interval '1 second'",
         ],
@@ -279,7 +280,7 @@ class TestReferences:
     @pytest.mark.parametrize(
         ("change", "record"),
         [
-            ("DELETE FROM accounts WHERE code = 'cash' AND currency = 'EUR'", "journal_entry"),
+            ("DELETE FROM accounts WHERE code = 'cash' AND currency = 'EUR'", "account_terms"),
             (
                 """
                 UPDATE transfers SET id = '00000000-0000-7000-8000-000000000000'

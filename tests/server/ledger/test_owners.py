@@ -27,6 +27,7 @@ STATEMENT = Path(__file__).parents[3] / "examples" / "statement_import" / "monda
 MONEY = (
     "accounts",
     "account_statements",
+    "account_terms",
     "bank_accounts",
     "checkpoint_balances",
     "consents",
@@ -45,9 +46,14 @@ MONEY = (
     "transfers",
     "vrp_periods",
     "wallet_aliases",
+    "wallet_terms",
     "wallets",
 )
 ELSEWHERE = {
+    "account_terms.account_id": "accounts_are_on_their_terms",
+    "account_terms.wallet_id": "accounts_are_on_their_terms",
+    "wallet_terms.party_id": "wallets_are_on_their_terms",
+    "wallet_terms.wallet_id": "wallets_are_on_their_terms",
     "accounts.wallet_id": "wallets_and_their_accounts_agree",
     "hold_movements.account_id": "movements_have_their_hold",
     "hold_movements.hold_id": "movements_have_their_hold",
@@ -113,6 +119,13 @@ TAMPERING = [
     ("INSERT INTO checkpoint_balances VALUES (gen_random_uuid(), 0)", "checkpoint_balances_refer_to_what_is_there"),
     ("UPDATE account_statements SET account_id = gen_random_uuid()", "account_statements_refer_to_what_is_there"),
     # Owners.
+    ("UPDATE wallets SET party_id = '{party}'", "wallets_are_on_their_terms"),
+    ("DELETE FROM wallet_terms", "wallets_are_on_their_terms"),
+    ("UPDATE wallet_terms SET wallet_id = gen_random_uuid()", "wallets_are_on_their_terms"),
+    ("UPDATE accounts SET overdraft_limit_minor = 9 WHERE code IS NULL", "accounts_are_on_their_terms"),
+    ("{swap}", "accounts_are_on_their_terms"),
+    ("DELETE FROM account_terms WHERE code IS NULL", "accounts_are_on_their_terms"),
+    ("UPDATE account_terms SET account_id = gen_random_uuid()", "accounts_are_on_their_terms"),
     ("UPDATE wallets SET party_id = '{party}'", "wallets_are_whose_they_were_opened_for"),
     (
         "UPDATE wallets SET party_id = '{party}'; DELETE FROM outbox_events",
