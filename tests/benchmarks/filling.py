@@ -93,13 +93,15 @@ SELECT string_agg(sha256('\\x00'::bytea || convert_to(concat_ws(E'\\n',
     ''::bytea ORDER BY e.i)
 FROM entry AS e
 """
+# The history is older than the wallets, as it is where these were opened before the chain said whose they are.
+_AFRESH = "TRUNCATE ledger_links, ledger_eras, wallet_terms, account_terms"
 _LINK = "INSERT INTO ledger_links (number, recorded_at, leaves, hash) VALUES ($1, $2, $3, $4)"
 _BALANCES = "UPDATE accounts AS a SET posted_minor = -s.funds FROM scattered AS s WHERE a.id = s.account_id"
 _CASH = "UPDATE accounts AS a SET posted_minor = $1 WHERE a.id = $2"
 # The fence is a new one, so that no process believes what it knew of the accounts before.
 _HEAD = """
 UPDATE ledger_head SET sequence = $1, revision = revision + 1, fence = gen_random_uuid(), recorded_at = $2,
-    effective_high = $2, link = $3, hash = $4, skips = $5
+    effective_high = $2, link = $3, hash = $4, skips = $5, era = 1
 WHERE id = 1
 """
 _KEYS = """
@@ -130,6 +132,7 @@ async def fill(services: Services, dsn: str, bank: Bank, postings: int) -> int:
     connection = await _as_owner(dsn, bank)
     try:
         cash = await connection.fetchval("SELECT id FROM accounts WHERE code = 'cash'")
+        await connection.execute(_AFRESH)
         await connection.execute(_TABLE)
         await connection.execute(_WALLETS, wallets, FUNDS_MINOR)
         head, last = chain.Head(number=0, hash=bytes(32), skips=b""), -1

@@ -78,6 +78,11 @@ class Bookkeeping:
         }
 
     @property
+    def era(self) -> int:
+        """The era that the records have come to."""
+        return self._owning.era
+
+    @property
     def unrecorded(self) -> int:
         """How many wallets and accounts have no terms because they were opened before there were any."""
         return self._owning.unrecorded

@@ -75,6 +75,8 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
         counts: How many records there are of each kind.
         unrecorded: How many wallets and accounts were opened before the chain held such records, and have none yet:
             whose they are is their own word alone.
+        era: The era that the ledger has come to (``billfold.chain.era_text``). In the first one, what was put in
+            without such a record is only counted among them.
     """
 
     ok: bool
@@ -84,6 +86,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int
     counts: dict[str, int]
     unrecorded: int = 0
+    era: int = 1
 
 
 def verify_export(source: Source, *, trusted: Head | None = None) -> Verification:
@@ -222,6 +225,7 @@ class Verifier:
             sequence=self._books.sequence,
             counts=dict(self._counts),
             unrecorded=self._books.unrecorded,
+            era=self._books.era,
         )
 
     def _look_at_the_end(self) -> None:

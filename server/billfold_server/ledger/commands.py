@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from billfold import ids
-from billfold.chain import HASH_BYTES, Head, Verification
+from billfold.chain import ERA, HASH_BYTES, Head, Verification
 from billfold.contract.ledger import LEDGER_HEAD_TYPE, LedgerHead
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
@@ -92,6 +92,7 @@ def verify(
             "findings": verification.findings,
             "further": verification.further,
             "unrecorded": verification.unrecorded,
+            "era": verification.era,
             "breaches": breaches,
             "archives": looked,
         }
@@ -100,10 +101,11 @@ def verify(
         counts = f"{verification.sequence:,} journal entries in {verification.head.number:,} links"
         click.echo(f"The books of {tenant} balance, and are as they were written: {counts}.")
         click.echo(f"Head: {verification.head.number}:{verification.head.hash.hex()}")
-        if verification.unrecorded:
+        if verification.era < ERA and verification.head.number:
             click.echo(
-                f"Of {verification.unrecorded:,} wallets and accounts the chain doesn't say whose they are: they were "
-                f"opened before it did. billfold ledger record-terms --tenant {tenant} records them as they are found."
+                f"Of {verification.unrecorded:,} wallets and accounts the chain doesn't say whose they are, and one "
+                "that is put in wouldn't show. They are recorded as they are found by: "
+                f"billfold ledger record-terms --tenant {tenant}"
             )
         for path, each in looked.items():
             click.echo(f"{path} is {each.month} as it was detached: {each.journal_entries:,} journal entries.")

@@ -148,6 +148,8 @@ class TestAProof:
         assert (found["damage"], found["record"]) == (Damage.EDITED, "journal_entry")
         assert found["id"] == str(edited)
         assert "edited" in invoke(live, "verify", "--tenant", "damaged").stdout
+        refused = invoke(live, "record-terms", "--tenant", "damaged", "--reason", "upgrade", "--json")
+        assert (refused.exit_code, str(edited) in json.loads(refused.stderr)["detail"]) == (1, True)
 
 
 def as_owner(live: LiveServer, slug: str, statement: str) -> None:
@@ -190,6 +192,10 @@ class TestTheCommandLine:
         done = invoke(live, "verify", "--tenant", BANK)
         assert done.exit_code == 0, done.output
         assert asked(customer.client, "/v1/ledger/head", LedgerHead).hash in done.stdout
+        assert "record-terms" not in done.stdout
+        recorded = invoke(live, "record-terms", "--tenant", BANK, "--reason", "upgrade", "--json")
+        assert json.loads(recorded.stdout) == {"wallets": 0, "accounts": 0}
+        assert "0 wallets" in invoke(live, "record-terms", "--tenant", BANK, "--reason", "upgrade").stdout
 
     def test_moves_a_ledger_to_another_tenant(self, live: LiveServer, customer: Customer, tmp_path: Path) -> None:
         """The export is a private file, the SDK verifies it, and the import has the same head."""

@@ -275,7 +275,7 @@ class TestWalletsFromBeforeThereWereTerms:
         await old.top_up(0, 100)
         accepted(await old.submit(kinds.CHANGE_STATUS, kinds.StatusChange(uuid_of(old, 2), "freeze", "lost")))
         before = await verify_ledger(old.database, old.tenant)
-        assert (before.findings, before.unrecorded) == ([], 4)
+        assert (before.findings, before.unrecorded, before.era) == ([], 4, 1)
         assert await check(old.database, old.tenant) == []
         done, again = await asyncio.gather(record(old), record(old))
         assert {done.wallets, again.wallets} <= {0, 2}
@@ -283,7 +283,7 @@ class TestWalletsFromBeforeThereWereTerms:
         await old.add_wallets(1, ["EUR"])
         await old.transfer(0, 1, 5)
         after = await verify_ledger(old.database, old.tenant, trusted=before.head)
-        assert (after.findings, after.unrecorded) == ([], 0)
+        assert (after.findings, after.unrecorded, after.era) == ([], 0, chain.ERA)
         assert await check(old.database, old.tenant) == []
         records = await records_of(old)
         told = [each.kind for each in records if isinstance(each, WalletTermsRecord)]
