@@ -246,6 +246,40 @@ class TestARecord:
             "1795185000123456\n1795185000123456\n0\n-"
         )
 
+    def test_of_terms_and_eras_has_one_text(self):
+        """The texts of a wallet's and an account's terms and of an era are fixed to the byte."""
+        times = {"opened_at": WHEN, "recorded_at": WHEN + timedelta(microseconds=1)}
+        wallet = {"kind": "opened", "wallet_id": ALICE, "party_id": BOB, "status": "active", **times}
+        assert chain.wallet_terms_text(**wallet) == (
+            "wallet\nopened\n019a9f0000007000800000000000000a\n019a9f0000007000800000000000000b\nactive\n"
+            "1795185000123456\n1795185000123457"
+        )
+        account = {
+            "kind": "changed",
+            "account_id": ALICE,
+            "wallet_id": None,
+            "code": "fees",
+            "type": "income",
+            "normal_side": "credit",
+            "currency": "EUR",
+            "status": "active",
+            "overdraft_limit_minor": 500,
+            **times,
+        }
+        assert chain.account_terms_text(**account) == (
+            "account\nchanged\n019a9f0000007000800000000000000a\n-\nfees\nincome\ncredit\nEUR\nactive\n500\n"
+            "1795185000123456\n1795185000123457"
+        )
+        owned = {**account, "wallet_id": BOB, "code": None, "overdraft_limit_minor": None}
+        assert chain.account_terms_text(**owned) == (
+            "account\nchanged\n019a9f0000007000800000000000000a\n019a9f0000007000800000000000000b\n-\nincome\ncredit\n"
+            "EUR\nactive\n-\n1795185000123456\n1795185000123457"
+        )
+        assert chain.era_text(number=2, recorded_at=WHEN) == "era\n2\n1795185000123456"
+        assert chain.wallet_terms_leaf(**wallet) == chain.leaf(chain.wallet_terms_text(**wallet))
+        assert chain.account_terms_leaf(**account) == chain.leaf(chain.account_terms_text(**account))
+        assert chain.era_leaf(number=2, recorded_at=WHEN) == chain.leaf("era\n2\n1795185000123456")
+
     @given(
         sequence=st.integers(1, 2**63 - 1),
         id=UUIDS,

@@ -161,7 +161,9 @@ class TestAnExportThatIsDamaged:
         """So it does with books in which wallets and accounts have no terms; how many these are is told."""
         unheld = {*chain.UNHELD[kind], *chain.UNHELD_BEFORE[kind]}
         lines = some_books(1).export()
-        assert (verify(lines).ok, verify(lines).unrecorded) == (True, 5)
+        assert (verify(lines).ok, verify(lines).unrecorded, verify(lines).era) == (True, 5, 1)
+        assert verify(edited(lines, 0, format="billfold.ledger/2")).ok
+        assert not verify(edited(lines, 0, format="billfold.ledger/1")).ok
         for place in places(lines, kind):
             for name in set(kind.__struct_fields__) - unheld:
                 for other in others(name, getattr(lines[place], name)):
