@@ -82,6 +82,8 @@ class Found(msgspec.Struct, kw_only=True):
         statuses: How many answers had which status, in all; 0 is a connection that was lost.
         counted: How many answers came while they counted.
         made: How many transfers were made, in all.
+        late_ms: How late this process was on average where it was to send after a pause. Where that is much, others had
+            the processors, and what it has measured tells of them.
         refused: An example of an answer that wasn't a success.
     """
 
@@ -91,6 +93,7 @@ class Found(msgspec.Struct, kw_only=True):
     mean_ms: float
     p95_ms: float
     processor_s: float
+    late_ms: float = 0.0
     refused: str = ""
 
 
@@ -104,6 +107,7 @@ class _Run:
         self.statuses: Counter[int] = Counter()
         self.made = 0
         self.took = array("d")
+        self.late = array("d")
         self.refused = ""
         self.random = random.Random(load.seed)
 
@@ -125,6 +129,7 @@ class _Run:
             mean_ms=sum(took) / len(took) * 1000 if took else 0.0,
             p95_ms=took[int(len(took) * 0.95)] * 1000 if took else 0.0,
             processor_s=time.process_time(),
+            late_ms=sum(self.late) / len(self.late) * 1000 if self.late else 0.0,
             refused=self.refused,
         )
 
@@ -140,7 +145,7 @@ class _Connection(asyncio.Protocol):
         self._done = done
         self._received = b""
         self._whole = 0
-        self._began = 0.0
+        self._began = self._due = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are no subclasses of asyncio's.
@@ -151,6 +156,7 @@ class _Connection(asyncio.Protocol):
         if self._pause_s:
             # At random, so that a hundred connections don't all come at the same moment again and again.
             pause_s = self._pause_s * self._run.random.uniform(0.5, 1.5)
+            self._due = time.perf_counter() + pause_s
             asyncio.get_running_loop().call_later(pause_s, self._send)
         else:
             self._send()
@@ -160,6 +166,8 @@ class _Connection(asyncio.Protocol):
         if self._began >= self._run.ends:
             self._finish()
             return
+        if self._pause_s and self._began >= self._run.counts_from:
+            self._run.late.append(self._began - self._due)
         self._transport.write(self._request())
 
     def data_received(self, data: bytes) -> None:

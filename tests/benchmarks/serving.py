@@ -163,18 +163,18 @@ class Server:
         assert all(each.sum_minor == 0 for each in books)
         return sum(each.entries for each in books)
 
-    def load(self, groups: list[Group], *, warm_up_s: float = 0.0) -> "subprocess.Popen[bytes]":
+    def load(self, groups: list[Group], *, least_s: float = 0.0) -> "subprocess.Popen[bytes]":
         """Begin to send load from a process of its own.
 
         Args:
             groups: Who sends what.
-            warm_up_s: For how long answers don't count at least.
+            least_s: For how long answers don't count at least, and then do.
         """
         order = Load(
             port=self.port,
             groups=groups,
-            seconds=self.extent.seconds * (1 - WARM_UP),
-            warm_up_s=max(self.extent.seconds * WARM_UP, warm_up_s),
+            seconds=max(self.extent.seconds * (1 - WARM_UP), least_s),
+            warm_up_s=max(self.extent.seconds * WARM_UP, least_s),
             shown=self.shown,
         )
         sender = subprocess.Popen([sys.executable, str(_LOADING)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)

@@ -108,16 +108,20 @@ def others_beside(server: Server, others: list[Client], last: Client, *, flood: 
     rest = last.group(flood) if flood else last.group(1, pause_s=_PAUSE_S)
     # Tokens are new in each measurement, and whoever shows one first has it verified and its client looked up. That
     # happens once in minutes, but would be the slowest twentieth of a short measurement, so it doesn't count.
-    senders = [server.load(groups, warm_up_s=_FIRST_S) for groups in (quiet, [rest])]
+    senders = [server.load(groups, least_s=_FIRST_S) for groups in (quiet, [rest])]
     found, flooded = (server.found(sender) for sender in senders)
     assert set(found.statuses) <= SUCCESSES, found.refused
     # Too many at once are refused at once: as overloaded, or as too many requests of one client.
     assert set(flooded.statuses) <= SUCCESSES | {429, 503}, flooded.refused
     assert server.entries([*others, last]) - before == found.made + flooded.made
-    window_s = server.extent.seconds * (1 - WARM_UP)
+    window_s = max(server.extent.seconds * (1 - WARM_UP), _FIRST_S)
     to_last = flooded.counted / window_s
     # However fast the machine is: the fewer of them, the less of it is the last one's.
-    facts = {"answers/s to the last": to_last, "of them while one of the others waits": to_last * found.mean_ms / 1000}
+    facts = {
+        "answers/s to the last": to_last,
+        "of them while one of the others waits": to_last * found.mean_ms / 1000,
+        "ms late of who sends for the others": found.late_ms,
+    }
     return Sample(rate=found.counted / window_s, mean_ms=found.mean_ms, p95_ms=found.p95_ms, facts=facts)
 
 
