@@ -248,13 +248,13 @@ class TestARecord:
 
     def test_of_terms_and_eras_has_one_text(self):
         """The texts of a wallet's and an account's terms and of an era are fixed to the byte."""
-        times = {"opened_at": WHEN, "recorded_at": WHEN + timedelta(microseconds=1)}
-        wallet = {"kind": "opened", "wallet_id": ALICE, "party_id": BOB, "status": "active", **times}
+        times: dict[str, Any] = {"opened_at": WHEN, "recorded_at": WHEN + timedelta(microseconds=1)}
+        wallet: dict[str, Any] = {"kind": "opened", "wallet_id": ALICE, "party_id": BOB, "status": "active", **times}
         assert chain.wallet_terms_text(**wallet) == (
             "wallet\nopened\n019a9f0000007000800000000000000a\n019a9f0000007000800000000000000b\nactive\n"
             "1795185000123456\n1795185000123457"
         )
-        account = {
+        account: dict[str, Any] = {
             "kind": "changed",
             "account_id": ALICE,
             "wallet_id": None,
