@@ -18,6 +18,7 @@ from _pytest.terminal import TerminalReporter
 from billfold.contract.roles import StaffRole
 from billfold_server.db.outbox import list_events
 from billfold_server.identity.rules import PLATFORM_SCOPES, TENANT_SCOPES
+from tests.contract.dead_jobs import DeadJobs
 from tests.contract.deviations import Deviating
 from tests.contract.documents import read_document, told_otherwise
 from tests.contract.operators import Operators
@@ -206,4 +207,4 @@ def approved(live: LiveServer, seeds: Seeds, client: httpx.Client) -> dict[str, 
 @pytest.fixture(scope="session")
 def preparing(live: LiveServer, seeds: Seeds, operator: httpx.Client, approved: dict[str, Approved]) -> Preparing:
     """Return what makes cases name things that exist."""
-    return Preparing(seeds, Tenants(operator, Operators(live)), approved)
+    return Preparing(seeds, Tenants(operator, Operators(live), DeadJobs(live, "spare_active")), approved)

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 
+from tests.contract.dead_jobs import DeadJobs
 from tests.contract.operators import Operators
 
 __all__ = ["DIRECTORY", "FRESH", "Seeds", "Tenants", "is_id", "statement"]
@@ -454,11 +455,13 @@ class Tenants:
     Args:
         operator: Authenticated at the platform, with every scope.
         operators: Makes others.
+        dead_jobs: Makes jobs of ``spare_active`` that have failed for good.
     """
 
-    def __init__(self, operator: httpx.Client, operators: Operators) -> None:
+    def __init__(self, operator: httpx.Client, operators: Operators, dead_jobs: DeadJobs) -> None:
         self._operator = operator
         self._operators = operators
+        self._dead_jobs = dead_jobs
         for slug in ("spare_active", "spare_suspended"):
             self._apply(slug)
         self._suspend("spare_suspended")
@@ -477,7 +480,8 @@ class Tenants:
             case.query = {"confirm": slug}
         elif operation_id == "resumeTenant":
             slug = "spare_suspended"
-        case.path_parameters = {"slug": slug}
+        given = {"job_id": self._dead_jobs.fresh()} if "job_id" in case.path_parameters else {}
+        case.path_parameters = {"slug": slug, **given}
 
     def _apply(self, slug: str) -> None:
         brand = {"display_name": slug}

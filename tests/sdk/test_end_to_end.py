@@ -27,6 +27,7 @@ from billfold.contract.ledger import HoldStatus
 from billfold.contract.payments import CreditorScheme, PaymentCreditor, PaymentKind, PaymentStatus
 from billfold.contract.platform import TenantState
 from billfold.contract.wallets import BulkMode, Transfer, Wallet, WalletStatus
+from tests.contract.dead_jobs import DeadJobs
 from tests.live import LiveServer
 from tests.sandbox import options
 from tests.server.upping import until
@@ -337,6 +338,17 @@ class TestCredentials:
             until(lambda: slug not in [each.slug for each in platform.tenants.list()])
             done = [each.action for each in platform.audit_records.list(object_id=made.id, limit=2)]
             assert (done[0], done[-1]) == ("tenant.deleted", "tenant.created")
+
+    def test_of_operators_lists_dead_jobs_and_retries_one(self, live: LiveServer):
+        """A dead job is read as its type, and is none any more once it is retried."""
+        dead = DeadJobs(live, "alpha").fresh()
+        with BillfoldPlatform(**options(live, None)) as platform:
+            (shown,) = [each for each in platform.dead_jobs.list("alpha", limit=1) if each.id == dead]
+            assert (shown.attempts, shown.last_error) == (8, "keys_unavailable")
+            platform.dead_jobs.retry("alpha", dead)
+            assert dead not in [each.id for each in platform.dead_jobs.list("alpha")]
+            with pytest.raises(errors.JobStateRefuses):
+                platform.dead_jobs.retry("alpha", dead)
 
 
 class TestTheOtherMode:

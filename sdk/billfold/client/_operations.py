@@ -394,6 +394,8 @@ DELETE_TENANT: Final = Operation[None]("DELETE", "/platform/v1/tenants/{slug}", 
 SUSPEND_TENANT: Final = Operation("POST", "/platform/v1/tenants/{slug}/suspend", platform.Tenant)
 RESUME_TENANT: Final = Operation("POST", "/platform/v1/tenants/{slug}/resume", platform.Tenant)
 MIGRATE_TENANT: Final = Operation("POST", "/platform/v1/tenants/{slug}/migrate", platform.Tenant, patience=_LONG)
+LIST_DEAD_JOBS: Final = paged("/platform/v1/tenants/{slug}/dead-jobs", platform.DeadJob)
+RETRY_DEAD_JOB: Final = Operation[None]("POST", "/platform/v1/tenants/{slug}/dead-jobs/{job_id}/retry", None)
 
 LIST_OPERATORS: Final = paged("/platform/v1/users", operators.Operator)
 CREATE_OPERATOR: Final = Operation("POST", "/platform/v1/users", operators.Operator)

@@ -31,6 +31,7 @@ __all__ = [
     "HoldId",
     "IdempotencyKey",
     "Instant",
+    "JobId",
     "JournalEntryId",
     "LongText",
     "Metadata",
@@ -183,6 +184,7 @@ EventId = Annotated[str, _id(Prefix.EVENT, "an event")]
 CardSessionId = Annotated[str, _id(Prefix.CARD_SESSION, "a card session")]
 FingerprintId = Annotated[str, _id(Prefix.FINGERPRINT, "a value that vault tokens stand for")]
 HoldId = Annotated[str, _id(Prefix.HOLD, "a hold")]
+JobId = Annotated[str, _id(Prefix.JOB, "a job")]
 JournalEntryId = Annotated[str, _id(Prefix.JOURNAL_ENTRY, "a journal entry")]
 PartnerId = Annotated[str, _id(Prefix.PARTNER, "a partner organisation")]
 PartnerSandboxId = Annotated[str, _id(Prefix.PARTNER_SANDBOX, "a partner organisation's sandbox")]

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
-from billfold.contract.common import AuditRecordId, EventId, Instant, LongText, PartnerId, Request, Response
+from billfold.contract.common import AuditRecordId, EventId, Instant, JobId, LongText, PartnerId, Request, Response
 from billfold.money import CurrencyCode
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "ApplyTenant",
     "AuditRecord",
     "ChangeTenantState",
+    "DeadJob",
     "Event",
     "Health",
     "SandboxOf",
@@ -205,3 +206,21 @@ class Tenant(Response, frozen=True, kw_only=True):
             "have written it: it doesn't serve the tenant, or as it knew it before, and shows of it what it can."
         ),
     ] = None
+
+
+class DeadJob(Response, frozen=True, kw_only=True):
+    """Something that was to be done for a tenant, and failed as often as it may."""
+
+    id: JobId
+    kind: Annotated[str, Meta(description="What was to be done.", examples=["payments.ask"])]
+    attempts: Annotated[int, Meta(ge=1, description="How often it was tried.", examples=[8])]
+    due_at: Annotated[Instant, Meta(description="When its last attempt was due, on the tenant's clock.")]
+    died_at: Annotated[Instant, Meta(description="When its last attempt failed, on the real clock.")]
+    last_error: Annotated[
+        str | None,
+        Meta(
+            description="The code of the error with which its last attempt ended, or the name of the error's class. "
+            "Its words are in the server's log, under the job's id: they may tell of people.",
+            examples=["keys_unavailable"],
+        ),
+    ]

@@ -5,6 +5,7 @@ from billfold.errors._families import Conflict, NotFound, PermissionDenied, Unav
 __all__ = [
     "ClockMovesForward",
     "ClockNotControllable",
+    "JobStateRefuses",
     "ManifestInvalid",
     "TenantExists",
     "TenantStateRefuses",
@@ -56,6 +57,12 @@ class TenantStateRefuses(Conflict):
 
     code, title = "tenant_state_refuses", "The tenant's state does not allow this"
     state: str
+
+
+class JobStateRefuses(Conflict):
+    """The job isn't dead any more, or a newer one waits that does the same."""
+
+    code, title = "job_state_refuses", "The job's state does not allow this"
 
 
 class ClockNotControllable(Conflict):

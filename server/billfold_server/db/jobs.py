@@ -297,10 +297,11 @@ ORDER BY id
 LIMIT $2
 """
 
-_REVIVE = """
-UPDATE jobs SET status = 'waiting', attempts = 0, due_at = $2, died_at = NULL WHERE id = $1 AND status = 'dead'
-RETURNING id
+_LOCK = """
+SELECT id, kind, due_at, payload::text AS payload, attempts, last_error, died_at FROM jobs WHERE id = $1 FOR UPDATE
 """
+
+_REVIVE = "UPDATE jobs SET status = 'waiting', attempts = 0, due_at = $2, died_at = NULL WHERE id = $1"
 
 
 def writes(jobs: Sequence[NewJob]) -> list[Write]:
@@ -393,24 +394,27 @@ async def release(tx: TenantTx, job: Job) -> None:
 
 async def list_dead_letters(tx: TenantTx, *, after: UUID | None = None, limit: int = 100) -> list[DeadLetter]:
     """Return jobs that failed too often, by id."""
-    rows = await tx.fetch(_DEAD, after, limit)
-    return [DeadLetter(**{**dict(row), "payload": row["payload"].encode()}) for row in rows]
+    return [_letter(row) for row in await tx.fetch(_DEAD, after, limit)]
 
 
-async def retry_dead_letter(tx: TenantTx, job_id: UUID, *, due_at: datetime) -> None:
-    """Let a dead letter be tried again, with all its attempts.
+async def retry_dead_letter(tx: TenantTx, job_id: UUID, *, due_at: datetime) -> DeadLetter:
+    """Let a dead letter be tried again, with all its attempts, and return what it was.
 
     Raises:
-        errors.NotFound: There is no such dead letter.
-        errors.Conflict: A newer job with the same key waits already.
+        errors.NotFound: There is no such job; one that was done is gone.
+        errors.JobStateRefuses: It isn't dead (any more), or a newer job with the same key waits already.
     """
+    row = await tx.fetchrow(_LOCK, job_id)
+    if row is None:
+        raise errors.NotFound("there is no such job")
+    if row["died_at"] is None:
+        raise errors.JobStateRefuses("the job isn't dead: it waits to be tried, or is being done")
     try:
-        revived = await tx.fetchval(_REVIVE, job_id, due_at)
+        await tx.execute(_REVIVE, job_id, due_at)
     except asyncpg.UniqueViolationError as error:
-        raise errors.Conflict("a newer job with the same key waits already") from error
-    if revived is None:
-        raise errors.NotFound("there is no such dead letter")
+        raise errors.JobStateRefuses("a newer job with the same key waits already") from error
     tx.wake(Work.JOBS)
+    return _letter(row)
 
 
 _SWEEP = """
@@ -457,3 +461,7 @@ def _job(row: asyncpg.Record) -> Job:
         attempt=row["attempt"],
         token=row["token"],
     )
+
+
+def _letter(row: asyncpg.Record) -> DeadLetter:
+    return DeadLetter(**{**dict(row), "payload": row["payload"].encode()})

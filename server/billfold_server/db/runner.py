@@ -9,7 +9,7 @@ other tenants (``RetryPolicy.real``) doesn't wait for that.
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
@@ -17,8 +17,8 @@ from uuid import UUID, uuid4
 import structlog
 from asyncpg import Record
 
-from billfold import errors
-from billfold.ids import uuid7
+from billfold import errors, ids
+from billfold.ids import Prefix, uuid7
 from billfold_server.db import jobs, schedules
 from billfold_server.db.apart import Apart
 from billfold_server.db.jobs import Job, JobKinds, JobRun, LeaseLostError
@@ -82,6 +82,7 @@ class JobRunner:
         relay: Tells of what the jobs have done, while a test clock is being moved.
         concurrency: How many jobs of one tenant run at once in this process.
         apart: How many of those that run apart do, beside them.
+        buried: Is told the kind of each job that has failed for good.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class JobRunner:
         relay: Relay | None = None,
         concurrency: int = 4,
         apart: int = 32,
+        buried: Callable[[str], None] | None = None,
     ) -> None:
         self._database = database
         self._kinds = kinds
@@ -100,6 +102,7 @@ class JobRunner:
         self._relay = relay
         self._concurrency = concurrency
         self._apart = Apart(apart)
+        self._buried = buried
         self._scheduled: set[UUID] = set()
 
     async def run(self, tenant: TenantRef) -> float | None:
@@ -284,9 +287,9 @@ class JobRunner:
             await asyncio.shield(self._give_back(tenant, job))
             raise
         except LeaseLostError:
-            log.warning("job_lease_lost", kind=job.kind, job=str(job.id), tenant=tenant.slug)
+            log.warning("job_lease_lost", kind=job.kind, job=_id(job), tenant=tenant.slug)
         except Exception as error:
-            log.exception("job_failed", kind=job.kind, job=str(job.id), tenant=tenant.slug, attempt=job.attempt)
+            log.exception("job_failed", kind=job.kind, job=_id(job), tenant=tenant.slug, attempt=job.attempt)
             await self._fail(tenant, job, _cause(error))
 
     async def _fail(self, tenant: TenantRef, job: Job, cause: str) -> None:
@@ -302,14 +305,19 @@ class JobRunner:
                     await jobs.fail(tx, job, retry_at=None if wait is None else state.now + wait, cause=cause)
         except Exception:
             # The claim's lease brings the job back, once the database is there again. The other jobs go on.
-            log.exception("job_outcome_unwritten", kind=job.kind, job=str(job.id), tenant=tenant.slug)
+            log.exception("job_outcome_unwritten", kind=job.kind, job=_id(job), tenant=tenant.slug)
+            return
+        if wait is None:
+            log.error("job_dead", kind=job.kind, job=_id(job), tenant=tenant.slug, cause=cause)
+            if self._buried is not None:
+                self._buried(job.kind)
 
     async def _give_back(self, tenant: TenantRef, job: Job) -> None:
         try:
             async with self._database.tx(tenant) as tx:
                 await jobs.release(tx, job)
         except Exception:
-            log.exception("job_not_released", kind=job.kind, job=str(job.id), tenant=tenant.slug)
+            log.exception("job_not_released", kind=job.kind, job=_id(job), tenant=tenant.slug)
 
 
 def _wait_s(row: Record, state: ClockState) -> float | None:
@@ -319,6 +327,11 @@ def _wait_s(row: Record, state: ClockState) -> float | None:
     if not state.frozen:
         waits += [(row[name] - state.now).total_seconds() for name in ("due_at", "next_at") if row[name] is not None]
     return max(0.0, min(waits)) if waits else None
+
+
+def _id(job: Job) -> str:
+    """Return a job's id as operators see it."""
+    return ids.encode(Prefix.JOB, job.id)
 
 
 def _cause(error: Exception) -> str:

@@ -150,6 +150,12 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
+        self._dead_jobs = Counter(
+            "billfold_jobs_dead_total",
+            "Jobs of tenants that failed as often as they may, by kind; GET /platform/v1/tenants/{slug}/dead-jobs.",
+            ["kind"],
+            registry=self.registry,
+        )
         self._together = _TOGETHER in os.environ
         self._tallies: dict[tuple[str, str, int], _Tally] = {}
         self._codes: Counts[str] = Counts()
@@ -285,6 +291,10 @@ class Metrics:
     def requests_logged(self, outcome: str, number: int) -> None:
         """Count requests that were written to the log that developers read, or weren't."""
         self._logged.labels(outcome).inc(number)
+
+    def job_buried(self, kind: str) -> None:
+        """Count a job that failed for good."""
+        self._dead_jobs.labels(kind).inc()
 
     def stream_reachable(self, *, reachable: bool) -> None:
         """Note whether NATS takes what is published."""

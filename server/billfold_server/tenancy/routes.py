@@ -1,14 +1,17 @@
 """What a tenant says about itself to its clients, and what operators do with tenants."""
 
 from typing import Annotated, Any
+from uuid import UUID
 
 import msgspec
 from msgspec import Meta
 
-from billfold import errors
-from billfold.contract.common import Page
-from billfold.contract.platform import ApplyTenant, ChangeTenantState, Slug, Tenant, TenantInfo
+from billfold import errors, ids
+from billfold.contract.common import JobId, Page
+from billfold.contract.platform import ApplyTenant, ChangeTenantState, DeadJob, Slug, Tenant, TenantInfo
+from billfold.ids import Prefix
 from billfold_server.http.routing import Call, Routes
+from billfold_server.tenancy import dead_jobs
 from billfold_server.tenancy.manifest import Brand, parse_manifest
 from billfold_server.tenancy.service import Tenants
 
@@ -127,6 +130,36 @@ async def resume_tenant(call: Call, slug: Slug, body: ChangeTenantState) -> Tena
 async def migrate_tenant(call: Call, slug: Slug) -> Tenant:
     """Bring a tenant's schema up to date."""
     return (await _tenants(call).migrate_tenant(slug, caller=call.caller)).view()
+
+
+_OPENED = (errors.UnknownTenant, errors.TenantStateRefuses, errors.TenantUnreadable)
+
+
+@platform_routes.get("/platform/v1/tenants/{slug}/dead-jobs", scope=_READ, errors=(*_OPENED, errors.InvalidCursor))
+async def list_dead_jobs(call: Call, slug: Slug, *, limit: _Limit = 25, cursor: str | None = None) -> Page[DeadJob]:
+    """List a tenant's jobs that failed as often as they may.
+
+    The oldest comes first. They are kept for the manifest's `dead_jobs_days`, and nobody tries them again by itself.
+    """
+    position = call.cursors.decode("dead_jobs", cursor)
+    async with call.services.database.tx(await _tenants(call).opened(slug)) as tx:
+        after = None if position is None else UUID(str(position[0]))
+        found = await dead_jobs.list_page(tx, after=after, limit=limit + 1)
+    return call.page("dead_jobs", found, limit, key=lambda each: [str(ids.decode(Prefix.JOB, each.id))])
+
+
+@platform_routes.post(
+    "/platform/v1/tenants/{slug}/dead-jobs/{job_id}/retry",
+    scope=_WRITE,
+    errors=(*_OPENED, errors.NotFound, errors.JobStateRefuses),
+)
+async def retry_dead_job(call: Call, slug: Slug, job_id: JobId) -> None:
+    """Have a dead job tried again at once, with all its attempts.
+
+    Where the tenant is suspended, that waits until it is served again. It stands in the tenant's own audit trail.
+    """
+    async with call.services.database.tx(await _tenants(call).opened(slug)) as tx:
+        await dead_jobs.retry(tx, ids.decode(Prefix.JOB, job_id), caller=call.caller)
 
 
 def _tenants(call: Call) -> Tenants:

@@ -13,7 +13,7 @@ from billfold.contract.platform import TenantState
 from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.tenancy import migrations, partitions, queries
-from billfold_server.tenancy.context import SYSTEM, Caller
+from billfold_server.tenancy.context import SYSTEM, Caller, TenantRef
 from billfold_server.tenancy.partitions import AHEAD
 from billfold_server.tenancy.provisioning import Administrator
 from billfold_server.tenancy.records import Migrated, Partitioned, Record, read_record
@@ -134,6 +134,16 @@ class Schemas:
         await self._set_version(record, await admin.migrate(record.names(deployment)), caller)
         return await self.get(slug)
 
+    async def opened(self, slug: str) -> TenantRef:
+        """Return what opens the transactions of a tenant that has a schema, whether or not it is suspended.
+
+        Raises:
+            errors.UnknownTenant: There is none with this slug.
+            errors.TenantStateRefuses: It isn't provisioned, or is being deleted.
+            errors.TenantUnreadable: This version can't read what is stored of it.
+        """
+        return (await self._with_schema(slug)).ref(await self._database.deployment())
+
     async def partition(self, slug: str, *, ahead: int = AHEAD) -> Partitioned:
         """Make the months of a tenant's ledger that are missing, and tell what there is of each.
 
@@ -183,7 +193,7 @@ class Schemas:
     async def _with_schema(self, slug: str) -> Record:
         record = await self.get(slug)
         if not _has_schema(record):
-            msg = f"a tenant that is {record.state} can't be migrated"
+            msg = f"a tenant that is {record.state} has no schema to work with"
             raise errors.TenantStateRefuses(msg, state=record.state.value)
         return record
 

@@ -192,6 +192,25 @@ class TestAFailingJob:
         with pytest.raises(errors.NotFound):
             async with tenancy.database.tx(tenancy.tenant) as tx:
                 await jobs.retry_dead_letter(tx, uuid4(), due_at=LONG_AGO)
+        waiting = job()
+        await enqueue(tenancy, waiting)
+        with pytest.raises(errors.JobStateRefuses):
+            async with tenancy.database.tx(tenancy.tenant) as tx:
+                await jobs.retry_dead_letter(tx, waiting.id, due_at=LONG_AGO)
+
+    async def test_is_counted_once_it_is_buried(self, tenancy: Tenancy):
+        """The runner tells of the kind of a job that has failed for good, and not of attempts before."""
+        buried: list[str] = []
+
+        async def fail(_: JobRun) -> None:
+            assert buried == []
+            raise ZeroDivisionError
+
+        kinds = JobKinds()
+        kinds.register("note", fail, QUICK)
+        await enqueue(tenancy, job())
+        await JobRunner(tenancy.database, kinds, buried=buried.append).run(tenancy.tenant)
+        assert buried == ["note"]
 
     async def test_cannot_be_revived_beside_a_newer_one(self, tenancy: Tenancy):
         """A dead letter whose key is in use again stays dead."""
@@ -203,7 +222,7 @@ class TestAFailingJob:
         await runner(tenancy, fail).run(tenancy.tenant)
         (letter,) = await dead_letters(tenancy)
         await enqueue(tenancy, job(key="k"))
-        with pytest.raises(errors.Conflict):
+        with pytest.raises(errors.JobStateRefuses):
             async with tenancy.database.tx(tenancy.tenant) as tx:
                 await jobs.retry_dead_letter(tx, letter.id, due_at=LONG_AGO)
 

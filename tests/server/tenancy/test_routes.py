@@ -90,6 +90,7 @@ class TestATenantThatCannotBeRead:
         assert "manifest" not in refused.text
         shown = operator.get("/v1/tenants/strange").json()
         assert (shown["state"], shown["isolation"], shown["unreadable"] is None) == ("active", "unknown", False)
+        assert operator.get("/v1/tenants/strange/dead-jobs").json()["code"] == "tenant_unreadable"
         listed = {each["slug"]: each["unreadable"] for each in every_tenant(operator)}
         assert (listed["alpha"], listed["strange"]) == (None, shown["unreadable"])
         ready = httpx.get(f"{live.url}/health/ready")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from billfold.client._async.parties import AsyncParties
     from billfold.client._async.partners import AsyncPartners
     from billfold.client._async.payments import AsyncPayments
-    from billfold.client._async.platform import AsyncOperators, AsyncPlatformAuditRecords, AsyncTenants
+    from billfold.client._async.platform import AsyncDeadJobs, AsyncOperators, AsyncPlatformAuditRecords, AsyncTenants
     from billfold.client._async.privacy import AsyncPrivacy
     from billfold.client._async.requests import AsyncRequests
     from billfold.client._async.simulations import AsyncOwnSandbox, AsyncSimulations
@@ -352,6 +352,7 @@ class AsyncBillfoldPlatform(_AsyncClient):
 
     Attributes:
         tenants: The platform's tenants.
+        dead_jobs: What was to be done for them and has failed for good.
         users: The operators themselves.
         audit_records: What operators did with them.
     """
@@ -360,11 +361,13 @@ class AsyncBillfoldPlatform(_AsyncClient):
     _ISSUER_PATH = "/platform"
 
     tenants: "AsyncTenants"
+    dead_jobs: "AsyncDeadJobs"
     users: "AsyncOperators"
     audit_records: "AsyncPlatformAuditRecords"
 
     _HOMES: ClassVar[dict[str, str]] = {
         "tenants": "platform.AsyncTenants",
+        "dead_jobs": "platform.AsyncDeadJobs",
         "users": "platform.AsyncOperators",
         "audit_records": "platform.AsyncPlatformAuditRecords",
     }

@@ -7,10 +7,10 @@ from billfold.client import _encoding as encoding
 from billfold.client import _operations as operations
 from billfold.client._async.resource import AsyncPages, AsyncResource
 from billfold.contract.operators import EnrolmentHalf, Operator
-from billfold.contract.platform import AuditRecord, Tenant
+from billfold.contract.platform import AuditRecord, DeadJob, Tenant
 from billfold.contract.users import SignedOut, UserState
 
-__all__ = ["AsyncOperators", "AsyncPlatformAuditRecords", "AsyncTenants"]
+__all__ = ["AsyncDeadJobs", "AsyncOperators", "AsyncPlatformAuditRecords", "AsyncTenants"]
 
 _State = UserState | Literal["invited", "active", "disabled"]
 
@@ -91,6 +91,35 @@ class AsyncTenants(AsyncResource):
             cursor: Where to begin: ``next_cursor`` of a page.
         """
         return self._list(operations.LIST_TENANTS, query=encoding.query(limit=limit, cursor=cursor))
+
+
+class AsyncDeadJobs(AsyncResource):
+    """What was to be done for tenants and has failed for good: ``platform.dead_jobs``."""
+
+    __slots__ = ()
+
+    def list(self, slug: str, *, limit: int | None = None, cursor: str | None = None) -> AsyncPages[DeadJob]:
+        """List a tenant's jobs that failed as often as they may, the oldest first.
+
+        Args:
+            slug: Which tenant's.
+            limit: How many a page has, 1 to 100.
+            cursor: Where to begin: ``next_cursor`` of a page.
+        """
+        return self._list(operations.LIST_DEAD_JOBS, slug, query=encoding.query(limit=limit, cursor=cursor))
+
+    async def retry(self, slug: str, job_id: str) -> None:
+        """Have a dead job tried again at once, with all its attempts.
+
+        Args:
+            slug: Which tenant's.
+            job_id: Which one.
+
+        Raises:
+            errors.NotFound: There is none with this id; it may have been done meanwhile.
+            errors.JobStateRefuses: It isn't dead any more, or a newer one waits that does the same.
+        """
+        await self._change(operations.RETRY_DEAD_JOB, slug, job_id)
 
 
 class AsyncOperators(AsyncResource):

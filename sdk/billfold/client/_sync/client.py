@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from billfold.client._sync.parties import Parties
     from billfold.client._sync.partners import Partners
     from billfold.client._sync.payments import Payments
-    from billfold.client._sync.platform import Operators, PlatformAuditRecords, Tenants
+    from billfold.client._sync.platform import DeadJobs, Operators, PlatformAuditRecords, Tenants
     from billfold.client._sync.privacy import Privacy
     from billfold.client._sync.requests import Requests
     from billfold.client._sync.simulations import OwnSandbox, Simulations
@@ -354,6 +354,7 @@ class BillfoldPlatform(_Client):
 
     Attributes:
         tenants: The platform's tenants.
+        dead_jobs: What was to be done for them and has failed for good.
         users: The operators themselves.
         audit_records: What operators did with them.
     """
@@ -362,11 +363,13 @@ class BillfoldPlatform(_Client):
     _ISSUER_PATH = "/platform"
 
     tenants: "Tenants"
+    dead_jobs: "DeadJobs"
     users: "Operators"
     audit_records: "PlatformAuditRecords"
 
     _HOMES: ClassVar[dict[str, str]] = {
         "tenants": "platform.Tenants",
+        "dead_jobs": "platform.DeadJobs",
         "users": "platform.Operators",
         "audit_records": "platform.PlatformAuditRecords",
     }
