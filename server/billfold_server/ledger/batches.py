@@ -63,8 +63,11 @@ SELECT i.client_id, i.key, i.fingerprint, i.status, i.body, i.created_at
 FROM unnest($1::text::uuid[], $2::text::text[]) AS wanted (client_id, key)
 JOIN idempotency_keys AS i ON i.client_id = wanted.client_id AND i.key = wanted.key
 """
+# A server of an older version, which writes no terms, may have opened something before there is a link.
 _OPEN: Final = f"""
-SELECT h.sequence, h.revision, h.fence, h.recorded_at, h.effective_high, h.link, h.hash, h.skips, h.era,
+SELECT h.sequence, h.revision, h.fence, h.recorded_at, h.effective_high, h.link, h.hash, h.skips,
+    CASE WHEN h.link > 0 THEN h.era WHEN EXISTS (SELECT FROM wallets) OR EXISTS (SELECT FROM accounts) THEN 1::smallint
+        ELSE h.era END AS era,
     {READING} AS clock,
     ARRAY(SELECT ROW(found.*) FROM ({_FIND_ANSWERS}) AS found) AS answers
 FROM ledger_head AS h WHERE h.id = 1

@@ -324,6 +324,16 @@ class TestWalletsFromBeforeThereWereTerms:
             await record(old)
         assert "balance" in refused.value.fact
 
+    async def test_stay_in_the_first_era_where_no_record_was_written_yet(self, tenancy: Tenancy, old: Bench) -> None:
+        """An old server opened them while the tenant, which had been empty, was already to begin with the second."""
+        await tenancy.as_owner(tenancy.tenant, f"UPDATE ledger_head SET era = {chain.ERA}")
+        assert await record(old) == Recorded(wallets=3, accounts=3)
+        await old.top_up(0, 100)
+        after = await verify_ledger(old.database, old.tenant)
+        assert (after.findings, after.unrecorded, after.era) == ([], 0, chain.ERA)
+        told = [type(each) for each in await records_of(old) if isinstance(each, EraRecord | WalletTermsRecord)]
+        assert told == [WalletTermsRecord] * 3 + [EraRecord]
+
     async def test_come_to_an_empty_tenant_as_they_are(self, tenancy: Tenancy, old: Bench) -> None:
         """An export from before they were recorded gives the same head, and can be recorded there."""
         await old.top_up(0, 100)
