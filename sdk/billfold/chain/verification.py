@@ -9,6 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -60,6 +61,8 @@ _LINES: Final = 3
 """How many lines a leaf of a link stands for at most: a journal entry with a transfer and what was reversed of it."""
 _SPARE: Final = 10_000
 _FIRST_OF_LINES: Final = frozenset({JournalEntryRecord, HoldRecord})
+_BEFORE_ALL: Final = datetime(1000, 1, 1, tzinfo=UTC)
+"""The latest time at which anything took effect, where nothing has moved yet."""
 _FIRST_STATUS, _LAST_STATUS, _LONGEST_KEY, _FINGERPRINT_BYTES = 200, 499, 255, 32
 
 
@@ -317,9 +320,9 @@ class Verifier:
             "link": head.number,
             "hash": head.hash,
             "skips": head.skips,
-            # Where there is no record these have no value.
+            # Where there is no record this has no value.
             "recorded_at": books.recorded_at or stated.recorded_at,
-            "effective_high": books.effective_high or stated.effective_high,
+            "effective_high": books.effective_high or _BEFORE_ALL,
         }
         if stated.revision < head.number:
             # Every link is a batch that has changed something.

@@ -235,6 +235,14 @@ class TestWhoeverChangesAnOwner:
         found = (await tampered(tenancy, bench, """UPDATE transfers SET metadata = '{"order": "1"}'"""))[0]
         assert (found.damage, found.record) == (Damage.INCONSISTENT, "transfer")
 
+    async def test_or_lets_time_begin_in_the_future_is_found_out(self, tenancy: Tenancy) -> None:
+        """Where nothing has moved yet, no record says a latest time of effect, and the head says none, either."""
+        bench = Bench(open_engine(tenancy.database), tenancy.database, tenancy.tenant)
+        await bench.add_wallets(1, ["EUR"])
+        (found,) = await tampered(tenancy, bench, "UPDATE ledger_head SET effective_high = '2999-01-01'")
+        assert (found.damage, found.record) == (Damage.EDITED, "head")
+        await bench.engine.close()
+
 
 OLD = """
 INSERT INTO wallets (id, party_id, status, currencies, metadata, version, created_at, updated_at)
