@@ -52,7 +52,9 @@ _INSERTED_AT_PLATFORM: Final = {
     "/.well-known/oauth-protected-resource/platform/v1": "/platform/.well-known/oauth-protected-resource",
 }
 _FOR_PEOPLE = re.compile(r"/(?:auth|oauth|portal)(?:/.*)?", re.DOTALL)
-"""Where a tenant's pages are, below its base. Programs come there as well, but they name no HTML."""
+"""Where a tenant's pages are, below its base, beside what is for programs alone."""
+_SHOWN: Final = frozenset({"active", "suspended"})
+"""The states in which it is told that there is a tenant."""
 
 _PEERS: Final = 4096
 _FIRST_FAILURE: Final = 500
@@ -274,15 +276,25 @@ class Edge:
         """
         if not _FOR_PEOPLE.fullmatch(context.path) or not takes_pages(context.headers.get("accept", ""), by_name=True):
             return None
-        if context.tenant is None:
-            registry, slug = self._services.registry, context.mount.removeprefix("/t/")
-            if not slug and (match := _HOST.fullmatch(context.host)) is not None:
-                slug = registry.known_at(match.group(1)) or ""
-            context.tenant = registry.last_seen(slug)
-        if context.tenant is None:
+        # There are programs that name HTML because their library does so unless it is told otherwise.
+        if self._hot.is_for_programs(INTERNAL_ROOT + context.path):
             return None
+        tenant = context.tenant or self._last_seen(context)
+        if tenant is None or tenant.state not in _SHOWN:
+            return None
+        context.tenant = tenant
         page: Answer = self._services.rooms["pages"].refusal(context, error)
         return page
+
+    def _last_seen(self, context: RequestContext) -> TenantRef | None:
+        """Return the tenant that an address names, as it was when it was last looked, or None."""
+        registry, slug = self._services.registry, context.mount.removeprefix("/t/")
+        if not slug:
+            match = _HOST.fullmatch(context.host)
+            # As where it is looked for: the deployment's own host is no tenant's.
+            host = None if match is None or match.group(1) in self._own_hosts else match.group(1)
+            slug = (None if host is None else registry.known_at(host)) or ""
+        return registry.last_seen(slug)
 
     def _account(self, scope: Any, context: RequestContext, answering: "_Answering", took_s: float) -> None:
         operation = context.operation

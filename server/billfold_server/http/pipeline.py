@@ -449,6 +449,9 @@ class Hot:
     def __init__(self, pipelines: Sequence[Pipeline]) -> None:
         self._fixed: dict[tuple[str, str], Pipeline | None] = {}
         self._patterns: list[tuple[str, re.Pattern[str], Pipeline]] = []
+        of_pages = {_rooted(each.operation) for each in pipelines if each.operation.surface == "page"}
+        self._pages = [_pattern(path) for path in of_pages]
+        self._others = [_pattern(path) for path in {_rooted(each.operation) for each in pipelines} - of_pages]
         for each in pipelines:
             operation = each.operation
             path = _rooted(operation)
@@ -456,8 +459,7 @@ class Hot:
                 # A fixed address that isn't hot is no value of a hot one's parameter either.
                 self._fixed[operation.method, path] = each if operation.hot else None
             elif operation.hot:
-                pattern = re.sub(r"\\{([a-z_]+)\\}", r"(?P<\1>[^/]+)", re.escape(path))
-                self._patterns.append((operation.method, re.compile(pattern, re.DOTALL), each))
+                self._patterns.append((operation.method, _pattern(path), each))
 
     def find(self, method: str, path: str) -> tuple[Pipeline, dict[str, str]] | None:
         """Return the hot operation at an address, with the parameters in its path.
@@ -475,6 +477,15 @@ class Hot:
             return None
         return None if found is None else (found, {})
 
+    def is_for_programs(self, path: str) -> bool:
+        """Tell whether an address has operations none of which shows a page; it may be asked by what is slow.
+
+        Args:
+            path: The address, as the router would see it.
+        """
+        # What is declared as a page may look like the parameter of something else.
+        return not _fits(self._pages, path) and _fits(self._others, path)
+
 
 def takes_pages(accept: str, *, by_name: bool = False) -> bool:
     """Tell whether whoever asks can show a page; a program that says what it reads gets no HTML.
@@ -484,6 +495,15 @@ def takes_pages(accept: str, *, by_name: bool = False) -> bool:
         by_name: Whether HTML must be named, as browsers do, because programs may come there that say nothing.
     """
     return "text/html" in accept or ("*/*" in accept and not by_name)
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    """Return what an operation's path looks like once its parameters are in it."""
+    return re.compile(re.sub(r"\\{([a-z_]+)\\}", r"(?P<\1>[^/]+)", re.escape(path)), re.DOTALL)
+
+
+def _fits(patterns: Sequence[re.Pattern[str]], path: str) -> bool:
+    return any(each.fullmatch(path) for each in patterns)
 
 
 def internal_path(operation: Operation) -> str:

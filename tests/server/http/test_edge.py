@@ -79,6 +79,8 @@ class TestAnAddress:
 
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+JAVA = {"Accept": "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2"}
+"""What programs in Java say that say nothing of it themselves."""
 
 
 class TestADatabaseThatIsAway:
@@ -100,15 +102,25 @@ class TestADatabaseThatIsAway:
                     assert "<span>beta</span>" in page.text
                 asked = httpx.post(base + "/oauth/token", headers=more, data={"grant_type": "client_credentials"})
                 assert (asked.status_code, code(asked)) == (503, "database_unavailable")
+                for path in ("/oauth/token", "/oauth/par", "/oauth/revoke", "/oauth/register", "/oauth/register/c"):
+                    assert code(httpx.post(base + path, headers={**JAVA, **more})) == "database_unavailable"
                 assert code(httpx.get(base + "/v1/tenant", headers={**BROWSER, **more})) == "database_unavailable"
             nobody = httpx.get(f"{other.url}/t/nobody/auth/sign-in", headers=BROWSER)
             assert code(nobody) == "database_unavailable"
+            other.run(_leave(other))
+            gone = httpx.get(f"{other.base('beta')}/auth/sign-in", headers=BROWSER)
+            assert code(gone) == "database_unavailable", "of a tenant that goes nobody is told that it is there"
             live.run(line.mend())
         live.run(line.cut())
 
 
 async def _expire(server: LiveServer) -> None:
     server.services.registry.expire()
+
+
+async def _leave(server: LiveServer) -> None:
+    known = server.services.registry._by_slug
+    known["beta"] = msgspec.structs.replace(known["beta"], state="deleting")
 
 
 class TestAHost:
