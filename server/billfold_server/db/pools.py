@@ -301,8 +301,15 @@ class Pools:
             timeout=self.settings.connect_timeout_s,
             reset=_already_reset,
             connection_class=Session,
-            # What isn't qualified is found in the tenant's schema or not at all. JIT never pays for such queries.
-            server_settings={"search_path": "", "jit": "off", "application_name": "billfold"},
+            # What isn't qualified is found in the tenant's schema or not at all. JIT never pays for such queries. Each
+            # query sees what is committed by then, whatever the database's administrator likes elsewhere: on that rest
+            # all locks, and that who was revoked is refused.
+            server_settings={
+                "search_path": "",
+                "jit": "off",
+                "default_transaction_isolation": "read committed",
+                "application_name": "billfold",
+            },
         )
 
 

@@ -37,6 +37,21 @@ async def session(database: Database, tenant: TenantRef) -> tuple[int, str, str]
 
 
 class TestAConnection:
+    async def test_sees_what_is_committed_by_then_whatever_is_usual_there(self, tenancy: Tenancy) -> None:
+        """A snapshot that is older than a query would show grants that have been revoked since."""
+        usual = "&options=-c%20default_transaction_isolation%3Drepeatable%5C%20read"
+        other = Database(tenancy.runtime_dsn + usual, deployment_secret=SECRET)
+        try:
+            async with other.tx(tenancy.tenant) as tx:
+                row = await tx.fetchrow(
+                    "SELECT reset_val, setting FROM pg_settings WHERE name = 'default_transaction_isolation'"
+                )
+                assert row is not None
+                assert set(row) == {"read committed"}
+                assert await tx.fetchval("SHOW transaction_isolation") == "read committed"
+        finally:
+            await other.close()
+
     async def test_stays_with_its_tenant(self, tenancy: Tenancy, open_database: Open) -> None:
         """A tenant that comes back meets the connection that it had, though others have come in between."""
         tenants = [tenancy.tenant, await tenancy.add("second"), await tenancy.add("third", isolation="login")]
