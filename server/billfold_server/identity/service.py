@@ -4,7 +4,6 @@ A realm is who issues and accepts tokens: each tenant is one, and the platform i
 alone: realms share neither keys nor issuer nor audience.
 """
 
-import asyncio
 import time
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
@@ -48,7 +47,7 @@ from billfold_server.identity.grants.service import (
 from billfold_server.identity.queries import Tx
 from billfold_server.identity.realms import Realm, realm_of
 from billfold_server.identity.rules import OPEN_BANKING_SCOPES, TENANT_SCOPES
-from billfold_server.identity.signing.service import Signing
+from billfold_server.identity.signing.service import Begun, Signing
 from billfold_server.identity.tokens.binding import Addresses
 from billfold_server.identity.tokens.dpop import Keys, Nonces
 from billfold_server.identity.tokens.guard import Guard
@@ -252,17 +251,20 @@ class Identity:
             self, realm, client, scope=scope, resource=resource, method=method, path=path, now=now
         )
 
-    async def sign_detached(self, realm: Realm, body: bytes, claims: Mapping[str, Any]) -> str:
+    async def sign_detached(
+        self, realm: Realm, body: bytes, claims: Mapping[str, Any], begun: Begun | None = None
+    ) -> str:
         """Return a detached signature of a message, which stays verifiable by the realm's JWKS for years.
 
         Args:
             realm: Whose key signs.
             body: The message, to the byte.
             claims: What the signature's header says beside algorithm and key, all of it critical.
+            begun: What was begun of it, which is taken if it is of this message and of the key that signs now.
         """
-        return await self.signing.sign_detached(realm, body, claims)
+        return await self.signing.sign_detached(realm, body, claims, begun)
 
-    def begin_detached(self, realm: Realm, body: bytes, claims: Mapping[str, Any]) -> "asyncio.Future[str] | None":
+    def begin_detached(self, realm: Realm, body: bytes, claims: Mapping[str, Any]) -> Begun | None:
         """Begin to sign a message as ``sign_detached`` does; None where the key that signs isn't at hand."""
         return self.signing.begin_detached(realm, body, claims)
 

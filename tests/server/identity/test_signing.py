@@ -16,12 +16,13 @@ from joserfc.jwk import RSAKey
 from billfold.clock import ManualClock
 from billfold_server.app import build_app, open_services
 from billfold_server.identity import jose
+from billfold_server.identity.detached import read_detached
 from billfold_server.identity.profiles import SigningAlgorithm
 from billfold_server.identity.realms import Realm
 from billfold_server.identity.signing import rules, service
 from billfold_server.identity.signing.commands import signing_keys
 from billfold_server.identity.signing.service import Signing
-from billfold_server.keys.service import Keys, KeyStore
+from billfold_server.keys.service import Keys, KeyStore, SealBroken
 from tests.keystores import out_of_reach, urls_of
 from tests.live import LiveServer
 from tests.tenants import manifest
@@ -99,6 +100,37 @@ class TestAKeyOfOurs:
             [_cost_s(partial(opens, pem)) for _ in range(3)] for opens in (service._IMPORT["PS256"], RSAKey.import_key)
         ]
         assert min(costs[0]) < min(costs[1]) / 10
+
+    def test_is_of_the_algorithm_that_its_row_names(self) -> None:
+        """Something else that was sealed there is no key of RSA, and is replaced as one that doesn't open."""
+        with pytest.raises(SealBroken):
+            service._IMPORT["PS256"](service._GENERATE["ES256"]().as_pem(private=True).decode())
+
+
+class TestASignatureThatWasBegun:
+    def test_is_taken_for_its_message_by_the_key_that_signs_now_alone(self, bench: Bench) -> None:
+        """Not for another message, nor another realm's, nor once its key was withdrawn, for nobody would verify it."""
+
+        async def attempt() -> None:
+            worker, realm = bench.worker(), bench.realm
+            assert worker.begin_detached(realm, b"{}", {}) is None, "no key is at hand yet"
+            await worker.sign_detached(realm, b"{}", {})
+            begun = worker.begin_detached(realm, b"{}", {})
+            assert begun is not None
+            signature = await begun.signature
+            assert await worker.sign_detached(realm, b"{}", {}, begun) == signature
+            assert await worker.sign_detached(realm, b"[]", {}, begun) != signature
+            strange = msgspec.structs.replace(begun, realm="another")
+            assert await worker.sign_detached(realm, b"{}", {}, strange) != signature
+            await worker.rotate(realm)
+            assert await worker.sign_detached(realm, b"{}", {}, begun) == signature, "the next key doesn't sign yet"
+            await worker.rotate(realm, withdraw=True)
+            text = await worker.sign_detached(realm, b"{}", {}, begun)
+            kid = read_detached(text, critical=()).header["kid"]
+            assert kid in {each.kid for each in (await worker.jwks(realm)).keys}
+            assert read_detached(signature, critical=()).header["kid"] != kid
+
+        bench.live.run(attempt())
 
 
 class TestAKeyInTime:

@@ -46,7 +46,7 @@ from billfold_server.tenancy.context import SYSTEM, Caller
 if TYPE_CHECKING:
     from billfold_server.tenancy.transaction import Database
 
-__all__ = ["KeyState", "PublicKey", "Signing"]
+__all__ = ["Begun", "KeyState", "PublicKey", "Signing"]
 
 _log = structlog.stdlib.get_logger("billfold.identity")
 T = TypeVar("T")
@@ -76,6 +76,22 @@ class PublicKey(msgspec.Struct, frozen=True, kw_only=True):
     algorithm: SigningAlgorithm
     purpose: Purpose
     key: SigningKey
+
+
+class Begun(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """A detached signature that was begun before it is known whether it is wanted.
+
+    Attributes:
+        body: Of which message, to the byte.
+        realm: Whose key signs.
+        key_id: Which key.
+        signature: What will have the signature.
+    """
+
+    body: bytes
+    realm: str
+    key_id: UUID
+    signature: "asyncio.Future[str]"
 
 
 class KeyState(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,21 +175,28 @@ class Signing:
         row, key = await self._signer(realm, series)
         return jose.sign(claims, key, alg=series[1], kid=_kid(row), typ=typ)
 
-    async def sign_detached(self, realm: Realm, body: bytes, claims: Mapping[str, Any]) -> str:
+    async def sign_detached(
+        self, realm: Realm, body: bytes, claims: Mapping[str, Any], begun: Begun | None = None
+    ) -> str:
         """Return a detached signature of a message, which anybody can verify by the realm's JWKS for years.
 
         Args:
             realm: Whose key signs.
             body: The message, to the byte.
             claims: What the header says beside algorithm and key, all of it critical.
+            begun: What was begun of it. It is taken where it is of this message and of the key that signs now: one may
+                have been withdrawn meanwhile, and nothing leaves by it any more.
 
         Raises:
             errors.KeysUnavailable: As of ``sign``.
         """
-        return await self._begin(await self._signer(realm, _MESSAGES), body, claims)
+        row, key = await self._signer(realm, _MESSAGES)
+        if begun is not None and (begun.body, begun.realm, begun.key_id) == (body, realm.owner, row.id):
+            return await begun.signature
+        return await self._begin((row, key), body, claims)
 
-    def begin_detached(self, realm: Realm, body: bytes, claims: Mapping[str, Any]) -> "asyncio.Future[str] | None":
-        """Begin to sign a message as ``sign_detached`` does, and return what will have the signature.
+    def begin_detached(self, realm: Realm, body: bytes, claims: Mapping[str, Any]) -> Begun | None:
+        """Begin to sign a message as ``sign_detached`` does, for which that may take it then.
 
         Nobody need wait for it.
 
@@ -185,7 +208,9 @@ class Signing:
             return None
         row = rules.signer(self._usable(realm, known.series.get(_MESSAGES, ())), self._clock.now())
         key = None if row is None else self._private.get((realm.owner, row.id))
-        return None if row is None or key is None else self._begin((row, key), body, claims)
+        if row is None or key is None:
+            return None
+        return Begun(body=body, realm=realm.owner, key_id=row.id, signature=self._begin((row, key), body, claims))
 
     def _begin(
         self, signer: tuple[KeyRow, SigningKey], body: bytes, claims: Mapping[str, Any]
@@ -427,7 +452,8 @@ def _rsa_of_ours(pem: str) -> RSAKey:
     To look whether its numbers are primes takes up to 90 ms, in which the library lets no other thread run.
     """
     key = load_pem_private_key(pem.encode(), None, unsafe_skip_rsa_key_validation=True)
-    assert isinstance(key, RSAPrivateKey)
+    if not isinstance(key, RSAPrivateKey):
+        raise SealBroken
     return RSAKey.import_key(key)
 
 

@@ -107,12 +107,13 @@ _BEGUN: Final = "signature"
 
 
 def begin(call: Call, body: bytes) -> None:
-    """Begin to sign what may become the answer to a request; the signature is used if it does, to the byte."""
+    """Begin to sign what may become the answer to a request; the signature is used if it does, to the byte.
+
+    Nor is it used if its key has been withdrawn before the answer is sent.
+    """
     identity, tenant = call.services.identity, call.tenant
     realm = identity.realm(tenant)
-    signature = identity.begin_detached(realm, body, _claims(call.services, tenant, realm.issuer))
-    if signature is not None:
-        call.memo[_BEGUN] = body, signature
+    call.memo[_BEGUN] = identity.begin_detached(realm, body, _claims(call.services, tenant, realm.issuer))
 
 
 async def make(services: "Services", tenant: "TenantRef", body: bytes, memo: Mapping[str, Any] | None = None) -> str:
@@ -127,13 +128,9 @@ async def make(services: "Services", tenant: "TenantRef", body: bytes, memo: Map
     Raises:
         errors.KeysUnavailable: The key that signs can't be opened now.
     """
-    signed, signature = (memo or {}).get(_BEGUN, (None, None))
-    if signed == body:
-        begun: str = await signature
-        return begun
-    identity = services.identity
+    identity, begun = services.identity, (memo or {}).get(_BEGUN)
     realm = identity.realm(tenant)
-    return await identity.sign_detached(realm, body, _claims(services, tenant, realm.issuer))
+    return await identity.sign_detached(realm, body, _claims(services, tenant, realm.issuer), begun)
 
 
 def _claims(services: "Services", tenant: "TenantRef", issuer: str) -> dict[str, Any]:

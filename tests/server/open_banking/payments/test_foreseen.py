@@ -91,8 +91,7 @@ def until(holds: Callable[[], bool]) -> None:
 
 def is_signed(call: Call) -> bool:
     """Tell whether the signature that was begun for a request is there."""
-    _, signature = call.memo["signature"]
-    return bool(signature.done())
+    return bool(call.memo["signature"].signature.done())
 
 
 def seen(live: LiveServer, answer: httpx.Response) -> dict[str, Any]:
@@ -116,7 +115,7 @@ class TestAnAnswerThatIsMadeAhead:
             answer = order.result()
         ((call, body),) = begun
         assert answer.content == body
-        assert answer.headers["x-jws-signature"] == call.memo["signature"][1].result()
+        assert answer.headers["x-jws-signature"] == call.memo["signature"].signature.result()
         assert seen(live, answer)["Status"] == "ACCC"
 
     def test_is_left_where_the_payment_is_decided_again(self, live: LiveServer, pisp: Pisp, begun: list[Any]) -> None:
