@@ -5,11 +5,13 @@ one transaction per batch and not for one per request.
 """
 
 import asyncio
+import contextvars
 import time
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
+from billfold_server.db.engine import ENGINE
 from billfold_server.db.sets import PLANS
 from billfold_server.identity.realms import Realm
 
@@ -52,7 +54,12 @@ class Together(Generic[K, V]):
         self._lines: dict[str, _Line[K, V]] = {}
 
     async def find(self, realm: Realm, key: K) -> V | None:
-        """Return one, or None. Must not be awaited inside of an open transaction."""
+        """Return one, or None.
+
+        Raises:
+            NestedTransactionError: A transaction is open already.
+        """
+        ENGINE.refuse_nesting()
         line = self._lines.get(realm.owner)
         if line is None:
             line = self._lines[realm.owner] = _Line()
@@ -60,7 +67,8 @@ class Together(Generic[K, V]):
         answer: asyncio.Future[V | None] = asyncio.get_running_loop().create_future()
         line.waiting.setdefault(key, []).append(answer)
         if line.reader is None:
-            line.reader = asyncio.create_task(self._read(realm, line))
+            # It reads for many, so it has nothing of the one that happens to start it.
+            line.reader = asyncio.get_running_loop().create_task(self._read(realm, line), context=contextvars.Context())
         return await answer
 
     async def _read(self, realm: Realm, line: _Line[K, V]) -> None:

@@ -1,12 +1,14 @@
 """Looking things up together: who comes meanwhile is answered by the next query, and each sees what is committed."""
 
 import asyncio
+import contextvars
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from billfold import errors
+from billfold_server.db.engine import NestedTransactionError
 from billfold_server.identity import together
 from billfold_server.identity.realms import Realm, realm_of
 from billfold_server.identity.together import Together
@@ -105,6 +107,26 @@ class TestThoseWhoComeMeanwhile:
         with pytest.raises(ZeroDivisionError):
             await first
         assert await second is not None
+
+    async def test_have_nothing_of_who_has_come_first(self, tenancy: Tenancy, realm: Realm) -> None:
+        """What is logged of a query for many is no single request's; who may not ask is refused alone."""
+        request: contextvars.ContextVar[str] = contextvars.ContextVar("request", default="nobody's")
+        asked_by: list[str] = []
+
+        async def read(_: Any, wanted: Sequence[str]) -> dict[str, int]:
+            asked_by.append(request.get())
+            return dict.fromkeys(wanted, 1)
+
+        found = Together(tenancy.database, read)
+        async with tenancy.database.tx(tenancy.tenant):
+            within = asyncio.create_task(found.find(realm, "a"))
+            request.set("somebody's")
+            beside = apart(found.find(realm, "b"))
+            assert await beside == 1
+            with pytest.raises(NestedTransactionError):
+                await within
+        assert await found.find(realm, "a") == 1
+        assert asked_by == ["nobody's"] * 2
 
     async def test_take_nobodys_answer_along_when_they_go_away(self, tenancy: Tenancy, realm: Realm) -> None:
         """One of two who ask for the same is cancelled, before its query or while that is on its way."""
