@@ -100,6 +100,8 @@ class TestADatabaseThatIsAway:
                     assert (page.status_code, page.headers["retry-after"]) == (503, "1")
                     assert page.headers["content-type"].startswith("text/html")
                     assert "<span>beta</span>" in page.text
+                    assert page.headers["cache-control"] == "no-store"
+                    assert "default-src 'none'" in page.headers["content-security-policy"]
                 asked = httpx.post(base + "/oauth/token", headers=more, data={"grant_type": "client_credentials"})
                 assert (asked.status_code, code(asked)) == (503, "database_unavailable")
                 for path in ("/oauth/token", "/oauth/par", "/oauth/revoke", "/oauth/register", "/oauth/register/c"):
@@ -107,6 +109,9 @@ class TestADatabaseThatIsAway:
                 assert code(httpx.get(base + "/v1/tenant", headers={**BROWSER, **more})) == "database_unavailable"
             nobody = httpx.get(f"{other.url}/t/nobody/auth/sign-in", headers=BROWSER)
             assert code(nobody) == "database_unavailable"
+            other.run(_claim(other))
+            own = httpx.get(f"{other.url}/auth/sign-in", headers=BROWSER)
+            assert code(own) == "not_found", "the deployment's own host is no tenant's"
             other.run(_leave(other))
             gone = httpx.get(f"{other.base('beta')}/auth/sign-in", headers=BROWSER)
             assert code(gone) == "database_unavailable", "of a tenant that goes nobody is told that it is there"
@@ -116,6 +121,11 @@ class TestADatabaseThatIsAway:
 
 async def _expire(server: LiveServer) -> None:
     server.services.registry.expire()
+
+
+async def _claim(server: LiveServer) -> None:
+    registry = server.services.registry
+    registry._by_host.update(dict.fromkeys(server.settings.own_hosts, registry._by_slug["beta"]))
 
 
 async def _leave(server: LiveServer) -> None:
