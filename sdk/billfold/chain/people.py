@@ -72,9 +72,11 @@ class Account:
 class Wallet:
     """A wallet, which of its accounts are still to come, and the newest of its terms."""
 
-    __slots__ = ("created_at", "currencies", "forgotten", "party_id", "status", "told_status")
+    __slots__ = ("created_at", "currencies", "forgotten", "id", "party_id", "status", "told_status")
 
     def __init__(self, record: WalletRecord, party_id: UUID, *, forgotten: bool) -> None:
+        # The accounts' owner, too, so that its id is in memory once.
+        self.id = record.id
         self.party_id = party_id
         self.status = intern(record.status)
         self.created_at: datetime = record.created_at
@@ -89,7 +91,7 @@ class People:
     Records of each kind come in order of their ids, so that one that is doubled or put elsewhere shows.
 
     Attributes:
-        parties: Every party, and whether it was forgotten.
+        parties: Every party's id, by itself: what refers to one keeps this, so that it is in memory once.
         wallets: Every wallet.
         accounts: Every account.
 
@@ -98,12 +100,11 @@ class People:
     """
 
     def __init__(self, findings: Findings) -> None:
-        self.parties: dict[UUID, bool] = {}
+        self.parties: dict[UUID, UUID] = {}
         self.accounts: dict[UUID, Account] = {}
         self._findings = findings
         self.wallets: dict[UUID, Wallet] = {}
-        # Many wallets are of the same party, whose id is in memory once.
-        self._party_ids: dict[UUID, UUID] = {}
+        self._forgotten: set[UUID] = set()
         self._codes: set[tuple[str, str]] = set()
         self._last: dict[type, UUID] = {}
         self.handlers: dict[type, Callable[[Any], None]] = {
@@ -158,7 +159,11 @@ class People:
         forgotten = record.forgotten_at is not None
         if forgotten and record.external_id is not None:
             self._blame(record, Damage.INCONSISTENT, "it was forgotten, and still has an id elsewhere")
-        self.parties[record.id] = forgotten
+        self.parties[record.id] = record.id
+        if forgotten:
+            self._forgotten.add(record.id)
+        else:
+            self._forgotten.discard(record.id)
 
     def _take_wallet(self, record: WalletRecord) -> None:
         self._place(record, known=record.id in self.wallets)
@@ -166,9 +171,8 @@ class People:
             self._blame(record, Damage.DANGLING, f"there is no party {record.party_id}")
         if len(set(record.currencies)) != len(record.currencies):
             self._blame(record, Damage.INCONSISTENT, "it has a currency twice")
-        forgotten = self.parties.get(record.party_id, False)
-        party_id = self._party_ids.setdefault(record.party_id, record.party_id)
-        self.wallets[record.id] = Wallet(record, party_id, forgotten=forgotten)
+        party_id = self.parties.get(record.party_id, record.party_id)
+        self.wallets[record.id] = Wallet(record, party_id, forgotten=party_id in self._forgotten)
 
     def _take_alias(self, record: AliasRecord) -> None:
         self._place(record)
@@ -189,7 +193,9 @@ class People:
             self._codes.add((record.code, record.currency))
         if record.wallet_id is not None and not known:
             self._join(record, record.wallet_id)
-        self.accounts[record.id] = Account(record)
+        self.accounts[record.id] = account = Account(record)
+        if record.wallet_id is not None and (wallet := self.wallets.get(record.wallet_id)) is not None:
+            account.wallet_id = wallet.id
 
     def _join(self, record: AccountRecord, wallet_id: UUID) -> None:
         """See that an account is the one that its wallet has in the currency."""
