@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -28,6 +29,15 @@ async def bank(tenancy: Tenancy) -> AsyncIterator[Tenancy]:
     await tenancy.database.settle()
 
 
+LEFT = """SELECT current_user::text = session_user::text AS own_role, current_setting('search_path') AS path,
+    current_setting('lock_timeout') AS lock_timeout,
+    (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()) AS locks,
+    to_regclass('pg_temp.left_behind')::text AS temporary,
+    (SELECT count(*) FROM pg_cursors WHERE is_holdable) AS cursors,
+    (SELECT count(*) FROM pg_stat_activity WHERE usename = session_user AND datname = current_database()
+    AND state LIKE 'idle in tr%') AS open"""
+
+
 async def leftovers(tenancy: Tenancy) -> dict[str, Any]:
     """Return what is left of a transaction: in the pool's sessions, in the pool itself, and in the caller's context."""
     await tenancy.database.settle()
@@ -36,19 +46,13 @@ async def leftovers(tenancy: Tenancy) -> dict[str, Any]:
         in_context = ENGINE.open_transaction().open
     lease = await tenancy.database.pools.acquire(Login(tenancy.tenant.id.hex))
     try:
-        row = await lease.connection.fetchrow(
-            "SELECT current_user::text = session_user::text AS own_role, current_setting('search_path') AS path, "
-            "current_setting('lock_timeout') AS lock_timeout, "
-            "(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()) AS locks, "
-            "to_regclass('pg_temp.left_behind')::text AS temporary, "
-            "(SELECT count(*) FROM pg_cursors WHERE is_holdable) AS cursors, "
-            "(SELECT count(*) FROM pg_stat_activity WHERE usename = session_user AND datname = current_database() "
-            "AND state LIKE 'idle in tr%') AS open"
-        )
+        until = time.monotonic() + 2
+        # A session whose connection was closed in the middle of a query hears of it when that is over.
+        while (found := (await lease.connection.fetch(LEFT))[0])["open"] and time.monotonic() < until:
+            await asyncio.sleep(0.02)
     finally:
         await tenancy.database.pools.release(lease)
-    assert row is not None
-    return {**row, "in_context": in_context, "on_loan": tenancy.database.pools.on_loan}
+    return {**found, "in_context": in_context, "on_loan": tenancy.database.pools.on_loan}
 
 
 CLEAN = {
