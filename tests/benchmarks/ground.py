@@ -18,7 +18,6 @@ from billfold_server.settings import Settings
 from tests.benchmarks.extent import Extent
 from tests.live import settings_for
 from tests.postgres import binaries, query, remove
-from tests.server.upping import parents
 
 __all__ = ["Ground", "family_s", "processor_s", "sweep"]
 
@@ -115,12 +114,25 @@ def processor_s(pid: int) -> float:
 
 
 def family_s(pid: int) -> float:
-    """Return the processor time of a process with its children, those that it has seen end included."""
-    return sum(_times_s(pid)) + sum(processor_s(child) for child, parent in parents().items() if parent == pid)
+    """Return the processor time of a process with its children, those that have ended included."""
+    while True:
+        # A child that has ended counts by itself until its parent has heard of it, and with the parent from then on.
+        whole = _times_s(pid)
+        children_s = sum(processor_s(child) for child in _children(pid))
+        if _times_s(pid)[2:] == whole[2:]:
+            return sum(whole) + children_s
+
+
+def _children(pid: int) -> list[int]:
+    """Return a process's children, also those that have ended and that it hasn't heard of yet."""
+    try:
+        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
 
 
 def _times_s(pid: int) -> list[float]:
-    """Return a process's own time for itself and in the system, and the same of its children that have ended."""
+    """Return a process's own time for itself and in the system, and the same of its children that it saw end."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

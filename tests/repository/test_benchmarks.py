@@ -50,3 +50,23 @@ class TestTheTimeOfAFamily:
             assert living.stdout is not None
             assert living.stdout.readline() == b"done\n"
             assert family_s(living.pid) >= processor_s(living.pid) + 0.05
+
+    def test_has_that_of_children_whose_end_their_parent_has_not_heard_of(self) -> None:
+        """Sessions that have just ended count no less than before, and not a second time once they are buried."""
+        program = (
+            "import os, subprocess, sys; "
+            "child = subprocess.Popen([sys.executable, '-S', '-c', 'sum(range(10**7))']); "
+            "os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT); print('ended', flush=True); "
+            "sys.stdin.readline(); child.wait(); print('buried', flush=True); sys.stdin.readline()"
+        )
+        parent = [sys.executable, "-S", "-c", program]
+        with subprocess.Popen(parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as living:
+            assert living.stdin is not None
+            assert living.stdout is not None
+            assert living.stdout.readline() == b"ended\n"
+            ended_s = family_s(living.pid)
+            assert ended_s >= processor_s(living.pid) + 0.05
+            living.stdin.write(b"\n")
+            living.stdin.flush()
+            assert living.stdout.readline() == b"buried\n"
+            assert family_s(living.pid) == pytest.approx(ended_s, abs=0.05)
