@@ -6,6 +6,7 @@ import itertools
 import os
 import random
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -28,6 +29,8 @@ MONEY = Money(1_000_000, "EUR")
 SHOTS = ("worker", "postgres", "worker", "postgres", "both workers", "worker and postgres")
 KILLS = [SHOTS[number % len(SHOTS)] for number in range(many(4, 30))]
 """Whom to kill, one after the other."""
+MISSED_S = 10
+"""Within which somebody goes unanswered whose worker was killed, however busy the machine is."""
 AT_ONCE = 4
 """How often some transfers are sent at the same time, under the same key."""
 
@@ -119,13 +122,24 @@ async def kill_now_and_then(up: Up, customer: Customer, done: list[Transfer]) ->
         if "worker" in victims:
             workers = up.workers()
             assert len(workers) == WORKERS
-            for worker in workers if victims == "both workers" else [random.Random(killed_workers).choice(workers)]:
+            random.Random(killed_workers).shuffle(workers)
+            for worker in workers:
                 os.kill(worker, signal.SIGKILL)
                 killed_workers += 1
+                # All connections may be to the other one, which came up sooner; then it is that one's turn.
+                if victims != "both workers" and await is_missed(customer, unanswered):
+                    break
         # Somebody was asking whoever was killed, or nothing was under fire.
-        while customer.unanswered == unanswered:
-            await asyncio.sleep(0.01)
+        assert await is_missed(customer, unanswered)
     await is_whole(up, killed_workers, done)
+
+
+async def is_missed(customer: Customer, unanswered: int) -> bool:
+    """Tell whether somebody goes unanswered before long: all ask without a pause."""
+    until = time.monotonic() + MISSED_S
+    while customer.unanswered == unanswered and time.monotonic() < until:
+        await asyncio.sleep(0.01)
+    return customer.unanswered > unanswered
 
 
 async def is_whole(up: Up, killed_workers: int, done: list[Transfer]) -> None:
