@@ -363,7 +363,10 @@ class _Leaving:
 
 @contextlib.contextmanager
 def _alone(part: Path) -> Iterator[BinaryIO]:
-    """Open a file that is begun anew, and keep others who would write it from doing so until it has its name."""
+    """Open a file that is begun anew, and keep others who would write it from doing so until it has its name.
+
+    Nothing of it is left where it couldn't be written: nobody may come for this month again.
+    """
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT, _PRIVATE)
     with os.fdopen(descriptor, "wb") as stream:
         try:
@@ -376,7 +379,12 @@ def _alone(part: Path) -> Iterator[BinaryIO]:
             raise DetachRefusedError("under_way", f"{part} is being written by another detaching")
         os.ftruncate(descriptor, 0)
         os.fchmod(descriptor, _PRIVATE)
-        yield stream
+        try:
+            yield stream
+        except BaseException:
+            # Still locked, so what has this name is this one's, or has its other name by now.
+            part.unlink(missing_ok=True)
+            raise
 
 
 def _name(part: Path, path: Path) -> None:

@@ -124,7 +124,7 @@ async def _patiently(
         try:
             async with owner_tx(connection, owner, schema) as tx:
                 await work(tx)
-        except asyncpg.LockNotAvailableError:
+        except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
             await asyncio.sleep(pause_s)
         else:
             return

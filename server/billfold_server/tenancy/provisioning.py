@@ -270,7 +270,8 @@ class Administrator:
             raise unavailable() from error
         try:
             yield connection
-        except asyncpg.LockNotAvailableError as error:
+        except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
+            # A deadlock, too, is broken in favour of somebody else's change of the same tables.
             msg = "a lock on the schema wasn't to be had in time"
             raise errors.Busy(msg, retry_after_s=5) from error
         except CONNECTION_LOST as error:

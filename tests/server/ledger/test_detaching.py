@@ -2,7 +2,7 @@
 
 import asyncio
 import stat
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -219,6 +219,7 @@ class TestADetachedMonth:
         said = await asyncio.gather(*both, return_exceptions=True)
         refused = [each for each in said if isinstance(each, DetachRefusedError)]
         assert {each.reason for each in refused} <= {"under_way", "archive_exists"}
+        assert [each for each in said if not isinstance(each, list | DetachRefusedError | errors.Busy)] == []
         done = [each.month for months in said if isinstance(months, list) for each in months]
         assert len(set(done)) == len(done)
         # Who was refused, or waited too long for the others, comes again.
@@ -228,6 +229,23 @@ class TestADetachedMonth:
         assert sorted(_files(tmp_path)) == months
         for month in months:
             assert (await verify_archive(books.bench.database, books.tenant, tmp_path / month)).ok
+
+    async def test_leaves_nothing_of_a_file_that_was_not_written_whole(
+        self, tenancy: Tenancy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What an attempt has begun goes with it: there may be no other for this month."""
+        books = await past(tenancy)
+
+        async def end_early(*_: object) -> AsyncIterator[Record]:
+            yield LinkRecord(number=1, recorded_at=JANUARY, leaves=b"", hash=b"")
+            assert list(_files(tmp_path)) == ["oldbank-2025-01.part"]
+            raise errors.Busy("the database is busy", retry_after_s=1)
+
+        with monkeypatch.context() as patched, pytest.raises(errors.Busy):
+            patched.setattr(detaching, "read_entries", end_early)
+            await books.detach(date(2025, 2, 1), tmp_path)
+        assert _files(tmp_path) == {}
+        assert [each.month for each in await books.detach(date(2025, 2, 1), tmp_path)] == ["2025-01"]
 
     async def test_stays_where_its_file_was_cut(
         self, tenancy: Tenancy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
