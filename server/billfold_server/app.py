@@ -276,6 +276,7 @@ async def _close(services: Services) -> None:
     if (publisher := services.rooms.get(streams.ROOM)) is not None:
         await publisher.aclose()
     await services.engine.close()
+    await services.identity.signing.close()
     await services.decryptor.aclose()
     await services.rooms[payments.ROOM].aclose()
     await services.keys.close()

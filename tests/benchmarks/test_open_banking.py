@@ -41,7 +41,7 @@ from tests.benchmarks.bank import Bank, open_bank
 from tests.benchmarks.extent import Extent
 from tests.benchmarks.filling import fill
 from tests.benchmarks.gauge import Gauge, Measured, Report, Sample
-from tests.benchmarks.ground import Ground, processor_s
+from tests.benchmarks.ground import Ground, family_s
 from tests.benchmarks.test_identity import send
 from tests.server.identity.clients_of import key_for, public_jwk
 from tests.server.identity.tokens.proofs import Prover
@@ -74,9 +74,9 @@ class Server:
 
     def answer(self, requests: list[bytes], *, status: int) -> Sample:
         """Let it answer requests, and say also what an answer has cost."""
-        server_s, postgres_s = processor_s(self.pid), self.ground.postgres_s()
+        server_s, postgres_s = family_s(self.pid), self.ground.postgres_s()
         sample = send(self.port, requests, status=status, connections=_CONNECTIONS)
-        sample.facts[_OF_WORKER] = (processor_s(self.pid) - server_s) / len(requests) * 1e6
+        sample.facts[_OF_WORKER] = (family_s(self.pid) - server_s) / len(requests) * 1e6
         sample.facts[_OF_POSTGRES] = (self.ground.postgres_s() - postgres_s) / len(requests) * 1e6
         return sample
 

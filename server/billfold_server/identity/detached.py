@@ -11,12 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from joserfc.jwk import RSAKey
 
 from billfold_server.identity import jose
 from billfold_server.identity.profiles import SigningAlgorithm
 
-__all__ = ["DetachedRefused", "Message", "read_detached", "sign_detached"]
+__all__ = ["DetachedRefused", "Message", "detached", "read_detached", "to_sign"]
 
 _FORM: Final = re.compile(r"([A-Za-z0-9_-]+)\.\.([A-Za-z0-9_-]+)")
 _LONGEST: Final = 8 * 1024
@@ -108,15 +107,19 @@ def read_detached(text: str, *, critical: Sequence[str]) -> Message:
     return Message(header=header, head=match.group(1), signature=match.group(2))
 
 
-def sign_detached(body: bytes, key: RSAKey, *, kid: str, claims: Mapping[str, Any]) -> str:
-    """Return a detached signature of a body.
+def to_sign(body: bytes, *, kid: str, claims: Mapping[str, Any]) -> tuple[str, bytes]:
+    """Return the header of a detached signature of a body, in base64url, and all that is to be signed by PS256.
 
     Args:
         body: The message, to the byte.
-        key: The key that signs.
-        kid: Its id.
+        kid: The id of the key that signs.
         claims: What stands in the header beside that, all of it critical.
     """
     header = {"alg": _ALGORITHM, "kid": kid, "typ": "JOSE", "cty": "application/json", "crit": [*claims], **claims}
-    head, _, signature = jose.signed_by(key, header, body, alg=_ALGORITHM)
-    return f"{head.decode()}..{signature.decode()}"
+    head = jose.encoded(msgspec.json.encode(header))
+    return head.decode(), head + b"." + jose.encoded(body)
+
+
+def detached(head: str, signature: bytes) -> str:
+    """Return a header and a signature as they travel beside their message."""
+    return f"{head}..{jose.encoded(signature).decode()}"

@@ -30,6 +30,7 @@ __all__ = [
     "Token",
     "algorithm_of",
     "check_signature",
+    "encoded",
     "import_key",
     "named",
     "payload_of",
@@ -153,22 +154,22 @@ def sign(
     claims: Mapping[str, Any] | msgspec.Struct, key: SigningKey, *, alg: SigningAlgorithm, kid: str, typ: str
 ) -> str:
     """Return claims as a compact JWS."""
-    signed = _head(alg, typ, kid) + b"." + _encode(msgspec.json.encode(claims))
-    return (signed + b"." + _encode(_signature(key.private_key, signed, alg))).decode()
+    signed = _head(alg, typ, kid) + b"." + encoded(msgspec.json.encode(claims))
+    return (signed + b"." + encoded(_signature(key.private_key, signed, alg))).decode()
 
 
 @functools.lru_cache(maxsize=1_000)
 def _head(alg: str, typ: str, kid: str) -> bytes:
     """Return a header in base64url, made once for each key."""
-    return _encode(msgspec.json.encode({"alg": alg, "typ": typ, "kid": kid}))
+    return encoded(msgspec.json.encode({"alg": alg, "typ": typ, "kid": kid}))
 
 
 def signed_by(
     key: SigningKey, header: Mapping[str, Any], payload: bytes, *, alg: SigningAlgorithm
 ) -> tuple[bytes, bytes, bytes]:
     """Return the three parts of a compact JWS, each in base64url."""
-    head, encoded = _encode(msgspec.json.encode(header)), _encode(payload)
-    return head, encoded, _encode(_signature(key.private_key, head + b"." + encoded, alg))
+    head, middle = encoded(msgspec.json.encode(header)), encoded(payload)
+    return head, middle, encoded(_signature(key.private_key, head + b"." + middle, alg))
 
 
 def check_signature(key: SigningKey, head: str, payload: bytes, signature: str, *, alg: SigningAlgorithm) -> None:
@@ -185,7 +186,7 @@ def check_signature(key: SigningKey, head: str, payload: bytes, signature: str, 
         SignatureInvalid: It hasn't.
     """
     try:
-        _verify(key.public_key, _raw(signature), head.encode("ascii") + b"." + _encode(payload), alg)
+        _verify(key.public_key, _raw(signature), head.encode("ascii") + b"." + encoded(payload), alg)
     except (InvalidSignature, ValueError, TypeError, AttributeError):
         raise SignatureInvalid from None
 
@@ -297,7 +298,8 @@ def _signature(key: Any, signed: bytes, alg: SigningAlgorithm) -> bytes:
     return key.sign(signed)
 
 
-def _encode(raw: bytes) -> bytes:
+def encoded(raw: bytes) -> bytes:
+    """Return bytes in base64url, as all parts of a JWS are (RFC 7515, section 2)."""
     return base64.urlsafe_b64encode(raw).rstrip(b"=")
 
 

@@ -305,7 +305,7 @@ class Engine:
 
     async def _run(self, queue: Queue, run: Run) -> Answers:
         answers = await self._in_time(self._run_ahead(queue, run))
-        queue.follows = answers is not None and not run.presumed_any
+        queue.follows = answers is not None
         if answers is not None:
             return answers
         if run.before is not None:

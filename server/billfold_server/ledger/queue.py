@@ -260,8 +260,8 @@ class Queue:
     def take(self, most: int) -> list[Item]:
         """Take the next batch out of the line, half of what is under way at most: so while one is written, one follows.
 
-        Where that couldn't be, or where what others change as well was presumed, as for orders of payments, nothing is
-        gained by two, and each has its own costs. What belongs together isn't parted, even if it is more.
+        Where that couldn't be, nothing is gained by two, and each has its own costs. What belongs together isn't
+        parted, even if it is more.
         """
         if self.follows:
             under_way = len(self.waiting) + sum(len(run.batch) for run in self.runs)

@@ -14,7 +14,6 @@ from billfold import ids
 from billfold.ids import Prefix
 from billfold_server.consents import service as consents
 from billfold_server.consents.service import Evidence, Owner
-from billfold_server.identity.detached import sign_detached
 from billfold_server.identity.grants import service as grants
 from billfold_server.identity.tokens import access_tokens
 from billfold_server.identity.tokens.access_tokens import Claims
@@ -23,6 +22,7 @@ from tests.live import LiveServer
 from tests.server.identity import clients_of
 from tests.server.identity.clients_of import TestClient
 from tests.server.identity.flows import add_person
+from tests.server.open_banking.signing import sign_detached
 
 __all__ = ["AT", "OPENED_MINOR", "SLUG", "Ordering", "agree_overdraft"]
 

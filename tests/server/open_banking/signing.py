@@ -12,7 +12,7 @@ from joserfc.jwk import RSAKey
 
 from billfold_server.open_banking.edge.signatures import IAT, ISS, TAN
 
-__all__ = ["DIRECTORY", "header_of", "signature_of", "verified"]
+__all__ = ["DIRECTORY", "header_of", "sign_detached", "signature_of", "verified"]
 
 DIRECTORY: Final = "openbanking.org.uk"
 
@@ -51,6 +51,12 @@ def signature_of(body: bytes, key: RSAKey, header: dict[str, Any], *, payload: b
     private: Any = key.private_key
     pss = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=32)
     return (head + b".." + _encoded(private.sign(signed, pss, hashes.SHA256()))).decode()
+
+
+def sign_detached(body: bytes, key: RSAKey, *, kid: str, claims: dict[str, Any]) -> str:
+    """Return a detached signature with just these critical claims."""
+    header = {"alg": "PS256", "kid": kid, "typ": "JOSE", "cty": "application/json", "crit": [*claims], **claims}
+    return signature_of(body, key, header)
 
 
 def verified(text: str, body: bytes, jwks: dict[str, Any]) -> dict[str, Any]:

@@ -1,75 +1,113 @@
-"""Does arithmetic beside the event loop, for as many as wait for it at once.
+"""Does the arithmetic of signatures beside the event loop, for as many as wait for one at once.
 
-A signature by RSA takes longer than all else that an answer costs, and other requests needn't wait for it: the library
-lets other threads run meanwhile. Those that come while a thread is at work are done together by the next one, so a busy
-process pays for the way there and back once per batch.
+A signature by RSA takes longer than all else that an answer costs, and other requests needn't wait for it. One by one
+they are made in a thread, for the library lets others run meanwhile. A thread needs the interpreter again after each,
+though, and waits for it wherever the event loop is busy. So once several are wanted at a time, they are made in a
+process of their own (ADR 65). It starts while the thread does what there is; whatever becomes of it, the thread does
+what it has left.
 """
 
 import asyncio
 import contextvars
+import hashlib
+import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Final, TypeVar
+
+import structlog
+from joserfc.jwk import RSAKey
+
+from billfold_server.identity.signing.aside import Aside, Order
 
 __all__ = ["Apart"]
 
 T = TypeVar("T")
 
+_log = structlog.stdlib.get_logger("billfold.identity")
+
+_MANY: Final = 4
+"""How many are wanted at once where a process is worth it."""
+_AGAIN_S: Final = 10.0
+"""How long after one was started another one may be."""
+
 
 class Apart:
-    """Does the work of one process, in one thread at a time."""
+    """Signs by RSA (PS256) for one process."""
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[Callable[[], Any], asyncio.Future[Any]]] = []
+        self._waiting: list[Order] = []
         self._worker: asyncio.Task[None] | None = None
+        self._aside: Aside | None = None
+        self._again_at = 0.0
+        self._closed = False
 
-    def begin(self, work: Callable[[], T]) -> "asyncio.Future[T]":
-        """Have work done that touches nothing that others change, and return what will have what it returns.
+    @property
+    def process_id(self) -> int | None:
+        """Return the id of the process that signs, where one does."""
+        return self._aside.process.pid if self._aside is not None and self._aside.is_ready else None
 
-        Nobody need wait for that.
-        """
+    def begin(self, key: RSAKey, signed: bytes, finish: Callable[[bytes], T]) -> "asyncio.Future[T]":
+        """Begin to sign, and return what will have what is made of the signature. Nobody need wait for it."""
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append((work, answer))
-        if self._worker is None:
-            # It works for many, so it has nothing of the one that happens to start it.
-            self._worker = asyncio.get_running_loop().create_task(self._work(), context=contextvars.Context())
         answer.add_done_callback(_heard)
+        order = Order(key, hashlib.sha256(signed).digest(), answer, finish)
+        if self._aside is None or not self._aside.take(order):
+            self._do_here([order])
         return answer
 
+    async def close(self) -> None:
+        """End the process that signs. What is wanted later is made in the thread."""
+        self._closed = True
+        if self._aside is not None:
+            await self._aside.close()
+
+    def _do_here(self, orders: list[Order]) -> None:
+        self._waiting += orders
+        if self._waiting and self._worker is None:
+            # It works for many, so it has nothing of the one that happens to start it.
+            self._worker = asyncio.get_running_loop().create_task(self._work(), context=contextvars.Context())
+
     async def _work(self) -> None:
-        batch: list[tuple[Callable[[], Any], asyncio.Future[Any]]] = []
+        batch: list[Order] = []
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting, []
-                works = [work for work, _ in batch]
-                outcomes = await asyncio.get_running_loop().run_in_executor(None, _done, works)
-                for (_, answer), outcome in zip(batch, outcomes, strict=True):
-                    if answer.done():
-                        # Whoever asked has gone away.
-                        continue
-                    if isinstance(outcome, Exception):
-                        answer.set_exception(outcome)
-                    else:
-                        answer.set_result(outcome)
+                if len(batch) >= _MANY:
+                    self._start()
+                outcomes = await asyncio.get_running_loop().run_in_executor(None, _done, batch)
+                for order, outcome in zip(batch, outcomes, strict=True):
+                    order.settle(outcome)
         finally:
             self._worker = None
             # Only if this task itself was ended is there anybody left.
-            for _, answer in (*batch, *self._waiting):
-                answer.cancel()
+            for order in (*batch, *self._waiting):
+                order.answer.cancel()
+
+    def _start(self) -> None:
+        """Start a process, unless there is one, or was a moment ago."""
+        is_there = self._aside is not None and not self._aside.is_over
+        if is_there or self._closed or time.monotonic() < self._again_at:
+            return
+        self._again_at = time.monotonic() + _AGAIN_S
+        try:
+            self._aside = Aside(self._do_here)
+        except OSError as error:
+            _log.warning("there is no process that signs, so a thread does", cause=str(error))
 
 
-def _heard(answer: "asyncio.Future[Any]") -> None:
+def _heard(answer: "asyncio.Future[T]") -> None:
     """Take note of a failure also where nobody waits for it."""
     if not answer.cancelled():
         answer.exception()
 
 
-def _done(works: list[Callable[[], Any]]) -> list[Any]:
-    """Return what each work returns, or the exception that it raises."""
-    return [_outcome(work) for work in works]
+def _done(orders: list[Order]) -> list[bytes | Exception]:
+    """Return the signature of each, or the exception that it raises."""
+    return [_outcome(order) for order in orders]
 
 
-def _outcome(work: Callable[[], Any]) -> Any:
+def _outcome(order: Order) -> bytes | Exception:
     try:
-        return work()
+        return order.sign()
     except Exception as error:  # noqa: BLE001 - who waits for it is told
         return error

@@ -32,7 +32,7 @@ from billfold.ids import Prefix
 from billfold_server.audit import service as audit
 from billfold_server.identity import jose
 from billfold_server.identity.caching import Bounded, Once
-from billfold_server.identity.detached import sign_detached
+from billfold_server.identity.detached import detached, to_sign
 from billfold_server.identity.jose import SigningKey
 from billfold_server.identity.profiles import SigningAlgorithm
 from billfold_server.identity.realms import Realm
@@ -217,7 +217,12 @@ class Signing:
     ) -> "asyncio.Future[str]":
         row, key = signer
         assert isinstance(key, RSAKey)
-        return self._apart.begin(functools.partial(sign_detached, body, key, kid=_kid(row), claims=claims))
+        head, signed = to_sign(body, kid=_kid(row), claims=claims)
+        return self._apart.begin(key, signed, functools.partial(detached, head))
+
+    async def close(self) -> None:
+        """End what signs beside this process."""
+        await self._apart.close()
 
     async def _signer(self, realm: Realm, series: Series) -> tuple[KeyRow, SigningKey]:
         keys = await self._keys(realm, series)

@@ -196,7 +196,9 @@ def check_proof(
     # HEAD is GET without the body, and is run as one.
     if claims.htm != method and (claims.htm, method) != ("HEAD", "GET"):
         raise _refusal("the proof is for another method")
-    if normalised(claims.htu) not in urls:
+    # Most are spelled as they should be, and where nothing is escaped there is only one way to read that.
+    is_plain = claims.htu in urls and "%" not in claims.htu
+    if not is_plain and normalised(claims.htu) not in urls:
         raise _refusal("the proof is for another address")
     if ath is not None and not _same(claims.ath or "", ath):
         raise _refusal("the proof is for another access token")

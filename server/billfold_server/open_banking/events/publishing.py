@@ -43,8 +43,12 @@ class Publisher:
         self._waiting = waiting
 
     async def wanted(self, tx: TenantTx) -> Sequence[str]:
-        """Return the types of events that concern third parties, of which there are none without open banking."""
-        return (*rules.EVENTS, rules.LINKED) if tx.tenant.manifest.open_banking.enabled else ()
+        """Return the types of events that concern third parties: none without open banking, or if nobody subscribes.
+
+        Who subscribes later is told of what happens from then on, so all that has gone by is nobody's.
+        """
+        told = tx.tenant.manifest.open_banking.enabled and await queries.has_subscriptions(tx)
+        return (*rules.EVENTS, rules.LINKED) if told else ()
 
     async def publish(self, tenant: TenantRef, events: Sequence[Event]) -> None:
         """Write what events say to third parties that want to know of it, and have it pushed."""

@@ -26,6 +26,7 @@ __all__ = [
     "end",
     "find_of_client",
     "find_subscriptions",
+    "has_subscriptions",
     "insert",
     "list_unread",
     "lock",
@@ -63,6 +64,12 @@ async def find_subscriptions(tx: TenantTx, client_ids: Collection[UUID], *, lock
     """Return third parties' subscriptions; locked, they neither change nor end before the transaction does."""
     rows = await tx.fetch(f"{_OF_CLIENTS} ORDER BY id{' FOR SHARE' if lock else ''}", list(client_ids))
     return [to_subscription(row) for row in rows]
+
+
+async def has_subscriptions(tx: TenantTx) -> bool:
+    """Tell whether any third party wants to hear of anything."""
+    there: bool = await tx.fetchval("SELECT EXISTS (SELECT FROM event_subscriptions)")
+    return there
 
 
 async def lock(tx: TenantTx, subscription_id: UUID) -> Subscription | None:

@@ -1,16 +1,19 @@
 """Detached signatures of messages: what is taken, and everything that isn't."""
 
 import base64
+import hashlib
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from joserfc.jwk import ECKey, RSAKey
 
 from billfold import errors
 from billfold_server.identity.clients.rows import Client
-from billfold_server.identity.detached import DetachedRefused, read_detached, sign_detached
+from billfold_server.identity.detached import DetachedRefused, detached, read_detached, to_sign
+from billfold_server.identity.signing.signer import sign_digest
 from billfold_server.open_banking.edge.signatures import CRITICAL, IAT, ISS, TAN, check_claims
 from tests.server.identity.clients_of import public_jwk
 from tests.server.open_banking.signing import header_of, signature_of, verified
@@ -63,7 +66,8 @@ class TestASignature:
 
     def test_of_the_bank_is_one_of_those(self, key: RSAKey, jwks: dict[str, Any]) -> None:
         """What the server makes is what it takes, and what other code verifies."""
-        text = sign_detached(BODY, key, kid="good", claims={IAT: 1, ISS: "bank", TAN: "bank.example"})
+        head, signed = to_sign(BODY, kid="good", claims={IAT: 1, ISS: "bank", TAN: "bank.example"})
+        text = detached(head, sign_digest(cast("RSAPrivateKey", key.private_key), hashlib.sha256(signed).digest()))
         assert fault_of(text, jwks) is None
         assert verified(text, BODY, {"keys": jwks["keys"][:1]})[ISS] == "bank"
 

@@ -11,13 +11,13 @@ import pytest
 
 from billfold_server.consents import service as consents
 from billfold_server.consents.service import NewConsent
-from billfold_server.identity import detached
 from billfold_server.tenancy.clock import tenant_now
 from tests.live import LiveServer
 from tests.server.consents.consenting import caller_of
 from tests.server.identity import clients_of
 from tests.server.identity.clients_of import TestClient
 from tests.server.open_banking.events.telling import claims_in
+from tests.server.open_banking.signing import sign_detached
 from tests.tenants import manifest
 
 SLUG = "teller"
@@ -43,7 +43,7 @@ class ThirdParty:
         """Send a signed body."""
         content = msgspec.json.encode(body)
         claims = {IAT: int(time.time()), ISS: self.client.client_id, TAN: "openbanking.org.uk"}
-        signature = detached.sign_detached(content, self.client.key, kid=self.client.kid, claims=claims)  # type: ignore[arg-type]
+        signature = sign_detached(content, self.client.key, kid=self.client.kid, claims=claims)  # type: ignore[arg-type]
         headers = {"Content-Type": "application/json", "x-jws-signature": signature}
         return self.http.request(method, path, content=content, headers=headers)
 

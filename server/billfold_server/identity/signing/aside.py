@@ -1,0 +1,202 @@
+"""A worker's end of the process that signs for it (``signer``)."""
+
+import asyncio
+import itertools
+import os
+import socket
+import subprocess
+import sys
+import weakref
+from collections.abc import Callable
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from joserfc.jwk import RSAKey
+
+from billfold_server.identity.signing.signer import FORGET, LEARN, LONGEST, NUMBER, READY, SIGN, sign_digest
+
+__all__ = ["Aside", "Order"]
+
+_PROGRAM: Final = "billfold_server.identity.signing.signer"
+_PATIENCE_S: Final = 2.0
+"""How long an order may take. It is a fraction of a millisecond's work, and some thousands may wait."""
+_OURS: Final = "BILLFOLD_"
+
+
+class Order:
+    """One signature that is wanted.
+
+    Args:
+        key: By which key.
+        digest: The SHA-256 digest of what is signed.
+        answer: Has what is made of the signature.
+        finish: Makes that.
+    """
+
+    __slots__ = ("_finish", "answer", "digest", "key", "private")
+
+    def __init__(
+        self, key: RSAKey, digest: bytes, answer: "asyncio.Future[Any]", finish: Callable[[bytes], Any]
+    ) -> None:
+        assert key.private_key is not None
+        self.key = key
+        self.private = key.private_key
+        self.digest = digest
+        self.answer = answer
+        self._finish = finish
+
+    def sign(self) -> bytes:
+        """Return the signature, made here."""
+        return sign_digest(self.private, self.digest)
+
+    def settle(self, signature: bytes | Exception) -> None:
+        """Give whoever waits for it the signature, or what has gone wrong. Whoever asked may have gone away."""
+        if self.answer.done():
+            return
+        if isinstance(signature, bytes):
+            self.answer.set_result(self._finish(signature))
+        else:
+            self.answer.set_exception(signature)
+
+
+class Aside:
+    """The process, from its start to its end.
+
+    Args:
+        left: Is told the orders that it leaves undone: one that it can't do, or all when it has ended.
+
+    Raises:
+        OSError: It can't be started here.
+    """
+
+    def __init__(self, left: Callable[[list[Order]], None]) -> None:
+        self._left = left
+        self._orders: dict[int, Order] = {}
+        self._numbers = itertools.count(1)
+        self._keys: dict[int, int] = {}
+        self.is_ready = False
+        self._reaping: asyncio.Future[int] | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._oldest = 0
+        self._loop = asyncio.get_running_loop()
+        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            try:
+                self.process = _started(theirs)
+            except OSError:
+                self._channel.close()
+                raise
+        self._channel.settimeout(0)
+        self._loop.add_reader(self._channel.fileno(), self._read)
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether it has ended, or is as good as that."""
+        return self._reaping is not None
+
+    def take(self, order: Order) -> bool:
+        """Take an order, or tell that it can't be taken now. It is begun at once, whatever else this loop has to do."""
+        if not self.is_ready:
+            return False
+        number = next(self._numbers)
+        try:
+            of_key = self._number_of(order)
+            self._channel.send(SIGN + NUMBER.pack(number) + NUMBER.pack(of_key) + order.digest)
+        except BlockingIOError:
+            return False
+        except OSError:
+            self._end()
+            return False
+        self._orders[number] = order
+        if self._alarm is None:
+            self._watch()
+        return True
+
+    async def close(self) -> None:
+        """End it. What it hasn't done is left."""
+        self._end()
+        if self._reaping is not None:
+            await self._reaping
+
+    def _number_of(self, order: Order) -> int:
+        """Return the number by which it knows an order's key, which it is told where it doesn't."""
+        key = order.key
+        number = self._keys.get(id(key))
+        if number is None:
+            number = next(self._numbers)
+            encoded = order.private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+            self._channel.send(LEARN + NUMBER.pack(number) + encoded)
+            self._keys[id(key)] = number
+            # It knows it for as long as this process does.
+            weakref.finalize(key, self._forget, id(key), number).atexit = False
+        return number
+
+    def _forget(self, place: int, number: int) -> None:
+        self._keys.pop(place, None)
+        try:
+            self._channel.send(FORGET + NUMBER.pack(number))
+        except BlockingIOError:
+            # It is so much behind that it is better begun anew. Whose turn it is to forget is any thread's.
+            self._loop.call_soon_threadsafe(self._end)
+        except OSError:
+            return
+
+    def _read(self) -> None:
+        while True:
+            try:
+                message = self._channel.recv(LONGEST)
+            except BlockingIOError:
+                return
+            except OSError:
+                message = b""
+            if not message:
+                self._end()
+                return
+            if message == READY:
+                self.is_ready = True
+                continue
+            order = self._orders.pop(NUMBER.unpack_from(message)[0], None)
+            if order is None:
+                continue
+            if signature := message[NUMBER.size :]:
+                order.settle(signature)
+            else:
+                self._left([order])
+
+    def _watch(self) -> None:
+        """See to it that nobody waits for what will never come."""
+        self._oldest = next(iter(self._orders))
+        self._alarm = self._loop.call_later(_PATIENCE_S, self._look)
+
+    def _look(self) -> None:
+        self._alarm = None
+        if self._oldest in self._orders:
+            self._end()
+        elif self._orders:
+            self._watch()
+
+    def _end(self) -> None:
+        if self.is_over:
+            return
+        self.is_ready = False
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        self._loop.remove_reader(self._channel.fileno())
+        self._channel.close()
+        # It would end by itself, unless it is stopped or stuck.
+        self.process.kill()
+        self._reaping = self._loop.run_in_executor(None, self.process.wait)
+        orders, self._orders = [*self._orders.values()], {}
+        self._left(orders)
+
+
+def _started(channel: socket.socket) -> "subprocess.Popen[bytes]":
+    """Start the program, of whose inheritance our own variables are no part: what they say may be secret."""
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", _PROGRAM, str(channel.fileno())],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        pass_fds=[channel.fileno()],
+        env={name: value for name, value in os.environ.items() if not name.startswith(_OURS)},
+    )
