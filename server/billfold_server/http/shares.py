@@ -56,6 +56,8 @@ class Rules(NamedTuple):
 
     Attributes:
         most: How many requests a tenant may have under way while others ask, too.
+        beside: How many while one of those others asks one by one.
+        calm_s: For how long after a request that is its tenant's only one.
         least: How many in any case.
         together: How many those have together who ask for more, as long as each has the least.
         company_s: For how long after somebody else's request nobody is alone.
@@ -64,6 +66,8 @@ class Rules(NamedTuple):
     """
 
     most: int = 8
+    beside: int = 4
+    calm_s: float = 1.0
     least: int = 4
     together: int = 64
     company_s: float = 10.0
@@ -125,7 +129,7 @@ class Lines:
         self._lines: dict[str, Line] = {}
         self._long: dict[str, Line] = {}
         self._last = ""
-        self._last_at = self._other_at = -math.inf
+        self._last_at = self._other_at = self._calm_at = -math.inf
 
     def ask(self, name: str, headers: Headers, now: float) -> Place | None:
         """Return a place in a tenant's line, which is held, or waited for; None where the tenant is alone.
@@ -150,6 +154,8 @@ class Lines:
             self._long[name] = line
             self.waiting += 1
         else:
+            if not line.held:
+                self._calm_at = now
             self._hold(line, place, now)
         return place
 
@@ -208,7 +214,8 @@ class Lines:
         rules = self.rules
         if self.is_alone(now):
             return math.inf
-        return max(rules.least, min(rules.most, rules.together // (len(self._long) or 1)))
+        most = rules.most if now - self._calm_at > rules.calm_s else min(rules.beside, rules.most)
+        return max(rules.least, min(most, rules.together // (len(self._long) or 1)))
 
     def _expire(self, line: Line, now: float) -> None:
         """Give back the places that requests have had for too long."""
