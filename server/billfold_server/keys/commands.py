@@ -232,6 +232,46 @@ def _print_rotated(made: list[rotation.Rotated], *, as_json: bool) -> None:
     Console().print(table)
 
 
+@keys.command("rotate-fingerprints")
+@click.option("--tenant", required=True, metavar="SLUG", help="The tenant whose fingerprints they are.")
+@click.option("--purpose", metavar="NAME", help="Those of one purpose, as this command calls it; otherwise all.")
+@click.option("--reason", help="Why, for the audit.")
+@_json
+@click.pass_obj
+def rotate_fingerprints(
+    open_services: OpenServices, tenant: str, purpose: str | None, reason: str | None, *, as_json: bool
+) -> None:
+    """Give a tenant new keys for the fingerprints by which sealed values are found.
+
+    Every worker uses them within seconds. What was stored before is found by the former keys, and a running server
+    makes it known by the new ones: parties every six hours, vault tokens once a day.
+    """
+
+    async def work(opened: _Opened) -> list[rotation.RotatedFingerprints]:
+        found = await opened.services.registry.get(tenant)
+        purposes = await rotation.purposes_of(opened.services.keys.store, found.id, purpose=purpose)
+        made: list[rotation.RotatedFingerprints] = []
+        try:
+            for domain, name in purposes:
+                version = await opened.keys[domain].rotate_purpose(found, name)
+                made.append(rotation.RotatedFingerprints(domain=domain, purpose=name, version=version))
+        finally:
+            # The keys of one domain may be in reach while those of the other aren't.
+            if made:
+                async with opened.services.database.tx(found) as tx:
+                    await rotation.tell_rotated_fingerprints(tx, COMMAND_LINE, made, reason=reason)
+        return made
+
+    made = _run(open_services, work)
+    if as_json:
+        _print_json(made)
+        return
+    table = Table("Domain", "Purpose", "Version of the key")
+    for each in made:
+        table.add_row(each.domain, each.purpose, str(each.version))
+    Console().print(table)
+
+
 @keys.command()
 @_tenant
 @_platform

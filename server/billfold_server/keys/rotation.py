@@ -33,10 +33,21 @@ if TYPE_CHECKING:
     # The decryptor has keys and serves no HTTP.
     from billfold_server.http.routing import Call
 
-__all__ = ["FORBIDDEN", "Rotated", "backend_of", "rotate", "rotate_as_asked", "tell_rotated"]
+__all__ = [
+    "FORBIDDEN",
+    "Rotated",
+    "RotatedFingerprints",
+    "backend_of",
+    "purposes_of",
+    "rotate",
+    "rotate_as_asked",
+    "tell_rotated",
+    "tell_rotated_fingerprints",
+]
 
 
 _ROUNDS: Final = 5
+_FINGERPRINTS_ROTATED: Final = "data_keys.fingerprints_rotated"
 FORBIDDEN: Final = "forbidden"
 """The reason of a backend that doesn't let this process do something."""
 
@@ -55,6 +66,20 @@ class Rotated(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     backend: BackendName
     tenant_key_version: int
+
+
+class RotatedFingerprints(msgspec.Struct, frozen=True, kw_only=True):
+    """A new key of fingerprints.
+
+    Attributes:
+        domain: In which domain it is.
+        purpose: For what fingerprints are made by it.
+        version: Its number; those before it are for looking up.
+    """
+
+    domain: Domain
+    purpose: str
+    version: int
 
 
 async def rotate(
@@ -147,6 +172,32 @@ async def tell_rotated(tx: TenantTx, caller: Caller, made: Sequence[Rotated], *,
         )
         await emit(tx, new_event(DATA_KEYS_ROTATED, wire_id, data, now))
         await audit.record(tx, audit.new_record(caller, DATA_KEYS_ROTATED.name, wire_id, reason=reason, facts=facts))
+
+
+async def purposes_of(store: KeyStore, tenant_id: UUID, *, purpose: str | None = None) -> list[tuple[Domain, str]]:
+    """Return for what a tenant's fingerprints are made, with the domain of each; or one alone.
+
+    Raises:
+        errors.NotFound: None is made for this purpose, or none at all where no purpose was named.
+        errors.KeysUnavailable: The key store is away.
+    """
+    rows = await store.fetch(upkeep_queries.PURPOSES, tenant_id)
+    found = [(msgspec.convert(row["domain"], Domain), str(row["purpose"])) for row in rows]
+    if chosen := [each for each in found if purpose in {None, each[1]}]:
+        return chosen
+    names = ", ".join(f'"{name}"' for _, name in found)
+    msg = f"there are no fingerprints of {purpose!r}, but of {names}" if names else "the tenant has no fingerprints yet"
+    raise errors.NotFound(msg)
+
+
+async def tell_rotated_fingerprints(
+    tx: TenantTx, caller: Caller, made: Sequence[RotatedFingerprints], *, reason: str | None
+) -> None:
+    """Record new keys of fingerprints in the tenant's audit."""
+    wire_id = ids.encode(Prefix.TENANT, tx.tenant.id)
+    every = [msgspec.to_builtins(each) for each in made]
+    records = [audit.new_record(caller, _FINGERPRINTS_ROTATED, wire_id, reason=reason, facts=facts) for facts in every]
+    await audit.record(tx, *records)
 
 
 async def backend_of(store: KeyStore, backends: Backends, tenant_id: UUID, domain: Domain) -> BackendName:

@@ -16,6 +16,7 @@ __all__ = [
     "LEAST_VERSIONS",
     "LOCK_HIERARCHY",
     "MOVE",
+    "PURPOSES",
     "PURPOSES_REMAIN",
     "PURPOSE_BATCH",
     "PURPOSE_MOVE",
@@ -76,6 +77,9 @@ FROM unnest($3::uuid[], $4::bytea[]) AS n (id, wrapped) WHERE k.tenant_id = $1 A
 """
 SUBJECTS_REMAIN: Final = """
 SELECT EXISTS (SELECT FROM subject_keys WHERE tenant_id = $1 AND epoch_id = $2) AS remain
+"""
+PURPOSES: Final = """
+SELECT DISTINCT domain, purpose FROM purpose_keys WHERE tenant_id = $1 ORDER BY domain, purpose
 """
 PURPOSES_REMAIN: Final = """
 SELECT EXISTS (SELECT FROM purpose_keys WHERE tenant_id = $1 AND epoch_id = $2) AS remain

@@ -100,3 +100,25 @@ class TestAWorkerOfLeastPrivilege:
             keys.evict_all()
             assert await all_open(keys, owner, values)
             await store.close()
+
+
+class TestAnOperator:
+    async def test_gives_fingerprints_of_cards_a_new_key(
+        self, openbao: OpenBao, tmp_path: Path, key_store_urls: StoreUrls, owner: Owner
+    ) -> None:
+        """The decryptor makes fingerprints by it, and finds by both; its own policy and the operator's are enough."""
+        roles = [approle(openbao, tmp_path, f"billfold-{name}") for name in ("decryptor", "operator")]
+        async with (
+            opened(openbao, tmp_path, domain="cards", **roles[0]) as decryptor,
+            opened(openbao, tmp_path, domain="cards", **roles[1]) as operator,
+        ):
+            stores = [KeyStore(key_store_urls.own) for _ in range(2)]
+            theirs = Keys(stores[0], Backends(decryptor), domain="cards")
+            ours = Keys(stores[1], Backends(operator), domain="cards")
+            old = (await theirs.fingerprinter(owner, "vault token card")).digests(b"4111")
+            assert await ours.rotate_purpose(owner, "vault token card") == 2
+            theirs.evict_all()
+            new = (await theirs.fingerprinter(owner, "vault token card")).digests(b"4111")
+            assert ([each.version for each in new], new[1:]) == ([2, 1], old)
+            for store in stores:
+                await store.close()
