@@ -147,7 +147,15 @@ class TestARepetition:
     def test_waits_as_long_as_it_is_asked_to(self):
         """Retry-After is a lower bound, and jitter goes on top."""
         play = Play([problem(429, "rate_limited", retry_after="7"), success()], chance=0.5)
-        assert play.waits == [7.125]
+        assert play.waits == [7.7]
+
+    def test_waits_for_the_longest_line_of_a_ledger_within_its_time(self):
+        """A full ledger says 30 s at most: who heeds it has time for an answer, and for no second wait like that."""
+        full = problem(503, "overloaded", retry_after="30")
+        play = Play([full, success()])
+        assert (play.waits, play.error, play.requests[1].total_s) == ([35.0], None, 10.0)
+        again = Play([full, full, success()])
+        assert (again.waits, type(again.error)) == ([35.0], errors.Overloaded)
 
     def test_does_not_wait_longer_than_is_reasonable(self):
         """A wish of an hour goes to the caller at once, with the number of seconds."""

@@ -29,7 +29,13 @@ class TestThePolicy:
         """What the server asks for is a lower bound, or the caller gets the error."""
         wait_s = RetryPolicy().wait_s(1, asked_s, chance)
         assert (wait_s is None) == (asked_s > 60)
-        assert wait_s is None or asked_s <= wait_s <= asked_s + 1
+        assert wait_s is None or asked_s <= wait_s <= asked_s + 5
+
+    @pytest.mark.parametrize(("asked_s", "latest_s"), [(0, 0.25), (1, 1.25), (10, 12), (30, 35)])
+    def test_spreads_who_was_turned_away_over_a_fifth_of_the_wait(self, asked_s, latest_s):
+        """A moment that was named to all isn't when all come back; five seconds later the last one has."""
+        waits = [RetryPolicy().wait_s(1, asked_s, chance) for chance in (0.0, 0.5, 1.0)]
+        assert waits == [asked_s, (asked_s + latest_s) / 2, latest_s]
 
     def test_gives_up_after_its_attempts(self):
         """With two retries, the third failure is the last."""

@@ -25,6 +25,10 @@ _OVERLOADED: Final = frozenset({429, 503})
 _LOST: Final = frozenset({502, 504})
 """A proxy said that it doesn't know."""
 
+_SPREAD: Final = 0.2
+_SPREAD_S: Final = 5.0
+"""By which part of what was asked for, and by how much at most, those who were turned away come back later."""
+
 _SECONDS = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
@@ -54,11 +58,13 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
         if attempt > self.max_retries:
             return None
         # The exponent is bounded, because 2.0 ** 1024 is an OverflowError.
-        backoff_s: float = chance * min(self.cap_s, self.base_s * 2.0 ** min(attempt - 1, 32))
+        most_s: float = min(self.cap_s, self.base_s * 2.0 ** min(attempt - 1, 32))
         if asked_s is None:
-            return backoff_s
-        # All clients that were turned away in the same second shall not come back in the same second.
-        return asked_s + min(backoff_s, 1.0) if asked_s <= self.retry_after_cap_s else None
+            return chance * most_s
+        # A server that says when it will have done what waits names one moment to all whom it turns away. They shall
+        # not all come back at that moment, and the longer they were to wait, the more they are.
+        spread_s = max(min(most_s, 1.0), min(asked_s * _SPREAD, _SPREAD_S))
+        return asked_s + chance * spread_s if asked_s <= self.retry_after_cap_s else None
 
 
 class RetryBudget:

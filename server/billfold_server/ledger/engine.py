@@ -204,7 +204,7 @@ class Engine:
         # More than what may wait is taken where nothing waits, or it never could be.
         if queue.waiting and len(queue.waiting) + len(orders) > self._max_waiting:
             detail = "Too many commands wait for this tenant's ledger."
-            raise errors.Overloaded(detail, retry_after_s=_RETRY_AFTER_S)
+            raise errors.Overloaded(detail, retry_after_s=queue.retry_after_s())
         ticket = Ticket(queue, len(orders))
         items = [Item(order, caller, ticket, place) for place, order in enumerate(orders)]
         items[0].foresee = foresee
@@ -258,10 +258,7 @@ class Engine:
                 await self._turns.acquire()
             finally:
                 self._in_line -= 1
-        before = queue.runs[-1] if queue.runs else None
-        run = Run(queue.take(_SHARED_BATCH if self._in_line else self._max_batch), before, presumes=not queue.doubts)
-        queue.doubts = max(queue.doubts - 1, 0)
-        queue.runs.append(run)
+        run = queue.begin(_SHARED_BATCH if self._in_line else self._max_batch)
         run.task = asyncio.get_running_loop().create_task(self._see_through(queue, run, has_turn=has_turn))
 
     async def _see_through(self, queue: Queue, run: Run, *, has_turn: bool) -> None:
@@ -271,10 +268,7 @@ class Engine:
             fail(run.batch, errors.OutcomeUnknown(retry_after_s=_RETRY_AFTER_S))
             raise
         finally:
-            run.before = None
-            queue.runs.remove(run)
-            run.end()
-            queue.stirred.set()
+            queue.end(run)
             if has_turn:
                 self._turns.release()
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import copy
+import math
+import time
 from collections import deque
-from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -16,12 +18,16 @@ from billfold_server.ledger.protocol import Answer, Foresee, Order, Presumed
 from billfold_server.ledger.rows import GrantKey, GrantRow
 from billfold_server.tenancy.context import Caller, OneUse, TenantRef
 
-__all__ = ["Item", "Queue", "Run", "Ticket", "fail", "turns"]
+__all__ = ["Item", "Pace", "Queue", "Run", "Ticket", "fail", "turns"]
 
 _MOST_RUNS = 2
 _WORTH = 0.5
 _LEAST = 16
 """Fewer commands than this are never parted: each batch has its own costs."""
+_LASTING = 0.8
+"""How much of what a batch says of the pace still counts after the next one."""
+_RETRY_AFTER_S = (1, 30)
+"""The shortest and the longest time for which callers are sent away. The SDK gives a call 45 s in all."""
 
 
 class Ticket:
@@ -198,6 +204,24 @@ class Run:
         await self._over.wait()
 
 
+class Pace:
+    """How fast a line goes: a mean over its batches, in which each counts for less than the one after it."""
+
+    def __init__(self) -> None:
+        self._items = 0.0
+        self._seconds = 0.0
+
+    def note(self, items: int, took_s: float) -> None:
+        """Note that a batch is over, and how long after the one before."""
+        self._items = _LASTING * self._items + items
+        self._seconds = _LASTING * self._seconds + took_s
+
+    def retry_after_s(self, items: int) -> int:
+        """Return in how many seconds so many commands will be over, in bounds; before the first batch, the least."""
+        least, most = _RETRY_AFTER_S
+        return min(max(math.ceil(items * self._seconds / self._items), least), most) if self._items else least
+
+
 class Queue:
     """One tenant's commands that wait for a batch, the batches under way, and the task that begins them.
 
@@ -209,10 +233,18 @@ class Queue:
             its key is written, and its batch is carried out once more.
         runs: The batches under way: at most one that is being written, and one that follows on what it will leave.
         stirred: Set when it may be time to begin a batch.
+        pace: How fast its batches go, with what they wait for: their turn among the tenants, and the ledger's lock.
+
+    Args:
+        tenant: Whose.
+        monotonic: A clock that doesn't jump, read when a batch begins or is over.
     """
 
-    def __init__(self, tenant: TenantRef) -> None:
+    def __init__(self, tenant: TenantRef, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.tenant = tenant
+        self._monotonic = monotonic
+        self._busy_since: float | None = None
+        self.pace = Pace()
         self.waiting: deque[Item] = deque()
         self.worker: asyncio.Task[None] | None = None
         self.is_held_up = False
@@ -256,6 +288,31 @@ class Queue:
         last = self.runs[-1]
         worth = _WORTH * len(last.batch)
         return len(self.runs) < _MOST_RUNS and last.is_decided and not self.is_held_up and len(self.waiting) >= worth
+
+    def begin(self, most: int) -> Run:
+        """Take the next batch out of the line, and note that it is under way."""
+        run = Run(self.take(most), self.runs[-1] if self.runs else None, presumes=not self.doubts)
+        self.doubts = max(self.doubts - 1, 0)
+        self.runs.append(run)
+        if self._busy_since is None:
+            self._busy_since = self._monotonic()
+        return run
+
+    def end(self, run: Run) -> None:
+        """Note that a batch is over, whatever has become of it."""
+        run.before = None
+        self.runs.remove(run)
+        run.end()
+        now = self._monotonic()
+        assert self._busy_since is not None, "it has begun"
+        self.pace.note(len(run.batch), now - self._busy_since)
+        # While nothing is to be done no time passes, so a quiet tenant isn't taken for a slow one.
+        self._busy_since = now if self.waiting or self.runs else None
+        self.stirred.set()
+
+    def retry_after_s(self) -> int:
+        """Return in how many seconds what waits and what is under way will be over."""
+        return self.pace.retry_after_s(len(self.waiting) + sum(len(run.batch) for run in self.runs))
 
     def take(self, most: int) -> list[Item]:
         """Take the next batch out of the line, half of what is under way at most: so while one is written, one follows.

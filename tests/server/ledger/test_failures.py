@@ -269,6 +269,30 @@ class TestALedgerThatIsLocked:
         assert await bench.balance(0) == 4
         await engine.close()
 
+    async def test_says_how_long_its_line_will_take(self, tenancy: Tenancy, bench: Bench) -> None:
+        """Where one command has waited 0.6 s for the lock, four will take more than two seconds."""
+        engine = open_engine(tenancy.database, max_waiting=3, max_batch=1)
+        other = Bench(engine, tenancy.database, tenancy.tenant)
+        other.wallets = bench.wallets
+        async with locked(tenancy, HEAD) as session:
+            order = asyncio.create_task(other.top_up(0, 1))
+            await blocked_backend(tenancy)
+            await asyncio.sleep(0.6)
+            await session.execute("ROLLBACK; BEGIN")
+            assert (await order).status == 201
+        async with locked(tenancy, HEAD) as session:
+            orders = [asyncio.create_task(other.top_up(0, 1))]
+            await blocked_backend(tenancy)
+            orders += [asyncio.create_task(other.top_up(0, 1)) for _ in range(3)]
+            await asyncio.sleep(0)
+            with pytest.raises(errors.Overloaded) as refused:
+                await other.top_up(0, 1)
+            await session.execute("ROLLBACK; BEGIN")
+            await asyncio.gather(*orders)
+        assert refused.value.retry_after_s is not None
+        assert 3 <= refused.value.retry_after_s <= 30
+        await engine.close()
+
 
 async def terminate(tenancy: Tenancy, backend: int) -> None:
     """End a session of the server from outside."""
