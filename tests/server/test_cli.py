@@ -57,7 +57,17 @@ class TestEveryCommand:
             "billfold version",
             *(
                 f"billfold tenants {each}"
-                for each in ("apply", "list", "show", "migrate", "suspend", "resume", "delete")
+                for each in (
+                    "apply",
+                    "list",
+                    "show",
+                    "migrate",
+                    "suspend",
+                    "resume",
+                    "delete",
+                    "dead-jobs",
+                    "retry-jobs",
+                )
             ),
         } <= ALL.keys()
 

@@ -10,6 +10,7 @@ import functools
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any, Concatenate, ParamSpec, TypeVar
+from uuid import UUID
 
 import click
 import msgspec
@@ -17,7 +18,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
-from billfold.contract.platform import Tenant
+from billfold import errors, ids
+from billfold.contract.platform import DeadJob, Tenant
+from billfold.ids import Prefix
+from billfold_server.listings import listing, print_listing
+from billfold_server.tenancy import dead_jobs
 from billfold_server.tenancy.context import COMMAND_LINE
 from billfold_server.tenancy.manifest import load_manifest
 from billfold_server.tenancy.service import Applied, Migrated, Tenants
@@ -32,6 +37,21 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _FAILED = 1
+_MOST = 1_000
+
+
+class Retried(msgspec.Struct, frozen=True, kw_only=True):
+    """What has become of a dead job that was to be tried again.
+
+    Attributes:
+        id: Which one.
+        error: The code of the error for which it wasn't taken up, if so.
+        detail: That error in words.
+    """
+
+    id: str
+    error: str | None = None
+    detail: str | None = None
 
 
 @click.group()
@@ -158,6 +178,78 @@ async def delete(opened: Tenants, as_json: bool, slug: str, confirm: str | None,
         _print_json({"slug": slug, "deleted": True})
     else:
         click.echo(f"Deleted {slug}.")
+
+
+@_command("dead-jobs")
+@click.argument("slug")
+@click.option("--after", metavar="JOB_ID", help="Go on after this one.")
+@click.option("--limit", type=click.IntRange(1, _MOST), default=100, show_default=True, help="How many at most.")
+async def list_dead_jobs(opened: Tenants, as_json: bool, slug: str, after: str | None, limit: int) -> None:  # noqa: FBT001
+    """Show a tenant's jobs that have failed as often as they may, the oldest first.
+
+    Nobody tries these again by itself: mend what they failed for, and give them to billfold tenants retry-jobs.
+    """
+    async with opened.tx(slug) as tx:
+        page = await dead_jobs.list_page(tx, after=None if after is None else _job(after), limit=limit + 1)
+    found = page[:limit]
+    if as_json:
+        _print_json([_plain(each) for each in found])
+    else:
+        _print_dead(found)
+    if len(page) > limit:
+        click.echo(f"There are more: billfold tenants dead-jobs {slug} --after={found[-1].id}", err=True)
+
+
+@_command("retry-jobs")
+@click.argument("slug")
+@click.argument("job_ids", nargs=-1, required=True, metavar="JOB_ID...")
+@click.option("--reason", help="Why, for the records.")
+async def retry_jobs(opened: Tenants, as_json: bool, slug: str, job_ids: Sequence[str], reason: str | None) -> None:  # noqa: FBT001
+    """Have dead jobs tried again at once, with all their attempts.
+
+    Where the tenant is suspended, that waits until it is served again. One that can't be taken up, because it isn't
+    dead any more or a newer one does the same, doesn't hold the others up; the command exits with 1 then.
+    """
+    # That there is no such tenant is said once, and not of each job.
+    await opened.opened(slug)
+    done = [await _retried(opened, slug, job_id, reason) for job_id in dict.fromkeys(job_ids)]
+    if as_json:
+        _print_json([_plain(each) for each in done])
+    else:
+        table = listing("Job", "Outcome")
+        for each in done:
+            table.add_row(each.id, "is tried again" if each.error is None else f"{each.error}: {each.detail}")
+        print_listing(table)
+    if any(each.error is not None for each in done):
+        raise click.exceptions.Exit(_FAILED)
+
+
+async def _retried(opened: Tenants, slug: str, job_id: str, reason: str | None) -> Retried:
+    try:
+        async with opened.tx(slug) as tx:
+            await dead_jobs.retry(tx, _job(job_id), caller=COMMAND_LINE, reason=reason)
+    except (errors.NotFound, errors.JobStateRefuses) as error:
+        return Retried(id=job_id, error=error.code, detail=error.detail)
+    return Retried(id=job_id)
+
+
+def _job(text: str) -> UUID:
+    """Return a job's id from what was typed.
+
+    Raises:
+        errors.NotFound: It is none.
+    """
+    try:
+        return ids.decode(Prefix.JOB, text)
+    except ids.InvalidIdError:
+        raise errors.NotFound("there is no such job") from None
+
+
+def _print_dead(found: Sequence[DeadJob]) -> None:
+    table = listing("Job", "Kind", "Attempts", "Failed at", "Last error")
+    for each in found:
+        table.add_row(each.id, each.kind, str(each.attempts), f"{each.died_at:%Y-%m-%d %H:%M}", each.last_error or "")
+    print_listing(table)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ async def list_page(tx: TenantTx, *, after: UUID | None, limit: int) -> list[Dea
     return [_view(letter) for letter in await jobs.list_dead_letters(tx, after=after, limit=limit)]
 
 
-async def retry(tx: TenantTx, job_id: UUID, *, caller: Caller) -> None:
+async def retry(tx: TenantTx, job_id: UUID, *, caller: Caller, reason: str | None = None) -> None:
     """Have a dead job tried again at once. It stands in the tenant's audit trail, as all that is done inside of one.
 
     Raises:
@@ -29,7 +29,7 @@ async def retry(tx: TenantTx, job_id: UUID, *, caller: Caller) -> None:
     """
     was = _view(await jobs.retry_dead_letter(tx, job_id, due_at=await tenant_now(tx)))
     facts = {"kind": was.kind, "attempts": was.attempts, "last_error": was.last_error}
-    await audit.record(tx, audit.new_record(caller, "job.retried", was.id, facts=facts))
+    await audit.record(tx, audit.new_record(caller, "job.retried", was.id, reason=reason, facts=facts))
 
 
 def _view(letter: DeadLetter) -> DeadJob:

@@ -142,7 +142,7 @@ async def list_dead_jobs(call: Call, slug: Slug, *, limit: _Limit = 25, cursor: 
     The oldest comes first. They are kept for the manifest's `dead_jobs_days`, and nobody tries them again by itself.
     """
     position = call.cursors.decode("dead_jobs", cursor)
-    async with call.services.database.tx(await _tenants(call).opened(slug)) as tx:
+    async with _tenants(call).tx(slug) as tx:
         after = None if position is None else UUID(str(position[0]))
         found = await dead_jobs.list_page(tx, after=after, limit=limit + 1)
     return call.page("dead_jobs", found, limit, key=lambda each: [str(ids.decode(Prefix.JOB, each.id))])
@@ -158,7 +158,7 @@ async def retry_dead_job(call: Call, slug: Slug, job_id: JobId) -> None:
 
     Where the tenant is suspended, that waits until it is served again. It stands in the tenant's own audit trail.
     """
-    async with call.services.database.tx(await _tenants(call).opened(slug)) as tx:
+    async with _tenants(call).tx(slug) as tx:
         await dead_jobs.retry(tx, ids.decode(Prefix.JOB, job_id), caller=call.caller)
 
 

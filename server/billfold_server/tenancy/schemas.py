@@ -19,7 +19,7 @@ from billfold_server.tenancy.provisioning import Administrator
 from billfold_server.tenancy.records import Migrated, Partitioned, Record, read_record
 from billfold_server.tenancy.registry import Registry
 from billfold_server.tenancy.rules import Deployment
-from billfold_server.tenancy.transaction import Database, PlatformTx, Tx
+from billfold_server.tenancy.transaction import Database, PlatformTx, TenantTx, Tx
 
 __all__ = ["PAGE", "Schemas", "note", "now"]
 
@@ -143,6 +143,18 @@ class Schemas:
             errors.TenantUnreadable: This version can't read what is stored of it.
         """
         return (await self._with_schema(slug)).ref(await self._database.deployment())
+
+    @asynccontextmanager
+    async def tx(self, slug: str) -> AsyncIterator[TenantTx]:
+        """Open a transaction of a tenant that has a schema, whether or not it is suspended.
+
+        Raises:
+            errors.UnknownTenant: There is none with this slug.
+            errors.TenantStateRefuses: It isn't provisioned, or is being deleted.
+            errors.TenantUnreadable: This version can't read what is stored of it.
+        """
+        async with self._database.tx(await self.opened(slug)) as tx:
+            yield tx
 
     async def partition(self, slug: str, *, ahead: int = AHEAD) -> Partitioned:
         """Make the months of a tenant's ledger that are missing, and tell what there is of each.

@@ -135,7 +135,7 @@ class TestTheCommands:
     def test_all_have_json(self) -> None:
         """Every command of the group can be read by a program."""
         assert {name for name, command in group.commands.items() if "as_json" in {p.name for p in command.params}} == {
-            "apply", "delete", "list", "migrate", "resume", "show", "suspend",
+            "apply", "dead-jobs", "delete", "list", "migrate", "resume", "retry-jobs", "show", "suspend",
         }  # fmt: skip
 
     def test_take_what_the_file_says(self, run: Run, acme: str) -> None:

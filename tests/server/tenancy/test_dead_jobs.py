@@ -1,15 +1,22 @@
 """Jobs of a tenant that failed for good, as the platform's operators see them and have them tried again."""
 
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
 from billfold import errors, ids
 from billfold.ids import Prefix
+from billfold_server.app import open_services
 from billfold_server.db import jobs
 from billfold_server.db.jobs import JobKinds, JobRun, NewJob, RetryPolicy
 from billfold_server.db.runner import JobRunner
+from billfold_server.tenancy.commands import tenants as group
+from billfold_server.tenancy.service import Tenants
 from tests.live import LiveServer
 
 pytestmark = pytest.mark.any_postgres
@@ -155,3 +162,51 @@ class TestAnOperator:
         desk.ask(2)
         desk.work()
         assert value("billfold_jobs_dead_total", labels) == before + 2
+
+
+def command(live: LiveServer, *words: str) -> Result:
+    """Call a command as ``billfold tenants`` does."""
+
+    @asynccontextmanager
+    async def open_tenants() -> AsyncIterator[Tenants]:
+        async with open_services(live.settings) as services:
+            yield services.tenants
+
+    return CliRunner().invoke(group, words, obj=open_tenants)
+
+
+class TestTheCommandLine:
+    def test_shows_dead_jobs_and_has_them_tried_again(self, live: LiveServer, desk: Desk) -> None:
+        """As HTTP shows them; those that can be are taken up, with the reason in the tenant's audit trail."""
+        asked = desk.ask(3)
+        desk.work()
+        with live.client(None) as operator, live.client("alpha") as staff:
+            shown = json.loads(command(live, "dead-jobs", "alpha", "--json").stdout)
+            assert shown == operator.get(PATH, params={"limit": 100}).json()["data"]
+            first = command(live, "dead-jobs", "alpha", f"--after={asked[0]}", "--limit=1", "--json")
+            assert [each["id"] for each in json.loads(first.stdout)] == [asked[1]]
+            assert f"--after={asked[1]}" in first.stderr
+            last = command(live, "dead-jobs", "alpha", f"--after={asked[1]}")
+            assert (last.exit_code, last.stderr) == (0, "")
+            (row,) = (line.split() for line in last.stdout.splitlines() if asked[2] in line)
+            assert (row[:3], row[-1]) == ([asked[2], KIND, "2"], "wallet_frozen")
+            desk.broken = False
+            assert command(live, "retry-jobs", "alpha", asked[0], "--reason", "mended").exit_code == 0
+            words = (asked[0], asked[1], asked[1], ids.encode(Prefix.JOB, ids.uuid7()), "no-id", asked[2])
+            retried = command(live, "retry-jobs", "alpha", *words, "--json")
+            done = [(each["id"], each["error"]) for each in json.loads(retried.stdout)]
+            (told,) = staff.get("/v1/audit-records", params={"object_id": asked[0]}).json()["data"]
+        assert retried.exit_code == 1
+        assert done == [
+            (asked[0], "job_state_refuses"), (asked[1], None), (words[3], "not_found"), ("no-id", "not_found"),
+            (asked[2], None),
+        ]  # fmt: skip
+        assert (told["action"], told["reason"], told["actor"]) == ("job.retried", "mended", "operator:command line")
+        desk.work()
+        assert desk.done == asked
+
+    def test_says_that_there_is_no_such_tenant(self, live: LiveServer) -> None:
+        """The refusal is of the whole command, not of each job."""
+        job = ids.encode(Prefix.JOB, ids.uuid7())
+        for words in (["dead-jobs", "nobody"], ["retry-jobs", "nobody", job]):
+            assert isinstance(command(live, *words).exception, errors.UnknownTenant)
