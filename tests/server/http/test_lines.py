@@ -49,7 +49,7 @@ class TestATenant:
         assert lines.waiting == 4
 
     def test_gives_way_to_who_asks_one_by_one(self) -> None:
-        """A request that is its tenant's only one halves the others' places for a while; their own first is such, too."""
+        """A request that is its tenant's only one halves everybody's places for a while, be it their own first."""
         lines = Lines(TIGHT._replace(beside=2, calm_s=0.2))
         ask(lines, "beta", 1)
         flood = ask(lines, "alpha", 10)

@@ -47,7 +47,8 @@ _ADDRESS: Final = re.compile(r"[0-9A-Fa-f:.]{2,45}")
 _KEY: Final = re.compile(r"(?!\s).*\S")
 _LONGEST_KEY: Final = 40
 _LONGEST_AGENT: Final = 1024
-_VERSION: Final = re.compile(r"([34])(?:\.[0-9]{1,3}){1,2}")
+# The standard has a text without a pattern: its example is "3.1.11", while links and addresses say "v4.0".
+_VERSION: Final = re.compile(r"v?([34])(?:\.[0-9]{1,3}){1,2}")
 _PRESENT: Final = "4"
 OLD_PAYLOAD: Final = "3"
 """The major version by whose names those are answered who migrate."""

@@ -48,7 +48,7 @@ class Publisher:
         Who subscribes later is told of what happens from then on, so all that has gone by is nobody's.
         """
         told = tx.tenant.manifest.open_banking.enabled and await queries.has_subscriptions(tx)
-        return (*rules.EVENTS, rules.LINKED) if told else ()
+        return (*rules.EVENTS, *rules.LINKED) if told else ()
 
     async def publish(self, tenant: TenantRef, events: Sequence[Event]) -> None:
         """Write what events say to third parties that want to know of it, and have it pushed."""
@@ -98,16 +98,20 @@ class Publisher:
 
 
 async def _notices(tx: TenantTx, event: Event) -> Sequence[Notice]:
-    if event.type != rules.LINKED:
+    if event.type not in rules.LINKED:
         notice = rules.notice_of(event)
         return [] if notice is None else [notice]
-    # Whoever has closed a wallet knows nothing of who reads it.
+    # Whoever has closed or frozen a wallet knows nothing of who has a consent about it.
     party_id = ids.decode(Prefix.PARTY, event.data["party_id"])
     wallet_id = ids.decode(Prefix.WALLET, event.object_id)
-    found = await consents.list_for_staff(
-        tx, party_id=party_id, kind="account_access", status="AUTH", limit=_CONSENTS_AT_ONCE
-    )
-    return [rules.linked_notice(event, each.client_id, each.wire_id) for each in found if wallet_id in each.wallet_ids]
+    found = await consents.list_for_staff(tx, party_id=party_id, status="AUTH", limit=_CONSENTS_AT_ONCE)
+    told = [
+        rules.linked_notice(event, each.client_id, each.wire_id, each.kind)
+        for each in found
+        # One whose time is over is ended by a job, soon after.
+        if wallet_id in each.wallet_ids and each.status == "AUTH"
+    ]
+    return [each for each in told if each is not None]
 
 
 async def _write(tx: TenantTx, told: Sequence[Notification]) -> None:

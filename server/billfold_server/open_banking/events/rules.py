@@ -3,7 +3,8 @@
 One event of the stream becomes at most one notification per third party and resource. What it says is a security event
 token, whose claims name the resource and nothing of its content: whoever gets one comes and reads.
 
-Sources: RFC 8417; Open Banking Event Notification API 4.0, with the codes of ``OBEventType1Code``.
+Sources: RFC 8417; Open Banking Event Notification API 4.0, with the codes of ``OBEventType1Code``; of accounts
+that can't pay any more, Domestic VRP Consents 4.0, "Event Notification for changes to DebtorAccount".
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -36,6 +37,7 @@ EventType = Literal[
     "consent-authorization-revoked",
     "consent-access-revoked",
     "account-access-consent-linked-account-update",
+    "domestic-vrp-consent-linked-account-update",
 ]
 """What third parties may be told of, by the ends of the names that tokens have for it."""
 
@@ -51,13 +53,16 @@ _UPDATED: Final[EventType] = "resource-update"
 _REVOKED: Final[EventType] = "consent-authorization-revoked"
 _RESTS: Final[EventType] = "consent-access-revoked"
 _LINKED: Final[EventType] = "account-access-consent-linked-account-update"
+_PAYS: Final[EventType] = "domestic-vrp-consent-linked-account-update"
 
 _NAMES: Final[dict[str, EventType]] = {
     "UK.OBIE.Resource-Update": _UPDATED,
     "UK.OBIE.Consent-Authorization-Revoked": _REVOKED,
     "UK.OBIE.Consent-Access-Revoked": _RESTS,
     "UK.OBIE.Account-Access-Consent-Linked-Account-Update": _LINKED,
-    **{f"{_URN}{name}": name for name in (_UPDATED, _REVOKED, _RESTS, _LINKED)},
+    # The standard has a name for it in tokens and none among the codes; this one is made as the others are.
+    "UK.OBIE.Domestic-VRP-Consent-Linked-Account-Update": _PAYS,
+    **{f"{_URN}{name}": name for name in (_UPDATED, _REVOKED, _RESTS, _LINKED, _PAYS)},
 }
 """What subscriptions call them: by the standard's codes, or as tokens do."""
 
@@ -79,10 +84,14 @@ EVENTS: Final[Mapping[str, Sequence[EventType]]] = {
 }
 """Which types of the stream's events third parties are told of, and as what."""
 
-LINKED: Final = "wallet.closed"
-"""What is told to whoever reads the wallet by a consent."""
-
 _CLOSED: Final = "UK.OBIE.AccountClosure"
+
+LINKED: Final[Mapping[str, Mapping[str, tuple[EventType, str | None]]]] = {
+    "wallet.closed": {"account_access": (_LINKED, _CLOSED), "domestic_vrp": (_PAYS, _CLOSED)},
+    # A frozen wallet is read as before, but pays nothing. Why it is frozen is nobody's business, and has no code.
+    "wallet.frozen": {"domestic_vrp": (_PAYS, None)},
+}
+"""What of a wallet is told to who has a consent about it: by the consent's kind as what, and why."""
 
 _CONSENTS: Final[Mapping[str, tuple[Scope, str, str]]] = {
     "account_access": ("accounts", "account-access-consent", "aisp/account-access-consents"),
@@ -154,9 +163,13 @@ def notice_of(event: Event) -> Notice | None:
     )
 
 
-def linked_notice(event: Event, client_id: UUID, consent_id: str) -> Notice:
-    """Return what the end of a wallet says to a third party that reads it by a consent."""
-    scope, kind, path = _CONSENTS["account_access"]
+def linked_notice(event: Event, client_id: UUID, consent_id: str, of: str) -> Notice | None:
+    """Return what an event of a wallet says to a third party that has a consent of a kind about it, or None."""
+    told = LINKED[event.type].get(of)
+    if told is None:
+        return None
+    scope, kind, path = _CONSENTS[of]
+    type_, reason = told
     return Notice(
         client_id=client_id,
         event=event,
@@ -164,8 +177,8 @@ def linked_notice(event: Event, client_id: UUID, consent_id: str) -> Notice:
         resource=consent_id,
         kind=kind,
         path=f"{path}/{consent_id}",
-        types=(_LINKED,),
-        reason=_CLOSED,
+        types=(type_,),
+        reason=reason,
     )
 
 

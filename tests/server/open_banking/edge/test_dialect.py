@@ -190,6 +190,7 @@ class TestARequest:
             ({"x_fapi_auth_date": "Sun, 99 Sep 2017 99:43:31 GMT"}, "U006", "x-fapi-auth-date"),
             ({"x_fapi_customer_ip_address": "999.1.1.1"}, "U006", "x-fapi-customer-ip-address"),
             ({"payload_version": "2.0.0"}, "U006", "payload-version"),
+            ({"payload_version": "vv4.0"}, "U006", "payload-version"),
         ],
         ids=str,
     )

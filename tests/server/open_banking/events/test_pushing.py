@@ -31,6 +31,8 @@ from tests.server.payments.desk import Desk
 from tests.tenants import Tenancy
 
 TAKEN = answering("202 Accepted")
+URN = "urn:uk:org:openbanking:events:"
+LINKED = ("account-access", "domestic-vrp")
 
 
 async def events_of(teller: Teller, type_: str) -> list[Event]:
@@ -385,27 +387,56 @@ class TestAPayment:
         assert claims["sub"].partition("/v4.0/")[2] == f"pisp/domestic-payments/{wire_id}"
 
 
-class TestAClosedWallet:
-    async def test_is_told_of_to_who_reads_it_by_a_consent(self, teller: Teller):
+class TestAWallet:
+    async def test_is_told_of_when_it_is_closed_to_who_reads_it_by_a_consent(self, teller: Teller):
         """The third party learns which of its consents has lost an account; others learn nothing."""
         bank = teller.bank
         consent = await bank.authorise(await bank.ask(teller.client_id))
         await bank.authorise(await bank.ask(UUID(int=5)))
         await teller.publish()
         await teller.subscribe(None)
-        data = {"party_id": ids.encode(Prefix.PARTY, bank.owner.party_id)}
-        async with teller.database.tx(teller.tenant) as tx:
-            closed = NewEvent(
-                id=ids.uuid7(),
-                type="wallet.closed",
-                object_id=ids.encode(Prefix.WALLET, bank.wallet_ids[0]),
-                data=msgspec.json.encode(data),
-                occurred_at=await tenant_now(tx),
-            )
-            another = msgspec.structs.replace(closed, id=ids.uuid7(), object_id=ids.new(Prefix.WALLET))
-            await emit(tx, closed, another)
-        await teller.publish()
+        await changed(teller, "wallet.closed")
         (claims,) = await teller.unread()
         ((name, said),) = claims["events"].items()
         assert name.endswith("account-access-consent-linked-account-update")
         assert said["subject"]["http://openbanking.org.uk/rid"] == consent.wire_id
+
+    async def test_is_told_of_when_it_is_frozen_and_closed_to_who_is_paid_from_it(self, teller: Teller):
+        """Of both, where the consent stands; of neither, where it was refused or ended, or another wallet is meant."""
+        bank = teller.bank
+        vrp = {"kind": "domestic_vrp", "request": b"{}"}
+        consent = await bank.authorise(await bank.ask(teller.client_id, **vrp))
+        await bank.ask(teller.client_id, **vrp)
+        await bank.revoke(await bank.authorise(await bank.ask(teller.client_id, **vrp)))
+        reading = await bank.authorise(await bank.ask(teller.client_id))
+        await teller.publish()
+        await teller.subscribe(None, tuple(f"{URN}{each}-consent-linked-account-update" for each in LINKED))
+        await changed(teller, "wallet.frozen")
+        ((name, said),) = [each for claims in await teller.unread() for each in claims["events"].items()]
+        assert name == f"{URN}domestic-vrp-consent-linked-account-update"
+        assert "reason" not in said
+        assert said["subject"]["http://openbanking.org.uk/rid"] == consent.wire_id
+        await changed(teller, "wallet.closed")
+        found = [
+            (said["subject"]["http://openbanking.org.uk/rid"], said.get("reason"))
+            for claims in await teller.unread()
+            for said in claims["events"].values()
+        ]
+        closed = "UK.OBIE.AccountClosure"
+        assert sorted(found[1:]) == sorted([(consent.wire_id, closed), (reading.wire_id, closed)])
+        assert len(await teller.unread(["payments"])) == 2
+
+
+async def changed(teller: Teller, type_: str) -> None:
+    """Let the stream say something of the first of the customer's wallets, and of another one, and tell of it."""
+    data = {"party_id": ids.encode(Prefix.PARTY, teller.bank.owner.party_id)}
+    async with teller.database.tx(teller.tenant) as tx:
+        own = NewEvent(
+            id=ids.uuid7(),
+            type=type_,
+            object_id=ids.encode(Prefix.WALLET, teller.bank.wallet_ids[0]),
+            data=msgspec.json.encode(data),
+            occurred_at=await tenant_now(tx),
+        )
+        await emit(tx, own, msgspec.structs.replace(own, id=ids.uuid7(), object_id=ids.new(Prefix.WALLET)))
+    await teller.publish()

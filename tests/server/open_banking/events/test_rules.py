@@ -83,13 +83,43 @@ class TestAToken:
 
     def test_says_why_an_account_is_gone(self):
         """A closed wallet is told of with its code, about the consent."""
-        notice = linked_notice(event("wallet.closed"), CLIENT, "con_2")
+        notice = linked_notice(event("wallet.closed"), CLIENT, "con_2", "account_access")
+        assert notice is not None
         claims = claims_of(notice, EVERYTHING, issuer="i", root="r", jti=JTI, now=AT)
         assert claims is not None
         ((name, about),) = claims["events"].items()
         assert name == f"{URN}account-access-consent-linked-account-update"
         assert about["reason"] == "UK.OBIE.AccountClosure"
         assert about["subject"]["http://openbanking.org.uk/rty"] == "account-access-consent"
+
+    @pytest.mark.parametrize(
+        ("type_", "reason"), [("wallet.closed", "UK.OBIE.AccountClosure"), ("wallet.frozen", None)]
+    )
+    def test_says_that_an_account_pays_no_more(self, type_: str, reason: str | None):
+        """Of a recurring payment's consent it is said for good and for a while, and only of the end why."""
+        notice = linked_notice(event(type_), CLIENT, "con_2", "domestic_vrp")
+        assert notice is not None
+        claims = claims_of(notice, EVERYTHING, issuer="https://b", root="/ob/v4.0", jti=JTI, now=AT)
+        assert claims is not None
+        assert claims["sub"] == "https://b/ob/v4.0/pisp/domestic-vrp-consents/con_2"
+        ((name, about),) = claims["events"].items()
+        assert name == f"{URN}domestic-vrp-consent-linked-account-update"
+        assert about.get("reason") == reason
+        assert about["subject"]["http://openbanking.org.uk/rty"] == "domestic-vrp-consent"
+        assert notice.scope == "payments"
+
+    @pytest.mark.parametrize(
+        ("type_", "kind"),
+        [
+            ("wallet.frozen", "account_access"),
+            ("wallet.frozen", "funds_confirmation"),
+            ("wallet.closed", "funds_confirmation"),
+            ("wallet.closed", "domestic_payment"),
+        ],
+    )
+    def test_isnt_made_of_a_wallet_whose_consent_goes_on(self, type_: str, kind: str):
+        """A frozen wallet is read as before, and the standard has no name for what other consents lose."""
+        assert linked_notice(event(type_), CLIENT, "con_2", kind) is None
 
     @pytest.mark.parametrize("type_", ["transfer.posted", "consent.created", "wallet.frozen", "party.created"])
     def test_isnt_made_of_what_concerns_nobody_outside(self, type_: str):
@@ -132,7 +162,9 @@ class TestTheEventsThatAreTold:
 class TestTheTypesOfASubscription:
     def test_are_all_unless_some_are_named(self):
         """Codes of the standard and the names that tokens use mean the same."""
-        assert len(EVERYTHING) == 4
+        assert len(EVERYTHING) == 5
+        linked = rules.read_types(["UK.OBIE.Domestic-VRP-Consent-Linked-Account-Update"])
+        assert linked == rules.read_types([f"{URN}domestic-vrp-consent-linked-account-update"])
         assert rules.read_types(["UK.OBIE.Resource-Update"]) == rules.read_types([f"{URN}resource-update"])
 
     @pytest.mark.parametrize("named", [[], ["resource-update"], ["UK.OBIE.Resource-Update", "x"]])

@@ -47,7 +47,10 @@ class TestAConsentToAPayment:
         consent_id = pisp.authorise(made["ConsentId"])
         path = f"/domestic-payment-consents/{made['ConsentId']}"
         assert data(pisp.ask("GET", path), 200)["Status"] == "AUTH"
-        assert data(pisp.ask("GET", path, headers={"payload-version": "3.1.11"}), 200)["Status"] == "Authorised"
+        for old in ("3.1.11", "v3.1"):
+            assert data(pisp.ask("GET", path, headers={"payload-version": old}), 200)["Status"] == "Authorised"
+        for new in ("4.0", "v4.0"):
+            assert data(pisp.ask("GET", path, headers={"payload-version": new}), 200)["Status"] == "AUTH"
         assert data(pisp.ask("GET", f"{path}/funds-confirmation", consent_id=consent_id), 200)["FundsAvailableResult"][
             "FundsAvailable"
         ]
