@@ -122,6 +122,7 @@ ROOMS: Final[tuple[Routes, ...]] = (
     privacy_routes.routes,
     approvals_routes.routes,
     consents_routes.routes,
+    events_routes.staff_routes,
     keys_routes.routes,
     audit_routes.routes,
     tokens_routes.routes,

@@ -39,6 +39,7 @@ RESOURCES: Final[Mapping[str, str]] = {
     "clock": "The tenant's time, which moves in a sandbox.",
     "consents": "What customers have allowed third parties.",
     "data-keys": "Under which keys personal and card data lie.",
+    "event-notifications": "What third parties are told, and what they report.",
     "events": "What happened, in order.",
     "holds": "Money that is reserved.",
     "journal-entries": "The ledger's entries.",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         clients,
         consents,
         data_keys,
+        event_notifications,
         ledger,
         operators,
         parties,
@@ -145,6 +146,7 @@ if not TYPE_CHECKING:
     clients = _Later("clients")
     consents = _Later("consents")
     data_keys = _Later("data_keys")
+    event_notifications = _Later("event_notifications")
     ledger = _Later("ledger")
     operators = _Later("operators")
     parties = _Later("parties")
@@ -344,6 +346,7 @@ LIST_BLOCKED_THIRD_PARTIES: Final = paged("/v1/blocked-third-parties", consents.
 BLOCK_THIRD_PARTY: Final = Operation("POST", "/v1/blocked-third-parties", consents.BlockedThirdParty)
 UNBLOCK_THIRD_PARTY: Final = Operation[None]("DELETE", "/v1/blocked-third-parties/{client_id}", None)
 UNBLOCK_ORGANISATION: Final = Operation[None]("DELETE", "/v1/blocked-third-parties", None)
+LIST_EVENT_NOTIFICATIONS: Final = paged("/v1/event-notifications", event_notifications.EventNotification)
 
 LIST_APPROVALS: Final = paged("/v1/approvals", approvals.Approval)
 GET_APPROVAL: Final = Operation("GET", "/v1/approvals/{approval_id}", approvals.Approval)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from billfold.client._async.clients import AsyncClients
     from billfold.client._async.consents import AsyncBlockedThirdParties, AsyncConsents
     from billfold.client._async.data_keys import AsyncDataKeys
+    from billfold.client._async.event_notifications import AsyncEventNotifications
     from billfold.client._async.holds import AsyncHolds
     from billfold.client._async.ledger import AsyncAccounts, AsyncJournalEntries, AsyncLedger
     from billfold.client._async.parties import AsyncParties
@@ -254,6 +255,7 @@ class AsyncBillfold(_AsyncClient):
         approvals: What waits for a second person.
         consents: What customers have allowed third parties.
         blocked_third_parties: Third parties that are kept out.
+        event_notifications: What third parties are told, and what they have reported.
         privacy: What is kept of people and where.
         data_keys: Under which keys personal and card data lie.
     """
@@ -290,6 +292,7 @@ class AsyncBillfold(_AsyncClient):
     approvals: "AsyncApprovals"
     consents: "AsyncConsents"
     blocked_third_parties: "AsyncBlockedThirdParties"
+    event_notifications: "AsyncEventNotifications"
     privacy: "AsyncPrivacy"
     data_keys: "AsyncDataKeys"
 
@@ -326,6 +329,7 @@ class AsyncBillfold(_AsyncClient):
         "approvals": "approvals.AsyncApprovals",
         "consents": "consents.AsyncConsents",
         "blocked_third_parties": "consents.AsyncBlockedThirdParties",
+        "event_notifications": "event_notifications.AsyncEventNotifications",
         "privacy": "privacy.AsyncPrivacy",
         "data_keys": "data_keys.AsyncDataKeys",
     }

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from billfold.client._sync.clients import Clients
     from billfold.client._sync.consents import BlockedThirdParties, Consents
     from billfold.client._sync.data_keys import DataKeys
+    from billfold.client._sync.event_notifications import EventNotifications
     from billfold.client._sync.holds import Holds
     from billfold.client._sync.ledger import Accounts, JournalEntries, Ledger
     from billfold.client._sync.parties import Parties
@@ -256,6 +257,7 @@ class Billfold(_Client):
         approvals: What waits for a second person.
         consents: What customers have allowed third parties.
         blocked_third_parties: Third parties that are kept out.
+        event_notifications: What third parties are told, and what they have reported.
         privacy: What is kept of people and where.
         data_keys: Under which keys personal and card data lie.
     """
@@ -292,6 +294,7 @@ class Billfold(_Client):
     approvals: "Approvals"
     consents: "Consents"
     blocked_third_parties: "BlockedThirdParties"
+    event_notifications: "EventNotifications"
     privacy: "Privacy"
     data_keys: "DataKeys"
 
@@ -328,6 +331,7 @@ class Billfold(_Client):
         "approvals": "approvals.Approvals",
         "consents": "consents.Consents",
         "blocked_third_parties": "consents.BlockedThirdParties",
+        "event_notifications": "event_notifications.EventNotifications",
         "privacy": "privacy.Privacy",
         "data_keys": "data_keys.DataKeys",
     }

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from billfold_server.db.filters import Filter
 from billfold_server.db.personal import counted
 from billfold_server.open_banking.events.rows import (
     SUBSCRIPTION,
@@ -12,6 +13,7 @@ from billfold_server.open_banking.events.rows import (
     Outcome,
     Pause,
     Subscription,
+    Told,
     to_subscription,
 )
 from billfold_server.tenancy.transaction import TenantTx
@@ -28,6 +30,7 @@ __all__ = [
     "find_subscriptions",
     "has_subscriptions",
     "insert",
+    "list_told",
     "list_unread",
     "lock",
     "next_due_at",
@@ -210,6 +213,24 @@ LIMIT $3
 async def list_unread(tx: TenantTx, client_id: UUID, scopes: Collection[str], limit: int) -> list[Notification]:
     """Return what a third party hasn't read, the oldest first."""
     return [Notification(**dict(row)) for row in await tx.fetch(_UNREAD, client_id, list(scopes), limit)]
+
+
+_TOLD: Final = ", ".join(Told.__struct_fields__)
+# States stand in the text, and not beside it: an index of some of them serves no plan that is made for all.
+_OF: Final = {each: f"state = '{each}'" for each in ("unread", "dead", "acknowledged", "refused")}
+
+
+async def list_told(
+    tx: TenantTx, *, client_id: UUID | None, state: str | None, before: UUID | None, limit: int
+) -> list[Told]:
+    """Return notifications with what has become of them, the newest first."""
+    where = Filter()
+    where.add("id < $", before)
+    where.add("client_id = $", client_id)
+    if state is not None:
+        where.add(_OF[state])
+    sql = f"SELECT {_TOLD} FROM event_notifications WHERE {where} ORDER BY id DESC LIMIT {limit:d}"  # noqa: S608
+    return [Told(**dict(row)) for row in await tx.fetch(sql, *where.values)]
 
 
 _END: Final = """

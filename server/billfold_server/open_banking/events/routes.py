@@ -1,10 +1,13 @@
-"""Event subscriptions and polling, as the standard has them."""
+"""Event subscriptions and polling, as the standard has them; and what was told, as the bank's staff see it."""
 
+from typing import Final
 from uuid import UUID
 
 from msgspec import UNSET
 
 from billfold import errors, ids
+from billfold.contract.common import ClientId, Page
+from billfold.contract.event_notifications import EventNotification, EventNotificationState
 from billfold.contract.open_banking.events import (
     OBEventPolling1,
     OBEventPollingResponse1,
@@ -16,15 +19,16 @@ from billfold.contract.open_banking.events import (
     OBEventSubscriptionsResponse1Data,
 )
 from billfold.ids import Prefix
-from billfold_server.http.routing import Call, Reply
+from billfold_server.http.pagination import DEFAULT_LIMIT, Cursor, Limit
+from billfold_server.http.routing import Call, Reply, Routes
 from billfold_server.open_banking.edge.answers import links_of, meta_of
 from billfold_server.open_banking.edge.errors import FIELD_INVALID, field_error
 from billfold_server.open_banking.edge.routes import OpenBankingRoutes
-from billfold_server.open_banking.events import service
+from billfold_server.open_banking.events import service, staff
 from billfold_server.open_banking.events.rows import Subscription
 from billfold_server.open_banking.events.service import Wanted
 
-__all__ = ["routes"]
+__all__ = ["routes", "staff_routes"]
 
 routes = OpenBankingRoutes(
     "events", tag="Open banking: events", description="What third parties are told of their consents and payments."
@@ -115,3 +119,37 @@ def _read_id(text: str) -> UUID:
         return ids.decode(Prefix.EVENT_SUBSCRIPTION, text)
     except ids.InvalidIdError:
         raise errors.EventSubscriptionNotFound from None
+
+
+staff_routes = Routes(
+    tag="Event notifications",
+    description="What licensed third parties are told of their consents and payments, and what they have reported.",
+)
+
+_TOLD: Final = "event notifications"
+
+
+@staff_routes.get("/v1/event-notifications", scope="consents:read")
+async def list_event_notifications(
+    call: Call,
+    *,
+    client_id: ClientId | None = None,
+    state: EventNotificationState | None = None,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor | None = None,
+) -> Page[EventNotification]:
+    """List what third parties were told, the newest first.
+
+    What one of them couldn't read is `refused`, with what it has reported. They are kept as long as events are.
+    """
+    place = call.cursors.decode(_TOLD, cursor)
+    async with call.tx() as tx:
+        found = await staff.list_notifications(
+            tx,
+            client_id=None if client_id is None else ids.decode(Prefix.CLIENT, client_id),
+            state=state,
+            before=UUID(str(place[0])) if place else None,
+            limit=limit + 1,
+        )
+    page = call.page(_TOLD, found, limit, key=lambda each: [str(each.id)])
+    return Page(data=[staff.shown(each) for each in page.data], next_cursor=page.next_cursor)

@@ -10,7 +10,7 @@ from billfold import ids
 from billfold.ids import Prefix
 from billfold_server.open_banking.events.rules import EventType, Scope, read_types
 
-__all__ = ["SUBSCRIPTION", "Notification", "Outcome", "Pause", "Subscription", "to_subscription"]
+__all__ = ["SUBSCRIPTION", "Notification", "Outcome", "Pause", "Subscription", "Told", "to_subscription"]
 
 Pause = Literal["gone", "unresponsive"]
 """Why nothing is pushed any more: the endpoint says that it is gone for good, or has taken nothing for days."""
@@ -81,6 +81,36 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     occurred_at: datetime
     created_at: datetime
     attempts: int = 0
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """A notification with what has become of it.
+
+    Attributes:
+        state: ``unread``, ``dead`` (pushing was given up), or how it has ended.
+        next_attempt_at: When it is pushed next, if it is.
+        last_result: What came of the last attempt that failed.
+        ended_by: ``push`` or ``poll``.
+        error: The code by which its reader has refused it.
+        error_description: What that one has said of it.
+    """
+
+    id: UUID
+    client_id: UUID
+    event_id: UUID
+    resource: str
+    token: str
+    occurred_at: datetime
+    created_at: datetime
+    attempts: int
+    state: str
+    next_attempt_at: datetime | None
+    last_attempt_at: datetime | None
+    last_result: str | None
+    ended_at: datetime | None
+    ended_by: str | None
+    error: str | None
+    error_description: str | None
 
 
 SUBSCRIPTION: Final = ", ".join(Subscription.__struct_fields__)

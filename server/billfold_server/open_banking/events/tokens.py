@@ -1,7 +1,7 @@
 """Security event tokens: what third parties are told, signed so that they can show it to others."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -9,7 +9,7 @@ import msgspec
 from billfold_server.http.services import Services
 from billfold_server.tenancy.context import TenantRef
 
-__all__ = ["MEDIA_TYPE", "fresh", "sign"]
+__all__ = ["MEDIA_TYPE", "event_types", "fresh", "sign"]
 
 MEDIA_TYPE: Final = "application/jwt"
 _TYPE: Final = "secevent+jwt"
@@ -17,6 +17,10 @@ _TYPE: Final = "secevent+jwt"
 
 class _Header(msgspec.Struct):
     kid: str
+
+
+class _Claims(msgspec.Struct):
+    events: dict[str, msgspec.Raw]
 
 
 async def sign(services: Services, tenant: TenantRef, claims: Mapping[str, Any]) -> str:
@@ -41,6 +45,12 @@ async def fresh(services: Services, tenant: TenantRef, token: str) -> str:
     if await identity.signing.public_key(identity.realm(tenant), kid) is not None:
         return token
     return await sign(services, tenant, msgspec.json.decode(_raw(claims)))
+
+
+def event_types(token: str) -> Sequence[str]:
+    """Return as what a token of ours tells something, and nothing else of it."""
+    _, claims, _ = token.split(".")
+    return list(msgspec.json.decode(_raw(claims), type=_Claims).events)
 
 
 def _raw(segment: str) -> bytes:

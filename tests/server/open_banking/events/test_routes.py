@@ -214,6 +214,42 @@ class TestPolling:
         assert list(tpp.poll(setErrs=refused, ack=["unknown", one])["sets"]) == [three]
         assert tpp.poll(ack=[three]) == {"moreAvailable": False, "sets": {}}
 
+    def test_shows_the_bank_what_became_of_it(self, server: LiveServer, tpp: ThirdParty):
+        """Staff see to whom and as what, and what a third party has reported, but no token and nothing that hides."""
+        tpp.subscribe()
+        tell(server, tpp)
+        first = next(iter(tpp.poll(returnImmediately=False)["sets"]))
+        tell(server, tpp)
+        while len(sets := tpp.poll(ack=[first])["sets"]) < 1:
+            time.sleep(0.01)
+        (second,) = sets
+        tpp.poll(setErrs={second: {"err": "jwtIss", "description": "not\u202eknown"}})
+        tell(server, tpp)
+        third = next(iter(tpp.poll(returnImmediately=False)["sets"]))
+        with server.client(SLUG, ["consents:read"]) as staff:
+            mine = {"client_id": tpp.client.client_id}
+            newest = staff.get("/v1/event-notifications", params={**mine, "limit": 1}).json()
+            rest = staff.get("/v1/event-notifications", params={**mine, "cursor": newest["next_cursor"]}).json()
+            found = [*newest["data"], *rest["data"]]
+            assert [each["jti"] for each in found] == [third, second, first]
+            assert [each["state"] for each in found] == ["unread", "refused", "acknowledged"]
+            assert [each["ended_by"] for each in found] == [None, "poll", "poll"]
+            assert [each["error"] for each in found] == [None, "jwtIss", None]
+            assert found[1]["error_description"] == "not\N{REPLACEMENT CHARACTER}known"
+            assert {each["client_id"] for each in found} == {tpp.client.client_id}
+            assert all(each["object_id"].startswith("con_") for each in found)
+            assert found[1]["event_types"] == ["urn:uk:org:openbanking:events:resource-update"]
+            assert sets[second] not in staff.get("/v1/event-notifications", params=mine).text
+            refused = staff.get("/v1/event-notifications", params={**mine, "state": "refused"}).json()
+            assert refused["data"] == [found[1]]
+        other = made(server)
+        with server.client(SLUG, ["consents:read"]) as staff:
+            none = staff.get("/v1/event-notifications", params={"client_id": other.client.client_id})
+            assert none.json()["data"] == []
+        other.http.close()
+        with server.client(SLUG, ["events:read"]) as stranger:
+            assert stranger.get("/v1/event-notifications").status_code == 403
+
     def test_acknowledges_nothing_of_somebody_elses(self, server: LiveServer, tpp: ThirdParty):
         """Who knows another third party's id of a token can't make it disappear."""
         tpp.subscribe()
