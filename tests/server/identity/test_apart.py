@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
@@ -117,10 +118,26 @@ class TestASignature:
         def refuse(*_: object, **__: object) -> None:
             raise PermissionError
 
-        monkeypatch.setattr(subprocess, "Popen", refuse)
-        await sign(apart)
+        with monkeypatch.context() as patched:
+            patched.setattr(subprocess, "Popen", refuse)
+            await sign(apart)
         await sign(apart)
         assert apart.process_id is None
+
+    async def test_is_made_where_a_process_ends_before_it_is_ready(
+        self, apart: Apart, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One that can't run here is left alone for longer than one that has run."""
+        monkeypatch.setattr(aside, "_PROGRAM", "billfold_server.no_such_program")
+        monkeypatch.setattr(module, "_AGAIN_S", 0.0)
+        await sign(apart)
+        while apart._aside is not None:
+            await sign(apart)
+        monkeypatch.setattr(aside, "_PROGRAM", "billfold_server.identity.signing.signer")
+        for _ in range(5):
+            await sign(apart)
+        assert apart.process_id is None
+        assert apart._again_at - time.monotonic() > 60
 
     async def test_is_made_where_more_are_wanted_than_a_socket_takes(self, apart: Apart) -> None:
         """What can't be handed over is made by the thread."""

@@ -29,6 +29,8 @@ _MANY: Final = 4
 """How many are wanted at once where a process is worth it."""
 _AGAIN_S: Final = 10.0
 """How long after one was started another one may be."""
+_NOT_HERE_S: Final = 600.0
+"""The same after one that never got ready: probably none can here."""
 
 
 class Apart:
@@ -85,14 +87,23 @@ class Apart:
 
     def _start(self) -> None:
         """Start a process, unless there is one, or was a moment ago."""
-        is_there = self._aside is not None and not self._aside.is_over
-        if is_there or self._closed or time.monotonic() < self._again_at:
+        now, last = time.monotonic(), self._aside
+        if self._closed or now < self._again_at or (last is not None and not last.is_over):
             return
-        self._again_at = time.monotonic() + _AGAIN_S
+        if last is not None and not last.is_known_good:
+            self._give_up("it ended before it was ready")
+            return
+        self._again_at = now + _AGAIN_S
         try:
             self._aside = Aside(self._do_here)
         except OSError as error:
-            _log.warning("there is no process that signs, so a thread does", cause=str(error))
+            self._give_up(str(error))
+
+    def _give_up(self, cause: str) -> None:
+        """Leave it to the thread for a while."""
+        self._aside = None
+        self._again_at = time.monotonic() + _NOT_HERE_S
+        _log.warning("no process can be started that signs, so a thread does", cause=cause)
 
 
 def _heard(answer: "asyncio.Future[T]") -> None:

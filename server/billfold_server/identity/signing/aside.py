@@ -65,6 +65,10 @@ class Aside:
     Args:
         left: Is told the orders that it leaves undone: one that it can't do, or all when it has ended.
 
+    Attributes:
+        is_ready: Whether it takes orders now.
+        is_known_good: Whether it ever did.
+
     Raises:
         OSError: It can't be started here.
     """
@@ -74,7 +78,7 @@ class Aside:
         self._orders: dict[int, Order] = {}
         self._numbers = itertools.count(1)
         self._keys: dict[int, int] = {}
-        self.is_ready = False
+        self.is_ready = self.is_known_good = False
         self._reaping: asyncio.Future[int] | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._oldest = 0
@@ -153,7 +157,7 @@ class Aside:
                 self._end()
                 return
             if message == READY:
-                self.is_ready = True
+                self.is_ready = self.is_known_good = True
                 continue
             order = self._orders.pop(NUMBER.unpack_from(message)[0], None)
             if order is None:
