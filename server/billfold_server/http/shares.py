@@ -56,8 +56,9 @@ class Rules(NamedTuple):
 
     Attributes:
         most: How many requests a tenant may have under way while others ask, too.
-        beside: How many while one of those others asks one by one.
-        calm_s: For how long after a request that is its tenant's only one.
+        beside: How many while one of those others asks now and then.
+        calm_s: For how long after a request of one that does.
+        pause_s: After which pause a request is one of somebody who asks now and then.
         least: How many in any case.
         together: How many those have together who ask for more, as long as each has the least.
         company_s: For how long after somebody else's request nobody is alone.
@@ -68,6 +69,7 @@ class Rules(NamedTuple):
     most: int = 8
     beside: int = 4
     calm_s: float = 1.0
+    pause_s: float = 0.1
     least: int = 4
     together: int = 64
     company_s: float = 10.0
@@ -84,18 +86,19 @@ class Place:
 
     Attributes:
         begin: Begins the request, once it has waited; None where there is nothing to begin any more.
-        size: How many places it takes.
+        wants: How many places it would take.
+        size: How many it takes, which is half of what its tenant may have at most.
         since: When it came.
         until: Until when it may keep its place.
         waited_s: How long it has waited.
         is_late: Whether it has waited for too long, and is only to be told so.
     """
 
-    __slots__ = ("begin", "held", "is_late", "line", "since", "size", "until", "waited_s", "waits")
+    __slots__ = ("begin", "held", "is_late", "line", "since", "size", "until", "waited_s", "waits", "wants")
 
-    def __init__(self, line: "Line", size: int, now: float) -> None:
+    def __init__(self, line: "Line", wants: int, now: float) -> None:
         self.line = line
-        self.size = size
+        self.size = self.wants = wants
         self.since = self.until = now
         self.waited_s = 0.0
         self.begin: Callable[[], None] | None = None
@@ -105,10 +108,11 @@ class Place:
 class Line:
     """One tenant's requests: those that hold a place, and those that wait, in the order in which they came."""
 
-    __slots__ = ("held", "holding", "name", "waiting")
+    __slots__ = ("asked_at", "held", "holding", "name", "waiting")
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.asked_at = -math.inf
         self.held = 0
         self.holding: set[Place] = set()
         self.waiting: deque[Place] = deque()
@@ -129,7 +133,9 @@ class Lines:
         self._lines: dict[str, Line] = {}
         self._long: dict[str, Line] = {}
         self._last = ""
-        self._last_at = self._other_at = self._calm_at = -math.inf
+        self._last_at = self._other_at = -math.inf
+        self._calm = ""
+        self._calm_at = self._other_calm_at = -math.inf
 
     def ask(self, name: str, headers: Headers, now: float) -> Place | None:
         """Return a place in a tenant's line, which is held, or waited for; None where the tenant is alone.
@@ -147,6 +153,7 @@ class Lines:
         line = self._lines.get(name)
         if line is None:
             line = self._open(name, now)
+        self._note_pace(line, now)
         place = Place(line, min(size_of(headers), self._largest), now)
         if line.waiting or not self._fits(line, place, now):
             place.waits = True
@@ -154,8 +161,6 @@ class Lines:
             self._long[name] = line
             self.waiting += 1
         else:
-            if not line.held:
-                self._calm_at = now
             self._hold(line, place, now)
         return place
 
@@ -203,18 +208,30 @@ class Lines:
             self._other_at, self._last = self._last_at, name
         self._last_at = now
 
+    def _note_pace(self, line: Line, now: float) -> None:
+        """Note who asks now and then. Strangers don't count, for anybody can be one without a token."""
+        if now - line.asked_at >= self.rules.pause_s and not line.waiting and line.name != _NOBODY:
+            if line.name != self._calm:
+                self._other_calm_at, self._calm = self._calm_at, line.name
+            self._calm_at = now
+        line.asked_at = now
+
     def _fits(self, line: Line, place: Place, now: float) -> bool:
         """Tell whether a request gets its places. A line that has none gets them in any case."""
-        free = self._most(now) - place.size
+        most = self._most(line, now)
+        place.size = min(place.wants, max(int(most) // 2, 1)) if math.isfinite(most) else place.wants
+        free = most - place.size
         if line.held and line.held > free:
             self._expire(line, now)
         return not line.held or line.held <= free
 
-    def _most(self, now: float) -> float:
+    def _most(self, line: Line, now: float) -> float:
         rules = self.rules
         if self.is_alone(now):
             return math.inf
-        most = rules.most if now - self._calm_at > rules.calm_s else min(rules.beside, rules.most)
+        # Nobody gives way to themselves.
+        calm_at = self._other_calm_at if line.name == self._calm else self._calm_at
+        most = rules.most if now - calm_at > rules.calm_s else min(rules.beside, rules.most)
         return max(rules.least, min(most, rules.together // (len(self._long) or 1)))
 
     def _expire(self, line: Line, now: float) -> None:

@@ -19,8 +19,10 @@ _CLOCK_S: Final = 10.0
 def is_over(error: Exception, run: Run) -> bool:
     """Tell whether a batch that couldn't be written ahead can't be written now at all."""
     if isinstance(error, errors.Busy):
-        # Whoever has held for so long what was presumed would be waited for as long again.
-        return run.presumed_any and not isinstance(error.__cause__, asyncpg.DeadlockDetectedError)
+        # Whoever has held for so long what was presumed would be waited for as long again; where there is a batch
+        # before, it may be what that waits for.
+        is_own = run.presumed_any and run.before is None
+        return is_own and not isinstance(error.__cause__, asyncpg.DeadlockDetectedError)
     return isinstance(error, errors.Unavailable)
 
 

@@ -48,18 +48,34 @@ class TestATenant:
         assert lines.leave(flood[4], 0.1) == [flood[5]]
         assert lines.waiting == 4
 
-    def test_gives_way_to_who_asks_one_by_one(self) -> None:
-        """A request that is its tenant's only one halves everybody's places for a while, be it their own first."""
-        lines = Lines(TIGHT._replace(beside=2, calm_s=0.2))
+    def test_gives_way_to_who_asks_now_and_then(self) -> None:
+        """Beside somebody else's request after a pause it has half of its places for a while."""
+        lines = Lines(TIGHT._replace(beside=2, calm_s=0.2, pause_s=0.1))
         ask(lines, "beta", 1)
         flood = ask(lines, "alpha", 10)
-        assert held(flood) == 2
-        lines.look(0.3)
-        assert held(flood) == 4
+        assert held(flood) == 4, "its own first request is no reason to give way"
         assert held(ask(lines, "gamma", 1, 0.35)) == 1
         assert [lines.leave(each, 0.36) for each in flood[:3]] == [[], [], [flood[4]]]
         lines.look(0.6)
         assert held(flood) == 4
+
+    def test_gives_no_way_to_a_flood_nor_to_strangers(self) -> None:
+        """Who comes again at once, or names no tenant, isn't somebody who asks now and then."""
+        lines = Lines(TIGHT._replace(beside=2, calm_s=0.2, pause_s=0.1))
+        ask(lines, "beta", 1)
+        ask(lines, "beta", 1, 0.25)
+        for now in (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6):
+            ask(lines, "beta", 1, now)
+            ask(lines, "/", 1, now)
+        assert held(ask(lines, "alpha", 10, 0.6)) == 4
+
+    def test_keeps_room_for_small_requests_also_while_it_gives_way(self) -> None:
+        """A large one takes half of what there is."""
+        lines = Lines(TIGHT._replace(beside=2, calm_s=10.0))
+        ask(lines, "beta", 1)
+        ask(lines, "gamma", 1)
+        large, small = ask(lines, "alpha", 1, size=4), ask(lines, "alpha", 1)
+        assert (large[0].size, held(large), held(small)) == (1, 1, 1)
 
     def test_has_fewer_the_more_of_them_want_more_than_they_have_but_always_the_least(self) -> None:
         """With two in line each has four of eight; with eight it would be one, and is two."""

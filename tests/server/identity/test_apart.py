@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
@@ -144,6 +145,16 @@ class TestASignature:
         await started(apart)
         await sign(apart, 3_000)
 
+    async def test_is_made_where_the_loop_was_held_up(self, apart: Apart, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Then it isn't the process that was late."""
+        monkeypatch.setattr(aside, "_PATIENCE_S", 0.05)
+        pid = await started(apart)
+        answer = apart.begin(KEY, b"message", bytes)
+        asyncio.get_running_loop().call_soon(time.sleep, 0.2)
+        verify(b"message", await answer)
+        await asyncio.sleep(0.1)
+        assert apart.process_id == pid
+
     async def test_may_be_wanted_no_longer(self, apart: Apart) -> None:
         """Who goes away takes nothing from the others."""
         await started(apart)
@@ -184,8 +195,53 @@ class TestTheProcess:
         del key
         gc.collect()
         assert len(apart._aside._keys) == known - 1
+        while apart._aside._forgotten or len(apart._aside._finalizers) == known:
+            await asyncio.sleep(0)
         await sign(apart)
         assert apart.process_id == pid
+
+    async def test_that_does_not_get_ready_is_ended(self, apart: Apart, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nobody has waited for it."""
+        monkeypatch.setattr(aside, "_START_S", 0.0)
+        await sign(apart)
+        assert apart._aside is not None
+        pid = apart._aside.process.pid
+        while is_there(pid):
+            await sign(apart)
+        assert apart.process_id is None
+
+    async def test_leaves_nothing_behind_when_it_ends(self, apart: Apart) -> None:
+        """Keys stay for as long as the worker does, and each process has been told of them."""
+        pid = await started(apart)
+        ended = weakref.ref(apart._aside)
+        os.kill(pid, signal.SIGKILL)
+        while is_there(pid) or apart.process_id is not None:
+            await sign(apart)
+        apart._aside = None
+        gc.collect()
+        assert ended() is None
+
+    def test_can_end_after_the_threads_of_its_loop(self) -> None:
+        """As where nobody has closed it."""
+
+        async def attempt() -> int:
+            apart = Apart()
+            pid = await started(apart)
+            await asyncio.get_running_loop().shutdown_default_executor()
+            await apart.close()
+            return pid
+
+        assert not is_there(asyncio.run(attempt()))
+
+    def test_serves_the_loop_that_has_started_it_alone(self) -> None:
+        """Another one has its own thread."""
+        apart = Apart()
+        first = asyncio.new_event_loop()
+        pid = first.run_until_complete(started(apart))
+        asyncio.run(sign(apart))
+        assert is_there(pid)
+        first.run_until_complete(apart.close())
+        first.close()
 
     def test_signs_with_what_it_was_told_and_not_forgotten(self) -> None:
         """It is asked as its worker asks it."""

@@ -53,7 +53,8 @@ class Apart:
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         answer.add_done_callback(_heard)
         order = Order(key, hashlib.sha256(signed).digest(), answer, finish)
-        if self._aside is None or not self._aside.take(order):
+        aside = self._aside
+        if aside is None or aside.loop is not answer.get_loop() or not aside.take(order):
             self._do_here([order])
         return answer
 

@@ -1,6 +1,7 @@
 """A worker's end of the process that signs for it (``signer``)."""
 
 import asyncio
+import contextlib
 import itertools
 import os
 import socket
@@ -19,7 +20,9 @@ __all__ = ["Aside", "Order"]
 
 _PROGRAM: Final = "billfold_server.identity.signing.signer"
 _PATIENCE_S: Final = 2.0
-"""How long an order may take. It is a fraction of a millisecond's work, and some thousands may wait."""
+"""How long an order may take. It is a fraction of a millisecond's work, and its socket takes some hundreds."""
+_START_S: Final = 30.0
+"""How long it may take until it is ready."""
 _OURS: Final = "BILLFOLD_"
 
 
@@ -68,6 +71,8 @@ class Aside:
     Attributes:
         is_ready: Whether it takes orders now.
         is_known_good: Whether it ever did.
+        is_over: Whether it has ended, or is as good as that.
+        loop: On which it was started.
 
     Raises:
         OSError: It can't be started here.
@@ -78,11 +83,12 @@ class Aside:
         self._orders: dict[int, Order] = {}
         self._numbers = itertools.count(1)
         self._keys: dict[int, int] = {}
-        self.is_ready = self.is_known_good = False
+        self._finalizers: dict[int, weakref.finalize[..., RSAKey]] = {}
+        self._forgotten: list[int] = []
+        self.is_ready = self.is_known_good = self.is_over = False
         self._reaping: asyncio.Future[int] | None = None
-        self._alarm: asyncio.TimerHandle | None = None
         self._oldest = 0
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             try:
@@ -91,12 +97,8 @@ class Aside:
                 self._channel.close()
                 raise
         self._channel.settimeout(0)
-        self._loop.add_reader(self._channel.fileno(), self._read)
-
-    @property
-    def is_over(self) -> bool:
-        """Tell whether it has ended, or is as good as that."""
-        return self._reaping is not None
+        self.loop.add_reader(self._channel.fileno(), self._read)
+        self._alarm: asyncio.TimerHandle | None = self.loop.call_later(_START_S, self._end)
 
     def take(self, order: Order) -> bool:
         """Take an order, or tell that it can't be taken now. It is begun at once, whatever else this loop has to do."""
@@ -104,6 +106,7 @@ class Aside:
             return False
         number = next(self._numbers)
         try:
+            self._tell_forgotten()
             of_key = self._number_of(order)
             self._channel.send(SIGN + NUMBER.pack(number) + NUMBER.pack(of_key) + order.digest)
         except BlockingIOError:
@@ -130,23 +133,34 @@ class Aside:
             number = next(self._numbers)
             encoded = order.private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
             self._channel.send(LEARN + NUMBER.pack(number) + encoded)
-            self._keys[id(key)] = number
             # It knows it for as long as this process does.
-            weakref.finalize(key, self._forget, id(key), number).atexit = False
+            self._finalizers[number] = weakref.finalize(key, self._forget, id(key), number)
+            self._finalizers[number].atexit = False
+            self._keys[id(key)] = number
         return number
 
     def _forget(self, place: int, number: int) -> None:
+        """Have a key forgotten that is no more, in whichever thread that was noticed."""
         self._keys.pop(place, None)
-        try:
-            self._channel.send(FORGET + NUMBER.pack(number))
-        except BlockingIOError:
-            # It is so much behind that it is better begun anew. Whose turn it is to forget is any thread's.
-            self._loop.call_soon_threadsafe(self._end)
-        except OSError:
+        with contextlib.suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(self._forget_soon, number)
+
+    def _forget_soon(self, number: int) -> None:
+        self._finalizers.pop(number, None)
+        if self.is_over:
             return
+        self._forgotten.append(number)
+        # What it can't be told now it is told before its next order.
+        with contextlib.suppress(OSError):
+            self._tell_forgotten()
+
+    def _tell_forgotten(self) -> None:
+        while self._forgotten:
+            self._channel.send(FORGET + NUMBER.pack(self._forgotten[-1]))
+            self._forgotten.pop()
 
     def _read(self) -> None:
-        while True:
+        while not self.is_over:
             try:
                 message = self._channel.recv(LONGEST)
             except BlockingIOError:
@@ -155,25 +169,33 @@ class Aside:
                 message = b""
             if not message:
                 self._end()
-                return
-            if message == READY:
+            elif message == READY:
                 self.is_ready = self.is_known_good = True
-                continue
-            order = self._orders.pop(NUMBER.unpack_from(message)[0], None)
-            if order is None:
-                continue
-            if signature := message[NUMBER.size :]:
-                order.settle(signature)
+                self._still()
             else:
-                self._left([order])
+                self._settle(NUMBER.unpack_from(message)[0], message[NUMBER.size :])
+
+    def _settle(self, number: int, signature: bytes) -> None:
+        order = self._orders.pop(number)
+        if signature:
+            order.settle(signature)
+        else:
+            self._left([order])
 
     def _watch(self) -> None:
         """See to it that nobody waits for what will never come."""
         self._oldest = next(iter(self._orders))
-        self._alarm = self._loop.call_later(_PATIENCE_S, self._look)
+        self._alarm = self.loop.call_later(_PATIENCE_S, self._look)
+
+    def _still(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = None
 
     def _look(self) -> None:
         self._alarm = None
+        # It may be this loop that was held up, and the answer be there.
+        self._read()
         if self._oldest in self._orders:
             self._end()
         elif self._orders:
@@ -182,17 +204,21 @@ class Aside:
     def _end(self) -> None:
         if self.is_over:
             return
-        self.is_ready = False
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-        self._loop.remove_reader(self._channel.fileno())
+        self.is_over, self.is_ready = True, False
+        self._still()
+        self.loop.remove_reader(self._channel.fileno())
         self._channel.close()
+        for finalizer in self._finalizers.values():
+            finalizer.detach()
         # It would end by itself, unless it is stopped or stuck.
         self.process.kill()
-        self._reaping = self._loop.run_in_executor(None, self.process.wait)
         orders, self._orders = [*self._orders.values()], {}
         self._left(orders)
+        try:
+            self._reaping = self.loop.run_in_executor(None, self.process.wait)
+        except RuntimeError:
+            # The loop has no threads any more. Whoever was killed is gone in a moment.
+            self.process.wait()
 
 
 def _started(channel: socket.socket) -> "subprocess.Popen[bytes]":

@@ -104,7 +104,13 @@ async def _notices(tx: TenantTx, event: Event) -> Sequence[Notice]:
     # Whoever has closed or frozen a wallet knows nothing of who has a consent about it.
     party_id = ids.decode(Prefix.PARTY, event.data["party_id"])
     wallet_id = ids.decode(Prefix.WALLET, event.object_id)
-    found = await consents.list_for_staff(tx, party_id=party_id, status="AUTH", limit=_CONSENTS_AT_ONCE)
+    found = [
+        each
+        for kind in rules.LINKED[event.type]
+        for each in await consents.list_for_staff(
+            tx, party_id=party_id, kind=kind, status="AUTH", limit=_CONSENTS_AT_ONCE
+        )
+    ]
     told = [
         rules.linked_notice(event, each.client_id, each.wire_id, each.kind)
         for each in found

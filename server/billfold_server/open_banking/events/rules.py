@@ -17,6 +17,7 @@ import msgspec
 from billfold import ids
 from billfold.contract.platform import Event
 from billfold.ids import Prefix
+from billfold_server.consents.service import ConsentKind
 
 __all__ = [
     "EVENTS",
@@ -86,7 +87,7 @@ EVENTS: Final[Mapping[str, Sequence[EventType]]] = {
 
 _CLOSED: Final = "UK.OBIE.AccountClosure"
 
-LINKED: Final[Mapping[str, Mapping[str, tuple[EventType, str | None]]]] = {
+LINKED: Final[Mapping[str, Mapping[ConsentKind, tuple[EventType, str | None]]]] = {
     "wallet.closed": {"account_access": (_LINKED, _CLOSED), "domestic_vrp": (_PAYS, _CLOSED)},
     # A frozen wallet is read as before, but pays nothing. Why it is frozen is nobody's business, and has no code.
     "wallet.frozen": {"domestic_vrp": (_PAYS, None)},
@@ -163,7 +164,7 @@ def notice_of(event: Event) -> Notice | None:
     )
 
 
-def linked_notice(event: Event, client_id: UUID, consent_id: str, of: str) -> Notice | None:
+def linked_notice(event: Event, client_id: UUID, consent_id: str, of: ConsentKind) -> Notice | None:
     """Return what an event of a wallet says to a third party that has a consent of a kind about it, or None."""
     told = LINKED[event.type].get(of)
     if told is None:

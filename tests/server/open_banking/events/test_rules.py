@@ -12,6 +12,7 @@ from billfold.contract.open_banking.events import OBEventNotification1
 from billfold.contract.platform import Event
 from billfold.ids import Prefix
 from billfold_server.consents import telling
+from billfold_server.consents.service import ConsentKind
 from billfold_server.open_banking.edge.interface import INTERFACE
 from billfold_server.open_banking.events import rules
 from billfold_server.open_banking.events.rules import EVENTS, claims_of, endpoint_of, linked_notice, notice_of
@@ -117,7 +118,7 @@ class TestAToken:
             ("wallet.closed", "domestic_payment"),
         ],
     )
-    def test_isnt_made_of_a_wallet_whose_consent_goes_on(self, type_: str, kind: str):
+    def test_isnt_made_of_a_wallet_whose_consent_goes_on(self, type_: str, kind: ConsentKind):
         """A frozen wallet is read as before, and the standard has no name for what other consents lose."""
         assert linked_notice(event(type_), CLIENT, "con_2", kind) is None
 
