@@ -48,13 +48,15 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         place: Where the ledger stands.
         clock: What the tenant's clock has shown.
-        now: The tenant's time.
+        now: The tenant's time; where it was looked up before, maybe a little less.
+        latest: By when at the latest it is.
         answers: What was answered before under the batch's idempotency keys.
     """
 
     place: Place
     clock: ClockReading
     now: datetime
+    latest: datetime
     answers: dict[Key, StoredAnswer]
 
 
@@ -76,9 +78,11 @@ FROM ledger_head AS h WHERE h.id = 1
 
 async def open_books(tx: TenantTx, keys: Sequence[Key]) -> Opening:
     """Return where the ledger stands, what time it is, and what requests with these keys were answered before."""
+    asked_s = time.monotonic()
     (row,) = await tx.fetch(_OPEN, *_columns(keys))
     offset_us, frozen_at, real_at = row["clock"]
-    clock = ClockReading(offset_us, frozen_at, real_at, time.monotonic())
+    read_s = time.monotonic()
+    clock = ClockReading(offset_us, frozen_at, real_at, read_s, within_s=read_s - asked_s)
     place = Place(
         sequence=row["sequence"],
         revision=row["revision"],
@@ -88,7 +92,9 @@ async def open_books(tx: TenantTx, keys: Sequence[Key]) -> Opening:
         head=chain.Head(number=row["link"], hash=row["hash"], skips=row["skips"]),
         era=row["era"],
     )
-    return Opening(place=place, clock=clock, now=clock.now(clock.read_s), answers=_stored(row["answers"]))
+    # All that the batch holds had been asked for before the clock was looked at, so here it is late enough.
+    now = clock.now(read_s)
+    return Opening(place=place, clock=clock, now=now, latest=now, answers=_stored(row["answers"]))
 
 
 async def find_answers(tx: TenantTx, keys: Sequence[Key]) -> dict[Key, StoredAnswer]:

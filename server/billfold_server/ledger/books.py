@@ -36,6 +36,7 @@ __all__ = [
     "Memory",
     "Place",
     "StoredAnswer",
+    "TimeUnclearError",
 ]
 
 R = TypeVar("R", bound=Row)
@@ -64,6 +65,10 @@ class Changes:
 
     def __bool__(self) -> bool:
         return bool(self.rows or self.entries)
+
+
+class TimeUnclearError(Exception):
+    """A command can't be decided before the clock has been looked at again."""
 
 
 class Books:
@@ -181,6 +186,7 @@ class Draft:
     Attributes:
         clock_now: The real time.
         now: The tenant's time, which ``effective_at`` and expiries follow; it never goes back.
+        latest: By when at the latest that is, where it was looked up before.
         recorded_at: When the newest record of this command, or of all before, is written: the real time, and later
             than every record before it.
         caller: Who gave the command.
@@ -200,6 +206,7 @@ class Draft:
         "entries",
         "events",
         "jobs",
+        "latest",
         "manifest",
         "now",
         "recorded_at",
@@ -211,6 +218,7 @@ class Draft:
         books: Books,
         *,
         now: datetime,
+        latest: datetime,
         clock_now: datetime,
         caller: Caller,
         manifest: Manifest,
@@ -221,6 +229,7 @@ class Draft:
         self.clock_now = clock_now
         self.effective_high = books.effective_high
         self.now = max(now, books.effective_high)
+        self.latest = latest
         self.recorded_at = books.recorded_at
         self.caller = caller
         self.manifest = manifest
@@ -386,7 +395,7 @@ class Draft:
         """
         effective = self.now if effective_at is None else effective_at
         if effective_at is not None:
-            rules.check_effective(effective, self.now, None if backdate else self.manifest.limits.backdate_days)
+            self.check_effective(effective, backdate=backdate)
         before, accounts, postings = self._apply(lines, rules.late_class(effective, self.effective_high))
         for account_id, account in accounts.items():
             rules.check_funds(account, before=before[account_id])
@@ -474,13 +483,20 @@ class Draft:
         ]
         self._happenings = []
 
-    def check_effective(self, at: datetime) -> None:
+    def check_effective(self, at: datetime, *, backdate: bool = False) -> None:
         """See that something may be said to have happened at a time, where that isn't the present.
+
+        Args:
+            at: When.
+            backdate: Whether any past time is allowed.
 
         Raises:
             EffectiveDateNotAllowed: It is in the future, or further back than the tenant allows.
+            TimeUnclearError: It is in the future unless the present is a little later than thought.
         """
-        rules.check_effective(at, self.now, self.manifest.limits.backdate_days)
+        if self.now < at <= self.latest:
+            raise TimeUnclearError
+        rules.check_effective(at, self.now, None if backdate else self.manifest.limits.backdate_days)
 
     def audit(
         self, action: str, object_id: str, *, reason: str | None = None, facts: dict[str, Any] | None = None

@@ -65,6 +65,7 @@ class Decider:
             draft = Draft(
                 books,
                 now=opening.now,
+                latest=opening.latest,
                 clock_now=clock_now,
                 caller=first.caller,
                 manifest=tenant.manifest,

@@ -30,7 +30,7 @@ from billfold_server.http.routing import IdempotencyRef
 from billfold_server.ledger import batches
 from billfold_server.ledger import stores as own
 from billfold_server.ledger.ahead import is_over, may_follow
-from billfold_server.ledger.books import Books, Changes, Key, Known, Memory, StoredAnswer
+from billfold_server.ledger.books import Books, Changes, Key, Known, Memory, StoredAnswer, TimeUnclearError
 from billfold_server.ledger.deciding import Answers, Decider, RenderRefusal
 from billfold_server.ledger.prepared import Prepared, find_copies, foretold, remembering, with_copies, work_of
 from billfold_server.ledger.protocol import Answer, Foresee, Guarding, Kind, Loader, OneUses, Order, Store, Writer
@@ -347,6 +347,8 @@ class Engine:
                 # A key has an answer already, and more copies may come; or something was shown before.
                 queue.looks_back = _LOOKS_BACK
                 return None
+            if isinstance(error, TimeUnclearError):
+                return None
             if not isinstance(error, asyncpg.PostgresError | errors.ProblemError):
                 # The batch is carried out all the same, so a fault of ours would only make everything slower.
                 log.exception("ledger_ahead_failed", tenant=queue.tenant.slug)
@@ -398,7 +400,8 @@ class Engine:
             return None
         keys = [item.key for item in run.batch if item.key is not None]
         answers = await self._answered(queue, known, keys)
-        opening = batches.Opening(place=place, clock=clock, now=clock.now(time.monotonic()), answers=answers)
+        now = clock.now(time.monotonic())
+        opening = batches.Opening(place=place, clock=clock, now=now, latest=clock.latest(now), answers=answers)
         books = Books(known, place, opening.now)
         has_changed = known.place is not place or (before is not None and before.has_failed)
         # Which rows are needed may depend on the day.

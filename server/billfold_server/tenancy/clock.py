@@ -78,12 +78,14 @@ class ClockReading(msgspec.Struct, frozen=True):
         frozen_at: Where it stands, if it does.
         real_at: The database's time when it was read.
         read_s: The process's own monotonic clock just after that, in seconds. So what is told is never too late.
+        within_s: By how much it may be too early at most, in seconds: the time the answer took.
     """
 
     offset_us: int
     frozen_at: datetime | None
     real_at: datetime
     read_s: float
+    within_s: float = 0.0
 
     def now(self, monotonic_s: float) -> datetime:
         """Return the tenant's time, unless the clock has been moved since.
@@ -95,6 +97,10 @@ class ClockReading(msgspec.Struct, frozen=True):
             return self.frozen_at
         return self.real_at + timedelta(microseconds=self.offset_us, seconds=monotonic_s - self.read_s)
 
+    def latest(self, now: datetime) -> datetime:
+        """Return by when at the latest it is, where ``now`` is told."""
+        return now if self.frozen_at is not None else now + timedelta(seconds=self.within_s)
+
     def renewed(self, other: "ClockReading | None") -> "ClockReading":
         """Return this reading by the database's time of another one, if that is newer; it may be another tenant's.
 
@@ -102,7 +108,7 @@ class ClockReading(msgspec.Struct, frozen=True):
         """
         if other is None or other.read_s <= self.read_s:
             return self
-        return msgspec.structs.replace(self, real_at=other.real_at, read_s=other.read_s)
+        return msgspec.structs.replace(self, real_at=other.real_at, read_s=other.read_s, within_s=other.within_s)
 
 
 class ClockState(msgspec.Struct, frozen=True, kw_only=True):

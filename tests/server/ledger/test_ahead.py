@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, time, timedelta
+from time import monotonic, sleep
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -11,11 +13,16 @@ import pytest_asyncio
 from structlog.testing import capture_logs
 
 from billfold import errors, ids
+from billfold.contract.wallets import CreateTopUp
 from billfold.ids import Prefix
+from billfold.money import Money
 from billfold_server.invariants.service import check
+from billfold_server.ledger import batches
 from billfold_server.ledger.books import Books, Draft
+from billfold_server.ledger.deciding import Decider
 from billfold_server.ledger.protocol import Answer, Keys, Kind, Reply
 from billfold_server.tenancy.clock import arrive, lock_clock, request_advance, tenant_now
+from billfold_server.wallets import kinds
 from billfold_server.wallets.rows import WalletRow
 from tests.server.ledger.books import CALLER, Bench, decoded, open_engine
 from tests.server.ledger.test_failures import HEAD, WAIT_AT_COMMIT, another_session, locked, settled, terminate
@@ -346,6 +353,52 @@ class TestWhatIsNotLookedUp:
             await arrive(tx, await lock_clock(tx))
         answers = [decoded(await small.transfer(0, 1, 1)) for _ in range(2)]
         assert [datetime.fromisoformat(answer["effective_at"]) for answer in answers] == [to, to]
+
+
+class TestWhatHappensNow:
+    """What callers say to happen at the present, in a process that got to see the clock late."""
+
+    async def test_is_not_in_the_future(self, tenancy: Tenancy, small: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The time that was told then is a little too early; what only it refuses has the clock looked at again."""
+        engine = open_engine(tenancy.database)
+        bench = Bench(engine, tenancy.database, tenancy.tenant)
+        bench.wallets = small.wallets
+        with monkeypatch.context() as patched:
+            patched.setattr(batches, "time", SimpleNamespace(monotonic=_LateClock(0.5).monotonic))
+            await bench.top_up(0, 1)
+        decisions, decide = [], Decider.decide
+
+        def watched(*told: Any) -> Any:
+            decisions.append(told)
+            return decide(*told)
+
+        monkeypatch.setattr(Decider, "decide", watched)
+        answers = [await self.top_up_at(bench, datetime.now(UTC) + timedelta(seconds=later)) for later in (0, 3600)]
+        await engine.close()
+
+        assert [answer.status for answer in answers] == [201, 409]
+        # The first was decided twice, since its own time lay beyond what was told; the second can't be the present.
+        assert len(decisions) == 3
+
+    async def top_up_at(self, bench: Bench, at: datetime) -> Answer:
+        """Fund a wallet at some time."""
+        body = CreateTopUp(wallet_id=bench.wallets[0], amount=Money(1, "EUR"), effective_at=at)
+        return await bench.submit(kinds.TOP_UP, kinds.top_up(body), at.isoformat())
+
+
+class _LateClock:
+    """A clock of a process that, after every first look at it, isn't given the processor for a while."""
+
+    def __init__(self, late_s: float) -> None:
+        self._late_s = late_s
+        self._looks = 0
+
+    def monotonic(self) -> float:
+        """Return the seconds."""
+        self._looks += 1
+        if self._looks % 2 == 0:
+            sleep(self._late_s)
+        return monotonic()
 
 
 class TestAnotherWorker:
