@@ -123,7 +123,7 @@ class Rewrap:
             if not await self._move(epochs, deadline):
                 return self._outcome
             # A newer epoch may have come meanwhile.
-            if (await self._epochs())[-1].id == newest.id:
+            if [each.id for each in (await self._epochs())[-1:]] == [newest.id]:
                 break
         async with self._store.tx() as connection:
             await connection.execute(upkeep_queries.LOCK_HIERARCHY, str(self._tenant_id), self._domain)
@@ -182,9 +182,12 @@ class Rewrap:
                     self._tenant_id, epoch.id, epoch.wrapped.version, wrapped.version, wrapped.data,
                 )  # fmt: skip
 
-    async def _unwrapped(self, epoch: _Epoch) -> bytes:
+    async def _unwrapped(self, epoch: _Epoch) -> bytes | None:
+        """Return an epoch's key; None where another process that does the same has meanwhile retired it, empty."""
         # What was wrapped anew a moment ago may have been by another process, so the row says what holds.
-        now = next(each for each in await self._epochs() if each.id == epoch.id)
+        now = next((each for each in await self._epochs() if each.id == epoch.id), None)
+        if now is None:
+            return None
         return await self._backends.named(now.backend).unwrap(self._key, now.wrapped, self._bound(now.id))
 
     async def _move(self, epochs: Sequence[_Epoch], deadline: float | None) -> bool:
@@ -193,9 +196,12 @@ class Rewrap:
         if not self._outcome.left:
             return True
         newest = epochs[-1]
-        to = await self._unwrapped(newest)
+        if (to := await self._unwrapped(newest)) is None:
+            return True
         for epoch in former:
-            opened = _Pair(epoch.id, newest.id, await self._unwrapped(epoch), to)
+            if (key := await self._unwrapped(epoch)) is None:
+                continue
+            opened = _Pair(epoch.id, newest.id, key, to)
             for kind in (_SUBJECTS, _PURPOSES):
                 if not await self._drain(kind, opened, deadline):
                     return False

@@ -8,6 +8,7 @@ import pytest
 
 from billfold import errors
 from billfold_server.keys import rules, upkeep_queries
+from billfold_server.keys.backends import Wrapped
 from billfold_server.keys.rewrapping import Outcome, Rewrap
 from billfold_server.keys.rotation import rotate
 from billfold_server.keys.service import Keys, Place, SealBroken, TenantKey
@@ -123,6 +124,27 @@ class TestARewrap:
         await rotate(keys[0].store, keys[0].backends, owner.id, "data")
         outcomes = await asyncio.gather(*(rewrap(each, owner, batch=5) for each in keys))
         assert sum(outcome.moved for outcome in outcomes) == 100
+        assert await all_open(new_keys(), owner, values)
+
+    async def test_has_nothing_left_where_another_has_done_it_all_meanwhile(
+        self, new_keys: NewKeys, owner: Owner, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The epoch that it was about to empty has been retired by then."""
+        keys, other = new_keys(), new_keys()
+        values = await sealed_by(keys, owner, 3)
+        await rotate(keys.store, keys.backends, owner.id, "data")
+        unwrap = keys.backends.current.unwrap
+
+        async def late(key: TenantKey, wrapped: Wrapped, bound_to: bytes) -> bytes:
+            # What is of the first version is only wrapped anew.
+            if wrapped.version > 1:
+                monkeypatch.undo()
+                assert (await rewrap(other, owner)).retired_epochs == [1]
+            return await unwrap(key, wrapped, bound_to)
+
+        monkeypatch.setattr(keys.backends.current, "unwrap", late)
+        outcome = await rewrap(keys, owner)
+        assert (outcome.moved, outcome.retired_epochs) == (0, [])
         assert await all_open(new_keys(), owner, values)
 
     async def test_follows_a_version_that_was_made_in_the_backend(self, new_keys: NewKeys, owner: Owner) -> None:

@@ -82,7 +82,7 @@ class TestACardSession:
         session = opened(bank)
         answer = browser.post(path_of(session), data={"jwe": jwe})
         assert answer.status_code == 422
-        assert "4111" not in answer.text
+        assert not jwe or jwe not in answer.text
         assert bank.client.get(f"/v1/card-sessions/{session['id']}").json()["status"] == "open"
 
     def test_is_of_one_tenant(self, bank: Bank, live: LiveServer, stranger: httpx.Client) -> None:
