@@ -1,6 +1,7 @@
 """Open banking: a page of transactions and a domestic payment, against the same asked of ``/v1``, in one run.
 
-Third parties show tokens that are bound to a key, with a proof each, and sign payments; the bank looks at the consent
+Third parties get each token for a code of its own from the worker that they show it to. It is bound to a key, there is
+a proof with each request, and payments are signed; the bank looks at the consent
 in the request's own transaction, and signs what it answers to a payment. The equivalents have none of that: bearer
 tokens of a client of the bank's own, which orders the same payment by ``POST /v1/payments``. A transfer, which keeps no
 order and tells of no payment, stands beside them. Requests are made ready before, so that only the server is measured.
@@ -21,6 +22,7 @@ from uuid import UUID
 import httpx
 import msgspec
 import pytest
+from authlib.oauth2.rfc7636.challenge import create_s256_code_challenge
 from joserfc import jws
 
 from billfold import ids
@@ -30,10 +32,13 @@ from billfold.ids import Prefix
 from billfold_server.consents import service as consents
 from billfold_server.consents.service import ConsentKind, Evidence, NewConsent, Owner
 from billfold_server.http.services import Services
+from billfold_server.identity import jose
+from billfold_server.identity.authorization import codes
 from billfold_server.identity.clients import service as clients
+from billfold_server.identity.clients.private_key_jwt import TYPE
 from billfold_server.identity.service import open_grant
 from billfold_server.identity.tokens import access_tokens
-from billfold_server.identity.tokens.access_tokens import Claims, Confirmation
+from billfold_server.identity.tokens.access_tokens import Claims
 from billfold_server.open_banking.payments import reading
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import Caller
@@ -58,6 +63,8 @@ _PER_S: Final = {"page": 500, "payment": 800}
 _PERMISSIONS: Final = frozenset(
     {"ReadAccountsDetail", "ReadTransactionsDetail", "ReadTransactionsCredits", "ReadTransactionsDebits"}
 )
+_REDIRECT_URI: Final = "https://bench.example/back"
+_VERIFIER: Final = secrets.token_urlsafe(32)
 _V4: Final = "/open-banking/v4.0"
 _OF_THE_BANK: Final = "wallets:read transfers:write payments:write"
 _OF_WORKER: Final = "µs of the worker"
@@ -96,7 +103,7 @@ class Party:
         self.client_id = self._register()
         self.wire_id = ids.encode(Prefix.CLIENT, self.client_id)
         self.owner = runner.run(self._customer())
-        self.plain = runner.run(self._token(None, _OF_THE_BANK, "/v1", bound=False))
+        self.plain = runner.run(self._plain_token())
 
     def _register(self) -> UUID:
         services, tenant = self._services, self.bank.tenant
@@ -104,6 +111,8 @@ class Party:
             client_name="bench",
             token_endpoint_auth_method="private_key_jwt",
             scope=f"accounts payments {_OF_THE_BANK}",
+            grant_types=["authorization_code", "client_credentials"],
+            redirect_uris=[_REDIRECT_URI],
             jwks={"keys": [public_jwk(self.key, "bench")]},
         )
 
@@ -127,26 +136,39 @@ class Party:
             )  # fmt: skip
         return Owner(user_id=user_id, party_id=party_id)
 
-    async def _token(self, grant: tuple[UUID, UUID] | None, scope: str, api: str, *, bound: bool = True) -> str:
+    async def _plain_token(self) -> str:
+        """Return a token of the bank's own client, which nothing binds."""
         identity, now = self._services.identity, int(time.time())
-        realm = identity.realm(self.bank.tenant)
-        user = {} if grant is None else {"gid": ids.encode(Prefix.GRANT, grant[0]), "auth_time": now}
         claims = Claims(
             iss=self.base,
-            sub=self.wire_id if grant is None else ids.encode(Prefix.USER, grant[1]),
+            sub=self.wire_id,
             client_id=self.wire_id,
-            aud=self.base + api,
-            scope=scope,
+            aud=f"{self.base}/v1",
+            scope=_OF_THE_BANK,
             jti=secrets.token_urlsafe(16),
             iat=now,
             exp=now + 3600,
-            cnf=Confirmation(jkt=self.prover.jkt) if bound else None,
-            **user,  # type: ignore[arg-type]
         )
-        return await identity.signing.sign(realm, claims, typ=access_tokens.TYPE)
+        return await identity.signing.sign(identity.realm(self.bank.tenant), claims, typ=access_tokens.TYPE)
+
+    def _redeemed(self, agreed: list[str]) -> list[str]:
+        """Return the tokens that the server gives for codes."""
+        url, tokens = f"{self.base}/oauth/token", []
+        with httpx.Client() as client:
+            for code in agreed:
+                now = int(time.time())
+                said = {"iss": self.wire_id, "sub": self.wire_id, "aud": self.base, "iat": now, "exp": now + 60}
+                said["jti"] = secrets.token_urlsafe(16)
+                assertion = jose.sign(said, self.key, alg="PS256", kid="bench", typ="JWT")
+                form = {"grant_type": "authorization_code", "code": code, "code_verifier": _VERIFIER}
+                form |= {"redirect_uri": _REDIRECT_URI, "client_assertion": assertion, "client_assertion_type": TYPE}
+                answer = client.post(url, data=form, headers={"DPoP": self.prover.proof("POST", url)})
+                assert answer.status_code == httpx.codes.OK, answer.text
+                tokens.append(str(answer.json()["access_token"]))
+        return tokens
 
     async def agree(self, kind: ConsentKind, scope: str, **asked: Any) -> tuple[UUID, str]:
-        """Return a consent that its customer has authorised with the first wallet, and a token of it."""
+        """Return a consent that its customer has authorised with the first wallet, and a code for a token of it."""
         services, tenant, now = self._services, self.bank.tenant, self._services.clock.now()
         owner = self.owner
         prepared = await consents.prepare(services, tenant, NewConsent(kind=kind, client_id=self.client_id, **asked))
@@ -164,14 +186,19 @@ class Party:
                 tx, client_id=self.client_id, user_id=owner.user_id, scopes=[scope], auth_time=now, now=now,
                 consent_id=consent.id,
             )  # fmt: skip
-        return consent.id, await self._token((grant, owner.user_id), scope, "/open-banking")
+            code = await codes.create(
+                tx, client_id=self.client_id, grant_id=grant, redirect_uri=_REDIRECT_URI,
+                code_challenge=create_s256_code_challenge(_VERIFIER), scopes=[scope], now=now,
+            )  # fmt: skip
+        return consent.id, code
 
     # Requests that are ready.
 
     def pages(self, count: int) -> list[bytes]:
         """Return requests for the first page of transactions."""
         reads = {"permissions": _PERMISSIONS}
-        _, token = self._runner.run(self.agree("account_access", "accounts", **reads))
+        _, code = self._runner.run(self.agree("account_access", "accounts", **reads))
+        (token,) = self._redeemed([code])
         path = f"{_V4}/aisp/accounts/{self.bank.wallets[0]}/transactions"
         return [self._bound("GET", path, token) for _ in range(count)]
 
@@ -188,17 +215,19 @@ class Party:
             for _ in range(count):
                 request = self._request()
                 read = msgspec.convert(request, OBWriteDomesticConsent4)
-                consent, token = await self.agree(
+                consent, code = await self.agree(
                     "domestic_payment", "payments", amount_minor=1, currency="EUR",
                     request=msgspec.json.encode(request),
                     terms=msgspec.json.encode(reading.Terms(refund=False)),
                     repeated=reading.repeated(read.data.initiation, read.risk),
                 )  # fmt: skip
                 data = {"ConsentId": ids.encode(Prefix.CONSENT, consent), **request["Data"]}
-                made.append(({"Data": data, "Risk": request["Risk"]}, token))
+                made.append(({"Data": data, "Risk": request["Risk"]}, code))
             return made
 
-        return [self._payment(body, token) for body, token in self._runner.run(agree())]
+        made = self._runner.run(agree())
+        tokens = self._redeemed([code for _, code in made])
+        return [self._payment(body, token) for (body, _), token in zip(made, tokens, strict=True)]
 
     def _request(self) -> dict[str, Any]:
         payee = {"SchemeName": "UK.OBIE.Wallet", "Identification": self.bank.wallets[1], "Name": "Bench"}

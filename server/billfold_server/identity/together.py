@@ -59,6 +59,14 @@ class Together(Generic[K, V]):
         Raises:
             NestedTransactionError: A transaction is open already.
         """
+        return await self.begin(realm, key)
+
+    def begin(self, realm: Realm, key: K) -> "asyncio.Future[V | None]":
+        """Begin to look one up, and return what will have it, or None.
+
+        Raises:
+            NestedTransactionError: A transaction is open already.
+        """
         ENGINE.refuse_nesting()
         line = self._lines.get(realm.owner)
         if line is None:
@@ -69,7 +77,7 @@ class Together(Generic[K, V]):
         if line.reader is None:
             # It reads for many, so it has nothing of the one that happens to start it.
             line.reader = asyncio.get_running_loop().create_task(self._read(realm, line), context=contextvars.Context())
-        return await answer
+        return answer
 
     async def _read(self, realm: Realm, line: _Line[K, V]) -> None:
         batch: dict[K, list[asyncio.Future[V | None]]] = {}

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from billfold import ids
 from billfold.contract.oauth import TokenResponse
@@ -100,6 +100,8 @@ async def _signed(identity: "Identity", asking: Asking, decision: Decision, cnf:
         authorization_details=decision.details or None,
     )
     access_token = await identity.signing.sign(realm, claims, typ=access_tokens.TYPE)
+    scheme: Literal["Bearer", "DPoP"] = "DPoP" if cnf is not None and cnf.jkt is not None else "Bearer"
+    identity.guard.remember(realm, scheme, access_token, claims)
     id_token = None
     if grant is not None and decision.id_token:
         algorithm = client.id_token_alg or "ES256"
@@ -116,7 +118,7 @@ async def _signed(identity: "Identity", asking: Asking, decision: Decision, cnf:
         id_token = await identity.signing.sign(realm, said, typ=id_tokens.TYPE, alg=algorithm)
     return TokenResponse(
         access_token=access_token,
-        token_type="DPoP" if cnf is not None and cnf.jkt is not None else "Bearer",
+        token_type=scheme,
         expires_in=ends_s - now_s,
         scope=claims.scope,
         refresh_token=decision.refresh_token,

@@ -1,17 +1,18 @@
 """The resource server's check of access tokens, at every request of every route.
 
 A token that was found to be good is remembered by the digest of its header, so that its signature is verified once per
-worker. What can change is looked at each time: the end of its life, the standing of its client and its grant, and, of a
-bound token, the key that this very request shows. Sources: RFC 6750, RFC 8705, section 3; RFC 9068, section 4;
-RFC 9449, section 7.
+worker, and not at all by the one that has made it. What can change is looked at each time: the end of its life, the
+standing of its client and its grant, and, of a bound token, the key that this very request shows. Sources: RFC 6750,
+RFC 8705, section 3; RFC 9068, section 4; RFC 9449, section 7.
 """
 
+import asyncio
 import hashlib
 import hmac
 import re
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -100,6 +101,10 @@ class _Known(msgspec.Struct, eq=False):
     allowed: frozenset[str] | None = None
 
 
+_Looked = GrantStanding | asyncio.Future[GrantStanding | None] | None
+"""How a grant stands, or what will have it; None where there is no grant."""
+
+
 class Guard:
     """Lets in who shows a token that counts, for all realms of one process.
 
@@ -156,22 +161,24 @@ class Guard:
         header = request.headers.get("authorization")
         if header is None:
             raise TokenRefused("an access token is required", challenges_of(realm, resource), absent=True)
-        # The key is a digest, so that the cache holds nothing that opens anything.
-        key = (realm.owner, hashlib.sha256(header.encode()).digest())
-        now = self._clock.now()
+        key, now = _key_of(realm, header), self._clock.now()
         try:
             known = self._verified.get(key)
             if known is None:
                 known = await self._verify(realm, header, now)
                 self._verified.put(key, known)
-            allowed, grant = await self._allowed(realm, known, now, resource)
+            await self._check_client(realm, known, now)
+            # It is looked up while the proof is verified, of which is told only once the token itself is good.
+            looked = self._look(realm, known)
+            proof = self._proof(realm, known, request, method, now)
+            allowed, grant = await self._allowed(realm, known, looked, resource)
         except errors.InvalidToken as error:
             raise self.refusal(request, resource, error) from None
         if resource != known.resource and resource:
             raise self.refusal(request, resource, errors.InvalidToken(_TOLD))
         shown = None
         if known.claims.cnf is not None:
-            shown = await self._check_binding(realm, known, request, method, now, late=late)
+            shown = await self._check_binding(realm, known, request, proof, now, late=late)
         elif not realm.profile.bearer:
             raise TokenRefused("the access token isn't bound", challenges_of(realm, resource, error="invalid_token"))
         return Caller(
@@ -216,10 +223,25 @@ class Guard:
         """Return what a token of the realm says if it is good at this moment, whoever holds it, or None."""
         try:
             known = await self._read(realm, token, self._clock.now())
-            await self._allowed(realm, known, self._clock.now(), "")
+            await self._check_client(realm, known, self._clock.now())
+            await self._allowed(realm, known, self._look(realm, known), "")
         except errors.InvalidToken:
             return None
         return known.claims
+
+    def remember(self, realm: Realm, scheme: str, token: str, claims: Claims) -> None:
+        """Remember a token that this process has just signed, for its first request comes soon, and may come here.
+
+        Args:
+            realm: Whose key has signed it.
+            scheme: By which it will be shown: ``Bearer`` or ``DPoP``.
+            token: The token.
+            claims: What it says.
+        """
+        # One of a form that no worker takes isn't taken here either.
+        with suppress(errors.InvalidToken):
+            known = _known(realm, token, access_tokens.key_id_of(token), claims)
+            self._verified.put(_key_of(realm, f"{scheme} {token}"), known)
 
     async def _verify(self, realm: Realm, header: str, now: datetime) -> _Known:
         """Check a token that wasn't shown to this worker before, and that its scheme fits."""
@@ -241,29 +263,15 @@ class Guard:
         )
         if not claims.aud.startswith(realm.issuer + "/"):
             raise errors.InvalidToken(_TOLD)
-        return _Known(
-            ath="" if claims.cnf is None else ath_of(token),
-            claims=claims,
-            kid=public.kid,
-            resource=claims.aud.removeprefix(realm.issuer),
-            digest=digest_of(claims.jti),
-            client_id=ids.decode(Prefix.CLIENT, claims.client_id),
-            user_id=None if claims.gid is None else ids.decode(Prefix.USER, claims.sub),
-            grant_id=None if claims.gid is None else ids.decode(Prefix.GRANT, claims.gid),
-            scopes=frozenset(claims.scope.split(" ")),
-        )
+        return _known(realm, token, public.kid, claims)
 
     # What can have changed since it was issued.
 
-    async def _allowed(
-        self, realm: Realm, known: _Known, now: datetime, resource: str
-    ) -> tuple[frozenset[str], GrantStanding | None]:
-        """Return what a token still allows, and what was allowed to its client.
-
-        What is asked of open banking reads its consent in its own transaction, and says what is wrong with it.
+    async def _check_client(self, realm: Realm, known: _Known, now: datetime) -> None:
+        """Learn what a token's client may do now.
 
         Raises:
-            errors.InvalidToken: It has ended or was revoked, or its client or grant doesn't stand.
+            errors.InvalidToken: The token has ended or was revoked, or its client doesn't stand.
         """
         if now.timestamp() >= known.claims.exp:
             raise errors.InvalidToken(_TOLD)
@@ -278,9 +286,32 @@ class Guard:
             known.standing, known.allowed = standing, known.scopes & standing.scopes if stands else None
         if known.allowed is None:
             raise errors.InvalidToken(_TOLD)
+
+    def _look(self, realm: Realm, known: _Known) -> _Looked:
+        """Return how a token's grant stands, or what will have it, or None where it has none."""
         if known.grant_id is None:
-            return known.allowed, None
-        grant = await self._grant(realm, known)
+            return None
+        standing = self._grants.get((realm.owner, known.grant_id))
+        if standing is not None and not _is_old(standing):
+            return standing
+        return self._read_grants.begin(realm, (known.grant_id, known.client_id))
+
+    async def _allowed(
+        self, realm: Realm, known: _Known, looked: _Looked, resource: str
+    ) -> tuple[frozenset[str], GrantStanding | None]:
+        """Return what a token still allows, and what was allowed to its client.
+
+        What is asked of open banking reads its consent in its own transaction, and says what is wrong with it.
+
+        Raises:
+            errors.InvalidToken: Its grant doesn't stand.
+        """
+        grant = self._remembered(realm, known, await looked) if isinstance(looked, asyncio.Future) else looked
+        standing, allowed = known.standing, known.allowed
+        if standing is None or allowed is None:
+            raise errors.InvalidToken(_TOLD)
+        if grant is None:
+            return allowed, None
         if not grant.stands:
             raise errors.InvalidToken(_TOLD)
         if None not in (of_client := standing.partner_id, grant.partner_id) and of_client != grant.partner_id:
@@ -288,18 +319,14 @@ class Guard:
             raise errors.InvalidToken(_TOLD)
         if not grant.consent_stands and resource != OPEN_BANKING:
             raise errors.InvalidToken(_TOLD)
-        allowed = known.allowed if grant.scopes is None else known.allowed & (grant.scopes | _OF_ANYBODY)
-        return allowed, grant
+        return allowed if grant.scopes is None else allowed & (grant.scopes | _OF_ANYBODY), grant
 
-    async def _grant(self, realm: Realm, known: _Known) -> GrantStanding:
+    def _remembered(self, realm: Realm, known: _Known, standing: GrantStanding | None) -> GrantStanding:
         assert known.grant_id is not None
-        standing = self._grants.get((realm.owner, known.grant_id))
-        if standing is None or time.monotonic() - standing.read_at >= STANDING_S:
-            standing = await self._read_grants.find(realm, (known.grant_id, known.client_id))
-            assert standing is not None, "of each it is told whether it stands"
-            self._grants.put((realm.owner, known.grant_id), standing)
-            # Each has its consent with it, so those that would be read anew aren't kept.
-            self._grants.trim(_is_old)
+        assert standing is not None, "of each it is told whether it stands"
+        self._grants.put((realm.owner, known.grant_id), standing)
+        # Each has its consent with it, so those that would be read anew aren't kept.
+        self._grants.trim(_is_old)
         return standing
 
     async def _read_standing(self, realm: Realm, client_id: UUID, former: Standing | None) -> Standing:
@@ -311,7 +338,14 @@ class Guard:
     # Who holds the key.
 
     async def _check_binding(
-        self, realm: Realm, known: _Known, request: Request, method: str, now: datetime, *, late: bool
+        self,
+        realm: Realm,
+        known: _Known,
+        request: Request,
+        proof: Proof | ProofRefused | None,
+        now: datetime,
+        *,
+        late: bool,
     ) -> OneUse | None:
         """See that the request shows every key to which its token is bound; return what is left to be remembered."""
         cnf = known.claims.cnf
@@ -321,12 +355,12 @@ class Guard:
                 "the access token is bound to another certificate",
                 challenges_of(realm, known.resource, error="invalid_token"),
             )
-        if cnf.jkt is None:
+        if proof is None:
             return None
-        try:
-            proof = self._check_proof(realm, known, request, method, now)
-        except ProofRefused as refusal:
-            raise self._proof_refused(realm, known.resource, refusal, now) from None
+        if isinstance(proof, ProofRefused):
+            raise self._proof_refused(realm, known.resource, proof, now)
+        current = self._nonces.current(realm.owner, now)
+        request.nonce = None if proof.nonce == current else current
         what = (realm, PURPOSE, proof.jkt, proof.jti, proof.expires_at)
         if late:
             # The answer has the next nonce already, where the proof has an older one.
@@ -346,8 +380,18 @@ class Guard:
         nonce = None if told else self._nonces.current(realm.owner, now)
         return TokenRefused(refusal.description, challenges, nonce=nonce)
 
+    def _proof(
+        self, realm: Realm, known: _Known, request: Request, method: str, now: datetime
+    ) -> Proof | ProofRefused | None:
+        """Return the request's proof, but for its being new, or what is wrong with it; None where it needs none."""
+        if known.claims.cnf is None or known.claims.cnf.jkt is None:
+            return None
+        try:
+            return self._check_proof(realm, known, request, method, now)
+        except ProofRefused as refusal:
+            return refusal
+
     def _check_proof(self, realm: Realm, known: _Known, request: Request, method: str, now: datetime) -> Proof:
-        """Return the request's proof, but for its being new."""
         header = request.headers.get("dpop")
         if header is None:
             raise ProofRefused("invalid_dpop_proof", "the access token is bound to a key, and there is no proof of it")
@@ -364,12 +408,29 @@ class Guard:
         if cnf is None or cnf.jkt is None or not hmac.compare_digest(cnf.jkt, proof.jkt):
             raise ProofRefused("invalid_dpop_proof", "the access token is bound to another key")
         check_nonce(self._nonces, realm, proof.nonce, now)
-        current = self._nonces.current(realm.owner, now)
-        request.nonce = None if proof.nonce == current else current
         return proof
 
     def _tx(self, realm: Realm) -> AbstractAsyncContextManager[Any]:
         return self._database.platform_tx() if realm.tenant is None else self._database.tx(realm.tenant)
+
+
+def _key_of(realm: Realm, header: str) -> tuple[str, bytes]:
+    """Return under what a token is remembered: a digest, so that the cache holds nothing that opens anything."""
+    return realm.owner, hashlib.sha256(header.encode()).digest()
+
+
+def _known(realm: Realm, token: str, kid: str, claims: Claims) -> _Known:
+    return _Known(
+        ath="" if claims.cnf is None else ath_of(token),
+        claims=claims,
+        kid=kid,
+        resource=claims.aud.removeprefix(realm.issuer),
+        digest=digest_of(claims.jti),
+        client_id=ids.decode(Prefix.CLIENT, claims.client_id),
+        user_id=None if claims.gid is None else ids.decode(Prefix.USER, claims.sub),
+        grant_id=None if claims.gid is None else ids.decode(Prefix.GRANT, claims.gid),
+        scopes=frozenset(claims.scope.split(" ")),
+    )
 
 
 def _is_old(standing: GrantStanding) -> bool:

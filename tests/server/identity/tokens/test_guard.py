@@ -13,6 +13,7 @@ from joserfc.jwk import ECKey, KeySet
 
 from billfold import errors
 from billfold_server.identity.grants.service import revoke_grant
+from billfold_server.identity.tokens import access_tokens
 from billfold_server.identity.tokens.access_tokens import Claims, Confirmation
 from billfold_server.identity.tokens.certificate_binding import thumbprint
 from tests.live import LiveServer, serve
@@ -107,6 +108,38 @@ class TestABoundToken:
             fresh = asker.prover.proof("GET", f"{asker.app.base}/v1/tenant", token=token)
             assert httpx.get(address, headers={**headers, "DPoP": fresh}).status_code == 200
             refused(asker.get(token, proof=fresh), "invalid_dpop_proof")
+
+
+class TestATokenThatThisWorkerHasMade:
+    """It was signed a moment ago, so its signature isn't looked at."""
+
+    def test_opens_without_its_signature_being_verified(self, asker, monkeypatch) -> None:
+        """All else is looked at as ever: its end, its client, who shows it. Another worker verifies it."""
+        token = str(asker.token().json()["access_token"])
+        settings = msgspec.structs.replace(asker.live.settings, public_url=asker.live.url)
+        with serve(settings) as again, monkeypatch.context() as patched:
+            verify, verified = access_tokens.verify, []
+
+            def watched(text: str, *arguments: Any, **named: Any) -> Claims:
+                verified.append(text)
+                return verify(text, *arguments, **named)
+
+            patched.setattr(access_tokens, "verify", watched)
+            assert asker.get(token).status_code == 200
+            assert verified == []
+            fresh = asker.prover.proof("GET", f"{asker.app.base}/v1/tenant", token=token)
+            headers = {"Authorization": f"DPoP {token}", "DPoP": fresh}
+            assert httpx.get(f"{again.url}/t/fapi2/v1/tenant", headers=headers).status_code == 200
+            assert verified == [token]
+
+    def test_is_refused_by_another_scheme_and_once_revoked(self, asker) -> None:
+        """Remembered is what was given out, in the form in which it must be shown."""
+        token = str(asker.token().json()["access_token"])
+        refused(asker.get(token, scheme="Bearer"))
+        revoked = str(asker.token().json()["access_token"])
+        asker.post("/oauth/revoke", {"token": revoked})
+        time.sleep(1)
+        refused(asker.get(revoked))
 
 
 class TestATokenBoundToACertificate:
@@ -343,6 +376,9 @@ class TestUserInfo:
 
         profiled.run(end())
         until(lambda: app.get(plain["access_token"], "/oauth/userinfo").status_code == 401)
+        # Its proof is looked at meanwhile, but what is wrong with it isn't told before what is wrong with the token.
+        time.sleep(1)
+        refused(app.get(plain["access_token"], "/oauth/userinfo", proof="no proof"))
 
     def test_needs_a_user_behind_the_token(self, asker, token) -> None:
         """A client's own token has no such scope."""
