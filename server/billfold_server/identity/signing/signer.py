@@ -4,6 +4,7 @@ It is told keys by numbers of their own, forgets them when its worker does, and 
 ends when its worker's end of the socket is closed, be it that the worker is dead.
 """
 
+import os
 import signal
 import socket
 import struct
@@ -56,6 +57,8 @@ def _serve(channel: socket.socket) -> None:
         if kind == SIGN:
             (of_key,), digest = NUMBER.unpack_from(rest), rest[NUMBER.size :]
             channel.sendall(NUMBER.pack(number) + _signature(keys.get(of_key), digest))
+            # Or a full line is signed in one go, and whoever wants this processor waits for it: mostly its worker.
+            os.sched_yield()
         elif kind == LEARN:
             # Its worker has opened it, and knows that it is its own.
             key = load_der_private_key(rest, None, unsafe_skip_rsa_key_validation=True)
