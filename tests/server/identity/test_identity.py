@@ -211,7 +211,7 @@ class TestTheCheckOfATokenHere:
         own = ECKey.generate_key("P-256")
         forged = [
             f"{header}.{claims}.",
-            f"{header}.{claims}.{signature[:-2]}AA",
+            f"{header}.{claims}.{signature[:-4]}AAAA",
             f"{header}.{encoded(body | {'scope': 'wallets:write'})}.{signature}",
             *(f"{encoded(head | change)}.{claims}.{signature}" for change in HEADERS),
             f"{encoded({'alg': 'none', 'typ': 'at+jwt'})}.{claims}.",
