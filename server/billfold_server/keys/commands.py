@@ -306,7 +306,8 @@ async def _rewrapped(opened: _Opened, chosen: Sequence[tuple[UUID, Domain]], *, 
             store, backends = opened.keys[domain].store, opened.keys[domain].backends
             work = Rewrap(store, backends, tenant_id, domain, progress=progress)
             works.append((work, await work.run()))
-    if any(outcome.retired_epochs for _, outcome in works):
+    # Whoever has moved the keys, somebody may be between a row that he has read and the version that it names.
+    if any([await work.has_to_let_go() for work, _ in works]):
         await asyncio.sleep(GRACE_S)
     return [await work.let_go() for work, _ in works]
 

@@ -122,6 +122,8 @@ class Rewrap:
             self._outcome.left = await self._waiting(epochs[:-1])
             if not await self._move(epochs, deadline):
                 return self._outcome
+            # Also where others have moved what was counted before.
+            self._outcome.left = 0
             # A newer epoch may have come meanwhile.
             if [each.id for each in (await self._epochs())[-1:]] == [newest.id]:
                 break
@@ -133,22 +135,37 @@ class Rewrap:
         self._outcome.retired_epochs = sorted(row["number"] for row in gone)
         return self._outcome
 
+    async def has_to_let_go(self) -> bool:
+        """Tell whether there are versions of the tenant's key that no epoch needs, whoever has seen to that.
+
+        Raises:
+            errors.KeysUnavailable: The key store or a backend is away.
+        """
+        return bool(await self._unneeded())
+
     async def let_go(self) -> Outcome:
         """Destroy the versions of the tenant's key that no epoch needs, ``GRACE_S`` after ``run`` has ended.
 
         Raises:
             errors.KeysUnavailable: The key store or a backend is away; trying again later does it.
         """
+        for name, least in (await self._unneeded()).items():
+            await self._backends.named(name).retire(self._key, least)
+            self._outcome.retired_below[name] = least
+        return self._outcome
+
+    async def _unneeded(self) -> dict[BackendName, int]:
+        """Return the backends that have versions which no epoch needs, with the least that one does."""
         async with self._store.tx() as connection:
             # Epochs that come from now on are wrapped by a version no older than these.
             await connection.execute(upkeep_queries.LOCK_HIERARCHY, str(self._tenant_id), self._domain)
             rows = await connection.fetch(upkeep_queries.LEAST_VERSIONS, self._tenant_id, self._domain)
-        for row in rows:
-            backend = self._backends.named(row["backend"])
-            if (await backend.versions(self._key)).least < row["least"]:
-                await backend.retire(self._key, row["least"])
-                self._outcome.retired_below[row["backend"]] = row["least"]
-        return self._outcome
+        named = {msgspec.convert(row["backend"], BackendName): int(row["least"]) for row in rows}
+        return {
+            name: least
+            for name, least in named.items()
+            if (await self._backends.named(name).versions(self._key)).least < least
+        }
 
     async def _epochs(self) -> list[_Epoch]:
         rows = await self._store.fetch(upkeep_queries.EPOCHS, self._tenant_id, self._domain)

@@ -36,6 +36,7 @@ __all__ = [
     "ledger_writes",
     "next_place",
     "open_books",
+    "read_clock",
 ]
 
 LOCK_HEAD: Final = "SELECT 1 FROM ledger_head WHERE id = 1 FOR UPDATE"
@@ -80,9 +81,7 @@ async def open_books(tx: TenantTx, keys: Sequence[Key]) -> Opening:
     """Return where the ledger stands, what time it is, and what requests with these keys were answered before."""
     asked_s = time.monotonic()
     (row,) = await tx.fetch(_OPEN, *_columns(keys))
-    offset_us, frozen_at, real_at = row["clock"]
-    read_s = time.monotonic()
-    clock = ClockReading(offset_us, frozen_at, real_at, read_s, within_s=read_s - asked_s)
+    clock = _reading(row["clock"], asked_s)
     place = Place(
         sequence=row["sequence"],
         revision=row["revision"],
@@ -93,8 +92,20 @@ async def open_books(tx: TenantTx, keys: Sequence[Key]) -> Opening:
         era=row["era"],
     )
     # All that the batch holds had been asked for before the clock was looked at, so here it is late enough.
-    now = clock.now(read_s)
+    now = clock.now(clock.read_s)
     return Opening(place=place, clock=clock, now=now, latest=now, answers=_stored(row["answers"]))
+
+
+async def read_clock(tx: TenantTx) -> ClockReading:
+    """Return what the tenant's clock shows."""
+    asked_s = time.monotonic()
+    return _reading(await tx.fetchval(f"SELECT {READING}"), asked_s)
+
+
+def _reading(clock: tuple[int, datetime | None, datetime], asked_s: float) -> ClockReading:
+    offset_us, frozen_at, real_at = clock
+    read_s = time.monotonic()
+    return ClockReading(offset_us, frozen_at, real_at, read_s, read_s - asked_s)
 
 
 async def find_answers(tx: TenantTx, keys: Sequence[Key]) -> dict[Key, StoredAnswer]:

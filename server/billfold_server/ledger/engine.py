@@ -29,7 +29,7 @@ from billfold_server.http import idempotency as keys_of_requests
 from billfold_server.http.routing import IdempotencyRef
 from billfold_server.ledger import batches
 from billfold_server.ledger import stores as own
-from billfold_server.ledger.ahead import is_over, may_follow
+from billfold_server.ledger.ahead import LOOKS_AT_CLOCK, is_over, may_follow, time_of
 from billfold_server.ledger.books import Books, Changes, Key, Known, Memory, StoredAnswer, TimeUnclearError
 from billfold_server.ledger.deciding import Answers, Decider, RenderRefusal
 from billfold_server.ledger.prepared import Prepared, find_copies, foretold, remembering, with_copies, work_of
@@ -348,6 +348,7 @@ class Engine:
                 queue.looks_back = _LOOKS_BACK
                 return None
             if isinstance(error, TimeUnclearError):
+                queue.looks_at_clock = LOOKS_AT_CLOCK
                 return None
             if not isinstance(error, asyncpg.PostgresError | errors.ProblemError):
                 # The batch is carried out all the same, so a fault of ours would only make everything slower.
@@ -400,8 +401,8 @@ class Engine:
             return None
         keys = [item.key for item in run.batch if item.key is not None]
         answers = await self._answered(queue, known, keys)
-        now = clock.now(time.monotonic())
-        opening = batches.Opening(place=place, clock=clock, now=now, latest=clock.latest(now), answers=answers)
+        clock, now, latest = await time_of(self._database, queue, clock)
+        opening = batches.Opening(place=place, clock=clock, now=now, latest=latest, answers=answers)
         books = Books(known, place, opening.now)
         has_changed = known.place is not place or (before is not None and before.has_failed)
         # Which rows are needed may depend on the day.

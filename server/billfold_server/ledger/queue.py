@@ -231,6 +231,8 @@ class Queue:
         doubts: For how many more batches nothing is presumed of rows that others than commands change.
         looks_back: For how many more batches earlier answers are looked up first. Without it a copy is only met when
             its key is written, and its batch is carried out once more.
+        looks_at_clock: For how many more batches the tenant's clock is looked at before they are decided. Without it a
+            batch with something of the very present may have to be decided once more, on what is then loaded anew.
         runs: The batches under way: at most one that is being written, and one that follows on what it will leave.
         stirred: Set when it may be time to begin a batch.
         pace: How fast its batches go, with what they wait for: their turn among the tenants, and the ledger's lock.
@@ -251,6 +253,7 @@ class Queue:
         self.follows = True
         self.is_alone = True
         self.looks_back = 0
+        self.looks_at_clock = 0
         self.doubts = 0
         self.runs: list[Run] = []
         self.stirred = asyncio.Event()

@@ -78,14 +78,15 @@ class ClockReading(msgspec.Struct, frozen=True):
         frozen_at: Where it stands, if it does.
         real_at: The database's time when it was read.
         read_s: The process's own monotonic clock just after that, in seconds. So what is told is never too late.
-        within_s: By how much it may be too early at most, in seconds: the time the answer took.
+        within_s: By how much it was too early at most, in seconds: the time the answer took. What the two clocks drift
+            apart afterwards comes to that.
     """
 
     offset_us: int
     frozen_at: datetime | None
     real_at: datetime
     read_s: float
-    within_s: float = 0.0
+    within_s: float
 
     def now(self, monotonic_s: float) -> datetime:
         """Return the tenant's time, unless the clock has been moved since.

@@ -144,7 +144,7 @@ class TestARewrap:
 
         monkeypatch.setattr(keys.backends.current, "unwrap", late)
         outcome = await rewrap(keys, owner)
-        assert (outcome.moved, outcome.retired_epochs) == (0, [])
+        assert (outcome.moved, outcome.left, outcome.retired_epochs) == (0, 0, [])
         assert await all_open(new_keys(), owner, values)
 
     async def test_follows_a_version_that_was_made_in_the_backend(self, new_keys: NewKeys, owner: Owner) -> None:

@@ -47,12 +47,12 @@ class TestWhatIsRemembered:
         """How far its clock is from the real one is a tenant's own; where nothing is known of it, no time is."""
         memory = Memory(10)
         known = filled(memory, A, 1)
-        known.clock = ClockReading(60_000_000, None, THEN, 5.0)
-        memory.reading = ClockReading(0, None, THEN + timedelta(seconds=100), 105.5)
+        known.clock = ClockReading(60_000_000, None, THEN, 5.0, 0.25)
+        memory.reading = ClockReading(0, None, THEN + timedelta(seconds=100), 105.5, 0.5)
         clock = memory.of(A).clock
-        assert clock == ClockReading(60_000_000, None, THEN + timedelta(seconds=100), 105.5)
+        assert clock == ClockReading(60_000_000, None, THEN + timedelta(seconds=100), 105.5, 0.5)
         assert clock.now(107.5) == THEN + timedelta(seconds=162)
-        memory.reading = ClockReading(0, None, THEN, 90.0)
+        memory.reading = ClockReading(0, None, THEN, 90.0, 0.0)
         assert memory.of(A).clock is clock
         assert memory.of(B).clock is None
 
