@@ -194,11 +194,15 @@ class Party:
 
     # Requests that are ready.
 
+    def to_read(self) -> str:
+        """Return a token to read the first wallet."""
+        _, code = self._runner.run(self.agree("account_access", "accounts", permissions=_PERMISSIONS))
+        (token,) = self._redeemed([code])
+        return token
+
     def pages(self, count: int) -> list[bytes]:
         """Return requests for the first page of transactions."""
-        reads = {"permissions": _PERMISSIONS}
-        _, code = self._runner.run(self.agree("account_access", "accounts", **reads))
-        (token,) = self._redeemed([code])
+        token = self.to_read()
         path = f"{_V4}/aisp/accounts/{self.bank.wallets[0]}/transactions"
         return [self._bound("GET", path, token) for _ in range(count)]
 
@@ -313,12 +317,15 @@ def party(runner: asyncio.Runner, services: Services, ground: Ground, extent: Ex
 @pytest.fixture(scope="module")
 def minimal(party: Party, ground: Ground) -> Iterator[Server]:
     """A handler written by hand, which does the signatures of a payment and nothing else."""
-    keys = httpx.get(f"{party.base}/.well-known/jwks.json").json()["keys"]
-    kid = jws.extract_compact(party.plain.encode()).headers()["kid"]
-    order = {
-        "client": public_jwk(party.key, "bench"),
-        "issued": next(key for key in keys if key["kid"] == kid),
-    }
+    kid = jws.extract_compact(party.to_read().encode()).headers()["kid"]
+    keys: dict[str, Any] = {}
+
+    def is_published() -> bool:
+        keys.update({key["kid"]: key for key in httpx.get(f"{party.base}/.well-known/jwks.json").json()["keys"]})
+        return kid in keys
+
+    until(is_published)
+    order = {"client": public_jwk(party.key, "bench"), "issued": keys[kid]}
     program = [sys.executable, str(Path(__file__).with_name("verifying.py"))]
     with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
