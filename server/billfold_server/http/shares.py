@@ -148,7 +148,7 @@ class Lines:
             now: Seconds on a clock that is never set.
         """
         self._heard(name, now)
-        if self.is_alone(now) and not self.waiting:
+        if self.is_alone(now, name) and not self.waiting:
             return None
         line = self._lines.get(name)
         if line is None:
@@ -183,9 +183,15 @@ class Lines:
         if not place.held:
             self._hold(place.line, place, now)
 
-    def is_alone(self, now: float) -> bool:
-        """Tell whether nobody asks but one tenant."""
-        return now - self._other_at > self.rules.company_s
+    def is_alone(self, now: float, name: str = "") -> bool:
+        """Tell whether nobody asks but one tenant; strangers are alone where none does.
+
+        Args:
+            now: Seconds on a clock that is never set.
+            name: Whose line it is about, where that may be the strangers'.
+        """
+        other_at = self._last_at if name == _NOBODY else self._other_at
+        return now - other_at > self.rules.company_s
 
     def look(self, now: float) -> list[Place]:
         """Return whose turn it is because time has passed, those who have waited too long among them."""
@@ -204,12 +210,15 @@ class Lines:
         return line
 
     def _heard(self, name: str, now: float) -> None:
+        """Note who asks. Strangers are nobody's company, for anybody can be one without a token."""
+        if name == _NOBODY:
+            return
         if name != self._last:
             self._other_at, self._last = self._last_at, name
         self._last_at = now
 
     def _note_pace(self, line: Line, now: float) -> None:
-        """Note who asks now and then. Strangers don't count, for anybody can be one without a token."""
+        """Note who asks now and then; strangers don't count here, either."""
         if now - line.asked_at >= self.rules.pause_s and not line.waiting and line.name != _NOBODY:
             if line.name != self._calm:
                 self._other_calm_at, self._calm = self._calm_at, line.name
@@ -227,7 +236,7 @@ class Lines:
 
     def _most(self, line: Line, now: float) -> float:
         rules = self.rules
-        if self.is_alone(now):
+        if self.is_alone(now, line.name):
             return math.inf
         # Nobody gives way to themselves.
         calm_at = self._other_calm_at if line.name == self._calm else self._calm_at

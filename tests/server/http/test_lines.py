@@ -62,12 +62,23 @@ class TestATenant:
     def test_gives_no_way_to_a_flood_nor_to_strangers(self) -> None:
         """Who comes again at once, or names no tenant, isn't somebody who asks now and then."""
         lines = Lines(TIGHT._replace(beside=2, calm_s=0.2, pause_s=0.1))
+        ask(lines, "gamma", 1)
         ask(lines, "beta", 1)
         ask(lines, "beta", 1, 0.25)
         for now in (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6):
             ask(lines, "beta", 1, now)
             ask(lines, "/", 1, now)
         assert held(ask(lines, "alpha", 10, 0.6)) == 4
+
+    def test_is_alone_beside_strangers_who_have_their_places_beside_it(self) -> None:
+        """What names no tenant slows nobody down, and can't flood beside one who asks."""
+        lines = Lines(TIGHT)
+        assert ask(lines, "/", 100) == [], "nobody asks but they"
+        assert ask(lines, "alpha", 100, 0.1) == []
+        assert held(ask(lines, "/", 10, 0.2)) == 4
+        assert held(ask(lines, "alpha", 100, 0.3)) == 100, "theirs wait, so places are counted"
+        assert lines.look(5.0)
+        assert ask(lines, "/", 1, 5.0) == []
 
     def test_keeps_room_for_small_requests_also_while_it_gives_way(self) -> None:
         """A large one takes half of what there is."""
