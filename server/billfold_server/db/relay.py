@@ -8,9 +8,10 @@ the receiver knows an event by its id.
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 from uuid import UUID, uuid4
 
+import msgspec
 import structlog
 
 from billfold.contract.platform import Event
@@ -39,8 +40,16 @@ class Publisher(Protocol):
     name: str
     """Under which its place in each tenant's stream is kept. It never changes."""
 
-    async def wanted(self, tx: TenantTx) -> Sequence[str] | None:
-        """Return the types of a tenant's events that it is told of; None is all. The others cost next to nothing."""
+    question: str
+    """SQL of one value of the tenant's, by which it knows what it wants; all publishers' are asked at once."""
+
+    def wanted(self, tenant: TenantRef, answer: Any) -> Sequence[str] | None:
+        """Return the types of a tenant's events that it is told of; None is all. The others cost next to nothing.
+
+        Args:
+            tenant: Whose events.
+            answer: What the question's value is as JSON.
+        """
         ...
 
     async def publish(self, tenant: TenantRef, events: Sequence[Event]) -> None:
@@ -76,6 +85,8 @@ class Relay:
         self._database = database
         self._publishers = tuple(publishers)
         self._publish_batch = publish_batch
+        self._all_behind_sql = _behind_sql(self._publishers)
+        self._behind_sql = {each.name: _behind_sql([each]) for each in self._publishers}
 
     @property
     def has_publishers(self) -> bool:
@@ -122,31 +133,22 @@ class Relay:
         Most of what happens concerns nobody. With many tenants that each do a little there is such a visit after each
         change, and to claim every publisher's place for it, one after the other, would cost more than the change.
         """
-        passed: list[tuple[Publisher, int, int]] = []
-        names = [each.name for each in self._publishers]
         async with self._database.tx(tenant) as tx:
-            behind = {row["name"]: row for row in await tx.fetch(_BEHIND, names, up_to)} if names else {}
-            for publisher in self._publishers:
-                place = behind.get(publisher.name)
-                if place is None:
-                    _caught_up(publisher, tenant, up_to)
-                elif not await self._concerns(tx, publisher, place["sequence"], place["head"]):
-                    passed.append((publisher, place["sequence"], place["head"]))
-            done = {row["publisher"] for row in await tx.fetch(_MOVE_ON, *_columns(passed))} if passed else set()
-        for publisher, _, _ in passed:
-            if publisher.name in done:
+            rows = await tx.fetch(self._all_behind_sql, up_to) if self._publishers else []
+            behind = {row["name"]: row for row in rows}
+            seen = [
+                _Seen(each.name, place["sequence"], place["head"], types)
+                for each in self._publishers
+                # One that has no place yet gets one by going the long way.
+                if (place := behind.get(each.name)) is not None and place["sequence"] is not None
+                if (types := _wanted(each, tenant, place["answer"])) is not None
+            ]
+            done = {row["publisher"] for row in await tx.fetch(_MOVE_ON, *_columns(seen))} if seen else set()
+        for publisher in self._publishers:
+            if publisher.name in done or publisher.name not in behind:
                 _caught_up(publisher, tenant, up_to)
-        # Whose place another process has, or who is in trouble, goes the long way.
+        # Who is concerned, whose place another process has, or who is in trouble, goes the long way.
         return [each for each in self._publishers if each.name in behind.keys() - done]
-
-    async def _concerns(self, tx: TenantTx, publisher: Publisher, after: int | None, head: int) -> bool:
-        """Tell whether a publisher may want anything of what is new. One that has no place yet gets one by it."""
-        if after is None:
-            return True
-        types = await publisher.wanted(tx)
-        if not types:
-            return types is None
-        return bool(await outbox.list_events(tx, after=after, limit=1, up_to=head, event_types=types))
 
     async def _publish_all(
         self, tenant: TenantRef, publisher: Publisher, *, up_to: int | None, deadline: float | None
@@ -156,13 +158,15 @@ class Relay:
             if (rest_s := _rest_s(deadline)) <= 0:
                 return 0.0
             async with self._database.tx(tenant) as tx:
-                head = await tx.fetchval(_IS_BEHIND, publisher.name, up_to)
-                place = None if head is None else await _claim(tx, publisher.name, token)
-                events = [] if place is None else await self._read(tx, publisher, place, head)
+                behind = await tx.fetchrow(self._behind_sql[publisher.name], up_to)
+                head = 0 if behind is None else int(behind["head"])
+                place = None if behind is None else await _claim(tx, publisher.name, token)
+                types = None if behind is None else _wanted(publisher, tenant, behind["answer"])
+                events = [] if place is None else await self._read(tx, types, place, head)
                 if place is not None and not events:
                     # Nothing of what is new concerns it. What comes after that wakes somebody again.
                     await _advance(tx, publisher.name, token, head)
-            if head is None or (place is not None and not events):
+            if behind is None or (place is not None and not events):
                 _caught_up(publisher, tenant, up_to)
                 return None
             if place is None:
@@ -189,43 +193,51 @@ class Relay:
             await _put_off(tx, publisher.name, token)
         return RETRY_FIRST_S
 
-    async def _read(self, tx: TenantTx, publisher: Publisher, after: int, head: int) -> list[Event]:
-        types = await publisher.wanted(tx)
+    async def _read(self, tx: TenantTx, types: Sequence[str] | None, after: int, head: int) -> list[Event]:
         if types is not None and not types:
             return []
         return await outbox.list_events(tx, after=after, limit=self._publish_batch, up_to=head, event_types=types)
+
+
+class _Seen(NamedTuple):
+    """Where a publisher's place and the newest event were, and of which types it is told."""
+
+    publisher: str
+    sequence: int
+    head: int
+    types: Sequence[str]
 
 
 # A publisher's place. It is claimed under a lease on the real clock, because what it does takes place outside of any
 # transaction; the token fences whoever comes back after the lease has gone to another.
 
 _BEHIND = """
-SELECT p.name, c.sequence, least(h.sequence, $2::bigint) AS head
-FROM relay_head AS h CROSS JOIN unnest($1::text[]) AS p (name)
+SELECT p.name, c.sequence, least(h.sequence, $1::bigint) AS head, CASE p.name {answers} END AS answer
+FROM relay_head AS h CROSS JOIN (VALUES {names}) AS p (name)
 LEFT JOIN publisher_cursors AS c ON c.publisher = p.name
-WHERE h.id = 1 AND least(h.sequence, $2::bigint) > coalesce(c.sequence, 0)
+WHERE h.id = 1 AND least(h.sequence, $1::bigint) > coalesce(c.sequence, 0)
 """
 # Nothing between the two numbers concerns it, whoever finds that out. Rows that somebody else has are left to them, so
-# that two processes never wait for one another.
+# that two processes never wait for one another. Types travel as one text for each, since none has a comma.
 _MOVE_ON = """
 UPDATE publisher_cursors AS c SET sequence = free.head, failures = 0, retry_at = now(), claimed_by = NULL,
     claimed_until = NULL
 FROM (
     SELECT place.publisher, seen.head
     FROM publisher_cursors AS place
-    JOIN unnest($1::text[], $2::bigint[], $3::bigint[]) AS seen (publisher, sequence, head) USING (publisher)
+    JOIN unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[]) AS seen (publisher, sequence, head, types)
+        USING (publisher)
     WHERE place.sequence = seen.sequence
+      AND (seen.types = '' OR NOT EXISTS (
+          SELECT FROM outbox_events AS e
+          WHERE e.sequence > seen.sequence AND e.sequence <= seen.head
+            AND e.type = ANY (string_to_array(seen.types, ','))))
       AND (place.claimed_until IS NULL OR place.claimed_until <= now())
       AND (place.retry_at IS NULL OR place.retry_at <= now())
     FOR UPDATE OF place SKIP LOCKED
 ) AS free
 WHERE c.publisher = free.publisher
 RETURNING c.publisher
-"""
-_IS_BEHIND = """
-SELECT least(h.sequence, $2::bigint)
-FROM relay_head AS h LEFT JOIN publisher_cursors AS c ON c.publisher = $1
-WHERE h.id = 1 AND least(h.sequence, $2::bigint) > coalesce(c.sequence, 0)
 """
 _UNTOLD = """
 SELECT up_to.sequence
@@ -262,9 +274,19 @@ WHERE publisher = $1 AND claimed_by = $2
 _LEAVE = "UPDATE publisher_cursors SET claimed_by = NULL, claimed_until = NULL WHERE publisher = $1 AND claimed_by = $2"
 
 
-def _columns(passed: Sequence[tuple[Publisher, int, int]]) -> tuple[list[str], list[int], list[int]]:
-    names, seen, heads = zip(*((publisher.name, after, head) for publisher, after, head in passed), strict=True)
-    return list(names), list(seen), list(heads)
+def _behind_sql(publishers: Sequence[Publisher]) -> str:
+    """Return the query of those whose place is behind, and of what each has to know of the tenant."""
+    answers = [f"WHEN '{each.name}' THEN to_json(({each.question}))::text" for each in publishers]
+    return _BEHIND.format(answers=" ".join(answers), names=", ".join(f"('{each.name}')" for each in publishers))
+
+
+def _wanted(publisher: Publisher, tenant: TenantRef, answer: str | None) -> Sequence[str] | None:
+    return publisher.wanted(tenant, None if answer is None else msgspec.json.decode(answer))
+
+
+def _columns(seen: Sequence[_Seen]) -> tuple[list[str], list[int], list[int], list[str]]:
+    names, places, heads, types = zip(*seen, strict=True)
+    return list(names), list(places), list(heads), [",".join(each) for each in types]
 
 
 def _caught_up(publisher: Publisher, tenant: TenantRef, up_to: int | None) -> None:

@@ -28,7 +28,6 @@ from billfold_server.db.retention import Sweep
 from billfold_server.http.metrics import Metrics
 from billfold_server.nats_settings import NatsSettings
 from billfold_server.tenancy.context import TenantRef
-from billfold_server.tenancy.transaction import TenantTx
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -79,6 +78,7 @@ class NatsPublisher:
     """
 
     name = "nats"
+    question = "NULL::boolean"
 
     def __init__(self, settings: NatsSettings, metrics: Metrics, clock: Clock) -> None:
         self._settings = settings
@@ -91,7 +91,7 @@ class NatsPublisher:
         self._away_since: datetime | None = None
         self._waiting: dict[UUID, datetime] = {}
 
-    async def wanted(self, _: TenantTx) -> Sequence[str] | None:
+    def wanted(self, _: TenantRef, __: None) -> Sequence[str] | None:
         """Return that every type of event is published."""
         return None
 

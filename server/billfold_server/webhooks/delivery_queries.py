@@ -20,6 +20,7 @@ from billfold_server.webhooks.queries import now_suspended
 from billfold_server.webhooks.rows import ENDPOINT, EndpointRow, to_endpoint
 
 __all__ = [
+    "FILTERS",
     "add",
     "add_attempts",
     "arm",
@@ -30,7 +31,6 @@ __all__ = [
     "find",
     "hold_listening",
     "list_attempts",
-    "list_filters",
     "list_page",
     "next_due_at",
     "replay",
@@ -39,15 +39,11 @@ __all__ = [
 
 # S608 below: the texts are made of this module's constants and numbered parameters only.
 
+FILTERS: Final = "SELECT json_agg(event_types) FROM webhook_endpoints WHERE state <> 'disabled'"
+"""What each endpoint that is told of anything wants to be told of; null where there is none."""
 _LISTENING: Final = f"""
 SELECT {ENDPOINT} FROM webhook_endpoints WHERE state <> 'disabled' ORDER BY id FOR SHARE
 """  # noqa: S608
-
-
-async def list_filters(tx: TenantTx) -> list[tuple[str, ...] | None]:
-    """Return what each endpoint that is told of anything wants to be told of."""
-    rows = await tx.fetch("SELECT event_types FROM webhook_endpoints WHERE state <> 'disabled'")
-    return [None if row["event_types"] is None else tuple(row["event_types"]) for row in rows]
 
 
 async def hold_listening(tx: TenantTx) -> list[EndpointRow]:

@@ -11,7 +11,7 @@ from billfold_server.db import jobs
 from billfold_server.sandbox import service as sandbox
 from billfold_server.tenancy.clock import tenant_now
 from billfold_server.tenancy.context import TenantRef
-from billfold_server.tenancy.transaction import Database, TenantTx
+from billfold_server.tenancy.transaction import Database
 from billfold_server.webhooks import delivery_queries, rules
 from billfold_server.webhooks.delivering import delivery_job
 from billfold_server.webhooks.delivery_rows import NewDelivery
@@ -29,14 +29,14 @@ class Publisher:
     """
 
     name = "webhooks"
+    question = delivery_queries.FILTERS
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def wanted(self, tx: TenantTx) -> Sequence[str] | None:
+    def wanted(self, _: TenantRef, filters: list[list[str] | None] | None) -> Sequence[str] | None:
         """Return the types of events that any endpoint wants; each is told of its own tests."""
-        filters = await delivery_queries.list_filters(tx)
-        return rules.wanted_types([*filters, (WEBHOOK_ENDPOINT_TESTED.name,)] if filters else filters)
+        return rules.wanted_types([*filters, (WEBHOOK_ENDPOINT_TESTED.name,)] if filters else [])
 
     async def publish(self, tenant: TenantRef, events: Sequence[Event]) -> None:
         """Write what is to be delivered where, and have it done.

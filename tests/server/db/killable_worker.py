@@ -17,7 +17,7 @@ from billfold_server.db.relay import Relay
 from billfold_server.db.runner import JobRunner
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.service import Registry
-from billfold_server.tenancy.transaction import Database, TenantTx
+from billfold_server.tenancy.transaction import Database
 from tests.parties import add_party
 from tests.tenants import SECRET
 
@@ -28,11 +28,12 @@ class FilePublisher:
     """Publishes to a file, one id per line."""
 
     name = "file"
+    question = "NULL::boolean"
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "published"
 
-    async def wanted(self, _: TenantTx) -> None:
+    def wanted(self, _: TenantRef, __: None) -> None:
         """Want everything."""
 
     async def publish(self, _: TenantRef, events: Sequence[Event]) -> None:

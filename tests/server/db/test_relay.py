@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 from collections.abc import Sequence
 
+import asyncpg
 import pytest
 
 from billfold.contract.platform import Event
@@ -18,13 +19,15 @@ from tests.tenants import Tenancy
 class Reader:
     """A publisher that remembers what it is told."""
 
+    question = "NULL::boolean"
+
     def __init__(self, types: Sequence[str] | None, *, fails: int = 0, name: str = "reader") -> None:
         self.name = name
         self._types = types
         self.told: list[int] = []
         self._fails = fails
 
-    async def wanted(self, _: TenantTx) -> Sequence[str] | None:
+    def wanted(self, _: TenantRef, __: None) -> Sequence[str] | None:
         """Return the types that it was made for."""
         return self._types
 
@@ -92,6 +95,26 @@ class TestARun:
         assert await relay.run(tenancy.tenant) is None
         assert await place_of(tenancy) == 2
 
+    async def test_asks_as_often_however_many_there_are(self, tenancy: Tenancy, monkeypatch: pytest.MonkeyPatch):
+        """One question tells what all of them want, and one statement moves on those whom nothing concerns."""
+        asked: list[str] = []
+        fetch = TenantTx.fetch
+
+        async def noted(tx: TenantTx, sql: str, *arguments: object) -> list[asyncpg.Record]:
+            asked.append(sql)
+            return await fetch(tx, sql, *arguments)
+
+        many = [Reader(["a"] if number % 2 else [], name=f"r{number}") for number in range(6)]
+        relay = Relay(tenancy.database, many)
+        await emitted(tenancy, "a")
+        await relay.run(tenancy.tenant)
+        await emitted(tenancy, "b")
+        with monkeypatch.context() as patch:
+            patch.setattr(TenantTx, "fetch", noted)
+            assert await relay.run(tenancy.tenant) is None
+        assert len(asked) == 2
+        assert [each.told for each in many] == [[], [1]] * 3
+
     async def test_waits_for_nobody_who_is_at_a_place(self, tenancy: Tenancy):
         """Two processes that move the same ones on at the same time would else wait for one another."""
         relay = Relay(tenancy.database, [Reader([], name="idle"), Reader([])])
@@ -99,7 +122,7 @@ class TestARun:
         await relay.run(tenancy.tenant)
         await emitted(tenancy, "b")
         async with tenancy.database.tx(tenancy.tenant) as tx:
-            rows = await tx.fetch(_MOVE_ON, ["idle"], [1], [2])
+            rows = await tx.fetch(_MOVE_ON, ["idle"], [1], [2], [""])
             assert [row["publisher"] for row in rows] == ["idle"]
             # In a context of its own, as another process would be.
             other = asyncio.create_task(_move_on(tenancy, ["idle", "reader"]), context=contextvars.Context())
@@ -109,7 +132,8 @@ class TestARun:
 async def _move_on(tenancy: Tenancy, names: list[str]) -> list[str]:
     """Move publishers on from the first number to the second, and return which."""
     async with tenancy.database.tx(tenancy.tenant) as tx:
-        return [row["publisher"] for row in await tx.fetch(_MOVE_ON, names, [1] * len(names), [2] * len(names))]
+        places, heads, types = [1] * len(names), [2] * len(names), [""] * len(names)
+        return [row["publisher"] for row in await tx.fetch(_MOVE_ON, names, places, heads, types)]
 
 
 class TestAPublisherOfSomeTypes:

@@ -453,12 +453,13 @@ class Watcher:
     """A publisher that notes at which instant of the tenant's it is told of which event."""
 
     name = "watcher"
+    question = "NULL::boolean"
 
     def __init__(self, tenancy: Tenancy) -> None:
         self._tenancy = tenancy
         self.told: list[tuple[int, datetime]] = []
 
-    async def wanted(self, _: TenantTx) -> None:
+    def wanted(self, _: TenantRef, __: None) -> None:
         """Want all."""
 
     async def publish(self, _: TenantRef, events: Sequence[Event]) -> None:

@@ -37,17 +37,18 @@ class Publisher:
     """
 
     name = "open_banking_events"
+    question = queries.ANYBODY
 
     def __init__(self, services: Services, waiting: Waiting) -> None:
         self._services = services
         self._waiting = waiting
 
-    async def wanted(self, tx: TenantTx) -> Sequence[str]:
+    def wanted(self, tenant: TenantRef, anybody: bool) -> Sequence[str]:  # noqa: FBT001 - an answer of the database
         """Return the types of events that concern third parties: none without open banking, or if nobody subscribes.
 
         Who subscribes later is told of what happens from then on, so all that has gone by is nobody's.
         """
-        told = tx.tenant.manifest.open_banking.enabled and await queries.has_subscriptions(tx)
+        told = tenant.manifest.open_banking.enabled and anybody
         return (*rules.EVENTS, *rules.LINKED) if told else ()
 
     async def publish(self, tenant: TenantRef, events: Sequence[Event]) -> None:

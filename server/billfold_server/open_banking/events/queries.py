@@ -19,6 +19,7 @@ from billfold_server.open_banking.events.rows import (
 from billfold_server.tenancy.transaction import TenantTx
 
 __all__ = [
+    "ANYBODY",
     "add",
     "arm",
     "bury",
@@ -28,7 +29,6 @@ __all__ = [
     "end",
     "find_of_client",
     "find_subscriptions",
-    "has_subscriptions",
     "insert",
     "list_told",
     "list_unread",
@@ -43,6 +43,8 @@ __all__ = [
 
 _COLUMNS: Final = ", ".join(Notification.__struct_fields__)
 
+ANYBODY: Final = "SELECT EXISTS (SELECT FROM event_subscriptions)"
+"""Whether any third party wants to hear of anything."""
 _OF_CLIENTS: Final = f"SELECT {SUBSCRIPTION} FROM event_subscriptions WHERE client_id = ANY($1)"  # noqa: S608
 _BY_ID: Final = f"SELECT {SUBSCRIPTION} FROM event_subscriptions WHERE id = $1"  # noqa: S608 - constants
 _INSERT: Final = f"""
@@ -67,12 +69,6 @@ async def find_subscriptions(tx: TenantTx, client_ids: Collection[UUID], *, lock
     """Return third parties' subscriptions; locked, they neither change nor end before the transaction does."""
     rows = await tx.fetch(f"{_OF_CLIENTS} ORDER BY id{' FOR SHARE' if lock else ''}", list(client_ids))
     return [to_subscription(row) for row in rows]
-
-
-async def has_subscriptions(tx: TenantTx) -> bool:
-    """Tell whether any third party wants to hear of anything."""
-    there: bool = await tx.fetchval("SELECT EXISTS (SELECT FROM event_subscriptions)")
-    return there
 
 
 async def lock(tx: TenantTx, subscription_id: UUID) -> Subscription | None:
