@@ -22,6 +22,8 @@ __all__ = [
     "Kept",
     "LoginRealm",
     "Registered",
+    "client_in",
+    "client_sql",
     "count_active",
     "delete_clients",
     "find_client",
@@ -243,9 +245,19 @@ async def insert_client(tx: Tx, registered: Registered) -> None:
     await tx.execute(f"INSERT INTO api_clients ({', '.join(names)}) VALUES ({places})", *values)  # noqa: S608 - constants
 
 
+def client_sql(tx: Tx) -> str:
+    """Return the query of the client whose id is ``$1``, for who asks something else with it."""
+    return _for(tx, _FIND)
+
+
+def client_in(row: Any) -> Client:
+    """Return the client that a row of ``client_sql`` holds, maybe with further columns."""
+    return _read({name: row[name] for name in (*_ALL, "partner_id") if name in row}).client
+
+
 async def find_client(tx: Tx, client_id: UUID) -> Registered | None:
     """Return a client, whatever its state, or None."""
-    row = await tx.fetchrow(_for(tx, _FIND), client_id)
+    row = await tx.fetchrow(client_sql(tx), client_id)
     return None if row is None else _read(row)
 
 

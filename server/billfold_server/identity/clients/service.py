@@ -16,7 +16,7 @@ from billfold_server.consents import service as consents
 from billfold_server.identity.clients import authentication, client_secret, metadata, rows
 from billfold_server.identity.clients.authentication import Attempt, Evidence
 from billfold_server.identity.clients.metadata import MetadataRefused
-from billfold_server.identity.clients.rows import Client, Kept, LoginRealm, Registered
+from billfold_server.identity.clients.rows import Client, Kept, LoginRealm, Registered, client_in, client_sql
 from billfold_server.identity.profiles import PROFILES, Profile
 from billfold_server.identity.queries import Tx
 from billfold_server.identity.realms import Realm
@@ -34,6 +34,8 @@ __all__ = [
     "Client",
     "authenticate",
     "begin",
+    "client_in",
+    "client_sql",
     "count_active",
     "create_client",
     "delete_clients",

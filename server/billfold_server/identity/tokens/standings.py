@@ -34,9 +34,12 @@ _OVERLAP: Final = timedelta(seconds=30)
 
 _BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-_REVOKED: Final = """
-SELECT digest, revoked_at, expires_at FROM revoked_tokens
-WHERE client_id = $1 AND revoked_at > $2 AND expires_at > $3
+_STANDING: Final = """
+SELECT client.*, ARRAY(
+    SELECT ROW(digest, revoked_at, expires_at) FROM revoked_tokens
+    WHERE client_id = $1 AND revoked_at > $2 AND expires_at > $3
+) AS revoked_tokens
+FROM ({}) AS client
 """
 
 
@@ -123,21 +126,28 @@ async def read_standing(tx: _Tx, client_id: UUID, former: Standing | None, now: 
         now: The real time.
     """
     read_at = time.monotonic()
-    client = await clients.find(tx, client_id)
-    since = _BEGINNING if former is None else former.revoked_until - _OVERLAP
-    rows = await tx.fetch(_REVOKED, client_id, since, now)
+    until = _BEGINNING + _OVERLAP if former is None else former.revoked_until
+    row = await tx.fetchrow(_STANDING.format(clients.client_sql(tx)), client_id, until - _OVERLAP, now)
+    if row is None:
+        return Standing(
+            active=False,
+            scopes=frozenset(),
+            api_version=versions.LATEST,
+            revoked={},
+            revoked_until=_BEGINNING + _OVERLAP,
+            read_at=read_at,
+        )
+    client, lately = clients.client_in(row), row["revoked_tokens"]
     revoked = {} if former is None else {digest: ends for digest, ends in former.revoked.items() if ends > now}
-    revoked |= {row["digest"]: row["expires_at"] for row in rows}
+    revoked |= {digest: ends for digest, _, ends in lately}
     return Standing(
-        active=client is not None and client.is_let_in,
-        scopes=frozenset(client.scopes) if client is not None else frozenset(),
-        api_version=versions.LATEST if client is None else versions.pinned(client.created_at.date()),
+        active=client.is_let_in,
+        scopes=frozenset(client.scopes),
+        api_version=versions.pinned(client.created_at.date()),
         revoked=revoked,
-        revoked_until=max(
-            [row["revoked_at"] for row in rows], default=former.revoked_until if former else _BEGINNING + _OVERLAP
-        ),
+        revoked_until=max((at for _, at, _ in lately), default=until),
         read_at=read_at,
-        partner_id=None if client is None else client.partner_id,
+        partner_id=client.partner_id,
     )
 
 
