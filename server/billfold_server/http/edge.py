@@ -6,6 +6,7 @@ is taken off the address before the router sees it.
 """
 
 import ipaddress
+import math
 import re
 import time
 from collections.abc import Sequence
@@ -58,7 +59,6 @@ _SHOWN: Final = frozenset({"active", "suspended"})
 
 _PEERS: Final = 4096
 _FIRST_FAILURE: Final = 500
-_RETRY_AFTER_S: Final = 1
 _INTERACTION_ID: Final = INTERACTION_ID.encode()
 
 
@@ -195,7 +195,8 @@ class Edge:
         """Take the tenant off the address, and run the operation, or hand the request to the router."""
         path = await self._take_tenant(scope["path"], context)
         if (waited := waited_in(scope)) is not None and waited.is_late:
-            raise errors.Overloaded("too many requests wait already", retry_after_s=_RETRY_AFTER_S)
+            # As long as it has waited so far: that is how its line goes.
+            raise errors.Overloaded("too many requests wait already", retry_after_s=math.ceil(waited.waited_s))
         method = scope["method"]
         if (found := self._hot.find(method, path)) is not None:
             pipeline, parameters = found

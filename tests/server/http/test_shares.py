@@ -422,7 +422,7 @@ class TestAServer:
             assert "\nbillfold_http_requests_waiting 1.0\n" in httpx.get(f"{live.url}/metrics").text
             head, _, body = received(late).partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 503 ")
-        assert b"retry-after: 1" in head.lower().split(b"\r\n")
+        assert b"retry-after: 2" in head.lower().split(b"\r\n")
         assert msgspec.json.decode(body)["code"] == "overloaded"
 
     def test_is_not_held_up_by_bodies_that_do_not_come(self, live: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
