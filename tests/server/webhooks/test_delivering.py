@@ -6,6 +6,7 @@ import signal
 from collections import Counter
 from datetime import timedelta
 from multiprocessing.context import ForkServerProcess
+from typing import cast
 
 import pytest
 
@@ -13,7 +14,9 @@ from billfold import errors, webhooks
 from billfold.contract.sandbox import SimulationKind
 from billfold.contract.webhooks import WebhookEndpointReason, WebhookEndpointState
 from billfold_server.db.outbox import list_events
+from billfold_server.tenancy.transaction import TenantTx
 from billfold_server.webhooks import delivery_queries
+from tests.explaining import Explaining
 from tests.forks import forked
 from tests.keystores import StoreUrls
 from tests.server.outbound.endpoints import Behaviour, Endpoint, answering
@@ -334,3 +337,23 @@ class TestAKilledProcess:
         assert len(endpoint.bodies) == 2
         assert endpoint.bodies[0] == endpoint.bodies[1]
         assert await sender.states() == [("delivered", 1, "204")]
+
+
+FILL = """
+INSERT INTO webhook_deliveries (
+    id, endpoint_id, event_id, sequence, event_type, state, attempts, begun_at, created_at)
+SELECT gen_random_uuid(), '00000000-0000-0000-0000-000000000001', gen_random_uuid(), n, 'hold.placed',
+    CASE WHEN n % 1000 = 0 THEN 'dead' ELSE 'delivered' END, 1, '2026-01-01Z', '2026-01-01Z'
+FROM generate_series(1, 5000) AS n
+"""
+
+
+class TestALongHistory:
+    async def test_of_deliveries_isnt_read_for_those_that_failed(self, tenancy: Tenancy):
+        """A few dead ones are found, however many others there are."""
+        await tenancy.as_owner(tenancy.tenant, FILL, "ANALYZE webhook_deliveries")
+        async with tenancy.database.tx(tenancy.tenant) as tx:
+            explaining = Explaining(tx, ("webhook_deliveries",))
+            found = await delivery_queries.list_page(cast("TenantTx", explaining), limit=100, state="dead")
+        assert len(found) == 5
+        assert explaining.rows < 50
