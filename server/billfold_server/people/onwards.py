@@ -14,8 +14,11 @@ from billfold_server.http.routing import Call
 __all__ = ["ACCOUNT", "Onward", "onward"]
 
 _INTERACTION: Final = re.compile(r"[A-Za-z0-9_-]{1,200}")
-_PLACE: Final = re.compile(r"/portal(?:/[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}){0,6}(?:\?[A-Za-z0-9_.=&-]{1,200})?")
-"""Pages of the developer portal: below the tenant's own address, and never up from there."""
+_PLACE: Final = re.compile(
+    r"(?:/portal(?:/[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}){0,6}|/oauth/(?:apps|consents(?:/one)?))"
+    r"(?:\?[A-Za-z0-9_.=&-]{1,200})?"
+)
+"""Pages of the developer portal, and of who has access: below the tenant's own address, and never up from there."""
 
 
 class Onward(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -11,12 +11,13 @@ from billfold import errors
 from billfold_server.http.inside import Answered
 from billfold_server.http.routing import Call, Reply
 from billfold_server.identity.service import Client
+from billfold_server.people.pages.kit import sign_in_address
 from billfold_server.portal import trying
 from billfold_server.portal.pages import ROOT, admit, form_of, page, render
 from billfold_server.portal.reference import OperationPage, reference_of
 from billfold_server.portal.sending import SCOPE, note, own, send, usable
 from billfold_server.portal.trying import Asked, Obstacle, obstacle
-from billfold_server.portal.viewers import Viewer, guest, sign_in_address
+from billfold_server.portal.viewers import Viewer, guest
 
 __all__: list[str] = []
 

@@ -33,8 +33,8 @@ from billfold import errors, ids
 from billfold.ids import Prefix
 from billfold_server.http.routing import Call, Reply, Routes
 from billfold_server.people.pages import forms, kit
-from billfold_server.people.pages.kit import check_csrf, root_of
-from billfold_server.portal.viewers import Viewer, sign_in_address
+from billfold_server.people.pages.kit import check_csrf, root_of, sign_in_address
+from billfold_server.portal.viewers import Viewer
 from billfold_server.portal.viewers import viewer as find_viewer
 from billfold_server.tenancy.transaction import TenantTx
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import urlencode
 from uuid import UUID
 
 import msgspec
@@ -10,12 +9,12 @@ import msgspec
 from billfold import errors, ids
 from billfold.ids import Prefix
 from billfold_server.http.routing import Call
-from billfold_server.people.pages.kit import LoginRealm, is_known, root_of
+from billfold_server.people.pages.kit import LoginRealm, is_known
 from billfold_server.people.service import Session, current_session, standing_of
 from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["REALMS", "Viewer", "guest", "sign_in_address", "viewer"]
+__all__ = ["REALMS", "Viewer", "guest", "viewer"]
 
 REALMS: Final[tuple[LoginRealm, ...]] = ("partner", "staff")
 """Whose sign-ins the portal has; who is signed in at both looks as a partner's member, who sees less."""
@@ -115,13 +114,3 @@ async def guest(call: Call) -> Viewer | None:
         return None
     async with call.tx() as tx:
         return await viewer(call, tx)
-
-
-def sign_in_address(call: Call, back: str) -> str:
-    """Return where somebody signs in to come back to a page.
-
-    Args:
-        call: The request.
-        back: The page, as an address below the tenant's: ``/portal/…``.
-    """
-    return f"{root_of(call)}/sign-in?{urlencode({'to': back})}"

@@ -194,6 +194,9 @@ class TestAWayBack:
             "/portalx",
             "/v1/wallets",
             "/portal/a\n",
+            "/oauth/authorize?client_id=x",
+            "/oauth/consents/end?consent=con_x",
+            "/oauth/consents/..",
         ],
     )
     def test_leads_nowhere_else(self, text: str) -> None:

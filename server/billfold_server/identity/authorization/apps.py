@@ -13,7 +13,7 @@ from billfold_server.identity.clients.authentication import transaction
 from billfold_server.identity.clients.service import find_names
 from billfold_server.identity.grants import consented
 from billfold_server.identity.grants.service import find_grant, list_grants
-from billfold_server.people.pages.kit import check_csrf, language_of, render, root_of
+from billfold_server.people.pages.kit import check_csrf, language_of, render, sign_in_address
 from billfold_server.people.service import current_session
 from billfold_server.tenancy.context import Caller
 
@@ -26,6 +26,7 @@ __all__ = ["END_REASON", "end", "show"]
 
 END_REASON = "taken back by the user"
 _PAGE: Final = 25
+_PLACE: Final = "/oauth/apps"
 
 
 class _Allowed(msgspec.Struct, frozen=True):
@@ -53,7 +54,7 @@ async def show(call: "Call", before: str | None = None, ui_locales: str | None =
     async with transaction(call.services, realm) as tx:
         session = await current_session(call, tx=tx)
         if session is None:
-            return _go(f"{root_of(call)}/sign-in")
+            return _go(sign_in_address(call, _PLACE))
         found = await list_grants(tx, user_id=session.user_id, before=after, limit=_PAGE + 1)
         grants = found[:_PAGE]
         names = await find_names(tx, {grant.client_id for grant in grants})
@@ -68,7 +69,7 @@ async def show(call: "Call", before: str | None = None, ui_locales: str | None =
         for grant in grants
         if grant.client_id in names
     ]
-    here = f"{call.mount}/oauth/apps"
+    here = f"{call.mount}{_PLACE}"
     more = f"{here}?before={ids.encode(Prefix.GRANT, grants[-1].id)}" if len(found) > _PAGE else None
     view = {"person": session, "apps": allowed, "here": here, "more": more}
     return render(call, "apps.html", view, ui_locales=ui_locales, preferred=session.language)
@@ -89,7 +90,7 @@ async def end(call: "Call", form: "Mapping[str, str]") -> Reply[bytes]:
     try:
         grant_id = ids.decode(Prefix.GRANT, form.get("grant", ""))
     except ids.InvalidIdError:
-        return _go(f"{call.mount}/oauth/apps")
+        return _go(f"{call.mount}{_PLACE}")
     async with transaction(call.services, realm) as tx:
         session = await current_session(call, tx=tx)
         grant = await find_grant(tx, grant_id)
@@ -98,7 +99,7 @@ async def end(call: "Call", form: "Mapping[str, str]") -> Reply[bytes]:
             actor = ids.encode(Prefix.USER, session.user_id)
             caller = Caller(actor=actor, client_id=grant.client_id, request_id=call.request_id)
             await consented.revoke(tx, grant_id, END_REASON, by="psu", now=now, caller=caller)
-    return _go(f"{call.mount}/oauth/apps")
+    return _go(f"{call.mount}{_PLACE}")
 
 
 def _go(location: str) -> Reply[bytes]:

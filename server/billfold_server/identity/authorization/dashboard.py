@@ -22,7 +22,7 @@ from billfold_server.identity.authorization import responses, sheets
 from billfold_server.identity.authorization.sheets import Words
 from billfold_server.identity.clients.authentication import transaction
 from billfold_server.identity.clients.service import find_clients
-from billfold_server.people.pages.kit import check_csrf, language_of, page_error, render, root_of
+from billfold_server.people.pages.kit import check_csrf, language_of, page_error, render, root_of, sign_in_address
 from billfold_server.people.pages.words import vocabulary
 from billfold_server.people.service import Session, current_session
 from billfold_server.tenancy.clock import tenant_now
@@ -96,10 +96,21 @@ def _told_apart(groups: Sequence[_Group]) -> list[_Group]:
     ]
 
 
-async def _visitor(call: "Call", tx: Any) -> Session | None:
-    """Return the customer who is signed in, or None; who has come by a recovery code sees nothing here."""
+async def _visitor(call: "Call", tx: Any, back: str) -> "tuple[Session, UUID] | Reply[bytes]":
+    """Return the customer who is signed in, or where to go instead; who has come by a recovery code sees nothing here.
+
+    Args:
+        call: The request.
+        tx: The tenant's transaction.
+        back: The page, below the tenant's address, to which a sign-in leads back.
+    """
     session = await current_session(call, "psu", tx=tx)
-    return None if session is None or session.party_id is None or session.is_recovered else session
+    if session is None:
+        return _go(sign_in_address(call, back))
+    if session.party_id is None or session.is_recovered:
+        # Who is signed in already would come back from there at once.
+        return _go(f"{root_of(call)}/account")
+    return session, session.party_id
 
 
 async def show(call: "Call", before: str | None = None, ui_locales: str | None = None) -> Reply[bytes]:
@@ -111,10 +122,11 @@ async def show(call: "Call", before: str | None = None, ui_locales: str | None =
         ui_locales: The language that was chosen on the page.
     """
     async with transaction(call.services, call.services.identity.realm(call.tenant)) as tx:
-        session = await _visitor(call, tx)
-        if session is None or session.party_id is None:
-            return _go(f"{root_of(call)}/sign-in")
-        found = await consents.list_of_psu(tx, session.party_id, before=_id(before), limit=_PAGE + 1)
+        visitor = await _visitor(call, tx, _PLACE)
+        if isinstance(visitor, Reply):
+            return visitor
+        session, party_id = visitor
+        found = await consents.list_of_psu(tx, party_id, before=_id(before), limit=_PAGE + 1)
         shown, now = found[:_PAGE], await tenant_now(tx)
         clients = await find_clients(tx, {each.client_id for each in shown})
         last = await consents.last_uses(tx, [each.id for each in shown])
@@ -171,16 +183,17 @@ async def _find(
     """Return a customer's own consent with what is told of it, or where to go instead."""
     consent_id = _id(consent)
     async with transaction(call.services, call.services.identity.realm(call.tenant)) as tx:
-        session = await _visitor(call, tx)
-        if session is None or session.party_id is None:
-            return _go(f"{root_of(call)}/sign-in")
+        visitor = await _visitor(call, tx, _PLACE if consent_id is None else f"{_PLACE}/one?consent={consent}")
+        if isinstance(visitor, Reply):
+            return visitor
+        session, party_id = visitor
         found = None if consent_id is None else await consents.find(tx, consent_id)
         # Somebody else's is as unknown as one that never was.
-        if found is None or found.party_id != session.party_id:
+        if found is None or found.party_id != party_id:
             return page_error(call, "error.404", status=404)
         clients = await find_clients(tx, {found.client_id})
         client = clients.get(found.client_id)
-        own = Own(party_id=session.party_id, balances_of=frozenset(found.wallet_ids))
+        own = Own(party_id=party_id, balances_of=frozenset(found.wallet_ids))
         return _Seen(
             session=session,
             consent=found,
@@ -342,9 +355,12 @@ async def end(call: "Call", form: Mapping[str, str]) -> Reply[bytes]:
     check_csrf(call, form)
     consent_id = _id(form.get("consent"))
     async with transaction(call.services, call.services.identity.realm(call.tenant)) as tx:
-        session = await _visitor(call, tx)
-        found = None if session is None or consent_id is None else await consents.find(tx, consent_id)
-        if session is None or found is None or found.party_id != session.party_id:
+        visitor = await _visitor(call, tx, _PLACE)
+        if isinstance(visitor, Reply):
+            return visitor
+        session, party_id = visitor
+        found = None if consent_id is None else await consents.find(tx, consent_id)
+        if found is None or found.party_id != party_id:
             return _go(f"{call.mount}{_PLACE}")
         actor = ids.encode(Prefix.USER, session.user_id)
         caller = Caller(actor=actor, client_id=found.client_id, request_id=call.request_id)

@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
+from urllib.parse import urlencode
 
 import jinja2
 import msgspec
@@ -43,6 +44,7 @@ __all__ = [
     "render",
     "root_of",
     "session_cookie",
+    "sign_in_address",
 ]
 
 MEDIA_TYPE: Final = "text/html; charset=utf-8"
@@ -344,6 +346,16 @@ def root_of(call: Call, realm: LoginRealm | None = None) -> str:
     """Return the path under which the pages of a realm lie, such as ``/t/sandbox/auth``; the request's where absent."""
     visit = Visit.of(call)
     return visit.root_of(realm or visit.realm)
+
+
+def sign_in_address(call: Call, back: str) -> str:
+    """Return where somebody signs in to come back to a page.
+
+    Args:
+        call: The request.
+        back: The page, as an address below the tenant's: ``/portal/…``. One that isn't foreseen leads to the account.
+    """
+    return f"{root_of(call)}/sign-in?{urlencode({'to': back})}"
 
 
 def language_of(call: Call, *, ui_locales: str | None = None, preferred: str | None = None) -> str:

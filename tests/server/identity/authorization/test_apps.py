@@ -70,7 +70,7 @@ class TestThePageOfApps:
         for grant in (theirs[0], "grt_x", ""):
             assert take_back(browser, page, grant=grant).status_code == 303
         assert grant_of(app, code)["revoked_at"] is None
-        assert apps_of(stranger(profiled, "sandbox")).headers["location"].endswith("/auth/sign-in")
+        assert apps_of(stranger(profiled, "sandbox")).headers["location"].endswith("/auth/sign-in?to=%2Foauth%2Fapps")
 
     def test_shows_a_page_at_a_time(self, app: App, profiled: LiveServer) -> None:
         """However much somebody has allowed, a page shows 25, and leads to the older ones."""

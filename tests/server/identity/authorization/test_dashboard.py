@@ -4,9 +4,11 @@ import html
 import re
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 
 from billfold_server.identity.authorization import dashboard
+from billfold_server.people import rules
 from billfold_server.people.pages.words import date_text, text_of
 from tests.live import LiveServer
 from tests.server.identity.authorization.consents_of import Tpp, add_tpp, open_wallet, read_accounts
@@ -153,4 +155,15 @@ class TestThePageOfWhoHasAccess:
         assert browser.submit(page, "/oauth/consents/end", csrf="").status_code == 403
         shown = customer[0].browser().get("/oauth/consents", headers=PAGE).text
         assert text_of("en", "open_banking.status_AUTH") in shown
-        assert stranger(tpp.live, SLUG).get("/oauth/consents").headers["location"].endswith("/auth/sign-in")
+
+    def test_is_where_a_sign_in_leads_back_to(self, tpp: Tpp, customer: tuple[Person, str]) -> None:
+        """Whoever is sent to sign in from here comes back; who is signed in without a right to it isn't sent around."""
+        consent, browser = allowed(tpp, customer), stranger(tpp.live, SLUG)
+        base = tpp.app.base.removeprefix(tpp.live.url)
+        for asked in (f"/oauth/consents/one?consent={consent}", "/oauth/consents", "/oauth/apps"):
+            asks = httpx.URL(browser.get(asked, headers=PAGE).headers["location"])
+            assert (asks.path, asks.params["to"]) == (f"{base}/auth/sign-in", asked)
+            back = customer[0].browser().get("/auth/sign-in", params=asks.params, headers=PAGE)
+            assert back.headers["location"] == f"{base}{asked}"
+        recovered = customer[0].browser(acr=rules.ACR_CA)
+        assert recovered.get("/oauth/consents", headers=PAGE).headers["location"] == f"{base}/auth/account"
