@@ -101,15 +101,19 @@ class _Run:
     """What all connections share."""
 
     def __init__(self, load: Load) -> None:
-        self.begun = time.perf_counter()
-        self.counts_from = self.begun + load.warm_up_s
-        self.ends = self.counts_from + load.seconds
+        self._load = load
+        self.counts_from = self.ends = 0.0
         self.statuses: Counter[int] = Counter()
         self.made = 0
         self.took = array("d")
         self.late = array("d")
         self.refused = ""
         self.random = random.Random(load.seed)
+
+    def begin(self) -> None:
+        """Let the time begin."""
+        self.counts_from = time.perf_counter() + self._load.warm_up_s
+        self.ends = self.counts_from + self._load.seconds
 
     def answered(self, began: float, answer: bytes, *, bulk: int) -> None:
         now, status = time.perf_counter(), int(answer[9:12])
@@ -150,9 +154,9 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are no subclasses of asyncio's.
         self._transport = cast("asyncio.Transport", transport)
-        self._next()
 
-    def _next(self) -> None:
+    def next(self) -> None:
+        """Send a request, now or after a pause."""
         if self._pause_s:
             # At random, so that a hundred connections don't all come at the same moment again and again.
             pause_s = self._pause_s * self._run.random.uniform(0.5, 1.5)
@@ -182,7 +186,7 @@ class _Connection(asyncio.Protocol):
         if len(self._received) >= self._whole:
             answer, self._received, self._whole = self._received, b"", 0
             self._run.answered(self._began, answer, bulk=self._bulk)
-            self._next()
+            self.next()
 
     def connection_lost(self, _exc: Exception | None) -> None:
         if not self._done.done():
@@ -234,18 +238,23 @@ async def send(load: Load) -> Found:
     loop.set_exception_handler(_end)
     context = None if load.shown is None else load.shown.context()
     run = _Run(load)
-    ends = []
+    ends, connections = [], []
     for group in load.groups:
         for _ in range(group.connections):
             done: asyncio.Future[None] = loop.create_future()
             ends.append(done)
             request = _requests(group, load.port, run.random)
-            await loop.create_connection(
+            _, connection = await loop.create_connection(
                 lambda group=group, request=request, done=done: _Connection(run, group, request, done),
                 "127.0.0.1",
                 load.port,
                 ssl=context,
             )
+            connections.append(connection)
+    # They are kept alive: what it takes to open them is none of what a request takes.
+    run.begin()
+    for connection in connections:
+        connection.next()
     await asyncio.gather(*ends)
     return run.found()
 

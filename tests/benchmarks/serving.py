@@ -233,6 +233,7 @@ class Server:
             facts={
                 "µs of the worker": worker_s / len(requests) * 1e6,
                 "µs of PostgreSQL": postgres_s / len(requests) * 1e6,
+                LOAD: outcome.processor_s / len(requests) * 1e6,
             },
         )
 
