@@ -71,7 +71,7 @@ def main() -> None:
                 print(f"  {refusals[0].code}")
 
         for wallet in (customer, market, potter, weaver, fees):
-            held = [f"{each.available_minor} {each.currency}" for each in billfold.wallets.balances(wallet.id)]
+            held = [str(Money(each.available_minor, each.currency)) for each in billfold.wallets.balances(wallet.id)]
             print(f"{wallet.label}: {', '.join(held) or 'nothing'}")
 
 

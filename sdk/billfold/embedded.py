@@ -63,8 +63,9 @@ async def embedded(
     """Run the platform in this process until the block ends, and yield a client of its sandbox.
 
     Args:
-        data_dir: Where the database lives; kept between runs. ``.billfold`` here, or ``BILLFOLD_DATA_DIR``, where
-            absent.
+        data_dir: Where the database lives; kept between runs. Where absent it is ``BILLFOLD_DATA_DIR``, or else the
+            folder of ``billfold up``: ``/var/lib/billfold`` for root, ``billfold`` below ``$XDG_STATE_HOME`` for others
+            (``~/.local/state``; on macOS ``~/Library/Application Support``).
         timeout_s: Total time of a call in seconds with all retries, or ``Timeouts``.
         max_retries: How often a call is repeated at most, where that is safe.
         hooks: Functions to call around every exchange.
@@ -100,8 +101,9 @@ def embedded_sync(
     The client may be used in any thread of this process. A process that is forked from it opens its own.
 
     Args:
-        data_dir: Where the database lives; kept between runs. ``.billfold`` here, or ``BILLFOLD_DATA_DIR``, where
-            absent.
+        data_dir: Where the database lives; kept between runs. Where absent it is ``BILLFOLD_DATA_DIR``, or else the
+            folder of ``billfold up``: ``/var/lib/billfold`` for root, ``billfold`` below ``$XDG_STATE_HOME`` for others
+            (``~/.local/state``; on macOS ``~/Library/Application Support``).
         timeout_s: Total time of a call in seconds with all retries, or ``Timeouts``.
         max_retries: How often a call is repeated at most, where that is safe.
         hooks: Functions to call around every exchange.

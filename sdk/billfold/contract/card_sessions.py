@@ -73,6 +73,8 @@ class CreateCardSession(Request, frozen=True, kw_only=True):
 class CardSession(Response, frozen=True, kw_only=True):
     """A page at which one card may be entered, once."""
 
+    _secrets = frozenset({"frame_url", "url"})
+
     id: CardSessionId
     status: CardSessionStatus
     url: Annotated[str, Meta(description="The page, for the browser of whoever enters the card, and for nobody else.")]

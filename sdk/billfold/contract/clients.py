@@ -220,11 +220,15 @@ class Client(Response, frozen=True, kw_only=True):
 class ClientCreated(Client, frozen=True, kw_only=True):
     """A new client. Its secret, where it has one, is shown this once."""
 
+    _secrets = frozenset({"client_secret"})
+
     client_secret: str | None
 
 
 class ClientSecret(Response, frozen=True, kw_only=True):
     """A new secret, shown this once."""
+
+    _secrets = frozenset({"client_secret"})
 
     client_id: ClientId
     client_secret: str

@@ -1,7 +1,7 @@
 """What every context of the contract uses: bases, texts, ids, pages and problems."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Final, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -66,7 +66,32 @@ T = TypeVar("T")
 # What both hold leads nowhere but down, so Python's collector of garbage needn't look at them (``gc``).
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
+class _Hidden:
+    """What stands for a member that isn't shown."""
+
+    def __repr__(self) -> str:
+        return "…"
+
+
+_HIDDEN: Final = _Hidden()
+
+
+class _Shown(msgspec.Struct, frozen=True, gc=False):
+    """What shows itself without its secrets, for what is printed goes to logs and into reports of crashes."""
+
+    # The members that open something, or that somebody has given away to have them kept. It has no annotation, for what
+    # has one is a member to whoever reads these.
+    _secrets = frozenset[str]()
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        shown = ((name, getattr(self, name)) for name in self.__struct_fields__)
+        return [(name, _HIDDEN if value and name in self._secrets else value) for name, value in shown]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
+
+class Request(_Shown, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """The base of what a caller sends: closed, so that a misspelt field is refused, not ignored.
 
     Written out, it leaves out what is as if it were absent; so a member that a later version adds changes neither what
@@ -84,7 +109,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             msgspec.structs.force_setattr(self, field, ensure_utc(instant))
 
 
-class Response(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
+class Response(_Shown, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """The base of what the server answers."""
 
 

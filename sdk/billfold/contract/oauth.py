@@ -25,6 +25,8 @@ __all__ = [
 class TokenRequest(Response, frozen=True, kw_only=True):
     """A request for an access token (RFC 6749, sections 4.1.3, 4.4.2 and 6)."""
 
+    _secrets = frozenset({"client_assertion", "client_secret", "code", "code_verifier", "refresh_token"})
+
     grant_type: Literal["authorization_code", "client_credentials", "refresh_token"]
     scope: Annotated[
         str | None,
@@ -55,6 +57,8 @@ class TokenRequest(Response, frozen=True, kw_only=True):
 
 class TokenResponse(Response, frozen=True, kw_only=True, omit_defaults=True):
     """An access token, and what comes with it (RFC 6749, section 5.1)."""
+
+    _secrets = frozenset({"access_token", "id_token", "refresh_token"})
 
     access_token: Annotated[str, Meta(description="A JWT (RFC 9068).")]
     token_type: Annotated[
@@ -121,6 +125,8 @@ class PushedAuthorizationResponse(Response, frozen=True, kw_only=True):
 
 class TokenQuestion(Response, frozen=True, kw_only=True):
     """A request about a token: what it is worth (RFC 7662), or that it ends (RFC 7009)."""
+
+    _secrets = frozenset({"token"})
 
     token: Annotated[str, Meta(description="An access token or a refresh token of the client's own.")]
     token_type_hint: Annotated[str | None, Meta(description="Isn't needed.", examples=["access_token"])] = None

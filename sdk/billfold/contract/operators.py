@@ -24,6 +24,8 @@ class EnrolmentHalf(Response, frozen=True, kw_only=True):
     Another operator gets the other half. Whoever has both enrols.
     """
 
+    _secrets = frozenset({"half", "url"})
+
     url: Annotated[str, Meta(description="The page on which both halves are typed, one after the other in any order.")]
     half: Annotated[str, Meta(description="It is shown this once.")]
     complete: Annotated[bool, Meta(description="Whether another operator has got the other half already.")]

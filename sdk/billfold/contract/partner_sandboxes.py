@@ -123,6 +123,8 @@ class PartnerSandbox(Response, frozen=True, kw_only=True):
 class PartnerSandboxCredentials(Response, frozen=True, kw_only=True):
     """An API client that may do everything in a sandbox. The secret is shown this once."""
 
+    _secrets = frozenset({"client_secret"})
+
     base_url: str
     client_id: str
     client_secret: str

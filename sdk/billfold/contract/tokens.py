@@ -126,6 +126,8 @@ class VaultTokenStatus(StrEnum):
 class BankAccount(Request, frozen=True, kw_only=True):
     """A bank account: an IBAN, or a British sort code and account number."""
 
+    _secrets = frozenset({"account_number", "holder", "iban", "sort_code"})
+
     iban: Iban | None = None
     sort_code: SortCode | None = None
     account_number: AccountNumber | None = None
@@ -134,6 +136,8 @@ class BankAccount(Request, frozen=True, kw_only=True):
 
 class PersonalValue(Request, frozen=True, kw_only=True):
     """A piece of personal data of a declared type."""
+
+    _secrets = frozenset({"value"})
 
     type: PersonalType
     value: Annotated[str, Meta(min_length=1, max_length=2000, pattern="^[^\\u0000]*$")]
@@ -285,6 +289,8 @@ class Detokenize(Request, frozen=True, kw_only=True):
 class DetokenizedBankAccount(Response, frozen=True, kw_only=True):
     """A bank account as it was taken in."""
 
+    _secrets = frozenset({"account_number", "holder", "iban", "sort_code"})
+
     iban: str | None
     sort_code: str | None
     account_number: str | None
@@ -296,6 +302,8 @@ class DetokenizeVerdict(Response, frozen=True, kw_only=True):
 
     A masked value is in ``card`` or ``bank_account_mask``, a full one in ``jwe``, ``bank_account`` or ``personal``.
     """
+
+    _secrets = frozenset({"personal"})
 
     vault_token_id: VaultTokenId
     status: Annotated[int, Meta(ge=200, le=599, description="What it would have been answered with alone.")]

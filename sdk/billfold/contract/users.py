@@ -68,18 +68,20 @@ class CreateUser(Request, frozen=True, kw_only=True):
     login_name: LoginName
     display_name: Text
     party_id: PartyId | None = None
-    roles: Annotated[list[StaffRole], Meta(max_length=7)] = []
+    roles: Annotated[list[StaffRole], Meta(max_length=len(StaffRole))] = []
     language: Language | None = None
 
 
 class SetUserRoles(Request, frozen=True, kw_only=True):
     """What a member of staff does from now on, in place of what they did."""
 
-    roles: Annotated[list[StaffRole], Meta(max_length=6)]
+    roles: Annotated[list[StaffRole], Meta(max_length=len(StaffRole))]
 
 
 class EnrolmentCode(Response, frozen=True, kw_only=True):
     """By what somebody enrols, once: hand one of the two to them over a channel that you trust."""
+
+    _secrets = frozenset({"code", "url"})
 
     url: Annotated[str, Meta(description="A link to the tenant's pages that holds the code.")]
     code: Annotated[str, Meta(description="The same as a code to type. It is shown this once.")]

@@ -217,11 +217,15 @@ class WebhookEndpoint(Response, frozen=True, kw_only=True):
 class WebhookEndpointCreated(WebhookEndpoint, frozen=True, kw_only=True):
     """A new webhook endpoint, with its secret."""
 
+    _secrets = frozenset({"secret"})
+
     secret: Secret
 
 
 class WebhookSecret(Response, frozen=True, kw_only=True):
     """A new secret of a webhook endpoint."""
+
+    _secrets = frozenset({"secret"})
 
     webhook_endpoint_id: WebhookEndpointId
     secret: Secret
