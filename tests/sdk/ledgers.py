@@ -18,6 +18,7 @@ from billfold.chain.records import (
     EraRecord,
     HeadRecord,
     HoldRecord,
+    HoldTermsRecord,
     IdempotencyKeyRecord,
     JournalEntryRecord,
     LinkRecord,
@@ -44,7 +45,7 @@ class Ledger:
     """Three accounts: cash, and one for each of two wallets.
 
     Args:
-        era: The era in which it begins; in the first one there are no terms.
+        era: The era in which it begins; in the first one there are no terms, and none of holds.
     """
 
     def __init__(self, era: int = chain.ERA) -> None:
@@ -61,6 +62,7 @@ class Ledger:
         self.reversed: dict[UUID, ReversalRecord] = {}
         self.checkpoint: CheckpointRecord | None = None
         self.limit = 0
+        self.holds_have_terms = era == chain.ERA
         if era == chain.ERA:
             self.batch.append(EraRecord(number=era, recorded_at=self.tick()))
             self.record_terms("opened")
@@ -184,7 +186,7 @@ class Ledger:
         debited, credited = (posting.account_id for posting in entry.postings)
         return self.post("reversal", credited, debited, amount, reverses=entry.id)
 
-    def hold(self, amount: int) -> UUID:
+    def hold(self, amount: int, **facts: Any) -> UUID:
         """Reserve for the second wallet what the first one has."""
         hold_id = ids.uuid7()
         self.holds[hold_id] = HoldRecord(
@@ -198,16 +200,29 @@ class Ledger:
             captured_minor=0,
             released_minor=0,
             status="open",
-            expires_at=None,
-            description=None,
-            metadata={},
+            **{"expires_at": None, "description": None, "metadata": {}, **facts},
             steps=0,
             journal_entry_ids=[],
             created_at=self.now,
             updated_at=self.now,
         )
         self._step(hold_id, amount)
+        if self.holds_have_terms:
+            self._place(self.holds[hold_id])
         return hold_id
+
+    def _place(self, hold: HoldRecord) -> None:
+        written = hold.description is not None or bool(hold.metadata)
+        names = ("wallet_id", "account_id", "to_wallet_id", "to_account_id", "currency", "amount_minor", "expires_at")
+        self.batch.append(
+            HoldTermsRecord(
+                hold_id=hold.id,
+                text_salt=SALT if written else None,
+                text_commitment=chain.commitment(SALT, hold.description, hold.metadata) if written else None,
+                recorded_at=self.tick(),
+                **{name: getattr(hold, name) for name in names},
+            )
+        )
 
     def _step(self, hold_id: UUID, delta: int) -> None:
         hold = self.holds[hold_id]
@@ -236,7 +251,7 @@ class Ledger:
         hold = self.holds[hold_id]
         rest = hold.amount_minor - hold.captured_minor - hold.released_minor
         self._step(hold_id, -(rest if final else amount))
-        entry = self.post("capture", FIRST, SECOND, amount, hold_id=hold_id)
+        entry = self.post("capture", FIRST, SECOND, amount, text=hold.description, hold_id=hold_id)
         hold = self.holds[hold_id]
         self.holds[hold_id] = msgspec.structs.replace(
             hold,
@@ -247,13 +262,13 @@ class Ledger:
         )
         return entry
 
-    def end(self, hold_id: UUID, *, status: str, expires_at: datetime | None = None) -> None:
+    def end(self, hold_id: UUID, *, status: str) -> None:
         """Give back all that a hold reserves."""
         hold = self.holds[hold_id]
         rest = hold.amount_minor - hold.captured_minor - hold.released_minor
         self._step(hold_id, -rest)
         self.holds[hold_id] = msgspec.structs.replace(
-            self.holds[hold_id], released_minor=hold.released_minor + rest, status=status, expires_at=expires_at
+            self.holds[hold_id], released_minor=hold.released_minor + rest, status=status
         )
 
     def commit(self) -> None:
@@ -429,7 +444,7 @@ def some_books(era: int = chain.ERA) -> Ledger:
     ledger.reverse(first, 50)
     ledger.commit()
     ledger.capture(hold, 100, final=True)
-    ledger.hold(40)
+    ledger.hold(40, description="deposit", metadata={"room": "7"}, expires_at=START + timedelta(days=9))
     ledger.move("withdrawal", SECOND, CASH, 10)
     ledger.commit()
     ledger.reverse(first, 20)

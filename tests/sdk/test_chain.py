@@ -280,6 +280,41 @@ class TestARecord:
         assert chain.account_terms_leaf(**account) == chain.leaf(chain.account_terms_text(**account))
         assert chain.era_leaf(number=2, recorded_at=WHEN) == chain.leaf("era\n2\n1795185000123456")
 
+    def test_of_what_a_hold_was_placed_as_has_one_text(self):
+        """The text of a hold's terms, and so its leaf, is fixed to the byte."""
+        placed: dict[str, Any] = {
+            "hold_id": HOLD,
+            "wallet_id": ALICE,
+            "account_id": BOB,
+            "to_wallet_id": None,
+            "to_account_id": None,
+            "currency": "EUR",
+            "amount_minor": 500,
+            "expires_at": None,
+            "commitment": None,
+            "recorded_at": WHEN,
+        }
+        assert chain.hold_terms_text(**placed) == (
+            "hold\n019a9f00000070008000000000000002\n019a9f0000007000800000000000000a\n"
+            "019a9f0000007000800000000000000b\n-\n-\nEUR\n500\n-\n-\n1795185000123456"
+        )
+        placed |= {
+            "to_wallet_id": BOB,
+            "to_account_id": ALICE,
+            "expires_at": WHEN + timedelta(days=1),
+            "commitment": chain.commitment(bytes(range(16)), "deposit", {"room": "7"}),
+        }
+        assert chain.hold_terms_text(**placed) == (
+            "hold\n019a9f00000070008000000000000002\n019a9f0000007000800000000000000a\n"
+            "019a9f0000007000800000000000000b\n019a9f0000007000800000000000000b\n019a9f0000007000800000000000000a\n"
+            "EUR\n500\n1795271400123456\na8c4588489d2db823d08375fac1622d823684dd1bfd0cea309f43b581774e3de\n"
+            "1795185000123456"
+        )
+        assert chain.hold_terms_leaf(**placed) == chain.leaf(chain.hold_terms_text(**placed))
+        assert (
+            chain.hold_terms_leaf(**placed).hex() == "ad6db88647707921b699f7dd2f2baacab2a3d9f5df4bf9856f66ee1c6147039c"
+        )
+
     @given(
         sequence=st.integers(1, 2**63 - 1),
         id=UUIDS,

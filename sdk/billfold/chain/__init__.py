@@ -1,10 +1,11 @@
 """The chain that makes a ledger tamper-evident, and what verifies it without a server.
 
 Every journal entry and every movement of a hold is a *record* with one text and a *leaf*, the text's hash; so are the
-*terms* of a wallet or account, which say whose it is, as it was opened and after each change. The records that were
-committed together are the leaves of a Merkle tree (RFC 9162, section 2.1), and the tree's root goes into a *link*,
-which names the hash of the link before and of one further back. The newest link's hash, the *head*, stands for
-everything ever posted: whoever keeps a head notices any later change to what it stands for.
+*terms* of a wallet or account, which say whose it is, as it was opened and after each change, and those of a hold,
+which say what it was placed as. The records that were committed together are the leaves of a Merkle tree (RFC 9162,
+section 2.1), and the tree's root goes into a *link*, which names the hash of the link before and of one further back.
+The newest link's hash, the *head*, stands for everything ever posted: whoever keeps a head notices any later change to
+what it stands for.
 
 A link's second hash skips back as in a skew-binary list (E. W. Myers, "An applicative random-access stack", 1983), so
 any link is reached from any later one in fewer than 3 log2(n) steps, which keeps proofs short.
@@ -21,7 +22,7 @@ nothing to guess it by, and the chain whole.
         print(verification.findings[0])
 
 ``UNHELD`` lists what an export may say otherwise without contradicting the chain, and why; ``UNHELD_BEFORE`` what more
-of books that began before the chain said whose wallets and accounts are.
+of books that began before the chain said whose wallets and accounts are, or what holds were placed as.
 
 All hashes are SHA-256, 32 bytes.
 """
@@ -59,6 +60,8 @@ from billfold.chain.terms import (
     account_terms_text,
     era_leaf,
     era_text,
+    hold_terms_leaf,
+    hold_terms_text,
     wallet_terms_leaf,
     wallet_terms_text,
 )
@@ -95,6 +98,8 @@ __all__ = [
     "entry_text",
     "era_leaf",
     "era_text",
+    "hold_terms_leaf",
+    "hold_terms_text",
     "inclusion_path",
     "inclusion_proof",
     "leaf",

@@ -17,6 +17,7 @@ from billfold.chain.records import (
     CheckpointRecord,
     EraRecord,
     HoldRecord,
+    HoldTermsRecord,
     JournalEntryRecord,
     MovementRecord,
     PostingRecord,
@@ -73,6 +74,7 @@ class Bookkeeping:
             ReversalRecord: self._check_reversal,
             HoldRecord: self._take_hold,
             MovementRecord: self._check_movement,
+            HoldTermsRecord: self._check_hold_terms,
             CheckpointRecord: self._check_sealing,
             **dict.fromkeys(self._owning.timeline, self._check_terms),
         }
@@ -360,6 +362,11 @@ class Bookkeeping:
         before = self.effective_high
         self.effective_high = record.effective_at if before is None else max(before, record.effective_at)
         self._holding.move(name, record)
+
+    def _check_hold_terms(self, record: HoldTermsRecord) -> None:
+        self._end_entry()
+        self._check_recorded(name_of(record), str(record.hold_id), record.recorded_at)
+        self._holding.take_terms(record)
 
 
 def _instant_of(entry_id: UUID) -> datetime | None:

@@ -1,4 +1,4 @@
-"""The verification of holds: what their movements and captures have made of them."""
+"""The verification of holds: what they were placed as, and what their movements and captures have made of them."""
 
 from datetime import datetime
 from typing import Final
@@ -6,20 +6,31 @@ from uuid import UUID
 
 from billfold import ids
 from billfold.chain.findings import Damage, Findings
+from billfold.chain.links import commitment
 from billfold.chain.people import People
-from billfold.chain.records import HoldRecord, JournalEntryRecord, MovementRecord
+from billfold.chain.records import HoldRecord, HoldTermsRecord, JournalEntryRecord, MovementRecord
 
 __all__ = ["Holding"]
 
 _OPEN: Final = "open"
 _CAPTURE: Final = "capture"
 _EXPIRED: Final = "expired"
+_PLACED: Final = (
+    "wallet_id",
+    "account_id",
+    "to_wallet_id",
+    "to_account_id",
+    "currency",
+    "amount_minor",
+    "expires_at",
+)
+"""What a hold repeats of the record of what it was placed as."""
 
 
 class _Hold:
     """A hold, and what its records have made of it so far."""
 
-    __slots__ = ("captured", "entries", "first_at", "moved", "moved_at", "record", "recorded_at", "steps")
+    __slots__ = ("captured", "entries", "first_at", "moved", "moved_at", "record", "recorded_at", "steps", "told")
 
     def __init__(self, record: HoldRecord) -> None:
         self.record = record
@@ -28,6 +39,7 @@ class _Hold:
         self.first_at: datetime | None = None
         self.moved_at: datetime | None = None
         self.recorded_at: datetime | None = None
+        self.told = False
 
 
 class Holding:
@@ -150,6 +162,39 @@ class Holding:
             fact = f"{other.pending + record.delta_minor} are pending after it rather than {after}"
             self._findings.add(Damage.WRONG_BALANCE, "hold_movement", name, fact)
         other.pending = after
+
+    def take_terms(self, record: HoldTermsRecord) -> None:
+        """Compare a hold, which has had its first movement, with what it was placed as."""
+        hold, id_ = self._holds.get(record.hold_id), str(record.hold_id)
+        if hold is None:
+            self._findings.add(Damage.DANGLING, "hold_terms", id_, "there is no hold with this id that is placed then")
+            return
+        if hold.told or hold.steps != 1:
+            fact = f"it comes after {hold.steps} movements{' and others' if hold.told else ''}"
+            self._findings.add(Damage.INCONSISTENT, "hold_terms", id_, fact)
+        hold.told = True
+        facts = [
+            f"its {name.replace('_', ' ')} is {str(now)[:40]}, and it was placed with {str(told)[:40]}"
+            for name in _PLACED
+            for now, told in [(getattr(hold.record, name), getattr(record, name))]
+            if now != told
+        ]
+        text = self._judge_text(hold.record, record)
+        facts += [] if text is None else [text]
+        for fact in facts:
+            self._blame(record.hold_id, fact, Damage.EDITED)
+
+    def _judge_text(self, hold: HoldRecord, placed: HoldTermsRecord) -> str | None:
+        """Return what is wrong with a hold's text; None where it is as it was, or was erased with good reason."""
+        if placed.text_salt is not None:
+            committed = commitment(placed.text_salt, hold.description, hold.metadata)
+            return None if committed == placed.text_commitment else "its text isn't the one that was committed to"
+        if hold.description is not None or hold.metadata:
+            return "its text isn't the one that was committed to"
+        forgotten = self._people.is_forgotten(hold.wallet_id) or self._people.is_forgotten(hold.to_wallet_id)
+        if placed.text_commitment is not None and not forgotten:
+            return "its text was erased, and nobody whose wallet it concerns was forgotten"
+        return None
 
     def capture(self, hold_id: UUID, entry: JournalEntryRecord, amount: int) -> str | None:
         """Count what an entry captures of a hold.

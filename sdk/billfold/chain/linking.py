@@ -13,6 +13,7 @@ from billfold.chain.records import (
     AccountTermsRecord,
     CheckpointRecord,
     EraRecord,
+    HoldTermsRecord,
     JournalEntryRecord,
     LinkRecord,
     MovementRecord,
@@ -23,7 +24,13 @@ from billfold.chain.records import (
 __all__ = ["Chained", "Linking"]
 
 Chained: TypeAlias = (
-    JournalEntryRecord | MovementRecord | CheckpointRecord | EraRecord | WalletTermsRecord | AccountTermsRecord
+    JournalEntryRecord
+    | MovementRecord
+    | HoldTermsRecord
+    | CheckpointRecord
+    | EraRecord
+    | WalletTermsRecord
+    | AccountTermsRecord
 )
 """A record that is in the chain."""
 
@@ -238,6 +245,8 @@ def _key(record: Chained) -> str:
         return str(record.number)
     if isinstance(record, MovementRecord):
         return f"{record.hold_id}/{record.step}"
+    if isinstance(record, HoldTermsRecord):
+        return str(record.hold_id)
     if isinstance(record, WalletTermsRecord):
         return str(record.wallet_id)
     return str(record.account_id if isinstance(record, AccountTermsRecord) else record.id)

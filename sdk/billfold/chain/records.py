@@ -12,8 +12,8 @@ The lines come in this order, so that a reader needs little memory:
    the journal entries up to there are in archives of their own, and what follows goes on from it.
 3. The timeline. Each ``link`` is followed by its records in order: ``journal_entry`` (and after it, where there is one,
    its ``transfer``, and its ``reversal`` if it was reversed later), ``hold_movement`` (before a hold's first one comes
-   the ``hold``), ``wallet_terms``, ``account_terms`` and ``era``. What stands in the ledger without belonging there
-   stands where its id puts it, also a ``posting`` without an entry.
+   the ``hold``, and after it its ``hold_terms``), ``wallet_terms``, ``account_terms`` and ``era``. What stands in the
+   ledger without belonging there stands where its id puts it, also a ``posting`` without an entry.
 4. ``row``: what other rooms keep beside, a table at a time and in order of its key (``billfold.chain.beside.KEYS``), in
    the database's own JSON.
 5. ``idempotency_key``: the answers that are kept under their keys, in order of client and key.
@@ -31,7 +31,7 @@ import msgspec
 
 from billfold.chain.checkpoints import checkpoint_leaf
 from billfold.chain.links import StoredLink, commitment, entry_leaf, movement_leaf
-from billfold.chain.terms import account_terms_leaf, era_leaf, wallet_terms_leaf
+from billfold.chain.terms import account_terms_leaf, era_leaf, hold_terms_leaf, wallet_terms_leaf
 
 __all__ = [
     "FORMAT",
@@ -44,6 +44,7 @@ __all__ = [
     "EraRecord",
     "HeadRecord",
     "HoldRecord",
+    "HoldTermsRecord",
     "IdempotencyKeyRecord",
     "JournalEntryRecord",
     "LinkRecord",
@@ -62,10 +63,10 @@ __all__ = [
     "read_record",
 ]
 
-FORMAT: Final = "billfold.ledger/3"
+FORMAT: Final = "billfold.ledger/4"
 """The version of these lines."""
-FORMATS: Final = frozenset({"billfold.ledger/2", FORMAT})
-"""The versions that can be read. Before the third there were no terms and no eras."""
+FORMATS: Final = frozenset({"billfold.ledger/2", "billfold.ledger/3", FORMAT})
+"""The versions that can be read. Before the third there were no terms and no eras, before the fourth none of holds."""
 
 Time: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
 """An instant. One without its zone is no instant, so a line that has lost it can't be read."""
@@ -79,7 +80,7 @@ class HeadRecord(_Line, frozen=True, kw_only=True, tag="head"):
     """What the ledger says of itself, as its own row has it.
 
     Attributes:
-        format: ``billfold.ledger/3``.
+        format: ``billfold.ledger/4``.
         tenant: The tenant's slug.
         sequence: How many journal entries there are.
         revision: How many batches have changed anything.
@@ -332,7 +333,7 @@ class ReversalRecord(_Line, frozen=True, kw_only=True, tag="reversal"):
 
 
 class HoldRecord(_Line, frozen=True, kw_only=True, tag="hold"):
-    """A hold as it has become; its movements follow."""
+    """A hold as it has become; its movements follow, and after the first one what it was placed as."""
 
     id: UUID
     wallet_id: UUID
@@ -378,6 +379,42 @@ class MovementRecord(_Line, frozen=True, kw_only=True, tag="hold_movement"):
             recorded_at=self.recorded_at,
             held_after_minor=self.held_after_minor,
             pending_after_minor=self.pending_after_minor,
+        )
+
+
+class HoldTermsRecord(_Line, frozen=True, kw_only=True, tag="hold_terms"):
+    """What a hold was placed as, right after its first movement; those from before there were such records have none.
+
+    Attributes:
+        text_salt: The salt of the commitment to its text; absent where there was no text, and once it is erased.
+        text_commitment: The commitment to description and metadata; absent where there never was such text.
+    """
+
+    hold_id: UUID
+    wallet_id: UUID
+    account_id: UUID
+    to_wallet_id: UUID | None
+    to_account_id: UUID | None
+    currency: str
+    amount_minor: int
+    expires_at: Time | None
+    text_salt: bytes | None
+    text_commitment: bytes | None
+    recorded_at: Time
+
+    def leaf(self) -> bytes:
+        """Return the leaf of these terms in the chain."""
+        return hold_terms_leaf(
+            hold_id=self.hold_id,
+            wallet_id=self.wallet_id,
+            account_id=self.account_id,
+            to_wallet_id=self.to_wallet_id,
+            to_account_id=self.to_account_id,
+            currency=self.currency,
+            amount_minor=self.amount_minor,
+            expires_at=self.expires_at,
+            commitment=self.text_commitment,
+            recorded_at=self.recorded_at,
         )
 
 
@@ -490,6 +527,7 @@ Record: TypeAlias = (
     | ReversalRecord
     | HoldRecord
     | MovementRecord
+    | HoldTermsRecord
     | EraRecord
     | WalletTermsRecord
     | AccountTermsRecord

@@ -1,4 +1,4 @@
-"""The records of whose wallets and accounts are and on what terms they are kept, and of what holds from when on."""
+"""The records of whose wallets and accounts are and on what terms they are kept, and of what was held for what."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -12,6 +12,8 @@ __all__ = [
     "account_terms_text",
     "era_leaf",
     "era_text",
+    "hold_terms_leaf",
+    "hold_terms_text",
     "wallet_terms_leaf",
     "wallet_terms_text",
 ]
@@ -142,6 +144,75 @@ def account_terms_leaf(
             status=status,
             overdraft_limit_minor=overdraft_limit_minor,
             opened_at=opened_at,
+            recorded_at=recorded_at,
+        )
+    )
+
+
+def hold_terms_text(
+    *,
+    hold_id: UUID,
+    wallet_id: UUID,
+    account_id: UUID,
+    to_wallet_id: UUID | None,
+    to_account_id: UUID | None,
+    currency: str,
+    amount_minor: int,
+    expires_at: datetime | None,
+    commitment: bytes | None,
+    recorded_at: datetime,
+) -> str:
+    """Return the text of the record of what a hold was placed as, one fact a line; absent facts are ``-``.
+
+    None of it changes as long as there is the hold; what becomes of it, its movements and captures say. The record of
+    the first movement, which says when it was placed, is the one before.
+
+    Args:
+        hold_id: The hold.
+        wallet_id: The wallet that it is on.
+        account_id: The wallet's account whose balance is reserved.
+        to_wallet_id: The wallet that it is for, where it is for one.
+        to_account_id: The account that it is for, where that is known already.
+        currency: Its currency.
+        amount_minor: How much was asked for, in minor units.
+        expires_at: When it ends by itself; absent where it doesn't.
+        commitment: What ``commitment`` returned for its description and metadata; absent where there was neither.
+        recorded_at: When this was written.
+    """
+    return (
+        f"hold\n{hold_id.hex}\n{wallet_id.hex}\n{account_id.hex}\n"
+        f"{'-' if to_wallet_id is None else to_wallet_id.hex}\n"
+        f"{'-' if to_account_id is None else to_account_id.hex}\n{currency}\n{amount_minor}\n"
+        f"{'-' if expires_at is None else (expires_at - _EPOCH) // _MICROSECOND}\n"
+        f"{'-' if commitment is None else commitment.hex()}\n{(recorded_at - _EPOCH) // _MICROSECOND}"
+    )
+
+
+def hold_terms_leaf(
+    *,
+    hold_id: UUID,
+    wallet_id: UUID,
+    account_id: UUID,
+    to_wallet_id: UUID | None,
+    to_account_id: UUID | None,
+    currency: str,
+    amount_minor: int,
+    expires_at: datetime | None,
+    commitment: bytes | None,
+    recorded_at: datetime,
+) -> bytes:
+    """Return the leaf of what a hold was placed as: the hash of what ``hold_terms_text`` says."""
+    return leaf(
+        hold_terms_text(
+            hold_id=hold_id,
+            wallet_id=wallet_id,
+            account_id=account_id,
+            to_wallet_id=to_wallet_id,
+            to_account_id=to_account_id,
+            currency=currency,
+            amount_minor=amount_minor,
+            expires_at=expires_at,
+            commitment=commitment,
             recorded_at=recorded_at,
         )
     )

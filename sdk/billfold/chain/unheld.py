@@ -1,19 +1,20 @@
 """What a verification doesn't hold: the members of an export's lines that may be changed without its notice.
 
-The chain commits to journal entries, to the movements of holds, and to checkpoints. Everything else is held as far as
-it repeats these, is made of them, or refers to something. What is left is listed here with the reason.
+The chain commits to journal entries, to holds and their movements, and to checkpoints. Everything else is held as far
+as it repeats these, is made of them, or refers to something. What is left is listed here with the reason.
 
 Ids are held by what refers to them. Of what hangs on entries whose months were detached (``transfer``, ``reversal``, a
 hold's ``journal_entry_ids``), only order, references and shape are held: what they would be compared with is in the
 archives. Text that is erased whole, with its salt, is no damage where somebody was forgotten whose account the entry
-is on.
+is on, or whose wallet the hold is on or for.
 
 Whole lines that nothing refers to may go, or come, if the last line counts them so: aliases, kept answers, other rooms'
 rows, and parties that own nothing.
 
 All this is so from the beginning of the second era on (``billfold.chain.era_text``). Of the first era ``UNHELD_BEFORE``
 says what further isn't held: a wallet or account whose terms haven't been recorded yet (``Verification.unrecorded``)
-and that nothing refers to may go or come, and whose it is, is told by its row alone.
+and that nothing refers to may go or come, and whose it is, is told by its row alone. It also says what isn't held of a
+hold that was placed before the chain said as what, in either era: one that no ``hold_terms`` were written of.
 """
 
 from collections.abc import Mapping
@@ -37,6 +38,7 @@ _STATE: Final = "it is state, which may change without a posting"
 _TIMES: Final = {"version": _STATE, "updated_at": _STATE}
 _UNTOLD: Final = "nothing else tells when"
 _BEFORE: Final = "it is in the chain with its terms, which haven't been recorded"
+_PLACED: Final = "it is in the chain with what the hold was placed as, which wasn't recorded yet"
 _KEPT_ANSWER: Final = "a kept answer is no record of the books: no chain commits to it, and it goes in time"
 
 UNHELD: Final[Mapping[type, Mapping[str, str]]] = {
@@ -76,11 +78,6 @@ UNHELD: Final[Mapping[type, Mapping[str, str]]] = {
         "actor": "it is written for the audit trail, beside the chain",
         "request_id": "it is written for the audit trail, beside the chain",
     },
-    HoldRecord: {
-        "expires_at": "movements don't say it; it only is as late as the hold's end shows, or as early",
-        "description": "it is in the chain with the first capture, and blanked when a party is forgotten",
-        "metadata": "no movement or capture repeats it",
-    },
     RowRecord: {
         "table": "no chain commits to other rooms' rows; they only come in order, table by table",
         "columns": "no chain commits to other rooms' rows; only wallets, parties and accounts are looked up",
@@ -115,5 +112,10 @@ UNHELD_BEFORE: Final[Mapping[type, Mapping[str, str]]] = {
     TransferRecord: {
         "metadata": "an entry without any is of a transfer without, or from before 1.0; otherwise both are the same",
     },
+    HoldRecord: {
+        "expires_at": f"{_PLACED}; it only is as late as the hold's end shows, or as early",
+        "description": f"{_PLACED}, or else with its captures; it is blanked when a party is forgotten",
+        "metadata": _PLACED,
+    },
 }
-"""What isn't held besides, where the terms of a wallet or account haven't been recorded, and of the first era."""
+"""What isn't held besides, where the terms of a wallet, account or hold weren't recorded, and of the first era."""
