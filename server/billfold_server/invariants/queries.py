@@ -92,6 +92,16 @@ INVARIANTS: Final[dict[str, str]] = {
             OR h.steps <> count(m.hold_id)
         ORDER BY h.id LIMIT 100
     """,
+    "holds_are_as_they_were_placed": """
+        SELECT t.hold_id::text AS object, CASE WHEN h.id IS NULL THEN 'it isn''t there, and its terms are'
+            ELSE 'it isn''t as it was placed' END AS fact
+        FROM hold_terms AS t LEFT JOIN holds AS h ON h.id = t.hold_id
+        WHERE (h.wallet_id, h.account_id, h.to_wallet_id, h.to_account_id, h.currency, h.amount_minor, h.expires_at)
+                IS DISTINCT FROM (t.wallet_id, t.account_id, t.to_wallet_id, t.to_account_id, t.currency,
+                    t.amount_minor, t.expires_at)
+            OR (t.text_salt IS NOT NULL) <> (h.description IS NOT NULL OR h.metadata <> '{}')
+        ORDER BY t.hold_id LIMIT 100
+    """,
     "captures_equal_their_entries": f"""
         SELECT h.id::text AS object,
             'captured ' || h.captured_minor::text || ', but its entries make ' || coalesce(c.total, 0)::text AS fact

@@ -18,7 +18,7 @@ from billfold_server.db.sets import PIECES, Columns, Write, narrowed, texts, uui
 from billfold_server.ledger.books import Books, Changes
 from billfold_server.ledger.memory import Key, Place, StoredAnswer
 from billfold_server.ledger.rows import EntryRow, HoldMovementRow
-from billfold_server.ledger.terms import AccountTermsRow, EraRow, WalletTermsRow
+from billfold_server.ledger.terms import AccountTermsRow, EraRow, HoldTermsRow, WalletTermsRow
 from billfold_server.tenancy.clock import READING, ClockReading
 from billfold_server.tenancy.transaction import TenantTx
 
@@ -237,8 +237,8 @@ def leaves_of(changes: Changes) -> list[bytes]:
     return [record.leaf() for record in sorted([*changes.entries, *others], key=_recorded_at)]
 
 
-_Chained = EntryRow | HoldMovementRow | EraRow | WalletTermsRow | AccountTermsRow
-_OTHERS: Final = (HoldMovementRow, EraRow, WalletTermsRow, AccountTermsRow)
+_Chained = EntryRow | HoldMovementRow | HoldTermsRow | EraRow | WalletTermsRow | AccountTermsRow
+_OTHERS: Final = (HoldMovementRow, HoldTermsRow, EraRow, WalletTermsRow, AccountTermsRow)
 _TICK: Final = timedelta(microseconds=1)
 
 

@@ -20,8 +20,18 @@ from billfold_server.db.jobs import NewJob
 from billfold_server.db.outbox import NewEvent, without_free_text
 from billfold_server.ledger import rules
 from billfold_server.ledger.memory import Key, Known, Memory, Place, StoredAnswer
-from billfold_server.ledger.rows import AccountRow, CodeKey, EntryRow, JournalKind, Line, PostingRow, Row, WalletKey
-from billfold_server.ledger.terms import TermsKind, ToldRow, WalletTermsRow, account_terms
+from billfold_server.ledger.rows import (
+    AccountRow,
+    CodeKey,
+    EntryRow,
+    HoldRow,
+    JournalKind,
+    Line,
+    PostingRow,
+    Row,
+    WalletKey,
+)
+from billfold_server.ledger.terms import TermsKind, ToldRow, WalletTermsRow, account_terms, hold_terms
 from billfold_server.tenancy.context import Caller
 from billfold_server.tenancy.manifest import Manifest
 
@@ -360,6 +370,11 @@ class Draft:
         )
         self.put(terms)
         self.put(ToldRow(wallet_id))
+
+    def record_hold(self, row: HoldRow) -> None:
+        """Record what a hold is placed as, right after its first movement."""
+        salt = self._chance.salt() if row.description is not None or row.metadata else None
+        self.put(hold_terms(row, salt, self.record()))
 
     # What moves money.
 

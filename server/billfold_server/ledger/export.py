@@ -26,6 +26,7 @@ from billfold.chain.records import (
     EraRecord,
     HeadRecord,
     HoldRecord,
+    HoldTermsRecord,
     IdempotencyKeyRecord,
     JournalEntryRecord,
     LinkRecord,
@@ -124,6 +125,7 @@ _TIMES: Final = {
     "transfer": ("transfers", "id", ("effective_at", "recorded_at")),
     "hold": ("holds", "id", ("expires_at", "created_at", "updated_at")),
     "hold_movement": ("hold_movements", "hold_id", ("effective_at", "recorded_at")),
+    "hold_terms": ("hold_terms", "hold_id", ("expires_at", "recorded_at")),
     "era": ("ledger_eras", "number", ("recorded_at",)),
     "wallet_terms": ("wallet_terms", "wallet_id", ("opened_at", "recorded_at")),
     "account_terms": ("account_terms", "account_id", ("opened_at", "recorded_at")),
@@ -470,6 +472,7 @@ async def _movements(tx: TenantTx) -> AsyncIterator[_Placed]:
 
 
 _TERMS: Final = (
+    ("hold_terms", HoldTermsRecord),
     ("ledger_eras", EraRecord),
     ("wallet_terms", WalletTermsRecord),
     ("account_terms", AccountTermsRecord),
@@ -477,7 +480,7 @@ _TERMS: Final = (
 
 
 async def _terms(tx: TenantTx) -> AsyncIterator[_Placed]:
-    """Yield whose wallets and accounts are, and the eras of the ledger."""
+    """Yield whose wallets and accounts are, what holds were placed as, and the eras of the ledger."""
     async for placed in _merged(*(_Ahead(_recorded(tx, table, record_type)) for table, record_type in _TERMS)):
         yield placed
 

@@ -37,7 +37,8 @@ INVENTORY: Final = Inventory(
             category="free_text",
             owner="party",
             plain_because=(
-                "the books must be readable for as long as the law says; no digest is made of it, so it can be erased"
+                "the books must be readable for as long as the law says; the chain holds a salted commitment, so it "
+                "can be erased"
             ),
             kept="ledger",
         ),
@@ -47,7 +48,8 @@ INVENTORY: Final = Inventory(
             category="free_text",
             owner="party",
             plain_because=(
-                "the books must be readable for as long as the law says; no digest is made of it, so it can be erased"
+                "the books must be readable for as long as the law says; the chain holds a salted commitment, so it "
+                "can be erased"
             ),
             kept="ledger",
         ),
@@ -87,6 +89,14 @@ INVENTORY: Final = Inventory(
             columns=(
                 "hold_id step account_id to_account_id delta_minor held_after_minor pending_after_minor effective_at "
                 "recorded_at"
+            ),
+        ),
+        NotPersonal(
+            table="hold_terms",
+            because="amounts, times and ids, which stay exact when a person is forgotten",
+            columns=(
+                "hold_id wallet_id account_id to_wallet_id to_account_id currency amount_minor expires_at text_salt "
+                "text_commitment recorded_at"
             ),
         ),
         NotPersonal(

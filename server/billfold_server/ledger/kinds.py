@@ -289,6 +289,7 @@ def open_hold(draft: Draft, request: HoldOrder) -> Reply:
     accounts = [request.account] if request.to_account is None else [request.account, request.to_account]
     rules.check_usable(accounts)
     hold = _move_hold(draft, hold, amount.amount_minor)
+    draft.record_hold(hold)
     if hold.expires_at is not None:
         draft.job(EXPIRE_HOLD_JOB, hold.expires_at, {"hold_id": ids.encode(Prefix.HOLD, hold.id)})
     return _answer_hold(draft, hold, events.HOLD_CREATED, _CREATED)

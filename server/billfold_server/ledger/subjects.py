@@ -1,7 +1,7 @@
 """What the ledger does for a person who asks what is known of them, or to be forgotten.
 
-The books stay exact: amounts, times and ids are never touched. What people have written of an entry goes together with
-the salt of its commitment, so that nobody can tell any more what it was, and the chain still holds.
+The books stay exact: amounts, times and ids are never touched. What people have written of an entry or a hold goes
+together with the salt of its commitment, so that nobody can tell any more what it was, and the chain still holds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,6 +40,11 @@ _ERASE_ENTRIES: Final = f"""
 UPDATE journal_entries SET description = NULL, metadata = '{{}}', text_salt = NULL
 WHERE text_salt IS NOT NULL AND id IN (SELECT o.entry_id FROM postings AS o WHERE o.account_id IN ({_OWN}))
 """  # noqa: S608 - constants
+_ERASE_SALTS: Final = """
+UPDATE hold_terms SET text_salt = NULL
+WHERE text_salt IS NOT NULL
+    AND hold_id IN (SELECT h.id FROM holds AS h WHERE h.wallet_id = ANY($1::uuid[]) OR h.to_wallet_id = ANY($1::uuid[]))
+"""
 _BLANK_HOLDS: Final = """
 UPDATE holds SET description = NULL, metadata = '{}'
 WHERE (wallet_id = ANY($1::uuid[]) OR to_wallet_id = ANY($1::uuid[]))
@@ -78,6 +83,7 @@ async def _holds(call: Call, subject: Subject, after: UUID | None, limit: int) -
 
 async def _erase(tx: TenantTx, erasing: Erasing) -> Mapping[str, int]:
     wallets = list(erasing.subject.wallet_ids)
+    await tx.execute(_ERASE_SALTS, wallets)
     return {
         "journal_entries": counted(await tx.execute(_ERASE_ENTRIES, wallets)),
         "holds": counted(await tx.execute(_BLANK_HOLDS, wallets)),

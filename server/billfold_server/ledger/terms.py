@@ -1,4 +1,7 @@
-"""Whose wallets and accounts are and on what terms they are kept, as rows of the chain (ADR 61). Pure data and SQL."""
+"""Whose wallets and accounts are and on what terms they are kept, and what holds were placed as, as rows of the chain.
+
+ADR 61 says why of the former, and ADR 66 of the latter. Pure data and SQL.
+"""
 
 from collections.abc import Hashable, Mapping, Sequence
 from datetime import datetime
@@ -9,10 +12,21 @@ import msgspec
 
 from billfold import chain
 from billfold_server.db.sets import Columns, Write
-from billfold_server.ledger.rows import AccountRow
+from billfold_server.ledger.rows import AccountRow, HoldRow
 from billfold_server.tenancy.transaction import TenantTx
 
-__all__ = ["STORES", "AccountTermsRow", "EraRow", "OwnerRow", "TermsKind", "ToldRow", "WalletTermsRow", "account_terms"]
+__all__ = [
+    "STORES",
+    "AccountTermsRow",
+    "EraRow",
+    "HoldTermsRow",
+    "OwnerRow",
+    "TermsKind",
+    "ToldRow",
+    "WalletTermsRow",
+    "account_terms",
+    "hold_terms",
+]
 
 TermsKind = Literal["opened", "found", "changed"]
 """Whether something was opened or changed just now, or had been opened before there were such records."""
@@ -98,6 +112,47 @@ class AccountTermsRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         )
 
 
+class HoldTermsRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a hold was placed as, which nothing changes later.
+
+    Attributes:
+        text_salt: What keeps the commitment from being guessed; absent where there is no text.
+        text_commitment: Stands in the chain for description and metadata, so that these may be erased.
+    """
+
+    hold_id: UUID
+    wallet_id: UUID
+    account_id: UUID
+    to_wallet_id: UUID | None
+    to_account_id: UUID | None
+    currency: str
+    amount_minor: int
+    expires_at: datetime | None
+    text_salt: bytes | None
+    text_commitment: bytes | None
+    recorded_at: datetime
+
+    @property
+    def key(self) -> UUID:
+        """What the row is known by."""
+        return self.hold_id
+
+    def leaf(self) -> bytes:
+        """Return the digest of these terms in the chain."""
+        return chain.hold_terms_leaf(
+            hold_id=self.hold_id,
+            wallet_id=self.wallet_id,
+            account_id=self.account_id,
+            to_wallet_id=self.to_wallet_id,
+            to_account_id=self.to_account_id,
+            currency=self.currency,
+            amount_minor=self.amount_minor,
+            expires_at=self.expires_at,
+            commitment=self.text_commitment,
+            recorded_at=self.recorded_at,
+        )
+
+
 class ToldRow(msgspec.Struct, frozen=True):
     """Word that a wallet or an account has terms; where there is none it was opened before there were such records."""
 
@@ -143,6 +198,29 @@ def account_terms(row: AccountRow, kind: TermsKind, recorded_at: datetime) -> Ac
     )
 
 
+def hold_terms(row: HoldRow, salt: bytes | None, recorded_at: datetime) -> HoldTermsRow:
+    """Return what a hold is placed as.
+
+    Args:
+        row: The hold.
+        salt: 16 random bytes, where it has any text.
+        recorded_at: When this is written.
+    """
+    return HoldTermsRow(
+        hold_id=row.id,
+        wallet_id=row.wallet_id,
+        account_id=row.account_id,
+        to_wallet_id=row.to_wallet_id,
+        to_account_id=row.to_account_id,
+        currency=row.currency,
+        amount_minor=row.amount_minor,
+        expires_at=row.expires_at,
+        text_salt=salt,
+        text_commitment=None if salt is None else chain.commitment(salt, row.description, row.metadata),
+        recorded_at=recorded_at,
+    )
+
+
 _ERAS: Final = Columns(number="smallint", recorded_at="timestamptz")
 _INSERT_ERAS: Final = f"INSERT INTO ledger_eras ({_ERAS.names}) SELECT {_ERAS.values} FROM {_ERAS.rows}"  # noqa: S608 - constants
 _OF_WALLETS: Final = Columns(
@@ -172,6 +250,20 @@ _OF_ACCOUNTS: Final = Columns(
 _INSERT_OF_ACCOUNTS: Final = (
     f"INSERT INTO account_terms ({_OF_ACCOUNTS.names}) SELECT {_OF_ACCOUNTS.values} FROM {_OF_ACCOUNTS.rows}"  # noqa: S608 - constants
 )
+_OF_HOLDS: Final = Columns(
+    hold_id="uuid",
+    wallet_id="uuid",
+    account_id="uuid",
+    to_wallet_id="uuid",
+    to_account_id="uuid",
+    currency="text",
+    amount_minor="bigint",
+    expires_at="timestamptz",
+    text_salt="bytea",
+    text_commitment="bytea",
+    recorded_at="timestamptz",
+)
+_INSERT_OF_HOLDS: Final = f"INSERT INTO hold_terms ({_OF_HOLDS.names}) SELECT {_OF_HOLDS.values} FROM {_OF_HOLDS.rows}"  # noqa: S608 - constants
 
 
 class _Eras:
@@ -208,6 +300,15 @@ class _AccountTerms:
         return [Write(_INSERT_OF_ACCOUNTS, _OF_ACCOUNTS.arguments(*[[getattr(row, n) for row in rows] for n in names]))]
 
 
+class _HoldTerms:
+    row_type = HoldTermsRow
+
+    def writes(self, rows: Sequence[HoldTermsRow], _before: Mapping[Hashable, HoldTermsRow | None]) -> list[Write]:
+        """Add the terms."""
+        names = HoldTermsRow.__struct_fields__
+        return [Write(_INSERT_OF_HOLDS, _OF_HOLDS.arguments(*[[getattr(row, n) for row in rows] for n in names]))]
+
+
 _FIND_TOLD: Final = """
     SELECT t.wallet_id AS id FROM wallet_terms AS t WHERE t.wallet_id = ANY($1::uuid[])
     UNION SELECT t.account_id FROM account_terms AS t WHERE t.account_id = ANY($1::uuid[])
@@ -233,5 +334,5 @@ class _Owners:
         return {row["id"]: OwnerRow(**dict(row)) for row in await tx.fetch(query, list(keys))}
 
 
-STORES: Final = (_Eras(), _WalletTerms(), _AccountTerms(), _Told(), _Owners())
+STORES: Final = (_Eras(), _WalletTerms(), _AccountTerms(), _HoldTerms(), _Told(), _Owners())
 """The rows of terms and eras, as the engine writes them."""

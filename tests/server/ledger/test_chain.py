@@ -58,6 +58,7 @@ class TestTheBooks:
         assert verification.head == Head(number=head["link"], hash=head["hash"], skips=head["skips"])
         assert verification.sequence == head["sequence"]
         assert verification.counts["hold_movement"] == 4
+        assert verification.counts["hold_terms"] == 2
         assert verification.counts["reversal"] == 1
         assert await check(full.database, full.tenant) == []
 
@@ -74,6 +75,8 @@ class TestTheBooks:
             "UPDATE journal_entries SET description = NULL, metadata = '{}', text_salt = NULL "
             "WHERE text_commitment IS NOT NULL",
             "UPDATE transfers SET description = NULL, metadata = '{}'",
+            "UPDATE holds SET description = NULL, metadata = '{}'",
+            "UPDATE hold_terms SET text_salt = NULL",
         )
         assert (await verify(full)).findings[0].record == "journal_entry"
         await tenancy.as_owner(tenancy.tenant, "UPDATE parties SET forgotten_at = now(), external_id = NULL")
@@ -130,6 +133,8 @@ class TestTheFirstDamagedRow:
             ("hold", "UPDATE holds SET expires_at = 'infinity' WHERE expires_at IS NOT NULL"),
             ("wallet", "UPDATE wallets SET created_at = '20000-01-01'"),
             ("hold", "UPDATE holds SET expires_at = '20000-01-01' WHERE expires_at IS NOT NULL"),
+            ("hold_terms", "UPDATE hold_terms SET expires_at = '20000-01-01' WHERE expires_at IS NOT NULL"),
+            ("hold_terms", "UPDATE hold_terms SET recorded_at = 'infinity' WHERE expires_at IS NOT NULL"),
             ("idempotency_key", "UPDATE idempotency_keys SET created_at = '20000-01-01'"),
             ("transfer", "UPDATE transfers SET metadata = '[1]' WHERE kind = 'top_up'"),
             ("account", "UPDATE accounts SET metadata = (repeat('[', 2000) || repeat(']', 2000))::jsonb"),

@@ -19,6 +19,9 @@ from tests.server.ledger.full import full_books
 from tests.server.ledger.giving import capture, hold, reverse
 from tests.tenants import Tenancy
 
+CHAINED = {"journal_entry", "hold_movement", "hold_terms", "era", "wallet_terms", "account_terms"}
+"""What of full books is a record of the chain."""
+
 
 async def filled(tenancy: Tenancy) -> Bench:
     """Return a bench whose wallets have moved money."""
@@ -57,7 +60,7 @@ class TestAnExport:
             if line["record"] == "link":
                 assert waiting == 0
                 waiting = len(msgspec.convert(line["leaves"], bytes, strict=False)) // 32
-            elif line["record"] in {"journal_entry", "hold_movement", "era", "wallet_terms", "account_terms"}:
+            elif line["record"] in CHAINED:
                 waiting -= 1
         assert waiting == 0
         await bench.engine.close()
@@ -230,6 +233,7 @@ class TestBrokenBooks:
             ),
             ("DELETE FROM holds", "captures_have_their_hold"),
             ("DELETE FROM holds", "movements_have_their_hold"),
+            ("DELETE FROM holds", "holds_are_as_they_were_placed"),
             ("UPDATE holds SET to_account_id = gen_random_uuid()", "holds_have_their_accounts"),
             ("UPDATE ledger_head SET link = link - 1", "chain_ends_at_the_head"),
             ("UPDATE ledger_head SET hash = decode(repeat('11', 32), 'hex')", "chain_ends_at_the_head"),
@@ -255,6 +259,7 @@ class TestBrokenBooks:
             "UPDATE journal_entries SET kind = 'x'",
             "DELETE FROM journal_entries",
             "DELETE FROM hold_movements",
+            "DELETE FROM hold_terms",
             "DELETE FROM accounts",
         ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):

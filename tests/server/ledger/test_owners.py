@@ -32,6 +32,7 @@ MONEY = (
     "checkpoint_balances",
     "consents",
     "hold_movements",
+    "hold_terms",
     "holds",
     "idempotency_keys",
     "journal_entries",
@@ -58,6 +59,11 @@ ELSEWHERE = {
     "hold_movements.account_id": "movements_have_their_hold",
     "hold_movements.hold_id": "movements_have_their_hold",
     "hold_movements.to_account_id": "movements_have_their_hold",
+    "hold_terms.account_id": "holds_are_as_they_were_placed",
+    "hold_terms.hold_id": "holds_are_as_they_were_placed",
+    "hold_terms.to_account_id": "holds_are_as_they_were_placed",
+    "hold_terms.to_wallet_id": "holds_are_as_they_were_placed",
+    "hold_terms.wallet_id": "holds_are_as_they_were_placed",
     "holds.account_id": "holds_have_their_accounts",
     "holds.to_account_id": "holds_have_their_accounts",
     "holds.journal_entry_ids": "holds_name_their_entries",
@@ -144,6 +150,9 @@ TAMPERING = [
     ("{swap}", "assigned_entries_are_posted_to_their_wallets"),
     ("{swap_late}", "accounts_are_no_older_than_their_wallets"),
     ("UPDATE holds SET to_wallet_id = NULL", "holds_are_on_their_wallets_accounts"),
+    ("UPDATE hold_terms SET hold_id = gen_random_uuid()", "holds_are_as_they_were_placed"),
+    ("UPDATE hold_terms SET to_account_id = NULL", "holds_are_as_they_were_placed"),
+    ("{swap}; {swap_transfers}; {swap_holds}", "holds_are_as_they_were_placed"),
     ("UPDATE holds SET currency = 'JPY'", "holds_are_on_their_wallets_accounts"),
 ]
 """What is done to the books, each from the same beginning, and which invariant finds it at the least."""
@@ -157,6 +166,7 @@ UPDATE transfers SET
     from_wallet_id = CASE from_wallet_id WHEN {first} THEN {second}::uuid WHEN {second} THEN {first}::uuid END,
     to_wallet_id = CASE to_wallet_id WHEN {first} THEN {second}::uuid WHEN {second} THEN {first}::uuid END
 """
+_SWAP_HOLDS = "UPDATE holds SET wallet_id = {second}, to_wallet_id = {first}"
 _UNIQUE = "DROP INDEX accounts_wallet"
 
 
@@ -239,6 +249,7 @@ class TestBooks:
             "{party}": str(party),
             "{swap}": f"{_UNIQUE}; {_SWAP}".replace("{pair}", f"{first}, {second}"),
             "{swap_late}": f"{_UNIQUE}; {_SWAP}".replace("{pair}", f"{first}, {third}"),
+            "{swap_holds}": _SWAP_HOLDS.replace("{first}", first).replace("{second}", second),
             "{swap_transfers}": _SWAP_TRANSFERS.replace("{first}", first).replace("{second}", second),
         }
         missed = []

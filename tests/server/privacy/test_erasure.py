@@ -63,6 +63,8 @@ class Bank:
             self.post("/v1/top-ups", {"wallet_id": wallets[0], "amount": amount, "description": f"from {name}"})
         order = {"from_wallet_id": wallets[0], "to_wallet_id": wallets[1], "amount": money}
         self.post("/v1/transfers", {**order, "description": f"for {name}", "metadata": {"who": name}})
+        hold = {"wallet_id": wallets[1], "amount": cent, "description": f"kept by {name}", "metadata": {"who": name}}
+        self.post(f"/v1/holds/{self.post('/v1/holds', hold)['id']}/release", {}, status=200)
         creditor = {"scheme": "wallet", "identification": wallets[1], "name": name}
         payment = {"wallet_id": wallets[0], "amount": cent, "creditor": creditor, "reference": f"for {name}"}
         self.post("/v1/payments", {**payment, "metadata": {"who": name}})
@@ -170,7 +172,7 @@ class TestAnExport:
         person.sign_in()
         known = bank.exported(customer.party_id, limit=3)
         kinds = {each["kind"] for each in known}
-        moved = {"top_up", "transfer", "payment", "journal_entry"}
+        moved = {"top_up", "transfer", "payment", "journal_entry", "hold"}
         assert kinds >= {"party", "wallet", "wallet_alias", *moved, "user", "session"}
         (payment,) = (each["data"] for each in known if each["kind"] == "payment")
         assert (payment["creditor_name"], payment["metadata"]) == ("Grace Hopper", {"who": "Grace Hopper"})
@@ -230,7 +232,7 @@ class TestAnErasure:
         answer = bank.erase(customer.party_id, key)
         assert answer.status_code == 200, answer.text
         erased = answer.json()["erased"]
-        moved = {"transfers", "payment_texts", "journal_entries"}
+        moved = {"transfers", "payment_texts", "journal_entries", "holds"}
         assert {"parties", "wallets", "wallet_aliases", *moved, "users", "sessions"} <= set(erased)
         (payment,) = bank.client.get("/v1/payments", params={"wallet_id": customer.wallets[0]}).json()["data"]
         assert (payment["creditor_name"], payment["creditor_account"], payment["reference"]) == (None, None, None)
