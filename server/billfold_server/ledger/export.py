@@ -16,6 +16,7 @@ import msgspec
 
 from billfold import chain, ids
 from billfold.chain import Head, Verification
+from billfold.chain.beside import KEYS
 from billfold.chain.records import (
     FORMAT,
     AccountRecord,
@@ -43,6 +44,7 @@ from billfold.chain.records import (
     encode_record,
     name_of,
 )
+from billfold_server.ledger.reading import BALANCE, BESIDE_MAY_BE_NULL, POSTING, UnreadableError, check_row, shape_of
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.transaction import Database, TenantTx
 
@@ -133,27 +135,9 @@ _TIMES: Final = {
     "head": ("ledger_head", "id", ("recorded_at", "effective_high")),
 }
 """By record, where PostgreSQL may hold times that Python has no word for: the table, its key, and the columns."""
-_TIMES_OF: Final = {
-    kind: tuple(name for name in _TIMES[str(kind.__struct_config__.tag)][2] if name in kind.__struct_fields__)
-    for kind in get_args(Record)
-    if kind.__struct_config__.tag in _TIMES
-}
-"""By kind of record, its members that are such times."""
+_SHAPES: Final = {kind: (str(kind.__struct_config__.tag), shape_of(kind)) for kind in get_args(Record)}
+"""By kind of record, its name, and what the columns of its row may hold."""
 _read_metadata = msgspec.json.Decoder(dict[str, str]).decode
-
-
-class UnreadableError(Exception):
-    """A row holds a value that no command can have written, such as a time before our era.
-
-    Attributes:
-        record: What kind of record it is.
-        id: Its id, or the key that stands for one; absent where that isn't known.
-    """
-
-    def __init__(self, record: str, id_: str | None) -> None:
-        super().__init__(f"{record} {id_ or ''} holds a value that can't be read")
-        self.record = record
-        self.id = id_
 
 
 async def export_ledger(database: Database, tenant: TenantRef) -> AsyncIterator[bytes]:
@@ -228,10 +212,8 @@ async def read_ledger(tx: TenantTx) -> AsyncIterator[Record]:
 async def _next_of(tx: TenantTx, part: AsyncIterator[Record]) -> Record | None:
     try:
         following = await anext(part, None)
-        if following is not None:
-            _check_times(following)
-    except (OverflowError, TypeError, ValueError):
-        # The driver says of no row that it is the one whose time it can't tell, or that can't be compared.
+    except (OverflowError, ValueError):
+        # The driver says of no row that it is the one whose time it can't tell.
         for record, (table, key, columns) in _TIMES.items():
             strange = " OR ".join(f"({column} < '{_FROM}' OR {column} > '{_TO}')" for column in columns)
             query = f"SELECT {key}::text FROM {table} WHERE {strange} ORDER BY {key} LIMIT 1"  # noqa: S608 - constants
@@ -239,22 +221,6 @@ async def _next_of(tx: TenantTx, part: AsyncIterator[Record]) -> Record | None:
                 raise UnreadableError(record, found) from None
         raise
     return following
-
-
-def _check_times(record: Record) -> None:
-    """Refuse PostgreSQL's infinity, which the driver gives as a time without a zone.
-
-    Raises:
-        ValueError: One of its times is that.
-    """
-    for name in _TIMES_OF.get(type(record), ()):
-        time = getattr(record, name)
-        if time is not None and time.tzinfo is None:
-            raise ValueError(name)
-    if isinstance(record, JournalEntryRecord):
-        for posting in record.postings:
-            if posting.effective_at is not None and posting.effective_at.tzinfo is None:
-                raise ValueError(name_of(record))
 
 
 def columns_of(record_type: type[msgspec.Struct], *without: str) -> tuple[str, ...]:
@@ -267,12 +233,14 @@ def _select(table: str, record_type: type[msgspec.Struct], rest: str, *without: 
 
 
 def _made(record_type: type[R], row: asyncpg.Record, **further: Any) -> R:
+    name, shape = _SHAPES[record_type]
+    check_row(name, row, shape)
     facts = dict(row)
     if "metadata" in facts:
         try:
             facts["metadata"] = _read_metadata(facts["metadata"])
         except (msgspec.MsgspecError, RecursionError):
-            raise UnreadableError(str(record_type.__struct_config__.tag), str(row[0])) from None
+            raise UnreadableError(name, str(row[0])) from None
     return record_type(**facts, **further)
 
 
@@ -287,7 +255,7 @@ async def _rows(tx: TenantTx, query: str) -> AsyncIterator[list[asyncpg.Record]]
 
 async def _people(tx: TenantTx) -> AsyncIterator[Record]:
     (row,) = await tx.fetch(_select("ledger_head", HeadRecord, "WHERE id = 1", "format", "tenant"))
-    yield HeadRecord(format=FORMAT, tenant=tx.tenant.slug, **dict(row))
+    yield _made(HeadRecord, row, format=FORMAT, tenant=tx.tenant.slug)
     tables: tuple[tuple[str, Any], ...] = (
         ("parties", PartyRecord),
         ("wallets", WalletRecord),
@@ -306,6 +274,8 @@ async def _checkpoints(tx: TenantTx) -> AsyncIterator[Record]:
         balances: list[tuple[UUID, int]] = []
         if place == len(rows):
             found = await tx.fetch("SELECT account_id, posted_minor FROM checkpoint_balances ORDER BY account_id")
+            for each in found:
+                check_row("checkpoint", each, BALANCE, str(row["number"]))
             balances = [(each["account_id"], each["posted_minor"]) for each in found]
         yield _made(CheckpointRecord, row, balances=balances)
 
@@ -354,6 +324,8 @@ async def _timeline(tx: TenantTx) -> AsyncIterator[Record]:
         await links.pop()
     async for hold in _strange_holds(tx):
         yield hold
+    if (name := await tx.fetchval(_NAMELESS)) is not None:
+        raise UnreadableError(name, None)
 
 
 async def _merged(*sources: _Ahead[_Placed]) -> AsyncIterator[_Placed]:
@@ -408,6 +380,18 @@ _HANGING: Final = (
 )
 
 
+_NAMELESS: Final = " UNION ALL ".join(
+    f"SELECT '{name}' AS name WHERE EXISTS (SELECT FROM {table} WHERE {key} IS NULL)"  # noqa: S608 - constants
+    for name, table, key in (
+        ("journal_entry", "journal_entries", "id"),
+        ("posting", "postings", "entry_id"),
+        ("transfer", "transfers", "id"),
+        ("reversal", "reversals", "journal_entry_id"),
+    )
+)
+"""What lies in no window, since it has no id."""
+
+
 def _assembled(
     heads: Sequence[asyncpg.Record],
     postings: Sequence[asyncpg.Record],
@@ -415,6 +399,8 @@ def _assembled(
     reversals: Sequence[asyncpg.Record],
 ) -> list[_Placed]:
     """Put together what hangs on the same entry, also where there is none."""
+    for row in postings:
+        check_row("posting", row, POSTING)
     lines = _by(postings, "entry_id")
     entries = {head["id"]: _entry(head, lines.get(head["id"], ())) for head in heads}
     further: defaultdict[UUID, list[Record]] = defaultdict(list)
@@ -510,11 +496,17 @@ async def _beside(tx: TenantTx) -> AsyncIterator[Record]:
         query = f"SELECT to_jsonb(t)::text AS columns FROM (SELECT {columns} FROM {table}) AS t ORDER BY {key}"  # noqa: S608 - constants
         async for rows in _rows(tx, query):
             for row in rows:
-                try:
-                    columns_ = msgspec.json.decode(row["columns"])
-                except RecursionError:
-                    raise UnreadableError("row", table) from None
-                yield RowRecord(table=table, columns=columns_)
+                yield RowRecord(table=table, columns=_columns(table, row["columns"]))
+
+
+def _columns(table: str, text: str) -> dict[str, Any]:
+    try:
+        columns: dict[str, Any] = msgspec.json.decode(text)
+    except RecursionError:
+        raise UnreadableError("row", table) from None
+    if any(value is None and name not in BESIDE_MAY_BE_NULL[table] for name, value in columns.items()):
+        raise UnreadableError("row", "/".join([table, *(str(columns[name]) for name in KEYS[table])]))
+    return columns
 
 
 _SEALED: Final = "SELECT count(*) FROM idempotency_keys WHERE substring(body FROM 1 FOR 1) = '\\x01'::bytea"

@@ -138,6 +138,16 @@ class TestTheFirstDamagedRow:
             ("idempotency_key", "UPDATE idempotency_keys SET created_at = '20000-01-01'"),
             ("transfer", "UPDATE transfers SET metadata = '[1]' WHERE kind = 'top_up'"),
             ("account", "UPDATE accounts SET metadata = (repeat('[', 2000) || repeat(']', 2000))::jsonb"),
+            (
+                "posting",
+                (
+                    "ALTER TABLE postings ALTER effective_at DROP NOT NULL; "
+                    "UPDATE postings SET effective_at = NULL WHERE line = 1"
+                ),
+            ),
+            ("party", "ALTER TABLE parties DROP CONSTRAINT parties_roles_check; UPDATE parties SET roles = '{NULL}'"),
+            ("wallet", "UPDATE wallets SET currencies = '{{EUR},{USD}}'"),
+            ("hold", "UPDATE holds SET journal_entry_ids = '{NULL}'"),
         ],
     )
     async def test_is_one_that_nobody_can_read(self, tenancy: Tenancy, full: Bench, record: str, change: str) -> None:
