@@ -128,14 +128,15 @@ INVARIANTS: Final[dict[str, str]] = {
     """,
     "journal_has_no_gaps": """
         SELECT 'journal' AS object,
-            'its head says ' || h.sequence::text || ', but with ' || d.entries::text || ' detached it holds '
-                || (d.entries + count(j.sequence))::text || ' entries up to '
+            'its head says ' || coalesce(h.sequence::text, 'nothing') || ', but with ' || d.entries::text
+                || ' detached it holds ' || (d.entries + count(j.sequence))::text || ' entries up to '
                 || coalesce(max(j.sequence), d.entries)::text AS fact
-        FROM ledger_head AS h
-        CROSS JOIN (SELECT coalesce(max(sequence), 0) AS entries FROM ledger_checkpoints) AS d
+        FROM (SELECT coalesce(max(sequence), 0) AS entries FROM ledger_checkpoints) AS d
+        LEFT JOIN ledger_head AS h ON TRUE
         LEFT JOIN journal_entries AS j ON TRUE
         GROUP BY h.sequence, d.entries
-        HAVING d.entries + count(j.sequence) <> h.sequence OR coalesce(max(j.sequence), d.entries) <> h.sequence
+        HAVING d.entries + count(j.sequence) IS DISTINCT FROM h.sequence
+            OR coalesce(max(j.sequence), d.entries) IS DISTINCT FROM h.sequence
     """,
     "recorded_in_order": """
         SELECT r.sequence::text AS object, 'recorded before the entry that it follows' AS fact
@@ -323,13 +324,13 @@ INVARIANTS: Final[dict[str, str]] = {
         ORDER BY h.id LIMIT 100
     """,
     "chain_ends_at_the_head": """
-        SELECT h.link::text AS object,
-            'the head is link ' || h.link::text || ', but the newest link is ' || coalesce(l.number, 0)::text
-                || CASE WHEN l.number = h.link THEN ' with another hash' ELSE '' END AS fact
-        FROM ledger_head AS h
-        LEFT JOIN (
-            SELECT number, hash FROM ledger_links ORDER BY number DESC LIMIT 1) AS l ON TRUE
-        WHERE h.link <> coalesce(l.number, 0) OR (h.link > 0 AND h.hash IS DISTINCT FROM l.hash)
+        SELECT coalesce(h.link, n.link)::text AS object,
+            'the head is link ' || coalesce(h.link::text, 'none') || ', but the newest link is ' || n.link::text
+                || CASE WHEN n.link = h.link THEN ' with another hash' ELSE '' END AS fact
+        FROM (SELECT coalesce(max(number), 0) AS link FROM ledger_links) AS n
+        LEFT JOIN ledger_links AS l ON l.number = n.link
+        LEFT JOIN ledger_head AS h ON TRUE
+        WHERE h.link IS DISTINCT FROM n.link OR (n.link > 0 AND h.hash IS DISTINCT FROM l.hash)
     """,
     **REFERENCES,
     **OWNERS,

@@ -171,7 +171,11 @@ def head(open_services: OpenServices, tenant: str, *, as_json: bool) -> None:
             claims = service.head_claims(newest, realm.issuer)
             return service.signed_head(claims, await services.identity.attest(realm, LEDGER_HEAD_TYPE, claims))
 
-    signed = asyncio.run(run())
+    try:
+        signed = asyncio.run(run())
+    except UnreadableError as unreadable:
+        click.echo(f"Nothing is signed, since {unreadable}: see billfold ledger verify.", err=True)
+        raise click.exceptions.Exit(_BROKEN) from None
     if as_json:
         click.echo(msgspec.json.encode(signed).decode())
     else:

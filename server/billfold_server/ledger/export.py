@@ -254,8 +254,10 @@ async def _rows(tx: TenantTx, query: str) -> AsyncIterator[list[asyncpg.Record]]
 
 
 async def _people(tx: TenantTx) -> AsyncIterator[Record]:
-    (row,) = await tx.fetch(_select("ledger_head", HeadRecord, "WHERE id = 1", "format", "tenant"))
-    yield _made(HeadRecord, row, format=FORMAT, tenant=tx.tenant.slug)
+    rows = await tx.fetch(_select("ledger_head", HeadRecord, "WHERE id = 1", "format", "tenant"))
+    if len(rows) != 1:
+        raise UnreadableError("head", None)
+    yield _made(HeadRecord, rows[0], format=FORMAT, tenant=tx.tenant.slug)
     tables: tuple[tuple[str, Any], ...] = (
         ("parties", PartyRecord),
         ("wallets", WalletRecord),

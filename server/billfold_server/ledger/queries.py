@@ -14,6 +14,7 @@ import msgspec
 from billfold import ids
 from billfold.chain import StoredLink
 from billfold_server.db.filters import Filter
+from billfold_server.ledger.reading import UnreadableError, check_row, shape_of
 from billfold_server.ledger.rows import AccountRow, EntryRow, HoldRow
 from billfold_server.ledger.stores import (
     ACCOUNT_COLUMNS,
@@ -341,12 +342,23 @@ class HeadRow(msgspec.Struct, frozen=True, kw_only=True):
     recorded_at: datetime
 
 
+_HEAD: Final = "head"
+_HEAD_SHAPE: Final = shape_of(HeadRow)
+
+
 async def get_head(tx: TenantTx) -> HeadRow:
-    """Return the ledger's head."""
-    (row,) = await tx.fetch(
+    """Return the ledger's head.
+
+    Raises:
+        UnreadableError: It isn't there, or somebody has taken a value from it.
+    """
+    rows = await tx.fetch(
         "SELECT h.link AS number, h.hash, h.sequence, h.recorded_at FROM ledger_head AS h WHERE h.id = 1"
     )
-    return HeadRow(**dict(row))
+    if len(rows) != 1:
+        raise UnreadableError(_HEAD, None)
+    check_row(_HEAD, rows[0], _HEAD_SHAPE)
+    return HeadRow(**dict(rows[0]))
 
 
 async def find_link_of(tx: TenantTx, recorded_at: datetime) -> StoredLink | None:

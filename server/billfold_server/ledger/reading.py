@@ -38,7 +38,7 @@ class UnreadableError(Exception):
     """
 
     def __init__(self, record: str, id_: str | None) -> None:
-        super().__init__(f"{record} {id_ or ''} holds a value that can't be read")
+        super().__init__(f"{record}{'' if id_ is None else f' {id_}'} holds a value that can't be read")
         self.record = record
         self.id = id_
 
@@ -63,7 +63,7 @@ _NO_COLUMNS: Final = frozenset({"format", "tenant", "postings", "balances"})
 """Members that are made of something else than the record's own row."""
 _AS_TEXT: Final = "metadata"
 """What the driver gives as the text that it is in JSON."""
-_LONG_KEYS: Final = {"posting": 2, "hold_movement": 2, "idempotency_key": 2}
+_KEYS: Final = {"head": 0, "posting": 2, "hold_movement": 2, "idempotency_key": 2}
 """How many columns name a record, where it isn't the first alone."""
 
 
@@ -159,5 +159,5 @@ def check_row(record: str, row: asyncpg.Record, shape: Shape, key: str | None = 
 
 
 def _key(record: str, values: Sequence[object]) -> str | None:
-    parts = values[: _LONG_KEYS.get(record, 1)]
-    return None if None in parts else "/".join(map(str, parts))
+    parts = values[: _KEYS.get(record, 1)]
+    return None if None in parts or not parts else "/".join(map(str, parts))

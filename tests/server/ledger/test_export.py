@@ -236,6 +236,8 @@ class TestBrokenBooks:
             ("DELETE FROM holds", "holds_are_as_they_were_placed"),
             ("UPDATE holds SET to_account_id = gen_random_uuid()", "holds_have_their_accounts"),
             ("UPDATE ledger_head SET link = link - 1", "chain_ends_at_the_head"),
+            ("DELETE FROM ledger_head", "chain_ends_at_the_head"),
+            ("DELETE FROM ledger_head", "journal_has_no_gaps"),
             ("UPDATE ledger_head SET hash = decode(repeat('11', 32), 'hex')", "chain_ends_at_the_head"),
         ],
     )

@@ -151,6 +151,30 @@ class TestAProof:
         refused = invoke(live, "record-terms", "--tenant", "damaged", "--reason", "upgrade", "--json")
         assert (refused.exit_code, str(edited) in json.loads(refused.stderr)["detail"]) == (1, True)
 
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "DELETE FROM ledger_head",
+            "ALTER TABLE ledger_head ALTER hash DROP NOT NULL; UPDATE ledger_head SET hash = NULL",
+        ],
+    )
+    def test_is_not_made_where_the_head_is_gone(self, live: LiveServer, statement: str) -> None:
+        """Every command says so and ends as it does with other damage, and the invariants miss the head, too."""
+        slug = f"headless-{len(statement)}"
+        live.add_tenant(manifest(slug))
+        with live.client(slug) as client:
+            entry_id = Customer(client).top_up()
+            as_owner(live, slug, statement)
+            assert client.get(f"/v1/journal-entries/{entry_id}/proof").status_code == 500
+        done = invoke(live, "verify", "--tenant", slug, "--json")
+        document = json.loads(done.stdout)
+        assert (done.exit_code, document["ok"]) == (1, False)
+        assert [(each["damage"], each["record"]) for each in document["findings"]] == [(Damage.MALFORMED, "head")]
+        assert "chain_ends_at_the_head" in {each["invariant"] for each in document["breaches"]}
+        for words in (["verify"], ["export"], ["head"], ["record-terms", "--reason", "upgrade"]):
+            ended = invoke(live, words[0], "--tenant", slug, *words[1:])
+            assert (ended.exit_code, "head" in ended.output) == (1, True), words
+
 
 def as_owner(live: LiveServer, slug: str, statement: str) -> None:
     """Run SQL as the owner of a tenant's tables."""
