@@ -1,4 +1,7 @@
-"""A detached month's archive, verified against what its ledger keeps: checkpoint, links, and the month's transfers.
+"""A detached month's archive, verified against what its ledger keeps: checkpoint, links, and what hangs on the month.
+
+That is its transfers, what was reversed of its entries and by them, and the holds that they captured. An archive knows
+of a sum what it had come to by then, so the tenant's may be more, unless the archives have all that it is made of.
 
 The checkpoint holds the digest of the file, and is a record of the chain. So a file that has this digest is the one
 that was verified before its month left. Of another one the first record that isn't as the chain's links say is named.
@@ -7,33 +10,38 @@ Both say no more than the chain itself, which ``verify_ledger`` looks at.
 
 import asyncio
 import hashlib
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Final
 from uuid import UUID
 
+import asyncpg
 import msgspec
 
 from billfold import ids
 from billfold.chain import Damage, Finding
 from billfold.chain.findings import Findings
 from billfold.chain.records import (
+    CheckpointRecord,
     EndRecord,
+    HoldRecord,
     JournalEntryRecord,
     LinkRecord,
     Record,
+    ReversalRecord,
     TransferRecord,
     name_of,
     read_record,
 )
 from billfold_server.ledger.export import STATEMENT_TIMEOUT_MS, columns_of
+from billfold_server.ledger.reading import UnreadableError, check_row, shape_of
 from billfold_server.tenancy.context import TenantRef
 from billfold_server.tenancy.service import month_of
 from billfold_server.tenancy.transaction import Database, TenantTx
 
-__all__ = ["ArchiveVerification", "verify_archive"]
+__all__ = ["ArchiveVerification", "Sums", "verify_archive"]
 
 _WINDOW: Final = 1000
 _KINDS: Final = ["transfer", "top_up", "withdrawal"]
@@ -45,8 +53,23 @@ _TRANSFERS: Final = (
     f"SELECT {', '.join(columns_of(TransferRecord, *_TEXTS))} FROM transfers "  # noqa: S608 - constants
     "WHERE kind = ANY($1::text[]) AND id = ANY($2::uuid[])"
 )
+_REVERSALS: Final = (
+    "SELECT journal_entry_id, amount_minor, reversed_minor FROM reversals WHERE journal_entry_id = ANY($1::uuid[])"
+)
+_HOLDS: Final = "SELECT id, captured_minor, journal_entry_ids FROM holds WHERE id = ANY($1::uuid[])"
 _COUNT: Final = "SELECT count(*) FROM transfers WHERE kind = ANY($1::text[]) AND id > $2 AND id <= $3"
 _CHECKPOINTS: Final = "SELECT number, month, entry_id, sequence, archive_digest FROM ledger_checkpoints ORDER BY number"
+_COMPARED: Final[Mapping[str, tuple[type[msgspec.Struct], Collection[str]]]] = {
+    "link": (LinkRecord, columns_of(LinkRecord)),
+    "reversal": (ReversalRecord, columns_of(ReversalRecord)),
+    "hold": (HoldRecord, ("id", "captured_minor", "journal_entry_ids")),
+    "checkpoint": (CheckpointRecord, ("number", "month", "entry_id", "sequence", "archive_digest")),
+}
+_SHAPES: Final = {
+    record: tuple(column for column in shape_of(record_type) if column.name in names)
+    for record, (record_type, names) in _COMPARED.items()
+}
+"""What the columns may hold that are compared with an archive."""
 
 
 class ArchiveVerification(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,19 +92,46 @@ class ArchiveVerification(msgspec.Struct, frozen=True, kw_only=True):
     further: int
 
 
-async def verify_archive(database: Database, tenant: TenantRef, path: Path) -> ArchiveVerification:
+class Sums:
+    """What the entries of archives that are verified one after the other have reversed and captured."""
+
+    def __init__(self) -> None:
+        self._totals: Counter[UUID] = Counter()
+        self._entries: defaultdict[UUID, set[UUID]] = defaultdict(set)
+
+    def count(self, of: UUID, entry: JournalEntryRecord) -> int:
+        """Count what an entry reverses or captures, unless it was counted already, and return what there is by now.
+
+        Args:
+            of: The entry that it reverses, or the hold that it captures.
+            entry: The entry.
+        """
+        if entry.id not in self._entries[of]:
+            self._entries[of].add(entry.id)
+            self._totals[of] += sum(posting.amount_minor for posting in entry.postings if posting.amount_minor > 0)
+        return self._totals[of]
+
+    def has_all(self, of: UUID, entries: Sequence[UUID]) -> bool:
+        """Tell whether these are the entries that were counted."""
+        return self._entries[of] == set(entries)
+
+
+async def verify_archive(
+    database: Database, tenant: TenantRef, path: Path, sums: Sums | None = None
+) -> ArchiveVerification:
     """Verify the archive of a detached month against the ledger that it has left.
 
     Args:
         database: Where the ledger lies.
         tenant: Whose ledger it is.
         path: The file.
+        sums: What the archives before have reversed and captured, to which this one's is added.
 
     Raises:
         OSError: The file can't be read.
     """
     async with database.tx(tenant, snapshot=True, statement_timeout_ms=STATEMENT_TIMEOUT_MS) as tx:
-        return await _Archive(tx, path).verify()
+        return await _Archive(tx, path, Sums() if sums is None else sums).verify()
 
 
 class _Sealed(msgspec.Struct, frozen=True):
@@ -99,7 +149,7 @@ class _Sealed(msgspec.Struct, frozen=True):
 class _Archive:
     """One archive that is being verified."""
 
-    def __init__(self, tx: TenantTx, path: Path) -> None:
+    def __init__(self, tx: TenantTx, path: Path, sums: Sums) -> None:
         self._tx = tx
         self._path = path
         self._findings = Findings()
@@ -111,9 +161,25 @@ class _Archive:
         self._entries = self._transfers = 0
         self._counts: Counter[str] = Counter()
         self._ended = False
+        self._hanging = _Hanging(sums, self._add)
 
     async def verify(self) -> ArchiveVerification:
         """Read the file once, a window at a time."""
+        try:
+            await self._read()
+        except UnreadableError as error:
+            # What the tenant keeps ends here, and not what the file says.
+            self._add(None, Damage.MALFORMED, error.record, error.id, "it holds a value that can't be read")
+        return ArchiveVerification(
+            ok=not self._findings.count,
+            month=self._month,
+            checkpoint=None if self._sealed is None else self._sealed.number,
+            journal_entries=self._entries,
+            findings=self._findings.kept,
+            further=self._findings.count - len(self._findings.kept),
+        )
+
+    async def _read(self) -> None:
         await self._find_checkpoints()
         digest = hashlib.sha256()
         with await asyncio.to_thread(self._path.open, "rb") as stream:
@@ -124,18 +190,10 @@ class _Archive:
                 await self._take(number, lines)
                 number += len(lines)
         await self._finish(digest.digest())
-        return ArchiveVerification(
-            ok=not self._findings.count,
-            month=self._month,
-            checkpoint=None if self._sealed is None else self._sealed.number,
-            journal_entries=self._entries,
-            findings=self._findings.kept,
-            further=self._findings.count - len(self._findings.kept),
-        )
 
     async def _find_checkpoints(self) -> None:
         after_id, after_sequence = UUID(int=0), 0
-        for row in await self._tx.fetch(_CHECKPOINTS):
+        for row in await _fetch(self._tx, "checkpoint", _CHECKPOINTS):
             sealed = _Sealed(
                 row["number"],
                 row["month"],
@@ -157,7 +215,7 @@ class _Archive:
             except (msgspec.DecodeError, UnicodeDecodeError):
                 self._add(number, Damage.MALFORMED, "line", None, "the line isn't a record of this format")
         numbers = [record.number for _, record in records if isinstance(record, LinkRecord)]
-        kept = {row["number"]: dict(row) for row in await self._tx.fetch(_LINKS, _storable(numbers))}
+        kept = {row["number"]: dict(row) for row in await _fetch(self._tx, "link", _LINKS, _storable(numbers))}
         moved = [record.id for _, record in records if isinstance(record, TransferRecord)]
         transfers = {(row["kind"], row["id"]): dict(row) for row in await self._tx.fetch(_TRANSFERS, _KINDS, moved)}
         for number, record in records:
@@ -174,6 +232,7 @@ class _Archive:
                 if record.counts != self._counts:
                     self._add(number, Damage.INCOMPLETE, "end", None, "it counts other lines than there are")
             self._counts[name_of(record)] += 1
+        await self._hanging.look_at(records, self._tx)
 
     def _add(self, line: int | None, damage: Damage, record: str, id_: str | None, fact: str) -> None:
         self._findings.add(damage, record, id_, fact, line=line)
@@ -233,6 +292,88 @@ class _Archive:
         if found > self._transfers:
             fact = f"the tenant has {found} of that month, and the archive {self._transfers}"
             self._add(None, Damage.INSERTED, "transfer", None, fact)
+
+
+class _Hanging:
+    """Compares what an archive's entries have reversed and captured with what the tenant says of that.
+
+    Each sum is named once, however many entries contradict it.
+
+    Args:
+        sums: What the archives before have reversed and captured.
+        add: What takes a finding.
+    """
+
+    def __init__(self, sums: Sums, add: Callable[[int | None, Damage, str, str | None, str], None]) -> None:
+        self._sums = sums
+        self._add = add
+        self._reversals: dict[UUID, asyncpg.Record] = {}
+        self._holds: dict[UUID, asyncpg.Record] = {}
+        self._named: set[UUID] = set()
+
+    async def look_at(self, records: Sequence[tuple[int, Record]], tx: TenantTx) -> None:
+        """Look at some records, by their lines, with what the tenant keeps of them."""
+        entries = [record for _, record in records if isinstance(record, JournalEntryRecord)]
+        originals = {record.journal_entry_id for _, record in records if isinstance(record, ReversalRecord)}
+        originals |= {entry.reverses for entry in entries if entry.reverses is not None}
+        holds = {entry.hold_id for entry in entries if entry.hold_id is not None}
+        reversals = await _fetch(tx, "reversal", _REVERSALS, list(originals))
+        self._reversals = {row["journal_entry_id"]: row for row in reversals}
+        self._holds = {row["id"]: row for row in await _fetch(tx, "hold", _HOLDS, list(holds))}
+        for line, record in records:
+            if isinstance(record, ReversalRecord):
+                self._take_reversal(line, record)
+            elif isinstance(record, JournalEntryRecord) and record.reverses is not None:
+                self._compare_reversal(line, record.reverses, self._sums.count(record.reverses, record))
+            elif isinstance(record, JournalEntryRecord) and record.hold_id is not None:
+                self._compare_hold(line, record.hold_id, record)
+
+    def _take_reversal(self, line: int, record: ReversalRecord) -> None:
+        """Look at the sum of an entry, which is what it had come to when the month left."""
+        original = record.journal_entry_id
+        kept = self._reversals.get(original)
+        if kept is not None and kept["amount_minor"] != record.amount_minor:
+            fact = f"the tenant says that it is one of {kept['amount_minor']} rather than {record.amount_minor}"
+            self._name(line, Damage.EDITED, "reversal", original, fact)
+        self._compare_reversal(line, original, record.reversed_minor)
+
+    def _compare_reversal(self, line: int, original: UUID, least: int) -> None:
+        kept = self._reversals.get(original)
+        if kept is None:
+            self._name(line, Damage.DROPPED, "reversal", original, "the tenant has it no longer")
+        elif kept["reversed_minor"] < least:
+            fact = f"the tenant says that {kept['reversed_minor']} were reversed, and it was {least} at the least"
+            self._name(line, Damage.EDITED, "reversal", original, fact)
+
+    def _compare_hold(self, line: int, hold_id: UUID, entry: JournalEntryRecord) -> None:
+        kept, captured = self._holds.get(hold_id), self._sums.count(hold_id, entry)
+        if kept is None:
+            self._name(line, Damage.DROPPED, "hold", hold_id, "the tenant has it no longer")
+            return
+        named, said = kept["journal_entry_ids"], kept["captured_minor"]
+        if entry.id not in named:
+            fact = f"journal entry {entry.sequence} captures it, and the tenant's doesn't name that"
+            self._name(line, Damage.EDITED, "hold", hold_id, fact)
+        elif said < captured or (said != captured and self._sums.has_all(hold_id, named)):
+            fact = f"the tenant says that {said} were captured, and its entries make {captured}"
+            self._name(line, Damage.EDITED, "hold", hold_id, fact)
+
+    def _name(self, line: int, damage: Damage, record: str, id_: UUID, fact: str) -> None:
+        if id_ not in self._named:
+            self._named.add(id_)
+            self._add(line, damage, record, str(id_), fact)
+
+
+async def _fetch(tx: TenantTx, record: str, query: str, *arguments: object) -> list[asyncpg.Record]:
+    """Return rows that can be compared.
+
+    Raises:
+        UnreadableError: One of them holds a value that no command can have written.
+    """
+    rows = await tx.fetch(query, *arguments)
+    for row in rows:
+        check_row(record, row, _SHAPES[record])
+    return rows
 
 
 def _month(record: JournalEntryRecord) -> str | None:

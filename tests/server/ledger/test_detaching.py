@@ -21,7 +21,7 @@ from billfold.ids import Prefix
 from billfold.money import Money
 from billfold_server.invariants.service import check
 from billfold_server.ledger import detaching, queries, service
-from billfold_server.ledger.archives import verify_archive
+from billfold_server.ledger.archives import Sums, verify_archive
 from billfold_server.ledger.detaching import Detached, DetachRefusedError, detach, kept_from
 from billfold_server.ledger.export import export_ledger, verify_ledger
 from billfold_server.ledger.importing import import_ledger
@@ -418,9 +418,10 @@ class TestAnArchive:
         books = await past(tenancy)
         done = await books.detach(date(2025, 3, 1), tmp_path)
         await tenancy.as_owner(books.tenant, "UPDATE transfers SET description = NULL, metadata = '{}'")
+        sums = Sums()
         for number, each in enumerate(done, 1):
             assert each.archive is not None
-            found = await verify_archive(books.bench.database, books.tenant, Path(each.archive))
+            found = await verify_archive(books.bench.database, books.tenant, Path(each.archive), sums)
             assert (found.findings, found.month, found.checkpoint) == ([], each.month, number)
             assert (found.ok, found.journal_entries) == (True, each.journal_entries)
 

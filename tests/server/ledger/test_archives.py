@@ -1,0 +1,64 @@
+"""Archives, and what the ledger that they have left still says of their entries."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from billfold_server.ledger.archives import Sums, verify_archive
+from tests.server.ledger.test_detaching import past
+from tests.tenants import Tenancy
+
+
+class TestReversalsAndHolds:
+    """Reversals and holds."""
+
+    @pytest.mark.parametrize(
+        ("statement", "found"),
+        [
+            ("DELETE FROM reversals", {("2025-01", "dropped", "reversal"), ("2025-02", "dropped", "reversal")}),
+            (
+                "UPDATE reversals SET reversed_minor = 1",
+                {("2025-01", "edited", "reversal"), ("2025-02", "edited", "reversal")},
+            ),
+            ("UPDATE reversals SET amount_minor = amount_minor + 1", {("2025-01", "edited", "reversal")}),
+            (
+                (
+                    "UPDATE holds SET captured_minor = 0, released_minor = 500, journal_entry_ids = '{}', "
+                    "status = 'released'"
+                ),
+                {("2025-01", "edited", "hold"), ("2025-02", "edited", "hold")},
+            ),
+            (
+                "UPDATE holds SET journal_entry_ids = journal_entry_ids[1:1]",
+                {("2025-01", "edited", "hold"), ("2025-02", "edited", "hold")},
+            ),
+            ("DELETE FROM holds", {("2025-01", "dropped", "hold"), ("2025-02", "dropped", "hold")}),
+            (
+                "UPDATE holds SET captured_minor = 299, released_minor = 201",
+                {("2025-01", "edited", "hold"), ("2025-02", "edited", "hold")},
+            ),
+            (
+                "UPDATE holds SET captured_minor = 301, released_minor = 199",
+                {("2025-01", "edited", "hold"), ("2025-02", "edited", "hold")},
+            ),
+            (
+                "ALTER TABLE reversals ALTER reversed_minor DROP NOT NULL; UPDATE reversals SET reversed_minor = NULL",
+                {("2025-01", "malformed", "reversal"), ("2025-02", "malformed", "reversal")},
+            ),
+        ],
+    )
+    async def test_are_no_other_than_the_entries_have_made(
+        self, tenancy: Tenancy, tmp_path: Path, statement: str, found: set[tuple[str, str, str]]
+    ) -> None:
+        """The tenant's sums are at the least those of the archives' entries, and no more where these are all."""
+        books = await past(tenancy)
+        archives = [each.archive for each in await books.detach(date(2025, 3, 1), tmp_path)]
+        await tenancy.as_owner(books.tenant, statement)
+        seen, sums = set(), Sums()
+        # What is given twice counts once, and the second time all is known.
+        for archive in [*archives, *archives]:
+            assert archive is not None
+            verified = await verify_archive(books.bench.database, books.tenant, Path(archive), sums)
+            seen |= {(verified.month, each.damage.value, each.record) for each in verified.findings}
+        assert seen == found
