@@ -92,6 +92,8 @@ BALANCES: Final = ("account_id", "posted_minor")
 _FURTHER: Final = {"postings": POSTINGS, "checkpoint_balances": BALANCES}
 """Tables whose rows come inside of other records."""
 
+_BESIDE_COLUMNS: Final = {table: frozenset(columns.split(", ")) for table, (_, columns) in BESIDE.items()}
+
 
 class ImportRefusedError(Exception):
     """An export wasn't imported, and nothing has changed.
@@ -233,6 +235,11 @@ class _Import:
     def _keep_beside(self, record: RowRecord) -> None:
         if record.table not in BESIDE:
             raise ImportRefusedError("export_damaged", f"there is no table {record.table[:100]} to import")
+        if record.columns.keys() != _BESIDE_COLUMNS[record.table]:
+            # What the database isn't asked to take would be lost without a word.
+            strange = min(record.columns.keys() ^ _BESIDE_COLUMNS[record.table])[:100]
+            fact = f"line {self._line.number:,} has other columns than {record.table} has, such as {strange}"
+            raise ImportRefusedError("export_damaged", fact)
         row = (self._line.number, msgspec.json.encode(record.columns))
         self._beside.setdefault(record.table, []).append(row)
 

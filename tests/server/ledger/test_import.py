@@ -220,6 +220,23 @@ class TestAnImport:
         assert f"line {place + 1} " in refused.value.fact if told is None else told.line == place + 1
         assert await lines_of(other) == empty
 
+    @pytest.mark.parametrize("change", ["put in", "taken out"])
+    async def test_takes_the_columns_of_a_row_or_none(self, tenancy: Tenancy, full: Bench, change: str) -> None:
+        """A column too many, which nobody would keep, or one too few, which may be NULL, is refused by its line."""
+        lines = await lines_of(full)
+        other = Bench(full.engine, full.database, await tenancy.add("elsewhere"))
+        place = max(at for at, line in enumerate(lines) if b'"table":"statement_entries"' in line)
+        record = msgspec.json.decode(lines[place])
+        if change == "put in":
+            record["columns"]["evil"] = 1
+        else:
+            del record["columns"]["matched_by"]
+        lines[place] = msgspec.json.encode(record)
+        assert verify_export(lines).ok
+        with pytest.raises(ImportRefusedError) as refused:
+            await import_ledger(other.database, other.tenant, lines, caller=COMMAND_LINE)
+        assert (refused.value.reason, f"line {place + 1} " in refused.value.fact) == ("export_damaged", True)
+
     async def test_contains_the_head_that_is_trusted(self, tenancy: Tenancy, full: Bench) -> None:
         """Books that don't lead to a head that was kept are refused, however whole they are."""
         lines = await lines_of(full)
