@@ -529,6 +529,13 @@ class TestBooksThatContradictThemselves:
         found = first(changed)
         assert (found.damage, found.record) == (damage, record)
 
+    @pytest.mark.parametrize("kind", [HoldRecord, AccountRecord])
+    def test_are_told_by_what_differs(self, kind: type[Record]):
+        """A currency that only begins like the right one isn't told as the same."""
+        lines = some_books().export()
+        place = next(at for at in places(lines, kind) if getattr(lines[at], "wallet_id", None) is not None)
+        assert " in EURx" in first(edited(lines, place, currency="EURx")).fact
+
     def test_are_named_by_an_entry_that_does_not_balance(self):
         """An entry that doesn't balance is named, and so is the running balance that doesn't follow."""
         lines = some_books().export()

@@ -106,7 +106,8 @@ class Holding:
         elif account.wallet_id != wallet_id:
             self._blame(record.id, f"account {account_id} isn't one of wallet {wallet_id}")
         elif account.currency != record.currency:
-            self._blame(record.id, f"it is in {record.currency[:3]}, and account {account_id} in {account.currency}")
+            fact = f"it is in {record.currency[:20]}, and account {account_id} in {account.currency[:20]}"
+            self._blame(record.id, fact)
 
     def move(self, name: str, record: MovementRecord) -> None:
         """Follow a movement, which ``name`` stands for."""

@@ -201,7 +201,7 @@ class People:
         """See that an account is the one that its wallet has in the currency."""
         wallet = self.wallets.get(wallet_id)
         if wallet is None or record.currency not in wallet.currencies:
-            fact = f"there is no wallet {wallet_id} that has no other account in {record.currency[:3]}"
+            fact = f"there is no wallet {wallet_id} that has no other account in {record.currency[:20]}"
             self._blame(record, Damage.DANGLING, fact)
             return
         left = tuple(currency for currency in wallet.currencies if currency != record.currency)
