@@ -161,15 +161,21 @@ class Linking:
                 index += 1
 
     def _without_detached(self, expected: list[bytes], found: Sequence[bytes]) -> list[bytes]:
-        """Leave out the leaves of detached entries: as many as there are, since they come before all others."""
+        """Leave out the leaves of detached entries: as many as there are, since they come before all others.
+
+        A record that is strange here was one of those whose leaf is missing, before somebody edited it.
+        """
         if not self._detached:
             return expected
-        there, left = set(found), []
+        there, wanted = set(found), set(expected)
+        missing, strange = sum(each not in there for each in expected), sum(each not in wanted for each in found)
+        gone, left = min(self._detached, max(0, missing - strange)), []
+        self._detached -= gone
         for each in expected:
-            if each in there or not self._detached:
+            if each in there or not gone:
                 left.append(each)
             else:
-                self._detached -= 1
+                gone -= 1
         return left
 
     def _blame_checkpoint(self) -> None:

@@ -524,6 +524,18 @@ class TestACheckpoint:
         found = await verify_ledger(books.bench.database, books.tenant)
         assert (damage, record) in {(each.damage, each.record) for each in found.findings}
 
+    async def test_is_not_blamed_for_a_movement_that_was_edited(self, tenancy: Tenancy, tmp_path: Path) -> None:
+        """What stays of a detached month is compared with its own leaf, and not taken for an entry that has left."""
+        books = await past(tenancy)
+        await books.detach(date(2025, 2, 1), tmp_path)
+        await tenancy.as_owner(
+            books.tenant, "UPDATE hold_movements SET effective_at = effective_at - interval '1 second' WHERE step = 0"
+        )
+        found = (await verify_ledger(books.bench.database, books.tenant)).findings
+        named = [(each.damage, each.record) for each in found]
+        # The hold says when it was made.
+        assert named == [(Damage.EDITED, "hold_movement"), (Damage.INCONSISTENT, "hold")]
+
     async def test_cannot_be_made_up_in_an_export(self, tenancy: Tenancy, tmp_path: Path) -> None:
         """With balances and digest that fit each other, it still isn't in the chain."""
         books = await past(tenancy)
