@@ -84,12 +84,14 @@ INVARIANTS: Final[dict[str, str]] = {
     "holds_equal_their_movements": """
         SELECT h.id::text AS object,
             'reserves ' || (h.amount_minor - h.captured_minor - h.released_minor)::text || ' after '
-                || h.steps::text || ' movements, but ' || count(m.hold_id)::text || ' movements make '
-                || coalesce(sum(m.delta_minor), 0)::text AS fact
-        FROM holds AS h LEFT JOIN hold_movements AS m ON m.hold_id = h.id
-        GROUP BY h.id
-        HAVING h.amount_minor - h.captured_minor - h.released_minor <> coalesce(sum(m.delta_minor), 0)
-            OR h.steps <> count(m.hold_id)
+                || h.steps::text || ' movements, but ' || coalesce(m.steps, 0)::text || ' movements make '
+                || coalesce(m.total, 0)::text AS fact
+        FROM holds AS h
+        LEFT JOIN (
+            SELECT hold_id, count(*) AS steps, sum(delta_minor) AS total FROM hold_movements GROUP BY hold_id) AS m
+            ON m.hold_id = h.id
+        WHERE h.amount_minor - h.captured_minor - h.released_minor <> coalesce(m.total, 0)
+            OR h.steps <> coalesce(m.steps, 0)
         ORDER BY h.id LIMIT 100
     """,
     "holds_are_as_they_were_placed": """

@@ -50,8 +50,9 @@ async def check(database: Database, tenant: TenantRef) -> list[Breach]:
 
 async def breaches_in(tx: Tx) -> list[Breach]:
     """Return every breach as an open transaction sees the books, what it has written itself included."""
+    # SQL tells nothing of what a value is missing from, such as a row without its key.
     return [
-        Breach(invariant=name, object=row["object"], fact=row["fact"])
+        Breach(invariant=name, object=row["object"] or "-", fact=row["fact"] or "a value is missing")
         for name, query in INVARIANTS.items()
         for row in await tx.fetch(query)
     ]
