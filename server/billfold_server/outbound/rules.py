@@ -259,6 +259,6 @@ def read_retry_after(value: str | None, now: datetime) -> timedelta | None:
         return timedelta(seconds=int(value))
     try:
         at = parsedate_to_datetime(value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
     return max(timedelta(), (at if at.tzinfo else at.replace(tzinfo=UTC)) - now)

@@ -277,6 +277,8 @@ class TestRetryAfter:
             ("-1", None),
             ("1e3", None),
             ("9" * 40, None),
+            ("Fri, 20 Nov 2026 12:01:00 +" + "9" * 20, None),
+            (f"Fri, 20 Nov {'9' * 20} 12:01:00 GMT", None),
             ("0", 0),
             ("120", 120),
             ("Fri, 20 Nov 2026 12:01:00 GMT", 60),
