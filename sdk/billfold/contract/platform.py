@@ -109,7 +109,10 @@ class TenantClock(Response, frozen=True, kw_only=True):
 class AdvanceClock(Request, frozen=True, kw_only=True):
     """An order to move a test clock forward to an instant, and to freeze it there or let it run on."""
 
-    to: Instant
+    to: Annotated[
+        Instant,
+        Meta(description="Where to: not before the tenant's present time, and before 2200-01-01T00:00:00Z."),
+    ]
     freeze: bool = True
 
     def __post_init__(self) -> None:

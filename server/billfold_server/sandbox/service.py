@@ -5,7 +5,7 @@ the simulation itself would be sent to the endpoints whose next delivery it make
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from billfold.contract.platform import AdvanceClock, TenantClock
 from billfold.contract.sandbox import Simulation, SimulationKind, SimulationState
 from billfold_server.audit import service as audit
 from billfold_server.db.runner import JobRunner
+from billfold_server.http.reading import validation_failed
 from billfold_server.sandbox import queries
 from billfold_server.sandbox.owned import address, list_sandboxes, offered
 from billfold_server.sandbox.owned import get as get_sandbox
@@ -47,6 +48,9 @@ __all__ = [
 ]
 
 _ADVANCED: Final = "clock.advanced"
+_CLOCK_ENDS: Final = datetime(2200, 1, 1, tzinfo=UTC)
+"""Long after what anybody tries out, and long before the end of the calendar, up to which nothing could be planned."""
+
 TIMEOUT_S: Final = 25.0
 """How long a request waits for the clock to arrive; the way there goes on without it."""
 
@@ -65,9 +69,12 @@ async def order_advance(tx: TenantTx, caller: Caller, body: AdvanceClock) -> Ten
     """Write down where the test clock is to be moved, and return it as it will be there.
 
     Raises:
+        errors.ValidationFailed: No test clock is moved that far.
         errors.ClockNotControllable: The tenant has no test clock.
         errors.ClockMovesForward: The clock is past that instant.
     """
+    if body.to >= _CLOCK_ENDS:
+        raise validation_failed("to", f"must be before {_CLOCK_ENDS:%Y-%m-%dT%H:%M:%SZ}")
     arrived = await clock.request_advance(tx, body.to, freeze=body.freeze)
     facts = {"to": arrived.now, "freeze": body.freeze}
     await audit.record(tx, audit.new_record(caller, _ADVANCED, "clock", facts=facts))

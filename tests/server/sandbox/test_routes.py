@@ -125,3 +125,33 @@ class TestTheClock:
         assert (shown["frozen"], shown["controllable"]) == (True, True)
         back = client.post("/v1/clock/advance", json={"to": now.isoformat()})
         assert (back.status_code, back.json()["code"]) == (409, "clock_moves_forward")
+
+    @pytest.mark.parametrize(
+        "to",
+        [
+            "2200-01-01T00:00:00Z",
+            "2199-12-31T23:00:00-01:00",
+            "9999-12-31T00:00:00Z",
+            "9999-12-31T23:59:59.999999Z",
+        ],
+    )
+    def test_never_comes_near_the_end_of_time(self, client: httpx.Client, to: str):
+        """There it would stand for good, as nothing more could fall due; the order is refused, and it goes on."""
+        far = client.post("/v1/clock/advance", json={"to": to})
+        assert (far.status_code, far.json()["code"]) == (400, "validation_failed")
+        now = instant(client.get("/v1/clock").json()["now"])
+        assert client.post("/v1/clock/advance", json={"to": (now + timedelta(seconds=1)).isoformat()}).is_success
+
+    def test_says_how_far_it_goes(self, client: httpx.Client):
+        """Who sends it too far is told the limit, under the field's name."""
+        problem = client.post("/v1/clock/advance", json={"to": "2200-01-01T00:00:00Z"}).json()
+        assert (problem["param"], problem["detail"]) == ("to", "to: must be before 2200-01-01T00:00:00Z")
+
+    def test_gets_as_far_as_that(self, live: LiveServer):
+        """Its last second is come to within one request, and everything goes on there."""
+        live.add_tenant(manifest("far"))
+        last = {"to": "2199-12-31T23:59:59Z"}
+        with live.client("far") as client:
+            assert client.post("/v1/clock/advance", json=last).json()["now"] == last["to"]
+            created = client.post("/v1/parties", json={"kind": "person", "name": "Ada Lovelace"})
+            assert created.json()["created_at"] == last["to"]
