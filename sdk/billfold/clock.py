@@ -9,6 +9,9 @@ from typing import Protocol
 
 __all__ = ["Clock", "ManualClock", "SystemClock", "ensure_utc"]
 
+_FIRST = datetime.min.replace(tzinfo=UTC)
+_LAST = datetime.max.replace(tzinfo=UTC)
+
 
 class Clock(Protocol):
     """Tells the time."""
@@ -53,15 +56,18 @@ def ensure_utc(instant: datetime) -> datetime:
     """Return the same instant expressed in UTC.
 
     Raises:
-        ValueError: The instant is naive, so nobody can say when it is, or lies outside of the years 1 to 9999 in UTC.
+        ValueError: The instant is naive, so nobody can say when it is, or in UTC it doesn't lie between the first and
+            the last one of the years 1 to 9999.
     """
-    if instant.tzinfo is UTC:
-        return instant
     if instant.tzinfo is None or instant.utcoffset() is None:
         msg = "an instant needs an offset from UTC"
         raise ValueError(msg)
+    msg = "in UTC the instant doesn't lie between the first and the last one of the years 1 to 9999"
     try:
-        return instant.astimezone(UTC)
+        utc = instant if instant.tzinfo is UTC else instant.astimezone(UTC)
     except OverflowError:
-        msg = "in UTC the instant lies outside of the years 1 to 9999"
         raise ValueError(msg) from None
+    # To a database these two are no instants but before and after all others, and come back without a zone.
+    if not _FIRST < utc < _LAST:
+        raise ValueError(msg)
+    return utc

@@ -198,6 +198,8 @@ STRANGE_TEXTS = {
     "id too great": "wal_7zzzzzzzzzzzzzzzzzzzzzzzzz",
     "year one": "0001-01-01T00:00:00+14:00",
     "year 9999": "9999-12-31T23:59:59-14:00",
+    "first instant": "0001-01-01T00:00:00Z",
+    "last instant": "9999-12-31T23:59:59.999999Z",
     "leap second": "2026-06-30T23:59:60Z",
     "offset": "2026-01-01T00:00:00+99:99",
 }

@@ -1,6 +1,6 @@
 """What every context of the contract uses: bases, texts, ids, pages and problems."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Final, Generic, TypeVar
 
 import msgspec
@@ -102,11 +102,11 @@ class Request(_Shown, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
         """Bring an instant to UTC, for ``__post_init__``; nothing behind the contract knows another zone.
 
         Raises:
-            ValueError: In UTC it lies outside of the years that a calendar has.
+            ValueError: In UTC it isn't within the years that a calendar has.
         """
         instant: datetime | None = getattr(self, field)
-        if instant is not None and instant.tzinfo is not UTC:
-            msgspec.structs.force_setattr(self, field, ensure_utc(instant))
+        if instant is not None and (utc := ensure_utc(instant)) is not instant:
+            msgspec.structs.force_setattr(self, field, utc)
 
 
 class Response(_Shown, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):

@@ -526,5 +526,5 @@ class Parameters:
             except msgspec.ValidationError as error:
                 raise _translated(error, name, annotation) from None
             except ValueError:
-                raise validation_failed(name, "lies outside of the years 1 to 9999 in UTC") from None
+                raise validation_failed(name, "isn't within the years 1 to 9999 in UTC") from None
         return values

@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from billfold.clock import ensure_utc
 from billfold.contract.payments import PaymentBreak, PaymentOutcome, PaymentStatus
 from billfold_server.connectors.service import Notice, Report, Word
 
@@ -217,8 +218,8 @@ def _at(at: datetime | None) -> datetime | None:
     if at is None:
         return None
     try:
-        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-    except OverflowError:
+        return ensure_utc(at.replace(tzinfo=UTC) if at.tzinfo is None else at)
+    except ValueError:
         return None
 
 

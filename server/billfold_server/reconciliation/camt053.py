@@ -300,9 +300,13 @@ def _date(element: _Element, name: str, what: str) -> dt.date | None:
         return None
     try:
         match = _DATE.match(text)
-        return dt.date.fromisoformat(match[0] if match else "")
+        day = dt.date.fromisoformat(match[0] if match else "")
     except ValueError:
         raise unreadable(found.line, f"{what} has a malformed date ({name})") from None
+    if not dt.date.min < day < dt.date.max:
+        # A balance at its beginning, or what is booked by its end, would be before or after all that can be told.
+        raise unreadable(found.line, f"{what} has a date at the end of the calendar ({name})")
+    return day
 
 
 def _entries(ntry: _Element, account: str, last_day: dt.date) -> Iterator[StatementEntry]:

@@ -286,7 +286,8 @@ class TestARailThatSaysTooMuch:
         await desk.hear(payment_id, desk.rail.said)
         row = await desk.payment(payment_id)
         assert (row.status, row.reason, row.rail_reference) == (PaymentStatus.SETTLED, "A B", "x" * 200)
-        assert [step.word for step in await desk.steps(payment_id)][3:] == ["accept", "settle"]
+        told = (await desk.steps(payment_id))[3:]
+        assert [(step.word, step.said_at) for step in told] == [("accept", None), ("settle", None)]
         assert await desk.balances() == GONE
         await desk.check()
 

@@ -52,6 +52,11 @@ class TestACamtEntry:
         assert camt_entry_of(ntry(500, f"<RvslInd>true</RvslInd>{details}"), 2).counterparty_name == "Shop"
         assert camt_entry_of(ntry(500, details), 2).counterparty_name == "We"
 
+    @pytest.mark.parametrize("day", [dt.date.min, dt.date.max])
+    def test_is_not_of_the_calendars_first_or_last_day(self, day: dt.date):
+        """No balance could be told before the one, and nothing after the other."""
+        assert refusal(camt053(Plan([], first_day=day, last_day=day))) is not None
+
     @pytest.mark.parametrize("path", ["", "TxAmt", "InstdAmt"])
     def test_of_a_batch_is_split_where_its_parts_add_up(self, path):
         """Each transaction of a batch becomes an entry of its own."""

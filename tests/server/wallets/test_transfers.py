@@ -134,6 +134,8 @@ class TestATransfer:
             ({"amount": {"amount_minor": 0, "currency": "EUR"}}, 400),
             ({"effective_at": "9999-12-31T23:59:59-12:00"}, 400),
             ({"effective_at": "0001-01-01T00:00:00+12:00"}, 400),
+            ({"effective_at": "9999-12-31T23:59:59.999999Z"}, 400),
+            ({"effective_at": "0001-01-01T00:00:00Z"}, 400),
         ],
     )
     def test_frees_its_key_where_it_was_wrong(self, desk: Desk, wrong: dict[str, Any], status: int) -> None:
@@ -152,7 +154,15 @@ class TestATransfer:
 class TestInstantsOfAQuery:
     """Instants of a query."""
 
-    @pytest.mark.parametrize("instant", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+12:00"])
+    @pytest.mark.parametrize(
+        "instant",
+        [
+            "9999-12-31T23:59:59-12:00",
+            "0001-01-01T00:00:00+12:00",
+            "9999-12-31T23:59:59.999999Z",
+            "0001-01-01T00:00:00Z",
+        ],
+    )
     @pytest.mark.parametrize("path", ["balances?effective_at=", "balances?recorded_at=", "statement?from="])
     def test_are_refused_outside_of_utcs_calendar(self, desk: Desk, path: str, instant: str) -> None:
         """What has no place in UTC is 400 with the parameter's name."""

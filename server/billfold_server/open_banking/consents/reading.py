@@ -41,7 +41,7 @@ def to_utc(path: str, instant: datetime | UnsetType) -> datetime | None:
     """Return an instant in UTC, or None where there is none.
 
     Raises:
-        errors.ValidationFailed: There it lies outside of the years that a calendar has.
+        errors.ValidationFailed: There it isn't within the years that a calendar has.
     """
     if instant is UNSET:
         return None

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from msgspec import UNSET, Meta
 
+from billfold.clock import ensure_utc
 from billfold.contract.open_banking import common
 from billfold_server.http.reading import validation_failed
 from billfold_server.http.routing import Call
@@ -99,5 +100,5 @@ def read_instant(name: str, text: str | None) -> datetime | None:
         ends = _END_OF_DAY.fullmatch(time) is not None
         with suppress(ValueError, OverflowError):
             instant = datetime.fromisoformat(f"{match['date']}T{_MIDNIGHT if ends else time}").replace(tzinfo=UTC)
-            return instant + timedelta(days=1) if ends else instant
+            return ensure_utc(instant + timedelta(days=1) if ends else instant)
     raise validation_failed(name, "is no date and time of ISO 8601")

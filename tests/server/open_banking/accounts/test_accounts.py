@@ -314,7 +314,8 @@ class TestTransactions:
             assert [each["BookingDateTime"] for each in reader.data(path, fromBookingDateTime=text)] == times[:2]
         until = f"{middle:%Y-%m-%dT%H:%M:%S}"
         assert [each["BookingDateTime"] for each in reader.data(path, toBookingDateTime=until)] == times[1:]
-        for text in ("yesterday", "2026-11-01T24:00:01", "2026-11-01T25:00", "9999-12-31T24:00"):
+        beyond = ("9999-12-31T24:00", "9999-12-31T23:59:59.999999Z", "0001-01-01")
+        for text in ("yesterday", "2026-11-01T24:00:01", "2026-11-01T25:00", *beyond):
             assert reader.get(path, fromBookingDateTime=text).status_code == 400
         (error,) = reader.get(path, page="another list's").json()["Errors"]
         assert (error["ErrorCode"], error["Path"]) == ("U002", "page")

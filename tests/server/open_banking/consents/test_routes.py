@@ -105,6 +105,9 @@ class TestAConsentToReadAccounts:
         for more, path in (
             ({"ExpirationDateTime": in_days(-1)}, "Data.ExpirationDateTime"),
             ({"ExpirationDateTime": "9999-12-31T23:59:59-14:00"}, "Data.ExpirationDateTime"),
+            ({"ExpirationDateTime": "9999-12-31T23:59:59.999999Z"}, "Data.ExpirationDateTime"),
+            ({"TransactionFromDateTime": "0001-01-01T00:00:00Z"}, "Data.TransactionFromDateTime"),
+            ({"TransactionToDateTime": "9999-12-31T23:59:59.999999+00:00"}, "Data.TransactionToDateTime"),
             (
                 {"TransactionFromDateTime": in_days(-1), "TransactionToDateTime": in_days(-2)},
                 "Data.TransactionToDateTime",
