@@ -153,9 +153,9 @@ class TestASegmentOfAPath:
 
 
 class TestAnIdempotencyKey:
-    @pytest.mark.parametrize("value", ["", "a b", "ä", "a\r\nX-Evil: 1", "k" * 256])
+    @pytest.mark.parametrize("value", ["", "a b", "ä", "a\r\nX-Evil: 1", "k" * 256, '"k"', '"'])
     def test_is_visible_ascii(self, value: str):
-        """What can't go into a header is refused before anything is sent."""
+        """What can't go into a header, or is another key there, is refused before anything is sent."""
         with pytest.raises(ValueError, match="idempotency key"):
             encoding.key(value)
 

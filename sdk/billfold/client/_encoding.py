@@ -35,7 +35,7 @@ Amount = Money | tuple[Decimal | str, str]
 
 _encoder = msgspec.json.Encoder()
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
-_KEY: Final = re.compile(r"[!-~]{1,255}", re.ASCII)
+_KEY: Final = re.compile(r"[!#-~][!-~]{0,254}", re.ASCII)
 
 
 def money(amount: Amount) -> Money:
@@ -128,7 +128,7 @@ def key(value: str) -> str:
         ValueError: It isn't 1 to 255 visible ASCII characters.
     """
     if not _KEY.fullmatch(value):
-        raise ValueError("an idempotency key has 1 to 255 visible ASCII characters")
+        raise ValueError("an idempotency key has 1 to 255 visible ASCII characters, of which the first is no quote")
     return value
 
 

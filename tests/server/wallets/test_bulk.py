@@ -140,6 +140,7 @@ class TestABulkOfEach:
             ({"amount": {"amount_minor": 0, "currency": "EUR"}}, "transfers[1].amount.amount_minor"),
             ({"idempotency_key": "a b"}, "transfers[1].idempotency_key"),
             ({"idempotency_key": "a\n"}, "transfers[1].idempotency_key"),
+            ({"idempotency_key": '"a"'}, "transfers[1].idempotency_key"),
             ({"unknown": 1}, "transfers[1]"),
             ({"effective_at": "9999-12-31T23:59:59-12:00"}, "transfers[1]"),
         ],
