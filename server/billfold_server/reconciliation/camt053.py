@@ -16,12 +16,12 @@ from typing import Final
 from xml.parsers import expat
 
 from billfold_server.reconciliation.model import (
-    MAX_ENTRIES,
     Balance,
     Details,
     Statement,
     StatementEntry,
     account_of,
+    check_extent,
     iban_of,
     minor_of,
     reference_list,
@@ -182,8 +182,8 @@ def read(data: bytes) -> list[Statement]:
     statements = [_statement(element) for element in root.all("BkToCstmrStmt", "Stmt")]
     if not statements:
         raise unreadable(root.line, "the document holds no statement (Stmt)")
-    if sum(len(statement.entries) for statement in statements) > MAX_ENTRIES:
-        raise unreadable(root.line, f"the file has more than {MAX_ENTRIES} entries")
+    entries = sum(len(statement.entries) for statement in statements)
+    check_extent(root.line, statements=len(statements), entries=entries)
     return statements
 
 

@@ -21,11 +21,13 @@ from billfold import errors, money
 __all__ = [
     "BOOKED",
     "MAX_ENTRIES",
+    "MAX_STATEMENTS",
     "Balance",
     "Details",
     "Statement",
     "StatementEntry",
     "account_of",
+    "check_extent",
     "iban_of",
     "minor_of",
     "reference_list",
@@ -39,8 +41,11 @@ StatementFormatName = Literal["camt.053", "mt940"]
 BOOKED: Final = "BOOK"
 """The one status of an entry that has moved money (ISO 20022 external code set, EntryStatus)."""
 
-MAX_ENTRIES: Final = 100_000
-"""The most entries that one file may have, so that reading one takes seconds and not minutes."""
+MAX_ENTRIES: Final = 5_000
+"""The most entries that one file may have: it is booked whole, and meanwhile nobody else's money moves."""
+
+MAX_STATEMENTS: Final = 1_000
+"""The most statements that one file may have, for the same reason."""
 
 _IBAN_SHAPE = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")
 _SAYS_NOTHING = frozenset({"", "NONREF", "NOTPROVIDED", "NOT PROVIDED", "NOREF", "NONE", "EREF+", "KREF+", "MREF+"})
@@ -60,6 +65,20 @@ def unreadable(line: int | None, reason: str) -> errors.StatementUnreadable:
     """
     where = f"line {line}: " if line is not None else ""
     return errors.StatementUnreadable(f"{where}{reason}", param="file", line=line, reason=reason)
+
+
+def check_extent(line: int | None, *, statements: int, entries: int) -> None:
+    """Refuse a file that would stop the tenant's money for too long, and say how its sender can go on.
+
+    Raises:
+        errors.StatementUnreadable: It has too many statements or entries.
+    """
+    if entries > MAX_ENTRIES:
+        raise unreadable(
+            line, f"the file has more than {MAX_ENTRIES} entries; send it in parts, by statement or by day"
+        )
+    if statements > MAX_STATEMENTS:
+        raise unreadable(line, f"the file has more than {MAX_STATEMENTS} statements; send it in parts")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

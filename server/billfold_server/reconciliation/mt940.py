@@ -28,12 +28,12 @@ from mt940.processors import GVC_KEYS
 from stdnum import iban as stdnum_iban
 
 from billfold_server.reconciliation.model import (
-    MAX_ENTRIES,
     Balance,
     Details,
     Statement,
     StatementEntry,
     account_of,
+    check_extent,
     iban_of,
     minor_of,
     reference_list,
@@ -154,16 +154,16 @@ def read(data: bytes) -> list[Statement]:
 def _messages(text: str) -> Iterator[_Message]:
     """Yield each message once it's complete, so that a broken one ends the reading of all that follow."""
     message: _Message | None = None
-    entries = 0
+    statements = entries = 0
     for one in _fields(text):
         if one.tag == _START:
             if message:
                 yield message
             message = _Message(one)
+            statements += 1
         assert message is not None, "the first field is always a :20:"
         entries += one.tag == _ENTRY
-        if entries > MAX_ENTRIES:
-            raise unreadable(one.line, f"the file has more than {MAX_ENTRIES} entries")
+        check_extent(one.line, statements=statements, entries=entries)
         _sort_in(message, one)
     if message:
         yield message

@@ -61,6 +61,10 @@ async def create_statement_import(call: Call, body: bytes) -> Reply[StatementImp
     What fits no wallet, or what the wallet can't bear, waits in suspense. A file is imported whole or not at all, and
     statements and entries that were imported before change nothing again.
 
+    While a file is booked nothing else of the tenant's money moves, so one may have 5,000 entries, in 1,000 statements,
+    at most. What is longer is refused (`statement_unreadable`) and comes in parts: by statement, or by day with the
+    balances between.
+
     The bank account's cash account goes where the statements lead; what no entry explains of it is a break, which is
     shown and posted apart.
     """

@@ -8,6 +8,7 @@ A bank account's history is told by two ends: where its earliest statement opens
 follow from the statements themselves, not from the order in which they arrived.
 """
 
+import functools
 import hashlib
 import re
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -267,6 +268,7 @@ _MAX_CODE_CHARS: Final = 80
 _DIGEST_BYTES: Final = 8
 
 
+@functools.lru_cache(maxsize=256)
 def cash_code(bank_account: str) -> str:
     """Return the code of a bank account's cash account, as the chart of accounts can hold it.
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -14,11 +15,14 @@ import pytest_asyncio
 from billfold import errors, ids
 from billfold.contract.ledger import ReverseJournalEntry
 from billfold.contract.statements import EntryOutcome, EntryReason
-from billfold.contract.wallets import AliasScheme
+from billfold.contract.wallets import AliasScheme, CreateTopUp
+from billfold.money import Money
 from billfold_server.invariants.service import check
 from billfold_server.keys.service import Keys
 from billfold_server.ledger import kinds as ledger_kinds
 from billfold_server.reconciliation import service
+from billfold_server.reconciliation.model import MAX_ENTRIES
+from billfold_server.wallets import kinds
 from tests.server.reconciliation.desk import Desk
 from tests.server.reconciliation.statement_files import ACCOUNT, DAY, Entry, Plan, camt053, daily, mt940
 from tests.tenants import Tenancy
@@ -85,6 +89,23 @@ class TestAnImport:
         assert await desk.account_minor("equity") == -WEEK.opening_minor
         assert await desk.cash_minor(ACCOUNT) == WEEK.closing_minor
         assert await desk.account_minor("breaks") == 0
+
+    async def test_of_the_largest_file_lets_other_money_wait_for_seconds_at_most(self, desk: Desk) -> None:
+        """While a file is booked nothing else of the tenant moves, so what one may hold is bounded by that."""
+        ada = await desk.add_wallet((AliasScheme.IBAN, ADA))
+        largest = month(*(entry(number + 1) for number in range(MAX_ENTRIES)))
+        order = kinds.top_up(CreateTopUp(wallet_id=await desk.add_wallet(), amount=Money(1, "EUR")))
+        importing = asyncio.create_task(desk.take_in(mt940(largest)))
+        longest_s = 0.0
+        while not importing.done():
+            began_s = time.monotonic()
+            await desk.submit(kinds.TOP_UP, order)
+            longest_s = max(longest_s, time.monotonic() - began_s)
+            await asyncio.sleep(0.01)
+        assert (await importing).statements[0].topped_up == MAX_ENTRIES
+        assert await desk.wallet_minor(ada) == sum(range(MAX_ENTRIES + 1))
+        # It is one second or two; a machine with much else to do is given time.
+        assert longest_s < 10
 
     async def test_opens_a_cash_account_per_bank_account(self, desk: Desk) -> None:
         """Two bank accounts have two cash accounts, also where their numbers hold what a code can't."""

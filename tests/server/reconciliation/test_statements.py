@@ -11,7 +11,7 @@ from mt940.options import Options
 from mt940.tags import StatementASNB, Tag
 
 from billfold import money
-from billfold_server.reconciliation.model import MAX_ENTRIES
+from billfold_server.reconciliation.model import MAX_ENTRIES, MAX_STATEMENTS
 from billfold_server.reconciliation.statements import Statement, StatementUnreadable, read_statements
 from tests.server.reconciliation.statement_files import (
     DAY,
@@ -350,9 +350,18 @@ class TestABrokenFile:
         assert read_statements(VALID[0], max_bytes=len(VALID[0]))
 
     def test_with_too_many_entries_is_refused_at_the_first_above(self):
-        """The number of entries is bounded, so that reading takes seconds."""
+        """The number of entries is bounded, so that booking takes seconds; who sends it is told how to go on."""
         error = refusal(message(":60F:C260301EUR0,", *[":61:260302C1,NTRFX"] * (MAX_ENTRIES + 1)))
         assert error.line == 4 + MAX_ENTRIES + 1
+        assert error.reason == "the file has more than 5000 entries; send it in parts, by statement or by day"
+        assert refusal(camt053(Plan([Entry(100)] * (MAX_ENTRIES + 1)))).reason == error.reason
+
+    @pytest.mark.parametrize("write", [camt053, mt940])
+    def test_with_too_many_statements_is_refused(self, write):
+        """Each statement is booked, too, also where it has no entries."""
+        plans = [Plan(sequence=number) for number in range(1, MAX_STATEMENTS + 2)]
+        assert "more than 1000 statements" in refusal(write(*plans)).reason
+        assert len(read_statements(write(*plans[1:]))) == MAX_STATEMENTS
 
     @pytest.mark.parametrize(
         ("fields", "line", "word"),
