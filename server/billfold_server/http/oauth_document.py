@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from billfold.contract.clients import ClientMetadata
+from billfold.contract.common import Problem
 from billfold.contract.oauth import Introspection, OAuthError, UserInfo
 from billfold_server.http.routing import Operation, Routes
 from billfold_server.http.schemas import Schemas, example_of
@@ -65,6 +66,7 @@ _AUTHORIZE: Final = Said(
     source="RFC 6749, section 4.1; RFC 9126, section 4; OpenID Connect Core, section 3.1.2; OpenID Connect Core Error"
     " Code unmet_authentication_requirements",
     form=("client_id", "request_uri"),
+    refusals=("invalid_request_uri",),
     browser=True,
     brought=("access_denied", "consent_required", "login_required", "unmet_authentication_requirements"),
     statuses=(303,),
@@ -255,6 +257,7 @@ def _types(operation: Operation, said: Said) -> list[Any]:
     signature = operation.signature
     types = [*signature.path_types.values(), *signature.query_types.values(), operation.body_schema]
     types += [signature.response, None if isinstance(said.answer, str) else said.answer]
+    types += [Problem] if operation.needs_token else []
     return [each for each in types if each not in {None, bytes}]
 
 
@@ -311,13 +314,37 @@ _NOT_AUTHENTICATED: Final = (
 
 def _responses(operation: Operation, said: Said, schemas: Schemas) -> dict[str, Any]:
     answers = {str(status): _answer(operation, said, status, schemas) for status in said.statuses}
+    if operation.needs_token:
+        return answers | _problems(said, schemas)
+    refusals = _own_refusals(said)
+    if operation.takes_body:
+        refusals |= {status: _refusal(text, ("invalid_request",)) for status, text in _OF_BODIES.items()}
+    if operation.surface == "oauth":
+        refusals["429"] = _refusal(_TOO_MANY, ("temporarily_unavailable",))
+    if operation.surface in {"oauth", "page"}:
+        refusals["503"] = _refusal(_NOT_NOW, ("temporarily_unavailable",))
     if said.browser:
-        refused = _refusal(
-            "What is wrong is said to the browser; nobody is sent anywhere with it.", ("invalid_request",)
-        )
         # A page for people, and JSON for whoever doesn't ask for one.
-        refused["content"] = {_PAGE: {"schema": {"type": "string"}}, **refused["content"]}
-        return {**answers, "400": refused}
+        for each in refusals.values():
+            each["content"] = {_PAGE: {"schema": {"type": "string"}}, **each["content"]}
+    return dict(sorted((answers | refusals).items()))
+
+
+_OF_BODIES: Final = {
+    "408": "The body took too long to come.",
+    "413": "The body is too large.",
+    "415": "The body's media type isn't one that is taken here.",
+}
+_TOO_MANY: Final = "There were too many requests."
+_NOT_NOW: Final = "It can't be answered now."
+
+
+def _own_refusals(said: Said) -> dict[str, Any]:
+    """Return the refusals that an operation of the protocols has because of what it is."""
+    if said.browser:
+        text = "What is wrong is said to the browser; nobody is sent anywhere with it."
+        return {"400": _refusal(text, ("invalid_request", *said.refusals))}
+    refusals = {}
     if said.always_401:
         codes, unauthenticated = ("invalid_request", *said.refusals), "The client isn't authenticated."
     elif said.client:
@@ -325,23 +352,33 @@ def _responses(operation: Operation, said: Said, schemas: Schemas) -> dict[str, 
     else:
         codes, unauthenticated = said.refusals, None
     if codes:
-        answers["400"] = _refusal("It is refused by one of these codes.", codes)
+        refusals["400"] = _refusal("It is refused by one of these codes.", codes)
     if unauthenticated is not None:
-        answers["401"] = _refusal(unauthenticated, ("invalid_client",))
-    elif said.bearer is not None and operation.needs_token:
-        answers["401"] = {"description": f"The token isn't this: {said.bearer}"}
-        answers["403"] = {"description": "The token lacks the scope."}
+        refusals["401"] = _refusal(unauthenticated, ("invalid_client",))
     elif said.bearer is not None:
-        answers["401"] = _refusal(f"The token isn't this: {said.bearer}", ("invalid_token",))
-    if operation.surface == "oauth":
-        answers["429"] = _refusal("There were too many requests.", ("temporarily_unavailable",))
-        answers["503"] = _refusal("It can't be answered now.", ("temporarily_unavailable",))
-    return dict(sorted(answers.items()))
+        refusals["401"] = _refusal(f"The token isn't this: {said.bearer}", ("invalid_token",))
+    return refusals
+
+
+def _problems(said: Said, schemas: Schemas) -> dict[str, Any]:
+    """Return the refusals of an operation that takes access tokens, as everything behind these refuses."""
+    texts = {
+        "400": "A parameter isn't known.",
+        "401": f"The token isn't this: {said.bearer}",
+        "403": "The token lacks the scope.",
+        "429": _TOO_MANY,
+        "503": _NOT_NOW,
+    }
+    content = {"application/problem+json": {"schema": schemas.of(Problem)}}
+    return {status: {"description": text, "content": content} for status, text in texts.items()}
 
 
 def _answer(operation: Operation, said: Said, status: int, schemas: Schemas) -> dict[str, Any]:
     if status == 303:  # noqa: PLR2004 - See Other
-        location = {"description": "Where the browser goes on.", "schema": {"type": "string", "format": "uri"}}
+        location = {
+            "description": "Where the browser goes on.",
+            "schema": {"type": "string", "format": "uri-reference"},
+        }
         text = "The browser goes on."
         if said.brought:
             text += f" It brings the client an answer in the end, or an `error`: {_listed(said.brought)}."

@@ -19,7 +19,7 @@ from tests.live import LiveServer
 from tests.server.http.test_openapi import EXPORTED
 
 ROOM = Path(billfold_server.identity.__file__).parent
-CODE = re.compile(r'(?:OAuthRefusal|ProofRefused)\(\s*"([a-z_]+)"')
+CODE = re.compile(r'(?:OAuthRefusal\(|ProofRefused\(|_not_ours\(call,)\s*"([a-z_]+)"')
 BETWEEN_OUR_PAGES = {
     f"{prefix}/oauth/{name}"
     for prefix in ("", "/platform")
@@ -55,6 +55,11 @@ def refusals(document: dict[str, Any]) -> dict[str, set[str]]:
                         part.get("properties", {}).get("error", {}).get("enum", [])
                     )
     return found
+
+
+def token_of(live: LiveServer) -> str:
+    """Return a token without the scope ``openid``."""
+    return live.token("alpha", live.add_client("alpha", ["wallets:read"]))
 
 
 class TestTheDocument:
@@ -128,6 +133,38 @@ class TestTheServer:
                 if given == "application/json":
                     schema = {**documented[given]["schema"], "components": parts}
                     assert Draft202012Validator(schema).is_valid(answer.json()), where
+
+    def test_refuses_as_the_document_says(self, live: LiveServer) -> None:
+        """What is too large or of another type, tokens that are none, and addresses that nobody pushed are in it."""
+        served = httpx.get(f"{live.base('alpha')}/oauth.json").json()
+        cases: list[tuple[str, str, int, dict[str, Any]]] = [
+            ("/oauth/userinfo", "get", 401, {}),
+            ("/oauth/userinfo", "post", 401, {"headers": {"Authorization": "Bearer x"}}),
+            ("/oauth/userinfo", "get", 403, {"headers": {"Authorization": f"Bearer {token_of(live)}"}}),
+            ("/oauth/authorize", "get", 400, {"params": {"client_id": "x", "request_uri": "x"}}),
+            ("/oauth/authorize", "post", 400, {"data": {"client_id": "x", "request_uri": "\0"}}),
+        ]
+        for path, item in served["paths"].items():
+            for method in item:
+                if (body := item[method].get("requestBody")) is not None:
+                    known = {"Content-Type": next(iter(body["content"]))}
+                    cases.append((path, method, 413, {"content": b"x" * 2_000_000, "headers": known}))
+                    cases.append((path, method, 415, {"content": b"{}", "headers": {"Content-Type": "text/plain"}}))
+        for path, method, status, request in cases:
+            answer = httpx.request(method, live.base("alpha") + path.replace("{client_id}", "cli_x"), **request)
+            where = (method, path, answer.status_code, answer.text[:200])
+            assert answer.status_code == status, where
+            documented = served["paths"][path][method]["responses"][str(status)]["content"]
+            given = answer.headers["content-type"].partition(";")[0]
+            schema = {**documented[given]["schema"], "components": {"schemas": served["components"]["schemas"]}}
+            assert Draft202012Validator(schema).is_valid(answer.json()), where
+
+    def test_leads_on_as_the_document_says(self, live: LiveServer, document: dict[str, Any]) -> None:
+        """Where a browser goes on may be told from the root of the host, without its name."""
+        answer = httpx.get(f"{live.base('alpha')}/oauth/end-session")
+        assert (answer.status_code, answer.headers["location"][0]) == (303, "/")
+        told = document["paths"]["/oauth/end-session"]["get"]["responses"]["303"]["headers"]["Location"]
+        assert told["schema"] == {"type": "string", "format": "uri-reference"}
 
     def test_serves_no_other_tenants_address(self, document: dict[str, Any]) -> None:
         """A tenant's own document has its own address and none of the platform's."""
