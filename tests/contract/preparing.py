@@ -100,6 +100,8 @@ class Preparing:
             case.query = self._query(case, positive=positive)
         if isinstance(case.body, dict | list):
             case.body = self._seeds.real(case.body)
+        # A name in a header may be any text, and is left as it is; but it names nothing.
+        self._seeds.real(dict(case.headers or {}))
         # Also a case that is wrong elsewhere may be carried out, and must not use up what other cases need.
         if operation_id in FRESH and case.method.upper() == case.operation.method.upper():
             fresh = FRESH[operation_id](self._seeds)

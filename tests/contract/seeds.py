@@ -40,6 +40,8 @@ class Seeds:
         self.client = client
         self.ask_consent, self.give_consent = ask_consent, give_consent
         self.known: set[str] = set()
+        self._made_up: set[str] = set()
+        """Ids by which cases have named nothing, such as the document's examples; an answer may repeat them."""
         self.contradicted = ""
         """The payment that its rail rejects after it was settled, once there is one."""
         self.sent = ""
@@ -62,9 +64,12 @@ class Seeds:
         self._of[prefix] = ids
 
     def learn(self, value: Any) -> None:
-        """Note every id of an answer; it exists, so links may use it. But for what a consent names, or an erasure."""
+        """Note every id of an answer; it exists, so links may use it. But for what a consent names, or an erasure.
+
+        An answer that repeats what was made up, as a text of somebody's, makes it no more real.
+        """
         if isinstance(value, str) and _ID.fullmatch(value):
-            self.known.add(value)
+            self.known |= {value} - self._made_up
         elif isinstance(value, dict) and str(value.get("id")).startswith("con_"):
             self.known.add(value["id"])
         elif isinstance(value, dict) and "forgotten_at" in value and value["forgotten_at"] is not None:
@@ -79,6 +84,7 @@ class Seeds:
     def real(self, value: Any, turn: int = 0) -> Any:
         """Return a value in which every well-formed id names something, and neighbours name different things."""
         if isinstance(value, str) and (match := _ID.fullmatch(value)) and value not in self.known:
+            self._made_up.add(value)
             choices = self.ids(match.group(1))
             return choices[turn % len(choices)] if choices else value
         if isinstance(value, dict):
