@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from billfold_server.invariants.account_statements import ACCOUNT_STATEMENTS
 from billfold_server.invariants.owners import OWNERS
 from billfold_server.invariants.references import DETACHED, REFERENCES
 
@@ -334,6 +335,7 @@ INVARIANTS: Final[dict[str, str]] = {
         LEFT JOIN ledger_head AS h ON TRUE
         WHERE h.link IS DISTINCT FROM n.link OR (n.link > 0 AND h.hash IS DISTINCT FROM l.hash)
     """,
+    **ACCOUNT_STATEMENTS,
     **REFERENCES,
     **OWNERS,
 }

@@ -9,6 +9,7 @@ import pytest_asyncio
 
 from billfold import ids
 from billfold.ids import Prefix
+from billfold_server.account_statements.service import make_due
 from billfold_server.invariants.owners import halves, wire
 from billfold_server.invariants.queries import INVARIANTS
 from billfold_server.invariants.references import REFERENCES
@@ -16,6 +17,7 @@ from billfold_server.invariants.service import breaches_in, check
 from billfold_server.keys.service import Keys
 from billfold_server.reconciliation import kinds as reconciliation
 from billfold_server.reconciliation.service import import_file
+from billfold_server.tenancy.context import SYSTEM
 from billfold_server.tenancy.transaction import Tx
 from tests.parties import add_party
 from tests.server.ledger.books import CALLER
@@ -189,16 +191,11 @@ async def desk(tenancy: Tenancy, tenant_keys: Keys) -> AsyncIterator[Desk]:
         entry_id = await tx.fetchval(
             "SELECT id FROM statement_entries WHERE outcome = 'suspense' AND currency = 'EUR' AND amount_minor > 0"
         )
-        await tx.execute(
-            "INSERT INTO account_statements (id, wallet_id, account_id, currency, starts_at, ends_at, behind, until, "
-            "opening_minor, closing_minor, credits_minor, debits_minor, entries, created_at) "
-            "SELECT $1, wallet_id, id, currency, now() - interval '1 day', now(), $1, $1, 0, 0, 0, 0, 1, now() "
-            "FROM accounts WHERE wallet_id = $2 AND currency = 'EUR'",
-            ids.uuid7(),
-            ids.decode(Prefix.WALLET, bench.wallets[0]),
-        )
     assignment = reconciliation.Assignment(entry_id, ids.decode(Prefix.WALLET, bench.wallets[0]))
     assert (await bench.submit(reconciliation.ASSIGN_ENTRY, assignment)).error is None
+    # Two months on, so that the statements of the first are due.
+    await tenancy.as_owner(bench.tenant, "UPDATE tenant_clock SET frozen_at = now() + interval '62 days'")
+    assert await make_due(desk.bank.tx, SYSTEM) > 0
     yield desk
     await bench.engine.close()
 
