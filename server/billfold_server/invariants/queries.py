@@ -4,6 +4,7 @@ from typing import Final
 
 from billfold_server.invariants.account_statements import ACCOUNT_STATEMENTS
 from billfold_server.invariants.owners import OWNERS
+from billfold_server.invariants.payments import PAYMENTS
 from billfold_server.invariants.references import DETACHED, REFERENCES
 
 __all__ = ["INVARIANTS"]
@@ -213,74 +214,6 @@ INVARIANTS: Final[dict[str, str]] = {
         WHERE coalesce(-p.total, 0) <> coalesce(e.total, 0) AND NOT EXISTS (SELECT FROM ledger_checkpoints)
         ORDER BY 1 LIMIT 100
     """,
-    "clearing_equals_payments_under_way": """
-        SELECT coalesce(p.currency, a.currency) AS object,
-            'the clearing account holds ' || coalesce(-a.posted_minor, 0)::text || ', but payments under way make '
-                || coalesce(p.total, 0)::text AS fact
-        FROM (
-            SELECT p.currency, sum(p.amount_minor - coalesce(r.reversed_minor, 0)) AS total
-            FROM payments AS p LEFT JOIN reversals AS r ON r.journal_entry_id = p.journal_entry_id
-            WHERE p.money = 'under_way' GROUP BY p.currency) AS p
-        FULL JOIN (
-            SELECT currency, posted_minor FROM accounts WHERE code = 'payments_clearing') AS a
-            ON a.currency = p.currency
-        WHERE coalesce(-a.posted_minor, 0) <> coalesce(p.total, 0)
-        ORDER BY 1 LIMIT 100
-    """,
-    "payments_have_their_entries": f"""
-        SELECT p.id::text AS object, 'one of its journal entries is missing, or moves another amount' AS fact
-        FROM payments AS p
-        LEFT JOIN journal_entries AS j ON j.id = p.journal_entry_id
-        LEFT JOIN journal_entries AS c ON c.id = p.closing_entry_id
-        LEFT JOIN (
-            SELECT entry_id, sum(amount_minor) FILTER (WHERE amount_minor > 0) AS total
-            FROM postings GROUP BY entry_id) AS s ON s.entry_id = p.journal_entry_id
-        WHERE (p.journal_entry_id > {DETACHED} AND (j.id IS NULL OR s.total IS DISTINCT FROM p.amount_minor))
-            OR (p.closing_entry_id > {DETACHED} AND c.id IS NULL)
-            OR (p.money = 'returned' AND c.id IS NOT NULL AND j.id IS NOT NULL AND c.reverses IS NOT NULL
-                AND c.reverses <> p.journal_entry_id)
-        ORDER BY p.id LIMIT 100
-    """,  # noqa: S608
-    "payments_have_their_steps": """
-        SELECT p.id::text AS object,
-            'counts ' || p.steps::text || ' steps up to ' || p.status || ', but '
-                || (o.steps + coalesce(s.steps, 0))::text || ' lead to ' || coalesce(s.status, o.status) AS fact
-        FROM payments AS p
-        LEFT JOIN (
-            SELECT payment_id, count(*) AS steps, min(number) AS first, max(number) AS last,
-                (array_agg(status ORDER BY number DESC))[1] AS status
-            FROM payment_steps GROUP BY payment_id) AS s ON s.payment_id = p.id
-        -- How a payment begins follows from its row, unless it is an old one, all of whose steps were written.
-        CROSS JOIN LATERAL (
-            SELECT CASE WHEN s.first = 1 THEN 0 WHEN p.to_wallet_id IS NULL THEN 3 ELSE 5 END AS steps,
-                CASE WHEN p.to_wallet_id IS NULL THEN 'ACCP' ELSE 'ACCC' END AS status) AS o
-        WHERE p.steps <> o.steps + coalesce(s.steps, 0) OR p.steps <> coalesce(s.last, o.steps)
-            OR p.status <> coalesce(s.status, o.status)
-        ORDER BY p.id LIMIT 100
-    """,
-    "recurring_payments_add_up": """
-        SELECT s.consent_id::text || '/' || s.period_type || '/' || s.starts_on::text AS object,
-            'counts ' || s.spent_minor::text || ' of ' || s.payments::text || ' payments, but '
-                || p.payments::text || ' make ' || p.total::text AS fact
-        FROM vrp_periods AS s CROSS JOIN LATERAL (
-            SELECT coalesce(sum(p.amount_minor), 0) AS total, count(*) AS payments
-            FROM payments AS p
-            WHERE p.consent_id = s.consent_id AND p.currency = s.currency AND p.status NOT IN ('RJCT', 'CANC')
-                AND (p.created_at AT TIME ZONE 'UTC')::date >= s.starts_on
-                AND (p.created_at AT TIME ZONE 'UTC')::date < s.ends_before) AS p
-        WHERE (s.spent_minor, s.payments) IS DISTINCT FROM (p.total, p.payments)
-        ORDER BY 1 LIMIT 100
-    """,
-    "recurring_payments_count": """
-        SELECT p.id::text AS object, 'it counts in no period of its consent' AS fact
-        FROM payments AS p JOIN consents AS c ON c.id = p.consent_id
-        WHERE p.kind = 'domestic_vrp' AND p.status NOT IN ('RJCT', 'CANC') AND NOT EXISTS (
-            SELECT FROM vrp_periods AS s
-            WHERE s.consent_id = p.consent_id AND s.currency = p.currency
-                AND (p.created_at AT TIME ZONE 'UTC')::date >= s.starts_on
-                AND (p.created_at AT TIME ZONE 'UTC')::date < s.ends_before)
-        ORDER BY p.id LIMIT 100
-    """,
     "bank_accounts_equal_postings": """
         SELECT b.bank_account || ' ' || b.currency AS object,
             'opened with ' || coalesce(b.first_opening_minor, 0)::text || ' and breaks of ' || b.break_minor::text
@@ -336,6 +269,7 @@ INVARIANTS: Final[dict[str, str]] = {
         WHERE h.link IS DISTINCT FROM n.link OR (n.link > 0 AND h.hash IS DISTINCT FROM l.hash)
     """,
     **ACCOUNT_STATEMENTS,
+    **PAYMENTS,
     **REFERENCES,
     **OWNERS,
 }

@@ -347,7 +347,11 @@ class TestTheDailyCheck:
             ),
             (
                 "DELETE FROM payments",
-                {"clearing_equals_payments_under_way", "payment_texts_refer_to_what_is_there"},
+                {
+                    "clearing_equals_payments_under_way",
+                    "entries_of_payments_have_their_payment",
+                    "payment_texts_refer_to_what_is_there",
+                },
             ),
             ("UPDATE payments SET steps = steps + 1", {"payments_have_their_steps"}),
             (
@@ -359,7 +363,11 @@ class TestTheDailyCheck:
             ),
             (
                 "UPDATE payments SET status = 'ACSC', money = 'settled', closing_entry_id = journal_entry_id",
-                {"clearing_equals_payments_under_way", "payments_have_their_steps"},
+                {
+                    "clearing_equals_payments_under_way",
+                    "payments_have_their_entries",
+                    "payments_have_their_steps",
+                },
             ),
         ],
     )
