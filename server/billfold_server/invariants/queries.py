@@ -3,6 +3,7 @@
 from typing import Final
 
 from billfold_server.invariants.account_statements import ACCOUNT_STATEMENTS
+from billfold_server.invariants.bank_statements import BANK_STATEMENTS
 from billfold_server.invariants.owners import OWNERS
 from billfold_server.invariants.payments import PAYMENTS
 from billfold_server.invariants.references import DETACHED, REFERENCES
@@ -269,6 +270,7 @@ INVARIANTS: Final[dict[str, str]] = {
         WHERE h.link IS DISTINCT FROM n.link OR (n.link > 0 AND h.hash IS DISTINCT FROM l.hash)
     """,
     **ACCOUNT_STATEMENTS,
+    **BANK_STATEMENTS,
     **PAYMENTS,
     **REFERENCES,
     **OWNERS,

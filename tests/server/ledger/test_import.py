@@ -180,7 +180,9 @@ class TestAnImport:
             await import_ledger(other.database, other.tenant, lines, caller=COMMAND_LINE)
         assert refused.value.reason == "books_broken"
         assert {breach.invariant for breach in refused.value.breaches} == {
+            "bank_accounts_equal_their_statements",
             "statement_entries_are_posted",
+            "statements_add_up",
             "suspense_equals_unassigned_entries",
         }
         assert await lines_of(other) == empty

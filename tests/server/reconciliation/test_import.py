@@ -476,8 +476,11 @@ class TestTheBooksOfStatements:
         assert {breach.invariant for breach in breaches} == {
             "statement_entries_are_posted",
             "statement_entries_have_their_movement",
+            "statement_entries_took_effect_when_booked",
+            "statements_add_up",
             "suspense_equals_unassigned_entries",
             "bank_accounts_equal_postings",
+            "bank_accounts_equal_their_statements",
         }
 
     async def test_cant_be_rewritten_by_the_server(self, desk: Desk) -> None:

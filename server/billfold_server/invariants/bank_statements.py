@@ -1,0 +1,131 @@
+"""What is kept of banks' statements, against their own entries, each other, and the books that they have moved.
+
+A statement's import leaves its cash account where the statement leads, or where it stood if another one reaches
+further. What that moved beside the entries is a break, or went against equity when the statement begins earliest: so
+these add up over a bank account's statements, in whatever order they came in.
+"""
+
+from typing import Final
+
+from billfold_server.invariants.references import DETACHED
+
+__all__ = ["BANK_STATEMENTS"]
+
+# S608 below: the texts are made of the constants of these modules.
+
+_MOVED: Final = "e.currency = s.currency AND e.outcome NOT IN ('duplicate', 'not_booked')"
+"""Whether an entry has moved its statement's own cash account when it was imported."""
+
+BANK_STATEMENTS: Final[dict[str, str]] = {
+    "statements_add_up": f"""
+        SELECT s.id::text AS object,
+            'its balances, counts or difference aren''t what its ' || s.found::text || ' entries make' AS fact
+        FROM (
+            SELECT s.id, s.opening_minor, s.closing_minor, s.reached_minor, s.difference_minor, s.cash_before_minor,
+                s.cash_after_minor, s.break_minor,
+                ARRAY[s.entries, s.topped_up, s.withdrawn, s.suspense, s.duplicates, s.not_booked]::bigint[] AS counts,
+                count(e.id) AS found,
+                ARRAY[count(e.id), count(e.id) FILTER (WHERE e.outcome = 'topped_up'),
+                    count(e.id) FILTER (WHERE e.outcome = 'withdrawn'),
+                    count(e.id) FILTER (WHERE e.outcome IN ('suspense', 'assigned')),
+                    count(e.id) FILTER (WHERE e.outcome = 'duplicate'),
+                    count(e.id) FILTER (WHERE e.outcome = 'not_booked')] AS counted,
+                coalesce(sum(e.amount_minor) FILTER (WHERE e.status = 'BOOK' AND e.currency = s.currency), 0) AS booked,
+                coalesce(sum(e.amount_minor) FILTER (WHERE {_MOVED}), 0) AS moved,
+                count(e.id) FILTER (WHERE e.status = 'BOOK' AND e.currency <> s.currency) > 0 AS mixed
+            FROM statements AS s LEFT JOIN statement_entries AS e ON e.statement_id = s.id
+            GROUP BY s.id) AS s
+        WHERE s.counts <> s.counted
+            OR s.reached_minor IS DISTINCT FROM s.opening_minor + s.booked
+            OR s.difference_minor IS DISTINCT FROM
+                CASE WHEN NOT s.mixed THEN s.opening_minor + s.booked - s.closing_minor END
+            OR CASE WHEN s.reached_minor IS NULL THEN
+                s.break_minor <> 0 OR s.cash_after_minor <> s.cash_before_minor + s.moved
+                ELSE s.cash_after_minor NOT IN (s.reached_minor, s.cash_before_minor) END
+        ORDER BY s.id LIMIT 100
+    """,  # noqa: S608
+    "statements_are_of_bank_accounts": """
+        SELECT s.id::text AS object, 'its bank account is unknown, or has another cash account' AS fact
+        FROM statements AS s
+        LEFT JOIN bank_accounts AS b ON b.bank_account = s.bank_account AND b.currency = s.currency
+        WHERE b.cash_account_id IS DISTINCT FROM s.cash_account_id
+        ORDER BY s.id LIMIT 100
+    """,
+    "statements_say_where_the_books_stood": f"""
+        SELECT s.id::text AS object,
+            'it left the cash account at ' || s.cash_after_minor::text || ', but what it booked last left '
+                || coalesce(p.posted_after_minor::text, 'nothing') AS fact
+        FROM statements AS s
+        JOIN (
+            SELECT DISTINCT ON (e.statement_id) e.statement_id, e.journal_entry_id
+            FROM statement_entries AS e JOIN statements AS s ON s.id = e.statement_id
+            WHERE {_MOVED} ORDER BY e.statement_id, e.journal_entry_id DESC) AS e ON e.statement_id = s.id
+        -- OFFSET keeps the planner from joining by the account alone, which would read its postings for each statement.
+        LEFT JOIN LATERAL (
+            SELECT p.posted_after_minor FROM postings AS p
+            WHERE p.entry_id = e.journal_entry_id AND p.account_id = s.cash_account_id OFFSET 0) AS p ON TRUE
+        WHERE e.journal_entry_id > {DETACHED} AND p.posted_after_minor IS DISTINCT FROM s.cash_after_minor
+        ORDER BY s.id LIMIT 100
+    """,  # noqa: S608
+    "bank_accounts_equal_their_statements": f"""
+        WITH told AS (
+            SELECT DISTINCT bank_account, currency, statement_key, opening_date, closing_date, opening_minor,
+                reached_minor, TRUE AS there
+            FROM statements WHERE reached_minor IS NOT NULL)
+        SELECT b.bank_account || ' ' || b.currency AS object,
+            'its ends are no statement''s, or its opening of ' || coalesce(b.first_opening_minor, 0)::text
+                || ' and breaks of ' || b.break_minor::text || ' aren''t what its statements make, '
+                || coalesce(s.opening_minor - coalesce(e.moved, 0), 0)::text || ' and '
+                || coalesce(s.break_minor, 0)::text AS fact
+        FROM bank_accounts AS b
+        LEFT JOIN (
+            SELECT bank_account, currency, sum(break_minor) AS break_minor,
+                sum(cash_after_minor - cash_before_minor - break_minor) AS opening_minor,
+                nullif(count(reached_minor) > 0, FALSE) AS reaches
+            FROM statements GROUP BY bank_account, currency) AS s
+            ON s.bank_account = b.bank_account AND s.currency = b.currency
+        LEFT JOIN (
+            SELECT s.bank_account, s.currency, sum(e.amount_minor) AS moved
+            FROM statement_entries AS e JOIN statements AS s ON s.id = e.statement_id
+            WHERE {_MOVED} GROUP BY s.bank_account, s.currency) AS e
+            ON e.bank_account = b.bank_account AND e.currency = b.currency
+        LEFT JOIN told AS f ON (f.bank_account, f.currency, f.statement_key, f.opening_date, f.closing_date,
+                f.opening_minor, f.reached_minor)
+            = (b.bank_account, b.currency, b.first_statement_key, b.first_opening_date, b.first_closing_date,
+                b.first_opening_minor, b.first_reached_minor)
+        LEFT JOIN told AS l ON (l.bank_account, l.currency, l.statement_key, l.opening_date, l.closing_date,
+                l.opening_minor, l.reached_minor)
+            = (b.bank_account, b.currency, b.last_statement_key, b.last_opening_date, b.last_closing_date,
+                b.last_opening_minor, b.last_reached_minor)
+        WHERE b.break_minor <> coalesce(s.break_minor, 0)
+            OR coalesce(b.first_opening_minor, 0) <> coalesce(s.opening_minor - coalesce(e.moved, 0), 0)
+            OR (f.there, l.there) IS DISTINCT FROM (s.reaches, s.reaches)
+        ORDER BY 1 LIMIT 100
+    """,  # noqa: S608
+    "statement_entries_took_effect_when_booked": f"""
+        SELECT e.id::text AS object, 'its status, day or time isn''t that of what has booked it' AS fact
+        FROM statement_entries AS e
+        LEFT JOIN journal_entries AS j ON j.id = e.journal_entry_id
+        LEFT JOIN journal_entries AS a ON a.id = e.assigning_journal_entry_id
+        WHERE CASE e.outcome
+            WHEN 'duplicate' THEN FALSE
+            WHEN 'not_booked' THEN e.reason IS DISTINCT FROM CASE WHEN e.status <> 'BOOK' THEN 'bank_has_not_booked'
+                WHEN e.amount_minor = 0 THEN 'zero_amount' END
+            ELSE e.status <> 'BOOK'
+                -- At noon of the bank's day, which is cut where it isn't over yet.
+                OR e.effective_at <> least((e.booking_date + time '12:00') AT TIME ZONE 'UTC', e.created_at)
+                OR e.booked_ahead <> (e.booking_date > (e.created_at AT TIME ZONE 'UTC')::date)
+                OR (e.journal_entry_id > {DETACHED} AND j.effective_at IS DISTINCT FROM e.effective_at)
+                OR (e.assigning_journal_entry_id > {DETACHED} AND a.effective_at IS DISTINCT FROM e.effective_at) END
+        ORDER BY e.id LIMIT 100
+    """,  # noqa: S608
+    "duplicates_equal_their_entries": """
+        SELECT d.id::text AS object, 'it isn''t what ' || d.duplicate_of::text || ' is, of which it is a copy' AS fact
+        FROM statement_entries AS d JOIN statement_entries AS e ON e.id = d.duplicate_of
+        WHERE (d.dedup_key, d.bank_account, d.booking_date, d.value_date, d.amount_minor, d.currency, d.status)
+            IS DISTINCT FROM
+            (e.dedup_key, e.bank_account, e.booking_date, e.value_date, e.amount_minor, e.currency, e.status)
+        ORDER BY d.id LIMIT 100
+    """,
+}
+"""What must hold of banks' statements, by name."""
