@@ -183,8 +183,10 @@ INVARIANTS: Final[dict[str, str]] = {
                 || coalesce(p.amount_minor::text, 'nothing') AS fact
         FROM statement_entries AS e
         LEFT JOIN bank_accounts AS b ON b.bank_account = e.bank_account AND b.currency = e.currency
-        LEFT JOIN journal_entries AS j ON j.id = e.journal_entry_id
-        LEFT JOIN postings AS p ON p.entry_id = j.id AND p.account_id = b.cash_account_id
+        -- OFFSET keeps the planner from joining by the account alone, which would read its postings for each entry.
+        LEFT JOIN LATERAL (
+            SELECT p.amount_minor FROM journal_entries AS j JOIN postings AS p ON p.entry_id = j.id
+            WHERE j.id = e.journal_entry_id AND p.account_id = b.cash_account_id OFFSET 0) AS p ON TRUE
         WHERE e.journal_entry_id IS NOT NULL AND p.amount_minor IS DISTINCT FROM e.amount_minor
             AND e.journal_entry_id > {DETACHED}
         ORDER BY e.id LIMIT 100
