@@ -45,7 +45,7 @@ class Ready:
     def __init__(self) -> None:
         self._waiting: list[asyncio.Future[Answer]] = []
 
-    async def submit(self, *_: Any) -> Answer:
+    async def submit(self, *_: Any, **__: Any) -> Answer:
         """Answer at the end of the turn, with all others who asked in it."""
         loop = asyncio.get_running_loop()
         if not self._waiting:
